@@ -1,0 +1,46 @@
+# Every target works from a fresh clone; `make` alone lists them.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo demo-data test test-slow lint format
+
+help:
+	@echo "make setup      .venv with everything (5 GB, some minutes)"
+	@echo "make demo       setup, then the whole pipeline on the embedded synthetic corpus (about 10 minutes)"
+	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
+	@echo "make test       setup, then the tests (some minutes)"
+	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
+
+setup: $(READY)
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "Python %d.%d is not supported; pass another one: make setup PYTHON=python3.12 (3.10 to 3.13)" % v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY)
+	$(BIN)/python recipes/study/demo.py
+
+demo-data: $(READY)
+	$(BIN)/python -m data_prep.synthetic data
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/yamllint --no-warnings .
+	$(BIN)/codespell
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .

@@ -1,0 +1,237 @@
+"""Encoders from where they were left: strictly, and without running code.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Dict, Optional
+
+import torch
+import yaml
+from torch import nn
+
+from data_prep.errors import InputError
+
+ENCODER_FILE = "encoder.ckpt"
+
+
+def load_encoder(encoder: nn.Module, source: str) -> Path:
+    """Load the encoder's weights; every key must be there and fit.
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        Changed in place.
+    source : str
+        A results folder or checkpoint folder of this project, a file with a
+        state dict, or a Hugging Face id.
+
+    Returns
+    -------
+    pathlib.Path
+        The file it came from.
+
+    Raises
+    ------
+    InputError
+        Nothing there, not a checkpoint, or keys that are missing,
+        unexpected or misshapen; the message names the first three.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("encoder.ckpt"))
+    >>> torch.save(nn.Linear(2, 3).state_dict(), path)
+    >>> load_encoder(nn.Linear(2, 3), path).name
+    'encoder.ckpt'
+    >>> load_encoder(nn.Linear(2, 4), path)
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
+    """
+    path = find_encoder(source)
+    _load_strictly(encoder, path)
+    return path
+
+
+def load_beside(path: Path, name: str, module: nn.Module) -> bool:
+    """Load another module's weights from the folder of an encoder file.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The encoder file.
+    name : str
+        The other file's name.
+    module : torch.nn.Module
+        Changed in place.
+
+    Returns
+    -------
+    bool
+        Whether there was such a file.
+
+    Raises
+    ------
+    InputError
+        As ``load_encoder``.
+
+    Example
+    -------
+    >>> load_beside(Path("no/encoder.ckpt"), "projector.ckpt", nn.Linear(1, 1))
+    False
+    """
+    beside = path.parent / name
+    if not beside.is_file():
+        return False
+    _load_strictly(module, beside)
+    return True
+
+
+def _load_strictly(module: nn.Module, path: Path) -> None:
+    state = read_state_dict(path)
+    differences = _differences(state, module.state_dict())
+    if differences:
+        shown = "; ".join(differences[:3])
+        more = len(differences) - 3
+        raise InputError(
+            f"encoder_source {path} does not fit this model: {shown}"
+            + (f" (and {more} more)" if more > 0 else "")
+            + _width_hint(state, module)
+        )
+    module.load_state_dict(state, strict=True)
+
+
+def find_encoder(source: str) -> Path:
+    """The file behind an ``encoder_source``.
+
+    A results folder stands for the checkpoint that its run ended with: the
+    best on validation where the run chose by that, else the newest.
+
+    Arguments
+    ---------
+    source : str
+        See ``load_encoder``.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        Nothing is there.
+    """
+    path = Path(source)
+    if path.is_file():
+        return path
+    if path.is_dir():
+        if (path / ENCODER_FILE).is_file():
+            return path / ENCODER_FILE
+        save = path / "save" if (path / "save").is_dir() else path
+        found = [p.parent for p in save.glob(f"CKPT*/{ENCODER_FILE}")]
+        if found:
+            return max(found, key=_rank) / ENCODER_FILE
+        raise InputError(
+            f"encoder_source {source} holds no {ENCODER_FILE}, in itself or in "
+            "save/CKPT*/: has that run finished its first epoch?"
+        )
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+        return _from_hub(source)
+    raise InputError(
+        f"encoder_source {source} does not exist; pass a results folder, a "
+        "checkpoint file, a Hugging Face id, or null for a random encoder"
+    )
+
+
+def _rank(folder: Path):
+    """Checkpoints by validation score where they have one, then by time."""
+    meta = yaml.safe_load((folder / "CKPT.yaml").read_text(encoding="utf-8"))
+    return meta.get("score", float("-inf")), meta["unixtime"]
+
+
+def _from_hub(repository: str) -> Path:
+    """Fetch the encoder of a Hugging Face repository."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for name in (ENCODER_FILE, "embedding_model.ckpt"):
+        try:
+            return Path(hf_hub_download(repository, name))
+        except EntryNotFoundError:
+            continue
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"encoder_source {repository} is neither a file or folder here "
+                f"nor to be had from the Hugging Face hub ({reason}); correct "
+                "the path, or download the checkpoint and pass its file"
+            )
+    raise InputError(
+        f"encoder_source {repository} on the Hugging Face hub holds neither "
+        f"{ENCODER_FILE} nor embedding_model.ckpt"
+    )
+
+
+def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
+    """Tensors by name from a checkpoint, which can run no code.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        As ``torch.save`` wrote it.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        Truncated, foreign, or more than tensors.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError):
+        raise InputError(
+            f"encoder_source {path} is not a checkpoint of tensors alone: "
+            "truncated, another kind of file, or one that would run code"
+        )
+    is_tensors = isinstance(state, dict) and all(
+        torch.is_tensor(value) for value in state.values()
+    )
+    if not is_tensors:
+        raise InputError(
+            f"encoder_source {path} is no state dict (names with tensors); "
+            "save encoder.state_dict() and pass that file"
+        )
+    return state
+
+
+def _differences(state, expected):
+    """What keeps a state dict from fitting, one phrase each."""
+    missing = [f"{key} is missing" for key in expected if key not in state]
+    unexpected = [
+        f"{key} is unexpected" for key in state if key not in expected
+    ]
+    misshapen = [
+        f"{key} is {tuple(state[key].shape)}, here {tuple(value.shape)}"
+        for key, value in expected.items()
+        if key in state and state[key].shape != value.shape
+    ]
+    return misshapen + missing + unexpected
+
+
+def _width_hint(state, module) -> str:
+    """The cure where only the width differs."""
+    width = _width(state)
+    if width is None or width == _width(module.state_dict()):
+        return ""
+    return f"; it has width {width}: pass --width {width}"
+
+
+def _width(state) -> Optional[int]:
+    weight = state.get("conv_block1.conv1.weight")
+    return None if weight is None else len(weight)

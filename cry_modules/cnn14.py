@@ -1,0 +1,259 @@
+"""CNN14 (PANNs, https://arxiv.org/abs/1912.10211) with a width and with
+lengths.
+
+SpeechBrain's ``speechbrain.lobes.models.Cnn14`` fixes the channels to
+64..1024 and pools over padding as if it were sound. This one scales the
+channels (width 8 trains on a laptop) and gives a recording the same embedding
+whatever it is padded to. At width 64 and without padding, state dict and
+outputs equal SpeechBrain's ``Cnn14(mel_bins, 2048)``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from typing import Optional
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+#: Five of the six blocks halve time and frequency, so that an input needs
+#: 2**5 frames and as many mel bins.
+MIN_FRAMES = 32
+
+
+def masked_batch_norm(
+    norm: nn.Module, x: torch.Tensor, mask: Optional[torch.Tensor]
+) -> torch.Tensor:
+    """Batch normalisation over the valid frames alone; padding becomes zero.
+
+    Zero is what a convolution sees beyond the end of an unpadded recording,
+    and statistics without padding are those of the unpadded batch.
+
+    Arguments
+    ---------
+    norm : torch.nn.BatchNorm2d
+        The layer, in training or evaluation mode.
+    x : torch.Tensor
+        ``[batch, channels, frames, bins]``.
+    mask : torch.Tensor or None
+        ``[batch, frames]``, True where a frame is sound. None: all are.
+
+    Returns
+    -------
+    torch.Tensor
+        As ``x``.
+
+    Example
+    -------
+    >>> x = torch.rand(2, 3, 5, 4)
+    >>> mask = torch.tensor([[True] * 5, [True, True, False, False, False]])
+    >>> masked_batch_norm(nn.BatchNorm2d(3), x, mask)[1, :, 2:].abs().sum()
+    tensor(0., grad_fn=<SumBackward0>)
+    """
+    if mask is None:
+        return norm(x)
+    frames = x.transpose(1, 2)  # [batch, frames, channels, bins]
+    valid = norm(frames[mask].unsqueeze(-1)).squeeze(-1)
+    out = torch.zeros_like(frames, dtype=valid.dtype)
+    out[mask] = valid
+    return out.transpose(1, 2)
+
+
+class ConvBlock(nn.Module):
+    """Two 3x3 convolutions with BatchNorm and ReLU, then average pooling.
+
+    Arguments
+    ---------
+    in_channels : int
+        Channels in.
+    out_channels : int
+        Channels out.
+    pool : int
+        Pooling in time and frequency; 1 for none.
+
+    Example
+    -------
+    >>> ConvBlock(1, 4)(torch.rand(2, 1, 11, 8))[0].shape
+    torch.Size([2, 4, 5, 4])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, pool: int = 2):
+        super().__init__()
+        self.pool = pool
+        self.conv1 = nn.Conv2d(
+            in_channels, out_channels, 3, padding=1, bias=False
+        )
+        self.conv2 = nn.Conv2d(
+            out_channels, out_channels, 3, padding=1, bias=False
+        )
+        self.norm1 = nn.BatchNorm2d(out_channels)
+        self.norm2 = nn.BatchNorm2d(out_channels)
+        nn.init.xavier_uniform_(self.conv1.weight)
+        nn.init.xavier_uniform_(self.conv2.weight)
+
+    def forward(self, x, n_frames=None):
+        """Arguments
+        ---------
+        x : torch.Tensor
+            ``[batch, in_channels, frames, bins]``, zero beyond ``n_frames``.
+        n_frames : torch.Tensor or None
+            Valid frames of each item, ``[batch]``; None where nothing is
+            padded.
+
+        Returns
+        -------
+        x : torch.Tensor
+            ``[batch, out_channels, frames // pool, bins // pool]``.
+        n_frames : torch.Tensor or None
+            Valid frames left: a pool that holds padding is dropped, as the
+            odd frame of an unpadded recording is.
+        """
+        mask = frame_mask(n_frames, x.shape[2])
+        x = F.relu_(masked_batch_norm(self.norm1, self.conv1(x), mask))
+        x = F.relu_(masked_batch_norm(self.norm2, self.conv2(x), mask))
+        if self.pool > 1:
+            x = F.avg_pool2d(x, self.pool)
+        if n_frames is not None:
+            n_frames = n_frames // self.pool
+            x = x * frame_mask(n_frames, x.shape[2])[:, None, :, None]
+        return x, n_frames
+
+
+def frame_mask(
+    n_frames: Optional[torch.Tensor], total: int
+) -> Optional[torch.Tensor]:
+    """``[batch, total]``, True for the first ``n_frames`` of each row.
+
+    Arguments
+    ---------
+    n_frames : torch.Tensor or None
+        Valid frames of each item, ``[batch]``.
+    total : int
+        Frames with padding.
+
+    Returns
+    -------
+    torch.Tensor or None
+        None for None.
+
+    Example
+    -------
+    >>> frame_mask(torch.tensor([1, 3]), 3).int()
+    tensor([[1, 0, 0],
+            [1, 1, 1]], dtype=torch.int32)
+    """
+    if n_frames is None:
+        return None
+    return torch.arange(total, device=n_frames.device) < n_frames[:, None]
+
+
+class Cnn14(nn.Module):
+    """The encoder: log-mel frames to one embedding.
+
+    Mean over frequency, then maximum plus mean over the valid time frames.
+
+    Arguments
+    ---------
+    mel_bins : int
+        Mel bands of the input; 32 at least.
+    width : int
+        Channels of the first block; the six blocks have
+        ``width * (1, 2, 4, 8, 16, 32)``. 64 is the CNN14 of the paper.
+    dropout : float
+        After each block, in training.
+
+    Raises
+    ------
+    ValueError
+        Fewer than 32 mel bands, or a width below 1.
+
+    Example
+    -------
+    >>> encoder = Cnn14(mel_bins=80, width=2).eval()
+    >>> feats = torch.randn(3, 101, 80)
+    >>> encoder(feats).shape
+    torch.Size([3, 64])
+    >>> short = encoder(feats[:1, :50])
+    >>> padded = torch.cat([feats[:1, :50], torch.ones(1, 51, 80)], dim=1)
+    >>> torch.allclose(encoder(padded, torch.tensor([50 / 101])), short)
+    True
+    """
+
+    def __init__(
+        self, mel_bins: int = 80, width: int = 64, dropout: float = 0.2
+    ):
+        super().__init__()
+        if mel_bins < MIN_FRAMES or width < 1:
+            raise ValueError(
+                f"mel_bins is {mel_bins} and width {width}; CNN14 needs at "
+                f"least {MIN_FRAMES} mel bins and width 1"
+            )
+        self.mel_bins = mel_bins
+        self.width = width
+        self.emb_dim = 32 * width
+        self.dropout = dropout
+        self.norm0 = nn.BatchNorm2d(mel_bins)
+        channels = [1] + [width * 2**i for i in range(6)]
+        for i in range(6):
+            block = ConvBlock(channels[i], channels[i + 1], 2 if i < 5 else 1)
+            self.add_module(f"conv_block{i + 1}", block)
+
+    def forward(
+        self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """Arguments
+        ---------
+        feats : torch.Tensor
+            ``[batch, frames, mel_bins]``.
+        lengths : torch.Tensor or None
+            Valid share of the frames of each item, 0..1, ``[batch]``. None
+            where nothing is padded (and faster).
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, 32 * width]``.
+
+        Raises
+        ------
+        ValueError
+            An item has fewer frames than five poolings need.
+        """
+        n_frames = self._n_frames(feats, lengths)
+        x = self._normalise_bins(feats, n_frames)
+        for i in range(6):
+            x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
+            x = F.dropout(x, self.dropout, self.training)
+        return self._pool(x.mean(dim=3), n_frames)
+
+    def _n_frames(self, feats, lengths):
+        n_frames = None
+        shortest = feats.shape[1]
+        if lengths is not None:
+            n_frames = torch.round(lengths * feats.shape[1]).long()
+            shortest = int(n_frames.min())
+            if shortest == feats.shape[1]:
+                n_frames = None
+        if shortest < MIN_FRAMES:
+            raise ValueError(
+                f"an item has {shortest} frames; CNN14 pools time five times "
+                f"and needs {MIN_FRAMES}: make chunks longer"
+            )
+        return n_frames
+
+    def _normalise_bins(self, feats, n_frames):
+        """BatchNorm with mel bins as channels: [batch, 1, frames, bins]."""
+        x = feats.transpose(1, 2).unsqueeze(3)  # [batch, bins, frames, 1]
+        mask = frame_mask(n_frames, feats.shape[1])
+        return masked_batch_norm(self.norm0, x, mask).transpose(1, 3)
+
+    @staticmethod
+    def _pool(x, n_frames):
+        """Maximum plus mean over valid time: [batch, channels]."""
+        if n_frames is None:
+            return x.amax(dim=2) + x.mean(dim=2)
+        padding = ~frame_mask(n_frames, x.shape[2])[:, None]
+        largest = x.masked_fill(padding, float("-inf")).amax(dim=2)
+        mean = x.masked_fill(padding, 0.0).sum(dim=2) / n_frames[:, None]
+        return largest + mean

@@ -1,0 +1,80 @@
+"""What stands on the encoder: a projector in pre-training, a classifier after.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import torch
+from torch import nn
+
+
+class ProjectionHead(nn.Module):
+    """SimCLR's projector, as in the paper: Linear-BN-ReLU-Linear-BN.
+
+    Arguments
+    ---------
+    emb_dim : int
+        Dimension of the embedding.
+    hidden_dim : int
+        Dimension between the two layers.
+    out_dim : int
+        Dimension in which views are compared.
+
+    Example
+    -------
+    >>> ProjectionHead(64, 32, 16)(torch.randn(4, 64)).shape
+    torch.Size([4, 16])
+    """
+
+    def __init__(self, emb_dim: int, hidden_dim: int, out_dim: int):
+        super().__init__()
+        self.layers = nn.Sequential(
+            # BatchNorm subtracts the mean, so a bias before it is without
+            # effect.
+            nn.Linear(emb_dim, hidden_dim, bias=False),
+            nn.BatchNorm1d(hidden_dim),
+            nn.ReLU(inplace=True),
+            nn.Linear(hidden_dim, out_dim, bias=False),
+            nn.BatchNorm1d(out_dim),
+        )
+
+    def forward(self, emb: torch.Tensor) -> torch.Tensor:
+        """``[batch, emb_dim]`` to ``[batch, out_dim]``."""
+        return self.layers(emb)
+
+
+class ClassificationHead(nn.Module):
+    """BatchNorm1d and Linear: 8,194 parameters for 2,048 dimensions and two
+    classes, the poster's linear probe (PAPER.md 1.3 decodes the count).
+
+    Arguments
+    ---------
+    emb_dim : int
+        Dimension of the embedding.
+    n_classes : int
+        Classes; two at least.
+
+    Raises
+    ------
+    ValueError
+        Fewer than two classes.
+
+    Example
+    -------
+    >>> head = ClassificationHead(2048, 2)
+    >>> head(torch.randn(4, 2048)).shape
+    torch.Size([4, 2])
+    >>> sum(p.numel() for p in head.parameters())
+    8194
+    """
+
+    def __init__(self, emb_dim: int, n_classes: int):
+        super().__init__()
+        if n_classes < 2:
+            raise ValueError(f"n_classes is {n_classes}; two at least")
+        self.norm = nn.BatchNorm1d(emb_dim)
+        self.linear = nn.Linear(emb_dim, n_classes)
+
+    def forward(self, emb: torch.Tensor) -> torch.Tensor:
+        """``[batch, emb_dim]`` to logits ``[batch, n_classes]``."""
+        return self.linear(self.norm(emb))

@@ -1,0 +1,415 @@
+"""What a classifier's scores are worth, by recording and by patient.
+
+Intervals come from a bootstrap over *patients*: recordings of one patient
+are not independent, and an interval over recordings is too narrow.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import numpy as np
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    roc_auc_score,
+    roc_curve,
+)
+
+from data_prep.errors import InputError
+from data_prep.manifest import read_table, write_table
+
+N_DRAWS = 2000
+CALIBRATION_BINS = 10
+SPECIFICITY = 0.8
+
+_SMALLEST = 1e-12  # probability, before a logarithm
+_DRAWS_AT_ONCE = 100
+
+
+@dataclass
+class Predictions:
+    """Scores of recordings (or of patients) with their true class.
+
+    Arguments
+    ---------
+    ids : list of str
+        Manifest IDs.
+    patients : list of str
+        Whose they are.
+    labels : numpy.ndarray
+        Index of the true class, ``[n]``.
+    scores : numpy.ndarray
+        Probability of each class, ``[n, n_classes]``.
+    classes : list of str
+        Names, the positive one last.
+    """
+
+    ids: List[str]
+    patients: List[str]
+    labels: np.ndarray
+    scores: np.ndarray
+    classes: List[str]
+
+    def write(self, path: Path) -> None:
+        """Write ``ID, patient_id, label`` and a column a class."""
+        rows = [
+            (ID, patient, self.classes[label], *map(repr, scores.tolist()))
+            for ID, patient, label, scores in zip(
+                self.ids, self.patients, self.labels, self.scores
+            )
+        ]
+        write_table(path, ("ID", "patient_id", "label", *self.classes), rows)
+
+    @classmethod
+    def read(cls, path: Path) -> "Predictions":
+        """Read what ``write`` wrote.
+
+        Arguments
+        ---------
+        path : pathlib.Path
+            ``predictions_*.csv``.
+
+        Returns
+        -------
+        Predictions
+        """
+        rows = [row for _, row in read_table(path, ("ID", "patient_id"))]
+        classes = [c for c in rows[0] if c not in ("ID", "patient_id", "label")]
+        unknown = {row["label"] for row in rows} - set(classes)
+        if unknown:
+            raise InputError(
+                f"{path}: label {sorted(unknown)[0]!r} has no column of scores"
+            )
+        return cls(
+            [row["ID"] for row in rows],
+            [row["patient_id"] for row in rows],
+            np.array([classes.index(row["label"]) for row in rows]),
+            np.array([[float(row[c]) for c in classes] for row in rows]),
+            classes,
+        )
+
+    def by_patient(self) -> "Predictions":
+        """One score a patient: the mean of the recordings' log-odds.
+
+        Where a patient has recordings of several classes (triggers), the
+        unit is the patient's recordings of one class.
+
+        Returns
+        -------
+        Predictions
+
+        Example
+        -------
+        >>> p = Predictions(
+        ...     ["a", "b"],
+        ...     ["p1", "p1"],
+        ...     np.array([1, 1]),
+        ...     np.array([[0.5, 0.5], [0.2, 0.8]]),
+        ...     ["healthy", "injury"],
+        ... )
+        >>> p.by_patient().scores.round(3)  # log-odds 0 and ln 4: ln 2
+        array([[0.333, 0.667]])
+        """
+        units = {}
+        for i, unit in enumerate(zip(self.patients, self.labels.tolist())):
+            units.setdefault(unit, []).append(i)
+        logs = np.log(np.clip(self.scores, _SMALLEST, None))
+        means = np.array([logs[rows].mean(axis=0) for rows in units.values()])
+        odds = np.exp(means - means.max(axis=1, keepdims=True))
+        patients = [patient for patient, _ in units]
+        return Predictions(
+            patients,
+            patients,
+            np.array([label for _, label in units]),
+            odds / odds.sum(axis=1, keepdims=True),
+            self.classes,
+        )
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> Optional[float]:
+    """Area under the ROC curve: of the last class where there are two, else
+    the macro average of one against the rest over the classes present.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        ``[n]``.
+    scores : numpy.ndarray
+        ``[n, n_classes]``.
+
+    Returns
+    -------
+    float or None
+        None where all are of one class.
+
+    Example
+    -------
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> auc(np.array([0, 0, 1]), scores)
+    1.0
+    """
+    return _macro(roc_auc_score, labels, scores)
+
+
+def _macro(metric, labels, scores) -> Optional[float]:
+    """Mean over the ranked classes; None where there is none."""
+    values = [
+        metric(labels == k, scores[:, k]) for k in _ranked(labels, scores)
+    ]
+    return float(np.mean(values)) if values else None
+
+
+def _ranked(labels, scores) -> List[int]:
+    """Classes that can be ranked against the rest; of two, the last."""
+    n_classes = scores.shape[1]
+    first = 1 if n_classes == 2 else 0
+    return [k for k in range(first, n_classes) if 0 < np.mean(labels == k) < 1]
+
+
+def bootstrap_auc(
+    predictions: Predictions, seed: int = 0, n_draws: int = N_DRAWS
+) -> Tuple[Optional[List[float]], int]:
+    """95 % percentile interval of the AUC over draws of patients.
+
+    Arguments
+    ---------
+    predictions : Predictions
+        By recording or by patient.
+    seed : int
+        Of the draws.
+    n_draws : int
+        How many.
+
+    Returns
+    -------
+    interval : list of float or None
+        None where hardly a draw holds every class.
+    n_degenerate : int
+        Draws without a recording of some class; left out.
+
+    Example
+    -------
+    >>> scores = np.linspace(0, 1, 40)
+    >>> p = Predictions(
+    ...     [""] * 40,
+    ...     [str(i) for i in range(40)],
+    ...     np.arange(40) // 20,
+    ...     np.stack([1 - scores, scores], axis=1),
+    ...     ["healthy", "injury"],
+    ... )
+    >>> bootstrap_auc(p)
+    ([1.0, 1.0], 0)
+    """
+    patients, owner = np.unique(predictions.patients, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    ranked = _ranked(predictions.labels, predictions.scores)
+    if not ranked:
+        return None, n_draws
+    draws = []
+    for first in range(0, n_draws, _DRAWS_AT_ONCE):
+        size = min(_DRAWS_AT_ONCE, n_draws - first)
+        times = rng.multinomial(
+            len(patients), np.full(len(patients), 1 / len(patients)), size
+        )
+        weights = times[:, owner].astype(np.float64)  # [draws, n]
+        draws.append(
+            np.mean(
+                [
+                    _weighted_auc(
+                        predictions.labels == k,
+                        predictions.scores[:, k],
+                        weights,
+                    )
+                    for k in ranked
+                ],
+                axis=0,
+            )
+        )
+    draws = np.concatenate(draws)
+    valid = draws[np.isfinite(draws)]
+    n_degenerate = n_draws - len(valid)
+    if len(valid) < n_draws / 2:
+        return None, n_degenerate
+    low, high = np.quantile(valid, [0.025, 0.975])
+    return [float(low), float(high)], n_degenerate
+
+
+def _weighted_auc(positive, scores, weights) -> np.ndarray:
+    """AUC of each row of weights, ``[draws]``; NaN without both classes."""
+    s_pos, s_neg = scores[positive, None], scores[None, ~positive]
+    wins = (s_pos > s_neg) + 0.5 * (s_pos == s_neg)  # [n_pos, n_neg]
+    w_pos, w_neg = weights[:, positive], weights[:, ~positive]
+    pairs = w_pos.sum(axis=1) * w_neg.sum(axis=1)
+    won = ((w_pos @ wins) * w_neg).sum(axis=1)
+    return np.divide(
+        won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0
+    )
+
+
+def threshold_at_specificity(
+    labels: np.ndarray, scores: np.ndarray, specificity: float = SPECIFICITY
+) -> float:
+    """Score from which a recording is called positive so that at least this
+    share of the negatives is not; of those, the most sensitive one.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        1 for positive, ``[n]``.
+    scores : numpy.ndarray
+        Of the positive class, ``[n]``.
+    specificity : float
+        At least.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 0.9, 0.8])
+    >>> threshold_at_specificity(np.array([0, 0, 0, 0, 0, 1]), scores)
+    0.8
+    """
+    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    allowed = np.flatnonzero(false <= 1 - specificity + 1e-12)
+    best = allowed[np.argmax(true[allowed])]
+    return float(min(thresholds[best], 1.0))  # the first one is infinite
+
+
+def evaluate(
+    predictions: Predictions,
+    threshold: Optional[float] = None,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Dict:
+    """One block of ``metrics.json``.
+
+    Arguments
+    ---------
+    predictions : Predictions
+        By recording or by patient. With two classes, both present.
+    threshold : float or None
+        Operating point, chosen on validation. None: chosen on these (for the
+        validation block itself).
+    seed : int
+        Of the bootstrap.
+    n_draws : int
+        Bootstrap draws.
+
+    Returns
+    -------
+    dict
+        Numbers, no NaN: what is not defined is None. Threshold, sensitivity
+        and specificity are of two-class tasks alone.
+    """
+    labels, scores = predictions.labels, predictions.scores
+    n_of = np.bincount(labels, minlength=len(predictions.classes))
+    interval, n_degenerate = bootstrap_auc(predictions, seed, n_draws)
+    called = scores.argmax(axis=1)
+    binary = len(predictions.classes) == 2
+    return {
+        "n": len(labels),
+        "n_patients": len(set(predictions.patients)),
+        "auc": auc(labels, scores),
+        "auc_ci95": interval,
+        "bootstrap_draws": n_draws,
+        "bootstrap_degenerate": n_degenerate,
+        "average_precision": _macro(average_precision_score, labels, scores),
+        "balanced_accuracy": float(balanced_accuracy_score(labels, called)),
+        "accuracy": float(np.mean(called == labels)),
+        "majority_accuracy": float(n_of.max() / len(labels)),
+        **_operating_point(labels, scores, threshold, binary),
+        "brier": _brier(labels, scores, binary),
+        "ece": _calibration_error(labels, scores, binary),
+        "per_class": _per_class(predictions, called),
+    }
+
+
+def _operating_point(labels, scores, threshold, binary):
+    names = ("threshold", "sensitivity_at_spec80", "specificity_at_threshold")
+    if not binary:
+        return dict.fromkeys(names)
+    if threshold is None:
+        threshold = threshold_at_specificity(labels, scores[:, 1])
+    positive = scores[:, 1] >= threshold
+    return {
+        "threshold": threshold,
+        "sensitivity_at_spec80": float(positive[labels == 1].mean()),
+        "specificity_at_threshold": float((~positive)[labels == 0].mean()),
+    }
+
+
+def _brier(labels, scores, binary):
+    """Mean squared error of the probability; summed over three classes."""
+    if binary:
+        return float(np.mean((scores[:, 1] - labels) ** 2))
+    truth = np.eye(scores.shape[1])[labels]
+    return float(np.mean(((scores - truth) ** 2).sum(axis=1)))
+
+
+def _calibration_error(labels, scores, binary):
+    """Expected calibration error in ten bins: of the positive class's
+    probability, or of the called class's where there are three."""
+    if binary:
+        claimed, happened = scores[:, 1], labels == 1
+    else:
+        claimed = scores.max(axis=1)
+        happened = scores.argmax(axis=1) == labels
+    bins = np.minimum(
+        (claimed * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1
+    )
+    error = 0.0
+    for b in np.unique(bins):
+        inside = bins == b
+        gap = claimed[inside].mean() - happened[inside].mean()
+        error += inside.mean() * abs(gap)
+    return float(error)
+
+
+def _per_class(predictions, called):
+    patients = np.array(predictions.patients)
+    result = {}
+    for k, name in enumerate(predictions.classes):
+        true = predictions.labels == k
+        result[name] = {
+            "n": int(true.sum()),
+            "n_patients": len(set(patients[true])),
+            "recall": float((called[true] == k).mean()) if any(true) else None,
+            "auc": _one_auc(true, predictions.scores[:, k]),
+        }
+    return result
+
+
+def _one_auc(true, scores) -> Optional[float]:
+    return float(roc_auc_score(true, scores)) if 0 < true.mean() < 1 else None
+
+
+def summarise(valid: Predictions, test: Predictions, seed: int = 0) -> Dict:
+    """The blocks ``valid`` and ``test`` of ``metrics.json``, by recording and
+    by patient; operating points are chosen on validation.
+
+    Arguments
+    ---------
+    valid : Predictions
+        Of the validation recordings.
+    test : Predictions
+        Of the test recordings.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+    """
+    blocks = {"valid": {}, "test": {}}
+    for unit in ("recording", "patient"):
+        by = (lambda p: p) if unit == "recording" else Predictions.by_patient
+        chosen = evaluate(by(valid), seed=seed)
+        blocks["valid"][unit] = chosen
+        blocks["test"][unit] = evaluate(by(test), chosen["threshold"], seed)
+    return blocks

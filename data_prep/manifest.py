@@ -1,0 +1,411 @@
+"""The one schema that every corpus is prepared to, and what it refuses.
+
+A manifest is a csv file a split: ``ID, duration, wav, start, stop, label,
+patient_id, site``. Seconds; ``wav`` begins with ``$data_root``, so that
+manifests move with their audio; unlabelled recordings have an empty label.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import csv
+import json
+import os
+from dataclasses import astuple, dataclass, fields
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from data_prep.errors import InputError
+
+DATA_ROOT = "$data_root"
+SPLITS = ("train", "valid", "test")
+CORPUS_FILE = "corpus.json"
+
+#: Written durations are rounded; a stop may exceed one by this much, seconds.
+TOLERANCE_S = 1e-3
+
+
+@dataclass
+class Recording:
+    """One row of a manifest.
+
+    Arguments
+    ---------
+    ID : str
+        Unique over all splits.
+    duration : float
+        Of the file, seconds.
+    wav : str
+        Path, relative to the data folder.
+    start : float
+        Seconds.
+    stop : float
+        Seconds.
+    label : str
+        Empty where there is none.
+    patient_id : str
+        Whoever or whatever must not be divided between splits: the patient,
+        the video, the source.
+    site : str
+        Hospital or device; empty where unknown.
+    source : str
+        File and row it was read from, for messages; not written.
+
+    Example
+    -------
+    >>> Recording("r1", 2.0, "a.wav", 0.0, 2.0, "", "p1", "").seconds
+    2.0
+    """
+
+    ID: str
+    duration: float
+    wav: str
+    start: float
+    stop: float
+    label: str
+    patient_id: str
+    site: str
+    source: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """Length of the part that is used."""
+        return self.stop - self.start
+
+
+COLUMNS = tuple(f.name for f in fields(Recording) if f.name != "source")
+
+
+def read_table(
+    path: Path, required: Sequence[str]
+) -> List[Tuple[str, Dict[str, str]]]:
+    """Rows of a user's csv file with a header, checked for its usual faults.
+
+    Cells are stripped of surrounding space. Rows are numbered as a
+    spreadsheet does: the header is row 1.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Comma-separated, UTF-8 (a byte-order mark is accepted).
+    required : sequence of str
+        Columns that must be there.
+
+    Returns
+    -------
+    list of (str, dict)
+        "<file name> row <n>" and the row by column.
+
+    Raises
+    ------
+    InputError
+        Missing or empty file, missing or doubled column, semicolons, ragged
+        row, not UTF-8.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.csv")
+    >>> path.write("x,y\\n1, 2\\n")
+    >>> read_table(path, ["x"])
+    [('a.csv row 2', {'x': '1', 'y': '2'})]
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; correct the path")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
+    if not lines:
+        raise InputError(f"{path} is empty; expected a header and rows")
+    header = [name.strip() for name in lines[0]]
+    _check_header(path, header, required)
+    rows = []
+    for n, line in enumerate(lines[1:], start=2):
+        if not any(cell.strip() for cell in line):
+            continue
+        if len(line) != len(header):
+            raise InputError(
+                f"{path} row {n} has {len(line)} cells, the header "
+                f"{len(header)}; quote cells that hold a comma"
+            )
+        cells = [cell.strip() for cell in line]
+        rows.append((f"{path.name} row {n}", dict(zip(header, cells))))
+    if not rows:
+        raise InputError(f"{path} has a header and no rows")
+    return rows
+
+
+def _check_header(path, header, required):
+    if len(header) == 1 and ";" in header[0]:
+        raise InputError(
+            f"{path} is separated by semicolons; save it with commas"
+        )
+    doubled = sorted({name for name in header if header.count(name) > 1})
+    if doubled:
+        raise InputError(
+            f"{path} has the column {doubled[0]!r} twice; rename one"
+        )
+    for name in required:
+        if name not in header:
+            raise InputError(
+                f"{path} has no column {name!r}, only {', '.join(header)}; "
+                "add or rename it"
+            )
+
+
+def check(
+    splits: Dict[str, List[Recording]],
+    data_root: Path,
+    classes: Optional[Sequence[str]] = None,
+) -> None:
+    """Refuse what would make a figure false or stop a run halfway.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    data_root : pathlib.Path
+        Where ``wav`` paths begin.
+    classes : sequence of str or None
+        Labels known; None leaves labels alone.
+
+    Raises
+    ------
+    InputError
+        Duplicate ID, patient in two splits, missing file, label outside the
+        classes, stop beyond the end; names file, row, value and cure.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.wav")
+    >>> path.write("")
+    >>> a = Recording("a", 2.0, "a.wav", 0.0, 2.0, "", "p1", "", "a.csv row 2")
+    >>> b = Recording("b", 2.0, "a.wav", 0.0, 2.0, "", "p1", "", "a.csv row 3")
+    >>> check({"train": [a], "test": [b]}, path.dirname)
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: a.csv row 3: patient_id 'p1' is in test and in train (a.csv row 2); keep each patient in one split
+    """
+    seen: Dict[str, str] = {}
+    split_of: Dict[str, Tuple[str, str]] = {}
+    for split, recordings in splits.items():
+        for rec in recordings:
+            if rec.ID in seen:
+                raise InputError(
+                    f"{rec.source}: ID {rec.ID!r} was already used in "
+                    f"{seen[rec.ID]}; give each recording its own"
+                )
+            seen[rec.ID] = rec.source
+            _check_patient(rec, split, split_of)
+            _check_recording(rec, data_root, classes)
+
+
+def _check_patient(rec, split, split_of):
+    if not rec.patient_id:
+        raise InputError(
+            f"{rec.source}: patient_id of {rec.ID!r} is empty; without it a "
+            "patient can be in two splits"
+        )
+    other, source = split_of.setdefault(rec.patient_id, (split, rec.source))
+    if other != split:
+        raise InputError(
+            f"{rec.source}: patient_id {rec.patient_id!r} is in {split} and in "
+            f"{other} ({source}); keep each patient in one split"
+        )
+
+
+def _check_recording(rec, data_root, classes):
+    if DATA_ROOT[0] in rec.wav:
+        raise InputError(
+            f"{rec.source}: the path {rec.wav!r} holds a '$', which manifests "
+            "use for the data folder; rename the file"
+        )
+    if not (Path(data_root) / rec.wav).is_file():
+        raise InputError(
+            f"{rec.source}: {rec.wav} is not in {data_root}; add the file, "
+            "correct the path, or remove the row"
+        )
+    if classes is not None and rec.label not in classes:
+        raise InputError(
+            f"{rec.source}: label {rec.label!r} is none of "
+            f"{', '.join(classes)}; correct it, or pass --classes"
+        )
+    if not 0 <= rec.start < rec.stop:
+        raise InputError(
+            f"{rec.source}: start {rec.start} s and stop {rec.stop} s of "
+            f"{rec.ID!r}; they must be 0 <= start < stop"
+        )
+    if rec.stop > rec.duration + TOLERANCE_S:
+        raise InputError(
+            f"{rec.source}: stop {rec.stop} s of {rec.ID!r} is beyond the end "
+            f"of the file at {rec.duration} s; correct it"
+        )
+
+
+def write(
+    splits: Dict[str, List[Recording]],
+    save_folder: Path,
+    data_root: Path,
+    corpus: Dict,
+    classes: Optional[Sequence[str]] = None,
+) -> None:
+    """Check, then write one csv a split and what corpus it is.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    save_folder : pathlib.Path
+        Made if need be; files in it are replaced whole.
+    data_root : pathlib.Path
+        Where ``wav`` paths begin.
+    corpus : dict
+        At least ``name`` and ``synthetic``; carried by logs, reports, cards.
+    classes : sequence of str or None
+        See ``check``.
+
+    Example
+    -------
+    >>> tmp = getfixture("tmpdir")
+    >>> tmp.join("a.wav").write("")
+    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "", "p1", "")
+    >>> write({"train": [rec]}, tmp, tmp, {"name": "x", "synthetic": True})
+    >>> read(tmp.join("train.csv"))[0].wav
+    'a.wav'
+    """
+    check(splits, data_root, classes)
+    save_folder = Path(save_folder)
+    save_folder.mkdir(parents=True, exist_ok=True)
+    for split, recordings in splits.items():
+        rows = [
+            [*astuple(rec)[:2], f"{DATA_ROOT}/{rec.wav}", *astuple(rec)[3:-1]]
+            for rec in recordings
+        ]
+        write_table(save_folder / f"{split}.csv", COLUMNS, rows)
+    replace(
+        save_folder / CORPUS_FILE,
+        json.dumps(corpus, indent=1, ensure_ascii=False) + "\n",
+    )
+
+
+def write_table(
+    path: Path, columns: Sequence[str], rows: Iterable[Sequence]
+) -> None:
+    """Write a csv file that is complete or not there.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        To write.
+    columns : sequence of str
+        The header.
+    rows : iterable of sequences
+        The cells.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.csv")
+    >>> write_table(path, ["x"], [[1], ["b,c"]])
+    >>> path.read()
+    'x\\n1\\n"b,c"\\n'
+    """
+    partial = Path(f"{path}.partial")
+    with open(partial, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+    os.replace(partial, path)
+
+
+def replace(path: Path, text: str) -> None:
+    """Write a text file that is complete or not there.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        To write.
+    text : str
+        Its content.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.txt")
+    >>> replace(path, "b")
+    >>> path.read()
+    'b'
+    """
+    partial = Path(f"{path}.partial")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read(path: Path) -> List[Recording]:
+    """Recordings of one manifest file.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        A csv file as ``write`` leaves it.
+
+    Returns
+    -------
+    list of Recording
+
+    Raises
+    ------
+    InputError
+        As ``read_table``, or a duration, start or stop that is no number.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.csv")
+    >>> path.write(",".join(COLUMNS) + "\\nr1,2.0,$data_root/a.wav,0,2,,p1,\\n")
+    >>> read(path)[0].stop
+    2.0
+    """
+    recordings = []
+    for source, row in read_table(path, COLUMNS):
+        seconds = {}
+        for name in ("duration", "start", "stop"):
+            try:
+                seconds[name] = float(row[name])
+            except ValueError:
+                raise InputError(
+                    f"{source}: {name} is {row[name]!r}; expected seconds"
+                )
+        wav = row["wav"].replace(f"{DATA_ROOT}/", "", 1)
+        cells = {**{c: row[c] for c in COLUMNS}, **seconds, "wav": wav}
+        recordings.append(Recording(**cells, source=source))
+    return recordings
+
+
+def read_corpus(folder: Path) -> Optional[Dict]:
+    """What a data folder or manifest folder says it is.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        Holds ``corpus.json``, or not.
+
+    Returns
+    -------
+    dict or None
+
+    Example
+    -------
+    >>> read_corpus(getfixture("tmpdir")) is None
+    True
+    """
+    path = Path(folder) / CORPUS_FILE
+    if not path.is_file():
+        return None
+    try:
+        corpus = json.loads(path.read_text(encoding="utf-8"))
+        return {**corpus, "name": str(corpus["name"])}
+    except (ValueError, KeyError, TypeError):
+        raise InputError(
+            f"{path} is not a description of a corpus; it needs "
+            '{"name": ..., "synthetic": true or false}, or remove it'
+        )

@@ -1,0 +1,227 @@
+"""What all preparers do around their corpus: look first, go on, report.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import json
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Callable, Dict, List
+
+from data_prep import manifest
+from data_prep.errors import InputError
+from data_prep.manifest import Recording
+
+logger = logging.getLogger(__name__)
+
+_DONE = "prepared.json"
+
+
+def require_folder(folder: str, option: str, holds: str) -> Path:
+    """The data folder, or one line with both cures.
+
+    Arguments
+    ---------
+    folder : str
+        As the user gave it.
+    option : str
+        The option it was given by.
+    holds : str
+        What should be in it.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        It does not exist.
+
+    Example
+    -------
+    >>> require_folder("data/no", "--data_folder", "a corpus")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; link the real corpus there or pass it with --data_folder (a corpus), or type `make demo-data` for the synthetic stand-in
+    """
+    if Path(folder).is_dir():
+        return Path(folder)
+    raise InputError(
+        f"{folder} does not exist; link the real corpus there or pass it with "
+        f"{option} ({holds}), or type `make demo-data` for the synthetic "
+        "stand-in"
+    )
+
+
+def once(
+    save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
+) -> None:
+    """Prepare, unless the same was already prepared from the same files.
+
+    A run that goes on must see the recordings that it began with.
+
+    Arguments
+    ---------
+    save_folder : pathlib.Path
+        The manifest folder.
+    options : dict
+        Everything the result depends on, as JSON can hold it.
+    sources : list of pathlib.Path
+        Tables whose change asks for another preparation.
+    prepare : callable
+        Called without arguments.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
+    prepared
+    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
+    """
+    stamps = [[str(p), *_size_and_time(p)] for p in sources]
+    key = json.dumps([options, stamps], sort_keys=True, default=str)
+    done = Path(save_folder) / _DONE
+    if done.is_file() and done.read_text(encoding="utf-8") == key:
+        logger.info("Manifests in %s are up to date.", save_folder)
+        return
+    prepare()
+    manifest.replace(done, key)
+
+
+def _size_and_time(path: Path):
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def report(
+    splits: Dict[str, List[Recording]], save_folder: Path, n_rejected: int
+) -> None:
+    """Log and save the paper's table: recordings, patients, hours.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    save_folder : pathlib.Path
+        ``table.md`` is written there.
+    n_rejected : int
+        Files left out by the audit.
+    """
+    text = table(splits)
+    logger.info("Prepared:\n%s", text)
+    if n_rejected:
+        logger.warning(
+            "%d audio files cannot be used; see %s",
+            n_rejected,
+            Path(save_folder) / "rejected.csv",
+        )
+    manifest.replace(Path(save_folder) / "table.md", text + "\n")
+
+
+def table(splits: Dict[str, List[Recording]], most_classes: int = 12) -> str:
+    """Recordings, patients and hours by class and split, as Markdown.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    most_classes : int
+        More classes than this are summed up in one row.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
+    >>> print(table({"train": [rec], "test": []}))
+    | class | train | test |
+    |---|---|---|
+    | injury | 1 / 1 / 0.01 | 0 / 0 / 0.00 |
+    <BLANKLINE>
+    recordings / patients / hours
+    """
+    labels = sorted({rec.label for recs in splits.values() for rec in recs})
+    rows = {
+        label or "unlabelled": {
+            s: [r for r in recs if r.label == label]
+            for s, recs in splits.items()
+        }
+        for label in labels
+    }
+    if len(labels) > most_classes:
+        rows = {f"all {len(labels)} classes": splits}
+    lines = ["| class | " + " | ".join(splits) + " |", "|---" * len(splits)]
+    lines[1] += "|---|"
+    for name, by_split in rows.items():
+        cells = [_cell(by_split[s]) for s in splits]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "recordings / patients / hours"])
+
+
+def _cell(recordings):
+    patients = len({r.patient_id for r in recordings})
+    hours = sum(r.seconds for r in recordings) / 3600
+    return f"{len(recordings)} / {patients} / {hours:.2f}"
+
+
+def require_classes(
+    splits: Dict[str, List[Recording]], classes: List[str], cure: str
+) -> None:
+    """Every class must have a recording in every split.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    classes : list of str
+        Labels.
+    cure : str
+        What the user can do.
+
+    Raises
+    ------
+    InputError
+        Names the first class and split that are empty.
+
+    Example
+    -------
+    >>> require_classes({"test": []}, ["pain"], "add some")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: class 'pain' has no recording in test; add some
+    """
+    for split, recordings in splits.items():
+        counts = Counter(rec.label for rec in recordings)
+        for label in classes:
+            if not counts[label]:
+                raise InputError(
+                    f"class {label!r} has no recording in {split}; {cure}"
+                )
+
+
+def corpus_of(root: Path, otherwise: str) -> Dict:
+    """What the data folder says it is, else a neutral name.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        The data folder.
+    otherwise : str
+        Name where the folder has no ``corpus.json``.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> corpus_of(Path("clinic"), "clinic's cries")
+    {'name': "clinic's cries", 'synthetic': False}
+    """
+    found = manifest.read_corpus(root)
+    return found or {"name": otherwise, "synthetic": False}

@@ -1,0 +1,272 @@
+"""VGGSound (https://www.robots.ox.ac.uk/~vgg/data/vggsound/), or anything in
+its form, to manifests.
+
+``data_folder`` holds either the official ``vggsound.csv`` (no header: YouTube
+id, start second, label, split) and ``audio/<id>_<start:06d>.wav|flac|ogg``, or
+class folders ``{train,test}/<class>/<id>_<start:06d>.*``. Videos that are gone
+are normal: counted and listed by class in ``missing.csv``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import csv
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from data_prep import manifest, preparation
+from data_prep.audit import audit_files, reject
+from data_prep.errors import InputError, one_line_errors
+from data_prep.manifest import Recording
+from data_prep.split import split_patients
+
+logger = logging.getLogger(__name__)
+
+CSV_FILE = "vggsound.csv"
+EXTENSIONS = (".wav", ".flac", ".ogg")
+
+#: The official csv has 199,176 rows; fewer than this is another corpus.
+OFFICIAL_ROWS = 190000
+
+
+def prepare_vggsound(
+    data_folder: str,
+    save_folder: str,
+    valid_share: float = 0.1,
+    min_clips: int = 1,
+    require_all_classes: bool = False,
+    seed: int = 0,
+) -> None:
+    """Write train, valid and test manifests; valid is carved out of train by
+    video, so that no video is in two splits.
+
+    Arguments
+    ---------
+    data_folder : str
+        See the head of this file.
+    save_folder : str
+        Where the manifests go.
+    valid_share : float
+        Of the training videos.
+    min_clips : int
+        Classes with fewer training clips are left out; the paper's code
+        keeps those with more than ten, 308 of 309.
+    require_all_classes : bool
+        Whether a class without any clip is an error (when labels are used)
+        or a warning.
+    seed : int
+        Of the split.
+
+    Raises
+    ------
+    InputError
+        No corpus there, a bad row, or (see above) an empty class.
+
+    Example
+    -------
+    >>> import numpy, soundfile
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> (tmp / "audio").mkdir()
+    >>> noise = numpy.random.default_rng(0).normal(0, 0.1, 16000)
+    >>> for i in range(4):
+    ...     soundfile.write(tmp / f"audio/-a_{i}_000030.wav", noise, 16000)
+    >>> rows = [f"-a_{i},30,dog,{'train' if i else 'test'}" for i in range(4)]
+    >>> _ = (tmp / "vggsound.csv").write_text("\\n".join(rows))
+    >>> prepare_vggsound(str(tmp), str(tmp / "manifest"), valid_share=0.34)
+    >>> [len(manifest.read(tmp / f"manifest/{s}.csv")) for s in manifest.SPLITS]
+    [2, 1, 1]
+    """
+    root = preparation.require_folder(
+        data_folder, "--data_folder", f"{CSV_FILE} and audio/"
+    )
+    table = root / CSV_FILE
+    options = {
+        "data_folder": str(root.resolve()),
+        "valid_share": valid_share,
+        "min_clips": min_clips,
+        "require_all_classes": require_all_classes,
+        "seed": seed,
+    }
+
+    def prepare():
+        clips = _official(root) if table.is_file() else _class_folders(root)
+        _prepare(clips, root, Path(save_folder), options)
+
+    sources = [table] if table.is_file() else []
+    preparation.once(Path(save_folder), options, sources, prepare)
+
+
+def _official(root: Path) -> List[Tuple[str, Recording, str]]:
+    """(split, clip, path or "" where the video is gone) of the csv."""
+    with open(root / CSV_FILE, encoding="utf-8-sig", newline="") as file:
+        rows = [row for row in csv.reader(file) if row]
+    if not rows:
+        raise InputError(f"{root / CSV_FILE} is empty; take the official one")
+    there = _files_by_stem(root / "audio")
+    clips = []
+    for n, row in enumerate(rows, start=1):
+        source = f"{CSV_FILE} row {n}"
+        video, start, label, split = _official_row(row, source)
+        stem = f"{video}_{start:06d}"
+        clip = Recording(stem, 0.0, "", 0.0, 0.0, label, video, "", source)
+        clips.append((split, clip, there.get(stem, "")))
+    return clips
+
+
+def _official_row(row, source):
+    if len(row) != 4:
+        raise InputError(
+            f"{source}: {len(row)} cells, expected id, start, label, split; "
+            "quote labels that hold a comma"
+        )
+    video, start, label, split = (cell.strip() for cell in row)
+    if not start.isdigit():
+        raise InputError(
+            f"{source}: start is {start!r}; expected whole seconds (the "
+            "official csv has no header)"
+        )
+    if split not in ("train", "test"):
+        raise InputError(
+            f"{source}: split is {split!r}; expected train or test"
+        )
+    return video, int(start), label, split
+
+
+def _files_by_stem(folder: Path) -> Dict[str, str]:
+    if not folder.is_dir():
+        raise InputError(
+            f"{folder} does not exist; put <id>_<start:06d>.wav files there"
+        )
+    return {
+        path.stem: f"{folder.name}/{path.name}"
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in EXTENSIONS
+    }
+
+
+def _class_folders(root: Path) -> List[Tuple[str, Recording, str]]:
+    clips = []
+    for split in ("train", "test"):
+        for path in sorted((root / split).glob("*/*")):
+            if path.suffix.lower() not in EXTENSIONS:
+                continue
+            name = path.relative_to(root).as_posix()
+            # Ids hold underscores: the start is behind the last one.
+            video = path.stem.rpartition("_")[0] or path.stem
+            clip = Recording(
+                path.stem, 0.0, "", 0.0, 0.0, path.parent.name, video, "", name
+            )
+            clips.append((split, clip, name))
+    if not clips:
+        raise InputError(
+            f"{root} holds neither {CSV_FILE} nor train/<class>/ with "
+            f"{', '.join(EXTENSIONS)} files; pass the folder that does"
+        )
+    return clips
+
+
+def _prepare(clips, root, save_folder, options):
+    save_folder.mkdir(parents=True, exist_ok=True)
+    _report_missing(clips, save_folder, options["require_all_classes"])
+    audits = audit_files([path for _, _, path in clips if path], root)
+    if not audits:
+        raise InputError(f"none of the clips of {root} is there; add audio")
+    n_rejected = reject(audits, [], save_folder / "rejected.csv")
+    splits = {split: [] for split in manifest.SPLITS}
+    for split, clip, path in clips:
+        if path and not audits[path].reason:
+            clip.wav, clip.duration = path, audits[path].duration
+            clip.stop = clip.duration
+            splits[split].append(clip)
+    _drop_rare_classes(splits, options["min_clips"])
+    _carve_valid(splits, options["valid_share"], options["seed"])
+    name = f"{root.resolve().name} (in VGGSound's form)"
+    corpus = preparation.corpus_of(
+        root, "VGGSound" if len(clips) >= OFFICIAL_ROWS else name
+    )
+    manifest.write(splits, save_folder, root, corpus)
+    preparation.report(splits, save_folder, n_rejected)
+
+
+def _report_missing(clips, save_folder, require_all_classes):
+    expected = Counter(clip.label for _, clip, _ in clips)
+    found = Counter(clip.label for _, clip, path in clips if path)
+    rows = [
+        (label, n, n - found[label])
+        for label, n in sorted(expected.items())
+        if found[label] < n
+    ]
+    manifest.write_table(
+        save_folder / "missing.csv", ("label", "listed", "missing"), rows
+    )
+    if not rows:
+        return
+    logger.warning(
+        "%d of %d clips are not there (videos that are gone); by class in %s",
+        sum(missing for _, _, missing in rows),
+        len(clips),
+        save_folder / "missing.csv",
+    )
+    empty = [label for label, n, missing in rows if n == missing]
+    if not empty:
+        return
+    if require_all_classes:
+        raise InputError(
+            f"class {empty[0]!r} has no clip left ({len(empty)} such classes, "
+            f"see {save_folder / 'missing.csv'}); add audio, or remove their "
+            f"rows from {CSV_FILE}"
+        )
+    logger.warning("%d classes have no clip left", len(empty))
+
+
+def _drop_rare_classes(splits, min_clips):
+    n_of = Counter(clip.label for clip in splits["train"])
+    rare = {label for label in n_of if n_of[label] < min_clips}
+    for split in splits:
+        splits[split] = [c for c in splits[split] if c.label not in rare]
+    if rare:
+        logger.warning(
+            "%d classes with fewer than %d training clips left out: %s",
+            len(rare),
+            min_clips,
+            ", ".join(sorted(rare)),
+        )
+
+
+def _carve_valid(splits, valid_share, seed):
+    # Stratified by the label of a video's first clip.
+    stratum_of = {}
+    for clip in splits["train"]:
+        stratum_of.setdefault(clip.patient_id, (clip.label, ""))
+    shares = {"train": 1 - valid_share, "valid": valid_share}
+    split_of = split_patients(stratum_of, shares, seed, every_label=False)
+    clips = splits["train"]
+    for split in shares:
+        splits[split] = [c for c in clips if split_of[c.patient_id] == split]
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_vggsound.__doc__)
+    parser.add_argument("data_folder")
+    parser.add_argument("--out", required=True, help="manifest folder")
+    parser.add_argument("--valid_share", type=float, default=0.1)
+    parser.add_argument("--min_clips", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_vggsound(
+            args.data_folder,
+            args.out,
+            valid_share=args.valid_share,
+            min_clips=args.min_clips,
+            seed=args.seed,
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,7 @@
+#!/usr/bin/env python3
+"""Launcher of recipes/adaptation/train_adapt.py from the root."""
+
+from recipes.adaptation.train_adapt import main
+
+if __name__ == "__main__":
+    main()
