@@ -15,8 +15,8 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from data_prep import manifest
 from data_prep.errors import InputError
+from data_prep.tables import write_text
 
 #: Keys that change how fast a run is, not what comes out.
 _HARMLESS = ("num_workers", "cache_mb")
@@ -232,7 +232,7 @@ class History:
         kept = [old for old in self.rows if old["epoch"] < row["epoch"]]
         self.rows = [*kept, row]
         lines = ",\n".join(json.dumps(row) for row in self.rows)
-        manifest.replace(self.path, f"[\n{lines}\n]\n")
+        write_text(self.path, f"[\n{lines}\n]\n")
 
 
 def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:

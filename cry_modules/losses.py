@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.distributed.nn.functional import all_gather
 
 
 def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
@@ -35,7 +36,7 @@ def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
     if not (dist.is_available() and dist.is_initialized()):
         return x, 0
     # Unlike dist.all_gather, this one carries the gradient to every rank.
-    rows = torch.cat(torch.distributed.nn.functional.all_gather(x))
+    rows = torch.cat(all_gather(x))
     return rows, dist.get_rank() * len(x)
 
 

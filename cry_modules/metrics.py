@@ -20,7 +20,7 @@ from sklearn.metrics import (
 )
 
 from data_prep.errors import InputError
-from data_prep.manifest import read_table, write_table
+from data_prep.tables import read_table, write_table
 
 N_DRAWS = 2000
 CALIBRATION_BINS = 10

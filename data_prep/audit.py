@@ -15,7 +15,7 @@ import soundfile
 from tqdm import tqdm
 
 from data_prep.errors import InputError
-from data_prep.manifest import write_table
+from data_prep.tables import write_table
 
 #: Shorter than one analysis window is not a recording, seconds.
 SHORTEST_S = 0.1

@@ -19,6 +19,7 @@ from data_prep.audit import audit_files, reject
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS, Recording
 from data_prep.split import fraction_of_patients, split_patients, strata
+from data_prep.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -197,7 +198,7 @@ def _read(table: Path, label_columns: List[str]) -> List[Row]:
     """Recordings without label, and their cells."""
     required = ["recording_id", "patient_id", "path", *label_columns]
     rows = []
-    for source, cells in manifest.read_table(table, required):
+    for source, cells in read_table(table, required):
         for name in ("recording_id", "patient_id", "path"):
             if not cells[name]:
                 raise InputError(f"{source}: {name} is empty; fill it in")
@@ -318,7 +319,7 @@ def _patients(tables: List[Path]) -> Set[str]:
     return {
         cells["patient_id"].lower()
         for path in tables
-        for _, cells in manifest.read_table(path, ["patient_id"])
+        for _, cells in read_table(path, ["patient_id"])
     }
 
 

@@ -23,8 +23,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Dict
 
-from data_prep import manifest, preparation
+from data_prep import preparation
 from data_prep.errors import InputError, one_line_errors
+from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -97,8 +98,9 @@ def prepare_donateacry(data_folder: str, save_folder: str) -> Path:
     >>> uuid = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
     >>> (tmp / "hungry").mkdir()
     >>> (tmp / f"hungry/{uuid}-1430742197-1.0-m-04-hu.wav").touch()
+    >>> from data_prep.tables import read_table
     >>> path = prepare_donateacry(str(tmp), str(tmp))
-    >>> _, row = manifest.read_table(path, COLUMNS)[0]
+    >>> _, row = read_table(path, COLUMNS)[0]
     >>> row["patient_id"] == uuid.lower(), row["trigger"], row["site"]
     (True, 'hunger', 'ios')
     """
@@ -117,9 +119,7 @@ def prepare_donateacry(data_folder: str, save_folder: str) -> Path:
     save_folder = Path(save_folder)
     save_folder.mkdir(parents=True, exist_ok=True)
     table = save_folder / "recordings.csv"
-    manifest.write_table(
-        table, COLUMNS, [[row[c] for c in COLUMNS] for row in rows]
-    )
+    write_table(table, COLUMNS, [[row[c] for c in COLUMNS] for row in rows])
     logger.info(
         "%s: %d recordings of %d app installations",
         table,

@@ -8,14 +8,13 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import csv
 import json
-import os
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.errors import InputError
+from data_prep.tables import read_table, write_table, write_text
 
 DATA_ROOT = "$data_root"
 SPLITS = ("train", "valid", "test")
@@ -74,85 +73,6 @@ class Recording:
 
 
 COLUMNS = tuple(f.name for f in fields(Recording) if f.name != "source")
-
-
-def read_table(
-    path: Path, required: Sequence[str]
-) -> List[Tuple[str, Dict[str, str]]]:
-    """Rows of a user's csv file with a header, checked for its usual faults.
-
-    Cells are stripped of surrounding space. Rows are numbered as a
-    spreadsheet does: the header is row 1.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Comma-separated, UTF-8 (a byte-order mark is accepted).
-    required : sequence of str
-        Columns that must be there.
-
-    Returns
-    -------
-    list of (str, dict)
-        "<file name> row <n>" and the row by column.
-
-    Raises
-    ------
-    InputError
-        Missing or empty file, missing or doubled column, semicolons, ragged
-        row, not UTF-8.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write("x,y\\n1, 2\\n")
-    >>> read_table(path, ["x"])
-    [('a.csv row 2', {'x': '1', 'y': '2'})]
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; correct the path")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
-    if not lines:
-        raise InputError(f"{path} is empty; expected a header and rows")
-    header = [name.strip() for name in lines[0]]
-    _check_header(path, header, required)
-    rows = []
-    for n, line in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in line):
-            continue
-        if len(line) != len(header):
-            raise InputError(
-                f"{path} row {n} has {len(line)} cells, the header "
-                f"{len(header)}; quote cells that hold a comma"
-            )
-        cells = [cell.strip() for cell in line]
-        rows.append((f"{path.name} row {n}", dict(zip(header, cells))))
-    if not rows:
-        raise InputError(f"{path} has a header and no rows")
-    return rows
-
-
-def _check_header(path, header, required):
-    if len(header) == 1 and ";" in header[0]:
-        raise InputError(
-            f"{path} is separated by semicolons; save it with commas"
-        )
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
-        raise InputError(
-            f"{path} has the column {doubled[0]!r} twice; rename one"
-        )
-    for name in required:
-        if name not in header:
-            raise InputError(
-                f"{path} has no column {name!r}, only {', '.join(header)}; "
-                "add or rename it"
-            )
 
 
 def check(
@@ -284,61 +204,10 @@ def write(
             for rec in recordings
         ]
         write_table(save_folder / f"{split}.csv", COLUMNS, rows)
-    replace(
+    write_text(
         save_folder / CORPUS_FILE,
         json.dumps(corpus, indent=1, ensure_ascii=False) + "\n",
     )
-
-
-def write_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence]
-) -> None:
-    """Write a csv file that is complete or not there.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    columns : sequence of str
-        The header.
-    rows : iterable of sequences
-        The cells.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> write_table(path, ["x"], [[1], ["b,c"]])
-    >>> path.read()
-    'x\\n1\\n"b,c"\\n'
-    """
-    partial = Path(f"{path}.partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
-    os.replace(partial, path)
-
-
-def replace(path: Path, text: str) -> None:
-    """Write a text file that is complete or not there.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    text : str
-        Its content.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.txt")
-    >>> replace(path, "b")
-    >>> path.read()
-    'b'
-    """
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
 
 
 def read(path: Path) -> List[Recording]:

@@ -13,6 +13,7 @@ from typing import Callable, Dict, List
 from data_prep import manifest
 from data_prep.errors import InputError
 from data_prep.manifest import Recording
+from data_prep.tables import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def once(
         logger.info("Manifests in %s are up to date.", save_folder)
         return
     prepare()
-    manifest.replace(done, key)
+    write_text(done, key)
 
 
 def _size_and_time(path: Path):
@@ -118,7 +119,7 @@ def report(
             n_rejected,
             Path(save_folder) / "rejected.csv",
         )
-    manifest.replace(Path(save_folder) / "table.md", text + "\n")
+    write_text(Path(save_folder) / "table.md", text + "\n")
 
 
 def table(splits: Dict[str, List[Recording]], most_classes: int = 12) -> str:

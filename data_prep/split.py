@@ -52,7 +52,7 @@ def split_patients(
     """Assign whole patients to splits, stratified by label, then site.
 
     Each split gets its share of each label to within one patient, and at
-    least one where there are as many patients as splits.
+    least one patient where there are as many as splits.
 
     Arguments
     ---------

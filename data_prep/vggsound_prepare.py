@@ -22,6 +22,7 @@ from data_prep.audit import audit_files, reject
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import Recording
 from data_prep.split import split_patients
+from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -199,7 +200,7 @@ def _report_missing(clips, save_folder, require_all_classes):
         for label, n in sorted(expected.items())
         if found[label] < n
     ]
-    manifest.write_table(
+    write_table(
         save_folder / "missing.csv", ("label", "listed", "missing"), rows
     )
     if not rows:

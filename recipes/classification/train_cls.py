@@ -38,6 +38,7 @@ from cry_modules.schedule import warmup_cosine
 from data_prep import manifest
 from data_prep.errors import InputError, one_line_errors
 from data_prep.preparation import require_folder
+from data_prep.tables import write_text
 
 logger = logging.getLogger(__name__)
 
@@ -350,7 +351,7 @@ def write_metrics(hparams, brain, predictions, corpus):
         "n_parameters": sum(p.numel() for p in parameters),
         **summarise(predictions["valid"], predictions["test"]),
     }
-    manifest.replace(
+    write_text(
         f"{hparams['output_folder']}/metrics.json",
         json.dumps(metrics, indent=1, allow_nan=False) + "\n",
     )

@@ -1,0 +1,320 @@
+"""Signals that synthetic audio is built of, and the room and recorder that
+everything goes through. All values are this project's choice.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from dataclasses import dataclass
+from typing import Callable, Tuple
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+RATE = 16000  # Hz
+HOP = 64  # samples between two control values (4 ms)
+TOP_HZ = 7700.0  # harmonics fade out below the Nyquist frequency
+
+
+def slow_curve(
+    rng: np.random.Generator, n: int, rate_hz: float, step: float = 1.0
+) -> np.ndarray:
+    """Smooth standard-normal random curve, for drifts, gusts and swells.
+
+    Arguments
+    ---------
+    rng : np.random.Generator
+        Source of randomness.
+    n : int
+        Number of values.
+    rate_hz : float
+        How many independent values a second.
+    step : float
+        Samples between two returned values.
+
+    Returns
+    -------
+    np.ndarray
+        Shape [n].
+
+    Example
+    -------
+    >>> slow_curve(np.random.default_rng(0), 100, 2.0, step=HOP).shape
+    (100,)
+    """
+    knots = int(n * step * rate_hz / RATE) + 4
+    position = np.arange(n) * (step * rate_hz / RATE) + rng.uniform()
+    left = position.astype(int)
+    blend = 0.5 - 0.5 * np.cos(np.pi * (position - left))
+    values = rng.standard_normal(knots)
+    return values[left] * (1 - blend) + values[left + 1] * blend
+
+
+def harmonic_stack(
+    f0: np.ndarray, gain: Callable[[np.ndarray], np.ndarray], top: int = 60
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Band-limited additive synthesis of a harmonic sound.
+
+    Arguments
+    ---------
+    f0 : np.ndarray
+        Fundamental frequency [samples], Hz.
+    gain : Callable
+        Maps frequencies [frames, harmonics] in Hz (a frame every HOP samples)
+        to linear amplitudes of the same shape.
+    top : int
+        Largest number of harmonics.
+
+    Returns
+    -------
+    Tuple[np.ndarray, np.ndarray]
+        The wave and the phase of the fundamental in radians, each [samples].
+
+    Example
+    -------
+    >>> wave, _ = harmonic_stack(np.full(1600, 400.0), lambda hz: 100.0 / hz)
+    >>> int(np.argmax(np.abs(np.fft.rfft(wave)))) * 10  # Hz
+    400
+    """
+    frames = f0[::HOP]
+    count = max(1, min(top, int(TOP_HZ / f0.min())))
+    freqs = frames[:, None] * np.arange(1, count + 1)
+    gains = gain(freqs) * np.clip((TOP_HZ - freqs) / 500.0, 0.0, 1.0)
+    phase = 2 * np.pi * np.cumsum(f0) / RATE
+    turn = np.exp(1j * (phase % (2 * np.pi))).astype(np.complex64)
+    power = np.ones_like(turn)
+    wave = np.zeros(len(f0))
+    here, knots = np.arange(len(f0)), np.arange(len(frames)) * HOP
+    for k in range(count):  # the k-th power of a phasor is its k-th harmonic
+        power = power * turn
+        wave += np.interp(here, knots, gains[:, k]) * power.real
+    return wave, phase
+
+
+def formant_gain(
+    formants_hz: np.ndarray, widths_hz: np.ndarray, tilt_db: float
+) -> Callable[[np.ndarray], np.ndarray]:
+    """Parallel vocal-tract resonances over a falling spectrum.
+
+    Arguments
+    ---------
+    formants_hz : np.ndarray
+        Resonances, [frames, formants] where they move, or [formants], Hz.
+    widths_hz : np.ndarray
+        Bandwidths [formants], Hz.
+    tilt_db : float
+        Spectral tilt in dB an octave above 500 Hz (negative falls).
+
+    Returns
+    -------
+    Callable
+        For ``harmonic_stack``.
+
+    Example
+    -------
+    >>> gain = formant_gain(np.array([1100.0]), np.array([200.0]), 0.0)
+    >>> bool(gain(np.array([[1100.0]])) > gain(np.array([[2200.0]])))
+    True
+    """
+
+    def gain(freqs: np.ndarray) -> np.ndarray:
+        total = np.full(freqs.shape, 0.05)
+        for i, width in enumerate(widths_hz):
+            centre = formants_hz[..., i : i + 1]
+            total += 1 / (1 + np.abs((freqs - centre) / width) ** 1.5)
+        return total * np.maximum(freqs / 500.0, 0.5) ** (tilt_db / 6.02)
+
+    return gain
+
+
+def shaped_noise(
+    rng: np.random.Generator, n: int, shape: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """Gaussian noise of unit power with the given spectral shape.
+
+    Arguments
+    ---------
+    rng : np.random.Generator
+        Source of randomness.
+    n : int
+        Number of samples.
+    shape : Callable
+        Maps frequencies [bins] in Hz to linear amplitudes [bins].
+
+    Returns
+    -------
+    np.ndarray
+        Shape [n].
+
+    Example
+    -------
+    >>> noise = shaped_noise(np.random.default_rng(0), 500, lambda hz: hz < 900)
+    >>> round(float(np.std(noise)), 1)
+    1.0
+    """
+    size = next_fast_len(max(n, 256), real=True)
+    hz = rfftfreq(size, 1 / RATE)
+    wave = irfft(rfft(rng.standard_normal(size)) * shape(hz), size)[:n]
+    return wave / (np.sqrt(np.mean(wave**2)) + 1e-12)
+
+
+def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
+    """Spectral shape: a band with soft edges, amplitude as 1 / f^slope.
+
+    Arguments
+    ---------
+    low_hz, high_hz : float
+        Edges of the band, Hz.
+    slope : float
+        0 is white, 0.5 pink, 1 brown.
+
+    Returns
+    -------
+    Callable
+        For ``shaped_noise``.
+
+    Example
+    -------
+    >>> band(100.0, 1000.0)(np.array([10.0, 300.0, 5000.0])).round(1)
+    array([0., 1., 0.])
+    """
+
+    def shape(hz: np.ndarray) -> np.ndarray:
+        hz = np.maximum(hz, 1.0)
+        edges = 1 / ((1 + (low_hz / hz) ** 6) * (1 + (hz / high_hz) ** 6))
+        return edges * (hz / 1000.0) ** -slope
+
+    return shape
+
+
+# ---------------------------------------------------------------- recording
+
+
+@dataclass(frozen=True)
+class Recorder:
+    """A room, its noise, a microphone and a recording level.
+
+    Arguments
+    ---------
+    eq_db : Tuple[float, ...]
+        Response at 125, 250, 500, 1000, 2000, 4000 and 7500 Hz, dB.
+    high_hz : float
+        Where the microphone or codec falls off, Hz.
+    reverb_s : float
+        Time in which the reverberation falls by 60 dB, seconds.
+    wet_db : float
+        Energy of the reverberation against the direct sound, dB.
+    noise_slope : float
+        Colour of the background noise, see ``band``.
+    snr_db : Tuple[float, float]
+        Mean and spread over recordings of the signal-to-noise ratio, dB.
+    peak_db : Tuple[float, float]
+        Mean and spread of the peak level, dB below full scale.
+    hum_hz : float
+        Mains hum or fan tone, 0 for none, Hz.
+    beep_hz : float
+        A monitor's beeps, 0 for none, Hz.
+    """
+
+    eq_db: Tuple[float, ...] = (0.0,) * 7
+    high_hz: float = 7500.0
+    reverb_s: float = 0.3
+    wet_db: float = -15.0
+    noise_slope: float = 0.5
+    snr_db: Tuple[float, float] = (25.0, 5.0)
+    peak_db: Tuple[float, float] = (-6.0, 2.0)
+    hum_hz: float = 0.0
+    beep_hz: float = 0.0
+
+
+def draw_recorder(rng: np.random.Generator) -> Recorder:
+    """A random recorder, as videos have.
+
+    Arguments
+    ---------
+    rng : np.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    Recorder
+
+    Example
+    -------
+    >>> draw_recorder(np.random.default_rng(0)).high_hz > 3000
+    True
+    """
+    return Recorder(
+        eq_db=tuple(rng.normal(0, 4, 7).round(2)),
+        high_hz=float(rng.choice([3800, 5500, 7000, 7500, 7500])),
+        reverb_s=float(rng.uniform(0.1, 1.0)),
+        wet_db=float(rng.uniform(-25, -4)),
+        noise_slope=float(rng.uniform(0.0, 1.0)),
+        snr_db=(float(rng.uniform(5, 35)), 2.0),
+        peak_db=(float(rng.uniform(-18, -1)), 1.0),
+        hum_hz=float(rng.choice([0, 0, 0, 50, 60])),
+    )
+
+
+def record(
+    rng: np.random.Generator, dry: np.ndarray, recorder: Recorder
+) -> np.ndarray:
+    """Plays a dry sound in a room and records it.
+
+    Arguments
+    ---------
+    rng : np.random.Generator
+        Source of randomness.
+    dry : np.ndarray
+        Dry sound [samples].
+    recorder : Recorder
+        Room, microphone, noise and level.
+
+    Returns
+    -------
+    np.ndarray
+        Shape [samples], below full scale.
+
+    Example
+    -------
+    >>> wave = record(np.random.default_rng(0), np.ones(800), Recorder())
+    >>> bool(np.abs(wave).max() < 1)
+    True
+    """
+    n, tail = len(dry), int(recorder.reverb_s * RATE)
+    decay = 10 ** (-3 * np.arange(tail) / tail)
+    room = rng.standard_normal(tail) * decay
+    room *= 10 ** (recorder.wet_db / 20) / np.sqrt(np.sum(room**2))
+    room[0] = 1.0
+    size = next_fast_len(n + tail, real=True)
+    wet = irfft(rfft(dry, size) * rfft(room, size), size)[:n]
+    power = np.mean(wet**2) + 1e-12
+    snr_db = max(rng.normal(*recorder.snr_db), 0.0)
+    noise = _background(rng, n, recorder)
+    mixed = wet + noise * np.sqrt(power / 10 ** (snr_db / 10))
+    hz = np.maximum(rfftfreq(size, 1 / RATE), 1.0)
+    knots = np.log2([125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 7500.0])
+    # No two recordings are made at the same distance and angle.
+    eq_db = np.array(recorder.eq_db) + rng.normal(0, 1.5, len(knots))
+    response = 10 ** (np.interp(np.log2(hz), knots, eq_db) / 20)
+    response *= band(60.0, recorder.high_hz)(hz)
+    wave = irfft(rfft(mixed, size) * response, size)[:n]
+    peak = 10 ** (min(rng.normal(*recorder.peak_db), -0.5) / 20)
+    return wave * (peak / (np.abs(wave).max() + 1e-9))
+
+
+def _background(
+    rng: np.random.Generator, n: int, recorder: Recorder
+) -> np.ndarray:
+    """Noise, hum and beeps of a place, about unit power, [n]."""
+    noise = shaped_noise(rng, n, band(40.0, 7800.0, recorder.noise_slope))
+    noise *= np.exp(0.3 * slow_curve(rng, n, 0.5))
+    time = np.arange(n) / RATE
+    if recorder.hum_hz:
+        for k in (1, 2, 3, 5):
+            turn = 2 * np.pi * k * recorder.hum_hz * time
+            noise += np.sin(turn + rng.uniform(0, 6)) / k
+    if recorder.beep_hz:
+        on = (time + rng.uniform()) % rng.uniform(0.8, 1.6) < 0.12
+        noise += 1.5 * on * np.sin(2 * np.pi * recorder.beep_hz * time)
+    return noise

@@ -1,0 +1,40 @@
+"""What several tests need: small audio made on the spot, a free port."""
+
+import socket
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.synthetic import make_corpus
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory):
+    """The embedded corpus at its smallest: vggsound/ and cry/."""
+    folder = tmp_path_factory.mktemp("corpus")
+    make_corpus(folder, scale="tiny", seed=1)
+    return folder
+
+
+@pytest.fixture
+def noise(tmp_path):
+    """Write white noise: ``noise("a.wav", seconds=1.0, rate=16000)``."""
+
+    def write(name, seconds=1.0, rate=16000, channels=1, level=0.1, **format):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rng = np.random.default_rng(len(name))
+        samples = rng.normal(0, level, (round(seconds * rate), channels))
+        soundfile.write(path, samples.clip(-1, 1), rate, **format)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def free_port():
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        return server.getsockname()[1]

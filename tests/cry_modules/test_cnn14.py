@@ -1,0 +1,112 @@
+"""CNN14: SpeechBrain's at width 64, and blind to padding."""
+
+import pytest
+import torch
+from speechbrain.lobes.models import Cnn14 as speechbrain_cnn14
+
+from cry_modules.cnn14 import Cnn14
+from cry_modules.finetune import batch_norms
+
+
+@pytest.fixture(scope="module")
+def pair():
+    """Ours and SpeechBrain's with the same weights and statistics."""
+    torch.manual_seed(0)
+    theirs = speechbrain_cnn14.Cnn14(80, 2048)
+    with torch.no_grad():
+        for norm in batch_norms(theirs):
+            norm.running_mean.normal_(0, 0.1)
+            norm.running_var.uniform_(0.5, 2)
+            norm.weight.uniform_(0.5, 2)
+    ours = Cnn14(80, width=64)
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return ours, theirs
+
+
+def test_state_dict_is_speechbrains(pair):
+    ours, theirs = (m.state_dict() for m in pair)
+    assert list(ours) == list(theirs)
+    assert all(torch.equal(ours[k], theirs[k]) for k in ours)
+
+
+@pytest.mark.parametrize("frames", [64, 101])
+def test_outputs_equal_speechbrains(pair, frames):
+    ours, theirs = (m.eval() for m in pair)
+    feats = torch.randn(2, frames, 80)
+    with torch.no_grad():
+        expected = theirs(feats).squeeze(1)
+        torch.testing.assert_close(ours(feats), expected)
+
+
+def test_training_equals_speechbrains(pair):
+    """Same dropout, same statistics, same gradient."""
+    feats = torch.randn(2, 64, 80)
+    grads = []
+    for model in pair:
+        model.train()
+        torch.manual_seed(1)
+        model(feats).square().sum().backward()
+        grads.append([p.grad.clone() for p in model.parameters()])
+        model.zero_grad()
+    for ours, theirs in zip(*grads):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-4)
+    for ours, theirs in zip(*(m.buffers() for m in pair)):
+        torch.testing.assert_close(ours, theirs)
+
+
+def test_parameter_counts_of_the_poster():
+    encoder = Cnn14(80, width=64)
+    assert sum(p.numel() for p in encoder.parameters()) == 75_477_472
+    norms = list(batch_norms(encoder))
+    assert len(norms) == 13
+    affine = sum(p.numel() for n in norms for p in n.parameters())
+    assert affine == 16_288
+
+
+def padded_batch(lengths, total):
+    """Items of given frames, and the same in one batch with rubbish behind."""
+    items = [torch.randn(1, n, 80) for n in lengths]
+    batch = torch.full((len(lengths), total, 80), 37.0)
+    for row, item in zip(batch, items):
+        row[: item.shape[1]] = item[0]
+    return items, batch, torch.tensor(lengths) / total
+
+
+@pytest.mark.parametrize("lengths", [[32, 47, 101], [63, 64, 65]])
+def test_padding_does_not_change_an_embedding(lengths):
+    torch.manual_seed(0)
+    encoder = Cnn14(80, width=2).double().eval()
+    for norm in batch_norms(encoder):
+        torch.nn.init.normal_(norm.running_mean)
+        torch.nn.init.normal_(norm.bias)
+    items, batch, share = padded_batch(lengths, 131)
+    together = encoder(batch.double(), share)
+    for item, emb in zip(items, together):
+        torch.testing.assert_close(encoder(item.double())[0], emb)
+
+
+def test_padding_does_not_change_training():
+    """Statistics and gradients are those of the unpadded batch."""
+    torch.manual_seed(0)
+    results = []
+    feats = torch.randn(3, 70, 80).double()
+    longer = torch.cat([feats, torch.full((3, 31, 80), 9.0).double()], dim=1)
+    for batch, lengths in ((feats, None), (longer, torch.full((3,), 70 / 101))):
+        torch.manual_seed(1)
+        encoder = Cnn14(80, width=2, dropout=0.0).double().train()
+        encoder(batch, lengths).square().sum().backward()
+        results.append(
+            [p.grad for p in encoder.parameters()] + [*encoder.buffers()]
+        )
+    for unpadded, padded in zip(*results):
+        torch.testing.assert_close(unpadded, padded)
+
+
+def test_refuses_what_five_poolings_cannot_hold():
+    encoder = Cnn14(80, width=1)
+    with pytest.raises(ValueError, match="31 frames"):
+        encoder(torch.randn(2, 31, 80))
+    with pytest.raises(ValueError, match="16 frames"):
+        encoder(torch.randn(2, 64, 80), torch.tensor([1.0, 0.25]))
+    with pytest.raises(ValueError, match="width 0"):
+        Cnn14(80, width=0)

@@ -1,0 +1,92 @@
+"""The three modes: the poster's counts, and what moves in a real fit."""
+
+import pytest
+import torch
+
+from cry_modules.checkpoints import find_encoder, read_state_dict
+from cry_modules.cnn14 import Cnn14
+from cry_modules.finetune import (
+    FINETUNE_MODES,
+    FinetunedEncoder,
+    calibrate_batch_norms,
+)
+from cry_modules.heads import ClassificationHead
+from recipes.classification import train_cls
+
+
+@pytest.mark.parametrize(
+    "mode, n_trainable",
+    [("linear", 8_194), ("linear_bn", 24_482), ("end_to_end", 75_485_666)],
+)
+def test_trained_parameters_of_the_poster(mode, n_trainable):
+    encoder = FinetunedEncoder(Cnn14(80, width=64), mode)
+    head = ClassificationHead(2048, 2)
+    parameters = [*encoder.parameters(), *head.parameters()]
+    assert sum(p.numel() for p in parameters) == 75_485_666
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
+    assert trained == n_trainable
+
+
+@pytest.mark.parametrize("mode", FINETUNE_MODES)
+def test_speechbrains_modules_train_does_not_undo_the_mode(mode):
+    modules = torch.nn.ModuleDict(
+        {"encoder": FinetunedEncoder(Cnn14(80, width=1), mode)}
+    )
+    modules.train()
+    norm = modules["encoder"].encoder.conv_block3.norm1
+    assert norm.training == (mode != "linear")
+    modules.eval()
+    assert not norm.training
+
+
+def test_refuses_another_mode():
+    message = r"finetune_mode is 'bn'; expected one of \('linear', "
+    with pytest.raises(ValueError, match=message):
+        FinetunedEncoder(Cnn14(80, width=1), "bn")
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A checkpoint whose statistics are not the initial ones."""
+    torch.manual_seed(0)
+    encoder = Cnn14(80, width=1)
+    calibrate_batch_norms(encoder, [torch.randn(4, 64, 80)])
+    path = tmp_path_factory.mktemp("source") / "encoder.ckpt"
+    torch.save(encoder.state_dict(), path)
+    return path
+
+
+@pytest.mark.parametrize("mode", FINETUNE_MODES)
+def test_what_moves_in_a_real_fit(mode, source, corpus, tmp_path):
+    train_cls.main(
+        [f"hparams/neuro_{mode}.yaml", "--device=cpu", "--noprogressbar"]
+        + [f"--data_folder={corpus}/cry", f"--output_folder={tmp_path}"]
+        + [f"--encoder_source={source}", "--width=1", "--batch_size=4"]
+        + ["--number_of_epochs=2", "--lr=0.01"]
+    )
+    before = read_state_dict(source)
+    after = read_state_dict(find_encoder(str(tmp_path)))
+    moved = {k for k in before if not torch.equal(before[k], after[k])}
+    statistics = {k for k in before if "running_" in k or "num_batches" in k}
+    affine = {k for k in before if "norm" in k} - statistics
+    expected = {
+        "linear": set(),
+        "linear_bn": affine | statistics,
+        "end_to_end": set(before),
+    }[mode]
+    assert moved == expected
+
+
+def test_calibration_sets_the_statistics_of_the_data_and_learns_nothing():
+    torch.manual_seed(0)
+    encoder = Cnn14(80, width=1, dropout=0.0)
+    weights = [p.clone() for p in encoder.parameters()]
+    batches = [3 + 2 * torch.randn(8, 64, 80) for _ in range(3)]
+    calibrate_batch_norms(encoder, batches)
+    # Before the input BatchNorm there is only the data itself.
+    frames = torch.stack(batches)
+    torch.testing.assert_close(
+        encoder.norm0.running_mean, frames.mean(dim=(0, 1, 2))
+    )
+    assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters()))
+    assert encoder.norm0.momentum == 0.1

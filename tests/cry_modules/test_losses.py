@@ -1,0 +1,140 @@
+"""NT-Xent against Algorithm 1 of https://arxiv.org/abs/2002.05709."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from cry_modules.losses import NTXentLoss
+
+
+def algorithm_1(z1, z2, temperature):
+    """The paper's loops: pairs 2k-1, 2k; cosine similarity; l(i, j)."""
+    z = np.empty((2 * len(z1), z1.shape[1]))
+    z[0::2], z[1::2] = z1, z2
+    n = len(z)
+    s = np.empty((n, n))
+    for i in range(n):
+        for j in range(n):
+            norms = np.linalg.norm(z[i]) * np.linalg.norm(z[j])
+            s[i, j] = z[i] @ z[j] / norms
+
+    def ell(i, j):
+        others = [math.exp(s[i, k] / temperature) for k in range(n) if k != i]
+        return -math.log(math.exp(s[i, j] / temperature) / sum(others))
+
+    total = 0.0
+    for k in range(len(z1)):
+        total += ell(2 * k, 2 * k + 1) + ell(2 * k + 1, 2 * k)
+    return total / n
+
+
+def views(batch=5, dim=7, dtype=torch.float64, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(2, batch, dim, generator=generator, dtype=torch.float64)
+    return z.to(dtype).unbind()
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("temperature", [0.07, 0.5, 2.0])
+def test_equals_the_papers_loops(batch, temperature):
+    z1, z2 = views(batch)
+    loss = NTXentLoss(temperature)(z1, z2).item()
+    expected = algorithm_1(z1.numpy(), z2.numpy(), temperature)
+    assert loss == pytest.approx(expected, abs=1e-12)
+
+
+def test_analytic_value_when_all_views_coincide():
+    # Every one of the 2n - 1 candidates is equally similar.
+    z = torch.ones(8, 3, dtype=torch.float64)
+    assert NTXentLoss(0.5)(z, z).item() == pytest.approx(math.log(15))
+
+
+def test_analytic_value_when_pairs_are_orthogonal():
+    # e^(1/t) for the other view, e^0 for each of the 2n - 2 strangers.
+    z = torch.eye(6, dtype=torch.float64)
+    expected = -math.log(math.exp(2) / (math.exp(2) + 10))
+    assert NTXentLoss(0.5)(z, z).item() == pytest.approx(expected)
+
+
+def test_swapping_views_permuting_items_and_scaling_change_nothing():
+    z1, z2 = views()
+    loss = NTXentLoss(0.2)
+    order = torch.tensor([3, 0, 4, 1, 2])
+    expected = loss(z1, z2).item()
+    assert loss(z2, z1).item() == pytest.approx(expected, abs=1e-12)
+    shuffled = loss(z1[order], z2[order]).item()
+    assert shuffled == pytest.approx(expected, abs=1e-12)
+    assert loss(3 * z1, 0.1 * z2).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_matching_the_wrong_items_is_worse():
+    z, _ = views()
+    loss = NTXentLoss(0.2)
+    assert loss(z, z) < loss(z, z.roll(1, dims=0))
+
+
+def test_gradient_by_finite_differences():
+    z1, z2 = (z.requires_grad_() for z in views(3, 4))
+    assert torch.autograd.gradcheck(NTXentLoss(0.3), (z1, z2))
+
+
+def test_autocast_does_not_touch_the_loss():
+    z1, z2 = views(16, 32, torch.bfloat16)
+    loss = NTXentLoss(0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        cast = loss(z1, z2)
+    assert cast.dtype == torch.float32
+    assert torch.equal(cast, loss(z1.float(), z2.float()))
+
+
+def test_accuracy_comes_from_the_same_logits():
+    z1, z2 = views()
+    logits, targets = NTXentLoss(0.5).logits(z1, z1)
+    assert torch.equal(logits.argmax(dim=1), targets)
+    assert torch.equal(targets, torch.tensor([5, 6, 7, 8, 9, 0, 1, 2, 3, 4]))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, float("nan")])
+def test_refuses_a_temperature(temperature):
+    with pytest.raises(ValueError, match="above 0"):
+        NTXentLoss(temperature)
+
+
+def test_refuses_views_of_different_shapes():
+    with pytest.raises(ValueError, match=r"\(2, 3\) and \(4, 3\)"):
+        NTXentLoss(0.5)(torch.ones(2, 3), torch.ones(4, 3))
+
+
+def one_rank(rank, port, path):
+    """Loss and gradient of half of the batch, among all of it."""
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=2,
+    )
+    z1, z2 = views(6)
+    mine = slice(3 * rank, 3 * rank + 3)
+    z1, z2 = (z[mine].clone().requires_grad_() for z in (z1, z2))
+    loss = NTXentLoss(0.2)(z1, z2)
+    loss.backward()
+    torch.save((loss.detach(), z1.grad, z2.grad), f"{path}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+def test_two_ranks_equal_one_process_on_the_joined_batch(tmp_path, free_port):
+    mp.spawn(one_rank, args=(free_port, str(tmp_path)), nprocs=2)
+    parts = [torch.load(tmp_path / f"{r}.pt") for r in (0, 1)]
+    z1, z2 = (z.requires_grad_() for z in views(6))
+    loss = NTXentLoss(0.2)(z1, z2)
+    loss.backward()
+    mean = (parts[0][0] + parts[1][0]) / 2
+    torch.testing.assert_close(mean, loss.detach(), rtol=0, atol=1e-10)
+    for i, grad in ((1, z1.grad), (2, z2.grad)):
+        # Data parallelism averages over ranks what each rank computed.
+        joined = torch.cat([parts[0][i], parts[1][i]]) / 2
+        torch.testing.assert_close(joined, grad, rtol=0, atol=1e-10)

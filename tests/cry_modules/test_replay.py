@@ -1,0 +1,98 @@
+"""Replay: the share, the order, and that nothing is forgotten."""
+
+from collections import Counter
+
+import pytest
+
+from cry_modules.replay import ReplayBatchSampler
+from cry_modules.schedule import warmup_cosine
+
+N_NEW, N_OLD, BATCH = 37, 23, 8
+
+
+def epochs(sampler, numbers):
+    for epoch in numbers:
+        sampler.set_epoch(epoch)
+        yield list(sampler)
+
+
+@pytest.mark.parametrize("ratio, n_replay", [(0.0, 0), (0.25, 2), (0.5, 4)])
+def test_share_is_exact_in_every_batch(ratio, n_replay):
+    sampler = ReplayBatchSampler(N_NEW, N_OLD, BATCH, ratio, seed=0)
+    for batches in epochs(sampler, [1, 2, 3]):
+        assert len(batches) == len(sampler) == N_NEW // (BATCH - n_replay)
+        for batch in batches:
+            assert len(batch) == BATCH
+            assert sum(i >= N_NEW for i in batch) == n_replay
+            assert max(batch) < N_NEW + N_OLD
+
+
+def test_new_recordings_come_once_an_epoch_in_a_new_order():
+    sampler = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=0)
+    orders = []
+    for batches in epochs(sampler, range(1, 6)):
+        new = [i for batch in batches for i in batch if i < N_NEW]
+        assert len(set(new)) == len(new) == N_NEW // 4 * 4
+        orders.append(tuple(new))
+    assert len(set(orders)) == 5
+
+
+def test_no_old_recording_comes_twice_before_all_came_once():
+    sampler = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=0)
+    row = [
+        i - N_NEW
+        for batches in epochs(sampler, range(1, 30))
+        for batch in batches
+        for i in batch
+        if i >= N_NEW
+    ]
+    passes = [row[k : k + N_OLD] for k in range(0, len(row), N_OLD)]
+    for one in passes[:-1]:
+        assert sorted(one) == list(range(N_OLD))
+    assert len({tuple(p) for p in passes[:-1]}) == len(passes) - 1
+    assert max(Counter(row).values()) - min(Counter(row).values()) <= 1
+
+
+def test_small_replay_set_never_runs_short():
+    sampler = ReplayBatchSampler(1000, 5, BATCH, 0.5, seed=0)
+    assert sum(len(batch) for batch in sampler) == 250 * BATCH
+
+
+def test_an_epoch_follows_from_seed_and_number():
+    first = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=1)
+    all_of_them = list(epochs(first, [1, 2, 3]))
+    resumed = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=1)
+    assert list(epochs(resumed, [3])) == all_of_them[2:]
+    other = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=2)
+    assert list(epochs(other, [3])) != all_of_them[2:]
+
+
+@pytest.mark.parametrize(
+    "n_new, n_old, ratio, message",
+    [
+        (N_NEW, N_OLD, 1.0, "leave a cry"),
+        (N_NEW, N_OLD, -0.1, "0 to below 1"),
+        (N_NEW, N_OLD, 0.01, "less than one recording"),
+        (3, N_OLD, 0.5, "there are 3 and 23"),
+        (N_NEW, 2, 0.5, "lower batch_size"),
+    ],
+)
+def test_refuses(n_new, n_old, ratio, message):
+    with pytest.raises(ValueError, match=message):
+        ReplayBatchSampler(n_new, n_old, BATCH, ratio, seed=0)
+
+
+def test_schedule_rises_linearly_and_falls_to_the_last_step():
+    rates = [warmup_cosine(s, 100, 10, 2.0, 0.5) for s in range(100)]
+    assert rates[:10] == pytest.approx([0.2 * (s + 1) for s in range(10)])
+    assert rates[9] == max(rates) == 2.0
+    assert rates[-1] == pytest.approx(0.5)
+    assert all(a > b for a, b in zip(rates[9:], rates[10:]))
+    # Half of the cosine, half of the way.
+    assert (rates[54] + rates[54]) / 2 == pytest.approx(1.25, abs=0.02)
+
+
+def test_schedule_without_warm_up_begins_at_the_largest():
+    assert warmup_cosine(0, 10, 0, 1.0, 0.0) == 1.0
+    assert warmup_cosine(9, 10, 0, 1.0, 0.0) == pytest.approx(0.0)
+    assert warmup_cosine(0, 1, 0, 1.0, 0.0) == 1.0

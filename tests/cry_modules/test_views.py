@@ -1,0 +1,123 @@
+"""Two views: who draws what, and from what."""
+
+import numpy as np
+import torch
+from scipy.stats import chisquare
+
+from cry_modules.features import LogMel
+from cry_modules.views import (
+    AugmentedFeatures,
+    RandomChunks,
+    SpecAugment,
+    TimeWarp,
+)
+
+
+def starts(chunks, n_samples, names, n=2):
+    """Where chunks begin, in a signal that counts its samples."""
+    sig = torch.arange(float(n_samples))
+    return [[int(c[0]) for c in chunks(sig, name, n)] for name in names]
+
+
+def test_chunks_follow_from_seed_epoch_and_recording_alone():
+    names = [f"r{i}" for i in range(20)]
+    chunks = RandomChunks(1.0, 100, seed=3)
+    chunks.epoch = 5
+    forward = starts(chunks, 1000, names)
+    again = RandomChunks(1.0, 100, seed=3)
+    again.epoch = 5
+    assert starts(again, 1000, names[::-1])[::-1] == forward
+    again.epoch = 6
+    assert starts(again, 1000, names) != forward
+    other = RandomChunks(1.0, 100, seed=4)
+    other.epoch = 5
+    assert starts(other, 1000, names) != forward
+
+
+def test_chunks_cover_the_recording_uniformly():
+    chunks = RandomChunks(1.0, 10, seed=0)
+    counts = np.zeros(91)
+    for epoch in range(2000):
+        chunks.epoch = epoch
+        for start in starts(chunks, 100, ["a", "b"])[0]:
+            counts[start] += 1
+    assert counts.min() > 0
+    assert chisquare(counts).pvalue > 1e-3
+
+
+def test_short_recordings_are_repeated():
+    chunks = RandomChunks(1.0, 10, seed=0)
+    (chunk,) = chunks(torch.tensor([1.0, 2.0, 3.0]), "a", 1)
+    assert chunk.tolist() == [1, 2, 3, 1, 2, 3, 1, 2, 3, 1]
+
+
+def test_masks_differ_between_items_and_have_the_right_size():
+    torch.manual_seed(0)
+    augment = SpecAugment(time_warp=0, n_masks=2, mask_width=10)
+    masked = augment(torch.ones(64, 101, 80)) == 0
+    in_time = masked.all(dim=2).sum(dim=1)  # [B] frames
+    in_bands = masked.all(dim=1).sum(dim=1)
+    assert in_time.max() <= 20 and in_bands.max() <= 20
+    assert in_time.float().mean() > 5 and in_bands.float().mean() > 5
+    assert len({tuple(m.all(dim=1).tolist()) for m in masked}) > 50
+    assert len({tuple(m.all(dim=0).tolist()) for m in masked}) > 50
+
+
+def test_augmentation_leaves_its_input_alone():
+    feats = torch.ones(4, 50, 80)
+    SpecAugment(8, 2, 10)(feats)
+    assert bool((feats == 1).all())
+
+
+def test_time_warp_against_loops(monkeypatch):
+    """A frame c goes to w; both sides are stretched linearly."""
+    centre, shift, n_frames, window = 20, -6, 50, 8
+    draws = iter([torch.tensor([[centre]]), torch.tensor([[shift]])])
+    monkeypatch.setattr(torch, "randint", lambda *args, **kwargs: next(draws))
+    feats = torch.randn(1, n_frames, 3)
+    warped = TimeWarp(window)(feats)
+    target, last = centre + shift, n_frames - 1
+    for t in range(n_frames):
+        if t < target:
+            source = t * centre / target
+        else:
+            source = centre + (t - target) * (last - centre) / (last - target)
+        i = min(int(source), n_frames - 2)
+        part = source - i
+        expected = (1 - part) * feats[0, i] + part * feats[0, i + 1]
+        torch.testing.assert_close(warped[0, t], expected, rtol=1e-4, atol=1e-4)
+
+
+def test_time_warp_is_drawn_for_each_item():
+    torch.manual_seed(0)
+    ramp = torch.arange(101.0)[None, :, None].expand(32, 101, 1)
+    warped = TimeWarp(8)(ramp)
+    middle = warped[:, 50, 0]
+    assert len(set(middle.tolist())) > 10
+    assert (middle - 50).abs().max() <= 8
+    assert torch.equal(warped[:, [0, -1]], ramp[:, [0, -1]])
+    assert bool((warped.diff(dim=1) >= 0).all())
+
+
+def test_augments_in_train_mode_only():
+    torch.manual_seed(0)
+    views = AugmentedFeatures(LogMel(), SpecAugment(8, 2, 10), False)
+    wavs = torch.randn(4, 16000)
+    plain = views.eval()(wavs)[0]
+    assert torch.equal(plain, views(wavs)[0])
+    augmented = views.train()(wavs)[0]
+    assert not torch.equal(plain, augmented)
+    assert not torch.equal(augmented, views(wavs)[0])
+
+
+def test_order_of_masks_and_normalisation():
+    """After it, a masked band is the mean; before it, it is 0 dB less the
+    mean of its frames, and the mean over time is zero again."""
+    torch.manual_seed(0)
+    wavs = torch.randn(8, 16000)
+    augment = SpecAugment(time_warp=0, n_masks=2, mask_width=10)
+    before = AugmentedFeatures(LogMel(), augment, True).train()(wavs)[0]
+    after = AugmentedFeatures(LogMel(), augment, False).train()(wavs)[0]
+    assert before.mean(dim=1).abs().max() < 1e-3
+    assert after.mean(dim=1).abs().max() > 0.1
+    assert float((after == 0).float().mean()) > 0.1

@@ -1,0 +1,177 @@
+"""A hospital's database: splits, folds, fractions, held-out patients."""
+
+import pytest
+
+from data_prep.clinical_prepare import prepare_clinical, prepare_unlabelled
+from data_prep.errors import InputError
+from data_prep.manifest import SPLITS, read
+from data_prep.tables import read_table
+
+CLASSES = ["healthy", "injury"]
+COLUMNS = "recording_id,patient_id,path,neuro_injury,site"
+
+
+@pytest.fixture
+def database(noise, tmp_path):
+    """Write recordings.csv: 40 recordings of 20 patients, 6 injured."""
+
+    def write(extra="", cells=lambda i: "", change=None):
+        rows = [COLUMNS + extra]
+        for i in range(40):
+            label = "injury" if i < 12 else "healthy"
+            noise(f"db/audio/r{i}.wav", seconds=0.5)
+            row = f"r{i},P{i // 2},audio/r{i}.wav,{label},s{i % 4}{cells(i)}"
+            rows.append(change(i, row) if change else row)
+        (tmp_path / "db/recordings.csv").write_text("\n".join(rows) + "\n")
+        return tmp_path / "db"
+
+    return write
+
+
+def prepare(folder, **options):
+    options = {"label_column": "neuro_injury", "classes": CLASSES, **options}
+    prepare_clinical(str(folder), str(folder.parent / "out"), **options)
+    return {s: read(folder.parent / f"out/{s}.csv") for s in SPLITS}
+
+
+def patients(recordings):
+    return {r.patient_id for r in recordings}
+
+
+def test_patients_are_split_whole_and_stratified(database):
+    splits = prepare(database(), seed=1)
+    assert sum(map(len, splits.values())) == 40
+    assert sum(len(patients(r)) for r in splits.values()) == 20
+    for recordings in splits.values():
+        assert {r.label for r in recordings} == set(CLASSES)
+    table = (database().parent / "out/table.md").read_text()
+    assert "| healthy |" in table and "recordings / patients / hours" in table
+
+
+def test_the_databases_own_splits(database):
+    folder = database(",split", lambda i: "," + SPLITS[i // 2 % 3])
+    splits = prepare(folder)
+    assert patients(splits["valid"]) == {f"p{i}" for i in range(1, 20, 3)}
+
+
+def test_folds(database):
+    folder = database(",fold", lambda i: f",{i // 2 % 5}")
+    splits = prepare(folder, test_fold=2, valid_fold=4)
+    assert patients(splits["test"]) == {"p2", "p7", "p12", "p17"}
+    assert patients(splits["valid"]) == {"p4", "p9", "p14", "p19"}
+    with pytest.raises(InputError, match="test_fold is 9.*0, 1, 2, 3, 4"):
+        prepare(folder, test_fold=9, valid_fold=0)
+    with pytest.raises(InputError, match="both 1"):
+        prepare(folder, test_fold=1, valid_fold=1)
+    with pytest.raises(InputError, match="valid_fold is None"):
+        prepare(folder, test_fold=1)
+    with pytest.raises(InputError, match="no column 'fold'"):
+        prepare(database(), test_fold=1, valid_fold=2)
+
+
+def test_label_fraction_takes_patients_of_train_alone(database):
+    folder = database()
+    whole = prepare(folder)
+    part = prepare(folder, label_fraction=0.5)
+    assert part["test"] == whole["test"] and part["valid"] == whole["valid"]
+    assert patients(part["train"]) < patients(whole["train"])
+    kept = patients(part["train"])
+    assert [r.ID for r in part["train"]] == [
+        r.ID for r in whole["train"] if r.patient_id in kept
+    ]
+
+
+def test_empty_labels_are_left_out_and_others_refused(database):
+    def change(i, row):
+        return row.replace("healthy", {38: "", 39: "unsure"}.get(i, "healthy"))
+
+    folder = database(change=change)
+    with pytest.raises(InputError) as error:
+        prepare(folder)
+    message = str(error.value)
+    assert "recordings.csv row 41: neuro_injury is 'unsure'" in message
+    assert "--other_labels drop" in message
+    splits = prepare(folder, other_labels="drop")
+    assert sum(map(len, splits.values())) == 38
+
+
+@pytest.mark.parametrize(
+    "old, new, message",
+    [
+        ("r5,", "r4,", "row 7: ID 'r4' was already used in .*row 6"),
+        ("P2,", ",", "row 6: patient_id is empty"),
+        ("audio/r9.wav", "audio/no.wav", "row 11: audio/no.wav is not in"),
+        ("audio/r9.wav", "", "row 11: path is empty"),
+    ],
+)
+def test_bad_rows(database, old, new, message):
+    folder = database(change=lambda i, row: row.replace(old, new))
+    with pytest.raises(InputError, match=message):
+        prepare(folder)
+
+
+def test_ids_of_one_patient_in_both_cases_are_one_patient(database):
+    def change(i, row):
+        return row.replace("P", "p") if i % 2 else row
+
+    splits = prepare(database(change=change))
+    assert sum(len(patients(r)) for r in splits.values()) == 20
+
+
+def test_leaky_splits_are_refused(database):
+    folder = database(",split", lambda i: "," + SPLITS[i % 3])
+    with pytest.raises(InputError, match="patient_id 'p0' is in valid and in"):
+        prepare(folder)
+
+
+def test_a_class_without_patients_in_a_split(database):
+    folder = database(
+        ",split", lambda i: ",train" if i < 30 else "," + SPLITS[i // 2 % 3]
+    )
+    with pytest.raises(InputError, match="'injury' has no recording in"):
+        prepare(folder)
+
+
+def test_wrong_options(database, tmp_path):
+    folder = database()
+    with pytest.raises(InputError, match="no column 'trigger'"):
+        prepare(folder, label_column="trigger")
+    with pytest.raises(InputError, match="no row has a label of x"):
+        prepare(folder, classes=["x", "y"], other_labels="drop")
+    with pytest.raises(InputError, match="expected error or drop"):
+        prepare(folder, other_labels="keep")
+    with pytest.raises(InputError, match="--recordings_csv"):
+        prepare(folder, recordings_csv=str(tmp_path / "no.csv"))
+
+
+def test_unlabelled_leaves_out_held_out_patients(database, tmp_path):
+    folder = database(
+        ",split", lambda i: "," + ["", "train", "test"][i // 2 % 3]
+    )
+    exclude = tmp_path / "held_out.csv"
+    exclude.write_text("patient_id\np0\nP1\n")
+    prepare_unlabelled(
+        str(folder), str(tmp_path / "out"), exclude=[str(exclude)]
+    )
+    kept = [
+        r for s in ("train", "valid") for r in read(tmp_path / f"out/{s}.csv")
+    ]
+    expected = {f"p{i}" for i in range(20) if i % 3 != 2} - {"p0", "p1"}
+    assert patients(kept) == expected
+    assert {r.label for r in kept} == {""}
+    reasons = [
+        row["reason"]
+        for _, row in read_table(tmp_path / "out/rejected.csv", ["reason"])
+    ]
+    assert reasons.count("patient of an --exclude table") == 4
+    assert reasons.count("in the database's test split") == 12
+
+
+def test_nothing_left_to_adapt_on(database, tmp_path):
+    folder = database()
+    with pytest.raises(InputError, match="no recording of .* is left"):
+        prepare_unlabelled(
+            str(folder),
+            str(tmp_path / "out"),
+            exclude=[str(folder / "recordings.csv")],
+        )

@@ -1,0 +1,197 @@
+"""The commands as a user types them: subprocesses in the root."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from cry_modules.checkpoints import find_encoder, read_state_dict
+
+TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
+SIMCLR = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
+SIMCLR += ["--number_of_epochs=2", "--warmup_epochs=1"]
+
+
+def run(*arguments, status=0):
+    """Run a command; its output must not hold a traceback."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def refused(*arguments):
+    """The one line on stderr of a command that refuses its input."""
+    lines = run(*arguments, status=2).stderr.strip().split("\n")
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0]
+    return errors[0]
+
+
+@pytest.fixture(scope="module")
+def pretrained(corpus, tmp_path_factory):
+    """A run folder of train_simclr.py."""
+    folder = tmp_path_factory.mktemp("simclr")
+    run(
+        *SIMCLR, f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"
+    )
+    return folder
+
+
+def weights(folder):
+    return read_state_dict(find_encoder(str(folder)))
+
+
+def same(a, b):
+    return all(torch.equal(a[key], b[key]) for key in a)
+
+
+def test_the_pipeline(corpus, pretrained, tmp_path):
+    adapted = tmp_path / "adapted"
+    run(
+        *["train_adapt.py", "hparams/small_adapt_replay.yaml", *TINY],
+        *["--number_of_epochs=1", "--warmup_epochs=0"],
+        *[f"--cry_folder={corpus}/cry", f"--encoder_source={pretrained}"],
+        *[f"--replay_folder={corpus}/vggsound"],
+        *[f"--output_folder={adapted}"],
+    )
+    assert not same(weights(pretrained), weights(adapted))
+    done = run(
+        *["train_cls.py", "hparams/neuro_linear.yaml", *TINY],
+        *[f"--data_folder={corpus}/cry", f"--encoder_source={adapted}"],
+        *["--number_of_epochs=3", f"--output_folder={tmp_path}/cls"],
+    )
+    assert done.stdout.strip().split("\n")[-1].startswith("done: neuro linear")
+    assert same(weights(adapted), weights(tmp_path / "cls"))
+    metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
+    assert metrics["encoder_source"] == str(adapted)
+    # The same from the run's own resolved settings.
+    run(
+        *["train_cls.py", tmp_path / "cls/hyperparams.yaml"],
+        *["--device=cpu", "--noprogressbar"],
+        *[f"--output_folder={tmp_path}/again"],
+    )
+    again = json.loads((tmp_path / "again/metrics.json").read_text())
+    assert again["test"] == metrics["test"]
+
+
+def test_same_seed_same_weights_to_the_bit(corpus, pretrained, tmp_path):
+    command = [*SIMCLR, f"--data_folder={corpus}/vggsound"]
+    run(*command, f"--output_folder={tmp_path}/a")
+    assert same(weights(pretrained), weights(tmp_path / "a"))
+    run(*command, f"--output_folder={tmp_path}/b", "--seed=1")
+    assert not same(weights(pretrained), weights(tmp_path / "b"))
+
+
+def test_an_interrupted_run_goes_on_to_the_same_weights(
+    corpus, pretrained, tmp_path
+):
+    """Stopped in the second epoch by Ctrl-C, then the same command again."""
+    command = [*SIMCLR, f"--data_folder={corpus}/vggsound"]
+    command.append(f"--output_folder={tmp_path}")
+    stop = (
+        "import sys\n"
+        "from recipes.simclr import train_simclr\n"
+        "def interrupt(self, batch, should_step):\n"
+        "    begin(self, batch, should_step)\n"
+        "    if self.hparams.epoch_counter.current == 2 and self.step == 2:\n"
+        "        raise KeyboardInterrupt\n"
+        "brain = train_simclr.SimCLRBrain\n"
+        "begin = brain.on_fit_batch_start\n"
+        "brain.on_fit_batch_start = interrupt\n"
+        "train_simclr.main(sys.argv[1:])\n"
+    )
+    done = run("-c", stop, *command[1:], status=1)
+    assert "the same command goes on" in done.stderr
+    run(*command)
+    assert same(weights(pretrained), weights(tmp_path))
+    assert history(tmp_path) == history(pretrained)
+
+
+def history(folder):
+    """Rows of history.json without what depends on the clock."""
+    rows = json.loads((folder / "history.json").read_text())
+    for row in rows:
+        del row["seconds"], row["clips_per_s"]
+    return rows
+
+
+def test_without_data_one_line_says_what_to_do(tmp_path):
+    for command, folder in (
+        (["train_simclr.py", "hparams/vggsound.yaml"], "--data_folder"),
+        (["train_cls.py", "hparams/neuro_linear_bn.yaml"], "--data_folder"),
+        (
+            ["train_adapt.py", "hparams/cry_adapt_replay.yaml"],
+            "--cry_folder",
+        ),
+    ):
+        output = f"--output_folder={tmp_path}/out"
+        line = refused(*command, f"{folder}={tmp_path}/no", output)
+        assert f"{tmp_path}/no does not exist" in line
+        assert folder in line and "make demo-data" in line
+        assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, parts",
+    [
+        (["hparams/no.yaml"], ["hparams/no.yaml does not exist"]),
+        (["hparams/small_simclr.yaml", "--epochs=3"], ["--epochs is no opt"]),
+        (
+            ["hparams/small_simclr.yaml", "--number_of_epochs=many"],
+            ["--number_of_epochs is 'many'", "100 (int)"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--temperature=-1"],
+            ["temperature is -1", "above 0"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--width=0"],
+            ["width 0"],
+        ),
+        (["--width=8"], ["--width=8 stands where the yaml file must be"]),
+    ],
+)
+def test_wrong_usage(arguments, parts):
+    line = refused("train_simclr.py", *arguments)
+    for part in parts:
+        assert part in line
+
+
+def test_wrong_input_of_adaptation(corpus, pretrained, tmp_path):
+    command = ["train_adapt.py", "hparams/small_adapt.yaml"]
+    command += [f"--cry_folder={corpus}/cry", f"--output_folder={tmp_path}"]
+    line = refused(*command, f"--encoder_source={pretrained}")
+    assert "it has width 1: pass --width 1" in line
+    line = refused(
+        *[*command, "--width=1", f"--encoder_source={pretrained}"],
+        "--replay_ratio=0.5",
+    )
+    assert "pass --replay_folder" in line
+    line = refused(*command, *TINY, "--encoder_source=null", "--batch_size=500")
+    assert "a batch needs 500 cries" in line
+
+
+def test_wrong_input_of_classification(corpus, tmp_path):
+    command = ["train_cls.py", "hparams/neuro_linear.yaml", *TINY]
+    command += [f"--data_folder={corpus}/cry", f"--output_folder={tmp_path}"]
+    line = refused(*command, "--finetune_mode=bn")
+    assert "finetune_mode is 'bn'; expected one of ('linear'," in line
+    line = refused(*command, "--classes=[healthy, sick]")
+    assert "recordings.csv row" in line and "--other_labels drop" in line
+    line = refused(*command, "--label_fraction=2")
+    assert "label_fraction is 2" in line
+    line = refused(*command, "--class_weights=some")
+    assert "class_weights is 'some'" in line
+
+
+def test_another_experiment_in_the_same_folder(corpus, pretrained):
+    line = refused(
+        *[*SIMCLR, f"--data_folder={corpus}/vggsound"],
+        *[f"--output_folder={pretrained}", "--lr=0.5"],
+    )
+    assert "lr: 0.002, now it is 0.5; pass another --output_folder" in line

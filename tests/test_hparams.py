@@ -1,0 +1,138 @@
+"""The rules that keep the yaml files one experiment each (see README)."""
+
+import csv
+from pathlib import Path
+
+import pytest
+from hyperpyyaml import load_hyperpyyaml
+from ruamel.yaml import YAML
+
+FILES = sorted(Path("hparams").glob("*.yaml"))
+MODES = ("linear", "linear_bn", "end_to_end")
+
+#: What the yaml files of one task may differ in.
+OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}
+#: What adaptation with replay may differ in from adaptation without.
+OF_REPLAY = {"output_folder", "replay_folder", "replay_ratio"}
+
+SCRIPT = {
+    "vggsound.yaml": "simclr/train_simclr.py",
+    "small_simclr.yaml": "simclr/train_simclr.py",
+    "cry_adapt.yaml": "adaptation/train_adapt.py",
+    "cry_adapt_replay.yaml": "adaptation/train_adapt.py",
+    "small_adapt.yaml": "adaptation/train_adapt.py",
+    "small_adapt_replay.yaml": "adaptation/train_adapt.py",
+}
+
+
+def compose(path):
+    """Keys and nodes of a yaml file's top level."""
+    with open(path, encoding="utf-8") as file:
+        return {key.value: node for key, node in YAML().compose(file).value}
+
+
+def as_text(node):
+    if isinstance(node.value, str):
+        return str(node.tag), node.value
+    if isinstance(node.value, list) and node.value:
+        if isinstance(node.value[0], tuple):
+            return [(k.value, as_text(v)) for k, v in node.value]
+        return [as_text(item) for item in node.value]
+    return node.value
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_loads(path, tmp_path):
+    overrides = {"output_folder": str(tmp_path), "width": 1}
+    with open(path, encoding="utf-8") as file:
+        hparams = load_hyperpyyaml(file, overrides)
+    assert hparams["base"]["base"]["encoder"].width == 1
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_an_output_folder_is_named_after_its_file(path):
+    assert compose(path)["output_folder"].value == f"results/{path.stem}/<seed>"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_one_include_called_base_and_only_placeholders_are_passed(path):
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    assert text.count("!include:") == 1
+    include = next(n for n in compose(path).values() if "include" in str(n.tag))
+    assert compose(path)["base"] is not None
+    base = compose(path.parent / str(include.tag).partition(":")[2])
+    passed = {key.value: node for key, node in include.value}
+    placeholders = {k for k, n in base.items() if "PLACEHOLDER" in str(n.tag)}
+    # A misspelt key would be ignored in silence, were there a default.
+    assert set(passed) == placeholders
+    # An object passed in would be built twice.
+    assert not any(str(n.tag).startswith("!new") for n in passed.values())
+
+
+def differing(a, b):
+    a, b = compose(a), compose(b)
+    return {
+        key
+        for key in set(a) | set(b)
+        if key not in a or key not in b or as_text(a[key]) != as_text(b[key])
+    }
+
+
+@pytest.mark.parametrize("task", ["neuro", "trigger"])
+@pytest.mark.parametrize("mode", MODES[1:])
+def test_modes_of_a_task_differ_only_where_they_may(task, mode):
+    found = differing(
+        f"hparams/{task}_linear.yaml", f"hparams/{task}_{mode}.yaml"
+    )
+    assert found <= OF_A_MODE
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tasks_differ_only_in_the_task(mode):
+    found = differing(
+        f"hparams/neuro_{mode}.yaml", f"hparams/trigger_{mode}.yaml"
+    )
+    assert found <= {"task", "label_column", "classes", "output_folder"}
+
+
+@pytest.mark.parametrize("family", ["cry", "small"])
+def test_replay_differs_only_in_replay(family):
+    found = differing(
+        f"hparams/{family}_adapt.yaml", f"hparams/{family}_adapt_replay.yaml"
+    )
+    assert found <= OF_REPLAY
+
+
+def test_the_file_name_says_the_mode():
+    for task in ("neuro", "trigger"):
+        for mode in MODES:
+            path = f"hparams/{task}_{mode}.yaml"
+            assert compose(path)["finetune_mode"].value == mode
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_key_is_used_by_the_script_or_in_the_file(path):
+    """SpeechBrain's rule for recipes."""
+    script = SCRIPT.get(path.name, "classification/train_cls.py")
+    code = Path("recipes", script).read_text(encoding="utf-8")
+    if "train_adapt" in script:  # it uses the Brain of pre-training
+        code += Path("recipes/simclr/train_simclr.py").read_text("utf-8")
+    text = path.read_text(encoding="utf-8")
+    for key, node in compose(path).items():
+        used = f'"{key}"' in code or f"hparams.{key}" in code
+        referred = f"<{key}>" in text
+        built_in = key.startswith("__") or key in ("base", "final_lr", "lr")
+        assert used or referred or built_in or key == "warmup_epochs", key
+
+
+def test_every_yaml_is_in_the_recipe_list():
+    listed = []
+    for path in Path("tests/recipes").glob("*.csv"):
+        with open(path, encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                listed.append(row["Hparam_file"])
+                for column in ("Script_file", "Data_prep_file", "Readme_file"):
+                    assert Path(row[column]).is_file(), row[column]
+                assert row["test_debug_flags"]
+    assert sorted(listed) == [str(p) for p in FILES]
