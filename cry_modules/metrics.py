@@ -12,12 +12,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
-from sklearn.metrics import (
-    average_precision_score,
-    balanced_accuracy_score,
-    roc_auc_score,
-    roc_curve,
-)
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from data_prep.errors import InputError
 from data_prep.tables import read_table, write_table
@@ -311,6 +306,8 @@ def evaluate(
     n_of = np.bincount(labels, minlength=len(predictions.classes))
     interval, n_degenerate = bootstrap_auc(predictions, seed, n_draws)
     called = scores.argmax(axis=1)
+    per_class = _per_class(predictions, called)
+    recalls = [c["recall"] for c in per_class.values() if c["n"]]
     binary = len(predictions.classes) == 2
     return {
         "n": len(labels),
@@ -320,13 +317,13 @@ def evaluate(
         "bootstrap_draws": n_draws,
         "bootstrap_degenerate": n_degenerate,
         "average_precision": _macro(average_precision_score, labels, scores),
-        "balanced_accuracy": float(balanced_accuracy_score(labels, called)),
+        "balanced_accuracy": float(np.mean(recalls)),
         "accuracy": float(np.mean(called == labels)),
         "majority_accuracy": float(n_of.max() / len(labels)),
         **_operating_point(labels, scores, threshold, binary),
         "brier": _brier(labels, scores, binary),
         "ece": _calibration_error(labels, scores, binary),
-        "per_class": _per_class(predictions, called),
+        "per_class": per_class,
     }
 
 

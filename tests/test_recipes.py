@@ -28,7 +28,7 @@ def train(row, corpus, output_folder, *more):
 
 
 @pytest.mark.parametrize(
-    "row", recipe_rows(), ids=lambda row: Path(row["Hparam_file"]).stem
+    "row", list(recipe_rows()), ids=lambda row: Path(row["Hparam_file"]).stem
 )
 def test_recipe_trains_and_leaves_its_files(row, corpus, tmp_path, capfd):
     train(row, corpus, tmp_path)
@@ -65,7 +65,10 @@ def check_metrics(folder, row):
         for unit in ("recording", "patient"):
             block = metrics[split][unit]
             assert 0 <= block["auc"] <= 1
-            assert block["auc_ci95"][0] <= block["auc_ci95"][1]
+            if block["auc_ci95"] is None:  # hardly a draw has every class
+                assert block["bootstrap_degenerate"] > 1000
+            else:
+                assert block["auc_ci95"][0] <= block["auc_ci95"][1]
         assert metrics[split]["recording"]["n"] == len(lines) - 2
 
 

@@ -361,11 +361,14 @@ def write_metrics(hparams, brain, predictions, corpus):
 def summary(metrics, output_folder):
     """One line for the terminal."""
     test = metrics["test"]["recording"]
-    low, high = test["auc_ci95"] or (float("nan"), float("nan"))
+    interval = "too few patients for an interval"
+    if test["auc_ci95"]:
+        low, high = test["auc_ci95"]
+        interval = f"95 % interval by patient {low:.3f} to {high:.3f}"
     return (
         f"done: {metrics['task']} {metrics['finetune_mode']} on "
-        f"{metrics['corpus']}, test AUC {test['auc']:.3f} (95 % interval by "
-        f"patient {low:.3f} to {high:.3f}, {test['n']} recordings of "
+        f"{metrics['corpus']}, test AUC {test['auc']:.3f} "
+        f"({interval}, {test['n']} recordings of "
         f"{test['n_patients']} patients), accuracy {test['accuracy']:.3f} "
         f"(majority {test['majority_accuracy']:.3f}); in {output_folder}"
     )

@@ -179,8 +179,8 @@ def main():
     corpus = read_corpus(CORPUS / "cry")["name"]
     test = results["random", "linear"]
     caption = (
-        f"{corpus}; bars: 95 % bootstrap over {test['n_patients']} test "
-        "patients, one seed"
+        f"{corpus}\n95 % intervals: bootstrap over {test['n_patients']} test "
+        "patients; one seed"
     )
     text = table(results)
     write_text(OUT / "demo.md", f"{text}\n\n{caption}\n")
