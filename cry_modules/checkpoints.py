@@ -124,6 +124,7 @@ def find_encoder(source: str) -> Path:
     InputError
         Nothing is there.
     """
+    source = str(source)  # a folder may be called 2022
     path = Path(source)
     if path.is_file():
         return path

@@ -6,20 +6,26 @@ Authors
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import speechbrain as sb
+import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cry_modules.audio import shortest_input
 from data_prep.errors import InputError
 from data_prep.tables import write_text
 
 #: Keys that change how fast a run is, not what comes out.
 _HARMLESS = ("num_workers", "cache_mb")
+
+#: How SpeechBrain begins the hyperparams.yaml that a run leaves.
+_RESOLVED = "# Generated"
 
 #: Values that may take the place of a default of this yaml tag.
 _TYPES = {
@@ -71,6 +77,7 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
             f"{argv[0]} stands where the yaml file must be; type it first, "
             "then the options"
         )
+    _refuse_doubled(argv)
     hparams_file, run_opts, text = sb.parse_arguments(argv)
     try:
         overrides = dict(YAML(typ="safe").load(text) or {})
@@ -86,13 +93,51 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
             f"{hparams_file} does not exist; the first argument must be a "
             "yaml file, such as one of hparams/"
         )
+    device = run_opts["device"] or ""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device is {device} and there is no GPU; use cpu")
     _check_overrides(hparams_file, overrides)
+    if Path(hparams_file).read_text(encoding="utf-8").startswith(_RESOLVED):
+        hparams_file, overrides = _move(Path(hparams_file), overrides)
     return hparams_file, run_opts, overrides
+
+
+def _refuse_doubled(argv):
+    names = [arg.partition("=")[0] for arg in argv if arg.startswith("--")]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name} is given twice; keep one of them")
+
+
+def _move(hparams_file, overrides):
+    """A run's own hyperparams.yaml, to be run again in another folder.
+
+    Its references are resolved: an option would change one of the places
+    where a value stands and not the others.
+    """
+    if not overrides:
+        return str(hparams_file), overrides
+    if set(overrides) != {"output_folder"}:
+        name = next(key for key in overrides if key != "output_folder")
+        raise InputError(
+            f"--{name} cannot change {hparams_file}, which a run has left; use "
+            "the yaml file of hparams/ that it came from"
+        )
+    text = hparams_file.read_text(encoding="utf-8")
+    old, new = _settings(text)["output_folder"], overrides["output_folder"]
+    text = re.sub(
+        rf"(?<=: ){re.escape(old)}(?=/|$)", lambda _: new, text, flags=re.M
+    )
+    _check_same_experiment(Path(new), text)
+    Path(new).mkdir(parents=True, exist_ok=True)
+    moved = Path(new) / "hyperparams.yaml"
+    write_text(moved, text)
+    return str(moved), {}
 
 
 def _check_overrides(hparams_file, overrides):
     with open(hparams_file, encoding="utf-8") as file:
-        root = YAML().compose(file)
+        root = YAML().compose(resolve_references(file))
     defaults = {key.value: value for key, value in root.value}
     for name, value in overrides.items():
         if name not in defaults:
@@ -169,7 +214,25 @@ def load(hparams_file: str, overrides: Dict) -> Dict:
             raise InputError(f"{hparams_file}: {error}")
     _check_same_experiment(Path(hparams["output_folder"]), resolved)
     base = hparams.pop("base", {})
-    return {**base.pop("base", {}), **base, **hparams}
+    hparams = {**base.pop("base", {}), **base, **hparams}
+    _check_settings(hparams)
+    return hparams
+
+
+def _check_settings(hparams):
+    """What no object refuses by itself, and would fail or mislead later."""
+    for name, least in (("number_of_epochs", 1), ("batch_size", 2)):
+        if hparams.get(name, least) < least:
+            raise InputError(
+                f"{name} is {hparams[name]}; it must be {least} at least"
+            )
+    if "chunks" in hparams:
+        shortest = shortest_input(hparams["sample_rate"])
+        if hparams["chunks"].n_samples < shortest:
+            raise InputError(
+                f"chunk_s is {hparams['chunk_s']}; the encoder needs "
+                f"{shortest / hparams['sample_rate']} s at least"
+            )
 
 
 def _check_same_experiment(folder, resolved):
@@ -251,6 +314,11 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     -------
     dict
 
+    Raises
+    ------
+    InputError
+        No step in an epoch, or no step after the warm-up.
+
     Example
     -------
     >>> hparams = dict(
@@ -260,9 +328,19 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     15
     """
     steps_per_epoch = n_batches // accumulation
+    if not steps_per_epoch:
+        raise InputError(
+            f"grad_accumulation_factor is {accumulation} and an epoch has "
+            f"{n_batches} batches: no step would be made; lower it"
+        )
+    if hparams["warmup_epochs"] >= hparams["number_of_epochs"]:
+        raise InputError(
+            f"warmup_epochs is {hparams['warmup_epochs']} of "
+            f"{hparams['number_of_epochs']} epochs; lower it"
+        )
     return {
         "n_steps": steps_per_epoch * hparams["number_of_epochs"],
-        "n_warmup": steps_per_epoch * hparams["warmup_epochs"],
+        "n_warmup": round(steps_per_epoch * hparams["warmup_epochs"]),
         "lr": hparams["lr"],
         "final_lr": hparams["final_lr"],
     }

@@ -44,8 +44,8 @@ class NTXentLoss(nn.Module):
     """Normalised temperature-scaled cross entropy (SimCLR, equation 1).
 
     Each view must find the other view of its own recording among all views of
-    the batch, its own excepted; with ``torch.distributed``, among the views
-    of all ranks. Computed in float32 whatever the autocast: a bfloat16
+    the batch, its own excepted; in train mode with ``torch.distributed``,
+    among the views of all ranks. Computed in float32 whatever the autocast: a bfloat16
     similarity has three digits, divided by a temperature of 0.1.
 
     Arguments
@@ -121,8 +121,8 @@ class NTXentLoss(nn.Module):
         with torch.autocast(z1.device.type, enabled=False):
             h1 = F.normalize(_at_least_float32(z1), dim=1)
             h2 = F.normalize(_at_least_float32(z2), dim=1)
-            all1, offset = gather_ranks(h1)
-            all2, _ = gather_ranks(h2)
+            all1, offset = gather_ranks(h1) if self.training else (h1, 0)
+            all2, _ = gather_ranks(h2) if self.training else (h2, 0)
             columns = torch.cat([all1, all2])
             logits = torch.cat([h1, h2]) @ columns.T / self.temperature
         own = offset + torch.arange(len(z1), device=z1.device)

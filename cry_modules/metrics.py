@@ -287,7 +287,7 @@ def evaluate(
     Arguments
     ---------
     predictions : Predictions
-        By recording or by patient. With two classes, both present.
+        By recording or by patient.
     threshold : float or None
         Operating point, chosen on validation. None: chosen on these (for the
         validation block itself).
@@ -299,8 +299,8 @@ def evaluate(
     Returns
     -------
     dict
-        Numbers, no NaN: what is not defined is None. Threshold, sensitivity
-        and specificity are of two-class tasks alone.
+        Numbers, no NaN: what is not defined (an AUC of one class; threshold,
+        sensitivity and specificity of three) is None.
     """
     labels, scores = predictions.labels, predictions.scores
     n_of = np.bincount(labels, minlength=len(predictions.classes))
@@ -329,7 +329,7 @@ def evaluate(
 
 def _operating_point(labels, scores, threshold, binary):
     names = ("threshold", "sensitivity_at_spec80", "specificity_at_threshold")
-    if not binary:
+    if not binary or len(set(labels.tolist())) < 2:
         return dict.fromkeys(names)
     if threshold is None:
         threshold = threshold_at_specificity(labels, scores[:, 1])

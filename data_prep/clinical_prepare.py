@@ -12,7 +12,7 @@ Authors
 import argparse
 import logging
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep import manifest, preparation
 from data_prep.audit import audit_files, reject
@@ -76,10 +76,15 @@ def prepare_clinical(
         Anything wrong with the database or the options.
     """
     root, table = _locate(data_folder, recordings_csv, "--data_folder")
+    classes = [str(name) for name in classes]
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise InputError(
+            f"classes is {classes}; it must name two or more different labels"
+        )
     options = {
         "data_folder": str(root.resolve()),
         "label_column": label_column,
-        "classes": list(classes),
+        "classes": classes,
         "other_labels": other_labels,
         "folds": [test_fold, valid_fold],
         "label_fraction": label_fraction,
@@ -115,10 +120,9 @@ def prepare_unlabelled(
 ) -> None:
     """Write the manifests of unlabelled cries for adaptation.
 
-    Labels are ignored. Recordings of the database's own valid and test
-    splits are left out, and so are all recordings of any patient in an
-    ``exclude`` table: a model adapted on a held-out patient's voice has seen
-    that patient, labels or not.
+    Labels are ignored. Left out are all recordings of any patient of the
+    database's own valid and test splits, or of an ``exclude`` table: a model
+    adapted on a held-out patient's voice has met that patient, labels or not.
 
     Arguments
     ---------
@@ -147,23 +151,22 @@ def prepare_unlabelled(
         "valid_share": valid_share,
         "seed": seed,
     }
-    held_out = [Path(path) for path in exclude]
-    patients = _patients(held_out)
+    if not 0 < valid_share < 1:
+        raise InputError(
+            f"valid_share is {valid_share}; it must be above 0 and below 1"
+        )
+    tables = [Path(path) for path in exclude]
 
     def prepare():
-        rows, left_out = [], []
-        for rec, cells in _read(table, []):
-            reason = _held_out(rec, cells, patients)
-            if reason:
-                left_out.append((rec.wav, "excluded", reason))
-            else:
-                rows.append((rec, cells))
-        if not rows:
-            raise InputError(
-                f"no recording of {table} is left for adaptation: all are of "
-                "held-out splits or excluded patients; add unlabelled ones"
-            )
-        logger.info("%d recordings held out from adaptation", len(left_out))
+        everything = _read(table, [])
+        reasons = {**_own_held_out(everything), **_excluded(tables)}
+        rows = [row for row in everything if row[0].patient_id not in reasons]
+        left_out = [
+            (rec.wav, "excluded", reasons[rec.patient_id])
+            for rec, _ in everything
+            if rec.patient_id in reasons
+        ]
+        _report_held_out(len(rows), len(left_out), table)
         n_rejected, rows = _audited(rows, root, Path(save_folder), left_out)
         shares = {"train": 1 - valid_share, "valid": valid_share}
         splits = _split_patients([rec for rec, _ in rows], shares, seed)
@@ -171,7 +174,7 @@ def prepare_unlabelled(
         manifest.write(splits, Path(save_folder), root, corpus)
         preparation.report(splits, Path(save_folder), n_rejected)
 
-    preparation.once(Path(save_folder), options, [table, *held_out], prepare)
+    preparation.once(Path(save_folder), options, [table, *tables], prepare)
 
 
 def _locate(folder, recordings_csv, option) -> Tuple[Path, Path]:
@@ -202,6 +205,11 @@ def _read(table: Path, label_columns: List[str]) -> List[Row]:
         for name in ("recording_id", "patient_id", "path"):
             if not cells[name]:
                 raise InputError(f"{source}: {name} is empty; fill it in")
+        if Path(cells["path"]).is_absolute():
+            raise InputError(
+                f"{source}: path {cells['path']} is absolute; write it relative"
+                " to the data folder"
+            )
         rec = Recording(
             ID=cells["recording_id"],
             duration=0.0,
@@ -291,6 +299,10 @@ def _folds(rows, table, test_fold, valid_fold):
     split_of = {str(test_fold): "test", str(valid_fold): "valid"}
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:
+        if not cells["fold"]:
+            raise InputError(
+                f"{rec.source}: fold is empty in a row with a label; fill it in"
+            )
         splits[split_of.get(cells["fold"], "train")].append(rec)
     for split, fold in (("test", test_fold), ("valid", valid_fold)):
         if not splits[split]:
@@ -315,20 +327,44 @@ def _keep_fraction(splits, label_fraction, seed):
     splits["train"] = [r for r in splits["train"] if r.patient_id in kept]
 
 
-def _patients(tables: List[Path]) -> Set[str]:
+def _own_held_out(rows: List[Row]) -> Dict[str, str]:
+    """Patients of the database's own valid and test splits, and why."""
+    reasons = {}
+    for rec, cells in rows:
+        split = cells.get("split", "")
+        if split not in ("", *SPLITS):
+            raise InputError(
+                f"{rec.source}: split is {split!r}; expected one of "
+                f"{', '.join(SPLITS)}, or empty"
+            )
+        if split in ("valid", "test"):
+            reasons[rec.patient_id] = f"patient of the {split} split"
+    return reasons
+
+
+def _excluded(tables: List[Path]) -> Dict[str, str]:
+    """Patients of the tables, and why."""
     return {
-        cells["patient_id"].lower()
+        cells["patient_id"].lower(): "patient of an --exclude table"
         for path in tables
         for _, cells in read_table(path, ["patient_id"])
     }
 
 
-def _held_out(rec, cells, patients) -> str:
-    if cells.get("split", "") in ("valid", "test"):
-        return f"in the database's {cells['split']} split"
-    if rec.patient_id in patients:
-        return "patient of an --exclude table"
-    return ""
+def _report_held_out(n_kept, n_left_out, table):
+    if not n_kept:
+        raise InputError(
+            f"no recording of {table} is left for adaptation: all are of "
+            "held-out splits or excluded patients; add unlabelled ones"
+        )
+    if n_left_out:
+        logger.info("%d recordings held out from adaptation", n_left_out)
+    else:
+        logger.warning(
+            "No recording is held out from adaptation: if a classifier will be "
+            "tested on patients of %s, pass --exclude with its manifests",
+            table,
+        )
 
 
 def main() -> None:

@@ -6,7 +6,6 @@ Authors
 
 import json
 import logging
-from collections import Counter
 from pathlib import Path
 from typing import Callable, Dict, List
 
@@ -62,8 +61,6 @@ def once(
 ) -> None:
     """Prepare, unless the same was already prepared from the same files.
 
-    A run that goes on must see the recordings that it began with.
-
     Arguments
     ---------
     save_folder : pathlib.Path
@@ -71,9 +68,15 @@ def once(
     options : dict
         Everything the result depends on, as JSON can hold it.
     sources : list of pathlib.Path
-        Tables whose change asks for another preparation.
+        Tables and folders whose change asks for another preparation.
     prepare : callable
         Called without arguments.
+
+    Raises
+    ------
+    InputError
+        Something changed, and the run that the folder belongs to has begun:
+        it must go on with the recordings that it began with.
 
     Example
     -------
@@ -88,6 +91,14 @@ def once(
     if done.is_file() and done.read_text(encoding="utf-8") == key:
         logger.info("Manifests in %s are up to date.", save_folder)
         return
+    for folder in Path(save_folder).parents[:2]:
+        if list(folder.glob("save/CKPT*")):
+            raise InputError(
+                f"the corpus or its options changed since the run in {folder} "
+                "began; pass another --output_folder, or delete that one"
+            )
+    # What is half replaced must not pass for prepared.
+    done.unlink(missing_ok=True)
     prepare()
     write_text(done, key)
 
@@ -173,7 +184,10 @@ def _cell(recordings):
 def require_classes(
     splits: Dict[str, List[Recording]], classes: List[str], cure: str
 ) -> None:
-    """Every class must have a recording in every split.
+    """Every class must be there to train with, and two in every other split.
+
+    Where there are more than two, validation and test may miss one, with a
+    warning: their figures are then over those present.
 
     Arguments
     ---------
@@ -187,22 +201,24 @@ def require_classes(
     Raises
     ------
     InputError
-        Names the first class and split that are empty.
+        Names the split and the first class that is missing.
 
     Example
     -------
-    >>> require_classes({"test": []}, ["pain"], "add some")
+    >>> require_classes({"train": []}, ["hunger", "pain"], "add some")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: class 'pain' has no recording in test; add some
+    data_prep.errors.InputError: class 'hunger' has no recording in train; add some
     """
     for split, recordings in splits.items():
-        counts = Counter(rec.label for rec in recordings)
-        for label in classes:
-            if not counts[label]:
-                raise InputError(
-                    f"class {label!r} has no recording in {split}; {cure}"
-                )
+        present = {rec.label for rec in recordings}
+        missing = [label for label in classes if label not in present]
+        if missing and (split == "train" or len(present) < 2):
+            raise InputError(
+                f"class {missing[0]!r} has no recording in {split}; {cure}"
+            )
+        for label in missing:
+            logger.warning("class %r has no recording in %s", label, split)
 
 
 def corpus_of(root: Path, otherwise: str) -> Dict:

@@ -44,10 +44,7 @@ def strata(recordings: List[Recording]) -> Dict[str, tuple]:
 
 
 def split_patients(
-    stratum_of: Dict[str, tuple],
-    shares: Dict[str, float],
-    seed: int,
-    every_label: bool = True,
+    stratum_of: Dict[str, tuple], shares: Dict[str, float], seed: int
 ) -> Dict[str, str]:
     """Assign whole patients to splits, stratified by label, then site.
 
@@ -62,9 +59,6 @@ def split_patients(
         Share by split; they sum to 1.
     seed : int
         Another seed, another split.
-    every_label : bool
-        False where labels are many and small: then the shares hold over all
-        of them together, and a split may miss a label.
 
     Returns
     -------
@@ -83,10 +77,7 @@ def split_patients(
     """
     rng = np.random.default_rng(seed)
     split_of = {}
-    groups = list(_by_label(stratum_of, rng).values())
-    if not every_label:
-        groups = [sum(groups, [])]
-    for patients in groups:
+    for patients in _by_label(stratum_of, rng).values():
         quota = _whole_numbers(len(patients), shares)
         given = Counter()
         for i, patient in enumerate(patients, start=1):

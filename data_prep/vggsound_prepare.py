@@ -12,7 +12,9 @@ Authors
 
 import argparse
 import csv
+import hashlib
 import logging
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Tuple
@@ -21,13 +23,12 @@ from data_prep import manifest, preparation
 from data_prep.audit import audit_files, reject
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import Recording
-from data_prep.split import split_patients
 from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
 
 CSV_FILE = "vggsound.csv"
-EXTENSIONS = (".wav", ".flac", ".ogg")
+EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 
 #: The official csv has 199,176 rows; fewer than this is another corpus.
 OFFICIAL_ROWS = 190000
@@ -39,7 +40,6 @@ def prepare_vggsound(
     valid_share: float = 0.1,
     min_clips: int = 1,
     require_all_classes: bool = False,
-    seed: int = 0,
 ) -> None:
     """Write train, valid and test manifests; valid is carved out of train by
     video, so that no video is in two splits.
@@ -51,15 +51,15 @@ def prepare_vggsound(
     save_folder : str
         Where the manifests go.
     valid_share : float
-        Of the training videos.
+        Of the training videos: those that come first by a hash of their id.
+        So a smaller share is part of a larger one, and what pre-training
+        held out is held out in adaptation too.
     min_clips : int
         Classes with fewer training clips are left out; the paper's code
         keeps those with more than ten, 308 of 309.
     require_all_classes : bool
         Whether a class without any clip is an error (when labels are used)
         or a warning.
-    seed : int
-        Of the split.
 
     Raises
     ------
@@ -89,14 +89,21 @@ def prepare_vggsound(
         "valid_share": valid_share,
         "min_clips": min_clips,
         "require_all_classes": require_all_classes,
-        "seed": seed,
     }
+    if not 0 < valid_share < 1:
+        raise InputError(
+            f"valid_share is {valid_share}; it must be above 0 and below 1"
+        )
 
     def prepare():
         clips = _official(root) if table.is_file() else _class_folders(root)
         _prepare(clips, root, Path(save_folder), options)
 
-    sources = [table] if table.is_file() else []
+    # A folder's time changes when a file is added to it.
+    if table.is_file():
+        sources = [table, *root.glob("audio")]
+    else:
+        sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
     preparation.once(Path(save_folder), options, sources, prepare)
 
 
@@ -155,11 +162,11 @@ def _class_folders(root: Path) -> List[Tuple[str, Recording, str]]:
             if path.suffix.lower() not in EXTENSIONS:
                 continue
             name = path.relative_to(root).as_posix()
-            # Ids hold underscores: the start is behind the last one.
-            video = path.stem.rpartition("_")[0] or path.stem
-            clip = Recording(
-                path.stem, 0.0, "", 0.0, 0.0, path.parent.name, video, "", name
-            )
+            # Without <id>_<start:06d>, each file is a source of its own.
+            match = re.fullmatch(r"(.+)_\d{6}", path.stem)
+            video = match[1] if match else name
+            label = path.parent.name
+            clip = Recording(name, 0.0, "", 0.0, 0.0, label, video, "", name)
             clips.append((split, clip, name))
     if not clips:
         raise InputError(
@@ -182,8 +189,8 @@ def _prepare(clips, root, save_folder, options):
             clip.wav, clip.duration = path, audits[path].duration
             clip.stop = clip.duration
             splits[split].append(clip)
+    _carve_valid(splits, options["valid_share"])
     _drop_rare_classes(splits, options["min_clips"])
-    _carve_valid(splits, options["valid_share"], options["seed"])
     name = f"{root.resolve().name} (in VGGSound's form)"
     corpus = preparation.corpus_of(
         root, "VGGSound" if len(clips) >= OFFICIAL_ROWS else name
@@ -224,29 +231,34 @@ def _report_missing(clips, save_folder, require_all_classes):
 
 
 def _drop_rare_classes(splits, min_clips):
-    n_of = Counter(clip.label for clip in splits["train"])
-    rare = {label for label in n_of if n_of[label] < min_clips}
+    n_of = Counter(clip.label for clip in splits["train"] + splits["valid"])
+    in_train = {clip.label for clip in splits["train"]}
+    labels = {clip.label for clips in splits.values() for clip in clips}
+    rare = {
+        label
+        for label in labels
+        if n_of[label] < min_clips or label not in in_train
+    }
     for split in splits:
         splits[split] = [c for c in splits[split] if c.label not in rare]
     if rare:
         logger.warning(
-            "%d classes with fewer than %d training clips left out: %s",
+            "%d classes with fewer than %d clips to train with left out: %s",
             len(rare),
-            min_clips,
+            max(1, min_clips),
             ", ".join(sorted(rare)),
         )
 
 
-def _carve_valid(splits, valid_share, seed):
-    # Stratified by the label of a video's first clip.
-    stratum_of = {}
-    for clip in splits["train"]:
-        stratum_of.setdefault(clip.patient_id, (clip.label, ""))
-    shares = {"train": 1 - valid_share, "valid": valid_share}
-    split_of = split_patients(stratum_of, shares, seed, every_label=False)
+def _carve_valid(splits, valid_share):
+    videos = sorted(
+        {clip.patient_id for clip in splits["train"]},
+        key=lambda video: hashlib.sha256(video.encode()).digest(),
+    )
+    valid = set(videos[: max(1, round(valid_share * len(videos)))])
     clips = splits["train"]
-    for split in shares:
-        splits[split] = [c for c in clips if split_of[c.patient_id] == split]
+    splits["train"] = [c for c in clips if c.patient_id not in valid]
+    splits["valid"] = [c for c in clips if c.patient_id in valid]
 
 
 def main() -> None:
@@ -256,7 +268,6 @@ def main() -> None:
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument("--valid_share", type=float, default=0.1)
     parser.add_argument("--min_clips", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
@@ -265,7 +276,6 @@ def main() -> None:
             args.out,
             valid_share=args.valid_share,
             min_clips=args.min_clips,
-            seed=args.seed,
         )
 
 

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -75,8 +76,13 @@ def test_the_pipeline(corpus, pretrained, tmp_path):
         *["--device=cpu", "--noprogressbar"],
         *[f"--output_folder={tmp_path}/again"],
     )
+    assert list(tmp_path.glob("again/save/CKPT*"))
     again = json.loads((tmp_path / "again/metrics.json").read_text())
     assert again["test"] == metrics["test"]
+    line = refused(
+        "train_cls.py", tmp_path / "cls/hyperparams.yaml", "--seed=7"
+    )
+    assert "--seed cannot change" in line
 
 
 def test_same_seed_same_weights_to_the_bit(corpus, pretrained, tmp_path):
@@ -87,29 +93,65 @@ def test_same_seed_same_weights_to_the_bit(corpus, pretrained, tmp_path):
     assert not same(weights(pretrained), weights(tmp_path / "b"))
 
 
+STOP = """
+import sys
+from {module} import {brain} as Brain
+from {script} import main
+
+begin = Brain.on_fit_batch_start
+
+
+def interrupt(self, batch, should_step):
+    begin(self, batch, should_step)
+    if self.hparams.epoch_counter.current == 2 and self.step == 2:
+        raise KeyboardInterrupt
+
+
+Brain.on_fit_batch_start = interrupt
+main(sys.argv[1:])
+"""
+
+
+@pytest.mark.parametrize("recipe", ["simclr", "adaptation", "linear_bn"])
 def test_an_interrupted_run_goes_on_to_the_same_weights(
-    corpus, pretrained, tmp_path
+    recipe, corpus, tmp_path
 ):
     """Stopped in the second epoch by Ctrl-C, then the same command again."""
-    command = [*SIMCLR, f"--data_folder={corpus}/vggsound"]
-    command.append(f"--output_folder={tmp_path}")
-    stop = (
-        "import sys\n"
-        "from recipes.simclr import train_simclr\n"
-        "def interrupt(self, batch, should_step):\n"
-        "    begin(self, batch, should_step)\n"
-        "    if self.hparams.epoch_counter.current == 2 and self.step == 2:\n"
-        "        raise KeyboardInterrupt\n"
-        "brain = train_simclr.SimCLRBrain\n"
-        "begin = brain.on_fit_batch_start\n"
-        "brain.on_fit_batch_start = interrupt\n"
-        "train_simclr.main(sys.argv[1:])\n"
+    folder = "classification" if recipe == "linear_bn" else recipe
+    name = {"adaptation": "adapt", "linear_bn": "cls"}.get(recipe, recipe)
+    simclr = ("cry_modules.simclr", "SimCLRBrain")
+    cls = ("cry_modules.classification", "ClassificationBrain")
+    module, brain = cls if name == "cls" else simclr
+    command = {
+        "simclr": SIMCLR[1:],
+        "adaptation": [
+            *["hparams/small_adapt_replay.yaml", *TINY, "--valid_share=0.25"],
+            *["--number_of_epochs=2", "--warmup_epochs=1"],
+            *[f"--cry_folder={corpus}/cry", "--encoder_source=null"],
+            f"--replay_folder={corpus}/vggsound",
+        ],
+        "linear_bn": [
+            *["hparams/neuro_linear_bn.yaml", *TINY, "--number_of_epochs=2"],
+            f"--data_folder={corpus}/cry",
+        ],
+    }[recipe]
+    if recipe == "simclr":
+        command = [*command, f"--data_folder={corpus}/vggsound"]
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(f"train_{name}.py", *command, f"--output_folder={whole}")
+    stop = STOP.format(
+        module=module, brain=brain, script=f"recipes.{folder}.train_{name}"
     )
-    done = run("-c", stop, *command[1:], status=1)
+    command = [*command, f"--output_folder={stopped}"]
+    done = run("-c", stop, *command, status=1)
     assert "the same command goes on" in done.stderr
-    run(*command)
-    assert same(weights(pretrained), weights(tmp_path))
-    assert history(tmp_path) == history(pretrained)
+    assert len(history(stopped)) == 1
+    run(f"train_{name}.py", *command)
+    assert history(stopped) == history(whole)
+    for file in ("encoder.ckpt", "optimizer.ckpt"):
+        a, b = (find_encoder(str(f)).with_name(file) for f in (whole, stopped))
+        a, b = (torch.load(f, weights_only=True) for f in (a, b))
+        torch.testing.assert_close(a, b, rtol=0, atol=0)
 
 
 def history(folder):
@@ -151,6 +193,22 @@ def test_without_data_one_line_says_what_to_do(tmp_path):
         (
             ["hparams/small_simclr.yaml", "--width=0"],
             ["width 0"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--batch_size=1"],
+            ["batch_size is 1", "2 at least"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--chunk_s=0.2"],
+            ["chunk_s is 0.2", "0.31 s at least"],
+        ),
+        (
+            ["hparams/vggsound.yaml", "--lr=fast"],
+            ["--lr is 'fast'", "0.015 (float)"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--seed=1", "--seed=2"],
+            ["--seed is given twice"],
         ),
         (["--width=8"], ["--width=8 stands where the yaml file must be"]),
     ],
@@ -197,3 +255,17 @@ def test_another_experiment_in_the_same_folder(corpus, pretrained):
         *[f"--output_folder={pretrained}", "--lr=0.5"],
     )
     assert "lr: 0.002, now it is 0.5; pass another --output_folder" in line
+
+
+def test_recipes_run_from_any_folder(corpus, tmp_path):
+    """Without the launchers, as in a SpeechBrain checkout."""
+    script = Path("recipes/adaptation/train_adapt.py").resolve()
+    yaml = Path("hparams/small_adapt.yaml").resolve()
+    done = subprocess.run(
+        [sys.executable, script, yaml, f"--cry_folder={tmp_path}/no"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 2
+    assert "no does not exist" in done.stderr

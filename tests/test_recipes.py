@@ -12,7 +12,7 @@ from data_prep.manifest import COLUMNS
 
 
 def recipe_rows():
-    for path in sorted(Path("tests/recipes").glob("*.csv")):
+    for path in sorted(Path(__file__).with_name("recipes").glob("*.csv")):
         with open(path, encoding="utf-8") as file:
             yield from csv.DictReader(file)
 

@@ -25,18 +25,17 @@ from torch.utils.data import ConcatDataset
 from cry_modules.checkpoints import load_beside, load_encoder
 from cry_modules.experiment import load, parse_arguments
 from cry_modules.replay import ReplayBatchSampler
+from cry_modules.simclr import (
+    SimCLRBrain,
+    read_views,
+    train_simclr,
+    valid_batches,
+)
 from data_prep.clinical_prepare import prepare_unlabelled
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
 from data_prep.preparation import require_folder
 from data_prep.vggsound_prepare import prepare_vggsound
-from recipes.simclr.train_simclr import (
-    SimCLRBrain,
-    fit,
-    read_views,
-    require_recordings,
-    valid_batches,
-)
 
 logger = logging.getLogger(__name__)
 
@@ -62,7 +61,6 @@ def prepare(hparams, manifests):
                 "data_folder": hparams["replay_folder"],
                 "save_folder": f"{manifests}/replay",
                 "valid_share": hparams["valid_share"],
-                "seed": hparams["seed"],
             },
         )
 
@@ -127,19 +125,15 @@ def main(argv=None):
                 f"replay_ratio is {hparams['replay_ratio']} and there is "
                 "nothing to replay; pass --replay_folder"
             )
-        load_pretrained(hparams)
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],
             hyperparams_to_save=hparams_file,
             overrides=overrides,
         )
+        load_pretrained(hparams)
         manifests = Path(hparams["output_folder"]) / "manifest"
         prepare(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)
-        for dataset in datasets["valid"]:
-            require_recordings(
-                len(dataset), 2, "validate", "raise --valid_share"
-            )
         sampler = make_sampler(hparams, datasets["train"])
 
         brain = SimCLRBrain(
@@ -164,7 +158,9 @@ def main(argv=None):
             sb.Stage.VALID,
             ckpt_prefix=None,
             batch_sampler=valid_batches(
-                [len(d) for d in datasets["valid"]], hparams["batch_size"]
+                [len(d) for d in datasets["valid"]],
+                hparams["batch_size"],
+                hparams["seed"],
             ),
             collate_fn=sb.dataio.batch.PaddedBatch,
             num_workers=hparams["num_workers"],
@@ -173,7 +169,7 @@ def main(argv=None):
         corpus = read_corpus(manifests)["name"]
         if sampler.n_replay:
             corpus += f" + {read_corpus(manifests / 'replay')['name']}"
-        fit(brain, hparams, train_loader, valid_loader, corpus)
+        train_simclr(brain, hparams, train_loader, valid_loader, corpus)
 
 
 if __name__ == "__main__":

@@ -35,6 +35,9 @@ def test_speechbrains_modules_train_does_not_undo_the_mode(mode):
     modules.train()
     norm = modules["encoder"].encoder.conv_block3.norm1
     assert norm.training == (mode != "linear")
+    before = norm.running_mean.clone()
+    modules["encoder"](torch.randn(2, 64, 80))
+    assert torch.equal(norm.running_mean, before) == (mode == "linear")
     modules.eval()
     assert not norm.training
 

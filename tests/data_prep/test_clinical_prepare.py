@@ -102,6 +102,7 @@ def test_empty_labels_are_left_out_and_others_refused(database):
         ("P2,", ",", "row 6: patient_id is empty"),
         ("audio/r9.wav", "audio/no.wav", "row 11: audio/no.wav is not in"),
         ("audio/r9.wav", "", "row 11: path is empty"),
+        ("audio/r9.wav", "/audio/r9.wav", "row 11: path .* is absolute"),
     ],
 )
 def test_bad_rows(database, old, new, message):
@@ -132,6 +133,29 @@ def test_a_class_without_patients_in_a_split(database):
         prepare(folder)
 
 
+def test_a_row_without_fold(database):
+    folder = database(",fold", lambda i: f",{i // 2 % 5 or ''}")
+    with pytest.raises(InputError, match="row 2: fold is empty"):
+        prepare(folder, test_fold=2, valid_fold=4)
+
+
+def test_numbers_as_labels(database):
+    def change(i, row):
+        return row.replace("healthy", "0").replace("injury", "1")
+
+    splits = prepare(database(change=change), classes=[0, 1])
+    assert {r.label for r in splits["train"]} == {"0", "1"}
+
+
+def test_a_run_that_has_begun_keeps_its_recordings(database):
+    folder = database()
+    prepare(folder)
+    (folder.parent / "save/CKPT+1").mkdir(parents=True)
+    prepare(folder)
+    with pytest.raises(InputError, match="changed since the run"):
+        prepare(folder, seed=5)
+
+
 def test_wrong_options(database, tmp_path):
     folder = database()
     with pytest.raises(InputError, match="no column 'trigger'"):
@@ -140,13 +164,18 @@ def test_wrong_options(database, tmp_path):
         prepare(folder, classes=["x", "y"], other_labels="drop")
     with pytest.raises(InputError, match="expected error or drop"):
         prepare(folder, other_labels="keep")
+    for classes in (["healthy"], ["healthy", "healthy"]):
+        with pytest.raises(InputError, match="two or more different labels"):
+            prepare(folder, classes=classes)
     with pytest.raises(InputError, match="--recordings_csv"):
         prepare(folder, recordings_csv=str(tmp_path / "no.csv"))
 
 
 def test_unlabelled_leaves_out_held_out_patients(database, tmp_path):
+    """All recordings of a test patient, also those without a split."""
+    splits = ["", "train", "test"]
     folder = database(
-        ",split", lambda i: "," + ["", "train", "test"][i // 2 % 3]
+        ",split", lambda i: "," + (splits[i // 2 % 3] if i % 2 else "")
     )
     exclude = tmp_path / "held_out.csv"
     exclude.write_text("patient_id\np0\nP1\n")
@@ -164,7 +193,18 @@ def test_unlabelled_leaves_out_held_out_patients(database, tmp_path):
         for _, row in read_table(tmp_path / "out/rejected.csv", ["reason"])
     ]
     assert reasons.count("patient of an --exclude table") == 4
-    assert reasons.count("in the database's test split") == 12
+    assert reasons.count("patient of the test split") == 12
+
+
+def test_a_split_that_nobody_knows_is_not_adapted_on(database, tmp_path):
+    folder = database(",split", lambda i: ",Test" if i > 30 else ",train")
+    with pytest.raises(InputError, match="row 33: split is 'Test'"):
+        prepare_unlabelled(str(folder), str(tmp_path / "out"))
+
+
+def test_adapting_on_everybody_is_said(database, tmp_path, caplog):
+    prepare_unlabelled(str(database()), str(tmp_path / "out"))
+    assert "No recording is held out from adaptation" in caplog.text
 
 
 def test_nothing_left_to_adapt_on(database, tmp_path):
@@ -175,3 +215,16 @@ def test_nothing_left_to_adapt_on(database, tmp_path):
             str(tmp_path / "out"),
             exclude=[str(folder / "recordings.csv")],
         )
+
+
+def test_of_three_classes_a_test_split_may_miss_one(database):
+    def change(i, row):
+        return row.replace("injury", "pain") if i < 2 else row
+
+    splits = (
+        ["train"] * 2 + ["train", "valid", "test"] * 4 + ["train", "valid"] * 14
+    )
+    folder = database(",split", lambda i: "," + splits[i // 2], change=change)
+    splits = prepare(folder, classes=[*CLASSES, "pain"])
+    assert {r.label for r in splits["train"]} == {*CLASSES, "pain"}
+    assert {r.label for r in splits["test"]} == set(CLASSES)

@@ -61,15 +61,6 @@ def test_seeds_and_sites():
     assert abs(in_test["n"] - in_test["s"]) <= 2
 
 
-def test_many_small_labels_keep_the_shares_over_all():
-    stratum_of = {f"p{i}": (str(i // 2), "") for i in range(100)}
-    shares = {"train": 0.9, "valid": 0.1}
-    split_of = split_patients(stratum_of, shares, 0, every_label=False)
-    assert Counter(split_of.values()) == {"train": 90, "valid": 10}
-    valid = {stratum_of[p][0] for p in split_of if split_of[p] == "valid"}
-    assert len(valid) == 10
-
-
 def test_a_patient_counts_for_its_rarest_label():
     rows = [(0, "a", "n"), (0, "b", "n"), (1, "a", "n"), (2, "a", "n")]
     assert strata(recordings(rows))["p0"] == ("b", "n")

@@ -68,6 +68,37 @@ def test_class_folders(noise, tmp_path):
     }
 
 
+def test_class_folders_of_any_names(noise, tmp_path):
+    for split in ("train", "test"):
+        for label in LABELS:
+            for i in range(3):
+                noise(f"vgg/{split}/{label}/dog_{i}.wav")
+    splits = prepare(tmp_path / "vgg", valid_share=0.2)
+    clips = [clip for s in SPLITS for clip in splits[s]]
+    assert len({clip.patient_id for clip in clips}) == len(clips) == 12
+
+
+def test_what_one_share_holds_out_a_larger_one_holds_out_too(vggsound):
+    small = prepare(vggsound, valid_share=0.1)
+    large = prepare(vggsound, valid_share=0.3)
+    videos = [{r.patient_id for r in s["valid"]} for s in (small, large)]
+    assert videos[0] < videos[1]
+
+
+def test_a_class_that_is_only_in_test_is_left_out(vggsound):
+    table = vggsound / "vggsound.csv"
+    table.write_text(table.read_text().replace(LABELS[0], "owl", 2))
+    splits = prepare(vggsound)
+    assert {r.label for s in SPLITS for r in splits[s]} == set(LABELS)
+
+
+def test_files_that_are_added_are_found(vggsound, noise):
+    before = prepare(vggsound)
+    noise("vgg/audio/-_20_aBc_de_000020.wav")
+    after = prepare(vggsound)
+    assert sum(map(len, after.values())) == sum(map(len, before.values())) + 1
+
+
 def test_rare_classes_are_left_out(vggsound):
     table = vggsound / "vggsound.csv"
     table.write_text(table.read_text().replace(LABELS[0], "rare", 5))
@@ -112,4 +143,4 @@ def test_prepared_once(vggsound, monkeypatch):
     monkeypatch.setattr("data_prep.vggsound_prepare.audit_files", None)
     assert prepare(vggsound) == before
     with pytest.raises(TypeError):  # other options: prepared anew
-        prepare(vggsound, seed=9)
+        prepare(vggsound, valid_share=0.3)

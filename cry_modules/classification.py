@@ -1,0 +1,164 @@
+"""Supervised training as a SpeechBrain Brain: cross-entropy on recordings.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import logging
+import time
+from collections import Counter
+from typing import List, Optional, Sequence
+
+import numpy as np
+import speechbrain as sb
+import torch
+import torch.nn.functional as F
+from speechbrain.utils.distributed import run_on_main
+
+from cry_modules.metrics import Predictions, auc
+from cry_modules.schedule import warmup_cosine
+from data_prep.errors import InputError
+
+
+class ClassificationBrain(sb.Brain):
+    """Cross-entropy on the logits of chunks, whole recordings or embeddings.
+
+    Set ``history``, ``schedule``, ``classes`` and ``class_weights`` before
+    ``fit``; ``predictions`` are those of the last evaluation.
+    """
+
+    def compute_forward(self, batch, stage):
+        """Logits ``[batch, n_classes]``."""
+        batch = batch.to(self.device)
+        if self.hparams.finetune_mode == "linear":
+            return self.modules.head(batch.emb.data)
+        feats, lengths = self.modules.features(*batch.sig)
+        return self.modules.head(self.modules.encoder(feats, lengths))
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Weighted cross-entropy; keeps scores when evaluating."""
+        logits, labels = predictions.float(), batch.class_index.to(self.device)
+        loss = F.cross_entropy(logits, labels, weight=self.class_weights)
+        self.loss_sum += loss.item() * len(labels)
+        self.n_seen += len(labels)
+        if stage != sb.Stage.TRAIN:
+            scores = torch.softmax(logits.double(), dim=1)
+            self.seen.append(
+                (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
+            )
+        return loss
+
+    def on_fit_start(self):
+        """The best score so far, where a run goes on."""
+        super().on_fit_start()
+        done = self.hparams.epoch_counter.current
+        scores = [
+            row["valid_auc"]
+            for row in self.history.rows
+            if row["epoch"] <= done
+        ]
+        self.best = max(scores, default=-1.0)
+
+    def on_fit_batch_start(self, batch, should_step):
+        """The learning rate of this step."""
+        lr = warmup_cosine(self.optimizer_step, **self.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def on_stage_start(self, stage, epoch=None):
+        """New sums, new scores; the chunks of this epoch."""
+        self.loss_sum, self.n_seen, self.seen = 0.0, 0, []
+        if stage == sb.Stage.TRAIN:
+            self.hparams.chunks.epoch = epoch
+        self.stage_began = time.time()
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Write the epoch's row, and a checkpoint."""
+        # Where a run goes on at the very end of an epoch, nothing is seen.
+        loss = self.loss_sum / self.n_seen if self.n_seen else stage_loss
+        if stage == sb.Stage.TRAIN:
+            seconds = time.time() - self.stage_began
+            self.row = {
+                "epoch": epoch,
+                "lr": self.optimizer.param_groups[0]["lr"],
+                "seconds": round(seconds, 3),
+                "clips_per_s": round(self.n_seen / seconds, 2),
+                "train_loss": loss,
+            }
+            return
+        self.predictions = self._collect()
+        if stage == sb.Stage.TEST:
+            return
+        score = auc(self.predictions.labels, self.predictions.scores) or 0.0
+        self.row.update(valid_loss=loss, valid_auc=score)
+        self.hparams.train_logger.log_stats(
+            self.row, verbose=self.hparams.finetune_mode != "linear"
+        )
+        run_on_main(self.history.add, args=[self.row])
+        self._save(epoch, score)
+
+    def _collect(self):
+        ids, patients, labels, scores = zip(*self.seen)
+        return Predictions(
+            sum(ids, []),
+            sum(patients, []),
+            np.array(sum(labels, [])),
+            np.array(sum(scores, [])),
+            self.classes,
+        )
+
+    def _save(self, epoch, score):
+        """A checkpoint of each epoch to go on from, and of the best to test.
+
+        Epochs of a cached probe last milliseconds: of these, the best alone.
+        Of equal scores the newest is best, here and for the checkpointer.
+        """
+        is_last = epoch == self.hparams.number_of_epochs
+        is_long = self.hparams.finetune_mode != "linear"
+        if score >= self.best or is_last or is_long:
+            self.checkpointer.save_and_keep_only(
+                meta={"epoch": epoch, "score": score},
+                max_keys=["score"],
+                verbosity=logging.DEBUG,
+            )
+        self.best = max(self.best, score)
+
+
+def class_weights(
+    train_labels: Sequence[str], classes: List[str], scheme: str
+) -> Optional[torch.Tensor]:
+    """Weight of each class in the loss.
+
+    Arguments
+    ---------
+    train_labels : sequence of str
+        Of the training recordings.
+    classes : list of str
+        Their order.
+    scheme : str
+        ``balanced``: inverse to the class's share; ``none``.
+
+    Returns
+    -------
+    torch.Tensor or None
+        ``[n_classes]``.
+
+    Raises
+    ------
+    InputError
+        Another scheme.
+
+    Example
+    -------
+    >>> class_weights(["a", "a", "a", "b"], ["a", "b"], "balanced")
+    tensor([0.6667, 2.0000])
+    """
+    if scheme not in ("balanced", "none"):
+        raise InputError(
+            f"class_weights is {scheme!r}; expected balanced or none"
+        )
+    if scheme == "none":
+        return None
+    n_of = Counter(train_labels)
+    share = [n_of[c] * len(classes) / len(train_labels) for c in classes]
+    return 1 / torch.tensor(share)
