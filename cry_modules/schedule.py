@@ -5,6 +5,9 @@ Authors
 """
 
 import math
+from typing import Dict
+
+from data_prep.errors import InputError
 
 
 def warmup_cosine(
@@ -41,3 +44,51 @@ def warmup_cosine(
         return lr * (step + 1) / n_warmup
     share = min(1.0, (step - peak) / max(1, n_steps - 1 - peak))
     return final_lr + (lr - final_lr) * (1 + math.cos(math.pi * share)) / 2
+
+
+def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
+    """Arguments of ``warmup_cosine`` from the real number of steps.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``number_of_epochs``, ``warmup_epochs``, ``lr``, ``final_lr``.
+    n_batches : int
+        Batches in an epoch.
+    accumulation : int
+        Batches to an optimizer step.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        No step in an epoch, or no step after the warm-up.
+
+    Example
+    -------
+    >>> hparams = dict(
+    ...     number_of_epochs=3, warmup_epochs=1, lr=1.0, final_lr=0.0
+    ... )
+    >>> step_schedule(hparams, n_batches=10, accumulation=2)["n_steps"]
+    15
+    """
+    steps_per_epoch = n_batches // accumulation
+    if not steps_per_epoch:
+        raise InputError(
+            f"grad_accumulation_factor is {accumulation} and an epoch has "
+            f"{n_batches} batches: no step would be made; lower it"
+        )
+    if hparams["warmup_epochs"] >= hparams["number_of_epochs"]:
+        raise InputError(
+            f"warmup_epochs is {hparams['warmup_epochs']} of "
+            f"{hparams['number_of_epochs']} epochs; lower it"
+        )
+    return {
+        "n_steps": steps_per_epoch * hparams["number_of_epochs"],
+        "n_warmup": round(steps_per_epoch * hparams["warmup_epochs"]),
+        "lr": hparams["lr"],
+        "final_lr": hparams["final_lr"],
+    }

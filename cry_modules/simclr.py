@@ -19,8 +19,8 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.experiment import History, step_schedule
-from cry_modules.schedule import warmup_cosine
+from cry_modules.history import History
+from cry_modules.schedule import step_schedule, warmup_cosine
 from data_prep.errors import InputError
 
 logger = logging.getLogger(__name__)

@@ -22,8 +22,9 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
+from cry_modules.arguments import parse_arguments
 from cry_modules.checkpoints import load_beside, load_encoder
-from cry_modules.experiment import load, parse_arguments
+from cry_modules.experiment import load
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,

@@ -25,13 +25,16 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
+from cry_modules.arguments import parse_arguments
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints import load_encoder
 from cry_modules.classification import ClassificationBrain, class_weights
 from cry_modules.embeddings import embed
-from cry_modules.experiment import History, load, parse_arguments, step_schedule
+from cry_modules.experiment import load
 from cry_modules.finetune import calibrate_batch_norms
+from cry_modules.history import History
 from cry_modules.metrics import summarise
+from cry_modules.schedule import step_schedule
 from data_prep import manifest
 from data_prep.errors import InputError, one_line_errors
 from data_prep.preparation import require_folder

@@ -15,7 +15,8 @@ import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.experiment import load, parse_arguments
+from cry_modules.arguments import parse_arguments
+from cry_modules.experiment import load
 from cry_modules.simclr import (
     SimCLRBrain,
     read_views,

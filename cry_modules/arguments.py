@@ -1,0 +1,174 @@
+"""The command line of a train script, with errors that a user can mend.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import re
+import sys
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+import speechbrain as sb
+import torch
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cry_modules.experiment import check_same_experiment, settings
+from data_prep.errors import InputError
+from data_prep.tables import write_text
+
+#: How SpeechBrain begins the hyperparams.yaml that a run leaves.
+_RESOLVED = "# Generated"
+
+#: Values that may take the place of a default of this yaml tag.
+_TYPES = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "seq": (list,),
+}
+
+
+def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
+    """SpeechBrain's ``parse_arguments``, with errors that a user can mend;
+    ``--exclude`` may be given several times.
+
+    Arguments
+    ---------
+    argv : sequence of str or None
+        Default: the command line's.
+
+    Returns
+    -------
+    hparams_file : str
+        The yaml file.
+    run_opts : RunOptions
+        Device, precision, debug, ...
+    overrides : dict
+        Values for the yaml's keys.
+
+    Raises
+    ------
+    InputError
+        No such yaml file, an option without value or that the yaml does not
+        have, or a value of another type than its default.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.yaml")
+    >>> path.write("lr: 0.1\\nexclude: []")
+    >>> arguments = "--lr 1e-3 --exclude a.csv --exclude b.csv".split()
+    >>> parse_arguments([str(path), *arguments])[2]
+    {'lr': 0.001, 'exclude': ['a.csv', 'b.csv']}
+    """
+    argv = list(sys.argv[1:] if argv is None else argv)
+    repeatable = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    repeatable.add_argument("--exclude", action="append")
+    several, argv = repeatable.parse_known_args(argv)
+    if argv and argv[0].startswith("--") and argv[0] != "--help":
+        raise InputError(
+            f"{argv[0]} stands where the yaml file must be; type it first, "
+            "then the options"
+        )
+    _refuse_doubled(argv)
+    hparams_file, run_opts, text = sb.parse_arguments(argv)
+    try:
+        overrides = dict(YAML(typ="safe").load(text) or {})
+    except (YAMLError, ValueError):
+        raise InputError(
+            "options are --name value, lists '[a, b]'; not understood: "
+            + " ".join(argv[1:])
+        )
+    if several.exclude:
+        overrides["exclude"] = several.exclude
+    _check_usage(hparams_file, run_opts)
+    _check_overrides(hparams_file, overrides)
+    if Path(hparams_file).read_text(encoding="utf-8").startswith(_RESOLVED):
+        hparams_file, overrides = _move(Path(hparams_file), overrides)
+    return hparams_file, run_opts, overrides
+
+
+def _check_usage(hparams_file, run_opts):
+    if not Path(hparams_file).is_file():
+        raise InputError(
+            f"{hparams_file} does not exist; the first argument must be a "
+            "yaml file, such as one of hparams/"
+        )
+    device = run_opts["device"] or ""
+    if device.startswith("cuda") and not torch.cuda.is_available():
+        raise InputError(f"--device is {device} and there is no GPU; use cpu")
+
+
+def _refuse_doubled(argv):
+    names = [arg.partition("=")[0] for arg in argv if arg.startswith("--")]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name} is given twice; keep one of them")
+
+
+def _check_overrides(hparams_file, overrides):
+    with open(hparams_file, encoding="utf-8") as file:
+        root = YAML().compose(resolve_references(file))
+    defaults = {key.value: value for key, value in root.value}
+    for name, value in overrides.items():
+        if name not in defaults:
+            raise InputError(
+                f"--{name} is no option of {hparams_file}; it has "
+                f"{', '.join('--' + key for key in _options(defaults))}"
+            )
+        kind = str(defaults[name].tag).rpartition(":")[2]
+        allowed = _TYPES.get(kind)
+        fits = allowed is None or (
+            isinstance(value, allowed)
+            and (bool in allowed or not isinstance(value, bool))
+        )
+        if not fits:
+            raise InputError(
+                f"--{name} is {value!r}; expected a value like the default, "
+                f"{_shown(defaults[name])} ({kind})"
+            )
+
+
+def _shown(node) -> str:
+    if isinstance(node.value, str):
+        return node.value
+    return "[" + ", ".join(item.value for item in node.value) + "]"
+
+
+def _options(defaults) -> List[str]:
+    """Keys a user may set: scalars and lists, not what is built of them."""
+    return [
+        key
+        for key, node in defaults.items()
+        if not key.startswith("__")
+        and not str(node.tag).startswith(("!new", "!name", "!include"))
+    ]
+
+
+def _move(hparams_file, overrides):
+    """A run's own hyperparams.yaml, to be run again in another folder.
+
+    Its references are resolved: an option would change one of the places
+    where a value stands and not the others.
+    """
+    if not overrides:
+        return str(hparams_file), overrides
+    if set(overrides) != {"output_folder"}:
+        name = next(key for key in overrides if key != "output_folder")
+        raise InputError(
+            f"--{name} cannot change {hparams_file}, which a run has left; use "
+            "the yaml file of hparams/ that it came from"
+        )
+    text = hparams_file.read_text(encoding="utf-8")
+    old, new = settings(text)["output_folder"], overrides["output_folder"]
+    text = re.sub(
+        rf"(?<=: ){re.escape(old)}(?=/|$)", lambda _: new, text, flags=re.M
+    )
+    check_same_experiment(Path(new), text)
+    Path(new).mkdir(parents=True, exist_ok=True)
+    moved = Path(new) / "hyperparams.yaml"
+    write_text(moved, text)
+    return str(moved), {}
