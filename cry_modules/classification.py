@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.metrics import Predictions, auc
+from cry_modules.metrics import auc
+from cry_modules.predictions import Predictions
 from cry_modules.schedule import warmup_cosine
 from data_prep.errors import InputError
 

@@ -75,7 +75,7 @@ def prepare_clinical(
     InputError
         Anything wrong with the database or the options.
     """
-    root, table = _locate(data_folder, recordings_csv, "--data_folder")
+    root, table = locate(data_folder, recordings_csv, "--data_folder")
     classes = [str(name) for name in classes]
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise InputError(
@@ -93,9 +93,12 @@ def prepare_clinical(
 
     def prepare():
         rows = _labelled(
-            _read(table, [label_column]), label_column, classes, other_labels
+            read_database(table, [label_column]),
+            label_column,
+            classes,
+            other_labels,
         )
-        n_rejected, rows = _audited(rows, root, Path(save_folder), [])
+        n_rejected, rows = audited(rows, root, Path(save_folder), [])
         splits = _split(rows, table, test_fold, valid_fold, seed)
         _keep_fraction(splits, label_fraction, seed)
         preparation.require_classes(
@@ -103,81 +106,39 @@ def prepare_clinical(
             classes,
             f"add patients, or correct the splits or --classes for {table}",
         )
-        corpus = preparation.corpus_of(root, _name(root, table))
+        corpus = preparation.corpus_of(root, database_name(root, table))
         manifest.write(splits, Path(save_folder), root, corpus, classes)
         preparation.report(splits, Path(save_folder), n_rejected)
 
     preparation.once(Path(save_folder), options, [table], prepare)
 
 
-def prepare_unlabelled(
-    cry_folder: str,
-    save_folder: str,
-    recordings_csv: Optional[str] = None,
-    exclude: Sequence[str] = (),
-    valid_share: float = 0.1,
-    seed: int = 0,
-) -> None:
-    """Write the manifests of unlabelled cries for adaptation.
-
-    Labels are ignored. Left out are all recordings of any patient of the
-    database's own valid and test splits, or of an ``exclude`` table: a model
-    adapted on a held-out patient's voice has met that patient, labels or not.
+def locate(
+    folder: str, recordings_csv: Optional[str], option: str
+) -> Tuple[Path, Path]:
+    """The data folder and its table.
 
     Arguments
     ---------
-    cry_folder : str
-        Where the paths in the csv begin.
-    save_folder : str
-        Where the manifests go.
+    folder : str
+        The data folder.
     recordings_csv : str or None
-        Default ``<cry_folder>/recordings.csv``.
-    exclude : sequence of str
-        Manifests or recordings.csv files with a column ``patient_id``.
-    valid_share : float
-        Share of the patients on which the loss is watched.
-    seed : int
-        Of that split.
+        Default ``<folder>/recordings.csv``.
+    option : str
+        The option that the folder was given by.
+
+    Returns
+    -------
+    root : pathlib.Path
+        The folder.
+    table : pathlib.Path
+        The csv file.
 
     Raises
     ------
     InputError
-        Anything wrong with the database, or nothing left.
+        One of them is not there.
     """
-    root, table = _locate(cry_folder, recordings_csv, "--cry_folder")
-    options = {
-        "cry_folder": str(root.resolve()),
-        "exclude": list(exclude),
-        "valid_share": valid_share,
-        "seed": seed,
-    }
-    if not 0 < valid_share < 1:
-        raise InputError(
-            f"valid_share is {valid_share}; it must be above 0 and below 1"
-        )
-    tables = [Path(path) for path in exclude]
-
-    def prepare():
-        everything = _read(table, [])
-        reasons = {**_own_held_out(everything), **_excluded(tables)}
-        rows = [row for row in everything if row[0].patient_id not in reasons]
-        left_out = [
-            (rec.wav, "excluded", reasons[rec.patient_id])
-            for rec, _ in everything
-            if rec.patient_id in reasons
-        ]
-        _report_held_out(len(rows), len(left_out), table)
-        n_rejected, rows = _audited(rows, root, Path(save_folder), left_out)
-        shares = {"train": 1 - valid_share, "valid": valid_share}
-        splits = _split_patients([rec for rec, _ in rows], shares, seed)
-        corpus = preparation.corpus_of(root, _name(root, table))
-        manifest.write(splits, Path(save_folder), root, corpus)
-        preparation.report(splits, Path(save_folder), n_rejected)
-
-    preparation.once(Path(save_folder), options, [table, *tables], prepare)
-
-
-def _locate(folder, recordings_csv, option) -> Tuple[Path, Path]:
     root = preparation.require_folder(
         folder, option, "recordings.csv and its audio"
     )
@@ -190,15 +151,50 @@ def _locate(folder, recordings_csv, option) -> Tuple[Path, Path]:
     return root, table
 
 
-def _name(root: Path, table: Path) -> str:
-    """A folder holds one database, or several tables of their own name."""
+def database_name(root: Path, table: Path) -> str:
+    """Name of a corpus that does not say its own: the folder's, or the
+    table's where it has one of its own (a folder may hold several).
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        The data folder.
+    table : pathlib.Path
+        The csv file.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> database_name(Path("clinic"), Path("clinic/recordings_2020.csv"))
+    'recordings_2020'
+    """
     if table.name == "recordings.csv":
         return root.resolve().name
     return table.stem
 
 
-def _read(table: Path, label_columns: List[str]) -> List[Row]:
-    """Recordings without label, and their cells."""
+def read_database(table: Path, label_columns: List[str]) -> List[Row]:
+    """Rows of a database: recordings without label, and their cells.
+
+    Arguments
+    ---------
+    table : pathlib.Path
+        recordings.csv.
+    label_columns : list of str
+        Columns required besides those of any database.
+
+    Returns
+    -------
+    list of (Recording, dict)
+
+    Raises
+    ------
+    InputError
+        A missing column, an empty cell, an absolute path.
+    """
     required = ["recording_id", "patient_id", "path", *label_columns]
     rows = []
     for source, cells in read_table(table, required):
@@ -250,8 +246,37 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
     return kept
 
 
-def _audited(rows, root, save_folder, left_out) -> Tuple[int, List[Row]]:
-    """Durations from the decoded audio, without what cannot be used."""
+def audited(
+    rows: List[Row],
+    root: Path,
+    save_folder: Path,
+    left_out: List[Tuple[str, str, str]],
+) -> Tuple[int, List[Row]]:
+    """Rows with durations from the decoded audio, less what cannot be used.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        Changed in place.
+    root : pathlib.Path
+        The data folder.
+    save_folder : pathlib.Path
+        ``rejected.csv`` is written there.
+    left_out : list of (path, verdict, reason)
+        What was left out before, listed there too.
+
+    Returns
+    -------
+    n_rejected : int
+        Files that cannot be used.
+    rows : list of (Recording, dict)
+        Those that can.
+
+    Raises
+    ------
+    InputError
+        A file is not there, or too many cannot be used.
+    """
     for rec, _ in rows:
         if not (root / rec.wav).is_file():
             raise InputError(
@@ -274,7 +299,7 @@ def _split(rows, table, test_fold, valid_fold, seed):
     if test_fold is not None or valid_fold is not None:
         return _folds(rows, table, test_fold, valid_fold)
     if "split" not in names:
-        return _split_patients([rec for rec, _ in rows], SHARES, seed)
+        return split_by_patient([rec for rec, _ in rows], SHARES, seed)
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:
         if cells["split"] not in splits:
@@ -314,7 +339,25 @@ def _folds(rows, table, test_fold, valid_fold):
     return splits
 
 
-def _split_patients(recordings, shares, seed):
+def split_by_patient(
+    recordings: List[Recording], shares: Dict[str, float], seed: int
+) -> Dict[str, List[Recording]]:
+    """Recordings by split, no patient divided.
+
+    Arguments
+    ---------
+    recordings : list of Recording
+        To be split.
+    shares : dict
+        Share by split.
+    seed : int
+        Of the split.
+
+    Returns
+    -------
+    dict
+        Recordings by split.
+    """
     split_of = split_patients(strata(recordings), shares, seed)
     return {
         split: [r for r in recordings if split_of[r.patient_id] == split]
@@ -325,46 +368,6 @@ def _split_patients(recordings, shares, seed):
 def _keep_fraction(splits, label_fraction, seed):
     kept = fraction_of_patients(strata(splits["train"]), label_fraction, seed)
     splits["train"] = [r for r in splits["train"] if r.patient_id in kept]
-
-
-def _own_held_out(rows: List[Row]) -> Dict[str, str]:
-    """Patients of the database's own valid and test splits, and why."""
-    reasons = {}
-    for rec, cells in rows:
-        split = cells.get("split", "")
-        if split not in ("", *SPLITS):
-            raise InputError(
-                f"{rec.source}: split is {split!r}; expected one of "
-                f"{', '.join(SPLITS)}, or empty"
-            )
-        if split in ("valid", "test"):
-            reasons[rec.patient_id] = f"patient of the {split} split"
-    return reasons
-
-
-def _excluded(tables: List[Path]) -> Dict[str, str]:
-    """Patients of the tables, and why."""
-    return {
-        cells["patient_id"].lower(): "patient of an --exclude table"
-        for path in tables
-        for _, cells in read_table(path, ["patient_id"])
-    }
-
-
-def _report_held_out(n_kept, n_left_out, table):
-    if not n_kept:
-        raise InputError(
-            f"no recording of {table} is left for adaptation: all are of "
-            "held-out splits or excluded patients; add unlabelled ones"
-        )
-    if n_left_out:
-        logger.info("%d recordings held out from adaptation", n_left_out)
-    else:
-        logger.warning(
-            "No recording is held out from adaptation: if a classifier will be "
-            "tested on patients of %s, pass --exclude with its manifests",
-            table,
-        )
 
 
 def main() -> None:

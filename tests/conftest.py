@@ -38,3 +38,20 @@ def free_port():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
+
+
+@pytest.fixture
+def database(noise, tmp_path):
+    """Write recordings.csv: 40 recordings of 20 patients, 6 injured."""
+
+    def write(extra="", cells=lambda i: "", change=None):
+        rows = ["recording_id,patient_id,path,neuro_injury,site" + extra]
+        for i in range(40):
+            label = "injury" if i < 12 else "healthy"
+            noise(f"db/audio/r{i}.wav", seconds=0.5)
+            row = f"r{i},P{i // 2},audio/r{i}.wav,{label},s{i % 4}{cells(i)}"
+            rows.append(change(i, row) if change else row)
+        (tmp_path / "db/recordings.csv").write_text("\n".join(rows) + "\n")
+        return tmp_path / "db"
+
+    return write

@@ -32,10 +32,10 @@ from cry_modules.simclr import (
     train_simclr,
     valid_batches,
 )
-from data_prep.clinical_prepare import prepare_unlabelled
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
 from data_prep.preparation import require_folder
+from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 
 logger = logging.getLogger(__name__)

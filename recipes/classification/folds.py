@@ -20,7 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cry_modules.metrics import Predictions, evaluate
+from cry_modules.metrics import evaluate
+from cry_modules.predictions import Predictions
 from data_prep.errors import one_line_errors
 from data_prep.tables import write_text
 

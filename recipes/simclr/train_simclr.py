@@ -29,6 +29,35 @@ from data_prep.preparation import require_folder
 from data_prep.vggsound_prepare import prepare_vggsound
 
 
+def make_loaders(brain, hparams, train, valid):
+    """Shuffled full batches to train on, fixed ones to validate on."""
+    batch_size = hparams["batch_size"]
+    if len(train) < batch_size:
+        raise InputError(
+            f"{len(train)} recordings to train with do not fill a batch of "
+            f"{batch_size}; lower --batch_size"
+        )
+    train_loader = brain.make_dataloader(
+        train,
+        sb.Stage.TRAIN,
+        batch_size=batch_size,
+        shuffle=True,
+        drop_last=True,
+        num_workers=hparams["num_workers"],
+        # Else the loader draws from the generator that dropout uses.
+        generator=torch.Generator(),
+    )
+    valid_loader = brain.make_dataloader(
+        valid,
+        sb.Stage.VALID,
+        ckpt_prefix=None,
+        batch_sampler=valid_batches([len(valid)], batch_size, hparams["seed"]),
+        num_workers=hparams["num_workers"],
+        generator=torch.Generator(),
+    )
+    return train_loader, valid_loader
+
+
 def main(argv=None):
     """From the command line to a trained encoder."""
     with one_line_errors():
@@ -57,13 +86,6 @@ def main(argv=None):
             )
             for split in ("train", "valid")
         )
-        batch_size = hparams["batch_size"]
-        if len(train) < batch_size:
-            raise InputError(
-                f"{len(train)} recordings to train with do not fill a batch of "
-                f"{batch_size}; lower --batch_size"
-            )
-
         brain = SimCLRBrain(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],
@@ -71,28 +93,9 @@ def main(argv=None):
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
-        train_loader = brain.make_dataloader(
-            train,
-            sb.Stage.TRAIN,
-            batch_size=batch_size,
-            shuffle=True,
-            drop_last=True,
-            num_workers=hparams["num_workers"],
-            # Else the loader draws from the generator that dropout uses.
-            generator=torch.Generator(),
-        )
-        valid_loader = brain.make_dataloader(
-            valid,
-            sb.Stage.VALID,
-            ckpt_prefix=None,
-            batch_sampler=valid_batches(
-                [len(valid)], batch_size, hparams["seed"]
-            ),
-            num_workers=hparams["num_workers"],
-            generator=torch.Generator(),
-        )
+        loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]
-        train_simclr(brain, hparams, train_loader, valid_loader, corpus)
+        train_simclr(brain, hparams, *loaders, corpus)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,9 @@ def one_rank(rank, port, path):
 
 def test_two_ranks_equal_one_process_on_the_joined_batch(tmp_path, free_port):
     mp.spawn(one_rank, args=(free_port, str(tmp_path)), nprocs=2)
-    parts = [torch.load(tmp_path / f"{r}.pt") for r in (0, 1)]
+    parts = [
+        torch.load(tmp_path / f"{r}.pt", weights_only=True) for r in (0, 1)
+    ]
     z1, z2 = (z.requires_grad_() for z in views(6))
     loss = NTXentLoss(0.2)(z1, z2)
     loss.backward()

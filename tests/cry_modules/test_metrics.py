@@ -12,13 +12,13 @@ from sklearn.metrics import (
 )
 
 from cry_modules.metrics import (
-    Predictions,
     auc,
     bootstrap_auc,
     evaluate,
     summarise,
     threshold_at_specificity,
 )
+from cry_modules.predictions import Predictions
 from data_prep.errors import InputError
 
 

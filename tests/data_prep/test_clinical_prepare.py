@@ -2,30 +2,11 @@
 
 import pytest
 
-from data_prep.clinical_prepare import prepare_clinical, prepare_unlabelled
+from data_prep.clinical_prepare import prepare_clinical
 from data_prep.errors import InputError
 from data_prep.manifest import SPLITS, read
-from data_prep.tables import read_table
 
 CLASSES = ["healthy", "injury"]
-COLUMNS = "recording_id,patient_id,path,neuro_injury,site"
-
-
-@pytest.fixture
-def database(noise, tmp_path):
-    """Write recordings.csv: 40 recordings of 20 patients, 6 injured."""
-
-    def write(extra="", cells=lambda i: "", change=None):
-        rows = [COLUMNS + extra]
-        for i in range(40):
-            label = "injury" if i < 12 else "healthy"
-            noise(f"db/audio/r{i}.wav", seconds=0.5)
-            row = f"r{i},P{i // 2},audio/r{i}.wav,{label},s{i % 4}{cells(i)}"
-            rows.append(change(i, row) if change else row)
-        (tmp_path / "db/recordings.csv").write_text("\n".join(rows) + "\n")
-        return tmp_path / "db"
-
-    return write
 
 
 def prepare(folder, **options):
@@ -169,52 +150,6 @@ def test_wrong_options(database, tmp_path):
             prepare(folder, classes=classes)
     with pytest.raises(InputError, match="--recordings_csv"):
         prepare(folder, recordings_csv=str(tmp_path / "no.csv"))
-
-
-def test_unlabelled_leaves_out_held_out_patients(database, tmp_path):
-    """All recordings of a test patient, also those without a split."""
-    splits = ["", "train", "test"]
-    folder = database(
-        ",split", lambda i: "," + (splits[i // 2 % 3] if i % 2 else "")
-    )
-    exclude = tmp_path / "held_out.csv"
-    exclude.write_text("patient_id\np0\nP1\n")
-    prepare_unlabelled(
-        str(folder), str(tmp_path / "out"), exclude=[str(exclude)]
-    )
-    kept = [
-        r for s in ("train", "valid") for r in read(tmp_path / f"out/{s}.csv")
-    ]
-    expected = {f"p{i}" for i in range(20) if i % 3 != 2} - {"p0", "p1"}
-    assert patients(kept) == expected
-    assert {r.label for r in kept} == {""}
-    reasons = [
-        row["reason"]
-        for _, row in read_table(tmp_path / "out/rejected.csv", ["reason"])
-    ]
-    assert reasons.count("patient of an --exclude table") == 4
-    assert reasons.count("patient of the test split") == 12
-
-
-def test_a_split_that_nobody_knows_is_not_adapted_on(database, tmp_path):
-    folder = database(",split", lambda i: ",Test" if i > 30 else ",train")
-    with pytest.raises(InputError, match="row 33: split is 'Test'"):
-        prepare_unlabelled(str(folder), str(tmp_path / "out"))
-
-
-def test_adapting_on_everybody_is_said(database, tmp_path, caplog):
-    prepare_unlabelled(str(database()), str(tmp_path / "out"))
-    assert "No recording is held out from adaptation" in caplog.text
-
-
-def test_nothing_left_to_adapt_on(database, tmp_path):
-    folder = database()
-    with pytest.raises(InputError, match="no recording of .* is left"):
-        prepare_unlabelled(
-            str(folder),
-            str(tmp_path / "out"),
-            exclude=[str(folder / "recordings.csv")],
-        )
 
 
 def test_of_three_classes_a_test_split_may_miss_one(database):

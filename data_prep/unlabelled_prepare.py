@@ -1,0 +1,152 @@
+"""Unlabelled cries of a clinical database for adaptation, less whoever a
+classifier will be tested on.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from data_prep import manifest, preparation
+from data_prep.clinical_prepare import (
+    Row,
+    audited,
+    database_name,
+    locate,
+    read_database,
+    split_by_patient,
+)
+from data_prep.errors import InputError, one_line_errors
+from data_prep.manifest import SPLITS
+from data_prep.tables import read_table
+
+logger = logging.getLogger(__name__)
+
+
+def prepare_unlabelled(
+    cry_folder: str,
+    save_folder: str,
+    recordings_csv: Optional[str] = None,
+    exclude: Sequence[str] = (),
+    valid_share: float = 0.1,
+    seed: int = 0,
+) -> None:
+    """Write the manifests of unlabelled cries for adaptation.
+
+    Labels are ignored. Left out are all recordings of any patient of the
+    database's own valid and test splits, or of an ``exclude`` table: a model
+    adapted on a held-out patient's voice has met that patient, labels or not.
+
+    Arguments
+    ---------
+    cry_folder : str
+        Where the paths in the csv begin.
+    save_folder : str
+        Where the manifests go.
+    recordings_csv : str or None
+        Default ``<cry_folder>/recordings.csv``.
+    exclude : sequence of str
+        Manifests or recordings.csv files with a column ``patient_id``.
+    valid_share : float
+        Share of the patients on which the loss is watched.
+    seed : int
+        Of that split.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the database, or nothing left.
+    """
+    root, table = locate(cry_folder, recordings_csv, "--cry_folder")
+    options = {
+        "cry_folder": str(root.resolve()),
+        "exclude": list(exclude),
+        "valid_share": valid_share,
+        "seed": seed,
+    }
+    if not 0 < valid_share < 1:
+        raise InputError(
+            f"valid_share is {valid_share}; it must be above 0 and below 1"
+        )
+    tables = [Path(path) for path in exclude]
+
+    def prepare():
+        everything = read_database(table, [])
+        reasons = {**_own_held_out(everything), **_excluded(tables)}
+        rows = [row for row in everything if row[0].patient_id not in reasons]
+        left_out = [
+            (rec.wav, "excluded", reasons[rec.patient_id])
+            for rec, _ in everything
+            if rec.patient_id in reasons
+        ]
+        _report_held_out(len(rows), len(left_out), table)
+        n_rejected, rows = audited(rows, root, Path(save_folder), left_out)
+        shares = {"train": 1 - valid_share, "valid": valid_share}
+        splits = split_by_patient([rec for rec, _ in rows], shares, seed)
+        corpus = preparation.corpus_of(root, database_name(root, table))
+        manifest.write(splits, Path(save_folder), root, corpus)
+        preparation.report(splits, Path(save_folder), n_rejected)
+
+    preparation.once(Path(save_folder), options, [table, *tables], prepare)
+
+
+def _own_held_out(rows: List[Row]) -> Dict[str, str]:
+    """Patients of the database's own valid and test splits, and why."""
+    reasons = {}
+    for rec, cells in rows:
+        split = cells.get("split", "")
+        if split not in ("", *SPLITS):
+            raise InputError(
+                f"{rec.source}: split is {split!r}; expected one of "
+                f"{', '.join(SPLITS)}, or empty"
+            )
+        if split in ("valid", "test"):
+            reasons[rec.patient_id] = f"patient of the {split} split"
+    return reasons
+
+
+def _excluded(tables: List[Path]) -> Dict[str, str]:
+    """Patients of the tables, and why."""
+    return {
+        cells["patient_id"].lower(): "patient of an --exclude table"
+        for path in tables
+        for _, cells in read_table(path, ["patient_id"])
+    }
+
+
+def _report_held_out(n_kept, n_left_out, table):
+    if not n_kept:
+        raise InputError(
+            f"no recording of {table} is left for adaptation: all are of "
+            "held-out splits or excluded patients; add unlabelled ones"
+        )
+    if n_left_out:
+        logger.info("%d recordings held out from adaptation", n_left_out)
+    else:
+        logger.warning(
+            "No recording is held out from adaptation: if a classifier will be "
+            "tested on patients of %s, pass --exclude with its manifests",
+            table,
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_unlabelled.__doc__)
+    parser.add_argument("cry_folder")
+    parser.add_argument("--out", required=True, help="manifest folder")
+    parser.add_argument("--recordings_csv")
+    parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument("--valid_share", type=float, default=0.1)
+    parser.add_argument("--seed", type=int, default=0)
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_unlabelled(save_folder=args.pop("out"), **args)
+
+
+if __name__ == "__main__":
+    main()
