@@ -5,6 +5,7 @@ Authors
 """
 
 import argparse
+import difflib
 import re
 import sys
 from pathlib import Path
@@ -29,6 +30,14 @@ _TYPES = {
     "float": (int, float),
     "bool": (bool,),
     "seq": (list,),
+}
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "seq": "a list",
 }
 
 
@@ -100,6 +109,9 @@ def _check_usage(hparams_file, run_opts):
     device = run_opts["device"] or ""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
+    on_cpu = device == "cpu" or not torch.cuda.is_available()
+    if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
+        raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
 
 
 def _refuse_doubled(argv):
@@ -110,14 +122,23 @@ def _refuse_doubled(argv):
 
 
 def _check_overrides(hparams_file, overrides):
-    with open(hparams_file, encoding="utf-8") as file:
-        root = YAML().compose(resolve_references(file))
-    defaults = {key.value: value for key, value in root.value}
+    try:
+        with open(hparams_file, encoding="utf-8") as file:
+            root = YAML().compose(resolve_references(file))
+        defaults = {key.value: value for key, value in root.value}
+    except (YAMLError, AttributeError, TypeError, ValueError):
+        raise InputError(
+            f"{hparams_file} is no yaml file of settings; pass one of hparams/"
+        )
+    options = _options(defaults)
     for name, value in overrides.items():
-        if name not in defaults:
+        if name not in options:
+            close = difflib.get_close_matches(name, options, n=1)
+            meant = f" (did you mean --{close[0]}?)" if close else ""
             raise InputError(
-                f"--{name} is no option of {hparams_file}; it has "
-                f"{', '.join('--' + key for key in _options(defaults))}"
+                f"--{name} is no option of {hparams_file}{meant}; it has "
+                f"{', '.join('--' + key for key in options)}, and SpeechBrain "
+                "has those that --help shows"
             )
         kind = str(defaults[name].tag).rpartition(":")[2]
         allowed = _TYPES.get(kind)
@@ -128,7 +149,7 @@ def _check_overrides(hparams_file, overrides):
         if not fits:
             raise InputError(
                 f"--{name} is {value!r}; expected a value like the default, "
-                f"{_shown(defaults[name])} ({kind})"
+                f"'{_shown(defaults[name])}' ({_KINDS[kind]})"
             )
 
 
@@ -145,6 +166,7 @@ def _options(defaults) -> List[str]:
         for key, node in defaults.items()
         if not key.startswith("__")
         and not str(node.tag).startswith(("!new", "!name", "!include"))
+        and not str(node.tag).endswith(":map")
     ]
 
 

@@ -17,6 +17,17 @@ from data_prep.errors import InputError
 
 ENCODER_FILE = "encoder.ckpt"
 
+#: What torch's reader raises, by what the bytes happen to look like.
+_NOT_A_CHECKPOINT = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+)
+
 
 def load_encoder(encoder: nn.Module, source: str) -> Path:
     """Load the encoder's weights; every key must be there and fit.
@@ -139,7 +150,8 @@ def find_encoder(source: str) -> Path:
             f"encoder_source {source} holds no {ENCODER_FILE}, in itself or in "
             "save/CKPT*/: has that run finished its first epoch?"
         )
-    if re.fullmatch(r"[\w.-]+/[\w.-]+", source):
+    is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
+    if is_hub_id and not path.parent.is_dir():
         return _from_hub(source)
     raise InputError(
         f"encoder_source {source} does not exist; pass a results folder, a "
@@ -156,11 +168,20 @@ def _rank(folder: Path):
 def _from_hub(repository: str) -> Path:
     """Fetch the encoder of a Hugging Face repository."""
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+    )
 
     for name in (ENCODER_FILE, "embedding_model.ckpt"):
         try:
             return Path(hf_hub_download(repository, name))
+        except LocalEntryNotFoundError:  # no network
+            raise InputError(
+                f"encoder_source {repository} is no file or folder here, and "
+                "the Hugging Face hub cannot be reached; correct the path, or "
+                "download the checkpoint and pass its file"
+            )
         except EntryNotFoundError:
             continue
         except (OSError, ValueError) as error:
@@ -195,7 +216,7 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError):
+    except _NOT_A_CHECKPOINT:
         raise InputError(
             f"encoder_source {path} is not a checkpoint of tensors alone: "
             "truncated, another kind of file, or one that would run code"

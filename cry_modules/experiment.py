@@ -5,7 +5,7 @@ Authors
 """
 
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
@@ -17,7 +17,7 @@ from data_prep.errors import InputError
 _HARMLESS = ("num_workers", "cache_mb")
 
 
-def load(hparams_file: str, overrides: Dict) -> Dict:
+def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     """Build the experiment that a yaml file describes.
 
     What the yaml includes as ``base`` is merged in, so that a script finds
@@ -29,6 +29,8 @@ def load(hparams_file: str, overrides: Dict) -> Dict:
         The yaml file.
     overrides : dict
         Values for its keys.
+    needs : sequence of str
+        Keys without which the yaml file is another script's.
 
     Returns
     -------
@@ -38,8 +40,8 @@ def load(hparams_file: str, overrides: Dict) -> Dict:
     Raises
     ------
     InputError
-        A value that an object refuses, or an output folder that holds
-        another experiment.
+        A yaml file of another script, a value that an object refuses, or an
+        output folder that is a file or holds another experiment.
 
     Example
     -------
@@ -50,6 +52,7 @@ def load(hparams_file: str, overrides: Dict) -> Dict:
     """
     with open(hparams_file, encoding="utf-8") as file:
         resolved = resolve_references(file, overrides).read()
+    _check_before_building(hparams_file, resolved, needs)
     with open(hparams_file, encoding="utf-8") as file:
         try:
             hparams = load_hyperpyyaml(file, overrides)
@@ -60,6 +63,23 @@ def load(hparams_file: str, overrides: Dict) -> Dict:
     hparams = {**base.pop("base", {}), **base, **hparams}
     _check_settings(hparams)
     return hparams
+
+
+def _check_before_building(hparams_file, resolved, needs):
+    """Building the experiment makes its output folder."""
+    keys = {key.value for key, _ in YAML().compose(resolved).value}
+    missing = [key for key in (*needs, "output_folder") if key not in keys]
+    if missing:
+        raise InputError(
+            f"{hparams_file} has no {missing[0]!r}, so it is not for this "
+            "script; the README's table says which yaml files are"
+        )
+    output = Path(settings(resolved)["output_folder"])
+    for folder in (output, *output.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(
+                f"output_folder {output}: {folder} is a file; pass a folder"
+            )
 
 
 def _check_settings(hparams):

@@ -15,6 +15,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 from cry_modules.predictions import Predictions
 
 N_DRAWS = 2000
+LEAST_PATIENTS = 5
 CALIBRATION_BINS = 10
 SPECIFICITY = 0.8
 
@@ -78,7 +79,8 @@ def bootstrap_auc(
     Returns
     -------
     interval : list of float or None
-        None where hardly a draw holds every class.
+        None where a class has fewer than five patients, whose spread no
+        bootstrap can know, or hardly a draw holds every class.
     n_degenerate : int
         Draws without a recording of some class; left out.
 
@@ -123,7 +125,11 @@ def bootstrap_auc(
     draws = np.concatenate(draws)
     valid = draws[np.isfinite(draws)]
     n_degenerate = n_draws - len(valid)
-    if len(valid) < n_draws / 2:
+    fewest = min(
+        len(np.unique(owner[predictions.labels == k]))
+        for k in np.unique(predictions.labels)
+    )
+    if fewest < LEAST_PATIENTS or len(valid) < n_draws / 2:
         return None, n_degenerate
     low, high = np.quantile(valid, [0.025, 0.975])
     return [float(low), float(high)], n_degenerate

@@ -305,7 +305,8 @@ def _split(rows, table, test_fold, valid_fold, seed):
         if cells["split"] not in splits:
             raise InputError(
                 f"{rec.source}: split is {cells['split']!r}; expected one of "
-                f"{', '.join(SPLITS)} in a row with a label"
+                f"{', '.join(SPLITS)} in a row with a label (or no column "
+                "split at all: then patients are split here)"
             )
         splits[cells["split"]].append(rec)
     return splits

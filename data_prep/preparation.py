@@ -49,6 +49,8 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     """
     if Path(folder).is_dir():
         return Path(folder)
+    if Path(folder).exists():
+        raise InputError(f"{folder} is a file; pass the folder that holds it")
     raise InputError(
         f"{folder} does not exist; link the real corpus there or pass it with "
         f"{option} ({holds}), or type `make demo-data` for the synthetic "
@@ -85,6 +87,8 @@ def once(
     prepared
     >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
     """
+    if Path(save_folder).exists() and not Path(save_folder).is_dir():
+        raise InputError(f"{save_folder} is a file; pass a folder")
     stamps = [[str(p), *_size_and_time(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
     done = Path(save_folder) / _DONE

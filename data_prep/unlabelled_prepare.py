@@ -72,6 +72,12 @@ def prepare_unlabelled(
             f"valid_share is {valid_share}; it must be above 0 and below 1"
         )
     tables = [Path(path) for path in exclude]
+    for path in tables:
+        if not path.is_file():
+            raise InputError(
+                f"--exclude {path} does not exist; pass a manifest or a "
+                "recordings.csv, or leave it out"
+            )
 
     def prepare():
         everything = read_database(table, [])

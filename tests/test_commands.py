@@ -184,7 +184,7 @@ def test_without_data_one_line_says_what_to_do(tmp_path):
         (["hparams/small_simclr.yaml", "--epochs=3"], ["--epochs is no opt"]),
         (
             ["hparams/small_simclr.yaml", "--number_of_epochs=many"],
-            ["--number_of_epochs is 'many'", "100 (int)"],
+            ["--number_of_epochs is 'many'", "'100' (a whole number)"],
         ),
         (
             ["hparams/small_simclr.yaml", "--temperature=-1"],
@@ -204,11 +204,26 @@ def test_without_data_one_line_says_what_to_do(tmp_path):
         ),
         (
             ["hparams/vggsound.yaml", "--lr=fast"],
-            ["--lr is 'fast'", "0.015 (float)"],
+            ["--lr is 'fast'", "'0.015' (a number)"],
         ),
         (
             ["hparams/small_simclr.yaml", "--seed=1", "--seed=2"],
             ["--seed is given twice"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--output_foldr=x"],
+            ["did you mean --output_folder?"],
+        ),
+        (["hparams/neuro_linear.yaml"], ["not for this script"]),
+        (["README.md"], ["README.md is no yaml file of settings"]),
+        (["hparams/small_simclr.yaml", "--base=x"], ["--base is no option"]),
+        (
+            ["hparams/small_simclr.yaml", "--output_folder=README.md"],
+            ["README.md is a file"],
+        ),
+        (
+            ["hparams/small_simclr.yaml", "--precision=fp16", "--device=cpu"],
+            ["fp16 needs a GPU"],
         ),
         (["--width=8"], ["--width=8 stands where the yaml file must be"]),
     ],

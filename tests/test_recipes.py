@@ -65,10 +65,8 @@ def check_metrics(folder, row):
         for unit in ("recording", "patient"):
             block = metrics[split][unit]
             assert 0 <= block["auc"] <= 1
-            if block["auc_ci95"] is None:  # hardly a draw has every class
-                assert block["bootstrap_degenerate"] > 1000
-            else:
-                assert block["auc_ci95"][0] <= block["auc_ci95"][1]
+            # The tiny corpus has classes of fewer than five patients.
+            assert block["auc_ci95"] is None
         assert metrics[split]["recording"]["n"] == len(lines) - 2
 
 

@@ -115,7 +115,8 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
-        hparams = load(hparams_file, overrides)
+        needs = ("cry_folder", "replay_ratio")
+        hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["cry_folder"], "--cry_folder", "cries")
         if hparams["replay_folder"] is not None:
             require_folder(

@@ -89,12 +89,15 @@ def main():
         result["average_precision"],
         result["pooled"],
     )
+    interval = "no interval: too few patients of a class"
+    if pooled["auc_ci95"]:
+        low, high = pooled["auc_ci95"]
+        interval = f"95 % interval by patient {low:.3f} to {high:.3f}"
     print(
         f"done: {args.n_folds} folds, AUC {auc['mean']:.3f} sd {auc['sd']:.3f}"
         f", average precision {ap['mean']:.3f} sd {ap['sd']:.3f}; pooled AUC "
-        f"{pooled['auc']:.3f} (95 % interval by patient "
-        f"{pooled['auc_ci95'][0]:.3f} to {pooled['auc_ci95'][1]:.3f}), accuracy "
-        f"{pooled['accuracy']:.3f} (majority {pooled['majority_accuracy']:.3f})"
+        f"{pooled['auc']:.3f} ({interval}), accuracy {pooled['accuracy']:.3f} "
+        f"(majority {pooled['majority_accuracy']:.3f})"
     )
 
 

@@ -284,6 +284,7 @@ def write_metrics(hparams, brain, predictions, corpus):
 def summary(metrics, output_folder):
     """One line for the terminal."""
     test = metrics["test"]["recording"]
+    encoder = metrics["encoder_source"] or "a random encoder"
     if test["auc"] is None:
         found = "no test AUC, all are of one class"
     elif test["auc_ci95"] is None:
@@ -295,7 +296,7 @@ def summary(metrics, output_folder):
             f"(95 % interval by patient {low:.3f} to {high:.3f})"
         )
     return (
-        f"done: {metrics['task']} {metrics['finetune_mode']} on "
+        f"done: {metrics['task']} {metrics['finetune_mode']} on {encoder} and "
         f"{metrics['corpus']}, {found}, {test['n']} recordings of "
         f"{test['n_patients']} patients, accuracy {test['accuracy']:.3f} "
         f"(majority {test['majority_accuracy']:.3f}); in {output_folder}"
@@ -307,7 +308,8 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
-        hparams = load(hparams_file, overrides)
+        needs = ("task", "prepare", "finetune_mode")
+        hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],

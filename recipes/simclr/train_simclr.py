@@ -63,7 +63,8 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
-        hparams = load(hparams_file, overrides)
+        needs = ("data_folder", "min_clips", "warmup_epochs")
+        hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],

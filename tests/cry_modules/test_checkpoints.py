@@ -72,6 +72,8 @@ def test_truncated_foreign_and_absent_files(tmp_path):
     assert "truncated" in refusal(path)
     path.write_text("hello")
     assert "another kind of file" in refusal(path)
+    path.write_text("recording_id,patient_id\n1,2\n")
+    assert "another kind of file" in refusal(path)
     path.write_bytes(b"")
     assert "truncated" in refusal(path)
     torch.save([1, 2], path)

@@ -101,7 +101,12 @@ def test_degenerate_draws_are_left_out_and_counted():
     interval, n_degenerate = bootstrap_auc(p, n_draws=2000)
     # A draw misses the one positive patient with (11/12)^12 = 0.352.
     assert n_degenerate == pytest.approx(704, abs=80)
-    assert 0 <= interval[0] <= interval[1] <= 1
+    assert interval is None  # one patient has no spread
+    p.labels = np.array([1] * 4 + [0] * 8)
+    assert bootstrap_auc(p)[0] is None
+    p.labels = np.array([1] * 5 + [0] * 7)
+    interval, _ = bootstrap_auc(p)
+    assert 0 <= interval[0] < interval[1] <= 1
     p.labels = np.zeros(12, dtype=int)
     assert bootstrap_auc(p) == (None, 2000)
 

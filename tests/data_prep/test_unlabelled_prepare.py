@@ -52,3 +52,12 @@ def test_nothing_left_to_adapt_on(database, tmp_path):
             str(tmp_path / "out"),
             exclude=[str(folder / "recordings.csv")],
         )
+
+
+def test_an_exclude_table_that_is_not_there(database, tmp_path):
+    with pytest.raises(InputError, match="--exclude .*no.csv does not exist"):
+        prepare_unlabelled(
+            str(database()),
+            str(tmp_path / "out"),
+            exclude=[str(tmp_path / "no.csv")],
+        )
