@@ -45,7 +45,7 @@ class ProjectionHead(nn.Module):
 
 class ClassificationHead(nn.Module):
     """BatchNorm1d and Linear: 8,194 parameters for 2,048 dimensions and two
-    classes, the poster's linear probe (PAPER.md 1.3 decodes the count).
+    classes, as on the poster, whose totals it follows from.
 
     Arguments
     ---------
