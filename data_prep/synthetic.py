@@ -14,10 +14,8 @@ the real preparers. Everything in them is computed (``synthetic_sounds`` and
     OUT/{vggsound,cry}/corpus.json                written last
 
 Rows of ``recordings.csv`` without labels and split are "extra" recordings, for
-adaptation only; their patients are in no split. Sites are dealt out evenly
-within each class and split, so that a site says nothing about a label.
-`poster` has the poster's own table (recordings, patients and hours by class and
-split, 1,149 triggers); the shares of triggers and sites are our choice.
+adaptation only; their patients are in no split. ``synthetic_plan`` says how
+many of what there are.
 
 How hard it is was measured on demo corpora of ten seeds (1 to 9 and 1234): mean
 and deviation over time of an 80-band log-mel spectrogram, StandardScaler and
