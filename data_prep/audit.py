@@ -1,105 +1,78 @@
 """Read every file once before anything depends on it.
 
+    python -m data_prep.audit MANIFEST_OR_FOLDER --out DIR
+
+writes ``audit.csv`` (a row a file), ``rejected.csv`` (what cannot be used, and
+what can but should be looked at) and ``duplicates.csv``. What it found is kept
+in ``audit.jsonl``: an interrupted audit goes on, and a second one reads only
+what has changed. A preparer believes the ``audit.jsonl`` of its data folder.
+
 Authors
  * The contributors of cry-ssl 2026
 """
 
+import argparse
+import base64
+import logging
 import os
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
-from data_prep.errors import InputError
-from data_prep.tables import write_table
+from data_prep import duplicates, manifest
+from data_prep.duplicates import Copy, exact_copies, near_copies
+from data_prep.errors import InputError, one_line_errors
+from data_prep.folder import audio_files
+from data_prep.journal import Journal
+from data_prep.manifest import Recording
+from data_prep.measure import COLUMNS, Audit, audit_file
+from data_prep.tables import read_table, write_table
 
-#: Shorter than one analysis window is not a recording, seconds.
-SHORTEST_S = 0.1
-#: Nothing to be heard: root mean square below this, dB of full scale. The
-#: quietest usable cry of Donate-a-Cry has -59, its silent uploads -61 to -90.
-SILENT_DBFS = -60.0
+logger = logging.getLogger(__name__)
+
+JOURNAL = "audit.jsonl"
 #: More rejects than this share of a corpus is a mistake, not bad luck.
 MOST_REJECTED = 0.2
+#: Preparers look for near-duplicates among no more files than this.
+MOST_COMPARED = 5000
 
-_BLOCK = 1 << 18  # frames read at once: memory does not grow with the file
+_ABOUT = {"audit": 1}  # raise when what is measured changes
 
 
 @dataclass
-class Audit:
-    """What reading a file showed.
+class Audits:
+    """All files of a corpus.
 
     Arguments
     ---------
-    path : str
-        As it was given.
-    duration : float
-        Decoded, seconds; 0 where nothing could be.
-    reason : str
-        Why it is rejected; empty where it is not.
+    files : dict
+        Audit by path.
+    copies : list of Copy
+        Which of them hold the same sound.
     """
 
-    path: str
-    duration: float
-    reason: str = ""
+    files: Dict[str, Audit]
+    copies: List[Copy]
+
+    @property
+    def n_rejected(self) -> int:
+        """Files that cannot be used."""
+        return sum(not audit.usable for audit in self.files.values())
 
 
-def audit_file(path: str) -> Audit:
-    """Decode a file and judge it.
-
-    Arguments
-    ---------
-    path : str
-        Any file.
-
-    Returns
-    -------
-    Audit
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, np.zeros(16000), 16000)
-    >>> audit_file(path).reason
-    'silent: -inf dBFS'
-    """
-    try:
-        with soundfile.SoundFile(path) as file:
-            promised, rate = file.frames, file.samplerate
-            frames, energy, finite = 0, 0.0, True
-            for block in file.blocks(_BLOCK, dtype="float32", always_2d=True):
-                frames += len(block)
-                finite = finite and bool(np.isfinite(block).all())
-                energy += float(np.square(block.mean(axis=1)).sum())
-    except soundfile.LibsndfileError as error:
-        return Audit(path, 0.0, f"unreadable: {error.error_string}")
-    duration = frames / rate
-    return Audit(
-        path, duration, _judge(frames, promised, duration, energy, finite)
-    )
-
-
-def _judge(frames, promised, duration, energy, finite) -> str:
-    if frames == 0:
-        return "empty: no samples"
-    if frames < promised:
-        return f"truncated: {frames} of {promised} samples"
-    if duration < SHORTEST_S:
-        return f"too short: {duration:.3f} s"
-    if not finite:
-        return "not finite: NaN or infinite samples"
-    with np.errstate(divide="ignore"):
-        level = 10 * np.log10(energy / frames)
-    if level < SILENT_DBFS:
-        return f"silent: {level:.0f} dBFS"
-    return ""
-
-
-def audit_files(paths: Sequence[str], root: Path) -> Dict[str, Audit]:
-    """Audit many files at once, with a progress bar.
+def audit_corpus(
+    paths: Sequence[str],
+    root: Path,
+    save_folder: Path,
+    compare: Optional[bool] = None,
+) -> Audits:
+    """Audit a corpus, look for copies and write ``audit.csv``.
 
     Arguments
     ---------
@@ -107,6 +80,114 @@ def audit_files(paths: Sequence[str], root: Path) -> Dict[str, Audit]:
         Relative to ``root``.
     root : pathlib.Path
         The data folder.
+    save_folder : pathlib.Path
+        Where ``audit.csv`` and ``audit.jsonl`` go.
+    compare : bool or None
+        Whether to look for near-duplicates; None: in up to 5,000 files.
+
+    Returns
+    -------
+    Audits
+    """
+    if compare is None:
+        compare = len(paths) <= MOST_COMPARED
+    files = audit_files(paths, root, save_folder, compare)
+    copies = exact_copies(files.values())
+    if compare:
+        copies += near_copies(files.values())
+    save_folder = Path(save_folder)
+    save_folder.mkdir(parents=True, exist_ok=True)
+    write_table(
+        save_folder / "audit.csv",
+        COLUMNS,
+        [[_cell(getattr(a, c)) for c in COLUMNS] for a in files.values()],
+    )
+    return Audits(files, copies)
+
+
+def _cell(value):
+    """As many digits as anyone would read."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else value
+
+
+def write_rejected(
+    audits: Audits,
+    patient_of: Dict[str, str],
+    left_out: Iterable[Tuple[str, str, str]],
+    path: Path,
+) -> None:
+    """Write ``rejected.csv``: every file that is left out or doubtful.
+
+    Arguments
+    ---------
+    audits : Audits
+        Of the corpus.
+    patient_of : dict
+        Patient by path, where known.
+    left_out : iterable of (path, verdict, reason)
+        What is left out for another reason: verdict "excluded".
+    path : pathlib.Path
+        The csv file to write.
+    """
+    rows = [
+        (name, audit.verdict, audit.reason)
+        for name, audit in audits.files.items()
+        if audit.reason
+    ]
+    for copy in audits.copies:
+        if patient_of.get(copy.path) != patient_of.get(copy.copy):
+            reason = f"{copy.kind} copy of {copy.path}, of another patient"
+            rows.append((copy.copy, "flagged", reason))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_table(path, ("path", "verdict", "reason"), [*rows, *left_out])
+
+
+def stop_if_too_many(audits: Audits, rejected_csv: Path) -> None:
+    """Too much of a corpus that cannot be used is a mistake.
+
+    Arguments
+    ---------
+    audits : Audits
+        Of the corpus.
+    rejected_csv : pathlib.Path
+        Where they are listed.
+
+    Raises
+    ------
+    InputError
+        More than a fifth of the files rejected, or all.
+    """
+    files = audits.files
+    bad = [audit for audit in files.values() if not audit.usable]
+    if len(bad) > MOST_REJECTED * len(files):
+        raise InputError(
+            f"{len(bad)} of {len(files)} audio files cannot be used, such as "
+            f"{bad[0].path} ({bad[0].reason}); all are listed in "
+            f"{rejected_csv}: convert or replace them"
+        )
+
+
+def audit_files(
+    paths: Sequence[str],
+    root: Path,
+    save_folder: Optional[Path] = None,
+    with_landmarks: bool = False,
+) -> Dict[str, Audit]:
+    """Audit many files at once, with a progress bar; goes on where an
+    interrupted audit stopped.
+
+    Arguments
+    ---------
+    paths : sequence of str
+        Relative to ``root``.
+    root : pathlib.Path
+        The data folder. What its own ``audit.jsonl`` says is believed.
+    save_folder : pathlib.Path or None
+        Where ``audit.jsonl`` is kept; None to keep nothing.
+    with_landmarks : bool
+        Whether near-duplicates will be looked for.
 
     Returns
     -------
@@ -116,59 +197,222 @@ def audit_files(paths: Sequence[str], root: Path) -> Dict[str, Audit]:
     Example
     -------
     >>> audit_files(["no.wav"], getfixture("tmpdir"))["no.wav"].reason
-    'unreadable: System error.'
+    'unreadable: no such file or directory'
     """
-    full = [str(Path(root) / path) for path in paths]
-    # Threads: libsndfile works outside Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        audits = list(
-            tqdm(
-                pool.map(audit_file, full, chunksize=16),
-                total=len(full),
-                desc="reading audio",
-                unit="file",
-                dynamic_ncols=True,
-                disable=len(full) < 200,
-            )
+    root = Path(root)
+    believed = Journal(root / JOURNAL, _ABOUT)
+    kept = Journal(Path(save_folder or root) / JOURNAL, _ABOUT)
+    found = {}
+    for path in paths:
+        for journal in (believed, kept):
+            entry = journal.get(path, root / path)
+            if entry and not (with_landmarks and _lacks_landmarks(entry)):
+                found[path] = _from_json(path, entry)
+    unknown = [path for path in dict.fromkeys(paths) if path not in found]
+    with kept:
+        for audit in _read_all(unknown, root, with_landmarks):
+            found[audit.path] = audit
+            if save_folder is not None:
+                kept.add(audit.path, root / audit.path, _to_json(audit))
+    return {path: found[path] for path in paths}
+
+
+def _read_all(paths, root, with_landmarks):
+    """Audits as they are done, in the order given."""
+    # Threads: libsndfile and the Fourier transform work outside Python's lock.
+    pool = ThreadPoolExecutor(os.cpu_count())
+    work = partial(_audit_below, root=root, with_landmarks=with_landmarks)
+    try:
+        yield from tqdm(
+            pool.map(work, paths),
+            total=len(paths),
+            desc="reading audio",
+            unit="file",
+            dynamic_ncols=True,
+            disable=len(paths) < 200,
         )
-    return dict(zip(paths, audits))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
-def reject(
-    audits: Dict[str, Audit], others: List[Tuple[str, str, str]], path: Path
-) -> int:
-    """Write ``rejected.csv``; stop where too much of a corpus is bad.
+def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
+    audit = audit_file(str(root / path), with_landmarks)
+    audit.path = path
+    return audit
+
+
+def _to_json(audit: Audit) -> Dict:
+    entry = asdict(audit)
+    del entry["path"]
+    if audit.landmarks is not None:
+        packed = audit.landmarks.astype("<u4").tobytes()
+        entry["landmarks"] = base64.b64encode(packed).decode("ascii")
+    return entry
+
+
+def _from_json(path: str, entry: Dict) -> Audit:
+    audit = Audit(path, **entry)
+    if audit.landmarks is not None:
+        packed = base64.b64decode(audit.landmarks)
+        audit.landmarks = np.frombuffer(packed, "<u4").reshape(-1, 2)
+    return audit
+
+
+def _lacks_landmarks(entry: Dict) -> bool:
+    return entry["landmarks"] is None and entry["verdict"] != "rejected"
+
+
+def read_recordings(
+    source: Path, data_folder: Optional[Path]
+) -> Tuple[Path, Dict[str, List[Recording]]]:
+    """What is to be audited: the recordings of a manifest, of a folder of
+    manifests or of a database, or simply the audio files of a folder.
 
     Arguments
     ---------
-    audits : dict
-        Audit by path.
-    others : list of (path, verdict, reason)
-        Rows left out for another reason: verdict "excluded".
-    path : pathlib.Path
-        The csv file to write.
+    source : pathlib.Path
+        A csv file or a folder.
+    data_folder : pathlib.Path or None
+        Where the paths in a csv file begin; default: its folder.
 
     Returns
     -------
-    int
-        Files rejected.
+    root : pathlib.Path
+        Where the paths begin.
+    splits : dict
+        Recordings by split; "" where there are no splits. Durations are not
+        known yet.
 
     Raises
     ------
     InputError
-        More than a fifth of the files rejected, or all.
+        There is nothing of the kind.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> _ = (tmp / "a.wav").write_bytes(b"")
+    >>> root, splits = read_recordings(tmp, None)
+    >>> splits[""][0].wav
+    'a.wav'
     """
-    rows = [
-        (name, "rejected", audit.reason)
-        for name, audit in audits.items()
-        if audit.reason
+    if source.is_dir():
+        tables = [source / f"{split}.csv" for split in manifest.SPLITS]
+        tables = [table for table in tables if table.is_file()]
+        if not tables:
+            return source, {"": [_file(path) for path in audio_files(source)]}
+    else:
+        tables = [source]
+    root = Path(data_folder or source if source.is_dir() else source.parent)
+    splits = {}
+    for table in tables:
+        for split, recording in _rows(table):
+            splits.setdefault(split, []).append(recording)
+    return root, splits
+
+
+def _file(path: str) -> Recording:
+    return Recording(path, 0.0, path, 0.0, 0.0, "", "", "")
+
+
+def _rows(table: Path):
+    """(split, recording) of a manifest or of a database."""
+    rows = read_table(table, [])
+    if set(manifest.COLUMNS) <= set(rows[0][1]):
+        for recording in manifest.read(table):
+            yield table.stem, recording
+        return
+    for source, cells in read_table(table, ["path", "patient_id"]):
+        recording = _file(cells["path"])
+        recording.patient_id = cells["patient_id"].lower()
+        yield cells.get("split") or cells.get("fold") or "", recording
+
+
+def summary(audits: Audits) -> str:
+    """What a corpus looks like, on one screen.
+
+    Arguments
+    ---------
+    audits : Audits
+        Of the corpus.
+
+    Returns
+    -------
+    str
+    """
+    files = audits.files.values()
+    usable = [audit for audit in files if audit.usable]
+    seconds = np.array([audit.duration for audit in usable] or [0.0])
+    levels = [a.level_dbfs for a in usable if a.level_dbfs is not None]
+    lines = [
+        f"{len(files)} files, {len(usable)} usable, {seconds.sum() / 3600:.2f}"
+        f" hours; length {seconds.min():.2f} to {seconds.max():.2f} s, median "
+        f"{np.median(seconds):.2f} s",
+        "rates: " + _most_common(f"{a.rate} Hz" for a in usable),
+        "formats: " + _most_common(a.format for a in usable),
+        "channels: " + _most_common(str(a.channels) for a in usable),
     ]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_table(path, ("path", "verdict", "reason"), rows + others)
-    if len(rows) > MOST_REJECTED * len(audits):
-        raise InputError(
-            f"{len(rows)} of {len(audits)} audio files cannot be used, such as "
-            f"{rows[0][0]} ({rows[0][2]}); all are listed in {path}: convert "
-            "or replace them"
+    if levels:
+        low, middle, high = np.percentile(levels, [5, 50, 95])
+        lines.append(
+            f"level: median {middle:.0f} dBFS, 5 to 95 % {low:.0f} to "
+            f"{high:.0f} dBFS"
         )
-    return len(rows)
+    for verdict in ("rejected", "flagged"):
+        reasons = [
+            reason.split(":")[0]
+            for audit in files
+            if audit.verdict == verdict
+            for reason in audit.reason.split("; ")
+        ]
+        lines.append(f"{verdict}: " + (_most_common(reasons) or "none"))
+    return "\n".join(lines)
+
+
+def _most_common(names: Iterable[str], most: int = 8) -> str:
+    found = Counter(names).most_common()
+    text = ", ".join(f"{name} ({n})" for name, n in found[:most])
+    return text + (f", {len(found) - most} more" if len(found) > most else "")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "source",
+        metavar="MANIFEST_OR_FOLDER",
+        help="audio files, manifests, or recordings.csv",
+    )
+    parser.add_argument("--out", required=True, help="for the reports")
+    parser.add_argument(
+        "--data_folder", help="where the paths in a csv file begin"
+    )
+    parser.add_argument(
+        "--exact_only",
+        action="store_true",
+        help="do not look for near-duplicates",
+    )
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        _audit(Path(args.source), args)
+
+
+def _audit(source: Path, args) -> None:
+    if not source.exists():
+        raise InputError(f"{source} does not exist; correct the path")
+    root, splits = read_recordings(source, args.data_folder)
+    recordings = [rec for recs in splits.values() for rec in recs]
+    paths = list(dict.fromkeys(rec.wav for rec in recordings))
+    out = Path(args.out)
+    audits = audit_corpus(paths, root, out, compare=not args.exact_only)
+    patient_of = {rec.wav: rec.patient_id for rec in recordings}
+    write_rejected(audits, patient_of, [], out / "rejected.csv")
+    copies = duplicates.report(audits.copies, splits, out / "duplicates.csv")
+    print(summary(audits))
+    print(f"copies: {copies or 'none'}")
+    print(f"Audited {len(paths)} files; reports in {out}")
+
+
+if __name__ == "__main__":
+    main()

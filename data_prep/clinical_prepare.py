@@ -12,21 +12,24 @@ Authors
 import argparse
 import logging
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
-from data_prep import manifest, preparation
-from data_prep.audit import audit_files, reject
+from data_prep import preparation
+from data_prep.database import (
+    Row,
+    database_name,
+    locate,
+    read_database,
+    usable_rows,
+)
 from data_prep.errors import InputError, one_line_errors
-from data_prep.manifest import SPLITS, Recording
-from data_prep.split import fraction_of_patients, split_patients, strata
-from data_prep.tables import read_table
+from data_prep.manifest import SPLITS
+from data_prep.split import fraction_of_patients, split_by_patient, strata
 
 logger = logging.getLogger(__name__)
 
 #: Where the database itself does not say.
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
-
-Row = Tuple[Recording, Dict[str, str]]
 
 
 def prepare_clinical(
@@ -40,6 +43,7 @@ def prepare_clinical(
     valid_fold: Optional[int] = None,
     label_fraction: float = 1.0,
     seed: int = 0,
+    corpus_name: Optional[str] = None,
 ) -> None:
     """Write the manifests of one labelled task.
 
@@ -69,6 +73,8 @@ def prepare_clinical(
         Share of the training patients that is kept, of each class.
     seed : int
         Of the split and of the fraction.
+    corpus_name : str or None
+        Default: what the data folder's ``corpus.json`` says, else its name.
 
     Raises
     ------
@@ -89,6 +95,7 @@ def prepare_clinical(
         "folds": [test_fold, valid_fold],
         "label_fraction": label_fraction,
         "seed": seed,
+        "corpus": corpus_name,
     }
 
     def prepare():
@@ -98,7 +105,7 @@ def prepare_clinical(
             classes,
             other_labels,
         )
-        n_rejected, rows = audited(rows, root, Path(save_folder), [])
+        rows, audits = usable_rows(rows, root, Path(save_folder))
         splits = _split(rows, table, test_fold, valid_fold, seed)
         _keep_fraction(splits, label_fraction, seed)
         preparation.require_classes(
@@ -106,120 +113,13 @@ def prepare_clinical(
             classes,
             f"add patients, or correct the splits or --classes for {table}",
         )
-        corpus = preparation.corpus_of(root, database_name(root, table))
-        manifest.write(splits, Path(save_folder), root, corpus, classes)
-        preparation.report(splits, Path(save_folder), n_rejected)
+        name = corpus_name or database_name(root, table)
+        corpus = preparation.corpus_of(root, name)
+        preparation.finish(
+            splits, audits, root, Path(save_folder), corpus, classes
+        )
 
     preparation.once(Path(save_folder), options, [table], prepare)
-
-
-def locate(
-    folder: str, recordings_csv: Optional[str], option: str
-) -> Tuple[Path, Path]:
-    """The data folder and its table.
-
-    Arguments
-    ---------
-    folder : str
-        The data folder.
-    recordings_csv : str or None
-        Default ``<folder>/recordings.csv``.
-    option : str
-        The option that the folder was given by.
-
-    Returns
-    -------
-    root : pathlib.Path
-        The folder.
-    table : pathlib.Path
-        The csv file.
-
-    Raises
-    ------
-    InputError
-        One of them is not there.
-    """
-    root = preparation.require_folder(
-        folder, option, "recordings.csv and its audio"
-    )
-    table = Path(recordings_csv) if recordings_csv else root / "recordings.csv"
-    if not table.is_file():
-        raise InputError(
-            f"{table} does not exist; pass the database's csv file with "
-            "--recordings_csv"
-        )
-    return root, table
-
-
-def database_name(root: Path, table: Path) -> str:
-    """Name of a corpus that does not say its own: the folder's, or the
-    table's where it has one of its own (a folder may hold several).
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        The data folder.
-    table : pathlib.Path
-        The csv file.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> database_name(Path("clinic"), Path("clinic/recordings_2020.csv"))
-    'recordings_2020'
-    """
-    if table.name == "recordings.csv":
-        return root.resolve().name
-    return table.stem
-
-
-def read_database(table: Path, label_columns: List[str]) -> List[Row]:
-    """Rows of a database: recordings without label, and their cells.
-
-    Arguments
-    ---------
-    table : pathlib.Path
-        recordings.csv.
-    label_columns : list of str
-        Columns required besides those of any database.
-
-    Returns
-    -------
-    list of (Recording, dict)
-
-    Raises
-    ------
-    InputError
-        A missing column, an empty cell, an absolute path.
-    """
-    required = ["recording_id", "patient_id", "path", *label_columns]
-    rows = []
-    for source, cells in read_table(table, required):
-        for name in ("recording_id", "patient_id", "path"):
-            if not cells[name]:
-                raise InputError(f"{source}: {name} is empty; fill it in")
-        if Path(cells["path"]).is_absolute():
-            raise InputError(
-                f"{source}: path {cells['path']} is absolute; write it relative"
-                " to the data folder"
-            )
-        rec = Recording(
-            ID=cells["recording_id"],
-            duration=0.0,
-            wav=cells["path"],
-            start=0.0,
-            stop=0.0,
-            label="",
-            # Phones write one id in both cases: one patient, not two.
-            patient_id=cells["patient_id"].lower(),
-            site=cells.get("site", ""),
-            source=source,
-        )
-        rows.append((rec, cells))
-    return rows
 
 
 def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
@@ -244,54 +144,6 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
             "correct --label_column or --classes"
         )
     return kept
-
-
-def audited(
-    rows: List[Row],
-    root: Path,
-    save_folder: Path,
-    left_out: List[Tuple[str, str, str]],
-) -> Tuple[int, List[Row]]:
-    """Rows with durations from the decoded audio, less what cannot be used.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        Changed in place.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        ``rejected.csv`` is written there.
-    left_out : list of (path, verdict, reason)
-        What was left out before, listed there too.
-
-    Returns
-    -------
-    n_rejected : int
-        Files that cannot be used.
-    rows : list of (Recording, dict)
-        Those that can.
-
-    Raises
-    ------
-    InputError
-        A file is not there, or too many cannot be used.
-    """
-    for rec, _ in rows:
-        if not (root / rec.wav).is_file():
-            raise InputError(
-                f"{rec.source}: {rec.wav} is not in {root}; add the file, "
-                "correct the path, or remove the row"
-            )
-    audits = audit_files([rec.wav for rec, _ in rows], root)
-    n_rejected = reject(audits, left_out, save_folder / "rejected.csv")
-    kept = []
-    for rec, cells in rows:
-        audit = audits[rec.wav]
-        if not audit.reason:
-            rec.duration = rec.stop = audit.duration
-            kept.append((rec, cells))
-    return n_rejected, kept
 
 
 def _split(rows, table, test_fold, valid_fold, seed):
@@ -338,32 +190,6 @@ def _folds(rows, table, test_fold, valid_fold):
                 f"{', '.join(there)}"
             )
     return splits
-
-
-def split_by_patient(
-    recordings: List[Recording], shares: Dict[str, float], seed: int
-) -> Dict[str, List[Recording]]:
-    """Recordings by split, no patient divided.
-
-    Arguments
-    ---------
-    recordings : list of Recording
-        To be split.
-    shares : dict
-        Share by split.
-    seed : int
-        Of the split.
-
-    Returns
-    -------
-    dict
-        Recordings by split.
-    """
-    split_of = split_patients(strata(recordings), shares, seed)
-    return {
-        split: [r for r in recordings if split_of[r.patient_id] == split]
-        for split in shares
-    }
 
 
 def _keep_fraction(splits, label_fraction, seed):

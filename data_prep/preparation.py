@@ -7,9 +7,17 @@ Authors
 import json
 import logging
 from pathlib import Path
-from typing import Callable, Dict, List
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from data_prep import manifest
+from data_prep.audit import (
+    Audits,
+    audit_corpus,
+    stop_if_too_many,
+    write_rejected,
+)
+from data_prep.counts import write_counts
+from data_prep.duplicates import report as report_copies
 from data_prep.errors import InputError
 from data_prep.manifest import Recording
 from data_prep.tables import write_text
@@ -27,7 +35,8 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     folder : str
         As the user gave it.
     option : str
-        The option it was given by.
+        The option it was given by; without dashes for a corpus that has no
+        synthetic stand-in.
     holds : str
         What should be in it.
 
@@ -45,16 +54,18 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     >>> require_folder("data/no", "--data_folder", "a corpus")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: data/no does not exist; link the real corpus there or pass it with --data_folder (a corpus), or type `make demo-data` for the synthetic stand-in
+    data_prep.errors.InputError: data/no does not exist; link the real corpus there or pass the folder that holds it by --data_folder (a corpus), or type `make demo-data` for the synthetic stand-in
     """
     if Path(folder).is_dir():
         return Path(folder)
     if Path(folder).exists():
         raise InputError(f"{folder} is a file; pass the folder that holds it")
+    if not option.startswith("-"):
+        raise InputError(f"{folder} does not exist; pass {holds}")
     raise InputError(
-        f"{folder} does not exist; link the real corpus there or pass it with "
-        f"{option} ({holds}), or type `make demo-data` for the synthetic "
-        "stand-in"
+        f"{folder} does not exist; link the real corpus there or pass the "
+        f"folder that holds it by {option} ({holds}), or type `make demo-data` "
+        "for the synthetic stand-in"
     )
 
 
@@ -112,77 +123,84 @@ def _size_and_time(path: Path):
     return status.st_size, status.st_mtime_ns
 
 
-def report(
-    splits: Dict[str, List[Recording]], save_folder: Path, n_rejected: int
-) -> None:
-    """Log and save the paper's table: recordings, patients, hours.
+def audit(
+    recordings: List[Recording],
+    root: Path,
+    save_folder: Path,
+    left_out: Sequence[Tuple[str, str, str]] = (),
+) -> Audits:
+    """Read all audio, fill in the durations and list what cannot be used.
 
     Arguments
     ---------
-    splits : dict
-        Recordings by split.
+    recordings : list of Recording
+        Changed in place.
+    root : pathlib.Path
+        The data folder.
     save_folder : pathlib.Path
-        ``table.md`` is written there.
-    n_rejected : int
-        Files left out by the audit.
-    """
-    text = table(splits)
-    logger.info("Prepared:\n%s", text)
-    if n_rejected:
-        logger.warning(
-            "%d audio files cannot be used; see %s",
-            n_rejected,
-            Path(save_folder) / "rejected.csv",
-        )
-    write_text(Path(save_folder) / "table.md", text + "\n")
-
-
-def table(splits: Dict[str, List[Recording]], most_classes: int = 12) -> str:
-    """Recordings, patients and hours by class and split, as Markdown.
-
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    most_classes : int
-        More classes than this are summed up in one row.
+        The manifest folder; ``audit.csv`` and ``rejected.csv`` go there.
+    left_out : sequence of (path, verdict, reason)
+        What was left out before, listed there too.
 
     Returns
     -------
-    str
+    Audits
 
-    Example
-    -------
-    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
-    >>> print(table({"train": [rec], "test": []}))
-    | class | train | test |
-    |---|---|---|
-    | injury | 1 / 1 / 0.01 | 0 / 0 / 0.00 |
-    <BLANKLINE>
-    recordings / patients / hours
+    Raises
+    ------
+    InputError
+        Too many files cannot be used.
     """
-    labels = sorted({rec.label for recs in splits.values() for rec in recs})
-    rows = {
-        label or "unlabelled": {
-            s: [r for r in recs if r.label == label]
-            for s, recs in splits.items()
-        }
-        for label in labels
-    }
-    if len(labels) > most_classes:
-        rows = {f"all {len(labels)} classes": splits}
-    lines = ["| class | " + " | ".join(splits) + " |", "|---" * len(splits)]
-    lines[1] += "|---|"
-    for name, by_split in rows.items():
-        cells = [_cell(by_split[s]) for s in splits]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([*lines, "", "recordings / patients / hours"])
+    rejected_csv = Path(save_folder) / "rejected.csv"
+    paths = [rec.wav for rec in recordings]
+    audits = audit_corpus(paths, root, save_folder)
+    patient_of = {rec.wav: rec.patient_id for rec in recordings}
+    write_rejected(audits, patient_of, left_out, rejected_csv)
+    stop_if_too_many(audits, rejected_csv)
+    for rec in recordings:
+        rec.duration = rec.stop = audits.files[rec.wav].duration
+    if audits.n_rejected:
+        logger.warning(
+            "%d audio files cannot be used; see %s",
+            audits.n_rejected,
+            rejected_csv,
+        )
+    return audits
 
 
-def _cell(recordings):
-    patients = len({r.patient_id for r in recordings})
-    hours = sum(r.seconds for r in recordings) / 3600
-    return f"{len(recordings)} / {patients} / {hours:.2f}"
+def finish(
+    splits: Dict[str, List[Recording]],
+    audits: Audits,
+    root: Path,
+    save_folder: Path,
+    corpus: Dict,
+    classes: Optional[Sequence[str]] = None,
+) -> None:
+    """Write the manifests, the paper's table and the list of copies.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    audits : Audits
+        See ``audit``.
+    root : pathlib.Path
+        The data folder.
+    save_folder : pathlib.Path
+        The manifest folder.
+    corpus : dict
+        See ``manifest.write``.
+    classes : sequence of str or None
+        See ``manifest.check``.
+    """
+    save_folder = Path(save_folder)
+    manifest.write(splits, save_folder, root, corpus, classes)
+    logger.info("Prepared:\n%s", write_counts(splits, save_folder))
+    copies = report_copies(
+        audits.copies, splits, save_folder / "duplicates.csv"
+    )
+    if copies:
+        logger.warning("%s", copies)
 
 
 def require_classes(

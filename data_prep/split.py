@@ -117,6 +117,32 @@ def _whole_numbers(n: int, shares: Dict[str, float]) -> Dict[str, int]:
     return quota
 
 
+def split_by_patient(
+    recordings: List[Recording], shares: Dict[str, float], seed: int
+) -> Dict[str, List[Recording]]:
+    """Recordings by split, no patient divided.
+
+    Arguments
+    ---------
+    recordings : list of Recording
+        To be split.
+    shares : dict
+        Share by split.
+    seed : int
+        Of the split.
+
+    Returns
+    -------
+    dict
+        Recordings by split.
+    """
+    split_of = split_patients(strata(recordings), shares, seed)
+    return {
+        split: [r for r in recordings if split_of[r.patient_id] == split]
+        for split in shares
+    }
+
+
 def fraction_of_patients(
     stratum_of: Dict[str, tuple], fraction: float, seed: int
 ) -> Set[str]:

@@ -5,10 +5,10 @@ Authors
 """
 
 import csv
-import os
 from pathlib import Path
 from typing import Dict, Iterable, List, Sequence, Tuple
 
+from data_prep.atomic import complete_or_absent
 from data_prep.errors import InputError
 
 
@@ -112,12 +112,12 @@ def write_table(
     >>> path.read()
     'x\\n1\\n"b,c"\\n'
     """
-    partial = Path(f"{path}.partial")
-    with open(partial, "w", encoding="utf-8", newline="") as file:
+    # A file name that is not UTF-8 is written with escapes, not dropped.
+    how = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    with complete_or_absent(path) as partial, open(partial, "w", **how) as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)
-    os.replace(partial, path)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -137,6 +137,5 @@ def write_text(path: Path, text: str) -> None:
     >>> path.read()
     'b'
     """
-    partial = Path(f"{path}.partial")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    with complete_or_absent(path) as partial:
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")

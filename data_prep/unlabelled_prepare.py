@@ -10,17 +10,17 @@ import logging
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from data_prep import manifest, preparation
-from data_prep.clinical_prepare import (
+from data_prep import preparation
+from data_prep.database import (
     Row,
-    audited,
     database_name,
     locate,
     read_database,
-    split_by_patient,
+    usable_rows,
 )
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS
+from data_prep.split import split_by_patient
 from data_prep.tables import read_table
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ def prepare_unlabelled(
     exclude: Sequence[str] = (),
     valid_share: float = 0.1,
     seed: int = 0,
+    corpus_name: Optional[str] = None,
 ) -> None:
     """Write the manifests of unlabelled cries for adaptation.
 
@@ -54,6 +55,8 @@ def prepare_unlabelled(
         Share of the patients on which the loss is watched.
     seed : int
         Of that split.
+    corpus_name : str or None
+        Default: what the data folder's ``corpus.json`` says, else its name.
 
     Raises
     ------
@@ -66,6 +69,7 @@ def prepare_unlabelled(
         "exclude": list(exclude),
         "valid_share": valid_share,
         "seed": seed,
+        "corpus": corpus_name,
     }
     if not 0 < valid_share < 1:
         raise InputError(
@@ -89,12 +93,12 @@ def prepare_unlabelled(
             if rec.patient_id in reasons
         ]
         _report_held_out(len(rows), len(left_out), table)
-        n_rejected, rows = audited(rows, root, Path(save_folder), left_out)
+        rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
         shares = {"train": 1 - valid_share, "valid": valid_share}
         splits = split_by_patient([rec for rec, _ in rows], shares, seed)
-        corpus = preparation.corpus_of(root, database_name(root, table))
-        manifest.write(splits, Path(save_folder), root, corpus)
-        preparation.report(splits, Path(save_folder), n_rejected)
+        name = corpus_name or database_name(root, table)
+        corpus = preparation.corpus_of(root, name)
+        preparation.finish(splits, audits, root, Path(save_folder), corpus)
 
     preparation.once(Path(save_folder), options, [table, *tables], prepare)
 

@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 from data_prep import manifest, preparation
-from data_prep.audit import audit_files, reject
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import Recording
 from data_prep.tables import write_table
@@ -29,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 CSV_FILE = "vggsound.csv"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
+
+Clip = Tuple[str, Recording]  # split
 
 #: The official csv has 199,176 rows; fewer than this is another corpus.
 OFFICIAL_ROWS = 190000
@@ -107,8 +108,8 @@ def prepare_vggsound(
     preparation.once(Path(save_folder), options, sources, prepare)
 
 
-def _official(root: Path) -> List[Tuple[str, Recording, str]]:
-    """(split, clip, path or "" where the video is gone) of the csv."""
+def _official(root: Path) -> List[Clip]:
+    """Clips of the csv; their ``wav`` is empty where the video is gone."""
     with open(root / CSV_FILE, encoding="utf-8-sig", newline="") as file:
         rows = [row for row in csv.reader(file) if row]
     if not rows:
@@ -119,8 +120,9 @@ def _official(root: Path) -> List[Tuple[str, Recording, str]]:
         source = f"{CSV_FILE} row {n}"
         video, start, label, split = _official_row(row, source)
         stem = f"{video}_{start:06d}"
-        clip = Recording(stem, 0.0, "", 0.0, 0.0, label, video, "", source)
-        clips.append((split, clip, there.get(stem, "")))
+        path = there.get(stem, "")
+        clip = Recording(stem, 0.0, path, 0.0, 0.0, label, video, "", source)
+        clips.append((split, clip))
     return clips
 
 
@@ -155,7 +157,7 @@ def _files_by_stem(folder: Path) -> Dict[str, str]:
     }
 
 
-def _class_folders(root: Path) -> List[Tuple[str, Recording, str]]:
+def _class_folders(root: Path) -> List[Clip]:
     clips = []
     for split in ("train", "test"):
         for path in sorted((root / split).glob("*/*")):
@@ -166,8 +168,8 @@ def _class_folders(root: Path) -> List[Tuple[str, Recording, str]]:
             match = re.fullmatch(r"(.+)_\d{6}", path.stem)
             video = match[1] if match else name
             label = path.parent.name
-            clip = Recording(name, 0.0, "", 0.0, 0.0, label, video, "", name)
-            clips.append((split, clip, name))
+            clip = Recording(name, 0.0, name, 0.0, 0.0, label, video, "", name)
+            clips.append((split, clip))
     if not clips:
         raise InputError(
             f"{root} holds neither {CSV_FILE} nor train/<class>/ with "
@@ -179,15 +181,13 @@ def _class_folders(root: Path) -> List[Tuple[str, Recording, str]]:
 def _prepare(clips, root, save_folder, options):
     save_folder.mkdir(parents=True, exist_ok=True)
     _report_missing(clips, save_folder, options["require_all_classes"])
-    audits = audit_files([path for _, _, path in clips if path], root)
-    if not audits:
+    there = [(split, clip) for split, clip in clips if clip.wav]
+    if not there:
         raise InputError(f"none of the clips of {root} is there; add audio")
-    n_rejected = reject(audits, [], save_folder / "rejected.csv")
+    audits = preparation.audit([clip for _, clip in there], root, save_folder)
     splits = {split: [] for split in manifest.SPLITS}
-    for split, clip, path in clips:
-        if path and not audits[path].reason:
-            clip.wav, clip.duration = path, audits[path].duration
-            clip.stop = clip.duration
+    for split, clip in there:
+        if audits.files[clip.wav].usable:
             splits[split].append(clip)
     _carve_valid(splits, options["valid_share"])
     _drop_rare_classes(splits, options["min_clips"])
@@ -195,13 +195,12 @@ def _prepare(clips, root, save_folder, options):
     corpus = preparation.corpus_of(
         root, "VGGSound" if len(clips) >= OFFICIAL_ROWS else name
     )
-    manifest.write(splits, save_folder, root, corpus)
-    preparation.report(splits, save_folder, n_rejected)
+    preparation.finish(splits, audits, root, save_folder, corpus)
 
 
 def _report_missing(clips, save_folder, require_all_classes):
-    expected = Counter(clip.label for _, clip, _ in clips)
-    found = Counter(clip.label for _, clip, path in clips if path)
+    expected = Counter(clip.label for _, clip in clips)
+    found = Counter(clip.label for _, clip in clips if clip.wav)
     rows = [
         (label, n, n - found[label])
         for label, n in sorted(expected.items())

@@ -140,7 +140,7 @@ def test_nothing_there(tmp_path):
 
 def test_prepared_once(vggsound, monkeypatch):
     before = prepare(vggsound)
-    monkeypatch.setattr("data_prep.vggsound_prepare.audit_files", None)
+    monkeypatch.setattr("data_prep.preparation.audit", None)
     assert prepare(vggsound) == before
     with pytest.raises(TypeError):  # other options: prepared anew
         prepare(vggsound, valid_share=0.3)

@@ -1,0 +1,111 @@
+"""The audio files of a folder, and what kind a file really is.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import os
+from pathlib import Path
+from typing import List, Optional
+
+from data_prep.errors import InputError
+
+#: What soundfile reads.
+READABLE = (
+    ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au",
+    ".w64",
+)  # fmt: skip
+#: What ``data_prep.convert`` makes readable.
+CONVERTIBLE = (
+    ".3gp", ".3g2", ".caf", ".m4a", ".mp4", ".aac", ".amr", ".awb", ".mov",
+    ".webm", ".mkv", ".wma", ".avi", ".mpg",
+)  # fmt: skip
+
+#: First bytes (offset, bytes) of the kinds that turn up under other names.
+_SIGNATURES = (
+    (0, b"RIFF", "WAV"),
+    (0, b"RF64", "WAV"),
+    (0, b"fLaC", "FLAC"),
+    (0, b"OggS", "OGG"),
+    (0, b"ID3", "MP3"),
+    (0, b"FORM", "AIFF"),
+    (0, b".snd", "AU"),
+    (0, b"caff", "CAF"),
+    (0, b"#!AMR", "AMR"),
+    (4, b"ftyp", "3GP or MP4"),
+    (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
+    (0, b"0&\xb2u", "WMA"),
+)
+
+
+def kind_of(head: bytes) -> Optional[str]:
+    """What a file is by its first bytes.
+
+    Arguments
+    ---------
+    head : bytes
+        The first sixteen or more.
+
+    Returns
+    -------
+    str or None
+        None for what is not known.
+
+    Example
+    -------
+    >>> kind_of(b"RIFF....WAVEfmt "), kind_of(b"....ftyp3gp4"), kind_of(b"abc")
+    ('WAV', '3GP or MP4', 'text')
+    """
+    for offset, signature, kind in _SIGNATURES:
+        if head[offset:].startswith(signature):
+            return kind
+    if head[:1] == b"\xff" and head[1:2] and head[1] & 0xE0 == 0xE0:
+        return "MP3"
+    text = head.decode("utf-8", errors="replace")
+    if head and (text.isprintable() or text.isspace() or "\n" in text):
+        return "text"
+    return None
+
+
+def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
+    """Paths of a folder's audio files, at any depth.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        The folder.
+    suffixes : tuple of str
+        What counts as audio, in lower case.
+
+    Returns
+    -------
+    list of str
+        Relative to ``root``, sorted. Hidden files (``._x.wav`` of a Mac) and
+        folders are left out.
+
+    Raises
+    ------
+    InputError
+        There is none.
+
+    Example
+    -------
+    >>> audio_files(getfixture("tmpdir"))
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: ... holds no audio file (.wav, ...); pass the folder that does
+    """
+    found = []
+    for folder, folders, names in os.walk(root, followlinks=True):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            (Path(folder) / name).relative_to(root).as_posix()
+            for name in names
+            if name.lower().endswith(suffixes) and not name.startswith(".")
+        ]
+    if not found:
+        raise InputError(
+            f"{root} holds no audio file ({', '.join(suffixes)}); pass the "
+            "folder that does"
+        )
+    return sorted(found)

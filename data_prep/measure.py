@@ -1,0 +1,312 @@
+"""What reading an audio file shows, and whether it can be used.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import os
+import struct
+from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
+from typing import List, Optional, Tuple
+
+import numpy as np
+import soundfile
+
+from data_prep.folder import kind_of
+from data_prep.landmarks import landmarks
+
+#: Shorter than this is not a recording, seconds.
+SHORTEST_S = 0.1
+#: Longer than this is more likely an uncut tape, seconds.
+LONGEST_S = 600.0
+#: Nothing to be heard: root mean square below this, dB of full scale. The
+#: quietest usable cry of Donate-a-Cry has -59, its silent uploads -61 to -90.
+SILENT_DBFS = -60.0
+#: Stereo whose mono mix is so much weaker than its channels cancels, dB.
+CANCELS_DB = 20.0
+WEAKENS_DB = 6.0
+#: Samples this close to full scale are clipped; more than this share is bad.
+FULL_SCALE = 0.999
+MOST_CLIPPED = 0.01
+#: A larger mean than this is the recorder's fault, of full scale.
+MOST_DC = 0.02
+#: Share of 20 ms frames below ``SILENT_DBFS``.
+MOST_SILENCE = 0.9
+_FRAME_S = 0.02
+_FRAMES_AT_ONCE = 1000  # memory does not grow with the file
+#: RIFF sizes that a recorder writes which does not know the length yet.
+_STREAMED = 0x7FFFF000
+#: Header lengths of these are estimates: believed to 2 %.
+_ESTIMATED = ("MP3", "OGG")
+
+
+@dataclass
+class Audit:
+    """What reading a file showed.
+
+    Arguments
+    ---------
+    path : str
+        As it was given.
+    format : str
+        Container and coding.
+    rate : int
+        Hz.
+    channels : int
+        Of the file.
+    header_s : float or None
+        Length by the header, seconds; None where it does not say.
+    duration : float
+        Decoded, seconds; 0 where nothing could be.
+    level_dbfs : float or None
+        Root mean square of the mono mix, dB of full scale; None for digital
+        silence.
+    peak : float
+        Largest sample of the mono mix, of full scale.
+    clipped : float
+        Share of samples at full scale.
+    dc : float
+        Mean, of full scale.
+    silence : float
+        Share of 20 ms frames that are silent.
+    non_finite : int
+        Samples that are NaN or infinite.
+    verdict : str
+        ``ok``, ``flagged`` or ``rejected``.
+    reason : str
+        Why; empty where it is ok.
+    digest : str
+        Of the decoded samples: equal for copies in other lossless formats.
+    landmarks : numpy.ndarray or None
+        See ``landmarks.py``; None where not asked for.
+    """
+
+    path: str
+    format: str = ""
+    rate: int = 0
+    channels: int = 0
+    header_s: Optional[float] = None
+    duration: float = 0.0
+    level_dbfs: Optional[float] = None
+    peak: float = 0.0
+    clipped: float = 0.0
+    dc: float = 0.0
+    silence: float = 0.0
+    non_finite: int = 0
+    verdict: str = "rejected"
+    reason: str = ""
+    digest: str = ""
+    landmarks: Optional[np.ndarray] = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether training can use the file."""
+        return self.verdict != "rejected"
+
+
+COLUMNS = tuple(
+    f.name for f in fields(Audit) if f.name not in ("digest", "landmarks")
+)
+
+
+class _Meter:
+    """What is measured of the samples, block by block."""
+
+    def __init__(self, rate: int, with_landmarks: bool):
+        self.rate = rate
+        self.frames = self.loud_frames = self.n_short = 0
+        self.mono_energy = self.energy = self.total = self.peak = 0.0
+        self.n_clipped = self.n_samples = self.non_finite = 0
+        self.hash = blake2b(digest_size=16)
+        self._kept = [] if with_landmarks else None
+
+    def __call__(self, block: np.ndarray) -> None:
+        """Arguments
+        ---------
+        block : numpy.ndarray
+            ``[frames, channels]``, float32.
+        """
+        self.hash.update(block.tobytes())
+        finite = np.isfinite(block)
+        if not finite.all():
+            self.non_finite += int((~finite).sum())
+            block = np.where(finite, block, 0)
+        mono = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+        self.n_samples += block.size
+        self.n_clipped += int((np.abs(block) >= FULL_SCALE).sum())
+        self.energy += float(np.square(block, dtype=np.float64).mean(1).sum())
+        self.mono_energy += float(np.square(mono, dtype=np.float64).sum())
+        self.total += float(mono.sum(dtype=np.float64))
+        self.peak = max(self.peak, float(np.abs(mono).max()))
+        self._count_silence(mono)
+        if self._kept is not None and self.frames < LONGEST_S * self.rate:
+            self._kept.append(mono)
+        self.frames += len(mono)
+
+    def _count_silence(self, mono):
+        size = max(1, round(_FRAME_S * self.rate))
+        whole = mono[: len(mono) // size * size].reshape(-1, size)
+        levels = np.square(whole).mean(axis=1)
+        self.n_short += len(whole)
+        self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
+
+    def landmarks(self) -> Optional[np.ndarray]:
+        if self._kept is None or not self._kept:
+            return None
+        return landmarks(np.concatenate(self._kept), self.rate)
+
+
+def audit_file(path: str, with_landmarks: bool = False) -> Audit:
+    """Decode a file, measure and judge it.
+
+    Arguments
+    ---------
+    path : str
+        Any file.
+    with_landmarks : bool
+        Whether near-duplicates will be looked for.
+
+    Returns
+    -------
+    Audit
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, np.zeros(16000), 16000)
+    >>> audit_file(path).reason
+    'silent: -inf dBFS'
+    """
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+            header_bytes = _wav_bytes(file) if head[:4] == b"RIFF" else None
+    except OSError as error:
+        return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
+    if not head:
+        return Audit(path, reason="empty: the file has no bytes")
+    audit, meter = Audit(path), None
+    try:
+        with soundfile.SoundFile(path) as file:
+            meter = _Meter(file.samplerate, with_landmarks)
+            _describe(audit, file, header_bytes)
+            size = _FRAMES_AT_ONCE * max(1, round(_FRAME_S * file.samplerate))
+            for block in file.blocks(size, dtype="float32", always_2d=True):
+                meter(block)
+    except soundfile.LibsndfileError as error:
+        audit.reason = _decoding_failed(head, meter, error)
+        return audit
+    _measure(audit, meter)
+    rejected, flags = _judge(audit, meter, header_bytes, kind_of(head))
+    audit.verdict = "rejected" if rejected else "flagged" if flags else "ok"
+    audit.reason = rejected or "; ".join(flags)
+    if audit.usable:
+        audit.landmarks = meter.landmarks()
+    return audit
+
+
+def _wav_bytes(file) -> Optional[Tuple[int, int]]:
+    """Bytes of samples that a WAV header promises, and those that follow."""
+    size = file.seek(0, os.SEEK_END)
+    at = 12
+    while at + 8 <= size:
+        file.seek(at)
+        name, length = struct.unpack("<4sI", file.read(8))
+        if name == b"data":
+            return length, size - at - 8
+        at += 8 + length + length % 2
+    return None
+
+
+def _describe(audit, file, header_bytes):
+    audit.format = f"{file.format} {file.subtype}"
+    audit.rate, audit.channels = file.samplerate, file.channels
+    frames = file.frames
+    if header_bytes is not None and header_bytes[0] < _STREAMED:
+        # libsndfile cuts what the header promises to what is there.
+        frames = max(
+            frames, header_bytes[0] * frames // max(header_bytes[1], 1)
+        )
+    elif header_bytes is not None:
+        return
+    audit.header_s = frames / file.samplerate
+
+
+def _decoding_failed(head, meter, error) -> str:
+    kind = kind_of(head)
+    if kind == "text":
+        return "unreadable: text, not audio"
+    if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
+        return f"unreadable: {kind}; convert it (data_prep.convert)"
+    what = error.error_string.rstrip(".")
+    if meter is not None and meter.frames:
+        return f"truncated or damaged after {meter.frames} samples: {what}"
+    return f"unreadable: {what}"
+
+
+def _measure(audit, meter):
+    audit.duration = meter.frames / meter.rate
+    audit.digest = meter.hash.hexdigest()
+    audit.non_finite = meter.non_finite
+    if not meter.frames:
+        return
+    if meter.mono_energy > 0:
+        audit.level_dbfs = 10 * np.log10(meter.mono_energy / meter.frames)
+    audit.peak = meter.peak
+    audit.clipped = meter.n_clipped / meter.n_samples
+    audit.dc = meter.total / meter.frames
+    audit.silence = 1 - meter.loud_frames / max(1, meter.n_short)
+
+
+def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
+    """Why a file cannot be used, and what to look at in one that can."""
+    rejected = _cannot_be_used(audit, meter)
+    if rejected:
+        return rejected, []
+    suffix = Path(audit.path).suffix.lower()
+    named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+    flags = []
+    if header_bytes is not None and header_bytes[0] >= _STREAMED:
+        flags.append("streamed: the header states no length, the end may miss")
+    if kind is not None and named.get(suffix, kind) != kind:
+        flags.append(f"misnamed: {suffix} holds {kind}")
+    if audit.clipped > MOST_CLIPPED:
+        flags.append(f"clipped: {audit.clipped:.1%} of samples at full scale")
+    if abs(audit.dc) > MOST_DC:
+        flags.append(f"DC offset: {audit.dc:+.3f} of full scale")
+    if audit.silence > MOST_SILENCE:
+        flags.append(f"mostly silent: {audit.silence:.0%} of its frames")
+    if _weaker_than_channels(meter) > WEAKENS_DB:
+        flags.append("channels out of phase: the mono mix is weakened")
+    if audit.duration > LONGEST_S:
+        flags.append(f"very long: {audit.duration:.0f} s; an uncut tape?")
+    return "", flags
+
+
+def _cannot_be_used(audit, meter) -> str:
+    if meter.frames == 0:
+        return "empty: a header and no samples"
+    promised = audit.header_s
+    believed = 0.98 if audit.format.startswith(_ESTIMATED) else 1.0
+    if promised is not None and audit.duration < believed * promised:
+        return f"truncated: {audit.duration:.3f} of {promised:.3f} s"
+    if audit.duration < SHORTEST_S:
+        return f"too short: {audit.duration:.3f} s"
+    if audit.non_finite:
+        return f"not finite: {audit.non_finite} samples are NaN or infinite"
+    if meter.energy > 0 and _weaker_than_channels(meter) > CANCELS_DB:
+        return (
+            "channels in antiphase: they cancel in the mono mix; convert it "
+            "with --channel 0"
+        )
+    level = -np.inf if audit.level_dbfs is None else audit.level_dbfs
+    if level < SILENT_DBFS:
+        return f"silent: {level:.0f} dBFS"
+    return ""
+
+
+def _weaker_than_channels(meter) -> float:
+    """How much the mono mix is weaker than the channels, dB."""
+    return 10 * np.log10(meter.energy / max(meter.mono_energy, 1e-30))
