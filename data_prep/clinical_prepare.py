@@ -24,12 +24,14 @@ from data_prep.database import (
 )
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS
-from data_prep.split import fraction_of_patients, split_by_patient, strata
+from data_prep.split import (
+    SHARES,
+    fraction_of_patients,
+    split_by_patient,
+    strata,
+)
 
 logger = logging.getLogger(__name__)
-
-#: Where the database itself does not say.
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 
 def prepare_clinical(

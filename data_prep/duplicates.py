@@ -4,7 +4,8 @@ Exact: the same decoded samples, whatever the lossless format or name. Near:
 many landmarks (``landmarks.py``) at one and the same distance in time, as
 shifted, re-scaled, re-sampled and re-encoded copies and overlapping windows of
 one recording have them. Over 862 real clips, copies through MP3, Ogg, 8 kHz
-mu-law, 20 dB of added noise, or half a clip shared 20 to 300 landmarks, and
+mu-law, 20 dB of added noise, or half a clip, typically shared 50 to 300
+landmarks, a tenth to a half of those in the stretch they have in common;
 unrelated clips never more than 6.
 
 Limits: overlaps under about a second, noise as loud as the sound, and changes
@@ -16,7 +17,6 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, Iterator, List, Optional, Tuple
@@ -29,8 +29,10 @@ from data_prep.landmarks import HOP_S
 from data_prep.manifest import Recording
 from data_prep.tables import write_table
 
-#: Landmarks in common, at one offset, that make two recordings copies.
+#: Landmarks in common, at one offset, that make two recordings copies ...
 LEAST_COMMON = 10
+#: ... if they are so much of the landmarks of the stretch in common.
+LEAST_SHARE = 0.05
 
 COLUMNS = (
     "kind",
@@ -145,8 +147,8 @@ def _matches(
     lengths = [len(marks) for marks in landmarks]
     owner = np.repeat(np.arange(len(landmarks), dtype=np.int32), lengths)
     number, frame = np.concatenate(landmarks).astype(np.int64).T
-    order = np.argsort(number, kind="stable")  # so owners ascend within
-    number, frame, owner = number[order], frame[order], owner[order]
+    order = np.argsort(number, kind="stable")
+    index = number[order], frame[order], owner[order]
     for a, marks in enumerate(
         tqdm(
             landmarks,
@@ -156,11 +158,15 @@ def _matches(
             disable=len(landmarks) < 2000,
         )
     ):
-        yield from _matches_of(a, marks.astype(np.int64), number, frame, owner)
+        for b, offset, common in _candidates(a, marks.astype(np.int64), index):
+            stretch = _in_common(marks[:, 1], landmarks[b][:, 1], offset)
+            if common >= max(LEAST_COMMON, LEAST_SHARE * stretch):
+                yield a, b, offset, common
 
 
-def _matches_of(a, marks, number, frame, owner):
-    """Of one recording with those after it."""
+def _candidates(a, marks, index):
+    """(second, offset, landmarks in common) among the recordings after a."""
+    number, frame, owner = index
     start = np.searchsorted(number, marks[:, 0], "left")
     stop = np.searchsorted(number, marks[:, 0], "right")
     n_hits = stop - start
@@ -169,25 +175,34 @@ def _matches_of(a, marks, number, frame, owner):
     offset = frame[hits] - np.repeat(marks[:, 1], n_hits)
     later = owner[hits] > a
     owners, offset = owner[hits][later], offset[later]
-    often = np.bincount(owners, minlength=1) >= LEAST_COMMON
-    keep = often[owners]
-    for b in np.unique(owners[keep]):
-        offsets, counts = np.unique(offset[owners == b], return_counts=True)
-        best, common = _most_common(offsets, counts)
-        if common >= LEAST_COMMON:
-            yield a, int(b), int(best), int(common)
+    often = np.flatnonzero(np.bincount(owners) >= LEAST_COMMON)
+    for b in often.tolist():
+        yield (b, *_most_common(offset[owners == b]))
 
 
-def _most_common(offsets, counts):
+def _most_common(offsets) -> Tuple[int, int]:
     """The offset with most landmarks; a frame to either side counts too,
     since a copy's frames need not begin where the original's do."""
-    counted = defaultdict(int, zip(offsets.tolist(), counts.tolist()))
-    wide = [
-        counted[o] + counted.get(o - 1, 0) + counted.get(o + 1, 0)
-        for o in offsets.tolist()
-    ]
-    best = int(np.argmax(wide))
-    return offsets[best], wide[best]
+    values, counts = np.unique(offsets, return_counts=True)
+    counted = dict(zip(values.tolist(), counts.tolist()))
+    wide = {
+        o: n + counted.get(o - 1, 0) + counted.get(o + 1, 0)
+        for o, n in counted.items()
+    }
+    best = max(wide, key=lambda o: (wide[o], counted[o]))
+    return best, wide[best]
+
+
+def _in_common(frames_a, frames_b, offset) -> int:
+    """Landmarks in the stretch that both hold, of the one with fewer."""
+    frames_a = frames_a.astype(np.int64) + offset
+    frames_b = frames_b.astype(np.int64)
+    low = max(frames_a.min(), frames_b.min())
+    high = min(frames_a.max(), frames_b.max())
+    return min(
+        np.count_nonzero((low <= frames) & (frames <= high))
+        for frames in (frames_a, frames_b)
+    )
 
 
 def report(

@@ -67,11 +67,13 @@ class Journal:
 
     def _open(self):
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = open(
-            self.path, "a" if self._goes_on else "w", encoding="ascii"
-        )
+        # No buffer: on a full disk closing would fail once more.
+        self._file = open(self.path, "ab" if self._goes_on else "wb", 0)
         # Ends the last line, which a kill may have cut short.
-        self._file.write("\n" if self._goes_on else self._about + "\n")
+        self._write("" if self._goes_on else self._about)
+
+    def _write(self, line: str):
+        self._file.write((line + "\n").encode("ascii"))
 
     def get(self, name: str, file: Path) -> Optional[Dict]:
         """What is known of a file.
@@ -114,8 +116,7 @@ class Journal:
         try:
             if self._file is None:
                 self._open()
-            self._file.write(json.dumps([name, stamp, found]) + "\n")
-            self._file.flush()
+            self._write(json.dumps([name, stamp, found]))
         except OSError as error:
             raise InputError(
                 f"{self.path} could not be written ({error.strerror}); free "

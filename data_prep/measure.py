@@ -179,6 +179,8 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     >>> audit_file(path).reason
     'silent: -inf dBFS'
     """
+    if not _is_unicode(path):
+        return Audit(path, reason="unreadable: name not Unicode; rename it")
     try:
         with open(path, "rb") as file:
             head = file.read(64)
@@ -205,6 +207,15 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     if audit.usable:
         audit.landmarks = meter.landmarks()
     return audit
+
+
+def _is_unicode(path: str) -> bool:
+    """Names of another age have bytes that are no characters."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _wav_bytes(file) -> Optional[Tuple[int, int]]:
@@ -240,9 +251,9 @@ def _decoding_failed(head, meter, error) -> str:
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
         return f"unreadable: {kind}; convert it (data_prep.convert)"
-    what = error.error_string.rstrip(".")
-    if meter is not None and meter.frames:
-        return f"truncated or damaged after {meter.frames} samples: {what}"
+    what = error.error_string.replace("Error : ", "").rstrip(".")
+    if meter is not None:  # its header was good
+        return f"truncated or damaged: {what}"
     return f"unreadable: {what}"
 
 

@@ -5,11 +5,14 @@ Authors
 """
 
 import csv
+import logging
 from pathlib import Path
 from typing import Dict, Iterable, List, Sequence, Tuple
 
 from data_prep.atomic import complete_or_absent
 from data_prep.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 
 def read_table(
@@ -46,6 +49,8 @@ def read_table(
     [('a.csv row 2', {'x': '1', 'y': '2'})]
     """
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; pass the csv file in it")
     if not path.is_file():
         raise InputError(f"{path} does not exist; correct the path")
     try:
@@ -57,7 +62,7 @@ def read_table(
         raise InputError(f"{path} is empty; expected a header and rows")
     header = [name.strip() for name in lines[0]]
     _check_header(path, header, required)
-    rows = []
+    rows, padded = [], []
     for n, line in enumerate(lines[1:], start=2):
         if not any(cell.strip() for cell in line):
             continue
@@ -67,9 +72,20 @@ def read_table(
                 f"{len(header)}; quote cells that hold a comma"
             )
         cells = [cell.strip() for cell in line]
+        padded += [
+            f"{path.name} row {n}: {name} is {raw!r}"
+            for name, raw, cell in zip(header, line, cells)
+            if raw != cell
+        ]
         rows.append((f"{path.name} row {n}", dict(zip(header, cells))))
     if not rows:
         raise InputError(f"{path} has a header and no rows")
+    if padded:
+        logger.info(
+            "%s; the space around it, and around %d other cells, is left out",
+            padded[0],
+            len(padded) - 1,
+        )
     return rows
 
 

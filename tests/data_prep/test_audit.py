@@ -1,70 +1,177 @@
-"""What the audit rejects, and what it leaves alone."""
+"""The audit of a corpus: whole, resumable, and all of it written down."""
+
+import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audit import audit_file, audit_files, reject
+from data_prep import audit
+from data_prep.audit import (
+    audit_corpus,
+    audit_files,
+    stop_if_too_many,
+    write_rejected,
+)
 from data_prep.errors import InputError
 from data_prep.tables import read_table
+from tests.data_prep.test_measure import make_bad_files
 
 
-@pytest.mark.parametrize(
-    "name, kinds",
-    [
-        ("a.wav", {"subtype": "PCM_U8"}),
-        ("a.wav", {"subtype": "PCM_24"}),
-        ("a.wav", {"subtype": "FLOAT", "rate": 8000}),
-        ("a.flac", {"channels": 2, "rate": 44100}),
-        ("a.ogg", {"rate": 48000}),
-        ("a.mp3", {"rate": 22050}),
-    ],
-)
-def test_readable_formats(noise, name, kinds):
-    audit = audit_file(str(noise(name, seconds=1.0, **kinds)))
-    assert audit.reason == ""
-    assert audit.duration == pytest.approx(1.0, abs=0.06)
+def run(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "data_prep.audit", *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
 
 
-def test_what_cannot_be_used(noise, tmp_path):
-    (tmp_path / "text.wav").write_text("this is no audio")
-    (tmp_path / "none.wav").write_bytes(b"")
-    soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16000)
-    soundfile.write(tmp_path / "silent.wav", np.zeros(16000), 16000)
-    nan = np.full(16000, 0.1)
-    nan[500] = np.nan
-    soundfile.write(tmp_path / "nan.wav", nan, 16000, subtype="FLOAT")
-    noise("short.wav", seconds=0.05)
-    noise("faint.wav", level=0.0005)
-    whole = noise("cut.flac", seconds=2.0).read_bytes()
-    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) // 2])
-    expected = {
-        "missing.wav": "unreadable",
-        "text.wav": "unreadable",
-        "none.wav": "unreadable",
-        "empty.wav": "empty",
-        "silent.wav": "silent: -inf dBFS",
-        "nan.wav": "not finite",
-        "short.wav": "too short: 0.050 s",
-        "faint.wav": "silent: -66 dBFS",
-    }
-    audits = audit_files([*expected, "cut.flac"], tmp_path)
-    for name, reason in expected.items():
-        assert audits[name].reason.startswith(reason)
-    assert audits["cut.flac"].reason.startswith(("truncated", "unreadable"))
+def cells(path):
+    return [row for _, row in read_table(path, [])]
 
 
-def test_rejects_are_listed_and_too_many_stop(noise, tmp_path):
-    names = [noise(f"{i}.wav").name for i in range(9)]
-    audits = audit_files([*names, "gone.wav"], tmp_path)
-    others = [("x.wav", "excluded", "held out")]
-    path = tmp_path / "rejected.csv"
-    assert reject(audits, others, path) == 1
-    rows = [row for _, row in read_table(path, ["path", "verdict", "reason"])]
-    assert [(r["path"], r["verdict"]) for r in rows] == [
+def sounds(folder, n, seconds=0.5):
+    """Write n different sounds."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for i in range(n):
+        samples = np.random.default_rng(i).normal(0, 0.1, int(16000 * seconds))
+        soundfile.write(folder / f"{i}.wav", samples, 16000)
+    return [f"{i}.wav" for i in range(n)]
+
+
+def test_rejects_are_listed_and_too_many_stop(tmp_path):
+    names = sounds(tmp_path, 9)
+    path = tmp_path / "out/rejected.csv"
+    audits = audit_corpus([*names, "gone.wav"], tmp_path, tmp_path / "out")
+    assert audits.n_rejected == 1
+    write_rejected(audits, {}, [("x.wav", "excluded", "held out")], path)
+    assert [(r["path"], r["verdict"]) for r in cells(path)] == [
         ("gone.wav", "rejected"),
         ("x.wav", "excluded"),
     ]
-    audits = audit_files([*names[:2], "gone.wav"], tmp_path)
+    stop_if_too_many(audits, path)
+    audits = audit_corpus([*names[:2], "gone.wav"], tmp_path, tmp_path / "out")
     with pytest.raises(InputError, match="1 of 3 audio files.*gone.wav"):
-        reject(audits, [], path)
+        stop_if_too_many(audits, path)
+
+
+def test_interrupted_audit_goes_on(tmp_path, monkeypatch):
+    names = sounds(tmp_path / "data", 12)
+    expected = audit_files(names, tmp_path / "data")
+    read = []
+
+    def interrupted(path, with_landmarks=False):
+        read.append(path)
+        if len(read) == 8:
+            raise KeyboardInterrupt
+        return original(path, with_landmarks)
+
+    original = audit.audit_file
+    monkeypatch.setattr(audit, "audit_file", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        audit_files(names, tmp_path / "data", tmp_path / "out")
+    # A kill may cut the last line short.
+    journal = tmp_path / "out/audit.jsonl"
+    journal.write_text(journal.read_text()[:-30])
+    kept = journal.read_text().count('"ok"')
+    assert 3 <= kept < 8
+    read = [None] * 20
+    assert audit_files(names, tmp_path / "data", tmp_path / "out") == expected
+    assert len(read) - 20 <= len(names) - kept + 1
+    read = [None] * 20
+    assert audit_files(names, tmp_path / "data", tmp_path / "out") == expected
+    assert len(read) == 20  # nothing was read again
+
+
+def test_changed_file_is_read_again(tmp_path):
+    names = sounds(tmp_path, 2)
+    audit_files(names, tmp_path, tmp_path / "out")
+    soundfile.write(tmp_path / "1.wav", np.zeros(9000), 16000)
+    found = audit_files(names, tmp_path, tmp_path / "out")
+    assert [found[name].verdict for name in names] == ["ok", "rejected"]
+
+
+def test_audit_of_the_data_folder_is_believed(tmp_path, monkeypatch):
+    names = sounds(tmp_path, 3)
+    expected = audit_files(names, tmp_path, tmp_path)
+    monkeypatch.setattr(audit, "audit_file", None)
+    assert audit_files(names, tmp_path, tmp_path / "run") == expected
+
+
+def test_command_on_a_folder_of_bad_files(tmp_path, noise):
+    folder = tmp_path / "data"
+    folder.mkdir()
+    reasons = make_bad_files(folder, noise)
+    del reasons["missing.wav"]
+    good = sounds(folder / "good, really", 3)
+    (folder / "._mac.wav").write_bytes(b"x")
+    (folder / "notes.txt").write_text("x")
+    done = run(folder, "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    rows = {r["path"]: r for r in cells(tmp_path / "out/audit.csv")}
+    assert set(rows) == {*reasons, *(f"good, really/{n}" for n in good)}
+    rejected = {r["path"]: r for r in cells(tmp_path / "out/rejected.csv")}
+    assert set(rejected) == set(reasons)
+    for name, reason in reasons.items():
+        assert rejected[name]["reason"].startswith(reason)
+        assert rows[name]["verdict"] == "rejected"
+    assert f"{len(rows)} files, 3 usable" in done.stdout
+
+
+def test_command_on_a_manifest_sees_copies_across_splits(tmp_path):
+    names = sounds(tmp_path, 6, seconds=2.0)
+    samples, rate = soundfile.read(tmp_path / "0.wav")
+    soundfile.write(tmp_path / "4.wav", samples, rate)
+    soundfile.write(tmp_path / "5.wav", 0.3 * samples[4321:], rate)
+    lines = ["recording_id,patient_id,path,split"]
+    splits = ("train", "train", "valid", "valid", "test", "train")
+    for i, (name, split) in enumerate(zip(names, splits)):
+        lines.append(f"r{i},P{i % 5},{name},{split}")
+    (tmp_path / "recordings.csv").write_text("\n".join(lines) + "\n")
+    done = run(tmp_path / "recordings.csv", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    found = {
+        (r["kind"], r["path"], r["copy"], r["patients"], r["splits"])
+        for r in cells(tmp_path / "out/duplicates.csv")
+    }
+    assert found == {
+        ("exact", "0.wav", "4.wav", "different: p0 and p4",
+         "different: train and test"),
+        ("near", "0.wav", "5.wav", "same", "same"),
+        ("near", "5.wav", "4.wav", "different: p0 and p4",
+         "different: train and test"),
+    }  # fmt: skip
+    assert "1 exact and 2 near copies" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda f: f / "no", "no does not exist"),
+        (lambda f: f, "holds no audio file"),
+        (lambda f: (f / "x.csv").write_text("") or f / "x.csv", "is empty"),
+        (
+            lambda f: (f / "x.csv").write_text("a,b\n1,2\n") and f / "x.csv",
+            "has no column 'path'",
+        ),
+    ],
+)
+def test_wrong_usage_is_one_line(tmp_path, make, message):
+    done = run(make(tmp_path), "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_names_that_are_not_unicode_are_written(tmp_path):
+    sounds(tmp_path / "data", 2)
+    os.rename(
+        tmp_path / "data/0.wav", os.fsencode(tmp_path) + b"/data/\xe9.wav"
+    )
+    done = run(tmp_path / "data", "--out", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    row = cells(tmp_path / "out/rejected.csv")[0]
+    assert row["path"] == "\\udce9.wav"
+    assert "name not Unicode" in row["reason"]
