@@ -24,12 +24,8 @@ from data_prep.database import (
 )
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS
-from data_prep.split import (
-    SHARES,
-    fraction_of_patients,
-    split_by_patient,
-    strata,
-)
+from data_prep.split import split_by_patient
+from data_prep.stratify import SHARES, fraction_of_patients, strata
 
 logger = logging.getLogger(__name__)
 

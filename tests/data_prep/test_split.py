@@ -1,6 +1,8 @@
 """No split ever divides a patient, and the parts nest."""
 
 import math
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
@@ -10,11 +12,18 @@ from hypothesis import (
     strategies as st,
 )
 
+from data_prep import manifest
+from data_prep.clinical_prepare import prepare_clinical
 from data_prep.errors import InputError
 from data_prep.manifest import Recording
-from data_prep.split import fraction_of_patients, split_patients, strata
-
-SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
+from data_prep.stratify import (
+    SHARES,
+    fold_patients,
+    fraction_of_patients,
+    split_patients,
+    strata,
+)
+from data_prep.tables import read_table
 
 databases = st.lists(
     st.tuples(
@@ -85,3 +94,134 @@ def test_fractions_nest_and_keep_every_label(rows, seed):
 def test_refuses_a_fraction(fraction):
     with pytest.raises(InputError, match="above 0 and up to 1"):
         fraction_of_patients({"p": ("a", "")}, fraction, 0)
+
+
+@settings(deadline=None)
+@given(databases, st.integers(2, 6), st.integers(0, 3))
+def test_folds_hold_every_patient_once(rows, n_folds, seed):
+    stratum_of = strata(recordings(rows))
+    if len(stratum_of) < n_folds:
+        with pytest.raises(InputError, match="cannot be put into"):
+            fold_patients(stratum_of, n_folds, seed)
+        return
+    fold_of = fold_patients(stratum_of, n_folds, seed)
+    assert set(fold_of) == set(stratum_of)
+    assert set(fold_of.values()) <= {str(k) for k in range(n_folds)}
+    for label in "ab":
+        counts = Counter({str(k): 0 for k in range(n_folds)})
+        counts.update(
+            f for p, f in fold_of.items() if stratum_of[p][0] == label
+        )
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def run(*args):
+    return subprocess.run(
+        [sys.executable, "-m", "data_prep.split", *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+
+
+def cells(path):
+    return [row for _, row in read_table(path, [])]
+
+
+def test_command_splits_whole_patients(database, tmp_path):
+    folder = database()
+    args = (folder / "recordings.csv", "--label_column", "neuro_injury")
+    done = run(*args, "--out", tmp_path / "a", "--fractions", 0.2, 0.5, 1)
+    assert done.returncode == 0, done.stderr
+    rows = cells(tmp_path / "a/recordings.csv")
+    assert len(rows) == 40
+    split_of = {}
+    for row in rows:
+        split = split_of.setdefault(row["patient_id"], row["split"])
+        assert split == row["split"]
+    # The paper's table, against a count by hand.
+    table = {
+        (r["class"], r["split"]): r for r in cells(tmp_path / "a/table.csv")
+    }
+    injured = [
+        r for r in rows if (r["neuro_injury"], r["split"]) == ("injury", "test")
+    ]
+    row = table["injury", "test"]
+    assert int(row["recordings"]) == len(injured) > 0
+    assert int(row["patients"]) == len({r["patient_id"] for r in injured})
+    assert float(row["hours"]) == pytest.approx(
+        len(injured) * 0.5 / 3600, abs=1e-4
+    )
+    assert table["all", "all"]["recordings"] == "40"
+    text = (tmp_path / "a/table.md").read_text()
+    assert text in done.stdout and "| injury |" in text
+    # Fractions nest, and are those that training takes at this seed.
+    smallest = {
+        r["patient_id"]: float(r["smallest_fraction"])
+        for r in cells(tmp_path / "a/fractions.csv")
+    }
+    train = {p.lower() for p, split in split_of.items() if split == "train"}
+    assert set(smallest) == train
+    prepare_clinical(
+        folder,
+        tmp_path / "m",
+        "neuro_injury",
+        ["healthy", "injury"],
+        recordings_csv=tmp_path / "a/recordings.csv",
+        label_fraction=0.2,
+    )
+    kept = {rec.patient_id for rec in manifest.read(tmp_path / "m/train.csv")}
+    assert kept == {p for p, fraction in smallest.items() if fraction == 0.2}
+
+
+def test_command_makes_folds_that_training_takes(database, tmp_path):
+    folder = database()
+    args = (folder / "recordings.csv", "--label_column", "neuro_injury")
+    done = run(*args, "--out", tmp_path / "a", "--folds", 3)
+    assert done.returncode == 0, done.stderr
+    rows = cells(tmp_path / "a/recordings.csv")
+    assert {row["fold"] for row in rows} == {"0", "1", "2"}
+    prepare_clinical(
+        folder,
+        tmp_path / "m",
+        "neuro_injury",
+        ["healthy", "injury"],
+        recordings_csv=tmp_path / "a/recordings.csv",
+        test_fold=0,
+        valid_fold=1,
+    )
+    found = {rec.ID for rec in manifest.read(tmp_path / "m/test.csv")}
+    assert found == {r["recording_id"] for r in rows if r["fold"] == "0"}
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["--folds", "21"], "20 patients cannot be put into 21 folds"),
+        (["--folds", "1"], "there must be two or more"),
+        (["--shares", "1", "0", "1"], "three numbers above 0"),
+        (["--shares", "1", "1"], "three numbers above 0"),
+        (["--label_column", "no"], "has no column 'no'"),
+        (["--data_folder", "/no"], "/no does not exist"),
+        (["--folds", "2", "--fractions", ".1"], "leave out --folds"),
+        (["--fractions", "2"], "label_fraction is 2"),
+    ],
+)
+def test_wrong_usage_is_one_line(database, tmp_path, args, message):
+    table = database() / "recordings.csv"
+    usual = [] if "--label_column" in args else ["--label_column", "site"]
+    done = run(table, "--out", tmp_path / "a", *usual, *args)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_class_too_small_for_the_splits(database, tmp_path):
+    folder = database(
+        change=lambda i, row: row.replace("injury", "x" * (i < 2))
+    )
+    done = run(
+        folder / "recordings.csv",
+        *("--label_column", "neuro_injury", "--out", tmp_path / "a"),
+    )
+    assert done.returncode == 2
+    assert "class" in done.stderr and "has no recording in" in done.stderr
