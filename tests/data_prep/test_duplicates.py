@@ -7,12 +7,7 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from data_prep.duplicates import (
-    LEAST_COMMON,
-    exact_copies,
-    near_copies,
-    report,
-)
+from data_prep.duplicates import LEAST_COMMON, exact_copies, near_copies, report
 from data_prep.landmarks import landmarks
 from data_prep.manifest import Recording
 from data_prep.measure import Audit, audit_file
