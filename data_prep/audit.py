@@ -229,7 +229,7 @@ def _read_all(paths, root, with_landmarks):
             desc="reading audio",
             unit="file",
             dynamic_ncols=True,
-            disable=len(paths) < 200,
+            disable=len(paths) < 200 or None,  # None: not into a log
         )
     finally:
         pool.shutdown(cancel_futures=True)

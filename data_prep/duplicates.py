@@ -155,7 +155,7 @@ def _matches(
             desc="comparing",
             unit="file",
             dynamic_ncols=True,
-            disable=len(landmarks) < 2000,
+            disable=len(landmarks) < 2000 or None,
         )
     ):
         for b, offset, common in _candidates(a, marks.astype(np.int64), index):
@@ -230,7 +230,7 @@ def report(
     >>> a = Recording("a", 1, "a.wav", 0, 1, "", "p1", "")
     >>> b = Recording("b", 1, "b.wav", 0, 1, "", "p2", "")
     >>> report([Copy("exact", "a.wav", "b.wav")], {"": [a, b]}, path)
-    '1 exact and 0 near copies; 1 of another patient, 0 across splits, 0 with another label: see ...duplicates.csv'
+    '1 exact and 0 near copies, 1 of another patient: see ...duplicates.csv'
     """
     about = {
         rec.wav: (rec.patient_id, split, rec.label)
@@ -242,14 +242,17 @@ def report(
     if not rows:
         return None
     n_exact = sum(copy.kind == "exact" for copy in copies)
-    patients, names, labels = (
-        sum("different" in row[column] for row in rows) for column in (5, 6, 7)
-    )
-    return (
-        f"{n_exact} exact and {len(copies) - n_exact} near copies; {patients} "
-        f"of another patient, {names} across splits, {labels} with another "
-        f"label: see {path}"
-    )
+    found = [f"{n_exact} exact and {len(copies) - n_exact} near copies"]
+    for column, what in (
+        ("patients", "of another patient"),
+        ("splits", "across splits"),
+        ("labels", "with another label"),
+    ):
+        cells = [row[COLUMNS.index(column)] for row in rows]
+        if any(cells):  # else nothing is known of them
+            n = sum(cell.startswith("different") for cell in cells)
+            found.append(f"{n} {what}")
+    return f"{', '.join(found)}: see {path}"
 
 
 def _row(copy: Copy, about: Dict):

@@ -162,7 +162,7 @@ def test_report_says_where_copies_lie(tmp_path):
     copies = exact_copies(audits) + near_copies(audits)
     text = report(copies, splits, tmp_path / "duplicates.csv")
     assert text.startswith(
-        "1 exact and 2 near copies; 2 of another patient, 2 across splits, 2 "
+        "1 exact and 2 near copies, 2 of another patient, 2 across splits, 2 "
         "with another label"
     )
     rows = [row for _, row in read_table(tmp_path / "duplicates.csv", [])]
