@@ -4,20 +4,26 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import os
 from functools import lru_cache
+from pathlib import Path
+from typing import Optional, Tuple
 
 import torch
 from speechbrain.dataio import audio_io
 from torchaudio.transforms import Resample
 
 from cry_modules.cnn14 import MIN_FRAMES
+from data_prep.errors import InputError
+from data_prep.packs import Pack, pack_at
 
 #: Peak to which the paper's code scales each recording before cropping.
 PEAK = 0.9
 
 
 class RecordingReader:
-    """Read (part of) a recording as mono samples at one rate and peak.
+    """Read (part of) a recording as mono samples at one rate and peak, from
+    its file or from the pack that took the file's place (data_prep/pack.py).
 
     Decoded recordings are kept in memory until ``cache_mb`` is full, since a
     few hundred of them are read in every epoch; what does not fit is read
@@ -44,12 +50,13 @@ class RecordingReader:
         self.sample_rate = sample_rate
         self._free = int(cache_mb * 1e6)
         self._cache = {}
+        self._packs = {}
 
     def __call__(self, path: str, start: float, stop: float) -> torch.Tensor:
         """Arguments
         ---------
         path : str
-            WAV, FLAC, OGG or MP3.
+            WAV, FLAC, OGG or MP3, in a folder or in a pack.
         start : float
             Seconds.
         stop : float
@@ -71,18 +78,91 @@ class RecordingReader:
         return sig
 
     def _read(self, path, start, stop):
-        rate = audio_io.info(path).sample_rate
-        offset = round(start * rate)
-        sig, _ = audio_io.load(
-            path,
-            frame_offset=offset,
-            num_frames=round(stop * rate) - offset,
-        )
-        sig = sig.mean(dim=0)
-        if rate != self.sample_rate:
-            sig = _resampler(rate, self.sample_rate)(sig)
-        peak = sig.abs().max()
+        folder, name = os.path.split(path)
+        if folder not in self._packs:
+            self._packs[folder] = self.pack_of(folder)
+        pack, below = self._packs[folder]
+        if pack is None:
+            sig = read_mono(path, start, stop, self.sample_rate)
+            peak = None
+        else:
+            samples, peak = pack.read(f"{below}/{name}", start, stop)
+            sig = torch.from_numpy(samples)
+        peak = sig.abs().max() if peak is None else torch.tensor(peak)
         return sig * (PEAK / peak) if peak > 0 else sig
+
+    def pack_of(self, folder: str) -> Tuple[Optional[Pack], str]:
+        """The pack that a folder of recordings lies in.
+
+        Arguments
+        ---------
+        folder : str
+            The data folder, or one below it.
+
+        Returns
+        -------
+        pack : Pack or None
+            None for a folder of files.
+        below : str
+            The folder, relative to the pack.
+
+        Raises
+        ------
+        InputError
+            The pack is not whole, or of another rate.
+        """
+        for root in (Path(folder), *Path(folder).parents):
+            pack = pack_at(root)
+            if pack is None:
+                continue
+            if pack.rate != self.sample_rate:
+                raise InputError(
+                    f"{root} is a pack of {pack.rate} Hz and the models hear "
+                    f"{self.sample_rate} Hz; pack again with --rate "
+                    f"{self.sample_rate}"
+                )
+            return pack, Path(folder).relative_to(root).as_posix()
+        return None, ""
+
+
+def read_mono(
+    path: str, start: float, stop: float, sample_rate: int
+) -> torch.Tensor:
+    """Decode (part of) a file, mix its channels, resample.
+
+    Arguments
+    ---------
+    path : str
+        WAV, FLAC, OGG or MP3.
+    start : float
+        Seconds.
+    stop : float
+        Seconds.
+    sample_rate : int
+        Hz of the samples returned.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[samples]``, float32, at the file's level.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, [[0.25, 0.75]] * 8000, samplerate=8000)
+    >>> read_mono(path, 0.5, 1.0, 8000)
+    tensor([0.5000, 0.5000, ..., 0.5000])
+    """
+    rate = audio_io.info(path).sample_rate
+    offset = round(start * rate)
+    sig, _ = audio_io.load(
+        path,
+        frame_offset=offset,
+        num_frames=round(stop * rate) - offset,
+    )
+    sig = sig.mean(dim=0)
+    return sig if rate == sample_rate else _resampler(rate, sample_rate)(sig)
 
 
 @lru_cache(maxsize=None)

@@ -5,7 +5,8 @@
 writes ``audit.csv`` (a row a file), ``rejected.csv`` (what cannot be used, and
 what can but should be looked at) and ``duplicates.csv``. What it found is kept
 in ``audit.jsonl``: an interrupted audit goes on, and a second one reads only
-what has changed. A preparer believes the ``audit.jsonl`` of its data folder.
+what has changed. A preparer believes the ``audit.jsonl`` of its data folder,
+and what a pack says of the files that it was made of.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -13,6 +14,7 @@ Authors
 
 import argparse
 import base64
+import json
 import logging
 import os
 from collections import Counter
@@ -32,6 +34,7 @@ from data_prep.folder import audio_files
 from data_prep.journal import Journal
 from data_prep.manifest import Recording
 from data_prep.measure import COLUMNS, Audit, audit_file
+from data_prep.packs import pack_at
 from data_prep.tables import read_table, write_table
 
 logger = logging.getLogger(__name__)
@@ -43,6 +46,7 @@ MOST_REJECTED = 0.2
 MOST_COMPARED = 5000
 
 _ABOUT = {"audit": 1}  # raise when what is measured changes
+_PREPARED = "prepared.json"  # in which preparers leave their options
 
 
 @dataclass
@@ -183,7 +187,8 @@ def audit_files(
     paths : sequence of str
         Relative to ``root``.
     root : pathlib.Path
-        The data folder. What its own ``audit.jsonl`` says is believed.
+        The data folder. What its own ``audit.jsonl`` says is believed; of a
+        pack's recordings there is nothing else to go by.
     save_folder : pathlib.Path or None
         Where ``audit.jsonl`` is kept; None to keep nothing.
     with_landmarks : bool
@@ -194,21 +199,34 @@ def audit_files(
     dict
         Audit by path, in the order given.
 
+    Raises
+    ------
+    InputError
+        The audit of a pack is of another version.
+
     Example
     -------
     >>> audit_files(["no.wav"], getfixture("tmpdir"))["no.wav"].reason
     'unreadable: no such file or directory'
     """
     root = Path(root)
-    believed = Journal(root / JOURNAL, _ABOUT)
+    pack = pack_at(root)
+    journals = [root / JOURNAL] if pack is None else pack.audits
+    believed = [Journal(path, _ABOUT) for path in journals]
     kept = Journal(Path(save_folder or root) / JOURNAL, _ABOUT)
+    with_landmarks = with_landmarks and pack is None
     found = {}
     for path in paths:
-        for journal in (believed, kept):
+        for journal in (*believed, kept):
             entry = journal.get(path, root / path)
             if entry and not (with_landmarks and _lacks_landmarks(entry)):
                 found[path] = _from_json(path, entry)
     unknown = [path for path in dict.fromkeys(paths) if path not in found]
+    if pack is not None and any(path in pack for path in unknown):
+        raise InputError(
+            f"{root} was packed with another version of the audit; pack the "
+            "recordings again"
+        )
     with kept:
         for audit in _read_all(unknown, root, with_landmarks):
             found[audit.path] = audit
@@ -239,6 +257,23 @@ def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
     audit = audit_file(str(root / path), with_landmarks)
     audit.path = path
     return audit
+
+
+def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
+    """Write down audits for where the files themselves will not be.
+
+    Arguments
+    ---------
+    audits : iterable of Audit
+        Of the files.
+    root : pathlib.Path
+        A folder that does not hold them.
+    path : pathlib.Path
+        The journal to write.
+    """
+    with Journal(path, _ABOUT) as journal:
+        for audit in audits:
+            journal.add(audit.path, Path(root) / audit.path, _to_json(audit))
 
 
 def _to_json(audit: Audit) -> Dict:
@@ -273,7 +308,8 @@ def read_recordings(
     source : pathlib.Path
         A csv file or a folder.
     data_folder : pathlib.Path or None
-        Where the paths in a csv file begin; default: its folder.
+        Where the paths in a csv file begin; default: the folder that the
+        manifests beside it were prepared from, else its own.
 
     Returns
     -------
@@ -303,12 +339,23 @@ def read_recordings(
             return source, {"": [_file(path) for path in audio_files(source)]}
     else:
         tables = [source]
-    root = Path(data_folder or source if source.is_dir() else source.parent)
+    beside = source if source.is_dir() else source.parent
+    root = Path(data_folder or _prepared_from(beside) or beside)
     splits = {}
     for table in tables:
         for split, recording in _rows(table):
             splits.setdefault(split, []).append(recording)
     return root, splits
+
+
+def _prepared_from(manifests: Path) -> Optional[str]:
+    """The data folder of manifests that a preparer left."""
+    try:
+        text = (manifests / _PREPARED).read_text(encoding="utf-8")
+        options, _ = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return options.get("data_folder") or options.get("cry_folder")
 
 
 def _file(path: str) -> Recording:

@@ -16,7 +16,9 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from data_prep import preparation
 from data_prep.audit import Audits
 from data_prep.errors import InputError
+from data_prep.folder import holds, name_of
 from data_prep.manifest import Recording
+from data_prep.packs import pack_at
 from data_prep.tables import read_table, write_table
 
 logger = logging.getLogger(__name__)
@@ -54,9 +56,10 @@ def locate(
     Raises
     ------
     InputError
-        One of them is not there.
+        One of them is not there, or the folder is a pack that is not whole.
     """
     root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
+    pack_at(root)  # looks at every shard: not in the middle of a run
     table = Path(recordings_csv) if recordings_csv else root / TABLE
     if not table.is_file():
         raise InputError(
@@ -87,7 +90,7 @@ def database_name(root: Path, table: Path) -> str:
     'recordings_2020'
     """
     if table.name == TABLE:
-        return root.resolve().name
+        return name_of(root)
     return table.stem
 
 
@@ -216,7 +219,7 @@ def usable_rows(
         A file is not there, or too many cannot be used.
     """
     for rec, _ in rows:
-        if not (root / rec.wav).is_file():
+        if not holds(root, rec.wav):
             raise InputError(
                 f"{rec.source}: {rec.wav} is not in {root}; add the file, "
                 "correct the path, or remove the row"

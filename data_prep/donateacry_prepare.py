@@ -1,15 +1,27 @@
-"""Donate-a-Cry (https://github.com/gveres/donateacry-corpus) to the form of a
-clinical database: ``recordings.csv``, from what its file names say.
+"""Donate-a-Cry (https://github.com/gveres/donateacry-corpus) to a database
+and manifests.
 
-``<class>/<uuid>-<epoch>-<version>-<m|f>-<age>-<reason>.wav``, as in
-``donateacry_corpus_cleaned_and_updated_data``. The uuid is an installation of
-the app, a household rather than surely one baby: the best there is for a
-patient. iOS writes it in upper case and the time in seconds, Android in lower
-case and milliseconds; lower-cased, they are one patient.
+457 labelled clips, WAV, 8 kHz, of 221 app installations (hungry 382,
+discomfort 27, tired 24, belly_pain 16, burping 8) in
+``donateacry_corpus_cleaned_and_updated_data/<class>/``, and 1,128 raw uploads
+(712 Android .3gp, 416 iOS .caf). ODbL 1.0, contents DbCL 1.0; clone the
+repository. Names: ``<uuid>-<epoch>-<version>-<m|f>-<age>-<reason>``.
 
-Expect chance level on the reason across families: it was tagged by parents
-and never checked, and published accuracies of 96 % come from clips of one
-baby on both sides of the split.
+The patient is the uuid: an installation of the app, a household rather than
+surely one baby, but the best there is. iOS writes it in upper case and the
+time in seconds, Android in lower case and milliseconds; lower-cased, they are
+one patient.
+
+Raw uploads are converted first (``python -m data_prep.convert``) and given by
+``--raw``. Nobody listened to them (silence, talk and imitations are there),
+so their tags are no labels; uploads of an installation with a labelled clip
+are left out, about 750.
+
+Good for unlabelled cries of many phones, and for showing what leakage does.
+Not good for reasons: parents tagged them and nobody checked; 7 of the 27
+discomfort clips were tagged cold or hot. Expect chance level across families:
+published accuracies of 96 % come from clips of one baby on both sides of the
+split, and "always hungry" has 84 %.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -21,15 +33,25 @@ import re
 from collections import Counter
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional
 
 from data_prep import preparation
+from data_prep.database import TABLE
 from data_prep.errors import InputError, one_line_errors
-from data_prep.tables import write_table
+from data_prep.folder import READABLE, audio_files
+from data_prep.published import (
+    compare_with_published,
+    files_by_class,
+    prepare_published,
+    write_recordings,
+)
+from data_prep.unlabelled_prepare import prepare_unlabelled
 
 logger = logging.getLogger(__name__)
 
-#: Counts of the corpus as published, by class folder.
+FOLDER = "donateacry_corpus_cleaned_and_updated_data"
+
+#: Counts of the corpus as published, by class folder and by site.
 PUBLISHED = {
     "hungry": 382,
     "discomfort": 27,
@@ -37,6 +59,7 @@ PUBLISHED = {
     "belly_pain": 16,
     "burping": 8,
 }
+PUBLISHED_RAW = {"android": 712, "ios": 416}
 
 #: Class folder to the paper's triggers; the others have no counterpart.
 TRIGGERS = {
@@ -45,12 +68,32 @@ TRIGGERS = {
     "belly_pain": "pain",
 }
 
+REASONS = {
+    "hu": "hungry",
+    "dc": "discomfort",
+    "ti": "tired",
+    "bp": "belly_pain",
+    "bu": "burping",
+    "ch": "cold_or_hot",
+    "lo": "lonely",
+    "sc": "scared",
+    "dk": "unknown",
+}
+
 AGES = {
     "04": "0-4 weeks",
     "48": "4-8 weeks",
     "26": "2-6 months",
     "72": "7 months-2 years",
     "22": "more than 2 years",
+}
+
+#: Columns that can be the label, and their values in the order of classes.
+LABELS = {
+    "reason": list(PUBLISHED),
+    "trigger": sorted(TRIGGERS.values()),
+    "age": list(AGES.values()),
+    "gender": ["f", "m"],
 }
 
 COLUMNS = (
@@ -65,113 +108,163 @@ COLUMNS = (
     "recorded_at",
 )
 
+# Two of the raw uploads have a fraction of a second and a second uuid, and
+# converted ones can keep the suffix of their source (x.3gp.flac).
 _NAME = re.compile(
-    r"(?P<uuid>[0-9a-fA-F-]{36})-(?P<epoch>\d{10}(\d{3})?)-(?P<version>[\d.]+)"
-    r"-(?P<gender>[mf])-(?P<age>\d\d)-(?P<code>[a-z]{2})"
+    r"(?P<head>(?P<uuid>[0-9a-f-]{36})-(?P<epoch>\d{10}(\d{3})?)(\.\d+)?"
+    r"-(?P<version>[\d.]+)(-[0-9a-f-]{36})?"
+    r"-(?P<gender>[mf])-(?P<age>\d\d)-(?P<code>[a-z]{2}))(\.[a-z0-9]+)+"
 )
 
 
-def prepare_donateacry(data_folder: str, save_folder: str) -> Path:
-    """Write ``recordings.csv`` for ``train_cls.py --recordings_csv``.
+def prepare_donateacry(
+    data_folder: str,
+    save_folder: str,
+    label_column: str = "reason",
+    raw: Optional[str] = None,
+    seed: int = 0,
+) -> None:
+    """Write ``recordings.csv`` and the manifests of one label.
 
     Arguments
     ---------
     data_folder : str
         Holds the class folders, or the corpus that holds them.
     save_folder : str
-        Where ``recordings.csv`` goes; its paths are relative to
-        ``data_folder``.
-
-    Returns
-    -------
-    pathlib.Path
-        The csv file.
+        Where all goes.
+    label_column : str
+        reason, trigger, age or gender.
+    raw : str or None
+        Raw uploads, converted, at any depth: their manifests, without
+        labels, go to ``<save_folder>/unlabelled``.
+    seed : int
+        Of the splits of the installations.
 
     Raises
     ------
     InputError
-        No class folder there, or a file name that does not follow the form.
+        No class folder there, a file name that does not follow the form, or
+        raw uploads that are not converted.
 
     Example
     -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> uuid = "0D1AD73E-4C5E-45F3-85C4-9A3CB71E8856"
-    >>> (tmp / "hungry").mkdir()
-    >>> (tmp / f"hungry/{uuid}-1430742197-1.0-m-04-hu.wav").touch()
-    >>> from data_prep.tables import read_table
-    >>> path = prepare_donateacry(str(tmp), str(tmp))
-    >>> _, row = read_table(path, COLUMNS)[0]
-    >>> row["patient_id"] == uuid.lower(), row["trigger"], row["site"]
-    (True, 'hunger', 'ios')
+    >>> prepare_donateacry("data/no", "results/donateacry")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; pass the folder of donateacry-corpus
     """
     root = preparation.require_folder(
-        data_folder, "SRC", "the class folders of donateacry-corpus"
+        data_folder, "SRC", "the folder of donateacry-corpus"
     )
-    files = [p for name in PUBLISHED for p in sorted(root.rglob(f"{name}/*"))]
-    files = [p for p in files if p.suffix.lower() in (".wav", ".flac")]
-    if not files:
+    if label_column not in LABELS:
         raise InputError(
-            f"{root} holds no class folder ({', '.join(PUBLISHED)}) with .wav "
-            "files; pass donateacry_corpus_cleaned_and_updated_data"
+            f"label_column is {label_column!r}; expected one of "
+            f"{', '.join(LABELS)}"
         )
-    rows = [_row(path, root) for path in files]
-    _compare_with_published(rows)
-    save_folder = Path(save_folder)
-    save_folder.mkdir(parents=True, exist_ok=True)
-    table = save_folder / "recordings.csv"
-    write_table(table, COLUMNS, [[row[c] for c in COLUMNS] for row in rows])
-    logger.info(
-        "%s: %d recordings of %d app installations",
-        table,
-        len(rows),
-        len({row["patient_id"] for row in rows}),
+    folder = root / FOLDER if (root / FOLDER).is_dir() else root
+    rows = [
+        _labelled(reason, (folder / path).relative_to(root))
+        for reason, path in files_by_class(folder, {n: n for n in PUBLISHED})
+    ]
+    reasons = Counter(row["reason"] for row in rows)
+    compare_with_published(reasons, PUBLISHED, "clips")
+    prepare_published(
+        rows,
+        root,
+        save_folder,
+        label_column,
+        LABELS[label_column],
+        corpus_name="Donate-a-Cry",
+        seed=seed,
     )
-    return table
+    if raw is not None:
+        _prepare_raw(raw, Path(save_folder), seed)
 
 
-def _row(path: Path, root: Path) -> Dict[str, str]:
-    name = path.relative_to(root).as_posix()
-    match = _NAME.fullmatch(path.stem)
-    if match is None:
+def _labelled(reason: str, path: Path) -> Dict[str, str]:
+    row = _row(path.as_posix())
+    # The curators merged classes: the folder is right, not the name.
+    row.update(reason=reason, trigger=TRIGGERS.get(reason, ""))
+    return {column: row[column] for column in COLUMNS}
+
+
+def _prepare_raw(raw: str, save_folder: Path, seed: int) -> None:
+    root = preparation.require_folder(raw, "RAW", "the converted raw uploads")
+    rows = [_row(path) for path in _converted(root)]
+    sites = Counter(row["site"] for row in rows)
+    compare_with_published(sites, PUBLISHED_RAW, "raw uploads")
+    out = str(save_folder / "unlabelled")
+    prepare_unlabelled(
+        str(root),
+        out,
+        recordings_csv=write_recordings(rows, root, out),
+        exclude=[str(save_folder / TABLE)],
+        seed=seed,
+        corpus_name="Donate-a-Cry (raw uploads)",
+    )
+
+
+def _converted(root: Path):
+    """Raw uploads that can be read; the others are reported."""
+    paths = audio_files(root)
+    readable = [path for path in paths if path.lower().endswith(READABLE)]
+    names = {_match(path)["head"] for path in readable}
+    waiting = [path for path in paths if _match(path)["head"] not in names]
+    if not readable:
         raise InputError(
-            f"{name}: the name is not <uuid>-<epoch>-<version>-<m|f>-<age>-"
-            "<reason>; restore the published one or move the file away"
+            f"the {len(paths)} uploads in {root} are not converted, such as "
+            f"{paths[0]}; type: python -m data_prep.convert {root} OUT, and "
+            "pass --raw OUT"
         )
-    epoch = int(match["epoch"])
-    seconds = epoch / 1000 if len(match["epoch"]) == 13 else epoch
+    if waiting:
+        logger.warning(
+            "%d uploads that are not converted, such as %s, are left out",
+            len(waiting),
+            waiting[0],
+        )
+    return readable
+
+
+def _row(path: str) -> Dict[str, str]:
+    name = _match(path)
+    android = len(name["epoch"]) == 13
+    seconds = int(name["epoch"]) / (1000 if android else 1)
     return {
-        "recording_id": path.stem.lower(),
-        "patient_id": match["uuid"].lower(),
-        "path": name,
-        "trigger": TRIGGERS.get(path.parent.name, ""),
-        "reason": path.parent.name,
-        "gender": match["gender"],
-        "age": AGES.get(match["age"], ""),
-        "site": "android" if len(match["epoch"]) == 13 else "ios",
+        "recording_id": Path(path).stem.lower(),
+        "patient_id": name["uuid"],
+        "path": path,
+        "reason": REASONS.get(name["code"], ""),
+        "gender": name["gender"],
+        "age": AGES.get(name["age"], ""),
+        "site": "android" if android else "ios",
         "recorded_at": datetime.fromtimestamp(
             seconds, timezone.utc
         ).isoformat(),
     }
 
 
-def _compare_with_published(rows):
-    found = Counter(row["reason"] for row in rows)
-    for reason, n in PUBLISHED.items():
-        if found[reason] != n:
-            logger.warning(
-                "%s: %d clips here, %d as published", reason, found[reason], n
-            )
+def _match(path: str) -> "re.Match":
+    match = _NAME.fullmatch(Path(path).name.lower())
+    if match is None:
+        raise InputError(
+            f"{path}: the name is not <uuid>-<epoch>-<version>-<m|f>-<age>-"
+            "<reason>; restore the published one or move the file away"
+        )
+    return match
 
 
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=prepare_donateacry.__doc__)
-    parser.add_argument("data_folder")
-    parser.add_argument("--out", required=True, help="for recordings.csv")
-    args = parser.parse_args()
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    parser.add_argument("--label_column", default="reason")
+    parser.add_argument("--raw", help="raw uploads, converted")
+    parser.add_argument("--seed", type=int, default=0)
+    args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        prepare_donateacry(args.data_folder, args.out)
+        prepare_donateacry(save_folder=args.pop("out"), **args)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""The audio files of a folder, and what kind a file really is.
+"""The recordings of a data folder, be it of files or a pack, and what kind a
+file really is.
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
 import os
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import List, Optional
 
 from data_prep.errors import InputError
+from data_prep.packs import pack_at
 
 #: What soundfile reads.
 READABLE = (
@@ -67,13 +69,97 @@ def kind_of(head: bytes) -> Optional[str]:
     return None
 
 
+def holds(root: Path, path: str) -> bool:
+    """Whether a data folder holds a recording.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        A folder of files, or a pack.
+    path : str
+        Relative to ``root``.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> holds(getfixture("tmpdir"), "a.wav")
+    False
+    """
+    if (Path(root) / path).is_file():
+        return True
+    pack = pack_at(root)
+    return pack is not None and path in pack
+
+
+def matching(root: Path, pattern: str) -> List[str]:
+    """Paths in a data folder that follow a pattern.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        A folder of files, or a pack.
+    pattern : str
+        Such as ``audio/*``; a ``*`` stays within its folder.
+
+    Returns
+    -------
+    list of str
+        Relative to ``root``; sorted, folder by folder.
+
+    Example
+    -------
+    >>> tmp = getfixture("tmpdir")
+    >>> tmp.mkdir("audio").join("a.wav").write("")
+    >>> matching(tmp, "audio/*")
+    ['audio/a.wav']
+    """
+    pack = pack_at(root)
+    if pack is None:
+        found = [
+            path.relative_to(root).as_posix()
+            for path in Path(root).glob(pattern)
+        ]
+    else:
+        # From the root: else the pattern's folder could be anywhere.
+        found = [
+            path
+            for path in pack.paths
+            if PurePosixPath("/", path).match("/" + pattern)
+        ]
+    return sorted(found, key=lambda path: path.split("/"))
+
+
+def name_of(root: Path) -> str:
+    """What a data folder is called; a pack as the folder it was made of.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        A folder of files, or a pack.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> name_of(Path("data/clinic"))
+    'clinic'
+    """
+    pack = pack_at(root)
+    return Path(root).resolve().name if pack is None else pack.name
+
+
 def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
     """Paths of a folder's audio files, at any depth.
 
     Arguments
     ---------
     root : pathlib.Path
-        The folder.
+        The folder, or a pack.
     suffixes : tuple of str
         What counts as audio, in lower case.
 
@@ -95,7 +181,8 @@ def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
     ...
     data_prep.errors.InputError: ... holds no audio file (.wav, ...); pass the folder that does
     """
-    found = []
+    pack = pack_at(root)
+    found = [] if pack is None else list(pack.paths)
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.errors import InputError
+from data_prep.folder import holds
 from data_prep.tables import read_table, write_table, write_text
 
 DATA_ROOT = "$data_root"
@@ -142,7 +143,7 @@ def _check_recording(rec, data_root, classes):
             f"{rec.source}: the path {rec.wav!r} holds a '$', which manifests "
             "use for the data folder; rename the file"
         )
-    if not (Path(data_root) / rec.wav).is_file():
+    if not holds(data_root, rec.wav):
         raise InputError(
             f"{rec.source}: {rec.wav} is not in {data_root}; add the file, "
             "correct the path, or remove the row"

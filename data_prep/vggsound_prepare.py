@@ -21,7 +21,10 @@ from typing import Dict, List, Tuple
 
 from data_prep import manifest, preparation
 from data_prep.errors import InputError, one_line_errors
+from data_prep.folder import matching, name_of
 from data_prep.manifest import Recording
+from data_prep.packs import PACK_FILE, pack_at
+from data_prep.published import compare_with_published
 from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -31,7 +34,9 @@ EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 
 Clip = Tuple[str, Recording]  # split
 
-#: The official csv has 199,176 rows; fewer than this is another corpus.
+#: Clips by split and classes of the official csv.
+PUBLISHED = {"train": 183730, "test": 15446, "classes": 309}
+#: It has 199,176 rows; fewer than this is another corpus.
 OFFICIAL_ROWS = 190000
 
 
@@ -84,6 +89,7 @@ def prepare_vggsound(
     root = preparation.require_folder(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
     )
+    pack_at(root)  # looks at every shard: not in the middle of a run
     table = root / CSV_FILE
     options = {
         "data_folder": str(root.resolve()),
@@ -102,7 +108,7 @@ def prepare_vggsound(
 
     # A folder's time changes when a file is added to it.
     if table.is_file():
-        sources = [table, *root.glob("audio")]
+        sources = [table, *root.glob("audio"), *root.glob(PACK_FILE)]
     else:
         sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
     preparation.once(Path(save_folder), options, sources, prepare)
@@ -114,7 +120,7 @@ def _official(root: Path) -> List[Clip]:
         rows = [row for row in csv.reader(file) if row]
     if not rows:
         raise InputError(f"{root / CSV_FILE} is empty; take the official one")
-    there = _files_by_stem(root / "audio")
+    there = _files_by_stem(root)
     clips = []
     for n, row in enumerate(rows, start=1):
         source = f"{CSV_FILE} row {n}"
@@ -145,25 +151,27 @@ def _official_row(row, source):
     return video, int(start), label, split
 
 
-def _files_by_stem(folder: Path) -> Dict[str, str]:
-    if not folder.is_dir():
+def _files_by_stem(root: Path) -> Dict[str, str]:
+    files = matching(root, "audio/*")
+    if not files:
         raise InputError(
-            f"{folder} does not exist; put <id>_<start:06d>.wav files there"
+            f"{root / 'audio'} holds no file; put <id>_<start:06d>.wav files "
+            "there"
         )
     return {
-        path.stem: f"{folder.name}/{path.name}"
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() in EXTENSIONS
+        Path(name).stem: name
+        for name in files
+        if Path(name).suffix.lower() in EXTENSIONS
     }
 
 
 def _class_folders(root: Path) -> List[Clip]:
     clips = []
     for split in ("train", "test"):
-        for path in sorted((root / split).glob("*/*")):
+        for name in matching(root, f"{split}/*/*"):
+            path = Path(name)
             if path.suffix.lower() not in EXTENSIONS:
                 continue
-            name = path.relative_to(root).as_posix()
             # Without <id>_<start:06d>, each file is a source of its own.
             match = re.fullmatch(r"(.+)_\d{6}", path.stem)
             video = match[1] if match else name
@@ -180,6 +188,10 @@ def _class_folders(root: Path) -> List[Clip]:
 
 def _prepare(clips, root, save_folder, options):
     save_folder.mkdir(parents=True, exist_ok=True)
+    if len(clips) >= OFFICIAL_ROWS:
+        found = Counter(split for split, _ in clips)
+        found["classes"] = len({clip.label for _, clip in clips})
+        compare_with_published(found, PUBLISHED, "listed")
     _report_missing(clips, save_folder, options["require_all_classes"])
     there = [(split, clip) for split, clip in clips if clip.wav]
     if not there:
@@ -191,7 +203,7 @@ def _prepare(clips, root, save_folder, options):
             splits[split].append(clip)
     _carve_valid(splits, options["valid_share"])
     _drop_rare_classes(splits, options["min_clips"])
-    name = f"{root.resolve().name} (in VGGSound's form)"
+    name = f"{name_of(root)} (in VGGSound's form)"
     corpus = preparation.corpus_of(
         root, "VGGSound" if len(clips) >= OFFICIAL_ROWS else name
     )
