@@ -15,7 +15,7 @@ one patient.
 Raw uploads are converted first (``python -m data_prep.convert``) and given by
 ``--raw``. Nobody listened to them (silence, talk and imitations are there),
 so their tags are no labels; uploads of an installation with a labelled clip
-are left out, about 750.
+are left out (753 of them).
 
 Good for unlabelled cries of many phones, and for showing what leakage does.
 Not good for reasons: parents tagged them and nobody checked; 7 of the 27

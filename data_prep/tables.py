@@ -131,9 +131,13 @@ def write_table(
     # A file name that is not UTF-8 is written with escapes, not dropped.
     how = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
     with complete_or_absent(path) as partial, open(partial, "w", **how) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        plain = csv.writer(file, lineterminator="\n")
+        # csv forgets to quote a lone carriage return, which ends a row.
+        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(columns)
+        for row in rows:
+            broken = any("\r" in str(cell) for cell in row)
+            (quoted if broken else plain).writerow(row)
 
 
 def write_text(path: Path, text: str) -> None:

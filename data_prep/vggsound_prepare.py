@@ -191,7 +191,7 @@ def _prepare(clips, root, save_folder, options):
     if len(clips) >= OFFICIAL_ROWS:
         found = Counter(split for split, _ in clips)
         found["classes"] = len({clip.label for _, clip in clips})
-        compare_with_published(found, PUBLISHED, "listed")
+        compare_with_published(found, PUBLISHED, "in all")
     _report_missing(clips, save_folder, options["require_all_classes"])
     there = [(split, clip) for split, clip in clips if clip.wav]
     if not there:

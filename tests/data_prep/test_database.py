@@ -6,7 +6,7 @@ import pytest
 
 from data_prep.database import read_database
 from data_prep.errors import InputError
-from data_prep.tables import read_table
+from data_prep.tables import read_table, write_table
 
 HEADER = "recording_id,patient_id,path,trigger\n"
 
@@ -106,6 +106,13 @@ def test_space_around_labels_is_taken_off_and_said(tmp_path, caplog):
     rows = read_database(table_of(tmp_path, content), ["trigger"])
     assert {cells["trigger"] for _, cells in rows} == {"pain"}
     assert "recordings.csv row 3: trigger is 'pain '" in caplog.text
+
+
+def test_any_cell_comes_back(tmp_path):
+    cells = ["a,b", 'a "b"', "a\nb", "a\rb", "a;b", "=1", "ä哭", "-"]
+    write_table(tmp_path / "a.csv", ["x", "y"], [[c, "z"] for c in cells])
+    rows = read_table(tmp_path / "a.csv", ["x"])
+    assert [row["x"] for _, row in rows] == cells
 
 
 def test_a_folder_for_a_table(tmp_path):

@@ -1,0 +1,137 @@
+"""Baby Chillanto (INAOE, Mexico) to a database and manifests.
+
+2,268 fragments of 1 s: deaf 879, normal 507, hunger 350, asphyxia 340, pain
+192, cut from 73 recordings (deaf 6, normal 5, hunger 33, asphyxia 6, pain
+23). No public licence: ask the owners. Expected are the folders ``1s_<class>``;
+the full recordings that the fragments were cut from, ``Full_*``, are left out.
+
+The names are ten digits, ``PPPPSSSCCC.wav``: recording, fragment, class. The
+patient is the recording (``asphyxia_0063``), and that is optimistic: babies
+were recorded several times and are not identified, so that one baby can still
+be on both sides of a split. Fragments of a recording are alike in voice,
+microphone and room: over fragments split at random an AUC is nearly a test of
+identity.
+
+Good for comparing methods with the literature, split by recording. Not good
+for a claim about asphyxia or deafness: the test split has one recording of
+each, and conditions were recorded in different places.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List
+
+from data_prep import preparation
+from data_prep.errors import InputError, one_line_errors
+from data_prep.published import (
+    compare_with_published,
+    files_by_class,
+    prepare_published,
+)
+
+logger = logging.getLogger(__name__)
+
+#: Fragments and recordings as published, by condition.
+FRAGMENTS = {
+    "normal": 507,
+    "hunger": 350,
+    "pain": 192,
+    "deaf": 879,
+    "asphyxia": 340,
+}
+RECORDINGS = {"normal": 5, "hunger": 33, "pain": 23, "deaf": 6, "asphyxia": 6}
+
+_NAME = re.compile(r"(?P<recording>\d{4})\d{6}")
+
+
+def prepare_chillanto(
+    data_folder: str, save_folder: str, seed: int = 0
+) -> None:
+    """Write ``recordings.csv`` and the manifests of the five conditions.
+
+    Arguments
+    ---------
+    data_folder : str
+        Holds the folders ``1s_<class>``.
+    save_folder : str
+        Where all goes.
+    seed : int
+        Of the split of the recordings, 70/15/15.
+
+    Raises
+    ------
+    InputError
+        No such folder there, or a file of another name.
+
+    Example
+    -------
+    >>> prepare_chillanto("data/no", "results/chillanto")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; pass the folder of Baby Chillanto
+    """
+    root = preparation.require_folder(
+        data_folder, "SRC", "the folder of Baby Chillanto"
+    )
+    condition_of = {f"1s_{name}": name for name in FRAGMENTS}
+    rows = [
+        _row(condition, path)
+        for condition, path in files_by_class(root, condition_of)
+    ]
+    _compare(rows)
+    prepare_published(
+        rows,
+        root,
+        save_folder,
+        "condition",
+        list(FRAGMENTS),
+        corpus_name="Baby Chillanto",
+        seed=seed,
+    )
+
+
+def _row(condition: str, path: str) -> Dict[str, str]:
+    stem = Path(path).stem
+    match = _NAME.fullmatch(stem)
+    if match is None:
+        raise InputError(
+            f"{path}: the name is not ten digits (recording, fragment, "
+            "class), so that its recording is unknown; restore the published "
+            "name or move the file away"
+        )
+    return {
+        "recording_id": f"{condition}_{stem}",
+        "patient_id": f"{condition}_{match['recording']}",
+        "path": path,
+        "condition": condition,
+    }
+
+
+def _compare(rows: List[Dict[str, str]]) -> None:
+    fragments = Counter(row["condition"] for row in rows)
+    compare_with_published(fragments, FRAGMENTS, "fragments")
+    condition_of = {row["patient_id"]: row["condition"] for row in rows}
+    recordings = Counter(condition_of.values())
+    compare_with_published(recordings, RECORDINGS, "recordings")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_chillanto.__doc__)
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_chillanto(args.data_folder, args.out, seed=args.seed)
+
+
+if __name__ == "__main__":
+    main()

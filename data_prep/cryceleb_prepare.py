@@ -1,0 +1,126 @@
+"""CryCeleb2023 (https://huggingface.co/datasets/Ubenwa/CryCeleb2023) to a
+database and manifests.
+
+26,000 expirations (6.5 h, 16 kHz) of 786 newborns of several hospitals, cut
+out by hand; 348 infants were recorded at birth and at discharge. CC BY-NC-ND
+4.0, gated: accept the conditions on Hugging Face, download ``metadata.csv``
+and ``audio.zip`` with a token and unpack the zip beside the table.
+
+The patient is ``baby_id``; the official splits train, dev and test, which
+share no infant, are train, valid and test. In releases that hide who is who
+in test, the two recordings of a test infant count as two patients there.
+
+Good for adaptation (``train_adapt.py`` takes the 586 training infants only),
+for telling infants apart, and for birth against discharge (column
+``period``). Not good for reasons or diagnoses: there are none. One expiration
+lasts a second or less; a few are below 0.1 s and are rejected.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Dict, List
+
+from data_prep import preparation
+from data_prep.errors import InputError, one_line_errors
+from data_prep.published import (
+    compare_with_published,
+    prepare_published,
+    require_audio,
+    require_table,
+)
+from data_prep.tables import read_table
+
+logger = logging.getLogger(__name__)
+
+META = "metadata.csv"
+COLUMNS = ("baby_id", "period", "split", "file_name")
+
+#: Infants by official split: 786 in all.
+PUBLISHED = {"train": 586, "dev": 40, "test": 160}
+SPLITS = {"train": "train", "dev": "valid", "test": "test"}
+PERIODS = {"B": "birth", "D": "discharge"}
+
+
+def prepare_cryceleb(data_folder: str, save_folder: str) -> None:
+    """Write ``recordings.csv`` and the manifests of birth against discharge.
+
+    Arguments
+    ---------
+    data_folder : str
+        Holds ``metadata.csv`` and ``audio/``.
+    save_folder : str
+        Where all goes.
+
+    Raises
+    ------
+    InputError
+        No such corpus there, a bad row, or a missing file.
+
+    Example
+    -------
+    >>> prepare_cryceleb("data/no", "results/cryceleb")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; pass the folder of CryCeleb2023
+    """
+    root = preparation.require_folder(
+        data_folder, "SRC", "the folder of CryCeleb2023"
+    )
+    table = read_table(require_table(root, META, "CryCeleb2023"), COLUMNS)
+    rows = [_row(source, cells, root) for source, cells in table]
+    _compare(rows)
+    prepare_published(
+        rows,
+        root,
+        save_folder,
+        "period",
+        list(PERIODS.values()),
+        corpus_name="CryCeleb2023",
+    )
+
+
+def _row(source, cells, root) -> Dict[str, str]:
+    for column, known in (("period", PERIODS), ("split", SPLITS)):
+        if cells[column] not in known:
+            raise InputError(
+                f"{source}: {column} is {cells[column]!r}; expected one of "
+                f"{', '.join(known)}"
+            )
+    return {
+        "recording_id": Path(cells["file_name"]).stem,
+        "patient_id": cells["baby_id"],
+        "path": require_audio(
+            cells["file_name"], root, source, "unpack audio.zip there"
+        ),
+        "period": PERIODS[cells["period"]],
+        "split": SPLITS[cells["split"]],
+    }
+
+
+def _compare(rows: List[Dict[str, str]]) -> None:
+    infants = {
+        official: len(
+            {row["patient_id"] for row in rows if row["split"] == split}
+        )
+        for official, split in SPLITS.items()
+    }
+    compare_with_published(infants, PUBLISHED, "infants")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_cryceleb.__doc__)
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_cryceleb(args.data_folder, args.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""EnesBabyCries (Lockhart-Bouron et al. 2023, https://osf.io/ru7na) to a
+database and manifests.
+
+Home recordings of 24 babies at 0.5, 1.5, 2.5 and 3.5 months, cut into 44,605
+cries: isolation 15,609, hunger 13,095, discomfort 10,497, pain 95, the rest
+unknown. Public, without a licence that we have seen: ask before you pass it
+on. Download ``audio_EnesBabyCries1B_cries.zip`` (the cries one by one), or
+``audio_EnesBabyCries1A_bouts.zip`` (as they followed each other), and unpack
+one of them.
+
+Names: ``<baby>_<sex>_<age round>_<cause by the parent>_<cause by what stopped
+the cry>_<date>_<time>[_<cry>].wav``; a cause is known by its first letter, in
+French: F hunger, I discomfort, S isolation, D pain. The patient is the baby.
+The manifests have the paper's label and its three classes: ``cause``, by what
+stopped the cry. ``cause_parent`` and pain are in ``recordings.csv``.
+
+Good for age (``age_months``), identity and adaptation. Not good for causes:
+the paper found none, neither by listeners nor by machines. With 24 babies a
+test split has about four: a figure from one split is a figure about four
+babies; use folds over all (``python -m data_prep.split --folds``) and give
+intervals over babies.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List
+
+from data_prep import preparation
+from data_prep.errors import InputError, one_line_errors
+from data_prep.folder import audio_files
+from data_prep.published import compare_with_published, prepare_published
+
+logger = logging.getLogger(__name__)
+
+#: Single cries as published, by cause; the order of the classes.
+PUBLISHED = {"discomfort": 10497, "hunger": 13095, "isolation": 15609}
+BABIES = 24
+
+CAUSES = {"F": "hunger", "I": "discomfort", "S": "isolation", "D": "pain"}
+DO_NOT_KNOW = "DK"  # begins as douleur, pain
+AGES = {"1": "0.5", "2": "1.5", "3": "2.5", "4": "3.5"}
+
+_BOUT, _CRY = 7, 8  # parts of a name
+
+
+def prepare_enesbabycries(
+    data_folder: str, save_folder: str, seed: int = 0
+) -> None:
+    """Write ``recordings.csv`` and the manifests of the cause.
+
+    Arguments
+    ---------
+    data_folder : str
+        The audio, at any depth.
+    save_folder : str
+        Where all goes.
+    seed : int
+        Of the split of the babies, 70/15/15.
+
+    Raises
+    ------
+    InputError
+        No audio there, or a file of another name.
+
+    Example
+    -------
+    >>> prepare_enesbabycries("data/no", "results/enes")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; pass the folder of EnesBabyCries
+    """
+    root = preparation.require_folder(
+        data_folder, "SRC", "the folder of EnesBabyCries"
+    )
+    rows = [_row(path) for path in audio_files(root)]
+    _compare(rows)
+    prepare_published(
+        rows,
+        root,
+        save_folder,
+        "cause",
+        list(PUBLISHED),
+        corpus_name="EnesBabyCries",
+        seed=seed,
+    )
+
+
+def _row(path: str) -> Dict[str, str]:
+    parts = Path(path).stem.split("_")
+    if len(parts) not in (_BOUT, _CRY) or not all(parts):
+        raise InputError(
+            f"{path}: the name is not <baby>_<sex>_<age round>_<cause>_"
+            "<cause>_<date>_<time>[_<cry>]; restore the published one or move "
+            "the file away"
+        )
+    baby, sex, age, parent, stopped, date, time = parts[:_BOUT]
+    return {
+        # A cry and its bout can have one name, in two folders.
+        "recording_id": path,
+        "patient_id": baby,
+        "path": path,
+        "cause": _cause(stopped),
+        "cause_parent": _cause(parent),
+        "sex": sex,
+        "age_months": AGES.get(age, ""),
+        "session": f"{baby}_{date}_{time}",
+        "site": "home",
+    }
+
+
+def _cause(code: str) -> str:
+    if code.upper() == DO_NOT_KNOW:
+        return ""
+    return CAUSES.get(code[0].upper(), "")
+
+
+def _compare(rows: List[Dict[str, str]]) -> None:
+    cries = [r for r in rows if len(Path(r["path"]).stem.split("_")) == _CRY]
+    if 0 < len(cries) < len(rows):
+        logger.warning(
+            "%d bouts and %d single cries: the same sound twice; pass the "
+            "folder of one of them",
+            len(rows) - len(cries),
+            len(cries),
+        )
+    if cries:
+        found = Counter(row["cause"] for row in cries)
+        compare_with_published(found, PUBLISHED, "single cries")
+    babies = len({row["patient_id"] for row in rows})
+    compare_with_published({"babies": babies}, {"babies": BABIES}, "in all")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_enesbabycries.__doc__)
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_enesbabycries(args.data_folder, args.out, seed=args.seed)
+
+
+if __name__ == "__main__":
+    main()

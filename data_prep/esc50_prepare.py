@@ -1,0 +1,178 @@
+"""ESC-50 (https://github.com/karolpiczak/ESC-50) to a database and manifests.
+
+2,000 clips of 5 s, 44.1 kHz mono, 50 classes of 40 clips, cut from 1,524
+Freesound recordings. CC BY-NC (the ESC-10 part CC BY). Download and
+unpack the zip, or clone the repository: ``meta/esc50.csv`` and ``audio/``.
+
+The patient is the source recording, ``fs<src_file>``. Splits are the five
+official folds: fold 5 is tested on and fold 4 chosen on unless told
+otherwise. Two faults of the corpus:
+
+* Four sources (131943, 134049, 209698, 234879) lie in two official folds, as
+  different classes. Their nine clips are all put into the first of the two.
+* The crying babies 3-151080-A and 5-151085-A overlap, though they are two
+  Freesound recordings in two folds. The audit finds such copies, see
+  ``duplicates.csv``.
+
+Good for telling cries from other sounds (column ``sound``: crying_baby or
+other; 40 cries of 18 sources), and as a smoke test. Not good for anything
+about the infant, nor for long pre-training. Classes differ in band-limiting,
+which a classifier can learn in place of the sound.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List
+
+from data_prep import preparation
+from data_prep.errors import InputError, one_line_errors
+from data_prep.published import (
+    compare_with_published,
+    prepare_published,
+    require_audio,
+    require_table,
+)
+from data_prep.tables import read_table
+
+logger = logging.getLogger(__name__)
+
+META = "meta/esc50.csv"
+COLUMNS = ("filename", "fold", "target", "category", "src_file")
+
+PUBLISHED = {"clips": 2000, "categories": 50, "sources": 1524}
+CLIPS_A_CATEGORY = 40
+CRY = "crying_baby"
+
+
+def prepare_esc50(
+    data_folder: str,
+    save_folder: str,
+    test_fold: int = 5,
+    valid_fold: int = 4,
+) -> None:
+    """Write ``recordings.csv`` and the manifests of the 50 categories.
+
+    Arguments
+    ---------
+    data_folder : str
+        Holds ``meta/esc50.csv`` and ``audio/``.
+    save_folder : str
+        Where all goes.
+    test_fold : int
+        Official fold to test on.
+    valid_fold : int
+        Official fold to choose models on.
+
+    Raises
+    ------
+    InputError
+        No such corpus there, a bad row, a missing file, or a class without
+        a clip to train with.
+
+    Example
+    -------
+    >>> prepare_esc50("data/no", "results/esc50")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data/no does not exist; pass the folder of ESC-50
+    """
+    root = preparation.require_folder(
+        data_folder, "SRC", "the folder of ESC-50"
+    )
+    table = read_table(require_table(root, META, "ESC-50"), COLUMNS)
+    categories = _categories(table)
+    rows = [_row(source, cells, root) for source, cells in table]
+    _compare(rows)
+    _keep_sources_whole(rows)
+    prepare_published(
+        rows,
+        root,
+        save_folder,
+        "category",
+        categories,
+        corpus_name="ESC-50",
+        test_fold=test_fold,
+        valid_fold=valid_fold,
+    )
+
+
+def _categories(table) -> List[str]:
+    """In the published order, which is that of ``target``."""
+    targets = {}
+    for source, cells in table:
+        if not cells["target"].isdigit():
+            raise InputError(
+                f"{source}: target is {cells['target']!r}; expected a whole "
+                "number"
+            )
+        targets[cells["category"]] = int(cells["target"])
+    return sorted(targets, key=targets.get)
+
+
+def _row(source, cells, root) -> Dict[str, str]:
+    if not cells["src_file"]:
+        raise InputError(
+            f"{source}: src_file is empty; without it one recording can be in "
+            "two splits"
+        )
+    return {
+        "recording_id": Path(cells["filename"]).stem,
+        "patient_id": f"fs{cells['src_file']}",
+        "path": require_audio(
+            f"audio/{cells['filename']}",
+            root,
+            source,
+            "add the file, or remove the row",
+        ),
+        "category": cells["category"],
+        "sound": CRY if cells["category"] == CRY else "other",
+        "fold": cells["fold"],
+    }
+
+
+def _compare(rows):
+    clips = Counter(row["category"] for row in rows)
+    totals = {
+        "clips": len(rows),
+        "categories": len(clips),
+        "sources": len({row["patient_id"] for row in rows}),
+    }
+    compare_with_published(totals, PUBLISHED, "in all")
+    expected = dict.fromkeys(clips, CLIPS_A_CATEGORY)
+    compare_with_published(clips, expected, "clips")
+
+
+def _keep_sources_whole(rows: List[Dict[str, str]]) -> None:
+    first, moved = {}, []
+    for row in sorted(rows, key=lambda row: row["fold"]):
+        fold = first.setdefault(row["patient_id"], row["fold"])
+        if row["fold"] != fold:
+            moved.append(f"{row['recording_id']} to fold {fold}")
+            row["fold"] = fold
+    if moved:
+        logger.warning(
+            "sources in two official folds are put into one, the first: %s",
+            ", ".join(moved),
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=prepare_esc50.__doc__)
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    parser.add_argument("--test_fold", type=int, default=5)
+    parser.add_argument("--valid_fold", type=int, default=4)
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare_esc50(save_folder=args.pop("out"), **args)
+
+
+if __name__ == "__main__":
+    main()

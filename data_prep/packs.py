@@ -1,0 +1,339 @@
+"""Packs: recordings in a few large files that take the place of a data folder.
+
+A pack is a folder. ``pack.json`` says what it is; each part, which one machine
+made, brings ``pack-<i>of<n>.json`` (its files, their sizes and checksums),
+``.csv`` (where each recording lies), ``.audit.jsonl`` (what reading the
+original files showed) and shards of samples, ``pack-<i>of<n>-<shard>.i16``.
+``data_prep/pack.py`` writes them. Only what is read of a shard is loaded from
+disk, and processes share it.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import csv
+import json
+import os
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from data_prep.errors import InputError
+
+PACK_FILE = "pack.json"
+VERSION = 1
+#: Little-endian, whatever the machine.
+DTYPE = "<i2"
+
+
+class Packed(NamedTuple):
+    """One recording of a pack: a row of the index.
+
+    Arguments
+    ---------
+    path : str
+        As its file's, relative to the data folder.
+    shard : str
+        File that holds it; empty for a rejected recording.
+    offset : int
+        First sample.
+    samples : int
+        How many; 0 for a rejected recording.
+    scale : float
+        Level of 1 in the shard, of full scale.
+    peak : int
+        Largest sample, as stored.
+    rate : int
+        Of the original file, Hz.
+    frames : int
+        Of the original file.
+    """
+
+    path: str
+    shard: str = ""
+    offset: int = 0
+    samples: int = 0
+    scale: float = 1.0
+    peak: int = 0
+    rate: int = 0
+    frames: int = 0
+
+
+class Pack:
+    """All parts of a pack, checked for being there.
+
+    ``pack_at`` opens it. Goes to another process as its folder's name: each
+    process maps the shards for itself.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        Holds ``pack.json``.
+
+    Raises
+    ------
+    InputError
+        A part or file is missing or has another size than it should, or
+        parts do not belong together.
+
+    Attributes
+    ----------
+    rate : int
+        Of the samples, Hz.
+    name : str
+        Of the data folder that was packed.
+    files : dict
+        Size and sha256 of each file, by name.
+    audits : list of pathlib.Path
+        Journals of what reading the original files showed.
+    paths : list of str
+        Of the recordings, rejected ones included.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = Path(folder)
+        self._head = read_json(self.folder / PACK_FILE)
+        if self._head.get("pack") != VERSION:
+            raise InputError(
+                f"{folder} is a pack of version {self._head.get('pack')}, not "
+                f"{VERSION}; pack the recordings again"
+            )
+        self.rate = self._head["rate"]
+        self.files: Dict[str, Dict] = {}
+        self.audits: List[Path] = []
+        self._index: Dict[str, Packed] = {}
+        self._shards: Dict[str, np.memmap] = {}
+        for number in range(1, self._head["parts"] + 1):
+            self._add_part(number, self._head["parts"])
+        self.paths = [recording.path for recording in self._index.values()]
+
+    def __reduce__(self):
+        return pack_at, (str(self.folder),)
+
+    def __contains__(self, path: str) -> bool:
+        return _plain(path) in self._index
+
+    def _add_part(self, number, n_parts):
+        name = part_name(number, n_parts)
+        if not (self.folder / f"{name}.json").is_file():
+            raise InputError(
+                f"{self.folder} lacks part {number} of {n_parts} ({name}.json)"
+                "; copy it there, or go on packing: the same command does"
+            )
+        about = read_json(self.folder / f"{name}.json")
+        for key, value in self._head.items():
+            if about["head"].get(key) != value:
+                raise InputError(
+                    f"{self.folder}: {name}.json is of a pack with {key} "
+                    f"{about['head'].get(key)}, {PACK_FILE} says {value}; keep "
+                    "the parts of one pack together"
+                )
+        self.name = about["name"]
+        for file, expected in about["files"].items():
+            self._check_size(file, expected["bytes"])
+        self.files.update(about["files"])
+        self.audits.append(self.folder / f"{name}.audit.jsonl")
+        for recording in read_index(self.folder / f"{name}.csv"):
+            self._index[_plain(recording.path)] = recording
+
+    def _check_size(self, file, n_bytes):
+        try:
+            found = os.stat(self.folder / file).st_size
+        except OSError:
+            raise InputError(
+                f"{self.folder} lacks {file}; copy it there, or pack into a "
+                "new folder"
+            )
+        if found != n_bytes:
+            raise InputError(
+                f"{self.folder / file} has {found} bytes, not {n_bytes}; copy "
+                "it again, or pack into a new folder"
+            )
+
+    def read(
+        self, path: str, start: float, stop: float
+    ) -> Tuple[np.ndarray, Optional[float]]:
+        """(Part of) a recording, at its own level.
+
+        Arguments
+        ---------
+        path : str
+            Relative to the pack.
+        start : float
+            Seconds.
+        stop : float
+            Seconds.
+
+        Returns
+        -------
+        samples : numpy.ndarray
+            ``[samples]``, float32.
+        peak : float or None
+            Of the whole recording; None for a part of one.
+
+        Raises
+        ------
+        InputError
+            The pack does not hold it, or it was rejected.
+        """
+        recording = self._index.get(_plain(path))
+        if recording is None or not recording.samples:
+            raise InputError(
+                f"{path} is not in {self.folder}, or was rejected when that "
+                "was packed; prepare the manifests from the pack"
+            )
+        first, last = _span(recording, self.rate, start, stop)
+        if recording.shard not in self._shards:
+            self._shards[recording.shard] = np.memmap(
+                self.folder / recording.shard, dtype=DTYPE, mode="r"
+            )
+        stored = self._shards[recording.shard][
+            recording.offset + first : recording.offset + last
+        ]
+        samples = np.multiply(
+            stored, np.float32(recording.scale), dtype=np.float32
+        )
+        whole = last - first == recording.samples
+        return samples, recording.peak * recording.scale if whole else None
+
+
+def _span(
+    recording: Packed, rate: int, start: float, stop: float
+) -> Tuple[int, int]:
+    """Samples between two times, rounded as those of the original file.
+
+    Example
+    -------
+    >>> _span(Packed("a", samples=800, rate=44100, frames=2205), 16000, 0, 0.05)
+    (0, 800)
+    """
+    begin, end = (
+        min(round(seconds * recording.rate), recording.frames)
+        for seconds in (start, stop)
+    )
+    if begin == 0 and end == recording.frames:
+        return 0, recording.samples
+    first = begin * rate // recording.rate
+    last = first - (begin - end) * rate // recording.rate
+    return first, min(last, recording.samples)
+
+
+def pack_at(folder: Path) -> Optional[Pack]:
+    """The pack that a folder is.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        A data folder.
+
+    Returns
+    -------
+    Pack or None
+        None for a folder of files. A process reads each pack's index once.
+
+    Raises
+    ------
+    InputError
+        See ``Pack``.
+
+    Example
+    -------
+    >>> pack_at(getfixture("tmpdir")) is None
+    True
+    """
+    try:
+        changed = os.stat(os.path.join(folder, PACK_FILE)).st_mtime_ns
+    except OSError:
+        return None
+    return _open(os.path.abspath(folder), changed)
+
+
+@lru_cache(maxsize=None)
+def _open(folder: str, changed: int) -> Pack:
+    return Pack(Path(folder))
+
+
+def part_name(number: int, n_parts: int) -> str:
+    """Beginning of the names of a part's files.
+
+    Arguments
+    ---------
+    number : int
+        From 1.
+    n_parts : int
+        Of the pack.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> part_name(2, 4)
+    'pack-2of4'
+    """
+    return f"pack-{number}of{n_parts}"
+
+
+def read_json(path: Path) -> Dict:
+    """A file that says what a pack or a part is.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    dict
+
+    Raises
+    ------
+    InputError
+        It is damaged.
+    """
+    try:
+        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise InputError(f"{path} is damaged; copy it again")
+
+
+# Names that are not Unicode keep their bytes in the index.
+INDEX = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+
+
+def read_index(path: Path) -> List[Packed]:
+    """Recordings of one part.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Its csv file.
+
+    Returns
+    -------
+    list of Packed
+
+    Raises
+    ------
+    InputError
+        It is damaged.
+    """
+    types = list(Packed.__annotations__.values())
+    try:
+        with open(path, **INDEX) as file:
+            rows = csv.reader(file)
+            next(rows)
+            return [
+                Packed(*(kind(cell) for kind, cell in zip(types, row)))
+                for row in rows
+            ]
+    except (ValueError, StopIteration):
+        raise InputError(f"{path} is damaged; copy it again")
+
+
+def _plain(path: str) -> str:
+    """``./a//b.wav`` and ``a/b.wav`` are one file."""
+    return PurePosixPath(path).as_posix()
