@@ -182,7 +182,8 @@ def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
     data_prep.errors.InputError: ... holds no audio file (.wav, ...); pass the folder that does
     """
     pack = pack_at(root)
-    found = [] if pack is None else list(pack.paths)
+    packed = [] if pack is None else pack.paths
+    found = [path for path in packed if path.lower().endswith(suffixes)]
     for folder, folders, names in os.walk(root, followlinks=True):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [

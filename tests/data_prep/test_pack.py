@@ -1,0 +1,353 @@
+"""Packs: the same bytes however they came about, refused unless whole."""
+
+import csv
+import filecmp
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep import pack as module
+from data_prep.audit import audit_corpus
+from data_prep.clinical_prepare import prepare_clinical
+from data_prep.errors import InputError
+from data_prep.manifest import SPLITS
+from data_prep.pack import pack, verify
+from data_prep.packs import pack_at, read_index
+from data_prep.unlabelled_prepare import prepare_unlabelled
+from data_prep.vggsound_prepare import prepare_vggsound
+
+
+def run(*args, status=0):
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep.pack", *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture
+def sounds(tmp_path):
+    """A folder of 12 recordings of half a second, 16 kB each; one is bad."""
+    (tmp_path / "in/audio").mkdir(parents=True)
+    for i in range(12):
+        samples = np.random.default_rng(i).normal(0, 0.1, 8000)
+        soundfile.write(tmp_path / f"in/audio/{i:02d}.wav", samples, 16000)
+    (tmp_path / "in/audio/05.wav").write_bytes(b"nothing")
+    (tmp_path / "in/corpus.json").write_text('{"name": "x", "synthetic": true}')
+    return tmp_path / "in"
+
+
+def contents(folder):
+    return {p.name: p.read_bytes() for p in folder.iterdir()}
+
+
+def test_shards_and_index(sounds, tmp_path):
+    done = run(sounds, tmp_path / "out", "--shard_mb", "0.05")
+    assert done.stdout.strip() == (
+        "Packed 11 recordings (1 rejected), 0.00 hours, 0.00 GB, 3 shards; in "
+        f"{tmp_path / 'out'}"
+    )
+    rows = read_index(tmp_path / "out/pack-1of1.csv")
+    assert [row.path for row in rows] == [
+        f"audio/{i:02d}.wav" for i in range(12)
+    ]
+    assert rows[5].samples == 0 and rows[5].shard == ""
+    assert rows[4].offset == 0 and rows[6].offset == 8000
+    expected, _ = soundfile.read(sounds / "audio/06.wav", dtype="int16")
+    shard = np.fromfile(tmp_path / "out/pack-1of1-00001.i16", "<i2")
+    assert (shard[8000:16000] == expected).all()
+    assert rows[6].peak == abs(expected.astype(int)).max()
+    assert len(shard) == 4 * 8000
+    assert "undamaged" in run("--verify", tmp_path / "out").stdout
+    # Again: nothing to do.
+    before = contents(tmp_path / "out")
+    assert pack(sounds, tmp_path / "out", shard_mb=0.05).recordings == 11
+    assert contents(tmp_path / "out") == before
+
+
+def test_interrupted_packing_goes_on_to_the_same_bytes(
+    sounds, tmp_path, monkeypatch
+):
+    pack(sounds, tmp_path / "whole", shard_mb=0.05)
+    out, decode = tmp_path / "out", module._decode
+    decoded, stopped = [], []
+
+    def stopping(audit, **how):
+        decoded.append(audit.path)
+        if audit.path == "audio/07.wav" and not stopped:
+            stopped.append(True)
+            raise KeyboardInterrupt
+        return decode(audit, **how)
+
+    monkeypatch.setattr(module, "_decode", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        pack(sounds, out, shard_mb=0.05)
+    assert [p.name for p in out.glob("*.i16")] == ["pack-1of1-00000.i16"]
+    with pytest.raises(InputError, match=r"lacks part 1 of 1.*go on packing"):
+        pack_at(out)
+    # What a kill leaves.
+    (out / "pack-1of1-00001.partial.i16").write_bytes(b"half")
+    decoded.clear()
+    pack(sounds, out, shard_mb=0.05)
+    again = (4, 6, 7, 8, 9, 10, 11)
+    assert sorted(decoded) == [f"audio/{i:02d}.wav" for i in again]
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+SLOW = """
+import sys, time
+from data_prep import pack
+decode = pack._decode
+pack._decode = lambda *a, **k: (time.sleep(0.1), decode(*a, **k))[1]
+sys.argv[0] = "pack"
+pack.main()
+"""
+
+
+def test_a_killed_pack_goes_on(sounds, tmp_path):
+    pack(sounds, tmp_path / "whole", shard_mb=0.05)
+    out = tmp_path / "out"
+    command = [str(sounds), str(out), "--shard_mb", "0.05"]
+    slow = subprocess.Popen(
+        [sys.executable, "-c", SLOW, *command], stderr=subprocess.DEVNULL
+    )
+    while not (out / "pack-1of1-00001.partial.i16").is_file():
+        assert slow.poll() is None
+        time.sleep(0.01)
+    os.kill(slow.pid, signal.SIGKILL)
+    slow.wait()
+    first = (out / "pack-1of1-00000.i16").stat().st_mtime_ns
+    run(*command)
+    assert contents(out) == contents(tmp_path / "whole")
+    assert (out / "pack-1of1-00000.i16").stat().st_mtime_ns == first
+
+
+def test_full_disk_leaves_no_half_shard(sounds, tmp_path, monkeypatch):
+    class Full(np.ndarray):
+        def tobytes(self):
+            raise OSError(28, "No space left on device")
+
+    full = (np.zeros(3, "<i2").view(Full), 1.0)
+    monkeypatch.setattr(module, "_decode", lambda *a, **k: full)
+    with pytest.raises(InputError, match="00000.i16 could not be.*No space"):
+        pack(sounds, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.i16"))
+    monkeypatch.setattr(
+        shutil, "disk_usage", lambda p: shutil._ntuple_diskusage(9, 9, 9)
+    )
+    with pytest.raises(InputError, match="needs 0.00 GB and 0.00 GB are free"):
+        pack(sounds, tmp_path / "out")
+
+
+def test_parts_are_put_together(sounds, tmp_path):
+    """Two in one folder, two elsewhere; read as the pack made at once."""
+    pack(sounds, tmp_path / "whole")
+    for part, name in ((1, "a"), (2, "a"), (3, "b"), (4, "c")):
+        pack(sounds, tmp_path / name, part=f"{part}/4")
+    with pytest.raises(InputError, match=r"a lacks part 3 of 4 \(pack-3of4.j"):
+        pack_at(tmp_path / "a")
+    for name in ("b", "c"):
+        for file in (tmp_path / name).iterdir():
+            shutil.copy(file, tmp_path / "a")
+    whole, parts = pack_at(tmp_path / "whole"), pack_at(tmp_path / "a")
+    assert whole.paths == parts.paths
+    for path in whole.paths:
+        if path != "audio/05.wav":
+            one, other = (p.read(path, 0, 0.5) for p in (whole, parts))
+            assert (one[0] == other[0]).all() and one[1] == other[1]
+    audits = [
+        audit_corpus(whole.paths, tmp_path / name, tmp_path / f"out_{name}")
+        for name in ("whole", "a")
+    ]
+    assert (
+        audits[0].files["audio/05.wav"].reason == "unreadable: text, not audio"
+    )
+    assert filecmp.cmp(
+        tmp_path / "out_whole/audit.csv", tmp_path / "out_a/audit.csv", False
+    )
+    assert "undamaged" in verify(tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"rate": 8000}, "out is a pack with rate 16000, not 8000; pass anoth"),
+        ({"part": "1/2"}, "a pack with parts 1, not 2"),
+        ({"shard_mb": 1}, "a pack with shard_mb 512, not 1"),
+        ({"part": "3/2"}, "--part 3/2 is none of"),
+        ({"part": "half"}, "--part half is none of"),
+        ({"rate": 16}, "--rate 16 is outside"),
+        ({"shard_mb": 0}, "--shard_mb 0 is not above 0"),
+    ],
+)
+def test_what_does_not_fit_is_refused(sounds, tmp_path, options, message):
+    pack(sounds, tmp_path / "out")
+    with pytest.raises(InputError, match=message):
+        pack(sounds, tmp_path / "out", **options)
+
+
+def test_wrong_folders(sounds, tmp_path):
+    with pytest.raises(InputError, match="holds the recordings themselves"):
+        pack(sounds, sounds)
+    with pytest.raises(InputError, match="holds the recordings themselves"):
+        pack(sounds, tmp_path)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/x").touch()
+    with pytest.raises(InputError, match="other holds other files"):
+        pack(sounds, tmp_path / "other")
+    with pytest.raises(InputError, match="no does not exist"):
+        pack(tmp_path / "no", tmp_path / "out")
+    with pytest.raises(
+        InputError, match="--part 1/20 asks for more parts than"
+    ):
+        pack(sounds, tmp_path / "out20", part="1/20")
+    pack(sounds, tmp_path / "out")
+    with pytest.raises(InputError, match="out is a pack itself"):
+        pack(tmp_path / "out", tmp_path / "again")
+    table = tmp_path / "r.csv"
+    table.write_text("path,patient_id\n00.wav,p\n")
+    with pytest.raises(InputError, match="00.wav, which .*--data_folder"):
+        pack(table, tmp_path / "db")
+    pack(table, tmp_path / "db", data_folder=sounds / "audio")
+    assert pack_at(tmp_path / "db").paths == ["00.wav"]
+    assert "pass MANIFEST and OUT" in run(table, status=2).stderr
+    line = run("--verify", sounds, status=2).stderr
+    assert line.startswith("error: ") and "is no pack" in line
+
+
+def test_changed_recordings_are_refused(sounds, tmp_path):
+    pack(sounds, tmp_path / "out")
+    os.utime(sounds / "audio/00.wav", (1, 1))
+    with pytest.raises(InputError, match="in has changed since"):
+        pack(sounds, tmp_path / "out")
+    shutil.copy(sounds / "audio/00.wav", sounds / "audio/zz.wav")
+    with pytest.raises(InputError, match="a pack of other recordings, or they"):
+        pack(sounds, tmp_path / "out")
+
+
+def test_parts_of_different_packs_are_refused(sounds, tmp_path):
+    pack(sounds, tmp_path / "a", part="1/2")
+    pack(sounds, tmp_path / "b", part="2/2", rate=8000)
+    for file in (tmp_path / "b").glob("pack-2of2*"):
+        shutil.copy(file, tmp_path / "a")
+    with pytest.raises(InputError, match="2of2.json is of a pack with rate 80"):
+        pack_at(tmp_path / "a")
+
+
+def test_damage_is_found(sounds, tmp_path):
+    out = tmp_path / "out"
+    pack(sounds, out, shard_mb=0.05)
+    shard = out / "pack-1of1-00001.i16"
+    good = shard.read_bytes()
+    shard.write_bytes(good[:-1] + b"x")
+    line = run("--verify", out, status=2).stderr.strip().split("\n")[-1]
+    assert line.startswith("error: ") and "pack-1of1-00001.i16 is not" in line
+    # What the size shows is found before training, by any preparer.
+    os.utime(out / "pack.json", (1, 1))  # not the one this process knows
+    shard.write_bytes(good[:-2])
+    with pytest.raises(InputError, match="00001.i16 has 63998 bytes, not 640"):
+        prepare_vggsound(str(out), str(tmp_path / "m"))
+    shard.unlink()
+    with pytest.raises(InputError, match="out lacks pack-1of1-00001.i16; copy"):
+        prepare_vggsound(str(out), str(tmp_path / "m"))
+    shard.write_bytes(good)
+    about = json.loads((out / "pack.json").read_text())
+    (out / "pack.json").write_text(json.dumps({**about, "pack": 2}))
+    with pytest.raises(InputError, match="version 2, not 1"):
+        pack_at(out)
+
+
+def tables(folder):
+    """Everything a preparer wrote, but for where it was."""
+    names = [*(f"{split}.csv" for split in SPLITS), "corpus.json"]
+    names += ["audit.csv", "rejected.csv", "duplicates.csv", "table.md"]
+    return {
+        name: (folder / name).read_text()
+        for name in names
+        if (folder / name).is_file()
+    }
+
+
+def same_from_pack(tmp_path, folder, prepare, source=None, **options):
+    """Prepare from files and from their pack."""
+    out = tmp_path / f"pack{len(list(tmp_path.glob('pack*')))}"
+    pack(source or folder, out, **options)
+    prepare(str(folder), str(tmp_path / "files"))
+    prepare(str(out), str(tmp_path / "packed"))
+    found = tables(tmp_path / "packed")
+    assert found == tables(tmp_path / "files")
+    with open(tmp_path / "packed/rejected.csv", encoding="utf-8") as file:
+        return found, list(csv.DictReader(file))
+
+
+def bad_files(noise, name):
+    """A silent one in place of ``name``; returns why it is rejected."""
+    noise(name, seconds=0.5, level=0)
+    return "silent: -inf dBFS"
+
+
+def test_vggsound_form(noise, tmp_path):
+    rows = []
+    for i in range(40):
+        rows.append(f"-_{i:02d}_a,{i},dog,{'test' if i < 8 else 'train'}")
+        if i not in (3, 20):
+            # Of another rate, so that durations are no whole samples.
+            how = {"rate": 22050, "channels": 2} if i % 3 else {}
+            noise(f"vgg/audio/-_{i:02d}_a_{i:06d}.wav", 0.50003, **how)
+    reason = bad_files(noise, "vgg/audio/-_11_a_000011.wav")
+    (tmp_path / "vgg/vggsound.csv").write_text("\n".join(rows) + "\n")
+    found, rejected = same_from_pack(
+        tmp_path, tmp_path / "vgg", prepare_vggsound
+    )
+    assert rejected[0]["reason"] == reason
+    # Noise of names as long is the same noise.
+    assert found["duplicates.csv"].count("exact") > 20
+    assert "vgg (in VGGSound's form)" in found["corpus.json"]
+    # The same from the manifests alone: the folder is where they say.
+    found, rejected = same_from_pack(
+        tmp_path, tmp_path / "vgg", prepare_vggsound, tmp_path / "files"
+    )
+    assert rejected[0]["reason"] == reason
+
+
+def test_class_folders(noise, tmp_path):
+    for split in ("train", "test"):
+        for i in range(6):
+            for label in ("dog", "dog-2"):
+                noise(f"vgg/{split}/{label}/x{split}{i}_00003{len(label)}.ogg")
+    bad_files(noise, "vgg/train/dog/y_000000.wav")
+    same_from_pack(tmp_path, tmp_path / "vgg", prepare_vggsound)
+
+
+@pytest.mark.parametrize("source", ["recordings.csv", ""])
+def test_clinical_databases(noise, database, tmp_path, source):
+    folder = database(",fold,site2", lambda i: f",{i // 2 % 5},s")
+    reason = bad_files(noise, "db/audio/r7.wav")
+
+    def clinical(**options):
+        def prepare(data, save):
+            labels = ["healthy", "injury"]
+            prepare_clinical(data, save, "neuro_injury", labels, **options)
+
+        return prepare
+
+    prepares = [clinical(label_fraction=0.6), prepare_unlabelled]
+    prepares.append(clinical(test_fold=1, valid_fold=2, seed=3))
+    for prepare in prepares:
+        _, rejected = same_from_pack(tmp_path, folder, prepare, folder / source)
+        assert rejected[0] == {
+            "path": "audio/r7.wav",
+            "verdict": "rejected",
+            "reason": reason,
+        }

@@ -1,0 +1,62 @@
+"""Training from a pack is training from the files, to the bit."""
+
+import importlib
+import json
+
+import torch
+
+from cry_modules.checkpoints import find_encoder
+from data_prep.pack import pack
+
+TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
+TINY += ["--number_of_epochs=2"]
+
+
+def train(recipe, script, *arguments):
+    importlib.import_module(f"recipes.{recipe}.{script}").main(
+        [*map(str, arguments), *TINY]
+    )
+
+
+def results(folder):
+    """Everything saved but for what depends on the clock and the place."""
+    history = json.loads((folder / "history.json").read_text())
+    for row in history:
+        del row["seconds"], row["clips_per_s"]
+    checkpoint = find_encoder(str(folder)).parent
+    weights = [
+        torch.load(path, weights_only=True)
+        for path in sorted(checkpoint.glob("*.ckpt"))
+        if path.stem in ("encoder", "projector", "head", "optimizer")
+    ]
+    assert len(weights) == 3
+    predictions = [p.read_text() for p in sorted(folder.glob("predictions_*"))]
+    return history, predictions, weights
+
+
+def same(a, b):
+    assert a[:2] == b[:2]
+    torch.testing.assert_close(a[2], b[2], rtol=0, atol=0)
+
+
+def test_the_same_weights_to_the_bit(corpus, tmp_path):
+    pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
+    pack(corpus / "cry/recordings.csv", tmp_path / "cry", shard_mb=1)
+    found = {}
+    for name, data in (("files", corpus), ("pack", tmp_path)):
+        simclr = tmp_path / name / "simclr"
+        train(
+            *["simclr", "train_simclr", "hparams/small_simclr.yaml"],
+            *[f"--data_folder={data}/vggsound", f"--output_folder={simclr}"],
+            # Workers, as in a long pre-training.
+            *["--warmup_epochs=1", "--num_workers=2", "--cache_mb=0"],
+        )
+        cls = tmp_path / name / "cls"
+        train(
+            *["classification", "train_cls", "hparams/neuro_linear_bn.yaml"],
+            *[f"--data_folder={data}/cry", f"--output_folder={cls}"],
+            f"--encoder_source={tmp_path}/files/simclr",
+        )
+        found[name] = results(simclr), results(cls)
+    for files, packed in zip(found["files"], found["pack"]):
+        same(files, packed)
