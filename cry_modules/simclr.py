@@ -130,6 +130,8 @@ def read_views(
         ``sig1``, ``sig2``: ``[chunk samples]``.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
+    # A pack of another rate is refused here rather than in a loader worker.
+    reader.pack_of(str(data_folder))
 
     @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
     @sb.utils.data_pipeline.provides("sig1", "sig2", "corpus")

@@ -3,6 +3,7 @@
 import importlib
 import json
 
+import pytest
 import torch
 
 from cry_modules.checkpoints import find_encoder
@@ -60,3 +61,24 @@ def test_the_same_weights_to_the_bit(corpus, tmp_path):
         found[name] = results(simclr), results(cls)
     for files, packed in zip(found["files"], found["pack"]):
         same(files, packed)
+
+
+@pytest.mark.parametrize(
+    "recipe, script, yaml, corpus_name",
+    [
+        ("simclr", "train_simclr", "small_simclr", "vggsound"),
+        ("classification", "train_cls", "neuro_linear_bn", "cry"),
+    ],
+)
+def test_a_pack_of_another_rate_is_refused_before_training(
+    recipe, script, yaml, corpus_name, corpus, tmp_path, capsys
+):
+    pack(corpus / corpus_name, tmp_path / "pack", rate=8000)
+    with pytest.raises(SystemExit) as stop:
+        train(
+            *[recipe, script, f"hparams/{yaml}.yaml", "--num_workers=2"],
+            *[f"--data_folder={tmp_path}/pack"],
+            f"--output_folder={tmp_path}/run",
+        )
+    assert stop.value.code == 2
+    assert "is a pack of 8000 Hz" in capsys.readouterr().err

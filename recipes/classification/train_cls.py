@@ -101,6 +101,8 @@ def dataio_prep(hparams, manifests, classes):
         ``sig``: ``[samples]``; ``class_index``: int.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
+    # A pack of another rate is refused here rather than in a loader worker.
+    reader.pack_of(str(hparams["data_folder"]))
     shortest = shortest_input(hparams["sample_rate"])
 
     @sb.utils.data_pipeline.takes("wav", "start", "stop")
