@@ -1,0 +1,775 @@
+"""Phone and camera recordings to the mono 16 bit FLAC or WAV that the other
+commands read, by ffmpeg, with proof that nothing was lost on the way.
+
+ffmpeg can lose most of a file and report success: of a packet with several
+AMR frames, as phones write them in .3gp, it decodes the first and drops the
+rest. AMR is therefore unpacked first, and every file's decoded length is held
+against the length its container states.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import errno
+import json
+import logging
+import math
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, astuple, dataclass, fields
+from pathlib import Path
+from typing import Dict, List, Optional, Set, Tuple, Union
+
+import numpy as np
+import soundfile
+from tqdm import tqdm
+
+from data_prep.atomic import complete_or_absent
+from data_prep.errors import InputError, one_line_errors
+from data_prep.journal import Journal
+from data_prep.tables import write_table
+
+logger = logging.getLogger(__name__)
+
+#: Suffixes that are tried; files with another one are ignored.
+SUFFIXES = frozenset(
+    ".3g2 .3ga .3gp .3gpp .aac .ac3 .aif .aifc .aiff .alac .amr .ape .asf .au "
+    ".avi .awb .caf .flac .flv .m4a .m4b .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
+    ".mpeg .mpg .oga .ogg .ogv .opus .qt .snd .w64 .wav .webm .wma .wmv "
+    ".wv".split()
+)
+#: ffmpeg encoder of each output format; its muxer has the format's name.
+ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
+RATES = (4000, 192000)
+
+#: Decoded and stated length may differ by the largest of these. Encoders pad
+#: the first and the last packet, which decoders cut off or not: up to 1632
+#: samples were seen in MP3, 768 in AAC. Two MPEG frames bound it.
+TOLERANCE_S = 0.1
+TOLERANCE = 0.02
+TOLERANCE_SAMPLES = 2304
+
+#: A mix this much quieter than its channels is their cancelling, not their
+#: difference: it takes a correlation below -0.98. Unrelated channels lose 3.
+CANCELLED_DB = 20.0
+#: Channels quieter than this hold nothing that could be lost, dBFS.
+SILENT_DBFS = -60.0
+
+JOURNAL = "convert.journal.jsonl"
+REPORT = "convert.csv"
+REJECTED = "rejected.csv"
+NOT_INSTALLED = (
+    "ffmpeg is not installed; type: apt-get install ffmpeg (Debian, Ubuntu), "
+    "brew install ffmpeg (macOS) or conda install ffmpeg"
+)
+
+_VERSION = 1  # outputs of another one are made again
+_BLOCK = 1 << 18  # frames read at once: memory does not grow with the file
+# From the beginning of the line: a title may hold anything further on.
+_ERROR_LINE = re.compile(
+    r"^(?:\[[^]]* @ \w+\] )*\[(?:error|fatal)\] (.+)", re.MULTILINE
+)
+_RMS_LINE = re.compile(
+    r"^\[Parsed_astats_\d+ @ \w+\] \[info\] RMS level dB: (\S+)", re.MULTILINE
+)
+# ffmpeg sets no locale, so its messages are English everywhere.
+_DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
+
+
+@dataclass
+class Conversion:
+    """One row of ``convert.csv``.
+
+    Arguments
+    ---------
+    path : str
+        Of the source, relative to SRC.
+    output : str
+        Relative to OUT; empty where none was kept.
+    codec : str
+        ffmpeg's name of it; empty where the file could not be read.
+    rate : int or str
+        Of the source, Hz.
+    channels : int or str
+        Of the source.
+    container_s : float or str
+        Length that the container states; "unknown" where it states none.
+    decoded_s : float or str
+        Length of the output.
+    verdict : str
+        "ok" or "rejected".
+    reason : str
+        Why it was rejected.
+    """
+
+    path: str
+    output: str = ""
+    codec: str = ""
+    rate: Union[int, str] = ""
+    channels: Union[int, str] = ""
+    container_s: Union[float, str] = ""
+    decoded_s: Union[float, str] = ""
+    verdict: str = "ok"
+    reason: str = ""
+
+
+@dataclass
+class Summary:
+    """What a run of ``convert`` did.
+
+    Arguments
+    ---------
+    converted : int
+        Files converted by this run.
+    done : int
+        Files that an earlier run had converted.
+    rejected : int
+        Files without an output; ``rejected.csv`` says why.
+    ignored : int
+        Files that are neither audio nor video by their suffix.
+    seconds : float
+        Length of all outputs.
+
+    Example
+    -------
+    >>> print(Summary(10, 2, 1, 3, 5400))
+    10 converted, 2 already done, 1 rejected, 1.50 hours; 3 other files ignored
+    """
+
+    converted: int
+    done: int
+    rejected: int
+    ignored: int
+    seconds: float
+
+    def __str__(self):
+        return (
+            f"{self.converted} converted, {self.done} already done, "
+            f"{self.rejected} rejected, {self.seconds / 3600:.2f} hours; "
+            f"{self.ignored} other files ignored"
+        )
+
+
+def convert(
+    source: str,
+    out: str,
+    rate: int = 16000,
+    format: str = "flac",
+    channel: Optional[int] = None,
+    jobs: Optional[int] = None,
+) -> Summary:
+    """Convert recordings of any kind to mono 16 bit FLAC or WAV.
+
+    OUT gets the tree of SRC, ``convert.csv`` with a row a file and
+    ``rejected.csv``. SRC is only read. The same command goes on where it was
+    interrupted, and makes anew what changed since.
+
+    Arguments
+    ---------
+    source : str
+        A folder, read with its subfolders, or one file.
+    out : str
+        A folder, neither inside SRC nor around it; made if need be.
+    rate : int
+        Of the outputs, Hz.
+    format : str
+        "flac" or "wav".
+    channel : int or None
+        Which channel to take, from 0; None takes the mean of all.
+    jobs : int or None
+        Files converted at once; None is one a processor.
+
+    Returns
+    -------
+    Summary
+
+    Raises
+    ------
+    InputError
+        Wrong paths or values, ffmpeg missing, nothing to convert, all
+        rejected, disk full, or a file in OUT that this command did not make.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> convert(str(tmp), str(tmp / "out"))
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: .../out is inside ...; choose a folder ...
+    """
+    settings = _settings(rate, format, channel, jobs)
+    root, out = _folders(Path(source), Path(out))
+    names, n_ignored = _names(Path(source), root)
+    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        raise InputError(NOT_INSTALLED)
+    outputs = output_names(names, format)
+    if Path(source).is_file():
+        outputs = {name: outputs[name] for name in [Path(source).name]}
+    _make(out)
+    # The settings are part of the entries: a journal begun anew would forget
+    # which of the files in OUT are ours.
+    with Journal(out / JOURNAL, {"journal of": "data_prep.convert"}) as journal:
+        work = _Work(root, out, settings, journal)
+        rows, n_done = _convert_all(work, outputs, jobs or os.cpu_count())
+        made = {row.output for row in rows if row.verdict == "ok"}
+        _remove_stale(work, outputs, made)
+    if Path(source).is_dir():
+        _warn_of_orphans(out, made)
+    return _report(rows, n_done, n_ignored, out)
+
+
+def _settings(rate, format, channel, jobs) -> Dict:
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(
+            f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz; the "
+            "recipes use 16000"
+        )
+    if format not in ENCODERS:
+        raise InputError(
+            f"--format {format!r} is none of {', '.join(ENCODERS)}; pass one"
+        )
+    if channel is not None and channel < 0:
+        raise InputError(f"--channel {channel} is negative; the first is 0")
+    if jobs is not None and jobs < 1:
+        raise InputError(f"--jobs {jobs} is less than 1; pass 1 or more")
+    return {
+        "version": _VERSION,
+        "rate": rate,
+        "format": format,
+        "channel": channel,
+    }
+
+
+def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
+    """SRC as a folder, and OUT; neither can overwrite the other."""
+    if not source.exists():
+        raise InputError(f"SRC {source} does not exist; correct the path")
+    src, dst = source.resolve(), out.resolve()
+    if src == dst:
+        raise InputError(f"OUT {out} is SRC itself; choose another folder")
+    if src in dst.parents and source.is_dir():
+        raise InputError(
+            f"{out} is inside {source}; choose a folder beside it, or the "
+            "next run would read the outputs"
+        )
+    if dst in src.parents:
+        raise InputError(
+            f"{source} is inside {out}; choose another folder for OUT, so that "
+            "no original can be overwritten"
+        )
+    root = source if source.is_dir() else source.parent
+    return Path(os.path.abspath(root)), Path(os.path.abspath(out))
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        (out / JOURNAL).touch()
+    except OSError as error:
+        raise InputError(
+            f"OUT {out} cannot be written to ({error.strerror}); choose "
+            "another folder"
+        )
+
+
+def _names(source: Path, root: Path) -> Tuple[List[str], int]:
+    """Names of the files to convert, relative, sorted; how many others."""
+    found, n_ignored = [], 0
+    for folder, folders, files in os.walk(root, onerror=_unreadable):
+        folders[:] = [] if source.is_file() else sorted(folders)
+        for link in filter(os.path.islink, (Path(folder, f) for f in folders)):
+            logger.warning(
+                "%s is a link to a folder, which is not followed; pass that "
+                "folder as SRC, with an OUT of its own",
+                link,
+            )
+        for file in files:
+            path = Path(folder, file)
+            if _is_recording(path):
+                found.append(path.relative_to(root).as_posix())
+            else:
+                n_ignored += 1
+    if source.is_file():
+        # Its neighbours are known so that its output has the same name as
+        # when the folder is converted.
+        n_ignored, found = 0, found if _is_recording(source) else []
+    if not found:
+        what = "is" if source.is_file() else f"holds {n_ignored} files, but"
+        raise InputError(
+            f"{source} {what} no audio or video file; the suffixes known are "
+            f"{' '.join(sorted(SUFFIXES))}"
+        )
+    return sorted(found), n_ignored
+
+
+def _unreadable(error):
+    raise InputError(
+        f"{error.filename} cannot be read ({error.strerror}); allow it, or "
+        "move the folder out of SRC"
+    )
+
+
+def _is_recording(path: Path) -> bool:
+    # Hidden files: macOS leaves a ._x.m4a beside x.m4a on foreign disks.
+    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+        return False
+    # A broken link is a recording that is missing; a pipe would block.
+    return path.is_file() or not path.exists()
+
+
+def output_names(names: List[str], format: str) -> Dict[str, str]:
+    """Name each output; no two alike, and whatever the order of the names.
+
+    Arguments
+    ---------
+    names : list of str
+        Sources, relative.
+    format : str
+        Suffix of the outputs.
+
+    Returns
+    -------
+    dict
+        Output by source.
+
+    Raises
+    ------
+    InputError
+        Names that differ in upper and lower case only.
+
+    Example
+    -------
+    >>> output_names(["a.3gp", "b.3gp", "b.caf"], "flac")
+    {'a.3gp': 'a.flac', 'b.3gp': 'b.3gp.flac', 'b.caf': 'b.caf.flac'}
+    """
+    # Many disks take A.flac and a.flac for one file.
+    plain = Counter(_plain(name, format).casefold() for name in names)
+    outputs = {}
+    for name in names:
+        output = _plain(name, format)
+        if plain[output.casefold()] > 1 or _is_ambiguous(name):
+            output = f"{name}.{format}"
+        outputs[name] = output
+    owner: Dict[str, str] = {}
+    for name, output in outputs.items():
+        other = owner.setdefault(output.casefold(), name)
+        if other != name:
+            raise InputError(
+                f"{name!r} and {other!r} differ in upper and lower case only, "
+                "which not every disk can keep apart; rename one"
+            )
+    return outputs
+
+
+def _plain(name: str, format: str) -> str:
+    return f"{os.path.splitext(name)[0]}.{format}"
+
+
+def _is_ambiguous(name: str) -> bool:
+    """Whether the stem looks like a name that we give: of a source that keeps
+    its suffix (a.3gp.wav), or of a half-written output (a.partial.wav)."""
+    suffix = os.path.splitext(os.path.splitext(name)[0])[1].lower()
+    return suffix in SUFFIXES or suffix == ".partial"
+
+
+class _Stopped(Exception):
+    """The run is being ended."""
+
+
+class _Rejected(Exception):
+    """The file has no output, for this reason."""
+
+
+class _Work:
+    """What the threads share: folders, settings, journal, processes."""
+
+    def __init__(self, root: Path, out: Path, settings: Dict, journal: Journal):
+        self.root = root
+        self.out = out
+        self.settings = settings
+        self.journal = journal
+        self._lock = threading.Lock()
+        self._running = set()
+        self._stopped = False
+
+    def note(self, output: str, file: Path, found: Dict) -> None:
+        """Add to the journal."""
+        with self._lock:
+            self.journal.add(output, file, found)
+
+    def run(self, *command: str, data: Optional[bytes] = None):
+        """Exit status, stdout and stderr of a process that ``stop`` ends."""
+        with self._lock:
+            if self._stopped:
+                raise _Stopped
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            self._running.add(process)
+        try:
+            output, errors = process.communicate(data)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if self._stopped:
+            raise _Stopped
+        return process.returncode, output, errors.decode(errors="replace")
+
+    def stop(self) -> None:
+        """End all processes and begin no other."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+
+def _convert_all(
+    work: _Work, outputs: Dict[str, str], jobs: int
+) -> Tuple[List[Conversion], int]:
+    done = {name: _done(work, name, outputs[name]) for name in outputs}
+    for name, output in outputs.items():
+        if done[name] is None:
+            _check_ours(work, name, output)
+    todo = [name for name in outputs if done[name] is None]
+    with ThreadPoolExecutor(jobs) as pool:
+        futures = {
+            pool.submit(_convert_one, work, name, outputs[name]): name
+            for name in todo
+        }
+        bar = tqdm(
+            as_completed(futures),
+            total=len(futures),
+            desc="converting",
+            unit="file",
+            dynamic_ncols=True,
+            disable=not futures,
+        )
+        try:
+            for future in bar:
+                done[futures[future]] = future.result()
+        except BaseException:  # Ctrl-C and a full disk alike
+            for future in futures:
+                future.cancel()
+            work.stop()
+            raise
+        finally:
+            bar.close()
+    return list(done.values()), len(outputs) - len(todo)
+
+
+def _stamp(path: Path) -> Optional[List[int]]:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return [status.st_size, status.st_mtime_ns]
+
+
+def _done(work: _Work, name: str, output: str) -> Optional[Conversion]:
+    """The row of an earlier run, if source, output and settings are as then.
+
+    Rejected files are tried again: a permission granted or a newer ffmpeg
+    leaves no trace in the file.
+    """
+    found = work.journal.get(output, work.out / output)
+    if found is None or found["settings"] != work.settings:
+        return None
+    if found["stamp"] != _stamp(work.root / name):
+        return None
+    return Conversion(**{**found["row"], "path": name})
+
+
+def _check_ours(work: _Work, name: str, output: str) -> None:
+    """Refuse to overwrite what this command did not make of this source."""
+    path = work.out / output
+    if not os.path.lexists(path):
+        return
+    found = work.journal.get(output, path)
+    if found is None:
+        raise InputError(
+            f"{path} was not made by this command, or was changed since; move "
+            "it away, or choose another OUT"
+        )
+    maker = found["source"]
+    if maker != str(work.root / name) and os.path.exists(maker):
+        raise InputError(
+            f"{path} was made of {maker}, not of {work.root / name}; choose "
+            "another OUT"
+        )
+
+
+def _convert_one(work: _Work, name: str, output: str) -> Conversion:
+    row = Conversion(name)
+    source = work.root / name
+    found = {"source": str(source), "stamp": _stamp(source)}
+    try:
+        container_s = _probe(work, source, row)
+        with complete_or_absent(work.out / output) as partial:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            channels_db = _decode(work, source, partial, row)
+            row.decoded_s, mix_db = _measure(partial)
+            _judge(row, container_s, channels_db, mix_db)
+            row.output = output
+            # Noted before it is moved to its place (which keeps its stamp):
+            # a kill in between leaves no output that the journal disowns.
+            (work.out / output).unlink(missing_ok=True)
+            found.update(settings=work.settings, row=asdict(row))
+            work.note(output, partial, found)
+    except _Rejected as error:
+        row.verdict, row.reason = "rejected", str(error)
+    return row
+
+
+def _probe(work: _Work, source: Path, row: Conversion) -> Optional[float]:
+    """Fill in what the container says; returns its length, seconds."""
+    if source.exists() and source.stat().st_size == 0:
+        raise _Rejected("empty file")
+    status, output, errors = work.run(
+        *"ffprobe -v warning -of json".split(),
+        *"-show_error -show_streams -show_format".split(),
+        *"-protocol_whitelist file".split(),
+        f"file:{source}",
+    )
+    try:
+        found = json.loads(output.decode(errors="replace"))
+    except ValueError:
+        found = {}
+    if status != 0 or "format" not in found:
+        error = found.get("error", {}).get("string", f"status {status}")
+        raise _Rejected(f"unreadable: {error}")
+    audio = [s for s in found["streams"] if s.get("codec_type") == "audio"]
+    if not audio or not int(audio[0].get("sample_rate", 0)):
+        raise _Rejected("no audio in it")
+    row.codec = audio[0].get("codec_name", "unknown")
+    row.rate = int(audio[0]["sample_rate"])
+    row.channels = int(audio[0].get("channels", 0))
+    length = None
+    # Of files that state no length ffprobe multiplies size and bit rate,
+    # which is wrong where the rate varies.
+    if "Estimating duration from bitrate" not in errors:
+        length = _stated_length(found, audio[0])
+    row.container_s = "unknown" if length is None else round(length, 3)
+    return length
+
+
+def _stated_length(found: Dict, stream: Dict) -> Optional[float]:
+    if "duration" in stream:
+        return float(stream["duration"])
+    # Matroska and WebM state when the stream ends, not how long it is.
+    begin = max(0.0, float(stream.get("start_time", 0)))
+    end = re.fullmatch(
+        r"(\d+):(\d+):([\d.]+)", stream.get("tags", {}).get("DURATION", "")
+    )
+    if end:
+        return int(end[1]) * 3600 + int(end[2]) * 60 + float(end[3]) - begin
+    # The container is as long as its longest stream; that may be the video.
+    others = [
+        s
+        for s in found["streams"]
+        if s is not stream and not s.get("disposition", {}).get("attached_pic")
+    ]
+    if others or "duration" not in found["format"]:
+        return None
+    return float(found["format"]["duration"]) - begin
+
+
+def _decode(
+    work: _Work, source: Path, partial: Path, row: Conversion
+) -> Optional[float]:
+    """Write the output; returns the level of the channels where a mix was
+    made of them, dBFS."""
+    data, given = None, ["-i", f"file:{source}"]
+    if row.codec in ("amr_nb", "amr_wb"):
+        # In memory: an hour is 6 MB. Frame by frame, nothing gets dropped.
+        data = _unpack_amr(work, source)
+        given = ["-f", "amr", "-i", "pipe:0"]
+    # No filling of gaps (aresample=async): silence in the place of frames
+    # that were dropped would pass the comparison of lengths.
+    filters = [f"aresample={work.settings['rate']}", *_mix(work, row)]
+    _, errors = _ffmpeg(
+        work,
+        *given,
+        *"-map 0:a:0 -map_metadata -1 -map_chapters -1".split(),
+        # Neither the phone's place and date nor our version.
+        *"-fflags +bitexact -flags:a +bitexact".split(),
+        *["-filter:a", ",".join(filters), "-sample_fmt", "s16"],
+        *["-c:a", ENCODERS[work.settings["format"]], "-threads", "1"],
+        *["-f", work.settings["format"], "-y", f"file:{partial}"],
+        data=data,
+    )
+    levels = _RMS_LINE.findall(errors)
+    return float(levels[-1]) if levels else None
+
+
+def _mix(work: _Work, row: Conversion) -> List[str]:
+    """Filters that leave one channel."""
+    channel, n = work.settings["channel"], row.channels
+    if channel is not None:
+        if channel >= n:
+            raise _Rejected(
+                f"has {n} channel(s), so none is --channel {channel}"
+            )
+        return [f"pan=mono|c0=c{channel}"]
+    if n < 2:
+        return []
+    mean = "+".join(f"{1 / n}*c{i}" for i in range(n))
+    return [
+        "astats=measure_perchannel=none:measure_overall=RMS_level",
+        f"pan=mono|c0={mean}",
+    ]
+
+
+def _unpack_amr(work: _Work, source: Path) -> bytes:
+    output, _ = _ffmpeg(
+        work,
+        *["-i", f"file:{source}", "-map", "0:a:0"],
+        *"-map_metadata -1 -c copy -f amr pipe:1".split(),
+    )
+    return output
+
+
+def _ffmpeg(
+    work: _Work, *arguments: str, data: Optional[bytes] = None
+) -> Tuple[bytes, str]:
+    """Stdout and stderr of ffmpeg; its failure is that of the file, or of a
+    full disk, which it can report and yet exit with status 0."""
+    status, output, errors = work.run(
+        *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
+        *"-protocol_whitelist file,pipe".split(),  # a playlist stays offline
+        *arguments,
+        data=data,
+    )
+    lines = _ERROR_LINE.findall(errors)
+    full = any(text in line for text in _DISK_FULL for line in lines)
+    if full or status == -signal.SIGXFSZ:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if status != 0:
+        reason = lines[0] if lines else f"ffmpeg ended with status {status}"
+        raise _Rejected(f"not decodable: {reason.strip()[:120]}")
+    return output, errors
+
+
+def _measure(path: Path) -> Tuple[float, float]:
+    """Length, seconds, and level, dBFS, of an output."""
+    frames, energy = 0, 0.0
+    try:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
+            rate = file.samplerate
+            for block in file.blocks(_BLOCK, dtype="float32"):
+                frames += len(block)
+                energy += float(np.square(block, dtype="float64").sum())
+    except soundfile.LibsndfileError:
+        # What ffmpeg makes of no samples is no FLAC that could be read.
+        raise _Rejected("no samples in it")
+    level = 10 * math.log10(energy / frames) if energy else -math.inf
+    return round(frames / rate, 3), level
+
+
+def _judge(row, container_s, channels_db, mix_db) -> None:
+    if row.decoded_s == 0:
+        raise _Rejected("no samples in it")
+    if container_s is not None:
+        allowed = max(
+            TOLERANCE_S, TOLERANCE * container_s, TOLERANCE_SAMPLES / row.rate
+        )
+        if abs(row.decoded_s - container_s) > allowed:
+            raise _Rejected(
+                f"decoded {row.decoded_s:.2f} s of {container_s:.2f} s"
+            )
+    if channels_db is None or not channels_db > SILENT_DBFS:
+        return
+    if mix_db < channels_db - CANCELLED_DB:
+        raise _Rejected(
+            f"the channels cancel each other: {channels_db:.0f} dBFS each, "
+            f"{mix_db:.0f} dBFS mixed; convert this file to another OUT with "
+            "--channel 0"
+        )
+
+
+def _remove_stale(work: _Work, outputs: Dict[str, str], made: Set[str]) -> None:
+    """Remove earlier outputs of these sources, of another name or format or
+    since rejected: nobody shall read a recording twice, or a bad one."""
+    for name in outputs:
+        for format in ENCODERS:
+            for other in (_plain(name, format), f"{name}.{format}"):
+                path = work.out / other
+                found = work.journal.get(other, path)
+                if found is None or other in made:
+                    continue
+                if found["source"] == str(work.root / name):
+                    path.unlink(missing_ok=True)
+
+
+def _warn_of_orphans(out: Path, made: Set[str]) -> None:
+    there = (p for format in ENCODERS for p in out.rglob(f"*.{format}"))
+    orphans = sorted(
+        name
+        for name in (path.relative_to(out).as_posix() for path in there)
+        if name not in made
+    )
+    if orphans:
+        logger.warning(
+            "%s holds %d audio files of no source that is there now, the "
+            "first: %s; remove them if they are not wanted",
+            out,
+            len(orphans),
+            orphans[0],
+        )
+
+
+def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
+    columns = [field.name for field in fields(Conversion)]
+    write_table(out / REPORT, columns, [astuple(row) for row in rows])
+    bad = [row for row in rows if row.verdict != "ok"]
+    write_table(
+        out / REJECTED,
+        ["path", "verdict", "reason"],
+        [[row.path, row.verdict, row.reason] for row in bad],
+    )
+    if bad:
+        first = " ".join(f"{bad[0].path}: {bad[0].reason}".split())
+        message = (
+            f"{len(bad)} of {len(rows)} files were rejected, the first "
+            f"{first}; see {out / REJECTED}"
+        )
+        if len(bad) == len(rows):
+            raise InputError(message)
+        logger.warning("%s", message)
+    return Summary(
+        converted=len(rows) - n_done - len(bad),
+        done=n_done,
+        rejected=len(bad),
+        ignored=n_ignored,
+        seconds=sum(row.decoded_s for row in rows if row.verdict == "ok"),
+    )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=convert.__doc__.split("\n")[0])
+    parser.add_argument("source", metavar="SRC", help="a folder or one file")
+    parser.add_argument("out", metavar="OUT", help="a folder apart from SRC")
+    parser.add_argument("--rate", type=int, default=16000, help="Hz")
+    parser.add_argument("--format", choices=sorted(ENCODERS), default="flac")
+    parser.add_argument(
+        "--channel", type=int, help="take this channel (from 0), do not mix"
+    )
+    parser.add_argument("--jobs", type=int, help="files at once")
+    args = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        print(convert(**vars(args)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,612 @@
+"""Nothing is lost, nothing is overwritten, and what cannot be converted is
+named with its reason."""
+
+import csv
+import hashlib
+import logging
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep import convert as module
+from data_prep.convert import convert, output_names
+from data_prep.errors import InputError
+from tests.three_gp import write_3gp
+
+ROOT = Path(__file__).parents[2]
+
+with_ffmpeg = pytest.mark.skipif(
+    shutil.which("ffmpeg") is None, reason="ffmpeg is not installed"
+)
+
+
+@pytest.fixture
+def src(tmp_path):
+    (tmp_path / "src").mkdir()
+    return tmp_path / "src"
+
+
+@pytest.fixture
+def out(tmp_path):
+    return tmp_path / "out"
+
+
+def rows(out, table="convert.csv"):
+    with open(out / table, encoding="utf-8", newline="") as file:
+        return {row["path"]: row for row in csv.DictReader(file)}
+
+
+def ffmpeg(*arguments):
+    command = ["ffmpeg", "-nostdin", "-v", "error", "-y", *arguments]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def audio_in(folder):
+    kinds = (".flac", ".wav")
+    return sorted(p.name for p in folder.rglob("*") if p.suffix in kinds)
+
+
+def refused(*parts, **arguments):
+    with pytest.raises(InputError) as error:
+        convert(**{name: arguments[name] for name in arguments})
+    message = str(error.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message
+
+
+# What needs no ffmpeg
+
+
+def test_ffmpeg_missing(noise, src, out, monkeypatch):
+    noise("src/a.wav")
+    monkeypatch.setenv("PATH", "/nowhere")
+    refused("not installed", "apt-get install ffmpeg", source=src, out=out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("where", ["src", "src/out", "."])
+def test_out_and_src_apart(noise, src, tmp_path, where):
+    noise("src/a.wav")
+    refused("choose", source=src, out=tmp_path / where)
+    assert [p.name for p in src.iterdir()] == ["a.wav"]
+
+
+def test_out_of_one_file_is_not_its_folder(noise, src):
+    refused("is inside", "choose", source=noise("src/a.flac"), out=src)
+
+
+def test_out_is_a_file(noise, src, tmp_path, monkeypatch):
+    noise("src/a.wav")
+    (tmp_path / "out").write_text("")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    refused("cannot be written to", source=src, out=tmp_path / "out")
+
+
+def test_nothing_to_convert(src, out):
+    (src / "notes.txt").write_text("x")
+    refused("holds 1 files, but no audio", ".3gp", source=src, out=out)
+    refused("is no audio", source=src / "notes.txt", out=out)
+    refused("does not exist", source=src / "no", out=out)
+
+
+@pytest.mark.parametrize(
+    "setting, part",
+    [
+        ({"rate": 16}, "--rate 16 "),
+        ({"format": "ogg"}, "'ogg'"),
+        ({"channel": -1}, "--channel -1"),
+        ({"jobs": 0}, "--jobs 0"),
+    ],
+)
+def test_settings(src, out, setting, part):
+    refused(part, source=src, out=out, **setting)
+
+
+def test_names_depend_on_the_set_alone():
+    names = ["a.3gp", "a.caf", "b.m4a", "a.3gp.wav", "c.partial.wav", "d/a.caf"]
+    outputs = output_names(names, "flac")
+    assert outputs == output_names(names[::-1], "flac")
+    assert outputs == {
+        "a.3gp": "a.3gp.flac",
+        "a.caf": "a.caf.flac",
+        "b.m4a": "b.flac",
+        "a.3gp.wav": "a.3gp.wav.flac",
+        "c.partial.wav": "c.partial.wav.flac",
+        "d/a.caf": "d/a.flac",
+    }
+
+
+def test_names_on_disks_that_ignore_case():
+    outputs = output_names(["a.3gp", "A.caf"], "wav")
+    assert outputs == {"a.3gp": "a.3gp.wav", "A.caf": "A.caf.wav"}
+    with pytest.raises(InputError, match="rename one"):
+        output_names(["a.3gp", "A.3gp"], "wav")
+
+
+# What the outputs hold
+
+
+@with_ffmpeg
+@pytest.mark.parametrize("format", ["flac", "wav"])
+def test_same_samples(noise, src, out, format):
+    noise("src/sub/a.wav", seconds=0.7)
+    summary = convert(src, out, format=format)
+    assert str(summary).startswith("1 converted, 0 already done, 0 rejected")
+    made = out / f"sub/a.{format}"
+    before, _ = soundfile.read(src / "sub/a.wav", dtype="int16")
+    after, rate = soundfile.read(made, dtype="int16")
+    assert rate == 16000 and np.array_equal(before, after)
+    info = soundfile.info(made)
+    assert (info.channels, info.subtype) == (1, "PCM_16")
+
+
+@with_ffmpeg
+def test_rate_depth_and_channels(noise, src, out):
+    noise("src/a.flac", rate=44100, channels=2, subtype="PCM_24")
+    convert(src, out, rate=8000)
+    info = soundfile.info(out / "a.flac")
+    assert (info.samplerate, info.channels, info.subtype) == (8000, 1, "PCM_16")
+    assert info.frames == pytest.approx(8000, abs=2)
+    row = rows(out)["a.flac"]
+    assert (row["codec"], row["rate"], row["channels"]) == (
+        "flac",
+        "44100",
+        "2",
+    )
+
+
+@with_ffmpeg
+def test_mix_is_the_mean_of_the_channels(noise, src, out):
+    noise("src/a.wav", channels=3)
+    convert(src, out)
+    before, _ = soundfile.read(src / "a.wav")
+    after, _ = soundfile.read(out / "a.flac")
+    assert np.abs(before.mean(axis=1) - after).max() < 1e-4
+
+
+@with_ffmpeg
+@pytest.mark.parametrize("suffix", ["3gp", "mkv"])
+def test_amr_is_whole(src, out, tmp_path, suffix):
+    """ffmpeg alone keeps a seventh and reports success."""
+    write_3gp(tmp_path / "a.3gp", seconds=7.0, frames_per_packet=7)
+    ffmpeg("-i", tmp_path / "a.3gp", tmp_path / "plain.wav")
+    assert soundfile.info(tmp_path / "plain.wav").duration == 1.0
+    if suffix == "3gp":
+        shutil.copy(tmp_path / "a.3gp", src)
+    else:
+        ffmpeg("-i", tmp_path / "a.3gp", "-c", "copy", src / f"a.{suffix}")
+    convert(src, out)
+    samples, rate = soundfile.read(out / "a.flac")
+    assert len(samples) / rate == pytest.approx(7.0, rel=0.02)
+    # The same frames, one a packet: there ffmpeg alone drops nothing.
+    write_3gp(tmp_path / "b.3gp", seconds=7.0, frames_per_packet=1)
+    ffmpeg("-i", tmp_path / "b.3gp", "-ar", "16000", tmp_path / "plain.wav")
+    expected, _ = soundfile.read(tmp_path / "plain.wav")
+    assert np.abs(samples - expected).max() < 1e-4
+    row = rows(out)[f"a.{suffix}"]
+    assert (row["codec"], row["container_s"]) == ("amr_nb", "7.0")
+
+
+@with_ffmpeg
+def test_amr_raw_states_no_length(src, out, tmp_path):
+    write_3gp(tmp_path / "a.3gp", seconds=2.8)
+    ffmpeg("-i", tmp_path / "a.3gp", "-c", "copy", src / "a.amr")
+    convert(src, out)
+    row = rows(out)["a.amr"]
+    assert (row["container_s"], row["decoded_s"]) == ("unknown", "2.8")
+
+
+@with_ffmpeg
+def test_lost_packets_are_noticed(src, out, monkeypatch, noise):
+    """Were AMR not unpacked, the comparison of lengths would tell."""
+    noise("src/good.wav")
+    write_3gp(src / "a.3gp", seconds=9.8)
+    plain = module._decode
+
+    def without_unpacking(work, source, partial, row):
+        row.codec = "not amr"
+        return plain(work, source, partial, row)
+
+    monkeypatch.setattr(module, "_decode", without_unpacking)
+    summary = convert(src, out)
+    assert summary.rejected == 1
+    assert rows(out)["a.3gp"]["reason"] == "decoded 1.40 s of 9.80 s"
+    assert audio_in(out) == ["good.flac"]
+
+
+@with_ffmpeg
+def test_padding_of_encoders_is_no_loss(noise, src, out):
+    short = noise("a.wav", seconds=0.4)
+    low, high = ["-ar", "8000"], ["-ar", "48000"]
+    ffmpeg("-i", short, *low, src / "a.mp3", *low, src / "b.m4a")
+    ffmpeg("-i", short, *high, src / "c.mp3", *high, src / "d.mp4")
+    ffmpeg("-i", short, src / "e.wma", src / "f.aiff")
+    ffmpeg("-i", short, "-c:a", "libopus", src / "g.opus", src / "h.ogg")
+    assert convert(src, out).rejected == 0
+    for row in rows(out).values():
+        assert row["container_s"] != "unknown"
+
+
+@with_ffmpeg
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_longer_video_is_no_loss(noise, src, out, suffix):
+    noise("a.wav", seconds=1.0)
+    video = "testsrc=d=3:s=64x64:r=10"
+    wav = src.parent / "a.wav"
+    film = src / f"a.{suffix}"
+    ffmpeg("-f", "lavfi", "-i", video, "-itsoffset", "0.5", "-i", wav, film)
+    convert(src, out)
+    assert soundfile.info(out / "a.flac").duration == pytest.approx(1, abs=0.1)
+
+
+@with_ffmpeg
+def test_truncated_file(noise, src, out):
+    noise("src/good.wav")
+    path = noise("src/a.flac", seconds=3.0)
+    os.truncate(path, path.stat().st_size // 3)
+    convert(src, out)
+    row = rows(out)["a.flac"]
+    assert row["verdict"] == "rejected" and "of 3.00 s" in row["reason"]
+    assert not (out / "a.flac").exists()
+    assert list(rows(out, "rejected.csv")) == ["a.flac"]
+
+
+@with_ffmpeg
+def test_no_metadata(noise, src, out):
+    tags = ["-metadata", "title=Anna", "-metadata", "location=+50.1+8.6/"]
+    tags += ["-metadata:s:a:0", "comment=Anna"]
+    for name in ("a.ogg", "b.mov"):
+        ffmpeg("-i", noise("a.wav"), *tags, src / name)
+        assert b"Anna" in (src / name).read_bytes()
+    for format in ("flac", "wav"):
+        convert(src, out, format=format)
+        for made in out.glob(f"*.{format}"):
+            content = made.read_bytes()
+            for secret in (b"Anna", b"50.1", b"Lavf5", b"LIST"):
+                assert secret not in content
+
+
+# Stereo
+
+
+@pytest.fixture
+def antiphase(noise, src):
+    """Two channels that cancel; each also has a little of its own."""
+    noise("src/good.wav")
+    signal_, rate = soundfile.read(noise("a.wav", level=0.1))
+    own, _ = soundfile.read(noise("own.wav", level=0.0005))
+    soundfile.write(src / "a.wav", np.stack([signal_, own - signal_], 1), rate)
+    return signal_
+
+
+@with_ffmpeg
+def test_antiphase_is_rejected_with_the_cure(antiphase, src, out):
+    convert(src, out)
+    row = rows(out)["a.wav"]
+    assert row["verdict"] == "rejected"
+    assert "cancel" in row["reason"] and "--channel 0" in row["reason"]
+    assert audio_in(out) == ["good.flac"]
+
+
+@with_ffmpeg
+def test_channel(antiphase, src, out):
+    convert(src / "a.wav", out, channel=0)
+    samples, _ = soundfile.read(out / "a.flac")
+    assert np.abs(samples - antiphase).max() < 1e-4
+    refused("has 2 channel(s)", source=src / "a.wav", out=out, channel=2)
+    assert audio_in(out) == []  # made with another setting, now rejected
+
+
+@with_ffmpeg
+def test_unlike_or_silent_channels_are_no_cancelling(noise, src, out):
+    noise("src/a.wav", channels=2)
+    noise("src/b.wav", channels=2, level=0)
+    soundfile.write(
+        src / "c.wav",
+        np.stack([soundfile.read(noise("c.wav"))[0], 0 * np.ones(16000)], 1),
+        16000,
+    )
+    assert convert(src, out).converted == 3
+
+
+# What cannot be converted
+
+
+@with_ffmpeg
+def test_what_is_no_audio(noise, src, out, caplog):
+    noise("src/good.wav")
+    (src / "text.3gp").write_text("hello")
+    (src / "empty.m4a").touch()
+    (src / "gone.wav").symlink_to("nowhere")
+    soundfile.write(src / "none.wav", np.zeros(0), 16000)
+    ffmpeg("-f", "lavfi", "-i", "testsrc=d=1:s=64x64", src / "mute.mp4")
+    (src / "._good.wav").write_bytes(b"x")
+    (src / "linked").symlink_to(src.parent)
+    (src / "notes.txt").write_text("x")
+    summary = convert(src, out)
+    assert (summary.converted, summary.rejected, summary.ignored) == (1, 5, 2)
+    assert "linked is a link to a folder" in caplog.text
+    reasons = {p: r["reason"] for p, r in rows(out, "rejected.csv").items()}
+    assert reasons == {
+        "empty.m4a": "empty file",
+        "gone.wav": "unreadable: No such file or directory",
+        "mute.mp4": "no audio in it",
+        "none.wav": "no samples in it",
+        "text.3gp": "unreadable: Invalid data found when processing input",
+    }
+    assert audio_in(out) == ["good.flac"]
+
+
+@with_ffmpeg
+def test_all_rejected(src, out):
+    (src / "a\n.3gp").write_text("hello")
+    refused("1 of 1 files were rejected", "Invalid data", source=src, out=out)
+    assert list(rows(out)) == ["a\n.3gp"]
+
+
+@with_ffmpeg
+def test_odd_names(noise, src, out, monkeypatch):
+    names = [
+        "a b.wav",
+        'it\'s "it".wav',
+        "a,b.wav",
+        "a\nb.wav",
+        "Säugling 赤ちゃん.wav",
+        "-y.wav",
+        "a:b.wav",
+        "http:b.wav",
+        "a%03d.wav",
+        "[a]*?.wav",
+        "a;b|c&d$e.wav",
+        "UPPER.WAV",
+        os.fsdecode(b"latin\xe4.wav"),
+    ]
+    plain = noise("a.wav", seconds=0.2)
+    for name in names:
+        shutil.copy(plain, src / name)
+    monkeypatch.chdir(src)
+    for expected in (len(names), 0):
+        assert convert(".", "../out").converted == expected
+    assert audio_in(out) == sorted(name[:-4] + ".flac" for name in names)
+
+
+# Originals and outputs
+
+
+@with_ffmpeg
+def test_originals_stay_as_they_are(noise, src, out):
+    noise("src/a.wav", channels=2)
+    write_3gp(src / "b.3gp", seconds=1.4)
+
+    def state():
+        return {
+            p: (hashlib.sha256(p.read_bytes()).digest(), p.stat().st_mtime_ns)
+            for p in src.rglob("*")
+        }
+
+    before = state()
+    convert(src, out)
+    assert state() == before
+
+
+@with_ffmpeg
+def test_second_run_converts_nothing(noise, src, out):
+    noise("src/a.wav")
+    noise("src/b.wav")
+    convert(src, out)
+    report = (out / "convert.csv").read_text()
+    made = (out / "a.flac").stat().st_mtime_ns
+    summary = convert(src, out)
+    assert (summary.converted, summary.done) == (0, 2)
+    assert (out / "a.flac").stat().st_mtime_ns == made
+    assert (out / "convert.csv").read_text() == report
+
+
+@with_ffmpeg
+def test_what_changed_is_made_again(noise, src, out):
+    for name in "abc":
+        noise(f"src/{name}.wav")
+    convert(src, out)
+    noise("src/a.wav", seconds=2.0)
+    (out / "b.flac").unlink()
+    summary = convert(src, out)
+    assert (summary.converted, summary.done) == (2, 1)
+    assert soundfile.info(out / "a.flac").duration == 2.0
+
+
+@with_ffmpeg
+def test_other_settings_make_all_again(noise, src, out):
+    noise("src/a.wav")
+    noise("src/b.wav")
+    convert(src, out)
+    assert convert(src, out, rate=8000).converted == 2
+    assert soundfile.info(out / "b.flac").samplerate == 8000
+    assert convert(src, out, rate=8000, format="wav").converted == 2
+    assert audio_in(out) == ["a.wav", "b.wav"]  # no recording twice
+
+
+@with_ffmpeg
+def test_a_later_neighbour_changes_the_name(noise, src, out):
+    noise("src/a.wav")
+    convert(src, out)
+    noise("src/a.flac")
+    assert convert(src, out).converted == 2
+    assert audio_in(out) == ["a.flac.flac", "a.wav.flac"]
+
+
+@with_ffmpeg
+def test_one_file_is_named_as_in_its_folder(noise, src, out):
+    noise("src/a.flac")
+    convert(noise("src/a.wav"), out)
+    assert audio_in(out) == ["a.wav.flac"]
+
+
+@with_ffmpeg
+def test_moved_source_is_known(noise, src, out, tmp_path):
+    noise("src/a.wav")
+    convert(src, out)
+    src.rename(tmp_path / "moved")
+    assert convert(tmp_path / "moved", out).done == 1
+
+
+@with_ffmpeg
+def test_foreign_files_are_not_overwritten(noise, src, out):
+    noise("src/a.wav")
+    noise("out/a.flac", seconds=0.3)
+    refused("out/a.flac", "not made by this", "move it", source=src, out=out)
+    assert soundfile.info(out / "a.flac").frames == 4800
+
+
+@with_ffmpeg
+def test_outputs_of_another_source_are_not_overwritten(noise, src, out):
+    noise("src/a.wav")
+    noise("other/a.wav", seconds=0.5)
+    convert(src, out)
+    refused("src/a.wav", "another OUT", source=src.parent / "other", out=out)
+    assert soundfile.info(out / "a.flac").frames == 16000
+
+
+@with_ffmpeg
+def test_outputs_without_a_source_are_named(noise, src, out, caplog):
+    noise("src/a.wav")
+    noise("src/b.wav")
+    convert(src, out)
+    (src / "b.wav").unlink()
+    with caplog.at_level(logging.WARNING):
+        convert(src, out)
+    assert "b.flac" in caplog.text
+    assert audio_in(out) == ["a.flac", "b.flac"]
+
+
+# Interruptions
+
+
+@with_ffmpeg
+def test_interrupted_run_goes_on(noise, src, out, monkeypatch):
+    for i in range(6):
+        noise(f"src/a{i}.wav")
+    measure, calls = module._measure, []
+
+    def interrupted(path):
+        calls.append(path)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return measure(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_measure", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            convert(src, out, jobs=2)
+    kept = audio_in(out)
+    assert 2 <= len(kept) < 6
+    assert all(soundfile.info(out / name).frames == 16000 for name in kept)
+    summary = convert(src, out)
+    assert (summary.converted, summary.done) == (6 - len(kept), len(kept))
+    assert len(audio_in(out)) == 6
+
+
+@with_ffmpeg
+def test_killed_before_an_output_is_in_place(noise, src, out, monkeypatch):
+    noise("src/a.wav")
+    convert(src, out)
+    noise("src/a.wav", seconds=2.0)
+
+    def killed(self, output, file, found):
+        note(self, output, file, found)
+        raise KeyboardInterrupt
+
+    note = module._Work.note
+    with monkeypatch.context() as patch:
+        patch.setattr(module._Work, "note", killed)
+        with pytest.raises(KeyboardInterrupt):
+            convert(src, out)
+    assert convert(src, out).converted == 1
+    assert soundfile.info(out / "a.flac").duration == 2.0
+
+
+def run(src, out, **how):
+    command = [sys.executable, "-m", "data_prep.convert", str(src), str(out)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen(command, cwd=ROOT, text=True, **pipes, **how)
+
+
+@with_ffmpeg
+def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path):
+    noise("src/a.wav")
+    (tmp_path / "bin").mkdir()
+    slow = tmp_path / "bin/ffmpeg"
+    slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n")
+    slow.chmod(0o755)
+    path = f"{slow.parent}:{os.environ['PATH']}"
+    process = run(src, out, env={**os.environ, "PATH": path})
+    try:
+        end = time.monotonic() + 30
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.05)
+        begin = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert time.monotonic() - begin < 5
+    assert process.returncode == 1
+    assert errors.splitlines()[-1].startswith("interrupted; the same command")
+    assert audio_in(out) == []
+
+
+@with_ffmpeg
+def test_full_disk(noise, src, out):
+    noise("src/a.wav", seconds=0.1)
+    noise("src/b.wav", seconds=1.0)
+    process = run(
+        src,
+        out,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (20000, 20000)
+        ),
+    )
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 2
+    last = errors.splitlines()[-1]
+    assert last.startswith("error: ") and "free some space" in last
+    assert "b.flac" in last and "Traceback" not in errors
+    assert audio_in(out) in ([], ["a.flac"])
+    assert "b.flac" not in audio_in(out)
+    assert convert(src, out).rejected == 0
+
+
+@with_ffmpeg
+def test_failing_end_of_writing(noise, src, out, tmp_path, monkeypatch):
+    """ffmpeg 5.1 says so on stderr and exits with 0."""
+    noise("src/a.wav")
+    (tmp_path / "bin").mkdir()
+    fake = tmp_path / "bin/ffmpeg"
+    fake.write_text(
+        "#!/bin/sh\necho '[error] Error writing trailer of a.flac: "
+        "No space left on device' >&2\n"
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{fake.parent}:{os.environ['PATH']}")
+    refused("a.flac", "free some space", source=src, out=out)
+
+
+@with_ffmpeg
+def test_command_line(noise, src, out):
+    noise("src/a.wav")
+    process = run(src, out)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert output == (
+        "1 converted, 0 already done, 0 rejected, 0.00 hours; "
+        "0 other files ignored\n"
+    )
