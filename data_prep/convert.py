@@ -1,25 +1,17 @@
 """Phone and camera recordings to the mono 16 bit FLAC or WAV that the other
-commands read, by ffmpeg, with proof that nothing was lost on the way.
+commands read, with proof that nothing was lost on the way: every file's
+decoded length is held against the length its container states.
 
-ffmpeg can lose most of a file and report success: of a packet with several
-AMR frames, as phones write them in .3gp, it decodes the first and drops the
-rest. AMR is therefore unpacked first, and every file's decoded length is held
-against the length its container states.
+    python -m data_prep.convert SRC OUT
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
 import argparse
-import errno
-import json
 import logging
 import math
 import os
-import re
-import shutil
-import signal
-import subprocess
 import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -27,13 +19,29 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Dict, List, Optional, Set, Tuple, Union
 
-import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from data_prep.atomic import complete_or_absent
 from data_prep.errors import InputError, one_line_errors
+from data_prep.ffmpeg import (
+    ENCODERS,
+    Processes,
+    Undecodable,
+    decode,
+    probe,
+    require_ffmpeg,
+)
 from data_prep.journal import Journal
+from data_prep.measure import (
+    CANCELS_DB,
+    NOT_UNICODE,
+    SILENT_DBFS,
+    STREAMED,
+    Audit,
+    audit_file,
+    is_unicode,
+    wav_bytes,
+)
 from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -45,8 +53,6 @@ SUFFIXES = frozenset(
     ".mpeg .mpg .oga .ogg .ogv .opus .qt .snd .w64 .wav .webm .wma .wmv "
     ".wv".split()
 )
-#: ffmpeg encoder of each output format; its muxer has the format's name.
-ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
 RATES = (4000, 192000)
 
 #: Decoded and stated length may differ by the largest of these. Encoders pad
@@ -56,31 +62,11 @@ TOLERANCE_S = 0.1
 TOLERANCE = 0.02
 TOLERANCE_SAMPLES = 2304
 
-#: A mix this much quieter than its channels is their cancelling, not their
-#: difference: it takes a correlation below -0.98. Unrelated channels lose 3.
-CANCELLED_DB = 20.0
-#: Channels quieter than this hold nothing that could be lost, dBFS.
-SILENT_DBFS = -60.0
-
 JOURNAL = "convert.journal.jsonl"
 REPORT = "convert.csv"
 REJECTED = "rejected.csv"
-NOT_INSTALLED = (
-    "ffmpeg is not installed; type: apt-get install ffmpeg (Debian, Ubuntu), "
-    "brew install ffmpeg (macOS) or conda install ffmpeg"
-)
 
 _VERSION = 1  # outputs of another one are made again
-_BLOCK = 1 << 18  # frames read at once: memory does not grow with the file
-# From the beginning of the line: a title may hold anything further on.
-_ERROR_LINE = re.compile(
-    r"^(?:\[[^]]* @ \w+\] )*\[(?:error|fatal)\] (.+)", re.MULTILINE
-)
-_RMS_LINE = re.compile(
-    r"^\[Parsed_astats_\d+ @ \w+\] \[info\] RMS level dB: (\S+)", re.MULTILINE
-)
-# ffmpeg sets no locale, so its messages are English everywhere.
-_DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
 
 
 @dataclass
@@ -207,8 +193,7 @@ def convert(
     settings = _settings(rate, format, channel, jobs)
     root, out = _folders(Path(source), Path(out))
     names, n_ignored = _names(Path(source), root)
-    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
-        raise InputError(NOT_INSTALLED)
+    require_ffmpeg()
     outputs = output_names(names, format)
     if Path(source).is_file():
         outputs = {name: outputs[name] for name in [Path(source).name]}
@@ -379,14 +364,6 @@ def _is_ambiguous(name: str) -> bool:
     return suffix in SUFFIXES or suffix == ".partial"
 
 
-class _Stopped(Exception):
-    """The run is being ended."""
-
-
-class _Rejected(Exception):
-    """The file has no output, for this reason."""
-
-
 class _Work:
     """What the threads share: folders, settings, journal, processes."""
 
@@ -395,42 +372,13 @@ class _Work:
         self.out = out
         self.settings = settings
         self.journal = journal
+        self.processes = Processes()
         self._lock = threading.Lock()
-        self._running = set()
-        self._stopped = False
 
     def note(self, output: str, file: Path, found: Dict) -> None:
         """Add to the journal."""
         with self._lock:
             self.journal.add(output, file, found)
-
-    def run(self, *command: str, data: Optional[bytes] = None):
-        """Exit status, stdout and stderr of a process that ``stop`` ends."""
-        with self._lock:
-            if self._stopped:
-                raise _Stopped
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            )
-            self._running.add(process)
-        try:
-            output, errors = process.communicate(data)
-        finally:
-            with self._lock:
-                self._running.discard(process)
-        if self._stopped:
-            raise _Stopped
-        return process.returncode, output, errors.decode(errors="replace")
-
-    def stop(self) -> None:
-        """End all processes and begin no other."""
-        with self._lock:
-            self._stopped = True
-            for process in self._running:
-                process.kill()
 
 
 def _convert_all(
@@ -460,7 +408,7 @@ def _convert_all(
         except BaseException:  # Ctrl-C and a full disk alike
             for future in futures:
                 future.cancel()
-            work.stop()
+            work.processes.stop()
             raise
         finally:
             bar.close()
@@ -513,183 +461,63 @@ def _convert_one(work: _Work, name: str, output: str) -> Conversion:
     source = work.root / name
     found = {"source": str(source), "stamp": _stamp(source)}
     try:
-        container_s = _probe(work, source, row)
+        if not is_unicode(name):
+            raise Undecodable(NOT_UNICODE)
+        stated = probe(work.processes, source)
+        row.codec, row.rate = stated.codec, stated.rate
+        row.channels, length_s = stated.channels, stated.length_s
+        row.container_s = "unknown" if length_s is None else round(length_s, 3)
+        _check_header(source)
         with complete_or_absent(work.out / output) as partial:
             partial.parent.mkdir(parents=True, exist_ok=True)
-            channels_db = _decode(work, source, partial, row)
-            row.decoded_s, mix_db = _measure(partial)
-            _judge(row, container_s, channels_db, mix_db)
+            channels_db = decode(
+                work.processes,
+                source,
+                stated,
+                partial,
+                *(work.settings[key] for key in ("rate", "format", "channel")),
+            )
+            audit = audit_file(str(partial))
+            row.decoded_s = round(audit.duration, 3)
+            _judge(row, length_s, channels_db, audit)
             row.output = output
             # Noted before it is moved to its place (which keeps its stamp):
             # a kill in between leaves no output that the journal disowns.
             (work.out / output).unlink(missing_ok=True)
             found.update(settings=work.settings, row=asdict(row))
             work.note(output, partial, found)
-    except _Rejected as error:
+    except Undecodable as error:
         row.verdict, row.reason = "rejected", str(error)
     return row
 
 
-def _probe(work: _Work, source: Path, row: Conversion) -> Optional[float]:
-    """Fill in what the container says; returns its length, seconds."""
-    if source.exists() and source.stat().st_size == 0:
-        raise _Rejected("empty file")
-    status, output, errors = work.run(
-        *"ffprobe -v warning -of json".split(),
-        *"-show_error -show_streams -show_format".split(),
-        *"-protocol_whitelist file".split(),
-        f"file:{source}",
-    )
-    try:
-        found = json.loads(output.decode(errors="replace"))
-    except ValueError:
-        found = {}
-    if status != 0 or "format" not in found:
-        error = found.get("error", {}).get("string", f"status {status}")
-        raise _Rejected(f"unreadable: {error}")
-    audio = [s for s in found["streams"] if s.get("codec_type") == "audio"]
-    if not audio or not int(audio[0].get("sample_rate", 0)):
-        raise _Rejected("no audio in it")
-    row.codec = audio[0].get("codec_name", "unknown")
-    row.rate = int(audio[0]["sample_rate"])
-    row.channels = int(audio[0].get("channels", 0))
-    length = None
-    # Of files that state no length ffprobe multiplies size and bit rate,
-    # which is wrong where the rate varies.
-    if "Estimating duration from bitrate" not in errors:
-        length = _stated_length(found, audio[0])
-    row.container_s = "unknown" if length is None else round(length, 3)
-    return length
-
-
-def _stated_length(found: Dict, stream: Dict) -> Optional[float]:
-    if "duration" in stream:
-        return float(stream["duration"])
-    # Matroska and WebM state when the stream ends, not how long it is.
-    begin = max(0.0, float(stream.get("start_time", 0)))
-    end = re.fullmatch(
-        r"(\d+):(\d+):([\d.]+)", stream.get("tags", {}).get("DURATION", "")
-    )
-    if end:
-        return int(end[1]) * 3600 + int(end[2]) * 60 + float(end[3]) - begin
-    # The container is as long as its longest stream; that may be the video.
-    others = [
-        s
-        for s in found["streams"]
-        if s is not stream and not s.get("disposition", {}).get("attached_pic")
-    ]
-    if others or "duration" not in found["format"]:
-        return None
-    return float(found["format"]["duration"]) - begin
-
-
-def _decode(
-    work: _Work, source: Path, partial: Path, row: Conversion
-) -> Optional[float]:
-    """Write the output; returns the level of the channels where a mix was
-    made of them, dBFS."""
-    data, given = None, ["-i", f"file:{source}"]
-    if row.codec in ("amr_nb", "amr_wb"):
-        # In memory: an hour is 6 MB. Frame by frame, nothing gets dropped.
-        data = _unpack_amr(work, source)
-        given = ["-f", "amr", "-i", "pipe:0"]
-    # No filling of gaps (aresample=async): silence in the place of frames
-    # that were dropped would pass the comparison of lengths.
-    filters = [f"aresample={work.settings['rate']}", *_mix(work, row)]
-    _, errors = _ffmpeg(
-        work,
-        *given,
-        *"-map 0:a:0 -map_metadata -1 -map_chapters -1".split(),
-        # Neither the phone's place and date nor our version.
-        *"-fflags +bitexact -flags:a +bitexact".split(),
-        *["-filter:a", ",".join(filters), "-sample_fmt", "s16"],
-        *["-c:a", ENCODERS[work.settings["format"]], "-threads", "1"],
-        *["-f", work.settings["format"], "-y", f"file:{partial}"],
-        data=data,
-    )
-    levels = _RMS_LINE.findall(errors)
-    return float(levels[-1]) if levels else None
-
-
-def _mix(work: _Work, row: Conversion) -> List[str]:
-    """Filters that leave one channel."""
-    channel, n = work.settings["channel"], row.channels
-    if channel is not None:
-        if channel >= n:
-            raise _Rejected(
-                f"has {n} channel(s), so none is --channel {channel}"
+def _check_header(source: Path) -> None:
+    """ffmpeg mends the header of a WAV file that was cut short, and says
+    nothing."""
+    promised = wav_bytes(source)
+    if promised is not None and promised[0] < STREAMED:
+        if promised[1] < promised[0]:
+            raise Undecodable(
+                f"truncated: {promised[1]} of {promised[0]} bytes of samples"
             )
-        return [f"pan=mono|c0=c{channel}"]
-    if n < 2:
-        return []
-    mean = "+".join(f"{1 / n}*c{i}" for i in range(n))
-    return [
-        "astats=measure_perchannel=none:measure_overall=RMS_level",
-        f"pan=mono|c0={mean}",
-    ]
 
 
-def _unpack_amr(work: _Work, source: Path) -> bytes:
-    output, _ = _ffmpeg(
-        work,
-        *["-i", f"file:{source}", "-map", "0:a:0"],
-        *"-map_metadata -1 -c copy -f amr pipe:1".split(),
-    )
-    return output
-
-
-def _ffmpeg(
-    work: _Work, *arguments: str, data: Optional[bytes] = None
-) -> Tuple[bytes, str]:
-    """Stdout and stderr of ffmpeg; its failure is that of the file, or of a
-    full disk, which it can report and yet exit with status 0."""
-    status, output, errors = work.run(
-        *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
-        *"-protocol_whitelist file,pipe".split(),  # a playlist stays offline
-        *arguments,
-        data=data,
-    )
-    lines = _ERROR_LINE.findall(errors)
-    full = any(text in line for text in _DISK_FULL for line in lines)
-    if full or status == -signal.SIGXFSZ:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if status != 0:
-        reason = lines[0] if lines else f"ffmpeg ended with status {status}"
-        raise _Rejected(f"not decodable: {reason.strip()[:120]}")
-    return output, errors
-
-
-def _measure(path: Path) -> Tuple[float, float]:
-    """Length, seconds, and level, dBFS, of an output."""
-    frames, energy = 0, 0.0
-    try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            rate = file.samplerate
-            for block in file.blocks(_BLOCK, dtype="float32"):
-                frames += len(block)
-                energy += float(np.square(block, dtype="float64").sum())
-    except soundfile.LibsndfileError:
-        # What ffmpeg makes of no samples is no FLAC that could be read.
-        raise _Rejected("no samples in it")
-    level = 10 * math.log10(energy / frames) if energy else -math.inf
-    return round(frames / rate, 3), level
-
-
-def _judge(row, container_s, channels_db, mix_db) -> None:
-    if row.decoded_s == 0:
-        raise _Rejected("no samples in it")
-    if container_s is not None:
+def _judge(row, length_s, channels_db, audit: Audit) -> None:
+    if not audit.duration:
+        raise Undecodable("no samples in it")
+    if length_s is not None:
         allowed = max(
-            TOLERANCE_S, TOLERANCE * container_s, TOLERANCE_SAMPLES / row.rate
+            TOLERANCE_S, TOLERANCE * length_s, TOLERANCE_SAMPLES / row.rate
         )
-        if abs(row.decoded_s - container_s) > allowed:
-            raise _Rejected(
-                f"decoded {row.decoded_s:.2f} s of {container_s:.2f} s"
+        if abs(row.decoded_s - length_s) > allowed:
+            raise Undecodable(
+                f"decoded {row.decoded_s:.2f} s of {length_s:.2f} s"
             )
     if channels_db is None or not channels_db > SILENT_DBFS:
         return
-    if mix_db < channels_db - CANCELLED_DB:
-        raise _Rejected(
+    mix_db = -math.inf if audit.level_dbfs is None else audit.level_dbfs
+    if mix_db < channels_db - CANCELS_DB:
+        raise Undecodable(
             f"the channels cancel each other: {channels_db:.0f} dBFS each, "
             f"{mix_db:.0f} dBFS mixed; convert this file to another OUT with "
             "--channel 0"

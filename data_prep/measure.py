@@ -27,6 +27,7 @@ SILENT_DBFS = -60.0
 #: Stereo whose mono mix is so much weaker than its channels cancels, dB.
 CANCELS_DB = 20.0
 WEAKENS_DB = 6.0
+NOT_UNICODE = "unreadable: name not Unicode; rename it"
 #: Samples this close to full scale are clipped; more than this share is bad.
 FULL_SCALE = 0.999
 MOST_CLIPPED = 0.01
@@ -37,7 +38,7 @@ MOST_SILENCE = 0.9
 _FRAME_S = 0.02
 _FRAMES_AT_ONCE = 1000  # memory does not grow with the file
 #: RIFF sizes that a recorder writes which does not know the length yet.
-_STREAMED = 0x7FFFF000
+STREAMED = 0x7FFFF000
 #: Header lengths of these are estimates: believed to 2 %.
 _ESTIMATED = ("MP3", "OGG")
 
@@ -179,12 +180,12 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     >>> audit_file(path).reason
     'silent: -inf dBFS'
     """
-    if not _is_unicode(path):
-        return Audit(path, reason="unreadable: name not Unicode; rename it")
+    if not is_unicode(path):
+        return Audit(path, reason=NOT_UNICODE)
     try:
         with open(path, "rb") as file:
             head = file.read(64)
-            header_bytes = _wav_bytes(file) if head[:4] == b"RIFF" else None
+        header_bytes = wav_bytes(path)
     except OSError as error:
         return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
     if not head:
@@ -209,8 +210,23 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     return audit
 
 
-def _is_unicode(path: str) -> bool:
-    """Names of another age have bytes that are no characters."""
+def is_unicode(path: str) -> bool:
+    r"""Names of another age have bytes that are no characters.
+
+    Arguments
+    ---------
+    path : str
+        As Python read it.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> is_unicode("é"), is_unicode("\udce9")
+    (True, False)
+    """
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -218,16 +234,38 @@ def _is_unicode(path: str) -> bool:
     return True
 
 
-def _wav_bytes(file) -> Optional[Tuple[int, int]]:
-    """Bytes of samples that a WAV header promises, and those that follow."""
-    size = file.seek(0, os.SEEK_END)
-    at = 12
-    while at + 8 <= size:
-        file.seek(at)
-        name, length = struct.unpack("<4sI", file.read(8))
-        if name == b"data":
-            return length, size - at - 8
-        at += 8 + length + length % 2
+def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
+    """What a WAV file's header promises, and what follows it.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Any file.
+
+    Returns
+    -------
+    (int, int) or None
+        Bytes of samples promised (``STREAMED`` or more where the recorder did
+        not know) and bytes that are there; None for what is no WAV file.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, np.zeros(100), 16000)
+    >>> wav_bytes(path)
+    (200, 200)
+    """
+    with open(path, "rb") as file:
+        if file.read(4) != b"RIFF":
+            return None
+        size = file.seek(0, os.SEEK_END)
+        at = 12
+        while at + 8 <= size:
+            file.seek(at)
+            name, length = struct.unpack("<4sI", file.read(8))
+            if name == b"data":
+                return length, size - at - 8
+            at += 8 + length + length % 2
     return None
 
 
@@ -235,7 +273,7 @@ def _describe(audit, file, header_bytes):
     audit.format = f"{file.format} {file.subtype}"
     audit.rate, audit.channels = file.samplerate, file.channels
     frames = file.frames
-    if header_bytes is not None and header_bytes[0] < _STREAMED:
+    if header_bytes is not None and header_bytes[0] < STREAMED:
         # libsndfile cuts what the header promises to what is there.
         frames = max(
             frames, header_bytes[0] * frames // max(header_bytes[1], 1)
@@ -279,7 +317,7 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
     suffix = Path(audit.path).suffix.lower()
     named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
     flags = []
-    if header_bytes is not None and header_bytes[0] >= _STREAMED:
+    if header_bytes is not None and header_bytes[0] >= STREAMED:
         flags.append("streamed: the header states no length, the end may miss")
     if kind is not None and named.get(suffix, kind) != kind:
         flags.append(f"misnamed: {suffix} holds {kind}")

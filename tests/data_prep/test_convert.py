@@ -211,17 +211,27 @@ def test_lost_packets_are_noticed(src, out, monkeypatch, noise):
     """Were AMR not unpacked, the comparison of lengths would tell."""
     noise("src/good.wav")
     write_3gp(src / "a.3gp", seconds=9.8)
-    plain = module._decode
+    plain = module.decode
 
-    def without_unpacking(work, source, partial, row):
-        row.codec = "not amr"
-        return plain(work, source, partial, row)
+    def without_unpacking(processes, path, source, *others):
+        source.codec = "not amr"
+        return plain(processes, path, source, *others)
 
-    monkeypatch.setattr(module, "_decode", without_unpacking)
+    monkeypatch.setattr(module, "decode", without_unpacking)
     summary = convert(src, out)
     assert summary.rejected == 1
     assert rows(out)["a.3gp"]["reason"] == "decoded 1.40 s of 9.80 s"
     assert audio_in(out) == ["good.flac"]
+
+
+@with_ffmpeg
+def test_wav_file_cut_short(src, out, noise):
+    noise("src/good.wav")
+    path = noise("src/cut.wav", seconds=2.0)
+    path.write_bytes(path.read_bytes()[:-40000])
+    assert convert(src, out).rejected == 1
+    reason = rows(out)["cut.wav"]["reason"]
+    assert reason == "truncated: 24000 of 64000 bytes of samples"
 
 
 @with_ffmpeg
@@ -369,15 +379,19 @@ def test_odd_names(noise, src, out, monkeypatch):
         "[a]*?.wav",
         "a;b|c&d$e.wav",
         "UPPER.WAV",
-        os.fsdecode(b"latin\xe4.wav"),
     ]
     plain = noise("a.wav", seconds=0.2)
     for name in names:
         shutil.copy(plain, src / name)
     monkeypatch.chdir(src)
+    # Not Unicode: nothing after us could read it.
+    shutil.copy(plain, src / os.fsdecode(b"latin\xe4.wav"))
     for expected in (len(names), 0):
-        assert convert(".", "../out").converted == expected
+        summary = convert(".", "../out")
+        assert (summary.converted, summary.rejected) == (expected, 1)
     assert audio_in(out) == sorted(name[:-4] + ".flac" for name in names)
+    reason = rows(out)["latin\\udce4.wav"]["reason"]
+    assert reason == "unreadable: name not Unicode; rename it"
 
 
 # Originals and outputs
@@ -495,7 +509,7 @@ def test_outputs_without_a_source_are_named(noise, src, out, caplog):
 def test_interrupted_run_goes_on(noise, src, out, monkeypatch):
     for i in range(6):
         noise(f"src/a{i}.wav")
-    measure, calls = module._measure, []
+    measure, calls = module.audit_file, []
 
     def interrupted(path):
         calls.append(path)
@@ -504,7 +518,7 @@ def test_interrupted_run_goes_on(noise, src, out, monkeypatch):
         return measure(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "_measure", interrupted)
+        patch.setattr(module, "audit_file", interrupted)
         with pytest.raises(KeyboardInterrupt):
             convert(src, out, jobs=2)
     kept = audio_in(out)
