@@ -112,7 +112,7 @@ def bootstrap_auc(
         draws.append(
             np.mean(
                 [
-                    _weighted_auc(
+                    weighted_auc(
                         predictions.labels == k,
                         predictions.scores[:, k],
                         weights,
@@ -135,13 +135,39 @@ def bootstrap_auc(
     return [float(low), float(high)], n_degenerate
 
 
-def _weighted_auc(positive, scores, weights) -> np.ndarray:
-    """AUC of each row of weights, ``[draws]``; NaN without both classes."""
-    s_pos, s_neg = scores[positive, None], scores[None, ~positive]
-    wins = (s_pos > s_neg) + 0.5 * (s_pos == s_neg)  # [n_pos, n_neg]
-    w_pos, w_neg = weights[:, positive], weights[:, ~positive]
-    pairs = w_pos.sum(axis=1) * w_neg.sum(axis=1)
-    won = ((w_pos @ wins) * w_neg).sum(axis=1)
+def weighted_auc(
+    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """AUC under each row of weights, by sorting: quick for many recordings.
+
+    Arguments
+    ---------
+    positive : numpy.ndarray
+        Truth, ``[n]``.
+    scores : numpy.ndarray
+        ``[n]``.
+    weights : numpy.ndarray
+        ``[draws, n]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN where one of both has no weight, ``[draws]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> weighted_auc(positive, scores, np.array([[1, 1, 1, 1], [1, 1, 2, 0]]))
+    array([0.375     , 0.83333333])
+    """
+    order = np.argsort(scores, kind="stable")
+    weights, positive = weights[:, order], positive[order]
+    # Equal scores count half: sum the weights of each run of them first.
+    starts = np.unique(scores[order], return_index=True)[1]
+    pos = np.add.reduceat(weights * positive, starts, axis=1)
+    neg = np.add.reduceat(weights * ~positive, starts, axis=1)
+    won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
+    pairs = pos.sum(axis=1) * neg.sum(axis=1)
     return np.divide(
         won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0
     )

@@ -17,6 +17,7 @@ from cry_modules.metrics import (
     evaluate,
     summarise,
     threshold_at_specificity,
+    weighted_auc,
 )
 from cry_modules.predictions import Predictions
 from data_prep.errors import InputError
@@ -182,3 +183,21 @@ def test_reading_refuses_a_label_without_scores(tmp_path):
     path.write_text("ID,patient_id,label,a,b\nr,p,c,0.5,0.5\n")
     with pytest.raises(InputError, match="'c' has no column"):
         Predictions.read(path)
+
+
+def test_weighted_auc_against_counting_pairs():
+    rng = np.random.default_rng(0)
+    positive, scores = rng.random(60) < 0.3, rng.integers(0, 9, 60)
+    weights = rng.poisson(1, (7, 60)).astype(float)
+    weights[3, positive] = 0
+    for row, found in zip(weights, weighted_auc(positive, scores, weights)):
+        won = pairs = 0.0
+        for i in np.flatnonzero(positive):
+            for j in np.flatnonzero(~positive):
+                pairs += row[i] * row[j]
+                half = 0.5 * (scores[i] == scores[j]) + (scores[i] > scores[j])
+                won += row[i] * row[j] * half
+        if pairs:
+            assert found == pytest.approx(won / pairs)
+        else:
+            assert np.isnan(found)
