@@ -9,7 +9,7 @@ from typing import Dict, List, Optional
 import numpy as np
 
 from data_prep.baseline import Evidence
-from data_prep.probes import Gap, Probe, about, count
+from data_prep.probes import Gap, Probe, about
 
 SURE = 0.05  # p value
 _MATTERS = 0.02  # AUC; without any leak, differences of 0.006 are usual
