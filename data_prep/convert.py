@@ -31,6 +31,7 @@ from data_prep.ffmpeg import (
     probe,
     require_ffmpeg,
 )
+from data_prep.folder import AUDIO
 from data_prep.journal import Journal
 from data_prep.measure import (
     CANCELS_DB,
@@ -46,13 +47,6 @@ from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
 
-#: Suffixes that are tried; files with another one are ignored.
-SUFFIXES = frozenset(
-    ".3g2 .3ga .3gp .3gpp .aac .ac3 .aif .aifc .aiff .alac .amr .ape .asf .au "
-    ".avi .awb .caf .flac .flv .m4a .m4b .m4v .mka .mkv .mov .mp2 .mp3 .mp4 "
-    ".mpeg .mpg .oga .ogg .ogv .opus .qt .snd .w64 .wav .webm .wma .wmv "
-    ".wv".split()
-)
 RATES = (4000, 192000)
 
 #: Decoded and stated length may differ by the largest of these. Encoders pad
@@ -289,7 +283,7 @@ def _names(source: Path, root: Path) -> Tuple[List[str], int]:
         what = "is" if source.is_file() else f"holds {n_ignored} files, but"
         raise InputError(
             f"{source} {what} no audio or video file; the suffixes known are "
-            f"{' '.join(sorted(SUFFIXES))}"
+            f"{' '.join(sorted(AUDIO))}"
         )
     return sorted(found), n_ignored
 
@@ -303,7 +297,7 @@ def _unreadable(error):
 
 def _is_recording(path: Path) -> bool:
     # Hidden files: macOS leaves a ._x.m4a beside x.m4a on foreign disks.
-    if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
+    if path.suffix.lower() not in AUDIO or path.name.startswith("."):
         return False
     # A broken link is a recording that is missing; a pipe would block.
     return path.is_file() or not path.exists()
@@ -361,7 +355,7 @@ def _is_ambiguous(name: str) -> bool:
     """Whether the stem looks like a name that we give: of a source that keeps
     its suffix (a.3gp.wav), or of a half-written output (a.partial.wav)."""
     suffix = os.path.splitext(os.path.splitext(name)[0])[1].lower()
-    return suffix in SUFFIXES or suffix == ".partial"
+    return suffix in AUDIO or suffix == ".partial"
 
 
 class _Work:

@@ -19,9 +19,12 @@ READABLE = (
 )  # fmt: skip
 #: What ``data_prep.convert`` makes readable.
 CONVERTIBLE = (
-    ".3gp", ".3g2", ".caf", ".m4a", ".mp4", ".aac", ".amr", ".awb", ".mov",
-    ".webm", ".mkv", ".wma", ".avi", ".mpg",
+    ".3g2", ".3ga", ".3gp", ".3gpp", ".aac", ".ac3", ".aifc", ".alac", ".amr",
+    ".ape", ".asf", ".avi", ".awb", ".caf", ".flv", ".m4a", ".m4b", ".m4v",
+    ".mka", ".mkv", ".mov", ".mp2", ".mp4", ".mpeg", ".mpg", ".ogv", ".qt",
+    ".snd", ".webm", ".wma", ".wmv", ".wv",
 )  # fmt: skip
+AUDIO = READABLE + CONVERTIBLE
 
 #: First bytes (offset, bytes) of the kinds that turn up under other names.
 _SIGNATURES = (
@@ -153,7 +156,7 @@ def name_of(root: Path) -> str:
     return Path(root).resolve().name if pack is None else pack.name
 
 
-def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
+def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
     """Paths of a folder's audio files, at any depth.
 
     Arguments
@@ -179,13 +182,12 @@ def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
     >>> audio_files(getfixture("tmpdir"))
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: ... holds no audio file (.wav, ...); pass the folder that does
+    data_prep.errors.InputError: ... holds no audio file (.wav, .flac, .ogg and the like); pass the folder that does
     """
     pack = pack_at(root)
     packed = [] if pack is None else pack.paths
     found = [path for path in packed if path.lower().endswith(suffixes)]
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+    for folder, names in _walk(root):
         found += [
             (Path(folder) / name).relative_to(root).as_posix()
             for name in names
@@ -193,7 +195,29 @@ def audio_files(root: Path, suffixes=READABLE + CONVERTIBLE) -> List[str]:
         ]
     if not found:
         raise InputError(
-            f"{root} holds no audio file ({', '.join(suffixes)}); pass the "
-            "folder that does"
+            f"{root} holds no audio file ({', '.join(suffixes[:3])} and the "
+            "like); pass the folder that does"
         )
     return sorted(found)
+
+
+def _walk(root: Path):
+    """(folder, file names) at any depth; links are followed, each once."""
+    seen = set()
+    for folder, folders, names in os.walk(
+        root, followlinks=True, onerror=_unreadable
+    ):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above it has no end
+            folders[:] = []
+            continue
+        seen.add(real)
+        yield folder, names
+
+
+def _unreadable(error: OSError):
+    raise InputError(
+        f"{error.filename} cannot be read ({error.strerror}); allow it, or "
+        "move it away"
+    )

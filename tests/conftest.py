@@ -34,6 +34,20 @@ def noise(tmp_path):
 
 
 @pytest.fixture
+def write(tmp_path):
+    """Write short recordings, all different: ``write("pain/a.wav")``."""
+    rng = np.random.default_rng(0)
+
+    def write(name):
+        path = tmp_path / "src" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(path, rng.normal(0, 0.1, 2400), 8000)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def free_port():
     """A port of the loopback that nobody listens on."""
     with socket.socket() as server:

@@ -1,8 +1,6 @@
 """Donate-a-Cry's published layout."""
 
-import numpy as np
 import pytest
-import soundfile
 
 from data_prep.clinical_prepare import prepare_clinical
 from data_prep.donateacry_prepare import COLUMNS, prepare_donateacry
@@ -19,19 +17,6 @@ ODD = (
     "CF7F6316-019B-4B3C-9EE1-A62EB5F1D0EE-1426958010-1.0-"
     "96274EC9-59EB-49E3-96F3-A24D498FB7C3-f-26-ti.caf.caf",
 )
-
-
-@pytest.fixture
-def write(tmp_path):
-    rng = np.random.default_rng(0)
-
-    def write(name):
-        path = tmp_path / "src" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, rng.normal(0, 0.1, 2400), 8000)
-        return path
-
-    return write
 
 
 @pytest.fixture

@@ -2,27 +2,12 @@
 
 import os
 
-import numpy as np
 import pytest
-import soundfile
 
 from data_prep.errors import InputError
 from data_prep.folder_prepare import prepare_folder
 from data_prep.manifest import SPLITS, read
 from data_prep.tables import read_table
-
-
-@pytest.fixture
-def write(tmp_path):
-    rng = np.random.default_rng(0)
-
-    def write(name):
-        path = tmp_path / "src" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, rng.normal(0, 0.1, 2400), 8000)
-        return path
-
-    return write
 
 
 @pytest.fixture
