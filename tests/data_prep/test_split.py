@@ -3,9 +3,13 @@
 import math
 import subprocess
 import sys
+import tempfile
 from collections import Counter
+from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from hypothesis import (
     given,
     settings,
@@ -16,6 +20,7 @@ from data_prep import manifest
 from data_prep.clinical_prepare import prepare_clinical
 from data_prep.errors import InputError
 from data_prep.manifest import Recording
+from data_prep.split import split_by_patient, split_database
 from data_prep.stratify import (
     SHARES,
     fold_patients,
@@ -225,3 +230,45 @@ def test_a_class_too_small_for_the_splits(database, tmp_path):
     )
     assert done.returncode == 2
     assert "class" in done.stderr and "has no recording in" in done.stderr
+
+
+@settings(deadline=None)
+@given(databases, st.integers(0, 3))
+def test_no_split_divides_a_patient_or_loses_a_recording(rows, seed):
+    everything = recordings(rows)
+    splits = split_by_patient(everything, SHARES, seed)
+    patients = [{rec.patient_id for rec in recs} for recs in splits.values()]
+    assert sum(map(len, patients)) == len(set.union(*patients))
+    found = sorted(rec.ID for recs in splits.values() for rec in recs)
+    assert found == sorted(rec.ID for rec in everything)
+
+
+@settings(deadline=None, max_examples=20)
+@given(databases, st.sampled_from([0, 2, 3]), st.integers(0, 3))
+def test_no_database_on_disk_is_divided_either(rows, folds, seed):
+    """The whole command, ids in any case, on files that are there."""
+    with tempfile.TemporaryDirectory() as folder:
+        table = Path(folder) / "recordings.csv"
+        lines = ["recording_id,patient_id,path,label,site"]
+        for i, (patient, label, site) in enumerate(rows):
+            rng = np.random.default_rng(i)
+            path = Path(folder) / f"{i}.wav"
+            soundfile.write(path, rng.normal(0, 0.1, 900), 8000)
+            case = "pP"[i % 2]
+            lines.append(f"r{i},{case}{patient},{i}.wav,{label},{site}")
+        table.write_text("\n".join(lines) + "\n")
+        out = Path(folder) / "out"
+        try:
+            split_database(table, out, "label", folds=folds, seed=seed)
+        except InputError as error:  # too few patients
+            assert "patients cannot be put" in str(error) or "class" in str(
+                error
+            )
+            return
+        column = "fold" if folds else "split"
+        rows = cells(out / "recordings.csv")
+        assert len(rows) == len(lines) - 1
+        part_of = {}
+        for row in rows:
+            patient = row["patient_id"].lower()
+            assert part_of.setdefault(patient, row[column]) == row[column]
