@@ -82,11 +82,12 @@ class RecordingReader:
         if folder not in self._packs:
             self._packs[folder] = self.pack_of(folder)
         pack, below = self._packs[folder]
-        if pack is None:
+        name = f"{below}/{name}"
+        if pack is None or (name not in pack and os.path.isfile(path)):
             sig = read_mono(path, start, stop, self.sample_rate)
             peak = None
         else:
-            samples, peak = pack.read(f"{below}/{name}", start, stop)
+            samples, peak = pack.read(name, start, stop)
             sig = torch.from_numpy(samples)
         peak = sig.abs().max() if peak is None else torch.tensor(peak)
         return sig * (PEAK / peak) if peak > 0 else sig

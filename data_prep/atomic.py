@@ -4,12 +4,75 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import errno
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
 from data_prep.errors import InputError
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def cannot_write(path: Path, error: OSError) -> InputError:
+    """What to tell whoever cannot write a file or folder.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        The file or folder.
+    error : OSError
+        Why.
+
+    Returns
+    -------
+    InputError
+
+    Example
+    -------
+    >>> cannot_write("a.csv", OSError(errno.ENOSPC, "No space left on device"))
+    InputError('a.csv could not be written (No space left on device); free some space, then type the same command again')
+    """
+    cure = "choose another place to write to"
+    if error.errno in _NO_SPACE:
+        cure = "free some space, then type the same command again"
+    reason = error.strerror or error
+    return InputError(f"{path} could not be written ({reason}); {cure}")
+
+
+def make_folder(folder: Path) -> Path:
+    """Make a folder to write to, with those above it.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        May be there already.
+
+    Returns
+    -------
+    pathlib.Path
+        The folder.
+
+    Raises
+    ------
+    InputError
+        It is a file, or cannot be made.
+
+    Example
+    -------
+    >>> make_folder(getfixture("tmpdir") / "a" / "b").is_dir()
+    True
+    """
+    folder = Path(folder)
+    for place in (folder, *folder.parents):
+        if place.exists() and not place.is_dir():
+            raise InputError(f"{place} is a file; pass a folder to write to")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise cannot_write(folder, error)
+    return folder
 
 
 @contextmanager
@@ -48,9 +111,7 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         yield partial
         os.replace(partial, path)
     except OSError as error:
-        raise InputError(
-            f"{path} could not be written ({error.strerror or error}); free "
-            "some space, or choose another folder to write to"
-        )
+        raise cannot_write(path, error)
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or never could be
+            partial.unlink()

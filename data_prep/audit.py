@@ -21,13 +21,14 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
 from data_prep import duplicates, manifest
+from data_prep.atomic import make_folder
 from data_prep.duplicates import Copy, exact_copies, near_copies
 from data_prep.errors import InputError, one_line_errors
 from data_prep.folder import audio_files
@@ -46,7 +47,6 @@ MOST_REJECTED = 0.2
 MOST_COMPARED = 5000
 
 _ABOUT = {"audit": 1}  # raise when what is measured changes
-_PREPARED = "prepared.json"  # in which preparers leave their options
 
 
 @dataclass
@@ -93,16 +93,15 @@ def audit_corpus(
     -------
     Audits
     """
+    make_folder(save_folder)
     if compare is None:
         compare = len(paths) <= MOST_COMPARED
     files = audit_files(paths, root, save_folder, compare)
     copies = exact_copies(files.values())
     if compare:
         copies += near_copies(files.values())
-    save_folder = Path(save_folder)
-    save_folder.mkdir(parents=True, exist_ok=True)
     write_table(
-        save_folder / "audit.csv",
+        Path(save_folder) / "audit.csv",
         COLUMNS,
         [[_cell(getattr(a, c)) for c in COLUMNS] for a in files.values()],
     )
@@ -144,7 +143,6 @@ def write_rejected(
         if patient_of.get(copy.path) != patient_of.get(copy.copy):
             reason = f"{copy.kind} copy of {copy.path}, of another patient"
             rows.append((copy.copy, "flagged", reason))
-    path.parent.mkdir(parents=True, exist_ok=True)
     write_table(path, ("path", "verdict", "reason"), [*rows, *left_out])
 
 
@@ -214,13 +212,14 @@ def audit_files(
     journals = [root / JOURNAL] if pack is None else pack.audits
     believed = [Journal(path, _ABOUT) for path in journals]
     kept = Journal(Path(save_folder or root) / JOURNAL, _ABOUT)
-    with_landmarks = with_landmarks and pack is None
+    # What a pack lacks cannot be made up for.
+    needed = with_landmarks and pack is None
     found = {}
     for path in paths:
         for journal in (*believed, kept):
             entry = journal.get(path, root / path)
-            if entry and not (with_landmarks and _lacks_landmarks(entry)):
-                found[path] = _from_json(path, entry)
+            if entry and not (needed and _lacks_landmarks(entry)):
+                found[path] = _from_json(path, entry, with_landmarks)
     unknown = [path for path in dict.fromkeys(paths) if path not in found]
     if pack is not None and any(path in pack for path in unknown):
         raise InputError(
@@ -230,7 +229,8 @@ def audit_files(
     with kept:
         for audit in _read_all(unknown, root, with_landmarks):
             found[audit.path] = audit
-            if save_folder is not None:
+            # What could not be opened may be allowed by now.
+            if save_folder is not None and audit.rate:
                 kept.add(audit.path, root / audit.path, _to_json(audit))
     return {path: found[path] for path in paths}
 
@@ -285,10 +285,10 @@ def _to_json(audit: Audit) -> Dict:
     return entry
 
 
-def _from_json(path: str, entry: Dict) -> Audit:
-    audit = Audit(path, **entry)
-    if audit.landmarks is not None:
-        packed = base64.b64decode(audit.landmarks)
+def _from_json(path: str, entry: Dict, with_landmarks: bool) -> Audit:
+    audit = Audit(path, **{**entry, "landmarks": None})
+    if with_landmarks and entry["landmarks"] is not None:
+        packed = base64.b64decode(entry["landmarks"])
         audit.landmarks = np.frombuffer(packed, "<u4").reshape(-1, 2)
     return audit
 
@@ -298,7 +298,9 @@ def _lacks_landmarks(entry: Dict) -> bool:
 
 
 def read_recordings(
-    source: Path, data_folder: Optional[Path]
+    source: Path,
+    data_folder: Optional[Path] = None,
+    label_column: Optional[str] = None,
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
     """What is to be audited: the recordings of a manifest, of a folder of
     manifests or of a database, or simply the audio files of a folder.
@@ -310,6 +312,8 @@ def read_recordings(
     data_folder : pathlib.Path or None
         Where the paths in a csv file begin; default: the folder that the
         manifests beside it were prepared from, else its own.
+    label_column : str or None
+        Of a database; manifests have their label.
 
     Returns
     -------
@@ -322,7 +326,7 @@ def read_recordings(
     Raises
     ------
     InputError
-        There is nothing of the kind.
+        There is nothing of the kind, or a file is listed twice.
 
     Example
     -------
@@ -341,9 +345,17 @@ def read_recordings(
         tables = [source]
     beside = source if source.is_dir() else source.parent
     root = Path(data_folder or _prepared_from(beside) or beside)
-    splits = {}
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder; correct --data_folder")
+    splits, listed = {}, {}
     for table in tables:
-        for split, recording in _rows(table):
+        for split, recording in _rows(table, label_column):
+            other = listed.setdefault(recording.wav, recording.source)
+            if other != recording.source:
+                raise InputError(
+                    f"{recording.source}: {recording.wav} is listed in {other} "
+                    "already; keep the row that is right"
+                )
             splits.setdefault(split, []).append(recording)
     return root, splits
 
@@ -351,7 +363,7 @@ def read_recordings(
 def _prepared_from(manifests: Path) -> Optional[str]:
     """The data folder of manifests that a preparer left."""
     try:
-        text = (manifests / _PREPARED).read_text(encoding="utf-8")
+        text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")
         options, _ = json.loads(text)
     except (OSError, ValueError):
         return None
@@ -362,16 +374,19 @@ def _file(path: str) -> Recording:
     return Recording(path, 0.0, path, 0.0, 0.0, "", "", "")
 
 
-def _rows(table: Path):
+def _rows(table: Path, label_column: Optional[str]):
     """(split, recording) of a manifest or of a database."""
     rows = read_table(table, [])
     if set(manifest.COLUMNS) <= set(rows[0][1]):
         for recording in manifest.read(table):
             yield table.stem, recording
         return
-    for source, cells in read_table(table, ["path", "patient_id"]):
-        recording = _file(cells["path"])
+    columns = ["path", "patient_id", *([label_column] if label_column else [])]
+    for source, cells in read_table(table, columns):
+        recording = _file(PurePosixPath(cells["path"]).as_posix())
         recording.patient_id = cells["patient_id"].lower()
+        recording.label = cells[label_column] if label_column else ""
+        recording.source = source
         yield cells.get("split") or cells.get("fold") or "", recording
 
 
@@ -435,6 +450,9 @@ def main() -> None:
         "--data_folder", help="where the paths in a csv file begin"
     )
     parser.add_argument(
+        "--label_column", help="of recordings.csv, to compare copies' labels"
+    )
+    parser.add_argument(
         "--exact_only",
         action="store_true",
         help="do not look for near-duplicates",
@@ -448,7 +466,7 @@ def main() -> None:
 def _audit(source: Path, args) -> None:
     if not source.exists():
         raise InputError(f"{source} does not exist; correct the path")
-    root, splits = read_recordings(source, args.data_folder)
+    root, splits = read_recordings(source, args.data_folder, args.label_column)
     recordings = [rec for recs in splits.values() for rec in recs]
     paths = list(dict.fromkeys(rec.wav for rec in recordings))
     out = Path(args.out)

@@ -80,6 +80,7 @@ def prepare_clinical(
         Anything wrong with the database or the options.
     """
     root, table = locate(data_folder, recordings_csv, "--data_folder")
+    preparation.require_out(save_folder, root)
     classes = [str(name) for name in classes]
     if len(classes) < 2 or len(set(classes)) < len(classes):
         raise InputError(

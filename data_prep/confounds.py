@@ -45,7 +45,7 @@ from data_prep.database import (
     usable_rows,
 )
 from data_prep.errors import InputError, one_line_errors
-from data_prep.preparation import corpus_of
+from data_prep.preparation import corpus_of, require_out
 from data_prep.probes import Clues, Gap, Probe, about, count, examine
 from data_prep.tables import write_text
 from data_prep.verdict import SURE, in_words, p_value, quoted, verdict
@@ -106,7 +106,7 @@ def _cells(probe: Probe) -> Tuple[str, str, str, str]:
     if evidence is None:
         return f"not asked: {probe.why_not}", "", "", ""
     ci95 = in_words(evidence.ci95) if evidence.ci95 else "no interval"
-    null = f"{np.mean(evidence.null):.2f} ({in_words(nullin_words(evidence))})"
+    null = f"{np.mean(evidence.null):.2f} ({in_words(null_range(evidence))})"
     return (
         f"{evidence.auc:.2f} ({ci95})",
         null,
@@ -115,7 +115,7 @@ def _cells(probe: Probe) -> Tuple[str, str, str, str]:
     )
 
 
-def nullin_words(evidence: Evidence) -> List[float]:
+def null_range(evidence: Evidence) -> List[float]:
     """Where 95 % of the shuffles lie.
 
     Arguments
@@ -175,7 +175,7 @@ def _draw_row(axes, row, probe):
     marker, colour, split = ("o", "#0072B2", "patients kept apart")
     if not probe.grouped:
         marker, colour, split = ("D", "#D55E00", "split at random")
-    low, high = nullin_words(evidence)
+    low, high = null_range(evidence)
     axes.barh(
         row, high - low, left=low, height=0.6, color="0.85", zorder=0,
         label="95 % of shuffled labels",
@@ -261,9 +261,7 @@ def confounds(
     rows = read_database(csv, [label_column])
     _keep_classes(rows, classes, label_column, csv)
     _check_patients(rows, settings, csv)
-    folder = Path(out)
-    if folder.exists() and not folder.is_dir():
-        raise InputError(f"{out} is a file; pass a folder with --out")
+    folder = require_out(Path(out), root)
     rows, audits = usable_rows(rows, root, folder)
     _check_patients(rows, settings, csv)
     clues = _clues([rec for rec, _ in rows], root, audits)

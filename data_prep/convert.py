@@ -21,7 +21,7 @@ from typing import Dict, List, Optional, Set, Tuple, Union
 
 from tqdm import tqdm
 
-from data_prep.atomic import complete_or_absent
+from data_prep.atomic import cannot_write, complete_or_absent, make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.ffmpeg import (
     ENCODERS,
@@ -32,7 +32,7 @@ from data_prep.ffmpeg import (
     require_ffmpeg,
 )
 from data_prep.folder import AUDIO
-from data_prep.journal import Journal
+from data_prep.journal import Journal, stamp
 from data_prep.measure import (
     CANCELS_DB,
     NOT_UNICODE,
@@ -40,6 +40,7 @@ from data_prep.measure import (
     STREAMED,
     Audit,
     audit_file,
+    check_rate,
     is_unicode,
     wav_bytes,
 )
@@ -47,7 +48,6 @@ from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
 
-RATES = (4000, 192000)
 
 #: Decoded and stated length may differ by the largest of these. Encoders pad
 #: the first and the last packet, which decoders cut off or not: up to 1632
@@ -60,6 +60,7 @@ JOURNAL = "convert.journal.jsonl"
 REPORT = "convert.csv"
 REJECTED = "rejected.csv"
 
+_LONGEST_NAME = 240  # bytes; disks take 255, and ".partial" comes between
 _VERSION = 1  # outputs of another one are made again
 
 
@@ -84,9 +85,9 @@ class Conversion:
     decoded_s : float or str
         Length of the output.
     verdict : str
-        "ok" or "rejected".
+        "ok", "flagged" (kept; the lengths differ a little) or "rejected".
     reason : str
-        Why it was rejected.
+        Why it was flagged or rejected.
     """
 
     path: str
@@ -197,7 +198,7 @@ def convert(
     with Journal(out / JOURNAL, {"journal of": "data_prep.convert"}) as journal:
         work = _Work(root, out, settings, journal)
         rows, n_done = _convert_all(work, outputs, jobs or os.cpu_count())
-        made = {row.output for row in rows if row.verdict == "ok"}
+        made = {row.output for row in rows if row.output}
         _remove_stale(work, outputs, made)
     if Path(source).is_dir():
         _warn_of_orphans(out, made)
@@ -205,11 +206,7 @@ def convert(
 
 
 def _settings(rate, format, channel, jobs) -> Dict:
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(
-            f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz; the "
-            "recipes use 16000"
-        )
+    check_rate(rate)
     if format not in ENCODERS:
         raise InputError(
             f"--format {format!r} is none of {', '.join(ENCODERS)}; pass one"
@@ -248,14 +245,11 @@ def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
 
 
 def _make(out: Path) -> None:
+    make_folder(out)
     try:
-        out.mkdir(parents=True, exist_ok=True)
         (out / JOURNAL).touch()
     except OSError as error:
-        raise InputError(
-            f"OUT {out} cannot be written to ({error.strerror}); choose "
-            "another folder"
-        )
+        raise cannot_write(out, error)
 
 
 def _names(source: Path, root: Path) -> Tuple[List[str], int]:
@@ -409,14 +403,6 @@ def _convert_all(
     return list(done.values()), len(outputs) - len(todo)
 
 
-def _stamp(path: Path) -> Optional[List[int]]:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return [status.st_size, status.st_mtime_ns]
-
-
 def _done(work: _Work, name: str, output: str) -> Optional[Conversion]:
     """The row of an earlier run, if source, output and settings are as then.
 
@@ -426,7 +412,7 @@ def _done(work: _Work, name: str, output: str) -> Optional[Conversion]:
     found = work.journal.get(output, work.out / output)
     if found is None or found["settings"] != work.settings:
         return None
-    if found["stamp"] != _stamp(work.root / name):
+    if found["stamp"] != stamp(work.root / name):
         return None
     return Conversion(**{**found["row"], "path": name})
 
@@ -453,10 +439,12 @@ def _check_ours(work: _Work, name: str, output: str) -> None:
 def _convert_one(work: _Work, name: str, output: str) -> Conversion:
     row = Conversion(name)
     source = work.root / name
-    found = {"source": str(source), "stamp": _stamp(source)}
+    found = {"source": str(source), "stamp": stamp(source)}
     try:
         if not is_unicode(name):
             raise Undecodable(NOT_UNICODE)
+        if len(os.fsencode(Path(output).name)) > _LONGEST_NAME:
+            raise Undecodable("name too long for its output; shorten it")
         stated = probe(work.processes, source)
         row.codec, row.rate = stated.codec, stated.rate
         row.channels, length_s = stated.channels, stated.length_s
@@ -503,10 +491,12 @@ def _judge(row, length_s, channels_db, audit: Audit) -> None:
         allowed = max(
             TOLERANCE_S, TOLERANCE * length_s, TOLERANCE_SAMPLES / row.rate
         )
-        if abs(row.decoded_s - length_s) > allowed:
-            raise Undecodable(
-                f"decoded {row.decoded_s:.2f} s of {length_s:.2f} s"
-            )
+        differ = abs(row.decoded_s - length_s)
+        reason = f"decoded {row.decoded_s:.2f} s of {length_s:.2f} s"
+        if differ > allowed:
+            raise Undecodable(reason)
+        if differ > max(TOLERANCE_S, TOLERANCE_SAMPLES / row.rate):
+            row.verdict, row.reason = "flagged", reason
     if channels_db is None or not channels_db > SILENT_DBFS:
         return
     mix_db = -math.inf if audit.level_dbfs is None else audit.level_dbfs
@@ -552,11 +542,12 @@ def _warn_of_orphans(out: Path, made: Set[str]) -> None:
 def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
     columns = [field.name for field in fields(Conversion)]
     write_table(out / REPORT, columns, [astuple(row) for row in rows])
-    bad = [row for row in rows if row.verdict != "ok"]
+    doubtful = [row for row in rows if row.verdict != "ok"]
+    bad = [row for row in doubtful if not row.output]
     write_table(
         out / REJECTED,
         ["path", "verdict", "reason"],
-        [[row.path, row.verdict, row.reason] for row in bad],
+        [[row.path, row.verdict, row.reason] for row in doubtful],
     )
     if bad:
         first = " ".join(f"{bad[0].path}: {bad[0].reason}".split())
@@ -572,7 +563,7 @@ def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
         done=n_done,
         rejected=len(bad),
         ignored=n_ignored,
-        seconds=sum(row.decoded_s for row in rows if row.verdict == "ok"),
+        seconds=sum(row.decoded_s for row in rows if row.output),
     )
 
 

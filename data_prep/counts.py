@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+from collections import defaultdict
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -38,18 +39,17 @@ def counts(
     >>> counts({"train": [rec], "test": []})["injury"]
     {'train': (1, 1, 0.01), 'test': (0, 0, 0.0), 'all': (1, 1, 0.01)}
     """
-    everything = [rec for recs in splits.values() for rec in recs]
-    columns = {**splits, ALL: everything}
-    labels = sorted({rec.label for rec in everything})
-    table = {
-        label or "unlabelled": {
-            split: _count([rec for rec in recs if rec.label == label])
-            for split, recs in columns.items()
-        }
-        for label in labels
+    found = defaultdict(list)
+    for split, recs in splits.items():
+        for rec in recs:
+            for row in (rec.label or "unlabelled", ALL):
+                for column in (split, ALL):
+                    found[row, column].append(rec)
+    rows = sorted({row for row, _ in found} - {ALL}) + [ALL]
+    return {
+        row: {column: _count(found[row, column]) for column in (*splits, ALL)}
+        for row in rows
     }
-    table[ALL] = {split: _count(recs) for split, recs in columns.items()}
-    return table
 
 
 def _count(recordings: List[Recording]) -> Count:

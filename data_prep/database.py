@@ -10,10 +10,11 @@ Authors
 
 import logging
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep import preparation
+from data_prep.atomic import make_folder
 from data_prep.audit import Audits
 from data_prep.errors import InputError
 from data_prep.folder import holds, name_of
@@ -29,7 +30,9 @@ REQUIRED = ("recording_id", "patient_id", "path")
 Row = Tuple[Recording, Dict[str, str]]
 
 #: What a spreadsheet makes of 100000 or 4E5 (1E+05), and of "=..." or "-...".
-_MANGLED = re.compile(r"\d(\.\d+)?E[+-]\d{2,}|#(NAME\?|REF!|VALUE!|N/A)", re.I)
+_MANGLED = re.compile(
+    r"\d([.,]\d+)?E[+-]\d{2,}|#(NAME\?|REF!|VALUE!|N/A)", re.I
+)
 
 
 def locate(
@@ -120,7 +123,8 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
         rec = Recording(
             ID=cells["recording_id"],
             duration=0.0,
-            wav=cells["path"],
+            # ./a.wav and a.wav are one file.
+            wav=PurePosixPath(cells["path"]).as_posix(),
             start=0.0,
             stop=0.0,
             label="",
@@ -248,7 +252,7 @@ def write_database(rows: List[Dict[str, str]], table: Path) -> None:
     >>> read_database(table, [])[0][0].wav
     'a.wav'
     """
-    table.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(table.parent)
     if table.is_file():
         # What was prepared from it stays up to date while it is the same.
         there = [cells for _, cells in read_table(table, [])]

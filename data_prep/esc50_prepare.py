@@ -105,7 +105,8 @@ def _categories(table) -> List[str]:
     """In the published order, which is that of ``target``."""
     targets = {}
     for source, cells in table:
-        if not cells["target"].isdigit():
+        target = cells["target"]
+        if not (target.isascii() and target.isdigit()):
             raise InputError(
                 f"{source}: target is {cells['target']!r}; expected a whole "
                 "number"

@@ -91,10 +91,11 @@ def holds(root: Path, path: str) -> bool:
     >>> holds(getfixture("tmpdir"), "a.wav")
     False
     """
-    if (Path(root) / path).is_file():
-        return True
     pack = pack_at(root)
-    return pack is not None and path in pack
+    if pack is not None:
+        return path in pack
+    # Not Path.is_file(), which raises where a name is too long.
+    return os.path.isfile(os.path.join(root, path))
 
 
 def matching(root: Path, pattern: str) -> List[str]:
@@ -124,6 +125,7 @@ def matching(root: Path, pattern: str) -> List[str]:
         found = [
             path.relative_to(root).as_posix()
             for path in Path(root).glob(pattern)
+            if not path.name.startswith(".")  # ._x.wav of a Mac
         ]
     else:
         # From the root: else the pattern's folder could be anywhere.
@@ -185,14 +187,16 @@ def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
     data_prep.errors.InputError: ... holds no audio file (.wav, .flac, .ogg and the like); pass the folder that does
     """
     pack = pack_at(root)
-    packed = [] if pack is None else pack.paths
-    found = [path for path in packed if path.lower().endswith(suffixes)]
-    for folder, names in _walk(root):
-        found += [
+    if pack is None:
+        there = (
             (Path(folder) / name).relative_to(root).as_posix()
+            for folder, names in _walk(root)
             for name in names
-            if name.lower().endswith(suffixes) and not name.startswith(".")
-        ]
+            if not name.startswith(".")
+        )
+    else:
+        there = pack.paths
+    found = [path for path in there if path.lower().endswith(suffixes)]
     if not found:
         raise InputError(
             f"{root} holds no audio file ({', '.join(suffixes[:3])} and the "

@@ -7,9 +7,9 @@ Authors
 
 import json
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Union
 
-from data_prep.errors import InputError
+from data_prep.atomic import cannot_write, make_folder
 
 
 class Journal:
@@ -59,14 +59,14 @@ class Journal:
                 return False
             for line in file:
                 try:
-                    name, stamp, found = json.loads(line)
+                    name, then, found = json.loads(line)
                 except ValueError:
                     continue
-                self._entries[name] = (stamp, found)
+                self._entries[name] = (then, found)
         return True
 
     def _open(self):
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
         # No buffer: on a full disk closing would fail once more.
         self._file = open(self.path, "ab" if self._goes_on else "wb", 0)
         # Ends the last line, which a kill may have cut short.
@@ -91,8 +91,8 @@ class Journal:
         """
         if name not in self._entries:
             return None
-        stamp, found = self._entries[name]
-        return found if stamp == _stamp(file) else None
+        then, found = self._entries[name]
+        return found if then == stamp(file) else None
 
     def add(self, name: str, file: Path, found: Dict) -> None:
         """Write down what was found out about a file.
@@ -111,20 +111,34 @@ class Journal:
         InputError
             The disk is full.
         """
-        stamp = _stamp(file)
-        self._entries[name] = (stamp, found)
+        now = stamp(file)
+        self._entries[name] = (now, found)
         try:
             if self._file is None:
                 self._open()
-            self._write(json.dumps([name, stamp, found]))
+            self._write(json.dumps([name, now, found]))
         except OSError as error:
-            raise InputError(
-                f"{self.path} could not be written ({error.strerror}); free "
-                "some space, then the same command goes on"
-            )
+            raise cannot_write(self.path, error)
 
 
-def _stamp(file: Path):
+def stamp(file: Path) -> Union[List[int], str]:
+    """What tells a file from what it was before: size and time of change.
+
+    Arguments
+    ---------
+    file : pathlib.Path
+        Any file or folder.
+
+    Returns
+    -------
+    list of int or str
+        "unreadable" where it cannot be looked at.
+
+    Example
+    -------
+    >>> stamp(Path("no.wav"))
+    'unreadable'
+    """
     try:
         status = Path(file).stat()
     except OSError:

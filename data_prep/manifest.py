@@ -13,6 +13,7 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from data_prep.atomic import make_folder
 from data_prep.errors import InputError
 from data_prep.folder import holds
 from data_prep.tables import read_table, write_table, write_text
@@ -20,6 +21,8 @@ from data_prep.tables import read_table, write_table, write_text
 DATA_ROOT = "$data_root"
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.json"
+#: What the manifests of a folder were prepared from.
+PREPARED_FILE = "prepared.json"
 
 #: Written durations are rounded; a stop may exceed one by this much, seconds.
 TOLERANCE_S = 1e-3
@@ -197,8 +200,7 @@ def write(
     'a.wav'
     """
     check(splits, data_root, classes)
-    save_folder = Path(save_folder)
-    save_folder.mkdir(parents=True, exist_ok=True)
+    save_folder = make_folder(save_folder)
     for split, recordings in splits.items():
         rows = [
             [*astuple(rec)[:2], f"{DATA_ROOT}/{rec.wav}", *astuple(rec)[3:-1]]

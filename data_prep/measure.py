@@ -14,9 +14,12 @@ from typing import List, Optional, Tuple
 import numpy as np
 import soundfile
 
+from data_prep.errors import InputError
 from data_prep.folder import kind_of
 from data_prep.landmarks import landmarks
 
+#: Sample rates of recordings, Hz; what is outside was written in error.
+RATES = (4000, 192000)
 #: Shorter than this is not a recording, seconds.
 SHORTEST_S = 0.1
 #: Longer than this is more likely an uncut tape, seconds.
@@ -35,12 +38,38 @@ MOST_CLIPPED = 0.01
 MOST_DC = 0.02
 #: Share of 20 ms frames below ``SILENT_DBFS``.
 MOST_SILENCE = 0.9
+_MOST_FRAMES = 1 << 40  # more is libsndfile's way to say: not known
+_LARGEST_PAGE = 65536  # of Ogg, bytes
 _FRAME_S = 0.02
 _FRAMES_AT_ONCE = 1000  # memory does not grow with the file
 #: RIFF sizes that a recorder writes which does not know the length yet.
 STREAMED = 0x7FFFF000
 #: Header lengths of these are estimates: believed to 2 %.
 _ESTIMATED = ("MP3", "OGG")
+
+
+def check_rate(rate: int) -> None:
+    """Refuse a ``--rate`` that is no sample rate of recordings.
+
+    Arguments
+    ---------
+    rate : int
+        Hz.
+
+    Raises
+    ------
+    InputError
+        It is outside ``RATES``.
+
+    Example
+    -------
+    >>> check_rate(16000)
+    """
+    if not RATES[0] <= rate <= RATES[1]:
+        raise InputError(
+            f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz; the "
+            "recipes use 16000"
+        )
 
 
 @dataclass
@@ -121,6 +150,7 @@ class _Meter:
         self.mono_energy = self.energy = self.total = self.peak = 0.0
         self.n_clipped = self.n_samples = self.non_finite = 0
         self.hash = blake2b(digest_size=16)
+        self.cut_short = False
         self._kept = [] if with_landmarks else None
 
     def __call__(self, block: np.ndarray) -> None:
@@ -134,7 +164,9 @@ class _Meter:
         if not finite.all():
             self.non_finite += int((~finite).sum())
             block = np.where(finite, block, 0)
-        mono = block.mean(axis=1) if block.shape[1] > 1 else block[:, 0]
+        mono = block[:, 0]
+        if block.shape[1] > 1:
+            mono = block.mean(axis=1, dtype=np.float64).astype(np.float32)
         self.n_samples += block.size
         self.n_clipped += int((np.abs(block) >= FULL_SCALE).sum())
         self.energy += float(np.square(block, dtype=np.float64).mean(1).sum())
@@ -149,7 +181,7 @@ class _Meter:
     def _count_silence(self, mono):
         size = max(1, round(_FRAME_S * self.rate))
         whole = mono[: len(mono) // size * size].reshape(-1, size)
-        levels = np.square(whole).mean(axis=1)
+        levels = np.square(whole, dtype=np.float64).mean(axis=1)
         self.n_short += len(whole)
         self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
 
@@ -182,6 +214,8 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     """
     if not is_unicode(path):
         return Audit(path, reason=NOT_UNICODE)
+    if os.path.exists(path) and not os.path.isfile(path):
+        return Audit(path, reason="unreadable: no regular file")
     try:
         with open(path, "rb") as file:
             head = file.read(64)
@@ -196,11 +230,20 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
             meter = _Meter(file.samplerate, with_landmarks)
             _describe(audit, file, header_bytes)
             size = _FRAMES_AT_ONCE * max(1, round(_FRAME_S * file.samplerate))
-            for block in file.blocks(size, dtype="float32", always_2d=True):
+            # Not file.blocks(): it fills up a block that a cut MP3 does not
+            # fill with what was in memory.
+            block = file.read(size, dtype="float32", always_2d=True)
+            while len(block):
                 meter(block)
+                block = file.read(size, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        audit.reason = _decoding_failed(head, meter, error)
+        audit.reason = _decoding_failed(head, meter, audit, error)
         return audit
+    except TypeError:  # soundfile asks for the rate of x.raw
+        audit.reason = "unreadable: samples without a header"
+        return audit
+    if head[:4] == b"OggS":
+        meter.cut_short = not _ogg_ends(path)
     _measure(audit, meter)
     rejected, flags = _judge(audit, meter, header_bytes, kind_of(head))
     audit.verdict = "rejected" if rejected else "flagged" if flags else "ok"
@@ -269,27 +312,46 @@ def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
     return None
 
 
+def _ogg_ends(path: str) -> bool:
+    """Whether the last page of an Ogg file says that it is the last."""
+    with open(path, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _LARGEST_PAGE))
+        tail = file.read()
+    last = tail.rfind(b"OggS")
+    return last >= 0 and bool(tail[last + 5 : last + 6][0] & 4)
+
+
 def _describe(audit, file, header_bytes):
     audit.format = f"{file.format} {file.subtype}"
     audit.rate, audit.channels = file.samplerate, file.channels
     frames = file.frames
-    if header_bytes is not None and header_bytes[0] < STREAMED:
-        # libsndfile cuts what the header promises to what is there.
-        frames = max(
-            frames, header_bytes[0] * frames // max(header_bytes[1], 1)
-        )
-    elif header_bytes is not None:
+    if frames > _MOST_FRAMES or _is_streamed(header_bytes):
         return
+    if header_bytes is not None:
+        # libsndfile cuts what the header promises to what is there.
+        promised, there = header_bytes
+        frames = max(frames, promised * frames // max(there, 1))
     audit.header_s = frames / file.samplerate
 
 
-def _decoding_failed(head, meter, error) -> str:
+def _is_streamed(header_bytes) -> bool:
+    """A recorder that did not know the length wrote the largest there is; a
+    file that is truly as long holds it."""
+    return header_bytes is not None and (
+        header_bytes[0] >= STREAMED and header_bytes[1] < header_bytes[0]
+    )
+
+
+def _decoding_failed(head, meter, audit, error) -> str:
     kind = kind_of(head)
     if kind == "text":
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
         return f"unreadable: {kind}; convert it (data_prep.convert)"
     what = error.error_string.replace("Error : ", "").rstrip(".")
+    if meter is not None and audit.header_s is None:
+        return "unreadable: the header states no length; convert it"
     if meter is not None:  # its header was good
         return f"truncated or damaged: {what}"
     return f"unreadable: {what}"
@@ -317,7 +379,7 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
     suffix = Path(audit.path).suffix.lower()
     named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
     flags = []
-    if header_bytes is not None and header_bytes[0] >= STREAMED:
+    if _is_streamed(header_bytes):
         flags.append("streamed: the header states no length, the end may miss")
     if kind is not None and named.get(suffix, kind) != kind:
         flags.append(f"misnamed: {suffix} holds {kind}")
@@ -337,10 +399,14 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
 def _cannot_be_used(audit, meter) -> str:
     if meter.frames == 0:
         return "empty: a header and no samples"
+    if not RATES[0] <= audit.rate <= RATES[1]:
+        return f"implausible: a sample rate of {audit.rate} Hz"
     promised = audit.header_s
     believed = 0.98 if audit.format.startswith(_ESTIMATED) else 1.0
     if promised is not None and audit.duration < believed * promised:
         return f"truncated: {audit.duration:.3f} of {promised:.3f} s"
+    if meter.cut_short:
+        return "truncated: the last page of the stream is not there"
     if audit.duration < SHORTEST_S:
         return f"too short: {audit.duration:.3f} s"
     if audit.non_finite:

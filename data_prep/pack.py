@@ -48,7 +48,7 @@ import torch
 from tqdm import tqdm
 
 from cry_modules.audio import read_mono
-from data_prep.atomic import complete_or_absent
+from data_prep.atomic import complete_or_absent, make_folder
 from data_prep.audit import (
     JOURNAL,
     MOST_COMPARED,
@@ -58,9 +58,9 @@ from data_prep.audit import (
 )
 from data_prep.database import TABLE
 from data_prep.errors import InputError, one_line_errors
-from data_prep.journal import Journal
+from data_prep.journal import Journal, stamp
 from data_prep.manifest import CORPUS_FILE
-from data_prep.measure import Audit
+from data_prep.measure import Audit, check_rate
 from data_prep.packs import (
     DTYPE,
     INDEX,
@@ -71,14 +71,13 @@ from data_prep.packs import (
     part_name,
     read_json,
 )
-from data_prep.tables import write_text
+from data_prep.tables import read_table, write_text
 from data_prep.vggsound_prepare import CSV_FILE
 
 logger = logging.getLogger(__name__)
 
 #: What preparers need besides the audio.
 TABLES = (CSV_FILE, TABLE, CORPUS_FILE)
-RATES = (4000, 192000)
 #: One step of a 16 bit file, of full scale: a power of two, so that nothing is
 #: lost by multiplying.
 STEP = 2.0**-15
@@ -182,7 +181,7 @@ def pack(
             f"--part {part} asks for more parts than the {len(paths)} "
             "recordings there are; ask for fewer"
         )
-    stamps = [_stamp(root, path) for path in paths]
+    stamps = [stamp(root / path) for path in paths]
     head = {
         "pack": VERSION,
         "rate": rate,
@@ -207,11 +206,7 @@ def pack(
 
 
 def _check_options(rate, shard_mb, part) -> Tuple[int, int]:
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(
-            f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz; the "
-            "recipes use 16000"
-        )
+    check_rate(rate)
     if not shard_mb > 0:
         raise InputError(f"--shard_mb {shard_mb} is not above 0; pass 512")
     match = re.fullmatch(r"(\d+)/(\d+)", part)
@@ -250,11 +245,12 @@ def _rejected(source: Path, root: Path) -> List[str]:
     table = source / "rejected.csv"
     if not source.is_dir() or not table.is_file():
         return []
-    with open(table, encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.DictReader(file)]
+    lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
+    if len(lines) < 2:
+        return []
     return [
         row["path"]
-        for row in rows
+        for _, row in read_table(table, ["path", "verdict", "reason"])
         if row["verdict"] == "rejected" and (root / row["path"]).is_file()
     ]
 
@@ -265,17 +261,11 @@ def _check_folders(root: Path, out: Path):
         raise InputError(
             f"OUT {out} holds the recordings themselves; pass another folder"
         )
-    if out.exists() and not out.is_dir():
-        raise InputError(f"OUT {out} is a file; pass a folder")
+    make_folder(out)
     if out.is_dir() and any(out.iterdir()) and not (out / PACK_FILE).is_file():
         raise InputError(
             f"OUT {out} holds other files and no pack; pass a new folder"
         )
-
-
-def _stamp(root: Path, path: str) -> Tuple[int, int]:
-    status = (root / path).stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def _digest(items: Iterable) -> str:
@@ -292,7 +282,6 @@ def _begin(out: Path, head: Dict, root: Path):
     if file.is_file():
         _check_same_pack(out, read_json(file), head)
     else:
-        out.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(head, indent=1) + "\n")
     for name in TABLES:
         if (root / name).is_file() and not (out / name).exists():
@@ -333,7 +322,12 @@ class _Part:
                 f"{self.root} has changed since {self._file} was packed; pass "
                 "another OUT, or delete it"
             )
-        return True
+        # Shards that are gone since are made again.
+        return all(
+            (self.out / name).is_file()
+            and (self.out / name).stat().st_size == entry["bytes"]
+            for name, entry in read_json(self._file)["files"].items()
+        )
 
     def summary(self) -> Summary:
         about = read_json(self._file)
@@ -356,7 +350,7 @@ class _Part:
         about = {"head": self.head, "stamps": self.stamps}
         with Journal(work / "shards.jsonl", about) as journal:
             shards = self._write_shards(list(audits.values()), journal)
-        if self.stamps != _digest((p, _stamp(self.root, p)) for p in audits):
+        if self.stamps != _digest((p, stamp(self.root / p)) for p in audits):
             raise InputError(
                 f"{self.root} changed while it was packed; type the same "
                 "command again"

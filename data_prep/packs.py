@@ -251,8 +251,9 @@ def pack_at(folder: Path) -> Optional[Pack]:
 
 
 @lru_cache(maxsize=None)
-def _open(folder: str, changed: int) -> Pack:
-    return Pack(Path(folder))
+def _open(folder: str, changed: int) -> Optional[Pack]:
+    head = read_json(Path(folder) / PACK_FILE)
+    return Pack(Path(folder)) if "pack" in head else None  # another's file
 
 
 def part_name(number: int, n_parts: int) -> str:

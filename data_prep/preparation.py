@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from data_prep import manifest
+from data_prep.atomic import make_folder
 from data_prep.audit import (
     Audits,
     audit_corpus,
@@ -19,12 +20,11 @@ from data_prep.audit import (
 from data_prep.counts import write_counts
 from data_prep.duplicates import report as report_copies
 from data_prep.errors import InputError
+from data_prep.journal import stamp
 from data_prep.manifest import Recording
 from data_prep.tables import write_text
 
 logger = logging.getLogger(__name__)
-
-_DONE = "prepared.json"
 
 
 def require_folder(folder: str, option: str, holds: str) -> Path:
@@ -69,6 +69,40 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     )
 
 
+def require_out(save_folder: Path, root: Path) -> Path:
+    """The folder to write to: a new one, or one of ours.
+
+    Arguments
+    ---------
+    save_folder : pathlib.Path
+        Made if need be.
+    root : pathlib.Path
+        The data folder, whose own tables must stay as they are.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        It is the data folder, a file, or cannot be made.
+
+    Example
+    -------
+    >>> require_out(Path("data"), Path("data"))
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
+    """
+    if Path(save_folder).resolve() == Path(root).resolve():
+        raise InputError(
+            f"{save_folder} is the data folder itself, whose tables would be "
+            "replaced; pass another folder to write to"
+        )
+    return make_folder(save_folder)
+
+
 def once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
@@ -98,11 +132,9 @@ def once(
     prepared
     >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
     """
-    if Path(save_folder).exists() and not Path(save_folder).is_dir():
-        raise InputError(f"{save_folder} is a file; pass a folder")
-    stamps = [[str(p), *_size_and_time(p)] for p in sources]
+    stamps = [[str(p), stamp(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
-    done = Path(save_folder) / _DONE
+    done = Path(save_folder) / manifest.PREPARED_FILE
     if done.is_file() and done.read_text(encoding="utf-8") == key:
         logger.info("Manifests in %s are up to date.", save_folder)
         return
@@ -116,11 +148,6 @@ def once(
     done.unlink(missing_ok=True)
     prepare()
     write_text(done, key)
-
-
-def _size_and_time(path: Path):
-    status = path.stat()
-    return status.st_size, status.st_mtime_ns
 
 
 def audit(

@@ -16,6 +16,7 @@ from data_prep.clinical_prepare import prepare_clinical
 from data_prep.database import TABLE, write_database
 from data_prep.errors import InputError
 from data_prep.folder import audio_files, holds
+from data_prep.preparation import require_out
 
 logger = logging.getLogger(__name__)
 
@@ -225,17 +226,9 @@ def write_recordings(
     >>> write_recordings([], Path("data"), "data")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: --out data is the data folder itself; pass another one
+    data_prep.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
     """
-    folder = Path(save_folder)
-    if folder.resolve() == root.resolve():
-        raise InputError(
-            f"--out {folder} is the data folder itself; pass another one"
-        )
-    for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
-            raise InputError(f"{place} is a file; pass a folder with --out")
-    table = folder / TABLE
+    table = require_out(Path(save_folder), root) / TABLE
     write_database(rows, table)
     logger.info(
         "%s: %d recordings of %d patients",

@@ -14,19 +14,25 @@ import logging
 from pathlib import Path
 from typing import Dict, List, Sequence
 
+import numpy as np
+
 from data_prep import preparation
 from data_prep.counts import as_markdown, counts, write_counts
 from data_prep.database import TABLE, Row, locate, read_database, usable_rows
+from data_prep.duplicates import report as report_copies
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS, Recording
 from data_prep.stratify import (
     SHARES,
+    check_fraction,
     fold_patients,
     fraction_of_patients,
     split_patients,
     strata,
 )
 from data_prep.tables import write_table
+
+logger = logging.getLogger(__name__)
 
 
 def split_by_patient(
@@ -97,6 +103,8 @@ def split_database(
         Anything wrong with the database or the options.
     """
     column = "fold" if folds else "split"
+    shares = _shares(shares)
+    _check_fractions(fractions, folds)
     root, table = locate(
         data_folder or str(Path(recordings).parent), recordings, "--data_folder"
     )
@@ -106,15 +114,16 @@ def split_database(
             f"{table} has a column {column!r} already; use it as it is, or "
             "remove it for another one"
         )
-    save_folder = Path(save_folder)
-    rows, _ = usable_rows(rows, root, save_folder)
+    save_folder = preparation.require_out(save_folder, table.parent)
+    preparation.require_out(save_folder, root)
+    rows, audits = usable_rows(rows, root, save_folder)
     labelled = _labelled(rows, label_column, table)
     stratum_of = strata(labelled)
     if folds:
         part_of = fold_patients(stratum_of, folds, seed)
     else:
-        part_of = split_patients(stratum_of, _shares(shares), seed)
-    parts = {part: [] for part in sorted(set(part_of.values()), key=_order)}
+        part_of = split_patients(stratum_of, shares, seed)
+    parts = {part: [] for part in (map(str, range(folds)) if folds else SPLITS)}
     for rec in labelled:
         parts[part_of[rec.patient_id]].append(rec)
     if not folds:
@@ -123,6 +132,9 @@ def split_database(
         )
     _write_split(rows, column, part_of, save_folder / TABLE)
     print(write_counts(parts, save_folder))
+    copies = report_copies(audits.copies, parts, save_folder / "duplicates.csv")
+    if copies:
+        logger.warning("%s", copies)
     if fractions:
         _report_fractions(parts, fractions, seed, save_folder)
     print(f"Wrote {save_folder / TABLE}: pass it with --recordings_csv")
@@ -141,16 +153,21 @@ def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
 
 
 def _shares(shares: Sequence[float]) -> Dict[str, float]:
-    if len(shares) != len(SPLITS) or min(shares) <= 0:
+    if len(shares) != len(SPLITS) or not all(0 < x < np.inf for x in shares):
         raise InputError(
             f"shares is {list(shares)}; it must be three numbers above 0"
         )
     return {split: x / sum(shares) for split, x in zip(SPLITS, shares)}
 
 
-def _order(part: str):
-    """Splits in their order, folds by number."""
-    return SPLITS.index(part) if part in SPLITS else int(part)
+def _check_fractions(fractions: Sequence[float], folds: int) -> None:
+    if fractions and folds:
+        raise InputError(
+            "fractions are of the training patients; leave out --folds or "
+            "--fractions"
+        )
+    for fraction in fractions:
+        check_fraction(fraction)
 
 
 def _write_split(rows: List[Row], column, part_of, path: Path):
@@ -163,11 +180,6 @@ def _write_split(rows: List[Row], column, part_of, path: Path):
 
 
 def _report_fractions(parts, fractions, seed, save_folder):
-    if "train" not in parts:
-        raise InputError(
-            "fractions are of the training patients; leave out --folds or "
-            "--fractions"
-        )
     train = parts["train"]
     stratum_of = strata(train)
     smallest, subsets = {}, {}

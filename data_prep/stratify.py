@@ -55,7 +55,8 @@ def split_patients(
     """Assign whole patients to splits, stratified by label, then site.
 
     Each split gets its share of each label to within one patient, and at
-    least one patient where there are as many as splits.
+    least one patient where the label has as many as there are splits (which
+    may take more than one from the largest).
 
     Arguments
     ---------
@@ -81,21 +82,34 @@ def split_patients(
     >>> sorted(Counter(split.values()).items())
     [('test', 2), ('train', 7), ('valid', 1)]
     """
-    rng = np.random.default_rng(seed)
+    rng = _generator(seed)
     split_of = {}
+    total = Counter()
     for patients in _by_label(stratum_of, rng).values():
-        quota = _whole_numbers(len(patients), shares)
+        # Who is furthest behind over all labels gets the odd patients.
+        order = sorted(shares, key=lambda s: total[s] - _due(total, shares, s))
+        quota = _whole_numbers(len(patients), {s: shares[s] for s in order})
+        total.update(quota)
         given = Counter()
         for i, patient in enumerate(patients, start=1):
             # The split that is furthest behind: sites, which follow each
             # other in the list, are spread over the splits as well.
-            behind = {
-                s: quota[s] * i / len(patients) - given[s] for s in shares
-            }
-            split = max(shares, key=behind.__getitem__)
+            behind = {s: quota[s] * i / len(patients) - given[s] for s in order}
+            split = max(order, key=behind.__getitem__)
             split_of[patient] = split
             given[split] += 1
     return split_of
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be 0 or more")
+    return np.random.default_rng(seed)
+
+
+def _due(given: Counter, shares: Dict[str, float], split: str) -> float:
+    """Patients that a split should have of those that were given so far."""
+    return shares[split] * sum(given.values())
 
 
 def _by_label(stratum_of, rng) -> Dict[Hashable, List[str]]:
@@ -174,6 +188,29 @@ def fold_patients(
     return split_patients(stratum_of, shares, seed)
 
 
+def check_fraction(fraction: float) -> None:
+    """Refuse a share of the labels that is none.
+
+    Arguments
+    ---------
+    fraction : float
+        Above 0, up to 1.
+
+    Raises
+    ------
+    InputError
+        It is not.
+
+    Example
+    -------
+    >>> check_fraction(0.03)
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(
+            f"label_fraction is {fraction}; it must be above 0 and up to 1"
+        )
+
+
 def fraction_of_patients(
     stratum_of: Dict[str, tuple], fraction: float, seed: int
 ) -> Set[str]:
@@ -206,11 +243,8 @@ def fraction_of_patients(
     >>> len(some), some < fraction_of_patients(patients, 0.1, seed=1)
     (3, True)
     """
-    if not 0 < fraction <= 1:
-        raise InputError(
-            f"label_fraction is {fraction}; it must be above 0 and up to 1"
-        )
-    rng = np.random.default_rng(seed)
+    check_fraction(fraction)
+    rng = _generator(seed)
     kept = set()
     for _, patients in sorted(_by_label(stratum_of, rng).items()):
         rng.shuffle(patients)

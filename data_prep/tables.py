@@ -15,6 +15,52 @@ from data_prep.errors import InputError
 logger = logging.getLogger(__name__)
 
 
+def read_lines(path: Path) -> List[List[str]]:
+    """Cells of a csv file, header included.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Comma-separated, UTF-8 (a byte-order mark is accepted).
+
+    Returns
+    -------
+    list of list of str
+
+    Raises
+    ------
+    InputError
+        Missing, empty, not UTF-8, or no csv file.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.csv")
+    >>> path.write("x,y\\n1, 2\\n")
+    >>> read_lines(path)
+    [['x', 'y'], ['1', ' 2']]
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; pass the csv file in it")
+    if not path.is_file():
+        raise InputError(f"{path} does not exist; correct the path")
+    try:
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.reader(file))
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
+    except csv.Error as error:
+        raise InputError(
+            f"{path} is no csv file ({error}); look for a quote that is not "
+            "closed"
+        )
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})")
+    if not lines:
+        raise InputError(f"{path} is empty; expected a header and rows")
+    return lines
+
+
 def read_table(
     path: Path, required: Sequence[str]
 ) -> List[Tuple[str, Dict[str, str]]]:
@@ -49,17 +95,7 @@ def read_table(
     [('a.csv row 2', {'x': '1', 'y': '2'})]
     """
     path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; pass the csv file in it")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; correct the path")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
-    if not lines:
-        raise InputError(f"{path} is empty; expected a header and rows")
+    lines = read_lines(path)
     header = [name.strip() for name in lines[0]]
     _check_header(path, header, required)
     rows, padded = [], []

@@ -64,6 +64,7 @@ def prepare_unlabelled(
         Anything wrong with the database, or nothing left.
     """
     root, table = locate(cry_folder, recordings_csv, "--cry_folder")
+    preparation.require_out(save_folder, root)
     options = {
         "cry_folder": str(root.resolve()),
         "exclude": list(exclude),
@@ -96,6 +97,11 @@ def prepare_unlabelled(
         rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
         shares = {"train": 1 - valid_share, "valid": valid_share}
         splits = split_by_patient([rec for rec, _ in rows], shares, seed)
+        if not splits["valid"]:
+            raise InputError(
+                f"{table} has one patient to adapt to; it takes two or more, "
+                "since the loss is watched on another one"
+            )
         name = corpus_name or database_name(root, table)
         corpus = preparation.corpus_of(root, name)
         preparation.finish(splits, audits, root, Path(save_folder), corpus)

@@ -11,7 +11,6 @@ Authors
 """
 
 import argparse
-import csv
 import hashlib
 import logging
 import re
@@ -25,7 +24,7 @@ from data_prep.folder import matching, name_of
 from data_prep.manifest import Recording
 from data_prep.packs import PACK_FILE, pack_at
 from data_prep.published import compare_with_published
-from data_prep.tables import write_table
+from data_prep.tables import read_lines, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -90,6 +89,7 @@ def prepare_vggsound(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
     )
     pack_at(root)  # looks at every shard: not in the middle of a run
+    preparation.require_out(save_folder, root)
     table = root / CSV_FILE
     options = {
         "data_folder": str(root.resolve()),
@@ -116,13 +116,11 @@ def prepare_vggsound(
 
 def _official(root: Path) -> List[Clip]:
     """Clips of the csv; their ``wav`` is empty where the video is gone."""
-    with open(root / CSV_FILE, encoding="utf-8-sig", newline="") as file:
-        rows = [row for row in csv.reader(file) if row]
-    if not rows:
-        raise InputError(f"{root / CSV_FILE} is empty; take the official one")
     there = _files_by_stem(root)
     clips = []
-    for n, row in enumerate(rows, start=1):
+    for n, row in enumerate(read_lines(root / CSV_FILE), start=1):
+        if not row:
+            continue
         source = f"{CSV_FILE} row {n}"
         video, start, label, split = _official_row(row, source)
         stem = f"{video}_{start:06d}"
@@ -139,7 +137,7 @@ def _official_row(row, source):
             "quote labels that hold a comma"
         )
     video, start, label, split = (cell.strip() for cell in row)
-    if not start.isdigit():
+    if not (start.isascii() and start.isdigit()):
         raise InputError(
             f"{source}: start is {start!r}; expected whole seconds (the "
             "official csv has no header)"
@@ -187,7 +185,6 @@ def _class_folders(root: Path) -> List[Clip]:
 
 
 def _prepare(clips, root, save_folder, options):
-    save_folder.mkdir(parents=True, exist_ok=True)
     if len(clips) >= OFFICIAL_ROWS:
         found = Counter(split for split, _ in clips)
         found["classes"] = len({clip.label for _, clip in clips})

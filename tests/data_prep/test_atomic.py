@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-from data_prep.atomic import complete_or_absent
+from data_prep.atomic import complete_or_absent, make_folder
 from data_prep.errors import InputError
 from data_prep.tables import write_table, write_text
 
@@ -43,6 +43,18 @@ def test_full_disk_is_one_line_and_leaves_nothing(write, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
         signal.signal(signal.SIGXFSZ, handler)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["/proc/no", "file", "file/below"])
+def test_a_folder_that_cannot_be_made(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match="write"):
+        make_folder(tmp_path / place)
+
+
+def test_another_reason_than_a_full_disk(tmp_path):
+    with pytest.raises(InputError, match="choose another place"):
+        write_text(tmp_path / "no/a.txt", "x")
 
 
 def test_a_preparer_on_a_full_disk(database, tmp_path):

@@ -104,7 +104,8 @@ def test_command_on_a_folder_of_bad_files(tmp_path, noise):
     folder = tmp_path / "data"
     folder.mkdir()
     reasons = make_bad_files(folder, noise)
-    del reasons["missing.wav"]
+    for name in ("missing.wav", "bare.raw", "folder.wav"):
+        del reasons[name]
     good = sounds(folder / "good, really", 3)
     (folder / "._mac.wav").write_bytes(b"x")
     (folder / "notes.txt").write_text("x")
@@ -144,6 +145,33 @@ def test_command_on_a_manifest_sees_copies_across_splits(tmp_path):
          "different: train and test"),
     }  # fmt: skip
     assert "1 exact and 2 near copies" in done.stdout
+
+
+def test_a_database_with_labels_and_double_rows(tmp_path):
+    sounds(tmp_path, 3)
+    (tmp_path / "3.wav").write_bytes((tmp_path / "0.wav").read_bytes())
+    table = tmp_path / "recordings.csv"
+    rows = [f"r{i},P1,{i}.wav,{'ab'[i % 2]}" for i in range(4)]
+    header = "recording_id,patient_id,path,cause"
+    table.write_text("\n".join([header, *rows]) + "\n")
+    done = run(table, "--out", tmp_path / "out", "--label_column", "cause")
+    assert done.returncode == 0, done.stderr
+    [row] = cells(tmp_path / "out/duplicates.csv")
+    assert row["labels"] == "different: a and b"
+    table.write_text("\n".join([header, *rows, "r9,P2,./1.wav,a"]) + "\n")
+    done = run(table, "--out", tmp_path / "out")
+    assert done.returncode == 2
+    assert "row 6: 1.wav is listed in recordings.csv row 3" in done.stderr
+
+
+def test_a_permission_granted_is_seen(tmp_path, monkeypatch):
+    names = sounds(tmp_path, 1)
+    refused = audit.Audit("", reason="unreadable: permission denied")
+    monkeypatch.setattr(audit, "audit_file", lambda *_: refused)
+    audit_files(names, tmp_path, tmp_path / "out")
+    monkeypatch.undo()
+    found = audit_files(names, tmp_path, tmp_path / "out")
+    assert found["0.wav"].verdict == "ok"
 
 
 @pytest.mark.parametrize(

@@ -199,7 +199,7 @@ def test_the_command(command, database, tmp_path):
         (["--classes", "healthy"], "1 different labels"),
         (["--classes", "healthy", "ill"], "no row has 'ill' in neuro_injury"),
         (["--data_folder", "no"], "no does not exist"),
-        (["--out", __file__], "is a file; pass a folder with --out"),
+        (["--out", __file__], "is a file; pass a folder to write to"),
     ],
 )
 def test_wrong_input_is_one_line(command, tmp_path, arguments, message):

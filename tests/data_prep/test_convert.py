@@ -89,7 +89,7 @@ def test_out_is_a_file(noise, src, tmp_path, monkeypatch):
     noise("src/a.wav")
     (tmp_path / "out").write_text("")
     monkeypatch.setattr(shutil, "which", lambda name: name)
-    refused("cannot be written to", source=src, out=tmp_path / "out")
+    refused("is a file; pass a folder", source=src, out=tmp_path / "out")
 
 
 def test_nothing_to_convert(src, out):

@@ -121,7 +121,7 @@ def test_bad_folders(folder, write, tmp_path):
     with pytest.raises(InputError, match="holds no audio file"):
         (tmp_path / "empty").mkdir()
         prepare(tmp_path / "empty")
-    with pytest.raises(InputError, match="--out .*src is the data folder"):
+    with pytest.raises(InputError, match="src is the data folder itself"):
         prepare_folder(str(folder), str(folder))
     with pytest.raises(
         InputError, match="labels found in .* are: home; two or"

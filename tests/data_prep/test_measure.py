@@ -57,10 +57,21 @@ def make_bad_files(folder, noise):
     write(folder / "short.wav", sound[: rate // 20], rate)
     antiphase = np.stack([sound, -sound], axis=1)
     write(folder / "antiphase.wav", antiphase, rate)
-    for suffix in ("wav", "flac"):
-        write(folder / f"cut.{suffix}", sound, rate)
-        whole = (folder / f"cut.{suffix}").read_bytes()
-        (folder / f"cut.{suffix}").write_bytes(whole[: len(whole) // 2])
+    for suffix in ("wav", "flac", "mp3", "ogg"):
+        for name, seconds in (("cut", 2), ("long_cut", 30)):
+            path = folder / f"{name}.{suffix}"
+            write(path, np.resize(sound, seconds * rate), rate)
+            whole = path.read_bytes()
+            path.write_bytes(whole[: len(whole) // 2])
+    write(folder / "slow.wav", sound, 16)
+    (folder / "bare.raw").write_bytes(bytes(9000))
+    (folder / "folder.wav").mkdir()
+    os.mkfifo(folder / "pipe.wav")
+    write(folder / "streamed.flac", sound, rate)
+    content = bytearray((folder / "streamed.flac").read_bytes())
+    content[21] &= 0xF0  # the number of samples in STREAMINFO
+    content[22:26] = bytes(4)
+    (folder / "streamed.flac").write_bytes(content)
     return {
         "missing.wav": "unreadable: no such file",
         "text.wav": "unreadable: text, not audio",
@@ -77,6 +88,17 @@ def make_bad_files(folder, noise):
         "antiphase.wav": "channels in antiphase",
         "cut.wav": "truncated: 0.999 of 2.000 s",
         "cut.flac": "truncated or damaged",
+        "cut.mp3": "truncated: ",
+        "cut.ogg": "empty: a header and no samples",
+        "long_cut.wav": "truncated: ",
+        "long_cut.flac": "truncated or damaged",
+        "long_cut.mp3": "truncated: ",
+        "long_cut.ogg": "truncated: the last page",
+        "slow.wav": "implausible: a sample rate of 16 Hz",
+        "bare.raw": "unreadable: samples without a header",
+        "folder.wav": "unreadable: no regular file",
+        "pipe.wav": "unreadable: no regular file",
+        "streamed.flac": "unreadable: the header states no length; convert",
     }
 
 

@@ -111,7 +111,10 @@ def test_folds_hold_every_patient_once(rows, n_folds, seed):
         return
     fold_of = fold_patients(stratum_of, n_folds, seed)
     assert set(fold_of) == set(stratum_of)
-    assert set(fold_of.values()) <= {str(k) for k in range(n_folds)}
+    # None is empty, none much larger, whatever the labels.
+    sizes = Counter(fold_of.values())
+    assert set(sizes) == {str(k) for k in range(n_folds)}
+    assert max(sizes.values()) - min(sizes.values()) <= 1
     for label in "ab":
         counts = Counter({str(k): 0 for k in range(n_folds)})
         counts.update(
@@ -209,6 +212,8 @@ def test_command_makes_folds_that_training_takes(database, tmp_path):
         (["--data_folder", "/no"], "/no does not exist"),
         (["--folds", "2", "--fractions", ".1"], "leave out --folds"),
         (["--fractions", "2"], "label_fraction is 2"),
+        (["--seed", "-1"], "seed is -1; it must be 0 or more"),
+        (["--shares", "nan", "1", "1"], "three numbers above 0"),
     ],
 )
 def test_wrong_usage_is_one_line(database, tmp_path, args, message):
@@ -218,6 +223,39 @@ def test_wrong_usage_is_one_line(database, tmp_path, args, message):
     assert done.returncode == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_users_own_table_is_not_replaced(database):
+    table = database() / "recordings.csv"
+    before = table.read_text()
+    usual = ("--label_column", "neuro_injury", "--out", table.parent)
+    done = run(table, *usual)
+    assert done.returncode == 2
+    assert "is the data folder itself" in done.stderr
+    assert table.read_text() == before
+    assert not (table.parent / "table.md").exists()
+
+
+def test_copies_across_the_new_splits_are_said(database, tmp_path):
+    folder = database()
+    for i in range(0, 40, 4):  # of another patient
+        copy = (folder / f"audio/r{i}.wav").read_bytes()
+        (folder / f"audio/r{(i + 6) % 40}.wav").write_bytes(copy)
+    usual = ("--label_column", "neuro_injury", "--out", tmp_path / "a")
+    done = run(folder / "recordings.csv", *usual)
+    assert done.returncode == 0, done.stderr
+    assert "of another patient" in done.stderr
+    assert len(cells(tmp_path / "a/duplicates.csv")) >= 10
+
+
+def test_two_patients_a_class_leave_a_split_empty(database, tmp_path):
+    folder = database(change=lambda i, row: row)
+    lines = (folder / "recordings.csv").read_text().splitlines()
+    (folder / "few.csv").write_text("\n".join(lines[:5] + lines[-4:]) + "\n")
+    usual = ("--label_column", "neuro_injury", "--out", tmp_path / "a")
+    done = run(folder / "few.csv", *usual)
+    assert done.returncode == 2
+    assert "has no recording in" in done.stderr
 
 
 def test_a_class_too_small_for_the_splits(database, tmp_path):
@@ -261,13 +299,18 @@ def test_no_database_on_disk_is_divided_either(rows, folds, seed):
         try:
             split_database(table, out, "label", folds=folds, seed=seed)
         except InputError as error:  # too few patients
-            assert "patients cannot be put" in str(error) or "class" in str(
-                error
+            n_patients = len({patient for patient, _, _ in rows})
+            few = (
+                n_patients < 6
+                or len({p for p, label, _ in rows if label == "a"}) < 3
             )
+            assert "patients cannot be put" in str(error) or few, error
             return
         column = "fold" if folds else "split"
         rows = cells(out / "recordings.csv")
         assert len(rows) == len(lines) - 1
+        parts = {str(k) for k in range(folds)} or set(SHARES)
+        assert {row[column] for row in rows} == parts
         part_of = {}
         for row in rows:
             patient = row["patient_id"].lower()
