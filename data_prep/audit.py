@@ -31,7 +31,7 @@ from data_prep import duplicates, manifest
 from data_prep.atomic import make_folder
 from data_prep.duplicates import Copy, exact_copies, near_copies
 from data_prep.errors import InputError, one_line_errors
-from data_prep.folder import audio_files
+from data_prep.folder import AUDIO, audio_files
 from data_prep.journal import Journal
 from data_prep.manifest import Recording
 from data_prep.measure import COLUMNS, Audit, audit_file
@@ -336,6 +336,8 @@ def read_recordings(
     >>> splits[""][0].wav
     'a.wav'
     """
+    if source.name.lower().endswith(AUDIO):
+        raise InputError(f"{source} is an audio file; pass its folder")
     if source.is_dir():
         tables = [source / f"{split}.csv" for split in manifest.SPLITS]
         tables = [table for table in tables if table.is_file()]
@@ -439,7 +441,9 @@ def _most_common(names: Iterable[str], most: int = 8) -> str:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument(
         "source",
         metavar="MANIFEST_OR_FOLDER",
@@ -474,6 +478,8 @@ def _audit(source: Path, args) -> None:
     patient_of = {rec.wav: rec.patient_id for rec in recordings}
     write_rejected(audits, patient_of, [], out / "rejected.csv")
     copies = duplicates.report(audits.copies, splits, out / "duplicates.csv")
+    if pack_at(root) is not None:
+        print(f"{root} is a pack: this was found when it was packed")
     print(summary(audits))
     print(f"copies: {copies or 'none'}")
     print(f"Audited {len(paths)} files; reports in {out}")

@@ -123,7 +123,10 @@ def _compare(rows: List[Dict[str, str]]) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_chillanto.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_chillanto.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("data_folder", metavar="SRC")
     parser.add_argument("--out", required=True, help="for all that is written")
     parser.add_argument("--seed", type=int, default=0)

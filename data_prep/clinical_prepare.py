@@ -169,6 +169,10 @@ def _folds(rows, table, test_fold, valid_fold):
             f"{table} has no column 'fold'; leave out --test_fold and "
             "--valid_fold, or add it"
         )
+    if test_fold is None or valid_fold is None:
+        raise InputError(
+            f"test_fold is {test_fold} and valid_fold is {valid_fold}; pass both"
+        )
     if test_fold == valid_fold:
         raise InputError(
             f"test_fold and valid_fold are both {test_fold}; choose two folds"
@@ -198,7 +202,10 @@ def _keep_fraction(splits, label_fraction, seed):
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_clinical.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_clinical.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("data_folder")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument("--recordings_csv")

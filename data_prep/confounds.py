@@ -38,9 +38,8 @@ from data_prep.baseline import (
     sound_features,
 )
 from data_prep.database import (
-    TABLE,
     database_name,
-    locate,
+    locate_table,
     read_database,
     usable_rows,
 )
@@ -257,7 +256,7 @@ def confounds(
         Anything wrong with the database or the options.
     """
     _check(settings)
-    root, csv = _locate(recordings, data_folder)
+    root, csv = locate_table(recordings, data_folder)
     rows = read_database(csv, [label_column])
     _keep_classes(rows, classes, label_column, csv)
     _check_patients(rows, settings, csv)
@@ -287,17 +286,6 @@ def _check(settings: Settings):
             f"--permutations is {settings.permutations}; pass "
             f"{LEAST_PERMUTATIONS} or more, or no p value can be {SURE}"
         )
-
-
-def _locate(recordings: str, data_folder: Optional[str]) -> Tuple[Path, Path]:
-    csv = Path(recordings)
-    if csv.is_dir():
-        csv = csv / TABLE
-    if not csv.is_file():
-        raise InputError(
-            f"{csv} does not exist; pass a recordings.csv or its folder"
-        )
-    return locate(data_folder or str(csv.parent), str(csv), "--data_folder")
 
 
 def _keep_classes(rows, classes, label_column, csv):
@@ -417,7 +405,9 @@ def _as_json(probe: Probe) -> Dict:
 def main() -> None:
     """The command line."""
     default = Settings()
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument(
         "recordings",
         metavar="RECORDINGS",

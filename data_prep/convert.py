@@ -274,7 +274,7 @@ def _names(source: Path, root: Path) -> Tuple[List[str], int]:
         # when the folder is converted.
         n_ignored, found = 0, found if _is_recording(source) else []
     if not found:
-        what = "is" if source.is_file() else f"holds {n_ignored} files, but"
+        what = "is" if source.is_file() else f"holds {n_ignored} files and"
         raise InputError(
             f"{source} {what} no audio or video file; the suffixes known are "
             f"{' '.join(sorted(AUDIO))}"
@@ -511,6 +511,7 @@ def _judge(row, length_s, channels_db, audit: Audit) -> None:
 def _remove_stale(work: _Work, outputs: Dict[str, str], made: Set[str]) -> None:
     """Remove earlier outputs of these sources, of another name or format or
     since rejected: nobody shall read a recording twice, or a bad one."""
+    n_removed = 0
     for name in outputs:
         for format in ENCODERS:
             for other in (_plain(name, format), f"{name}.{format}"):
@@ -519,7 +520,14 @@ def _remove_stale(work: _Work, outputs: Dict[str, str], made: Set[str]) -> None:
                 if found is None or other in made:
                     continue
                 if found["source"] == str(work.root / name):
+                    n_removed += path.is_file()
                     path.unlink(missing_ok=True)
+    if n_removed:
+        logger.warning(
+            "%d earlier outputs of these files, of another format or since "
+            "rejected, were removed",
+            n_removed,
+        )
 
 
 def _warn_of_orphans(out: Path, made: Set[str]) -> None:
@@ -569,7 +577,9 @@ def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=convert.__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        description=convert.__doc__.split("\n")[0], allow_abbrev=False
+    )
     parser.add_argument("source", metavar="SRC", help="a folder or one file")
     parser.add_argument("out", metavar="OUT", help="a folder apart from SRC")
     parser.add_argument("--rate", type=int, default=16000, help="Hz")

@@ -113,7 +113,10 @@ def _compare(rows: List[Dict[str, str]]) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_cryceleb.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_cryceleb.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("data_folder", metavar="SRC")
     parser.add_argument("--out", required=True, help="for all that is written")
     args = parser.parse_args()

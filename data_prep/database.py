@@ -72,6 +72,40 @@ def locate(
     return root, table
 
 
+def locate_table(
+    recordings: str, data_folder: Optional[str]
+) -> Tuple[Path, Path]:
+    """The data folder and the table, of a command that is given the table.
+
+    Arguments
+    ---------
+    recordings : str
+        The csv file, or the folder that holds ``recordings.csv``.
+    data_folder : str or None
+        Where its paths begin; default: its own folder.
+
+    Returns
+    -------
+    root : pathlib.Path
+        The folder.
+    table : pathlib.Path
+        The csv file.
+
+    Raises
+    ------
+    InputError
+        One of them is not there.
+    """
+    table = Path(recordings)
+    if table.is_dir():
+        table = table / TABLE
+    if not table.is_file():
+        raise InputError(
+            f"{table} does not exist; pass a recordings.csv or its folder"
+        )
+    return locate(data_folder or str(table.parent), str(table), "--data_folder")
+
+
 def database_name(root: Path, table: Path) -> str:
     """Name of a corpus that does not say its own: the folder's, or the
     table's where it has one of its own (a folder may hold several).
@@ -224,9 +258,11 @@ def usable_rows(
     """
     for rec, _ in rows:
         if not holds(root, rec.wav):
+            cure = "add the file, correct the path, or remove the row"
+            if "\\" in rec.wav:
+                cure = "write paths with /"
             raise InputError(
-                f"{rec.source}: {rec.wav} is not in {root}; add the file, "
-                "correct the path, or remove the row"
+                f"{rec.source}: {rec.wav} is not in {root}; {cure}"
             )
     recordings = [rec for rec, _ in rows]
     audits = preparation.audit(recordings, root, save_folder, left_out)

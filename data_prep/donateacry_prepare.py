@@ -255,7 +255,10 @@ def _match(path: str) -> "re.Match":
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_donateacry.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_donateacry.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("data_folder", metavar="SRC")
     parser.add_argument("--out", required=True, help="for all that is written")
     parser.add_argument("--label_column", default="reason")

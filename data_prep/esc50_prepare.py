@@ -164,7 +164,9 @@ def _keep_sources_whole(rows: List[Dict[str, str]]) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_esc50.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_esc50.__doc__.split("\n\n")[0], allow_abbrev=False
+    )
     parser.add_argument("data_folder", metavar="SRC")
     parser.add_argument("--out", required=True, help="for all that is written")
     parser.add_argument("--test_fold", type=int, default=5)

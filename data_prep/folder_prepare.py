@@ -167,7 +167,9 @@ def _check_patients(rows, pattern) -> None:
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_folder.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_folder.__doc__.split("\n\n")[0], allow_abbrev=False
+    )
     parser.add_argument("data_folder", metavar="SRC")
     parser.add_argument("--out", required=True, help="for all that is written")
     parser.add_argument("--labels_from_folders", action="store_true")

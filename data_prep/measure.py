@@ -348,10 +348,10 @@ def _decoding_failed(head, meter, audit, error) -> str:
     if kind == "text":
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
-        return f"unreadable: {kind}; convert it (data_prep.convert)"
+        return f"unreadable: {kind}, convert it (data_prep.convert)"
     what = error.error_string.replace("Error : ", "").rstrip(".")
     if meter is not None and audit.header_s is None:
-        return "unreadable: the header states no length; convert it"
+        return "unreadable: the header states no length, convert it"
     if meter is not None:  # its header was good
         return f"truncated or damaged: {what}"
     return f"unreadable: {what}"
@@ -392,7 +392,7 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
     if _weaker_than_channels(meter) > WEAKENS_DB:
         flags.append("channels out of phase: the mono mix is weakened")
     if audit.duration > LONGEST_S:
-        flags.append(f"very long: {audit.duration:.0f} s; an uncut tape?")
+        flags.append(f"very long: {audit.duration:.0f} s, an uncut tape?")
     return "", flags
 
 
@@ -413,7 +413,7 @@ def _cannot_be_used(audit, meter) -> str:
         return f"not finite: {audit.non_finite} samples are NaN or infinite"
     if meter.energy > 0 and _weaker_than_channels(meter) > CANCELS_DB:
         return (
-            "channels in antiphase: they cancel in the mono mix; convert it "
+            "channels in antiphase: they cancel in the mono mix, convert it "
             "with --channel 0"
         )
     level = -np.inf if audit.level_dbfs is None else audit.level_dbfs

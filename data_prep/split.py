@@ -18,7 +18,13 @@ import numpy as np
 
 from data_prep import preparation
 from data_prep.counts import as_markdown, counts, write_counts
-from data_prep.database import TABLE, Row, locate, read_database, usable_rows
+from data_prep.database import (
+    TABLE,
+    Row,
+    locate_table,
+    read_database,
+    usable_rows,
+)
 from data_prep.duplicates import report as report_copies
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS, Recording
@@ -30,7 +36,7 @@ from data_prep.stratify import (
     split_patients,
     strata,
 )
-from data_prep.tables import write_table
+from data_prep.tables import read_table, write_table
 
 logger = logging.getLogger(__name__)
 
@@ -105,9 +111,7 @@ def split_database(
     column = "fold" if folds else "split"
     shares = _shares(shares)
     _check_fractions(fractions, folds)
-    root, table = locate(
-        data_folder or str(Path(recordings).parent), recordings, "--data_folder"
-    )
+    root, table = locate_table(recordings, data_folder)
     rows = read_database(table, [label_column])
     if column in rows[0][1]:
         raise InputError(
@@ -144,6 +148,14 @@ def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
     for rec, cells in rows:
         rec.label = cells[label_column]
     labelled = [rec for rec, _ in rows if rec.label]
+    spelt = {}
+    for rec in labelled:
+        other = spelt.setdefault(rec.label.casefold(), rec)
+        if other.label != rec.label:
+            raise InputError(
+                f"{rec.source}: {label_column} is {rec.label!r}, and "
+                f"{other.label!r} in {other.source}; write it in one way"
+            )
     if not labelled:
         raise InputError(
             f"no row of {table} has a label in {label_column}; correct "
@@ -176,6 +188,12 @@ def _write_split(rows: List[Row], column, part_of, path: Path):
         [*row.values(), part_of[rec.patient_id] if rec.label else ""]
         for rec, row in rows
     ]
+    if path.is_file():
+        there = [list(row.values()) for _, row in read_table(path, [])]
+        if there != cells:
+            raise InputError(
+                f"{path} is of another split; pass another --out, or delete it"
+            )
     write_table(path, columns, cells)
 
 
@@ -202,7 +220,9 @@ def _report_fractions(parts, fractions, seed, save_folder):
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=split_database.__doc__)
+    parser = argparse.ArgumentParser(
+        description=split_database.__doc__.split("\n\n")[0], allow_abbrev=False
+    )
     parser.add_argument("recordings", metavar="RECORDINGS")
     parser.add_argument("--label_column", required=True)
     parser.add_argument("--out", required=True, help="for recordings.csv")

@@ -207,7 +207,8 @@ def check_fraction(fraction: float) -> None:
     """
     if not 0 < fraction <= 1:
         raise InputError(
-            f"label_fraction is {fraction}; it must be above 0 and up to 1"
+            f"label_fraction is {fraction}; it must be above 0 and up to 1 "
+            "(10 % is 0.1)"
         )
 
 

@@ -126,10 +126,12 @@ def read_table(
 
 
 def _check_header(path, header, required):
-    if len(header) == 1 and ";" in header[0]:
-        raise InputError(
-            f"{path} is separated by semicolons; save it with commas"
-        )
+    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+        if len(header) == 1 and mark in header[0]:
+            raise InputError(
+                f"{path} is separated by {name}; save it with commas (a "
+                "spreadsheet takes them from the list separator of its region)"
+            )
     doubled = sorted({name for name in header if header.count(name) > 1})
     if doubled:
         raise InputError(

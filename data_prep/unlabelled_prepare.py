@@ -151,7 +151,10 @@ def _report_held_out(n_kept, n_left_out, table):
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_unlabelled.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_unlabelled.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("cry_folder")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument("--recordings_csv")

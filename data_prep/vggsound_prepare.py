@@ -271,7 +271,10 @@ def _carve_valid(splits, valid_share):
 
 def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(description=prepare_vggsound.__doc__)
+    parser = argparse.ArgumentParser(
+        description=prepare_vggsound.__doc__.split("\n\n")[0],
+        allow_abbrev=False,
+    )
     parser.add_argument("data_folder")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument("--valid_share", type=float, default=0.1)

@@ -94,7 +94,7 @@ def test_out_is_a_file(noise, src, tmp_path, monkeypatch):
 
 def test_nothing_to_convert(src, out):
     (src / "notes.txt").write_text("x")
-    refused("holds 1 files, but no audio", ".3gp", source=src, out=out)
+    refused("holds 1 files and no audio", ".3gp", source=src, out=out)
     refused("is no audio", source=src / "notes.txt", out=out)
     refused("does not exist", source=src / "no", out=out)
 

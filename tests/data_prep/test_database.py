@@ -50,6 +50,7 @@ def test_any_path(tmp_path, name):
         ("", "recordings.csv is empty"),
         (HEADER, "has a header and no rows"),
         (HEADER.replace(",", ";") + "r1;P1;a.wav;pain\n", "semicolons"),
+        (HEADER.replace(",", "\t") + "r1\tP1\ta.wav\tpain\n", "by tabs"),
         ("recording_id,patient_id,path,path\n", "'path' twice; rename one"),
         ("recording_id,path,trigger\nr1,a.wav,\n", "no column 'patient_id'"),
         (HEADER + "r1,P1,a.wav\n", "row 2 has 3 cells, the header 4"),

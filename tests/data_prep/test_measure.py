@@ -77,8 +77,8 @@ def make_bad_files(folder, noise):
         "text.wav": "unreadable: text, not audio",
         "none.wav": "empty: the file has no bytes",
         "noise.wav": "unreadable:",
-        "phone.wav": "unreadable: 3GP or MP4; convert it",
-        "phone.3gp": "unreadable: 3GP or MP4; convert it",
+        "phone.wav": "unreadable: 3GP or MP4, convert it",
+        "phone.3gp": "unreadable: 3GP or MP4, convert it",
         "header_only.wav": "empty: a header and no samples",
         "silent.wav": "silent: -inf dBFS",
         "faint.wav": "silent: -66 dBFS",
@@ -98,7 +98,7 @@ def make_bad_files(folder, noise):
         "bare.raw": "unreadable: samples without a header",
         "folder.wav": "unreadable: no regular file",
         "pipe.wav": "unreadable: no regular file",
-        "streamed.flac": "unreadable: the header states no length; convert",
+        "streamed.flac": "unreadable: the header states no length, convert",
     }
 
 

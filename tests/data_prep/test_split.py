@@ -236,6 +236,26 @@ def test_the_users_own_table_is_not_replaced(database):
     assert not (table.parent / "table.md").exists()
 
 
+def test_another_split_is_not_replaced(database, tmp_path):
+    folder = database()
+    usual = ("--label_column", "neuro_injury", "--out", tmp_path / "a")
+    for _ in range(2):  # the same may be made again
+        assert run(folder, *usual).returncode == 0
+    done = run(folder, *usual, "--seed", 1)
+    assert done.returncode == 2
+    assert "is of another split; pass another --out" in done.stderr
+
+
+def test_labels_that_differ_in_case(database, tmp_path):
+    folder = database(
+        change=lambda i, row: row.replace("injury", "Injury") if i == 3 else row
+    )
+    usual = ("--label_column", "neuro_injury", "--out", tmp_path / "a")
+    done = run(folder / "recordings.csv", *usual)
+    assert done.returncode == 2
+    assert "row 5: neuro_injury is 'Injury', and 'injury' in" in done.stderr
+
+
 def test_copies_across_the_new_splits_are_said(database, tmp_path):
     folder = database()
     for i in range(0, 40, 4):  # of another patient
