@@ -20,7 +20,6 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import argparse
 import logging
 import re
 from collections import Counter
@@ -28,8 +27,9 @@ from pathlib import Path
 from typing import Dict, List
 
 from data_prep import preparation
-from data_prep.errors import InputError, one_line_errors
+from data_prep.errors import InputError
 from data_prep.published import (
+    command_line,
     compare_with_published,
     files_by_class,
     prepare_published,
@@ -121,20 +121,5 @@ def _compare(rows: List[Dict[str, str]]) -> None:
     compare_with_published(recordings, RECORDINGS, "recordings")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_chillanto.__doc__.split("\n\n")[0],
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_chillanto(args.data_folder, args.out, seed=args.seed)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(prepare_chillanto, seed=0)

@@ -19,14 +19,14 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Dict, List
 
 from data_prep import preparation
-from data_prep.errors import InputError, one_line_errors
+from data_prep.errors import InputError
 from data_prep.published import (
+    command_line,
     compare_with_published,
     prepare_published,
     require_audio,
@@ -111,19 +111,5 @@ def _compare(rows: List[Dict[str, str]]) -> None:
     compare_with_published(infants, PUBLISHED, "infants")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_cryceleb.__doc__.split("\n\n")[0],
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_cryceleb(args.data_folder, args.out)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(prepare_cryceleb)

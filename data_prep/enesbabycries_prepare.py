@@ -24,16 +24,19 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import argparse
 import logging
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
 from data_prep import preparation
-from data_prep.errors import InputError, one_line_errors
+from data_prep.errors import InputError
 from data_prep.folder import audio_files
-from data_prep.published import compare_with_published, prepare_published
+from data_prep.published import (
+    command_line,
+    compare_with_published,
+    prepare_published,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -135,20 +138,5 @@ def _compare(rows: List[Dict[str, str]]) -> None:
     compare_with_published({"babies": babies}, {"babies": BABIES}, "in all")
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_enesbabycries.__doc__.split("\n\n")[0],
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_enesbabycries(args.data_folder, args.out, seed=args.seed)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(prepare_enesbabycries, seed=0)

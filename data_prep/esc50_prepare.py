@@ -23,15 +23,15 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import argparse
 import logging
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
 from data_prep import preparation
-from data_prep.errors import InputError, one_line_errors
+from data_prep.errors import InputError
 from data_prep.published import (
+    command_line,
     compare_with_published,
     prepare_published,
     require_audio,
@@ -162,20 +162,5 @@ def _keep_sources_whole(rows: List[Dict[str, str]]) -> None:
         )
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_esc50.__doc__.split("\n\n")[0], allow_abbrev=False
-    )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    parser.add_argument("--test_fold", type=int, default=5)
-    parser.add_argument("--valid_fold", type=int, default=4)
-    args = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_esc50(save_folder=args.pop("out"), **args)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(prepare_esc50, test_fold=5, valid_fold=4)

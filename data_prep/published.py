@@ -8,13 +8,14 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import argparse
 import logging
 from pathlib import Path
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from data_prep.clinical_prepare import prepare_clinical
 from data_prep.database import TABLE, write_database
-from data_prep.errors import InputError
+from data_prep.errors import InputError, one_line_errors
 from data_prep.folder import audio_files, holds
 from data_prep.preparation import require_out
 
@@ -293,3 +294,28 @@ def prepare_published(
         other_labels="drop",
         **options,
     )
+
+
+def command_line(prepare: Callable, **options: int) -> None:
+    """Run a preparer from the command line.
+
+    Arguments
+    ---------
+    prepare : callable
+        Takes the data folder, the folder to write to, and the options.
+    **options : int
+        Defaults of its options.
+    """
+    parser = argparse.ArgumentParser(
+        description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    for name, default in options.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=default, help=f"default: {default}"
+        )
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare(args.pop("data_folder"), args.pop("out"), **args)
