@@ -186,6 +186,7 @@ class _Meter:
         self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
 
     def landmarks(self) -> Optional[np.ndarray]:
+        """See ``landmarks.py``; None where not asked for."""
         if self._kept is None or not self._kept:
             return None
         return landmarks(np.concatenate(self._kept), self.rate)

@@ -49,16 +49,11 @@ from tqdm import tqdm
 
 from cry_modules.audio import read_mono
 from data_prep.atomic import complete_or_absent, make_folder
-from data_prep.audit import (
-    JOURNAL,
-    MOST_COMPARED,
-    audit_files,
-    read_recordings,
-    write_journal,
-)
+from data_prep.audit import JOURNAL, MOST_COMPARED, audit_files, write_journal
 from data_prep.database import TABLE
 from data_prep.errors import InputError, one_line_errors
 from data_prep.journal import Journal, stamp
+from data_prep.listing import read_recordings
 from data_prep.manifest import CORPUS_FILE
 from data_prep.measure import Audit, check_rate
 from data_prep.packs import (
@@ -315,6 +310,7 @@ class _Part:
         return self.out / f"{self.name}.json"
 
     def is_done(self) -> bool:
+        """Whether all files of the part are there, of these recordings."""
         if not self._file.is_file():
             return False
         if read_json(self._file)["stamps"] != self.stamps:
@@ -330,6 +326,7 @@ class _Part:
         )
 
     def summary(self) -> Summary:
+        """What the file that says it is done says."""
         about = read_json(self._file)
         sizes = [
             entry["bytes"]
