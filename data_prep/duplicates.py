@@ -1,20 +1,19 @@
 """Copies of a recording among the others.
 
 Exact: the same decoded samples, whatever the lossless format, the name or the
-sample rate that the header states. Near:
-many landmarks (``landmarks.py``) at one and the same distance in time, as
-shifted, re-scaled, re-sampled and re-encoded copies and overlapping windows of
-one recording have them. Over 862 real clips, copies through MP3, Ogg, 8 kHz
-mu-law, 20 dB of added noise, or half a clip, typically shared 50 to 300
-landmarks, a tenth to a half of those in the stretch they have in common;
-unrelated clips never more than 6.
+sample rate that the header states. Near: many landmarks (``landmarks.py``) at
+one and the same distance in time, as shifted, re-scaled, re-sampled and
+re-encoded copies and overlapping windows of one recording have them. Over 862 real clips, copies through MP3, Ogg, 8 kHz or
+20 dB of added noise, or half a clip, shared a median of 40 to 400 landmarks
+(one half of a clip in twenty none, being quiet), and unlike clips never more
+than 6: `python benchmarks/data.py FOLDER` measures it.
 
 Limits: overlaps under about a second, what comes after the tenth minute, noise
 as loud as the sound, and changes of speed or pitch go unseen; recordings of
 one pure tone look alike. It takes 40 kB of memory a recording of ten seconds,
-and time grows
-with the square of the hours: 20 seconds on two cores for 2,000 recordings of
-half a minute, 45 for 10,000 of ten seconds, hours for the whole of VGGSound.
+and time grows with the square of the hours: 20 seconds on two cores for 2,000
+recordings of half a minute, 45 for 10,000 of ten seconds, hours for the whole
+of VGGSound.
 
 Authors
  * The contributors of cry-ssl 2026
