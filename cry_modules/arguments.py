@@ -24,6 +24,9 @@ from data_prep.tables import write_text
 #: How SpeechBrain begins the hyperparams.yaml that a run leaves.
 _RESOLVED = "# Generated"
 
+#: Options whose values make up a list.
+_REPEATABLE = ("exclude", "probe")
+
 #: Values that may take the place of a default of this yaml tag.
 _TYPES = {
     "int": (int,),
@@ -43,7 +46,7 @@ _KINDS = {
 
 def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     """SpeechBrain's ``parse_arguments``, with errors that a user can mend;
-    ``--exclude`` may be given several times.
+    ``--exclude`` and ``--probe`` may be given several times.
 
     Arguments
     ---------
@@ -75,7 +78,8 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     repeatable = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    repeatable.add_argument("--exclude", action="append")
+    for name in _REPEATABLE:
+        repeatable.add_argument(f"--{name}", action="append")
     several, argv = repeatable.parse_known_args(argv)
     if argv and argv[0].startswith("--") and argv[0] != "--help":
         raise InputError(
@@ -91,8 +95,8 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
             "options are --name value, lists '[a, b]'; not understood: "
             + " ".join(argv[1:])
         )
-    if several.exclude:
-        overrides["exclude"] = several.exclude
+    given = {name: value for name, value in vars(several).items() if value}
+    overrides.update(given)
     _check_usage(hparams_file, run_opts)
     _check_overrides(hparams_file, overrides)
     if Path(hparams_file).read_text(encoding="utf-8").startswith(_RESOLVED):
@@ -187,7 +191,7 @@ def _move(hparams_file, overrides):
     text = hparams_file.read_text(encoding="utf-8")
     old, new = settings(text)["output_folder"], overrides["output_folder"]
     text = re.sub(
-        rf"(?<=: ){re.escape(old)}(?=/|$)", lambda _: new, text, flags=re.M
+        rf"(?<=\s){re.escape(old)}(?=/|$)", lambda _: new, text, flags=re.M
     )
     check_same_experiment(Path(new), text)
     Path(new).mkdir(parents=True, exist_ok=True)

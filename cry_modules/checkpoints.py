@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Dict, Optional
 
 import torch
-import yaml
 from torch import nn
 
+from cry_modules import __version__
+from cry_modules.checkpointer import read_meta, whole
 from data_prep.errors import InputError
 
 ENCODER_FILE = "encoder.ckpt"
@@ -110,7 +111,8 @@ def _load_strictly(module: nn.Module, path: Path) -> None:
         raise InputError(
             f"encoder_source {path} does not fit this model: {shown}"
             + (f" (and {more} more)" if more > 0 else "")
-            + _width_hint(state, module)
+            + _hint(state, module)
+            + _version_hint(path)
         )
     module.load_state_dict(state, strict=True)
 
@@ -143,9 +145,10 @@ def find_encoder(source: str) -> Path:
         if (path / ENCODER_FILE).is_file():
             return path / ENCODER_FILE
         save = path / "save" if (path / "save").is_dir() else path
-        found = [p.parent for p in save.glob(f"CKPT*/{ENCODER_FILE}")]
-        if found:
-            return max(found, key=_rank) / ENCODER_FILE
+        found = [p for p in save.glob("CKPT*") if read_meta(p) is not None]
+        best = whole(sorted(found, key=_rank, reverse=True))
+        if best is not None and (best / ENCODER_FILE).is_file():
+            return best / ENCODER_FILE
         raise InputError(
             f"encoder_source {source} holds no {ENCODER_FILE}, in itself or in "
             "save/CKPT*/: has that run finished its first epoch?"
@@ -161,7 +164,7 @@ def find_encoder(source: str) -> Path:
 
 def _rank(folder: Path):
     """Checkpoints by validation score where they have one, then by time."""
-    meta = yaml.safe_load((folder / "CKPT.yaml").read_text(encoding="utf-8"))
+    meta = read_meta(folder)
     return meta.get("score", float("-inf")), meta["unixtime"]
 
 
@@ -246,14 +249,33 @@ def _differences(state, expected):
     return misshapen + missing + unexpected
 
 
-def _width_hint(state, module) -> str:
-    """The cure where only the width differs."""
-    width = _width(state)
-    if width is None or width == _width(module.state_dict()):
+def _hint(state, module) -> str:
+    """The cure where only the width or the number of mel bands differs."""
+    own = module.state_dict()
+    width, n_mels = _width(state), _n_mels(state)
+    if width is not None and width != _width(own):
+        return f"; it has width {width}: pass --width {width}"
+    if n_mels is not None and n_mels != _n_mels(own):
+        return (
+            f"; it hears {n_mels} mel bands, here {_n_mels(own)} (n_mels of "
+            "hparams/models/cnn14.yaml)"
+        )
+    return ""
+
+
+def _version_hint(path) -> str:
+    """Where a checkpoint of ours is of another version."""
+    written = (read_meta(path.parent) or {}).get("version", __version__)
+    if written == __version__:
         return ""
-    return f"; it has width {width}: pass --width {width}"
+    return f"; version {written} wrote it, this is {__version__}"
 
 
 def _width(state) -> Optional[int]:
     weight = state.get("conv_block1.conv1.weight")
+    return None if weight is None else len(weight)
+
+
+def _n_mels(state) -> Optional[int]:
+    weight = state.get("norm0.weight")
     return None if weight is None else len(weight)

@@ -4,8 +4,6 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import logging
-import time
 from collections import Counter
 from typing import List, Optional, Sequence
 
@@ -17,16 +15,18 @@ from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.metrics import auc
 from cry_modules.predictions import Predictions
-from cry_modules.schedule import warmup_cosine
+from cry_modules.resumable import ResumableBrain
 from data_prep.errors import InputError
 
 
-class ClassificationBrain(sb.Brain):
+class ClassificationBrain(ResumableBrain):
     """Cross-entropy on the logits of chunks, whole recordings or embeddings.
 
     Set ``history``, ``schedule``, ``classes`` and ``class_weights`` before
     ``fit``; ``predictions`` are those of the last evaluation.
     """
+
+    best_by = {"max_key": "score"}
 
     def compute_forward(self, batch, stage):
         """Logits ``[batch, n_classes]``."""
@@ -40,13 +40,15 @@ class ClassificationBrain(sb.Brain):
         """Weighted cross-entropy; keeps scores when evaluating."""
         logits, labels = predictions.float(), batch.class_index.to(self.device)
         loss = F.cross_entropy(logits, labels, weight=self.class_weights)
-        self.loss_sum += loss.item() * len(labels)
-        self.n_seen += len(labels)
-        if stage != sb.Stage.TRAIN:
-            scores = torch.softmax(logits.double(), dim=1)
-            self.seen.append(
-                (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
-            )
+        n = len(labels)
+        if stage == sb.Stage.TRAIN:
+            self.totals.add("", loss=loss.item() * n, n=n)
+            return loss
+        self.loss_sum += loss.item() * n
+        scores = torch.softmax(logits.double(), dim=1)
+        self.seen.append(
+            (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
+        )
         return loss
 
     def on_fit_start(self):
@@ -60,36 +62,28 @@ class ClassificationBrain(sb.Brain):
         ]
         self.best = max(scores, default=-1.0)
 
-    def on_fit_batch_start(self, batch, should_step):
-        """The learning rate of this step."""
-        lr = warmup_cosine(self.optimizer_step, **self.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
     def on_stage_start(self, stage, epoch=None):
         """New sums, new scores; the chunks of this epoch."""
-        self.loss_sum, self.n_seen, self.seen = 0.0, 0, []
+        super().on_stage_start(stage, epoch)
+        self.loss_sum, self.seen = 0.0, []
         if stage == sb.Stage.TRAIN:
             self.hparams.chunks.epoch = epoch
-        self.stage_began = time.time()
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Write the epoch's row, and a checkpoint."""
-        # Where a run goes on at the very end of an epoch, nothing is seen.
-        loss = self.loss_sum / self.n_seen if self.n_seen else stage_loss
         if stage == sb.Stage.TRAIN:
-            seconds = time.time() - self.stage_began
+            sums = self.totals.joined()[""]
             self.row = {
                 "epoch": epoch,
                 "lr": self.optimizer.param_groups[0]["lr"],
-                "seconds": round(seconds, 3),
-                "clips_per_s": round(self.n_seen / seconds, 2),
-                "train_loss": loss,
+                **self.timing(sums["n"]),
+                "train_loss": sums["loss"] / sums["n"],
             }
             return
         self.predictions = self._collect()
         if stage == sb.Stage.TEST:
             return
+        loss = self.loss_sum / len(self.predictions.labels)
         score = auc(self.predictions.labels, self.predictions.scores) or 0.0
         self.row.update(valid_loss=loss, valid_auc=score)
         self.hparams.train_logger.log_stats(
@@ -116,13 +110,9 @@ class ClassificationBrain(sb.Brain):
         """
         is_last = epoch == self.hparams.number_of_epochs
         is_long = self.hparams.finetune_mode != "linear"
-        if score >= self.best or is_last or is_long:
-            self.checkpointer.save_and_keep_only(
-                meta={"epoch": epoch, "score": score},
-                max_keys=["score"],
-                verbosity=logging.DEBUG,
-            )
+        is_kept = score >= self.best or is_last or is_long
         self.best = max(self.best, score)
+        self.save_epoch({"epoch": epoch, "score": score} if is_kept else None)
 
 
 def class_weights(

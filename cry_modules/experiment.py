@@ -5,7 +5,7 @@ Authors
 """
 
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Optional, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
@@ -14,7 +14,7 @@ from cry_modules.audio import shortest_input
 from data_prep.errors import InputError
 
 #: Keys that change how fast a run is, not what comes out.
-_HARMLESS = ("num_workers", "cache_mb")
+_HARMLESS = ("num_workers", "cache_mb", "tensorboard")
 
 
 def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
@@ -65,6 +65,31 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     return hparams
 
 
+def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
+    """The yaml file to save in the output folder, unless one is there that
+    checkpoints belong to: writing it anew could be interrupted.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``output_folder``.
+    hparams_file : str
+        The yaml file of this start.
+
+    Returns
+    -------
+    str or None
+        For ``create_experiment_directory``.
+
+    Example
+    -------
+    >>> to_save({"output_folder": "no/such/folder"}, "a.yaml")
+    'a.yaml'
+    """
+    begun = list(Path(hparams["output_folder"]).glob("save/CKPT*"))
+    return None if begun else hparams_file
+
+
 def _check_before_building(hparams_file, resolved, needs):
     """Building the experiment makes its output folder."""
     keys = {key.value for key, _ in YAML().compose(resolved).value}
@@ -84,7 +109,11 @@ def _check_before_building(hparams_file, resolved, needs):
 
 def _check_settings(hparams):
     """What no object refuses by itself, and would fail or mislead later."""
-    for name, least in (("number_of_epochs", 1), ("batch_size", 2)):
+    for name, least in (
+        ("number_of_epochs", 1),
+        ("batch_size", 2),
+        ("probe_every", 1),
+    ):
         if hparams.get(name, least) < least:
             raise InputError(
                 f"{name} is {hparams[name]}; it must be {least} at least"

@@ -81,6 +81,64 @@ class FinetunedEncoder(nn.Module):
         return self.encoder(feats, lengths)
 
 
+class AdaptedEncoder(nn.Module):
+    """An encoder of which some layers adapt, called like the encoder.
+
+    Arguments
+    ---------
+    encoder : torch.nn.Module
+        The encoder; its parameters' ``requires_grad`` is set here.
+    layers : str
+        ``all``; ``batchnorm``: the affine parameters and running statistics
+        of all BatchNorm layers; or the name of a layer such as
+        ``conv_block4``: that and those after it. Nothing of the layers before
+        changes, running statistics included.
+
+    Raises
+    ------
+    ValueError
+        Another name.
+
+    Example
+    -------
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> top = AdaptedEncoder(Cnn14(80, width=1), "conv_block6").train()
+    >>> [name for name, m in top.encoder.named_children() if m.training]
+    ['conv_block6']
+    """
+
+    def __init__(self, encoder: nn.Module, layers: str):
+        super().__init__()
+        names = [name for name, _ in encoder.named_children()]
+        if layers not in ("all", "batchnorm", *names):
+            raise ValueError(
+                f"adapt_layers is {layers!r}; expected all, batchnorm, or one "
+                f"of {', '.join(names)}"
+            )
+        self.encoder = encoder
+        frozen = names[: names.index(layers)] if layers in names else []
+        self.frozen = [encoder.get_submodule(name) for name in frozen]
+        encoder.requires_grad_(layers != "batchnorm")
+        if layers == "batchnorm":
+            for module in batch_norms(encoder):
+                module.requires_grad_(True)
+        for module in self.frozen:
+            module.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "AdaptedEncoder":
+        """Train mode, but for the frozen layers."""
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        return self
+
+    def forward(
+        self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """``[batch, frames, n_mels]`` to ``[batch, emb_dim]``."""
+        return self.encoder(feats, lengths)
+
+
 def batch_norms(module: nn.Module) -> Iterable[nn.Module]:
     """BatchNorm layers of any dimension, SyncBatchNorm too.
 

@@ -11,6 +11,10 @@ from torch import nn
 class ProjectionHead(nn.Module):
     """SimCLR's projector, as in the paper: Linear-BN-ReLU-Linear-BN.
 
+    The closest public code also passes SimSiam's predictor (Linear-BN-ReLU-
+    Linear, a quarter as wide) before the loss; the authors' released
+    checkpoint has none. ``predictor`` adds it.
+
     Arguments
     ---------
     emb_dim : int
@@ -19,6 +23,8 @@ class ProjectionHead(nn.Module):
         Dimension between the two layers.
     out_dim : int
         Dimension in which views are compared.
+    predictor : bool
+        Whether a predictor follows.
 
     Example
     -------
@@ -26,9 +32,15 @@ class ProjectionHead(nn.Module):
     torch.Size([4, 16])
     """
 
-    def __init__(self, emb_dim: int, hidden_dim: int, out_dim: int):
+    def __init__(
+        self,
+        emb_dim: int,
+        hidden_dim: int,
+        out_dim: int,
+        predictor: bool = False,
+    ):
         super().__init__()
-        self.layers = nn.Sequential(
+        layers = [
             # BatchNorm subtracts the mean, so a bias before it is without
             # effect.
             nn.Linear(emb_dim, hidden_dim, bias=False),
@@ -36,7 +48,15 @@ class ProjectionHead(nn.Module):
             nn.ReLU(inplace=True),
             nn.Linear(hidden_dim, out_dim, bias=False),
             nn.BatchNorm1d(out_dim),
-        )
+        ]
+        if predictor:
+            layers += [
+                nn.Linear(out_dim, out_dim // 4, bias=False),
+                nn.BatchNorm1d(out_dim // 4),
+                nn.ReLU(inplace=True),
+                nn.Linear(out_dim // 4, out_dim),
+            ]
+        self.layers = nn.Sequential(*layers)
 
     def forward(self, emb: torch.Tensor) -> torch.Tensor:
         """``[batch, emb_dim]`` to ``[batch, out_dim]``."""

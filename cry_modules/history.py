@@ -4,20 +4,30 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Dict
 
+from data_prep.errors import InputError
 from data_prep.tables import write_text
 
 
 class History:
-    """``history.json``: a list, a row an epoch.
+    """``history.json``: a list, a row an epoch; for TensorBoard as well, if
+    wanted, in ``tensorboard/``.
 
     Arguments
     ---------
     output_folder : str
         The run folder.
+    tensorboard : bool
+        Whether each number of a row becomes a TensorBoard scalar.
+
+    Raises
+    ------
+    InputError
+        TensorBoard is wanted and not installed.
 
     Example
     -------
@@ -28,11 +38,19 @@ class History:
     [{'epoch': 1, 'train_loss': 0.4}]
     """
 
-    def __init__(self, output_folder: str):
+    def __init__(self, output_folder: str, tensorboard: bool = False):
         self.path = Path(output_folder) / "history.json"
         self.rows = []
         if self.path.is_file():
             self.rows = json.loads(self.path.read_text(encoding="utf-8"))
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise InputError(
+                "--tensorboard is True and the package tensorboard is not "
+                "installed; pip install tensorboard, or pass --tensorboard "
+                "False"
+            )
+        self.tensorboard = tensorboard
+        self._writer = None
 
     def add(self, row: Dict) -> None:
         """Append an epoch; what a stopped run wrote after its last
@@ -47,3 +65,21 @@ class History:
         self.rows = [*kept, row]
         lines = ",\n".join(json.dumps(row) for row in self.rows)
         write_text(self.path, f"[\n{lines}\n]\n")
+        if self.tensorboard:
+            self._add_scalars(row)
+
+    def _add_scalars(self, row):
+        if self._writer is None:
+            # Not at the top: it takes seconds, and may not be installed.
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writer = SummaryWriter(
+                str(self.path.with_name("tensorboard")),
+                # Points of this epoch and later ones, which a stopped run
+                # left, are hidden.
+                purge_step=row["epoch"],
+            )
+        for name, value in row.items():
+            if name != "epoch" and isinstance(value, (int, float)):
+                self._writer.add_scalar(name, value, row["epoch"])
+        self._writer.flush()

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributed.nn.functional import all_gather
 
+from cry_modules.ranks import n_ranks, rank
+
 
 def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
     """Rows of all ranks, with their gradient, and where this rank's begin.
@@ -19,12 +21,12 @@ def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
     Arguments
     ---------
     x : torch.Tensor
-        ``[batch, dim]``; every rank must bring the same batch.
+        ``[batch, dim]``; ranks may bring batches of different sizes.
 
     Returns
     -------
     rows : torch.Tensor
-        ``[ranks * batch, dim]``, in rank order.
+        ``[sum of batches, dim]``, in rank order.
     offset : int
         Row at which this rank's own begin.
 
@@ -33,11 +35,17 @@ def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
     >>> gather_ranks(torch.ones(2, 3))[0].shape
     torch.Size([2, 3])
     """
-    if not (dist.is_available() and dist.is_initialized()):
+    if n_ranks() == 1:
         return x, 0
+    own = torch.tensor([len(x)], device=x.device)
+    sizes = [torch.empty_like(own) for _ in range(n_ranks())]
+    dist.all_gather(sizes, own)
+    sizes = [int(size) for size in sizes]
+    padded = F.pad(x, (0, 0, 0, max(sizes) - len(x)))
     # Unlike dist.all_gather, this one carries the gradient to every rank.
-    rows = torch.cat(all_gather(x))
-    return rows, dist.get_rank() * len(x)
+    parts = all_gather(padded)
+    rows = torch.cat([part[:size] for part, size in zip(parts, sizes)])
+    return rows, sum(sizes[: rank()])
 
 
 class NTXentLoss(nn.Module):
@@ -45,8 +53,8 @@ class NTXentLoss(nn.Module):
 
     Each view must find the other view of its own recording among all views of
     the batch, its own excepted; in train mode with ``torch.distributed``,
-    among the views of all ranks. Computed in float32 whatever the autocast: a bfloat16
-    similarity has three digits, divided by a temperature of 0.1.
+    among the views of all ranks. Computed in float32 whatever the autocast: a
+    bfloat16 similarity has three digits, divided by a temperature of 0.1.
 
     Arguments
     ---------
@@ -85,9 +93,32 @@ class NTXentLoss(nn.Module):
         Returns
         -------
         torch.Tensor
-            The mean over this rank's views, a scalar.
+            A scalar whose mean over the ranks is the mean over all views; on
+            one process that mean itself.
         """
-        return F.cross_entropy(*self.logits(z1, z2))
+        logits, targets = self.logits(z1, z2)
+        losses = F.cross_entropy(logits, targets, reduction="none")
+        return self.mean(losses, n_views=logits.shape[1])
+
+    def mean(self, losses: torch.Tensor, n_views: int) -> torch.Tensor:
+        """This rank's part of the mean over the views of all ranks.
+
+        Data parallelism averages gradients over ranks, as if each had as many
+        views; a rank with more of them counts for more.
+
+        Arguments
+        ---------
+        losses : torch.Tensor
+            Of this rank's views, ``[2 * batch]``.
+        n_views : int
+            Of all ranks.
+
+        Returns
+        -------
+        torch.Tensor
+            A scalar.
+        """
+        return losses.sum() * (n_ranks() if self.training else 1) / n_views
 
     def logits(
         self, z1: torch.Tensor, z2: torch.Tensor
@@ -108,7 +139,7 @@ class NTXentLoss(nn.Module):
         Returns
         -------
         logits : torch.Tensor
-            ``[2 * batch, 2 * ranks * batch]``; a view's similarity to itself
+            ``[2 * batch, views of all ranks]``; a view's similarity to itself
             is minus infinity.
         targets : torch.Tensor
             Column of the other view, ``[2 * batch]``.
@@ -121,8 +152,10 @@ class NTXentLoss(nn.Module):
         with torch.autocast(z1.device.type, enabled=False):
             h1 = F.normalize(_at_least_float32(z1), dim=1)
             h2 = F.normalize(_at_least_float32(z2), dim=1)
-            all1, offset = gather_ranks(h1) if self.training else (h1, 0)
-            all2, _ = gather_ranks(h2) if self.training else (h2, 0)
+            both, offset = torch.cat([h1, h2], dim=1), 0
+            if self.training:
+                both, offset = gather_ranks(both)
+            all1, all2 = both.chunk(2, dim=1)
             columns = torch.cat([all1, all2])
             logits = torch.cat([h1, h2]) @ columns.T / self.temperature
         own = offset + torch.arange(len(z1), device=z1.device)

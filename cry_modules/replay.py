@@ -1,17 +1,21 @@
-"""Batches that hold a fixed share of replayed recordings.
+"""Which recordings make up a batch: all of one corpus, or a share replayed.
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
+from itertools import islice
 from typing import Iterator, List
 
 import numpy as np
 from torch.utils.data import Sampler
 
+#: How the share of old recordings in a batch is found.
+REPLAY = ("fixed", "proportional")
+
 
 class ReplayBatchSampler(Sampler):
-    """Batches of new recordings and a fixed share of old ones.
+    """Batches of new recordings and a share of old ones.
 
     Indices are into the new recordings followed by the old. An epoch is one
     pass over the new ones, in a new order each time. The old ones are drawn
@@ -20,9 +24,13 @@ class ReplayBatchSampler(Sampler):
     runs short. Everything follows from (seed, epoch), so a resumed run needs
     no state. A last batch that is not full is left out.
 
+    ``fixed``: every batch holds the same share of old recordings.
+    ``proportional``: as many as there are, spread evenly over the batches, as
+    when both corpora are put into one list and shuffled (the mechanism of the
+    closest public code); with far more old than new ones, the new drown.
+
     SpeechBrain's ``ConcatDatasetBatchSampler`` ends with its shortest
-    dataset, and in one process repeats the first epoch unless told not to;
-    set ``brain.train_sampler`` so that ``set_epoch`` is called.
+    dataset, and in one process repeats the first epoch unless told not to.
 
     Arguments
     ---------
@@ -33,20 +41,34 @@ class ReplayBatchSampler(Sampler):
     batch_size : int
         Recordings in a batch, old ones included.
     replay_ratio : float
-        Share of old recordings in each batch, 0 (none) to below 1.
+        Share of old recordings in each batch where ``replay`` is ``fixed``, 0
+        (none) to below 1.
     seed : int
         Of the experiment.
+    replay : str
+        ``fixed`` or ``proportional``.
+    control : bool
+        True: as many batches, but of old recordings alone. Without this
+        control nobody knows whether the new ones helped, or the steps did.
 
     Raises
     ------
     ValueError
-        A share that leaves no place for one kind, or too few recordings.
+        Another ``replay``, a share that leaves no place for one kind, or too
+        few recordings.
+
+    Attributes
+    ----------
+    n_replay : numpy.ndarray
+        Old recordings in each batch of an epoch.
 
     Example
     -------
     >>> sampler = ReplayBatchSampler(4, 3, 4, replay_ratio=0.5, seed=0)
     >>> [[i >= 4 for i in batch] for batch in sampler]
     [[False, False, True, True], [False, False, True, True]]
+    >>> ReplayBatchSampler(4, 8, 4, 0.0, 0, replay="proportional").n_replay
+    array([2, 3, 3])
     """
 
     def __init__(
@@ -56,26 +78,62 @@ class ReplayBatchSampler(Sampler):
         batch_size: int,
         replay_ratio: float,
         seed: int,
+        replay: str = "fixed",
+        control: bool = False,
     ):
+        if replay not in REPLAY:
+            raise ValueError(
+                f"replay is {replay!r}; expected {' or '.join(REPLAY)}"
+            )
         self.n_new, self.n_old, self.seed = n_new, n_old, seed
-        self.n_replay = round(batch_size * replay_ratio)
-        self.n_fresh = batch_size - self.n_replay
+        self.batch_size = batch_size
+        if replay == "fixed":
+            self.n_replay = self._fixed(replay_ratio)
+        else:
+            self.n_replay = self._proportional()
+        if control:
+            self.n_replay = np.full_like(self.n_replay, batch_size)
+        self._check_enough()
         self.epoch = 1
-        if not 0 <= replay_ratio < 1 or self.n_fresh < 1:
+
+    def _fixed(self, replay_ratio):
+        n_replay = round(self.batch_size * replay_ratio)
+        n_fresh = self.batch_size - n_replay
+        if not 0 <= replay_ratio < 1 or n_fresh < 1:
             raise ValueError(
-                f"replay_ratio is {replay_ratio} with batch_size {batch_size}:"
-                " it must be 0 to below 1 and leave a cry in each batch"
+                f"replay_ratio is {replay_ratio} with batch_size "
+                f"{self.batch_size}: it must be 0 to below 1 and leave a new "
+                "recording in each batch"
             )
-        if replay_ratio > 0 and self.n_replay < 1:
+        if replay_ratio > 0 and n_replay < 1:
             raise ValueError(
-                f"replay_ratio {replay_ratio} of a batch of {batch_size} is "
-                "less than one recording; raise one of them, or set it to 0"
+                f"replay_ratio {replay_ratio} of a batch of {self.batch_size} "
+                "is less than one recording; raise one of them, or set it to 0"
             )
-        if n_new < self.n_fresh or n_old < self.n_replay:
+        if self.n_new < n_fresh:
             raise ValueError(
-                f"a batch needs {self.n_fresh} cries and {self.n_replay} "
-                f"replayed recordings, but there are {n_new} and {n_old}; "
-                "lower batch_size"
+                f"a batch needs {n_fresh} recordings, but there are "
+                f"{self.n_new}; lower batch_size"
+            )
+        return np.full(self.n_new // n_fresh, n_replay)
+
+    def _proportional(self):
+        n_all = self.n_new + self.n_old
+        n_batches = n_all // self.batch_size
+        if not n_batches:
+            raise ValueError(
+                f"a batch needs {self.batch_size} recordings, but there are "
+                f"{n_all}; lower batch_size"
+            )
+        seen = np.arange(n_batches + 1) * self.batch_size
+        return np.diff(seen * self.n_old // n_all)
+
+    def _check_enough(self):
+        most = int(self.n_replay.max())
+        if self.n_old < most:
+            raise ValueError(
+                f"a batch needs {most} replayed recordings, but there are "
+                f"{self.n_old}; lower batch_size"
             )
 
     def set_epoch(self, epoch: int) -> None:
@@ -83,31 +141,46 @@ class ReplayBatchSampler(Sampler):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return self.n_new // self.n_fresh
+        return len(self.n_replay)
 
     def __iter__(self) -> Iterator[List[int]]:
         rng = np.random.default_rng([self.seed, 0, self.epoch])
-        new = rng.permutation(self.n_new)
-        old = self._old_of_epoch()
-        for i in range(len(self)):
-            fresh = new[i * self.n_fresh : (i + 1) * self.n_fresh]
-            replay = old[i * self.n_replay : (i + 1) * self.n_replay]
-            yield [*fresh.tolist(), *(self.n_new + replay).tolist()]
+        new = iter(rng.permutation(self.n_new).tolist())
+        old = iter((self.n_new + self._old_of_epoch()).tolist())
+        for n_replay in self.n_replay.tolist():
+            n_fresh = self.batch_size - n_replay
+            yield [*islice(new, n_fresh), *islice(old, n_replay)]
 
     def _old_of_epoch(self) -> np.ndarray:
         """This epoch's stretch of an endless row of permutations."""
-        n_draws = len(self) * self.n_replay
+        n_draws = int(self.n_replay.sum())
         if n_draws == 0:
             return np.empty(0, dtype=int)
         first = (self.epoch - 1) * n_draws
         passes = range(
             first // self.n_old, (first + n_draws - 1) // self.n_old + 1
         )
-        row = np.concatenate(
-            [
-                np.random.default_rng([self.seed, 1, p]).permutation(self.n_old)
-                for p in passes
-            ]
-        )
+        row = np.concatenate([self._pass(number) for number in passes])
         offset = first - passes.start * self.n_old
         return row[offset : offset + n_draws]
+
+    def _pass(self, number: int) -> np.ndarray:
+        """One permutation of the old recordings.
+
+        Where a batch ends one and begins the next, a recording must not meet
+        itself: its other copy would be a negative of it.
+        """
+        order = self._permutation(number)
+        most = int(self.n_replay.max())
+        # Only the head is put in another order, so that a tail is known
+        # without the passes before it.
+        if number == 0 or self.n_old < 3 * most:
+            return order
+        head = order[: 2 * most]
+        just_seen = np.isin(head, self._permutation(number - 1)[-most:])
+        order[: 2 * most] = [*head[~just_seen], *head[just_seen]]
+        return order
+
+    def _permutation(self, number):
+        rng = np.random.default_rng([self.seed, 1, number])
+        return rng.permutation(self.n_old)

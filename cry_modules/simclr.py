@@ -8,104 +8,227 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import json
 import logging
-import time
-from collections import defaultdict
-from typing import Dict, List
+import math
+from pathlib import Path
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import if_main_process, run_on_main
 
+from cry_modules.curves import draw_curves
 from cry_modules.history import History
-from cry_modules.schedule import step_schedule, warmup_cosine
+from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
+from cry_modules.ranks import EpochTotals, n_ranks, rank, unwrapped
+from cry_modules.resumable import ResumableBrain
+from cry_modules.schedule import step_schedule
 from data_prep.errors import InputError
+from data_prep.tables import write_text
 
 logger = logging.getLogger(__name__)
 
+#: What was measured before the first step.
+BEFORE_FILE = "before.json"
 
-class SimCLRBrain(sb.Brain):
-    """Contrastive training, logged by corpus where there are several.
 
-    ``train_simclr`` sets ``history`` and ``schedule``.
+class Views(NamedTuple):
+    """What becomes of the first views of a batch, then of the second.
+
+    ``feats`` ``[2 * batch, frames, n_mels]``, ``embs`` ``[2 * batch,
+    emb_dim]``, ``z`` ``[2 * batch, projection_dim]``.
     """
 
+    feats: torch.Tensor
+    embs: torch.Tensor
+    z: torch.Tensor
+
+
+class SimCLRBrain(ResumableBrain):
+    """Contrastive training, logged by corpus where there are several.
+
+    Set ``history``, ``two_passes``, ``probes`` and ``probe_every`` before
+    ``train_simclr``, which sets ``schedule`` and ``valid_loader``; adaptation
+    may set ``anchor``.
+    """
+
+    best_by = {"min_key": "valid_loss"}
+    anchor = None
+
     def compute_forward(self, batch, stage):
-        """Projections of both views, ``[2 * batch, projection_dim]``."""
+        """Features, embeddings and projections of both views."""
         batch = batch.to(self.device)
         wavs = torch.cat([batch.sig1.data, batch.sig2.data])
         # Chunks are of one length: nothing is padded.
         feats, _ = self.modules.views(wavs)
-        return self.modules.projector(self.modules.encoder(feats))
+        encoder, projector = self.modules.encoder, self.modules.projector
+        if stage != sb.Stage.TRAIN:
+            encoder, projector = unwrapped(encoder), unwrapped(projector)
+        passes = feats.chunk(2) if self.two_passes else [feats]
+        embs = [encoder(view) for view in passes]
+        z = [projector(emb) for emb in embs]
+        return Views(feats, torch.cat(embs), torch.cat(z))
 
     def compute_objectives(self, predictions, batch, stage):
         """NT-Xent; adds each recording's loss and accuracy to its corpus."""
-        z1, z2 = predictions.chunk(2)
-        logits, targets = self.hparams.loss.logits(z1, z2)
+        logits, targets = self.hparams.loss.logits(*predictions.z.chunk(2))
         losses = torch.nn.functional.cross_entropy(
             logits, targets, reduction="none"
         )
         correct = (logits.detach().argmax(dim=1) == targets).float()
-        for corpus in set(batch.corpus):
+        totals = self.totals if stage == sb.Stage.TRAIN else self.valid_totals
+        for corpus in sorted(set(batch.corpus)):
             own = torch.tensor([c == corpus for c in batch.corpus] * 2)
-            sums = self.sums[corpus]
-            sums["loss"] += losses.detach()[own].sum().item()
-            sums["accuracy"] += correct[own].sum().item()
-            sums["views"] += int(own.sum())
-        return losses.mean()
+            totals.add(
+                corpus,
+                loss=losses.detach()[own].sum().item(),
+                accuracy=correct[own].sum().item(),
+                views=int(own.sum()),
+            )
+            if stage != sb.Stage.TRAIN:
+                self._monitor(corpus, predictions)
+        loss = self.hparams.loss.mean(losses, n_views=logits.shape[1])
+        if self.anchor is not None and stage == sb.Stage.TRAIN:
+            loss = loss + self._pull(predictions)
+        return loss
+
+    def _pull(self, predictions):
+        """The anchor's part of the loss."""
+        encoder = unwrapped(self.modules.encoder)
+        pull = self.anchor(encoder, predictions.feats, predictions.embs)
+        self.totals.add("/anchor", loss=pull.item(), batches=1)
+        return pull
+
+    def _monitor(self, corpus, predictions):
+        """A validation batch, which is of one corpus."""
+        z1, z2 = predictions.z.chunk(2)
+        n = len(z1)
+        self.valid_totals.add(
+            corpus,
+            alignment=alignment_sum(z1, z2),
+            potential=potential_sum(z1) + potential_sum(z2),
+            pairs=n * (n - 1),
+            moments=Moments.of(predictions.embs),
+        )
+
+    def on_fit_start(self):
+        """Where the run is, and how the encoder was before it began."""
+        super().on_fit_start()
+        path = Path(self.hparams.output_folder) / BEFORE_FILE
+        if path.is_file():
+            self.before = json.loads(path.read_text(encoding="utf-8"))
+            return
+        if self.optimizer_step:
+            raise InputError(
+                f"{path} is gone, and with it what the encoder was like before "
+                "this run; bring it back, or pass another --output_folder"
+            )
+        self._fit_valid(
+            self.valid_loader, 0, if_main_process() and not self.noprogressbar
+        )
+        self.before = self.row
+        text = json.dumps(self.before, indent=1) + "\n"
+        run_on_main(write_text, args=[path, text])
 
     def on_stage_start(self, stage, epoch=None):
         """New sums; chunks of this epoch, or those that never change."""
-        self.sums = defaultdict(lambda: defaultdict(float))
+        super().on_stage_start(stage, epoch)
+        self.valid_totals = EpochTotals()
         self.hparams.chunks.epoch = epoch if stage == sb.Stage.TRAIN else 0
-        # Every rank validates on the same recordings: nothing to gather.
+        # Each rank validates on batches of its own: nothing to gather.
         self.hparams.loss.train(stage == sb.Stage.TRAIN)
-        self.stage_began = time.time()
-
-    def on_fit_batch_start(self, batch, should_step):
-        """The learning rate of this step."""
-        lr = warmup_cosine(self.optimizer_step, **self.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Write the epoch's row and the checkpoint."""
         if stage == sb.Stage.TRAIN:
-            seconds = time.time() - self.stage_began
-            n_views = sum(sums["views"] for sums in self.sums.values())
-            self.row = {
-                "epoch": epoch,
-                "lr": self.optimizer.param_groups[0]["lr"],
-                "seconds": round(seconds, 3),
-                "clips_per_s": round(n_views / 2 / seconds, 2),
-                # Where a run goes on at the very end of an epoch.
-                "train_loss": stage_loss,
-                **self._averages("train"),
-            }
+            self.row = self._train_row(epoch)
             return
-        self.row.update(self._averages("valid"))
+        if epoch == 0:
+            self.row = {"epoch": 0}
+        self.row.update(averages("valid", self.valid_totals.joined()))
+        self.row.update(self._probe(epoch))
+        if epoch == 0:
+            return
         self.hparams.train_logger.log_stats(self.row)
         run_on_main(self.history.add, args=[self.row])
-        self.checkpointer.save_and_keep_only(
-            meta={"epoch": epoch, "loss": self.row["train_loss"]},
-            num_to_keep=1,
-        )
+        self._warn_of_collapse()
+        self.save_epoch({"epoch": epoch, "valid_loss": self.row["valid_loss"]})
 
-    def _averages(self, stage):
-        """Loss and accuracy over all views, and by corpus if several."""
-        averages = {}
-        n_views = sum(sums["views"] for sums in self.sums.values())
-        for name in ("loss", "accuracy") if n_views else ():
-            total = sum(sums[name] for sums in self.sums.values())
-            averages[f"{stage}_{name}"] = total / n_views
-            for corpus, sums in sorted(self.sums.items()):
-                if corpus:
-                    averages[f"{stage}_{name}_{corpus}"] = (
-                        sums[name] / sums["views"]
-                    )
-        return averages
+    def _train_row(self, epoch):
+        totals = self.totals.joined()
+        extra = {k: totals.pop(k) for k in list(totals) if k.startswith("/")}
+        n_clips = sum(sums["views"] for sums in totals.values()) / 2
+        gradient = extra.get("/gradient", {"norm": math.nan, "steps": 1})
+        row = {
+            "epoch": epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            **self.timing(n_clips),
+            **averages("train", totals),
+            "train_grad_norm": gradient["norm"] / gradient["steps"],
+        }
+        if "/anchor" in extra:
+            anchor = extra["/anchor"]
+            row["train_anchor"] = anchor["loss"] / anchor["batches"]
+        return row
+
+    def _probe(self, epoch):
+        """Figures of the frozen probes, every few epochs and at both ends."""
+        last = self.hparams.number_of_epochs
+        if epoch % self.probe_every and epoch != last:
+            return {}
+        encoder = unwrapped(self.modules.encoder)
+        figures = {}
+        for probe in self.probes:
+            figures.update(probe(self.modules.views, encoder, self.device))
+        return figures
+
+    def _warn_of_collapse(self):
+        n_views = 2 * self.hparams.batch_size
+        reason = collapse(self.row, n_views, self.hparams.warmup_epochs)
+        if reason:
+            logger.warning(
+                "epoch %d: %s; lower --lr or raise --batch_size",
+                self.row["epoch"],
+                reason,
+            )
+
+
+def averages(stage: str, totals: Dict) -> Dict[str, float]:
+    """Columns of an epoch's row, over all views, and by corpus if several.
+
+    Arguments
+    ---------
+    stage : str
+        ``train`` or ``valid``.
+    totals : dict
+        Sums by corpus and name.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> averages("train", {"": {"loss": 3.0, "accuracy": 1.0, "views": 2}})
+    {'train_loss': 1.5, 'train_accuracy': 0.5}
+    """
+    parts = {f"_{corpus}": sums for corpus, sums in totals.items() if corpus}
+    if totals:
+        names = next(iter(totals.values()))
+        whole = {n: sum(sums[n] for sums in totals.values()) for n in names}
+        parts = {"": whole, **parts}
+    row = {}
+    for suffix, sums in parts.items():
+        figures = {n: sums[n] / sums["views"] for n in ("loss", "accuracy")}
+        if "pairs" in sums:
+            figures["alignment"] = 2 * sums["alignment"] / sums["views"]
+            figures["uniformity"] = math.log(sums["potential"] / sums["pairs"])
+            figures["effective_rank"] = sums["moments"].effective_rank()
+        row.update({f"{stage}_{n}{suffix}": v for n, v in figures.items()})
+    return row
 
 
 def read_views(
@@ -156,7 +279,7 @@ def valid_batches(
     A contrastive loss depends on how many others there are, so only batches
     of one size can be compared; what does not fill one is left out. In an
     order that is drawn once: neighbours in a manifest are often of one
-    patient.
+    patient. Each rank takes its share of the batches.
 
     Arguments
     ---------
@@ -194,16 +317,16 @@ def valid_batches(
         for i in range(0, size - batch_size + 1, batch_size):
             batches.append(order[i : i + batch_size])
         first += size
-    return batches
+    return batches[rank() :: n_ranks()]
 
 
-def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> None:
-    """Train, then say in one line what came of it.
+def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
+    """Train, and draw how it went.
 
     Arguments
     ---------
     brain : SimCLRBrain
-        Ready but for its history and schedule.
+        Ready but for its history, schedule and validation.
     hparams : dict
         The experiment.
     train_loader : DataLoader
@@ -212,11 +335,17 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> None:
         Batches of one corpus each.
     corpus : str
         Its name, for the log.
+
+    Returns
+    -------
+    dict
+        The last epoch's row.
     """
-    brain.history = History(hparams["output_folder"])
+    output = Path(hparams["output_folder"])
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
     )
+    brain.valid_loader = valid_loader
     logger.info(
         "SimCLR on %s: %d steps in %d epochs",
         corpus,
@@ -224,11 +353,9 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> None:
         hparams["number_of_epochs"],
     )
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
-    if not brain.history.rows:
+    rows = History(str(output)).rows  # on every rank
+    if not rows:
         raise InputError("no epoch was trained; leave out --test_only")
-    last = brain.history.rows[-1]
-    print(
-        f"done: {last['epoch']} epochs on {corpus}, validation loss "
-        f"{last['valid_loss']:.3f}, contrastive accuracy "
-        f"{last['valid_accuracy']:.3f}; encoder in {hparams['output_folder']}"
-    )
+    curves = {output.name: [brain.before, *rows]}
+    run_on_main(draw_curves, args=[curves, output / "curves.png", corpus])
+    return rows[-1]

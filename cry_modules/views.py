@@ -231,3 +231,15 @@ class AugmentedFeatures(nn.Module):
         if self.training and not self.augment_before_norm:
             feats = self.augment(feats)
         return feats, lengths
+
+
+def main() -> None:
+    """The command line: a picture of views."""
+    # Only the picture needs matplotlib.
+    from cry_modules.picture_views import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

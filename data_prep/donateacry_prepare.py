@@ -199,6 +199,7 @@ def _prepare_raw(raw: str, save_folder: Path, seed: int) -> None:
         out,
         recordings_csv=write_recordings(rows, root, out),
         exclude=[str(save_folder / TABLE)],
+        excluded="drop",
         seed=seed,
         corpus_name="Donate-a-Cry (raw uploads)",
     )

@@ -40,9 +40,11 @@ def one_line_errors():
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
+        # A run that has saved says what to type.
         print(
-            "interrupted; the same command goes on where it stopped",
+            str(stop)
+            or "interrupted; the same command goes on where it stopped",
             file=sys.stderr,
         )
         raise SystemExit(1)

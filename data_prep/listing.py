@@ -64,7 +64,7 @@ def read_recordings(
     else:
         tables = [source]
     beside = source if source.is_dir() else source.parent
-    root = Path(data_folder or _prepared_from(beside) or beside)
+    root = Path(data_folder or prepared_from(beside) or beside)
     if not root.is_dir():
         raise InputError(f"{root} is no folder; correct --data_folder")
     splits, listed = {}, {}
@@ -80,7 +80,7 @@ def read_recordings(
     return root, splits
 
 
-def _prepared_from(manifests: Path) -> Optional[str]:
+def prepared_from(manifests: Path) -> Optional[str]:
     """The data folder of manifests that a preparer left."""
     try:
         text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")

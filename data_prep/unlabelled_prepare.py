@@ -8,9 +8,9 @@ Authors
 import argparse
 import logging
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Container, Dict, List, Optional, Sequence
 
-from data_prep import preparation
+from data_prep import exclusion, preparation
 from data_prep.database import (
     Row,
     database_name,
@@ -21,7 +21,6 @@ from data_prep.database import (
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS
 from data_prep.split import split_by_patient
-from data_prep.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -34,12 +33,15 @@ def prepare_unlabelled(
     valid_share: float = 0.1,
     seed: int = 0,
     corpus_name: Optional[str] = None,
+    excluded: str = exclusion.REFUSE,
+    exclude_folder: Optional[str] = None,
 ) -> None:
     """Write the manifests of unlabelled cries for adaptation.
 
     Labels are ignored. Left out are all recordings of any patient of the
-    database's own valid and test splits, or of an ``exclude`` table: a model
-    adapted on a held-out patient's voice has met that patient, labels or not.
+    database's own valid and test splits; a recording that an ``exclude`` table
+    holds, by its patient or by its samples, is refused: a model adapted on a
+    held-out patient's voice has met that patient, labels or not.
 
     Arguments
     ---------
@@ -50,18 +52,45 @@ def prepare_unlabelled(
     recordings_csv : str or None
         Default ``<cry_folder>/recordings.csv``.
     exclude : sequence of str
-        Manifests or recordings.csv files with a column ``patient_id``.
+        Manifests or recordings.csv files of those a classifier will be
+        tested on; of mere lists of ``patient_id`` no audio is compared.
     valid_share : float
         Share of the patients on which the loss is watched.
     seed : int
         Of that split.
     corpus_name : str or None
         Default: what the data folder's ``corpus.json`` says, else its name.
+    excluded : str
+        "refuse" to adapt where something is shared with an ``exclude``
+        table, or "drop" what is, with all of its patient's recordings, and
+        list it in ``rejected.csv``.
+    exclude_folder : str or None
+        Where the paths of the ``exclude`` tables begin, if not where their
+        manifests were prepared from, beside them or in ``cry_folder``.
 
     Raises
     ------
     InputError
-        Anything wrong with the database, or nothing left.
+        Anything wrong with the database or the tables, something shared, or
+        nothing left.
+
+    Example
+    -------
+    >>> import numpy, soundfile
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> rows = ["recording_id,patient_id,path"]
+    >>> rng = numpy.random.default_rng(0)
+    >>> for i in range(4):
+    ...     soundfile.write(tmp / f"{i}.wav", rng.normal(0, 0.1, 16000), 16000)
+    ...     rows.append(f"r{i},p{i},{i}.wav")
+    >>> _ = (tmp / "recordings.csv").write_text("\\n".join(rows))
+    >>> _ = (tmp / "test.csv").write_text("patient_id,path\\nX,3.wav\\n")
+    >>> out, test = str(tmp / "out"), str(tmp / "test.csv")
+    >>> prepare_unlabelled(str(tmp), out, exclude=[test])
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: 1 of 4 recordings ... recordings.csv row 5, which has the samples of ...test.csv row 2; remove those rows, or ...
+    >>> prepare_unlabelled(str(tmp), out, exclude=[test], excluded="drop")
     """
     root, table = locate(cry_folder, recordings_csv, "--cry_folder")
     preparation.require_out(save_folder, root)
@@ -71,29 +100,37 @@ def prepare_unlabelled(
         "valid_share": valid_share,
         "seed": seed,
         "corpus": corpus_name,
+        "excluded": excluded,
+        "exclude_folder": exclude_folder,
     }
     if not 0 < valid_share < 1:
         raise InputError(
             f"valid_share is {valid_share}; it must be above 0 and below 1"
         )
     tables = [Path(path) for path in exclude]
-    for path in tables:
-        if not path.is_file():
-            raise InputError(
-                f"--exclude {path} does not exist; pass a manifest or a "
-                "recordings.csv, or leave it out"
-            )
+    exclusion.check_options(tables, excluded, exclude_folder)
 
     def prepare():
         everything = read_database(table, [])
-        reasons = {**_own_held_out(everything), **_excluded(tables)}
-        rows = [row for row in everything if row[0].patient_id not in reasons]
+        reasons = _own_held_out(everything)
+        rows = _without(everything, reasons)
+        if tables and rows:
+            held_out = exclusion.read_held_out(
+                tables, root, Path(save_folder), exclude_folder
+            )
+            shared = exclusion.find_shared(
+                rows, root, Path(save_folder), held_out
+            )
+            if excluded == exclusion.REFUSE:
+                exclusion.refuse(shared, len(rows), table)
+            reasons.update(exclusion.reasons(shared))
+            rows = _without(rows, reasons)
         left_out = [
             (rec.wav, "excluded", reasons[rec.patient_id])
             for rec, _ in everything
             if rec.patient_id in reasons
         ]
-        _report_held_out(len(rows), len(left_out), table)
+        _report_held_out(len(rows), len(left_out), table, bool(tables))
         rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
         shares = {"train": 1 - valid_share, "valid": valid_share}
         splits = split_by_patient([rec for rec, _ in rows], shares, seed)
@@ -124,16 +161,11 @@ def _own_held_out(rows: List[Row]) -> Dict[str, str]:
     return reasons
 
 
-def _excluded(tables: List[Path]) -> Dict[str, str]:
-    """Patients of the tables, and why."""
-    return {
-        cells["patient_id"].lower(): "patient of an --exclude table"
-        for path in tables
-        for _, cells in read_table(path, ["patient_id"])
-    }
+def _without(rows: List[Row], patients: Container[str]) -> List[Row]:
+    return [row for row in rows if row[0].patient_id not in patients]
 
 
-def _report_held_out(n_kept, n_left_out, table):
+def _report_held_out(n_kept, n_left_out, table, is_compared):
     if not n_kept:
         raise InputError(
             f"no recording of {table} is left for adaptation: all are of "
@@ -141,7 +173,7 @@ def _report_held_out(n_kept, n_left_out, table):
         )
     if n_left_out:
         logger.info("%d recordings held out from adaptation", n_left_out)
-    else:
+    elif not is_compared:
         logger.warning(
             "No recording is held out from adaptation: if a classifier will be "
             "tested on patients of %s, pass --exclude with its manifests",
@@ -158,7 +190,22 @@ def main() -> None:
     parser.add_argument("cry_folder")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument("--recordings_csv")
-    parser.add_argument("--exclude", action="append", default=[])
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="TABLE",
+        help="manifest or recordings.csv that must share nothing; repeatable",
+    )
+    parser.add_argument(
+        "--excluded",
+        default=exclusion.REFUSE,
+        metavar=f"{exclusion.REFUSE}|{exclusion.DROP}",
+        help="what to do with recordings that are shared",
+    )
+    parser.add_argument(
+        "--exclude_folder", help="where the paths of these tables begin"
+    )
     parser.add_argument("--valid_share", type=float, default=0.1)
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())

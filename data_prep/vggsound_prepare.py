@@ -60,11 +60,13 @@ def prepare_vggsound(
         So a smaller share is part of a larger one, and what pre-training
         held out is held out in adaptation too.
     min_clips : int
-        Classes with fewer training clips are left out; the paper's code
-        keeps those with more than ten, 308 of 309.
+        Classes with fewer training clips (valid included) are left out; the
+        paper's code keeps those with more than ten, 308 of 309. Without
+        labels 1 asks for nothing: a class that is only in test stays.
     require_all_classes : bool
-        Whether a class without any clip is an error (when labels are used)
-        or a warning.
+        Whether labels are used: a class without any clip is then an error,
+        not a warning, and one that has none in train is left out, since
+        nothing could be learned of it.
 
     Raises
     ------
@@ -199,7 +201,9 @@ def _prepare(clips, root, save_folder, options):
         if audits.files[clip.wav].usable:
             splits[split].append(clip)
     _carve_valid(splits, options["valid_share"])
-    _drop_rare_classes(splits, options["min_clips"])
+    _drop_rare_classes(
+        splits, options["min_clips"], options["require_all_classes"]
+    )
     name = f"{name_of(root)} (in VGGSound's form)"
     corpus = preparation.corpus_of(
         root, "VGGSound" if len(clips) >= OFFICIAL_ROWS else name
@@ -238,22 +242,24 @@ def _report_missing(clips, save_folder, require_all_classes):
     logger.warning("%d classes have no clip left", len(empty))
 
 
-def _drop_rare_classes(splits, min_clips):
+def _drop_rare_classes(splits, min_clips, uses_labels):
     n_of = Counter(clip.label for clip in splits["train"] + splits["valid"])
     in_train = {clip.label for clip in splits["train"]}
     labels = {clip.label for clips in splits.values() for clip in clips}
-    rare = {
-        label
-        for label in labels
-        if n_of[label] < min_clips or label not in in_train
-    }
+    rare = {label for label in labels if n_of[label] < min_clips}
+    if uses_labels:
+        rare |= labels - in_train
+    elif min_clips <= 1:
+        # A subset may have one clip a class, in whichever split.
+        rare = set()
     for split in splits:
         splits[split] = [c for c in splits[split] if c.label not in rare]
     if rare:
         logger.warning(
-            "%d classes with fewer than %d clips to train with left out: %s",
+            "%d classes with fewer than %d clips to train with, or none in "
+            "train, left out: %s",
             len(rare),
-            max(1, min_clips),
+            min_clips,
             ", ".join(sorted(rare)),
         )
 

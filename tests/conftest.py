@@ -1,7 +1,14 @@
-"""What several tests need: small audio made on the spot, a free port."""
+"""What several tests need: small audio made on the spot, a free port, train
+scripts that begin at once."""
 
+import json
+import os
 import socket
+import subprocess
+import sys
 import zlib
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -70,3 +77,38 @@ def database(noise, tmp_path):
         return tmp_path / "db"
 
     return write
+
+
+@pytest.fixture(scope="session")
+def script(tmp_path_factory):
+    """Run a train script in a fork of a process that has imported all it
+    needs: ``script("train_cls.py", "a.yaml", "--seed=1", status=2).output``.
+
+    With ``signal`` and ``after`` it gets that signal after so many seconds;
+    ``status`` None asks for nothing.
+    """
+    log = tmp_path_factory.mktemp("forks") / "log.txt"
+    server = subprocess.Popen(
+        [sys.executable, Path(__file__).with_name("forks.py")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+    )
+    assert json.loads(server.stdout.readline()) == "ready"
+
+    def script(name, *arguments, status=0, signal=0, after=0.0):
+        request = {"script": name, "arguments": [str(a) for a in arguments]}
+        request.update(log=str(log), signal=int(signal), after=after)
+        server.stdin.write(json.dumps(request) + "\n")
+        server.stdin.flush()
+        done = SimpleNamespace(**json.loads(server.stdout.readline()))
+        done.output = log.read_text()
+        if status is not None:
+            assert done.status == status, done.output
+            assert "Traceback" not in done.output
+        return done
+
+    yield script
+    server.stdin.close()
+    server.wait()

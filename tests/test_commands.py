@@ -1,4 +1,5 @@
-"""The commands as a user types them: subprocesses in the root."""
+"""The commands as a user types them, in the root; where a test runs many of
+them, in forks (see conftest.py)."""
 
 import json
 import subprocess
@@ -25,19 +26,24 @@ def run(*arguments, status=0):
     return done
 
 
-def refused(*arguments):
-    """The one line on stderr of a command that refuses its input."""
-    lines = run(*arguments, status=2).stderr.strip().split("\n")
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert len(errors) == 1 and lines[-1] == errors[0]
-    return errors[0]
+@pytest.fixture
+def refused(script):
+    """The last line of a command that refuses its input."""
+
+    def refused(*arguments):
+        lines = script(*arguments, status=2).output.strip().split("\n")
+        errors = [line for line in lines if line.startswith("error: ")]
+        assert len(errors) == 1 and lines[-1] == errors[0]
+        return errors[0]
+
+    return refused
 
 
 @pytest.fixture(scope="module")
-def pretrained(corpus, tmp_path_factory):
+def pretrained(corpus, tmp_path_factory, script):
     """A run folder of train_simclr.py."""
     folder = tmp_path_factory.mktemp("simclr")
-    run(
+    script(
         *SIMCLR, f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"
     )
     return folder
@@ -51,7 +57,7 @@ def same(a, b):
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_the_pipeline(corpus, pretrained, tmp_path):
+def test_the_pipeline(corpus, pretrained, tmp_path, refused):
     adapted = tmp_path / "adapted"
     run(
         *["train_adapt.py", "hparams/small_adapt_replay.yaml", *TINY],
@@ -85,84 +91,17 @@ def test_the_pipeline(corpus, pretrained, tmp_path):
     assert "--seed cannot change" in line
 
 
-def test_same_seed_same_weights_to_the_bit(corpus, pretrained, tmp_path):
+def test_same_seed_same_weights_to_the_bit(
+    corpus, pretrained, tmp_path, script
+):
     command = [*SIMCLR, f"--data_folder={corpus}/vggsound"]
-    run(*command, f"--output_folder={tmp_path}/a")
+    script(*command, f"--output_folder={tmp_path}/a")
     assert same(weights(pretrained), weights(tmp_path / "a"))
-    run(*command, f"--output_folder={tmp_path}/b", "--seed=1")
+    script(*command, f"--output_folder={tmp_path}/b", "--seed=1")
     assert not same(weights(pretrained), weights(tmp_path / "b"))
 
 
-STOP = """
-import sys
-from {module} import {brain} as Brain
-from {script} import main
-
-begin = Brain.on_fit_batch_start
-
-
-def interrupt(self, batch, should_step):
-    begin(self, batch, should_step)
-    if self.hparams.epoch_counter.current == 2 and self.step == 2:
-        raise KeyboardInterrupt
-
-
-Brain.on_fit_batch_start = interrupt
-main(sys.argv[1:])
-"""
-
-
-@pytest.mark.parametrize("recipe", ["simclr", "adaptation", "linear_bn"])
-def test_an_interrupted_run_goes_on_to_the_same_weights(
-    recipe, corpus, tmp_path
-):
-    """Stopped in the second epoch by Ctrl-C, then the same command again."""
-    folder = "classification" if recipe == "linear_bn" else recipe
-    name = {"adaptation": "adapt", "linear_bn": "cls"}.get(recipe, recipe)
-    simclr = ("cry_modules.simclr", "SimCLRBrain")
-    cls = ("cry_modules.classification", "ClassificationBrain")
-    module, brain = cls if name == "cls" else simclr
-    command = {
-        "simclr": SIMCLR[1:],
-        "adaptation": [
-            *["hparams/small_adapt_replay.yaml", *TINY, "--valid_share=0.25"],
-            *["--number_of_epochs=2", "--warmup_epochs=1"],
-            *[f"--cry_folder={corpus}/cry", "--encoder_source=null"],
-            f"--replay_folder={corpus}/vggsound",
-        ],
-        "linear_bn": [
-            *["hparams/neuro_linear_bn.yaml", *TINY, "--number_of_epochs=2"],
-            f"--data_folder={corpus}/cry",
-        ],
-    }[recipe]
-    if recipe == "simclr":
-        command = [*command, f"--data_folder={corpus}/vggsound"]
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    run(f"train_{name}.py", *command, f"--output_folder={whole}")
-    stop = STOP.format(
-        module=module, brain=brain, script=f"recipes.{folder}.train_{name}"
-    )
-    command = [*command, f"--output_folder={stopped}"]
-    done = run("-c", stop, *command, status=1)
-    assert "the same command goes on" in done.stderr
-    assert len(history(stopped)) == 1
-    run(f"train_{name}.py", *command)
-    assert history(stopped) == history(whole)
-    for file in ("encoder.ckpt", "optimizer.ckpt"):
-        a, b = (find_encoder(str(f)).with_name(file) for f in (whole, stopped))
-        a, b = (torch.load(f, weights_only=True) for f in (a, b))
-        torch.testing.assert_close(a, b, rtol=0, atol=0)
-
-
-def history(folder):
-    """Rows of history.json without what depends on the clock."""
-    rows = json.loads((folder / "history.json").read_text())
-    for row in rows:
-        del row["seconds"], row["clips_per_s"]
-    return rows
-
-
-def test_without_data_one_line_says_what_to_do(tmp_path):
+def test_without_data_one_line_says_what_to_do(tmp_path, refused):
     for command, folder in (
         (["train_simclr.py", "hparams/vggsound.yaml"], "--data_folder"),
         (["train_cls.py", "hparams/neuro_linear_bn.yaml"], "--data_folder"),
@@ -228,13 +167,13 @@ def test_without_data_one_line_says_what_to_do(tmp_path):
         (["--width=8"], ["--width=8 stands where the yaml file must be"]),
     ],
 )
-def test_wrong_usage(arguments, parts):
+def test_wrong_usage(arguments, parts, refused):
     line = refused("train_simclr.py", *arguments)
     for part in parts:
         assert part in line
 
 
-def test_wrong_input_of_adaptation(corpus, pretrained, tmp_path):
+def test_wrong_input_of_adaptation(corpus, pretrained, tmp_path, refused):
     command = ["train_adapt.py", "hparams/small_adapt.yaml"]
     command += [f"--cry_folder={corpus}/cry", f"--output_folder={tmp_path}"]
     line = refused(*command, f"--encoder_source={pretrained}")
@@ -248,10 +187,10 @@ def test_wrong_input_of_adaptation(corpus, pretrained, tmp_path):
         *[*command, "--width=1", "--encoder_source=null"],
         *["--batch_size=500", "--valid_share=0.25"],
     )
-    assert "a batch needs 500 cries" in line
+    assert "a batch needs 500 recordings" in line
 
 
-def test_wrong_input_of_classification(corpus, tmp_path):
+def test_wrong_input_of_classification(corpus, tmp_path, refused):
     command = ["train_cls.py", "hparams/neuro_linear.yaml", *TINY]
     command += [f"--data_folder={corpus}/cry", f"--output_folder={tmp_path}"]
     line = refused(*command, "--finetune_mode=bn")
@@ -264,7 +203,7 @@ def test_wrong_input_of_classification(corpus, tmp_path):
     assert "class_weights is 'some'" in line
 
 
-def test_another_experiment_in_the_same_folder(corpus, pretrained):
+def test_another_experiment_in_the_same_folder(corpus, pretrained, refused):
     line = refused(
         *[*SIMCLR, f"--data_folder={corpus}/vggsound"],
         *[f"--output_folder={pretrained}", "--lr=0.5"],

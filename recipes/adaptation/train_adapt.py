@@ -8,12 +8,14 @@ with or without replay of the generic audio it was pre-trained on.
 
 An epoch is one pass over the cries; a fixed share of each batch is replayed.
 Loss and contrastive accuracy are logged for cries and for generic audio
-apart: held-out generic audio shows what is being forgotten.
+apart: held-out generic audio shows what is being forgotten. With
+--control=True as many steps are made on generic audio alone.
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
+import copy
 import logging
 from pathlib import Path
 
@@ -22,9 +24,13 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
+from cry_modules.anchors import Anchor, interpolate
 from cry_modules.arguments import parse_arguments
 from cry_modules.checkpoints import load_beside, load_encoder
-from cry_modules.experiment import load
+from cry_modules.experiment import load, to_save
+from cry_modules.finetune import AdaptedEncoder
+from cry_modules.history import History
+from cry_modules.probe import make_probes
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
@@ -32,6 +38,7 @@ from cry_modules.simclr import (
     train_simclr,
     valid_batches,
 )
+from data_prep.atomic import complete_or_absent, make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
 from data_prep.preparation import require_folder
@@ -51,6 +58,8 @@ def prepare(hparams, manifests):
             "save_folder": f"{manifests}",
             "recordings_csv": hparams["recordings_csv"],
             "exclude": hparams["exclude"],
+            "excluded": hparams["excluded"],
+            "exclude_folder": hparams["exclude_folder"],
             "valid_share": hparams["valid_share"],
             "seed": hparams["seed"],
         },
@@ -80,6 +89,24 @@ def dataio_prep(hparams, manifests):
     }
 
 
+def require_sources(hparams):
+    """Both corpora where they are asked for, before anything is written."""
+    require_folder(hparams["cry_folder"], "--cry_folder", "cries")
+    if hparams["replay_folder"] is not None:
+        require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
+        return
+    for name, off in (
+        ("replay_ratio", 0.0),
+        ("replay", "fixed"),
+        ("control", False),
+    ):
+        if hparams[name] != off:
+            raise InputError(
+                f"{name} is {hparams[name]} and there is nothing to replay; "
+                "pass --replay_folder"
+            )
+
+
 def make_sampler(hparams, datasets):
     """Batches with their share of replay, over the joined datasets."""
     n_cries = len(datasets[0])
@@ -91,6 +118,8 @@ def make_sampler(hparams, datasets):
             hparams["batch_size"],
             hparams["replay_ratio"],
             hparams["seed"],
+            hparams["replay"],
+            hparams["control"],
         )
     except ValueError as error:
         raise InputError(str(error))
@@ -110,6 +139,90 @@ def load_pretrained(hparams):
         logger.warning("Encoder from %s; a new, random projector", path)
 
 
+def make_brain(hparams, run_opts):
+    """Brain, with the layers that adapt and what holds them back."""
+    try:
+        encoder = AdaptedEncoder(hparams["encoder"], hparams["adapt_layers"])
+        anchor = Anchor(
+            hparams["encoder"],
+            hparams["anchor_weights"],
+            hparams["anchor_distillation"],
+        )
+    except ValueError as error:
+        raise InputError(str(error))
+    brain = SimCLRBrain(
+        modules={**hparams["modules"], "encoder": encoder},
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=run_opts,
+        checkpointer=hparams["checkpointer"],
+    )
+    if anchor.weights or anchor.distillation:
+        brain.anchor = anchor.to(brain.device)
+    return brain
+
+
+def make_loaders(brain, hparams, datasets):
+    """Cries with their share of replay; each corpus apart to validate on."""
+    sampler = make_sampler(hparams, datasets["train"])
+    kwargs = {
+        "num_workers": hparams["num_workers"],
+        "collate_fn": sb.dataio.batch.PaddedBatch,
+    }
+    return (
+        brain.make_train_loader(
+            ConcatDataset(datasets["train"]), sampler, **kwargs
+        ),
+        brain.make_valid_loader(
+            ConcatDataset(datasets["valid"]),
+            batch_sampler=valid_batches(
+                [len(d) for d in datasets["valid"]],
+                hparams["batch_size"],
+                hparams["seed"],
+            ),
+            **kwargs,
+        ),
+    )
+
+
+def corpus_name(hparams, manifests):
+    """What an encoder of this run has heard."""
+    names = [read_corpus(manifests)["name"]]
+    if hparams["replay_folder"] is not None:
+        generic = read_corpus(manifests / "replay")["name"]
+        if hparams["control"]:
+            return generic
+        if hparams["replay_ratio"] or hparams["replay"] == "proportional":
+            names.append(generic)
+    return " + ".join(names)
+
+
+def save_between(hparams, pretrained):
+    """Weights between the pre-trained and the adapted ones (WiSE-FT)."""
+    folder = make_folder(Path(hparams["output_folder"]) / "interpolated")
+    for name, old in pretrained.items():
+        new = hparams[name].state_dict()
+        between = interpolate(old, new, hparams["interpolate"])
+        with complete_or_absent(folder / f"{name}.ckpt") as partial:
+            torch.save(between, partial)
+    logger.info(
+        "Weights with a share of %s of the pre-trained ones in %s",
+        hparams["interpolate"],
+        folder,
+    )
+
+
+def describe(row, before):
+    """What adaptation gave and took, in a phrase a corpus."""
+    prefix = "valid_accuracy_"
+    return ", ".join(
+        f"on held-out {'cries' if key.endswith('cry') else 'generic audio'} "
+        f"{before[key]:.3f} before, {row[key]:.3f} after"
+        for key in row
+        if key.startswith(prefix)
+    )
+
+
 def main(argv=None):
     """From the command line to an adapted encoder."""
     with one_line_errors():
@@ -117,61 +230,44 @@ def main(argv=None):
         sb.utils.distributed.ddp_init_group(run_opts)
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
-        require_folder(hparams["cry_folder"], "--cry_folder", "cries")
-        if hparams["replay_folder"] is not None:
-            require_folder(
-                hparams["replay_folder"], "--replay_folder", "VGGSound"
-            )
-        if hparams["replay_ratio"] > 0 and hparams["replay_folder"] is None:
-            raise InputError(
-                f"replay_ratio is {hparams['replay_ratio']} and there is "
-                "nothing to replay; pass --replay_folder"
-            )
+        require_sources(hparams)
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=hparams_file,
+            hyperparams_to_save=to_save(hparams, hparams_file),
             overrides=overrides,
         )
         load_pretrained(hparams)
+        pretrained = {
+            name: copy.deepcopy(hparams[name].state_dict())
+            for name in ("encoder", "projector")
+        }
         manifests = Path(hparams["output_folder"]) / "manifest"
         prepare(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)
-        sampler = make_sampler(hparams, datasets["train"])
-
-        brain = SimCLRBrain(
-            modules=hparams["modules"],
-            opt_class=hparams["opt_class"],
-            hparams=hparams,
-            run_opts=run_opts,
-            checkpointer=hparams["checkpointer"],
+        brain = make_brain(hparams, run_opts)
+        brain.history = History(
+            hparams["output_folder"], hparams["tensorboard"]
         )
-        train_loader = brain.make_dataloader(
-            ConcatDataset(datasets["train"]),
-            sb.Stage.TRAIN,
-            batch_sampler=sampler,
-            collate_fn=sb.dataio.batch.PaddedBatch,
-            num_workers=hparams["num_workers"],
-            generator=torch.Generator(),
+        brain.two_passes = hparams["two_passes"]
+        brain.probe_every = hparams["probe_every"]
+        brain.probes = make_probes(
+            hparams["probe"],
+            hparams["probe_folder"],
+            hparams["reader"],
+            hparams["seed"],
+            datasets["train"],
         )
-        # In one process SpeechBrain sets the epoch of this sampler alone.
-        brain.train_sampler = brain.train_sampler or sampler
-        valid_loader = brain.make_dataloader(
-            ConcatDataset(datasets["valid"]),
-            sb.Stage.VALID,
-            ckpt_prefix=None,
-            batch_sampler=valid_batches(
-                [len(d) for d in datasets["valid"]],
-                hparams["batch_size"],
-                hparams["seed"],
-            ),
-            collate_fn=sb.dataio.batch.PaddedBatch,
-            num_workers=hparams["num_workers"],
-            generator=torch.Generator(),
+        loaders = make_loaders(brain, hparams, datasets)
+        corpus = corpus_name(hparams, manifests)
+        last = train_simclr(brain, hparams, *loaders, corpus)
+        if hparams["interpolate"]:
+            run_on_main(save_between, args=[hparams, pretrained])
+        changes = describe(last, brain.before)
+        print(
+            f"done: {last['epoch']} epochs on {corpus}; contrastive accuracy "
+            f"{changes}; encoder in {hparams['output_folder']}, curves.png "
+            "beside it"
         )
-        corpus = read_corpus(manifests)["name"]
-        if sampler.n_replay:
-            corpus += f" + {read_corpus(manifests / 'replay')['name']}"
-        train_simclr(brain, hparams, train_loader, valid_loader, corpus)
 
 
 if __name__ == "__main__":

@@ -30,11 +30,12 @@ from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints import load_encoder
 from cry_modules.classification import ClassificationBrain, class_weights
 from cry_modules.embeddings import embed
-from cry_modules.experiment import load
+from cry_modules.experiment import load, to_save
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
 from cry_modules.metrics import summarise
 from cry_modules.schedule import step_schedule
+from cry_modules.stopping import ignore_signals
 from data_prep import manifest
 from data_prep.errors import InputError, one_line_errors
 from data_prep.preparation import require_folder
@@ -216,7 +217,8 @@ def fit(brain, hparams, datasets, eval_kwargs):
         drop_last=n_train % batch_size == 1,
         num_workers=hparams["num_workers"],
         # Else the loader draws from the generator that dropout uses.
-        generator=torch.Generator(),
+        generator=brain.loader_generator,
+        worker_init_fn=ignore_signals,
     )
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
@@ -315,7 +317,7 @@ def main(argv=None):
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=hparams_file,
+            hyperparams_to_save=to_save(hparams, hparams_file),
             overrides=overrides,
         )
         manifests = f"{hparams['output_folder']}/manifest"

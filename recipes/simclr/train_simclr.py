@@ -12,11 +12,13 @@ Authors
 """
 
 import speechbrain as sb
-import torch
 from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.arguments import parse_arguments
-from cry_modules.experiment import load
+from cry_modules.experiment import load, to_save
+from cry_modules.history import History
+from cry_modules.probe import make_probes
+from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
     read_views,
@@ -31,31 +33,21 @@ from data_prep.vggsound_prepare import prepare_vggsound
 
 def make_loaders(brain, hparams, train, valid):
     """Shuffled full batches to train on, fixed ones to validate on."""
-    batch_size = hparams["batch_size"]
-    if len(train) < batch_size:
-        raise InputError(
-            f"{len(train)} recordings to train with do not fill a batch of "
-            f"{batch_size}; lower --batch_size"
-        )
-    train_loader = brain.make_dataloader(
-        train,
-        sb.Stage.TRAIN,
-        batch_size=batch_size,
-        shuffle=True,
-        drop_last=True,
-        num_workers=hparams["num_workers"],
-        # Else the loader draws from the generator that dropout uses.
-        generator=torch.Generator(),
+    batch_size, seed = hparams["batch_size"], hparams["seed"]
+    try:
+        # Nothing old to replay.
+        batches = ReplayBatchSampler(len(train), 0, batch_size, 0.0, seed)
+    except ValueError as error:
+        raise InputError(str(error))
+    n_workers = hparams["num_workers"]
+    return (
+        brain.make_train_loader(train, batches, n_workers),
+        brain.make_valid_loader(
+            valid,
+            n_workers,
+            batch_sampler=valid_batches([len(valid)], batch_size, seed),
+        ),
     )
-    valid_loader = brain.make_dataloader(
-        valid,
-        sb.Stage.VALID,
-        ckpt_prefix=None,
-        batch_sampler=valid_batches([len(valid)], batch_size, hparams["seed"]),
-        num_workers=hparams["num_workers"],
-        generator=torch.Generator(),
-    )
-    return train_loader, valid_loader
 
 
 def main(argv=None):
@@ -68,7 +60,7 @@ def main(argv=None):
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=hparams_file,
+            hyperparams_to_save=to_save(hparams, hparams_file),
             overrides=overrides,
         )
         manifests = f"{hparams['output_folder']}/manifest"
@@ -94,9 +86,27 @@ def main(argv=None):
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
+        brain.history = History(
+            hparams["output_folder"], hparams["tensorboard"]
+        )
+        brain.two_passes = hparams["two_passes"]
+        brain.probe_every = hparams["probe_every"]
+        brain.probes = make_probes(
+            hparams["probe"],
+            hparams["probe_folder"],
+            hparams["reader"],
+            hparams["seed"],
+            [train],
+        )
         loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]
-        train_simclr(brain, hparams, *loaders, corpus)
+        last = train_simclr(brain, hparams, *loaders, corpus)
+        print(
+            f"done: {last['epoch']} epochs on {corpus}, validation loss "
+            f"{last['valid_loss']:.3f}, contrastive accuracy "
+            f"{last['valid_accuracy']:.3f}; encoder in "
+            f"{hparams['output_folder']}, curves.png beside it"
+        )
 
 
 if __name__ == "__main__":

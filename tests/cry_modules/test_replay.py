@@ -1,5 +1,6 @@
 """Replay: the share, the order, and that nothing is forgotten."""
 
+import itertools
 from collections import Counter
 
 import pytest
@@ -53,6 +54,45 @@ def test_no_old_recording_comes_twice_before_all_came_once():
     assert max(Counter(row).values()) - min(Counter(row).values()) <= 1
 
 
+def test_no_recording_meets_itself_in_a_batch():
+    """Also where one pass over the old ones ends and the next begins."""
+    sampler = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=3)
+    for batches in epochs(sampler, range(1, 60)):
+        assert all(len(set(batch)) == BATCH for batch in batches)
+
+
+def test_proportional_mixing_is_that_of_one_shuffled_list():
+    sampler = ReplayBatchSampler(
+        N_NEW, N_OLD, BATCH, 0.0, seed=0, replay="proportional"
+    )
+    expected = BATCH * N_OLD / (N_NEW + N_OLD)
+    seen = []
+    for batches in epochs(sampler, range(1, 9)):
+        assert len(batches) == (N_NEW + N_OLD) // BATCH
+        shares = [sum(i >= N_NEW for i in batch) for batch in batches]
+        assert all(abs(n - expected) < 1 for n in shares)
+        # Nothing is put off: at any time the share so far is the right one.
+        for k, n in enumerate(itertools.accumulate(shares), start=1):
+            assert abs(n - k * expected) < 1
+        new = [i for batch in batches for i in batch if i < N_NEW]
+        assert len(set(new)) == len(new)
+        seen += [i for batch in batches for i in batch if i >= N_NEW]
+    counts = Counter(seen)
+    assert len(counts) == N_OLD
+    assert max(counts.values()) - min(counts.values()) <= 1
+
+
+@pytest.mark.parametrize("replay, ratio", [("fixed", 0.0), ("fixed", 0.5)])
+def test_the_control_makes_as_many_steps_without_a_cry(replay, ratio):
+    sizes = (N_NEW, N_OLD, BATCH, ratio, 0, replay)
+    heard = ReplayBatchSampler(*sizes)
+    control = ReplayBatchSampler(*sizes, control=True)
+    assert len(control) == len(heard)
+    batches = list(control)
+    assert all(len(batch) == BATCH for batch in batches)
+    assert min(i for batch in batches for i in batch) >= N_NEW
+
+
 def test_small_replay_set_never_runs_short():
     sampler = ReplayBatchSampler(1000, 5, BATCH, 0.5, seed=0)
     assert sum(len(batch) for batch in sampler) == 250 * BATCH
@@ -70,16 +110,21 @@ def test_an_epoch_follows_from_seed_and_number():
 @pytest.mark.parametrize(
     "n_new, n_old, ratio, message",
     [
-        (N_NEW, N_OLD, 1.0, "leave a cry"),
+        (N_NEW, N_OLD, 1.0, "leave a new"),
         (N_NEW, N_OLD, -0.1, "0 to below 1"),
         (N_NEW, N_OLD, 0.01, "less than one recording"),
-        (3, N_OLD, 0.5, "there are 3 and 23"),
+        (3, N_OLD, 0.5, "there are 3; lower"),
         (N_NEW, 2, 0.5, "lower batch_size"),
     ],
 )
 def test_refuses(n_new, n_old, ratio, message):
     with pytest.raises(ValueError, match=message):
         ReplayBatchSampler(n_new, n_old, BATCH, ratio, seed=0)
+
+
+def test_refuses_another_replay():
+    with pytest.raises(ValueError, match="'some'; expected fixed or prop"):
+        ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, 0, replay="some")
 
 
 def test_schedule_rises_linearly_and_falls_to_the_last_step():

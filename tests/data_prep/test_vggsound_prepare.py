@@ -85,11 +85,30 @@ def test_what_one_share_holds_out_a_larger_one_holds_out_too(vggsound):
     assert videos[0] < videos[1]
 
 
-def test_a_class_that_is_only_in_test_is_left_out(vggsound):
+def test_a_class_that_is_only_in_test_is_left_out_of_labels(vggsound, caplog):
     table = vggsound / "vggsound.csv"
     table.write_text(table.read_text().replace(LABELS[0], "owl", 2))
-    splits = prepare(vggsound)
+    splits = prepare(vggsound, require_all_classes=True)
     assert {r.label for s in SPLITS for r in splits[s]} == set(LABELS)
+    assert (
+        "1 classes with fewer than 1 clips to train with, or none in train, "
+        "left out: owl"
+    ) in caplog.messages
+    splits = prepare(vggsound)
+    assert {r.label for r in splits["test"]} == {*LABELS, "owl"}
+    splits = prepare(vggsound, min_clips=2)
+    assert {r.label for r in splits["test"]} == set(LABELS)
+
+
+def test_without_labels_one_clip_a_class_is_enough(vggsound, caplog):
+    table = vggsound / "vggsound.csv"
+    rows = [line.split(",") for line in table.read_text().splitlines()]
+    table.write_text(
+        "\n".join(f"{r[0]},{r[1]},class {r[1]},{r[-1]}" for r in rows)
+    )
+    splits = prepare(vggsound, valid_share=0.25)
+    assert [len(splits[s]) for s in SPLITS] == [25, 6, 7]
+    assert "left out" not in caplog.text
 
 
 def test_files_that_are_added_are_found(vggsound, noise):

@@ -1,0 +1,167 @@
+"""Whether contrastive pre-training works: alignment, uniformity, effective
+rank, and the signs of collapse.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import math
+from typing import Dict, Optional
+
+import torch
+import torch.nn.functional as F
+
+#: Fewer dimensions than this in use are no representation.
+LEAST_RANK = 2.0
+#: A loss so near to that of guessing has not begun to fall.
+AT_CHANCE = 0.98
+
+
+def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
+    """Squared distances between the two views of each recording, summed.
+
+    Their mean is the alignment of Wang & Isola 2020
+    (https://arxiv.org/abs/2005.10242, section 4.1, alpha = 2): 0 where the
+    views of a recording coincide, 2 where they are unrelated.
+
+    Arguments
+    ---------
+    z1 : torch.Tensor
+        Projections of the first views, ``[batch, dim]``.
+    z2 : torch.Tensor
+        Of the second.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> alignment_sum(torch.eye(2), torch.eye(2).flip(0))
+    4.0
+    """
+    h1, h2 = (F.normalize(z.double(), dim=1) for z in (z1, z2))
+    return (h1 - h2).square().sum().item()
+
+
+def potential_sum(z: torch.Tensor) -> float:
+    """Gaussian potentials of all pairs of recordings, summed.
+
+    The logarithm of their mean is the uniformity of Wang & Isola 2020
+    (section 4.1, t = 2): 0 where all coincide, -4 at the very least.
+
+    Arguments
+    ---------
+    z : torch.Tensor
+        One view of each recording, ``[batch, dim]``.
+
+    Returns
+    -------
+    float
+        Over ``batch * (batch - 1) / 2`` pairs.
+
+    Example
+    -------
+    >>> round(potential_sum(torch.eye(2)), 4)  # exp(-2 * 2)
+    0.0183
+    """
+    distances = torch.pdist(F.normalize(z.double(), dim=1))
+    return distances.square().mul(-2).exp().sum().item()
+
+
+class Moments:
+    """Sums from which an effective rank follows, batch by batch.
+
+    Arguments
+    ---------
+    n : float
+        Embeddings so far.
+    total : torch.Tensor or float
+        Their sum, ``[emb_dim]``.
+    squares : torch.Tensor or float
+        Sum of their outer products, ``[emb_dim, emb_dim]``.
+
+    Example
+    -------
+    >>> moments = Moments.of(torch.cat([torch.eye(3), -torch.eye(3)]))
+    >>> round(moments.effective_rank(), 6)
+    3.0
+    """
+
+    def __init__(self, n=0, total=0.0, squares=0.0):
+        self.n, self.total, self.squares = n, total, squares
+
+    @classmethod
+    def of(cls, embs: torch.Tensor) -> "Moments":
+        """Moments of some embeddings, ``[batch, emb_dim]``."""
+        embs = embs.detach().double().cpu()
+        return cls(len(embs), embs.sum(dim=0), embs.T @ embs)
+
+    def __add__(self, other: "Moments") -> "Moments":
+        return Moments(
+            self.n + other.n,
+            self.total + other.total,
+            self.squares + other.squares,
+        )
+
+    def __radd__(self, nothing: int) -> "Moments":
+        return self
+
+    def effective_rank(self) -> float:
+        """Dimensions in use: the exponential of the entropy of the singular
+        values (Roy & Vetterli 2007) of the centred embeddings.
+
+        Returns
+        -------
+        float
+            1 (all on a line) to ``emb_dim``; 0 where all coincide.
+        """
+        scatter = self.squares - torch.outer(self.total, self.total) / self.n
+        values = torch.linalg.eigvalsh(scatter)
+        # What rounding leaves of a zero is no dimension.
+        least = self.squares.diagonal().sum() * 1e-12
+        values = values[values > least].sqrt()
+        if not len(values):
+            return 0.0
+        shares = values / values.sum()
+        return math.exp(-(shares * shares.log()).sum().item())
+
+
+def collapse(
+    row: Dict[str, float], n_views: int, warmup_epochs: float
+) -> Optional[str]:
+    """What in an epoch's row says that training has failed, in a sentence.
+
+    Arguments
+    ---------
+    row : dict
+        Of history.json.
+    n_views : int
+        Views that a view is compared with, its own included.
+    warmup_epochs : float
+        Until then nothing is expected.
+
+    Returns
+    -------
+    str or None
+
+    Example
+    -------
+    >>> row = {"epoch": 5, "train_loss": 4.14, "valid_effective_rank": 9.0}
+    >>> collapse(row, n_views=64, warmup_epochs=2)
+    'the loss 4.140 is that of guessing among 63 views (4.143)'
+    >>> collapse({**row, "train_loss": 2.0}, 64, 2) is None
+    True
+    """
+    if row["epoch"] <= warmup_epochs:
+        return None
+    rank = row.get("valid_effective_rank", LEAST_RANK)
+    if rank < LEAST_RANK:
+        return f"embeddings use {rank:.1f} dimensions; they have collapsed"
+    guessing = math.log(n_views - 1)
+    if row["train_loss"] > AT_CHANCE * guessing:
+        return (
+            f"the loss {row['train_loss']:.3f} is that of guessing among "
+            f"{n_views - 1} views ({guessing:.3f})"
+        )
+    return None

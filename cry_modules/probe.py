@@ -1,0 +1,640 @@
+"""A frozen probe: what an encoder knows of labelled recordings it does not
+train on, every few epochs.
+
+Loss says whether a task of our making is solved, not whether the encoder
+learns or forgets what it is for. Everything here keeps patients (or sources)
+apart: a recording is never told by another one of its own patient.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import logging
+import math
+import os
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from sklearn.model_selection import StratifiedGroupKFold
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.data_pipeline import provides, takes
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.embeddings import embed
+from cry_modules.metrics import auc
+from data_prep import manifest
+from data_prep.audit import audit_files
+from data_prep.baseline import out_of_fold_ranks, patients_per_class
+from data_prep.database import read_database
+from data_prep.errors import InputError
+from data_prep.folder import holds
+from data_prep.manifest import Recording
+from data_prep.tables import read_lines, read_table
+
+logger = logging.getLogger(__name__)
+
+LEAST_RECORDINGS = 10
+#: Of the cross-validation of the linear probe.
+N_FOLDS = 5
+#: Sound in a batch, padding included, seconds: memory does not grow with the
+#: recordings.
+BATCH_S = 120.0
+
+#: A dimension that spreads less, of its largest value, is float32 rounding.
+_ROUNDING = 1e-6
+_QUERIES_AT_ONCE = 256
+
+
+def knn_accuracy(
+    embs: np.ndarray, labels: Sequence, groups: Sequence, k: int = 1
+) -> Optional[float]:
+    """How often the nearest recordings of other groups have the same label.
+
+    Nearest by cosine, after standardising each dimension. Of labels that tie
+    among the k, the nearest's counts. A recording whose label occurs in its
+    own group alone cannot be right, and is not asked (it does answer).
+
+    Arguments
+    ---------
+    embs : numpy.ndarray
+        ``[n, emb_dim]``.
+    labels : sequence
+        Of each recording, ``[n]``.
+    groups : sequence
+        Patient or source of each recording, ``[n]``.
+    k : int
+        Recordings that vote; fewer where other groups have fewer.
+
+    Returns
+    -------
+    float or None
+        None where nobody can be asked.
+
+    Example
+    -------
+    >>> embs = np.array([[0.0], [0.1], [1.0], [1.1]])
+    >>> knn_accuracy(embs, ["a", "a", "b", "b"], [1, 2, 3, 4])
+    1.0
+    """
+    labels, groups = _indices(labels), _indices(groups)
+    asked = (patients_per_class(labels, groups) > 1)[labels]
+    if not asked.any():
+        return None
+    right = []
+    for rows, order, similarity in _by_similarity(embs, groups):
+        nearest = labels[order[:, :k]]
+        others = np.isfinite(similarity[:, :k])
+        same = nearest[:, :, None] == nearest[:, None, :]  # [rows, k, k]
+        votes = (same & others[:, None, :]).sum(axis=2) * others
+        # The first of the largest: the nearest.
+        chosen = votes.argmax(axis=1)[:, None]
+        told = np.take_along_axis(nearest, chosen, axis=1)[:, 0]
+        right.append(told == labels[rows])
+    return float(np.concatenate(right)[asked].mean())
+
+
+def retrieval_map(
+    embs: np.ndarray, labels: Sequence, groups: Sequence
+) -> Optional[float]:
+    """Mean average precision of finding recordings of the same label.
+
+    Each recording ranks those of all other groups as in ``knn_accuracy``.
+    Equally similar ones count together, as in scikit-learn: of an encoder
+    that gives everything one embedding, the order of the table says nothing.
+
+    Arguments
+    ---------
+    embs : numpy.ndarray
+        ``[n, emb_dim]``.
+    labels : sequence
+        Of each recording, ``[n]``.
+    groups : sequence
+        Patient or source of each recording, ``[n]``.
+
+    Returns
+    -------
+    float or None
+        Over the recordings that have something to find; None without any.
+
+    Example
+    -------
+    >>> embs = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
+    >>> retrieval_map(embs, ["a", "a", "b", "b"], [1, 2, 3, 4])
+    1.0
+    """
+    labels, groups = _indices(labels), _indices(groups)
+    found = []
+    for rows, order, similarity in _by_similarity(embs, groups):
+        relevant = labels[order] == labels[rows, None]
+        relevant &= np.isfinite(similarity)
+        hits = relevant.cumsum(axis=1)
+        last = _last_of_equals(similarity)
+        precision = np.take_along_axis(hits, last, axis=1) / (last + 1)
+        total = (precision * relevant).sum(axis=1)
+        has_any = hits[:, -1] > 0
+        found.append(total[has_any] / hits[has_any, -1])
+    found = np.concatenate(found)
+    return float(found.mean()) if len(found) else None
+
+
+def linear_auc(
+    embs: np.ndarray,
+    labels: Sequence,
+    groups: Sequence,
+    seed: int = 0,
+    n_folds: int = N_FOLDS,
+) -> Optional[float]:
+    """AUC of a logistic regression, cross-validated with groups kept apart.
+
+    The model and the pooling of folds are the baseline's of the audit (see
+    ``data_prep.baseline.out_of_fold_ranks``), so both can be compared.
+
+    Arguments
+    ---------
+    embs : numpy.ndarray
+        ``[n, emb_dim]``.
+    labels : sequence
+        Of each recording, ``[n]``.
+    groups : sequence
+        Patient or source of each recording, ``[n]``.
+    seed : int
+        Of the folds.
+    n_folds : int
+        How many.
+
+    Returns
+    -------
+    float or None
+        Macro average of one label against the rest where there are more than
+        two. None where a label has fewer groups than there are folds, or
+        there is one label.
+
+    Example
+    -------
+    >>> labels = np.arange(20) % 2
+    >>> linear_auc(labels[:, None] * np.ones(3), labels, np.arange(20))
+    1.0
+    """
+    labels, groups = _indices(labels), _indices(groups)
+    if patients_per_class(labels, groups).min() < n_folds:
+        return None
+    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
+    splits = list(folds.split(embs, labels, groups))
+    scores = out_of_fold_ranks(_scaled(embs), labels, splits, "logistic")
+    return auc(labels, scores)
+
+
+def _indices(names: Sequence) -> np.ndarray:
+    """Labels or groups as 0, 1, 2 without gaps."""
+    return np.unique(np.asarray(names), return_inverse=True)[1]
+
+
+def _scaled(embs: np.ndarray) -> np.ndarray:
+    """Mean 0 and spread 1 in each dimension; 0 where it is constant.
+
+    Units that a ReLU never wakes are constant, but for rounding: divided by
+    its spread, that would count as much as what is heard.
+    """
+    embs = np.asarray(embs, dtype=np.float64)
+    centred, spread = embs - embs.mean(axis=0), embs.std(axis=0)
+    varies = spread > _ROUNDING * np.abs(embs).max(axis=0)
+    return np.divide(centred, spread, out=np.zeros_like(centred), where=varies)
+
+
+def _by_similarity(
+    embs: np.ndarray, groups: np.ndarray
+) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Some recordings at once, all recordings from the most similar on, and
+    their cosine; minus infinity, and last, for those of the same group."""
+    scaled = _scaled(embs)
+    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
+    unit = scaled / np.where(norms > 0, norms, 1)
+    for first in range(0, len(unit), _QUERIES_AT_ONCE):
+        rows = np.arange(first, min(first + _QUERIES_AT_ONCE, len(unit)))
+        cosine = unit[rows] @ unit.T
+        cosine[groups[rows, None] == groups] = -np.inf
+        order = np.argsort(-cosine, axis=1, kind="stable")
+        yield rows, order, np.take_along_axis(cosine, order, axis=1)
+
+
+def _last_of_equals(ordered: np.ndarray) -> np.ndarray:
+    """Where in its row the run of values that are equal to this one ends.
+
+    Example
+    -------
+    >>> _last_of_equals(np.array([[3, 2, 2, 1]]))
+    array([[0, 2, 2, 3]])
+    """
+    n = ordered.shape[1]
+    goes_on = ordered[:, :-1] == ordered[:, 1:]
+    ends = np.tile(np.arange(n), (len(ordered), 1))
+    ends[:, :-1][goes_on] = n
+    return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]
+
+
+class Probe:
+    """Held-out labelled recordings, and how well a frozen encoder tells them.
+
+    Everything that a user can mend is refused here, before training; the
+    audio is read once for that. What cannot be decoded, or is silent, is left
+    out with a warning. Where there are several processes, make it in each.
+
+    Arguments
+    ---------
+    spec : str
+        ``CSV:COLUMN``. A recordings.csv, whose recordings are heard whole, or
+        a manifest, from start to stop; of either, any column as the label.
+        Rows where it is empty are left out.
+    folder : str or None
+        Where the table's paths begin, or the pack in its place; None: the
+        table's own folder.
+    reader : RecordingReader
+        Reads, and keeps as much as its cache holds.
+    seed : int
+        Of the linear probe's folds.
+
+    Raises
+    ------
+    InputError
+        No column named; no such file, column or audio; fewer than two labels
+        or ten recordings; no label of two patients; a faulty row.
+
+    Attributes
+    ----------
+    name : str
+        The column.
+    paths : list of str
+        Resolved path of each recording's file.
+    labels : list of str
+        Of each recording.
+    patients : list of str
+        Of each recording.
+
+    Example
+    -------
+    >>> Probe("recordings.csv", None, RecordingReader(16000), seed=0)
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: --probe recordings.csv names no column; pass the column of the labels too, as in --probe recordings.csv:column
+    """
+
+    def __init__(
+        self,
+        spec: str,
+        folder: Optional[str],
+        reader: RecordingReader,
+        seed: int,
+    ):
+        table, self.name = _split_spec(spec)
+        root = Path(folder) if folder else table.parent
+        rows = _read(table, self.name)
+        if not root.is_dir():
+            raise InputError(
+                f"{root} is no folder; pass the one that the paths in {table}"
+                " begin at"
+            )
+        reader.pack_of(str(root))  # a pack of another rate is refused
+        rows = _usable(rows, root, table)
+        self.labels = [label for _, label in rows]
+        self.patients = [rec.patient_id for rec, _ in rows]
+        self.paths = [os.path.realpath(root / rec.wav) for rec, _ in rows]
+        self.seed = seed
+        self._check(table)
+        recordings = [rec for rec, _ in rows]
+        self._dataset = _whole_recordings(recordings, root, reader)
+        self._batches = _batches([rec.seconds for rec in recordings])
+
+    def _check(self, table):
+        n_of = Counter(self.labels)
+        if len(n_of) < 2:
+            raise InputError(
+                f"column {self.name!r} of {table} has {len(n_of)} label(s) "
+                f"({', '.join(n_of) or 'none'}); a probe needs two at least"
+            )
+        if len(self.labels) < LEAST_RECORDINGS:
+            raise InputError(
+                f"column {self.name!r} of {table} has {len(self.labels)} "
+                f"recordings with a label that can be used; a probe needs "
+                f"{LEAST_RECORDINGS} at least"
+            )
+        patients_of = patients_per_class(
+            _indices(self.labels), _indices(self.patients)
+        )
+        if patients_of.max() < 2:
+            raise InputError(
+                f"column {self.name!r} of {table}: no label has recordings of "
+                "two patients, and none is told by its own patient; pass "
+                "another column"
+            )
+        rarest = int(patients_of.argmin())
+        if patients_of[rarest] < N_FOLDS:
+            logger.warning(
+                "probe %s: label %r has fewer than %d patients (%d), so there "
+                "is no AUC",
+                self.name,
+                sorted(n_of)[rarest],
+                N_FOLDS,
+                patients_of[rarest],
+            )
+        logger.info(
+            "Probe %s: %d recordings of %d patients (%s)",
+            self.name,
+            len(self.labels),
+            len(set(self.patients)),
+            ", ".join(f"{label}: {n}" for label, n in sorted(n_of.items())),
+        )
+
+    def __call__(
+        self, features: nn.Module, encoder: nn.Module, device: str
+    ) -> Dict[str, float]:
+        """What the encoder knows now; nothing that training uses changes.
+
+        Both modules' modes are restored, and no global random generator is
+        drawn from. Where there are several processes, each must call this:
+        it embeds its share of the batches, and all return the same.
+
+        Arguments
+        ---------
+        features : torch.nn.Module
+            Waveforms and lengths to features and lengths.
+        encoder : torch.nn.Module
+            Features and lengths to embeddings.
+        device : str
+            Where to compute.
+
+        Returns
+        -------
+        dict
+            ``probe_<column>_knn``, ``_map`` and ``_auc``, without those that
+            are not defined; empty, with a warning, where an embedding is not
+            finite.
+        """
+        embs = self._embed(features, encoder, device)
+        if not np.isfinite(embs).all():
+            logger.warning(
+                "probe %s: embeddings are not finite; no figures", self.name
+            )
+            return {}
+        about = (self.labels, self.patients)
+        figures = {
+            "knn": knn_accuracy(embs, *about),
+            "map": retrieval_map(embs, *about),
+            "auc": linear_auc(embs, *about, seed=self.seed),
+        }
+        return {
+            f"probe_{self.name}_{key}": value
+            for key, value in figures.items()
+            if value is not None
+        }
+
+    def _embed(self, features, encoder, device) -> np.ndarray:
+        """``[n, emb_dim]``, in the order of the table."""
+        rank, world = 0, 1
+        if dist.is_available() and dist.is_initialized():
+            rank, world = dist.get_rank(), dist.get_world_size()
+        # Whole batches: whatever the number of processes, the same padding.
+        share = self._batches[rank::world]
+        mine = self._embed_batches(features, encoder, device, share)
+        parts = [mine]
+        if world > 1:
+            parts = [None] * world
+            dist.all_gather_object(parts, mine)
+        embs = {key: emb for part in parts for key, emb in part.items()}
+        return np.stack([embs[str(i)] for i in range(len(self.labels))])
+
+    def _embed_batches(self, features, encoder, device, batches):
+        """Embedding by number of the recording."""
+        if not batches:  # fewer batches than processes
+            return {}
+        features, encoder = _unwrapped(features), _unwrapped(encoder)
+        with _modes_kept(features, encoder):
+            found = embed(
+                features,
+                encoder,
+                self._dataset,
+                device,
+                progressbar=False,
+                batch_sampler=batches,
+                # Else the loader draws from the generator of training.
+                generator=torch.Generator(),
+            )
+        return {item["id"]: item["emb"].double().numpy() for item in found}
+
+
+def _split_spec(spec: str) -> Tuple[Path, str]:
+    """The table and the column.
+
+    Example
+    -------
+    >>> _split_spec("a:b/recordings.csv:sound")[1]
+    'sound'
+    """
+    table, _, column = spec.rpartition(":")
+    # A colon in front of ".csv" belongs to the path.
+    if not table or not column or column.endswith(".csv"):
+        raise InputError(
+            f"--probe {spec} names no column; pass the column of the labels "
+            "too, as in --probe recordings.csv:column"
+        )
+    return Path(table), column
+
+
+def _read(table: Path, column: str) -> List[Tuple[Recording, str]]:
+    """Labelled recordings of a manifest or a recordings.csv; those of the
+    latter stop at infinity, since only their audio says where."""
+    cells = [cells for _, cells in read_table(table, [column])]
+    header = {name.strip() for name in read_lines(table)[0]}
+    if {"ID", "wav"} <= header:
+        recordings = manifest.read(table)
+    else:
+        recordings = [rec for rec, _ in read_database(table, [column])]
+        for rec in recordings:
+            rec.stop = math.inf
+    rows = [
+        (rec, row[column]) for rec, row in zip(recordings, cells) if row[column]
+    ]
+    for rec, _ in rows:
+        if not rec.patient_id:
+            raise InputError(f"{rec.source}: patient_id is empty; fill it in")
+    return rows
+
+
+def _usable(
+    rows: List[Tuple[Recording, str]], root: Path, table: Path
+) -> List[Tuple[Recording, str]]:
+    """Those whose audio can be used, with the durations that it has."""
+    for rec, _ in rows:
+        if not holds(root, rec.wav):
+            raise InputError(
+                f"{rec.source}: {rec.wav} is not in {root}; add the file, "
+                "correct the path, or pass the folder that the table's paths "
+                "begin at"
+            )
+    audits = audit_files([rec.wav for rec, _ in rows], root)
+    kept = [row for row in rows if audits[row[0].wav].usable]
+    for rec, _ in kept:
+        rec.duration = audits[rec.wav].duration
+        if math.isinf(rec.stop):
+            rec.stop = rec.duration
+    manifest.check({"probe": [rec for rec, _ in kept]}, root)
+    if len(kept) < len(rows):
+        bad = next(rec for rec, _ in rows if not audits[rec.wav].usable)
+        logger.warning(
+            "%s: %d recordings of the probe cannot be used and are left out, "
+            "such as %s (%s, %s)",
+            table,
+            len(rows) - len(kept),
+            bad.wav,
+            bad.source,
+            audits[bad.wav].reason,
+        )
+    return kept
+
+
+def _whole_recordings(
+    recordings: List[Recording], root: Path, reader: RecordingReader
+) -> DynamicItemDataset:
+    """``sig``, ``[samples]``, of each recording by its number."""
+    shortest = shortest_input(reader.sample_rate)
+
+    @takes("wav", "start", "stop")
+    @provides("sig")
+    def whole(wav, start, stop):
+        return repeat_to(reader(wav, start, stop), shortest)
+
+    items = {
+        str(i): {
+            "wav": str(root / rec.wav),
+            "start": rec.start,
+            "stop": rec.stop,
+        }
+        for i, rec in enumerate(recordings)
+    }
+    return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
+
+
+def _batches(seconds: Sequence[float]) -> List[List[int]]:
+    """Batches of similar length, of two minutes or of one recording.
+
+    Example
+    -------
+    >>> _batches([500.0, 60.0, 1.0, 50.0])
+    [[2, 3], [1], [0]]
+    """
+    batches = []
+    for i in np.argsort(seconds, kind="stable").tolist():
+        # The newest is the longest: the others are padded to it.
+        if batches and (len(batches[-1]) + 1) * seconds[i] <= BATCH_S:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches
+
+
+def _unwrapped(module: nn.Module) -> nn.Module:
+    """A wrapper for parallel training waits for the others in each forward
+    pass, and they may have fewer batches."""
+    is_wrapped = isinstance(module, DistributedDataParallel)
+    return module.module if is_wrapped else module
+
+
+@contextmanager
+def _modes_kept(*modules: nn.Module):
+    """Each module's mode as it was, whatever happens in between; also where
+    some are in train mode and some are not."""
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def warn_if_trained_on(probe: Probe, train_paths: Iterable[str]) -> None:
+    """Say so where a probe's recordings are not held out.
+
+    Training needs no labels, so its figures do not become worthless, but they
+    say less of recordings that the encoder has not met. Compared by resolved
+    path: a copy, or a pack of the same files, is not noticed.
+
+    Arguments
+    ---------
+    probe : Probe
+        The probe.
+    train_paths : iterable of str
+        Files that are trained on, ``$data_root`` replaced.
+
+    Example
+    -------
+    >>> from types import SimpleNamespace
+    >>> warn_if_trained_on(SimpleNamespace(paths=["/a.wav"]), ["/b.wav"])
+    """
+    trained = {os.path.realpath(path) for path in train_paths}
+    n = sum(path in trained for path in probe.paths)
+    if n:
+        logger.warning(
+            "probe %s: %d of its %d recordings are also trained on, so its "
+            "figures are transductive, not those of held-out recordings",
+            probe.name,
+            n,
+            len(probe.paths),
+        )
+
+
+def make_probes(
+    specs: Sequence[str],
+    folder: Optional[str],
+    reader: RecordingReader,
+    seed: int,
+    train_sets: Sequence[DynamicItemDataset],
+) -> List[Probe]:
+    """The probes that an experiment asks for.
+
+    Arguments
+    ---------
+    specs : sequence of str
+        See ``Probe``.
+    folder : str or None
+        See ``Probe``.
+    reader : RecordingReader
+        See ``Probe``.
+    seed : int
+        See ``Probe``.
+    train_sets : sequence of DynamicItemDataset
+        What is trained on, with ``wav``: a warning is given where a probe's
+        recordings are among it.
+
+    Returns
+    -------
+    list of Probe
+
+    Raises
+    ------
+    InputError
+        Two of them on columns of one name, whose figures could not be told
+        apart; or see ``Probe``.
+
+    Example
+    -------
+    >>> make_probes([], None, RecordingReader(16000), 0, [])
+    []
+    """
+    heard = [row["wav"] for part in train_sets for row in part.data.values()]
+    probes = {}
+    for spec in specs:
+        probe = Probe(spec, folder, reader, seed)
+        if probe.name in probes:
+            raise InputError(
+                f"two --probe options name a column {probe.name!r}; rename it "
+                "in one of the tables"
+            )
+        probes[probe.name] = probe
+        warn_if_trained_on(probe, heard)
+    return list(probes.values())

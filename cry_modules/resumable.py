@@ -1,0 +1,237 @@
+"""A Brain that can be stopped at any moment and goes on to the same weights.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import math
+import time
+from typing import Dict, Optional
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.utils.distributed import if_main_process
+from torch.nn import SyncBatchNorm
+from torch.nn.parallel import DistributedDataParallel
+
+from cry_modules.random_states import RandomStates
+from cry_modules.ranks import EpochTotals, RankShare, any_rank, n_ranks, rank
+from cry_modules.schedule import warmup_cosine
+from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
+from data_prep.errors import InputError
+
+
+class ResumableBrain(sb.Brain):
+    """SpeechBrain's Brain, with what its own resume lacks.
+
+    All random states and the sums of the epoch are in a checkpoint, loaders
+    draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
+    within an epoch fall where no gradient waits to be used. Set ``schedule``
+    (see ``step_schedule``) before ``fit``.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.totals = EpochTotals()
+        self.loader_generator = torch.Generator()
+        self.checkpointer.add_recoverables(
+            {"random": RandomStates(), "totals": self.totals}
+        )
+
+    def make_train_loader(self, dataset, batches, num_workers, **kwargs):
+        """Loader of the global batches' share of this rank.
+
+        Arguments
+        ---------
+        dataset : Dataset
+            What the indices point into.
+        batches : Sampler
+            Global batches, with ``set_epoch``.
+        num_workers : int
+            Loader processes.
+        **kwargs
+            Of the loader.
+
+        Returns
+        -------
+        SaveableDataLoader
+        """
+        self.train_sampler = RankShare(batches)
+        loader = make_dataloader(
+            dataset,
+            batch_sampler=self.train_sampler,
+            num_workers=num_workers,
+            # Else the loader draws from the generator that dropout uses.
+            generator=self.loader_generator,
+            worker_init_fn=ignore_signals,
+            **kwargs,
+        )
+        self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
+        return loader
+
+    def make_valid_loader(self, dataset, num_workers, **kwargs):
+        """Loader that draws nothing and of which nothing is saved.
+
+        Arguments
+        ---------
+        dataset : Dataset
+            Recordings.
+        num_workers : int
+            Loader processes.
+        **kwargs
+            Of the loader.
+
+        Returns
+        -------
+        DataLoader
+        """
+        return make_dataloader(
+            dataset,
+            num_workers=num_workers,
+            generator=torch.Generator(),
+            worker_init_fn=ignore_signals,
+            **kwargs,
+        )
+
+    def fit(self, *args, **kwargs):
+        """As SpeechBrain's, until a signal asks to stop.
+
+        Raises
+        ------
+        Stopped
+            It was asked to, and all is saved.
+        """
+        with stop_signals() as self.stop:
+            super().fit(*args, **kwargs)
+
+    def on_fit_start(self):
+        """Ranks draw different masks; then the state of an earlier start."""
+        if rank() > 0:
+            torch.manual_seed(self.hparams.seed + rank())
+        super().on_fit_start()
+
+    def _wrap_distributed(self):
+        """DistributedDataParallel, with BatchNorm over all ranks where the
+        device can do that: SyncBatchNorm refuses a CPU."""
+        if not self.distributed_launch:
+            super()._wrap_distributed()
+            return
+        on_gpu = self.device_type == "cuda"
+        for name, module in self.modules.items():
+            if not any(p.requires_grad for p in module.parameters()):
+                continue
+            if on_gpu:
+                module = SyncBatchNorm.convert_sync_batchnorm(module)
+            self.modules[name] = DistributedDataParallel(
+                module,
+                device_ids=[self.device] if on_gpu else None,
+                find_unused_parameters=self.find_unused_parameters,
+            )
+
+    def on_stage_start(self, stage, epoch=None):
+        """New sums, or those of the epoch that a run goes on with."""
+        if stage == sb.Stage.TRAIN:
+            self.totals.start(epoch)
+            # Workers' seeds follow from it: the same on every start.
+            self.loader_generator.manual_seed(epoch)
+            self.timer = time.time()
+
+    def on_fit_batch_start(self, batch, should_step):
+        """The learning rate of this step."""
+        lr = warmup_cosine(self.optimizer_step, **self.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+
+    def on_fit_batch_end(self, batch, outputs, loss, should_step):
+        """The time that the step took, data included."""
+        now = time.time()
+        self.totals.add("/clock", seconds=now - self.timer)
+        self.timer = now
+
+    def optimizers_step(self):
+        """A step, and the norm of its gradient before it is clipped."""
+        gradients = [
+            p.grad
+            for group in self.optimizer.param_groups
+            for p in group["params"]
+            if p.grad is not None
+        ]
+        norm = torch.nn.utils.get_total_norm(gradients)
+        norm = norm.item() / self.scaler.get_scale()
+        # The same on every rank: counted once. Infinite where fp16 overflowed.
+        if if_main_process() and math.isfinite(norm):
+            self.totals.add("/gradient", norm=norm, steps=1)
+        super().optimizers_step()
+
+    def check_loss_isfinite(self, loss):
+        """One line in place of a traceback.
+
+        Raises
+        ------
+        InputError
+            The loss is NaN or infinite; such a step would spoil the weights.
+        """
+        if not (torch.isfinite(loss) or self.skip_nonfinite_grads):
+            raise InputError(
+                f"the loss is {loss.item()} at step {self.optimizer_step}; "
+                "lower --lr, or use --precision fp32"
+            )
+
+    def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
+        """Also where a signal came; never where gradients wait."""
+        self.stopping = any_rank(self.stop.requested, self.device)
+        if self.step % self.grad_accumulation_factor:
+            return False
+        return self.stopping or super()._should_save_intra_epoch_ckpt(
+            last_ckpt_time, steps_since_ckpt
+        )
+
+    def _save_intra_epoch_ckpt(self):
+        """Save in the middle of an epoch, and stop where that is wished."""
+        self.checkpointer.save_and_keep(
+            {"step": self.optimizer_step}, end_of_epoch=False, **self.best_by
+        )
+        if self.stopping:
+            raise self._stopped()
+
+    #: Which key of a checkpoint's meta the best is chosen by.
+    best_by: Dict[str, str] = {}
+
+    def save_epoch(self, meta: Optional[Dict]):
+        """Save at the end of an epoch, and stop where that is wished.
+
+        Arguments
+        ---------
+        meta : dict or None
+            What is known of the checkpoint; None: nothing is saved.
+        """
+        if meta is not None:
+            self.checkpointer.save_and_keep(meta, **self.best_by)
+        if any_rank(self.stop.requested, self.device):
+            raise self._stopped()
+
+    def _stopped(self):
+        return Stopped(
+            f"stopped after {self.optimizer_step} steps and saved; go on with: "
+            + command()
+        )
+
+    def timing(self, n_clips: float) -> Dict[str, float]:
+        """Columns of history.json that depend on the clock.
+
+        Arguments
+        ---------
+        n_clips : float
+            Recordings heard in this epoch, by all ranks.
+
+        Returns
+        -------
+        dict
+        """
+        clock = self.totals.joined().get("/clock", {"seconds": 0.0})
+        seconds = clock["seconds"] / n_ranks()
+        return {
+            "seconds": round(seconds, 3),
+            "clips_per_s": round(n_clips / max(seconds, 1e-9), 2),
+        }

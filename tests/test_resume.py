@@ -1,0 +1,213 @@
+"""A run that was stopped, killed or damaged ends as the one that was not."""
+
+import itertools
+import json
+import random
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
+TINY += ["--number_of_epochs=3"]
+OFTEN = "--ckpt_interval_steps=1"
+RECIPES = ["simclr", "adaptation", "linear_bn"]
+
+
+@pytest.fixture(scope="module")
+def command(corpus, tmp_path_factory):
+    """Command of a recipe; the folder is its last argument."""
+    folder = tmp_path_factory.mktemp("runs")
+    number = itertools.count()
+
+    def command(recipe, *options, output=None):
+        output = output or folder / str(next(number))
+        sounds = f"{corpus}/vggsound"
+        script, yaml, *data = {
+            "simclr": ["simclr", "small_simclr", f"--data_folder={sounds}"],
+            "adaptation": [
+                *["adapt", "small_adapt_replay", f"--cry_folder={corpus}/cry"],
+                *[f"--replay_folder={sounds}", "--encoder_source=null"],
+                *["--valid_share=0.25", "--anchor_distillation=0.1"],
+            ],
+            "linear_bn": ["cls", "neuro_linear_bn"]
+            + [f"--data_folder={corpus}/cry"],
+        }[recipe]
+        if recipe != "linear_bn":
+            data.append("--warmup_epochs=1")
+        return [
+            *[f"train_{script}.py", f"hparams/{yaml}.yaml", *TINY, *data],
+            *[*options, f"--output_folder={output}"],
+        ]
+
+    return command
+
+
+@pytest.fixture(scope="module")
+def whole(command, script):
+    """Run folder of the uninterrupted run, and how long it took."""
+    done = {}
+
+    def whole(recipe):
+        if recipe not in done:
+            run = command(recipe)
+            done[recipe] = folder_of(run), script(*run).seconds
+        return done[recipe]
+
+    return whole
+
+
+def folder_of(run):
+    return Path(run[-1].partition("=")[2])
+
+
+def checkpoints(folder):
+    return sorted(folder.glob("save/CKPT*"))
+
+
+def history(folder):
+    """Rows of history.json without what depends on the clock."""
+    rows = json.loads((folder / "history.json").read_text())
+    for row in rows:
+        del row["seconds"], row["clips_per_s"]
+    return rows
+
+
+def assert_same(folder, other):
+    """Weights, optimizer, random states and history, to the bit."""
+    assert history(folder) == history(other)
+    a, b = checkpoints(folder)[-1], checkpoints(other)[-1]
+    names = {"encoder", "optimizer", "random"}
+    for name in names | {p.stem for p in a.glob("projector.ckpt")}:
+        x, y = (
+            torch.load(c / f"{name}.ckpt", weights_only=True) for c in (a, b)
+        )
+        assert equal(x, y), name
+
+
+def equal(x, y):
+    """Whether two checkpoints hold the same, to the bit."""
+    if torch.is_tensor(x):
+        return torch.equal(x, y)
+    if isinstance(x, dict):
+        return x.keys() == y.keys() and all(equal(x[k], y[k]) for k in x)
+    if isinstance(x, list):
+        return len(x) == len(y) and all(map(equal, x, y))
+    return x == y
+
+
+def kill_at_random(recipe, options, n_kills, command, script, whole):
+    """Kill, go on, kill, ...; begin another run where one gets to its end."""
+    expected, seconds = whole(recipe)
+    rng = random.Random(f"{recipe} {options}")
+    run, killed = command(recipe, *options), 0
+    while killed < n_kills:
+        done = script(
+            *run,
+            status=None,
+            signal=signal.SIGKILL,
+            after=rng.uniform(0, seconds),
+        )
+        killed += done.status == -signal.SIGKILL
+        if done.status == 0:
+            assert_same(folder_of(run), expected)
+            run = command(recipe, *options)
+        else:
+            assert done.status == -signal.SIGKILL, done.output
+    script(*run)
+    assert_same(folder_of(run), expected)
+
+
+@pytest.mark.parametrize(
+    "recipe, workers", [("simclr", 0), ("adaptation", 2), ("linear_bn", 0)]
+)
+def test_killed_at_random_moments(recipe, workers, command, script, whole):
+    options = [OFTEN, f"--num_workers={workers}"]
+    kill_at_random(recipe, options, 4, command, script, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_killed_at_twenty_random_moments(
+    recipe, workers, command, script, whole
+):
+    options = [OFTEN, f"--num_workers={workers}", "--cache_mb=1"]
+    kill_at_random(recipe, options, 20, command, script, whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_asked_to_stop_it_saves_and_says_how_to_go_on(
+    number, command, script, whole
+):
+    """Without any interval: the signal alone brings the checkpoint."""
+    expected, seconds = whole("simclr")
+    run = command("simclr")
+    # Later and later until it is in the middle of training.
+    for share in (0.5, 0.6, 0.7, 0.8, 0.4, 0.3):
+        run[-1] += "_"
+        done = script(*run, status=None, signal=number, after=share * seconds)
+        if "go on with: python train_simclr.py" in done.output:
+            break
+    assert done.status == 1
+    assert f"go on with: python {run[0]} {run[1]}" in done.output
+    assert checkpoints(folder_of(run))
+    script(*run)
+    assert_same(folder_of(run), expected)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def replace(path):
+    torch.save({"weight": torch.ones(3)}, path)
+
+
+@pytest.fixture
+def spoilt(whole, script, command, tmp_path):
+    """Harm the checkpoints of a finished run, start it again, compare."""
+    folder, _ = whole("simclr")
+    shutil.copytree(folder, tmp_path / "whole")
+
+    def spoilt(harm):
+        harm(checkpoints(folder))
+        done = script(*command("simclr", output=folder))
+        assert_same(folder, tmp_path / "whole")
+        return done.output
+
+    return spoilt
+
+
+@pytest.mark.parametrize("harm", [truncate, replace, Path.unlink])
+@pytest.mark.parametrize("name", ["encoder.ckpt", "CKPT.yaml"])
+def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
+    output = spoilt(lambda folders: harm(folders[-1] / name))
+    assert "is damaged: " + name in output
+    assert "Going into epoch 3" in output
+    assert "Going into epoch 2" not in output
+
+
+def test_all_checkpoints_damaged_begins_anew(spoilt):
+    def harm(folders):
+        for folder in folders:
+            truncate(folder / "optimizer.ckpt")
+
+    output = spoilt(harm)
+    assert "No checkpoint is whole; this run begins anew" in output
+
+
+def test_gradients_that_wait_are_not_lost(command, script):
+    """Checkpoints fall between steps of the optimizer, not of batches."""
+    options = [OFTEN, "--grad_accumulation_factor=2"]
+    run = command("simclr", *options)
+    seconds = script(*run).seconds
+    killed = command("simclr", *options)
+    for share in (0.5, 0.6, 0.7):
+        script(
+            *killed, status=None, signal=signal.SIGKILL, after=share * seconds
+        )
+    script(*killed)
+    assert_same(folder_of(killed), folder_of(run))
