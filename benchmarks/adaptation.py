@@ -76,7 +76,11 @@ TRAINED = {
     "control": "SimCLR, then as many steps on generic sounds",
     "adapt": "SimCLR, then cries, no replay",
     "adapt_replay": "SimCLR, then cries with replay",
+    "two_passes": "SimCLR, the views in two passes",
+    "predictor": "SimCLR with a predictor",
 }
+#: Where the closest public code differs; judged where --only asks for it.
+VARIANTS = ("two_passes", "predictor")
 METHODS = {**UNTRAINED, **TRAINED}
 ADAPTED = ("control", "adapt", "adapt_replay")
 WITH_LOGMEL = " + log-mel"
@@ -98,6 +102,8 @@ DIFFERENCES = (
     ("adapt_replay", "adapt"),
     ("adapt", "simclr"),
     ("adapt_replay", "simclr"),
+    ("two_passes", "simclr"),
+    ("predictor", "simclr"),
 )
 
 CRY = "crying_baby"
@@ -370,9 +376,10 @@ def training_command(study: Study, name: str, seed: int, fold: int):
     if name == "supervised":
         script, n_epochs = "train_cls.py", study.epochs
         more = [f"--data_folder={place / 'labelled'}"]
-    elif name == "simclr":
+    elif name in ("simclr", *VARIANTS):
         script, n_epochs = "train_simclr.py", study.epochs
         more = [f"--data_folder={generic}"]
+        more += [f"--{name}=True"] * (name in VARIANTS)
     else:
         script, n_epochs = "train_adapt.py", study.adapt_epochs
         more = adaptation_options(study, place)
@@ -384,7 +391,11 @@ def training_command(study: Study, name: str, seed: int, fold: int):
         more.append(f"--warmup_epochs={round(n_epochs / 10)}")
     if name == "control":
         more.append("--control=True")
-    yaml = "adapt" if name == "control" else name
+    yaml = {
+        "control": "adapt",
+        "two_passes": "simclr",
+        "predictor": "simclr",
+    }.get(name, name)
     return [
         script,
         f"hparams/small_{yaml}.yaml",
@@ -1014,7 +1025,7 @@ def parse(argv=None) -> Study:
             f"--adapt_epochs is {args['adapt_epochs']}; replay takes half as "
             "many, so pass an even number"
         )
-    only = args.pop("only") or METHODS
+    only = args.pop("only") or [n for n in METHODS if n not in VARIANTS]
     args["methods"] = tuple(name for name in METHODS if name in only)
     # The commands run in the repository; paths are of the caller.
     args["data"], args["out"] = args["data"].resolve(), args["out"].resolve()
