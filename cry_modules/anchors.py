@@ -112,19 +112,12 @@ def interpolate(
         Running statistics of BatchNorm are interpolated as well; counters are
         the adapted encoder's.
 
-    Raises
-    ------
-    ValueError
-        Another share.
-
     Example
     -------
     >>> old, new = {"w": torch.tensor(0.0)}, {"w": torch.tensor(4.0)}
     >>> interpolate(old, new, share=0.25)
     {'w': tensor(3.)}
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"interpolate is {share}; it must be 0 to 1")
     return {
         name: torch.lerp(value, pretrained[name], share)
         if value.is_floating_point()

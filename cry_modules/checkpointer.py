@@ -8,6 +8,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import errno
 import logging
 import os
 import shutil
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 #: Where a checkpoint is written before it is whole; no name of a checkpoint.
 _PARTIAL = "partial"
+
+#: What torch's writer calls itself in its errors.
+_TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
 
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
 N_RECENT = 2
@@ -313,9 +317,9 @@ def _as_disk_error(folder, error):
     """Torch's writer says RuntimeError where the disk is full."""
     if isinstance(error, OSError):
         return cannot_write(folder, error)
-    if "PytorchStreamWriter" in str(error) or "write" in str(error):
-        no_space = OSError(28, "torch could not write; the disk may be full")
-        return cannot_write(folder, no_space)
+    if any(name in str(error) for name in _TORCH_WRITER):
+        reason = "torch could not write; is the disk full?"
+        return cannot_write(folder, OSError(errno.ENOSPC, reason))
     return error
 
 

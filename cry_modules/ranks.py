@@ -17,10 +17,7 @@ from speechbrain.utils.checkpoints import (
     mark_as_saver,
     register_checkpoint_hooks,
 )
-from speechbrain.utils.distributed import (
-    if_main_process,
-    is_distributed_initialized,
-)
+from speechbrain.utils.distributed import is_distributed_initialized
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
@@ -156,7 +153,7 @@ class PerRank:
     def save(self, path):
         """Write the states of all ranks."""
         states = gather_objects(self.get_state())
-        if if_main_process():
+        if rank() == 0:
             torch.save(states, path)
 
     @mark_as_loader

@@ -16,6 +16,7 @@ from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.random_states import RandomStates
+from cry_modules.rank_batchnorm import convert_batch_norms
 from cry_modules.ranks import EpochTotals, RankShare, any_rank, n_ranks, rank
 from cry_modules.schedule import warmup_cosine
 from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
@@ -112,8 +113,8 @@ class ResumableBrain(sb.Brain):
         super().on_fit_start()
 
     def _wrap_distributed(self):
-        """DistributedDataParallel, with BatchNorm over all ranks where the
-        device can do that: SyncBatchNorm refuses a CPU."""
+        """DistributedDataParallel, with BatchNorm over all ranks:
+        SyncBatchNorm, which refuses a CPU, or our own there."""
         if not self.distributed_launch:
             super()._wrap_distributed()
             return
@@ -123,6 +124,8 @@ class ResumableBrain(sb.Brain):
                 continue
             if on_gpu:
                 module = SyncBatchNorm.convert_sync_batchnorm(module)
+            else:
+                module = convert_batch_norms(module)
             self.modules[name] = DistributedDataParallel(
                 module,
                 device_ids=[self.device] if on_gpu else None,

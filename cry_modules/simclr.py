@@ -188,7 +188,7 @@ class SimCLRBrain(ResumableBrain):
     def _warn_of_collapse(self):
         n_views = 2 * self.hparams.batch_size
         reason = collapse(self.row, n_views, self.hparams.warmup_epochs)
-        if reason:
+        if reason and if_main_process():
             logger.warning(
                 "epoch %d: %s; lower --lr or raise --batch_size",
                 self.row["epoch"],

@@ -166,7 +166,9 @@ def option(command, name):
 
 
 def test_every_training_has_the_same_number_of_steps(tmp_path):
-    chosen = study(tmp_path, "--epochs=50", "--adapt_epochs=20")
+    chosen = study(
+        tmp_path, "--epochs=50", "--adapt_epochs=20", "--only", *METHODS
+    )
     commands = {
         name: training_command(chosen, name, 1, 2) for name in chosen.trained
     }
@@ -181,7 +183,11 @@ def test_every_training_has_the_same_number_of_steps(tmp_path):
         "control": "20",
         "adapt": "20",
         "adapt_replay": "10",
+        "two_passes": "50",
+        "predictor": "50",
     }
+    assert "--predictor=True" in commands["predictor"]
+    assert "--two_passes=True" in commands["two_passes"]
     assert option(commands["adapt"], "warmup_epochs") == ["2"]
     assert option(commands["adapt_replay"], "warmup_epochs") == ["1"]
     assert "--control=True" in commands["control"]

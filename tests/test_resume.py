@@ -2,9 +2,13 @@
 
 import itertools
 import json
+import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -197,6 +201,54 @@ def test_all_checkpoints_damaged_begins_anew(spoilt):
 
     output = spoilt(harm)
     assert "No checkpoint is whole; this run begins anew" in output
+
+
+class Torchrun:
+    """A recipe on two processes of this machine."""
+
+    def __init__(self, run, port):
+        command = [sys.executable, "-m", "torch.distributed.run"]
+        command += ["--nproc_per_node=2", f"--master_port={port}"]
+        self.process = subprocess.Popen(
+            [*command, *run, "--distributed_backend=gloo"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        self.folder = folder_of(run)
+
+    def end(self):
+        """Output, once it has ended."""
+        return self.process.communicate()[0]
+
+    def until_it_saved(self):
+        while not checkpoints(self.folder):
+            assert self.process.poll() is None, self.end()
+            time.sleep(0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("recipe", ["simclr", "adaptation"])
+def test_two_processes_stopped_go_on_together(
+    recipe, number, command, free_port
+):
+    expected = command(recipe)
+    output = Torchrun(expected, free_port).end()
+    assert output.count("done: 3 epochs") == 1, output
+    run = command(recipe, OFTEN)
+    stopped = Torchrun(run, free_port)
+    stopped.until_it_saved()
+    if number == signal.SIGKILL:
+        os.killpg(stopped.process.pid, number)
+        stopped.end()
+    else:
+        os.kill(stopped.process.pid, number)
+        assert "go on with: torchrun --nproc_per_node=2" in stopped.end()
+    assert "done: 3 epochs" in Torchrun(run, free_port).end()
+    assert_same(folder_of(run), folder_of(expected))
 
 
 def test_gradients_that_wait_are_not_lost(command, script):

@@ -89,8 +89,12 @@ def dataio_prep(hparams, manifests):
     }
 
 
-def require_sources(hparams):
-    """Both corpora where they are asked for, before anything is written."""
+def check_options(hparams):
+    """Refuse what cannot be, before anything is written."""
+    if not 0 <= hparams["interpolate"] <= 1:
+        raise InputError(
+            f"interpolate is {hparams['interpolate']}; it must be 0 to 1"
+        )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
     if hparams["replay_folder"] is not None:
         require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
@@ -230,7 +234,7 @@ def main(argv=None):
         sb.utils.distributed.ddp_init_group(run_opts)
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
-        require_sources(hparams)
+        check_options(hparams)
         sb.create_experiment_directory(
             experiment_directory=hparams["output_folder"],
             hyperparams_to_save=to_save(hparams, hparams_file),
@@ -263,11 +267,12 @@ def main(argv=None):
         if hparams["interpolate"]:
             run_on_main(save_between, args=[hparams, pretrained])
         changes = describe(last, brain.before)
-        print(
+        line = (
             f"done: {last['epoch']} epochs on {corpus}; contrastive accuracy "
             f"{changes}; encoder in {hparams['output_folder']}, curves.png "
             "beside it"
         )
+        run_on_main(print, args=[line])
 
 
 if __name__ == "__main__":

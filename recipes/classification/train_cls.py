@@ -348,7 +348,8 @@ def main(argv=None):
         predictions = evaluate(brain, hparams, datasets, eval_kwargs)
         corpus = manifest.read_corpus(manifests)["name"]
         metrics = write_metrics(hparams, brain, predictions, corpus)
-        print(summary(metrics, hparams["output_folder"]))
+        line = summary(metrics, hparams["output_folder"])
+        run_on_main(print, args=[line])
 
 
 if __name__ == "__main__":

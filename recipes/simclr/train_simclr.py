@@ -101,12 +101,13 @@ def main(argv=None):
         loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]
         last = train_simclr(brain, hparams, *loaders, corpus)
-        print(
+        line = (
             f"done: {last['epoch']} epochs on {corpus}, validation loss "
             f"{last['valid_loss']:.3f}, contrastive accuracy "
             f"{last['valid_accuracy']:.3f}; encoder in "
             f"{hparams['output_folder']}, curves.png beside it"
         )
+        run_on_main(print, args=[line])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from cry_modules.checkpoints import find_encoder, read_state_dict
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import (
     FINETUNE_MODES,
+    AdaptedEncoder,
     FinetunedEncoder,
     calibrate_batch_norms,
 )
@@ -93,3 +94,45 @@ def test_calibration_sets_the_statistics_of_the_data_and_learns_nothing():
     )
     assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters()))
     assert encoder.norm0.momentum == 0.1
+
+
+def names_that_moved(before, encoder):
+    """Parameters and running statistics that changed."""
+    return {
+        name
+        for name, value in encoder.state_dict().items()
+        if not torch.equal(value, before[name])
+        and not name.endswith("num_batches_tracked")
+    }
+
+
+@pytest.mark.parametrize(
+    "layers", ["all", "batchnorm", "norm0", "conv_block3", "conv_block6"]
+)
+def test_only_the_layers_that_adapt_move(layers):
+    encoder = Cnn14(mel_bins=32, width=1)
+    adapted = AdaptedEncoder(encoder, layers)
+    before = {k: v.clone() for k, v in encoder.state_dict().items()}
+    optimizer = torch.optim.AdamW(adapted.parameters(), weight_decay=0.1)
+    adapted.train()  # as SpeechBrain does, whatever was set before
+    adapted(torch.randn(4, 40, 32)).square().sum().backward()
+    optimizer.step()
+    moved = names_that_moved(before, encoder)
+    every = {k for k in before if not k.endswith("num_batches_tracked")}
+    if layers == "batchnorm":
+        expected = {k for k in every if "norm" in k}
+    elif layers in ("all", "norm0"):
+        expected = every
+    else:
+        first = int(layers[-1])
+        expected = {
+            k
+            for k in every
+            if k.startswith("conv_block") and int(k[10]) >= first
+        }
+    assert moved == expected
+
+
+def test_adapt_layers_that_are_none():
+    with pytest.raises(ValueError, match="adapt_layers is 'top'; expected all"):
+        AdaptedEncoder(Cnn14(mel_bins=32, width=1), "top")

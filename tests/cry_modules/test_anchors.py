@@ -1,0 +1,80 @@
+"""Anchors against forgetting, by their formulas."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+
+from cry_modules.anchors import Anchor, interpolate
+from cry_modules.cnn14 import Cnn14
+
+
+def moved(encoder):
+    other = copy.deepcopy(encoder)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += 0.1 * torch.randn_like(parameter)
+    return other
+
+
+def test_distance_to_the_weights():
+    encoder = Cnn14(mel_bins=32, width=1)
+    other = moved(encoder)
+    feats = torch.randn(2, 40, 32)
+    pull = Anchor(encoder, weights=0.3, distillation=0.0)
+    expected = sum(
+        ((a - b) ** 2).sum()
+        for a, b in zip(other.parameters(), encoder.parameters())
+    )
+    found = pull(other, feats, other(feats))
+    assert found.item() == pytest.approx(0.15 * expected.item(), rel=1e-5)
+    found.backward()
+    for a, b in zip(other.parameters(), encoder.parameters()):
+        torch.testing.assert_close(a.grad, 0.3 * (a - b).detach())
+
+
+def test_distillation_is_one_minus_cosine_to_the_frozen_encoder():
+    encoder = Cnn14(mel_bins=32, width=1)
+    other = moved(encoder)
+    feats = torch.randn(3, 40, 32)
+    pull = Anchor(encoder, weights=0.0, distillation=2.0).train()
+    targets = encoder.eval()(feats)
+    embs = other(feats)
+    cosine = nn.functional.cosine_similarity(embs, targets, dim=1)
+    found = pull(other, feats, embs)
+    assert found.item() == pytest.approx(2 * (1 - cosine.mean()).item())
+    found.backward()
+    assert any(p.grad.abs().sum() > 0 for p in other.parameters())
+    assert all(p.grad is None for p in pull.pretrained.parameters())
+    # Also in train mode: its statistics are those of pre-training.
+    assert not any(module.training for module in pull.pretrained.modules())
+
+
+def test_the_anchor_is_a_copy():
+    encoder = nn.Linear(2, 2)
+    pull = Anchor(encoder, 1.0, 1.0)
+    with torch.no_grad():
+        encoder.weight += 1
+    assert not torch.equal(pull.pretrained.weight, encoder.weight)
+
+
+@pytest.mark.parametrize("weights, distillation", [(-1, 0), (0, -0.1)])
+def test_refuses_negative_factors(weights, distillation):
+    with pytest.raises(ValueError, match="0 switches it off"):
+        Anchor(nn.Linear(1, 1), weights, distillation)
+
+
+def test_interpolation():
+    old, new = (Cnn14(mel_bins=32, width=1).state_dict() for _ in range(2))
+    for share, expected in ((0, new), (1, old)):
+        found = interpolate(old, new, share)
+        assert found.keys() == new.keys()
+        for name, value in found.items():
+            if value.is_floating_point():
+                torch.testing.assert_close(value, expected[name])
+    halfway = interpolate(old, new, 0.5)["conv_block1.conv1.weight"]
+    mean = (
+        old["conv_block1.conv1.weight"] + new["conv_block1.conv1.weight"]
+    ) / 2
+    torch.testing.assert_close(halfway, mean)

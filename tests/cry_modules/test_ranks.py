@@ -1,0 +1,192 @@
+"""Several processes are one process on the joined batch, in float64."""
+
+import copy
+import random
+
+import numpy as np
+import pytest
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+
+from cry_modules.cnn14 import Cnn14
+from cry_modules.heads import ProjectionHead
+from cry_modules.losses import NTXentLoss
+from cry_modules.random_states import RandomStates
+from cry_modules.rank_batchnorm import RankBatchNorm, convert_batch_norms
+from cry_modules.ranks import EpochTotals, RankShare, any_rank
+from cry_modules.replay import ReplayBatchSampler
+from cry_modules.simclr import valid_batches
+from data_prep.errors import InputError
+
+TOLERANCE = {"rtol": 0, "atol": 1e-10}
+
+#: Recordings of each rank: as many, and a last batch that is divided badly.
+SHARES = {"equal": [[0, 1], [2, 3]], "unequal": [[0, 1, 2], [3]]}
+
+
+def network():
+    """Encoder and projector, the same in every process."""
+    torch.manual_seed(0)
+    encoder = Cnn14(mel_bins=32, width=1, dropout=0.0)
+    return nn.Sequential(encoder, ProjectionHead(32, 8, 8)).double()
+
+
+def views():
+    generator = torch.Generator().manual_seed(1)
+    shape = (2, 4, 64, 32)  # views, recordings, frames, bands
+    return torch.randn(shape, generator=generator, dtype=torch.float64)
+
+
+def step(net, x):
+    """Loss of these recordings' views, and backwards."""
+    z1, z2 = net(x.flatten(0, 1)).chunk(2)
+    loss = NTXentLoss(0.5)(z1, z2)
+    loss.backward()
+    return loss.detach()
+
+
+def one_rank(rank, port, folder):
+    dist.init_process_group(
+        "gloo",
+        init_method=f"tcp://127.0.0.1:{port}",
+        rank=rank,
+        world_size=2,
+    )
+    found = {}
+    for name, shares in SHARES.items():
+        net = convert_batch_norms(network())
+        loss = step(DistributedDataParallel(net), views()[:, shares[rank]])
+        dist.all_reduce(loss)
+        found[name] = {
+            "loss": loss / 2,
+            "gradients": {n: p.grad for n, p in net.named_parameters()},
+            "buffers": dict(net.named_buffers()),
+        }
+    totals = EpochTotals()
+    totals.start(1)
+    totals.add("cry", loss=1.0 + rank, views=2)
+    if rank:  # a corpus that the other rank has not met
+        totals.add("generic", loss=0.5, views=4)
+    found["totals"] = str(totals.joined())
+    found["any"] = [any_rank(rank == 1, "cpu"), any_rank(False, "cpu")]
+    found["batches"] = list(RankShare([[0, 1, 2], [3, 4]]))
+    found["valid"] = valid_batches([9, 9], batch_size=3, seed=0)
+    torch.manual_seed(rank)
+    states, path = RandomStates(), f"{folder}/random.ckpt"
+    states.save(path)
+    found["drawn"] = torch.rand(3)
+    dist.barrier()
+    states.load(path, end_of_epoch=True)
+    found["drawn again"] = torch.rand(3)
+    totals.save(f"{folder}/totals.ckpt")
+    torch.save(found, f"{folder}/{rank}.pt")
+    dist.destroy_process_group()
+
+
+@pytest.fixture(scope="module")
+def ranks(tmp_path_factory):
+    """What each of two processes found, and the folder they wrote to."""
+    import socket
+
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+    folder = tmp_path_factory.mktemp("ranks")
+    mp.spawn(one_rank, args=(port, str(folder)), nprocs=2)
+    found = [
+        torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)
+    ]
+    return found, folder
+
+
+@pytest.mark.parametrize("shares", SHARES)
+def test_loss_gradients_and_statistics_are_those_of_one_process(ranks, shares):
+    net = network()
+    loss = step(net, views())
+    for found in ranks[0]:
+        found = found[shares]
+        torch.testing.assert_close(found["loss"], loss, **TOLERANCE)
+        for name, parameter in net.named_parameters():
+            torch.testing.assert_close(
+                found["gradients"][name], parameter.grad, **TOLERANCE
+            )
+        for name, buffer in net.named_buffers():
+            torch.testing.assert_close(
+                found["buffers"][name], buffer, **TOLERANCE
+            )
+
+
+def test_sums_are_joined_and_wishes_heard(ranks):
+    whole = "{'cry': {'loss': 3.0, 'views': 4}, "
+    whole += "'generic': {'loss': 0.5, 'views': 4}}"
+    for found in ranks[0]:
+        assert found["totals"] == whole
+        assert found["any"] == [True, False]
+
+
+def test_batches_are_shared_out_and_nothing_is_lost(ranks):
+    first, second = (found["batches"] for found in ranks[0])
+    joined = [sorted(a + b) for a, b in zip(first, second)]
+    assert joined == [[0, 1, 2], [3, 4]]
+    first, second = (found["valid"] for found in ranks[0])
+    assert len(first) == len(second) == 3
+    assert sorted(map(tuple, first + second)) == sorted(
+        map(tuple, valid_batches([9, 9], batch_size=3, seed=0))
+    )
+
+
+def test_each_rank_has_its_own_random_state_and_gets_it_back(ranks):
+    (first, second), _ = ranks
+    assert not torch.equal(first["drawn"], second["drawn"])
+    for found in (first, second):
+        assert torch.equal(found["drawn"], found["drawn again"])
+
+
+def test_another_number_of_processes_is_refused(ranks):
+    with pytest.raises(InputError, match="began on 2 processes and would go"):
+        EpochTotals().load(ranks[1] / "totals.ckpt", end_of_epoch=True)
+
+
+def test_all_random_states_come_back():
+    states = RandomStates()
+    before = states.get_state()
+    draw = [random.random(), np.random.rand(), torch.rand(1).item()]
+    states.set_state(before)
+    assert [random.random(), np.random.rand(), torch.rand(1).item()] == draw
+
+
+@pytest.mark.parametrize("shape", [(6, 3), (4, 3, 5), (4, 3, 5, 2)])
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_rank_batch_norm_is_batch_norm(shape, momentum):
+    plain = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d}
+    plain = plain[len(shape)](3, momentum=momentum).double()
+    nn.init.uniform_(plain.weight)
+    nn.init.uniform_(plain.bias)
+    other = convert_batch_norms(nn.Sequential(copy.deepcopy(plain)))
+    assert isinstance(other[0], RankBatchNorm)
+    for _ in range(3):
+        x = torch.randn(shape, dtype=torch.float64)
+        a, b = x.clone().requires_grad_(), x.clone().requires_grad_()
+        y, z = plain(a), other(b)
+        torch.testing.assert_close(y, z, **TOLERANCE)
+        for out in (y, z):
+            out.square().sum().backward()
+        torch.testing.assert_close(a.grad, b.grad, **TOLERANCE)
+    assert other.state_dict().keys() == {f"0.{k}" for k in plain.state_dict()}
+    for name, value in plain.state_dict().items():
+        torch.testing.assert_close(
+            other[0].state_dict()[name], value, **TOLERANCE
+        )
+    torch.testing.assert_close(plain.eval()(x), other.eval()(x), **TOLERANCE)
+
+
+def test_a_rank_s_share_follows_the_epoch():
+    batches = ReplayBatchSampler(20, 0, 4, 0.0, seed=0)
+    share = RankShare(batches)
+    share.set_epoch(1)
+    first = list(share)
+    share.set_epoch(2)
+    assert len(share) == 5 and list(share) != first

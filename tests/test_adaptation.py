@@ -1,0 +1,183 @@
+"""Adaptation as users run it: what is heard, what adapts, what it says."""
+
+import json
+
+import pytest
+import torch
+
+from cry_modules.checkpoints import find_encoder, read_state_dict
+
+TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
+TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
+
+
+@pytest.fixture(scope="module")
+def pretrained(corpus, tmp_path_factory, script):
+    folder = tmp_path_factory.mktemp("pretrained")
+    script(
+        *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],
+        *[f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"],
+    )
+    return folder
+
+
+@pytest.fixture
+def adapt(corpus, pretrained, script, tmp_path):
+    """Adapt with some options; the run folder, with its output."""
+
+    def adapt(*options, name="run", status=0):
+        folder = tmp_path / name
+        done = script(
+            *["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
+            *[f"--cry_folder={corpus}/cry", "--valid_share=0.25"],
+            *[f"--encoder_source={pretrained}", f"--output_folder={folder}"],
+            *options,
+            status=status,
+        )
+        return folder, done.output
+
+    return adapt
+
+
+def weights(folder, name="encoder"):
+    path = find_encoder(str(folder)).with_name(f"{name}.ckpt")
+    return read_state_dict(path)
+
+
+def history(folder):
+    return json.loads((folder / "history.json").read_text())
+
+
+def generic(corpus):
+    return f"--replay_folder={corpus}/vggsound"
+
+
+def test_before_during_and_after(adapt, corpus):
+    """Held-out generic audio and cries, and a probe, at each time."""
+    folder, output = adapt(
+        generic(corpus),
+        *[f"--probe={corpus}/cry/recordings.csv:neuro_injury"],
+        "--probe_every=1",
+    )
+    before = json.loads((folder / "before.json").read_text())
+    rows = history(folder)
+    assert [row["epoch"] for row in rows] == [1, 2]
+    for row in (before, *rows):
+        for name in ("loss", "accuracy", "alignment", "uniformity"):
+            assert f"valid_{name}_cry" in row and f"valid_{name}_generic" in row
+        assert 0 <= row["probe_neuro_injury_map"] <= 1
+        assert row["valid_effective_rank"] > 0
+    assert before["epoch"] == 0 and "train_loss" not in before
+    assert before["valid_loss"] != rows[0]["valid_loss"]
+    assert all("train_grad_norm" in row for row in rows)
+    cry = "valid_accuracy_cry"
+    phrase = f"cries {before[cry]:.3f} before, {rows[1][cry]:.3f} after"
+    assert phrase in output.split("\n")[-2]
+    assert (folder / "curves.png").stat().st_size > 10000
+
+
+def test_the_control_hears_no_cry(adapt, corpus):
+    folder, output = adapt(generic(corpus), "--control=True")
+    other, _ = adapt(generic(corpus), name="cries")
+    for control, cries in zip(history(folder), history(other)):
+        assert "train_loss_cry" not in control
+        assert "train_loss_generic" not in cries
+        assert control["lr"] == cries["lr"]  # as many steps
+    a, b = (
+        torch.load(
+            find_encoder(str(f)).with_name("optimizer.ckpt"), weights_only=True
+        )
+        for f in (folder, other)
+    )
+    steps = [list(x["state"].values())[0]["step"].item() for x in (a, b)]
+    assert steps[0] == steps[1] > 0
+    assert "done: 2 epochs on synthetic generic sounds" in output
+
+
+def test_proportional_replay(adapt, corpus):
+    folder, _ = adapt(generic(corpus), "--replay=proportional")
+    assert {"train_loss_cry", "train_loss_generic"} <= history(folder)[0].keys()
+
+
+def test_layers_that_do_not_adapt_stay(adapt, pretrained):
+    folder, _ = adapt("--adapt_layers=conv_block5")
+    old, new = weights(pretrained), weights(folder)
+    moved = {k for k in old if not torch.equal(old[k], new[k])}
+    assert moved and all(
+        k[:11] in ("conv_block5", "conv_block6") for k in moved
+    )
+
+
+def test_anchors_hold(adapt, pretrained):
+    """Stronger pull, smaller distance."""
+    old = weights(pretrained)
+
+    def distance(folder):
+        new = weights(folder)
+        return sum(
+            (new[k] - old[k]).square().sum().item()
+            for k in old
+            if k.endswith("weight")
+        )
+
+    free, _ = adapt()
+    held, _ = adapt("--anchor_weights=1000.0", name="held")
+    assert distance(held) < 0.5 * distance(free)
+    assert "train_anchor" in history(held)[0]
+    assert "train_anchor" not in history(free)[0]
+    taught, _ = adapt("--anchor_distillation=1.0", name="taught")
+    assert history(taught)[0]["train_anchor"] > 0
+
+
+def test_interpolated_weights_can_be_used(adapt, pretrained):
+    folder, _ = adapt("--interpolate=0.25")
+    old, new = weights(pretrained), weights(folder)
+    between = weights(folder / "interpolated")
+    for name in ("conv_block1.conv1.weight", "norm0.running_mean"):
+        expected = 0.25 * old[name] + 0.75 * new[name]
+        torch.testing.assert_close(between[name], expected)
+    adapt(f"--encoder_source={folder}/interpolated", name="on")
+
+
+def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
+    command = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
+    command += [f"--data_folder={corpus}/vggsound"]
+    found = {}
+    for option in ("predictor", "two_passes", "tensorboard"):
+        folder = tmp_path / option
+        script(*command, f"--{option}=True", f"--output_folder={folder}")
+        found[option] = weights(folder)
+        keys = weights(folder, "projector").keys()
+        assert ("layers.8.weight" in keys) == (option == "predictor")
+    assert list((tmp_path / "tensorboard/tensorboard").iterdir())
+    # BatchNorm saw other batches.
+    plain, apart = found["tensorboard"], found["two_passes"]
+    assert not torch.equal(
+        plain["norm0.running_var"], apart["norm0.running_var"]
+    )
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (["--control=True"], "pass --replay_folder"),
+        (["--replay=proportional"], "pass --replay_folder"),
+        (["--replay=some"], "pass --replay_folder"),
+        (["--adapt_layers=top"], "adapt_layers is 'top'; expected all, batch"),
+        (["--anchor_weights=-1"], "anchor_weights is -1"),
+        (["--interpolate=2"], "interpolate is 2"),
+        (["--excluded=ask"], "excluded is 'ask'; expected refuse or drop"),
+        (["--probe_every=0"], "probe_every is 0; it must be 1"),
+        (["--probe=no.csv:x"], "no.csv"),
+        (["--predictor=True"], "does not fit this model"),
+    ],
+)
+def test_wrong_usage(options, message, adapt):
+    _, output = adapt(*options, status=2)
+    assert message in output.strip().split("\n")[-1]
+
+
+def test_an_evaluation_manifest_that_shares_a_patient(adapt, corpus):
+    table = f"{corpus}/cry/recordings.csv"
+    _, output = adapt(f"--exclude={table}", status=2)
+    assert "must not be adapted on" in output and "--excluded drop" in output
