@@ -14,6 +14,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from cry_modules.checkpointer import read_meta
+
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
 OFTEN = "--ckpt_interval_steps=1"
@@ -68,7 +70,9 @@ def folder_of(run):
 
 
 def checkpoints(folder):
-    return sorted(folder.glob("save/CKPT*"))
+    """Oldest first; names tell to the second only."""
+    found = [f for f in folder.glob("save/CKPT*") if read_meta(f)]
+    return sorted(found, key=lambda f: read_meta(f)["unixtime"])
 
 
 def history(folder):

@@ -5,6 +5,7 @@ import pickle
 import pytest
 import torch
 
+from cry_modules.checkpointer import CompleteCheckpointer
 from cry_modules.checkpoints import find_encoder, load_beside, load_encoder
 from cry_modules.cnn14 import Cnn14
 from data_prep.errors import InputError
@@ -59,10 +60,29 @@ def test_missing_unexpected_and_misshapen_keys_are_named(tmp_path):
     assert "conv_block2.norm1.bias is missing" in refusal(path)
     torch.save(Cnn14(64, width=1).state_dict(), path)
     assert "norm0.weight is (64,), here (80,)" in refusal(path)
+    assert "it hears 64 mel bands, here 80" in refusal(path)
     torch.save(Cnn14(80, width=2).state_dict(), path)
     message = refusal(path)
     assert "it has width 2: pass --width 2" in message
     assert "more)" in message
+
+
+def test_another_version_says_so(tmp_path):
+    folder = save(tmp_path / "CKPT+1", Cnn14(80, width=2))
+    (folder / "CKPT.yaml").write_text("unixtime: 1.0\nversion: 0.0.9\n")
+    assert "version 0.0.9 wrote it, this is" in refusal(folder)
+
+
+def test_a_damaged_checkpoint_of_a_run_is_passed_over(tmp_path, caplog):
+    encoder = Cnn14(80, width=1)
+    checkpointer = CompleteCheckpointer(tmp_path / "save", {"encoder": encoder})
+    first, last = (checkpointer.save_checkpoint() for _ in range(2))
+    assert find_encoder(str(tmp_path)).parent == last.path
+    (last.path / "encoder.ckpt").write_bytes(b"half of it")
+    assert find_encoder(str(tmp_path)).parent == first.path
+    assert "encoder.ckpt is not what was saved" in caplog.text
+    (first.path / "encoder.ckpt").unlink()
+    assert "holds no encoder.ckpt" in refusal(tmp_path)
 
 
 def test_truncated_foreign_and_absent_files(tmp_path):
