@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cry_modules.ranks import part_of_mean
+
 
 class Anchor(nn.Module):
     """What holds an encoder near the pre-trained one while it adapts.
@@ -36,7 +38,7 @@ class Anchor(nn.Module):
     >>> encoder = nn.Linear(2, 2)
     >>> anchor = Anchor(encoder, weights=0.1, distillation=1.0)
     >>> feats = torch.randn(3, 2)
-    >>> anchor(encoder, feats, encoder(feats)).item() < 1e-6
+    >>> anchor(encoder, feats, encoder(feats), n_views=3).item() < 1e-6
     True
     """
 
@@ -52,6 +54,7 @@ class Anchor(nn.Module):
                 raise ValueError(f"{name} is {factor}; 0 switches it off")
         self.weights, self.distillation = weights, distillation
         self.pretrained = copy.deepcopy(pretrained).requires_grad_(False)
+        self.train()
 
     def train(self, mode: bool = True) -> "Anchor":
         """The pre-trained encoder is never in train mode."""
@@ -60,7 +63,11 @@ class Anchor(nn.Module):
         return self
 
     def forward(
-        self, encoder: nn.Module, feats: torch.Tensor, embs: torch.Tensor
+        self,
+        encoder: nn.Module,
+        feats: torch.Tensor,
+        embs: torch.Tensor,
+        n_views: int,
     ) -> torch.Tensor:
         """Arguments
         ---------
@@ -70,6 +77,8 @@ class Anchor(nn.Module):
             Views, ``[2 * batch, frames, n_mels]``.
         embs : torch.Tensor
             Its embeddings of them, ``[2 * batch, emb_dim]``.
+        n_views : int
+            Of all ranks.
 
         Returns
         -------
@@ -85,7 +94,7 @@ class Anchor(nn.Module):
             with torch.no_grad():
                 targets = self.pretrained(feats)
             cosine = F.cosine_similarity(embs.float(), targets.float(), dim=1)
-            loss = loss + self.distillation * (1 - cosine).mean()
+            loss = loss + self.distillation * part_of_mean(1 - cosine, n_views)
         return loss
 
 
@@ -119,8 +128,8 @@ def interpolate(
     {'w': tensor(3.)}
     """
     return {
-        name: torch.lerp(value, pretrained[name], share)
+        name: torch.lerp(value.cpu(), pretrained[name].cpu(), share)
         if value.is_floating_point()
-        else value
+        else value.cpu()
         for name, value in adapted.items()
     }

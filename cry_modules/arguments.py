@@ -6,6 +6,7 @@ Authors
 
 import argparse
 import difflib
+import os
 import re
 import sys
 from pathlib import Path
@@ -113,6 +114,14 @@ def _check_usage(hparams_file, run_opts):
     device = run_opts["device"] or ""
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
+    local_rank = os.environ.get("LOCAL_RANK")  # torchrun's
+    if local_rank is not None and run_opts["distributed_backend"] != "gloo":
+        if int(local_rank) >= torch.cuda.device_count():
+            raise InputError(
+                f"{os.environ['LOCAL_WORLD_SIZE']} processes and "
+                f"{torch.cuda.device_count()} GPUs; start fewer, or use CPUs "
+                "with --distributed_backend gloo --device cpu"
+            )
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")

@@ -11,6 +11,7 @@ Authors
 import errno
 import logging
 import os
+import pickle
 import shutil
 import zlib
 from pathlib import Path
@@ -33,6 +34,9 @@ logger = logging.getLogger(__name__)
 
 #: Where a checkpoint is written before it is whole; no name of a checkpoint.
 _PARTIAL = "partial"
+
+#: Where one is that is being removed.
+_GOING = "removed"
 
 #: What torch's writer calls itself in its errors.
 _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
@@ -86,7 +90,6 @@ class CompleteCheckpointer(Checkpointer):
         InputError
             The disk is full. What was saved before stays as it was.
         """
-        # Two ranks must not see different folders.
         self._final = (
             super()._new_checkpoint_dirpath()
             if name is None
@@ -152,7 +155,7 @@ class CompleteCheckpointer(Checkpointer):
         if if_main_process():
             # Now that there is a better one; else they would count as recent.
             for folder in self._damaged:
-                shutil.rmtree(folder, ignore_errors=True)
+                self._remove(folder)
             self._damaged = []
             keep = self.find_checkpoints(
                 importance_key=ckpt_recency, max_num_checkpoints=N_RECENT
@@ -164,8 +167,15 @@ class CompleteCheckpointer(Checkpointer):
             kept = {checkpoint.path for checkpoint in keep}
             for checkpoint in self.list_checkpoints():
                 if checkpoint.path not in kept:
-                    shutil.rmtree(checkpoint.path)
+                    self._remove(checkpoint.path)
         ddp_barrier()
+
+    def _remove(self, folder):
+        """Whole or not at all, too: what is half gone would look damaged."""
+        going = self.checkpoints_dir / _GOING
+        shutil.rmtree(going, ignore_errors=True)
+        os.rename(folder, going)
+        shutil.rmtree(going)
 
     def list_checkpoints(self) -> List[Checkpoint]:
         """Checkpoints that say what they are."""
@@ -182,12 +192,12 @@ class CompleteCheckpointer(Checkpointer):
         min_key=None,
         ckpt_predicate=None,
     ) -> Optional[Checkpoint]:
-        """Load the best or newest checkpoint that is whole.
+        """Load the best checkpoint, or the newest that is whole.
 
         Raises
         ------
         InputError
-            It is whole, and does not fit what is here.
+            The best is damaged, or it does not fit what is here.
         """
         candidates = self.find_checkpoints(
             importance_key or (None if max_key or min_key else ckpt_recency),
@@ -201,6 +211,12 @@ class CompleteCheckpointer(Checkpointer):
             if reason is None:
                 self._load(checkpoint)
                 return checkpoint
+            if max_key or min_key:
+                raise InputError(
+                    f"{checkpoint.path} is damaged ({reason}) and was the best "
+                    "checkpoint; another would be another model: train again "
+                    "in another --output_folder"
+                )
             logger.warning("%s is damaged: %s", checkpoint.path, reason)
             self._damaged.append(checkpoint.path)
         if self._damaged:
@@ -220,7 +236,12 @@ class CompleteCheckpointer(Checkpointer):
     def _load(self, checkpoint):
         try:
             self.load_checkpoint(checkpoint)
-        except (RuntimeError, LookupError, ValueError) as error:
+        except (
+            RuntimeError,
+            LookupError,
+            ValueError,
+            pickle.UnpicklingError,  # more than tensors
+        ) as error:
             if isinstance(error, InputError):
                 raise
             written = checkpoint.meta.get("version", "unknown")

@@ -11,7 +11,7 @@ import numpy as np
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
-from speechbrain.utils.distributed import run_on_main
+from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
 from cry_modules.metrics import auc
 from cry_modules.predictions import Predictions
@@ -85,6 +85,7 @@ class ClassificationBrain(ResumableBrain):
             return
         loss = self.loss_sum / len(self.predictions.labels)
         score = auc(self.predictions.labels, self.predictions.scores) or 0.0
+        score = ddp_broadcast(score)  # else ranks could save or not
         self.row.update(valid_loss=loss, valid_auc=score)
         self.hparams.train_logger.log_stats(
             self.row, verbose=self.hparams.finetune_mode != "linear"

@@ -116,20 +116,20 @@ class AdaptedEncoder(nn.Module):
                 f"of {', '.join(names)}"
             )
         self.encoder = encoder
-        frozen = names[: names.index(layers)] if layers in names else []
-        self.frozen = [encoder.get_submodule(name) for name in frozen]
+        # By name: in data parallelism another module may take a layer's place.
+        self.frozen = names[: names.index(layers)] if layers in names else []
         encoder.requires_grad_(layers != "batchnorm")
         if layers == "batchnorm":
             for module in batch_norms(encoder):
                 module.requires_grad_(True)
-        for module in self.frozen:
-            module.requires_grad_(False)
+        for name in self.frozen:
+            encoder.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> "AdaptedEncoder":
         """Train mode, but for the frozen layers."""
         super().train(mode)
-        for module in self.frozen:
-            module.eval()
+        for name in self.frozen:
+            self.encoder.get_submodule(name).eval()
         return self
 
     def forward(

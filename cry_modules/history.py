@@ -6,6 +6,7 @@ Authors
 
 import importlib.util
 import json
+import math
 from pathlib import Path
 from typing import Dict
 
@@ -42,7 +43,7 @@ class History:
         self.path = Path(output_folder) / "history.json"
         self.rows = []
         if self.path.is_file():
-            self.rows = json.loads(self.path.read_text(encoding="utf-8"))
+            self.rows = self._read()
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise InputError(
                 "--tensorboard is True and the package tensorboard is not "
@@ -51,6 +52,35 @@ class History:
             )
         self.tensorboard = tensorboard
         self._writer = None
+
+    def _read(self):
+        try:
+            return json.loads(self.path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise InputError(
+                f"{self.path} is damaged; bring it back, or pass another "
+                "--output_folder"
+            )
+
+    def require(self, n_epochs: int) -> None:
+        """Refuse to go on after epochs that are not in the file.
+
+        Arguments
+        ---------
+        n_epochs : int
+            Epochs done.
+
+        Raises
+        ------
+        InputError
+            Some are missing.
+        """
+        found = sum(row["epoch"] <= n_epochs for row in self.rows)
+        if found < n_epochs:
+            raise InputError(
+                f"{self.path} has {found} of the {n_epochs} epochs done; bring "
+                "it back, or pass another --output_folder"
+            )
 
     def add(self, row: Dict) -> None:
         """Append an epoch; what a stopped run wrote after its last
@@ -61,6 +91,13 @@ class History:
         row : dict
             With ``epoch``, from 1.
         """
+        # JSON knows no NaN, which --skip_nonfinite_grads lets pass.
+        row = {
+            name: None
+            if isinstance(value, float) and not math.isfinite(value)
+            else value
+            for name, value in row.items()
+        }
         kept = [old for old in self.rows if old["epoch"] < row["epoch"]]
         self.rows = [*kept, row]
         lines = ",\n".join(json.dumps(row) for row in self.rows)

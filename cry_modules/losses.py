@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.distributed.nn.functional import all_gather
 
-from cry_modules.ranks import n_ranks, rank
+from cry_modules.ranks import n_ranks, part_of_mean, rank
 
 
 def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
@@ -98,27 +98,9 @@ class NTXentLoss(nn.Module):
         """
         logits, targets = self.logits(z1, z2)
         losses = F.cross_entropy(logits, targets, reduction="none")
-        return self.mean(losses, n_views=logits.shape[1])
-
-    def mean(self, losses: torch.Tensor, n_views: int) -> torch.Tensor:
-        """This rank's part of the mean over the views of all ranks.
-
-        Data parallelism averages gradients over ranks, as if each had as many
-        views; a rank with more of them counts for more.
-
-        Arguments
-        ---------
-        losses : torch.Tensor
-            Of this rank's views, ``[2 * batch]``.
-        n_views : int
-            Of all ranks.
-
-        Returns
-        -------
-        torch.Tensor
-            A scalar.
-        """
-        return losses.sum() * (n_ranks() if self.training else 1) / n_views
+        if not self.training:
+            return losses.mean()
+        return part_of_mean(losses, n_all=logits.shape[1])
 
     def logits(
         self, z1: torch.Tensor, z2: torch.Tensor

@@ -114,8 +114,11 @@ class Moments:
         Returns
         -------
         float
-            1 (all on a line) to ``emb_dim``; 0 where all coincide.
+            1 (all on a line) to ``emb_dim``; 0 where all coincide or one is
+            not finite.
         """
+        if not torch.isfinite(self.squares).all():
+            return 0.0
         scatter = self.squares - torch.outer(self.total, self.total) / self.n
         values = torch.linalg.eigvalsh(scatter)
         # What rounding leaves of a zero is no dimension.
@@ -149,7 +152,7 @@ def collapse(
     -------
     >>> row = {"epoch": 5, "train_loss": 4.14, "valid_effective_rank": 9.0}
     >>> collapse(row, n_views=64, warmup_epochs=2)
-    'the loss 4.140 is that of guessing among 63 views (4.143)'
+    'the loss 4.140 is no better than that of guessing among 63 views (4.143)'
     >>> collapse({**row, "train_loss": 2.0}, 64, 2) is None
     True
     """
@@ -161,7 +164,7 @@ def collapse(
     guessing = math.log(n_views - 1)
     if row["train_loss"] > AT_CHANCE * guessing:
         return (
-            f"the loss {row['train_loss']:.3f} is that of guessing among "
-            f"{n_views - 1} views ({guessing:.3f})"
+            f"the loss {row['train_loss']:.3f} is no better than that of "
+            f"guessing among {n_views - 1} views ({guessing:.3f})"
         )
     return None

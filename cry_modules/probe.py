@@ -19,16 +19,15 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
-import torch.distributed as dist
 from sklearn.model_selection import StratifiedGroupKFold
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
 from cry_modules.embeddings import embed
 from cry_modules.metrics import auc
+from cry_modules.ranks import gather_objects, n_ranks, rank, unwrapped
 from data_prep import manifest
 from data_prep.audit import audit_files
 from data_prep.baseline import out_of_fold_ranks, patients_per_class
@@ -396,16 +395,10 @@ class Probe:
 
     def _embed(self, features, encoder, device) -> np.ndarray:
         """``[n, emb_dim]``, in the order of the table."""
-        rank, world = 0, 1
-        if dist.is_available() and dist.is_initialized():
-            rank, world = dist.get_rank(), dist.get_world_size()
         # Whole batches: whatever the number of processes, the same padding.
-        share = self._batches[rank::world]
+        share = self._batches[rank() :: n_ranks()]
         mine = self._embed_batches(features, encoder, device, share)
-        parts = [mine]
-        if world > 1:
-            parts = [None] * world
-            dist.all_gather_object(parts, mine)
+        parts = gather_objects(mine)
         embs = {key: emb for part in parts for key, emb in part.items()}
         return np.stack([embs[str(i)] for i in range(len(self.labels))])
 
@@ -413,7 +406,7 @@ class Probe:
         """Embedding by number of the recording."""
         if not batches:  # fewer batches than processes
             return {}
-        features, encoder = _unwrapped(features), _unwrapped(encoder)
+        features, encoder = unwrapped(features), unwrapped(encoder)
         with _modes_kept(features, encoder):
             found = embed(
                 features,
@@ -538,13 +531,6 @@ def _batches(seconds: Sequence[float]) -> List[List[int]]:
     return batches
 
 
-def _unwrapped(module: nn.Module) -> nn.Module:
-    """A wrapper for parallel training waits for the others in each forward
-    pass, and they may have fewer batches."""
-    is_wrapped = isinstance(module, DistributedDataParallel)
-    return module.module if is_wrapped else module
-
-
 @contextmanager
 def _modes_kept(*modules: nn.Module):
     """Each module's mode as it was, whatever happens in between; also where
@@ -557,34 +543,41 @@ def _modes_kept(*modules: nn.Module):
             module.training = training
 
 
-def warn_if_trained_on(probe: Probe, train_paths: Iterable[str]) -> None:
-    """Say so where a probe's recordings are not held out.
+def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
+    """Say so where a probe's recordings or patients are not held out.
 
     Training needs no labels, so its figures do not become worthless, but they
-    say less of recordings that the encoder has not met. Compared by resolved
-    path: a copy, or a pack of the same files, is not noticed.
+    say less of recordings that the encoder has not met. Files are compared by
+    resolved path: a copy, or a pack of the same files, is not noticed.
 
     Arguments
     ---------
     probe : Probe
         The probe.
-    train_paths : iterable of str
-        Files that are trained on, ``$data_root`` replaced.
+    trained : iterable of dict
+        Rows that are trained on: ``wav``, with ``$data_root`` replaced, and
+        ``patient_id``.
 
     Example
     -------
     >>> from types import SimpleNamespace
-    >>> warn_if_trained_on(SimpleNamespace(paths=["/a.wav"]), ["/b.wav"])
+    >>> probe = SimpleNamespace(paths=["/a.wav"], patients=["p1"])
+    >>> warn_if_trained_on(probe, [{"wav": "/b.wav", "patient_id": "p2"}])
     """
-    trained = {os.path.realpath(path) for path in train_paths}
-    n = sum(path in trained for path in probe.paths)
-    if n:
+    trained = list(trained)
+    files = {os.path.realpath(row["wav"]) for row in trained}
+    patients = {row["patient_id"].lower() for row in trained}
+    n_files = sum(path in files for path in probe.paths)
+    n_patients = sum(patient.lower() in patients for patient in probe.patients)
+    if n_files or n_patients:
         logger.warning(
-            "probe %s: %d of its %d recordings are also trained on, so its "
-            "figures are transductive, not those of held-out recordings",
+            "probe %s: %d of its %d recordings are also trained on, and %d "
+            "are of patients that are, so its figures are transductive, not "
+            "those of held-out recordings",
             probe.name,
-            n,
+            n_files,
             len(probe.paths),
+            n_patients,
         )
 
 
@@ -608,8 +601,8 @@ def make_probes(
     seed : int
         See ``Probe``.
     train_sets : sequence of DynamicItemDataset
-        What is trained on, with ``wav``: a warning is given where a probe's
-        recordings are among it.
+        What is trained on: a warning is given where a probe's recordings or
+        patients are among it.
 
     Returns
     -------
@@ -626,7 +619,7 @@ def make_probes(
     >>> make_probes([], None, RecordingReader(16000), 0, [])
     []
     """
-    heard = [row["wav"] for part in train_sets for row in part.data.values()]
+    heard = [row for part in train_sets for row in part.data.values()]
     probes = {}
     for spec in specs:
         probe = Probe(spec, folder, reader, seed)

@@ -85,6 +85,32 @@ def any_rank(flag: bool, device: str) -> bool:
     return bool(value.item())
 
 
+def part_of_mean(values: torch.Tensor, n_all: int) -> torch.Tensor:
+    """This rank's part of the mean over the values of all ranks.
+
+    Data parallelism averages gradients over ranks as if each had as many
+    values; a rank with more of them counts for more.
+
+    Arguments
+    ---------
+    values : torch.Tensor
+        Of this rank, ``[n]``.
+    n_all : int
+        Number of values of all ranks.
+
+    Returns
+    -------
+    torch.Tensor
+        A scalar, whose mean over the ranks is the mean over all values.
+
+    Example
+    -------
+    >>> part_of_mean(torch.tensor([1.0, 2.0]), n_all=2)
+    tensor(1.5000)
+    """
+    return values.sum() * n_ranks() / n_all
+
+
 def unwrapped(module: nn.Module) -> nn.Module:
     """The module inside of DistributedDataParallel.
 

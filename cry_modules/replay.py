@@ -5,7 +5,7 @@ Authors
 """
 
 from itertools import islice
-from typing import Iterator, List
+from typing import Iterator, List, Optional
 
 import numpy as np
 from torch.utils.data import Sampler
@@ -157,30 +157,34 @@ class ReplayBatchSampler(Sampler):
         if n_draws == 0:
             return np.empty(0, dtype=int)
         first = (self.epoch - 1) * n_draws
-        passes = range(
-            first // self.n_old, (first + n_draws - 1) // self.n_old + 1
-        )
-        row = np.concatenate([self._pass(number) for number in passes])
-        offset = first - passes.start * self.n_old
-        return row[offset : offset + n_draws]
+        last_pass = (first + n_draws - 1) // self.n_old
+        row, order = [], None
+        for number in range(last_pass + 1):
+            order = self._pass(number, order)
+            if number >= first // self.n_old:
+                row.append(order)
+        offset = first % self.n_old
+        return np.concatenate(row)[offset : offset + n_draws]
 
-    def _pass(self, number: int) -> np.ndarray:
+    def _pass(self, number: int, before: Optional[np.ndarray]) -> np.ndarray:
         """One permutation of the old recordings.
 
-        Where a batch ends one and begins the next, a recording must not meet
-        itself: its other copy would be a negative of it.
+        Where a batch ends one pass and begins the next, a recording must not
+        meet itself: its other copy would be a negative of it.
         """
-        order = self._permutation(number)
-        most = int(self.n_replay.max())
-        # Only the head is put in another order, so that a tail is known
-        # without the passes before it.
-        if number == 0 or self.n_old < 3 * most:
-            return order
-        head = order[: 2 * most]
-        just_seen = np.isin(head, self._permutation(number - 1)[-most:])
-        order[: 2 * most] = [*head[~just_seen], *head[just_seen]]
-        return order
-
-    def _permutation(self, number):
         rng = np.random.default_rng([self.seed, 1, number])
-        return rng.permutation(self.n_old)
+        order = rng.permutation(self.n_old)
+        n_seen, n_needed = self._across(number * self.n_old)
+        if n_seen == 0:
+            return order
+        seen = np.isin(order, before[-n_seen:])
+        head = order[~seen][:n_needed]
+        return np.concatenate([head, order[~np.isin(order, head)]])
+
+    def _across(self, boundary):
+        """Draws before and after a boundary that are of one batch."""
+        ends = np.cumsum(self.n_replay)
+        within = boundary % int(ends[-1])
+        batch = int(np.searchsorted(ends, within, side="right"))
+        n_seen = int(within - (ends[batch] - self.n_replay[batch]))
+        return n_seen, int(self.n_replay[batch]) - n_seen

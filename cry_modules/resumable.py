@@ -17,10 +17,54 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.random_states import RandomStates
 from cry_modules.rank_batchnorm import convert_batch_norms
-from cry_modules.ranks import EpochTotals, RankShare, any_rank, n_ranks, rank
+from cry_modules.ranks import (
+    EpochTotals,
+    PerRank,
+    RankShare,
+    any_rank,
+    n_ranks,
+    rank,
+)
 from cry_modules.schedule import warmup_cosine
 from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
 from data_prep.errors import InputError
+
+#: SpeechBrain's options on which the result depends.
+_OPTIONS = (
+    "precision",
+    "eval_precision",
+    "grad_accumulation_factor",
+    "max_grad_norm",
+    "skip_nonfinite_grads",
+)
+
+
+class SameOptions(PerRank):
+    """SpeechBrain's options, which a run must go on with.
+
+    The yaml file's are compared by ``experiment.check_same_experiment``.
+
+    Arguments
+    ---------
+    brain : Brain
+        Whose they are.
+    """
+
+    def __init__(self, brain):
+        self.options = {name: getattr(brain, name) for name in _OPTIONS}
+
+    def get_state(self):
+        """Values by name."""
+        return self.options
+
+    def set_state(self, state):
+        """Refuse others than those the run began with."""
+        for name, value in self.options.items():
+            if state[name] != value:
+                raise InputError(
+                    f"this run began with --{name} {state[name]}, now it is "
+                    f"{value}; pass that, or another --output_folder"
+                )
 
 
 class ResumableBrain(sb.Brain):
@@ -28,8 +72,8 @@ class ResumableBrain(sb.Brain):
 
     All random states and the sums of the epoch are in a checkpoint, loaders
     draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
-    within an epoch fall where no gradient waits to be used. Set ``schedule``
-    (see ``step_schedule``) before ``fit``.
+    within an epoch fall where no gradient waits to be used. Set ``history``
+    and ``schedule`` (see ``step_schedule``) before ``fit``.
     """
 
     def __init__(self, *args, **kwargs):
@@ -37,7 +81,11 @@ class ResumableBrain(sb.Brain):
         self.totals = EpochTotals()
         self.loader_generator = torch.Generator()
         self.checkpointer.add_recoverables(
-            {"random": RandomStates(), "totals": self.totals}
+            {
+                "random": RandomStates(),
+                "totals": self.totals,
+                "options": SameOptions(self),
+            }
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
@@ -58,6 +106,11 @@ class ResumableBrain(sb.Brain):
         -------
         SaveableDataLoader
         """
+        if batches.batch_size < n_ranks():
+            raise InputError(
+                f"batch_size is {batches.batch_size} for {n_ranks()} "
+                "processes; raise it, or start fewer"
+            )
         self.train_sampler = RankShare(batches)
         loader = make_dataloader(
             dataset,
@@ -111,6 +164,7 @@ class ResumableBrain(sb.Brain):
         if rank() > 0:
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
+        self.history.require(self.hparams.epoch_counter.current)
 
     def _wrap_distributed(self):
         """DistributedDataParallel, with BatchNorm over all ranks:
@@ -215,10 +269,10 @@ class ResumableBrain(sb.Brain):
             raise self._stopped()
 
     def _stopped(self):
-        return Stopped(
-            f"stopped after {self.optimizer_step} steps and saved; go on with: "
-            + command()
-        )
+        done = f"stopped after {self.optimizer_step} steps and saved"
+        if rank() > 0:
+            return Stopped(done)
+        return Stopped(f"{done}; go on with: {command()}")
 
     def timing(self, n_clips: float) -> Dict[str, float]:
         """Columns of history.json that depend on the clock.

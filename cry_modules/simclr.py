@@ -2,7 +2,7 @@
 
 Two chunks of a recording go through features, encoder and projector in one
 batch, so that BatchNorm sees both views, as in the SimCLR paper
-(https://arxiv.org/abs/2002.05709); the closest public code makes two passes.
+(https://arxiv.org/abs/2002.05709), or with ``two_passes`` one after the other.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -23,7 +23,13 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from cry_modules.curves import draw_curves
 from cry_modules.history import History
 from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
-from cry_modules.ranks import EpochTotals, n_ranks, rank, unwrapped
+from cry_modules.ranks import (
+    EpochTotals,
+    n_ranks,
+    part_of_mean,
+    rank,
+    unwrapped,
+)
 from cry_modules.resumable import ResumableBrain
 from cry_modules.schedule import step_schedule
 from data_prep.errors import InputError
@@ -90,15 +96,22 @@ class SimCLRBrain(ResumableBrain):
             )
             if stage != sb.Stage.TRAIN:
                 self._monitor(corpus, predictions)
-        loss = self.hparams.loss.mean(losses, n_views=logits.shape[1])
-        if self.anchor is not None and stage == sb.Stage.TRAIN:
-            loss = loss + self._pull(predictions)
+        if stage != sb.Stage.TRAIN:
+            return losses.mean()
+        n_views = logits.shape[1]  # of all ranks
+        loss = part_of_mean(losses, n_views)
+        if self.anchor is not None:
+            loss = loss + self._pull(predictions, n_views)
         return loss
 
-    def _pull(self, predictions):
+    def _pull(self, predictions, n_views):
         """The anchor's part of the loss."""
-        encoder = unwrapped(self.modules.encoder)
-        pull = self.anchor(encoder, predictions.feats, predictions.embs)
+        pull = self.anchor(
+            unwrapped(self.modules.encoder),
+            predictions.feats,
+            predictions.embs,
+            n_views,
+        )
         self.totals.add("/anchor", loss=pull.item(), batches=1)
         return pull
 
@@ -118,14 +131,9 @@ class SimCLRBrain(ResumableBrain):
         """Where the run is, and how the encoder was before it began."""
         super().on_fit_start()
         path = Path(self.hparams.output_folder) / BEFORE_FILE
-        if path.is_file():
-            self.before = json.loads(path.read_text(encoding="utf-8"))
+        if self.optimizer_step:  # else it is another run's
+            self.before = _read_before(path)
             return
-        if self.optimizer_step:
-            raise InputError(
-                f"{path} is gone, and with it what the encoder was like before "
-                "this run; bring it back, or pass another --output_folder"
-            )
         self._fit_valid(
             self.valid_loader, 0, if_main_process() and not self.noprogressbar
         )
@@ -161,14 +169,15 @@ class SimCLRBrain(ResumableBrain):
         totals = self.totals.joined()
         extra = {k: totals.pop(k) for k in list(totals) if k.startswith("/")}
         n_clips = sum(sums["views"] for sums in totals.values()) / 2
-        gradient = extra.get("/gradient", {"norm": math.nan, "steps": 1})
         row = {
             "epoch": epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
             **self.timing(n_clips),
             **averages("train", totals),
-            "train_grad_norm": gradient["norm"] / gradient["steps"],
         }
+        if "/gradient" in extra:  # else fp16 overflowed in every step
+            gradient = extra["/gradient"]
+            row["train_grad_norm"] = gradient["norm"] / gradient["steps"]
         if "/anchor" in extra:
             anchor = extra["/anchor"]
             row["train_anchor"] = anchor["loss"] / anchor["batches"]
@@ -194,6 +203,16 @@ class SimCLRBrain(ResumableBrain):
                 self.row["epoch"],
                 reason,
             )
+
+
+def _read_before(path):
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"{path} cannot be read, which says what the encoder was like "
+            "before this run; bring it back, or pass another --output_folder"
+        )
 
 
 def averages(stage: str, totals: Dict) -> Dict[str, float]:
@@ -342,6 +361,8 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
         The last epoch's row.
     """
     output = Path(hparams["output_folder"])
+    if brain.test_only:
+        raise InputError("there is nothing to test; leave out --test_only")
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
     )
@@ -354,8 +375,6 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
     )
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
     rows = History(str(output)).rows  # on every rank
-    if not rows:
-        raise InputError("no epoch was trained; leave out --test_only")
     curves = {output.name: [brain.before, *rows]}
     run_on_main(draw_curves, args=[curves, output / "curves.png", corpus])
     return rows[-1]

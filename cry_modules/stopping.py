@@ -4,6 +4,8 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import atexit
+import multiprocessing
 import os
 import shlex
 import signal
@@ -25,8 +27,8 @@ class Stopped(KeyboardInterrupt):
 class StopWish:
     """Whether somebody asked the run to stop.
 
-    Arguments
-    ---------
+    Attributes
+    ----------
     requested : bool
         Set by a signal.
     """
@@ -40,8 +42,8 @@ class StopWish:
             raise KeyboardInterrupt
         self.requested = True
         print(
-            "stopping: the step is finished and saved first (Ctrl-C again "
-            "stops at once)",
+            "stopping: the step, or the validation, is finished and saved first "
+            "(Ctrl-C again stops at once)",
             file=sys.stderr,
             flush=True,
         )
@@ -68,6 +70,9 @@ def stop_signals() -> Iterator[StopWish]:
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may hear signals
         return
+    # Registered after multiprocessing's own, so it comes first: that one
+    # would wait for ever for workers that ignore signals.
+    atexit.register(kill_workers)
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
         yield stop
@@ -89,13 +94,31 @@ def ignore_signals(worker_id: int) -> None:
         signal.signal(number, signal.SIG_IGN)
 
 
+def kill_workers() -> None:
+    """End the loader workers that a run leaves behind where it stops in the
+    middle of an epoch.
+
+    Example
+    -------
+    >>> kill_workers()
+    """
+    workers = multiprocessing.active_children()
+    if workers:
+        # Torch's handler would take their end for a failure.
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    for worker in workers:
+        worker.kill()
+
+
 def command() -> str:
-    """What to type to start this process again.
+    """What to type to start this run again.
 
     Returns
     -------
     str
     """
+    if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
+        return "the same torchrun commands"  # a machine cannot know the others
     launcher = ["python"]
     n_local = os.environ.get("LOCAL_WORLD_SIZE")
     if n_local:

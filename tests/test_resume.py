@@ -19,7 +19,7 @@ from cry_modules.checkpointer import read_meta
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
 OFTEN = "--ckpt_interval_steps=1"
-RECIPES = ["simclr", "adaptation", "linear_bn"]
+RECIPES = ["simclr", "adaptation", "linear", "linear_bn", "end_to_end"]
 
 
 @pytest.fixture(scope="module")
@@ -31,18 +31,22 @@ def command(corpus, tmp_path_factory):
     def command(recipe, *options, output=None):
         output = output or folder / str(next(number))
         sounds = f"{corpus}/vggsound"
+        kind = "adaptation" if recipe == "source" else recipe
         script, yaml, *data = {
             "simclr": ["simclr", "small_simclr", f"--data_folder={sounds}"],
             "adaptation": [
                 *["adapt", "small_adapt_replay", f"--cry_folder={corpus}/cry"],
                 *[f"--replay_folder={sounds}", "--encoder_source=null"],
                 *["--valid_share=0.25", "--anchor_distillation=0.1"],
+                *["--anchor_weights=0.1", "--interpolate=0.5"],
             ],
-            "linear_bn": ["cls", "neuro_linear_bn"]
-            + [f"--data_folder={corpus}/cry"],
-        }[recipe]
-        if recipe != "linear_bn":
-            data.append("--warmup_epochs=1")
+        }.get(kind, ["cls", f"neuro_{recipe}", f"--data_folder={corpus}/cry"])
+        if recipe == "source":
+            data.remove("--encoder_source=null")
+        if kind in ("simclr", "adaptation"):
+            table = f"{corpus}/cry/recordings.csv:neuro_injury"
+            data += ["--warmup_epochs=1", f"--probe={table}"]
+            data += ["--probe_every=2", "--tensorboard=True"]
         return [
             *[f"train_{script}.py", f"hparams/{yaml}.yaml", *TINY, *data],
             *[*options, f"--output_folder={output}"],
@@ -87,12 +91,16 @@ def assert_same(folder, other):
     """Weights, optimizer, random states and history, to the bit."""
     assert history(folder) == history(other)
     a, b = checkpoints(folder)[-1], checkpoints(other)[-1]
-    names = {"encoder", "optimizer", "random"}
-    for name in names | {p.stem for p in a.glob("projector.ckpt")}:
+    names = ["encoder", "optimizer", "random"]
+    names += [p.stem for p in a.glob("*") if p.stem in ("projector", "head")]
+    for name in names:
         x, y = (
             torch.load(c / f"{name}.ckpt", weights_only=True) for c in (a, b)
         )
         assert equal(x, y), name
+    if (folder / "interpolated").is_dir():
+        x, y = (f / "interpolated/encoder.ckpt" for f in (folder, other))
+        assert equal(torch.load(x), torch.load(y))
 
 
 def equal(x, y):
@@ -177,12 +185,12 @@ def replace(path):
 @pytest.fixture
 def spoilt(whole, script, command, tmp_path):
     """Harm the checkpoints of a finished run, start it again, compare."""
-    folder, _ = whole("simclr")
-    shutil.copytree(folder, tmp_path / "whole")
 
-    def spoilt(harm):
+    def spoilt(harm, recipe="simclr"):
+        folder, _ = whole(recipe)
+        shutil.copytree(folder, tmp_path / "whole")
         harm(checkpoints(folder))
-        done = script(*command("simclr", output=folder))
+        done = script(*command(recipe, output=folder))
         assert_same(folder, tmp_path / "whole")
         return done.output
 
@@ -198,13 +206,87 @@ def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
     assert "Going into epoch 2" not in output
 
 
-def test_all_checkpoints_damaged_begins_anew(spoilt):
+@pytest.mark.parametrize("recipe", ["simclr", "adaptation", "linear_bn"])
+def test_all_checkpoints_damaged_begins_anew(recipe, spoilt):
     def harm(folders):
         for folder in folders:
             truncate(folder / "optimizer.ckpt")
 
-    output = spoilt(harm)
+    output = spoilt(harm, recipe)
     assert "No checkpoint is whole; this run begins anew" in output
+
+
+def test_what_a_run_cannot_go_on_without(command, script, whole):
+    folder, _ = whole("simclr")
+    run = command("simclr", output=folder)
+    for name in ("history.json", "before.json"):
+        kept = (folder / name).read_text()
+        for text in (kept[:20], None):
+            if text is None:
+                (folder / name).unlink()
+            else:
+                (folder / name).write_text(text)
+            line = script(*run, status=2).output.strip().split("\n")[-1]
+            assert name in line and "bring it back" in line
+        (folder / name).write_text(kept)
+    script(*run)
+
+
+def test_other_options_are_refused(command, script, whole):
+    folder, _ = whole("simclr")
+    for option in ("--precision=bf16", "--grad_accumulation_factor=2"):
+        run = command("simclr", option, output=folder)
+        output = script(*run, status=2).output
+        assert "this run began with --" in output.strip().split("\n")[-1]
+    run = command("simclr", "--test_only", output=folder)
+    assert "leave out --test_only" in script(*run, status=2).output
+
+
+def test_what_adaptation_began_with_is_kept(command, script, whole, tmp_path):
+    """Anchors and interpolation need it, whatever became of the source."""
+    source = tmp_path / "source"
+    shutil.copytree(whole("simclr")[0], source)
+    options = [OFTEN, f"--encoder_source={source}"]
+    expected = command("source", *options)
+    seconds = script(*expected).seconds
+    run = command("source", *options)
+    while not checkpoints(folder_of(run)):
+        script(*run, status=None, signal=signal.SIGKILL, after=0.6 * seconds)
+    shutil.rmtree(source)
+    script(*run)
+    assert_same(folder_of(run), folder_of(expected))
+
+
+def test_what_another_run_measured_before_is_not_this_one_s(command, script):
+    """A debug run leaves no checkpoint, and could leave its figures."""
+    run = command("simclr")
+    script(*run[:-1], "--debug", run[-1])
+    script(*run)
+    other = command("simclr")
+    script(*other)
+    before = [folder_of(r) / "before.json" for r in (run, other)]
+    assert before[0].read_text() == before[1].read_text()
+
+
+@pytest.mark.parametrize("recipe", ["simclr", "linear_bn"])
+def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
+    """A real process: what happens at its exit counts."""
+    run = command(recipe, OFTEN, "--num_workers=2")
+    run = [r.replace("_epochs=3", "_epochs=500") for r in run]
+    process = subprocess.Popen(
+        [sys.executable, *run],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    while not checkpoints(folder_of(run)):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)  # workers get it too
+    output = process.communicate(timeout=30)[0]
+    assert process.returncode == 1
+    assert "go on with: python" in output and "Traceback" not in output
 
 
 class Torchrun:

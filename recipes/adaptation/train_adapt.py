@@ -89,6 +89,19 @@ def dataio_prep(hparams, manifests):
     }
 
 
+def own_copy(hparams):
+    """Where a run keeps what it began with: anchors need it again."""
+    return Path(hparams["output_folder"]) / "pretrained"
+
+
+def save_states(states, folder):
+    """State dicts by name, each file complete or not there."""
+    make_folder(folder)
+    for name, state in states.items():
+        with complete_or_absent(folder / f"{name}.ckpt") as partial:
+            torch.save(state, partial)
+
+
 def check_options(hparams):
     """Refuse what cannot be, before anything is written."""
     if not 0 <= hparams["interpolate"] <= 1:
@@ -132,7 +145,12 @@ def make_sampler(hparams, datasets):
 def load_pretrained(hparams):
     """The encoder to adapt; its projector too, where it lies beside it: a new
     one would send noise into the encoder."""
-    source = hparams["encoder_source"]
+    source, own = hparams["encoder_source"], own_copy(hparams)
+    if list(own.parent.glob("save/CKPT*")):
+        # Whatever became of the source since, this run goes on with its own.
+        path = load_encoder(hparams["encoder"], str(own))
+        load_beside(path, "projector.ckpt", hparams["projector"])
+        return
     if source is None:
         logger.warning("encoder_source is null: adapting a random encoder")
         return
@@ -203,15 +221,16 @@ def corpus_name(hparams, manifests):
 
 def save_between(hparams, pretrained):
     """Weights between the pre-trained and the adapted ones (WiSE-FT)."""
-    folder = make_folder(Path(hparams["output_folder"]) / "interpolated")
-    for name, old in pretrained.items():
-        new = hparams[name].state_dict()
-        between = interpolate(old, new, hparams["interpolate"])
-        with complete_or_absent(folder / f"{name}.ckpt") as partial:
-            torch.save(between, partial)
+    folder = Path(hparams["output_folder"]) / "interpolated"
+    share = hparams["interpolate"]
+    between = {
+        name: interpolate(old, hparams[name].state_dict(), share)
+        for name, old in pretrained.items()
+    }
+    save_states(between, folder)
     logger.info(
         "Weights with a share of %s of the pre-trained ones in %s",
-        hparams["interpolate"],
+        share,
         folder,
     )
 
@@ -245,6 +264,7 @@ def main(argv=None):
             name: copy.deepcopy(hparams[name].state_dict())
             for name in ("encoder", "projector")
         }
+        run_on_main(save_states, args=[pretrained, own_copy(hparams)])
         manifests = Path(hparams["output_folder"]) / "manifest"
         prepare(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)

@@ -27,6 +27,7 @@ from tqdm import tqdm
 
 from cry_modules.arguments import parse_arguments
 from cry_modules.audio import repeat_to, shortest_input
+from cry_modules.checkpointer import whole
 from cry_modules.checkpoints import load_encoder
 from cry_modules.classification import ClassificationBrain, class_weights
 from cry_modules.embeddings import embed
@@ -157,7 +158,7 @@ def load_pretrained(hparams, train_set, device):
     """
     source, encoder = hparams["encoder_source"], hparams["encoder"]
     own = hparams["output_folder"]
-    if list(Path(own).glob("save/CKPT*")):
+    if whole(Path(own).glob("save/CKPT*")) is not None:
         # Whatever became of the source since, this run goes on with its own.
         load_encoder(encoder, own)
     elif source is None:
@@ -330,6 +331,9 @@ def main(argv=None):
             # Whole recordings: fewer at once than chunks.
             "batch_size": max(1, hparams["batch_size"] // 4),
             "num_workers": hparams["num_workers"],
+            # As in training: nothing is drawn, signals are the run's.
+            "generator": torch.Generator(),
+            "worker_init_fn": ignore_signals,
         }
         if is_cached(hparams):
             datasets = {

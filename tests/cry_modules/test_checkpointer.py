@@ -33,6 +33,16 @@ def test_the_last_two_and_the_best_are_kept(checkpointer, tmp_path):
     assert len(list(tmp_path.iterdir())) == 3
 
 
+def test_a_damaged_best_is_not_replaced_by_another_model(checkpointer):
+    for epoch, loss in enumerate([1.0, 2.0, 3.0], start=1):
+        checkpointer.save_and_keep({"epoch": epoch, "l": loss}, min_key="l")
+    best = checkpointer.find_checkpoint(min_key="l").path
+    (best / "net.ckpt").write_bytes(b"")
+    with pytest.raises(InputError, match="was the best checkpoint"):
+        checkpointer.recover_if_possible(min_key="l")
+    assert checkpointer.recover_if_possible().meta["epoch"] == 3
+
+
 def test_without_a_best_the_last_two(checkpointer):
     for epoch in (1, 2, 3):
         checkpointer.save_and_keep({"epoch": epoch}, end_of_epoch=False)
@@ -103,7 +113,7 @@ def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path):
     checkpointer.save_and_keep({"epoch": 1})
     assert damage(checkpointer.list_checkpoints()[0].path) is None
     other = CompleteCheckpointer(tmp_path / "save", {"n": nn.Linear(1, 1)})
-    with pytest.raises(Exception, match="weights_only|does not fit"):
+    with pytest.raises(InputError, match="does not fit"):
         other.recover_if_possible()
     assert not (tmp_path / "ran").exists()
 

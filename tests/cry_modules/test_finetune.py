@@ -12,6 +12,7 @@ from cry_modules.finetune import (
     calibrate_batch_norms,
 )
 from cry_modules.heads import ClassificationHead
+from cry_modules.rank_batchnorm import convert_batch_norms
 from recipes.classification import train_cls
 
 
@@ -136,3 +137,15 @@ def test_only_the_layers_that_adapt_move(layers):
 def test_adapt_layers_that_are_none():
     with pytest.raises(ValueError, match="adapt_layers is 'top'; expected all"):
         AdaptedEncoder(Cnn14(mel_bins=32, width=1), "top")
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [convert_batch_norms, torch.nn.SyncBatchNorm.convert_sync_batchnorm],
+)
+def test_frozen_layers_stay_frozen_under_data_parallelism(convert):
+    """Which puts other BatchNorm layers in the place of the encoder's."""
+    adapted = convert(AdaptedEncoder(Cnn14(32, width=1), "conv_block5")).train()
+    assert not adapted.encoder.norm0.training
+    assert not adapted.encoder.conv_block4.norm2.training
+    assert adapted.encoder.conv_block5.norm1.training

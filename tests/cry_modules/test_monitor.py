@@ -59,6 +59,10 @@ def test_effective_rank_of_a_line_and_of_a_point():
     assert Moments.of(torch.ones(4, 3)).effective_rank() == 0
 
 
+def test_effective_rank_of_what_is_not_finite():
+    assert Moments.of(torch.full((4, 3), float("nan"))).effective_rank() == 0
+
+
 def row(**changes):
     healthy = {"epoch": 9, "train_loss": 1.0, "valid_effective_rank": 12.0}
     return {**healthy, **changes}
@@ -69,7 +73,10 @@ def row(**changes):
     [
         ({}, None),
         ({"valid_effective_rank": 1.2}, "collapsed"),
-        ({"train_loss": math.log(63)}, "guessing among 63 views"),
+        (
+            {"train_loss": math.log(63)},
+            "no better than that of guessing among 63",
+        ),
         ({"train_loss": math.log(63), "epoch": 2}, None),  # still warming up
         ({"train_loss": 0.9 * math.log(63)}, None),
     ],

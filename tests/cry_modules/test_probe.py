@@ -455,13 +455,28 @@ def test_refused_rows_of_a_manifest(tmp_path, change, message):
         make_probe(one_row(tmp_path, change), column="label")
 
 
+def as_rows(paths, patient="nobody"):
+    return ({"wav": path, "patient_id": patient} for path in paths)
+
+
+def test_trained_on_patients_are_told(table, caplog):
+    probe = make_probe(table)
+    patient = probe.patients[0]
+    warn_if_trained_on(probe, as_rows(["/other.wav"], patient.upper()))
+    n = probe.patients.count(patient)
+    assert f": 0 of its 24 recordings are also trained on, and {n} " in (
+        caplog.text
+    )
+
+
 def test_trained_on_recordings_are_told(table, caplog, tmp_path):
     probe = make_probe(table)
-    warn_if_trained_on(probe, [str(tmp_path / "r0.wav"), "audio/r0.wav"])
+    others = [str(tmp_path / "r0.wav"), "audio/r0.wav"]
+    warn_if_trained_on(probe, as_rows(others))
     assert "also" not in caplog.text
     (tmp_path / "link").symlink_to(table.parent)
     paths = [f"{tmp_path}/link/audio/../audio/r{i}.wav" for i in (2, 3, 99)]
-    warn_if_trained_on(probe, iter(paths))
+    warn_if_trained_on(probe, as_rows(paths))
     assert "probe sound: 2 of its 24 recordings are also" in caplog.text
     assert "transductive" in caplog.text
     levels = [r.levelname for r in caplog.records]

@@ -56,9 +56,23 @@ def test_no_old_recording_comes_twice_before_all_came_once():
 
 def test_no_recording_meets_itself_in_a_batch():
     """Also where one pass over the old ones ends and the next begins."""
-    sampler = ReplayBatchSampler(N_NEW, N_OLD, BATCH, 0.5, seed=3)
-    for batches in epochs(sampler, range(1, 60)):
-        assert all(len(set(batch)) == BATCH for batch in batches)
+    for n_old, ratio, replay, control in (
+        (N_OLD, 0.5, "fixed", False),
+        (BATCH, 0.5, "fixed", False),
+        (5, 0.5, "fixed", False),
+        (BATCH, 0.5, "fixed", True),
+        (BATCH + 1, 0.0, "fixed", True),
+        (N_OLD, 0.0, "proportional", False),
+        (N_OLD, 0.0, "proportional", True),
+    ):
+        sampler = ReplayBatchSampler(
+            N_NEW, n_old, BATCH, ratio, 3, replay, control
+        )
+        seen = Counter()
+        for batches in epochs(sampler, range(1, 40)):
+            assert all(len(set(batch)) == BATCH for batch in batches)
+            seen.update(i for b in batches for i in b if i >= N_NEW)
+        assert max(seen.values()) - min(seen.values()) <= 1
 
 
 def test_proportional_mixing_is_that_of_one_shuffled_list():
