@@ -25,6 +25,14 @@ from data_prep.tables import write_text
 #: How SpeechBrain begins the hyperparams.yaml that a run leaves.
 _RESOLVED = "# Generated"
 
+#: What SpeechBrain's options may be at the least; it does not ask.
+_LEAST = {
+    "grad_accumulation_factor": 1,
+    "max_grad_norm": 0,
+    "ckpt_interval_steps": 0,
+    "ckpt_interval_minutes": 0,
+}
+
 #: Options whose values make up a list.
 _REPEATABLE = ("exclude", "probe")
 
@@ -111,7 +119,16 @@ def _check_usage(hparams_file, run_opts):
             f"{hparams_file} does not exist; the first argument must be a "
             "yaml file, such as one of hparams/"
         )
+    for name, least in _LEAST.items():
+        if run_opts[name] is not None and run_opts[name] < least:
+            raise InputError(
+                f"--{name} is {run_opts[name]}; it must be {least} at least"
+            )
     device = run_opts["device"] or ""
+    try:
+        torch.device(device or "cpu")
+    except RuntimeError:
+        raise InputError(f"--device is {device}; use cpu, cuda or cuda:0")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
     local_rank = os.environ.get("LOCAL_RANK")  # torchrun's

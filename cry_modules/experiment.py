@@ -113,11 +113,19 @@ def _check_settings(hparams):
         ("number_of_epochs", 1),
         ("batch_size", 2),
         ("probe_every", 1),
+        ("num_workers", 0),
+        ("cache_mb", 0),
+        ("n_masks", 0),
+        ("min_clips", 0),
+        ("warmup_epochs", 0),
+        ("final_lr", 0),
     ):
         if hparams.get(name, least) < least:
             raise InputError(
                 f"{name} is {hparams[name]}; it must be {least} at least"
             )
+    if hparams.get("lr", 1) <= 0:
+        raise InputError(f"lr is {hparams['lr']}; it must be above 0")
     if "chunks" in hparams:
         shortest = shortest_input(hparams["sample_rate"])
         if hparams["chunks"].n_samples < shortest:
@@ -150,7 +158,8 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
     if not before.is_file() or not list(folder.glob("save/CKPT*")):
         return
     old, new = (settings(t) for t in (before.read_text("utf-8"), resolved))
-    for name in sorted(set(old) | set(new)):
+    # A run may be moved to another place.
+    for name in sorted({*old, *new} - {"output_folder"}):
         if old.get(name) != new.get(name):
             raise InputError(
                 f"{folder} holds a run with {name}: {old.get(name)}, now it is "

@@ -430,6 +430,11 @@ def make_probes(
     >>> make_probes([], None, RecordingReader(16000), 0, [])
     []
     """
+    if folder and not specs:
+        raise InputError(
+            "--probe_folder is given and no probe; pass --probe "
+            "recordings.csv:column, or leave it out"
+        )
     heard = [row for part in train_sets for row in part.data.values()]
     probes = {}
     for spec in specs:

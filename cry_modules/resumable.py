@@ -194,12 +194,6 @@ class ResumableBrain(sb.Brain):
             self.loader_generator.manual_seed(epoch)
             self.timer = time.time()
 
-    def on_fit_batch_start(self, batch, should_step):
-        """The learning rate of this step."""
-        lr = warmup_cosine(self.optimizer_step, **self.schedule)
-        for group in self.optimizer.param_groups:
-            group["lr"] = lr
-
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """The time that the step took, data included."""
         now = time.time()
@@ -207,7 +201,11 @@ class ResumableBrain(sb.Brain):
         self.timer = now
 
     def optimizers_step(self):
-        """A step, and the norm of its gradient before it is clipped."""
+        """A step at its learning rate, and the norm of its gradient before
+        it is clipped."""
+        lr = warmup_cosine(self.optimizer_step, **self.schedule)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
         gradients = [
             p.grad
             for group in self.optimizer.param_groups

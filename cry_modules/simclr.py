@@ -324,9 +324,10 @@ def valid_batches(
     [[0, 1, 2], [3, 4, 5]]
     """
     if min(sizes) < 2:
+        found = " and ".join(map(str, sizes))
         raise InputError(
-            f"{min(sizes)} recordings to validate with, 2 at least; raise "
-            "--valid_share"
+            f"{found} recordings to validate with, and each corpus needs 2 at "
+            "least; raise --valid_share, or add recordings"
         )
     batch_size = min(batch_size, *sizes)
     rng = np.random.default_rng(seed)

@@ -77,6 +77,14 @@ def test_before_during_and_after(adapt, corpus):
     assert (folder / "curves.png").stat().st_size > 10000
 
 
+def test_generic_audio_that_was_pre_trained_on_is_no_hold_out(adapt, corpus):
+    """It follows from the ids; a larger share holds out what was heard."""
+    _, output = adapt(generic(corpus), name="larger")
+    assert "should show what is forgotten were pre-trained on" in output
+    _, output = adapt("--replay_ratio=0.0", name="none")
+    assert "pre-trained on;" not in output
+
+
 def test_the_control_hears_no_cry(adapt, corpus):
     folder, output = adapt(generic(corpus), "--control=True")
     other, _ = adapt(generic(corpus), name="cries")
@@ -171,6 +179,13 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--probe_every=0"], "probe_every is 0; it must be 1"),
         (["--probe=no.csv:x"], "no.csv"),
         (["--predictor=True"], "does not fit this model"),
+        (["--excluded=drop"], "nothing to leave out; pass --exclude"),
+        (["--probe_folder=x"], "no probe; pass --probe"),
+        (["--lr=-1.0"], "lr is -1.0; it must be above 0"),
+        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 at least"),
+        (["--num_workers=-1"], "num_workers is -1; it must be 0 at least"),
+        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 at"),
+        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 at least"),
     ],
 )
 def test_wrong_usage(options, message, adapt):

@@ -232,6 +232,24 @@ def test_what_a_run_cannot_go_on_without(command, script, whole):
     script(*run)
 
 
+def test_a_run_may_be_moved(command, script, whole, tmp_path):
+    folder, _ = whole("simclr")
+    shutil.copytree(folder, tmp_path / "moved")
+    for checkpoint in checkpoints(tmp_path / "moved")[1:]:
+        shutil.rmtree(checkpoint)
+    script(*command("simclr", output=tmp_path / "moved"))
+    assert_same(tmp_path / "moved", folder)
+
+
+def test_the_learning_rate_logged_is_that_of_the_last_step(command, script):
+    """Also where batches are left over that make no step."""
+    run = command("simclr", "--grad_accumulation_factor=3", "--final_lr=0.0")
+    script(*run)
+    # One step an epoch, one epoch of warm-up: the largest, half, none.
+    rates = [row["lr"] for row in history(folder_of(run))]
+    assert rates == pytest.approx([0.002, 0.001, 0.0])
+
+
 def test_other_options_are_refused(command, script, whole):
     folder, _ = whole("simclr")
     for option in ("--precision=bf16", "--grad_accumulation_factor=2"):

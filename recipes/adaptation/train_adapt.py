@@ -38,6 +38,7 @@ from cry_modules.simclr import (
     train_simclr,
     valid_batches,
 )
+from data_prep import manifest
 from data_prep.atomic import complete_or_absent, make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
@@ -108,6 +109,11 @@ def check_options(hparams):
         raise InputError(
             f"interpolate is {hparams['interpolate']}; it must be 0 to 1"
         )
+    if hparams["excluded"] == "drop" and not hparams["exclude"]:
+        raise InputError(
+            "excluded is 'drop' and there is nothing to leave out; pass "
+            "--exclude with the manifests you evaluate on"
+        )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
     if hparams["replay_folder"] is not None:
         require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
@@ -159,6 +165,25 @@ def load_pretrained(hparams):
         logger.info("Encoder and projector from %s", path.parent)
     else:
         logger.warning("Encoder from %s; a new, random projector", path)
+
+
+def warn_of_seen(hparams, manifests):
+    """Say so where what counts as held out was pre-trained on."""
+    source = Path(str(hparams["encoder_source"])) / "manifest/train.csv"
+    held_out = manifests / "replay/valid.csv"
+    if not (source.is_file() and held_out.is_file()):
+        return
+    heard = {rec.ID for rec in manifest.read(source)}
+    ids = [rec.ID for rec in manifest.read(held_out)]
+    seen = sum(ID in heard for ID in ids)
+    if seen:
+        logger.warning(
+            "%d of %d recordings of generic audio that should show what is "
+            "forgotten were pre-trained on; give the --valid_share of that "
+            "run, or a smaller one",
+            seen,
+            len(ids),
+        )
 
 
 def make_brain(hparams, run_opts):
@@ -267,6 +292,7 @@ def main(argv=None):
         run_on_main(save_states, args=[pretrained, own_copy(hparams)])
         manifests = Path(hparams["output_folder"]) / "manifest"
         prepare(hparams, manifests)
+        warn_of_seen(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)
         brain = make_brain(hparams, run_opts)
         brain.history = History(
