@@ -32,7 +32,7 @@ def child(script, arguments, log):
         import_module(SCRIPTS[script]).main(arguments)
     except SystemExit as error:
         status = error.code or 0
-    except BaseException:
+    except BaseException:  # a fork must never go on as its parent
         import traceback
 
         traceback.print_exc()

@@ -100,7 +100,8 @@ def assert_same(folder, other):
         assert equal(x, y), name
     if (folder / "interpolated").is_dir():
         x, y = (f / "interpolated/encoder.ckpt" for f in (folder, other))
-        assert equal(torch.load(x), torch.load(y))
+        x, y = (torch.load(path, weights_only=True) for path in (x, y))
+        assert equal(x, y)
 
 
 def equal(x, y):
