@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
-from cry_modules.metrics import auc
 from cry_modules.predictions import Predictions
+from cry_modules.ranking import auc
 from cry_modules.resumable import ResumableBrain
 from data_prep.errors import InputError
 

@@ -1,320 +1,301 @@
 """What a classifier's scores are worth, by recording and by patient.
 
-Intervals come from a bootstrap over *patients*: recordings of one patient
-are not independent, and an interval over recordings is too narrow.
+> python -m cry_modules.metrics A/predictions_test.csv B/predictions_test.csv
+
+Every figure is a function of a weight for each recording: of ones it is the
+figure itself, of a draw of patients it is one value of its bootstrap.
+Thresholds are chosen on validation. The command compares runs (see
+``cry_modules.compare``).
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Dict, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
-from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
+from cry_modules import calibration
+from cry_modules.bootstrap import (
+    N_DRAWS,
+    interval,
+    patient_weights,
+    why_no_interval,
+)
 from cry_modules.predictions import Predictions
+from cry_modules.ranking import (
+    macro,
+    threshold_at_sensitivity,
+    threshold_at_specificity,
+    weighted_auc,
+    weighted_average_precision,
+)
 
-N_DRAWS = 2000
-LEAST_PATIENTS = 5
-CALIBRATION_BINS = 10
-SPECIFICITY = 0.8
-
-_DRAWS_AT_ONCE = 100
+UNITS = ("recording", "patient")
 
 
-def auc(labels: np.ndarray, scores: np.ndarray) -> Optional[float]:
-    """Area under the ROC curve: of the last class where there are two, else
-    the macro average of one against the rest over the classes present.
+@dataclass
+class Choices:
+    """What is settled before the test split is looked at.
 
     Arguments
     ---------
-    labels : numpy.ndarray
-        ``[n]``.
-    scores : numpy.ndarray
-        ``[n, n_classes]``.
+    prevalence : numpy.ndarray or None
+        Share of each class in training, ``[n_classes]``, or for each
+        recording ``[n, n_classes]``; None: as frequent as each other.
+    at_specificity : float, numpy.ndarray or None
+        Score from which a recording is called positive, with at least 80 %
+        specificity on validation; one, or one for each recording ``[n]``.
+        None where there are no two classes to choose it by.
+    at_sensitivity : float, numpy.ndarray or None
+        The same with at least 80 % sensitivity.
+    """
+
+    prevalence: Optional[np.ndarray] = None
+    at_specificity: Union[float, np.ndarray, None] = None
+    at_sensitivity: Union[float, np.ndarray, None] = None
+
+    def balanced_calls(self, scores: np.ndarray) -> np.ndarray:
+        """The class whose probability exceeds its prevalence most.
+
+        Arguments
+        ---------
+        scores : numpy.ndarray
+            ``[n, n_classes]``.
+
+        Returns
+        -------
+        numpy.ndarray
+            Class indices, ``[n]``.
+
+        Example
+        -------
+        >>> choices = Choices(prevalence=np.array([0.9, 0.1]))
+        >>> choices.balanced_calls(np.array([[0.8, 0.2], [0.95, 0.05]]))
+        array([1, 0])
+        """
+        if self.prevalence is None:
+            return scores.argmax(axis=1)
+        return (scores / self.prevalence).argmax(axis=1)
+
+
+def choose(
+    valid: Predictions, prevalence: Optional[np.ndarray] = None
+) -> Choices:
+    """Operating points from the validation split.
+
+    Arguments
+    ---------
+    valid : Predictions
+        By recording, or by patient.
+    prevalence : numpy.ndarray or None
+        Share of each class in training, ``[n_classes]``.
 
     Returns
     -------
-    float or None
-        None where all are of one class.
+    Choices
 
     Example
     -------
     >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    >>> auc(np.array([0, 0, 1]), scores)
-    1.0
-    """
-    return _macro(roc_auc_score, labels, scores)
-
-
-def _macro(metric, labels, scores) -> Optional[float]:
-    """Mean over the ranked classes; None where there is none."""
-    values = [
-        metric(labels == k, scores[:, k]) for k in _ranked(labels, scores)
-    ]
-    return float(np.mean(values)) if values else None
-
-
-def _ranked(labels, scores) -> List[int]:
-    """Classes that can be ranked against the rest; of two, the last."""
-    n_classes = scores.shape[1]
-    first = 1 if n_classes == 2 else 0
-    return [k for k in range(first, n_classes) if 0 < np.mean(labels == k) < 1]
-
-
-def bootstrap_auc(
-    predictions: Predictions, seed: int = 0, n_draws: int = N_DRAWS
-) -> Tuple[Optional[List[float]], int]:
-    """95 % percentile interval of the AUC over draws of patients.
-
-    Arguments
-    ---------
-    predictions : Predictions
-        By recording or by patient.
-    seed : int
-        Of the draws.
-    n_draws : int
-        How many.
-
-    Returns
-    -------
-    interval : list of float or None
-        None where a class has fewer than five patients, whose spread no
-        bootstrap can know, or hardly a draw holds every class.
-    n_degenerate : int
-        Draws without a recording of some class; left out.
-
-    Example
-    -------
-    >>> scores = np.linspace(0, 1, 40)
     >>> p = Predictions(
-    ...     [""] * 40,
-    ...     [str(i) for i in range(40)],
-    ...     np.arange(40) // 20,
-    ...     np.stack([1 - scores, scores], axis=1),
-    ...     ["healthy", "injury"],
+    ...     list("abc"), list("abc"), np.array([0, 0, 1]), scores, ["x", "y"]
     ... )
-    >>> bootstrap_auc(p)
-    ([1.0, 1.0], 0)
-    """
-    patients, owner = np.unique(predictions.patients, return_inverse=True)
-    rng = np.random.default_rng(seed)
-    ranked = _ranked(predictions.labels, predictions.scores)
-    if not ranked:
-        return None, n_draws
-    draws = []
-    for first in range(0, n_draws, _DRAWS_AT_ONCE):
-        size = min(_DRAWS_AT_ONCE, n_draws - first)
-        times = rng.multinomial(
-            len(patients), np.full(len(patients), 1 / len(patients)), size
-        )
-        weights = times[:, owner].astype(np.float64)  # [draws, n]
-        draws.append(
-            np.mean(
-                [
-                    weighted_auc(
-                        predictions.labels == k,
-                        predictions.scores[:, k],
-                        weights,
-                    )
-                    for k in ranked
-                ],
-                axis=0,
-            )
-        )
-    draws = np.concatenate(draws)
-    valid = draws[np.isfinite(draws)]
-    n_degenerate = n_draws - len(valid)
-    fewest = min(
-        len(np.unique(owner[predictions.labels == k]))
-        for k in np.unique(predictions.labels)
-    )
-    if fewest < LEAST_PATIENTS or len(valid) < n_draws / 2:
-        return None, n_degenerate
-    low, high = np.quantile(valid, [0.025, 0.975])
-    return [float(low), float(high)], n_degenerate
-
-
-def weighted_auc(
-    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """AUC under each row of weights, by sorting: quick for many recordings.
-
-    Arguments
-    ---------
-    positive : numpy.ndarray
-        Truth, ``[n]``.
-    scores : numpy.ndarray
-        ``[n]``.
-    weights : numpy.ndarray
-        ``[draws, n]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        NaN where one of both has no weight, ``[draws]``.
-
-    Example
-    -------
-    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
-    >>> weighted_auc(positive, scores, np.array([[1, 1, 1, 1], [1, 1, 2, 0]]))
-    array([0.375     , 0.83333333])
-    """
-    order = np.argsort(scores, kind="stable")
-    weights, positive = weights[:, order], positive[order]
-    # Equal scores count half: sum the weights of each run of them first.
-    starts = np.unique(scores[order], return_index=True)[1]
-    pos = np.add.reduceat(weights * positive, starts, axis=1)
-    neg = np.add.reduceat(weights * ~positive, starts, axis=1)
-    won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
-    pairs = pos.sum(axis=1) * neg.sum(axis=1)
-    return np.divide(
-        won, pairs, out=np.full(len(weights), np.nan), where=pairs > 0
-    )
-
-
-def threshold_at_specificity(
-    labels: np.ndarray, scores: np.ndarray, specificity: float = SPECIFICITY
-) -> float:
-    """Score from which a recording is called positive so that at least this
-    share of the negatives is not; of those, the most sensitive one.
-
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        1 for positive, ``[n]``.
-    scores : numpy.ndarray
-        Of the positive class, ``[n]``.
-    specificity : float
-        At least.
-
-    Returns
-    -------
-    float
-
-    Example
-    -------
-    >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 0.9, 0.8])
-    >>> threshold_at_specificity(np.array([0, 0, 0, 0, 0, 1]), scores)
+    >>> choose(p).at_specificity
     0.8
     """
-    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
-    allowed = np.flatnonzero(false <= 1 - specificity + 1e-12)
-    best = allowed[np.argmax(true[allowed])]
-    return float(min(thresholds[best], 1.0))  # the first one is infinite
+    labels, scores = valid.labels, valid.scores
+    if len(valid.classes) > 2 or len(set(labels.tolist())) < 2:
+        return Choices(prevalence)
+    return Choices(
+        prevalence,
+        threshold_at_specificity(labels, scores[:, 1]),
+        threshold_at_sensitivity(labels, scores[:, 1]),
+    )
 
 
 def evaluate(
     predictions: Predictions,
-    threshold: Optional[float] = None,
+    choices: Choices,
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> Dict:
     """One block of ``metrics.json``.
 
+    Accuracy is that of calling the most probable class, which is what beats
+    the majority if anything does; balanced accuracy, recalls and confusion
+    matrix are those of ``Choices.balanced_calls``.
+
     Arguments
     ---------
     predictions : Predictions
         By recording or by patient.
-    threshold : float or None
-        Operating point, chosen on validation. None: chosen on these (for the
-        validation block itself).
+    choices : Choices
+        Made on validation.
     seed : int
         Of the bootstrap.
     n_draws : int
-        Bootstrap draws.
+        Bootstrap draws; 0: no intervals.
 
     Returns
     -------
     dict
-        Numbers, no NaN: what is not defined (an AUC of one class; threshold,
-        sensitivity and specificity of three) is None.
+        Numbers, no NaN: what is not defined (an AUC of one class, an
+        operating point of three) is None, as is its interval.
     """
-    labels, scores = predictions.labels, predictions.scores
+    labels = predictions.labels
     n_of = np.bincount(labels, minlength=len(predictions.classes))
-    interval, n_degenerate = bootstrap_auc(predictions, seed, n_draws)
-    called = scores.argmax(axis=1)
-    per_class = _per_class(predictions, called)
-    recalls = [c["recall"] for c in per_class.values() if c["n"]]
-    binary = len(predictions.classes) == 2
-    return {
+    values = _figures(predictions, choices, np.ones((1, len(labels))))
+    why_not = why_no_interval(labels, predictions.patients, predictions.classes)
+    draws = _draw(predictions, choices, seed, n_draws)
+    block = {
         "n": len(labels),
         "n_patients": len(set(predictions.patients)),
-        "auc": auc(labels, scores),
-        "auc_ci95": interval,
         "bootstrap_draws": n_draws,
-        "bootstrap_degenerate": n_degenerate,
-        "average_precision": _macro(average_precision_score, labels, scores),
-        "balanced_accuracy": float(np.mean(recalls)),
-        "accuracy": float(np.mean(called == labels)),
+        "bootstrap_degenerate": int(np.isnan(draws["auc"]).sum()),
+        "no_interval": why_not,
         "majority_accuracy": float(n_of.max() / len(labels)),
-        **_operating_point(labels, scores, threshold, binary),
-        "brier": _brier(labels, scores, binary),
-        "ece": _calibration_error(labels, scores, binary),
-        "per_class": per_class,
+        "threshold": _plain(choices.at_specificity),
+        "threshold_sens80": _plain(choices.at_sensitivity),
     }
+    for name, value in values.items():
+        block[name] = _defined(value[0])
+        known = block[name] is not None and why_not is None
+        block[f"{name}_ci95"] = interval(draws[name]) if known else None
+    block["per_class"] = _per_class(predictions, choices)
+    block["confusion_matrix"] = _confusion(predictions, choices)
+    return block
 
 
-def _operating_point(labels, scores, threshold, binary):
-    names = ("threshold", "sensitivity_at_spec80", "specificity_at_threshold")
-    if not binary or len(set(labels.tolist())) < 2:
-        return dict.fromkeys(names)
-    if threshold is None:
-        threshold = threshold_at_specificity(labels, scores[:, 1])
-    positive = scores[:, 1] >= threshold
+def _draw(predictions, choices, seed, n_draws):
+    """Each figure for each draw of patients."""
+    drawn = [
+        _figures(predictions, choices, weights)
+        for weights in patient_weights(predictions.patients, seed, n_draws)
+    ]
+    if not drawn:
+        no_draws = np.empty((0, len(predictions.labels)))
+        drawn = [_figures(predictions, choices, no_draws)]
+    return {name: np.concatenate([d[name] for d in drawn]) for name in drawn[0]}
+
+
+def _figures(p, choices, weights) -> Dict[str, np.ndarray]:
+    """Each figure under each row of weights, [draws]; NaN where undefined."""
+    called = choices.balanced_calls(p.scores)
+    right = p.scores.argmax(axis=1) == p.labels
+    claimed, happened = calibration.claims(p.labels, p.scores)
+    nothing = np.full(len(weights), np.nan)
+    slope, intercept = nothing, nothing
+    if len(p.classes) == 2:
+        slope, intercept = calibration.slope_and_intercept(
+            claimed, happened, weights
+        )
     return {
-        "threshold": threshold,
-        "sensitivity_at_spec80": float(positive[labels == 1].mean()),
-        "specificity_at_threshold": float((~positive)[labels == 0].mean()),
-    }
+        "auc": macro(weighted_auc, p.labels, p.scores, weights),
+        "average_precision": macro(
+            weighted_average_precision, p.labels, p.scores, weights
+        ),
+        "balanced_accuracy": np.mean(
+            [_share(called == k, p.labels == k, weights) for k in
+             np.unique(p.labels)] or [nothing],
+            axis=0,
+        ),
+        "accuracy": _share(right, np.ones_like(right), weights),
+        **_operating_points(p, choices, weights),
+        "brier": _mean(calibration.squared_error(p.labels, p.scores), weights),
+        "ece": calibration.calibration_error(claimed, happened, weights),
+        "calibration_slope": slope,
+        "calibration_intercept": intercept,
+    }  # fmt: skip
 
 
-def _brier(labels, scores, binary):
-    """Mean squared error of the probability; summed over three classes."""
-    if binary:
-        return float(np.mean((scores[:, 1] - labels) ** 2))
-    truth = np.eye(scores.shape[1])[labels]
-    return float(np.mean(((scores - truth) ** 2).sum(axis=1)))
+def _operating_points(p, choices, weights):
+    """Sensitivity and specificity at both thresholds."""
+    found = {}
+    for threshold, of_positives, of_negatives in (
+        (
+            choices.at_specificity,
+            "sensitivity_at_spec80",
+            "specificity_at_threshold",
+        ),
+        (
+            choices.at_sensitivity,
+            "sensitivity_at_threshold_sens80",
+            "specificity_at_sens80",
+        ),
+    ):
+        if threshold is None:
+            nothing = np.full(len(weights), np.nan)
+            found.update({of_positives: nothing, of_negatives: nothing})
+            continue
+        positive = p.scores[:, 1] >= threshold
+        found[of_positives] = _share(positive, p.labels == 1, weights)
+        found[of_negatives] = _share(~positive, p.labels == 0, weights)
+    return found
 
 
-def _calibration_error(labels, scores, binary):
-    """Expected calibration error in ten bins: of the positive class's
-    probability, or of the called class's where there are three."""
-    if binary:
-        claimed, happened = scores[:, 1], labels == 1
-    else:
-        claimed = scores.max(axis=1)
-        happened = scores.argmax(axis=1) == labels
-    bins = np.minimum(
-        (claimed * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1
+def _share(hits, of, weights):
+    """Weighted share of the hits; NaN where there is nothing to hit."""
+    total = weights @ of.astype(np.float64)
+    return np.divide(
+        weights @ (hits & of).astype(np.float64),
+        total,
+        out=np.full(len(weights), np.nan),
+        where=total > 0,
     )
-    error = 0.0
-    for b in np.unique(bins):
-        inside = bins == b
-        gap = claimed[inside].mean() - happened[inside].mean()
-        error += inside.mean() * abs(gap)
-    return float(error)
 
 
-def _per_class(predictions, called):
-    patients = np.array(predictions.patients)
+def _mean(values, weights):
+    return weights @ values / weights.sum(axis=1)
+
+
+def _per_class(p, choices) -> Dict[str, Dict]:
+    """Counts of each class, and how it is told from the rest."""
+    patients, called = np.array(p.patients), choices.balanced_calls(p.scores)
+    one = np.ones((1, len(p.labels)))
     result = {}
-    for k, name in enumerate(predictions.classes):
-        true = predictions.labels == k
+    for k, name in enumerate(p.classes):
+        true, scores = p.labels == k, p.scores[:, k]
+        slope, intercept = calibration.slope_and_intercept(scores, true, one)
+        precision = weighted_average_precision(true, scores, one)
         result[name] = {
             "n": int(true.sum()),
             "n_patients": len(set(patients[true])),
-            "recall": float((called[true] == k).mean()) if any(true) else None,
-            "auc": _one_auc(true, predictions.scores[:, k]),
+            "recall": _defined(_share(called == k, true, one)[0]),
+            "auc": _defined(weighted_auc(true, scores, one)[0]),
+            "average_precision": _defined(precision[0]),
+            "calibration_slope": _defined(slope[0]),
+            "calibration_intercept": _defined(intercept[0]),
         }
     return result
 
 
-def _one_auc(true, scores) -> Optional[float]:
-    return float(roc_auc_score(true, scores)) if 0 < true.mean() < 1 else None
+def _confusion(p, choices) -> List[List[int]]:
+    """Recordings by true class (rows) and class called (columns)."""
+    n_classes = len(p.classes)
+    cells = p.labels * n_classes + choices.balanced_calls(p.scores)
+    counts = np.bincount(cells, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes).tolist()
 
 
-def summarise(valid: Predictions, test: Predictions, seed: int = 0) -> Dict:
+def _defined(value) -> Optional[float]:
+    return float(value) if np.isfinite(value) else None
+
+
+def _plain(threshold) -> Optional[float]:
+    """None where each fold has its own."""
+    return None if np.ndim(threshold) else threshold
+
+
+def summarise(
+    valid: Predictions,
+    test: Predictions,
+    prevalence: Optional[np.ndarray] = None,
+    patient_score: str = "mean_log_odds",
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Dict:
     """The blocks ``valid`` and ``test`` of ``metrics.json``, by recording and
     by patient; operating points are chosen on validation.
 
@@ -324,17 +305,119 @@ def summarise(valid: Predictions, test: Predictions, seed: int = 0) -> Dict:
         Of the validation recordings.
     test : Predictions
         Of the test recordings.
+    prevalence : numpy.ndarray or None
+        Share of each class in training, ``[n_classes]``.
+    patient_score : str
+        See ``Predictions.by_patient``.
     seed : int
         Of the bootstrap.
+    n_draws : int
+        Bootstrap draws.
 
     Returns
     -------
     dict
     """
     blocks = {"valid": {}, "test": {}}
-    for unit in ("recording", "patient"):
-        by = (lambda p: p) if unit == "recording" else Predictions.by_patient
-        chosen = evaluate(by(valid), seed=seed)
-        blocks["valid"][unit] = chosen
-        blocks["test"][unit] = evaluate(by(test), chosen["threshold"], seed)
+    for unit in UNITS:
+        valid_units = by_unit(valid, unit, patient_score)
+        choices = choose(valid_units, prevalence)
+        for split, units in (
+            ("valid", valid_units),
+            ("test", by_unit(test, unit, patient_score)),
+        ):
+            blocks[split][unit] = evaluate(units, choices, seed, n_draws)
     return blocks
+
+
+def by_unit(
+    predictions: Predictions, unit: str, patient_score: str = "mean_log_odds"
+) -> Predictions:
+    """Predictions by recording, or by patient.
+
+    Arguments
+    ---------
+    predictions : Predictions
+        By recording.
+    unit : str
+        One of ``UNITS``.
+    patient_score : str
+        See ``Predictions.by_patient``.
+
+    Returns
+    -------
+    Predictions
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     ["a", "b"], ["p", "p"], np.ones(2, int), np.eye(2), ["x", "y"]
+    ... )
+    >>> len(by_unit(p, "recording").ids), len(by_unit(p, "patient").ids)
+    (2, 1)
+    """
+    if unit == "recording":
+        return predictions
+    return predictions.by_patient(patient_score)
+
+
+def pooled(
+    folds: Sequence[Tuple[Predictions, Choices]],
+) -> Tuple[Predictions, Choices]:
+    """Out-of-fold predictions as one, each with what its fold chose.
+
+    Arguments
+    ---------
+    folds : sequence of (Predictions, Choices)
+        Test predictions of each fold, and its choices on its validation.
+
+    Returns
+    -------
+    predictions : Predictions
+        Of all folds.
+    choices : Choices
+        For each recording; a threshold is None where a fold has none.
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
+    ... )
+    >>> pooled([(p, Choices(at_specificity=0.2)), (p, Choices(None, 0.7))])[
+    ...     1
+    ... ].at_specificity
+    array([0.2, 0.2, 0.7, 0.7])
+    """
+    n_classes = len(folds[0][0].classes)
+    uniform = np.full(n_classes, 1 / n_classes)
+
+    def each(values):
+        if any(value is None for value in values):
+            return None
+        sizes = [len(p.ids) for p, _ in folds]
+        return np.concatenate(
+            [np.tile(v, (n, 1)) for v, n in zip(values, sizes)]
+        )
+
+    prevalence = each(
+        [uniform if c.prevalence is None else c.prevalence for _, c in folds]
+    )
+    at_specificity = each([c.at_specificity for _, c in folds])
+    at_sensitivity = each([c.at_sensitivity for _, c in folds])
+    return Predictions.joined([p for p, _ in folds]), Choices(
+        prevalence,
+        None if at_specificity is None else at_specificity[:, 0],
+        None if at_sensitivity is None else at_sensitivity[:, 0],
+    )
+
+
+def main() -> None:
+    """The command line: runs compared."""
+    # What trains needs no command line of comparisons.
+    from cry_modules.compare import main
+
+    main()
+
+
+if __name__ == "__main__":
+    main()

@@ -6,7 +6,7 @@ Authors
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List
+from typing import List, Sequence
 
 import numpy as np
 
@@ -62,31 +62,121 @@ class Predictions:
         Returns
         -------
         Predictions
+
+        Raises
+        ------
+        InputError
+            No such table, a label without scores, a score that is no finite
+            number, a recording that is there twice.
         """
-        rows = [row for _, row in read_table(path, ("ID", "patient_id"))]
-        classes = [c for c in rows[0] if c not in ("ID", "patient_id", "label")]
-        unknown = {row["label"] for row in rows} - set(classes)
-        if unknown:
+        required = ("ID", "patient_id", "label")
+        rows = read_table(path, required)
+        classes = [c for c in rows[0][1] if c not in required]
+        if len(classes) < 2:
             raise InputError(
-                f"{path}: label {sorted(unknown)[0]!r} has no column of scores"
+                f"{path} has {len(classes)} columns of scores; a classifier "
+                "leaves one for each class: pass its predictions_*.csv"
             )
+        seen = {}
+        for source, row in rows:
+            if row["label"] not in classes:
+                raise InputError(
+                    f"{source}: label {row['label']!r} has no column of "
+                    f"scores in {path}; correct it"
+                )
+            first = seen.setdefault(row["ID"], source)
+            if first != source:
+                raise InputError(
+                    f"{source}: ID {row['ID']!r} is in {first} already; "
+                    "remove one of the rows"
+                )
         return cls(
-            [row["ID"] for row in rows],
-            [row["patient_id"] for row in rows],
-            np.array([classes.index(row["label"]) for row in rows]),
-            np.array([[float(row[c]) for c in classes] for row in rows]),
+            [row["ID"] for _, row in rows],
+            [row["patient_id"] for _, row in rows],
+            np.array([classes.index(row["label"]) for _, row in rows]),
+            np.array(
+                [[_number(source, row, c) for c in classes]
+                 for source, row in rows]
+            ),
             classes,
-        )
+        )  # fmt: skip
 
-    def by_patient(self) -> "Predictions":
-        """One score a patient: the mean of the recordings' log-odds.
+    def take(self, rows: Sequence[int]) -> "Predictions":
+        """Some of the rows.
 
-        Where a patient has recordings of several classes (triggers), the
-        unit is the patient's recordings of one class.
+        Arguments
+        ---------
+        rows : sequence of int
+            Their indices, in the order wanted.
 
         Returns
         -------
         Predictions
+
+        Example
+        -------
+        >>> p = Predictions(
+        ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
+        ... )
+        >>> p.take([1]).ids
+        ['b']
+        """
+        rows = np.asarray(rows, dtype=int)
+        return Predictions(
+            [self.ids[i] for i in rows],
+            [self.patients[i] for i in rows],
+            self.labels[rows],
+            self.scores[rows],
+            self.classes,
+        )
+
+    @classmethod
+    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
+        """Predictions of disjoint recordings as one.
+
+        Arguments
+        ---------
+        parts : sequence of Predictions
+            Of the same classes.
+
+        Returns
+        -------
+        Predictions
+
+        Example
+        -------
+        >>> p = Predictions(["a"], ["p"], np.ones(1, int), np.eye(2)[:1], ["x", "y"])
+        >>> q = Predictions(["b"], ["q"], np.ones(1, int), np.eye(2)[:1], ["x", "y"])
+        >>> Predictions.joined([p, q]).ids
+        ['a', 'b']
+        """
+        return cls(
+            sum((p.ids for p in parts), []),
+            sum((p.patients for p in parts), []),
+            np.concatenate([p.labels for p in parts]),
+            np.concatenate([p.scores for p in parts]),
+            parts[0].classes,
+        )
+
+    def by_patient(self, how: str = "mean_log_odds") -> "Predictions":
+        """One score a patient.
+
+        Where a patient has recordings of several classes (triggers), the
+        unit is the patient's recordings of one class.
+
+        Arguments
+        ---------
+        how : str
+            One of ``AGGREGATIONS``.
+
+        Returns
+        -------
+        Predictions
+
+        Raises
+        ------
+        InputError
+            Another name.
 
         Example
         -------
@@ -99,18 +189,65 @@ class Predictions:
         ... )
         >>> p.by_patient().scores.round(3)  # log-odds 0 and ln 4: ln 2
         array([[0.333, 0.667]])
+        >>> p.by_patient("noisy_or").scores.round(3)  # 1 - 0.5 * 0.2
+        array([[0.1, 0.9]])
         """
+        if how not in AGGREGATIONS:
+            raise InputError(
+                f"patient_score is {how!r}; expected one of "
+                f"{', '.join(AGGREGATIONS)}"
+            )
         units = {}
         for i, unit in enumerate(zip(self.patients, self.labels.tolist())):
             units.setdefault(unit, []).append(i)
-        logs = np.log(np.clip(self.scores, _SMALLEST, None))
-        means = np.array([logs[rows].mean(axis=0) for rows in units.values()])
-        odds = np.exp(means - means.max(axis=1, keepdims=True))
         patients = [patient for patient, _ in units]
+        one = AGGREGATIONS[how]
         return Predictions(
             patients,
             patients,
             np.array([label for _, label in units]),
-            odds / odds.sum(axis=1, keepdims=True),
+            np.array([one(self.scores[rows]) for rows in units.values()]),
             self.classes,
         )
+
+
+def _number(source, row, name):
+    try:
+        value = float(row[name])
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise InputError(
+            f"{source}: {name} is {row[name]!r}; expected a number"
+        )
+    return value
+
+
+def _mean_log_odds(scores: np.ndarray) -> np.ndarray:
+    """[recordings, classes] to [classes]."""
+    means = np.log(np.clip(scores, _SMALLEST, None)).mean(axis=0)
+    odds = np.exp(means - means.max())
+    return odds / odds.sum()
+
+
+def _max(scores: np.ndarray) -> np.ndarray:
+    return _as_probabilities(scores.max(axis=0))
+
+
+def _noisy_or(scores: np.ndarray) -> np.ndarray:
+    return _as_probabilities(1 - np.prod(1 - scores, axis=0))
+
+
+def _as_probabilities(scores: np.ndarray) -> np.ndarray:
+    """Of two classes the last counts, as the one that is looked for."""
+    if len(scores) == 2:
+        return np.array([1 - scores[1], scores[1]])
+    return scores / scores.sum()
+
+
+#: How the scores of a patient's recordings become the patient's.
+AGGREGATIONS = {
+    "mean_log_odds": _mean_log_odds,
+    "max": _max,
+    "noisy_or": _noisy_or,
+}

@@ -13,7 +13,7 @@ from typing import Iterator, Optional, Sequence, Tuple
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.metrics import auc
+from cry_modules.ranking import auc
 from data_prep.baseline import out_of_fold_ranks, patients_per_class
 
 #: Of the cross-validation of the linear probe.

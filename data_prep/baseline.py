@@ -25,8 +25,9 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader
+from cry_modules.bootstrap import LEAST_PATIENTS, patient_weights
 from cry_modules.features import LogMel
-from cry_modules.metrics import LEAST_PATIENTS, N_DRAWS, auc, weighted_auc
+from cry_modules.ranking import auc, ranked_classes, weighted_auc
 from data_prep.manifest import Recording
 from data_prep.measure import Audit
 
@@ -45,7 +46,6 @@ N_MELS = 80
 
 _SAMPLE_RATE = 16000
 _PIECE_S = 60  # analysed at once: memory does not grow with the recording
-_DRAWS_AT_ONCE = 100
 _ALIKE = 20  # patients that exchange labels: of nearly as many recordings
 
 
@@ -473,19 +473,13 @@ def _draw_patients(labels, patients, repeats, seed) -> np.ndarray:
     The draws depend on the patients and the seed alone, so those of two
     splits of the same recordings can be compared one by one.
     """
-    rng = np.random.default_rng(seed)
-    n_patients = patients.max() + 1
-    share = np.full(n_patients, 1 / n_patients)
     n_classes = repeats[0].shape[1]
-    ranked = [1] if n_classes == 2 else range(n_classes)
     draws = []
-    for _ in range(0, N_DRAWS, _DRAWS_AT_ONCE):
-        times = rng.multinomial(n_patients, share, _DRAWS_AT_ONCE)
-        weights = times[:, patients].astype(np.float64)  # [draws, n]
+    for weights in patient_weights(patients, seed):
         values = [
             weighted_auc(labels == k, scores[:, k], weights)
             for scores in repeats
-            for k in ranked
+            for k in ranked_classes(labels, n_classes)
         ]
         draws.append(np.mean(values, axis=0))
     return np.concatenate(draws)

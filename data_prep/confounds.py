@@ -27,7 +27,7 @@ matplotlib.use("Agg")  # no screen needed
 import numpy as np
 from matplotlib import pyplot as plt
 
-from cry_modules.metrics import N_DRAWS
+from cry_modules.bootstrap import N_DRAWS
 from data_prep.atomic import complete_or_absent
 from data_prep.baseline import (
     MODELS,

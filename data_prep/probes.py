@@ -9,7 +9,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from cry_modules.metrics import LEAST_PATIENTS
+from cry_modules.bootstrap import LEAST_PATIENTS
 from data_prep.baseline import (
     Evidence,
     Settings,

@@ -1,0 +1,252 @@
+"""How well scores rank the positive above the negative: AUC, average
+precision, and the thresholds that a ranking offers.
+
+A weight for each recording makes one function serve the figure itself (all
+ones) and every draw of a bootstrap at once.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from typing import Callable, List, Optional
+
+import numpy as np
+from sklearn.metrics import roc_curve
+
+#: Share of the negatives, or of the positives, that an operating point keeps.
+OPERATING_SHARE = 0.8
+
+_ROUNDING = 1e-12
+
+
+def auc(labels: np.ndarray, scores: np.ndarray) -> Optional[float]:
+    """Area under the ROC curve: of the last class where there are two, else
+    the macro average of one against the rest over the classes present.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        ``[n]``.
+    scores : numpy.ndarray
+        ``[n, n_classes]``.
+
+    Returns
+    -------
+    float or None
+        None where all are of one class.
+
+    Example
+    -------
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> auc(np.array([0, 0, 1]), scores)
+    1.0
+    """
+    value = macro(weighted_auc, labels, scores, np.ones((1, len(labels))))[0]
+    return None if np.isnan(value) else float(value)
+
+
+def macro(
+    figure: Callable, labels: np.ndarray, scores: np.ndarray, weights
+) -> np.ndarray:
+    """Mean of a figure over the classes that can be ranked.
+
+    Arguments
+    ---------
+    figure : callable
+        ``weighted_auc`` or ``weighted_average_precision``.
+    labels : numpy.ndarray
+        ``[n]``.
+    scores : numpy.ndarray
+        ``[n, n_classes]``.
+    weights : numpy.ndarray
+        ``[draws, n]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN where a class that is there has no weight, ``[draws]``.
+
+    Example
+    -------
+    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+    >>> macro(weighted_auc, np.array([0, 0, 0]), scores, np.ones((1, 3)))
+    array([nan])
+    """
+    ranked = ranked_classes(labels, scores.shape[1])
+    if not ranked:
+        return np.full(len(weights), np.nan)
+    return np.mean(
+        [figure(labels == k, scores[:, k], weights) for k in ranked], axis=0
+    )
+
+
+def ranked_classes(labels: np.ndarray, n_classes: int) -> List[int]:
+    """Classes that can be ranked against the rest; of two, the last.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        ``[n]``.
+    n_classes : int
+        Known.
+
+    Returns
+    -------
+    list of int
+
+    Example
+    -------
+    >>> ranked_classes(np.array([0, 1, 1]), 2)
+    [1]
+    >>> ranked_classes(np.array([0, 1, 1]), 3)
+    [0, 1]
+    """
+    first = 1 if n_classes == 2 else 0
+    return [k for k in range(first, n_classes) if 0 < np.mean(labels == k) < 1]
+
+
+def weighted_auc(
+    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """AUC under each row of weights, by sorting: quick for many recordings.
+
+    Arguments
+    ---------
+    positive : numpy.ndarray
+        Truth, ``[n]``.
+    scores : numpy.ndarray
+        ``[n]``.
+    weights : numpy.ndarray
+        ``[draws, n]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN where one of both has no weight, ``[draws]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> weighted_auc(positive, scores, np.array([[1, 1, 1, 1], [1, 1, 2, 0]]))
+    array([0.375     , 0.83333333])
+    """
+    pos, neg = _by_score(positive, scores, weights)
+    won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
+    pairs = pos.sum(axis=1) * neg.sum(axis=1)
+    return np.divide(
+        won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0
+    )
+
+
+def weighted_average_precision(
+    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Average precision under each row of weights; equal scores count
+    together, as in scikit-learn.
+
+    Arguments
+    ---------
+    positive : numpy.ndarray
+        Truth, ``[n]``.
+    scores : numpy.ndarray
+        ``[n]``.
+    weights : numpy.ndarray
+        ``[draws, n]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        NaN where the positives have no weight, ``[draws]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> weighted_average_precision(positive, scores, np.ones((1, 4)))
+    array([0.5])
+    """
+    pos, neg = (part[:, ::-1] for part in _by_score(positive, scores, weights))
+    found = np.cumsum(pos, axis=1)
+    called = np.cumsum(pos + neg, axis=1)
+    precision = np.divide(
+        found, called, out=np.zeros_like(found), where=called > 0
+    )
+    total = found[:, -1]
+    return np.divide(
+        (pos * precision).sum(axis=1),
+        total,
+        out=np.full(len(total), np.nan),
+        where=total > 0,
+    )
+
+
+def _by_score(positive, scores, weights):
+    """Weight of the positives and of the negatives at each score, from the
+    lowest on, each [draws, distinct scores]: equal scores stand together."""
+    order = np.argsort(scores, kind="stable")
+    weights, positive = weights[:, order], positive[order]
+    starts = np.unique(scores[order], return_index=True)[1]
+    pos = np.add.reduceat(weights * positive, starts, axis=1)
+    neg = np.add.reduceat(weights * ~positive, starts, axis=1)
+    return pos, neg
+
+
+def threshold_at_specificity(
+    labels: np.ndarray, scores: np.ndarray, specificity: float = OPERATING_SHARE
+) -> float:
+    """Score from which a recording is called positive so that at least this
+    share of the negatives is not; of those, the most sensitive one.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        1 for positive, ``[n]``.
+    scores : numpy.ndarray
+        Of the positive class, ``[n]``.
+    specificity : float
+        At least.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 0.9, 0.8])
+    >>> threshold_at_specificity(np.array([0, 0, 0, 0, 0, 1]), scores)
+    0.8
+    """
+    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
+    best = allowed[np.argmax(true[allowed])]
+    return float(min(thresholds[best], 1.0))  # the first one is infinite
+
+
+def threshold_at_sensitivity(
+    labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
+) -> float:
+    """Score from which a recording is called positive so that at least this
+    share of the positives is; of those, the most specific one.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        1 for positive, ``[n]``.
+    scores : numpy.ndarray
+        Of the positive class, ``[n]``.
+    sensitivity : float
+        At least.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> scores = np.array([0.1, 0.9, 0.3, 0.4, 0.5, 0.8])
+    >>> threshold_at_sensitivity(np.array([0, 0, 1, 1, 1, 1]), scores, 0.75)
+    0.4
+    """
+    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    allowed = np.flatnonzero(true >= sensitivity - _ROUNDING)
+    best = allowed[np.argmin(false[allowed])]
+    return float(thresholds[best])
