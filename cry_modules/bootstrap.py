@@ -72,8 +72,8 @@ def interval(draws: np.ndarray) -> Optional[List[float]]:
 
     Example
     -------
-    >>> interval(np.array([0.0] * 3 + [0.5] * 94 + [1.0] * 3))
-    [0.0, 1.0]
+    >>> interval(np.arange(81.0))
+    [2.0, 78.0]
     >>> interval(np.ones(9))
     """
     draws = np.asarray(draws, dtype=np.float64)
