@@ -52,7 +52,7 @@ from cry_modules.audio import RecordingReader, repeat_to, shortest_input
 from cry_modules.checkpoints import find_encoder, load_encoder
 from cry_modules.cnn14 import Cnn14
 from cry_modules.curves import draw_curves, read_run
-from cry_modules.embeddings import embed
+from cry_modules.embeddings import Embedder, embed
 from cry_modules.features import LogMel
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.views import AugmentedFeatures, RandomChunks
@@ -517,7 +517,7 @@ def fail(folder: Path, command: List[str], status: int) -> None:
     )
 
 
-class Embedder:
+class Embeddings:
     """Embeddings of whole recordings, kept beside the runs.
 
     Arguments
@@ -635,8 +635,7 @@ class Embedder:
             items, dynamic_items=[whole], output_keys=["id", "sig"]
         ).filtered_sorted(sort_key="duration")  # little padding
         found = embed(
-            self.features,
-            encoder,
+            Embedder(self.features, encoder),
             dataset,
             "cpu",
             description=f"embeddings, {name}",
@@ -818,7 +817,7 @@ def over_folds(embeddings, cries: Sequence[Row], target: str) -> float:
 
 def evaluate(study: Study, sounds, cries) -> Dict[str, Dict[str, Figures]]:
     """Figures by method, then by hold-out."""
-    embedder = Embedder(study, [*sounds, *cries])
+    embedder = Embeddings(study, [*sounds, *cries])
     logmel = embedder.logmel()
     results: Dict[str, Dict[str, Figures]] = {}
     todo = [(n, s, f) for n in study.methods for s, f in study.hold_outs]

@@ -7,7 +7,6 @@ Authors
 import argparse
 import difflib
 import os
-import re
 import sys
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
@@ -18,9 +17,8 @@ from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from cry_modules.experiment import check_same_experiment, settings
+from cry_modules.experiment import write_variant
 from data_prep.errors import InputError
-from data_prep.tables import write_text
 
 #: How SpeechBrain begins the hyperparams.yaml that a run leaves.
 _RESOLVED = "# Generated"
@@ -214,13 +212,6 @@ def _move(hparams_file, overrides):
             f"--{name} cannot change {hparams_file}, which a run has left; use "
             "the yaml file of hparams/ that it came from"
         )
-    text = hparams_file.read_text(encoding="utf-8")
-    old, new = settings(text)["output_folder"], overrides["output_folder"]
-    text = re.sub(
-        rf"(?<=\s){re.escape(old)}(?=/|$)", lambda _: new, text, flags=re.M
-    )
-    check_same_experiment(Path(new), text)
-    Path(new).mkdir(parents=True, exist_ok=True)
-    moved = Path(new) / "hyperparams.yaml"
-    write_text(moved, text)
-    return str(moved), {}
+    new = Path(overrides["output_folder"])
+    write_variant(str(hparams_file), {}, new, {})
+    return str(new / "hyperparams.yaml"), {}

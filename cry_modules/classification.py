@@ -5,7 +5,7 @@ Authors
 """
 
 from collections import Counter
-from typing import List, Optional, Sequence
+from typing import List, Sequence
 
 import numpy as np
 import speechbrain as sb
@@ -18,12 +18,15 @@ from cry_modules.ranking import auc
 from cry_modules.resumable import ResumableBrain
 from data_prep.errors import InputError
 
+#: What makes up for rare classes: weights in the loss, draws of recordings.
+BALANCES = ("loss", "sampling", "none")
+
 
 class ClassificationBrain(ResumableBrain):
     """Cross-entropy on the logits of chunks, whole recordings or embeddings.
 
-    Set ``history``, ``schedule``, ``classes`` and ``class_weights`` before
-    ``fit``; ``predictions`` are those of the last evaluation.
+    Set ``history``, ``schedule``, ``classes``, ``prevalence`` and ``cached``
+    before ``fit``; ``predictions`` are those of the last evaluation.
     """
 
     best_by = {"max_key": "score"}
@@ -31,36 +34,48 @@ class ClassificationBrain(ResumableBrain):
     def compute_forward(self, batch, stage):
         """Logits ``[batch, n_classes]``."""
         batch = batch.to(self.device)
-        if self.hparams.finetune_mode == "linear":
+        if self.cached:
             return self.modules.head(batch.emb.data)
-        feats, lengths = self.modules.features(*batch.sig)
-        return self.modules.head(self.modules.encoder(feats, lengths))
+        return self.modules.head(self.modules.embedder(*batch.sig))
 
     def compute_objectives(self, predictions, batch, stage):
         """Weighted cross-entropy; keeps scores when evaluating."""
         logits, labels = predictions.float(), batch.class_index.to(self.device)
-        loss = F.cross_entropy(logits, labels, weight=self.class_weights)
+        loss = F.cross_entropy(logits, labels, weight=self._loss_weights())
         n = len(labels)
         if stage == sb.Stage.TRAIN:
             self.totals.add("", loss=loss.item() * n, n=n)
             return loss
         self.loss_sum += loss.item() * n
-        scores = torch.softmax(logits.double(), dim=1)
+        scores = torch.softmax(logits.double() + self._log_prior(), dim=1)
         self.seen.append(
             (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
         )
         return loss
+
+    def _loss_weights(self):
+        """Inverse to the share of each class, where the loss balances."""
+        if self.hparams.balance != "loss":
+            return None
+        weights = 1 / (self.prevalence * len(self.prevalence))
+        return torch.tensor(weights, dtype=torch.float, device=self.device)
+
+    def _log_prior(self):
+        """What turns log-odds of a balanced world into those of the training
+        recordings: a model that was balanced thinks all classes as frequent
+        (Elkan 2001, https://dl.acm.org/doi/10.5555/1642194.1642224)."""
+        if self.hparams.balance == "none":
+            return 0.0
+        return torch.tensor(np.log(self.prevalence), device=self.device)
 
     def on_fit_start(self):
         """The best score so far, where a run goes on."""
         super().on_fit_start()
         done = self.hparams.epoch_counter.current
         scores = [
-            row["valid_auc"]
-            for row in self.history.rows
-            if row["epoch"] <= done
+            row["score"] for row in self.history.rows if row["epoch"] <= done
         ]
-        self.best = max(scores, default=-1.0)
+        self.best = max(scores, default=-float("inf"))
 
     def on_stage_start(self, stage, epoch=None):
         """New sums, new scores; the chunks of this epoch."""
@@ -84,13 +99,17 @@ class ClassificationBrain(ResumableBrain):
         if stage == sb.Stage.TEST:
             return
         loss = self.loss_sum / len(self.predictions.labels)
-        score = auc(self.predictions.labels, self.predictions.scores) or 0.0
-        score = ddp_broadcast(score)  # else ranks could save or not
-        self.row.update(valid_loss=loss, valid_auc=score)
+        found = auc(self.predictions.labels, self.predictions.scores)
+        # Of one class nothing can be ranked, but the loss is defined.
+        score = -loss if found is None else found
+        score = ddp_broadcast(score)  # else ranks could save or stop, or not
+        self.row.update(valid_loss=loss, valid_auc=found, score=score)
         self.hparams.train_logger.log_stats(
-            self.row, verbose=self.hparams.finetune_mode != "linear"
-        )
+            {k: v for k, v in self.row.items() if k != "score" and v is not None},
+            verbose=not self.cached,
+        )  # fmt: skip
         run_on_main(self.history.add, args=[self.row])
+        self.hparams.epoch_counter.update_metric(score)
         self._save(epoch, score)
 
     def _collect(self):
@@ -109,48 +128,55 @@ class ClassificationBrain(ResumableBrain):
         Epochs of a cached probe last milliseconds: of these, the best alone.
         Of equal scores the newest is best, here and for the checkpointer.
         """
-        is_last = epoch == self.hparams.number_of_epochs
-        is_long = self.hparams.finetune_mode != "linear"
-        is_kept = score >= self.best or is_last or is_long
+        counter = self.hparams.epoch_counter
+        is_last = counter.should_stop or epoch == counter.limit
+        is_kept = score >= self.best or is_last or not self.cached
         self.best = max(self.best, score)
         self.save_epoch({"epoch": epoch, "score": score} if is_kept else None)
 
 
-def class_weights(
-    train_labels: Sequence[str], classes: List[str], scheme: str
-) -> Optional[torch.Tensor]:
-    """Weight of each class in the loss.
+def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
+    """Share of each class.
 
     Arguments
     ---------
-    train_labels : sequence of str
+    labels : sequence of str
         Of the training recordings.
     classes : list of str
-        Their order.
-    scheme : str
-        ``balanced``: inverse to the class's share; ``none``.
+        Their order; each occurs.
 
     Returns
     -------
-    torch.Tensor or None
+    numpy.ndarray
         ``[n_classes]``.
+
+    Example
+    -------
+    >>> prevalence_of(["a", "a", "a", "b"], ["a", "b"])
+    array([0.75, 0.25])
+    """
+    n_of = Counter(labels)
+    return np.array([n_of[name] for name in classes]) / len(labels)
+
+
+def check_balance(balance: str) -> None:
+    """Refuse an unknown way to make up for rare classes.
+
+    Arguments
+    ---------
+    balance : str
+        One of ``BALANCES``.
 
     Raises
     ------
     InputError
-        Another scheme.
+        Another.
 
     Example
     -------
-    >>> class_weights(["a", "a", "a", "b"], ["a", "b"], "balanced")
-    tensor([0.6667, 2.0000])
+    >>> check_balance("loss")
     """
-    if scheme not in ("balanced", "none"):
+    if balance not in BALANCES:
         raise InputError(
-            f"class_weights is {scheme!r}; expected balanced or none"
+            f"balance is {balance!r}; expected one of {', '.join(BALANCES)}"
         )
-    if scheme == "none":
-        return None
-    n_of = Counter(train_labels)
-    share = [n_of[c] * len(classes) / len(train_labels) for c in classes]
-    return 1 / torch.tensor(share)

@@ -24,7 +24,7 @@ import matplotlib
 
 matplotlib.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.lines import Line2D
 
 from data_prep.atomic import complete_or_absent
@@ -35,8 +35,12 @@ COLOURS = (
     "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "black",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v")
-#: What pictures can be written as.
-SUFFIXES = (".png", ".pdf", ".svg")
+#: What pictures can be written as, and how to leave out the date: the same
+#: picture is the same file.
+_UNDATED = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+SUFFIXES = tuple(_UNDATED)
+#: Words of an svg file stay words, and its names do not change.
+_SVG = {"svg.fonttype": "none", "svg.hashsalt": "cry-ssl"}
 
 #: Panels in their order: keys begin with, title, axis.
 _PANELS = (
@@ -60,6 +64,9 @@ _PANELS = (
 )
 #: Keys whose changes mean little but beside their size.
 _FROM_ZERO = ("valid_effective_rank", "train_grad_norm", "clips_per_s")
+#: Panels of an AUC, whose chance is known.
+_AUC = re.compile("valid_auc|probe_.*_auc$")
+_CHANCE = {"color": "black", "linestyle": (0, (1, 3)), "linewidth": 1}
 _PROBE_MEASURES = {
     "knn": "accuracy of nearest neighbours",
     "map": "mean average precision",
@@ -187,21 +194,53 @@ def draw_curves(
         )
     n_columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
     n_rows = -(-len(shown) // n_columns)
+    with picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
+        figure.suptitle(title, parse_math=False)
+        draw_panels(figure, shown, histories, n_columns)
+
+
+def draw_panels(
+    figure: FigureBase,
+    shown: Sequence[Panel],
+    histories: Dict[str, List[dict]],
+    n_columns: int,
+) -> None:
+    """Fill a figure with panels, and a legend below them.
+
+    Arguments
+    ---------
+    figure : matplotlib.figure.FigureBase
+        With a constrained layout.
+    shown : sequence of Panel
+        Row by row.
+    histories : dict
+        Rows by the name of the run.
+    n_columns : int
+        Panels in a row.
+
+    Example
+    -------
+    >>> rows = [{"epoch": 1, "valid_auc": 0.7}]
+    >>> path = Path(getfixture("tmpdir")) / "auc.png"
+    >>> with picture(path, (4, 3)) as figure:
+    ...     draw_panels(figure, panels(["valid_auc"]), {"run": rows}, 1)
+    >>> [text.get_text() for text in figure.legends[0].get_texts()]
+    ['chance']
+    """
+    n_rows = -(-len(shown) // n_columns)
     # Of all, so that a corpus looks the same in each panel.
     corpora = sorted({c.corpus for p in shown for c in p.curves} - {""})
-    with picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
-        for i, panel in enumerate(shown, start=1):
-            axes = figure.add_subplot(n_rows, n_columns, i)
-            _draw_panel(axes, panel, histories, corpora)
-        figure.suptitle(title, parse_math=False)
-        legend = figure.legend(
-            handles=_legend(shown, histories, corpora),
-            loc="outside lower center",
-            ncols=4 if len(histories) == 1 else 3,
-            frameon=False,
-        )
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+    for i, panel in enumerate(shown, start=1):
+        axes = figure.add_subplot(n_rows, n_columns, i)
+        _draw_panel(axes, panel, histories, corpora)
+    legend = figure.legend(
+        handles=_legend(shown, histories, corpora),
+        loc="outside lower center",
+        ncols=4 if len(histories) == 1 else 3,
+        frameon=False,
+    )
+    for text in legend.get_texts():
+        text.set_parse_math(False)
 
 
 def _without_averages(rows) -> List[dict]:
@@ -216,7 +255,12 @@ def _without_averages(rows) -> List[dict]:
 
 
 @contextmanager
-def picture(path: Path, size: Tuple[float, float]) -> Iterator[Figure]:
+def picture(
+    path: Path,
+    size: Tuple[float, float],
+    copies: Sequence[Path] = (),
+    dpi: int = 150,
+) -> Iterator[Figure]:
     """Hand out a figure to draw in, then write it.
 
     Arguments
@@ -225,6 +269,10 @@ def picture(path: Path, size: Tuple[float, float]) -> Iterator[Figure]:
         The picture to write.
     size : tuple of float
         Width and height in inches.
+    copies : sequence of pathlib.Path
+        The same picture again, as another kind of file.
+    dpi : int
+        Pixels an inch.
 
     Yields
     ------
@@ -243,18 +291,25 @@ def picture(path: Path, size: Tuple[float, float]) -> Iterator[Figure]:
     ...
     data_prep.errors.InputError: picture.doc is no picture's name; let it end in .png, .pdf or .svg
     """
-    if Path(path).suffix not in SUFFIXES:
-        raise InputError(
-            f"{path} is no picture's name; let it end in "
-            f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-        )
-    figure = plt.figure(figsize=size, layout="constrained")
-    try:
-        yield figure
-        with complete_or_absent(path) as partial:
-            figure.savefig(partial, dpi=150)
-    finally:
-        plt.close(figure)
+    paths = [Path(path), *copies]
+    for path in paths:
+        if path.suffix not in SUFFIXES:
+            raise InputError(
+                f"{path} is no picture's name; let it end in "
+                f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
+            )
+    with plt.rc_context(_SVG):
+        figure = plt.figure(figsize=size, layout="constrained")
+        try:
+            yield figure
+            for path in paths:
+                with complete_or_absent(path) as partial:
+                    undated = _UNDATED[path.suffix]
+                    figure.savefig(partial, dpi=dpi, metadata=undated)
+                # Copies keep this layout, and need not find it again.
+                figure.set_layout_engine("none")
+        finally:
+            plt.close(figure)
 
 
 def _draw_panel(axes, panel, histories, corpora):
@@ -268,6 +323,8 @@ def _draw_panel(axes, panel, histories, corpora):
             if points:
                 look = _look(curve, run, len(histories), corpora)
                 _draw_curve(axes, points, look)
+    if _is_auc(panel):
+        axes.axhline(0.5, **_CHANCE)
     axes.set_title(panel.title, fontsize="medium", parse_math=False)
     axes.set_ylabel(panel.axis, fontsize="small")
     axes.set_xlabel("epoch", fontsize="small")
@@ -276,6 +333,10 @@ def _draw_panel(axes, panel, histories, corpora):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.tick_params(labelsize="small")
     axes.grid(alpha=0.3)
+
+
+def _is_auc(panel) -> bool:
+    return _AUC.match(panel.curves[0].key) is not None
 
 
 def _draw_curve(axes, points, look):
@@ -326,6 +387,8 @@ def _legend(shown, histories, corpora) -> List[Line2D]:
             entries.append(
                 Line2D([], [], color="grey", linestyle=style, label=label)
             )
+    if any(map(_is_auc, shown)):
+        entries.append(Line2D([], [], **_CHANCE, label="chance"))
     if any(row["epoch"] == 0 for rows in histories.values() for row in rows):
         entries.append(
             Line2D(

@@ -1,20 +1,220 @@
-"""Embeddings of whole recordings, computed once for a frozen encoder.
+"""From waveforms to embeddings: what a classifier stands on.
 
 Authors
  * The contributors of cry-ssl 2026
 """
 
+from typing import Optional, Tuple
+
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
+
+from cry_modules.cnn14 import frame_mask
+
+#: What an embedding is made of.
+READOUTS = ("encoder", "encoder+logmel")
+#: What is heard of a recording: all of it at once, or chunks.
+HEARD = ("recordings", "chunks")
+
+
+class Embedder(nn.Module):
+    """Waveforms to embeddings: features, encoder, and what is read out.
+
+    In train mode it embeds what it is given. In evaluation mode it may cut a
+    recording into chunks and average their embeddings; since the head is
+    affine then, that is the average of the chunks' logits. A recording that
+    is no longer than a chunk has the same embedding either way.
+
+    Arguments
+    ---------
+    features : torch.nn.Module
+        Waveforms and lengths to features and lengths, with ``logmel``.
+    encoder : torch.nn.Module
+        Features and lengths to embeddings ``[batch, emb_dim]``.
+    readout : str
+        ``encoder``, or ``encoder+logmel``: mean and spread over time of the
+        log-mel before its normalisation, which takes level and tilt away,
+        are appended.
+    tested_on : str
+        ``recordings`` or ``chunks``: what is heard at once in evaluation.
+    chunk_s : float
+        Length of a chunk, seconds.
+    sample_rate : int
+        Hz.
+
+    Raises
+    ------
+    ValueError
+        Another readout, or something else to test on.
+
+    Example
+    -------
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> from cry_modules.features import LogMel
+    >>> from cry_modules.views import AugmentedFeatures, SpecAugment
+    >>> features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
+    >>> embedder = Embedder(features, Cnn14(80, width=1), "encoder+logmel")
+    >>> embedder(torch.randn(2, 8000)).shape
+    torch.Size([2, 192])
+    """
+
+    def __init__(
+        self,
+        features: nn.Module,
+        encoder: nn.Module,
+        readout: str = "encoder",
+        tested_on: str = "recordings",
+        chunk_s: float = 4.0,
+        sample_rate: int = 16000,
+    ):
+        super().__init__()
+        for name, value, known in (
+            ("readout", readout, READOUTS),
+            ("tested_on", tested_on, HEARD),
+        ):
+            if value not in known:
+                raise ValueError(
+                    f"{name} is {value!r}; expected one of {', '.join(known)}"
+                )
+        self.features = features
+        self.encoder = encoder
+        self.statistics = None
+        if readout == "encoder+logmel":
+            self.statistics = LogMelStatistics(features.logmel)
+        self.tested_on = tested_on
+        self.n_samples = round(chunk_s * sample_rate)
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``.
+        lengths : torch.Tensor or None
+            Valid share of the samples, ``[batch]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, dimensions]``.
+        """
+        if self.training or self.tested_on == "recordings":
+            return self._embed(wavs, lengths)
+        chunks, chunk_lengths, owner = cut(wavs, lengths, self.n_samples)
+        embs = self._embed(chunks, chunk_lengths)
+        n_of = torch.bincount(owner, minlength=len(wavs)).unsqueeze(1)
+        total = embs.new_zeros(len(wavs), embs.shape[1])
+        return total.index_add_(0, owner, embs) / n_of
+
+    @torch.no_grad()
+    def dimension(self) -> int:
+        """Of the embedding: found by embedding a chunk of silence."""
+        was_training = self.training
+        emb = self.eval()(torch.zeros(1, self.n_samples))
+        self.train(was_training)
+        return emb.shape[1]
+
+    def _embed(self, wavs, lengths):
+        embs = self.encoder(*self.features(wavs, lengths))
+        if self.statistics is None:
+            return embs
+        return torch.cat([embs, self.statistics(wavs, lengths)], dim=1)
+
+
+class LogMelStatistics(nn.Module):
+    """Mean and standard deviation over the valid frames of each mel band: the
+    classical description of a recording, without any network.
+
+    Arguments
+    ---------
+    logmel : torch.nn.Module
+        Waveforms and lengths to frames in dB and lengths.
+
+    Example
+    -------
+    >>> from cry_modules.features import LogMel
+    >>> LogMelStatistics(LogMel())(torch.randn(2, 8000)).shape
+    torch.Size([2, 160])
+    """
+
+    def __init__(self, logmel: nn.Module):
+        super().__init__()
+        self.logmel = logmel
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """``[batch, samples]`` to ``[batch, 2 * n_mels]``."""
+        feats, lengths = self.logmel(wavs, lengths)
+        if lengths is None:
+            mean, spread = feats.mean(dim=1), feats.std(dim=1, correction=0)
+            return torch.cat([mean, spread], dim=1)
+        n_frames = torch.round(lengths * feats.shape[1]).long()
+        mask = frame_mask(n_frames, feats.shape[1]).unsqueeze(2)
+        n_frames = n_frames.unsqueeze(1)
+        mean = (feats * mask).sum(dim=1) / n_frames
+        squares = ((feats - mean.unsqueeze(1)) * mask).square().sum(dim=1)
+        return torch.cat([mean, (squares / n_frames).sqrt()], dim=1)
+
+
+def cut(
+    wavs: torch.Tensor, lengths: Optional[torch.Tensor], n_samples: int
+) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Cut recordings into as few chunks as cover them, evenly spaced.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        ``[batch, samples]``.
+    lengths : torch.Tensor or None
+        Valid share of the samples, ``[batch]``.
+    n_samples : int
+        Of a chunk; what is shorter is one chunk.
+
+    Returns
+    -------
+    chunks : torch.Tensor
+        ``[chunks, samples]``.
+    lengths : torch.Tensor
+        Valid share of the samples, ``[chunks]``.
+    owner : torch.Tensor
+        Recording of each chunk, ``[chunks]``.
+
+    Example
+    -------
+    >>> wavs, lengths = torch.arange(12.0).view(2, 6), torch.tensor([1.0, 0.5])
+    >>> chunks, lengths, owner = cut(wavs, lengths, n_samples=4)
+    >>> chunks
+    tensor([[0., 1., 2., 3.],
+            [2., 3., 4., 5.],
+            [6., 7., 8., 0.]])
+    >>> owner
+    tensor([0, 0, 1])
+    """
+    ends = torch.full((len(wavs),), wavs.shape[1])
+    if lengths is not None:
+        ends = torch.round(lengths.cpu().double() * wavs.shape[1]).long()
+    chunks, owner = [], []
+    for i, end in enumerate(ends.tolist()):
+        n_chunks = max(1, -(-end // n_samples))
+        last = max(0, end - n_samples)
+        for start in torch.linspace(0, last, n_chunks).round().long().tolist():
+            chunks.append(wavs[i, start : min(start + n_samples, end)])
+            owner.append(i)
+    valid = torch.tensor([len(chunk) for chunk in chunks], device=wavs.device)
+    padded = pad_sequence(chunks, batch_first=True)
+    owner = torch.tensor(owner, device=wavs.device)
+    return padded, valid / padded.shape[1], owner
 
 
 @torch.no_grad()
 def embed(
-    features: nn.Module,
-    encoder: nn.Module,
+    embedder: nn.Module,
     dataset: DynamicItemDataset,
     device: str,
     description: str = "embedding",
@@ -25,10 +225,8 @@ def embed(
 
     Arguments
     ---------
-    features : torch.nn.Module
-        Waveforms and lengths to features and lengths.
-    encoder : torch.nn.Module
-        Features and lengths to embeddings.
+    embedder : torch.nn.Module
+        Waveforms and lengths to embeddings; left in evaluation mode.
     dataset : DynamicItemDataset
         With ``id``, ``sig`` and other output keys, which are kept.
     device : str
@@ -43,24 +241,20 @@ def embed(
     Returns
     -------
     DynamicItemDataset
-        With ``emb``, ``[emb_dim]``, in place of ``sig``.
+        With ``emb``, ``[dimensions]``, in place of ``sig``; in the same order.
 
     Example
     -------
     >>> class Mean(nn.Module):
-    ...     def forward(self, feats, lengths):
-    ...         return feats.mean(dim=1, keepdim=True)
-    >>> class Same(nn.Module):
     ...     def forward(self, wavs, lengths):
-    ...         return wavs, lengths
+    ...         return wavs.mean(dim=1, keepdim=True)
     >>> dataset = DynamicItemDataset(
     ...     {"a": {"sig": torch.ones(4)}}, output_keys=["id", "sig"]
     ... )
-    >>> embed(Same(), Mean(), dataset, "cpu", progressbar=False)[0]
+    >>> embed(Mean(), dataset, "cpu", progressbar=False)[0]
     {'id': 'a', 'emb': tensor([1.])}
     """
-    features.to(device).eval()
-    encoder.to(device).eval()
+    embedder.to(device).eval()
     keys = [k for k in dataset.pipeline.output_mapping if k != "sig"]
     items = {}
     loader = make_dataloader(dataset, **loader_kwargs)
@@ -72,7 +266,7 @@ def embed(
         disable=not progressbar,
     )
     for batch in bar:
-        embs = encoder(*features(*batch.to(device).sig)).cpu()
+        embs = embedder(*batch.to(device).sig).cpu()
         for row in zip(*(_plain(batch[k]) for k in keys), embs):
             item = dict(zip([*keys, "emb"], row))
             items[item.pop("id")] = item

@@ -4,6 +4,8 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import io
+import re
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
@@ -12,9 +14,21 @@ from ruamel.yaml import YAML
 
 from cry_modules.audio import shortest_input
 from data_prep.errors import InputError
+from data_prep.tables import write_text
 
-#: Keys that change how fast a run is, not what comes out.
-_HARMLESS = ("num_workers", "cache_mb", "tensorboard")
+#: Keys that change how fast a run is, or what is asked of its result, not
+#: what is trained.
+_HARMLESS = (
+    "num_workers",
+    "cache_mb",
+    "tensorboard",
+    "patient_score",
+    "bootstrap_draws",
+    "controls",
+    "nuisance",
+    "subgroups",
+    "figures",
+)
 
 
 def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
@@ -112,6 +126,8 @@ def _check_settings(hparams):
     for name, least in (
         ("number_of_epochs", 1),
         ("batch_size", 2),
+        ("patience", 1),
+        ("bootstrap_draws", 100),
         ("probe_every", 1),
         ("num_workers", 0),
         ("cache_mb", 0),
@@ -191,3 +207,72 @@ def settings(text: str) -> Dict[str, str]:
         elif str(node.tag).endswith(":seq"):
             found[key.value] = ", ".join(item.value for item in node.value)
     return found
+
+
+def moved(text: str, output_folder: str) -> str:
+    """A resolved yaml file whose run goes to another folder.
+
+    Arguments
+    ---------
+    text : str
+        Of the file.
+    output_folder : str
+        The new one.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> moved("output_folder: a/b\\nsave: a/b/save\\ndata: a/bc", "c")
+    'output_folder: c\\nsave: c/save\\ndata: a/bc'
+    """
+    old = settings(text)["output_folder"]
+    return re.sub(
+        rf"(?<=\s){re.escape(old)}(?=/|$)",
+        lambda _: output_folder,
+        text,
+        flags=re.M,
+    )
+
+
+def write_variant(
+    hparams_file: str, overrides: Dict, output_folder: Path, changes: Dict
+) -> None:
+    """Write ``hyperparams.yaml`` of a run that differs in some settings.
+
+    Arguments
+    ---------
+    hparams_file : str
+        The yaml file; resolved or not.
+    overrides : dict
+        Values for its keys.
+    output_folder : pathlib.Path
+        Of the variant; made if need be.
+    changes : dict
+        Values of the variant. Where a value stands in several places (its
+        references are resolved), those places must be named too:
+        ``{"test_fold": 0, "prepare": {"test_fold": 0}}``.
+
+    Raises
+    ------
+    InputError
+        The folder holds another run.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> _ = (tmp / "a.yaml").write_text("output_folder: a\\nfold: null\\nx: 1")
+    >>> write_variant(tmp / "a.yaml", {"x": 2}, tmp / "b", {"fold": 3})
+    >>> found = settings((tmp / "b/hyperparams.yaml").read_text())
+    >>> found["fold"], found["x"]
+    ('3', '2')
+    """
+    with open(hparams_file, encoding="utf-8") as file:
+        text = resolve_references(file, overrides).read()
+    text = moved(text, str(output_folder))
+    text = resolve_references(io.StringIO(text), changes).read()
+    check_same_experiment(Path(output_folder), text)
+    Path(output_folder).mkdir(parents=True, exist_ok=True)
+    write_text(Path(output_folder) / "hyperparams.yaml", text)

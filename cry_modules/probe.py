@@ -23,7 +23,7 @@ from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
-from cry_modules.embeddings import embed
+from cry_modules.embeddings import Embedder, embed
 from cry_modules.ranks import gather_objects, n_ranks, rank, unwrapped
 from cry_modules.separability import (
     N_FOLDS,
@@ -220,8 +220,7 @@ class Probe:
         features, encoder = unwrapped(features), unwrapped(encoder)
         with _modes_kept(features, encoder):
             found = embed(
-                features,
-                encoder,
+                Embedder(features, encoder),
                 self._dataset,
                 device,
                 progressbar=False,

@@ -193,8 +193,11 @@ def _by_score(positive, scores, weights):
 def threshold_at_specificity(
     labels: np.ndarray, scores: np.ndarray, specificity: float = OPERATING_SHARE
 ) -> float:
-    """Score from which a recording is called positive so that at least this
-    share of the negatives is not; of those, the most sensitive one.
+    """Lowest score from which recordings can be called positive so that at
+    least this share of the negatives is not.
+
+    Where validation is told without error several would do, and higher ones
+    would ask more of a test recording than this specificity does.
 
     Arguments
     ---------
@@ -215,17 +218,16 @@ def threshold_at_specificity(
     >>> threshold_at_specificity(np.array([0, 0, 0, 0, 0, 1]), scores)
     0.8
     """
-    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
-    best = allowed[np.argmax(true[allowed])]
-    return float(min(thresholds[best], 1.0))  # the first one is infinite
+    return float(min(thresholds[allowed[-1]], 1.0))  # the first is infinite
 
 
 def threshold_at_sensitivity(
     labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
 ) -> float:
-    """Score from which a recording is called positive so that at least this
-    share of the positives is; of those, the most specific one.
+    """Highest score from which recordings can be called positive so that at
+    least this share of the positives is.
 
     Arguments
     ---------
@@ -246,7 +248,6 @@ def threshold_at_sensitivity(
     >>> threshold_at_sensitivity(np.array([0, 0, 1, 1, 1, 1]), scores, 0.75)
     0.4
     """
-    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    _, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(true >= sensitivity - _ROUNDING)
-    best = allowed[np.argmin(false[allowed])]
-    return float(thresholds[best])
+    return float(thresholds[allowed[0]])

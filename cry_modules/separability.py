@@ -159,7 +159,7 @@ def linear_auc(
         return None
     folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
     splits = list(folds.split(embs, labels, groups))
-    scores = out_of_fold_ranks(_scaled(embs), labels, splits, "logistic")
+    scores = out_of_fold_ranks(scaled(embs), labels, splits, "logistic")
     return auc(labels, scores)
 
 
@@ -184,11 +184,27 @@ def indices(names: Sequence) -> np.ndarray:
     return np.unique(np.asarray(names), return_inverse=True)[1]
 
 
-def _scaled(embs: np.ndarray) -> np.ndarray:
+def scaled(embs: np.ndarray) -> np.ndarray:
     """Mean 0 and spread 1 in each dimension; 0 where it is constant.
 
     Units that a ReLU never wakes are constant, but for rounding: divided by
     its spread, that would count as much as what is heard.
+
+    Arguments
+    ---------
+    embs : numpy.ndarray
+        ``[n, emb_dim]``.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[n, emb_dim]``.
+
+    Example
+    -------
+    >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]]))
+    array([[-1.,  0.],
+           [ 1.,  0.]])
     """
     embs = np.asarray(embs, dtype=np.float64)
     centred, spread = embs - embs.mean(axis=0), embs.std(axis=0)
@@ -201,9 +217,9 @@ def _by_similarity(
 ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Some recordings at once, all recordings from the most similar on, and
     their cosine; minus infinity, and last, for those of the same group."""
-    scaled = _scaled(embs)
-    norms = np.linalg.norm(scaled, axis=1, keepdims=True)
-    unit = scaled / np.where(norms > 0, norms, 1)
+    rows_scaled = scaled(embs)
+    norms = np.linalg.norm(rows_scaled, axis=1, keepdims=True)
+    unit = rows_scaled / np.where(norms > 0, norms, 1)
     for first in range(0, len(unit), _QUERIES_AT_ONCE):
         rows = np.arange(first, min(first + _QUERIES_AT_ONCE, len(unit)))
         cosine = unit[rows] @ unit.T

@@ -3,7 +3,7 @@
 ``recordings.csv``: ``recording_id, patient_id, path`` and any label columns
 (``neuro_injury``, ``trigger``, ...), ``site``, ``recorded_at``, optionally
 ``split`` (train, valid, test; empty for recordings without labels) or
-``fold``; audio beside it.
+``fold``; audio beside it. Any column may serve as folds (``folds.py``).
 
 Authors
  * The contributors of cry-ssl 2026
@@ -12,7 +12,7 @@ Authors
 import argparse
 import logging
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Union
 
 from data_prep import preparation
 from data_prep.database import (
@@ -23,9 +23,22 @@ from data_prep.database import (
     usable_rows,
 )
 from data_prep.errors import InputError, one_line_errors
+from data_prep.folds import (
+    FOLD,
+    check_rounds,
+    choose_folds,
+    keep_apart,
+    split_by_fold,
+    values_of,
+)
 from data_prep.manifest import SPLITS
 from data_prep.split import split_by_patient
-from data_prep.stratify import SHARES, fraction_of_patients, strata
+from data_prep.stratify import (
+    SHARES,
+    check_fraction,
+    fraction_of_patients,
+    strata,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,8 +50,9 @@ def prepare_clinical(
     classes: Sequence[str],
     recordings_csv: Optional[str] = None,
     other_labels: str = "error",
-    test_fold: Optional[int] = None,
-    valid_fold: Optional[int] = None,
+    fold_column: str = FOLD,
+    test_fold: Union[str, int, None] = None,
+    valid_fold: Union[str, int, None] = None,
     label_fraction: float = 1.0,
     seed: int = 0,
     corpus_name: Optional[str] = None,
@@ -47,7 +61,9 @@ def prepare_clinical(
 
     Splits come from the folds asked for, else from the column ``split``, else
     whole patients are split 70/15/15, stratified by label and site. Rows with
-    an empty label are left out.
+    an empty label are left out. A patient is in one split: what one who is
+    tested on has in other values of ``fold_column`` is left out too (of the
+    column ``fold`` that is an error).
 
     Arguments
     ---------
@@ -63,10 +79,13 @@ def prepare_clinical(
         Default ``<data_folder>/recordings.csv``.
     other_labels : str
         ``error`` or ``drop``: what to do with a label outside ``classes``.
-    test_fold : int or None
-        Value of ``fold`` that is tested on.
-    valid_fold : int or None
-        Value of ``fold`` that models are chosen on.
+    fold_column : str
+        ``fold``, or any column, such as ``site``.
+    test_fold : str, int or None
+        Its value that is tested on.
+    valid_fold : str, int or None
+        Its value that models are chosen on; None: 15 % of the patients who
+        are not tested on.
     label_fraction : float
         Share of the training patients that is kept, of each class.
     seed : int
@@ -86,12 +105,15 @@ def prepare_clinical(
         raise InputError(
             f"classes is {classes}; it must name two or more different labels"
         )
+    folds = choose_folds(fold_column, test_fold, valid_fold)
+    label_fraction = _fraction(label_fraction)
     options = {
         "data_folder": str(root.resolve()),
         "label_column": label_column,
         "classes": classes,
         "other_labels": other_labels,
-        "folds": [test_fold, valid_fold],
+        "fold_column": fold_column,
+        "folds": folds and [folds.test, folds.valid],
         "label_fraction": label_fraction,
         "seed": seed,
         "corpus": corpus_name,
@@ -104,14 +126,15 @@ def prepare_clinical(
             classes,
             other_labels,
         )
-        rows, audits = usable_rows(rows, root, Path(save_folder))
-        splits = _split(rows, table, test_fold, valid_fold, seed)
-        _keep_fraction(splits, label_fraction, seed)
+        left_out = []
+        if folds is not None:
+            rows, left_out = keep_apart(rows, table, folds)
+        rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
+        splits = _split(rows, folds, seed)
         preparation.require_classes(
-            splits,
-            classes,
-            f"add patients, or correct the splits or --classes for {table}",
+            splits, classes, _origin(rows, table, folds)
         )
+        _keep_fraction(splits, classes, label_fraction, seed)
         name = corpus_name or database_name(root, table)
         corpus = preparation.corpus_of(root, name)
         preparation.finish(
@@ -145,11 +168,10 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
     return kept
 
 
-def _split(rows, table, test_fold, valid_fold, seed):
-    names = rows[0][1]
-    if test_fold is not None or valid_fold is not None:
-        return _folds(rows, table, test_fold, valid_fold)
-    if "split" not in names:
+def _split(rows, folds, seed):
+    if folds is not None:
+        return split_by_fold(rows, folds, seed)
+    if "split" not in rows[0][1]:
         return split_by_patient([rec for rec, _ in rows], SHARES, seed)
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:
@@ -163,41 +185,114 @@ def _split(rows, table, test_fold, valid_fold, seed):
     return splits
 
 
-def _folds(rows, table, test_fold, valid_fold):
-    if "fold" not in rows[0][1]:
-        raise InputError(
-            f"{table} has no column 'fold'; leave out --test_fold and "
-            "--valid_fold, or add it"
+def _origin(rows, table, folds) -> str:
+    """Where the splits are from, and what can be done about them."""
+    if folds is not None:
+        held_out = " and ".join(
+            f"{split} is {fold!r}" for split, fold in folds.held_out.items()
         )
-    if test_fold is None or valid_fold is None:
-        raise InputError(
-            f"test_fold is {test_fold} and valid_fold is {valid_fold}; pass both"
+        return (
+            f"{held_out} of the column {folds.column!r} of {table}: name other "
+            "folds, add patients (rejected.csv lists what was left out), or "
+            "correct --classes"
         )
-    if test_fold == valid_fold:
-        raise InputError(
-            f"test_fold and valid_fold are both {test_fold}; choose two folds"
+    if "split" in rows[0][1]:
+        return (
+            f"the column 'split' of {table} says so: correct it, add patients, "
+            "or correct --classes"
         )
-    split_of = {str(test_fold): "test", str(valid_fold): "valid"}
-    splits = {split: [] for split in SPLITS}
-    for rec, cells in rows:
-        if not cells["fold"]:
-            raise InputError(
-                f"{rec.source}: fold is empty in a row with a label; fill it in"
-            )
-        splits[split_of.get(cells["fold"], "train")].append(rec)
-    for split, fold in (("test", test_fold), ("valid", valid_fold)):
-        if not splits[split]:
-            there = sorted({cells["fold"] for _, cells in rows})
-            raise InputError(
-                f"{split}_fold is {fold}; {table} has the folds "
-                f"{', '.join(there)}"
-            )
-    return splits
+    n_patients = len({rec.patient_id for rec, _ in rows})
+    return (
+        f"the {n_patients} patients of {table} were split here: add patients, "
+        "add a column 'split' or 'fold', or correct --classes"
+    )
 
 
-def _keep_fraction(splits, label_fraction, seed):
+def _fraction(label_fraction) -> float:
+    """A number, before any audio is read."""
+    try:
+        fraction = float(label_fraction)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"label_fraction is {label_fraction!r}; expected a number, such as "
+            "0.1"
+        )
+    check_fraction(fraction)
+    return fraction
+
+
+def _keep_fraction(splits, classes, label_fraction, seed):
     kept = fraction_of_patients(strata(splits["train"]), label_fraction, seed)
     splits["train"] = [r for r in splits["train"] if r.patient_id in kept]
+    # A patient with two labels counts for one, and may go with the other.
+    preparation.require_classes(
+        {"train": splits["train"]},
+        classes,
+        f"label_fraction is {label_fraction}: raise it, or try another --seed",
+    )
+
+
+def fold_values(
+    data_folder: str,
+    recordings_csv: Optional[str],
+    label_column: str,
+    classes: Sequence[str],
+    other_labels: str,
+    fold_column: str,
+) -> List[str]:
+    """Values of a column, each of which can be tested on once.
+
+    Arguments
+    ---------
+    data_folder : str
+        As for ``prepare_clinical``, with those that follow.
+    recordings_csv : str or None
+        Default ``<data_folder>/recordings.csv``.
+    label_column : str
+        Column of the task.
+    classes : sequence of str
+        Its labels.
+    other_labels : str
+        ``error`` or ``drop``.
+    fold_column : str
+        ``fold``, or any column, such as ``site``.
+
+    Returns
+    -------
+    list of str
+        In natural order; see ``folds.rounds`` for what is validated on.
+
+    Raises
+    ------
+    InputError
+        No such column, or one that is no folds: too few values or too many, a
+        patient in two of ``fold``, a class that has one value alone.
+
+    Example
+    -------
+    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
+    >>> rows = [
+    ...     f"r{i},p{i},{i}.wav,{label},{site}"
+    ...     for i, (label, site) in enumerate(
+    ...         [("a", "10"), ("b", "10"), ("a", "9"), ("b", "9")]
+    ...     )
+    ... ]
+    >>> header = "recording_id,patient_id,path,label,site"
+    >>> _ = table.write_text("\\n".join([header, *rows]))
+    >>> fold_values(table.parent, None, "label", ["a", "b"], "error", "site")
+    ['9', '10']
+    """
+    _, table = locate(data_folder, recordings_csv, "--data_folder")
+    classes = [str(name) for name in classes]
+    rows = _labelled(
+        read_database(table, [label_column]),
+        label_column,
+        classes,
+        other_labels,
+    )
+    values = values_of(rows, table, fold_column)
+    check_rounds(rows, table, fold_column, values, classes)
+    return values
 
 
 def main() -> None:
@@ -214,8 +309,9 @@ def main() -> None:
         "--classes", nargs="+", default=["healthy", "injury"], metavar="LABEL"
     )
     parser.add_argument("--other_labels", default="error")
-    parser.add_argument("--test_fold", type=int)
-    parser.add_argument("--valid_fold", type=int)
+    parser.add_argument("--fold_column", default=FOLD)
+    parser.add_argument("--test_fold", metavar="VALUE")
+    parser.add_argument("--valid_fold", metavar="VALUE")
     parser.add_argument("--label_fraction", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())

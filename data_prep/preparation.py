@@ -231,12 +231,15 @@ def finish(
 
 
 def require_classes(
-    splits: Dict[str, List[Recording]], classes: List[str], cure: str
+    splits: Dict[str, List[Recording]],
+    classes: List[str],
+    cure: str,
+    least: int = 1,
 ) -> None:
-    """Every class must be there to train with, and two in every other split.
+    """Every class must be there to train with; no split may be empty.
 
-    Where there are more than two, validation and test may miss one, with a
-    warning: their figures are then over those present.
+    Validation and test may lack a class, with a warning that says what cannot
+    be computed then.
 
     Arguments
     ---------
@@ -245,7 +248,9 @@ def require_classes(
     classes : list of str
         Labels.
     cure : str
-        What the user can do.
+        Where the splits are from, and what the user can do.
+    least : int
+        Classes without which validation or test is refused.
 
     Raises
     ------
@@ -257,17 +262,60 @@ def require_classes(
     >>> require_classes({"train": []}, ["hunger", "pain"], "add some")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: class 'hunger' has no recording in train; add some
+    data_prep.errors.InputError: train is empty: class 'hunger' has no recording in it; add some
     """
     for split, recordings in splits.items():
         present = {rec.label for rec in recordings}
         missing = [label for label in classes if label not in present]
-        if missing and (split == "train" or len(present) < 2):
+        if not recordings:
+            raise InputError(
+                f"{split} is empty: class {classes[0]!r} has no recording in "
+                f"it; {cure}"
+            )
+        if missing and (split == "train" or len(present) < least):
             raise InputError(
                 f"class {missing[0]!r} has no recording in {split}; {cure}"
             )
-        for label in missing:
-            logger.warning("class %r has no recording in %s", label, split)
+        if missing:
+            logger.warning(
+                "no recording of %s in %s: %s",
+                in_words([repr(label) for label in missing]),
+                split,
+                _cannot_be_computed(split, len(present)),
+            )
+
+
+def _cannot_be_computed(split: str, n_present: int) -> str:
+    if n_present > 1:
+        return "its figures are over the other classes"
+    if split == "valid":
+        return "no AUC to choose a model by, and no threshold"
+    return "no AUC"
+
+
+def in_words(names: Sequence[str], most: int = 10) -> str:
+    """Names in a message: the first ones, and how many more there are.
+
+    Arguments
+    ---------
+    names : sequence of str
+        To be listed.
+    most : int
+        How many.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> in_words("abcde", most=3)
+    'a, b, c and 2 more'
+    """
+    text = ", ".join(names[:most])
+    if len(names) <= most:
+        return text
+    return f"{text} and {len(names) - most} more"
 
 
 def corpus_of(root: Path, otherwise: str) -> Dict:

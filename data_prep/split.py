@@ -132,7 +132,10 @@ def split_database(
         parts[part_of[rec.patient_id]].append(rec)
     if not folds:
         preparation.require_classes(
-            parts, sorted({rec.label for rec in labelled}), "add patients"
+            parts,
+            sorted({rec.label for rec in labelled}),
+            "add patients, or ask for --folds",
+            least=2,  # who makes a split can still make a better one
         )
     _write_split(rows, column, part_of, save_folder / TABLE)
     print(write_counts(parts, save_folder))

@@ -250,5 +250,6 @@ def fraction_of_patients(
     for _, patients in sorted(_by_label(stratum_of, rng).items()):
         rng.shuffle(patients)
         # Not 3.0000000000000004 of 100 patients, which would be 4.
-        kept.update(patients[: math.ceil(round(fraction * len(patients), 9))])
+        n = max(1, math.ceil(round(fraction * len(patients), 9)))
+        kept.update(patients[:n])
     return kept

@@ -199,8 +199,26 @@ def test_wrong_input_of_classification(corpus, tmp_path, refused):
     assert "recordings.csv row" in line and "--other_labels drop" in line
     line = refused(*command, "--label_fraction=2")
     assert "label_fraction is 2" in line
-    line = refused(*command, "--class_weights=some")
-    assert "class_weights is 'some'" in line
+    line = refused(*command, "--balance=some")
+    assert "balance is 'some'; expected one of loss, sampling, none" in line
+    line = refused(*command, "--trained_on=chunk")
+    assert "trained_on is 'chunk'; expected one of recordings, chunks" in line
+    line = refused(*command, "--patient_score=mean")
+    assert "patient_score is 'mean'; expected one of mean_log_odds" in line
+    line = refused(
+        *command, "--finetune_mode=end_to_end", "--readout=encoder+logmel"
+    )
+    assert "log-mel statistics are for frozen modes" in line
+    line = refused(*command, "--folds=all", "--test_fold=0")
+    assert "leave out --test_fold and --valid_fold, or --folds" in line
+    line = refused(*command, "--folds=all")
+    assert "fold" in line and "recordings.csv" in line
+    line = refused(*command, "--folds=ward")
+    assert "no column 'ward'" in line
+    line = refused(*command, "--subgroups=site,weight")
+    assert "'weight'" in line and "--subgroups" in line
+    line = refused(*command, "--nuisance=phone")
+    assert "'phone'" in line and "--nuisance" in line
 
 
 def test_another_experiment_in_the_same_folder(corpus, pretrained, refused):

@@ -13,6 +13,7 @@ MODES = ("linear", "linear_bn", "end_to_end")
 
 #: What the yaml files of one task may differ in.
 OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}
+OF_A_MODE |= {"patience", "trained_on"}
 #: What adaptation with replay may differ in from adaptation without.
 OF_REPLAY = {"output_folder", "replay_folder", "replay_ratio"}
 

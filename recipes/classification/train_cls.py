@@ -5,10 +5,12 @@ probe, a probe with the encoder's BatchNorm, or all of it.
 > python train_cls.py hparams/neuro_linear_bn.yaml \
     --data_folder=/path/to/cries --encoder_source=results/cry_adapt_replay/2022
 
-Training hears random chunks, testing whole recordings. The model is chosen on
-the validation split by AUC. A ``linear`` encoder changes in nothing, so its
-embeddings of whole recordings are computed once. What happens to a batch
-stands in cry_modules/classification.py.
+Training hears random chunks or whole recordings, testing whole recordings or
+averaged chunks. The model is chosen on the validation split by AUC. A
+``linear`` encoder changes in nothing, so its embeddings of whole recordings
+are computed once. ``--folds all`` trains and tests on every fold and pools
+what the models say. What happens to a batch stands in
+cry_modules/classification.py, what the figures mean in cry_modules/metrics.py.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -16,7 +18,10 @@ Authors
 
 import json
 import logging
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Dict, List
 
 import numpy as np
 import speechbrain as sb
@@ -25,20 +30,34 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
+from cry_modules import controls, report
 from cry_modules.arguments import parse_arguments
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpointer import whole
 from cry_modules.checkpoints import load_encoder
-from cry_modules.classification import ClassificationBrain, class_weights
-from cry_modules.embeddings import embed
-from cry_modules.experiment import load, to_save
+from cry_modules.classification import (
+    ClassificationBrain,
+    check_balance,
+    prevalence_of,
+)
+from cry_modules.embeddings import HEARD, LogMelStatistics, embed
+from cry_modules.evaluation import Asked, Outcome, figures_of
+from cry_modules.experiment import load, to_save, write_variant
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
-from cry_modules.metrics import summarise
+from cry_modules.length_batches import LengthBatchSampler, random_order
+from cry_modules.nuisance import nuisance_probe
+from cry_modules.picture_results import draw_results, results_of
+from cry_modules.predictions import Predictions
+from cry_modules.ranks import rank, unwrapped
 from cry_modules.schedule import step_schedule
 from cry_modules.stopping import ignore_signals
+from cry_modules.subgroups import read_columns
 from data_prep import manifest
+from data_prep.clinical_prepare import fold_values
+from data_prep.database import locate, read_database
 from data_prep.errors import InputError, one_line_errors
+from data_prep.folds import rounds
 from data_prep.preparation import require_folder
 from data_prep.tables import write_text
 
@@ -46,6 +65,25 @@ logger = logging.getLogger(__name__)
 
 #: Batches of chunks that set a random encoder's BatchNorm statistics.
 _CALIBRATION_BATCHES = 6
+
+
+@dataclass
+class Run:
+    """A finished run: what it found, and what was said.
+
+    Arguments
+    ---------
+    metrics : dict
+        ``metrics.json``.
+    outcomes : list of Outcome
+        One, or one a fold.
+    controls : dict
+        The same of each control.
+    """
+
+    metrics: Dict
+    outcomes: List[Outcome]
+    controls: Dict[str, List[Outcome]] = field(default_factory=dict)
 
 
 def read_labels(manifests, classes):
@@ -85,8 +123,8 @@ def read_labels(manifests, classes):
     return labels["train"], classes
 
 
-def dataio_prep(hparams, manifests, classes):
-    """Recordings of each split: random chunks to train, whole to test.
+def dataio_prep(hparams, manifests, classes, trained_on):
+    """Recordings of each split.
 
     Arguments
     ---------
@@ -96,11 +134,14 @@ def dataio_prep(hparams, manifests, classes):
         Folder of train.csv, valid.csv, test.csv.
     classes : list of str
         Order of the labels.
+    trained_on : str
+        ``chunks`` (a random one of each training recording) or
+        ``recordings``.
 
     Returns
     -------
     dict of DynamicItemDataset
-        ``sig``: ``[samples]``; ``class_index``: int.
+        ``sig``: ``[samples]``; ``class_index``: int; sorted by length.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
     # A pack of another rate is refused here rather than in a loader worker.
@@ -130,7 +171,7 @@ def dataio_prep(hparams, manifests, classes):
             f"{manifests}/{split}.csv",
             replacements={"data_root": str(hparams["data_folder"])},
             dynamic_items=[
-                whole if split != "train" or is_cached(hparams) else chunk,
+                chunk if split == "train" and trained_on == "chunks" else whole,
                 class_index,
             ],
             output_keys=["id", "patient_id", "sig", "class_index"],
@@ -139,9 +180,42 @@ def dataio_prep(hparams, manifests, classes):
     }
 
 
+def check_options(hparams):
+    """Refuse values that would fail or mislead later.
+
+    Arguments
+    ---------
+    hparams : dict
+        Of the yaml file.
+
+    Raises
+    ------
+    InputError
+        Names the value and those that can be.
+    """
+    check_balance(hparams["balance"])
+    if hparams["trained_on"] not in HEARD:
+        raise InputError(
+            f"trained_on is {hparams['trained_on']!r}; expected one of "
+            f"{', '.join(HEARD)}"
+        )
+    if hparams["readout"] != "encoder":
+        if hparams["finetune_mode"] == "end_to_end":
+            raise InputError(
+                f"readout is {hparams['readout']} and finetune_mode is "
+                "end_to_end; log-mel statistics are for frozen modes: pass "
+                "--readout encoder"
+            )
+    # Refuses another name before hours of training.
+    Predictions(
+        ["a"], ["a"], np.zeros(1, dtype=int), np.ones((1, 2)) / 2, ["a", "b"]
+    ).by_patient(hparams["patient_score"])
+
+
 def is_cached(hparams):
-    """Whether embeddings of whole recordings take the place of chunks."""
-    return hparams["finetune_mode"] == "linear"
+    """Whether each recording is embedded once, since nothing of it changes."""
+    frozen = hparams["finetune_mode"] == "linear"
+    return frozen and hparams["trained_on"] == "recordings"
 
 
 def load_pretrained(hparams, train_set, device):
@@ -188,9 +262,8 @@ def calibrate(hparams, dataset, device):
 
 
 def make_brain(hparams, run_opts, train_labels, classes):
-    """Brain, head and class weights for these classes."""
-    weights = class_weights(train_labels, classes, hparams["class_weights"])
-    head = hparams["head"](n_classes=len(classes))
+    """Brain and head for these classes."""
+    head = hparams["head"](hparams["embedder"].dimension(), len(classes))
     hparams["checkpointer"].add_recoverable("head", head)
     brain = ClassificationBrain(
         modules={**hparams["modules"], "head": head},
@@ -200,32 +273,62 @@ def make_brain(hparams, run_opts, train_labels, classes):
         checkpointer=hparams["checkpointer"],
     )
     brain.classes = classes
-    brain.class_weights = None if weights is None else weights.to(brain.device)
+    brain.prevalence = prevalence_of(train_labels, classes)
+    brain.cached = is_cached(hparams)
     brain.history = History(hparams["output_folder"])
     return brain
 
 
-def fit(brain, hparams, datasets, eval_kwargs):
+def eval_options(hparams):
+    """Of loaders that train nothing."""
+    return {
+        # Whole recordings: fewer at once than chunks.
+        "batch_size": max(1, hparams["batch_size"] // 4),
+        "num_workers": hparams["num_workers"],
+        # As in training: nothing is drawn, signals are the run's.
+        "generator": torch.Generator(),
+        "worker_init_fn": ignore_signals,
+    }
+
+
+def embed_all(brain, hparams, datasets, embedder, what):
+    """Each split's recordings embedded."""
+    return {
+        split: embed(
+            embedder,
+            dataset,
+            brain.device,
+            description=f"{what}, {split}",
+            progressbar=not brain.noprogressbar,
+            **eval_options(hparams),
+        )
+        for split, dataset in datasets.items()
+    }
+
+
+def fit(brain, hparams, datasets, rows):
     """Train with the schedule of the real number of steps."""
-    n_train = len(datasets["train"])
-    batch_size = min(hparams["batch_size"], n_train)
-    train_loader = brain.make_dataloader(
-        datasets["train"],
-        sb.Stage.TRAIN,
-        batch_size=batch_size,
-        shuffle=True,
-        # BatchNorm cannot train on a last batch of one.
-        drop_last=n_train % batch_size == 1,
-        num_workers=hparams["num_workers"],
-        # Else the loader draws from the generator that dropout uses.
-        generator=brain.loader_generator,
-        worker_init_fn=ignore_signals,
+    longest = hparams["chunk_s"] if hparams["trained_on"] == "chunks" else np.inf
+    seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
+    seed = hparams["seed"]
+    batches = LengthBatchSampler(
+        random_order(
+            [row["label"] for row in rows],
+            hparams["balance"] == "sampling",
+            seed,
+        ),
+        np.minimum(seconds, longest),
+        hparams["batch_size"],
+        seed,
+    )
+    train_loader = brain.make_train_loader(
+        datasets["train"], batches, hparams["num_workers"]
     )
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
     )
     epochs, bars = hparams["epoch_counter"], None
-    if is_cached(hparams):
+    if brain.cached:
         # Epochs of milliseconds: one bar for all of them.
         logging.getLogger("speechbrain.utils.epoch_loop").setLevel("WARNING")
         epochs = tqdm(
@@ -241,71 +344,346 @@ def fit(brain, hparams, datasets, eval_kwargs):
         train_loader,
         datasets["valid"],
         progressbar=bars,
-        valid_loader_kwargs=eval_kwargs,
+        valid_loader_kwargs=eval_options(hparams),
     )
 
 
-def evaluate(brain, hparams, datasets, eval_kwargs):
-    """Predictions of valid and test with the best checkpoint, on disk."""
-    predictions = {}
+def predict(brain, hparams, datasets):
+    """Valid and test told by the best checkpoint; on disk."""
+    said = {}
     for split in ("valid", "test"):
         brain.evaluate(
-            datasets[split], max_key="score", test_loader_kwargs=eval_kwargs
+            datasets[split],
+            max_key="score",
+            test_loader_kwargs=eval_options(hparams),
         )
-        predictions[split] = brain.predictions
+        said[split] = brain.predictions
         path = f"{hparams['output_folder']}/predictions_{split}.csv"
         run_on_main(brain.predictions.write, args=[path])
-    return predictions
+    return Outcome(said["valid"], said["test"], brain.prevalence)
 
 
-def write_metrics(hparams, brain, predictions, corpus):
-    """Write ``metrics.json``.
+def as_arrays(dataset, classes):
+    """Embeddings ``[n, dimensions]``, and whose they are."""
+    items = [dataset[i] for i in range(len(dataset))]
+    labels = np.array([item["class_index"] for item in items])
+    return np.stack([item["emb"].double().numpy() for item in items]), (
+        Predictions(
+            [item["id"] for item in items],
+            [item["patient_id"] for item in items],
+            labels,
+            np.eye(len(classes))[labels],
+            classes,
+        )
+    )
+
+
+def classical_controls(hparams, logmel, classes, prevalence):
+    """Outcomes of the classical models; predictions on disk, as a run's."""
+    arrays = {split: as_arrays(data, classes) for split, data in logmel.items()}
+    found = controls.classical(
+        {split: features for split, (features, _) in arrays.items()},
+        {split: recordings for split, (_, recordings) in arrays.items()},
+        prevalence,
+    )
+    outcomes = {}
+    for name, (said, share) in found.items():
+        folder = Path(hparams["output_folder"]) / "controls" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, predictions in said.items():
+            path = folder / f"predictions_{split}.csv"
+            run_on_main(predictions.write, args=[path])
+        outcomes[name] = [Outcome(said["valid"], said["test"], share)]
+    return outcomes
+
+
+def random_encoder(hparams, hparams_file, overrides, run_opts):
+    """The same run with a random encoder: what a read-out with log-mel
+    statistics must be seen beside, since they help any encoder."""
+    folder = Path(hparams["output_folder"]) / "controls/random_encoder"
+    changes = {
+        "encoder_source": "random_calibrated",
+        **{"controls": False, "figures": False},
+        **{"nuisance": None, "subgroups": None, "folds": None},
+    }
+    return run_variant(hparams_file, overrides, run_opts, folder, changes)
+
+
+def run_variant(hparams_file, overrides, run_opts, folder, changes):
+    """Run the same recipe with some settings changed, in its own folder."""
+    run_on_main(write_variant, args=[hparams_file, overrides, folder, changes])
+    variant = str(folder / "hyperparams.yaml")
+    return run(load(variant, {}), variant, {}, run_opts)
+
+
+def columns_of(hparams, option):
+    """Cells by recording of the columns that an option names."""
+    names = hparams.get(option) or []
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    if not names:
+        return {}
+    _, table = locate(
+        hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
+    )
+    return read_columns(table, names, f"--{option}")
+
+
+def nuisance_columns(hparams):
+    """As ``columns_of``; the site, which is asked by default, may be absent
+    from the table."""
+    if hparams["nuisance"] != "site":
+        return columns_of(hparams, "nuisance")
+    _, table = locate(
+        hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
+    )
+    rows = read_database(table, [hparams["label_column"]])
+    return {"site": {rec.ID: rec.site for rec, _ in rows}}
+
+
+def nuisance_figures(hparams, brain, embs, logmel, columns):
+    """How well each column is told by the embedding and by log-mel
+    statistics, from the recordings of all splits."""
+    found = {}
+    for column, cell_of in columns.items():
+        found[column] = {}
+        for source, datasets in (("embedding", embs), ("log-mel", logmel)):
+            parts = [as_arrays(d, brain.classes) for d in datasets.values()]
+            ids = sum((p.ids for _, p in parts), [])
+            found[column][source] = nuisance_probe(
+                np.concatenate([features for features, _ in parts]),
+                [cell_of.get(ID, "") for ID in ids],
+                sum((p.patients for _, p in parts), []),
+                hparams["seed"],
+                hparams["bootstrap_draws"],
+            )
+    return found
+
+
+def head_of_metrics(hparams, classes, corpus):
+    """What ``metrics.json`` says before it comes to figures."""
+    names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
+    names += ("encoder_source", "readout", "trained_on", "tested_on", "balance")
+    otherwise = {"label_column": hparams["task"], "label_fraction": 1.0}
+    return {
+        **{name: hparams.get(name, otherwise.get(name)) for name in names},
+        "patient_score": hparams["patient_score"],
+        "corpus": corpus["name"],
+        "synthetic": bool(corpus.get("synthetic")),
+        "classes": classes,
+    }
+
+
+def finish(hparams, done, history):
+    """Write ``metrics.json``, pictures and ``report.md``."""
+    folder, metrics = Path(hparams["output_folder"]), done.metrics
+    metrics["figures"] = []
+    if hparams["figures"]:
+        parts = [(o.valid, o.test, o.prevalence) for o in done.outcomes]
+        drawn = draw_results(results_of(metrics, parts, history), folder)
+        metrics["figures"] = [path.stem for path in drawn]
+    text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
+    write_text(folder / "metrics.json", text)
+    write_text(folder / "report.md", report.page(metrics))
+
+
+def asked_of(hparams):
+    """What is asked of the outcome."""
+    return Asked(
+        hparams["patient_score"],
+        hparams["seed"],
+        hparams["bootstrap_draws"],
+        columns_of(hparams, "subgroups"),
+    )
+
+
+def run(hparams, hparams_file, overrides, run_opts):
+    """One model: prepared, trained, tested, reported.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects and settings.
+    hparams_file : str
+        The yaml file they are from.
+    overrides : dict
+        Values for its keys.
+    run_opts : RunOptions
+        SpeechBrain's options.
 
     Returns
     -------
-    dict
-        What is in it.
+    Run
     """
-    parameters = [*brain.modules.encoder.parameters()]
+    check_options(hparams)
+    asked, nuisance = asked_of(hparams), nuisance_columns(hparams)
+    sb.create_experiment_directory(
+        experiment_directory=hparams["output_folder"],
+        hyperparams_to_save=to_save(hparams, hparams_file),
+        overrides=overrides,
+    )
+    manifests = f"{hparams['output_folder']}/manifest"
+    run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
+    train_labels, classes = read_labels(manifests, hparams["classes"])
+    heard = dataio_prep(hparams, manifests, classes, "recordings")
+    datasets = dataio_prep(hparams, manifests, classes, hparams["trained_on"])
+    brain = make_brain(hparams, run_opts, train_labels, classes)
+    load_pretrained(hparams, datasets["train"], brain.device)
+    embs = None
+    if brain.cached:
+        embs = datasets = embed_all(
+            brain, hparams, heard, hparams["embedder"], "embedding"
+        )
+    fit(brain, hparams, datasets, list(heard["train"].data.values()))
+    done = Run({}, [predict(brain, hparams, datasets)])
+
+    logmel = None
+    if hparams["controls"] or nuisance:
+        statistics = LogMelStatistics(hparams["logmel"])
+        logmel = embed_all(brain, hparams, heard, statistics, "log-mel")
+    if hparams["controls"]:
+        done.controls = classical_controls(
+            hparams, logmel, classes, brain.prevalence
+        )
+    if hparams["readout"] != "encoder" and hparams["controls"]:
+        beside = random_encoder(hparams, hparams_file, overrides, run_opts)
+        done.controls["random_encoder"] = beside.outcomes
+    parameters = [*brain.modules.embedder.parameters()]
     parameters += brain.modules.head.parameters()
-    metrics = {
-        "task": hparams["task"],
-        "finetune_mode": hparams["finetune_mode"],
-        "seed": hparams["seed"],
-        "label_fraction": hparams.get("label_fraction", 1.0),
-        "encoder_source": hparams["encoder_source"],
-        "corpus": corpus,
-        "classes": brain.classes,
+    done.metrics = {
+        **head_of_metrics(hparams, classes, manifest.read_corpus(manifests)),
+        "prevalence": brain.prevalence.tolist(),
         "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "n_parameters": sum(p.numel() for p in parameters),
-        **summarise(predictions["valid"], predictions["test"]),
+        **figures_of(done.outcomes, done.controls, asked),
     }
-    path = f"{hparams['output_folder']}/metrics.json"
-    text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
-    run_on_main(write_text, args=[path, text])
-    return metrics
-
-
-def summary(metrics, output_folder):
-    """One line for the terminal."""
-    test = metrics["test"]["recording"]
-    encoder = metrics["encoder_source"] or "a random encoder"
-    if test["auc"] is None:
-        found = "no test AUC, all are of one class"
-    elif test["auc_ci95"] is None:
-        found = f"test AUC {test['auc']:.3f} (too few patients for an interval)"
-    else:
-        low, high = test["auc_ci95"]
-        found = (
-            f"test AUC {test['auc']:.3f} "
-            f"(95 % interval by patient {low:.3f} to {high:.3f})"
+    if nuisance:
+        embedder = unwrapped(brain.modules.embedder)
+        embs = embs or embed_all(brain, hparams, heard, embedder, "embedding")
+        done.metrics["nuisance"] = nuisance_figures(
+            hparams, brain, embs, logmel, nuisance
         )
-    return (
-        f"done: {metrics['task']} {metrics['finetune_mode']} on {encoder} and "
-        f"{metrics['corpus']}, {found}, {test['n']} recordings of "
-        f"{test['n_patients']} patients, accuracy {test['accuracy']:.3f} "
-        f"(majority {test['majority_accuracy']:.3f}); in {output_folder}"
+    run_on_main(finish, args=[hparams, done, brain.history.rows])
+    return done
+
+
+def run_folds(hparams, hparams_file, overrides, run_opts):
+    """A model a fold, each tested on what its fold left out; pooled.
+
+    Arguments
+    ---------
+    hparams : dict
+        Objects and settings, ``folds`` among them.
+    hparams_file : str
+        The yaml file they are from.
+    overrides : dict
+        Values for its keys.
+    run_opts : RunOptions
+        SpeechBrain's options.
+
+    Returns
+    -------
+    Run
+    """
+    check_options(hparams)
+    asked = asked_of(hparams)
+    if hparams["test_fold"] is not None or hparams["valid_fold"] is not None:
+        raise InputError(
+            f"folds is {hparams['folds']}, which tests on every fold; leave out "
+            "--test_fold and --valid_fold, or --folds"
+        )
+    column = hparams["folds"]
+    column = hparams["fold_column"] if column == "all" else str(column)
+    values = fold_values(
+        hparams["data_folder"],
+        hparams["recordings_csv"],
+        hparams["label_column"],
+        hparams["classes"],
+        hparams["other_labels"],
+        column,
     )
+    out = Path(hparams["output_folder"])
+    sb.create_experiment_directory(
+        experiment_directory=str(out),
+        hyperparams_to_save=to_save(hparams, hparams_file),
+        overrides=overrides,
+    )
+    runs = {}
+    for i, fold in enumerate(rounds(column, values)):
+        name = f"fold_{i}_" + re.sub(r"[^\w.-]+", "_", fold.test)
+        logger.info("Fold %d of %d: %s", i + 1, len(values), fold.test)
+        runs[name] = run_variant(
+            hparams_file,
+            overrides,
+            run_opts,
+            out / name,
+            fold_changes(hparams, fold),
+        )
+    return pool(hparams, values, runs, asked)
+
+
+def fold_changes(hparams, fold):
+    """Settings in which the run of a fold differs."""
+    chosen = {
+        "fold_column": fold.column,
+        "test_fold": fold.test,
+        "valid_fold": fold.valid,
+    }
+    changes = {**chosen, "folds": None, "prepare": chosen}
+    source = hparams["encoder_source"]
+    if source is not None and "{fold}" in source:
+        changes["encoder_source"] = source.replace("{fold}", fold.test)
+    return changes
+
+
+def pool(hparams, values, runs, asked):
+    """What the models of all folds say, as one."""
+    every = list(runs.values())
+    done = Run(
+        {},
+        [run.outcomes[0] for run in every],
+        {
+            name: [run.controls[name][0] for run in every]
+            for name in every[0].controls
+        },
+    )
+    first = every[0].metrics
+    head = {name: first[name] for name in first if name not in _OF_A_FOLD}
+    done.metrics = {
+        **head,
+        "encoder_source": hparams["encoder_source"],
+        "folds": list(runs),
+        **figures_of(done.outcomes, done.controls, asked),
+    }
+    for value, block in zip(values, done.metrics["by_fold"]["each"]):
+        block["fold"] = value
+    if "nuisance" in first:
+        done.metrics["nuisance"] = mean_nuisance(every)
+    said = Predictions.joined([outcome.test for outcome in done.outcomes])
+    path = f"{hparams['output_folder']}/predictions_test.csv"
+    run_on_main(said.write, args=[path])
+    run_on_main(finish, args=[hparams, done, []])
+    return done
+
+
+_OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
+_OF_A_FOLD += ("prevalence",)
+
+
+def mean_nuisance(runs):
+    """Nuisance figures averaged over the folds' encoders."""
+    found = {}
+    for column, entry in runs[0].metrics["nuisance"].items():
+        found[column] = {}
+        for source, first in entry.items():
+            each = [r.metrics["nuisance"][column][source] for r in runs]
+            found[column][source] = first
+            if all("auc" in figures for figures in each):
+                mean = float(np.mean([figures["auc"] for figures in each]))
+                found[column][source] = {
+                    **first, "auc": mean, "auc_ci95": None
+                }  # fmt: skip
+    return found
 
 
 def main(argv=None):
@@ -313,47 +691,15 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
+        if "label_column" in overrides:
+            overrides.setdefault("task", overrides["label_column"])
         needs = ("task", "prepare", "finetune_mode")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")
-        sb.create_experiment_directory(
-            experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=to_save(hparams, hparams_file),
-            overrides=overrides,
-        )
-        manifests = f"{hparams['output_folder']}/manifest"
-        run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
-        train_labels, classes = read_labels(manifests, hparams["classes"])
-        datasets = dataio_prep(hparams, manifests, classes)
-        brain = make_brain(hparams, run_opts, train_labels, classes)
-        load_pretrained(hparams, datasets["train"], brain.device)
-        eval_kwargs = {
-            # Whole recordings: fewer at once than chunks.
-            "batch_size": max(1, hparams["batch_size"] // 4),
-            "num_workers": hparams["num_workers"],
-            # As in training: nothing is drawn, signals are the run's.
-            "generator": torch.Generator(),
-            "worker_init_fn": ignore_signals,
-        }
-        if is_cached(hparams):
-            datasets = {
-                split: embed(
-                    hparams["features"],
-                    hparams["encoder"],
-                    dataset,
-                    brain.device,
-                    description=f"embedding {split}",
-                    progressbar=not brain.noprogressbar,
-                    **eval_kwargs,
-                )
-                for split, dataset in datasets.items()
-            }
-        fit(brain, hparams, datasets, eval_kwargs)
-        predictions = evaluate(brain, hparams, datasets, eval_kwargs)
-        corpus = manifest.read_corpus(manifests)["name"]
-        metrics = write_metrics(hparams, brain, predictions, corpus)
-        line = summary(metrics, hparams["output_folder"])
-        run_on_main(print, args=[line])
+        how = run_folds if hparams.get("folds") else run
+        done = how(hparams, hparams_file, overrides, run_opts)
+        if rank() == 0:
+            print(report.summary(done.metrics, hparams["output_folder"]))
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ import matplotlib
 matplotlib.use("Agg")  # no screen needed
 from matplotlib import pyplot as plt
 
+from cry_modules.report import with_interval
 from data_prep.errors import one_line_errors
 from data_prep.manifest import read_corpus
 from data_prep.tables import write_text
@@ -135,9 +136,7 @@ def table(results):
     for encoder in ENCODERS:
         cells = []
         for mode in MODES:
-            low, high = results[encoder, mode]["auc_ci95"]
-            auc = results[encoder, mode]["auc"]
-            cells.append(f"{auc:.3f} ({low:.3f} to {high:.3f})")
+            cells.append(with_interval(results[encoder, mode]))
         lines.append(f"| {encoder} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
@@ -151,7 +150,9 @@ def draw(results, caption, path):
             marker, colour = styles[mode]
             test = results[encoder, mode]
             y = row + 0.12 - 0.24 * i
-            axes.plot(test["auc_ci95"], [y, y], color=colour, linewidth=2)
+            # A perfect AUC has none.
+            ends = test["auc_ci95"] or [test["auc"], test["auc"]]
+            axes.plot(ends, [y, y], color=colour, linewidth=2)
             axes.plot(
                 test["auc"],
                 y,

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cry_modules.checkpoints import find_encoder, read_state_dict
 from cry_modules.cnn14 import Cnn14
@@ -42,6 +43,38 @@ def test_speechbrains_modules_train_does_not_undo_the_mode(mode):
     assert torch.equal(norm.running_mean, before) == (mode == "linear")
     modules.eval()
     assert not norm.training
+
+
+class ConvolutionGradients(TorchDispatchMode):
+    """Notes which gradients each backward pass of a convolution computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.of_input, self.of_weight = [], []
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        if func is torch.ops.aten.convolution_backward.default:
+            of_input, of_weight, _ = args[-1]
+            self.of_input.append(of_input)
+            self.of_weight.append(of_weight)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "mode, n_backward, n_weight",
+    [("linear", 0, 0), ("linear_bn", 12, 0), ("end_to_end", 12, 12)],
+)
+def test_frozen_convolutions_have_no_weight_gradient(
+    mode, n_backward, n_weight
+):
+    """None is computed: half of what a backward pass costs."""
+    tuned = FinetunedEncoder(Cnn14(80, width=1), mode).train()
+    head = ClassificationHead(32, 2)
+    loss = head(tuned(torch.randn(4, 64, 80))).square().sum()
+    with ConvolutionGradients() as seen:
+        loss.backward()
+    assert len(seen.of_weight) == n_backward
+    assert sum(seen.of_weight) == n_weight
 
 
 def test_refuses_another_mode():

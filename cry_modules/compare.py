@@ -1,0 +1,875 @@
+"""Runs compared: sets of test predictions, with what patients and seeds add
+to chance.
+
+> python -m cry_modules.metrics results/random results/SimCLR --out both.json
+
+Each argument is a set of predictions: a predictions csv, a run folder, a
+folder of runs of several seeds, or a quoted pattern of these; a file is a
+seed. Each later set is compared to the first on the same recordings, with
+the same draws of patients for all files.
+
+The interval of a difference is Student's t times the spread of its draws, and
+p belongs to it: below 0.05 where the interval leaves out 0. The degrees of
+freedom are Welch's, from the figures without each patient. In simulations of
+two equal models this finds a difference in 3 to 7 % where 10 or 40 patients
+have the rarer class; quantiles of the draws, and z, find one in up to 10 %
+where 10 have.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import glob
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+from scipy.stats import t as student
+
+from cry_modules.bootstrap import (
+    N_DRAWS,
+    interval,
+    patient_weights,
+    why_no_interval,
+)
+from cry_modules.metrics import UNITS, by_unit
+from cry_modules.predictions import AGGREGATIONS, Predictions
+from cry_modules.ranking import macro, weighted_auc, weighted_average_precision
+from data_prep.errors import InputError, one_line_errors
+from data_prep.tables import write_text
+
+FILE = "predictions_test.csv"
+#: What sets can be compared by.
+METRICS = {
+    "auc": weighted_auc,
+    "average_precision": weighted_average_precision,
+}
+#: From fewer no spread can be told.
+LEAST_DRAWS = 100
+#: A difference whose p is below it is called one.
+ALPHA = 0.05
+
+_IN_WORDS = {"auc": "AUC", "average_precision": "average precision"}
+_DIGITS = 12  # a smaller difference is rounding
+_LEAST_P = 1e-6  # no such p is known to its size
+_PATIENTS_AT_ONCE = 100  # memory does not grow with their number
+
+
+@dataclass
+class RunSet:
+    """Predictions of one model, trained with several seeds.
+
+    Arguments
+    ---------
+    name : str
+        In tables and sentences.
+    files : list of pathlib.Path
+        One a seed.
+    predictions : list of Predictions
+        Of each file, all in the same order of recordings.
+    """
+
+    name: str
+    files: List[Path]
+    predictions: List[Predictions]
+
+    @property
+    def seeds(self) -> List[str]:
+        """Names of the seeds: of the folders that the files are in."""
+        return [file.absolute().parent.name for file in self.files]
+
+
+class Figures(NamedTuple):
+    """One figure of several files on the same recordings.
+
+    Arguments
+    ---------
+    values : numpy.ndarray
+        The figure, ``[files]``.
+    draws : numpy.ndarray
+        In each draw of patients, the same for all files, ``[files, draws]``.
+    without : numpy.ndarray
+        Without each patient, ``[files, patients]``.
+    """
+
+    values: np.ndarray
+    draws: np.ndarray
+    without: np.ndarray
+
+
+def find_files(argument: str) -> List[Path]:
+    """Files of a set, one a seed.
+
+    Arguments
+    ---------
+    argument : str
+        A csv file, a run folder, a folder of runs, or a pattern of these.
+
+    Returns
+    -------
+    list of pathlib.Path
+        Sorted by folder.
+
+    Raises
+    ------
+    InputError
+        There is none, or one is there twice.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> for seed in ("2023", "2022"):
+    ...     folder.mkdir(seed).join(FILE).write("")
+    >>> [file.parent.name for file in find_files(str(folder))]
+    ['2022', '2023']
+    """
+    there = os.path.exists(argument)
+    places = [argument] if there else glob.glob(argument, recursive=True)
+    if not places:
+        raise InputError(
+            f"{argument}: there is no such file or folder, and as a pattern "
+            "it matches none; correct the path"
+        )
+    files = [file for place in places for file in _files_at(Path(place))]
+    files.sort(key=lambda file: (file.absolute().parent.name, str(file)))
+    seen = {}
+    for file in files:
+        first = seen.setdefault(file.resolve(), file)
+        if first is not file:
+            raise InputError(
+                f"{argument} takes one file twice, as {first} and as {file}; "
+                "a file is one seed, so pass it once"
+            )
+    return files
+
+
+def _files_at(place: Path) -> List[Path]:
+    """Of a run folder its own, of a folder of runs theirs."""
+    if place.is_file():
+        if place.suffix != ".csv":
+            raise InputError(
+                f"{place} is no csv file of predictions; pass the {FILE} of "
+                "a run, or its folder"
+            )
+        return [place]
+    if (place / FILE).is_file():
+        return [place / FILE]
+    files = list(place.glob(f"*/{FILE}"))
+    if not files:
+        raise InputError(
+            f"{place} holds no {FILE}, nor do the folders in it; pass the "
+            "output_folder of train_cls.py"
+        )
+    return files
+
+
+def short_names(arguments: Sequence[str]) -> List[str]:
+    """The part of each path that tells it from the others.
+
+    Arguments
+    ---------
+    arguments : sequence of str
+        As they were typed.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> short_names(["results/random/2022", "results/SimCLR/2022/"])
+    ['random', 'SimCLR']
+    >>> short_names(["results/SimCLR/predictions_test.csv"])
+    ['SimCLR']
+    """
+    paths = [Path(os.path.abspath(argument)) for argument in arguments]
+    folders = [path.parent if path.name == FILE else path for path in paths]
+    parts = [list(folder.parts) for folder in folders]
+    for end in (0, -1):
+        while (
+            all(len(p) > 1 for p in parts) and len({p[end] for p in parts}) == 1
+        ):
+            for p in parts:
+                del p[end]
+    return ["/".join(p) for p in parts]
+
+
+def read_sets(
+    arguments: Sequence[str], names: Optional[Sequence[str]] = None
+) -> List[RunSet]:
+    """Read sets of predictions of the same recordings.
+
+    Arguments
+    ---------
+    arguments : sequence of str
+        See ``find_files``.
+    names : sequence of str or None
+        Of the sets; None: short parts of their paths.
+
+    Returns
+    -------
+    list of RunSet
+        All in the order of recordings of the first file.
+
+    Raises
+    ------
+    InputError
+        A set that is not there or there twice, files of different
+        recordings, names that do not fit.
+    """
+    names = short_names(arguments) if names is None else list(names)
+    if len(names) != len(arguments):
+        raise InputError(
+            f"--names has {len(names)} names ({', '.join(names)}) and there "
+            f"are {len(arguments)} sets; give one a set, with commas between"
+        )
+    files_of = [find_files(argument) for argument in arguments]
+    keys = [{file.resolve() for file in files} for files in files_of]
+    for i, key in enumerate(keys):
+        if key in keys[:i]:
+            raise InputError(
+                f"{arguments[i]} is the same as {arguments[keys.index(key)]}; "
+                "keep one of them"
+            )
+    for name in names:
+        if not name or names.count(name) > 1:
+            raise InputError(
+                f"the name {name!r} does not tell one set from the others; "
+                "pass different ones with --names"
+            )
+    first, found = None, []
+    for name, files in zip(names, files_of):
+        predictions = []
+        for file in files:
+            one = _read(file)
+            first = first or (one, file)
+            predictions.append(aligned(*first, one, file))
+        found.append(RunSet(name, files, predictions))
+    return found
+
+
+def _read(file):
+    """``Predictions.read``; of many files with one name, say which."""
+    try:
+        return Predictions.read(file)
+    except InputError as error:
+        if str(error).startswith(f"{file.name} row"):
+            raise InputError(f"{file.parent / str(error)}")
+        raise
+
+
+def aligned(
+    first: Predictions, first_name, other: Predictions, other_name
+) -> Predictions:
+    """The other predictions in the order of the first.
+
+    Arguments
+    ---------
+    first : Predictions
+        Whose order counts.
+    first_name : str or pathlib.Path
+        For errors.
+    other : Predictions
+        Of the same recordings.
+    other_name : str or pathlib.Path
+        For errors.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    InputError
+        They differ in classes, recordings, labels or patients.
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
+    ... )
+    >>> aligned(p, "p", p.take([1, 0]), "q").ids
+    ['a', 'b']
+    """
+    if first.classes != other.classes:
+        raise InputError(
+            f"{other_name} has the classes {', '.join(other.classes)}, "
+            f"{first_name} {', '.join(first.classes)}; compare runs of the "
+            "same task and the same classes"
+        )
+    for here, there, name, name_there in (
+        (first, other, first_name, other_name),
+        (other, first, other_name, first_name),
+    ):
+        known = set(there.ids)
+        missing = [ID for ID in here.ids if ID not in known]
+        if missing:
+            raise InputError(
+                f"ID {missing[0]!r} is in {name} and not in {name_there} "
+                f"({len(missing)} of {len(here.ids)} are not); compare the "
+                "same split of the same corpus and the same fold"
+            )
+    if first.ids != other.ids:
+        row_of = {ID: i for i, ID in enumerate(other.ids)}
+        other = other.take([row_of[ID] for ID in first.ids])
+    for i, ID in enumerate(first.ids):
+        for what, one, two in (
+            ("label", *(p.classes[p.labels[i]] for p in (first, other))),
+            ("patient_id", first.patients[i], other.patients[i]),
+        ):
+            if one != two:
+                raise InputError(
+                    f"{what} of ID {ID!r} is {one!r} in {first_name} and "
+                    f"{two!r} in {other_name}; correct the manifest and run "
+                    "train_cls.py again"
+                )
+    return other
+
+
+def figures(
+    predictions: Sequence[Predictions],
+    metric: str = "auc",
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Figures:
+    """A figure of each file, in each draw, and without each patient.
+
+    Arguments
+    ---------
+    predictions : sequence of Predictions
+        Of the same recordings in the same order.
+    metric : str
+        One of ``METRICS``.
+    seed : int
+        Of the draws.
+    n_draws : int
+        Of patients.
+
+    Returns
+    -------
+    Figures
+        NaN where the figure is not defined.
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     list("abc"),
+    ...     list("pqr"),
+    ...     np.array([0, 1, 1]),
+    ...     np.eye(2)[[0, 0, 1]],
+    ...     ["x", "y"],
+    ... )
+    >>> figures([p], n_draws=0).without  # without p nothing can be ranked
+    array([[nan, 1. , 0.5]])
+    """
+    first = predictions[0]
+    figure = METRICS[metric]
+
+    def under(blocks):
+        return np.concatenate(
+            [np.empty((len(predictions), 0))]
+            + [
+                [macro(figure, p.labels, p.scores, w) for p in predictions]
+                for w in blocks
+            ],
+            axis=1,
+        )
+
+    return Figures(
+        under([np.ones((1, len(first.labels)))])[:, 0],
+        under(patient_weights(first.patients, seed, n_draws)),
+        under(_without_each(first.patients)),
+    )
+
+
+def _without_each(patients) -> Iterator[np.ndarray]:
+    """Weights that leave out one patient after the other, [some, n]."""
+    found, owner = np.unique(np.asarray(patients), return_inverse=True)
+    for start in range(0, len(found), _PATIENTS_AT_ONCE):
+        some = np.arange(start, min(start + _PATIENTS_AT_ONCE, len(found)))
+        yield (owner != some[:, None]).astype(np.float64)
+
+
+def paired_difference(
+    a: Predictions,
+    b: Predictions,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+    metric: str = "auc",
+) -> Dict:
+    """How much better the second model is than the first, over patients.
+
+    Arguments
+    ---------
+    a : Predictions
+        The first model's.
+    b : Predictions
+        The second's, of the same recordings in any order.
+    seed : int
+        Of the draws of patients.
+    n_draws : int
+        At least ``LEAST_DRAWS``, else there is no interval.
+    metric : str
+        One of ``METRICS``.
+
+    Returns
+    -------
+    dict
+        ``difference`` (b - a; None where the figure is not defined),
+        ``ci95`` and ``p`` (None where there can be none), and then
+        ``no_interval``: why.
+
+    Raises
+    ------
+    InputError
+        They are of different recordings.
+
+    Example
+    -------
+    >>> labels = np.arange(40) % 2
+    >>> right = Predictions(
+    ...     [str(i) for i in range(40)],
+    ...     [str(i) for i in range(40)],
+    ...     labels,
+    ...     np.eye(2)[labels],
+    ...     ["x", "y"],
+    ... )
+    >>> paired_difference(right, right)["p"]
+    1.0
+    """
+    names = "the first model", "the second model"
+    pair = [a, aligned(a, names[0], b, names[1])]
+    why = _why_no_test(pair[:1], pair[1:], names, n_draws)
+    found = figures(pair, metric, seed, 0 if why else n_draws)
+    return _difference(found, [0], [1], a, why)
+
+
+def _why_no_test(
+    of_a: Sequence[Predictions],
+    of_b: Sequence[Predictions],
+    names: Sequence[str],
+    n_draws: int,
+) -> Optional[str]:
+    """Why a difference can have no interval."""
+    first = of_a[0]
+    why = why_no_interval(first.labels, first.patients, first.classes)
+    if why:
+        return why
+    for predictions, name in zip((of_a, of_b), names):
+        if all(np.ptp(p.scores, axis=0).max() == 0 for p in predictions):
+            return f"all scores of {name} are equal"
+    if n_draws < LEAST_DRAWS:
+        return f"{n_draws} draws, and an interval needs {LEAST_DRAWS}"
+    return None
+
+
+def _difference(
+    found: Figures,
+    rows_a: Sequence[int],
+    rows_b: Sequence[int],
+    of: Predictions,
+    why: Optional[str],
+) -> Dict:
+    """The mean of some files minus that of others, with interval and p."""
+    value, draws, without = (
+        np.round(part[rows_b].mean(axis=0) - part[rows_a].mean(axis=0), _DIGITS)
+        for part in found
+    )
+    result = {
+        "difference": _defined(value),
+        "ci95": None,
+        "p": None,
+        "no_interval": why,
+    }
+    if why:
+        return result
+    spread = np.nanstd(draws, ddof=1)
+    if spread == 0:
+        result["p"] = 1.0 if value == 0 else None
+        result["no_interval"] = "no draw of patients changes the difference"
+        return result
+    freedom = _degrees_of_freedom(without, of)
+    reach = student.ppf(1 - ALPHA / 2, freedom) * spread
+    low, high = np.clip([value - reach, value + reach], -1, 1)
+    p = 2 * student.sf(abs(value) / spread, freedom)
+    result.update(ci95=[float(low), float(high)], p=float(max(p, _LEAST_P)))
+    return result
+
+
+def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
+    """Welch's: as many as the patients of the classes that the spread comes
+    from. A patient of several classes counts to the rarest."""
+    found, owner = np.unique(np.asarray(of.patients), return_inverse=True)
+    has = np.zeros((len(found), len(of.classes)))
+    has[owner, of.labels] = 1
+    group = np.where(has > 0, has.sum(axis=0), np.inf).argmin(axis=1)
+    sizes = np.bincount(group)
+    parts = np.bincount(group, (without - without.mean()) ** 2)
+    least = np.maximum(sizes - 1, 1)
+    if parts.sum() == 0:
+        return float(least[sizes > 0].min())
+    return float(parts.sum() ** 2 / (parts**2 / least).sum())
+
+
+def compare(
+    sets: Sequence[RunSet],
+    unit: str = "recording",
+    patient_score: str = "mean_log_odds",
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+    metric: str = "auc",
+) -> Dict:
+    """Figures of each set, and of each later one its difference to the first.
+
+    Arguments
+    ---------
+    sets : sequence of RunSet
+        Of the same recordings.
+    unit : str
+        ``recording`` or ``patient``.
+    patient_score : str
+        See ``Predictions.by_patient``.
+    seed : int
+        Of the draws of patients.
+    n_draws : int
+        Of patients.
+    metric : str
+        One of ``METRICS``.
+
+    Returns
+    -------
+    dict
+        Numbers, no NaN: what is not defined is None.
+    """
+    units = [
+        [by_unit(p, unit, patient_score) for p in one.predictions]
+        for one in sets
+    ]
+    first = units[0][0]
+    found = figures(sum(units, []), metric, seed, n_draws)
+    ends = np.cumsum([len(one) for one in units])
+    rows = [list(range(end - len(u), end)) for end, u in zip(ends, units)]
+    why = why_no_interval(first.labels, first.patients, first.classes)
+    differences = []
+    for i in range(1, len(sets)):
+        names = sets[0].name, sets[i].name
+        no_test = _why_no_test(units[0], units[i], names, n_draws)
+        differences.append(
+            {
+                "a": names[0],
+                "b": names[1],
+                **_difference(found, rows[0], rows[i], first, no_test),
+                **_between_seeds(
+                    sets[0],
+                    found.values[rows[0]],
+                    sets[i],
+                    found.values[rows[i]],
+                ),
+            }
+        )
+    return {
+        "metric": metric,
+        "unit": unit,
+        "patient_score": patient_score if unit == "patient" else None,
+        "seed": seed,
+        "n_draws": n_draws,
+        "n": len(first.labels),
+        "n_patients": len(set(first.patients)),
+        "classes": first.classes,
+        "no_interval": why,
+        "sets": [
+            _of_set(one, found.values[own], found.draws[own], seed, why)
+            for one, own in zip(sets, rows)
+        ],
+        "differences": differences,
+    }
+
+
+def _of_set(one, values, draws, seed, why) -> Dict:
+    """Mean and spread over seeds; intervals over patients, and over patients
+    and one of the seeds at random."""
+    several = len(values) > 1
+    result = {
+        "name": one.name,
+        "files": [str(file) for file in one.files],
+        "by_seed": [_defined(value) for value in values],
+        "mean": _defined(values.mean()),
+        "sd_between_seeds": _defined(_sd(values)) if several else None,
+        "ci95": None,
+        "ci95_new_seed": None,
+    }
+    if why is None:
+        result["ci95"] = interval(draws.mean(axis=0))
+        # The patients' draws have this seed; another stream for the seeds.
+        rng = np.random.default_rng((seed, 1))
+        own = rng.integers(len(values), size=draws.shape[1])
+        one_seed = draws[own, np.arange(draws.shape[1])]
+        result["ci95_new_seed"] = interval(one_seed) if several else None
+    return result
+
+
+def _between_seeds(a: RunSet, of_a, b: RunSet, of_b) -> Dict:
+    """How the difference varies between seeds: seed by seed where both have
+    the same, else each seed of b against the mean of a."""
+    paired = a.seeds == b.seeds and len(set(a.seeds)) == len(a.seeds) > 1
+    by_seed = np.round(of_b - (of_a if paired else of_a.mean()), _DIGITS)
+    varied = [by_seed] if paired else [x for x in (of_a, of_b) if len(x) > 1]
+    sd = np.sqrt(sum(_sd(x) ** 2 for x in varied)) if varied else None
+    return {
+        "paired_by_seed": paired,
+        "by_seed": [_defined(value) for value in by_seed],
+        "n_above": int((by_seed > 0).sum()),
+        "n_below": int((by_seed < 0).sum()),
+        "sd_between_seeds": _defined(sd) if varied else None,
+    }
+
+
+def _sd(values) -> float:
+    """Of all equal values exactly 0."""
+    if np.ptp(values) == 0:
+        return 0.0
+    return float(np.std(values, ddof=1))
+
+
+def _defined(value) -> Optional[float]:
+    return float(value) if np.isfinite(value) else None
+
+
+def report(result: Dict) -> str:
+    """What ``compare`` found, as Markdown tables and sentences.
+
+    Arguments
+    ---------
+    result : dict
+        Of ``compare``.
+
+    Returns
+    -------
+    str
+    """
+    figure = _IN_WORDS[result["metric"]]
+    lines = [
+        f"{figure} by {result['unit']}: {result['n']} {result['unit']}s"
+        + f" of {result['n_patients']} patients" * (result["unit"] != "patient")
+        + f", {result['n_draws']} draws of patients",
+        "",
+        f"| set | seeds | {figure} | sd between seeds | 95 % interval over "
+        "patients | one run, new seed and new patients |",
+        "|---" * 6 + "|",
+    ]
+    for one in result["sets"]:
+        cells = (
+            one["name"],
+            len(one["by_seed"]),
+            _number(one["mean"]),
+            _number(one["sd_between_seeds"]),
+            _range(one["ci95"]),
+            _range(one["ci95_new_seed"]),
+        )
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    if result["no_interval"]:
+        lines += ["", f"No intervals: {result['no_interval']}."]
+    if result["differences"]:
+        lines += [
+            "",
+            f"| difference | {figure} | 95 % interval over paired patients | p "
+            "| sd between seeds | seeds above |",
+            "|---" * 6 + "|",
+        ]
+        lines += [_difference_row(d) for d in result["differences"]]
+        lines += ["", *(sentence(d, result) for d in result["differences"])]
+    if len(result["differences"]) > 1:
+        lines.append(
+            f"The p of these {len(result['differences'])} comparisons are not "
+            "corrected for their number."
+        )
+    return "\n".join(lines)
+
+
+def _difference_row(d) -> str:
+    how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
+    spread = d["sd_between_seeds"]
+    cells = (
+        f"{d['b']} - {d['a']}",
+        _number(d["difference"], "+.3f"),
+        _range(d["ci95"]),
+        "none" if d["p"] is None else _p(d["p"]).replace("p = ", ""),
+        "none" if spread is None else f"{_number(spread)} ({how})",
+        f"{d['n_above']} of {len(d['by_seed'])}",
+    )
+    return "| " + " | ".join(cells) + " |"
+
+
+def sentence(difference: Dict, result: Dict) -> str:
+    """A difference in words that a paper could print.
+
+    Arguments
+    ---------
+    difference : dict
+        One of ``result["differences"]``.
+    result : dict
+        Of ``compare``.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> d = {
+    ...     "a": "random",
+    ...     "b": "SimCLR",
+    ...     "difference": 0.05,
+    ...     "p": 0.011,
+    ...     "ci95": [0.01, 0.09],
+    ...     "no_interval": None,
+    ...     "by_seed": [0.05],
+    ...     "sd_between_seeds": None,
+    ...     "paired_by_seed": False,
+    ... }
+    >>> sentence(d, {"metric": "auc", "unit": "recording", "n_patients": 99})
+    'SimCLR has an AUC 0.050 above random (95 % interval over 99 patients 0.010 to 0.090, p = 0.011; one seed each).'
+    """
+    d, n = difference, result["n_patients"]
+    figure = _IN_WORDS[result["metric"]]
+    figure += " by patient" * (result["unit"] == "patient")
+    if d["difference"] is None:
+        return (
+            f"{figure} of {d['b']} and {d['a']} is not defined: "
+            f"{d['no_interval']}."
+        )
+    seeds = _seeds_in_words(d)
+    if d["p"] is not None and d["ci95"] is None:
+        return (
+            f"{d['b']} has the same {figure} as {d['a']} in every draw of "
+            f"{n} patients ({_p(d['p'])}; {seeds})."
+        )
+    side = "below" if d["difference"] < 0 else "above"
+    found = f"{d['b']} has an {figure} {abs(d['difference']):.3f} {side}"
+    found += f" {d['a']}"
+    if d["p"] is None:
+        return f"{found} (no interval and no p: {d['no_interval']}; {seeds})."
+    if d["p"] >= ALPHA:
+        up_to = max(map(abs, d["ci95"]))
+        return (
+            f"{found}, no difference that these {n} patients could show "
+            f"({_p(d['p'])}; a difference up to {up_to:.3f} is not ruled out; "
+            f"{seeds})."
+        )
+    low, high = sorted(map(abs, d["ci95"]))  # both on one side of 0
+    return (
+        f"{found} (95 % interval over {n} patients {low:.3f} to {high:.3f}, "
+        f"{_p(d['p'])}; {seeds})."
+    )
+
+
+def _seeds_in_words(d) -> str:
+    if d["sd_between_seeds"] is None:
+        return "one seed each"
+    side = "below" if d["difference"] < 0 else "above"
+    n, n_side = len(d["by_seed"]), d[f"n_{side}"]
+    spread = f"between seeds +-{d['sd_between_seeds']:.3f}"
+    if d["sd_between_seeds"] > abs(d["difference"]):
+        spread += ", more than the difference"
+    if d["paired_by_seed"]:
+        return f"{n_side} of {n} seeds; {spread}"
+    return (
+        f"seeds not paired, {n_side} of {n} {side} the mean of {d['a']}; "
+        f"{spread}"
+    )
+
+
+def _p(p) -> str:
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _number(value, form=".3f") -> str:
+    return "none" if value is None else format(value, form)
+
+
+def _range(ends) -> str:
+    return "none" if ends is None else f"{ends[0]:.3f} to {ends[1]:.3f}"
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """The command line of ``python -m cry_modules.metrics``.
+
+    Arguments
+    ---------
+    argv : sequence of str or None
+        Default: the command line's.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m cry_modules.metrics",
+        description="Compare runs: AUC of sets of predictions, and of each "
+        "later set its difference to the first.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "sets",
+        nargs="+",
+        metavar="SET",
+        help=f"a predictions csv, a run folder (its {FILE}), a folder of runs "
+        "of several seeds, or a quoted pattern of these",
+    )
+    parser.add_argument("--unit", choices=UNITS, default=UNITS[0])
+    parser.add_argument(
+        "--patient_score",
+        choices=tuple(AGGREGATIONS),
+        help="how recordings become a patient's score, with --unit patient "
+        "(default: mean_log_odds)",
+    )
+    parser.add_argument("--metric", choices=tuple(METRICS), default="auc")
+    parser.add_argument("--seed", type=int, default=0, help="of the draws")
+    parser.add_argument(
+        "--n_draws", type=int, default=N_DRAWS, help="of patients"
+    )
+    parser.add_argument("--names", help="of the sets, with commas between")
+    parser.add_argument("--out", help="json file for all numbers")
+    args = parser.parse_args(argv)
+    with one_line_errors():
+        _check(args)
+        names = args.names and [n.strip() for n in args.names.split(",")]
+        result = compare(
+            read_sets(args.sets, names),
+            args.unit,
+            args.patient_score or "mean_log_odds",
+            args.seed,
+            args.n_draws,
+            args.metric,
+        )
+        if args.out:
+            write_text(args.out, json.dumps(result, indent=1, allow_nan=False))
+        print(report(result))
+        print(_summary(result, args.out))
+
+
+def _check(args):
+    if args.n_draws < LEAST_DRAWS:
+        raise InputError(
+            f"--n_draws is {args.n_draws}; it must be {LEAST_DRAWS} at least"
+        )
+    if args.seed < 0:
+        raise InputError(f"--seed is {args.seed}; it must be 0 at least")
+    if args.patient_score and args.unit != "patient":
+        raise InputError(
+            f"--patient_score {args.patient_score} changes nothing by "
+            "recording; add --unit patient"
+        )
+    if args.out and not args.out.endswith(".json"):
+        raise InputError(f"--out is {args.out}; let it end in .json")
+
+
+def _summary(result, out) -> str:
+    files = sum(len(one["files"]) for one in result["sets"])
+    done = (
+        f"done: sets {len(result['sets'])}, files {files}, "
+        f"{result['unit']}s {result['n']}, patients {result['n_patients']}"
+    )
+    return f"{done}; numbers in {out}" if out else done

@@ -1,0 +1,124 @@
+"""Batches of recordings of similar length, so that little is padding.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import math
+from collections import Counter
+from typing import Iterator, List, Sequence
+
+import numpy as np
+from speechbrain.dataio.sampler import (
+    ReproducibleRandomSampler,
+    ReproducibleWeightedRandomSampler,
+)
+from torch.utils.data import Sampler
+
+#: Lengths within this ratio count as equal: padding is a fifth at most within
+#: them, and a millisecond, which may go with the label, sorts nothing.
+_RATIO = 1.25
+#: Batches among which recordings are sorted; the fewer, the more random.
+_POOL = 8
+
+
+def random_order(
+    labels: Sequence[str], balanced: bool, seed: int
+) -> Sampler[int]:
+    """The order of an epoch: each recording once, or as many draws in which
+    every class is equally frequent.
+
+    Arguments
+    ---------
+    labels : sequence of str
+        Of the recordings, ``[n]``.
+    balanced : bool
+        Draw with replacement, each class alike.
+    seed : int
+        Of the experiment.
+
+    Returns
+    -------
+    Sampler
+        Indices; with ``set_epoch``.
+
+    Example
+    -------
+    >>> sorted(random_order(["a", "a", "b"], balanced=False, seed=1))
+    [0, 1, 2]
+    """
+    if not balanced:
+        return ReproducibleRandomSampler(labels, seed=seed)
+    n_of = Counter(labels)
+    return ReproducibleWeightedRandomSampler(
+        [1 / n_of[label] for label in labels],
+        num_samples=len(labels),
+        replacement=True,
+        seed=seed,
+    )
+
+
+class LengthBatchSampler(Sampler):
+    """Batches of recordings of similar length, in random order.
+
+    All batches are of the same size but for one recording: a last one of a
+    single recording could not be normalised.
+
+    Arguments
+    ---------
+    order : Sampler
+        Indices of an epoch, see ``random_order``.
+    seconds : sequence of float
+        What is heard of each recording.
+    batch_size : int
+        At most, but for an odd recording that would stand alone.
+    seed : int
+        Of the experiment.
+
+    Example
+    -------
+    >>> order = random_order("aaaaa", balanced=False, seed=1)
+    >>> batches = LengthBatchSampler(order, [9, 1, 1, 9, 9], 3, seed=1)
+    >>> batches.set_epoch(1)
+    >>> sorted(sorted(batch) for batch in batches)
+    [[0, 3, 4], [1, 2]]
+    """
+
+    def __init__(
+        self,
+        order: Sampler,
+        seconds: Sequence[float],
+        batch_size: int,
+        seed: int,
+    ):
+        self.order = order
+        self.batch_size = batch_size
+        self.seed, self.epoch = seed, 0
+        self._length = [
+            math.floor(math.log(max(s, 1e-3), _RATIO)) for s in seconds
+        ]
+
+    def set_epoch(self, epoch: int) -> None:
+        """Epoch to draw, from 1."""
+        self.epoch = epoch
+        self.order.set_epoch(epoch)
+
+    def __len__(self) -> int:
+        n = len(self.order)
+        return max(1, min(-(-n // self.batch_size), n // 2))
+
+    def __iter__(self) -> Iterator[List[int]]:
+        order = list(self.order)
+        rng = np.random.default_rng([self.seed, self.epoch])
+        sizes = [len(part) for part in np.array_split(order, len(self))]
+        batches = []
+        for first in range(0, len(sizes), _POOL):
+            ends = np.cumsum(sizes[first : first + _POOL])
+            pool, order = order[: ends[-1]], order[ends[-1] :]
+            # Stable: of equal lengths the order stays random.
+            pool.sort(key=self._length.__getitem__, reverse=True)
+            batches += [
+                pool[begin:end] for begin, end in zip([0, *ends[:-1]], ends)
+            ]
+        for i in rng.permutation(len(batches)):
+            yield batches[i]

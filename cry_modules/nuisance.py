@@ -1,0 +1,88 @@
+"""How much of what should not matter an embedding holds: the hospital, the
+phone, or any other column.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from typing import Dict, Sequence
+
+import numpy as np
+from sklearn.model_selection import StratifiedGroupKFold
+
+from cry_modules.bootstrap import N_DRAWS, interval, patient_weights
+from cry_modules.ranking import auc, macro, weighted_auc
+from cry_modules.separability import indices, scaled
+from data_prep.baseline import out_of_fold_ranks, patients_per_class
+from data_prep.probes import drop_rare
+
+N_FOLDS = 5
+#: More values than this are ids or dates.
+MOST_VALUES = 20
+
+
+def nuisance_probe(
+    embs: np.ndarray,
+    values: Sequence[str],
+    patients: Sequence[str],
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Dict:
+    """AUC of a logistic regression of a column on embeddings, cross-validated
+    with patients kept apart.
+
+    Arguments
+    ---------
+    embs : numpy.ndarray
+        ``[n, dimensions]``.
+    values : sequence of str
+        Of the column; empty where unknown.
+    patients : sequence of str
+        ``[n]``.
+    seed : int
+        Of the folds and of the bootstrap.
+    n_draws : int
+        Bootstrap draws of patients.
+
+    Returns
+    -------
+    dict
+        ``auc`` (macro, one against the rest, of more than two values) with
+        ``auc_ci95``, ``values`` and counts; or ``not_asked`` with the reason.
+
+    Example
+    -------
+    >>> values = ["north", "south"] * 20
+    >>> embs = np.array([[v == "north"] for v in values], dtype=float)
+    >>> nuisance_probe(embs, values, range(40))["auc"]
+    1.0
+    >>> nuisance_probe(embs, ["north"] * 40, range(40))["not_asked"]
+    'fewer than two values of 5 patients or more'
+    """
+    values, patients = np.asarray(values, dtype=object), indices(patients)
+    if len(set(values)) > MOST_VALUES:
+        return {"not_asked": f"{len(set(values))} values: an id or a date"}
+    values, _ = drop_rare(values, patients)
+    known = values != ""
+    names, labels = np.unique(values[known].astype(str), return_inverse=True)
+    if len(names) < 2:
+        return {
+            "not_asked": f"fewer than two values of {N_FOLDS} patients or more"
+        }
+    owners = indices(patients[known])
+    if patients_per_class(labels, owners).min() < N_FOLDS:
+        return {"not_asked": "too few patients"}
+    folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
+    splits = list(folds.split(labels, labels, owners))
+    ranks = out_of_fold_ranks(scaled(embs[known]), labels, splits, "logistic")
+    draws = [
+        macro(weighted_auc, labels, ranks, weights)
+        for weights in patient_weights(owners, seed, n_draws)
+    ]
+    return {
+        "auc": auc(labels, ranks),
+        "auc_ci95": interval(np.concatenate(draws)),
+        "values": names.tolist(),
+        "n": int(known.sum()),
+        "n_patients": len(set(owners)),
+    }

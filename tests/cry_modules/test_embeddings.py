@@ -1,0 +1,123 @@
+"""Embedding recordings whole and in chunks, with and without log-mel."""
+
+import numpy as np
+import pytest
+import torch
+
+from cry_modules.cnn14 import Cnn14
+from cry_modules.embeddings import Embedder, LogMelStatistics, cut
+from cry_modules.features import LogMel
+from cry_modules.heads import ClassificationHead
+from cry_modules.views import AugmentedFeatures, SpecAugment
+from data_prep.baseline import mean_and_spread
+
+RATE = 16000
+
+
+def make_embedder(**options):
+    torch.manual_seed(0)
+    features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
+    return Embedder(features, Cnn14(80, width=1), **options).eval()
+
+
+def padded(sigs):
+    wavs = torch.nn.utils.rnn.pad_sequence(sigs, batch_first=True)
+    lengths = torch.tensor([len(sig) / wavs.shape[1] for sig in sigs])
+    return wavs, lengths
+
+
+@pytest.fixture
+def sigs():
+    torch.manual_seed(1)
+    return [torch.randn(round(s * RATE)) for s in (0.7, 1.0, 2.5, 0.5)]
+
+
+@torch.no_grad()
+def test_chunks_are_the_mean_of_what_each_chunk_gives(sigs):
+    embedder = make_embedder(tested_on="chunks", chunk_s=1.0)
+    one = make_embedder()
+    found = embedder(*padded(sigs))
+    # 2.5 s: three chunks that begin at 0, 0.75 and 1.5 s.
+    starts = {2: [0, 12000, 24000]}
+    for i, sig in enumerate(sigs):
+        parts = [sig[s : s + RATE] for s in starts.get(i, [0])]
+        expected = torch.stack([one(part[None])[0] for part in parts]).mean(0)
+        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
+def test_whole_and_chunked_agree_on_what_is_no_longer_than_a_chunk(
+    sigs, readout
+):
+    short = sigs[:2] + sigs[3:]
+    whole = make_embedder(readout=readout)(*padded(short))
+    chunked = make_embedder(readout=readout, tested_on="chunks", chunk_s=1.0)
+    torch.testing.assert_close(
+        chunked(*padded(short)), whole, rtol=1e-4, atol=1e-5
+    )
+
+
+@torch.no_grad()
+def test_averaged_embeddings_are_averaged_logits(sigs):
+    """Since the head is affine when it evaluates."""
+    head = ClassificationHead(32, 3).eval()
+    head.norm.running_mean.normal_()
+    head.norm.running_var.uniform_(0.5, 2)
+    wavs, lengths = padded(sigs)
+    chunks, chunk_lengths, owner = cut(wavs, lengths, RATE)
+    each = head(make_embedder()(chunks, chunk_lengths))
+    found = head(make_embedder(tested_on="chunks", chunk_s=1.0)(wavs, lengths))
+    for i in range(len(sigs)):
+        expected = each[owner == i].mean(0)
+        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-5)
+
+
+def test_chunks_cover_every_sample():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n, size = int(rng.integers(1, 100)), int(rng.integers(1, 40))
+        wavs = torch.arange(1.0, n + 1)[None]
+        chunks, lengths, owner = cut(wavs, None, size)
+        assert set(chunks[chunks > 0].tolist()) == set(wavs[0].tolist())
+        assert len(chunks) == max(1, -(-n // size)) == len(owner)
+        assert (lengths == 1).all()
+
+
+@torch.no_grad()
+def test_log_mel_statistics_are_those_of_the_frames_without_padding(sigs):
+    found = LogMelStatistics(LogMel())(*padded(sigs))
+    for sig, row in zip(sigs, found):
+        frames = LogMel()(sig[None])[0][0].numpy()
+        np.testing.assert_allclose(
+            row.numpy(), mean_and_spread(frames), rtol=1e-3, atol=1e-3
+        )
+
+
+@torch.no_grad()
+def test_readout_appends_the_statistics(sigs):
+    wavs, lengths = padded(sigs)
+    both = make_embedder(readout="encoder+logmel")
+    assert both.dimension() == 32 + 160
+    encoder = make_embedder()(wavs, lengths)
+    statistics = LogMelStatistics(LogMel())(wavs, lengths)
+    assert torch.equal(both(wavs, lengths), torch.cat([encoder, statistics], 1))
+
+
+def test_training_hears_what_it_is_given(sigs):
+    """Chunks are cut for training before; evaluation alone averages."""
+    embedder = make_embedder(tested_on="chunks", chunk_s=0.5)
+    embedder.encoder.dropout = 0.0
+    plain = make_embedder()
+    plain.encoder.dropout = 0.0
+    wavs, lengths = padded(sigs)
+    assert torch.equal(
+        embedder.train()(wavs, lengths), plain.train()(wavs, lengths)
+    )
+
+
+def test_names_that_are_none():
+    with pytest.raises(ValueError, match="readout is 'logmel'; expected"):
+        make_embedder(readout="logmel")
+    with pytest.raises(ValueError, match="tested_on is 'chunk'; expected one"):
+        make_embedder(tested_on="chunk")

@@ -1,0 +1,285 @@
+"""train_cls.py: what its options do, with forks of one process (conftest)."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from cry_modules.metrics import choose, evaluate, pooled
+from cry_modules.predictions import Predictions
+
+N_PATIENTS = 18
+TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
+TINY += ["--bootstrap_draws=100"]
+PLAIN = [*TINY, "--controls=False", "--figures=False", "--nuisance=null"]
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """Recordings of 18 patients, two each, in three folds and three sites: a
+    tone, high in the injured, of three lengths."""
+    import soundfile
+
+    folder = tmp_path_factory.mktemp("clinic")
+    rng = np.random.default_rng(0)
+    rows = []
+    for patient in range(N_PATIENTS):
+        injured = patient % 3 == 0
+        for take in range(2):
+            seconds = [0.6, 1.1, 1.7][(patient + take) % 3]
+            t = np.arange(round(8000 * seconds)) / 8000
+            tone = 0.1 * np.sin(2 * np.pi * (900 if injured else 500) * t)
+            name = f"p{patient}_{take}.wav"
+            noise = rng.normal(0, 0.05, len(t))
+            soundfile.write(folder / name, tone + noise, 8000)
+            rows.append(
+                [name[:-4], f"P{patient}", name]
+                + ["injury" if injured else "healthy"]
+                + [["north", "south", "west"][patient // 6]]
+                + [patient // 6, 10 * patient]
+            )
+    header = "recording_id,patient_id,path,neuro_injury,site,fold,age"
+    with open(folder / "recordings.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header.split(","), *rows])
+    return folder
+
+
+@pytest.fixture
+def train(script, clinic, tmp_path):
+    """Run ``train_cls.py`` on the clinic: its run folder."""
+    numbers = iter(range(99))
+
+    def train(mode, *options, output=None, status=0):
+        output = output or tmp_path / f"run{next(numbers)}"
+        arguments = [f"hparams/neuro_{mode}.yaml", f"--data_folder={clinic}"]
+        done = script(
+            "train_cls.py",
+            *[*arguments, f"--output_folder={output}", *options],
+            status=status,
+        )
+        train.output = done.output
+        return output
+
+    return train
+
+
+def metrics_of(folder):
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def read(folder, split="test"):
+    return Predictions.read(folder / f"predictions_{split}.csv")
+
+
+FOLD = ["--test_fold=0", "--valid_fold=1", "--number_of_epochs=4"]
+
+
+def test_a_cached_probe_says_what_a_recomputed_one_says(train):
+    """Chunks longer than every recording are the recordings, recomputed."""
+    cached = train("linear", *PLAIN, *FOLD)
+    again = train("linear", *PLAIN, *FOLD, "--trained_on=chunks", "--chunk_s=9")
+    for split in ("valid", "test"):
+        a, b = read(cached, split), read(again, split)
+        assert a.ids == b.ids
+        np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
+    histories = [
+        json.loads((run / "history.json").read_text())
+        for run in (cached, again)
+    ]
+    for a, b in zip(*histories):
+        assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
+
+
+def test_chunks_and_recordings_agree_on_what_fits_into_a_chunk(train):
+    runs = [
+        train("linear_bn", *PLAIN, *FOLD, "--chunk_s=9", f"--tested_on={heard}")
+        for heard in ("recordings", "chunks")
+    ]
+    a, b = (read(run) for run in runs)
+    np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
+
+
+def test_chunks_are_averaged_on_what_does_not(train):
+    runs = [
+        train("linear", *PLAIN, *FOLD, "--chunk_s=0.5", f"--tested_on={heard}")
+        for heard in ("recordings", "chunks")
+    ]
+    a, b = (read(run) for run in runs)
+    assert np.abs(a.scores - b.scores).max() > 1e-4
+
+
+@pytest.mark.parametrize("mode", ["linear_bn", "end_to_end"])
+@pytest.mark.parametrize("balance", ["sampling", "none"])
+def test_whole_recordings_train_in_every_mode(train, mode, balance):
+    run = train(
+        mode, *PLAIN, *FOLD, "--trained_on=recordings", f"--balance={balance}"
+    )
+    assert metrics_of(run)["balance"] == balance
+    assert len(json.loads((run / "history.json").read_text())) == 4
+
+
+def test_early_stopping_stops_after_the_best_epoch(train):
+    run = train(
+        "linear_bn", *PLAIN, *FOLD[:2], "--number_of_epochs=12",
+        "--patience=2", "--lr=1e-9",
+    )  # fmt: skip
+    scores = [
+        row["score"] for row in json.loads((run / "history.json").read_text())
+    ]
+    best = max(i for i, s in enumerate(scores) if s >= max(scores) * (1 - 1e-6))
+    # Later epochs that are as good count as good: the newest is kept.
+    assert len(scores) < 12 or best >= 9
+    assert len(scores) <= best + 3
+    before = (run / "history.json").read_text()
+    train("linear_bn", *PLAIN, *FOLD[:2], "--number_of_epochs=12",
+          "--patience=2", "--lr=1e-9", output=run)  # fmt: skip
+    assert (run / "history.json").read_text() == before  # it stays stopped
+
+
+def test_folds_pool_what_each_model_says_of_what_it_never_heard(train, clinic):
+    run = train("linear", *TINY, "--folds=all", "--number_of_epochs=3",
+                "--figures=False", "--subgroups=site")  # fmt: skip
+    metrics = metrics_of(run)
+    assert len(metrics["folds"]) == 3 and "valid" not in metrics
+    parts = []
+    for k, name in enumerate(metrics["folds"]):
+        heard = {
+            split: set(read_column(run / name / "manifest" / f"{split}.csv"))
+            for split in ("train", "valid", "test")
+        }
+        assert heard["test"] == {f"p{6 * k + i}" for i in range(6)}
+        after = (k + 1) % 3
+        assert heard["valid"] == {f"p{6 * after + i}" for i in range(6)}
+        assert not heard["train"] & (heard["valid"] | heard["test"])
+        prevalence = np.array(metrics_of(run / name)["prevalence"])
+        chosen = choose(read(run / name, "valid"), prevalence)
+        parts.append((read(run / name), chosen))
+    said = read(run)
+    assert len(said.ids) == 2 * N_PATIENTS == len(set(said.ids))
+    expected = evaluate(*pooled(parts), 2022, 100)
+    found = metrics["test"]["recording"]
+    assert found == expected
+    folds = [evaluate(*part, n_draws=0)["auc"] for part in parts]
+    assert metrics["by_fold"]["auc"]["folds"] == pytest.approx(folds)
+    assert metrics["by_fold"]["auc"]["mean"] == pytest.approx(np.mean(folds))
+    assert metrics["by_fold"]["auc"]["sd"] == pytest.approx(
+        np.std(folds, ddof=1)
+    )
+    assert set(metrics["controls"]) == {"logmel_logistic", "logmel_svm"}
+    assert set(metrics["subgroups"]) == {"site"}
+    last = train.output.strip().split("\n")[-1]
+    assert last.startswith("done: neuro_injury linear") and "3 folds" in last
+    assert "folds" in (run / "report.md").read_text().lower()
+
+
+def read_column(path, name="patient_id"):
+    with open(path, newline="") as file:
+        return [row[name] for row in csv.DictReader(file)]
+
+
+def test_a_stopped_run_of_folds_goes_on_and_can_be_repeated(train, clinic):
+    options = [*PLAIN, "--folds=all", "--number_of_epochs=2"]
+    run = train("linear", *options)
+    before = (run / "predictions_test.csv").read_bytes()
+    (run / "metrics.json").unlink()
+    train("linear", *options, output=run)
+    assert (run / "predictions_test.csv").read_bytes() == before
+
+
+def test_one_site_left_out_after_the_other(train):
+    run = train("linear", *PLAIN, "--folds=site", "--number_of_epochs=2")
+    metrics = metrics_of(run)
+    left_out = [fold["fold"] for fold in metrics["by_fold"]["each"]]
+    assert left_out == ["north", "south", "west"]
+    for name, site in zip(metrics["folds"], left_out):
+        manifest = run / name / "manifest"
+        assert set(read_column(manifest / "test.csv", "site")) == {site}
+        for split in ("train", "valid"):
+            sites = set(read_column(manifest / f"{split}.csv", "site"))
+            assert site not in sites
+
+
+def test_an_encoder_for_each_fold(train, script, clinic):
+    """What was pre-trained without the fold that is tested on."""
+    first = train("linear", *PLAIN, *FOLD)
+    for k in range(3):
+        (first.parent / f"encoder_{k}").symlink_to(first)
+    source = first.parent / "encoder_{fold}"
+    run = train(
+        "linear", *PLAIN, "--folds=all", "--number_of_epochs=1",
+        f"--encoder_source={source}",
+    )  # fmt: skip
+    metrics = metrics_of(run)
+    assert metrics["encoder_source"].endswith("encoder_{fold}")
+    sources = [
+        metrics_of(run / name)["encoder_source"] for name in metrics["folds"]
+    ]
+    assert [s[-2:] for s in sources] == [f"_{k}" for k in range(3)]
+
+
+def test_log_mel_readout_is_shown_beside_a_random_encoder(train):
+    run = train(
+        "linear", *TINY, *FOLD, "--readout=encoder+logmel", "--figures=False"
+    )
+    metrics = metrics_of(run)
+    # BatchNorm1d and Linear of two classes on 32 + 160 dimensions.
+    assert metrics["n_trainable"] == 192 * 4 + 2
+    assert "random_encoder" in metrics["controls"]
+    beside = metrics_of(run / "controls/random_encoder")
+    assert beside["encoder_source"] == "random_calibrated"
+    assert beside["readout"] == "encoder+logmel"
+    assert "random encoder" in (run / "report.md").read_text().lower()
+
+
+def test_scores_of_a_balanced_model_are_those_of_the_prevalence(train):
+    """A model that learned nothing claims the share of the class."""
+    for balance in ("loss", "sampling"):
+        run = train(
+            "linear", *PLAIN, *FOLD[:2], "--number_of_epochs=1", "--lr=1e-9",
+            f"--balance={balance}",
+        )  # fmt: skip
+        share = metrics_of(run)["prevalence"][1]
+        assert share == pytest.approx(1 / 3)
+        claimed = read(run).scores[:, 1]
+        unbalanced = train(
+            "linear", *PLAIN, *FOLD[:2], "--number_of_epochs=1", "--lr=1e-9",
+            "--balance=none",
+        )  # fmt: skip
+        raw = read(unbalanced).scores[:, 1]
+        log_odds = np.log(claimed / (1 - claimed)) - np.log(raw / (1 - raw))
+        np.testing.assert_allclose(log_odds, np.log(0.5), atol=1e-3)
+
+
+def test_splits_of_one_class_leave_figures_undefined(train):
+    """Each fold is one site: nothing to rank in validation and test."""
+    run = train(
+        "linear", *TINY, *FOLD, "--label_column=site",
+        "--classes=[north, south, west]", "--nuisance=age",
+    )  # fmt: skip
+    metrics = metrics_of(run)
+    assert metrics["task"] == metrics["label_column"] == "site"
+    for split in ("valid", "test"):
+        for unit in ("recording", "patient"):
+            assert metrics[split][unit]["auc"] is None
+            assert metrics[split][unit]["no_interval"].startswith("all are")
+    rows = json.loads((run / "history.json").read_text())
+    # Chosen by the loss, where no AUC is.
+    assert all(row["valid_auc"] is None for row in rows)
+    assert all(row["score"] == -row["valid_loss"] for row in rows)
+    assert "AUC not defined: all are north" in train.output
+    assert "not asked" in (run / "report.md").read_text()
+
+
+def test_everything_a_run_leaves(train):
+    run = train("linear", *TINY, *FOLD, "--subgroups=site,age")
+    metrics = metrics_of(run)
+    assert metrics["figures"]
+    for name in metrics["figures"]:
+        for suffix in ("png", "svg"):
+            assert (run / f"figures/{name}.{suffix}").stat().st_size > 1000
+    page = (run / "report.md").read_text()
+    assert "nan" not in page.lower().replace("nuisance", "")
+    assert "P0" not in page and "p0_0" not in page  # patients are people
+    assert set(metrics["nuisance"]["site"]) == {"embedding", "log-mel"}
+    assert set(metrics["subgroups"]) == {"site", "age"}
