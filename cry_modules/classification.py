@@ -109,7 +109,7 @@ class ClassificationBrain(ResumableBrain):
             verbose=not self.cached,
         )  # fmt: skip
         run_on_main(self.history.add, args=[self.row])
-        self.hparams.epoch_counter.update_metric(score)
+        self.hparams.epoch_counter.update(score)
         self._save(epoch, score)
 
     def _collect(self):

@@ -83,12 +83,10 @@ _AT_SPECIFICITY = f"for {100 * OPERATING_SHARE:.0f} % specificity"
 _LEAST_OF_A_GROUP = 10
 #: Probabilities further out are drawn here.
 _LEAST = 1e-4
-
-
 #: What this reads of metrics.json.
 _KEYS = (
-    "classes", "test", "prevalence", "patient_score", "seed", "corpus",
-    "encoder_source", "finetune_mode", "label_column",
+    "classes", "test", "patient_score", "seed", "corpus", "encoder_source",
+    "finetune_mode", "label_column",
 )  # fmt: skip
 
 
@@ -300,7 +298,7 @@ def _say(axes, text) -> None:
         left=False, labelleft=False, bottom=False, labelbottom=False
     )
     axes.text(
-        0.5, 0.5, textwrap.fill(text, 24), ha="center", va="center",
+        0.5, 0.5, _wrapped(text, 24), ha="center", va="center",
         transform=axes.transAxes,
     )  # fmt: skip
 
@@ -456,8 +454,10 @@ class Ranking(NamedTuple):
         What sums it up, in ``metrics.json``.
     short : str
         The same in words.
-    labels : tuple of str
-        Of both axes.
+    x : str
+        What the axis from left to right is.
+    y : str
+        What the axis from below is.
     drawstyle : str
         How matplotlib joins its points.
     points : callable
@@ -474,7 +474,8 @@ class Ranking(NamedTuple):
     title: str
     measure: str
     short: str
-    labels: Tuple[str, str]
+    x: str
+    y: str
     drawstyle: str
     points: Callable
     at: Callable
@@ -487,7 +488,8 @@ ROC = Ranking(
     "ROC curve",
     "auc",
     "AUC",
-    ("false positive rate (1 - specificity)", "sensitivity"),
+    "false positive rate",
+    "sensitivity",
     "default",
     roc_points,
     _sensitivity_at,
@@ -499,7 +501,8 @@ PRECISION_RECALL = Ranking(
     "Precision and recall",
     "average_precision",
     "average precision",
-    ("recall (sensitivity)", "precision"),
+    "recall",
+    "precision",
     "steps-pre",
     precision_recall_points,
     _precision_at,
@@ -545,7 +548,7 @@ def _draw_ranking(run, kind, folder):
     size = _COLUMN, 3.3 + 0.17 * _legend_lines(run)
     with _sheet(folder, kind.name, size, about) as figure:
         axes = figure.subplots()
-        axes.set(xlabel=kind.labels[0], ylabel=kind.labels[1])
+        axes.set(xlabel=kind.x, ylabel=kind.y)
         axes.set_title(_title_of_ranking(run, kind))
         if run.only_class:
             _say(axes, f"no curve: all test recordings are {run.only_class}")
@@ -599,7 +602,7 @@ def _about_band(block, kind) -> str:
         return ""
     return (
         f" Band: 95 % of {block['bootstrap_draws']} draws of patients with "
-        f"replacement, at each {kind.labels[0].split(' (')[0]} by itself."
+        f"replacement, at each {kind.x} by itself."
     )
 
 
@@ -774,21 +777,37 @@ def wilson(share: float, n: int) -> Tuple[float, float]:
 def _draw_calibration(run, folder):
     test = run.test
     claimed, happened = claims(test.labels, test.scores)
+    found = groups(claimed, happened, test.patients)
+    limit = _end_of_axes(found)
     what, share = "of the class called", "share that is right"
     if len(run.classes) == 2:
         what, share = f"of {run.classes[1]}", f"share that is {run.classes[1]}"
     about = f"{run.caption} {_about_calibration(run.blocks['recording'])}"
-    with _sheet(folder, "calibration", (_COLUMN, 4.1), about) as figure:
-        upper, lower = figure.subplots(2, sharex=True, height_ratios=[5, 1])
+    size = _COLUMN, 4.1 if limit == 1 else 4.4
+    with _sheet(folder, "calibration", size, about) as figure:
+        upper, lower = figure.subplots(
+            2, sharex=limit == 1, height_ratios=[5, 1]
+        )
         upper.set_title("Calibration")
-        upper.set(ylabel=share, xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        ends = (-0.02 * limit, 1.02 * limit)
+        upper.set(ylabel=share, xlim=ends, ylim=ends)
         upper.grid(alpha=0.3, linewidth=0.5)
-        upper.plot([0, 1], [0, 1], **_CHANCE)
-        for g in groups(claimed, happened, test.patients):
-            upper.vlines(g.claimed, g.low, g.high, COLOURS[0], linewidth=1.2)
-            upper.plot(g.claimed, g.share, "o", color=COLOURS[0], markersize=5)
+        upper.plot([0, limit], [0, limit], **_CHANCE)
+        for group in found:
+            x, y, low, high = group
+            upper.vlines(x, low, high, COLOURS[0], linewidth=1.2)
+            upper.plot(x, y, "o", color=COLOURS[0], markersize=5)
+        if limit < 1:
+            upper.set_xlabel("claimed probability, mean of a group")
+            lower.set_xlim(-0.02, 1.02)
         lower.set(xlabel=f"claimed probability {what}", ylabel="n", yticks=[])
         _draw_counts(lower, np.bincount(bin_of(claimed), minlength=N_BINS))
+
+
+def _end_of_axes(found) -> float:
+    """1, or less where nothing would be seen of a rare class."""
+    top = max(max(group.claimed, group.high) for group in found)
+    return 1.0 if top > 0.5 else 1.05 * top
 
 
 def _draw_counts(axes, n_of):
@@ -812,9 +831,9 @@ def _about_calibration(block) -> str:
             "right."
         )
     return (
-        f"{about} Points: groups of as many recordings each, from the lowest claim "
-        "on; bars: 95 % Wilson interval of as many observations as patients; "
-        "n: recordings in bins of equal width, those of the error."
+        f"{about} Points: groups of as many recordings each, by claim; bars: "
+        "95 % Wilson intervals that count patients; n: recordings in the bins "
+        "of the error, of equal width."
     )
 
 
@@ -830,17 +849,23 @@ def _draw_confusion(run, folder):
             "called at\nequal prevalence": choices.balanced_calls(test.scores),
             "called at\nthe threshold": _at_threshold(test, choices),
         }
-    size = _size_of_confusion(n_classes)
+    width = _COLUMN if n_classes <= 5 else _PAGE
+    cell = 72 * (width - 1.1) / n_classes / len(calls)
+    turned = not _fit(run.classes, cell)
+    size = width, _height_of_confusion(run.classes, turned)
     about = f"{run.caption}{_about_confusion(run)}"
     with _sheet(folder, "confusion", size, about) as figure:
         row = figure.subplots(1, len(calls), squeeze=False, sharey=True)[0]
-        cell = 72 * (size[0] - 1.1) / n_classes / len(calls)
         for axes, (title, called) in zip(row, calls.items()):
             axes.set_title(title)
             if called is None:
                 _say(axes, "no threshold")
                 continue
-            mesh = _draw_matrix(axes, test.labels, called, run.classes, cell)
+            counts = confusion_matrix(
+                test.labels, called, labels=range(n_classes)
+            )
+            mesh = _draw_matrix(axes, counts)
+            _name_cells(axes, run.classes, cell, turned)
         row[0].set_ylabel("true class")
         if n_classes > MOST_NUMBERS:
             figure.colorbar(mesh, label="share of the row", fraction=0.03)
@@ -868,32 +893,35 @@ def _at_threshold(predictions, choices) -> Optional[np.ndarray]:
     return (predictions.scores[:, 1] >= choices.at_specificity).astype(int)
 
 
-def _size_of_confusion(n_classes) -> Tuple[float, float]:
+def _fit(classes, cell) -> bool:
+    """Whether each word has room in a cell this wide, pt."""
+    words = " ".join(classes).split()
+    return max(map(len, words)) <= _letters(cell)
+
+
+def _letters(width) -> int:
+    return int(width / (0.62 * _SMALLEST))
+
+
+def _height_of_confusion(classes, turned) -> float:
     """Inches; names and numbers need room."""
-    if n_classes == 2:
-        return _COLUMN, 2.2
-    if n_classes <= 5:
-        return _COLUMN, 1.1 + 0.42 * n_classes
-    if n_classes <= MOST_NUMBERS:
-        return _PAGE, 1.5 + 0.38 * n_classes
-    return _PAGE, 2.2 + 0.13 * min(n_classes, MOST_NAMES)
+    n = len(classes)
+    a_row = 0.55 if n == 2 else 0.4 if n <= MOST_NUMBERS else 0.13
+    names = 0.065 * max(map(len, classes)) if turned else 0.3
+    return 0.8 + names + a_row * min(n, MOST_NAMES)
 
 
-def _draw_matrix(axes, labels, called, classes, cell):
-    """Shares of the rows as colours, in cells this wide, pt; return them."""
-    n_classes = len(classes)
-    counts = confusion_matrix(labels, called, labels=range(n_classes))
+def _draw_matrix(axes, counts):
+    """Shares of the rows as colours; return them."""
+    n_classes = len(counts)
     totals = counts.sum(axis=1, keepdims=True)
     shares = counts / np.maximum(totals, 1)
+    is_large = n_classes > MOST_NAMES
     mesh = axes.pcolormesh(
-        shares, cmap="Blues", vmin=0, vmax=1, edgecolors="0.8",
-        linewidth=0.3 if n_classes <= MOST_NAMES else 0,
-        rasterized=n_classes > MOST_NAMES,
+        shares, cmap="Blues", vmin=0, vmax=1, rasterized=is_large,
+        edgecolors="none" if is_large else "0.8", linewidth=0.3,
     )  # fmt: skip
     axes.set_ylim(n_classes, 0)
-    axes.tick_params(length=0)
-    axes.set_xlabel("class called")
-    _name_cells(axes, classes, cell)
     if n_classes <= MOST_NUMBERS:
         for (i, j), n in np.ndenumerate(counts):
             per_cent = f"\n{100 * shares[i, j]:.0f} %" if totals[i] else ""
@@ -905,19 +933,22 @@ def _draw_matrix(axes, labels, called, classes, cell):
     return mesh
 
 
-def _name_cells(axes, classes, cell):
-    """Names below and beside cells this wide, pt."""
+def _name_cells(axes, classes, cell, turned):
+    """Names below and beside."""
     at = np.arange(len(classes)) + 0.5
     if len(classes) > MOST_NAMES:
-        axes.set(xticks=[], yticks=[])
-        return
-    n_letters = int(cell / (0.62 * _SMALLEST))
-    if n_letters >= 6:
-        names = [textwrap.fill(name, n_letters) for name in classes]
-        axes.set_xticks(at, names)
-    else:
-        axes.set_xticks(at, classes, rotation=90)
-    axes.set_yticks(at, [textwrap.fill(name, 12) for name in classes])
+        at, classes = [], []
+    below = classes
+    if not turned:
+        below = [_wrapped(name, _letters(cell)) for name in classes]
+    axes.set_xticks(at, below, rotation=90 if turned else 0)
+    axes.set_yticks(at, [_wrapped(name, 12) for name in classes])
+    axes.tick_params(length=0)
+    axes.set_xlabel("class called")
+
+
+def _wrapped(name, n_letters) -> str:
+    return textwrap.fill(name, n_letters, break_long_words=False)
 
 
 # Patients.
@@ -1000,7 +1031,7 @@ def _name_strips(axes, run, shown):
     names = [run.classes[k] for k in shown]
     if len(shown) <= MOST_CURVES:
         names = [
-            f"{textwrap.fill(name, 12)}\nn = {n_of[k]}"
+            f"{_wrapped(name, 12)}\nn = {n_of[k]}"
             for k, name in zip(shown, names)
         ]
     if len(shown) > MOST_NAMES:
@@ -1021,14 +1052,8 @@ def _scale_probability(axes):
     ticks = (0.0001, 0.01, 0.5, 0.99, 0.9999)
     if high - low < 14:
         ticks = (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-    axes.set_xticks(
-        [
-            _log_odds(p)
-            for p in ticks
-            if low - 0.3 <= _log_odds(p) <= high + 0.3
-        ],
-        [f"{p:g}" for p in ticks if low - 0.3 <= _log_odds(p) <= high + 0.3],
-    )
+    ticks = [p for p in ticks if low - 0.3 <= _log_odds(p) <= high + 0.3]
+    axes.set_xticks([_log_odds(p) for p in ticks], [f"{p:g}" for p in ticks])
     axes.grid(axis="x", alpha=0.3, linewidth=0.5)
 
 
@@ -1106,17 +1131,14 @@ def read_results(folder: Path) -> Results:
         A file is not there, or not as the training left it.
     """
     folder = Path(folder)
-    metrics = _read_metrics(folder)
-    if "folds" in metrics:
-        parts = [
-            _read_part(folder / fold, metrics) for fold in metrics["folds"]
-        ]
-        return results_of(metrics, parts)
-    part = _read_part(folder, metrics)
-    return results_of(metrics, [part], read_run(str(folder)))
+    metrics = _read_metrics(folder, _KEYS)
+    folds = metrics.get("folds", ["."])
+    parts = [_read_part(folder / fold, metrics) for fold in folds]
+    history = [] if "folds" in metrics else read_run(str(folder))
+    return results_of(metrics, parts, history)
 
 
-def _read_metrics(folder) -> Dict:
+def _read_metrics(folder, keys) -> Dict:
     path = folder / "metrics.json"
     if not path.is_file():
         raise InputError(
@@ -1127,7 +1149,7 @@ def _read_metrics(folder) -> Dict:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         metrics = {}
-    for key in _KEYS:
+    for key in keys:
         if key not in metrics:
             raise InputError(
                 f"{path} has no {key!r}, so this version did not write it; "
@@ -1138,18 +1160,17 @@ def _read_metrics(folder) -> Dict:
 
 def _read_part(folder, whole) -> Tuple:
     """Validation and test predictions, and shares in training."""
-    share = _read_metrics(folder)["prevalence"]
-    found = []
-    for split in ("valid", "test"):
-        path = folder / f"predictions_{split}.csv"
-        found.append(Predictions.read(path))
-        if found[-1].classes != whole["classes"]:
+    share = _read_metrics(folder, ["prevalence"])["prevalence"]
+    paths = [folder / f"predictions_{split}.csv" for split in ("valid", "test")]
+    valid, test = map(Predictions.read, paths)
+    for path, predictions in zip(paths, (valid, test)):
+        if predictions.classes != whole["classes"]:
             raise InputError(
-                f"{path} has scores of {', '.join(found[-1].classes)} and "
+                f"{path} has scores of {', '.join(predictions.classes)} and "
                 f"metrics.json of {', '.join(whole['classes'])}; keep the "
                 "files of one run in a folder"
             )
-    return (*found, None if share is None else np.array(share))
+    return valid, test, None if share is None else np.array(share)
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -145,8 +145,12 @@ class Predictions:
 
         Example
         -------
-        >>> p = Predictions(["a"], ["p"], np.ones(1, int), np.eye(2)[:1], ["x", "y"])
-        >>> q = Predictions(["b"], ["q"], np.ones(1, int), np.eye(2)[:1], ["x", "y"])
+        >>> p = Predictions(
+        ...     ["a"], ["p"], np.ones(1, int), np.eye(2)[:1], ["x", "y"]
+        ... )
+        >>> q = Predictions(
+        ...     ["b"], ["q"], np.ones(1, int), np.eye(2)[:1], ["x", "y"]
+        ... )
         >>> Predictions.joined([p, q]).ids
         ['a', 'b']
         """

@@ -308,7 +308,9 @@ def embed_all(brain, hparams, datasets, embedder, what):
 
 def fit(brain, hparams, datasets, rows):
     """Train with the schedule of the real number of steps."""
-    longest = hparams["chunk_s"] if hparams["trained_on"] == "chunks" else np.inf
+    longest = (
+        hparams["chunk_s"] if hparams["trained_on"] == "chunks" else np.inf
+    )
     seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
     seed = hparams["seed"]
     batches = LengthBatchSampler(

@@ -1,0 +1,84 @@
+"""Epochs until nothing gets better.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from pathlib import Path
+
+import yaml
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
+from speechbrain.utils.epoch_loop import EpochCounter
+
+
+@register_checkpoint_hooks
+class EarlyStopping(EpochCounter):
+    """SpeechBrain's epoch counter, which also ends after some epochs without
+    a better score.
+
+    SpeechBrain's ``EpochCounterWithStopper`` is not registered for
+    checkpoints, so a run that goes on forgets its best score; and it takes an
+    equal score for a better one, so that an AUC of 1 never ends.
+
+    Arguments
+    ---------
+    limit : int
+        Epochs at most.
+    patience : int
+        Epochs without a better score after which it ends.
+
+    Example
+    -------
+    >>> counter = EarlyStopping(limit=9, patience=2)
+    >>> for epoch, score in zip(counter, [0.5, 0.7, 0.7, 0.6, 0.9]):
+    ...     counter.update(score)
+    >>> counter.current, counter.should_stop
+    (4, True)
+    """
+
+    def __init__(self, limit: int, patience: int):
+        super().__init__(limit)
+        self.patience = patience
+        self.best, self.best_epoch = -float("inf"), 0
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether patience is at an end."""
+        return self.current - self.best_epoch >= self.patience
+
+    def __next__(self) -> int:
+        if self.current and self.should_stop:
+            raise StopIteration
+        return super().__next__()
+
+    def update(self, score: float) -> None:
+        """Tell the score of the current epoch.
+
+        Arguments
+        ---------
+        score : float
+            Larger is better.
+        """
+        if score > self.best:
+            self.best, self.best_epoch = score, self.current
+
+    @mark_as_saver
+    def save(self, path: Path) -> None:
+        """Write the state."""
+        state = {
+            "current": self.current,
+            "best": self.best,
+            "best_epoch": self.best_epoch,
+        }
+        Path(path).write_text(yaml.safe_dump(state), encoding="utf-8")
+
+    @mark_as_loader
+    def load(self, path: Path, end_of_epoch: bool) -> None:
+        """Take the state back; an epoch that was not ended is begun again."""
+        state = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        self.current = state["current"] - (not end_of_epoch)
+        self.best, self.best_epoch = state["best"], state["best_epoch"]
