@@ -224,9 +224,10 @@ def _slope(log_odds, truth, weights):
         step_b = (h00 * g1 - h01 * g0) / det
         a += np.clip(step_a, -_LARGEST_STEP, _LARGEST_STEP)
         b += np.clip(step_b, -_LARGEST_STEP, _LARGEST_STEP)
-        if max(np.abs(step_a).max(), np.abs(step_b).max()) < 1e-10:
+        left = np.maximum(np.abs(step_a), np.abs(step_b))
+        if left.max() < 1e-10:
             break
-    return b / spread
+    return np.where(left < 1e-6, b / spread, np.nan)
 
 
 def _sigmoid(x):

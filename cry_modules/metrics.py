@@ -20,6 +20,7 @@ from cry_modules import calibration
 from cry_modules.bootstrap import (
     N_DRAWS,
     interval,
+    logit_interval,
     patient_weights,
     why_no_interval,
 )
@@ -33,6 +34,14 @@ from cry_modules.ranking import (
 )
 
 UNITS = ("recording", "patient")
+
+_OF_THE_RAREST = (
+    "auc",
+    "average_precision",
+    "balanced_accuracy",
+    "sensitivity_at_spec80",
+    "sensitivity_at_threshold_sens80",
+)
 
 
 @dataclass
@@ -161,11 +170,23 @@ def evaluate(
     }
     for name, value in values.items():
         block[name] = _defined(value[0])
-        known = block[name] is not None and why_not is None
-        block[f"{name}_ci95"] = interval(draws[name]) if known else None
+        block[f"{name}_ci95"] = None
+        if block[name] is not None and why_not is None:
+            block[f"{name}_ci95"] = _interval(
+                name, block[name], draws[name], predictions
+            )
     block["per_class"] = _per_class(predictions, choices)
     block["confusion_matrix"] = _confusion(predictions, choices)
     return block
+
+
+def _interval(name, value, draws, predictions):
+    """Of shares that hang on the rarest class by its patients."""
+    if name not in _OF_THE_RAREST:
+        return interval(draws)
+    return logit_interval(
+        value, draws, predictions.labels, predictions.patients
+    )
 
 
 def _draw(predictions, choices, seed, n_draws):

@@ -10,7 +10,7 @@ from typing import Dict, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.bootstrap import N_DRAWS, interval, patient_weights
+from cry_modules.bootstrap import N_DRAWS, logit_interval, patient_weights
 from cry_modules.ranking import auc, macro, weighted_auc
 from cry_modules.separability import indices, scaled
 from data_prep.baseline import out_of_fold_ranks, patients_per_class
@@ -79,9 +79,12 @@ def nuisance_probe(
         macro(weighted_auc, labels, ranks, weights)
         for weights in patient_weights(owners, seed, n_draws)
     ]
+    value = auc(labels, ranks)
     return {
-        "auc": auc(labels, ranks),
-        "auc_ci95": interval(np.concatenate(draws)),
+        "auc": value,
+        "auc_ci95": logit_interval(
+            value, np.concatenate(draws), labels, owners
+        ),
         "values": names.tolist(),
         "n": int(known.sum()),
         "n_patients": len(set(owners)),

@@ -298,7 +298,7 @@ def _say(axes, text) -> None:
         left=False, labelleft=False, bottom=False, labelbottom=False
     )
     axes.text(
-        0.5, 0.5, _wrapped(text, 24), ha="center", va="center",
+        0.5, 0.5, textwrap.fill(text, 24), ha="center", va="center",
         transform=axes.transAxes,
     )  # fmt: skip
 
@@ -488,7 +488,7 @@ ROC = Ranking(
     "ROC curve",
     "auc",
     "AUC",
-    "false positive rate",
+    "false positive rate (1 - specificity)",
     "sensitivity",
     "default",
     roc_points,
@@ -501,8 +501,8 @@ PRECISION_RECALL = Ranking(
     "Precision and recall",
     "average_precision",
     "average precision",
-    "recall",
-    "precision",
+    "recall (sensitivity)",
+    "precision (positive predictive value)",
     "steps-pre",
     precision_recall_points,
     _precision_at,
@@ -602,7 +602,7 @@ def _about_band(block, kind) -> str:
         return ""
     return (
         f" Band: 95 % of {block['bootstrap_draws']} draws of patients with "
-        f"replacement, at each {kind.x} by itself."
+        "replacement, at each point of the axis by itself."
     )
 
 
@@ -807,7 +807,7 @@ def _draw_calibration(run, folder):
 def _end_of_axes(found) -> float:
     """1, or less where nothing would be seen of a rare class."""
     top = max(max(group.claimed, group.high) for group in found)
-    return 1.0 if top > 0.5 else 1.05 * top
+    return 1.0 if top > 0.4 else 1.05 * top
 
 
 def _draw_counts(axes, n_of):
@@ -938,17 +938,15 @@ def _name_cells(axes, classes, cell, turned):
     at = np.arange(len(classes)) + 0.5
     if len(classes) > MOST_NAMES:
         at, classes = [], []
-    below = classes
+    below = beside = classes
     if not turned:
-        below = [_wrapped(name, _letters(cell)) for name in classes]
+        below = [textwrap.fill(name, _letters(cell)) for name in classes]
+    if len(classes) <= MOST_NUMBERS:
+        beside = [textwrap.fill(name, 12) for name in classes]
     axes.set_xticks(at, below, rotation=90 if turned else 0)
-    axes.set_yticks(at, [_wrapped(name, 12) for name in classes])
+    axes.set_yticks(at, beside)
     axes.tick_params(length=0)
     axes.set_xlabel("class called")
-
-
-def _wrapped(name, n_letters) -> str:
-    return textwrap.fill(name, n_letters, break_long_words=False)
 
 
 # Patients.
@@ -964,7 +962,7 @@ def _draw_patients(run, folder):
     about = f"{run.caption} {_about_patients(run)}"
     with _sheet(folder, "patients", (_COLUMN, height + 1.1), about) as figure:
         axes = figure.subplots()
-        axes.set_title(_title_of_patients(run))
+        figure.suptitle(_title_of_patients(run))
         for place, k in enumerate(shown):
             _draw_strip(axes, run, k, place, strip)
         if _one_threshold(choices):
@@ -1031,7 +1029,7 @@ def _name_strips(axes, run, shown):
     names = [run.classes[k] for k in shown]
     if len(shown) <= MOST_CURVES:
         names = [
-            f"{_wrapped(name, 12)}\nn = {n_of[k]}"
+            f"{textwrap.fill(name, 12)}\nn = {n_of[k]}"
             for k, name in zip(shown, names)
         ]
     if len(shown) > MOST_NAMES:

@@ -220,9 +220,9 @@ def _number(source, row, name):
         value = float(row[name])
     except ValueError:
         value = float("nan")
-    if not np.isfinite(value):
+    if not 0 <= value <= 1:  # NaN is not either
         raise InputError(
-            f"{source}: {name} is {row[name]!r}; expected a number"
+            f"{source}: {name} is {row[name]!r}; expected a probability, 0 to 1"
         )
     return value
 
@@ -230,6 +230,7 @@ def _number(source, row, name):
 def _mean_log_odds(scores: np.ndarray) -> np.ndarray:
     """[recordings, classes] to [classes]."""
     means = np.log(np.clip(scores, _SMALLEST, None)).mean(axis=0)
+    means = means.round(12)  # patients of equal scores stay equal
     odds = np.exp(means - means.max())
     return odds / odds.sum()
 

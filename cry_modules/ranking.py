@@ -220,7 +220,8 @@ def threshold_at_specificity(
     """
     false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
-    return float(min(thresholds[allowed[-1]], 1.0))  # the first is infinite
+    # The first is infinite: nothing is called, not even a certain score.
+    return float(min(thresholds[allowed[-1]], np.nextafter(1.0, 2.0)))
 
 
 def threshold_at_sensitivity(

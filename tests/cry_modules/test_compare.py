@@ -498,7 +498,10 @@ def test_seeds_that_differ_more_than_the_models_are_told():
     a, b = [exact(0)] * 3, [exact(e) for e in (-5, 0, 8)]
     line, d, text = sentence_of(a, b)
     assert d["sd_between_seeds"] > d["difference"] > 0
-    assert "1 of 3 seeds; between seeds +-0.328, more than the diff" in line
+    assert (
+        "1 of 3 seeds; between seeds +-0.328, more than the difference: another seed may reverse it"
+        in line
+    )
     line, _, text = sentence_of(a[:1], b)
     assert "seeds not paired, 1 of 3 above the mean of random" in line
     assert "not paired by seed" in text
@@ -643,8 +646,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     metrics.main()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == (
-        f"done: sets 2, files 4, recordings {len(a.ids)}, patients 40; "
-        f"numbers in {out}"
+        f"done: sets 2, files 4, by recording, patients 40; numbers in {out}"
     )
     result = json.loads(out.read_text())
     (d,) = result["differences"]
