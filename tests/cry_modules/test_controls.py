@@ -14,7 +14,7 @@ from data_prep.errors import InputError
 
 
 def recordings_of(split, labels, n_classes=2):
-    labels = np.asarray(labels)
+    labels = np.asarray(labels).astype(int)
     ids = [f"{split}{i}" for i in range(len(labels))]
     return Predictions(
         ids,
@@ -115,7 +115,6 @@ def scored(p, strength, seed):
 
 def test_a_better_model_beats_its_control_and_an_equal_one_does_not():
     p = recordings_of("t", np.arange(200) % 4 < 2)
-    p.labels = p.labels.astype(int)
     weak = scored(p, 0.5, 1)
     better = {"logmel_svm": entry_of(scored(p, 4.0, 2), weak)}
     assert controls.unbeaten(better) == []

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Every mode on real audio, with a random and a SimCLR encoder, fold by fold.
+
+> python benchmarks/classification.py ../shared/data --out results/modes
+
+Inductive: of each fold, the encoder that is tested on it was pre-trained
+without its recordings, and without any infant cry. Everything is trained by
+the public commands; a stopped study goes on where it was. Tables are printed
+and written to ``modes.md``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterator, List, Tuple
+
+from adaptation import CRY, build_generic, read_sounds
+
+from cry_modules.compare import compare, read_sets, sentence
+from cry_modules.metrics import UNITS
+from cry_modules.report import with_interval
+from data_prep.errors import one_line_errors
+from data_prep.tables import write_text
+
+ROOT = Path(__file__).resolve().parents[1]
+N_FOLDS = 5
+
+#: Options of each task.
+TASKS = {
+    "sound": ("recordings_sounds.csv", "[other, crying_baby]"),
+    "super_class": (
+        "recordings_sounds.csv",
+        "[animals, domestic, human, natural, urban]",
+    ),
+    "age": ("recordings_donateacry.csv", "[older, up_to_8_weeks]"),
+    "trigger": ("recordings_donateacry.csv", "[discomfort, hunger, pain]"),
+}
+MODES = {"linear": "linear", "linear_bn": "linear+BN", "end_to_end": "end to end"}  # fmt: skip
+ENCODERS = {"random": "random, BatchNorm calibrated", "simclr": "SimCLR"}
+
+
+@dataclass
+class Cell:
+    """One run: a task, a mode, an encoder and a seed.
+
+    Arguments
+    ---------
+    task : str
+        Of ``TASKS``.
+    mode : str
+        Of ``MODES``.
+    encoder : str
+        Of ``ENCODERS``.
+    seed : int
+        Of everything.
+    """
+
+    task: str
+    mode: str
+    encoder: str
+    seed: int
+
+    def folder(self, out: Path) -> Path:
+        """Of the run; runs of several seeds are side by side."""
+        name = f"{self.task}_{self.mode}_{self.encoder}"
+        return out / name / str(self.seed)
+
+
+def cells(tasks, modes, seeds) -> Iterator[Cell]:
+    """Every run that is asked for."""
+    for seed in range(seeds):
+        for task in tasks:
+            for mode in modes:
+                for encoder in ENCODERS:
+                    yield Cell(task, mode, encoder, seed)
+
+
+def pre_train(data: Path, out: Path, seed: int, fold: int) -> None:
+    """SimCLR on all generic sounds but those of a fold."""
+    heard = [
+        row
+        for row in read_sounds(data)
+        if row["sound"] != CRY and row["fold"] != str(fold)
+    ]
+    generic = out / f"generic_{fold}"
+    build_generic(heard, generic)
+    folder = out / f"simclr_{seed}_{fold}"
+    if (folder / "done").is_file():
+        return
+    command = ["train_simclr.py", "hparams/small_simclr.yaml"]
+    command += [f"--data_folder={generic}", f"--output_folder={folder}"]
+    run([*command, f"--seed={seed}", "--precision=bf16"])
+    (folder / "done").touch()
+
+
+def train(cell: Cell, data: Path, out: Path, options: List[str]) -> None:
+    """One run of ``train_cls.py`` on all folds."""
+    folder = cell.folder(out)
+    if (folder / "metrics.json").is_file():
+        return
+    table, classes = TASKS[cell.task]
+    source = "random_calibrated"
+    if cell.encoder == "simclr":
+        # Cries of families were heard by no encoder: any one serves.
+        fold = "{fold}" if table == "recordings_sounds.csv" else "0"
+        source = f"{out}/simclr_{cell.seed}_{fold}"
+    command = ["train_cls.py", f"hparams/neuro_{cell.mode}.yaml"]
+    command += [f"--data_folder={data}", f"--recordings_csv={data / table}"]
+    command += [f"--label_column={cell.task}", f"--classes={classes}"]
+    command += ["--folds=all", "--width=8", f"--encoder_source={source}"]
+    command += [f"--seed={cell.seed}", f"--output_folder={folder}"]
+    if cell.mode != "linear":
+        command += options
+    run(command)
+
+
+def run(command: List[str]) -> None:
+    """A public command; its failure is ours."""
+    print("$ python " + " ".join(command), flush=True)
+    log = subprocess.run(
+        [sys.executable, *command, "--noprogressbar"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if log.returncode:
+        print("\n".join(log.stdout.split("\n")[-15:]), file=sys.stderr)
+        raise SystemExit(log.returncode)
+    print(log.stdout.strip().split("\n")[-1], flush=True)
+
+
+def read(cell: Cell, out: Path) -> Dict:
+    """``metrics.json`` of a run."""
+    return json.loads((cell.folder(out) / "metrics.json").read_text("utf-8"))
+
+
+def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
+    """Figures of one task, a row a run, and its controls."""
+    rows = [
+        f"{task}, pooled over {N_FOLDS} folds (95 % interval over patients)",
+        "",
+        "| encoder | mode | seed | AUC by recording | by patient | mean of "
+        "folds ± sd | average precision | accuracy (majority) |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    mine = [(cell, found) for cell, found in done if cell.task == task]
+    for cell, found in mine:
+        recording, patient = (found["test"][unit] for unit in UNITS)
+        folds = found["by_fold"]["auc"]
+        rows.append(
+            f"| {ENCODERS[cell.encoder]} | {MODES[cell.mode]} | {cell.seed} | "
+            f"{with_interval(recording)} | {with_interval(patient)} | "
+            f"{folds['mean']:.3f} ± {folds['sd']:.3f} | "
+            f"{with_interval(recording, 'average_precision')} | "
+            f"{recording['accuracy']:.3f} ({recording['majority_accuracy']:.3f}) |"
+        )
+    for name, entry in mine[0][1]["controls"].items():
+        block = entry["recording"]
+        rows.append(
+            f"| *{name}* | | | *{with_interval(block)}* | "
+            f"*{with_interval(entry['patient'])}* | | "
+            f"*{with_interval(block, 'average_precision')}* | "
+            f"*{block['accuracy']:.3f}* |"
+        )
+    return "\n".join(rows)
+
+
+def differences(task: str, modes, out: Path) -> List[str]:
+    """SimCLR against the random encoder in each mode, paired by patient."""
+    said = []
+    for mode in modes:
+        places = [out / f"{task}_{mode}_{encoder}" for encoder in ENCODERS]
+        if not all(place.is_dir() for place in places):
+            continue
+        sets = read_sets([str(place) for place in places], ["random", "SimCLR"])
+        result = compare(sets)
+        said.append(f"- {MODES[mode]}: " + sentence(result["differences"][0], result))  # fmt: skip
+    return said
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("data", type=Path, help="the folder of the tables")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--tasks", nargs="+", choices=TASKS, default=list(TASKS)
+    )
+    parser.add_argument(
+        "--modes", nargs="+", choices=MODES, default=list(MODES)
+    )
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--epochs", type=int, default=10, help="not of linear")
+    args = parser.parse_args()
+    data, out = args.data.resolve(), args.out.resolve()
+    for seed in range(args.seeds):
+        for fold in range(N_FOLDS):
+            pre_train(data, out, seed, fold)
+    options = [f"--number_of_epochs={args.epochs}", "--chunk_s=2.0"]
+    done = []
+    for cell in cells(args.tasks, args.modes, args.seeds):
+        train(cell, data, out, options)
+        done.append((cell, read(cell, out)))
+    parts = []
+    for task in args.tasks:
+        parts += [
+            table(task, done),
+            "",
+            *differences(task, args.modes, out),
+            "",
+        ]
+    text = "\n".join(parts)
+    write_text(out / "modes.md", text)
+    print(f"\n{text}\ndone: {len(done)} runs; {out / 'modes.md'}")
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        main()
