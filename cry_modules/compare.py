@@ -34,7 +34,7 @@ from scipy.stats import t as student
 
 from cry_modules.bootstrap import (
     N_DRAWS,
-    interval,
+    logit_interval,
     patient_weights,
     why_no_interval,
 )
@@ -585,14 +585,14 @@ def compare(
         "classes": first.classes,
         "no_interval": why,
         "sets": [
-            _of_set(one, found.values[own], found.draws[own], seed, why)
+            _of_set(one, found.values[own], found.draws[own], first, seed, why)
             for one, own in zip(sets, rows)
         ],
         "differences": differences,
     }
 
 
-def _of_set(one, values, draws, seed, why) -> Dict:
+def _of_set(one, values, draws, first, seed, why) -> Dict:
     """Mean and spread over seeds; intervals over patients, and over patients
     and one of the seeds at random."""
     several = len(values) > 1
@@ -606,12 +606,15 @@ def _of_set(one, values, draws, seed, why) -> Dict:
         "ci95_new_seed": None,
     }
     if why is None:
-        result["ci95"] = interval(draws.mean(axis=0))
         # The patients' draws have this seed; another stream for the seeds.
         rng = np.random.default_rng((seed, 1))
         own = rng.integers(len(values), size=draws.shape[1])
-        one_seed = draws[own, np.arange(draws.shape[1])]
-        result["ci95_new_seed"] = interval(one_seed) if several else None
+        of_one = draws[own, np.arange(draws.shape[1])]
+        result["ci95"], of_new_seed = (
+            logit_interval(values.mean(), x, first.labels, first.patients)
+            for x in (draws.mean(axis=0), of_one)
+        )
+        result["ci95_new_seed"] = of_new_seed if several else None
     return result
 
 

@@ -17,6 +17,7 @@ import json
 import textwrap
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -268,16 +269,22 @@ def _sheet(folder, name, size, caption):
 
 def _lines(text, width) -> List[str]:
     """Text in lines of at most this width, pt."""
-    measure = text_to_path.get_text_width_height_descent
-    font, lines = FontProperties(size=_SMALLEST), [""]
+    lines, used = [[]], 0.0
     for word in text.replace(" %", "\xa0%").split(" "):
         word = _short(word, 48)
-        longer = f"{lines[-1]} {word}".strip()
-        if measure(longer, font, False)[0] > width:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
+        used += _width(f"{word} ")
+        if used > width and lines[-1]:
+            lines.append([])
+            used = _width(f"{word} ")
+        lines[-1].append(word)
+    return [" ".join(line) for line in lines]
+
+
+@lru_cache(maxsize=None)
+def _width(word) -> float:
+    """In the letters of captions, pt."""
+    font = FontProperties(size=_SMALLEST)
+    return text_to_path.get_text_width_height_descent(word, font, False)[0]
 
 
 def _short(name, longest) -> str:

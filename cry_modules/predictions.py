@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import List, Sequence
@@ -70,7 +71,11 @@ class Predictions:
             number, a recording that is there twice.
         """
         required = ("ID", "patient_id", "label")
-        rows = read_table(path, required)
+        # Of many runs' files with one name, the folder says which.
+        rows = [
+            (str(Path(path).parent / source), row)
+            for source, row in read_table(path, required)
+        ]
         classes = [c for c in rows[0][1] if c not in required]
         if len(classes) < 2:
             raise InputError(
@@ -205,9 +210,15 @@ class Predictions:
         for i, unit in enumerate(zip(self.patients, self.labels.tolist())):
             units.setdefault(unit, []).append(i)
         patients = [patient for patient, _ in units]
+        n_of = Counter(patients)
         one = AGGREGATIONS[how]
         return Predictions(
-            patients,
+            [
+                f"{patient}/{self.classes[label]}"
+                if n_of[patient] > 1
+                else patient
+                for patient, label in units
+            ],
             patients,
             np.array([label for _, label in units]),
             np.array([one(self.scores[rows]) for rows in units.values()]),

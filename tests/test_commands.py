@@ -72,7 +72,11 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused):
         *[f"--data_folder={corpus}/cry", f"--encoder_source={adapted}"],
         *["--number_of_epochs=3", f"--output_folder={tmp_path}/cls"],
     )
-    assert done.stdout.strip().split("\n")[-1].startswith("done: neuro linear")
+    assert (
+        done.stdout.strip()
+        .split("\n")[-1]
+        .startswith("done: neuro_injury linear")
+    )
     assert same(weights(adapted), weights(tmp_path / "cls"))
     metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
     assert metrics["encoder_source"] == str(adapted)

@@ -40,7 +40,14 @@ def command(corpus, tmp_path_factory):
                 *["--valid_share=0.25", "--anchor_distillation=0.1"],
                 *["--anchor_weights=0.1", "--interpolate=0.5"],
             ],
-        }.get(kind, ["cls", f"neuro_{recipe}", f"--data_folder={corpus}/cry"])
+        }.get(
+            kind,
+            [
+                *["cls", f"neuro_{recipe}", f"--data_folder={corpus}/cry"],
+                *["--controls=False", "--figures=False", "--nuisance=null"],
+                "--bootstrap_draws=100",
+            ],
+        )
         if recipe == "source":
             data.remove("--encoder_source=null")
         if kind in ("simclr", "adaptation"):

@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 
 from cry_modules.curves import (
+    SUFFIXES,
     _without_averages as without_averages,
     draw_curves,
     main,
     names_of,
     panels,
+    picture,
     read_run,
 )
 from data_prep.errors import InputError
@@ -160,3 +162,39 @@ def test_wrong_usage_is_told_in_one_line(tmp_path, capsys):
     with pytest.raises(InputError, match="is not as a training"):
         read_run(good)
     assert not (tmp_path / "a.png").exists()
+
+
+def test_an_auc_is_seen_beside_its_chance(monkeypatch, tmp_path):
+    history = [{**row, "valid_auc": 0.8} for row in rows(3)]
+    history = [{**row, "probe_trigger_auc": 0.6} for row in history]
+    history = [{**row, "probe_age_map": 0.6} for row in history]
+    drawn, draw = lines_of(monkeypatch, {"run": history})
+    draw(tmp_path / "a.png")
+    flat = {title: [x for x, _ in lines if x == [0, 1]]
+            for title, lines in drawn.items() if title != "legend"}  # fmt: skip
+    assert [title for title, lines in flat.items() if lines] == [
+        "validation AUC", "probe: trigger",
+    ]  # fmt: skip
+    assert drawn["legend"][-1] == "chance"
+    drawn, draw = lines_of(monkeypatch, {"run": rows(3)})
+    draw(tmp_path / "a.png")
+    assert "chance" not in drawn["legend"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_drawn_again_is_the_same_file(tmp_path, suffix):
+    def draw(path, copies=()):
+        with picture(path, (2, 2), copies) as figure:
+            figure.subplots().plot([1, 2], marker="o")
+            figure.suptitle("words")
+
+    first, again = tmp_path / f"a{suffix}", tmp_path / f"b{suffix}"
+    draw(first)
+    draw(again)
+    content = first.read_bytes()
+    assert content == again.read_bytes()
+    assert b"<dc:date>" not in content and b"CreationDate" not in content
+    assert suffix != ".svg" or b">words<" in content
+    draw(tmp_path / "c.png", [again])
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert again.read_bytes()[:4] == content[:4]

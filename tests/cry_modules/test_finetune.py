@@ -100,7 +100,8 @@ def test_what_moves_in_a_real_fit(mode, source, corpus, tmp_path):
         [f"hparams/neuro_{mode}.yaml", "--device=cpu", "--noprogressbar"]
         + [f"--data_folder={corpus}/cry", f"--output_folder={tmp_path}"]
         + [f"--encoder_source={source}", "--width=1", "--batch_size=4"]
-        + ["--number_of_epochs=2", "--lr=0.01"]
+        + ["--number_of_epochs=2", "--lr=0.01", "--bootstrap_draws=100"]
+        + ["--controls=False", "--figures=False"]
     )
     before = read_state_dict(source)
     after = read_state_dict(find_encoder(str(tmp_path)))
