@@ -139,6 +139,30 @@ def logit_interval(
     return (1 / (1 + np.exp(-ends))).tolist()
 
 
+def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
+    """Clopper and Pearson's 95 % interval of a share that is 0 or 1, which no
+    draw can move.
+
+    Arguments
+    ---------
+    value : float
+        0 or 1.
+    n_patients : int
+        That it is a share of; they count once, however many recordings.
+
+    Returns
+    -------
+    list of float
+
+    Example
+    -------
+    >>> np.round(interval_of_all_or_none(1.0, 18), 3)
+    array([0.815, 1.   ])
+    """
+    reach = 1 - 0.025 ** (1 / n_patients)
+    return [1 - reach, 1.0] if value == 1 else [0.0, reach]
+
+
 def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
     """Patients of the rarest class that is there.
 

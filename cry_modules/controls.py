@@ -16,8 +16,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cry_modules.compare import paired_difference
 from cry_modules.metrics import UNITS, Choices, by_unit, choose, evaluate
+from cry_modules.paired import paired_difference
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import auc
 from data_prep.errors import InputError

@@ -20,6 +20,7 @@ from cry_modules import calibration
 from cry_modules.bootstrap import (
     N_DRAWS,
     interval,
+    interval_of_all_or_none,
     logit_interval,
     patient_weights,
     why_no_interval,
@@ -42,6 +43,13 @@ _OF_THE_RAREST = (
     "sensitivity_at_spec80",
     "sensitivity_at_threshold_sens80",
 )
+#: What is a share of the recordings of a class.
+_SHARE_OF = {
+    "sensitivity_at_spec80": [1],
+    "sensitivity_at_threshold_sens80": [1],
+    "specificity_at_threshold": [0],
+    "specificity_at_sens80": [0],
+}
 
 
 @dataclass
@@ -182,11 +190,13 @@ def evaluate(
 
 def _interval(name, value, draws, predictions):
     """Of shares that hang on the rarest class by its patients."""
+    labels, patients = predictions.labels, np.array(predictions.patients)
+    if name in _SHARE_OF and value in (0, 1):
+        own = patients[np.isin(labels, _SHARE_OF[name])]
+        return interval_of_all_or_none(value, len(set(own)))
     if name not in _OF_THE_RAREST:
         return interval(draws)
-    return logit_interval(
-        value, draws, predictions.labels, predictions.patients
-    )
+    return logit_interval(value, draws, labels, patients)
 
 
 def _draw(predictions, choices, seed, n_draws):

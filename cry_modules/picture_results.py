@@ -440,12 +440,17 @@ def _precision_recall_point(block, classes):
     return recall, precision, f"recall {recall:.3f}, precision {precision:.3f}"
 
 
-def _draw_diagonal(axes, share, name):
+def _draw_diagonal(axes, shares):
     axes.plot([0, 1], [0, 1], **_CHANCE, label="chance")
 
 
-def _draw_share(axes, share, name):
-    axes.axhline(share, **_CHANCE, label=f"chance: {name} {share:.3f}")
+def _draw_shares(axes, shares):
+    for colour, share in shares:
+        axes.axhline(share, **{**_CHANCE, "color": colour})
+    label = "chance: share of the class"
+    if len(shares) == 1:
+        label = f"chance: share of positives {shares[0][1]:.3f}"
+    axes.plot([], [], **_CHANCE, label=label)
 
 
 class Ranking(NamedTuple):
@@ -474,7 +479,7 @@ class Ranking(NamedTuple):
     operating_point : callable
         From a block and two classes to x, y and words; or None.
     draw_chance : callable
-        From axes, share of positives, and what to call it.
+        From axes, and colour and share of positives of each curve.
     """
 
     name: str
@@ -514,7 +519,7 @@ PRECISION_RECALL = Ranking(
     precision_recall_points,
     _precision_at,
     _precision_recall_point,
-    _draw_share,
+    _draw_shares,
 )
 
 
@@ -638,7 +643,7 @@ def _draw_two(axes, run, kind):
         x, y, words = point
         where = _threshold_in_words(run.choices["recording"])
         axes.plot(x, y, **_DIAMOND, label=f"at {where}:\n{words}")
-    kind.draw_chance(axes, positive.mean(), "share of positives")
+    kind.draw_chance(axes, [(_CHANCE["color"], positive.mean())])
 
 
 def _threshold_in_words(choices) -> str:
@@ -655,13 +660,14 @@ def _draw_many(axes, run, kind):
         k: kind.points(test.labels == k, test.scores[:, k], _ones(test))
         for k in ranked
     }
-    share = np.mean([np.mean(test.labels == k) for k in ranked])
+    shares = {k: np.mean(test.labels == k) for k in ranked}
     if len(run.classes) > MOST_CURVES:
         mean = np.mean(
             [kind.at(x[0], y[0]) for x, y in curves.values()], axis=0
         )
         axes.plot(_GRID, mean, **_LINE, label=f"mean of {len(ranked)} classes")
-        kind.draw_chance(axes, share, "mean share of a class")
+        share = np.mean(list(shares.values()))
+        kind.draw_chance(axes, [(_CHANCE["color"], share)])
         return
     for k, (x, y) in curves.items():
         block = run.blocks["recording"]["per_class"][run.test.classes[k]]
@@ -669,9 +675,12 @@ def _draw_many(axes, run, kind):
             x[0], y[0], **_look(k), drawstyle=kind.drawstyle, markersize=4,
             linewidth=1.2, linestyle=_DASHES[k % len(_DASHES)],
             markevery=(0.02 * k, 0.15),
-            label=f"{run.classes[k]}: {block[kind.measure]:.3f}",
+            label=f"{run.classes[k]}: {block[kind.measure]:.3f}, share "
+            f"{shares[k]:.3f}",
         )  # fmt: skip
-    kind.draw_chance(axes, share, "mean share of a class")
+    kind.draw_chance(
+        axes, [(_look(k)["color"], share) for k, share in shares.items()]
+    )
 
 
 def _ones(test) -> np.ndarray:

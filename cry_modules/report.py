@@ -131,10 +131,14 @@ def sentence(metrics: Dict) -> str:
             f"Of {metrics['label_column']} no AUC can be given: "
             f"{recording['no_interval']} in test."
         )
-    where = "held-out folds, pooled," if metrics.get("folds") else "test"
+    where = "test recordings"
+    if metrics.get("folds"):
+        where = (
+            "recordings, each told by the model that had not heard its fold,"
+        )
     macro = "macro AUC" if len(metrics["classes"]) > 2 else "AUC"
     text = (
-        f"On {recording['n']} {where} recordings of "
+        f"On {recording['n']} {where} of "
         f"{recording['n_patients']} patients "
         f"({_counts(recording)}), {metrics['label_column']} was told with "
         f"{macro} {with_interval(recording)} by recording and "

@@ -17,17 +17,15 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cry_modules import metrics
 from cry_modules.bootstrap import logit_interval, patient_weights
 from cry_modules.compare import (
-    LEAST_DRAWS,
     RunSet,
-    aligned,
     compare,
     find_files,
     main,
-    paired_difference,
     read_sets,
     report,
     short_names,
 )
+from cry_modules.paired import LEAST_DRAWS, aligned, paired_difference
 from cry_modules.predictions import Predictions
 from data_prep.errors import InputError
 

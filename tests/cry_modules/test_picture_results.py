@@ -251,7 +251,9 @@ def test_the_curve_drawn_is_scikit_learns(usual, drawn):
     heights = set(area.get_paths()[0].vertices[:, 1])
     assert heights == {*low, *high}
     share = np.mean(test.labels == 1)
-    assert set(labelled(axes)["chance:"].get_ydata()) == {share}
+    (chance,) = [line for line in axes.lines if len(line.get_xdata()) == 2]
+    assert set(chance.get_ydata()) == {share}
+    assert f"positives {share:.3f}" in labelled(axes)["chance:"].get_label()
 
 
 def test_the_operating_point_drawn_is_the_blocks(usual, drawn):
@@ -304,7 +306,13 @@ def test_each_class_has_a_curve():
     classes = ["discomfort", "hunger", "pain"]
     valid = made((9, 9, 9), 1, "v", classes=classes)
     run = run_of(valid, made((20, 14, 8), 2, classes=classes))
-    (axes,) = axes_of(figures(run)["roc"])
+    pictures = figures(run)
+    lines = axes_of(pictures["precision_recall"])[0].lines
+    shares = np.bincount(run.test.labels) / len(run.test.labels)
+    assert [
+        line.get_ydata()[0] for line in lines if len(line.get_xdata()) == 2
+    ] == shares.tolist()
+    (axes,) = axes_of(pictures["roc"])
     *curves, chance = axes.lines
     assert chance.get_label() == "chance"
     looks = set()
@@ -316,7 +324,7 @@ def test_each_class_has_a_curve():
         np.testing.assert_allclose(line.get_xdata(), x, atol=1e-12)
         np.testing.assert_allclose(line.get_ydata(), y, atol=1e-12)
         block = run.blocks["recording"]["per_class"][classes[k]]
-        assert line.get_label() == f"{classes[k]}: {block['auc']:.3f}"
+        assert line.get_label().startswith(f"{classes[k]}: {block['auc']:.3f}")
         looks |= {line.get_color(), line.get_linestyle(), line.get_marker()}
     assert len(looks) == 9
     assert f"macro AUC {run.blocks['recording']['auc']:.3f}" in axes.get_title()
