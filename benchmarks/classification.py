@@ -204,6 +204,8 @@ def main() -> None:
         for fold in range(N_FOLDS):
             pre_train(data, out, seed, fold)
     options = [f"--number_of_epochs={args.epochs}", "--chunk_s=2.0"]
+    # They are those of the linear runs.
+    options += ["--controls=False", "--figures=False"]
     done = []
     for cell in cells(args.tasks, args.modes, args.seeds):
         train(cell, data, out, options)
