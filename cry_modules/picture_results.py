@@ -440,17 +440,15 @@ def _precision_recall_point(block, classes):
     return recall, precision, f"recall {recall:.3f}, precision {precision:.3f}"
 
 
-def _draw_diagonal(axes, shares):
+def _draw_diagonal(axes, shares, whose):
     axes.plot([0, 1], [0, 1], **_CHANCE, label="chance")
 
 
-def _draw_shares(axes, shares):
+def _draw_shares(axes, shares, whose):
     for colour, share in shares:
         axes.axhline(share, **{**_CHANCE, "color": colour})
-    label = "chance: share of the class"
-    if len(shares) == 1:
-        label = f"chance: share of positives {shares[0][1]:.3f}"
-    axes.plot([], [], **_CHANCE, label=label)
+    value = f" {shares[0][1]:.3f}" if len(shares) == 1 else ""
+    axes.plot([], [], **_CHANCE, label=f"chance: {whose}{value}")
 
 
 class Ranking(NamedTuple):
@@ -479,7 +477,7 @@ class Ranking(NamedTuple):
     operating_point : callable
         From a block and two classes to x, y and words; or None.
     draw_chance : callable
-        From axes, and colour and share of positives of each curve.
+        From axes, colour and share of positives of each curve, and words.
     """
 
     name: str
@@ -643,7 +641,8 @@ def _draw_two(axes, run, kind):
         x, y, words = point
         where = _threshold_in_words(run.choices["recording"])
         axes.plot(x, y, **_DIAMOND, label=f"at {where}:\n{words}")
-    kind.draw_chance(axes, [(_CHANCE["color"], positive.mean())])
+    shares = [(_CHANCE["color"], positive.mean())]
+    kind.draw_chance(axes, shares, "share of positives")
 
 
 def _threshold_in_words(choices) -> str:
@@ -666,8 +665,8 @@ def _draw_many(axes, run, kind):
             [kind.at(x[0], y[0]) for x, y in curves.values()], axis=0
         )
         axes.plot(_GRID, mean, **_LINE, label=f"mean of {len(ranked)} classes")
-        share = np.mean(list(shares.values()))
-        kind.draw_chance(axes, [(_CHANCE["color"], share)])
+        mean = [(_CHANCE["color"], np.mean(list(shares.values())))]
+        kind.draw_chance(axes, mean, "mean share of a class")
         return
     for k, (x, y) in curves.items():
         block = run.blocks["recording"]["per_class"][run.test.classes[k]]
@@ -678,9 +677,8 @@ def _draw_many(axes, run, kind):
             label=f"{run.classes[k]}: {block[kind.measure]:.3f}, share "
             f"{shares[k]:.3f}",
         )  # fmt: skip
-    kind.draw_chance(
-        axes, [(_look(k)["color"], share) for k, share in shares.items()]
-    )
+    lines = [(_look(k)["color"], share) for k, share in shares.items()]
+    kind.draw_chance(axes, lines, "share of the class")
 
 
 def _ones(test) -> np.ndarray:

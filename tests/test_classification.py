@@ -95,6 +95,7 @@ def test_a_cached_probe_says_what_a_recomputed_one_says(train):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_chunks_and_recordings_agree_on_what_fits_into_a_chunk(train):
     runs = [
         train("linear_bn", *PLAIN, *FOLD, "--chunk_s=9", f"--tested_on={heard}")
@@ -104,6 +105,7 @@ def test_chunks_and_recordings_agree_on_what_fits_into_a_chunk(train):
     np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_chunks_are_averaged_on_what_does_not(train):
     runs = [
         train("linear", *PLAIN, *FOLD, "--chunk_s=0.5", f"--tested_on={heard}")
@@ -113,6 +115,7 @@ def test_chunks_are_averaged_on_what_does_not(train):
     assert np.abs(a.scores - b.scores).max() > 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["linear_bn", "end_to_end"])
 @pytest.mark.parametrize("balance", ["sampling", "none"])
 def test_whole_recordings_train_in_every_mode(train, mode, balance):
@@ -180,6 +183,7 @@ def read_column(path, name="patient_id"):
         return [row[name] for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_a_stopped_run_of_folds_goes_on_and_can_be_repeated(train, clinic):
     options = [*PLAIN, "--folds=all", "--number_of_epochs=2"]
     run = train("linear", *options)
@@ -189,6 +193,7 @@ def test_a_stopped_run_of_folds_goes_on_and_can_be_repeated(train, clinic):
     assert (run / "predictions_test.csv").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_one_site_left_out_after_the_other(train):
     run = train("linear", *PLAIN, "--folds=site", "--number_of_epochs=2")
     metrics = metrics_of(run)
@@ -202,6 +207,7 @@ def test_one_site_left_out_after_the_other(train):
             assert site not in sites
 
 
+@pytest.mark.slow
 def test_an_encoder_for_each_fold(train, script, clinic):
     """What was pre-trained without the fold that is tested on."""
     first = train("linear", *PLAIN, *FOLD)
@@ -220,6 +226,7 @@ def test_an_encoder_for_each_fold(train, script, clinic):
     assert [s[-2:] for s in sources] == [f"_{k}" for k in range(3)]
 
 
+@pytest.mark.slow
 def test_log_mel_readout_is_shown_beside_a_random_encoder(train):
     run = train(
         "linear", *TINY, *FOLD, "--readout=encoder+logmel", "--figures=False"
@@ -234,6 +241,7 @@ def test_log_mel_readout_is_shown_beside_a_random_encoder(train):
     assert "random encoder" in (run / "report.md").read_text().lower()
 
 
+@pytest.mark.slow
 def test_scores_of_a_balanced_model_are_those_of_the_prevalence(train):
     """A model that learned nothing claims the share of the class."""
     for balance in ("loss", "sampling"):
