@@ -16,6 +16,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import gc
 import json
 import logging
 import re
@@ -415,7 +416,9 @@ def run_variant(hparams_file, overrides, run_opts, folder, changes):
     """Run the same recipe with some settings changed, in its own folder."""
     run_on_main(write_variant, args=[hparams_file, overrides, folder, changes])
     variant = str(folder / "hyperparams.yaml")
-    return run(load(variant, {}), variant, {}, run_opts)
+    done = run(load(variant, {}), variant, {}, run_opts)
+    gc.collect()  # its recordings and weights, which hang in circles
+    return done
 
 
 def columns_of(hparams, option):
