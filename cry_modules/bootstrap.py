@@ -87,12 +87,12 @@ def interval(draws: np.ndarray) -> Optional[List[float]]:
 
 
 def logit_interval(
-    value: float, draws: np.ndarray, labels: np.ndarray, patients: Sequence[str]
+    value: float, draws: np.ndarray, few: int, n_patients: int
 ) -> Optional[List[float]]:
     """95 % interval of an AUC or another share from the spread of its draws.
 
-    Student's t on log-odds, with as many degrees of freedom as the rarest
-    class has patients, less one: quantiles of the draws are too narrow and
+    Student's t on log-odds, with as many degrees of freedom as the class that
+    it hangs on has patients, less one: quantiles of the draws are too narrow and
     too high where these are few or the AUC is near 1. In simulations of 120
     negative patients, quantiles hold an AUC of 0.84 in 92 % with 40 positive
     patients and in 88 % with 10, one of 0.97 in 88 % and 76 %; this interval
@@ -104,11 +104,11 @@ def logit_interval(
         Of the recordings themselves, 0 to 1.
     draws : numpy.ndarray
         Values; NaN where the draw had none.
-    labels : numpy.ndarray
-        Class indices, ``[n]``; each of two patients or more.
-    patients : sequence of str
-        ``[n]``. A share of 0 or 1 counts as half a pair of patients, of the
-        rarest class and of the rest, less than that.
+    few : int
+        Patients of that class, the rarest one for an AUC; two at least.
+    n_patients : int
+        In all. A share of 0 or 1 counts as half a pair of patients, of that
+        class and of the rest, less than that.
 
     Returns
     -------
@@ -118,23 +118,21 @@ def logit_interval(
     Example
     -------
     >>> draws = 0.8 + np.linspace(-0.1, 0.1, 99)
-    >>> many, few = np.arange(400) % 2, np.arange(400) < 5
-    >>> np.round(logit_interval(0.8, draws, many, range(400)), 2)
+    >>> np.round(logit_interval(0.8, draws, 200, 400), 2)
     array([0.65, 0.9 ])
-    >>> np.round(logit_interval(0.8, draws, few, range(400)), 2)
+    >>> np.round(logit_interval(0.8, draws, 5, 400), 2)
     array([0.58, 0.92])
     """
     if interval(draws) is None:
         return None
-    rarest = fewest_patients(labels, patients)
-    least = 1 / (2 * rarest * max(1, len(set(patients)) - rarest))
+    least = 1 / (2 * few * max(1, n_patients - few))
 
     def log_odds(share):
         share = np.clip(share, least, 1 - least)
         return np.log(share) - np.log1p(-share)
 
     spread = log_odds(draws[np.isfinite(draws)]).std()
-    reach = student.ppf(0.975, rarest - 1) * spread
+    reach = student.ppf(0.975, few - 1) * spread
     ends = log_odds(value) + reach * np.array([-1, 1])
     return (1 / (1 + np.exp(-ends))).tolist()
 

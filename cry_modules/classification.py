@@ -15,6 +15,7 @@ from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import auc
+from cry_modules.ranks import gather_objects, part_of_mean
 from cry_modules.resumable import ResumableBrain
 from data_prep.errors import InputError
 
@@ -41,17 +42,22 @@ class ClassificationBrain(ResumableBrain):
     def compute_objectives(self, predictions, batch, stage):
         """Weighted cross-entropy; keeps scores when evaluating."""
         logits, labels = predictions.float(), batch.class_index.to(self.device)
-        loss = F.cross_entropy(logits, labels, weight=self._loss_weights())
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        weights = self._loss_weights()
+        if weights is not None:
+            # Not F.cross_entropy's own weights, which it divides by their sum
+            # in the batch: a batch without positives would count fully.
+            losses = losses * weights[labels]
         n = len(labels)
         if stage == sb.Stage.TRAIN:
-            self.totals.add("", loss=loss.item() * n, n=n)
-            return loss
-        self.loss_sum += loss.item() * n
+            self.totals.add("", loss=losses.sum().item(), n=n)
+            return part_of_mean(losses, sum(gather_objects(n)))
+        self.loss_sum += losses.sum().item()
         scores = torch.softmax(logits.double() + self._log_prior(), dim=1)
         self.seen.append(
             (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
         )
-        return loss
+        return losses.mean()
 
     def _loss_weights(self):
         """Inverse to the share of each class, where the loss balances."""

@@ -22,7 +22,12 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
-from cry_modules.bootstrap import N_DRAWS, logit_interval, why_no_interval
+from cry_modules.bootstrap import (
+    N_DRAWS,
+    fewest_patients,
+    logit_interval,
+    why_no_interval,
+)
 from cry_modules.metrics import UNITS, by_unit
 from cry_modules.paired import (
     ALPHA,
@@ -309,8 +314,9 @@ def _of_set(one, values, draws, first, seed, why) -> Dict:
         rng = np.random.default_rng((seed, 1))
         own = rng.integers(len(values), size=draws.shape[1])
         of_one = draws[own, np.arange(draws.shape[1])]
+        few = fewest_patients(first.labels, first.patients)
         result["ci95"], of_new_seed = (
-            logit_interval(values.mean(), x, first.labels, first.patients)
+            logit_interval(values.mean(), x, few, len(set(first.patients)))
             for x in (draws.mean(axis=0), of_one)
         )
         result["ci95_new_seed"] = of_new_seed if several else None

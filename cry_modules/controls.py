@@ -8,7 +8,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -16,7 +16,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cry_modules.metrics import UNITS, Choices, by_unit, choose, evaluate
+from cry_modules.metrics import Choices, evaluate
 from cry_modules.paired import paired_difference
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import auc
@@ -64,18 +64,7 @@ def classical(
     dict
         By name of the control: its predictions by split (valid, test), and
         the share of each class that its scores reckon with.
-
-    Raises
-    ------
-    InputError
-        Too many recordings.
     """
-    n = len(recordings["train"].ids)
-    if n > _MOST_RECORDINGS:
-        raise InputError(
-            f"controls is True and there are {n} training recordings, too many "
-            "for a support vector machine; pass --controls False"
-        )
     uniform = np.full(len(prevalence), 1 / len(prevalence))
     return {
         "logmel_logistic": (
@@ -138,50 +127,24 @@ def _with_scores(p: Predictions, scores: np.ndarray) -> Predictions:
     return Predictions(p.ids, p.patients, p.labels, scores, p.classes)
 
 
-def choices_of(
-    valid: Predictions, prevalence: Optional[np.ndarray], patient_score: str
-) -> Dict[str, Choices]:
-    """What is settled on validation, by recording and by patient.
-
-    Arguments
-    ---------
-    valid : Predictions
-        By recording.
-    prevalence : numpy.ndarray or None
-        Share of each class that the scores reckon with.
-    patient_score : str
-        See ``Predictions.by_patient``.
-
-    Returns
-    -------
-    dict
-    """
-    return {
-        unit: choose(by_unit(valid, unit, patient_score), prevalence)
-        for unit in UNITS
-    }
-
-
 def beside(
     model: Predictions,
     control: Predictions,
-    choices: Dict[str, Choices],
-    patient_score: str,
+    choices: Choices,
     seed: int,
     n_draws: int,
 ) -> Dict:
-    """One entry of ``controls`` in ``metrics.json``.
+    """What stands in ``controls`` of ``metrics.json``, by recording or by
+    patient.
 
     Arguments
     ---------
     model : Predictions
-        The classifier's, by recording.
+        The classifier's.
     control : Predictions
-        Of the same recordings.
-    choices : dict
-        The control's, by unit.
-    patient_score : str
-        See ``Predictions.by_patient``.
+        Of the same recordings or patients, in the same order.
+    choices : Choices
+        The control's.
     seed : int
         Of the bootstrap.
     n_draws : int
@@ -190,18 +153,38 @@ def beside(
     Returns
     -------
     dict
-        By unit: the control's figures, and ``difference``: the AUC of the
-        model less the control's, paired.
+        The control's figures, and ``difference``: the AUC of the model less
+        the control's, paired.
     """
-    entry = {}
-    for unit in UNITS:
-        own = by_unit(control, unit, patient_score)
-        block = evaluate(own, choices[unit], seed, n_draws)
-        entry[unit] = {name: block[name] for name in _FIGURES}
-        entry[unit]["difference"] = paired_difference(
-            own, by_unit(model, unit, patient_score), seed, n_draws
+    block = evaluate(control, choices, seed, n_draws)
+    return {
+        **{name: block[name] for name in _FIGURES},
+        "difference": paired_difference(control, model, seed, n_draws),
+    }
+
+
+def check_size(n: int) -> None:
+    """Refuse what would take days.
+
+    Arguments
+    ---------
+    n : int
+        Training recordings.
+
+    Raises
+    ------
+    InputError
+        Too many.
+
+    Example
+    -------
+    >>> check_size(500)
+    """
+    if n > _MOST_RECORDINGS:
+        raise InputError(
+            f"controls is True and there are {n} training recordings, too many "
+            "for a support vector machine; pass --controls False"
         )
-    return entry
 
 
 def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:

@@ -106,7 +106,15 @@ class Embedder(nn.Module):
         if self.training or self.tested_on == "recordings":
             return self._embed(wavs, lengths)
         chunks, chunk_lengths, owner = cut(wavs, lengths, self.n_samples)
-        embs = self._embed(chunks, chunk_lengths)
+        # As many chunks at once as there are recordings.
+        embs = torch.cat(
+            [
+                self._embed(*some)
+                for some in zip(
+                    chunks.split(len(wavs)), chunk_lengths.split(len(wavs))
+                )
+            ]
+        )
         n_of = torch.bincount(owner, minlength=len(wavs)).unsqueeze(1)
         total = embs.new_zeros(len(wavs), embs.shape[1])
         return total.index_add_(0, owner, embs) / n_of

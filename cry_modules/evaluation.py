@@ -13,6 +13,7 @@ import numpy as np
 from cry_modules.bootstrap import N_DRAWS
 from cry_modules.controls import beside
 from cry_modules.metrics import (
+    PROBABILITY,
     UNITS,
     Choices,
     by_unit,
@@ -42,6 +43,25 @@ class Outcome:
     test: Predictions
     prevalence: np.ndarray
 
+    def at(self, prevalence: np.ndarray) -> "Outcome":
+        """The same as if trained with classes of another frequency.
+
+        Arguments
+        ---------
+        prevalence : numpy.ndarray
+            ``[n_classes]``.
+
+        Returns
+        -------
+        Outcome
+        """
+        change = (self.prevalence, prevalence)
+        return Outcome(
+            self.valid.at_prevalence(*change),
+            self.test.at_prevalence(*change),
+            prevalence,
+        )
+
 
 @dataclass
 class Asked:
@@ -65,11 +85,13 @@ class Asked:
     columns: Dict[str, Dict[str, str]] = field(default_factory=dict)
 
 
-def test_of(
+def held_out(
     outcomes: List[Outcome], unit: str, patient_score: str
 ) -> Tuple[Predictions, Choices]:
     """Test predictions with what was chosen on validation; of several folds,
-    each with its own choices.
+    each with its own choices, and all at the mean of their prevalences: a
+    fold that leaves out many positives has few to train with, and scores that
+    are low for that alone.
 
     Arguments
     ---------
@@ -87,16 +109,23 @@ def test_of(
     choices : Choices
         Of them.
     """
+    if len(outcomes) > 1:
+        common = np.mean([o.prevalence for o in outcomes], axis=0)
+        outcomes = [outcome.at(common) for outcome in outcomes]
     parts = [
         (
             by_unit(outcome.test, unit, patient_score),
-            choose(
-                by_unit(outcome.valid, unit, patient_score), outcome.prevalence
-            ),
+            _choices(outcome, unit, patient_score),
         )
         for outcome in outcomes
     ]
     return parts[0] if len(parts) == 1 else pooled(parts)
+
+
+def _choices(outcome, unit, patient_score) -> Choices:
+    valid = by_unit(outcome.valid, unit, patient_score)
+    how = patient_score if unit == "patient" else PROBABILITY
+    return choose(valid, outcome.prevalence, how)
 
 
 def figures_of(
@@ -128,25 +157,26 @@ def figures_of(
     else:
         blocks["by_fold"] = _by_fold(model, asked)
     blocks["test"] = {
-        unit: evaluate(*test_of(model, unit, asked.patient_score), *how)
+        unit: evaluate(*held_out(model, unit, asked.patient_score), *how)
         for unit in UNITS
     }
-    said = Predictions.joined([outcome.test for outcome in model])
     blocks["controls"] = {
-        name: beside(
-            said,
-            Predictions.joined([outcome.test for outcome in outcomes]),
-            {
-                unit: test_of(outcomes, unit, asked.patient_score)[1]
-                for unit in UNITS
-            },
-            asked.patient_score,
-            *how,
-        )
+        name: {
+            unit: beside(
+                held_out(model, unit, asked.patient_score)[0],
+                *held_out(outcomes, unit, asked.patient_score),
+                *how,
+            )
+            for unit in UNITS
+        }
         for name, outcomes in controls.items()
     }
+    if "logmel_svm" in controls:
+        for block in blocks["controls"]["logmel_svm"].values():
+            # Its scores rank and are no probabilities.
+            block["accuracy"] = None
     if asked.columns:
-        predictions, choices = test_of(model, "recording", asked.patient_score)
+        predictions, choices = held_out(model, "recording", asked.patient_score)
         blocks["subgroups"] = by_subgroup(
             predictions, choices, asked.columns, *how
         )
@@ -155,19 +185,19 @@ def figures_of(
 
 def _valid_block(outcome, unit, asked):
     units = by_unit(outcome.valid, unit, asked.patient_score)
-    choices = choose(units, outcome.prevalence)
+    choices = _choices(outcome, unit, asked.patient_score)
     return evaluate(units, choices, asked.seed, asked.n_draws)
 
 
 def _by_fold(model, asked) -> Dict:
     """Each fold by recording, and mean and spread over folds.
 
-    Scores of different folds come from different models with no common
-    scale, so pooled figures can be lower than those of every fold.
+    Scores of different folds come from different models, so pooled figures
+    can be lower than those of every fold.
     """
     each = []
     for outcome in model:
-        predictions, choices = test_of([outcome], "recording", "mean_log_odds")
+        predictions, choices = held_out([outcome], "recording", "mean_log_odds")
         block = evaluate(predictions, choices, asked.seed, asked.n_draws)
         del block["per_class"], block["confusion_matrix"]
         each.append(block)

@@ -16,6 +16,9 @@ from cry_modules.audio import shortest_input
 from data_prep.errors import InputError
 from data_prep.tables import write_text
 
+#: Keys whose values begin with the output folder.
+_OF_OUTPUT = ("output_folder", "checkpoints_dir", "save_file")
+
 #: Keys that change how fast a run is, or what is asked of its result, not
 #: what is trained.
 _HARMLESS = (
@@ -100,8 +103,28 @@ def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     >>> to_save({"output_folder": "no/such/folder"}, "a.yaml")
     'a.yaml'
     """
-    begun = list(Path(hparams["output_folder"]).glob("save/CKPT*"))
-    return None if begun else hparams_file
+    return None if has_begun(hparams["output_folder"]) else hparams_file
+
+
+def has_begun(folder: Path) -> bool:
+    """Whether a folder holds the checkpoints of a run, or of its folds.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        An output folder.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> has_begun("no/such/folder")
+    False
+    """
+    patterns = ("save/CKPT*", "fold_*/save/CKPT*")
+    return any(list(Path(folder).glob(pattern)) for pattern in patterns)
 
 
 def _check_before_building(hparams_file, resolved, needs):
@@ -171,7 +194,7 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
     >>> check_same_experiment(Path("no/such/folder"), "lr: 1")
     """
     before = folder / "hyperparams.yaml"
-    if not before.is_file() or not list(folder.glob("save/CKPT*")):
+    if not before.is_file() or not has_begun(folder):
         return
     old, new = (settings(t) for t in (before.read_text("utf-8"), resolved))
     # A run may be moved to another place.
@@ -225,13 +248,15 @@ def moved(text: str, output_folder: str) -> str:
 
     Example
     -------
-    >>> moved("output_folder: a/b\\nsave: a/b/save\\ndata: a/bc", "c")
-    'output_folder: c\\nsave: c/save\\ndata: a/bc'
+    >>> moved("output_folder: a/b\\nsave_file: a/b/log\\ndata: a/b", "c")
+    'output_folder: c\\nsave_file: c/log\\ndata: a/b'
     """
     old = settings(text)["output_folder"]
+    # What else begins like it, an encoder_source in it, stays where it is.
     return re.sub(
-        rf"(?<=\s){re.escape(old)}(?=/|$)",
-        lambda _: output_folder,
+        rf"^(\s*(?:{'|'.join(_OF_OUTPUT)}): +['\"]?){re.escape(old)}"
+        r"(?=/|['\"]?\s*(#|$))",
+        lambda match: match.group(1) + output_folder,
         text,
         flags=re.M,
     )

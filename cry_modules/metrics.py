@@ -19,6 +19,7 @@ import numpy as np
 from cry_modules import calibration
 from cry_modules.bootstrap import (
     N_DRAWS,
+    fewest_patients,
     interval,
     interval_of_all_or_none,
     logit_interval,
@@ -27,6 +28,7 @@ from cry_modules.bootstrap import (
 )
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import (
+    best_threshold,
     macro,
     threshold_at_sensitivity,
     threshold_at_specificity,
@@ -35,14 +37,16 @@ from cry_modules.ranking import (
 )
 
 UNITS = ("recording", "patient")
+#: The patient score that is a probability if the recordings' are.
+PROBABILITY = "mean_log_odds"
 
 _OF_THE_RAREST = (
     "auc",
     "average_precision",
     "balanced_accuracy",
-    "sensitivity_at_spec80",
-    "sensitivity_at_threshold_sens80",
 )
+#: Of draws it is always larger than of the recordings themselves.
+_NO_INTERVAL = ("ece",)
 #: What is a share of the recordings of a class.
 _SHARE_OF = {
     "sensitivity_at_spec80": [1],
@@ -98,9 +102,15 @@ class Choices:
 
 
 def choose(
-    valid: Predictions, prevalence: Optional[np.ndarray] = None
+    valid: Predictions,
+    prevalence: Optional[np.ndarray] = None,
+    patient_score: str = PROBABILITY,
 ) -> Choices:
     """Operating points from the validation split.
+
+    A maximum, or a noisy or, of the recordings of a patient grows with their
+    number and is no probability: its balanced calls are made from the score
+    that has the best balanced accuracy on validation.
 
     Arguments
     ---------
@@ -108,6 +118,8 @@ def choose(
         By recording, or by patient.
     prevalence : numpy.ndarray or None
         Share of each class in training, ``[n_classes]``.
+    patient_score : str
+        How the scores were made, where they are patients'.
 
     Returns
     -------
@@ -125,6 +137,9 @@ def choose(
     labels, scores = valid.labels, valid.scores
     if len(valid.classes) > 2 or len(set(labels.tolist())) < 2:
         return Choices(prevalence)
+    if patient_score != PROBABILITY:
+        cut = best_threshold(labels, scores[:, 1])
+        prevalence = np.array([1 - cut, cut])
     return Choices(
         prevalence,
         threshold_at_specificity(labels, scores[:, 1]),
@@ -194,9 +209,14 @@ def _interval(name, value, draws, predictions):
     if name in _SHARE_OF and value in (0, 1):
         own = patients[np.isin(labels, _SHARE_OF[name])]
         return interval_of_all_or_none(value, len(set(own)))
-    if name not in _OF_THE_RAREST:
+    if name in _NO_INTERVAL:
+        return None
+    if name not in _OF_THE_RAREST and name not in _SHARE_OF:
         return interval(draws)
-    return logit_interval(value, draws, labels, patients)
+    few = fewest_patients(labels, patients)
+    if name in _SHARE_OF:
+        few = len(set(patients[np.isin(labels, _SHARE_OF[name])]))
+    return logit_interval(value, draws, few, len(set(patients)))
 
 
 def _draw(predictions, choices, seed, n_draws):
@@ -352,7 +372,8 @@ def summarise(
     blocks = {"valid": {}, "test": {}}
     for unit in UNITS:
         valid_units = by_unit(valid, unit, patient_score)
-        choices = choose(valid_units, prevalence)
+        how = patient_score if unit == "patient" else PROBABILITY
+        choices = choose(valid_units, prevalence, how)
         for split, units in (
             ("valid", valid_units),
             ("test", by_unit(test, unit, patient_score)),

@@ -10,7 +10,12 @@ from typing import Dict, Sequence
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.bootstrap import N_DRAWS, logit_interval, patient_weights
+from cry_modules.bootstrap import (
+    N_DRAWS,
+    fewest_patients,
+    logit_interval,
+    patient_weights,
+)
 from cry_modules.ranking import auc, macro, weighted_auc
 from cry_modules.separability import indices, scaled
 from data_prep.baseline import out_of_fold_ranks, patients_per_class
@@ -83,7 +88,10 @@ def nuisance_probe(
     return {
         "auc": value,
         "auc_ci95": logit_interval(
-            value, np.concatenate(draws), labels, owners
+            value,
+            np.concatenate(draws),
+            fewest_patients(labels, owners),
+            len(set(owners)),
         ),
         "values": names.tolist(),
         "n": int(known.sum()),

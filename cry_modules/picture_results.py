@@ -38,7 +38,8 @@ from cry_modules.curves import (
     picture,
     read_run,
 )
-from cry_modules.metrics import UNITS, Choices, by_unit, choose, pooled
+from cry_modules.evaluation import Outcome, held_out
+from cry_modules.metrics import UNITS, Choices
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import OPERATING_SHARE, ranked_classes
 from data_prep.atomic import make_folder
@@ -137,9 +138,7 @@ class Results:
 
 
 def results_of(
-    metrics: Dict,
-    parts: Sequence[Tuple[Predictions, Predictions, Optional[np.ndarray]]],
-    history: Sequence[Dict] = (),
+    metrics: Dict, outcomes: List[Outcome], history: Sequence[Dict] = ()
 ) -> Results:
     """What the pictures show, from what a run leaves.
 
@@ -147,9 +146,8 @@ def results_of(
     ---------
     metrics : dict
         Of ``metrics.json``.
-    parts : sequence of (Predictions, Predictions, numpy.ndarray)
-        Validation and test predictions by recording, and the share of each
-        class in training (or None): one of a run, or one each fold.
+    outcomes : list of Outcome
+        One, or one a fold.
     history : sequence of dict
         Rows of ``history.json``.
 
@@ -157,19 +155,14 @@ def results_of(
     -------
     Results
     """
-    how, found = metrics["patient_score"], {}
-    for unit in UNITS:
-        chosen = [
-            (by_unit(test, unit, how), choose(by_unit(valid, unit, how), share))
-            for valid, test, share in parts
-        ]
-        found[unit] = chosen[0] if len(chosen) == 1 else pooled(chosen)
+    how = metrics["patient_score"]
+    found = {unit: held_out(outcomes, unit, how) for unit in UNITS}
     return Results(
         found["recording"][0],
         found["patient"][0],
         {unit: choices for unit, (_, choices) in found.items()},
         metrics["test"],
-        caption_of(metrics, len(parts)),
+        caption_of(metrics, len(outcomes)),
         list(history),
         metrics["seed"],
         how,
@@ -1145,9 +1138,9 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     metrics = _read_metrics(folder, _KEYS)
     folds = metrics.get("folds", ["."])
-    parts = [_read_part(folder / fold, metrics) for fold in folds]
+    outcomes = [_read_outcome(folder / fold, metrics) for fold in folds]
     history = [] if "folds" in metrics else read_run(str(folder))
-    return results_of(metrics, parts, history)
+    return results_of(metrics, outcomes, history)
 
 
 def _read_metrics(folder, keys) -> Dict:
@@ -1170,7 +1163,7 @@ def _read_metrics(folder, keys) -> Dict:
     return metrics
 
 
-def _read_part(folder, whole) -> Tuple:
+def _read_outcome(folder, whole) -> Outcome:
     """Validation and test predictions, and shares in training."""
     share = _read_metrics(folder, ["prevalence"])["prevalence"]
     paths = [folder / f"predictions_{split}.csv" for split in ("valid", "test")]
@@ -1182,7 +1175,7 @@ def _read_part(folder, whole) -> Tuple:
                 f"metrics.json of {', '.join(whole['classes'])}; keep the "
                 "files of one run in a folder"
             )
-    return valid, test, None if share is None else np.array(share)
+    return Outcome(valid, test, np.array(share))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -135,6 +135,40 @@ class Predictions:
             self.classes,
         )
 
+    def at_prevalence(
+        self, before: np.ndarray, after: np.ndarray
+    ) -> "Predictions":
+        """What the scores would be if classes were of another frequency.
+
+        Scores of models that were trained with different shares of a class
+        have no common scale before that.
+
+        Arguments
+        ---------
+        before : numpy.ndarray
+            Share of each class that the scores reckon with, ``[n_classes]``.
+        after : numpy.ndarray
+            The share they should reckon with, ``[n_classes]``.
+
+        Returns
+        -------
+        Predictions
+
+        Example
+        -------
+        >>> p = Predictions(
+        ...     ["a"], ["p"], np.array([0]), np.array([[0.9, 0.1]]), ["x", "y"]
+        ... )
+        >>> even = np.array([0.5, 0.5])
+        >>> p.at_prevalence(np.array([0.9, 0.1]), even).scores
+        array([[0.5, 0.5]])
+        """
+        odds = self.scores * (after / before)
+        scores = odds / odds.sum(axis=1, keepdims=True)
+        return Predictions(
+            self.ids, self.patients, self.labels, scores, self.classes
+        )
+
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
         """Predictions of disjoint recordings as one.
@@ -201,7 +235,7 @@ class Predictions:
         >>> p.by_patient("noisy_or").scores.round(3)  # 1 - 0.5 * 0.2
         array([[0.1, 0.9]])
         """
-        if how not in AGGREGATIONS:
+        if str(how) not in AGGREGATIONS:
             raise InputError(
                 f"patient_score is {how!r}; expected one of "
                 f"{', '.join(AGGREGATIONS)}"

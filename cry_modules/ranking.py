@@ -224,6 +224,33 @@ def threshold_at_specificity(
     return float(min(thresholds[allowed[-1]], np.nextafter(1.0, 2.0)))
 
 
+def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
+    """Just below the score from which calling recordings positive has the
+    best balanced accuracy.
+
+    Arguments
+    ---------
+    labels : numpy.ndarray
+        1 for positive, ``[n]``; both classes.
+    scores : numpy.ndarray
+        Of the positive class, 0 to 1, ``[n]``.
+
+    Returns
+    -------
+    float
+        Above 0 and below 1.
+
+    Example
+    -------
+    >>> scores = np.array([0.1, 0.2, 0.6, 0.8])
+    >>> round(best_threshold(np.array([0, 0, 1, 1]), scores), 6)
+    0.6
+    """
+    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    best = thresholds[np.argmax(true - false)]
+    return float(np.clip(best * (1 - 1e-9), _ROUNDING, 1 - _ROUNDING))
+
+
 def threshold_at_sensitivity(
     labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
 ) -> float:

@@ -9,6 +9,7 @@ from typing import Dict, List, Optional
 from cry_modules.controls import NAMES, unbeaten
 from cry_modules.metrics import UNITS
 from cry_modules.subgroups import table as subgroup_table
+from data_prep.probes import count
 
 #: Figures of the page: key, name.
 _FIGURES = (
@@ -86,7 +87,7 @@ def summary(metrics: Dict, output_folder: str) -> str:
     if metrics.get("folds"):
         each = metrics["by_fold"]["auc"]
         auc = f"{len(metrics['folds'])} folds, pooled AUC {with_interval(test)}"
-        if each["mean"] is not None:
+        if each["sd"] is not None:
             auc += f", mean of folds {each['mean']:.3f} sd {each['sd']:.3f}"
     why = f": {test['no_interval']}" if test["no_interval"] else ""
     return (
@@ -103,14 +104,40 @@ def _encoder(metrics) -> str:
 
 
 def _controls_in_short(metrics) -> str:
+    chance = ""
+    if not is_above_chance(metrics):
+        chance = ", NOT shown to be better than guessing"
     if not metrics.get("controls"):
-        return ""
+        return chance
     left = unbeaten(metrics["controls"])
     if not left:
-        return ", better than its controls"
+        return chance or ", better than its controls"
     best = metrics["controls"][left[0]]["recording"]
     value = "" if best["auc"] is None else f" {best['auc']:.3f}"
-    return f", NOT shown to be better than {NAMES[left[0]]}{value}"
+    return f"{chance}, NOT shown to be better than {NAMES[left[0]]}{value}"
+
+
+def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
+    """Whether the interval of the AUC lies above 0.5.
+
+    Arguments
+    ---------
+    metrics : dict
+        ``metrics.json``.
+    unit : str
+        ``recording`` or ``patient``.
+
+    Returns
+    -------
+    bool
+
+    Example
+    -------
+    >>> is_above_chance({"test": {"recording": {"auc_ci95": [0.45, 0.7]}}})
+    False
+    """
+    found = metrics["test"][unit]["auc_ci95"]
+    return found is not None and found[0] > 0.5
 
 
 def sentence(metrics: Dict) -> str:
@@ -142,10 +169,12 @@ def sentence(metrics: Dict) -> str:
         f"{recording['n_patients']} patients "
         f"({_counts(recording)}), {metrics['label_column']} was told with "
         f"{macro} {with_interval(recording)} by recording and "
-        f"{with_interval(patient)} by patient (95 % intervals from "
-        f"{recording['bootstrap_draws']:,} draws of patients"
+        f"{with_interval(patient)} by patient "
     )
-    text += f"; {recording['no_interval']})." if recording["no_interval"] else ")."  # fmt: skip
+    why_not = recording["no_interval"]
+    text += f"(no interval: {why_not})." if why_not else "(95 % intervals)."
+    if not is_above_chance(metrics):
+        text += " That is not shown to be better than guessing."
     if recording["sensitivity_at_spec80"] is not None:
         text += (
             " At the threshold that has 80 % specificity on validation, "
@@ -158,7 +187,7 @@ def sentence(metrics: Dict) -> str:
 
 def _counts(block) -> str:
     return ", ".join(
-        f"{name} {entry['n']} of {entry['n_patients']}"
+        f"{name}: {entry['n']} of {count(entry['n_patients'], 'patient')}"
         for name, entry in block["per_class"].items()
         if entry["n"]
     )
@@ -289,7 +318,7 @@ def _folds_table(metrics) -> List[str]:
     ]
     for fold in metrics["by_fold"]["each"]:
         rows.append(
-            f"| {fold['fold']} | {fold['n']} / {fold['n_patients']} | "
+            f"| {_cell(fold['fold'])} | {fold['n']} / {fold['n_patients']} | "
             f"{with_interval(fold)} | "
             f"{with_interval(fold, 'average_precision')} |"
         )
@@ -315,7 +344,8 @@ def _controls_table(metrics) -> List[str]:
                 f" ({low:+.3f} to {high:+.3f}, {p_in_words(found['p'])})"
             )
         rows.append(f"| {NAMES[name]} | {_four(block)} | {difference} |")
-    chance = 1 / len(metrics["classes"])
+    there = [c for c in test["per_class"].values() if c["n"]]
+    chance = 1 / len(there)
     rows.append(
         f"| the majority class | 0.500 | | {chance:.3f} | "
         f"{test['majority_accuracy']:.3f} | |"
@@ -326,7 +356,12 @@ def _controls_table(metrics) -> List[str]:
 def _four(block) -> str:
     names = ("auc", "average_precision", "balanced_accuracy")
     cells = [with_interval(block, name) for name in names]
-    return " | ".join([*cells, f"{block['accuracy']:.3f}"])
+    accuracy = "" if block["accuracy"] is None else f"{block['accuracy']:.3f}"
+    return " | ".join([*cells, accuracy])
+
+
+def _cell(text) -> str:
+    return str(text).replace("|", "\\|")
 
 
 def _nuisance_lines(nuisance) -> List[str]:
@@ -339,10 +374,14 @@ def _nuisance_lines(nuisance) -> List[str]:
                 text = (
                     f"AUC {with_interval(found)} for {', '.join(found['values'])}"  # fmt: skip
                     f" ({found['n']} recordings of {found['n_patients']} "
-                    "patients; 0.5 is best)"
+                    f"patients{_mean_of(found)}; 0.5 is best)"
                 )
             lines.append(f"- {column} from the {source}: {text}")
     return lines
+
+
+def _mean_of(found) -> str:
+    return f"; mean of {found['folds']} folds" if "folds" in found else ""
 
 
 def _pictures(metrics) -> List[str]:

@@ -42,6 +42,8 @@ from data_prep.stratify import (
 
 logger = logging.getLogger(__name__)
 
+_COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
+
 
 def prepare_clinical(
     data_folder: str,
@@ -105,6 +107,12 @@ def prepare_clinical(
         raise InputError(
             f"classes is {classes}; it must name two or more different labels"
         )
+    for name in classes:
+        if name in _COLUMNS_OF_PREDICTIONS:
+            raise InputError(
+                f"classes holds {name!r}, which is a column of the predictions "
+                "already; rename the label"
+            )
     folds = choose_folds(fold_column, test_fold, valid_fold)
     label_fraction = _fraction(label_fraction)
     options = {

@@ -42,7 +42,7 @@ from cry_modules.classification import (
     prevalence_of,
 )
 from cry_modules.embeddings import HEARD, LogMelStatistics, embed
-from cry_modules.evaluation import Asked, Outcome, figures_of
+from cry_modules.evaluation import Asked, Outcome, figures_of, held_out
 from cry_modules.experiment import load, to_save, write_variant
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
@@ -53,7 +53,7 @@ from cry_modules.predictions import Predictions
 from cry_modules.ranks import rank, unwrapped
 from cry_modules.schedule import step_schedule
 from cry_modules.stopping import ignore_signals
-from cry_modules.subgroups import read_columns
+from cry_modules.subgroups import groups, read_columns
 from data_prep import manifest
 from data_prep.clinical_prepare import fold_values
 from data_prep.database import locate, read_database
@@ -63,6 +63,9 @@ from data_prep.preparation import require_folder
 from data_prep.tables import write_text
 
 logger = logging.getLogger(__name__)
+
+#: Columns that a report must not show.
+_PERSONAL = ("patient_id", "recording_id", "path", "recorded_at")
 
 #: Batches of chunks that set a random encoder's BatchNorm statistics.
 _CALIBRATION_BATCHES = 6
@@ -207,6 +210,9 @@ def check_options(hparams):
                 "end_to_end; log-mel statistics are for frozen modes: pass "
                 "--readout encoder"
             )
+    if hparams["encoder_source"] is not None:
+        # A folder may be called 2022.
+        hparams["encoder_source"] = str(hparams["encoder_source"])
     # Refuses another name before hours of training.
     Predictions(
         ["a"], ["a"], np.zeros(1, dtype=int), np.ones((1, 2)) / 2, ["a", "b"]
@@ -278,6 +284,11 @@ def make_brain(hparams, run_opts, train_labels, classes):
     brain.cached = is_cached(hparams)
     brain.history = History(hparams["output_folder"])
     return brain
+
+
+def is_random(hparams):
+    """Whether the encoder is the control itself."""
+    return hparams["encoder_source"] == "random_calibrated"
 
 
 def eval_options(hparams):
@@ -423,21 +434,50 @@ def run_variant(hparams_file, overrides, run_opts, folder, changes):
 
 def columns_of(hparams, option):
     """Cells by recording of the columns that an option names."""
-    names = hparams.get(option) or []
+    names = hparams.get(option)
+    if names is None or names == []:
+        return {}
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")]
-    if not names:
-        return {}
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise InputError(
+            f"{option} is {names!r}; name columns with commas between, as site "
+            "or site,age"
+        )
+    for name in names:
+        refuse_personal(name, option)
+    if "recordings_csv" not in hparams:
+        raise InputError(
+            f"{option} is {', '.join(names)} and this corpus has no "
+            f"recordings.csv; pass --{option} null"
+        )
     _, table = locate(
         hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
     )
-    return read_columns(table, names, f"--{option}")
+    columns = read_columns(table, names, f"--{option}")
+    if option == "subgroups":
+        patient_of = read_columns(table, ["patient_id"])["patient_id"]
+        for name, cell_of in columns.items():
+            # Refuses ids and dates before hours of training.
+            groups(list(cell_of.values()), list(patient_of.values()), name)
+    return columns
+
+
+def refuse_personal(column, option):
+    """Refuse columns that would put patients into a report."""
+    if column in _PERSONAL:
+        raise InputError(
+            f"{option} is {column}, which tells who the patients are; name a "
+            "column of groups"
+        )
 
 
 def nuisance_columns(hparams):
     """As ``columns_of``; the site, which is asked by default, may be absent
     from the table."""
-    if hparams["nuisance"] != "site":
+    if hparams["nuisance"] != "site" or "recordings_csv" not in hparams:
         return columns_of(hparams, "nuisance")
     _, table = locate(
         hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
@@ -483,13 +523,19 @@ def finish(hparams, done, history):
     """Write ``metrics.json``, pictures and ``report.md``."""
     folder, metrics = Path(hparams["output_folder"]), done.metrics
     metrics["figures"] = []
+    write_metrics(folder, metrics)  # before anything can go wrong
     if hparams["figures"]:
-        parts = [(o.valid, o.test, o.prevalence) for o in done.outcomes]
-        drawn = draw_results(results_of(metrics, parts, history), folder)
+        results = results_of(metrics, done.outcomes, history)
+        drawn = draw_results(results, folder)
         metrics["figures"] = [path.stem for path in drawn]
+        write_metrics(folder, metrics)
+    write_text(folder / "report.md", report.page(metrics))
+
+
+def write_metrics(folder, metrics):
+    """Write ``metrics.json``."""
     text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
     write_text(folder / "metrics.json", text)
-    write_text(folder / "report.md", report.page(metrics))
 
 
 def asked_of(hparams):
@@ -530,6 +576,8 @@ def run(hparams, hparams_file, overrides, run_opts):
     manifests = f"{hparams['output_folder']}/manifest"
     run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
     train_labels, classes = read_labels(manifests, hparams["classes"])
+    if hparams["controls"]:
+        controls.check_size(len(train_labels))
     heard = dataio_prep(hparams, manifests, classes, "recordings")
     datasets = dataio_prep(hparams, manifests, classes, hparams["trained_on"])
     brain = make_brain(hparams, run_opts, train_labels, classes)
@@ -550,7 +598,7 @@ def run(hparams, hparams_file, overrides, run_opts):
         done.controls = classical_controls(
             hparams, logmel, classes, brain.prevalence
         )
-    if hparams["readout"] != "encoder" and hparams["controls"]:
+    if hparams["readout"] != "encoder" and not is_random(hparams):
         beside = random_encoder(hparams, hparams_file, overrides, run_opts)
         done.controls["random_encoder"] = beside.outcomes
     parameters = [*brain.modules.embedder.parameters()]
@@ -599,6 +647,7 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         )
     column = hparams["folds"]
     column = hparams["fold_column"] if column == "all" else str(column)
+    refuse_personal(column, "folds")
     values = fold_values(
         hparams["data_folder"],
         hparams["recordings_csv"],
@@ -657,6 +706,9 @@ def pool(hparams, values, runs, asked):
     done.metrics = {
         **head,
         "encoder_source": hparams["encoder_source"],
+        "prevalence": np.mean(
+            [outcome.prevalence for outcome in done.outcomes], axis=0
+        ).tolist(),
         "folds": list(runs),
         **figures_of(done.outcomes, done.controls, asked),
     }
@@ -664,7 +716,7 @@ def pool(hparams, values, runs, asked):
         block["fold"] = value
     if "nuisance" in first:
         done.metrics["nuisance"] = mean_nuisance(every)
-    said = Predictions.joined([outcome.test for outcome in done.outcomes])
+    said, _ = held_out(done.outcomes, "recording", hparams["patient_score"])
     path = f"{hparams['output_folder']}/predictions_test.csv"
     run_on_main(said.write, args=[path])
     run_on_main(finish, args=[hparams, done, []])
@@ -672,22 +724,23 @@ def pool(hparams, values, runs, asked):
 
 
 _OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
-_OF_A_FOLD += ("prevalence",)
 
 
 def mean_nuisance(runs):
-    """Nuisance figures averaged over the folds' encoders."""
+    """Nuisance figures averaged over the folds' encoders that were asked."""
     found = {}
     for column, entry in runs[0].metrics["nuisance"].items():
-        found[column] = {}
-        for source, first in entry.items():
+        found[column] = dict(entry)
+        for source in entry:
             each = [r.metrics["nuisance"][column][source] for r in runs]
-            found[column][source] = first
-            if all("auc" in figures for figures in each):
-                mean = float(np.mean([figures["auc"] for figures in each]))
+            asked = [figures for figures in each if "auc" in figures]
+            if asked:
                 found[column][source] = {
-                    **first, "auc": mean, "auc_ci95": None
-                }  # fmt: skip
+                    **asked[0],
+                    "auc": float(np.mean([one["auc"] for one in asked])),
+                    "auc_ci95": None,
+                    "folds": len(asked),
+                }
     return found
 
 

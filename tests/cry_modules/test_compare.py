@@ -15,7 +15,11 @@ from scipy.stats import (
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cry_modules import metrics
-from cry_modules.bootstrap import logit_interval, patient_weights
+from cry_modules.bootstrap import (
+    fewest_patients,
+    logit_interval,
+    patient_weights,
+)
 from cry_modules.compare import (
     RunSet,
     compare,
@@ -379,7 +383,10 @@ def test_intervals_of_seeds_equal_the_loop():
     drawn = [draws[k, i] for i, k in enumerate(own)]
     for key, values in (("ci95", draws.mean(axis=0)), ("ci95_new_seed", drawn)):
         expected = logit_interval(
-            found["mean"], np.array(values), seeds[0].labels, seeds[0].patients
+            found["mean"],
+            np.array(values),
+            fewest_patients(seeds[0].labels, seeds[0].patients),
+            len(set(seeds[0].patients)),
         )
         assert found[key] == pytest.approx(expected)
 
