@@ -339,49 +339,6 @@ def _plain(threshold) -> Optional[float]:
     return None if np.ndim(threshold) else threshold
 
 
-def summarise(
-    valid: Predictions,
-    test: Predictions,
-    prevalence: Optional[np.ndarray] = None,
-    patient_score: str = "mean_log_odds",
-    seed: int = 0,
-    n_draws: int = N_DRAWS,
-) -> Dict:
-    """The blocks ``valid`` and ``test`` of ``metrics.json``, by recording and
-    by patient; operating points are chosen on validation.
-
-    Arguments
-    ---------
-    valid : Predictions
-        Of the validation recordings.
-    test : Predictions
-        Of the test recordings.
-    prevalence : numpy.ndarray or None
-        Share of each class in training, ``[n_classes]``.
-    patient_score : str
-        See ``Predictions.by_patient``.
-    seed : int
-        Of the bootstrap.
-    n_draws : int
-        Bootstrap draws.
-
-    Returns
-    -------
-    dict
-    """
-    blocks = {"valid": {}, "test": {}}
-    for unit in UNITS:
-        valid_units = by_unit(valid, unit, patient_score)
-        how = patient_score if unit == "patient" else PROBABILITY
-        choices = choose(valid_units, prevalence, how)
-        for split, units in (
-            ("valid", valid_units),
-            ("test", by_unit(test, unit, patient_score)),
-        ):
-            blocks[split][unit] = evaluate(units, choices, seed, n_draws)
-    return blocks
-
-
 def by_unit(
     predictions: Predictions, unit: str, patient_score: str = "mean_log_odds"
 ) -> Predictions:

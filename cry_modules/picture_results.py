@@ -1175,7 +1175,7 @@ def _read_outcome(folder, whole) -> Outcome:
                 f"metrics.json of {', '.join(whole['classes'])}; keep the "
                 "files of one run in a folder"
             )
-    return Outcome(valid, test, np.array(share))
+    return Outcome(valid, test, None if share is None else np.array(share))
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

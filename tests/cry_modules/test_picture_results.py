@@ -18,14 +18,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from cry_modules.bootstrap import patient_weights
-from cry_modules.metrics import (
-    UNITS,
-    by_unit,
-    choose,
-    evaluate,
-    pooled,
-    summarise,
-)
+from cry_modules.evaluation import Asked, Outcome, figures_of
+from cry_modules.metrics import UNITS, by_unit, choose, evaluate, pooled
 from cry_modules.picture_results import (
     PRECISION_RECALL,
     ROC,
@@ -52,6 +46,16 @@ HISTORY = [
 ]  # fmt: skip
 N_DRAWS = 40
 SEED = 3
+
+
+def summarise(
+    valid, test, prevalence=None, patient_score="mean_log_odds", seed=0,
+    n_draws=2000,
+):  # fmt: skip
+    """The blocks of one run, by recording and by patient."""
+    asked = Asked(patient_score, seed, n_draws)
+    found = figures_of([Outcome(valid, test, prevalence)], {}, asked)
+    return {split: found[split] for split in ("valid", "test")}
 
 
 def made(n_of, seed=0, pre="", strength=1.5, classes=None):
@@ -89,7 +93,7 @@ def metrics_of(valid, test, prevalence=None, n_draws=N_DRAWS):
 
 def run_of(valid, test, prevalence=None, n_draws=N_DRAWS):
     metrics = metrics_of(valid, test, prevalence, n_draws)
-    return results_of(metrics, [(valid, test, prevalence)], HISTORY)
+    return results_of(metrics, [Outcome(valid, test, prevalence)], HISTORY)
 
 
 @pytest.fixture(scope="module")
@@ -281,7 +285,7 @@ def test_the_operating_point_drawn_is_the_blocks(usual, drawn):
 
 def test_folds_have_a_point_and_no_threshold_line():
     metrics, parts = folds()
-    run = results_of(metrics, parts)
+    run = results_of(metrics, [Outcome(*part) for part in parts])
     drawn = figures(run)
     assert sorted(drawn) == sorted(PICTURES)  # no single history
     block = metrics["test"]["recording"]
@@ -703,7 +707,8 @@ def test_the_command_pools_folds(tmp_path, monkeypatch):
         lambda run, folder: seen.append(run) or [],
     )
     main([str(tmp_path / "all")])
-    (run,), expected = seen, results_of(metrics, parts)
+    (run,) = seen
+    expected = results_of(metrics, [Outcome(*part) for part in parts])
     assert run.caption == expected.caption and run.history == []
     for unit in UNITS:
         ours, theirs = run.choices[unit], expected.choices[unit]
