@@ -248,13 +248,14 @@ def moved(text: str, output_folder: str) -> str:
 
     Example
     -------
-    >>> moved("output_folder: a/b\\nsave_file: a/b/log\\ndata: a/b", "c")
-    'output_folder: c\\nsave_file: c/log\\ndata: a/b'
+    >>> moved("output_folder: a/b\\nsave_file:\\n  a/b/log\\ndata: a/b", "c")
+    'output_folder: c\\nsave_file:\\n  c/log\\ndata: a/b'
     """
     old = settings(text)["output_folder"]
     # What else begins like it, an encoder_source in it, stays where it is.
+    # A long value stands in the line below its key.
     return re.sub(
-        rf"^(\s*(?:{'|'.join(_OF_OUTPUT)}): +['\"]?){re.escape(old)}"
+        rf"^(\s*(?:{'|'.join(_OF_OUTPUT)}):\s+['\"]?){re.escape(old)}"
         r"(?=/|['\"]?\s*(#|$))",
         lambda match: match.group(1) + output_folder,
         text,

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from cry_modules.bootstrap import interval, patient_weights, why_no_interval
+from cry_modules.bootstrap import (
+    interval,
+    logit_interval,
+    patient_weights,
+    why_no_interval,
+)
 from cry_modules.ranking import weighted_auc
 
 
@@ -145,7 +150,9 @@ def test_spread_of_auc_is_delongs_where_each_patient_has_one_recording():
 TRUE_AUC = 0.84
 
 
-def simulated(rng, n_positive=40, n_negative=120, share_of_patient=0.7):
+def simulated(
+    rng, n_positive=40, n_negative=120, share_of_patient=0.7, auc=None
+):
     """Truth, scores and patients of recordings, 1 to 6 a patient.
 
     Scores of a class have variance 1, most of it between patients, and the
@@ -155,7 +162,7 @@ def simulated(rng, n_positive=40, n_negative=120, share_of_patient=0.7):
     n_patients = n_positive + n_negative
     patients = np.repeat(np.arange(n_patients), rng.integers(1, 7, n_patients))
     positive = patients < n_positive
-    apart = np.sqrt(2) * norm.ppf(TRUE_AUC)
+    apart = np.sqrt(2) * norm.ppf(auc or TRUE_AUC)
     of_patient = np.sqrt(share_of_patient) * rng.normal(size=n_patients)
     noise = np.sqrt(1 - share_of_patient) * rng.normal(size=len(patients))
     return positive, apart * positive + of_patient[patients] + noise, patients
@@ -169,21 +176,44 @@ def test_simulated_auc_is_the_true_one():
     assert value == pytest.approx(TRUE_AUC, abs=0.005)
 
 
-def coverage(n_data_sets, unit):
-    """Share of data sets whose interval over these units has the truth."""
+def coverage(n_data_sets, unit, n_positive=40, auc=TRUE_AUC, method="logit"):
+    """Share of data sets whose interval over these units has the truth: as
+    ``metrics.evaluate`` makes it, or of quantiles of the draws."""
     rng, inside = np.random.default_rng(0), []
     for seed in range(n_data_sets):
-        positive, scores, patients = simulated(rng)
+        positive, scores, patients = simulated(rng, n_positive, auc=auc)
         units = patients if unit == "patient" else np.arange(len(patients))
-        low, high = interval(auc_draws(positive, scores, units, seed))
-        inside.append(low <= TRUE_AUC <= high)
+        draws = auc_draws(positive, scores, units, seed, 200)
+        low, high = interval(draws)
+        if method == "logit":
+            value = weighted_auc(positive, scores, np.ones((1, len(scores))))
+            few = len(set(units[positive]))
+            low, high = logit_interval(value[0], draws, few, len(set(units)))
+        inside.append(low <= auc <= high)
     return np.mean(inside)
 
 
 def test_interval_over_patients_covers_the_truth():
-    assert 0.92 <= coverage(200, "patient") <= 0.98
+    assert 0.92 <= coverage(300, "patient") <= 0.98
+
+
+@pytest.mark.parametrize(
+    "n_positive, auc", [(10, TRUE_AUC), (40, 0.97), (10, 0.97)]
+)
+def test_interval_covers_where_quantiles_do_not(n_positive, auc):
+    """Few positive patients, or an AUC near 1."""
+    found = coverage(150, "patient", n_positive, auc)
+    quantiles = coverage(150, "patient", n_positive, auc, "quantiles")
+    assert found >= 0.9
+    assert quantiles < 0.91 and quantiles < found - 0.03
 
 
 def test_interval_over_recordings_is_too_narrow():
     """Why patients are drawn: recordings of one are alike."""
     assert coverage(40, "recording") < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_positive, auc", [(40, TRUE_AUC), (40, 0.97)])
+def test_coverage_of_many_data_sets(n_positive, auc):
+    assert 0.92 <= coverage(1000, "patient", n_positive, auc) <= 0.975
