@@ -37,6 +37,7 @@ from cry_modules.paired import (
     aligned,
     difference_of,
     figures,
+    p_in_words,
     why_no_test,
 )
 from cry_modules.predictions import AGGREGATIONS, Predictions
@@ -408,7 +409,7 @@ def _difference_row(d) -> str:
         f"{d['b']} - {d['a']}",
         _number(d["difference"], "+.3f"),
         _range(d["ci95"]),
-        "none" if d["p"] is None else _p(d["p"]).replace("p = ", ""),
+        "none" if d["p"] is None else p_in_words(d["p"]).replace("p = ", ""),
         "none" if spread is None else f"{_number(spread)} ({how})",
         f"{d['n_above']} of {len(d['by_seed'])}",
     )
@@ -457,7 +458,7 @@ def sentence(difference: Dict, result: Dict) -> str:
     if d["p"] is not None and d["ci95"] is None:
         return (
             f"{d['b']} has the same {figure} as {d['a']} in every draw of "
-            f"{n} patients ({_p(d['p'])}; {seeds})."
+            f"{n} patients ({p_in_words(d['p'])}; {seeds})."
         )
     side = "below" if d["difference"] < 0 else "above"
     found = f"{d['b']} has an {figure} {abs(d['difference']):.3f} {side}"
@@ -468,13 +469,13 @@ def sentence(difference: Dict, result: Dict) -> str:
         up_to = max(map(abs, d["ci95"]))
         return (
             f"{found}, no difference that these {n} patients could show "
-            f"({_p(d['p'])}; a difference up to {up_to:.3f} is not ruled out; "
+            f"({p_in_words(d['p'])}; a difference up to {up_to:.3f} is not ruled out; "
             f"{seeds})."
         )
     low, high = sorted(map(abs, d["ci95"]))  # both on one side of 0
     return (
         f"{found} (95 % interval over {n} patients {low:.3f} to {high:.3f}, "
-        f"{_p(d['p'])}; {seeds})."
+        f"{p_in_words(d['p'])}; {seeds})."
     )
 
 
@@ -492,12 +493,6 @@ def _seeds_in_words(d) -> str:
         f"seeds not paired, {n_side} of {n} {side} the mean of {d['a']}; "
         f"{spread}"
     )
-
-
-def _p(p) -> str:
-    if p < 0.001:
-        return "p < 0.001"
-    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
 def _number(value, form=".3f") -> str:

@@ -4,8 +4,9 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
+import numpy as np
 import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
@@ -14,6 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from cry_modules.cnn14 import frame_mask
+from cry_modules.predictions import Predictions
 
 #: What an embedding is made of.
 READOUTS = ("encoder", "encoder+logmel")
@@ -279,6 +281,72 @@ def embed(
             item = dict(zip([*keys, "emb"], row))
             items[item.pop("id")] = item
     return DynamicItemDataset(items, output_keys=[*keys, "emb"])
+
+
+def as_arrays(
+    dataset: DynamicItemDataset, classes: List[str]
+) -> Tuple[np.ndarray, Predictions]:
+    """Embeddings of a split, and whose they are.
+
+    Arguments
+    ---------
+    dataset : DynamicItemDataset
+        See ``embed``; with ``patient_id`` and ``class_index``.
+    classes : list of str
+        Names of the labels.
+
+    Returns
+    -------
+    embs : numpy.ndarray
+        ``[n, dimensions]``.
+    recordings : Predictions
+        With the truth in the place of scores.
+
+    Example
+    -------
+    >>> items = {"a": {"emb": torch.ones(2), "patient_id": "p"}}
+    >>> items["a"]["class_index"] = 1
+    >>> keys = ["id", "emb", "patient_id", "class_index"]
+    >>> embs, recordings = as_arrays(
+    ...     DynamicItemDataset(items, output_keys=keys), ["x", "y"]
+    ... )
+    >>> embs, recordings.ids
+    (array([[1., 1.]]), ['a'])
+    """
+    items = [dataset[i] for i in range(len(dataset))]
+    labels = np.array([item["class_index"] for item in items])
+    return np.stack([item["emb"].double().numpy() for item in items]), (
+        Predictions(
+            [item["id"] for item in items],
+            [item["patient_id"] for item in items],
+            labels,
+            np.eye(len(classes))[labels],
+            classes,
+        )
+    )
+
+
+def joined_arrays(
+    datasets: Dict[str, DynamicItemDataset], classes: List[str]
+) -> Tuple[np.ndarray, Predictions]:
+    """As ``as_arrays``, of all splits together.
+
+    Arguments
+    ---------
+    datasets : dict
+        By split.
+    classes : list of str
+        Names of the labels.
+
+    Returns
+    -------
+    embs : numpy.ndarray
+        ``[n, dimensions]``.
+    recordings : Predictions
+        With the truth in the place of scores.
+    """
+    embs, recordings = zip(*(as_arrays(d, classes) for d in datasets.values()))
+    return np.concatenate(embs), Predictions.joined(recordings)
 
 
 def _plain(column):

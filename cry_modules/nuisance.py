@@ -5,7 +5,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Dict, Sequence
+from typing import Dict, Sequence, Tuple
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
@@ -16,6 +16,7 @@ from cry_modules.bootstrap import (
     logit_interval,
     patient_weights,
 )
+from cry_modules.predictions import Predictions
 from cry_modules.ranking import auc, macro, weighted_auc
 from cry_modules.separability import indices, scaled
 from data_prep.baseline import out_of_fold_ranks, patients_per_class
@@ -97,3 +98,77 @@ def nuisance_probe(
         "n": int(known.sum()),
         "n_patients": len(set(owners)),
     }
+
+
+def nuisance_figures(
+    sources: Dict[str, Tuple[np.ndarray, Predictions]],
+    columns: Dict[str, Dict[str, str]],
+    seed: int,
+    n_draws: int,
+) -> Dict[str, Dict[str, Dict]]:
+    """How well each column is told from each source.
+
+    Arguments
+    ---------
+    sources : dict
+        Features ``[n, dimensions]`` and whose they are, by what they are.
+    columns : dict
+        By column, the cell of each recording.
+    seed : int
+        Of the folds and of the bootstrap.
+    n_draws : int
+        Bootstrap draws of patients.
+
+    Returns
+    -------
+    dict
+        By column and source, see ``nuisance_probe``.
+    """
+    return {
+        column: {
+            source: nuisance_probe(
+                features,
+                [cell_of.get(ID, "") for ID in recordings.ids],
+                recordings.patients,
+                seed,
+                n_draws,
+            )
+            for source, (features, recordings) in sources.items()
+        }
+        for column, cell_of in columns.items()
+    }
+
+
+def mean_over_folds(figures: Sequence[Dict]) -> Dict:
+    """Figures of several encoders as one; of those that could be asked.
+
+    Arguments
+    ---------
+    figures : sequence of dict
+        See ``nuisance_figures``; one a fold.
+
+    Returns
+    -------
+    dict
+        With ``folds``, how many were asked, and no interval.
+
+    Example
+    -------
+    >>> one, other = ({"site": {"embedding": {"auc": a}}} for a in (0.5, 0.7))
+    >>> mean_over_folds([one, other])["site"]["embedding"]["folds"]
+    2
+    """
+    found = {}
+    for column, entry in figures[0].items():
+        found[column] = dict(entry)
+        for source in entry:
+            each = [one[column][source] for one in figures]
+            asked = [one for one in each if "auc" in one]
+            if asked:
+                found[column][source] = {
+                    **asked[0],
+                    "auc": float(np.mean([one["auc"] for one in asked])),
+                    "auc_ci95": None,
+                    "folds": len(asked),
+                }
+    return found

@@ -345,3 +345,27 @@ def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
     if parts.sum() == 0:
         return float(least[sizes > 0].min())
     return float(parts.sum() ** 2 / (parts**2 / least).sum())
+
+
+def p_in_words(p: Optional[float]) -> str:
+    """A p value as it is printed; it is never 0.
+
+    Arguments
+    ---------
+    p : float or None
+        None where there is none.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> p_in_words(0.0002), p_in_words(0.0312)
+    ('p < 0.001', 'p = 0.031')
+    """
+    if p is None:
+        return "no p"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"

@@ -4,10 +4,11 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 from cry_modules.controls import NAMES, unbeaten
 from cry_modules.metrics import UNITS
+from cry_modules.paired import p_in_words
 from cry_modules.subgroups import table as subgroup_table
 from data_prep.probes import count
 
@@ -222,28 +223,6 @@ def _against(controls, name) -> str:
         return f"{text}."
     low, high = found["ci95"]
     return f"{text} ({low:+.3f} to {high:+.3f}, {p_in_words(found['p'])})."
-
-
-def p_in_words(p: Optional[float]) -> str:
-    """A p value as it is printed; it is never 0.
-
-    Arguments
-    ---------
-    p : float or None
-        None where there is none.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> p_in_words(0.0002), p_in_words(0.0312)
-    ('p < 0.001', 'p = 0.031')
-    """
-    if p is None:
-        return "no p"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def page(metrics: Dict) -> str:

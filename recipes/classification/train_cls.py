@@ -41,13 +41,19 @@ from cry_modules.classification import (
     check_balance,
     prevalence_of,
 )
-from cry_modules.embeddings import HEARD, LogMelStatistics, embed
+from cry_modules.embeddings import (
+    HEARD,
+    LogMelStatistics,
+    as_arrays,
+    embed,
+    joined_arrays,
+)
 from cry_modules.evaluation import Asked, Outcome, figures_of, held_out
 from cry_modules.experiment import load, to_save, write_variant
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
 from cry_modules.length_batches import LengthBatchSampler, random_order
-from cry_modules.nuisance import nuisance_probe
+from cry_modules.nuisance import mean_over_folds, nuisance_figures
 from cry_modules.picture_results import draw_results, results_of
 from cry_modules.predictions import Predictions
 from cry_modules.ranks import rank, unwrapped
@@ -377,21 +383,6 @@ def predict(brain, hparams, datasets):
     return Outcome(said["valid"], said["test"], brain.prevalence)
 
 
-def as_arrays(dataset, classes):
-    """Embeddings ``[n, dimensions]``, and whose they are."""
-    items = [dataset[i] for i in range(len(dataset))]
-    labels = np.array([item["class_index"] for item in items])
-    return np.stack([item["emb"].double().numpy() for item in items]), (
-        Predictions(
-            [item["id"] for item in items],
-            [item["patient_id"] for item in items],
-            labels,
-            np.eye(len(classes))[labels],
-            classes,
-        )
-    )
-
-
 def classical_controls(hparams, logmel, classes, prevalence):
     """Outcomes of the classical models; predictions on disk, as a run's."""
     arrays = {split: as_arrays(data, classes) for split, data in logmel.items()}
@@ -484,25 +475,6 @@ def nuisance_columns(hparams):
     )
     rows = read_database(table, [hparams["label_column"]])
     return {"site": {rec.ID: rec.site for rec, _ in rows}}
-
-
-def nuisance_figures(hparams, brain, embs, logmel, columns):
-    """How well each column is told by the embedding and by log-mel
-    statistics, from the recordings of all splits."""
-    found = {}
-    for column, cell_of in columns.items():
-        found[column] = {}
-        for source, datasets in (("embedding", embs), ("log-mel", logmel)):
-            parts = [as_arrays(d, brain.classes) for d in datasets.values()]
-            ids = sum((p.ids for _, p in parts), [])
-            found[column][source] = nuisance_probe(
-                np.concatenate([features for features, _ in parts]),
-                [cell_of.get(ID, "") for ID in ids],
-                sum((p.patients for _, p in parts), []),
-                hparams["seed"],
-                hparams["bootstrap_draws"],
-            )
-    return found
 
 
 def head_of_metrics(hparams, classes, corpus):
@@ -614,7 +586,13 @@ def run(hparams, hparams_file, overrides, run_opts):
         embedder = unwrapped(brain.modules.embedder)
         embs = embs or embed_all(brain, hparams, heard, embedder, "embedding")
         done.metrics["nuisance"] = nuisance_figures(
-            hparams, brain, embs, logmel, nuisance
+            {
+                "embedding": joined_arrays(embs, classes),
+                "log-mel": joined_arrays(logmel, classes),
+            },
+            nuisance,
+            hparams["seed"],
+            hparams["bootstrap_draws"],
         )
     run_on_main(finish, args=[hparams, done, brain.history.rows])
     return done
@@ -715,7 +693,9 @@ def pool(hparams, values, runs, asked):
     for value, block in zip(values, done.metrics["by_fold"]["each"]):
         block["fold"] = value
     if "nuisance" in first:
-        done.metrics["nuisance"] = mean_nuisance(every)
+        done.metrics["nuisance"] = mean_over_folds(
+            [run.metrics["nuisance"] for run in every]
+        )
     said, _ = held_out(done.outcomes, "recording", hparams["patient_score"])
     path = f"{hparams['output_folder']}/predictions_test.csv"
     run_on_main(said.write, args=[path])
@@ -724,24 +704,6 @@ def pool(hparams, values, runs, asked):
 
 
 _OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
-
-
-def mean_nuisance(runs):
-    """Nuisance figures averaged over the folds' encoders that were asked."""
-    found = {}
-    for column, entry in runs[0].metrics["nuisance"].items():
-        found[column] = dict(entry)
-        for source in entry:
-            each = [r.metrics["nuisance"][column][source] for r in runs]
-            asked = [figures for figures in each if "auc" in figures]
-            if asked:
-                found[column][source] = {
-                    **asked[0],
-                    "auc": float(np.mean([one["auc"] for one in asked])),
-                    "auc_ci95": None,
-                    "folds": len(asked),
-                }
-    return found
 
 
 def main(argv=None):
