@@ -25,6 +25,7 @@ from data_prep.database import (
 from data_prep.errors import InputError, one_line_errors
 from data_prep.folds import (
     FOLD,
+    as_spelt,
     check_rounds,
     choose_folds,
     keep_apart,
@@ -136,9 +137,9 @@ def prepare_clinical(
         )
         left_out = []
         if folds is not None:
-            rows, left_out = keep_apart(rows, table, folds)
+            rows, left_out = keep_apart(rows, table, as_spelt(folds, rows))
         rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
-        splits = _split(rows, folds, seed)
+        splits = _split(rows, folds and as_spelt(folds, rows), seed)
         preparation.require_classes(
             splits, classes, _origin(rows, table, folds)
         )

@@ -355,6 +355,35 @@ def _report_unknown(rows, column):
         )
 
 
+def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
+    """The folds as the table spells them: of 01 a command line makes 1.
+
+    Arguments
+    ---------
+    folds : Folds
+        As they were asked for.
+    rows : list of (Recording, dict)
+        With the column, or without.
+
+    Returns
+    -------
+    Folds
+
+    Example
+    -------
+    >>> as_spelt(Folds("fold", "1", "x"), [(None, {"fold": "01"})])
+    Folds(column='fold', test='01', valid='x')
+    """
+    cells = {cells.get(folds.column, "") for _, cells in rows}
+    spelt = {natural_order(cell): cell for cell in sorted(cells)}
+
+    def one(fold):
+        return fold if fold in cells else spelt.get(natural_order(fold), fold)
+
+    valid = None if folds.valid is None else one(folds.valid)
+    return Folds(folds.column, one(folds.test), valid)
+
+
 def split_by_fold(
     rows: List[Row], folds: Folds, seed: int
 ) -> Dict[str, List[Recording]]:
