@@ -7,10 +7,12 @@ import signal
 import numpy as np
 import pytest
 import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
 
 from cry_modules.checkpoints import find_encoder, read_state_dict
 from cry_modules.metrics import choose, evaluate, pooled
 from cry_modules.predictions import Predictions
+from recipes.classification import train_cls
 
 N_PATIENTS = 18
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
@@ -77,6 +79,45 @@ def metrics_of(folder):
 
 def read(folder, split="test"):
     return Predictions.read(folder / f"predictions_{split}.csv")
+
+
+@pytest.mark.parametrize("balance", ["sampling", "none"])
+def test_batches_are_of_the_recordings_they_mean(balance):
+    """The dataset is sorted by length, and its table is not."""
+    rng = np.random.default_rng(0)
+    seconds = rng.uniform(1, 60, 400)
+    rare = rng.random(400) < 0.1
+    items = {
+        f"r{i}": {
+            "start": "0",
+            "stop": str(seconds[i]),
+            "duration": float(seconds[i]),
+            "label": "rare" if rare[i] else "common",
+        }
+        for i in range(400)
+    }
+    dataset = DynamicItemDataset(
+        items, output_keys=["duration", "label"]
+    ).filtered_sorted(sort_key="duration")
+    batches = train_cls.train_batches(
+        {
+            "balance": balance,
+            "trained_on": "recordings",
+            "chunk_s": 4.0,
+            "batch_size": 16,
+            "seed": 1,
+        },
+        dataset,
+    )
+    batches.set_epoch(1)
+    drawn = [[dataset[i] for i in batch] for batch in batches]
+    longest = sum(max(r["duration"] for r in b) * len(b) for b in drawn)
+    heard = sum(r["duration"] for batch in drawn for r in batch)
+    assert 1 - heard / longest < 0.2  # a random batch is half padding
+    share = np.mean([r["label"] == "rare" for batch in drawn for r in batch])
+    # Binomial(400, 0.5): four standard deviations are 0.1.
+    expected = (0.5, 0.1) if balance == "sampling" else (rare.mean(), 1e-9)
+    assert share == pytest.approx(expected[0], abs=expected[1])
 
 
 FOLD = ["--test_fold=0", "--valid_fold=1", "--number_of_epochs=4"]

@@ -324,23 +324,41 @@ def embed_all(brain, hparams, datasets, embedder, what):
     }
 
 
-def fit(brain, hparams, datasets, rows):
-    """Train with the schedule of the real number of steps."""
+def train_batches(hparams, train_set):
+    """Batches of the training recordings.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``balance``, ``trained_on``, ``chunk_s``, ``batch_size``, ``seed``.
+    train_set : DynamicItemDataset
+        Of ``dataio_prep``; the batches are of indices into it.
+
+    Returns
+    -------
+    LengthBatchSampler
+    """
+    # ``data`` is in the order of the csv file, the indices in the dataset's.
+    rows = [train_set.data[key] for key in train_set.data_ids]
+    seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
     longest = (
         hparams["chunk_s"] if hparams["trained_on"] == "chunks" else np.inf
     )
-    seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
-    seed = hparams["seed"]
-    batches = LengthBatchSampler(
-        random_order(
-            [row["label"] for row in rows],
-            hparams["balance"] == "sampling",
-            seed,
-        ),
+    order = random_order(
+        [row["label"] for row in rows],
+        hparams["balance"] == "sampling",
+        hparams["seed"],
+    )
+    return LengthBatchSampler(
+        order,
         np.minimum(seconds, longest),
         hparams["batch_size"],
-        seed,
+        hparams["seed"],
     )
+
+
+def fit(brain, hparams, datasets, batches):
+    """Train with the schedule of the real number of steps."""
     train_loader = brain.make_train_loader(
         datasets["train"], batches, hparams["num_workers"]
     )
@@ -559,7 +577,7 @@ def run(hparams, hparams_file, overrides, run_opts):
         embs = datasets = embed_all(
             brain, hparams, heard, hparams["embedder"], "embedding"
         )
-    fit(brain, hparams, datasets, list(heard["train"].data.values()))
+    fit(brain, hparams, datasets, train_batches(hparams, heard["train"]))
     done = Run({}, [predict(brain, hparams, datasets)])
 
     logmel = None
