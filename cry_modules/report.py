@@ -258,7 +258,7 @@ def page(metrics: Dict) -> str:
 
 _READING = """\
 Intervals come from draws of *patients* (AUC, average precision, balanced \
-accuracy and sensitivity: Student's t on log-odds; else percentiles); they are \
+accuracy, sensitivity and specificity: Student's t on log-odds; else percentiles); they are \
 those of this test set for this model, and another seed or another training \
 set moves the figures besides. There is none where a class has fewer than five patients. A patient's \
 score is `{patient_score}` of its recordings'; where a patient has recordings \
