@@ -163,11 +163,13 @@ def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
         )
     for name, entry in mine[0][1]["controls"].items():
         block = entry["recording"]
+        # A support vector machine gives no probabilities to call by.
+        accuracy = block["accuracy"]
         rows.append(
             f"| *{name}* | | | *{with_interval(block)}* | "
             f"*{with_interval(entry['patient'])}* | | "
             f"*{with_interval(block, 'average_precision')}* | "
-            f"*{block['accuracy']:.3f}* |"
+            + ("|" if accuracy is None else f"*{accuracy:.3f}* |")
         )
     return "\n".join(rows)
 
