@@ -30,7 +30,7 @@ demo-data: $(READY)
 	$(BIN)/python -m data_prep.synthetic data
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow

@@ -115,9 +115,7 @@ def train(cell: Cell, data: Path, out: Path, options: List[str]) -> None:
     command += [f"--label_column={cell.task}", f"--classes={classes}"]
     command += ["--folds=all", "--width=8", f"--encoder_source={source}"]
     command += [f"--seed={cell.seed}", f"--output_folder={folder}"]
-    if cell.mode != "linear":
-        command += options
-    run(command)
+    run(command + options)
 
 
 def run(command: List[str]) -> None:
@@ -200,17 +198,24 @@ def main() -> None:
     )
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--epochs", type=int, default=10, help="not of linear")
+    parser.add_argument(
+        "--option",
+        action="append",
+        default=[],
+        help="of train_cls.py, for every run: --option=--balance=none",
+    )
     args = parser.parse_args()
     data, out = args.data.resolve(), args.out.resolve()
     for seed in range(args.seeds):
         for fold in range(N_FOLDS):
             pre_train(data, out, seed, fold)
-    options = [f"--number_of_epochs={args.epochs}", "--chunk_s=2.0"]
-    # They are those of the linear runs.
-    options += ["--controls=False", "--figures=False"]
+    # Controls and pictures are those of the linear runs.
+    fine_tuning = [f"--number_of_epochs={args.epochs}", "--chunk_s=2.0"]
+    fine_tuning += ["--controls=False", "--figures=False"]
     done = []
     for cell in cells(args.tasks, args.modes, args.seeds):
-        train(cell, data, out, options)
+        options = [] if cell.mode == "linear" else fine_tuning
+        train(cell, data, out, options + args.option)
         done.append((cell, read(cell, out)))
     parts = []
     for task in args.tasks:

@@ -71,6 +71,7 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused):
         *["train_cls.py", "hparams/neuro_linear.yaml", *TINY],
         *[f"--data_folder={corpus}/cry", f"--encoder_source={adapted}"],
         *["--number_of_epochs=3", f"--output_folder={tmp_path}/cls"],
+        *["--controls=False", "--figures=False"],
     )
     assert (
         done.stdout.strip()
