@@ -3,6 +3,8 @@
 import csv
 import json
 import signal
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -404,3 +406,30 @@ def test_everything_a_run_leaves(train):
     assert "P0" not in page and "p0_0" not in page  # patients are people
     assert set(metrics["nuisance"]["site"]) == {"embedding", "log-mel"}
     assert set(metrics["subgroups"]) == {"site", "age"}
+
+
+@pytest.mark.slow
+def test_two_processes_train_as_one(train, clinic, tmp_path, free_port):
+    """A frozen encoder draws nothing: batches, weights and losses are equal."""
+    alone = train("linear", *PLAIN, "--number_of_epochs=4", "--balance=loss")
+    together = tmp_path / "together"
+    command = [sys.executable, "-m", "torch.distributed.run"]
+    command += ["--nproc_per_node=2", f"--master_port={free_port}"]
+    command += ["train_cls.py", "hparams/neuro_linear.yaml", *PLAIN]
+    command += [f"--data_folder={clinic}", f"--output_folder={together}"]
+    command += ["--number_of_epochs=4", "--balance=loss"]
+    command += ["--distributed_backend=gloo"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("done: neuro_injury linear") == 1
+    one, two = (
+        json.loads((folder / "history.json").read_text())
+        for folder in (alone, together)
+    )
+    for name in ("train_loss", "valid_loss", "valid_auc"):
+        assert [row[name] for row in two] == pytest.approx(
+            [row[name] for row in one], rel=1e-4
+        )
+    one, two = read(alone), read(together)
+    assert one.ids == two.ids
+    np.testing.assert_allclose(one.scores, two.scores, rtol=1e-3)
