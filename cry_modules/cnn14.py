@@ -54,7 +54,7 @@ def masked_batch_norm(
     if mask is None:
         return norm(x)
     if not norm.training:  # nothing to take statistics of
-        return norm(x) * mask[:, None, :, None]
+        return norm(x).mul_(mask[:, None, :, None])
     frames = x.transpose(1, 2)  # [batch, frames, channels, bins]
     valid = norm(frames[mask].unsqueeze(-1)).squeeze(-1)
     out = torch.zeros_like(frames, dtype=valid.dtype)
