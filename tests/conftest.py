@@ -17,6 +17,17 @@ import soundfile
 from data_prep.synthetic import make_corpus
 
 
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport():
+    """Names of files that are no Unicode, once logged, must not stop the
+    worker from reporting (pytest-xdist sends UTF-8)."""
+    report = (yield).get_result()
+    report.sections = [
+        (name, text.encode("utf-8", "backslashreplace").decode())
+        for name, text in report.sections
+    ]
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """The embedded corpus at its smallest: vggsound/ and cry/."""
