@@ -562,7 +562,13 @@ def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path):
     slow.write_text(f"#!/bin/sh\ntouch {tmp_path}/begun\nexec sleep 60\n")
     slow.chmod(0o755)
     path = f"{slow.parent}:{os.environ['PATH']}"
-    process = run(src, out, env={**os.environ, "PATH": path})
+    process = run(
+        src,
+        out,
+        env={**os.environ, "PATH": path},
+        # A shell's background jobs, such as a test run, ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     try:
         end = time.monotonic() + 30
         while not (tmp_path / "begun").exists() and time.monotonic() < end:
