@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-data test test-slow lint format
+.PHONY: help setup demo demo-data test test-slow bench lint format
 
 help:
 	@echo "make setup      .venv with everything (5 GB, some minutes)"
@@ -13,6 +13,7 @@ help:
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (about 7 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (minutes)"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
 
 setup: $(READY)
@@ -34,6 +35,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+bench: $(READY)
+	$(BIN)/python benchmarks/speed.py
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -1,0 +1,88 @@
+"""The project's side of each comparison: the recipes' own objects, settings
+and Brain. See ``reference``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import itertools
+import random
+import tempfile
+from pathlib import Path
+
+import speechbrain as sb
+from speechbrain.core import RunOptions
+
+from cry_modules.experiment import load
+from cry_modules.history import History
+from cry_modules.schedule import step_schedule
+from cry_modules.simclr import SimCLRBrain, read_views
+from data_prep.vggsound_prepare import prepare_vggsound
+from recipes.simclr.train_simclr import make_loaders
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def simclr_brain(folder: str, run_options=None, **overrides):
+    """Brain, recordings and training batches of ``train_simclr.py``."""
+    out = tempfile.mkdtemp()
+    manifests = f"{out}/manifest"
+    overrides.update(data_folder=folder, output_folder=out, num_workers=0)
+    hparams = load(str(ROOT / "hparams/vggsound.yaml"), overrides)
+    prepare_vggsound(folder, manifests, hparams["valid_share"])
+    brain = SimCLRBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts=RunOptions(**(run_options or {"device": "cpu"})),
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.history = History(out)
+    brain.two_passes, brain.probes = hparams["two_passes"], []
+    views = [
+        read_views(hparams, f"{manifests}/{split}.csv", folder)
+        for split in ("train", "valid")
+    ]
+    return brain, views[0], make_loaders(brain, hparams, *views)[0]
+
+
+def endless(brain, loader):
+    """Batches, epoch after epoch."""
+    for epoch in itertools.count(1):
+        brain.hparams.chunks.epoch = epoch
+        brain.train_sampler.set_epoch(epoch)
+        yield from loader
+
+
+def simclr_step(folder: str, precision: str = "bf16", **overrides):
+    """What ``fit`` does with a batch, data included."""
+    brain, _, loader = simclr_brain(
+        folder, {"device": "cpu", "precision": precision}, **overrides
+    )
+    brain.schedule = step_schedule(vars(brain.hparams), len(loader), 1)
+    brain.init_optimizers()
+    brain.modules.train()
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    batches = endless(brain, loader)
+
+    def step():
+        brain.step += 1
+        loss = brain.fit_batch(next(batches))
+        return float(loss)
+
+    return step
+
+
+def crops(folder: str, chunk_s: float = 4.0):
+    """Two random crops of a packed recording, as ``read_views`` makes them."""
+    brain, dataset, _ = simclr_brain(
+        folder, width=1, batch_size=2, chunk_s=chunk_s
+    )
+    epochs = itertools.count(1)
+
+    def step():
+        brain.hparams.chunks.epoch = next(epochs)
+        item = dataset[random.randrange(len(dataset))]
+        return item["sig1"].sum() + item["sig2"].sum()
+
+    return step

@@ -1,0 +1,128 @@
+"""The plain recipe that the project is measured against: SpeechBrain's own
+parts, put together as its recipes do, with nothing made fast.
+
+Each function gets ready and returns the step that ``duel`` times.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import random
+from pathlib import Path
+
+import soundfile
+import torch
+import torch.nn.functional as F
+import torchaudio
+from speechbrain.augment.freq_domain import SpectrogramDrop, Warping
+from speechbrain.lobes.features import Fbank
+from speechbrain.lobes.models.Cnn14 import Cnn14, ConvBlock
+from speechbrain.processing.features import InputNormalization
+from torch import nn
+
+RATE = 16000
+
+
+def cnn14(width: int) -> nn.Module:
+    """SpeechBrain's CNN14; where it is narrower than 64, its own blocks."""
+    encoder = Cnn14(mel_bins=80, emb_dim=32 * width)
+    channels = [1] + [width * 2**i for i in range(6)]
+    for i in range(6):
+        block = ConvBlock(channels[i], channels[i + 1], "bn")
+        setattr(encoder, f"conv_block{i + 1}", block)
+    return encoder
+
+
+def read(path: Path) -> torch.Tensor:
+    """A whole file, mono at 16 kHz: ``[samples]``."""
+    samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    sig = torch.from_numpy(samples).mean(dim=1)
+    return torchaudio.functional.resample(sig, rate, RATE)
+
+
+def crop(sig: torch.Tensor, seconds: float) -> torch.Tensor:
+    """A random part."""
+    n_samples = round(seconds * RATE)
+    start = random.randint(0, len(sig) - n_samples)
+    return sig[start : start + n_samples]
+
+
+class Features(nn.Module):
+    """Filter bank, sentence norm, SpecAugment: SpeechBrain's."""
+
+    def __init__(self):
+        super().__init__()
+        self.fbank = Fbank(sample_rate=RATE, n_fft=400, n_mels=80)
+        self.norm = InputNormalization(norm_type="sentence", std_norm=False)
+        masks = {"drop_length_low": 0, "drop_length_high": 11}
+        masks.update(drop_count_low=2, drop_count_high=2)
+        self.augment = nn.Sequential(
+            Warping(warp_window=8),
+            SpectrogramDrop(**masks, dim=2),
+            SpectrogramDrop(**masks, dim=1),
+        )
+
+    def forward(self, wavs):
+        """``[batch, samples]`` to ``[batch, frames, 80]``."""
+        feats = self.fbank(wavs)
+        if self.training:
+            feats = self.augment(feats)
+        return self.norm(feats, torch.ones(len(feats)))
+
+
+def nt_xent(z1, z2, temperature=0.5):
+    """As most recipes write it: the whole similarity matrix, by hand."""
+    z = F.normalize(torch.cat([z1, z2]), dim=1)
+    similarity = z @ z.T / temperature
+    n = len(z)
+    positive = torch.cat([similarity.diag(n // 2), similarity.diag(-n // 2)])
+    others = ~torch.eye(n, dtype=torch.bool, device=z.device)
+    denominator = (similarity.exp() * others).sum(dim=1)
+    return (denominator.log() - positive).mean()
+
+
+def projector(dim: int) -> nn.Module:
+    """Linear-BN-ReLU-Linear-BN."""
+    return nn.Sequential(
+        nn.Linear(dim, dim, bias=False),
+        nn.BatchNorm1d(dim),
+        nn.ReLU(inplace=True),
+        nn.Linear(dim, dim, bias=False),
+        nn.BatchNorm1d(dim),
+    )
+
+
+def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
+    """Decode, crop twice, features, two passes, loss, backward, SGD."""
+    paths = sorted(Path(folder).glob("audio/*.wav"))
+    features, encoder = Features(), cnn14(width)
+    head = projector(32 * width)
+    model = nn.ModuleList([features, encoder, head]).train()
+    optimizer = torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+    )
+
+    def step():
+        sigs = [read(path) for path in random.sample(paths, batch_size)]
+        z = []
+        for _ in range(2):
+            wavs = torch.stack([crop(sig, chunk_s) for sig in sigs])
+            z.append(head(encoder(features(wavs)).squeeze(1)))
+        loss = nt_xent(*z)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        loss.item()
+
+    return step
+
+
+def crops(folder: str, chunk_s: float = 4.0):
+    """Two random crops of a recording."""
+    paths = sorted(Path(folder).glob("audio/*.wav"))
+
+    def step():
+        sig = read(random.choice(paths))
+        return crop(sig, chunk_s).sum() + crop(sig, chunk_s).sum()
+
+    return step
