@@ -6,7 +6,8 @@
 Each row is one kind of work, done in turns by two processes (see ``duel``):
 the plain recipe of ``reference.py``, and the project with its own settings.
 Ratios are medians with their quartiles; the table is printed and, with all
-numbers, left in ``benchmarks/results.json``. Runs on synthetic noise.
+numbers, left in ``benchmarks/results.json``. Runs on synthetic noise. Begun:
+only SimCLR's step and the reading of crops are measured yet.
 
 Authors
  * The contributors of cry-ssl 2026
