@@ -579,7 +579,7 @@ class Embeddings:
             key = f"{file.parent.name} {file.stat().st_mtime_ns}"
 
         def compute():
-            return self._embed(self._encoder(name, seed, place), name)
+            return self.through(self._encoder(name, seed, place), name)
 
         return self._kept(place / f"{name}.npz", key, compute)
 
@@ -618,7 +618,10 @@ class Embeddings:
         sig = self.reader(file, 0.0, soundfile.info(file).duration)
         return repeat_to(sig, shortest_input(SAMPLE_RATE))
 
-    def _embed(self, encoder, name):
+    def through(self, encoder: nn.Module, name: str) -> np.ndarray:
+        """Embeddings by an encoder, ``[n, dimensions]``; the name is for the
+        progress bar."""
+
         @sb.utils.data_pipeline.takes("file")
         @sb.utils.data_pipeline.provides("sig")
         def whole(file):
@@ -775,6 +778,30 @@ def judge(
         By the names of ``FIGURES``.
     """
     own, foreign = embeddings[: len(sounds)], embeddings[len(sounds) :]
+    figures = judge_sounds(own, sounds, held)
+    for name, target in (("age_auc", "age"), ("phone_auc", "site")):
+        figures[name] = over_folds(foreign, cries, target)
+    return figures
+
+
+def judge_sounds(
+    own: np.ndarray, sounds: Sequence[Row], held: np.ndarray
+) -> Figures:
+    """The figures of one hold-out that need no cries of families.
+
+    Arguments
+    ---------
+    own : numpy.ndarray
+        Embeddings of the sounds, ``[n, dimensions]``.
+    sounds : sequence of dict
+        See ``read_sounds``.
+    held : numpy.ndarray
+        Which of the sounds are judged.
+
+    Returns
+    -------
+    dict
+    """
     patients = column(sounds, "patient_id")
     is_cry = column(sounds, "sound") == CRY
     _, scores = probe(own, is_cry, patients, held)
@@ -792,8 +819,6 @@ def judge(
         patients[~is_cry],
         held[~is_cry],
     )
-    for name, target in (("age_auc", "age"), ("phone_auc", "site")):
-        figures[name] = over_folds(foreign, cries, target)
     return figures
 
 

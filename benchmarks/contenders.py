@@ -13,28 +13,35 @@ from pathlib import Path
 import speechbrain as sb
 from speechbrain.core import RunOptions
 
+from cry_modules.audio import RecordingReader
 from cry_modules.experiment import load
 from cry_modules.history import History
 from cry_modules.schedule import step_schedule
 from cry_modules.simclr import SimCLRBrain, read_views
+from cry_modules.views import RandomChunks
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
 
+SAMPLE_RATE = 16000
+#: Of a recording.
+SECONDS = 10.0
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def simclr_brain(folder: str, run_options=None, **overrides):
-    """Brain, recordings and training batches of ``train_simclr.py``."""
-    out = tempfile.mkdtemp()
+def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
+    """Brain, recordings and training batches of ``train_simclr.py``; its
+    output is beside the folder, which whoever made that one removes."""
+    out = tempfile.mkdtemp(dir=Path(folder).parent)
     manifests = f"{out}/manifest"
-    overrides.update(data_folder=folder, output_folder=out, num_workers=0)
+    overrides.update(data_folder=folder, output_folder=out)
+    overrides.update(num_workers=num_workers)
     hparams = load(str(ROOT / "hparams/vggsound.yaml"), overrides)
     prepare_vggsound(folder, manifests, hparams["valid_share"])
     brain = SimCLRBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
         hparams=hparams,
-        run_opts=RunOptions(**(run_options or {"device": "cpu"})),
+        run_opts=RunOptions.from_dictionary(run_options or {"device": "cpu"}),
         checkpointer=hparams["checkpointer"],
     )
     brain.history = History(out)
@@ -74,15 +81,17 @@ def simclr_step(folder: str, precision: str = "bf16", **overrides):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Two random crops of a packed recording, as ``read_views`` makes them."""
-    brain, dataset, _ = simclr_brain(
-        folder, width=1, batch_size=2, chunk_s=chunk_s
-    )
+    """Two random crops of a packed recording, as ``read_views`` makes them;
+    without the dataset around it, as the reference."""
+    reader = RecordingReader(SAMPLE_RATE)
+    chunks = RandomChunks(chunk_s, SAMPLE_RATE, seed=0)
+    names = sorted(reader.pack_of(folder)[0].paths)
     epochs = itertools.count(1)
 
     def step():
-        brain.hparams.chunks.epoch = next(epochs)
-        item = dataset[random.randrange(len(dataset))]
-        return item["sig1"].sum() + item["sig2"].sum()
+        chunks.epoch = next(epochs)
+        name = random.choice(names)
+        sound = reader.open(f"{folder}/{name}", 0.0, SECONDS)
+        return sum(chunk.sum() for chunk in chunks(sound, name, 2))
 
     return step

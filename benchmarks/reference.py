@@ -48,10 +48,17 @@ def crop(sig: torch.Tensor, seconds: float) -> torch.Tensor:
 
 
 class Features(nn.Module):
-    """Filter bank, sentence norm, SpecAugment: SpeechBrain's."""
+    """Filter bank, sentence norm, SpecAugment: SpeechBrain's.
 
-    def __init__(self):
+    Arguments
+    ---------
+    augment_before_norm : bool
+        The paper's order; not that of the settings for small corpora.
+    """
+
+    def __init__(self, augment_before_norm: bool = True):
         super().__init__()
+        self.augment_before_norm = augment_before_norm
         self.fbank = Fbank(sample_rate=RATE, n_fft=400, n_mels=80)
         self.norm = InputNormalization(norm_type="sentence", std_norm=False)
         masks = {"drop_length_low": 0, "drop_length_high": 11}
@@ -65,9 +72,12 @@ class Features(nn.Module):
     def forward(self, wavs):
         """``[batch, samples]`` to ``[batch, frames, 80]``."""
         feats = self.fbank(wavs)
-        if self.training:
+        if self.training and self.augment_before_norm:
             feats = self.augment(feats)
-        return self.norm(feats, torch.ones(len(feats)))
+        feats = self.norm(feats, torch.ones(len(feats), device=feats.device))
+        if self.training and not self.augment_before_norm:
+            feats = self.augment(feats)
+        return feats
 
 
 def nt_xent(z1, z2, temperature=0.5):
@@ -92,29 +102,67 @@ def projector(dim: int) -> nn.Module:
     )
 
 
-def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
-    """Decode, crop twice, features, two passes, loss, backward, SGD."""
-    paths = sorted(Path(folder).glob("audio/*.wav"))
-    features, encoder = Features(), cnn14(width)
-    head = projector(32 * width)
-    model = nn.ModuleList([features, encoder, head]).train()
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
-    )
+class SimCLR:
+    """Decode, crop twice, features, two passes, loss, backward, update.
 
-    def step():
-        sigs = [read(path) for path in random.sample(paths, batch_size)]
+    Arguments
+    ---------
+    width : int
+        Of the encoder.
+    chunk_s : float
+        Seconds.
+    temperature : float
+        Of the loss.
+    augment_before_norm : bool
+        See ``Features``.
+    device : str
+        Where to train.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        chunk_s: float,
+        temperature: float = 0.5,
+        augment_before_norm: bool = True,
+        device: str = "cpu",
+    ):
+        self.chunk_s, self.temperature = chunk_s, temperature
+        self.device = device
+        self.features = Features(augment_before_norm)
+        self.encoder = cnn14(width)
+        self.head = projector(32 * width)
+        self.model = nn.ModuleList([self.features, self.encoder, self.head])
+        self.model.train().to(device)
+
+    def step(self, paths, optimizer) -> float:
+        """One batch of files; its loss."""
+        sigs = [read(path) for path in paths]
         z = []
         for _ in range(2):
-            wavs = torch.stack([crop(sig, chunk_s) for sig in sigs])
-            z.append(head(encoder(features(wavs)).squeeze(1)))
-        loss = nt_xent(*z)
+            wavs = torch.stack([crop(sig, self.chunk_s) for sig in sigs])
+            embs = self.encoder(self.features(wavs.to(self.device))).squeeze(1)
+            z.append(self.head(embs))
+        loss = nt_xent(*z, self.temperature)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        loss.item()
+        return loss.item()
 
-    return step
+
+def sgd(model: nn.Module) -> torch.optim.Optimizer:
+    """torch's default implementation, with the paper's settings."""
+    return torch.optim.SGD(
+        model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
+    )
+
+
+def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
+    """A step with the paper's settings."""
+    paths = sorted(Path(folder).glob("audio/*.wav"))
+    simclr = SimCLR(width, chunk_s)
+    optimizer = sgd(simclr.model)
+    return lambda: simclr.step(random.sample(paths, batch_size), optimizer)
 
 
 def crops(folder: str, chunk_s: float = 4.0):

@@ -41,12 +41,12 @@ N_FILES = 40
 SECONDS = 10
 
 
-def make_corpus(folder: Path, rate: int) -> None:
+def make_corpus(folder: Path, rate: int, n_files: int = N_FILES) -> None:
     """Noise in the form of VGGSound."""
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)
     rows = []
-    for i in range(N_FILES):
+    for i in range(n_files):
         name = f"noise{i:04d}"
         sig = rng.normal(0, 0.1, rate * SECONDS).clip(-1, 1)
         soundfile.write(folder / f"audio/{name}_000000.wav", sig, rate)

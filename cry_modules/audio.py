@@ -7,7 +7,7 @@ Authors
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Optional, Tuple, Union
 
 import torch
 from speechbrain.dataio import audio_io
@@ -15,7 +15,7 @@ from torchaudio.transforms import Resample
 
 from cry_modules.cnn14 import MIN_FRAMES
 from data_prep.errors import InputError
-from data_prep.packs import Pack, pack_at
+from data_prep.packs import Pack, Stored, pack_at
 
 #: Peak to which the paper's code scales each recording before cropping.
 PEAK = 0.9
@@ -77,20 +77,53 @@ class RecordingReader:
             self._cache[key] = sig
         return sig
 
+    def open(
+        self, path: str, start: float, stop: float
+    ) -> Union[torch.Tensor, "PackedSound"]:
+        """What a call returns, of which chunks will be cut: of a recording
+        in a pack, no more than these is decoded.
+
+        Arguments
+        ---------
+        path : str
+            WAV, FLAC, OGG or MP3, in a folder or in a pack.
+        start : float
+            Seconds.
+        stop : float
+            Seconds.
+
+        Returns
+        -------
+        torch.Tensor or PackedSound
+            Both have a length, and slices that are tensors.
+        """
+        stored = self._stored(path, start, stop)
+        if stored is None:
+            return self(path, start, stop)
+        return PackedSound(stored)
+
     def _read(self, path, start, stop):
+        stored = self._stored(path, start, stop)
+        if stored is not None:
+            return PackedSound(stored)[:]
+        sig = read_mono(path, start, stop, self.sample_rate)
+        return sig * _gain(sig.abs().max().item())
+
+    def _stored(self, path, start, stop):
+        """What a pack has of it; None where it is to be decoded."""
         folder, name = os.path.split(path)
         if folder not in self._packs:
             self._packs[folder] = self.pack_of(folder)
         pack, below = self._packs[folder]
-        name = f"{below}/{name}"
-        if pack is None or (name not in pack and os.path.isfile(path)):
-            sig = read_mono(path, start, stop, self.sample_rate)
-            peak = None
-        else:
-            samples, peak = pack.read(name, start, stop)
-            sig = torch.from_numpy(samples)
-        peak = sig.abs().max() if peak is None else torch.tensor(peak)
-        return sig * (PEAK / peak) if peak > 0 else sig
+        if pack is None:
+            return None
+        stored = pack.stored(f"{below}/{name}", start, stop)
+        if stored is None and not os.path.isfile(path):
+            raise InputError(
+                f"{path} is not in {pack.folder}, nor a file; prepare the "
+                "manifests from the pack"
+            )
+        return stored
 
     def pack_of(self, folder: str) -> Tuple[Optional[Pack], str]:
         """The pack that a folder of recordings lies in.
@@ -124,6 +157,42 @@ class RecordingReader:
                 )
             return pack, Path(folder).relative_to(root).as_posix()
         return None, ""
+
+
+class PackedSound:
+    """(Part of) a recording in a pack at its peak, decoded where it is sliced.
+
+    Arguments
+    ---------
+    stored : Stored
+        Of the pack.
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> samples = np.array([0, 50, -100, 25], dtype=np.int16)
+    >>> sound = PackedSound(Stored(samples, scale=0.001, peak=None))
+    >>> len(sound), sound[1:3]
+    (4, tensor([ 0.4500, -0.9000]))
+    """
+
+    def __init__(self, stored: Stored):
+        self.samples = torch.from_numpy(stored.samples)
+        peak = stored.peak
+        if peak is None:
+            peak = self.samples.int().abs().max().item() * stored.scale
+        self.factor = stored.scale * _gain(peak)
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> torch.Tensor:
+        return self.samples[part].float().mul_(self.factor)
+
+
+def _gain(peak: float) -> float:
+    """What scales to the peak; silence stays silence."""
+    return PEAK / peak if peak > 0 else 1.0
 
 
 def read_mono(
@@ -180,7 +249,7 @@ def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
 
     Arguments
     ---------
-    sig : torch.Tensor
+    sig : torch.Tensor or PackedSound
         ``[samples]``, not empty.
     n_samples : int
         Samples wanted.
@@ -197,7 +266,7 @@ def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
     """
     if len(sig) >= n_samples:
         return sig
-    return sig.repeat(-(-n_samples // len(sig)))[:n_samples]
+    return sig[:].repeat(-(-n_samples // len(sig)))[:n_samples]
 
 
 def shortest_input(sample_rate: int = 16000, hop_ms: float = 10) -> int:

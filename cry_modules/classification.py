@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import time
 from collections import Counter
 from typing import List, Sequence
 
@@ -13,14 +14,18 @@ import torch
 import torch.nn.functional as F
 from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
+from cry_modules.moment import Moment
 from cry_modules.predictions import Predictions
 from cry_modules.ranking import auc
-from cry_modules.ranks import gather_objects, part_of_mean
+from cry_modules.ranks import any_rank, gather_objects, part_of_mean
 from cry_modules.resumable import ResumableBrain
 from data_prep.errors import InputError
 
 #: What makes up for rare classes: weights in the loss, draws of recordings.
 BALANCES = ("loss", "sampling", "none")
+
+#: Seconds between the checkpoints of a cached probe.
+_PAUSE = 5.0
 
 
 class ClassificationBrain(ResumableBrain):
@@ -36,7 +41,7 @@ class ClassificationBrain(ResumableBrain):
         """Logits ``[batch, n_classes]``."""
         batch = batch.to(self.device)
         if self.cached:
-            return self.modules.head(batch.emb.data)
+            return self.modules.head(batch.emb)
         return self.modules.head(self.modules.embedder(*batch.sig))
 
     def compute_objectives(self, predictions, batch, stage):
@@ -82,6 +87,7 @@ class ClassificationBrain(ResumableBrain):
             row["score"] for row in self.history.rows if row["epoch"] <= done
         ]
         self.best = max(scores, default=-float("inf"))
+        self.held, self.saved = None, time.monotonic()
 
     def on_stage_start(self, stage, epoch=None):
         """New sums, new scores; the chunks of this epoch."""
@@ -131,14 +137,38 @@ class ClassificationBrain(ResumableBrain):
     def _save(self, epoch, score):
         """A checkpoint of each epoch to go on from, and of the best to test.
 
-        Epochs of a cached probe last milliseconds: of these, the best alone.
+        Epochs of a cached probe last milliseconds: of these the best is held
+        in memory and written now and then, and the last at the end.
         Of equal scores the newest is best, here and for the checkpointer.
         """
+        meta = {"epoch": epoch, "score": score}
         counter = self.hparams.epoch_counter
         is_last = counter.should_stop or epoch == counter.limit
-        is_kept = score >= self.best or is_last or not self.cached
+        is_best = score >= self.best
         self.best = max(self.best, score)
-        self.save_epoch({"epoch": epoch, "score": score} if is_kept else None)
+        if not self.cached:
+            self.save_epoch(meta)
+            return
+        if is_best:
+            self.held = Moment(self.checkpointer.recoverables, meta)
+        waited = time.monotonic() - self.saved > _PAUSE
+        due = is_last or self.stop.requested or waited
+        if any_rank(due, self.device):
+            self._save_held()
+        self.save_epoch(meta if is_last and not is_best else None)
+
+    def _save_held(self):
+        """The checkpoint of the best epoch, where it is not written yet."""
+        if self.held is not None:
+            with self.held.again():
+                self.checkpointer.save_and_keep(self.held.meta, **self.best_by)
+        self.held, self.saved = None, time.monotonic()
+
+    def _save_intra_epoch_ckpt(self):
+        """The best before what is newer: a run that goes on from that one
+        will not meet the best epoch again."""
+        self._save_held()
+        super()._save_intra_epoch_ckpt()
 
 
 def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:

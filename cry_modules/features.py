@@ -7,14 +7,21 @@ Authors
 from typing import Optional, Tuple
 
 import torch
-from speechbrain.lobes.features import Fbank
+from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 
 from cry_modules.cnn14 import frame_mask
 
+#: Least power that has a logarithm, and what is kept below the loudest band
+#: of a recording, dB.
+LEAST_POWER, RANGE_DB = 1e-10, 80.0
+
 
 class LogMel(nn.Module):
     """SpeechBrain's log Fbank in dB, and how many of its frames are sound.
+
+    The values are those of ``speechbrain.lobes.features.Fbank``. That one
+    makes its filters anew on the CPU in every call, for which a GPU waits.
 
     Arguments
     ---------
@@ -48,13 +55,15 @@ class LogMel(nn.Module):
     ):
         super().__init__()
         self.hop = round(sample_rate * hop_ms / 1000)
-        self.fbank = Fbank(
-            sample_rate=sample_rate,
-            n_mels=n_mels,
-            n_fft=n_fft,
-            win_length=win_ms,
-            hop_length=hop_ms,
+        self.n_fft = n_fft
+        window = STFT(sample_rate, win_ms, hop_ms, n_fft).window
+        bank = Filterbank(
+            n_mels, log_mel=False, n_fft=n_fft, sample_rate=sample_rate
         )
+        filters = bank(torch.eye(n_fft // 2 + 1)[None])[0]
+        # Of the settings, not of training: in no checkpoint.
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
 
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
@@ -74,12 +83,29 @@ class LogMel(nn.Module):
             Valid share of the *frames*: windows are centred, so an item of n
             samples has 1 + n // hop of them, which is not the same share.
         """
-        feats = self.fbank(wavs)
+        with torch.autocast(wavs.device.type, enabled=False):
+            feats = self._decibels(wavs)
         if lengths is None:
             return feats, None
         samples = torch.round(lengths.double() * wavs.shape[1]).long()
         n_frames = 1 + torch.div(samples, self.hop, rounding_mode="floor")
         return feats, n_frames / feats.shape[1]
+
+    def _decibels(self, wavs):
+        spectrum = torch.stft(
+            wavs,
+            self.n_fft,
+            self.hop,
+            len(self.window),
+            self.window,
+            pad_mode="constant",
+            return_complex=True,
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        mel = power.transpose(1, 2) @ self.filters
+        decibels = 10 * mel.clamp(min=LEAST_POWER).log10()
+        loudest = decibels.amax(dim=(1, 2), keepdim=True)
+        return torch.maximum(decibels, loudest - RANGE_DB)
 
 
 def sentence_mean_norm(

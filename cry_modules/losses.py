@@ -10,6 +10,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
+from torch.autograd.function import once_differentiable
 from torch.distributed.nn.functional import all_gather
 
 from cry_modules.ranks import n_ranks, part_of_mean, rank
@@ -132,21 +133,47 @@ class NTXentLoss(nn.Module):
                 "expected the same [batch, dim] twice"
             )
         with torch.autocast(z1.device.type, enabled=False):
-            h1 = F.normalize(_at_least_float32(z1), dim=1)
-            h2 = F.normalize(_at_least_float32(z2), dim=1)
-            both, offset = torch.cat([h1, h2], dim=1), 0
-            if self.training:
-                both, offset = gather_ranks(both)
-            all1, all2 = both.chunk(2, dim=1)
-            columns = torch.cat([all1, all2])
-            logits = torch.cat([h1, h2]) @ columns.T / self.temperature
-        own = offset + torch.arange(len(z1), device=z1.device)
-        first, second = own, own + len(all1)
-        rows = torch.arange(2 * len(z1), device=z1.device)
-        itself = torch.zeros_like(logits, dtype=torch.bool)
-        itself[rows, torch.cat([first, second])] = True
-        logits = logits.masked_fill(itself, float("-inf"))
-        return logits, torch.cat([second, first])
+            views = _at_least_float32(torch.cat([z1, z2]))
+            # Of a length at which a product is a logit.
+            h = F.normalize(views, dim=1) * self.temperature**-0.5
+            if self.training and n_ranks() > 1:
+                return _among_ranks(h)
+            # The other view of a recording is half of the rows away.
+            others = torch.arange(len(h), device=h.device).roll(len(z1))
+            return _AmongThemselves.apply(h), others
+
+
+class _AmongThemselves(torch.autograd.Function):
+    """Products of all rows with each other, minus infinity with themselves.
+
+    ``h @ h.T`` with one product in its backward instead of two, and with one
+    matrix of rows by rows instead of three.
+    """
+
+    @staticmethod
+    def forward(ctx, h):
+        ctx.save_for_backward(h)
+        return (h @ h.T).fill_diagonal_(float("-inf"))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        (h,) = ctx.saved_tensors
+        # grad + grad.T: a sum of two orders of memory takes twice as long.
+        both = grad.T.clone(memory_format=torch.contiguous_format).add_(grad)
+        return both.fill_diagonal_(0.0) @ h
+
+
+def _among_ranks(h):
+    """``NTXentLoss.logits`` of this rank's views among those of all."""
+    n = len(h) // 2
+    both, offset = gather_ranks(torch.cat(h.chunk(2), dim=1))
+    logits = h @ torch.cat(both.chunk(2, dim=1)).T
+    first = offset + torch.arange(n, device=h.device)
+    second = first + len(both)
+    rows = torch.arange(2 * n, device=h.device)
+    logits[rows, torch.cat([first, second])] = float("-inf")
+    return logits, torch.cat([second, first])
 
 
 def _at_least_float32(x: torch.Tensor) -> torch.Tensor:

@@ -176,7 +176,7 @@ def _augmented(hparams, wavs, seed):
         torch.manual_seed(seed)
         ramp = torch.arange(float(feats.shape[1]))[None, :, None]
         ramp = ramp.expand(len(feats), -1, 1)
-        warped = augment.layers[0](ramp)
+        warped = augment.warp(ramp)
     frames = (warped - ramp).abs().amax(dim=(1, 2))
     hop_s = views.logmel.hop / hparams["sample_rate"]
     return feats, masked, (frames * hop_s).tolist()
@@ -239,7 +239,7 @@ def caption(hparams: Dict) -> str:
     str
     """
     views, rate = hparams["views"], hparams["sample_rate"]
-    warp, *masks = views.augment.layers
+    warp = views.augment.warp
     hop_ms = 1000 * views.logmel.hop / rate
     moves = "none"
     if warp.window:
@@ -247,16 +247,19 @@ def caption(hparams: Dict) -> str:
     return (
         f"{_CAPTION}\n"
         f"Chunk: {hparams['chunks'].n_samples / rate:g} s. "
-        f"Time warp: {moves}. {_about_masks(masks, hop_ms)}"
-        + (f"\n{_ORDER[views.augment_before_norm]}" if masks else "")
+        f"Time warp: {moves}. {_about_masks(views.augment, hop_ms)}"
+        + (
+            f"\n{_ORDER[views.augment_before_norm]}"
+            if views.augment.n_masks
+            else ""
+        )
     )
 
 
-def _about_masks(masks, hop_ms) -> str:
-    if not masks:
+def _about_masks(augment, hop_ms) -> str:
+    n_masks, widest = augment.n_masks, augment.mask_width
+    if n_masks == 0:
         return "No masks."
-    n_masks = masks[0].drop_count_high
-    widest = masks[0].drop_length_high - 1  # exclusive
     return (
         f"Masks: {n_masks} in frequency, up to {widest} bands each, and "
         f"{n_masks} in time, up to {widest * hop_ms:g} ms each."

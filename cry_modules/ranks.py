@@ -224,10 +224,13 @@ class EpochTotals(PerRank):
         key : str
             What they are sums of, such as a corpus.
         **values : float
-            Numbers or tensors.
+            Numbers or scalar tensors. A GPU's are added there: nothing waits
+            until the sums are read.
         """
         sums = self.sums.setdefault(key, {})
         for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                value = value.detach().double()
             sums[name] = sums.get(name, 0) + value
 
     def joined(self) -> Dict[str, Dict[str, float]]:
@@ -239,7 +242,7 @@ class EpochTotals(PerRank):
             By key and name, keys in order.
         """
         whole = {}
-        for sums in gather_objects(self.sums):
+        for sums in gather_objects(self._numbers()):
             for key, values in sums.items():
                 own = whole.setdefault(key, {})
                 for name, value in values.items():
@@ -248,7 +251,17 @@ class EpochTotals(PerRank):
 
     def get_state(self):
         """Epoch and sums as text: a float's digits are enough to be it."""
-        return json.dumps([self.epoch, self.sums])
+        return json.dumps([self.epoch, self._numbers()])
+
+    def _numbers(self):
+        """The sums without tensors."""
+        return {
+            key: {
+                name: v.item() if isinstance(v, torch.Tensor) else v
+                for name, v in sums.items()
+            }
+            for key, sums in self.sums.items()
+        }
 
     def set_state(self, state):
         """As ``get_state`` gave it."""

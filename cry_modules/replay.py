@@ -145,8 +145,9 @@ class ReplayBatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[List[int]]:
         rng = np.random.default_rng([self.seed, 0, self.epoch])
-        new = iter(rng.permutation(self.n_new).tolist())
-        old = iter((self.n_new + self._old_of_epoch()).tolist())
+        # Made one by one: a list of 200,000 numbers is 8 MB.
+        new = map(int, rng.permutation(self.n_new))
+        old = map(int, self.n_new + self._old_of_epoch())
         for n_replay in self.n_replay.tolist():
             n_fresh = self.batch_size - n_replay
             yield [*islice(new, n_fresh), *islice(old, n_replay)]

@@ -15,6 +15,8 @@ from speechbrain.utils.distributed import if_main_process
 from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
+from cry_modules.late_loss import LateLoss
+from cry_modules.memory import keep_freed_memory
 from cry_modules.random_states import RandomStates
 from cry_modules.rank_batchnorm import convert_batch_norms
 from cry_modules.ranks import (
@@ -78,7 +80,9 @@ class ResumableBrain(sb.Brain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        keep_freed_memory()
         self.totals = EpochTotals()
+        self.late_loss = LateLoss()
         self.loader_generator = torch.Generator()
         self.checkpointer.add_recoverables(
             {
@@ -119,6 +123,7 @@ class ResumableBrain(sb.Brain):
             # Else the loader draws from the generator that dropout uses.
             generator=self.loader_generator,
             worker_init_fn=ignore_signals,
+            pin_memory=self.device_type == "cuda",
             **kwargs,
         )
         self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
@@ -145,6 +150,7 @@ class ResumableBrain(sb.Brain):
             num_workers=num_workers,
             generator=torch.Generator(),
             worker_init_fn=ignore_signals,
+            pin_memory=self.device_type == "cuda",
             **kwargs,
         )
 
@@ -188,11 +194,55 @@ class ResumableBrain(sb.Brain):
 
     def on_stage_start(self, stage, epoch=None):
         """New sums, or those of the epoch that a run goes on with."""
+        self._require_finite(self.late_loss.take())
         if stage == sb.Stage.TRAIN:
             self.totals.start(epoch)
             # Workers' seeds follow from it: the same on every start.
             self.loader_generator.manual_seed(epoch)
             self.timer = time.time()
+
+    def fit_batch(self, batch):
+        """As SpeechBrain's, but that nothing in it waits for a GPU.
+
+        Arguments
+        ---------
+        batch : PaddedBatch
+            Of the training loader.
+
+        Returns
+        -------
+        torch.Tensor
+            The loss of the step before, for the progress bar; of an epoch's
+            first step its own.
+        """
+        should_step = self.step % self.grad_accumulation_factor == 0
+        self.on_fit_batch_start(batch, should_step)
+        with self.no_sync(not should_step):
+            with self.training_ctx:
+                outputs = self.compute_forward(batch, sb.Stage.TRAIN)
+                loss = self.compute_objectives(outputs, batch, sb.Stage.TRAIN)
+            self.scaler.scale(loss / self.grad_accumulation_factor).backward()
+        if should_step:
+            self.optimizers_step()
+        self.on_fit_batch_end(batch, outputs, loss, should_step)
+        before = self.late_loss.exchange(loss)
+        self._require_finite(before)
+        return loss.detach().cpu() if before is None else torch.tensor(before)
+
+    def _require_finite(self, loss):
+        """One line in place of a traceback, before anything is saved.
+
+        Raises
+        ------
+        InputError
+            The loss is NaN or infinite; its step has spoilt the weights.
+        """
+        if loss is None or self.skip_nonfinite_grads or math.isfinite(loss):
+            return
+        raise InputError(
+            f"the loss is {loss} at step {self.optimizer_step}; lower --lr, "
+            "or use --precision fp32"
+        )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """The time that the step took, data included."""
@@ -213,25 +263,13 @@ class ResumableBrain(sb.Brain):
             if p.grad is not None
         ]
         norm = torch.nn.utils.get_total_norm(gradients)
-        norm = norm.item() / self.scaler.get_scale()
+        norm = norm / self.scaler.get_scale()
         # The same on every rank: counted once. Infinite where fp16 overflowed.
-        if if_main_process() and math.isfinite(norm):
-            self.totals.add("/gradient", norm=norm, steps=1)
+        if if_main_process():
+            finite = torch.isfinite(norm)
+            norm = torch.where(finite, norm, torch.zeros_like(norm))
+            self.totals.add("/gradient", norm=norm, steps=finite)
         super().optimizers_step()
-
-    def check_loss_isfinite(self, loss):
-        """One line in place of a traceback.
-
-        Raises
-        ------
-        InputError
-            The loss is NaN or infinite; such a step would spoil the weights.
-        """
-        if not (torch.isfinite(loss) or self.skip_nonfinite_grads):
-            raise InputError(
-                f"the loss is {loss.item()} at step {self.optimizer_step}; "
-                "lower --lr, or use --precision fp32"
-            )
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
         """Also where a signal came; never where gradients wait."""
@@ -244,6 +282,7 @@ class ResumableBrain(sb.Brain):
 
     def _save_intra_epoch_ckpt(self):
         """Save in the middle of an epoch, and stop where that is wished."""
+        self._require_finite(self.late_loss.take())
         self.checkpointer.save_and_keep(
             {"step": self.optimizer_step}, end_of_epoch=False, **self.best_by
         )

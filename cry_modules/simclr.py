@@ -11,6 +11,7 @@ Authors
 import json
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple
 
@@ -22,6 +23,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from cry_modules.curves import draw_curves
 from cry_modules.history import History
+from cry_modules.manifest_dataset import manifest_dataset
 from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
 from cry_modules.ranks import (
     EpochTotals,
@@ -66,7 +68,7 @@ class SimCLRBrain(ResumableBrain):
 
     def compute_forward(self, batch, stage):
         """Features, embeddings and projections of both views."""
-        batch = batch.to(self.device)
+        batch = batch.to(self.device, non_blocking=True)
         wavs = torch.cat([batch.sig1.data, batch.sig2.data])
         # Chunks are of one length: nothing is padded.
         feats, _ = self.modules.views(wavs)
@@ -86,13 +88,14 @@ class SimCLRBrain(ResumableBrain):
         )
         correct = (logits.detach().argmax(dim=1) == targets).float()
         totals = self.totals if stage == sb.Stage.TRAIN else self.valid_totals
-        for corpus in sorted(set(batch.corpus)):
+        for corpus, n in sorted(Counter(batch.corpus).items()):
             own = torch.tensor([c == corpus for c in batch.corpus] * 2)
+            own = own.to(self.device, non_blocking=True)
             totals.add(
                 corpus,
-                loss=losses.detach()[own].sum().item(),
-                accuracy=correct[own].sum().item(),
-                views=int(own.sum()),
+                loss=(losses.detach() * own).sum(),
+                accuracy=(correct * own).sum(),
+                views=2 * n,
             )
             if stage != sb.Stage.TRAIN:
                 self._monitor(corpus, predictions)
@@ -112,7 +115,7 @@ class SimCLRBrain(ResumableBrain):
             predictions.embs,
             n_views,
         )
-        self.totals.add("/anchor", loss=pull.item(), batches=1)
+        self.totals.add("/anchor", loss=pull, batches=1)
         return pull
 
     def _monitor(self, corpus, predictions):
@@ -175,8 +178,8 @@ class SimCLRBrain(ResumableBrain):
             **self.timing(n_clips),
             **averages("train", totals),
         }
-        if "/gradient" in extra:  # else fp16 overflowed in every step
-            gradient = extra["/gradient"]
+        gradient = extra.get("/gradient", {"steps": 0})
+        if gradient["steps"]:  # else fp16 overflowed in every step
             row["train_grad_norm"] = gradient["norm"] / gradient["steps"]
         if "/anchor" in extra:
             anchor = extra["/anchor"]
@@ -278,11 +281,11 @@ def read_views(
     @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
     @sb.utils.data_pipeline.provides("sig1", "sig2", "corpus")
     def two_chunks(recording_id, wav, start, stop):
-        sig = reader(wav, float(start), float(stop))
+        sig = reader.open(wav, float(start), float(stop))
         yield from chunks(sig, recording_id, 2)
         yield corpus
 
-    return DynamicItemDataset.from_csv(
+    return manifest_dataset(
         csv_path,
         replacements={"data_root": str(data_folder)},
         dynamic_items=[two_chunks],

@@ -11,7 +11,6 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 import torch
-from speechbrain.augment.freq_domain import SpectrogramDrop
 from torch import nn
 
 from cry_modules.audio import repeat_to
@@ -64,7 +63,7 @@ class RandomChunks:
     ) -> List[torch.Tensor]:
         """Arguments
         ---------
-        sig : torch.Tensor
+        sig : torch.Tensor or PackedSound
             ``[samples]``.
         recording_id : str
             The manifest's ID.
@@ -114,10 +113,11 @@ class TimeWarp(nn.Module):
         source = self._source_frames(n_items, n_frames, feats.device)
         before = source.floor().long().clamp(0, n_frames - 2)
         share = (source - before).unsqueeze(2).to(feats.dtype)  # [B, T, 1]
-        before = before.unsqueeze(2).expand(-1, -1, n_bands)
-        return torch.lerp(
-            feats.gather(1, before), feats.gather(1, before + 1), share
-        )
+        item = torch.arange(n_items, device=feats.device).unsqueeze(1)
+        row = (item * n_frames + before).flatten()
+        rows = feats.reshape(-1, n_bands)  # taken whole: no gather of values
+        left, right = rows.index_select(0, row), rows.index_select(0, row + 1)
+        return torch.lerp(left.view_as(feats), right.view_as(feats), share)
 
     def _source_frames(self, n_items, n_frames, device):
         """Position in the input of each output frame, [B, T]."""
@@ -137,8 +137,10 @@ class TimeWarp(nn.Module):
 class SpecAugment(nn.Module):
     """Time warp, frequency masks and time masks, drawn for each item.
 
-    Masks are SpeechBrain's ``SpectrogramDrop`` with zeros. Zero is the mean
-    after the mean normalisation; before it, in dB, it is loud.
+    Masks are drawn as by SpeechBrain's ``SpectrogramDrop`` with zeros, without
+    its waits for a GPU: widths from 0 to ``mask_width``, beginnings anywhere,
+    so that one may reach over the end. Zero is the mean after the mean
+    normalisation; before it, in dB, it is loud.
 
     Arguments
     ---------
@@ -147,7 +149,7 @@ class SpecAugment(nn.Module):
     n_masks : int
         Masks in frequency, and as many in time; 0 for none.
     mask_width : int
-        Widest mask, in bands and in frames; narrowest is 0.
+        Widest mask, in bands and in frames.
 
     Example
     -------
@@ -158,24 +160,28 @@ class SpecAugment(nn.Module):
 
     def __init__(self, time_warp: int = 8, n_masks: int = 2, mask_width=10):
         super().__init__()
-        layers = [TimeWarp(time_warp)]
-        if n_masks > 0:
-            for dim in (2, 1):  # frequency, time
-                layers.append(
-                    SpectrogramDrop(
-                        drop_length_low=0,
-                        drop_length_high=mask_width + 1,  # exclusive
-                        drop_count_low=n_masks,
-                        drop_count_high=n_masks,
-                        dim=dim,
-                    )
-                )
-        self.layers = nn.Sequential(*layers)
+        self.warp = TimeWarp(time_warp)
+        self.n_masks = n_masks
+        self.mask_width = mask_width
 
     def forward(self, feats: torch.Tensor) -> torch.Tensor:
-        """``[B, T, F]`` to ``[B, T, F]``, a new tensor."""
-        # The masks are written in place.
-        return self.layers(feats.clone())
+        """``[B, T, F]`` to ``[B, T, F]``; what came in is left as it is."""
+        feats = self.warp(feats)
+        if self.n_masks == 0:
+            return feats
+        n_items, n_frames, n_bands = feats.shape
+        bands = self._draw(n_items, n_bands, feats.device)
+        frames = self._draw(n_items, n_frames, feats.device)
+        feats = feats.masked_fill(bands[:, None], 0.0)
+        return feats.masked_fill_(frames[:, :, None], 0.0)
+
+    def _draw(self, n_items, size, device):
+        """Where one of the masks is, ``[n_items, size]``."""
+        shape = (n_items, self.n_masks, 1)
+        width = torch.randint(self.mask_width + 1, shape, device=device)
+        begin = torch.randint(size, shape, device=device)
+        place = torch.arange(size, device=device)
+        return ((begin <= place) & (place < begin + width)).any(dim=1)
 
 
 class AugmentedFeatures(nn.Module):

@@ -11,9 +11,9 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import csv
 import json
 import os
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, NamedTuple, Optional, Tuple
@@ -21,6 +21,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from data_prep.errors import InputError
+from data_prep.keyed_rows import KeyedRows
 
 PACK_FILE = "pack.json"
 VERSION = 1
@@ -61,6 +62,24 @@ class Packed(NamedTuple):
     frames: int = 0
 
 
+class Stored(NamedTuple):
+    """(Part of) a recording as it lies in a pack.
+
+    Arguments
+    ---------
+    samples : numpy.ndarray
+        ``[samples]``, integers, mapped into memory.
+    scale : float
+        What one step stands for.
+    peak : float or None
+        Of the whole recording; None for a part of one.
+    """
+
+    samples: np.ndarray
+    scale: float
+    peak: Optional[float]
+
+
 class Pack:
     """All parts of a pack, checked for being there.
 
@@ -88,8 +107,6 @@ class Pack:
         Size and sha256 of each file, by name.
     audits : list of pathlib.Path
         Journals of what reading the original files showed.
-    paths : list of str
-        Of the recordings, rejected ones included.
     """
 
     def __init__(self, folder: Path):
@@ -103,17 +120,27 @@ class Pack:
         self.rate = self._head["rate"]
         self.files: Dict[str, Dict] = {}
         self.audits: List[Path] = []
-        self._index: Dict[str, Packed] = {}
+        self._parts: List[Index] = []
         self._shards: Dict[str, np.memmap] = {}
         for number in range(1, self._head["parts"] + 1):
             self._add_part(number, self._head["parts"])
-        self.paths = [recording.path for recording in self._index.values()]
 
     def __reduce__(self):
         return pack_at, (str(self.folder),)
 
     def __contains__(self, path: str) -> bool:
-        return _plain(path) in self._index
+        return any(path in part for part in self._parts)
+
+    @property
+    def paths(self) -> List[str]:
+        """Of the recordings, rejected ones included."""
+        found = [recording.path for part in self._parts for recording in part]
+        return list({_plain(path): path for path in found}.values())
+
+    def _find(self, path) -> Optional[Packed]:
+        # Where two parts hold it, the later one counts.
+        found = (part.find(path) for part in reversed(self._parts))
+        return next((recording for recording in found if recording), None)
 
     def _add_part(self, number, n_parts):
         name = part_name(number, n_parts)
@@ -135,8 +162,7 @@ class Pack:
             self._check_size(file, expected["bytes"])
         self.files.update(about["files"])
         self.audits.append(self.folder / f"{name}.audit.jsonl")
-        for recording in read_index(self.folder / f"{name}.csv"):
-            self._index[_plain(recording.path)] = recording
+        self._parts.append(read_index(self.folder / f"{name}.csv"))
 
     def _check_size(self, file, n_bytes):
         try:
@@ -152,10 +178,8 @@ class Pack:
                 "it again, or pack into a new folder"
             )
 
-    def read(
-        self, path: str, start: float, stop: float
-    ) -> Tuple[np.ndarray, Optional[float]]:
-        """(Part of) a recording, at its own level.
+    def stored(self, path: str, start: float, stop: float) -> Optional[Stored]:
+        """(Part of) a recording, of which nothing is read yet.
 
         Arguments
         ---------
@@ -168,35 +192,35 @@ class Pack:
 
         Returns
         -------
-        samples : numpy.ndarray
-            ``[samples]``, float32.
-        peak : float or None
-            Of the whole recording; None for a part of one.
+        Stored or None
+            None where the pack does not hold it.
 
         Raises
         ------
         InputError
-            The pack does not hold it, or it was rejected.
+            It was rejected when the pack was made.
         """
-        recording = self._index.get(_plain(path))
-        if recording is None or not recording.samples:
+        recording = self._find(path)
+        if recording is None:
+            return None
+        if not recording.samples:
             raise InputError(
-                f"{path} is not in {self.folder}, or was rejected when that "
-                "was packed; prepare the manifests from the pack"
+                f"{path} was rejected when {self.folder} was packed; prepare "
+                "the manifests from the pack"
             )
         first, last = _span(recording, self.rate, start, stop)
         if recording.shard not in self._shards:
-            self._shards[recording.shard] = np.memmap(
-                self.folder / recording.shard, dtype=DTYPE, mode="r"
+            # A plain array on the map: slices of a memmap take longer. Copied
+            # on write, as torch warns of arrays that cannot be written.
+            self._shards[recording.shard] = np.asarray(
+                np.memmap(self.folder / recording.shard, dtype=DTYPE, mode="c")
             )
-        stored = self._shards[recording.shard][
+        samples = self._shards[recording.shard][
             recording.offset + first : recording.offset + last
         ]
-        samples = np.multiply(
-            stored, np.float32(recording.scale), dtype=np.float32
-        )
         whole = last - first == recording.samples
-        return samples, recording.peak * recording.scale if whole else None
+        peak = recording.peak * recording.scale if whole else None
+        return Stored(samples, recording.scale, peak)
 
 
 def _span(
@@ -305,7 +329,53 @@ def read_json(path: Path) -> Dict:
 INDEX = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 
 
-def read_index(path: Path) -> List[Packed]:
+class Index(Sequence):
+    """Recordings of one part, each a ``Packed`` when it is asked for.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Its csv file.
+    """
+
+    def __init__(self, path: Path):
+        self._rows = KeyedRows(
+            path, "path", _plain, _ODD, errors=INDEX["errors"]
+        )
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __contains__(self, path: str) -> bool:
+        return self._rows.find(path) is not None
+
+    def __getitem__(self, number: int) -> Packed:
+        row = zip(Packed.__annotations__.values(), self._rows[number])
+        try:
+            return Packed(*(kind(cell) for kind, cell in row))
+        except ValueError as error:
+            raise InputError(
+                f"{self._rows.source(number)} is damaged ({error}); copy the "
+                "file again"
+            )
+
+    def find(self, path: str) -> Optional[Packed]:
+        """The recording of a path, however that is written.
+
+        Arguments
+        ---------
+        path : str
+            Relative to the pack.
+
+        Returns
+        -------
+        Packed or None
+        """
+        number = self._rows.find(path)
+        return None if number is None else self[number]
+
+
+def read_index(path: Path) -> Index:
     """Recordings of one part.
 
     Arguments
@@ -315,26 +385,25 @@ def read_index(path: Path) -> List[Packed]:
 
     Returns
     -------
-    list of Packed
+    Index
 
     Raises
     ------
     InputError
         It is damaged.
     """
-    types = list(Packed.__annotations__.values())
     try:
-        with open(path, **INDEX) as file:
-            rows = csv.reader(file)
-            next(rows)
-            return [
-                Packed(*(kind(cell) for kind, cell in zip(types, row)))
-                for row in rows
-            ]
-    except (ValueError, StopIteration):
+        return Index(path)
+    except InputError:
         raise InputError(f"{path} is damaged; copy it again")
+
+
+#: Of the index: quoted paths, and those that ``_plain`` changes.
+_ODD = rb'^"|//|\./'
 
 
 def _plain(path: str) -> str:
     """``./a//b.wav`` and ``a/b.wav`` are one file."""
-    return PurePosixPath(path).as_posix()
+    # Most paths are plain, and to make sure of it takes long.
+    odd = "//" in path or "./" in path
+    return PurePosixPath(path).as_posix() if odd else path

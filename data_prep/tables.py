@@ -100,19 +100,20 @@ def read_table(
     _check_header(path, header, required)
     rows, padded = [], []
     for n, line in enumerate(lines[1:], start=2):
-        if not any(cell.strip() for cell in line):
+        cells = [cell.strip() for cell in line]
+        if not any(cells):
             continue
         if len(line) != len(header):
             raise InputError(
                 f"{path} row {n} has {len(line)} cells, the header "
                 f"{len(header)}; quote cells that hold a comma"
             )
-        cells = [cell.strip() for cell in line]
-        padded += [
-            f"{path.name} row {n}: {name} is {raw!r}"
-            for name, raw, cell in zip(header, line, cells)
-            if raw != cell
-        ]
+        if cells != line:
+            padded += [
+                f"{path.name} row {n}: {name} is {raw!r}"
+                for name, raw, cell in zip(header, line, cells)
+                if raw != cell
+            ]
         rows.append((f"{path.name} row {n}", dict(zip(header, cells))))
     if not rows:
         raise InputError(f"{path} has a header and no rows")

@@ -41,6 +41,7 @@ from cry_modules.classification import (
     check_balance,
     prevalence_of,
 )
+from cry_modules.embedding_batches import EmbeddingSet, as_it_is
 from cry_modules.embeddings import (
     HEARD,
     LogMelStatistics,
@@ -309,6 +310,14 @@ def eval_options(hparams):
     }
 
 
+def making_batches(brain, hparams):
+    """Options of the loaders of training and of what follows it."""
+    if brain.cached:
+        # No work for another process.
+        return {"num_workers": 0, "collate_fn": as_it_is}
+    return {"num_workers": hparams["num_workers"]}
+
+
 def embed_all(brain, hparams, datasets, embedder, what):
     """Each split's recordings embedded."""
     return {
@@ -360,7 +369,7 @@ def train_batches(hparams, train_set):
 def fit(brain, hparams, datasets, batches):
     """Train with the schedule of the real number of steps."""
     train_loader = brain.make_train_loader(
-        datasets["train"], batches, hparams["num_workers"]
+        datasets["train"], batches, **making_batches(brain, hparams)
     )
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
@@ -382,7 +391,10 @@ def fit(brain, hparams, datasets, batches):
         train_loader,
         datasets["valid"],
         progressbar=bars,
-        valid_loader_kwargs=eval_options(hparams),
+        valid_loader_kwargs={
+            **eval_options(hparams),
+            **making_batches(brain, hparams),
+        },
     )
 
 
@@ -393,7 +405,10 @@ def predict(brain, hparams, datasets):
         brain.evaluate(
             datasets[split],
             max_key="score",
-            test_loader_kwargs=eval_options(hparams),
+            test_loader_kwargs={
+                **eval_options(hparams),
+                **making_batches(brain, hparams),
+            },
         )
         said[split] = brain.predictions
         path = f"{hparams['output_folder']}/predictions_{split}.csv"
@@ -574,9 +589,10 @@ def run(hparams, hparams_file, overrides, run_opts):
     load_pretrained(hparams, datasets["train"], brain.device)
     embs = None
     if brain.cached:
-        embs = datasets = embed_all(
+        embs = embed_all(
             brain, hparams, heard, hparams["embedder"], "embedding"
         )
+        datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
     fit(brain, hparams, datasets, train_batches(hparams, heard["train"]))
     done = Run({}, [predict(brain, hparams, datasets)])
 

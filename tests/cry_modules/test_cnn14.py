@@ -6,7 +6,8 @@ import pytest
 import torch
 from speechbrain.lobes.models import Cnn14 as speechbrain_cnn14
 
-from cry_modules.cnn14 import Cnn14
+from cry_modules import cnn14
+from cry_modules.cnn14 import Cnn14, Conv3x3, dropout
 from cry_modules.finetune import batch_norms
 
 
@@ -43,11 +44,12 @@ def test_outputs_equal_speechbrains(pair, frames):
 def test_training_equals_speechbrains(pair, monkeypatch):
     """Same dropout, same statistics, same gradient."""
 
-    def dropout(x, p, training):  # torch's draws in the order of memory
+    def dropout(x, p, training=True):  # draws in no order of memory
         assert training
         return x * (torch.rand(x.shape) >= p) / (1 - p)
 
     monkeypatch.setattr(torch.nn.functional, "dropout", dropout)
+    monkeypatch.setattr(cnn14, "dropout", dropout)
     feats = torch.randn(2, 64, 80).double()
     pair = [copy.deepcopy(model).double().train() for model in pair]
     grads = []
@@ -60,6 +62,62 @@ def test_training_equals_speechbrains(pair, monkeypatch):
         torch.testing.assert_close(ours, theirs)
     for ours, theirs in zip(*(m.buffers() for m in pair)):
         torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("size", [(12, 2), (1, 1), (5, 3)])
+@pytest.mark.parametrize(
+    "layout", [torch.channels_last, torch.contiguous_format]
+)
+def test_product_is_the_convolution(size, layout):
+    """Values and both gradients."""
+    conv = Conv3x3(6, 7).double().to(memory_format=layout)
+    x = torch.randn(3, 6, *size, dtype=torch.float64, requires_grad=True)
+    outs = [
+        conv.as_product(x),
+        torch.nn.functional.conv2d(x, conv.weight, padding=1),
+    ]
+    torch.testing.assert_close(*outs)
+    slope = torch.randn_like(outs[0])
+    grads = [torch.autograd.grad(y, (x, conv.weight), slope) for y in outs]
+    torch.testing.assert_close(*grads)
+
+
+def test_narrow_maps_of_many_channels_are_a_product(monkeypatch):
+    """And no others: elsewhere the convolution is as fast or faster."""
+    taken = []
+    monkeypatch.setattr(Conv3x3, "as_product", lambda conv, x: taken.append(x))
+    for channels, bins in ((256, 2), (256, 5), (128, 2), (1, 2)):
+        Conv3x3(channels, 1)(torch.randn(1, channels, 3, bins))
+    assert [x.shape[1:] for x in taken] == [(256, 3, 2)]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout(dtype):
+    torch.manual_seed(0)
+    x = torch.randn(50, 8, 20, 11).to(memory_format=torch.channels_last)
+    x = x.to(dtype).requires_grad_()
+    y = dropout(x, 0.2)
+    kept = y != 0
+    # Five standard deviations.
+    n = x.numel()
+    assert abs(int(kept.sum()) - 0.8 * n) < 5 * (0.16 * n) ** 0.5
+    assert torch.equal(y[kept], (x * torch.tensor(1.25, dtype=dtype))[kept])
+    (slope,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(slope, kept * torch.tensor(1.25, dtype=dtype))
+    # Of the global generator alone, neighbours independent of each other.
+    torch.manual_seed(0)
+    torch.randn(x.shape)
+    assert torch.equal(dropout(x, 0.2), y)
+    flat = kept.permute(0, 2, 3, 1).flatten().double() - 0.8
+    for lag in (1, 2, 3, 4):
+        r = (flat[lag:] * flat[:-lag]).mean() / 0.16
+        assert abs(r) < 5 / n**0.5
+
+
+def test_dropout_of_nothing_and_of_half():
+    x = torch.ones(100000)
+    assert torch.equal(dropout(x, 0.0), x)
+    assert dropout(x, 0.5).unique().tolist() == [0, 2]
 
 
 def test_parameter_counts_of_the_poster():

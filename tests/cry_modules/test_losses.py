@@ -8,7 +8,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from cry_modules.losses import NTXentLoss
+from cry_modules.losses import NTXentLoss, _AmongThemselves
 
 
 def algorithm_1(z1, z2, temperature):
@@ -80,6 +80,46 @@ def test_matching_the_wrong_items_is_worse():
 def test_gradient_by_finite_differences():
     z1, z2 = (z.requires_grad_() for z in views(3, 4))
     assert torch.autograd.gradcheck(NTXentLoss(0.3), (z1, z2))
+
+
+def plain_products(h):
+    """As the formula has it, for torch to differentiate."""
+    itself = torch.eye(len(h), dtype=torch.bool)
+    return (h @ h.T).masked_fill(itself, float("-inf"))
+
+
+@pytest.mark.parametrize("order", ["rows", "columns"])
+def test_any_gradient_of_the_products_is_that_of_the_formula(order):
+    # Not symmetric, and not zero on the diagonal as cross-entropy's is.
+    generator = torch.Generator().manual_seed(1)
+    grad = torch.randn(10, 10, generator=generator, dtype=torch.float64)
+    grad = grad if order == "rows" else grad.T
+    before, found = grad.clone(), []
+    for products in (_AmongThemselves.apply, plain_products):
+        h = torch.cat(views()).requires_grad_()
+        out = products(h)
+        out.backward(grad)
+        found.append((out.detach(), h.grad))
+    for ours, plain in zip(*found):
+        torch.testing.assert_close(ours, plain, rtol=0, atol=1e-12)
+    assert torch.equal(grad, before)  # others may need it too
+
+
+@pytest.mark.parametrize("temperature", [0.07, 0.5])
+def test_float32_at_the_size_of_a_batch(temperature):
+    z1, z2 = (z.requires_grad_() for z in views(128, 64, torch.float32))
+    loss = NTXentLoss(temperature)(z1, z2)
+    loss.backward()
+    exact = [z.detach().double().requires_grad_() for z in (z1, z2)]
+    h = torch.cat([z / z.norm(dim=1, keepdim=True) for z in exact])
+    expected = torch.nn.functional.cross_entropy(
+        plain_products(h / temperature**0.5), torch.arange(256).roll(128)
+    )
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    for ours, slow in zip((z1, z2), exact):
+        error = (ours.grad - slow.grad).abs().max() / slow.grad.abs().max()
+        assert error < 1e-5
 
 
 def test_autocast_does_not_touch_the_loss():

@@ -63,7 +63,7 @@ def test_the_command_writes_the_same_picture_again(manifest, tmp_path):
 def test_views_are_those_of_training(manifest):
     """Without warp and masks, a view is the chunk's normalised features."""
     hparams = _settings([YAML, "--n_masks=0"])
-    hparams["views"].augment.layers[0].window = 0
+    hparams["views"].augment.warp.window = 0
     root = str(manifest.parent.parent / "corpus")
     shown = make_pairs(hparams, read(manifest), root, epoch=3)
     for rec, pair in zip(read(manifest), shown):

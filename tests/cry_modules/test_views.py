@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from scipy.stats import chisquare
+from speechbrain.augment.freq_domain import SpectrogramDrop
 
 from cry_modules.features import LogMel
 from cry_modules.views import (
@@ -61,6 +62,23 @@ def test_masks_differ_between_items_and_have_the_right_size():
     assert in_time.float().mean() > 5 and in_bands.float().mean() > 5
     assert len({tuple(m.all(dim=1).tolist()) for m in masked}) > 50
     assert len({tuple(m.all(dim=0).tolist()) for m in masked}) > 50
+
+
+def test_masks_are_drawn_as_speechbrains():
+    """How often each band and frame is masked, and how much in all."""
+    torch.manual_seed(0)
+    ones = torch.ones(20000, 40, 32)
+    ours = SpecAugment(0, n_masks=2, mask_width=10)(ones) == 0
+    limits = dict(drop_length_low=0, drop_length_high=11)
+    limits.update(drop_count_low=2, drop_count_high=2)
+    theirs = ones.clone()
+    for dim in (2, 1):
+        theirs = SpectrogramDrop(**limits, dim=dim)(theirs)
+    for dims in ((0, 1), (0, 2)):
+        shares = [m.double().mean(dims) for m in (ours, theirs == 0)]
+        # Shares near 0.5 of 20,000 draws: five standard deviations of a
+        # difference, and the mean over bands is the wider one.
+        torch.testing.assert_close(*shares, rtol=0, atol=0.025)
 
 
 def test_masks_differ_between_the_views_of_a_recording():

@@ -1,0 +1,131 @@
+"""A training step asks nothing of the device that would have to wait."""
+
+import csv
+from collections import Counter
+
+import pytest
+import speechbrain as sb
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from cry_modules.experiment import load
+from cry_modules.history import History
+from cry_modules.schedule import step_schedule
+from cry_modules.simclr import SimCLRBrain, read_views
+from data_prep.errors import InputError
+from data_prep.vggsound_prepare import prepare_vggsound
+from recipes.simclr.train_simclr import make_loaders
+
+#: Operators whose result a CPU must know before it can go on.
+WAITS = (
+    "aten._local_scalar_dense.default",
+    "aten.nonzero.default",
+    "aten.masked_select.default",
+    "aten.is_nonzero.default",
+    "aten.unique.default",
+    "aten._unique2.default",
+)
+
+
+class Operators(TorchDispatchMode):
+    """Counts what is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.calls[str(func)] += 1
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.fixture
+def brain_and_batches(noise, tmp_path):
+    """A tiny SimCLR, and its batches."""
+    rows = [[f"noise{i}", "0", "hum", "train"] for i in range(12)]
+    for row in rows:
+        noise(f"audio/{row[0]}_000000.wav", seconds=1.5)
+    with open(tmp_path / "vggsound.csv", "w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    hparams = load(
+        "hparams/small_simclr.yaml",
+        {
+            "data_folder": str(tmp_path),
+            "output_folder": str(tmp_path / "out"),
+            "width": 1,
+            "batch_size": 4,
+            "valid_share": 0.2,
+        },
+    )
+    manifests = tmp_path / "out/manifest"
+    prepare_vggsound(str(tmp_path), str(manifests), 0.2)
+    brain = SimCLRBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts={"device": "cpu"},
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.history = History(str(tmp_path / "out"))
+    brain.two_passes, brain.probes = False, []
+    train, valid = (
+        read_views(hparams, str(manifests / f"{name}.csv"), str(tmp_path))
+        for name in ("train", "valid")
+    )
+    loader, _ = make_loaders(brain, hparams, train, valid)
+    brain.schedule = step_schedule(hparams, len(loader), 1)
+    brain.init_optimizers()
+    brain.modules.train()
+    brain.on_stage_start(sb.Stage.TRAIN, 1)
+    return brain, list(loader)
+
+
+def test_nothing_in_a_step_waits(brain_and_batches):
+    brain, batches = brain_and_batches
+    brain.step = 1
+    brain.fit_batch(batches[0])  # an epoch's first shows its own loss
+    brain.step = 2
+    with Operators() as operators:
+        brain.fit_batch(batches[1])
+    assert operators.calls["aten.convolution.default"] > 0
+    # The loss of the step before, which is on the CPU by then.
+    waited = {name: operators.calls[name] for name in WAITS}
+    assert {k: n for k, n in waited.items() if n} == {WAITS[0]: 1}
+
+
+def test_a_loss_that_is_not_finite_is_refused_before_anything_is_saved(
+    brain_and_batches,
+):
+    brain, batches = brain_and_batches
+    brain.step = 1
+    brain.fit_batch(batches[0])
+    with torch.no_grad():
+        next(brain.modules.projector.parameters()).fill_(float("nan"))
+    brain.step = 2
+    brain.fit_batch(batches[1])
+    with pytest.raises(InputError, match="the loss is nan at step 2; lower"):
+        brain._save_intra_epoch_ckpt()
+    assert not list(brain.checkpointer.list_checkpoints())
+    brain.late_loss.exchange(torch.tensor(float("nan")))
+    with pytest.raises(InputError, match="the loss is nan"):
+        brain.on_stage_start(sb.Stage.VALID, 1)
+
+
+def test_sums_of_an_epoch_are_those_of_its_batches(brain_and_batches):
+    brain, batches = brain_and_batches
+    expected = Counter()
+    for brain.step, batch in enumerate(batches, start=1):
+        with torch.random.fork_rng():
+            z = brain.compute_forward(batch, sb.Stage.TRAIN).z
+        logits, targets = brain.hparams.loss.logits(*z.chunk(2))
+        expected["loss"] += torch.nn.functional.cross_entropy(
+            logits, targets, reduction="sum"
+        ).item()
+        expected["accuracy"] += (logits.argmax(1) == targets).sum().item()
+        expected["views"] += len(z)
+        brain.fit_batch(batch)
+    found = brain.totals.joined()
+    assert found[""]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert found[""]["accuracy"] == expected["accuracy"]
+    assert found[""]["views"] == expected["views"]
+    assert found["/gradient"]["steps"] == len(batches)
