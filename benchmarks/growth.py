@@ -36,6 +36,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
 from contenders import simclr_step  # noqa: E402
+from duel import Contender, Way  # noqa: E402
 
 from data_prep.errors import InputError, one_line_errors  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
@@ -43,14 +44,15 @@ from data_prep.packs import INDEX, Packed, read_index  # noqa: E402
 from data_prep.tables import write_text  # noqa: E402
 from data_prep.vggsound_prepare import prepare_vggsound  # noqa: E402
 
+PARTS = ("startup", "memory", "steps")
 SIZES = (1000, 10000, 50000, 200000)
 #: Recordings to validate with, before the first step: one batch.
 N_VALID = 8
 #: The work whose start-up is measured; small, since only the table grows.
 SMALL = {"width": 2, "batch_size": 8, "chunk_s": 0.5, "min_clips": 1}
 N_WORKERS = 2
-#: What steps are timed against; the others stay as in ``STEP``. One thread:
-#: two wait for each other, and longer where others use the machine too.
+#: What steps are timed against one of; the others stay as here. One thread:
+#: two wait for each other, and long where others use the machine too.
 STEP = {"batch_size": 8, "chunk_s": 1.0, "recordings": 1000, "threads": 1}
 AXES = {
     "batch_size": (4, 8, 16, 32, 64),
@@ -159,7 +161,8 @@ def start(corpus: Path, n_recordings: int, batches: Sequence[int]) -> Dict:
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     if done.returncode:
-        raise InputError(f"train_simclr.py failed: {done.stderr[-2000:]}")
+        reason = done.stderr.strip().split("\n")[-1]
+        raise InputError(f"train_simclr.py failed on {corpus}: {reason}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -200,7 +203,7 @@ def startup(corpora: Dict[int, Path], rounds: int = 3) -> List[Dict]:
     ]
 
 
-def memory(corpora: Dict[int, Path], n_batches: int = 150) -> List[Dict]:
+def memory(corpora: Dict[int, Path], n_batches: int = 100) -> List[Dict]:
     """What processes have to themselves after many batches.
 
     Memory without files and libraries; of a page that several processes have,
@@ -256,32 +259,49 @@ def steps(corpora: Dict[int, Path], rounds: int = 15) -> Dict[str, Dict]:
         the values; for threads over 1 / threads, as work that is divided.
     """
     n_threads = torch.get_num_threads()
-    work = [(axis, value) for axis in AXES for value in AXES[axis]]
-    run = {case: _step(corpora, *case) for case in tqdm(work, "getting ready")}
-    seconds = {case: [] for case in work}
-    for number, case in _in_turns(work, rounds + 1, "steps"):
-        elapsed = run[case]()
-        if number:  # the first is a warm-up
-            seconds[case].append(elapsed)
+    torch.set_num_threads(STEP["threads"])
+    seconds = {}
+    # Threads apart: those that wait keep the machine busy.
+    for axes in (set(AXES) - {"threads"}, {"threads"}):
+        work = [(a, value) for a in AXES if a in axes for value in AXES[a]]
+        seconds.update(_timed(corpora, work, rounds))
     torch.set_num_threads(n_threads)
     return {axis: _against(axis, seconds) for axis in AXES}
 
 
-def _step(corpora, axis, value) -> Callable[[], float]:
+def _timed(corpora, cases, rounds):
+    """Seconds of steps, by case, that is (axis, value)."""
+    seconds = {case: [] for case in cases}
+    with contextlib.ExitStack() as stack:
+        bar = tqdm(cases, "getting ready", dynamic_ncols=True)
+        step = {case: _step(corpora, *case, stack) for case in bar}
+        for number, case in _in_turns(cases, rounds + 1, "steps"):
+            elapsed = step[case]()
+            if number:  # the first is a warm-up
+                seconds[case].append(elapsed)
+    return seconds
+
+
+def _step(corpora, axis, value, stack) -> Callable[[], float]:
     """What makes one step and returns its seconds."""
     options = {**STEP, axis: value}
     n_threads = options.pop("threads")
     folder = corpora[options.pop("recordings")] / "pack"
+    options.update(folder=str(folder), width=8)
+    if axis == "threads":
+        # In a process of its own, as its threads are from the start.
+        contender = Contender(Way("contenders:simclr_step", options), n_threads)
+        stack.callback(contender.end)
+        return lambda: contender.ask("step")
     with contextlib.redirect_stdout(None):
-        step = simclr_step(str(folder), width=8, **options)
+        step = simclr_step(**options)
+    return lambda: _seconds(step)
 
-    def timed():
-        torch.set_num_threads(n_threads)
-        begin = time.perf_counter()
-        step()
-        return time.perf_counter() - begin
 
-    return timed
+def _seconds(step):
+    begin = time.perf_counter()
+    step()
+    return time.perf_counter() - begin
 
 
 def _against(axis, seconds):
@@ -314,28 +334,33 @@ def fit(x: Sequence[float], y: Sequence[float]) -> Dict:
     2.0
     """
     x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    slope, intercept = np.polyfit(x, y, 1)
+    dx, dy = x - x.mean(), y - y.mean()
+    slope = (dx * dy).sum() / (dx**2).sum()
+    intercept = y.mean() - slope * x.mean()
     residuals = y - intercept - slope * x
-    spread = ((y - y.mean()) ** 2).sum()
+    spread = (dy**2).sum()
+    r2 = None
+    if len(x) > 2 and spread > 0:
+        r2 = float(1 - (residuals**2).sum() / spread)
     worst = int(np.abs(residuals).argmax())
     return {
-        "intercept": round(float(intercept), 12),
-        "slope": round(float(slope), 12),
-        "r2": float(1 - (residuals**2).sum() / spread)
-        if len(x) > 2 and spread > 0
-        else None,
+        "intercept": float(intercept),
+        "slope": float(slope),
+        "r2": r2,
         "residual": float(residuals[worst]),
         "at": float(x[worst]),
     }
 
 
 def _in_turns(cases, rounds, title):
-    """(round, case), all cases in each round."""
+    """(round, case), all cases in each round, in another order each time:
+    what comes before must not count."""
+    cases, rng = list(cases), np.random.default_rng(0)
     bar = tqdm(total=rounds * len(cases), desc=title, dynamic_ncols=True)
     with bar:
         for number in range(rounds):
-            for case in cases:
-                yield number, case
+            for i in rng.permutation(len(cases)):
+                yield number, cases[i]
                 bar.update()
 
 
@@ -350,6 +375,15 @@ TITLES = {
     "recordings": ("recordings of the corpus", "recording"),
     "threads": ("threads, 8 recordings of 1 s", "1 / threads"),
 }
+
+
+NOTES = (
+    "Intercept: what a step costs whatever its size, calls of layers and the "
+    "optimizer. Against threads the line is over 1 / threads: a slope below "
+    "zero says that other programs used the machine, since threads wait for "
+    "the slowest. Against the corpus a slope that is not worth a residual is "
+    "none."
+)
 
 
 def markdown(results: Dict) -> str:
@@ -446,7 +480,7 @@ def _steps_table(axes):
                 f"{line['residual']:+.3f} at {line['at']:g}",
             ]
         )
-    return _table(header, cells)
+    return f"{_table(header, cells)}\n\n{NOTES}"
 
 
 def measure(parts: Sequence[str], rounds: int = 3) -> Dict:
@@ -483,8 +517,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
-    parts = ("startup", "memory", "steps")
-    parser.add_argument("--parts", nargs="+", choices=parts, default=parts)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", type=Path, help="a JSON file to write")
     args = parser.parse_args()

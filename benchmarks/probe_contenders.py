@@ -127,7 +127,7 @@ def project_probe(folder: str, width: int, n_runs: int):
 def classifier(mode: str, folder: str, width: int, *options: str):
     """What ``train_cls.run`` makes before it trains: brain, settings,
     recordings by split."""
-    out = tempfile.mkdtemp()
+    out = tempfile.mkdtemp(dir=Path(folder).parent)
     yaml, run_opts, overrides = parse_arguments(
         [
             str(ROOT / f"hparams/neuro_{mode}.yaml"),

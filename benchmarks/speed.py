@@ -5,9 +5,10 @@
 
 Each row is one kind of work, done in turns by two processes (see ``duel``):
 the plain recipe of ``reference.py``, and the project with its own settings.
-Ratios are medians with their quartiles; the table is printed and, with all
-numbers, left in ``benchmarks/results.json``. Runs on synthetic noise. Begun:
-only SimCLR's step and the reading of crops are measured yet.
+Ratios are medians with their quartiles. After them, how cost grows with the
+work (``growth.py``). Tables are printed and, with all numbers, left in
+``benchmarks/results.json``. Runs on synthetic noise; benchmarks/README.md
+holds what it gave us.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -20,7 +21,9 @@ import platform
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Callable, Dict, List, NamedTuple, Optional
 
 import numpy as np
 import soundfile
@@ -30,7 +33,10 @@ import torch.nn.functional as F
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
-from duel import Way, duel  # noqa: E402
+import growth  # noqa: E402
+from duel import Duel, Way, duel  # noqa: E402
+from loss_contenders import beside  # noqa: E402
+from probe_contenders import fine_tuning, linear_probe  # noqa: E402
 
 from data_prep.errors import one_line_errors  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
@@ -72,7 +78,19 @@ def convolution_peak(dtype: torch.dtype) -> float:
     return best
 
 
-def simclr(work: Path, width: int, rounds: int, threads: int):
+class Row(NamedTuple):
+    """One kind of work.
+
+    ``measure(work, rounds, threads)`` returns a Duel, or None where what it
+    is measured against is not installed.
+    """
+
+    title: str
+    to_reach: float
+    measure: Callable[[Path, int, int], Optional[Duel]]
+
+
+def simclr(work: Path, rounds: int, threads: int, width: int) -> Duel:
     """A training step of SimCLR, data included."""
     options = {"width": width, "chunk_s": 4.0, "batch_size": 8}
     return duel(
@@ -86,87 +104,149 @@ def simclr(work: Path, width: int, rounds: int, threads: int):
     )
 
 
-def crops(work: Path, rate: int, rounds: int, threads: int):
-    """Two random crops of a recording."""
+def crops(work: Path, rounds: int, threads: int, rate: int) -> Duel:
+    """Two random crops of a recording; one thread, as loader workers have."""
     name = "wav" if rate == 44100 else f"wav{rate}"
     return duel(
         Way("reference:crops", {"folder": str(work / name)}),
         Way("contenders:crops", {"folder": str(work / "pack")}),
         rounds,
-        threads,
+        1,
         f"crops, {rate} Hz",
         steps={"reference": 20, "project": 200},
     )
 
 
-#: Work by name: title, the ratio to reach, how it is measured.
+def probe(work: Path, rounds: int, threads: int) -> Duel:
+    """A linear probe, embedding included; the reference is slow, so fewer
+    rounds."""
+    return linear_probe(work, 64, 8, min(rounds, 3), threads)
+
+
+def losses(
+    work: Path, rounds: int, threads: int, package: str, shapes: List
+) -> Optional[Duel]:
+    """NT-Xent, on the shape where the project gains least."""
+    return beside(package, shapes, rounds, threads)
+
+
+#: Rows by dimensions of the loss's input.
+LARGE_AND_SMALL = [(n, d) for n in (64, 512, 4096) for d in (128, 2048)]
+
+#: Work by name.
 ROWS = {
-    "simclr_64": (
-        "SimCLR step, width 64, 4 s, batch 8",
-        2.5,
-        lambda *how: simclr(how[0], 64, *how[1:]),
+    "simclr_64": Row(
+        "SimCLR step, width 64, 4 s, batch 8", 2.5, partial(simclr, width=64)
     ),
-    "simclr_8": (
-        "SimCLR step, width 8, 4 s, batch 8",
-        2.0,
-        lambda *how: simclr(how[0], 8, *how[1:]),
+    "simclr_8": Row(
+        "SimCLR step, width 8, 4 s, batch 8", 2.0, partial(simclr, width=8)
     ),
-    "crops_44100": (
-        "two 4 s crops of 10 s, 44.1 kHz WAV",
-        50.0,
-        lambda *how: crops(how[0], 44100, *how[1:]),
+    "linear_probe": Row(
+        "linear probe, 100 epochs of 64 recordings of 4 s, width 8, embedding "
+        "included (reference: 100 times one epoch)",
+        90.0,
+        probe,
     ),
-    "crops_16000": (
-        "two 4 s crops of 10 s, 16 kHz WAV",
-        8.0,
-        lambda *how: crops(how[0], 16000, *how[1:]),
+    "linear_bn_64": Row(
+        "linear+BN step against full fine-tuning, width 64, 4 s, batch 8",
+        1.6,
+        partial(fine_tuning, width=64),
+    ),
+    "linear_bn_8": Row(
+        "linear+BN step against full fine-tuning, width 8, 4 s, batch 8",
+        1.6,
+        partial(fine_tuning, width=8),
+    ),
+    "nt_xent_128": Row(
+        "NT-Xent, 512 rows, D 128, against pytorch-metric-learning",
+        500.0,
+        partial(losses, package="pytorch_metric_learning", shapes=[(512, 128)]),
+    ),
+    "nt_xent_2048": Row(
+        "NT-Xent, 512 rows, D 2048, against pytorch-metric-learning",
+        70.0,
+        partial(
+            losses, package="pytorch_metric_learning", shapes=[(512, 2048)]
+        ),
+    ),
+    "nt_xent_lightly": Row(
+        "NT-Xent, 64 to 4096 rows, D 128 and 2048, against lightly: the least",
+        1.0,
+        partial(losses, package="lightly", shapes=LARGE_AND_SMALL),
+    ),
+    "crops_44100": Row(
+        "two 4 s crops of 10 s, 44.1 kHz WAV", 50.0, partial(crops, rate=44100)
+    ),
+    "crops_16000": Row(
+        "two 4 s crops of 10 s, 16 kHz WAV", 8.0, partial(crops, rate=16000)
     ),
 }
 
 
-def table(results) -> str:
+def table(rows: Dict[str, Optional[Dict]]) -> str:
     """The rows as Markdown."""
     lines = [
         "| work | reference, s | project, s | ratio (quartiles) | to reach |",
         "|---|---|---|---|---|",
     ]
-    for name, row in results["rows"].items():
-        low, high = row["quartiles"]
-        lines.append(
-            f"| {ROWS[name][0]} | {row['reference_s']:.4g} | "
-            f"{row['project_s']:.4g} | {row['ratio']:.2f} ({low:.2f} to "
-            f"{high:.2f}) | {ROWS[name][1]:g} |"
-        )
+    for name, row in rows.items():
+        cells = "| | not installed: pip install -e '.[bench]'"
+        if row is not None:
+            low, high = row["quartiles"]
+            cells = (
+                f"{row['reference_s']:.3g} | {row['project_s']:.3g} | "
+                f"{row['ratio']:.3g} ({low:.3g} to {high:.3g})"
+            )
+        title, to_reach, _ = ROWS[name]
+        lines.append(f"| {title} | {cells} | {to_reach:g} |")
     return "\n".join(lines)
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    results = {
-        "machine": f"{platform.machine()}, {args.threads} threads",
+def machine(threads: int) -> Dict:
+    """What the figures are of."""
+    return {
+        "machine": f"{platform.machine()}, {threads} threads",
         "torch": torch.__version__,
         "peak_gflops": {
             name: convolution_peak(getattr(torch, name))
             for name in ("float32", "bfloat16")
         },
-        "rows": {},
     }
+
+
+def measure(names: List[str], rounds: int, threads: int, results: Dict):
+    """Add the rows, each as soon as it is known."""
+    results["rows"] = {}
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
         make_corpus(work / "wav", 44100)
         make_corpus(work / "wav16000", 16000)
         pack(str(work / "wav"), str(work / "pack"))
-        for name in args.rows:
-            found = ROWS[name][2](work, args.rounds, args.threads)
-            results["rows"][name] = found.row()
-    write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-    print(f"\n{table(results)}\n\ndone: {RESULTS.relative_to(ROOT)}")
+        for name in names:
+            found = ROWS[name].measure(work, rounds, threads)
+            results["rows"][name] = None if found is None else found.row()
+            write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--growth", nargs="*", choices=growth.PARTS, default=growth.PARTS
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    results = machine(args.threads)
+    measure(args.rows, args.rounds, args.threads, results)
+    print(f"\n{table(results['rows'])}", flush=True)
+    if args.growth:
+        results["growth"] = growth.measure(args.growth)
+        write_text(RESULTS, json.dumps(results, indent=1) + "\n")
+        print(f"\n{growth.markdown(results['growth'])}")
+    print(f"\ndone: {RESULTS.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

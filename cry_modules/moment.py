@@ -92,5 +92,5 @@ def _set_state(obj, state):
         obj.set_state(state)
     elif isinstance(obj, (EpochCounter, sb.Brain)):
         vars(obj).update(state)
-    else:
-        obj.load_state_dict(state)
+    else:  # an optimizer takes the tensors themselves
+        obj.load_state_dict(copy.deepcopy(state))

@@ -1,0 +1,176 @@
+"""A probe on cached embeddings: what it keeps, and that it goes on from it."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from cry_modules import classification
+from cry_modules.arguments import parse_arguments
+from cry_modules.checkpointer import read_meta
+from cry_modules.classification import ClassificationBrain
+from cry_modules.experiment import load
+from recipes.classification import train_cls
+
+N_EPOCHS = 9
+N_STEPS = 2  # of an epoch
+
+
+@pytest.fixture(scope="module")
+def clinic(tmp_path_factory):
+    """Noise, so that the best epoch is any: 12 recordings to train on."""
+    folder = tmp_path_factory.mktemp("clinic")
+    rng = np.random.default_rng(0)
+    rows = []
+    for split, n in (("train", 12), ("valid", 12), ("test", 4)):
+        for i in range(n):
+            name = f"{split}{i}"
+            soundfile.write(
+                folder / f"{name}.wav", rng.normal(0, 0.1, 6000), 16000
+            )
+            label = ["healthy", "injury"][i % 2]
+            rows.append([name, name, f"{name}.wav", label, split])
+    header = ["recording_id", "patient_id", "path", "neuro_injury", "split"]
+    with open(folder / "recordings.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header, *rows])
+    return folder
+
+
+def ready(clinic, output, *options, lr=0.3):
+    """Brain, settings and embeddings of a start of ``train_cls.py``."""
+    yaml, run_opts, overrides = parse_arguments(
+        [
+            *["hparams/neuro_linear.yaml", f"--data_folder={clinic}"],
+            *[f"--output_folder={output}", f"--number_of_epochs={N_EPOCHS}"],
+            *["--width=1", "--batch_size=6", f"--lr={lr}", "--device=cpu"],
+            *["--noprogressbar", *options],
+        ]
+    )
+    hparams = load(yaml, overrides)
+    hparams["prepare"](save_folder=f"{output}/manifest")
+    labels, classes = train_cls.read_labels(
+        f"{output}/manifest", hparams["classes"]
+    )
+    heard = train_cls.dataio_prep(
+        hparams, f"{output}/manifest", classes, "recordings"
+    )
+    brain = train_cls.make_brain(hparams, run_opts, labels, classes)
+    embs = train_cls.embed_all(
+        brain, hparams, heard, hparams["embedder"], "embedding"
+    )
+    sets = {s: train_cls.EmbeddingSet(part) for s, part in embs.items()}
+    return (
+        brain,
+        hparams,
+        sets,
+        train_cls.train_batches(hparams, heard["train"]),
+    )
+
+
+def train(clinic, output, *options, lr=0.3):
+    """What ``train_cls.py`` does from training to predictions."""
+    brain, hparams, sets, batches = ready(clinic, output, *options, lr=lr)
+    train_cls.fit(brain, hparams, sets, batches)
+    train_cls.predict(brain, hparams, sets)
+    return output
+
+
+def history(folder):
+    """Rows without what depends on the clock."""
+    rows = json.loads((folder / "history.json").read_text())
+    clock = ("seconds", "clips_per_s")
+    return [{k: v for k, v in r.items() if k not in clock} for r in rows]
+
+
+def checkpoints(folder):
+    """What is known of each, oldest first."""
+    metas = [read_meta(path) for path in folder.glob("save/CKPT*")]
+    return sorted(metas, key=lambda meta: meta["unixtime"])
+
+
+def said(folder):
+    paths = [folder / f"predictions_{s}.csv" for s in ("valid", "test")]
+    return [path.read_text() for path in paths]
+
+
+@pytest.fixture(scope="module")
+def whole(clinic, tmp_path_factory):
+    """A run that nobody stopped; its best epoch is in the middle."""
+    folder = train(clinic, tmp_path_factory.mktemp("whole"))
+    assert 1 < best_epoch(folder) < N_EPOCHS - 1
+    return folder
+
+
+def best_epoch(folder):
+    """Of equal scores the newest."""
+    return max(history(folder), key=lambda r: (r["score"], r["epoch"]))["epoch"]
+
+
+def test_the_best_and_the_last_are_kept(whole):
+    found = [meta["epoch"] for meta in checkpoints(whole)]
+    assert found == [best_epoch(whole), N_EPOCHS]
+
+
+def test_of_equal_scores_the_newest_is_kept(clinic, tmp_path):
+    folder = train(clinic, tmp_path, lr=1e-12)
+    assert len({row["score"] for row in history(folder)}) == 1
+    assert [meta["epoch"] for meta in checkpoints(folder)] == [N_EPOCHS]
+
+
+def test_predictions_are_those_of_the_best_epoch(whole, clinic, tmp_path):
+    """As of a run that ends with it, under the same learning rates."""
+    brain, hparams, sets, batches = ready(clinic, tmp_path)
+    hparams["epoch_counter"].patience = 10**9
+    best = best_epoch(whole)
+
+    class Ended(Exception):
+        """The epoch is over."""
+
+    def on_stage_end(stage, loss, epoch=None):
+        ClassificationBrain.on_stage_end(brain, stage, loss, epoch)
+        if stage.name == "VALID" and epoch == best:
+            raise Ended
+
+    brain.on_stage_end = on_stage_end
+    with pytest.raises(Ended):
+        train_cls.fit(brain, hparams, sets, batches)
+    expected = brain.predictions.scores
+    at = dict(zip(brain.predictions.ids, expected.tolist()))
+    with open(whole / "predictions_valid.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(at)
+    for row in rows:
+        assert [float(row["healthy"]), float(row["injury"])] == at[row["ID"]]
+
+
+class Killed(Exception):
+    """At this step, as by SIGKILL: nothing is saved any more."""
+
+
+@pytest.mark.parametrize(
+    "step, pause, interval",
+    [(7, 0.0, 0), (7, 1e9, 1), (N_STEPS * N_EPOCHS, 1e9, 0)],
+)
+def test_killed_and_gone_on_it_says_the_same(
+    whole, clinic, tmp_path, monkeypatch, step, pause, interval
+):
+    monkeypatch.setattr(classification, "_PAUSE", pause)
+    options = [f"--ckpt_interval_steps={interval}"]
+    steps = iter(range(1, step + 1))
+
+    def on_fit_batch_start(self, batch, should_step):
+        if next(steps) == step:
+            raise Killed
+
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setattr(
+            ClassificationBrain, "on_fit_batch_start", on_fit_batch_start
+        )
+        train(clinic, tmp_path, *options)
+    train(clinic, tmp_path, *options)
+    assert history(tmp_path) == history(whole)
+    assert said(tmp_path) == said(whole)
+    ends = [meta["epoch"] for meta in checkpoints(tmp_path) if "epoch" in meta]
+    assert ends[-1] == N_EPOCHS and best_epoch(whole) in ends
