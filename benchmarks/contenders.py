@@ -16,6 +16,7 @@ from speechbrain.core import RunOptions
 from cry_modules.audio import RecordingReader
 from cry_modules.experiment import load
 from cry_modules.history import History
+from cry_modules.memory import keep_freed_memory
 from cry_modules.schedule import step_schedule
 from cry_modules.simclr import SimCLRBrain, read_views
 from cry_modules.views import RandomChunks
@@ -83,6 +84,7 @@ def simclr_step(folder: str, precision: str = "bf16", **overrides):
 def crops(folder: str, chunk_s: float = 4.0):
     """Two random crops of a packed recording, as ``read_views`` makes them;
     without the dataset around it, as the reference."""
+    keep_freed_memory()  # as a Brain, and with it its loader's workers
     reader = RecordingReader(SAMPLE_RATE)
     chunks = RandomChunks(chunk_s, SAMPLE_RATE, seed=0)
     names = sorted(reader.pack_of(folder)[0].paths)

@@ -222,7 +222,7 @@ def memory(corpora: Dict[int, Path], n_batches: int = 100) -> List[Dict]:
         By corpus: megabytes of the main process, of the larger worker, and of
         all, at the first batch (``first_``) and at the last.
     """
-    rows = []
+    rows = {}
     for _, n in _in_turns(corpora, 1, "memory"):
         first, last = start(corpora[n], n, [1, n_batches])["batches"]
         row = {"recordings": n, "batches": n_batches}
@@ -230,8 +230,8 @@ def memory(corpora: Dict[int, Path], n_batches: int = 100) -> List[Dict]:
             row.update(_megabytes([batch], "own", prefix))
             processes = [batch["main"], *batch["workers"]]
             row[f"{prefix}all_mb"] = sum(p["own"] for p in processes)
-        rows.append(row)
-    return rows
+        rows[n] = row
+    return [rows[n] for n in corpora]
 
 
 def _megabytes(batches, kind, prefix=""):

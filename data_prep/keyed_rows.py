@@ -20,6 +20,8 @@ import numpy as np
 from data_prep.errors import InputError
 
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
+#: Bytes looked at at once, so that it takes little memory.
+_BLOCK = 1 << 18
 _MARK = b"\xef\xbb\xbf"  # begins files of some spreadsheets
 
 
@@ -117,24 +119,31 @@ class KeyedRows(Sequence):
 
     def _lines(self) -> Tuple[np.ndarray, np.ndarray]:
         """Where rows begin and end, the header's first."""
-        data = np.frombuffer(self._bytes, np.uint8)
-        quotes = np.flatnonzero(data == _QUOTE)
+        quotes = self._where(_QUOTE)
         if len(quotes) % 2:
             raise InputError(
                 f"{self.path} is no csv file; look for a quote that is not "
                 "closed"
             )
-        ends = np.flatnonzero((data == _NEWLINE) | (data == _RETURN))
+        ends = self._where(_NEWLINE, _RETURN)
         # Behind an odd number of quotes, it is part of a cell.
         ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
         begins = np.concatenate([[0], ends[:-1] + 1])
         filled = begins < ends
         return begins[filled], ends[filled]
 
+    def _where(self, *signs: int) -> np.ndarray:
+        """Where these bytes stand."""
+        data, found = np.frombuffer(self._bytes, np.uint8), []
+        for first in range(0, len(data), _BLOCK):
+            block = data[first : first + _BLOCK]
+            is_one = np.logical_or.reduce([block == sign for sign in signs])
+            found.append(first + np.flatnonzero(is_one))
+        return np.concatenate(found)
+
     def _check(self):
         """Refuse ragged rows."""
-        data = np.frombuffer(self._bytes, np.uint8)
-        commas = np.flatnonzero(data == _COMMA)
+        commas = self._where(_COMMA)
         before = np.searchsorted(commas, self._begins)
         found = np.diff(before, append=len(commas))
         # Only these can be ragged; most have a comma in a quoted cell.
@@ -145,7 +154,7 @@ class KeyedRows(Sequence):
         """A number for each key, the same for the same key."""
         is_odd, content = re.compile(odd).search, self._bytes
         is_first = self._column == 0 and len(self.columns) > 1
-        for number, begin in enumerate(self._begins.tolist()):
+        for number, begin in enumerate(map(int, self._begins)):
             key = content[begin : content.find(b",", begin)]
             if not is_first or is_odd(key):
                 key = self._plain(self.key(number))

@@ -28,7 +28,7 @@ def test_a_clinic_has_both_classes_and_no_patient_in_two_splits(clinic):
     assert all(len(splits) == 1 for splits in splits_of.values())
     train = probe_contenders.examples(clinic, "train")
     assert len(train) == 8 and {label for _, label in train} == {0, 1}
-    assert len(rows) == 8 + 2 + 2
+    assert len(rows) == 8 + 2 + 4
 
 
 def flop(step):

@@ -127,6 +127,17 @@ def test_time_warp_is_drawn_for_each_item():
     assert bool((warped.diff(dim=1) >= 0).all())
 
 
+def test_time_warp_takes_frames_of_its_own_item():
+    torch.manual_seed(0)
+    ramp = torch.arange(60.0)[None, :, None].expand(9, 60, 4)
+    names = 1000 * torch.arange(9.0)[:, None, None]
+    warped = TimeWarp(8)(ramp + names)
+    frames = warped - names
+    assert frames.min() >= 0 and frames.max() <= 59
+    torch.manual_seed(0)
+    torch.testing.assert_close(frames, TimeWarp(8)(ramp), rtol=0, atol=1e-2)
+
+
 def test_augments_in_train_mode_only():
     torch.manual_seed(0)
     views = AugmentedFeatures(LogMel(), SpecAugment(8, 2, 10), False)

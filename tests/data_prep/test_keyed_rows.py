@@ -56,13 +56,16 @@ def test_as_csv_reads_it(tmp_path, name, skip):
             assert rows.find(other) is None
 
 
-def test_random_tables_as_csv_writes_them(tmp_path):
-    """Cells of all that could be mistaken for csv's own signs."""
+@pytest.mark.parametrize("block", [1, 7, 1 << 18])
+def test_random_tables_as_csv_writes_them(tmp_path, monkeypatch, block):
+    """Cells of all that could be mistaken for csv's own signs, looked at in
+    blocks of any size."""
+    monkeypatch.setattr(keyed_rows, "_BLOCK", block)
     rng = np.random.default_rng(0)
     signs = np.array(list(',,""\n\r \' ;abcø'))
     path = tmp_path / "a.csv"
     for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
-        for _ in range(100):
+        for _ in range(40):
             cells = [
                 ["".join(rng.choice(signs, rng.integers(6))) for _ in range(3)]
                 for _ in range(rng.integers(1, 20))
@@ -113,6 +116,14 @@ def test_names_that_are_no_unicode(tmp_path):
     assert rows.find(b"\xfe.wav".decode(errors="surrogateescape")) == 1
     with pytest.raises(InputError, match="a.csv is not UTF-8; save it as"):
         KeyedRows(path, "ID")
+
+
+def test_a_row_that_is_changed_is_read_as_before(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("ID,n\na,1\n")
+    rows = KeyedRows(path, "ID")
+    rows[0].clear()
+    assert rows[0] == ["a", "1"]
 
 
 def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path):
