@@ -9,7 +9,6 @@ Authors
 """
 
 import csv
-import itertools
 import random
 import tempfile
 from pathlib import Path
@@ -19,6 +18,7 @@ import soundfile
 import speechbrain as sb
 import torch
 import torch.nn.functional as F
+from contenders import endless
 from duel import Duel, Way, duel
 from reference import RATE, Features, cnn14, read
 from torch import nn
@@ -213,14 +213,6 @@ def project_step(
         return float(brain.fit_batch(next(batches)))
 
     return step
-
-
-def endless(brain, loader):
-    """Batches, epoch after epoch."""
-    for epoch in itertools.count(1):
-        brain.hparams.chunks.epoch = epoch
-        brain.train_sampler.set_epoch(epoch)
-        yield from loader
 
 
 def fine_tuning(
