@@ -121,8 +121,8 @@ def manifest_dataset(
 ) -> DynamicItemDataset:
     """``DynamicItemDataset.from_csv``, of any size.
 
-    200,000 recordings: a fifth of the time and of the memory, none of which
-    loader workers copy.
+    200,000 recordings: a quarter of the time and a third of the memory, none
+    of which loader workers copy.
 
     Arguments
     ---------

@@ -13,6 +13,7 @@ import math
 import os
 from collections import Counter
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -374,9 +375,10 @@ def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
     >>> probe = SimpleNamespace(paths=["/a.wav"], patients=["p1"])
     >>> warn_if_trained_on(probe, [{"wav": "/b.wav", "patient_id": "p2"}])
     """
-    trained = list(trained)
-    files = {os.path.realpath(row["wav"]) for row in trained}
-    patients = {row["patient_id"].lower() for row in trained}
+    files, patients = set(), set()
+    for row in trained:  # made one by one
+        files.add(os.path.realpath(row["wav"]))
+        patients.add(row["patient_id"].lower())
     n_files = sum(path in files for path in probe.paths)
     n_patients = sum(patient.lower() in patients for patient in probe.patients)
     if n_files or n_patients:
@@ -434,7 +436,6 @@ def make_probes(
             "--probe_folder is given and no probe; pass --probe "
             "recordings.csv:column, or leave it out"
         )
-    heard = [row for part in train_sets for row in part.data.values()]
     probes = {}
     for spec in specs:
         probe = Probe(spec, folder, reader, seed)
@@ -444,5 +445,6 @@ def make_probes(
                 "in one of the tables"
             )
         probes[probe.name] = probe
-        warn_if_trained_on(probe, heard)
+        parts = (part.data.values() for part in train_sets)
+        warn_if_trained_on(probe, chain.from_iterable(parts))
     return list(probes.values())

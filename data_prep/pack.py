@@ -22,7 +22,7 @@ after resampling instead of before: it begins up to one sample earlier, and
 its first and last millisecond differ.
 Near-duplicates are looked for where the pack was made of up to 5,000 files.
 Each recording is decoded in memory whole. Processes hold the index in memory:
-0.7 kilobytes a recording. Packs are read, not changed: changed recordings
+0.12 kilobytes a recording. Packs are read, not changed: changed recordings
 need a new one.
 
 Authors
