@@ -21,7 +21,6 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from cry_modules.curves import draw_curves
 from cry_modules.history import History
 from cry_modules.manifest_dataset import manifest_dataset
 from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
@@ -364,6 +363,9 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
     dict
         The last epoch's row.
     """
+    # Of use at the end alone, and a second to import.
+    from cry_modules.curves import draw_curves
+
     output = Path(hparams["output_folder"])
     if brain.test_only:
         raise InputError("there is nothing to test; leave out --test_only")
