@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import speechbrain as sb
+import torch
 from speechbrain.core import RunOptions
 
 from cry_modules.audio import RecordingReader
@@ -82,8 +83,9 @@ def simclr_step(folder: str, precision: str = "bf16", **overrides):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Two random crops of a packed recording, as ``read_views`` makes them;
-    without the dataset around it, as the reference."""
+    """Two random crops of a packed recording, as ``read_views`` makes them:
+    integers until they are on their device. Without the dataset around it,
+    as the reference."""
     keep_freed_memory()  # as a Brain, and with it its loader's workers
     reader = RecordingReader(SAMPLE_RATE)
     chunks = RandomChunks(chunk_s, SAMPLE_RATE, seed=0)
@@ -94,6 +96,6 @@ def crops(folder: str, chunk_s: float = 4.0):
         chunks.epoch = next(epochs)
         name = random.choice(names)
         sound = reader.open(f"{folder}/{name}", 0.0, SECONDS)
-        return sum(chunk.sum() for chunk in chunks(sound, name, 2))
+        return torch.stack(chunks(sound, name, 2))
 
     return step

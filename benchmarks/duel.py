@@ -96,9 +96,10 @@ class Contender:
         self.process.start()
         theirs.close()
 
-    def ask(self, what: str):
-        """``step``: seconds; ``gflop``: of a step; ``peak_mb``: so far."""
-        self.pipe.send(what)
+    def ask(self, what: str, *arguments):
+        """``seconds``: of so many steps, one after the other; ``gflop``: of a
+        step; ``peak_mb``: so far."""
+        self.pipe.send((what, arguments))
         return self.pipe.recv()
 
     def end(self):
@@ -112,19 +113,20 @@ def _serve(pipe, way, n_threads):
     module, name = way.factory.split(":")
     step = getattr(import_module(module), name)(**way.options)
     answers = {
-        "step": lambda: _seconds(step),
+        "seconds": lambda n_steps: _seconds(step, n_steps),
         "gflop": lambda: _gflop(step),
         "peak_mb": lambda: (
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         ),
     }
-    for what in iter(pipe.recv, None):
-        pipe.send(answers[what]())
+    for what, arguments in iter(pipe.recv, None):
+        pipe.send(answers[what](*arguments))
 
 
-def _seconds(step):
+def _seconds(step, n_steps):
     begin = time.perf_counter()
-    step()
+    for _ in range(n_steps):
+        step()
     return time.perf_counter() - begin
 
 
@@ -170,11 +172,11 @@ def duel(
     # Counting is the first of two warm-up steps.
     gflop = {s: c.ask("gflop") for s, c in contenders.items()}
     for contender in contenders.values():
-        contender.ask("step")
+        contender.ask("seconds", 1)
     seconds = {side: [] for side in sides}
     for _ in tqdm(range(rounds), desc=title, dynamic_ncols=True):
         for side, contender in contenders.items():
-            taken = sum(contender.ask("step") for _ in range(steps[side]))
+            taken = contender.ask("seconds", steps[side])
             seconds[side].append(taken / steps[side])
     peak = {s: c.ask("peak_mb") for s, c in contenders.items()}
     for contender in contenders.values():

@@ -294,7 +294,7 @@ def _step(corpora, axis, value, stack) -> Callable[[], float]:
         # In a process of its own, as its threads are from the start.
         contender = Contender(Way("contenders:simclr_step", options), n_threads)
         stack.callback(contender.end)
-        return lambda: contender.ask("step")
+        return lambda: contender.ask("seconds", 1)
     with contextlib.redirect_stdout(None):
         step = simclr_step(**options)
     return lambda: _seconds(step)

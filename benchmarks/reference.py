@@ -166,11 +166,11 @@ def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Two random crops of a recording."""
+    """Two random crops of a recording, as a batch takes them."""
     paths = sorted(Path(folder).glob("audio/*.wav"))
 
     def step():
         sig = read(random.choice(paths))
-        return crop(sig, chunk_s).sum() + crop(sig, chunk_s).sum()
+        return torch.stack([crop(sig, chunk_s), crop(sig, chunk_s)])
 
     return step

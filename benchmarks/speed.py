@@ -196,19 +196,29 @@ ROWS = {
 def table(rows: Dict[str, Optional[Dict]]) -> str:
     """The rows as Markdown."""
     lines = [
-        "| work | reference, s | project, s | ratio (quartiles) | to reach |",
-        "|---|---|---|---|---|",
+        "| work | reference, s | project, s | ratio (quartiles) | to reach | "
+        "GFLOP/s | MB |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in rows.items():
-        cells = "| | not installed: pip install -e '.[bench]'"
-        if row is not None:
-            low, high = row["quartiles"]
-            cells = (
-                f"{row['reference_s']:.3g} | {row['project_s']:.3g} | "
-                f"{row['ratio']:.3g} ({low:.3g} to {high:.3g})"
-            )
         title, to_reach, _ = ROWS[name]
-        lines.append(f"| {title} | {cells} | {to_reach:g} |")
+        if row is None:
+            why = "not installed: pip install -e '.[bench]'"
+            lines.append(f"| {title} | | | {why} | {to_reach:g} | | |")
+            continue
+        low, high = row["quartiles"]
+        speeds = [
+            f"{row['gflop'][side] / row[f'{side}_s']:.3g}"
+            for side in ("reference", "project")
+        ]
+        peaks = [
+            f"{row['peak_mb'][side]:.0f}" for side in ("reference", "project")
+        ]
+        lines.append(
+            f"| {title} | {row['reference_s']:.3g} | {row['project_s']:.3g} | "
+            f"{row['ratio']:.3g} ({low:.3g} to {high:.3g}) | {to_reach:g} | "
+            f"{' and '.join(speeds)} | {' and '.join(peaks)} |"
+        )
     return "\n".join(lines)
 
 
@@ -251,7 +261,11 @@ def main() -> None:
     torch.set_num_threads(args.threads)
     results = machine(args.threads)
     measure(args.rows, args.rounds, args.threads, results)
-    print(f"\n{table(results['rows'])}", flush=True)
+    peaks = ", ".join(
+        f"{name} {found:.0f}" for name, found in results["peak_gflops"].items()
+    )
+    print(f"\n{table(results['rows'])}\n", flush=True)
+    print(f"Convolutions of this machine at their best, GFLOP/s: {peaks}.")
     if args.growth:
         results["growth"] = growth.measure(args.growth)
         write_text(RESULTS, json.dumps(results, indent=1) + "\n")

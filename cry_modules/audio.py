@@ -7,8 +7,9 @@ Authors
 import os
 from functools import lru_cache
 from pathlib import Path
-from typing import Optional, Tuple, Union
+from typing import Optional, Tuple
 
+import numpy as np
 import torch
 from speechbrain.dataio import audio_io
 from torchaudio.transforms import Resample
@@ -77,11 +78,9 @@ class RecordingReader:
             self._cache[key] = sig
         return sig
 
-    def open(
-        self, path: str, start: float, stop: float
-    ) -> Union[torch.Tensor, "PackedSound"]:
-        """What a call returns, of which chunks will be cut: of a recording
-        in a pack, no more than these is decoded.
+    def open(self, path: str, start: float, stop: float) -> "Sound":
+        """The recording as it is kept, of which chunks will be cut: of one in
+        a pack, no more than these is read.
 
         Arguments
         ---------
@@ -94,18 +93,19 @@ class RecordingReader:
 
         Returns
         -------
-        torch.Tensor or PackedSound
-            Both have a length, and slices that are tensors.
+        Sound
+            Times its gain it is what a call returns.
         """
         stored = self._stored(path, start, stop)
         if stored is None:
-            return self(path, start, stop)
-        return PackedSound(stored)
+            return Sound(self(path, start, stop).numpy())
+        return packed_sound(stored)
 
     def _read(self, path, start, stop):
         stored = self._stored(path, start, stop)
         if stored is not None:
-            return PackedSound(stored)[:]
+            sound = packed_sound(stored)
+            return sound[:] * sound.gain
         sig = read_mono(path, start, stop, self.sample_rate)
         return sig * _gain(sig.abs().max().item())
 
@@ -159,35 +159,57 @@ class RecordingReader:
         return None, ""
 
 
-class PackedSound:
-    """(Part of) a recording in a pack at its peak, decoded where it is sliced.
+class Sound:
+    """(Part of) a recording as it is kept, copied where it is sliced.
+
+    Arguments
+    ---------
+    samples : numpy.ndarray
+        ``[samples]``, 16-bit integers or float32.
+    gain : float
+        What brings them to the peak.
+
+    Example
+    -------
+    >>> sound = Sound(np.array([0, 50, -100, 25], dtype=np.int16), gain=0.009)
+    >>> len(sound), sound[1:3], sound[1:3] * sound.gain
+    (4, tensor([  50, -100], dtype=torch.int16), tensor([ 0.4500, -0.9000]))
+    """
+
+    def __init__(self, samples: np.ndarray, gain: float = 1.0):
+        self.samples = samples
+        self.gain = gain
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, part: slice) -> torch.Tensor:
+        return torch.from_numpy(self.samples[part].copy())
+
+
+def packed_sound(stored: Stored) -> Sound:
+    """The sound of what a pack has.
 
     Arguments
     ---------
     stored : Stored
         Of the pack.
 
+    Returns
+    -------
+    Sound
+
     Example
     -------
-    >>> import numpy as np
-    >>> samples = np.array([0, 50, -100, 25], dtype=np.int16)
-    >>> sound = PackedSound(Stored(samples, scale=0.001, peak=None))
-    >>> len(sound), sound[1:3]
-    (4, tensor([ 0.4500, -0.9000]))
+    >>> samples = np.array([0, -100], dtype=np.int16)
+    >>> round(packed_sound(Stored(samples, scale=0.001, peak=None)).gain, 6)
+    0.009
     """
-
-    def __init__(self, stored: Stored):
-        self.samples = torch.from_numpy(stored.samples)
-        peak = stored.peak
-        if peak is None:
-            peak = self.samples.int().abs().max().item() * stored.scale
-        self.factor = stored.scale * _gain(peak)
-
-    def __len__(self) -> int:
-        return len(self.samples)
-
-    def __getitem__(self, part: slice) -> torch.Tensor:
-        return self.samples[part].float().mul_(self.factor)
+    peak = stored.peak
+    if peak is None:
+        # The least 16-bit number has no positive one.
+        peak = np.abs(stored.samples.astype(np.int32)).max() * stored.scale
+    return Sound(stored.samples, stored.scale * _gain(float(peak)))
 
 
 def _gain(peak: float) -> float:
@@ -249,7 +271,7 @@ def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
 
     Arguments
     ---------
-    sig : torch.Tensor or PackedSound
+    sig : torch.Tensor or Sound
         ``[samples]``, not empty.
     n_samples : int
         Samples wanted.

@@ -68,8 +68,9 @@ class SimCLRBrain(ResumableBrain):
     def compute_forward(self, batch, stage):
         """Features, embeddings and projections of both views."""
         batch = batch.to(self.device, non_blocking=True)
-        wavs = torch.cat([batch.sig1.data, batch.sig2.data])
-        # Chunks are of one length: nothing is padded.
+        # As they are kept, of one length: nothing is padded.
+        chunks = torch.cat([batch.sig1.data, batch.sig2.data])
+        wavs = chunks * batch.gain.data.repeat(2, 1)
         feats, _ = self.modules.views(wavs)
         encoder, projector = self.modules.encoder, self.modules.projector
         if stage != sb.Stage.TRAIN:
@@ -271,24 +272,27 @@ def read_views(
     Returns
     -------
     DynamicItemDataset
-        ``sig1``, ``sig2``: ``[chunk samples]``.
+        ``sig1``, ``sig2``: ``[chunk samples]``, as they are kept, which is
+        half the size for what comes from a pack; ``gain``: ``[1]``, what
+        brings them to the peak.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
     # A pack of another rate is refused here rather than in a loader worker.
     reader.pack_of(str(data_folder))
 
     @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig1", "sig2", "corpus")
+    @sb.utils.data_pipeline.provides("sig1", "sig2", "gain", "corpus")
     def two_chunks(recording_id, wav, start, stop):
-        sig = reader.open(wav, float(start), float(stop))
-        yield from chunks(sig, recording_id, 2)
+        sound = reader.open(wav, float(start), float(stop))
+        yield from chunks(sound, recording_id, 2)
+        yield torch.tensor([sound.gain])
         yield corpus
 
     return manifest_dataset(
         csv_path,
         replacements={"data_root": str(data_folder)},
         dynamic_items=[two_chunks],
-        output_keys=["id", "sig1", "sig2", "corpus"],
+        output_keys=["id", "sig1", "sig2", "gain", "corpus"],
     )
 
 

@@ -6,7 +6,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import zlib
+import hashlib
 from typing import List, Optional, Tuple
 
 import numpy as np
@@ -63,7 +63,7 @@ class RandomChunks:
     ) -> List[torch.Tensor]:
         """Arguments
         ---------
-        sig : torch.Tensor or PackedSound
+        sig : torch.Tensor or Sound
             ``[samples]``.
         recording_id : str
             The manifest's ID.
@@ -76,12 +76,18 @@ class RandomChunks:
             Each ``[chunk samples]``.
         """
         sig = repeat_to(sig, self.n_samples)
-        key = zlib.crc32(recording_id.encode())
-        rng = np.random.default_rng([self.seed, self.epoch, key])
-        starts = rng.integers(
-            len(sig) - self.n_samples, endpoint=True, size=n_chunks
-        )
-        return [sig[start : start + self.n_samples] for start in starts]
+        return [
+            sig[start : start + self.n_samples]
+            for start in self._starts(len(sig), recording_id, n_chunks)
+        ]
+
+    def _starts(self, n_samples, recording_id, n_chunks):
+        """Drawn by a hash: to make a generator for each recording takes
+        longer than to read its chunks."""
+        key = f"{self.seed} {self.epoch} {recording_id}".encode()
+        bits = hashlib.shake_128(key).digest(8 * n_chunks)
+        numbers = np.frombuffer(bits, dtype="<u8").tolist()
+        return [number % (n_samples - self.n_samples + 1) for number in numbers]
 
 
 class TimeWarp(nn.Module):

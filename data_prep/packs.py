@@ -210,10 +210,9 @@ class Pack:
             )
         first, last = _span(recording, self.rate, start, stop)
         if recording.shard not in self._shards:
-            # A plain array on the map: slices of a memmap take longer. Copied
-            # on write, as torch warns of arrays that cannot be written.
+            # A plain array on the map: slices of a memmap take longer.
             self._shards[recording.shard] = np.asarray(
-                np.memmap(self.folder / recording.shard, dtype=DTYPE, mode="c")
+                np.memmap(self.folder / recording.shard, dtype=DTYPE, mode="r")
             )
         samples = self._shards[recording.shard][
             recording.offset + first : recording.offset + last

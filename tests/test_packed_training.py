@@ -63,6 +63,30 @@ def test_the_same_weights_to_the_bit(corpus, tmp_path):
         same(files, packed)
 
 
+def test_the_same_weights_where_only_the_replayed_audio_is_packed(
+    corpus, tmp_path
+):
+    """Batches then hold chunks of both kinds."""
+    pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
+    begin = tmp_path / "begin"
+    train(
+        *["simclr", "train_simclr", "hparams/small_simclr.yaml"],
+        *[f"--data_folder={corpus}/vggsound", f"--output_folder={begin}"],
+        "--warmup_epochs=1",
+    )
+    found = {}
+    for name, generic in (("files", corpus), ("mixed", tmp_path)):
+        run = tmp_path / name
+        train(
+            *["adaptation", "train_adapt", "hparams/small_adapt_replay.yaml"],
+            *[f"--cry_folder={corpus}/cry", f"--encoder_source={begin}"],
+            *[f"--replay_folder={generic}/vggsound", f"--output_folder={run}"],
+            *["--warmup_epochs=1", "--valid_share=0.4"],
+        )
+        found[name] = results(run)
+    same(found["files"], found["mixed"])
+
+
 @pytest.mark.parametrize(
     "recipe, script, yaml, corpus_name",
     [

@@ -1,5 +1,6 @@
 """Reading from a pack is reading from the files it was made of."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -8,7 +9,7 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from cry_modules.audio import PEAK, PackedSound, RecordingReader, read_mono
+from cry_modules.audio import PEAK, RecordingReader, read_mono
 from cry_modules.views import RandomChunks
 from data_prep.errors import InputError
 from data_prep.pack import pack, to_int16
@@ -156,17 +157,20 @@ def test_loader_workers(tmp_path, method, n_workers):
         assert torch.equal(ours, theirs)
 
 
-def test_chunks_of_a_pack_are_those_of_the_whole_recording(noise, tmp_path):
-    """Also of a part of a recording, and of one that a chunk is longer than."""
+def test_chunks_as_they_are_kept_are_those_of_the_recording(noise, tmp_path):
+    """Of a pack and of files; also of a part of a recording, and of one that
+    a chunk is longer than."""
     for name, seconds in (("a", 2.0), ("b", 0.3)):
         noise(f"in/{name}.wav", seconds=seconds, rate=44100)
     pack(str(tmp_path / "in"), str(tmp_path / "pack"))
     reader = RecordingReader(16000)
     chunks = RandomChunks(0.5, 16000, seed=0)
-    for name, start, stop in (("a", 0, 2.0), ("a", 0.5, 1.5), ("b", 0, 0.3)):
-        span = (str(tmp_path / f"pack/{name}.wav"), start, stop)
-        whole, opened = reader(*span), reader.open(*span)
-        assert len(whole) == len(opened)
-        assert isinstance(opened, PackedSound)
-        for one, other in zip(chunks(whole, name, 3), chunks(opened, name, 3)):
-            assert torch.equal(one, other)
+    spans = (("a", 0, 2.0), ("a", 0.5, 1.5), ("b", 0, 0.3))
+    kinds = {"pack": torch.int16, "in": torch.float32}
+    for (name, start, stop), folder in itertools.product(spans, kinds):
+        span = (str(tmp_path / f"{folder}/{name}.wav"), start, stop)
+        whole, sound = reader(*span), reader.open(*span)
+        assert len(whole) == len(sound)
+        for one, kept in zip(chunks(whole, name, 3), chunks(sound, name, 3)):
+            assert kept.dtype == kinds[folder]
+            assert torch.equal(one, kept * sound.gain)
