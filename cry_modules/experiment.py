@@ -6,11 +6,14 @@ Authors
 
 import io
 import re
+import threading
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
+from speechbrain.utils.distributed import if_main_process
+from speechbrain.utils.logger import get_environment_description
 
 from cry_modules.audio import shortest_input
 from data_prep.errors import InputError
@@ -104,6 +107,39 @@ def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     'a.yaml'
     """
     return None if has_begun(hparams["output_folder"]) else hparams_file
+
+
+def log_environment(folder: Path) -> threading.Thread:
+    """Begin to write ``env.log``, as ``create_experiment_directory`` would
+    with ``save_env_desc``: pip's list takes a second, which need not be waited
+    for.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The output folder.
+
+    Returns
+    -------
+    threading.Thread
+        To be joined before a process forks.
+
+    Example
+    -------
+    >>> folder = getfixture("tmpdir")
+    >>> log_environment(folder).join()
+    >>> folder.join("env.log").read().splitlines()[0]
+    'SpeechBrain system description'
+    """
+
+    def write():
+        if if_main_process():
+            text = get_environment_description()
+            write_text(Path(folder) / "env.log", text)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    return thread
 
 
 def has_begun(folder: Path) -> bool:

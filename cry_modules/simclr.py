@@ -13,7 +13,7 @@ import logging
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Sequence
 
 import numpy as np
 import speechbrain as sb
@@ -293,6 +293,34 @@ def read_views(
         replacements={"data_root": str(data_folder)},
         dynamic_items=[two_chunks],
         output_keys=["id", "sig1", "sig2", "gain", "corpus"],
+    )
+
+
+def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
+    """The probes that an experiment asks for.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``probe``, ``probe_folder``, ``reader`` and ``seed``.
+    train_sets : sequence of DynamicItemDataset
+        What is trained on.
+
+    Returns
+    -------
+    list of Probe
+    """
+    if not (hparams["probe"] or hparams["probe_folder"]):
+        return []
+    # It brings scikit-learn: a third of a second.
+    from cry_modules.probe import make_probes
+
+    return make_probes(
+        hparams["probe"],
+        hparams["probe_folder"],
+        hparams["reader"],
+        hparams["seed"],
+        train_sets,
     )
 
 

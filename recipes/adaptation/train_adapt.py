@@ -27,13 +27,13 @@ from torch.utils.data import ConcatDataset
 from cry_modules.anchors import Anchor, interpolate
 from cry_modules.arguments import parse_arguments
 from cry_modules.checkpoints import load_beside, load_encoder
-from cry_modules.experiment import load, to_save
+from cry_modules.experiment import load, log_environment, to_save
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.history import History
-from cry_modules.probe import make_probes
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
+    probes_of,
     read_views,
     train_simclr,
     valid_batches,
@@ -41,6 +41,7 @@ from cry_modules.simclr import (
 from data_prep import manifest
 from data_prep.atomic import complete_or_absent, make_folder
 from data_prep.errors import InputError, one_line_errors
+from data_prep.keyed_rows import KeyedRows
 from data_prep.manifest import read_corpus
 from data_prep.preparation import require_folder
 from data_prep.unlabelled_prepare import prepare_unlabelled
@@ -173,9 +174,9 @@ def warn_of_seen(hparams, manifests):
     held_out = manifests / "replay/valid.csv"
     if not (source.is_file() and held_out.is_file()):
         return
-    heard = {rec.ID for rec in manifest.read(source)}
+    heard = KeyedRows(source, "ID")
     ids = [rec.ID for rec in manifest.read(held_out)]
-    seen = sum(ID in heard for ID in ids)
+    seen = sum(heard.find(ID) is not None for ID in ids)
     if seen:
         logger.warning(
             "%d of %d recordings of generic audio that should show what is "
@@ -283,7 +284,9 @@ def main(argv=None):
             experiment_directory=hparams["output_folder"],
             hyperparams_to_save=to_save(hparams, hparams_file),
             overrides=overrides,
+            save_env_desc=False,
         )
+        environment = log_environment(hparams["output_folder"])
         load_pretrained(hparams)
         pretrained = {
             name: copy.deepcopy(hparams[name].state_dict())
@@ -300,15 +303,10 @@ def main(argv=None):
         )
         brain.two_passes = hparams["two_passes"]
         brain.probe_every = hparams["probe_every"]
-        brain.probes = make_probes(
-            hparams["probe"],
-            hparams["probe_folder"],
-            hparams["reader"],
-            hparams["seed"],
-            datasets["train"],
-        )
+        brain.probes = probes_of(hparams, datasets["train"])
         loaders = make_loaders(brain, hparams, datasets)
         corpus = corpus_name(hparams, manifests)
+        environment.join()
         last = train_simclr(brain, hparams, *loaders, corpus)
         if hparams["interpolate"]:
             run_on_main(save_between, args=[hparams, pretrained])

@@ -15,12 +15,12 @@ import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.arguments import parse_arguments
-from cry_modules.experiment import load, to_save
+from cry_modules.experiment import load, log_environment, to_save
 from cry_modules.history import History
-from cry_modules.probe import make_probes
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
+    probes_of,
     read_views,
     train_simclr,
     valid_batches,
@@ -62,7 +62,9 @@ def main(argv=None):
             experiment_directory=hparams["output_folder"],
             hyperparams_to_save=to_save(hparams, hparams_file),
             overrides=overrides,
+            save_env_desc=False,
         )
+        environment = log_environment(hparams["output_folder"])
         manifests = f"{hparams['output_folder']}/manifest"
         run_on_main(
             prepare_vggsound,
@@ -91,15 +93,10 @@ def main(argv=None):
         )
         brain.two_passes = hparams["two_passes"]
         brain.probe_every = hparams["probe_every"]
-        brain.probes = make_probes(
-            hparams["probe"],
-            hparams["probe_folder"],
-            hparams["reader"],
-            hparams["seed"],
-            [train],
-        )
+        brain.probes = probes_of(hparams, [train])
         loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]
+        environment.join()
         last = train_simclr(brain, hparams, *loaders, corpus)
         line = (
             f"done: {last['epoch']} epochs on {corpus}, validation loss "
