@@ -40,7 +40,7 @@ from duel import Contender, Way  # noqa: E402
 
 from data_prep.errors import InputError, one_line_errors  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
-from data_prep.packs import INDEX, Packed, read_index  # noqa: E402
+from data_prep.packs import read_index, write_index  # noqa: E402
 from data_prep.tables import write_text  # noqa: E402
 from data_prep.vggsound_prepare import prepare_vggsound  # noqa: E402
 
@@ -104,10 +104,7 @@ def _repeat(packed: Path, paths: List[str]):
     """Let a pack of one recording name it by many paths."""
     index, journal = packed / "pack-1of1.csv", packed / "pack-1of1.audit.jsonl"
     row = read_index(index)[0]
-    with open(index, "w", **INDEX) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Packed._fields)
-        writer.writerows(row._replace(path=path) for path in paths)
+    write_index(index, (row._replace(path=path) for path in paths))
     about, line = journal.read_text().splitlines()
     _, stamp, audit = json.loads(line)
     audit["landmarks"] = None

@@ -30,7 +30,6 @@ Authors
 """
 
 import argparse
-import csv
 import hashlib
 import json
 import logging
@@ -58,13 +57,13 @@ from data_prep.manifest import CORPUS_FILE
 from data_prep.measure import Audit, check_rate
 from data_prep.packs import (
     DTYPE,
-    INDEX,
     PACK_FILE,
     VERSION,
     Packed,
     pack_at,
     part_name,
     read_json,
+    write_index,
 )
 from data_prep.tables import read_table, write_text
 from data_prep.vggsound_prepare import CSV_FILE
@@ -420,11 +419,7 @@ class _Part:
     def _finish(self, audits: Dict[str, Audit], shards: Dict[str, Dict]):
         rows = {row[0]: row for s in shards.values() for row in s.pop("rows")}
         index = self.out / f"{self.name}.csv"
-        with complete_or_absent(index) as partial_file:
-            with open(partial_file, "w", **INDEX) as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(Packed._fields)
-                writer.writerows(rows.get(p, Packed(p)) for p in audits)
+        write_index(index, (rows.get(p, Packed(p)) for p in audits))
         journal = self.out / f"{self.name}.audit.jsonl"
         with complete_or_absent(journal) as partial_file:
             partial_file.unlink(missing_ok=True)  # of a run that was killed

@@ -16,12 +16,13 @@ import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from data_prep.errors import InputError
 from data_prep.keyed_rows import KeyedRows
+from data_prep.tables import write_table
 
 PACK_FILE = "pack.json"
 VERSION = 1
@@ -324,8 +325,21 @@ def read_json(path: Path) -> Dict:
         raise InputError(f"{path} is damaged; copy it again")
 
 
-# Names that are not Unicode keep their bytes in the index.
-INDEX = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+#: In the index, names that are not Unicode keep their bytes.
+_ERRORS = "surrogateescape"
+
+
+def write_index(path: Path, recordings: Iterable[Packed]) -> None:
+    """Write the index of one part.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        To write.
+    recordings : iterable of Packed
+        The rows.
+    """
+    write_table(path, Packed._fields, recordings, _ERRORS)
 
 
 class Index(Sequence):
@@ -338,9 +352,7 @@ class Index(Sequence):
     """
 
     def __init__(self, path: Path):
-        self._rows = KeyedRows(
-            path, "path", _plain, _ODD, errors=INDEX["errors"]
-        )
+        self._rows = KeyedRows(path, "path", _plain, _ODD, errors=_ERRORS)
 
     def __len__(self) -> int:
         return len(self._rows)

@@ -147,7 +147,10 @@ def _check_header(path, header, required):
 
 
 def write_table(
-    path: Path, columns: Sequence[str], rows: Iterable[Sequence]
+    path: Path,
+    columns: Sequence[str],
+    rows: Iterable[Sequence],
+    errors: str = "backslashreplace",
 ) -> None:
     """Write a csv file that is complete or not there.
 
@@ -159,6 +162,8 @@ def write_table(
         The header.
     rows : iterable of sequences
         The cells.
+    errors : str
+        What becomes of a file name that is not UTF-8: escaped, not dropped.
 
     Example
     -------
@@ -167,8 +172,7 @@ def write_table(
     >>> path.read()
     'x\\n1\\n"b,c"\\n'
     """
-    # A file name that is not UTF-8 is written with escapes, not dropped.
-    how = {"encoding": "utf-8", "errors": "backslashreplace", "newline": ""}
+    how = {"encoding": "utf-8", "errors": errors, "newline": ""}
     with complete_or_absent(path) as partial, open(partial, "w", **how) as file:
         plain = csv.writer(file, lineterminator="\n")
         # csv forgets to quote a lone carriage return, which ends a row.

@@ -76,6 +76,13 @@ def test_shards_and_index(sounds, tmp_path):
     assert contents(tmp_path / "out") == before
 
 
+def test_a_name_with_a_carriage_return_is_found_again(noise, tmp_path):
+    noise("in/a\rb.wav")
+    pack(str(tmp_path / "in"), str(tmp_path / "out"))
+    found = pack_at(tmp_path / "out").stored("a\rb.wav", 0.0, 1.0)
+    assert len(found.samples) == 16000
+
+
 def test_interrupted_packing_goes_on_to_the_same_bytes(
     sounds, tmp_path, monkeypatch
 ):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.errors import InputError
-from data_prep.packs import INDEX, Pack, Packed, pack_at, read_index
+from data_prep.packs import Pack, Packed, pack_at, read_index, write_index
 
 PATHS = [
     "audio/a.wav",
@@ -23,21 +23,17 @@ PATHS = [
     "ends in a dot./g.wav",
     b"\xff.wav".decode(errors="surrogateescape"),
     "two\nlines.wav",
+    "a carriage\rreturn.wav",
     *(f"audio/{i:06d}.wav" for i in range(300)),
 ]
+#: How Python reads an index.
+INDEX = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
 HEAD = {"pack": 1, "rate": 16000, "parts": 2}
 
 
 def packed(path, shard="x.i16"):
     number = len(path)
     return Packed(path, shard, 7 * number, 100, 2.0**-15, number, 44100, 276)
-
-
-def write_index(path, recordings):
-    with open(path, "w", **INDEX) as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(Packed._fields)
-        writer.writerows(recordings)
 
 
 @pytest.fixture
