@@ -94,6 +94,7 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
             "then the options"
         )
     _refuse_doubled(argv)
+    _refuse_equals_signs(argv)
     hparams_file, run_opts, text = sb.parse_arguments(argv)
     try:
         overrides = dict(YAML(typ="safe").load(text) or {})
@@ -147,6 +148,16 @@ def _refuse_doubled(argv):
     for name in names:
         if names.count(name) > 1:
             raise InputError(f"{name} is given twice; keep one of them")
+
+
+def _refuse_equals_signs(argv):
+    for arg in argv:
+        value = arg.partition("=")[2] if arg.startswith("--") else arg
+        if "=" in value:
+            raise InputError(
+                f"{arg} holds an '=' that SpeechBrain takes for a space; "
+                "rename the file or folder, or pass a link to it"
+            )
 
 
 def _check_overrides(hparams_file, overrides):

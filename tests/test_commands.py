@@ -155,6 +155,10 @@ def test_without_data_one_line_says_what_to_do(tmp_path, refused):
             ["--seed is given twice"],
         ),
         (
+            ["hparams/small_simclr.yaml", "--output_folder=runs/lr=1"],
+            ["--output_folder=runs/lr=1 holds an '='", "rename"],
+        ),
+        (
             ["hparams/small_simclr.yaml", "--output_foldr=x"],
             ["did you mean --output_folder?"],
         ),
