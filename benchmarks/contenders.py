@@ -19,7 +19,7 @@ from cry_modules.experiment import load
 from cry_modules.history import History
 from cry_modules.memory import keep_freed_memory
 from cry_modules.schedule import step_schedule
-from cry_modules.simclr import SimCLRBrain, read_views
+from cry_modules.simclr import SimCLRBrain, read_views, views_by_split
 from cry_modules.views import RandomChunks
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
@@ -49,8 +49,8 @@ def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
     brain.history = History(out)
     brain.two_passes, brain.probes = hparams["two_passes"], []
     views = [
-        read_views(hparams, f"{manifests}/{split}.csv", folder)
-        for split in ("train", "valid")
+        read_views(hparams, f"{manifests}/{split}.csv", folder, n_views)
+        for split, n_views in views_by_split(hparams).items()
     ]
     return brain, views[0], make_loaders(brain, hparams, *views)[0]
 

@@ -45,10 +45,15 @@ WIDTH, BATCH_SIZE = 8, 32
 MINUTES = 15.0
 #: Epochs (None: as many steps as the reference makes) and other options of
 #: ``train_simclr.py hparams/small_simclr.yaml`` by way.
+BF16 = ["--precision=bf16"]
+FOUR_VIEWS = [*BF16, "--n_views=4", "--batch_size=16"]
 WAYS: Dict[str, Tuple[Optional[int], List[str]]] = {
-    "same steps": (None, ["--precision=bf16"]),
+    "same steps": (None, BF16),
     "same steps, fp32": (None, []),
-    "a fifth": (100, ["--precision=bf16"]),
+    "a fifth, as it is": (100, BF16),
+    "a fifth, no masks": (100, [*BF16, "--n_masks=0"]),
+    "a fifth, 4 views": (53, FOUR_VIEWS),
+    "a fifth, 4 views, no masks": (53, [*FOUR_VIEWS, "--n_masks=0"]),
 }
 FIGURES = {
     "super_class": "sound group, accuracy",

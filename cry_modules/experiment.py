@@ -185,6 +185,7 @@ def _check_settings(hparams):
     for name, least in (
         ("number_of_epochs", 1),
         ("batch_size", 2),
+        ("n_views", 2),
         ("patience", 1),
         ("bootstrap_draws", 100),
         ("probe_every", 1),

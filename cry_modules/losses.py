@@ -54,8 +54,11 @@ class NTXentLoss(nn.Module):
 
     Each view must find the other view of its own recording among all views of
     the batch, its own excepted; in train mode with ``torch.distributed``,
-    among the views of all ranks. Computed in float32 whatever the autocast: a
-    bfloat16 similarity has three digits, divided by a temperature of 0.1.
+    among the views of all ranks. Where there are several other views, it must
+    find each of them among itself and the views of other recordings: pairs of
+    views in a full graph (https://arxiv.org/abs/1906.05849). Computed in
+    float32 whatever the autocast: a bfloat16 similarity has three digits,
+    divided by a temperature of 0.1.
 
     Arguments
     ---------
@@ -83,64 +86,69 @@ class NTXentLoss(nn.Module):
             )
         self.temperature = temperature
 
-    def forward(self, z1: torch.Tensor, z2: torch.Tensor) -> torch.Tensor:
+    def forward(self, *views: torch.Tensor) -> torch.Tensor:
         """Arguments
         ---------
-        z1 : torch.Tensor
-            Projections of the first views, ``[batch, dim]``.
-        z2 : torch.Tensor
-            Projections of the second views, in the same order.
+        *views : torch.Tensor
+            Projections of the first views, of the second ones, ..., each
+            ``[batch, dim]`` in the same order.
 
         Returns
         -------
         torch.Tensor
-            A scalar whose mean over the ranks is the mean over all views; on
+            A scalar whose mean over the ranks is the mean over all pairs; on
             one process that mean itself.
         """
-        logits, targets = self.logits(z1, z2)
+        logits, targets = self.logits(*views)
         losses = F.cross_entropy(logits, targets, reduction="none")
         if not self.training:
             return losses.mean()
-        return part_of_mean(losses, n_all=logits.shape[1])
+        # Of all ranks: each view is a column, and a row for each other view.
+        return part_of_mean(losses, logits.shape[1] * (len(views) - 1))
 
-    def logits(
-        self, z1: torch.Tensor, z2: torch.Tensor
-    ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """The classification behind the loss: which row is my other view?
+    def logits(self, *views: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
+        """The classification behind the loss: which column is the other view?
 
         ``cross_entropy(*logits(z1, z2))`` is the loss, and the share of rows
-        whose largest logit is the target the contrastive accuracy. The first
-        ``batch`` rows belong to ``z1``, the others to ``z2``.
+        whose largest logit is the target the contrastive accuracy.
 
         Arguments
         ---------
-        z1 : torch.Tensor
-            ``[batch, dim]``.
-        z2 : torch.Tensor
-            ``[batch, dim]``.
+        *views : torch.Tensor
+            Two or more, each ``[batch, dim]``.
 
         Returns
         -------
         logits : torch.Tensor
-            ``[2 * batch, views of all ranks]``; a view's similarity to itself
-            is minus infinity.
+            ``[n_views * (n_views - 1) * batch, views of all ranks]``: rows of
+            the first views, of the second ones, ..., each to find the next
+            view (the first follows the last); then all again, to find the
+            next but one, ... A view's similarity to itself, and to views that
+            are neither the one to be found nor another recording's, is minus
+            infinity.
         targets : torch.Tensor
-            Column of the other view, ``[2 * batch]``.
+            Column of the view to be found, by row.
         """
-        if z1.shape != z2.shape or z1.dim() != 2:
+        shapes = {tuple(view.shape) for view in views}
+        if len(views) < 2 or len(shapes) > 1 or views[0].dim() != 2:
+            found = " and ".join(str(tuple(view.shape)) for view in views)
             raise ValueError(
-                f"views of shapes {tuple(z1.shape)} and {tuple(z2.shape)}; "
-                "expected the same [batch, dim] twice"
+                f"views of shapes {found}; expected the same [batch, dim] "
+                "twice or more"
             )
-        with torch.autocast(z1.device.type, enabled=False):
-            views = _at_least_float32(torch.cat([z1, z2]))
+        with torch.autocast(views[0].device.type, enabled=False):
+            z = _at_least_float32(torch.cat(views))
             # Of a length at which a product is a logit.
-            h = F.normalize(views, dim=1) * self.temperature**-0.5
+            h = F.normalize(z, dim=1) * self.temperature**-0.5
             if self.training and n_ranks() > 1:
-                return _among_ranks(h)
-            # The other view of a recording is half of the rows away.
-            others = torch.arange(len(h), device=h.device).roll(len(z1))
-            return _AmongThemselves.apply(h), others
+                products, own = _among_ranks(h, len(views))
+            else:
+                products = _AmongThemselves.apply(h)
+                own = torch.arange(len(h), device=h.device)
+                own = own.view(len(views), -1)
+            if len(views) == 2:
+                return products, own.roll(1, 0).flatten()
+            return _one_at_a_time(products, own)
 
 
 class _AmongThemselves(torch.autograd.Function):
@@ -164,16 +172,31 @@ class _AmongThemselves(torch.autograd.Function):
         return both.fill_diagonal_(0.0) @ h
 
 
-def _among_ranks(h):
-    """``NTXentLoss.logits`` of this rank's views among those of all."""
-    n = len(h) // 2
-    both, offset = gather_ranks(torch.cat(h.chunk(2), dim=1))
-    logits = h @ torch.cat(both.chunk(2, dim=1)).T
-    first = offset + torch.arange(n, device=h.device)
-    second = first + len(both)
-    rows = torch.arange(2 * n, device=h.device)
-    logits[rows, torch.cat([first, second])] = float("-inf")
-    return logits, torch.cat([second, first])
+def _among_ranks(h, n_views):
+    """Products of this rank's views with those of all, minus infinity with
+    themselves; columns of this rank's recordings, ``[n_views, batch]``."""
+    joined, offset = gather_ranks(torch.cat(h.chunk(n_views), dim=1))
+    products = h @ torch.cat(joined.chunk(n_views, dim=1)).T
+    rows = torch.arange(len(h), device=h.device)
+    own = offset + rows[: len(h) // n_views].repeat(n_views, 1)
+    own = own + len(joined) * torch.arange(n_views, device=h.device)[:, None]
+    products[rows, own.flatten()] = float("-inf")
+    return products, own
+
+
+def _one_at_a_time(products, own):
+    """A copy of the rows for each other view: without the rest of them."""
+    rows = torch.arange(len(products), device=products.device)
+    n_views = len(own)
+    next_ones = [own.roll(-i, 0).flatten() for i in range(1, n_views)]
+    logits = []
+    for wanted in range(n_views - 1):
+        copy = products.clone()
+        for i, columns in enumerate(next_ones):
+            if i != wanted:
+                copy[rows, columns] = float("-inf")
+        logits.append(copy)
+    return torch.cat(logits), torch.cat(next_ones)
 
 
 def _at_least_float32(x: torch.Tensor) -> torch.Tensor:

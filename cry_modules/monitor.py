@@ -131,7 +131,7 @@ class Moments:
 
 
 def collapse(
-    row: Dict[str, float], n_views: int, warmup_epochs: float
+    row: Dict[str, float], n_candidates: int, warmup_epochs: float
 ) -> Optional[str]:
     """What in an epoch's row says that training has failed, in a sentence.
 
@@ -139,8 +139,8 @@ def collapse(
     ---------
     row : dict
         Of history.json.
-    n_views : int
-        Views that a view is compared with, its own included.
+    n_candidates : int
+        Views of which a view must find the one that is its own recording's.
     warmup_epochs : float
         Until then nothing is expected.
 
@@ -151,9 +151,9 @@ def collapse(
     Example
     -------
     >>> row = {"epoch": 5, "train_loss": 4.14, "valid_effective_rank": 9.0}
-    >>> collapse(row, n_views=64, warmup_epochs=2)
+    >>> collapse(row, n_candidates=63, warmup_epochs=2)
     'the loss 4.140 is no better than that of guessing among 63 views (4.143)'
-    >>> collapse({**row, "train_loss": 2.0}, 64, 2) is None
+    >>> collapse({**row, "train_loss": 2.0}, 63, 2) is None
     True
     """
     if row["epoch"] <= warmup_epochs:
@@ -161,10 +161,10 @@ def collapse(
     rank = row.get("valid_effective_rank", LEAST_RANK)
     if rank < LEAST_RANK:
         return f"embeddings use {rank:.1f} dimensions; they have collapsed"
-    guessing = math.log(n_views - 1)
+    guessing = math.log(n_candidates)
     if row["train_loss"] > AT_CHANCE * guessing:
         return (
             f"the loss {row['train_loss']:.3f} is no better than that of "
-            f"guessing among {n_views - 1} views ({guessing:.3f})"
+            f"guessing among {n_candidates} views ({guessing:.3f})"
         )
     return None

@@ -1,8 +1,9 @@
 """SimCLR as a SpeechBrain Brain: what pre-training and adaptation share.
 
-Two chunks of a recording go through features, encoder and projector in one
-batch, so that BatchNorm sees both views, as in the SimCLR paper
-(https://arxiv.org/abs/2002.05709), or with ``two_passes`` one after the other.
+Two chunks of a recording (or more, with ``n_views``) go through features,
+encoder and projector in one batch, so that BatchNorm sees all views, as in the
+SimCLR paper (https://arxiv.org/abs/2002.05709), or with ``two_passes`` one
+after the other.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -43,10 +44,10 @@ BEFORE_FILE = "before.json"
 
 
 class Views(NamedTuple):
-    """What becomes of the first views of a batch, then of the second.
+    """What becomes of the first views of a batch, then of the second, ...
 
-    ``feats`` ``[2 * batch, frames, n_mels]``, ``embs`` ``[2 * batch,
-    emb_dim]``, ``z`` ``[2 * batch, projection_dim]``.
+    ``feats`` ``[n_views * batch, frames, n_mels]``, ``embs`` ``[n_views *
+    batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``.
     """
 
     feats: torch.Tensor
@@ -66,45 +67,50 @@ class SimCLRBrain(ResumableBrain):
     anchor = None
 
     def compute_forward(self, batch, stage):
-        """Features, embeddings and projections of both views."""
+        """Features, embeddings and projections of all views."""
         batch = batch.to(self.device, non_blocking=True)
         # As they are kept, of one length: nothing is padded.
-        chunks = torch.cat([batch.sig1.data, batch.sig2.data])
-        wavs = chunks * batch.gain.data.repeat(2, 1)
+        chunks = batch.chunks.data.transpose(0, 1)
+        n_views = len(chunks)
+        wavs = chunks.flatten(0, 1) * batch.gain.data.repeat(n_views, 1)
         feats, _ = self.modules.views(wavs)
         encoder, projector = self.modules.encoder, self.modules.projector
         if stage != sb.Stage.TRAIN:
             encoder, projector = unwrapped(encoder), unwrapped(projector)
-        passes = feats.chunk(2) if self.two_passes else [feats]
+        passes = feats.chunk(n_views) if self.two_passes else [feats]
         embs = [encoder(view) for view in passes]
         z = [projector(emb) for emb in embs]
         return Views(feats, torch.cat(embs), torch.cat(z))
 
     def compute_objectives(self, predictions, batch, stage):
         """NT-Xent; adds each recording's loss and accuracy to its corpus."""
-        logits, targets = self.hparams.loss.logits(*predictions.z.chunk(2))
+        n_views = len(predictions.z) // len(batch.id)
+        views = predictions.z.chunk(n_views)
+        logits, targets = self.hparams.loss.logits(*views)
         losses = torch.nn.functional.cross_entropy(
             logits, targets, reduction="none"
         )
         correct = (logits.detach().argmax(dim=1) == targets).float()
         totals = self.totals if stage == sb.Stage.TRAIN else self.valid_totals
         for corpus, n in sorted(Counter(batch.corpus).items()):
-            own = torch.tensor([c == corpus for c in batch.corpus] * 2)
+            own = torch.tensor([c == corpus for c in batch.corpus])
             own = own.to(self.device, non_blocking=True)
+            own = own.repeat(n_views * (n_views - 1))
             totals.add(
                 corpus,
                 loss=(losses.detach() * own).sum(),
                 accuracy=(correct * own).sum(),
-                views=2 * n,
+                clips=n,
+                rows=len(own) // len(batch.id) * n,
             )
             if stage != sb.Stage.TRAIN:
                 self._monitor(corpus, predictions)
         if stage != sb.Stage.TRAIN:
             return losses.mean()
-        n_views = logits.shape[1]  # of all ranks
-        loss = part_of_mean(losses, n_views)
+        n_all = logits.shape[1]  # views of all ranks
+        loss = part_of_mean(losses, n_all * (n_views - 1))
         if self.anchor is not None:
-            loss = loss + self._pull(predictions, n_views)
+            loss = loss + self._pull(predictions, n_all)
         return loss
 
     def _pull(self, predictions, n_views):
@@ -171,7 +177,7 @@ class SimCLRBrain(ResumableBrain):
     def _train_row(self, epoch):
         totals = self.totals.joined()
         extra = {k: totals.pop(k) for k in list(totals) if k.startswith("/")}
-        n_clips = sum(sums["views"] for sums in totals.values()) / 2
+        n_clips = sum(sums["clips"] for sums in totals.values())
         row = {
             "epoch": epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
@@ -198,8 +204,9 @@ class SimCLRBrain(ResumableBrain):
         return figures
 
     def _warn_of_collapse(self):
-        n_views = 2 * self.hparams.batch_size
-        reason = collapse(self.row, n_views, self.hparams.warmup_epochs)
+        # The view to be found, and all of the other recordings.
+        n = 1 + self.hparams.n_views * (self.hparams.batch_size - 1)
+        reason = collapse(self.row, n, self.hparams.warmup_epochs)
         if reason and if_main_process():
             logger.warning(
                 "epoch %d: %s; lower --lr or raise --batch_size",
@@ -234,7 +241,7 @@ def averages(stage: str, totals: Dict) -> Dict[str, float]:
 
     Example
     -------
-    >>> averages("train", {"": {"loss": 3.0, "accuracy": 1.0, "views": 2}})
+    >>> averages("train", {"": {"loss": 3.0, "accuracy": 1.0, "rows": 2}})
     {'train_loss': 1.5, 'train_accuracy': 0.5}
     """
     parts = {f"_{corpus}": sums for corpus, sums in totals.items() if corpus}
@@ -244,19 +251,45 @@ def averages(stage: str, totals: Dict) -> Dict[str, float]:
         parts = {"": whole, **parts}
     row = {}
     for suffix, sums in parts.items():
-        figures = {n: sums[n] / sums["views"] for n in ("loss", "accuracy")}
+        figures = {n: sums[n] / sums["rows"] for n in ("loss", "accuracy")}
         if "pairs" in sums:
-            figures["alignment"] = 2 * sums["alignment"] / sums["views"]
+            figures["alignment"] = sums["alignment"] / sums["clips"]
             figures["uniformity"] = math.log(sums["potential"] / sums["pairs"])
             figures["effective_rank"] = sums["moments"].effective_rank()
         row.update({f"{stage}_{n}{suffix}": v for n, v in figures.items()})
     return row
 
 
+def views_by_split(hparams: Dict) -> Dict[str, int]:
+    """Chunks of a recording to train on and to validate with.
+
+    Arguments
+    ---------
+    hparams : dict
+        With ``n_views``.
+
+    Returns
+    -------
+    dict
+        Two to validate with, whatever the training: figures that can be
+        compared.
+
+    Example
+    -------
+    >>> views_by_split({"n_views": 4})
+    {'train': 4, 'valid': 2}
+    """
+    return {"train": hparams["n_views"], "valid": 2}
+
+
 def read_views(
-    hparams: Dict, csv_path: str, data_folder: str, corpus: str = ""
+    hparams: Dict,
+    csv_path: str,
+    data_folder: str,
+    n_views: int,
+    corpus: str = "",
 ) -> DynamicItemDataset:
-    """Recordings of one manifest as pairs of chunks.
+    """Recordings of one manifest as chunks that make views.
 
     Arguments
     ---------
@@ -266,13 +299,15 @@ def read_views(
         The manifest.
     data_folder : str
         What ``$data_root`` stands for.
+    n_views : int
+        Chunks of a recording.
     corpus : str
         Name under which its loss is logged; empty where there is one corpus.
 
     Returns
     -------
     DynamicItemDataset
-        ``sig1``, ``sig2``: ``[chunk samples]``, as they are kept, which is
+        ``chunks``: ``[n_views, chunk samples]``, as they are kept, which is
         half the size for what comes from a pack; ``gain``: ``[1]``, what
         brings them to the peak.
     """
@@ -281,18 +316,18 @@ def read_views(
     reader.pack_of(str(data_folder))
 
     @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig1", "sig2", "gain", "corpus")
-    def two_chunks(recording_id, wav, start, stop):
+    @sb.utils.data_pipeline.provides("chunks", "gain", "corpus")
+    def random_chunks(recording_id, wav, start, stop):
         sound = reader.open(wav, float(start), float(stop))
-        yield from chunks(sound, recording_id, 2)
+        yield torch.stack(chunks(sound, recording_id, n_views))
         yield torch.tensor([sound.gain])
         yield corpus
 
     return manifest_dataset(
         csv_path,
         replacements={"data_root": str(data_folder)},
-        dynamic_items=[two_chunks],
-        output_keys=["id", "sig1", "sig2", "gain", "corpus"],
+        dynamic_items=[random_chunks],
+        output_keys=["id", "chunks", "gain", "corpus"],
     )
 
 

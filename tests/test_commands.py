@@ -143,6 +143,10 @@ def test_without_data_one_line_says_what_to_do(tmp_path, refused):
             ["batch_size is 1", "2 at least"],
         ),
         (
+            ["hparams/small_simclr.yaml", "--n_views=1"],
+            ["n_views is 1", "2 at least"],
+        ),
+        (
             ["hparams/small_simclr.yaml", "--chunk_s=0.2"],
             ["chunk_s is 0.2", "0.31 s at least"],
         ),

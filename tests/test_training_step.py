@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cry_modules.experiment import load
 from cry_modules.history import History
 from cry_modules.schedule import step_schedule
-from cry_modules.simclr import SimCLRBrain, read_views
+from cry_modules.simclr import SimCLRBrain, read_views, views_by_split
 from data_prep.errors import InputError
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
@@ -39,9 +39,9 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-@pytest.fixture
-def brain_and_batches(noise, tmp_path):
-    """A tiny SimCLR, and its batches."""
+@pytest.fixture(params=[2, 3])
+def brain_and_batches(noise, tmp_path, request):
+    """A tiny SimCLR of two and of three views, and its batches."""
     rows = [[f"noise{i}", "0", "hum", "train"] for i in range(12)]
     for row in rows:
         noise(f"audio/{row[0]}_000000.wav", seconds=1.5)
@@ -54,6 +54,7 @@ def brain_and_batches(noise, tmp_path):
             "output_folder": str(tmp_path / "out"),
             "width": 1,
             "batch_size": 4,
+            "n_views": request.param,
             "valid_share": 0.2,
         },
     )
@@ -69,8 +70,8 @@ def brain_and_batches(noise, tmp_path):
     brain.history = History(str(tmp_path / "out"))
     brain.two_passes, brain.probes = False, []
     train, valid = (
-        read_views(hparams, str(manifests / f"{name}.csv"), str(tmp_path))
-        for name in ("train", "valid")
+        read_views(hparams, f"{manifests}/{split}.csv", str(tmp_path), n_views)
+        for split, n_views in views_by_split(hparams).items()
     )
     loader, _ = make_loaders(brain, hparams, train, valid)
     brain.schedule = step_schedule(hparams, len(loader), 1)
@@ -117,15 +118,19 @@ def test_sums_of_an_epoch_are_those_of_its_batches(brain_and_batches):
     for brain.step, batch in enumerate(batches, start=1):
         with torch.random.fork_rng():
             z = brain.compute_forward(batch, sb.Stage.TRAIN).z
-        logits, targets = brain.hparams.loss.logits(*z.chunk(2))
+        n_views = brain.hparams.n_views
+        assert len(z) == 4 * n_views
+        logits, targets = brain.hparams.loss.logits(*z.chunk(n_views))
         expected["loss"] += torch.nn.functional.cross_entropy(
             logits, targets, reduction="sum"
         ).item()
         expected["accuracy"] += (logits.argmax(1) == targets).sum().item()
-        expected["views"] += len(z)
+        expected["rows"] += len(logits)
+        expected["clips"] += 4
         brain.fit_batch(batch)
     found = brain.totals.joined()
     assert found[""]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
     assert found[""]["accuracy"] == expected["accuracy"]
-    assert found[""]["views"] == expected["views"]
+    assert found[""]["rows"] == expected["rows"]
+    assert found[""]["clips"] == expected["clips"]
     assert found["/gradient"]["steps"] == len(batches)

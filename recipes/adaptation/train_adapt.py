@@ -37,6 +37,7 @@ from cry_modules.simclr import (
     read_views,
     train_simclr,
     valid_batches,
+    views_by_split,
 )
 from data_prep import manifest
 from data_prep.atomic import complete_or_absent, make_folder
@@ -84,10 +85,10 @@ def dataio_prep(hparams, manifests):
         folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
     return {
         split: [
-            read_views(hparams, f"{folder}/{split}.csv", root, corpus)
+            read_views(hparams, f"{folder}/{split}.csv", root, n_views, corpus)
             for corpus, (folder, root) in folders.items()
         ]
-        for split in ("train", "valid")
+        for split, n_views in views_by_split(hparams).items()
     }
 
 

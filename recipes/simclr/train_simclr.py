@@ -24,6 +24,7 @@ from cry_modules.simclr import (
     read_views,
     train_simclr,
     valid_batches,
+    views_by_split,
 )
 from data_prep.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
@@ -77,9 +78,12 @@ def main(argv=None):
         )
         train, valid = (
             read_views(
-                hparams, f"{manifests}/{split}.csv", hparams["data_folder"]
+                hparams,
+                f"{manifests}/{split}.csv",
+                hparams["data_folder"],
+                n_views,
             )
-            for split in ("train", "valid")
+            for split, n_views in views_by_split(hparams).items()
         )
         brain = SimCLRBrain(
             modules=hparams["modules"],

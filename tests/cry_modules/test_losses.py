@@ -1,5 +1,6 @@
 """NT-Xent against Algorithm 1 of https://arxiv.org/abs/2002.05709."""
 
+import itertools
 import math
 
 import numpy as np
@@ -32,9 +33,29 @@ def algorithm_1(z1, z2, temperature):
     return total / n
 
 
-def views(batch=5, dim=7, dtype=torch.float64, seed=0):
+def all_pairs(views, temperature):
+    """Each pair of views of a recording in both orders, one after the other:
+    find the second among it and all views of other recordings."""
+    z = [[v / np.linalg.norm(v) for v in view] for view in views]
+    n_views, n = len(z), len(z[0])
+    found = []
+    for k in range(n):
+        for a, b in itertools.permutations(range(n_views), 2):
+            right = math.exp(z[a][k] @ z[b][k] / temperature)
+            wrong = sum(
+                math.exp(z[a][k] @ z[c][m] / temperature)
+                for c in range(n_views)
+                for m in range(n)
+                if m != k
+            )
+            found.append(-math.log(right / (right + wrong)))
+    return np.mean(found)
+
+
+def views(batch=5, dim=7, dtype=torch.float64, seed=0, n_views=2):
     generator = torch.Generator().manual_seed(seed)
-    z = torch.randn(2, batch, dim, generator=generator, dtype=torch.float64)
+    shape = (n_views, batch, dim)
+    z = torch.randn(shape, generator=generator, dtype=torch.float64)
     return z.to(dtype).unbind()
 
 
@@ -45,6 +66,26 @@ def test_equals_the_papers_loops(batch, temperature):
     loss = NTXentLoss(temperature)(z1, z2).item()
     expected = algorithm_1(z1.numpy(), z2.numpy(), temperature)
     assert loss == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("n_views", [2, 3, 4])
+@pytest.mark.parametrize("batch", [1, 5])
+def test_equals_the_loops_over_all_pairs_of_views(n_views, batch):
+    many = views(batch, n_views=n_views)
+    expected = all_pairs([view.numpy() for view in many], 0.2)
+    assert NTXentLoss(0.2)(*many).item() == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_row_of_many_views_finds_one_and_is_not_shown_the_rest():
+    logits, targets = NTXentLoss(0.5).logits(*views(4, n_views=3))
+    assert logits.shape == (24, 12)
+    for row, (found, target) in enumerate(zip(logits, targets)):
+        recording, view = row % 4, row % 12 // 4
+        wanted = (view + 1 + row // 12) % 3
+        assert target == 4 * wanted + recording
+        own = {recording, recording + 4, recording + 8}
+        hidden = own - {int(target)}
+        assert set(torch.where(found.isinf())[0].tolist()) == hidden
 
 
 def test_analytic_value_when_all_views_coincide():
@@ -157,26 +198,31 @@ def one_rank(rank, port, path):
         rank=rank,
         world_size=2,
     )
-    z1, z2 = views(6)
     mine = slice(3 * rank, 3 * rank + 3)
-    z1, z2 = (z[mine].clone().requires_grad_() for z in (z1, z2))
-    loss = NTXentLoss(0.2)(z1, z2)
-    loss.backward()
-    torch.save((loss.detach(), z1.grad, z2.grad), f"{path}/{rank}.pt")
+    for n_views in (2, 3):
+        part = [
+            z[mine].clone().requires_grad_() for z in views(6, n_views=n_views)
+        ]
+        loss = NTXentLoss(0.2)(*part)
+        loss.backward()
+        found = loss.detach(), [z.grad for z in part]
+        torch.save(found, f"{path}/{rank}_{n_views}.pt")
     dist.destroy_process_group()
 
 
 def test_two_ranks_equal_one_process_on_the_joined_batch(tmp_path, free_port):
     mp.spawn(one_rank, args=(free_port, str(tmp_path)), nprocs=2)
-    parts = [
-        torch.load(tmp_path / f"{r}.pt", weights_only=True) for r in (0, 1)
-    ]
-    z1, z2 = (z.requires_grad_() for z in views(6))
-    loss = NTXentLoss(0.2)(z1, z2)
-    loss.backward()
-    mean = (parts[0][0] + parts[1][0]) / 2
-    torch.testing.assert_close(mean, loss.detach(), rtol=0, atol=1e-10)
-    for i, grad in ((1, z1.grad), (2, z2.grad)):
-        # Data parallelism averages over ranks what each rank computed.
-        joined = torch.cat([parts[0][i], parts[1][i]]) / 2
-        torch.testing.assert_close(joined, grad, rtol=0, atol=1e-10)
+    for n_views in (2, 3):
+        parts = [
+            torch.load(tmp_path / f"{rank}_{n_views}.pt", weights_only=True)
+            for rank in (0, 1)
+        ]
+        whole = [z.requires_grad_() for z in views(6, n_views=n_views)]
+        loss = NTXentLoss(0.2)(*whole)
+        loss.backward()
+        mean = (parts[0][0] + parts[1][0]) / 2
+        torch.testing.assert_close(mean, loss.detach(), rtol=0, atol=1e-10)
+        for z, *grads in zip(whole, parts[0][1], parts[1][1]):
+            # Data parallelism averages over ranks what each rank computed.
+            joined = torch.cat(grads) / 2
+            torch.testing.assert_close(joined, z.grad, rtol=0, atol=1e-10)

@@ -82,5 +82,5 @@ def row(**changes):
     ],
 )
 def test_collapse_is_told(changes, says):
-    reason = collapse(row(**changes), n_views=64, warmup_epochs=2)
+    reason = collapse(row(**changes), n_candidates=63, warmup_epochs=2)
     assert reason is None if says is None else says in reason
