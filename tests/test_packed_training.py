@@ -81,7 +81,8 @@ def test_the_same_weights_where_only_the_replayed_audio_is_packed(
             *["adaptation", "train_adapt", "hparams/small_adapt_replay.yaml"],
             *[f"--cry_folder={corpus}/cry", f"--encoder_source={begin}"],
             *[f"--replay_folder={generic}/vggsound", f"--output_folder={run}"],
-            *["--warmup_epochs=1", "--valid_share=0.4"],
+            *["--warmup_epochs=1", "--valid_share=0.4", "--n_views=3"],
+            *["--anchor_weights=0.1", "--anchor_distillation=0.1"],
         )
         found[name] = results(run)
     same(found["files"], found["mixed"])
