@@ -238,12 +238,13 @@ class Cnn14(nn.Module):
         Channels of the first block; the six blocks have
         ``width * (1, 2, 4, 8, 16, 32)``. 64 is the CNN14 of the paper.
     dropout : float
-        After each block, in training.
+        After each block, in training; 0 to 0.9.
 
     Raises
     ------
     ValueError
-        Fewer than 32 mel bands, or a width below 1.
+        Fewer than 32 mel bands, a width below 1, or a dropout beyond its
+        bounds.
 
     Example
     -------
@@ -266,6 +267,8 @@ class Cnn14(nn.Module):
                 f"mel_bins is {mel_bins} and width {width}; CNN14 needs at "
                 f"least {MIN_FRAMES} mel bins and width 1"
             )
+        if not 0 <= dropout <= 0.9:
+            raise ValueError(f"dropout is {dropout}; it must be 0 to 0.9")
         self.mel_bins = mel_bins
         self.width = width
         self.emb_dim = 32 * width

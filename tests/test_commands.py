@@ -139,6 +139,10 @@ def test_without_data_one_line_says_what_to_do(tmp_path, refused):
             ["width 0"],
         ),
         (
+            ["hparams/small_simclr.yaml", "--dropout=1"],
+            ["dropout is 1", "0 to 0.9"],
+        ),
+        (
             ["hparams/small_simclr.yaml", "--batch_size=1"],
             ["batch_size is 1", "2 at least"],
         ),
