@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-data test test-slow bench lint format
+PROFILE ?= demo
+.PHONY: help setup demo study demo-data test test-slow bench lint format
 
 help:
 	@echo "make setup      .venv with everything (5 GB, some minutes)"
 	@echo "make demo       setup, then the whole pipeline on the embedded synthetic corpus (10 to 17 minutes)"
+	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (6 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
@@ -21,11 +23,14 @@ setup: $(READY)
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "Python %d.%d is not supported; pass another one: make setup PYTHON=python3.12 (3.10 to 3.13)" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,study]'
 	@touch $@
 
 demo: $(READY)
-	$(BIN)/python recipes/study/demo.py
+	$(BIN)/python -m recipes.study.run demo
+
+study: $(READY)
+	$(BIN)/python -m recipes.study.run $(PROFILE) $(if $(STUDY),--study '$(STUDY)') $(OPTIONS)
 
 demo-data: $(READY)
 	$(BIN)/python -m data_prep.synthetic data

@@ -1,0 +1,269 @@
+"""How long the runs of a study take: reckoned before, corrected by those done.
+
+The rates were measured on one core of a shared machine without GPU, at width
+8: they give hours to within a factor of two or so, until runs of this study
+on this machine have been timed.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import csv
+from pathlib import Path
+from typing import Dict, Iterable, List, NamedTuple, Optional
+
+from cry_modules.experiment import settings as plain_settings
+from data_prep.database import read_database
+from data_prep.synthetic_plan import SCALES
+from data_prep.tables import read_lines
+from recipes.study.plan import Plan, Run, generic_table
+from recipes.study.settings import Settings
+
+#: Seconds of a run besides its training: start, audit, embeddings, bootstrap.
+_BESIDE = {
+    "tables": 8.0, "train_simclr": 15.0, "train_adapt": 20.0,
+    "train_supervised": 20.0, "train_cls": 18.0, "confounds": 40.0,
+    "embed": 15.0,
+}  # fmt: skip
+#: Seconds of audio that a second of training takes, at width 8.
+_RATE = {
+    "train_simclr": 400.0, "train_adapt": 350.0, "train_supervised": 400.0,
+    "train_cls": 400.0,
+}  # fmt: skip
+_WIDTH = 8
+#: Seconds of a synthetic recording.
+_CORPUS = 0.1
+#: Of SimCLR.
+_VIEWS = 2
+
+
+class Size(NamedTuple):
+    """Recordings that runs train on.
+
+    Arguments
+    ---------
+    generic : int
+        Of generic audio.
+    labelled : int
+        Of the labelled cries, in training.
+    everything : int
+        Of all cries that encoders adapt to.
+    folds : int
+        Models of a classification.
+    """
+
+    generic: int
+    labelled: int
+    everything: int
+    folds: int
+
+
+def size_of(settings: Settings, n_folds: int) -> Size:
+    """How many recordings there are.
+
+    Arguments
+    ---------
+    settings : Settings
+        The study's.
+    n_folds : int
+        0 where there are none.
+
+    Returns
+    -------
+    Size
+    """
+    if settings.synthetic is not None:
+        scale = SCALES[settings.synthetic["scale"]]
+        train = [c for c in scale.cells if c.split == "train"]
+        labelled = sum(cell.recordings for cell in train)
+        more = sum(c.recordings for c in scale.cells if not c.split)
+        return Size(scale.clips, labelled, labelled + more, 1)
+    rows = read_database(settings.recordings_csv, [])
+    column = settings.tasks[0].label_column
+    labelled = sum(bool(cells.get(column)) for _, cells in rows)
+    more = 0
+    if settings.unlabelled_csv is not None:
+        more = len(read_database(settings.unlabelled_csv, []))
+    share = 1 - 2 / n_folds if n_folds > 2 else 0.7
+    return Size(
+        _count_generic(settings.generic),
+        round(share * labelled),
+        round(share * len(rows)) + more,
+        max(n_folds, 1),
+    )
+
+
+def _count_generic(folder: Path) -> int:
+    table = generic_table(folder)
+    if table is not None:
+        return len(read_lines(table))
+    return sum(1 for path in Path(folder).rglob("*") if path.is_file())
+
+
+def seconds_of(run: Run, size: Size, width: int, speed: float = 1.0) -> float:
+    """Reckoned time of a run.
+
+    Arguments
+    ---------
+    run : Run
+        Of the plan.
+    size : Size
+        What there is to train on.
+    width : int
+        Of CNN14.
+    speed : float
+        Of training, as multiple of one core's.
+
+    Returns
+    -------
+    float
+        Seconds.
+    """
+    if run.rule == "corpus":
+        return _CORPUS * (size.generic + size.everything)
+    n_models = size.folds if run.rule == "train_cls" else 1
+    beside = _BESIDE[run.rule] * n_models
+    if run.rule not in _RATE or run.facts.get("mode") == "linear":
+        return beside
+    options = _options(run)
+    audio = options["number_of_epochs"] * options["chunk_s"]
+    audio *= _recordings(run, size) * n_models
+    rate = _RATE[run.rule] * (_WIDTH / width) ** 2
+    return beside + audio / rate / speed
+
+
+def _recordings(run: Run, size: Size) -> float:
+    """Chunks of an epoch."""
+    if run.rule == "train_adapt":
+        adapted = run.facts["encoder"]
+        n = size.labelled if adapted == "adapt_labelled" else size.everything
+        # As much generic audio is replayed.
+        return n * _VIEWS * (2 if "replay" in run.command[1] else 1)
+    if run.rule == "train_simclr":
+        return size.generic * _VIEWS
+    if run.rule == "train_supervised":
+        return size.generic
+    return size.labelled * run.facts["fraction"]
+
+
+def _options(run: Run) -> Dict[str, float]:
+    """Epochs and seconds of a chunk: the yaml file's, or the command's."""
+    found = plain_settings(Path(run.command[1]).read_text("utf-8"))
+    for part in run.command[2:]:
+        name, _, value = part.lstrip("-").partition("=")
+        found[name] = value
+    return {key: float(found[key]) for key in ("number_of_epochs", "chunk_s")}
+
+
+def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
+    """What a finished run took, as Snakemake measured it.
+
+    Arguments
+    ---------
+    run : Run
+        Of the plan.
+    settings : Settings
+        The study's.
+
+    Returns
+    -------
+    dict or None
+        ``seconds``, ``peak_mb``; None where it was not measured.
+    """
+    out = settings.output_folder
+    place = run.folder.relative_to(out)
+    path = out / "costs" / place.parent / f"{place.name}.tsv"
+    if not path.is_file():
+        return None
+    with open(path, encoding="utf-8") as file:
+        rows = list(csv.DictReader(file, delimiter="\t"))
+    try:
+        return {
+            "seconds": sum(float(row["s"]) for row in rows),
+            "peak_mb": max(float(row["max_rss"]) for row in rows),
+        }
+    except (KeyError, TypeError, ValueError):  # NA: too short to be measured
+        return None
+
+
+class Estimate:
+    """Hours of a plan, learning from what is done.
+
+    Arguments
+    ---------
+    plan : Plan
+        All runs.
+    """
+
+    def __init__(self, plan: Plan):
+        size = size_of(plan.settings, len(plan.folds))
+        width = plan.settings.width
+        self.settings = plan.settings
+        self.seconds = {
+            name: seconds_of(run, size, width, plan.settings.speed)
+            for name, run in plan.runs.items()
+        }
+
+    def of(self, runs: Iterable[Run], done: Iterable[Run]) -> float:
+        """Seconds of some runs, one after the other.
+
+        Arguments
+        ---------
+        runs : iterable of Run
+            Still to be made.
+        done : iterable of Run
+            Whose times correct the rates.
+
+        Returns
+        -------
+        float
+        """
+        ratio = self._ratios(list(done))
+        every = ratio.get("", 1.0)
+        return sum(
+            self.seconds[run.name] * ratio.get(_kind(run), every)
+            for run in runs
+        )
+
+    def _ratios(self, done: List[Run]) -> Dict[str, float]:
+        """Measured over reckoned by kind of run, and ('') over all."""
+        took, reckoned = {}, {}
+        for run in done:
+            cost = timed(run, self.settings)
+            if cost is None:
+                continue
+            for kind in (_kind(run), ""):
+                took[kind] = took.get(kind, 0.0) + cost["seconds"]
+                reckoned[kind] = (
+                    reckoned.get(kind, 0.0) + self.seconds[run.name]
+                )
+        return {kind: took[kind] / reckoned[kind] for kind in took}
+
+
+def _kind(run: Run) -> str:
+    """Runs that take like long."""
+    return f"{run.rule} {run.facts.get('mode', '')}"
+
+
+def in_words(seconds: float) -> str:
+    """A time as people say it.
+
+    Arguments
+    ---------
+    seconds : float
+        Of it.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> in_words(40), in_words(700), in_words(9000), in_words(400000)
+    ('1 minute', '12 minutes', '2.5 hours', '111 hours')
+    """
+    minutes = max(1, round(seconds / 60))
+    if minutes < 90:
+        return f"{minutes} minute" + "s" * (minutes > 1)
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"

@@ -1,0 +1,196 @@
+"""The tables of cries that a study's runs read, from a database's own.
+
+> python -m recipes.study.cry_tables CRIES RECORDINGS --out DIR \\
+>     --labels neuro_injury,trigger [--more TABLE] [--folds]
+
+``recordings.csv`` has everybody's split; ``labelled.csv`` and ``all.csv`` are
+what encoders adapt to (the labelled part, and all cries there are), and
+``held_out.csv`` who is tested on or chosen by. With ``--folds`` the last three
+are there for each fold, ``all_0.csv`` and so on.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+from data_prep.database import TABLE, Row, locate, read_database, write_database
+from data_prep.errors import InputError, one_line_errors
+from data_prep.folds import FOLD, rounds, values_of
+from data_prep.split import SHARES
+from data_prep.stratify import split_patients, strata
+
+#: Columns of the tables for adaptation: no label.
+_COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
+_HELD_OUT = ("valid", "test")
+
+
+def write_tables(
+    cries: str,
+    recordings: str,
+    out: str,
+    labels: Sequence[str],
+    more: Optional[str] = None,
+    folds: bool = False,
+    seed: int = 0,
+) -> None:
+    """Write them.
+
+    Arguments
+    ---------
+    cries : str
+        Where the paths of all tables begin.
+    recordings : str
+        The database's table.
+    out : str
+        Folder to write to.
+    labels : sequence of str
+        Columns of labels: that of the study, then that of table 3, if any.
+    more : str or None
+        A table of further cries.
+    folds : bool
+        Whether the column ``fold`` decides who is held out.
+    seed : int
+        Of a split that has to be made.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the tables.
+    """
+    _, table = locate(cries, recordings, "cries")
+    rows = read_database(table, [labels[0]])
+    for name in labels:
+        if name not in rows[0][1]:
+            raise InputError(
+                f"{table} has no column {name!r}, only "
+                f"{', '.join(rows[0][1])}; correct label_column"
+            )
+    further = read_database(Path(more), []) if more else []
+    out = Path(out)
+    if folds:
+        _write_folds(rows, further, labels, table, out)
+        return
+    if "split" not in rows[0][1]:
+        _make_split(rows, labels, table, seed)
+    write_database([cells for _, cells in rows], out / TABLE)
+    part_of = {rec.patient_id: cells["split"] for rec, cells in rows}
+    _write_round(rows, further, labels, part_of, out, "")
+
+
+def _make_split(rows: List[Row], labels, table, seed) -> None:
+    """Whole patients, 70 / 15 / 15, stratified by label and site."""
+    labelled = []
+    for rec, cells in rows:
+        rec.label = next((cells[name] for name in labels if cells[name]), "")
+        if rec.label:
+            labelled.append(rec)
+    if not labelled:
+        raise InputError(
+            f"no row of {table} has a label in {', '.join(labels)}; correct "
+            "label_column"
+        )
+    part_of = split_patients(strata(labelled), SHARES, seed)
+    for rec, cells in rows:
+        cells["split"] = part_of.get(rec.patient_id, "")
+
+
+def _write_folds(rows, further, labels, table, out) -> None:
+    """Tables for each fold: the next one is for validation."""
+    labelled = [r for r in rows if any(r[1][name] for name in labels)]
+    write_database([cells for _, cells in rows], out / TABLE)
+    for fold in rounds(FOLD, values_of(labelled, table, FOLD)):
+        split_of = {fold.test: "test", fold.valid: "valid"}
+        part_of = {
+            rec.patient_id: split_of.get(cells[FOLD], "train")
+            for rec, cells in rows
+        }
+        _write_round(rows, further, labels, part_of, out, f"_{fold.test}")
+
+
+def _write_round(rows, further, labels, part_of, out, suffix) -> None:
+    labelled = [
+        _cells(*row, part_of)
+        for row in rows
+        if any(row[1][name] for name in labels[:1])
+    ]
+    everything = [_cells(*row, part_of) for row in [*rows, *further]]
+    held_out = [
+        cells
+        for cells in map(lambda row: _cells(*row, part_of), rows)
+        if cells["split"] in _HELD_OUT
+    ]
+    for name, found in (
+        ("labelled", labelled),
+        ("all", everything),
+        ("held_out", held_out),
+    ):
+        if not found:
+            raise InputError(
+                f"no recording is {name.replace('_', ' ')}; correct the "
+                "columns of the labels and of the split"
+            )
+        write_database(found, out / f"{name}{suffix}.csv")
+
+
+def _cells(rec, cells, part_of) -> Dict[str, str]:
+    found = {**cells, "split": part_of.get(rec.patient_id, "")}
+    return {name: found.get(name, "") for name in _COLUMNS}
+
+
+def fold_names(recordings: Path, labels: Sequence[str]) -> List[str]:
+    """Values of the column ``fold``, in the order of ``train_cls.py``.
+
+    Arguments
+    ---------
+    recordings : pathlib.Path
+        The database's table.
+    labels : sequence of str
+        Columns of labels.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        There is no such column, or a labelled row without fold.
+    """
+    rows = read_database(recordings, labels)
+    labelled = [r for r in rows if any(r[1][name] for name in labels)]
+    if not labelled:
+        raise InputError(
+            f"no row of {recordings} has a label in {', '.join(labels)}; "
+            "correct label_column"
+        )
+    return values_of(labelled, recordings, FOLD)
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="The tables of cries that a study's runs read.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("cries", metavar="CRIES")
+    parser.add_argument("recordings", metavar="RECORDINGS")
+    parser.add_argument("--out", required=True)
+    parser.add_argument(
+        "--labels", required=True, help="columns, a comma between"
+    )
+    parser.add_argument("--more", help="a table of further cries")
+    parser.add_argument("--folds", action="store_true")
+    parser.add_argument("--seed", type=int, default=0)
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        write_tables(**{**args, "labels": args["labels"].split(",")})
+        print(f"done: tables in {args['out']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""Embeddings of a linear probe's encoder: of its cries, and of held-out sounds.
+
+> python -m recipes.study.embed RUN --cries C --sounds valid.csv \\
+>     --sound_folder S --out embeddings.npz
+
+They show what an encoder orders recordings by, and whether adaptation forgot
+generic sounds. Embeddings tell infants apart: they are personal data, and stay
+in the study's folder.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+from pathlib import Path
+from typing import Dict, List
+
+import numpy as np
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.data_pipeline import provides, takes
+
+from cry_modules import experiment
+from cry_modules.audio import repeat_to, shortest_input
+from cry_modules.checkpoints import load_encoder
+from cry_modules.embeddings import Embedder, embed
+from data_prep import manifest
+from data_prep.atomic import complete_or_absent, make_folder
+from data_prep.errors import InputError, one_line_errors
+from data_prep.manifest import Recording
+
+_BATCH = 8
+
+
+def embed_run(
+    run: str, cries: str, sounds: str, sound_folder: str, out: str
+) -> None:
+    """Write the embeddings of an encoder.
+
+    Arguments
+    ---------
+    run : str
+        A folder of ``train_cls.py`` with ``--finetune_mode linear``, whose
+        encoder is the one it began with; of ``--folds``, the first fold's
+        counts.
+    cries : str
+        Where the paths of its manifests begin.
+    sounds : str
+        Manifest of generic sounds that no encoder was trained on.
+    sound_folder : str
+        Where its paths begin.
+    out : str
+        ``.npz`` file with ``cry_embs`` and ``sound_embs`` ``[n, emb_dim]``,
+        and of each the ``_labels``, ``_patients``, ``_sites``; of cries the
+        ``cry_splits`` too.
+
+    Raises
+    ------
+    InputError
+        A run that is not there, or of another mode.
+    """
+    folder = _own_folder(Path(run))
+    hparams = experiment.load(str(folder / "hyperparams.yaml"), {})
+    if hparams["finetune_mode"] != "linear":
+        raise InputError(
+            f"{run} has finetune_mode {hparams['finetune_mode']}, which "
+            "changes the encoder; pass a linear run"
+        )
+    load_encoder(hparams["encoder"], str(folder))
+    found, splits = {}, []
+    cry_rows: List[Recording] = []
+    for split in manifest.SPLITS:
+        rows = manifest.read(folder / "manifest" / f"{split}.csv")
+        cry_rows += rows
+        splits += [split] * len(rows)
+    for name, rows, root in (
+        ("cry", cry_rows, cries),
+        ("sound", manifest.read(Path(sounds)), sound_folder),
+    ):
+        found.update(_columns(name, rows))
+        found[f"{name}_embs"] = _embed(hparams, rows, root, name)
+    make_folder(Path(out).parent)
+    with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
+        np.savez_compressed(file, cry_splits=np.array(splits), **found)
+
+
+def _own_folder(run: Path) -> Path:
+    """Of pooled folds, the first one's."""
+    folders = [run, *sorted(run.glob("fold_0_*"))]
+    for folder in folders:
+        if (folder / "manifest/test.csv").is_file():
+            return folder
+    raise InputError(f"{run} holds no classifier; pass a run of train_cls.py")
+
+
+def _columns(name: str, rows: List[Recording]) -> Dict[str, np.ndarray]:
+    return {
+        f"{name}_labels": np.array([rec.label for rec in rows]),
+        f"{name}_patients": np.array([rec.patient_id for rec in rows]),
+        f"{name}_sites": np.array([rec.site for rec in rows]),
+    }
+
+
+def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
+    """In the order of the rows."""
+    reader = hparams["reader"]
+    shortest = shortest_input(hparams["sample_rate"])
+
+    @takes("wav", "start", "stop")
+    @provides("sig")
+    def whole(wav, start, stop):
+        return repeat_to(reader(wav, start, stop), shortest)
+
+    # Recordings of like length share a batch: less padding.
+    order = sorted(range(len(rows)), key=lambda i: rows[i].duration)
+    items = {
+        str(i): {
+            "wav": f"{root}/{rows[i].wav}",
+            "start": rows[i].start,
+            "stop": rows[i].stop,
+        }
+        for i in order
+    }
+    found = embed(
+        Embedder(hparams["features"], hparams["encoder"]),
+        DynamicItemDataset(items, [whole], ["id", "sig"]),
+        "cuda" if torch.cuda.is_available() else "cpu",
+        description=f"embedding, {name}",
+        batch_size=_BATCH,
+    )
+    embs = {item["id"]: item["emb"].numpy() for item in found}
+    return np.stack([embs[str(i)] for i in range(len(rows))])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Embeddings of a linear probe's encoder.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN")
+    for option in ("cries", "sounds", "sound_folder", "out"):
+        parser.add_argument(f"--{option}", required=True)
+    args = vars(parser.parse_args())
+    with one_line_errors():
+        embed_run(**args)
+        print(f"done: embeddings in {args['out']}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,482 @@
+"""The runs of a study: which command makes each, and from what.
+
+A run's folder ends in a digest of all that decides its result: its command,
+the tables it reads, and the folders of the runs it begins with. A changed
+setting is another folder, so that exactly what depends on it runs anew, and
+what was there stays; changed back, nothing runs.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import hashlib
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from data_prep.errors import InputError
+from recipes.study.cry_tables import fold_names
+from recipes.study.settings import Settings, Task, seeds_of
+
+
+class Encoder(NamedTuple):
+    """What a classifier begins with.
+
+    Arguments
+    ---------
+    label : str
+        In tables and figures.
+    control : bool
+        Whether it is there for the others to be held against.
+    """
+
+    label: str
+    control: bool = False
+
+
+#: By the name of the folder.
+ENCODERS = {
+    "random": Encoder("from scratch"),
+    "random_calibrated": Encoder("random, BatchNorm calibrated", True),
+    "supervised": Encoder("supervised on generic sounds"),
+    "simclr": Encoder("SimCLR on generic sounds"),
+    "adapt_control": Encoder("SimCLR, as many more steps", True),
+    "adapt_labelled": Encoder("SimCLR + labelled cries"),
+    "adapt_all": Encoder("SimCLR + all cries"),
+    "adapt_replay": Encoder("SimCLR + all cries + replay"),
+}
+#: Rows of the tables; controls stand below a line.
+TABLE_1 = ("random", "supervised", "simclr", "random_calibrated")
+TABLE_2 = (
+    "simclr", "adapt_labelled", "adapt_all", "adapt_replay", "adapt_control",
+    "random_calibrated",
+)  # fmt: skip
+#: The figure: who is trained on few labels, and how.
+FEW_LABELS = ("supervised", "adapt_replay")
+FEW_LABELS_MODES = ("linear_bn", "end_to_end")
+
+_OF_NOTHING = {
+    "random": "null",
+    "random_calibrated": "random_calibrated",
+}
+#: Adapted encoder: the stage whose options it has, its cries, whether its
+#: steps are on generic audio alone.
+ADAPTED = {
+    "adapt_labelled": ("adapt", "labelled", False),
+    "adapt_all": ("adapt", "all", False),
+    "adapt_replay": ("adapt_replay", "all", False),
+    "adapt_control": ("adapt_replay", "all", True),
+}
+#: Does not change what a run comes to.
+_PLACE = "STUDY"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A command of the study, and what is left of it.
+
+    Arguments
+    ---------
+    name : str
+        Unique, readable.
+    rule : str
+        Of the Snakefile.
+    command : tuple of str
+        What follows ``python``.
+    folder : pathlib.Path
+        Where it goes.
+    result : pathlib.Path
+        The file that shows that it is done.
+    parents : tuple of str
+        Names of the runs that must be done before.
+    facts : dict
+        ``encoder``, ``task``, ``mode``, ``fraction``, ``seed``, ``fold``: as
+        far as they apply.
+    """
+
+    name: str
+    rule: str
+    command: Tuple[str, ...]
+    folder: Path
+    result: Path
+    parents: Tuple[str, ...]
+    facts: Dict[str, Any]
+
+    @property
+    def shell(self) -> str:
+        """The command as one types it."""
+        return " ".join(shlex.quote(part) for part in self.command)
+
+
+def digest(*parts) -> str:
+    """Eight letters for what decides a result.
+
+    Arguments
+    ---------
+    *parts : object
+        As JSON can write it.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2)
+    (True, False)
+    """
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+class Plan:
+    """All runs of a study, in an order in which they can be made.
+
+    Arguments
+    ---------
+    settings : Settings
+        The study's.
+
+    Raises
+    ------
+    InputError
+        A table that decides what runs there are is not there or wrong.
+    """
+
+    def __init__(self, settings: Settings):
+        self.settings = settings
+        self.runs: Dict[str, Run] = {}
+        self.folds: List[str] = []
+        self._corpus = self._plan_corpus()
+        self._tables = self._plan_tables()
+        for seed in settings.pretraining_seeds:
+            self._plan_pretraining(seed)
+        for task, encoder, mode, fraction in classifications(settings):
+            for seed, before in seeds_of(settings):
+                self._plan_classifier(
+                    task, encoder, mode, fraction, seed, before
+                )
+        if settings.confounds:
+            for task in settings.tasks:
+                self._plan_confounds(task)
+        for seed, _ in seeds_of(settings)[:1]:
+            for encoder in ENCODERS:
+                self._plan_embeddings(encoder, seed)
+
+    def __getitem__(self, name: str) -> Run:
+        return self.runs[name]
+
+    def of_rule(self, rule: str) -> List[Run]:
+        """Runs of a rule of the Snakefile."""
+        return [run for run in self.runs.values() if run.rule == rule]
+
+    def classifier(self, task, encoder, mode, fraction, seed) -> Run:
+        """The run that trains this classifier."""
+        return self.runs[_classifier(task, encoder, mode, fraction, seed)]
+
+    def classifiers(self, task, encoder, mode, fraction=1.0) -> List[Run]:
+        """Of all seeds; none where the study leaves that mode out."""
+        names = [
+            _classifier(task, encoder, mode, fraction, seed)
+            for seed in self.settings.seeds
+        ]
+        return [self.runs[name] for name in names if name in self.runs]
+
+    def encoder(self, encoder: str, seed: int, fold: str = "") -> Run:
+        """The run that makes an encoder."""
+        return self.runs[_encoder(encoder, seed, fold)]
+
+    @property
+    def digest(self) -> str:
+        """Of all runs: changes when any of them does."""
+        return digest(
+            self.settings.title, *(r.folder for r in self.runs.values())
+        )
+
+    def _add(self, name, rule, command, folder, result, parents, **facts):
+        missing = [parent for parent in parents if parent not in self.runs]
+        assert not missing, missing  # plan parents first
+        assert name not in self.runs, name
+        command = tuple(str(part) for part in command)
+        self.runs[name] = Run(
+            name, rule, command, folder, folder / result, tuple(parents), facts
+        )
+        return self.runs[name]
+
+    def _folder(self, kind, name, identity) -> Path:
+        """Where a run goes: its name and the digest of what it depends on."""
+        out = self.settings.output_folder
+        found = [str(part).replace(str(out), _PLACE) for part in identity]
+        return out / kind / f"{name}-{digest(*found)}"
+
+    def _plan_corpus(self) -> Tuple[str, ...]:
+        """The synthetic corpus, where the study makes its own."""
+        own = self.settings.synthetic
+        if own is None:
+            return ()
+        folder = self.settings.cries.parent
+        command = ("-m", "data_prep.synthetic", folder)
+        command += (f"--scale={own['scale']}", f"--seed={own['seed']}")
+        self._add("corpus", "corpus", command, folder, "cry/corpus.json", ())
+        return ("corpus",)
+
+    def _data(self, *tables) -> List[str]:
+        """What tells the data a run reads from other data."""
+        if self.settings.synthetic is not None:
+            return [str(self.settings.cries.parent)]
+        return [checksum(table) for table in tables if table is not None]
+
+    def _plan_tables(self) -> Path:
+        s = self.settings
+        labels = [task.label_column for task in s.tasks]
+        command = ["-m", "recipes.study.cry_tables", s.cries, s.recordings_csv]
+        command += [f"--labels={','.join(labels)}"]
+        if s.unlabelled_csv is not None:
+            command.append(f"--more={s.unlabelled_csv}")
+        if s.folds:
+            command.append("--folds")
+            self.folds = fold_names(s.recordings_csv, labels)
+        data = self._data(s.recordings_csv, s.unlabelled_csv)
+        folder = self._folder("tables", "cries", [*command, *data])
+        command.append(f"--out={folder}")
+        last = f"held_out_{self.folds[-1]}.csv" if s.folds else "held_out.csv"
+        self._add("tables", "tables", command, folder, last, self._corpus)
+        return folder
+
+    def _plan_pretraining(self, seed: int) -> None:
+        for encoder, script, data in (
+            ("simclr", "train_simclr.py", "data_folder"),
+            ("supervised", "train_cls.py", "data_folder"),
+        ):
+            self._plan_encoder(
+                encoder, script, encoder, seed,
+                [f"--{data}={self.settings.generic}"], self._corpus,
+            )  # fmt: skip
+        for encoder, (stage, cries, control) in ADAPTED.items():
+            for fold in self.folds or [""]:
+                suffix = f"_{fold}" if fold else ""
+                options = [
+                    f"--cry_folder={self.settings.cries}",
+                    f"--recordings_csv={self._tables}/{cries}{suffix}.csv",
+                    f"--exclude={self._tables}/held_out{suffix}.csv",
+                    "--excluded=drop",
+                    f"--replay_folder={self.settings.generic}",
+                    f"--encoder_source={self.encoder('simclr', seed).folder}",
+                ] + ["--control=True"] * control
+                parents = ["tables", _encoder("simclr", seed)]
+                self._plan_encoder(
+                    encoder, "train_adapt.py", stage, seed, options, parents,
+                    fold,
+                )  # fmt: skip
+
+    def _plan_encoder(
+        self, encoder, script, stage, seed, options, parents, fold=""
+    ):
+        command = self._command(script, stage, None, seed) + options
+        # One folder for all folds, so that one option names them all.
+        suffix = f"_{fold}.csv"
+        same = [o.replace(suffix, ".csv") if fold else o for o in command]
+        data = self._data(generic_table(self.settings.generic))
+        folder = self._folder("encoders", f"{encoder}/{seed}", [*same, *data])
+        folder = folder / fold if fold else folder
+        command.append(f"--output_folder={folder}")
+        rule, result = script.replace(".py", ""), "done"
+        if encoder == "supervised":
+            rule, result = "train_supervised", "metrics.json"
+        self._add(
+            _encoder(encoder, seed, fold), rule, command, folder, result,
+            parents, encoder=encoder, seed=seed, fold=fold,
+        )  # fmt: skip
+
+    def _command(self, script, stage, hparams, seed) -> List[str]:
+        options = dict(self.settings.stages[stage])
+        file = hparams or options.pop("yaml")
+        return [
+            script,
+            f"hparams/{file}.yaml",
+            f"--seed={seed}",
+            f"--width={self.settings.width}",
+            *(
+                f"--{key}={_as_option(value)}"
+                for key, value in sorted(options.items())
+            ),
+        ]
+
+    def _source(self, encoder: str, seed: int) -> Tuple[str, List[str]]:
+        """The option encoder_source, and the runs that make it."""
+        if encoder in _OF_NOTHING:
+            return _OF_NOTHING[encoder], []
+        if encoder in ADAPTED and self.folds:
+            runs = [self.encoder(encoder, seed, fold) for fold in self.folds]
+            source = f"{runs[0].folder.parent}/{{fold}}"
+            return source, [run.name for run in runs]
+        run = self.encoder(encoder, seed)
+        return str(run.folder), [run.name]
+
+    def _plan_classifier(self, task, encoder, mode, fraction, seed, before):
+        s = self.settings
+        source, parents = self._source(encoder, before)
+        options = dict(s.stages[mode])
+        hparams = options.get("yaml") or f"{task.hparams}_{mode}"
+        command = self._command("train_cls.py", mode, hparams, seed)
+        command = [part for part in command if not part.startswith("--yaml=")]
+        command += [
+            f"--data_folder={s.cries}",
+            f"--recordings_csv={self._tables}/recordings.csv",
+            f"--label_column={task.label_column}",
+            f"--classes=[{', '.join(task.classes)}]",
+            "--other_labels=drop",
+            f"--label_fraction={fraction}",
+            f"--encoder_source={source}",
+            "--figures=False",
+        ]
+        # Both are asked once of each encoder; they are the same for others.
+        asked = mode == "linear" and fraction == 1.0
+        nuisance = s.nuisance if asked and s.nuisance else "null"
+        command.append(f"--nuisance={nuisance}")
+        command.append(f"--controls={asked and encoder == 'simclr'}")
+        if s.folds:
+            command.append("--folds=all")
+        name = _classifier(task.name, encoder, mode, fraction, seed)
+        folder = self._folder("classifiers", name, command)
+        command.append(f"--output_folder={folder}")
+        self._add(
+            name, "train_cls", command, folder, "metrics.json",
+            ["tables", *parents], task=task.name, encoder=encoder, mode=mode,
+            fraction=fraction, seed=seed,
+        )  # fmt: skip
+
+    def _plan_confounds(self, task: Task) -> None:
+        s = self.settings
+        command = [
+            "-m",
+            "data_prep.confounds",
+            f"{self._tables}/recordings.csv",
+        ]
+        command += [f"--data_folder={s.cries}"]
+        command += [f"--label_column={task.label_column}", "--classes"]
+        command += task.classes
+        folder = self._folder("confounds", task.name, command)
+        command.append(f"--out={folder}")
+        self._add(
+            f"confounds/{task.name}", "confounds", command, folder,
+            "confounds.json", ["tables"], task=task.name,
+        )  # fmt: skip
+
+    def _plan_embeddings(self, encoder: str, seed: int) -> None:
+        """What the report's maps and retrieval of sounds are made from."""
+        task = self.settings.tasks[0]
+        classifier = self.classifier(task.name, encoder, "linear", 1.0, seed)
+        before = dict(seeds_of(self.settings))[seed]
+        generic = self.encoder("simclr", before)
+        command = ["-m", "recipes.study.embed", classifier.folder]
+        command += [f"--cries={self.settings.cries}"]
+        command += [f"--sounds={generic.folder}/manifest/valid.csv"]
+        command += [f"--sound_folder={self.settings.generic}"]
+        folder = self._folder("embeddings", f"{encoder}/{seed}", command)
+        command.append(f"--out={folder}/embeddings.npz")
+        self._add(
+            f"embeddings/{encoder}", "embed", command, folder,
+            "embeddings.npz", [classifier.name, generic.name],
+            encoder=encoder, seed=seed,
+        )  # fmt: skip
+
+
+def _encoder(encoder, seed, fold="") -> str:
+    return f"encoders/{encoder}/{seed}" + (f"/{fold}" if fold else "")
+
+
+def _classifier(task, encoder, mode, fraction, seed) -> str:
+    return f"{task}/{mode}/{encoder}/{100 * fraction:g}%/{seed}"
+
+
+def _as_option(value) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(str, value)) + "]"
+    return str(value)
+
+
+def classifications(
+    settings: Settings,
+) -> List[Tuple[Task, str, str, float]]:
+    """What is classified by which encoder, how, and with how many labels;
+    each once.
+
+    Arguments
+    ---------
+    settings : Settings
+        The study's.
+
+    Returns
+    -------
+    list of (Task, str, str, float)
+        Task, encoder, mode, label fraction.
+    """
+    own = settings.tasks[0]
+    found = [
+        (own, encoder, mode, 1.0)
+        for encoder in ENCODERS
+        for mode in settings.modes
+    ]
+    found += [
+        (task, encoder, mode, 1.0)
+        for task in settings.tasks[1:]
+        for encoder in TABLE_2
+        for mode in settings.modes
+    ]
+    found += [
+        (own, encoder, mode, fraction)
+        for fraction in settings.fractions[:-1]
+        for encoder in FEW_LABELS
+        for mode in FEW_LABELS_MODES
+        if mode in settings.modes
+    ]
+    return found
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        To read.
+
+    Returns
+    -------
+    str
+        In hexadecimal.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); correct `cries` and "
+            "`recordings_csv` in the study's yaml file (or --set cries=FOLDER), "
+            "or try `make demo-data`"
+        )
+
+
+def generic_table(folder: Path) -> Optional[Path]:
+    """The table of generic audio, where it has one.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        In VGGSound's form, or a folder for each class.
+
+    Returns
+    -------
+    pathlib.Path or None
+    """
+    table = Path(folder) / "vggsound.csv"
+    return table if table.is_file() else None

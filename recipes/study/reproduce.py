@@ -1,0 +1,125 @@
+"""All that it takes to make a study again: commands, versions, checksums.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import platform
+import subprocess
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+import torch
+
+import cry_modules
+from recipes.study import corpora
+from recipes.study.plan import Plan, checksum
+from recipes.study.results import Results
+
+_PACKAGES = (
+    "torch", "torchaudio", "speechbrain", "hyperpyyaml", "scikit-learn",
+    "numpy", "scipy", "soundfile", "snakemake", "matplotlib",
+)  # fmt: skip
+_ROOT = Path(__file__).resolve().parents[2]
+
+
+def versions() -> Dict[str, str]:
+    """Of what the study was made with, by name.
+
+    Returns
+    -------
+    dict
+
+    Example
+    -------
+    >>> versions()["cry-ssl"] == cry_modules.__version__
+    True
+    """
+    found = {
+        "cry-ssl": cry_modules.__version__,
+        "Python": platform.python_version(),
+    }
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def hardware() -> str:
+    """The machine that the report was made on, without its name."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return f"{platform.machine()} CPU, no GPU"
+
+
+def commit() -> Optional[str]:
+    """Of git, with "+ changes" where files differ from it; None without."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        changed = _git("status", "--porcelain", "--untracked-files=no")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return head + (" + changes that are in no commit" if changed else "")
+
+
+def _git(*arguments) -> str:
+    return subprocess.run(
+        ["git", "-C", str(_ROOT), *arguments],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.strip()
+
+
+def commands(plan: Plan) -> List[Tuple[str, str]]:
+    """Name and command of every run, with general places for one's own.
+
+    Arguments
+    ---------
+    plan : Plan
+        Of the study.
+
+    Returns
+    -------
+    list of (str, str)
+    """
+    settings = plan.settings
+    places = [
+        (str(settings.output_folder), "STUDY"),
+        (str(settings.recordings_csv), "RECORDINGS_CSV"),
+        (str(settings.unlabelled_csv), "UNLABELLED_CSV"),
+        (str(settings.cries), "CRIES"),
+        (str(settings.generic), "GENERIC"),
+    ]
+    found = []
+    for run in plan.runs.values():
+        text = f"python {run.shell}"
+        for place, name in places:
+            text = text.replace(place, name)
+        found.append((run.name, text))
+    return found
+
+
+def checksums(results: Results) -> List[Tuple[str, str]]:
+    """SHA-256 of the manifests: what was heard, not whose it is."""
+    found = []
+    seed = results.settings.pretraining_seeds[0]
+    generic = results.plan.encoder("simclr", seed).folder / "manifest"
+    places = [("generic", generic, ("train", "valid"))]
+    for task in results.settings.tasks:
+        run = results.main_run(task)
+        if run is not None:
+            folder = corpora.folder_of(run) / "manifest"
+            places.append((task.name, folder, ("train", "valid", "test")))
+    for name in ("adapt_labelled", "adapt_all"):
+        folder = corpora.adaptation(results, name).folder / "manifest"
+        places.append((name, folder, ("train", "valid")))
+    for name, folder, splits in places:
+        for split in splits:
+            path = folder / f"{split}.csv"
+            if path.is_file():
+                found.append((f"{name}/{split}.csv", checksum(path)))
+    return found

@@ -1,0 +1,126 @@
+"""Small studies for tests: their settings, and results as runs would leave."""
+
+import json
+import zlib
+
+import numpy as np
+
+from cry_modules.metrics import choose, evaluate
+from cry_modules.predictions import Predictions
+from recipes.study.plan import ENCODERS, Plan
+from recipes.study.settings import check_settings
+
+#: Test AUC that made-up predictions of an encoder come near to.
+SIGNAL = {name: 0.1 + 0.1 * i for i, name in enumerate(ENCODERS)}
+
+
+def settings(folder, **changes):
+    """Settings of a small synthetic study, as a yaml file gives them."""
+    short = {"number_of_epochs": 1, "warmup_epochs": 0, "batch_size": 8}
+    return {
+        "title": "a small study",
+        "output_folder": str(folder),
+        "synthetic": {"scale": "tiny", "seed": 1},
+        "tasks": {
+            "neuro": {
+                "label_column": "neuro_injury",
+                "classes": ["healthy", "injury"],
+            }
+        },
+        "modes": ["linear"],
+        "width": 1,
+        "seeds": [1],
+        "pretraining_seeds": [1],
+        "fractions": [1.0],
+        "confounds": False,
+        "stages": {
+            "simclr": {"yaml": "small_simclr", "valid_share": 0.4, **short},
+            "supervised": {
+                "yaml": "small_supervised",
+                "valid_share": 0.4,
+                "number_of_epochs": 1,
+                "batch_size": 8,
+            },
+            "adapt": {"yaml": "small_adapt", **short},
+            "adapt_replay": {"yaml": "small_adapt_replay", **short},
+            **{
+                mode: {"number_of_epochs": 2, "bootstrap_draws": 20}
+                for mode in ("linear", "linear_bn", "end_to_end")
+            },
+        },
+        **changes,
+    }
+
+
+def whole(folder, **changes):
+    """Settings of a study with both tasks, all modes and few labels."""
+    trigger = ["discomfort", "hunger", "pain"]
+    tasks = {
+        "neuro": {
+            "label_column": "neuro_injury",
+            "classes": ["healthy", "injury"],
+        },
+        "trigger": {
+            "label_column": "trigger",
+            "classes": trigger,
+            "hparams": "trigger",
+        },
+    }
+    return settings(
+        folder,
+        **{
+            "tasks": tasks,
+            "modes": ["linear", "linear_bn", "end_to_end"],
+            "seeds": [1, 2],
+            "fractions": [0.1, 1.0],
+            **changes,
+        },
+    )
+
+
+def plan_of(found):
+    """The plan of such settings."""
+    return Plan(check_settings(found, "study.yaml"))
+
+
+def pretend(plan, n_patients=60):
+    """Leave what the classifiers of a plan would leave: predictions of
+    made-up recordings, and metrics that are true of them."""
+    tasks = plan.settings.tasks_by_name
+    for run in plan.of_rule("train_cls"):
+        classes = list(tasks[run.facts["task"]].classes)
+        rng = np.random.default_rng(zlib.crc32(run.name.encode()))
+        truth = np.random.default_rng(0)
+        labels = truth.integers(len(classes), size=2 * n_patients)
+        # Both recordings of a patient are of one class.
+        labels[1::2] = labels[::2]
+        logits = rng.normal(size=(len(labels), len(classes)))
+        logits[np.arange(len(labels)), labels] += SIGNAL[run.facts["encoder"]]
+        scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        leave(run, Predictions(
+            [f"SECRET-r{i}" for i in range(len(labels))],
+            [f"SECRET-p{i // 2}" for i in range(len(labels))],
+            labels, scores, classes,
+        ))  # fmt: skip
+
+
+def leave(run, predictions):
+    """Write a run's predictions and metrics."""
+    run.folder.mkdir(parents=True)
+    predictions.write(run.folder / "predictions_test.csv")
+    block = {
+        unit: evaluate(p, choose(p), n_draws=0)
+        for unit, p in (
+            ("recording", predictions),
+            ("patient", predictions.by_patient("mean_log_odds")),
+        )
+    }
+    metrics = {
+        "task": run.facts["task"],
+        "seed": run.facts["seed"],
+        "n_trainable": 8194,
+        "n_parameters": 75485666,
+        "test": block,
+        "controls": {},
+    }
+    (run.folder / "metrics.json").write_text(json.dumps(metrics))

@@ -1,0 +1,95 @@
+"""Who is heard in adaptation and who is held out, by a database's own split,
+a made one, or folds."""
+
+import csv
+
+import pytest
+
+from data_prep.errors import InputError
+from recipes.study.cry_tables import fold_names, write_tables
+
+HELD_OUT = {"valid", "test"}
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def splits(rows):
+    return {row["patient_id"]: row["split"] for row in rows}
+
+
+def test_a_split_is_made_of_whole_patients(database, tmp_path):
+    folder, out = database(), tmp_path / "out"
+    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    rows = read(out / "recordings.csv")
+    assert len(rows) == 40
+    by_patient = {}
+    for row in rows:
+        by_patient.setdefault(row["patient_id"], set()).add(row["split"])
+    assert all(len(found) == 1 for found in by_patient.values())
+    assert {s for found in by_patient.values() for s in found} == {
+        "train", "valid", "test",
+    }  # fmt: skip
+    held = {row["patient_id"] for row in read(out / "held_out.csv")}
+    assert held == {p for p, s in by_patient.items() if s <= HELD_OUT}
+    assert splits(read(out / "all.csv")) == {
+        patient: found.pop() for patient, found in by_patient.items()
+    }
+    first = (out / "recordings.csv").read_bytes()
+    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    assert (out / "recordings.csv").read_bytes() == first
+
+
+def test_an_own_split_stays(database, tmp_path):
+    own = ["train", "valid", "test"]
+    folder = database(",split", cells=lambda i: f",{own[i // 2 % 3]}")
+    out = tmp_path / "out"
+    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    assert read(out / "recordings.csv") == read(folder / "recordings.csv")
+
+
+def test_unlabelled_and_further_cries_are_for_adaptation(database, tmp_path):
+    def change(i, row):
+        return row.replace("healthy", "") if i >= 30 else row
+
+    folder, out = database(change=change), tmp_path / "out"
+    more = tmp_path / "more.csv"
+    more.write_text(
+        "recording_id,patient_id,path\nx1,P0,audio/r0.wav\n"
+        "x2,NEW,audio/r1.wav\n"
+    )
+    write_tables(
+        folder, folder / "recordings.csv", out, ["neuro_injury"], str(more)
+    )
+    labelled, everything = read(out / "labelled.csv"), read(out / "all.csv")
+    assert len(labelled) == 30 and len(everything) == 42
+    # A patient of the database is held out in the further table too.
+    split = splits(read(out / "recordings.csv"))
+    assert everything[40]["split"] == split["P0"]
+    assert everything[41]["split"] == ""
+
+
+@pytest.mark.parametrize("fold", ["0", "1", "2"])
+def test_each_fold_holds_out_itself_and_the_next(database, tmp_path, fold):
+    folder = database(",fold", cells=lambda i: f",{i // 2 % 3}")
+    table, out = folder / "recordings.csv", tmp_path / "out"
+    assert fold_names(table, ["neuro_injury"]) == ["0", "1", "2"]
+    write_tables(folder, table, out, ["neuro_injury"], folds=True)
+    of = {row["recording_id"]: row["fold"] for row in read(table)}
+    following = str((int(fold) + 1) % 3)
+    expected = {fold: "test", following: "valid"}
+    for row in read(out / f"all_{fold}.csv"):
+        assert row["split"] == expected.get(of[row["recording_id"]], "train")
+    held = {row["recording_id"] for row in read(out / f"held_out_{fold}.csv")}
+    assert held == {r for r, f in of.items() if f in expected}
+
+
+def test_what_is_wrong_is_one_line(database, tmp_path):
+    folder = database()
+    table = folder / "recordings.csv"
+    with pytest.raises(InputError, match="no column 'trigger'"):
+        write_tables(folder, table, tmp_path, ["neuro_injury", "trigger"])
+    with pytest.raises(InputError, match="no column 'fold'"):
+        fold_names(table, ["neuro_injury"])

@@ -1,0 +1,136 @@
+"""Verdicts: what the definitions say, and how often chance would give them."""
+
+import itertools
+
+import numpy as np
+import pytest
+import studies
+from scipy.stats import norm
+
+from cry_modules.paired import paired_difference
+from recipes.study.hypotheses import claims, holm, judge, verdict_on
+from recipes.study.plan import ENCODERS, TABLE_1, TABLE_2
+from recipes.study.results import Results
+from recipes.study.settings import MODES
+
+
+def part(difference, p):
+    return {"difference": difference, "p": p}
+
+
+def test_holm_is_its_definition():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        ps = rng.uniform(0, 0.3, size=rng.integers(1, 6)).tolist()
+        corrected = holm(ps)
+        for i, p in enumerate(ps):
+            # The largest of (number of p at least as large) * p over all
+            # that are no larger.
+            slow = max(
+                min(1.0, sum(other >= q for other in ps) * q)
+                for q in ps
+                if q <= p
+            )
+            assert corrected[i] == pytest.approx(slow)
+
+
+def test_a_part_without_p_counts_in_the_correction():
+    assert holm([0.02, None]) == [0.04, None]
+
+
+def test_all_parts_must_be_found():
+    good, weak = part(0.1, 0.001), part(0.1, 0.2)
+    assert verdict_on([good, good]) == "supported"
+    assert verdict_on([good, weak]) == "not separable"
+    assert verdict_on([good, part(0.1, None)]) == "not separable"
+    assert verdict_on([good, None]) == "not run"
+    assert verdict_on([good, part(-0.1, 0.024)]) == "contradicted"
+    assert verdict_on([good, part(-0.1, 0.026)]) == "contradicted"
+    assert verdict_on([weak, part(-0.1, 0.026)]) == "not separable"
+
+
+def chance_of(verdict, means, n=20000):
+    """How often parts with these true differences, in standard errors, get
+    this verdict."""
+    z = np.random.default_rng(0).normal(means, 1, size=(n, len(means)))
+    p = 2 * norm.sf(abs(z))
+    found = [verdict_on([part(*one) for one in zip(*r)]) for r in zip(z, p)]
+    return np.mean([one == verdict for one in found])
+
+
+@pytest.mark.parametrize("n_parts", [1, 2, 6])
+def test_chance_seldom_supports_or_contradicts(n_parts):
+    # Nothing is true: every difference is 0.
+    assert chance_of("contradicted", [0] * n_parts, 5000) <= 0.03
+    assert chance_of("supported", [0] * n_parts, 5000) <= 0.03
+    # All but one are plainly true.
+    almost = [0] + [8] * (n_parts - 1)
+    assert chance_of("supported", almost, 5000) <= 0.03
+
+
+def test_the_claims_are_the_papers():
+    first, second, third, fourth = claims(2)
+    assert [tuple(p) for p in first.parts] == [
+        (0, "end_to_end", "supervised", "simclr"),
+        (0, "end_to_end", "random", "supervised"),
+    ]
+    assert {(p.mode, p.lower, p.higher) for p in second.parts} == {
+        ("linear", "simclr", name)
+        for name in ("adapt_labelled", "adapt_all", "adapt_replay")
+    }
+    assert {(p.mode, p.lower, p.higher) for p in third.parts} == {
+        ("end_to_end", name, "simclr")
+        for name in ("adapt_labelled", "adapt_all")
+    }
+    others = ("simclr", "adapt_labelled", "adapt_all")
+    best = {p for p in fourth.parts if p.higher == "adapt_replay"}
+    assert {(p.task, p.mode, p.lower) for p in best} == {
+        *itertools.product([0], MODES, others),
+        *itertools.product([1], ("linear_bn", "end_to_end"), others),
+    }
+    (rest,) = set(fourth.parts) - best
+    assert tuple(rest) == (1, "linear", "adapt_replay", "adapt_all")
+    assert len(claims(1)[3].parts) == 9
+
+
+def test_every_part_is_a_comparison_of_a_table():
+    for claim in claims(2):
+        for one in claim.parts:
+            table = TABLE_2 if one.task else {*TABLE_1, *TABLE_2}
+            assert {one.lower, one.higher} <= set(table) <= set(ENCODERS)
+
+
+def test_differences_are_the_paired_bootstrap_of_the_runs(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path, seeds=[1]))
+    studies.pretend(plan)
+    results = Results(plan)
+    verdicts = judge(results)
+    assert [v.verdict for v in verdicts].count("not run") == 0
+    for verdict in verdicts:
+        for tested in verdict.parts:
+            task = plan.settings.tasks[tested.part.task].name
+            a, b = (
+                results.set_of(task, name, tested.part.mode).predictions[0]
+                for name in (tested.part.lower, tested.part.higher)
+            )
+            slow = paired_difference(a, b)
+            for key in ("difference", "p", "ci95"):
+                assert tested.found[key] == pytest.approx(slow[key])
+            assert tested.verdict == verdict_on([slow])
+
+
+def test_a_run_that_is_missing_leaves_its_claims_open(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path))
+    studies.pretend(plan)
+    for run in plan.classifiers("neuro", "supervised", "end_to_end"):
+        run.result.unlink()
+    found = {v.claim.number: v.verdict for v in judge(Results(plan))}
+    assert found["1"] == "not run" and found["2"] != "not run"
+
+
+def test_modes_that_are_left_out_are_not_run(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    studies.pretend(plan)
+    found = {v.claim.number: v.verdict for v in judge(Results(plan))}
+    assert found["1"] == found["3"] == found["4"] == "not run"
+    assert found["2"] != "not run"

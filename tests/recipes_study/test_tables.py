@@ -1,0 +1,125 @@
+"""Tables hold the figures of the metrics files, in all their forms."""
+
+import csv
+import json
+import statistics
+
+import pytest
+import studies
+
+from recipes.study import tables
+from recipes.study.results import Cell, Results
+from recipes.study.settings import MODE_NAMES
+
+
+@pytest.fixture
+def results(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path))
+    studies.pretend(plan)
+    return Results(plan)
+
+
+def metrics_of(results, *where):
+    runs = results.plan.classifiers(*where)
+    return [json.loads((r.folder / "metrics.json").read_text()) for r in runs]
+
+
+def label_of(encoder):
+    return tables.ENCODERS[encoder].label
+
+
+@pytest.mark.parametrize(
+    "suffix, metric, unit",
+    [
+        ("", "auc", "recording"),
+        ("_auc_patient", "auc", "patient"),
+        ("_average_precision_recording", "average_precision", "recording"),
+    ],
+)
+def test_cells_are_the_mean_and_spread_of_the_runs(
+    results, suffix, metric, unit
+):
+    every = {table.name: table for table in tables.study_tables(results)}
+    for name, task, encoders in (
+        ("table_1", "neuro", tables.TABLE_1),
+        ("table_2", "neuro", tables.TABLE_2),
+        ("table_3", "trigger", tables.TABLE_2),
+    ):
+        table = every[name + suffix]
+        assert table.columns == list(MODE_NAMES.values())
+        assert [row.label for row in table.rows] == [
+            tables.ENCODERS[e].label for e in encoders
+        ]
+        for row, encoder in zip(table.rows, encoders):
+            for cell, mode in zip(row.cells, MODE_NAMES):
+                found = [
+                    m["test"][unit][metric]
+                    for m in metrics_of(results, task, encoder, mode)
+                ]
+                assert cell.by_seed == pytest.approx(found)
+                assert cell.mean == pytest.approx(statistics.mean(found))
+                assert cell.sd == pytest.approx(statistics.stdev(found))
+                low, high = cell.ci95
+                assert low < cell.mean < high
+
+
+def test_few_labels_has_every_fraction(results):
+    table = {t.name: t for t in tables.study_tables(results)}["few_labels"]
+    assert table.columns == ["10 %", "100 %"]
+    assert len(table.rows) == 4
+    assert all(cell is not None for row in table.rows for cell in row.cells)
+
+
+def test_a_csv_holds_every_number(results, tmp_path):
+    (table, *_) = tables.study_tables(results)
+    tables.write_csv(table, tmp_path / "t.csv")
+    rows = list(csv.DictReader((tmp_path / "t.csv").open(encoding="utf-8")))
+    expected = [
+        (row.label, column, cell)
+        for row in table.rows
+        for column, cell in zip(table.columns, row.cells)
+    ]
+    assert len(rows) == len(expected)
+    for row, (label, column, cell) in zip(rows, expected):
+        assert (row["encoder"], row["column"]) == (label, column)
+        assert float(row["mean"]) == cell.mean
+        assert float(row["patients_low95"]) == cell.ci95[0]
+        assert [*map(float, row["by_seed"].split())] == cell.by_seed
+
+
+def hostile():
+    cell = Cell(0.5, [0.5], None, [0.4, 0.6])
+    row = tables.Row("a_b & 50 % <script> | \\x {y} $z~^#", [cell, None])
+    return tables.Table("t", "title", "head", ["x|y", "z_1"], [row])
+
+
+def test_markdown_keeps_its_columns():
+    lines = tables.as_markdown(hostile()).splitlines()
+    for line in lines:
+        assert len(line.replace("\\|", "").strip("|").split("|")) == 3
+    assert "<script>" not in lines[-1]
+    assert "0.500 (0.400 to 0.600)" in lines[-1]
+
+
+def test_latex_escapes_what_it_must():
+    text = tables.as_latex(hostile(), "50 % & more")
+    (line,) = [x for x in text.splitlines() if "script" in x]
+    assert line.startswith(
+        r"a\_b \& 50 \% \textless{}script\textgreater{} | \textbackslash{}x "
+        r"\{y\} \$z\textasciitilde{}\textasciicircum{}\#"
+    )
+    assert line.count(" & ") == 2
+    assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == 1
+    assert r"\caption{50 \% \& more}" in text
+
+
+def test_missing_cells_are_empty():
+    assert tables.value_of(None) == tables.interval_of(None) == ""
+    assert tables.value_of(Cell(None, [], None, None)) == "not defined"
+
+
+def test_a_study_of_one_task_has_no_third_table(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    studies.pretend(plan)
+    names = [table.name for table in tables.study_tables(Results(plan))]
+    assert "table_2" in names and "table_3" not in names
