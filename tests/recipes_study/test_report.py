@@ -1,0 +1,217 @@
+"""The page: its tables are the metrics files, names are text, nobody is named,
+and a browser shows all of it at any width."""
+
+import base64
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from statistics import mean, stdev
+
+import pytest
+import studies
+import yaml
+
+from data_prep.errors import InputError
+from recipes.study.plan import ENCODERS, TABLE_2
+from recipes.study.report import make_report
+from recipes.study.settings import MODES
+
+HOSTILE = "<script>document.title='owned'</script> \"quoted\" & 'so'"
+SMALL, LARGE = (390, 844), (1280, 900)
+#: Writes what a browser found into the page itself.
+PROBE = """
+<script>
+const errors = [];
+window.addEventListener("error", (e) => errors.push(String(e.message)));
+window.addEventListener("load", () => {
+  const box = (e) => e.getBoundingClientRect();
+  const found = {
+    errors: errors,
+    width: innerWidth,
+    overflow: document.documentElement.scrollWidth - innerWidth,
+    images: [...document.querySelectorAll("img")].map((e) => e.naturalWidth),
+    pictures: [...document.querySelectorAll("figure > svg")].map((e) => ({
+      width: box(e).width, height: box(e).height,
+      title: e.querySelector("title")?.textContent, role: e.getAttribute("role"),
+    })),
+    rasters: [...document.querySelectorAll("svg image")].length,
+    twice: [...document.querySelectorAll("[id]")].map((e) => e.id)
+      .filter((id, i, all) => all.indexOf(id) != i),
+    links: [...document.querySelectorAll("a[href^='#']")]
+      .filter((e) => !document.querySelector(e.getAttribute("href"))).length,
+    outside: performance.getEntriesByType("resource")
+      .filter((e) => !e.name.startsWith("data:")).map((e) => e.name),
+  };
+  const note = document.createElement("pre");
+  note.id = "probe";
+  note.textContent = btoa(unescape(encodeURIComponent(JSON.stringify(found))));
+  document.body.append(note);
+});
+</script>
+"""
+
+
+class Tables(HTMLParser):
+    """Cells of the tables of a page, by the table's id."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.found, self.table, self.cell = {}, None, None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "table":
+            self.table = self.found.setdefault(dict(attrs).get("id"), [])
+        elif tag == "tr" and self.table is not None:
+            self.table.append([])
+        elif tag in ("td", "th") and self.table:
+            self.cell = []
+        elif tag == "br" and self.cell is not None:
+            self.cell.append(" ")
+
+    def handle_endtag(self, tag):
+        if tag in ("td", "th") and self.cell is not None:
+            self.table[-1].append("".join(self.cell).strip())
+            self.cell = None
+        elif tag == "table":
+            self.table = None
+
+    def handle_data(self, data):
+        if self.cell is not None:
+            self.cell.append(data)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """A study whose classifiers are done, with names that attack."""
+    folder = tmp_path_factory.mktemp("study")
+    found = studies.whole(folder, title=HOSTILE)
+    found["tasks"]["neuro"]["classes"] = ["healthy", "<b>injury</b>"]
+    (folder / "study.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
+    plan = studies.plan_of(found)
+    studies.pretend(plan)
+    page = make_report(folder)
+    return plan, page, page.read_text("utf-8")
+
+
+def test_tables_are_the_metrics_files(study):
+    plan, _, text = study
+    found = Tables(text).found
+    for table, task in (("table_2", "neuro"), ("table_3", "trigger")):
+        rows = {row[0]: row[1:] for row in found[table]}
+        for encoder in TABLE_2:
+            for cell, mode in zip(rows[ENCODERS[encoder].label], MODES):
+                values = [
+                    json.loads((run.folder / "metrics.json").read_text())[
+                        "test"
+                    ]["recording"]["auc"]
+                    for run in plan.classifiers(task, encoder, mode)
+                ]
+                assert cell.startswith(
+                    f"{mean(values):.3f} ± {stdev(values):.3f} "
+                )
+        assert rows["trained parameters"] == ["8,194"] * 3
+
+
+def test_files_beside_hold_the_same(study):
+    _, page, text = study
+    numbers = json.loads((page.parent / "results.json").read_text())
+    rows = {row[0]: row for row in Tables(text).found["table_1"]}
+    markdown = (page.parent / "tables.md").read_text()
+    latex = (page.parent / "tables.tex").read_text()
+    for row in numbers["tables"]["table_1"]:
+        for i, cell in enumerate(row["cells"], start=1):
+            value = f"{cell['mean']:.3f} ± {cell['sd']:.3f}"
+            assert rows[row["label"]][i].startswith(value)
+            assert value in markdown
+            assert value.replace("±", r"$\pm$") in latex
+    assert len(numbers["claims"]) == 4
+    for claim in numbers["claims"]:
+        assert f">{claim['verdict']}</span>" in text
+
+
+def test_names_are_text(study):
+    _, _, text = study
+    assert "<script" not in text.lower()
+    assert "<b>" not in text
+    assert "&lt;script&gt;" in text
+    assert "&lt;b&gt;injury&lt;/b&gt;" in text
+
+
+def test_nobody_and_no_place_is_named(study):
+    plan, page, _ = study
+    out = str(plan.settings.output_folder)
+    for file in page.parent.iterdir():
+        if file.suffix in (".html", ".md", ".tex", ".csv", ".json"):
+            text = file.read_text("utf-8")
+            assert "SECRET" not in text, file
+            assert out not in text, file
+            assert not re.search(r"\b20\d\d-\d\d-\d\d\b", text), file
+
+
+def test_nothing_comes_from_the_network(study):
+    text = study[2]
+    assert not re.search(r"(src|href)=[\"']?(https?:)?//", text)
+    assert "@import" not in text and "url(http" not in text
+    assert len(text.encode()) < 15e6
+
+
+def test_it_is_the_same_page_again(study):
+    _, page, text = study
+    make_report(page.parent)
+    assert page.read_text("utf-8") == text
+
+
+def test_a_study_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="holds no study.yaml"):
+        make_report(tmp_path)
+    found = studies.settings(tmp_path)
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(found))
+    with pytest.raises(InputError, match="no classifier .* is done"):
+        make_report(tmp_path)
+
+
+def chromium():
+    for name in ("chromium", "chromium-browser", "google-chrome"):
+        if shutil.which(name):
+            return shutil.which(name)
+    pytest.skip("no Chromium: apt-get install chromium")
+
+
+def browse(page, tmp_path, size):
+    """What a browser finds in a page, and what it says on its console."""
+    text = page.read_text("utf-8")
+    copy = tmp_path / "page.html"
+    copy.write_text(text.replace("<head>", f"<head>{PROBE}", 1))
+    done = subprocess.run(
+        [chromium(), "--headless", "--no-sandbox", "--disable-gpu"]
+        + ["--enable-logging=stderr", f"--window-size={size[0]},{size[1]}"]
+        + [f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=9000"]
+        + ["--dump-dom", copy.as_uri()],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    found = re.search(r'<pre id="probe">([^<]+)</pre>', done.stdout)
+    assert found, done.stderr[-2000:]
+    console = [x for x in done.stderr.splitlines() if "CONSOLE" in x]
+    return json.loads(base64.b64decode(found.group(1))), console, done.stdout
+
+
+@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["phone", "desktop"])
+def test_a_browser_shows_all_of_it(study, tmp_path, size):
+    found, console, dom = browse(study[1], tmp_path, size)
+    assert not console and not found["errors"]
+    assert found["outside"] == []
+    assert found["overflow"] <= 0, "the page is wider than the screen"
+    assert found["twice"] == [] and found["links"] == 0
+    assert all(width > 0 for width in found["images"])
+    assert len(found["pictures"]) >= 6
+    for picture in found["pictures"]:
+        assert picture["role"] == "img" and picture["title"]
+        assert picture["height"] > 40
+        assert 100 < picture["width"] <= found["width"]
+    # What the browser made of it is what was written.
+    written = Tables(study[2]).found
+    shown = Tables(dom).found
+    assert shown["table_1"] == written["table_1"]
