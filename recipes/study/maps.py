@@ -13,6 +13,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from cry_modules.separability import knn_accuracy, retrieval_map, scaled
+from recipes.study.picture_sounds import OTHERS
 from recipes.study.results import Results
 
 #: Patients with as many recordings have a colour of their own.
@@ -143,7 +144,7 @@ def pseudonyms(patients: List[str]) -> List[str]:
         if n >= _LEAST_RECORDINGS
     ][:_MOST_PATIENTS]
     name_of = {p: f"infant {i}" for i, p in enumerate(chosen, start=1)}
-    return [name_of.get(patient, "others") for patient in patients]
+    return [name_of.get(patient, OTHERS) for patient in patients]
 
 
 def neighbours(found: Embeddings) -> Neighbours:

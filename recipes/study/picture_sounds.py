@@ -32,6 +32,8 @@ _MOST_COLUMNS = 400  # of a spectrogram
 _RANGE_DB = 60
 _KILOHERTZ = (0.25, 1, 4, 16)
 _CELL = 255, 240  # px, of a map
+#: Patients with few recordings: grey, below the others.
+OTHERS = "others"
 _NOT_GIVEN = "not given"
 
 
@@ -221,11 +223,10 @@ def _draw_map(axes, points, values, shown) -> None:
     kept = np.asarray(values, dtype=object)[shown]
     for i, value in enumerate(sorted(set(values))):
         x, y = points[shown[kept == value]].T
-        colour = {"color": GREY} if value == _NOT_GIVEN else {}
-        axes.plot(
-            x, y, **{**look(i), **colour}, linestyle="", markersize=3.5,
-            markeredgewidth=0, label=".",
-        )  # fmt: skip
+        style = {**look(i), "markersize": 3.5, "zorder": 2}
+        if value in (_NOT_GIVEN, OTHERS):
+            style.update(color=GREY, markersize=2.5, zorder=1)
+        axes.plot(x, y, **style, linestyle="", markeredgewidth=0, label=".")
     axes.set(xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set(visible=True, alpha=0.4)

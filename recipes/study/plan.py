@@ -42,7 +42,7 @@ ENCODERS = {
     "random_calibrated": Encoder("random, BatchNorm calibrated", True),
     "supervised": Encoder("supervised on generic sounds"),
     "simclr": Encoder("SimCLR on generic sounds"),
-    "adapt_control": Encoder("SimCLR, as many more steps", True),
+    "adapt_control": Encoder("SimCLR, more steps without cries", True),
     "adapt_labelled": Encoder("SimCLR + labelled cries"),
     "adapt_all": Encoder("SimCLR + all cries"),
     "adapt_replay": Encoder("SimCLR + all cries + replay"),

@@ -162,12 +162,13 @@ def contents(results: Results) -> Dict[str, Any]:
     generic = corpora.generic_corpus(results)
     cries = corpora.cry_corpora(results)
     heard = heard_views(results, generic, cries)
-    told = {
-        name: maps.sounds_told(found)
+    sounds = {
+        name: found
         for name in ENCODERS
         for found in [maps.of_encoder(results, name, "sound")]
         if found is not None
     }
+    told = {name: maps.sounds_told(found) for name, found in sounds.items()}
     context = {
         "settings": settings,
         "title": settings.title,
@@ -204,6 +205,7 @@ def contents(results: Results) -> Dict[str, Any]:
         "nuisance": _nuisance(results),
         "maps": _maps(results),
         "told": told,
+        "n_sounds": next((len(f.labels) for f in sounds.values()), 0),
         "forgetting": _forgetting(results),
         "forgetting_picture": _forgetting_picture(results),
         "costs": _costs(results),

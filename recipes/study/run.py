@@ -17,6 +17,7 @@ import fcntl
 import importlib.util
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -332,11 +333,14 @@ def log_of(run: Run, plan: Plan) -> Path:
 
 def failure(run: Run, log: Path) -> str:
     """A line on a failed run: its log, and what stands last in it."""
-    last = ""
-    if log.is_file():
-        lines = log.read_text("utf-8", errors="replace").strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
-    return f"FAILED {run.name}, see {log}{last}"
+    text = log.read_text("utf-8", errors="replace") if log.is_file() else ""
+    # A progress bar may stand below the error, or before it in its line.
+    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
+    errors = [
+        line[line.index("error: ") :] for line in lines if "error: " in line
+    ]
+    last = (errors or lines or ["its log is empty"])[-1].strip()
+    return f"FAILED {run.name}, see {log}: {last}"
 
 
 def snakemake_command(profile: str, config: Path, more: Sequence[str]):
@@ -363,6 +367,22 @@ def snakemake_command(profile: str, config: Path, more: Sequence[str]):
     ]  # fmt: skip
 
 
+@contextmanager
+def interruptible():
+    """Ctrl-C, a closed terminal and SIGTERM all interrupt."""
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {name: signal.signal(name, interrupt) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(name, handler)
+
+
 def work(plan, estimate, jobs, command, lock) -> int:
     """Let Snakemake work, and say how it goes on.
 
@@ -379,16 +399,18 @@ def work(plan, estimate, jobs, command, lock) -> int:
     with open(log, "w", encoding="utf-8") as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT,
-            env=environment, pass_fds=[lock],
+            env=environment, pass_fds=[lock], start_new_session=True,
         )  # fmt: skip
     watch = Watch(plan, estimate, jobs, log)
     try:
-        while process.poll() is None:
-            watch.look()
-            time.sleep(_LOOK_EVERY)
+        with interruptible():
+            while process.poll() is None:
+                watch.look()
+                time.sleep(_LOOK_EVERY)
     except KeyboardInterrupt:
         print("\nstopping: runs save where they are", file=sys.stderr)
-        # Snakemake heard the same signal, and tells its runs.
+        # To Snakemake and its runs, which end by themselves.
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise KeyboardInterrupt(
             "interrupted; the same command goes on where it stopped"

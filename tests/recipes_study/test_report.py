@@ -209,7 +209,7 @@ def test_a_browser_shows_all_of_it(study, tmp_path, size):
     assert len(found["pictures"]) >= 6
     for picture in found["pictures"]:
         assert picture["role"] == "img" and picture["title"]
-        assert picture["height"] > 40
+        assert picture["height"] > 15
         assert 100 < picture["width"] <= found["width"]
     # What the browser made of it is what was written.
     written = Tables(study[2]).found
