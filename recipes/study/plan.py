@@ -219,7 +219,7 @@ class Plan:
         folder = self.settings.cries.parent
         command = ("-m", "data_prep.synthetic", folder)
         command += (f"--scale={own['scale']}", f"--seed={own['seed']}")
-        self._add("corpus", "corpus", command, folder, "cry/corpus.json", ())
+        self._add("corpus", "corpus", command, folder, "done", ())
         return ("corpus",)
 
     def _data(self, *tables) -> List[str]:

@@ -16,7 +16,12 @@ SIGNAL = {name: 0.1 + 0.1 * i for i, name in enumerate(ENCODERS)}
 
 def settings(folder, **changes):
     """Settings of a small synthetic study, as a yaml file gives them."""
-    short = {"number_of_epochs": 1, "warmup_epochs": 0, "batch_size": 8}
+    short = {
+        "number_of_epochs": 1,
+        "warmup_epochs": 0,
+        "batch_size": 8,
+        "valid_share": 0.4,
+    }
     return {
         "title": "a small study",
         "output_folder": str(folder),
@@ -34,7 +39,7 @@ def settings(folder, **changes):
         "fractions": [1.0],
         "confounds": False,
         "stages": {
-            "simclr": {"yaml": "small_simclr", "valid_share": 0.4, **short},
+            "simclr": {"yaml": "small_simclr", **short},
             "supervised": {
                 "yaml": "small_supervised",
                 "valid_share": 0.4,
@@ -44,7 +49,7 @@ def settings(folder, **changes):
             "adapt": {"yaml": "small_adapt", **short},
             "adapt_replay": {"yaml": "small_adapt_replay", **short},
             **{
-                mode: {"number_of_epochs": 2, "bootstrap_draws": 20}
+                mode: {"number_of_epochs": 2, "bootstrap_draws": 100}
                 for mode in ("linear", "linear_bn", "end_to_end")
             },
         },

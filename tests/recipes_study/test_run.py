@@ -1,0 +1,269 @@
+"""A study as people run it: what it says, what it leaves, what it does again
+after an interruption, a failure, or a change."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import studies
+import yaml
+
+from data_prep.errors import InputError
+from recipes.study import cost, run
+from recipes.study.plan import ADAPTED, ENCODERS
+
+
+def study(folder, *more, status=0, **changes):
+    """Run a small study by its command; what it printed."""
+    path = write(folder, **changes)
+    process = start(path, *more)
+    output, _ = process.communicate(timeout=900)
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    return output
+
+
+def write(folder, **changes):
+    folder.mkdir(exist_ok=True)
+    found = studies.settings(folder / "out", **changes)
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(found, sort_keys=False))
+    return path
+
+
+def start(path, *more):
+    return subprocess.Popen(
+        [sys.executable, "-m", "recipes.study.run", "demo"]
+        + ["--study", str(path), *more],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        cwd=run.ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+
+
+def results_of(folder):
+    """When each classifier's result was written, by its place."""
+    out = folder / "out/classifiers"
+    return {
+        str(path.relative_to(out)): path.stat().st_mtime_ns
+        for path in out.rglob("metrics.json")
+        if "fold_" not in str(path)
+    }
+
+
+# What needs no training.
+
+
+def test_profiles_and_words_that_are_not_there(tmp_path):
+    for argv, words in (
+        (["nothing"], "there is no profile 'nothing'; use demo, poster"),
+        (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
+        (["demo", "--set", "width"], "--set width: write it as name=value"),
+        (["demo", "--set", "width=x"], "width is 'x'"),
+        (["real"], "data/cry/recordings.csv cannot be read"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "recipes.study.run", *argv, "--dry_run"],
+            capture_output=True, text=True, cwd=run.ROOT,
+        )  # fmt: skip
+        assert done.returncode == 2
+        (line,) = done.stderr.strip().splitlines()
+        assert line.startswith("error: ") and words in line
+
+
+def test_two_cannot_work_on_one_study(tmp_path):
+    with run.alone(tmp_path):
+        with pytest.raises(InputError, match="worked on by another process"):
+            with run.alone(tmp_path):
+                pass
+    with run.alone(tmp_path):
+        pass
+
+
+def test_a_failure_names_log_and_reason(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    one = plan.classifier("neuro", "random", "linear", 1.0, 1)
+    log = run.log_of(one, plan)
+    log.parent.mkdir(parents=True)
+    log.write_text("epoch 1\rbar 50%error: lr is 0; correct it\nbar 51%")
+    assert run.failure(one, log) == (
+        f"FAILED {one.name}, see {log}: error: lr is 0; correct it"
+    )
+    log.write_text("killed")
+    assert run.failure(one, log).endswith(": killed")
+
+
+def test_the_watch_reads_snakemakes_errors(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    one = plan.classifier("neuro", "random", "linear", 1.0, 1)
+    said = tmp_path / "snakemake.log"
+    said.write_text("")
+    watch = run.Watch(plan, cost.Estimate(plan), 1, said)
+    watch.look()
+    assert not watch.failed
+    said.write_text(
+        "Error in rule train_cls:\n    jobid: 3\n    output: "
+        f"{one.result}\n    log: x (check log file(s) for error details)\n"
+    )
+    watch.look()
+    assert list(watch.failed) == [one.name]
+    # Tried again with success, it has not failed.
+    one.folder.mkdir(parents=True)
+    one.result.write_text("{}")
+    watch.close()
+    assert not watch.failed and one.name in watch.done
+
+
+def test_hours_learn_from_what_was_measured(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    estimate = cost.Estimate(plan)
+    runs = plan.of_rule("train_cls")
+    before = estimate.of(runs, [])
+    assert before == sum(estimate.seconds[r.name] for r in runs)
+    done = runs[0]
+    place = done.folder.relative_to(tmp_path)
+    path = tmp_path / "costs" / place.parent / f"{place.name}.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"s\tmax_rss\n{3 * estimate.seconds[done.name]}\t100\n")
+    assert estimate.of(runs, [done]) == pytest.approx(3 * before)
+    assert cost.timed(done, plan.settings)["peak_mb"] == 100
+
+
+def test_wider_and_longer_costs_more(tmp_path):
+    def seconds(**changes):
+        plan = studies.plan_of(studies.whole(tmp_path, **changes))
+        return cost.Estimate(plan).of(plan.runs.values(), [])
+
+    stages = studies.settings(tmp_path)["stages"]
+    longer = {**stages, "simclr": {**stages["simclr"]}}
+    longer["simclr"]["number_of_epochs"] = 500
+    assert seconds() < seconds(stages=longer)
+    assert seconds() < seconds(width=64)
+    assert seconds(width=64, speed=100) < seconds(width=64)
+    assert seconds() < seconds(seeds=[1, 2, 3])
+
+
+def test_the_plan_says_runs_and_hours(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path))
+    text = run.describe(plan, cost.Estimate(plan), 2)
+    assert re.search(rf"in all +{len(plan.runs)} +0", text)
+    assert re.search(r"about \d+ minutes?, 2 at a time \(reckoned", text)
+    assert re.search(r"trigger, end_to_end +12 +0", text)
+    assert re.search(r"neuro, linear_bn, few labels +4 +0", text)
+
+
+# What trains.
+
+
+def test_a_study_from_its_command_to_its_page(tmp_path):
+    """Typed again, it does nothing."""
+    pytest.importorskip("snakemake")
+    check_page(tmp_path, study(tmp_path))
+    before = results_of(tmp_path)
+    output = study(tmp_path)
+    assert results_of(tmp_path) == before
+    assert "done: " in output and "about" not in output
+
+
+@pytest.mark.slow
+def test_changes_and_failures(tmp_path):
+    """One test, since each step needs what the one before it left."""
+    study(tmp_path)
+    check_a_change(tmp_path)
+    check_a_failure(tmp_path)
+
+
+def check_page(folder, output):
+    n = 1 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
+    assert f"done: {n} runs; report in" in output
+    assert re.search(rf"^{n}/{n} ", output, re.M)
+    page = (folder / "out/report.html").read_text()
+    assert "Not complete" not in page and ">not run<" in page  # other modes
+    numbers = json.loads((folder / "out/results.json").read_text())
+    for row in numbers["tables"]["table_2"][:6]:
+        assert row["cells"][0]["mean"] is not None
+    assert len(numbers["generic_sounds"]) == len(ENCODERS)
+    assert len(numbers["forgetting"]) == len(ADAPTED)
+    # Synthetic audio may be given on.
+    assert page.count("<audio") == 4 * 3
+    # Nobody's id, no recording's.
+    assert "synp" not in page and "syn0" not in page
+    assert str(folder) not in page
+
+
+def check_a_change(folder):
+    """Runs what depends on it; taken back, nothing."""
+    before = results_of(folder)
+    stages = studies.settings(folder / "out")["stages"]
+    stages["adapt_replay"]["lr"] = 0.005
+    study(folder, stages=stages)
+    after = results_of(folder)
+    assert before.items() <= after.items()
+    new = {path.split("/")[2] for path in after.keys() - before.keys()}
+    assert new == {"adapt_replay", "adapt_control"}
+    study(folder)
+    assert results_of(folder) == after
+
+
+def check_a_failure(folder):
+    """It names its log, and the rest goes on."""
+    before = results_of(folder)
+    stages = studies.settings(folder / "out")["stages"]
+    stages["supervised"]["lr"] = -1
+    stages["adapt_replay"]["lr"] = 0.003
+    output = study(folder, status=1, stages=stages)
+    (line,) = {x for x in output.splitlines() if x.startswith("FAILED")}
+    assert "encoders/supervised/1, see " in line and "error: lr is -1" in line
+    log = line.split("see ")[1].split(": ")[0]
+    with open(log, encoding="utf-8") as file:
+        assert "lr is -1" in file.read()
+    assert "the study is not complete" in output
+    new = results_of(folder).keys() - before.keys()
+    assert {path.split("/")[2] for path in new} == {
+        "adapt_replay", "adapt_control",
+    }  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
+def test_an_interrupted_study_goes_on(tmp_path, name):
+    """Stopped while it trains, it ends with the weights of one that was not."""
+    path = write(tmp_path)
+    process = start(path)
+    encoder = tmp_path / "out/encoders/simclr"
+    while not list(encoder.glob("1-*/log.txt")):
+        time.sleep(0.2)
+        assert process.poll() is None
+    process.send_signal(getattr(signal, name))
+    output, _ = process.communicate(timeout=300)
+    if name != "SIGKILL":
+        assert (
+            "the same command goes on" in output and "Traceback" not in output
+        )
+        assert process.returncode == 1
+    else:
+        time.sleep(60)  # its runs end by themselves
+    study(tmp_path)
+    study(tmp_path / "other")
+    for one, other in zip(
+        sorted(tmp_path.glob("out/classifiers/**/predictions_test.csv")),
+        sorted(tmp_path.glob("other/out/classifiers/**/predictions_test.csv")),
+    ):
+        assert one.name == other.name
+        assert one.read_text() == other.read_text()
+
+
+@pytest.mark.slow
+def test_all_modes_both_tasks_and_few_labels(tmp_path):
+    tasks = studies.whole(tmp_path)["tasks"]
+    output = study(
+        tmp_path, tasks=tasks, modes=["linear", "linear_bn", "end_to_end"],
+        fractions=[0.5, 1.0], confounds=True,
+    )  # fmt: skip
+    assert "done: " in output
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Not complete" not in page and ">not run<" not in page
