@@ -16,18 +16,17 @@ import copy
 import fcntl
 import importlib.util
 import os
-import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Set
+from typing import Dict, Optional, Sequence
 
 import yaml
-from tqdm import tqdm
 
 from data_prep.atomic import make_folder
 from data_prep.errors import InputError, one_line_errors
@@ -35,6 +34,7 @@ from data_prep.tables import write_text
 from recipes.study import cost
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
+from recipes.study.watch import Watch, failure, is_done
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = Path(__file__).parent / "profiles"
@@ -58,13 +58,13 @@ def require_snakemake() -> None:
         )
 
 
-def read_profile(name: str) -> Dict:
+def read_profile(folder: Path) -> Dict:
     """Snakemake's options of a profile.
 
     Arguments
     ---------
-    name : str
-        A folder of ``recipes/study/profiles``, or one's own.
+    folder : pathlib.Path
+        Of the profile.
 
     Returns
     -------
@@ -75,11 +75,11 @@ def read_profile(name: str) -> Dict:
     InputError
         There is no such profile.
     """
-    path = profile_folder(name) / "config.yaml"
+    path = folder / "config.yaml"
     if not path.is_file():
         known = sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))
         raise InputError(
-            f"there is no profile {name!r}; use {', '.join(known)}, or a "
+            f"there is no profile {folder.name!r}; use {', '.join(known)}, or a "
             "folder of your own with a config.yaml"
         )
     return yaml.safe_load(path.read_text("utf-8"))
@@ -91,13 +91,13 @@ def profile_folder(name: str) -> Path:
     Arguments
     ---------
     name : str
-        See ``read_profile``.
+        A folder of ``recipes/study/profiles``, or the path of one's own.
 
     Returns
     -------
     pathlib.Path
     """
-    return Path(name) if "/" in name else PROFILES / name
+    return Path(name).absolute() if "/" in name else PROFILES / name
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
@@ -204,11 +204,6 @@ def alone(folder: Path):
         yield file.fileno()
 
 
-def is_done(run: Run) -> bool:
-    """Whether a run's result is there."""
-    return run.result.is_file()
-
-
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
     """What will run, in a table, and how long it will take.
 
@@ -257,99 +252,13 @@ def kind_of(run: Run) -> str:
     return run.rule
 
 
-class Watch:
-    """Tells what is done and what has failed, while Snakemake works.
-
-    Arguments
-    ---------
-    plan : Plan
-        All runs.
-    estimate : Estimate
-        Of its hours.
-    jobs : int
-        Runs at a time.
-    log : pathlib.Path
-        What Snakemake says.
-    """
-
-    def __init__(self, plan, estimate, jobs, log):
-        self.plan, self.estimate, self.jobs = plan, estimate, jobs
-        self.log, self.read = log, 0
-        self.by_result = {str(run.result): run for run in plan.runs.values()}
-        self.done: Set[str] = {r.name for r in plan.runs.values() if is_done(r)}
-        self.failed: Dict[str, Path] = {}
-        self.bar = tqdm(
-            total=len(plan.runs), initial=len(self.done), unit="run",
-            dynamic_ncols=True, bar_format="{l_bar}{bar}| {n}/{total} runs",
-        )  # fmt: skip
-
-    def look(self) -> None:
-        """Tell what is new."""
-        for run in self.plan.runs.values():
-            if run.name not in self.done and is_done(run):
-                self.done.add(run.name)
-                self.failed.pop(run.name, None)
-                self.bar.update()
-                self.bar.write(self._line(run))
-        for run in self._failures():
-            if run.name not in self.failed:
-                self.failed[run.name] = log_of(run, self.plan)
-                self.bar.write(failure(run, self.failed[run.name]))
-
-    def _line(self, run) -> str:
-        took = cost.timed(run, self.plan.settings)
-        took = f" in {took['seconds']:.0f} s" if took else ""
-        done = [self.plan[name] for name in self.done]
-        left = [r for r in self.plan.runs.values() if r.name not in self.done]
-        seconds = self.estimate.of(left, done) / self.jobs
-        ahead = f", about {cost.in_words(seconds)} left" if left else ""
-        return f"{len(self.done)}/{len(self.plan.runs)} {run.name}{took}{ahead}"
-
-    def _failures(self) -> List[Run]:
-        """Runs that Snakemake has newly called failed."""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-        new, self.read = text[self.read :], len(text)
-        outputs = re.findall(
-            r"Error in rule \w+:.*?output: ([^\n]+)", new, re.S
-        )
-        found = [line.split(" (")[0].strip() for line in outputs]
-        return [self.by_result[o] for o in found if o in self.by_result]
-
-    def close(self) -> None:
-        """The last look."""
-        self.look()
-        self.bar.close()
-
-
-def log_of(run: Run, plan: Plan) -> Path:
-    """What a run's command said."""
-    out = plan.settings.output_folder
-    if run.rule in ("corpus", "tables"):
-        return out / "logs" / f"{run.rule}.log"
-    place = run.folder.relative_to(out)
-    return out / "logs" / place.parent / f"{place.name}.log"
-
-
-def failure(run: Run, log: Path) -> str:
-    """A line on a failed run: its log, and what stands last in it."""
-    text = log.read_text("utf-8", errors="replace") if log.is_file() else ""
-    # A progress bar may stand below the error, or before it in its line.
-    lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-    errors = [
-        line[line.index("error: ") :] for line in lines if "error: " in line
-    ]
-    last = (errors or lines or ["its log is empty"])[-1].strip()
-    return f"FAILED {run.name}, see {log}: {last}"
-
-
-def snakemake_command(profile: str, config: Path, more: Sequence[str]):
+def snakemake_command(profile: Path, config: Path, more: Sequence[str]):
     """How Snakemake is called.
 
     Arguments
     ---------
-    profile : str
-        See ``read_profile``.
+    profile : pathlib.Path
+        Its folder.
     config : pathlib.Path
         The study's settings, resolved.
     more : sequence of str
@@ -361,7 +270,7 @@ def snakemake_command(profile: str, config: Path, more: Sequence[str]):
     """
     return [
         sys.executable, "-m", "snakemake", "--snakefile", _SNAKEFILE,
-        "--profile", str(profile_folder(profile)), "--configfile", str(config),
+        "--profile", str(profile), "--configfile", str(config),
         # `alone` locks better: its lock ends with the process.
         "--nolock", *more,
     ]  # fmt: skip
@@ -452,45 +361,69 @@ def parse(argv: Optional[Sequence[str]] = None):
     return parser.parse_args(argv)
 
 
+def dry_run(profile: Path, found: Dict, more: Sequence[str]) -> int:
+    """What Snakemake would do; nothing is written where the study goes."""
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "study.yaml"
+        write_text(config, yaml.safe_dump(found, sort_keys=False))
+        quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
+        command = snakemake_command(profile, config, [*more, *quiet])
+        return subprocess.run(command).returncode
+
+
+def report_so_far(out: Path) -> None:
+    """The page of a study that is not complete, as far as it can be made."""
+    log = out / "logs" / "report.log"
+    with open(log, "w", encoding="utf-8") as file:
+        made = subprocess.run(
+            [sys.executable, "-m", "recipes.study.report", str(out)],
+            stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+    if made.returncode:
+        print(f"no report, see {log}", file=sys.stderr)
+    else:
+        print(f"report of what is done in {out / 'report.html'}")
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """From the command line to the report."""
     args = parse(argv)
     with one_line_errors():
         require_snakemake()
-        profile = read_profile(args.profile)
-        source = os.path.abspath(args.study) if args.study else ""
+        folder = profile_folder(args.profile)
+        profile = read_profile(folder)
+        # Paths in a study begin at the root; its own, where one types.
+        source = args.study and os.path.abspath(args.study)
         os.chdir(ROOT)
         source = source or profile["configfile"]
         found = apply_changes(
             read_study(source), read_changes(args.set), source
         )
-        settings = check_settings(found, source)
-        plan = Plan(settings)
+        plan = Plan(check_settings(found, source))
         jobs = args.cores or profile.get("cores") or profile["jobs"]
         estimate = cost.Estimate(plan)
-        print(f"{settings.title}\nto {settings.output_folder}\n")
+        out = plan.settings.output_folder
+        print(f"{plan.settings.title}\nto {out}\n")
         print(describe(plan, estimate, jobs), flush=True)
-        more = list(args.snakemake)
+        more = [*args.snakemake]
         if args.cores:
             more += ["--cores", str(args.cores)]
-        with alone(settings.output_folder) as lock:
-            config = settings.output_folder / "study.yaml"
+        if args.dry_run:
+            return dry_run(folder, found, more)
+        with alone(out) as lock:
+            config = out / "study.yaml"
             write_text(config, yaml.safe_dump(found, sort_keys=False))
-            command = snakemake_command(args.profile, config, more)
-            if args.dry_run:
-                quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
-                return subprocess.run([*command, *quiet]).returncode
-            print("", flush=True)
+            command = snakemake_command(folder, config, more)
             status = work(plan, estimate, jobs, command, lock)
-        report = settings.output_folder / "report.html"
-        if status:
-            print(
-                "error: the study is not complete; mend what the logs above "
-                "say and type the same again",
-                file=sys.stderr,
-            )
-            return 1
-        print(f"done: {len(plan.runs)} runs; report in {report}")
+            if status or not all(map(is_done, plan.runs.values())):
+                report_so_far(out)
+                print(
+                    "error: the study is not complete; mend what the logs say "
+                    "and type the same again",
+                    file=sys.stderr,
+                )
+                return 1
+        print(f"done: {len(plan.runs)} runs; report in {out / 'report.html'}")
         return 0
 
 

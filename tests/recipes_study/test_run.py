@@ -14,7 +14,7 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study import cost, run
+from recipes.study import cost, run, watch
 from recipes.study.plan import ADAPTED, ENCODERS
 
 
@@ -87,14 +87,14 @@ def test_two_cannot_work_on_one_study(tmp_path):
 def test_a_failure_names_log_and_reason(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
     one = plan.classifier("neuro", "random", "linear", 1.0, 1)
-    log = run.log_of(one, plan)
+    log = watch.log_of(one, plan)
     log.parent.mkdir(parents=True)
     log.write_text("epoch 1\rbar 50%error: lr is 0; correct it\nbar 51%")
-    assert run.failure(one, log) == (
+    assert watch.failure(one, log) == (
         f"FAILED {one.name}, see {log}: error: lr is 0; correct it"
     )
     log.write_text("killed")
-    assert run.failure(one, log).endswith(": killed")
+    assert watch.failure(one, log).endswith(": killed")
 
 
 def test_the_watch_reads_snakemakes_errors(tmp_path):
@@ -102,20 +102,20 @@ def test_the_watch_reads_snakemakes_errors(tmp_path):
     one = plan.classifier("neuro", "random", "linear", 1.0, 1)
     said = tmp_path / "snakemake.log"
     said.write_text("")
-    watch = run.Watch(plan, cost.Estimate(plan), 1, said)
-    watch.look()
-    assert not watch.failed
+    looking = watch.Watch(plan, cost.Estimate(plan), 1, said)
+    looking.look()
+    assert not looking.failed
     said.write_text(
         "Error in rule train_cls:\n    jobid: 3\n    output: "
         f"{one.result}\n    log: x (check log file(s) for error details)\n"
     )
-    watch.look()
-    assert list(watch.failed) == [one.name]
+    looking.look()
+    assert list(looking.failed) == [one.name]
     # Tried again with success, it has not failed.
     one.folder.mkdir(parents=True)
     one.result.write_text("{}")
-    watch.close()
-    assert not watch.failed and one.name in watch.done
+    looking.close()
+    assert not looking.failed and one.name in looking.done
 
 
 def test_hours_learn_from_what_was_measured(tmp_path):
