@@ -184,7 +184,7 @@ def draw_curves(
     >>> path.is_file()
     True
     """
-    histories = {n: _without_averages(rows) for n, rows in histories.items()}
+    histories = {n: without_averages(rows) for n, rows in histories.items()}
     keys = {key for rows in histories.values() for row in rows for key in row}
     shown = panels(sorted(keys))
     if not shown:
@@ -243,8 +243,23 @@ def draw_panels(
         text.set_parse_math(False)
 
 
-def _without_averages(rows) -> List[dict]:
-    """Rows without the keys whose parts by corpus are there."""
+def without_averages(rows: List[dict]) -> List[dict]:
+    """Rows without the keys whose parts by corpus are there.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Of ``history.json``.
+
+    Returns
+    -------
+    list of dict
+
+    Example
+    -------
+    >>> without_averages([{"epoch": 1, "valid_loss": 2, "valid_loss_cry": 3}])
+    [{'epoch': 1, 'valid_loss_cry': 3}]
+    """
     keys = {key for row in rows for key in row}
     names = [name for names, _, _ in _PANELS for name in names]
     averages = {n for n in names if any(c for _, c in _keys(n, keys))}

@@ -6,6 +6,7 @@ Authors
 
 from typing import Dict, List
 
+from cry_modules.curves import read_run
 from cry_modules.picture_results import PRECISION_RECALL, ROC
 from recipes.study import (
     corpora,
@@ -168,8 +169,8 @@ def training_curves(results) -> List[pictures.Picture]:
                 if encoder in ADAPTED
                 else results.plan.encoder(encoder, seed)
             )
-            rows = results.history(run)
-            if rows:
+            if results.history(run):
+                rows = read_run(str(run.folder))
                 histories[ENCODERS[encoder].label] = rows
         if histories:
             found.append(

@@ -11,7 +11,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 import numpy as np
 from matplotlib.lines import Line2D
 
-from cry_modules.curves import draw_panels, panels
+from cry_modules.curves import draw_panels, panels, without_averages
 from recipes.study.picture_curves import calibration, ranking
 from recipes.study.picture_rows import (
     SEED,
@@ -157,6 +157,8 @@ def training(
     -------
     Picture
     """
+    about = histories
+    histories = {n: without_averages(rows) for n, rows in histories.items()}
     keys = {key for rows in histories.values() for row in rows for key in row}
     shown = panels(sorted(keys))
     if not shown:
@@ -164,7 +166,7 @@ def training(
     n_columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
     n_rows = -(-len(shown) // n_columns)
     size = 300 * max(n_columns, 2), 215 * n_rows + 30 + 14 * len(histories)
-    alt = _about_training(shown, histories)
+    alt = _about_training(shown, about)
     with drawing(name, size, title, alt) as (figure, picture):
         draw_panels(figure, shown, histories, n_columns)
         for line in figure.findobj(_is_white_marker):

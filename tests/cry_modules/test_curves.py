@@ -7,13 +7,13 @@ import pytest
 
 from cry_modules.curves import (
     SUFFIXES,
-    _without_averages as without_averages,
     draw_curves,
     main,
     names_of,
     panels,
     picture,
     read_run,
+    without_averages,
 )
 from data_prep.errors import InputError
 
