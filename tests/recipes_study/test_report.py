@@ -32,7 +32,7 @@ window.addEventListener("load", () => {
     width: innerWidth,
     overflow: document.documentElement.scrollWidth - innerWidth,
     images: [...document.querySelectorAll("img")].map((e) => e.naturalWidth),
-    pictures: [...document.querySelectorAll("figure > svg")].map((e) => ({
+    pictures: [...document.querySelectorAll("figure svg")].map((e) => ({
       width: box(e).width, height: box(e).height,
       title: e.querySelector("title")?.textContent, role: e.getAttribute("role"),
     })),
@@ -210,7 +210,8 @@ def test_a_browser_shows_all_of_it(study, tmp_path, size):
     for picture in found["pictures"]:
         assert picture["role"] == "img" and picture["title"]
         assert picture["height"] > 15
-        assert 100 < picture["width"] <= found["width"]
+        # Legible on a phone too: what is wider is scrolled within its frame.
+        assert picture["width"] >= 300
     # What the browser made of it is what was written.
     written = Tables(study[2]).found
     shown = Tables(dom).found
