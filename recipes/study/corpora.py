@@ -62,23 +62,26 @@ def generic_corpus(results: Results) -> Optional[Corpus]:
     seed = results.settings.pretraining_seeds[0]
     run = results.plan.encoder("simclr", seed)
     what = "pre-training and replay"
-    return _corpus(run.folder / "manifest", what, ("train", "valid"))
+    folder, root = run.folder / "manifest", results.settings.generic
+    return _corpus(folder, what, ("train", "valid"), root, "generic sounds")
 
 
 def cry_corpora(results: Results) -> List[Corpus]:
     """What was classified, a corpus a task, and what encoders adapted to."""
-    found = []
+    found, root = [], results.settings.cries
     for task in results.settings.tasks:
         run = results.main_run(task)
         if run is not None:
             what = f"{task.label_column}: training and test"
-            found.append(_corpus(folder_of(run) / "manifest", what, SPLITS))
+            folder = folder_of(run) / "manifest"
+            found.append(_corpus(folder, what, SPLITS, root, "cries"))
     for name in ("adapt_labelled", "adapt_all"):
         run = adaptation(results, name)
         what = (
             f"adaptation, {'labelled' if 'labelled' in name else 'all'} cries"
         )
-        found.append(_corpus(run.folder / "manifest", what, ("train", "valid")))
+        folder = run.folder / "manifest"
+        found.append(_corpus(folder, what, ("train", "valid"), root, "cries"))
     return [corpus for corpus in found if corpus is not None]
 
 
@@ -95,13 +98,16 @@ def folder_of(run: Run) -> Path:
     return next(iter(sorted(run.folder.glob("fold_0_*"))), run.folder)
 
 
-def _corpus(manifests: Path, what, splits) -> Optional[Corpus]:
+def _corpus(manifests: Path, what, splits, root, name) -> Optional[Corpus]:
+    """``name`` is for a corpus that does not say its own: a folder's name may
+    tell a place or a date."""
     if not (manifests / "train.csv").is_file():
         return None
     about = read_corpus(manifests)
     rows = [rec for split in splits for rec in read(manifests / f"{split}.csv")]
+    own = read_json(Path(root) / "corpus.json") or {}
     return Corpus(
-        about["name"],
+        str(own.get("name") or name),
         what,
         bool(about.get("synthetic")),
         str(about.get("licence") or ""),

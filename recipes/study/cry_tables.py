@@ -1,7 +1,7 @@
 """The tables of cries that a study's runs read, from a database's own.
 
 > python -m recipes.study.cry_tables CRIES RECORDINGS --out DIR \\
->     --labels neuro_injury,trigger [--more TABLE] [--folds]
+>     --labels neuro_injury,trigger [--more TABLE] [--folds 0 1 2]
 
 ``recordings.csv`` has everybody's split; ``labelled.csv`` and ``all.csv`` are
 what encoders adapt to (the labelled part, and all cries there are), and
@@ -19,13 +19,14 @@ from typing import Dict, List, Optional, Sequence
 
 from data_prep.database import TABLE, Row, locate, read_database, write_database
 from data_prep.errors import InputError, one_line_errors
-from data_prep.folds import FOLD, rounds, values_of
+from data_prep.folds import FOLD, rounds
 from data_prep.split import SHARES
 from data_prep.stratify import split_patients, strata
 
 #: Columns of the tables for adaptation: no label.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
 _HELD_OUT = ("valid", "test")
+_ORDER = ("", "train", "valid", "test")
 
 
 def write_tables(
@@ -34,7 +35,7 @@ def write_tables(
     out: str,
     labels: Sequence[str],
     more: Optional[str] = None,
-    folds: bool = False,
+    folds: Sequence[str] = (),
     seed: int = 0,
 ) -> None:
     """Write them.
@@ -51,8 +52,9 @@ def write_tables(
         Columns of labels: that of the study, then that of table 3, if any.
     more : str or None
         A table of further cries.
-    folds : bool
-        Whether the column ``fold`` decides who is held out.
+    folds : sequence of str
+        Values of the column ``fold``, in their order; empty: the column
+        ``split`` decides who is held out.
     seed : int
         Of a split that has to be made.
 
@@ -72,12 +74,20 @@ def write_tables(
     further = read_database(Path(more), []) if more else []
     out = Path(out)
     if folds:
-        _write_folds(rows, further, labels, table, out)
+        _write_folds(rows, further, labels, folds, table, out)
         return
     if "split" not in rows[0][1]:
         _make_split(rows, labels, table, seed)
+    for rec, cells in rows:
+        if cells["split"] not in _ORDER:
+            raise InputError(
+                f"{rec.source}: split is {cells['split']!r}; expected train, "
+                "valid, test, or empty"
+            )
     write_database([cells for _, cells in rows], out / TABLE)
-    part_of = {rec.patient_id: cells["split"] for rec, cells in rows}
+    part_of = _most_held_out(
+        (rec.patient_id, cells["split"]) for rec, cells in rows
+    )
     _write_round(rows, further, labels, part_of, out, "")
 
 
@@ -98,16 +108,26 @@ def _make_split(rows: List[Row], labels, table, seed) -> None:
         cells["split"] = part_of.get(rec.patient_id, "")
 
 
-def _write_folds(rows, further, labels, table, out) -> None:
+def _most_held_out(splits) -> Dict[str, str]:
+    """Of each patient; one row in the test split is enough to be held out."""
+    found: Dict[str, str] = {}
+    for patient, split in splits:
+        before = found.get(patient, "")
+        found[patient] = max(before, split, key=_ORDER.index)
+    return found
+
+
+def _write_folds(rows, further, labels, folds, table, out) -> None:
     """Tables for each fold: the next one is for validation."""
-    labelled = [r for r in rows if any(r[1][name] for name in labels)]
+    if FOLD not in rows[0][1]:
+        raise InputError(f"{table} has no column {FOLD!r}; add it")
     write_database([cells for _, cells in rows], out / TABLE)
-    for fold in rounds(FOLD, values_of(labelled, table, FOLD)):
+    for fold in rounds(FOLD, folds):
         split_of = {fold.test: "test", fold.valid: "valid"}
-        part_of = {
-            rec.patient_id: split_of.get(cells[FOLD], "train")
+        part_of = _most_held_out(
+            (rec.patient_id, split_of.get(cells[FOLD], "train"))
             for rec, cells in rows
-        }
+        )
         _write_round(rows, further, labels, part_of, out, f"_{fold.test}")
 
 
@@ -141,35 +161,6 @@ def _cells(rec, cells, part_of) -> Dict[str, str]:
     return {name: found.get(name, "") for name in _COLUMNS}
 
 
-def fold_names(recordings: Path, labels: Sequence[str]) -> List[str]:
-    """Values of the column ``fold``, in the order of ``train_cls.py``.
-
-    Arguments
-    ---------
-    recordings : pathlib.Path
-        The database's table.
-    labels : sequence of str
-        Columns of labels.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        There is no such column, or a labelled row without fold.
-    """
-    rows = read_database(recordings, labels)
-    labelled = [r for r in rows if any(r[1][name] for name in labels)]
-    if not labelled:
-        raise InputError(
-            f"no row of {recordings} has a label in {', '.join(labels)}; "
-            "correct label_column"
-        )
-    return values_of(labelled, recordings, FOLD)
-
-
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -183,7 +174,7 @@ def main() -> None:
         "--labels", required=True, help="columns, a comma between"
     )
     parser.add_argument("--more", help="a table of further cries")
-    parser.add_argument("--folds", action="store_true")
+    parser.add_argument("--folds", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -41,7 +41,9 @@ def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
         "corpus": _and(sorted({c.name for c in _all(context)})),
         "synthetic": context["synthetic"],
         "licence": _and(sorted({c.licence for c in _all(context)} - {""})),
-        "sites": f"{own.sites} sites" if own and own.sites else None,
+        "sites": f"{own.sites} site" + "s" * (own.sites > 1)
+        if own and own.sites
+        else None,
         "split_words": _split(settings),
         "participants": _participants(context["splits"][task.label_column]),
         "n_patients": own and own.patients,
@@ -59,11 +61,11 @@ def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
         "and used, unlabelled, for adaptation",
         "model_words": _model(settings, runs),
         "training_words": "AdamW or SGD with warm-up and cosine decay; "
-        "balance: loss (rare classes weigh more, taken back in the "
-        "probabilities); the epoch with the best validation AUC is kept; "
+        f"balance: {runs[0]['balance'] if runs else 'not known'} (rare classes "
+        "weigh more, taken back in the probabilities); the epoch with the best validation AUC is kept; "
         "all settings are in the commands of this report",
-        "tuning_words": "settings were fixed before; only the epoch and the "
-        "thresholds are chosen, on validation patients",
+        "tuning_words": "the pipeline chooses the epoch and the thresholds alone, "
+        "on validation patients",
         "comparators": _and(
             [e.label for e in ENCODERS.values() if e.control]
             + list(results.classical(task.name))
@@ -139,9 +141,10 @@ def _events(block) -> Optional[int]:
 def _excluded(own) -> Optional[str]:
     if own is None:
         return None
-    reasons = ", ".join(f"{n} {why}" for why, n in sorted(own.rejected.items()))
+    left_out = {k: n for k, n in own.rejected.items() if k != "flagged"}
+    reasons = ", ".join(f"{n} {why}" for why, n in sorted(left_out.items()))
     return (
-        f"{sum(own.rejected.values())} files left out"
+        f"{sum(left_out.values())} files left out"
         + (f" ({reasons})" if reasons else "")
         + f", {own.duplicates} pairs of copies found"
     )

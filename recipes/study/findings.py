@@ -6,7 +6,7 @@ Authors
 """
 
 import math
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 from recipes.study import cost
 from recipes.study.plan import ADAPTED, ENCODERS
@@ -65,25 +65,35 @@ def forgetting(results) -> List[Dict]:
     and after each adaptation, by seed."""
     found = []
     for encoder in ADAPTED:
-        runs = [
-            run
-            for run in results.plan.of_rule("train_adapt")
-            if run.facts["encoder"] == encoder and run.result.is_file()
-        ]
         entry = {"encoder": ENCODERS[encoder].label}
         for corpus in ("generic", "cry"):
-            key = f"valid_accuracy_{corpus}"
-            before, after = [], []
-            for run in runs:
-                first = read_json(run.folder / "before.json") or {}
-                last = (results.history(run) or [{}])[-1]
-                if key in first and key in last:
-                    before.append(first[key])
-                    after.append(last[key])
-            entry[corpus] = {"before": before, "after": after}
-        if runs:
+            pairs = [
+                _change(results, encoder, seed, f"valid_accuracy_{corpus}")
+                for seed in results.settings.pretraining_seeds
+            ]
+            pairs = [pair for pair in pairs if pair is not None]
+            entry[corpus] = {
+                "before": [before for before, _ in pairs],
+                "after": [after for _, after in pairs],
+            }
+        if entry["cry"]["after"]:
             found.append(entry)
     return found
+
+
+def _change(results, encoder, seed, key) -> Optional[Tuple[float, float]]:
+    """Before and after an adaptation; the mean of its folds."""
+    pairs = []
+    for fold in results.plan.folds or [""]:
+        run = results.plan.encoder(encoder, seed, fold)
+        first = read_json(run.folder / "before.json") or {}
+        last = (results.history(run) or [{}])[-1]
+        if run.result.is_file() and key in first and key in last:
+            pairs.append((first[key], last[key]))
+    if not pairs:
+        return None
+    before, after = (sum(values) / len(pairs) for values in zip(*pairs))
+    return before, after
 
 
 def costs(results) -> List[Dict]:

@@ -215,7 +215,8 @@ def verdict_on(found: Sequence[Optional[Dict]]) -> str:
     >>> worse = {"difference": -0.1, "p": 0.03}
     >>> verdict_on([better, better]), verdict_on([worse])
     ('supported', 'contradicted')
-    >>> verdict_on([better, worse])  # corrected for two parts: 0.06
+    >>> unclear = {"difference": 0.1, "p": 0.2}
+    >>> verdict_on([unclear, worse])  # corrected for two parts: 0.06
     'not separable'
     """
     if any(one is None for one in found):

@@ -54,14 +54,20 @@ class Neighbours(NamedTuple):
         The same of a random other recording.
     label : float or None
         Nearest recordings of other patients with the same label.
+    label_by_chance : float or None
+        The same of a random recording of another patient.
     site : float or None
-        With the same site.
+        Nearest recordings of other patients with the same site.
+    site_by_chance : float or None
+        The same of a random one.
     """
 
     same_patient: Optional[float]
     by_chance: Optional[float]
     label: Optional[float]
+    label_by_chance: Optional[float]
     site: Optional[float]
+    site_by_chance: Optional[float]
 
 
 def read(path: Path, what: str) -> Embeddings:
@@ -107,6 +113,8 @@ def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
     dict
         ``[n, 2]`` by name; t-SNE is left out of fewer than ten recordings.
     """
+    if len(embs) < 2:
+        return {}
     standard = scaled(embs)
     found = {"PCA": PCA(2, random_state=0).fit_transform(standard)}
     if len(embs) >= 10:
@@ -178,8 +186,40 @@ def neighbours(found: Embeddings) -> Neighbours:
         told,
         chance,
         knn_accuracy(found.embs, found.labels, found.patients),
+        by_chance(found.labels, found.patients),
         sites and knn_accuracy(found.embs, sites, found.patients),
+        sites and by_chance(sites, found.patients),
     )
+
+
+def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
+    """How often a random recording of another patient has the same value.
+
+    Arguments
+    ---------
+    values : list of str
+        Of each recording.
+    patients : list of str
+        Of each recording.
+
+    Returns
+    -------
+    float or None
+        None where there is one patient alone.
+
+    Example
+    -------
+    >>> by_chance(["a", "a", "b"], ["p", "q", "r"])
+    0.3333333333333333
+    """
+    values, patients = np.array(values), np.array(patients)
+    others = patients[:, None] != patients[None, :]
+    asked = others.any(axis=1)
+    if not asked.any():
+        return None
+    same = (values[:, None] == values[None, :]) & others
+    shares = same.sum(axis=1)[asked] / others.sum(axis=1)[asked]
+    return float(shares.mean())
 
 
 def sounds_told(found: Embeddings) -> Dict[str, Optional[float]]:

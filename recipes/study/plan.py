@@ -11,13 +11,16 @@ Authors
 
 import hashlib
 import json
+import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
+from data_prep.clinical_prepare import fold_values
+from data_prep.database import read_database
 from data_prep.errors import InputError
-from recipes.study.cry_tables import fold_names
+from data_prep.folds import FOLD
 from recipes.study.settings import Settings, Task, seeds_of
 
 
@@ -150,6 +153,7 @@ class Plan:
         self.runs: Dict[str, Run] = {}
         self.folds: List[str] = []
         self._corpus = self._plan_corpus()
+        self._generic = self._identity_of_generic()
         self._tables = self._plan_tables()
         for seed in settings.pretraining_seeds:
             self._plan_pretraining(seed)
@@ -196,9 +200,6 @@ class Plan:
         )
 
     def _add(self, name, rule, command, folder, result, parents, **facts):
-        missing = [parent for parent in parents if parent not in self.runs]
-        assert not missing, missing  # plan parents first
-        assert name not in self.runs, name
         command = tuple(str(part) for part in command)
         self.runs[name] = Run(
             name, rule, command, folder, folder / result, tuple(parents), facts
@@ -228,6 +229,25 @@ class Plan:
             return [str(self.settings.cries.parent)]
         return [checksum(table) for table in tables if table is not None]
 
+    def _identity_of_generic(self) -> List[str]:
+        """Its table, or where it has none its files and their sizes."""
+        folder = self.settings.generic
+        if self.settings.synthetic is not None:
+            return [str(folder)]
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder} is not there; correct `generic` in the study's yaml "
+                "file (or --set generic=FOLDER), or try `make demo-data`"
+            )
+        table = generic_table(folder)
+        if table is not None:
+            return [checksum(table)]
+        return sorted(
+            f"{path.relative_to(folder)} {path.stat().st_size}"
+            for path in folder.rglob("*")
+            if path.is_file()
+        )
+
     def _plan_tables(self) -> Path:
         s = self.settings
         labels = [task.label_column for task in s.tasks]
@@ -236,8 +256,10 @@ class Plan:
         if s.unlabelled_csv is not None:
             command.append(f"--more={s.unlabelled_csv}")
         if s.folds:
-            command.append("--folds")
-            self.folds = fold_names(s.recordings_csv, labels)
+            self.folds = folds_of(s)
+            command += ["--folds", *self.folds]
+        if s.synthetic is None:
+            check_database(s)
         data = self._data(s.recordings_csv, s.unlabelled_csv)
         folder = self._folder("tables", "cries", [*command, *data])
         command.append(f"--out={folder}")
@@ -274,11 +296,12 @@ class Plan:
     def _plan_encoder(
         self, encoder, script, stage, seed, options, parents, fold=""
     ):
-        command = self._command(script, stage, None, seed) + options
+        file = self.settings.stages[stage]["yaml"]
+        command = self._command(script, stage, file, seed) + options
         # One folder for all folds, so that one option names them all.
         suffix = f"_{fold}.csv"
         same = [o.replace(suffix, ".csv") if fold else o for o in command]
-        data = self._data(generic_table(self.settings.generic))
+        data = self._generic
         folder = self._folder("encoders", f"{encoder}/{seed}", [*same, *data])
         folder = folder / fold if fold else folder
         command.append(f"--output_folder={folder}")
@@ -292,10 +315,10 @@ class Plan:
 
     def _command(self, script, stage, hparams, seed) -> List[str]:
         options = dict(self.settings.stages[stage])
-        file = hparams or options.pop("yaml")
+        options.pop("yaml", None)
         return [
             script,
-            f"hparams/{file}.yaml",
+            f"hparams/{hparams}.yaml",
             f"--seed={seed}",
             f"--width={self.settings.width}",
             *(
@@ -318,15 +341,13 @@ class Plan:
     def _plan_classifier(self, task, encoder, mode, fraction, seed, before):
         s = self.settings
         source, parents = self._source(encoder, before)
-        options = dict(s.stages[mode])
-        hparams = options.get("yaml") or f"{task.hparams}_{mode}"
+        hparams = f"{task.hparams}_{mode}"
         command = self._command("train_cls.py", mode, hparams, seed)
-        command = [part for part in command if not part.startswith("--yaml=")]
         command += [
             f"--data_folder={s.cries}",
             f"--recordings_csv={self._tables}/recordings.csv",
             f"--label_column={task.label_column}",
-            f"--classes=[{', '.join(task.classes)}]",
+            f"--classes={json.dumps(task.classes)}",
             "--other_labels=drop",
             f"--label_fraction={fraction}",
             f"--encoder_source={source}",
@@ -382,6 +403,82 @@ class Plan:
             "embeddings.npz", [classifier.name, generic.name],
             encoder=encoder, seed=seed,
         )  # fmt: skip
+
+
+def folds_of(settings: Settings) -> List[str]:
+    """Values of the column ``fold``, in the order of ``train_cls.py``.
+
+    Arguments
+    ---------
+    settings : Settings
+        The study's.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        They are no folds, not the same for both tasks, or no names of
+        folders.
+    """
+    own, *others = (
+        fold_values(
+            str(settings.cries), str(settings.recordings_csv),
+            task.label_column, task.classes, "drop", FOLD,
+        )
+        for task in settings.tasks
+    )  # fmt: skip
+    for task, values in zip(settings.tasks[1:], others):
+        if values != own:
+            raise InputError(
+                f"{settings.recordings_csv}: {task.label_column} has labels in "
+                f"the folds {', '.join(values)}, and "
+                f"{settings.tasks[0].label_column} in {', '.join(own)}; an "
+                "encoder is adapted for both, so make other folds, or study "
+                "one task"
+            )
+    for value in own:
+        if not re.fullmatch(r"\w[\w-]*", value):
+            raise InputError(
+                f"{settings.recordings_csv}: fold is {value!r}; name folds by "
+                "letters, digits, - and _"
+            )
+    return own
+
+
+def check_database(settings: Settings) -> None:
+    """Refuse what would be found hours later.
+
+    Arguments
+    ---------
+    settings : Settings
+        Of a study of real audio.
+
+    Raises
+    ------
+    InputError
+        A column that is not there, or a class that nobody has.
+    """
+    table = settings.recordings_csv
+    checksum(table)
+    columns = [task.label_column for task in settings.tasks]
+    rows = read_database(table, columns)
+    for task in settings.tasks:
+        there = {cells[task.label_column] for _, cells in rows} - {""}
+        for name in task.classes:
+            if name not in there:
+                raise InputError(
+                    f"{table}: no row has {task.label_column} {name!r}, only "
+                    f"{', '.join(sorted(there)) or 'empty cells'}; correct "
+                    f"classes of tasks: {task.name}"
+                )
+    if settings.nuisance and settings.nuisance not in rows[0][1]:
+        raise InputError(
+            f"{table} has no column {settings.nuisance!r}; correct nuisance, "
+            "or set it to null"
+        )
 
 
 def _encoder(encoder, seed, fold="") -> str:
@@ -472,7 +569,7 @@ def generic_table(folder: Path) -> Optional[Path]:
     Arguments
     ---------
     folder : pathlib.Path
-        In VGGSound's form, or a folder for each class.
+        In VGGSound's form, or {train,test}/<class>/ folders.
 
     Returns
     -------

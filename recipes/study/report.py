@@ -75,6 +75,8 @@ def make_report(folder: Path) -> Path:
             f"{folder} holds no study.yaml; pass the output_folder of a study"
         )
     found = read_study(source)
+    # A copied study is read where it is.
+    found["output_folder"] = str(folder)
     results = Results(Plan(check_settings(found, str(source))))
     if not any(
         run.result.is_file() for run in results.plan.of_rule("train_cls")
@@ -85,6 +87,8 @@ def make_report(folder: Path) -> Path:
         )
     context = contents(results)
     out = Path(folder)
+    for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
+        old.unlink()
     tables.write_tables(
         [*context["tables"], *context["more_tables"]], HOW_TO_READ, out
     )
@@ -159,7 +163,9 @@ def contents(results: Results) -> Dict[str, Any]:
         "synthetic": settings.synthetic is not None
         or any(c.synthetic for c in cries),
         "how_to_read": HOW_TO_READ,
-        "missing": [run.name for run in results.missing],
+        "missing": [
+            reproduce.without_fold(run, run.name) for run in results.missing
+        ],
         "n_runs": len(results.plan.runs),
         "generic": generic,
         "cries": cries,

@@ -4,7 +4,10 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import os
 import platform
+import re
+import shlex
 import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -14,7 +17,7 @@ import torch
 
 import cry_modules
 from recipes.study import corpora
-from recipes.study.plan import Plan, checksum
+from recipes.study.plan import Plan, Run, checksum
 from recipes.study.results import Results
 
 _PACKAGES = (
@@ -87,20 +90,53 @@ def commands(plan: Plan) -> List[Tuple[str, str]]:
     list of (str, str)
     """
     settings = plan.settings
-    places = [
-        (str(settings.output_folder), "STUDY"),
-        (str(settings.recordings_csv), "RECORDINGS_CSV"),
-        (str(settings.unlabelled_csv), "UNLABELLED_CSV"),
-        (str(settings.cries), "CRIES"),
-        (str(settings.generic), "GENERIC"),
-    ]
+    places = {
+        str(settings.output_folder): "STUDY",
+        str(settings.recordings_csv): "RECORDINGS_CSV",
+        str(settings.cries): "CRIES",
+        str(settings.generic): "GENERIC",
+    }
+    if settings.unlabelled_csv is not None:
+        places[str(settings.unlabelled_csv)] = "UNLABELLED_CSV"
     found = []
     for run in plan.runs.values():
-        text = f"python {run.shell}"
-        for place, name in places:
-            text = text.replace(place, name)
-        found.append((run.name, text))
+        parts = [_in_general(part, places) for part in run.command]
+        text = " ".join(map(shlex.quote, ["python", *parts]))
+        found.append((without_fold(run, run.name), without_fold(run, text)))
     return found
+
+
+def _in_general(part: str, places: Dict[str, str]) -> str:
+    """A part of a command, its place by name."""
+    option, sign, value = part.rpartition("=")
+    # The longest first: a place may lie within another.
+    for place in sorted(places, key=len, reverse=True):
+        if value == place or value.startswith(f"{place}/"):
+            return f"{option}{sign}{places[place]}{value[len(place) :]}"
+    return f"{option}{sign}PLACE" if os.path.isabs(value) else part
+
+
+def without_fold(run: Run, text: str) -> str:
+    """A text about a run without its fold's name, which may tell a place or a
+    date.
+
+    Arguments
+    ---------
+    run : Run
+        Of the plan.
+    text : str
+        Its name or command.
+
+    Returns
+    -------
+    str
+    """
+    fold = run.facts.get("fold")
+    if not fold:
+        return text if run.rule != "tables" else re.sub(
+            r"--folds( [\w-]+)+", "--folds FOLDS", text
+        )  # fmt: skip
+    return re.sub(rf"(?<=[/_]){re.escape(fold)}(?=\.csv|\s|$)", "FOLD", text)
 
 
 def checksums(results: Results) -> List[Tuple[str, str]]:

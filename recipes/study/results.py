@@ -114,6 +114,7 @@ class Results:
                 block["recording"]["auc_ci95"],
             )
             for name, block in found[0].get("controls", {}).items()
+            if name in CLASSICAL
         }
 
     def _set(self, name, files) -> Optional[SeedSet]:

@@ -82,7 +82,15 @@ def read_profile(folder: Path) -> Dict:
             f"there is no profile {folder.name!r}; use {', '.join(known)}, or a "
             "folder of your own with a config.yaml"
         )
-    return yaml.safe_load(path.read_text("utf-8"))
+    found = read_study(path)
+    for name, kinds in (("configfile", str), ("cores", int), ("jobs", int)):
+        value = found.get(name, found.get("jobs", found.get("cores")))
+        if not isinstance(value, kinds):
+            raise InputError(
+                f"{path}: {name} is {value!r}; see "
+                "recipes/study/profiles/demo/config.yaml"
+            )
+    return found
 
 
 def profile_folder(name: str) -> Path:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
 import yaml
+from ruamel.yaml import YAML
 
 from data_prep.errors import InputError
 from data_prep.synthetic_plan import SCALES
@@ -24,13 +25,19 @@ MODES = tuple(MODE_NAMES)
 #: What a stage of the study is, by its key in ``stages``; each is a run of a
 #: public command, and its settings are that command's options.
 STAGES = ("simclr", "supervised", "adapt", "adapt_replay", *MODES)
+HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
+#: SpeechBrain's options that one may want here.
+_OF_SPEECHBRAIN = {
+    "precision", "eval_precision", "device", "compile", "num_workers",
+    "grad_accumulation_factor", "max_grad_norm", "noprogressbar",
+}  # fmt: skip
 #: Options that the study itself gives.
 _OWN = {
     "seed", "width", "data_folder", "cry_folder", "replay_folder", "classes",
     "output_folder", "encoder_source", "recordings_csv", "label_column",
     "label_fraction", "other_labels", "folds", "fold_column", "test_fold",
     "valid_fold", "nuisance", "controls", "figures", "exclude", "excluded",
-    "exclude_folder", "control",
+    "exclude_folder", "control", "finetune_mode",
 }  # fmt: skip
 
 
@@ -197,6 +204,17 @@ def check_settings(found: Dict, source: str) -> Settings:
             raise InputError(f"{source}: {name} is missing; add it")
     check = _Check(source)
     out = Path(check.text("output_folder", found["output_folder"]))
+    if "{" in str(out) or "}" in str(out):
+        check.fail("output_folder", str(out), "Snakemake reads braces; rename")
+    seeds = check.numbers("seeds", found["seeds"], int, 0)
+    encoders = check.numbers(
+        "pretraining_seeds", found["pretraining_seeds"], int, 0
+    )
+    if len(encoders) > len(seeds):
+        check.fail(
+            "pretraining_seeds", list(encoders), "no more than seeds: the rest "
+            "would never be used",
+        )  # fmt: skip
     places = _places(found, out, check)
     return Settings(
         title=check.text("title", found["title"]),
@@ -207,10 +225,8 @@ def check_settings(found: Dict, source: str) -> Settings:
         tasks=_tasks(found["tasks"], check),
         modes=_modes(found["modes"], check),
         width=check.numbers("width", [found["width"]], int, 1)[0],
-        seeds=check.numbers("seeds", found["seeds"], int, 0),
-        pretraining_seeds=check.numbers(
-            "pretraining_seeds", found["pretraining_seeds"], int, 0
-        ),
+        seeds=seeds,
+        pretraining_seeds=encoders,
         fractions=_fractions(found["fractions"], check),
         speed=check.numbers("speed", [found["speed"]], float, 0.01)[0],
         confounds=check.flag("confounds", found["confounds"]),
@@ -326,7 +342,18 @@ def _tasks(found, check) -> Tuple[Task, ...]:
         hparams = task.get("hparams", "neuro")
         check.known(f"{own}: hparams", [hparams], ("neuro", "trigger"))
         column = check.text(f"{own}: label_column", task.get("label_column"))
-        tasks.append(Task(str(name), column, tuple(map(str, classes)), hparams))
+        # The commands read them as yaml, and a csv file as text.
+        for text in (column, *classes):
+            if not isinstance(text, str) or yaml.safe_load(text) != text:
+                check.fail(
+                    own, text, "it is no plain text in yaml; quote it, or "
+                    "rename it in recordings.csv"
+                )  # fmt: skip
+        if "," in column:
+            check.fail(f"{own}: label_column", column, "rename it: no comma")
+        tasks.append(Task(str(name), column, tuple(classes), hparams))
+    if len({task.name for task in tasks}) < len(tasks):
+        check.fail("tasks", list(found), "a name is there twice")
     if len(tasks) > 2:
         check.fail("tasks", list(found), "a study has one or two")
     return tuple(tasks)
@@ -360,13 +387,28 @@ def _stages(found, check) -> Dict[str, Dict]:
         for option in options:
             if option in _OWN:
                 check.fail(f"stages: {name}", option, "the study gives it")
-        if name not in MODES and not isinstance(options.get("yaml"), str):
-            check.fail(
-                f"stages: {name}: yaml", options.get("yaml"),
-                "name a file of hparams/, without .yaml",
-            )  # fmt: skip
+        _check_options(name, options, found, check)
         stages[name] = dict(options)
     return stages
+
+
+def _check_options(name, options, stages, check) -> None:
+    """Each is of the stage's yaml file, or of SpeechBrain's own."""
+    own = f"stages: {name}"
+    file = f"neuro_{name}" if name in MODES else options.get("yaml")
+    path = HPARAMS / f"{file}.yaml"
+    if name in MODES and "yaml" in options:
+        check.fail(own, "yaml", "the task and the mode decide it")
+    if not isinstance(file, str) or not path.is_file():
+        known = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
+        check.fail(f"{own}: yaml", file, f"use one of {known}")
+    there = YAML().compose(path.read_text("utf-8")).value
+    known = {key.value for key, _ in there} | _OF_SPEECHBRAIN | {"yaml"}
+    for option, value in options.items():
+        if option not in known:
+            check.fail(own, option, f"{path.name} has no such option")
+        if option in ("number_of_epochs", "chunk_s"):
+            check.numbers(f"{own}: {option}", [value], float, 0)
 
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:

@@ -22,6 +22,7 @@ from recipes.study.results import Results
 
 _EXAMPLES = 2  # of each corpus
 _EPOCH = 1
+_LONGEST_S = 10.0  # the page stays small
 
 
 class Heard(NamedTuple):
@@ -104,7 +105,11 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
     rate, chunks = hparams["sample_rate"], hparams["chunks"]
     sig = hparams["reader"](str(Path(root) / rec.wav), rec.start, rec.stop)
     sig = repeat_to(sig, chunks.n_samples)
-    parts = [("whole recording", sig)]
+    longest = round(_LONGEST_S * rate)
+    name = "whole recording"
+    if len(sig) > longest:
+        name = f"its first {_LONGEST_S:.0f} s"
+    parts = [(name, sig[:longest])]
     for i, start in enumerate(pair.starts, start=1):
         first = round(start * rate)
         parts.append((f"view {i}", sig[first : first + chunks.n_samples]))

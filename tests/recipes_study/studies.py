@@ -123,6 +123,7 @@ def leave(run, predictions):
     metrics = {
         "task": run.facts["task"],
         "seed": run.facts["seed"],
+        "balance": "loss",
         "n_trainable": 8194,
         "n_parameters": 75485666,
         "test": block,

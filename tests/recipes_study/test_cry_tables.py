@@ -6,7 +6,7 @@ import csv
 import pytest
 
 from data_prep.errors import InputError
-from recipes.study.cry_tables import fold_names, write_tables
+from recipes.study.cry_tables import write_tables
 
 HELD_OUT = {"valid", "test"}
 
@@ -75,8 +75,7 @@ def test_unlabelled_and_further_cries_are_for_adaptation(database, tmp_path):
 def test_each_fold_holds_out_itself_and_the_next(database, tmp_path, fold):
     folder = database(",fold", cells=lambda i: f",{i // 2 % 3}")
     table, out = folder / "recordings.csv", tmp_path / "out"
-    assert fold_names(table, ["neuro_injury"]) == ["0", "1", "2"]
-    write_tables(folder, table, out, ["neuro_injury"], folds=True)
+    write_tables(folder, table, out, ["neuro_injury"], folds=["0", "1", "2"])
     of = {row["recording_id"]: row["fold"] for row in read(table)}
     following = str((int(fold) + 1) % 3)
     expected = {fold: "test", following: "valid"}
@@ -92,4 +91,46 @@ def test_what_is_wrong_is_one_line(database, tmp_path):
     with pytest.raises(InputError, match="no column 'trigger'"):
         write_tables(folder, table, tmp_path, ["neuro_injury", "trigger"])
     with pytest.raises(InputError, match="no column 'fold'"):
-        fold_names(table, ["neuro_injury"])
+        write_tables(folder, table, tmp_path, ["neuro_injury"], folds=["0"])
+
+
+def test_one_row_in_the_test_split_is_enough_to_be_held_out(database, tmp_path):
+    """A held-out patient's later recordings have no label and no split."""
+
+    def change(i, row):
+        split = "test" if i < 8 else "train"
+        # The second recording of each patient.
+        if i % 2:
+            return row.replace("injury", "").replace("healthy", "") + ","
+        return f"{row},{split}"
+
+    folder, out = database(",split", change=change), tmp_path / "out"
+    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    held = {row["patient_id"] for row in read(out / "held_out.csv")}
+    assert held == {"P0", "P1", "P2", "P3"}
+    for row in read(out / "all.csv"):
+        assert row["split"] == (
+            "test" if row["patient_id"] in held else "train"
+        )
+
+
+def test_a_recording_without_fold_is_held_out_with_its_patient(
+    database, tmp_path
+):
+    folder = database(
+        ",fold", cells=lambda i: "," if i % 2 else f",{i // 2 % 3}"
+    )
+    out = tmp_path / "out"
+    write_tables(
+        folder, folder / "recordings.csv", out, ["neuro_injury"],
+        folds=["0", "1", "2"],
+    )  # fmt: skip
+    for row in read(out / "all_0.csv"):
+        fold = int(row["patient_id"][1:]) % 3
+        assert row["split"] == ["test", "valid", "train"][fold]
+
+
+def test_a_split_that_is_none(database, tmp_path):
+    folder = database(",split", cells=lambda i: ",Test")
+    with pytest.raises(InputError, match="row 2: split is 'Test'"):
+        write_tables(folder, folder / "recordings.csv", tmp_path, ["site"])

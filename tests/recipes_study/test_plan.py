@@ -157,6 +157,74 @@ def test_other_data_is_another_study(tmp_path, database):
         studies.plan_of(found)
 
 
+def real(tmp_path, folder, **changes):
+    (tmp_path / "sounds").mkdir(exist_ok=True)
+    return studies.settings(
+        tmp_path / "out", synthetic=None, cries=str(folder),
+        generic=str(tmp_path / "sounds"), **changes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "fold, words",
+    [
+        (lambda i: ["1/2", "b", "c"][i // 2 % 3], "fold is '1/2'; name folds"),
+        (lambda i: ["..", "b", "c"][i // 2 % 3], "fold is '..'; name folds"),
+        (lambda i: "0", "fold"),
+    ],
+)
+def test_folds_that_are_none(tmp_path, database, fold, words):
+    folder = database(",fold", cells=lambda i: f",{fold(i)}")
+    with pytest.raises(InputError, match=re.escape(words)):
+        studies.plan_of(real(tmp_path, folder, folds=True))
+
+
+def test_both_tasks_have_the_same_folds(tmp_path, database):
+    """Else the encoder of a fold has heard what it is chosen by."""
+
+    def cells(i):
+        patient = i // 2
+        other = "" if patient % 4 == 3 else "ab"[patient // 4 % 2]
+        return f",{patient % 4},{other}"
+
+    folder = database(",fold,other", cells=cells)
+    tasks = studies.settings("x")["tasks"]
+    tasks["other"] = {"label_column": "other", "classes": ["a", "b"]}
+    with pytest.raises(InputError, match="make other folds"):
+        studies.plan_of(real(tmp_path, folder, folds=True, tasks=tasks))
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"nuisance": "phone"}, "no column 'phone'; correct nuisance"),
+        ({"generic": "no/such"}, "no/such is not there; correct `generic`"),
+        (
+            {"tasks": {"n": {"label_column": "neuro_injury",
+                             "classes": ["healthy", "ill"]}}},
+            "no row has neuro_injury 'ill', only healthy, injury",
+        ),
+    ],
+)  # fmt: skip
+def test_what_would_fail_hours_later_is_refused(
+    tmp_path, database, changes, words
+):
+    found = {**real(tmp_path, database()), **changes}
+    with pytest.raises(InputError, match=re.escape(words)):
+        studies.plan_of(found)
+
+
+def test_sounds_without_a_table_count_by_their_files(tmp_path, database):
+    folder = database()
+    found = real(tmp_path, folder)
+    before = folders(found)
+    (tmp_path / "sounds/train").mkdir()
+    (tmp_path / "sounds/train/a.wav").write_bytes(b"RIFF")
+    after = folders(found)
+    assert after["encoders/simclr/1"] != before["encoders/simclr/1"]
+    assert after["tables"] == before["tables"]
+
+
 def test_folds_adapt_an_encoder_each(tmp_path, database):
     folder = database(",fold", cells=lambda i: f",{i // 2 % 3}")
     (tmp_path / "sounds").mkdir()

@@ -64,7 +64,7 @@ def test_profiles_and_words_that_are_not_there(tmp_path):
         (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
         (["demo", "--set", "width"], "--set width: write it as name=value"),
         (["demo", "--set", "width=x"], "width is 'x'"),
-        (["real"], "data/cry/recordings.csv cannot be read"),
+        (["real", "--set", "generic=no/such"], "no/such is not there"),
     ):
         done = subprocess.run(
             [sys.executable, "-m", "recipes.study.run", *argv, "--dry_run"],
