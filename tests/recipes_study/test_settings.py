@@ -22,7 +22,7 @@ def changed(path, value):
 @pytest.mark.parametrize(
     "path, value, words",
     [
-        ("widht", 8, "'widht' is no setting"),
+        ("width_", 8, "'width_' is no setting"),
         ("width", 0, "width is 0; it must be a whole number, 1 at least"),
         ("width", True, "width is True"),
         ("width", None, "width is None"),
