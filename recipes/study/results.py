@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+from cry_modules.bootstrap import why_no_interval
 from cry_modules.compare import RunSet, compare
 from cry_modules.paired import aligned
 from cry_modules.predictions import Predictions
@@ -158,6 +159,14 @@ class Results:
             for p, file in zip(sets[1].predictions, sets[1].files)
         ]
         return compare(sets)["differences"][0]
+
+    def no_interval(self, task: str) -> Optional[str]:
+        """Why figures of a task have no interval over patients, or None."""
+        for run in self.plan.of_rule("train_cls"):
+            if run.facts["task"] == task and run.result.is_file():
+                p = self._predictions(run.folder / "predictions_test.csv")
+                return why_no_interval(p.labels, p.patients, p.classes)
+        return None
 
     def history(self, run: Run) -> List[Dict]:
         """Rows of ``history.json``, or none."""

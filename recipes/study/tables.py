@@ -144,9 +144,15 @@ def _encoders_by_mode(results, name, title, task, encoders, metric, unit):
         )
         for encoder in encoders
     ]
-    return Table(
-        name, title, "encoder", [MODE_NAMES[mode] for mode in modes], rows
-    )
+    columns = [MODE_NAMES[mode] for mode in modes]
+    note = _note_on(results, task)
+    return Table(name, title, "encoder", columns, rows, [], note)
+
+
+def _note_on(results, task) -> str:
+    """Why there are no intervals, where there are none."""
+    why = results.no_interval(task)
+    return f"No intervals over patients: {why}." if why else ""
 
 
 def _few_labels(results, name, of, metric, unit) -> Table:
@@ -288,6 +294,8 @@ def as_markdown(table: Table) -> str:
         lines.append("| " + " | ".join(map(_in_markdown, cells)) + " |")
     for cells in table.foot:
         lines.append("| " + " | ".join(map(_in_markdown, cells)) + " |")
+    if table.note:
+        lines += ["", _in_markdown(table.note)]
     return "\n".join(lines)
 
 
@@ -399,7 +407,10 @@ def write_tables(tables: Sequence[Table], note: str, folder: Path) -> None:
     """
     markdown = [f"## {t.title}\n\n{as_markdown(t)}\n" for t in tables]
     write_text(folder / "tables.md", "\n".join([*markdown, note, ""]))
-    latex = [as_latex(t, f"{t.title}. {note}") for t in tables]
+    latex = [
+        as_latex(t, " ".join(filter(None, [f"{t.title}.", note, t.note])))
+        for t in tables
+    ]
     write_text(
         folder / "tables.tex",
         "% \\usepackage{booktabs}\n" + "\n\n".join(latex) + "\n",

@@ -59,6 +59,7 @@ def results_of(folder):
 
 
 def test_profiles_and_words_that_are_not_there(tmp_path):
+    pytest.importorskip("snakemake")
     for argv, words in (
         (["nothing"], "there is no profile 'nothing'; use demo, poster"),
         (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
