@@ -6,6 +6,7 @@ Authors
 """
 
 import re
+import sys
 from pathlib import Path
 from typing import Dict, List, Set
 
@@ -53,11 +54,16 @@ class Watch:
                 self.done.add(run.name)
                 self.failed.pop(run.name, None)
                 self.bar.update()
-                self.bar.write(self._line(run))
+                self._say(self._line(run))
         for run in self._failures():
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
-                self.bar.write(failure(run, self.failed[run.name]))
+                self._say(failure(run, self.failed[run.name]))
+
+    def _say(self, line: str) -> None:
+        """At once, into a file too: somebody may be following it."""
+        self.bar.write(line)
+        sys.stdout.flush()
 
     def _line(self, run) -> str:
         took = cost.timed(run, self.plan.settings)
