@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 from data_prep.manifest import SPLITS, read, read_corpus
-from recipes.study.plan import ADAPTED, Run
+from recipes.study.plan import Run
 from recipes.study.results import Results, read_json
 from recipes.study.settings import Task
 
@@ -87,7 +87,6 @@ def cry_corpora(results: Results) -> List[Corpus]:
 
 def adaptation(results: Results, name: str) -> Run:
     """An adaptation's first run."""
-    assert name in ADAPTED
     seed = results.settings.pretraining_seeds[0]
     folds = results.plan.folds
     return results.plan.encoder(name, seed, folds[0] if folds else "")
@@ -117,7 +116,7 @@ def _corpus(manifests: Path, what, splits, root, name) -> Optional[Corpus]:
         sum(rec.duration for rec in rows) / 3600,
         len({rec.site for rec in rows} - {""}),
         _reasons(manifests / "rejected.csv"),
-        max(0, len(_rows(manifests / "duplicates.csv"))),
+        len(_rows(manifests / "duplicates.csv")),
     )
 
 

@@ -71,7 +71,8 @@ def _as_dict(cell) -> Dict:
     return {"mean": cell.mean, "ci95": cell.ci95, "by_seed": cell.by_seed}
 
 
-def claims_forest(verdicts, results):
+def claims_forest(verdicts, results) -> pictures.Picture:
+    """The differences that the claims are made of, as far as they were run."""
     rows = [
         picture_rows.ForestRow(
             f"claim {verdict.claim.number}: {verdict.verdict}",
@@ -91,6 +92,7 @@ def claims_forest(verdicts, results):
 
 
 def ranking_curves(results) -> List[pictures.Picture]:
+    """ROC, precision and recall, and calibration of the first task."""
     panels, column = _panels(results, _CURVES), _column(results)
     return [
         picture_curves.ranking(
@@ -216,7 +218,8 @@ def pictures_of_maps(encoder, label, embeddings, colourings):
     )
 
 
-def forgetting_picture(results):
+def forgetting_picture(results) -> pictures.Picture:
+    """Generic audio before and after each adaptation, seeds apart."""
     rows = []
     for entry in forgetting(results):
         before, after = (entry["generic"][x] for x in ("before", "after"))

@@ -204,7 +204,6 @@ class Plan:
         self.runs[name] = Run(
             name, rule, command, folder, folder / result, tuple(parents), facts
         )
-        return self.runs[name]
 
     def _folder(self, kind, name, identity) -> Path:
         """Where a run goes: its name and the digest of what it depends on."""
@@ -268,14 +267,14 @@ class Plan:
         return folder
 
     def _plan_pretraining(self, seed: int) -> None:
-        for encoder, script, data in (
-            ("simclr", "train_simclr.py", "data_folder"),
-            ("supervised", "train_cls.py", "data_folder"),
+        generic = [f"--data_folder={self.settings.generic}"]
+        for encoder, script in (
+            ("simclr", "train_simclr.py"),
+            ("supervised", "train_cls.py"),
         ):
             self._plan_encoder(
-                encoder, script, encoder, seed,
-                [f"--{data}={self.settings.generic}"], self._corpus,
-            )  # fmt: skip
+                encoder, script, encoder, seed, generic, self._corpus
+            )
         for encoder, (stage, cries, control) in ADAPTED.items():
             for fold in self.folds or [""]:
                 suffix = f"_{fold}" if fold else ""
@@ -301,8 +300,8 @@ class Plan:
         # One folder for all folds, so that one option names them all.
         suffix = f"_{fold}.csv"
         same = [o.replace(suffix, ".csv") if fold else o for o in command]
-        data = self._generic
-        folder = self._folder("encoders", f"{encoder}/{seed}", [*same, *data])
+        identity = [*same, *self._generic]
+        folder = self._folder("encoders", f"{encoder}/{seed}", identity)
         folder = folder / fold if fold else folder
         command.append(f"--output_folder={folder}")
         rule, result = script.replace(".py", ""), "done"

@@ -72,8 +72,8 @@ def test_modes_and_encoders_are_what_a_classifier_is_told(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for run in plan.of_rule("train_cls"):
         facts, text = run.facts, run.shell
-        assert f"hparams/{plan.settings.tasks_by_name[facts['task']].hparams}"
-        assert f"_{facts['mode']}.yaml" in text
+        hparams = plan.settings.tasks_by_name[facts["task"]].hparams
+        assert f" hparams/{hparams}_{facts['mode']}.yaml " in text
         assert f"--label_fraction={facts['fraction']}" in text
         assert f"--seed={facts['seed']} " in text
         source = re.search(r"--encoder_source=(\S+)", text).group(1)
