@@ -616,7 +616,7 @@ class Embeddings:
         # Links of a generic folder and the tables mean the same file.
         file = str(Path(row["file"]).resolve())
         sig = self.reader(file, 0.0, soundfile.info(file).duration)
-        return repeat_to(sig, shortest_input(SAMPLE_RATE))
+        return repeat_to(sig, shortest_input(self.features.logmel.hop))
 
     def through(self, encoder: nn.Module, name: str) -> np.ndarray:
         """Embeddings by an encoder, ``[n, dimensions]``; the name is for the

@@ -253,14 +253,80 @@ def read_mono(
         frame_offset=offset,
         num_frames=round(stop * rate) - offset,
     )
-    sig = sig.mean(dim=0)
-    return sig if rate == sample_rate else _resampler(rate, sample_rate)(sig)
+    return resampled(sig.mean(dim=0), rate, sample_rate)
+
+
+def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
+    """Samples at another rate.
+
+    Arguments
+    ---------
+    sig : torch.Tensor
+        ``[samples]``.
+    rate : int
+        Hz.
+    new_rate : int
+        Hz.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[samples * new_rate / rate]``.
+
+    Example
+    -------
+    >>> resampled(torch.zeros(8000), 8000, 16000).shape
+    torch.Size([16000])
+    """
+    return sig if rate == new_rate else _resampler(rate, new_rate)(sig)
 
 
 @lru_cache(maxsize=None)
 def _resampler(rate: int, new_rate: int) -> Resample:
     """One filter for each pair of rates: making it costs more than using it."""
     return Resample(rate, new_rate)
+
+
+class AudioNormalizer:
+    """What a ``RecordingReader`` does to a recording, for a waveform: where
+    SpeechBrain's inference asks for an ``audio_normalizer``.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Hz of the samples returned.
+    shortest : int
+        Samples that the encoder needs; a shorter recording is repeated.
+
+    Example
+    -------
+    >>> normalizer = AudioNormalizer(16000, shortest=4960)
+    >>> sig = normalizer(torch.rand(800, 2), 8000)
+    >>> sig.shape, round(sig.abs().max().item(), 3)
+    (torch.Size([4960]), 0.9)
+    """
+
+    def __init__(self, sample_rate: int, shortest: int):
+        self.sample_rate = sample_rate
+        self.shortest = shortest
+
+    def __call__(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
+        """Arguments
+        ---------
+        audio : torch.Tensor
+            ``[samples]`` or ``[samples, channels]``.
+        sample_rate : int
+            Hz.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[samples]``.
+        """
+        sig = audio if audio.dim() == 1 else audio.mean(dim=1)
+        sig = resampled(sig, sample_rate, self.sample_rate)
+        sig = sig * _gain(sig.abs().max().item())
+        return repeat_to(sig, self.shortest)
 
 
 def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
@@ -291,15 +357,13 @@ def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
     return sig[:].repeat(-(-n_samples // len(sig)))[:n_samples]
 
 
-def shortest_input(sample_rate: int = 16000, hop_ms: float = 10) -> int:
+def shortest_input(hop: int) -> int:
     """Samples that the encoder's five poolings need at the least.
 
     Arguments
     ---------
-    sample_rate : int
-        Hz.
-    hop_ms : float
-        Hop of the features in milliseconds.
+    hop : int
+        Of the front end, samples.
 
     Returns
     -------
@@ -307,7 +371,7 @@ def shortest_input(sample_rate: int = 16000, hop_ms: float = 10) -> int:
 
     Example
     -------
-    >>> shortest_input()
+    >>> shortest_input(hop=160)
     4960
     """
-    return (MIN_FRAMES - 1) * round(sample_rate * hop_ms / 1000)
+    return (MIN_FRAMES - 1) * hop

@@ -59,6 +59,9 @@ class CompleteCheckpointer(Checkpointer):
         The ``save`` folder of a run.
     recoverables : dict
         Objects to save, by name.
+    front_end : str
+        What the encoder hears through; ``CKPT.yaml`` says it, for those who
+        load the encoder elsewhere.
 
     Example
     -------
@@ -76,8 +79,9 @@ class CompleteCheckpointer(Checkpointer):
     1
     """
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args, front_end: str = "fbank", **kwargs):
         super().__init__(*args, **kwargs)
+        self._about = {"version": __version__, "front_end": front_end}
         self._damaged = []
 
     def save_checkpoint(
@@ -100,7 +104,7 @@ class CompleteCheckpointer(Checkpointer):
             if if_main_process():
                 shutil.rmtree(partial, ignore_errors=True)
             saved = super().save_checkpoint(
-                {**(meta or {}), "version": __version__},
+                {**(meta or {}), **self._about},
                 end_of_epoch,
                 verbosity=logging.DEBUG,
             )

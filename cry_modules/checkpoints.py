@@ -1,4 +1,5 @@
-"""Encoders from where they were left: strictly, and without running code.
+"""Encoders from where they were left: strictly, without running code, and
+only for what they were trained to hear.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -7,16 +8,21 @@ Authors
 import pickle
 import re
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 import torch
 from torch import nn
 
-from cry_modules import __version__
+from cry_modules import __version__, panns
 from cry_modules.checkpointer import read_meta, whole
+from cry_modules.encoder_front_end import MODEL_FILE, YAML_FILE, check_front_end
+from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.public_encoders import public_encoder
 from data_prep.errors import InputError
 
 ENCODER_FILE = "encoder.ckpt"
+#: SpeechBrain's name of it.
+SPEECHBRAIN_FILE = "embedding_model.ckpt"
 
 #: What torch's reader raises, by what the bytes happen to look like.
 _NOT_A_CHECKPOINT = (
@@ -30,16 +36,49 @@ _NOT_A_CHECKPOINT = (
 )
 
 
-def load_encoder(encoder: nn.Module, source: str) -> Path:
+class _NotBuilt:
+    """Stands for what is in a file and not needed: nothing of it is made."""
+
+    def __init__(self, *args):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+#: PANNs' files hold the state of their sampler: arrays and numbers of numpy,
+#: by the names of its versions 1 and 2.
+_NUMPY = [
+    (_NotBuilt, name)
+    for name in (
+        "numpy.ndarray",
+        "numpy.dtype",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+    )
+]
+
+
+def load_encoder(
+    encoder: nn.Module, source: str, front_end: str = "fbank"
+) -> Path:
     """Load the encoder's weights; every key must be there and fit.
+
+    SpeechBrain's CNN14 has our names. Those of PANNs' are converted; their
+    ``fc1``, which follows our encoder's end, is left.
 
     Arguments
     ---------
     encoder : torch.nn.Module
         Changed in place.
     source : str
-        A results folder or checkpoint folder of this project, a file with a
-        state dict, or a Hugging Face id.
+        A results folder, checkpoint folder or exported model of this project,
+        a file with a state dict (ours, SpeechBrain's or PANNs'), or a Hugging
+        Face id.
+    front_end : str
+        What the encoder is to hear; see ``front_ends.FRONT_ENDS``.
 
     Returns
     -------
@@ -49,8 +88,9 @@ def load_encoder(encoder: nn.Module, source: str) -> Path:
     Raises
     ------
     InputError
-        Nothing there, not a checkpoint, or keys that are missing,
-        unexpected or misshapen; the message names the first three.
+        Nothing there, not a checkpoint, trained with another front end, or
+        keys that are missing, unexpected or misshapen; the message names the
+        first three.
 
     Example
     -------
@@ -64,7 +104,10 @@ def load_encoder(encoder: nn.Module, source: str) -> Path:
     data_prep.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
     """
     path = find_encoder(source)
-    _load_strictly(encoder, path)
+    state = read_state_dict(path)
+    weights = panns.converted(state, path) if panns.is_panns(state) else state
+    check_front_end(str(source), path, state, front_end)
+    _load_strictly(encoder, weights, path)
     return path
 
 
@@ -98,16 +141,15 @@ def load_beside(path: Path, name: str, module: nn.Module) -> bool:
     beside = path.parent / name
     if not beside.is_file():
         return False
-    _load_strictly(module, beside)
+    _load_strictly(module, read_state_dict(beside), beside)
     return True
 
 
-def _load_strictly(module: nn.Module, path: Path) -> None:
-    state = read_state_dict(path)
-    differences = _differences(state, module.state_dict())
-    if differences:
-        shown = "; ".join(differences[:3])
-        more = len(differences) - 3
+def _load_strictly(module, state, path) -> None:
+    wrong = differences(state, module.state_dict())
+    if wrong:
+        shown = "; ".join(wrong[:3])
+        more = len(wrong) - 3
         raise InputError(
             f"encoder_source {path} does not fit this model: {shown}"
             + (f" (and {more} more)" if more > 0 else "")
@@ -156,6 +198,12 @@ def find_encoder(source: str) -> Path:
     is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
     if is_hub_id and not path.parent.is_dir():
         return _from_hub(source)
+    public = public_encoder(path.name)
+    if public is not None:
+        raise InputError(
+            f"encoder_source {source} does not exist; download "
+            f"{public.where()}, and pass its path"
+        )
     raise InputError(
         f"encoder_source {source} does not exist; pass a results folder, a "
         "checkpoint file, a Hugging Face id, or null for a random encoder"
@@ -176,14 +224,21 @@ def _from_hub(repository: str) -> Path:
         LocalEntryNotFoundError,
     )
 
-    for name in (ENCODER_FILE, "embedding_model.ckpt"):
+    public = public_encoder(repository)
+    names = (ENCODER_FILE, SPEECHBRAIN_FILE)
+    if public is not None:
+        names = (public.file,)
+    for name in names:
         try:
-            return Path(hf_hub_download(repository, name))
+            path = Path(hf_hub_download(repository, name))
+            for beside in () if public else (MODEL_FILE, YAML_FILE):
+                _download_if_there(repository, beside)
+            return path
         except LocalEntryNotFoundError:  # no network
             raise InputError(
                 f"encoder_source {repository} is no file or folder here, and "
                 "the Hugging Face hub cannot be reached; correct the path, or "
-                "download the checkpoint and pass its file"
+                f"{_by_hand(repository, public)}"
             )
         except EntryNotFoundError:
             continue
@@ -192,11 +247,35 @@ def _from_hub(repository: str) -> Path:
             raise InputError(
                 f"encoder_source {repository} is neither a file or folder here "
                 f"nor to be had from the Hugging Face hub ({reason}); correct "
-                "the path, or download the checkpoint and pass its file"
+                f"the path, or {_by_hand(repository, public)}"
             )
     raise InputError(
-        f"encoder_source {repository} on the Hugging Face hub holds neither "
-        f"{ENCODER_FILE} nor embedding_model.ckpt"
+        f"encoder_source {repository} on the Hugging Face hub holds no "
+        f"{' or '.join(names)}"
+    )
+
+
+def _download_if_there(repository, name):
+    """What says which front end an encoder was trained with."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError
+
+    try:
+        hf_hub_download(repository, name)
+    except EntryNotFoundError:
+        pass
+
+
+def _by_hand(repository, public) -> str:
+    """How to do without a network here."""
+    if public is None:
+        return (
+            f"download {SPEECHBRAIN_FILE} and {YAML_FILE} of {repository} into "
+            "a folder, and pass the first"
+        )
+    return (
+        f"download {public.file} of {repository} ({public.url}), and pass its "
+        f"path with --front_end {public.front_end}"
     )
 
 
@@ -206,7 +285,8 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     Arguments
     ---------
     path : pathlib.Path
-        As ``torch.save`` wrote it.
+        As ``torch.save`` wrote it: a state dict, or one called ``model``
+        beside other things, as in PANNs' files.
 
     Returns
     -------
@@ -218,12 +298,15 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
         Truncated, foreign, or more than tensors.
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_NUMPY):
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except _NOT_A_CHECKPOINT:
         raise InputError(
             f"encoder_source {path} is not a checkpoint of tensors alone: "
             "truncated, another kind of file, or one that would run code"
         )
+    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+        state = state["model"]
     is_tensors = isinstance(state, dict) and all(
         torch.is_tensor(value) for value in state.values()
     )
@@ -235,8 +318,28 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     return state
 
 
-def _differences(state, expected):
-    """What keeps a state dict from fitting, one phrase each."""
+def differences(
+    state: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
+) -> List[str]:
+    """What keeps a state dict from fitting, one phrase each.
+
+    Arguments
+    ---------
+    state : dict
+        Tensors by name.
+    expected : dict
+        As they must be.
+
+    Returns
+    -------
+    list of str
+        Empty where it fits.
+
+    Example
+    -------
+    >>> differences({"a": torch.ones(2)}, {"b": torch.ones(2)})
+    ['b is missing', 'a is unexpected']
+    """
     missing = [f"{key} is missing" for key in expected if key not in state]
     unexpected = [
         f"{key} is unexpected" for key in state if key not in expected
@@ -256,10 +359,11 @@ def _hint(state, module) -> str:
     if width is not None and width != _width(own):
         return f"; it has width {width}: pass --width {width}"
     if n_mels is not None and n_mels != _n_mels(own):
-        return (
-            f"; it hears {n_mels} mel bands, here {_n_mels(own)} (n_mels of "
-            "hparams/models/cnn14.yaml)"
-        )
+        fitting = [
+            name for name in FRONT_ENDS if make_front_end(name).n_mels == n_mels
+        ]
+        cure = f": pass --front_end {' or '.join(fitting)}" if fitting else ""
+        return f"; it hears {n_mels} mel bands, here {_n_mels(own)}{cure}"
     return ""
 
 

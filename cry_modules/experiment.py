@@ -203,7 +203,7 @@ def _check_settings(hparams):
     if hparams.get("lr", 1) <= 0:
         raise InputError(f"lr is {hparams['lr']}; it must be above 0")
     if "chunks" in hparams:
-        shortest = shortest_input(hparams["sample_rate"])
+        shortest = shortest_input(hparams["logmel"].hop)
         if hparams["chunks"].n_samples < shortest:
             raise InputError(
                 f"chunk_s is {hparams['chunk_s']}; the encoder needs "
@@ -233,7 +233,11 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
     before = folder / "hyperparams.yaml"
     if not before.is_file() or not has_begun(folder):
         return
-    old, new = (settings(t) for t in (before.read_text("utf-8"), resolved))
+    # A run from before there were front ends has the first one.
+    old, new = (
+        {"front_end": "fbank", **settings(text)}
+        for text in (before.read_text("utf-8"), resolved)
+    )
     # A run may be moved to another place.
     for name in sorted({*old, *new} - {"output_folder"}):
         if old.get(name) != new.get(name):

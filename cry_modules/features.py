@@ -7,6 +7,7 @@ Authors
 from typing import Optional, Tuple
 
 import torch
+import torch.nn.functional as F
 from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 
@@ -17,8 +18,167 @@ from cry_modules.cnn14 import frame_mask
 LEAST_POWER, RANGE_DB = 1e-10, 80.0
 
 
-class LogMel(nn.Module):
-    """SpeechBrain's log Fbank in dB, and how many of its frames are sound.
+class MelFrames(nn.Module):
+    """Waveforms to frames of mel bands, and how many of them are sound.
+
+    What the front ends have in common: a centred window, the power spectrum,
+    a bank of filters. A front end adds how the bands are compressed.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Hz.
+    n_fft : int
+        Points of the Fourier transform.
+    hop : int
+        Samples from one frame to the next.
+    window : torch.Tensor
+        ``[win]``, no longer than the transform.
+    filters : torch.Tensor
+        ``[n_fft // 2 + 1, n_mels]``.
+
+    Attributes
+    ----------
+    name : str
+        In the table of front ends.
+    mean_norm : bool
+        Whether each recording's mean is to be taken away afterwards.
+    n_mels : int
+        Bands.
+    win : int
+        Samples of the window.
+    pad_mode : str
+        What is heard beyond a recording's ends: ``constant``, zeros, or
+        ``reflect``, the recording mirrored at its own first and last sample.
+    """
+
+    name: str
+    mean_norm: bool
+    pad_mode = "constant"
+
+    def __init__(
+        self,
+        sample_rate: int,
+        n_fft: int,
+        hop: int,
+        window: torch.Tensor,
+        filters: torch.Tensor,
+    ):
+        super().__init__()
+        self.sample_rate = sample_rate
+        self.n_fft = n_fft
+        self.hop = hop
+        self.win = len(window)
+        self.n_mels = filters.shape[1]
+        # Of the settings, not of training: in no checkpoint.
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filters", filters, persistent=False)
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``, zero beyond each item's end.
+        lengths : torch.Tensor or None
+            Valid share of the samples, ``[batch]``.
+
+        Returns
+        -------
+        feats : torch.Tensor
+            ``[batch, frames, n_mels]``.
+        lengths : torch.Tensor or None
+            Valid share of the *frames*: windows are centred, so an item of n
+            samples has 1 + n // hop of them, which is not the same share.
+        """
+        n_samples = None
+        if lengths is not None:
+            n_samples = torch.round(lengths.double() * wavs.shape[1]).long()
+        with torch.autocast(wavs.device.type, enabled=False):
+            power = self.power(wavs, n_samples)
+            if n_samples is None:
+                return self.from_power(power), None
+            n_frames = 1 + torch.div(n_samples, self.hop, rounding_mode="floor")
+            # A window beyond an item's end may hear its last samples, and is
+            # none of its frames.
+            mask = frame_mask(n_frames, power.shape[1])
+            feats = self.from_power(power * mask.unsqueeze(2))
+        return feats, n_frames / feats.shape[1]
+
+    def power(
+        self, wavs: torch.Tensor, n_samples: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """The power spectrum.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``.
+        n_samples : torch.Tensor or None
+            Valid samples, ``[batch]``; None: all.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, frames, n_fft // 2 + 1]``.
+        """
+        spectrum = torch.stft(
+            self.padded(wavs, n_samples),
+            self.n_fft,
+            self.hop,
+            self.win,
+            self.window,
+            center=False,
+            return_complex=True,
+        )
+        power = spectrum.real.square() + spectrum.imag.square()
+        return power.transpose(1, 2)
+
+    def padded(
+        self, wavs: torch.Tensor, n_samples: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """What the windows hear: half a transform more at both ends.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]``; more than half a transform to be reflected.
+        n_samples : torch.Tensor or None
+            Valid samples, ``[batch]``; None: all.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, samples + n_fft]``.
+        """
+        half = self.n_fft // 2
+        if self.pad_mode == "constant" or n_samples is None:
+            return F.pad(wavs, (half, half), self.pad_mode)
+        # Each item at its own end: frames are those that it has alone.
+        last = n_samples[:, None] - 1
+        place = torch.arange(-half, wavs.shape[1] + half, device=wavs.device)
+        place = last - (last - place.abs()).abs()
+        return wavs.gather(1, place.clamp(min=0))
+
+    def from_power(self, power: torch.Tensor) -> torch.Tensor:
+        """Mel filters, then compression.
+
+        Arguments
+        ---------
+        power : torch.Tensor
+            ``[batch, frames, n_fft // 2 + 1]``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, frames, n_mels]``.
+        """
+        raise NotImplementedError
+
+
+class LogMel(MelFrames):
+    """SpeechBrain's log Fbank in dB: the paper's front end, ``fbank``.
 
     The values are those of ``speechbrain.lobes.features.Fbank``. That one
     makes its filters anew on the CPU in every call, for which a GPU waits.
@@ -45,6 +205,9 @@ class LogMel(nn.Module):
     tensor([101.,  51.])
     """
 
+    name = "fbank"
+    mean_norm = True
+
     def __init__(
         self,
         sample_rate: int = 16000,
@@ -53,59 +216,51 @@ class LogMel(nn.Module):
         win_ms: float = 25,
         hop_ms: float = 10,
     ):
-        super().__init__()
-        self.hop = round(sample_rate * hop_ms / 1000)
-        self.n_fft = n_fft
-        window = STFT(sample_rate, win_ms, hop_ms, n_fft).window
-        bank = Filterbank(
-            n_mels, log_mel=False, n_fft=n_fft, sample_rate=sample_rate
+        stft = STFT(sample_rate, win_ms, hop_ms, n_fft)
+        super().__init__(
+            sample_rate,
+            n_fft,
+            stft.hop_length,
+            stft.window,
+            triangular_filters(sample_rate, n_mels, n_fft),
         )
-        filters = bank(torch.eye(n_fft // 2 + 1)[None])[0]
-        # Of the settings, not of training: in no checkpoint.
-        self.register_buffer("window", window, persistent=False)
-        self.register_buffer("filters", filters, persistent=False)
 
-    def forward(
-        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
-    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Arguments
-        ---------
-        wavs : torch.Tensor
-            ``[batch, samples]``, zero beyond each item's end.
-        lengths : torch.Tensor or None
-            Valid share of the samples, ``[batch]``.
-
-        Returns
-        -------
-        feats : torch.Tensor
-            ``[batch, frames, n_mels]`` in dB.
-        lengths : torch.Tensor or None
-            Valid share of the *frames*: windows are centred, so an item of n
-            samples has 1 + n // hop of them, which is not the same share.
-        """
-        with torch.autocast(wavs.device.type, enabled=False):
-            feats = self._decibels(wavs)
-        if lengths is None:
-            return feats, None
-        samples = torch.round(lengths.double() * wavs.shape[1]).long()
-        n_frames = 1 + torch.div(samples, self.hop, rounding_mode="floor")
-        return feats, n_frames / feats.shape[1]
-
-    def _decibels(self, wavs):
-        spectrum = torch.stft(
-            wavs,
-            self.n_fft,
-            self.hop,
-            len(self.window),
-            self.window,
-            pad_mode="constant",
-            return_complex=True,
-        )
-        power = spectrum.real.square() + spectrum.imag.square()
-        mel = power.transpose(1, 2) @ self.filters
+    def from_power(self, power: torch.Tensor) -> torch.Tensor:
+        """Decibels, of which 80 below the loudest are kept."""
+        mel = power @ self.filters
         decibels = 10 * mel.clamp(min=LEAST_POWER).log10()
         loudest = decibels.amax(dim=(1, 2), keepdim=True)
         return torch.maximum(decibels, loudest - RANGE_DB)
+
+
+def triangular_filters(
+    sample_rate: int, n_mels: int, n_fft: int
+) -> torch.Tensor:
+    """SpeechBrain's mel filters, of height 1.
+
+    Arguments
+    ---------
+    sample_rate : int
+        Hz.
+    n_mels : int
+        Mel bands.
+    n_fft : int
+        Points of the Fourier transform.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[n_fft // 2 + 1, n_mels]``.
+
+    Example
+    -------
+    >>> triangular_filters(16000, 80, 400).shape
+    torch.Size([201, 80])
+    """
+    bank = Filterbank(
+        n_mels, log_mel=False, n_fft=n_fft, sample_rate=sample_rate
+    )
+    return bank(torch.eye(n_fft // 2 + 1)[None])[0]
 
 
 def sentence_mean_norm(

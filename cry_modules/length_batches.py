@@ -122,3 +122,37 @@ class LengthBatchSampler(Sampler):
             ]
         for i in rng.permutation(len(batches)):
             yield batches[i]
+
+
+def batches_by_length(
+    seconds: Sequence[float], batch_s: float
+) -> List[List[int]]:
+    """Batches of similar length in the order of their lengths, for what is
+    only heard.
+
+    Arguments
+    ---------
+    seconds : sequence of float
+        Of the recordings.
+    batch_s : float
+        Sound in a batch, padding included; or one recording, if that is
+        longer.
+
+    Returns
+    -------
+    list of list of int
+        Indices.
+
+    Example
+    -------
+    >>> batches_by_length([500.0, 60.0, 1.0, 50.0], batch_s=120.0)
+    [[2, 3], [1], [0]]
+    """
+    batches = []
+    for i in np.argsort(seconds, kind="stable").tolist():
+        # The newest is the longest: the others are padded to it.
+        if batches and (len(batches[-1]) + 1) * seconds[i] <= batch_s:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches

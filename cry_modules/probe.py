@@ -23,8 +23,9 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
-from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.embeddings import Embedder, embed
+from cry_modules.length_batches import batches_by_length
 from cry_modules.ranks import gather_objects, n_ranks, rank, unwrapped
 from cry_modules.separability import (
     N_FOLDS,
@@ -68,6 +69,8 @@ class Probe:
         table's own folder.
     reader : RecordingReader
         Reads, and keeps as much as its cache holds.
+    shortest : int
+        Samples that the encoder needs; a shorter recording is repeated.
     seed : int
         Of the linear probe's folds.
 
@@ -90,7 +93,7 @@ class Probe:
 
     Example
     -------
-    >>> Probe("recordings.csv", None, RecordingReader(16000), seed=0)
+    >>> Probe("recordings.csv", None, RecordingReader(16000), 4960, seed=0)
     Traceback (most recent call last):
     ...
     data_prep.errors.InputError: --probe recordings.csv names no column; pass the column of the labels too, as in --probe recordings.csv:column
@@ -101,6 +104,7 @@ class Probe:
         spec: str,
         folder: Optional[str],
         reader: RecordingReader,
+        shortest: int,
         seed: int,
     ):
         table, self.name = _split_spec(spec)
@@ -119,8 +123,10 @@ class Probe:
         self.seed = seed
         self._check(table)
         recordings = [rec for rec, _ in rows]
-        self._dataset = _whole_recordings(recordings, root, reader)
-        self._batches = _batches([rec.seconds for rec in recordings])
+        self._dataset = _whole_recordings(recordings, root, reader, shortest)
+        self._batches = batches_by_length(
+            [rec.seconds for rec in recordings], BATCH_S
+        )
 
     def _check(self, table):
         n_of = Counter(self.labels)
@@ -303,10 +309,12 @@ def _usable(
 
 
 def _whole_recordings(
-    recordings: List[Recording], root: Path, reader: RecordingReader
+    recordings: List[Recording],
+    root: Path,
+    reader: RecordingReader,
+    shortest: int,
 ) -> DynamicItemDataset:
     """``sig``, ``[samples]``, of each recording by its number."""
-    shortest = shortest_input(reader.sample_rate)
 
     @takes("wav", "start", "stop")
     @provides("sig")
@@ -322,24 +330,6 @@ def _whole_recordings(
         for i, rec in enumerate(recordings)
     }
     return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
-
-
-def _batches(seconds: Sequence[float]) -> List[List[int]]:
-    """Batches of similar length, of two minutes or of one recording.
-
-    Example
-    -------
-    >>> _batches([500.0, 60.0, 1.0, 50.0])
-    [[2, 3], [1], [0]]
-    """
-    batches = []
-    for i in np.argsort(seconds, kind="stable").tolist():
-        # The newest is the longest: the others are padded to it.
-        if batches and (len(batches[-1]) + 1) * seconds[i] <= BATCH_S:
-            batches[-1].append(i)
-        else:
-            batches.append([i])
-    return batches
 
 
 @contextmanager
@@ -397,6 +387,7 @@ def make_probes(
     specs: Sequence[str],
     folder: Optional[str],
     reader: RecordingReader,
+    shortest: int,
     seed: int,
     train_sets: Sequence[DynamicItemDataset],
 ) -> List[Probe]:
@@ -409,6 +400,8 @@ def make_probes(
     folder : str or None
         See ``Probe``.
     reader : RecordingReader
+        See ``Probe``.
+    shortest : int
         See ``Probe``.
     seed : int
         See ``Probe``.
@@ -428,7 +421,7 @@ def make_probes(
 
     Example
     -------
-    >>> make_probes([], None, RecordingReader(16000), 0, [])
+    >>> make_probes([], None, RecordingReader(16000), 4960, 0, [])
     []
     """
     if folder and not specs:
@@ -438,7 +431,7 @@ def make_probes(
         )
     probes = {}
     for spec in specs:
-        probe = Probe(spec, folder, reader, seed)
+        probe = Probe(spec, folder, reader, shortest, seed)
         if probe.name in probes:
             raise InputError(
                 f"two --probe options name a column {probe.name!r}; rename it "

@@ -22,6 +22,7 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
+from cry_modules.audio import shortest_input
 from cry_modules.history import History
 from cry_modules.manifest_dataset import manifest_dataset
 from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
@@ -337,7 +338,7 @@ def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
     Arguments
     ---------
     hparams : dict
-        With ``probe``, ``probe_folder``, ``reader`` and ``seed``.
+        With ``probe``, ``probe_folder``, ``reader``, ``logmel``, ``seed``.
     train_sets : sequence of DynamicItemDataset
         What is trained on.
 
@@ -354,6 +355,7 @@ def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
         hparams["probe"],
         hparams["probe_folder"],
         hparams["reader"],
+        shortest_input(hparams["logmel"].hop),
         hparams["seed"],
         train_sets,
     )

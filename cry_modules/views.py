@@ -191,17 +191,19 @@ class SpecAugment(nn.Module):
 
 
 class AugmentedFeatures(nn.Module):
-    """Waveforms to normalised features, augmented in train mode.
+    """Waveforms to features, normalised where the front end says so, and
+    augmented in train mode.
 
     Arguments
     ---------
-    logmel : LogMel
-        Waveforms to dB.
+    logmel : MelFrames
+        The front end.
     augment : SpecAugment
         Applied in train mode only.
     augment_before_norm : bool
         The paper's order. Its masks are 0 dB, which the normalisation then
-        moves away from the mean; on a few hundred recordings it hurt.
+        moves away from the mean; on a few hundred recordings it hurt. Else a
+        mask is the mean of its band, of whatever front end.
 
     Example
     -------
@@ -239,10 +241,18 @@ class AugmentedFeatures(nn.Module):
         feats, lengths = self.logmel(wavs, lengths)
         if self.training and self.augment_before_norm:
             feats = self.augment(feats)
-        feats = sentence_mean_norm(feats, lengths)
+        if self.logmel.mean_norm:
+            feats = sentence_mean_norm(feats, lengths)
         if self.training and not self.augment_before_norm:
-            feats = self.augment(feats)
+            feats = self._augmented(feats, lengths)
         return feats, lengths
+
+    def _augmented(self, feats, lengths):
+        """Zero is what masks are filled with; it must be the mean."""
+        if self.logmel.mean_norm:
+            return self.augment(feats)
+        normalised = sentence_mean_norm(feats, lengths)
+        return self.augment(normalised) + (feats - normalised)
 
 
 def main() -> None:

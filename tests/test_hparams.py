@@ -4,8 +4,12 @@ import csv
 from pathlib import Path
 
 import pytest
-from hyperpyyaml import load_hyperpyyaml
+from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
+
+from cry_modules.experiment import check_same_experiment, load
+from cry_modules.front_ends import FRONT_ENDS
+from data_prep.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "hparams").glob("*.yaml"))
@@ -49,6 +53,50 @@ def test_loads(path, tmp_path):
     with open(path, encoding="utf-8") as file:
         hparams = load_hyperpyyaml(file, overrides)
     assert hparams["base"]["base"]["encoder"].width == 1
+
+
+@pytest.mark.parametrize("name", FRONT_ENDS)
+@pytest.mark.parametrize("file", ["small_simclr", "neuro_linear"])
+def test_a_front_end_reaches_all_and_is_kept(file, name, tmp_path):
+    """Also where a run is loaded from what it left."""
+    overrides = {"output_folder": str(tmp_path), "width": 1, "front_end": name}
+    path = ROOT / f"hparams/{file}.yaml"
+    with open(path, encoding="utf-8") as stream:
+        text = resolve_references(stream, overrides).read()
+    left = tmp_path / "hyperparams.yaml"
+    left.write_text(text, encoding="utf-8")
+    for hparams in (load(str(path), overrides), load(str(left), {})):
+        logmel = hparams["logmel"]
+        assert logmel.name == name
+        features = hparams.get("views") or hparams["features"]
+        assert features.logmel is logmel
+        assert hparams["encoder"].mel_bins == logmel.n_mels
+        assert hparams["reader"].sample_rate == logmel.sample_rate
+        saved = hparams["checkpointer"].save_checkpoint()
+        assert saved.meta["front_end"] == name
+
+
+def test_a_run_from_before_there_were_front_ends_goes_on(tmp_path):
+    (tmp_path / "save/CKPT+1").mkdir(parents=True)
+    (tmp_path / "hyperparams.yaml").write_text("output_folder: a\nlr: 1\n")
+    check_same_experiment(tmp_path, "lr: 1\nfront_end: fbank\n")
+    with pytest.raises(InputError, match="front_end: fbank, now it is log1p"):
+        check_same_experiment(tmp_path, "lr: 1\nfront_end: log1p\n")
+
+
+def test_an_unknown_front_end_is_an_error_of_the_users(tmp_path):
+    overrides = {"output_folder": str(tmp_path), "front_end": "mfcc"}
+    with pytest.raises(InputError, match="'mfcc'; expected one of fbank, lo"):
+        load(str(ROOT / "hparams/neuro_linear.yaml"), overrides)
+
+
+@pytest.mark.parametrize("name, seconds", [("log1p", 0.36), ("panns", 0.31)])
+def test_chunks_are_long_enough_for_the_front_end(name, seconds, tmp_path):
+    path = str(ROOT / "hparams/small_simclr.yaml")
+    overrides = {"output_folder": str(tmp_path), "front_end": name}
+    with pytest.raises(InputError, match=f"needs {seconds}"):
+        load(path, {**overrides, "chunk_s": seconds - 0.01})
+    assert load(path, {**overrides, "chunk_s": seconds + 0.01})
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

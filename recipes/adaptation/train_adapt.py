@@ -154,15 +154,16 @@ def load_pretrained(hparams):
     """The encoder to adapt; its projector too, where it lies beside it: a new
     one would send noise into the encoder."""
     source, own = hparams["encoder_source"], own_copy(hparams)
+    front_end = hparams["logmel"].name
     if list(own.parent.glob("save/CKPT*")):
         # Whatever became of the source since, this run goes on with its own.
-        path = load_encoder(hparams["encoder"], str(own))
+        path = load_encoder(hparams["encoder"], str(own), front_end)
         load_beside(path, "projector.ckpt", hparams["projector"])
         return
     if source is None:
         logger.warning("encoder_source is null: adapting a random encoder")
         return
-    path = load_encoder(hparams["encoder"], source)
+    path = load_encoder(hparams["encoder"], source, front_end)
     if load_beside(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:

@@ -140,7 +140,7 @@ def dataio_prep(hparams, manifests, classes, trained_on):
     Arguments
     ---------
     hparams : dict
-        With ``data_folder``, ``reader`` and ``chunks``.
+        With ``data_folder``, ``reader``, ``chunks`` and ``logmel``.
     manifests : str
         Folder of train.csv, valid.csv, test.csv.
     classes : list of str
@@ -157,7 +157,7 @@ def dataio_prep(hparams, manifests, classes, trained_on):
     reader, chunks = hparams["reader"], hparams["chunks"]
     # A pack of another rate is refused here rather than in a loader worker.
     reader.pack_of(str(hparams["data_folder"]))
-    shortest = shortest_input(hparams["sample_rate"])
+    shortest = shortest_input(hparams["logmel"].hop)
 
     @sb.utils.data_pipeline.takes("wav", "start", "stop")
     @sb.utils.data_pipeline.provides("sig")
@@ -238,24 +238,25 @@ def load_pretrained(hparams, train_set, device):
     Arguments
     ---------
     hparams : dict
-        With ``encoder_source`` and ``encoder``.
+        With ``encoder_source``, ``encoder`` and ``logmel``.
     train_set : DynamicItemDataset
         Whose chunks calibrate a random encoder where that is asked.
     device : str
         Where to calibrate.
     """
     source, encoder = hparams["encoder_source"], hparams["encoder"]
-    own = hparams["output_folder"]
+    own, front_end = hparams["output_folder"], hparams["logmel"].name
     if whole(Path(own).glob("save/CKPT*")) is not None:
         # Whatever became of the source since, this run goes on with its own.
-        load_encoder(encoder, own)
+        load_encoder(encoder, own, front_end)
     elif source is None:
         logger.warning("encoder_source is null: a random encoder")
     elif source == "random_calibrated":
         logger.warning("A random encoder with BatchNorm statistics of the data")
         calibrate(hparams, train_set, device)
     else:
-        logger.info("Encoder from %s", load_encoder(encoder, source))
+        path = load_encoder(encoder, source, front_end)
+        logger.info("Encoder from %s", path)
 
 
 def calibrate(hparams, dataset, device):

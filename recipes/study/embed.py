@@ -66,7 +66,7 @@ def embed_run(
             f"{run} has finetune_mode {hparams['finetune_mode']}, which "
             "changes the encoder; pass a linear run"
         )
-    load_encoder(hparams["encoder"], str(folder))
+    load_encoder(hparams["encoder"], str(folder), hparams["logmel"].name)
     found, splits = {}, []
     cry_rows: List[Recording] = []
     for split in manifest.SPLITS:
@@ -104,7 +104,7 @@ def _columns(name: str, rows: List[Recording]) -> Dict[str, np.ndarray]:
 def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
     """In the order of the rows."""
     reader = hparams["reader"]
-    shortest = shortest_input(hparams["sample_rate"])
+    shortest = shortest_input(hparams["logmel"].hop)
 
     @takes("wav", "start", "stop")
     @provides("sig")
