@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from cry_modules.cnn14 import frame_mask
 from cry_modules.predictions import Predictions
+from cry_modules.windows import covering
 
 #: What an embedding is made of.
 READOUTS = ("encoder", "encoder+logmel")
@@ -136,6 +137,21 @@ class Embedder(nn.Module):
         return torch.cat([embs, self.statistics(wavs, lengths)], dim=1)
 
 
+class Unchanged(nn.Module):
+    """Leaves what it gets as it is: for SpeechBrain's ``EncoderClassifier``,
+    which normalises before it embeds, while an ``Embedder`` does so itself.
+
+    Example
+    -------
+    >>> Unchanged()(torch.ones(1, 2), torch.ones(1))
+    tensor([[1., 1.]])
+    """
+
+    def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """``x``."""
+        return x
+
+
 class LogMelStatistics(nn.Module):
     """Mean and standard deviation over the valid frames of each mel band: the
     classical description of a recording, without any network.
@@ -211,9 +227,7 @@ def cut(
         ends = torch.round(lengths.cpu().double() * wavs.shape[1]).long()
     chunks, owner = [], []
     for i, end in enumerate(ends.tolist()):
-        n_chunks = max(1, -(-end // n_samples))
-        last = max(0, end - n_samples)
-        for start in torch.linspace(0, last, n_chunks).round().long().tolist():
+        for start in covering(end, n_samples):
             chunks.append(wavs[i, start : min(start + n_samples, end)])
             owner.append(i)
     valid = torch.tensor([len(chunk) for chunk in chunks], device=wavs.device)

@@ -4,6 +4,8 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+from typing import Sequence
+
 import torch
 from torch import nn
 
@@ -98,3 +100,39 @@ class ClassificationHead(nn.Module):
     def forward(self, emb: torch.Tensor) -> torch.Tensor:
         """``[batch, emb_dim]`` to logits ``[batch, n_classes]``."""
         return self.linear(self.norm(emb))
+
+
+class Posterior(nn.Module):
+    """Log posterior of each class from an embedding: a trained head, and what
+    turns its log-odds into those of the population it reckons with.
+
+    Arguments
+    ---------
+    head : torch.nn.Module
+        ``[batch, emb_dim]`` to logits ``[batch, n_classes]``.
+    log_prior : sequence of float
+        Added to the logits, one a class: the logarithm of each class's share
+        where training made all equally frequent, else zeros.
+
+    Example
+    -------
+    >>> posterior = Posterior(ClassificationHead(4, 2), [-0.1, -2.3])
+    >>> [round(p.sum().item(), 4) for p in posterior(torch.randn(3, 4)).exp()]
+    [1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, head: nn.Module, log_prior: Sequence[float]):
+        super().__init__()
+        self.head = head
+        # Of the corpus, not learnt: in no checkpoint.
+        prior = torch.tensor([float(share) for share in log_prior])
+        self.register_buffer("log_prior", prior, persistent=False)
+
+    def forward(self, emb: torch.Tensor) -> torch.Tensor:
+        """``[batch, emb_dim]`` to log probabilities ``[batch, n_classes]``."""
+        return torch.log_softmax(self.logits(emb), dim=1)
+
+    def logits(self, emb: torch.Tensor) -> torch.Tensor:
+        """Before the softmax: what may be averaged over the windows of a
+        recording, ``[batch, n_classes]``."""
+        return self.head(emb).float() + self.log_prior

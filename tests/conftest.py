@@ -1,6 +1,7 @@
 """What several tests need: small audio made on the spot, a free port, train
 scripts that begin at once."""
 
+import csv
 import json
 import os
 import socket
@@ -123,3 +124,62 @@ def script(tmp_path_factory):
     yield script
     server.stdin.close()
     server.wait()
+
+
+@pytest.fixture(scope="session")
+def clinic(tmp_path_factory):
+    """Recordings of 18 patients, two each, in three folds and three sites: a
+    tone, high in the injured, of three lengths."""
+    folder = tmp_path_factory.mktemp("clinic")
+    rng = np.random.default_rng(0)
+    rows = []
+    for patient in range(18):
+        injured = patient % 3 == 0
+        for take in range(2):
+            seconds = [0.6, 1.1, 1.7][(patient + take) % 3]
+            t = np.arange(round(8000 * seconds)) / 8000
+            tone = 0.1 * np.sin(2 * np.pi * (900 if injured else 500) * t)
+            name = f"cry_p{patient}_{take}.wav"
+            noise = rng.normal(0, 0.05, len(t))
+            soundfile.write(folder / name, tone + noise, 8000)
+            rows.append(
+                [name[:-4], f"patient-{patient}", name]
+                + ["injury" if injured else "healthy"]
+                + [["north", "south", "west"][patient // 3 % 3]]
+                + [
+                    patient // 6,
+                    10 * patient,
+                    ["a", "b", "ab"[patient % 2]][patient // 6],
+                ]
+            )
+    header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
+    with open(folder / "recordings.csv", "w", newline="") as file:
+        csv.writer(file).writerows([header.split(","), *rows])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def trained(script, clinic, tmp_path_factory):
+    """A finished run of train_cls.py on the clinic, as small as can be:
+    ``trained(readout="encoder+logmel")``; each is trained once."""
+    runs = {}
+    least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
+    least.update(bootstrap_draws=100, nuisance="null", device="cpu")
+    least.update(controls=False, figures=False)
+
+    def trained(**options):
+        key = tuple(sorted(options.items()))
+        if key not in runs:
+            out = tmp_path_factory.mktemp("trained") / "run"
+            script(
+                "train_cls.py",
+                "hparams/neuro_linear.yaml",
+                f"--data_folder={clinic}",
+                f"--output_folder={out}",
+                "--noprogressbar",
+                *[f"--{k}={v}" for k, v in {**least, **options}.items()],
+            )
+            runs[key] = out
+        return runs[key]
+
+    return trained

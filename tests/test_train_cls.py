@@ -22,40 +22,6 @@ TINY += ["--bootstrap_draws=100"]
 PLAIN = [*TINY, "--controls=False", "--figures=False", "--nuisance=null"]
 
 
-@pytest.fixture(scope="module")
-def clinic(tmp_path_factory):
-    """Recordings of 18 patients, two each, in three folds and three sites: a
-    tone, high in the injured, of three lengths."""
-    import soundfile
-
-    folder = tmp_path_factory.mktemp("clinic")
-    rng = np.random.default_rng(0)
-    rows = []
-    for patient in range(N_PATIENTS):
-        injured = patient % 3 == 0
-        for take in range(2):
-            seconds = [0.6, 1.1, 1.7][(patient + take) % 3]
-            t = np.arange(round(8000 * seconds)) / 8000
-            tone = 0.1 * np.sin(2 * np.pi * (900 if injured else 500) * t)
-            name = f"p{patient}_{take}.wav"
-            noise = rng.normal(0, 0.05, len(t))
-            soundfile.write(folder / name, tone + noise, 8000)
-            rows.append(
-                [name[:-4], f"P{patient}", name]
-                + ["injury" if injured else "healthy"]
-                + [["north", "south", "west"][patient // 3 % 3]]
-                + [
-                    patient // 6,
-                    10 * patient,
-                    ["a", "b", "ab"[patient % 2]][patient // 6],
-                ]
-            )
-    header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
-    with open(folder / "recordings.csv", "w", newline="") as file:
-        csv.writer(file).writerows([header.split(","), *rows])
-    return folder
-
-
 @pytest.fixture
 def train(script, clinic, tmp_path):
     """Run ``train_cls.py`` on the clinic: its run folder."""
@@ -403,7 +369,7 @@ def test_everything_a_run_leaves(train):
             assert (run / f"figures/{name}.{suffix}").stat().st_size > 1000
     page = (run / "report.md").read_text()
     assert "nan" not in page.lower().replace("nuisance", "")
-    assert "P0" not in page and "p0_0" not in page  # patients are people
+    assert "patient-0" not in page and "p0_0" not in page  # they are people
     assert set(metrics["nuisance"]["site"]) == {"embedding", "log-mel"}
     assert set(metrics["subgroups"]) == {"site", "age"}
 

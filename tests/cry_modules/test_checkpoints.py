@@ -4,11 +4,14 @@ import pickle
 
 import pytest
 import torch
+from speechbrain.lobes.models.Cnn14 import Cnn14 as SpeechBrainCnn14
 
 from cry_modules.checkpointer import CompleteCheckpointer
 from cry_modules.checkpoints import find_encoder, load_beside, load_encoder
 from cry_modules.cnn14 import Cnn14
+from cry_modules.front_ends import make_front_end
 from data_prep.errors import InputError
+from tests.encoder_files import assert_same_layers, quickly
 
 
 def save(folder, encoder, score=None, time=0.0):
@@ -42,6 +45,18 @@ def test_a_run_that_chose_by_score_gives_its_best_else_its_newest(tmp_path):
     assert "new" in str(find_encoder(str(tmp_path / "ssl")))
 
 
+def test_every_layer_is_speechbrains(tmp_path):
+    """A file as SpeechBrain's recipes leave it, of the real size."""
+    theirs = quickly(lambda: SpeechBrainCnn14(80, 2048))
+    theirs.norm0.running_mean.mul_(0.1)  # as after the mean normalisation
+    path = tmp_path / "embedding_model.ckpt"
+    torch.save(theirs.state_dict(), path)
+    ours = quickly(lambda: Cnn14(80, width=64))
+    sound = 0.1 * torch.randn(1, 12000)
+    load_encoder(ours, str(path), "fbank")
+    assert_same_layers(ours, theirs, make_front_end("fbank")(sound)[0])
+
+
 def refusal(source):
     with pytest.raises(InputError) as error:
         load_encoder(Cnn14(80, width=1), str(source))
@@ -60,7 +75,7 @@ def test_missing_unexpected_and_misshapen_keys_are_named(tmp_path):
     assert "conv_block2.norm1.bias is missing" in refusal(path)
     torch.save(Cnn14(64, width=1).state_dict(), path)
     assert "norm0.weight is (64,), here (80,)" in refusal(path)
-    assert "it hears 64 mel bands, here 80" in refusal(path)
+    assert "here 80: pass --front_end panns" in refusal(path)
     torch.save(Cnn14(80, width=2).state_dict(), path)
     message = refusal(path)
     assert "it has width 2: pass --width 2" in message

@@ -91,6 +91,14 @@ def test_narrow_maps_of_many_channels_are_a_product(monkeypatch):
     assert [x.shape[1:] for x in taken] == [(256, 3, 2)]
 
 
+def test_frames_are_embedded_with_their_numbers_or_lengths():
+    encoder = Cnn14(80, width=1).eval()
+    feats, n_frames = torch.randn(2, 64, 80), torch.tensor([64, 32])
+    found = encoder.embed_frames(feats, n_frames)
+    assert torch.equal(found, encoder(feats, n_frames / 64))
+    assert torch.equal(encoder.embed_frames(feats), encoder(feats))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_dropout(dtype):
     torch.manual_seed(0)

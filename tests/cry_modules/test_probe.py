@@ -24,6 +24,7 @@ from data_prep.manifest import COLUMNS, Recording, write
 from data_prep.pack import pack
 
 RATE = 16000
+SHORTEST = 4960
 
 
 class Means(nn.Module):
@@ -64,7 +65,8 @@ def make_table(folder, seconds=lambda i: 0.5 + 0.1 * (i % 3), rows=None):
 
 
 def make_probe(table, folder=None, column="sound"):
-    return Probe(f"{table}:{column}", folder, RecordingReader(RATE), seed=0)
+    reader = RecordingReader(RATE)
+    return Probe(f"{table}:{column}", folder, reader, SHORTEST, seed=0)
 
 
 def test_figures_of_a_recordings_csv(tmp_path, caplog):
@@ -195,7 +197,7 @@ def test_what_cannot_be_decoded_is_left_out_with_a_warning(tmp_path, caplog):
 def test_no_column_is_named(spec):
     cure = f"--probe {spec} names no column.*--probe recordings.csv:column"
     with pytest.raises(InputError, match=cure):
-        Probe(spec, None, RecordingReader(RATE), seed=0)
+        Probe(spec, None, RecordingReader(RATE), SHORTEST, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,608 @@
+"""A trained classifier in use, in SpeechBrain's inference style.
+
+    python -m cry_modules.inference MODEL AUDIO... --csv scores.csv --plot
+
+gives each recording a probability of every class (``score_table.py``). For
+research: not a medical device.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+import soundfile
+import torch
+from scipy.special import softmax
+from speechbrain.dataio.encoder import CategoricalEncoder
+from speechbrain.inference.classifiers import EncoderClassifier
+from speechbrain.utils.autocast import AMPConfig
+from torch.nn.utils.rnn import pad_sequence
+from tqdm import tqdm
+
+from cry_modules.audio import PEAK, RecordingReader, repeat_to, shortest_input
+from cry_modules.length_batches import batches_by_length
+from cry_modules.saved_model import YAML_FILE, SavedModel, load_model
+from cry_modules.windows import (
+    WindowReader,
+    batches,
+    covering,
+    level_dbfs,
+    sliding,
+)
+from data_prep.errors import InputError
+from data_prep.measure import SILENT_DBFS, Audit, audit_file
+
+#: What is longer is heard in windows, seconds: memory does not grow with it.
+LONGEST_S = 120.0
+#: Sound that is heard at once, seconds, padding included.
+BATCH_S = 120.0
+
+
+@dataclass
+class FileScore:
+    """What a classifier says of a file.
+
+    Arguments
+    ---------
+    path : str
+        As it was given.
+    seconds : float
+        Of the recording.
+    scores : numpy.ndarray or None
+        Probability of each class, ``[n_classes]``; None where there is an
+        error.
+    n_windows : int
+        1 where it was heard at once.
+    error : str
+        Why there are no scores; empty where there are.
+    """
+
+    path: str
+    seconds: float = 0.0
+    scores: Optional[np.ndarray] = None
+    n_windows: int = 0
+    error: str = ""
+
+
+@dataclass
+class ScoreTrack:
+    """Scores over the time of a recording.
+
+    Arguments
+    ---------
+    starts : numpy.ndarray
+        Of the windows, seconds, ``[n]``.
+    stops : numpy.ndarray
+        Of the windows, seconds, ``[n]``.
+    scores : numpy.ndarray
+        Probability of each class, ``[n, n_classes]``; not a number in windows
+        of silence.
+    """
+
+    starts: np.ndarray
+    stops: np.ndarray
+    scores: np.ndarray
+
+
+class CryClassifier(EncoderClassifier):
+    """A classifier of recordings, ready to use.
+
+    ``encode_batch``, ``classify_batch`` and ``classify_file`` are those of
+    SpeechBrain's ``EncoderClassifier``. A recording has the scores that
+    ``predictions_test.csv`` of the training run has for it.
+
+    Arguments
+    ---------
+    modules : dict
+        ``embedding_model`` (waveforms and lengths to embeddings) and
+        ``classifier`` (embeddings to log posteriors; None for an encoder
+        alone).
+    hparams : dict
+        ``sample_rate``, ``hop``, ``chunk_s``, ``classes``, ``threshold``,
+        ``label_encoder``.
+    run_opts : dict or None
+        ``device``: ``cpu``, ``cuda``; ``precision``: ``fp32``, ``bf16``.
+    freeze_params : bool
+        See ``speechbrain.inference.interfaces.Pretrained``.
+
+    Example
+    -------
+    >>> from cry_modules.saved_model import Blueprint, build
+    >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
+    >>> classifier = CryClassifier.from_model(model)
+    >>> classifier.encode_batch(torch.randn(2, 8000)).shape
+    torch.Size([2, 32])
+    >>> log_posteriors, score, index, labels = classifier.classify_batch(
+    ...     torch.randn(2, 8000)
+    ... )
+    >>> log_posteriors.shape, len(labels)
+    (torch.Size([2, 2]), 2)
+    """
+
+    MODULES_NEEDED = ["embedding_model", "classifier"]
+    HPARAMS_NEEDED = ["sample_rate", "hop", "chunk_s", "classes", "threshold"]
+
+    def __init__(
+        self, modules=None, hparams=None, run_opts=None, freeze_params=True
+    ):
+        check_run_opts(run_opts or {})
+        super().__init__(modules, hparams, run_opts, freeze_params)
+        self.reader = RecordingReader(self.hparams.sample_rate)
+
+    @classmethod
+    def from_hparams(
+        cls,
+        source: str,
+        hparams_file: str = YAML_FILE,
+        savedir: Optional[str] = None,
+        trust: bool = False,
+        run_opts: Optional[Dict] = None,
+        **kwargs,
+    ) -> "CryClassifier":
+        """A classifier from where it was left.
+
+        Arguments
+        ---------
+        source : str
+            An exported folder, a results folder of ``train_cls.py``, or a
+            Hugging Face id.
+        hparams_file : str
+            Of SpeechBrain, read with ``trust`` only.
+        savedir : str or None
+            Where to put what is downloaded.
+        trust : bool
+            Build what ``hparams_file`` says instead of reading
+            ``model.json``. **It can run any code.**
+        run_opts : dict or None
+            ``device`` and ``precision``.
+        **kwargs
+            Of SpeechBrain's ``pretrained_from_hparams``, with ``trust``.
+
+        Returns
+        -------
+        CryClassifier
+
+        Raises
+        ------
+        InputError
+            See ``saved_model.load_model``; a device or precision that is not
+            to be had.
+        """
+        check_run_opts(run_opts or {})
+        if not trust:
+            return cls.from_model(load_model(source, savedir), run_opts)
+        try:
+            return super().from_hparams(
+                source,
+                hparams_file,
+                savedir=savedir,
+                run_opts=run_opts,
+                **kwargs,
+            )
+        except KeyError as error:
+            raise InputError(
+                f"{hparams_file} of {source} has no {error}: it is not for "
+                "inference; pass a folder that cry_modules.export wrote, or "
+                "leave out trust"
+            )
+        except (OSError, ValueError) as error:
+            reason = str(error).strip().split("\n")[0]
+            raise InputError(
+                f"{hparams_file} of {source} is not to be had or not of a "
+                f"classifier of ours ({reason}); correct the source, or leave "
+                "out trust"
+            )
+
+    @classmethod
+    def from_model(
+        cls, model: SavedModel, run_opts: Optional[Dict] = None
+    ) -> "CryClassifier":
+        """A classifier from its parts.
+
+        Arguments
+        ---------
+        model : SavedModel
+            See ``saved_model.build``.
+        run_opts : dict or None
+            ``device`` and ``precision``.
+
+        Returns
+        -------
+        CryClassifier
+        """
+        blueprint = model.blueprint
+        logmel = model.embedder.features.logmel
+        hparams = {
+            "sample_rate": logmel.sample_rate,
+            "hop": logmel.hop,
+            "chunk_s": blueprint.chunk_s,
+            "classes": blueprint.classes,
+            "threshold": model.threshold(),
+            "label_encoder": label_encoder(blueprint.classes),
+        }
+        modules = {
+            "embedding_model": model.embedder,
+            "classifier": model.posterior,
+        }
+        return cls(modules, hparams, run_opts)
+
+    @torch.inference_mode()
+    def encode_batch(self, wavs, wav_lens=None, normalize=False):
+        """Embeddings ``[batch, dimensions]``.
+
+        Arguments
+        ---------
+        wavs : torch.Tensor
+            ``[batch, samples]`` or ``[samples]``, at the model's rate, as
+            ``load_audio`` returns them.
+        wav_lens : torch.Tensor or None
+            Valid share of the samples, ``[batch]``.
+        normalize : bool
+            Not supported.
+
+        Returns
+        -------
+        torch.Tensor
+
+        Raises
+        ------
+        ValueError
+            ``normalize``: these models have no statistics of embeddings.
+        """
+        if normalize:
+            raise ValueError("normalize: there are no statistics to do it by")
+        wavs = (wavs if wavs.dim() == 2 else wavs.unsqueeze(0)).float()
+        if wav_lens is not None:
+            wav_lens = wav_lens.to(self.device)
+        with self.inference_ctx:
+            return self.mods.embedding_model(wavs.to(self.device), wav_lens)
+
+    @torch.inference_mode()
+    def classify_batch(self, wavs, wav_lens=None):
+        """Arguments
+        ---------
+        wavs : torch.Tensor
+            See ``encode_batch``.
+        wav_lens : torch.Tensor or None
+            See ``encode_batch``.
+
+        Returns
+        -------
+        log_posteriors : torch.Tensor
+            ``[batch, n_classes]``.
+        score : torch.Tensor
+            Of the most probable class, ``[batch]``.
+        index : torch.Tensor
+            That class, ``[batch]``.
+        labels : list of str
+            Its name.
+        """
+        logits = self._logits(wavs, wav_lens)
+        return self._decide(torch.log_softmax(logits, dim=1))
+
+    def classify_file(self, path, **kwargs):
+        """As ``classify_batch``, of one recording of any length.
+
+        Arguments
+        ---------
+        path : str
+            WAV, FLAC, OGG or MP3 at any rate.
+        **kwargs
+            ``longest_s`` of ``classify_files``.
+
+        Returns
+        -------
+        tuple
+            See ``classify_batch``; a batch of one.
+
+        Raises
+        ------
+        InputError
+            The file cannot be used.
+        """
+        found = self.classify_files([str(path)], **kwargs)[0]
+        if found.error:
+            raise InputError(f"{path}: {found.error}; pass another recording")
+        posteriors = torch.from_numpy(found.scores).float().unsqueeze(0)
+        return self._decide(posteriors.log())
+
+    def load_audio(self, path, savedir=None):
+        """A recording as the model hears it: mono, its rate, its peak.
+
+        Arguments
+        ---------
+        path : str
+            WAV, FLAC, OGG or MP3.
+        savedir : str or None
+            Unused: nothing is fetched.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[samples]``.
+        """
+        audit = audit_file(str(path))
+        if not audit.usable:
+            raise InputError(f"{path}: {audit.reason}; pass another recording")
+        return self._whole(audit).to(self.device)
+
+    def forward(self, wavs, wav_lens=None):
+        """``classify_batch``."""
+        return self.classify_batch(wavs, wav_lens)
+
+    def classify_files(
+        self,
+        paths: Sequence[str],
+        longest_s: float = LONGEST_S,
+        progressbar: bool = False,
+    ) -> List[FileScore]:
+        """Score many recordings, many at once; a file that cannot be used
+        stops nothing.
+
+        Arguments
+        ---------
+        paths : sequence of str
+            Of the files.
+        longest_s : float
+            What is longer is heard in windows of the model's chunk length,
+            as few as cover it, whose log-odds are averaged; silent ones are
+            left out.
+        progressbar : bool
+            Whether to show one.
+
+        Returns
+        -------
+        list of FileScore
+            In the order given.
+        """
+        self._require_classes()
+        bar = tqdm(
+            total=len(paths),
+            unit="file",
+            desc="scoring",
+            dynamic_ncols=True,
+            disable=not progressbar,
+        )
+        found = [FileScore(path) for path in paths]
+        audits = [None] * len(paths)
+        for i, audit in enumerate(_audit_all(paths)):
+            found[i].seconds, audits[i] = audit.duration, audit
+            if not audit.usable:
+                found[i].error = audit.reason
+                bar.update()
+        usable = [i for i, score in enumerate(found) if not score.error]
+        short = [i for i in usable if found[i].seconds <= longest_s]
+        seconds = [found[i].seconds for i in short]
+        for batch in batches_by_length(seconds, BATCH_S):
+            some = [short[j] for j in batch]
+            self._score_short([found[i] for i in some], [audits[i] for i in some])  # fmt: skip
+            bar.update(len(some))
+        for i in sorted(set(usable) - set(short)):
+            self._score_long(found[i], audits[i])
+            bar.update()
+        bar.close()
+        return found
+
+    def score_over_time(
+        self,
+        path: str,
+        window_s: Optional[float] = None,
+        hop_s: Optional[float] = None,
+    ) -> ScoreTrack:
+        """Scores of windows of a recording, in bounded memory.
+
+        Arguments
+        ---------
+        path : str
+            WAV, FLAC, OGG or MP3.
+        window_s : float or None
+            Seconds; None: the length of the chunks in training.
+        hop_s : float or None
+            Seconds from one to the next; None: a half of the window.
+
+        Returns
+        -------
+        ScoreTrack
+
+        Raises
+        ------
+        InputError
+            The file cannot be used, or the window is too short.
+        """
+        self._require_classes()
+        window_s = self.hparams.chunk_s if window_s is None else window_s
+        hop_s = window_s / 2 if hop_s is None else hop_s
+        rate = self.hparams.sample_rate
+        if not window_s >= self._shortest() / rate or not hop_s > 0:
+            raise InputError(
+                f"window {window_s} s, hop {hop_s} s: a window needs "
+                f"{self._shortest() / rate} s at least, a hop more than 0"
+            )
+        audit = audit_file(str(path))
+        if not audit.usable:
+            raise InputError(f"{path}: {audit.reason}; pass another recording")
+        sizes = (round(window_s * rate), max(1, round(hop_s * rate)))
+        length = round(audit.duration * rate)
+        spans = _spans(sliding(length, *sizes), sizes[0], length, rate)
+        scores = softmax(self._window_logits(audit, spans), axis=1)
+        starts, stops = np.array(spans).T
+        return ScoreTrack(starts, stops, scores)
+
+    def _require_classes(self):
+        if self.mods.classifier is None:
+            raise InputError(
+                "this model is an encoder and knows no classes; train_cls.py "
+                "trains a classifier on it"
+            )
+
+    def _shortest(self) -> int:
+        return shortest_input(self.hparams.hop)
+
+    def _whole(self, audit: Audit) -> torch.Tensor:
+        sig = self.reader(audit.path, 0.0, audit.duration)
+        return repeat_to(sig, self._shortest())
+
+    def _logits(self, wavs, wav_lens=None) -> torch.Tensor:
+        self._require_classes()
+        emb = self.encode_batch(wavs, wav_lens)
+        return self.mods.classifier.logits(emb.float())
+
+    def _padded_logits(self, sigs: List[torch.Tensor]) -> np.ndarray:
+        """Logits of recordings of different lengths, ``[n, n_classes]``."""
+        wavs = pad_sequence(sigs, batch_first=True)
+        lengths = torch.tensor([len(sig) for sig in sigs]) / wavs.shape[1]
+        with torch.inference_mode():
+            return self._logits(wavs, lengths).double().cpu().numpy()
+
+    def _score_short(self, scores: List[FileScore], audits: List[Audit]):
+        sigs, heard = [], []
+        for score, audit in zip(scores, audits):
+            try:
+                sigs.append(self._whole(audit))
+                heard.append(score)
+            except (RuntimeError, OSError) as error:
+                score.error = _reading_failed(error)
+        if not heard:
+            return
+        probabilities = softmax(self._padded_logits(sigs), axis=1)
+        for score, row in zip(heard, probabilities):
+            score.scores, score.n_windows = row, 1
+
+    def _score_long(self, score: FileScore, audit: Audit):
+        rate = self.hparams.sample_rate
+        size = round(self.hparams.chunk_s * rate)
+        length = round(audit.duration * rate)
+        spans = _spans(covering(length, size), size, length, rate)
+        try:
+            logits = self._window_logits(audit, spans)
+        except (RuntimeError, OSError) as error:
+            score.error = _reading_failed(error)
+            return
+        heard = logits[~np.isnan(logits).any(axis=1)]
+        if not len(heard):
+            score.error = "silent: in every window"
+            return
+        score.scores = softmax(heard.mean(axis=0))
+        score.n_windows = len(heard)
+
+    def _window_logits(self, audit: Audit, spans) -> np.ndarray:
+        """Logits of windows; not a number where they are silent."""
+        gain = PEAK / audit.peak if audit.peak > 0 else 1.0
+        reader = WindowReader(audit.path, self.hparams.sample_rate, gain)
+        n_at_once = max(1, int(BATCH_S / self.hparams.chunk_s))
+        found = []
+        for some in batches(reader(spans), n_at_once):
+            rows = np.full((len(some), len(self.hparams.classes)), np.nan)
+            loud = [level_dbfs(sig) >= SILENT_DBFS for sig in some]
+            sigs = [
+                repeat_to(sig, self._shortest())
+                for sig, is_loud in zip(some, loud)
+                if is_loud
+            ]
+            if sigs:
+                rows[loud] = self._padded_logits(sigs)
+            found.append(rows)
+        return np.concatenate(found)
+
+    def _decide(self, log_posteriors):
+        score, index = log_posteriors.max(dim=1)
+        labels = self.hparams.label_encoder.decode_torch(index)
+        return log_posteriors, score, index, labels
+
+
+def label_encoder(classes: List[str]) -> CategoricalEncoder:
+    """SpeechBrain's way to say which index is which class.
+
+    Arguments
+    ---------
+    classes : list of str
+        In the order of the logits.
+
+    Returns
+    -------
+    CategoricalEncoder
+
+    Example
+    -------
+    >>> label_encoder(["healthy", "injury"]).decode_ndim(1)
+    'injury'
+    """
+    encoder = CategoricalEncoder()
+    encoder.update_from_iterable(classes, sequence_input=False)
+    encoder.expect_len(len(classes))
+    return encoder
+
+
+def check_run_opts(run_opts: Dict) -> None:
+    """Refuse a device or precision that is not to be had.
+
+    Arguments
+    ---------
+    run_opts : dict
+        With ``device`` and ``precision``, where they are chosen.
+
+    Raises
+    ------
+    InputError
+        Names the value and those that can be.
+
+    Example
+    -------
+    >>> check_run_opts({"device": "cpu", "precision": "bf16"})
+    """
+    device = str(run_opts.get("device", "cpu"))
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = None
+    if kind not in ("cpu", "cuda"):
+        raise InputError(f"device is {device!r}; pass cpu, cuda or cuda:0")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise InputError(
+            f"device is {device} and torch finds no GPU here; pass cpu"
+        )
+    precision = run_opts.get("precision", "fp32")
+    try:
+        AMPConfig.from_name(precision)
+    except ValueError:
+        raise InputError(f"precision is {precision!r}; pass fp32, bf16 or fp16")
+
+
+def _audit_all(paths: Sequence[str]) -> Iterator[Audit]:
+    """Each file read once, as a preparer would, in the order given."""
+    # Threads: libsndfile works outside Python's lock.
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield from pool.map(audit_file, paths)
+
+
+def _spans(
+    starts: List[int], size: int, length: int, rate: int
+) -> List[Tuple[float, float]]:
+    """Begin and end of windows, seconds."""
+    return [
+        (start / rate, min(start + size, length) / rate) for start in starts
+    ]
+
+
+def _reading_failed(error: Exception) -> str:
+    """What a file that has changed since it was audited is called."""
+    if isinstance(error, (OSError, soundfile.LibsndfileError)):
+        return f"unreadable: {' '.join(str(error).split())}"
+    raise error
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """The command line: a table of scores."""
+    # Only the table's pictures need matplotlib.
+    from cry_modules.score_table import main
+
+    main(argv)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Windows of a recording that is too long to be heard at once.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from typing import Iterable, Iterator, List, Optional, Tuple
+
+import numpy as np
+import soundfile
+import torch
+
+from cry_modules.audio import resampled
+
+
+def covering(length: int, size: int) -> List[int]:
+    """Beginnings of as few windows as cover a recording, evenly spaced.
+
+    Arguments
+    ---------
+    length : int
+        Samples of the recording.
+    size : int
+        Samples of a window; what is shorter is one window.
+
+    Returns
+    -------
+    list of int
+
+    Example
+    -------
+    >>> covering(6, 4), covering(3, 4)
+    ([0, 2], [0])
+    """
+    n_windows = max(1, -(-length // size))
+    last = max(0, length - size)
+    return torch.linspace(0, last, n_windows).round().long().tolist()
+
+
+def sliding(length: int, size: int, hop: int) -> List[int]:
+    """Beginnings of windows a hop apart; the last ends with the recording.
+
+    Arguments
+    ---------
+    length : int
+        Samples of the recording.
+    size : int
+        Samples of a window.
+    hop : int
+        Samples from one to the next.
+
+    Returns
+    -------
+    list of int
+
+    Example
+    -------
+    >>> sliding(10, size=4, hop=2), sliding(11, size=4, hop=2)
+    ([0, 2, 4, 6], [0, 2, 4, 6, 7])
+    """
+    last = max(0, length - size)
+    starts = list(range(0, last + 1, hop))
+    return starts if starts[-1] == last else [*starts, last]
+
+
+class WindowReader:
+    """Read windows of a file one after the other, in bounded memory.
+
+    Arguments
+    ---------
+    path : str
+        WAV, FLAC, OGG or MP3.
+    sample_rate : int
+        Hz of the samples returned.
+    gain : float
+        What the samples are multiplied with.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, np.ones(8000) / 2, 8000)
+    >>> reader = WindowReader(path, 8000, gain=2.0)
+    >>> [sig.shape for sig in reader([(0.0, 0.5), (0.75, 1.25)])]
+    [torch.Size([4000]), torch.Size([2000])]
+    """
+
+    def __init__(self, path: str, sample_rate: int, gain: float = 1.0):
+        self.path = path
+        self.sample_rate = sample_rate
+        self.gain = gain
+
+    def __call__(
+        self, spans: Iterable[Tuple[float, float]]
+    ) -> Iterator[torch.Tensor]:
+        """Arguments
+        ---------
+        spans : iterable of (float, float)
+            Begin and end of each window, seconds, in the order of time.
+
+        Yields
+        ------
+        torch.Tensor
+            ``[samples]``; shorter where the file ends.
+        """
+        with soundfile.SoundFile(self.path) as file:
+            rate = file.samplerate
+            for start, stop in spans:
+                first = min(round(start * rate), file.frames)
+                if first != file.tell():
+                    file.seek(first)
+                block = file.read(
+                    round(stop * rate) - first, "float32", always_2d=True
+                )
+                sig = torch.from_numpy(block.mean(axis=1) * self.gain)
+                yield resampled(sig, rate, self.sample_rate)
+
+
+def level_dbfs(sig: torch.Tensor) -> float:
+    """Root mean square, dB of full scale.
+
+    Arguments
+    ---------
+    sig : torch.Tensor
+        ``[samples]``.
+
+    Returns
+    -------
+    float
+        Minus infinity for digital silence.
+
+    Example
+    -------
+    >>> level_dbfs(torch.ones(4)), level_dbfs(torch.zeros(4))
+    (0.0, -inf)
+    """
+    power = sig.double().square().mean().item() if len(sig) else 0.0
+    return float(10 * np.log10(power)) if power > 0 else float("-inf")
+
+
+def batches(
+    windows: Iterable[Optional[torch.Tensor]], size: int
+) -> Iterator[List[Optional[torch.Tensor]]]:
+    """Some windows at once.
+
+    Arguments
+    ---------
+    windows : iterable of torch.Tensor or None
+        In order.
+    size : int
+        How many at once.
+
+    Yields
+    ------
+    list
+
+    Example
+    -------
+    >>> [len(batch) for batch in batches([None] * 5, 2)]
+    [2, 2, 1]
+    """
+    batch = []
+    for window in windows:
+        batch.append(window)
+        if len(batch) == size:
+            yield batch
+            batch = []
+    if batch:
+        yield batch

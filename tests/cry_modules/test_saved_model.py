@@ -1,0 +1,229 @@
+"""A model's folder: what is read of it, and what is refused."""
+
+import json
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save
+
+from cry_modules.saved_model import (
+    FORMAT,
+    Blueprint,
+    build,
+    load_model,
+    sha256,
+)
+from data_prep.errors import InputError
+
+CLASSES = ["healthy", "injury"]
+
+
+def write_folder(folder, model=None, change=None, state=None):
+    """A folder as ``load_exported`` reads it; ``change`` edits model.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model = model or build(Blueprint(1, classes=CLASSES, log_prior=[0.0, -1]))
+    weights = folder / "model.safetensors"
+    weights.write_bytes(save(model.state() if state is None else state))
+    about = {
+        "format": FORMAT,
+        "name": "test",
+        "model": dict(vars(model.blueprint)),
+        "operating_point": {"threshold": 0.25},
+        "files": {"model.safetensors": sha256(weights)},
+    }
+    if change is not None:
+        change(about)
+    (folder / "model.json").write_text(json.dumps(about))
+    return folder
+
+
+def refusal(source):
+    with pytest.raises(InputError) as error:
+        load_model(str(source))
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def test_what_was_written_is_loaded(tmp_path):
+    model = build(
+        Blueprint(2, "fbank", "encoder+logmel", "chunks", 1.5, CLASSES, [0, -2])
+    )
+    loaded = load_model(str(write_folder(tmp_path / "a", model)))
+    assert loaded.blueprint == model.blueprint
+    assert loaded.threshold() == 0.25
+    assert not loaded.embedder.training
+    for name, value in model.state().items():
+        assert torch.equal(loaded.state()[name], value)
+    wav = torch.randn(2, 30000)
+    expected = model.posterior(model.embedder(wav))
+    assert torch.equal(loaded.posterior(loaded.embedder(wav)), expected)
+
+
+@pytest.mark.parametrize(
+    "key, value, said",
+    [
+        ("width", 10**6, "width is 1000000"),
+        ("width", True, "width is True"),
+        ("front_end", "os.system", "front_end is 'os.system'"),
+        ("readout", ["encoder"], "readout is"),
+        ("chunk_s", float("nan"), "chunk_s is nan"),
+        ("chunk_s", 0.31, "an item has 27 frames"),
+        ("classes", ["a", "a"], "twice"),
+        ("classes", ["a", {"!new": "b"}], "no text"),
+        ("log_prior", [0.0], "log_prior has 1"),
+        ("log_prior", ["x", "y"], "no number"),
+        ("hook", "x", "hook"),
+    ],
+)
+def test_a_description_of_another_model_is_refused(tmp_path, key, value, said):
+    front = {"front_end": "log1p"} if value == 0.31 else {}
+    folder = write_folder(
+        tmp_path / "a",
+        change=lambda a: a["model"].update({key: value}, **front),
+    )
+    assert said in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "blueprint, said",
+    [
+        (Blueprint(2, classes=CLASSES, log_prior=[0, 0]), "encoder.conv_block1.conv1.weight is (1, 1, 3, 3), here (2, 1, 3, 3)"),
+        (Blueprint(1, "panns", classes=CLASSES, log_prior=[0, 0]), "encoder.norm0.weight is (80,), here (64,)"),
+        (Blueprint(1, classes=[*CLASSES, "c"], log_prior=[0] * 3), "head.linear.weight is (2, 32), here (3, 32)"),
+        (Blueprint(1), " is unexpected"),
+    ],
+    ids=["width", "mels", "classes", "head"],
+)  # fmt: skip
+def test_weights_of_another_model_are_refused(tmp_path, blueprint, said):
+    folder = write_folder(
+        tmp_path / "a", change=lambda a: a.update(model=vars(blueprint))
+    )
+    assert said in refusal(folder)
+
+
+def test_truncated_exchanged_and_foreign_weights_are_refused(tmp_path):
+    whole = (write_folder(tmp_path / "a") / "model.safetensors").read_bytes()
+    for i, content in enumerate([whole[:5000], whole[:-1] + b"x"]):
+        folder = write_folder(tmp_path / f"cut{i}")
+        (folder / "model.safetensors").write_bytes(content)
+        assert "SHA-256" in refusal(folder)
+    folder = tmp_path / "foreign"
+    write_folder(folder)
+    (folder / "model.safetensors").write_bytes(b"\x80\x04" + bytes(5000))
+    about = json.loads((folder / "model.json").read_text())
+    about["files"]["model.safetensors"] = sha256(folder / "model.safetensors")
+    (folder / "model.json").write_text(json.dumps(about))
+    assert "holds no tensors" in refusal(folder)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", "{}", '{"format": "other"}', "[" * 100000, "x" * (1 << 21)],
+    ids=["cut", "list", "empty", "other", "deep", "long"],
+)
+def test_a_description_that_is_none_is_refused(tmp_path, text):
+    folder = write_folder(tmp_path / "a")
+    (folder / "model.json").write_text(text)
+    assert "model.json" in refusal(folder)
+
+
+@pytest.mark.parametrize("name", ["model.json", "model.safetensors"])
+def test_links_that_lead_out_of_the_folder_are_refused(tmp_path, name):
+    folder = write_folder(tmp_path / "deep/er/a")
+    secret = tmp_path / "secret"
+    os.replace(folder / name, secret)
+    (folder / name).symlink_to(secret)
+    assert "leads out of the folder" in refusal(folder)
+    (folder / name).unlink()
+    (folder / name).symlink_to("nowhere")
+    assert name in refusal(folder)
+
+
+def test_the_hub_cache_links_to_its_own_blobs(tmp_path):
+    """snapshots/<commit>/model.json links to ../../blobs/<hash>."""
+    folder = write_folder(tmp_path / "models--a--b/snapshots/c0ffee")
+    blobs = tmp_path / "models--a--b/blobs"
+    blobs.mkdir()
+    for name in ("model.json", "model.safetensors"):
+        os.replace(folder / name, blobs / f"hash-{name}")
+        (folder / name).symlink_to(f"../../blobs/hash-{name}")
+    assert load_model(str(folder)).blueprint.classes == CLASSES
+
+
+class Bomb:
+    """A pickle that would write a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return open, (str(self.path), "w")
+
+
+def test_a_pickle_with_code_does_not_run(trained, tmp_path):
+    """In the place of a run's head, which a pickle holds."""
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained(), run)
+    fired = tmp_path / "fired"
+    for head in run.glob("save/CKPT*/head.ckpt"):
+        head.write_bytes(pickle.dumps(Bomb(fired)))
+        # The checksums would show it: as one would write them who means it.
+        meta = head.parent / "CKPT.yaml"
+        meta.write_text("unixtime: 0\nscore: 1.0\n")
+    assert "run code" in refusal(run)
+    assert not fired.exists()
+
+
+def test_a_yaml_with_code_does_not_run(tmp_path):
+    fired = tmp_path / "fired"
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "hyperparams.yaml").write_text(
+        f"x: !apply:builtins.open ['{fired}', w]\n"
+    )
+    assert "trust=True" in refusal(folder)
+    write_folder(folder)  # with a model.json, it is not even read
+    assert load_model(str(folder)).blueprint.width == 1
+    assert not fired.exists()
+
+
+def test_nothing_there(tmp_path):
+    assert "holds no model" in refusal(tmp_path)
+    assert "does not exist" in refusal(tmp_path / "a/b/c")
+    file = tmp_path / "a.ckpt"
+    file.write_text("")
+    assert "is a file" in refusal(file)
+    folder = write_folder(tmp_path / "b")
+    (folder / "model.safetensors").unlink()
+    assert "does not exist" in refusal(folder)
+
+
+def test_without_network_the_error_says_which_files_to_fetch(monkeypatch):
+    import huggingface_hub
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    def no_network(*args, **kwargs):
+        raise LocalEntryNotFoundError("no connection")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", no_network)
+    message = refusal("somebody/model")
+    assert "model.json" in message and "model.safetensors" in message
+
+
+def test_a_run_that_is_not_finished_or_of_folds(trained, tmp_path):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained(), run)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (run / "metrics.json").write_text(
+        json.dumps({**metrics, "folds": ["fold_0_a", "fold_1_b"]})
+    )
+    assert "fold_0_a" in refusal(run)
+    (run / "metrics.json").unlink()
+    assert "let that run finish" in refusal(run)
