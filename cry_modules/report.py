@@ -240,12 +240,12 @@ def page(metrics: Dict) -> str:
     """
     title = f"{metrics['label_column']}: {metrics['finetune_mode']} on {_encoder(metrics)}"  # fmt: skip
     lines = [f"# {title}", "", f"{_corpus(metrics)} {sentence(metrics)}", ""]
-    lines += ["## Figures", "", *_figures_table(metrics), ""]
+    lines += ["## Figures", "", *figures_table(metrics), ""]
     if metrics.get("folds"):
         lines += ["## Folds", "", *_folds_table(metrics), ""]
     if metrics.get("controls"):
         lines += ["## Controls on the same split", ""]
-        lines += [*_controls_table(metrics), ""]
+        lines += [*controls_table(metrics), ""]
     if metrics.get("nuisance"):
         lines += ["## What the embedding should not tell", ""]
         lines += [*_nuisance_lines(metrics["nuisance"]), ""]
@@ -274,7 +274,19 @@ def _corpus(metrics) -> str:
     return name + (synthetic if metrics.get("synthetic") else "")
 
 
-def _figures_table(metrics) -> List[str]:
+def figures_table(metrics: Dict) -> List[str]:
+    """Figures of the test split, by recording and by patient.
+
+    Arguments
+    ---------
+    metrics : dict
+        ``metrics.json``.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
     rows = ["| test | by recording | by patient |", "|---|---|---|"]
     blocks = [metrics["test"][unit] for unit in UNITS]
     for key, name in _FIGURES:
@@ -304,7 +316,19 @@ def _folds_table(metrics) -> List[str]:
     return rows
 
 
-def _controls_table(metrics) -> List[str]:
+def controls_table(metrics: Dict) -> List[str]:
+    """What the model must be seen beside.
+
+    Arguments
+    ---------
+    metrics : dict
+        ``metrics.json``, with ``controls``.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
     rows = [
         "| by recording | AUC | average precision | balanced accuracy | "
         "accuracy | AUC of the model less this |",

@@ -1,0 +1,200 @@
+#!/usr/bin/env python3
+"""The same recordings scored in every way that a model can be used in.
+
+> python benchmarks/sharing.py results/neuro_linear/2022 EXPORTED --data_folder /path/to/cries
+
+``EXPORTED`` is what ``python -m cry_modules.export RUN EXPORTED --onnx --int8``
+wrote. The test recordings of the run are scored again; the first table holds
+scores against ``predictions_test.csv``, the second what 10 s of sound cost a
+new process on one thread, every way in turn.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Callable, Dict, List
+
+import numpy as np
+from speechbrain.inference.classifiers import EncoderClassifier
+
+from cry_modules.inference import CryClassifier
+from cry_modules.onnx_run import OnnxClassifier
+from cry_modules.predictions import Predictions
+from cry_modules.ranking import auc
+from data_prep import manifest
+from data_prep.errors import one_line_errors
+
+SECONDS = 10
+ROUNDS = 5
+
+#: Prints the median latency in ms and the process's peak memory in MB.
+_TORCH = f"""
+import resource, sys, time
+import numpy as np, torch
+from cry_modules.inference import CryClassifier
+torch.set_num_threads(1)
+classifier = CryClassifier.from_hparams(sys.argv[1])
+rate = classifier.hparams.sample_rate
+sig = torch.randn({SECONDS} * rate) * 0.1
+times = []
+for _ in range(21):
+    begin = time.perf_counter()
+    classifier.classify_batch(sig)
+    times.append(1000 * (time.perf_counter() - begin))
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+print(f"{{np.median(times[1:]):.1f}} ms, peak memory {{peak:.0f}} MB")
+"""
+
+
+def ways(run: Path, exported: Path) -> Dict[str, Callable]:
+    """Path of a recording to the probability of each class, by way.
+
+    Arguments
+    ---------
+    run : pathlib.Path
+        Results folder of ``train_cls.py``.
+    exported : pathlib.Path
+        Of that run.
+
+    Returns
+    -------
+    dict
+    """
+    speechbrain = EncoderClassifier.from_hparams(
+        source=str(exported), savedir=str(exported) + ".speechbrain"
+    )
+    found = {
+        "`from_hparams`, results folder": _ours(run),
+        "`from_hparams`, safetensors": _ours(exported),
+        "SpeechBrain's `EncoderClassifier`": lambda path: (
+            speechbrain.classify_file(path)[0].exp().numpy()[0]
+        ),
+    }
+    for name in ("model.onnx", "model_int8.onnx"):
+        model = OnnxClassifier(str(exported / name))
+        found[f"`{name}`"] = lambda path, model=model: model.score(path).scores
+    return found
+
+
+def _ours(source):
+    classifier = CryClassifier.from_hparams(source=str(source))
+    return lambda path: classifier.classify_files([path])[0].scores
+
+
+def score_table(
+    expected: Predictions, paths: List[str], by_way: Dict[str, Callable]
+) -> List[str]:
+    """Scores of each way against those of the training script.
+
+    Arguments
+    ---------
+    expected : Predictions
+        ``predictions_test.csv``.
+    paths : list of str
+        Of its recordings.
+    by_way : dict
+        See ``ways``.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
+    reference = auc(expected.labels, expected.scores)
+    rows = [
+        "| scored by | largest difference of a score | AUC | difference |",
+        "|---|---|---|---|",
+        f"| the training script | | {reference:.4f} | |",
+    ]
+    for name, score in by_way.items():
+        scores = np.stack([score(path) for path in paths])
+        found = auc(expected.labels, scores)
+        rows.append(
+            f"| {name} | {np.abs(scores - expected.scores).max():.1e} | "
+            f"{found:.4f} | {found - reference:+.4f} |"
+        )
+    return rows
+
+
+def cost_table(exported: Path) -> List[str]:
+    """Latency and memory of new processes, one thread, interleaved.
+
+    Arguments
+    ---------
+    exported : pathlib.Path
+        With ONNX files.
+
+    Returns
+    -------
+    list of str
+        Lines of Markdown.
+    """
+    runner = [str(exported / "run_onnx.py")]
+    commands = {"torch": ["-c", _TORCH, str(exported)]}
+    for name in ("model.onnx", "model_int8.onnx"):
+        commands[name] = [*runner, str(exported / name), "--benchmark"]
+    found = {name: [] for name in commands}
+    for _ in range(ROUNDS):
+        for name, command in commands.items():
+            found[name].append(_cost(command))
+    rows = [
+        f"| {SECONDS} s of sound, one thread | ms, median (of {ROUNDS} "
+        "processes: least to most) | peak memory, MB | file, MB |",
+        "|---|---|---|---|",
+    ]
+    files = {"torch": "model.safetensors"}
+    for name, costs in found.items():
+        ms, memory = np.array(costs).T
+        size = (exported / files.get(name, name)).stat().st_size / 1e6
+        rows.append(
+            f"| {name} | {np.median(ms):.0f} ({ms.min():.0f} to "
+            f"{ms.max():.0f}) | {np.median(memory):.0f} | {size:.1f} |"
+        )
+    return rows
+
+
+def _cost(command):
+    done = subprocess.run(
+        [sys.executable, *command],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
+    )
+    text = done.stdout + done.stderr
+    ms = re.search(r"([\d.]+) ms", text)
+    memory = re.search(r"peak memory (\d+) MB", text)
+    return float(ms.group(1)), float(memory.group(1))
+
+
+def main() -> None:
+    """The command line: two tables."""
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("run", type=Path, help="results of train_cls.py")
+    parser.add_argument("exported", type=Path, help="with --onnx --int8")
+    parser.add_argument("--data_folder", required=True)
+    args = parser.parse_args()
+    with one_line_errors():
+        expected = Predictions.read(args.run / "predictions_test.csv")
+        wav_of = {
+            recording.ID: recording.wav
+            for recording in manifest.read(args.run / "manifest/test.csv")
+        }
+        paths = [
+            str(Path(args.data_folder) / wav_of[name]) for name in expected.ids
+        ]
+        by_way = ways(args.run, args.exported)
+        print("\n".join(score_table(expected, paths, by_way)), flush=True)
+        print()
+        print("\n".join(cost_table(args.exported)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,394 @@
+"""From a results folder to a folder that others can use.
+
+    python -m cry_modules.export results/neuro_linear_bn/2022 OUT --onnx
+
+``OUT`` can be pushed to the Hugging Face hub as it is. It holds no patient,
+path, date or state of the optimizer.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import json
+import re
+import shutil
+import sys
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import torch
+from safetensors.torch import save
+
+from cry_modules import __version__
+from cry_modules.audio import shortest_input
+from cry_modules.model_card import model_card
+from cry_modules.model_facts import (
+    corpus_facts,
+    operating_point,
+    origin,
+    subgroup_facts,
+)
+from cry_modules.saved_model import (
+    CAUTION,
+    FORMAT,
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    YAML_FILE,
+    SavedModel,
+    load_run,
+    run_settings,
+    sha256,
+)
+from data_prep.atomic import make_folder
+from data_prep.errors import InputError, one_line_errors
+from data_prep.tables import write_text
+
+CARD_FILE = "README.md"
+#: Where the model can run without torch.
+ONNX_FILE, INT8_FILE, RUNNER_FILE = (
+    "model.onnx",
+    "model_int8.onnx",
+    "run_onnx.py",
+)
+
+#: What is said of the test split in ``model.json``.
+_FIGURES = (
+    "n", "n_patients", "auc", "average_precision", "balanced_accuracy",
+    "accuracy", "majority_accuracy", "sensitivity_at_spec80",
+    "specificity_at_threshold", "brier", "ece", "calibration_slope",
+    "calibration_intercept",
+)  # fmt: skip
+
+#: Of the hub: large files are kept apart.
+_ATTRIBUTES = "".join(
+    f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
+    for suffix in ("safetensors", "ckpt", "onnx")
+)
+
+_YAML = """\
+# {name}
+# For SpeechBrain's EncoderClassifier.from_hparams; needs the package cry-ssl.
+# CryClassifier.from_hparams reads model.json instead, unless trust=True.
+sample_rate: {sample_rate}
+hop: {hop}
+chunk_s: {chunk_s}
+classes: {classes}
+threshold: {threshold}
+
+front_end: {front_end}
+
+logmel: !apply:cry_modules.front_ends.make_front_end
+    - !ref <front_end>
+
+augment: !new:cry_modules.views.SpecAugment
+    time_warp: 0
+    n_masks: 0
+
+features: !new:cry_modules.views.AugmentedFeatures
+    logmel: !ref <logmel>
+    augment: !ref <augment>
+    augment_before_norm: False
+
+encoder: !new:cry_modules.cnn14.Cnn14
+    mel_bins: {n_mels}
+    width: {width}
+
+# Waveforms and lengths to embeddings: the front end is part of it.
+embedding_model: !new:cry_modules.embeddings.Embedder
+    features: !ref <features>
+    encoder: !ref <encoder>
+    readout: {readout}
+    tested_on: {tested_on}
+    chunk_s: !ref <chunk_s>
+    sample_rate: !ref <sample_rate>
+
+head: !new:cry_modules.heads.ClassificationHead
+    emb_dim: {emb_dim}
+    n_classes: {n_classes}
+
+classifier: !new:cry_modules.heads.Posterior
+    head: !ref <head>
+    log_prior: {log_prior}
+
+# What EncoderClassifier asks for besides.
+compute_features: !new:torch.nn.Identity
+
+mean_var_norm: !new:cry_modules.embeddings.Unchanged
+
+audio_normalizer: !new:cry_modules.audio.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+    shortest: {shortest}
+
+label_encoder: !apply:cry_modules.inference.label_encoder
+    - !ref <classes>
+
+modules:
+    compute_features: !ref <compute_features>
+    mean_var_norm: !ref <mean_var_norm>
+    embedding_model: !ref <embedding_model>
+    classifier: !ref <classifier>
+
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        encoder: !ref <encoder>
+        head: !ref <head>
+"""
+
+
+def export(
+    results: str,
+    out: str,
+    name: Optional[str] = None,
+    licence: str = "unknown",
+    onnx: bool = False,
+    int8: bool = False,
+) -> Dict:
+    """Write a model's folder, complete or not at all.
+
+    Arguments
+    ---------
+    results : str
+        Results folder of ``train_cls.py``.
+    out : str
+        To write; must not hold anything.
+    name : str or None
+        Of the model; None: from its task and corpus.
+    licence : str
+        Of the weights, as the Hugging Face hub names it.
+    onnx : bool
+        Whether to write ``model.onnx`` and ``run_onnx.py``.
+    int8 : bool
+        Whether to write ``model_int8.onnx`` too.
+
+    Returns
+    -------
+    dict
+        ``model.json``.
+
+    Raises
+    ------
+    InputError
+        No finished run, a folder that is not empty, or one that cannot be
+        written to.
+    """
+    _check_out(Path(out), Path(results))
+    if not re.fullmatch(r"[a-z0-9.+-]+", licence):
+        raise InputError(
+            f"--licence is {licence!r}; pass the hub's name of it, such as "
+            "cc-by-nc-4.0, or unknown"
+        )
+    model = load_run(Path(results))
+    if model.posterior is None:
+        raise InputError(
+            f"{results} is a run that trained an encoder alone; pass its "
+            "folder as encoder_source, and export a run of train_cls.py"
+        )
+    about = describe(Path(results), model, name)
+    partial = Path(f"{out}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    make_folder(partial)
+    try:
+        _write(partial, model, about, licence, onnx or int8, int8)
+        make_folder(Path(out)).rmdir()  # empty: see _check_out
+        partial.rename(out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return about
+
+
+def _check_out(out: Path, results: Path):
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; pass a folder to write to")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(
+            f"{out} is not empty; pass another folder, or delete it first"
+        )
+    if out.resolve() == results.resolve():
+        raise InputError(f"{out} is the run itself; pass another folder")
+    make_folder(out.resolve().parent)
+
+
+def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
+    """What ``model.json`` says, but for the files.
+
+    Arguments
+    ---------
+    run : pathlib.Path
+        Results folder of ``train_cls.py``.
+    model : SavedModel
+        Of that run.
+    name : str or None
+        Of the model.
+
+    Returns
+    -------
+    dict
+    """
+    metrics, corpus = model.about, corpus_facts(run)
+    logmel = model.embedder.features.logmel
+    default = f"{metrics['task']} on {corpus['name']}"
+    return {
+        "format": FORMAT,
+        "name": " ".join((name or default).split()),
+        "task": metrics["task"],
+        "model": asdict(model.blueprint),
+        "sample_rate": logmel.sample_rate,
+        "n_mels": logmel.n_mels,
+        "front_end": model.blueprint.front_end,
+        "origin": origin(run_settings(run).get("encoder_source")),
+        "finetune_mode": metrics["finetune_mode"],
+        "label_fraction": metrics["label_fraction"],
+        "seed": metrics["seed"],
+        "n_parameters": metrics["n_parameters"],
+        "n_trainable": metrics["n_trainable"],
+        "corpus": corpus,
+        "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
+        "operating_point": operating_point(metrics),
+        "figures": {
+            unit: _figures(block) for unit, block in metrics["test"].items()
+        },
+        "subgroups": subgroup_facts(metrics),
+        "versions": {
+            "cry-ssl": __version__,
+            "torch": torch.__version__,
+            "speechbrain": version("speechbrain"),
+        },
+    }
+
+
+def _figures(block) -> Dict:
+    names = [*_FIGURES, *(f"{name}_ci95" for name in _FIGURES)]
+    return {name: block[name] for name in names if name in block}
+
+
+def _write(folder: Path, model: SavedModel, about: Dict, licence, onnx, int8):
+    # Not save_file, whose files only their owner can read.
+    weights = save(model.state(), {"format": "pt"})
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    for part, module in model.parts().items():
+        torch.save(module.state_dict(), folder / f"{part}.ckpt")
+    write_text(folder / YAML_FILE, speechbrain_yaml(model, about))
+    write_text(folder / ".gitattributes", _ATTRIBUTES)
+    written = _write_onnx(folder, model, about, int8) if onnx else []
+    about["files"] = {
+        path.name: sha256(path)
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    }
+    text = json.dumps(about, indent=1, allow_nan=False, ensure_ascii=False)
+    write_text(folder / MODEL_FILE, text + "\n")
+    card = model_card(about, model.about, licence, written)
+    write_text(folder / CARD_FILE, card)
+
+
+def _write_onnx(folder, model, about, int8) -> List[str]:
+    """Names of the ONNX files that were written."""
+    # Only an ONNX file needs the extra that writes it.
+    from cry_modules import onnx_model, onnx_run
+
+    facts = {name: about[name] for name in ("name", "task", "versions")}
+    facts["corpus"] = about["corpus"]["name"]
+    facts["synthetic"] = about["corpus"]["synthetic"]
+    facts["classes"] = model.blueprint.classes
+    facts["threshold"], facts["caution"] = model.threshold(), CAUTION
+    path = folder / ONNX_FILE
+    onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
+    shutil.copyfile(onnx_run.__file__, folder / RUNNER_FILE)
+    if not int8:
+        return [ONNX_FILE]
+    onnx_model.quantize(path, folder / INT8_FILE)
+    return [ONNX_FILE, INT8_FILE]
+
+
+def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
+    """``hyperparams.yaml`` for SpeechBrain.
+
+    Arguments
+    ---------
+    model : SavedModel
+        To describe.
+    about : dict
+        See ``describe``.
+
+    Returns
+    -------
+    str
+    """
+    blueprint, logmel = model.blueprint, model.embedder.features.logmel
+    threshold = model.threshold()
+    return _YAML.format(
+        **{
+            **asdict(blueprint),
+            # Flow style and quoted: names may look like yaml.
+            "classes": json.dumps(blueprint.classes, ensure_ascii=False),
+        },
+        name=about["name"],
+        sample_rate=logmel.sample_rate,
+        hop=logmel.hop,
+        n_mels=logmel.n_mels,
+        shortest=shortest_input(logmel.hop),
+        emb_dim=model.posterior.head.norm.num_features,
+        n_classes=len(blueprint.classes),
+        threshold="null" if threshold is None else repr(threshold),
+    )
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """The command line.
+
+    Arguments
+    ---------
+    argv : sequence of str or None
+        Its arguments.
+    """
+    parser = argparse.ArgumentParser(
+        prog="python -m cry_modules.export",
+        description="Write a folder that others can use a trained model from.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "results", metavar="RESULTS", help="results folder of train_cls.py"
+    )
+    parser.add_argument("out", metavar="OUT", help="folder to write")
+    parser.add_argument("--name", help="of the model, on its card")
+    parser.add_argument(
+        "--licence",
+        default="unknown",
+        help="of the weights, as the Hugging Face hub names it: cc-by-nc-4.0",
+    )
+    parser.add_argument(
+        "--onnx",
+        action="store_true",
+        help="write model.onnx too, and run_onnx.py, which needs no torch",
+    )
+    parser.add_argument(
+        "--int8", action="store_true", help="write model_int8.onnx too"
+    )
+    args = parser.parse_args(argv)
+    with one_line_errors():
+        about = export(
+            args.results,
+            args.out,
+            args.name,
+            args.licence,
+            args.onnx,
+            args.int8,
+        )
+    if args.licence == "unknown":
+        print(
+            "the card says that nobody may use it without asking; --licence "
+            "names a licence",
+            file=sys.stderr,
+        )
+    size = sum(path.stat().st_size for path in Path(args.out).iterdir())
+    print(
+        f"done: {about['name']} in {args.out}, {len(about['files']) + 3} files "
+        f"of {size / 1e6:.1f} MB; read README.md before sharing it"
+    )
+
+
+if __name__ == "__main__":
+    main()
