@@ -87,6 +87,8 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[batch, in_channels, frames, bins]`` to ``out_channels``."""
+        if torch.jit.is_tracing():  # for a runtime with its own convolutions
+            return super().forward(x)
         narrow = x.shape[3] <= 2 and self.in_channels >= 256
         if narrow and x.device.type == "cpu":
             return self.as_product(x)
@@ -303,7 +305,27 @@ class Cnn14(nn.Module):
         ValueError
             An item has fewer frames than five poolings need.
         """
-        n_frames = self._n_frames(feats, lengths)
+        return self.embed_frames(feats, self._n_frames(feats, lengths))
+
+    def embed_frames(
+        self, feats: torch.Tensor, n_frames: Optional[torch.Tensor] = None
+    ) -> torch.Tensor:
+        """What ``forward`` does once it has found that all are long enough:
+        the same operations whatever the numbers, so that it can be traced.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            ``[batch, frames, mel_bins]``.
+        n_frames : torch.Tensor or None
+            Valid frames of each item, at least ``MIN_FRAMES``, ``[batch]``.
+            None where nothing is padded.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, 32 * width]``.
+        """
         x = self._normalise_bins(feats, n_frames)
         for i in range(6):
             x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)

@@ -6,6 +6,7 @@ Authors
 
 from typing import Optional, Tuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from speechbrain.processing.features import STFT, Filterbank
@@ -134,6 +135,31 @@ class MelFrames(nn.Module):
         )
         power = spectrum.real.square() + spectrum.imag.square()
         return power.transpose(1, 2)
+
+    def band_at(self, hertz: float) -> float:
+        """Where a frequency is among the bands: for an axis.
+
+        Arguments
+        ---------
+        hertz : float
+            A frequency.
+
+        Returns
+        -------
+        float
+            0 to ``n_mels``; the middle of the first band is 0.5.
+
+        Example
+        -------
+        >>> round(LogMel().band_at(1000), 1)
+        28.0
+        """
+        weights = self.filters.double().cpu().numpy()
+        heard = np.flatnonzero(weights.sum(axis=0))
+        weights = weights[:, heard]
+        bins = np.linspace(0, self.sample_rate / 2, len(weights))
+        middles = bins @ weights / weights.sum(axis=0)
+        return float(np.interp(hertz, middles, heard + 0.5))
 
     def padded(
         self, wavs: torch.Tensor, n_samples: Optional[torch.Tensor] = None

@@ -416,14 +416,10 @@ def _show(axes, feats, hparams, start, colours, low, high):
         extent=(start, start + n_frames * hop_s, 0, n_mels),
     )  # fmt: skip
     ticks = [khz for khz in _KILOHERTZ if 2000 * khz <= rate]
-    at = [_mel(1000 * khz) / _mel(rate / 2) * n_mels for khz in ticks]
+    at = [hparams["views"].logmel.band_at(1000 * khz) for khz in ticks]
     axes.set_yticks(at, [f"{khz:g}" for khz in ticks])
     axes.tick_params(labelsize="small")
     return image
-
-
-def _mel(hertz) -> float:
-    return 2595 * np.log10(1 + hertz / 700)
 
 
 def picture_views(

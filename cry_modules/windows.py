@@ -33,8 +33,8 @@ def covering(length: int, size: int) -> List[int]:
     ([0, 2], [0])
     """
     n_windows = max(1, -(-length // size))
-    last = max(0, length - size)
-    return torch.linspace(0, last, n_windows).round().long().tolist()
+    last, steps = max(0, length - size), max(1, n_windows - 1)
+    return [round(last * i / steps) for i in range(n_windows)]
 
 
 def sliding(length: int, size: int, hop: int) -> List[int]:

@@ -149,7 +149,7 @@ def _show(axes, level, hparams, start, colours, limits) -> float:
         interpolation="none",  # the reader's program scales it
     )  # fmt: skip
     ticks = [khz for khz in _KILOHERTZ if 2000 * khz <= rate]
-    at = [_mel(1000 * khz) / _mel(rate / 2) * n_mels for khz in ticks]
+    at = [hparams["views"].logmel.band_at(1000 * khz) for khz in ticks]
     axes.set_yticks(at, [f"{khz:g}" for khz in ticks])
     axes.grid(False)
     return end
@@ -161,13 +161,6 @@ def _narrowed(level) -> np.ndarray:
     starts = np.arange(0, len(level), n_each)
     n_of = np.diff([*starts, len(level)])
     return np.add.reduceat(level, starts, axis=0) / n_of[:, None]
-
-
-def _mel(hertz) -> float:
-    return 2595 * np.log10(1 + hertz / 700)
-
-
-# Maps.
 
 
 def embedding_maps(

@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -86,6 +88,38 @@ def test_its_encoder_is_a_starting_point(run, exported):
         assert torch.equal(a, b)
 
 
+@pytest.fixture(scope="module")
+def exported_onnx(run, tmp_path_factory):
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnx")
+    out = tmp_path_factory.mktemp("exported") / "onnx"
+    export(str(run), str(out), onnx=True, int8=True)
+    return out
+
+
+def test_its_onnx_file_gives_the_scores_of_the_run(
+    run, exported_onnx, clinic, tmp_path
+):
+    """By the runner that lies beside it, with nothing of the project."""
+    expected = Predictions.read(run / "predictions_test.csv")
+    paths = [str(clinic / f"{name}.wav") for name in expected.ids]
+    for model, within in (("model.onnx", 1e-4), ("model_int8.onnx", 0.05)):
+        out = tmp_path / f"{model}.csv"
+        subprocess.run(
+            [sys.executable, "run_onnx.py", model, *paths, "--csv", out],
+            cwd=exported_onnx,
+            check=True,
+            capture_output=True,
+            env={"OMP_NUM_THREADS": "1"},
+        )
+        with open(out, newline="") as file:
+            rows = list(csv.DictReader(file))
+        found = [[float(row[c]) for c in expected.classes] for row in rows]
+        np.testing.assert_allclose(found, expected.scores, atol=within)
+    names = set(about_of(exported_onnx)["files"])
+    assert {"model.onnx", "model_int8.onnx", "run_onnx.py"} <= names
+
+
 def contents(folder):
     """Text of all files, and of what lies in those that are archives."""
     for path in sorted(folder.iterdir()):
@@ -98,7 +132,9 @@ def contents(folder):
                     yield f"{path.name}/{info.filename}", archive.read(info)
 
 
-def test_no_patient_path_date_or_optimizer_is_inside(run, exported, clinic):
+def test_no_patient_path_date_or_optimizer_is_inside(
+    run, exported_onnx, clinic
+):
     with open(clinic / "recordings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     personal = {row["patient_id"] for row in rows}
@@ -113,7 +149,7 @@ def test_no_patient_path_date_or_optimizer_is_inside(run, exported, clinic):
         "date": re.compile(rb"20\d\d-\d\d-\d\d|20\d\d/\d\d/\d\d"),
         "optimizer": re.compile(rb"exp_avg|param_groups|momentum_buffer"),
     }
-    for name, data in contents(exported):
+    for name, data in contents(exported_onnx):
         for what, pattern in forbidden.items():
             found = pattern.search(data)
             assert not found, f"{name} holds a {what}: {found}"
