@@ -141,17 +141,39 @@ def draw_scores(figure: Figure, shown: Shown) -> None:
     _label_scores(scores)
     _label_time(scores, shown.seconds)
     if len(shown.classes) > 2 or shown.threshold is not None:
-        scores.legend(
-            fontsize="small", loc="upper left", bbox_to_anchor=(1.01, 1),
-            frameon=False,
-        )  # fmt: skip
+        draw_legend(scores, scores, loc="upper left", bbox_to_anchor=(1.01, 1))
+
+
+def draw_legend(place, scores, **where) -> None:
+    """Names of what is drawn, as they are.
+
+    Arguments
+    ---------
+    place : matplotlib.axes.Axes or matplotlib.figure.Figure
+        Whose legend it is.
+    scores : matplotlib.axes.Axes
+        The lower picture of ``draw_scores``.
+    **where
+        Of the legend.
+    """
+    # By hand: else names that begin with _ would be left out.
+    entries = [*scores.get_lines(), *scores.collections]
+    found = place.legend(
+        entries,
+        [entry.get_label() for entry in entries],
+        fontsize="small",
+        frameon=False,
+        **where,
+    )
+    for text in found.get_texts():
+        text.set_parse_math(False)  # a class may be called $x$
 
 
 def _draw_lines(axes, shown):
     """A line a class; of two, of the positive one alone."""
     track = shown.track
     middles = (track.starts + track.stops) / 2
-    means = np.nan_to_num(np.nanmean(track.scores, axis=0))
+    means = np.nan_to_num(track.scores).sum(axis=0)
     lines = np.argsort(means)[::-1][:MOST_LINES]
     if len(shown.classes) == 2:
         lines = [1]

@@ -124,6 +124,16 @@ class Blueprint:
             raise ValueError("log_prior holds what is no number")
 
 
+def _threshold(point) -> Optional[float]:
+    """Of the operating point that ``model.json`` has, or not."""
+    if point is None:
+        return None
+    found = point.get("threshold") if isinstance(point, dict) else None
+    if not _is_number(found) or not 0 <= found <= 1:
+        raise ValueError(f"its operating point has the threshold {found!r}")
+    return found
+
+
 def _is_number(value) -> bool:
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and math.isfinite(value)
@@ -156,8 +166,7 @@ class SavedModel:
         on validation; None where there is no such point."""
         if "test" in self.about:
             return self.about["test"]["recording"]["threshold"]
-        point = self.about.get("operating_point")
-        return None if point is None else point["threshold"]
+        return _threshold(self.about.get("operating_point"))
 
     def state(self) -> Dict[str, torch.Tensor]:
         """Weights by name, ``encoder.*`` and ``head.*``."""
@@ -277,6 +286,7 @@ def load_exported(folder: Path) -> SavedModel:
         if not isinstance(described, dict):
             raise ValueError("it describes no model")
         model = build(Blueprint(**described), about)
+        model.threshold()  # refuses what is none
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{folder}/{MODEL_FILE} cannot be used ({error}); get or export "

@@ -8,13 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from cry_modules.saved_model import (
-    FORMAT,
-    Blueprint,
-    build,
-    load_model,
-    sha256,
-)
+from cry_modules.saved_model import FORMAT, Blueprint, build, load_model, sha256
 from data_prep.errors import InputError
 
 CLASSES = ["healthy", "injury"]
@@ -85,6 +79,15 @@ def test_a_description_of_another_model_is_refused(tmp_path, key, value, said):
         change=lambda a: a["model"].update({key: value}, **front),
     )
     assert said in refusal(folder)
+
+
+@pytest.mark.parametrize("threshold", ["0.5", 2.0, None, float("nan")])
+def test_a_threshold_that_is_none_is_refused(tmp_path, threshold):
+    folder = write_folder(
+        tmp_path / "a",
+        change=lambda a: a["operating_point"].update(threshold=threshold),
+    )
+    assert "operating point" in refusal(folder)
 
 
 @pytest.mark.parametrize(
