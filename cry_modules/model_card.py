@@ -23,8 +23,6 @@ from cry_modules.report import (
 _TEMPLATE = "model_card.md.j2"
 #: Fewer patients of a class than this make an interval wide.
 _FEW_PATIENTS = 40
-#: A slope further than this from 1 is named.
-_SLOPE = 0.2
 
 
 def model_card(
@@ -66,6 +64,7 @@ def model_card(
         limits=limits(about, metrics),
         licence=licence,
         licence_in_words=_LICENCE.get(licence, f"Weights: {licence}."),
+        has_slope=metrics["test"]["recording"]["calibration_slope"] is not None,
         onnx=list(onnx),
     )
 
@@ -140,12 +139,12 @@ def limits(about: Dict, metrics: Dict) -> List[str]:
             f"(`{rarest[0]}`): the intervals are wide, and what is inside "
             "them is not excluded."
         )
-    slope = test.get("calibration_slope")
-    if slope is not None and abs(slope - 1) > _SLOPE:
-        kind = "too extreme" if slope < 1 else "too timid"
+    slope = test.get("calibration_slope_ci95")
+    if slope is not None and not slope[0] <= 1 <= slope[1]:
+        kind = "too extreme" if slope[1] < 1 else "too timid"
         found.append(
             f"Its probabilities are {kind} on the test split (calibration "
-            f"slope {slope:.2f})."
+            f"slope {with_interval(test, 'calibration_slope')})."
         )
     found += [
         "Trained, chosen and tested on recordings of one corpus; nothing is "

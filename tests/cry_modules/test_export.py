@@ -232,11 +232,12 @@ def test_limits_follow_the_figures(run, exported):
     about, metrics = about_of(exported), metrics_of(run)
     metrics["controls"] = {}
     test = metrics["test"]["recording"]
-    test.update(auc_ci95=[0.6, 0.9], calibration_slope=1.0)
+    test.update(auc_ci95=[0.6, 0.9], calibration_slope=0.8)
+    test.update(calibration_slope_ci95=[0.5, 1.2])
     for found in test["per_class"].values():
         found["n_patients"] = 100
     few = limits(about, metrics)
-    test.update(auc_ci95=[0.4, 0.9], calibration_slope=0.5)
+    test.update(auc_ci95=[0.4, 0.9], calibration_slope_ci95=[0.5, 0.9])
     test["per_class"]["injury"]["n_patients"] = 10
     many = limits(about, metrics)
     assert len(many) == len(few) + 3
