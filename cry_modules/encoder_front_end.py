@@ -140,7 +140,7 @@ def _of_exported(path) -> Optional[Known]:
         return None
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        return Known(str(about["front_end"]), f"{path} says so")
+        return Known(str(about["model"]["front_end"]), f"{path} says so")
     except (ValueError, LookupError, TypeError, RecursionError):
         raise InputError(
             f"{path} does not say what its encoder hears; get or export the "

@@ -11,9 +11,9 @@ Authors
 
 import argparse
 import json
-import re
 import shutil
 import sys
+import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -30,6 +30,7 @@ from cry_modules.model_facts import (
     operating_point,
     origin,
     subgroup_facts,
+    figures_of_test,
 )
 from cry_modules.saved_model import (
     CAUTION,
@@ -42,7 +43,7 @@ from cry_modules.saved_model import (
     run_settings,
     sha256,
 )
-from data_prep.atomic import make_folder
+from data_prep.atomic import cannot_write, make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.tables import write_text
 
@@ -54,12 +55,12 @@ ONNX_FILE, INT8_FILE, RUNNER_FILE = (
     "run_onnx.py",
 )
 
-#: What is said of the test split in ``model.json``.
-_FIGURES = (
-    "n", "n_patients", "auc", "average_precision", "balanced_accuracy",
-    "accuracy", "majority_accuracy", "sensitivity_at_spec80",
-    "specificity_at_threshold", "brier", "ece", "calibration_slope",
-    "calibration_intercept",
+#: The hub's names of licences that weights may have.
+LICENCES = (
+    "unknown", "other", "apache-2.0", "mit", "cc0-1.0", "cc-by-4.0",
+    "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0",
+    "cc-by-nc-nd-4.0", "odbl", "odc-by", "bsd-3-clause", "gpl-3.0",
+    "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
 )  # fmt: skip
 
 #: Of the hub: large files are kept apart.
@@ -145,6 +146,7 @@ def export(
     licence: str = "unknown",
     onnx: bool = False,
     int8: bool = False,
+    corpus_name: Optional[str] = None,
 ) -> Dict:
     """Write a model's folder, complete or not at all.
 
@@ -162,6 +164,8 @@ def export(
         Whether to write ``model.onnx`` and ``run_onnx.py``.
     int8 : bool
         Whether to write ``model_int8.onnx`` too.
+    corpus_name : str or None
+        What the corpus is called on the card; None: as ``corpus.json`` does.
 
     Returns
     -------
@@ -174,11 +178,12 @@ def export(
         No finished run, a folder that is not empty, or one that cannot be
         written to.
     """
-    _check_out(Path(out), Path(results))
-    if not re.fullmatch(r"[a-z0-9.+-]+", licence):
+    target = Path(out).resolve()
+    _check_out(target, Path(results))
+    if licence not in LICENCES:
         raise InputError(
-            f"--licence is {licence!r}; pass the hub's name of it, such as "
-            "cc-by-nc-4.0, or unknown"
+            f"--licence is {licence!r}; pass the hub's name of it, one of "
+            f"{', '.join(LICENCES)}"
         )
     model = load_run(Path(results))
     if model.posterior is None:
@@ -186,16 +191,18 @@ def export(
             f"{results} is a run that trained an encoder alone; pass its "
             "folder as encoder_source, and export a run of train_cls.py"
         )
-    about = describe(Path(results), model, name)
-    partial = Path(f"{out}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    make_folder(partial)
+    about = describe(Path(results), model, name, corpus_name)
     try:
-        _write(partial, model, about, licence, onnx or int8, int8)
-        make_folder(Path(out)).rmdir()  # empty: see _check_out
-        partial.rename(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f".{target.name}."
+        ) as scratch:
+            partial = make_folder(Path(scratch) / "model")
+            _write(partial, model, about, licence, onnx or int8, int8)
+            if target.is_dir():
+                target.rmdir()  # empty: see _check_out
+            partial.rename(target)
+    except OSError as error:
+        raise cannot_write(target, error)
     return about
 
 
@@ -206,12 +213,19 @@ def _check_out(out: Path, results: Path):
         raise InputError(
             f"{out} is not empty; pass another folder, or delete it first"
         )
-    if out.resolve() == results.resolve():
-        raise InputError(f"{out} is the run itself; pass another folder")
-    make_folder(out.resolve().parent)
+    if out == Path.cwd():
+        raise InputError(
+            f"{out} is the folder you are in; pass the name of a new one"
+        )
+    make_folder(out.parent)
 
 
-def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
+def describe(
+    run: Path,
+    model: SavedModel,
+    name: Optional[str] = None,
+    corpus_name: Optional[str] = None,
+) -> Dict:
     """What ``model.json`` says, but for the files.
 
     Arguments
@@ -222,12 +236,16 @@ def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
         Of that run.
     name : str or None
         Of the model.
+    corpus_name : str or None
+        Of the corpus.
 
     Returns
     -------
     dict
     """
     metrics, corpus = model.about, corpus_facts(run)
+    if corpus_name is not None:
+        corpus["name"] = " ".join(corpus_name.split())
     logmel = model.embedder.features.logmel
     default = f"{metrics['task']} on {corpus['name']}"
     return {
@@ -237,7 +255,6 @@ def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
         "model": asdict(model.blueprint),
         "sample_rate": logmel.sample_rate,
         "n_mels": logmel.n_mels,
-        "front_end": model.blueprint.front_end,
         "origin": origin(run_settings(run).get("encoder_source")),
         "finetune_mode": metrics["finetune_mode"],
         "label_fraction": metrics["label_fraction"],
@@ -246,10 +263,8 @@ def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
         "n_trainable": metrics["n_trainable"],
         "corpus": corpus,
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
-        "operating_point": operating_point(metrics),
-        "figures": {
-            unit: _figures(block) for unit, block in metrics["test"].items()
-        },
+        "operating_point": operating_point(metrics, model.threshold()),
+        "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),
         "versions": {
             "cry-ssl": __version__,
@@ -257,11 +272,6 @@ def describe(run: Path, model: SavedModel, name: Optional[str] = None) -> Dict:
             "speechbrain": version("speechbrain"),
         },
     }
-
-
-def _figures(block) -> Dict:
-    names = [*_FIGURES, *(f"{name}_ci95" for name in _FIGURES)]
-    return {name: block[name] for name in names if name in block}
 
 
 def _write(folder: Path, model: SavedModel, about: Dict, licence, onnx, int8):
@@ -355,6 +365,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("out", metavar="OUT", help="folder to write")
     parser.add_argument("--name", help="of the model, on its card")
     parser.add_argument(
+        "--corpus_name", help="of the corpus, if not as in its corpus.json"
+    )
+    parser.add_argument(
         "--licence",
         default="unknown",
         help="of the weights, as the Hugging Face hub names it: cc-by-nc-4.0",
@@ -376,6 +389,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             args.licence,
             args.onnx,
             args.int8,
+            args.corpus_name,
         )
     if args.licence == "unknown":
         print(
@@ -386,7 +400,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     size = sum(path.stat().st_size for path in Path(args.out).iterdir())
     print(
         f"done: {about['name']} in {args.out}, {len(about['files']) + 3} files "
-        f"of {size / 1e6:.1f} MB; read README.md before sharing it"
+        f"of {size / 1e6:.1f} MB. It names the corpus "
+        f"{about['corpus']['name']!r}: read README.md before sharing it"
     )
 
 

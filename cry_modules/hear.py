@@ -144,7 +144,8 @@ def load_model(model_file_path: str = "") -> HearModel:
             f"variable {MODEL_VARIABLE}"
         )
     path = Path(source)
-    if path.name in (MODEL_FILE, WEIGHTS_FILE):
+    files = (MODEL_FILE, WEIGHTS_FILE, ENCODER_FILE)
+    if path.name in files and path.with_name(MODEL_FILE).is_file():
         return HearModel(saved_model.load_exported(path.parent).embedder)
     if path.name == ENCODER_FILE or path.name.startswith("CKPT"):
         return HearModel(_load_checkpoint(path))

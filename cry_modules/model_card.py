@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from cry_modules.controls import NAMES, unbeaten
 from cry_modules.metrics import UNITS
 from cry_modules.model_facts import FEWEST
+from cry_modules.public_encoders import public_encoder
 from cry_modules.report import (
     controls_table,
     figures_table,
@@ -50,18 +52,25 @@ def model_card(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
+        finalize=plain,
     )
     return environment.get_template(_TEMPLATE).render(
         **{key: about[key] for key in _OF_DESCRIPTION},
-        classes=[_plain(name) for name in about["model"]["classes"]],
+        classes=about["model"]["classes"],
         point=about["operating_point"],
         **_validation(about["operating_point"]),
         fewest=FEWEST,
+        above_chance=is_above_chance(metrics),
+        public=" and ".join(
+            step for step in about["origin"] if public_encoder(step)
+        ),
         aucs=[with_interval(metrics["test"][unit]) for unit in UNITS],
-        figures=figures_table(metrics),
-        controls=controls_table(metrics) if metrics.get("controls") else [],
+        figures=_lines(figures_table(metrics)),
+        controls=_lines(
+            controls_table(metrics) if metrics.get("controls") else []
+        ),
         subgroups=_with_words(about["subgroups"]),
-        limits=limits(about, metrics),
+        limits=[Markup(limit) for limit in limits(about, metrics)],
         licence=licence,
         licence_in_words=_LICENCE.get(licence, f"Weights: {licence}."),
         has_slope=metrics["test"]["recording"]["calibration_slope"] is not None,
@@ -80,9 +89,32 @@ _LICENCE = {
 }
 
 
-def _plain(name: str) -> str:
-    """A name that Markdown leaves as it is."""
-    return f"`{name}`"
+def plain(value):
+    """Names that stand in a page as they are: a corpus, a class or a group
+    may be called anything. Tables and sentences of ours stay what they are.
+
+    Arguments
+    ---------
+    value : object
+        What the template asks for.
+
+    Returns
+    -------
+    object
+
+    Example
+    -------
+    >>> plain("<img src=x>"), plain(Markup("<b>"))
+    ('&lt;img src=x>', Markup('<b>'))
+    """
+    if not isinstance(value, str) or isinstance(value, Markup):
+        return value
+    return value.replace("|", "\\|").replace("<", "&lt;")
+
+
+def _lines(lines: Sequence[str]) -> Markup:
+    """Of Markdown that is ours."""
+    return Markup("\n".join(lines))
 
 
 def _validation(point) -> Dict[str, str]:
@@ -125,18 +157,12 @@ def limits(about: Dict, metrics: Dict) -> List[str]:
         Sentences.
     """
     test = metrics["test"]["recording"]
-    found = []
-    if not is_above_chance(metrics):
-        found.append(
-            "**It is not shown to be better than guessing** on its own test "
-            "split."
-        )
-    found += _against_controls(metrics)
+    found = _against_controls(metrics)
     rarest = min(test["per_class"].items(), key=lambda c: c[1]["n_patients"])
     if rarest[1]["n_patients"] < _FEW_PATIENTS:
         found.append(
             f"The test split has few patients of a class "
-            f"(`{rarest[0]}`): the intervals are wide, and what is inside "
+            f"(`{plain(rarest[0])}`): the intervals are wide, and what is inside "
             "them is not excluded."
         )
     slope = test.get("calibration_slope_ci95")

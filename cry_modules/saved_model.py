@@ -9,7 +9,6 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import hashlib
 import json
 import math
 import re
@@ -18,23 +17,32 @@ from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
 import torch
+from ruamel.yaml.error import YAMLError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from cry_modules.audio import shortest_input
 from cry_modules.checkpoints import differences, load_beside, load_encoder
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import HEARD, READOUTS, Embedder
 from cry_modules.experiment import settings as plain_settings
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
+from cry_modules.model_file import (
+    FORMAT,  # noqa: F401  (others have it from here)
+    MODEL_FILE,
+    inside,
+    read_description,
+    sha256,
+)
+from cry_modules.predictions import Predictions
 from cry_modules.views import AugmentedFeatures, SpecAugment
 from data_prep.errors import InputError
 
-MODEL_FILE, WEIGHTS_FILE = "model.json", "model.safetensors"
+WEIGHTS_FILE = "model.safetensors"
 #: SpeechBrain's way to say what a model is made of; it can run code.
 YAML_FILE = "hyperparams.yaml"
-FORMAT = "cry-ssl model 1"
 HEAD_FILE = "head.ckpt"
 #: Goes with every score.
 CAUTION = (
@@ -42,8 +50,10 @@ CAUTION = (
     "infant, and must not decide on one's care."
 )
 
-#: A description is no longer than this, bytes, and a model no wider.
-_LONGEST, _WIDEST, _MOST_CLASSES = 1 << 20, 256, 10000
+#: A model is no wider than this.
+_WIDEST, _MOST_CLASSES = 256, 10000
+#: The weights of CNN14's convolutions, for each unit of its width squared.
+_BYTES_OF_WIDTH = 4 * 18423
 
 
 @dataclass
@@ -124,19 +134,77 @@ class Blueprint:
             raise ValueError("log_prior holds what is no number")
 
 
-def _threshold(point) -> Optional[float]:
-    """Of the operating point that ``model.json`` has, or not."""
+def threshold_of(about: Dict, n_classes: int) -> Optional[float]:
+    """Of the operating point that ``model.json`` has, or not.
+
+    Arguments
+    ---------
+    about : dict
+        ``model.json``.
+    n_classes : int
+        Of the model.
+
+    Returns
+    -------
+    float or None
+
+    Raises
+    ------
+    ValueError
+        What it has is no threshold of a score.
+
+    Example
+    -------
+    >>> threshold_of({"operating_point": {"threshold": 0.25}}, 2)
+    0.25
+    """
+    point = about.get("operating_point")
     if point is None:
         return None
     found = point.get("threshold") if isinstance(point, dict) else None
-    if not _is_number(found) or not 0 <= found <= 1:
-        raise ValueError(f"its operating point has the threshold {found!r}")
+    # Above 1, by a bit, where no recording is to be called.
+    if not _is_number(found) or not 0 <= found < 1.001 or n_classes != 2:
+        raise ValueError(
+            f"its operating point has the threshold {found!r} for {n_classes} "
+            "classes; 0 to 1 for two"
+        )
     return found
 
 
+def between_scores(threshold: Optional[float], scores) -> Optional[float]:
+    """A threshold half-way to the next lower score.
+
+    A threshold that was chosen is the score of a recording, which another
+    batch or machine reproduces but for the last digits: that recording would
+    now be called and now not.
+
+    Arguments
+    ---------
+    threshold : float or None
+        One of the scores, or above all.
+    scores : numpy.ndarray
+        Of the positive class, that it was chosen from.
+
+    Returns
+    -------
+    float or None
+
+    Example
+    -------
+    >>> import numpy as np
+    >>> between_scores(0.5, np.array([0.1, 0.5, 0.9]))
+    0.3
+    """
+    if threshold is None or threshold > scores.max():
+        return threshold
+    lower = scores[scores < threshold]
+    return float(threshold + max(lower, default=0.0)) / 2
+
+
 def _is_number(value) -> bool:
+    """Finite in single precision, too."""
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
+    return is_real and abs(value) < 1e30
 
 
 @dataclass
@@ -154,19 +222,20 @@ class SavedModel:
     about : dict
         ``model.json`` of an exported model, ``metrics.json`` of a run; empty
         where there is none.
+    called_from : float or None
+        See ``threshold``.
     """
 
     blueprint: Blueprint
     embedder: Embedder
     posterior: Optional[Posterior]
     about: Dict
+    called_from: Optional[float] = None
 
     def threshold(self) -> Optional[float]:
-        """Lowest score of the positive class that counts as positive, chosen
-        on validation; None where there is no such point."""
-        if "test" in self.about:
-            return self.about["test"]["recording"]["threshold"]
-        return _threshold(self.about.get("operating_point"))
+        """Score of the positive class from which it is called, chosen on
+        validation; None where there is no such point."""
+        return self.called_from
 
     def state(self) -> Dict[str, torch.Tensor]:
         """Weights by name, ``encoder.*`` and ``head.*``."""
@@ -198,6 +267,11 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     -------
     SavedModel
 
+    Raises
+    ------
+    ValueError
+        Chunks that are too short for the front end.
+
     Example
     -------
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
@@ -205,6 +279,12 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     torch.Size([3, 2])
     """
     logmel = make_front_end(blueprint.front_end)
+    shortest = shortest_input(logmel.hop) / logmel.sample_rate
+    if blueprint.chunk_s < shortest:
+        raise ValueError(
+            f"chunk_s is {blueprint.chunk_s}; {blueprint.front_end} needs "
+            f"{shortest} s"
+        )
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
     embedder = Embedder(
         features,
@@ -216,12 +296,20 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     ).eval()
     posterior = None
     if blueprint.classes:
-        head = ClassificationHead(embedder.dimension(), len(blueprint.classes))
+        # Computed, not tried: a chunk may be of any length.
+        dimension = 32 * blueprint.width
+        if blueprint.readout != "encoder":
+            dimension += 2 * logmel.n_mels
+        head = ClassificationHead(dimension, len(blueprint.classes))
         posterior = Posterior(head, blueprint.log_prior).eval()
     return SavedModel(blueprint, embedder, posterior, about or {})
 
 
-def load_model(source: str, savedir: Optional[str] = None) -> SavedModel:
+def load_model(
+    source: str,
+    savedir: Optional[str] = None,
+    revision: Optional[str] = None,
+) -> SavedModel:
     """A model from where it was left. Nothing that is there is executed.
 
     Arguments
@@ -231,6 +319,8 @@ def load_model(source: str, savedir: Optional[str] = None) -> SavedModel:
         train script, or a Hugging Face id.
     savedir : str or None
         Where to put what is downloaded; None: the hub's cache.
+    revision : str or None
+        Commit, tag or branch of a Hugging Face id.
 
     Returns
     -------
@@ -246,7 +336,7 @@ def load_model(source: str, savedir: Optional[str] = None) -> SavedModel:
     if folder.is_file():
         raise InputError(f"{source} is a file; pass the model's folder")
     if not folder.is_dir():
-        return load_exported(_from_hub(str(source), savedir))
+        return load_exported(_from_hub(str(source), savedir, revision))
     if (folder / MODEL_FILE).exists() or (folder / MODEL_FILE).is_symlink():
         return load_exported(folder)
     if (folder / "save").is_dir() or (folder / "metrics.json").is_file():
@@ -281,17 +371,6 @@ def load_exported(folder: Path) -> SavedModel:
         written, or does not fit the description.
     """
     about = read_description(folder)
-    described = about.get("model")
-    try:
-        if not isinstance(described, dict):
-            raise ValueError("it describes no model")
-        model = build(Blueprint(**described), about)
-        model.threshold()  # refuses what is none
-    except (TypeError, ValueError) as error:
-        raise InputError(
-            f"{folder}/{MODEL_FILE} cannot be used ({error}); get or export "
-            "the model again"
-        )
     weights = inside(folder, WEIGHTS_FILE)
     files = about.get("files")
     written = files.get(WEIGHTS_FILE) if isinstance(files, dict) else None
@@ -300,101 +379,30 @@ def load_exported(folder: Path) -> SavedModel:
             f"{weights} is not the file that {MODEL_FILE} was written with "
             "(SHA-256 differs): truncated or exchanged; get it again"
         )
+    try:
+        model = _build_described(about, weights)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            f"{folder}/{MODEL_FILE} cannot be used ({error}); get or export "
+            "the model again"
+        )
     _load_weights(model, weights)
     return model
 
 
-def read_description(folder: Path) -> Dict:
-    """``model.json``.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        That holds it.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is missing, too long, no JSON or of another format.
-    """
-    path = inside(folder, MODEL_FILE)
-    if path.stat().st_size > _LONGEST:
-        raise InputError(f"{path} has more than 1 MiB; it is no {MODEL_FILE}")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no JSON ({error}); get it again")
-    found = about.get("format") if isinstance(about, dict) else None
-    if found != FORMAT:
-        raise InputError(
-            f"{path} has the format {found!r}, and this is for {FORMAT!r}; "
-            "install the version that wrote it, or export again"
+def _build_described(about: Dict, weights: Path) -> SavedModel:
+    described = about.get("model")
+    if not isinstance(described, dict):
+        raise ValueError("it describes no model")
+    blueprint = Blueprint(**described)
+    if weights.stat().st_size < _BYTES_OF_WIDTH * blueprint.width**2:
+        # Before memory is taken for what is not there.
+        raise ValueError(
+            f"width is {blueprint.width}, which {WEIGHTS_FILE} is too small for"
         )
-    return about
-
-
-def inside(folder: Path, name: str) -> Path:
-    """A file of a model's folder, and of no other.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of the model.
-    name : str
-        Of the file.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        It is missing, or a link that leads out of the folder. What lies in
-        the Hugging Face cache's own ``blobs`` may be linked to.
-    """
-    path, root = Path(folder) / name, Path(folder).resolve()
-    real = path.resolve()
-    blobs = root.parents[1] / "blobs" if len(root.parents) > 1 else root
-    if real.parent not in (root, blobs):
-        raise InputError(
-            f"{path} is a link that leads out of the folder; put the file "
-            "itself there"
-        )
-    if not real.is_file():
-        raise InputError(f"{path} does not exist; get the model again")
-    return path
-
-
-def sha256(path: Path) -> str:
-    """Checksum of a file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a")
-    >>> path.write("")
-    >>> sha256(path)[:8]
-    'e3b0c442'
-    """
-    found = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 22), b""):
-            found.update(block)
-    return found.hexdigest()
+    model = build(blueprint, about)
+    model.called_from = threshold_of(about, len(blueprint.classes))
+    return model
 
 
 def _load_weights(model, path):
@@ -407,6 +415,11 @@ def _load_weights(model, path):
         raise InputError(
             f"{path} does not fit {MODEL_FILE}: {'; '.join(wrong[:3])}"
         )
+    for name, value in state.items():
+        if not value.isfinite().all():
+            raise InputError(
+                f"{path}: {name} holds what is no finite number; get it again"
+            )
     for part, module in model.parts().items():
         start = f"{part}."
         own = {k[len(start) :]: v for k, v in state.items() if k.startswith(start)}  # fmt: skip
@@ -434,11 +447,26 @@ def load_run(folder: Path) -> SavedModel:
     """
     blueprint, metrics = read_run(folder)
     model = build(blueprint, metrics)
+    # Not what lies beside it: an encoder there has no head.
+    checkpoints = Path(folder) / "save"
+    if not checkpoints.is_dir():
+        raise InputError(
+            f"{checkpoints} does not exist; pass the results folder whole"
+        )
     path = load_encoder(
-        model.embedder.encoder, str(folder), blueprint.front_end
+        model.embedder.encoder, str(checkpoints), blueprint.front_end
     )
-    if model.posterior is not None:
-        load_beside(path, HEAD_FILE, model.posterior.head)
+    if model.posterior is None:
+        return model
+    if not load_beside(path, HEAD_FILE, model.posterior.head):
+        raise InputError(
+            f"{path.parent} has no {HEAD_FILE}; let that run finish, or train "
+            "again"
+        )
+    said = Predictions.read(Path(folder) / "predictions_valid.csv")
+    model.called_from = between_scores(
+        metrics["test"]["recording"]["threshold"], said.scores[:, -1]
+    )
     return model
 
 
@@ -462,6 +490,18 @@ def read_run(folder: Path) -> Tuple[Blueprint, Dict]:
         As ``load_run``.
     """
     settings = run_settings(folder)
+    try:
+        return _blueprint(Path(folder), settings)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{folder} is damaged, or not of these train scripts ({error!r}); "
+            "pass another run"
+        )
+
+
+def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
     known = {
         "width": int(settings["width"]),
         "front_end": settings.get("front_end", "fbank"),
@@ -469,7 +509,7 @@ def read_run(folder: Path) -> Tuple[Blueprint, Dict]:
     }
     if "finetune_mode" not in settings:
         return Blueprint(**known), {}
-    path = Path(folder) / "metrics.json"
+    path = folder / "metrics.json"
     if not path.is_file():
         raise InputError(f"{folder} has no metrics.json: let that run finish")
     metrics = json.loads(path.read_text(encoding="utf-8"))
@@ -516,7 +556,11 @@ def run_settings(folder: Path) -> Dict[str, str]:
             f"{folder} has no {YAML_FILE}; pass the folder that a train "
             "script wrote"
         )
-    settings = plain_settings(path.read_text(encoding="utf-8"))
+    try:
+        settings = plain_settings(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, AttributeError, YAMLError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(f"{path} cannot be read ({reason}); pass another run")
     missing = [name for name in ("width", "chunk_s") if name not in settings]
     if missing:
         raise InputError(
@@ -525,7 +569,7 @@ def run_settings(folder: Path) -> Dict[str, str]:
     return settings
 
 
-def _from_hub(repository: str, savedir: Optional[str]) -> Path:
+def _from_hub(repository, savedir, revision) -> Path:
     """Download the two files of a Hugging Face repository."""
     is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", repository)
     if not is_hub_id or Path(repository).parent.is_dir():
@@ -540,8 +584,10 @@ def _from_hub(repository: str, savedir: Optional[str]) -> Path:
     )
 
     try:
-        for name in (WEIGHTS_FILE, MODEL_FILE):
-            path = hf_hub_download(repository, name, local_dir=savedir)
+        for name in (MODEL_FILE, WEIGHTS_FILE):
+            path = hf_hub_download(
+                repository, name, revision=revision, local_dir=savedir
+            )
     except LocalEntryNotFoundError:  # no network
         raise InputError(
             f"{repository} is no folder here, and the Hugging Face hub cannot "

@@ -83,7 +83,8 @@ def _spectrogram(samples, rate) -> np.ndarray:
 
 def _peaks(logs):
     """Frames, bins and heights of the peaks, in order of time."""
-    if not logs.size:
+    # Of silence every point is as high as its neighbours, and none a peak.
+    if not logs.size or logs.max() == logs.min():
         return (np.zeros(0, np.int64),) * 3
     size = (2 * REACH[0] + 1, 2 * REACH[1] + 1)
     largest = maximum_filter(logs, size, mode="nearest")

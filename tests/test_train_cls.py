@@ -177,9 +177,9 @@ def test_folds_pool_what_each_model_says_of_what_it_never_heard(train, clinic):
             split: set(read_column(run / name / "manifest" / f"{split}.csv"))
             for split in ("train", "valid", "test")
         }
-        assert heard["test"] == {f"p{6 * k + i}" for i in range(6)}
+        assert heard["test"] == {f"patient-{6 * k + i}" for i in range(6)}
         after = (k + 1) % 3
-        assert heard["valid"] == {f"p{6 * after + i}" for i in range(6)}
+        assert heard["valid"] == {f"patient-{6 * after + i}" for i in range(6)}
         assert not heard["train"] & (heard["valid"] | heard["test"])
         prevalence = np.array(metrics_of(run / name)["prevalence"])
         valid, test = (

@@ -22,7 +22,6 @@ from cry_modules.inference import CryClassifier
 from cry_modules.model_card import limits
 from cry_modules.model_facts import (
     corpus_facts,
-    counted,
     operating_point,
     origin,
     subgroup_facts,
@@ -182,7 +181,7 @@ def test_the_description_is_that_of_the_run(run, exported):
     assert about["model"]["classes"] == ["healthy", "injury"]
     assert about["model"]["readout"] == "encoder+logmel"
     point = about["operating_point"]
-    assert point["threshold"] == metrics["valid"]["recording"]["threshold"]
+    assert 0 < point["threshold"] < metrics["valid"]["recording"]["threshold"]
     block = metrics["valid"]["recording"]
     assert point["valid"]["specificity_at_threshold"] == block["specificity_at_threshold"]  # fmt: skip
     test = about["figures"]["patient"]
@@ -192,19 +191,23 @@ def test_the_description_is_that_of_the_run(run, exported):
     assert "encoder_source" not in json.dumps(about)
 
 
-def test_counts_of_few_patients_are_not_told(run, exported):
-    """Of the 18 patients 6 are injured, most of them in training."""
+def test_numbers_of_few_patients_cannot_be_told(run, exported):
+    """Of the 18 patients 6 are injured, most of them in training: neither
+    their number nor one that it follows from."""
     about = about_of(exported)
     for split, found in about["corpus"]["splits"].items():
         recordings = manifest.read(run / f"manifest/{split}.csv")
         for label, n in found["classes"].items():
             patients = {r.patient_id for r in recordings if r.label == label}
-            few = len(patients) < 5
-            assert isinstance(n["patients"], str) == few
-            if not few:
-                assert n["patients"] == len(patients)
-    assert "fewer than 5" in (exported / "README.md").read_text()
-    assert counted(0, 0) == 0 and counted(9, 5) == 9
+            told = "fewer than 5" if len(patients) < 5 else len(patients)
+            assert n["patients"] == told
+    assert about["corpus"]["splits"]["test"]["classes"]["injury"]["patients"] == "fewer than 5"  # fmt: skip
+    # All patients less those of the other class would be that number.
+    for figures in about["figures"].values():
+        assert "n_patients" not in figures
+    assert "n" not in about["figures"]["patient"]
+    assert "n_patients" not in about["operating_point"]["valid"]
+    assert "of 4 patients" not in (exported / "README.md").read_text()
 
 
 def test_the_card_says_what_a_clinician_must_know(run, exported):
@@ -225,7 +228,9 @@ def test_the_card_says_what_a_clinician_must_know(run, exported):
         assert said in text, said
     assert "{{" not in card and "{%" not in card
     # Few patients: an interval is not shown to be above chance.
-    assert "not shown to be better than guessing" in text
+    assert "It is not shown to tell `neuro_injury` better than guessing" in (
+        text.replace("`neuro`", "`neuro_injury`")
+    )
 
 
 def test_limits_follow_the_figures(run, exported):
@@ -240,7 +245,7 @@ def test_limits_follow_the_figures(run, exported):
     test.update(auc_ci95=[0.4, 0.9], calibration_slope_ci95=[0.5, 0.9])
     test["per_class"]["injury"]["n_patients"] = 10
     many = limits(about, metrics)
-    assert len(many) == len(few) + 3
+    assert len(many) == len(few) + 2
     assert any("too extreme" in limit for limit in many)
     assert any("`injury`" in limit for limit in many)
 
@@ -249,38 +254,60 @@ def test_facts_of_subgroups_and_points():
     block = {"n": 8, "n_patients": 3, "auc": 0.5, "auc_ci95": None}
     metrics = {"subgroups": {"site": {"groups": {"a": block}}}}
     found = subgroup_facts(metrics)["site"]["a"]
-    assert found["patients"] == "fewer than 5"
-    assert found["recordings"] == "of fewer than 5 patients"
-    no_point = {"test": {"recording": {"threshold": None}}}
-    assert operating_point(no_point) is None
+    assert found["patients"] == "fewer than 5" and found["recordings"] == 8
+    assert operating_point({}, None) is None
 
 
-def test_where_an_encoder_comes_from(tmp_path):
+def test_where_an_encoder_comes_from(tmp_path, exported, monkeypatch):
     def write(name, text, corpus, **more):
         folder = tmp_path / name
         for where, said in {"manifest": corpus, **more}.items():
             (folder / where).mkdir(parents=True)
             (folder / where / "corpus.json").write_text(json.dumps(said))
+        text = f"width: 8\nchunk_s: 1.0\n{text}"
         (folder / "hyperparams.yaml").write_text(text)
         return str(folder)
 
-    generic = write("ssl", "width: 8", {"name": "Sounds"})
+    generic = write("ssl", "", {"name": "Sounds"})
     cries = write(
         "adapted",
         f"cry_folder: x\nencoder_source: {generic}",
         {"name": "Cries", "synthetic": True},
         **{"manifest/replay": {"name": "Sounds"}},
     )
-    assert origin(cries) == [
+    steps = [
         "SimCLR pre-training on Sounds",
         "SimCLR adaptation on Cries (synthetic), with replay of Sounds",
     ]
+    assert origin(cries) == steps
+    # The same of what lies in the run.
+    (tmp_path / "adapted/save/CKPT+1").mkdir(parents=True)
+    for inside in ("save", "save/CKPT+1", "save/CKPT+1/encoder.ckpt"):
+        assert origin(f"{cries}/{inside}") == steps
     labelled = write("sup", "finetune_mode: end_to_end", {"name": "Sounds"})
-    assert origin(labelled) == ["supervised pre-training on Sounds"]
-    assert origin("speechbrain/cnn14-esc50") == [
-        "speechbrain/cnn14-esc50 of the Hugging Face hub"
+    assert origin(labelled) == ["supervised training on Sounds (end_to_end)"]
+    found = origin(str(exported))
+    assert found == [
+        "random weights",
+        f"linear training on {about_of(exported)['corpus']['name']}",
     ]
-    assert str(tmp_path) not in " ".join(origin(str(tmp_path / "gone/run")))
+    # Itself, round and round: ends.
+    loop = write("loop", f"encoder_source: {tmp_path}/loop", {"name": "L"})
+    assert len(origin(loop)) < 30
+    for public in ("speechbrain/cnn14-esc50", "Cnn14_16k_mAP=0.438.pth"):
+        assert origin(public) == [public]
+    # A yaml of SpeechBrain's is not of ours.
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / "hyperparams.yaml").write_text("n_mels: 80\n")
+    monkeypatch.chdir(tmp_path)
+    for private in (
+        str(foreign),
+        "clinic_smith/run_anna",
+        "data/StMary_2019-03-14",
+        str(tmp_path / "gone/run"),
+    ):
+        assert origin(private) == ["another encoder"]
 
 
 def refusal(*arguments):
@@ -300,7 +327,7 @@ def test_what_cannot_be_exported(run, tmp_path):
     shutil.rmtree(copy / "manifest")
     assert "corpus.json" in refusal(copy, tmp_path / "out")
     shutil.rmtree(copy / "save")
-    assert "encoder.ckpt" in refusal(copy, tmp_path / "out")
+    assert "save does not exist" in refusal(copy, tmp_path / "out")
     assert not (tmp_path / "out").exists()
     assert not (tmp_path / "out.partial").exists()
 
@@ -318,6 +345,59 @@ def test_the_command(run, tmp_path, capsys):
     with pytest.raises(SystemExit) as stop:
         main([str(run), str(tmp_path / "b"), "--licence", "my own"])
     assert stop.value.code == 2
+
+
+def test_a_folder_to_write_to_may_be_typed_in_any_way(
+    run, tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "mine.partial").mkdir()
+    (tmp_path / "mine.partial/notes.txt").write_text("keep")
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    assert "the folder you are in" in refusal(run, ".")
+    monkeypatch.chdir(tmp_path)
+    for out in ("mine/", "empty", "a/b/c/"):
+        export(str(run), out)
+        assert load_model(out.rstrip("/")).blueprint.width == 1
+    assert (tmp_path / "mine.partial/notes.txt").read_text() == "keep"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("a", "empty", "mine", "mine.partial"),
+    ]
+
+
+def test_a_full_disk_is_one_line(run, tmp_path, monkeypatch):
+    from cry_modules import export as module
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(module, "write_text", full)
+    assert "free some space" in refusal(run, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_corpus_may_be_called_anything(run, tmp_path):
+    name = "St|Mary <img src=x onerror=alert(1)>"
+    about = export(str(run), str(tmp_path / "a"), corpus_name=name)
+    assert about["corpus"]["name"] == name
+    card = (tmp_path / "a/README.md").read_text()
+    assert "<img" not in card and "St|Mary" not in card
+    assert "St\\|Mary &lt;img" in card
+
+
+def test_an_operating_point_that_calls_nobody(run, tmp_path):
+    """Above every score, as ``ranking.threshold_at_specificity`` may say."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    metrics = metrics_of(copy)
+    nobody = float(np.nextafter(1, 2))
+    for split in ("valid", "test"):
+        metrics[split]["recording"]["threshold"] = nobody
+    (copy / "metrics.json").write_text(json.dumps(metrics))
+    export(str(copy), str(tmp_path / "out"))
+    assert load_model(str(tmp_path / "out")).threshold() == nobody
+    card = " ".join((tmp_path / "out/README.md").read_text().split())
+    assert "No score is called `injury`" in card
 
 
 def test_corpus_facts_need_the_manifests(tmp_path):

@@ -3,12 +3,21 @@
 import json
 import os
 import pickle
+import time
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save
 
-from cry_modules.saved_model import FORMAT, Blueprint, build, load_model, sha256
+from cry_modules.saved_model import (
+    FORMAT,
+    Blueprint,
+    between_scores,
+    build,
+    load_model,
+    sha256,
+)
 from data_prep.errors import InputError
 
 CLASSES = ["healthy", "injury"]
@@ -64,7 +73,7 @@ def test_what_was_written_is_loaded(tmp_path):
         ("front_end", "os.system", "front_end is 'os.system'"),
         ("readout", ["encoder"], "readout is"),
         ("chunk_s", float("nan"), "chunk_s is nan"),
-        ("chunk_s", 0.31, "an item has 27 frames"),
+        ("chunk_s", 0.31, "log1p needs 0.36"),
         ("classes", ["a", "a"], "twice"),
         ("classes", ["a", {"!new": "b"}], "no text"),
         ("log_prior", [0.0], "log_prior has 1"),
@@ -90,10 +99,93 @@ def test_a_threshold_that_is_none_is_refused(tmp_path, threshold):
     assert "operating point" in refusal(folder)
 
 
+def test_a_threshold_is_for_two_classes(tmp_path):
+    three = Blueprint(1, classes=["a", "b", "c"], log_prior=[0.0] * 3)
+    folder = write_folder(tmp_path / "a", build(three))
+    assert "for 3 classes" in refusal(folder)
+
+
+def test_what_is_no_number_is_refused(tmp_path):
+    model = build(Blueprint(1, classes=CLASSES, log_prior=[0.0, 0.0]))
+    state = model.state()
+    state["encoder.norm0.bias"] = torch.full((80,), float("nan"))
+    folder = write_folder(tmp_path / "a", model, state=state)
+    assert "encoder.norm0.bias holds" in refusal(folder)
+    for value in (10**400, 1e300, -(10**400)):
+        folder = write_folder(
+            tmp_path / f"b{value == 1e300}",
+            change=lambda a: a["model"].update(log_prior=[0.0, value]),
+        )
+        assert "no number" in refusal(folder)
+
+
+def test_a_description_takes_no_memory(tmp_path):
+    """Of an hour's chunk, or of a width that its few weights cannot have."""
+    hour = Blueprint(1, chunk_s=3600.0, classes=CLASSES, log_prior=[0.0, 0.0])
+    begin = time.monotonic()
+    build(hour)
+    wide = write_folder(
+        tmp_path / "a", change=lambda a: a["model"].update(width=256)
+    )
+    assert "too small" in refusal(wide)
+    assert time.monotonic() - begin < 2
+
+
+def test_a_head_that_is_missing_is_not_drawn(trained, tmp_path):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained(), run)
+    expected = load_model(str(run)).state()
+    best = next(run.glob("save/CKPT*"))
+    shutil.copy(best / "encoder.ckpt", run / "encoder.ckpt")
+    assert torch.equal(
+        load_model(str(run)).state()["head.linear.weight"],
+        expected["head.linear.weight"],
+    )
+    for folder in run.glob("save/CKPT*"):
+        (folder / "head.ckpt").unlink()
+        (folder / "CKPT.yaml").write_text("unixtime: 0\nscore: 1.0\n")
+    assert "head.ckpt" in refusal(run)
+
+
+@pytest.mark.parametrize(
+    "name, content",
+    [
+        ("hyperparams.yaml", b""),
+        ("hyperparams.yaml", b"width: [1\n"),
+        ("hyperparams.yaml", b"\xff\xfe"),
+        ("hyperparams.yaml", b"width: 300\nchunk_s: 4\nfinetune_mode: linear"),
+        ("hyperparams.yaml", b"width: x\nchunk_s: 4\nfinetune_mode: linear"),
+        ("metrics.json", b"{"),
+        ("metrics.json", b"{}"),
+        ("metrics.json", b"[]"),
+        ("predictions_valid.csv", b"ID"),
+    ],
+)
+def test_a_damaged_run_is_one_line(trained, tmp_path, name, content):
+    import shutil
+
+    run = tmp_path / "run"
+    shutil.copytree(trained(), run)
+    (run / name).write_bytes(content)
+    assert str(run) in refusal(run)
+
+
+def test_a_threshold_stands_between_scores():
+    """So that the recording that defines it is called on every machine."""
+    scores = np.array([0.2, 0.4, 0.9])
+    assert between_scores(0.4, scores) == pytest.approx(0.3)
+    assert between_scores(0.2, scores) == pytest.approx(0.1)
+    assert between_scores(None, scores) is None
+    nobody = np.nextafter(1, 2)  # of ranking.threshold_at_specificity
+    assert between_scores(nobody, scores) == nobody
+
+
 @pytest.mark.parametrize(
     "blueprint, said",
     [
-        (Blueprint(2, classes=CLASSES, log_prior=[0, 0]), "encoder.conv_block1.conv1.weight is (1, 1, 3, 3), here (2, 1, 3, 3)"),
+        (Blueprint(2, classes=CLASSES, log_prior=[0, 0]), "width is 2, which model.safetensors is too small for"),
         (Blueprint(1, "panns", classes=CLASSES, log_prior=[0, 0]), "encoder.norm0.weight is (80,), here (64,)"),
         (Blueprint(1, classes=[*CLASSES, "c"], log_prior=[0] * 3), "head.linear.weight is (2, 32), here (3, 32)"),
         (Blueprint(1), " is unexpected"),
@@ -102,7 +194,8 @@ def test_a_threshold_that_is_none_is_refused(tmp_path, threshold):
 )  # fmt: skip
 def test_weights_of_another_model_are_refused(tmp_path, blueprint, said):
     folder = write_folder(
-        tmp_path / "a", change=lambda a: a.update(model=vars(blueprint))
+        tmp_path / "a",
+        change=lambda a: a.update(model=vars(blueprint), operating_point=None),
     )
     assert said in refusal(folder)
 
@@ -115,7 +208,7 @@ def test_truncated_exchanged_and_foreign_weights_are_refused(tmp_path):
         assert "SHA-256" in refusal(folder)
     folder = tmp_path / "foreign"
     write_folder(folder)
-    (folder / "model.safetensors").write_bytes(b"\x80\x04" + bytes(5000))
+    (folder / "model.safetensors").write_bytes(b"\x80\x04" + bytes(99999))
     about = json.loads((folder / "model.json").read_text())
     about["files"]["model.safetensors"] = sha256(folder / "model.safetensors")
     (folder / "model.json").write_text(json.dumps(about))
