@@ -13,6 +13,7 @@ import logging
 import os
 import pickle
 import shutil
+import struct
 import zlib
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
@@ -27,6 +28,7 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from cry_modules import __version__
+from cry_modules.model_file import inside
 from data_prep.atomic import cannot_write
 from data_prep.errors import InputError
 
@@ -40,6 +42,17 @@ _GOING = "removed"
 
 #: What torch's writer calls itself in its errors.
 _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
+
+#: What yaml's reader raises, by what the text happens to look like.
+_NOT_YAML = (
+    OSError,
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
 
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
 N_RECENT = 2
@@ -244,6 +257,9 @@ class CompleteCheckpointer(Checkpointer):
             RuntimeError,
             LookupError,
             ValueError,
+            EOFError,  # truncated, as the next two
+            OSError,
+            struct.error,
             pickle.UnpicklingError,  # more than tensors
         ) as error:
             if isinstance(error, InputError):
@@ -268,7 +284,7 @@ def read_meta(folder: Path) -> Optional[Dict]:
     Returns
     -------
     dict or None
-        None where that cannot be read.
+        None where that cannot be read, or is not what a checkpointer writes.
 
     Example
     -------
@@ -277,9 +293,29 @@ def read_meta(folder: Path) -> Optional[Dict]:
     """
     try:
         meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+    except _NOT_YAML:
         return None
-    return meta if isinstance(meta, dict) and "unixtime" in meta else None
+    return meta if isinstance(meta, dict) and _is_sound(meta) else None
+
+
+def _is_sound(meta) -> bool:
+    """Whether what is used of it is of the right types."""
+    numbers = meta.get("unixtime"), meta.get("score", 0.0)
+    texts = meta.get("version", ""), meta.get("front_end", "")
+    files = meta.get("files", {})
+    return (
+        all(type(value) in (int, float) for value in numbers)
+        and all(isinstance(t, str) and t.isprintable() for t in texts)
+        and isinstance(files, dict)
+        and all(map(_is_name, files))
+    )
+
+
+def _is_name(name) -> bool:
+    """Whether it names a file in a folder, and none elsewhere."""
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    return name.isprintable() and not set(name) & set("/\\")
 
 
 def damage(folder: Path) -> Optional[str]:
@@ -308,7 +344,14 @@ def damage(folder: Path) -> Optional[str]:
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if _checksum(path) != checksum:
+        try:
+            inside(folder, name)
+            found = _checksum(path)
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        except InputError:
+            return f"{name} is a link that leads out of the folder"
+        if found != checksum:
             return f"{name} is not what was saved"
     return None
 

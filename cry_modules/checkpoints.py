@@ -5,8 +5,11 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import os
 import pickle
 import re
+import struct
+import zipfile
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -15,8 +18,14 @@ from torch import nn
 
 from cry_modules import __version__, panns
 from cry_modules.checkpointer import read_meta, whole
-from cry_modules.encoder_front_end import MODEL_FILE, YAML_FILE, check_front_end
+from cry_modules.encoder_front_end import (
+    YAML_FILE,
+    check_known,
+    check_statistics,
+    front_end_of,
+)
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.model_file import MODEL_FILE, check_written, inside
 from cry_modules.public_encoders import public_encoder
 from data_prep.errors import InputError
 
@@ -33,7 +42,32 @@ _NOT_A_CHECKPOINT = (
     ValueError,
     TypeError,
     AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
 )
+
+#: How a file begins that torch takes for a zip, and one that pickle wrote.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+#: The pickle protocol of torch.save.
+_PROTOCOL = b"\x02"
+
+#: What weights and counts are kept in.
+_NUMBERS = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+)
+_LONGEST_NAME = 200
 
 
 class _NotBuilt:
@@ -62,7 +96,10 @@ _NUMPY = [
 
 
 def load_encoder(
-    encoder: nn.Module, source: str, front_end: str = "fbank"
+    encoder: nn.Module,
+    source: str,
+    front_end: str = "fbank",
+    option: str = "encoder_source",
 ) -> Path:
     """Load the encoder's weights; every key must be there and fit.
 
@@ -79,6 +116,9 @@ def load_encoder(
         Face id.
     front_end : str
         What the encoder is to hear; see ``front_ends.FRONT_ENDS``.
+    option : str
+        What the user gave the source by, for errors; "": by nothing but
+        itself.
 
     Returns
     -------
@@ -88,9 +128,9 @@ def load_encoder(
     Raises
     ------
     InputError
-        Nothing there, not a checkpoint, trained with another front end, or
-        keys that are missing, unexpected or misshapen; the message names the
-        first three.
+        Nothing there, not a checkpoint, exchanged since it was exported,
+        trained with another front end, or keys that are missing, unexpected or
+        misshapen; the message names the first three.
 
     Example
     -------
@@ -103,12 +143,23 @@ def load_encoder(
     ...
     data_prep.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
     """
-    path = find_encoder(source)
-    state = read_state_dict(path)
-    weights = panns.converted(state, path) if panns.is_panns(state) else state
-    check_front_end(str(source), path, state, front_end)
-    _load_strictly(encoder, weights, path)
+    path = find_encoder(source, option)
+    called = _called(option, path)
+    check_written(path)
+    state = read_state_dict(path, called)
+    weights = panns.converted(state, called) if panns.is_panns(state) else state
+    known = front_end_of(str(source), path, state)
+    if known is not None:
+        check_known(known, front_end, called)
+    _check_fit(encoder, weights, path, called)
+    if known is None:
+        check_statistics(weights, front_end, called)
+    encoder.load_state_dict(weights, strict=True)
     return path
+
+
+def _called(option, path) -> str:
+    return f"{option} {path}" if option else str(path)
 
 
 def load_beside(path: Path, name: str, module: nn.Module) -> bool:
@@ -131,7 +182,7 @@ def load_beside(path: Path, name: str, module: nn.Module) -> bool:
     Raises
     ------
     InputError
-        As ``load_encoder``.
+        As ``load_encoder``, or a link that leads out of the folder.
 
     Example
     -------
@@ -139,27 +190,29 @@ def load_beside(path: Path, name: str, module: nn.Module) -> bool:
     False
     """
     beside = path.parent / name
-    if not beside.is_file():
+    if not os.path.lexists(beside):
         return False
-    _load_strictly(module, read_state_dict(beside), beside)
+    check_written(inside(path.parent, name))
+    state = read_state_dict(beside)
+    _check_fit(module, state, beside, str(beside))
+    module.load_state_dict(state, strict=True)
     return True
 
 
-def _load_strictly(module, state, path) -> None:
+def _check_fit(module, state, path, called) -> None:
     wrong = differences(state, module.state_dict())
     if wrong:
         shown = "; ".join(wrong[:3])
         more = len(wrong) - 3
         raise InputError(
-            f"encoder_source {path} does not fit this model: {shown}"
+            f"{called} does not fit this model: {shown}"
             + (f" (and {more} more)" if more > 0 else "")
             + _hint(state, module)
             + _version_hint(path)
         )
-    module.load_state_dict(state, strict=True)
 
 
-def find_encoder(source: str) -> Path:
+def find_encoder(source: str, option: str = "encoder_source") -> Path:
     """The file behind an ``encoder_source``.
 
     A results folder stands for the checkpoint that its run ended with: the
@@ -169,6 +222,8 @@ def find_encoder(source: str) -> Path:
     ---------
     source : str
         See ``load_encoder``.
+    option : str
+        See ``load_encoder``.
 
     Returns
     -------
@@ -177,35 +232,35 @@ def find_encoder(source: str) -> Path:
     Raises
     ------
     InputError
-        Nothing is there.
+        Nothing is there, or in the folder lies a link that leads out of it.
     """
     source = str(source)  # a folder may be called 2022
-    path = Path(source)
+    path, called = Path(source), _called(option, source)
     if path.is_file():
         return path
     if path.is_dir():
         if (path / ENCODER_FILE).is_file():
-            return path / ENCODER_FILE
+            return inside(path, ENCODER_FILE)
         save = path / "save" if (path / "save").is_dir() else path
         found = [p for p in save.glob("CKPT*") if read_meta(p) is not None]
         best = whole(sorted(found, key=_rank, reverse=True))
         if best is not None and (best / ENCODER_FILE).is_file():
-            return best / ENCODER_FILE
+            return inside(best, ENCODER_FILE)
         raise InputError(
-            f"encoder_source {source} holds no {ENCODER_FILE}, in itself or in "
+            f"{called} holds no {ENCODER_FILE}, in itself or in "
             "save/CKPT*/: has that run finished its first epoch?"
         )
     is_hub_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source)
     if is_hub_id and not path.parent.is_dir():
-        return _from_hub(source)
+        return _from_hub(source, called)
     public = public_encoder(path.name)
     if public is not None:
         raise InputError(
-            f"encoder_source {source} does not exist; download "
+            f"{called} does not exist; download "
             f"{public.where()}, and pass its path"
         )
     raise InputError(
-        f"encoder_source {source} does not exist; pass a results folder, a "
+        f"{called} does not exist; pass a results folder, a "
         "checkpoint file, a Hugging Face id, or null for a random encoder"
     )
 
@@ -216,7 +271,7 @@ def _rank(folder: Path):
     return meta.get("score", float("-inf")), meta["unixtime"]
 
 
-def _from_hub(repository: str) -> Path:
+def _from_hub(repository: str, called: str) -> Path:
     """Fetch the encoder of a Hugging Face repository."""
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
@@ -236,7 +291,7 @@ def _from_hub(repository: str) -> Path:
             return path
         except LocalEntryNotFoundError:  # no network
             raise InputError(
-                f"encoder_source {repository} is no file or folder here, and "
+                f"{called} is no file or folder here, and "
                 "the Hugging Face hub cannot be reached; correct the path, or "
                 f"{_by_hand(repository, public)}"
             )
@@ -245,13 +300,12 @@ def _from_hub(repository: str) -> Path:
         except (OSError, ValueError) as error:
             reason = str(error).strip().split("\n")[0]
             raise InputError(
-                f"encoder_source {repository} is neither a file or folder here "
+                f"{called} is neither a file or folder here "
                 f"nor to be had from the Hugging Face hub ({reason}); correct "
                 f"the path, or {_by_hand(repository, public)}"
             )
     raise InputError(
-        f"encoder_source {repository} on the Hugging Face hub holds no "
-        f"{' or '.join(names)}"
+        f"{called} on the Hugging Face hub holds no {' or '.join(names)}"
     )
 
 
@@ -279,7 +333,9 @@ def _by_hand(repository, public) -> str:
     )
 
 
-def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
+def read_state_dict(
+    path: Path, called: Optional[str] = None
+) -> Dict[str, torch.Tensor]:
     """Tensors by name from a checkpoint, which can run no code.
 
     Arguments
@@ -287,35 +343,119 @@ def read_state_dict(path: Path) -> Dict[str, torch.Tensor]:
     path : pathlib.Path
         As ``torch.save`` wrote it: a state dict, or one called ``model``
         beside other things, as in PANNs' files.
+    called : str or None
+        What errors call the file; None: its path.
 
     Returns
     -------
     dict
+        Dense tensors of finite numbers.
 
     Raises
     ------
     InputError
-        Truncated, foreign, or more than tensors.
+        Not there, truncated, foreign, or more than such tensors.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.ckpt"))
+    >>> torch.save({"weight": torch.tensor([1, float("nan")])}, path)
+    >>> read_state_dict(Path(path), "a.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: a.ckpt cannot be used: weight holds NaN or infinity; its training failed, or it is damaged; take another
     """
+    called = called or str(path)
     try:
+        with open(path, "rb") as file:
+            start = file.read(len(_ZIP))
+    except OSError as error:
+        raise InputError(f"{called} cannot be read: {error.strerror}")
+    try:
+        if start == _ZIP:
+            _check_stored(path, called)
         with torch.serialization.safe_globals(_NUMPY):
             state = torch.load(path, map_location="cpu", weights_only=True)
-    except _NOT_A_CHECKPOINT:
-        raise InputError(
-            f"encoder_source {path} is not a checkpoint of tensors alone: "
-            "truncated, another kind of file, or one that would run code"
-        )
-    if isinstance(state, dict) and isinstance(state.get("model"), dict):
+    except InputError:
+        raise
+    except _NOT_A_CHECKPOINT as error:
+        raise InputError(f"{called} {_not_read(start, error)}")
+    if isinstance(state, dict) and isinstance(dict.get(state, "model"), dict):
         state = state["model"]
-    is_tensors = isinstance(state, dict) and all(
-        torch.is_tensor(value) for value in state.values()
-    )
-    if not is_tensors:
-        raise InputError(
-            f"encoder_source {path} is no state dict (names with tensors); "
-            "save encoder.state_dict() and pass that file"
-        )
+    if not isinstance(state, dict):
+        raise _no_state_dict(called, "it is no dict")
+    # One of dict's own: what was read may bring other attributes.
+    state = dict(dict.items(state))
+    for name, value in state.items():
+        _check_entry(name, value, called)
     return state
+
+
+def _check_stored(path, called) -> None:
+    """A small file is no large one: torch.save compresses nothing."""
+    with zipfile.ZipFile(path) as file:
+        members = file.infolist()
+    is_stored = all(m.compress_type == zipfile.ZIP_STORED for m in members)
+    size = path.stat().st_size
+    if not is_stored or sum(m.file_size for m in members) > size:
+        raise InputError(
+            f"{called} holds more than its {size} bytes, compressed, which "
+            "torch.save does not do; save the state dict again"
+        )
+
+
+def _not_read(start: bytes, error: Exception) -> str:
+    """Why torch's reader gave up, in words."""
+    function = re.search(r"GLOBAL (\w+(?:\.\w+)*) ", str(error))
+    if isinstance(error, pickle.UnpicklingError) and function:
+        return (
+            f"would run code to be loaded ({function[1][:100]}), or is "
+            "damaged; get a file of tensors alone"
+        )
+    if start[:1] == _PICKLE and start[1:2] not in (b"", _PROTOCOL):
+        return (
+            "is a pickle that torch.save did not write, and could run code; "
+            "get a file of tensors alone"
+        )
+    return (
+        "is not a checkpoint of tensors alone: truncated, or another kind of "
+        "file"
+    )
+
+
+def _no_state_dict(called, reason) -> InputError:
+    return InputError(
+        f"{called} is no state dict (names with dense tensors): {reason}; save "
+        "encoder.state_dict() and pass that file"
+    )
+
+
+def _check_entry(name, value, called) -> None:
+    """One of a state dict that a module of ours could have."""
+    is_name = isinstance(name, str) and name.isprintable()
+    if not is_name or len(name) > _LONGEST_NAME:
+        raise _no_state_dict(called, "a name is no short text")
+    if type(value) not in (torch.Tensor, nn.Parameter):
+        raise _no_state_dict(called, f"{name} is no tensor")
+    if not _is_dense(value):
+        raise _no_state_dict(called, f"{name} is no dense tensor of numbers")
+    if value.is_floating_point() and not value.isfinite().all():
+        raise InputError(
+            f"{called} cannot be used: {name} holds NaN or infinity; its "
+            "training failed, or it is damaged; take another"
+        )
+
+
+def _is_dense(value) -> bool:
+    """Whether every number of a tensor is in memory, as a number."""
+    is_plain = (
+        value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.dtype in _NUMBERS
+        and not value.is_nested
+    )
+    # A stride of 0 makes a few bytes look like many numbers.
+    return is_plain and value.nbytes <= value.untyped_storage().nbytes()
 
 
 def differences(
@@ -344,12 +484,19 @@ def differences(
     unexpected = [
         f"{key} is unexpected" for key in state if key not in expected
     ]
+    both = [key for key in expected if key in state]
     misshapen = [
-        f"{key} is {tuple(state[key].shape)}, here {tuple(value.shape)}"
-        for key, value in expected.items()
-        if key in state and state[key].shape != value.shape
+        f"{key} is {tuple(state[key].shape)}, here {tuple(expected[key].shape)}"
+        for key in both
+        if state[key].shape != expected[key].shape
     ]
-    return misshapen + missing + unexpected
+    mistyped = [
+        f"{key} is of {state[key].dtype}, here {expected[key].dtype}"
+        for key in both
+        if expected[key].is_floating_point()
+        and not state[key].is_floating_point()
+    ]
+    return misshapen + mistyped + missing + unexpected
 
 
 def _hint(state, module) -> str:
@@ -376,10 +523,15 @@ def _version_hint(path) -> str:
 
 
 def _width(state) -> Optional[int]:
-    weight = state.get("conv_block1.conv1.weight")
-    return None if weight is None else len(weight)
+    return _length(state, "conv_block1.conv1.weight")
 
 
 def _n_mels(state) -> Optional[int]:
-    weight = state.get("norm0.weight")
-    return None if weight is None else len(weight)
+    return _length(state, "norm0.weight")
+
+
+def _length(state, name) -> Optional[int]:
+    """Of a weight; None where there is none that has one."""
+    weight = state.get(name)
+    has_length = weight is not None and weight.dim() and len(weight)
+    return len(weight) if has_length else None

@@ -7,7 +7,6 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-import json
 import math
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional
@@ -18,14 +17,13 @@ from ruamel.yaml.error import YAMLError
 
 from cry_modules.checkpointer import read_meta
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.model_file import MODEL_FILE, read_description
 from cry_modules.panns import is_panns
 from cry_modules.public_encoders import public_encoder
 from data_prep.errors import InputError
 
 #: Of a run, and of SpeechBrain's models on Hugging Face.
 YAML_FILE = "hyperparams.yaml"
-#: Of an exported model.
-MODEL_FILE = "model.json"
 
 #: Running mean of a band over its deviation, the median of the bands. Measured
 #: on 36 cries, 23 sounds, noise, decaying tones and bursts in silence, chunks
@@ -43,47 +41,39 @@ class Known(NamedTuple):
     evidence: str
 
 
-def check_front_end(
-    source: str, path: Path, state: Dict[str, torch.Tensor], front_end: str
-) -> None:
-    """Refuse an encoder that was trained to hear something else.
+def check_known(known: Known, front_end: str, called: str) -> None:
+    """Refuse an encoder that is known to have heard something else.
 
     Arguments
     ---------
-    source : str
-        The ``encoder_source``.
-    path : pathlib.Path
-        Its file.
-    state : dict
-        The file's tensors by name.
+    known : Known
+        What it was trained with.
     front_end : str
         The run's.
+    called : str
+        What errors call the encoder's file.
 
     Raises
     ------
     InputError
-        Another front end is known, or, where none is known, the statistics of
-        the first BatchNorm are those of another.
+        They differ.
 
     Example
     -------
-    >>> check_front_end("speechbrain/cnn14-esc50", Path("a"), {}, "fbank")
+    >>> check_known(Known("log1p", "its id says so"), "fbank", "a.ckpt")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: encoder_source a was trained with the front end log1p (its Hugging Face id says so), and this run has fbank; pass --front_end log1p
+    data_prep.errors.InputError: a.ckpt was trained with the front end log1p (its id says so), and this run has fbank; pass --front_end log1p
     """
-    known = front_end_of(source, path, state)
-    if known is None:
-        _check_statistics(path, state, front_end)
-    elif known.front_end not in FRONT_ENDS:
+    if known.front_end not in FRONT_ENDS:
         raise InputError(
-            f"encoder_source {path} was trained with the front end "
-            f"{known.front_end!r} ({known.evidence}); this version has "
+            f"{called} was trained with the front end "
+            f"{known.front_end!r:.80} ({known.evidence}); this version has "
             f"{', '.join(FRONT_ENDS)}"
         )
-    elif known.front_end != front_end:
+    if known.front_end != front_end:
         raise InputError(
-            f"encoder_source {path} was trained with the front end "
+            f"{called} was trained with the front end "
             f"{known.front_end} ({known.evidence}), and this run has "
             f"{front_end}; pass --front_end {known.front_end}"
         )
@@ -120,7 +110,7 @@ def front_end_of(
         return Known(public.front_end, "its Hugging Face id says so")
     return (
         _of_checkpoint(path.parent)
-        or _of_exported(path.parent / MODEL_FILE)
+        or _of_exported(path.parent)
         or _of_yaml(_run_folder(path.parent) / YAML_FILE)
     )
 
@@ -134,18 +124,18 @@ def _of_checkpoint(folder) -> Optional[Known]:
     return Known(meta.get("front_end", "fbank"), "its CKPT.yaml says so")
 
 
-def _of_exported(path) -> Optional[Known]:
+def _of_exported(folder) -> Optional[Known]:
     """From the description of an exported model."""
+    path = folder / MODEL_FILE
     if not path.is_file():
         return None
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        return Known(str(about["model"]["front_end"]), f"{path} says so")
-    except (ValueError, LookupError, TypeError, RecursionError):
+    model = read_description(folder).get("model")
+    if not isinstance(model, dict) or "front_end" not in model:
         raise InputError(
             f"{path} does not say what its encoder hears; get or export the "
             "model again"
         )
+    return Known(str(model["front_end"]), f"{path} says so")
 
 
 def _run_folder(folder) -> Path:
@@ -181,15 +171,43 @@ def _of_yaml(path) -> Optional[Known]:
     return Known("fbank", f"{path} says so") if is_fbank else None
 
 
-def _check_statistics(path, state, front_end):
-    """What norm0 saw: bands around zero, or where a logarithm leaves them."""
-    try:
-        mean, variance, n_batches = (
-            state[f"norm0.{name}"]
-            for name in ("running_mean", "running_var", "num_batches_tracked")
-        )
-    except KeyError:  # something else is wrong with it
+def check_statistics(
+    state: Dict[str, torch.Tensor], front_end: str, called: str
+) -> None:
+    """Refuse an encoder by what its ``norm0`` saw: bands around zero, or where
+    a logarithm leaves them.
+
+    Arguments
+    ---------
+    state : dict
+        Tensors by name, of the right shapes. Those without a ``norm0`` are of
+        another module, and nothing is refused.
+    front_end : str
+        The run's.
+    called : str
+        What errors call the encoder's file.
+
+    Raises
+    ------
+    InputError
+        They are those of another front end.
+
+    Example
+    -------
+    >>> state = torch.nn.BatchNorm1d(80).state_dict(prefix="norm0.")
+    >>> state["norm0.num_batches_tracked"] += 100
+    >>> check_statistics(state, "fbank", "a.ckpt")
+    >>> check_statistics(state, "log1p", "a.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.errors.InputError: a.ckpt was trained on features with mean ...
+    """
+    if "norm0.running_mean" not in state:
         return
+    mean, variance, n_batches = (
+        state[f"norm0.{name}"]
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    )
     offset = (mean.abs() / variance.clamp(min=1e-12).sqrt()).median().item()
     if n_batches < _LEAST_BATCHES or not math.isfinite(offset):
         return
@@ -203,7 +221,7 @@ def _check_statistics(path, state, front_end):
     ]
     names = " or ".join(kind.name for kind in fitting)
     raise InputError(
-        f"encoder_source {path} was trained on features "
+        f"{called} was trained on features "
         f"{'with' if normalised else 'without'} mean normalisation (its bands' "
         f"means are {offset:.2g} deviations from zero), and this run's front "
         f"end {front_end} is the contrary; "

@@ -259,7 +259,7 @@ def _load_checkpoint(path: Path) -> Embedder:
         )
     blueprint, _ = saved_model.read_run(_run_of(path))
     embedder = saved_model.build(blueprint).embedder
-    load_encoder(embedder.encoder, str(path), blueprint.front_end)
+    load_encoder(embedder.encoder, str(path), blueprint.front_end, option="")
     return embedder
 
 

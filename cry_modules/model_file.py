@@ -42,12 +42,12 @@ def read_description(folder: Path) -> Dict:
         raise InputError(f"{path} has more than 1 MiB; it is no {MODEL_FILE}")
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise InputError(f"{path} is no JSON ({error}); get it again")
     found = about.get("format") if isinstance(about, dict) else None
     if found != FORMAT:
         raise InputError(
-            f"{path} has the format {found!r}, and this is for {FORMAT!r}; "
+            f"{path} has the format {found!r:.80}, and this is for {FORMAT!r}; "
             "install the version that wrote it, or export again"
         )
     return about
@@ -70,13 +70,16 @@ def inside(folder: Path, name: str) -> Path:
     Raises
     ------
     InputError
-        It is missing, or a link that leads out of the folder. What lies in
-        the Hugging Face cache's own ``blobs`` may be linked to.
+        It is missing, or a link that leads out of the folder. In the Hugging
+        Face cache, ``snapshots/COMMIT/NAME`` links to ``../../blobs/HASH``.
     """
-    path, root = Path(folder) / name, Path(folder).resolve()
-    real = path.resolve()
-    blobs = root.parents[1] / "blobs" if len(root.parents) > 1 else root
-    if real.parent not in (root, blobs):
+    path = Path(folder) / name
+    # Not Path.resolve, which raises where links go round.
+    root, real = (Path(os.path.realpath(p)) for p in (folder, path))
+    allowed = [root]
+    if root.parent.name == "snapshots":
+        allowed.append(root.parent.parent / "blobs")
+    if real.parent not in allowed:
         raise InputError(
             f"{path} is a link that leads out of the folder; put the file "
             "itself there"
@@ -84,6 +87,35 @@ def inside(folder: Path, name: str) -> Path:
     if not real.is_file():
         raise InputError(f"{path} does not exist; get the model again")
     return path
+
+
+def check_written(path: Path) -> None:
+    """Refuse a file of an exported model that was exchanged since.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Any file; without ``model.json`` beside it there is nothing to check.
+
+    Raises
+    ------
+    InputError
+        ``model.json`` cannot be read, or was not written with this file.
+
+    Example
+    -------
+    >>> check_written(Path("no/encoder.ckpt"))
+    """
+    if not os.path.lexists(path.parent / MODEL_FILE):
+        return
+    files = read_description(path.parent).get("files")
+    written = files.get(path.name) if isinstance(files, dict) else None
+    if written != sha256(path):
+        raise InputError(
+            f"{path} is not the file that {MODEL_FILE} was written with "
+            "(SHA-256 differs): truncated or exchanged; get it again, or move "
+            "a file of your own to a folder of its own"
+        )
 
 
 def sha256(path: Path) -> str:

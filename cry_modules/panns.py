@@ -5,7 +5,6 @@ Authors
 """
 
 import re
-from pathlib import Path
 from typing import Dict
 
 import torch
@@ -52,7 +51,7 @@ def is_panns(state: Dict[str, torch.Tensor]) -> bool:
 
 
 def converted(
-    state: Dict[str, torch.Tensor], path: Path
+    state: Dict[str, torch.Tensor], called: str
 ) -> Dict[str, torch.Tensor]:
     """Weights of PANNs' blocks, named as in our CNN14 and SpeechBrain's.
 
@@ -63,8 +62,8 @@ def converted(
     ---------
     state : dict
         Tensors by PANNs' names.
-    path : pathlib.Path
-        The file that they are from, for errors.
+    called : str
+        What errors call the file that they are from.
 
     Returns
     -------
@@ -76,7 +75,7 @@ def converted(
         It has a name that is neither of the blocks nor knowingly left, or a
         front end that is not ours, such as one for 32 kHz.
     """
-    _check_front_end(state, path)
+    _check_front_end(state, called)
     left = {*_AFTER, _REAL, _IMAGINARY, _FILTERS}
     found = {}
     for name, value in state.items():
@@ -87,31 +86,31 @@ def converted(
             found[f"{place}{kind}{rest}"] = value
         elif name not in left:
             raise InputError(
-                f"encoder_source {path} is no CNN14 of PANNs: {name} is "
+                f"{called} is no CNN14 of PANNs: {name} is "
                 f"unexpected; take {PANNS.where()}"
             )
     return found
 
 
-def _check_front_end(state, path):
+def _check_front_end(state, called):
     """The file's own weights against ours."""
     for name, expected in _front_end_weights().items():
         if name not in state:
             raise InputError(
-                f"encoder_source {path} has PANNs' names, but no {name}, "
+                f"{called} has PANNs' names, but no {name}, "
                 f"which tells what it hears; take {PANNS.where()}"
             )
         value = state[name]
         if value.shape != expected.shape:
             raise InputError(
-                f"encoder_source {path} {_heard(state)}, and this project "
+                f"{called} {_heard(state)}, and this project "
                 "hears 16 kHz in windows of 512 samples through 64 mel bands; "
                 f"take {PANNS.where()}"
             )
         off = (value - expected).abs().max().item()
         if not off <= _TOLERANCE:
             raise InputError(
-                f"encoder_source {path} hears through another window or other "
+                f"{called} hears through another window or other "
                 f"mel bands than the front end panns ({name} is off by "
                 f"{off:.2g}); take {PANNS.where()}"
             )
@@ -132,8 +131,10 @@ def _front_end_weights():
 
 def _heard(state) -> str:
     """What a file with weights of other shapes hears, in words."""
-    window = state[_REAL].shape[-1]
-    n_mels = state[_FILTERS].shape[-1] if _FILTERS in state else "no"
+    window, n_mels = (
+        state[name].shape[-1] if name in state and state[name].dim() else "no"
+        for name in (_REAL, _FILTERS)
+    )
     khz = _KHZ.get(window)
     rate = f"{khz} kHz" if khz else "an unknown rate"
     return (

@@ -454,7 +454,10 @@ def load_run(folder: Path) -> SavedModel:
             f"{checkpoints} does not exist; pass the results folder whole"
         )
     path = load_encoder(
-        model.embedder.encoder, str(checkpoints), blueprint.front_end
+        model.embedder.encoder,
+        str(checkpoints),
+        blueprint.front_end,
+        option="",
     )
     if model.posterior is None:
         return model

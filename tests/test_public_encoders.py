@@ -65,6 +65,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
     assert "(its CKPT.yaml says so), and this run has fbank" in output
 
 
+@pytest.mark.slow
 def test_adaptation_of_a_log1p_encoder(script, corpus, short, tmp_path):
     """With a probe; it goes on with its own copy of what it began with."""
     torch.save(Cnn14(80, 1).state_dict(), tmp_path / "embedding_model.ckpt")

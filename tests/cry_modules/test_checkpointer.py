@@ -8,6 +8,7 @@ from torch import nn
 
 from cry_modules.checkpointer import CompleteCheckpointer, damage, read_meta
 from data_prep.errors import InputError
+from tests.encoder_files import Evil
 
 
 @pytest.fixture
@@ -98,17 +99,14 @@ def test_what_is_missing_names_the_version(checkpointer, tmp_path):
 
 
 def test_a_checkpoint_that_would_run_code_is_not_loaded(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (open, (str(tmp_path / "ran"), "w"))
-
+    evil = {"weight": Evil(tmp_path / "ran")}
     checkpointer = CompleteCheckpointer(
         tmp_path / "save", {"n": nn.Linear(1, 1)}
     )
     checkpointer.add_recoverable(
         "n",
         nn.Linear(1, 1),
-        custom_save_hook=lambda obj, path: torch.save({"weight": Evil()}, path),
+        custom_save_hook=lambda obj, path: torch.save(evil, path),
     )
     checkpointer.save_and_keep({"epoch": 1})
     assert damage(checkpointer.list_checkpoints()[0].path) is None
@@ -126,9 +124,51 @@ def test_speechbrains_own_checkpoints_are_taken_as_they_are(tmp_path):
     ours = CompleteCheckpointer(tmp_path, {"net": nn.Linear(2, 2)})
     assert ours.recover_if_possible().meta["epoch"] == 4
     assert torch.equal(ours.recoverables["net"].weight, net.weight)
+    # They have no checksums: what is truncated shows when it is read.
+    path = next(tmp_path.glob("CKPT*/net.ckpt"))
+    content = path.read_bytes()
+    for n in range(0, len(content), 97):
+        path.write_bytes(content[:n])
+        with pytest.raises(InputError, match="does not fit"):
+            ours.recover_if_possible()
 
 
-def test_meta_that_cannot_be_read(tmp_path):
-    (tmp_path / "CKPT.yaml").write_text("{unixtime: [")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{unixtime: [",
+        "just words",
+        "unixtime: yesterday",
+        "unixtime: true",
+        "unixtime: 1.0\nscore: high",
+        "unixtime: 1.0\nfiles: 5",
+        "unixtime: 1.0\nfiles: {1: a}",
+        "unixtime: 1.0\nfiles: {../../../etc/passwd: x}",
+        "unixtime: 1.0\nfiles: {..: x}",
+        "unixtime: 1.0\nfiles: {/etc/passwd: x}",
+        "unixtime: 1.0\nfront_end: [fbank]",
+        "unixtime: 1.0\nversion: 1.0",
+        'unixtime: 1.0\nversion: "a\\nb"',
+        "unixtime: !!int ''",
+        "unixtime: !!timestamp ''",
+        "unixtime: !!bool maybe",
+        "[" * 500,
+    ],
+)
+def test_meta_of_wrong_types_cannot_be_read(tmp_path, text):
+    (tmp_path / "CKPT.yaml").write_text(text)
     assert read_meta(tmp_path) is None
     assert damage(tmp_path) == "CKPT.yaml cannot be read"
+
+
+def test_no_file_elsewhere_is_read_for_its_checksum(checkpointer, tmp_path):
+    checkpointer.save_and_keep({"epoch": 1})
+    folder = checkpointer.list_checkpoints()[0].path
+    (folder / "net.ckpt").rename(tmp_path / "net.ckpt")
+    (folder / "net.ckpt").symlink_to(tmp_path / "net.ckpt")
+    assert damage(folder) == "net.ckpt is a link that leads out of the folder"
+    (folder / "net.ckpt").unlink()
+    (tmp_path / "net.ckpt").rename(folder / "net.ckpt")
+    # The checkpoint itself may be reached through one.
+    (tmp_path / "link").symlink_to(folder)
+    assert damage(tmp_path / "link") is None

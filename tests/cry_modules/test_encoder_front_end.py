@@ -13,6 +13,7 @@ from cry_modules.checkpoints import load_encoder
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.model_file import FORMAT, sha256
 from cry_modules.public_encoders import PUBLIC_ENCODERS
 from cry_modules.views import AugmentedFeatures, SpecAugment
 from data_prep.errors import InputError
@@ -74,10 +75,16 @@ def test_a_checkpoint_of_before_is_fbanks(tmp_path):
 def test_what_lies_beside_it_says_it(bare):
     path = bare()
     beside = path.with_name("model.json")
-    beside.write_text(json.dumps({"front_end": "log1p"}))
+    about = {"format": FORMAT, "files": {path.name: sha256(path)}}
+    beside.write_text(json.dumps({**about, "model": {"front_end": "log1p"}}))
     check_known(path, "log1p", ["fbank"])
+    for model in ({}, [], "fbank", None):
+        beside.write_text(json.dumps({**about, "model": model}))
+        assert f"{beside} does not say" in refusal(path, "fbank")
     beside.write_text("{}")
-    assert f"{beside} does not say" in refusal(path, "fbank")
+    assert f"{beside} has the format None" in refusal(path, "fbank")
+    beside.write_text(" " * (1 << 20) + "{}")
+    assert f"{beside} has more than 1 MiB" in refusal(path, "fbank")
     beside.unlink()
     beside = path.with_name("hyperparams.yaml")
     beside.write_text("seed: 1\nfront_end: log1p\n")
@@ -259,6 +266,27 @@ def test_a_bare_file_is_judged_by_what_it_heard(bare, sounds, name, n_masks):
             message = refusal(path, "fbank")
             assert "without mean normalisation" in message
             assert message.endswith("pass --front_end log1p")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("num_batches_tracked", torch.ones(3), "is (3,), here ()"),
+        ("running_mean", torch.ones(80, 2), "is (80, 2), here (80,)"),
+        ("running_var", torch.tensor(1.0), "is (), here (80,)"),
+        ("running_mean", torch.ones(80, dtype=torch.bool), "is no dense"),
+        ("running_mean", torch.ones(80).long(), "is of torch.int64, here"),
+        ("num_batches_tracked", None, "is missing"),
+    ],
+)
+def test_statistics_that_are_none_are_not_judged(bare, name, value, said):
+    path, state = bare(), Cnn14(80, 1).state_dict()
+    state["norm0.num_batches_tracked"] = torch.tensor(1000)
+    state[f"norm0.{name}"] = value
+    if value is None:
+        del state[f"norm0.{name}"]
+    torch.save(state, path)
+    assert f"norm0.{name} {said}" in refusal(path, "fbank")
 
 
 def test_an_encoder_that_heard_little_is_not_judged(bare, sounds):
