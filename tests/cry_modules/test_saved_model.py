@@ -19,6 +19,7 @@ from cry_modules.saved_model import (
     sha256,
 )
 from data_prep.errors import InputError
+from tests.encoder_files import Evil
 
 CLASSES = ["healthy", "injury"]
 
@@ -249,16 +250,6 @@ def test_the_hub_cache_links_to_its_own_blobs(tmp_path):
     assert load_model(str(folder)).blueprint.classes == CLASSES
 
 
-class Bomb:
-    """A pickle that would write a file."""
-
-    def __init__(self, path):
-        self.path = path
-
-    def __reduce__(self):
-        return open, (str(self.path), "w")
-
-
 def test_a_pickle_with_code_does_not_run(trained, tmp_path):
     """In the place of a run's head, which a pickle holds."""
     import shutil
@@ -267,7 +258,7 @@ def test_a_pickle_with_code_does_not_run(trained, tmp_path):
     shutil.copytree(trained(), run)
     fired = tmp_path / "fired"
     for head in run.glob("save/CKPT*/head.ckpt"):
-        head.write_bytes(pickle.dumps(Bomb(fired)))
+        head.write_bytes(pickle.dumps(Evil(fired)))
         # The checksums would show it: as one would write them who means it.
         meta = head.parent / "CKPT.yaml"
         meta.write_text("unixtime: 0\nscore: 1.0\n")
