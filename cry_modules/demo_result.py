@@ -15,7 +15,7 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from cry_modules.inference import CryClassifier, ScoreTrack
+from cry_modules.inference import CryClassifier, ScoreTrack, call_of
 from cry_modules.picture_scores import (
     MOST_LINES,
     SIZE,
@@ -26,7 +26,6 @@ from cry_modules.picture_scores import (
 )
 from cry_modules.ranking import OPERATING_SHARE
 from cry_modules.saved_model import CAUTION, SavedModel
-from cry_modules.score_table import call_of
 from data_prep.errors import InputError
 from data_prep.measure import LONGEST_S, SHORTEST_S, audit_file
 
@@ -229,7 +228,7 @@ def result(
     classes : list of str
         The positive one last.
     threshold : float or None
-        See ``score_table.call_of``.
+        See ``inference.call_of``.
     chunk_s : float
         Length of the windows of the scores over time, seconds.
 

@@ -9,10 +9,11 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import math
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import soundfile
@@ -21,10 +22,11 @@ from scipy.special import softmax
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.inference.classifiers import EncoderClassifier
 from speechbrain.utils.autocast import AMPConfig
+from speechbrain.utils.fetching import FetchConfig
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from cry_modules.audio import PEAK, RecordingReader, repeat_to, shortest_input
+from cry_modules.audio import PEAK, AudioNormalizer, repeat_to, shortest_input
 from cry_modules.length_batches import batches_by_length
 from cry_modules.saved_model import YAML_FILE, SavedModel, load_model
 from cry_modules.windows import (
@@ -32,6 +34,7 @@ from cry_modules.windows import (
     batches,
     covering,
     level_dbfs,
+    read_mixed,
     sliding,
 )
 from data_prep.errors import InputError
@@ -41,6 +44,14 @@ from data_prep.measure import SILENT_DBFS, Audit, audit_file
 LONGEST_S = 120.0
 #: Sound that is heard at once, seconds, padding included.
 BATCH_S = 120.0
+#: Why a recording has no scores whose file is good.
+NOT_FINITE = (
+    "scores are not finite: the model is damaged, or this precision too small "
+    "for its numbers; use fp32, or get the model again"
+)
+
+#: What a file raises that has changed since it was audited.
+_UNREADABLE = (soundfile.LibsndfileError, OSError)
 
 
 @dataclass
@@ -93,8 +104,13 @@ class CryClassifier(EncoderClassifier):
     """A classifier of recordings, ready to use.
 
     ``encode_batch``, ``classify_batch`` and ``classify_file`` are those of
-    SpeechBrain's ``EncoderClassifier``. A recording has the scores that
-    ``predictions_test.csv`` of the training run has for it.
+    SpeechBrain's ``EncoderClassifier``: their label is the most probable
+    class. ``call`` is what the operating point makes of the same scores, and
+    what the command and the demo page say.
+
+    A recording of up to ``LONGEST_S`` has the scores that
+    ``predictions_test.csv`` of the training run has for it. A longer one is
+    heard in windows, as no training run does (see ``classify_files``).
 
     Arguments
     ---------
@@ -132,7 +148,9 @@ class CryClassifier(EncoderClassifier):
     ):
         check_run_opts(run_opts or {})
         super().__init__(modules, hparams, run_opts, freeze_params)
-        self.reader = RecordingReader(self.hparams.sample_rate)
+        self.audio_normalizer = AudioNormalizer(
+            self.hparams.sample_rate, shortest_input(self.hparams.hop)
+        )
 
     @classmethod
     def from_hparams(
@@ -142,6 +160,7 @@ class CryClassifier(EncoderClassifier):
         savedir: Optional[str] = None,
         trust: bool = False,
         run_opts: Optional[Dict] = None,
+        revision: Optional[str] = None,
         **kwargs,
     ) -> "CryClassifier":
         """A classifier from where it was left.
@@ -160,8 +179,10 @@ class CryClassifier(EncoderClassifier):
             ``model.json``. **It can run any code.**
         run_opts : dict or None
             ``device`` and ``precision``.
+        revision : str or None
+            Commit, tag or branch of a Hugging Face id.
         **kwargs
-            Of SpeechBrain's ``pretrained_from_hparams``, with ``trust``.
+            Of SpeechBrain's ``pretrained_from_hparams``, with ``trust`` only.
 
         Returns
         -------
@@ -171,11 +192,23 @@ class CryClassifier(EncoderClassifier):
         ------
         InputError
             See ``saved_model.load_model``; a device or precision that is not
-            to be had.
+            to be had; an argument that is not known, or for ``trust`` only.
+
+        Example
+        -------
+        >>> CryClassifier.from_hparams("no/model", runopts={"device": "cuda"})
+        Traceback (most recent call last):
+        ...
+        data_prep.errors.InputError: from_hparams() knows no argument \
+'runopts' without trust=True; correct its name, or leave it out
         """
         check_run_opts(run_opts or {})
         if not trust:
-            return cls.from_model(load_model(source, savedir), run_opts)
+            refuse_arguments(hparams_file, kwargs)
+            model = load_model(source, savedir, revision)
+            return cls.from_model(model, run_opts)
+        if revision is not None:
+            kwargs["fetch_config"] = FetchConfig(revision=revision)
         try:
             return super().from_hparams(
                 source,
@@ -264,7 +297,10 @@ class CryClassifier(EncoderClassifier):
 
     @torch.inference_mode()
     def classify_batch(self, wavs, wav_lens=None):
-        """Arguments
+        """As SpeechBrain's: the label is the most probable class, whatever the
+        operating point. That is applied by ``call``.
+
+        Arguments
         ---------
         wavs : torch.Tensor
             See ``encode_batch``.
@@ -285,15 +321,18 @@ class CryClassifier(EncoderClassifier):
         logits = self._logits(wavs, wav_lens)
         return self._decide(torch.log_softmax(logits, dim=1))
 
-    def classify_file(self, path, **kwargs):
-        """As ``classify_batch``, of one recording of any length.
+    def classify_file(self, path, savedir=None, longest_s=LONGEST_S):
+        """As ``classify_batch``, of one recording of any length: the label is
+        the most probable class. ``call`` applies the operating point.
 
         Arguments
         ---------
-        path : str
+        path : str or os.PathLike
             WAV, FLAC, OGG or MP3 at any rate.
-        **kwargs
-            ``longest_s`` of ``classify_files``.
+        savedir : str or None
+            Unused: nothing is fetched.
+        longest_s : float
+            See ``classify_files``.
 
         Returns
         -------
@@ -305,18 +344,49 @@ class CryClassifier(EncoderClassifier):
         InputError
             The file cannot be used.
         """
-        found = self.classify_files([str(path)], **kwargs)[0]
+        found = self.classify_files([path], longest_s)[0]
         if found.error:
             raise InputError(f"{path}: {found.error}; pass another recording")
         posteriors = torch.from_numpy(found.scores).float().unsqueeze(0)
         return self._decide(posteriors.log())
+
+    def call(self, scores) -> str:
+        """What the model calls a recording: see ``call_of``.
+
+        Arguments
+        ---------
+        scores : numpy.ndarray or torch.Tensor
+            Probability of each class, ``[n_classes]``: ``scores`` of a
+            ``FileScore``, or a row of ``exp()`` of ``classify_batch``'s log
+            posteriors.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        InputError
+            They are not finite.
+
+        Example
+        -------
+        >>> from cry_modules.saved_model import Blueprint, build
+        >>> model = build(
+        ...     Blueprint(1, classes=["no", "yes"], log_prior=[0.0, 0.0])
+        ... )
+        >>> CryClassifier.from_model(model).call(torch.tensor([0.6, 0.4]))
+        'no'
+        """
+        scores = torch.as_tensor(scores).detach().cpu().numpy()
+        return call_of(scores, self.hparams.classes, self.hparams.threshold)
 
     def load_audio(self, path, savedir=None):
         """A recording as the model hears it: mono, its rate, its peak.
 
         Arguments
         ---------
-        path : str
+        path : str or os.PathLike
             WAV, FLAC, OGG or MP3.
         savedir : str or None
             Unused: nothing is fetched.
@@ -325,11 +395,19 @@ class CryClassifier(EncoderClassifier):
         -------
         torch.Tensor
             ``[samples]``.
+
+        Raises
+        ------
+        InputError
+            The file cannot be used.
         """
-        audit = audit_file(str(path))
-        if not audit.usable:
-            raise InputError(f"{path}: {audit.reason}; pass another recording")
-        return self._whole(audit).to(self.device)
+        audit = self._audit(path)
+        try:
+            return self._whole(audit).to(self.device)
+        except _UNREADABLE as error:
+            raise InputError(
+                f"{path}: {_reason(error)}; pass another recording"
+            )
 
     def forward(self, wavs, wav_lens=None):
         """``classify_batch``."""
@@ -337,7 +415,7 @@ class CryClassifier(EncoderClassifier):
 
     def classify_files(
         self,
-        paths: Sequence[str],
+        paths: Sequence[Union[str, os.PathLike]],
         longest_s: float = LONGEST_S,
         progressbar: bool = False,
     ) -> List[FileScore]:
@@ -346,51 +424,56 @@ class CryClassifier(EncoderClassifier):
 
         Arguments
         ---------
-        paths : sequence of str
+        paths : sequence of str or os.PathLike
             Of the files.
         longest_s : float
             What is longer is heard in windows of the model's chunk length,
             as few as cover it, whose log-odds are averaged; silent ones are
             left out.
         progressbar : bool
-            Whether to show one.
+            Whether to show how many files are read, then scored.
 
         Returns
         -------
         list of FileScore
             In the order given.
+
+        Raises
+        ------
+        InputError
+            One path instead of several; the model is an encoder alone.
         """
+        if isinstance(paths, (str, os.PathLike)):
+            raise InputError(
+                f"classify_files hears several recordings, and {str(paths)!r} "
+                "is one: put it in a list"
+            )
         self._require_classes()
-        bar = tqdm(
-            total=len(paths),
-            unit="file",
-            desc="scoring",
-            dynamic_ncols=True,
-            disable=not progressbar,
-        )
-        found = [FileScore(path) for path in paths]
-        audits = [None] * len(paths)
-        for i, audit in enumerate(_audit_all(paths)):
-            found[i].seconds, audits[i] = audit.duration, audit
-            if not audit.usable:
-                found[i].error = audit.reason
-                bar.update()
+        audits = _audit_all([os.fspath(path) for path in paths], progressbar)
+        found = [
+            FileScore(
+                audit.path,
+                audit.duration,
+                error="" if audit.usable else audit.reason,
+            )
+            for audit in audits
+        ]
         usable = [i for i, score in enumerate(found) if not score.error]
         short = [i for i in usable if found[i].seconds <= longest_s]
         seconds = [found[i].seconds for i in short]
-        for batch in batches_by_length(seconds, BATCH_S):
-            some = [short[j] for j in batch]
-            self._score_short([found[i] for i in some], [audits[i] for i in some])  # fmt: skip
-            bar.update(len(some))
-        for i in sorted(set(usable) - set(short)):
-            self._score_long(found[i], audits[i])
-            bar.update()
-        bar.close()
+        with _bar(len(usable), "scoring", progressbar) as bar:
+            for batch in batches_by_length(seconds, BATCH_S):
+                some = [short[j] for j in batch]
+                self._score_short([found[i] for i in some], [audits[i] for i in some])  # fmt: skip
+                bar.update(len(some))
+            for i in sorted(set(usable) - set(short)):
+                self._score_long(found[i], audits[i])
+                bar.update()
         return found
 
     def score_over_time(
         self,
-        path: str,
+        path: Union[str, os.PathLike],
         window_s: Optional[float] = None,
         hop_s: Optional[float] = None,
     ) -> ScoreTrack:
@@ -398,12 +481,12 @@ class CryClassifier(EncoderClassifier):
 
         Arguments
         ---------
-        path : str
+        path : str or os.PathLike
             WAV, FLAC, OGG or MP3.
         window_s : float or None
-            Seconds; None: the length of the chunks in training.
+            See ``window_sizes``.
         hop_s : float or None
-            Seconds from one to the next; None: a half of the window.
+            See ``window_sizes``.
 
         Returns
         -------
@@ -412,26 +495,67 @@ class CryClassifier(EncoderClassifier):
         Raises
         ------
         InputError
-            The file cannot be used, or the window is too short.
+            The file cannot be used, its scores are not finite, or see
+            ``window_sizes``.
         """
         self._require_classes()
-        window_s = self.hparams.chunk_s if window_s is None else window_s
-        hop_s = window_s / 2 if hop_s is None else hop_s
         rate = self.hparams.sample_rate
-        if not window_s >= self._shortest() / rate or not hop_s > 0:
-            raise InputError(
-                f"window {window_s} s, hop {hop_s} s: a window needs "
-                f"{self._shortest() / rate} s at least, a hop more than 0"
-            )
-        audit = audit_file(str(path))
-        if not audit.usable:
-            raise InputError(f"{path}: {audit.reason}; pass another recording")
-        sizes = (round(window_s * rate), max(1, round(hop_s * rate)))
+        sizes = [
+            round(seconds * rate)
+            for seconds in self.window_sizes(window_s, hop_s)
+        ]
+        audit = self._audit(path)
         length = round(audit.duration * rate)
         spans = _spans(sliding(length, *sizes), sizes[0], length, rate)
-        scores = softmax(self._window_logits(audit, spans), axis=1)
+        try:
+            logits, loud = self._window_logits(audit, spans)
+        except _UNREADABLE as error:
+            raise InputError(
+                f"{path}: {_reason(error)}; pass another recording"
+            )
+        if not np.isfinite(logits[loud]).all():
+            raise InputError(f"{path}: {NOT_FINITE}")
         starts, stops = np.array(spans).T
-        return ScoreTrack(starts, stops, scores)
+        return ScoreTrack(starts, stops, softmax(logits, axis=1))
+
+    def window_sizes(
+        self, window_s: Optional[float] = None, hop_s: Optional[float] = None
+    ) -> Tuple[float, float]:
+        """Windows of scores over time, as asked or by default.
+
+        Arguments
+        ---------
+        window_s : float or None
+            Seconds; None: the length of the chunks in training.
+        hop_s : float or None
+            Seconds from one to the next; None: a half of the window.
+
+        Returns
+        -------
+        window_s : float
+        hop_s : float
+
+        Raises
+        ------
+        InputError
+            A window that is shorter than the encoder needs, a hop shorter
+            than a sample, or either without end.
+        """
+        rate = self.hparams.sample_rate
+        shortest = self.audio_normalizer.shortest / rate
+        window_s = self.hparams.chunk_s if window_s is None else window_s
+        hop_s = window_s / 2 if hop_s is None else hop_s
+        if not shortest <= window_s < math.inf:
+            raise InputError(
+                f"window_s is {window_s}; this model needs {shortest} s at "
+                "least, and an end"
+            )
+        if not 1 / rate <= hop_s < math.inf:
+            raise InputError(
+                f"hop_s is {hop_s}; a sample is {1 / rate} s, and a hop no "
+                "less and not without end"
+            )
+        return window_s, hop_s
 
     def _require_classes(self):
         if self.mods.classifier is None:
@@ -440,12 +564,19 @@ class CryClassifier(EncoderClassifier):
                 "trains a classifier on it"
             )
 
-    def _shortest(self) -> int:
-        return shortest_input(self.hparams.hop)
+    def _audit(self, path) -> Audit:
+        """Of a file that is needed."""
+        audit = audit_file(os.fspath(path))
+        if not audit.usable:
+            raise InputError(f"{path}: {audit.reason}; pass another recording")
+        return audit
 
     def _whole(self, audit: Audit) -> torch.Tensor:
-        sig = self.reader(audit.path, 0.0, audit.duration)
-        return repeat_to(sig, self._shortest())
+        with soundfile.SoundFile(audit.path) as file:
+            sig = read_mixed(file, round(audit.duration * audit.rate))
+        if not len(sig):
+            raise OSError("its samples have gone")
+        return self.audio_normalizer(sig, audit.rate)
 
     def _logits(self, wavs, wav_lens=None) -> torch.Tensor:
         self._require_classes()
@@ -465,13 +596,12 @@ class CryClassifier(EncoderClassifier):
             try:
                 sigs.append(self._whole(audit))
                 heard.append(score)
-            except (RuntimeError, OSError) as error:
-                score.error = _reading_failed(error)
+            except _UNREADABLE as error:
+                score.error = _reason(error)
         if not heard:
             return
-        probabilities = softmax(self._padded_logits(sigs), axis=1)
-        for score, row in zip(heard, probabilities):
-            score.scores, score.n_windows = row, 1
+        for score, logits in zip(heard, self._padded_logits(sigs)):
+            _set_scores(score, logits, n_windows=1)
 
     def _score_long(self, score: FileScore, audit: Audit):
         rate = self.hparams.sample_rate
@@ -479,40 +609,78 @@ class CryClassifier(EncoderClassifier):
         length = round(audit.duration * rate)
         spans = _spans(covering(length, size), size, length, rate)
         try:
-            logits = self._window_logits(audit, spans)
-        except (RuntimeError, OSError) as error:
-            score.error = _reading_failed(error)
+            logits, loud = self._window_logits(audit, spans)
+        except _UNREADABLE as error:
+            score.error = _reason(error)
             return
-        heard = logits[~np.isnan(logits).any(axis=1)]
-        if not len(heard):
+        if not loud.any():
             score.error = "silent: in every window"
             return
-        score.scores = softmax(heard.mean(axis=0))
-        score.n_windows = len(heard)
+        _set_scores(score, logits[loud].mean(axis=0), int(loud.sum()))
 
-    def _window_logits(self, audit: Audit, spans) -> np.ndarray:
-        """Logits of windows; not a number where they are silent."""
+    def _window_logits(
+        self, audit: Audit, spans: List[Tuple[float, float]]
+    ) -> Tuple[np.ndarray, np.ndarray]:
+        """Logits of windows, not a number where they are silent, and which
+        are not silent."""
         gain = PEAK / audit.peak if audit.peak > 0 else 1.0
         reader = WindowReader(audit.path, self.hparams.sample_rate, gain)
-        n_at_once = max(1, int(BATCH_S / self.hparams.chunk_s))
-        found = []
-        for some in batches(reader(spans), n_at_once):
+        longest = max(stop - start for start, stop in spans)
+        found, heard = [], []
+        for some in batches(reader(spans), max(1, int(BATCH_S / longest))):
             rows = np.full((len(some), len(self.hparams.classes)), np.nan)
-            loud = [level_dbfs(sig) >= SILENT_DBFS for sig in some]
+            loud = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in some])
             sigs = [
-                repeat_to(sig, self._shortest())
+                repeat_to(sig, self.audio_normalizer.shortest)
                 for sig, is_loud in zip(some, loud)
                 if is_loud
             ]
             if sigs:
                 rows[loud] = self._padded_logits(sigs)
             found.append(rows)
-        return np.concatenate(found)
+            heard.append(loud)
+        return np.concatenate(found), np.concatenate(heard)
 
     def _decide(self, log_posteriors):
         score, index = log_posteriors.max(dim=1)
         labels = self.hparams.label_encoder.decode_torch(index)
         return log_posteriors, score, index, labels
+
+
+def call_of(
+    scores: np.ndarray, classes: Sequence[str], threshold: Optional[float]
+) -> str:
+    """What a model calls a recording.
+
+    Arguments
+    ---------
+    scores : numpy.ndarray
+        Probability of each class, ``[n_classes]``.
+    classes : sequence of str
+        The positive one last.
+    threshold : float or None
+        Lowest score of the positive class that is called so; None: the most
+        probable class is called.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        They are not finite.
+
+    Example
+    -------
+    >>> call_of(np.array([0.8, 0.2]), ["healthy", "injury"], 0.15)
+    'injury'
+    """
+    if not np.isfinite(scores).all():
+        raise InputError(NOT_FINITE)
+    if threshold is None:
+        return classes[int(scores.argmax())]
+    return classes[-1] if scores[-1] >= threshold else classes[0]
 
 
 def label_encoder(classes: List[str]) -> CategoricalEncoder:
@@ -573,11 +741,69 @@ def check_run_opts(run_opts: Dict) -> None:
         raise InputError(f"precision is {precision!r}; pass fp32, bf16 or fp16")
 
 
-def _audit_all(paths: Sequence[str]) -> Iterator[Audit]:
+def refuse_arguments(hparams_file: str, others: Dict) -> None:
+    """Refuse what only a ``hyperparams.yaml`` could follow.
+
+    Arguments
+    ---------
+    hparams_file : str
+        Of SpeechBrain.
+    others : dict
+        Further arguments of ``from_hparams``, by name.
+
+    Raises
+    ------
+    InputError
+        Names the argument.
+
+    Example
+    -------
+    >>> refuse_arguments("hyperparams.yaml", {})
+    """
+    if others:
+        raise InputError(
+            f"from_hparams() knows no argument {next(iter(others))!r} without "
+            "trust=True; correct its name, or leave it out"
+        )
+    if hparams_file != YAML_FILE:
+        raise InputError(
+            f"hparams_file is {hparams_file!r}, which is read with trust=True "
+            "only; leave it out"
+        )
+
+
+def _audit_all(paths: Sequence[str], progressbar: bool) -> List[Audit]:
     """Each file read once, as a preparer would, in the order given."""
     # Threads: libsndfile works outside Python's lock.
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(audit_file, paths)
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
+        audits = [pool.submit(audit_file, path) for path in paths]
+        with _bar(len(paths), "reading", progressbar) as bar:
+            for _ in as_completed(audits):
+                bar.update()
+        return [audit.result() for audit in audits]
+    finally:
+        # Whoever interrupts does not wait for the files that are left.
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _bar(n_files: int, description: str, is_shown: bool) -> tqdm:
+    return tqdm(
+        total=n_files,
+        unit="file",
+        desc=description,
+        dynamic_ncols=True,
+        disable=not is_shown,
+    )
+
+
+def _set_scores(score: FileScore, logits: np.ndarray, n_windows: int):
+    """What is no number must not become a call."""
+    probabilities = softmax(logits)
+    if not np.isfinite(probabilities).all():
+        score.error = NOT_FINITE
+        return
+    score.scores, score.n_windows = probabilities, n_windows
 
 
 def _spans(
@@ -589,11 +815,9 @@ def _spans(
     ]
 
 
-def _reading_failed(error: Exception) -> str:
-    """What a file that has changed since it was audited is called."""
-    if isinstance(error, (OSError, soundfile.LibsndfileError)):
-        return f"unreadable: {' '.join(str(error).split())}"
-    raise error
+def _reason(error: Exception) -> str:
+    """Why a file that has changed since it was audited has no scores."""
+    return f"unreadable: {' '.join(str(error).split())}"
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

@@ -135,7 +135,9 @@ def draw_scores(figure: Figure, shown: Shown) -> None:
         extent=(0, shown.seconds, 0, _RATE / 2000), interpolation="nearest",
     )  # fmt: skip
     sound.set_ylabel("kHz")
-    sound.set_title(shown.title, fontsize="medium", loc="left")
+    sound.set_title(
+        shown.title, fontsize="medium", loc="left", parse_math=False
+    )
     _draw_lines(scores, shown)
     _draw_silence(scores, shown)
     _label_scores(scores)

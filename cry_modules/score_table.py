@@ -2,7 +2,7 @@
 over time.
 
 Exit status: 0 every recording has scores, 1 some could not be used (the
-column ``error`` says why), 2 wrong usage, or no model.
+column ``error`` says why) or interrupted, 2 wrong usage, or no model.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -11,12 +11,16 @@ Authors
 import argparse
 import csv
 import logging
+import os
 import re
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
+import soundfile
 from tqdm import tqdm
 
 from cry_modules.inference import (
@@ -24,11 +28,13 @@ from cry_modules.inference import (
     CryClassifier,
     FileScore,
     ScoreTrack,
+    call_of,
 )
 from cry_modules.saved_model import CAUTION
-from data_prep.atomic import complete_or_absent, make_folder
+from data_prep.atomic import cannot_write, make_folder
 from data_prep.errors import InputError, one_line_errors
-from data_prep.folder import audio_files
+from data_prep.folder import AUDIO, audio_files
+from data_prep.packs import pack_at
 from data_prep.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -53,35 +59,6 @@ _HELP = {
 }
 
 
-def call_of(
-    scores: np.ndarray, classes: Sequence[str], threshold: Optional[float]
-) -> str:
-    """What the model calls a recording.
-
-    Arguments
-    ---------
-    scores : numpy.ndarray
-        Probability of each class, ``[n_classes]``.
-    classes : sequence of str
-        The positive one last.
-    threshold : float or None
-        Lowest score of the positive class that is called so; None: the most
-        probable class is called.
-
-    Returns
-    -------
-    str
-
-    Example
-    -------
-    >>> call_of(np.array([0.8, 0.2]), ["healthy", "injury"], 0.15)
-    'injury'
-    """
-    if threshold is None:
-        return classes[int(scores.argmax())]
-    return classes[-1] if scores[-1] >= threshold else classes[0]
-
-
 def list_audio(given: Sequence[str]) -> List[str]:
     """Files and those of folders, each once.
 
@@ -98,7 +75,7 @@ def list_audio(given: Sequence[str]) -> List[str]:
     Raises
     ------
     InputError
-        A folder without audio.
+        A folder without audio, or a pack.
 
     Example
     -------
@@ -107,11 +84,21 @@ def list_audio(given: Sequence[str]) -> List[str]:
     """
     found = []
     for name in given:
-        if Path(name).is_dir():
+        if os.path.isdir(name):
+            _refuse_pack(name)
             found += [str(Path(name) / path) for path in audio_files(name)]
         else:
             found.append(name)
     return list(dict.fromkeys(found))
+
+
+def _refuse_pack(folder):
+    pack = pack_at(folder)
+    if pack is not None:
+        raise InputError(
+            f"{folder} is a pack, which only training reads; pass the folder "
+            f"that was packed, {pack.name}"
+        )
 
 
 def rows_of(
@@ -128,7 +115,7 @@ def rows_of(
     classes : sequence of str
         Of the model.
     threshold : float or None
-        See ``call_of``.
+        See ``inference.call_of``.
 
     Returns
     -------
@@ -147,13 +134,17 @@ def rows_of(
     return rows
 
 
-def header_of(classes: Sequence[str]) -> List[str]:
-    """Names of the columns.
+def header_of(
+    classes: Sequence[str], columns: Sequence[str] = COLUMNS
+) -> List[str]:
+    """Names of the columns, all different.
 
     Arguments
     ---------
     classes : sequence of str
         Of the model.
+    columns : sequence of str
+        That stand before the classes'.
 
     Returns
     -------
@@ -164,8 +155,14 @@ def header_of(classes: Sequence[str]) -> List[str]:
     >>> header_of(["healthy", "call"])[-2:]
     ['healthy', 'class call']
     """
-    named = [f"class {c}" if c in COLUMNS else c for c in classes]
-    return [*COLUMNS, *named]
+    named, taken = [], {*columns, *classes}
+    for name in classes:
+        if name in columns:
+            while name in taken:
+                name = f"class {name}"
+            taken.add(name)
+        named.append(name)
+    return [*columns, *named]
 
 
 def plot_names(paths: Sequence[str]) -> Dict[str, str]:
@@ -204,8 +201,9 @@ def write_over_time(
     folder: Path,
     window_s: Optional[float],
     hop_s: Optional[float],
-) -> None:
-    """Write scores over time, a csv file and a picture a recording.
+) -> Dict[str, str]:
+    """Write scores over time, a csv file and a picture a recording. One that
+    cannot be read any more stops nothing.
 
     Arguments
     ---------
@@ -219,15 +217,29 @@ def write_over_time(
         See ``CryClassifier.score_over_time``.
     hop_s : float or None
         See ``CryClassifier.score_over_time``.
+
+    Returns
+    -------
+    dict
+        Why, by path, recordings have none; one line each.
     """
+    # A table alone needs no matplotlib.
+    from cry_modules.picture_scores import spectrogram
+
     make_folder(folder)
-    names = plot_names([score.path for score in scores if not score.error])
+    names, lost = plot_names([s.path for s in scores if not s.error]), {}
     for path, name in tqdm(
         names.items(), desc="over time", unit="file", dynamic_ncols=True
     ):
-        track = classifier.score_over_time(path, window_s, hop_s)
+        try:
+            track = classifier.score_over_time(path, window_s, hop_s)
+            levels = spectrogram(path, float(track.stops[-1]))
+        except (InputError, soundfile.LibsndfileError, OSError) as error:
+            lost[path] = " ".join(str(error).split())
+            continue
         write_track(track, classifier.hparams.classes, folder / f"{name}.csv")
-        _draw(classifier, track, path, folder / f"{name}.png")
+        _draw(classifier, track, levels, path, folder / f"{name}.png")
+    return lost
 
 
 def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
@@ -248,13 +260,12 @@ def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
         + ["" if np.isnan(value) else repr(value) for value in row.tolist()]
         for start, stop, row in zip(track.starts, track.stops, track.scores)
     ]
-    write_table(path, ["start", "stop", *header_of(classes)[5:]], rows)
+    write_table(path, header_of(classes, ("start", "stop")), rows)
 
 
-def _draw(classifier, track, path, out):
-    # A table alone needs no matplotlib.
+def _draw(classifier, track, levels, path, out):
     from cry_modules.curves import picture
-    from cry_modules.picture_scores import SIZE, Shown, draw_scores, spectrogram
+    from cry_modules.picture_scores import SIZE, Shown, draw_scores
     from cry_modules.picture_views import shortened
 
     about = classifier.hparams
@@ -262,7 +273,7 @@ def _draw(classifier, track, path, out):
         track,
         about.classes,
         about.threshold,
-        spectrogram(path, float(track.stops[-1])),
+        levels,
         shortened(Path(path).name, 60),
     )
     with picture(out, SIZE) as figure:
@@ -306,63 +317,129 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     argv : sequence of str or None
         Its arguments.
     """
-    args = make_parser().parse_args(argv)
+    # Intermixed: recordings may stand behind options.
+    args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with one_line_errors():
-        failed = _score(args)
+    # Names of files that are no Unicode are escaped, as in a file.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with one_line_errors(), _interrupted("nothing was written"):
+            failed = _score(args)
+            sys.stdout.flush()
+    except BrokenPipeError:  # whoever read the table has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1)
     if failed:
         raise SystemExit(1)
 
 
+@contextmanager
+def _interrupted(what: str):
+    """Say what is left of this when it is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or f"interrupted; {what}")
+
+
 def _score(args) -> int:
     """Score what is asked; how many recordings could not be."""
+    _check_options(args)
     paths = list_audio(args.audio)
     out = None if args.csv is None else Path(args.csv)
-    if out is not None:
-        _check_writable(out)
-    if not args.longest_s > 0:
-        raise InputError(f"--longest_s is {args.longest_s}; more than 0")
+    folder = _plot_folder(out) if args.plot else None
+    _check_outputs(out, folder, paths)
     classifier = CryClassifier.from_hparams(
         args.model,
         trust=args.trust,
         run_opts={"device": args.device, "precision": args.precision},
     )
+    if args.plot:
+        classifier.window_sizes(args.window_s, args.hop_s)  # refuses others
     print(CAUTION, file=sys.stderr)
     scores = classifier.classify_files(paths, args.longest_s, progressbar=True)
+    _write_scores(classifier, scores, out)
+    lost = {}
+    if folder is not None:
+        with _interrupted(f"{out or 'the table'} is whole, {folder} is not"):
+            lost = write_over_time(
+                classifier, scores, folder, args.window_s, args.hop_s
+            )
+    print(
+        _summary(scores, lost, out),
+        file=sys.stderr if out is None else sys.stdout,
+    )
+    return sum(bool(score.error) for score in scores) + len(lost)
+
+
+def _check_options(args):
+    given = [("MODEL", args.model), ("--csv", args.csv)]
+    for name, value in [*given, *(("AUDIO", path) for path in args.audio)]:
+        if value == "":
+            raise InputError(f"{name} is '', which names nothing; leave it out")
+    if not args.longest_s > 0:
+        raise InputError(f"--longest_s is {args.longest_s}; more than 0")
+    for name in ("window_s", "hop_s"):
+        value = getattr(args, name)
+        if value is not None and not args.plot:
+            raise InputError(
+                f"--{name} {value} is of scores over time; pass --plot too, or "
+                "leave it out"
+            )
+
+
+def _plot_folder(out: Optional[Path]) -> Path:
+    folder = (out or Path("scores.csv")).with_suffix("")
+    return folder.with_name(f"{folder.name}_over_time")
+
+
+def _check_outputs(
+    out: Optional[Path], folder: Optional[Path], paths: Sequence[str]
+):
+    """Before hours of scoring, and before a recording is overwritten."""
+    if out is not None:
+        if out.is_dir():
+            raise InputError(f"--csv {out} is a folder; name a file")
+        recordings = {os.path.realpath(path) for path in paths}
+        if str(out).lower().endswith(AUDIO) or str(out.resolve()) in recordings:
+            raise InputError(
+                f"--csv {out} is a recording, or is called like one; name the "
+                "table that is to be written, such as scores.csv"
+            )
+        _check_writable(out, out.parent)
+    if folder is not None:
+        _check_writable(folder, folder if folder.exists() else folder.parent)
+
+
+def _check_writable(path: Path, folder: Path):
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error)
+
+
+def _write_scores(classifier, scores, out):
     about = classifier.hparams
+    header = header_of(about.classes)
     rows = rows_of(scores, about.classes, about.threshold)
     if out is None:
         table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerows([header_of(about.classes), *rows])
+        table.writerows([header, *rows])
     else:
-        write_table(out, header_of(about.classes), rows)
-    if args.plot:
-        folder = (out or Path("scores.csv")).with_suffix("")
-        folder = folder.with_name(f"{folder.name}_over_time")
-        write_over_time(classifier, scores, folder, args.window_s, args.hop_s)
-    failed = sum(bool(score.error) for score in scores)
-    print(
-        _summary(scores, failed, out),
-        file=sys.stderr if out is None else sys.stdout,
-    )
-    return failed
+        write_table(out, header, rows)
 
 
-def _check_writable(out: Path):
-    """Before hours of scoring."""
-    make_folder(out.parent)
-    if out.is_dir():
-        raise InputError(f"--csv {out} is a folder; name a file")
-    with complete_or_absent(out.with_name(f".{out.name}")) as trial:
-        trial.touch()
-    out.with_name(f".{out.name}").unlink()
-
-
-def _summary(scores, failed, out) -> str:
+def _summary(scores, lost: Dict[str, str], out) -> str:
     heard = [score for score in scores if not score.error]
     minutes = sum(score.seconds for score in heard) / 60
     line = f"done: {len(heard)} recordings of {minutes:.1f} minutes scored"
+    failed = [score for score in scores if score.error]
     if failed:
-        first = next(score for score in scores if score.error)
-        line += f", {failed} could not be, such as {first.path} ({first.error})"
+        first = failed[0]
+        line += f", {len(failed)} could not be, such as {first.path} ({first.error})"  # fmt: skip
+    if lost:
+        reason = next(iter(lost.values()))
+        line += f", {len(lost)} have no scores over time, such as {reason}"
     return line if out is None else f"{line}; table in {out}"

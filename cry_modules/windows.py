@@ -12,6 +12,8 @@ import torch
 
 from cry_modules.audio import resampled
 
+_BLOCK = 1 << 18  # samples of a channel, decoded at once
+
 
 def covering(length: int, size: int) -> List[int]:
     """Beginnings of as few windows as cover a recording, evenly spaced.
@@ -108,11 +110,43 @@ class WindowReader:
                 first = min(round(start * rate), file.frames)
                 if first != file.tell():
                     file.seek(first)
-                block = file.read(
-                    round(stop * rate) - first, "float32", always_2d=True
-                )
-                sig = torch.from_numpy(block.mean(axis=1) * self.gain)
-                yield resampled(sig, rate, self.sample_rate)
+                sig = read_mixed(file, round(stop * rate) - first)
+                yield resampled(sig * self.gain, rate, self.sample_rate)
+
+
+def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
+    """The next samples of an open file, its channels mixed as they are
+    decoded: of many channels, only a few seconds are in memory.
+
+    Arguments
+    ---------
+    file : soundfile.SoundFile
+        Open to read.
+    n_frames : int
+        How many samples.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[samples]``, float32; fewer where the file ends.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, [[0.25, 0.75]] * 4, samplerate=8000)
+    >>> with soundfile.SoundFile(path) as file:
+    ...     read_mixed(file, 3), read_mixed(file, 3)
+    (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000]))
+    """
+    sig, n_read = np.empty(n_frames, np.float32), 0
+    while n_read < n_frames:
+        size = min(_BLOCK, n_frames - n_read)
+        block = file.read(size, "float32", always_2d=True)
+        if not len(block):
+            break
+        sig[n_read : n_read + len(block)] = block.mean(axis=1)
+        n_read += len(block)
+    return torch.from_numpy(sig[:n_read])
 
 
 def level_dbfs(sig: torch.Tensor) -> float:

@@ -19,8 +19,9 @@ def track(scores, hop=1.0, size=2.0):
     return ScoreTrack(starts, starts + size, np.array(scores, dtype=float))
 
 
-def drawn(scores, classes, threshold=None):
-    shown = Shown(track(scores), classes, threshold, np.zeros((257, 10)), "t")
+def drawn(scores, classes, threshold=None, title="t"):
+    levels = np.zeros((257, 10))
+    shown = Shown(track(scores), classes, threshold, levels, title)
     figure = Figure()
     draw_scores(figure, shown)
     return figure.axes[1]
@@ -45,10 +46,12 @@ def test_of_many_classes_the_most_probable_are_drawn():
     assert names(axes) == [f"c{i}" for i in range(11, 11 - MOST_LINES, -1)]
 
 
-@pytest.mark.parametrize("name", ["_hidden", "$x^{", "a_b", "<b>"])
-def test_class_names_stay_as_they_are(name):
-    axes = drawn([[0.2, 0.3, 0.5]] * 2, ["a", name, "b"])
+@pytest.mark.parametrize("name", ["_hidden", "b$x^$", "a_b", "<b>"])
+def test_names_of_classes_and_files_stay_as_they_are(name):
+    axes = drawn([[0.2, 0.3, 0.5]] * 2, ["a", name, "b"], title=name)
     assert name in names(axes)
+    above = axes.figure.axes[0]
+    assert above.get_title(loc="left") == name
     axes.figure.canvas.draw()  # mathtext would fail here
 
 
