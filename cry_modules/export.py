@@ -27,10 +27,10 @@ from cry_modules.audio import shortest_input
 from cry_modules.model_card import model_card
 from cry_modules.model_facts import (
     corpus_facts,
+    figures_of_test,
     operating_point,
     origin,
     subgroup_facts,
-    figures_of_test,
 )
 from cry_modules.saved_model import (
     CAUTION,
