@@ -11,8 +11,11 @@ Authors
 
 import math
 import os
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections import deque
+from concurrent.futures import Future, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Thread
 from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
@@ -774,17 +777,29 @@ def refuse_arguments(hparams_file: str, others: Dict) -> None:
 
 def _audit_all(paths: Sequence[str], progressbar: bool) -> List[Audit]:
     """Each file read once, as a preparer would, in the order given."""
-    # Threads: libsndfile works outside Python's lock.
-    pool = ThreadPoolExecutor(os.cpu_count())
+    audits = [Future() for _ in paths]
+    todo = deque(zip(paths, audits))
+
+    def read():
+        with suppress(IndexError):  # none is left
+            while True:
+                path, audit = todo.popleft()
+                try:
+                    audit.set_result(audit_file(path))
+                except BaseException as error:  # for whoever waits
+                    audit.set_exception(error)
+
     try:
-        audits = [pool.submit(audit_file, path) for path in paths]
+        for _ in range(min(os.cpu_count(), len(paths))):
+            # libsndfile works outside Python's lock. Daemons: whoever
+            # interrupts does not wait for a tape of hours.
+            Thread(target=read, daemon=True).start()
         with _bar(len(paths), "reading", progressbar) as bar:
             for _ in as_completed(audits):
                 bar.update()
         return [audit.result() for audit in audits]
     finally:
-        # Whoever interrupts does not wait for the files that are left.
-        pool.shutdown(wait=False, cancel_futures=True)
+        todo.clear()
 
 
 def _bar(n_files: int, description: str, is_shown: bool) -> tqdm:

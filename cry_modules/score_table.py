@@ -376,7 +376,7 @@ def _check_options(args):
     given = [("MODEL", args.model), ("--csv", args.csv)]
     for name, value in [*given, *(("AUDIO", path) for path in args.audio)]:
         if value == "":
-            raise InputError(f"{name} is '', which names nothing; leave it out")
+            raise InputError(f"{name} is '', which names nothing; correct it")
     if not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; more than 0")
     for name in ("window_s", "hop_s"):

@@ -665,8 +665,8 @@ def test_a_recording_that_goes_before_its_picture_stops_nothing(
 
 
 def test_whoever_interrupts_does_not_wait(run, tmp_path, capsys, monkeypatch):
-    """60 files take 1.5 s of two threads; those that were not begun are left,
-    and the message says what was written."""
+    """Files that were not begun are left, and the message says what was
+    written."""
     lock, read = threading.Lock(), []
 
     def audit_slowly(path):
@@ -682,8 +682,9 @@ def test_whoever_interrupts_does_not_wait(run, tmp_path, capsys, monkeypatch):
     out = tmp_path / "s.csv"
     paths = [f"{i}.wav" for i in range(60)]
     assert command(run, *paths, "--csv", out) == 1
-    time.sleep(0.2)
-    assert len(read) < 30
+    n_read = len(read)
+    time.sleep(0.3)
+    assert len(read) <= n_read + 2  # what the threads had in hand
     err = capsys.readouterr().err
     assert err.splitlines()[-1] == "interrupted; nothing was written"
     assert list(tmp_path.iterdir()) == []
