@@ -464,6 +464,9 @@ class OnnxClassifier:
         else:
             score.scores = softmax(logits.mean(axis=0))
             score.n_windows = len(logits)
+            if not np.isfinite(score.scores).all():
+                score.scores, score.n_windows = None, 0
+                score.error = "scores are not finite: the model is damaged"
         return score
 
     def _heard(self, sound: Sound) -> np.ndarray:
@@ -710,8 +713,12 @@ def header_of(classes: Sequence[str]) -> List[str]:
     >>> header_of(["healthy", "call"])[-2:]
     ['healthy', 'class call']
     """
-    named = [f"class {c}" if c in COLUMNS else c for c in classes]
-    return [*COLUMNS, *named]
+    names = list(COLUMNS)
+    for name in classes:
+        while name in names:
+            name = f"class {name}"
+        names.append(name)
+    return names
 
 
 def row_of(
@@ -931,6 +938,11 @@ def run(args: argparse.Namespace) -> int:
     if not args.audio and not args.benchmark:
         raise UsageError("no recordings; pass files or folders")
     paths = list_audio(args.audio)
+    if args.csv and (args.csv in paths or args.csv.lower().endswith(READABLE)):
+        raise UsageError(
+            f"--csv {args.csv} is called like a recording, which would be "
+            "lost; name a .csv file"
+        )
     classifier = OnnxClassifier(args.model, args.threads)
     if args.benchmark:
         print(benchmark(classifier, _benchmark_sound(classifier, paths)))

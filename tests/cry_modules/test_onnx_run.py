@@ -262,6 +262,8 @@ def test_wrong_usage_is_one_line(path, noise, tmp_path, capsys):
     for arguments, said in (
         ([tmp_path / "x.onnx", good], "x.onnx does not exist"),
         ([empty, good], "empty is a folder"),
+        ([path, good, "--csv", good], "called like a recording"),
+        ([path, good, "--csv", tmp_path / "a.FLAC"], "called like a recording"),
         ([text, good], "text.onnx is no ONNX file"),
         ([cut, good], "cut.onnx is no"),
         ([foreign, good], "foreign.onnx is not a classifier of this project"),
