@@ -13,7 +13,7 @@ help:
 	@echo "make demo       setup, then the whole study on the embedded synthetic corpus (13 to 17 minutes)"
 	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
-	@echo "make test       setup, then the tests (8 to 9 minutes, two processes)"
+	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
