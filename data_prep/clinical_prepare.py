@@ -182,6 +182,10 @@ def _split(rows, folds, seed):
         return split_by_fold(rows, folds, seed)
     if "split" not in rows[0][1]:
         return split_by_patient([rec for rec, _ in rows], SHARES, seed)
+    return _split_by_column(rows)
+
+
+def _split_by_column(rows):
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:
         if cells["split"] not in splits:

@@ -16,8 +16,8 @@ from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.arguments import parse_arguments
 from cry_modules.experiment import load, log_environment, to_save
+from cry_modules.full_batches import FullBatches
 from cry_modules.history import History
-from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
     probes_of,
@@ -36,8 +36,7 @@ def make_loaders(brain, hparams, train, valid):
     """Shuffled full batches to train on, fixed ones to validate on."""
     batch_size, seed = hparams["batch_size"], hparams["seed"]
     try:
-        # Nothing old to replay.
-        batches = ReplayBatchSampler(len(train), 0, batch_size, 0.0, seed)
+        batches = FullBatches(len(train), batch_size, seed)
     except ValueError as error:
         raise InputError(str(error))
     n_workers = hparams["num_workers"]

@@ -1,0 +1,197 @@
+"""Recipes as SpeechBrain would have them train this project's weights: the
+same losses and, to the last bit, the same parameters."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import speechbrain
+import torch
+import yaml
+
+from tools.upstream.layout import export
+from tools.upstream.series import SERIES
+from tools.upstream.source import ROOT
+
+COMMON = (
+    "--width 2 --batch_size 4 --number_of_epochs 3 --num_workers 0 "
+    "--chunk_s 1.0 --device cpu"
+).split()
+#: This project must not be what is trained.
+REFUSE = """
+import sys
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("cry_modules", "data_prep", "recipes"):
+            raise ImportError(f"{name} is not SpeechBrain's")
+sys.meta_path.insert(0, Refuse())
+"""
+
+
+@pytest.fixture(scope="module")
+def speechbrain_with_ours(tmp_path_factory):
+    """The installed SpeechBrain with everything that is exported."""
+    root = tmp_path_factory.mktemp("speechbrain")
+    installed = Path(speechbrain.__file__).parents[1]
+    export(root, installed, SERIES)
+    # Modules that are not ours are found where they are installed.
+    for path in (installed / "speechbrain").rglob("*"):
+        target = root / path.relative_to(installed)
+        if path.suffix in (".py", ".txt", ".yaml") and not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(path)
+    (root / "block").mkdir()
+    (root / "block/sitecustomize.py").write_text(REFUSE)
+    return root
+
+
+@pytest.fixture
+def theirs(speechbrain_with_ours, tmp_path):
+    """Run an exported recipe: ``theirs("VGGSound/...", "cnn14.yaml", ...)``."""
+
+    def run(folder, hparams, *options):
+        root, out = speechbrain_with_ours, tmp_path / "theirs"
+        done = subprocess.run(
+            [sys.executable, "train.py", f"hparams/{hparams}", *COMMON,
+             *options, "--output_folder", str(out)],
+            cwd=root / "recipes" / folder,
+            env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin",
+                 "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        return out
+
+    return run
+
+
+@pytest.fixture
+def ours(script, tmp_path):
+    """Run this project's script: ``ours("train_cls.py", "a.yaml", ...)``."""
+
+    def run(name, hparams, *options):
+        out = tmp_path / "ours"
+        options = [*COMMON, *options, "--output_folder", str(out)]
+        script(name, str(ROOT / "hparams" / hparams), *options)
+        return out
+
+    return run
+
+
+def last_checkpoint(folder):
+    def epoch(path):
+        return yaml.safe_load((path / "CKPT.yaml").read_text())["epoch"]
+
+    return max(folder.glob("save/CKPT*"), key=epoch)
+
+
+def losses(folder):
+    """Losses of each epoch as they are logged, to three digits."""
+    text = (folder / "train_log.txt").read_text()
+    epochs = [line for line in text.splitlines() if line.startswith("epoch")]
+    return [
+        re.findall(rf"{split}[ _]loss: ([\d.e+-]+)", line)
+        for line in epochs
+        for split in ("train", "valid")
+    ]
+
+
+def same_training(a, b, names):
+    """Losses and parameters of two runs are the same."""
+    assert len(losses(a)) == 6 and losses(a) == losses(b)
+    for name in names:
+        one, other = (
+            torch.load(last_checkpoint(f) / f"{name}.ckpt", weights_only=True)
+            for f in (a, b)
+        )
+        assert list(one) == list(other)
+        assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+@pytest.fixture(scope="module")
+def samples(speechbrain_with_ours):
+    return speechbrain_with_ours / "tests/samples"
+
+
+def simclr_options(samples):
+    return [
+        *f"--data_folder {samples}/VGGSound --min_clips 1".split(),
+        *["--warmup_epochs", "1"],
+    ]
+
+
+def test_simclr(theirs, ours, samples):
+    options = simclr_options(samples)
+    a = theirs(
+        "VGGSound/self-supervised-learning/simclr", "cnn14.yaml", *options
+    )
+    b = ours("train_simclr.py", "vggsound.yaml", *options)
+    same_training(a, b, ["encoder", "projector"])
+    for name in ("encoder", "projector"):  # what others go on with
+        assert torch.load(a / f"save/{name}.ckpt", weights_only=True)
+
+
+@pytest.fixture
+def pretrained(ours, samples):
+    """A trained encoder with its projector."""
+    return last_checkpoint(
+        ours(
+            "train_simclr.py",
+            "vggsound.yaml",
+            *simclr_options(samples),
+        )
+    )
+
+
+@pytest.mark.slow
+def test_sound_classification(theirs, ours, samples):
+    options = f"--data_folder {samples}/VGGSound --min_clips 1".split()
+    a = theirs(
+        "VGGSound/classification", "cnn14.yaml", *options, "--n_classes", "4"
+    )
+    b = ours("train_cls.py", "vggsound_supervised.yaml", *options)
+    same_training(a, b, ["encoder", "head"])
+
+
+@pytest.mark.slow
+def test_adaptation(theirs, ours, samples, pretrained, tmp_path):
+    source = tmp_path / "pretrained"
+    pretrained.rename(source)
+    (tmp_path / "ours").rename(tmp_path / "pretraining")
+    replay = ["--replay_folder", str(samples / "VGGSound")]
+    options = [*replay, "--valid_share", "0.2", "--warmup_epochs", "1"]
+    a = theirs(
+        "InfantCry/adaptation",
+        "cnn14_replay.yaml",
+        *["--data_folder", str(samples / "InfantCry"), *options],
+        *["--encoder_source", str(source / "encoder.ckpt")],
+        *["--projector_source", str(source / "projector.ckpt")],
+    )
+    b = ours(
+        "train_adapt.py",
+        "cry_adapt_replay.yaml",
+        *["--cry_folder", str(samples / "InfantCry"), *options],
+        *["--encoder_source", str(source)],
+    )
+    same_training(a, b, ["encoder", "projector"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["neuro", "trigger"])
+@pytest.mark.parametrize("mode", ["linear_bn", "end_to_end"])
+def test_cry_classification(
+    theirs, ours, samples, pretrained, tmp_path, task, mode
+):
+    source = tmp_path / "encoder.ckpt"
+    (pretrained / "encoder.ckpt").rename(source)
+    (tmp_path / "ours").rename(tmp_path / "pretraining")
+    options = f"--data_folder {samples}/InfantCry --finetune_mode {mode}"
+    options = [*options.split(), "--encoder_source", str(source)]
+    yaml_file = f"{task}_linear_bn.yaml"
+    a = theirs("InfantCry/classification", yaml_file, *options)
+    b = ours("train_cls.py", yaml_file, *options)
+    same_training(a, b, ["encoder", "head"])

@@ -1,0 +1,1 @@
+"""From this repository to pull requests for SpeechBrain."""

@@ -1,0 +1,162 @@
+"""A tree of files for SpeechBrain: what the pull requests hold, laid out.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+from data_prep.errors import InputError
+from tools.upstream.render import File, Homes, finished
+from tools.upstream.samples import make_sample
+from tools.upstream.series import CSV_COLUMNS, SERIES, PullRequest
+from tools.upstream.source import ROOT
+
+
+def export(out: Path, checkout: Path, series: Sequence[PullRequest]) -> None:
+    """Write what some of the pull requests hold together.
+
+    Arguments
+    ---------
+    out : pathlib.Path
+        A new folder, or one that this has written; it is replaced.
+    checkout : pathlib.Path
+        Of SpeechBrain, for files that are added to.
+    series : sequence of PullRequest
+        The first ones of ``SERIES``.
+
+    Raises
+    ------
+    InputError
+        A template that does not fit the project any more, or a folder of
+        something else.
+    """
+    _make_empty(Path(out))
+    for path, text in rendered(checkout, series).items():
+        target = Path(out, path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text, encoding="utf-8")
+        if text.startswith("#!"):
+            target.chmod(0o755)
+    for request in series:
+        for link, to in request.links:
+            Path(out, link).parent.mkdir(parents=True, exist_ok=True)
+            os.symlink(to, Path(out, link))
+        for name in request.samples:
+            make_sample(name, Path(out, "tests/samples", name))
+    _write_rows(Path(out), series)
+    _tidy(Path(out))
+
+
+def rendered(checkout: Path, series: Sequence[PullRequest]) -> Dict[str, str]:
+    """Text of each file of some pull requests.
+
+    Arguments
+    ---------
+    checkout : pathlib.Path
+        Of SpeechBrain.
+    series : sequence of PullRequest
+        The first ones of ``SERIES``.
+
+    Returns
+    -------
+    dict
+        Text by path. A file that a later one adds to is as of the last.
+    """
+    there = {request.name for request in series}
+    paths = {path: None for request in series for path in request.files}
+    files = [File(path, there, checkout) for path in paths]
+    homes = Homes(files)
+    return {file.target: finished(file, homes) for file in files}
+
+
+def up_to(name: str) -> List[PullRequest]:
+    """A pull request with those it stands on.
+
+    Arguments
+    ---------
+    name : str
+        Of the last one.
+
+    Returns
+    -------
+    list of PullRequest
+
+    Raises
+    ------
+    InputError
+        No such pull request.
+
+    Example
+    -------
+    >>> [request.name for request in up_to("cnn14_lengths")]
+    ['contrastive', 'cnn14_lengths']
+    """
+    names = [request.name for request in SERIES]
+    if name not in names:
+        raise InputError(
+            f"{name!r} is no pull request; there are {', '.join(names)}"
+        )
+    return SERIES[: names.index(name) + 1]
+
+
+def _make_empty(out: Path) -> None:
+    """A folder with something else in it stays as it is."""
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; pass a folder to write to")
+    if out.is_dir() and any(out.iterdir()):
+        if not (out / "speechbrain").is_dir() or (out / ".git").exists():
+            raise InputError(
+                f"{out} holds something else; pass a new folder to write to"
+            )
+        if (out / "pyproject.toml").exists():
+            raise InputError(
+                f"{out} is a checkout of SpeechBrain; pass a new folder, and "
+                "the checkout by --sb"
+            )
+        shutil.rmtree(out)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def _write_rows(out: Path, series: Sequence[PullRequest]) -> None:
+    rows: Dict[str, List[Dict]] = {}
+    for request in series:
+        for row in request.rows:
+            rows.setdefault(row["Dataset"], []).append(row)
+    for dataset, found in rows.items():
+        path = out / f"tests/recipes/{dataset}.csv"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "w", encoding="utf-8", newline="") as file:
+            table = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
+            table.writeheader()
+            table.writerows(found)
+
+
+def _tidy(out: Path) -> None:
+    """Imports and lines in SpeechBrain's order; no name that nothing
+    defines."""
+    files = sorted(map(str, out.rglob("*.py")))
+    settings = ["--no-cache", "--quiet", "--config", str(ROOT / "pyproject.toml")]
+    first_party = "lint.isort.known-first-party=['speechbrain']"
+    for command in (
+        ["check", "--fix", "--select", "F401,I", "--config", first_party],
+        ["format"],
+        ["check", "--select", "F821,F822,F823,F811"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, *settings, *files],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        if done.returncode:
+            raise InputError(
+                f"ruff {command[0]} refuses what was made in {out}; correct "
+                f"the templates:\n{done.stdout.strip()}"
+            )

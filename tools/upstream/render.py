@@ -1,0 +1,321 @@
+"""Templates filled with this project's own definitions, for another home.
+
+A file that goes to SpeechBrain is a template of ``templates/``, whose path is
+the file's. What can be derived is taken from the project: ``take`` brings
+definitions of a module, ``keys`` entries of a yaml file; imports follow from
+the names that are used, and the homes of the project's definitions from the
+templates of ``speechbrain/`` that take them. The comment at the head of a
+template says why the rest of it cannot be derived.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import re
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import jinja2
+
+from data_prep.errors import InputError
+from tools.upstream.source import (
+    ROOT,
+    Import,
+    Module,
+    blocks,
+    module,
+    names_in,
+)
+
+TEMPLATES = Path(__file__).with_name("templates")
+
+#: Packages of this project, which nothing exported may import.
+_OURS = ("cry_modules", "data_prep", "recipes", "tests", "tools")
+#: What takes the place of a definition that stays here.
+_PLAIN = {"InputError": "ValueError"}
+_IMPORTS = "@@imports@@"
+_SUFFIX = ".j2"
+
+_IN_DOCSTRING = re.compile(
+    rf"from ((?:{'|'.join(_OURS)})\.[\w.]+) import ([\w, ]+)"
+)
+_IN_YAML = re.compile(rf"\b((?:{'|'.join(_OURS)})\.[\w.]+)\.(\w+)")
+
+
+class File:
+    """One file for SpeechBrain while it is made.
+
+    Arguments
+    ---------
+    target : str
+        Its path in SpeechBrain.
+    features : set of str
+        Names of the pull requests that are there, for what a template has
+        of each.
+    checkout : pathlib.Path
+        Of SpeechBrain, for files that are added to.
+    """
+
+    def __init__(self, target: str, features: set, checkout: Path):
+        self.target = target
+        self.features = features
+        self.checkout = checkout
+        self.taken: Dict[str, Module] = {}
+        self.sources: List[Module] = []
+        self.text = self._filled()
+
+    def _filled(self) -> str:
+        environment = jinja2.Environment(
+            loader=jinja2.FileSystemLoader(str(TEMPLATES)),
+            undefined=jinja2.StrictUndefined,
+            keep_trailing_newline=True,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        template = environment.get_template(self.target + _SUFFIX)
+        return template.render(
+            take=self.take,
+            keys=keys,
+            imports=_IMPORTS,
+            existing=self.existing,
+            has=self.features.__contains__,
+        ).lstrip("\n")
+
+    def take(
+        self,
+        name: str,
+        *definitions: str,
+        without: tuple = (),
+        replace: Optional[Dict[str, str]] = None,
+    ) -> str:
+        """Definitions of a module of this project.
+
+        Arguments
+        ---------
+        name : str
+            The module, dotted.
+        *definitions : str
+            Which; ``Class.method`` for a method. Default: all but ``main``.
+        without : tuple of str
+            Which not, of all.
+        replace : dict
+            Text that stands for other text, where words of this project
+            would mean nothing; each must occur.
+
+        Returns
+        -------
+        str
+        """
+        source = module(name)
+        if not definitions:
+            definitions = [d for d in source.own_names() if d not in without]
+        # One statement may define several names.
+        texts = list(dict.fromkeys(source.text(d) for d in definitions))
+        methods = all("." in d for d in definitions)
+        text = ("\n\n" if methods else "\n\n\n").join(texts)
+        for old, new in (replace or {}).items():
+            if old not in text:
+                raise InputError(
+                    f"{self.target}: {name} does not hold {old!r} any more; "
+                    "correct the template"
+                )
+            text = text.replace(old, new)
+        if source not in self.sources:
+            self.sources.append(source)
+        self.taken.update({d: source for d in definitions if "." not in d})
+        return text
+
+    def existing(self) -> str:
+        """The file as SpeechBrain has it, to be added to."""
+        path = self.checkout / self.target
+        if not path.is_file():
+            raise InputError(
+                f"{path} does not exist and should be added to; pass a "
+                "checkout of SpeechBrain"
+            )
+        return path.read_text(encoding="utf-8").rstrip("\n")
+
+
+def keys(path: str, *wanted: str, without: tuple = ()) -> str:
+    """Entries of a yaml file of this project, with their comments.
+
+    Arguments
+    ---------
+    path : str
+        From the root of the repository.
+    *wanted : str
+        Which, in this order. Default: all.
+    without : tuple of str
+        Which not, of all.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        The file has no such key.
+
+    Example
+    -------
+    >>> keys("hparams/vggsound.yaml", "warmup_epochs")
+    'warmup_epochs: 5'
+    """
+    found = blocks((ROOT / path).read_text(encoding="utf-8"))
+    for key in (*wanted, *without):
+        if key not in found:
+            raise InputError(f"{path} has no key {key!r}; correct the template")
+    chosen = wanted or [key for key in found if key not in without]
+    text = "\n".join(found[key] for key in chosen)
+    # How sure a setting is says nothing there.
+    text = re.sub(r"# \[[CPSD?]\];? ?", "# ", text)
+    text = re.sub(r" *#? *$", "", text, flags=re.M)
+    # Included files know what they were included in as base.
+    return re.sub(r"<base\[(\w+)\]>", r"<\1>", text)
+
+
+class Homes:
+    """Where definitions of this project are in SpeechBrain.
+
+    Arguments
+    ---------
+    files : list of File
+        All of a series; those in ``speechbrain/`` are homes.
+
+    Raises
+    ------
+    InputError
+        Two files are home to one definition.
+    """
+
+    def __init__(self, files: List[File]):
+        self._home = {}
+        for file in files:
+            if not file.target.startswith("speechbrain/"):
+                continue
+            dotted = file.target[: -len(".py")].replace("/", ".")
+            for name, source in file.taken.items():
+                other = self._home.setdefault((source.name, name), dotted)
+                if other != dotted:
+                    raise InputError(
+                        f"{source.name}.{name} would be in {other} and in "
+                        f"{dotted}; take it once"
+                    )
+
+    def of(self, source: str, name: str) -> str:
+        """The module of SpeechBrain that has a definition.
+
+        Arguments
+        ---------
+        source : str
+            Module of this project.
+        name : str
+            Of the definition.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        InputError
+            It is exported nowhere.
+        """
+        if (source, name) not in self._home:
+            raise InputError(
+                f"{source}.{name} is in no file of speechbrain/; take it there, "
+                "or define it in the template"
+            )
+        return self._home[source, name]
+
+    def moved(self, found: Import) -> Import:
+        """An import as it must be there.
+
+        Arguments
+        ---------
+        found : Import
+            Of a module of this project.
+
+        Returns
+        -------
+        Import
+        """
+        if found.module.partition(".")[0] not in _OURS:
+            return found
+        whole = f"{found.module}.{found.name}"
+        modules = {
+            home for (source, _), home in self._home.items() if source == whole
+        }
+        if len(modules) == 1:  # a module, not a definition
+            package, _, name = modules.pop().rpartition(".")
+            return Import(package, name, found.alias)
+        return found._replace(module=self.of(found.module, found.name))
+
+
+def finished(file: File, homes: Homes) -> str:
+    """The text of a file, with imports and references as they are there.
+
+    Arguments
+    ---------
+    file : File
+        Filled.
+    homes : Homes
+        Of all definitions.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        A name that nothing defines, or a word of this project that is left.
+    """
+    text = _referring(file.text, homes)
+    if file.target.endswith(".py"):
+        text = _importing(text, file, homes)
+    for line in text.splitlines():
+        left = re.search(rf"\b({'|'.join(_OURS[:2])})\b", line)
+        if left:
+            raise InputError(
+                f"{file.target}: {left[1]} is left in {line.strip()!r}; correct "
+                "the template"
+            )
+    return text
+
+
+def _referring(text: str, homes: Homes) -> str:
+    """References in docstrings and yaml files."""
+
+    def imported(match):
+        names = [name.strip() for name in match[2].split(",")]
+        of = {name: homes.of(match[1], name) for name in names}
+        return "\n".join(f"from {of[n]} import {n}" for n in names)
+
+    for name, plain in _PLAIN.items():
+        text = re.sub(rf"(?:[\w.]+\.)?\b{name}\b", plain, text)
+    text = _IN_DOCSTRING.sub(imported, text)
+    return _IN_YAML.sub(lambda m: f"{homes.of(m[1], m[2])}.{m[2]}", text)
+
+
+def _importing(text: str, file: File, homes: Homes) -> str:
+    """Imports of the modules that definitions were taken of, as far as they
+    are used."""
+    used, defined = names_in(text.replace(_IMPORTS, ""))
+    needed = used - defined
+    statements = {}
+    for source in file.sources:
+        for found in source.imports:
+            if found.alias not in needed or found.name in _PLAIN:
+                continue
+            statement = homes.moved(found).statement()
+            other = statements.setdefault(found.alias, statement)
+            if other != statement:
+                raise InputError(
+                    f"{file.target}: {other!r} and {statement!r} clash; split "
+                    "the file"
+                )
+    lines = "\n".join(sorted(statements.values()))
+    return text.replace(_IMPORTS, lines)
+

@@ -1,0 +1,56 @@
+"""Tiny data sets on which SpeechBrain's debug runs train, offline.
+
+Computed, not recorded: the embedded corpus at its smallest.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import soundfile
+
+from data_prep.synthetic import PARTS, make_corpus
+
+#: Data set: part of the embedded corpus.
+SAMPLES = {"VGGSound": "generic", "InfantCry": "cry"}
+_SEED = 1
+
+
+def make_sample(name: str, folder: Path) -> None:
+    """Write a tiny data set in the form of a real one.
+
+    Arguments
+    ---------
+    name : str
+        One of ``SAMPLES``.
+    folder : pathlib.Path
+        To be made.
+
+    Example
+    -------
+    >>> folder = Path(getfixture("tmpdir")) / "VGGSound"
+    >>> make_sample("VGGSound", folder)
+    >>> sorted(path.name for path in folder.iterdir())
+    ['audio', 'corpus.json', 'vggsound.csv']
+    """
+    part = SAMPLES[name]
+    with tempfile.TemporaryDirectory() as there:
+        make_corpus(there, "tiny", part, _SEED, workers=1)
+        shutil.copytree(
+            Path(there) / PARTS[part],
+            folder,
+            copy_function=_smaller,
+            ignore=shutil.ignore_patterns(".*"),
+        )
+
+
+def _smaller(source: str, target: str) -> None:
+    """WAV as FLAC, which holds the same samples in half the size."""
+    if not source.endswith(".wav"):
+        shutil.copy(source, target)
+        return
+    samples, rate = soundfile.read(source, dtype="int16")
+    soundfile.write(Path(target).with_suffix(".flac"), samples, rate)

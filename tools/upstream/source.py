@@ -1,0 +1,273 @@
+"""Definitions of this project's modules, as text that can stand elsewhere.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import ast
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Dict, Iterator, List, NamedTuple, Tuple
+
+from data_prep.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: What stays here: the command line of a module.
+_OWN = ("main",)
+
+
+class Import(NamedTuple):
+    """One name that a module imports.
+
+    ``module`` is empty for ``import name``; ``name`` is what is imported and
+    ``alias`` what it is called there.
+    """
+
+    module: str
+    name: str
+    alias: str
+
+    def statement(self) -> str:
+        """The line of code.
+
+        Example
+        -------
+        >>> Import("torch.nn", "functional", "F").statement()
+        'from torch.nn import functional as F'
+        >>> Import("", "torch.nn", "torch").statement()
+        'import torch.nn'
+        """
+        shown = self.name
+        if self.alias != self.name.partition(".")[0] or (
+            self.module and self.alias != self.name
+        ):
+            shown = f"{self.name} as {self.alias}"
+        if self.module:
+            return f"from {self.module} import {shown}"
+        return f"import {shown}"
+
+
+class Module:
+    """A module of this project, taken apart.
+
+    Arguments
+    ---------
+    name : str
+        Dotted, from the root of the repository.
+
+    Raises
+    ------
+    InputError
+        No such module.
+
+    Attributes
+    ----------
+    definitions : dict
+        Lines of each top-level definition by its name, comments before it
+        included, in the file's order.
+    imports : list of Import
+        What its top level imports.
+
+    Example
+    -------
+    >>> module = Module("cry_modules.losses")
+    >>> list(module.definitions)[:2]
+    ['gather_ranks', 'NTXentLoss']
+    """
+
+    def __init__(self, name: str):
+        path = ROOT / (name.replace(".", "/") + ".py")
+        if not path.is_file():
+            raise InputError(f"{name} is no module of this project: no {path}")
+        self.name = name
+        text = path.read_text(encoding="utf-8")
+        self._lines = text.splitlines()
+        self._tree = ast.parse(text)
+        self.definitions = {
+            defined: self._text(node)
+            for node in self._tree.body
+            for defined in defined_by(node)
+        }
+        self.imports = list(imports_of(self._tree))
+
+    def text(self, name: str) -> str:
+        """A definition, or a method as ``Class.method``, indented as it is.
+
+        Arguments
+        ---------
+        name : str
+            Of the definition.
+
+        Returns
+        -------
+        str
+
+        Raises
+        ------
+        InputError
+            The module has none of that name.
+        """
+        owner, _, method = name.partition(".")
+        if owner not in self.definitions:
+            raise InputError(f"{self.name} defines no {owner}")
+        if not method:
+            return self.definitions[owner]
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.ClassDef) and node.name == owner:
+                for inner in node.body:
+                    if method in defined_by(inner):
+                        return self._text(inner)
+        raise InputError(f"{owner} of {self.name} has no {method}")
+
+    def own_names(self) -> List[str]:
+        """All definitions but the command line."""
+        return [name for name in self.definitions if name not in _OWN]
+
+    def _text(self, node) -> str:
+        first = min(
+            [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]
+        )
+        while first > 1 and self._lines[first - 2].lstrip().startswith("#"):
+            first -= 1
+        return "\n".join(self._lines[first - 1 : node.end_lineno])
+
+
+@lru_cache(maxsize=None)
+def module(name: str) -> Module:
+    """A module, read once.
+
+    Arguments
+    ---------
+    name : str
+        Dotted.
+
+    Returns
+    -------
+    Module
+    """
+    return Module(name)
+
+
+def defined_by(node: ast.AST) -> List[str]:
+    """Names that a statement defines, imports apart.
+
+    Arguments
+    ---------
+    node : ast.AST
+        A statement.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> defined_by(ast.parse("a, b = 1, 2").body[0])
+    ['a', 'b']
+    """
+    if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+        return [node.name]
+    targets = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    return [
+        name.id
+        for target in targets
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    ]
+
+
+def imports_of(tree: ast.Module) -> Iterator[Import]:
+    """What the top level of a module imports.
+
+    Arguments
+    ---------
+    tree : ast.Module
+        The parsed module.
+
+    Yields
+    ------
+    Import
+
+    Example
+    -------
+    >>> list(imports_of(ast.parse("import numpy as np")))
+    [Import(module='', name='numpy', alias='np')]
+    """
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom):
+            for name in node.names:
+                yield Import(node.module, name.name, name.asname or name.name)
+        elif isinstance(node, ast.Import):
+            for name in node.names:
+                alias = name.asname or name.name.partition(".")[0]
+                yield Import("", name.name, alias)
+
+
+def names_in(text: str) -> Tuple[set, set]:
+    """Names that a piece of code uses, and those it defines or imports at its
+    top level.
+
+    Arguments
+    ---------
+    text : str
+        Of a module.
+
+    Returns
+    -------
+    used : set of str
+        Of variables, wherever they are from.
+    defined : set of str
+        At the top level.
+
+    Example
+    -------
+    >>> names_in("import a\\nb = a.c(d)")
+    ({...}, {...})
+    """
+    tree = ast.parse(text)
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    defined = {found.alias for found in imports_of(tree)}
+    for node in tree.body:
+        defined.update(defined_by(node))
+    return used, defined
+
+
+def blocks(text: str) -> Dict[str, str]:
+    """Top-level entries of a yaml file by key: each with the comments before
+    it and the lines below it.
+
+    Arguments
+    ---------
+    text : str
+        Of the file.
+
+    Returns
+    -------
+    dict
+        In the file's order.
+
+    Example
+    -------
+    >>> blocks("# Head\\n\\n# Of a\\na: 1 # one\\nb:\\n    c: 2\\n")
+    {'a': '# Of a\\na: 1 # one', 'b': 'b:\\n    c: 2'}
+    """
+    found, key, waiting = {}, None, []
+    for line in text.splitlines():
+        match = re.match(r"([\w-]+):", line)
+        if match:
+            key = match[1]
+            found[key] = "\n".join([*waiting, line])
+            waiting = []
+        elif line.startswith((" ", "\t")) and key:
+            found[key] += "\n" + line
+        elif line.startswith("#"):
+            waiting.append(line)
+        else:
+            waiting = []
+    return found
