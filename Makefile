@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup demo study demo-data test test-slow bench lint format
+.PHONY: help setup demo study demo-data test test-slow bench lint format upstream
 
 help:
 	@echo "make setup      .venv with everything (5 GB, some minutes)"
@@ -16,6 +16,7 @@ help:
 	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
+	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
 
 setup: $(READY)
@@ -43,6 +44,10 @@ test-slow: $(READY)
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
+
+upstream: $(READY)
+	@test -n "$(SB)" || { echo "error: make upstream needs SpeechBrain: git clone https://github.com/speechbrain/speechbrain, then make upstream SB=speechbrain" >&2; exit 2; }
+	$(BIN)/python tools/export_upstream.py --sb '$(SB)' --out results/upstream/tree --check
 
 lint: $(READY)
 	$(BIN)/ruff check .

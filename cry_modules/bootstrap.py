@@ -128,6 +128,7 @@ def logit_interval(
     least = 1 / (2 * few * max(1, n_patients - few))
 
     def log_odds(share):
+        """Of a share, however near to 0 or 1."""
         share = np.clip(share, least, 1 - least)
         return np.log(share) - np.log1p(-share)
 

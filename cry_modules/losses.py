@@ -160,12 +160,14 @@ class _AmongThemselves(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, h):
+        """``[rows, dim]`` to ``[rows, rows]``."""
         ctx.save_for_backward(h)
         return (h @ h.T).fill_diagonal_(float("-inf"))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
+        """Gradient of the rows."""
         (h,) = ctx.saved_tensors
         # grad + grad.T: a sum of two orders of memory takes twice as long.
         both = grad.T.clone(memory_format=torch.contiguous_format).add_(grad)

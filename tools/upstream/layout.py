@@ -19,7 +19,12 @@ from tools.upstream.series import CSV_COLUMNS, SERIES, PullRequest
 from tools.upstream.source import ROOT
 
 
-def export(out: Path, checkout: Path, series: Sequence[PullRequest]) -> None:
+def export(
+    out: Path,
+    checkout: Path,
+    series: Sequence[PullRequest],
+    results: str = "",
+) -> None:
     """Write what some of the pull requests hold together.
 
     Arguments
@@ -30,6 +35,8 @@ def export(out: Path, checkout: Path, series: Sequence[PullRequest]) -> None:
         Of SpeechBrain, for files that are added to.
     series : sequence of PullRequest
         The first ones of ``SERIES``.
+    results : str
+        Where the runs' results are published: a URL, or empty.
 
     Raises
     ------
@@ -38,7 +45,7 @@ def export(out: Path, checkout: Path, series: Sequence[PullRequest]) -> None:
         something else.
     """
     _make_empty(Path(out))
-    for path, text in rendered(checkout, series).items():
+    for path, text in rendered(checkout, series, results).items():
         target = Path(out, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -50,11 +57,13 @@ def export(out: Path, checkout: Path, series: Sequence[PullRequest]) -> None:
             os.symlink(to, Path(out, link))
         for name in request.samples:
             make_sample(name, Path(out, "tests/samples", name))
-    _write_rows(Path(out), series)
+    _write_rows(Path(out), series, results)
     _tidy(Path(out))
 
 
-def rendered(checkout: Path, series: Sequence[PullRequest]) -> Dict[str, str]:
+def rendered(
+    checkout: Path, series: Sequence[PullRequest], results: str = ""
+) -> Dict[str, str]:
     """Text of each file of some pull requests.
 
     Arguments
@@ -63,6 +72,8 @@ def rendered(checkout: Path, series: Sequence[PullRequest]) -> Dict[str, str]:
         Of SpeechBrain.
     series : sequence of PullRequest
         The first ones of ``SERIES``.
+    results : str
+        See ``export``.
 
     Returns
     -------
@@ -71,7 +82,7 @@ def rendered(checkout: Path, series: Sequence[PullRequest]) -> Dict[str, str]:
     """
     there = {request.name for request in series}
     paths = {path: None for request in series for path in request.files}
-    files = [File(path, there, checkout) for path in paths]
+    files = [File(path, there, checkout, results) for path in paths]
     homes = Homes(files)
     return {file.target: finished(file, homes) for file in files}
 
@@ -124,11 +135,13 @@ def _make_empty(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
 
 
-def _write_rows(out: Path, series: Sequence[PullRequest]) -> None:
+def _write_rows(out: Path, series: Sequence[PullRequest], results: str) -> None:
     rows: Dict[str, List[Dict]] = {}
     for request in series:
         for row in request.rows:
-            rows.setdefault(row["Dataset"], []).append(row)
+            rows.setdefault(row["Dataset"], []).append(
+                {**row, "Result_url": results}
+            )
     for dataset, found in rows.items():
         path = out / f"tests/recipes/{dataset}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -142,7 +155,12 @@ def _tidy(out: Path) -> None:
     """Imports and lines in SpeechBrain's order; no name that nothing
     defines."""
     files = sorted(map(str, out.rglob("*.py")))
-    settings = ["--no-cache", "--quiet", "--config", str(ROOT / "pyproject.toml")]
+    settings = [
+        "--no-cache",
+        "--quiet",
+        "--config",
+        str(ROOT / "pyproject.toml"),
+    ]
     first_party = "lint.isort.known-first-party=['speechbrain']"
     for command in (
         ["check", "--fix", "--select", "F401,I", "--config", first_party],

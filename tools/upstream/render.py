@@ -18,14 +18,7 @@ from typing import Dict, List, Optional
 import jinja2
 
 from data_prep.errors import InputError
-from tools.upstream.source import (
-    ROOT,
-    Import,
-    Module,
-    blocks,
-    module,
-    names_in,
-)
+from tools.upstream.source import ROOT, Import, Module, blocks, module, names_in
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -54,12 +47,17 @@ class File:
         of each.
     checkout : pathlib.Path
         Of SpeechBrain, for files that are added to.
+    results : str
+        Where results are published; empty while they are not.
     """
 
-    def __init__(self, target: str, features: set, checkout: Path):
+    def __init__(
+        self, target: str, features: set, checkout: Path, results: str = ""
+    ):
         self.target = target
         self.features = features
         self.checkout = checkout
+        self.results = results
         self.taken: Dict[str, Module] = {}
         self.sources: List[Module] = []
         self.text = self._filled()
@@ -79,6 +77,7 @@ class File:
             imports=_IMPORTS,
             existing=self.existing,
             has=self.features.__contains__,
+            results=self.results,
         ).lstrip("\n")
 
     def take(
@@ -318,4 +317,3 @@ def _importing(text: str, file: File, homes: Homes) -> str:
                 )
     lines = "\n".join(sorted(statements.values()))
     return text.replace(_IMPORTS, lines)
-

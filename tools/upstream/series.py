@@ -87,6 +87,7 @@ def row(task, dataset, folder, hparams, prepare, flags, checks):
     Returns
     -------
     dict
+        All columns but ``Result_url``.
     """
     recipe = f"recipes/{dataset}/{folder}"
     return {
@@ -94,9 +95,10 @@ def row(task, dataset, folder, hparams, prepare, flags, checks):
         "Dataset": dataset,
         "Script_file": f"{recipe}/train.py",
         "Hparam_file": f"{recipe}/hparams/{hparams}",
-        "Data_prep_file": " ".join(f"{recipe}/{name}" for name in prepare.split()),
+        "Data_prep_file": " ".join(
+            f"{recipe}/{name}" for name in prepare.split()
+        ),
         "Readme_file": f"{recipe}/README.md",
-        "Result_url": "",
         "HF_repo": "",
         "test_debug_flags": flags,
         "test_debug_checks": f"file_exists=[{checks}]",

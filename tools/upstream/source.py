@@ -127,7 +127,10 @@ class Module:
 
     def _text(self, node) -> str:
         first = min(
-            [node.lineno, *(d.lineno for d in getattr(node, "decorator_list", []))]
+            [
+                node.lineno,
+                *(d.lineno for d in getattr(node, "decorator_list", [])),
+            ]
         )
         while first > 1 and self._lines[first - 2].lstrip().startswith("#"):
             first -= 1

@@ -1,0 +1,170 @@
+"""The series as patches that ``git am`` applies, one a pull request.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Iterator, List, Sequence
+
+from data_prep.errors import InputError
+from tools.upstream.checked_copy import files_of, replace
+from tools.upstream.layout import export
+from tools.upstream.series import SERIES, PullRequest
+
+_AUTHOR = (
+    "-c",
+    "user.name=The contributors of cry-ssl",
+    "-c",
+    "user.email=cry-ssl@example.org",
+    "-c",
+    "core.autocrlf=false",
+)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """What a git command prints.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        Where it runs.
+    *arguments : str
+        Of git.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    InputError
+        It failed.
+    """
+    done = subprocess.run(
+        ["git", *_AUTHOR, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if done.returncode:
+        raise InputError(
+            f"git {arguments[0]} in {folder}: {done.stdout.strip()}"
+        )
+    return done.stdout
+
+
+def copy_of(checkout: Path, folder: Path) -> None:
+    """A checkout of SpeechBrain as a repository of one commit.
+
+    Arguments
+    ---------
+    checkout : pathlib.Path
+        The checkout; left as it is.
+    folder : pathlib.Path
+        To be made.
+    """
+    ignore = shutil.ignore_patterns(".git", "__pycache__")
+    shutil.copytree(checkout, folder, symlinks=True, ignore=ignore)
+    git(folder, "init", "-q")
+    git(folder, "add", "-A", "-f")
+    git(folder, "commit", "-q", "-m", "SpeechBrain as it was given")
+
+
+def commit(folder: Path, tree: Path, request: PullRequest) -> None:
+    """Lay a tree over a repository, and commit what is new.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        The repository.
+    tree : pathlib.Path
+        Of ``export``, up to this pull request.
+    request : PullRequest
+        Whose title and description the commit gets.
+
+    Raises
+    ------
+    InputError
+        SpeechBrain's .gitignore swallows a file.
+    """
+    for file in sorted(files_of(tree)):
+        replace(tree / file, folder / file)
+    ignored = git(folder, "status", "--porcelain", "--ignored", "-uall")
+    for line in ignored.splitlines():
+        if line.startswith("!!") and (tree / line[3:]).exists():
+            raise InputError(
+                f"{line[3:]} would be lost: SpeechBrain's .gitignore names it"
+            )
+    git(folder, "add", "-A")
+    message = f"{request.title}\n\n{request.description}"
+    git(folder, "commit", "-q", "-m", message)
+
+
+def write_patches(checkout: Path, out: Path) -> List[Path]:
+    """Write a patch a pull request, and see that they apply.
+
+    Arguments
+    ---------
+    checkout : pathlib.Path
+        Of SpeechBrain.
+    out : pathlib.Path
+        Folder for ``0001-<title>.patch`` and so on.
+
+    Returns
+    -------
+    list of pathlib.Path
+
+    Raises
+    ------
+    InputError
+        One does not apply on top of those before it, or leaves another tree.
+    """
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        made, again = Path(scratch, "made"), Path(scratch, "again")
+        copy_of(checkout, made)
+        shutil.copytree(made, again, symlinks=True)
+        first = git(made, "rev-parse", "HEAD").strip()
+        for tree, request in growing(checkout, Path(scratch, "tree")):
+            commit(made, tree, request)
+        options = ["-q", "--binary", "-o", str(out.resolve())]
+        git(made, "format-patch", *options, first)
+        patches = sorted(out.glob("[0-9]*.patch"))
+        for patch in patches:
+            git(again, "am", "-q", "--keep-cr", str(patch.resolve()))
+        trees = [git(f, "rev-parse", "HEAD^{tree}") for f in (made, again)]
+        if trees[0] != trees[1]:
+            raise InputError(f"the patches of {out} leave another tree")
+    return patches
+
+
+def growing(
+    checkout: Path, tree: Path, series: Sequence[PullRequest] = tuple(SERIES)
+) -> Iterator:
+    """The tree after each pull request.
+
+    Arguments
+    ---------
+    checkout : pathlib.Path
+        Of SpeechBrain.
+    tree : pathlib.Path
+        Folder to write to, again and again.
+    series : sequence of PullRequest
+        In their order.
+
+    Yields
+    ------
+    tree : pathlib.Path
+        The folder.
+    request : PullRequest
+        The newest in it.
+    """
+    for n, request in enumerate(series, start=1):
+        export(tree, checkout, series[:n])
+        yield tree, request
