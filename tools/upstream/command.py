@@ -15,7 +15,7 @@ from data_prep.errors import InputError, one_line_errors
 from tools.upstream.checks import check, show
 from tools.upstream.fixes import fixes, prove
 from tools.upstream.layout import export, rendered, up_to
-from tools.upstream.patches import growing, write_patches
+from tools.upstream.patches import growing, write_fixes, write_patches
 from tools.upstream.series import SERIES
 
 _EPILOG = """
@@ -205,6 +205,9 @@ def run(args: argparse.Namespace) -> None:
     if args.patches:
         written = write_patches(checkout, Path(args.patches))
         print(f"{len(written)} patches in {args.patches}, which apply in turn")
+        optional = Path(args.patches, "optional")
+        write_fixes(checkout, optional)
+        print(f"{len(fixes())} optional ones in {optional}, each for itself")
     if args.check:
         work = Path(f"{args.out}.check")
         good &= show(check(checkout, Path(args.out), work))

@@ -12,6 +12,7 @@ from typing import Iterator, List, Sequence
 
 from data_prep.errors import InputError
 from tools.upstream.checked_copy import files_of, replace
+from tools.upstream.fixes import fixes
 from tools.upstream.layout import export
 from tools.upstream.series import SERIES, PullRequest
 
@@ -141,6 +142,40 @@ def write_patches(checkout: Path, out: Path) -> List[Path]:
         trees = [git(f, "rev-parse", "HEAD^{tree}") for f in (made, again)]
         if trees[0] != trees[1]:
             raise InputError(f"the patches of {out} leave another tree")
+    return patches
+
+
+def write_fixes(checkout: Path, out: Path) -> List[Path]:
+    """Write two patches for each optional fix: the test, which fails, then
+    what mends it. They apply to the checkout, without the series.
+
+    Arguments
+    ---------
+    checkout : pathlib.Path
+        Of SpeechBrain.
+    out : pathlib.Path
+        Folder for a folder of each.
+
+    Returns
+    -------
+    list of pathlib.Path
+    """
+    patches = []
+    with tempfile.TemporaryDirectory() as scratch:
+        repository = Path(scratch, "made")
+        copy_of(checkout, repository)
+        first = git(repository, "rev-parse", "HEAD").strip()
+        for fix in fixes():
+            git(repository, "reset", "-q", "--hard", first)
+            shutil.copy(fix.test, repository / "tests/unittests")
+            git(repository, "add", "-A")
+            git(repository, "commit", "-q", "-m", f"Test: {fix.title}")
+            git(repository, "apply", "--index", str(fix.patch))
+            message = f"{fix.title}\n\n{fix.description}"
+            git(repository, "commit", "-q", "-m", message)
+            folder = (Path(out) / fix.name).resolve()
+            git(repository, "format-patch", "-q", "-o", str(folder), first)
+            patches += sorted(folder.glob("*.patch"))
     return patches
 
 
