@@ -11,6 +11,8 @@ import speechbrain
 import torch
 import yaml
 
+from data_prep.clinical_prepare import prepare_clinical
+from data_prep.unlabelled_prepare import prepare_unlabelled
 from tools.upstream.layout import export
 from tools.upstream.series import SERIES
 from tools.upstream.source import ROOT
@@ -80,6 +82,69 @@ def ours(script, tmp_path):
         return out
 
     return run
+
+
+PREPARE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from infant_cry_prepare import prepare_infant_cry, prepare_unlabelled
+root, out = sys.argv[2:]
+prepare_infant_cry(root, f"{out}/labelled", "pain", ["no", "yes"], 0.6, 3)
+prepare_unlabelled(root, f"{out}/unlabelled", [f"{out}/test.csv"], 0.2, 3)
+"""
+
+
+def test_cries_are_prepared_alike(speechbrain_with_ours, noise, tmp_path):
+    """Patients that are split here, a part of the labels, recordings that
+    nothing can be heard of, patients left out."""
+    rows = ["recording_id,patient_id,path,pain,site"]
+    for i in range(60):
+        seconds, level = 0.3 + i / 100, 0.1
+        if i % 7 == 3:
+            seconds, level = [(0.05, 0.1), (0.5, 1e-4)][i % 2]
+        noise(f"cries/{i}.wav", seconds=seconds, level=level, rate=8000)
+        label = ["no", "yes", ""][i % 3]
+        rows.append(f"r{i},P{i // 2},{i}.wav,{label},{'ab'[i % 2]}")
+    (tmp_path / "cries/recordings.csv").write_text("\n".join(rows) + "\n")
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/test.csv").write_text("patient_id\np4\nP9\n")
+    root, recipes = speechbrain_with_ours, speechbrain_with_ours / "recipes"
+    done = subprocess.run(
+        [sys.executable, "-c", PREPARE, str(recipes / "InfantCry"),
+         str(tmp_path / "cries"), str(tmp_path / "theirs")],
+        env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    prepare_clinical(
+        str(tmp_path / "cries"),
+        str(tmp_path / "ours/labelled"),
+        "pain",
+        ["no", "yes"],
+        label_fraction=0.6,
+        seed=3,
+    )
+    prepare_unlabelled(
+        str(tmp_path / "cries"),
+        str(tmp_path / "ours/unlabelled"),
+        exclude=[str(tmp_path / "theirs/test.csv")],
+        excluded="drop",
+        valid_share=0.2,
+        seed=3,
+    )
+    for name in (
+        *("labelled/train", "labelled/valid", "labelled/test"),
+        *("unlabelled/train", "unlabelled/valid"),
+    ):
+        one, other = (
+            (tmp_path / whose / f"{name}.csv").read_text()
+            for whose in ("theirs", "ours")
+        )
+        assert one == other and one.count("\n") > 3, name
+    rejected = (tmp_path / "theirs/labelled/rejected.csv").read_text()
+    assert "too short: 0.050 s" in rejected and "silent: -80" in rejected
 
 
 def last_checkpoint(folder):
