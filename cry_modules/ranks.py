@@ -135,6 +135,26 @@ def unwrapped(module: nn.Module) -> nn.Module:
     return module.module if wrapped else module
 
 
+def own_share(batches: List) -> List:
+    """Each rank's share of the batches, of which figures are joined.
+
+    Arguments
+    ---------
+    batches : list
+        Of all ranks.
+
+    Returns
+    -------
+    list
+
+    Example
+    -------
+    >>> own_share([[0, 1], [2, 3]])
+    [[0, 1], [2, 3]]
+    """
+    return batches[rank() :: n_ranks()]
+
+
 class RankShare(Sampler):
     """Each rank's share of every batch.
 

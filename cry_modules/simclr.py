@@ -26,13 +26,7 @@ from cry_modules.audio import shortest_input
 from cry_modules.history import History
 from cry_modules.manifest_dataset import manifest_dataset
 from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
-from cry_modules.ranks import (
-    EpochTotals,
-    n_ranks,
-    part_of_mean,
-    rank,
-    unwrapped,
-)
+from cry_modules.ranks import EpochTotals, part_of_mean, unwrapped
 from cry_modules.resumable import ResumableBrain
 from cry_modules.schedule import step_schedule
 from data_prep.errors import InputError
@@ -369,7 +363,7 @@ def valid_batches(
     A contrastive loss depends on how many others there are, so only batches
     of one size can be compared; what does not fill one is left out. In an
     order that is drawn once: neighbours in a manifest are often of one
-    patient. Each rank takes its share of the batches.
+    patient.
 
     Arguments
     ---------
@@ -408,7 +402,7 @@ def valid_batches(
         for i in range(0, size - batch_size + 1, batch_size):
             batches.append(order[i : i + batch_size])
         first += size
-    return batches[rank() :: n_ranks()]
+    return batches
 
 
 def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:

@@ -30,6 +30,7 @@ from cry_modules.checkpoints import load_beside, load_encoder
 from cry_modules.experiment import load, log_environment, to_save
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.history import History
+from cry_modules.ranks import own_share
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import (
     SimCLRBrain,
@@ -225,10 +226,12 @@ def make_loaders(brain, hparams, datasets):
         ),
         brain.make_valid_loader(
             ConcatDataset(datasets["valid"]),
-            batch_sampler=valid_batches(
-                [len(d) for d in datasets["valid"]],
-                hparams["batch_size"],
-                hparams["seed"],
+            batch_sampler=own_share(
+                valid_batches(
+                    [len(d) for d in datasets["valid"]],
+                    hparams["batch_size"],
+                    hparams["seed"],
+                )
             ),
             **kwargs,
         ),

@@ -18,6 +18,7 @@ from cry_modules.arguments import parse_arguments
 from cry_modules.experiment import load, log_environment, to_save
 from cry_modules.full_batches import FullBatches
 from cry_modules.history import History
+from cry_modules.ranks import own_share
 from cry_modules.simclr import (
     SimCLRBrain,
     probes_of,
@@ -45,7 +46,9 @@ def make_loaders(brain, hparams, train, valid):
         brain.make_valid_loader(
             valid,
             n_workers,
-            batch_sampler=valid_batches([len(valid)], batch_size, seed),
+            batch_sampler=own_share(
+                valid_batches([len(valid)], batch_size, seed)
+            ),
         ),
     )
 

@@ -16,7 +16,7 @@ from cry_modules.heads import ProjectionHead
 from cry_modules.losses import NTXentLoss
 from cry_modules.random_states import RandomStates
 from cry_modules.rank_batchnorm import RankBatchNorm, convert_batch_norms
-from cry_modules.ranks import EpochTotals, RankShare, any_rank
+from cry_modules.ranks import EpochTotals, RankShare, any_rank, own_share
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.simclr import valid_batches
 from data_prep.errors import InputError
@@ -73,7 +73,7 @@ def one_rank(rank, port, folder):
     found["totals"] = str(totals.joined())
     found["any"] = [any_rank(rank == 1, "cpu"), any_rank(False, "cpu")]
     found["batches"] = list(RankShare([[0, 1, 2], [3, 4]]))
-    found["valid"] = valid_batches([9, 9], batch_size=3, seed=0)
+    found["valid"] = own_share(valid_batches([9, 9], 3, seed=0))
     torch.manual_seed(rank)
     states, path = RandomStates(), f"{folder}/random.ckpt"
     states.save(path)
@@ -134,7 +134,7 @@ def test_batches_are_shared_out_and_nothing_is_lost(ranks):
     first, second = (found["valid"] for found in ranks[0])
     assert len(first) == len(second) == 3
     assert sorted(map(tuple, first + second)) == sorted(
-        map(tuple, valid_batches([9, 9], batch_size=3, seed=0))
+        map(tuple, valid_batches([9, 9], 3, seed=0))
     )
 
 

@@ -148,7 +148,7 @@ def test_schedule_rises_linearly_and_falls_to_the_last_step():
     assert rates[-1] == pytest.approx(0.5)
     assert all(a > b for a, b in zip(rates[9:], rates[10:]))
     # Half of the cosine, half of the way.
-    assert (rates[54] + rates[54]) / 2 == pytest.approx(1.25, abs=0.02)
+    assert rates[54] == pytest.approx(1.25, abs=0.02)
 
 
 def test_schedule_without_warm_up_begins_at_the_largest():

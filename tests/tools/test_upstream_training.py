@@ -89,7 +89,9 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from infant_cry_prepare import prepare_infant_cry, prepare_unlabelled
 root, out = sys.argv[2:]
-prepare_infant_cry(root, f"{out}/labelled", "pain", ["no", "yes"], 0.6, 3)
+prepare_infant_cry(
+    root, f"{out}/labelled", "pain", ["no", "yes"], "error", 0.6, 3
+)
 prepare_unlabelled(root, f"{out}/unlabelled", [f"{out}/test.csv"], 0.2, 3)
 """
 

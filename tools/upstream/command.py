@@ -5,11 +5,10 @@ Authors
 """
 
 import argparse
+from importlib.util import find_spec
 from pathlib import Path
 from textwrap import indent
-from typing import Dict
-
-import speechbrain
+from typing import Dict, Optional, Sequence
 
 from data_prep.errors import InputError, one_line_errors
 from tools.upstream.checks import check, show
@@ -132,8 +131,14 @@ def check_each(checkout: Path, work: Path) -> bool:
     return good
 
 
-def main() -> None:
-    """The command line."""
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """The command line.
+
+    Arguments
+    ---------
+    argv : sequence of str or None
+        Default: the command line's.
+    """
     parser = argparse.ArgumentParser(
         description="This repository's recipes as pull requests for "
         "SpeechBrain.",
@@ -166,7 +171,7 @@ def main() -> None:
         metavar="WORK",
         help="show that the optional fixes mend what they say, in this folder",
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     with one_line_errors():
         run(args)
 
@@ -186,7 +191,7 @@ def run(args: argparse.Namespace) -> None:
     """
     if args.list:
         # One file is added to: any SpeechBrain has it.
-        found = args.sb or Path(speechbrain.__file__).parents[1]
+        found = args.sb or Path(find_spec("speechbrain").origin).parents[1]
         print(listing(Path(found)))
         return
     asked = (args.out, args.patches, args.check_each, args.check_fixes)
@@ -198,6 +203,11 @@ def run(args: argparse.Namespace) -> None:
     if args.check and not args.out:
         raise InputError("--check is of a tree; pass --out")
     checkout, good = Path(args.sb), True
+    if not (checkout / "tests/recipes").is_dir():
+        raise InputError(
+            f"{checkout} is no checkout of SpeechBrain; pass the folder that "
+            "`git clone https://github.com/speechbrain/speechbrain` made"
+        )
     if args.out:
         series = up_to(args.upto) if args.upto else SERIES
         export(Path(args.out), checkout, series, args.results)

@@ -6,6 +6,7 @@ Authors
 
 import csv
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Dict, List, Sequence
 
 from data_prep.errors import InputError
+from tools.upstream.checked_copy import files_of
 from tools.upstream.render import File, Homes, finished
 from tools.upstream.samples import make_sample
 from tools.upstream.series import CSV_COLUMNS, SERIES, PullRequest
@@ -118,21 +120,24 @@ def up_to(name: str) -> List[PullRequest]:
 
 
 def _make_empty(out: Path) -> None:
-    """A folder with something else in it stays as it is."""
+    """A folder with anything in it that is not of a series stays as it is."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; pass a folder to write to")
-    if out.is_dir() and any(out.iterdir()):
-        if not (out / "speechbrain").is_dir() or (out / ".git").exists():
+    known = {path for request in SERIES for path in request.files}
+    known |= {link for request in SERIES for link, _ in request.links}
+    for file in sorted(files_of(out)):
+        is_table = re.fullmatch(
+            r"tests/recipes/(VGGSound|InfantCry)\.csv", file
+        )
+        is_sample = re.match(r"tests/samples/(VGGSound|InfantCry)/", file)
+        if file not in known and not is_table and not is_sample:
             raise InputError(
-                f"{out} holds something else; pass a new folder to write to"
+                f"{out} holds something else, such as {file}; pass a new "
+                "folder to write to"
             )
-        if (out / "pyproject.toml").exists():
-            raise InputError(
-                f"{out} is a checkout of SpeechBrain; pass a new folder, and "
-                "the checkout by --sb"
-            )
+    if out.is_dir():
         shutil.rmtree(out)
-    out.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True)
 
 
 def _write_rows(out: Path, series: Sequence[PullRequest], results: str) -> None:

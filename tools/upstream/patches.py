@@ -106,7 +106,9 @@ def commit(folder: Path, tree: Path, request: PullRequest) -> None:
     git(folder, "commit", "-q", "-m", message)
 
 
-def write_patches(checkout: Path, out: Path) -> List[Path]:
+def write_patches(
+    checkout: Path, out: Path, series: Sequence[PullRequest] = tuple(SERIES)
+) -> List[Path]:
     """Write a patch a pull request, and see that they apply.
 
     Arguments
@@ -115,6 +117,8 @@ def write_patches(checkout: Path, out: Path) -> List[Path]:
         Of SpeechBrain.
     out : pathlib.Path
         Folder for ``0001-<title>.patch`` and so on.
+    series : sequence of PullRequest
+        In their order.
 
     Returns
     -------
@@ -132,7 +136,7 @@ def write_patches(checkout: Path, out: Path) -> List[Path]:
         copy_of(checkout, made)
         shutil.copytree(made, again, symlinks=True)
         first = git(made, "rev-parse", "HEAD").strip()
-        for tree, request in growing(checkout, Path(scratch, "tree")):
+        for tree, request in growing(checkout, Path(scratch, "tree"), series):
             commit(made, tree, request)
         options = ["-q", "--binary", "-o", str(out.resolve())]
         git(made, "format-patch", *options, first)

@@ -96,7 +96,7 @@ class File:
         *definitions : str
             Which; ``Class.method`` for a method. Default: all but ``main``.
         without : tuple of str
-            Which not, of all.
+            Which not, of all; ``Class.method`` of a class that is taken.
         replace : dict
             Text that stands for other text, where words of this project
             would mean nothing; each must occur.
@@ -110,15 +110,10 @@ class File:
             definitions = [d for d in source.own_names() if d not in without]
         # One statement may define several names.
         texts = list(dict.fromkeys(source.text(d) for d in definitions))
+        texts = [_without(text, source, without) for text in texts]
         methods = all("." in d for d in definitions)
         text = ("\n\n" if methods else "\n\n\n").join(texts)
-        for old, new in (replace or {}).items():
-            if old not in text:
-                raise InputError(
-                    f"{self.target}: {name} does not hold {old!r} any more; "
-                    "correct the template"
-                )
-            text = text.replace(old, new)
+        text = _replaced(text, replace, name)
         if source not in self.sources:
             self.sources.append(source)
         self.taken.update({d: source for d in definitions if "." not in d})
@@ -135,7 +130,12 @@ class File:
         return path.read_text(encoding="utf-8").rstrip("\n")
 
 
-def keys(path: str, *wanted: str, without: tuple = ()) -> str:
+def keys(
+    path: str,
+    *wanted: str,
+    without: tuple = (),
+    replace: Optional[Dict[str, str]] = None,
+) -> str:
     """Entries of a yaml file of this project, with their comments.
 
     Arguments
@@ -146,6 +146,8 @@ def keys(path: str, *wanted: str, without: tuple = ()) -> str:
         Which, in this order. Default: all.
     without : tuple of str
         Which not, of all.
+    replace : dict
+        See ``File.take``.
 
     Returns
     -------
@@ -167,11 +169,31 @@ def keys(path: str, *wanted: str, without: tuple = ()) -> str:
             raise InputError(f"{path} has no key {key!r}; correct the template")
     chosen = wanted or [key for key in found if key not in without]
     text = "\n".join(found[key] for key in chosen)
+    text = _replaced(text, replace, path)
     # How sure a setting is says nothing there.
     text = re.sub(r"# \[[CPSD?]\];? ?", "# ", text)
     text = re.sub(r" *#? *$", "", text, flags=re.M)
     # Included files know what they were included in as base.
     return re.sub(r"<base\[(\w+)\]>", r"<\1>", text)
+
+
+def _without(text, source, names):
+    """A class without some of its methods."""
+    for name in names:
+        if "." in name and text.startswith(f"class {name.partition('.')[0]}("):
+            text = text.replace(source.text(name) + "\n\n", "")
+    return text
+
+
+def _replaced(text, replace, source):
+    for old, new in (replace or {}).items():
+        if old not in text:
+            raise InputError(
+                f"{source} does not hold {old!r} any more; correct the template "
+                "that replaces it"
+            )
+        text = text.replace(old, new)
+    return text
 
 
 class Homes:

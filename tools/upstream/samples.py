@@ -6,12 +6,14 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import json
 import shutil
 import tempfile
 from pathlib import Path
 
 import soundfile
 
+from data_prep.manifest import CORPUS_FILE
 from data_prep.synthetic import PARTS, make_corpus
 
 #: Data set: part of the embedded corpus.
@@ -45,6 +47,10 @@ def make_sample(name: str, folder: Path) -> None:
             copy_function=_smaller,
             ignore=shutil.ignore_patterns(".*"),
         )
+    corpus = folder / CORPUS_FILE
+    facts = json.loads(corpus.read_text(encoding="utf-8"))
+    facts = {name: facts[name] for name in ("name", "synthetic", "licence")}
+    corpus.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
 
 
 def _smaller(source: str, target: str) -> None:
