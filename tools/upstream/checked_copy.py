@@ -195,7 +195,25 @@ def _unpack(sb: Path, root: Path):
 
 
 def files_of(tree: Path) -> Iterator[str]:
-    """Files and symlinks in a folder, relative."""
+    """Files and symlinks of a tree.
+
+    Arguments
+    ---------
+    tree : pathlib.Path
+        A folder.
+
+    Yields
+    ------
+    str
+        Relative, with ``/``; caches and what is git's left out.
+
+    Example
+    -------
+    >>> tmp = getfixture("tmpdir")
+    >>> tmp.join("a.py").write("")
+    >>> list(files_of(Path(tmp)))
+    ['a.py']
+    """
     for path in tree.rglob("*"):
         file = path.relative_to(tree)
         if {".git", "__pycache__"}.isdisjoint(file.parts) and (
@@ -205,7 +223,15 @@ def files_of(tree: Path) -> Iterator[str]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Copy a file or a symlink to where there may be one."""
+    """Copy a file or a symlink to where there may be one.
+
+    Arguments
+    ---------
+    source : pathlib.Path
+        To be copied.
+    target : pathlib.Path
+        Its folder is made if need be.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -273,11 +299,44 @@ def _git(*arguments: str, **how) -> subprocess.CompletedProcess:
 
 
 def numbered(table: Path) -> List[Tuple[int, Dict[str, str]]]:
-    """The rows of a table as upstream reads them, with their line."""
+    """The rows of a table as upstream reads them.
+
+    Arguments
+    ---------
+    table : pathlib.Path
+        ``tests/recipes/<Dataset>.csv``.
+
+    Returns
+    -------
+    list of (int, dict)
+        With their line, from 2.
+
+    Example
+    -------
+    >>> table = Path(getfixture("tmpdir")) / "a.csv"
+    >>> _ = table.write_text("Task,Dataset\\nSSL,VGGSound\\n")
+    >>> numbered(table)
+    [(2, {'Task': 'SSL', 'Dataset': 'VGGSound'})]
+    """
     with open(table, newline="", encoding="utf-8") as lines:
         return list(enumerate(csv.DictReader(lines, skipinitialspace=True), 2))
 
 
 def lacks(fields: Dict[str, str]) -> List[str]:
-    """Columns that a row has no field for."""
+    """Columns that a row has no field for.
+
+    Arguments
+    ---------
+    fields : dict
+        Of a row.
+
+    Returns
+    -------
+    list of str
+
+    Example
+    -------
+    >>> lacks({name: "" for name in CSV_COLUMNS[1:]})
+    ['Task']
+    """
     return [name for name in CSV_COLUMNS if fields.get(name) is None]
