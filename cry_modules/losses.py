@@ -11,7 +11,6 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
-from torch.distributed.nn.functional import all_gather
 
 from cry_modules.ranks import n_ranks, part_of_mean, rank
 
@@ -38,6 +37,9 @@ def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
     """
     if n_ranks() == 1:
         return x, 0
+    # Not at the top: a torch built without distributed has none.
+    from torch.distributed.nn.functional import all_gather
+
     own = torch.tensor([len(x)], device=x.device)
     sizes = [torch.empty_like(own) for _ in range(n_ranks())]
     dist.all_gather(sizes, own)
@@ -54,7 +56,8 @@ class NTXentLoss(nn.Module):
 
     Each view must find the other view of its own recording among all views of
     the batch, its own excepted; in train mode with ``torch.distributed``,
-    among the views of all ranks. Where there are several other views, it must
+    among the views of all ranks. To be in evaluation mode when it evaluates,
+    it must be one of a Brain's ``modules``, or be told. Where there are several other views, it must
     find each of them among itself and the views of other recordings: pairs of
     views in a full graph (https://arxiv.org/abs/1906.05849). Computed in
     float32 whatever the autocast: a bfloat16 similarity has three digits,

@@ -52,7 +52,8 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     Arguments
     ---------
     hparams : dict
-        With ``number_of_epochs``, ``warmup_epochs``, ``lr``, ``final_lr``.
+        With ``number_of_epochs``, ``warmup_epochs``, ``lr``, ``final_lr``,
+        ``batch_size``.
     n_batches : int
         Batches in an epoch.
     accumulation : int
@@ -65,7 +66,7 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     Raises
     ------
     InputError
-        No step in an epoch, or no step after the warm-up.
+        No batch or no step in an epoch, or no step after the warm-up.
 
     Example
     -------
@@ -75,6 +76,11 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     >>> step_schedule(hparams, n_batches=10, accumulation=2)["n_steps"]
     15
     """
+    if not n_batches:
+        raise InputError(
+            f"an epoch has no full batch of {hparams['batch_size']} recordings; "
+            "lower batch_size, or add recordings"
+        )
     steps_per_epoch = n_batches // accumulation
     if not steps_per_epoch:
         raise InputError(

@@ -160,15 +160,6 @@ def contents(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def make_bare(sb, git):
-    """Commit all of a folder; return its git directory."""
-    who = ["-c", "user.name=a", "-c", "user.email=a@b.c"]
-    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "a"]):
-        subprocess.run(["git", "-C", sb, *who, *command], check=True)
-    (sb / ".git").rename(git)
-    return git
-
-
 def test_a_good_tree_passes(sb, tree, tmp_path):
     before = contents(sb)
     verdicts = list(check(sb, tree, tmp_path / "work"))
@@ -393,15 +384,6 @@ def test_lay_over(sb, tree, tmp_path):
     assert (root / "tests/samples/old.txt").is_file()
     for absent in ("left", "tests/tmp", ".git/a", "speechbrain/__pycache__"):
         assert not (root / absent).exists()
-
-
-def test_lay_over_a_bare_git_directory(sb, tree, tmp_path):
-    bare = make_bare(sb, tmp_path / "sb.git")
-    before = contents(bare)
-    lay_over(bare, tree, tmp_path / "copy")
-    assert contents(bare) == before
-    assert (tmp_path / "copy/tests/samples/old.txt").read_text() == "old\n"
-    assert (tmp_path / "copy" / TRAIN).is_file()
 
 
 def test_input_errors(sb, tree, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ import yaml
 
 from data_prep.clinical_prepare import prepare_clinical
 from data_prep.unlabelled_prepare import prepare_unlabelled
+from tools.upstream.checked_copy import GUARD
 from tools.upstream.layout import export
 from tools.upstream.series import SERIES
 from tools.upstream.source import ROOT
@@ -21,15 +22,6 @@ COMMON = (
     "--width 2 --batch_size 4 --number_of_epochs 3 --num_workers 0 "
     "--chunk_s 1.0 --device cpu"
 ).split()
-#: This project must not be what is trained.
-REFUSE = """
-import sys
-class Refuse:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ("cry_modules", "data_prep", "recipes"):
-            raise ImportError(f"{name} is not SpeechBrain's")
-sys.meta_path.insert(0, Refuse())
-"""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +37,8 @@ def speechbrain_with_ours(tmp_path_factory):
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     (root / "block").mkdir()
-    (root / "block/sitecustomize.py").write_text(REFUSE)
+    # This project must not be what is trained.
+    (root / "block/sitecustomize.py").write_text(GUARD)
     return root
 
 
@@ -147,6 +140,76 @@ def test_cries_are_prepared_alike(speechbrain_with_ours, noise, tmp_path):
         assert one == other and one.count("\n") > 3, name
     rejected = (tmp_path / "theirs/labelled/rejected.csv").read_text()
     assert "too short: 0.050 s" in rejected and "silent: -80" in rejected
+
+
+MISTAKES = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+from infant_cry_prepare import prepare_infant_cry, prepare_unlabelled
+from vggsound_prepare import prepare_vggsound
+for name in ("twice", "absent", "label"):
+    try:
+        prepare_infant_cry(name, f"{name}/out", "pain", ["no", "yes"])
+    except ValueError as error:
+        print(name, error)
+try:
+    prepare_vggsound("untested", "untested/out")
+except ValueError as error:
+    print("untested", error)
+prepare_vggsound("broken", "broken/out")
+prepare_unlabelled("good", "good/out")
+"""
+
+
+def test_mistakes_are_named_before_anything_trains(
+    speechbrain_with_ours, noise, tmp_path
+):
+    for name, change in (
+        ("good", (None, None)),
+        ("twice", ("r5,", "r4,")),
+        ("absent", ("a5.wav", "b5.wav")),
+        ("label", ("a5.wav,no", "a5.wav,maybe")),
+    ):
+        rows = ["recording_id,patient_id,path,pain"]
+        for i in range(24):
+            noise(f"{name}/a{i}.wav", seconds=0.2)
+            rows.append(f"r{i},p{i},a{i}.wav,{['yes', 'no'][i % 2]}")
+        text = "\n".join(rows) + "\n"
+        if change[0]:
+            text = text.replace(*change, 1)
+        (tmp_path / name / "recordings.csv").write_text(text)
+    for name, splits in (("untested", ["train"]), ("broken", None)):
+        rows = []
+        for i in range(12):
+            split = (splits or ["train", "test"])[i % len(splits or "ab")]
+            noise(f"{name}/audio/v{i}_000000.wav", seconds=0.2)
+            rows.append(f"v{i},0,dog,{split}")
+        (tmp_path / name / "vggsound.csv").write_text("\n".join(rows))
+    (tmp_path / "broken/audio/v1_000000.wav").write_bytes(b"")
+    noise("broken/audio/v3_000000.wav", seconds=0)
+    root = speechbrain_with_ours
+    done = subprocess.run(
+        [sys.executable, "-c", MISTAKES, str(root / "recipes/InfantCry"),
+         str(root / "recipes/VGGSound")],
+        cwd=tmp_path,
+        env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    for message in (
+        "twice recordings.csv row 7: recording_id 'r4' was already used in "
+        "recordings.csv row 6",
+        "absent recordings.csv row 7: b5.wav is not in absent",
+        "label recordings.csv row 7: pain is 'maybe', none of no, yes",
+        "untested no clip of untested is left for test",
+        "2 clips are empty or unreadable",
+        "Nobody is held out from adaptation",
+    ):
+        assert message in done.stdout, done.stdout
+    there = (tmp_path / "broken/out/test.csv").read_text()
+    assert there.count("\n") == 5 and "v1_" not in there and "v3_" not in there
 
 
 def last_checkpoint(folder):

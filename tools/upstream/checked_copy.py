@@ -9,25 +9,21 @@ import csv
 import os
 import shlex
 import shutil
-import subprocess
 import sys
-import tempfile
 from fnmatch import fnmatch
-from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
 from data_prep.atomic import cannot_write, make_folder
 from data_prep.errors import InputError
 from tools.upstream import processes
-from tools.upstream.processes import environment
 from tools.upstream.series import CSV_COLUMNS
 
 _RUNNER = "tests/utils/recipe_tests.py"
 
 #: What an editable installation makes importable from everywhere.
 _OURS = ("cry_modules", "data_prep")
-_GUARD = f'''"""Hides a project that is installed in the same environment."""
+GUARD = f'''"""Hides a project that is installed in the same environment."""
 
 import sys
 
@@ -114,8 +110,7 @@ def lay_over(sb: Path, tree: Path, root: Path) -> List[str]:
     Arguments
     ---------
     sb : pathlib.Path
-        The checkout or a bare git directory, of which HEAD is taken. Nothing
-        is written into it.
+        The checkout; nothing is written into it.
     tree : pathlib.Path
         Files as they will lie in SpeechBrain.
     root : pathlib.Path
@@ -133,65 +128,66 @@ def lay_over(sb: Path, tree: Path, root: Path) -> List[str]:
         nor ``speechbrain/``, or ``root`` is in one of them, or cannot be
         written.
     """
-    sb, tree, root = (Path(path).resolve() for path in (sb, tree, root))
+    tree, root = Path(tree).resolve(), Path(root).resolve()
     if not any((tree / name).is_dir() for name in ("recipes", "speechbrain")):
         raise InputError(
             f"{tree} has neither recipes/ nor speechbrain/; pass the folder"
             " with what is to be laid over SpeechBrain"
         )
-    for other in (sb, tree):
-        if root in (other, *other.parents) or other in root.parents:
-            raise InputError(
-                f"{root} would be overwritten and lies in {other}, or the"
-                " other way round; choose another folder to work in"
-            )
-    copy = _way_to_copy(sb)
+    _refuse_overlap(root, tree)
+    copy_checkout(sb, root, (_RUNNER,))
     try:
-        if root.exists():
-            shutil.rmtree(root)
-        copy(make_folder(root))
         files = sorted(files_of(tree))
         for file in files:
             replace(tree / file, root / file)
-        _git("init", "--quiet", str(root), check=True)
     except OSError as error:
         raise cannot_write(root, error)
+    processes.run(root, "git", "init", "--quiet", ".")
     return files
 
 
-def _way_to_copy(sb: Path) -> Callable[[Path], None]:
-    """How to bring a checkout, or HEAD of a bare git directory, elsewhere."""
-    if (sb / _RUNNER).is_file():
-        # tests/tmp: files of an earlier run would count as made by this one
-        unwanted = shutil.ignore_patterns(".git", "__pycache__", ".venv", "tmp")
-        return partial(
-            shutil.copytree,
-            sb,
-            symlinks=True,
-            ignore=unwanted,
-            dirs_exist_ok=True,
-        )
-    runner = _git(
-        f"--git-dir={sb}",
-        "cat-file",
-        "-e",
-        f"HEAD:{_RUNNER}",
-        stderr=subprocess.DEVNULL,
-    )
-    if runner.returncode:
+def copy_checkout(sb: Path, root: Path, needs: Sequence[str] = ()) -> None:
+    """Copy a SpeechBrain checkout without its history.
+
+    Arguments
+    ---------
+    sb : pathlib.Path
+        The checkout; stays as it is.
+    root : pathlib.Path
+        The copy; what is there is removed first.
+    needs : sequence of str
+        Files without which it is of no use.
+
+    Raises
+    ------
+    InputError
+        ``sb`` is no SpeechBrain checkout, or ``root`` is in it or around it,
+        or cannot be written.
+    """
+    sb, root = Path(sb).resolve(), Path(root).resolve()
+    for name in ("speechbrain", "tests", *needs):
+        if not (sb / name).exists():
+            raise InputError(
+                f"{sb} is no SpeechBrain checkout (it has no {name}); pass the"
+                " folder that `git clone` made"
+            )
+    _refuse_overlap(root, sb)
+    # tests/tmp: files of an earlier run would count as made by this one
+    unwanted = shutil.ignore_patterns(".git", "__pycache__", ".venv", "tmp")
+    try:
+        if root.exists():
+            shutil.rmtree(root)
+        shutil.copytree(sb, root, symlinks=True, ignore=unwanted)
+    except OSError as error:
+        raise cannot_write(root, error)
+
+
+def _refuse_overlap(root: Path, other: Path):
+    if root in (other, *other.parents) or other in root.parents:
         raise InputError(
-            f"{sb} is no SpeechBrain checkout (it has no {_RUNNER}); pass the"
-            " folder that `git clone` made"
+            f"{root} would be overwritten and lies in {other}, or the"
+            " other way round; choose another folder to work in"
         )
-    return partial(_unpack, sb)
-
-
-def _unpack(sb: Path, root: Path):
-    """Bring HEAD of a bare git directory."""
-    with tempfile.TemporaryFile() as archive:
-        _git(f"--git-dir={sb}", "archive", "HEAD", stdout=archive, check=True)
-        archive.seek(0)
-        subprocess.run(["tar", "-xC", root], stdin=archive, check=True)
 
 
 def files_of(tree: Path) -> Iterator[str]:
@@ -258,7 +254,7 @@ def make_python(work: Path, root: Path) -> Path:
         A folder to put first on PATH.
     """
     guard = make_folder(work / "guard")
-    (guard / "sitecustomize.py").write_text(_GUARD, encoding="utf-8")
+    (guard / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
     first, last, real = map(
         shlex.quote, (str(guard), str(root), sys.executable)
     )
@@ -291,11 +287,6 @@ def run(copy: Copy, *command: str) -> Tuple[int, str]:
     """
     path = os.pathsep.join([str(copy.programs), os.environ["PATH"]])
     return processes.run(copy.root, *command, PATH=path)
-
-
-def _git(*arguments: str, **how) -> subprocess.CompletedProcess:
-    """A git command that is not about the repository around us."""
-    return subprocess.run(["git", *arguments], env=environment(), **how)
 
 
 def numbered(table: Path) -> List[Tuple[int, Dict[str, str]]]:

@@ -365,7 +365,7 @@ def check(
     Arguments
     ---------
     sb : pathlib.Path
-        A SpeechBrain checkout or a bare git directory; stays as it is.
+        A SpeechBrain checkout; stays as it is.
     tree : pathlib.Path
         Files as they will lie in SpeechBrain.
     work : pathlib.Path

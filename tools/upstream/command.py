@@ -100,7 +100,7 @@ def check_fixes(checkout: Path, work: Path) -> bool:
     """
     good = True
     for fix in fixes():
-        complaints = prove(fix, checkout, work)
+        complaints = prove(fix, checkout, work / "fixed")
         good &= not complaints
         print(f"{'FAIL' if complaints else 'PASS'}  fix/{fix.name}", flush=True)
         for complaint in complaints:
@@ -108,7 +108,7 @@ def check_fixes(checkout: Path, work: Path) -> bool:
     return good
 
 
-def check_each(checkout: Path, work: Path) -> bool:
+def check_each(checkout: Path, work: Path, results: str) -> bool:
     """Check the tree after each pull request of the series.
 
     Arguments
@@ -117,6 +117,8 @@ def check_each(checkout: Path, work: Path) -> bool:
         Of SpeechBrain.
     work : pathlib.Path
         Scratch folder.
+    results : str
+        See ``layout.export``.
 
     Returns
     -------
@@ -124,7 +126,7 @@ def check_each(checkout: Path, work: Path) -> bool:
         Whether all are as they should be.
     """
     good = True
-    for tree, request in growing(checkout, work / "tree"):
+    for tree, request in growing(checkout, work / "tree", results=results):
         print(f"== up to {request.name}", flush=True)
         new_rows = [row["Hparam_file"] for row in request.rows]
         good &= show(check(checkout, tree, work / "check", rows=new_rows))
@@ -208,12 +210,14 @@ def run(args: argparse.Namespace) -> None:
             f"{checkout} is no checkout of SpeechBrain; pass the folder that "
             "`git clone https://github.com/speechbrain/speechbrain` made"
         )
+    series = up_to(args.upto) if args.upto else SERIES
     if args.out:
-        series = up_to(args.upto) if args.upto else SERIES
         export(Path(args.out), checkout, series, args.results)
         print(f"{len(series)} pull requests laid out in {args.out}")
     if args.patches:
-        written = write_patches(checkout, Path(args.patches))
+        written = write_patches(
+            checkout, Path(args.patches), series, args.results
+        )
         print(f"{len(written)} patches in {args.patches}, which apply in turn")
         optional = Path(args.patches, "optional")
         write_fixes(checkout, optional)
@@ -222,7 +226,7 @@ def run(args: argparse.Namespace) -> None:
         work = Path(f"{args.out}.check")
         good &= show(check(checkout, Path(args.out), work))
     if args.check_each:
-        good &= check_each(checkout, Path(args.check_each))
+        good &= check_each(checkout, Path(args.check_each), args.results)
     if args.check_fixes:
         good &= check_fixes(checkout, Path(args.check_fixes))
     if not good:

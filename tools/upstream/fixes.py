@@ -18,9 +18,8 @@ from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Set, Tuple
 from xml.etree import ElementTree
 
-from data_prep.atomic import cannot_write
-from data_prep.errors import InputError
 from tools.upstream import processes
+from tools.upstream.checked_copy import copy_checkout
 
 FIXES = Path(__file__).with_name("fixes")
 
@@ -120,7 +119,7 @@ def prove(fix: Fix, sb: Path, work: Path) -> List[str]:
         or cannot be written.
     """
     work = Path(work).resolve()
-    _copy(Path(sb).resolve(), work)
+    copy_checkout(sb, work)
     test = f"{_UNIT_TESTS}/{fix.test.name}"
     shutil.copy(fix.test, work / test)
     complaints = _unneeded(fix, _run_tests(work, [test]))
@@ -134,27 +133,6 @@ def prove(fix: Fix, sb: Path, work: Path) -> List[str]:
     complaints += _unrepaired(_run_tests(work, [test]))
     complaints += _broken(before, _run_tests(work, neighbours))
     return complaints + _lint(work, [test, *fix.touched()])
-
-
-def _copy(sb: Path, work: Path):
-    """Copy a checkout without its history."""
-    if not (sb / _UNIT_TESTS).is_dir() or not (sb / "speechbrain").is_dir():
-        raise InputError(
-            f"{sb} is no SpeechBrain checkout (it has no speechbrain/ with"
-            f" {_UNIT_TESTS}/); pass the folder that `git clone` made"
-        )
-    if work in (sb, *sb.parents) or sb in work.parents:
-        raise InputError(
-            f"{work} would be overwritten and lies in {sb}, or the other way"
-            " round; choose another folder to work in"
-        )
-    unwanted = shutil.ignore_patterns(".git", ".venv", "__pycache__")
-    try:
-        if work.exists():
-            shutil.rmtree(work)
-        shutil.copytree(sb, work, symlinks=True, ignore=unwanted)
-    except OSError as error:
-        raise cannot_write(work, error)
 
 
 # What the tests say ---------------------------------------------------------

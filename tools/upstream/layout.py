@@ -6,7 +6,6 @@ Authors
 
 import csv
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -46,8 +45,9 @@ def export(
         A template that does not fit the project any more, or a folder of
         something else.
     """
+    texts = rendered(checkout, series, results)
     _make_empty(Path(out))
-    for path, text in rendered(checkout, series, results).items():
+    for path, text in texts.items():
         target = Path(out, path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
@@ -124,13 +124,16 @@ def _make_empty(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; pass a folder to write to")
     known = {path for request in SERIES for path in request.files}
-    known |= {link for request in SERIES for link, _ in request.links}
-    for file in sorted(files_of(out)):
-        is_table = re.fullmatch(
-            r"tests/recipes/(VGGSound|InfantCry)\.csv", file
-        )
-        is_sample = re.match(r"tests/samples/(VGGSound|InfantCry)/", file)
-        if file not in known and not is_table and not is_sample:
+    for request in SERIES:
+        known |= {link for link, _ in request.links}
+        known |= {f"tests/recipes/{row['Dataset']}.csv" for row in request.rows}
+    samples = tuple(
+        f"tests/samples/{name}/"
+        for request in SERIES
+        for name in request.samples
+    )
+    for file in [".git"] * (out / ".git").exists() + sorted(files_of(out)):
+        if file not in known and not file.startswith(samples):
             raise InputError(
                 f"{out} holds something else, such as {file}; pass a new "
                 "folder to write to"

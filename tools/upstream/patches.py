@@ -5,15 +5,15 @@ Authors
 """
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Iterator, List, Sequence
 
 from data_prep.errors import InputError
-from tools.upstream.checked_copy import files_of, replace
+from tools.upstream.checked_copy import copy_checkout, files_of, replace
 from tools.upstream.fixes import fixes
 from tools.upstream.layout import export
+from tools.upstream.processes import run
 from tools.upstream.series import SERIES, PullRequest
 
 _AUTHOR = (
@@ -23,6 +23,10 @@ _AUTHOR = (
     "user.email=cry-ssl@example.org",
     "-c",
     "core.autocrlf=false",
+    "-c",
+    "commit.gpgsign=false",
+    "-c",
+    "core.hooksPath=/dev/null",
 )
 
 
@@ -45,18 +49,10 @@ def git(folder: Path, *arguments: str) -> str:
     InputError
         It failed.
     """
-    done = subprocess.run(
-        ["git", *_AUTHOR, *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    if done.returncode:
-        raise InputError(
-            f"git {arguments[0]} in {folder}: {done.stdout.strip()}"
-        )
-    return done.stdout
+    status, output = run(folder, "git", *_AUTHOR, *arguments)
+    if status:
+        raise InputError(f"git {arguments[0]} in {folder}: {output.strip()}")
+    return output
 
 
 def copy_of(checkout: Path, folder: Path) -> None:
@@ -69,8 +65,7 @@ def copy_of(checkout: Path, folder: Path) -> None:
     folder : pathlib.Path
         To be made.
     """
-    ignore = shutil.ignore_patterns(".git", "__pycache__")
-    shutil.copytree(checkout, folder, symlinks=True, ignore=ignore)
+    copy_checkout(checkout, folder)
     git(folder, "init", "-q")
     git(folder, "add", "-A", "-f")
     git(folder, "commit", "-q", "-m", "SpeechBrain as it was given")
@@ -107,7 +102,10 @@ def commit(folder: Path, tree: Path, request: PullRequest) -> None:
 
 
 def write_patches(
-    checkout: Path, out: Path, series: Sequence[PullRequest] = tuple(SERIES)
+    checkout: Path,
+    out: Path,
+    series: Sequence[PullRequest] = tuple(SERIES),
+    results: str = "",
 ) -> List[Path]:
     """Write a patch a pull request, and see that they apply.
 
@@ -119,6 +117,8 @@ def write_patches(
         Folder for ``0001-<title>.patch`` and so on.
     series : sequence of PullRequest
         In their order.
+    results : str
+        See ``export``.
 
     Returns
     -------
@@ -129,14 +129,15 @@ def write_patches(
     InputError
         One does not apply on top of those before it, or leaves another tree.
     """
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
+    out = _new_folder(out)
     with tempfile.TemporaryDirectory() as scratch:
         made, again = Path(scratch, "made"), Path(scratch, "again")
         copy_of(checkout, made)
         shutil.copytree(made, again, symlinks=True)
         first = git(made, "rev-parse", "HEAD").strip()
-        for tree, request in growing(checkout, Path(scratch, "tree"), series):
+        for tree, request in growing(
+            checkout, Path(scratch, "tree"), series, results
+        ):
             commit(made, tree, request)
         options = ["-q", "--binary", "-o", str(out.resolve())]
         git(made, "format-patch", *options, first)
@@ -147,6 +148,14 @@ def write_patches(
         if trees[0] != trees[1]:
             raise InputError(f"the patches of {out} leave another tree")
     return patches
+
+
+def _new_folder(out: Path) -> Path:
+    """A patch of an earlier time would be applied as well."""
+    if Path(out).exists() and (Path(out).is_file() or any(Path(out).iterdir())):
+        raise InputError(f"{out} holds something; pass a new folder")
+    Path(out).mkdir(parents=True, exist_ok=True)
+    return Path(out)
 
 
 def write_fixes(checkout: Path, out: Path) -> List[Path]:
@@ -164,7 +173,7 @@ def write_fixes(checkout: Path, out: Path) -> List[Path]:
     -------
     list of pathlib.Path
     """
-    patches = []
+    patches, out = [], _new_folder(out)
     with tempfile.TemporaryDirectory() as scratch:
         repository = Path(scratch, "made")
         copy_of(checkout, repository)
@@ -177,14 +186,17 @@ def write_fixes(checkout: Path, out: Path) -> List[Path]:
             git(repository, "apply", "--index", str(fix.patch))
             message = f"{fix.title}\n\n{fix.description}"
             git(repository, "commit", "-q", "-m", message)
-            folder = (Path(out) / fix.name).resolve()
+            folder = (out / fix.name).resolve()
             git(repository, "format-patch", "-q", "-o", str(folder), first)
             patches += sorted(folder.glob("*.patch"))
     return patches
 
 
 def growing(
-    checkout: Path, tree: Path, series: Sequence[PullRequest] = tuple(SERIES)
+    checkout: Path,
+    tree: Path,
+    series: Sequence[PullRequest] = tuple(SERIES),
+    results: str = "",
 ) -> Iterator:
     """The tree after each pull request.
 
@@ -196,6 +208,8 @@ def growing(
         Folder to write to, again and again.
     series : sequence of PullRequest
         In their order.
+    results : str
+        See ``export``.
 
     Yields
     ------
@@ -205,5 +219,5 @@ def growing(
         The newest in it.
     """
     for n, request in enumerate(series, start=1):
-        export(tree, checkout, series[:n])
+        export(tree, checkout, series[:n], results)
         yield tree, request

@@ -110,9 +110,10 @@ class File:
             definitions = [d for d in source.own_names() if d not in without]
         # One statement may define several names.
         texts = list(dict.fromkeys(source.text(d) for d in definitions))
-        texts = [_without(text, source, without) for text in texts]
         methods = all("." in d for d in definitions)
         text = ("\n\n" if methods else "\n\n\n").join(texts)
+        for method in (d for d in without if "." in d):
+            text = _replaced(text, {source.text(method) + "\n\n": ""}, name)
         text = _replaced(text, replace, name)
         if source not in self.sources:
             self.sources.append(source)
@@ -175,14 +176,6 @@ def keys(
     text = re.sub(r" *#? *$", "", text, flags=re.M)
     # Included files know what they were included in as base.
     return re.sub(r"<base\[(\w+)\]>", r"<\1>", text)
-
-
-def _without(text, source, names):
-    """A class without some of its methods."""
-    for name in names:
-        if "." in name and text.startswith(f"class {name.partition('.')[0]}("):
-            text = text.replace(source.text(name) + "\n\n", "")
-    return text
 
 
 def _replaced(text, replace, source):
