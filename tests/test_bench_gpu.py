@@ -38,6 +38,7 @@ def run(tmp_path_factory):
     return json.loads(out.read_text()), kernels.read_text(), printed.getvalue()
 
 
+@pytest.mark.slow
 def test_a_row_for_each_variant_and_batch_and_the_reference_last(run):
     results, kernels, printed = run
     rows = [(row["variant"], row["batch_size"]) for row in results["rows"]]

@@ -40,6 +40,7 @@ def same(a, b):
     torch.testing.assert_close(a[2], b[2], rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_the_same_weights_to_the_bit(corpus, tmp_path):
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
     pack(corpus / "cry/recordings.csv", tmp_path / "cry", shard_mb=1)

@@ -27,9 +27,16 @@ def train(row, corpus, output_folder, *more):
     )
 
 
-@pytest.mark.parametrize(
-    "row", list(recipe_rows()), ids=lambda row: Path(row["Hparam_file"]).stem
-)
+def params():
+    """Rows; the trigger task, which is the other in all but its labels, may
+    take its time."""
+    for row in recipe_rows():
+        name = Path(row["Hparam_file"]).stem
+        marks = [pytest.mark.slow] if name.startswith("trigger") else []
+        yield pytest.param(row, id=name, marks=marks)
+
+
+@pytest.mark.parametrize("row", list(params()))
 def test_recipe_trains_and_leaves_its_files(row, corpus, tmp_path, capfd):
     train(row, corpus, tmp_path)
     expected = row["test_debug_checks"]

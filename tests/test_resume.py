@@ -145,7 +145,12 @@ def kill_at_random(recipe, options, n_kills, command, script, whole):
 
 
 @pytest.mark.parametrize(
-    "recipe, workers", [("simclr", 0), ("adaptation", 2), ("linear_bn", 0)]
+    "recipe, workers",
+    [
+        ("simclr", 0),
+        pytest.param("adaptation", 2, marks=pytest.mark.slow),
+        ("linear_bn", 0),
+    ],
 )
 def test_killed_at_random_moments(recipe, workers, command, script, whole):
     options = [OFTEN, f"--num_workers={workers}"]

@@ -469,6 +469,7 @@ def files_in(folder):
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
+@pytest.mark.slow
 def test_a_browser_uploads_a_cry(tmp_path, noise):
     """A real upload to the real command in a real browser.
 

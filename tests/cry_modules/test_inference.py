@@ -686,7 +686,7 @@ def test_whoever_interrupts_does_not_wait(run, tmp_path, capsys, monkeypatch):
     time.sleep(0.3)
     assert len(read) <= n_read + 2  # what the threads had in hand
     err = capsys.readouterr().err
-    assert err.splitlines()[-1] == "interrupted; nothing was written"
+    assert "interrupted; nothing was written" in err.splitlines()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -160,6 +160,7 @@ def test_the_plan_says_runs_and_hours(tmp_path):
 # What trains.
 
 
+@pytest.mark.slow
 def test_a_study_from_its_command_to_its_page(tmp_path):
     """Typed again, it does nothing."""
     pytest.importorskip("snakemake")

@@ -195,6 +195,12 @@ def test_imports_are_of_what_is_there(texts):
     assert n_found > 20
 
 
+def test_scripts_of_one_name_have_no_examples(texts):
+    for path, text in texts.items():
+        if path.startswith("recipes/") and path.endswith(".py"):
+            assert ("    >>> " in text) == path.endswith("_prepare.py"), path
+
+
 def test_links_lead_to_the_preparation(tree):
     links = [path for path in tree.rglob("*") if path.is_symlink()]
     assert len(links) == 5

@@ -29,6 +29,10 @@ _PLAIN = {"InputError": "ValueError"}
 _IMPORTS = "@@imports@@"
 _SUFFIX = ".j2"
 
+#: Scripts of one name cannot be imported together, so SpeechBrain runs no
+#: examples of theirs.
+_SCRIPT = "/train.py"
+_EXAMPLE = re.compile(r'\n\n( +)Example\n\1-+\n.*?(?=\n\1""")', re.DOTALL)
 _IN_DOCSTRING = re.compile(
     rf"from ((?:{'|'.join(_OURS)})\.[\w.]+) import ([\w, ]+)"
 )
@@ -287,6 +291,8 @@ def finished(file: File, homes: Homes) -> str:
         A name that nothing defines, or a word of this project that is left.
     """
     text = _referring(file.text, homes)
+    if file.target.endswith(_SCRIPT):
+        text = _EXAMPLE.sub("", text)
     if file.target.endswith(".py"):
         text = _importing(text, file, homes)
     for line in text.splitlines():
