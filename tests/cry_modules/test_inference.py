@@ -5,6 +5,7 @@ import csv
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -668,6 +669,8 @@ def test_whoever_interrupts_does_not_wait(run, tmp_path, capsys, monkeypatch):
     """Files that were not begun are left, and the message says what was
     written."""
     lock, read = threading.Lock(), []
+    # A shell's background job begins with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def audit_slowly(path):
         with lock:
@@ -681,7 +684,10 @@ def test_whoever_interrupts_does_not_wait(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
     out = tmp_path / "s.csv"
     paths = [f"{i}.wav" for i in range(60)]
-    assert command(run, *paths, "--csv", out) == 1
+    try:
+        assert command(run, *paths, "--csv", out) == 1
+    finally:
+        signal.signal(signal.SIGINT, before)
     n_read = len(read)
     time.sleep(0.3)
     assert len(read) <= n_read + 2  # what the threads had in hand
