@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
+LOCK := constraints.txt
+# Or INSTALL="uv pip install --python .venv", where uv is installed.
+INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup demo study demo-data test test-slow bench lint format upstream
+.PHONY: help setup lock test-latest demo study demo-data test test-slow bench lint format upstream
 
 help:
-	@echo "make setup      .venv with everything (5 GB, some minutes)"
+	@echo "make setup      .venv with the locked versions of everything (6 GB, two minutes)"
 	@echo "make demo       setup, then the whole study on the embedded synthetic corpus (13 to 17 minutes)"
 	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
@@ -17,15 +20,29 @@ help:
 	@echo "make test-slow  setup, then the tests that take longer"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
+	@echo "make test-latest  the tests with the newest versions that pyproject.toml allows, in .venv-latest"
+	@echo "make lock       setup, then constraints.txt anew: OPTIONS=--upgrade for the newest versions"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
 
 setup: $(READY)
+	@$(BIN)/python tools/check_environment.py
 
-$(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 10) <= v <= (3, 13) else "Python %d.%d is not supported; pass another one: make setup PYTHON=python3.12 (3.10 to 3.13)" % v)'
+$(READY): pyproject.toml $(LOCK)
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else "error: Python %d.%d is not supported; pass another one (3.11 to 3.14): make setup PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,study]'
+	$(INSTALL) --constraint $(LOCK) --editable '.[dev,study]'
+	@$(BIN)/python tools/check_environment.py
 	@touch $@
+
+# Keeps what is locked where it can; OPTIONS=--upgrade takes the newest.
+lock: $(READY)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-header --no-annotate $(OPTIONS) --output-file $(LOCK) pyproject.toml
+
+test-latest:
+	$(PYTHON) -m venv --clear $(VENV)-latest
+	$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,study]'
+	$(VENV)-latest/bin/python tools/check_environment.py
+	$(VENV)-latest/bin/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 demo: $(READY)
 	$(BIN)/python -m recipes.study.run demo
