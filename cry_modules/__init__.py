@@ -1,9 +1,7 @@
-"""Self-supervised learning for infant cry analysis: the parts that recipes
-put together, one concept a file.
+"""The parts that the recipes put together: encoder, losses, heads, metrics."""
 
-Authors
- * The contributors of cry-ssl 2026
-"""
+# A broken environment is explained in one line: before torch is imported.
+import data_prep
 
 #: In every checkpoint, so that one of another version can say so.
 __version__ = "0.1.0"

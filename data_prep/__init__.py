@@ -1,5 +1,6 @@
-"""From a corpus as it was published to manifests that training can trust.
+"""From a corpus as it was published to manifests that training can trust."""
 
-Authors
- * The contributors of cry-ssl 2026
-"""
+from data_prep.environment import install_hook
+
+# Here, because every command imports this package before torch.
+install_hook()

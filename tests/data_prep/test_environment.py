@@ -1,0 +1,80 @@
+"""A broken environment gives one line, whichever command meets it."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from data_prep.environment import broken_package
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: How the package fails: torchaudio beside an older torch, torch without its
+#: CUDA libraries, torchvision beside another torch, a package that is absent.
+BROKEN = {
+    "torchaudio": "raise OSError('libtorchaudio.so: undefined symbol: torch')",
+    "torch": "raise ImportError('libcudart.so.13: cannot open shared object')",
+    "speechbrain": "raise RuntimeError('operator torchvision::nms is missing')",
+    "scipy": "raise ModuleNotFoundError('No module named x', name='scipy')",
+}
+COMMANDS = (
+    ["train_simclr.py", "hparams/vggsound.yaml"],
+    ["train_adapt.py", "hparams/cry_adapt.yaml"],
+    ["train_cls.py", "hparams/neuro_linear_bn.yaml"],
+    ["-m", "cry_modules.inference", "--help"],
+)
+
+
+def run_with(folder, package, command):
+    """Run a command where `package` fails while it is imported."""
+    broken = folder / package
+    broken.mkdir()
+    (broken / "__init__.py").write_text(BROKEN[package])
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(folder), "."))},
+    )
+
+
+@pytest.mark.parametrize(
+    "package, command",
+    [("torch", command) for command in COMMANDS]
+    + [(package, COMMANDS[0]) for package in BROKEN if package != "torch"],
+)
+def test_one_line_names_the_package_and_the_cure(tmp_path, package, command):
+    done = run_with(tmp_path, package, command)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: the Python environment is broken: ")
+    assert f"importing {package} failed" in line
+    assert "make setup" in line and "constraints.txt" in line
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize(
+    "module, code",
+    [
+        ("cry_modules.cnn14", "1 / 0"),
+        ("cry_modules.cnn14", "import cry_modules.no_such_module"),
+        ("recipes.study.run", "int('x')"),
+        # A user's own script, which imports this project.
+        ("__main__", "import no_such_module"),
+        ("her_own_module", "1 / 0"),
+    ],
+)
+def test_other_errors_stay_tracebacks(module, code):
+    with pytest.raises(Exception) as raised:
+        exec(code, {"__name__": module})
+    traceback = raised.value.__traceback__.tb_next  # without this test's frame
+    assert broken_package(raised.value, traceback) is None
+
+
+def test_a_package_that_we_import_and_is_absent_is_named():
+    with pytest.raises(ModuleNotFoundError) as raised:
+        exec("import no_such_package", {"__name__": "cry_modules.cnn14"})
+    traceback = raised.value.__traceback__.tb_next
+    assert broken_package(raised.value, traceback) == "no_such_package"
