@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure what data_prep/README.md says of the data tools, on your audio.
+"""Measure the speed and the limits of the data tools, on your audio.
 
 > python benchmarks/data.py /path/to/audio
 

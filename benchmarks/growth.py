@@ -8,8 +8,7 @@ the time of a training step against batch, chunk, corpus and threads, each with
 the line that fits it best. Values are measured in turns and medians taken, so
 that a machine whose speed changes meanwhile does not pretend a trend. The
 corpora are packs whose index names many recordings at the same samples: what
-the system keeps of files that were read is not measured. Needs Linux. Takes
-four minutes on two cores that have nothing else to do.
+the system keeps of files that were read is not measured. Needs Linux.
 
 Authors
  * The contributors of cry-ssl 2026

@@ -7,8 +7,7 @@ Encoders of width 8 are trained on two thirds of the generic sounds, each on
 one core, and judged frozen on the other third (see ``adaptation.py``): by the
 plain recipe of ``reference.py`` with the settings for small corpora for 15
 minutes of processor time, and by the public command with other settings.
-Under three hours of processor time with three seeds; a stopped study goes on
-where it was.
+An interrupted study resumes when the same command is run again.
 
 Authors
  * The contributors of cry-ssl 2026

@@ -7,8 +7,8 @@ Each row is one kind of work, done in turns by two processes (see ``duel``):
 the plain recipe of ``reference.py``, and the project with its own settings.
 Ratios are medians with their quartiles. After them, how cost grows with the
 work (``growth.py``). Tables are printed and, with all numbers, left in
-``benchmarks/results.json``. Runs on synthetic noise; benchmarks/README.md
-holds what it gave us.
+``benchmarks/results.json``, which is not committed. Runs on synthetic noise;
+benchmarks/README.md says how the comparison is made.
 
 Authors
  * The contributors of cry-ssl 2026

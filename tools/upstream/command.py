@@ -161,12 +161,12 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument(
         "--check",
         action="store_true",
-        help="then run SpeechBrain's own checks on the tree (5 minutes)",
+        help="then run SpeechBrain's own checks on the tree",
     )
     parser.add_argument(
         "--check_each",
         metavar="WORK",
-        help="run them after each pull request (half an hour), in this folder",
+        help="run them after each pull request, in this folder",
     )
     parser.add_argument(
         "--check_fixes",
