@@ -170,7 +170,7 @@ def _check_before_building(hparams_file, resolved, needs):
     if missing:
         raise InputError(
             f"{hparams_file} has no {missing[0]!r}, so it is not for this "
-            "script; the README's table says which yaml files are"
+            "script; the READMEs of recipes/ say which yaml files are"
         )
     output = Path(settings(resolved)["output_folder"])
     for folder in (output, *output.parents):

@@ -1,4 +1,4 @@
-"""The rules that keep the yaml files one experiment each (see README)."""
+"""The rules that keep the yaml files one experiment each, in tests."""
 
 import csv
 from pathlib import Path
