@@ -29,6 +29,7 @@ from cry_modules.ranks import (
 )
 from cry_modules.schedule import warmup_cosine
 from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
+from cry_modules.training.platform_record import PlatformRecord
 from data_prep.errors import InputError
 
 #: SpeechBrain's options on which the result depends.
@@ -90,6 +91,10 @@ class ResumableBrain(sb.Brain):
                 "totals": self.totals,
                 "options": SameOptions(self),
             }
+        )
+        # Checkpoints of before have none.
+        self.checkpointer.add_recoverable(
+            "platform", PlatformRecord(self.device), optional_load=True
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
