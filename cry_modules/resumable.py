@@ -28,7 +28,8 @@ from cry_modules.ranks import (
     rank,
 )
 from cry_modules.schedule import warmup_cosine
-from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
+from cry_modules.stopping import Stopped, command, stop_signals
+from cry_modules.training.loader_workers import worker_options
 from cry_modules.training.platform_record import PlatformRecord
 from data_prep.errors import InputError
 
@@ -124,10 +125,9 @@ class ResumableBrain(sb.Brain):
         loader = make_dataloader(
             dataset,
             batch_sampler=self.train_sampler,
-            num_workers=num_workers,
             # Else the loader draws from the generator that dropout uses.
             generator=self.loader_generator,
-            worker_init_fn=ignore_signals,
+            **worker_options(num_workers),
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )
@@ -152,9 +152,8 @@ class ResumableBrain(sb.Brain):
         """
         return make_dataloader(
             dataset,
-            num_workers=num_workers,
             generator=torch.Generator(),
-            worker_init_fn=ignore_signals,
+            **worker_options(num_workers),
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )

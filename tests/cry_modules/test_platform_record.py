@@ -1,8 +1,6 @@
 """A run that resumes on another platform says so in one line, and resumes."""
 
-import json
 import warnings
-from pathlib import Path
 
 import pytest
 import speechbrain as sb
@@ -51,7 +49,7 @@ def warnings_of_a_run(tmp_path, caplog):
         brain.history = History(str(tmp_path))
         brain.schedule = dict(n_warmup=1, n_steps=9, lr=0.1, final_lr=0.0)
         brain.fit(counter, [torch.ones(3, 2)])
-        assert len(json.loads(Path(tmp_path, "history.json").read_text()))
+        assert len(brain.history.rows)
         assert counter.current == n_epochs
         return [
             record.getMessage()
