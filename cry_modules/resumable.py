@@ -76,8 +76,10 @@ class ResumableBrain(sb.Brain):
 
     All random states and the sums of the epoch are in a checkpoint, loaders
     draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
-    within an epoch fall where no gradient waits to be used. Set ``history``
-    and ``schedule`` (see ``step_schedule``) before ``fit``.
+    within an epoch fall where no gradient waits to be used. Weights are the
+    same to the bit on the same platform; another one is warned of (see
+    ``training.platform_record``). Set ``history`` and ``schedule`` (see
+    ``step_schedule``) before ``fit``.
     """
 
     def __init__(self, *args, **kwargs):
