@@ -103,8 +103,8 @@ class PlatformRecord(PerRank):
         if changed and rank() == 0:
             logger.warning(
                 "This run resumes on another platform (%s): its results will "
-                "agree with an uninterrupted run's within rounding errors, "
-                "not to the bit",
+                "differ from an uninterrupted run's, by rounding errors at "
+                "first, which grow as training goes on",
                 "; ".join(changed),
             )
 
