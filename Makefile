@@ -6,7 +6,7 @@ READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup demo study demo-data test test-slow bench lint format upstream
+.PHONY: help setup demo study demo-data test test-slow test-matrix bench lint format upstream
 
 help:
 	@echo "make setup      .venv with everything (5 GB, some minutes)"
@@ -15,6 +15,7 @@ help:
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make test-matrix setup, then the tests of modules under ten settings of processor, threads and locale (an hour or two)"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
@@ -41,6 +42,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+test-matrix: $(READY)
+	$(BIN)/python tools/numeric_matrix.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py
