@@ -9,7 +9,7 @@ INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup lock test-latest demo study demo-data test test-slow bench lint format upstream
+.PHONY: help setup lock test-latest demo study demo-data test test-slow test-matrix bench lint format upstream
 
 help:
 	@echo "make setup      .venv with the locked versions of everything (6 GB, two minutes)"
@@ -18,6 +18,7 @@ help:
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make test-matrix setup, then the tests of modules under ten settings of processor, threads and locale (an hour or two)"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make test-latest  the tests with the newest versions that pyproject.toml allows, in .venv-latest"
@@ -58,6 +59,9 @@ test: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow
+
+test-matrix: $(READY)
+	$(BIN)/python tools/numeric_matrix.py
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py

@@ -853,10 +853,10 @@ def benchmark(classifier: OnnxClassifier, sig: np.ndarray) -> str:
 
 def _peak_memory() -> str:
     """Of this process."""
-    with suppress(OSError), open("/proc/self/status") as file:  # Linux
+    with suppress(OSError), open("/proc/self/status", "rb") as file:  # Linux
         for line in file:
             # Not getrusage, which counts what the parent had before it.
-            if line.startswith("VmHWM:"):
+            if line.startswith(b"VmHWM:"):
                 return f"{int(line.split()[1]) * 1024 / 1e6:.0f} MB"
     try:
         import resource

@@ -29,6 +29,7 @@ MOST_LINES = 8
 
 _RATE, _N_FFT, _HOP = 16000, 512, 160
 _RANGE_DB = 80.0
+_LEAST_POWER = 1e-12  # of silence
 _MOST_COLUMNS = 1500
 _BLOCK_S = 60.0  # read at once
 #: Of the axis of scores; what is nearer to 0 or 1 stands at its edge.
@@ -102,8 +103,11 @@ def spectrogram(path: str, seconds: float) -> np.ndarray:
         _columns(sig, len(part)) for sig, part in zip(reader(spans), parts)
     ]
     power = np.concatenate(columns, axis=1)
-    floor = max(power.max() * 10 ** (-_RANGE_DB / 10), 1e-12)
-    return 10 * np.log10(np.maximum(power, floor) / max(power.max(), floor))
+    loudest = max(power.max(), _LEAST_POWER)
+    decibels = 10 * np.log10(np.maximum(power, _LEAST_POWER) / loudest)
+    # Clipped in dB: a floor of the power comes out of log10 rounded, as
+    # -80.00001 on some processors.
+    return np.maximum(decibels, -_RANGE_DB)
 
 
 def _columns(sig, n_columns) -> np.ndarray:

@@ -28,7 +28,9 @@ from cry_modules.ranks import (
     rank,
 )
 from cry_modules.schedule import warmup_cosine
-from cry_modules.stopping import Stopped, command, ignore_signals, stop_signals
+from cry_modules.stopping import Stopped, command, stop_signals
+from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.platform_record import PlatformRecord
 from data_prep.errors import InputError
 
 #: SpeechBrain's options on which the result depends.
@@ -74,8 +76,10 @@ class ResumableBrain(sb.Brain):
 
     All random states and the sums of the epoch are in a checkpoint, loaders
     draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
-    within an epoch fall where no gradient waits to be used. Set ``history``
-    and ``schedule`` (see ``step_schedule``) before ``fit``.
+    within an epoch fall where no gradient waits to be used. Weights are the
+    same to the bit on the same platform; another one is warned of (see
+    ``training.platform_record``). Set ``history`` and ``schedule`` (see
+    ``step_schedule``) before ``fit``.
     """
 
     def __init__(self, *args, **kwargs):
@@ -90,6 +94,10 @@ class ResumableBrain(sb.Brain):
                 "totals": self.totals,
                 "options": SameOptions(self),
             }
+        )
+        # Checkpoints of before have none.
+        self.checkpointer.add_recoverable(
+            "platform", PlatformRecord(self.device), optional_load=True
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
@@ -119,10 +127,9 @@ class ResumableBrain(sb.Brain):
         loader = make_dataloader(
             dataset,
             batch_sampler=self.train_sampler,
-            num_workers=num_workers,
             # Else the loader draws from the generator that dropout uses.
             generator=self.loader_generator,
-            worker_init_fn=ignore_signals,
+            **worker_options(num_workers),
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )
@@ -147,9 +154,8 @@ class ResumableBrain(sb.Brain):
         """
         return make_dataloader(
             dataset,
-            num_workers=num_workers,
             generator=torch.Generator(),
-            worker_init_fn=ignore_signals,
+            **worker_options(num_workers),
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )

@@ -14,13 +14,14 @@ import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
 from cry_modules.ranking import auc
-from data_prep.baseline import out_of_fold_ranks, patients_per_class
+from data_prep.baseline import out_of_fold_ranks, patients_per_class, varies
 
 #: Of the cross-validation of the linear probe.
 N_FOLDS = 5
 
-#: A dimension that spreads less, of its largest value, is float32 rounding.
-_ROUNDING = 1e-6
+#: Cosines that differ by less differ by the rounding of a product, which
+#: depends on the processor, the threads and the number of rows.
+_DECIMALS = 12
 _QUERIES_AT_ONCE = 256
 
 
@@ -208,8 +209,9 @@ def scaled(embs: np.ndarray) -> np.ndarray:
     """
     embs = np.asarray(embs, dtype=np.float64)
     centred, spread = embs - embs.mean(axis=0), embs.std(axis=0)
-    varies = spread > _ROUNDING * np.abs(embs).max(axis=0)
-    return np.divide(centred, spread, out=np.zeros_like(centred), where=varies)
+    return np.divide(
+        centred, spread, out=np.zeros_like(centred), where=varies(embs)
+    )
 
 
 def _by_similarity(
@@ -222,7 +224,7 @@ def _by_similarity(
     unit = rows_scaled / np.where(norms > 0, norms, 1)
     for first in range(0, len(unit), _QUERIES_AT_ONCE):
         rows = np.arange(first, min(first + _QUERIES_AT_ONCE, len(unit)))
-        cosine = unit[rows] @ unit.T
+        cosine = np.round(unit[rows] @ unit.T, _DECIMALS)
         cosine[groups[rows, None] == groups] = -np.inf
         order = np.argsort(-cosine, axis=1, kind="stable")
         yield rows, order, np.take_along_axis(cosine, order, axis=1)

@@ -44,6 +44,12 @@ LEAST_QUIET_FRAMES = 5
 #: Bands of the log-mel frames.
 N_MELS = 80
 
+#: AUCs that differ by less are equal: sums in another order.
+_ROUNDING = 1e-12
+#: A feature that spreads less, of its largest value, is a constant: dividing
+#: by its spread would turn rounding errors into a feature.
+_FLOAT32_ROUNDING = 1e-6
+
 _SAMPLE_RATE = 16000
 _PIECE_S = 60  # analysed at once: memory does not grow with the recording
 _ALIKE = 20  # patients that exchange labels: of nearly as many recordings
@@ -304,10 +310,11 @@ def judge(
         scores = ranks(shuffled, first + settings.repeats + i)
         null.append(auc(shuffled, scores))
     draws = _draw_patients(labels, patients, repeats, settings.seed)
+    as_large = np.sum(np.array(null) >= value - _ROUNDING)
     return Evidence(
         auc=value,
         ci95=interval(draws, labels, patients),
-        p=float((1 + np.sum(np.array(null) >= value)) / (1 + len(null))),
+        p=float((1 + as_large) / (1 + len(null))),
         null=null,
         n=len(labels),
         n_patients=len(np.unique(patients)),
@@ -400,8 +407,20 @@ def out_of_fold_ranks(
 def _standardised(features, train, test):
     """Train and test rows by the mean and spread of the train rows."""
     mean, spread = features[train].mean(axis=0), features[train].std(axis=0)
-    scaled = (features - mean) / np.where(spread > 0, spread, 1)
+    scaled = (features - mean) / np.where(varies(features[train]), spread, 1)
     return scaled[train], scaled[test]
+
+
+def varies(features: np.ndarray) -> np.ndarray:
+    """Whether each feature spreads by more than the rounding of float32.
+
+    Example
+    -------
+    >>> varies(np.array([[0.1, 1.0], [0.1, 2.0], [0.1 + 1e-9, 3.0]]))
+    array([False,  True])
+    """
+    least = _FLOAT32_ROUNDING * np.abs(features).max(axis=0)
+    return features.std(axis=0) > least
 
 
 def _model(name: str):

@@ -59,8 +59,8 @@ from cry_modules.picture_results import draw_results, results_of
 from cry_modules.predictions import Predictions
 from cry_modules.ranks import rank, unwrapped
 from cry_modules.schedule import step_schedule
-from cry_modules.stopping import ignore_signals
 from cry_modules.subgroups import groups, read_columns
+from cry_modules.training.loader_workers import worker_options
 from data_prep import manifest
 from data_prep.clinical_prepare import fold_values
 from data_prep.database import locate, read_database
@@ -304,10 +304,9 @@ def eval_options(hparams):
     return {
         # Whole recordings: fewer at once than chunks.
         "batch_size": max(1, hparams["batch_size"] // 4),
-        "num_workers": hparams["num_workers"],
         # As in training: nothing is drawn, signals are the run's.
         "generator": torch.Generator(),
-        "worker_init_fn": ignore_signals,
+        **worker_options(hparams["num_workers"]),
     }
 
 

@@ -51,7 +51,8 @@ def test_16_bits_of_the_rate_to_the_bit(tmp_path, name):
         assert from_file.dtype == from_pack.dtype == torch.float32
     assert not from_pack.any()
     _, whole = both(tmp_path, name)
-    assert whole.abs().max() == torch.tensor(PEAK)
+    # A gain and a product, each rounded to float32.
+    assert whole.abs().max().item() == pytest.approx(PEAK, rel=2e-7)
 
 
 def test_whatever_16_bits_hold(tmp_path):

@@ -9,10 +9,12 @@ from cry_modules.features import LogMel, sentence_mean_norm
 
 
 def test_equals_speechbrains_fbank_and_sentence_norm():
+    torch.manual_seed(0)
     wavs = torch.randn(2, 16000)
     feats, _ = LogMel()(wavs)
     expected = Fbank(sample_rate=16000, n_mels=80)(wavs)
-    assert torch.equal(feats, expected)
+    # dB of sums that float32 rounds in another order on some processors.
+    torch.testing.assert_close(feats, expected, rtol=0, atol=1e-4)
     norm = InputNormalization(norm_type="sentence", std_norm=False)
     torch.testing.assert_close(
         sentence_mean_norm(feats), norm(expected, torch.ones(2))

@@ -12,6 +12,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from cry_modules.manifest_dataset import ManifestRows, manifest_dataset
+from cry_modules.training.loader_workers import worker_options
 from data_prep import manifest
 from data_prep.errors import InputError
 from data_prep.manifest import Recording
@@ -104,7 +105,9 @@ def test_same_batches_from_loader_workers(both):
     batches = [[4, 499, 3], [3, 3]]
     found = []
     for dataset in both:
-        loader = make_dataloader(dataset, batch_sampler=batches, num_workers=2)
+        loader = make_dataloader(
+            dataset, batch_sampler=batches, **worker_options(2)
+        )
         for batch in loader:
             assert isinstance(batch, PaddedBatch)
             found.append([batch.id, batch.wav, batch.seconds.tolist()])

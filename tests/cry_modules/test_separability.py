@@ -98,6 +98,19 @@ def test_equals_count_together_as_in_scikit_learn():
     assert retrieval_map(embs, labels, groups) == pytest.approx(expected)
 
 
+def test_copies_are_equally_similar_however_many_are_compared(monkeypatch):
+    """Products of one row and of many are rounded differently."""
+    rng = np.random.default_rng(0)
+    embs = rng.normal(size=(50, 33))[rng.integers(50, size=101)]
+    labels, groups = rng.integers(2, size=101), np.arange(101)
+    expected = [f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)]
+    for n in (1, 7):
+        monkeypatch.setattr(separability, "_QUERIES_AT_ONCE", n)
+        found = [f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)]
+        # A sum of the same numbers in blocks.
+        assert found == pytest.approx(expected, rel=1e-12)
+
+
 def test_linear_auc_is_about_that_of_folds_averaged():
     embs, labels, groups = cloud(200, 40, 2, apart=0.5)
     folds = np.arange(40).reshape(5, 8)

@@ -6,6 +6,7 @@ import pytest
 from data_prep.baseline import (
     Settings,
     judge,
+    out_of_fold_ranks,
     quietest,
     shuffle_between_patients,
     sound_features,
@@ -74,3 +75,19 @@ def test_the_quietest_frames_of_a_recording(noise, tmp_path):
     assert audio.shape == background.shape == (1, 160)
     assert background[0, :80].mean() < audio[0, :80].mean()
     assert len(quietest(np.zeros((12, 80)))) == 5
+
+
+def test_a_constant_feature_of_training_says_nothing():
+    """Its spread is the rounding error of a mean, not 0."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(30) % 2
+    informative = labels[:, None] + rng.normal(size=(30, 1))
+    constant = np.full((30, 1), 0.1)
+    assert constant[:20].std() > 0
+    constant[25] = 0.2
+    splits = [(np.arange(20), np.arange(20, 30))]
+    with_it, without = (
+        out_of_fold_ranks(features, labels, splits, "svm")[20:]
+        for features in (np.hstack([informative, constant]), informative)
+    )
+    assert np.array_equal(with_it, without)  # ranks

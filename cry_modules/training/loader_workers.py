@@ -1,0 +1,36 @@
+"""How data loaders start their worker processes."""
+
+import multiprocessing
+from typing import Any, Dict
+
+from cry_modules.stopping import ignore_signals
+
+
+def worker_options(num_workers: int) -> Dict[str, Any]:
+    """Options of a DataLoader about its worker processes.
+
+    Python 3.14 forks no longer by default; datasets hold local functions,
+    which can be forked but not pickled.
+
+    Arguments
+    ---------
+    num_workers : int
+        Number of processes; 0 loads in the main process.
+
+    Returns
+    -------
+    dict
+        Keyword arguments of ``torch.utils.data.DataLoader``.
+
+    Example
+    -------
+    >>> worker_options(0)["multiprocessing_context"] is None
+    True
+    """
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    return {
+        "num_workers": num_workers,
+        "worker_init_fn": ignore_signals,
+        # Torch refuses one where there are no workers.
+        "multiprocessing_context": "fork" if num_workers and forks else None,
+    }
