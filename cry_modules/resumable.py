@@ -154,6 +154,14 @@ class ResumableBrain(sb.Brain):
             **kwargs,
         )
 
+    #: Estimate of the run's time, which the first steps correct.
+    forecast = None
+
+    def forward_of(self, batch):
+        """Outputs of a batch in a training step's precision."""
+        with self.training_ctx:
+            return self.compute_forward(batch, sb.Stage.TRAIN)
+
     def fit(self, *args, **kwargs):
         """As SpeechBrain's, until a signal asks to stop.
 
@@ -248,6 +256,9 @@ class ResumableBrain(sb.Brain):
         """The time that the step took, data included."""
         now = time.time()
         self.totals.add("/clock", seconds=now - self.timer)
+        if self.forecast is not None:
+            n_done = self.optimizer_step * self.grad_accumulation_factor
+            self.forecast.add_step(now - self.timer, n_done)
         self.timer = now
 
     def optimizers_step(self):
