@@ -2,7 +2,7 @@
 
 import logging
 import os
-from typing import Callable, Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple
 
 import torch
 from speechbrain.dataio.batch import PaddedBatch
@@ -10,7 +10,6 @@ from speechbrain.utils.distributed import if_main_process
 
 from cry_modules.ranks import any_rank, n_ranks
 from cry_modules.training.cost import (
-    Pass,
     activation_bytes,
     evaluation_bytes,
     measure,
