@@ -80,7 +80,11 @@ class ResumableBrain(sb.Brain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        keep_freed_memory()
+        # Freed memory that is kept saves time and is never quite reused; where
+        # activations are recomputed, memory is what counts. Runs from before
+        # that option have no such key.
+        recompute = getattr(self.hparams, "checkpoint_activations", False)
+        self.keeps_memory = not recompute and keep_freed_memory()
         self.totals = EpochTotals()
         self.late_loss = LateLoss()
         self.loader_generator = torch.Generator()

@@ -21,6 +21,12 @@ from data_prep.errors import InputError
 
 logger = logging.getLogger(__name__)
 
+#: Memory of a CPU to memory of the tensors in use, by whether what they free
+#: is kept (``keep_freed_memory``): holes between them, and what convolutions
+#: need for themselves. Peaks of benchmarks/memory.py at widths 8 and 64.
+_KEPT, _RETURNED = 1.6, 1.1
+#: Code and buffers of the libraries that only a training step loads.
+_LIBRARIES = 2e8
 #: The estimate was within a tenth of what was measured (benchmarks/memory.py):
 #: a run is refused where it exceeds the free memory by more than that.
 MARGIN = 1.1
@@ -42,13 +48,14 @@ class Size(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Bytes to come of a run, beside those in memory already."""
+    """Bytes that a run will add to those in memory already: on a CPU of all
+    processes of this machine, which share it."""
 
     state: float
     activations: float
 
     def total(self) -> float:
-        """Bytes of all processes of this machine that share the memory."""
+        """Both together."""
         return self.state + self.activations
 
 
@@ -72,6 +79,7 @@ class Forecast:
     def __init__(self, brain, hparams, measured, size, n_batches):
         self.device = torch.device(brain.device)
         self.precision = brain.precision
+        self.keeps_memory = brain.keeps_memory
         self.hparams, self.measured, self.size = hparams, measured, size
         # Runs from before this option have no such key.
         self.recompute = hparams.get("checkpoint_activations", False)
@@ -92,13 +100,13 @@ class Forecast:
         if self.trains:
             training = activation_bytes(blocks, size.batch, recompute)
         activations = max(training, evaluation_bytes(blocks, size.eval_batch))
-        processes = 1
-        if self.device.type == "cpu":
-            processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-        return Need(
-            processes * (self.state + self.measured.weights),
-            processes * share * activations,
-        )
+        state = self.state + self.measured.weights + _LIBRARIES
+        if self.device.type != "cpu":
+            return Need(state, share * activations)
+        kept = self.keeps_memory and not recompute
+        share *= _KEPT if kept else _RETURNED
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        return Need(processes * state, processes * share * activations)
 
     def announce(self) -> None:
         """Log time and memory; refuse where memory will not suffice.

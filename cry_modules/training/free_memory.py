@@ -42,6 +42,11 @@ def resident_memory() -> int:
     return _field(_PROC / "self/status", "VmRSS")
 
 
+def peak_memory() -> int:
+    """The most bytes of this process that were in memory; 0 as above."""
+    return _field(_PROC / "self/status", "VmHWM")
+
+
 def _available(proc: Path) -> float:
     """What the system could give without swapping."""
     return _field(proc / "meminfo", "MemAvailable") or float("inf")
