@@ -151,24 +151,36 @@ class Forecast:
         batch_size = self._fitting_batch(free)
         if batch_size >= 2:
             cures.append(f"--batch_size {batch_size}")
-        on_encoder = self.hparams.get("encoder_source")
-        width = self.hparams["width"]
-        for cure, applies, share, recompute in (
-            (
-                "--checkpoint_activations True",
-                self.trains and not self.recompute,
-                1.0,
-                True,
-            ),
-            ("--precision bf16", self.precision == "fp32", 0.5, False),
-            ("--width 8", width > 8 and on_encoder is None, 8 / width, False),
+        width, narrower = self.hparams["width"], 8 / self.hparams["width"]
+        recompute = self.trains and not self.recompute
+        cast = self.precision == "fp32"
+        checkpointing = "--checkpoint_activations True"
+        alone = {checkpointing, "--precision bf16"}
+        for cure, applies, share, recomputed in (
+            (checkpointing, recompute, 1.0, True),
+            ("--precision bf16", cast, 0.5, self.recompute),
+            (f"{checkpointing} --precision bf16", recompute, 0.5, True),
+            ("--width 8", self._may_narrow(), narrower, self.recompute),
         ):
-            recompute = recompute or self.recompute
-            if applies and self.need(share, recompute).total() <= free:
+            both = cure.count("--") == 2
+            if both and not (cast and alone.isdisjoint(cures)):
+                continue  # one of them is enough
+            if applies and self.need(share, recomputed).total() <= free:
                 cures.append(cure)
         if not cures:
             return "use a machine with more memory"
-        return "pass " + " or ".join(cures)
+        small = " or use hparams/small_simclr.yaml"
+        is_pretraining = {"min_clips", "temperature"} <= set(self.hparams)
+        return (
+            "pass "
+            + " or ".join(cures)
+            + small * (is_pretraining and width > 8)
+        )
+
+    def _may_narrow(self) -> bool:
+        """Whether another width is possible: not of a pre-trained encoder."""
+        source = self.hparams.get("encoder_source")
+        return self.hparams["width"] > 8 and source is None
 
     def _fitting_batch(self, free: float) -> int:
         """The largest batch size that fits, rounded down to eights."""

@@ -180,6 +180,12 @@ def test_only_cures_that_help_are_named():
     enough = need.state + need.activations * 0.6
     assert "--precision bf16" in whole._cures(enough)
     assert "--width 8" in whole._cures(enough)
+    assert "small_simclr" not in whole._cures(enough)
+    pretraining = forecast_of(min_clips=1, temperature=0.1)
+    assert pretraining._cures(enough).endswith("hparams/small_simclr.yaml")
+    both = "--checkpoint_activations True --precision bf16"
+    assert both not in whole._cures(enough)
+    assert both in whole._cures(need.state + need.activations * 0.45)
     little = need.state + need.activations * 0.2
     assert "bf16" not in whole._cures(little)
     pretrained = forecast_of(encoder_source="somewhere")
