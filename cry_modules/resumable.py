@@ -161,11 +161,6 @@ class ResumableBrain(sb.Brain):
     #: Estimate of the run's time, which the first steps correct.
     forecast = None
 
-    def forward_of(self, batch):
-        """Outputs of a batch in a training step's precision."""
-        with self.training_ctx:
-            return self.compute_forward(batch, sb.Stage.TRAIN)
-
     def fit(self, *args, **kwargs):
         """As SpeechBrain's, until a signal asks to stop.
 

@@ -4,6 +4,7 @@ import logging
 import os
 from typing import Dict, List, NamedTuple
 
+import speechbrain as sb
 import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
@@ -122,12 +123,13 @@ class Forecast:
             raise InputError(self._refusal(need, free))
         if not if_main_process():
             return
-        logger.info(
-            "time: about %s, %s a step (from a forward pass on this machine; "
-            "corrected after the first steps)",
-            in_words(self.total_s),
-            in_words(self.step_s),
-        )
+        how = "to embed each recording once (from a forward pass here)"
+        if self.step_s:
+            how = (
+                f"{in_words(self.step_s)} a step (from a forward pass on this "
+                "machine; corrected after the first steps)"
+            )
+        logger.info("time: about %s, %s", in_words(self.total_s), how)
         in_use = resident_memory() if self.device.type == "cpu" else 0
         logger.info(
             "memory: about %s at the peak, %s of them activations (from the "
@@ -185,6 +187,8 @@ class Forecast:
     def _fitting_batch(self, free: float) -> int:
         """The largest batch size that fits, rounded down to eights."""
         need = self.need(recompute=self.recompute)
+        if not self.trains:
+            return 0
         share = (free - need.state) / need.activations
         size = int(min(share, 1.0) * self.hparams["batch_size"])
         return size - size % 8 if size >= 8 else size
@@ -200,7 +204,8 @@ class Forecast:
             Steps done, those of an earlier start included.
         """
         self.steps.append(seconds)
-        if len(self.steps) != _STEPS + 1 or not if_main_process():
+        enough = len(self.steps) == _STEPS + 1
+        if not (enough and self.step_s and if_main_process()):
             return
         step_s = sorted(self.steps[1:])[_STEPS // 2]
         left = (self.n_steps - n_done) / self.n_steps * self.total_s
@@ -241,7 +246,9 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
             "gain": torch.ones(1),
             "corpus": "",
         }
-        return brain.forward_of(PaddedBatch([item] * n))
+        with brain.training_ctx:
+            batch = PaddedBatch([item] * n)
+            return brain.compute_forward(batch, sb.Stage.TRAIN)
 
     # BatchNorm of the projector needs two rows in each pass.
     least = 2 if brain.two_passes else 1
@@ -280,7 +287,9 @@ def forecast_classification(
 
     def forward(n):
         item = {"sig": tone(round(row_s * rate))}
-        return brain.forward_of(PaddedBatch([item] * n))
+        batch = PaddedBatch([item] * n).to(brain.device)
+        with brain.training_ctx:
+            return brain.modules.head(brain.modules.embedder(*batch.sig))
 
     longest = max(max(split) for split in seconds.values()) / row_s
     trained = 1.0
@@ -293,6 +302,10 @@ def forecast_classification(
         batch * n_batches,
         sum(seconds["valid"]) / row_s / n_ranks(),
     )
+    if brain.cached:  # each recording is embedded once, whatever the epochs
+        all_s = sum(sum(split) for split in seconds.values())
+        each = all_s / row_s / n_ranks() / hparams["number_of_epochs"]
+        size = Size(0, size.eval_batch, 0, each)
     _announce(brain, hparams, forward, 2, size, n_batches)
 
 
