@@ -14,6 +14,8 @@ from torch.utils.checkpoint import checkpoint
 
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import batch_norms
+from cry_modules.ranks import n_ranks
+from data_prep.errors import InputError
 
 
 def recompute_blocks(encoder: Cnn14) -> None:
@@ -27,6 +29,11 @@ def recompute_blocks(encoder: Cnn14) -> None:
     encoder : Cnn14
         Changed in place; its parameters and state dict stay as they are.
 
+    Raises
+    ------
+    InputError
+        There are several processes.
+
     Example
     -------
     >>> encoder = Cnn14(mel_bins=80, width=1)
@@ -35,6 +42,11 @@ def recompute_blocks(encoder: Cnn14) -> None:
     >>> encoder.norm0.num_batches_tracked
     tensor(1)
     """
+    if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
+        raise InputError(
+            f"checkpoint_activations is True on {n_ranks()} processes; use one "
+            "process, or leave the option out"
+        )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
 
 
