@@ -61,8 +61,8 @@ def test_weights_statistics_and_random_states_are_the_same(
 ):
     lengths = lengths and torch.tensor(lengths * (2 // passes))
     results = []
-    for recompute in (False, True):
-        encoder = encoder_of(recompute)
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed)
         results.append(step(encoder, encoder, lengths, passes, dtype))
     assert_equal(*results)
     assert results[0]["norm0.num_batches_tracked"] == 3 * passes
@@ -70,8 +70,8 @@ def test_weights_statistics_and_random_states_are_the_same(
 
 def test_the_matrix_product_of_the_last_block_is_recomputed():
     results = []
-    for recompute in (False, True):
-        encoder = encoder_of(recompute, width=16)
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed, width=16)
         results.append(step(encoder, encoder))
     assert_equal(*results)
 
@@ -87,14 +87,14 @@ def test_the_matrix_product_of_the_last_block_is_recomputed():
 )
 def test_every_mode_of_training_is_the_same(wrap):
     results = []
-    for recompute in (False, True):
-        encoder = encoder_of(recompute)
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed)
         results.append(step(wrap(encoder), encoder))
     assert_equal(*results)
 
 
 def test_evaluation_is_the_same_and_keeps_nothing():
-    encoders = [encoder_of(recompute).eval() for recompute in (False, True)]
+    encoders = [encoder_of(recomputed).eval() for recomputed in (False, True)]
     feats = torch.randn(2, 64, 80)
     assert torch.equal(*(encoder(feats) for encoder in encoders))
 
@@ -114,7 +114,7 @@ def test_a_copy_recomputes_its_own_blocks():
 
 
 def test_only_inputs_of_blocks_are_kept():
-    def kept(recompute):
+    def kept(recomputed):
         sizes = {}
 
         def pack(tensor):
@@ -122,7 +122,7 @@ def test_only_inputs_of_blocks_are_kept():
             sizes[storage.data_ptr()] = storage.nbytes()
             return tensor
 
-        encoder = encoder_of(recompute)
+        encoder = encoder_of(recomputed)
         parameters = {
             p.untyped_storage().data_ptr() for p in encoder.parameters()
         }
