@@ -328,10 +328,15 @@ class Cnn14(nn.Module):
         """
         x = self._normalise_bins(feats, n_frames)
         for i in range(6):
-            x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
-            if self.training:
-                x = dropout(x, self.dropout)
+            x, n_frames = self.run_block(i, x, n_frames)
         return self._pool(x.mean(dim=3), n_frames)
+
+    def run_block(self, i, x, n_frames):
+        """Block ``i`` from 0 and, in train mode, the dropout after it."""
+        x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
+        if self.training:
+            x = dropout(x, self.dropout)
+        return x, n_frames
 
     def _n_frames(self, feats, lengths):
         n_frames = None

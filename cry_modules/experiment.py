@@ -27,6 +27,7 @@ _OF_OUTPUT = ("output_folder", "checkpoints_dir", "save_file")
 _HARMLESS = (
     "num_workers",
     "cache_mb",
+    "checkpoint_activations",
     "tensorboard",
     "patient_score",
     "bootstrap_draws",

@@ -84,7 +84,11 @@ class ResumableBrain(sb.Brain):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        keep_freed_memory()
+        # Freed memory that is kept saves time and is never quite reused; where
+        # activations are recomputed, memory is what counts. Runs from before
+        # that option have no such key.
+        recompute = getattr(self.hparams, "checkpoint_activations", False)
+        self.keeps_memory = not recompute and keep_freed_memory()
         self.totals = EpochTotals()
         self.late_loss = LateLoss()
         self.loader_generator = torch.Generator()
@@ -159,6 +163,9 @@ class ResumableBrain(sb.Brain):
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )
+
+    #: Estimate of the run's time, which the first steps correct.
+    forecast = None
 
     def fit(self, *args, **kwargs):
         """As SpeechBrain's, until a signal asks to stop.
@@ -254,6 +261,9 @@ class ResumableBrain(sb.Brain):
         """The time that the step took, data included."""
         now = time.time()
         self.totals.add("/clock", seconds=now - self.timer)
+        if self.forecast is not None:
+            n_done = self.optimizer_step * self.grad_accumulation_factor
+            self.forecast.add_step(now - self.timer, n_done)
         self.timer = now
 
     def optimizers_step(self):

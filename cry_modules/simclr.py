@@ -29,6 +29,8 @@ from cry_modules.monitor import Moments, alignment_sum, collapse, potential_sum
 from cry_modules.ranks import EpochTotals, part_of_mean, unwrapped
 from cry_modules.resumable import ResumableBrain
 from cry_modules.schedule import step_schedule
+from cry_modules.training.forecast import forecast_simclr
+from cry_modules.training.recompute import recompute_blocks
 from data_prep.errors import InputError
 from data_prep.tables import write_text
 
@@ -442,6 +444,10 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
         brain.schedule["n_steps"],
         hparams["number_of_epochs"],
     )
+    forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
+    # Runs from before this option have no such key.
+    if hparams.get("checkpoint_activations", False):
+        recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
     rows = History(str(output)).rows  # on every rank
     curves = {output.name: [brain.before, *rows]}

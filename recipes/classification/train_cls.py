@@ -60,7 +60,9 @@ from cry_modules.predictions import Predictions
 from cry_modules.ranks import rank, unwrapped
 from cry_modules.schedule import step_schedule
 from cry_modules.subgroups import groups, read_columns
+from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.recompute import recompute_blocks
 from data_prep import manifest
 from data_prep.clinical_prepare import fold_values
 from data_prep.database import locate, read_database
@@ -366,6 +368,25 @@ def train_batches(hparams, train_set):
     )
 
 
+def forecast(brain, hparams, heard, n_batches):
+    """Say what the run will take, and keep activations or recompute them."""
+    logger.info(
+        "%s on %d recordings: %d batches in at most %d epochs",
+        hparams["finetune_mode"],
+        len(heard["train"]),
+        n_batches * hparams["number_of_epochs"],
+        hparams["number_of_epochs"],
+    )
+    seconds = {
+        split: [float(row["stop"]) - float(row["start"]) for row in rows]
+        for split, rows in ((s, d.data.values()) for s, d in heard.items())
+    }
+    forecast_classification(brain, hparams, seconds, n_batches)
+    # Runs from before this option have no such key.
+    if hparams.get("checkpoint_activations", False):
+        recompute_blocks(hparams["encoder"])
+
+
 def fit(brain, hparams, datasets, batches):
     """Train with the schedule of the real number of steps."""
     train_loader = brain.make_train_loader(
@@ -587,13 +608,15 @@ def run(hparams, hparams_file, overrides, run_opts):
     datasets = dataio_prep(hparams, manifests, classes, hparams["trained_on"])
     brain = make_brain(hparams, run_opts, train_labels, classes)
     load_pretrained(hparams, datasets["train"], brain.device)
+    batches = train_batches(hparams, heard["train"])
+    forecast(brain, hparams, heard, len(batches))
     embs = None
     if brain.cached:
         embs = embed_all(
             brain, hparams, heard, hparams["embedder"], "embedding"
         )
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
-    fit(brain, hparams, datasets, train_batches(hparams, heard["train"]))
+    fit(brain, hparams, datasets, batches)
     done = Run({}, [predict(brain, hparams, datasets)])
 
     logmel = None

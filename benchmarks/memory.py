@@ -1,0 +1,149 @@
+#!/usr/bin/env python3
+"""Memory and time of a SimCLR step, with and without activation checkpointing.
+
+> python benchmarks/memory.py --out memory.json
+
+Each figure is of a fresh process that makes two steps, in turns with the
+others: its peak memory (VmHWM), the processor time and wall time of its second
+step, and what the run itself would have estimated. Needs Linux.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from statistics import median
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # the recipes are not installed
+
+from cry_modules.experiment import load  # noqa: E402
+from cry_modules.schedule import step_schedule  # noqa: E402
+from cry_modules.simclr import SimCLRBrain  # noqa: E402
+from cry_modules.training import free_memory  # noqa: E402
+from cry_modules.training.forecast import forecast_simclr, tone  # noqa: E402
+from cry_modules.training.recompute import recompute_blocks  # noqa: E402
+from data_prep.tables import write_text  # noqa: E402
+
+#: Width, recordings in a batch, seconds of a chunk.
+SIZES = ((8, 32, 4.0), (64, 8, 4.0))
+PRECISIONS = ("fp32", "bf16")
+
+
+def make_brain(width, batch_size, chunk_s, recompute, precision, folder):
+    """A Brain of the paper's settings, and its hyperparameters."""
+    hparams = load(
+        str(ROOT / "hparams/vggsound.yaml"),
+        {
+            "output_folder": folder,
+            "width": width,
+            "batch_size": batch_size,
+            "chunk_s": chunk_s,
+            "checkpoint_activations": recompute,
+        },
+    )
+    brain = SimCLRBrain(
+        modules=hparams["modules"],
+        opt_class=hparams["opt_class"],
+        hparams=hparams,
+        run_opts={"device": "cpu", "precision": precision},
+        checkpointer=hparams["checkpointer"],
+    )
+    brain.two_passes = False
+    brain.schedule = step_schedule(hparams, 10, 1)
+    brain.init_optimizers()
+    return brain, hparams
+
+
+def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
+    """Two steps in this process."""
+    with tempfile.TemporaryDirectory() as folder:
+        brain, hparams = make_brain(
+            width, batch_size, chunk_s, recompute, precision, folder
+        )
+        before = free_memory.resident_memory()
+        forecast_simclr(brain, hparams, 10, 0)
+        estimate = brain.forecast
+        if recompute:
+            recompute_blocks(hparams["encoder"])
+        item = {"id": "", "chunks": tone(hparams["chunks"].n_samples)}
+        item["chunks"] = item["chunks"].expand(2, -1)
+        item |= {"gain": torch.ones(1), "corpus": ""}
+        batch = PaddedBatch([item] * batch_size)
+        brain.modules.train()
+        brain.on_stage_start(sb.Stage.TRAIN, 1)
+        for brain.step in (1, 2):
+            start, cpu = time.perf_counter(), time.process_time()
+            brain.fit_batch(batch)
+            seconds = time.perf_counter() - start
+            cpu_s = time.process_time() - cpu
+    need = estimate.need(recompute=recompute).total()
+    return {
+        "peak_gb": free_memory.peak_memory() / 1e9,
+        "estimated_gb": (before + need) / 1e9,
+        "seconds": seconds,
+        "estimated_s": estimate.step_s,
+        "cpu_s": cpu_s,
+    }
+
+
+def measure_all(sizes, rounds) -> list:
+    """Medians over fresh processes, taken in turns."""
+    found = {
+        (*size, recompute, precision): []
+        for size in sizes
+        for precision in PRECISIONS
+        for recompute in (False, True)
+    }
+    for _ in range(rounds):
+        for key, rows in found.items():
+            command = [sys.executable, __file__, "--one", *map(str, key)]
+            done = subprocess.run(
+                command, stdout=subprocess.PIPE, text=True, check=True
+            )
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+    names = ("width", "batch_size", "chunk_s", "recompute", "precision")
+    return [
+        dict(zip(names, key))
+        | {name: median(row[name] for row in rows) for name in rows[0]}
+        for key, rows in found.items()
+    ]
+
+
+def main(argv=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", help="a json file for the figures")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--sizes", type=json.loads, default=SIZES)
+    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.one:
+        width, size, chunk_s, recompute, precision = args.one
+        row = measure_one(
+            *(int(width), int(size), float(chunk_s)),
+            *(recompute == "True", precision),
+        )
+        print(json.dumps(row))
+        return
+    rows = measure_all(args.sizes, args.rounds)
+    for row in rows:
+        print(
+            ", ".join(
+                f"{k} {v:.3g}" if type(v) is float else f"{k} {v}"
+                for k, v in row.items()
+            )
+        )
+    if args.out:
+        write_text(Path(args.out), json.dumps(rows, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,257 @@
+"""Time and memory of a training step, from a forward pass of a few rows.
+
+A row is a chunk or a recording. Activations and arithmetic grow in
+proportion to rows and their length, so that a small pass tells what a batch
+will take: the bytes that each block saves for backward, and seconds.
+"""
+
+import time
+from contextlib import contextmanager
+from functools import partial
+from typing import Callable, Iterator, List, NamedTuple
+
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from cry_modules.cnn14 import ConvBlock
+from cry_modules.ranks import n_ranks
+from cry_modules.training.recompute import untracked
+
+#: A pass that is shorter says little about a step: it is repeated with more.
+_LONG_ENOUGH = 0.15
+
+
+class Block(NamedTuple):
+    """Bytes of a block and what follows it up to the next one: its input,
+    what it saves for backward, its largest activation."""
+
+    entry: int
+    saved: int
+    largest: int
+
+
+class Pass(NamedTuple):
+    """A measured forward pass.
+
+    ``blocks`` begin with what is before the first block; ``weights`` are
+    bytes saved for backward that do not grow with the batch, such as weights
+    in another precision.
+    """
+
+    seconds: float
+    blocks: List[Block]
+    weights: int
+
+
+class _Ledger:
+    """Adds up the bytes of a forward pass, block by block."""
+
+    def __init__(self, parameters):
+        parameters = list(parameters)
+        self.blocks = [Block(0, 0, 0)]
+        self.weights = 0
+        self.numels = {p.numel() for p in parameters}
+        self.seen = {p.untyped_storage().data_ptr() for p in parameters}
+
+    def enter(self, block, inputs):
+        """A block begins (a forward pre-hook)."""
+        self.blocks.append(Block(inputs[0].nbytes, 0, 0))
+
+    def compute(self, layer, inputs, output):
+        """A layer is done (a forward hook)."""
+        if torch.is_tensor(output):
+            last = self.blocks[-1]
+            largest = max(last.largest, output.nbytes)
+            self.blocks[-1] = last._replace(largest=largest)
+
+    def save(self, tensor):
+        """Count a tensor saved for backward, each storage once."""
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in self.seen:
+            return tensor
+        self.seen.add(storage.data_ptr())
+        if tensor.numel() in self.numels:  # a weight, cast or flattened
+            self.weights += storage.nbytes()
+        else:
+            last = self.blocks[-1]
+            saved = last.saved + storage.nbytes()
+            self.blocks[-1] = last._replace(saved=saved)
+        return tensor
+
+    @contextmanager
+    def record(self, modules: nn.Module) -> Iterator[None]:
+        """Count what is computed and saved in this context."""
+        hooks = []
+        for module in modules.modules():
+            if isinstance(module, ConvBlock):
+                hooks.append(module.register_forward_pre_hook(self.enter))
+            elif not list(module.children()):
+                hooks.append(module.register_forward_hook(self.compute))
+        try:
+            with saved_tensors_hooks(self.save, lambda tensor: tensor):
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+
+def measure(
+    forward: Callable[[int], torch.Tensor],
+    modules: nn.Module,
+    least: int,
+    most: int,
+    device: torch.device,
+) -> Pass:
+    """Measure a forward pass in train mode; nothing is changed by it.
+
+    Weights, running statistics, random states and modes are afterwards what
+    they were.
+
+    Arguments
+    ---------
+    forward : callable
+        Runs as many rows as it gets through ``modules``; its outputs hold the
+        graph.
+    modules : torch.nn.Module
+        On ``device``; without activation checkpointing.
+    least : int
+        Rows of the pass whose bytes are counted.
+    most : int
+        Rows of a batch.
+    device : torch.device
+        Where to compute.
+
+    Returns
+    -------
+    Pass
+        Of one row.
+
+    Example
+    -------
+    >>> net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
+    >>> cpu = torch.device("cpu")
+    >>> measure(lambda n: net(torch.ones(n, 4)), net, 2, 2, cpu).blocks
+    [Block(entry=0.0, saved=32.0, largest=16.0)]
+    """
+    modes = {module: module.training for module in modules.modules()}
+    ledger = _Ledger(modules.parameters())
+    gpus = [device] if device.type == "cuda" else []
+    try:
+        modules.train()
+        with torch.random.fork_rng(gpus), untracked(modules):
+            with ledger.record(modules):
+                _seconds(partial(forward, least), device)  # loads libraries
+            seconds = _seconds(partial(forward, least), device) / least
+            if seconds * least < _LONG_ENOUGH:
+                more = int(max(least, min(_LONG_ENOUGH / seconds, most)))
+                seconds = _seconds(partial(forward, more), device) / more
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+    blocks = [Block(*(n / least for n in block)) for block in ledger.blocks]
+    return Pass(seconds, blocks, ledger.weights)
+
+
+def _seconds(call: Callable[[], object], device: torch.device) -> float:
+    """Time of a call, until the device has done what it began."""
+    start = time.perf_counter()
+    outputs = call()  # keeps the graph while storages are counted
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    seconds = time.perf_counter() - start
+    del outputs
+    return seconds
+
+
+def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
+    """Peak of activations and their gradients in a training step.
+
+    Backward holds the gradients of a layer's output and input, as large as
+    its activations, beside what the blocks up to this one have saved. With
+    ``recompute`` only the inputs of blocks are saved, and one block at a time
+    has its activations.
+
+    Arguments
+    ---------
+    blocks : list of Block
+        Of one row.
+    rows : float
+        Rows of a batch.
+    recompute : bool
+        Whether blocks are recomputed in backward.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> blocks = [Block(0, 1, 1), Block(1, 8, 2), Block(1, 8, 1)]
+    >>> activation_bytes(blocks, rows=10, recompute=False)
+    190
+    >>> activation_bytes(blocks, rows=10, recompute=True)
+    150
+    """
+    if recompute:
+        inputs = blocks[0].saved + sum(block.entry for block in blocks)
+        return rows * (inputs + max(b.saved + 2 * b.largest for b in blocks))
+    peak, saved = 0, 0
+    for block in blocks:
+        saved += block.saved
+        peak = max(peak, saved + 2 * block.largest)
+    return rows * max(peak, saved)
+
+
+def evaluation_bytes(blocks: List[Block], rows: float) -> float:
+    """Peak of activations where nothing is saved: a layer's input and output,
+    and a copy without padding."""
+    return rows * 3 * max(block.largest for block in blocks)
+
+
+def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
+    """Bytes of gradients and of the optimizer's state.
+
+    Arguments
+    ---------
+    modules : torch.nn.Module
+        Parameters without ``requires_grad`` have neither.
+    opt_class : callable
+        ``functools.partial`` of an optimizer.
+
+    Returns
+    -------
+    float
+
+    Example
+    -------
+    >>> sgd = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+    >>> state_bytes(nn.Linear(3, 2), sgd)
+    64
+    """
+    options = opt_class.keywords
+    if opt_class.func is torch.optim.SGD:
+        n_states = int(options.get("momentum", 0) > 0)
+    else:
+        n_states = 2  # Adam's
+    n_copies = 1 + n_states + (n_ranks() > 1)  # buckets of data parallelism
+    return n_copies * sum(
+        p.nbytes for p in modules.parameters() if p.requires_grad
+    )
+
+
+def passes_per_step(modules: nn.Module, recompute: bool) -> int:
+    """Forward passes that a training step costs: one, another for gradients
+    of activations, of weights, and to recompute."""
+    trained = [p for p in modules.parameters() if p.requires_grad]
+    if not any(p.requires_grad for m in _blocks(modules) for p in m):
+        return 1
+    on_weights = any(p.dim() == 4 for p in trained)
+    return 2 + on_weights + recompute
+
+
+def _blocks(modules):
+    """Parameters of each block."""
+    for module in modules.modules():
+        if isinstance(module, ConvBlock):
+            yield list(module.parameters())

@@ -1,0 +1,353 @@
+"""What a run will take: said before it starts, refused where memory lacks."""
+
+import logging
+import os
+from typing import Dict, List, NamedTuple
+
+import speechbrain as sb
+import torch
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.utils.distributed import if_main_process
+
+from cry_modules.ranks import any_rank, n_ranks
+from cry_modules.training.cost import (
+    activation_bytes,
+    evaluation_bytes,
+    measure,
+    passes_per_step,
+    state_bytes,
+)
+from cry_modules.training.free_memory import free_memory, resident_memory
+from data_prep.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+#: Memory of a CPU to memory of the tensors in use, by whether what they free
+#: is kept (``keep_freed_memory``): holes between them, and what convolutions
+#: need for themselves. Peaks of benchmarks/memory.py at widths 8 and 64.
+_KEPT, _RETURNED = 1.6, 1.1
+#: Code and buffers of the libraries that only a training step loads.
+_LIBRARIES = 2e8
+#: The estimate was within a tenth of what was measured (benchmarks/memory.py):
+#: a run is refused where it exceeds the free memory by more than that.
+MARGIN = 1.1
+#: Steps measured before the estimate of time is corrected; the first, which
+#: loads libraries, is left out.
+_STEPS = 3
+#: A run with less to go needs no correction.
+_SOON = 60.0
+
+
+class Size(NamedTuple):
+    """Rows of this process, in rows of the measured pass: in a training
+    batch, an evaluation batch, an epoch's training and its evaluation."""
+
+    batch: float
+    eval_batch: float
+    epoch: float
+    evaluated: float
+
+
+class Need(NamedTuple):
+    """Bytes that a run will add to those in memory already: on a CPU of all
+    processes of this machine, which share it."""
+
+    state: float
+    activations: float
+
+    def total(self) -> float:
+        """Both together."""
+        return self.state + self.activations
+
+
+class Forecast:
+    """Estimate of a run's time and memory, from a measured pass.
+
+    Arguments
+    ---------
+    brain : ResumableBrain
+        Before ``fit``, without activation checkpointing.
+    hparams : dict
+        With ``number_of_epochs``, ``batch_size``, ``width``, ``opt_class``.
+    measured : Pass
+        Of one row.
+    size : Size
+        Rows of this process.
+    n_batches : int
+        Batches in an epoch.
+    """
+
+    def __init__(self, brain, hparams, measured, size, n_batches):
+        self.device = torch.device(brain.device)
+        self.precision = brain.precision
+        self.keeps_memory = brain.keeps_memory
+        self.hparams, self.measured, self.size = hparams, measured, size
+        # Runs from before this option have no such key.
+        self.recompute = hparams.get("checkpoint_activations", False)
+        self.state = state_bytes(brain.modules, hparams["opt_class"])
+        self.trains = passes_per_step(brain.modules, False) > 1
+        passes = passes_per_step(brain.modules, self.recompute)
+        self.step_s = passes * measured.seconds * size.batch
+        epoch_s = measured.seconds * (passes * size.epoch + size.evaluated)
+        self.n_epochs = hparams["number_of_epochs"]
+        self.total_s = self.n_epochs * epoch_s
+        self.n_steps = self.n_epochs * n_batches
+        self.steps: List[float] = []
+
+    def need(self, share: float = 1.0, recompute: bool = False) -> Need:
+        """Memory with a share of the activations."""
+        blocks, size = self.measured.blocks, self.size
+        training = 0.0
+        if self.trains:
+            training = activation_bytes(blocks, size.batch, recompute)
+        activations = max(training, evaluation_bytes(blocks, size.eval_batch))
+        state = self.state + self.measured.weights + _LIBRARIES
+        if self.device.type != "cpu":
+            return Need(state, share * activations)
+        kept = self.keeps_memory and not recompute
+        share *= _KEPT if kept else _RETURNED
+        processes = int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+        return Need(processes * state, processes * share * activations)
+
+    def announce(self) -> None:
+        """Log time and memory; refuse where memory will not suffice.
+
+        Raises
+        ------
+        InputError
+            Names the memory needed, the memory free, and what would fit.
+        """
+        need = self.need(recompute=self.recompute)
+        free = free_memory(self.device)
+        if any_rank(need.total() > MARGIN * free, str(self.device)):
+            raise InputError(self._refusal(need, free))
+        if not if_main_process():
+            return
+        how = "to embed each recording once (from a forward pass here)"
+        if self.step_s:
+            how = (
+                f"{in_words(self.step_s)} a step (from a forward pass on this "
+                "machine; corrected after the first steps)"
+            )
+        logger.info("time: about %s, %s", in_words(self.total_s), how)
+        in_use = resident_memory() if self.device.type == "cpu" else 0
+        logger.info(
+            "memory: about %s at the peak, %s of them activations (from the "
+            "tensors which that pass kept); %s free",
+            gigabytes(need.total() + in_use),
+            gigabytes(need.activations),
+            gigabytes(free),
+        )
+        if need.total() > free:
+            logger.warning("memory may not suffice: %s", self._cures(free))
+
+    def _refusal(self, need, free):
+        return (
+            f"training needs {gigabytes(need.total())} more memory and "
+            f"{gigabytes(free)} are free; {self._cures(free)}"
+        )
+
+    def _cures(self, free: float) -> str:
+        """What would fit, as options to type."""
+        cures = []
+        batch_size = self._fitting_batch(free)
+        if batch_size >= 2:
+            cures.append(f"--batch_size {batch_size}")
+        width, narrower = self.hparams["width"], 8 / self.hparams["width"]
+        recompute = self.trains and not self.recompute
+        cast = self.precision == "fp32"
+        checkpointing = "--checkpoint_activations True"
+        alone = {checkpointing, "--precision bf16"}
+        for cure, applies, share, recomputed in (
+            (checkpointing, recompute, 1.0, True),
+            ("--precision bf16", cast, 0.5, self.recompute),
+            (f"{checkpointing} --precision bf16", recompute, 0.5, True),
+            ("--width 8", self._may_narrow(), narrower, self.recompute),
+        ):
+            both = cure.count("--") == 2
+            if both and not (cast and alone.isdisjoint(cures)):
+                continue  # one of them is enough
+            if applies and self.need(share, recomputed).total() <= free:
+                cures.append(cure)
+        if not cures:
+            return "use a machine with more memory"
+        small = " or use hparams/small_simclr.yaml"
+        is_pretraining = {"min_clips", "temperature"} <= set(self.hparams)
+        return (
+            "pass "
+            + " or ".join(cures)
+            + small * (is_pretraining and width > 8)
+        )
+
+    def _may_narrow(self) -> bool:
+        """Whether another width is possible: not of a pre-trained encoder."""
+        source = self.hparams.get("encoder_source")
+        return self.hparams["width"] > 8 and source is None
+
+    def _fitting_batch(self, free: float) -> int:
+        """The largest batch size that fits, rounded down to eights."""
+        need = self.need(recompute=self.recompute)
+        if not self.trains:
+            return 0
+        share = (free - need.state) / need.activations
+        size = int(min(share, 1.0) * self.hparams["batch_size"])
+        return size - size % 8 if size >= 8 else size
+
+    def add_step(self, seconds: float, n_done: int) -> None:
+        """Count a training step; correct the estimate after a few.
+
+        Arguments
+        ---------
+        seconds : float
+            Time of the step, data included.
+        n_done : int
+            Steps done, those of an earlier start included.
+        """
+        self.steps.append(seconds)
+        enough = len(self.steps) == _STEPS + 1
+        if not (enough and self.step_s and if_main_process()):
+            return
+        step_s = sorted(self.steps[1:])[_STEPS // 2]
+        left = (self.n_steps - n_done) / self.n_steps * self.total_s
+        left *= step_s / self.step_s
+        if left > _SOON:
+            logger.info(
+                "time: %s a step, about %s to go",
+                in_words(step_s),
+                in_words(left),
+            )
+
+
+def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
+    """Announce a contrastive training and let it correct the estimate.
+
+    Arguments
+    ---------
+    brain : SimCLRBrain
+        With ``two_passes``.
+    hparams : dict
+        The experiment.
+    n_batches : int
+        Training batches in an epoch.
+    n_valid : int
+        Validation batches of this process.
+
+    Raises
+    ------
+    InputError
+        Memory will not suffice.
+    """
+    n_views, chunks = hparams["n_views"], hparams["chunks"]
+
+    def forward(n):
+        item = {
+            "id": "",
+            "chunks": tone(chunks.n_samples).expand(n_views, -1),
+            "gain": torch.ones(1),
+            "corpus": "",
+        }
+        with brain.training_ctx:
+            batch = PaddedBatch([item] * n)
+            return brain.compute_forward(batch, sb.Stage.TRAIN)
+
+    # BatchNorm of the projector needs two rows in each pass.
+    least = 2 if brain.two_passes else 1
+    batch = -(-hparams["batch_size"] // n_ranks())
+    size = Size(
+        batch,
+        hparams["batch_size"] * 2 / n_views,
+        batch * n_batches,
+        n_valid * hparams["batch_size"] * 2 / n_views,
+    )
+    _announce(brain, hparams, forward, least, size, n_batches)
+
+
+def forecast_classification(
+    brain, hparams: Dict, seconds: Dict[str, List[float]], n_batches: int
+) -> None:
+    """Announce the training of a classifier.
+
+    Arguments
+    ---------
+    brain : ClassificationBrain
+        With ``cached``.
+    hparams : dict
+        The experiment.
+    seconds : dict
+        Lengths of the recordings by split.
+    n_batches : int
+        Training batches in an epoch.
+
+    Raises
+    ------
+    InputError
+        Memory will not suffice.
+    """
+    row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
+
+    def forward(n):
+        item = {"sig": tone(round(row_s * rate))}
+        batch = PaddedBatch([item] * n).to(brain.device)
+        with brain.training_ctx:
+            return brain.modules.head(brain.modules.embedder(*batch.sig))
+
+    longest = max(max(split) for split in seconds.values()) / row_s
+    trained = 1.0
+    if hparams["trained_on"] == "recordings":
+        trained = max(seconds["train"]) / row_s
+    batch = -(-hparams["batch_size"] // n_ranks()) * trained
+    size = Size(
+        batch,
+        max(1, hparams["batch_size"] // 4) * longest,
+        batch * n_batches,
+        sum(seconds["valid"]) / row_s / n_ranks(),
+    )
+    if brain.cached:  # each recording is embedded once, whatever the epochs
+        all_s = sum(sum(split) for split in seconds.values())
+        each = all_s / row_s / n_ranks() / hparams["number_of_epochs"]
+        size = Size(0, size.eval_batch, 0, each)
+    _announce(brain, hparams, forward, 2, size, n_batches)
+
+
+def _announce(brain, hparams, forward, least, size, n_batches):
+    device = torch.device(brain.device)
+    measured = measure(forward, brain.modules, least, size.batch, device)
+    brain.forecast = Forecast(brain, hparams, measured, size, n_batches)
+    brain.forecast.announce()
+
+
+def tone(n_samples: int) -> torch.Tensor:
+    """A sound that needs no random numbers, ``[n_samples]``."""
+    return 0.1 * torch.sin(torch.arange(n_samples) ** 1.5 / 50)
+
+
+def gigabytes(n_bytes: float) -> str:
+    """Bytes in words.
+
+    Example
+    -------
+    >>> gigabytes(2.04e10), gigabytes(8.1e7)
+    ('20.4 GB', '0.1 GB')
+    """
+    return f"{n_bytes / 1e9:.1f} GB"
+
+
+def in_words(seconds: float) -> str:
+    """Seconds in words, to two digits.
+
+    Example
+    -------
+    >>> [in_words(s) for s in (0.142, 5.06, 300, 7800, 400000)]
+    ['0.14 s', '5.1 s', '5 min', '2.2 h', '4.6 days']
+    """
+    for limit, unit, name in (
+        (120, 1, "s"),
+        (5400, 60, "min"),
+        (172800, 3600, "h"),
+    ):
+        if seconds < limit:
+            break
+    else:
+        unit, name = 86400, "days"
+    number = seconds / unit
+    return f"{number:.2g} {name}" if number < 10 else f"{number:.0f} {name}"

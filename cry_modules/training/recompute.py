@@ -1,0 +1,98 @@
+"""Activation checkpointing: recompute a block in backward, keep its input.
+
+A block's activations take sixteen times the memory of its output at least;
+recomputing them costs a third more time (https://arxiv.org/abs/1604.06174).
+"""
+
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Iterator
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from cry_modules.cnn14 import Cnn14
+from cry_modules.finetune import batch_norms
+from cry_modules.ranks import n_ranks
+from data_prep.errors import InputError
+
+
+def recompute_blocks(encoder: Cnn14) -> None:
+    """Keep only the input of each block for backward, from now on.
+
+    Loss, gradients, running statistics and random states are those of an
+    encoder that keeps everything. Evaluation is not affected.
+
+    Arguments
+    ---------
+    encoder : Cnn14
+        Changed in place; its parameters and state dict stay as they are.
+
+    Raises
+    ------
+    InputError
+        There are several processes.
+
+    Example
+    -------
+    >>> encoder = Cnn14(mel_bins=80, width=1)
+    >>> recompute_blocks(encoder)
+    >>> encoder(torch.randn(2, 64, 80)).sum().backward()
+    >>> encoder.norm0.num_batches_tracked
+    tensor(1)
+    """
+    if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
+        raise InputError(
+            f"checkpoint_activations is True on {n_ranks()} processes; use one "
+            "process, or leave the option out"
+        )
+    encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
+
+
+def _recomputed(encoder, run_block, i, x, n_frames):
+    """Run a block, under checkpointing where backward may follow."""
+    if not (encoder.training and torch.is_grad_enabled()):
+        return run_block(i, x, n_frames)
+    block = encoder.get_submodule(f"conv_block{i + 1}")
+    return checkpoint(
+        run_block,
+        i,
+        x,
+        n_frames,
+        use_reentrant=False,
+        context_fn=lambda: (nullcontext(), untracked(block)),
+    )
+
+
+@contextmanager
+def untracked(module: nn.Module) -> Iterator[None]:
+    """Leave the running statistics of all BatchNorm layers as they are.
+
+    Arguments
+    ---------
+    module : torch.nn.Module
+        In train mode its outputs are the same as outside of this context.
+
+    Example
+    -------
+    >>> norm = nn.BatchNorm1d(1)
+    >>> with untracked(norm):
+    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
+    >>> norm.running_mean
+    tensor([0.])
+    """
+    # Not by track_running_stats: without statistics BatchNorm saves fewer
+    # tensors for backward, which checkpointing refuses.
+    kept = [
+        (norm, name, buffer)
+        for norm in batch_norms(module)
+        for name, buffer in norm.named_buffers(recurse=False)
+    ]
+    try:
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer.clone())
+        yield
+    finally:
+        for norm, name, buffer in kept:
+            setattr(norm, name, buffer)
