@@ -11,6 +11,10 @@ import platform
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
 
+# The C library's own values.
+_TRIM_THRESHOLD = 128 * 1024
+_MMAP_MAX = 65536
+
 
 def keep_freed_memory() -> bool:
     """Let the process keep what tensors on the CPU gave back.
@@ -29,9 +33,18 @@ def keep_freed_memory() -> bool:
     >>> keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
     True
     """
+    return _set(mmap_max=0, trim_threshold=-1)
+
+
+def return_freed_memory() -> bool:
+    """Undo ``keep_freed_memory``: less memory, more time."""
+    return _set(_MMAP_MAX, _TRIM_THRESHOLD)
+
+
+def _set(mmap_max: int, trim_threshold: int) -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
-    no_mmap = libc.mallopt(_M_MMAP_MAX, 0)
-    no_trim = libc.mallopt(_M_TRIM_THRESHOLD, -1)
-    return bool(no_mmap and no_trim)
+    mapped = libc.mallopt(_M_MMAP_MAX, mmap_max)
+    trimmed = libc.mallopt(_M_TRIM_THRESHOLD, trim_threshold)
+    return bool(mapped and trimmed)

@@ -9,6 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
+from cry_modules.memory import return_freed_memory
 from cry_modules.ranks import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
@@ -117,8 +118,11 @@ class Forecast:
         InputError
             Names the memory needed, the memory free, and what would fit.
         """
-        need = self.need(recompute=self.recompute)
         free = free_memory(self.device)
+        need = self.need(recompute=self.recompute)
+        if self.keeps_memory and need.total() > free:
+            self.keeps_memory = not return_freed_memory()
+            need = self.need(recompute=self.recompute)
         if any_rank(need.total() > MARGIN * free, str(self.device)):
             raise InputError(self._refusal(need, free))
         if not if_main_process():
@@ -154,7 +158,8 @@ class Forecast:
         if batch_size >= 2:
             cures.append(f"--batch_size {batch_size}")
         width, narrower = self.hparams["width"], 8 / self.hparams["width"]
-        recompute = self.trains and not self.recompute
+        # Refused under several processes (recompute.py).
+        recompute = self.trains and not self.recompute and n_ranks() == 1
         cast = self.precision == "fp32"
         checkpointing = "--checkpoint_activations True"
         alone = {checkpointing, "--precision bf16"}

@@ -193,6 +193,25 @@ def test_only_cures_that_help_are_named():
     assert whole._cures(0.0) == "use a machine with more memory"
 
 
+def test_freed_memory_is_returned_where_keeping_it_would_not_fit(monkeypatch):
+    returned = []
+    monkeypatch.setattr(
+        forecast, "return_freed_memory", lambda: returned.append(1) or True
+    )
+    estimate = forecast_of()
+    returning = estimate.need().total()
+    estimate.keeps_memory = True
+    keeping = estimate.need().total()
+    assert keeping > returning
+    monkeypatch.setattr(forecast, "free_memory", lambda device: keeping)
+    estimate.announce()
+    assert estimate.keeps_memory and not returned
+    between = (returning + keeping) / 2
+    monkeypatch.setattr(forecast, "free_memory", lambda device: between)
+    estimate.announce()
+    assert not estimate.keeps_memory and returned == [1]
+
+
 def test_the_first_steps_correct_the_estimate(caplog):
     estimate = forecast_of()
     estimate.step_s, estimate.total_s = 1.0, 20.0
