@@ -92,14 +92,10 @@ def database(noise, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def script(tmp_path_factory):
-    """Run a train script in a fork of a process that has imported all it
-    needs: ``script("train_cls.py", "a.yaml", "--seed=1", status=2).output``.
-
-    With ``signal`` and ``after`` it gets that signal after so many seconds;
-    ``status`` None asks for nothing.
-    """
-    log = tmp_path_factory.mktemp("forks") / "log.txt"
+def forks(tmp_path_factory):
+    """Run a command in a fork of a process that has imported all it needs;
+    see ``script`` and ``command_of``."""
+    folder = tmp_path_factory.mktemp("forks")
     server = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("forks.py")],
         stdin=subprocess.PIPE,
@@ -109,21 +105,57 @@ def script(tmp_path_factory):
     )
     assert json.loads(server.stdout.readline()) == "ready"
 
-    def script(name, *arguments, status=0, signal=0, after=0.0):
-        request = {"script": name, "arguments": [str(a) for a in arguments]}
-        request.update(log=str(log), signal=int(signal), after=after)
+    def run(name, arguments, log, errors, signal=0, after=0.0, curves=False):
+        request = {"name": name, "arguments": [str(a) for a in arguments]}
+        request.update(log=str(folder / log), errors=str(folder / errors))
+        request.update(signal=int(signal), after=after, curves=curves)
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         done = SimpleNamespace(**json.loads(server.stdout.readline()))
-        done.output = log.read_text()
+        done.output = (folder / log).read_text()
+        done.errors = (folder / errors).read_text()
+        return done
+
+    yield run
+    server.stdin.close()
+    server.wait()
+
+
+@pytest.fixture(scope="session")
+def script(forks):
+    """Run a train script: ``script("train_cls.py", "a.yaml", "--seed=1",
+    status=2).output``.
+
+    With ``signal`` and ``after`` it gets that signal after so many seconds;
+    ``status`` None asks for nothing; a pre-training draws its curves only
+    with ``curves=True``.
+    """
+
+    def script(name, *arguments, status=0, **how):
+        done = forks(name, arguments, "log.txt", "log.txt", **how)
         if status is not None:
             assert done.status == status, done.output
             assert "Traceback" not in done.output
         return done
 
-    yield script
-    server.stdin.close()
-    server.wait()
+    return script
+
+
+@pytest.fixture(scope="session")
+def command_of(forks):
+    """``command_of("data_prep.split")(*arguments)`` runs ``python -m
+    data_prep.split`` and returns what ``subprocess.run`` returns."""
+
+    def command_of(module):
+        def run(*arguments):
+            done = forks(module, arguments, "out.txt", "err.txt")
+            return subprocess.CompletedProcess(
+                [module, *arguments], done.status, done.output, done.errors
+            )
+
+        return run
+
+    return command_of
 
 
 @pytest.fixture(scope="session")

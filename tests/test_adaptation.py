@@ -26,7 +26,7 @@ def pretrained(corpus, tmp_path_factory, script):
 def adapt(corpus, pretrained, script, tmp_path):
     """Adapt with some options; the run folder, with its output."""
 
-    def adapt(*options, name="run", status=0):
+    def adapt(*options, name="run", status=0, **how):
         folder = tmp_path / name
         done = script(
             *["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
@@ -34,6 +34,7 @@ def adapt(corpus, pretrained, script, tmp_path):
             *[f"--encoder_source={pretrained}", f"--output_folder={folder}"],
             *options,
             status=status,
+            **how,
         )
         return folder, done.output
 
@@ -59,6 +60,7 @@ def test_before_during_and_after(adapt, corpus):
         generic(corpus),
         *[f"--probe={corpus}/cry/recordings.csv:neuro_injury"],
         "--probe_every=1",
+        curves=True,
     )
     before = json.loads((folder / "before.json").read_text())
     rows = history(folder)
