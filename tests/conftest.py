@@ -2,6 +2,7 @@
 scripts that begin at once."""
 
 import csv
+import functools
 import json
 import os
 import socket
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from cry_modules import experiment
 from data_prep.synthetic import make_corpus
 
 
@@ -29,11 +31,20 @@ def pytest_runtest_makereport():
     ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def environment_described_once():
+    """Let the runs of this process share one ``pip freeze`` for env.log."""
+    once = functools.cache(experiment.get_environment_description)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "get_environment_description", once)
+        yield
+
+
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory):
     """The embedded corpus at its smallest: vggsound/ and cry/."""
     folder = tmp_path_factory.mktemp("corpus")
-    make_corpus(folder, scale="tiny", seed=1)
+    make_corpus(folder, scale="tiny", seed=1, workers=1)
     return folder
 
 
