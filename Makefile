@@ -6,15 +6,16 @@ READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup demo study demo-data test test-slow bench lint format upstream
+.PHONY: help setup demo study demo-data test test-slow test-all bench lint format upstream
 
 help:
 	@echo "make setup      .venv with everything (5 GB, some minutes)"
 	@echo "make demo       setup, then the whole study on the embedded synthetic corpus (13 to 17 minutes)"
 	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
-	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
+	@echo "make test       setup, then the tests (5 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make test-all   both"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
@@ -40,7 +41,9 @@ test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
+
+test-all: test test-slow
 
 bench: $(READY)
 	$(BIN)/python benchmarks/speed.py

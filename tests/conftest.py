@@ -15,6 +15,8 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
+from filelock import FileLock
 
 from cry_modules import experiment
 from data_prep.synthetic import make_corpus
@@ -41,11 +43,33 @@ def environment_described_once():
 
 
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory):
+def once(tmp_path_factory):
+    """``once(name, make)`` calls ``make(folder)`` in the first worker of
+    pytest-xdist that needs it and returns the folder, which all share: no
+    test may change it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def once(name, make):
+        folder, done = base / "once" / name, base / f"once/{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def corpus(once):
     """The embedded corpus at its smallest: vggsound/ and cry/."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_corpus(folder, scale="tiny", seed=1, workers=1)
-    return folder
+    return once(
+        "corpus",
+        lambda out: make_corpus(out, scale="tiny", seed=1, workers=1),
+    )
 
 
 @pytest.fixture
@@ -75,6 +99,27 @@ def write(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def two_ranks():
+    """``two_ranks(function, *arguments)`` calls ``function(rank, *arguments)``
+    in two processes."""
+
+    def two_ranks(function, *arguments):
+        # A fork begins at once, where importing everything anew takes ten
+        # seconds; the threads of CUDA do not survive it.
+        start = "spawn" if torch.cuda.is_available() else "fork"
+        torch.multiprocessing.start_processes(
+            _rank, args=(function, arguments), nprocs=2, start_method=start
+        )
+
+    return two_ranks
+
+
+def _rank(rank, function, arguments):
+    torch.set_num_threads(1)  # nor do OpenMP's
+    function(rank, *arguments)
 
 
 @pytest.fixture
@@ -170,10 +215,14 @@ def command_of(forks):
 
 
 @pytest.fixture(scope="session")
-def clinic(tmp_path_factory):
+def clinic(once):
     """Recordings of 18 patients, two each, in three folds and three sites: a
     tone, high in the injured, of three lengths."""
-    folder = tmp_path_factory.mktemp("clinic")
+    return once("clinic", make_clinic)
+
+
+def make_clinic(folder):
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     rows = []
     for patient in range(18):
@@ -198,14 +247,27 @@ def clinic(tmp_path_factory):
     header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
     with open(folder / "recordings.csv", "w", newline="") as file:
         csv.writer(file).writerows([header.split(","), *rows])
-    return folder
 
 
 @pytest.fixture(scope="session")
-def trained(script, clinic, tmp_path_factory):
+def pretrained(script, corpus, once):
+    """A finished run of train_simclr.py on the corpus, as small as can be."""
+
+    def train(folder):
+        script(
+            *["train_simclr.py", "hparams/small_simclr.yaml", "--width=1"],
+            *["--batch_size=4", "--number_of_epochs=2", "--warmup_epochs=1"],
+            *["--device=cpu", "--noprogressbar"],
+            *[f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"],
+        )
+
+    return once("pretrained", train)
+
+
+@pytest.fixture(scope="session")
+def trained(script, clinic, once):
     """A finished run of train_cls.py on the clinic, as small as can be:
     ``trained(readout="encoder+logmel")``; each is trained once."""
-    runs = {}
     least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
     # As it is made, an encoder says the same of all sounds.
     least.update(encoder_source="random_calibrated")
@@ -213,18 +275,17 @@ def trained(script, clinic, tmp_path_factory):
     least.update(controls=False, figures=False)
 
     def trained(**options):
-        key = tuple(sorted(options.items()))
-        if key not in runs:
-            out = tmp_path_factory.mktemp("trained") / "run"
+        def train(folder):
             script(
                 "train_cls.py",
                 "hparams/neuro_linear.yaml",
                 f"--data_folder={clinic}",
-                f"--output_folder={out}",
+                f"--output_folder={folder}",
                 "--noprogressbar",
                 *[f"--{k}={v}" for k, v in {**least, **options}.items()],
             )
-            runs[key] = out
-        return runs[key]
+
+        words = [f"{k}-{options[k]}" for k in sorted(options)]
+        return once("_".join(["trained", *words]), train)
 
     return trained

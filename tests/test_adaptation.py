@@ -12,16 +12,6 @@ TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 
-@pytest.fixture(scope="module")
-def pretrained(corpus, tmp_path_factory, script):
-    folder = tmp_path_factory.mktemp("pretrained")
-    script(
-        *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],
-        *[f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"],
-    )
-    return folder
-
-
 @pytest.fixture
 def adapt(corpus, pretrained, script, tmp_path):
     """Adapt with some options; the run folder, with its output."""

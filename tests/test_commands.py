@@ -39,16 +39,6 @@ def refused(script):
     return refused
 
 
-@pytest.fixture(scope="module")
-def pretrained(corpus, tmp_path_factory, script):
-    """A run folder of train_simclr.py."""
-    folder = tmp_path_factory.mktemp("simclr")
-    script(
-        *SIMCLR, f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"
-    )
-    return folder
-
-
 def weights(folder):
     return read_state_dict(find_encoder(str(folder)))
 
