@@ -37,6 +37,9 @@ study: $(READY)
 demo-data: $(READY)
 	$(BIN)/python -m data_prep.synthetic data
 
+# Two processes share two cores: more threads would wait for each other.
+test test-slow: export OMP_NUM_THREADS ?= 1
+
 test: $(READY)
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
 
