@@ -4,20 +4,22 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
 LOCK := constraints.txt
+PYTEST := -m pytest -n 2 --dist worksteal -m
 # Or INSTALL="uv pip install --python .venv", where uv is installed.
 INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
 PROFILE ?= demo
-.PHONY: help setup lock test-latest demo study demo-data test test-slow test-matrix bench lint format upstream
+.PHONY: help setup lock test-latest demo study demo-data test test-slow test-representative test-all test-matrix bench lint format upstream
 
 help:
 	@echo "make setup      .venv with the locked versions of everything (6 GB, two minutes)"
 	@echo "make demo       setup, then the whole study on the embedded synthetic corpus (13 to 17 minutes)"
 	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
-	@echo "make test       setup, then the tests (10 to 13 minutes, two processes)"
+	@echo "make test       setup, then the tests (5 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
+	@echo "make test-all   both"
 	@echo "make test-matrix setup, then the tests of modules under ten settings of processor, threads and locale (an hour or two)"
 	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
@@ -43,7 +45,7 @@ test-latest:
 	$(PYTHON) -m venv --clear $(VENV)-latest
 	$(VENV)-latest/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,study]'
 	$(VENV)-latest/bin/python tools/check_environment.py
-	$(VENV)-latest/bin/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(VENV)-latest/bin/python $(PYTEST) "not slow"
 
 demo: $(READY)
 	$(BIN)/python -m recipes.study.run demo
@@ -54,11 +56,20 @@ study: $(READY)
 demo-data: $(READY)
 	$(BIN)/python -m data_prep.synthetic data
 
+# Two processes share two cores: more threads would wait for each other.
+test test-slow test-representative test-latest: export OMP_NUM_THREADS ?= 1
+
 test: $(READY)
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist worksteal
+	$(BIN)/python $(PYTEST) "not slow"
 
 test-slow: $(READY)
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python $(PYTEST) slow
+
+# The cheapest slow test of each promise, for CI.
+test-representative: $(READY)
+	$(BIN)/python $(PYTEST) representative
+
+test-all: test test-slow
 
 test-matrix: $(READY)
 	$(BIN)/python tools/numeric_matrix.py

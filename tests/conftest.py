@@ -2,6 +2,7 @@
 scripts that begin at once."""
 
 import csv
+import functools
 import json
 import os
 import socket
@@ -14,7 +15,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+import torch
+from filelock import FileLock
 
+from cry_modules import experiment
 from data_prep.synthetic import make_corpus
 
 
@@ -29,12 +33,43 @@ def pytest_runtest_makereport():
     ]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def environment_described_once():
+    """Let the runs of this process share one ``pip freeze`` for env.log."""
+    once = functools.cache(experiment.get_environment_description)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "get_environment_description", once)
+        yield
+
+
 @pytest.fixture(scope="session")
-def corpus(tmp_path_factory):
+def once(tmp_path_factory):
+    """``once(name, make)`` calls ``make(folder)`` in the first worker of
+    pytest-xdist that needs it and returns the folder, which all share: no
+    test may change it."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+
+    def once(name, make):
+        folder, done = base / "once" / name, base / f"once/{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(f"{folder}.lock"):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def corpus(once):
     """The embedded corpus at its smallest: vggsound/ and cry/."""
-    folder = tmp_path_factory.mktemp("corpus")
-    make_corpus(folder, scale="tiny", seed=1)
-    return folder
+    return once(
+        "corpus",
+        lambda out: make_corpus(out, scale="tiny", seed=1, workers=1),
+    )
 
 
 @pytest.fixture
@@ -66,6 +101,27 @@ def write(tmp_path):
     return write
 
 
+@pytest.fixture(scope="session")
+def two_ranks():
+    """``two_ranks(function, *arguments)`` calls ``function(rank, *arguments)``
+    in two processes."""
+
+    def two_ranks(function, *arguments):
+        # A fork begins at once, where importing everything anew takes ten
+        # seconds; the threads of CUDA do not survive it.
+        start = "spawn" if torch.cuda.is_available() else "fork"
+        torch.multiprocessing.start_processes(
+            _rank, args=(function, arguments), nprocs=2, start_method=start
+        )
+
+    return two_ranks
+
+
+def _rank(rank, function, arguments):
+    torch.set_num_threads(1)  # nor do OpenMP's
+    function(rank, *arguments)
+
+
 @pytest.fixture
 def free_port():
     """A port of the loopback that nobody listens on."""
@@ -92,14 +148,10 @@ def database(noise, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def script(tmp_path_factory):
-    """Run a train script in a fork of a process that has imported all it
-    needs: ``script("train_cls.py", "a.yaml", "--seed=1", status=2).output``.
-
-    With ``signal`` and ``after`` it gets that signal after so many seconds;
-    ``status`` None asks for nothing.
-    """
-    log = tmp_path_factory.mktemp("forks") / "log.txt"
+def forks(tmp_path_factory):
+    """Run a command in a fork of a process that has imported all it needs;
+    see ``script`` and ``command_of``."""
+    folder = tmp_path_factory.mktemp("forks")
     server = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("forks.py")],
         stdin=subprocess.PIPE,
@@ -109,28 +161,68 @@ def script(tmp_path_factory):
     )
     assert json.loads(server.stdout.readline()) == "ready"
 
-    def script(name, *arguments, status=0, signal=0, after=0.0):
-        request = {"script": name, "arguments": [str(a) for a in arguments]}
-        request.update(log=str(log), signal=int(signal), after=after)
+    def run(name, arguments, log, errors, signal=0, after=0.0, curves=False):
+        request = {"name": name, "arguments": [str(a) for a in arguments]}
+        request.update(log=str(folder / log), errors=str(folder / errors))
+        request.update(signal=int(signal), after=after, curves=curves)
         server.stdin.write(json.dumps(request) + "\n")
         server.stdin.flush()
         done = SimpleNamespace(**json.loads(server.stdout.readline()))
-        done.output = log.read_text()
-        if status is not None:
-            assert done.status == status, done.output
-            assert "Traceback" not in done.output
+        done.output = (folder / log).read_text()
+        done.errors = (folder / errors).read_text()
         return done
 
-    yield script
+    yield run
     server.stdin.close()
     server.wait()
 
 
 @pytest.fixture(scope="session")
-def clinic(tmp_path_factory):
+def script(forks):
+    """Run a train script: ``script("train_cls.py", "a.yaml", "--seed=1",
+    status=2).output``.
+
+    With ``signal`` and ``after`` it gets that signal after so many seconds;
+    ``status`` None asks for nothing; a pre-training draws its curves only
+    with ``curves=True``.
+    """
+
+    def script(name, *arguments, status=0, **how):
+        done = forks(name, arguments, "log.txt", "log.txt", **how)
+        if status is not None:
+            assert done.status == status, done.output
+            assert "Traceback" not in done.output
+        return done
+
+    return script
+
+
+@pytest.fixture(scope="session")
+def command_of(forks):
+    """``command_of("data_prep.split")(*arguments)`` runs ``python -m
+    data_prep.split`` and returns what ``subprocess.run`` returns."""
+
+    def command_of(module):
+        def run(*arguments):
+            done = forks(module, arguments, "out.txt", "err.txt")
+            return subprocess.CompletedProcess(
+                [module, *arguments], done.status, done.output, done.errors
+            )
+
+        return run
+
+    return command_of
+
+
+@pytest.fixture(scope="session")
+def clinic(once):
     """Recordings of 18 patients, two each, in three folds and three sites: a
     tone, high in the injured, of three lengths."""
-    folder = tmp_path_factory.mktemp("clinic")
+    return once("clinic", make_clinic)
+
+
+def make_clinic(folder):
+    folder.mkdir(exist_ok=True)
     rng = np.random.default_rng(0)
     rows = []
     for patient in range(18):
@@ -155,14 +247,27 @@ def clinic(tmp_path_factory):
     header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
     with open(folder / "recordings.csv", "w", newline="") as file:
         csv.writer(file).writerows([header.split(","), *rows])
-    return folder
 
 
 @pytest.fixture(scope="session")
-def trained(script, clinic, tmp_path_factory):
+def pretrained(script, corpus, once):
+    """A finished run of train_simclr.py on the corpus, as small as can be."""
+
+    def train(folder):
+        script(
+            *["train_simclr.py", "hparams/small_simclr.yaml", "--width=1"],
+            *["--batch_size=4", "--number_of_epochs=2", "--warmup_epochs=1"],
+            *["--device=cpu", "--noprogressbar"],
+            *[f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"],
+        )
+
+    return once("pretrained", train)
+
+
+@pytest.fixture(scope="session")
+def trained(script, clinic, once):
     """A finished run of train_cls.py on the clinic, as small as can be:
     ``trained(readout="encoder+logmel")``; each is trained once."""
-    runs = {}
     least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
     # As it is made, an encoder says the same of all sounds.
     least.update(encoder_source="random_calibrated")
@@ -170,18 +275,17 @@ def trained(script, clinic, tmp_path_factory):
     least.update(controls=False, figures=False)
 
     def trained(**options):
-        key = tuple(sorted(options.items()))
-        if key not in runs:
-            out = tmp_path_factory.mktemp("trained") / "run"
+        def train(folder):
             script(
                 "train_cls.py",
                 "hparams/neuro_linear.yaml",
                 f"--data_folder={clinic}",
-                f"--output_folder={out}",
+                f"--output_folder={folder}",
                 "--noprogressbar",
                 *[f"--{k}={v}" for k, v in {**least, **options}.items()],
             )
-            runs[key] = out
-        return runs[key]
+
+        words = [f"{k}-{options[k]}" for k in sorted(options)]
+        return once("_".join(["trained", *words]), train)
 
     return trained

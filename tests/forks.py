@@ -1,4 +1,5 @@
-"""Train scripts in forks of one process that has imported everything.
+"""Train scripts and other commands in forks of one process that has imported
+everything.
 
 Importing torch and SpeechBrain takes seconds; a fork of a process that did it
 begins at once, and can be killed like any other process. Reads requests and
@@ -7,9 +8,12 @@ writes answers as lines of JSON.
 
 import json
 import os
+import runpy
 import signal
 import sys
+import tempfile
 import time
+import traceback
 from importlib import import_module
 
 SCRIPTS = {
@@ -17,24 +21,70 @@ SCRIPTS = {
     "train_adapt.py": "recipes.adaptation.train_adapt",
     "train_cls.py": "recipes.classification.train_cls",
 }
+#: Imported by what a command does, not by what it imports at its top.
+LATE = [
+    *("matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
+    *("cry_modules.curves", "cry_modules.picture_results"),
+    *("cry_modules.probe", "cry_modules.controls", "sklearn.svm"),
+    *("data_prep.audit", "data_prep.pack", "data_prep.split"),
+]
 
 
-def child(script, arguments, log):
-    """Be the script: never returns."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-    os.dup2(descriptor, 1)
-    os.dup2(descriptor, 2)
+def get_ready():
+    """Import and do once what every fork would have to do anew."""
+    import torch
+
+    # One thread, and none before the fork: OpenMP's do not survive it.
+    torch.set_num_threads(1)
+    for module in [*SCRIPTS.values(), *LATE]:
+        import_module(module)
+    # The first optimizer imports torch._dynamo, which takes two seconds.
+    torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
+    # For env.log, by pip freeze.
+    experiment = import_module("cry_modules.experiment")
+    text = experiment.get_environment_description()
+    experiment.get_environment_description = lambda: text
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(1, 1))
+    figure.text(0, 0, "fonts are looked for once")
+    with tempfile.TemporaryFile() as file:
+        figure.savefig(file)
+
+
+def draw_no_curves():
+    """Leave out the picture of a pre-training, which takes as long as it."""
+    import_module("cry_modules.curves").draw_curves = lambda *_: None
+
+
+def run(name, arguments):
+    """Be a script of SCRIPTS, or ``python -m`` any other name."""
+    sys.argv = [name, *arguments]
+    if name in SCRIPTS:
+        import_module(SCRIPTS[name]).main(arguments)
+    else:
+        sys.modules.pop(name, None)  # else runpy warns that it is there
+        runpy.run_module(name, run_name="__main__", alter_sys=True)
+
+
+def child(request):
+    """Be the command: never returns."""
+    for number, log in ((1, request["log"]), (2, request["errors"])):
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
+        os.dup2(os.open(log, flags), number)
     os.setsid()  # a group of its own, with its loader workers
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    sys.argv = [script, *arguments]
     status = 0
     try:
-        import_module(SCRIPTS[script]).main(arguments)
+        if not request["curves"]:
+            draw_no_curves()
+        run(request["name"], request["arguments"])
     except SystemExit as error:
         status = error.code or 0
+        if isinstance(status, str):
+            print(status, file=sys.stderr)
+            status = 1
     except BaseException:  # a fork must never go on as its parent
-        import traceback
-
         traceback.print_exc()
         status = 1
     sys.stdout.flush()
@@ -57,19 +107,14 @@ def wait(pid, number, after):
 
 def main():
     """Serve until stdin is closed."""
-    import torch
-
-    # One thread, and none before the fork: OpenMP's do not survive it.
-    torch.set_num_threads(1)
-    for module in SCRIPTS.values():
-        import_module(module)
+    get_ready()
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
         began = time.time()
         pid = os.fork()
         if pid == 0:
-            child(request["script"], request["arguments"], request["log"])
+            child(request)
         status = wait(pid, request["signal"], request["after"])
         answer = {"status": status, "seconds": time.time() - began}
         print(json.dumps(answer), flush=True)

@@ -12,21 +12,11 @@ TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 
-@pytest.fixture(scope="module")
-def pretrained(corpus, tmp_path_factory, script):
-    folder = tmp_path_factory.mktemp("pretrained")
-    script(
-        *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],
-        *[f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"],
-    )
-    return folder
-
-
 @pytest.fixture
 def adapt(corpus, pretrained, script, tmp_path):
     """Adapt with some options; the run folder, with its output."""
 
-    def adapt(*options, name="run", status=0):
+    def adapt(*options, name="run", status=0, **how):
         folder = tmp_path / name
         done = script(
             *["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
@@ -34,6 +24,7 @@ def adapt(corpus, pretrained, script, tmp_path):
             *[f"--encoder_source={pretrained}", f"--output_folder={folder}"],
             *options,
             status=status,
+            **how,
         )
         return folder, done.output
 
@@ -59,6 +50,7 @@ def test_before_during_and_after(adapt, corpus):
         generic(corpus),
         *[f"--probe={corpus}/cry/recordings.csv:neuro_injury"],
         "--probe_every=1",
+        curves=True,
     )
     before = json.loads((folder / "before.json").read_text())
     rows = history(folder)

@@ -4,9 +4,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.mark.slow
 def test_benchmark_of_the_data_tools(noise, tmp_path):
     for i in range(3):
         noise(f"audio/{i}.wav", seconds=2.0)

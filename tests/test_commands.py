@@ -39,16 +39,6 @@ def refused(script):
     return refused
 
 
-@pytest.fixture(scope="module")
-def pretrained(corpus, tmp_path_factory, script):
-    """A run folder of train_simclr.py."""
-    folder = tmp_path_factory.mktemp("simclr")
-    script(
-        *SIMCLR, f"--data_folder={corpus}/vggsound", f"--output_folder={folder}"
-    )
-    return folder
-
-
 def weights(folder):
     return read_state_dict(find_encoder(str(folder)))
 
@@ -57,9 +47,10 @@ def same(a, b):
     return all(torch.equal(a[key], b[key]) for key in a)
 
 
-def test_the_pipeline(corpus, pretrained, tmp_path, refused):
+def test_the_pipeline(corpus, pretrained, tmp_path, refused, script):
+    """The last script in a process of its own, as a user starts it."""
     adapted = tmp_path / "adapted"
-    run(
+    script(
         *["train_adapt.py", "hparams/small_adapt_replay.yaml", *TINY],
         *["--number_of_epochs=1", "--warmup_epochs=0", "--valid_share=0.25"],
         *[f"--cry_folder={corpus}/cry", f"--encoder_source={pretrained}"],
@@ -82,7 +73,7 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused):
     metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
     assert metrics["encoder_source"] == str(adapted)
     # The same from the run's own resolved settings.
-    run(
+    script(
         *["train_cls.py", tmp_path / "cls/hyperparams.yaml"],
         *["--device=cpu", "--noprogressbar"],
         *[f"--output_folder={tmp_path}/again"],
@@ -244,6 +235,29 @@ def test_another_experiment_in_the_same_folder(corpus, pretrained, refused):
         *[f"--output_folder={pretrained}", "--lr=0.5"],
     )
     assert "lr: 0.002, now it is 0.5; pass another --output_folder" in line
+
+
+LIGHT = ["audit", "clinical_prepare", "convert", "split"]
+HEAVY = [
+    *(f"train_{name}.py" for name in ("simclr", "adapt", "cls")),
+    *("data_prep.confounds", "data_prep.pack", "data_prep.synthetic"),
+    *("cry_modules.curves", "cry_modules.demo", "cry_modules.export"),
+    *("cry_modules.inference", "cry_modules.metrics", "cry_modules.views"),
+    *("cry_modules.picture_results", "recipes.study.run"),
+]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(f"data_prep.{name}" for name in LIGHT),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in HEAVY),
+    ],
+)
+def test_each_command_starts_in_a_process_of_its_own(name):
+    """Other tests run them in forks of one that has imported everything."""
+    start = [name] if name.endswith(".py") else ["-m", name]
+    assert "usage: " in run(*start, "--help").stdout
 
 
 def test_recipes_run_from_any_folder(corpus, tmp_path):

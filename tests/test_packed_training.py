@@ -65,22 +65,16 @@ def test_the_same_weights_to_the_bit(corpus, tmp_path):
 
 
 def test_the_same_weights_where_only_the_replayed_audio_is_packed(
-    corpus, tmp_path
+    corpus, pretrained, tmp_path
 ):
     """Batches then hold chunks of both kinds."""
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
-    begin = tmp_path / "begin"
-    train(
-        *["simclr", "train_simclr", "hparams/small_simclr.yaml"],
-        *[f"--data_folder={corpus}/vggsound", f"--output_folder={begin}"],
-        "--warmup_epochs=1",
-    )
     found = {}
     for name, generic in (("files", corpus), ("mixed", tmp_path)):
         run = tmp_path / name
         train(
             *["adaptation", "train_adapt", "hparams/small_adapt_replay.yaml"],
-            *[f"--cry_folder={corpus}/cry", f"--encoder_source={begin}"],
+            *[f"--cry_folder={corpus}/cry", f"--encoder_source={pretrained}"],
             *[f"--replay_folder={generic}/vggsound", f"--output_folder={run}"],
             *["--warmup_epochs=1", "--valid_share=0.4", "--n_views=3"],
             *["--anchor_weights=0.1", "--anchor_distillation=0.1"],

@@ -57,6 +57,7 @@ def test_the_plain_probe_embeds_training_and_validation(clinic):
     assert flop(step) == pytest.approx(10 * one / 3, rel=0.05)
 
 
+@pytest.mark.slow
 def test_the_projects_probe_is_a_whole_run(clinic):
     step = probe_contenders.project_probe(clinic, width=1, n_runs=1)
     step()

@@ -144,11 +144,12 @@ def kill_at_random(recipe, options, n_kills, command, script, whole):
     assert_same(folder_of(run), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe, workers",
     [
-        ("simclr", 0),
-        pytest.param("adaptation", 2, marks=pytest.mark.slow),
+        pytest.param("simclr", 0, marks=pytest.mark.representative),
+        ("adaptation", 2),
         ("linear_bn", 0),
     ],
 )
@@ -167,7 +168,10 @@ def test_killed_at_twenty_random_moments(
     kill_at_random(recipe, options, 20, command, script, whole)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+)
 def test_asked_to_stop_it_saves_and_says_how_to_go_on(
     number, command, script, whole
 ):
@@ -210,8 +214,17 @@ def spoilt(whole, script, command, tmp_path):
     return spoilt
 
 
-@pytest.mark.parametrize("harm", [truncate, replace, Path.unlink])
-@pytest.mark.parametrize("name", ["encoder.ckpt", "CKPT.yaml"])
+@pytest.mark.parametrize(
+    "harm, name",
+    [
+        (truncate, "encoder.ckpt"),
+        (Path.unlink, "CKPT.yaml"),
+        pytest.param(replace, "encoder.ckpt", marks=pytest.mark.slow),
+        pytest.param(Path.unlink, "encoder.ckpt", marks=pytest.mark.slow),
+        pytest.param(truncate, "CKPT.yaml", marks=pytest.mark.slow),
+        pytest.param(replace, "CKPT.yaml", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
     output = spoilt(lambda folders: harm(folders[-1] / name))
     assert "is damaged: " + name in output
@@ -219,7 +232,14 @@ def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
     assert "Going into epoch 2" not in output
 
 
-@pytest.mark.parametrize("recipe", ["simclr", "adaptation", "linear_bn"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "simclr",
+        pytest.param("adaptation", marks=pytest.mark.slow),
+        pytest.param("linear_bn", marks=pytest.mark.slow),
+    ],
+)
 def test_all_checkpoints_damaged_begins_anew(recipe, spoilt):
     def harm(folders):
         for folder in folders:
@@ -273,6 +293,7 @@ def test_other_options_are_refused(command, script, whole):
     assert "leave out --test_only" in script(*run, status=2).output
 
 
+@pytest.mark.slow
 def test_what_adaptation_began_with_is_kept(command, script, whole, tmp_path):
     """Anchors and interpolation need it, whatever became of the source."""
     source = tmp_path / "source"
@@ -299,7 +320,11 @@ def test_what_another_run_measured_before_is_not_this_one_s(command, script):
     assert before[0].read_text() == before[1].read_text()
 
 
-@pytest.mark.parametrize("recipe", ["simclr", "linear_bn"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "recipe",
+    [pytest.param("simclr", marks=pytest.mark.representative), "linear_bn"],
+)
 def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
     """A real process: what happens at its exit counts."""
     run = command(recipe, OFTEN, "--num_workers=2")
@@ -347,8 +372,15 @@ class Torchrun:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-@pytest.mark.parametrize("recipe", ["simclr", "adaptation"])
+@pytest.mark.parametrize(
+    "recipe, number",
+    [
+        ("simclr", signal.SIGKILL),
+        ("simclr", signal.SIGTERM),
+        ("adaptation", signal.SIGKILL),
+        ("adaptation", signal.SIGTERM),
+    ],
+)
 def test_two_processes_stopped_go_on_together(
     recipe, number, command, free_port
 ):
@@ -374,9 +406,7 @@ def test_gradients_that_wait_are_not_lost(command, script):
     run = command("simclr", *options)
     seconds = script(*run).seconds
     killed = command("simclr", *options)
-    for share in (0.5, 0.6, 0.7):
-        script(
-            *killed, status=None, signal=signal.SIGKILL, after=share * seconds
-        )
+    kill = {"status": None, "signal": signal.SIGKILL}
+    script(*killed, **kill, after=0.6 * seconds)
     script(*killed)
     assert_same(folder_of(killed), folder_of(run))

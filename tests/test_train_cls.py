@@ -35,7 +35,7 @@ def train(script, clinic, tmp_path):
             *[*arguments, f"--output_folder={output}", *options],
             status=status,
         )
-        train.output = done.output
+        train.output, train.seconds = done.output, done.seconds
         return output
 
     return train
@@ -222,7 +222,8 @@ def test_a_killed_run_of_folds_goes_on_and_can_be_repeated(
     killed = tmp_path / "killed"
     command = ["train_cls.py", "hparams/neuro_linear.yaml", *options]
     command += [f"--data_folder={clinic}", f"--output_folder={killed}"]
-    for after in (1.5, 3.0):  # within the first or second fold
+    for share in (0.3, 0.6):  # within the first or second fold
+        after = share * train.seconds
         script(*command, status=None, signal=signal.SIGKILL, after=after)
     script(*command)
     assert (killed / "predictions_test.csv").read_bytes() == expected
@@ -344,7 +345,7 @@ def test_splits_of_one_class_leave_figures_undefined(train):
     """Nothing to rank in validation and test."""
     run = train(
         "linear", *TINY, *FOLD, "--label_column=kind",
-        "--classes=[a, b]", "--nuisance=age",
+        "--classes=[a, b]", "--nuisance=age", "--figures=False",
     )  # fmt: skip
     metrics = metrics_of(run)
     assert metrics["task"] == metrics["label_column"] == "kind"
@@ -375,6 +376,7 @@ def test_everything_a_run_leaves(train):
 
 
 @pytest.mark.slow
+@pytest.mark.representative
 def test_two_processes_train_as_one(train, clinic, tmp_path, free_port):
     """A frozen encoder draws nothing: batches, weights and losses are equal."""
     alone = train("linear", *PLAIN, "--number_of_epochs=4", "--balance=loss")

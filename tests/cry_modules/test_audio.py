@@ -137,7 +137,10 @@ class Recordings:
         return self.reader(self.paths[i], 0.0, 0.5)
 
 
-@pytest.mark.parametrize("method, n_workers", [("fork", 2), ("spawn", 1)])
+@pytest.mark.parametrize(
+    "method, n_workers",
+    [("fork", 2), pytest.param("spawn", 1, marks=pytest.mark.slow)],
+)
 def test_loader_workers(tmp_path, method, n_workers):
     names = [f"{i}.wav" for i in range(6)]
     for i, name in enumerate(names):

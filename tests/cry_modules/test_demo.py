@@ -470,6 +470,7 @@ def files_in(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.representative
 def test_a_browser_uploads_a_cry(tmp_path, noise):
     """A real upload to the real command in a real browser.
 

@@ -66,6 +66,7 @@ def test_missing_package_is_told_before_training(tmp_path, monkeypatch):
     History(tmp_path).add({"epoch": 1})
 
 
+@pytest.mark.slow
 def test_tensorboard_is_not_imported_when_off(tmp_path):
     code = (
         "import sys; from cry_modules.history import History; "

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 
 from cry_modules.losses import NTXentLoss, _AmongThemselves
 
@@ -211,8 +210,10 @@ def one_rank(rank, port, path):
     dist.destroy_process_group()
 
 
-def test_two_ranks_equal_one_process_on_the_joined_batch(tmp_path, free_port):
-    mp.spawn(one_rank, args=(free_port, str(tmp_path)), nprocs=2)
+def test_two_ranks_equal_one_process_on_the_joined_batch(
+    tmp_path, free_port, two_ranks
+):
+    two_ranks(one_rank, free_port, str(tmp_path))
     for n_views in (2, 3):
         parts = [
             torch.load(tmp_path / f"{rank}_{n_views}.pt", weights_only=True)

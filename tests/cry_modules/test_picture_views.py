@@ -1,7 +1,5 @@
 """The picture of views: what it shows is what the encoder gets."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,14 +40,15 @@ def refused(capsys, *arguments):
     return errors[0]
 
 
-def test_the_command_writes_the_same_picture_again(manifest, tmp_path):
+def test_the_command_writes_the_same_picture_again(
+    manifest, tmp_path, command_of
+):
     first, second = tmp_path / "a.png", tmp_path / "b.png"
     data = tmp_path / "corpus"
-    subprocess.run(
-        [sys.executable, "-m", "cry_modules.views", manifest, "--n", "2"]
-        + ["--data_folder", data, "--out", first],
-        check=True,
+    done = command_of("cry_modules.views")(
+        manifest, "--n", "2", "--data_folder", data, "--out", first
     )
+    assert done.returncode == 0, done.stderr
     command = [str(manifest), "--data_folder", str(data), "--n", "2"]
     main([*command, "--out", str(second)])
     assert first.read_bytes() == second.read_bytes()

@@ -8,7 +8,6 @@ import pytest
 import soundfile
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -301,7 +300,6 @@ def figures_of(table, batch_s):
 
 
 def one_rank(rank, port, table, out):
-    torch.set_num_threads(1)  # threads do not survive a fork
     dist.init_process_group(
         "gloo",
         init_method=f"tcp://127.0.0.1:{port}",
@@ -313,20 +311,16 @@ def one_rank(rank, port, table, out):
     dist.destroy_process_group()
 
 
-def test_two_ranks_equal_one_process(tmp_path, free_port, monkeypatch):
+def test_two_ranks_equal_one_process(
+    tmp_path, free_port, monkeypatch, two_ranks
+):
     # Hard to tell, so that the figures are of this very order.
     rng = np.random.default_rng(1)
     table = make_table(tmp_path)
     for i in range(24):
         path = tmp_path / f"audio/r{i}.wav"
         soundfile.write(path, rng.normal(0, 0.1, 8000 + 500 * (i % 5)), RATE)
-    # Forked like loader workers: importing everything anew takes ten seconds.
-    mp.start_processes(
-        one_rank,
-        args=(free_port, table, str(tmp_path)),
-        nprocs=2,
-        start_method="fork",
-    )
+    two_ranks(one_rank, free_port, table, str(tmp_path))
     monkeypatch.setattr(module, "BATCH_S", 0)  # restored afterwards
     expected = [figures_of(table, batch_s) for batch_s in (2.0, 120.0)]
     assert 0.2 < expected[0]["probe_sound_knn"] < 0.8

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -87,7 +86,7 @@ def one_rank(rank, port, folder):
 
 
 @pytest.fixture(scope="module")
-def ranks(tmp_path_factory):
+def ranks(tmp_path_factory, two_ranks):
     """What each of two processes found, and the folder they wrote to."""
     import socket
 
@@ -95,7 +94,7 @@ def ranks(tmp_path_factory):
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
     folder = tmp_path_factory.mktemp("ranks")
-    mp.spawn(one_rank, args=(port, str(folder)), nprocs=2)
+    two_ranks(one_rank, port, str(folder))
     found = [
         torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)
     ]

@@ -1,8 +1,6 @@
 """The audit of a corpus: whole, resumable, and all of it written down."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -20,12 +18,9 @@ from data_prep.tables import read_table
 from tests.data_prep.test_measure import make_bad_files
 
 
-def run(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "data_prep.audit", *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def run(command_of):
+    return command_of("data_prep.audit")
 
 
 def cells(path):
@@ -100,7 +95,7 @@ def test_audit_of_the_data_folder_is_believed(tmp_path, monkeypatch):
     assert audit_files(names, tmp_path, tmp_path / "run") == expected
 
 
-def test_command_on_a_folder_of_bad_files(tmp_path, noise):
+def test_command_on_a_folder_of_bad_files(tmp_path, noise, run):
     folder = tmp_path / "data"
     folder.mkdir()
     reasons = make_bad_files(folder, noise)
@@ -121,7 +116,7 @@ def test_command_on_a_folder_of_bad_files(tmp_path, noise):
     assert f"{len(rows)} files, 3 usable" in done.stdout
 
 
-def test_command_on_a_manifest_sees_copies_across_splits(tmp_path):
+def test_command_on_a_manifest_sees_copies_across_splits(tmp_path, run):
     names = sounds(tmp_path, 6, seconds=2.0)
     samples, rate = soundfile.read(tmp_path / "0.wav")
     soundfile.write(tmp_path / "4.wav", samples, rate)
@@ -147,7 +142,7 @@ def test_command_on_a_manifest_sees_copies_across_splits(tmp_path):
     assert "1 exact and 2 near copies" in done.stdout
 
 
-def test_a_database_with_labels_and_double_rows(tmp_path):
+def test_a_database_with_labels_and_double_rows(tmp_path, run):
     sounds(tmp_path, 3)
     (tmp_path / "3.wav").write_bytes((tmp_path / "0.wav").read_bytes())
     table = tmp_path / "recordings.csv"
@@ -186,14 +181,14 @@ def test_a_permission_granted_is_seen(tmp_path, monkeypatch):
         ),
     ],
 )
-def test_wrong_usage_is_one_line(tmp_path, make, message):
+def test_wrong_usage_is_one_line(tmp_path, make, message, run):
     done = run(make(tmp_path), "--out", tmp_path / "out")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
-def test_names_that_are_not_unicode_are_written(tmp_path):
+def test_names_that_are_not_unicode_are_written(tmp_path, run):
     sounds(tmp_path / "data", 2)
     os.rename(
         tmp_path / "data/0.wav", os.fsencode(tmp_path) + b"/data/\xe9.wav"

@@ -25,15 +25,15 @@ from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 
 
-def run(*args, status=0):
-    done = subprocess.run(
-        [sys.executable, "-m", "data_prep.pack", *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def run(command_of):
+    def run(*args, status=0):
+        done = command_of("data_prep.pack")(*args)
+        assert done.returncode == status, done.stdout + done.stderr
+        assert "Traceback" not in done.stderr
+        return done
+
+    return run
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-def test_shards_and_index(sounds, tmp_path):
+def test_shards_and_index(sounds, tmp_path, run):
     done = run(sounds, tmp_path / "out", "--shard_mb", "0.05")
     assert done.stdout.strip() == (
         "Packed 11 recordings (1 rejected), 0.00 hours, 0.00 GB, 3 shards; in "
@@ -122,7 +122,7 @@ pack.main()
 """
 
 
-def test_a_killed_pack_goes_on(sounds, tmp_path):
+def test_a_killed_pack_goes_on(sounds, tmp_path, run):
     pack(sounds, tmp_path / "whole", shard_mb=0.05)
     out = tmp_path / "out"
     command = [str(sounds), str(out), "--shard_mb", "0.05"]
@@ -205,7 +205,7 @@ def test_what_does_not_fit_is_refused(sounds, tmp_path, options, message):
         pack(sounds, tmp_path / "out", **options)
 
 
-def test_wrong_folders(sounds, tmp_path):
+def test_wrong_folders(sounds, tmp_path, run):
     with pytest.raises(InputError, match="holds the recordings themselves"):
         pack(sounds, sounds)
     with pytest.raises(InputError, match="holds the recordings themselves"):
@@ -253,7 +253,7 @@ def test_parts_of_different_packs_are_refused(sounds, tmp_path):
         pack_at(tmp_path / "a")
 
 
-def test_damage_is_found(sounds, tmp_path):
+def test_damage_is_found(sounds, tmp_path, run):
     out = tmp_path / "out"
     pack(sounds, out, shard_mb=0.05)
     shard = out / "pack-1of1-00001.i16"

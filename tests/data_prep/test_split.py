@@ -1,8 +1,6 @@
 """No split ever divides a patient, and the parts nest."""
 
 import math
-import subprocess
-import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -123,19 +121,16 @@ def test_folds_hold_every_patient_once(rows, n_folds, seed):
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def run(*args):
-    return subprocess.run(
-        [sys.executable, "-m", "data_prep.split", *map(str, args)],
-        capture_output=True,
-        text=True,
-    )
+@pytest.fixture
+def run(command_of):
+    return command_of("data_prep.split")
 
 
 def cells(path):
     return [row for _, row in read_table(path, [])]
 
 
-def test_command_splits_whole_patients(database, tmp_path):
+def test_command_splits_whole_patients(database, tmp_path, run):
     folder = database()
     args = (folder / "recordings.csv", "--label_column", "neuro_injury")
     done = run(*args, "--out", tmp_path / "a", "--fractions", 0.2, 0.5, 1)
@@ -181,7 +176,7 @@ def test_command_splits_whole_patients(database, tmp_path):
     assert kept == {p for p, fraction in smallest.items() if fraction == 0.2}
 
 
-def test_command_makes_folds_that_training_takes(database, tmp_path):
+def test_command_makes_folds_that_training_takes(database, tmp_path, run):
     folder = database()
     args = (folder / "recordings.csv", "--label_column", "neuro_injury")
     done = run(*args, "--out", tmp_path / "a", "--folds", 3)
@@ -216,7 +211,7 @@ def test_command_makes_folds_that_training_takes(database, tmp_path):
         (["--shares", "nan", "1", "1"], "three numbers above 0"),
     ],
 )
-def test_wrong_usage_is_one_line(database, tmp_path, args, message):
+def test_wrong_usage_is_one_line(database, tmp_path, args, message, run):
     table = database() / "recordings.csv"
     usual = [] if "--label_column" in args else ["--label_column", "site"]
     done = run(table, "--out", tmp_path / "a", *usual, *args)
@@ -225,7 +220,7 @@ def test_wrong_usage_is_one_line(database, tmp_path, args, message):
     assert "Traceback" not in done.stderr
 
 
-def test_the_users_own_table_is_not_replaced(database):
+def test_the_users_own_table_is_not_replaced(database, run):
     table = database() / "recordings.csv"
     before = table.read_text()
     usual = ("--label_column", "neuro_injury", "--out", table.parent)
@@ -236,7 +231,7 @@ def test_the_users_own_table_is_not_replaced(database):
     assert not (table.parent / "table.md").exists()
 
 
-def test_another_split_is_not_replaced(database, tmp_path):
+def test_another_split_is_not_replaced(database, tmp_path, run):
     folder = database()
     usual = ("--label_column", "neuro_injury", "--out", tmp_path / "a")
     for _ in range(2):  # the same may be made again
@@ -246,7 +241,7 @@ def test_another_split_is_not_replaced(database, tmp_path):
     assert "is of another split; pass another --out" in done.stderr
 
 
-def test_labels_that_differ_in_case(database, tmp_path):
+def test_labels_that_differ_in_case(database, tmp_path, run):
     folder = database(
         change=lambda i, row: row.replace("injury", "Injury") if i == 3 else row
     )
@@ -256,7 +251,7 @@ def test_labels_that_differ_in_case(database, tmp_path):
     assert "row 5: neuro_injury is 'Injury', and 'injury' in" in done.stderr
 
 
-def test_copies_across_the_new_splits_are_said(database, tmp_path):
+def test_copies_across_the_new_splits_are_said(database, tmp_path, run):
     folder = database()
     for i in range(0, 40, 4):  # of another patient
         copy = (folder / f"audio/r{i}.wav").read_bytes()
@@ -268,7 +263,7 @@ def test_copies_across_the_new_splits_are_said(database, tmp_path):
     assert len(cells(tmp_path / "a/duplicates.csv")) >= 10
 
 
-def test_two_patients_a_class_leave_a_split_empty(database, tmp_path):
+def test_two_patients_a_class_leave_a_split_empty(database, tmp_path, run):
     folder = database(change=lambda i, row: row)
     lines = (folder / "recordings.csv").read_text().splitlines()
     (folder / "few.csv").write_text("\n".join(lines[:5] + lines[-4:]) + "\n")
@@ -278,7 +273,7 @@ def test_two_patients_a_class_leave_a_split_empty(database, tmp_path):
     assert "has no recording in" in done.stderr
 
 
-def test_a_class_too_small_for_the_splits(database, tmp_path):
+def test_a_class_too_small_for_the_splits(database, tmp_path, run):
     folder = database(
         change=lambda i, row: row.replace("injury", "x" * (i < 2))
     )

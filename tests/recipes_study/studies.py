@@ -1,12 +1,16 @@
 """Small studies for tests: their settings, and results as runs would leave."""
 
+import functools
 import json
 import zlib
+from contextlib import contextmanager
 
 import numpy as np
+import pytest
 
 from cry_modules.metrics import choose, evaluate
 from cry_modules.predictions import Predictions
+from recipes.study import figures, results
 from recipes.study.plan import ENCODERS, Plan
 from recipes.study.settings import check_settings
 
@@ -107,6 +111,16 @@ def pretend(plan, n_patients=60):
             [f"SECRET-p{i // 2}" for i in range(len(labels))],
             labels, scores, classes,
         ))  # fmt: skip
+
+
+@contextmanager
+def fewer_draws(n=100):
+    """Draw fewer patients for intervals than a page that is read needs."""
+    with pytest.MonkeyPatch.context() as patch:
+        compare = functools.partial(results.compare, n_draws=n)
+        patch.setattr(results, "compare", compare)
+        patch.setattr(figures, "_BAND_DRAWS", n)
+        yield
 
 
 def leave(run, predictions):

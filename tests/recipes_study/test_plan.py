@@ -255,7 +255,14 @@ def dry_run(profile, config, *more):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("profile", ["demo", "poster", "slurm"])
+@pytest.mark.parametrize(
+    "profile",
+    [
+        "demo",
+        pytest.param("poster", marks=pytest.mark.slow),
+        pytest.param("slurm", marks=pytest.mark.slow),
+    ],
+)
 def test_snakemake_would_run_the_plan(profile, tmp_path):
     pytest.importorskip("snakemake")
     config = yaml.safe_load((PROFILES / profile / "config.yaml").read_text())

@@ -92,8 +92,9 @@ def study(tmp_path_factory):
     (folder / "study.yaml").write_text(yaml.safe_dump(found, sort_keys=False))
     plan = studies.plan_of(found)
     studies.pretend(plan)
-    page = make_report(folder)
-    return plan, page, page.read_text("utf-8")
+    with studies.fewer_draws():
+        page = make_report(folder)
+        yield plan, page, page.read_text("utf-8")
 
 
 def test_tables_are_the_metrics_files(study):
@@ -198,7 +199,12 @@ def browse(page, tmp_path, size):
     return json.loads(base64.b64decode(found.group(1))), console, done.stdout
 
 
-@pytest.mark.parametrize("size", [SMALL, LARGE], ids=["phone", "desktop"])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "size",
+    [pytest.param(SMALL, marks=pytest.mark.representative), LARGE],
+    ids=["phone", "desktop"],
+)
 def test_a_browser_shows_all_of_it(study, tmp_path, size):
     found, console, dom = browse(study[1], tmp_path, size)
     assert not console and not found["errors"]

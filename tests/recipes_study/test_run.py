@@ -58,8 +58,9 @@ def results_of(folder):
 # What needs no training.
 
 
-def test_profiles_and_words_that_are_not_there(tmp_path):
+def test_profiles_and_words_that_are_not_there(capsys, monkeypatch):
     pytest.importorskip("snakemake")
+    monkeypatch.chdir(run.ROOT)  # where the command goes, for good
     for argv, words in (
         (["nothing"], "there is no profile 'nothing'; use demo, poster"),
         (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
@@ -67,12 +68,10 @@ def test_profiles_and_words_that_are_not_there(tmp_path):
         (["demo", "--set", "width=x"], "width is 'x'"),
         (["real", "--set", "generic=no/such"], "no/such is not there"),
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "recipes.study.run", *argv, "--dry_run"],
-            capture_output=True, text=True, cwd=run.ROOT,
-        )  # fmt: skip
-        assert done.returncode == 2
-        (line,) = done.stderr.strip().splitlines()
+        with pytest.raises(SystemExit) as stop:
+            run.main([*argv, "--dry_run"])
+        assert stop.value.code == 2
+        (line,) = capsys.readouterr().err.strip().splitlines()
         assert line.startswith("error: ") and words in line
 
 
@@ -136,16 +135,17 @@ def test_hours_learn_from_what_was_measured(tmp_path):
 
 def test_wider_and_longer_costs_more(tmp_path):
     def seconds(**changes):
-        plan = studies.plan_of(studies.whole(tmp_path, **changes))
+        plan = studies.plan_of(studies.settings(tmp_path, **changes))
         return cost.Estimate(plan).of(plan.runs.values(), [])
 
     stages = studies.settings(tmp_path)["stages"]
     longer = {**stages, "simclr": {**stages["simclr"]}}
     longer["simclr"]["number_of_epochs"] = 500
-    assert seconds() < seconds(stages=longer)
-    assert seconds() < seconds(width=64)
-    assert seconds(width=64, speed=100) < seconds(width=64)
-    assert seconds() < seconds(seeds=[1, 2, 3])
+    usual, wide = seconds(), seconds(width=64)
+    assert usual < seconds(stages=longer)
+    assert usual < wide
+    assert seconds(width=64, speed=100) < wide
+    assert usual < seconds(seeds=[1, 2, 3])
 
 
 def test_the_plan_says_runs_and_hours(tmp_path):

@@ -161,6 +161,7 @@ prepare_unlabelled("good", "good/out")
 """
 
 
+@pytest.mark.slow
 def test_mistakes_are_named_before_anything_trains(
     speechbrain_with_ours, noise, tmp_path
 ):
@@ -254,6 +255,8 @@ def simclr_options(samples):
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.representative
 def test_simclr(theirs, ours, samples):
     options = simclr_options(samples)
     a = theirs(
