@@ -1,6 +1,6 @@
 """The embedded corpus: synthetic stand-ins for VGGSound and a cry database.
 
-    python -m data_prep.synthetic OUT [--scale demo|poster|tiny]
+    python -m data_prep.synthetic OUT [--scale demo|miniature|poster|tiny]
         [--part all|generic|cry] [--seed 1234] [--workers N]
 
 writes two folders in the *form* of the real ones, so that a demo goes through
@@ -68,7 +68,7 @@ from data_prep.synthetic_plan import (
 from data_prep.synthetic_signal import RATE, draw_recorder
 from data_prep.synthetic_sounds import make_sound
 
-VERSION = 1  # raise it whenever the bytes of a corpus change
+VERSION = 2  # raise it whenever the bytes of a corpus change
 MARKER = ".synthetic-unfinished.json"
 PARTS = {"generic": "vggsound", "cry": "cry"}  # part -> folder
 
