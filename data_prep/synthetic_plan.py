@@ -4,8 +4,9 @@ Sites are dealt out evenly within each class and split, and both classes of a
 split have recordings of the same lengths, so that neither says anything about
 a label. ``poster`` has the poster's own table (recordings and patients by class
 and split, hours by split, 1,149 triggers); the shares of triggers and sites are
-our choice. ``miniature`` is made in seconds and has test patients enough for a
-paired difference of 0.03 AUC.
+our choice. ``miniature`` is made in seconds and has 760 test patients: between
+two encoders, paired differences of 0.02 to 0.045 AUC are separable, the less
+alike they are the larger.
 
 Authors
  * The contributors of cry-ssl 2026
