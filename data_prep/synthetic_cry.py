@@ -63,7 +63,7 @@ SITES: Dict[str, Recorder] = {
         wet_db=-9.0,
         noise_slope=0.9,
         snr_db=(20.0, 5.0),
-        peak_db=(-10.0, 3.0),
+        level_db=(-33.0, 3.0),
         hum_hz=100.0,
     ),
     "site_c": Recorder(
@@ -72,7 +72,7 @@ SITES: Dict[str, Recorder] = {
         wet_db=-18.0,
         noise_slope=0.2,
         snr_db=(28.0, 5.0),
-        peak_db=(-3.0, 1.0),
+        level_db=(-28.0, 1.5),
     ),
     "site_d": Recorder(
         eq_db=(0.0, 1.0, 3.0, 1.0, -1.0, -3.0, -14.0),
@@ -81,7 +81,7 @@ SITES: Dict[str, Recorder] = {
         wet_db=-11.0,
         noise_slope=0.5,
         snr_db=(18.0, 4.0),
-        peak_db=(-8.0, 2.0),
+        level_db=(-31.0, 2.0),
         beep_hz=1020.0,
     ),
 }

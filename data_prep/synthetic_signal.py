@@ -14,6 +14,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 RATE = 16000  # Hz
 HOP = 64  # samples between two control values (4 ms)
 TOP_HZ = 7700.0  # harmonics fade out below the Nyquist frequency
+TOP_PEAK = 10 ** (-0.5 / 20)  # no recording is louder, of full scale
 
 
 def slow_curve(
@@ -208,8 +209,9 @@ class Recorder:
         Colour of the background noise, see ``band``.
     snr_db : Tuple[float, float]
         Mean and spread over recordings of the signal-to-noise ratio, dB.
-    peak_db : Tuple[float, float]
-        Mean and spread of the peak level, dB below full scale.
+    level_db : Tuple[float, float]
+        Mean and spread over recordings of the level, that is of the root mean
+        square, dB relative to full scale.
     hum_hz : float
         Mains hum or fan tone, 0 for none, Hz.
     beep_hz : float
@@ -222,7 +224,7 @@ class Recorder:
     wet_db: float = -15.0
     noise_slope: float = 0.5
     snr_db: Tuple[float, float] = (25.0, 5.0)
-    peak_db: Tuple[float, float] = (-6.0, 2.0)
+    level_db: Tuple[float, float] = (-30.0, 2.0)
     hum_hz: float = 0.0
     beep_hz: float = 0.0
 
@@ -251,7 +253,7 @@ def draw_recorder(rng: np.random.Generator) -> Recorder:
         wet_db=float(rng.uniform(-25, -4)),
         noise_slope=float(rng.uniform(0.0, 1.0)),
         snr_db=(float(rng.uniform(5, 35)), 2.0),
-        peak_db=(float(rng.uniform(-18, -1)), 1.0),
+        level_db=(float(rng.uniform(-40, -23)), 1.0),
         hum_hz=float(rng.choice([0, 0, 0, 50, 60])),
     )
 
@@ -299,8 +301,11 @@ def record(
     response = 10 ** (np.interp(np.log2(hz), knots, eq_db) / 20)
     response *= band(60.0, recorder.high_hz)(hz)
     wave = irfft(rfft(mixed, size) * response, size)[:n]
-    peak = 10 ** (min(rng.normal(*recorder.peak_db), -0.5) / 20)
-    return wave * (peak / (np.abs(wave).max() + 1e-9))
+    # Of the whole recording, not its peak: bursts of the injured are shorter,
+    # so that of two recordings of equal peak theirs would be the quieter.
+    level = np.sqrt(np.mean(wave**2)) + 1e-9
+    gain = 10 ** (rng.normal(*recorder.level_db) / 20) / level
+    return wave * min(gain, TOP_PEAK / (np.abs(wave).max() + 1e-9))
 
 
 def _background(

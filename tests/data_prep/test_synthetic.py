@@ -8,10 +8,12 @@ import csv
 import json
 import re
 from collections import Counter, defaultdict
+from datetime import datetime
 
 import numpy as np
 import pytest
 import soundfile as sf
+from scipy.stats import rankdata
 
 from data_prep import synthetic, synthetic_plan
 from data_prep.synthetic_cry import (
@@ -24,7 +26,7 @@ from data_prep.synthetic_cry import (
     severity_at,
     sound_burst,
 )
-from data_prep.synthetic_signal import RATE
+from data_prep.synthetic_signal import RATE, Recorder, record
 from data_prep.synthetic_sounds import CLASSES, make_sound
 
 
@@ -200,26 +202,26 @@ def test_damaged_corpus_json_is_refused(tmp_path):
 
 def test_poster_plan_has_the_posters_counts():
     plans = [p for p in synthetic.plan_cries("poster") if p.row.split]
-    cells = defaultdict(list)
+    cells, hours = defaultdict(list), Counter()
     for plan in plans:
         cells[plan.row.neuro_injury, plan.row.split].append(plan)
-    expected = {  # recordings, patients, hours: the poster's table
-        ("healthy", "train"): (1360, 885, 10.3),
-        ("healthy", "valid"): (247, 165, 1.9),
-        ("healthy", "test"): (238, 163, 2.0),
-        ("injury", "train"): (92, 75, 0.8),
-        ("injury", "valid"): (40, 33, 0.3),
-        ("injury", "test"): (45, 38, 0.3),
+        hours[plan.row.split] += plan.seconds / 3600
+    expected = {  # recordings, patients: the poster's table
+        ("healthy", "train"): (1360, 885),
+        ("healthy", "valid"): (247, 165),
+        ("healthy", "test"): (238, 163),
+        ("injury", "train"): (92, 75),
+        ("injury", "valid"): (40, 33),
+        ("injury", "test"): (45, 38),
     }
     found = {
-        key: (
-            len(cell),
-            len({plan.row.patient_id for plan in cell}),
-            round(sum(plan.seconds for plan in cell) / 3600, 2),
-        )
+        key: (len(cell), len({plan.row.patient_id for plan in cell}))
         for key, cell in cells.items()
     }
     assert found == expected
+    # Its hours of healthy and injured added: see the metadata's test below.
+    rounded = {split: round(total, 2) for split, total in hours.items()}
+    assert rounded == {"train": 11.1, "valid": 2.2, "test": 2.3}
     assert len(plans) == 2022
     assert len({plan.row.patient_id for plan in plans}) == 1359
     assert sum(bool(plan.row.trigger) for plan in plans) == 1149
@@ -244,6 +246,67 @@ def test_demo_plan_has_the_documented_shares():
     assert all(3.99 < p.seconds < 8.01 for p in plans)
 
 
+def test_miniature_has_patients_enough_for_a_small_difference():
+    plans = synthetic.plan_cries("miniature")
+    test = {p.patient: p.row for p in plans if p.row.split == "test"}
+    injured = sum(row.neuro_injury == "injury" for row in test.values())
+    assert len(test) >= 700
+    assert injured >= 200
+    seconds = sum(p.seconds for p in plans)
+    seconds += sum(p.seconds for p in synthetic.plan_sounds("miniature"))
+    assert seconds < 1.6 * 3600  # 7 ms of a core make a second
+
+
+def facts_of(plans):
+    """What is known of each recording without its audio, as numbers."""
+    recordings = Counter(plan.patient for plan in plans)
+    return {
+        "duration": [p.seconds for p in plans],
+        "date": [datetime.fromisoformat(p.row.recorded_at) for p in plans],
+        "recording's number": [p.index for p in plans],
+        "patient's number": [p.patient for p in plans],
+        "recordings of the patient": [recordings[p.patient] for p in plans],
+    }
+
+
+def auc_of(fact, injured):
+    """Share of pairs in which the injured has more, ties by half; and the
+    standard deviation of it where the fact says nothing (Mann and Whitney)."""
+    ranks = rankdata(fact)
+    n, m = int(injured.sum()), int((~injured).sum())
+    auc = (ranks[injured].sum() - n * (n + 1) / 2) / (n * m)
+    return auc, np.sqrt((n + m + 1) / (12 * n * m))
+
+
+@pytest.mark.parametrize("scale", ["miniature", "demo", "poster"])
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_no_metadata_alone_tells_the_injured(scale, split):
+    seeds, found = range(5), defaultdict(list)
+    for seed in seeds:
+        plans = synthetic.plan_cries(scale, seed)
+        plans = [plan for plan in plans if plan.row.split == split]
+        injured = np.array([p.row.neuro_injury == "injury" for p in plans])
+        for name, fact in facts_of(plans).items():
+            found[name].append(auc_of(fact, injured))
+        if scale == "poster":  # in its table the injured have fewer each
+            del found["recordings of the patient"]
+        assert {(p.row.path[-5:]) for p in plans} == {".flac"}
+    for name, figures in found.items():
+        auc, error = np.mean(figures, axis=0)
+        assert abs(auc - 0.5) < 4 * error / np.sqrt(len(seeds)), name
+
+
+@pytest.mark.parametrize("burst_s", [0.1, 0.3, 0.9])
+def test_recordings_are_as_loud_whatever_the_length_of_bursts(burst_s):
+    # Of equal peak, those with short bursts and long pauses, as the injured's
+    # are, would be quieter.
+    dry = np.random.default_rng(1).standard_normal(RATE)
+    dry *= np.arange(RATE) < burst_s * RATE
+    wave = record(np.random.default_rng(0), dry, Recorder(level_db=(-30, 0)))
+    level_db = 10 * np.log10(np.mean(wave**2))
+    assert level_db == pytest.approx(-30, abs=1e-6)
+
+
 @pytest.mark.parametrize("scale", synthetic.SCALES)
 @pytest.mark.parametrize("seed", [1, 1234])
 def test_no_patient_crosses_splits(scale, seed):
@@ -254,7 +317,7 @@ def test_no_patient_crosses_splits(scale, seed):
     assert all(len(place) == 1 for place in places.values())
 
 
-@pytest.mark.parametrize("scale", ["demo", "poster"])
+@pytest.mark.parametrize("scale", ["miniature", "demo", "poster"])
 def test_site_says_nothing_about_the_label(scale):
     patients, recordings = defaultdict(dict), defaultdict(Counter)
     for plan in synthetic.plan_cries(scale):
