@@ -220,7 +220,14 @@ class Plan:
         command = ("-m", "data_prep.synthetic", folder)
         command += (f"--scale={own['scale']}", f"--seed={own['seed']}")
         self._add("corpus", "corpus", command, folder, "done", ())
-        return ("corpus",)
+        for part in (self.settings.generic, self.settings.cries):
+            # Every run believes it and need not decode the files again.
+            command = ("-m", "data_prep.audit", part, f"--out={part}")
+            self._add(
+                f"audit/{part.name}", "audit", command, part, "audited",
+                ["corpus"],
+            )  # fmt: skip
+        return ("corpus", *(run.name for run in self.of_rule("audit")))
 
     def _data(self, *tables) -> List[str]:
         """What tells the data a run reads from other data."""

@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import functools
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -402,13 +403,19 @@ def _check_options(name, options, stages, check) -> None:
     if not isinstance(file, str) or not path.is_file():
         known = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
         check.fail(f"{own}: yaml", file, f"use one of {known}")
-    there = YAML().compose(path.read_text("utf-8")).value
-    known = {key.value for key, _ in there} | _OF_SPEECHBRAIN | {"yaml"}
+    known = {*plain_settings(path), *_OF_SPEECHBRAIN, "yaml"}
     for option, value in options.items():
         if option not in known:
             check.fail(own, option, f"{path.name} has no such option")
         if option in ("number_of_epochs", "chunk_s"):
             check.numbers(f"{own}: {option}", [value], float, 0)
+
+
+@functools.cache
+def plain_settings(path: Path) -> Dict[str, Any]:
+    """The values of a yaml file as text, by key, without building them."""
+    nodes = YAML().compose(Path(path).read_text("utf-8")).value
+    return {key.value: node.value for key, node in nodes}
 
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:

@@ -76,8 +76,7 @@ class Watch:
 
     def _failures(self) -> List[Run]:
         """Runs that Snakemake has newly called failed."""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        text = self.log.read_text("utf-8", errors="replace")
         new, self.read = text[self.read :], len(text)
         outputs = re.findall(
             r"Error in rule \w+:.*?output: ([^\n]+)", new, re.S
