@@ -50,12 +50,7 @@ from cry_modules.embeddings import (
     joined_arrays,
 )
 from cry_modules.evaluation import Asked, Outcome, figures_of, held_out
-from cry_modules.experiment import (
-    load,
-    log_environment,
-    to_save,
-    write_variant,
-)
+from cry_modules.experiment import load, log_environment, to_save, write_variant
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
 from cry_modules.length_batches import LengthBatchSampler, random_order

@@ -21,13 +21,13 @@ from typing import List, NamedTuple, Optional, Sequence
 SOCKET = "CRY_SSL_FORKSERVER"
 #: Numerical libraries read these when they are loaded, so the warm process
 #: serves commands with its own values alone: Snakemake's for one thread.
-THREADS = {
-    name: "1"
-    for name in (
+THREADS = dict.fromkeys(
+    (
         "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS",
         "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS",
-    )
-}  # fmt: skip
+    ),
+    "1",
+)  # fmt: skip
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 #: These begin at once, while the warm process still imports.
 _WITHOUT_TORCH = (["-m", "data_prep.synthetic"],)

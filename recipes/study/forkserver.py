@@ -6,6 +6,7 @@ fork begins at once. ``command`` is the client. The process and its children end
 with the study: standard input is a pipe from it, whose end is the study's end.
 """
 
+import atexit
 import gc
 import json
 import os
@@ -226,13 +227,30 @@ def load() -> None:
         raise RuntimeError("a module started a thread, which a fork would lose")
 
 
+def end(status: int) -> None:
+    """End a child as Python does, except that it need not take apart what it
+    shares with its parent, which takes 0.4 s: as multiprocessing's children."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 def main() -> None:
     """The command line."""
     server = ForkServer(sys.argv[1])
     load()
     request = server.serve()
-    if request is not None:
+    if request is None:
+        return
+    try:
         fulfil(request)
+    except SystemExit as stop:
+        if not isinstance(stop.code, int):
+            raise
+        end(stop.code & 0xFF)
+    end(0)
 
 
 if __name__ == "__main__":

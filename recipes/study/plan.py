@@ -15,63 +15,21 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple
 
 from data_prep.clinical_prepare import fold_values
 from data_prep.database import read_database
 from data_prep.errors import InputError
 from data_prep.folds import FOLD
+from recipes.study.encoders import (
+    ADAPTED,
+    FEW_LABELS,
+    FEW_LABELS_MODES,
+    TABLE_2,
+    UNTRAINED,
+)
 from recipes.study.settings import Settings, Task, seeds_of
 
-
-class Encoder(NamedTuple):
-    """What a classifier begins with.
-
-    Arguments
-    ---------
-    label : str
-        In tables and figures.
-    control : bool
-        Whether it is there for the others to be held against.
-    """
-
-    label: str
-    control: bool = False
-
-
-#: By the name of the folder.
-ENCODERS = {
-    "random": Encoder("from scratch"),
-    "random_calibrated": Encoder("random, BatchNorm calibrated", True),
-    "supervised": Encoder("supervised on generic sounds"),
-    "simclr": Encoder("SimCLR on generic sounds"),
-    "adapt_control": Encoder("SimCLR, more steps without cries", True),
-    "adapt_labelled": Encoder("SimCLR + labelled cries"),
-    "adapt_all": Encoder("SimCLR + all cries"),
-    "adapt_replay": Encoder("SimCLR + all cries + replay"),
-}
-#: Rows of the tables; controls stand below a line.
-TABLE_1 = ("random", "supervised", "simclr", "random_calibrated")
-TABLE_2 = (
-    "simclr", "adapt_labelled", "adapt_all", "adapt_replay", "adapt_control",
-    "random_calibrated",
-)  # fmt: skip
-#: The figure: who is trained on few labels, and how.
-FEW_LABELS = ("supervised", "adapt_replay")
-FEW_LABELS_MODES = ("linear_bn", "end_to_end")
-
-_OF_NOTHING = {
-    "random": "null",
-    "random_calibrated": "random_calibrated",
-}
-#: Adapted encoder: the stage whose options it has, its cries, whether its
-#: steps are on generic audio alone.
-ADAPTED = {
-    "adapt_labelled": ("adapt", "labelled", False),
-    "adapt_all": ("adapt", "all", False),
-    "adapt_replay": ("adapt_replay", "all", False),
-    "adapt_control": ("adapt_replay", "all", True),
-}
 #: Does not change what a run comes to.
 _PLACE = "STUDY"
 
@@ -166,7 +124,7 @@ class Plan:
             for task in settings.tasks:
                 self._plan_confounds(task)
         for seed, _ in seeds_of(settings)[:1]:
-            for encoder in ENCODERS:
+            for encoder in settings.encoders:
                 self._plan_embeddings(encoder, seed)
 
     def __getitem__(self, name: str) -> Run:
@@ -279,10 +237,13 @@ class Plan:
             ("simclr", "train_simclr.py"),
             ("supervised", "train_cls.py"),
         ):
-            self._plan_encoder(
-                encoder, script, encoder, seed, generic, self._corpus
-            )
+            if encoder in self.settings.encoders:
+                self._plan_encoder(
+                    encoder, script, encoder, seed, generic, self._corpus
+                )
         for encoder, (stage, cries, control) in ADAPTED.items():
+            if encoder not in self.settings.encoders:
+                continue
             for fold in self.folds or [""]:
                 suffix = f"_{fold}" if fold else ""
                 options = [
@@ -335,8 +296,8 @@ class Plan:
 
     def _source(self, encoder: str, seed: int) -> Tuple[str, List[str]]:
         """The option encoder_source, and the runs that make it."""
-        if encoder in _OF_NOTHING:
-            return _OF_NOTHING[encoder], []
+        if encoder in UNTRAINED:
+            return UNTRAINED[encoder], []
         if encoder in ADAPTED and self.folds:
             runs = [self.encoder(encoder, seed, fold) for fold in self.folds]
             source = f"{runs[0].folder.parent}/{{fold}}"
@@ -519,22 +480,24 @@ def classifications(
     list of (Task, str, str, float)
         Task, encoder, mode, label fraction.
     """
-    own = settings.tasks[0]
+    own, encoders = settings.tasks[0], settings.encoders
     found = [
         (own, encoder, mode, 1.0)
-        for encoder in ENCODERS
+        for encoder in encoders
         for mode in settings.modes
     ]
     found += [
         (task, encoder, mode, 1.0)
         for task in settings.tasks[1:]
         for encoder in TABLE_2
+        if encoder in encoders
         for mode in settings.modes
     ]
     found += [
         (own, encoder, mode, fraction)
         for fraction in settings.fractions[:-1]
         for encoder in FEW_LABELS
+        if encoder in encoders
         for mode in FEW_LABELS_MODES
         if mode in settings.modes
     ]

@@ -15,6 +15,7 @@ from ruamel.yaml import YAML
 
 from data_prep.errors import InputError
 from data_prep.synthetic_plan import SCALES
+from recipes.study.encoders import ADAPTED, ENCODERS
 
 #: Ways of fine-tuning, and how tables and figures call them.
 MODE_NAMES = {
@@ -94,6 +95,8 @@ class Settings:
     tasks : tuple of Task
         The first is the study's own (tables 1 and 2, the figure, the
         claims), the second, if any, is for table 3.
+    encoders : tuple of str
+        What is compared, of ``ENCODERS``; ``simclr`` among them.
     modes : tuple of str
         Ways of fine-tuning, of ``MODES``; ``linear`` among them, whose runs
         show what the encoders hold.
@@ -124,6 +127,7 @@ class Settings:
     folds: bool
     nuisance: Optional[str]
     tasks: Tuple[Task, ...]
+    encoders: Tuple[str, ...]
     modes: Tuple[str, ...]
     width: int
     seeds: Tuple[int, ...]
@@ -224,6 +228,7 @@ def check_settings(found: Dict, source: str) -> Settings:
         folds=check.flag("folds", found["folds"]),
         nuisance=check.optional_text("nuisance", found["nuisance"]),
         tasks=_tasks(found["tasks"], check),
+        encoders=_encoders(found["encoders"], check),
         modes=_modes(found["modes"], check),
         width=check.numbers("width", [found["width"]], int, 1)[0],
         seeds=seeds,
@@ -231,7 +236,7 @@ def check_settings(found: Dict, source: str) -> Settings:
         fractions=_fractions(found["fractions"], check),
         speed=check.numbers("speed", [found["speed"]], float, 0.01)[0],
         confounds=check.flag("confounds", found["confounds"]),
-        stages=_stages(found["stages"], check),
+        stages=_stages(found, check),
     )
 
 
@@ -243,6 +248,7 @@ _DEFAULTS = {
     "unlabelled_csv": None,
     "folds": False,
     "nuisance": "site",
+    "encoders": list(ENCODERS),
     "modes": list(MODES),
     "confounds": True,
     "speed": 1.0,
@@ -360,6 +366,14 @@ def _tasks(found, check) -> Tuple[Task, ...]:
     return tuple(tasks)
 
 
+def _encoders(found, check) -> Tuple[str, ...]:
+    """In the order of the tables, whatever the file's."""
+    if not isinstance(found, list) or "simclr" not in found:
+        check.fail("encoders", found, "it must be a list with simclr in it")
+    check.known("encoders", found, tuple(ENCODERS))
+    return tuple(encoder for encoder in ENCODERS if encoder in found)
+
+
 def _modes(found, check) -> Tuple[str, ...]:
     """In the order of the tables, whatever the file's."""
     if not isinstance(found, list) or "linear" not in found:
@@ -378,7 +392,10 @@ def _fractions(found, check) -> Tuple[float, ...]:
 
 
 def _stages(found, check) -> Dict[str, Dict]:
-    check.mapping("stages", found)
+    """Options of the stages that the encoders and modes need."""
+    needed = {"simclr", *found["encoders"], *found["modes"]}
+    needed |= {stage for name, (stage, *_) in ADAPTED.items() if name in needed}
+    found = check.mapping("stages", found["stages"])
     check.known("stages", found, STAGES)
     stages: Dict[str, Dict] = {}
     for name in STAGES:
@@ -388,7 +405,8 @@ def _stages(found, check) -> Dict[str, Dict]:
         for option in options:
             if option in _OWN:
                 check.fail(f"stages: {name}", option, "the study gives it")
-        _check_options(name, options, found, check)
+        if name in needed or options:
+            _check_options(name, options, found, check)
         stages[name] = dict(options)
     return stages
 

@@ -11,7 +11,8 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study.plan import ADAPTED, ENCODERS, TABLE_1, TABLE_2, Plan
+from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
+from recipes.study.plan import Plan
 from recipes.study.run import PROFILES, ROOT
 from recipes.study.settings import MODES, check_settings, read_study
 

@@ -14,7 +14,7 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study.plan import ENCODERS, TABLE_2
+from recipes.study.encoders import ENCODERS, TABLE_2
 from recipes.study.report import make_report
 from recipes.study.settings import MODES
 

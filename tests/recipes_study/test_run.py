@@ -15,7 +15,7 @@ import yaml
 
 from data_prep.errors import InputError
 from recipes.study import cost, run, watch
-from recipes.study.plan import ADAPTED, ENCODERS
+from recipes.study.encoders import ADAPTED, ENCODERS
 
 
 def study(folder, *more, status=0, **changes):
@@ -129,7 +129,7 @@ def test_hours_learn_from_what_was_measured(tmp_path):
     place = done.folder.relative_to(tmp_path)
     path = tmp_path / "costs" / place.parent / f"{place.name}.tsv"
     path.parent.mkdir(parents=True)
-    path.write_text(f"s\tmax_rss\n{3 * estimate.seconds[done.name]}\t100\n")
+    path.write_text(f"s\tmax_rss\tcpu_time\n{3 * estimate.seconds[done.name]}\t100\t7\n")
     assert estimate.of(runs, [done]) == pytest.approx(3 * before)
     assert cost.timed(done, plan.settings)["peak_mb"] == 100
 
@@ -180,11 +180,12 @@ def test_changes_and_failures(tmp_path):
 
 
 def check_page(folder, output):
-    n = 1 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
+    n = 1 + 2 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
     assert f"done: {n} runs; report in" in output
     assert re.search(rf"^{n}/{n} ", output, re.M)
     page = (folder / "out/report.html").read_text()
-    assert "Not complete" not in page and ">not run<" in page  # other modes
+    assert "Not complete" not in page and ">not run<" not in page
+    assert "the others are not part of this study" in page  # other modes
     numbers = json.loads((folder / "out/results.json").read_text())
     for row in numbers["tables"]["table_2"][:6]:
         assert row["cells"][0]["mean"] is not None
