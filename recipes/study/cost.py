@@ -176,7 +176,11 @@ def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
     dict or None
         ``seconds``, ``cpu_s`` of a processor, ``peak_mb``; None where it was not measured.
     """
-    path = file_of(run.folder, settings)
+    return read(file_of(run.folder, settings))
+
+
+def read(path: Path) -> Optional[Dict[str, float]]:
+    """The costs in a file of ``command``, as ``timed`` returns them."""
     if not path.is_file():
         return None
     with open(path, encoding="utf-8") as file:

@@ -19,6 +19,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,7 @@ import yaml
 from data_prep.atomic import make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.tables import write_text
-from recipes.study import cost
+from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
@@ -315,6 +316,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             more += ["--cores", str(args.cores)]
         if args.dry_run:
             return dry_run(folder, found, more)
+        todo = [run for run in plan.runs.values() if not is_done(run)]
+        began = time.monotonic()
         with alone(out) as lock:
             config = out / "study.yaml"
             write_text(config, yaml.safe_dump(found, sort_keys=False))
@@ -329,8 +332,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     file=sys.stderr,
                 )
                 return 1
-        print(f"done: {len(plan.runs)} runs; report in {out / 'report.html'}")
+        if todo:
+            kinds = spent.by_kind(todo, plan.settings)
+            wall_s = time.monotonic() - began
+            print(spent.summary(kinds, spent.used(), wall_s))
+        print(farewell(plan))
         return 0
+
+
+def farewell(plan: Plan) -> str:
+    """Where the page is and, after a synthetic study, what to type next."""
+    page = (plan.settings.output_folder / "report.html").absolute()
+    text = f"done: {len(plan.runs)} runs; report in {page.as_uri()}"
+    if plan.settings.synthetic is None:
+        return text
+    return f"""{text}
+your own audio:
+  cp recipes/study/studies/real.yaml my_study.yaml    # and put your paths in
+  make study PROFILE=real STUDY=my_study.yaml OPTIONS=--dry_run    # its hours
+  make study PROFILE=real STUDY=my_study.yaml"""
 
 
 if __name__ == "__main__":
