@@ -20,9 +20,9 @@ from recipes.study.settings import Settings, plain_settings
 
 #: Seconds of a run besides its training: start, audit, embeddings, bootstrap.
 _BESIDE = {
-    "audit": 15.0, "tables": 8.0, "train_simclr": 15.0, "train_adapt": 20.0,
-    "train_supervised": 20.0, "train_cls": 18.0, "confounds": 40.0,
-    "embed": 15.0,
+    "audit": 3.0, "tables": 1.0, "train_simclr": 4.0, "train_adapt": 6.0,
+    "train_supervised": 8.0, "train_cls": 8.0, "confounds": 30.0,
+    "embed": 7.0,
 }  # fmt: skip
 #: Seconds of audio that a second of training takes, at width 8.
 _RATE = {

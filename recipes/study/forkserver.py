@@ -232,8 +232,9 @@ def end(status: int) -> None:
     shares with its parent, which takes 0.4 s: as multiprocessing's children."""
     threading._shutdown()
     atexit._run_exitfuncs()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
     os._exit(status)
 
 

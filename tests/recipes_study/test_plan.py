@@ -118,9 +118,9 @@ def test_pretraining_moves_all_that_begins_with_it(tmp_path):
     moved = changed_by(tmp_path, "stages.simclr.lr", 0.5)
     untouched = set(folders(studies.whole(tmp_path))) - moved
     for name in untouched:
-        assert re.search(r"corpus|audit|tables|/random|supervised|confounds", name), (
-            name
-        )
+        assert re.search(
+            r"corpus|audit|tables|/random|supervised|confounds", name
+        ), name
     assert not [n for n in moved if "/random/" in n and "embed" not in n]
 
 
