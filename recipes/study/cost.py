@@ -15,7 +15,8 @@ from typing import Dict, Iterable, List, NamedTuple, Optional
 from data_prep.database import read_database
 from data_prep.synthetic_plan import SCALES
 from data_prep.tables import read_lines
-from recipes.study.plan import Plan, Run, generic_table
+from recipes.study.data import generic_table
+from recipes.study.plan import Plan, Run
 from recipes.study.settings import Settings, plain_settings
 
 #: Seconds of a run besides its training: start, audit, embeddings, bootstrap.

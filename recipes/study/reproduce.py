@@ -17,7 +17,8 @@ import torch
 
 import cry_modules
 from recipes.study import corpora
-from recipes.study.plan import Plan, Run, checksum
+from recipes.study.data import checksum
+from recipes.study.plan import Plan, Run
 from recipes.study.results import Results
 
 _PACKAGES = (

@@ -144,22 +144,7 @@ class Settings:
 
 
 def read_study(path: Path) -> Dict:
-    """A study's yaml file as it stands.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is not there, or no yaml.
-    """
+    """Read a study's yaml file as it stands; refuse what is not one."""
     try:
         found = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
