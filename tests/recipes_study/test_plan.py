@@ -84,6 +84,20 @@ def test_modes_and_encoders_are_what_a_classifier_is_told(tmp_path):
         assert source == own
 
 
+def test_encoders_that_are_left_out_have_no_runs_and_move_no_folder(tmp_path):
+    whole = studies.plan_of(studies.whole(tmp_path)).runs
+    names = ["simclr", "adapt_replay", "random_calibrated"]
+    plan = studies.plan_of(studies.whole(tmp_path, encoders=names))
+    assert plan.runs.items() <= whole.items()
+    left_out = {n: r for n, r in whole.items() if n not in plan.runs}
+    assert {r.facts["encoder"] for r in left_out.values()} == (
+        {*ENCODERS} - {*names}
+    )
+    assert {r.facts.get("encoder") for r in plan.runs.values()} == (
+        {*names, None}
+    )
+
+
 def test_no_adaptation_hears_who_is_held_out(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for run in plan.of_rule("train_adapt"):

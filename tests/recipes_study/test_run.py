@@ -1,6 +1,7 @@
 """A study as people run it: what it says, what it leaves, what it does again
 after an interruption, a failure, or a change."""
 
+import io
 import json
 import os
 import re
@@ -14,7 +15,7 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study import cost, run, watch
+from recipes.study import cost, run, spent, watch
 from recipes.study.encoders import ADAPTED, ENCODERS
 
 
@@ -132,6 +133,63 @@ def test_the_watch_reads_snakemakes_errors(tmp_path):
     one.result.write_text("{}")
     looking.close()
     assert not looking.failed and one.name in looking.done
+
+
+def finish(one, plan, seconds=2.0):
+    """Leave what a run leaves that is done."""
+    one.result.parent.mkdir(parents=True, exist_ok=True)
+    one.result.write_text("{}")
+    path = cost.file_of(one.folder, plan.settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100\t{seconds}\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_progress_is_a_line_for_a_file_and_a_bar_for_a_terminal(
+    tmp_path, monkeypatch, stream
+):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    one, two, *_ = plan.of_rule("train_cls")
+    log = tmp_path / "log"
+    log.write_text("")
+    monkeypatch.setattr(sys, "stdout", stream())
+    looking = watch.Watch(plan, cost.Estimate(plan), 1, log)
+    finish(one, plan)
+    # Its costs are written last: until then it is not done.
+    two.result.parent.mkdir(parents=True)
+    two.result.write_text("{}")
+    looking.look()
+    n = len(plan.runs)
+    assert looking.done == {one.name}
+    text = sys.stdout.getvalue()
+    assert f"{one.name} in 2 s" in text
+    if stream is Terminal:
+        assert "\n" not in text and f"1/{n} runs, about " in text
+    else:
+        (line,) = text.splitlines()
+        assert re.fullmatch(rf"1/{n} \S+ in 2 s, about \d+ minutes? left", line)
+    looking.close()
+    assert looking.done == {one.name, two.name}
+
+
+def test_where_the_time_went_adds_up(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    for one in plan.of_rule("train_cls") + plan.of_rule("train_adapt"):
+        finish(one, plan, 3.0)
+    kinds = spent.by_kind(plan.runs.values(), plan.settings)
+    assert kinds == {
+        "training of encoders": 3.0 * len(ADAPTED),
+        "linear classifiers": 3.0 * len(ENCODERS),
+    }
+    head, *lines = spent.summary(kinds, 50.0, 30.0).splitlines()
+    assert head == "30 s, 50 s of a processor:"
+    values = [float(line.split()[-4]) for line in lines]
+    assert sum(values) == 50 and lines[-1].split()[-4] == "14"
 
 
 def test_hours_learn_from_what_was_measured(tmp_path):
