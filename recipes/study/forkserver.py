@@ -219,6 +219,9 @@ def load() -> None:
         import_module(name)
     from cry_modules.experiment import environment
 
+    if import_module("torch").cuda.is_available():
+        # Once CUDA was asked, a fork cannot use it; and runs are long there.
+        sys.exit("a GPU is there: each run is a process of its own")
     environment()
     # Of what exists now nothing becomes garbage in a child.
     gc.collect()

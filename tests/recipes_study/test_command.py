@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 SERVER = (
     "import sys\n"
     "from recipes.study import forkserver\n"
-    "forkserver.load = lambda: None\n"
+    "forkserver.load = LOAD\n"
     "forkserver.main()\n"
 )
 WAITING = (
@@ -39,11 +39,11 @@ WAITING = (
 
 
 @contextmanager
-def warm(tmp_path):
+def warm(tmp_path, load="lambda: None"):
     """A warm process; its standard input, and what its clients need."""
     path = tmp_path / "socket"
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVER, str(path)],
+        [sys.executable, "-c", SERVER.replace("LOAD", load), str(path)],
         stdin=subprocess.PIPE, cwd=ROOT, env={**os.environ, **THREADS},
         start_new_session=True, bufsize=0,
     )  # fmt: skip
@@ -179,6 +179,17 @@ def test_a_warm_process_that_is_gone_is_not_needed(tmp_path):
         pass
     process = begin(tmp_path, environment, "print(1)")
     assert process.communicate(timeout=60) == ("1\n", "")
+
+
+def test_a_warm_process_that_cannot_import_is_not_needed(tmp_path):
+    """The command waits for it, and says itself what is wrong."""
+    load = "lambda: (sys.stdin.readline(), sys.exit('no torch'))"
+    with warm(tmp_path, load) as (server, environment):
+        process = begin(tmp_path, environment, "print(1)")
+        time.sleep(0.3)
+        assert process.poll() is None
+        server.stdin.write(b"0\n")
+        assert process.communicate(timeout=60) == ("1\n", "")
 
 
 def test_other_numbers_of_threads_get_a_process_of_their_own(tmp_path):
