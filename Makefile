@@ -14,8 +14,8 @@ PROFILE ?= demo
 
 help:
 	@echo "make setup      .venv with the locked versions of everything (6 GB, two minutes)"
-	@echo "make demo       setup, then the whole study on the embedded synthetic corpus (13 to 17 minutes)"
-	@echo "make study      setup, then a study: PROFILE=demo, real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
+	@echo "make demo       setup, then the shortest study on the embedded synthetic corpus (3 minutes)"
+	@echo "make study      setup, then a whole study: PROFILE=demo (68 runs, synthetic), real, poster or slurm, STUDY=my_study.yaml, OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (5 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
@@ -48,7 +48,7 @@ test-latest:
 	$(VENV)-latest/bin/python $(PYTEST) "not slow"
 
 demo: $(READY)
-	$(BIN)/python -m recipes.study.run demo
+	$(BIN)/python -m recipes.study.run miniature
 
 study: $(READY)
 	$(BIN)/python -m recipes.study.run $(PROFILE) $(if $(STUDY),--study '$(STUDY)') $(OPTIONS)

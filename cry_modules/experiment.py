@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import functools
 import io
 import re
 import threading
@@ -110,6 +111,13 @@ def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     return None if has_begun(hparams["output_folder"]) else hparams_file
 
 
+@functools.cache
+def environment() -> str:
+    """The versions of Python, its packages and the code, as SpeechBrain
+    describes them; pip takes more than a second to list them."""
+    return get_environment_description()
+
+
 def log_environment(folder: Path) -> threading.Thread:
     """Begin to write ``env.log``, as ``create_experiment_directory`` would
     with ``save_env_desc``: pip's list takes a second, which need not be waited
@@ -135,8 +143,7 @@ def log_environment(folder: Path) -> threading.Thread:
 
     def write():
         if if_main_process():
-            text = get_environment_description()
-            write_text(Path(folder) / "env.log", text)
+            write_text(Path(folder) / "env.log", environment())
 
     thread = threading.Thread(target=write)
     thread.start()

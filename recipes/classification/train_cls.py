@@ -50,7 +50,7 @@ from cry_modules.embeddings import (
     joined_arrays,
 )
 from cry_modules.evaluation import Asked, Outcome, figures_of, held_out
-from cry_modules.experiment import load, to_save, write_variant
+from cry_modules.experiment import load, log_environment, to_save, write_variant
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.history import History
 from cry_modules.length_batches import LengthBatchSampler, random_order
@@ -598,9 +598,12 @@ def run(hparams, hparams_file, overrides, run_opts):
         experiment_directory=hparams["output_folder"],
         hyperparams_to_save=to_save(hparams, hparams_file),
         overrides=overrides,
+        save_env_desc=False,
     )
+    environment = log_environment(hparams["output_folder"])
     manifests = f"{hparams['output_folder']}/manifest"
     run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
+    environment.join()
     train_labels, classes = read_labels(manifests, hparams["classes"])
     if hparams["controls"]:
         controls.check_size(len(train_labels))
@@ -696,7 +699,9 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         experiment_directory=str(out),
         hyperparams_to_save=to_save(hparams, hparams_file),
         overrides=overrides,
+        save_env_desc=False,
     )
+    log_environment(out).join()
     runs = {}
     for i, fold in enumerate(rounds(column, values)):
         name = f"fold_{i}_" + re.sub(r"[^\w.-]+", "_", fold.test)

@@ -14,6 +14,10 @@ from recipes.study.plan import Run
 from recipes.study.results import Results, read_json
 from recipes.study.settings import Task
 
+#: Adaptations whose manifests show all cries that a study adapts to. Those with
+#: replay have generic sounds among them.
+CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
+
 
 class Corpus(NamedTuple):
     """Audio that a study was made with.
@@ -75,18 +79,24 @@ def cry_corpora(results: Results) -> List[Corpus]:
             what = f"{task.label_column}: training and test"
             folder = folder_of(run) / "manifest"
             found.append(_corpus(folder, what, SPLITS, root, "cries"))
-    for name in ("adapt_labelled", "adapt_all"):
+    for name, which in CRIES.items():
         run = adaptation(results, name)
-        what = (
-            f"adaptation, {'labelled' if 'labelled' in name else 'all'} cries"
-        )
-        folder = run.folder / "manifest"
+        if run is None:
+            continue
+        what, folder = adapted_to(which), run.folder / "manifest"
         found.append(_corpus(folder, what, ("train", "valid"), root, "cries"))
     return [corpus for corpus in found if corpus is not None]
 
 
-def adaptation(results: Results, name: str) -> Run:
-    """An adaptation's first run."""
+def adapted_to(which: str) -> str:
+    """The use of a corpus that encoders adapt to."""
+    return f"adaptation, {which} cries"
+
+
+def adaptation(results: Results, name: str) -> Optional[Run]:
+    """An adaptation's first run; None where the study leaves it out."""
+    if name not in results.settings.encoders:
+        return None
     seed = results.settings.pretraining_seeds[0]
     folds = results.plan.folds
     return results.plan.encoder(name, seed, folds[0] if folds else "")

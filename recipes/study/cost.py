@@ -12,18 +12,18 @@ import csv
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
-from cry_modules.experiment import settings as plain_settings
 from data_prep.database import read_database
 from data_prep.synthetic_plan import SCALES
 from data_prep.tables import read_lines
-from recipes.study.plan import Plan, Run, generic_table
-from recipes.study.settings import Settings
+from recipes.study.data import generic_table
+from recipes.study.plan import Plan, Run
+from recipes.study.settings import Settings, plain_settings
 
 #: Seconds of a run besides its training: start, audit, embeddings, bootstrap.
 _BESIDE = {
-    "tables": 8.0, "train_simclr": 15.0, "train_adapt": 20.0,
-    "train_supervised": 20.0, "train_cls": 18.0, "confounds": 40.0,
-    "embed": 15.0,
+    "audit": 3.0, "tables": 1.0, "train_simclr": 4.0, "train_adapt": 6.0,
+    "train_supervised": 8.0, "train_cls": 8.0, "confounds": 30.0,
+    "embed": 7.0,
 }  # fmt: skip
 #: Seconds of audio that a second of training takes, at width 8.
 _RATE = {
@@ -148,15 +148,22 @@ def _recordings(run: Run, size: Size) -> float:
 
 def _options(run: Run) -> Dict[str, float]:
     """Epochs and seconds of a chunk: the yaml file's, or the command's."""
-    found = plain_settings(Path(run.command[1]).read_text("utf-8"))
+    found = plain_settings(Path(run.command[1]))
     for part in run.command[2:]:
         name, _, value = part.lstrip("-").partition("=")
         found[name] = value
     return {key: float(found[key]) for key in ("number_of_epochs", "chunk_s")}
 
 
+def file_of(folder: Path, settings: Settings) -> Path:
+    """Where ``command`` writes what the run of a folder cost."""
+    out = settings.output_folder
+    place = folder.relative_to(out)
+    return out / "costs" / place.parent / f"{place.name}.tsv"
+
+
 def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
-    """What a finished run took, as Snakemake measured it.
+    """What a finished run took, as ``command`` measured it.
 
     Arguments
     ---------
@@ -168,11 +175,13 @@ def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
     Returns
     -------
     dict or None
-        ``seconds``, ``peak_mb``; None where it was not measured.
+        ``seconds``, ``cpu_s`` of a processor, ``peak_mb``; None where it was not measured.
     """
-    out = settings.output_folder
-    place = run.folder.relative_to(out)
-    path = out / "costs" / place.parent / f"{place.name}.tsv"
+    return read(file_of(run.folder, settings))
+
+
+def read(path: Path) -> Optional[Dict[str, float]]:
+    """The costs in a file of ``command``, as ``timed`` returns them."""
     if not path.is_file():
         return None
     with open(path, encoding="utf-8") as file:
@@ -180,6 +189,7 @@ def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
     try:
         return {
             "seconds": sum(float(row["s"]) for row in rows),
+            "cpu_s": sum(float(row["cpu_time"]) for row in rows),
             "peak_mb": max(float(row["max_rss"]) for row in rows),
         }
     except (KeyError, TypeError, ValueError):  # NA: too short to be measured

@@ -7,7 +7,7 @@ Authors
 from typing import Any, Dict, List, Optional
 
 from recipes.study import corpora
-from recipes.study.plan import ENCODERS
+from recipes.study.encoders import ENCODERS
 from recipes.study.results import Results
 from recipes.study.settings import MODE_NAMES
 from recipes.study.tables import interval_of, value_of
@@ -67,7 +67,11 @@ def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
         "tuning_words": "the pipeline chooses the epoch and the thresholds alone, "
         "on validation patients",
         "comparators": _and(
-            [e.label for e in ENCODERS.values() if e.control]
+            [
+                ENCODERS[name].label
+                for name in settings.encoders
+                if ENCODERS[name].control
+            ]
             + list(results.classical(task.name))
         ),
         "measures": "AUC by recording (primary) and by patient, average "

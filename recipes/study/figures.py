@@ -4,7 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 from cry_modules.curves import read_run
 from cry_modules.picture_results import PRECISION_RECALL, ROC
@@ -16,16 +16,10 @@ from recipes.study import (
     picture_rows,
     picture_sounds,
     pictures,
+    tables,
 )
+from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
 from recipes.study.findings import forgetting
-from recipes.study.plan import (
-    ADAPTED,
-    ENCODERS,
-    FEW_LABELS,
-    FEW_LABELS_MODES,
-    TABLE_1,
-    TABLE_2,
-)
 from recipes.study.settings import MODE_NAMES
 
 #: Encoders of the ROC curves: what the study is about.
@@ -40,7 +34,7 @@ def auc_pictures(results) -> List[pictures.Picture]:
     found = []
     for i, task in enumerate(results.settings.tasks):
         encoders = TABLE_2 if i else tuple(dict.fromkeys(TABLE_1 + TABLE_2))
-        encoders = sorted(encoders, key=list(ENCODERS).index)
+        encoders = [e for e in results.settings.encoders if e in encoders]
         rows = {
             ENCODERS[encoder].label: {
                 MODE_NAMES[mode]: _as_dict(
@@ -87,7 +81,7 @@ def claims_forest(verdicts, results) -> pictures.Picture:
         if tested.found is not None
     ]
     return picture_rows.forest(
-        "claims", "Each inequality of the four claims", rows
+        "claims", "Each inequality of the paper's claims", rows
     )
 
 
@@ -127,28 +121,29 @@ def _column(results) -> str:
     return results.settings.tasks[0].label_column
 
 
-def few_labels(results):
-    """AUC against the share of labels."""
+def few_labels(results) -> Optional[pictures.Picture]:
+    """AUC against the share of labels; None where the study varies it not."""
     settings = results.settings
+    if not tables.few_labels_rows(settings):
+        return None
     curves = []
-    for encoder in FEW_LABELS:
-        for mode in FEW_LABELS_MODES:
-            cells = {
-                fraction: results.cell(
-                    settings.tasks[0].name, encoder, mode, fraction
-                )
-                for fraction in settings.fractions
-            }
-            cells = {f: cell for f, cell in cells.items() if cell}
-            curves.append(
-                pictures.FractionCurve(
-                    f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
-                    list(cells),
-                    [cell.mean for cell in cells.values()],
-                    [cell.ci95 for cell in cells.values()],
-                    [cell.by_seed for cell in cells.values()],
-                )
+    for encoder, mode in tables.few_labels_rows(settings):
+        cells = {
+            fraction: results.cell(
+                settings.tasks[0].name, encoder, mode, fraction
             )
+            for fraction in settings.fractions
+        }
+        cells = {f: cell for f, cell in cells.items() if cell}
+        curves.append(
+            pictures.FractionCurve(
+                f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
+                list(cells),
+                [cell.mean for cell in cells.values()],
+                [cell.ci95 for cell in cells.values()],
+                [cell.by_seed for cell in cells.values()],
+            )
+        )
     return pictures.label_fractions(
         "label_fractions", f"Few labels: {_column(results)}", curves
     )
@@ -166,6 +161,8 @@ def training_curves(results) -> List[pictures.Picture]:
     for name, (title, encoders) in groups.items():
         histories = {}
         for encoder in encoders:
+            if encoder not in results.settings.encoders:
+                continue
             run = (
                 corpora.adaptation(results, encoder)
                 if encoder in ADAPTED

@@ -9,7 +9,7 @@ import math
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from recipes.study import cost
-from recipes.study.plan import ADAPTED, ENCODERS
+from recipes.study.encoders import ADAPTED, ENCODERS
 from recipes.study.results import read_json
 from recipes.study.settings import MODE_NAMES
 
@@ -43,7 +43,7 @@ def controls(results) -> List[Dict]:
 def nuisance(results) -> List[Dict]:
     """What the embeddings tell of the site, beside log-mel statistics."""
     task, found = results.settings.tasks[0].name, []
-    for encoder in ENCODERS:
+    for encoder in results.settings.encoders:
         metrics = results.of(task, encoder, "linear")
         for column, probe in (
             metrics[0].get("nuisance", {}) if metrics else {}
@@ -64,7 +64,9 @@ def forgetting(results) -> List[Dict]:
     """Contrastive accuracy on held-out generic audio and on cries, before
     and after each adaptation, by seed."""
     found = []
-    for encoder in ADAPTED:
+    for encoder in results.settings.encoders:
+        if encoder not in ADAPTED:
+            continue
         entry = {"encoder": ENCODERS[encoder].label}
         for corpus in ("generic", "cry"):
             pairs = [

@@ -96,8 +96,9 @@ def read(path: Path, what: str) -> Embeddings:
 
 def of_encoder(results: Results, encoder: str, what: str):
     """Embeddings of an encoder, or None."""
-    run = results.plan[f"embeddings/{encoder}"]
-    return read(run.result, what) if run.result.is_file() else None
+    run = results.plan.runs.get(f"embeddings/{encoder}")
+    done = run is not None and run.result.is_file()
+    return read(run.result, what) if done else None
 
 
 def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:

@@ -11,67 +11,22 @@ Authors
 
 import hashlib
 import json
-import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
-from data_prep.clinical_prepare import fold_values
-from data_prep.database import read_database
 from data_prep.errors import InputError
-from data_prep.folds import FOLD
+from recipes.study.data import check_database, checksum, folds_of, generic_table
+from recipes.study.encoders import (
+    ADAPTED,
+    FEW_LABELS,
+    FEW_LABELS_MODES,
+    TABLE_2,
+    UNTRAINED,
+)
 from recipes.study.settings import Settings, Task, seeds_of
 
-
-class Encoder(NamedTuple):
-    """What a classifier begins with.
-
-    Arguments
-    ---------
-    label : str
-        In tables and figures.
-    control : bool
-        Whether it is there for the others to be held against.
-    """
-
-    label: str
-    control: bool = False
-
-
-#: By the name of the folder.
-ENCODERS = {
-    "random": Encoder("from scratch"),
-    "random_calibrated": Encoder("random, BatchNorm calibrated", True),
-    "supervised": Encoder("supervised on generic sounds"),
-    "simclr": Encoder("SimCLR on generic sounds"),
-    "adapt_control": Encoder("SimCLR, more steps without cries", True),
-    "adapt_labelled": Encoder("SimCLR + labelled cries"),
-    "adapt_all": Encoder("SimCLR + all cries"),
-    "adapt_replay": Encoder("SimCLR + all cries + replay"),
-}
-#: Rows of the tables; controls stand below a line.
-TABLE_1 = ("random", "supervised", "simclr", "random_calibrated")
-TABLE_2 = (
-    "simclr", "adapt_labelled", "adapt_all", "adapt_replay", "adapt_control",
-    "random_calibrated",
-)  # fmt: skip
-#: The figure: who is trained on few labels, and how.
-FEW_LABELS = ("supervised", "adapt_replay")
-FEW_LABELS_MODES = ("linear_bn", "end_to_end")
-
-_OF_NOTHING = {
-    "random": "null",
-    "random_calibrated": "random_calibrated",
-}
-#: Adapted encoder: the stage whose options it has, its cries, whether its
-#: steps are on generic audio alone.
-ADAPTED = {
-    "adapt_labelled": ("adapt", "labelled", False),
-    "adapt_all": ("adapt", "all", False),
-    "adapt_replay": ("adapt_replay", "all", False),
-    "adapt_control": ("adapt_replay", "all", True),
-}
 #: Does not change what a run comes to.
 _PLACE = "STUDY"
 
@@ -166,7 +121,7 @@ class Plan:
             for task in settings.tasks:
                 self._plan_confounds(task)
         for seed, _ in seeds_of(settings)[:1]:
-            for encoder in ENCODERS:
+            for encoder in settings.encoders:
                 self._plan_embeddings(encoder, seed)
 
     def __getitem__(self, name: str) -> Run:
@@ -220,7 +175,14 @@ class Plan:
         command = ("-m", "data_prep.synthetic", folder)
         command += (f"--scale={own['scale']}", f"--seed={own['seed']}")
         self._add("corpus", "corpus", command, folder, "done", ())
-        return ("corpus",)
+        for part in (self.settings.generic, self.settings.cries):
+            # Every run believes it and need not decode the files again.
+            command = ("-m", "data_prep.audit", part, f"--out={part}")
+            self._add(
+                f"audit/{part.name}", "audit", command, part, "audited",
+                ["corpus"],
+            )  # fmt: skip
+        return ("corpus", *(run.name for run in self.of_rule("audit")))
 
     def _data(self, *tables) -> List[str]:
         """What tells the data a run reads from other data."""
@@ -272,10 +234,13 @@ class Plan:
             ("simclr", "train_simclr.py"),
             ("supervised", "train_cls.py"),
         ):
-            self._plan_encoder(
-                encoder, script, encoder, seed, generic, self._corpus
-            )
+            if encoder in self.settings.encoders:
+                self._plan_encoder(
+                    encoder, script, encoder, seed, generic, self._corpus
+                )
         for encoder, (stage, cries, control) in ADAPTED.items():
+            if encoder not in self.settings.encoders:
+                continue
             for fold in self.folds or [""]:
                 suffix = f"_{fold}" if fold else ""
                 options = [
@@ -328,8 +293,8 @@ class Plan:
 
     def _source(self, encoder: str, seed: int) -> Tuple[str, List[str]]:
         """The option encoder_source, and the runs that make it."""
-        if encoder in _OF_NOTHING:
-            return _OF_NOTHING[encoder], []
+        if encoder in UNTRAINED:
+            return UNTRAINED[encoder], []
         if encoder in ADAPTED and self.folds:
             runs = [self.encoder(encoder, seed, fold) for fold in self.folds]
             source = f"{runs[0].folder.parent}/{{fold}}"
@@ -404,82 +369,6 @@ class Plan:
         )  # fmt: skip
 
 
-def folds_of(settings: Settings) -> List[str]:
-    """Values of the column ``fold``, in the order of ``train_cls.py``.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        They are no folds, not the same for both tasks, or no names of
-        folders.
-    """
-    own, *others = (
-        fold_values(
-            str(settings.cries), str(settings.recordings_csv),
-            task.label_column, task.classes, "drop", FOLD,
-        )
-        for task in settings.tasks
-    )  # fmt: skip
-    for task, values in zip(settings.tasks[1:], others):
-        if values != own:
-            raise InputError(
-                f"{settings.recordings_csv}: {task.label_column} has labels in "
-                f"the folds {', '.join(values)}, and "
-                f"{settings.tasks[0].label_column} in {', '.join(own)}; an "
-                "encoder is adapted for both, so make other folds, or study "
-                "one task"
-            )
-    for value in own:
-        if not re.fullmatch(r"\w[\w-]*", value):
-            raise InputError(
-                f"{settings.recordings_csv}: fold is {value!r}; name folds by "
-                "letters, digits, - and _"
-            )
-    return own
-
-
-def check_database(settings: Settings) -> None:
-    """Refuse what would be found hours later.
-
-    Arguments
-    ---------
-    settings : Settings
-        Of a study of real audio.
-
-    Raises
-    ------
-    InputError
-        A column that is not there, or a class that nobody has.
-    """
-    table = settings.recordings_csv
-    checksum(table)
-    columns = [task.label_column for task in settings.tasks]
-    rows = read_database(table, columns)
-    for task in settings.tasks:
-        there = {cells[task.label_column] for _, cells in rows} - {""}
-        for name in task.classes:
-            if name not in there:
-                raise InputError(
-                    f"{table}: no row has {task.label_column} {name!r}, only "
-                    f"{', '.join(sorted(there)) or 'empty cells'}; correct "
-                    f"classes of tasks: {task.name}"
-                )
-    if settings.nuisance and settings.nuisance not in rows[0][1]:
-        raise InputError(
-            f"{table} has no column {settings.nuisance!r}; correct nuisance, "
-            "or set it to null"
-        )
-
-
 def _encoder(encoder, seed, fold="") -> str:
     return f"encoders/{encoder}/{seed}" + (f"/{fold}" if fold else "")
 
@@ -512,67 +401,25 @@ def classifications(
     list of (Task, str, str, float)
         Task, encoder, mode, label fraction.
     """
-    own = settings.tasks[0]
+    own, encoders = settings.tasks[0], settings.encoders
     found = [
         (own, encoder, mode, 1.0)
-        for encoder in ENCODERS
+        for encoder in encoders
         for mode in settings.modes
     ]
     found += [
         (task, encoder, mode, 1.0)
         for task in settings.tasks[1:]
         for encoder in TABLE_2
+        if encoder in encoders
         for mode in settings.modes
     ]
     found += [
         (own, encoder, mode, fraction)
         for fraction in settings.fractions[:-1]
         for encoder in FEW_LABELS
+        if encoder in encoders
         for mode in FEW_LABELS_MODES
         if mode in settings.modes
     ]
     return found
-
-
-def checksum(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    str
-        In hexadecimal.
-
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
-    try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}); correct `cries` and "
-            "`recordings_csv` in the study's yaml file (or --set cries=FOLDER), "
-            "or try `make demo-data`"
-        )
-
-
-def generic_table(folder: Path) -> Optional[Path]:
-    """The table of generic audio, where it has one.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        In VGGSound's form, or {train,test}/<class>/ folders.
-
-    Returns
-    -------
-    pathlib.Path or None
-    """
-    table = Path(folder) / "vggsound.csv"
-    return table if table.is_file() else None

@@ -37,8 +37,9 @@ from recipes.study import (
     tables,
 )
 from recipes.study.checklist import rows as checklist_rows
+from recipes.study.encoders import ADAPTED, ENCODERS
 from recipes.study.facts import facts_of
-from recipes.study.plan import ENCODERS, Plan
+from recipes.study.plan import Plan
 from recipes.study.results import Results
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
 from recipes.study.sounds import heard_views
@@ -152,7 +153,7 @@ def contents(results: Results) -> Dict[str, Any]:
     heard = heard_views(results, generic, cries)
     sounds = {
         name: found
-        for name in ENCODERS
+        for name in settings.encoders
         for found in [maps.of_encoder(results, name, "sound")]
         if found is not None
     }
@@ -162,6 +163,8 @@ def contents(results: Results) -> Dict[str, Any]:
         "title": settings.title,
         "synthetic": settings.synthetic is not None
         or any(c.synthetic for c in cries),
+        "modes_in_words": [_MODES_IN_WORDS[m] for m in settings.modes],
+        "adapted": [name for name in settings.encoders if name in ADAPTED],
         "how_to_read": HOW_TO_READ,
         "missing": [
             reproduce.without_fold(run, run.name) for run in results.missing
@@ -209,6 +212,11 @@ def contents(results: Results) -> Dict[str, Any]:
     return context
 
 
+_MODES_IN_WORDS = {
+    "linear": "a linear probe",
+    "linear_bn": "a probe that also trains BatchNorm (linear+BN)",
+    "end_to_end": "a network trained end to end",
+}
 _MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
 
 
@@ -217,7 +225,7 @@ def _all_pictures(context) -> List[Picture]:
         *context["auc_pictures"],
         context["forest"],
         *context["curves"],
-        context["few_labels"],
+        *filter(None, [context["few_labels"]]),
         *context["training"],
         *context["view_pictures"],
         *(one["picture"] for one in context["maps"]),
@@ -253,6 +261,7 @@ def _numbers(context) -> Dict:
                 "claim": verdict.claim.number,
                 "text": verdict.claim.text,
                 "verdict": verdict.verdict,
+                "left_out": verdict.claim.left_out,
                 "parts": [
                     {
                         **tested.part._asdict(),

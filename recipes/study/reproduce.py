@@ -17,7 +17,8 @@ import torch
 
 import cry_modules
 from recipes.study import corpora
-from recipes.study.plan import Plan, Run, checksum
+from recipes.study.data import checksum
+from recipes.study.plan import Plan, Run
 from recipes.study.results import Results
 
 _PACKAGES = (
@@ -150,9 +151,10 @@ def checksums(results: Results) -> List[Tuple[str, str]]:
         if run is not None:
             folder = corpora.folder_of(run) / "manifest"
             places.append((task.name, folder, ("train", "valid", "test")))
-    for name in ("adapt_labelled", "adapt_all"):
-        folder = corpora.adaptation(results, name).folder / "manifest"
-        places.append((name, folder, ("train", "valid")))
+    for name in corpora.CRIES:
+        run = corpora.adaptation(results, name)
+        if run is not None:
+            places.append((name, run.folder / "manifest", ("train", "valid")))
     for name, folder, splits in places:
         for split in splits:
             path = folder / f"{split}.csv"

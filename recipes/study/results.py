@@ -13,7 +13,8 @@ from cry_modules.bootstrap import why_no_interval
 from cry_modules.compare import RunSet, compare
 from cry_modules.paired import aligned
 from cry_modules.predictions import Predictions
-from recipes.study.plan import ENCODERS, Plan, Run
+from recipes.study.encoders import ENCODERS
+from recipes.study.plan import Plan, Run
 from recipes.study.settings import Task
 
 #: The classical models beside the networks.

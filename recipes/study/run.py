@@ -16,7 +16,6 @@ import copy
 import fcntl
 import importlib.util
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -31,15 +30,14 @@ import yaml
 from data_prep.atomic import make_folder
 from data_prep.errors import InputError, one_line_errors
 from data_prep.tables import write_text
-from recipes.study import cost
+from recipes.study import cost, spent
+from recipes.study.engine import report_so_far, snakemake_command, work
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
-from recipes.study.watch import Watch, failure, is_done
+from recipes.study.watch import Watch, is_done
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = Path(__file__).parent / "profiles"
-_SNAKEFILE = "recipes/study/Snakefile"
-_LOOK_EVERY = 1.0  # seconds
 
 
 def require_snakemake() -> None:
@@ -260,92 +258,6 @@ def kind_of(run: Run) -> str:
     return run.rule
 
 
-def snakemake_command(profile: Path, config: Path, more: Sequence[str]):
-    """How Snakemake is called.
-
-    Arguments
-    ---------
-    profile : pathlib.Path
-        Its folder.
-    config : pathlib.Path
-        The study's settings, resolved.
-    more : sequence of str
-        Further options.
-
-    Returns
-    -------
-    list of str
-    """
-    return [
-        sys.executable, "-m", "snakemake", "--snakefile", _SNAKEFILE,
-        "--profile", str(profile), "--configfile", str(config),
-        # `alone` locks better: its lock ends with the process.
-        "--nolock", *more,
-    ]  # fmt: skip
-
-
-@contextmanager
-def interruptible():
-    """Ctrl-C, a closed terminal and SIGTERM all interrupt."""
-
-    def interrupt(*_):
-        raise KeyboardInterrupt
-
-    names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {name: signal.signal(name, interrupt) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(name, handler)
-
-
-def work(plan, estimate, jobs, command, lock) -> int:
-    """Let Snakemake work, and say how it goes on.
-
-    Returns
-    -------
-    int
-        Exit status.
-    """
-    out = plan.settings.output_folder
-    log = make_folder(out / "logs") / "snakemake.log"
-    # `python` in a rule is the one that runs this.
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
-    with open(log, "w", encoding="utf-8") as file:
-        process = subprocess.Popen(
-            command, stdout=file, stderr=subprocess.STDOUT,
-            env=environment, pass_fds=[lock], start_new_session=True,
-        )  # fmt: skip
-    watch = Watch(plan, estimate, jobs, log)
-    try:
-        with interruptible():
-            while process.poll() is None:
-                watch.look()
-                time.sleep(_LOOK_EVERY)
-    except KeyboardInterrupt:
-        print("\nstopping: runs save where they are", file=sys.stderr)
-        # To Snakemake and its runs, which end by themselves.
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
-        raise KeyboardInterrupt(
-            "interrupted; the same command goes on where it stopped"
-        )
-    finally:
-        watch.close()
-    if process.returncode and not watch.failed:
-        print(_last_words(log), file=sys.stderr)
-    for name, path in watch.failed.items():
-        print(failure(plan[name], path), file=sys.stderr)
-    return process.returncode
-
-
-def _last_words(log: Path) -> str:
-    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
-    return f"Snakemake stopped; the end of {log}:\n" + "\n".join(lines[-8:])
-
-
 def parse(argv: Optional[Sequence[str]] = None):
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -379,20 +291,6 @@ def dry_run(profile: Path, found: Dict, more: Sequence[str]) -> int:
         return subprocess.run(command).returncode
 
 
-def report_so_far(out: Path) -> None:
-    """The page of a study that is not complete, as far as it can be made."""
-    log = out / "logs" / "report.log"
-    with open(log, "w", encoding="utf-8") as file:
-        made = subprocess.run(
-            [sys.executable, "-m", "recipes.study.report", str(out)],
-            stdout=file, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-    if made.returncode:
-        print(f"no report, see {log}", file=sys.stderr)
-    else:
-        print(f"report of what is done in {out / 'report.html'}")
-
-
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """From the command line to the report."""
     args = parse(argv)
@@ -418,11 +316,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             more += ["--cores", str(args.cores)]
         if args.dry_run:
             return dry_run(folder, found, more)
+        todo = [run for run in plan.runs.values() if not is_done(run)]
+        began = time.monotonic()
         with alone(out) as lock:
             config = out / "study.yaml"
             write_text(config, yaml.safe_dump(found, sort_keys=False))
             command = snakemake_command(folder, config, more)
-            status = work(plan, estimate, jobs, command, lock)
+            watch = Watch(plan, estimate, jobs, out / "logs/snakemake.log")
+            status = work(watch, command, lock, "executor" not in profile)
             if status or not all(map(is_done, plan.runs.values())):
                 report_so_far(out)
                 print(
@@ -431,8 +332,25 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     file=sys.stderr,
                 )
                 return 1
-        print(f"done: {len(plan.runs)} runs; report in {out / 'report.html'}")
+        if todo:
+            kinds = spent.by_kind(todo, plan.settings)
+            wall_s = time.monotonic() - began
+            print(spent.summary(kinds, spent.used(), wall_s))
+        print(farewell(plan))
         return 0
+
+
+def farewell(plan: Plan) -> str:
+    """Where the page is and, after a synthetic study, what to type next."""
+    page = (plan.settings.output_folder / "report.html").absolute()
+    text = f"done: {len(plan.runs)} runs; report in {page.as_uri()}"
+    if plan.settings.synthetic is None:
+        return text
+    return f"""{text}
+your own audio:
+  cp recipes/study/studies/real.yaml my_study.yaml    # and put your paths in
+  make study PROFILE=real STUDY=my_study.yaml OPTIONS=--dry_run    # its hours
+  make study PROFILE=real STUDY=my_study.yaml"""
 
 
 if __name__ == "__main__":

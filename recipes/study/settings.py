@@ -4,6 +4,7 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import functools
 import math
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -14,6 +15,7 @@ from ruamel.yaml import YAML
 
 from data_prep.errors import InputError
 from data_prep.synthetic_plan import SCALES
+from recipes.study.encoders import ADAPTED, ENCODERS
 
 #: Ways of fine-tuning, and how tables and figures call them.
 MODE_NAMES = {
@@ -93,6 +95,8 @@ class Settings:
     tasks : tuple of Task
         The first is the study's own (tables 1 and 2, the figure, the
         claims), the second, if any, is for table 3.
+    encoders : tuple of str
+        What is compared, of ``ENCODERS``; ``simclr`` among them.
     modes : tuple of str
         Ways of fine-tuning, of ``MODES``; ``linear`` among them, whose runs
         show what the encoders hold.
@@ -123,6 +127,7 @@ class Settings:
     folds: bool
     nuisance: Optional[str]
     tasks: Tuple[Task, ...]
+    encoders: Tuple[str, ...]
     modes: Tuple[str, ...]
     width: int
     seeds: Tuple[int, ...]
@@ -139,22 +144,7 @@ class Settings:
 
 
 def read_study(path: Path) -> Dict:
-    """A study's yaml file as it stands.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is not there, or no yaml.
-    """
+    """Read a study's yaml file as it stands; refuse what is not one."""
     try:
         found = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
@@ -223,6 +213,7 @@ def check_settings(found: Dict, source: str) -> Settings:
         folds=check.flag("folds", found["folds"]),
         nuisance=check.optional_text("nuisance", found["nuisance"]),
         tasks=_tasks(found["tasks"], check),
+        encoders=_encoders(found["encoders"], check),
         modes=_modes(found["modes"], check),
         width=check.numbers("width", [found["width"]], int, 1)[0],
         seeds=seeds,
@@ -230,7 +221,7 @@ def check_settings(found: Dict, source: str) -> Settings:
         fractions=_fractions(found["fractions"], check),
         speed=check.numbers("speed", [found["speed"]], float, 0.01)[0],
         confounds=check.flag("confounds", found["confounds"]),
-        stages=_stages(found["stages"], check),
+        stages=_stages(found, check),
     )
 
 
@@ -242,6 +233,7 @@ _DEFAULTS = {
     "unlabelled_csv": None,
     "folds": False,
     "nuisance": "site",
+    "encoders": list(ENCODERS),
     "modes": list(MODES),
     "confounds": True,
     "speed": 1.0,
@@ -359,6 +351,14 @@ def _tasks(found, check) -> Tuple[Task, ...]:
     return tuple(tasks)
 
 
+def _encoders(found, check) -> Tuple[str, ...]:
+    """In the order of the tables, whatever the file's."""
+    if not isinstance(found, list) or "simclr" not in found:
+        check.fail("encoders", found, "it must be a list with simclr in it")
+    check.known("encoders", found, tuple(ENCODERS))
+    return tuple(encoder for encoder in ENCODERS if encoder in found)
+
+
 def _modes(found, check) -> Tuple[str, ...]:
     """In the order of the tables, whatever the file's."""
     if not isinstance(found, list) or "linear" not in found:
@@ -377,7 +377,10 @@ def _fractions(found, check) -> Tuple[float, ...]:
 
 
 def _stages(found, check) -> Dict[str, Dict]:
-    check.mapping("stages", found)
+    """Options of the stages that the encoders and modes need."""
+    needed = {"simclr", *found["encoders"], *found["modes"]}
+    needed |= {stage for name, (stage, *_) in ADAPTED.items() if name in needed}
+    found = check.mapping("stages", found["stages"])
     check.known("stages", found, STAGES)
     stages: Dict[str, Dict] = {}
     for name in STAGES:
@@ -387,7 +390,8 @@ def _stages(found, check) -> Dict[str, Dict]:
         for option in options:
             if option in _OWN:
                 check.fail(f"stages: {name}", option, "the study gives it")
-        _check_options(name, options, found, check)
+        if name in needed or options:
+            _check_options(name, options, found, check)
         stages[name] = dict(options)
     return stages
 
@@ -402,13 +406,19 @@ def _check_options(name, options, stages, check) -> None:
     if not isinstance(file, str) or not path.is_file():
         known = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
         check.fail(f"{own}: yaml", file, f"use one of {known}")
-    there = YAML().compose(path.read_text("utf-8")).value
-    known = {key.value for key, _ in there} | _OF_SPEECHBRAIN | {"yaml"}
+    known = {*plain_settings(path), *_OF_SPEECHBRAIN, "yaml"}
     for option, value in options.items():
         if option not in known:
             check.fail(own, option, f"{path.name} has no such option")
         if option in ("number_of_epochs", "chunk_s"):
             check.numbers(f"{own}: {option}", [value], float, 0)
+
+
+@functools.cache
+def plain_settings(path: Path) -> Dict[str, Any]:
+    """The values of a yaml file as text, by key, without building them."""
+    nodes = YAML().compose(Path(path).read_text("utf-8")).value
+    return {key.value: node.value for key, node in nodes}
 
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:

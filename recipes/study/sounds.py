@@ -75,7 +75,12 @@ def heard_views(
         )
     adapted = [c for c in cries if c.what.startswith("adaptation")]
     if adapted and adapted[-1].shareable:
-        run = corpora.adaptation(results, "adapt_all")
+        name = next(
+            name
+            for name, which in corpora.CRIES.items()
+            if adapted[-1].what == corpora.adapted_to(which)
+        )
+        run = corpora.adaptation(results, name)
         found += _examples(
             run.folder, results.settings.cries, "cry", adapted[-1]
         )

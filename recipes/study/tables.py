@@ -8,10 +8,11 @@ Authors
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from data_prep.tables import write_table, write_text
-from recipes.study.plan import (
+from recipes.study.encoders import (
+    ADAPTED,
     ENCODERS,
     FEW_LABELS,
     FEW_LABELS_MODES,
@@ -19,7 +20,7 @@ from recipes.study.plan import (
     TABLE_2,
 )
 from recipes.study.results import Cell, Results
-from recipes.study.settings import MODE_NAMES
+from recipes.study.settings import MODE_NAMES, Settings
 
 #: What a table can be of, in words.
 MEASURES = {
@@ -104,17 +105,23 @@ def _by_measure(results, metric, unit) -> List[Table]:
     suffix = (
         "" if (metric, unit) == ("auc", "recording") else f"_{metric}_{unit}"
     )
-    column = tasks[0].label_column
-    tables = [
-        _encoders_by_mode(
-            results, f"table_1{suffix}", f"Pre-training: {column}, {of}",
-            tasks[0].name, TABLE_1, metric, unit,
-        ),
-        _encoders_by_mode(
-            results, f"table_2{suffix}", f"Adaptation: {column}, {of}",
-            tasks[0].name, TABLE_2, metric, unit,
-        ),
-    ]  # fmt: skip
+    column, encoders = tasks[0].label_column, {*results.settings.encoders}
+    tables = []
+    # A study of adaptation alone has all rows of table 1 in table 2.
+    if encoders & {*TABLE_1} - {*TABLE_2} or not encoders & {*ADAPTED}:
+        tables.append(
+            _encoders_by_mode(
+                results, f"table_1{suffix}", f"Pre-training: {column}, {of}",
+                tasks[0].name, TABLE_1, metric, unit,
+            )
+        )  # fmt: skip
+    if encoders & {*ADAPTED}:
+        tables.append(
+            _encoders_by_mode(
+                results, f"table_2{suffix}", f"Adaptation: {column}, {of}",
+                tasks[0].name, TABLE_2, metric, unit,
+            )
+        )  # fmt: skip
     for task in tasks[1:]:
         tables.append(
             _encoders_by_mode(
@@ -123,11 +130,13 @@ def _by_measure(results, metric, unit) -> List[Table]:
                 task.name, TABLE_2, metric, unit,
             )
         )  # fmt: skip
-    tables.append(_few_labels(results, f"few_labels{suffix}", of, metric, unit))
     if not suffix:
-        for table in tables[:-1]:
+        for table in tables:
             _add_parameters(table, results)
             _add_classical(table, results, tasks[table.name == "table_3"].name)
+    if few_labels_rows(results.settings):
+        name = f"few_labels{suffix}"
+        tables.append(_few_labels(results, name, of, metric, unit))
     return tables
 
 
@@ -143,6 +152,7 @@ def _encoders_by_mode(results, name, title, task, encoders, metric, unit):
             ENCODERS[encoder].control,
         )
         for encoder in encoders
+        if encoder in results.settings.encoders
     ]
     columns = [MODE_NAMES[mode] for mode in modes]
     note = _note_on(results, task)
@@ -153,6 +163,18 @@ def _note_on(results, task) -> str:
     """Why there are no intervals, where there are none."""
     why = results.no_interval(task)
     return f"No intervals over patients: {why}." if why else ""
+
+
+def few_labels_rows(settings: Settings) -> List[Tuple[str, str]]:
+    """Encoders and modes that a study trains on fewer labels."""
+    if len(settings.fractions) == 1:
+        return []
+    return [
+        (encoder, mode)
+        for encoder in FEW_LABELS
+        for mode in FEW_LABELS_MODES
+        if encoder in settings.encoders and mode in settings.modes
+    ]
 
 
 def _few_labels(results, name, of, metric, unit) -> Table:
@@ -166,8 +188,7 @@ def _few_labels(results, name, of, metric, unit) -> Table:
                 for fraction in fractions
             ],
         )
-        for encoder in FEW_LABELS
-        for mode in FEW_LABELS_MODES
+        for encoder, mode in few_labels_rows(results.settings)
     ]
     return Table(
         name,

@@ -1,12 +1,16 @@
 """What a study says while it runs: what is done, what has failed and why, and
 how long the rest will take.
 
+On a terminal that is a bar in one line, with a line for each failure; into a
+file, a line for each run.
+
 Authors
  * The contributors of cry-ssl 2026
 """
 
 import re
 import sys
+import time
 from pathlib import Path
 from typing import Dict, List, Set
 
@@ -14,6 +18,8 @@ from tqdm import tqdm
 
 from recipes.study import cost
 from recipes.study.plan import Plan, Run
+
+_BAR = "{percentage:3.0f}%|{bar}| {postfix}"
 
 
 def is_done(run: Run) -> bool:
@@ -42,42 +48,76 @@ class Watch:
         self.by_result = {str(run.result): run for run in plan.runs.values()}
         self.done: Set[str] = {r.name for r in plan.runs.values() if is_done(r)}
         self.failed: Dict[str, Path] = {}
-        self.bar = tqdm(
-            total=len(plan.runs), initial=len(self.done), unit="run",
-            dynamic_ncols=True, bar_format="{l_bar}{bar}| {n}/{total} runs",
-        )  # fmt: skip
+        self.began = self.changed = time.monotonic()
+        self.left_s = self._estimate_left()
+        self.last = "starting"
+        self.bar = None
+        if sys.stdout.isatty():
+            self.bar = tqdm(
+                total=1.0, file=sys.stdout, dynamic_ncols=True, bar_format=_BAR
+            )
 
-    def look(self) -> None:
-        """Tell what is new."""
+    def look(self, ended: bool = False) -> None:
+        """Report what is new. A run's costs are the last that it writes, so
+        while the study runs it is done once they are there."""
         for run in self.plan.runs.values():
-            if run.name not in self.done and is_done(run):
+            if run.name in self.done or not is_done(run):
+                continue
+            if ended or cost.timed(run, self.plan.settings) is not None:
                 self.done.add(run.name)
                 self.failed.pop(run.name, None)
-                self.bar.update()
-                self._say(self._line(run))
+                self._say_done(run)
         for run in self._failures():
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
                 self._say(failure(run, self.failed[run.name]))
+        self._draw()
 
     def _say(self, line: str) -> None:
         """At once, into a file too: somebody may be following it."""
-        self.bar.write(line)
-        sys.stdout.flush()
+        if self.bar is None:
+            print(line, flush=True)
+        else:
+            self.bar.write(line, file=sys.stdout)
 
-    def _line(self, run) -> str:
+    def _say_done(self, run: Run) -> None:
         took = cost.timed(run, self.plan.settings)
         took = f" in {took['seconds']:.0f} s" if took else ""
-        done = [self.plan[name] for name in self.done]
-        left = [r for r in self.plan.runs.values() if r.name not in self.done]
-        seconds = self.estimate.of(left, done) / self.jobs
-        ahead = f", about {cost.in_words(seconds)} left" if left else ""
-        return f"{len(self.done)}/{len(self.plan.runs)} {run.name}{took}{ahead}"
+        self.changed, self.left_s = time.monotonic(), self._estimate_left()
+        self.last = f"{run.name}{took}"
+        if self.bar is None:
+            print(f"{self._count()} {self.last}{self._ahead()}", flush=True)
+
+    def _count(self) -> str:
+        return f"{len(self.done)}/{len(self.plan.runs)}"
+
+    def _ahead(self) -> str:
+        if len(self.done) == len(self.plan.runs):
+            return ", now the page"
+        return f", about {cost.in_words(self.left_s)} left"
+
+    def _estimate_left(self) -> float:
+        """Seconds from now, by what the runs that are done took."""
+        runs = self.plan.runs.values()
+        done = [run for run in runs if run.name in self.done]
+        left = [run for run in runs if run.name not in self.done]
+        return self.estimate.of(left, done) / self.jobs
+
+    def _draw(self) -> None:
+        """The bar: the share of the time that is over."""
+        if self.bar is None:
+            return
+        now = time.monotonic()
+        left = max(1.0, self.left_s - (now - self.changed))
+        over = now - self.began
+        self.bar.n = over / (over + left)
+        self.bar.set_postfix_str(
+            f"{self._count()} runs{self._ahead()}: {self.last}"
+        )
 
     def _failures(self) -> List[Run]:
         """Runs that Snakemake has newly called failed."""
-        with open(self.log, encoding="utf-8", errors="replace") as file:
-            text = file.read()
+        text = self.log.read_text("utf-8", errors="replace")
         new, self.read = text[self.read :], len(text)
         outputs = re.findall(
             r"Error in rule \w+:.*?output: ([^\n]+)", new, re.S
@@ -87,8 +127,11 @@ class Watch:
 
     def close(self) -> None:
         """The last look."""
-        self.look()
-        self.bar.close()
+        self.look(ended=True)
+        if self.bar is not None:
+            self.bar.n = self.bar.total
+            self.bar.set_postfix_str(f"{self._count()} runs")
+            self.bar.close()
 
 
 def log_of(run: Run, plan: Plan) -> Path:

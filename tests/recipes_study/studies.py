@@ -11,7 +11,8 @@ import pytest
 from cry_modules.metrics import choose, evaluate
 from cry_modules.predictions import Predictions
 from recipes.study import figures, results
-from recipes.study.plan import ENCODERS, Plan
+from recipes.study.encoders import ENCODERS
+from recipes.study.plan import Plan
 from recipes.study.settings import check_settings
 
 #: Test AUC that made-up predictions of an encoder come near to.

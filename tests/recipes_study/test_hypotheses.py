@@ -8,8 +8,8 @@ import studies
 from scipy.stats import norm
 
 from cry_modules.paired import paired_difference
+from recipes.study.encoders import ENCODERS, TABLE_1, TABLE_2
 from recipes.study.hypotheses import claims, holm, judge, verdict_on
-from recipes.study.plan import ENCODERS, TABLE_1, TABLE_2
 from recipes.study.results import Results
 from recipes.study.settings import MODES
 
@@ -128,9 +128,29 @@ def test_a_run_that_is_missing_leaves_its_claims_open(tmp_path):
     assert found["1"] == "not run" and found["2"] != "not run"
 
 
-def test_modes_that_are_left_out_are_not_run(tmp_path):
-    plan = studies.plan_of(studies.settings(tmp_path))
-    studies.pretend(plan)
-    found = {v.claim.number: v.verdict for v in judge(Results(plan))}
-    assert found["1"] == found["3"] == found["4"] == "not run"
-    assert found["2"] != "not run"
+def judged(tmp_path, monkeypatch, p, **changes):
+    """Verdicts by number where every inequality holds with this p."""
+    plan = studies.plan_of(studies.whole(tmp_path, seeds=[1], **changes))
+    results = Results(plan)
+    monkeypatch.setattr(results, "difference", lambda *_: part(0.1, p))
+    return {v.claim.number: v for v in judge(results)}
+
+
+def test_a_claim_of_other_encoders_or_modes_is_not_listed(
+    tmp_path, monkeypatch
+):
+    found = judged(tmp_path, monkeypatch, 0.001, modes=["linear"])
+    assert {n: v.verdict for n, v in found.items()} == {
+        "2": "supported",
+        "4": "supported as far as tested",
+    }
+    # Of 3 modes and 3 encoders, and on triggers 2 and 3, and one more.
+    assert found["4"].claim.left_out == 6 + 6
+    assert {p.part.mode for p in found["4"].parts} == {"linear"}
+    names = ["simclr", "adapt_all", "random_calibrated"]
+    found = judged(tmp_path, monkeypatch, 0.001, encoders=names)
+    assert list(found) == ["2", "3"]
+    assert [v.claim.left_out for v in found.values()] == [2, 1]
+    found = judged(tmp_path, monkeypatch, 0.2, encoders=names)
+    assert {v.verdict for v in found.values()} == {"not separable"}
+    assert not judged(tmp_path, monkeypatch, 0.001, encoders=["simclr"])

@@ -11,7 +11,8 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study.plan import ADAPTED, ENCODERS, TABLE_1, TABLE_2, Plan
+from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
+from recipes.study.plan import Plan
 from recipes.study.run import PROFILES, ROOT
 from recipes.study.settings import MODES, check_settings, read_study
 
@@ -83,6 +84,20 @@ def test_modes_and_encoders_are_what_a_classifier_is_told(tmp_path):
         assert source == own
 
 
+def test_encoders_that_are_left_out_have_no_runs_and_move_no_folder(tmp_path):
+    whole = studies.plan_of(studies.whole(tmp_path)).runs
+    names = ["simclr", "adapt_replay", "random_calibrated"]
+    plan = studies.plan_of(studies.whole(tmp_path, encoders=names))
+    assert plan.runs.items() <= whole.items()
+    left_out = {n: r for n, r in whole.items() if n not in plan.runs}
+    assert {r.facts["encoder"] for r in left_out.values()} == (
+        {*ENCODERS} - {*names}
+    )
+    assert {r.facts.get("encoder") for r in plan.runs.values()} == (
+        {*names, None}
+    )
+
+
 def test_no_adaptation_hears_who_is_held_out(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for run in plan.of_rule("train_adapt"):
@@ -117,9 +132,9 @@ def test_pretraining_moves_all_that_begins_with_it(tmp_path):
     moved = changed_by(tmp_path, "stages.simclr.lr", 0.5)
     untouched = set(folders(studies.whole(tmp_path))) - moved
     for name in untouched:
-        assert re.search(r"corpus|tables|/random|supervised|confounds", name), (
-            name
-        )
+        assert re.search(
+            r"corpus|audit|tables|/random|supervised|confounds", name
+        ), name
     assert not [n for n in moved if "/random/" in n and "embed" not in n]
 
 

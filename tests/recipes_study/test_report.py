@@ -14,7 +14,7 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study.plan import ENCODERS, TABLE_2
+from recipes.study.encoders import ENCODERS, TABLE_2
 from recipes.study.report import make_report
 from recipes.study.settings import MODES
 
@@ -172,6 +172,32 @@ def test_a_study_that_is_not_there(tmp_path):
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(found))
     with pytest.raises(InputError, match="no classifier .* is done"):
         make_report(tmp_path)
+
+
+def test_what_is_not_part_of_a_study_is_not_on_its_page(tmp_path):
+    names = ["random_calibrated", "simclr", "adapt_all", "adapt_replay"]
+    found = studies.settings(
+        tmp_path, encoders=names, modes=["linear", "linear_bn"]
+    )
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(found))
+    studies.pretend(studies.plan_of(found))
+    text = make_report(tmp_path).read_text("utf-8")
+    tables = Tables(text).found
+    # All rows of table 1 would be in table 2, and labels are not varied.
+    assert "table_1" not in tables and "few_labels" not in tables
+    rows = [row[0] for row in tables["table_2"][1:]]
+    assert rows[:4] == [
+        ENCODERS[name].label for name in TABLE_2 if name in names
+    ]
+    for name, encoder in ENCODERS.items():
+        assert (encoder.label in text) == (name in names)
+    assert "end to end" not in re.sub(r"<h3>.*?</h3>", "", text)
+    links = set(re.findall(r'href="#([^"]+)"', text))
+    assert links <= set(re.findall(r'id="([^"]+)"', text))
+    assert "labels" not in links and "forgetting" in links
+    claims = json.loads((tmp_path / "results.json").read_text())["claims"]
+    assert [claim["claim"] for claim in claims] == ["2", "4"]
+    assert [claim["left_out"] for claim in claims] == [1, 5]
 
 
 def chromium():

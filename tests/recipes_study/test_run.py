@@ -1,6 +1,7 @@
 """A study as people run it: what it says, what it leaves, what it does again
 after an interruption, a failure, or a change."""
 
+import io
 import json
 import os
 import re
@@ -14,8 +15,8 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
-from recipes.study import cost, run, watch
-from recipes.study.plan import ADAPTED, ENCODERS
+from recipes.study import cost, run, spent, watch
+from recipes.study.encoders import ADAPTED, ENCODERS
 
 
 def study(folder, *more, status=0, **changes):
@@ -45,6 +46,18 @@ def start(path, *more):
     )  # fmt: skip
 
 
+def wait_for_lock(out):
+    """Until no process of a study is left."""
+    end = time.monotonic() + 120
+    while True:
+        try:
+            with run.alone(out):
+                return
+        except InputError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
 def results_of(folder):
     """When each classifier's result was written, by its place."""
     out = folder / "out/classifiers"
@@ -62,7 +75,10 @@ def test_profiles_and_words_that_are_not_there(capsys, monkeypatch):
     pytest.importorskip("snakemake")
     monkeypatch.chdir(run.ROOT)  # where the command goes, for good
     for argv, words in (
-        (["nothing"], "there is no profile 'nothing'; use demo, poster"),
+        (
+            ["nothing"],
+            "there is no profile 'nothing'; use demo, miniature, poster",
+        ),
         (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
         (["demo", "--set", "width"], "--set width: write it as name=value"),
         (["demo", "--set", "width=x"], "width is 'x'"),
@@ -118,6 +134,63 @@ def test_the_watch_reads_snakemakes_errors(tmp_path):
     assert not looking.failed and one.name in looking.done
 
 
+def finish(one, plan, seconds=2.0):
+    """Leave what a run leaves that is done."""
+    one.result.parent.mkdir(parents=True, exist_ok=True)
+    one.result.write_text("{}")
+    path = cost.file_of(one.folder, plan.settings)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100\t{seconds}\n")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_progress_is_a_line_for_a_file_and_a_bar_for_a_terminal(
+    tmp_path, monkeypatch, stream
+):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    one, two, *_ = plan.of_rule("train_cls")
+    log = tmp_path / "log"
+    log.write_text("")
+    monkeypatch.setattr(sys, "stdout", stream())
+    looking = watch.Watch(plan, cost.Estimate(plan), 1, log)
+    finish(one, plan)
+    # Its costs are written last: until then it is not done.
+    two.result.parent.mkdir(parents=True)
+    two.result.write_text("{}")
+    looking.look()
+    n = len(plan.runs)
+    assert looking.done == {one.name}
+    text = sys.stdout.getvalue()
+    assert f"{one.name} in 2 s" in text
+    if stream is Terminal:
+        assert "\n" not in text and f"1/{n} runs, about " in text
+    else:
+        (line,) = text.splitlines()
+        assert re.fullmatch(rf"1/{n} \S+ in 2 s, about \d+ minutes? left", line)
+    looking.close()
+    assert looking.done == {one.name, two.name}
+
+
+def test_where_the_time_went_adds_up(tmp_path):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    for one in plan.of_rule("train_cls") + plan.of_rule("train_adapt"):
+        finish(one, plan, 3.0)
+    kinds = spent.by_kind(plan.runs.values(), plan.settings)
+    assert kinds == {
+        "training of encoders": 3.0 * len(ADAPTED),
+        "linear classifiers": 3.0 * len(ENCODERS),
+    }
+    head, *lines = spent.summary(kinds, 50.0, 30.0).splitlines()
+    assert head == "30 s, 50 s of a processor:"
+    values = [float(line.split()[-4]) for line in lines]
+    assert sum(values) == 50 and lines[-1].split()[-4] == "14"
+
+
 def test_hours_learn_from_what_was_measured(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
     estimate = cost.Estimate(plan)
@@ -128,7 +201,9 @@ def test_hours_learn_from_what_was_measured(tmp_path):
     place = done.folder.relative_to(tmp_path)
     path = tmp_path / "costs" / place.parent / f"{place.name}.tsv"
     path.parent.mkdir(parents=True)
-    path.write_text(f"s\tmax_rss\n{3 * estimate.seconds[done.name]}\t100\n")
+    path.write_text(
+        f"s\tmax_rss\tcpu_time\n{3 * estimate.seconds[done.name]}\t100\t7\n"
+    )
     assert estimate.of(runs, [done]) == pytest.approx(3 * before)
     assert cost.timed(done, plan.settings)["peak_mb"] == 100
 
@@ -180,11 +255,12 @@ def test_changes_and_failures(tmp_path):
 
 
 def check_page(folder, output):
-    n = 1 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
+    n = 1 + 2 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
     assert f"done: {n} runs; report in" in output
     assert re.search(rf"^{n}/{n} ", output, re.M)
     page = (folder / "out/report.html").read_text()
-    assert "Not complete" not in page and ">not run<" in page  # other modes
+    assert "Not complete" not in page and ">not run<" not in page
+    assert "not part of this study" in page  # other modes
     numbers = json.loads((folder / "out/results.json").read_text())
     for row in numbers["tables"]["table_2"][:6]:
         assert row["cells"][0]["mean"] is not None
@@ -248,7 +324,9 @@ def test_an_interrupted_study_goes_on(tmp_path, name):
         )
         assert process.returncode == 1
     else:
-        time.sleep(60)  # its runs end by themselves
+        # The warm process ends Snakemake and its runs, which save; all of
+        # them hold the study's lock until they have ended.
+        wait_for_lock(tmp_path / "out")
     study(tmp_path)
     study(tmp_path / "other")
     for one, other in zip(

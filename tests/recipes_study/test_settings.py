@@ -5,6 +5,7 @@ import studies
 import yaml
 
 from data_prep.errors import InputError
+from recipes.study.encoders import ENCODERS
 from recipes.study.run import PROFILES, apply_changes, read_changes
 from recipes.study.settings import MODES, check_settings, read_study, seeds_of
 
@@ -99,8 +100,38 @@ def test_every_profile_has_a_study_that_can_be():
     for profile in PROFILES.glob("*/config.yaml"):
         config = yaml.safe_load(profile.read_text())
         settings = check_settings(read_study(config["configfile"]), "x")
-        assert settings.modes == MODES and len(settings.tasks) == 2
+        whole = profile.parent.name != "miniature"
+        assert (settings.modes == MODES) == whole
+        assert len(settings.tasks) == 1 + whole
+        assert (settings.encoders == tuple(ENCODERS)) == whole
         assert config["keep-going"] and config["rerun-incomplete"]
+
+
+def test_encoders_are_known_and_in_the_order_of_the_tables():
+    def encoders(names):
+        found = {**studies.settings("out"), "encoders": names}
+        return check_settings(found, "x").encoders
+
+    assert encoders(["adapt_all", "simclr"]) == ("simclr", "adapt_all")
+    for wrong, words in (
+        ([], "it must be a list with simclr in it"),
+        (["random"], "it must be a list with simclr in it"),
+        (["simclr", "adapt"], "encoders is 'adapt'; use random,"),
+    ):
+        with pytest.raises(InputError, match=words):
+            encoders(wrong)
+
+
+def test_stages_of_encoders_that_are_left_out_need_no_options():
+    found = studies.settings("out")
+    del found["stages"]["supervised"]
+    with pytest.raises(InputError, match="supervised: yaml is None"):
+        check_settings(found, "x")
+    found["encoders"] = ["simclr", "adapt_control"]
+    check_settings(found, "x")
+    del found["stages"]["adapt_replay"]
+    with pytest.raises(InputError, match="adapt_replay: yaml is None"):
+        check_settings(found, "x")
 
 
 def test_changes_on_the_command_line():

@@ -1,0 +1,132 @@
+"""The user's data, as far as they decide which runs a study makes."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import List, Optional
+
+from data_prep.clinical_prepare import fold_values
+from data_prep.database import read_database
+from data_prep.errors import InputError
+from data_prep.folds import FOLD
+from recipes.study.settings import Settings
+
+
+def folds_of(settings: Settings) -> List[str]:
+    """Values of the column ``fold``, in the order of ``train_cls.py``.
+
+    Arguments
+    ---------
+    settings : Settings
+        The study's.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        They are no folds, not the same for both tasks, or no names of
+        folders.
+    """
+    own, *others = (
+        fold_values(
+            str(settings.cries), str(settings.recordings_csv),
+            task.label_column, task.classes, "drop", FOLD,
+        )
+        for task in settings.tasks
+    )  # fmt: skip
+    for task, values in zip(settings.tasks[1:], others):
+        if values != own:
+            raise InputError(
+                f"{settings.recordings_csv}: {task.label_column} has labels in "
+                f"the folds {', '.join(values)}, and "
+                f"{settings.tasks[0].label_column} in {', '.join(own)}; an "
+                "encoder is adapted for both, so make other folds, or study "
+                "one task"
+            )
+    for value in own:
+        if not re.fullmatch(r"\w[\w-]*", value):
+            raise InputError(
+                f"{settings.recordings_csv}: fold is {value!r}; name folds by "
+                "letters, digits, - and _"
+            )
+    return own
+
+
+def check_database(settings: Settings) -> None:
+    """Refuse what would be found hours later.
+
+    Arguments
+    ---------
+    settings : Settings
+        Of a study of real audio.
+
+    Raises
+    ------
+    InputError
+        A column that is not there, or a class that nobody has.
+    """
+    table = settings.recordings_csv
+    checksum(table)
+    columns = [task.label_column for task in settings.tasks]
+    rows = read_database(table, columns)
+    for task in settings.tasks:
+        there = {cells[task.label_column] for _, cells in rows} - {""}
+        for name in task.classes:
+            if name not in there:
+                raise InputError(
+                    f"{table}: no row has {task.label_column} {name!r}, only "
+                    f"{', '.join(sorted(there)) or 'empty cells'}; correct "
+                    f"classes of tasks: {task.name}"
+                )
+    if settings.nuisance and settings.nuisance not in rows[0][1]:
+        raise InputError(
+            f"{table} has no column {settings.nuisance!r}; correct nuisance, "
+            "or set it to null"
+        )
+
+
+def checksum(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        To read.
+
+    Returns
+    -------
+    str
+        In hexadecimal.
+
+    Raises
+    ------
+    InputError
+        It cannot be read.
+    """
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); correct `cries` and "
+            "`recordings_csv` in the study's yaml file (or --set cries=FOLDER), "
+            "or try `make demo-data`"
+        )
+
+
+def generic_table(folder: Path) -> Optional[Path]:
+    """The table of generic audio, where it has one.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        In VGGSound's form, or {train,test}/<class>/ folders.
+
+    Returns
+    -------
+    pathlib.Path or None
+    """
+    table = Path(folder) / "vggsound.csv"
+    return table if table.is_file() else None

@@ -1,0 +1,261 @@
+"""The warm process of a study: it has imported everything that the study's
+commands need, and forks a child for each of them.
+
+Importing torch, SpeechBrain and the recipes takes seconds of a processor; a
+fork begins at once. ``command`` is the client. The process and its children end
+with the study: standard input is a pipe from it, whose end is the study's end.
+"""
+
+import atexit
+import gc
+import json
+import os
+import runpy
+import selectors
+import signal
+import socket
+import sys
+import threading
+import time
+from importlib import import_module
+from typing import Dict, List, NamedTuple, Optional
+
+from recipes.study.command import die_with_parent, ended
+
+#: The modules of the study's commands, and what they import once they run.
+MODULES = (
+    "recipes.simclr.train_simclr",
+    "recipes.adaptation.train_adapt",
+    "recipes.classification.train_cls",
+    "recipes.study.cry_tables",
+    "recipes.study.embed",
+    "recipes.study.report",
+    "data_prep.audit",
+    "data_prep.confounds",
+    "torch._dynamo",
+)
+#: Seconds that runs have to save where they are when the study was killed.
+_GRACE_S = 60.0
+_REQUEST_S = 10.0
+
+
+class Request(NamedTuple):
+    """A command, the folder and environment of its client, and its standard
+    input, output and error."""
+
+    command: List[str]
+    folder: str
+    environment: Dict[str, str]
+    streams: List[int]
+
+
+def receive(connection: socket.socket) -> Optional[Request]:
+    """The request of a client; None where it has gone."""
+    connection.settimeout(_REQUEST_S)
+    try:
+        data, streams, _, _ = socket.recv_fds(connection, 1, 3)
+        while not data.endswith(b"}\n"):
+            part = connection.recv(1 << 16)
+            if not part:
+                return None
+            data += part
+    except OSError:
+        return None
+    connection.settimeout(None)
+    return Request(streams=list(streams), **json.loads(data))
+
+
+class ForkServer:
+    """Forks a child for each request, and answers when it has ended."""
+
+    def __init__(self, path: str):
+        self.clients: Dict[int, socket.socket] = {}
+        self.group = 0  # the process group of Snakemake, while it works
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(path)
+        self.listener.listen(128)
+        self.wake, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(wake)
+        self.selector = selectors.DefaultSelector()
+        self.selector.register(self.listener, selectors.EVENT_READ, self.accept)
+        self.selector.register(self.wake, selectors.EVENT_READ, self.reap)
+        self.selector.register(0, selectors.EVENT_READ, self.read_study)
+        self.end_by: Optional[float] = None
+
+    def serve(self) -> Optional[Request]:
+        """Serve until the study ends; None in the end, and in each child the
+        request that it must fulfil."""
+        while self.end_by is None or self.clients:
+            left = self.end_by and max(0.0, self.end_by - time.monotonic())
+            for key, _ in self.selector.select(left):
+                request = key.data(key.fileobj)
+                if request is not None:
+                    return request
+            if self.end_by is not None and time.monotonic() > self.end_by:
+                break
+        self.kill()
+        return None
+
+    def accept(self, listener: socket.socket) -> Optional[Request]:
+        """Fork; in the child, return its request."""
+        connection, _ = listener.accept()
+        request = receive(connection)
+        if request is None:
+            connection.close()
+            return None
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            return self.leave(request)
+        for stream in request.streams:
+            os.close(stream)
+        self.clients[pid] = connection
+        self.selector.register(connection, selectors.EVENT_READ, self.forward)
+        self.answer(pid, "begun")
+        return None
+
+    def leave(self, request: Request) -> Request:
+        """Make the child a process like one that its client had started."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()  # a group of its own, with its loader workers
+        die_with_parent()
+        self.selector.close()
+        # A connection ends when nobody holds it, the server's death included.
+        for held in (self.listener, *self.clients.values()):
+            held.close()
+        os.close(self.wake)
+        for number, stream in enumerate(request.streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        return request
+
+    def answer(self, pid: int, value) -> None:
+        """Send a line to the client of a child."""
+        try:
+            self.clients[pid].sendall(json.dumps(value).encode() + b"\n")
+        except OSError:  # it was killed, which `forward` sees
+            pass
+
+    def reap(self, wake: int) -> None:
+        """Answer the clients of the children that have ended."""
+        os.read(wake, 1024)
+        for pid in list(self.clients):
+            done, status, usage = os.wait4(pid, os.WNOHANG)
+            if done:
+                # Workers that it left behind.
+                _signal_group(pid, signal.SIGKILL)
+                self.answer(pid, ended(status, usage))
+                connection = self.clients.pop(pid)
+                if connection in self.selector.get_map():
+                    self.selector.unregister(connection)
+                connection.close()
+
+    def forward(self, connection: socket.socket) -> None:
+        """Pass a client's signal on; a client that was killed takes its
+        command with it."""
+        pid = next(p for p, c in self.clients.items() if c is connection)
+        try:
+            numbers = connection.recv(64)
+        except OSError:
+            numbers = b""
+        for number in numbers:
+            os.kill(pid, number)
+        if not numbers:
+            self.selector.unregister(connection)
+            _signal_group(pid, signal.SIGKILL)
+
+    def read_study(self, stdin: int) -> None:
+        """Learn Snakemake's process group, or that the study has ended."""
+        line = os.read(stdin, 64)
+        if line:
+            self.group = int(line.split()[-1])
+            return
+        self.selector.unregister(stdin)
+        self.selector.unregister(self.listener)
+        self.listener.close()
+        self.end_by = time.monotonic() + _GRACE_S
+        if self.group:
+            # Its clients pass the signal on, and runs save where they are.
+            _signal_group(self.group, signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Kill what has not ended by itself."""
+        if self.group:
+            _signal_group(self.group, signal.SIGKILL)
+        for pid in self.clients:
+            _signal_group(pid, signal.SIGKILL)
+
+
+def _signal_group(group: int, number: int) -> None:
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        pass
+
+
+def fulfil(request: Request) -> None:
+    """Run a request's command, as ``python`` would."""
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    first, *rest = request.command
+    if first == "-m":
+        sys.argv = rest
+        sys.path[0] = request.folder
+        sys.modules.pop(rest[0], None)  # it runs as __main__, and so anew
+        runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
+    else:
+        sys.argv = request.command
+        sys.path[0] = os.path.dirname(os.path.abspath(first))
+        runpy.run_path(first, run_name="__main__")
+
+
+def load() -> None:
+    """Import what the commands need, once."""
+    for name in MODULES:
+        import_module(name)
+    from cry_modules.experiment import environment
+
+    if import_module("torch").cuda.is_available():
+        # Once CUDA was asked, a fork cannot use it; and runs are long there.
+        sys.exit("a GPU is there: each run is a process of its own")
+    environment()
+    # Of what exists now nothing becomes garbage in a child.
+    gc.collect()
+    gc.freeze()
+    if len(os.listdir("/proc/self/task")) > 1 or threading.active_count() > 1:
+        raise RuntimeError("a module started a thread, which a fork would lose")
+
+
+def end(status: int) -> None:
+    """End a child as Python does, except that it need not take apart what it
+    shares with its parent, which takes 0.4 s: as multiprocessing's children."""
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        if not stream.closed:
+            stream.flush()
+    os._exit(status)
+
+
+def main() -> None:
+    """The command line."""
+    server = ForkServer(sys.argv[1])
+    load()
+    request = server.serve()
+    if request is None:
+        return
+    try:
+        fulfil(request)
+    except SystemExit as stop:
+        if not isinstance(stop.code, int):
+            raise
+        end(stop.code & 0xFF)
+    end(0)
+
+
+if __name__ == "__main__":
+    main()

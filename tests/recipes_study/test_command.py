@@ -1,0 +1,242 @@
+"""A command in a fork of the warm process is the same command: its output,
+exit status and signals; and nothing is left running when the study is killed.
+
+The tests' warm process imports nothing of ours, so that they take seconds."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from recipes.study import engine
+from recipes.study.command import SOCKET, THREADS
+from recipes.study.run import ROOT
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux", reason="warm processes are for Linux"
+)
+#: A forkserver without the modules of the study.
+SERVER = (
+    "import sys\n"
+    "from recipes.study import forkserver\n"
+    "forkserver.load = LOAD\n"
+    "forkserver.main()\n"
+)
+WAITING = (
+    "import os, pathlib, signal, sys, time\n"
+    "def stop(number, frame):\n"
+    "    print('saved', flush=True)\n"
+    "    sys.exit(7)\n"
+    "signal.signal(signal.SIGTERM, stop)\n"
+    "pathlib.Path(sys.argv[1]).write_text(str(os.getpid()))\n"
+    "time.sleep(100)\n"
+)
+
+
+@contextmanager
+def warm(tmp_path, load="lambda: None"):
+    """A warm process; its standard input, and what its clients need."""
+    path = tmp_path / "socket"
+    server = subprocess.Popen(
+        [sys.executable, "-c", SERVER.replace("LOAD", load), str(path)],
+        stdin=subprocess.PIPE, cwd=ROOT, env={**os.environ, **THREADS},
+        start_new_session=True, bufsize=0,
+    )  # fmt: skip
+    until(path.exists)
+    try:
+        yield server, {**os.environ, **THREADS, SOCKET: str(path)}
+    finally:
+        server.stdin.close()
+        server.wait(30)
+
+
+def until(condition, seconds=30):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def is_alive(pid):
+    """Zombies wait for whoever started them, and run no more."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def begin(tmp_path, environment, text, *arguments, **options):
+    script = tmp_path / "script.py"
+    script.write_text(text)
+    return subprocess.Popen(
+        [sys.executable, "-m", "recipes.study.command"]
+        + [str(tmp_path / "costs/a.tsv"), str(script), *map(str, arguments)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=environment, **options,
+    )  # fmt: skip
+
+
+@pytest.fixture(params=["warm", "plain"])
+def environment(request, tmp_path):
+    """Of a command, with and without a warm process."""
+    if request.param == "plain":
+        yield {k: v for k, v in os.environ.items() if k != SOCKET}
+        return
+    with warm(tmp_path) as (_, found):
+        yield found
+
+
+@pytest.mark.parametrize(
+    "text, status, error",
+    [
+        ("", 0, ""),
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit('error: no')", 1, "error: no\n"),
+        ("from data_prep.errors import *\nwith one_line_errors():"
+         "\n raise InputError('a; b')", 2, "error: a; b\n"),
+        ("import os; os.kill(os.getpid(), 9)", -9, ""),
+        ("import os; os.kill(os.getpid(), 15)", -15, ""),
+    ],
+)  # fmt: skip
+def test_output_and_exit_status_are_the_commands(
+    environment, tmp_path, text, status, error
+):
+    first = "import os, sys\nprint(sys.argv[1:], os.getcwd(), __name__)\n"
+    first += "sys.stdout.flush()\n"
+    process = begin(tmp_path, environment, first + text, "a b")
+    output, errors = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert output == f"['a b'] {ROOT} __main__\n" and errors == error
+    cost = tmp_path / "costs/a.tsv"
+    assert cost.is_file() == (status == 0)
+    if status == 0:
+        names, values = cost.read_text().splitlines()
+        assert names.split("\t") == ["s", "max_rss", "cpu_time"]
+        assert all(float(value) >= 0 for value in values.split("\t"))
+
+
+def test_a_traceback_is_the_commands(environment, tmp_path):
+    process = begin(tmp_path, environment, "1 / 0")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.endswith("ZeroDivisionError: division by zero\n")
+
+
+def test_modules_run_as_main(environment, tmp_path):
+    command = [sys.executable, "-m", "recipes.study.command"]
+    command += [str(tmp_path / "costs/a.tsv"), "-m", "json.tool"]
+    done = subprocess.run(
+        command, input='{"a":1}', capture_output=True, text=True, cwd=ROOT,
+        env=environment, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0 and not done.stderr
+    assert json.loads(done.stdout) == {"a": 1}
+
+
+def test_what_runs_at_exit_runs(environment, tmp_path):
+    text = "import atexit\natexit.register(print, 'last')\nprint('first')\n"
+    process = begin(tmp_path, environment, text)
+    assert process.communicate(timeout=60)[0] == "first\nlast\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_signals_reach_the_command(environment, tmp_path, number):
+    pid_file = tmp_path / "pid"
+    process = begin(tmp_path, environment, WAITING, pid_file)
+    until(lambda: pid_file.is_file() and pid_file.read_text())
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    until(lambda: not is_alive(pid_file.read_text()))
+    if number == signal.SIGTERM:
+        assert process.returncode == 7 and output == "saved\n"
+
+
+def test_ctrl_c_reaches_the_command_once(environment, tmp_path):
+    """The second one would not wait until a run has saved."""
+    text = (
+        "import pathlib, signal, sys, time\nseen = []\n"
+        "signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
+        "pathlib.Path(sys.argv[1]).write_text('x')\n"
+        "end = time.monotonic() + 1\n"
+        "while time.monotonic() < end: time.sleep(0.01)\n"
+        "print(len(seen))\n"
+    )
+    ready = tmp_path / "ready"
+    process = begin(tmp_path, environment, text, ready, start_new_session=True)
+    until(ready.is_file)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.communicate(timeout=60)[0] == "1\n"
+
+
+def test_a_warm_process_that_is_gone_is_not_needed(tmp_path):
+    with warm(tmp_path) as (_, environment):
+        pass
+    process = begin(tmp_path, environment, "print(1)")
+    assert process.communicate(timeout=60) == ("1\n", "")
+
+
+def test_a_warm_process_that_cannot_import_is_not_needed(tmp_path):
+    """The command waits for it, and says itself what is wrong."""
+    load = "lambda: (sys.stdin.readline(), sys.exit('no torch'))"
+    with warm(tmp_path, load) as (server, environment):
+        process = begin(tmp_path, environment, "print(1)")
+        time.sleep(0.3)
+        assert process.poll() is None
+        server.stdin.write(b"0\n")
+        assert process.communicate(timeout=60) == ("1\n", "")
+
+
+def test_other_numbers_of_threads_get_a_process_of_their_own(tmp_path):
+    """The libraries of the warm process have read theirs."""
+    text = "import os\nprint(os.getppid(), os.environ['OMP_NUM_THREADS'])"
+    with warm(tmp_path) as (server, environment):
+        for n, by_server in (("1", True), ("2", False)):
+            environment["OMP_NUM_THREADS"] = n
+            process = begin(tmp_path, environment, text)
+            parent, threads = process.communicate(timeout=60)[0].split()
+            assert (int(parent) == server.pid) == by_server and threads == n
+
+
+def test_a_killed_warm_process_takes_its_commands_with_it(tmp_path):
+    pid_file = tmp_path / "pid"
+    with warm(tmp_path) as (server, environment):
+        process = begin(tmp_path, environment, WAITING, pid_file)
+        until(lambda: pid_file.is_file() and pid_file.read_text())
+        server.kill()
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "warm process was killed" in errors and len(errors) < 200
+        until(lambda: not is_alive(pid_file.read_text()))
+
+
+def test_the_end_of_a_study_is_the_end_of_its_group(tmp_path):
+    """Where it was killed: Snakemake's group is sent SIGTERM, which its
+    commands pass on, and the warm process waits for what they save."""
+    pid_file = tmp_path / "pid"
+    with warm(tmp_path) as (server, environment):
+        process = begin(
+            tmp_path, environment, WAITING, pid_file, start_new_session=True
+        )
+        engine.guard(server, process.pid)
+        until(lambda: pid_file.is_file() and pid_file.read_text())
+        server.stdin.close()  # as the kernel does for a killed process
+        assert process.communicate(timeout=60)[0] == "saved\n"
+        assert server.wait(30) == 0
+    assert not is_alive(pid_file.read_text())
+
+
+def test_the_folder_of_the_socket_is_private(tmp_path):
+    environment = dict(os.environ)
+    lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
+    with engine.warm_process(tmp_path / "log", lock, environment) as server:
+        folder = os.path.dirname(environment[SOCKET])
+        assert os.stat(folder).st_mode & 0o777 == 0o700
+        server.kill()
+    os.close(lock)
+    assert not os.path.exists(folder)
