@@ -188,17 +188,19 @@ def embedding_maps(results) -> List[Dict]:
         if embeddings is None:
             continue
         label = ENCODERS[encoder].label
-        colourings = {"label": embeddings.labels}
-        if len(set(embeddings.sites)) > 1:
-            colourings["site"] = embeddings.sites
-        colourings["patient"] = maps.pseudonyms(embeddings.patients)
+        drawn = maps.drawn(embeddings)
+        colourings = {"label": drawn.labels}
+        if len(set(drawn.sites)) > 1:
+            colourings["site"] = drawn.sites
+        colourings["patient"] = maps.pseudonyms(drawn.patients)
         found.append(
             {
                 "encoder": label,
                 "n": len(embeddings.labels),
+                "n_drawn": len(drawn.labels),
                 "neighbours": maps.neighbours(embeddings),
                 "picture": pictures_of_maps(
-                    encoder, label, embeddings, colourings
+                    encoder, label, drawn, colourings
                 ),
             }
         )

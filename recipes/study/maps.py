@@ -20,6 +20,8 @@ from recipes.study.results import Results
 _LEAST_RECORDINGS = 3
 _MOST_PATIENTS = 12
 _PERPLEXITY = 30.0
+#: More points hide each other, and t-SNE takes seconds for a thousand.
+_MOST_POINTS = 600
 
 
 class Embeddings(NamedTuple):
@@ -127,6 +129,24 @@ def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
         )
         found["t-SNE"] = tsne.fit_transform(standard)
     return found
+
+
+def drawn(embeddings: Embeddings) -> Embeddings:
+    """A random choice of recordings, as many as a map can show.
+
+    Example
+    -------
+    >>> names = [str(i) for i in range(1000)]
+    >>> chosen = drawn(Embeddings(np.eye(1000), names, names, names))
+    >>> len(chosen.labels), chosen.labels == chosen.sites
+    (600, True)
+    """
+    chosen = np.random.default_rng(0).permutation(len(embeddings.labels))
+    chosen = np.sort(chosen[:_MOST_POINTS])
+    return Embeddings(
+        embeddings.embs[chosen],
+        *([column[i] for i in chosen] for column in embeddings[1:]),
+    )
 
 
 def pseudonyms(patients: List[str]) -> List[str]:
