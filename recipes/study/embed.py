@@ -12,8 +12,9 @@ Authors
 """
 
 import argparse
+from itertools import chain
 from pathlib import Path
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ _BATCH = 8
 
 
 def embed_run(
-    run: str, cries: str, sounds: str, sound_folder: str, out: str
+    run: str, cries: Optional[str], sounds: str, sound_folder: str, out: str
 ) -> None:
     """Write the embeddings of an encoder.
 
@@ -43,16 +44,16 @@ def embed_run(
         A folder of ``train_cls.py`` with ``--finetune_mode linear``, whose
         encoder is the one it began with; of ``--folds``, the first fold's
         counts.
-    cries : str
-        Where the paths of its manifests begin.
+    cries : str or None
+        Where the paths of its manifests begin; None leaves out cries, which
+        only maps need.
     sounds : str
         Manifest of generic sounds that no encoder was trained on.
     sound_folder : str
         Where its paths begin.
     out : str
         ``.npz`` file with ``cry_embs`` and ``sound_embs`` ``[n, emb_dim]``,
-        and of each the ``_labels``, ``_patients``, ``_sites``; of cries the
-        ``cry_splits`` too.
+        and of each the ``_labels``, ``_patients``, ``_sites``.
 
     Raises
     ------
@@ -67,21 +68,17 @@ def embed_run(
             "changes the encoder; pass a linear run"
         )
     load_encoder(hparams["encoder"], str(folder), hparams["logmel"].name)
-    found, splits = {}, []
-    cry_rows: List[Recording] = []
-    for split in manifest.SPLITS:
-        rows = manifest.read(folder / "manifest" / f"{split}.csv")
-        cry_rows += rows
-        splits += [split] * len(rows)
-    for name, rows, root in (
-        ("cry", cry_rows, cries),
-        ("sound", manifest.read(Path(sounds)), sound_folder),
-    ):
+    parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
+    if cries is not None:
+        manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)
+        parts.append(("cry", [*chain(*map(manifest.read, manifests))], cries))
+    found = {}
+    for name, rows, root in parts:
         found.update(_columns(name, rows))
         found[f"{name}_embs"] = _embed(hparams, rows, root, name)
     make_folder(Path(out).parent)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, cry_splits=np.array(splits), **found)
+        np.savez_compressed(file, **found)
 
 
 def _own_folder(run: Path) -> Path:
@@ -140,7 +137,7 @@ def main() -> None:
     )
     parser.add_argument("run", metavar="RUN")
     for option in ("cries", "sounds", "sound_folder", "out"):
-        parser.add_argument(f"--{option}", required=True)
+        parser.add_argument(f"--{option}", required=option != "cries")
     args = vars(parser.parse_args())
     with one_line_errors():
         embed_run(**args)

@@ -28,6 +28,8 @@ TABLE_2 = (
     "simclr", "adapt_labelled", "adapt_all", "adapt_replay", "adapt_control",
     "random_calibrated",
 )  # fmt: skip
+#: Encoders whose embeddings of cries are drawn as maps.
+MAPPED = ("simclr", "adapt_replay")
 #: The figure: who is trained on few labels, and how.
 FEW_LABELS = ("supervised", "adapt_replay")
 FEW_LABELS_MODES = ("linear_bn", "end_to_end")

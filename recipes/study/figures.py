@@ -18,14 +18,13 @@ from recipes.study import (
     pictures,
     tables,
 )
-from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
+from recipes.study.encoders import ADAPTED, ENCODERS, MAPPED, TABLE_1, TABLE_2
 from recipes.study.findings import forgetting
 from recipes.study.settings import MODE_NAMES
 
 #: Encoders of the ROC curves: what the study is about.
 _CURVES = ("random", "supervised", "simclr", "adapt_replay")
-#: Encoders whose embeddings are mapped.
-_MAPPED = ("simclr", "adapt_replay")
+#: Bootstrap draws of a curve's band.
 _BAND_DRAWS = 500
 
 
@@ -183,7 +182,7 @@ def training_curves(results) -> List[pictures.Picture]:
 def embedding_maps(results) -> List[Dict]:
     """Maps of embeddings, and what the nearest recording is."""
     found = []
-    for encoder in _MAPPED:
+    for encoder in MAPPED:
         embeddings = maps.of_encoder(results, encoder, "cry")
         if embeddings is None:
             continue
@@ -199,9 +198,7 @@ def embedding_maps(results) -> List[Dict]:
                 "n": len(embeddings.labels),
                 "n_drawn": len(drawn.labels),
                 "neighbours": maps.neighbours(embeddings),
-                "picture": pictures_of_maps(
-                    encoder, label, drawn, colourings
-                ),
+                "picture": pictures_of_maps(encoder, label, drawn, colourings),
             }
         )
     return found

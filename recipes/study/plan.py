@@ -22,6 +22,7 @@ from recipes.study.encoders import (
     ADAPTED,
     FEW_LABELS,
     FEW_LABELS_MODES,
+    MAPPED,
     TABLE_2,
     UNTRAINED,
 )
@@ -357,7 +358,8 @@ class Plan:
         before = dict(seeds_of(self.settings))[seed]
         generic = self.encoder("simclr", before)
         command = ["-m", "recipes.study.embed", classifier.folder]
-        command += [f"--cries={self.settings.cries}"]
+        if encoder in MAPPED:
+            command += [f"--cries={self.settings.cries}"]
         command += [f"--sounds={generic.folder}/manifest/valid.csv"]
         command += [f"--sound_folder={self.settings.generic}"]
         folder = self._folder("embeddings", f"{encoder}/{seed}", command)
