@@ -34,7 +34,6 @@ $(READY): pyproject.toml $(LOCK)
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 14) else "error: Python %d.%d is not supported; pass another one (3.11 to 3.14): make setup PYTHON=python3.12" % v)'
 	$(PYTHON) -m venv $(VENV)
 	$(INSTALL) --constraint $(LOCK) --editable '.[dev,study]'
-	@$(BIN)/python tools/check_environment.py
 	@touch $@
 
 # Keeps what is locked where it can; OPTIONS=--upgrade takes the newest.

@@ -74,6 +74,8 @@ def broken_package(
 
 def explanation(package: str, error: BaseException) -> str:
     """Say in one line what is broken and how to mend it."""
+    while error.__cause__ is not None:  # the loader's own words
+        error = error.__cause__
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     versions = ", ".join(f"{name} {_version(name)}" for name in _REPORTED)
     return (

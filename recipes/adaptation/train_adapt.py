@@ -15,6 +15,9 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import data_prep  # noqa: F401 (explains a broken environment)
+
+# isort: split
 import copy
 import logging
 from pathlib import Path

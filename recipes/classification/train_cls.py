@@ -16,6 +16,9 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import data_prep  # noqa: F401 (explains a broken environment)
+
+# isort: split
 import gc
 import json
 import logging

@@ -11,6 +11,9 @@ Authors
  * The contributors of cry-ssl 2026
 """
 
+import data_prep  # noqa: F401 (explains a broken environment)
+
+# isort: split
 import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 

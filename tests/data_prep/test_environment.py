@@ -21,6 +21,7 @@ BROKEN = {
 }
 COMMANDS = (
     ["train_simclr.py", "hparams/vggsound.yaml"],
+    ["recipes/simclr/train_simclr.py", "hparams/vggsound.yaml"],
     ["train_adapt.py", "hparams/cry_adapt.yaml"],
     ["train_cls.py", "hparams/neuro_linear_bn.yaml"],
     ["-m", "cry_modules.inference", "--help"],
