@@ -191,7 +191,9 @@ def embedding_maps(results) -> List[Dict]:
         colourings = {"label": drawn.labels}
         if len(set(drawn.sites)) > 1:
             colourings["site"] = drawn.sites
-        colourings["patient"] = maps.pseudonyms(drawn.patients)
+        infants = maps.pseudonyms(drawn.patients)
+        if len(set(infants)) > 1:
+            colourings["patient"] = infants
         found.append(
             {
                 "encoder": label,
