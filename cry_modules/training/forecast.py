@@ -1,4 +1,4 @@
-"""What a run will take: said before it starts, refused where memory lacks."""
+"""Estimate a run's time and memory; refuse it where memory will not suffice."""
 
 import logging
 import os
@@ -152,7 +152,7 @@ class Forecast:
         )
 
     def _cures(self, free: float) -> str:
-        """What would fit, as options to type."""
+        """Options that would make the run fit."""
         cures = []
         batch_size = self._fitting_batch(free)
         if batch_size >= 2:
@@ -185,7 +185,7 @@ class Forecast:
         )
 
     def _may_narrow(self) -> bool:
-        """Whether another width is possible: not of a pre-trained encoder."""
+        """The width can be changed: the encoder is not pre-trained."""
         source = self.hparams.get("encoder_source")
         return self.hparams["width"] > 8 and source is None
 

@@ -1,4 +1,4 @@
-"""How much more memory this process may take."""
+"""Measure how much more memory this process may take."""
 
 from pathlib import Path
 from typing import Iterator, Tuple
@@ -48,14 +48,15 @@ def peak_memory() -> int:
 
 
 def _available(proc: Path) -> float:
-    """What the system could give without swapping."""
+    """Bytes that the system could give without swapping."""
     return _field(proc / "meminfo", "MemAvailable") or float("inf")
 
 
 def _field(path: Path, name: str) -> int:
-    """Bytes of a line such as ``VmRSS: 12 kB``; 0 where there is none."""
+    """Bytes of a line such as ``VmRSS: 12 kB``; 0 if it is absent."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # The name of a process may be cut within a character.
+        lines = path.read_text("utf-8", errors="replace").splitlines()
     except OSError:  # not Linux
         return 0
     for line in lines:
@@ -66,7 +67,7 @@ def _field(path: Path, name: str) -> int:
 
 
 def _left_in_groups(proc: Path, root: Path) -> Iterator[float]:
-    """What the limit of each control group leaves, parents included."""
+    """Bytes left by the limit of each control group, parents included."""
     for folder, limit, usage in _groups(proc, root):
         while folder != folder.parent and root in (folder, *folder.parents):
             yield _number(folder / limit) - _used(folder, usage)
@@ -102,8 +103,8 @@ def _used(folder: Path, usage: str) -> float:
 
 
 def _number(path: Path) -> float:
-    """The number that a file holds; infinite where there is none."""
+    """The number that a file holds; infinite if it is absent or says max."""
     try:
         return float(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # absent, or "max"
+    except (OSError, ValueError):
         return float("inf")

@@ -104,7 +104,7 @@ class PlatformRecord(PerRank):
             logger.warning(
                 "This run resumes on another platform (%s): its results will "
                 "differ from an uninterrupted run's, by rounding errors at "
-                "first, which grow as training goes on",
+                "first, which grow during training",
                 "; ".join(changed),
             )
 
