@@ -174,3 +174,15 @@ def test_killed_and_gone_on_it_says_the_same(
     assert said(tmp_path) == said(whole)
     ends = [meta["epoch"] for meta in checkpoints(tmp_path) if "epoch" in meta]
     assert ends[-1] == N_EPOCHS and best_epoch(whole) in ends
+
+
+def test_recordings_are_embedded_in_workers(clinic, tmp_path, script):
+    """Embeddings are then batched without them."""
+    script(
+        *["train_cls.py", "hparams/neuro_linear.yaml"],
+        *[f"--data_folder={clinic}", f"--output_folder={tmp_path}"],
+        *["--width=1", "--batch_size=6", "--device=cpu", "--noprogressbar"],
+        *["--number_of_epochs=1", "--bootstrap_draws=100", "--figures=False"],
+        *["--controls=False", "--num_workers=1"],
+    )
+    assert (tmp_path / "metrics.json").is_file()

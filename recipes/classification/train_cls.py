@@ -304,14 +304,15 @@ def is_random(hparams):
     return hparams["encoder_source"] == "random_calibrated"
 
 
-def eval_options(hparams):
-    """Of loaders that train nothing."""
+def eval_options(hparams, num_workers, **options):
+    """DataLoader options for evaluation."""
     return {
         # Whole recordings: fewer at once than chunks.
         "batch_size": max(1, hparams["batch_size"] // 4),
         # As in training: nothing is drawn, signals are the run's.
         "generator": torch.Generator(),
-        **worker_options(hparams["num_workers"]),
+        **worker_options(num_workers),
+        **options,
     }
 
 
@@ -332,7 +333,7 @@ def embed_all(brain, hparams, datasets, embedder, what):
             brain.device,
             description=f"{what}, {split}",
             progressbar=not brain.noprogressbar,
-            **eval_options(hparams),
+            **eval_options(hparams, hparams["num_workers"]),
         )
         for split, dataset in datasets.items()
     }
@@ -415,10 +416,9 @@ def fit(brain, hparams, datasets, batches):
         train_loader,
         datasets["valid"],
         progressbar=bars,
-        valid_loader_kwargs={
-            **eval_options(hparams),
-            **making_batches(brain, hparams),
-        },
+        valid_loader_kwargs=eval_options(
+            hparams, **making_batches(brain, hparams)
+        ),
     )
 
 
@@ -429,10 +429,9 @@ def predict(brain, hparams, datasets):
         brain.evaluate(
             datasets[split],
             max_key="score",
-            test_loader_kwargs={
-                **eval_options(hparams),
-                **making_batches(brain, hparams),
-            },
+            test_loader_kwargs=eval_options(
+                hparams, **making_batches(brain, hparams)
+            ),
         )
         said[split] = brain.predictions
         path = f"{hparams['output_folder']}/predictions_{split}.csv"

@@ -114,10 +114,11 @@ def test_jobs_ask_for_a_gpu_and_go_on_after_preemption(cluster, tmp_path):
         argv = json.loads((place / "argv.json").read_text())
         comment = argv[argv.index("--comment") + 1]
         jobs[comment.split("_wildcards")[0].removeprefix("rule_")] = place, argv
-    assert set(jobs) == {"corpus", "train_simclr"}
+    assert set(jobs) == {"corpus", "audit", "train_simclr"}
     place, argv = jobs["train_simclr"]
     assert "--gres=gpu:1" in argv and "--requeue" in argv
-    assert "--gres=gpu:1" not in jobs["corpus"][1]
+    for rule in ("corpus", "audit"):
+        assert "--gres=gpu:1" not in jobs[rule][1]
     # Killed in the middle and begun again, it has all its epochs, once each.
     assert (place / "preempted").is_file()
     history = json.loads((simclr.folder / "history.json").read_text())
