@@ -51,8 +51,6 @@ SETTINGS = {
     "threads_4": {"OMP_NUM_THREADS": "4"},
     "locale": {
         "LC_ALL": "C",
-        "PYTHONUTF8": "0",
-        "PYTHONCOERCECLOCALE": "0",
         "PYTHONHASHSEED": "random",
         "TZ": "Pacific/Kiritimati",
     },

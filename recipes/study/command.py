@@ -2,10 +2,10 @@
 
 > python -m recipes.study.command COST train_cls.py hparams/a.yaml ...
 
-COST is the file for its time and memory; the rest would follow ``python``. Where a study has
-started a warm process (``forkserver``), the command runs in a fork of it, which
-need not import anything; else in a process of its own, as in a job of Slurm.
-Exit status, output and signals are the same either way.
+COST is the file for its time and memory; the rest would follow ``python``.
+Where a study has started a warm process (``forkserver``), the command runs in a
+fork of it, which need not import anything; else in a process of its own, as in
+a job of Slurm. Exit status, output and signals are the same either way.
 """
 
 import json
@@ -15,7 +15,8 @@ import socket
 import subprocess
 import sys
 import time
-from typing import List, NamedTuple, Optional, Sequence
+from contextlib import contextmanager
+from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 #: Environment variable that holds the path of the warm process's socket.
 SOCKET = "CRY_SSL_FORKSERVER"
@@ -73,6 +74,16 @@ def forward_signals(send) -> None:
         signal.signal(number, handle)
 
 
+@contextmanager
+def blocked_signals() -> Iterator[None]:
+    """Let signals that stop a process wait until the end of this context."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
+
+
 def run_warm(command: List[str]) -> Optional[Ended]:
     """Run a command in a fork of the warm process; None where there is none.
 
@@ -90,17 +101,18 @@ def run_warm(command: List[str]) -> Optional[Ended]:
         "environment": dict(os.environ),
     }
     with socket.socket(socket.AF_UNIX) as connection:
-        try:
-            connection.connect(path)
-            socket.send_fds(connection, [b"\n"], [0, 1, 2])
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            answers = connection.makefile("rb")
-            begun = answers.readline()
-        except OSError:
-            return None
-        if not begun:  # it could not import: a plain process says why
-            return None
-        forward_signals(lambda number: connection.sendall(bytes([number])))
+        answers = connection.makefile("rb")
+        with blocked_signals():  # until they can be passed on
+            try:
+                connection.connect(path)
+                socket.send_fds(connection, [b"\n"], [0, 1, 2])
+                connection.sendall(json.dumps(request).encode() + b"\n")
+                begun = answers.readline()
+            except OSError:
+                return None
+            if not begun:  # it could not import: a plain process says why
+                return None
+            forward_signals(lambda number: connection.sendall(bytes([number])))
         line = answers.readline()
     if not line:
         print(
