@@ -49,18 +49,23 @@ from torch import nn
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
-from cry_modules.checkpoints import find_encoder, load_encoder
+from cry_modules.checkpoints.encoders import find_encoder, load_encoder
 from cry_modules.cnn14 import Cnn14
-from cry_modules.curves import draw_curves, read_run
 from cry_modules.embeddings import Embedder, embed
+from cry_modules.evaluation.baseline import mean_and_spread
+from cry_modules.evaluation.questions import count
 from cry_modules.features import LogMel
+from cry_modules.figures.training import draw_curves, read_run
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.views import AugmentedFeatures, RandomChunks
-from data_prep.atomic import complete_or_absent, make_folder
-from data_prep.baseline import mean_and_spread
-from data_prep.errors import InputError, one_line_errors
-from data_prep.probes import count
-from data_prep.tables import read_lines, read_table, write_table, write_text
+from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import (
+    read_lines,
+    read_table,
+    write_table,
+    write_text,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 

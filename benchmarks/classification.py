@@ -22,11 +22,11 @@ from typing import Dict, Iterator, List, Tuple
 
 from adaptation import CRY, build_generic, read_sounds
 
-from cry_modules.compare import compare, read_sets, sentence
-from cry_modules.metrics import UNITS
-from cry_modules.report import with_interval
-from data_prep.errors import one_line_errors
-from data_prep.tables import write_text
+from cry_modules.evaluation.report import with_interval
+from cry_modules.metrics.compare import compare, read_sets, sentence
+from cry_modules.metrics.figures import UNITS
+from data_prep.files.errors import one_line_errors
+from data_prep.files.tables import write_text
 
 ROOT = Path(__file__).resolve().parents[1]
 N_FOLDS = 5

@@ -25,12 +25,12 @@ import torch
 from scipy.signal import resample_poly
 
 from cry_modules.audio import RecordingReader
-from data_prep import duplicates
+from data_prep.audio import duplicates
+from data_prep.audio.folder import READABLE, audio_files
+from data_prep.audio.landmarks import landmarks
+from data_prep.audio.measure import Audit, audit_file
 from data_prep.audit import audit_files
-from data_prep.errors import one_line_errors
-from data_prep.folder import READABLE, audio_files
-from data_prep.landmarks import landmarks
-from data_prep.measure import Audit, audit_file
+from data_prep.files.errors import one_line_errors
 from data_prep.pack import pack
 
 RUNS = 5

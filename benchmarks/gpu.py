@@ -63,11 +63,11 @@ import reference  # noqa: E402
 import speed  # noqa: E402
 from contenders import simclr_brain  # noqa: E402
 
-from cry_modules.schedule import step_schedule  # noqa: E402
-from cry_modules.stopping import kill_workers  # noqa: E402
-from data_prep.errors import InputError, one_line_errors  # noqa: E402
+from cry_modules.training.schedule import step_schedule  # noqa: E402
+from cry_modules.training.stopping import kill_workers  # noqa: E402
+from data_prep.files.errors import InputError, one_line_errors  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
-from data_prep.tables import write_text  # noqa: E402
 
 #: SpeechBrain's run options by variant.
 BF16 = {"precision": "bf16"}

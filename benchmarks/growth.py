@@ -37,10 +37,10 @@ sys.path.append(str(ROOT))  # the recipes are not installed
 from contenders import simclr_step  # noqa: E402
 from duel import Contender, Way  # noqa: E402
 
-from data_prep.errors import InputError, one_line_errors  # noqa: E402
+from data_prep.audio.packs import read_index, write_index  # noqa: E402
+from data_prep.files.errors import InputError, one_line_errors  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
-from data_prep.packs import read_index, write_index  # noqa: E402
-from data_prep.tables import write_text  # noqa: E402
 from data_prep.vggsound_prepare import prepare_vggsound  # noqa: E402
 
 PARTS = ("startup", "memory", "steps")

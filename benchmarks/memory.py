@@ -24,13 +24,13 @@ from speechbrain.dataio.batch import PaddedBatch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
-from cry_modules.experiment import load  # noqa: E402
-from cry_modules.schedule import step_schedule  # noqa: E402
-from cry_modules.simclr import SimCLRBrain  # noqa: E402
 from cry_modules.training import free_memory  # noqa: E402
+from cry_modules.training.experiment import load  # noqa: E402
 from cry_modules.training.forecast import forecast_simclr, tone  # noqa: E402
 from cry_modules.training.recompute import recompute_blocks  # noqa: E402
-from data_prep.tables import write_text  # noqa: E402
+from cry_modules.training.schedule import step_schedule  # noqa: E402
+from cry_modules.training.simclr import SimCLRBrain  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
 
 #: Width, recordings in a batch, seconds of a chunk.
 SIZES = ((8, 32, 4.0), (64, 8, 4.0))

@@ -23,10 +23,10 @@ from duel import Duel, Way, duel
 from reference import RATE, Features, cnn14, read
 from torch import nn
 
-from cry_modules.arguments import parse_arguments
-from cry_modules.embedding_batches import EmbeddingSet
-from cry_modules.experiment import load
-from cry_modules.schedule import step_schedule
+from cry_modules.training.embedding_batches import EmbeddingSet
+from cry_modules.training.experiment import load
+from cry_modules.training.options import parse_arguments
+from cry_modules.training.schedule import step_schedule
 from recipes.classification import train_cls
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -34,11 +34,11 @@ sys.path.append(str(ROOT))  # the recipes are not installed
 import adaptation  # noqa: E402
 import reference  # noqa: E402
 
-from cry_modules.checkpoints import load_encoder  # noqa: E402
+from cry_modules.checkpoints.encoders import load_encoder  # noqa: E402
 from cry_modules.cnn14 import Cnn14  # noqa: E402
-from cry_modules.schedule import warmup_cosine  # noqa: E402
-from data_prep.errors import one_line_errors  # noqa: E402
-from data_prep.tables import write_text  # noqa: E402
+from cry_modules.training.schedule import warmup_cosine  # noqa: E402
+from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
 
 WIDTH, BATCH_SIZE = 8, 32
 MINUTES = 15.0

@@ -22,12 +22,12 @@ from typing import Callable, Dict, List
 import numpy as np
 from speechbrain.inference.classifiers import EncoderClassifier
 
-from cry_modules.inference import CryClassifier
-from cry_modules.onnx_run import OnnxClassifier
-from cry_modules.predictions import Predictions
-from cry_modules.ranking import auc
+from cry_modules.export.run_onnx import OnnxClassifier
+from cry_modules.inference.classifier import CryClassifier
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import auc
 from data_prep import manifest
-from data_prep.errors import one_line_errors
+from data_prep.files.errors import one_line_errors
 
 SECONDS = 10
 ROUNDS = 5
@@ -36,7 +36,7 @@ ROUNDS = 5
 _TORCH = f"""
 import sys, time
 import numpy as np, torch
-from cry_modules.inference import CryClassifier
+from cry_modules.inference.classifier import CryClassifier
 torch.set_num_threads(1)
 classifier = CryClassifier.from_hparams(sys.argv[1])
 rate = classifier.hparams.sample_rate

@@ -38,9 +38,9 @@ from duel import Duel, Way, duel  # noqa: E402
 from loss_contenders import beside  # noqa: E402
 from probe_contenders import fine_tuning, linear_probe  # noqa: E402
 
-from data_prep.errors import one_line_errors  # noqa: E402
+from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
 from data_prep.pack import pack  # noqa: E402
-from data_prep.tables import write_text  # noqa: E402
 
 RESULTS = ROOT / "benchmarks/results.json"
 N_FILES = 40

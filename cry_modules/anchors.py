@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cry_modules.ranks import part_of_mean
+from cry_modules.distributed import part_of_mean
 
 
 class Anchor(nn.Module):

@@ -15,8 +15,8 @@ from speechbrain.dataio import audio_io
 from torchaudio.transforms import Resample
 
 from cry_modules.cnn14 import MIN_FRAMES
-from data_prep.errors import InputError
-from data_prep.packs import Pack, Stored, pack_at
+from data_prep.audio.packs import Pack, Stored, pack_at
+from data_prep.files.errors import InputError
 
 #: Peak to which the paper's code scales each recording before cropping.
 PEAK = 0.9

@@ -15,7 +15,7 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from cry_modules.cnn14 import frame_mask
-from cry_modules.predictions import Predictions
+from cry_modules.metrics.predictions import Predictions
 from cry_modules.windows import covering
 
 #: What an embedding is made of.

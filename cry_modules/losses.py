@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.autograd.function import once_differentiable
 
-from cry_modules.ranks import n_ranks, part_of_mean, rank
+from cry_modules.distributed import n_ranks, part_of_mean, rank
 
 
 def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:

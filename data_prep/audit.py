@@ -26,15 +26,15 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
-from data_prep import duplicates
-from data_prep.atomic import make_folder
-from data_prep.duplicates import Copy, exact_copies, near_copies
-from data_prep.errors import InputError, one_line_errors
-from data_prep.journal import Journal
-from data_prep.listing import read_recordings
-from data_prep.measure import COLUMNS, Audit, audit_file
-from data_prep.packs import pack_at
-from data_prep.tables import write_table
+from data_prep.audio import duplicates
+from data_prep.audio.duplicates import Copy, exact_copies, near_copies
+from data_prep.audio.measure import COLUMNS, Audit, audit_file
+from data_prep.audio.packs import pack_at
+from data_prep.corpora.listing import read_recordings
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.journal import Journal
+from data_prep.files.tables import write_table
 
 logger = logging.getLogger(__name__)
 

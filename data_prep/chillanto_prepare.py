@@ -26,14 +26,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
-from data_prep import preparation
-from data_prep.errors import InputError
-from data_prep.published import (
+from data_prep.corpora import preparation
+from data_prep.corpora.published import (
     command_line,
     compare_with_published,
     files_by_class,
     prepare_published,
 )
+from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ def prepare_chillanto(
     >>> prepare_chillanto("data/no", "results/chillanto")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: data/no does not exist; pass the folder of Baby Chillanto
+    data_prep.files.errors.InputError: data/no does not exist; pass the folder of Baby Chillanto
     """
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of Baby Chillanto"

@@ -14,16 +14,15 @@ import logging
 from pathlib import Path
 from typing import List, Optional, Sequence, Union
 
-from data_prep import preparation
-from data_prep.database import (
+from data_prep.corpora import preparation
+from data_prep.corpora.database import (
     Row,
     database_name,
     locate,
     read_database,
     usable_rows,
 )
-from data_prep.errors import InputError, one_line_errors
-from data_prep.folds import (
+from data_prep.corpora.folds import (
     FOLD,
     as_spelt,
     check_rounds,
@@ -32,14 +31,15 @@ from data_prep.folds import (
     split_by_fold,
     values_of,
 )
-from data_prep.manifest import SPLITS
-from data_prep.split import split_by_patient
-from data_prep.stratify import (
+from data_prep.corpora.stratify import (
     SHARES,
     check_fraction,
     fraction_of_patients,
     strata,
 )
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.manifest import SPLITS
+from data_prep.split import split_by_patient
 
 logger = logging.getLogger(__name__)
 

@@ -21,9 +21,7 @@ from typing import Dict, List, Optional, Set, Tuple, Union
 
 from tqdm import tqdm
 
-from data_prep.atomic import cannot_write, complete_or_absent, make_folder
-from data_prep.errors import InputError, one_line_errors
-from data_prep.ffmpeg import (
+from data_prep.audio.ffmpeg import (
     ENCODERS,
     Processes,
     Undecodable,
@@ -31,9 +29,8 @@ from data_prep.ffmpeg import (
     probe,
     require_ffmpeg,
 )
-from data_prep.folder import AUDIO
-from data_prep.journal import Journal, stamp
-from data_prep.measure import (
+from data_prep.audio.folder import AUDIO
+from data_prep.audio.measure import (
     CANCELS_DB,
     NOT_UNICODE,
     SILENT_DBFS,
@@ -44,7 +41,10 @@ from data_prep.measure import (
     is_unicode,
     wav_bytes,
 )
-from data_prep.tables import write_table
+from data_prep.files.atomic import cannot_write, complete_or_absent, make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.journal import Journal, stamp
+from data_prep.files.tables import write_table
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ def convert(
     >>> convert(str(tmp), str(tmp / "out"))
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: .../out is inside ...; choose a folder ...
+    data_prep.files.errors.InputError: .../out is inside ...; choose a folder ...
     """
     settings = _settings(rate, format, channel, jobs)
     root, out = _folders(Path(source), Path(out))

@@ -35,16 +35,16 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Dict, Optional
 
-from data_prep import preparation
-from data_prep.database import TABLE
-from data_prep.errors import InputError, one_line_errors
-from data_prep.folder import READABLE, audio_files
-from data_prep.published import (
+from data_prep.audio.folder import READABLE, audio_files
+from data_prep.corpora import preparation
+from data_prep.corpora.database import TABLE
+from data_prep.corpora.published import (
     compare_with_published,
     files_by_class,
     prepare_published,
     write_recordings,
 )
+from data_prep.files.errors import InputError, one_line_errors
 from data_prep.unlabelled_prepare import prepare_unlabelled
 
 logger = logging.getLogger(__name__)
@@ -151,7 +151,7 @@ def prepare_donateacry(
     >>> prepare_donateacry("data/no", "results/donateacry")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: data/no does not exist; pass the folder of donateacry-corpus
+    data_prep.files.errors.InputError: data/no does not exist; pass the folder of donateacry-corpus
     """
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of donateacry-corpus"

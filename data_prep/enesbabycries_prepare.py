@@ -29,14 +29,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
-from data_prep import preparation
-from data_prep.errors import InputError
-from data_prep.folder import audio_files
-from data_prep.published import (
+from data_prep.audio.folder import audio_files
+from data_prep.corpora import preparation
+from data_prep.corpora.published import (
     command_line,
     compare_with_published,
     prepare_published,
 )
+from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -75,7 +75,7 @@ def prepare_enesbabycries(
     >>> prepare_enesbabycries("data/no", "results/enes")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: data/no does not exist; pass the folder of EnesBabyCries
+    data_prep.files.errors.InputError: data/no does not exist; pass the folder of EnesBabyCries
     """
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of EnesBabyCries"

@@ -28,16 +28,16 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List
 
-from data_prep import preparation
-from data_prep.errors import InputError
-from data_prep.published import (
+from data_prep.corpora import preparation
+from data_prep.corpora.published import (
     command_line,
     compare_with_published,
     prepare_published,
     require_audio,
     require_table,
 )
-from data_prep.tables import read_table
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 
 logger = logging.getLogger(__name__)
 
@@ -79,7 +79,7 @@ def prepare_esc50(
     >>> prepare_esc50("data/no", "results/esc50")
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: data/no does not exist; pass the folder of ESC-50
+    data_prep.files.errors.InputError: data/no does not exist; pass the folder of ESC-50
     """
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of ESC-50"

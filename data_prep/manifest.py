@@ -13,10 +13,10 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-from data_prep.atomic import make_folder
-from data_prep.errors import InputError
-from data_prep.folder import holds
-from data_prep.tables import read_table, write_table, write_text
+from data_prep.audio.folder import holds
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table, write_table, write_text
 
 DATA_ROOT = "$data_root"
 SPLITS = ("train", "valid", "test")
@@ -110,7 +110,7 @@ def check(
     >>> check({"train": [a], "test": [b]}, path.dirname)
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: a.csv row 3: patient_id 'p1' is in test and in train (a.csv row 2); keep each patient in one split
+    data_prep.files.errors.InputError: a.csv row 3: patient_id 'p1' is in test and in train (a.csv row 2); keep each patient in one split
     """
     seen: Dict[str, str] = {}
     split_of: Dict[str, Tuple[str, str]] = {}

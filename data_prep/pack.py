@@ -47,15 +47,8 @@ import torch
 from tqdm import tqdm
 
 from cry_modules.audio import read_mono
-from data_prep.atomic import complete_or_absent, make_folder
-from data_prep.audit import JOURNAL, MOST_COMPARED, audit_files, write_journal
-from data_prep.database import TABLE
-from data_prep.errors import InputError, one_line_errors
-from data_prep.journal import Journal, stamp
-from data_prep.listing import read_recordings
-from data_prep.manifest import CORPUS_FILE
-from data_prep.measure import Audit, check_rate
-from data_prep.packs import (
+from data_prep.audio.measure import Audit, check_rate
+from data_prep.audio.packs import (
     DTYPE,
     PACK_FILE,
     VERSION,
@@ -65,7 +58,14 @@ from data_prep.packs import (
     read_json,
     write_index,
 )
-from data_prep.tables import read_table, write_text
+from data_prep.audit import JOURNAL, MOST_COMPARED, audit_files, write_journal
+from data_prep.corpora.database import TABLE
+from data_prep.corpora.listing import read_recordings
+from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.journal import Journal, stamp
+from data_prep.files.tables import read_table, write_text
+from data_prep.manifest import CORPUS_FILE
 from data_prep.vggsound_prepare import CSV_FILE
 
 logger = logging.getLogger(__name__)

@@ -16,19 +16,17 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from data_prep import preparation
-from data_prep.counts import as_markdown, counts, write_counts
-from data_prep.database import (
+from data_prep.audio.duplicates import report as report_copies
+from data_prep.corpora import preparation
+from data_prep.corpora.counts import as_markdown, counts, write_counts
+from data_prep.corpora.database import (
     TABLE,
     Row,
     locate_table,
     read_database,
     usable_rows,
 )
-from data_prep.duplicates import report as report_copies
-from data_prep.errors import InputError, one_line_errors
-from data_prep.manifest import SPLITS, Recording
-from data_prep.stratify import (
+from data_prep.corpora.stratify import (
     SHARES,
     check_fraction,
     fold_patients,
@@ -36,7 +34,9 @@ from data_prep.stratify import (
     split_patients,
     strata,
 )
-from data_prep.tables import read_table, write_table
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import read_table, write_table
+from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ import logging
 from pathlib import Path
 from typing import Container, Dict, List, Optional, Sequence
 
-from data_prep import exclusion, preparation
-from data_prep.database import (
+from data_prep.corpora import exclusion, preparation
+from data_prep.corpora.database import (
     Row,
     database_name,
     locate,
     read_database,
     usable_rows,
 )
-from data_prep.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors
 from data_prep.manifest import SPLITS
 from data_prep.split import split_by_patient
 
@@ -89,7 +89,7 @@ def prepare_unlabelled(
     >>> prepare_unlabelled(str(tmp), out, exclude=[test])
     Traceback (most recent call last):
     ...
-    data_prep.errors.InputError: 1 of 4 recordings ... recordings.csv row 5, which has the samples of ...test.csv row 2; remove those rows, or ...
+    data_prep.files.errors.InputError: 1 of 4 recordings ... recordings.csv row 5, which has the samples of ...test.csv row 2; remove those rows, or ...
     >>> prepare_unlabelled(str(tmp), out, exclude=[test], excluded="drop")
     """
     root, table = locate(cry_folder, recordings_csv, "--cry_folder")

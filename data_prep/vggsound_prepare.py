@@ -18,13 +18,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-from data_prep import manifest, preparation
-from data_prep.errors import InputError, one_line_errors
-from data_prep.folder import matching, name_of
+from data_prep import manifest
+from data_prep.audio.folder import matching, name_of
+from data_prep.audio.packs import PACK_FILE, pack_at
+from data_prep.corpora import preparation
+from data_prep.corpora.published import compare_with_published
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import read_lines, write_table
 from data_prep.manifest import Recording
-from data_prep.packs import PACK_FILE, pack_at
-from data_prep.published import compare_with_published
-from data_prep.tables import read_lines, write_table
 
 logger = logging.getLogger(__name__)
 

@@ -19,8 +19,8 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from cry_modules import experiment
-from data_prep.synthetic import make_corpus
+from cry_modules.training import experiment
+from data_prep.synthetic.corpora import make_corpus
 
 # The same examples each time: a failure is then the change's own.
 settings.register_profile("same", derandomize=True)

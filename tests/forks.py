@@ -24,8 +24,12 @@ SCRIPTS = {
 #: Imported by what a command does, not by what it imports at its top.
 LATE = [
     *("matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
-    *("cry_modules.curves", "cry_modules.picture_results"),
-    *("cry_modules.probe", "cry_modules.controls", "sklearn.svm"),
+    *("cry_modules.figures.training", "cry_modules.figures.results"),
+    *(
+        "cry_modules.training.probe",
+        "cry_modules.evaluation.controls",
+        "sklearn.svm",
+    ),
     *("data_prep.audit", "data_prep.pack", "data_prep.split"),
 ]
 
@@ -41,7 +45,7 @@ def get_ready():
     # The first optimizer imports torch._dynamo, which takes two seconds.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
     # For env.log, by pip freeze.
-    experiment = import_module("cry_modules.experiment")
+    experiment = import_module("cry_modules.training.experiment")
     text = experiment.get_environment_description()
     experiment.get_environment_description = lambda: text
     from matplotlib.figure import Figure
@@ -54,7 +58,7 @@ def get_ready():
 
 def draw_no_curves():
     """Leave out the picture of a pre-training, which takes as long as it."""
-    import_module("cry_modules.curves").draw_curves = lambda *_: None
+    import_module("cry_modules.figures.training").draw_curves = lambda *_: None
 
 
 def run(name, arguments):

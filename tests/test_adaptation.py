@@ -5,7 +5,11 @@ import json
 import pytest
 import torch
 
-from cry_modules.checkpoints import find_encoder, load_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import (
+    find_encoder,
+    load_encoder,
+    read_state_dict,
+)
 from cry_modules.cnn14 import Cnn14
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]

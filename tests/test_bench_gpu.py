@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from cry_modules.replay import ReplayBatchSampler
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 
 # As a script finds its neighbours.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))

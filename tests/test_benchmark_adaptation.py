@@ -26,8 +26,8 @@ from benchmarks.adaptation import (
     tables,
     training_command,
 )
-from data_prep.errors import InputError
-from data_prep.tables import read_lines
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_lines
 from data_prep.vggsound_prepare import prepare_vggsound
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_modules import classification
-from cry_modules.arguments import parse_arguments
-from cry_modules.checkpointer import read_meta
-from cry_modules.classification import ClassificationBrain
-from cry_modules.experiment import load
+from cry_modules.checkpoints.checkpointer import read_meta
+from cry_modules.training import classification
+from cry_modules.training.classification import ClassificationBrain
+from cry_modules.training.experiment import load
+from cry_modules.training.options import parse_arguments
 from recipes.classification import train_cls
 
 N_EPOCHS = 9

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cry_modules.checkpoints import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 SIMCLR = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
@@ -241,9 +241,17 @@ LIGHT = ["audit", "clinical_prepare", "convert", "split"]
 HEAVY = [
     *(f"train_{name}.py" for name in ("simclr", "adapt", "cls")),
     *("data_prep.confounds", "data_prep.pack", "data_prep.synthetic"),
-    *("cry_modules.curves", "cry_modules.demo", "cry_modules.export"),
-    *("cry_modules.inference", "cry_modules.metrics", "cry_modules.views"),
-    *("cry_modules.picture_results", "recipes.study.run"),
+    *(
+        "cry_modules.figures.training",
+        "cry_modules.demo",
+        "cry_modules.export",
+    ),
+    *(
+        "cry_modules.inference",
+        "cry_modules.metrics",
+        "cry_modules.views",
+    ),
+    *("cry_modules.figures.results", "recipes.study.run"),
 ]
 
 

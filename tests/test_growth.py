@@ -8,7 +8,7 @@ import pytest
 from scipy.stats import linregress
 
 from data_prep import manifest
-from data_prep.packs import pack_at
+from data_prep.audio.packs import pack_at
 
 # As a script finds its neighbours.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))

@@ -7,9 +7,9 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 
-from cry_modules.experiment import check_same_experiment, load
 from cry_modules.front_ends import FRONT_ENDS
-from data_prep.errors import InputError
+from cry_modules.training.experiment import check_same_experiment, load
+from data_prep.files.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "hparams").glob("*.yaml"))
@@ -171,10 +171,10 @@ def test_every_key_is_used_by_the_script_or_in_the_file(path):
         part.read_text(encoding="utf-8")
         for part in (
             ROOT / "recipes" / script,
-            ROOT / "cry_modules/simclr.py",
-            ROOT / "cry_modules/classification.py",
-            ROOT / "cry_modules/experiment.py",
-            ROOT / "cry_modules/schedule.py",
+            ROOT / "cry_modules/training/simclr.py",
+            ROOT / "cry_modules/training/classification.py",
+            ROOT / "cry_modules/training/experiment.py",
+            ROOT / "cry_modules/training/schedule.py",
         )
     )
     text = path.read_text(encoding="utf-8")

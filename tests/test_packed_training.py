@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from cry_modules.checkpoints import find_encoder
+from cry_modules.checkpoints.encoders import find_encoder
 from data_prep.pack import pack
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from cry_modules.checkpointer import read_meta
-from cry_modules.checkpoints import find_encoder, read_state_dict
+from cry_modules.checkpoints.checkpointer import read_meta
+from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
 from cry_modules.cnn14 import Cnn14
 from tests.encoder_files import checkpoint, panns
 

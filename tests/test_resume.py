@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cry_modules.checkpointer import read_meta
+from cry_modules.checkpoints.checkpointer import read_meta
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]

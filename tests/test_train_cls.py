@@ -11,9 +11,9 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.checkpoints import find_encoder, read_state_dict
-from cry_modules.metrics import choose, evaluate, pooled
-from cry_modules.predictions import Predictions
+from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.metrics.figures import choose, evaluate, pooled
+from cry_modules.metrics.predictions import Predictions
 from recipes.classification import train_cls
 
 N_PATIENTS = 18

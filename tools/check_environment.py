@@ -16,7 +16,7 @@ COMMANDS = (
     "recipes.adaptation.train_adapt",
     "recipes.classification.train_cls",
     "recipes.study.run",
-    "recipes.study.report",
+    "recipes.study.report.command",
     "data_prep.audit",
     "data_prep.confounds",
     "cry_modules.inference",

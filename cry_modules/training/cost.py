@@ -15,7 +15,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from cry_modules.cnn14 import ConvBlock
-from cry_modules.ranks import n_ranks
+from cry_modules.distributed import n_ranks
 from cry_modules.training.recompute import untracked
 
 #: A pass that is shorter says little about a step: it is repeated with more.

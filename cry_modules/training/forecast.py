@@ -9,8 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
-from cry_modules.memory import return_freed_memory
-from cry_modules.ranks import any_rank, n_ranks
+from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
     evaluation_bytes,
@@ -19,7 +18,8 @@ from cry_modules.training.cost import (
     state_bytes,
 )
 from cry_modules.training.free_memory import free_memory, resident_memory
-from data_prep.errors import InputError
+from cry_modules.training.memory import return_freed_memory
+from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 

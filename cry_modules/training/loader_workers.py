@@ -3,7 +3,7 @@
 import multiprocessing
 from typing import Any, Dict
 
-from cry_modules.stopping import ignore_signals
+from cry_modules.training.stopping import ignore_signals
 
 
 def worker_options(num_workers: int) -> Dict[str, Any]:

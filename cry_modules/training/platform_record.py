@@ -12,7 +12,7 @@ from typing import Dict, List
 
 import torch
 
-from cry_modules.ranks import PerRank, gather_objects, rank
+from cry_modules.distributed import PerRank, gather_objects, rank
 
 logger = logging.getLogger(__name__)
 

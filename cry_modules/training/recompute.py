@@ -13,9 +13,9 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from cry_modules.cnn14 import Cnn14
+from cry_modules.distributed import n_ranks
 from cry_modules.finetune import batch_norms
-from cry_modules.ranks import n_ranks
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 
 
 def recompute_blocks(encoder: Cnn14) -> None:

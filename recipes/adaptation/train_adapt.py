@@ -28,14 +28,14 @@ from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
-from cry_modules.arguments import parse_arguments
-from cry_modules.checkpoints import load_beside, load_encoder
-from cry_modules.experiment import load, log_environment, to_save
+from cry_modules.checkpoints.encoders import load_beside, load_encoder
+from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
-from cry_modules.history import History
-from cry_modules.ranks import own_share
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.simclr import (
+from cry_modules.training.experiment import load, log_environment, to_save
+from cry_modules.training.history import History
+from cry_modules.training.options import parse_arguments
+from cry_modules.training.simclr import (
     SimCLRBrain,
     probes_of,
     read_views,
@@ -44,11 +44,11 @@ from cry_modules.simclr import (
     views_by_split,
 )
 from data_prep import manifest
-from data_prep.atomic import complete_or_absent, make_folder
-from data_prep.errors import InputError, one_line_errors
-from data_prep.keyed_rows import KeyedRows
+from data_prep.corpora.preparation import require_folder
+from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.keyed_rows import KeyedRows
 from data_prep.manifest import read_corpus
-from data_prep.preparation import require_folder
 from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 

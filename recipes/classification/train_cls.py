@@ -10,7 +10,7 @@ averaged chunks. The model is chosen on the validation split by AUC. A
 ``linear`` encoder changes in nothing, so its embeddings of whole recordings
 are computed once. ``--folds all`` trains and tests on every fold and pools
 what the models say. What happens to a batch stands in
-cry_modules/classification.py, what the figures mean in cry_modules/metrics.py.
+cry_modules/training/classification.py, what the figures mean in cry_modules/metrics/figures.py.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -34,17 +34,10 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
-from cry_modules import controls, report
-from cry_modules.arguments import parse_arguments
 from cry_modules.audio import repeat_to, shortest_input
-from cry_modules.checkpointer import whole
-from cry_modules.checkpoints import load_encoder
-from cry_modules.classification import (
-    ClassificationBrain,
-    check_balance,
-    prevalence_of,
-)
-from cry_modules.embedding_batches import EmbeddingSet, as_it_is
+from cry_modules.checkpoints.checkpointer import whole
+from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.distributed import rank, unwrapped
 from cry_modules.embeddings import (
     HEARD,
     LogMelStatistics,
@@ -52,27 +45,39 @@ from cry_modules.embeddings import (
     embed,
     joined_arrays,
 )
-from cry_modules.evaluation import Asked, Outcome, figures_of, held_out
-from cry_modules.experiment import load, log_environment, to_save, write_variant
+from cry_modules.evaluation import controls, report
+from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
+from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
+from cry_modules.evaluation.subgroups import groups, read_columns
+from cry_modules.figures.results import draw_results, results_of
 from cry_modules.finetune import calibrate_batch_norms
-from cry_modules.history import History
-from cry_modules.length_batches import LengthBatchSampler, random_order
-from cry_modules.nuisance import mean_over_folds, nuisance_figures
-from cry_modules.picture_results import draw_results, results_of
-from cry_modules.predictions import Predictions
-from cry_modules.ranks import rank, unwrapped
-from cry_modules.schedule import step_schedule
-from cry_modules.subgroups import groups, read_columns
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.training.batches import LengthBatchSampler, random_order
+from cry_modules.training.classification import (
+    ClassificationBrain,
+    check_balance,
+    prevalence_of,
+)
+from cry_modules.training.embedding_batches import EmbeddingSet, as_it_is
+from cry_modules.training.experiment import (
+    load,
+    log_environment,
+    to_save,
+    write_variant,
+)
 from cry_modules.training.forecast import forecast_classification
+from cry_modules.training.history import History
 from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
+from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
 from data_prep.clinical_prepare import fold_values
-from data_prep.database import locate, read_database
-from data_prep.errors import InputError, one_line_errors
-from data_prep.folds import rounds
-from data_prep.preparation import require_folder
-from data_prep.tables import write_text
+from data_prep.corpora.database import locate, read_database
+from data_prep.corpora.folds import rounds
+from data_prep.corpora.preparation import require_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@
 
 Two random chunks of a recording, masked as in SpecAugment, must find each
 other among the chunks of all recordings of the batch. What happens to a batch
-stands in cry_modules/simclr.py.
+stands in cry_modules/training/simclr.py.
 
 Authors
  * The contributors of cry-ssl 2026
@@ -17,12 +17,12 @@ import data_prep  # noqa: F401 (explains a broken environment)
 import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.arguments import parse_arguments
-from cry_modules.experiment import load, log_environment, to_save
-from cry_modules.full_batches import FullBatches
-from cry_modules.history import History
-from cry_modules.ranks import own_share
-from cry_modules.simclr import (
+from cry_modules.distributed import own_share
+from cry_modules.training.experiment import load, log_environment, to_save
+from cry_modules.training.full_batches import FullBatches
+from cry_modules.training.history import History
+from cry_modules.training.options import parse_arguments
+from cry_modules.training.simclr import (
     SimCLRBrain,
     probes_of,
     read_views,
@@ -30,9 +30,9 @@ from cry_modules.simclr import (
     valid_batches,
     views_by_split,
 )
-from data_prep.errors import InputError, one_line_errors
+from data_prep.corpora.preparation import require_folder
+from data_prep.files.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
-from data_prep.preparation import require_folder
 from data_prep.vggsound_prepare import prepare_vggsound
 
 

@@ -11,7 +11,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from data_prep.manifest import SPLITS, read, read_corpus
 from recipes.study.plan import Run
-from recipes.study.results import Results, read_json
+from recipes.study.report.results import Results, read_json
 from recipes.study.settings import Task
 
 #: Adaptations whose manifests show all cries that a study adapts to. Those with

@@ -12,9 +12,9 @@ import csv
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
-from data_prep.database import read_database
-from data_prep.synthetic_plan import SCALES
-from data_prep.tables import read_lines
+from data_prep.corpora.database import read_database
+from data_prep.files.tables import read_lines
+from data_prep.synthetic.plan import SCALES
 from recipes.study.data import generic_table
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import Settings, plain_settings

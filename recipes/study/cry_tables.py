@@ -17,11 +17,17 @@ import logging
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from data_prep.database import TABLE, Row, locate, read_database, write_database
-from data_prep.errors import InputError, one_line_errors
-from data_prep.folds import FOLD, rounds
+from data_prep.corpora.database import (
+    TABLE,
+    Row,
+    locate,
+    read_database,
+    write_database,
+)
+from data_prep.corpora.folds import FOLD, rounds
+from data_prep.corpora.stratify import split_patients, strata
+from data_prep.files.errors import InputError, one_line_errors
 from data_prep.split import SHARES
-from data_prep.stratify import split_patients, strata
 
 #: Columns of the tables for adaptation: no label.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")

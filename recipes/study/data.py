@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import List, Optional
 
 from data_prep.clinical_prepare import fold_values
-from data_prep.database import read_database
-from data_prep.errors import InputError
-from data_prep.folds import FOLD
+from data_prep.corpora.database import read_database
+from data_prep.corpora.folds import FOLD
+from data_prep.files.errors import InputError
 from recipes.study.settings import Settings
 
 

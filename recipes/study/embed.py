@@ -21,13 +21,13 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
-from cry_modules import experiment
 from cry_modules.audio import repeat_to, shortest_input
-from cry_modules.checkpoints import load_encoder
+from cry_modules.checkpoints.encoders import load_encoder
 from cry_modules.embeddings import Embedder, embed
+from cry_modules.training import experiment
 from data_prep import manifest
-from data_prep.atomic import complete_or_absent, make_folder
-from data_prep.errors import InputError, one_line_errors
+from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.errors import InputError, one_line_errors
 from data_prep.manifest import Recording
 
 _BATCH = 8

@@ -10,7 +10,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
-from data_prep.atomic import make_folder
+from data_prep.files.atomic import make_folder
 from recipes.study.command import SOCKET, THREADS
 from recipes.study.watch import Watch, failure
 

@@ -29,7 +29,7 @@ MODULES = (
     "recipes.classification.train_cls",
     "recipes.study.cry_tables",
     "recipes.study.embed",
-    "recipes.study.report",
+    "recipes.study.report.command",
     "data_prep.audit",
     "data_prep.confounds",
     "torch._dynamo",
@@ -217,7 +217,7 @@ def load() -> None:
     """Import what the commands need, once."""
     for name in MODULES:
         import_module(name)
-    from cry_modules.experiment import environment
+    from cry_modules.training.experiment import environment
 
     if import_module("torch").cuda.is_available():
         # Once CUDA was asked, a fork cannot use it; and runs are long there.

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study.data import check_database, checksum, folds_of, generic_table
 from recipes.study.encoders import (
     ADAPTED,

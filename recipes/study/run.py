@@ -27,9 +27,9 @@ from typing import Dict, Optional, Sequence
 
 import yaml
 
-from data_prep.atomic import make_folder
-from data_prep.errors import InputError, one_line_errors
-from data_prep.tables import write_text
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import write_text
 from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
 from recipes.study.plan import Plan, Run

@@ -13,8 +13,8 @@ from typing import Any, Dict, List, Optional, Tuple
 import yaml
 from ruamel.yaml import YAML
 
-from data_prep.errors import InputError
-from data_prep.synthetic_plan import SCALES
+from data_prep.files.errors import InputError
+from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ADAPTED, ENCODERS
 
 #: Ways of fine-tuning, and how tables and figures call them.

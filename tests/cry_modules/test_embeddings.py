@@ -6,10 +6,10 @@ import torch
 
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics, cut
+from cry_modules.evaluation.baseline import mean_and_spread
 from cry_modules.features import LogMel
 from cry_modules.heads import ClassificationHead
 from cry_modules.views import AugmentedFeatures, SpecAugment
-from data_prep.baseline import mean_and_spread
 
 RATE = 16000
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cry_modules.checkpoints import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import (
     FINETUNE_MODES,
@@ -13,7 +13,7 @@ from cry_modules.finetune import (
     calibrate_batch_norms,
 )
 from cry_modules.heads import ClassificationHead
-from cry_modules.rank_batchnorm import convert_batch_norms
+from cry_modules.training.batch_norm import convert_batch_norms
 from recipes.classification import train_cls
 
 

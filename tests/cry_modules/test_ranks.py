@@ -11,14 +11,14 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.cnn14 import Cnn14
+from cry_modules.distributed import EpochTotals, RankShare, any_rank, own_share
 from cry_modules.heads import ProjectionHead
 from cry_modules.losses import NTXentLoss
-from cry_modules.random_states import RandomStates
-from cry_modules.rank_batchnorm import RankBatchNorm, convert_batch_norms
-from cry_modules.ranks import EpochTotals, RankShare, any_rank, own_share
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.simclr import valid_batches
-from data_prep.errors import InputError
+from cry_modules.training.batch_norm import RankBatchNorm, convert_batch_norms
+from cry_modules.training.random_states import RandomStates
+from cry_modules.training.simclr import valid_batches
+from data_prep.files.errors import InputError
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.schedule import warmup_cosine
+from cry_modules.training.schedule import warmup_cosine
 
 N_NEW, N_OLD, BATCH = 37, 23, 8
 

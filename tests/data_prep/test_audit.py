@@ -14,9 +14,9 @@ from data_prep.audit import (
     stop_if_too_many,
     write_rejected,
 )
-from data_prep.errors import InputError
-from data_prep.tables import read_table
-from tests.data_prep.test_measure import make_bad_files
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
+from tests.data_prep.audio.test_measure import make_bad_files
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from data_prep.chillanto_prepare import RECORDINGS, prepare_chillanto
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read
-from data_prep.tables import read_table
 
 CODES = {
     "normal": "000",

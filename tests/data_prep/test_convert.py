@@ -19,7 +19,7 @@ import soundfile
 
 from data_prep import convert as module
 from data_prep.convert import convert, output_names
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tests.three_gp import write_3gp
 
 ROOT = Path(__file__).parents[2]

@@ -4,9 +4,9 @@ import pytest
 
 from data_prep.clinical_prepare import prepare_clinical
 from data_prep.donateacry_prepare import COLUMNS, prepare_donateacry
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read, read_corpus
-from data_prep.tables import read_table
 
 FOLDER = "donateacry_corpus_cleaned_and_updated_data"
 UUID = "0d1ad73e-4c5e-45f3-85c4-9a3cb71e88%02d"

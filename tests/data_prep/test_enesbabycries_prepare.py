@@ -5,9 +5,9 @@ import pytest
 import soundfile
 
 from data_prep.enesbabycries_prepare import prepare_enesbabycries
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read
-from data_prep.tables import read_table
 
 
 @pytest.fixture

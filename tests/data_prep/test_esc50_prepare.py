@@ -5,10 +5,10 @@ import pytest
 import soundfile
 
 from data_prep.clinical_prepare import prepare_clinical
-from data_prep.errors import InputError
 from data_prep.esc50_prepare import prepare_esc50
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read, read_corpus
-from data_prep.tables import read_table
 
 HEADER = "filename,fold,target,category,esc10,src_file,take"
 #: As in the original table: target and whether it is in ESC-10.

@@ -4,10 +4,10 @@ import os
 
 import pytest
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.folder_prepare import prepare_folder
 from data_prep.manifest import SPLITS, read
-from data_prep.tables import read_table
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def test_a_hidden_folder_and_the_second_time(folder, monkeypatch):
     (folder / ".trash/x.wav").touch()
     (folder / "pain/._Baby0_0.wav").touch()
     before = prepare(folder)
-    monkeypatch.setattr("data_prep.preparation.audit", None)
+    monkeypatch.setattr("data_prep.corpora.preparation.audit", None)
     assert prepare(folder) == before  # not prepared again
 
 

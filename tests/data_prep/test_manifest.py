@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from data_prep import manifest
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import Recording, check, read, write
-from data_prep.tables import read_table
 
 CORPUS = {"name": "noise", "synthetic": True}
 

@@ -2,14 +2,14 @@
 
 import pytest
 
-from data_prep.errors import InputError
-from data_prep.published import (
+from data_prep.corpora.published import (
     compare_with_published,
     files_by_class,
     prepare_published,
     require_table,
     write_recordings,
 )
+from data_prep.files.errors import InputError
 
 ROW = {"recording_id": "r1", "patient_id": "p1", "path": "a.wav"}
 

@@ -16,17 +16,17 @@ from hypothesis import (
 
 from data_prep import manifest
 from data_prep.clinical_prepare import prepare_clinical
-from data_prep.errors import InputError
-from data_prep.manifest import Recording
-from data_prep.split import split_by_patient, split_database
-from data_prep.stratify import (
+from data_prep.corpora.stratify import (
     SHARES,
     fold_patients,
     fraction_of_patients,
     split_patients,
     strata,
 )
-from data_prep.tables import read_table
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
+from data_prep.manifest import Recording
+from data_prep.split import split_by_patient, split_database
 
 databases = st.lists(
     st.tuples(

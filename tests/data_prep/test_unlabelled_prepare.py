@@ -7,10 +7,10 @@ import shutil
 import pytest
 import soundfile
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_lines
 from data_prep.manifest import read
 from data_prep.pack import pack
-from data_prep.tables import read_lines
 from data_prep.unlabelled_prepare import prepare_unlabelled
 
 

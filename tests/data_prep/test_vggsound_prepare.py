@@ -2,9 +2,9 @@
 
 import pytest
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read, read_corpus
-from data_prep.tables import read_table
 from data_prep.vggsound_prepare import prepare_vggsound
 
 LABELS = ["dog barking", "child speech, kid speaking"]
@@ -174,7 +174,7 @@ def test_nothing_there(tmp_path):
 
 def test_prepared_once(vggsound, monkeypatch):
     before = prepare(vggsound)
-    monkeypatch.setattr("data_prep.preparation.audit", None)
+    monkeypatch.setattr("data_prep.corpora.preparation.audit", None)
     assert prepare(vggsound) == before
     with pytest.raises(TypeError):  # other options: prepared anew
         prepare(vggsound, valid_share=0.3)

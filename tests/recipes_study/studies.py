@@ -8,11 +8,11 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from cry_modules.metrics import choose, evaluate
-from cry_modules.predictions import Predictions
-from recipes.study import figures, results
+from cry_modules.metrics.figures import choose, evaluate
+from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
+from recipes.study.report import figures, results
 from recipes.study.settings import check_settings
 
 #: Test AUC that made-up predictions of an encoder come near to.

@@ -6,8 +6,8 @@ from string import Formatter
 import pytest
 import yaml
 
-from data_prep.errors import InputError
-from recipes.study import checklist
+from data_prep.files.errors import InputError
+from recipes.study.report import checklist
 
 #: Rows of each item of TRIPOD+AI (BMJ 2024;385:e078378): 27 items, 52 rows.
 TRIPOD = (

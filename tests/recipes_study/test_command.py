@@ -98,7 +98,7 @@ def environment(request, tmp_path):
         ("", 0, ""),
         ("import sys; sys.exit(3)", 3, ""),
         ("import sys; sys.exit('error: no')", 1, "error: no\n"),
-        ("from data_prep.errors import *\nwith one_line_errors():"
+        ("from data_prep.files.errors import *\nwith one_line_errors():"
          "\n raise InputError('a; b')", 2, "error: a; b\n"),
         ("import os; os.kill(os.getpid(), 9)", -9, ""),
         ("import os; os.kill(os.getpid(), 15)", -15, ""),

@@ -5,7 +5,7 @@ import csv
 
 import pytest
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study.cry_tables import write_tables
 
 HELD_OUT = {"valid", "test"}

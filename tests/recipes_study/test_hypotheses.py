@@ -7,10 +7,10 @@ import pytest
 import studies
 from scipy.stats import norm
 
-from cry_modules.paired import paired_difference
+from cry_modules.metrics.paired import paired_difference
 from recipes.study.encoders import ENCODERS, TABLE_1, TABLE_2
-from recipes.study.hypotheses import claims, holm, judge, verdict_on
-from recipes.study.results import Results
+from recipes.study.report.hypotheses import claims, holm, judge, verdict_on
+from recipes.study.report.results import Results
 from recipes.study.settings import MODES
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recipes.study import maps
+from recipes.study.report import maps
 
 
 @pytest.fixture

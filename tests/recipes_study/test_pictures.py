@@ -21,21 +21,21 @@ from sklearn.metrics import (
     roc_curve,
 )
 
-from cry_modules.bootstrap import patient_weights
-from cry_modules.compare import RunSet
-from cry_modules.picture_results import PRECISION_RECALL, ROC
-from cry_modules.picture_views import _settings, make_pairs, runs
-from cry_modules.predictions import Predictions
+from cry_modules.figures.results import PRECISION_RECALL, ROC
+from cry_modules.figures.views import _settings, make_pairs, runs
+from cry_modules.metrics.bootstrap import patient_weights
+from cry_modules.metrics.compare import RunSet
+from cry_modules.metrics.predictions import Predictions
 from data_prep.manifest import Recording
-from recipes.study import (
+from recipes.study.report import (
     picture_curves,
     picture_rows,
     picture_sounds,
     pictures,
     svg,
 )
-from recipes.study.picture_curves import GRID, mean_and_band, reliability
-from recipes.study.pictures import ForestRow, FractionCurve
+from recipes.study.report.picture_curves import GRID, mean_and_band, reliability
+from recipes.study.report.pictures import ForestRow, FractionCurve
 
 HOSTILE = "<script>alert(1)</script> & $x$"
 MODES = ("linear", "linear_bn")

@@ -10,7 +10,7 @@ import pytest
 import studies
 import yaml
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
 from recipes.study.plan import Plan
 from recipes.study.run import PROFILES, ROOT

@@ -13,9 +13,9 @@ import pytest
 import studies
 import yaml
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, TABLE_2
-from recipes.study.report import make_report
+from recipes.study.report.command import make_report
 from recipes.study.settings import MODES
 
 HOSTILE = "<script>document.title='owned'</script> \"quoted\" & 'so'"

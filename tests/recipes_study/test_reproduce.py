@@ -5,7 +5,7 @@ import shlex
 import pytest
 import studies
 
-from recipes.study import reproduce
+from recipes.study.report import reproduce
 
 
 def real(tmp_path, folder, **changes):

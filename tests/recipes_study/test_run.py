@@ -14,7 +14,7 @@ import pytest
 import studies
 import yaml
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study import cost, run, spent, watch
 from recipes.study.encoders import ADAPTED, ENCODERS
 

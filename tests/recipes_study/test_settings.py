@@ -4,7 +4,7 @@ import pytest
 import studies
 import yaml
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS
 from recipes.study.run import PROFILES, apply_changes, read_changes
 from recipes.study.settings import MODES, check_settings, read_study, seeds_of

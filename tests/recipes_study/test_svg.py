@@ -7,9 +7,17 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from data_prep.errors import InputError
-from recipes.study import svg
-from recipes.study.svg import COLOURS, GREY, INK, drawing, legend, look, words
+from data_prep.files.errors import InputError
+from recipes.study.report import svg
+from recipes.study.report.svg import (
+    COLOURS,
+    GREY,
+    INK,
+    drawing,
+    legend,
+    look,
+    words,
+)
 
 HOSTILE = "<script>alert('1')</script> & \"$x^2$\" ]]> currentColor"
 POINTS = [0.123456, 0.5, 0.87654]

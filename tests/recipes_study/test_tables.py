@@ -7,8 +7,8 @@ import statistics
 import pytest
 import studies
 
-from recipes.study import tables
-from recipes.study.results import Cell, Results
+from recipes.study.report import tables
+from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import speechbrain
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream import render
 from tools.upstream.command import main
 from tools.upstream.fixes import fixes
@@ -62,9 +62,7 @@ def test_what_is_taken_is_what_the_project_has(texts):
         file = File(path, names, INSTALLED)
         exported = definitions(texts[path])
         for name, source in file.taken.items():
-            ours = definitions(
-                (ROOT / (source.name.replace(".", "/") + ".py")).read_text()
-            )
+            ours = definitions(source.path.read_text())
             if name in ours and not source.name.startswith("tests."):
                 there = {_code(part) for part in ours[name]}
                 left = [p for p in exported[name] if _code(p) not in there]
@@ -286,12 +284,14 @@ def template(tmp_path, monkeypatch):
 
 
 def test_imports_follow_from_what_is_used(template):
-    one = template("{{ imports }}\n{{ take('cry_modules.schedule',"
+    one = template("{{ imports }}\n{{ take('cry_modules.training.schedule',"
                    " 'warmup_cosine') }}\n")  # fmt: skip
     homes = Homes([one])
     assert finished(one, homes).startswith("import math\n")
     assert homes.moved(
-        Import("cry_modules.schedule", "warmup_cosine", "warmup_cosine")
+        Import(
+            "cry_modules.training.schedule", "warmup_cosine", "warmup_cosine"
+        )
     ) == Import("speechbrain.a", "warmup_cosine", "warmup_cosine")
 
 
@@ -310,14 +310,20 @@ def test_a_method_may_stay_here(template):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("{{ take('cry_modules.nothing') }}", "is no module of this project"),
-        ("{{ take('cry_modules.schedule', 'cosine') }}", "defines no cosine"),
+        (
+            "{{ take('cry_modules.nothing') }}",
+            "is not a module of this project",
+        ),
+        (
+            "{{ take('cry_modules.training.schedule', 'cosine') }}",
+            "defines no cosine",
+        ),
         (
             "{{ take('cry_modules.finetune', 'FinetunedEncoder.go') }}",
             "has no go",
         ),
         (
-            "{{ take('cry_modules.schedule', replace={'abc': ''}) }}",
+            "{{ take('cry_modules.training.schedule', replace={'abc': ''}) }}",
             "does not hold 'abc' any more",
         ),
     ],
@@ -336,14 +342,14 @@ def test_what_is_exported_nowhere_is_refused(template):
 
 
 def test_one_home_for_each_definition(template):
-    text = "{{ take('cry_modules.schedule', 'warmup_cosine') }}\n"
+    text = "{{ take('cry_modules.training.schedule', 'warmup_cosine') }}\n"
     files = [template(text, f"speechbrain/{name}.py") for name in "ab"]
     with pytest.raises(InputError, match="would be in .*a and in .*b"):
         Homes(files)
 
 
 def test_comments_and_decorators_belong_to_a_definition():
-    text = module("cry_modules.ranks").text("PerRank")
+    text = module("cry_modules.distributed").text("PerRank")
     assert text.startswith("@partial(register_checkpoint_hooks")
     text = module("cry_modules.replay").text("REPLAY")
     assert text.startswith("#: How the share")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream import checks, processes
 from tools.upstream.checked_copy import Copy, lay_over, make_python, run
 from tools.upstream.checks import CHECKS, Verdict, check, show
@@ -421,7 +421,7 @@ def copy(tmp_path):
     return Copy(root, [], make_python(tmp_path, root))
 
 
-@pytest.mark.parametrize("name", ["cry_modules", "data_prep.errors"])
+@pytest.mark.parametrize("name", ["cry_modules", "data_prep.files.errors"])
 def test_this_project_is_hidden(copy, name):
     # it can be imported where it is not
     assert not subprocess.call([sys.executable, "-c", f"import {name}"])

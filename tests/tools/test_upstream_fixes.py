@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream import fixes as module
 from tools.upstream.fixes import Fix, fixes, prove
 

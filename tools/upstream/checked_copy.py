@@ -14,8 +14,8 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 
-from data_prep.atomic import cannot_write, make_folder
-from data_prep.errors import InputError
+from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.errors import InputError
 from tools.upstream import processes
 from tools.upstream.series import CSV_COLUMNS
 

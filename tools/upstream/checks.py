@@ -32,8 +32,8 @@ from typing import (
     Tuple,
 )
 
-from data_prep.atomic import make_folder
-from data_prep.errors import InputError
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError
 from tools.upstream.checked_copy import (
     Copy,
     Row,

@@ -10,7 +10,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import Dict, Optional, Sequence
 
-from data_prep.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors
 from tools.upstream.checks import check, show
 from tools.upstream.fixes import fixes, prove
 from tools.upstream.layout import export, rendered, up_to

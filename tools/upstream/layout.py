@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Dict, List, Sequence
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream.checked_copy import files_of
 from tools.upstream.render import File, Homes, finished
 from tools.upstream.samples import make_sample

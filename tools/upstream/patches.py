@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Iterator, List, Sequence
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream.checked_copy import copy_checkout, files_of, replace
 from tools.upstream.fixes import fixes
 from tools.upstream.layout import export

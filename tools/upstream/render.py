@@ -17,7 +17,7 @@ from typing import Dict, List, Optional
 
 import jinja2
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 from tools.upstream.source import ROOT, Import, Module, blocks, module, names_in
 
 TEMPLATES = Path(__file__).with_name("templates")

@@ -14,7 +14,7 @@ from pathlib import Path
 import soundfile
 
 from data_prep.manifest import CORPUS_FILE
-from data_prep.synthetic import PARTS, make_corpus
+from data_prep.synthetic.corpora import PARTS, make_corpus
 
 #: Data set: part of the embedded corpus.
 SAMPLES = {"VGGSound": "generic", "InfantCry": "cry"}

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Dict, Iterator, List, NamedTuple, Tuple
 
-from data_prep.errors import InputError
+from data_prep.files.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,8 +80,11 @@ class Module:
     def __init__(self, name: str):
         path = ROOT / (name.replace(".", "/") + ".py")
         if not path.is_file():
-            raise InputError(f"{name} is no module of this project: no {path}")
+            path = path.with_suffix("") / "__init__.py"
+        if not path.is_file():
+            raise InputError(f"{name} is not a module of this project")
         self.name = name
+        self.path = path
         text = path.read_text(encoding="utf-8")
         self._lines = text.splitlines()
         self._tree = ast.parse(text)

@@ -1,0 +1,1 @@
+"""Checkpoints: saving, finding, describing and loading them."""

@@ -1,0 +1,415 @@
+"""Checkpoints that are complete or not there, and of which a damaged one is
+passed over.
+
+SpeechBrain's ``Checkpointer`` writes in place: a run that is killed while it
+saves leaves a folder on which the next start crashes.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import errno
+import logging
+import os
+import pickle
+import shutil
+import struct
+import warnings
+import zlib
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional
+
+import yaml
+from speechbrain.utils.checkpoints import (
+    METAFNAME,
+    Checkpoint,
+    Checkpointer,
+    ckpt_recency,
+)
+from speechbrain.utils.distributed import ddp_barrier, if_main_process
+
+from cry_modules import __version__
+from cry_modules.checkpoints.state_dict import inside
+from data_prep.files.atomic import cannot_write
+from data_prep.files.errors import InputError
+
+logger = logging.getLogger(__name__)
+
+#: Where a checkpoint is written before it is whole; no name of a checkpoint.
+_PARTIAL = "partial"
+
+#: Where one is that is being removed.
+_GOING = "removed"
+
+#: What torch's writer calls itself in its errors.
+_TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
+
+#: What yaml's reader raises, by what the text happens to look like.
+_NOT_YAML = (
+    OSError,
+    yaml.YAMLError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    RecursionError,
+)
+
+#: What SpeechBrain warns of where an optional file is missing.
+_NO_PLATFORM = r"(?s)Trying to load .* missing a load path for platform\b"
+
+#: Recent checkpoints kept: the last, and one in case the last is damaged.
+N_RECENT = 2
+
+
+class CompleteCheckpointer(Checkpointer):
+    """SpeechBrain's checkpointer, safe against SIGKILL and damage.
+
+    A checkpoint is written to a temporary folder, forced to the disk, and
+    renamed when it is whole. Its ``CKPT.yaml`` holds a checksum of each file;
+    on recovery, a checkpoint in which a file is missing, truncated or another
+    is passed over with a warning, and the one before it is taken.
+
+    Arguments
+    ---------
+    checkpoints_dir : str
+        The ``save`` folder of a run.
+    recoverables : dict
+        Objects to save, by name.
+    front_end : str
+        What the encoder hears through; ``CKPT.yaml`` says it, for those who
+        load the encoder elsewhere.
+
+    Example
+    -------
+    >>> from torch import nn
+    >>> folder = Path(getfixture("tmpdir"))
+    >>> net = nn.Linear(1, 1)
+    >>> checkpointer = CompleteCheckpointer(folder, {"net": net})
+    >>> for epoch in (1, 2):
+    ...     _ = checkpointer.save_checkpoint(meta={"epoch": epoch})
+    >>> newest = max(folder.glob("CKPT*"))
+    >>> _ = (newest / "net.ckpt").write_bytes(b"truncated")
+    >>> damage(newest)
+    'net.ckpt is not what was saved'
+    >>> checkpointer.recover_if_possible().meta["epoch"]
+    1
+    """
+
+    def __init__(self, *args, front_end: str = "fbank", **kwargs):
+        super().__init__(*args, **kwargs)
+        self._about = {"version": __version__, "front_end": front_end}
+        self._damaged = []
+
+    def save_checkpoint(
+        self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
+    ) -> Optional[Checkpoint]:
+        """As SpeechBrain's; every rank must call it.
+
+        Raises
+        ------
+        InputError
+            The disk is full. What was saved before stays as it was.
+        """
+        self._final = (
+            super()._new_checkpoint_dirpath()
+            if name is None
+            else self._custom_checkpoint_dirpath(name)
+        )
+        partial = self.checkpoints_dir / _PARTIAL
+        try:
+            if if_main_process():
+                shutil.rmtree(partial, ignore_errors=True)
+            saved = super().save_checkpoint(
+                {**(meta or {}), **self._about},
+                end_of_epoch,
+                verbosity=logging.DEBUG,
+            )
+            if saved is not None:
+                saved = self._complete(saved)
+        except (OSError, RuntimeError) as error:
+            shutil.rmtree(partial, ignore_errors=True)
+            raise _as_disk_error(self.checkpoints_dir, error)
+        ddp_barrier()
+        if saved is not None:
+            logger.log(verbosity, "Saved a checkpoint in %s", saved.path)
+        return saved
+
+    def _new_checkpoint_dirpath(self):
+        """Where ``super().save_checkpoint`` writes."""
+        return self.checkpoints_dir / _PARTIAL
+
+    def _complete(self, saved):
+        """Checksums, to the disk, to its place."""
+        files = sorted(p for p in saved.path.iterdir() if p.name != METAFNAME)
+        meta = {**saved.meta, "files": {p.name: _checksum(p) for p in files}}
+        metafile = saved.path / METAFNAME
+        metafile.write_text("# yamllint disable\n" + yaml.dump(meta), "utf-8")
+        for path in (*files, metafile, saved.path):
+            _to_disk(path)
+        os.rename(saved.path, self._final)
+        _to_disk(self._final.parent)
+        moved = {n: self._final / p.name for n, p in saved.paramfiles.items()}
+        return Checkpoint(self._final, meta, moved)
+
+    def save_and_keep(
+        self,
+        meta: Dict,
+        end_of_epoch: bool = True,
+        max_key: Optional[str] = None,
+        min_key: Optional[str] = None,
+    ) -> None:
+        """Save; keep the two most recent checkpoints and the best.
+
+        Arguments
+        ---------
+        meta : dict
+            What is known of it.
+        end_of_epoch : bool
+            Whether an epoch and its validation are done.
+        max_key : str or None
+            Of ``meta``: the largest is best.
+        min_key : str or None
+            Of ``meta``: the smallest is best.
+        """
+        self.save_checkpoint(meta, end_of_epoch, verbosity=logging.DEBUG)
+        if if_main_process():
+            # Now that there is a better one; else they would count as recent.
+            for folder in self._damaged:
+                self._remove(folder)
+            self._damaged = []
+            keep = self.find_checkpoints(
+                importance_key=ckpt_recency, max_num_checkpoints=N_RECENT
+            )
+            if max_key or min_key:
+                keep += self.find_checkpoints(
+                    max_key=max_key, min_key=min_key, max_num_checkpoints=1
+                )
+            kept = {checkpoint.path for checkpoint in keep}
+            for checkpoint in self.list_checkpoints():
+                if checkpoint.path not in kept:
+                    self._remove(checkpoint.path)
+        ddp_barrier()
+
+    def _remove(self, folder):
+        """Whole or not at all, too: what is half gone would look damaged."""
+        going = self.checkpoints_dir / _GOING
+        shutil.rmtree(going, ignore_errors=True)
+        os.rename(folder, going)
+        shutil.rmtree(going)
+
+    def list_checkpoints(self) -> List[Checkpoint]:
+        """Checkpoints that say what they are."""
+        return self._construct_checkpoint_objects(
+            folder
+            for folder in self._list_checkpoint_dirs()
+            if read_meta(folder) is not None
+        )
+
+    def recover_if_possible(
+        self,
+        importance_key=None,
+        max_key=None,
+        min_key=None,
+        ckpt_predicate=None,
+    ) -> Optional[Checkpoint]:
+        """Load the best checkpoint, or the newest that is whole.
+
+        Raises
+        ------
+        InputError
+            The best is damaged, or it does not fit what is here.
+        """
+        candidates = self.find_checkpoints(
+            importance_key or (None if max_key or min_key else ckpt_recency),
+            max_key,
+            min_key,
+            ckpt_predicate,
+        )
+        self._damaged = self._unreadable()
+        for checkpoint in candidates:
+            reason = damage(checkpoint.path)
+            if reason is None:
+                self._load(checkpoint)
+                return checkpoint
+            if max_key or min_key:
+                raise InputError(
+                    f"{checkpoint.path} is damaged ({reason}) and was the best "
+                    "checkpoint; another would be another model: train again "
+                    "in another --output_folder"
+                )
+            logger.warning("%s is damaged: %s", checkpoint.path, reason)
+            self._damaged.append(checkpoint.path)
+        if self._damaged:
+            logger.warning("No checkpoint is whole; this run begins anew")
+        return None
+
+    def _unreadable(self):
+        """Folders that do not even say what they are."""
+        folders = sorted(self.checkpoints_dir.glob("CKPT*"))
+        unreadable = [f for f in folders if read_meta(f) is None]
+        for folder in unreadable:
+            logger.warning(
+                "%s is damaged: %s cannot be read", folder, METAFNAME
+            )
+        return unreadable
+
+    def _load(self, checkpoint):
+        try:
+            with warnings.catch_warnings():
+                # Older checkpoints have no record of their platform.
+                warnings.filterwarnings("ignore", _NO_PLATFORM, UserWarning)
+                self.load_checkpoint(checkpoint)
+        except (
+            RuntimeError,
+            LookupError,
+            ValueError,
+            EOFError,  # truncated, as the next two
+            OSError,
+            struct.error,
+            pickle.UnpicklingError,  # more than tensors
+        ) as error:
+            if isinstance(error, InputError):
+                raise
+            written = checkpoint.meta.get("version", "unknown")
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"{checkpoint.path} (written by version {written}, this is "
+                f"{__version__}) does not fit this experiment: {reason}; pass "
+                "another --output_folder"
+            )
+
+
+def read_meta(folder: Path) -> Optional[Dict]:
+    """What a checkpoint says of itself.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        ``CKPT...``.
+
+    Returns
+    -------
+    dict or None
+        None where that cannot be read, or is not what a checkpointer writes.
+
+    Example
+    -------
+    >>> read_meta(Path("no/CKPT+1")) is None
+    True
+    """
+    try:
+        meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
+    except _NOT_YAML:
+        return None
+    return meta if isinstance(meta, dict) and _is_sound(meta) else None
+
+
+def _is_sound(meta) -> bool:
+    """Whether what is used of it is of the right types."""
+    numbers = meta.get("unixtime"), meta.get("score", 0.0)
+    texts = meta.get("version", ""), meta.get("front_end", "")
+    files = meta.get("files", {})
+    return (
+        all(type(value) in (int, float) for value in numbers)
+        and all(isinstance(t, str) and t.isprintable() for t in texts)
+        and isinstance(files, dict)
+        and all(map(_is_name, files))
+    )
+
+
+def _is_name(name) -> bool:
+    """Whether it names a file in a folder, and none elsewhere."""
+    if not isinstance(name, str) or name in ("", ".", ".."):
+        return False
+    return name.isprintable() and not set(name) & set("/\\")
+
+
+def damage(folder: Path) -> Optional[str]:
+    """What is wrong with a checkpoint.
+
+    Arguments
+    ---------
+    folder : pathlib.Path
+        ``CKPT...``.
+
+    Returns
+    -------
+    str or None
+        None where every file is the one that was saved, or where a checkpoint
+        of SpeechBrain's holds no checksums to tell by.
+
+    Example
+    -------
+    >>> damage(Path("no/CKPT+1"))
+    'CKPT.yaml cannot be read'
+    """
+    meta = read_meta(folder)
+    if meta is None:
+        return f"{METAFNAME} cannot be read"
+    for name, checksum in meta.get("files", {}).items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        try:
+            inside(folder, name)
+            found = _checksum(path)
+        except OSError as error:
+            return f"{name} cannot be read ({error.strerror})"
+        except InputError:
+            return f"{name} is a link that leads out of the folder"
+        if found != checksum:
+            return f"{name} is not what was saved"
+    return None
+
+
+def whole(folders: Iterable[Path]) -> Optional[Path]:
+    """The first checkpoint that is whole; a warning for each before it.
+
+    Arguments
+    ---------
+    folders : iterable of pathlib.Path
+        Best first.
+
+    Returns
+    -------
+    pathlib.Path or None
+
+    Example
+    -------
+    >>> whole([]) is None
+    True
+    """
+    for folder in folders:
+        reason = damage(folder)
+        if reason is None:
+            return folder
+        logger.warning("%s is damaged: %s", folder, reason)
+    return None
+
+
+def _as_disk_error(folder, error):
+    """Torch's writer says RuntimeError where the disk is full."""
+    if isinstance(error, OSError):
+        return cannot_write(folder, error)
+    if any(name in str(error) for name in _TORCH_WRITER):
+        reason = "torch could not write; is the disk full?"
+        return cannot_write(folder, OSError(errno.ENOSPC, reason))
+    return error
+
+
+def _checksum(path: Path) -> str:
+    value = 0
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 22), b""):
+            value = zlib.crc32(block, value)
+    return f"{value:08x} {path.stat().st_size}"
+
+
+def _to_disk(path: Path) -> None:
+    """Have the operating system write what it holds of a file or folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,233 @@
+"""What an encoder was trained to hear, and that it is what it will hear.
+
+Its weights fit behind any front end with as many bands, and give figures that
+are wrong in silence.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import math
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional
+
+import torch
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from cry_modules.checkpoints.checkpointer import read_meta
+from cry_modules.checkpoints.panns import is_panns
+from cry_modules.checkpoints.public import public_encoder
+from cry_modules.checkpoints.state_dict import MODEL_FILE, read_description
+from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from data_prep.files.errors import InputError
+
+#: Of a run, and of SpeechBrain's models on Hugging Face.
+YAML_FILE = "hyperparams.yaml"
+
+#: Running mean of a band over its deviation, the median of the bands. Measured
+#: on 36 cries, 23 sounds, noise, decaying tones and bursts in silence, chunks
+#: of 1 and 4 s, with and without masks: at most 0.016 where the mean is taken
+#: away (0 without masks), 0.24 to 8.3 with log1p, 1.2 to 7.8 with panns.
+_NORMALISED_BELOW = 0.06
+#: After fewer, the 0 and 1 that a BatchNorm begins with still count.
+_LEAST_BATCHES = 100
+
+
+class Known(NamedTuple):
+    """A front end, and what says so."""
+
+    front_end: str
+    evidence: str
+
+
+def check_known(known: Known, front_end: str, called: str) -> None:
+    """Refuse an encoder that is known to have heard something else.
+
+    Arguments
+    ---------
+    known : Known
+        What it was trained with.
+    front_end : str
+        The run's.
+    called : str
+        What errors call the encoder's file.
+
+    Raises
+    ------
+    InputError
+        They differ.
+
+    Example
+    -------
+    >>> check_known(Known("log1p", "its id says so"), "fbank", "a.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: a.ckpt was trained with the front end log1p (its id says so), and this run has fbank; pass --front_end log1p
+    """
+    if known.front_end not in FRONT_ENDS:
+        raise InputError(
+            f"{called} was trained with the front end "
+            f"{known.front_end!r:.80} ({known.evidence}); this version has "
+            f"{', '.join(FRONT_ENDS)}"
+        )
+    if known.front_end != front_end:
+        raise InputError(
+            f"{called} was trained with the front end "
+            f"{known.front_end} ({known.evidence}), and this run has "
+            f"{front_end}; pass --front_end {known.front_end}"
+        )
+
+
+def front_end_of(
+    source: str, path: Path, state: Dict[str, torch.Tensor]
+) -> Optional[Known]:
+    """The front end that an encoder was trained with.
+
+    Arguments
+    ---------
+    source : str
+        The ``encoder_source``.
+    path : pathlib.Path
+        Its file.
+    state : dict
+        The file's tensors by name.
+
+    Returns
+    -------
+    Known or None
+        None where nothing says.
+
+    Raises
+    ------
+    InputError
+        A file beside it cannot be read.
+    """
+    if is_panns(state):
+        return Known("panns", "its names are PANNs'")
+    public = None if Path(source).exists() else public_encoder(source)
+    if public is not None:
+        return Known(public.front_end, "its Hugging Face id says so")
+    return (
+        _of_checkpoint(path.parent)
+        or _of_exported(path.parent)
+        or _of_yaml(_run_folder(path.parent) / YAML_FILE)
+    )
+
+
+def _of_checkpoint(folder) -> Optional[Known]:
+    """From what a checkpoint of ours says of itself."""
+    meta = read_meta(folder) or {}
+    if "version" not in meta:
+        return None
+    # There was one before there were several.
+    return Known(meta.get("front_end", "fbank"), "its CKPT.yaml says so")
+
+
+def _of_exported(folder) -> Optional[Known]:
+    """From the description of an exported model."""
+    path = folder / MODEL_FILE
+    if not path.is_file():
+        return None
+    model = read_description(folder).get("model")
+    if not isinstance(model, dict) or "front_end" not in model:
+        raise InputError(
+            f"{path} does not say what its encoder hears; get or export the "
+            "model again"
+        )
+    return Known(str(model["front_end"]), f"{path} says so")
+
+
+def _run_folder(folder) -> Path:
+    """Where the hyperparams.yaml of an encoder in this folder would be."""
+    if folder.name.startswith("CKPT"):
+        return folder.parent.parent
+    if folder.name in ("pretrained", "interpolated"):  # of train_adapt.py
+        return folder.parent
+    return folder
+
+
+def _of_yaml(path) -> Optional[Known]:
+    """From a run's settings, or those of SpeechBrain's recipes: what is there
+    is looked at, nothing of it is built."""
+    if not path.is_file():
+        return None
+    try:
+        text = path.read_text(encoding="utf-8")
+        there = {key.value: node for key, node in YAML().compose(text).value}
+    except (YAMLError, ValueError, TypeError, AttributeError, RecursionError):
+        raise InputError(
+            f"{path} is no yaml file of settings; correct it, or move the "
+            "encoder to a folder of its own"
+        )
+    if "front_end" in there:
+        return Known(str(there["front_end"].value), f"{path} says so")
+    if "compute_stft" in there:  # SpeechBrain's ESC50/classification
+        return Known("log1p", f"{path} says so")
+    if "cry_modules." in text:  # ours, from when there was but one
+        is_fbank = "cry_modules.features.LogMel" in text
+    else:  # SpeechBrain's models of cries
+        is_fbank = "mean_var_norm" in there
+    return Known("fbank", f"{path} says so") if is_fbank else None
+
+
+def check_statistics(
+    state: Dict[str, torch.Tensor], front_end: str, called: str
+) -> None:
+    """Refuse an encoder by what its ``norm0`` saw: bands around zero, or where
+    a logarithm leaves them.
+
+    Arguments
+    ---------
+    state : dict
+        Tensors by name, of the right shapes. Those without a ``norm0`` are of
+        another module, and nothing is refused.
+    front_end : str
+        The run's.
+    called : str
+        What errors call the encoder's file.
+
+    Raises
+    ------
+    InputError
+        They are those of another front end.
+
+    Example
+    -------
+    >>> state = torch.nn.BatchNorm1d(80).state_dict(prefix="norm0.")
+    >>> state["norm0.num_batches_tracked"] += 100
+    >>> check_statistics(state, "fbank", "a.ckpt")
+    >>> check_statistics(state, "log1p", "a.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: a.ckpt was trained on features with mean ...
+    """
+    if "norm0.running_mean" not in state:
+        return
+    mean, variance, n_batches = (
+        state[f"norm0.{name}"]
+        for name in ("running_mean", "running_var", "num_batches_tracked")
+    )
+    offset = (mean.abs() / variance.clamp(min=1e-12).sqrt()).median().item()
+    if n_batches < _LEAST_BATCHES or not math.isfinite(offset):
+        return
+    normalised = offset < _NORMALISED_BELOW
+    if normalised == FRONT_ENDS[front_end].mean_norm:
+        return
+    fitting = [
+        kind
+        for kind in map(make_front_end, FRONT_ENDS)
+        if kind.mean_norm == normalised and kind.n_mels == len(mean)
+    ]
+    names = " or ".join(kind.name for kind in fitting)
+    raise InputError(
+        f"{called} was trained on features "
+        f"{'with' if normalised else 'without'} mean normalisation (its bands' "
+        f"means are {offset:.2g} deviations from zero), and this run's front "
+        f"end {front_end} is the contrary; "
+        + (
+            f"pass --front_end {names}"
+            if names
+            else f"none of {', '.join(FRONT_ENDS)} fits"
+        )
+    )

@@ -1,0 +1,1 @@
+"""A local web page that scores a recorded or uploaded cry."""

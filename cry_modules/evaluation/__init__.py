@@ -1,0 +1,1 @@
+"""Evaluation of a model: metrics by group, controls, baselines, confounds."""

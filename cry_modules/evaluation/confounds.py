@@ -1,0 +1,461 @@
+"""Does a result come from the cry, or from the baby, the phone or the room?
+
+> python -m data_prep.confounds recordings.csv --label_column trigger \\
+>     --out results/confounds
+
+A classical baseline is asked one question at a time: can it tell the label
+when patients are kept apart, and when recordings are split at random; from
+the site alone, the file's facts alone, the quietest frames alone; and can it
+tell the site. Each question is asked again with labels shuffled between
+patients. Printed and written to ``--out``: a table and a verdict in plain
+language, a picture, and all numbers.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import json
+import logging
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import matplotlib
+
+matplotlib.use("Agg")  # no screen needed
+import numpy as np
+from matplotlib import pyplot as plt
+
+from cry_modules.evaluation.baseline import (
+    MODELS,
+    N_MELS,
+    Evidence,
+    Settings,
+    file_facts,
+    sound_features,
+)
+from cry_modules.evaluation.questions import (
+    Clues,
+    Gap,
+    Probe,
+    about,
+    count,
+    examine,
+)
+from cry_modules.evaluation.verdict import (
+    SURE,
+    in_words,
+    p_value,
+    quoted,
+    verdict,
+)
+from cry_modules.metrics.bootstrap import N_DRAWS
+from data_prep.corpora.database import (
+    database_name,
+    locate_table,
+    read_database,
+    usable_rows,
+)
+from data_prep.corpora.preparation import corpus_of, require_out
+from data_prep.files.atomic import complete_or_absent
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import write_text
+
+#: More labels than this are no classes but ids, dates or ages.
+MOST_CLASSES = 20
+#: With fewer shuffles no p value can be 0.05 or less.
+LEAST_PERMUTATIONS = 19
+
+
+def table(
+    probes: Dict[str, Probe], gap: Optional[Gap], label: str, padded: bool
+) -> str:
+    """All figures, a row a question, as Markdown.
+
+    Arguments
+    ---------
+    probes : dict
+        Probe by name.
+    gap : Gap or None
+        What a random split adds.
+    label : str
+        Column of the label.
+    padded : bool
+        Columns in line, for a terminal.
+
+    Returns
+    -------
+    str
+    """
+    rows = [
+        (
+            "question",
+            "AUC (95 % interval)",
+            "labels shuffled: AUC (95 % of them)",
+            "p",
+            "recordings / patients",
+        )
+    ]
+    for name, probe in probes.items():
+        rows.append((about(probe, label), *_cells(probe)))
+        if name == "label_audio_random" and gap is not None:
+            ci95 = f" ({in_words(gap.ci95)})" if gap.ci95 else ""
+            rows.append(
+                ("random less patient-grouped", f"{gap.value:+.2f}" + ci95)
+                + ("",) * 3
+            )
+    widths = [max(map(len, column)) * padded for column in zip(*rows)]
+    lines = [
+        "| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows
+    ]
+    rule = "|".join("-" * max(3, width + 2) for width in widths)
+    return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+
+
+def _cells(probe: Probe) -> Tuple[str, str, str, str]:
+    evidence = probe.evidence
+    if evidence is None:
+        return f"not asked: {probe.why_not}", "", "", ""
+    ci95 = in_words(evidence.ci95) if evidence.ci95 else "no interval"
+    null = f"{np.mean(evidence.null):.2f} ({in_words(null_range(evidence))})"
+    return (
+        f"{evidence.auc:.2f} ({ci95})",
+        null,
+        p_value(evidence.p),
+        f"{evidence.n} / {evidence.n_patients}",
+    )
+
+
+def null_range(evidence: Evidence) -> List[float]:
+    """Where 95 % of the shuffles lie.
+
+    Arguments
+    ---------
+    evidence : Evidence
+        Of one question.
+
+    Returns
+    -------
+    list of float
+    """
+    return np.quantile(evidence.null, [0.025, 0.975]).tolist()
+
+
+def draw(
+    probes: Dict[str, Probe], label: str, caption: str, path: Path
+) -> None:
+    """A row a question: the AUC, its interval, and what shuffled labels give.
+
+    Arguments
+    ---------
+    probes : dict
+        Probe by name.
+    label : str
+        Column of the label.
+    caption : str
+        What was examined, below the picture.
+    path : pathlib.Path
+        The picture to write.
+    """
+    asked = [probe for probe in probes.values() if probe.evidence is not None]
+    figure, axes = plt.subplots(
+        figsize=(9.5, 1.9 + 0.5 * len(asked)), layout="constrained"
+    )
+    for row, probe in enumerate(reversed(asked)):
+        _draw_row(axes, row, probe)
+    axes.axvline(0.5, color="black", linestyle=":", label="chance")
+    names = [about(probe, label).replace(", ", ",\n") for probe in asked]
+    axes.set_yticks(range(len(asked)), names[::-1])
+    axes.set_ylim(-0.6, len(asked) - 0.4)
+    axes.set_xlim(0, 1.02)
+    axes.set_xlabel(f"AUC (0.5: guessing, 1: every one right)\n{caption}")
+    axes.grid(axis="x", alpha=0.3)
+    handles, names = axes.get_legend_handles_labels()
+    shown = dict(zip(names, handles))  # each once
+    figure.legend(
+        shown.values(), shown.keys(), loc="outside upper center", ncols=4,
+        frameon=False,
+    )  # fmt: skip
+    with complete_or_absent(path) as partial:
+        figure.savefig(partial, dpi=150)
+    plt.close(figure)
+
+
+def _draw_row(axes, row, probe):
+    evidence = probe.evidence
+    marker, colour, split = ("o", "#0072B2", "patients kept apart")
+    if not probe.grouped:
+        marker, colour, split = ("D", "#D55E00", "split at random")
+    low, high = null_range(evidence)
+    axes.barh(
+        row, high - low, left=low, height=0.6, color="0.85", zorder=0,
+        label="95 % of shuffled labels",
+    )  # fmt: skip
+    if evidence.ci95 is not None:
+        axes.plot(evidence.ci95, [row, row], color=colour, linewidth=2)
+    axes.plot(
+        evidence.auc, row, marker, color=colour, markersize=8, label=split,
+        linestyle="none", markerfacecolor=colour if probe.grouped else "white",
+        markeredgewidth=2,
+    )  # fmt: skip
+    axes.annotate(
+        quoted(evidence).replace("AUC ", "").replace(", p", "\np"),
+        (1.02, row),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize="small",
+        annotation_clip=False,
+    )
+
+
+_METHOD = """\
+Baseline: a {words} on the mean and standard deviation over time of {n_mels} \
+log-mel bands (the whole recording, peak 0.9). Scores are out of fold, in \
+{folds} folds stratified by class, and become ranks within their fold; the AUC \
+is the mean of {repeats} cross-validations with other folds. AUC: how often a \
+recording of one class is ranked above one of the other; of more than two \
+classes, the mean of each against the rest. Intervals: {n_draws} draws of \
+patients. Shuffled labels: {permutations} times every patient was given the \
+labels of another patient of nearly as many recordings, all together, so that \
+what is alike within a patient stays so; p is the share of shuffles that do as \
+well, (1 + those) / (1 + all). In the row of the random split that compares \
+with recognising patients alone. Something counts as found where the interval \
+lies above 0.5 and p is at most {sure}."""
+
+_LIMITS = """\
+A classical baseline finds what is plain; a network may find more, of signal \
+and of leaks. Each question has up to one chance in twenty to be found by luck, \
+and several were asked. Intervals keep the fitted models as they are, \
+so they are somewhat too narrow; that is why p must agree. The quietest frames \
+of a cry without pauses are not silence. Duration and level belong to the \
+recording and to the baby. Copies of a recording under two patients look like \
+signal: see `python -m data_prep.audit`."""
+
+
+def confounds(
+    recordings: str,
+    out: str,
+    label_column: str,
+    settings: Settings,
+    data_folder: Optional[str] = None,
+    classes: Optional[Sequence[str]] = None,
+) -> List[str]:
+    """Examine a database; write ``confounds.md``, ``.json`` and ``.png``.
+
+    Arguments
+    ---------
+    recordings : str
+        recordings.csv, or the folder that holds it.
+    out : str
+        Folder of the report.
+    label_column : str
+        Column of the label.
+    settings : Settings
+        How the baseline is judged.
+    data_folder : str or None
+        Where the paths in the csv begin; default: its folder.
+    classes : sequence of str or None
+        Labels to tell apart; default: all there are.
+
+    Returns
+    -------
+    list of str
+        Lines to print.
+
+    Raises
+    ------
+    InputError
+        Anything wrong with the database or the options.
+    """
+    _check(settings)
+    root, csv = locate_table(recordings, data_folder)
+    rows = read_database(csv, [label_column])
+    _keep_classes(rows, classes, label_column, csv)
+    _check_patients(rows, settings, csv)
+    folder = require_out(Path(out), root)
+    rows, audits = usable_rows(rows, root, folder)
+    _check_patients(rows, settings, csv)
+    clues = _clues([rec for rec, _ in rows], root, audits)
+    probes, gap, notes = examine(clues, settings)
+    if audits.n_rejected:
+        left_out = count(audits.n_rejected, "recording")
+        notes.insert(0, f"{left_out} cannot be used: see rejected.csv.")
+    corpus = corpus_of(root, database_name(root, csv))
+    return _report(
+        folder, corpus, label_column, settings, probes, gap, notes, clues
+    )
+
+
+def _check(settings: Settings):
+    if settings.folds < 2:
+        raise InputError(f"--folds is {settings.folds}; pass 2 or more")
+    if settings.repeats < 1:
+        raise InputError(f"--repeats is {settings.repeats}; pass 1 or more")
+    if settings.seed < 0:
+        raise InputError(f"--seed is {settings.seed}; pass 0 or more")
+    if settings.permutations < LEAST_PERMUTATIONS:
+        raise InputError(
+            f"--permutations is {settings.permutations}; pass "
+            f"{LEAST_PERMUTATIONS} or more, or no p value can be {SURE}"
+        )
+
+
+def _keep_classes(rows, classes, label_column, csv):
+    """Give the recordings their labels; empty where it is none of them."""
+    there = sorted({cells[label_column] for _, cells in rows} - {""})
+    if classes is None and len(there) > MOST_CLASSES:
+        raise InputError(
+            f"{csv}: {label_column} has {len(there)} different values, too "
+            "many for classes; correct --label_column or pass --classes"
+        )
+    for name in classes or there:
+        if name not in there:
+            raise InputError(
+                f"{csv}: no row has {name!r} in {label_column}, only "
+                f"{', '.join(there[:MOST_CLASSES])}; correct --classes"
+            )
+    kept = set(classes or there)
+    if len(kept) < 2:
+        raise InputError(
+            f"{csv}: {label_column} has {len(kept)} different labels here "
+            "(empty ones do not count); two are needed: correct "
+            "--label_column or --classes"
+        )
+    for rec, cells in rows:
+        rec.label = cells[label_column] if cells[label_column] in kept else ""
+
+
+def _check_patients(rows, settings, csv):
+    n = len({rec.patient_id for rec, _ in rows if rec.label})
+    if n < settings.folds:
+        raise InputError(
+            f"{csv} has {count(n, 'patient')} with a label, fewer than "
+            f"--folds {settings.folds}; add patients or lower --folds"
+        )
+
+
+def _clues(recordings, root, audits) -> Clues:
+    audio, background = sound_features(recordings, root)
+    ids = [rec.patient_id for rec in recordings]
+    return Clues(
+        patients=np.unique(ids, return_inverse=True)[1],
+        labels=np.array([rec.label for rec in recordings], dtype=object),
+        sites=np.array([rec.site for rec in recordings], dtype=object),
+        features={
+            "audio": audio,
+            "background": background,
+            "file": file_facts([audits.files[rec.wav] for rec in recordings]),
+        },
+    )
+
+
+def _report(
+    folder, corpus, label, settings, probes, gap, notes, clues
+) -> List[str]:
+    """Write the report; what of it is to be printed."""
+    said = verdict(probes, gap, label)
+    examined = (
+        f"{corpus['name']}: {count(len(clues.patients), 'recording')} of "
+        f"{count(len(set(clues.patients)), 'patient')}; {label}: "
+        + _numbers(clues.labels, clues.patients)
+    )
+    if corpus.get("synthetic"):
+        examined += ". Synthetic audio: this says nothing about infants"
+    method = _METHOD.format(
+        **asdict(settings),
+        words=MODELS[settings.model],
+        n_mels=N_MELS,
+        n_draws=N_DRAWS,
+        sure=SURE,
+    )
+    listed = [f"- {line}" for line in said]
+    listed_notes = [f"- {note}" for note in notes]
+    text = [
+        f"# Leakage and confounding: {label}\n\n{examined}.\n\n## Verdict\n",
+        "\n".join(listed),
+        "\n## Figures\n\n" + table(probes, gap, label, padded=False),
+        "\n![AUC of each question](confounds.png)\n",
+        "\n".join(["## Notes\n", *listed_notes, ""] if notes else []),
+        f"## Method\n\n{method}\n\n## Limits\n\n{_LIMITS}\n",
+    ]
+    write_text(folder / "confounds.md", "\n".join(text))
+    numbers = {
+        "corpus": corpus,
+        "label_column": label,
+        "settings": asdict(settings),
+        "probes": {name: _as_json(probe) for name, probe in probes.items()},
+        "gap": asdict(gap) if gap else None,
+        "verdict": said,
+        "notes": notes,
+    }
+    write_text(folder / "confounds.json", json.dumps(numbers, indent=1) + "\n")
+    draw(
+        probes,
+        label,
+        f"{corpus['name']}; lines: 95 % intervals over patients",
+        folder / "confounds.png",
+    )
+    figures = table(probes, gap, label, padded=True)
+    return [examined, "", figures, "", *listed, *listed_notes]
+
+
+def _numbers(labels, patients) -> str:
+    parts = []
+    for name in sorted(set(labels) - {""}):
+        own = labels == name
+        parts.append(f"{name} {own.sum()} of {len(set(patients[own]))}")
+    return ", ".join(parts)
+
+
+def _as_json(probe: Probe) -> Dict:
+    entry = asdict(probe)
+    if entry["evidence"] is not None:
+        del entry["evidence"]["draws"]
+    return entry
+
+
+def main() -> None:
+    """The command line."""
+    default = Settings()
+    parser = argparse.ArgumentParser(
+        description=__doc__.split("\n")[0], allow_abbrev=False
+    )
+    parser.add_argument(
+        "recordings",
+        metavar="RECORDINGS",
+        help="recordings.csv, or the folder that holds it",
+    )
+    parser.add_argument("--out", required=True, help="folder of the report")
+    parser.add_argument("--label_column", required=True)
+    parser.add_argument(
+        "--data_folder", help="where the paths begin; default: the csv's folder"
+    )
+    parser.add_argument(
+        "--classes", nargs="+", metavar="LABEL", help="default: all there are"
+    )
+    parser.add_argument("--model", choices=MODELS, default=default.model)
+    parser.add_argument("--folds", type=int, default=default.folds)
+    parser.add_argument(
+        "--repeats",
+        type=int,
+        default=default.repeats,
+        help="cross-validations with other folds",
+    )
+    parser.add_argument(
+        "--permutations",
+        type=int,
+        default=default.permutations,
+        help="times the labels are shuffled between patients",
+    )
+    parser.add_argument("--seed", type=int, default=default.seed)
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})
+    with one_line_errors():
+        print("\n".join(confounds(settings=settings, **args)))
+        print(f"\nReport in {args['out']}/confounds.md, .json and .png")
+
+
+if __name__ == "__main__":
+    main()

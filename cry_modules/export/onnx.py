@@ -1,0 +1,466 @@
+"""A trained classifier as one ONNX file, from samples to probabilities.
+
+Whoever has the file needs neither this project nor torch, see
+``cry_modules/export/run_onnx.py``.
+
+Inputs:
+
+* ``waveform``, float32 ``[batch, samples]``: mono, at the model's rate, at
+  any level; what stands beyond an item's end is not heard.
+* ``n_samples``, int64 ``[batch]``: samples of each item, ``shortest`` at the
+  least.
+* ``peak``, float32 ``[1]``, may be left out: the largest sample of the
+  recording that the items are parts of; 0, which it is when left out, for
+  items that are each a recording. A chunk is as loud as its recording makes
+  it.
+
+Outputs:
+
+* ``logits`` ``[batch, n_classes]``: the posteriors' before the softmax, prior
+  included. The logits of a recording are the mean of its chunks', which
+  posteriors and their logarithms are not.
+* ``probabilities`` ``[batch, n_classes]``: their softmax.
+* ``embedding`` ``[batch, dimensions]``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import json
+import math
+import tempfile
+import warnings
+from copy import deepcopy
+from importlib import import_module
+from io import BytesIO
+from pathlib import Path
+from typing import Dict, Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cry_modules.audio import PEAK, shortest_input
+from cry_modules.cnn14 import Cnn14, frame_mask
+from cry_modules.embeddings import Embedder
+from cry_modules.features import MelFrames
+from cry_modules.heads import Posterior
+from data_prep.files.atomic import complete_or_absent
+from data_prep.files.errors import InputError
+
+#: The newest that torch's tracing exporter writes; onnxruntime reads it from
+#: 1.17 on, and no newer one has an operation that is of use here.
+OPSET = 20
+#: Under which the model's own description stands in the file.
+METADATA_KEY = "cry-ssl onnx 1"
+#: Axes of any size.
+_INPUTS = {
+    "waveform": {0: "batch", 1: "samples"},
+    "n_samples": {0: "batch"},
+    "peak": {},
+}
+_OUTPUTS = {
+    "logits": {0: "batch"},
+    "probabilities": {0: "batch"},
+    "embedding": {0: "batch"},
+}
+#: How onnxruntime knows a model that it need not ask to prepare.
+_PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
+#: Bytes of weights that a file may have: a protobuf ends at 2 GiB.
+_MOST_BYTES = 2_000_000_000
+
+
+class OnnxGraph(nn.Module):
+    """Samples to logits, in operations that do not depend on the numbers.
+
+    Arguments
+    ---------
+    embedder : Embedder
+        Waveforms and lengths to embeddings; copied.
+    posterior : Posterior
+        Embeddings to log posteriors; copied.
+
+    Example
+    -------
+    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
+    >>> graph = OnnxGraph(model.embedder, model.posterior)
+    >>> logits, probabilities, embedding = graph(
+    ...     torch.randn(2, 8000), torch.tensor([8000, 5000]), torch.zeros(1)
+    ... )
+    >>> logits.shape, embedding.shape
+    (torch.Size([2, 2]), torch.Size([2, 32]))
+    """
+
+    def __init__(self, embedder: Embedder, posterior: Posterior):
+        super().__init__()
+        self.embedder = deepcopy(embedder).cpu().eval()
+        self.posterior = deepcopy(posterior).cpu().eval()
+        # One chunk or one recording a row.
+        self.embedder.tested_on = "recordings"
+        frames = ConvolvedFrames(self.embedder.features.logmel)
+        self.embedder.features.logmel = frames
+        if self.embedder.statistics is not None:
+            self.embedder.statistics.logmel = frames
+        self.embedder.encoder = _UncheckedEncoder(self.embedder.encoder)
+        self.to(memory_format=torch.contiguous_format)
+
+    def forward(
+        self,
+        waveform: torch.Tensor,
+        n_samples: torch.Tensor,
+        peak: torch.Tensor,
+    ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See the module."""
+        wavs = at_one_level(waveform, n_samples, peak)
+        emb = self.embedder(wavs, n_samples.double() / wavs.shape[1])
+        logits = self.posterior.logits(emb)
+        return logits, torch.softmax(logits, dim=1), emb
+
+
+class ConvolvedFrames(nn.Module):
+    """A front end whose Fourier transform is a convolution with waves.
+
+    ONNX has an operation for it, which onnxruntime 1.32 takes 85 ms for where
+    the convolution takes 5 (10 s, one thread); both are as exact.
+
+    Arguments
+    ---------
+    front_end : MelFrames
+        Whose frames these are.
+
+    Example
+    -------
+    >>> from cry_modules.features import LogMel
+    >>> frames = ConvolvedFrames(LogMel())
+    >>> frames(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))[0].shape
+    torch.Size([2, 101, 80])
+    """
+
+    def __init__(self, front_end: MelFrames):
+        super().__init__()
+        self.front_end = front_end
+        self.mean_norm = front_end.mean_norm
+        waves = windowed_waves(front_end.window, front_end.n_fft)
+        self.register_buffer("waves", waves)
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: torch.Tensor
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """As ``MelFrames``, but that no frame beyond an item's end counts as
+        its loudest."""
+        n_samples = torch.round(lengths.double() * wavs.shape[1]).long()
+        sound = self.front_end.padded(wavs, n_samples).unsqueeze(1)
+        spectrum = F.conv1d(sound, self.waves, stride=self.front_end.hop)
+        real, imaginary = spectrum.chunk(2, dim=1)
+        power = (real.square() + imaginary.square()).transpose(1, 2)
+        hop = self.front_end.hop
+        n_frames = 1 + torch.div(n_samples, hop, rounding_mode="floor")
+        mask = frame_mask(n_frames, power.shape[1])
+        feats = self.front_end.from_power(power * mask.unsqueeze(2))
+        return feats, n_frames.double() / feats.shape[1]
+
+
+class _UncheckedEncoder(nn.Module):
+    """An encoder that is called with items that are long enough."""
+
+    def __init__(self, encoder: Cnn14):
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, feats, lengths):
+        n_frames = torch.round(lengths * feats.shape[1]).long()
+        return self.encoder.embed_frames(feats, n_frames)
+
+
+def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:
+    """Cosines, then sines, of each frequency, times the window.
+
+    Arguments
+    ---------
+    window : torch.Tensor
+        ``[win]``; in the middle of the transform where it is shorter.
+    n_fft : int
+        Points of the Fourier transform.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[n_fft + 2, 1, n_fft]``.
+
+    Example
+    -------
+    >>> windowed_waves(torch.ones(2), 2)
+    tensor([[[ 1.,  1.]],
+            [[ 1., -1.]],
+            [[ 0.,  0.]],
+            [[ 0.,  0.]]])
+    """
+    left = (n_fft - len(window)) // 2
+    right = n_fft - len(window) - left
+    window = F.pad(window.double(), (left, right))
+    # Whole turns are left out while the numbers are integers: exact.
+    turns = torch.outer(torch.arange(n_fft // 2 + 1), torch.arange(n_fft))
+    angles = (turns % n_fft).double() * (2 * math.pi / n_fft)
+    # Rounded: the sine of half a turn is 0.
+    waves = torch.cat([angles.cos(), angles.sin().round(decimals=15)])
+    return (waves * window).float().unsqueeze(1)
+
+
+def at_one_level(
+    wavs: torch.Tensor, n_samples: torch.Tensor, peak: torch.Tensor
+) -> torch.Tensor:
+    """Samples at the level that the models hear; zero beyond each end.
+
+    Arguments
+    ---------
+    wavs : torch.Tensor
+        ``[batch, samples]``.
+    n_samples : torch.Tensor
+        Of each item, ``[batch]``.
+    peak : torch.Tensor
+        What is to become the peak, ``[1]``; 0: each item's own.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[batch, samples]``; silence stays silence.
+
+    Example
+    -------
+    >>> wavs, n_samples = torch.tensor([[1.0, -2.0, 9.0]]), torch.tensor([2])
+    >>> at_one_level(wavs, n_samples, torch.zeros(1))
+    tensor([[ 0.4500, -0.9000,  0.0000]])
+    >>> at_one_level(wavs, n_samples, torch.tensor([4.0]))
+    tensor([[ 0.2250, -0.4500,  0.0000]])
+    """
+    wavs = wavs * frame_mask(n_samples, wavs.shape[1])
+    own = wavs.abs().amax(dim=1, keepdim=True)
+    peak = torch.where(peak > 0, peak, own)
+    return wavs * torch.where(peak > 0, PEAK / peak, 1.0)
+
+
+def write_onnx(
+    embedder: Embedder, posterior: Posterior, about: Dict, path: Path
+) -> None:
+    """Write a classifier as an ONNX file.
+
+    Arguments
+    ---------
+    embedder : Embedder
+        Waveforms and lengths to embeddings.
+    posterior : Posterior
+        Embeddings to log posteriors.
+    about : dict
+        What JSON can say: ``name``, ``classes`` (the positive one last),
+        ``threshold`` (lowest probability of the positive class that counts
+        as positive, or None), ``caution``, and what else is to be known.
+        ``sample_rate``, ``tested_on``, ``chunk_s``, ``shortest`` (samples)
+        and ``weights`` (``float32``) are added.
+    path : pathlib.Path
+        Of the file.
+
+    Raises
+    ------
+    ValueError
+        Classes that are not the posterior's, or a threshold of more than two.
+    InputError
+        onnx is not installed, there are too many weights for one file, or
+        the file cannot be written.
+    """
+    onnx = _package("onnx")
+    described = _description(embedder, posterior, about)
+    graph = OnnxGraph(embedder, posterior).eval()
+    n_bytes = sum(
+        4 * weights.numel() for weights in graph.state_dict().values()
+    )
+    if n_bytes > _MOST_BYTES:
+        raise InputError(
+            f"{path}: the weights take {n_bytes / 1e9:.1f} GB, and an ONNX "
+            "file holds 2; export a narrower model"
+        )
+    model = _exported(onnx, graph, 2 * described["shortest"])
+    _add_default_peak(onnx, model)
+    strip(model)
+    _write(onnx, model, described, path)
+
+
+def _description(embedder, posterior, about):
+    """What the runner has to know, and what it may tell."""
+    front_end = embedder.features.logmel
+    n_classes = len(posterior.log_prior)
+    if len(about["classes"]) != n_classes:
+        raise ValueError(
+            f"there are {len(about['classes'])} classes, and the posterior "
+            f"has {n_classes}"
+        )
+    if about["threshold"] is not None and n_classes != 2:
+        raise ValueError(f"a threshold for {n_classes} classes; for 2 only")
+    return {
+        "name": about["name"],
+        "caution": about["caution"],
+        **about,
+        "weights": "float32",
+        "sample_rate": front_end.sample_rate,
+        "tested_on": embedder.tested_on,
+        "chunk_s": embedder.n_samples / front_end.sample_rate,
+        "shortest": shortest_input(front_end.hop),
+    }
+
+
+def _exported(onnx, graph, n_samples):
+    """The ONNX model as torch's tracing exporter writes it.
+
+    The other exporter (``dynamo=True``) writes opset 23 with the same
+    values, and takes 20 to 45 s for what this one does in one.
+    """
+    example = (
+        torch.zeros(2, n_samples),
+        torch.tensor([n_samples, n_samples // 2]),
+        torch.zeros(1),
+    )
+    written = BytesIO()
+    with warnings.catch_warnings():
+        # That it will not be the default, and of foldings it leaves out.
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        warnings.filterwarnings("ignore", "Constant folding")
+        torch.onnx.export(
+            graph,
+            example,
+            written,
+            dynamo=False,
+            opset_version=OPSET,
+            input_names=list(_INPUTS),
+            output_names=list(_OUTPUTS),
+            dynamic_axes={**_INPUTS, **_OUTPUTS},
+        )
+    return onnx.load_from_string(written.getvalue())
+
+
+def _add_default_peak(onnx, model):
+    """An initial value makes an input one that may be left out."""
+    zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
+    model.graph.initializer.append(zero)
+
+
+def strip(model) -> None:
+    """Take out what tells of the machine that wrote a model: stack traces
+    with paths, names of classes and versions.
+
+    Arguments
+    ---------
+    model : onnx.ModelProto
+        Changed in place.
+    """
+    graph = model.graph
+    parts = [*graph.node, *graph.value_info, *graph.input, *graph.output]
+    for part in [*parts, *graph.initializer, graph]:
+        del part.metadata_props[:]
+        part.doc_string = ""
+    del model.metadata_props[:]
+    model.doc_string = ""
+    model.producer_name, model.producer_version = "cry-ssl", ""
+    graph.name = "classifier"
+
+
+def _write(onnx, model, described, path):
+    """Check a model, and write it with its description."""
+    text = json.dumps(described, ensure_ascii=False)
+    onnx.helper.set_model_props(model, {METADATA_KEY: text})
+    onnx.checker.check_model(model, full_check=True)
+    with complete_or_absent(path) as partial:
+        partial.write_bytes(model.SerializeToString(deterministic=True))
+
+
+def quantize(path: Path, out: Path) -> None:
+    """Write a model again with the encoder's weights in 8 bits: a third of
+    the file at width 8, a quarter at width 64.
+
+    onnxruntime's dynamic quantization of the convolutions: weights once,
+    what they are applied to as it comes, whose range is that of the whole
+    batch. An item's scores therefore depend a little on what is scored with
+    it. Features and head stay as they are: 8 bits there save nothing and
+    cost accuracy. On a CPU without instructions for 8-bit products it takes
+    1.3 times as long at width 8 and as long at width 64, where it needs a
+    quarter of the memory.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        That ``write_onnx`` wrote.
+    out : pathlib.Path
+        To write.
+
+    Raises
+    ------
+    InputError
+        onnxruntime is not installed, ``path`` is no such model, or ``out``
+        cannot be written.
+    """
+    onnx, quantization = _package("onnx"), _package("onnxruntime.quantization")
+    model, described = read_onnx(path)
+    # What it asks for is done: shapes inferred, BatchNorm in convolutions.
+    onnx.helper.set_model_props(model, _PREPARED)
+    with tempfile.TemporaryDirectory() as folder:
+        written = Path(folder) / "model.onnx"
+        quantization.quantize_dynamic(
+            model,
+            written,
+            op_types_to_quantize=["Conv"],
+            nodes_to_exclude=[
+                node.name
+                for node in model.graph.node
+                if node.op_type == "Conv" and node.input[1].endswith("waves")
+            ],
+            # Three times as fast as signed ones with onnxruntime 1.32 (AVX2).
+            weight_type=quantization.QuantType.QUInt8,
+        )
+        model = onnx.load(written)
+    strip(model)
+    _write(onnx, model, {**described, "weights": "int8"}, out)
+
+
+def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
+    """A model that ``write_onnx`` wrote.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Of the file.
+
+    Returns
+    -------
+    model : onnx.ModelProto
+    about : dict
+        What it says of itself.
+
+    Raises
+    ------
+    InputError
+        It is missing, damaged or another's.
+    """
+    onnx = _package("onnx")
+    if not Path(path).is_file():
+        raise InputError(f"{path} does not exist; pass an .onnx file")
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's, of one of its implementations
+        raise InputError(f"{path} is no ONNX file ({error}); export it again")
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            return model, json.loads(entry.value)
+    raise InputError(
+        f"{path} is no classifier of cry_modules.export.command, or is cut short; "
+        "export it again"
+    )
+
+
+def _package(name):
+    """One of the extra ``export``."""
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise InputError(
+            f"ONNX files need {error.name}; install it: pip install "
+            "'cry-ssl[export]'"
+        )

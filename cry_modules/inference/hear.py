@@ -1,0 +1,317 @@
+"""Our encoders behind the interface of HEAR, the Holistic Evaluation of Audio
+Representations (https://hearbenchmark.com/hear-api.html): embeddings of whole
+sounds and of moments, for its validator and its benchmark of 19 tasks.
+
+    hear-validator cry_modules.inference.hear -m MODEL
+    python -m heareval.embeddings.runner cry_modules.inference.hear --model MODEL --tasks-dir TASKS --embeddings-dir embeddings/NAME
+    python -m heareval.predictions.runner embeddings/NAME/cry_modules.hear/*
+
+``MODEL`` is an exported folder, the results folder of any train script, or a
+file in one of them (``model.json``, ``encoder.ckpt``). The runner wants
+something on the disk: a Hugging Face id goes in ``CRY_HEAR_MODEL``, without
+``--model``. It names its output after this module, not after the model, and
+passes over what is there: each model needs an ``--embeddings-dir`` of its own.
+
+A sound is heard as in classification: scaled to one peak, repeated if it is
+shorter than the encoder needs, in evaluation mode. A classifier's head is not
+used.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import os
+from pathlib import Path
+from typing import Tuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from cry_modules.audio import PEAK, repeat_to, shortest_input
+from cry_modules.checkpoints import description as saved_model
+from cry_modules.checkpoints.description import (
+    MODEL_FILE,
+    WEIGHTS_FILE,
+    YAML_FILE,
+)
+from cry_modules.checkpoints.encoders import ENCODER_FILE, load_encoder
+from cry_modules.embeddings import Embedder
+from cry_modules.inference.classifier import LONGEST_S
+from cry_modules.windows import covering, level_dbfs
+from data_prep.audio.measure import SILENT_DBFS
+from data_prep.files.errors import InputError
+
+#: Names the model where none is passed, which HEAR's tools may do.
+MODEL_VARIABLE = "CRY_HEAR_MODEL"
+#: From one timestamp to the next: the tolerance of HEAR's transcription of
+#: music.
+HOP_MS = 50
+#: Sound that is heard at once, seconds. More is slower on a CPU: 20 s stay
+#: near its caches.
+BATCH_S = 20.0
+
+
+class HearModel(nn.Module):
+    """Sounds of one length to embeddings, in bounded memory.
+
+    Arguments
+    ---------
+    embedder : Embedder
+        With its trained encoder. It stays in evaluation mode, whatever mode
+        is asked for.
+
+    Attributes
+    ----------
+    sample_rate : int
+        Hz.
+    scene_embedding_size : int
+        Dimensions.
+    timestamp_embedding_size : int
+        Dimensions.
+    shortest : int
+        Samples that the encoder needs.
+
+    Example
+    -------
+    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> model = HearModel(build(Blueprint(width=1)).embedder)
+    >>> model.sample_rate, model.scene_embedding_size
+    (16000, 32)
+    >>> get_scene_embeddings(torch.rand(2, 16000), model).shape
+    torch.Size([2, 32])
+    >>> embeddings, timestamps = get_timestamp_embeddings(
+    ...     torch.rand(2, 16000), model
+    ... )
+    >>> embeddings.shape, timestamps[0, :3]
+    (torch.Size([2, 21, 32]), tensor([  0.,  50., 100.]))
+    """
+
+    def __init__(self, embedder: Embedder):
+        super().__init__()
+        self.embedder = embedder
+        front_end = embedder.features.logmel
+        self.sample_rate = front_end.sample_rate
+        self.shortest = shortest_input(front_end.hop)
+        self.scene_embedding_size = embedder.dimension()
+        self.timestamp_embedding_size = self.scene_embedding_size
+        self.eval()
+
+    def train(self, mode: bool = True) -> "HearModel":
+        """Evaluation mode: HEAR's embeddings are frozen."""
+        return super().train(False)
+
+    @torch.no_grad()
+    def forward(self, wavs: torch.Tensor) -> torch.Tensor:
+        """``[n, samples]`` to ``[n, dimensions]``."""
+        batches = wavs.split(self.at_once(wavs.shape[1]))
+        return torch.cat([self.embedder(some) for some in batches]).float()
+
+    def at_once(self, n_samples: int) -> int:
+        """How many sounds of a length are heard at once."""
+        return max(1, round(BATCH_S * self.sample_rate) // n_samples)
+
+
+def load_model(model_file_path: str = "") -> HearModel:
+    """A model from where it was left. Nothing that is there is executed.
+
+    Arguments
+    ---------
+    model_file_path : str
+        What ``saved_model.load_model`` takes, or a file of it: ``model.json``,
+        ``model.safetensors``, ``encoder.ckpt`` or a checkpoint's folder in a
+        run, which then takes the place of the run's best. Empty: what the
+        environment variable ``CRY_HEAR_MODEL`` says.
+
+    Returns
+    -------
+    HearModel
+        On the CPU.
+
+    Raises
+    ------
+    InputError
+        Nothing is named, nothing is there, or what is there cannot be used.
+
+    Example
+    -------
+    >>> load_model("no/encoder.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: no/encoder.ckpt does not exist; pass ...
+    """
+    source = str(model_file_path) or os.environ.get(MODEL_VARIABLE, "")
+    if not source:
+        raise InputError(
+            "no model is named; pass its folder (-m of hear-validator, "
+            "--model of heareval.embeddings.runner) or set the environment "
+            f"variable {MODEL_VARIABLE}"
+        )
+    path = Path(source)
+    files = (MODEL_FILE, WEIGHTS_FILE, ENCODER_FILE)
+    if path.name in files and path.with_name(MODEL_FILE).is_file():
+        return HearModel(saved_model.load_exported(path.parent).embedder)
+    if path.name == ENCODER_FILE or path.name.startswith("CKPT"):
+        return HearModel(_load_checkpoint(path))
+    return HearModel(saved_model.load_model(source).embedder)
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
+    """One embedding for each sound, the one that classification uses.
+
+    What is longer than two minutes is heard as in ``inference.py``: in
+    windows of the length of the chunks in training, whose embeddings are
+    averaged; silent ones are left out.
+
+    Arguments
+    ---------
+    audio : torch.Tensor
+        ``[n_sounds, n_samples]`` in -1..1, at the model's rate.
+    model : HearModel
+        See ``load_model``.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[n_sounds, scene_embedding_size]``, float32, on the model's device.
+
+    Raises
+    ------
+    ValueError
+        Another shape, no sound, or values that are no numbers.
+    """
+    wavs = _heard(audio, model)
+    if wavs.shape[1] <= LONGEST_S * model.sample_rate:
+        return model(wavs)
+    return torch.stack([_mean_over_windows(wav, model) for wav in wavs])
+
+
+def get_timestamp_embeddings(
+    audio: torch.Tensor, model: HearModel
+) -> Tuple[torch.Tensor, torch.Tensor]:
+    """An embedding for every 50 ms: of the window around that moment.
+
+    A window is the shortest that the encoder hears (32 frames: 0.31 s with
+    the front end ``fbank``); beyond its ends a sound is mirrored, so that no
+    silence of our making is heard. Each window is embedded by itself, 6 times
+    the sound in all: a minute takes 0.8 s at width 8 and 30 s at width 64 on
+    one CPU core. Longer windows cost more and tell less of the moment: for
+    the onsets of synthetic tones, which a linear probe looked for in the
+    embeddings of an encoder of width 8, average precision fell from 0.59
+    (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
+
+    Arguments
+    ---------
+    audio : torch.Tensor
+        ``[n_sounds, n_samples]`` in -1..1, at the model's rate.
+    model : HearModel
+        See ``load_model``.
+
+    Returns
+    -------
+    embeddings : torch.Tensor
+        ``[n_sounds, n_timestamps, timestamp_embedding_size]``, float32, on
+        the model's device.
+    timestamps : torch.Tensor
+        Milliseconds from the beginning, ``[n_sounds, n_timestamps]``, as
+        above.
+
+    Raises
+    ------
+    ValueError
+        As ``get_scene_embeddings``.
+    """
+    wavs = _heard(audio, model)
+    times = timestamps(audio.shape[1], model.sample_rate).to(wavs.device)
+    embeddings = [_around(wav, times, model) for wav in wavs]
+    return torch.stack(embeddings), times.float().repeat(len(wavs), 1)
+
+
+def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
+    """Moments 50 ms apart, from the first to the last in a sound.
+
+    Whole milliseconds, so that nothing is rounded: neither here nor as
+    float32 (up to 4.6 hours).
+
+    Arguments
+    ---------
+    n_samples : int
+        Of the sound.
+    sample_rate : int
+        Hz.
+
+    Returns
+    -------
+    torch.Tensor
+        Milliseconds, ``[n_timestamps]``, whole numbers.
+
+    Example
+    -------
+    >>> timestamps(n_samples=1700, sample_rate=16000)
+    tensor([  0,  50, 100])
+    """
+    n_hops = n_samples * 1000 // (sample_rate * HOP_MS)
+    return HOP_MS * torch.arange(n_hops + 1)
+
+
+def _load_checkpoint(path: Path) -> Embedder:
+    """The embedder of a run, with the encoder of one checkpoint."""
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist; pass a model's folder, the results "
+            "folder of a train script, or a Hugging Face id"
+        )
+    blueprint, _ = saved_model.read_run(_run_of(path))
+    embedder = saved_model.build(blueprint).embedder
+    load_encoder(embedder.encoder, str(path), blueprint.front_end, option="")
+    return embedder
+
+
+def _run_of(checkpoint: Path) -> Path:
+    """The results folder that a checkpoint lies in, ``save/CKPT.../``."""
+    for folder in checkpoint.resolve().parents[:3]:
+        if (folder / YAML_FILE).is_file():
+            return folder
+    raise InputError(
+        f"{checkpoint} lies in no run: there is no {YAML_FILE} above it, "
+        "which says what it is of; pass the results folder that it comes "
+        "from, or what python -m cry_modules.export makes of that"
+    )
+
+
+def _heard(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
+    """Sounds at one peak, long enough, on the model's device."""
+    if audio.dim() != 2 or audio.numel() == 0:
+        raise ValueError(
+            f"audio is {list(audio.shape)}; it must be [n_sounds, n_samples], "
+            "one each at least"
+        )
+    if not audio.isfinite().all():
+        raise ValueError("audio holds values that are no finite numbers")
+    device = next(model.parameters()).device
+    wavs = audio.detach().to(device, torch.float32)
+    peak = wavs.abs().amax(dim=1, keepdim=True)
+    wavs = wavs / torch.where(peak > 0, peak, 1.0) * PEAK
+    return torch.stack([repeat_to(wav, model.shortest) for wav in wavs])
+
+
+def _mean_over_windows(wav: torch.Tensor, model: HearModel) -> torch.Tensor:
+    """``[samples]`` to ``[dimensions]``."""
+    size = model.embedder.n_samples
+    windows = [wav[i : i + size] for i in covering(len(wav), size)]
+    loud = [part for part in windows if level_dbfs(part) >= SILENT_DBFS]
+    return model(torch.stack(loud or windows)).mean(dim=0)
+
+
+def _around(
+    wav: torch.Tensor, times: torch.Tensor, model: HearModel
+) -> torch.Tensor:
+    """``[samples]`` to the embeddings of the windows around some moments,
+    ``[n_timestamps, dimensions]``."""
+    half = -(-model.shortest // 2)
+    mirrored = F.pad(wav[None], (half, half), mode="reflect")[0]
+    windows = mirrored.unfold(0, 2 * half, 1)  # row i: around sample i
+    centres = times * model.sample_rate // 1000
+    # Copied a batch at a time: all of them are 6 times the sound.
+    batches = centres.split(model.at_once(2 * half))
+    return torch.cat([model(windows[some]) for some in batches])

@@ -1,0 +1,1 @@
+"""Metrics of classification, their intervals and comparisons."""

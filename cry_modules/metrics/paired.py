@@ -1,0 +1,379 @@
+"""How much one model is better than another, paired by patient.
+
+The interval of a difference is Student's t times the spread of its draws, and
+p belongs to it: below 0.05 where the interval leaves out 0. The degrees of
+freedom are Welch's, from the figures without each patient. In simulations of
+two equal models with 10 or 40 patients of the rarer class a difference was
+found in 3 to 7.5 %; by quantiles of the draws, or by z, in up to 10 % where
+there were 10. With 10 and both AUC near 0.98 it was 1 %: cautious. Interval
+and p are over patients, for the seeds at hand; the spread between seeds is
+told beside them.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from typing import Dict, Iterator, NamedTuple, Optional, Sequence
+
+import numpy as np
+from scipy.stats import t as student
+
+from cry_modules.metrics.bootstrap import (
+    N_DRAWS,
+    patient_weights,
+    why_no_interval,
+)
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import (
+    macro,
+    weighted_auc,
+    weighted_average_precision,
+)
+from data_prep.files.errors import InputError
+
+#: What sets can be compared by.
+METRICS = {
+    "auc": weighted_auc,
+    "average_precision": weighted_average_precision,
+}
+#: From fewer no spread can be told.
+LEAST_DRAWS = 100
+#: A difference whose p is below it is called one.
+ALPHA = 0.05
+
+#: A smaller difference is rounding.
+DIGITS = 12
+_LEAST_P = 1e-6  # no such p is known to its size
+_PATIENTS_AT_ONCE = 100  # memory does not grow with their number
+
+
+class Figures(NamedTuple):
+    """One figure of several files on the same recordings.
+
+    Arguments
+    ---------
+    values : numpy.ndarray
+        The figure, ``[files]``.
+    draws : numpy.ndarray
+        In each draw of patients, the same for all files, ``[files, draws]``.
+    without : numpy.ndarray
+        Without each patient, ``[files, patients]``.
+    """
+
+    values: np.ndarray
+    draws: np.ndarray
+    without: np.ndarray
+
+
+def aligned(
+    first: Predictions, first_name, other: Predictions, other_name
+) -> Predictions:
+    """The other predictions in the order of the first.
+
+    Arguments
+    ---------
+    first : Predictions
+        Whose order counts.
+    first_name : str or pathlib.Path
+        For errors.
+    other : Predictions
+        Of the same recordings.
+    other_name : str or pathlib.Path
+        For errors.
+
+    Returns
+    -------
+    Predictions
+
+    Raises
+    ------
+    InputError
+        They differ in classes, recordings, labels or patients.
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
+    ... )
+    >>> aligned(p, "p", p.take([1, 0]), "q").ids
+    ['a', 'b']
+    """
+    if first.classes != other.classes:
+        raise InputError(
+            f"{other_name} has the classes {', '.join(other.classes)}, "
+            f"{first_name} {', '.join(first.classes)}; compare runs of the "
+            "same task and the same classes"
+        )
+    for here, there, name, name_there in (
+        (first, other, first_name, other_name),
+        (other, first, other_name, first_name),
+    ):
+        known = set(there.ids)
+        missing = [ID for ID in here.ids if ID not in known]
+        if missing:
+            raise InputError(
+                f"ID {missing[0]!r} is in {name} and not in {name_there} "
+                f"({len(missing)} of {len(here.ids)} are not); compare the "
+                "same split of the same corpus and the same fold"
+            )
+    if first.ids != other.ids:
+        row_of = {ID: i for i, ID in enumerate(other.ids)}
+        other = other.take([row_of[ID] for ID in first.ids])
+    for i, ID in enumerate(first.ids):
+        for what, one, two in (
+            ("label", *(p.classes[p.labels[i]] for p in (first, other))),
+            ("patient_id", first.patients[i], other.patients[i]),
+        ):
+            if one != two:
+                raise InputError(
+                    f"{what} of ID {ID!r} is {one!r} in {first_name} and "
+                    f"{two!r} in {other_name}; correct the manifest and run "
+                    "train_cls.py again"
+                )
+    return other
+
+
+def figures(
+    predictions: Sequence[Predictions],
+    metric: str = "auc",
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Figures:
+    """A figure of each file, in each draw, and without each patient.
+
+    Arguments
+    ---------
+    predictions : sequence of Predictions
+        Of the same recordings in the same order.
+    metric : str
+        One of ``METRICS``.
+    seed : int
+        Of the draws.
+    n_draws : int
+        Of patients.
+
+    Returns
+    -------
+    Figures
+        NaN where the figure is not defined.
+
+    Example
+    -------
+    >>> p = Predictions(
+    ...     list("abc"),
+    ...     list("pqr"),
+    ...     np.array([0, 1, 1]),
+    ...     np.eye(2)[[0, 0, 1]],
+    ...     ["x", "y"],
+    ... )
+    >>> figures([p], n_draws=0).without  # without p nothing can be ranked
+    array([[nan, 1. , 0.5]])
+    """
+    first = predictions[0]
+    figure = METRICS[metric]
+
+    def under(blocks):
+        return np.concatenate(
+            [np.empty((len(predictions), 0))]
+            + [
+                [macro(figure, p.labels, p.scores, w) for p in predictions]
+                for w in blocks
+            ],
+            axis=1,
+        )
+
+    return Figures(
+        under([np.ones((1, len(first.labels)))])[:, 0],
+        under(patient_weights(first.patients, seed, n_draws)),
+        under(_without_each(first.patients)),
+    )
+
+
+def _without_each(patients) -> Iterator[np.ndarray]:
+    """Weights that leave out one patient after the other, [some, n]."""
+    found, owner = np.unique(np.asarray(patients), return_inverse=True)
+    for start in range(0, len(found), _PATIENTS_AT_ONCE):
+        some = np.arange(start, min(start + _PATIENTS_AT_ONCE, len(found)))
+        yield (owner != some[:, None]).astype(np.float64)
+
+
+def paired_difference(
+    a: Predictions,
+    b: Predictions,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+    metric: str = "auc",
+) -> Dict:
+    """How much better the second model is than the first, over patients.
+
+    Arguments
+    ---------
+    a : Predictions
+        The first model's.
+    b : Predictions
+        The second's, of the same recordings in any order, or of the same
+        patients in the same order.
+    seed : int
+        Of the draws of patients.
+    n_draws : int
+        At least ``LEAST_DRAWS``, else there is no interval.
+    metric : str
+        One of ``METRICS``.
+
+    Returns
+    -------
+    dict
+        ``difference`` (b - a; None where the figure is not defined),
+        ``ci95`` and ``p`` (None where there can be none), and then
+        ``no_interval``: why.
+
+    Raises
+    ------
+    InputError
+        They are of different recordings.
+
+    Example
+    -------
+    >>> labels = np.arange(40) % 2
+    >>> right = Predictions(
+    ...     [str(i) for i in range(40)],
+    ...     [str(i) for i in range(40)],
+    ...     labels,
+    ...     np.eye(2)[labels],
+    ...     ["x", "y"],
+    ... )
+    >>> paired_difference(right, right)["p"]
+    1.0
+    """
+    names = "the first model", "the second model"
+    pair = [a, aligned(a, names[0], b, names[1])]
+    why = why_no_test(pair[:1], pair[1:], names, n_draws)
+    found = figures(pair, metric, seed, 0 if why else n_draws)
+    return difference_of(found, [0], [1], a, why)
+
+
+def why_no_test(
+    of_a: Sequence[Predictions],
+    of_b: Sequence[Predictions],
+    names: Sequence[str],
+    n_draws: int,
+) -> Optional[str]:
+    """Why a difference can have no interval.
+
+    Arguments
+    ---------
+    of_a : sequence of Predictions
+        The first model's, a seed each.
+    of_b : sequence of Predictions
+        The second's.
+    names : sequence of str
+        Of both, for the reason.
+    n_draws : int
+        Of patients.
+
+    Returns
+    -------
+    str or None
+        None where it can.
+    """
+    first = of_a[0]
+    why = why_no_interval(first.labels, first.patients, first.classes)
+    if why:
+        return why
+    for predictions, name in zip((of_a, of_b), names):
+        if all(np.ptp(p.scores, axis=0).max() == 0 for p in predictions):
+            return f"all scores of {name} are equal"
+    if n_draws < LEAST_DRAWS:
+        return f"{n_draws} draws, and an interval needs {LEAST_DRAWS}"
+    return None
+
+
+def difference_of(
+    found: Figures,
+    rows_a: Sequence[int],
+    rows_b: Sequence[int],
+    of: Predictions,
+    why: Optional[str],
+) -> Dict:
+    """The mean of some files minus that of others, with interval and p.
+
+    Arguments
+    ---------
+    found : Figures
+        Of all files.
+    rows_a : sequence of int
+        Files of the first model.
+    rows_b : sequence of int
+        Files of the second.
+    of : Predictions
+        Of any of them: labels and patients.
+    why : str or None
+        Why there can be no interval.
+
+    Returns
+    -------
+    dict
+        See ``paired_difference``.
+    """
+    value, draws, without = (
+        np.round(part[rows_b].mean(axis=0) - part[rows_a].mean(axis=0), DIGITS)
+        for part in found
+    )
+    result = {
+        "difference": float(value) if np.isfinite(value) else None,
+        "ci95": None,
+        "p": None,
+        "no_interval": why,
+    }
+    if why:
+        return result
+    spread = np.nanstd(draws, ddof=1)
+    if spread == 0:
+        result["p"] = 1.0 if value == 0 else None
+        result["no_interval"] = "no draw of patients changes the difference"
+        return result
+    freedom = _degrees_of_freedom(without, of)
+    reach = student.ppf(1 - ALPHA / 2, freedom) * spread
+    low, high = np.clip([value - reach, value + reach], -1, 1)
+    p = 2 * student.sf(abs(value) / spread, freedom)
+    result.update(ci95=[float(low), float(high)], p=float(max(p, _LEAST_P)))
+    return result
+
+
+def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
+    """Welch's: as many as the patients of the classes that the spread comes
+    from. A patient of several classes counts to the rarest."""
+    found, owner = np.unique(np.asarray(of.patients), return_inverse=True)
+    has = np.zeros((len(found), len(of.classes)))
+    has[owner, of.labels] = 1
+    group = np.where(has > 0, has.sum(axis=0), np.inf).argmin(axis=1)
+    sizes = np.bincount(group)
+    parts = np.bincount(group, (without - without.mean()) ** 2)
+    least = np.maximum(sizes - 1, 1)
+    if parts.sum() == 0:
+        return float(least[sizes > 0].min())
+    return float(parts.sum() ** 2 / (parts**2 / least).sum())
+
+
+def p_in_words(p: Optional[float]) -> str:
+    """A p value as it is printed; it is never 0.
+
+    Arguments
+    ---------
+    p : float or None
+        None where there is none.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> p_in_words(0.0002), p_in_words(0.0312)
+    ('p < 0.001', 'p = 0.031')
+    """
+    if p is None:
+        return "no p"
+    if p < 0.001:
+        return "p < 0.001"
+    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"

@@ -1,0 +1,218 @@
+"""Supervised training as a SpeechBrain Brain: cross-entropy on recordings.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import time
+from collections import Counter
+from typing import List, Sequence
+
+import numpy as np
+import speechbrain as sb
+import torch
+import torch.nn.functional as F
+from speechbrain.utils.distributed import ddp_broadcast, run_on_main
+
+from cry_modules.distributed import any_rank, gather_objects, part_of_mean
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import auc
+from cry_modules.training.brain import ResumableBrain
+from cry_modules.training.state import Moment
+from data_prep.files.errors import InputError
+
+#: What makes up for rare classes: weights in the loss, draws of recordings.
+BALANCES = ("loss", "sampling", "none")
+
+#: Seconds between the checkpoints of a cached probe.
+_PAUSE = 5.0
+
+
+class ClassificationBrain(ResumableBrain):
+    """Cross-entropy on the logits of chunks, whole recordings or embeddings.
+
+    Set ``history``, ``schedule``, ``classes``, ``prevalence`` and ``cached``
+    before ``fit``; ``predictions`` are those of the last evaluation.
+    """
+
+    best_by = {"max_key": "score"}
+
+    def compute_forward(self, batch, stage):
+        """Logits ``[batch, n_classes]``."""
+        batch = batch.to(self.device)
+        if self.cached:
+            return self.modules.head(batch.emb)
+        return self.modules.head(self.modules.embedder(*batch.sig))
+
+    def compute_objectives(self, predictions, batch, stage):
+        """Weighted cross-entropy; keeps scores when evaluating."""
+        logits, labels = predictions.float(), batch.class_index.to(self.device)
+        losses = F.cross_entropy(logits, labels, reduction="none")
+        weights = self._loss_weights()
+        if weights is not None:
+            # Not F.cross_entropy's own weights, which it divides by their sum
+            # in the batch: a batch without positives would count fully.
+            losses = losses * weights[labels]
+        n = len(labels)
+        if stage == sb.Stage.TRAIN:
+            self.totals.add("", loss=losses.sum().item(), n=n)
+            return part_of_mean(losses, sum(gather_objects(n)))
+        self.loss_sum += losses.sum().item()
+        scores = torch.softmax(logits.double() + self._log_prior(), dim=1)
+        self.seen.append(
+            (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
+        )
+        return losses.mean()
+
+    def _loss_weights(self):
+        """Inverse to the share of each class, where the loss balances."""
+        if self.hparams.balance != "loss":
+            return None
+        weights = 1 / (self.prevalence * len(self.prevalence))
+        return torch.tensor(weights, dtype=torch.float, device=self.device)
+
+    def _log_prior(self):
+        """What turns log-odds of a balanced world into those of the training
+        recordings: a model that was balanced thinks all classes as frequent
+        (Elkan 2001, https://dl.acm.org/doi/10.5555/1642194.1642224)."""
+        if self.hparams.balance == "none":
+            return 0.0
+        return torch.tensor(np.log(self.prevalence), device=self.device)
+
+    def on_fit_start(self):
+        """The best score so far, where a run goes on."""
+        super().on_fit_start()
+        done = self.hparams.epoch_counter.current
+        scores = [
+            row["score"] for row in self.history.rows if row["epoch"] <= done
+        ]
+        self.best = max(scores, default=-float("inf"))
+        self.held, self.saved = None, time.monotonic()
+
+    def on_stage_start(self, stage, epoch=None):
+        """New sums, new scores; the chunks of this epoch."""
+        super().on_stage_start(stage, epoch)
+        self.loss_sum, self.seen = 0.0, []
+        if stage == sb.Stage.TRAIN:
+            self.hparams.chunks.epoch = epoch
+
+    def on_stage_end(self, stage, stage_loss, epoch=None):
+        """Write the epoch's row, and a checkpoint."""
+        if stage == sb.Stage.TRAIN:
+            sums = self.totals.joined()[""]
+            self.row = {
+                "epoch": epoch,
+                "lr": self.optimizer.param_groups[0]["lr"],
+                **self.timing(sums["n"]),
+                "train_loss": sums["loss"] / sums["n"],
+            }
+            return
+        self.predictions = self._collect()
+        if stage == sb.Stage.TEST:
+            return
+        loss = self.loss_sum / len(self.predictions.labels)
+        found = auc(self.predictions.labels, self.predictions.scores)
+        # Of one class nothing can be ranked, but the loss is defined.
+        score = -loss if found is None else found
+        score = ddp_broadcast(score)  # else ranks could save or stop, or not
+        self.row.update(valid_loss=loss, valid_auc=found, score=score)
+        self.hparams.train_logger.log_stats(
+            {k: v for k, v in self.row.items() if k != "score" and v is not None},
+            verbose=not self.cached,
+        )  # fmt: skip
+        run_on_main(self.history.add, args=[self.row])
+        self.hparams.epoch_counter.update(score)
+        self._save(epoch, score)
+
+    def _collect(self):
+        ids, patients, labels, scores = zip(*self.seen)
+        return Predictions(
+            sum(ids, []),
+            sum(patients, []),
+            np.array(sum(labels, [])),
+            np.array(sum(scores, [])),
+            self.classes,
+        )
+
+    def _save(self, epoch, score):
+        """A checkpoint of each epoch to go on from, and of the best to test.
+
+        Epochs of a cached probe last milliseconds: of these the best is held
+        in memory and written now and then, and the last at the end.
+        Of equal scores the newest is best, here and for the checkpointer.
+        """
+        meta = {"epoch": epoch, "score": score}
+        counter = self.hparams.epoch_counter
+        is_last = counter.should_stop or epoch == counter.limit
+        is_best = score >= self.best
+        self.best = max(self.best, score)
+        if not self.cached:
+            self.save_epoch(meta)
+            return
+        if is_best:
+            self.held = Moment(self.checkpointer.recoverables, meta)
+        waited = time.monotonic() - self.saved > _PAUSE
+        due = is_last or self.stop.requested or waited
+        if any_rank(due, self.device):
+            self._save_held()
+        self.save_epoch(meta if is_last and not is_best else None)
+
+    def _save_held(self):
+        """The checkpoint of the best epoch, where it is not written yet."""
+        if self.held is not None:
+            with self.held.again():
+                self.checkpointer.save_and_keep(self.held.meta, **self.best_by)
+        self.held, self.saved = None, time.monotonic()
+
+    def _save_intra_epoch_ckpt(self):
+        """The best before what is newer: a run that goes on from that one
+        will not meet the best epoch again."""
+        self._save_held()
+        super()._save_intra_epoch_ckpt()
+
+
+def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
+    """Share of each class.
+
+    Arguments
+    ---------
+    labels : sequence of str
+        Of the training recordings.
+    classes : list of str
+        Their order; each occurs.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``[n_classes]``.
+
+    Example
+    -------
+    >>> prevalence_of(["a", "a", "a", "b"], ["a", "b"])
+    array([0.75, 0.25])
+    """
+    n_of = Counter(labels)
+    return np.array([n_of[name] for name in classes]) / len(labels)
+
+
+def check_balance(balance: str) -> None:
+    """Refuse an unknown way to make up for rare classes.
+
+    Arguments
+    ---------
+    balance : str
+        One of ``BALANCES``.
+
+    Raises
+    ------
+    InputError
+        Another.
+
+    Example
+    -------
+    >>> check_balance("loss")
+    """
+    if balance not in BALANCES:
+        raise InputError(
+            f"balance is {balance!r}; expected one of {', '.join(BALANCES)}"
+        )

@@ -1,0 +1,1 @@
+"""Reading, measuring, converting and comparing audio files."""

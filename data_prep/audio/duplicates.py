@@ -1,0 +1,287 @@
+"""Copies of a recording among the others.
+
+Exact: the same decoded samples, whatever the lossless format, the name or the
+sample rate that the header states. Near: many landmarks (``landmarks.py``) at
+one and the same distance in time, as shifted, re-scaled, re-sampled and
+re-encoded copies and overlapping windows of one recording have them. Over 862 real clips, copies through MP3, Ogg, 8 kHz or
+20 dB of added noise, or half a clip, shared a median of 40 to 400 landmarks
+(one half of a clip in twenty none, being quiet), and unlike clips never more
+than 6: `python benchmarks/data.py FOLDER` measures it.
+
+Limits: overlaps under about a second, what comes after the tenth minute, noise
+as loud as the sound, and changes of speed or pitch go unseen; recordings of
+one pure tone look alike. It takes 40 kB of memory a recording of ten seconds,
+and time grows with the square of the hours: 20 seconds on two cores for 2,000
+recordings of half a minute, 45 for 10,000 of ten seconds, hours for the whole
+of VGGSound.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.audio.landmarks import HOP_S
+from data_prep.audio.measure import Audit
+from data_prep.files.tables import write_table
+from data_prep.manifest import Recording
+
+#: Landmarks in common, at one offset, that make two recordings copies ...
+LEAST_COMMON = 10
+#: ... if they are so much of the landmarks of the stretch in common.
+LEAST_SHARE = 0.05
+
+_SPAN = 1 << 32  # more than there are offsets, in frames, to either side
+
+COLUMNS = (
+    "kind",
+    "path",
+    "copy",
+    "offset_s",
+    "common",
+    "patients",
+    "splits",
+    "labels",
+)
+
+
+@dataclass
+class Copy:
+    """Two files with the same sound in them.
+
+    Arguments
+    ---------
+    kind : str
+        ``exact`` or ``near``.
+    path : str
+        The one that comes first.
+    copy : str
+        The other.
+    offset_s : float
+        What is at t seconds in ``path`` is at t + offset in ``copy``.
+    common : int
+        Landmarks in common; 0 for exact copies.
+    """
+
+    kind: str
+    path: str
+    copy: str
+    offset_s: float = 0.0
+    common: int = 0
+
+
+def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
+    """Files with the same decoded samples.
+
+    Arguments
+    ---------
+    audits : iterable of Audit
+        Those rejected are passed over.
+
+    Returns
+    -------
+    list of Copy
+        Each copy beside the first of its kind.
+
+    Example
+    -------
+    >>> audits = [Audit(p, verdict="ok", digest="d") for p in ("a", "b")]
+    >>> exact_copies(audits)[0].copy
+    'b'
+    """
+    first = {}
+    copies = []
+    for audit in audits:
+        if not audit.usable:
+            continue
+        path = first.setdefault(audit.digest, audit.path)
+        if path != audit.path:
+            copies.append(Copy("exact", path, audit.path))
+    return copies
+
+
+def near_copies(audits: Iterable[Audit]) -> List[Copy]:
+    """Files that share a stretch of sound, without the exact copies.
+
+    Arguments
+    ---------
+    audits : iterable of Audit
+        With landmarks; those without are passed over.
+
+    Returns
+    -------
+    list of Copy
+
+    Example
+    -------
+    >>> marks = np.random.default_rng(0).integers(0, 1 << 20, (20, 2))
+    >>> later = marks + [0, 100]
+    >>> a = Audit("a", verdict="ok", digest="1", landmarks=marks)
+    >>> b = Audit("b", verdict="ok", digest="2", landmarks=later)
+    >>> near_copies([a, b])
+    [Copy(kind='near', path='a', copy='b', offset_s=1.6, common=20)]
+    """
+    usable = [a for a in audits if a.usable and a.landmarks is not None]
+    copies = []
+    for a, b, offset, common in _matches([x.landmarks for x in usable]):
+        if usable[a].digest != usable[b].digest:
+            copies.append(
+                Copy(
+                    "near",
+                    usable[a].path,
+                    usable[b].path,
+                    round(offset * HOP_S, 3),
+                    common,
+                )
+            )
+    return copies
+
+
+def _matches(
+    landmarks: List[np.ndarray],
+) -> Iterator[Tuple[int, int, int, int]]:
+    """(first, second, offset in frames, landmarks in common)."""
+    if not landmarks:
+        return
+    lengths = [len(marks) for marks in landmarks]
+    owner = np.repeat(np.arange(len(landmarks), dtype=np.int32), lengths)
+    number, frame = np.concatenate(landmarks).astype(np.int64).T
+    order = np.argsort(number, kind="stable")
+    index = number[order], frame[order], owner[order]
+    for a, marks in enumerate(
+        tqdm(
+            landmarks,
+            desc="comparing",
+            unit="file",
+            dynamic_ncols=True,
+            disable=len(landmarks) < 2000 or None,
+        )
+    ):
+        for b, offset, common in _candidates(a, marks.astype(np.int64), index):
+            stretch = _in_common(marks[:, 1], landmarks[b][:, 1], offset)
+            if common >= max(LEAST_COMMON, LEAST_SHARE * stretch):
+                yield a, b, offset, common
+
+
+def _candidates(a, marks, index):
+    """(second, offset, landmarks in common) among the recordings after a."""
+    number, frame, owner = index
+    start = np.searchsorted(number, marks[:, 0], "left")
+    stop = np.searchsorted(number, marks[:, 0], "right")
+    n_hits = stop - start
+    begin = np.cumsum(n_hits) - n_hits
+    hits = np.arange(n_hits.sum()) + np.repeat(start - begin, n_hits)
+    offset = frame[hits] - np.repeat(marks[:, 1], n_hits)
+    later = owner[hits] > a
+    owners, offset = owner[hits][later], offset[later]
+    often = np.bincount(owners) >= LEAST_COMMON
+    keep = often[owners]
+    yield from _most_common(owners[keep], offset[keep])
+
+
+def _most_common(owners, offsets) -> Iterable[Tuple[int, int, int]]:
+    """(owner, offset, landmarks in common) of each owner's best offset; a
+    frame to either side counts too, since a copy's frames need not begin
+    where the original's do."""
+    keys = owners.astype(np.int64) * _SPAN + offsets
+    keys, counts = np.unique(keys, return_counts=True)
+    wide = counts.copy()
+    next_to = np.flatnonzero(np.diff(keys) == 1)
+    wide[next_to] += counts[next_to + 1]
+    wide[next_to + 1] += counts[next_to]
+    best = {}
+    for k in np.flatnonzero(wide >= LEAST_COMMON).tolist():
+        owner, offset = divmod(int(keys[k]) + _SPAN // 2, _SPAN)
+        found = (owner, offset - _SPAN // 2, int(wide[k]))
+        best[owner] = max(best.get(owner, found), found, key=lambda f: f[2])
+    return best.values()
+
+
+def _in_common(frames_a, frames_b, offset) -> int:
+    """Landmarks in the stretch that both hold, of the one with fewer."""
+    frames_a = frames_a.astype(np.int64) + offset
+    frames_b = frames_b.astype(np.int64)
+    low = max(frames_a.min(), frames_b.min())
+    high = min(frames_a.max(), frames_b.max())
+    return min(
+        np.count_nonzero((low <= frames) & (frames <= high))
+        for frames in (frames_a, frames_b)
+    )
+
+
+def report(
+    copies: List[Copy], splits: Dict[str, List[Recording]], path: Path
+) -> Optional[str]:
+    """Write ``duplicates.csv``, and say what would make a figure false.
+
+    Arguments
+    ---------
+    copies : list of Copy
+        Exact and near.
+    splits : dict
+        Recordings by split; "" where there are no splits.
+    path : pathlib.Path
+        The csv file to write.
+
+    Returns
+    -------
+    str or None
+        One line; None where there are no copies.
+
+    Example
+    -------
+    >>> path = Path(getfixture("tmpdir")) / "duplicates.csv"
+    >>> a = Recording("a", 1, "a.wav", 0, 1, "", "p1", "")
+    >>> b = Recording("b", 1, "b.wav", 0, 1, "", "p2", "")
+    >>> report([Copy("exact", "a.wav", "b.wav")], {"": [a, b]}, path)
+    '1 exact and 0 near copies, 1 of another patient: see ...duplicates.csv; give a copy and its original one patient_id, or figures are too good'
+    """
+    about = {
+        rec.wav: (rec.patient_id, split, rec.label)
+        for split, recordings in splits.items()
+        for rec in recordings
+    }
+    rows = [_row(copy, about) for copy in copies]
+    write_table(path, COLUMNS, rows)
+    if not rows:
+        return None
+    n_exact = sum(copy.kind == "exact" for copy in copies)
+    found = [f"{n_exact} exact and {len(copies) - n_exact} near copies"]
+    for column, what in (
+        ("patients", "of another patient"),
+        ("splits", "across splits"),
+        ("labels", "with another label"),
+    ):
+        cells = [row[COLUMNS.index(column)] for row in rows]
+        if any(cells):  # else nothing is known of them
+            n = sum(cell.startswith("different") for cell in cells)
+            found.append(f"{n} {what}")
+    return f"{', '.join(found)}: see {path}" + (
+        "; give a copy and its original one patient_id, or figures are too good"
+        if any(row[COLUMNS.index("patients")].startswith("d") for row in rows)
+        else ""
+    )
+
+
+def _row(copy: Copy, about: Dict):
+    pairs = zip(about.get(copy.path, ()), about.get(copy.copy, ()))
+    same = [_compare(one, other) for one, other in pairs] or ["", "", ""]
+    return [
+        copy.kind,
+        copy.path,
+        copy.copy,
+        copy.offset_s,
+        copy.common,
+        *same,
+    ]
+
+
+def _compare(one: str, other: str) -> str:
+    if not one and not other:
+        return ""
+    return "same" if one == other else f"different: {one} and {other}"

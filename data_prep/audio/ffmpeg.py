@@ -1,0 +1,322 @@
+"""What ffmpeg and ffprobe are asked, and what they answer.
+
+ffmpeg can lose most of a file and report success: of a packet with several
+AMR frames, as phones write them in .3gp, it decodes the first and drops the
+rest. AMR is therefore unpacked first.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import errno
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Tuple
+
+from data_prep.files.errors import InputError
+
+#: ffmpeg encoder of each output format; its muxer has the format's name.
+ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
+NOT_INSTALLED = (
+    "ffmpeg is not installed; type: apt-get install ffmpeg (Debian, Ubuntu), "
+    "brew install ffmpeg (macOS) or conda install ffmpeg"
+)
+
+# From the beginning of the line: a title may hold anything further on.
+_ERROR_LINE = re.compile(
+    r"^(?:\[[^]]* @ \w+\] )*\[(?:error|fatal)\] (.+)", re.MULTILINE
+)
+_RMS_LINE = re.compile(
+    r"^\[Parsed_astats_\d+ @ \w+\] \[info\] RMS level dB: (\S+)", re.MULTILINE
+)
+# ffmpeg sets no locale, so its messages are English everywhere.
+_DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
+
+
+class Undecodable(Exception):
+    """The file cannot be converted, for this reason."""
+
+
+class Stopped(Exception):
+    """The run is being ended."""
+
+
+@dataclass
+class Source:
+    """What the container of a file says.
+
+    Arguments
+    ---------
+    codec : str
+        ffmpeg's name of it.
+    rate : int
+        Hz.
+    channels : int
+        Of the first audio stream.
+    length_s : float or None
+        None where it states none.
+    """
+
+    codec: str
+    rate: int
+    channels: int
+    length_s: Optional[float]
+
+
+def require_ffmpeg() -> None:
+    """Look for ffmpeg before anything begins.
+
+    Raises
+    ------
+    InputError
+        It is not installed; says how to.
+    """
+    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
+        raise InputError(NOT_INSTALLED)
+
+
+class Processes:
+    """Processes of several threads, which can be ended all at once."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._running = set()
+        self._stopped = False
+
+    def run(
+        self, *command: str, data: Optional[bytes] = None
+    ) -> Tuple[int, bytes, str]:
+        """Run a program to its end.
+
+        Arguments
+        ---------
+        *command : str
+            Program and arguments; no shell sees them.
+        data : bytes or None
+            Its standard input.
+
+        Returns
+        -------
+        status : int
+            Exit status.
+        output : bytes
+            Standard output.
+        errors : str
+            Standard error.
+
+        Raises
+        ------
+        Stopped
+            ``stop`` was called.
+        """
+        with self._lock:
+            if self._stopped:
+                raise Stopped
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            self._running.add(process)
+        try:
+            output, errors = process.communicate(data)
+        finally:
+            with self._lock:
+                self._running.discard(process)
+        if self._stopped:
+            raise Stopped
+        return process.returncode, output, errors.decode(errors="replace")
+
+    def stop(self) -> None:
+        """End all processes and begin no other."""
+        with self._lock:
+            self._stopped = True
+            for process in self._running:
+                process.kill()
+
+
+def probe(processes: Processes, path: Path) -> Source:
+    """Ask what is in a file.
+
+    Arguments
+    ---------
+    processes : Processes
+        To run ffprobe.
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    Source
+
+    Raises
+    ------
+    Undecodable
+        Empty, unreadable, or without audio.
+    """
+    if path.exists() and path.stat().st_size == 0:
+        raise Undecodable("empty file")
+    status, output, errors = processes.run(
+        *"ffprobe -v warning -of json".split(),
+        *"-show_error -show_streams -show_format".split(),
+        *"-protocol_whitelist file".split(),
+        f"file:{path}",
+    )
+    try:
+        found = json.loads(output.decode(errors="replace"))
+    except ValueError:
+        found = {}
+    if status != 0 or "format" not in found:
+        error = found.get("error", {}).get("string", f"status {status}")
+        raise Undecodable(f"unreadable: {error}")
+    audio = [s for s in found["streams"] if s.get("codec_type") == "audio"]
+    if not audio or not int(audio[0].get("sample_rate", 0)):
+        raise Undecodable("no audio in it")
+    # Of files that state no length ffprobe multiplies size and bit rate,
+    # which is wrong where the rate varies.
+    estimated = "Estimating duration from bitrate" in errors
+    return Source(
+        codec=audio[0].get("codec_name", "unknown"),
+        rate=int(audio[0]["sample_rate"]),
+        channels=int(audio[0].get("channels", 0)),
+        length_s=None if estimated else _stated_length(found, audio[0]),
+    )
+
+
+def _stated_length(found: Dict, stream: Dict) -> Optional[float]:
+    if "duration" in stream:
+        return float(stream["duration"])
+    # Matroska and WebM state when the stream ends, not how long it is.
+    begin = max(0.0, float(stream.get("start_time", 0)))
+    end = re.fullmatch(
+        r"(\d+):(\d+):([\d.]+)", stream.get("tags", {}).get("DURATION", "")
+    )
+    if end:
+        return int(end[1]) * 3600 + int(end[2]) * 60 + float(end[3]) - begin
+    # The container is as long as its longest stream; that may be the video.
+    others = [
+        s
+        for s in found["streams"]
+        if s is not stream and not s.get("disposition", {}).get("attached_pic")
+    ]
+    if others or "duration" not in found["format"]:
+        return None
+    return float(found["format"]["duration"]) - begin
+
+
+def decode(
+    processes: Processes,
+    path: Path,
+    source: Source,
+    target: Path,
+    rate: int,
+    format: str,
+    channel: Optional[int],
+) -> Optional[float]:
+    """Convert a file to mono 16 bit.
+
+    Arguments
+    ---------
+    processes : Processes
+        To run ffmpeg.
+    path : pathlib.Path
+        The file.
+    source : Source
+        What ``probe`` said of it.
+    target : pathlib.Path
+        To write.
+    rate : int
+        Of the target, Hz.
+    format : str
+        Of the target: "flac" or "wav".
+    channel : int or None
+        Which to take, from 0; None takes the mean of all.
+
+    Returns
+    -------
+    float or None
+        Level of the channels where a mix was made of them, dBFS.
+
+    Raises
+    ------
+    Undecodable
+        ffmpeg's reason.
+    OSError
+        The disk is full.
+    """
+    data, given = None, ["-i", f"file:{path}"]
+    if source.codec in ("amr_nb", "amr_wb"):
+        # In memory: an hour is 6 MB. Frame by frame, nothing gets dropped.
+        data = _unpack_amr(processes, path)
+        given = ["-f", "amr", "-i", "pipe:0"]
+    # No filling of gaps (aresample=async): silence in the place of frames
+    # that were dropped would pass the comparison of lengths.
+    filters = [f"aresample={rate}", *_mix(channel, source.channels)]
+    _, errors = _ffmpeg(
+        processes,
+        *given,
+        *"-map 0:a:0 -map_metadata -1 -map_chapters -1".split(),
+        # Neither the phone's place and date nor our version.
+        *"-fflags +bitexact -flags:a +bitexact".split(),
+        *["-filter:a", ",".join(filters), "-sample_fmt", "s16"],
+        *["-c:a", ENCODERS[format], "-threads", "1"],
+        *["-f", format, "-y", f"file:{target}"],
+        data=data,
+    )
+    levels = _RMS_LINE.findall(errors)
+    return float(levels[-1]) if levels else None
+
+
+def _mix(channel: Optional[int], n: int) -> List[str]:
+    """Filters that leave one of n channels."""
+    if channel is not None:
+        if channel >= n:
+            raise Undecodable(
+                f"has {n} channel(s), so none is --channel {channel}"
+            )
+        return [f"pan=mono|c0=c{channel}"]
+    if n < 2:
+        return []
+    mean = "+".join(f"{1 / n}*c{i}" for i in range(n))
+    return [
+        "astats=measure_perchannel=none:measure_overall=RMS_level",
+        f"pan=mono|c0={mean}",
+    ]
+
+
+def _unpack_amr(processes: Processes, path: Path) -> bytes:
+    output, _ = _ffmpeg(
+        processes,
+        *["-i", f"file:{path}", "-map", "0:a:0"],
+        *"-map_metadata -1 -c copy -f amr pipe:1".split(),
+    )
+    return output
+
+
+def _ffmpeg(
+    processes: Processes, *arguments: str, data: Optional[bytes] = None
+) -> Tuple[bytes, str]:
+    """Stdout and stderr of ffmpeg; its failure is that of the file, or of a
+    full disk, which it can report and yet exit with status 0."""
+    status, output, errors = processes.run(
+        *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
+        *"-protocol_whitelist file,pipe".split(),  # a playlist stays offline
+        *arguments,
+        data=data,
+    )
+    lines = _ERROR_LINE.findall(errors)
+    full = any(text in line for text in _DISK_FULL for line in lines)
+    if full or status == -signal.SIGXFSZ:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if status != 0:
+        reason = lines[0] if lines else f"ffmpeg ended with status {status}"
+        raise Undecodable(f"not decodable: {reason.strip()[:120]}")
+    return output, errors

@@ -1,0 +1,1 @@
+"""Parts that the preparation of every corpus shares."""

@@ -1,0 +1,134 @@
+"""The paper's table: recordings, patients and hours by class and split.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+from data_prep.files.tables import write_table, write_text
+from data_prep.manifest import Recording
+
+ALL = "all"
+#: More classes than this are summed up in one row of the Markdown table.
+MOST_CLASSES = 12
+
+Count = Tuple[int, int, float]
+
+
+def counts(
+    splits: Dict[str, List[Recording]],
+) -> Dict[str, Dict[str, Count]]:
+    """Recordings, patients and hours.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+
+    Returns
+    -------
+    dict
+        By class, then by split; ``all`` sums up either.
+
+    Example
+    -------
+    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
+    >>> counts({"train": [rec], "test": []})["injury"]
+    {'train': (1, 1, 0.01), 'test': (0, 0, 0.0), 'all': (1, 1, 0.01)}
+    """
+    found = defaultdict(list)
+    for split, recs in splits.items():
+        for rec in recs:
+            for row in (rec.label or "unlabelled", ALL):
+                for column in (split, ALL):
+                    found[row, column].append(rec)
+    rows = sorted({row for row, _ in found} - {ALL}) + [ALL]
+    return {
+        row: {column: _count(found[row, column]) for column in (*splits, ALL)}
+        for row in rows
+    }
+
+
+def _count(recordings: List[Recording]) -> Count:
+    patients = len({rec.patient_id for rec in recordings})
+    hours = sum(rec.seconds for rec in recordings) / 3600
+    return len(recordings), patients, hours
+
+
+def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
+    """The counts to read.
+
+    Arguments
+    ---------
+    table : dict
+        See ``counts``.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
+    >>> print(as_markdown(counts({"train": [rec], "test": []})))
+    | class | train | test | all |
+    |---|---|---|---|
+    | injury | 1 / 1 / 0.01 | 0 / 0 / 0.00 | 1 / 1 / 0.01 |
+    | all | 1 / 1 / 0.01 | 0 / 0 / 0.00 | 1 / 1 / 0.01 |
+    <BLANKLINE>
+    recordings / patients / hours
+    """
+    splits = list(next(iter(table.values())))
+    rows = dict(table)
+    if len(table) - 1 > MOST_CLASSES:
+        rows = {f"all {len(table) - 1} classes": table[ALL]}
+    lines = [
+        "| class | " + " | ".join(splits) + " |",
+        "|---" * (1 + len(splits)) + "|",
+    ]
+    for name, by_split in rows.items():
+        cells = ["{} / {} / {:.2f}".format(*by_split[s]) for s in splits]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return "\n".join([*lines, "", "recordings / patients / hours"])
+
+
+def write_counts(splits: Dict[str, List[Recording]], folder: Path) -> str:
+    """Save the table as ``table.md`` and ``table.csv``.
+
+    Arguments
+    ---------
+    splits : dict
+        Recordings by split.
+    folder : pathlib.Path
+        To write to.
+
+    Returns
+    -------
+    str
+        The Markdown table.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> _ = write_counts({"train": []}, tmp)
+    >>> print((tmp / "table.csv").read_text(), end="")
+    class,split,recordings,patients,hours
+    all,train,0,0,0.0
+    all,all,0,0,0.0
+    """
+    table = counts(splits)
+    text = as_markdown(table)
+    write_text(Path(folder) / "table.md", text + "\n")
+    write_table(
+        Path(folder) / "table.csv",
+        ("class", "split", "recordings", "patients", "hours"),
+        [
+            (name, split, n, patients, round(hours, 4))
+            for name, by_split in table.items()
+            for split, (n, patients, hours) in by_split.items()
+        ],
+    )
+    return text

@@ -1,0 +1,297 @@
+"""A database of recordings as a hospital would keep it: ``recordings.csv``
+and audio beside it.
+
+``recording_id, patient_id, path``, any columns of labels, ``site``,
+``recorded_at``, optionally ``split`` (train, valid, test) or ``fold``.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import logging
+import re
+from pathlib import Path, PurePosixPath
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from data_prep.audio.folder import holds, name_of
+from data_prep.audio.packs import pack_at
+from data_prep.audit import Audits
+from data_prep.corpora import preparation
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table, write_table
+from data_prep.manifest import Recording
+
+logger = logging.getLogger(__name__)
+
+TABLE = "recordings.csv"
+REQUIRED = ("recording_id", "patient_id", "path")
+
+Row = Tuple[Recording, Dict[str, str]]
+
+#: What a spreadsheet makes of 100000 or 4E5 (1E+05), and of "=..." or "-...".
+_MANGLED = re.compile(
+    r"\d([.,]\d+)?E[+-]\d{2,}|#(NAME\?|REF!|VALUE!|N/A)", re.I
+)
+
+
+def locate(
+    folder: str, recordings_csv: Optional[str], option: str
+) -> Tuple[Path, Path]:
+    """The data folder and its table.
+
+    Arguments
+    ---------
+    folder : str
+        The data folder.
+    recordings_csv : str or None
+        Default ``<folder>/recordings.csv``.
+    option : str
+        The option that the folder was given by.
+
+    Returns
+    -------
+    root : pathlib.Path
+        The folder.
+    table : pathlib.Path
+        The csv file.
+
+    Raises
+    ------
+    InputError
+        One of them is not there, or the folder is a pack that is not whole.
+    """
+    root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
+    pack_at(root)  # looks at every shard: not in the middle of a run
+    table = Path(recordings_csv) if recordings_csv else root / TABLE
+    if not table.is_file():
+        raise InputError(
+            f"{table} does not exist; pass the database's csv file with "
+            "--recordings_csv"
+        )
+    return root, table
+
+
+def locate_table(
+    recordings: str, data_folder: Optional[str]
+) -> Tuple[Path, Path]:
+    """The data folder and the table, of a command that is given the table.
+
+    Arguments
+    ---------
+    recordings : str
+        The csv file, or the folder that holds ``recordings.csv``.
+    data_folder : str or None
+        Where its paths begin; default: its own folder.
+
+    Returns
+    -------
+    root : pathlib.Path
+        The folder.
+    table : pathlib.Path
+        The csv file.
+
+    Raises
+    ------
+    InputError
+        One of them is not there.
+    """
+    table = Path(recordings)
+    if table.is_dir():
+        table = table / TABLE
+    if not table.is_file():
+        raise InputError(
+            f"{table} does not exist; pass a recordings.csv or its folder"
+        )
+    return locate(data_folder or str(table.parent), str(table), "--data_folder")
+
+
+def database_name(root: Path, table: Path) -> str:
+    """Name of a corpus that does not say its own: the folder's, or the
+    table's where it has one of its own (a folder may hold several).
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        The data folder.
+    table : pathlib.Path
+        The csv file.
+
+    Returns
+    -------
+    str
+
+    Example
+    -------
+    >>> database_name(Path("clinic"), Path("clinic/recordings_2020.csv"))
+    'recordings_2020'
+    """
+    if table.name == TABLE:
+        return name_of(root)
+    return table.stem
+
+
+def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
+    """Rows of a database: recordings without label, and their cells.
+
+    Arguments
+    ---------
+    table : pathlib.Path
+        recordings.csv.
+    label_columns : sequence of str
+        Columns required besides those of any database.
+
+    Returns
+    -------
+    list of (Recording, dict)
+
+    Raises
+    ------
+    InputError
+        A missing column, an empty cell, an absolute path, an id that a
+        spreadsheet has mangled, a recording that is listed twice.
+    """
+    rows = []
+    for source, cells in read_table(table, [*REQUIRED, *label_columns]):
+        _check_cells(source, cells)
+        rec = Recording(
+            ID=cells["recording_id"],
+            duration=0.0,
+            # ./a.wav and a.wav are one file.
+            wav=PurePosixPath(cells["path"]).as_posix(),
+            start=0.0,
+            stop=0.0,
+            label="",
+            # Phones write one id in both cases: one patient, not two.
+            patient_id=cells["patient_id"].lower(),
+            site=cells.get("site", ""),
+            source=source,
+        )
+        rows.append((rec, cells))
+    _check_listed_once(rows, label_columns)
+    _report_case(rows)
+    return rows
+
+
+def _check_cells(source, cells):
+    for name in REQUIRED:
+        if not cells[name]:
+            raise InputError(f"{source}: {name} is empty; fill it in")
+    for name in ("recording_id", "patient_id"):
+        if _MANGLED.fullmatch(cells[name]):
+            raise InputError(
+                f"{source}: {name} is {cells[name]!r}, which a spreadsheet "
+                "made of something else; restore the ids and format the "
+                "column as text before saving"
+            )
+    if Path(cells["path"]).is_absolute():
+        raise InputError(
+            f"{source}: path {cells['path']} is absolute; write it relative"
+            " to the data folder"
+        )
+
+
+def _check_listed_once(rows: List[Row], label_columns):
+    first = {}
+    for rec, cells in rows:
+        other, its_cells = first.setdefault(rec.wav, (rec, cells))
+        if other is rec:
+            continue
+        for name in label_columns:
+            if cells[name] != its_cells[name]:
+                raise InputError(
+                    f"{rec.source}: {rec.wav} has {name} {cells[name]!r} here "
+                    f"and {its_cells[name]!r} in {other.source}; keep the one "
+                    "that is right"
+                )
+        raise InputError(
+            f"{rec.source}: {rec.wav} is listed in {other.source} already; "
+            "remove one of the rows"
+        )
+
+
+def _report_case(rows: List[Row]):
+    spelt = {}
+    for rec, cells in rows:
+        other = spelt.setdefault(rec.patient_id, (cells["patient_id"], rec))
+        if other[0] != cells["patient_id"]:
+            logger.warning(
+                "%s: patient_id %r is %r in %s; taken for one patient",
+                rec.source,
+                cells["patient_id"],
+                other[0],
+                other[1].source,
+            )
+            return
+
+
+def usable_rows(
+    rows: List[Row],
+    root: Path,
+    save_folder: Path,
+    left_out: Sequence[Tuple[str, str, str]] = (),
+) -> Tuple[List[Row], Audits]:
+    """Rows with durations from the decoded audio, less what cannot be used.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        Changed in place.
+    root : pathlib.Path
+        The data folder.
+    save_folder : pathlib.Path
+        ``audit.csv`` and ``rejected.csv`` are written there.
+    left_out : sequence of (path, verdict, reason)
+        What was left out before, listed there too.
+
+    Returns
+    -------
+    rows : list of (Recording, dict)
+        Those that can be used.
+    audits : Audits
+        Of all of them.
+
+    Raises
+    ------
+    InputError
+        A file is not there, or too many cannot be used.
+    """
+    for rec, _ in rows:
+        if not holds(root, rec.wav):
+            cure = "add the file, correct the path, or remove the row"
+            if "\\" in rec.wav:
+                cure = "write paths with /"
+            raise InputError(
+                f"{rec.source}: {rec.wav} is not in {root}; {cure}"
+            )
+    recordings = [rec for rec, _ in rows]
+    audits = preparation.audit(recordings, root, save_folder, left_out)
+    kept = [row for row in rows if audits.files[row[0].wav].usable]
+    return kept, audits
+
+
+def write_database(rows: List[Dict[str, str]], table: Path) -> None:
+    """Write a database, unless the same is there already.
+
+    Arguments
+    ---------
+    rows : list of dict
+        Cells by column; all with the same columns.
+    table : pathlib.Path
+        The csv file to write.
+
+    Example
+    -------
+    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
+    >>> row = {"recording_id": "r1", "patient_id": "p1", "path": "a.wav"}
+    >>> write_database([row], table)
+    >>> read_database(table, [])[0][0].wav
+    'a.wav'
+    """
+    make_folder(table.parent)
+    if table.is_file():
+        # What was prepared from it stays up to date while it is the same.
+        there = [cells for _, cells in read_table(table, [])]
+        if there == rows:
+            return
+    write_table(table, list(rows[0]), [row.values() for row in rows])

@@ -1,0 +1,480 @@
+"""Splits by the values of a column: one is tested on, the others train.
+
+The column ``fold`` holds folds made for that, and a patient is in one of them.
+Any other column (site, device, year) is what happened to be written down, so
+one patient may be in two of its values: then what the patient has outside of
+the fold that is tested on is left out.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import logging
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from data_prep.corpora.database import Row
+from data_prep.corpora.preparation import in_words
+from data_prep.corpora.stratify import split_patients, strata
+from data_prep.files.errors import InputError
+from data_prep.manifest import SPLITS, Recording
+
+logger = logging.getLogger(__name__)
+
+#: The column of folds that were made to be folds.
+FOLD = "fold"
+#: A column with more values holds ids or dates.
+MOST_FOLDS = 50
+#: Of the patients that are left when no fold is named for validation.
+SHARES = {"train": 0.85, "valid": 0.15}
+
+_NUMBER = re.compile(
+    r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.IGNORECASE | re.ASCII
+)
+
+
+@dataclass
+class Folds:
+    """Which values of which column are tested on and chosen on.
+
+    Arguments
+    ---------
+    column : str
+        Of recordings.csv.
+    test : str
+        Value that is tested on.
+    valid : str or None
+        Value that models are chosen on; None: drawn from the other patients.
+    """
+
+    column: str
+    test: str
+    valid: Optional[str] = None
+
+    @property
+    def held_out(self) -> Dict[str, str]:
+        """Fold by split, test first."""
+        if self.valid is None:
+            return {"test": self.test}
+        return {"test": self.test, "valid": self.valid}
+
+
+def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
+    """Options of a run as text, and whether they go together.
+
+    Arguments
+    ---------
+    fold_column : str
+        Column of recordings.csv.
+    test_fold : object or None
+        Value that is tested on.
+    valid_fold : object or None
+        Value that models are chosen on.
+
+    Returns
+    -------
+    Folds or None
+        None where no fold is tested on.
+
+    Raises
+    ------
+    InputError
+        Some of them without the others, or one fold for both.
+
+    Example
+    -------
+    >>> choose_folds("fold", 1, None)
+    Folds(column='fold', test='1', valid=None)
+    """
+    if test_fold is None:
+        if valid_fold is not None:
+            raise InputError(
+                f"valid_fold is {valid_fold} and test_fold is None; pass "
+                "--test_fold too"
+            )
+        if fold_column != FOLD:
+            raise InputError(
+                f"fold_column is {fold_column!r} and test_fold is None; pass "
+                "the value to test on with --test_fold"
+            )
+        return None
+    if valid_fold is None:
+        return Folds(str(fold_column), str(test_fold))
+    if str(test_fold) == str(valid_fold):
+        raise InputError(
+            f"test_fold and valid_fold are both {test_fold}; choose two folds"
+        )
+    return Folds(str(fold_column), str(test_fold), str(valid_fold))
+
+
+def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
+    """Values of a column, in natural order, without the empty one.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        With a label.
+    table : pathlib.Path
+        Where they are from.
+    column : str
+        ``fold``, ``site``, ...
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    InputError
+        No such column, an empty cell of ``fold``, one value spelt twice.
+
+    Example
+    -------
+    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "pain", "p1", "")
+    >>> rows = [(rec, {"fold": "10"}), (rec, {"fold": "9"})]
+    >>> values_of(rows, Path("recordings.csv"), "fold")
+    ['9', '10']
+    """
+    if column not in rows[0][1]:
+        cure = f"add it, or name one of {', '.join(rows[0][1])}"
+        if column == FOLD:
+            cure = (
+                f"make folds with `python -m data_prep.split {table} "
+                "--label_column L --folds 5 --out DIR`, or leave out "
+                "--test_fold, --valid_fold and --folds"
+            )
+        raise InputError(f"{table} has no column {column!r}; {cure}")
+    spelt = {}
+    for rec, cells in rows:
+        value = cells[column]
+        if value == "" and column == FOLD:
+            raise InputError(
+                f"{rec.source}: fold is empty in a row with a label; fill it in"
+            )
+        other, source = spelt.setdefault(
+            natural_order(value), (value, rec.source)
+        )
+        if other != value:
+            raise InputError(
+                f"{rec.source}: {column} is {value!r}, and {other!r} in "
+                f"{source}; write it in one way, or one fold is two"
+            )
+    there = {value for value, _ in spelt.values()} - {""}
+    return sorted(there, key=natural_order)
+
+
+def rounds(column: str, values: Sequence[str]) -> List[Folds]:
+    """A choice of folds for each value: each is tested on once.
+
+    Arguments
+    ---------
+    column : str
+        Of ``fold``, the next value is for validation; of another column,
+        validation is drawn from the other patients.
+    values : sequence of str
+        Of the column.
+
+    Returns
+    -------
+    list of Folds
+
+    Example
+    -------
+    >>> [(f.test, f.valid) for f in rounds("fold", "012")]
+    [('0', '1'), ('1', '2'), ('2', '0')]
+    >>> [(f.test, f.valid) for f in rounds("site", ["north", "south"])]
+    [('north', None), ('south', None)]
+    """
+    if column != FOLD:
+        return [Folds(column, value) for value in values]
+    following = [*values[1:], *values[:1]]
+    return [Folds(column, *pair) for pair in zip(values, following)]
+
+
+def check_rounds(
+    rows: List[Row],
+    table: Path,
+    column: str,
+    values: Sequence[str],
+    classes: Sequence[str],
+) -> None:
+    """Refuse a column whose rounds cannot all be run, before the first is.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        With a label.
+    table : pathlib.Path
+        Where they are from.
+    column : str
+        Of the folds.
+    values : sequence of str
+        See ``values_of``.
+    classes : sequence of str
+        Each must be there to train with in every round.
+
+    Raises
+    ------
+    InputError
+        Too few values or too many, a patient in two of ``fold``, a round
+        without a class to train with.
+    """
+    least = 3 if column == FOLD else 2
+    if len(values) < least:
+        needs = "one to test, one to validate, one to train"
+        if column != FOLD:
+            needs = "one to test, one to train"
+        raise InputError(
+            f"{table} has {len(values)} values of {column!r} in rows with a "
+            f"label ({', '.join(values) or 'none'}), and folds need {least} or "
+            f"more: {needs}; add recordings, or name another column"
+        )
+    if len(values) > MOST_FOLDS:
+        raise InputError(
+            f"{table} has {len(values)} values of {column!r}, such as "
+            f"{values[0]!r} and {values[1]!r}: ids or dates, no folds (up to "
+            f"{MOST_FOLDS}); name another column"
+        )
+    if column == FOLD:
+        _require_whole_patients(rows)
+    for folds in rounds(column, values):
+        _require_training(rows, table, folds, classes)
+
+
+def _require_whole_patients(rows):
+    seen = {}
+    for rec, cells in rows:
+        fold, source = seen.setdefault(
+            rec.patient_id, (cells[FOLD], rec.source)
+        )
+        if fold != cells[FOLD]:
+            raise InputError(
+                f"{rec.source}: patient_id {rec.patient_id!r} is in fold "
+                f"{cells[FOLD]} and in fold {fold} ({source}); keep each "
+                "patient in one fold"
+            )
+
+
+def _require_training(rows, table, folds, classes):
+    held_out = _held_out_patients(rows, folds)
+    present = {rec.label for rec, _ in rows if rec.patient_id not in held_out}
+    for label in classes:
+        if label not in present:
+            held_out = " and ".join(map(repr, folds.held_out.values()))
+            raise InputError(
+                f"class {label!r} has no patient to train with when "
+                f"{folds.column} {held_out} of {table} is held out; add "
+                "patients, write one value for two, or change --classes"
+            )
+
+
+def keep_apart(
+    rows: List[Row], table: Path, folds: Folds
+) -> Tuple[List[Row], List[Tuple[str, str, str]]]:
+    """Leave out what a held-out patient has outside of the held-out fold.
+
+    Of the column ``fold`` nothing is left out: a patient in two folds is a
+    fault of the table, which ``manifest.check`` refuses.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        With a label.
+    table : pathlib.Path
+        Where they are from.
+    folds : Folds
+        Which are held out.
+
+    Returns
+    -------
+    rows : list of (Recording, dict)
+        Those that stay.
+    left_out : list of (path, verdict, reason)
+        For ``rejected.csv``.
+
+    Raises
+    ------
+    InputError
+        As ``values_of``, or a fold that is not there.
+    """
+    there = values_of(rows, table, folds.column)
+    for split, fold in folds.held_out.items():
+        if fold not in there:
+            raise InputError(
+                f"{split}_fold is {fold}; {table} has the folds "
+                f"{in_words(there)} in its column {folds.column!r}"
+            )
+    if folds.column == FOLD:
+        return rows, []
+    _report_unknown(rows, folds.column)
+    split_of = _held_out_patients(rows, folds)
+    kept, left_out = [], []
+    for rec, cells in rows:
+        split, source = split_of.get(rec.patient_id, ("train", rec.source))
+        fold = folds.held_out.get(split)
+        if fold is None or cells[folds.column] == fold:
+            kept.append((rec, cells))
+            continue
+        reason = (
+            f"{rec.source}: its patient is in {split}, which is {folds.column} "
+            f"{fold!r} ({source})"
+        )
+        left_out.append((rec.wav, "excluded", reason))
+    if left_out:
+        logger.warning(
+            "%d recordings are left out, because their patients are held out "
+            "with other recordings: %s divides patients; rejected.csv lists "
+            "them",
+            len(left_out),
+            folds.column,
+        )
+    return kept, left_out
+
+
+def _held_out_patients(rows, folds) -> Dict[str, Tuple[str, str]]:
+    """Split by patient, and the row that says so; test before validation."""
+    split_of = {}
+    for split, fold in folds.held_out.items():
+        for rec, cells in rows:
+            if cells[folds.column] == fold:
+                split_of.setdefault(rec.patient_id, (split, rec.source))
+    return split_of
+
+
+def _report_unknown(rows, column):
+    unknown = [rec for rec, cells in rows if not cells[column]]
+    if unknown:
+        logger.warning(
+            "%d recordings of %d patients have no %s: they are never tested on",
+            len(unknown),
+            len({rec.patient_id for rec in unknown}),
+            column,
+        )
+
+
+def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
+    """The folds as the table spells them: of 01 a command line makes 1.
+
+    Arguments
+    ---------
+    folds : Folds
+        As they were asked for.
+    rows : list of (Recording, dict)
+        With the column, or without.
+
+    Returns
+    -------
+    Folds
+
+    Example
+    -------
+    >>> as_spelt(Folds("fold", "1", "x"), [(None, {"fold": "01"})])
+    Folds(column='fold', test='01', valid='x')
+    """
+    cells = {cells.get(folds.column, "") for _, cells in rows}
+    spelt = {natural_order(cell): cell for cell in sorted(cells)}
+
+    def one(fold):
+        return fold if fold in cells else spelt.get(natural_order(fold), fold)
+
+    valid = None if folds.valid is None else one(folds.valid)
+    return Folds(folds.column, one(folds.test), valid)
+
+
+def split_by_fold(
+    rows: List[Row], folds: Folds, seed: int
+) -> Dict[str, List[Recording]]:
+    """Recordings by split.
+
+    Arguments
+    ---------
+    rows : list of (Recording, dict)
+        See ``keep_apart``.
+    folds : Folds
+        Without a fold for validation, whole patients are drawn for it from
+        those that are not tested on, stratified by label and site.
+    seed : int
+        Of that draw.
+
+    Returns
+    -------
+    dict
+        Recordings by split.
+
+    Example
+    -------
+    >>> rows = [
+    ...     (
+    ...         Recording(f"r{i}", 2.0, "a.wav", 0.0, 2.0, "pain", f"p{i}", ""),
+    ...         {"site": "ab"[i % 2]},
+    ...     )
+    ...     for i in range(8)
+    ... ]
+    >>> splits = split_by_fold(rows, Folds("site", "a"), seed=0)
+    >>> {split: len(recordings) for split, recordings in splits.items()}
+    {'train': 3, 'valid': 1, 'test': 4}
+    """
+    splits = {split: [] for split in SPLITS}
+    split_of = {fold: split for split, fold in folds.held_out.items()}
+    for rec, cells in rows:
+        splits[split_of.get(cells[folds.column], "train")].append(rec)
+    if folds.valid is None:
+        drawn = split_patients(strata(splits["train"]), SHARES, seed)
+        for split in ("valid", "train"):
+            splits[split] = [
+                rec for rec in splits["train"] if drawn[rec.patient_id] == split
+            ]
+    return splits
+
+
+def natural_order(value: str) -> Tuple:
+    """Key that sorts numbers as numbers, before text; ``site2`` comes before
+    ``site10``.
+
+    Arguments
+    ---------
+    value : str
+        A cell.
+
+    Returns
+    -------
+    tuple
+        The same for two spellings of one number (1, 01) or one word.
+
+    Example
+    -------
+    >>> sorted(["site10", "10", "site2", "9.5", ""], key=natural_order)
+    ['9.5', '10', '', 'site2', 'site10']
+    """
+    number = as_number(value)
+    if number is not None:
+        return (0, number)
+    # As long as each other, digits sort as the numbers that they are.
+    text = re.sub(r"[0-9]+", lambda n: n[0].zfill(20), value.casefold())
+    return (1, text)
+
+
+def as_number(value: str) -> Optional[float]:
+    """A cell as a number, where it is one.
+
+    Arguments
+    ---------
+    value : str
+        A cell.
+
+    Returns
+    -------
+    float or None
+
+    Example
+    -------
+    >>> as_number("1.5"), as_number("nan"), as_number("2020-01-31")
+    (1.5, None, None)
+    """
+    if not _NUMBER.fullmatch(value):
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,110 @@
+"""The recordings that a manifest, a database or a folder of audio names.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import json
+from pathlib import Path, PurePosixPath
+from typing import Dict, List, Optional, Tuple
+
+from data_prep import manifest
+from data_prep.audio.folder import AUDIO, audio_files
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
+from data_prep.manifest import Recording
+
+
+def read_recordings(
+    source: Path,
+    data_folder: Optional[Path] = None,
+    label_column: Optional[str] = None,
+) -> Tuple[Path, Dict[str, List[Recording]]]:
+    """What is to be audited: the recordings of a manifest, of a folder of
+    manifests or of a database, or simply the audio files of a folder.
+
+    Arguments
+    ---------
+    source : pathlib.Path
+        A csv file or a folder.
+    data_folder : pathlib.Path or None
+        Where the paths in a csv file begin; default: the folder that the
+        manifests beside it were prepared from, else its own.
+    label_column : str or None
+        Of a database; manifests have their label.
+
+    Returns
+    -------
+    root : pathlib.Path
+        Where the paths begin.
+    splits : dict
+        Recordings by split; "" where there are no splits. Durations are not
+        known yet.
+
+    Raises
+    ------
+    InputError
+        There is nothing of the kind, or a file is listed twice.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> _ = (tmp / "a.wav").write_bytes(b"")
+    >>> root, splits = read_recordings(tmp, None)
+    >>> splits[""][0].wav
+    'a.wav'
+    """
+    if source.name.lower().endswith(AUDIO):
+        raise InputError(f"{source} is an audio file; pass its folder")
+    if source.is_dir():
+        tables = [source / f"{split}.csv" for split in manifest.SPLITS]
+        tables = [table for table in tables if table.is_file()]
+        if not tables:
+            return source, {"": [_file(path) for path in audio_files(source)]}
+    else:
+        tables = [source]
+    beside = source if source.is_dir() else source.parent
+    root = Path(data_folder or prepared_from(beside) or beside)
+    if not root.is_dir():
+        raise InputError(f"{root} is no folder; correct --data_folder")
+    splits, listed = {}, {}
+    for table in tables:
+        for split, recording in _rows(table, label_column):
+            other = listed.setdefault(recording.wav, recording.source)
+            if other != recording.source:
+                raise InputError(
+                    f"{recording.source}: {recording.wav} is listed in {other} "
+                    "already; keep the row that is right"
+                )
+            splits.setdefault(split, []).append(recording)
+    return root, splits
+
+
+def prepared_from(manifests: Path) -> Optional[str]:
+    """The data folder of manifests that a preparer left."""
+    try:
+        text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")
+        options, _ = json.loads(text)
+    except (OSError, ValueError):
+        return None
+    return options.get("data_folder") or options.get("cry_folder")
+
+
+def _file(path: str) -> Recording:
+    return Recording(path, 0.0, path, 0.0, 0.0, "", "", "")
+
+
+def _rows(table: Path, label_column: Optional[str]):
+    """(split, recording) of a manifest or of a database."""
+    rows = read_table(table, [])
+    if set(manifest.COLUMNS) <= set(rows[0][1]):
+        for recording in manifest.read(table):
+            yield table.stem, recording
+        return
+    columns = ["path", "patient_id", *([label_column] if label_column else [])]
+    for source, cells in read_table(table, columns):
+        recording = _file(PurePosixPath(cells["path"]).as_posix())
+        recording.patient_id = cells["patient_id"].lower()
+        recording.label = cells[label_column] if label_column else ""
+        recording.source = source
+        yield cells.get("split") or cells.get("fold") or "", recording

@@ -1,0 +1,321 @@
+"""What the preparers of published corpora share.
+
+Each reads names or tables of its corpus, writes ``SAVE/recordings.csv``, so
+that ``train_cls.py --recordings_csv`` can be told another label or other
+classes, and has ``prepare_clinical`` write the manifests.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import argparse
+import logging
+from pathlib import Path
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from data_prep.audio.folder import audio_files, holds
+from data_prep.clinical_prepare import prepare_clinical
+from data_prep.corpora.database import TABLE, write_database
+from data_prep.corpora.preparation import require_out
+from data_prep.files.errors import InputError, one_line_errors
+
+logger = logging.getLogger(__name__)
+
+#: Differences from the published counts that are listed one by one.
+MOST_LISTED = 5
+
+
+def compare_with_published(
+    found: Dict[str, int], published: Dict[str, int], what: str
+) -> None:
+    """Warn where a copy of a corpus is not what was published.
+
+    Arguments
+    ---------
+    found : dict
+        Counts of this copy; what is not named is 0.
+    published : dict
+        Counts as published.
+    what : str
+        What was counted.
+
+    Example
+    -------
+    >>> logger.addHandler(logging.StreamHandler(__import__("sys").stdout))
+    >>> compare_with_published({"pain": 3}, {"pain": 3, "hunger": 2}, "clips")
+    hunger: 0 clips here, 2 as published
+    >>> _ = logger.handlers.pop()
+    """
+    differ = [
+        name for name in published if found.get(name, 0) != published[name]
+    ]
+    if len(differ) > MOST_LISTED:
+        logger.warning(
+            "%s: %d here, %d as published; %d of %d classes differ",
+            what,
+            sum(found.get(name, 0) for name in published),
+            sum(published.values()),
+            len(differ),
+            len(published),
+        )
+        return
+    for name in differ:
+        logger.warning(
+            "%s: %d %s here, %d as published",
+            name,
+            found.get(name, 0),
+            what,
+            published[name],
+        )
+
+
+def require_table(root: Path, name: str, corpus: str) -> Path:
+    """The table that comes with a corpus.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        The data folder.
+    name : str
+        Of the table, below it.
+    corpus : str
+        Its name.
+
+    Returns
+    -------
+    pathlib.Path
+
+    Raises
+    ------
+    InputError
+        It is not there; says so where it is one folder deeper.
+
+    Example
+    -------
+    >>> require_table(Path("data"), "meta/esc50.csv", "ESC-50")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: data has no meta/esc50.csv; pass the folder of ESC-50 that holds it
+    """
+    table = root / name
+    if table.is_file():
+        return table
+    for deeper in sorted(root.glob(f"*/{name}")):
+        folder = deeper.parents[name.count("/")]
+        raise InputError(f"{root} has no {name}; pass {folder}, which has it")
+    raise InputError(
+        f"{root} has no {name}; pass the folder of {corpus} that holds it"
+    )
+
+
+def require_audio(path: str, root: Path, source: str, cure: str) -> str:
+    """A path that a corpus's own table names.
+
+    Arguments
+    ---------
+    path : str
+        Relative to ``root``.
+    root : pathlib.Path
+        The data folder.
+    source : str
+        Table and row.
+    cure : str
+        What the user can do.
+
+    Returns
+    -------
+    str
+        The path.
+
+    Raises
+    ------
+    InputError
+        There is no such file.
+
+    Example
+    -------
+    >>> require_audio("a.wav", Path("data"), "meta.csv row 2", "unpack it")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: meta.csv row 2: a.wav is not in data; unpack it
+    """
+    if not holds(root, path):
+        raise InputError(f"{source}: {path} is not in {root}; {cure}")
+    return path
+
+
+def files_by_class(
+    root: Path, class_of: Dict[str, str]
+) -> List[Tuple[str, str]]:
+    """Audio files of a corpus with a folder a class.
+
+    Arguments
+    ---------
+    root : pathlib.Path
+        Holds the class folders.
+    class_of : dict
+        Class by folder name in lower case.
+
+    Returns
+    -------
+    list of (str, str)
+        Class and path relative to ``root``. Files elsewhere are left out,
+        with a line that says so.
+
+    Raises
+    ------
+    InputError
+        There is no such folder with audio in it.
+
+    Example
+    -------
+    >>> tmp = Path(getfixture("tmpdir"))
+    >>> (tmp / "1s_Pain").mkdir()
+    >>> (tmp / "1s_Pain/a.wav").touch()
+    >>> files_by_class(tmp, {"1s_pain": "pain"})
+    [('pain', '1s_Pain/a.wav')]
+    """
+    found, elsewhere = [], []
+    for path in audio_files(root):
+        folder, _, name = path.partition("/")
+        if name and folder.lower() in class_of:
+            found.append((class_of[folder.lower()], path))
+        else:
+            elsewhere.append(path)
+    if not found:
+        raise InputError(
+            f"{root} holds no class folder ({', '.join(class_of)}) with audio "
+            "in it; pass the folder that holds them"
+        )
+    if elsewhere:
+        logger.warning(
+            "%d audio files outside the class folders, such as %s, are left "
+            "out",
+            len(elsewhere),
+            elsewhere[0],
+        )
+    return found
+
+
+def write_recordings(
+    rows: List[Dict[str, str]], root: Path, save_folder: str
+) -> str:
+    """Write ``recordings.csv``.
+
+    Arguments
+    ---------
+    rows : list of dict
+        See ``write_database``.
+    root : pathlib.Path
+        The data folder.
+    save_folder : str
+        Where it goes.
+
+    Returns
+    -------
+    str
+        The csv file.
+
+    Raises
+    ------
+    InputError
+        The save folder cannot be one, or is the data folder, whose own
+        ``recordings.csv`` it would replace.
+
+    Example
+    -------
+    >>> write_recordings([], Path("data"), "data")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
+    """
+    table = require_out(Path(save_folder), root) / TABLE
+    write_database(rows, table)
+    logger.info(
+        "%s: %d recordings of %d patients",
+        table,
+        len(rows),
+        len({row["patient_id"].lower() for row in rows}),
+    )
+    return str(table)
+
+
+def prepare_published(
+    rows: List[Dict[str, str]],
+    root: Path,
+    save_folder: str,
+    label_column: str,
+    labels: Sequence[str],
+    **options,
+) -> None:
+    """Write ``recordings.csv`` and the manifests of one of its labels.
+
+    Arguments
+    ---------
+    rows : list of dict
+        See ``write_database``.
+    root : pathlib.Path
+        The data folder.
+    save_folder : str
+        Where all goes.
+    label_column : str
+        The label of the manifests.
+    labels : sequence of str
+        Its values in the order of the classes; those that are not there are
+        passed over, recordings with another one are left out.
+    **options
+        Of ``prepare_clinical``: the corpus's name, folds or a seed.
+
+    Raises
+    ------
+    InputError
+        Fewer than two labels, or anything ``prepare_clinical`` refuses.
+    """
+    there = {row[label_column] for row in rows}
+    classes = [label for label in labels if label in there]
+    if len(classes) < 2:
+        raise InputError(
+            f"the labels found in {root} are: {', '.join(classes) or 'none'}; "
+            "two or more are needed: pass the folder that holds them all"
+        )
+    n_others = sum(row[label_column] not in classes for row in rows)
+    if n_others:
+        logger.info(
+            "%d recordings with another %s, or none, are not in the manifests",
+            n_others,
+            label_column,
+        )
+    prepare_clinical(
+        str(root),
+        save_folder,
+        label_column,
+        classes,
+        recordings_csv=write_recordings(rows, root, save_folder),
+        other_labels="drop",
+        **options,
+    )
+
+
+def command_line(prepare: Callable, **options: int) -> None:
+    """Run a preparer from the command line.
+
+    Arguments
+    ---------
+    prepare : callable
+        Takes the data folder, the folder to write to, and the options.
+    **options : int
+        Defaults of its options.
+    """
+    parser = argparse.ArgumentParser(
+        description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
+    )
+    parser.add_argument("data_folder", metavar="SRC")
+    parser.add_argument("--out", required=True, help="for all that is written")
+    for name, default in options.items():
+        parser.add_argument(
+            f"--{name}", type=int, default=default, help=f"default: {default}"
+        )
+    args = vars(parser.parse_args())
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        prepare(args.pop("data_folder"), args.pop("out"), **args)

@@ -1,0 +1,255 @@
+"""Patients put into strata, splits, folds and fractions; none is divided.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import logging
+import math
+from collections import Counter, defaultdict
+from typing import Dict, Hashable, List, Set
+
+import numpy as np
+
+from data_prep.files.errors import InputError
+from data_prep.manifest import Recording
+
+logger = logging.getLogger(__name__)
+
+#: Train, valid, test where nobody says otherwise.
+SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
+
+
+def strata(recordings: List[Recording]) -> Dict[str, tuple]:
+    """Label and site of each patient.
+
+    A patient with recordings of several labels counts for the rarest: that
+    is the one whose distribution over splits matters.
+
+    Arguments
+    ---------
+    recordings : list of Recording
+        Of all splits.
+
+    Returns
+    -------
+    dict
+        (label, site) by patient_id.
+
+    Example
+    -------
+    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "pain", "p1", "north")
+    >>> strata([rec])
+    {'p1': ('pain', 'north')}
+    """
+    n_of = Counter(rec.label for rec in recordings)
+    found = defaultdict(list)
+    for rec in recordings:
+        found[rec.patient_id].append((n_of[rec.label], rec.label, rec.site))
+    return {patient: min(seen)[1:] for patient, seen in found.items()}
+
+
+def split_patients(
+    stratum_of: Dict[str, tuple], shares: Dict[str, float], seed: int
+) -> Dict[str, str]:
+    """Assign whole patients to splits, stratified by label, then site.
+
+    Each split gets its share of each label to within one patient, and at
+    least one patient where the label has as many as there are splits (which
+    may take more than one from the largest).
+
+    Arguments
+    ---------
+    stratum_of : dict
+        (label, site) by patient, see ``strata``.
+    shares : dict
+        Share by split; they sum to 1.
+    seed : int
+        Another seed, another split.
+
+    Returns
+    -------
+    dict
+        Split by patient.
+
+    Example
+    -------
+    >>> split = split_patients(
+    ...     {f"p{i}": ("a", "") for i in range(10)},
+    ...     {"train": 0.7, "valid": 0.1, "test": 0.2},
+    ...     seed=0,
+    ... )
+    >>> sorted(Counter(split.values()).items())
+    [('test', 2), ('train', 7), ('valid', 1)]
+    """
+    rng = _generator(seed)
+    split_of = {}
+    total = Counter()
+    for patients in _by_label(stratum_of, rng).values():
+        # Who is furthest behind over all labels gets the odd patients.
+        order = sorted(shares, key=lambda s: total[s] - _due(total, shares, s))
+        quota = _whole_numbers(len(patients), {s: shares[s] for s in order})
+        total.update(quota)
+        given = Counter()
+        for i, patient in enumerate(patients, start=1):
+            # The split that is furthest behind: sites, which follow each
+            # other in the list, are spread over the splits as well.
+            behind = {s: quota[s] * i / len(patients) - given[s] for s in order}
+            split = max(order, key=behind.__getitem__)
+            split_of[patient] = split
+            given[split] += 1
+    return split_of
+
+
+def _generator(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise InputError(f"seed is {seed}; it must be 0 or more")
+    return np.random.default_rng(seed)
+
+
+def _due(given: Counter, shares: Dict[str, float], split: str) -> float:
+    """Patients that a split should have of those that were given so far."""
+    return shares[split] * sum(given.values())
+
+
+def _by_label(stratum_of, rng) -> Dict[Hashable, List[str]]:
+    """Patients by label, sites one after the other, shuffled within."""
+    patients = sorted(stratum_of)
+    rng.shuffle(patients)
+    patients.sort(key=lambda p: stratum_of[p])  # stable
+    groups = defaultdict(list)
+    for patient in patients:
+        groups[stratum_of[patient][0]].append(patient)
+    return groups
+
+
+def _whole_numbers(n: int, shares: Dict[str, float]) -> Dict[str, int]:
+    """Whole numbers that sum to n, by largest remainder; none empty if n
+    allows."""
+    quota = {s: math.floor(n * share) for s, share in shares.items()}
+    rest = sorted(shares, key=lambda s: quota[s] - n * shares[s])
+    for s in rest[: n - sum(quota.values())]:
+        quota[s] += 1
+    for s in shares:
+        if quota[s] == 0 and shares[s] > 0 and n >= len(shares):
+            quota[max(quota, key=quota.get)] -= 1
+            quota[s] = 1
+    return quota
+
+
+def fold_patients(
+    stratum_of: Dict[str, tuple], n_folds: int, seed: int
+) -> Dict[str, str]:
+    """Assign whole patients to folds, stratified by label, then site.
+
+    Arguments
+    ---------
+    stratum_of : dict
+        (label, site) by patient, see ``strata``.
+    n_folds : int
+        Two or more.
+    seed : int
+        Another seed, other folds.
+
+    Returns
+    -------
+    dict
+        Fold, from "0", by patient.
+
+    Raises
+    ------
+    InputError
+        Fewer patients than folds.
+
+    Example
+    -------
+    >>> fold_of = fold_patients({f"p{i}": ("a", "") for i in range(9)}, 3, 0)
+    >>> sorted(Counter(fold_of.values()).items())
+    [('0', 3), ('1', 3), ('2', 3)]
+    """
+    if n_folds < 2:
+        raise InputError(f"folds is {n_folds}; there must be two or more")
+    if len(stratum_of) < n_folds:
+        raise InputError(
+            f"{len(stratum_of)} patients cannot be put into {n_folds} folds; "
+            "ask for fewer, or add patients"
+        )
+    n_of = Counter(label for label, _ in stratum_of.values())
+    for label, n in sorted(n_of.items()):
+        if n < n_folds:
+            logger.warning(
+                "class %r has %d patients, fewer than the %d folds: some "
+                "folds have none",
+                label,
+                n,
+                n_folds,
+            )
+    shares = {str(fold): 1 / n_folds for fold in range(n_folds)}
+    return split_patients(stratum_of, shares, seed)
+
+
+def check_fraction(fraction: float) -> None:
+    """Refuse a share of the labels that is none.
+
+    Arguments
+    ---------
+    fraction : float
+        Above 0, up to 1.
+
+    Raises
+    ------
+    InputError
+        It is not.
+
+    Example
+    -------
+    >>> check_fraction(0.03)
+    """
+    if not 0 < fraction <= 1:
+        raise InputError(
+            f"label_fraction is {fraction}; it must be above 0 and up to 1 "
+            "(10 % is 0.1)"
+        )
+
+
+def fraction_of_patients(
+    stratum_of: Dict[str, tuple], fraction: float, seed: int
+) -> Set[str]:
+    """A part of the patients, every label kept, nested in larger parts.
+
+    The 3 % of a seed are among its 5 %, whatever is trained with them.
+
+    Arguments
+    ---------
+    stratum_of : dict
+        (label, site) by patient.
+    fraction : float
+        Above 0, up to 1.
+    seed : int
+        Of the experiment.
+
+    Returns
+    -------
+    set of str
+
+    Raises
+    ------
+    InputError
+        A fraction outside that range.
+
+    Example
+    -------
+    >>> patients = {f"p{i}": ("a", "") for i in range(100)}
+    >>> some = fraction_of_patients(patients, 0.03, seed=1)
+    >>> len(some), some < fraction_of_patients(patients, 0.1, seed=1)
+    (3, True)
+    """
+    check_fraction(fraction)
+    rng = _generator(seed)
+    kept = set()
+    for _, patients in sorted(_by_label(stratum_of, rng).items()):
+        rng.shuffle(patients)
+        # Not 3.0000000000000004 of 100 patients, which would be 4.
+        n = max(1, math.ceil(round(fraction * len(patients), 9)))
+        kept.update(patients[:n])
+    return kept

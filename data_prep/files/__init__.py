@@ -1,0 +1,1 @@
+"""Tables, journals and atomic writes."""

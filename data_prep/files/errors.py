@@ -1,0 +1,50 @@
+"""The one exception that means: the user can mend this.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import sys
+from contextlib import contextmanager
+
+
+class InputError(ValueError):
+    """Wrong input or usage. Its message is one line that names the value,
+    the file and row where there is one, and the cure.
+
+    Example
+    -------
+    >>> raise InputError("recordings.csv row 3: ...; correct the label")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: recordings.csv row 3: ...; correct the label
+    """
+
+
+@contextmanager
+def one_line_errors():
+    """Turn an ``InputError`` into one line on stderr and exit status 2.
+
+    Any other exception stays a traceback: it is our mistake, not the user's.
+
+    Example
+    -------
+    >>> with one_line_errors():
+    ...     raise InputError("no such folder")
+    Traceback (most recent call last):
+    ...
+    SystemExit: 2
+    """
+    try:
+        yield
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2)
+    except KeyboardInterrupt as stop:
+        # A run that has saved says what to type.
+        print(
+            str(stop)
+            or "interrupted; the same command goes on where it stopped",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)

@@ -1,0 +1,286 @@
+"""Rows of a csv file, found by number or by key, and parsed when asked for.
+
+200,000 recordings as Python objects are hundreds of megabytes, of which each
+loader worker soon has a copy: to look at an object is to write down that it is
+looked at. Here a file stays what it is, bytes, with a few numbers a row.
+
+Authors
+ * The contributors of cry-ssl 2026
+"""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Callable, Iterator, List, Optional, Set, Tuple
+from zlib import crc32
+
+import numpy as np
+
+from data_prep.files.errors import InputError
+
+_COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
+#: Bytes looked at at once, so that it takes little memory.
+_BLOCK = 1 << 18
+_MARK = b"\xef\xbb\xbf"  # begins files of some spreadsheets
+
+
+class KeyedRows(Sequence):
+    """Rows of a csv file with a header; blank lines do not count.
+
+    Memory: the file's size and 28 bytes a row.
+
+    Arguments
+    ---------
+    path : pathlib.Path
+        Comma-separated, UTF-8.
+    key : str
+        Column that rows are found by; fastest where it is the first.
+    plain : callable
+        Of a key: the form in which keys are compared.
+    odd : bytes
+        Regular expression of the keys, as they stand in the file, that
+        ``plain`` or csv's quotes change.
+    errors : str
+        What becomes of bytes that are not UTF-8, as ``bytes.decode`` has it.
+    skipinitialspace : bool
+        As csv's: a space that begins a cell is left out.
+
+    Raises
+    ------
+    InputError
+        The file cannot be read, is empty or not UTF-8, lacks the column, or a
+        row has another number of cells than the header.
+
+    Attributes
+    ----------
+    columns : list of str
+        The header.
+
+    Example
+    -------
+    >>> path = getfixture("tmpdir").join("a.csv")
+    >>> path.write('ID,label\\na,"dog, cat"\\nb,cow\\n')
+    >>> rows = KeyedRows(path, "ID")
+    >>> rows.columns, rows.find("b"), rows[0]
+    (['ID', 'label'], 1, ['a', 'dog, cat'])
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        key: str,
+        plain: Callable[[str], str] = str,
+        odd: bytes = rb'^[" ]',
+        errors: str = "strict",
+        skipinitialspace: bool = False,
+    ):
+        self.path, self._plain = Path(path), plain
+        self._errors, self._skip = errors, skipinitialspace
+        self._bytes = self._read()
+        begins, ends = self._lines()
+        self.columns = self._cells(begins[0], ends[0], -1)
+        if key not in self.columns:
+            raise InputError(
+                f"{path} has no column {key!r}, only "
+                f"{', '.join(self.columns)}; add or rename it"
+            )
+        self._column = self.columns.index(key)
+        self._begins, self._ends = begins[1:].copy(), ends[1:].copy()
+        # Who asks for a row mostly asks for its key, its number and its cells.
+        self._latest = None, []
+        self._check()
+        codes = np.fromiter(self._codes(odd), np.uint32, len(self))
+        self._order = np.argsort(codes, kind="stable")
+        self._sorted = codes[self._order]
+
+    def _read(self) -> bytes:
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be read ({error.strerror})")
+        if content.startswith(_MARK):
+            content = content[len(_MARK) :]
+        if not content.isascii():
+            self._require_unicode(content)
+        if not content.strip():
+            raise InputError(
+                f"{self.path} is empty; expected a header and rows"
+            )
+        return content if content[-1] in b"\r\n" else content + b"\n"
+
+    def _require_unicode(self, content: bytes):
+        try:
+            content.decode("utf-8", self._errors)
+        except UnicodeDecodeError:
+            raise InputError(
+                f"{self.path} is not UTF-8; save it as 'CSV UTF-8'"
+            )
+
+    def _lines(self) -> Tuple[np.ndarray, np.ndarray]:
+        """Where rows begin and end, the header's first."""
+        quotes = self._where(_QUOTE)
+        if len(quotes) % 2:
+            raise InputError(
+                f"{self.path} is no csv file; look for a quote that is not "
+                "closed"
+            )
+        ends = self._where(_NEWLINE, _RETURN)
+        # Behind an odd number of quotes, it is part of a cell.
+        ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
+        begins = np.concatenate([[0], ends[:-1] + 1])
+        filled = begins < ends
+        return begins[filled], ends[filled]
+
+    def _where(self, *signs: int) -> np.ndarray:
+        """Where these bytes stand."""
+        data, found = np.frombuffer(self._bytes, np.uint8), []
+        for first in range(0, len(data), _BLOCK):
+            block = data[first : first + _BLOCK]
+            is_one = np.logical_or.reduce([block == sign for sign in signs])
+            found.append(first + np.flatnonzero(is_one))
+        return np.concatenate(found)
+
+    def _check(self):
+        """Refuse ragged rows."""
+        commas = self._where(_COMMA)
+        before = np.searchsorted(commas, self._begins)
+        found = np.diff(before, append=len(commas))
+        # Only these can be ragged; most have a comma in a quoted cell.
+        for number in np.flatnonzero(found != len(self.columns) - 1):
+            self[number]
+
+    def _codes(self, odd: bytes) -> Iterator[int]:
+        """A number for each key, the same for the same key."""
+        is_odd, content = re.compile(odd).search, self._bytes
+        is_first = self._column == 0 and len(self.columns) > 1
+        for number, begin in enumerate(map(int, self._begins)):
+            key = content[begin : content.find(b",", begin)]
+            if not is_first or is_odd(key):
+                key = self._plain(self.key(number))
+                key = key.encode("utf-8", self._errors)
+            yield crc32(key)
+
+    def _cells(self, begin: int, end: int, number: int) -> List[str]:
+        line = self._bytes[begin:end].decode("utf-8", self._errors)
+        try:
+            return next(csv.reader([line], skipinitialspace=self._skip))
+        except csv.Error as error:
+            reason = str(error).split(" - ")[0]
+            raise InputError(
+                f"{self.source(number)} cannot be read ({reason}); look for a "
+                "quote that is not closed"
+            )
+
+    def __len__(self) -> int:
+        return len(self._begins)
+
+    def __getitem__(self, number: int) -> List[str]:
+        """Cells of a row.
+
+        Arguments
+        ---------
+        number : int
+            From 0, without the header.
+
+        Returns
+        -------
+        list of str
+        """
+        latest, cells = self._latest
+        if latest != number:
+            cells = self._parsed(number)
+            self._latest = number, cells
+        return list(cells)
+
+    def _parsed(self, number: int) -> List[str]:
+        begin, end = self._begins[number], self._ends[number]
+        cells = self._cells(begin, end, number)
+        if len(cells) != len(self.columns):
+            raise InputError(
+                f"{self.source(number)} has {len(cells)} cells, the header "
+                f"{len(self.columns)}; quote cells that hold a comma"
+            )
+        return cells
+
+    def found(self, pattern: str) -> Set[str]:
+        """What a regular expression's first group finds anywhere in the file.
+
+        Arguments
+        ---------
+        pattern : str
+            Of ASCII characters.
+
+        Returns
+        -------
+        set of str
+        """
+        found = re.finditer(pattern.encode("ascii"), self._bytes)
+        return {match[1].decode("ascii") for match in found}
+
+    def source(self, number: int) -> str:
+        """File and row, for messages.
+
+        Arguments
+        ---------
+        number : int
+            From 0, without the header.
+
+        Returns
+        -------
+        str
+        """
+        return f"{self.path} row {number + 2}"
+
+    def key(self, number: int) -> str:
+        """The key as it stands in the file.
+
+        Arguments
+        ---------
+        number : int
+            From 0, without the header.
+
+        Returns
+        -------
+        str
+        """
+        return self[number][self._column]
+
+    def find(self, key: str) -> Optional[int]:
+        """Number of the row of this key, of the last one if there are several.
+
+        Arguments
+        ---------
+        key : str
+            In any form.
+
+        Returns
+        -------
+        int or None
+            None where there is none.
+        """
+        key = self._plain(key)
+        # Of the array's own type: else the array is converted each time.
+        code = np.uint32(crc32(key.encode("utf-8", self._errors)))
+        first = self._sorted.searchsorted(code)
+        last = self._sorted.searchsorted(code, side="right")
+        # Several keys may have one code.
+        for number in self._order[first:last][::-1].tolist():
+            if self._plain(self.key(number)) == key:
+                return number
+        return None
+
+    def doubled(self) -> Optional[Tuple[int, int]]:
+        """The first row whose key was used before, and where it was.
+
+        Returns
+        -------
+        tuple of int, or None
+        """
+        same = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
+        first_of = {}
+        for number in np.unique(self._order[[same, same + 1]]).tolist():
+            key = self._plain(self.key(number))
+            if first_of.setdefault(key, number) != number:
+                return number, first_of[key]
+        return None

@@ -1,0 +1,1 @@
+"""Synthetic cries and sounds that stand in for the real corpora."""

@@ -1,0 +1,315 @@
+"""An encoder hears what it was trained to hear, or nothing."""
+
+import json
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from cry_modules.audio import repeat_to
+from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
+from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.public import PUBLIC_ENCODERS
+from cry_modules.checkpoints.state_dict import FORMAT, sha256
+from cry_modules.cnn14 import Cnn14
+from cry_modules.finetune import calibrate_batch_norms
+from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.views import AugmentedFeatures, SpecAugment
+from data_prep.files.errors import InputError
+
+
+def load(source, front_end, width=1):
+    n_mels = make_front_end(front_end).n_mels
+    return load_encoder(Cnn14(n_mels, width), str(source), front_end)
+
+
+def refusal(source, front_end):
+    with pytest.raises(InputError) as error:
+        load(source, front_end)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.fixture
+def bare(tmp_path):
+    """A file of 80 bands without anything beside it."""
+
+    def save(name="a/embedding_model.ckpt", encoder=None):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.save((encoder or Cnn14(80, 1)).state_dict(), path)
+        return path
+
+    return save
+
+
+def check_known(path, front_end, others):
+    assert load(path, front_end)
+    for other in others:
+        message = refusal(path, other)
+        assert f"trained with the front end {front_end}" in message
+        assert f"this run has {other}; pass --front_end {front_end}" in message
+
+
+def test_a_checkpoint_says_it(tmp_path):
+    for name in FRONT_ENDS:
+        encoder = Cnn14(make_front_end(name).n_mels, 1)
+        folder = tmp_path / name
+        CompleteCheckpointer(
+            folder / "save", {"encoder": encoder}, front_end=name
+        ).save_checkpoint()
+        check_known(folder, name, set(FRONT_ENDS) - {name})
+
+
+def test_a_checkpoint_of_before_is_fbanks(tmp_path):
+    checkpointer = CompleteCheckpointer(tmp_path / "save", {"encoder": Cnn14(80, 1)})  # fmt: skip
+    path = checkpointer.save_checkpoint().path / "CKPT.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    assert "front_end: fbank\n" in lines
+    lines.remove("front_end: fbank\n")
+    path.write_text("".join(lines))
+    check_known(tmp_path, "fbank", ["log1p"])
+
+
+def test_what_lies_beside_it_says_it(bare):
+    path = bare()
+    beside = path.with_name("model.json")
+    about = {"format": FORMAT, "files": {path.name: sha256(path)}}
+    beside.write_text(json.dumps({**about, "model": {"front_end": "log1p"}}))
+    check_known(path, "log1p", ["fbank"])
+    for model in ({}, [], "fbank", None):
+        beside.write_text(json.dumps({**about, "model": model}))
+        assert f"{beside} does not say" in refusal(path, "fbank")
+    beside.write_text("{}")
+    assert f"{beside} has the format None" in refusal(path, "fbank")
+    beside.write_text(" " * (1 << 20) + "{}")
+    assert f"{beside} has more than 1 MiB" in refusal(path, "fbank")
+    beside.unlink()
+    beside = path.with_name("hyperparams.yaml")
+    beside.write_text("seed: 1\nfront_end: log1p\n")
+    check_known(path, "log1p", ["fbank"])
+    beside.write_text("front_end: mfcc\n")
+    assert "'mfcc'" in refusal(path, "fbank")
+    beside.write_text("logmel: !new:cry_modules.features.LogMel {}\n")
+    check_known(path, "fbank", ["log1p"])
+    # An exported model's, away from its model.json.
+    text = "logmel: !apply:cry_modules.front_ends.make_front_end [log1p]\n"
+    beside.write_text(text + "mean_var_norm: !new:torch.nn.Identity\n")
+    assert load(path, "log1p")
+    for text in ("a: [", "just words", "- 1", ""):
+        beside.write_text(text)
+        assert f"{beside} is no yaml file of settings" in refusal(path, "fbank")
+
+
+#: As SpeechBrain's recipe ESC50/classification and the paper's authors have
+#: them; neither may be built.
+ESC50 = """
+sample_rate: 16000
+use_log1p_mel: True
+compute_stft: !new:speechbrain.processing.features.STFT
+    n_fft: 1024
+    hop_length: 11.6099
+proof: !apply:os.mkdir [{proof}]
+modules:
+    compute_stft: !ref <compute_stft>
+"""
+FBANK = """
+compute_features: !new:speechbrain.lobes.features.Fbank
+    n_mels: 80
+mean_var_norm: !new:speechbrain.processing.features.InputNormalization
+    norm_type: sentence
+    std_norm: False
+proof: !apply:os.mkdir [{proof}]
+"""
+
+
+@pytest.mark.parametrize(
+    "text, front_end, other",
+    [(ESC50, "log1p", "fbank"), (FBANK, "fbank", "log1p")],
+)
+@pytest.mark.parametrize("is_run", [False, True])
+def test_speechbrains_settings_say_it_and_build_nothing(
+    bare, tmp_path, text, front_end, other, is_run
+):
+    """Beside a file of the hub, and in a run of SpeechBrain's own."""
+    proof = tmp_path / "it_ran"
+    path = bare("run/save/CKPT+1/embedding_model.ckpt" if is_run else "a.ckpt")
+    folder = tmp_path / "run" if is_run else tmp_path
+    if is_run:
+        (path.parent / "CKPT.yaml").write_text("unixtime: 1.0\n")
+    (folder / "hyperparams.yaml").write_text(text.format(proof=proof))
+    check_known(path, front_end, [other])
+    assert not proof.exists()
+
+
+def test_a_copy_that_adaptation_keeps_is_its_runs(bare, tmp_path):
+    for name in ("pretrained", "interpolated"):
+        path = bare(f"run/{name}/encoder.ckpt")
+        (tmp_path / "run/hyperparams.yaml").write_text("front_end: log1p\n")
+        check_known(path.parent, "log1p", ["fbank"])
+
+
+@pytest.fixture
+def hub(monkeypatch, bare):
+    """A Hugging Face hub that holds some files: text, or an encoder."""
+
+    def hold(files):
+        def download(repository, name):
+            if name not in files:
+                raise EntryNotFoundError(name)
+            path = bare(f"hub/{repository}/{name}")
+            if files[name] is not None:
+                path.write_text(files[name])
+            return str(path)
+
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+
+    return hold
+
+
+@pytest.mark.parametrize(
+    "name, front_end",
+    [
+        ("speechbrain/cnn14-esc50", "log1p"),
+        ("Ubenwa/sb-cssl-vgg-sup", "fbank"),
+        ("Ubenwa/sb-cssl-vgg-sclr", "fbank"),
+    ],
+)
+def test_a_public_encoders_id_says_it(hub, monkeypatch, name, front_end):
+    hub({"embedding_model.ckpt": None})
+    other = {"log1p": "fbank", "fbank": "log1p"}[front_end]
+    check_known(name, front_end, [other])
+
+    def offline(*args):
+        raise LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", offline)
+    message = refusal(name, front_end)
+    assert f"download embedding_model.ckpt of {name} " in message
+    assert f"https://huggingface.co/{name}" in message
+    assert f"--front_end {front_end}" in message
+    assert "embedding_model.ckpt and hyperparams.yaml of a/b into" in refusal(
+        "a/b", "fbank"
+    )
+
+
+def test_another_id_is_asked_for_its_settings(hub):
+    hub({"embedding_model.ckpt": None})
+    assert load("some/model", "log1p")  # nothing says
+    hub({"embedding_model.ckpt": None, "hyperparams.yaml": FBANK})
+    check_known("some/model", "fbank", ["log1p"])
+    hub({"hyperparams.yaml": FBANK})
+    assert "holds no encoder.ckpt or embedding" in refusal(
+        "some/model", "fbank"
+    )
+
+
+def test_panns_file_that_is_not_here(tmp_path):
+    path = tmp_path / "Cnn14_16k_mAP=0.438.pth"
+    message = refusal(path, "panns")
+    assert f"{path} does not exist; download {path.name} from " in message
+    assert "https://zenodo.org/records/3987831" in message
+
+
+def heard(front_end, sounds, chunk_s, n_masks, n_batches=100):
+    """An encoder whose norm0 has heard sounds, as in training."""
+    torch.manual_seed(0)
+    augment = SpecAugment(8 if n_masks else 0, n_masks, 10)
+    views = AugmentedFeatures(front_end, augment, False).train()
+    encoder = Cnn14(front_end.n_mels, width=1)
+    size = round(16000 * chunk_s)
+    for _ in range(n_batches):
+        chunks = []
+        for i in torch.randint(len(sounds), (4,)).tolist():
+            sound = repeat_to(sounds[i], size)
+            start = int(torch.randint(len(sound) - size + 1, (1,)))
+            chunks.append(sound[start : start + size])
+        feats, _ = views(torch.stack(chunks))
+        encoder.norm0(feats.transpose(1, 2).unsqueeze(3))
+    return encoder
+
+
+@pytest.fixture(scope="module")
+def sounds():
+    """Voices, each with its pitch and noise; and what is hardest: tones that
+    fade, and a burst in silence."""
+    generator = torch.Generator().manual_seed(0)
+    time = torch.arange(16000) / 16000
+    pitches = [300.0, 400.0, 500.0, 650.0]
+    voices = []
+    for pitch in pitches:
+        waves = [torch.sin(6.283 * k * pitch * time) / k for k in range(1, 9)]
+        noise = 0.02 * torch.randn(16000, generator=generator)
+        voices.append(0.3 * sum(waves) * torch.sin(9 * time).abs() + noise)
+    fading = torch.exp(-3 * time)
+    tones = [0.9 * fading * torch.sin(6.283 * p * time) for p in pitches]
+    burst = torch.zeros(16000)
+    burst[2000:4000] = torch.rand(2000, generator=generator)
+    return [voices, tones, [burst]]
+
+
+@pytest.mark.parametrize("n_masks", [0, 2])
+@pytest.mark.parametrize("name", FRONT_ENDS)
+def test_a_bare_file_is_judged_by_what_it_heard(bare, sounds, name, n_masks):
+    """And no encoder of ours is refused by its own front end."""
+    front_end = make_front_end(name)
+    for kind in sounds:
+        path = bare(encoder=heard(front_end, kind, 0.5, n_masks))
+        assert load(path, name)
+        if name == "fbank":
+            message = refusal(path, "log1p")
+            assert "with mean normalisation" in message
+            assert "front end log1p is the contrary" in message
+            assert message.endswith("pass --front_end fbank")
+        if name == "log1p":
+            message = refusal(path, "fbank")
+            assert "without mean normalisation" in message
+            assert message.endswith("pass --front_end log1p")
+
+
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("num_batches_tracked", torch.ones(3), "is (3,), here ()"),
+        ("running_mean", torch.ones(80, 2), "is (80, 2), here (80,)"),
+        ("running_var", torch.tensor(1.0), "is (), here (80,)"),
+        ("running_mean", torch.ones(80, dtype=torch.bool), "is no dense"),
+        ("running_mean", torch.ones(80).long(), "is of torch.int64, here"),
+        ("num_batches_tracked", None, "is missing"),
+    ],
+)
+def test_statistics_that_are_none_are_not_judged(bare, name, value, said):
+    path, state = bare(), Cnn14(80, 1).state_dict()
+    state["norm0.num_batches_tracked"] = torch.tensor(1000)
+    state[f"norm0.{name}"] = value
+    if value is None:
+        del state[f"norm0.{name}"]
+    torch.save(state, path)
+    assert f"norm0.{name} {said}" in refusal(path, "fbank")
+
+
+def test_an_encoder_that_heard_little_is_not_judged(bare, sounds):
+    for n_batches in (0, 1, 30):
+        encoder = heard(make_front_end("log1p"), sounds[0], 0.5, 0, n_batches)
+        path = bare(encoder=encoder)
+        assert load(path, "fbank") and load(path, "log1p")
+    random = Cnn14(80, 1)
+    front_end = make_front_end("fbank")
+    features = AugmentedFeatures(front_end, SpecAugment(0, 0), False).eval()
+    batches = [features(torch.stack(sounds[1]))[0]] * 2
+    calibrate_batch_norms(random, batches)
+    assert load(bare(encoder=random), "fbank")
+
+
+def test_names_of_public_encoders_are_documented():
+    """With the front end of each, in the row of its file."""
+    with open("docs/encoders.md", encoding="utf-8") as file:
+        rows = [line for line in file if line.startswith("| ")]
+    for encoder in PUBLIC_ENCODERS:
+        assert any(
+            encoder.name in row
+            and encoder.file in row
+            and f"`{encoder.front_end}`" in row
+            for row in rows
+        ), encoder.name

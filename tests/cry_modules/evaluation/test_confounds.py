@@ -1,0 +1,222 @@
+"""The report on leakage and confounding: truth is known, verdicts must be so.
+
+Features are drawn, so no audio is needed but for the command itself.
+"""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+
+from cry_modules.evaluation.baseline import Settings
+from cry_modules.evaluation.confounds import confounds, main
+from cry_modules.evaluation.questions import Clues, examine
+from cry_modules.evaluation.verdict import verdict
+from data_prep.files.errors import InputError
+
+QUICK = Settings(folds=2, repeats=4, permutations=19)
+
+
+def clues(signature=0.0, effect=0.0, sites_by_label=False, seed=0):
+    """Forty patients of three recordings each, one label and site each.
+
+    Arguments
+    ---------
+    signature : float
+        What the recordings of a patient have in common.
+    effect : float
+        What the recordings of a label have in common.
+    sites_by_label : bool
+        Nine in ten patients of a label come from one site.
+    seed : int
+        Of the draws.
+    """
+    rng = np.random.default_rng(seed)
+    patients = np.repeat(np.arange(40), 3)
+    own = rng.permutation(np.arange(40) % 2)
+    agrees = rng.random(40) < (0.9 if sites_by_label else 0.5)
+    audio = rng.normal(size=(120, 20))
+    audio += signature * rng.normal(size=(40, 20))[patients]
+    audio[:, 0] += effect * own[patients]
+    rest = rng.normal(size=(2, 120, 5))
+    return Clues(
+        patients=patients,
+        labels=np.array(["healthy", "injury"], dtype=object)[own[patients]],
+        sites=np.array(["north", "south"], dtype=object)[
+            np.where(agrees, own, 1 - own)[patients]
+        ],
+        features={"audio": audio, "background": rest[0], "file": rest[1]},
+    )
+
+
+def verdict_of(examined):
+    """The verdict by its subject."""
+    probes, gap, _ = examine(examined, QUICK)
+    said = verdict(probes, gap, "injury")
+    return probes, gap, dict(line.split(": ", 1) for line in said)
+
+
+def test_noise_is_nothing():
+    probes, gap, said = verdict_of(clues())
+    for name in ("label_audio_grouped", "label_audio_random"):
+        assert 0.35 < probes[name].evidence.auc < 0.65
+    assert abs(gap.value) < 0.1
+    assert said["Leakage"].startswith("no sign of it")
+    assert said["Label"].startswith("no sign that injury can be heard")
+    for subject in ("Site", "File facts", "Background", "Device"):
+        assert said[subject].startswith("no sign that")
+
+
+def test_recognising_the_patient_is_a_leak():
+    probes, gap, said = verdict_of(clues(signature=3.0))
+    random = probes["label_audio_random"].evidence
+    assert random.auc > 0.65 and np.mean(random.null) > 0.65
+    assert probes["label_audio_grouped"].evidence.auc < 0.65
+    assert gap.ci95[0] > 0.1
+    assert said["Leakage"].startswith("found.")
+    assert f"+{gap.value:.2f} AUC" in said["Leakage"]
+    assert said["Label"].startswith("no sign")
+    # A random split is no better than recognising patients.
+    assert random.p > 0.05
+
+
+def test_a_true_difference_is_heard_and_no_alarm_is_raised():
+    probes, gap, said = verdict_of(clues(effect=2.0))
+    evidence = probes["label_audio_grouped"].evidence
+    assert evidence.auc > 0.8 and evidence.p <= 0.05
+    assert said["Label"].startswith("injury can be told in babies")
+    assert "slight" not in said["Label"]
+    assert said["Leakage"].startswith("no sign of it")
+    for subject in ("Site", "File facts", "Background", "Device"):
+        assert said[subject].startswith("no sign that")
+
+
+def test_a_label_that_follows_the_site_is_flagged():
+    probes, _, said = verdict_of(clues(effect=2.0, sites_by_label=True))
+    assert probes["label_site"].evidence.auc > 0.7
+    assert said["Site"].startswith("injury follows the site")
+    # What is heard of the label is heard of the site.
+    assert said["Device"].startswith("the recording site can be heard (north")
+
+
+def test_few_patients_are_no_ground_for_a_claim():
+    few = clues(effect=2.0)
+    few.labels[few.patients >= 2] = "healthy"
+    few.labels[few.patients < 2] = "injury"
+    three = Settings(folds=3, repeats=1, permutations=19)
+    probes, gap, notes = examine(few, three)
+    assert probes["label_audio_grouped"].evidence.ci95 is gap.ci95 is None
+    assert notes == ["label: 2 folds, since injury has 2 patients."]
+    said = " ".join(verdict(probes, gap, "injury"))
+    assert "Label: too few patients in class injury (2) to say" in said
+    few.labels[few.patients > 0] = "healthy"
+    probes, gap, _ = examine(few, QUICK)
+    assert gap is None and probes["site_audio"].evidence is not None
+    assert probes["label_audio_grouped"].why_not.endswith("a single patient")
+
+
+def test_rare_classes_join_and_rare_or_single_sites_leave():
+    some = clues()
+    some.labels[some.patients < 3] = "pain"
+    some.labels[some.patients == 39] = ""
+    some.sites[:] = "north"
+    some.sites[some.patients < 4] = "south"
+    probes, gap, notes = examine(some, QUICK)
+    assert len(probes["label_audio_grouped"].classes) == 2
+    assert probes["label_audio_grouped"].evidence.n_patients == 39
+    assert any(n.startswith("pain: 3 patients, too few") for n in notes)
+    assert any(n.startswith("site south: 4 patients") for n in notes)
+    assert probes["site_audio"].evidence is None
+    assert (
+        "Not asked (no two sites of 5 patients or more): injury from site"
+        in (verdict(probes, gap, "injury")[-1])
+    )
+
+
+def test_one_recording_a_patient_cannot_leak():
+    single = clues()
+    for name in ("patients", "labels", "sites"):
+        setattr(single, name, getattr(single, name)[::3])
+    single.features = {k: v[::3] for k, v in single.features.items()}
+    assert verdict_of(single)[2]["Leakage"].startswith("none is possible")
+
+
+@pytest.fixture
+def command(database, monkeypatch, capsys):
+    """Run the command line on the database; exit status, stdout, stderr."""
+    folder = database()
+
+    def run(*arguments, source=folder, column="neuro_injury"):
+        arguments = [source, "--label_column", column, *arguments]
+        monkeypatch.setattr(sys, "argv", ["confounds", *map(str, arguments)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stopped:
+            status = stopped.code
+        return (status, *capsys.readouterr())
+
+    return run
+
+
+BRIEFLY = ["--permutations", 19, "--repeats", 1, "--folds", 2]
+
+
+def test_the_command(command, database, tmp_path):
+    (database() / "audio/r0.wav").write_bytes(b"RIFF")
+    out = tmp_path / "report"
+    status, printed, _ = command("--out", out, *BRIEFLY)
+    assert status == 0
+    assert "neuro_injury from audio, recordings split at random" in printed
+    assert "1 recording cannot be used: see rejected.csv." in printed
+    assert "- Leakage: " in printed and "- Label: " in printed
+    report = (out / "confounds.md").read_text()
+    assert all(line in report for line in printed.split("\n") if "- La" in line)
+    numbers = json.loads((out / "confounds.json").read_text())
+    evidence = numbers["probes"]["label_audio_grouped"]["evidence"]
+    assert (evidence["n"], evidence["n_patients"]) == (39, 20)
+    assert len(evidence["null"]) == 19
+    assert (out / "confounds.png").stat().st_size > 10_000
+    for text in (printed, report, json.dumps(numbers)):
+        assert not any(f"{p}{i}" in text for p in "pP" for i in range(10, 20))
+    again = tmp_path / "again"
+    csv = tmp_path / "db/recordings.csv"
+    assert command("--out", again, *BRIEFLY, source=csv)[0] == 0
+    assert (again / "confounds.json").read_text() == (
+        out / "confounds.json"
+    ).read_text()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["--folds", 1], "--folds is 1"),
+        (["--folds", 21], "20 patients with a label, fewer than --folds 21"),
+        (["--repeats", 0], "--repeats is 0"),
+        (["--permutations", 5], "--permutations is 5"),
+        (["--seed", -1], "--seed is -1"),
+        (["--classes", "healthy"], "1 different labels"),
+        (["--classes", "healthy", "ill"], "no row has 'ill' in neuro_injury"),
+        (["--data_folder", "no"], "no does not exist"),
+        (["--out", __file__], "is a file; pass a folder to write to"),
+    ],
+)
+def test_wrong_input_is_one_line(command, tmp_path, arguments, message):
+    status, _, errors = command("--out", tmp_path / "out", *arguments)
+    assert status == 2 and errors.count("\n") == 1
+    assert errors.startswith("error: ") and message in errors
+
+
+def test_wrong_columns_and_paths_are_one_line(command, tmp_path):
+    out = ["--out", tmp_path / "out"]
+    assert "no column 'cry'" in command(*out, column="cry")[2]
+    assert "40 different values" in command(*out, column="recording_id")[2]
+    gone = command(*out, source=tmp_path / "gone.csv")
+    assert gone[0] == 2 and "gone.csv does not exist" in gone[2]
+
+
+def test_one_label_is_not_enough(database, tmp_path):
+    folder = database(change=lambda i, row: row.replace("injury", "healthy"))
+    with pytest.raises(InputError, match="two are needed"):
+        confounds(str(folder), str(tmp_path), "neuro_injury", QUICK)

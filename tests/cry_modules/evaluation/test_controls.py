@@ -1,0 +1,170 @@
+"""Classical models on the same split, and whether a model beats them."""
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import StandardScaler
+
+from cry_modules.evaluation import controls
+from cry_modules.evaluation.nuisance import nuisance_probe
+from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.metrics.predictions import Predictions
+from data_prep.files.errors import InputError
+
+
+def recordings_of(split, labels, n_classes=2):
+    labels = np.asarray(labels).astype(int)
+    ids = [f"{split}{i}" for i in range(len(labels))]
+    return Predictions(
+        ids,
+        [f"{split}p{i // 2}" for i in range(len(labels))],
+        labels,
+        np.eye(n_classes)[labels],
+        ["a", "b", "c"][:n_classes],
+    )
+
+
+def make_data(n_classes=2, signal=1.5, sizes=(200, 60, 80), seed=0):
+    rng = np.random.default_rng(seed)
+    features, recordings = {}, {}
+    for split, n in zip(("train", "valid", "test"), sizes):
+        labels = (rng.random(n) < 0.2).astype(int)
+        if n_classes == 3:
+            labels = rng.integers(3, size=n)
+        features[split] = rng.normal(size=(n, 6))
+        features[split][:, 0] += signal * labels
+        recordings[split] = recordings_of(split, labels, n_classes)
+    prevalence = np.bincount(recordings["train"].labels) / sizes[0]
+    return features, recordings, prevalence
+
+
+def test_the_logistic_control_is_scikit_learns_best_on_validation():
+    features, recordings, prevalence = make_data()
+    said, share = controls.classical(features, recordings, prevalence)[
+        "logmel_logistic"
+    ]
+    scaler = StandardScaler().fit(features["train"])
+    best, expected = -1, None
+    for c in (1e-3, 1e-2, 1e-1, 1.0):
+        model = LogisticRegression(C=c, class_weight="balanced")
+        model.fit(
+            scaler.transform(features["train"]), recordings["train"].labels
+        )
+        value = roc_auc_score(
+            recordings["valid"].labels,
+            model.decision_function(scaler.transform(features["valid"])),
+        )
+        if value > best:
+            best = value
+            expected = model.decision_function(
+                scaler.transform(features["test"])
+            )
+    log_odds = np.log(said["test"].scores[:, 1] / said["test"].scores[:, 0])
+    np.testing.assert_allclose(
+        log_odds, expected + np.log(share[1] / share[0]), rtol=1e-4, atol=1e-4
+    )
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_controls_find_a_signal_and_scores_sum_to_one(n_classes):
+    data = make_data(n_classes, signal=3.0)
+    for said, share in controls.classical(*data).values():
+        assert share.sum() == pytest.approx(1)
+        for predictions in said.values():
+            np.testing.assert_allclose(predictions.scores.sum(axis=1), 1)
+            labels, scores = predictions.labels, predictions.scores
+            found = np.mean(
+                [roc_auc_score(labels == k, scores[:, k])
+                 for k in range(n_classes)]
+            )  # fmt: skip
+            assert found > 0.85
+
+
+def test_validation_of_one_class_chooses_the_most_regular_model():
+    features, recordings, prevalence = make_data()
+    recordings["valid"].labels[:] = 0
+    found = controls.classical(features, recordings, prevalence)
+    assert np.isfinite(found["logmel_svm"][0]["test"].scores).all()
+
+
+def test_too_many_recordings_for_a_support_vector_machine():
+    controls.check_size(20000)
+    with pytest.raises(InputError, match="--controls False"):
+        controls.check_size(20001)
+
+
+def entry_of(model, control):
+    even = np.array([0.5, 0.5])
+    found = figures_of(
+        [Outcome(model, model, even)],
+        {"logmel_svm": [Outcome(control, control, even)]},
+        Asked(n_draws=400),
+    )
+    return found["controls"]["logmel_svm"]
+
+
+def scored(p, strength, seed):
+    rng = np.random.default_rng(seed)
+    s = 1 / (1 + np.exp(-(rng.normal(size=len(p.ids)) + strength * p.labels)))
+    return Predictions(
+        p.ids, p.patients, p.labels, np.stack([1 - s, s], axis=1), p.classes
+    )
+
+
+def test_a_better_model_beats_its_control_and_an_equal_one_does_not():
+    p = recordings_of("t", np.arange(200) % 4 < 2)
+    weak = scored(p, 0.5, 1)
+    better = {"logmel_svm": entry_of(scored(p, 4.0, 2), weak)}
+    assert controls.unbeaten(better) == []
+    assert better["logmel_svm"]["recording"]["difference"]["difference"] > 0.2
+    same = {"logmel_svm": entry_of(weak, weak)}
+    assert controls.unbeaten(same) == ["logmel_svm"]
+    assert controls.unbeaten(same, "patient") == ["logmel_svm"]
+
+
+def test_a_control_that_cannot_be_compared_is_not_beaten():
+    p = recordings_of("t", np.zeros(10, dtype=int))
+    entry = {"logmel_svm": entry_of(p, p)}
+    assert entry["logmel_svm"]["recording"]["auc"] is None
+    assert controls.unbeaten(entry) == ["logmel_svm"]
+
+
+def test_nuisance_of_nothing_is_chance_and_of_a_trace_is_found():
+    patients = np.repeat(np.arange(60), 3)
+    site = np.array(["north", "south"])[patients % 2]
+    found = []
+    for seed in range(8):
+        embs = np.random.default_rng(seed).normal(size=(180, 8))
+        found.append(nuisance_probe(embs, site, patients, n_draws=100)["auc"])
+    # Of 30 patients a site one AUC has a spread of about 0.07.
+    assert abs(np.mean(found) - 0.5) < 0.075
+    embs[:, 3] += 3 * (site == "north")
+    traced = nuisance_probe(embs, site, patients, n_draws=200)
+    assert traced["auc"] > 0.95
+    assert traced["n"] == 180 and traced["n_patients"] == 60
+
+
+def test_nuisance_keeps_patients_apart():
+    """Each patient has its own place and an arbitrary site: told at once
+    where a patient is on both sides, by chance where patients are apart."""
+    rng = np.random.default_rng(1)
+    patients = np.repeat(np.arange(40), 5)
+    site = np.array(["north", "south"])[rng.permutation(np.arange(40) % 2)]
+    place = rng.normal(size=(40, 30))
+    embs = place[patients] + 0.01 * rng.normal(size=(200, 30))
+    found = nuisance_probe(embs, site[patients], patients, n_draws=100)
+    assert found["auc"] < 0.75
+
+
+@pytest.mark.parametrize(
+    "values, reason",
+    [
+        ([""] * 40, "fewer than two values"),
+        (["a"] * 37 + ["b"] * 3, "fewer than two values"),
+        ([str(i) for i in range(40)], "40 values"),
+    ],
+)
+def test_nuisances_that_cannot_be_asked(values, reason):
+    found = nuisance_probe(np.ones((40, 2)), values, range(40))
+    assert reason in found["not_asked"]

@@ -1,0 +1,108 @@
+"""Folds pooled: no figure may come from how many positives a fold left."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
+from cry_modules.metrics.figures import UNITS
+from cry_modules.metrics.predictions import Predictions
+
+SHARES = (0.05, 0.15, 0.45)
+
+
+def posterior(evidence, prevalence):
+    """Of the positive class, from the logarithm of the likelihood ratio."""
+    log_odds = evidence + np.log(prevalence / (1 - prevalence))
+    p = 1 / (1 + np.exp(-log_odds))
+    return np.stack([1 - p, p], axis=1)
+
+
+def predictions_of(name, labels, evidence, prevalence):
+    ids = [f"{name}{i}" for i in range(len(labels))]
+    scores = posterior(evidence, prevalence)
+    return Predictions(ids, ids, labels, scores, ["healthy", "injury"])
+
+
+def leave_one_site_out(strength, seed=0, n=600):
+    """Three sites with other shares of positives; each model is right about
+    the evidence, and reckons with what it was trained on."""
+    rng = np.random.default_rng(seed)
+    outcomes, raw = [], []
+    for k, share in enumerate(SHARES):
+        prevalence = np.mean([s for s in SHARES if s != share])
+        split = {}
+        for name in ("valid", "test"):
+            labels = (rng.random(n) < share).astype(int)
+            # Normal, of unit spread and means +- strength / 2.
+            x = rng.normal(size=n) + strength * (labels - 0.5)
+            evidence = strength * x
+            split[name] = predictions_of(
+                f"{k}{name}", labels, evidence, prevalence
+            )
+            if name == "test":
+                raw.append((labels, evidence))
+        outcomes.append(
+            Outcome(
+                split["valid"],
+                split["test"],
+                np.array([1 - prevalence, prevalence]),
+            )
+        )
+    labels, evidence = (np.concatenate(part) for part in zip(*raw))
+    return outcomes, labels, evidence
+
+
+@pytest.mark.parametrize("strength", [1e-9, 1.0, 2.0])
+def test_pooled_scores_rank_as_the_evidence_does(strength):
+    outcomes, labels, evidence = leave_one_site_out(strength)
+    pooled, _ = held_out(outcomes, "recording", "mean_log_odds")
+    expected = roc_auc_score(labels, evidence)
+    assert roc_auc_score(labels, pooled.scores[:, 1]) == pytest.approx(
+        expected, abs=0.002
+    )
+    found = figures_of(outcomes, {}, Asked(n_draws=100))
+    assert found["test"]["recording"]["auc"] == pytest.approx(
+        expected, abs=0.002
+    )
+    # As they are, scores tell which site was left out.
+    joined = Predictions.joined([outcome.test for outcome in outcomes])
+    assert roc_auc_score(labels, joined.scores[:, 1]) < expected - 0.02
+
+
+def test_an_equal_control_of_another_prevalence_is_no_different():
+    outcomes, _, _ = leave_one_site_out(1.0)
+    even = np.array([0.5, 0.5])
+    control = [outcome.at(even) for outcome in outcomes]
+    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=200))
+    for unit in UNITS:
+        difference = found["controls"]["logmel_svm"][unit]["difference"]
+        assert difference["difference"] == pytest.approx(0, abs=1e-9)
+        assert difference["p"] == pytest.approx(1, abs=1e-6)
+
+
+def test_at_prevalence_is_bayes_rule_and_can_be_undone():
+    outcomes, _, _ = leave_one_site_out(1.0, n=50)
+    outcome = outcomes[0]
+    other = np.array([0.3, 0.7])
+    moved = outcome.at(other)
+    expected = posterior(
+        np.log(outcome.test.scores[:, 1] / outcome.test.scores[:, 0])
+        - np.log(outcome.prevalence[1] / outcome.prevalence[0]),
+        0.7,
+    )
+    np.testing.assert_allclose(moved.test.scores, expected, rtol=1e-9)
+    back = moved.at(outcome.prevalence)
+    np.testing.assert_allclose(back.test.scores, outcome.test.scores)
+
+
+def test_a_patient_of_two_folds_is_a_unit_of_each():
+    """Two models have told different recordings of it."""
+    outcomes, _, _ = leave_one_site_out(1.0, n=40)
+    for outcome in outcomes:
+        outcome.test.patients = [f"p{i}" for i in range(40)]
+    control = [outcome.at(np.array([0.5, 0.5])) for outcome in outcomes]
+    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=100))
+    block = found["test"]["patient"]
+    assert block["n"] == 120 and block["n_patients"] == 40
+    assert found["controls"]["logmel_svm"]["patient"]["auc"] is not None

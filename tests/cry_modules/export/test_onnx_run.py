@@ -1,0 +1,349 @@
+"""The runner says what ``inference.py`` says, without torch."""
+
+import csv
+import io
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torchaudio.transforms import Resample
+
+from cry_modules import audio
+from cry_modules.checkpoints.description import Blueprint, build
+from cry_modules.export import run_onnx as onnx_run
+from cry_modules.export.onnx import METADATA_KEY, quantize, write_onnx
+from cry_modules.export.run_onnx import (
+    OnnxClassifier,
+    Score,
+    covering,
+    header_of,
+    resample,
+    row_of,
+)
+from cry_modules.finetune import batch_norms
+from cry_modules.inference.classifier import LONGEST_S, CryClassifier, FileScore
+from cry_modules.inference.scores import (
+    COLUMNS,
+    header_of as torchs_header,
+    rows_of,
+)
+from data_prep.audio import folder, measure
+
+onnx = pytest.importorskip("onnx", reason="the extra `export`")
+pytest.importorskip("onnxruntime", reason="the extra `export`")
+
+CLASSES = ["healthy", "hurt"]
+ABOUT = {"name": "x", "classes": CLASSES, "threshold": 0.3, "caution": "Beware"}
+
+
+def make_pair(path, **options):
+    """A model in torch, and written."""
+    torch.manual_seed(3)
+    options = {
+        "width": 2,
+        "classes": CLASSES,
+        "log_prior": [-0.1, -2],
+        **options,
+    }
+    model = build(Blueprint(**options))
+    tell_apart(model)
+    write_onnx(model.embedder, model.posterior, ABOUT, path)
+    return CryClassifier.from_model(model), path
+
+
+@torch.no_grad()
+def tell_apart(model):
+    """A random model whose scores of different sounds differ."""
+    for norm in batch_norms(model.embedder.encoder):
+        norm.weight.uniform_(1, 3)
+    noise = torch.randn(6, 16000)
+    noise[:3] = noise[:3].cumsum(1)
+    embs = model.embedder(noise)
+    norm = model.posterior.head.norm
+    norm.running_mean.copy_(embs.mean(0))
+    norm.running_var.copy_(embs.var(0) + embs.var(0).mean())
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """Of a model that hears recordings as a whole."""
+    return make_pair(tmp_path_factory.mktemp("onnx") / "model.onnx")[1]
+
+
+@pytest.fixture
+def sounds(noise, tmp_path):
+    """Of several rates, lengths, channels and levels."""
+    rng = np.random.default_rng(0)
+    swell = np.linspace(0, 0.5, 90000) * rng.normal(0, 0.3, 90000)
+    soundfile.write(tmp_path / "swell.flac", swell, 16000)
+    return [
+        str(tmp_path / "swell.flac"),
+        str(noise("short.wav", seconds=0.12)),
+        str(noise("phone.wav", seconds=3.1, rate=8000, level=0.003)),
+        str(noise("cd.wav", seconds=2.5, rate=44100, channels=2)),
+        str(noise("coded.ogg", seconds=2.0, rate=22050)),
+    ]
+
+
+def main(*arguments, capsys):
+    """Exit status, rows of the table and stderr."""
+    with pytest.raises(SystemExit) as stop:
+        onnx_run.main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    assert "Traceback" not in err
+    return stop.value.code, list(csv.DictReader(io.StringIO(out))), err
+
+
+@pytest.mark.parametrize(
+    "options, longest_s",
+    [
+        ({}, 120),
+        ({"readout": "encoder+logmel", "chunk_s": 1.0}, 2.2),
+        ({"front_end": "panns", "tested_on": "chunks", "chunk_s": 1.0}, 120),
+        ({"front_end": "log1p", "tested_on": "chunks", "chunk_s": 1.0}, 2.2),
+    ],
+)
+def test_scores_are_those_of_torch(
+    options, longest_s, sounds, tmp_path, monkeypatch
+):
+    """Recordings whole, in chunks, and in windows."""
+    theirs, path = make_pair(tmp_path / "model.onnx", **options)
+    expected = theirs.classify_files(sounds, longest_s)
+    monkeypatch.setattr(onnx_run, "LONGEST_S", longest_s)
+    ours = OnnxClassifier(str(path))
+    found = [ours.score(sound) for sound in sounds]
+    for score, other in zip(found, expected):
+        assert (score.error, other.error) == ("", "")
+        assert score.seconds == pytest.approx(other.seconds)
+        assert score.n_windows == other.n_windows
+        np.testing.assert_allclose(score.scores, other.scores, atol=1e-4)
+    assert np.ptp([score.scores[0] for score in found]) > 0.01
+    assert max(score.n_windows for score in found) == (
+        1 if longest_s == 120 else 6
+    )
+
+
+def test_silent_windows_are_left_out(tmp_path, monkeypatch):
+    theirs, path = make_pair(tmp_path / "model.onnx", chunk_s=1.0)
+    rng = np.random.default_rng(0)
+    sig = np.zeros(16000 * 6)
+    sig[20000:60000] = rng.normal(0, 0.1, 40000)
+    soundfile.write(tmp_path / "a.wav", sig, 16000)
+    expected = theirs.classify_files([str(tmp_path / "a.wav")], 2.0)[0]
+    monkeypatch.setattr(onnx_run, "LONGEST_S", 2.0)
+    found = OnnxClassifier(str(path)).score(str(tmp_path / "a.wav"))
+    assert found.n_windows == expected.n_windows == 3
+    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
+def test_resampling_is_torchaudios(rate):
+    sig = torch.from_numpy(np.random.default_rng(0).normal(0, 0.3, rate + 77))
+    sig = sig.float()
+    expected = Resample(rate, 16000)(sig)
+    np.testing.assert_allclose(
+        resample(sig.numpy(), rate, 16000), expected, atol=1e-5
+    )
+    assert resample(sig.numpy(), rate, rate) is not None
+
+
+def test_windows_cover_evenly():
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        length, size = rng.integers(1, 10**7), int(rng.integers(1000, 10**5))
+        starts = covering(int(length), size)
+        assert starts[0] == 0
+        assert len(starts) == max(1, np.ceil(length / size))
+        last = max(0, length - size)
+        even = np.linspace(0, last, len(starts))
+        assert np.abs(np.array(starts) - even).max() < 0.501
+
+
+def test_same_rules_as_the_project():
+    """It stands by itself, so that they are written twice."""
+    assert (onnx_run.METADATA_KEY, onnx_run.PEAK) == (METADATA_KEY, audio.PEAK)
+    assert onnx_run.SILENT_DBFS == measure.SILENT_DBFS
+    assert onnx_run.SHORTEST_S == measure.SHORTEST_S
+    assert onnx_run.LONGEST_S == LONGEST_S
+    assert onnx_run.READABLE == folder.READABLE
+    assert onnx_run.COLUMNS == COLUMNS
+    assert header_of(["a", "call"]) == torchs_header(["a", "call"])
+
+
+@pytest.mark.parametrize("threshold", [None, 0.25, 0.26])
+def test_rows_are_those_of_the_torch_command(threshold):
+    values = ("a.wav", 1.5, np.array([0.75, 0.25]), 2)
+    error = {"path": "b.wav", "error": "silent: -inf dBFS"}
+    ours = [Score(*values), Score(**error)]
+    theirs = [FileScore(*values), FileScore(**error)]
+    rows = [row_of(score, CLASSES, threshold) for score in ours]
+    assert rows == rows_of(theirs, CLASSES, threshold)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_command(whole, path, sounds, noise, tmp_path, capsys):
+    """Files and a folder; to a file or printed."""
+    noise("more/deep/a.WAV")
+    (tmp_path / "more/notes.txt").write_text("no audio")
+    (tmp_path / "more/._a.wav").write_text("of a Mac")
+    out = tmp_path / "scores.csv"
+    extra = [] if whole else ["--csv", out]
+    status, rows, err = main(
+        path, *sounds, tmp_path / "more", *extra, capsys=capsys
+    )
+    assert status == 0
+    assert err.startswith("Beware\n")
+    assert "6 of 6 files\n" in err
+    assert "done: 6 of 6 recordings scored" in err
+    if not whole:
+        assert not rows
+        rows = list(csv.DictReader(out.open()))
+    assert [row["path"] for row in rows[:5]] == sounds
+    assert rows[5]["path"].endswith("deep/a.WAV")
+    for row in rows:
+        hurt = float(row["hurt"])
+        assert float(row["healthy"]) + hurt == pytest.approx(1)
+        assert row["call"] == ("hurt" if hurt >= 0.3 else "healthy")
+    assert not list(tmp_path.glob("*.partial"))
+
+
+def test_what_cannot_be_scored_is_a_row(path, noise, tmp_path, capsys):
+    good = noise("good.wav")
+    (tmp_path / "text.wav").write_text("no audio")
+    (tmp_path / "nothing.wav").write_bytes(b"")
+    (tmp_path / "a.raw").write_bytes(bytes(9999))
+    for name, sig in (
+        ("silent", np.full(16000, 1e-4)),
+        ("header", np.zeros(0)),
+        ("blip", np.ones(1599)),
+        ("nan", np.where(np.arange(9000) == 7, np.nan, 0.1)),
+    ):
+        soundfile.write(tmp_path / f"{name}.wav", sig, 16000, subtype="FLOAT")
+    cut = noise("cut.flac", seconds=4).read_bytes()
+    (tmp_path / "cut.flac").write_bytes(cut[: len(cut) // 2])
+    reasons = {
+        "missing.wav": "unreadable: no such file",
+        "text.wav": "unreadable: ",
+        "nothing.wav": "unreadable: ",
+        "a.raw": "unreadable: ",
+        "silent.wav": "silent: -80 dBFS",
+        "header.wav": "empty: a header and no samples",
+        "blip.wav": "too short: 0.100 s",
+        "nan.wav": "not finite: samples are NaN or infinite",
+        "cut.flac": "",
+    }
+    files = [tmp_path / name for name in reasons]
+    status, rows, err = main(path, *files, good, capsys=capsys)
+    assert status == 1
+    assert rows[4]["seconds"] == "1.000"  # silent, but decoded
+    assert "done: 1 of 10 recordings scored" in err
+    assert rows[-1]["error"] == "" and rows[-1]["call"]
+    for row, reason in zip(rows, reasons.values()):
+        assert row["error"].startswith(reason) and row["error"]
+        assert "\n" not in row["error"]
+        assert row["call"] == row["hurt"] == ""
+
+
+def test_wrong_usage_is_one_line(path, noise, tmp_path, capsys):
+    good, empty = noise("good.wav"), tmp_path / "empty"
+    empty.mkdir()
+    foreign = tmp_path / "foreign.onnx"
+    model = onnx.load(path)
+    del model.metadata_props[:]
+    onnx.save(model, foreign)
+    text, cut = tmp_path / "text.onnx", tmp_path / "cut.onnx"
+    text.write_text("no model")
+    cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    for arguments, said in (
+        ([tmp_path / "x.onnx", good], "x.onnx does not exist"),
+        ([empty, good], "empty is a folder"),
+        ([path, good, "--csv", good], "called like a recording"),
+        ([path, good, "--csv", tmp_path / "a.FLAC"], "called like a recording"),
+        ([text, good], "text.onnx is no ONNX file"),
+        ([cut, good], "cut.onnx is no"),
+        ([foreign, good], "foreign.onnx is not a classifier of this project"),
+        ([path], "no recordings"),
+        ([path, empty], "empty holds no audio file"),
+        ([path, good, "--threads", 0], "--threads is 0"),
+        ([path, good, "--csv", tmp_path / "no/a.csv"], "could not be written"),
+        ([path, text, "--benchmark"], "text.onnx: unreadable"),
+    ):
+        status, rows, err = main(*arguments, capsys=capsys)
+        assert status == 2 and not rows
+        assert err.splitlines()[-1].startswith("error: ") and said in err
+        assert len(err.replace("Beware\n", "").splitlines()) <= 2
+    with pytest.raises(SystemExit, match="2"):
+        onnx_run.main([])
+
+
+def test_memory_does_not_grow_with_a_recording(path, tmp_path, monkeypatch):
+    """No more than a block, or a window, is read at once."""
+    rng = np.random.default_rng(0)
+    sig = rng.normal(0, 0.1, 8000 * 130)
+    soundfile.write(tmp_path / "tape.flac", sig, 8000)
+    asked, read_mono = [], onnx_run.read_mono
+
+    def counted(file, n_frames):
+        asked.append(n_frames)
+        return read_mono(file, n_frames)
+
+    monkeypatch.setattr(onnx_run, "read_mono", counted)
+    monkeypatch.setattr(onnx_run, "_BLOCK", 8000 * 10)
+    score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
+    assert score.n_windows == 33  # of 4 s
+    assert max(asked) == 8000 * 10
+
+
+def test_benchmark(path, sounds, capsys):
+    for some, seconds in ((sounds[:1], "5.6 s"), ([], "10.0 s")):
+        with pytest.raises(SystemExit, match="0"):
+            onnx_run.main([str(path), *some, "--benchmark", "--threads", "2"])
+        out = capsys.readouterr().out
+        assert out.startswith(f"{seconds} of sound: ")
+        assert "20 runs" in out and out.endswith(" MB\n")
+
+
+def test_int8_is_run(path, sounds, tmp_path):
+    quantize(path, tmp_path / "int8.onnx")
+    classifiers = [
+        OnnxClassifier(str(p)) for p in (path, tmp_path / "int8.onnx")
+    ]
+    for sound in sounds:
+        ours, theirs = (c.score(sound).scores for c in classifiers)
+        np.testing.assert_allclose(ours, theirs, atol=0.05)
+
+
+def test_stands_by_itself(path, sounds, tmp_path):
+    """A copy beside the model, in a folder that knows nothing of us."""
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    shutil.copy(onnx_run.__file__, alone)
+    shutil.copy(path, alone)
+    code = (
+        "import runpy, sys\n"
+        "try:\n"
+        "    runpy.run_path('run_onnx.py', run_name='__main__')\n"
+        "except SystemExit as stop:\n"
+        "    print(stop.code, file=sys.stderr)\n"
+        "names = {name.split('.')[0] for name in sys.modules}\n"
+        "print(*sorted(names), file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "model.onnx", sounds[0]],
+        cwd=alone,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        capture_output=True,
+        text=True,
+    )
+    *_, status, names = done.stderr.splitlines()
+    assert status == "0", done.stderr
+    assert Path(sounds[0]).name in done.stdout
+    foreign = {"torch", "torchaudio", "speechbrain", "cry_modules", "data_prep"}
+    assert not foreign & set(names.split())
+    assert {"numpy", "soundfile", "onnxruntime"} <= set(names.split())

@@ -1,0 +1,148 @@
+"""The picture of views: what it shows is what the encoder gets."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import resolve_references
+
+from cry_modules.figures.views import _settings, main, make_pairs
+from data_prep.manifest import Recording, read, write
+
+YAML = "hparams/small_simclr.yaml"
+
+
+@pytest.fixture
+def manifest(noise, tmp_path):
+    """A manifest of five recordings, the last shorter than a chunk."""
+    recordings = []
+    for i, seconds in enumerate((3.0, 2.5, 2.0, 1.5, 0.4)):
+        noise(f"corpus/r{i}.wav", seconds=seconds)
+        recordings.append(
+            Recording(
+                f"r{i}", seconds, f"r{i}.wav", 0, seconds, "", f"p{i}", ""
+            )
+        )
+    corpus = {"name": "noise", "synthetic": True}
+    folder = tmp_path / "manifest"
+    write({"train": recordings}, folder, tmp_path / "corpus", corpus)
+    return folder / "train.csv"
+
+
+def refused(capsys, *arguments):
+    """The one line on stderr of a command that refuses its input."""
+    with pytest.raises(SystemExit) as stopped:
+        main([str(argument) for argument in arguments])
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().split("\n")
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0]
+    return errors[0]
+
+
+def test_the_command_writes_the_same_picture_again(
+    manifest, tmp_path, command_of
+):
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    data = tmp_path / "corpus"
+    done = command_of("cry_modules.views")(
+        manifest, "--n", "2", "--data_folder", data, "--out", first
+    )
+    assert done.returncode == 0, done.stderr
+    command = [str(manifest), "--data_folder", str(data), "--n", "2"]
+    main([*command, "--out", str(second)])
+    assert first.read_bytes() == second.read_bytes()
+    main([*command, "--out", str(second), "--epoch", "2"])
+    assert first.read_bytes() != second.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.png", "b.png", "corpus", "manifest",
+    ]  # fmt: skip
+
+
+def test_views_are_those_of_training(manifest):
+    """Without warp and masks, a view is the chunk's normalised features."""
+    hparams = _settings([YAML, "--n_masks=0"])
+    hparams["views"].augment.warp.window = 0
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(hparams, read(manifest), root, epoch=3)
+    for rec, pair in zip(read(manifest), shown):
+        sig = hparams["reader"](f"{root}/{rec.wav}", rec.start, rec.stop)
+        chunks = hparams["chunks"](sig, rec.ID, 2)
+        feats, _ = hparams["views"].eval()(torch.stack(chunks))
+        torch.testing.assert_close(pair.views, feats)
+        assert not pair.masked.any() and pair.shifts == [0, 0]
+
+
+@pytest.mark.parametrize("before_norm", [False, True])
+def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
+    hparams = _settings([YAML])
+    hparams["views"].augment_before_norm = before_norm
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(hparams, read(manifest), root, 1)
+    masked = torch.stack([pair.masked for pair in shown])
+    views = torch.stack([pair.views for pair in shown])
+    assert 0.1 < masked.float().mean() < 0.6
+    assert bool((views[masked] == 0).all()) != before_norm
+    assert (views[~masked] == 0).float().mean() < 1e-3
+    shifts = torch.tensor([pair.shifts for pair in shown])
+    assert 0 < shifts.max() <= 0.08 + 1e-6
+
+
+def test_short_recordings_are_shown_repeated(manifest):
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(_settings([YAML]), read(manifest), root, epoch=1)
+    assert shown[-1].starts == (0, 0) and shown[-1].seconds == 0.4
+    assert shown[-1].whole.shape == (101, 80)
+
+
+def test_yaml_of_a_run_and_order_of_masks(manifest, tmp_path):
+    hparams = "hparams/vggsound.yaml"
+    main(
+        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "9"]
+        + ["--hparams", hparams, "--width=1", "--out", f"{tmp_path}/a.pdf"]
+    )
+    assert (tmp_path / "a.pdf").is_file()
+
+
+def test_wrong_usage_is_told_in_one_line(capsys, manifest, tmp_path):
+    data = ["--data_folder", tmp_path / "corpus"]
+    out = ["--out", tmp_path / "a.png"]
+    assert "no.csv does not exist" in refused(capsys, "no.csv", *data, *out)
+    assert "--data_folder" in refused(capsys, manifest, *out)
+    wrong = ["--data_folder", tmp_path / "no"]
+    assert "no is no folder" in refused(capsys, manifest, *wrong, *out)
+    wrong = ["--data_folder", tmp_path]
+    line = refused(capsys, manifest, *wrong, *out)
+    assert "train.csv row 2: r0.wav is not in" in line
+    command = [manifest, *data, *out]
+    assert "--n is 0" in refused(capsys, *command, "--n", 0)
+    assert "--n is 900" in refused(capsys, *command, "--n", 900)
+    assert "--epoch is -1" in refused(capsys, *command, "--epoch", -1)
+    for name in ("no.yaml", "hparams/neuro_linear.yaml"):
+        assert name in refused(capsys, *command, "--hparams", name)
+    assert "did you mean --n_masks" in refused(capsys, *command, "--n_mask=1")
+    (tmp_path / "plain.yaml").write_text(f"output_folder: {tmp_path}/run\n")
+    line = refused(capsys, *command, "--hparams", tmp_path / "plain.yaml")
+    assert "plain.yaml has no 'temperature'" in line
+    line = refused(capsys, manifest, *data, "--out", tmp_path / "a.doc")
+    assert "a.doc is no picture's name" in line
+    line = refused(capsys, manifest, *data, "--out", tmp_path / "no/a.png")
+    assert "could not be written" in line
+    (tmp_path / "corpus/r0.wav").write_text("no audio")
+    assert "r0.wav cannot be decoded" in refused(capsys, *command)
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_settings_of_a_run_may_be_given(manifest, tmp_path):
+    """A run's hyperparams.yaml is resolved; its folder is left alone."""
+    run = "results/no_such_run"
+    with open(YAML, encoding="utf-8") as file:
+        text = resolve_references(file, {"output_folder": run}).read()
+    (tmp_path / "hyperparams.yaml").write_text(f"# Generated\n{text}")
+    main(
+        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "1"]
+        + ["--hparams", str(tmp_path / "hyperparams.yaml")]
+        + ["--out", str(tmp_path / "a.svg")]
+    )
+    assert (tmp_path / "a.svg").is_file()
+    assert not Path(run).exists()

@@ -1,0 +1,81 @@
+"""What the picture of scores over time shows."""
+
+import numpy as np
+import pytest
+import soundfile
+from matplotlib.figure import Figure
+
+from cry_modules.inference.classifier import ScoreTrack
+from cry_modules.inference.picture import (
+    MOST_LINES,
+    Shown,
+    draw_scores,
+    spectrogram,
+)
+
+
+def track(scores, hop=1.0, size=2.0):
+    starts = hop * np.arange(len(scores))
+    return ScoreTrack(starts, starts + size, np.array(scores, dtype=float))
+
+
+def drawn(scores, classes, threshold=None, title="t"):
+    levels = np.zeros((257, 10))
+    shown = Shown(track(scores), classes, threshold, levels, title)
+    figure = Figure()
+    draw_scores(figure, shown)
+    return figure.axes[1]
+
+
+def names(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
+
+
+def test_two_classes_have_one_line_with_the_threshold():
+    axes = drawn([[0.8, 0.2], [0.3, 0.7]], ["no", "yes"], threshold=0.4)
+    line, threshold = axes.get_lines()
+    np.testing.assert_allclose(line.get_xdata(), [1, 2])  # middles
+    np.testing.assert_allclose(line.get_ydata(), [0.2, 0.7])
+    assert set(threshold.get_ydata()) == {0.4}
+    assert names(axes) == ["yes", "threshold 0.4"]
+
+
+def test_of_many_classes_the_most_probable_are_drawn():
+    scores = np.arange(1, 13) / 78
+    axes = drawn([scores, scores], [f"c{i}" for i in range(12)])
+    assert names(axes) == [f"c{i}" for i in range(11, 11 - MOST_LINES, -1)]
+
+
+@pytest.mark.parametrize("name", ["_hidden", "b$x^$", "a_b", "<b>"])
+def test_names_of_classes_and_files_stay_as_they_are(name):
+    axes = drawn([[0.2, 0.3, 0.5]] * 2, ["a", name, "b"], title=name)
+    assert name in names(axes)
+    above = axes.figure.axes[0]
+    assert above.get_title(loc="left") == name
+    axes.figure.canvas.draw()  # mathtext would fail here
+
+
+def test_silence_is_grey_and_has_no_point():
+    nothing = [np.nan, np.nan]
+    axes = drawn([[0.5, 0.5], nothing, [0.5, 0.5]], ["no", "yes"], 0.5)
+    assert "silence" in names(axes)
+    (bars,) = axes.collections
+    (path,) = bars.get_paths()
+    # From half-way to the middle before to half-way to the one after.
+    assert path.get_extents().x0 == 1.5 and path.get_extents().x1 == 2.5
+    drawn([nothing] * 3, ["no", "yes"], 0.5)  # all of it: no warning
+
+
+def test_a_spectrogram_of_any_length_has_few_columns(tmp_path):
+    path = tmp_path / "a.wav"
+    t = np.arange(8000 * 40) / 8000
+    # 500 Hz, then 2 kHz.
+    soundfile.write(
+        path, np.sin(2 * np.pi * np.where(t < 20, 500, 2000) * t), 8000
+    )
+    found = spectrogram(str(path), 40.0)
+    assert found.shape == (257, 1500)
+    loudest = found.argmax(axis=0) * 16000 / 512
+    assert (abs(loudest[:740] - 500) < 20).all()
+    assert (abs(loudest[760:] - 2000) < 20).all()
+    assert found.max() == 0 and found.min() >= -80

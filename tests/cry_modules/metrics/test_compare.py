@@ -1,0 +1,714 @@
+"""Comparison of runs against formulas, slow loops, DeLong's test and
+simulations in which the truth is known."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.stats import (
+    norm,
+    t as student,
+)
+from sklearn.metrics import average_precision_score, roc_auc_score
+
+from cry_modules.metrics import (
+    compare as compare_module,
+    figures as metrics,
+)
+from cry_modules.metrics.bootstrap import (
+    fewest_patients,
+    logit_interval,
+    patient_weights,
+)
+from cry_modules.metrics.compare import (
+    RunSet,
+    compare,
+    find_files,
+    main,
+    read_sets,
+    report,
+    short_names,
+)
+from cry_modules.metrics.paired import LEAST_DRAWS, aligned, paired_difference
+from cry_modules.metrics.predictions import Predictions
+from data_prep.files.errors import InputError
+
+CLASSES = ["healthy", "injury"]
+
+
+def predictions(labels, scores, patients=None):
+    """Of one score a recording, whatever its range."""
+    claimed = norm.cdf(scores)
+    ids = [f"r{i}" for i in range(len(labels))]
+    return Predictions(
+        ids,
+        ids if patients is None else [f"p{i}" for i in patients],
+        np.asarray(labels),
+        np.stack([1 - claimed, claimed], axis=1),
+        CLASSES,
+    )
+
+
+def models(rng, n_pos, n_neg, aucs, most=6, shared=0.5):
+    """Two models of known AUC, with alike scores for the 1 to 6 recordings of
+    a patient, and errors that the models partly share."""
+    of_patient = np.repeat([1, 0], [n_pos, n_neg])
+    owner = np.repeat(
+        np.arange(len(of_patient)), rng.integers(1, most + 1, len(of_patient))
+    )
+    labels = of_patient[owner]
+    patient, recording = (rng.normal(size=len(x)) for x in (of_patient, owner))
+
+    def noise(common):
+        own = rng.normal(size=common.shape)
+        return np.sqrt(shared) * common + np.sqrt(1 - shared) * own
+
+    return [
+        predictions(
+            labels,
+            np.sqrt(2) * norm.ppf(auc) * labels
+            + np.sqrt(0.5) * (noise(patient)[owner] + noise(recording)),
+            owner,
+        )
+        for auc in aucs
+    ]
+
+
+def exact(seed_noise, n=20, base=9):
+    """AUC (base + seed_noise) / n: each positive is above that many of the n
+    negatives, or up to two more or fewer."""
+    above = base + seed_noise + np.tile(np.arange(-2, 3), n // 5)
+    negatives = np.arange(n) + 0.5
+    labels = np.repeat([1, 0], n)
+    return predictions(labels, np.concatenate([above, negatives]) / n)
+
+
+def shuffled(p, seed=1):
+    return p.take(np.random.default_rng(seed).permutation(len(p.ids)))
+
+
+def run_set(name, predicted, folder="runs"):
+    files = [f"/{folder}/{name}/{seed}/f.csv" for seed in range(len(predicted))]
+    return RunSet(name, [Path(file) for file in files], predicted)
+
+
+def write(folder, predicted, name="predictions_test.csv"):
+    folder.mkdir(parents=True, exist_ok=True)
+    predicted.write(folder / name)
+    return str(folder)
+
+
+# The paired difference -----------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", ["auc", "average_precision"])
+def test_difference_equals_the_loop_over_draws_and_patients(metric):
+    a, b = models(np.random.default_rng(0), 8, 20, (0.7, 0.85))
+    score = {
+        "auc": roc_auc_score,
+        "average_precision": average_precision_score,
+    }[metric]
+    patients = np.array(a.patients)
+
+    def difference(rows):
+        return score(a.labels[rows], b.scores[rows, 1]) - score(
+            a.labels[rows], a.scores[rows, 1]
+        )
+
+    value = difference(np.arange(len(patients)))
+    draws = []
+    for weights in np.concatenate(list(patient_weights(patients, 3, 100))):
+        rows = np.repeat(np.arange(len(patients)), weights.astype(int))
+        if len(set(a.labels[rows])) == 2:
+            draws.append(difference(rows))
+    # Welch's degrees of freedom, from leaving each patient out.
+    without, is_positive = [], []
+    for patient in sorted(set(patients)):
+        without.append(difference(np.flatnonzero(patients != patient)))
+        is_positive.append(a.labels[patients == patient][0] == 1)
+    without, is_positive = np.array(without), np.array(is_positive)
+    pos, neg = (
+        np.sum((without[who] - without.mean()) ** 2)
+        for who in (is_positive, ~is_positive)
+    )
+    freedom = (pos + neg) ** 2 / (pos**2 / 7 + neg**2 / 19)
+    spread = np.std(draws, ddof=1)
+    reach = student.ppf(0.975, freedom) * spread
+
+    found = paired_difference(a, b, seed=3, n_draws=100, metric=metric)
+    assert found["difference"] == pytest.approx(value)
+    assert found["ci95"] == pytest.approx([value - reach, value + reach])
+    p = 2 * student.sf(abs(value) / spread, freedom)
+    assert found["p"] == pytest.approx(p)
+    assert found["no_interval"] is None
+
+
+def test_order_of_rows_and_of_models():
+    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8))
+    found = paired_difference(a, b)
+    assert paired_difference(a, shuffled(b)) == found
+    back = paired_difference(b, a)
+    assert back["difference"] == -found["difference"]
+    assert back["ci95"] == pytest.approx([-x for x in found["ci95"][::-1]])
+    assert back["p"] == pytest.approx(found["p"])
+
+
+def test_copies_of_recordings_bring_no_certainty():
+    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8), most=1)
+
+    def tenfold(p):
+        copied = p.take(np.tile(np.arange(len(p.ids)), 10))
+        copied.ids = [f"{ID}-{i}" for i, ID in enumerate(copied.ids)]
+        return copied
+
+    once, ten = (
+        paired_difference(a, b),
+        paired_difference(tenfold(a), tenfold(b)),
+    )
+    assert ten["ci95"] == pytest.approx(once["ci95"])
+    assert ten["p"] == pytest.approx(once["p"])
+
+
+def test_identical_predictions_differ_by_nothing():
+    a, _ = models(np.random.default_rng(0), 10, 30, (0.7, 0.7))
+    found = paired_difference(a, shuffled(a))
+    assert (found["difference"], found["p"], found["ci95"]) == (0, 1, None)
+    assert "no draw" in found["no_interval"]
+
+
+def test_three_classes_are_macro_one_against_rest():
+    rng = np.random.default_rng(0)
+    labels = np.arange(90) % 3
+
+    def three(signal):
+        scores = np.exp(rng.normal(size=(90, 3)) + signal * np.eye(3)[labels])
+        return Predictions(
+            [f"r{i}" for i in range(90)],
+            [f"p{i // 2}" for i in range(90)],  # of two classes each
+            labels,
+            scores / scores.sum(axis=1, keepdims=True),
+            ["a", "b", "c"],
+        )
+
+    a, b = three(0.3), three(1.5)
+    expected = [
+        roc_auc_score(labels, p.scores, multi_class="ovr") for p in (a, b)
+    ]
+    found = paired_difference(a, b)
+    assert found["difference"] == pytest.approx(expected[1] - expected[0])
+    assert found["p"] < 0.05 and found["ci95"][0] > 0
+
+
+def one_class(labels, scores):
+    return np.zeros_like(labels), scores
+
+
+def four_patients(labels, scores):
+    return (np.arange(len(labels)) < 4).astype(int), scores
+
+
+def constant(labels, scores):
+    return labels, np.zeros_like(scores)
+
+
+def perfect(labels, scores):
+    return labels, labels + 0.0
+
+
+@pytest.mark.parametrize(
+    "spoilt, difference, p, why",
+    [
+        ((one_class, one_class), False, None, "all are healthy"),
+        ((four_patients, four_patients), True, None, "injury has 4 patients"),
+        ((None, constant), True, None, "scores of the second model are equal"),
+        ((constant, None), True, None, "scores of the first model are equal"),
+        ((constant, constant), True, None, "are equal"),
+        ((perfect, perfect), True, 1, "no draw"),
+    ],
+)
+@pytest.mark.parametrize("metric", ["auc", "average_precision"])
+def test_what_has_no_interval_says_why(spoilt, difference, p, why, metric):
+    rng = np.random.default_rng(0)
+    pair = []
+    for spoil in spoilt:
+        labels, scores = np.arange(40) % 2, rng.normal(size=40)
+        pair.append(predictions(*(spoil or (lambda *x: x))(labels, scores)))
+    found = paired_difference(*pair, metric=metric)
+    assert why in found["no_interval"]
+    assert (found["difference"] is not None) == difference
+    assert found["ci95"] is None and found["p"] == p
+    sets = [run_set("a", pair[:1]), run_set("b", pair[1:])]
+    result = compare(sets, metric=metric)
+    json.dumps(result, allow_nan=False)
+    assert "nan" not in report(result)
+
+
+def test_a_constant_difference_has_no_p():
+    """All right against all wrong: no patient moves it."""
+    labels = np.arange(40) % 2
+    found = paired_difference(
+        predictions(labels, labels), predictions(labels, -labels)
+    )
+    assert found["difference"] == -1
+    assert (found["p"], found["ci95"]) == (None, None)
+    assert "no draw" in found["no_interval"]
+
+
+@pytest.mark.parametrize("n_draws", [0, 1, LEAST_DRAWS - 1])
+def test_few_draws_give_the_difference_alone(n_draws):
+    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8))
+    found = paired_difference(a, b, n_draws=n_draws)
+    assert found["difference"] == paired_difference(a, b)["difference"]
+    assert found["ci95"] is None and f"{n_draws} draws" in found["no_interval"]
+
+
+def test_a_sure_difference_has_a_p_above_zero():
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(0)
+    good, bad = (
+        predictions(labels, sign * labels + 0.2 * rng.normal(size=400))
+        for sign in (1, -1)
+    )
+    found = paired_difference(bad, good)
+    assert 0 < found["p"] < 0.001 and found["ci95"][1] <= 1
+
+
+# Size, power, and another test ---------------------------------------------
+
+
+def delong(a, b):
+    """DeLong, DeLong, Clarke-Pearson (1988): p of equal AUC, and its spread,
+    where each patient has one recording."""
+    parts = []
+    for p in (a, b):
+        pos, neg = (p.scores[p.labels == k, 1] for k in (1, 0))
+        won = (pos[:, None] > neg) + 0.5 * (pos[:, None] == neg)
+        parts.append((won.mean(axis=1), won.mean(axis=0), won.mean()))
+    of_pos, of_neg, value = (y - x for x, y in zip(*parts))
+    variance = of_pos.var(ddof=1) / len(of_pos)
+    variance += of_neg.var(ddof=1) / len(of_neg)
+    return 2 * norm.sf(abs(value) / np.sqrt(variance)), np.sqrt(variance)
+
+
+@pytest.mark.parametrize("aucs", [(0.75, 0.75), (0.75, 0.85), (0.6, 0.9)])
+@pytest.mark.parametrize("seed", range(3))
+def test_p_is_delongs_where_patients_have_one_recording(aucs, seed):
+    rng = np.random.default_rng(seed)
+    a, b = models(rng, 60, 150, aucs, most=1)
+    found = paired_difference(a, b, n_draws=4000)
+    p, spread = delong(a, b)
+    assert found["p"] == pytest.approx(p, abs=0.02)
+    width = np.diff(found["ci95"])[0] / 2
+    assert width == pytest.approx(1.96 * spread, rel=0.05)
+
+
+def share_found(n_models, seed=0, **kwargs):
+    """How often two models are said to differ, and that the interval says
+    what p says."""
+    rng = np.random.default_rng(seed)
+    found = 0
+    for i in range(n_models):
+        result = paired_difference(
+            *models(rng, **kwargs), seed=i, n_draws=LEAST_DRAWS
+        )
+        low, high = result["ci95"]
+        assert (result["p"] < 0.05) == (low > 0 or high < 0)
+        found += result["p"] < 0.05
+    return found / n_models
+
+
+def test_equal_models_seldom_differ():
+    # 0.05 and four of its standard errors for 120 pairs of models.
+    share = share_found(120, n_pos=10, n_neg=40, aucs=(0.75, 0.75))
+    assert share < 0.13
+
+
+def test_a_true_difference_is_found():
+    # Two models 0.15 apart, by about five standard errors.
+    share = share_found(40, n_pos=40, n_neg=80, aucs=(0.7, 0.85))
+    assert share > 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_pos, auc", [(40, 0.75), (10, 0.75), (40, 0.98)])
+def test_equal_models_differ_in_five_of_a_hundred(n_pos, auc):
+    share = share_found(2000, n_pos=n_pos, n_neg=120, aucs=(auc, auc))
+    assert 0.025 <= share <= 0.075
+
+
+# Seeds and patients ---------------------------------------------------------
+
+
+def test_known_seed_noise_is_the_spread_between_seeds():
+    noise = np.array([-2, 0, 1, 3, 3])
+    seeds = [exact(e) for e in noise]
+    expected = (9 + noise) / 20
+    for p, value in zip(seeds, expected):
+        assert roc_auc_score(p.labels, p.scores[:, 1]) == pytest.approx(value)
+    (found,) = compare([run_set("a", seeds)])["sets"]
+    assert found["by_seed"] == pytest.approx(expected)
+    assert found["mean"] == pytest.approx(expected.mean())
+    assert found["sd_between_seeds"] == pytest.approx(
+        np.std(noise, ddof=1) / 20
+    )
+    # Another seed may be any of these: its interval is the wider one.
+    own, new = found["ci95"], found["ci95_new_seed"]
+    assert new[0] < own[0] and own[1] < new[1]
+
+
+def test_identical_seeds_leave_the_patients_alone():
+    seeds = [exact(0)] * 4
+    (found,) = compare([run_set("a", seeds)])["sets"]
+    assert found["sd_between_seeds"] == 0
+    assert found["ci95_new_seed"] == pytest.approx(found["ci95"])
+    alone = metrics.evaluate(exact(0), metrics.Choices())
+    assert found["ci95"] == pytest.approx(alone["auc_ci95"])
+
+
+def test_intervals_of_seeds_equal_the_loop():
+    seeds = [exact(e) for e in (-2, 4)]
+    (found,) = compare([run_set("a", seeds)], n_draws=100, seed=7)["sets"]
+    draws = np.array(
+        [
+            [
+                roc_auc_score(p.labels, p.scores[:, 1], sample_weight=weights)
+                for weights in np.concatenate(
+                    list(patient_weights(p.patients, 7, 100))
+                )
+            ]
+            for p in seeds
+        ]
+    )
+    own = np.random.default_rng((7, 1)).integers(2, size=100)
+    drawn = [draws[k, i] for i, k in enumerate(own)]
+    for key, values in (("ci95", draws.mean(axis=0)), ("ci95_new_seed", drawn)):
+        expected = logit_interval(
+            found["mean"],
+            np.array(values),
+            fewest_patients(seeds[0].labels, seeds[0].patients),
+            len(set(seeds[0].patients)),
+        )
+        assert found[key] == pytest.approx(expected)
+
+
+def test_seeds_are_paired_where_their_folders_are_named_alike():
+    noise = np.array([-2, 0, 1, 4])
+    a = [exact(e) for e in noise]
+    b = [exact(e + 1) for e in noise]
+    sets = [run_set("a", a), run_set("b", b)]
+    (found,) = compare(sets)["differences"]
+    assert found["paired_by_seed"] and found["n_above"] == 4
+    assert found["difference"] == pytest.approx(1 / 20)
+    assert found["by_seed"] == pytest.approx([1 / 20] * 4)
+    assert found["sd_between_seeds"] == pytest.approx(0, abs=1e-12)
+
+    sets[1].files[3] = sets[1].files[3].parent.parent / "other/f.csv"
+    (found,) = compare(sets)["differences"]
+    assert not found["paired_by_seed"]
+    # Two independent seeds: their variances add up.
+    one = np.var(noise / 20, ddof=1)
+    assert found["sd_between_seeds"] == pytest.approx(np.sqrt(2 * one))
+    # Above 9.75 of 20, the mean of a.
+    assert found["by_seed"] == pytest.approx((noise + 1 - 0.75) / 20)
+    assert (found["n_above"], found["n_below"]) == (3, 1)
+
+    sets[1] = run_set("b", b[:1])
+    (found,) = compare(sets)["differences"]
+    assert not found["paired_by_seed"]
+    assert found["sd_between_seeds"] == pytest.approx(np.sqrt(one))
+
+
+def test_difference_of_sets_is_that_of_their_means_under_the_same_draws():
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    runs = [
+        predictions(labels, 0.7 * labels + rng.normal(size=60), np.arange(60))
+        for _ in range(5)
+    ]
+    result = compare([run_set("a", runs[:2]), run_set("b", runs[2:])])
+    (found,) = result["differences"]
+    value, draws = [], []
+    weights = np.concatenate(list(patient_weights(runs[0].patients, 0, 2000)))
+    for p in runs:
+        pos, neg = labels == 1, labels == 0
+        won = np.subtract.outer(p.scores[pos, 1], p.scores[neg, 1]) > 0
+        pairs = weights[:, pos].sum(axis=1) * weights[:, neg].sum(axis=1)
+        up = ((weights[:, pos] @ won) * weights[:, neg]).sum(axis=1)
+        draws.append(up / pairs)
+        value.append(won.mean())
+    difference = np.mean(value[2:]) - np.mean(value[:2])
+    spread = np.std(np.mean(draws[2:], 0) - np.mean(draws[:2], 0), ddof=1)
+    assert found["difference"] == pytest.approx(difference)
+    low, high = found["ci95"]
+    assert (low + high) / 2 == pytest.approx(difference)
+    # Of 58 degrees of freedom at most, and 29 at least.
+    reach = (high - low) / 2 / spread
+    assert student.ppf(0.975, 58) <= reach <= student.ppf(0.975, 29)
+
+
+@pytest.mark.parametrize("how", ["mean_log_odds", "max", "noisy_or"])
+def test_by_patient_is_of_the_patients_scores(how):
+    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8))
+    result = compare([run_set("a", [a]), run_set("b", [b])], "patient", how)
+    expected = paired_difference(a.by_patient(how), b.by_patient(how))
+    (found,) = result["differences"]
+    assert {key: found[key] for key in expected} == expected
+    assert result["n"] == result["n_patients"] == 40
+    assert "AUC by patient" in report(result)
+
+
+# Words ----------------------------------------------------------------------
+
+
+def sentence_of(a, b, **kwargs):
+    sets = [run_set("random", a), run_set("SimCLR", b)]
+    result = compare(sets, **kwargs)
+    text = report(result)
+    (line,) = [row for row in text.splitlines() if "SimCLR has" in row]
+    return line, result["differences"][0], text
+
+
+def test_a_difference_in_words():
+    rng = np.random.default_rng(0)
+    a, b = models(rng, 40, 80, (0.7, 0.9))
+    line, d, _ = sentence_of([a, a], [b, b])
+    low, high = d["ci95"]
+    assert line == (
+        f"SimCLR has an AUC {d['difference']:.3f} above random (95 % interval "
+        f"over 120 patients {low:.3f} to {high:.3f}, p < 0.001; 2 of 2 seeds; "
+        "between seeds +-0.000)."
+    )
+    line, d, _ = sentence_of([b], [a])
+    low, high = d["ci95"]
+    assert line == (
+        f"SimCLR has an AUC {-d['difference']:.3f} below random (95 % interval "
+        f"over 120 patients {-high:.3f} to {-low:.3f}, p < 0.001; one seed "
+        "each)."
+    )
+
+
+def test_no_difference_in_words():
+    a, b = models(np.random.default_rng(0), 10, 30, (0.75, 0.75))
+    line, d, _ = sentence_of([a], [b])
+    assert d["p"] > 0.1
+    side = "above" if d["difference"] > 0 else "below"
+    assert line == (
+        f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, no "
+        f"difference that these 40 patients could show (p = {d['p']:.2f}; a "
+        f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out; one "
+        "seed each)."
+    )
+
+
+def test_seeds_that_differ_more_than_the_models_are_told():
+    a, b = [exact(0)] * 3, [exact(e) for e in (-5, 0, 8)]
+    line, d, text = sentence_of(a, b)
+    assert d["sd_between_seeds"] > d["difference"] > 0
+    assert (
+        "1 of 3 seeds; between seeds +-0.328, more than the difference: another seed may reverse it"
+        in line
+    )
+    line, _, text = sentence_of(a[:1], b)
+    assert "seeds not paired, 1 of 3 above the mean of random" in line
+    assert "not paired by seed" in text
+
+
+def test_tables_have_as_many_cells_as_columns():
+    text = sentence_of([exact(0)] * 2, [exact(1)] * 2)[2]
+    rows = [row for row in text.splitlines() if row.startswith("|")]
+    assert len(rows) == 4 + 3
+    assert {row.count("|") for row in rows} == {7}
+
+
+# Files ----------------------------------------------------------------------
+
+
+def pair():
+    rng = np.random.default_rng(0)
+    return models(rng, 10, 30, (0.7, 0.9))
+
+
+def test_a_set_is_a_file_a_run_a_folder_of_runs_or_a_pattern(tmp_path):
+    a, _ = pair()
+    runs = tmp_path / "linear"
+    for seed in ("2023", "2022"):
+        write(runs / seed, a)
+    (runs / "save").mkdir()
+    both = [runs / s / "predictions_test.csv" for s in ("2022", "2023")]
+    assert find_files(str(both[0])) == both[:1]
+    assert find_files(str(runs / "2022")) == both[:1]
+    for folder in (runs, runs / "20*", runs / "*" / "*.csv", tmp_path / "lin*"):
+        assert find_files(str(folder)) == both
+    write(runs, a)  # of all folds, say
+    assert find_files(str(runs)) == [runs / "predictions_test.csv"]
+    bracket = tmp_path / "lr[0.1]"
+    write(bracket, a)
+    assert find_files(str(bracket)) == [bracket / "predictions_test.csv"]
+
+
+@pytest.mark.parametrize(
+    "arguments, names",
+    [
+        (["r/random", "r/SimCLR/"], ["random", "SimCLR"]),
+        (["r/a/2022/predictions_test.csv", "r/b/2022"], ["a", "b"]),
+        (["r/a/2022", "r/b/2023"], ["a/2022", "b/2023"]),
+        (["r/a", "r/a/2022"], ["a", "a/2022"]),
+        (["r/a"], ["a"]),
+        (["r/a*", "r/b*"], ["a*", "b*"]),
+    ],
+)
+def test_names_are_what_tells_sets_apart(arguments, names):
+    assert short_names(arguments) == names
+
+
+def refused(*arguments):
+    with pytest.raises(InputError) as told:
+        read_sets([str(argument) for argument in arguments])
+    message = str(told.value)
+    assert "\n" not in message
+    return message
+
+
+def test_other_recordings_are_refused(tmp_path):
+    a, b = pair()
+    write(tmp_path / "a", a)
+    write(tmp_path / "b", b.take(range(3, len(b.ids))))
+    message = refused(tmp_path / "a", tmp_path / "b")
+    assert "'r0' is in " in message
+    assert f"(3 of {len(a.ids)} are not)" in message
+    assert message.index("a/predictions") < message.index("b/predictions")
+    message = refused(tmp_path / "b", tmp_path / "a")
+    assert f"'r0' is in {tmp_path / 'a'}" in message
+    assert refused(tmp_path)  # as two seeds
+
+
+def test_other_labels_patients_and_classes_are_refused(tmp_path):
+    a, _ = pair()
+    write(tmp_path / "a", a)
+    cases = {
+        "label": Predictions(
+            a.ids, a.patients, 1 - a.labels, a.scores, a.classes
+        ),
+        "patient_id": Predictions(
+            a.ids, ["x", *a.patients[1:]], a.labels, a.scores, a.classes
+        ),
+        "classes": Predictions(
+            a.ids, a.patients, a.labels, a.scores, ["healthy", "pain"]
+        ),
+    }
+    told = {}
+    for name, other in cases.items():
+        write(tmp_path / name, shuffled(other))
+        told[name] = refused(tmp_path / "a", tmp_path / name)
+        assert f"{tmp_path}/a/predictions_test.csv" in told[name]
+        assert f"{tmp_path}/{name}/predictions_test.csv" in told[name]
+    assert "label of ID 'r0' is 'injury'" in told["label"]
+    assert "patient_id of ID 'r0' is 'p0'" in told["patient_id"]
+    assert "'x'" in told["patient_id"]
+    assert "healthy, pain" in told["classes"]
+
+
+def test_files_that_are_not_there_or_there_twice_are_refused(tmp_path):
+    a, b = pair()
+    write(tmp_path / "a", a)
+    (tmp_path / "metrics.json").write_text("{}")
+    (tmp_path / "empty").mkdir()
+    assert "no such file" in refused(tmp_path / "none")
+    assert "matches none" in refused(tmp_path / "none*")
+    assert "empty holds no predictions_test" in refused(tmp_path / "empty")
+    assert "metrics.json is no csv" in refused(tmp_path / "metrics.json")
+    same = tmp_path / "a" / "predictions_test.csv"
+    assert "is the same as" in refused(tmp_path / "a", same)
+    assert "is the same as" in refused(tmp_path / "a", tmp_path / "a")
+    assert "one file twice" in refused(f"{tmp_path}/a**/**")
+    os.symlink(tmp_path / "a", tmp_path / "link")
+    assert "one file twice" in refused(f"{tmp_path}/[al]*")
+    write(tmp_path / "b", b)
+    path = tmp_path / "b" / "predictions_test.csv"
+    path.write_text(
+        re.sub(r",[\d.e-]+\n", ",high\n", path.read_text(), count=1)
+    )
+    assert f"{path} row 2: injury is 'high'" in refused(tmp_path / "*b")
+
+
+def test_alignment_names_what_it_is_told():
+    a, b = pair()
+    with pytest.raises(InputError, match="'r5' is in one and not in two"):
+        aligned(a, "one", b.take([0, 1, 2, 3, 4]), "two")
+
+
+# The command line -----------------------------------------------------------
+
+
+def test_command_line(tmp_path, capsys, monkeypatch):
+    a, b = pair()
+    for seed in ("2022", "2023"):
+        write(tmp_path / "random" / seed, a)
+        write(tmp_path / "SimCLR" / seed, shuffled(b))
+    out = tmp_path / "both.json"
+    arguments = [str(tmp_path / name) for name in ("random", "SimCLR")]
+    argv = ["metrics", *arguments, "--out", str(out)]
+    monkeypatch.setattr("sys.argv", argv)
+    compare_module.main()
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[-1] == (
+        f"done: sets 2, files 4, by recording, patients 40; numbers in {out}"
+    )
+    result = json.loads(out.read_text())
+    (d,) = result["differences"]
+    assert (d["a"], d["b"], d["paired_by_seed"]) == ("random", "SimCLR", True)
+    expected = paired_difference(a, b)
+    assert {key: d[key] for key in expected} == expected
+    expected = roc_auc_score(b.labels, b.scores[:, 1])
+    assert result["sets"][1]["mean"] == pytest.approx(expected)
+    assert f"| SimCLR | 2 | {expected:.3f} | 0.000 |" in "\n".join(printed)
+
+    main(
+        [arguments[0], "--names", "untrained", "--metric", "average_precision"]
+    )
+    printed = capsys.readouterr().out
+    expected = average_precision_score(a.labels, a.scores[:, 1])
+    assert f"| untrained | 2 | {expected:.3f} | 0.000 |" in printed
+    assert "difference" not in printed
+
+
+def test_several_comparisons_are_not_corrected_and_say_so(tmp_path, capsys):
+    a, b = pair()
+    folders = [
+        write(tmp_path / n, p) for n, p in zip("abc", (a, b, exact_like(a)))
+    ]
+    main(folders)
+    printed = capsys.readouterr().out
+    assert "p of these 2 comparisons are not corrected" in printed
+    assert "| b - a |" in printed and "| c - a |" in printed
+
+
+def exact_like(p):
+    rng = np.random.default_rng(9)
+    return Predictions(
+        p.ids, p.patients, p.labels, p.scores[rng.permutation(len(p.ids))],
+        p.classes,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ("--n_draws 5", "--n_draws is 5"),
+        ("--seed -1", "--seed is -1"),
+        ("--names a,b", "2 names"),
+        ("--patient_score max", "add --unit patient"),
+        ("--out x.csv", "end in .json"),
+        ("--out none/x.json", "could not be written"),
+    ],
+)
+def test_wrong_options_are_refused_in_one_line(tmp_path, capsys, options, told):
+    folder = write(tmp_path / "a", pair()[0])
+    with pytest.raises(SystemExit) as stop:
+        main([folder, *options.split()])
+    printed = capsys.readouterr()
+    assert stop.value.code == 2 and printed.out == ""
+    assert told in printed.err and printed.err.count("\n") == 1

@@ -1,0 +1,246 @@
+"""Estimates of time and memory: what they rest on, and what they refuse."""
+
+import json
+import subprocess
+import sys
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.autograd.graph import saved_tensors_hooks
+
+from cry_modules.cnn14 import Cnn14
+from cry_modules.training import forecast, free_memory
+from cry_modules.training.cost import activation_bytes, measure
+from cry_modules.training.experiment import check_same_experiment
+
+CPU = torch.device("cpu")
+
+
+def network(width=2):
+    torch.manual_seed(0)
+    return nn.ModuleDict({"encoder": Cnn14(mel_bins=80, width=width)})
+
+
+def saved_bytes(modules, n):
+    """Bytes that autograd holds after a forward pass, weights left out."""
+    sizes = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        sizes[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {p.untyped_storage().data_ptr() for p in modules.parameters()}
+    modules.train()
+    with saved_tensors_hooks(pack, lambda tensor: tensor):
+        out = modules["encoder"](torch.ones(n, 101, 80))
+    assert out.requires_grad
+    return sum(size for at, size in sizes.items() if at not in weights)
+
+
+@pytest.mark.parametrize("width", [2, 16])
+def test_one_row_tells_what_a_batch_saves(width):
+    modules = network(width)
+
+    def forward(n):
+        return modules["encoder"](torch.ones(n, 101, 80))
+
+    blocks = measure(forward, modules, 2, 2, CPU).blocks
+    saved = sum(block.saved for block in blocks)
+    # BatchNorm saves two numbers a channel, whatever the batch.
+    assert 12 * saved == pytest.approx(saved_bytes(modules, 12), rel=0.01)
+    assert activation_bytes(blocks, 12, False) >= 12 * saved
+    assert activation_bytes(blocks, 12, True) < 12 * saved
+
+
+def test_the_measured_pass_changes_nothing():
+    modules = network()
+    modules["encoder"].conv_block2.eval()
+    before = {k: v.clone() for k, v in modules.state_dict().items()}
+    modes = [module.training for module in modules.modules()]
+    random = torch.get_rng_state()
+    measure(
+        lambda n: modules["encoder"](torch.rand(n, 64, 80)), modules, 2, 4, CPU
+    )
+    assert torch.equal(torch.get_rng_state(), random)
+    assert [module.training for module in modules.modules()] == modes
+    for name, value in modules.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    assert all(p.grad is None for p in modules.parameters())
+    assert not any(m._forward_hooks for m in modules.modules())
+
+
+def test_limits_of_control_groups(tmp_path):
+    proc, root = tmp_path / "proc", tmp_path / "cgroup"
+    (proc / "self").mkdir(parents=True)
+    groups = "5:cpu:/x\n4:memory:/job/step\n0::/unit/task\n"
+    (proc / "self/cgroup").write_text(groups)
+    for folder, names in (
+        ("memory/job/step", ("memory.limit_in_bytes", "5e18")),
+        ("memory/job", ("memory.limit_in_bytes", "4000")),
+        ("unit/task", ("memory.max", "max")),
+        ("unit", ("memory.max", "9000")),
+    ):
+        (root / folder).mkdir(parents=True, exist_ok=True)
+        (root / folder / names[0]).write_text(names[1] + "\n")
+    (root / "memory/job/memory.usage_in_bytes").write_text("1500\n")
+    # Files that are only cached can be dropped.
+    stat = "cache 700\ntotal_inactive_file 500\n"
+    (root / "memory/job/memory.stat").write_text(stat)
+    (root / "unit/memory.current").write_text("2000\n")
+    (root / "memory/job/step/memory.usage_in_bytes").write_text("0\n")
+    (root / "unit/task/memory.current").write_text("0\n")
+    left = list(free_memory._left_in_groups(proc, root))
+    assert min(left) == 4000 - (1500 - 500)
+    assert 9000 - 2000 in left
+
+
+def test_available_memory_is_the_systems(tmp_path):
+    text = "MemTotal: 9 kB\nMemAvailable:    3 kB\n"
+    (tmp_path / "meminfo").write_text(text)
+    assert free_memory._available(tmp_path) == 3 * 1024
+    assert free_memory._available(tmp_path / "absent") == float("inf")
+
+
+@pytest.mark.parametrize("name", ["simclr", "adapt", "cls"])
+def test_too_little_memory_is_refused_with_what_fits(
+    name, corpus, tmp_path, monkeypatch, capsys
+):
+    from recipes.adaptation import train_adapt
+    from recipes.classification import train_cls
+    from recipes.simclr import train_simclr
+
+    script, *options = {
+        "simclr": [
+            *[train_simclr, "hparams/small_simclr.yaml", "--width=8"],
+            f"--data_folder={corpus}/vggsound",
+        ],
+        "adapt": [
+            *[train_adapt, "hparams/small_adapt.yaml", "--width=8"],
+            *[f"--cry_folder={corpus}/cry", "--encoder_source=null"],
+            "--valid_share=0.25",
+        ],
+        "cls": [
+            *[train_cls, "hparams/neuro_end_to_end.yaml", "--width=8"],
+            f"--data_folder={corpus}/cry",
+        ],
+    }[name]
+    options += [f"--output_folder={tmp_path}", "--device=cpu"]
+    options += ["--batch_size=16"]
+    monkeypatch.setattr(forecast, "free_memory", lambda device: 2.3e8)
+    with pytest.raises(SystemExit) as stopped:
+        script.main(options)
+    assert stopped.value.code == 2
+    line = capsys.readouterr().err.strip().splitlines()[-1]
+    assert line.startswith("error: training needs 0.")
+    assert "more memory and 0.2 GB are free; " in line
+    assert line.endswith("; pass --batch_size 2") or "use a machine" in line
+    assert not list(tmp_path.glob("save/CKPT*"))
+
+
+class Brain:
+    """What a forecast needs of a Brain."""
+
+    device, precision, keeps_memory = "cpu", "fp32", False
+
+    def __init__(self, modules):
+        self.modules = modules
+
+
+def forecast_of(batch_size=64, **hparams):
+    modules = network()
+    measured = measure(
+        lambda n: modules["encoder"](torch.ones(n, 101, 80)), modules, 2, 2, CPU
+    )
+    hparams = {
+        "number_of_epochs": 2,
+        "batch_size": batch_size,
+        "width": 64,
+        "opt_class": partial(torch.optim.AdamW),
+        **hparams,
+    }
+    size = forecast.Size(batch_size, 1, 10 * batch_size, 5)
+    return forecast.Forecast(Brain(modules), hparams, measured, size, 10)
+
+
+def test_the_batch_size_named_fits_and_the_next_does_not():
+    whole = forecast_of()
+    need = whole.need()
+    free = need.state + need.activations / 2
+    assert "--batch_size 32 " in whole._cures(free)
+    assert forecast_of(32).need().total() <= free * 1.001
+    assert forecast_of(40).need().total() > free
+
+
+def test_only_cures_that_help_are_named():
+    whole = forecast_of()
+    need = whole.need()
+    enough = need.state + need.activations * 0.6
+    assert "--precision bf16" in whole._cures(enough)
+    assert "--width 8" in whole._cures(enough)
+    assert "small_simclr" not in whole._cures(enough)
+    pretraining = forecast_of(min_clips=1, temperature=0.1)
+    assert pretraining._cures(enough).endswith("hparams/small_simclr.yaml")
+    both = "--checkpoint_activations True --precision bf16"
+    assert both not in whole._cures(enough)
+    assert both in whole._cures(need.state + need.activations * 0.45)
+    little = need.state + need.activations * 0.2
+    assert "bf16" not in whole._cures(little)
+    pretrained = forecast_of(encoder_source="somewhere")
+    assert "--width" not in pretrained._cures(enough)
+    assert whole._cures(0.0) == "use a machine with more memory"
+
+
+def test_freed_memory_is_returned_where_keeping_it_would_not_fit(monkeypatch):
+    returned = []
+    monkeypatch.setattr(
+        forecast, "return_freed_memory", lambda: returned.append(1) or True
+    )
+    estimate = forecast_of()
+    returning = estimate.need().total()
+    estimate.keeps_memory = True
+    keeping = estimate.need().total()
+    assert keeping > returning
+    monkeypatch.setattr(forecast, "free_memory", lambda device: keeping)
+    estimate.announce()
+    assert estimate.keeps_memory and not returned
+    between = (returning + keeping) / 2
+    monkeypatch.setattr(forecast, "free_memory", lambda device: between)
+    estimate.announce()
+    assert not estimate.keeps_memory and returned == [1]
+
+
+def test_the_first_steps_correct_the_estimate(caplog):
+    estimate = forecast_of()
+    estimate.step_s, estimate.total_s = 1.0, 20.0
+    caplog.set_level("INFO")
+    # The first is left out; the median of the others is 30 s.
+    for n_done, seconds in enumerate((500.0, 30.0, 29.0, 31.0), start=1):
+        estimate.add_step(seconds, n_done)
+    assert caplog.messages == ["time: 30 s a step, about 8 min to go"]
+
+
+def test_a_run_may_go_on_with_the_option_changed(tmp_path):
+    (tmp_path / "save/CKPT+1").mkdir(parents=True)
+    text = "lr: 1\nfront_end: fbank\ncheckpoint_activations: "
+    (tmp_path / "hyperparams.yaml").write_text(text + "False\n")
+    check_same_experiment(tmp_path, text + "True\n")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recompute", ["False", "True"])
+@pytest.mark.parametrize("batch_size", [32, 96])
+def test_estimated_memory_is_what_a_process_takes(batch_size, recompute):
+    done = subprocess.run(
+        [
+            *[sys.executable, "benchmarks/memory.py", "--one"],
+            *["8", str(batch_size), "4.0", recompute, "fp32"],
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    row = json.loads(done.stdout.splitlines()[-1])
+    assert row["estimated_gb"] == pytest.approx(row["peak_gb"], rel=0.15)

@@ -1,0 +1,148 @@
+"""Manifests without an object a recording: SpeechBrain's own reader is the
+slow twin."""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+from speechbrain.dataio.batch import PaddedBatch
+from speechbrain.dataio.dataloader import make_dataloader
+from speechbrain.dataio.dataset import DynamicItemDataset
+from speechbrain.utils.data_pipeline import provides, takes
+
+from cry_modules.training.dataset import ManifestRows, manifest_dataset
+from cry_modules.training.loader_workers import worker_options
+from data_prep import manifest
+from data_prep.files.errors import InputError
+from data_prep.manifest import Recording
+
+KEYS = ["id", "wav", "start", "stop", "label", "site", "duration", "seconds"]
+ODD = ("a,b", 'says "hm"', " begins", "gr\u00e5", "two\nlines", "x" * 300, "#")
+
+
+@takes("start", "stop")
+@provides("seconds")
+def seconds(start, stop):
+    """Length."""
+    return float(stop) - float(start)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory):
+    """A manifest of 500 recordings as ``manifest.write`` leaves it."""
+    root, rng = tmp_path_factory.mktemp("data"), np.random.default_rng(0)
+    recordings = []
+    for i in range(500):
+        odd = ODD[i % len(ODD)] if i % 3 == 0 else ""
+        name = f"{odd.strip()[:9]}{i}.wav"
+        (root / name).touch()
+        stop = round(rng.uniform(0.1, 10), 3)
+        rec = Recording(f"{odd}{i}", 10.0 + stop, name, 0.0, stop, odd, odd, "")
+        rec.patient_id = f"p{i}"
+        rec.site = rng.choice(["", "north", "south, east"])
+        recordings.append(rec)
+    corpus = {"name": "x", "synthetic": True}
+    manifest.write({"train": recordings}, root, root, corpus)
+    return root / "train.csv"
+
+
+@pytest.fixture
+def both(path):
+    """SpeechBrain's dataset and ours."""
+    how = {
+        "replacements": {"data_root": "/my data"},
+        "dynamic_items": [seconds],
+        "output_keys": KEYS,
+    }
+    return DynamicItemDataset.from_csv(path, **how), manifest_dataset(
+        path, **how
+    )
+
+
+def test_same_items_as_from_csv(both):
+    twin, ours = both
+    assert len(ours) == len(twin) == 500
+    assert list(ours.data_ids) == twin.data_ids
+    assert [ours[i] for i in range(500)] == [twin[i] for i in range(500)]
+    assert ours[-1] == twin[-1]
+    with pytest.raises(IndexError):
+        ours[500]
+
+
+def test_same_rows_by_id(both):
+    twin, ours = both
+    assert dict(ours.data) == twin.data and list(ours.data) == twin.data_ids
+    assert list(ours.data.values()) == list(twin.data.values())
+    assert "p1" not in ours.data
+    with pytest.raises(KeyError, match="no such"):
+        ours.data["no such"]
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        {"sort_key": "duration"},
+        {"sort_key": "seconds", "reverse": True, "select_n": 100},
+        {"key_min_value": {"seconds": 5.0}, "sort_key": "site"},
+        {"key_test": {"label": len}},
+    ],
+)
+def test_same_when_filtered_and_sorted(both, how):
+    twin, ours = (dataset.filtered_sorted(**how) for dataset in both)
+    assert 0 < len(ours) == len(twin)
+    assert list(ours) == list(twin)
+
+
+def test_same_output_keys_afterwards(both):
+    for dataset in both:
+        dataset.set_output_keys({"name": "id", "s": "seconds"})
+    twin, ours = both
+    assert ours[7] == twin[7] and set(ours[7]) == {"name", "s"}
+
+
+def test_same_batches_from_loader_workers(both):
+    batches = [[4, 499, 3], [3, 3]]
+    found = []
+    for dataset in both:
+        loader = make_dataloader(
+            dataset, batch_sampler=batches, **worker_options(2)
+        )
+        for batch in loader:
+            assert isinstance(batch, PaddedBatch)
+            found.append([batch.id, batch.wav, batch.seconds.tolist()])
+    assert found[:2] == found[2:]
+
+
+def test_a_copy_for_another_process_is_the_same(both):
+    twin, ours = both
+    rows = pickle.loads(pickle.dumps(ours.data))
+    assert dict(rows) == twin.data
+
+
+def row_by_row(lines, tmp_path):
+    """The twin's complaint, and ours."""
+    path = tmp_path / "a.csv"
+    path.write_text("ID,duration,wav,label\n" + "".join(lines))
+    with pytest.raises((ValueError, KeyError, IndexError)):
+        DynamicItemDataset.from_csv(path, {"data_root": "/d"})
+    with pytest.raises(InputError) as error:
+        manifest_dataset(path, {"data_root": "/d"})
+    return str(error.value)
+
+
+def test_what_from_csv_refuses_is_refused_in_one_line(tmp_path):
+    twice = ["a,1,x,\n", "b,1,y,\n", '"b",1,z,\n', "a,1,z,\n"]
+    message = row_by_row(twice, tmp_path)
+    assert "a.csv row 4: ID 'b' was already used in " in message
+    assert message.endswith("a.csv row 3; give each recording its own")
+    message = row_by_row(["a,1,$data_root/x,\n", "b,1,x,$5\n"], tmp_path)
+    assert message.endswith(
+        "holds '$5', which stands for nothing; remove the '$'"
+    )
+    assert "has a header and no rows" in row_by_row([], tmp_path)
+
+
+def test_it_holds_the_file_and_a_few_numbers_a_row(path):
+    size = len(pickle.dumps(ManifestRows(path, {"data_root": "/d"})))
+    assert size < os.path.getsize(path) + 500 * 28 + 2000

@@ -1,0 +1,150 @@
+"""Recomputing activations changes nothing that is computed, to the bit."""
+
+import copy
+
+import pytest
+import torch
+from torch.autograd.graph import saved_tensors_hooks
+
+from cry_modules.anchors import Anchor
+from cry_modules.cnn14 import Cnn14
+from cry_modules.finetune import AdaptedEncoder, FinetunedEncoder
+from cry_modules.training import recompute
+from cry_modules.training.recompute import recompute_blocks, untracked
+from data_prep.files.errors import InputError
+
+
+def encoder_of(recomputed, width=2, dropout=0.2):
+    torch.manual_seed(0)
+    encoder = Cnn14(mel_bins=80, width=width, dropout=dropout)
+    if recomputed:
+        recompute_blocks(encoder)
+    return encoder
+
+
+def step(module, encoder, lengths=None, passes=1, dtype=None):
+    """Three SGD steps; all that may differ after them."""
+    module.train()
+    torch.manual_seed(1)
+    trained = [p for p in module.parameters() if p.requires_grad]
+    optimizer = torch.optim.SGD(trained, lr=0.1, momentum=0.9)
+    losses = []
+    for _ in range(3):
+        feats = torch.randn(4, 64, 80)
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype is not None):
+            parts = feats.chunk(passes)
+            sizes = [None] * passes if lengths is None else [lengths] * passes
+            embs = torch.cat([module(*pair) for pair in zip(parts, sizes)])
+        loss = embs.float().square().mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.detach())
+    return {
+        **encoder.state_dict(),
+        "losses": torch.stack(losses),
+        "random": torch.get_rng_state(),
+    }
+
+
+def assert_equal(one, other):
+    assert list(one) == list(other)
+    for name, value in one.items():
+        assert torch.equal(value, other[name]), name
+
+
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16])
+@pytest.mark.parametrize("passes", [1, 2])
+@pytest.mark.parametrize("lengths", [None, [1.0, 0.7]])
+def test_weights_statistics_and_random_states_are_the_same(
+    dtype, passes, lengths
+):
+    lengths = lengths and torch.tensor(lengths * (2 // passes))
+    results = []
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed)
+        results.append(step(encoder, encoder, lengths, passes, dtype))
+    assert_equal(*results)
+    assert results[0]["norm0.num_batches_tracked"] == 3 * passes
+
+
+def test_the_matrix_product_of_the_last_block_is_recomputed():
+    results = []
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed, width=16)
+        results.append(step(encoder, encoder))
+    assert_equal(*results)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda encoder: AdaptedEncoder(encoder, "batchnorm"),
+        lambda encoder: AdaptedEncoder(encoder, "conv_block4"),
+        lambda encoder: FinetunedEncoder(encoder, "linear_bn"),
+        lambda encoder: FinetunedEncoder(encoder, "end_to_end"),
+    ],
+)
+def test_every_mode_of_training_is_the_same(wrap):
+    results = []
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed)
+        results.append(step(wrap(encoder), encoder))
+    assert_equal(*results)
+
+
+def test_evaluation_is_the_same_and_keeps_nothing():
+    encoders = [encoder_of(recomputed).eval() for recomputed in (False, True)]
+    feats = torch.randn(2, 64, 80)
+    assert torch.equal(*(encoder(feats) for encoder in encoders))
+
+
+def test_a_copy_recomputes_its_own_blocks():
+    encoder = encoder_of(True)
+    anchor = Anchor(encoder, weights=0.0, distillation=1.0)
+    feats = torch.randn(2, 64, 80)
+    before = copy.deepcopy(encoder.state_dict())
+    other = anchor.pretrained.requires_grad_(True)
+    encoder.requires_grad_(False)
+    torch.nn.Module.train(other)
+    other(feats).sum().backward()
+    assert other.norm0.num_batches_tracked == 1
+    assert_equal(before, encoder.state_dict())
+    assert all(p.grad is None for p in encoder.parameters())
+
+
+def test_only_inputs_of_blocks_are_kept():
+    def kept(recomputed):
+        sizes = {}
+
+        def pack(tensor):
+            storage = tensor.untyped_storage()
+            sizes[storage.data_ptr()] = storage.nbytes()
+            return tensor
+
+        encoder = encoder_of(recomputed)
+        parameters = {
+            p.untyped_storage().data_ptr() for p in encoder.parameters()
+        }
+        with saved_tensors_hooks(pack, lambda tensor: tensor):
+            out = encoder(torch.randn(4, 64, 80))
+        assert out.requires_grad
+        return sum(n for at, n in sizes.items() if at not in parameters)
+
+    # Checkpointing installs hooks of its own inside of ours: what ours see
+    # are the inputs, norm0 and the pooling.
+    assert kept(True) < kept(False) / 5
+
+
+def test_statistics_are_tracked_again_after_an_error():
+    norm = torch.nn.BatchNorm1d(1)
+    with pytest.raises(RuntimeError), untracked(norm):
+        raise RuntimeError
+    norm(torch.tensor([[1.0], [3.0]]))
+    assert norm.num_batches_tracked == 1
+
+
+def test_several_processes_are_refused(monkeypatch):
+    monkeypatch.setattr(recompute, "n_ranks", lambda: 2)
+    with pytest.raises(InputError, match="True on 2 processes; use one"):
+        recompute_blocks(Cnn14(mel_bins=80, width=1))

@@ -1,0 +1,47 @@
+"""Which files of a folder count, and what they are by their first bytes."""
+
+import pytest
+
+from data_prep.audio.folder import audio_files, kind_of
+from data_prep.files.errors import InputError
+
+
+def test_audio_at_any_depth_and_nothing_else(tmp_path):
+    there = ["b.WAV", "x/y/a.flac", "x/phone.3gp", "x y/-a,b.mp3"]
+    others = ["notes.txt", "._b.wav", ".cache/a.wav", "x/.hidden.wav"]
+    for name in there + others:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+    assert audio_files(tmp_path) == sorted(there)
+
+
+def test_links_are_followed_and_have_an_end(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real/a.wav").write_bytes(b"")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/link").symlink_to(tmp_path / "real")
+    (tmp_path / "real/up").symlink_to(tmp_path / "data")
+    assert audio_files(tmp_path / "data") == ["link/a.wav"]
+
+
+def test_a_folder_without_audio(tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"")
+    with pytest.raises(InputError, match="holds no audio file"):
+        audio_files(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "head, kind",
+    [
+        (b"RIFF\0\0\0\0WAVE", "WAV"),
+        (b"fLaC", "FLAC"),
+        (b"\0\0\0\x18ftypM4A ", "3GP or MP4"),
+        (b"\xff\xfb\x90d", "MP3"),
+        (b"#!AMR\n", "AMR"),
+        (b"<html>\n", "text"),
+        (b"\x8f\x01\x02\x03", None),
+        (b"", None),
+    ],
+)
+def test_kinds(head, kind):
+    assert kind_of(head) == kind

@@ -1,0 +1,218 @@
+"""What reading a file shows: every kind of bad file gets its reason."""
+
+import os
+import struct
+import sys
+
+import numpy as np
+import pytest
+import soundfile
+
+from data_prep.audio.measure import audit_file
+
+
+@pytest.mark.parametrize(
+    "name, kinds",
+    [
+        ("a.wav", {"subtype": "PCM_U8"}),
+        ("a.wav", {"subtype": "PCM_24"}),
+        ("a.wav", {"subtype": "PCM_32"}),
+        ("a.wav", {"subtype": "FLOAT", "rate": 8000}),
+        ("a.wav", {"subtype": "DOUBLE", "rate": 96000}),
+        ("a.flac", {"channels": 2, "rate": 44100}),
+        ("a.ogg", {"rate": 48000}),
+        ("a.mp3", {"rate": 22050}),
+    ],
+)
+def test_readable_formats(noise, name, kinds):
+    audit = audit_file(str(noise(name, seconds=1.0, **kinds)))
+    assert (audit.verdict, audit.reason) == ("ok", "")
+    assert audit.duration == pytest.approx(1.0, abs=0.06)
+    assert audit.header_s == pytest.approx(1.0, abs=0.06)
+    assert audit.rate == kinds.get("rate", 16000)
+    assert audit.channels == kinds.get("channels", 1)
+    # The mean of independent channels is weaker by their number.
+    expected = -20 - 10 * np.log10(audit.channels)
+    lossy = name.endswith(("ogg", "mp3"))
+    assert audit.level_dbfs == pytest.approx(expected, abs=2 if lossy else 0.2)
+
+
+def make_bad_files(folder, noise):
+    """Files that cannot be used, by the beginning of the reason."""
+    write = soundfile.write
+    rate = 16000
+    sound = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+    (folder / "text.wav").write_text("this is no audio\n")
+    (folder / "none.wav").write_bytes(b"")
+    (folder / "noise.wav").write_bytes(os.urandom(5000))
+    (folder / "phone.wav").write_bytes(b"\0\0\0\x18ftyp3gp4" + bytes(900))
+    (folder / "phone.3gp").write_bytes(b"\0\0\0\x18ftyp3gp4" + bytes(900))
+    write(folder / "header_only.wav", np.zeros(0), rate)
+    write(folder / "silent.wav", np.zeros(rate), rate)
+    write(folder / "faint.wav", 0.005 * sound, rate)
+    for name, value in (("nan", np.nan), ("infinite", np.inf)):
+        spoilt = sound.copy()
+        spoilt[500] = value
+        write(folder / f"{name}.wav", spoilt, rate, subtype="FLOAT")
+    write(folder / "short.wav", sound[: rate // 20], rate)
+    antiphase = np.stack([sound, -sound], axis=1)
+    write(folder / "antiphase.wav", antiphase, rate)
+    for suffix in ("wav", "flac", "mp3", "ogg"):
+        for name, seconds in (("cut", 2), ("long_cut", 30)):
+            path = folder / f"{name}.{suffix}"
+            write(path, np.resize(sound, seconds * rate), rate)
+            whole = path.read_bytes()
+            path.write_bytes(whole[: len(whole) // 2])
+    write(folder / "slow.wav", sound, 16)
+    (folder / "bare.raw").write_bytes(bytes(9000))
+    (folder / "folder.wav").mkdir()
+    os.mkfifo(folder / "pipe.wav")
+    write(folder / "streamed.flac", sound, rate)
+    content = bytearray((folder / "streamed.flac").read_bytes())
+    content[21] &= 0xF0  # the number of samples in STREAMINFO
+    content[22:26] = bytes(4)
+    (folder / "streamed.flac").write_bytes(content)
+    return {
+        "missing.wav": "unreadable: no such file",
+        "text.wav": "unreadable: text, not audio",
+        "none.wav": "empty: the file has no bytes",
+        "noise.wav": "unreadable:",
+        "phone.wav": "unreadable: 3GP or MP4, convert it",
+        "phone.3gp": "unreadable: 3GP or MP4, convert it",
+        "header_only.wav": "empty: a header and no samples",
+        "silent.wav": "silent: -inf dBFS",
+        "faint.wav": "silent: -66 dBFS",
+        "nan.wav": "not finite: 1 samples",
+        "infinite.wav": "not finite: 1 samples",
+        "short.wav": "too short: 0.050 s",
+        "antiphase.wav": "channels in antiphase",
+        "cut.wav": "truncated: 0.999 of 2.000 s",
+        "cut.flac": "truncated or damaged",
+        "cut.mp3": "truncated: ",
+        "cut.ogg": "empty: a header and no samples",
+        "long_cut.wav": "truncated: ",
+        "long_cut.flac": "truncated or damaged",
+        "long_cut.mp3": "truncated: ",
+        "long_cut.ogg": "truncated: the last page",
+        "slow.wav": "implausible: a sample rate of 16 Hz",
+        "bare.raw": "unreadable: samples without a header",
+        "folder.wav": "unreadable: no regular file",
+        "pipe.wav": "unreadable: no regular file",
+        "streamed.flac": "unreadable: the header states no length, convert",
+    }
+
+
+def test_what_cannot_be_used(tmp_path, noise):
+    for name, reason in make_bad_files(tmp_path, noise).items():
+        audit = audit_file(str(tmp_path / name))
+        assert audit.verdict == "rejected", name
+        assert audit.reason.startswith(reason), name
+        assert "\n" not in audit.reason
+
+
+def test_unreadable_permissions(noise):
+    path = noise("a.wav")
+    path.chmod(0)
+    if os.geteuid() != 0:
+        assert audit_file(str(path)).reason == "unreadable: permission denied"
+        return
+    # Root reads everything: ask as nobody, who may pass through the folders.
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        os.write(write, audit_file(str(path)).reason.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert os.read(read, 100) == b"unreadable: permission denied"
+
+
+def set_wav_bytes(path, n_bytes):
+    """Let the header promise so many bytes of samples."""
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    content[at : at + 4] = struct.pack("<I", n_bytes)
+    path.write_bytes(content)
+
+
+def test_streamed_header_is_flagged(noise):
+    path = noise("a.wav")
+    set_wav_bytes(path, 0xFFFFFFFF)
+    audit = audit_file(str(path))
+    assert audit.verdict == "flagged"
+    assert audit.reason.startswith("streamed: the header states no length")
+    assert (audit.duration, audit.header_s) == (1.0, None)
+
+
+def test_header_that_promises_too_much(noise):
+    path = noise("a.wav")
+    set_wav_bytes(path, 4 * 32000)
+    audit = audit_file(str(path))
+    assert audit.reason == "truncated: 1.000 of 4.000 s"
+    assert (audit.duration, audit.header_s) == (1.0, 4.0)
+
+
+def test_flags(tmp_path, noise):
+    rate = 16000
+    sound = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
+    phased = np.stack([sound, -0.7 * sound], axis=1)
+    burst = np.concatenate([sound[:rate], np.zeros(20 * rate)])
+    long = np.tile(sound, 301)
+    expected = {
+        "clipped.wav": (np.clip(20 * sound, -1, 1), "clipped: "),
+        "dc.wav": (0.1 + sound, "DC offset: +0.1"),
+        "burst.wav": (burst, "mostly silent: 95%"),
+        "phased.wav": (phased, "channels out of phase"),
+        "long.wav": (long, "very long: 602 s"),
+    }
+    for name, (samples, reason) in expected.items():
+        soundfile.write(tmp_path / name, samples, rate)
+        audit = audit_file(str(tmp_path / name))
+        assert audit.verdict == "flagged", name
+        assert audit.reason.startswith(reason), name
+    misnamed = noise("b.wav").rename(tmp_path / "b.flac")
+    assert audit_file(str(misnamed)).reason == "misnamed: .flac holds WAV"
+
+
+def test_measurements_against_definitions(tmp_path):
+    rate = 16000
+    sound = np.random.default_rng(1).normal(0.01, 0.2, 3 * rate)
+    sound[:rate] = 0  # the first third
+    sound[rate : rate + 160] = 1.0
+    soundfile.write(tmp_path / "a.wav", sound, rate, subtype="FLOAT")
+    audit = audit_file(str(tmp_path / "a.wav"))
+    sound = sound.astype(np.float32).astype(np.float64)
+    level = 10 * np.log10(np.mean(sound**2))
+    assert audit.level_dbfs == pytest.approx(level, abs=1e-6)
+    assert audit.peak == pytest.approx(np.abs(sound).max())
+    assert audit.dc == pytest.approx(sound.mean(), abs=1e-9)
+    assert audit.clipped == np.mean(np.abs(sound) >= 0.999)
+    assert audit.silence == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_digest_is_that_of_the_samples(noise, tmp_path):
+    path = noise("a.wav", seconds=30.0)
+    samples, rate = soundfile.read(path, dtype="int16")
+    soundfile.write(tmp_path / "a.flac", samples, rate)
+    soundfile.write(tmp_path / "b.wav", samples[1:], rate)
+    digests = [
+        audit_file(str(tmp_path / name)).digest
+        for name in ("a.wav", "a.flac", "b.wav")
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.wav", 'a,"b".wav', "a\nb.wav", "schreiend_ä_哭.wav", "-a.wav"]
+)
+def test_any_file_name(noise, name):
+    assert audit_file(str(noise(name))).verdict == "ok"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names there are Unicode")
+def test_name_that_is_not_unicode(noise):
+    path = os.fsencode(noise("a.wav"))
+    other = path.replace(b"a.wav", b"caf\xe9.wav")
+    os.rename(path, other)
+    reason = audit_file(os.fsdecode(other)).reason
+    assert reason == "unreadable: name not Unicode; rename it"

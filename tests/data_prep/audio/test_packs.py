@@ -1,0 +1,108 @@
+"""The index of a pack: a dict over csv's reader is the slow twin."""
+
+import csv
+import json
+import pickle
+from pathlib import PurePosixPath
+
+import numpy as np
+import pytest
+
+from data_prep.audio.packs import Pack, Packed, pack_at, read_index, write_index
+from data_prep.files.errors import InputError
+
+PATHS = [
+    "audio/a.wav",
+    "./b.wav",
+    "audio//c d.wav",
+    "audio/./e.wav",
+    '"quoted".wav',
+    "comma, and/f.wav",
+    "../outside.wav",
+    " space.wav",
+    "ends in a dot./g.wav",
+    b"\xff.wav".decode(errors="surrogateescape"),
+    "two\nlines.wav",
+    "a carriage\rreturn.wav",
+    *(f"audio/{i:06d}.wav" for i in range(300)),
+]
+#: How Python reads an index.
+INDEX = {"encoding": "utf-8", "errors": "surrogateescape", "newline": ""}
+HEAD = {"pack": 1, "rate": 16000, "parts": 2}
+
+
+def packed(path, shard="x.i16"):
+    number = len(path)
+    return Packed(path, shard, 7 * number, 100, 2.0**-15, number, 44100, 276)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A pack in two parts, which have some recordings in common."""
+    samples = np.arange(-4000, 4000, dtype="<i2")
+    samples.tofile(tmp_path / "x.i16")
+    recordings = [packed(path) for path in PATHS]
+    again = [packed(p)._replace(scale=1.0) for p in ("b.wav", "audio/a.wav")]
+    (tmp_path / "pack.json").write_text(json.dumps(HEAD))
+    for number, part in ((1, recordings), (2, again)):
+        write_index(tmp_path / f"pack-{number}of2.csv", part)
+        about = {"head": HEAD, "name": "x"}
+        about["files"] = {"x.i16": {"bytes": samples.nbytes}}
+        file = tmp_path / f"pack-{number}of2.json"
+        file.write_text(json.dumps(about))
+    return tmp_path
+
+
+def twin(folder):
+    """Recordings by path, as a dict."""
+    found = {}
+    for number in (1, 2):
+        with open(folder / f"pack-{number}of2.csv", **INDEX) as file:
+            for row in list(csv.reader(file))[1:]:
+                numbers = [int(row[i]) for i in (2, 3, 5, 6, 7)]
+                numbers.insert(2, float(row[4]))
+                recording = Packed(row[0], row[1], *numbers)
+                found[PurePosixPath(row[0]).as_posix()] = recording
+    return found
+
+
+def test_finds_what_a_dict_finds(folder):
+    index, expected = read_index(folder / "pack-1of2.csv"), twin(folder)
+    assert list(index) == [packed(path) for path in PATHS]
+    pack = Pack(folder)
+    assert pack.paths == [recording.path for recording in expected.values()]
+    for path, recording in expected.items():
+        for name in (path, f"./{path}", path.replace("/", "//")):
+            assert name in pack
+            stored = pack.stored(name, 0, 1)
+            assert len(stored.samples) == recording.samples
+            assert stored.samples[0] == -4000 + recording.offset
+            assert stored.scale == recording.scale
+            assert stored.peak == recording.peak * recording.scale
+    for path in ("c d.wav", "audio", "audio/000300.wav", "space.wav", ""):
+        assert (
+            path not in pack and PurePosixPath(path).as_posix() not in expected
+        )
+        assert pack.stored(path, 0, 1) is None
+
+
+def test_goes_to_another_process_as_its_folder(folder):
+    pack = pack_at(folder)
+    assert len(pickle.dumps(pack)) < 300
+    assert pickle.loads(pickle.dumps(pack)) is pack
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "path,shard\na.wav\n", "name,shard\na.wav,x\n", 'path,x\n"a,b\n'],
+)
+def test_a_damaged_index_is_refused(tmp_path, text):
+    (tmp_path / "a.csv").write_text(text)
+    with pytest.raises(InputError, match="a.csv is damaged; copy it again"):
+        read_index(tmp_path / "a.csv")
+
+
+def test_a_damaged_number_is_refused(tmp_path):
+    write_index(tmp_path / "a.csv", [packed("a.wav")._replace(samples="1O")])
+    with pytest.raises(InputError, match="a.csv row 2 is damaged .*copy the f"):
+        read_index(tmp_path / "a.csv")[0]

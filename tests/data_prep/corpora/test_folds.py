@@ -1,0 +1,182 @@
+"""Splits by the values of any column: no patient is in two of them."""
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import (
+    given,
+    settings,
+    strategies as st,
+)
+
+from data_prep.corpora.folds import (
+    FOLD,
+    Folds,
+    as_number,
+    check_rounds,
+    choose_folds,
+    keep_apart,
+    natural_order,
+    rounds,
+    split_by_fold,
+    values_of,
+)
+from data_prep.files.errors import InputError
+from data_prep.manifest import Recording
+
+TABLE = Path("recordings.csv")
+
+#: Patient, label, site; any patient may be in several sites, or in none.
+databases = st.lists(
+    st.tuples(
+        st.integers(0, 15), st.sampled_from("ab"), st.sampled_from("nsw ")
+    ),
+    min_size=1,
+    max_size=60,
+)
+
+
+def as_rows(rows, column="site"):
+    return [
+        (
+            Recording(
+                f"r{i}", 1, f"{i}.wav", 0, 1, label, f"p{patient}", "", f"#{i}"
+            ),
+            {column: value.strip()},
+        )
+        for i, (patient, label, value) in enumerate(rows)
+    ]
+
+
+def patients(recordings):
+    return {rec.patient_id for rec in recordings}
+
+
+@settings(deadline=None)
+@given(databases, st.integers(0, 3), st.booleans())
+def test_no_patient_is_in_two_splits_whatever_the_folds(rows, seed, drawn):
+    rows = as_rows(rows)
+    values = values_of(rows, TABLE, "site")
+    for i, value in enumerate(values):
+        valid = None if drawn or i == 0 else values[i - 1]
+        folds = Folds("site", value, valid)
+        kept, left_out = keep_apart(rows, TABLE, folds)
+        splits = split_by_fold(kept, folds, seed)
+        assert not patients(splits["test"]) & patients(splits["train"])
+        assert not patients(splits["test"]) & patients(splits["valid"])
+        assert not patients(splits["valid"]) & patients(splits["train"])
+        # All of the fold is tested on, and nothing else.
+        assert [rec.ID for rec in splits["test"]] == [
+            rec.ID for rec, cells in rows if cells["site"] == value
+        ]
+        # What is left out is of a patient who is held out, elsewhere.
+        out = {path for path, _, _ in left_out}
+        there = {rec.wav for recs in splits.values() for rec in recs}
+        assert len(out) == len(left_out) and not out & there
+        assert out | there == {rec.wav for rec, _ in rows}
+        held_out = patients(splits["test"])
+        if valid is not None:
+            held_out |= patients(splits["valid"])
+            held_out |= {
+                rec.patient_id for rec, cells in rows if cells["site"] == valid
+            }
+        assert out == {
+            rec.wav
+            for rec, cells in rows
+            if rec.patient_id in held_out
+            and cells["site"] != value
+            and not (
+                cells["site"] == valid
+                and rec.patient_id not in patients(splits["test"])
+            )
+        }
+
+
+@settings(deadline=None)
+@given(databases, st.integers(0, 3))
+def test_validation_is_15_percent_of_the_patients_who_are_left(rows, seed):
+    rows = as_rows([(p, label, "ns"[p % 2]) for p, label, _ in rows])
+    values = values_of(rows, TABLE, "site")
+    folds = Folds("site", values[0])
+    splits = split_by_fold(rows, folds, seed)
+    assert splits == split_by_fold(rows, folds, seed)
+    for label in "ab":
+        # One label a patient, or it would count for the rarer one.
+        pure = [
+            patients(r for r in splits[s] if r.label == label)
+            - patients(r for r in splits[s] if r.label != label)
+            for s in ("train", "valid")
+        ]
+        n = sum(map(len, pure))
+        if n == len(patients(splits["train"] + splits["valid"])):
+            expected = max(0.15 * n, min(n - 1, 1))
+            assert abs(len(pure[1]) - expected) < 1
+
+
+def test_each_value_is_tested_on_and_validated_on_once():
+    for column in (FOLD, "site"):
+        choices = rounds(column, ["0", "1", "2", "3"])
+        assert Counter(f.test for f in choices) == Counter("0123")
+    assert Counter(f.valid for f in rounds(FOLD, "0123")) == Counter("0123")
+    assert all(f.test != f.valid for f in rounds(FOLD, "012"))
+
+
+def test_options_are_compared_as_text():
+    assert choose_folds("fold", None, None) is None
+    assert choose_folds("fold", 0, 1) == Folds("fold", "0", "1")
+    with pytest.raises(InputError, match="both 1; choose two"):
+        choose_folds("fold", 1, "1")
+    with pytest.raises(InputError, match="valid_fold is 0 and test_fold is"):
+        choose_folds("fold", None, 0)
+    with pytest.raises(InputError, match="'site' and test_fold is None"):
+        choose_folds("site", None, None)
+
+
+def test_a_long_list_of_folds_is_cut_short():
+    rows = as_rows([(i, "a", f"s{i}") for i in range(40)])
+    with pytest.raises(InputError) as error:
+        keep_apart(rows, TABLE, Folds("site", "x"))
+    assert "s8, s9 and 30 more in its column 'site'" in str(error.value)
+
+
+def test_a_site_with_all_patients_of_a_class_cannot_be_tested_on():
+    """Also where they have other recordings, which would be left out."""
+    rows = [(0, "a", "n"), (0, "a", "s"), (1, "b", "n"), (2, "b", "s")]
+    with pytest.raises(InputError, match="'a' has no patient .* site 'n' of"):
+        check_rounds(as_rows(rows), TABLE, "site", ["n", "s"], ["a", "b"])
+    rows += [(3, "a", "n"), (4, "a", "s")]
+    check_rounds(as_rows(rows), TABLE, "site", ["n", "s"], ["a", "b"])
+
+
+@given(st.lists(st.integers(-50, 500).map(str)))
+def test_numbers_sort_as_numbers(cells):
+    assert sorted(cells, key=natural_order) == sorted(cells, key=int)
+
+
+@settings(max_examples=30)
+@given(st.sets(st.text(max_size=5), max_size=5))
+def test_the_order_of_any_text_is_that_of_no_table(cells):
+    one = sorted(sorted(cells), key=natural_order)
+    other = sorted(sorted(cells, reverse=True), key=natural_order)
+    assert [natural_order(c) for c in one] == [natural_order(c) for c in other]
+
+
+@pytest.mark.parametrize(
+    "cell, number",
+    [
+        ("3", 3.0),
+        ("-1.5e2", -150.0),
+        (".5", 0.5),
+        ("", None),
+        ("inf", None),
+        ("1e999", None),
+        ("1_000", None),
+        ("3,5", None),
+        ("\u0663", None),
+        ("9" * 5000, None),
+    ],
+)
+def test_what_is_a_number(cell, number):
+    assert as_number(cell) == number
+    natural_order(cell)
