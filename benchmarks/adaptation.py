@@ -8,9 +8,6 @@ pre-training, and cries of the task never enter pre-training or adaptation.
 Encoders are trained by the public commands and judged frozen, beside the
 controls without which no gain means anything. A stopped study goes on where
 it was.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -234,19 +231,7 @@ def column(rows: Sequence[Row], name: str) -> np.ndarray:
 def hold_out(sounds: Sequence[Row], seed: int, fold: int) -> np.ndarray:
     """Which recordings are held out: a third, patients whole.
 
-    Arguments
-    ---------
-    sounds : sequence of dict
-        All recordings.
-    seed : int
-        Of the folds.
-    fold : int
-        Which of the three.
-
-    Returns
-    -------
-    numpy.ndarray
-        True for those, ``[n]``.
+    Shapes: returns ``[n]``.
 
     Example
     -------
@@ -309,17 +294,7 @@ def with_one_test_row(cells: List[List[str]]) -> List[List[str]]:
 
 
 def build_generic(rows: Sequence[Row], folder: Path, supervised=False):
-    """A folder in VGGSound's form, whose audio is links.
-
-    Arguments
-    ---------
-    rows : sequence of dict
-        What may be heard in pre-training.
-    folder : pathlib.Path
-        To make; of an earlier start of this study, or new.
-    supervised : bool
-        Whether one clip is for testing.
-    """
+    """A folder in VGGSound's form, whose audio is links."""
     cells = vggsound_rows(rows)
     if supervised:
         cells = with_one_test_row(cells)
@@ -358,24 +333,7 @@ def pre_training(sounds: Sequence[Row], held: np.ndarray) -> List[Row]:
 
 
 def training_command(study: Study, name: str, seed: int, fold: int):
-    """The public command that trains one encoder.
-
-    Arguments
-    ---------
-    study : Study
-        Lengths and folders.
-    name : str
-        Of ``TRAINED``.
-    seed : int
-        Of the training.
-    fold : int
-        Held out.
-
-    Returns
-    -------
-    list of str
-        What follows ``python``.
-    """
+    """The public command that trains one encoder."""
     place = study.place(seed, fold)
     generic = place / "generic"
     if name == "supervised":
@@ -428,13 +386,7 @@ def adaptation_options(study: Study, place: Path) -> List[str]:
 
 
 class Trainer:
-    """Runs the commands of a study, some hold-outs at a time.
-
-    Arguments
-    ---------
-    study : Study
-        What to train.
-    """
+    """Runs the commands of a study, some hold-outs at a time."""
 
     def __init__(self, study: Study):
         self.study = study
@@ -523,15 +475,7 @@ def fail(folder: Path, command: List[str], status: int) -> None:
 
 
 class Embeddings:
-    """Embeddings of whole recordings, kept beside the runs.
-
-    Arguments
-    ---------
-    study : Study
-        Where the runs are.
-    rows : list of dict
-        Recordings, in the order of the embeddings.
-    """
+    """Embeddings of whole recordings, kept beside the runs."""
 
     def __init__(self, study: Study, rows: List[Row]):
         self.study = study
@@ -675,23 +619,8 @@ def probe(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Logistic regression fitted on the rest, its C by patient-grouped folds.
 
-    Arguments
-    ---------
-    embeddings : numpy.ndarray
-        ``[n, dimensions]``.
-    labels : numpy.ndarray
-        ``[n]``.
-    patients : numpy.ndarray
-        ``[n]``.
-    test : numpy.ndarray
-        True for what is judged, ``[n]``.
-
-    Returns
-    -------
-    called : numpy.ndarray
-        Class of each judged one.
-    scores : numpy.ndarray
-        Probability of the last class.
+    Shapes: embeddings ``[n, dimensions]``, labels ``[n]``, patients ``[n]``,
+    test ``[n]``.
     """
     classes = np.unique(labels[~test])
     model = make_pipeline(
@@ -718,23 +647,8 @@ def retrieve(
     """How well judged recordings find others of their label among the rest,
     by standardised cosine, a patient's own left out.
 
-    Arguments
-    ---------
-    embeddings : numpy.ndarray
-        ``[n, dimensions]``.
-    labels : numpy.ndarray
-        ``[n]``.
-    patients : numpy.ndarray
-        ``[n]``.
-    test : numpy.ndarray
-        True for what is judged, ``[n]``.
-
-    Returns
-    -------
-    nearest : float
-        How often the nearest one is of the same label.
-    precision : float
-        Mean average precision; of those that have one to find.
+    Shapes: embeddings ``[n, dimensions]``, labels ``[n]``, patients ``[n]``,
+    test ``[n]``.
 
     Example
     -------
@@ -764,24 +678,7 @@ def judge(
     cries: Sequence[Row],
     held: np.ndarray,
 ) -> Figures:
-    """All figures of one method and hold-out.
-
-    Arguments
-    ---------
-    embeddings : numpy.ndarray
-        Of the sounds, then of the cries.
-    sounds : sequence of dict
-        See ``read_sounds``.
-    cries : sequence of dict
-        See ``read_cries``.
-    held : numpy.ndarray
-        Which of the sounds are judged.
-
-    Returns
-    -------
-    dict
-        By the names of ``FIGURES``.
-    """
+    """All figures of one method and hold-out."""
     own, foreign = embeddings[: len(sounds)], embeddings[len(sounds) :]
     figures = judge_sounds(own, sounds, held)
     for name, target in (("age_auc", "age"), ("phone_auc", "site")):
@@ -794,18 +691,7 @@ def judge_sounds(
 ) -> Figures:
     """The figures of one hold-out that need no cries of families.
 
-    Arguments
-    ---------
-    own : numpy.ndarray
-        Embeddings of the sounds, ``[n, dimensions]``.
-    sounds : sequence of dict
-        See ``read_sounds``.
-    held : numpy.ndarray
-        Which of the sounds are judged.
-
-    Returns
-    -------
-    dict
+    Shapes: own ``[n, dimensions]``.
     """
     patients = column(sounds, "patient_id")
     is_cry = column(sounds, "sound") == CRY
@@ -943,17 +829,7 @@ def tables(results) -> str:
 
 
 def draw(results, caption: str, path: Path) -> None:
-    """What replay protects and what it costs, as a picture.
-
-    Arguments
-    ---------
-    results : dict
-        See ``evaluate``.
-    caption : str
-        What a dot is.
-    path : pathlib.Path
-        The png file.
-    """
+    """What replay protects and what it costs, as a picture."""
     panels = {
         "category_map": "generic sounds kept\n(category retrieval, mAP)",
         "sound_ap": "cries told from other sounds\n(average precision)",

@@ -7,9 +7,6 @@ Inductive: of each fold, the encoder that is tested on it was pre-trained
 without its recordings, and without any infant cry. Everything is trained by
 the public commands; a stopped study goes on where it was. Tables are printed
 and written to ``modes.md``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

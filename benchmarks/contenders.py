@@ -1,8 +1,5 @@
 """The project's side of each comparison: the recipes' own objects, settings
 and Brain. See ``reference``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import itertools

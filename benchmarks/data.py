@@ -7,9 +7,6 @@ Prints the speed of the audit on one core, how many landmarks copies and
 unlike recordings have in common (a folder of unlike recordings is assumed),
 and how much faster an epoch is read from a pack than from the files. Every
 time is the median of five interleaved runs, with their range.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

@@ -2,9 +2,6 @@
 
 The machine may be shared and its clock may change: only the ratio of two
 times taken one after the other means something, and its spread says how much.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import multiprocessing
@@ -77,15 +74,7 @@ class Duel:
 
 
 class Contender:
-    """A process that does one kind of work when it is told to.
-
-    Arguments
-    ---------
-    way : Way
-        What it does.
-    n_threads : int
-        Of torch.
-    """
+    """A process that does one kind of work when it is told to."""
 
     def __init__(self, way: Way, n_threads: int):
         context = multiprocessing.get_context("spawn")
@@ -144,28 +133,7 @@ def duel(
     title: str = "",
     steps: Optional[Dict[str, int]] = None,
 ) -> Duel:
-    """Time two ways in turns.
-
-    Arguments
-    ---------
-    reference : Way
-        The slow one.
-    project : Way
-        The fast one.
-    rounds : int
-        Pairs of measurements.
-    n_threads : int
-        Of torch, in each process; they never work at once.
-    title : str
-        On the progress bar.
-    steps : dict or None
-        How often a side works in a round, where one step is too short to
-        time: ``{"project": 100}``. Seconds are then of one step.
-
-    Returns
-    -------
-    Duel
-    """
+    """Time two ways in turns."""
     sides = {"reference": reference, "project": project}
     steps = {"reference": 1, "project": 1, **(steps or {})}
     contenders = {s: Contender(way, n_threads) for s, way in sides.items()}

@@ -6,9 +6,6 @@ batches came and what memory its processes had then.
 BEGAN is the monotonic clock when the process was started, ARGUMENTS those of
 ``train_simclr.py``. The last line of the output is JSON. Needs Linux, whose
 /proc tells memory.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json

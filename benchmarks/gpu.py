@@ -22,9 +22,6 @@ a CPU the most memory is the process's so far. To try it without a GPU:
 
 > python benchmarks/gpu.py --device cpu --width 2 --batches 4 8 --chunk_s 1 \\
 >   --variants fp32 bf16 --reference_batches 4 --seconds 1
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

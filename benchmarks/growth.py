@@ -9,9 +9,6 @@ the line that fits it best. Values are measured in turns and medians taken, so
 that a machine whose speed changes meanwhile does not pretend a trend. The
 corpora are packs whose index names many recordings at the same samples: what
 the system keeps of files that were read is not measured. Needs Linux.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -62,20 +59,7 @@ AXES = {
 
 
 def make_corpus(folder: Path, n_recordings: int) -> Path:
-    """A prepared corpus in the form of VGGSound, of any size.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        To be made: ``pack``, and ``run``, an output folder with manifests.
-    n_recordings : int
-        To train with; all are the same ten seconds of noise.
-
-    Returns
-    -------
-    pathlib.Path
-        ``folder``.
-    """
+    """A prepared corpus in the form of VGGSound, of any size."""
     sound, packed = folder / "sound", folder / "pack"
     (sound / "audio").mkdir(parents=True)
     noise = np.random.default_rng(0).normal(0, 0.1, 160000).clip(-1, 1)
@@ -120,22 +104,7 @@ def _repeat(packed: Path, paths: List[str]):
 
 
 def start(corpus: Path, n_recordings: int, batches: Sequence[int]) -> Dict:
-    """Start ``train_simclr.py`` on a prepared corpus, up to a batch.
-
-    Arguments
-    ---------
-    corpus : pathlib.Path
-        Of ``make_corpus``.
-    n_recordings : int
-        Of it.
-    batches : sequence of int
-        Numbers of the batches to report at; it ends at the last.
-
-    Returns
-    -------
-    dict
-        ``floor_s``, ``imports_s``, and ``batches``: see ``first_batches.py``.
-    """
+    """Start ``train_simclr.py`` on a prepared corpus, up to a batch."""
     options = {
         **SMALL,
         "data_folder": corpus / "pack",
@@ -163,23 +132,7 @@ def start(corpus: Path, n_recordings: int, batches: Sequence[int]) -> Dict:
 
 
 def startup(corpora: Dict[int, Path], rounds: int = 3) -> List[Dict]:
-    """From the start of the process to the first batch.
-
-    Arguments
-    ---------
-    corpora : dict
-        Of ``make_corpus``, by number of recordings.
-    rounds : int
-        Starts of each.
-
-    Returns
-    -------
-    list of dict
-        By corpus: medians of ``seconds``, of which ``floor_s`` to import torch
-        and SpeechBrain and ``imports_s`` to import all, of ``cpu_s``, the time
-        of processors, and the most megabytes that the main process and a
-        loader worker had in memory, libraries included.
-    """
+    """From the start of the process to the first batch."""
     found = {n: [] for n in corpora}
     for _, n in _in_turns(corpora, rounds, "start-up"):
         found[n].append(start(corpora[n], n, [1]))
@@ -204,19 +157,6 @@ def memory(corpora: Dict[int, Path], n_batches: int = 100) -> List[Dict]:
 
     Memory without files and libraries; of a page that several processes have,
     each has its share (proportional set size, anonymous).
-
-    Arguments
-    ---------
-    corpora : dict
-        Of ``make_corpus``, by number of recordings.
-    n_batches : int
-        After how many.
-
-    Returns
-    -------
-    list of dict
-        By corpus: megabytes of the main process, of the larger worker, and of
-        all, at the first batch (``first_``) and at the last.
     """
     rows = {}
     for _, n in _in_turns(corpora, 1, "memory"):
@@ -239,21 +179,7 @@ def _megabytes(batches, kind, prefix=""):
 
 
 def steps(corpora: Dict[int, Path], rounds: int = 15) -> Dict[str, Dict]:
-    """A training step of width 8 in bfloat16, data included.
-
-    Arguments
-    ---------
-    corpora : dict
-        Of ``make_corpus``, by number of recordings; those that ``AXES`` names.
-    rounds : int
-        Times that each value is measured; a third of it for threads.
-
-    Returns
-    -------
-    dict
-        By axis: ``values``, ``seconds`` (medians) and ``line`` (``fit``), over
-        the values; for threads over 1 / threads, as work that is divided.
-    """
+    """A training step of width 8 in bfloat16, data included."""
     n_threads = torch.get_num_threads()
     torch.set_num_threads(STEP["threads"])
     work = [(axis, value) for axis in AXES for value in AXES[axis]]
@@ -311,20 +237,6 @@ def _against(axis, seconds):
 
 def fit(x: Sequence[float], y: Sequence[float]) -> Dict:
     """The line of least squares.
-
-    Arguments
-    ---------
-    x : sequence of float
-        Two values at least.
-    y : sequence of float
-        What was measured there.
-
-    Returns
-    -------
-    dict
-        ``intercept``, ``slope``, ``r2`` (None where y is constant, or a line
-        goes through two points anyway) and ``residual``, the largest by its
-        size, ``at`` which x.
 
     Example
     -------
@@ -385,17 +297,7 @@ NOTES = (
 
 
 def markdown(results: Dict) -> str:
-    """What was measured, as tables.
-
-    Arguments
-    ---------
-    results : dict
-        ``startup``, ``memory`` and ``steps``, or some of them.
-
-    Returns
-    -------
-    str
-    """
+    """What was measured, as tables."""
     parts = []
     if "startup" in results:
         parts.append(_startup_table(results["startup"]))
@@ -482,20 +384,7 @@ def _steps_table(axes):
 
 
 def measure(parts: Sequence[str], rounds: int = 3) -> Dict:
-    """Make the corpora and measure.
-
-    Arguments
-    ---------
-    parts : sequence of str
-        Of ``startup``, ``memory`` and ``steps``.
-    rounds : int
-        Starts of each corpus; steps are measured five times as often.
-
-    Returns
-    -------
-    dict
-        What each part returns, by its name.
-    """
+    """Make the corpora and measure."""
     work = {
         "startup": lambda corpora: startup(corpora, rounds),
         "memory": memory,

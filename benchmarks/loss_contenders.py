@@ -2,9 +2,6 @@
 
 ``pip install -e '.[bench]'`` brings the packages; nothing else needs them. All
 three give the same loss (tests/test_loss_contenders.py).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from importlib.util import find_spec
@@ -66,24 +63,7 @@ def loss_step(package: str, n_rows: int, dim: int):
 def beside(
     package: str, shapes: List, rounds: int, n_threads: int
 ) -> Optional[Duel]:
-    """The project beside a package, on the shape where it gains least.
-
-    Arguments
-    ---------
-    package : str
-        Of ``LOSSES``.
-    shapes : list of (int, int)
-        Rows and dimensions.
-    rounds : int
-        See ``duel``.
-    n_threads : int
-        See ``duel``.
-
-    Returns
-    -------
-    Duel or None
-        None where the package is not installed.
-    """
+    """The project beside a package, on the shape where it gains least."""
     if find_spec(package) is None:
         return None
     duels = [

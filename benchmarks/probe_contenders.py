@@ -3,9 +3,6 @@
 Row 1, a linear probe: the plain recipe embeds every batch of every epoch
 anew. Row 2, a step of fine-tuning: the plain recipe trains all of the
 encoder, the project its BatchNorm alone (``linear_bn``).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import csv

@@ -8,9 +8,6 @@ one core, and judged frozen on the other third (see ``adaptation.py``): by the
 plain recipe of ``reference.py`` with the settings for small corpora for 15
 minutes of processor time, and by the public command with other settings.
 An interrupted study resumes when the same command is run again.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

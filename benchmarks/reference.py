@@ -2,9 +2,6 @@
 parts, put together as its recipes do, with nothing made fast.
 
 Each function gets ready and returns the step that ``duel`` times.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import random
@@ -48,13 +45,7 @@ def crop(sig: torch.Tensor, seconds: float) -> torch.Tensor:
 
 
 class Features(nn.Module):
-    """Filter bank, sentence norm, SpecAugment: SpeechBrain's.
-
-    Arguments
-    ---------
-    augment_before_norm : bool
-        The paper's order; not that of the settings for small corpora.
-    """
+    """Filter bank, sentence norm, SpecAugment: SpeechBrain's."""
 
     def __init__(self, augment_before_norm: bool = True):
         super().__init__()
@@ -103,21 +94,7 @@ def projector(dim: int) -> nn.Module:
 
 
 class SimCLR:
-    """Decode, crop twice, features, two passes, loss, backward, update.
-
-    Arguments
-    ---------
-    width : int
-        Of the encoder.
-    chunk_s : float
-        Seconds.
-    temperature : float
-        Of the loss.
-    augment_before_norm : bool
-        See ``Features``.
-    device : str
-        Where to train.
-    """
+    """Decode, crop twice, features, two passes, loss, backward, update."""
 
     def __init__(
         self,

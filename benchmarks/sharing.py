@@ -7,9 +7,6 @@
 wrote. The test recordings of the run are scored again; the first table holds
 scores against ``predictions_test.csv``, the second what 10 s of sound cost a
 new process on one thread, every way in turn.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -53,19 +50,7 @@ print(f"{{np.median(times[1:]):.1f}} ms, peak memory {{peak * 1024 / 1e6:.0f}} M
 
 
 def ways(run: Path, exported: Path) -> Dict[str, Callable]:
-    """Path of a recording to the probability of each class, by way.
-
-    Arguments
-    ---------
-    run : pathlib.Path
-        Results folder of ``train_cls.py``.
-    exported : pathlib.Path
-        Of that run.
-
-    Returns
-    -------
-    dict
-    """
+    """Path of a recording to the probability of each class, by way."""
     speechbrain = EncoderClassifier.from_hparams(
         source=str(exported), savedir=str(exported) + ".speechbrain"
     )
@@ -90,22 +75,7 @@ def _ours(source):
 def score_table(
     expected: Predictions, paths: List[str], by_way: Dict[str, Callable]
 ) -> List[str]:
-    """Scores of each way against those of the training script.
-
-    Arguments
-    ---------
-    expected : Predictions
-        ``predictions_test.csv``.
-    paths : list of str
-        Of its recordings.
-    by_way : dict
-        See ``ways``.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """Scores of each way against those of the training script."""
     reference = auc(expected.labels, expected.scores)
     rows = [
         "| scored by | largest difference of a score | AUC | difference |",
@@ -123,18 +93,7 @@ def score_table(
 
 
 def cost_table(exported: Path) -> List[str]:
-    """Latency and memory of new processes, one thread, interleaved.
-
-    Arguments
-    ---------
-    exported : pathlib.Path
-        With ONNX files.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """Latency and memory of new processes, one thread, interleaved."""
     runner = [str(exported / "run_onnx.py")]
     commands = {"torch": ["-c", _TORCH, str(exported)]}
     for name in ("model.onnx", "model_int8.onnx"):

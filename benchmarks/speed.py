@@ -9,9 +9,6 @@ Ratios are medians with their quartiles. After them, how cost grows with the
 work (``growth.py``). Tables are printed and, with all numbers, left in
 ``benchmarks/results.json``, which is not committed. Runs on synthetic noise;
 benchmarks/README.md says how the comparison is made.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

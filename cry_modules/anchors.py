@@ -1,8 +1,4 @@
-"""Anchors against forgetting, besides replay: each off by default.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Anchors against forgetting, besides replay: each off by default."""
 
 import copy
 from typing import Dict

@@ -1,8 +1,4 @@
-"""Recordings as the models hear them: mono, one rate, one level.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Recordings as the models hear them: mono, one rate, one level."""
 
 import os
 from functools import lru_cache
@@ -162,12 +158,7 @@ class RecordingReader:
 class Sound:
     """(Part of) a recording as it is kept, copied where it is sliced.
 
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        ``[samples]``, 16-bit integers or float32.
-    gain : float
-        What brings them to the peak.
+    Shapes: samples ``[samples]``.
 
     Example
     -------
@@ -189,15 +180,6 @@ class Sound:
 
 def packed_sound(stored: Stored) -> Sound:
     """The sound of what a pack has.
-
-    Arguments
-    ---------
-    stored : Stored
-        Of the pack.
-
-    Returns
-    -------
-    Sound
 
     Example
     -------
@@ -222,21 +204,7 @@ def read_mono(
 ) -> torch.Tensor:
     """Decode (part of) a file, mix its channels, resample.
 
-    Arguments
-    ---------
-    path : str
-        WAV, FLAC, OGG or MP3.
-    start : float
-        Seconds.
-    stop : float
-        Seconds.
-    sample_rate : int
-        Hz of the samples returned.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[samples]``, float32, at the file's level.
+    Shapes: returns ``[samples]``.
 
     Example
     -------
@@ -259,19 +227,7 @@ def read_mono(
 def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
     """Samples at another rate.
 
-    Arguments
-    ---------
-    sig : torch.Tensor
-        ``[samples]``.
-    rate : int
-        Hz.
-    new_rate : int
-        Hz.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[samples * new_rate / rate]``.
+    Shapes: sig ``[samples]``, returns ``[samples * new_rate / rate]``.
 
     Example
     -------

@@ -6,9 +6,6 @@ SpeechBrain's ``speechbrain.lobes.models.Cnn14`` fixes the channels to
 channels (width 8 trains on a laptop) and gives a recording the same embedding
 whatever it is padded to. At width 64 and without padding, state dict and
 outputs equal SpeechBrain's ``Cnn14(mel_bins, 2048)``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Optional

@@ -1,9 +1,6 @@
 """One run on several processes: what each rank does, and what is joined.
 
 Without ``torch.distributed`` there is one rank, and nothing to join.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -38,15 +35,6 @@ def n_ranks() -> int:
 def gather_objects(value: Any) -> List[Any]:
     """What each rank brings, in rank order, on every rank.
 
-    Arguments
-    ---------
-    value : any
-        Whatever can be pickled.
-
-    Returns
-    -------
-    list
-
     Example
     -------
     >>> gather_objects({"a": 1})
@@ -61,17 +49,6 @@ def gather_objects(value: Any) -> List[Any]:
 
 def any_rank(flag: bool, device: str) -> bool:
     """Whether the flag is up on any rank.
-
-    Arguments
-    ---------
-    flag : bool
-        This rank's.
-    device : str
-        Where the backend works.
-
-    Returns
-    -------
-    bool
 
     Example
     -------
@@ -117,15 +94,6 @@ def unwrapped(module: nn.Module) -> nn.Module:
     In evaluation a wrapped module still waits for the others at each call, so
     that ranks with different numbers of batches would wait for ever.
 
-    Arguments
-    ---------
-    module : torch.nn.Module
-        Wrapped or not.
-
-    Returns
-    -------
-    torch.nn.Module
-
     Example
     -------
     >>> unwrapped(nn.Linear(1, 2))
@@ -137,15 +105,6 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 def own_share(batches: List) -> List:
     """Each rank's share of the batches, of which figures are joined.
-
-    Arguments
-    ---------
-    batches : list
-        Of all ranks.
-
-    Returns
-    -------
-    list
 
     Example
     -------
@@ -160,11 +119,6 @@ class RankShare(Sampler):
 
     A batch is the global one, whatever the number of ranks: the same
     recordings, learning rate and steps on one process and on eight.
-
-    Arguments
-    ---------
-    batches : Sampler
-        Yields lists of indices.
 
     Example
     -------
@@ -254,13 +208,7 @@ class EpochTotals(PerRank):
             sums[name] = sums.get(name, 0) + value
 
     def joined(self) -> Dict[str, Dict[str, float]]:
-        """Sums over all ranks, on every rank.
-
-        Returns
-        -------
-        dict
-            By key and name, keys in order.
-        """
+        """Sums over all ranks, on every rank."""
         whole = {}
         for sums in gather_objects(self._numbers()):
             for key, values in sums.items():

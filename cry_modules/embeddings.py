@@ -1,8 +1,4 @@
-"""From waveforms to embeddings: what a classifier stands on.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""From waveforms to embeddings: what a classifier stands on."""
 
 from typing import Dict, List, Optional, Tuple
 
@@ -156,11 +152,6 @@ class LogMelStatistics(nn.Module):
     """Mean and standard deviation over the valid frames of each mel band: the
     classical description of a recording, without any network.
 
-    Arguments
-    ---------
-    logmel : torch.nn.Module
-        Waveforms and lengths to frames in dB and lengths.
-
     Example
     -------
     >>> from cry_modules.features import LogMel
@@ -193,23 +184,8 @@ def cut(
 ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cut recordings into as few chunks as cover them, evenly spaced.
 
-    Arguments
-    ---------
-    wavs : torch.Tensor
-        ``[batch, samples]``.
-    lengths : torch.Tensor or None
-        Valid share of the samples, ``[batch]``.
-    n_samples : int
-        Of a chunk; what is shorter is one chunk.
-
-    Returns
-    -------
-    chunks : torch.Tensor
-        ``[chunks, samples]``.
-    lengths : torch.Tensor
-        Valid share of the samples, ``[chunks]``.
-    owner : torch.Tensor
-        Recording of each chunk, ``[chunks]``.
+    Shapes: wavs ``[batch, samples]``, lengths ``[batch]``, chunks ``[chunks,
+    samples]``, lengths ``[chunks]``, owner ``[chunks]``.
 
     Example
     -------
@@ -247,25 +223,7 @@ def embed(
 ) -> DynamicItemDataset:
     """Replace the waveforms of a dataset by their embeddings.
 
-    Arguments
-    ---------
-    embedder : torch.nn.Module
-        Waveforms and lengths to embeddings; left in evaluation mode.
-    dataset : DynamicItemDataset
-        With ``id``, ``sig`` and other output keys, which are kept.
-    device : str
-        Where to compute.
-    description : str
-        On the progress bar.
-    progressbar : bool
-        Whether there is one.
-    **loader_kwargs
-        Of the data loader, such as ``batch_size``.
-
-    Returns
-    -------
-    DynamicItemDataset
-        With ``emb``, ``[dimensions]``, in place of ``sig``; in the same order.
+    Shapes: returns ``[dimensions]``.
 
     Example
     -------
@@ -302,19 +260,7 @@ def as_arrays(
 ) -> Tuple[np.ndarray, Predictions]:
     """Embeddings of a split, and whose they are.
 
-    Arguments
-    ---------
-    dataset : DynamicItemDataset
-        See ``embed``; with ``patient_id`` and ``class_index``.
-    classes : list of str
-        Names of the labels.
-
-    Returns
-    -------
-    embs : numpy.ndarray
-        ``[n, dimensions]``.
-    recordings : Predictions
-        With the truth in the place of scores.
+    Shapes: embs ``[n, dimensions]``.
 
     Example
     -------
@@ -345,19 +291,7 @@ def joined_arrays(
 ) -> Tuple[np.ndarray, Predictions]:
     """As ``as_arrays``, of all splits together.
 
-    Arguments
-    ---------
-    datasets : dict
-        By split.
-    classes : list of str
-        Names of the labels.
-
-    Returns
-    -------
-    embs : numpy.ndarray
-        ``[n, dimensions]``.
-    recordings : Predictions
-        With the truth in the place of scores.
+    Shapes: embs ``[n, dimensions]``.
     """
     embs, recordings = zip(*(as_arrays(d, classes) for d in datasets.values()))
     return np.concatenate(embs), Predictions.joined(recordings)

@@ -1,8 +1,4 @@
-"""Log-mel features that padding does not change.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Log-mel features that padding does not change."""
 
 from typing import Optional, Tuple
 

@@ -1,8 +1,4 @@
-"""How much of a pre-trained encoder a classifier may change.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""How much of a pre-trained encoder a classifier may change."""
 
 from typing import Iterable, Optional
 

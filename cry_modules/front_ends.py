@@ -2,9 +2,6 @@
 
 An encoder is worth nothing behind another front end than its own. All hear
 16 kHz.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import torch

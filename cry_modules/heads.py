@@ -1,8 +1,4 @@
-"""What stands on the encoder: a projector in pre-training, a classifier after.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What stands on the encoder: a projector in pre-training, a classifier after."""
 
 from typing import Sequence
 

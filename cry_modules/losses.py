@@ -1,8 +1,4 @@
-"""NT-Xent, the loss of SimCLR (https://arxiv.org/abs/2002.05709, section 2.1).
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""NT-Xent, the loss of SimCLR (https://arxiv.org/abs/2002.05709, section 2.1)."""
 
 from typing import Tuple
 

@@ -1,8 +1,4 @@
-"""Which recordings make up a batch: all of one corpus, or a share replayed.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Which recordings make up a batch: all of one corpus, or a share replayed."""
 
 from itertools import islice
 from typing import Iterator, List, Optional

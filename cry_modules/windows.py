@@ -1,8 +1,4 @@
-"""Windows of a recording that is too long to be heard at once.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Windows of a recording that is too long to be heard at once."""
 
 from typing import Iterable, Iterator, List, Optional, Tuple
 
@@ -18,17 +14,6 @@ _BLOCK = 1 << 18  # samples of a channel, decoded at once
 def covering(length: int, size: int) -> List[int]:
     """Beginnings of as few windows as cover a recording, evenly spaced.
 
-    Arguments
-    ---------
-    length : int
-        Samples of the recording.
-    size : int
-        Samples of a window; what is shorter is one window.
-
-    Returns
-    -------
-    list of int
-
     Example
     -------
     >>> covering(6, 4), covering(3, 4)
@@ -42,19 +27,6 @@ def covering(length: int, size: int) -> List[int]:
 def sliding(length: int, size: int, hop: int) -> List[int]:
     """Beginnings of windows a hop apart; the last ends with the recording.
 
-    Arguments
-    ---------
-    length : int
-        Samples of the recording.
-    size : int
-        Samples of a window.
-    hop : int
-        Samples from one to the next.
-
-    Returns
-    -------
-    list of int
-
     Example
     -------
     >>> sliding(10, size=4, hop=2), sliding(11, size=4, hop=2)
@@ -67,15 +39,6 @@ def sliding(length: int, size: int, hop: int) -> List[int]:
 
 class WindowReader:
     """Read windows of a file one after the other, in bounded memory.
-
-    Arguments
-    ---------
-    path : str
-        WAV, FLAC, OGG or MP3.
-    sample_rate : int
-        Hz of the samples returned.
-    gain : float
-        What the samples are multiplied with.
 
     Example
     -------
@@ -118,17 +81,7 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
     """The next samples of an open file, its channels mixed as they are
     decoded: of many channels, only a few seconds are in memory.
 
-    Arguments
-    ---------
-    file : soundfile.SoundFile
-        Open to read.
-    n_frames : int
-        How many samples.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[samples]``, float32; fewer where the file ends.
+    Shapes: returns ``[samples]``.
 
     Example
     -------
@@ -152,15 +105,7 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 def level_dbfs(sig: torch.Tensor) -> float:
     """Root mean square, dB of full scale.
 
-    Arguments
-    ---------
-    sig : torch.Tensor
-        ``[samples]``.
-
-    Returns
-    -------
-    float
-        Minus infinity for digital silence.
+    Shapes: sig ``[samples]``.
 
     Example
     -------
@@ -175,17 +120,6 @@ def batches(
     windows: Iterable[Optional[torch.Tensor]], size: int
 ) -> Iterator[List[Optional[torch.Tensor]]]:
     """Some windows at once.
-
-    Arguments
-    ---------
-    windows : iterable of torch.Tensor or None
-        In order.
-    size : int
-        How many at once.
-
-    Yields
-    ------
-    list
 
     Example
     -------

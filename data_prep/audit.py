@@ -7,9 +7,6 @@ what can but should be looked at) and ``duplicates.csv``. What it found is kept
 in ``audit.jsonl``: an interrupted audit goes on, and a second one reads only
 what has changed. A preparer believes the ``audit.jsonl`` of its data folder,
 and what a pack says of the files that it was made of.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -74,23 +71,7 @@ def audit_corpus(
     save_folder: Path,
     compare: Optional[bool] = None,
 ) -> Audits:
-    """Audit a corpus, look for copies and write ``audit.csv``.
-
-    Arguments
-    ---------
-    paths : sequence of str
-        Relative to ``root``.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        Where ``audit.csv`` and ``audit.jsonl`` go.
-    compare : bool or None
-        Whether to look for near-duplicates; None: in up to 5,000 files.
-
-    Returns
-    -------
-    Audits
-    """
+    """Audit a corpus, look for copies and write ``audit.csv``."""
     make_folder(save_folder)
     if compare is None:
         compare = len(paths) <= MOST_COMPARED
@@ -119,19 +100,7 @@ def write_rejected(
     left_out: Iterable[Tuple[str, str, str]],
     path: Path,
 ) -> None:
-    """Write ``rejected.csv``: every file that is left out or doubtful.
-
-    Arguments
-    ---------
-    audits : Audits
-        Of the corpus.
-    patient_of : dict
-        Patient by path, where known.
-    left_out : iterable of (path, verdict, reason)
-        What is left out for another reason: verdict "excluded".
-    path : pathlib.Path
-        The csv file to write.
-    """
+    """Write ``rejected.csv``: every file that is left out or doubtful."""
     rows = [
         (name, audit.verdict, audit.reason)
         for name, audit in audits.files.items()
@@ -145,20 +114,7 @@ def write_rejected(
 
 
 def stop_if_too_many(audits: Audits, rejected_csv: Path) -> None:
-    """Too much of a corpus that cannot be used is a mistake.
-
-    Arguments
-    ---------
-    audits : Audits
-        Of the corpus.
-    rejected_csv : pathlib.Path
-        Where they are listed.
-
-    Raises
-    ------
-    InputError
-        More than a fifth of the files rejected, or all.
-    """
+    """Too much of a corpus that cannot be used is a mistake."""
     files = audits.files
     bad = [audit for audit in files.values() if not audit.usable]
     if len(bad) > MOST_REJECTED * len(files):
@@ -177,28 +133,6 @@ def audit_files(
 ) -> Dict[str, Audit]:
     """Audit many files at once, with a progress bar; goes on where an
     interrupted audit stopped.
-
-    Arguments
-    ---------
-    paths : sequence of str
-        Relative to ``root``.
-    root : pathlib.Path
-        The data folder. What its own ``audit.jsonl`` says is believed; of a
-        pack's recordings there is nothing else to go by.
-    save_folder : pathlib.Path or None
-        Where ``audit.jsonl`` is kept; None to keep nothing.
-    with_landmarks : bool
-        Whether near-duplicates will be looked for.
-
-    Returns
-    -------
-    dict
-        Audit by path, in the order given.
-
-    Raises
-    ------
-    InputError
-        The audit of a pack is of another version.
 
     Example
     -------
@@ -258,17 +192,7 @@ def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
 
 
 def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
-    """Write down audits for where the files themselves will not be.
-
-    Arguments
-    ---------
-    audits : iterable of Audit
-        Of the files.
-    root : pathlib.Path
-        A folder that does not hold them.
-    path : pathlib.Path
-        The journal to write.
-    """
+    """Write down audits for where the files themselves will not be."""
     with Journal(path, _ABOUT) as journal:
         for audit in audits:
             journal.add(audit.path, Path(root) / audit.path, _to_json(audit))
@@ -296,17 +220,7 @@ def _lacks_landmarks(entry: Dict) -> bool:
 
 
 def summary(audits: Audits) -> str:
-    """What a corpus looks like, on one screen.
-
-    Arguments
-    ---------
-    audits : Audits
-        Of the corpus.
-
-    Returns
-    -------
-    str
-    """
+    """What a corpus looks like, on one screen."""
     files = audits.files.values()
     usable = [audit for audit in files if audit.usable]
     seconds = np.array([audit.duration for audit in usable] or [0.0])

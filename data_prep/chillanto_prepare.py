@@ -15,9 +15,6 @@ identity.
 Good for comparing methods with the literature, split by recording. Not good
 for a claim about asphyxia or deafness: the test split has one recording of
 each, and conditions were recorded in different places.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -54,20 +51,6 @@ def prepare_chillanto(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
     """Write ``recordings.csv`` and the manifests of the five conditions.
-
-    Arguments
-    ---------
-    data_folder : str
-        Holds the folders ``1s_<class>``.
-    save_folder : str
-        Where all goes.
-    seed : int
-        Of the split of the recordings, 70/15/15.
-
-    Raises
-    ------
-    InputError
-        No such folder there, or a file of another name.
 
     Example
     -------

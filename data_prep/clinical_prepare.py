@@ -4,9 +4,6 @@
 (``neuro_injury``, ``trigger``, ...), ``site``, ``recorded_at``, optionally
 ``split`` (train, valid, test; empty for recordings without labels) or
 ``fold``; audio beside it. Any column may serve as folds (``folds.py``).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -254,32 +251,6 @@ def fold_values(
     fold_column: str,
 ) -> List[str]:
     """Values of a column, each of which can be tested on once.
-
-    Arguments
-    ---------
-    data_folder : str
-        As for ``prepare_clinical``, with those that follow.
-    recordings_csv : str or None
-        Default ``<data_folder>/recordings.csv``.
-    label_column : str
-        Column of the task.
-    classes : sequence of str
-        Its labels.
-    other_labels : str
-        ``error`` or ``drop``.
-    fold_column : str
-        ``fold``, or any column, such as ``site``.
-
-    Returns
-    -------
-    list of str
-        In natural order; see ``folds.rounds`` for what is validated on.
-
-    Raises
-    ------
-    InputError
-        No such column, or one that is no folds: too few values or too many, a
-        patient in two of ``fold``, a class that has one value alone.
 
     Example
     -------

@@ -3,9 +3,6 @@ commands read, with proof that nothing was lost on the way: every file's
 decoded length is held against the length its container states.
 
     python -m data_prep.convert SRC OUT
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -152,31 +149,6 @@ def convert(
     ``rejected.csv``. SRC is only read. The same command goes on where it was
     interrupted, and makes anew what changed since.
 
-    Arguments
-    ---------
-    source : str
-        A folder, read with its subfolders, or one file.
-    out : str
-        A folder, neither inside SRC nor around it; made if need be.
-    rate : int
-        Of the outputs, Hz.
-    format : str
-        "flac" or "wav".
-    channel : int or None
-        Which channel to take, from 0; None takes the mean of all.
-    jobs : int or None
-        Files converted at once; None is one a processor.
-
-    Returns
-    -------
-    Summary
-
-    Raises
-    ------
-    InputError
-        Wrong paths or values, ffmpeg missing, nothing to convert, all
-        rejected, disk full, or a file in OUT that this command did not make.
-
     Example
     -------
     >>> tmp = Path(getfixture("tmpdir"))
@@ -299,23 +271,6 @@ def _is_recording(path: Path) -> bool:
 
 def output_names(names: List[str], format: str) -> Dict[str, str]:
     """Name each output; no two alike, and whatever the order of the names.
-
-    Arguments
-    ---------
-    names : list of str
-        Sources, relative.
-    format : str
-        Suffix of the outputs.
-
-    Returns
-    -------
-    dict
-        Output by source.
-
-    Raises
-    ------
-    InputError
-        Names that differ in upper and lower case only.
 
     Example
     -------

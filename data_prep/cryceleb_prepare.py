@@ -14,9 +14,6 @@ Good for adaptation (``train_adapt.py`` takes the 586 training infants only),
 for telling infants apart, and for birth against discharge (column
 ``period``). Not good for reasons or diagnoses: there are none. One expiration
 lasts a second or less; a few are below 0.1 s and are rejected.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -47,18 +44,6 @@ PERIODS = {"B": "birth", "D": "discharge"}
 
 def prepare_cryceleb(data_folder: str, save_folder: str) -> None:
     """Write ``recordings.csv`` and the manifests of birth against discharge.
-
-    Arguments
-    ---------
-    data_folder : str
-        Holds ``metadata.csv`` and ``audio/``.
-    save_folder : str
-        Where all goes.
-
-    Raises
-    ------
-    InputError
-        No such corpus there, a bad row, or a missing file.
 
     Example
     -------

@@ -22,9 +22,6 @@ Not good for reasons: parents tagged them and nobody checked; 7 of the 27
 discomfort clips were tagged cold or hot. Expect chance level across families:
 published accuracies of 96 % come from clips of one baby on both sides of the
 split, and "always hungry" has 84 %.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -125,26 +122,6 @@ def prepare_donateacry(
     seed: int = 0,
 ) -> None:
     """Write ``recordings.csv`` and the manifests of one label.
-
-    Arguments
-    ---------
-    data_folder : str
-        Holds the class folders, or the corpus that holds them.
-    save_folder : str
-        Where all goes.
-    label_column : str
-        reason, trigger, age or gender.
-    raw : str or None
-        Raw uploads, converted, at any depth: their manifests, without
-        labels, go to ``<save_folder>/unlabelled``.
-    seed : int
-        Of the splits of the installations.
-
-    Raises
-    ------
-    InputError
-        No class folder there, a file name that does not follow the form, or
-        raw uploads that are not converted.
 
     Example
     -------

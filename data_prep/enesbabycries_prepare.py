@@ -19,9 +19,6 @@ the paper found none, neither by listeners nor by machines. With 24 babies a
 test split has about four: a figure from one split is a figure about four
 babies; use folds over all (``python -m data_prep.split --folds``) and give
 intervals over babies.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -55,20 +52,6 @@ def prepare_enesbabycries(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
     """Write ``recordings.csv`` and the manifests of the cause.
-
-    Arguments
-    ---------
-    data_folder : str
-        The audio, at any depth.
-    save_folder : str
-        Where all goes.
-    seed : int
-        Of the split of the babies, 70/15/15.
-
-    Raises
-    ------
-    InputError
-        No audio there, or a file of another name.
 
     Example
     -------

@@ -38,19 +38,6 @@ def broken_package(
 ) -> Optional[str]:
     """Name the installed package whose import raised `error`.
 
-    Arguments
-    ---------
-    error : BaseException
-        An exception that nobody caught.
-    traceback : types.TracebackType or None
-        Its traceback.
-
-    Returns
-    -------
-    str or None
-        None if `error` did not arise while a package outside this project
-        was being imported.
-
     Example
     -------
     >>> broken_package(ValueError("a mistake of ours"), None)

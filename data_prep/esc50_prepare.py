@@ -18,9 +18,6 @@ Good for telling cries from other sounds (column ``sound``: crying_baby or
 other; 40 cries of 18 sources), and as a smoke test. Not good for anything
 about the infant, nor for long pre-training. Classes differ in band-limiting,
 which a classifier can learn in place of the sound.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -56,23 +53,6 @@ def prepare_esc50(
     valid_fold: int = 4,
 ) -> None:
     """Write ``recordings.csv`` and the manifests of the 50 categories.
-
-    Arguments
-    ---------
-    data_folder : str
-        Holds ``meta/esc50.csv`` and ``audio/``.
-    save_folder : str
-        Where all goes.
-    test_fold : int
-        Official fold to test on.
-    valid_fold : int
-        Official fold to choose models on.
-
-    Raises
-    ------
-    InputError
-        No such corpus there, a bad row, a missing file, or a class without
-        a clip to train with.
 
     Example
     -------

@@ -3,9 +3,6 @@
 Labels, if any, are the names of the first sub-folders. The patient is what a
 regular expression finds in the path; without one, every file counts as a
 patient of its own, which is right only where every file is of another one.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -31,26 +28,6 @@ def prepare_folder(
 ) -> None:
     """Write ``recordings.csv`` and manifests: train, valid and test with
     labels; train and valid, for adaptation, without.
-
-    Arguments
-    ---------
-    data_folder : str
-        Holds audio at any depth.
-    save_folder : str
-        Where all goes.
-    labels_from_folders : bool
-        Whether the first sub-folder names the label.
-    patient : str or None
-        Regular expression, searched in the path relative to ``data_folder``
-        (with ``/``): the patient is its group ``patient``, or its first.
-    seed : int
-        Of the split by patient.
-
-    Raises
-    ------
-    InputError
-        No audio there, a path without a label or a patient, or a name that a
-        csv file cannot hold.
 
     Example
     -------

@@ -3,9 +3,6 @@
 A manifest is a csv file a split: ``ID, duration, wav, start, stop, label,
 patient_id, site``. Seconds; ``wav`` begins with ``$data_root``, so that
 manifests move with their audio; unlabelled recordings have an empty label.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json

@@ -24,9 +24,6 @@ Near-duplicates are looked for where the pack was made of up to 5,000 files.
 Each recording is decoded in memory whole. Processes hold the index in memory:
 0.12 kilobytes a recording. Packs are read, not changed: changed recordings
 need a new one.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -129,32 +126,6 @@ def pack(
 
     The same command goes on where it was interrupted, and ends with the same
     bytes. Parts may be made anywhere and copied into one folder.
-
-    Arguments
-    ---------
-    source : str
-        Manifest, folder of manifests, database, or folder of audio.
-    out : str
-        The pack: a new folder, or one with other parts of the same pack.
-    data_folder : str or None
-        Where paths begin; see ``read_recordings``.
-    rate : int
-        Of the samples, Hz.
-    shard_mb : float
-        A shard that has reached so many megabytes is not added to.
-    part : str
-        "2/4": the second quarter of the recordings.
-
-    Returns
-    -------
-    Summary
-        Of this part.
-
-    Raises
-    ------
-    InputError
-        Wrong paths or values, a missing file, disk full, or OUT holds
-        something else.
 
     Example
     -------
@@ -442,19 +413,6 @@ def plan(
 ) -> List[List[Audit]]:
     """Divide recordings among shards, in their order.
 
-    Arguments
-    ---------
-    audits : iterable of Audit
-        Those rejected are passed over.
-    rate : int
-        Of the samples, Hz.
-    shard_mb : float
-        A shard that has reached so many megabytes is not added to.
-
-    Returns
-    -------
-    list of list of Audit
-
     Example
     -------
     >>> audits = [Audit(p, duration=10, verdict="ok") for p in "abc"]
@@ -487,17 +445,7 @@ def _decode(audit: Audit, root: Path, rate: int) -> Tuple[np.ndarray, float]:
 def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
     """Samples as 16 bit hold them: exactly where they can.
 
-    Arguments
-    ---------
-    sig : torch.Tensor
-        ``[samples]``, of full scale.
-
-    Returns
-    -------
-    samples : numpy.ndarray
-        ``[samples]``, int16.
-    scale : float
-        Level of 1, of full scale, exact in 32 bits.
+    Shapes: sig ``[samples]``, samples ``[samples]``.
 
     Example
     -------
@@ -537,23 +485,7 @@ def _checksum(path: Path, bar: Optional[tqdm] = None) -> Dict:
 
 
 def verify(folder: str) -> str:
-    """Read all of a pack and compare it with its checksums.
-
-    Arguments
-    ---------
-    folder : str
-        A pack with all its parts.
-
-    Returns
-    -------
-    str
-        One line.
-
-    Raises
-    ------
-    InputError
-        It is no pack, not whole, or damaged; names the files.
-    """
+    """Read all of a pack and compare it with its checksums."""
     found = pack_at(Path(folder))
     if found is None:
         raise InputError(

@@ -4,9 +4,6 @@
 
 writes ``recordings.csv`` with a column ``split``, or ``fold`` (``--folds K``),
 for all who will train on it, and the paper's table.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -82,31 +79,6 @@ def split_database(
 
     Recordings that cannot be used are left out (``rejected.csv``); those
     without a label stay, with an empty cell.
-
-    Arguments
-    ---------
-    recordings : str
-        recordings.csv.
-    save_folder : str
-        To write to.
-    label_column : str
-        To stratify by, with the column ``site``.
-    data_folder : str
-        Where its paths begin; default: the folder of ``recordings``.
-    folds : int
-        How many; 0 for train, valid and test.
-    shares : sequence of float
-        Of train, valid and test.
-    fractions : sequence of float
-        Shares of the training patients, each within the next larger one;
-        listed in ``fractions.csv``.
-    seed : int
-        Another seed, another split.
-
-    Raises
-    ------
-    InputError
-        Anything wrong with the database or the options.
     """
     column = "fold" if folds else "split"
     shares = _shares(shares)

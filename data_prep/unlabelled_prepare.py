@@ -1,8 +1,5 @@
 """Unlabelled cries of a clinical database for adaptation, less whoever a
 classifier will be tested on.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -42,37 +39,6 @@ def prepare_unlabelled(
     database's own valid and test splits; a recording that an ``exclude`` table
     holds, by its patient or by its samples, is refused: a model adapted on a
     held-out patient's voice has met that patient, labels or not.
-
-    Arguments
-    ---------
-    cry_folder : str
-        Where the paths in the csv begin.
-    save_folder : str
-        Where the manifests go.
-    recordings_csv : str or None
-        Default ``<cry_folder>/recordings.csv``.
-    exclude : sequence of str
-        Manifests or recordings.csv files of those a classifier will be
-        tested on; of mere lists of ``patient_id`` no audio is compared.
-    valid_share : float
-        Share of the patients on which the loss is watched.
-    seed : int
-        Of that split.
-    corpus_name : str or None
-        Default: what the data folder's ``corpus.json`` says, else its name.
-    excluded : str
-        "refuse" to adapt where something is shared with an ``exclude``
-        table, or "drop" what is, with all of its patient's recordings, and
-        list it in ``rejected.csv``.
-    exclude_folder : str or None
-        Where the paths of the ``exclude`` tables begin, if not where their
-        manifests were prepared from, beside them or in ``cry_folder``.
-
-    Raises
-    ------
-    InputError
-        Anything wrong with the database or the tables, something shared, or
-        nothing left.
 
     Example
     -------

@@ -5,9 +5,6 @@ its form, to manifests.
 id, start second, label, split) and ``audio/<id>_<start:06d>.wav|flac|ogg``, or
 class folders ``{train,test}/<class>/<id>_<start:06d>.*``. Videos that are gone
 are normal: counted and listed by class in ``missing.csv``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse

@@ -2,9 +2,6 @@
 """This repository's recipes as pull requests for SpeechBrain.
 
 > python tools/export_upstream.py --sb path/to/speechbrain --out tree
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import sys

@@ -3,9 +3,6 @@ passed over.
 
 SpeechBrain's ``Checkpointer`` writes in place: a run that is killed while it
 saves leaves a folder on which the next start crashes.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import errno
@@ -283,16 +280,6 @@ class CompleteCheckpointer(Checkpointer):
 def read_meta(folder: Path) -> Optional[Dict]:
     """What a checkpoint says of itself.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        ``CKPT...``.
-
-    Returns
-    -------
-    dict or None
-        None where that cannot be read, or is not what a checkpointer writes.
-
     Example
     -------
     >>> read_meta(Path("no/CKPT+1")) is None
@@ -328,17 +315,6 @@ def _is_name(name) -> bool:
 def damage(folder: Path) -> Optional[str]:
     """What is wrong with a checkpoint.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        ``CKPT...``.
-
-    Returns
-    -------
-    str or None
-        None where every file is the one that was saved, or where a checkpoint
-        of SpeechBrain's holds no checksums to tell by.
-
     Example
     -------
     >>> damage(Path("no/CKPT+1"))
@@ -365,15 +341,6 @@ def damage(folder: Path) -> Optional[str]:
 
 def whole(folders: Iterable[Path]) -> Optional[Path]:
     """The first checkpoint that is whole; a warning for each before it.
-
-    Arguments
-    ---------
-    folders : iterable of pathlib.Path
-        Best first.
-
-    Returns
-    -------
-    pathlib.Path or None
 
     Example
     -------

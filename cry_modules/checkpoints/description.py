@@ -4,9 +4,6 @@ weights that are only numbers. To load it runs nothing of what it says.
 ``model.json`` says what the model is made of and what is known of it,
 ``model.safetensors`` holds its weights. ``export.py`` writes both; a run of a
 train script can be loaded as it is.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -141,22 +138,6 @@ class Blueprint:
 def threshold_of(about: Dict, n_classes: int) -> Optional[float]:
     """Of the operating point that ``model.json`` has, or not.
 
-    Arguments
-    ---------
-    about : dict
-        ``model.json``.
-    n_classes : int
-        Of the model.
-
-    Returns
-    -------
-    float or None
-
-    Raises
-    ------
-    ValueError
-        What it has is no threshold of a score.
-
     Example
     -------
     >>> threshold_of({"operating_point": {"threshold": 0.25}}, 2)
@@ -181,17 +162,6 @@ def between_scores(threshold: Optional[float], scores) -> Optional[float]:
     A threshold that was chosen is the score of a recording, which another
     batch or machine reproduces but for the last digits: that recording would
     now be called and now not.
-
-    Arguments
-    ---------
-    threshold : float or None
-        One of the scores, or above all.
-    scores : numpy.ndarray
-        Of the positive class, that it was chosen from.
-
-    Returns
-    -------
-    float or None
 
     Example
     -------
@@ -260,22 +230,6 @@ class SavedModel:
 def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     """A model with random weights.
 
-    Arguments
-    ---------
-    blueprint : Blueprint
-        What it is made of.
-    about : dict or None
-        What is known of it.
-
-    Returns
-    -------
-    SavedModel
-
-    Raises
-    ------
-    ValueError
-        Chunks that are too short for the front end.
-
     Example
     -------
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
@@ -314,28 +268,7 @@ def load_model(
     savedir: Optional[str] = None,
     revision: Optional[str] = None,
 ) -> SavedModel:
-    """A model from where it was left. Nothing that is there is executed.
-
-    Arguments
-    ---------
-    source : str
-        A folder that ``cry_modules.export.command`` wrote, the results folder of a
-        train script, or a Hugging Face id.
-    savedir : str or None
-        Where to put what is downloaded; None: the hub's cache.
-    revision : str or None
-        Commit, tag or branch of a Hugging Face id.
-
-    Returns
-    -------
-    SavedModel
-
-    Raises
-    ------
-    InputError
-        Nothing is there, or what is there is foreign, damaged or would have
-        to run code.
-    """
+    """A model from where it was left. Nothing that is there is executed."""
     folder = Path(str(source))
     if folder.is_file():
         raise InputError(f"{source} is a file; pass the model's folder")
@@ -357,23 +290,7 @@ def load_model(
 
 
 def load_exported(folder: Path) -> SavedModel:
-    """A model from ``model.json`` and ``model.safetensors``.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        That holds both.
-
-    Returns
-    -------
-    SavedModel
-
-    Raises
-    ------
-    InputError
-        A file is missing, leads out of the folder, is not the one that was
-        written, or does not fit the description.
-    """
+    """A model from ``model.json`` and ``model.safetensors``."""
     about = read_description(folder)
     weights = inside(folder, WEIGHTS_FILE)
     files = about.get("files")
@@ -434,20 +351,6 @@ def load_run(folder: Path) -> SavedModel:
     """The best checkpoint of a train script's results folder.
 
     Its ``hyperparams.yaml`` is read as text: nothing of it is built.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of ``train_cls.py``, or of a script that trains an encoder.
-
-    Returns
-    -------
-    SavedModel
-
-    Raises
-    ------
-    InputError
-        The run is not finished, is one of several folds, or is damaged.
     """
     blueprint, metrics = read_run(folder)
     model = build(blueprint, metrics)
@@ -478,24 +381,7 @@ def load_run(folder: Path) -> SavedModel:
 
 
 def read_run(folder: Path) -> Tuple[Blueprint, Dict]:
-    """What the model of a results folder is made of, and its metrics.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of a train script.
-
-    Returns
-    -------
-    blueprint : Blueprint
-    metrics : dict
-        ``metrics.json``; empty where the run trained an encoder.
-
-    Raises
-    ------
-    InputError
-        As ``load_run``.
-    """
+    """What the model of a results folder is made of, and its metrics."""
     settings = run_settings(folder)
     try:
         return _blueprint(Path(folder), settings)
@@ -541,22 +427,7 @@ def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
 
 
 def run_settings(folder: Path) -> Dict[str, str]:
-    """Plain settings of a run, read as text.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of a train script.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is none.
-    """
+    """Plain settings of a run, read as text."""
     path = Path(folder) / YAML_FILE
     if not path.is_file():
         raise InputError(

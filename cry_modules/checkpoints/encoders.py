@@ -1,8 +1,5 @@
 """Encoders from where they were left: strictly, without running code, and
 only for what they were trained to hear.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import os
@@ -107,32 +104,6 @@ def load_encoder(
     SpeechBrain's CNN14 has our names. Those of PANNs' are converted; their
     ``fc1``, which follows our encoder's end, is left.
 
-    Arguments
-    ---------
-    encoder : torch.nn.Module
-        Changed in place.
-    source : str
-        A results folder, checkpoint folder or exported model of this project,
-        a file with a state dict (ours, SpeechBrain's or PANNs'), or a Hugging
-        Face id.
-    front_end : str
-        What the encoder is to hear; see ``front_ends.FRONT_ENDS``.
-    option : str
-        What the user gave the source by, for errors; "": by nothing but
-        itself.
-
-    Returns
-    -------
-    pathlib.Path
-        The file it came from.
-
-    Raises
-    ------
-    InputError
-        Nothing there, not a checkpoint, exchanged since it was exported,
-        trained with another front end, or keys that are missing, unexpected or
-        misshapen; the message names the first three.
-
     Example
     -------
     >>> path = str(getfixture("tmpdir").join("encoder.ckpt"))
@@ -165,25 +136,6 @@ def _called(option, path) -> str:
 
 def load_beside(path: Path, name: str, module: nn.Module) -> bool:
     """Load another module's weights from the folder of an encoder file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The encoder file.
-    name : str
-        The other file's name.
-    module : torch.nn.Module
-        Changed in place.
-
-    Returns
-    -------
-    bool
-        Whether there was such a file.
-
-    Raises
-    ------
-    InputError
-        As ``load_encoder``, or a link that leads out of the folder.
 
     Example
     -------
@@ -218,22 +170,6 @@ def find_encoder(source: str, option: str = "encoder_source") -> Path:
 
     A results folder stands for the checkpoint that its run ended with: the
     best on validation where the run chose by that, else the newest.
-
-    Arguments
-    ---------
-    source : str
-        See ``load_encoder``.
-    option : str
-        See ``load_encoder``.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        Nothing is there, or in the folder lies a link that leads out of it.
     """
     source = str(source)  # a folder may be called 2022
     path, called = Path(source), _called(option, source)
@@ -338,24 +274,6 @@ def read_state_dict(
     path: Path, called: Optional[str] = None
 ) -> Dict[str, torch.Tensor]:
     """Tensors by name from a checkpoint, which can run no code.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        As ``torch.save`` wrote it: a state dict, or one called ``model``
-        beside other things, as in PANNs' files.
-    called : str or None
-        What errors call the file; None: its path.
-
-    Returns
-    -------
-    dict
-        Dense tensors of finite numbers.
-
-    Raises
-    ------
-    InputError
-        Not there, truncated, foreign, or more than such tensors.
 
     Example
     -------
@@ -463,18 +381,6 @@ def differences(
     state: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
 ) -> List[str]:
     """What keeps a state dict from fitting, one phrase each.
-
-    Arguments
-    ---------
-    state : dict
-        Tensors by name.
-    expected : dict
-        As they must be.
-
-    Returns
-    -------
-    list of str
-        Empty where it fits.
 
     Example
     -------

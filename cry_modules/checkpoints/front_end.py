@@ -2,9 +2,6 @@
 
 Its weights fit behind any front end with as many bands, and give figures that
 are wrong in silence.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import math
@@ -44,20 +41,6 @@ class Known(NamedTuple):
 def check_known(known: Known, front_end: str, called: str) -> None:
     """Refuse an encoder that is known to have heard something else.
 
-    Arguments
-    ---------
-    known : Known
-        What it was trained with.
-    front_end : str
-        The run's.
-    called : str
-        What errors call the encoder's file.
-
-    Raises
-    ------
-    InputError
-        They differ.
-
     Example
     -------
     >>> check_known(Known("log1p", "its id says so"), "fbank", "a.ckpt")
@@ -82,27 +65,7 @@ def check_known(known: Known, front_end: str, called: str) -> None:
 def front_end_of(
     source: str, path: Path, state: Dict[str, torch.Tensor]
 ) -> Optional[Known]:
-    """The front end that an encoder was trained with.
-
-    Arguments
-    ---------
-    source : str
-        The ``encoder_source``.
-    path : pathlib.Path
-        Its file.
-    state : dict
-        The file's tensors by name.
-
-    Returns
-    -------
-    Known or None
-        None where nothing says.
-
-    Raises
-    ------
-    InputError
-        A file beside it cannot be read.
-    """
+    """The front end that an encoder was trained with."""
     if is_panns(state):
         return Known("panns", "its names are PANNs'")
     public = None if Path(source).exists() else public_encoder(source)
@@ -176,21 +139,6 @@ def check_statistics(
 ) -> None:
     """Refuse an encoder by what its ``norm0`` saw: bands around zero, or where
     a logarithm leaves them.
-
-    Arguments
-    ---------
-    state : dict
-        Tensors by name, of the right shapes. Those without a ``norm0`` are of
-        another module, and nothing is refused.
-    front_end : str
-        The run's.
-    called : str
-        What errors call the encoder's file.
-
-    Raises
-    ------
-    InputError
-        They are those of another front end.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""PANNs' CNN14 (https://arxiv.org/abs/1912.10211) under our names.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""PANNs' CNN14 (https://arxiv.org/abs/1912.10211) under our names."""
 
 import re
 from typing import Dict
@@ -33,15 +29,6 @@ _TOLERANCE = 1e-4
 def is_panns(state: Dict[str, torch.Tensor]) -> bool:
     """Whether the names of a state dict are those of PANNs' CNNs.
 
-    Arguments
-    ---------
-    state : dict
-        Tensors by name.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> is_panns({"norm0.weight": torch.ones(80)})
@@ -57,23 +44,6 @@ def converted(
 
     PANNs' own embedding is a layer further: the rectified ``fc1`` of what our
     encoder returns. ``fc1`` and the classifier ``fc_audioset`` are left.
-
-    Arguments
-    ---------
-    state : dict
-        Tensors by PANNs' names.
-    called : str
-        What errors call the file that they are from.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It has a name that is neither of the blocks nor knowingly left, or a
-        front end that is not ours, such as one for 32 kHz.
     """
     _check_front_end(state, called)
     left = {*_AFTER, _REAL, _IMAGINARY, _FILTERS}

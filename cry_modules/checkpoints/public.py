@@ -1,8 +1,4 @@
-"""Published CNN14 encoders: what each hears, and where it is.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Published CNN14 encoders: what each hears, and where it is."""
 
 from typing import NamedTuple, Optional
 
@@ -45,15 +41,6 @@ PUBLIC_ENCODERS = (
 
 def public_encoder(name: str) -> Optional[PublicEncoder]:
     """The published encoder of a name.
-
-    Arguments
-    ---------
-    name : str
-        A Hugging Face id or a file's name.
-
-    Returns
-    -------
-    PublicEncoder or None
 
     Example
     -------

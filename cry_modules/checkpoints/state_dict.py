@@ -1,8 +1,5 @@
 """The description of an exported model, ``model.json``, and the files beside
 it that are its own.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import hashlib
@@ -21,22 +18,7 @@ _LONGEST = 1 << 20
 
 
 def read_description(folder: Path) -> Dict:
-    """``model.json``.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        That holds it.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is missing, too long, no JSON or of another format.
-    """
+    """``model.json``."""
     path = inside(folder, MODEL_FILE)
     if path.stat().st_size > _LONGEST:
         raise InputError(f"{path} has more than 1 MiB; it is no {MODEL_FILE}")
@@ -54,25 +36,7 @@ def read_description(folder: Path) -> Dict:
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A file of a model's folder, and of no other.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of the model.
-    name : str
-        Of the file.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        It is missing, or a link that leads out of the folder. In the Hugging
-        Face cache, ``snapshots/COMMIT/NAME`` links to ``../../blobs/HASH``.
-    """
+    """A file of a model's folder, and of no other."""
     path = Path(folder) / name
     # Not Path.resolve, which raises where links go round.
     root, real = (Path(os.path.realpath(p)) for p in (folder, path))
@@ -92,16 +56,6 @@ def inside(folder: Path, name: str) -> Path:
 def check_written(path: Path) -> None:
     """Refuse a file of an exported model that was exchanged since.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        Any file; without ``model.json`` beside it there is nothing to check.
-
-    Raises
-    ------
-    InputError
-        ``model.json`` cannot be read, or was not written with this file.
-
     Example
     -------
     >>> check_written(Path("no/encoder.ckpt"))
@@ -120,16 +74,6 @@ def check_written(path: Path) -> None:
 
 def sha256(path: Path) -> str:
     """Checksum of a file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    str
-        Hexadecimal.
 
     Example
     -------

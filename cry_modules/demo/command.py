@@ -4,9 +4,6 @@
 
 Nobody else can open the page, it fetches nothing from elsewhere, and what is
 uploaded is deleted when it is scored. For research: not a medical device.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -72,20 +69,7 @@ _STYLE = """
 
 
 def score(classifier: CryClassifier, path: str) -> str:
-    """Score an upload, and delete it.
-
-    Arguments
-    ---------
-    classifier : CryClassifier
-        The model.
-    path : str
-        The file.
-
-    Returns
-    -------
-    str
-        HTML: the scores, or a sentence that says why there are none.
-    """
+    """Score an upload, and delete it."""
     about = classifier.hparams
     try:
         heard = hear(classifier, path)
@@ -98,11 +82,6 @@ def score(classifier: CryClassifier, path: str) -> str:
 
 def forget(path: str) -> None:
     """Delete an upload and the folder it has for itself.
-
-    Arguments
-    ---------
-    path : str
-        The file; may be gone already.
 
     Example
     -------
@@ -122,11 +101,6 @@ def forget(path: str) -> None:
 def quiet_gradio(folder: str) -> None:
     """Have Gradio tell nobody and leave uploads in one folder; before it is
     imported.
-
-    Arguments
-    ---------
-    folder : str
-        For uploads.
     """
     for name in [name for name in os.environ if name.startswith("GRADIO_")]:
         del os.environ[name]  # it might share, store or report
@@ -139,19 +113,6 @@ def make_app(model: SavedModel, classifier: CryClassifier, source: str):
     """The page, and what serves it.
 
     Gradio must not have been imported before ``quiet_gradio``.
-
-    Arguments
-    ---------
-    model : SavedModel
-        What the page describes.
-    classifier : CryClassifier
-        Of that model.
-    source : str
-        Where the model was loaded from.
-
-    Returns
-    -------
-    fastapi.FastAPI
     """
     import gradio
     from fastapi import FastAPI
@@ -179,21 +140,7 @@ def make_app(model: SavedModel, classifier: CryClassifier, source: str):
 
 
 def make_page(model: SavedModel, classifier: CryClassifier, source: str):
-    """The page.
-
-    Arguments
-    ---------
-    model : SavedModel
-        See ``make_app``.
-    classifier : CryClassifier
-        See ``make_app``.
-    source : str
-        See ``make_app``.
-
-    Returns
-    -------
-    gradio.Blocks
-    """
+    """The page."""
     import gradio
 
     with gradio.Blocks(
@@ -227,25 +174,7 @@ def make_page(model: SavedModel, classifier: CryClassifier, source: str):
 
 
 def serve(source: str, port: int, device: str, opens: bool) -> None:
-    """Load a model and serve its page until Ctrl-C or SIGTERM.
-
-    Arguments
-    ---------
-    source : str
-        See ``saved_model.load_model``.
-    port : int
-        See ``listen``.
-    device : str
-        ``cpu``, ``cuda``.
-    opens : bool
-        Whether to open the page in a browser.
-
-    Raises
-    ------
-    InputError
-        Gradio is missing, the model cannot be loaded or has no classes, or
-        the port is taken.
-    """
+    """Load a model and serve its page until Ctrl-C or SIGTERM."""
     if importlib.util.find_spec("gradio") is None:
         raise InputError(
             "the page needs Gradio, which is not installed; pip install "
@@ -272,12 +201,7 @@ def serve(source: str, port: int, device: str, opens: bool) -> None:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Options of the command.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.demo",
         description=__doc__.split("\n")[0],
@@ -300,13 +224,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Its arguments.
-    """
+    """The command line."""
     args = make_parser().parse_args(argv)
     with one_line_errors(), ended_by_signals():
         serve(args.model, args.port, args.device, args.open)

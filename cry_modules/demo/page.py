@@ -1,8 +1,4 @@
-"""What the demo page says of a model and of a recording, as HTML.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What the demo page says of a model and of a recording, as HTML."""
 
 import base64
 from dataclasses import dataclass
@@ -64,25 +60,7 @@ class Heard:
 
 
 def hear(classifier: CryClassifier, path: str) -> Heard:
-    """Score a recording, and its parts.
-
-    Arguments
-    ---------
-    classifier : CryClassifier
-        The model.
-    path : str
-        WAV, FLAC, OGG or MP3.
-
-    Returns
-    -------
-    Heard
-
-    Raises
-    ------
-    InputError
-        The file cannot be used, in a sentence that names it without its
-        folder.
-    """
+    """Score a recording, and its parts."""
     name = Path(path).name
     audit = audit_file(path)
     if not audit.usable:
@@ -126,13 +104,7 @@ def _as_flac(classifier, path) -> bytes:
 
 
 def caution() -> str:
-    """What nobody is to miss.
-
-    Returns
-    -------
-    str
-        HTML.
-    """
+    """What nobody is to miss."""
     return (
         f'<p id="caution" role="note"><strong>Caution.</strong> '
         f"{escape(CAUTION)} If you are worried about a child, see a doctor.</p>"
@@ -142,25 +114,13 @@ def caution() -> str:
 def about_model(model: SavedModel, source: str) -> str:
     """What model this is.
 
-    Arguments
-    ---------
-    model : SavedModel
-        That scores.
-    source : str
-        Where it was loaded from.
-
-    Returns
-    -------
-    str
-        HTML.
-
-    Example
-    -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
-    >>> model = build(Blueprint(1, classes=["a", "<b>"], log_prior=[0.0, 0.0]))
-    >>> print(about_model(model, "/models/mine"))
-    <p id="model">Model <b>mine</b>, trained on a corpus without a name. \
-Classes: a, &lt;b&gt; (the positive one). CNN14 of width 1, front end fbank.</p>
+        Example
+        -------
+        >>> from cry_modules.checkpoints.description import Blueprint, build
+        >>> model = build(Blueprint(1, classes=["a", "<b>"], log_prior=[0.0, 0.0]))
+        >>> print(about_model(model, "/models/mine"))
+        <p id="model">Model <b>mine</b>, trained on a corpus without a name. \
+    Classes: a, &lt;b&gt; (the positive one). CNN14 of width 1, front end fbank.</p>
     """
     about, blueprint = model.about, model.blueprint
     name = about.get("name") or Path(source).resolve().name
@@ -197,15 +157,6 @@ def _corpus(about) -> Tuple[str, bool]:
 def shown(score: float) -> str:
     """A probability as it is shown.
 
-    Arguments
-    ---------
-    score : float
-        0 to 1.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> shown(0.987654), shown(0.999999)
@@ -219,24 +170,7 @@ def shown(score: float) -> str:
 def result(
     heard: Heard, classes: List[str], threshold: Optional[float], chunk_s: float
 ) -> str:
-    """What the page says of a recording.
-
-    Arguments
-    ---------
-    heard : Heard
-        The recording.
-    classes : list of str
-        The positive one last.
-    threshold : float or None
-        See ``inference.call_of``.
-    chunk_s : float
-        Length of the windows of the scores over time, seconds.
-
-    Returns
-    -------
-    str
-        HTML; nothing of it has to be fetched.
-    """
+    """What the page says of a recording."""
     call = call_of(heard.scores, classes, threshold)
     return (
         f'<section id="scores"><h2>{escape(heard.name)}: '
@@ -252,16 +186,6 @@ def result(
 
 def error(message: str) -> str:
     """What the page says where there are no scores.
-
-    Arguments
-    ---------
-    message : str
-        A sentence.
-
-    Returns
-    -------
-    str
-        HTML.
 
     Example
     -------
@@ -359,19 +283,7 @@ def _caption(classes, threshold, chunk_s) -> str:
 
 
 def description(heard: Heard, classes: List[str]) -> str:
-    """What the picture shows, in words.
-
-    Arguments
-    ---------
-    heard : Heard
-        The recording.
-    classes : list of str
-        The positive one last.
-
-    Returns
-    -------
-    str
-    """
+    """What the picture shows, in words."""
     track = heard.track
     text = f"Spectrogram of {heard.seconds:.1f} s, 0 to 8 kHz, and scores."
     loud = np.flatnonzero(~np.isnan(track.scores).any(axis=1))

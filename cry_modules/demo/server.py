@@ -1,8 +1,4 @@
-"""A web server for this machine alone, which keeps nothing.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A web server for this machine alone, which keeps nothing."""
 
 import signal
 import socket
@@ -26,20 +22,6 @@ _NAMES = (HOST, "localhost")
 
 def listen(port: int) -> socket.socket:
     """A port of this machine that only this machine can reach.
-
-    Arguments
-    ---------
-    port : int
-        0: any that is free.
-
-    Returns
-    -------
-    socket.socket
-
-    Raises
-    ------
-    InputError
-        It is taken, or not to be had.
 
     Example
     -------
@@ -93,11 +75,6 @@ def ended_by_signals() -> Iterator[None]:
 class Sealed:
     """Answer to the page itself, tell browsers to fetch nothing from elsewhere
     for it, and to keep nothing.
-
-    Arguments
-    ---------
-    app : ASGI application
-        What answers.
     """
 
     def __init__(self, app):
@@ -130,15 +107,7 @@ def _is_own(asked) -> bool:
 
 
 def run(app, listening: socket.socket) -> None:
-    """Answer until a signal ends it, in the main thread.
-
-    Arguments
-    ---------
-    app : fastapi.FastAPI
-        What answers.
-    listening : socket.socket
-        See ``listen``.
-    """
+    """Answer until a signal ends it, in the main thread."""
     import uvicorn
 
     config = uvicorn.Config(

@@ -6,9 +6,6 @@ one patient are alike (so folds may keep patients apart or not, which is the
 comparison this is for), and patients, not recordings, are what was sampled
 (so intervals draw patients, and labels are shuffled between patients:
 Chaibub Neto et al., arXiv 1712.03120).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import warnings
@@ -60,19 +57,7 @@ def sound_features(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Log-mel mean and spread of all frames, and of the quietest alone.
 
-    Arguments
-    ---------
-    recordings : sequence of Recording
-        Audited: their audio can be read.
-    root : pathlib.Path
-        The data folder.
-
-    Returns
-    -------
-    audio : numpy.ndarray
-        ``[n, features]``.
-    background : numpy.ndarray
-        ``[n, features]``.
+    Shapes: audio ``[n, features]``, background ``[n, features]``.
     """
     reader = RecordingReader(_SAMPLE_RATE)
     log_mel = LogMel(_SAMPLE_RATE, N_MELS)
@@ -94,15 +79,7 @@ def file_facts(audits: Sequence[Audit]) -> np.ndarray:
     Duration and level as ranks: what gives a source away may be a millisecond
     more than all others have, which is nothing beside the spread of the rest.
 
-    Arguments
-    ---------
-    audits : sequence of Audit
-        Of files that can be used.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n, features]``.
+    Shapes: returns ``[n, features]``.
 
     Example
     -------
@@ -128,15 +105,7 @@ def _log_mel(sig: torch.Tensor, log_mel: LogMel) -> np.ndarray:
 def mean_and_spread(frames: np.ndarray) -> np.ndarray:
     """Mean and standard deviation over time of each band.
 
-    Arguments
-    ---------
-    frames : numpy.ndarray
-        ``[frames, bands]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[2 * bands]``.
+    Shapes: frames ``[frames, bands]``, returns ``[2 * bands]``.
 
     Example
     -------
@@ -149,15 +118,7 @@ def mean_and_spread(frames: np.ndarray) -> np.ndarray:
 def quietest(frames: np.ndarray) -> np.ndarray:
     """The quietest tenth of the frames, at least five: mostly background.
 
-    Arguments
-    ---------
-    frames : numpy.ndarray
-        In dB, ``[frames, bands]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[fewer frames, bands]``.
+    Shapes: frames ``[frames, bands]``, returns ``[fewer frames, bands]``.
 
     Example
     -------
@@ -171,15 +132,7 @@ def quietest(frames: np.ndarray) -> np.ndarray:
 def one_hot(values: Sequence[str]) -> np.ndarray:
     """A column of zeros and ones for each value there is.
 
-    Arguments
-    ---------
-    values : sequence of str
-        One a recording.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n, values]``.
+    Shapes: returns ``[n, values]``.
 
     Example
     -------
@@ -262,24 +215,7 @@ def judge(
 ) -> Evidence:
     """Cross-validate the baseline, on the labels and on shuffled ones.
 
-    Arguments
-    ---------
-    features : numpy.ndarray
-        ``[n, features]``.
-    labels : numpy.ndarray
-        Class indices without gaps, each of two patients or more, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-    grouped : bool
-        Keep the recordings of a patient in one fold.
-    settings : Settings
-        How.
-    what : str
-        For the progress bar.
-
-    Returns
-    -------
-    Evidence
+    Shapes: features ``[n, features]``, labels ``[n]``, patients ``[n]``.
 
     Example
     -------
@@ -326,17 +262,7 @@ def judge(
 def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
     """How many patients have a recording of each class.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n_classes]``.
+    Shapes: labels ``[n]``, patients ``[n]``, returns ``[n_classes]``.
 
     Example
     -------
@@ -368,21 +294,8 @@ def out_of_fold_ranks(
     as they are, they pull the AUC of a rare class below chance. Averaging the
     AUC of each fold instead would need both classes in every fold.
 
-    Arguments
-    ---------
-    features : numpy.ndarray
-        ``[n, features]``.
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    splits : list of (numpy.ndarray, numpy.ndarray)
-        Train and test rows of each fold.
-    model : str
-        ``logistic`` or ``svm``.
-
-    Returns
-    -------
-    numpy.ndarray
-        Between 0 and 1, on average 0.5 in every fold, ``[n, n_classes]``.
+    Shapes: features ``[n, features]``, labels ``[n]``, returns ``[n,
+    n_classes]``.
 
     Example
     -------
@@ -451,19 +364,7 @@ def shuffle_between_patients(
     random, where more, they are repeated. So a patient of one label becomes a
     patient of one label, and one of several a patient of several.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices without gaps, ``[n]``.
-    rng : numpy.random.Generator
-        Draws.
-
-    Returns
-    -------
-    numpy.ndarray
-        Labels with every class that there was, ``[n]``.
+    Shapes: labels ``[n]``, patients ``[n]``, returns ``[n]``.
 
     Example
     -------
@@ -509,20 +410,7 @@ def interval(
 ) -> Optional[List[float]]:
     """95 % percentile interval of draws of patients.
 
-    Arguments
-    ---------
-    draws : numpy.ndarray
-        Values; NaN where a draw held one class alone.
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-
-    Returns
-    -------
-    list of float or None
-        None where a class has fewer than five patients, whose spread no
-        bootstrap can know.
+    Shapes: labels ``[n]``, patients ``[n]``.
 
     Example
     -------

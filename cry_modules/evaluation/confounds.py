@@ -9,9 +9,6 @@ the site alone, the file's facts alone, the quietest frames alone; and can it
 tell the site. Each question is asked again with labels shuffled between
 patients. Printed and written to ``--out``: a table and a verdict in plain
 language, a picture, and all numbers.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -71,23 +68,7 @@ LEAST_PERMUTATIONS = 19
 def table(
     probes: Dict[str, Probe], gap: Optional[Gap], label: str, padded: bool
 ) -> str:
-    """All figures, a row a question, as Markdown.
-
-    Arguments
-    ---------
-    probes : dict
-        Probe by name.
-    gap : Gap or None
-        What a random split adds.
-    label : str
-        Column of the label.
-    padded : bool
-        Columns in line, for a terminal.
-
-    Returns
-    -------
-    str
-    """
+    """All figures, a row a question, as Markdown."""
     rows = [
         (
             "question",
@@ -128,36 +109,14 @@ def _cells(probe: Probe) -> Tuple[str, str, str, str]:
 
 
 def null_range(evidence: Evidence) -> List[float]:
-    """Where 95 % of the shuffles lie.
-
-    Arguments
-    ---------
-    evidence : Evidence
-        Of one question.
-
-    Returns
-    -------
-    list of float
-    """
+    """Where 95 % of the shuffles lie."""
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
 def draw(
     probes: Dict[str, Probe], label: str, caption: str, path: Path
 ) -> None:
-    """A row a question: the AUC, its interval, and what shuffled labels give.
-
-    Arguments
-    ---------
-    probes : dict
-        Probe by name.
-    label : str
-        Column of the label.
-    caption : str
-        What was examined, below the picture.
-    path : pathlib.Path
-        The picture to write.
-    """
+    """A row a question: the AUC, its interval, and what shuffled labels give."""
     asked = [probe for probe in probes.values() if probe.evidence is not None]
     figure, axes = plt.subplots(
         figsize=(9.5, 1.9 + 0.5 * len(asked)), layout="constrained"
@@ -241,33 +200,7 @@ def confounds(
     data_folder: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
 ) -> List[str]:
-    """Examine a database; write ``confounds.md``, ``.json`` and ``.png``.
-
-    Arguments
-    ---------
-    recordings : str
-        recordings.csv, or the folder that holds it.
-    out : str
-        Folder of the report.
-    label_column : str
-        Column of the label.
-    settings : Settings
-        How the baseline is judged.
-    data_folder : str or None
-        Where the paths in the csv begin; default: its folder.
-    classes : sequence of str or None
-        Labels to tell apart; default: all there are.
-
-    Returns
-    -------
-    list of str
-        Lines to print.
-
-    Raises
-    ------
-    InputError
-        Anything wrong with the database or the options.
-    """
+    """Examine a database; write ``confounds.md``, ``.json`` and ``.png``."""
     _check(settings)
     root, csv = locate_table(recordings, data_folder)
     rows = read_database(csv, [label_column])

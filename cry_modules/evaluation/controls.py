@@ -3,9 +3,6 @@
 The mean and spread over time of the log-mel bands of whole recordings, with a
 logistic regression and a support vector machine; their one setting is chosen
 on the validation split, as the epoch of the network is.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Dict, List, Sequence, Tuple
@@ -50,20 +47,7 @@ def classical(
 ) -> Dict[str, Tuple[Dict[str, Predictions], np.ndarray]]:
     """Train the classical models and let them tell validation and test.
 
-    Arguments
-    ---------
-    features : dict
-        ``[n, features]`` by split: train, valid, test.
-    recordings : dict
-        Whose they are, by split; their scores are not looked at.
-    prevalence : numpy.ndarray
-        Share of each class in training, ``[n_classes]``.
-
-    Returns
-    -------
-    dict
-        By name of the control: its predictions by split (valid, test), and
-        the share of each class that its scores reckon with.
+    Shapes: features ``[n, features]``, prevalence ``[n_classes]``.
     """
     uniform = np.full(len(prevalence), 1 / len(prevalence))
     return {
@@ -136,25 +120,6 @@ def beside(
 ) -> Dict:
     """What stands in ``controls`` of ``metrics.json``, by recording or by
     patient.
-
-    Arguments
-    ---------
-    model : Predictions
-        The classifier's.
-    control : Predictions
-        Of the same recordings or patients, in the same order.
-    choices : Choices
-        The control's.
-    seed : int
-        Of the bootstrap.
-    n_draws : int
-        Bootstrap draws.
-
-    Returns
-    -------
-    dict
-        The control's figures, and ``difference``: the AUC of the model less
-        the control's, paired.
     """
     block = evaluate(control, choices, seed, n_draws)
     return {
@@ -165,16 +130,6 @@ def beside(
 
 def check_size(n: int) -> None:
     """Refuse what would take days.
-
-    Arguments
-    ---------
-    n : int
-        Training recordings.
-
-    Raises
-    ------
-    InputError
-        Too many.
 
     Example
     -------
@@ -189,19 +144,6 @@ def check_size(n: int) -> None:
 
 def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:
     """Controls that the model is not shown to be better than.
-
-    Arguments
-    ---------
-    controls : dict
-        Of ``metrics.json``.
-    unit : str
-        ``recording`` or ``patient``.
-
-    Returns
-    -------
-    list of str
-        Those whose interval of the difference is not above 0, or that have
-        none; the best first.
 
     Example
     -------

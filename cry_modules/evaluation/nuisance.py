@@ -1,8 +1,5 @@
 """How much of what should not matter an embedding holds: the hospital, the
 phone, or any other column.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Dict, Sequence, Tuple
@@ -40,24 +37,7 @@ def nuisance_probe(
     """AUC of a logistic regression of a column on embeddings, cross-validated
     with patients kept apart.
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, dimensions]``.
-    values : sequence of str
-        Of the column; empty where unknown.
-    patients : sequence of str
-        ``[n]``.
-    seed : int
-        Of the folds and of the bootstrap.
-    n_draws : int
-        Bootstrap draws of patients.
-
-    Returns
-    -------
-    dict
-        ``auc`` (macro, one against the rest, of more than two values) with
-        ``auc_ci95``, ``values`` and counts; or ``not_asked`` with the reason.
+    Shapes: embs ``[n, dimensions]``, patients ``[n]``.
 
     Example
     -------
@@ -111,21 +91,7 @@ def nuisance_figures(
 ) -> Dict[str, Dict[str, Dict]]:
     """How well each column is told from each source.
 
-    Arguments
-    ---------
-    sources : dict
-        Features ``[n, dimensions]`` and whose they are, by what they are.
-    columns : dict
-        By column, the cell of each recording.
-    seed : int
-        Of the folds and of the bootstrap.
-    n_draws : int
-        Bootstrap draws of patients.
-
-    Returns
-    -------
-    dict
-        By column and source, see ``nuisance_probe``.
+    Shapes: sources ``[n, dimensions]``.
     """
     return {
         column: {
@@ -144,16 +110,6 @@ def nuisance_figures(
 
 def mean_over_folds(figures: Sequence[Dict]) -> Dict:
     """Figures of several encoders as one; of those that could be asked.
-
-    Arguments
-    ---------
-    figures : sequence of dict
-        See ``nuisance_figures``; one a fold.
-
-    Returns
-    -------
-    dict
-        With ``folds``, how many were asked, and no interval.
 
     Example
     -------

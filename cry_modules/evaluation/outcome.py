@@ -1,8 +1,5 @@
 """From what a model and its controls said to ``metrics.json``; of one split,
 or of all folds pooled.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from dataclasses import dataclass, field
@@ -46,14 +43,7 @@ class Outcome:
     def at(self, prevalence: np.ndarray) -> "Outcome":
         """The same as if trained with classes of another frequency.
 
-        Arguments
-        ---------
-        prevalence : numpy.ndarray
-            ``[n_classes]``.
-
-        Returns
-        -------
-        Outcome
+        Shapes: prevalence ``[n_classes]``.
         """
         change = (self.prevalence, prevalence)
         return Outcome(
@@ -92,22 +82,6 @@ def held_out(
     each with its own choices, and all at the mean of their prevalences: a
     fold that leaves out many positives has few to train with, and scores that
     are low for that alone.
-
-    Arguments
-    ---------
-    outcomes : list of Outcome
-        One, or one a fold.
-    unit : str
-        ``recording`` or ``patient``.
-    patient_score : str
-        See ``Predictions.by_patient``.
-
-    Returns
-    -------
-    predictions : Predictions
-        By that unit.
-    choices : Choices
-        Of them.
     """
     if len(outcomes) > 1:
         common = np.mean([o.prevalence for o in outcomes], axis=0)
@@ -131,23 +105,7 @@ def _choices(outcome, unit, patient_score) -> Choices:
 def figures_of(
     model: List[Outcome], controls: Dict[str, List[Outcome]], asked: Asked
 ) -> Dict:
-    """The parts of ``metrics.json`` that follow from predictions.
-
-    Arguments
-    ---------
-    model : list of Outcome
-        One, or one a fold.
-    controls : dict
-        The same of each control, by name.
-    asked : Asked
-        What is asked.
-
-    Returns
-    -------
-    dict
-        ``valid`` (of one split) or ``by_fold``, ``test``, ``controls``,
-        ``subgroups``.
-    """
+    """The parts of ``metrics.json`` that follow from predictions."""
     how = (asked.seed, asked.n_draws)
     blocks = {}
     if len(model) == 1:

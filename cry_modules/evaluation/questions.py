@@ -1,8 +1,4 @@
-"""Questions to a classical baseline about what else it could have learned.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Questions to a classical baseline about what else it could have learned."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
@@ -113,19 +109,7 @@ def join_rare(
 
     Their recordings then still count; of two classes both stay.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        Names, empty where there is none, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-
-    Returns
-    -------
-    labels : numpy.ndarray
-        With the names joined: "discomfort or pain".
-    notes : list of str
-        What was joined and why.
+    Shapes: labels ``[n]``, patients ``[n]``.
 
     Example
     -------
@@ -155,19 +139,7 @@ def drop_rare(
 ) -> Tuple[np.ndarray, List[str]]:
     """Leave out sites of fewer than five patients.
 
-    Arguments
-    ---------
-    sites : numpy.ndarray
-        Names, empty where there is none, ``[n]``.
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-
-    Returns
-    -------
-    sites : numpy.ndarray
-        Empty where the site was left out.
-    notes : list of str
-        What was left out.
+    Shapes: sites ``[n]``, patients ``[n]``.
 
     Example
     -------
@@ -190,24 +162,7 @@ def drop_rare(
 def examine(
     clues: Clues, settings: Settings
 ) -> Tuple[Dict[str, Probe], Optional[Gap], List[str]]:
-    """Ask every question.
-
-    Arguments
-    ---------
-    clues : Clues
-        The database.
-    settings : Settings
-        How the baseline is judged.
-
-    Returns
-    -------
-    probes : dict
-        Probe by name.
-    gap : Gap or None
-        What a random split adds; None where the label cannot be examined.
-    notes : list of str
-        What was joined, left out or reduced.
-    """
+    """Ask every question."""
     labels, joined = join_rare(clues.labels, clues.patients)
     sites, dropped = drop_rare(clues.sites, clues.patients)
     targets = {"label": labels, "site": sites}
@@ -281,17 +236,6 @@ def _fewer_folds(probes, settings) -> List[str]:
 def about(probe: Probe, label: str = "label") -> str:
     """The question in words.
 
-    Arguments
-    ---------
-    probe : Probe
-        The question.
-    label : str
-        Column of the label.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> about(Probe("label", "audio", grouped=False), "trigger")
@@ -306,17 +250,6 @@ def about(probe: Probe, label: str = "label") -> str:
 
 def count(n: int, thing: str) -> str:
     """A number of things, in words.
-
-    Arguments
-    ---------
-    n : int
-        How many.
-    thing : str
-        Of what, in the singular.
-
-    Returns
-    -------
-    str
 
     Example
     -------

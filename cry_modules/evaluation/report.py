@@ -1,8 +1,4 @@
-"""A run's figures in words: one line, one sentence, one page.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A run's figures in words: one line, one sentence, one page."""
 
 from typing import Dict, List
 
@@ -41,17 +37,6 @@ PICTURES = (
 def with_interval(block: Dict, name: str = "auc") -> str:
     """A figure and its interval, or what takes their place.
 
-    Arguments
-    ---------
-    block : dict
-        Of ``metrics.json``.
-    name : str
-        Of the figure.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> with_interval({"auc": 0.9151, "auc_ci95": [0.76, 0.991]})
@@ -70,19 +55,7 @@ def with_interval(block: Dict, name: str = "auc") -> str:
 
 
 def summary(metrics: Dict, output_folder: str) -> str:
-    """One line for the terminal.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-    output_folder : str
-        Where it is.
-
-    Returns
-    -------
-    str
-    """
+    """One line for the terminal."""
     test = metrics["test"]["recording"]
     auc = f"test AUC {with_interval(test)}"
     if metrics.get("folds"):
@@ -121,17 +94,6 @@ def _controls_in_short(metrics) -> str:
 def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
     """Whether the interval of the AUC lies above 0.5.
 
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-    unit : str
-        ``recording`` or ``patient``.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> is_above_chance({"test": {"recording": {"auc_ci95": [0.45, 0.7]}}})
@@ -142,17 +104,7 @@ def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
 
 
 def sentence(metrics: Dict) -> str:
-    """What a paper could print.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-
-    Returns
-    -------
-    str
-    """
+    """What a paper could print."""
     recording, patient = (metrics["test"][unit] for unit in UNITS)
     if recording["auc"] is None:
         return (
@@ -226,18 +178,7 @@ def _against(controls, name) -> str:
 
 
 def page(metrics: Dict) -> str:
-    """``report.md``: all figures, controls, subgroups, pictures.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """``report.md``: all figures, controls, subgroups, pictures."""
     title = f"{metrics['label_column']}: {metrics['finetune_mode']} on {_encoder(metrics)}"  # fmt: skip
     lines = [f"# {title}", "", f"{_corpus(metrics)} {sentence(metrics)}", ""]
     lines += ["## Figures", "", *figures_table(metrics), ""]
@@ -275,18 +216,7 @@ def _corpus(metrics) -> str:
 
 
 def figures_table(metrics: Dict) -> List[str]:
-    """Figures of the test split, by recording and by patient.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """Figures of the test split, by recording and by patient."""
     rows = ["| test | by recording | by patient |", "|---|---|---|"]
     blocks = [metrics["test"][unit] for unit in UNITS]
     for key, name in _FIGURES:
@@ -317,18 +247,7 @@ def _folds_table(metrics) -> List[str]:
 
 
 def controls_table(metrics: Dict) -> List[str]:
-    """What the model must be seen beside.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``, with ``controls``.
-
-    Returns
-    -------
-    list of str
-        Lines of Markdown.
-    """
+    """What the model must be seen beside."""
     rows = [
         "| by recording | AUC | average precision | balanced accuracy | "
         "accuracy | AUC of the model less this |",

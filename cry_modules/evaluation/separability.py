@@ -3,9 +3,6 @@ and by a line.
 
 Patients (or sources) are kept apart: a recording is never told by another one
 of its own patient.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Iterator, Optional, Sequence, Tuple
@@ -38,21 +35,7 @@ def knn_accuracy(
     among the k, the nearest's counts. A recording whose label occurs in its
     own group alone cannot be right, and is not asked (it does answer).
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-    labels : sequence
-        Of each recording, ``[n]``.
-    groups : sequence
-        Patient or source of each recording, ``[n]``.
-    k : int
-        Recordings that vote; fewer where other groups have fewer.
-
-    Returns
-    -------
-    float or None
-        None where nobody can be asked.
+    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
 
     Example
     -------
@@ -86,19 +69,7 @@ def retrieval_map(
     Equally similar ones count together, as in scikit-learn: of an encoder
     that gives everything one embedding, the order of the table says nothing.
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-    labels : sequence
-        Of each recording, ``[n]``.
-    groups : sequence
-        Patient or source of each recording, ``[n]``.
-
-    Returns
-    -------
-    float or None
-        Over the recordings that have something to find; None without any.
+    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
 
     Example
     -------
@@ -133,25 +104,7 @@ def linear_auc(
     The model and the pooling of folds are the baseline's of the audit (see
     ``cry_modules.evaluation.baseline.out_of_fold_ranks``), so both can be compared.
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-    labels : sequence
-        Of each recording, ``[n]``.
-    groups : sequence
-        Patient or source of each recording, ``[n]``.
-    seed : int
-        Of the folds.
-    n_folds : int
-        How many.
-
-    Returns
-    -------
-    float or None
-        Macro average of one label against the rest where there are more than
-        two. None where a label has fewer groups than there are folds, or
-        there is one label.
+    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
 
     Example
     -------
@@ -171,15 +124,7 @@ def linear_auc(
 def indices(names: Sequence) -> np.ndarray:
     """Labels or groups as 0, 1, 2 without gaps.
 
-    Arguments
-    ---------
-    names : sequence
-        ``[n]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n]``.
+    Shapes: names ``[n]``, returns ``[n]``.
 
     Example
     -------
@@ -195,15 +140,7 @@ def scaled(embs: np.ndarray) -> np.ndarray:
     Units that a ReLU never wakes are constant, but for rounding: divided by
     its spread, that would count as much as what is heard.
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n, emb_dim]``.
+    Shapes: embs ``[n, emb_dim]``, returns ``[n, emb_dim]``.
 
     Example
     -------

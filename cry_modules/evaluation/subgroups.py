@@ -12,9 +12,6 @@ are shifted against another's (sites that are the folds) and the AUC is the
 same, p is too large: up to 0.05 in 1 to 2 %. A p above it does not make groups
 equal: an AUC of 0.9 against 0.6 was found with 40 patients a group in 71 %,
 with 20 in 38 %. Each column is one question: of twenty, one is below 0.05.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from collections import defaultdict
@@ -55,25 +52,6 @@ def read_columns(
 ) -> Dict[str, Dict[str, str]]:
     """Columns of recordings.csv, by recording.
 
-    Arguments
-    ---------
-    table_path : pathlib.Path
-        recordings.csv.
-    columns : sequence of str
-        Names.
-    option : str
-        That names them.
-
-    Returns
-    -------
-    dict
-        Cell by recording ID, by column.
-
-    Raises
-    ------
-    InputError
-        No such table or column, a recording that is listed twice.
-
     Example
     -------
     >>> path = getfixture("tmpdir").join("recordings.csv")
@@ -111,32 +89,6 @@ def by_subgroup(
     n_draws: int = N_DRAWS,
 ) -> Dict:
     """Figures of each group of each column.
-
-    Arguments
-    ---------
-    predictions : Predictions
-        By recording.
-    choices : Choices
-        Of the whole run: its threshold is held against each group.
-    columns : dict
-        Cell by recording ID, by column; see ``read_columns``.
-    seed : int
-        Of bootstrap and permutations.
-    n_draws : int
-        Bootstrap draws.
-
-    Returns
-    -------
-    dict
-        By column: ``groups``, a block a group in natural order, and ``p``,
-        see ``chance_of_difference``. A block has ``n``, ``n_patients`` and
-        ``per_class``, then figures with their intervals, or ``too_small``
-        with the reason.
-
-    Raises
-    ------
-    InputError
-        A recording without a row, or a column that has no groups in it.
 
     Example
     -------
@@ -240,27 +192,7 @@ def groups(
 ) -> Tuple[List[str], np.ndarray]:
     """Which group each recording is in.
 
-    Arguments
-    ---------
-    cells : sequence of str
-        Of each recording, ``[n]``.
-    patients : sequence of str
-        ``[n]``.
-    column : str
-        For messages.
-
-    Returns
-    -------
-    names : list of str
-        In natural order, what was not given last. More than twelve numbers
-        are cut in three, with about as many patients each.
-    group : numpy.ndarray
-        Index of the name, ``[n]``.
-
-    Raises
-    ------
-    InputError
-        More than twelve values that are not all numbers.
+    Shapes: cells ``[n]``, patients ``[n]``, group ``[n]``.
 
     Example
     -------
@@ -342,22 +274,7 @@ def chance_of_difference(
     its number of patients of each class, and recordings of a patient stay
     together.
 
-    Arguments
-    ---------
-    predictions : Predictions
-        By recording.
-    group : numpy.ndarray
-        Of each recording, ``[n]``; each with recordings of all classes.
-    seed : int
-        Of the permutations.
-    n_permutations : int
-        How many.
-
-    Returns
-    -------
-    float or None
-        A p value; at least 1 / (1 + n_permutations). None where there are
-        fewer than two groups.
+    Shapes: group ``[n]``.
 
     Example
     -------
@@ -437,16 +354,6 @@ class _Exchange:
 
 def table(result: Dict) -> List[str]:
     """The groups to read, in Markdown.
-
-    Arguments
-    ---------
-    result : dict
-        See ``by_subgroup``.
-
-    Returns
-    -------
-    list of str
-        Lines of a table, then a sentence a column.
 
     Example
     -------

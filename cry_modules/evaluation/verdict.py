@@ -1,8 +1,4 @@
-"""What the figures of the probes say, in plain language.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What the figures of the probes say, in plain language."""
 
 from typing import Dict, List, Optional
 
@@ -19,17 +15,6 @@ _WEAK = 0.7  # AUC below which a difference is called slight
 def standing(evidence: Evidence) -> str:
     """What may be claimed: both the interval and the shuffles must agree.
 
-    Arguments
-    ---------
-    evidence : Evidence
-        Of one question.
-
-    Returns
-    -------
-    str
-        ``found``, ``unproven`` (the two disagree), ``none``, or ``too few``
-        patients to say.
-
     Example
     -------
     >>> luck = Evidence(0.68, [0.53, 0.8], 0.08, [], 99, 50, 5, np.empty(0))
@@ -45,22 +30,7 @@ def standing(evidence: Evidence) -> str:
 def verdict(
     probes: Dict[str, Probe], gap: Optional[Gap], label: str
 ) -> List[str]:
-    """What the numbers say, in plain language and no more than they say.
-
-    Arguments
-    ---------
-    probes : dict
-        Probe by name.
-    gap : Gap or None
-        What a random split adds.
-    label : str
-        Column of the label.
-
-    Returns
-    -------
-    list of str
-        A paragraph each, beginning with its subject.
-    """
+    """What the numbers say, in plain language and no more than they say."""
     paragraphs = []
     if gap is not None:
         grouped = probes["label_audio_grouped"]
@@ -119,18 +89,6 @@ def _uncertain(gap: Gap) -> str:
 
 def recognised(random: List[float], grouped: List[float]) -> bool:
     """Whether a random split rewards recognising the patient.
-
-    Arguments
-    ---------
-    random : list of float
-        AUC of each shuffle of labels, recordings split at random.
-    grouped : list of float
-        Of the same shuffles, patients kept apart.
-
-    Returns
-    -------
-    bool
-        The random split is better on average, surely and by 0.02 or more.
 
     Example
     -------
@@ -229,15 +187,6 @@ def _against(names: List[str]) -> str:
 def in_words(ci95: List[float]) -> str:
     """An interval.
 
-    Arguments
-    ---------
-    ci95 : list of float
-        Its ends.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> in_words([0.5, 0.75])
@@ -248,15 +197,6 @@ def in_words(ci95: List[float]) -> str:
 
 def quoted(evidence: Evidence) -> str:
     """The figures as a sentence quotes them.
-
-    Arguments
-    ---------
-    evidence : Evidence
-        Of one question.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -269,15 +209,6 @@ def quoted(evidence: Evidence) -> str:
 
 def p_value(value: float) -> str:
     """A p value, with as many digits as it takes.
-
-    Arguments
-    ---------
-    value : float
-        Above 0.
-
-    Returns
-    -------
-    str
 
     Example
     -------

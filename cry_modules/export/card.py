@@ -1,8 +1,5 @@
 """The page that goes with a model: what it is for, what it must not be used
 for, and with what error it does it.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from pathlib import Path
@@ -30,24 +27,7 @@ _FEW_PATIENTS = 40
 def model_card(
     about: Dict, metrics: Dict, licence: str, onnx: Sequence[str]
 ) -> str:
-    """``README.md`` of an exported model.
-
-    Arguments
-    ---------
-    about : dict
-        ``model.json``.
-    metrics : dict
-        ``metrics.json`` of the run.
-    licence : str
-        Of the weights, as the Hugging Face hub names it; ``unknown``.
-    onnx : sequence of str
-        Names of the ONNX files beside it.
-
-    Returns
-    -------
-    str
-        Markdown.
-    """
+    """``README.md`` of an exported model."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
@@ -93,15 +73,6 @@ def plain(value):
     """Names that stand in a page as they are: a corpus, a class or a group
     may be called anything. Tables and sentences of ours stay what they are.
 
-    Arguments
-    ---------
-    value : object
-        What the template asks for.
-
-    Returns
-    -------
-    object
-
     Example
     -------
     >>> plain("<img src=x>"), plain(Markup("<b>"))
@@ -142,20 +113,7 @@ def _auc(found) -> str:
 
 
 def limits(about: Dict, metrics: Dict) -> List[str]:
-    """What a reader must know before believing the figures.
-
-    Arguments
-    ---------
-    about : dict
-        ``model.json``.
-    metrics : dict
-        ``metrics.json`` of the run.
-
-    Returns
-    -------
-    list of str
-        Sentences.
-    """
+    """What a reader must know before believing the figures."""
     test = metrics["test"]["recording"]
     found = _against_controls(metrics)
     rarest = min(test["per_class"].items(), key=lambda c: c[1]["n_patients"])

@@ -4,9 +4,6 @@
 
 ``OUT`` can be pushed to the Hugging Face hub as it is. It holds no patient,
 path, date or state of the optimizer.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -148,36 +145,7 @@ def export(
     int8: bool = False,
     corpus_name: Optional[str] = None,
 ) -> Dict:
-    """Write a model's folder, complete or not at all.
-
-    Arguments
-    ---------
-    results : str
-        Results folder of ``train_cls.py``.
-    out : str
-        To write; must not hold anything.
-    name : str or None
-        Of the model; None: from its task and corpus.
-    licence : str
-        Of the weights, as the Hugging Face hub names it.
-    onnx : bool
-        Whether to write ``model.onnx`` and ``run_onnx.py``.
-    int8 : bool
-        Whether to write ``model_int8.onnx`` too.
-    corpus_name : str or None
-        What the corpus is called on the card; None: as ``corpus.json`` does.
-
-    Returns
-    -------
-    dict
-        ``model.json``.
-
-    Raises
-    ------
-    InputError
-        No finished run, a folder that is not empty, or one that cannot be
-        written to.
-    """
+    """Write a model's folder, complete or not at all."""
     target = Path(out).resolve()
     _check_out(target, Path(results))
     if licence not in LICENCES:
@@ -226,23 +194,7 @@ def describe(
     name: Optional[str] = None,
     corpus_name: Optional[str] = None,
 ) -> Dict:
-    """What ``model.json`` says, but for the files.
-
-    Arguments
-    ---------
-    run : pathlib.Path
-        Results folder of ``train_cls.py``.
-    model : SavedModel
-        Of that run.
-    name : str or None
-        Of the model.
-    corpus_name : str or None
-        Of the corpus.
-
-    Returns
-    -------
-    dict
-    """
+    """What ``model.json`` says, but for the files."""
     metrics, corpus = model.about, corpus_facts(run)
     if corpus_name is not None:
         corpus["name"] = " ".join(corpus_name.split())
@@ -317,19 +269,7 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
 
 
 def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
-    """``hyperparams.yaml`` for SpeechBrain.
-
-    Arguments
-    ---------
-    model : SavedModel
-        To describe.
-    about : dict
-        See ``describe``.
-
-    Returns
-    -------
-    str
-    """
+    """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
     threshold = model.threshold()
     return _YAML.format(
@@ -350,13 +290,7 @@ def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Its arguments.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.export",
         description="Write a folder that others can use a trained model from.",

@@ -1,8 +1,5 @@
 """What may be told of a trained model: counts, figures and where it comes
 from, without a patient, a path or a date.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from pathlib import Path
@@ -43,15 +40,6 @@ _MOST_STEPS = 20
 def few(n_patients: int) -> Union[int, str]:
     """A number of patients, unless they are few.
 
-    Arguments
-    ---------
-    n_patients : int
-        The number.
-
-    Returns
-    -------
-    int or str
-
     Example
     -------
     >>> few(6), few(4), few(0)
@@ -61,24 +49,7 @@ def few(n_patients: int) -> Union[int, str]:
 
 
 def corpus_facts(run: Path) -> Dict:
-    """Name and size of the corpus that a run was trained and tested on.
-
-    Arguments
-    ---------
-    run : pathlib.Path
-        Results folder of ``train_cls.py``.
-
-    Returns
-    -------
-    dict
-        ``name``, ``synthetic``, and of each split the hours, and recordings
-        and patients by class.
-
-    Raises
-    ------
-    InputError
-        The run's manifests are gone.
-    """
+    """Name and size of the corpus that a run was trained and tested on."""
     folder = Path(run) / "manifest"
     about = manifest.read_corpus(folder)
     if about is None:
@@ -116,20 +87,7 @@ def _by_class(recordings) -> Dict:
 def operating_point(
     metrics: Dict, threshold: Optional[float]
 ) -> Optional[Dict]:
-    """The threshold and the validation figures behind it.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-    threshold : float or None
-        Of the model.
-
-    Returns
-    -------
-    dict or None
-        None where there is none: of three classes, say.
-    """
+    """The threshold and the validation figures behind it."""
     if threshold is None:
         return None
     return {
@@ -141,18 +99,7 @@ def operating_point(
 
 
 def figures_of_test(metrics: Dict) -> Dict:
-    """Figures of the test split by recording and by patient.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-
-    Returns
-    -------
-    dict
-        By unit, by name.
-    """
+    """Figures of the test split by recording and by patient."""
     names = (*_FIGURES, *(f"{name}_ci95" for name in _FIGURES))
     found = {u: _chosen(block, names) for u, block in metrics["test"].items()}
     if "n_patients" not in found["patient"]:
@@ -169,18 +116,7 @@ def _chosen(block, names) -> Dict:
 
 
 def subgroup_facts(metrics: Dict) -> Dict:
-    """Recordings, patients and AUC of the test split by subgroup.
-
-    Arguments
-    ---------
-    metrics : dict
-        ``metrics.json``.
-
-    Returns
-    -------
-    dict
-        By column, by group.
-    """
+    """Recordings, patients and AUC of the test split by subgroup."""
     return {
         column: {
             group: {
@@ -198,17 +134,6 @@ def subgroup_facts(metrics: Dict) -> Dict:
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
     """How an encoder came to be, step by step, the first one first. Names of
     files and folders are not told.
-
-    Arguments
-    ---------
-    source : str or None
-        Its ``encoder_source``.
-    steps : int
-        Already told.
-
-    Returns
-    -------
-    list of str
 
     Example
     -------

@@ -21,9 +21,6 @@ Outputs:
   posteriors and their logarithms are not.
 * ``probabilities`` ``[batch, n_classes]``: their softmax.
 * ``embedding`` ``[batch, dimensions]``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -73,13 +70,6 @@ _MOST_BYTES = 2_000_000_000
 class OnnxGraph(nn.Module):
     """Samples to logits, in operations that do not depend on the numbers.
 
-    Arguments
-    ---------
-    embedder : Embedder
-        Waveforms and lengths to embeddings; copied.
-    posterior : Posterior
-        Embeddings to log posteriors; copied.
-
     Example
     -------
     >>> from cry_modules.checkpoints.description import Blueprint, build
@@ -123,11 +113,6 @@ class ConvolvedFrames(nn.Module):
 
     ONNX has an operation for it, which onnxruntime 1.32 takes 85 ms for where
     the convolution takes 5 (10 s, one thread); both are as exact.
-
-    Arguments
-    ---------
-    front_end : MelFrames
-        Whose frames these are.
 
     Example
     -------
@@ -176,17 +161,7 @@ class _UncheckedEncoder(nn.Module):
 def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:
     """Cosines, then sines, of each frequency, times the window.
 
-    Arguments
-    ---------
-    window : torch.Tensor
-        ``[win]``; in the middle of the transform where it is shorter.
-    n_fft : int
-        Points of the Fourier transform.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[n_fft + 2, 1, n_fft]``.
+    Shapes: window ``[win]``, returns ``[n_fft + 2, 1, n_fft]``.
 
     Example
     -------
@@ -212,19 +187,8 @@ def at_one_level(
 ) -> torch.Tensor:
     """Samples at the level that the models hear; zero beyond each end.
 
-    Arguments
-    ---------
-    wavs : torch.Tensor
-        ``[batch, samples]``.
-    n_samples : torch.Tensor
-        Of each item, ``[batch]``.
-    peak : torch.Tensor
-        What is to become the peak, ``[1]``; 0: each item's own.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[batch, samples]``; silence stays silence.
+    Shapes: wavs ``[batch, samples]``, n_samples ``[batch]``, peak ``[1]``,
+    returns ``[batch, samples]``.
 
     Example
     -------
@@ -243,31 +207,7 @@ def at_one_level(
 def write_onnx(
     embedder: Embedder, posterior: Posterior, about: Dict, path: Path
 ) -> None:
-    """Write a classifier as an ONNX file.
-
-    Arguments
-    ---------
-    embedder : Embedder
-        Waveforms and lengths to embeddings.
-    posterior : Posterior
-        Embeddings to log posteriors.
-    about : dict
-        What JSON can say: ``name``, ``classes`` (the positive one last),
-        ``threshold`` (lowest probability of the positive class that counts
-        as positive, or None), ``caution``, and what else is to be known.
-        ``sample_rate``, ``tested_on``, ``chunk_s``, ``shortest`` (samples)
-        and ``weights`` (``float32``) are added.
-    path : pathlib.Path
-        Of the file.
-
-    Raises
-    ------
-    ValueError
-        Classes that are not the posterior's, or a threshold of more than two.
-    InputError
-        onnx is not installed, there are too many weights for one file, or
-        the file cannot be written.
-    """
+    """Write a classifier as an ONNX file."""
     onnx = _package("onnx")
     described = _description(embedder, posterior, about)
     graph = OnnxGraph(embedder, posterior).eval()
@@ -346,11 +286,6 @@ def _add_default_peak(onnx, model):
 def strip(model) -> None:
     """Take out what tells of the machine that wrote a model: stack traces
     with paths, names of classes and versions.
-
-    Arguments
-    ---------
-    model : onnx.ModelProto
-        Changed in place.
     """
     graph = model.graph
     parts = [*graph.node, *graph.value_info, *graph.input, *graph.output]
@@ -383,19 +318,6 @@ def quantize(path: Path, out: Path) -> None:
     cost accuracy. On a CPU without instructions for 8-bit products it takes
     1.3 times as long at width 8 and as long at width 64, where it needs a
     quarter of the memory.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        That ``write_onnx`` wrote.
-    out : pathlib.Path
-        To write.
-
-    Raises
-    ------
-    InputError
-        onnxruntime is not installed, ``path`` is no such model, or ``out``
-        cannot be written.
     """
     onnx, quantization = _package("onnx"), _package("onnxruntime.quantization")
     model, described = read_onnx(path)
@@ -421,24 +343,7 @@ def quantize(path: Path, out: Path) -> None:
 
 
 def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
-    """A model that ``write_onnx`` wrote.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Of the file.
-
-    Returns
-    -------
-    model : onnx.ModelProto
-    about : dict
-        What it says of itself.
-
-    Raises
-    ------
-    InputError
-        It is missing, damaged or another's.
-    """
+    """A model that ``write_onnx`` wrote."""
     onnx = _package("onnx")
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; pass an .onnx file")

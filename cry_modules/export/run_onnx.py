@@ -9,9 +9,6 @@ rounding.
 
 Exit status: 0 every recording has scores, 1 some could not be used (the
 column ``error`` says why) or interrupted, 2 wrong usage, or no model.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -63,15 +60,7 @@ class UsageError(Exception):
 
 
 class AudioError(Exception):
-    """Why a recording has no scores.
-
-    Arguments
-    ---------
-    reason : str
-        One line.
-    seconds : float
-        Of the recording, where it could be decoded.
-    """
+    """Why a recording has no scores."""
 
     def __init__(self, reason: str, seconds: float = 0.0):
         super().__init__(reason)
@@ -134,20 +123,6 @@ class Score:
 def opened(path: str) -> Iterator[soundfile.SoundFile]:
     """A file, open to be decoded.
 
-    Arguments
-    ---------
-    path : str
-        WAV, FLAC, OGG or MP3.
-
-    Yields
-    ------
-    soundfile.SoundFile
-
-    Raises
-    ------
-    AudioError
-        It cannot be decoded.
-
     Example
     -------
     >>> with opened("no.wav"):
@@ -176,20 +151,6 @@ def _reason(path, error) -> str:
 
 def examine(path: str) -> Sound:
     """Read a file through, block by block.
-
-    Arguments
-    ---------
-    path : str
-        WAV, FLAC, OGG or MP3.
-
-    Returns
-    -------
-    Sound
-
-    Raises
-    ------
-    AudioError
-        It cannot be used.
 
     Example
     -------
@@ -234,32 +195,13 @@ def _unusable(sound, level, promised) -> str:
 def read_mono(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
     """The next samples of an open file.
 
-    Arguments
-    ---------
-    file : soundfile.SoundFile
-        Open to read.
-    n_frames : int
-        How many; fewer are returned where the file ends.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[samples]``, float32, the mean of the channels.
+    Shapes: returns ``[samples]``.
     """
     return file.read(n_frames, "float32", always_2d=True).mean(axis=1)
 
 
 def decibels(power: float) -> float:
     """Of full scale.
-
-    Arguments
-    ---------
-    power : float
-        Mean square.
-
-    Returns
-    -------
-    float
 
     Example
     -------
@@ -273,19 +215,7 @@ def resample(sig: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
     """Samples at another rate, as torchaudio's ``Resample`` by its defaults: a
     sinc under a raised cosine, evaluated at each new sample.
 
-    Arguments
-    ---------
-    sig : numpy.ndarray
-        ``[samples]``, float32.
-    rate : int
-        Hz.
-    new_rate : int
-        Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[ceil(samples * new_rate / rate)]``, float32.
+    Shapes: sig ``[samples]``, returns ``[ceil(samples * new_rate / rate)]``.
 
     Example
     -------
@@ -316,17 +246,6 @@ def resample(sig: np.ndarray, rate: int, new_rate: int) -> np.ndarray:
 def covering(length: int, size: int) -> List[int]:
     """Beginnings of as few windows as cover a recording, evenly spaced.
 
-    Arguments
-    ---------
-    length : int
-        Samples of the recording.
-    size : int
-        Samples of a window; what is shorter is one window.
-
-    Returns
-    -------
-    list of int
-
     Example
     -------
     >>> covering(6, 4), covering(3, 4)
@@ -340,17 +259,7 @@ def covering(length: int, size: int) -> List[int]:
 def repeat_to(sig: np.ndarray, n_samples: int) -> np.ndarray:
     """Repeat a short recording until it has ``n_samples``; leave a long one.
 
-    Arguments
-    ---------
-    sig : numpy.ndarray
-        ``[samples]``, not empty.
-    n_samples : int
-        Samples wanted.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[max(samples, n_samples)]``.
+    Shapes: sig ``[samples]``, returns ``[max(samples, n_samples)]``.
 
     Example
     -------
@@ -367,19 +276,7 @@ def read_windows(
 ) -> Iterator[np.ndarray]:
     """Windows that cover a recording, one after the other.
 
-    Arguments
-    ---------
-    sound : Sound
-        Of the recording.
-    seconds : float
-        Of a window.
-    new_rate : int
-        Hz of the samples.
-
-    Yields
-    ------
-    numpy.ndarray
-        ``[samples]`` at the new rate.
+    Shapes: returns ``[samples]``.
     """
     size, length = round(seconds * new_rate), round(sound.seconds * new_rate)
     with opened(sound.path) as file:
@@ -393,20 +290,7 @@ def read_windows(
 
 
 class OnnxClassifier:
-    """A classifier as its ONNX file describes it.
-
-    Arguments
-    ---------
-    path : str
-        Of the file.
-    threads : int
-        That compute.
-
-    Raises
-    ------
-    UsageError
-        onnxruntime is not installed, or the file is no model of ours.
-    """
+    """A classifier as its ONNX file describes it."""
 
     def __init__(self, path: str, threads: int = 1):
         self.session = open_session(path, threads)
@@ -417,17 +301,7 @@ class OnnxClassifier:
     def logits(self, sigs: Sequence[np.ndarray], peak: float) -> np.ndarray:
         """Before the softmax, of parts of one recording.
 
-        Arguments
-        ---------
-        sigs : sequence of numpy.ndarray
-            ``[samples]`` each, at the model's rate.
-        peak : float
-            Largest sample of the recording.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``[parts, n_classes]``.
+        Shapes: sigs ``[samples]``, returns ``[parts, n_classes]``.
         """
         sigs = [repeat_to(sig, self.about["shortest"]) for sig in sigs]
         n_samples = np.array([len(sig) for sig in sigs], np.int64)
@@ -442,17 +316,7 @@ class OnnxClassifier:
         return self.session.run(["logits"], inputs)[0].astype(np.float64)
 
     def score(self, path: str) -> Score:
-        """Score a file.
-
-        Arguments
-        ---------
-        path : str
-            WAV, FLAC, OGG or MP3.
-
-        Returns
-        -------
-        Score
-        """
+        """Score a file."""
         score = Score(path)
         try:
             sound = examine(path)
@@ -481,15 +345,7 @@ class OnnxClassifier:
     def whole(self, sig: np.ndarray) -> np.ndarray:
         """Logits of a recording as the model was tested, averaged.
 
-        Arguments
-        ---------
-        sig : numpy.ndarray
-            ``[samples]`` at the model's rate.
-
-        Returns
-        -------
-        numpy.ndarray
-            ``[1, n_classes]``.
+        Shapes: sig ``[samples]``, returns ``[1, n_classes]``.
         """
         sig, parts = repeat_to(sig, self.about["shortest"]), []
         size = len(sig)
@@ -527,17 +383,6 @@ def batches(
 ) -> Iterator[List[np.ndarray]]:
     """Some at once.
 
-    Arguments
-    ---------
-    sigs : iterator of numpy.ndarray
-        In order.
-    size : int
-        How many at once.
-
-    Yields
-    ------
-    list of numpy.ndarray
-
     Example
     -------
     >>> [len(batch) for batch in batches(iter("abcde"), 2)]
@@ -556,15 +401,7 @@ def batches(
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities.
 
-    Arguments
-    ---------
-    logits : numpy.ndarray
-        ``[n_classes]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n_classes]``.
+    Shapes: logits ``[n_classes]``, returns ``[n_classes]``.
 
     Example
     -------
@@ -576,24 +413,7 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def open_session(path: str, threads: int):
-    """A session of onnxruntime.
-
-    Arguments
-    ---------
-    path : str
-        Of an ONNX file.
-    threads : int
-        That compute.
-
-    Returns
-    -------
-    onnxruntime.InferenceSession
-
-    Raises
-    ------
-    UsageError
-        There is no such file, or onnxruntime cannot read it.
-    """
+    """A session of onnxruntime."""
     try:
         import onnxruntime
     except ImportError:
@@ -620,26 +440,7 @@ def open_session(path: str, threads: int):
 
 
 def description(session, path: str) -> Dict:
-    """What a model says of itself.
-
-    Arguments
-    ---------
-    session : onnxruntime.InferenceSession
-        With the model.
-    path : str
-        Of its file.
-
-    Returns
-    -------
-    dict
-        ``classes``, ``sample_rate``, ``tested_on``, ``chunk_s``,
-        ``threshold``, ``shortest``, ``name``, ``caution``.
-
-    Raises
-    ------
-    UsageError
-        It is no model of ours.
-    """
+    """What a model says of itself."""
     said = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if said is None:
         raise UsageError(
@@ -655,21 +456,6 @@ def description(session, path: str) -> Dict:
 
 def list_audio(given: Sequence[str]) -> List[str]:
     """Files and those of folders, each once.
-
-    Arguments
-    ---------
-    given : sequence of str
-        Files and folders.
-
-    Returns
-    -------
-    list of str
-        In the order given, a folder's sorted; hidden files are left out.
-
-    Raises
-    ------
-    UsageError
-        A folder without audio.
 
     Example
     -------
@@ -699,15 +485,6 @@ def list_audio(given: Sequence[str]) -> List[str]:
 def header_of(classes: Sequence[str]) -> List[str]:
     """Names of the table's columns.
 
-    Arguments
-    ---------
-    classes : sequence of str
-        Of the model.
-
-    Returns
-    -------
-    list of str
-
     Example
     -------
     >>> header_of(["healthy", "call"])[-2:]
@@ -725,20 +502,6 @@ def row_of(
     score: Score, classes: Sequence[str], threshold: Optional[float]
 ) -> List:
     """A row of the table.
-
-    Arguments
-    ---------
-    score : Score
-        Of a file.
-    classes : sequence of str
-        The positive one last.
-    threshold : float or None
-        Lowest probability of the positive class that is called so; None: the
-        most probable class is called.
-
-    Returns
-    -------
-    list
 
     Example
     -------
@@ -759,27 +522,7 @@ def row_of(
 def score_all(
     classifier: OnnxClassifier, paths: Sequence[str], out: Optional[str]
 ) -> int:
-    """Write the table.
-
-    Arguments
-    ---------
-    classifier : OnnxClassifier
-        The model.
-    paths : sequence of str
-        Of the recordings.
-    out : str or None
-        The csv file, which is complete or not there; None: print it.
-
-    Returns
-    -------
-    int
-        Recordings that have no scores.
-
-    Raises
-    ------
-    UsageError
-        The file cannot be written.
-    """
+    """Write the table."""
     if out is None:
         sys.stdout.reconfigure(errors="backslashreplace")
         return _write_rows(classifier, paths, sys.stdout)
@@ -825,17 +568,7 @@ def _progress(done: int, n: int) -> None:
 def benchmark(classifier: OnnxClassifier, sig: np.ndarray) -> str:
     """How long a recording takes, and the memory of the process.
 
-    Arguments
-    ---------
-    classifier : OnnxClassifier
-        The model.
-    sig : numpy.ndarray
-        ``[samples]`` at the model's rate.
-
-    Returns
-    -------
-    str
-        A line.
+    Shapes: sig ``[samples]``.
     """
     classifier.whole(sig)
     times = []
@@ -883,12 +616,7 @@ def _benchmark_sound(classifier, paths) -> np.ndarray:
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Options of the command.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         description="Score recordings with an exported classifier. For "
         "research: not a medical device.",
@@ -916,23 +644,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Do what is asked.
-
-    Arguments
-    ---------
-    args : argparse.Namespace
-        Of the command line.
-
-    Returns
-    -------
-    int
-        Exit status.
-
-    Raises
-    ------
-    UsageError
-        It cannot be done.
-    """
+    """Do what is asked."""
     if args.threads < 1:
         raise UsageError(f"--threads is {args.threads}; 1 or more")
     if not args.audio and not args.benchmark:
@@ -957,13 +669,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Its arguments.
-    """
+    """The command line."""
     args = make_parser().parse_args(argv)
     try:
         status = run(args)

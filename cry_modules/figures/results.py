@@ -7,9 +7,6 @@ Writes to ``figures/`` of the run folder, each as png and svg: ``roc``,
 ``training``. They are 85 mm wide (``confusion`` of more than five classes
 180 mm), with no letter below 7 pt and no name of a patient, and drawn again
 they are the same files.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -140,21 +137,7 @@ class Results:
 def results_of(
     metrics: Dict, outcomes: List[Outcome], history: Sequence[Dict] = ()
 ) -> Results:
-    """What the pictures show, from what a run leaves.
-
-    Arguments
-    ---------
-    metrics : dict
-        Of ``metrics.json``.
-    outcomes : list of Outcome
-        One, or one a fold.
-    history : sequence of dict
-        Rows of ``history.json``.
-
-    Returns
-    -------
-    Results
-    """
+    """What the pictures show, from what a run leaves."""
     how = metrics["patient_score"]
     found = {unit: held_out(outcomes, unit, how) for unit in UNITS}
     return Results(
@@ -171,17 +154,6 @@ def results_of(
 
 def caption_of(metrics: Dict, n_folds: int = 1) -> str:
     """Whose scores these are.
-
-    Arguments
-    ---------
-    metrics : dict
-        Of ``metrics.json``.
-    n_folds : int
-        Whose test recordings are pooled.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -202,25 +174,7 @@ def caption_of(metrics: Dict, n_folds: int = 1) -> str:
 
 
 def draw_results(run: Results, folder: Path) -> List[Path]:
-    """Draw all pictures of a run.
-
-    Arguments
-    ---------
-    run : Results
-        What they show.
-    folder : pathlib.Path
-        The run folder; they go to its ``figures/``.
-
-    Returns
-    -------
-    list of pathlib.Path
-        The png files; the svg files lie beside them.
-
-    Raises
-    ------
-    InputError
-        A picture cannot be written.
-    """
+    """Draw all pictures of a run."""
     figures = make_folder(Path(folder) / "figures")
     for kind in (ROC, PRECISION_RECALL):
         _draw_ranking(run, kind, figures)
@@ -328,22 +282,8 @@ def roc_points(
 ) -> Tuple[np.ndarray, np.ndarray]:
     """ROC curve under each row of weights, a point a distinct score.
 
-    Arguments
-    ---------
-    positive : numpy.ndarray
-        Truth, ``[n]``.
-    scores : numpy.ndarray
-        ``[n]``.
-    weights : numpy.ndarray
-        ``[draws, n]``.
-
-    Returns
-    -------
-    false : numpy.ndarray
-        False positive rates from 0 to 1, ``[draws, 1 + distinct scores]``; a
-        draw without positives or without negatives is left out.
-    true : numpy.ndarray
-        Sensitivities.
+    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, false
+    ``[draws, 1 + distinct scores]``.
 
     Example
     -------
@@ -361,21 +301,8 @@ def precision_recall_points(
     """Recall and precision under each row of weights, a point a distinct
     score. Where nothing is called the precision is 1, as in scikit-learn.
 
-    Arguments
-    ---------
-    positive : numpy.ndarray
-        Truth, ``[n]``.
-    scores : numpy.ndarray
-        ``[n]``.
-    weights : numpy.ndarray
-        ``[draws, n]``.
-
-    Returns
-    -------
-    recall : numpy.ndarray
-        From 0 to 1, ``[draws, 1 + distinct scores]``; a draw without
-        positives or without negatives is left out.
-    precision : numpy.ndarray
+    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, recall
+    ``[draws, 1 + distinct scores]``.
 
     Example
     -------
@@ -520,21 +447,7 @@ def band(
     """Where the curve of the last class lies in 95 % of the draws of
     patients, at each x by itself.
 
-    Arguments
-    ---------
-    kind : Ranking
-        ``ROC`` or ``PRECISION_RECALL``.
-    test : Predictions
-        By recording.
-    seed : int
-        Of the draws.
-    n_draws : int
-        In all.
-
-    Returns
-    -------
-    x, low, high : numpy.ndarray
-        ``[201]``.
+    Shapes: x, low, high ``[201]``.
     """
     positive, scores = test.labels == 1, test.scores[:, 1]
     drawn = [
@@ -720,20 +633,7 @@ def groups(
     Recordings of one patient are alike, so the interval is that of as many
     observations as there are patients.
 
-    Arguments
-    ---------
-    claimed : numpy.ndarray
-        Probability, ``[n]``.
-    happened : numpy.ndarray
-        ``[n]``.
-    patients : sequence of str
-        ``[n]``.
-
-    Returns
-    -------
-    list of Group
-        Equal claims are in one group; with fewer than 100 recordings a group
-        has ten at least.
+    Shapes: claimed ``[n]``, happened ``[n]``, patients ``[n]``.
 
     Example
     -------
@@ -757,17 +657,6 @@ def groups(
 
 def wilson(share: float, n: int) -> Tuple[float, float]:
     """95 % interval of a share by Wilson's formula.
-
-    Arguments
-    ---------
-    share : float
-        Observed.
-    n : int
-        Of so many.
-
-    Returns
-    -------
-    low, high : float
 
     Example
     -------
@@ -1117,24 +1006,7 @@ def _draw_training(run, learned, folder):
 
 
 def read_results(folder: Path) -> Results:
-    """What a run folder holds, or the folds of a cross-validation.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Holds ``metrics.json``, and ``predictions_valid.csv``,
-        ``predictions_test.csv`` and ``history.json`` or folders of folds that
-        do.
-
-    Returns
-    -------
-    Results
-
-    Raises
-    ------
-    InputError
-        A file is not there, or not as the training left it.
-    """
+    """What a run folder holds, or the folds of a cross-validation."""
     folder = Path(folder)
     metrics = _read_metrics(folder, _KEYS)
     folds = metrics.get("folds", ["."])
@@ -1179,13 +1051,7 @@ def _read_outcome(folder, whole) -> Outcome:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )

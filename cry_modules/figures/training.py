@@ -7,9 +7,6 @@ A panel for each thing that was measured. Colour tells runs apart, dashes
 training from validation, and marks corpora. Where a run folder holds
 ``before.json`` (the figures before the first step), these are drawn as a
 hollow point at epoch 0.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -115,15 +112,6 @@ def panels(keys: Sequence[str]) -> List[Panel]:
     """Panels for the keys there are. A key that ends in the name of a corpus
     is a line of its own in the panel of the key without.
 
-    Arguments
-    ---------
-    keys : sequence of str
-        Of all rows of all runs.
-
-    Returns
-    -------
-    list of Panel
-
     Example
     -------
     >>> for panel in panels(["lr", "valid_loss", "valid_loss_cry"]):
@@ -161,21 +149,6 @@ def draw_curves(
     """Small multiples of what was measured, with one legend. Where a run has
     figures of corpora, their average is left out.
 
-    Arguments
-    ---------
-    histories : dict
-        Rows by the name of the run; a row of epoch 0 is what was measured
-        before training.
-    path : pathlib.Path
-        The picture to write.
-    title : str
-        Above it.
-
-    Raises
-    ------
-    InputError
-        Nothing was measured, no kind of picture, or it cannot be written.
-
     Example
     -------
     >>> path = Path(getfixture("tmpdir")) / "curves.png"
@@ -207,17 +180,6 @@ def draw_panels(
 ) -> None:
     """Fill a figure with panels, and a legend below them.
 
-    Arguments
-    ---------
-    figure : matplotlib.figure.FigureBase
-        With a constrained layout.
-    shown : sequence of Panel
-        Row by row.
-    histories : dict
-        Rows by the name of the run.
-    n_columns : int
-        Panels in a row.
-
     Example
     -------
     >>> rows = [{"epoch": 1, "valid_auc": 0.7}]
@@ -246,15 +208,6 @@ def draw_panels(
 def without_averages(rows: List[dict]) -> List[dict]:
     """Rows without the keys whose parts by corpus are there.
 
-    Arguments
-    ---------
-    rows : list of dict
-        Of ``history.json``.
-
-    Returns
-    -------
-    list of dict
-
     Example
     -------
     >>> without_averages([{"epoch": 1, "valid_loss": 2, "valid_loss_cry": 3}])
@@ -277,26 +230,6 @@ def picture(
     dpi: int = 150,
 ) -> Iterator[Figure]:
     """Hand out a figure to draw in, then write it.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The picture to write.
-    size : tuple of float
-        Width and height in inches.
-    copies : sequence of pathlib.Path
-        The same picture again, as another kind of file.
-    dpi : int
-        Pixels an inch.
-
-    Yields
-    ------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    InputError
-        No kind of picture, or it cannot be written.
 
     Example
     -------
@@ -423,20 +356,6 @@ def _legend(shown, histories, corpora) -> List[Line2D]:
 def read_run(folder: str) -> List[dict]:
     """Rows of a run folder; what was measured before training is epoch 0.
 
-    Arguments
-    ---------
-    folder : str
-        Holds ``history.json``, and ``before.json`` or not.
-
-    Returns
-    -------
-    list of dict
-
-    Raises
-    ------
-    InputError
-        No such folder, no epoch in it, or a file that is no history.
-
     Example
     -------
     >>> folder = getfixture("tmpdir")
@@ -489,20 +408,6 @@ def _numbers(row) -> dict:
 def names_of(folders: Sequence[str]) -> List[str]:
     """Folders without the part of their paths that they share.
 
-    Arguments
-    ---------
-    folders : sequence of str
-        As they were typed.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        A folder is there twice.
-
     Example
     -------
     >>> names_of(["results/a/2022", "results/b/2022/"])
@@ -522,20 +427,7 @@ def names_of(folders: Sequence[str]) -> List[str]:
 
 
 def curves(folders: Sequence[str], out: str) -> None:
-    """Draw the curves of run folders.
-
-    Arguments
-    ---------
-    folders : sequence of str
-        Of trainings.
-    out : str
-        The picture to write.
-
-    Raises
-    ------
-    InputError
-        A folder without a history, or a name that no picture has.
-    """
+    """Draw the curves of run folders."""
     names = names_of(folders)
     histories = {name: read_run(folder) for name, folder in zip(names, folders)}
     title = names[0] if len(names) == 1 else f"{len(names)} trainings"
@@ -543,13 +435,7 @@ def curves(folders: Sequence[str], out: str) -> None:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )

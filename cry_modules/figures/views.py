@@ -6,9 +6,6 @@
 A row a recording: the whole of it with the two chunks marked, then both views
 as the encoder gets them in training. Settings of the yaml file may be changed
 as in training (``--chunk_s 2.0 --n_masks 0``).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -88,28 +85,7 @@ class Pair:
 def make_pairs(
     hparams: Dict, recordings: Sequence[Recording], root: str, epoch: int
 ) -> List[Pair]:
-    """Views of recordings as a training batch has them.
-
-    Arguments
-    ---------
-    hparams : dict
-        With ``reader``, ``chunks``, ``views``, ``sample_rate``, ``seed``.
-    recordings : sequence of Recording
-        The batch.
-    root : str
-        Where their paths begin.
-    epoch : int
-        Decides which chunks.
-
-    Returns
-    -------
-    list of Pair
-
-    Raises
-    ------
-    InputError
-        A recording is not there or cannot be decoded.
-    """
+    """Views of recordings as a training batch has them."""
     chunks, rate = hparams["chunks"], hparams["sample_rate"]
     chunks.epoch = epoch
     sigs, firsts, seconds = [], [], []
@@ -183,24 +159,7 @@ def _augmented(hparams, wavs, seed):
 
 
 def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
-    """Draw a row for each pair.
-
-    Arguments
-    ---------
-    pairs : sequence of Pair
-        The rows.
-    hparams : dict
-        As ``make_pairs`` takes them.
-    path : pathlib.Path
-        The picture to write.
-    title : str
-        Whose recordings these are.
-
-    Raises
-    ------
-    InputError
-        No kind of picture, or it cannot be written.
-    """
+    """Draw a row for each pair."""
     limit = _limit(pairs)
     chunk_s = hparams["chunks"].n_samples / hparams["sample_rate"]
     with picture(path, (13, 2.3 * len(pairs) + 2.2)) as figure:
@@ -227,17 +186,7 @@ def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
 
 
 def caption(hparams: Dict) -> str:
-    """What was done to the recordings, in words.
-
-    Arguments
-    ---------
-    hparams : dict
-        As ``make_pairs`` takes them.
-
-    Returns
-    -------
-    str
-    """
+    """What was done to the recordings, in words."""
     views, rate = hparams["views"], hparams["sample_rate"]
     warp = views.augment.warp
     hop_ms = 1000 * views.logmel.hop / rate
@@ -320,17 +269,6 @@ def _about(pair, chunk_s) -> str:
 def shortened(name: str, longest: int = 36) -> str:
     """A name, without its middle where it is long.
 
-    Arguments
-    ---------
-    name : str
-        Such as the ID of a recording.
-    longest : int
-        Characters that fit.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> shortened("0123456789", longest=7)
@@ -387,14 +325,6 @@ def _bar_masks(axes, masked):
 def runs(flags: Sequence[bool]) -> List[Tuple[int, int]]:
     """Where flags are set, as half-open ranges.
 
-    Arguments
-    ---------
-    flags : sequence of bool
-
-    Returns
-    -------
-    list of (int, int)
-
     Example
     -------
     >>> runs([True, True, False, True])
@@ -430,28 +360,7 @@ def picture_views(
     epoch: int,
     out: str,
 ) -> None:
-    """Draw views of recordings that lie evenly over a manifest.
-
-    Arguments
-    ---------
-    manifest : str
-        A csv file of a run's ``manifest/``.
-    data_folder : str or None
-        Where the manifest's paths begin; default: the current folder.
-    settings : sequence of str
-        The yaml file and options for its keys.
-    n : int
-        How many recordings; fewer if there are fewer.
-    epoch : int
-        Decides which chunks and masks.
-    out : str
-        The picture to write.
-
-    Raises
-    ------
-    InputError
-        Anything wrong with the manifest, the audio, the yaml or the options.
-    """
+    """Draw views of recordings that lie evenly over a manifest."""
     if not 1 <= n <= MOST_ROWS:
         raise InputError(f"--n is {n}; pass 1 to {MOST_ROWS}")
     if epoch < 0:
@@ -485,13 +394,7 @@ def _settings(arguments) -> Dict:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.views",
         description=__doc__.split("\n")[0],

@@ -4,9 +4,6 @@
 
 gives each recording a probability of every class (``score_table.py``). For
 research: not a medical device.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import math
@@ -659,24 +656,7 @@ def call_of(
 ) -> str:
     """What a model calls a recording.
 
-    Arguments
-    ---------
-    scores : numpy.ndarray
-        Probability of each class, ``[n_classes]``.
-    classes : sequence of str
-        The positive one last.
-    threshold : float or None
-        Lowest score of the positive class that is called so; None: the most
-        probable class is called.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        They are not finite.
+    Shapes: scores ``[n_classes]``.
 
     Example
     -------
@@ -716,16 +696,6 @@ def label_encoder(classes: List[str]) -> CategoricalEncoder:
 def check_run_opts(run_opts: Dict) -> None:
     """Refuse a device or precision that is not to be had.
 
-    Arguments
-    ---------
-    run_opts : dict
-        With ``device`` and ``precision``, where they are chosen.
-
-    Raises
-    ------
-    InputError
-        Names the value and those that can be.
-
     Example
     -------
     >>> check_run_opts({"device": "cpu", "precision": "bf16"})
@@ -750,18 +720,6 @@ def check_run_opts(run_opts: Dict) -> None:
 
 def refuse_arguments(hparams_file: str, others: Dict) -> None:
     """Refuse what only a ``hyperparams.yaml`` could follow.
-
-    Arguments
-    ---------
-    hparams_file : str
-        Of SpeechBrain.
-    others : dict
-        Further arguments of ``from_hparams``, by name.
-
-    Raises
-    ------
-    InputError
-        Names the argument.
 
     Example
     -------

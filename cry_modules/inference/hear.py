@@ -15,9 +15,6 @@ passes over what is there: each model needs an ``--embeddings-dir`` of its own.
 A sound is heard as in classification: scaled to one peak, repeated if it is
 shorter than the encoder needs, in evaluation mode. A classifier's head is not
 used.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import os
@@ -54,23 +51,6 @@ BATCH_S = 20.0
 
 class HearModel(nn.Module):
     """Sounds of one length to embeddings, in bounded memory.
-
-    Arguments
-    ---------
-    embedder : Embedder
-        With its trained encoder. It stays in evaluation mode, whatever mode
-        is asked for.
-
-    Attributes
-    ----------
-    sample_rate : int
-        Hz.
-    scene_embedding_size : int
-        Dimensions.
-    timestamp_embedding_size : int
-        Dimensions.
-    shortest : int
-        Samples that the encoder needs.
 
     Example
     -------
@@ -115,24 +95,6 @@ class HearModel(nn.Module):
 def load_model(model_file_path: str = "") -> HearModel:
     """A model from where it was left. Nothing that is there is executed.
 
-    Arguments
-    ---------
-    model_file_path : str
-        What ``saved_model.load_model`` takes, or a file of it: ``model.json``,
-        ``model.safetensors``, ``encoder.ckpt`` or a checkpoint's folder in a
-        run, which then takes the place of the run's best. Empty: what the
-        environment variable ``CRY_HEAR_MODEL`` says.
-
-    Returns
-    -------
-    HearModel
-        On the CPU.
-
-    Raises
-    ------
-    InputError
-        Nothing is named, nothing is there, or what is there cannot be used.
-
     Example
     -------
     >>> load_model("no/encoder.ckpt")
@@ -163,22 +125,8 @@ def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     windows of the length of the chunks in training, whose embeddings are
     averaged; silent ones are left out.
 
-    Arguments
-    ---------
-    audio : torch.Tensor
-        ``[n_sounds, n_samples]`` in -1..1, at the model's rate.
-    model : HearModel
-        See ``load_model``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[n_sounds, scene_embedding_size]``, float32, on the model's device.
-
-    Raises
-    ------
-    ValueError
-        Another shape, no sound, or values that are no numbers.
+    Shapes: audio ``[n_sounds, n_samples]``, returns ``[n_sounds,
+    scene_embedding_size]``.
     """
     wavs = _heard(audio, model)
     if wavs.shape[1] <= LONGEST_S * model.sample_rate:
@@ -200,26 +148,9 @@ def get_timestamp_embeddings(
     embeddings of an encoder of width 8, average precision fell from 0.59
     (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
 
-    Arguments
-    ---------
-    audio : torch.Tensor
-        ``[n_sounds, n_samples]`` in -1..1, at the model's rate.
-    model : HearModel
-        See ``load_model``.
-
-    Returns
-    -------
-    embeddings : torch.Tensor
-        ``[n_sounds, n_timestamps, timestamp_embedding_size]``, float32, on
-        the model's device.
-    timestamps : torch.Tensor
-        Milliseconds from the beginning, ``[n_sounds, n_timestamps]``, as
-        above.
-
-    Raises
-    ------
-    ValueError
-        As ``get_scene_embeddings``.
+    Shapes: audio ``[n_sounds, n_samples]``, embeddings ``[n_sounds,
+    n_timestamps, timestamp_embedding_size]``, timestamps ``[n_sounds,
+    n_timestamps]``.
     """
     wavs = _heard(audio, model)
     times = timestamps(audio.shape[1], model.sample_rate).to(wavs.device)
@@ -233,17 +164,7 @@ def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
     Whole milliseconds, so that nothing is rounded: neither here nor as
     float32 (up to 4.6 hours).
 
-    Arguments
-    ---------
-    n_samples : int
-        Of the sound.
-    sample_rate : int
-        Hz.
-
-    Returns
-    -------
-    torch.Tensor
-        Milliseconds, ``[n_timestamps]``, whole numbers.
+    Shapes: returns ``[n_timestamps]``.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""A recording, and what a classifier says of it over time, as a picture.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A recording, and what a classifier says of it over time, as a picture."""
 
 from dataclasses import dataclass
 from typing import List, Optional
@@ -70,18 +66,7 @@ class Shown:
 def spectrogram(path: str, seconds: float) -> np.ndarray:
     """Power over time and frequency, in bounded memory.
 
-    Arguments
-    ---------
-    path : str
-        WAV, FLAC, OGG or MP3.
-    seconds : float
-        Of the recording.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[257, columns]`` in dB below the loudest, 0 to 8 kHz; a column is
-        10 ms, or more where there would be more than 1,500.
+    Shapes: returns ``[257, columns]``.
 
     Example
     -------
@@ -122,15 +107,7 @@ def _columns(sig, n_columns) -> np.ndarray:
 
 
 def draw_scores(figure: Figure, shown: Shown) -> None:
-    """Draw the spectrogram and, below it, the scores on the same time axis.
-
-    Arguments
-    ---------
-    figure : matplotlib.figure.Figure
-        To draw in; see ``SIZE``.
-    shown : Shown
-        What to draw.
-    """
+    """Draw the spectrogram and, below it, the scores on the same time axis."""
     sound, scores = figure.subplots(
         2, 1, sharex=True, height_ratios=(1, 1), gridspec_kw={"hspace": 0.12}
     )
@@ -151,17 +128,7 @@ def draw_scores(figure: Figure, shown: Shown) -> None:
 
 
 def draw_legend(place, scores, **where) -> None:
-    """Names of what is drawn, as they are.
-
-    Arguments
-    ---------
-    place : matplotlib.axes.Axes or matplotlib.figure.Figure
-        Whose legend it is.
-    scores : matplotlib.axes.Axes
-        The lower picture of ``draw_scores``.
-    **where
-        Of the legend.
-    """
+    """Names of what is drawn, as they are."""
     # By hand: else names that begin with _ would be left out.
     entries = [*scores.get_lines(), *scores.collections]
     found = place.legend(

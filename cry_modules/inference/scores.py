@@ -3,9 +3,6 @@ over time.
 
 Exit status: 0 every recording has scores, 1 some could not be used (the
 column ``error`` says why) or interrupted, 2 wrong usage, or no model.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -62,21 +59,6 @@ _HELP = {
 def list_audio(given: Sequence[str]) -> List[str]:
     """Files and those of folders, each once.
 
-    Arguments
-    ---------
-    given : sequence of str
-        Files and folders.
-
-    Returns
-    -------
-    list of str
-        In the order given, a folder's sorted.
-
-    Raises
-    ------
-    InputError
-        A folder without audio, or a pack.
-
     Example
     -------
     >>> list_audio(["a.wav", "b.wav", "a.wav"])
@@ -106,21 +88,7 @@ def rows_of(
     classes: Sequence[str],
     threshold: Optional[float],
 ) -> List[List]:
-    """Rows of the table: ``COLUMNS`` and a probability of each class.
-
-    Arguments
-    ---------
-    scores : sequence of FileScore
-        Of the recordings.
-    classes : sequence of str
-        Of the model.
-    threshold : float or None
-        See ``inference.call_of``.
-
-    Returns
-    -------
-    list of list
-    """
+    """Rows of the table: ``COLUMNS`` and a probability of each class."""
     rows = []
     for score in scores:
         call, cells = "", [""] * len(classes)
@@ -139,17 +107,6 @@ def header_of(
 ) -> List[str]:
     """Names of the columns, all different.
 
-    Arguments
-    ---------
-    classes : sequence of str
-        Of the model.
-    columns : sequence of str
-        That stand before the classes'.
-
-    Returns
-    -------
-    list of str
-
     Example
     -------
     >>> header_of(["healthy", "call"])[-2:]
@@ -167,16 +124,6 @@ def header_of(
 
 def plot_names(paths: Sequence[str]) -> Dict[str, str]:
     """A file name for each recording's scores over time, all different.
-
-    Arguments
-    ---------
-    paths : sequence of str
-        Of the recordings.
-
-    Returns
-    -------
-    dict
-        Name without suffix by path.
 
     Example
     -------
@@ -204,24 +151,6 @@ def write_over_time(
 ) -> Dict[str, str]:
     """Write scores over time, a csv file and a picture a recording. One that
     cannot be read any more stops nothing.
-
-    Arguments
-    ---------
-    classifier : CryClassifier
-        The model.
-    scores : sequence of FileScore
-        Of the recordings; those with an error are left out.
-    folder : pathlib.Path
-        To write to.
-    window_s : float or None
-        See ``CryClassifier.score_over_time``.
-    hop_s : float or None
-        See ``CryClassifier.score_over_time``.
-
-    Returns
-    -------
-    dict
-        Why, by path, recordings have none; one line each.
     """
     # A table alone needs no matplotlib.
     from cry_modules.inference.picture import spectrogram
@@ -245,15 +174,6 @@ def write_over_time(
 def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
     """Write ``start, stop`` in seconds and a probability of each class;
     empty where a window is silent.
-
-    Arguments
-    ---------
-    track : ScoreTrack
-        Scores over time.
-    classes : sequence of str
-        Of the model.
-    path : pathlib.Path
-        The csv file.
     """
     rows = [
         [f"{start:.3f}", f"{stop:.3f}"]
@@ -281,12 +201,7 @@ def _draw(classifier, track, levels, path, out):
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Options of the command.
-
-    Returns
-    -------
-    argparse.ArgumentParser
-    """
+    """Options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.inference",
         description="Score recordings with a trained classifier. " + CAUTION,
@@ -310,13 +225,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """From the command line to a table.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Its arguments.
-    """
+    """From the command line to a table."""
     # Intermixed: recordings may stand behind options.
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -2,9 +2,6 @@
 
 Recordings of one patient are alike, so an interval over recordings is too
 narrow: what was sampled are patients.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Iterator, List, Optional, Sequence
@@ -142,17 +139,6 @@ def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
     """Clopper and Pearson's 95 % interval of a share that is 0 or 1, which no
     draw can move.
 
-    Arguments
-    ---------
-    value : float
-        0 or 1.
-    n_patients : int
-        That it is a share of; they count once, however many recordings.
-
-    Returns
-    -------
-    list of float
-
     Example
     -------
     >>> np.round(interval_of_all_or_none(1.0, 18), 3)
@@ -165,16 +151,7 @@ def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
 def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
     """Patients of the rarest class that is there.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    patients : sequence of str
-        ``[n]``.
-
-    Returns
-    -------
-    int
+    Shapes: labels ``[n]``, patients ``[n]``.
 
     Example
     -------
@@ -190,19 +167,7 @@ def why_no_interval(
 ) -> Optional[str]:
     """Why these recordings can have no interval.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        Class indices, ``[n]``.
-    patients : sequence of str
-        ``[n]``.
-    classes : sequence of str
-        Names.
-
-    Returns
-    -------
-    str or None
-        None where they can.
+    Shapes: labels ``[n]``, patients ``[n]``.
 
     Example
     -------

@@ -3,9 +3,6 @@ calibration slope and intercept.
 
 Each takes a weight for each recording, so that one function serves the
 figure itself (all ones) and every draw of a bootstrap at once.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Tuple
@@ -23,17 +20,7 @@ def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Squared error of each recording's probability: of the positive class;
     of more than two, summed over the classes. Its mean is the Brier score.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        ``[n]``.
-    scores : numpy.ndarray
-        ``[n, n_classes]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n]``.
+    Shapes: labels ``[n]``, scores ``[n, n_classes]``, returns ``[n]``.
 
     Example
     -------
@@ -50,19 +37,8 @@ def claims(labels: np.ndarray, scores: np.ndarray) -> Tuple:
     """What was claimed and whether it happened: the positive class; of more
     than two, the class called.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        ``[n]``.
-    scores : numpy.ndarray
-        ``[n, n_classes]``.
-
-    Returns
-    -------
-    claimed : numpy.ndarray
-        Probability, ``[n]``.
-    happened : numpy.ndarray
-        ``[n]``.
+    Shapes: labels ``[n]``, scores ``[n, n_classes]``, claimed ``[n]``,
+    happened ``[n]``.
 
     Example
     -------
@@ -77,15 +53,7 @@ def claims(labels: np.ndarray, scores: np.ndarray) -> Tuple:
 def bin_of(claimed: np.ndarray) -> np.ndarray:
     """Which of ten equally wide bins a probability is in.
 
-    Arguments
-    ---------
-    claimed : numpy.ndarray
-        ``[n]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        0 to 9, ``[n]``.
+    Shapes: claimed ``[n]``, returns ``[n]``.
 
     Example
     -------
@@ -101,19 +69,8 @@ def calibration_error(
     """Expected calibration error: how far claims and truth are apart, on
     average over the bins.
 
-    Arguments
-    ---------
-    claimed : numpy.ndarray
-        Probability, ``[n]``.
-    happened : numpy.ndarray
-        ``[n]``.
-    weights : numpy.ndarray
-        ``[draws, n]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[draws]``.
+    Shapes: claimed ``[n]``, happened ``[n]``, weights ``[draws, n]``, returns
+    ``[draws]``.
 
     Example
     -------
@@ -137,22 +94,8 @@ def slope_and_intercept(
     the claims are too low (Van Calster et al. 2016,
     https://doi.org/10.1016/j.jclinepi.2015.12.005).
 
-    Arguments
-    ---------
-    claimed : numpy.ndarray
-        Probability, ``[n]``.
-    happened : numpy.ndarray
-        ``[n]``.
-    weights : numpy.ndarray
-        ``[draws, n]``.
-
-    Returns
-    -------
-    slope : numpy.ndarray
-        NaN where there is one class, all claims are equal, or the claims
-        separate the classes (no slope is steep enough), ``[draws]``.
-    intercept : numpy.ndarray
-        NaN where there is one class, ``[draws]``.
+    Shapes: claimed ``[n]``, happened ``[n]``, weights ``[draws, n]``, slope
+    ``[draws]``, intercept ``[draws]``.
 
     Example
     -------

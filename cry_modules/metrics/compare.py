@@ -7,9 +7,6 @@ Each argument is a set of predictions: a predictions csv, a run folder, a
 folder of runs of several seeds, or a quoted pattern of these; a file is a
 seed. Each later set is compared to the first on the same recordings, with
 the same draws of patients for all files.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -75,21 +72,6 @@ class RunSet:
 def find_files(argument: str) -> List[Path]:
     """Files of a set, one a seed.
 
-    Arguments
-    ---------
-    argument : str
-        A csv file, a run folder, a folder of runs, or a pattern of these.
-
-    Returns
-    -------
-    list of pathlib.Path
-        Sorted by folder.
-
-    Raises
-    ------
-    InputError
-        There is none, or one is there twice.
-
     Example
     -------
     >>> folder = getfixture("tmpdir")
@@ -141,15 +123,6 @@ def _files_at(place: Path) -> List[Path]:
 def short_names(arguments: Sequence[str]) -> List[str]:
     """The part of each path that tells it from the others.
 
-    Arguments
-    ---------
-    arguments : sequence of str
-        As they were typed.
-
-    Returns
-    -------
-    list of str
-
     Example
     -------
     >>> short_names(["results/random/2022", "results/SimCLR/2022/"])
@@ -172,26 +145,7 @@ def short_names(arguments: Sequence[str]) -> List[str]:
 def read_sets(
     arguments: Sequence[str], names: Optional[Sequence[str]] = None
 ) -> List[RunSet]:
-    """Read sets of predictions of the same recordings.
-
-    Arguments
-    ---------
-    arguments : sequence of str
-        See ``find_files``.
-    names : sequence of str or None
-        Of the sets; None: short parts of their paths.
-
-    Returns
-    -------
-    list of RunSet
-        All in the order of recordings of the first file.
-
-    Raises
-    ------
-    InputError
-        A set that is not there or there twice, files of different
-        recordings, names that do not fit.
-    """
+    """Read sets of predictions of the same recordings."""
     names = short_names(arguments) if names is None else list(names)
     if len(names) != len(arguments):
         raise InputError(
@@ -231,28 +185,7 @@ def compare(
     n_draws: int = N_DRAWS,
     metric: str = "auc",
 ) -> Dict:
-    """Figures of each set, and of each later one its difference to the first.
-
-    Arguments
-    ---------
-    sets : sequence of RunSet
-        Of the same recordings.
-    unit : str
-        ``recording`` or ``patient``.
-    patient_score : str
-        See ``Predictions.by_patient``.
-    seed : int
-        Of the draws of patients.
-    n_draws : int
-        Of patients.
-    metric : str
-        One of ``METRICS``.
-
-    Returns
-    -------
-    dict
-        Numbers, no NaN: what is not defined is None.
-    """
+    """Figures of each set, and of each later one its difference to the first."""
     units = [
         [by_unit(p, unit, patient_score) for p in one.predictions]
         for one in sets
@@ -352,17 +285,7 @@ def _defined(value) -> Optional[float]:
 
 
 def report(result: Dict) -> str:
-    """What ``compare`` found, as Markdown tables and sentences.
-
-    Arguments
-    ---------
-    result : dict
-        Of ``compare``.
-
-    Returns
-    -------
-    str
-    """
+    """What ``compare`` found, as Markdown tables and sentences."""
     figure = _IN_WORDS[result["metric"]]
     lines = [
         f"{figure} by {result['unit']}: {result['n']} {result['unit']}s"
@@ -418,17 +341,6 @@ def _difference_row(d) -> str:
 
 def sentence(difference: Dict, result: Dict) -> str:
     """A difference in words that a paper could print.
-
-    Arguments
-    ---------
-    difference : dict
-        One of ``result["differences"]``.
-    result : dict
-        Of ``compare``.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -504,13 +416,7 @@ def _range(ends) -> str:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line of ``python -m cry_modules.metrics``.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-    """
+    """The command line of ``python -m cry_modules.metrics``."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.metrics",
         description="Compare runs: AUC of sets of predictions, and of each "

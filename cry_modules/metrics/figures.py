@@ -6,9 +6,6 @@ Every figure is a function of a weight for each recording: of ones it is the
 figure itself, of a draw of patients it is one value of its bootstrap.
 Thresholds are chosen on validation. The command compares runs (see
 ``cry_modules.metrics.compare``).
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from dataclasses import dataclass
@@ -80,15 +77,7 @@ class Choices:
     def balanced_calls(self, scores: np.ndarray) -> np.ndarray:
         """The class whose probability exceeds its prevalence most.
 
-        Arguments
-        ---------
-        scores : numpy.ndarray
-            ``[n, n_classes]``.
-
-        Returns
-        -------
-        numpy.ndarray
-            Class indices, ``[n]``.
+        Shapes: scores ``[n, n_classes]``, returns ``[n]``.
 
         Example
         -------
@@ -112,18 +101,7 @@ def choose(
     number and is no probability: its balanced calls are made from the score
     that has the best balanced accuracy on validation.
 
-    Arguments
-    ---------
-    valid : Predictions
-        By recording, or by patient.
-    prevalence : numpy.ndarray or None
-        Share of each class in training, ``[n_classes]``.
-    patient_score : str
-        How the scores were made, where they are patients'.
-
-    Returns
-    -------
-    Choices
+    Shapes: prevalence ``[n_classes]``.
 
     Example
     -------
@@ -158,23 +136,6 @@ def evaluate(
     Accuracy is that of calling the most probable class, which is what beats
     the majority if anything does; balanced accuracy, recalls and confusion
     matrix are those of ``Choices.balanced_calls``.
-
-    Arguments
-    ---------
-    predictions : Predictions
-        By recording or by patient.
-    choices : Choices
-        Made on validation.
-    seed : int
-        Of the bootstrap.
-    n_draws : int
-        Bootstrap draws; 0: no intervals.
-
-    Returns
-    -------
-    dict
-        Numbers, no NaN: what is not defined (an AUC of one class, an
-        operating point of three) is None, as is its interval.
     """
     labels = predictions.labels
     n_of = np.bincount(labels, minlength=len(predictions.classes))
@@ -344,19 +305,6 @@ def by_unit(
 ) -> Predictions:
     """Predictions by recording, or by patient.
 
-    Arguments
-    ---------
-    predictions : Predictions
-        By recording.
-    unit : str
-        One of ``UNITS``.
-    patient_score : str
-        See ``Predictions.by_patient``.
-
-    Returns
-    -------
-    Predictions
-
     Example
     -------
     >>> p = Predictions(
@@ -374,18 +322,6 @@ def pooled(
     folds: Sequence[Tuple[Predictions, Choices]],
 ) -> Tuple[Predictions, Choices]:
     """Out-of-fold predictions as one, each with what its fold chose.
-
-    Arguments
-    ---------
-    folds : sequence of (Predictions, Choices)
-        Test predictions of each fold, and its choices on its validation.
-
-    Returns
-    -------
-    predictions : Predictions
-        Of all folds.
-    choices : Choices
-        For each recording; a threshold is None where a fold has none.
 
     Example
     -------

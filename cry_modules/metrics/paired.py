@@ -8,9 +8,6 @@ found in 3 to 7.5 %; by quantiles of the draws, or by z, in up to 10 % where
 there were 10. With 10 and both AUC near 0.98 it was 1 %: cautious. Interval
 and p are over patients, for the seeds at hand; the spread between seeds is
 told beside them.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence
@@ -70,26 +67,6 @@ def aligned(
 ) -> Predictions:
     """The other predictions in the order of the first.
 
-    Arguments
-    ---------
-    first : Predictions
-        Whose order counts.
-    first_name : str or pathlib.Path
-        For errors.
-    other : Predictions
-        Of the same recordings.
-    other_name : str or pathlib.Path
-        For errors.
-
-    Returns
-    -------
-    Predictions
-
-    Raises
-    ------
-    InputError
-        They differ in classes, recordings, labels or patients.
-
     Example
     -------
     >>> p = Predictions(
@@ -141,22 +118,6 @@ def figures(
 ) -> Figures:
     """A figure of each file, in each draw, and without each patient.
 
-    Arguments
-    ---------
-    predictions : sequence of Predictions
-        Of the same recordings in the same order.
-    metric : str
-        One of ``METRICS``.
-    seed : int
-        Of the draws.
-    n_draws : int
-        Of patients.
-
-    Returns
-    -------
-    Figures
-        NaN where the figure is not defined.
-
     Example
     -------
     >>> p = Predictions(
@@ -206,32 +167,6 @@ def paired_difference(
 ) -> Dict:
     """How much better the second model is than the first, over patients.
 
-    Arguments
-    ---------
-    a : Predictions
-        The first model's.
-    b : Predictions
-        The second's, of the same recordings in any order, or of the same
-        patients in the same order.
-    seed : int
-        Of the draws of patients.
-    n_draws : int
-        At least ``LEAST_DRAWS``, else there is no interval.
-    metric : str
-        One of ``METRICS``.
-
-    Returns
-    -------
-    dict
-        ``difference`` (b - a; None where the figure is not defined),
-        ``ci95`` and ``p`` (None where there can be none), and then
-        ``no_interval``: why.
-
-    Raises
-    ------
-    InputError
-        They are of different recordings.
-
     Example
     -------
     >>> labels = np.arange(40) % 2
@@ -258,24 +193,7 @@ def why_no_test(
     names: Sequence[str],
     n_draws: int,
 ) -> Optional[str]:
-    """Why a difference can have no interval.
-
-    Arguments
-    ---------
-    of_a : sequence of Predictions
-        The first model's, a seed each.
-    of_b : sequence of Predictions
-        The second's.
-    names : sequence of str
-        Of both, for the reason.
-    n_draws : int
-        Of patients.
-
-    Returns
-    -------
-    str or None
-        None where it can.
-    """
+    """Why a difference can have no interval."""
     first = of_a[0]
     why = why_no_interval(first.labels, first.patients, first.classes)
     if why:
@@ -295,26 +213,7 @@ def difference_of(
     of: Predictions,
     why: Optional[str],
 ) -> Dict:
-    """The mean of some files minus that of others, with interval and p.
-
-    Arguments
-    ---------
-    found : Figures
-        Of all files.
-    rows_a : sequence of int
-        Files of the first model.
-    rows_b : sequence of int
-        Files of the second.
-    of : Predictions
-        Of any of them: labels and patients.
-    why : str or None
-        Why there can be no interval.
-
-    Returns
-    -------
-    dict
-        See ``paired_difference``.
-    """
+    """The mean of some files minus that of others, with interval and p."""
     value, draws, without = (
         np.round(part[rows_b].mean(axis=0) - part[rows_a].mean(axis=0), DIGITS)
         for part in found
@@ -357,15 +256,6 @@ def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
 
 def p_in_words(p: Optional[float]) -> str:
     """A p value as it is printed; it is never 0.
-
-    Arguments
-    ---------
-    p : float or None
-        None where there is none.
-
-    Returns
-    -------
-    str
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""Scores of recordings with their true class: what a classifier says.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Scores of recordings with their true class: what a classifier says."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -53,23 +49,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Read what ``write`` wrote.
-
-        Arguments
-        ---------
-        path : pathlib.Path
-            ``predictions_*.csv``.
-
-        Returns
-        -------
-        Predictions
-
-        Raises
-        ------
-        InputError
-            No such table, a label without scores, a score that is no finite
-            number, a recording that is there twice.
-        """
+        """Read what ``write`` wrote."""
         required = ("ID", "patient_id", "label")
         # Of many runs' files with one name, the folder says which.
         rows = [
@@ -109,15 +89,6 @@ class Predictions:
     def take(self, rows: Sequence[int]) -> "Predictions":
         """Some of the rows.
 
-        Arguments
-        ---------
-        rows : sequence of int
-            Their indices, in the order wanted.
-
-        Returns
-        -------
-        Predictions
-
         Example
         -------
         >>> p = Predictions(
@@ -143,16 +114,7 @@ class Predictions:
         Scores of models that were trained with different shares of a class
         have no common scale before that.
 
-        Arguments
-        ---------
-        before : numpy.ndarray
-            Share of each class that the scores reckon with, ``[n_classes]``.
-        after : numpy.ndarray
-            The share they should reckon with, ``[n_classes]``.
-
-        Returns
-        -------
-        Predictions
+        Shapes: before ``[n_classes]``, after ``[n_classes]``.
 
         Example
         -------
@@ -172,15 +134,6 @@ class Predictions:
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
         """Predictions of disjoint recordings as one.
-
-        Arguments
-        ---------
-        parts : sequence of Predictions
-            Of the same classes.
-
-        Returns
-        -------
-        Predictions
 
         Example
         -------
@@ -206,20 +159,6 @@ class Predictions:
 
         Where a patient has recordings of several classes (triggers), the
         unit is the patient's recordings of one class.
-
-        Arguments
-        ---------
-        how : str
-            One of ``AGGREGATIONS``.
-
-        Returns
-        -------
-        Predictions
-
-        Raises
-        ------
-        InputError
-            Another name.
 
         Example
         -------

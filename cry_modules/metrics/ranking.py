@@ -3,9 +3,6 @@ precision, and the thresholds that a ranking offers.
 
 A weight for each recording makes one function serve the figure itself (all
 ones) and every draw of a bootstrap at once.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Callable, List, Optional
@@ -199,18 +196,7 @@ def threshold_at_specificity(
     Where validation is told without error several would do, and higher ones
     would ask more of a test recording than this specificity does.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        1 for positive, ``[n]``.
-    scores : numpy.ndarray
-        Of the positive class, ``[n]``.
-    specificity : float
-        At least.
-
-    Returns
-    -------
-    float
+    Shapes: labels ``[n]``, scores ``[n]``.
 
     Example
     -------
@@ -228,17 +214,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     """Just below the score from which calling recordings positive has the
     best balanced accuracy.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        1 for positive, ``[n]``; both classes.
-    scores : numpy.ndarray
-        Of the positive class, 0 to 1, ``[n]``.
-
-    Returns
-    -------
-    float
-        Above 0 and below 1.
+    Shapes: labels ``[n]``, scores ``[n]``.
 
     Example
     -------
@@ -257,18 +233,7 @@ def threshold_at_sensitivity(
     """Highest score from which recordings can be called positive so that at
     least this share of the positives is.
 
-    Arguments
-    ---------
-    labels : numpy.ndarray
-        1 for positive, ``[n]``.
-    scores : numpy.ndarray
-        Of the positive class, ``[n]``.
-    sensitivity : float
-        At least.
-
-    Returns
-    -------
-    float
+    Shapes: labels ``[n]``, scores ``[n]``.
 
     Example
     -------

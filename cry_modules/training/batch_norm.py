@@ -2,9 +2,6 @@
 
 In SimCLR a batch that each rank normalises by itself tells the network which
 views were on its own rank. torch's ``SyncBatchNorm`` is for GPUs alone.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import torch
@@ -66,16 +63,6 @@ def _over_ranks(x: torch.Tensor) -> torch.Tensor:
 
 def convert_batch_norms(module: nn.Module) -> nn.Module:
     """Put a ``RankBatchNorm`` in the place of each BatchNorm.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        Changed in place; parameters and buffers stay the same tensors.
-
-    Returns
-    -------
-    torch.nn.Module
-        The module.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""Batches of recordings of similar length, so that little is padding.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Batches of recordings of similar length, so that little is padding."""
 
 import math
 from collections import Counter

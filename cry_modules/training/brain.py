@@ -1,8 +1,4 @@
-"""A Brain that can be stopped at any moment and goes on to the same weights.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A Brain that can be stopped at any moment and goes on to the same weights."""
 
 import math
 import time
@@ -47,11 +43,6 @@ class SameOptions(PerRank):
     """SpeechBrain's options, which a run must go on with.
 
     The yaml file's are compared by ``experiment.check_same_experiment``.
-
-    Arguments
-    ---------
-    brain : Brain
-        Whose they are.
     """
 
     def __init__(self, brain):
@@ -105,23 +96,7 @@ class ResumableBrain(sb.Brain):
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
-        """Loader of the global batches' share of this rank.
-
-        Arguments
-        ---------
-        dataset : Dataset
-            What the indices point into.
-        batches : Sampler
-            Global batches, with ``set_epoch``.
-        num_workers : int
-            Loader processes.
-        **kwargs
-            Of the loader.
-
-        Returns
-        -------
-        SaveableDataLoader
-        """
+        """Loader of the global batches' share of this rank."""
         if batches.batch_size < n_ranks():
             raise InputError(
                 f"batch_size is {batches.batch_size} for {n_ranks()} "
@@ -141,21 +116,7 @@ class ResumableBrain(sb.Brain):
         return loader
 
     def make_valid_loader(self, dataset, num_workers, **kwargs):
-        """Loader that draws nothing and of which nothing is saved.
-
-        Arguments
-        ---------
-        dataset : Dataset
-            Recordings.
-        num_workers : int
-            Loader processes.
-        **kwargs
-            Of the loader.
-
-        Returns
-        -------
-        DataLoader
-        """
+        """Loader that draws nothing and of which nothing is saved."""
         return make_dataloader(
             dataset,
             generator=torch.Generator(),
@@ -168,13 +129,7 @@ class ResumableBrain(sb.Brain):
     forecast = None
 
     def fit(self, *args, **kwargs):
-        """As SpeechBrain's, until a signal asks to stop.
-
-        Raises
-        ------
-        Stopped
-            It was asked to, and all is saved.
-        """
+        """As SpeechBrain's, until a signal asks to stop."""
         with stop_signals() as self.stop:
             super().fit(*args, **kwargs)
 
@@ -215,19 +170,7 @@ class ResumableBrain(sb.Brain):
             self.timer = time.time()
 
     def fit_batch(self, batch):
-        """As SpeechBrain's, but that nothing in it waits for a GPU.
-
-        Arguments
-        ---------
-        batch : PaddedBatch
-            Of the training loader.
-
-        Returns
-        -------
-        torch.Tensor
-            The loss of the step before, for the progress bar; of an epoch's
-            first step its own.
-        """
+        """As SpeechBrain's, but that nothing in it waits for a GPU."""
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
@@ -243,13 +186,7 @@ class ResumableBrain(sb.Brain):
         return loss.detach().cpu() if before is None else torch.tensor(before)
 
     def _require_finite(self, loss):
-        """One line in place of a traceback, before anything is saved.
-
-        Raises
-        ------
-        InputError
-            The loss is NaN or infinite; its step has spoilt the weights.
-        """
+        """One line in place of a traceback, before anything is saved."""
         if loss is None or self.skip_nonfinite_grads or math.isfinite(loss):
             return
         raise InputError(
@@ -309,13 +246,7 @@ class ResumableBrain(sb.Brain):
     best_by: Dict[str, str] = {}
 
     def save_epoch(self, meta: Optional[Dict]):
-        """Save at the end of an epoch, and stop where that is wished.
-
-        Arguments
-        ---------
-        meta : dict or None
-            What is known of the checkpoint; None: nothing is saved.
-        """
+        """Save at the end of an epoch, and stop where that is wished."""
         if meta is not None:
             self.checkpointer.save_and_keep(meta, **self.best_by)
         if any_rank(self.stop.requested, self.device):
@@ -328,17 +259,7 @@ class ResumableBrain(sb.Brain):
         return Stopped(f"{done}; go on with: {command()}")
 
     def timing(self, n_clips: float) -> Dict[str, float]:
-        """Columns of history.json that depend on the clock.
-
-        Arguments
-        ---------
-        n_clips : float
-            Recordings heard in this epoch, by all ranks.
-
-        Returns
-        -------
-        dict
-        """
+        """Columns of history.json that depend on the clock."""
         clock = self.totals.joined().get("/clock", {"seconds": 0.0})
         seconds = clock["seconds"] / n_ranks()
         return {

@@ -1,8 +1,4 @@
-"""Supervised training as a SpeechBrain Brain: cross-entropy on recordings.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Supervised training as a SpeechBrain Brain: cross-entropy on recordings."""
 
 import time
 from collections import Counter
@@ -197,16 +193,6 @@ def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
 
 def check_balance(balance: str) -> None:
     """Refuse an unknown way to make up for rare classes.
-
-    Arguments
-    ---------
-    balance : str
-        One of ``BALANCES``.
-
-    Raises
-    ------
-    InputError
-        Another.
 
     Example
     -------

@@ -108,25 +108,6 @@ def measure(
     Weights, running statistics, random states and modes are afterwards what
     they were.
 
-    Arguments
-    ---------
-    forward : callable
-        Runs as many rows as it gets through ``modules``; its outputs hold the
-        graph.
-    modules : torch.nn.Module
-        On ``device``; without activation checkpointing.
-    least : int
-        Rows of the pass whose bytes are counted.
-    most : int
-        Rows of a batch.
-    device : torch.device
-        Where to compute.
-
-    Returns
-    -------
-    Pass
-        Of one row.
-
     Example
     -------
     >>> net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
@@ -172,19 +153,6 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
     ``recompute`` only the inputs of blocks are saved, and one block at a time
     has its activations.
 
-    Arguments
-    ---------
-    blocks : list of Block
-        Of one row.
-    rows : float
-        Rows of a batch.
-    recompute : bool
-        Whether blocks are recomputed in backward.
-
-    Returns
-    -------
-    float
-
     Example
     -------
     >>> blocks = [Block(0, 1, 1), Block(1, 8, 2), Block(1, 8, 1)]
@@ -211,17 +179,6 @@ def evaluation_bytes(blocks: List[Block], rows: float) -> float:
 
 def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
     """Bytes of gradients and of the optimizer's state.
-
-    Arguments
-    ---------
-    modules : torch.nn.Module
-        Parameters without ``requires_grad`` have neither.
-    opt_class : callable
-        ``functools.partial`` of an optimizer.
-
-    Returns
-    -------
-    float
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""A manifest as SpeechBrain's dataset, without a Python object a recording.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A manifest as SpeechBrain's dataset, without a Python object a recording."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -23,24 +19,6 @@ class ManifestRows(Mapping):
 
     What SpeechBrain's ``load_data_csv`` returns, but each row is made when it
     is asked for: ``duration`` a number, all else text.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The csv file.
-    replacements : dict
-        What ``$``-variables stand for.
-
-    Raises
-    ------
-    InputError
-        No csv file, no row, an ID that comes twice, or a ``$``-variable that
-        stands for nothing.
-
-    Attributes
-    ----------
-    ids : Sequence of str
-        Of the rows.
 
     Example
     -------
@@ -123,26 +101,6 @@ def manifest_dataset(
 
     200,000 recordings: a quarter of the time and a third of the memory, none
     of which loader workers copy.
-
-    Arguments
-    ---------
-    csv_path : pathlib.Path
-        The manifest.
-    replacements : dict
-        What ``$``-variables stand for.
-    dynamic_items : sequence
-        As SpeechBrain's.
-    output_keys : sequence of str
-        As SpeechBrain's.
-
-    Returns
-    -------
-    DynamicItemDataset
-
-    Raises
-    ------
-    InputError
-        See ``ManifestRows``.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""Epochs until nothing gets better.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Epochs until nothing gets better."""
 
 from pathlib import Path
 

@@ -2,9 +2,6 @@
 
 Epochs of a cached probe last milliseconds, of which a dictionary for each
 recording and padding that pads nothing would take most.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import List, NamedTuple
@@ -31,11 +28,6 @@ class EmbeddingBatch(NamedTuple):
 
 class EmbeddingSet(Dataset):
     """Embedded recordings, of which a loader takes whole batches.
-
-    Arguments
-    ---------
-    dataset : DynamicItemDataset
-        See ``embeddings.embed``; with ``patient_id`` and ``class_index``.
 
     Example
     -------

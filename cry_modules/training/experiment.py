@@ -1,8 +1,4 @@
-"""From a yaml file to the objects of an experiment, checked.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""From a yaml file to the objects of an experiment, checked."""
 
 import functools
 import io
@@ -45,26 +41,6 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     What the yaml includes as ``base`` is merged in, so that a script finds
     every key in one place.
 
-    Arguments
-    ---------
-    hparams_file : str
-        The yaml file.
-    overrides : dict
-        Values for its keys.
-    needs : sequence of str
-        Keys without which the yaml file is another script's.
-
-    Returns
-    -------
-    dict
-        Objects and settings by name.
-
-    Raises
-    ------
-    InputError
-        A yaml file of another script, a value that an object refuses, or an
-        output folder that is a file or holds another experiment.
-
     Example
     -------
     >>> path = getfixture("tmpdir").join("a.yaml")
@@ -91,18 +67,6 @@ def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     """The yaml file to save in the output folder, unless one is there that
     checkpoints belong to: writing it anew could be interrupted.
 
-    Arguments
-    ---------
-    hparams : dict
-        With ``output_folder``.
-    hparams_file : str
-        The yaml file of this start.
-
-    Returns
-    -------
-    str or None
-        For ``create_experiment_directory``.
-
     Example
     -------
     >>> to_save({"output_folder": "no/such/folder"}, "a.yaml")
@@ -123,16 +87,6 @@ def log_environment(folder: Path) -> threading.Thread:
     with ``save_env_desc``: pip's list takes a second, which need not be waited
     for.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The output folder.
-
-    Returns
-    -------
-    threading.Thread
-        To be joined before a process forks.
-
     Example
     -------
     >>> folder = getfixture("tmpdir")
@@ -152,15 +106,6 @@ def log_environment(folder: Path) -> threading.Thread:
 
 def has_begun(folder: Path) -> bool:
     """Whether a folder holds the checkpoints of a run, or of its folds.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        An output folder.
-
-    Returns
-    -------
-    bool
 
     Example
     -------
@@ -222,18 +167,6 @@ def _check_settings(hparams):
 def check_same_experiment(folder: Path, resolved: str) -> None:
     """A folder with checkpoints goes on with its own settings or not at all.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        An output folder.
-    resolved : str
-        Text of the resolved yaml file.
-
-    Raises
-    ------
-    InputError
-        Names the first setting that differs.
-
     Example
     -------
     >>> check_same_experiment(Path("no/such/folder"), "lr: 1")
@@ -258,15 +191,6 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
 def settings(text: str) -> Dict[str, str]:
     """Plain settings of a resolved yaml file, by key.
 
-    Arguments
-    ---------
-    text : str
-        Of the file.
-
-    Returns
-    -------
-    dict
-
     Example
     -------
     >>> settings("lr: 0.1\\nclasses: [a, b]\\nopt: !name:torch.optim.SGD {}")
@@ -283,17 +207,6 @@ def settings(text: str) -> Dict[str, str]:
 
 def moved(text: str, output_folder: str) -> str:
     """A resolved yaml file whose run goes to another folder.
-
-    Arguments
-    ---------
-    text : str
-        Of the file.
-    output_folder : str
-        The new one.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -316,24 +229,6 @@ def write_variant(
     hparams_file: str, overrides: Dict, output_folder: Path, changes: Dict
 ) -> None:
     """Write ``hyperparams.yaml`` of a run that differs in some settings.
-
-    Arguments
-    ---------
-    hparams_file : str
-        The yaml file; resolved or not.
-    overrides : dict
-        Values for its keys.
-    output_folder : pathlib.Path
-        Of the variant; made if need be.
-    changes : dict
-        Values of the variant. Where a value stands in several places (its
-        references are resolved), those places must be named too:
-        ``{"test_fold": 0, "prepare": {"test_fold": 0}}``.
-
-    Raises
-    ------
-    InputError
-        The folder holds another run.
 
     Example
     -------

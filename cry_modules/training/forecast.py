@@ -62,21 +62,7 @@ class Need(NamedTuple):
 
 
 class Forecast:
-    """Estimate of a run's time and memory, from a measured pass.
-
-    Arguments
-    ---------
-    brain : ResumableBrain
-        Before ``fit``, without activation checkpointing.
-    hparams : dict
-        With ``number_of_epochs``, ``batch_size``, ``width``, ``opt_class``.
-    measured : Pass
-        Of one row.
-    size : Size
-        Rows of this process.
-    n_batches : int
-        Batches in an epoch.
-    """
+    """Estimate of a run's time and memory, from a measured pass."""
 
     def __init__(self, brain, hparams, measured, size, n_batches):
         self.device = torch.device(brain.device)
@@ -111,13 +97,7 @@ class Forecast:
         return Need(processes * state, processes * share * activations)
 
     def announce(self) -> None:
-        """Log time and memory; refuse where memory will not suffice.
-
-        Raises
-        ------
-        InputError
-            Names the memory needed, the memory free, and what would fit.
-        """
+        """Log time and memory; refuse where memory will not suffice."""
         free = free_memory(self.device)
         need = self.need(recompute=self.recompute)
         if self.keeps_memory and need.total() > free:
@@ -199,15 +179,7 @@ class Forecast:
         return size - size % 8 if size >= 8 else size
 
     def add_step(self, seconds: float, n_done: int) -> None:
-        """Count a training step; correct the estimate after a few.
-
-        Arguments
-        ---------
-        seconds : float
-            Time of the step, data included.
-        n_done : int
-            Steps done, those of an earlier start included.
-        """
+        """Count a training step; correct the estimate after a few."""
         self.steps.append(seconds)
         enough = len(self.steps) == _STEPS + 1
         if not (enough and self.step_s and if_main_process()):
@@ -224,24 +196,7 @@ class Forecast:
 
 
 def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
-    """Announce a contrastive training and let it correct the estimate.
-
-    Arguments
-    ---------
-    brain : SimCLRBrain
-        With ``two_passes``.
-    hparams : dict
-        The experiment.
-    n_batches : int
-        Training batches in an epoch.
-    n_valid : int
-        Validation batches of this process.
-
-    Raises
-    ------
-    InputError
-        Memory will not suffice.
-    """
+    """Announce a contrastive training and let it correct the estimate."""
     n_views, chunks = hparams["n_views"], hparams["chunks"]
 
     def forward(n):
@@ -270,24 +225,7 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
 def forecast_classification(
     brain, hparams: Dict, seconds: Dict[str, List[float]], n_batches: int
 ) -> None:
-    """Announce the training of a classifier.
-
-    Arguments
-    ---------
-    brain : ClassificationBrain
-        With ``cached``.
-    hparams : dict
-        The experiment.
-    seconds : dict
-        Lengths of the recordings by split.
-    n_batches : int
-        Training batches in an epoch.
-
-    Raises
-    ------
-    InputError
-        Memory will not suffice.
-    """
+    """Announce the training of a classifier."""
     row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
 
     def forward(n):

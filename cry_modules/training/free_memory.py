@@ -13,16 +13,6 @@ _PROC = Path("/proc")
 def free_memory(device: torch.device) -> float:
     """Bytes that may be allocated on a device; infinite where unknown.
 
-    Arguments
-    ---------
-    device : torch.device
-        A CPU's memory is what the system has available, or less where a
-        control group (a container, a Slurm job) sets a limit.
-
-    Returns
-    -------
-    float
-
     Example
     -------
     >>> free_memory(torch.device("cpu")) > 0

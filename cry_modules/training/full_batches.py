@@ -1,8 +1,4 @@
-"""Shuffled batches of one size: what a contrastive loss is trained on.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Shuffled batches of one size: what a contrastive loss is trained on."""
 
 from speechbrain.dataio.sampler import ReproducibleRandomSampler
 from torch.utils.data import BatchSampler
@@ -14,20 +10,6 @@ class FullBatches(BatchSampler):
 
     NT-Xent depends on how many recordings there are to tell from, so a last
     batch that is not full is left out.
-
-    Arguments
-    ---------
-    n_items : int
-        Recordings.
-    batch_size : int
-        Recordings in a batch.
-    seed : int
-        Of the experiment.
-
-    Raises
-    ------
-    ValueError
-        Fewer recordings than a batch holds.
 
     Example
     -------

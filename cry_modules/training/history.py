@@ -1,8 +1,4 @@
-"""``history.json``: what an epoch was, for people and for comparisons.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""``history.json``: what an epoch was, for people and for comparisons."""
 
 import importlib.util
 import json
@@ -17,18 +13,6 @@ from data_prep.files.tables import write_text
 class History:
     """``history.json``: a list, a row an epoch; for TensorBoard as well, if
     wanted, in ``tensorboard/``.
-
-    Arguments
-    ---------
-    output_folder : str
-        The run folder.
-    tensorboard : bool
-        Whether each number of a row becomes a TensorBoard scalar.
-
-    Raises
-    ------
-    InputError
-        TensorBoard is wanted and not installed.
 
     Example
     -------
@@ -63,18 +47,7 @@ class History:
             )
 
     def require(self, n_epochs: int) -> None:
-        """Refuse to go on after epochs that are not in the file.
-
-        Arguments
-        ---------
-        n_epochs : int
-            Epochs done.
-
-        Raises
-        ------
-        InputError
-            Some are missing.
-        """
+        """Refuse to go on after epochs that are not in the file."""
         found = sum(row["epoch"] <= n_epochs for row in self.rows)
         if found < n_epochs:
             raise InputError(
@@ -85,11 +58,6 @@ class History:
     def add(self, row: Dict) -> None:
         """Append an epoch; what a stopped run wrote after its last
         checkpoint is replaced.
-
-        Arguments
-        ---------
-        row : dict
-            With ``epoch``, from 1.
         """
         # JSON knows no NaN, which --skip_nonfinite_grads lets pass.
         row = {

@@ -2,9 +2,6 @@
 
 Reading a number of a GPU waits until all that was asked of it is done, and
 then the GPU waits for the next step. A step later the number is there.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Optional

@@ -12,16 +12,6 @@ def worker_options(num_workers: int) -> Dict[str, Any]:
     Python 3.14 forks no longer by default; datasets hold local functions,
     which can be forked but not pickled.
 
-    Arguments
-    ---------
-    num_workers : int
-        Number of processes; 0 loads in the main process.
-
-    Returns
-    -------
-    dict
-        Keyword arguments of ``torch.utils.data.DataLoader``.
-
     Example
     -------
     >>> worker_options(0)["multiprocessing_context"] is None

@@ -1,8 +1,4 @@
-"""Memory that a training step frees and the next one needs again.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Memory that a training step frees and the next one needs again."""
 
 import ctypes
 import platform
@@ -22,11 +18,6 @@ def keep_freed_memory() -> bool:
     By default the C library returns large blocks to the system at once, and
     gets them back page by page, each filled with zeros: a seventh of the
     processor time of a step at width 64. Nothing that is computed changes.
-
-    Returns
-    -------
-    bool
-        Whether the C library is one that can be told so.
 
     Example
     -------

@@ -1,8 +1,5 @@
 """Whether contrastive pre-training works: alignment, uniformity, effective
 rank, and the signs of collapse.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import math
@@ -24,16 +21,7 @@ def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
     (https://arxiv.org/abs/2005.10242, section 4.1, alpha = 2): 0 where the
     views of a recording coincide, 2 where they are unrelated.
 
-    Arguments
-    ---------
-    z1 : torch.Tensor
-        Projections of the first views, ``[batch, dim]``.
-    z2 : torch.Tensor
-        Of the second.
-
-    Returns
-    -------
-    float
+    Shapes: z1 ``[batch, dim]``.
 
     Example
     -------
@@ -50,15 +38,7 @@ def potential_sum(z: torch.Tensor) -> float:
     The logarithm of their mean is the uniformity of Wang & Isola 2020
     (section 4.1, t = 2): 0 where all coincide, -4 at the very least.
 
-    Arguments
-    ---------
-    z : torch.Tensor
-        One view of each recording, ``[batch, dim]``.
-
-    Returns
-    -------
-    float
-        Over ``batch * (batch - 1) / 2`` pairs.
+    Shapes: z ``[batch, dim]``.
 
     Example
     -------
@@ -72,14 +52,7 @@ def potential_sum(z: torch.Tensor) -> float:
 class Moments:
     """Sums from which an effective rank follows, batch by batch.
 
-    Arguments
-    ---------
-    n : float
-        Embeddings so far.
-    total : torch.Tensor or float
-        Their sum, ``[emb_dim]``.
-    squares : torch.Tensor or float
-        Sum of their outer products, ``[emb_dim, emb_dim]``.
+    Shapes: total ``[emb_dim]``, squares ``[emb_dim, emb_dim]``.
 
     Example
     -------
@@ -110,12 +83,6 @@ class Moments:
     def effective_rank(self) -> float:
         """Dimensions in use: the exponential of the entropy of the singular
         values (Roy & Vetterli 2007) of the centred embeddings.
-
-        Returns
-        -------
-        float
-            1 (all on a line) to ``emb_dim``; 0 where all coincide or one is
-            not finite.
         """
         if not torch.isfinite(self.squares).all():
             return 0.0
@@ -134,19 +101,6 @@ def collapse(
     row: Dict[str, float], n_candidates: int, warmup_epochs: float
 ) -> Optional[str]:
     """What in an epoch's row says that training has failed, in a sentence.
-
-    Arguments
-    ---------
-    row : dict
-        Of history.json.
-    n_candidates : int
-        Views of which a view must find the one that is its own recording's.
-    warmup_epochs : float
-        Until then nothing is expected.
-
-    Returns
-    -------
-    str or None
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""The command line of a train script, with errors that a user can mend.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The command line of a train script, with errors that a user can mend."""
 
 import argparse
 import difflib
@@ -54,26 +50,6 @@ _KINDS = {
 def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     """SpeechBrain's ``parse_arguments``, with errors that a user can mend;
     ``--exclude`` and ``--probe`` may be given several times.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-
-    Returns
-    -------
-    hparams_file : str
-        The yaml file.
-    run_opts : RunOptions
-        Device, precision, debug, ...
-    overrides : dict
-        Values for the yaml's keys.
-
-    Raises
-    ------
-    InputError
-        No such yaml file, an option without value or that the yaml does not
-        have, or a value of another type than its default.
 
     Example
     -------

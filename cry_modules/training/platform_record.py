@@ -27,16 +27,6 @@ _VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
 def platform_record(device: str) -> Dict[str, str]:
     """Describe what the last bits of a result depend on, besides settings.
 
-    Arguments
-    ---------
-    device : str
-        Device of the model, such as ``cpu`` or ``cuda:0``.
-
-    Returns
-    -------
-    dict
-        Description by name.
-
     Example
     -------
     >>> record = platform_record("cpu")
@@ -72,11 +62,6 @@ def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
 class PlatformRecord(PerRank):
     """Part of a checkpoint: the platform that the run was on when it was
     saved. A run that resumes on another one logs a line that says so.
-
-    Arguments
-    ---------
-    device : str
-        Device of the model.
 
     Example
     -------

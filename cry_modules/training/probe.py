@@ -3,9 +3,6 @@ train on, every few epochs.
 
 Loss says whether a task of our making is solved, not whether the encoder
 learns or forgets what it is for.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -57,39 +54,6 @@ class Probe:
     Everything that a user can mend is refused here, before training; the
     audio is read once for that. What cannot be decoded, or is silent, is left
     out with a warning. Where there are several processes, make it in each.
-
-    Arguments
-    ---------
-    spec : str
-        ``CSV:COLUMN``. A recordings.csv, whose recordings are heard whole, or
-        a manifest, from start to stop; of either, any column as the label.
-        Rows where it is empty are left out.
-    folder : str or None
-        Where the table's paths begin, or the pack in its place; None: the
-        table's own folder.
-    reader : RecordingReader
-        Reads, and keeps as much as its cache holds.
-    shortest : int
-        Samples that the encoder needs; a shorter recording is repeated.
-    seed : int
-        Of the linear probe's folds.
-
-    Raises
-    ------
-    InputError
-        No column named; no such file, column or audio; fewer than two labels
-        or ten recordings; no label of two patients; a faulty row.
-
-    Attributes
-    ----------
-    name : str
-        The column.
-    paths : list of str
-        Resolved path of each recording's file.
-    labels : list of str
-        Of each recording.
-    patients : list of str
-        Of each recording.
 
     Example
     -------
@@ -176,22 +140,6 @@ class Probe:
         Both modules' modes are restored, and no global random generator is
         drawn from. Where there are several processes, each must call this:
         it embeds its share of the batches, and all return the same.
-
-        Arguments
-        ---------
-        features : torch.nn.Module
-            Waveforms and lengths to features and lengths.
-        encoder : torch.nn.Module
-            Features and lengths to embeddings.
-        device : str
-            Where to compute.
-
-        Returns
-        -------
-        dict
-            ``probe_<column>_knn``, ``_map`` and ``_auc``, without those that
-            are not defined; empty, with a warning, where an embedding is not
-            finite.
         """
         embs = self._embed(features, encoder, device)
         if not np.isfinite(embs).all():
@@ -351,14 +299,6 @@ def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
     say less of recordings that the encoder has not met. Files are compared by
     resolved path: a copy, or a pack of the same files, is not noticed.
 
-    Arguments
-    ---------
-    probe : Probe
-        The probe.
-    trained : iterable of dict
-        Rows that are trained on: ``wav``, with ``$data_root`` replaced, and
-        ``patient_id``.
-
     Example
     -------
     >>> from types import SimpleNamespace
@@ -392,32 +332,6 @@ def make_probes(
     train_sets: Sequence[DynamicItemDataset],
 ) -> List[Probe]:
     """The probes that an experiment asks for.
-
-    Arguments
-    ---------
-    specs : sequence of str
-        See ``Probe``.
-    folder : str or None
-        See ``Probe``.
-    reader : RecordingReader
-        See ``Probe``.
-    shortest : int
-        See ``Probe``.
-    seed : int
-        See ``Probe``.
-    train_sets : sequence of DynamicItemDataset
-        What is trained on: a warning is given where a probe's recordings or
-        patients are among it.
-
-    Returns
-    -------
-    list of Probe
-
-    Raises
-    ------
-    InputError
-        Two of them on columns of one name, whose figures could not be told
-        apart; or see ``Probe``.
 
     Example
     -------

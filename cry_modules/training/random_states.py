@@ -1,8 +1,4 @@
-"""The states of all random generators, as part of a checkpoint.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The states of all random generators, as part of a checkpoint."""
 
 import random
 

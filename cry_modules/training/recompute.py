@@ -24,16 +24,6 @@ def recompute_blocks(encoder: Cnn14) -> None:
     Loss, gradients, running statistics and random states are those of an
     encoder that keeps everything. Evaluation is not affected.
 
-    Arguments
-    ---------
-    encoder : Cnn14
-        Changed in place; its parameters and state dict stay as they are.
-
-    Raises
-    ------
-    InputError
-        There are several processes.
-
     Example
     -------
     >>> encoder = Cnn14(mel_bins=80, width=1)
@@ -68,11 +58,6 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
     """Leave the running statistics of all BatchNorm layers as they are.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        In train mode its outputs are the same as outside of this context.
 
     Example
     -------

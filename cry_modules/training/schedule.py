@@ -1,8 +1,4 @@
-"""Learning rate: linear warm-up, then half a cosine, over the real steps.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Learning rate: linear warm-up, then half a cosine, over the real steps."""
 
 import math
 from typing import Dict

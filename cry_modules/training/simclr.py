@@ -4,9 +4,6 @@ Two chunks of a recording (or more, with ``n_views``) go through features,
 encoder and projector in one batch, so that BatchNorm sees all views, as in the
 SimCLR paper (https://arxiv.org/abs/2002.05709), or with ``two_passes`` one
 after the other.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -230,17 +227,6 @@ def _read_before(path):
 def averages(stage: str, totals: Dict) -> Dict[str, float]:
     """Columns of an epoch's row, over all views, and by corpus if several.
 
-    Arguments
-    ---------
-    stage : str
-        ``train`` or ``valid``.
-    totals : dict
-        Sums by corpus and name.
-
-    Returns
-    -------
-    dict
-
     Example
     -------
     >>> averages("train", {"": {"loss": 3.0, "accuracy": 1.0, "rows": 2}})
@@ -265,17 +251,6 @@ def averages(stage: str, totals: Dict) -> Dict[str, float]:
 def views_by_split(hparams: Dict) -> Dict[str, int]:
     """Chunks of a recording to train on and to validate with.
 
-    Arguments
-    ---------
-    hparams : dict
-        With ``n_views``.
-
-    Returns
-    -------
-    dict
-        Two to validate with, whatever the training: figures that can be
-        compared.
-
     Example
     -------
     >>> views_by_split({"n_views": 4})
@@ -293,25 +268,7 @@ def read_views(
 ) -> DynamicItemDataset:
     """Recordings of one manifest as chunks that make views.
 
-    Arguments
-    ---------
-    hparams : dict
-        With ``reader`` and ``chunks``.
-    csv_path : str
-        The manifest.
-    data_folder : str
-        What ``$data_root`` stands for.
-    n_views : int
-        Chunks of a recording.
-    corpus : str
-        Name under which its loss is logged; empty where there is one corpus.
-
-    Returns
-    -------
-    DynamicItemDataset
-        ``chunks``: ``[n_views, chunk samples]``, as they are kept, which is
-        half the size for what comes from a pack; ``gain``: ``[1]``, what
-        brings them to the peak.
+    Shapes: returns ``[n_views, chunk samples]``, returns ``[1]``.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
     # A pack of another rate is refused here rather than in a loader worker.
@@ -334,19 +291,7 @@ def read_views(
 
 
 def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
-    """The probes that an experiment asks for.
-
-    Arguments
-    ---------
-    hparams : dict
-        With ``probe``, ``probe_folder``, ``reader``, ``logmel``, ``seed``.
-    train_sets : sequence of DynamicItemDataset
-        What is trained on.
-
-    Returns
-    -------
-    list of Probe
-    """
+    """The probes that an experiment asks for."""
     if not (hparams["probe"] or hparams["probe_folder"]):
         return []
     # It brings scikit-learn: a third of a second.
@@ -413,26 +358,7 @@ def valid_batches(
 
 
 def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
-    """Train, and draw how it went.
-
-    Arguments
-    ---------
-    brain : SimCLRBrain
-        Ready but for its history, schedule and validation.
-    hparams : dict
-        The experiment.
-    train_loader : DataLoader
-        Its length gives the real number of steps.
-    valid_loader : DataLoader
-        Batches of one corpus each.
-    corpus : str
-        Its name, for the log.
-
-    Returns
-    -------
-    dict
-        The last epoch's row.
-    """
+    """Train, and draw how it went."""
     # Of use at the end alone, and a second to import.
     from cry_modules.figures.training import draw_curves
 

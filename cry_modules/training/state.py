@@ -2,9 +2,6 @@
 
 A checkpoint takes a tenth of a second to be safe on the disk, ten times as
 long as an epoch of a cached probe, and of a hundred only the best is asked for.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import copy
@@ -24,14 +21,6 @@ _OF_BRAIN = ("step", "avg_train_loss", "optimizer_step")
 
 class Moment:
     """What a checkpoint of now would hold, to be written later.
-
-    Arguments
-    ---------
-    recoverables : dict
-        The checkpointer's objects by name. Modules without trainable
-        parameters are taken to stay as they are.
-    meta : dict
-        What is known of the checkpoint.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish, granted where nothing is lost.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""SIGTERM and Ctrl-C as a wish, granted where nothing is lost."""
 
 import atexit
 import multiprocessing
@@ -25,13 +21,7 @@ class Stopped(KeyboardInterrupt):
 
 
 class StopWish:
-    """Whether somebody asked the run to stop.
-
-    Attributes
-    ----------
-    requested : bool
-        Set by a signal.
-    """
+    """Whether somebody asked the run to stop."""
 
     def __init__(self):
         self.requested = False
@@ -54,10 +44,6 @@ def stop_signals() -> Iterator[StopWish]:
     """Hear SIGTERM and Ctrl-C as a wish while a run is in here.
 
     Slurm and torchrun send SIGTERM some seconds before SIGKILL.
-
-    Yields
-    ------
-    StopWish
 
     Example
     -------
@@ -84,11 +70,6 @@ def stop_signals() -> Iterator[StopWish]:
 def ignore_signals(worker_id: int) -> None:
     """Leave signals to the main process; for loader workers, which a signal
     to the whole group would kill in the middle of a batch.
-
-    Arguments
-    ---------
-    worker_id : int
-        As the loader passes it.
     """
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
@@ -111,12 +92,7 @@ def kill_workers() -> None:
 
 
 def command() -> str:
-    """What to type to start this run again.
-
-    Returns
-    -------
-    str
-    """
+    """What to type to start this run again."""
     if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
         return "the same torchrun commands"  # a machine cannot know the others
     launcher = ["python"]

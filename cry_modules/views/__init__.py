@@ -1,9 +1,6 @@
 """Two views of a recording: random chunks, then SpecAugment.
 
 Shapes: B batch, T frames, F mel bands.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import hashlib

@@ -14,9 +14,6 @@ one pure tone look alike. It takes 40 kB of memory a recording of ten seconds,
 and time grows with the square of the hours: 20 seconds on two cores for 2,000
 recordings of half a minute, 45 for 10,000 of ten seconds, hours for the whole
 of VGGSound.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from dataclasses import dataclass
@@ -78,16 +75,6 @@ class Copy:
 def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
     """Files with the same decoded samples.
 
-    Arguments
-    ---------
-    audits : iterable of Audit
-        Those rejected are passed over.
-
-    Returns
-    -------
-    list of Copy
-        Each copy beside the first of its kind.
-
     Example
     -------
     >>> audits = [Audit(p, verdict="ok", digest="d") for p in ("a", "b")]
@@ -107,15 +94,6 @@ def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
 
 def near_copies(audits: Iterable[Audit]) -> List[Copy]:
     """Files that share a stretch of sound, without the exact copies.
-
-    Arguments
-    ---------
-    audits : iterable of Audit
-        With landmarks; those without are passed over.
-
-    Returns
-    -------
-    list of Copy
 
     Example
     -------
@@ -218,20 +196,6 @@ def report(
     copies: List[Copy], splits: Dict[str, List[Recording]], path: Path
 ) -> Optional[str]:
     """Write ``duplicates.csv``, and say what would make a figure false.
-
-    Arguments
-    ---------
-    copies : list of Copy
-        Exact and near.
-    splits : dict
-        Recordings by split; "" where there are no splits.
-    path : pathlib.Path
-        The csv file to write.
-
-    Returns
-    -------
-    str or None
-        One line; None where there are no copies.
 
     Example
     -------

@@ -3,9 +3,6 @@
 ffmpeg can lose most of a file and report success: of a packet with several
 AMR frames, as phones write them in .3gp, it decodes the first and drops the
 rest. AMR is therefore unpacked first.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import errno
@@ -71,13 +68,7 @@ class Source:
 
 
 def require_ffmpeg() -> None:
-    """Look for ffmpeg before anything begins.
-
-    Raises
-    ------
-    InputError
-        It is not installed; says how to.
-    """
+    """Look for ffmpeg before anything begins."""
     if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
         raise InputError(NOT_INSTALLED)
 
@@ -93,29 +84,7 @@ class Processes:
     def run(
         self, *command: str, data: Optional[bytes] = None
     ) -> Tuple[int, bytes, str]:
-        """Run a program to its end.
-
-        Arguments
-        ---------
-        *command : str
-            Program and arguments; no shell sees them.
-        data : bytes or None
-            Its standard input.
-
-        Returns
-        -------
-        status : int
-            Exit status.
-        output : bytes
-            Standard output.
-        errors : str
-            Standard error.
-
-        Raises
-        ------
-        Stopped
-            ``stop`` was called.
-        """
+        """Run a program to its end."""
         with self._lock:
             if self._stopped:
                 raise Stopped
@@ -144,24 +113,7 @@ class Processes:
 
 
 def probe(processes: Processes, path: Path) -> Source:
-    """Ask what is in a file.
-
-    Arguments
-    ---------
-    processes : Processes
-        To run ffprobe.
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    Source
-
-    Raises
-    ------
-    Undecodable
-        Empty, unreadable, or without audio.
-    """
+    """Ask what is in a file."""
     if path.exists() and path.stat().st_size == 0:
         raise Undecodable("empty file")
     status, output, errors = processes.run(
@@ -221,37 +173,7 @@ def decode(
     format: str,
     channel: Optional[int],
 ) -> Optional[float]:
-    """Convert a file to mono 16 bit.
-
-    Arguments
-    ---------
-    processes : Processes
-        To run ffmpeg.
-    path : pathlib.Path
-        The file.
-    source : Source
-        What ``probe`` said of it.
-    target : pathlib.Path
-        To write.
-    rate : int
-        Of the target, Hz.
-    format : str
-        Of the target: "flac" or "wav".
-    channel : int or None
-        Which to take, from 0; None takes the mean of all.
-
-    Returns
-    -------
-    float or None
-        Level of the channels where a mix was made of them, dBFS.
-
-    Raises
-    ------
-    Undecodable
-        ffmpeg's reason.
-    OSError
-        The disk is full.
-    """
+    """Convert a file to mono 16 bit."""
     data, given = None, ["-i", f"file:{path}"]
     if source.codec in ("amr_nb", "amr_wb"):
         # In memory: an hour is 6 MB. Frame by frame, nothing gets dropped.

@@ -1,8 +1,5 @@
 """The recordings of a data folder, be it of files or a pack, and what kind a
 file really is.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import os
@@ -46,16 +43,6 @@ _SIGNATURES = (
 def kind_of(head: bytes) -> Optional[str]:
     """What a file is by its first bytes.
 
-    Arguments
-    ---------
-    head : bytes
-        The first sixteen or more.
-
-    Returns
-    -------
-    str or None
-        None for what is not known.
-
     Example
     -------
     >>> kind_of(b"RIFF....WAVEfmt "), kind_of(b"....ftyp3gp4"), kind_of(b"abc")
@@ -75,17 +62,6 @@ def kind_of(head: bytes) -> Optional[str]:
 def holds(root: Path, path: str) -> bool:
     """Whether a data folder holds a recording.
 
-    Arguments
-    ---------
-    root : pathlib.Path
-        A folder of files, or a pack.
-    path : str
-        Relative to ``root``.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> holds(getfixture("tmpdir"), "a.wav")
@@ -100,18 +76,6 @@ def holds(root: Path, path: str) -> bool:
 
 def matching(root: Path, pattern: str) -> List[str]:
     """Paths in a data folder that follow a pattern.
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        A folder of files, or a pack.
-    pattern : str
-        Such as ``audio/*``; a ``*`` stays within its folder.
-
-    Returns
-    -------
-    list of str
-        Relative to ``root``; sorted, folder by folder.
 
     Example
     -------
@@ -140,15 +104,6 @@ def matching(root: Path, pattern: str) -> List[str]:
 def name_of(root: Path) -> str:
     """What a data folder is called; a pack as the folder it was made of.
 
-    Arguments
-    ---------
-    root : pathlib.Path
-        A folder of files, or a pack.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> name_of(Path("data/clinic"))
@@ -160,24 +115,6 @@ def name_of(root: Path) -> str:
 
 def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
     """Paths of a folder's audio files, at any depth.
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        The folder, or a pack.
-    suffixes : tuple of str
-        What counts as audio, in lower case.
-
-    Returns
-    -------
-    list of str
-        Relative to ``root``, sorted. Hidden files (``._x.wav`` of a Mac) and
-        folders are left out.
-
-    Raises
-    ------
-    InputError
-        There is none.
 
     Example
     -------

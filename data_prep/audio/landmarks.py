@@ -5,9 +5,6 @@ search algorithm", ISMIR 2003): two peaks' frequencies and the time between
 them make a number that a shifted, re-scaled, re-sampled or re-encoded copy has
 as well, and that hardly any other recording has at the same distance in time
 from the other numbers.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import numpy as np
@@ -37,18 +34,7 @@ _FRAMES_AT_ONCE = 4096
 def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
     """Pairs of spectral peaks, as numbers with their time.
 
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        ``[samples]``, finite.
-    rate : int
-        Hz.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n, 2]``, uint32: the pair's number (22 bits), the frame of its
-        first peak.
+    Shapes: samples ``[samples]``, returns ``[n, 2]``.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""What reading an audio file shows, and whether it can be used.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What reading an audio file shows, and whether it can be used."""
 
 import os
 import struct
@@ -50,16 +46,6 @@ _ESTIMATED = ("MP3", "OGG")
 
 def check_rate(rate: int) -> None:
     """Refuse a ``--rate`` that is no sample rate of recordings.
-
-    Arguments
-    ---------
-    rate : int
-        Hz.
-
-    Raises
-    ------
-    InputError
-        It is outside ``RATES``.
 
     Example
     -------
@@ -195,17 +181,6 @@ class _Meter:
 def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     """Decode a file, measure and judge it.
 
-    Arguments
-    ---------
-    path : str
-        Any file.
-    with_landmarks : bool
-        Whether near-duplicates will be looked for.
-
-    Returns
-    -------
-    Audit
-
     Example
     -------
     >>> path = str(getfixture("tmpdir").join("a.wav"))
@@ -257,15 +232,6 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
 def is_unicode(path: str) -> bool:
     r"""Names of another age have bytes that are no characters.
 
-    Arguments
-    ---------
-    path : str
-        As Python read it.
-
-    Returns
-    -------
-    bool
-
     Example
     -------
     >>> is_unicode("é"), is_unicode("\udce9")
@@ -280,17 +246,6 @@ def is_unicode(path: str) -> bool:
 
 def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
     """What a WAV file's header promises, and what follows it.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Any file.
-
-    Returns
-    -------
-    (int, int) or None
-        Bytes of samples promised (``STREAMED`` or more where the recorder did
-        not know) and bytes that are there; None for what is no WAV file.
 
     Example
     -------

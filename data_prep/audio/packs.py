@@ -6,9 +6,6 @@ made, brings ``pack-<i>of<n>.json`` (its files, their sizes and checksums),
 original files showed) and shards of samples, ``pack-<i>of<n>-<shard>.i16``.
 ``data_prep/pack.py`` writes them. Only what is read of a shard is loaded from
 disk, and processes share it.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -86,28 +83,6 @@ class Pack:
 
     ``pack_at`` opens it. Goes to another process as its folder's name: each
     process maps the shards for itself.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Holds ``pack.json``.
-
-    Raises
-    ------
-    InputError
-        A part or file is missing or has another size than it should, or
-        parts do not belong together.
-
-    Attributes
-    ----------
-    rate : int
-        Of the samples, Hz.
-    name : str
-        Of the data folder that was packed.
-    files : dict
-        Size and sha256 of each file, by name.
-    audits : list of pathlib.Path
-        Journals of what reading the original files showed.
     """
 
     def __init__(self, folder: Path):
@@ -180,27 +155,7 @@ class Pack:
             )
 
     def stored(self, path: str, start: float, stop: float) -> Optional[Stored]:
-        """(Part of) a recording, of which nothing is read yet.
-
-        Arguments
-        ---------
-        path : str
-            Relative to the pack.
-        start : float
-            Seconds.
-        stop : float
-            Seconds.
-
-        Returns
-        -------
-        Stored or None
-            None where the pack does not hold it.
-
-        Raises
-        ------
-        InputError
-            It was rejected when the pack was made.
-        """
+        """(Part of) a recording, of which nothing is read yet."""
         recording = self._find(path)
         if recording is None:
             return None
@@ -247,21 +202,6 @@ def _span(
 def pack_at(folder: Path) -> Optional[Pack]:
     """The pack that a folder is.
 
-    Arguments
-    ---------
-    folder : pathlib.Path
-        A data folder.
-
-    Returns
-    -------
-    Pack or None
-        None for a folder of files. A process reads each pack's index once.
-
-    Raises
-    ------
-    InputError
-        See ``Pack``.
-
     Example
     -------
     >>> pack_at(getfixture("tmpdir")) is None
@@ -283,17 +223,6 @@ def _open(folder: str, changed: int) -> Optional[Pack]:
 def part_name(number: int, n_parts: int) -> str:
     """Beginning of the names of a part's files.
 
-    Arguments
-    ---------
-    number : int
-        From 1.
-    n_parts : int
-        Of the pack.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> part_name(2, 4)
@@ -303,22 +232,7 @@ def part_name(number: int, n_parts: int) -> str:
 
 
 def read_json(path: Path) -> Dict:
-    """A file that says what a pack or a part is.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        It is damaged.
-    """
+    """A file that says what a pack or a part is."""
     try:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (ValueError, TypeError):
@@ -330,26 +244,12 @@ _ERRORS = "surrogateescape"
 
 
 def write_index(path: Path, recordings: Iterable[Packed]) -> None:
-    """Write the index of one part.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    recordings : iterable of Packed
-        The rows.
-    """
+    """Write the index of one part."""
     write_table(path, Packed._fields, recordings, _ERRORS)
 
 
 class Index(Sequence):
-    """Recordings of one part, each a ``Packed`` when it is asked for.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Its csv file.
-    """
+    """Recordings of one part, each a ``Packed`` when it is asked for."""
 
     def __init__(self, path: Path):
         self._rows = KeyedRows(path, "path", _plain, _ODD, errors=_ERRORS)
@@ -371,38 +271,13 @@ class Index(Sequence):
             )
 
     def find(self, path: str) -> Optional[Packed]:
-        """The recording of a path, however that is written.
-
-        Arguments
-        ---------
-        path : str
-            Relative to the pack.
-
-        Returns
-        -------
-        Packed or None
-        """
+        """The recording of a path, however that is written."""
         number = self._rows.find(path)
         return None if number is None else self[number]
 
 
 def read_index(path: Path) -> Index:
-    """Recordings of one part.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Its csv file.
-
-    Returns
-    -------
-    Index
-
-    Raises
-    ------
-    InputError
-        It is damaged.
-    """
+    """Recordings of one part."""
     try:
         return Index(path)
     except InputError:

@@ -1,8 +1,4 @@
-"""The paper's table: recordings, patients and hours by class and split.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The paper's table: recordings, patients and hours by class and split."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -22,16 +18,6 @@ def counts(
     splits: Dict[str, List[Recording]],
 ) -> Dict[str, Dict[str, Count]]:
     """Recordings, patients and hours.
-
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-
-    Returns
-    -------
-    dict
-        By class, then by split; ``all`` sums up either.
 
     Example
     -------
@@ -61,15 +47,6 @@ def _count(recordings: List[Recording]) -> Count:
 def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
     """The counts to read.
 
-    Arguments
-    ---------
-    table : dict
-        See ``counts``.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
@@ -97,18 +74,6 @@ def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
 
 def write_counts(splits: Dict[str, List[Recording]], folder: Path) -> str:
     """Save the table as ``table.md`` and ``table.csv``.
-
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    folder : pathlib.Path
-        To write to.
-
-    Returns
-    -------
-    str
-        The Markdown table.
 
     Example
     -------

@@ -3,9 +3,6 @@ and audio beside it.
 
 ``recording_id, patient_id, path``, any columns of labels, ``site``,
 ``recorded_at``, optionally ``split`` (train, valid, test) or ``fold``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -38,29 +35,7 @@ _MANGLED = re.compile(
 def locate(
     folder: str, recordings_csv: Optional[str], option: str
 ) -> Tuple[Path, Path]:
-    """The data folder and its table.
-
-    Arguments
-    ---------
-    folder : str
-        The data folder.
-    recordings_csv : str or None
-        Default ``<folder>/recordings.csv``.
-    option : str
-        The option that the folder was given by.
-
-    Returns
-    -------
-    root : pathlib.Path
-        The folder.
-    table : pathlib.Path
-        The csv file.
-
-    Raises
-    ------
-    InputError
-        One of them is not there, or the folder is a pack that is not whole.
-    """
+    """The data folder and its table."""
     root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
     pack_at(root)  # looks at every shard: not in the middle of a run
     table = Path(recordings_csv) if recordings_csv else root / TABLE
@@ -75,27 +50,7 @@ def locate(
 def locate_table(
     recordings: str, data_folder: Optional[str]
 ) -> Tuple[Path, Path]:
-    """The data folder and the table, of a command that is given the table.
-
-    Arguments
-    ---------
-    recordings : str
-        The csv file, or the folder that holds ``recordings.csv``.
-    data_folder : str or None
-        Where its paths begin; default: its own folder.
-
-    Returns
-    -------
-    root : pathlib.Path
-        The folder.
-    table : pathlib.Path
-        The csv file.
-
-    Raises
-    ------
-    InputError
-        One of them is not there.
-    """
+    """The data folder and the table, of a command that is given the table."""
     table = Path(recordings)
     if table.is_dir():
         table = table / TABLE
@@ -109,17 +64,6 @@ def locate_table(
 def database_name(root: Path, table: Path) -> str:
     """Name of a corpus that does not say its own: the folder's, or the
     table's where it has one of its own (a folder may hold several).
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        The data folder.
-    table : pathlib.Path
-        The csv file.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -231,31 +175,7 @@ def usable_rows(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Tuple[List[Row], Audits]:
-    """Rows with durations from the decoded audio, less what cannot be used.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        Changed in place.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        ``audit.csv`` and ``rejected.csv`` are written there.
-    left_out : sequence of (path, verdict, reason)
-        What was left out before, listed there too.
-
-    Returns
-    -------
-    rows : list of (Recording, dict)
-        Those that can be used.
-    audits : Audits
-        Of all of them.
-
-    Raises
-    ------
-    InputError
-        A file is not there, or too many cannot be used.
-    """
+    """Rows with durations from the decoded audio, less what cannot be used."""
     for rec, _ in rows:
         if not holds(root, rec.wav):
             cure = "add the file, correct the path, or remove the row"
@@ -272,13 +192,6 @@ def usable_rows(
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:
     """Write a database, unless the same is there already.
-
-    Arguments
-    ---------
-    rows : list of dict
-        Cells by column; all with the same columns.
-    table : pathlib.Path
-        The csv file to write.
 
     Example
     -------

@@ -6,9 +6,6 @@ decoded samples (``Audit.digest``) under another name, id or lossless format.
 Copies that were re-sampled or went through MP3 have other samples and go
 unseen here. No message holds a patient id, nor a path, which may hold one:
 patients are people, and a row says as much.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -71,20 +68,6 @@ def check_options(
 ) -> None:
     """Refuse options that cannot be followed before anything is read.
 
-    Arguments
-    ---------
-    tables : sequence of pathlib.Path
-        Given by ``--exclude``.
-    excluded : str
-        What to do with recordings that are shared.
-    folder : str or None
-        Where the tables' paths begin.
-
-    Raises
-    ------
-    InputError
-        Neither "refuse" nor "drop", or something is not there.
-
     Example
     -------
     >>> check_options([], "ask", None)
@@ -116,28 +99,6 @@ def read_held_out(
     folder: Optional[str] = None,
 ) -> HeldOut:
     """Read the tables and the audio that they name.
-
-    Arguments
-    ---------
-    tables : sequence of pathlib.Path
-        Manifests, recordings.csv files or mere lists of ``patient_id``.
-    root : pathlib.Path
-        The data folder of the adaptation, looked into last: a manifest may
-        be of the same database.
-    save_folder : pathlib.Path
-        The manifest folder; what was read is kept below it.
-    folder : str or None
-        Where the tables' paths begin. Looked into next are the folder that
-        the manifests were prepared from and the table's own.
-
-    Returns
-    -------
-    HeldOut
-
-    Raises
-    ------
-    InputError
-        An empty patient_id, or a file that is in none of these folders.
 
     Example
     -------
@@ -215,22 +176,6 @@ def find_shared(
     """Recordings of a patient that is held out, or with the same samples as a
     recording that is.
 
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        Of the database.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        The manifest folder, where ``audit.jsonl`` is kept.
-    held_out : HeldOut
-        See ``read_held_out``.
-
-    Returns
-    -------
-    list of Shared
-        In the order of ``rows``.
-
     Example
     -------
     >>> rec = Recording("r1", 0.0, "a.wav", 0.0, 0.0, "", "p1", "")
@@ -279,20 +224,6 @@ def _digests(paths, root, save_folder) -> Dict[str, str]:
 def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
     """Refuse to adapt on anything that is shared.
 
-    Arguments
-    ---------
-    shared : list of Shared
-        See ``find_shared``.
-    n_recordings : int
-        How many would be adapted on.
-    table : pathlib.Path
-        That lists them.
-
-    Raises
-    ------
-    InputError
-        Something is shared.
-
     Example
     -------
     >>> rec = Recording("r", 0, "a.wav", 0, 0, "", "p", "", "a.csv row 2")
@@ -318,16 +249,6 @@ def reasons(shared: List[Shared]) -> Dict[str, str]:
 
     A recording that is shared by its samples takes its patient along: that
     voice is held out under another id.
-
-    Arguments
-    ---------
-    shared : list of Shared
-        See ``find_shared``.
-
-    Returns
-    -------
-    dict
-        Reason by patient id.
 
     Example
     -------

@@ -4,9 +4,6 @@ The column ``fold`` holds folds made for that, and a patient is in one of them.
 Any other column (site, device, year) is what happened to be written down, so
 one patient may be in two of its values: then what the patient has outside of
 the fold that is tested on is left out.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import logging
@@ -65,25 +62,6 @@ class Folds:
 def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
     """Options of a run as text, and whether they go together.
 
-    Arguments
-    ---------
-    fold_column : str
-        Column of recordings.csv.
-    test_fold : object or None
-        Value that is tested on.
-    valid_fold : object or None
-        Value that models are chosen on.
-
-    Returns
-    -------
-    Folds or None
-        None where no fold is tested on.
-
-    Raises
-    ------
-    InputError
-        Some of them without the others, or one fold for both.
-
     Example
     -------
     >>> choose_folds("fold", 1, None)
@@ -112,24 +90,6 @@ def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
 
 def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
     """Values of a column, in natural order, without the empty one.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        With a label.
-    table : pathlib.Path
-        Where they are from.
-    column : str
-        ``fold``, ``site``, ...
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        No such column, an empty cell of ``fold``, one value spelt twice.
 
     Example
     -------
@@ -169,18 +129,6 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
 def rounds(column: str, values: Sequence[str]) -> List[Folds]:
     """A choice of folds for each value: each is tested on once.
 
-    Arguments
-    ---------
-    column : str
-        Of ``fold``, the next value is for validation; of another column,
-        validation is drawn from the other patients.
-    values : sequence of str
-        Of the column.
-
-    Returns
-    -------
-    list of Folds
-
     Example
     -------
     >>> [(f.test, f.valid) for f in rounds("fold", "012")]
@@ -201,27 +149,7 @@ def check_rounds(
     values: Sequence[str],
     classes: Sequence[str],
 ) -> None:
-    """Refuse a column whose rounds cannot all be run, before the first is.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        With a label.
-    table : pathlib.Path
-        Where they are from.
-    column : str
-        Of the folds.
-    values : sequence of str
-        See ``values_of``.
-    classes : sequence of str
-        Each must be there to train with in every round.
-
-    Raises
-    ------
-    InputError
-        Too few values or too many, a patient in two of ``fold``, a round
-        without a class to train with.
-    """
+    """Refuse a column whose rounds cannot all be run, before the first is."""
     least = 3 if column == FOLD else 2
     if len(values) < least:
         needs = "one to test, one to validate, one to train"
@@ -278,27 +206,6 @@ def keep_apart(
 
     Of the column ``fold`` nothing is left out: a patient in two folds is a
     fault of the table, which ``manifest.check`` refuses.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        With a label.
-    table : pathlib.Path
-        Where they are from.
-    folds : Folds
-        Which are held out.
-
-    Returns
-    -------
-    rows : list of (Recording, dict)
-        Those that stay.
-    left_out : list of (path, verdict, reason)
-        For ``rejected.csv``.
-
-    Raises
-    ------
-    InputError
-        As ``values_of``, or a fold that is not there.
     """
     there = values_of(rows, table, folds.column)
     for split, fold in folds.held_out.items():
@@ -358,17 +265,6 @@ def _report_unknown(rows, column):
 def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
     """The folds as the table spells them: of 01 a command line makes 1.
 
-    Arguments
-    ---------
-    folds : Folds
-        As they were asked for.
-    rows : list of (Recording, dict)
-        With the column, or without.
-
-    Returns
-    -------
-    Folds
-
     Example
     -------
     >>> as_spelt(Folds("fold", "1", "x"), [(None, {"fold": "01"})])
@@ -388,21 +284,6 @@ def split_by_fold(
     rows: List[Row], folds: Folds, seed: int
 ) -> Dict[str, List[Recording]]:
     """Recordings by split.
-
-    Arguments
-    ---------
-    rows : list of (Recording, dict)
-        See ``keep_apart``.
-    folds : Folds
-        Without a fold for validation, whole patients are drawn for it from
-        those that are not tested on, stratified by label and site.
-    seed : int
-        Of that draw.
-
-    Returns
-    -------
-    dict
-        Recordings by split.
 
     Example
     -------
@@ -434,16 +315,6 @@ def natural_order(value: str) -> Tuple:
     """Key that sorts numbers as numbers, before text; ``site2`` comes before
     ``site10``.
 
-    Arguments
-    ---------
-    value : str
-        A cell.
-
-    Returns
-    -------
-    tuple
-        The same for two spellings of one number (1, 01) or one word.
-
     Example
     -------
     >>> sorted(["site10", "10", "site2", "9.5", ""], key=natural_order)
@@ -459,15 +330,6 @@ def natural_order(value: str) -> Tuple:
 
 def as_number(value: str) -> Optional[float]:
     """A cell as a number, where it is one.
-
-    Arguments
-    ---------
-    value : str
-        A cell.
-
-    Returns
-    -------
-    float or None
 
     Example
     -------

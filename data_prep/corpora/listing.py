@@ -1,8 +1,4 @@
-"""The recordings that a manifest, a database or a folder of audio names.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The recordings that a manifest, a database or a folder of audio names."""
 
 import json
 from pathlib import Path, PurePosixPath
@@ -22,29 +18,6 @@ def read_recordings(
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
     """What is to be audited: the recordings of a manifest, of a folder of
     manifests or of a database, or simply the audio files of a folder.
-
-    Arguments
-    ---------
-    source : pathlib.Path
-        A csv file or a folder.
-    data_folder : pathlib.Path or None
-        Where the paths in a csv file begin; default: the folder that the
-        manifests beside it were prepared from, else its own.
-    label_column : str or None
-        Of a database; manifests have their label.
-
-    Returns
-    -------
-    root : pathlib.Path
-        Where the paths begin.
-    splits : dict
-        Recordings by split; "" where there are no splits. Durations are not
-        known yet.
-
-    Raises
-    ------
-    InputError
-        There is nothing of the kind, or a file is listed twice.
 
     Example
     -------

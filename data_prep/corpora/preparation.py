@@ -1,8 +1,4 @@
-"""What all preparers do around their corpus: look first, go on, report.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What all preparers do around their corpus: look first, go on, report."""
 
 import json
 import logging
@@ -30,25 +26,6 @@ logger = logging.getLogger(__name__)
 def require_folder(folder: str, option: str, holds: str) -> Path:
     """The data folder, or one line with both cures.
 
-    Arguments
-    ---------
-    folder : str
-        As the user gave it.
-    option : str
-        The option it was given by; without dashes for a corpus that has no
-        synthetic stand-in.
-    holds : str
-        What should be in it.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        It does not exist.
-
     Example
     -------
     >>> require_folder("data/no", "--data_folder", "a corpus")
@@ -72,22 +49,6 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
 def require_out(save_folder: Path, root: Path) -> Path:
     """The folder to write to: a new one, or one of ours.
 
-    Arguments
-    ---------
-    save_folder : pathlib.Path
-        Made if need be.
-    root : pathlib.Path
-        The data folder, whose own tables must stay as they are.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        It is the data folder, a file, or cannot be made.
-
     Example
     -------
     >>> require_out(Path("data"), Path("data"))
@@ -107,23 +68,6 @@ def once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
     """Prepare, unless the same was already prepared from the same files.
-
-    Arguments
-    ---------
-    save_folder : pathlib.Path
-        The manifest folder.
-    options : dict
-        Everything the result depends on, as JSON can hold it.
-    sources : list of pathlib.Path
-        Tables and folders whose change asks for another preparation.
-    prepare : callable
-        Called without arguments.
-
-    Raises
-    ------
-    InputError
-        Something changed, and the run that the folder belongs to has begun:
-        it must go on with the recordings that it began with.
 
     Example
     -------
@@ -156,28 +100,7 @@ def audit(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Audits:
-    """Read all audio, fill in the durations and list what cannot be used.
-
-    Arguments
-    ---------
-    recordings : list of Recording
-        Changed in place.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        The manifest folder; ``audit.csv`` and ``rejected.csv`` go there.
-    left_out : sequence of (path, verdict, reason)
-        What was left out before, listed there too.
-
-    Returns
-    -------
-    Audits
-
-    Raises
-    ------
-    InputError
-        Too many files cannot be used.
-    """
+    """Read all audio, fill in the durations and list what cannot be used."""
     rejected_csv = Path(save_folder) / "rejected.csv"
     paths = [rec.wav for rec in recordings]
     audits = audit_corpus(paths, root, save_folder)
@@ -203,23 +126,7 @@ def finish(
     corpus: Dict,
     classes: Optional[Sequence[str]] = None,
 ) -> None:
-    """Write the manifests, the paper's table and the list of copies.
-
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    audits : Audits
-        See ``audit``.
-    root : pathlib.Path
-        The data folder.
-    save_folder : pathlib.Path
-        The manifest folder.
-    corpus : dict
-        See ``manifest.write``.
-    classes : sequence of str or None
-        See ``manifest.check``.
-    """
+    """Write the manifests, the paper's table and the list of copies."""
     save_folder = Path(save_folder)
     manifest.write(splits, save_folder, root, corpus, classes)
     logger.info("Prepared:\n%s", write_counts(splits, save_folder))
@@ -240,22 +147,6 @@ def require_classes(
 
     Validation and test may lack a class, with a warning that says what cannot
     be computed then.
-
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    classes : list of str
-        Labels.
-    cure : str
-        Where the splits are from, and what the user can do.
-    least : int
-        Classes without which validation or test is refused.
-
-    Raises
-    ------
-    InputError
-        Names the split and the first class that is missing.
 
     Example
     -------
@@ -296,17 +187,6 @@ def _cannot_be_computed(split: str, n_present: int) -> str:
 def in_words(names: Sequence[str], most: int = 10) -> str:
     """Names in a message: the first ones, and how many more there are.
 
-    Arguments
-    ---------
-    names : sequence of str
-        To be listed.
-    most : int
-        How many.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> in_words("abcde", most=3)
@@ -320,17 +200,6 @@ def in_words(names: Sequence[str], most: int = 10) -> str:
 
 def corpus_of(root: Path, otherwise: str) -> Dict:
     """What the data folder says it is, else a neutral name.
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        The data folder.
-    otherwise : str
-        Name where the folder has no ``corpus.json``.
-
-    Returns
-    -------
-    dict
 
     Example
     -------

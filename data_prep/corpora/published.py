@@ -3,9 +3,6 @@
 Each reads names or tables of its corpus, writes ``SAVE/recordings.csv``, so
 that ``train_cls.py --recordings_csv`` can be told another label or other
 classes, and has ``prepare_clinical`` write the manifests.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -29,15 +26,6 @@ def compare_with_published(
     found: Dict[str, int], published: Dict[str, int], what: str
 ) -> None:
     """Warn where a copy of a corpus is not what was published.
-
-    Arguments
-    ---------
-    found : dict
-        Counts of this copy; what is not named is 0.
-    published : dict
-        Counts as published.
-    what : str
-        What was counted.
 
     Example
     -------
@@ -72,24 +60,6 @@ def compare_with_published(
 def require_table(root: Path, name: str, corpus: str) -> Path:
     """The table that comes with a corpus.
 
-    Arguments
-    ---------
-    root : pathlib.Path
-        The data folder.
-    name : str
-        Of the table, below it.
-    corpus : str
-        Its name.
-
-    Returns
-    -------
-    pathlib.Path
-
-    Raises
-    ------
-    InputError
-        It is not there; says so where it is one folder deeper.
-
     Example
     -------
     >>> require_table(Path("data"), "meta/esc50.csv", "ESC-50")
@@ -111,27 +81,6 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
     """A path that a corpus's own table names.
 
-    Arguments
-    ---------
-    path : str
-        Relative to ``root``.
-    root : pathlib.Path
-        The data folder.
-    source : str
-        Table and row.
-    cure : str
-        What the user can do.
-
-    Returns
-    -------
-    str
-        The path.
-
-    Raises
-    ------
-    InputError
-        There is no such file.
-
     Example
     -------
     >>> require_audio("a.wav", Path("data"), "meta.csv row 2", "unpack it")
@@ -148,24 +97,6 @@ def files_by_class(
     root: Path, class_of: Dict[str, str]
 ) -> List[Tuple[str, str]]:
     """Audio files of a corpus with a folder a class.
-
-    Arguments
-    ---------
-    root : pathlib.Path
-        Holds the class folders.
-    class_of : dict
-        Class by folder name in lower case.
-
-    Returns
-    -------
-    list of (str, str)
-        Class and path relative to ``root``. Files elsewhere are left out,
-        with a line that says so.
-
-    Raises
-    ------
-    InputError
-        There is no such folder with audio in it.
 
     Example
     -------
@@ -202,26 +133,6 @@ def write_recordings(
 ) -> str:
     """Write ``recordings.csv``.
 
-    Arguments
-    ---------
-    rows : list of dict
-        See ``write_database``.
-    root : pathlib.Path
-        The data folder.
-    save_folder : str
-        Where it goes.
-
-    Returns
-    -------
-    str
-        The csv file.
-
-    Raises
-    ------
-    InputError
-        The save folder cannot be one, or is the data folder, whose own
-        ``recordings.csv`` it would replace.
-
     Example
     -------
     >>> write_recordings([], Path("data"), "data")
@@ -248,29 +159,7 @@ def prepare_published(
     labels: Sequence[str],
     **options,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of one of its labels.
-
-    Arguments
-    ---------
-    rows : list of dict
-        See ``write_database``.
-    root : pathlib.Path
-        The data folder.
-    save_folder : str
-        Where all goes.
-    label_column : str
-        The label of the manifests.
-    labels : sequence of str
-        Its values in the order of the classes; those that are not there are
-        passed over, recordings with another one are left out.
-    **options
-        Of ``prepare_clinical``: the corpus's name, folds or a seed.
-
-    Raises
-    ------
-    InputError
-        Fewer than two labels, or anything ``prepare_clinical`` refuses.
-    """
+    """Write ``recordings.csv`` and the manifests of one of its labels."""
     there = {row[label_column] for row in rows}
     classes = [label for label in labels if label in there]
     if len(classes) < 2:
@@ -297,15 +186,7 @@ def prepare_published(
 
 
 def command_line(prepare: Callable, **options: int) -> None:
-    """Run a preparer from the command line.
-
-    Arguments
-    ---------
-    prepare : callable
-        Takes the data folder, the folder to write to, and the options.
-    **options : int
-        Defaults of its options.
-    """
+    """Run a preparer from the command line."""
     parser = argparse.ArgumentParser(
         description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
     )

@@ -1,8 +1,4 @@
-"""Patients put into strata, splits, folds and fractions; none is divided.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Patients put into strata, splits, folds and fractions; none is divided."""
 
 import logging
 import math
@@ -141,25 +137,6 @@ def fold_patients(
     stratum_of: Dict[str, tuple], n_folds: int, seed: int
 ) -> Dict[str, str]:
     """Assign whole patients to folds, stratified by label, then site.
-
-    Arguments
-    ---------
-    stratum_of : dict
-        (label, site) by patient, see ``strata``.
-    n_folds : int
-        Two or more.
-    seed : int
-        Another seed, other folds.
-
-    Returns
-    -------
-    dict
-        Fold, from "0", by patient.
-
-    Raises
-    ------
-    InputError
-        Fewer patients than folds.
 
     Example
     -------

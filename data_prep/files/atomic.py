@@ -1,8 +1,4 @@
-"""Files that are complete or not there, whatever interrupts their writing.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Files that are complete or not there, whatever interrupts their writing."""
 
 import errno
 import os
@@ -18,17 +14,6 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def cannot_write(path: Path, error: OSError) -> InputError:
     """What to tell whoever cannot write a file or folder.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        The file or folder.
-    error : OSError
-        Why.
-
-    Returns
-    -------
-    InputError
-
     Example
     -------
     >>> cannot_write("a.csv", OSError(errno.ENOSPC, "No space left on device"))
@@ -43,21 +28,6 @@ def cannot_write(path: Path, error: OSError) -> InputError:
 
 def make_folder(folder: Path) -> Path:
     """Make a folder to write to, with those above it.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        May be there already.
-
-    Returns
-    -------
-    pathlib.Path
-        The folder.
-
-    Raises
-    ------
-    InputError
-        It is a file, or cannot be made.
 
     Example
     -------
@@ -81,21 +51,6 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
     The half-written file is removed when anything goes wrong, and an earlier
     file at ``path`` stays as it was.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Where the file belongs.
-
-    Yields
-    ------
-    pathlib.Path
-        Where to write it, with the same suffix.
-
-    Raises
-    ------
-    InputError
-        The disk is full, or the folder cannot be written to.
 
     Example
     -------

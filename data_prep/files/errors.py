@@ -1,8 +1,4 @@
-"""The one exception that means: the user can mend this.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The one exception that means: the user can mend this."""
 
 import sys
 from contextlib import contextmanager

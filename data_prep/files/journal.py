@@ -1,8 +1,5 @@
 """What was found out about each file, kept as it is found out, so that long
 work over many files can be interrupted and goes on.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -17,14 +14,6 @@ class Journal:
 
     An entry counts as long as its file has the size and the time of change
     that it had; a line cut short by a kill does not count.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        The journal; made, with its folder, when the first entry is added.
-    about : dict
-        What else the entries depend on (version, options). A journal about
-        something else is begun anew.
 
     Example
     -------
@@ -76,41 +65,14 @@ class Journal:
         self._file.write((line + "\n").encode("ascii"))
 
     def get(self, name: str, file: Path) -> Optional[Dict]:
-        """What is known of a file.
-
-        Arguments
-        ---------
-        name : str
-            Its name in the journal.
-        file : pathlib.Path
-            The file, which may have changed.
-
-        Returns
-        -------
-        dict or None
-        """
+        """What is known of a file."""
         if name not in self._entries:
             return None
         then, found = self._entries[name]
         return found if then == stamp(file) else None
 
     def add(self, name: str, file: Path, found: Dict) -> None:
-        """Write down what was found out about a file.
-
-        Arguments
-        ---------
-        name : str
-            Its name in the journal.
-        file : pathlib.Path
-            The file.
-        found : dict
-            As JSON can hold it.
-
-        Raises
-        ------
-        InputError
-            The disk is full.
-        """
+        """Write down what was found out about a file."""
         now = stamp(file)
         self._entries[name] = (now, found)
         try:
@@ -123,16 +85,6 @@ class Journal:
 
 def stamp(file: Path) -> Union[List[int], str]:
     """What tells a file from what it was before: size and time of change.
-
-    Arguments
-    ---------
-    file : pathlib.Path
-        Any file or folder.
-
-    Returns
-    -------
-    list of int or str
-        "unreadable" where it cannot be looked at.
 
     Example
     -------

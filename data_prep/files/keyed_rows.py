@@ -3,9 +3,6 @@
 200,000 recordings as Python objects are hundreds of megabytes, of which each
 loader worker soon has a copy: to look at an object is to write down that it is
 looked at. Here a file stays what it is, bytes, with a few numbers a row.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import csv
@@ -29,33 +26,6 @@ class KeyedRows(Sequence):
     """Rows of a csv file with a header; blank lines do not count.
 
     Memory: the file's size and 28 bytes a row.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        Comma-separated, UTF-8.
-    key : str
-        Column that rows are found by; fastest where it is the first.
-    plain : callable
-        Of a key: the form in which keys are compared.
-    odd : bytes
-        Regular expression of the keys, as they stand in the file, that
-        ``plain`` or csv's quotes change.
-    errors : str
-        What becomes of bytes that are not UTF-8, as ``bytes.decode`` has it.
-    skipinitialspace : bool
-        As csv's: a space that begins a cell is left out.
-
-    Raises
-    ------
-    InputError
-        The file cannot be read, is empty or not UTF-8, lacks the column, or a
-        row has another number of cells than the header.
-
-    Attributes
-    ----------
-    columns : list of str
-        The header.
 
     Example
     -------
@@ -176,17 +146,7 @@ class KeyedRows(Sequence):
         return len(self._begins)
 
     def __getitem__(self, number: int) -> List[str]:
-        """Cells of a row.
-
-        Arguments
-        ---------
-        number : int
-            From 0, without the header.
-
-        Returns
-        -------
-        list of str
-        """
+        """Cells of a row."""
         latest, cells = self._latest
         if latest != number:
             cells = self._parsed(number)
@@ -204,61 +164,20 @@ class KeyedRows(Sequence):
         return cells
 
     def found(self, pattern: str) -> Set[str]:
-        """What a regular expression's first group finds anywhere in the file.
-
-        Arguments
-        ---------
-        pattern : str
-            Of ASCII characters.
-
-        Returns
-        -------
-        set of str
-        """
+        """What a regular expression's first group finds anywhere in the file."""
         found = re.finditer(pattern.encode("ascii"), self._bytes)
         return {match[1].decode("ascii") for match in found}
 
     def source(self, number: int) -> str:
-        """File and row, for messages.
-
-        Arguments
-        ---------
-        number : int
-            From 0, without the header.
-
-        Returns
-        -------
-        str
-        """
+        """File and row, for messages."""
         return f"{self.path} row {number + 2}"
 
     def key(self, number: int) -> str:
-        """The key as it stands in the file.
-
-        Arguments
-        ---------
-        number : int
-            From 0, without the header.
-
-        Returns
-        -------
-        str
-        """
+        """The key as it stands in the file."""
         return self[number][self._column]
 
     def find(self, key: str) -> Optional[int]:
-        """Number of the row of this key, of the last one if there are several.
-
-        Arguments
-        ---------
-        key : str
-            In any form.
-
-        Returns
-        -------
-        int or None
-            None where there is none.
-        """
+        """Number of the row of this key, of the last one if there are several."""
         key = self._plain(key)
         # Of the array's own type: else the array is converted each time.
         code = np.uint32(crc32(key.encode("utf-8", self._errors)))
@@ -271,12 +190,7 @@ class KeyedRows(Sequence):
         return None
 
     def doubled(self) -> Optional[Tuple[int, int]]:
-        """The first row whose key was used before, and where it was.
-
-        Returns
-        -------
-        tuple of int, or None
-        """
+        """The first row whose key was used before, and where it was."""
         same = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
         first_of = {}
         for number in np.unique(self._order[[same, same + 1]]).tolist():

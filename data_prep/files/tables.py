@@ -1,8 +1,4 @@
-"""Csv tables: read with the faults users' files have, written whole or not.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Csv tables: read with the faults users' files have, written whole or not."""
 
 import csv
 import logging
@@ -154,17 +150,6 @@ def write_table(
 ) -> None:
     """Write a csv file that is complete or not there.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    columns : sequence of str
-        The header.
-    rows : iterable of sequences
-        The cells.
-    errors : str
-        What becomes of a file name that is not UTF-8: escaped, not dropped.
-
     Example
     -------
     >>> path = getfixture("tmpdir").join("a.csv")
@@ -185,13 +170,6 @@ def write_table(
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file that is complete or not there.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    text : str
-        Its content.
 
     Example
     -------

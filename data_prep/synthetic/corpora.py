@@ -34,9 +34,6 @@ length 0.50.
 A recording depends on (seed, its number) alone: the bytes are the same for any
 number of workers, and an interrupted run goes on where it stopped. A folder
 that is neither empty nor made here with the same settings is refused.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -80,18 +77,6 @@ PARTS = {"generic": "vggsound", "cry": "cry"}  # part -> folder
 def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
     """The audio of a cry recording.
 
-    Arguments
-    ---------
-    plan : CryPlan
-        The recording.
-    seed : int
-        Seed of the corpus.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], at 16 kHz, below full scale.
-
     Example
     -------
     >>> plan = plan_cries("tiny")[0]
@@ -106,18 +91,6 @@ def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
 
 def render_sound(plan: SoundPlan, seed: int = 1234) -> np.ndarray:
     """The audio of a generic clip; clips of one video share their recorder.
-
-    Arguments
-    ---------
-    plan : SoundPlan
-        The clip.
-    seed : int
-        Seed of the corpus.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], at 16 kHz, below full scale.
 
     Example
     -------
@@ -285,29 +258,6 @@ def make_corpus(
 ) -> Dict[str, Dict[str, float]]:
     """Writes the embedded corpus, or leaves it where it is complete.
 
-    Arguments
-    ---------
-    out : str or Path
-        Folder that receives ``vggsound`` and ``cry``.
-    scale : str
-        One of SCALES.
-    part : str
-        "all", "generic" or "cry".
-    seed : int
-        Seed of the corpus, 0 or more.
-    workers : Optional[int]
-        Processes; as many as there are cores where None.
-
-    Returns
-    -------
-    Dict[str, Dict[str, float]]
-        For each part: rows, files and hours.
-
-    Raises
-    ------
-    ValueError
-        If an argument makes no sense, or a folder holds something else.
-
     Example
     -------
     >>> import tempfile
@@ -336,18 +286,7 @@ def make_corpus(
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """The command.
-
-    Arguments
-    ---------
-    arguments : Optional[Sequence[str]]
-        Command line; that of the process where None.
-
-    Returns
-    -------
-    int
-        Exit status: 0 done, 1 failed, 2 wrong usage.
-    """
+    """The command."""
     parser = argparse.ArgumentParser(
         prog="python -m data_prep.synthetic",
         description="Writes the embedded synthetic corpus.",

@@ -23,9 +23,6 @@ Injury works through `severity` only: every patient has one in 0..1, from one of
 two overlapping distributions, dealt out by quantiles so that corpora of
 different seeds are about equally hard. A trigger works through a `Style`,
 blended with the neutral one by a strength drawn for each recording.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from dataclasses import dataclass, fields
@@ -208,18 +205,6 @@ STYLES: Dict[str, Style] = {
 def severity_at(quantile: float, injured: bool) -> float:
     """Quantiles of severity in the healthy and the injured, which overlap.
 
-    Arguments
-    ---------
-    quantile : float
-        0..1.
-    injured : bool
-        Which of the two distributions.
-
-    Returns
-    -------
-    float
-        0..1.
-
     Example
     -------
     >>> round(severity_at(0.5, False), 2), round(severity_at(0.5, True), 2)
@@ -231,17 +216,6 @@ def severity_at(quantile: float, injured: bool) -> float:
 
 def draw_voice(rng: np.random.Generator, severity: float) -> Voice:
     """A patient's voice.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    severity : float
-        Of a neurological injury, 0..1.
-
-    Returns
-    -------
-    Voice
 
     Example
     -------
@@ -388,23 +362,6 @@ def draw_burst(
 ) -> Burst:
     """Melody, mode and irregularities of one burst.
 
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    voice : Voice
-        The patient.
-    style : Style
-        The trigger's colour.
-    seconds : float
-        Length of the burst.
-    mode : Optional[str]
-        Asks for one mode throughout, without glides and second sources.
-
-    Returns
-    -------
-    Burst
-
     Example
     -------
     >>> rng = np.random.default_rng(0)
@@ -441,24 +398,6 @@ def sound_burst(
     seconds: float,
 ) -> np.ndarray:
     """Sends a source through the moving vocal tract.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    burst : Burst
-        The source.
-    voice : Voice
-        The patient.
-    style : Style
-        The trigger's colour.
-    seconds : float
-        Length of the burst.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], about unit peak.
 
     Example
     -------
@@ -514,24 +453,6 @@ def make_cry(
     seconds: float,
 ) -> np.ndarray:
     """One recording of a crying patient.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    voice : Voice
-        The patient.
-    trigger : str
-        One of STYLES.
-    site : str
-        One of SITES.
-    seconds : float
-        Length of the recording.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], at RATE, below full scale.
 
     Example
     -------

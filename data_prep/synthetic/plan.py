@@ -7,9 +7,6 @@ and split, hours by split, 1,149 triggers); the shares of triggers and sites are
 our choice. ``miniature`` is made in seconds and has 760 test patients: between
 two encoders, paired differences of 0.02 to 0.045 AUC are separable, the less
 alike they are the larger.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import enum
@@ -258,23 +255,6 @@ def _deal(rng: np.random.Generator, counts: Sequence[int]) -> List[int]:
 def plan_cries(scale: str = "demo", seed: int = 1234) -> List[CryPlan]:
     """The cry recordings of a corpus, without their audio.
 
-    Arguments
-    ---------
-    scale : str
-        One of SCALES.
-    seed : int
-        Seed of the corpus.
-
-    Returns
-    -------
-    List[CryPlan]
-        Sorted by recording_id.
-
-    Raises
-    ------
-    ValueError
-        If the scale is unknown.
-
     Example
     -------
     >>> plans = plan_cries("tiny")
@@ -300,20 +280,6 @@ def plan_cries(scale: str = "demo", seed: int = 1234) -> List[CryPlan]:
 
 def find_scale(name: str) -> Scale:
     """Looks a scale up.
-
-    Arguments
-    ---------
-    name : str
-        One of SCALES.
-
-    Returns
-    -------
-    Scale
-
-    Raises
-    ------
-    ValueError
-        If the scale is unknown.
 
     Example
     -------
@@ -413,23 +379,6 @@ def _plan(draft: _Draft, number: int, patient: int) -> CryPlan:
 
 def plan_sounds(scale: str = "demo", seed: int = 1234) -> List[SoundPlan]:
     """The generic clips of a corpus, without their audio.
-
-    Arguments
-    ---------
-    scale : str
-        One of SCALES.
-    seed : int
-        Seed of the corpus.
-
-    Returns
-    -------
-    List[SoundPlan]
-        Sorted by id and start, as VGGSound's list is.
-
-    Raises
-    ------
-    ValueError
-        If the scale is unknown.
 
     Example
     -------

@@ -1,8 +1,5 @@
 """Signals that synthetic audio is built of, and the room and recorder that
 everything goes through. All values are this project's choice.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from dataclasses import dataclass
@@ -22,22 +19,6 @@ def slow_curve(
 ) -> np.ndarray:
     """Smooth standard-normal random curve, for drifts, gusts and swells.
 
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    n : int
-        Number of values.
-    rate_hz : float
-        How many independent values a second.
-    step : float
-        Samples between two returned values.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [n].
-
     Example
     -------
     >>> slow_curve(np.random.default_rng(0), 100, 2.0, step=HOP).shape
@@ -55,21 +36,6 @@ def harmonic_stack(
     f0: np.ndarray, gain: Callable[[np.ndarray], np.ndarray], top: int = 60
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Band-limited additive synthesis of a harmonic sound.
-
-    Arguments
-    ---------
-    f0 : np.ndarray
-        Fundamental frequency [samples], Hz.
-    gain : Callable
-        Maps frequencies [frames, harmonics] in Hz (a frame every HOP samples)
-        to linear amplitudes of the same shape.
-    top : int
-        Largest number of harmonics.
-
-    Returns
-    -------
-    Tuple[np.ndarray, np.ndarray]
-        The wave and the phase of the fundamental in radians, each [samples].
 
     Example
     -------
@@ -97,20 +63,6 @@ def formant_gain(
 ) -> Callable[[np.ndarray], np.ndarray]:
     """Parallel vocal-tract resonances over a falling spectrum.
 
-    Arguments
-    ---------
-    formants_hz : np.ndarray
-        Resonances, [frames, formants] where they move, or [formants], Hz.
-    widths_hz : np.ndarray
-        Bandwidths [formants], Hz.
-    tilt_db : float
-        Spectral tilt in dB an octave above 500 Hz (negative falls).
-
-    Returns
-    -------
-    Callable
-        For ``harmonic_stack``.
-
     Example
     -------
     >>> gain = formant_gain(np.array([1100.0]), np.array([200.0]), 0.0)
@@ -133,20 +85,6 @@ def shaped_noise(
 ) -> np.ndarray:
     """Gaussian noise of unit power with the given spectral shape.
 
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    n : int
-        Number of samples.
-    shape : Callable
-        Maps frequencies [bins] in Hz to linear amplitudes [bins].
-
-    Returns
-    -------
-    np.ndarray
-        Shape [n].
-
     Example
     -------
     >>> noise = shaped_noise(np.random.default_rng(0), 500, lambda hz: hz < 900)
@@ -161,18 +99,6 @@ def shaped_noise(
 
 def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
     """Spectral shape: a band with soft edges, amplitude as 1 / f^slope.
-
-    Arguments
-    ---------
-    low_hz, high_hz : float
-        Edges of the band, Hz.
-    slope : float
-        0 is white, 0.5 pink, 1 brown.
-
-    Returns
-    -------
-    Callable
-        For ``shaped_noise``.
 
     Example
     -------
@@ -232,15 +158,6 @@ class Recorder:
 def draw_recorder(rng: np.random.Generator) -> Recorder:
     """A random recorder, as videos have.
 
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    Recorder
-
     Example
     -------
     >>> draw_recorder(np.random.default_rng(0)).high_hz > 3000
@@ -262,20 +179,6 @@ def record(
     rng: np.random.Generator, dry: np.ndarray, recorder: Recorder
 ) -> np.ndarray:
     """Plays a dry sound in a room and records it.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    dry : np.ndarray
-        Dry sound [samples].
-    recorder : Recorder
-        Room, microphone, noise and level.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], below full scale.
 
     Example
     -------

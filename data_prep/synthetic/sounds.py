@@ -4,9 +4,6 @@ The classes stand in for those of VGGSound in the embedded corpus (see
 ``data_prep.synthetic``). Each is a short procedure, not a sample of anything:
 labels say what was synthesised ("bark-like", never "dog barking"). All values
 are this project's choice.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Callable, Dict, Optional, Tuple
@@ -343,22 +340,6 @@ def make_sound(
     recorder: Optional[Recorder] = None,
 ) -> np.ndarray:
     """One recorded clip of a class.
-
-    Arguments
-    ---------
-    rng : np.random.Generator
-        Source of randomness.
-    label_index : int
-        Which of ``CLASSES``.
-    seconds : float
-        Length, seconds.
-    recorder : Optional[Recorder]
-        What it is recorded with; drawn where None.
-
-    Returns
-    -------
-    np.ndarray
-        Shape [samples], at RATE.
 
     Example
     -------

@@ -10,9 +10,6 @@ An epoch is one pass over the cries; a fixed share of each batch is replayed.
 Loss and contrastive accuracy are logged for cries and for generic audio
 apart: held-out generic audio shows what is being forgotten. With
 --control=True as many steps are made on generic audio alone.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import data_prep  # noqa: F401 (explains a broken environment)

@@ -11,9 +11,6 @@ averaged chunks. The model is chosen on the validation split by AUC. A
 are computed once. ``--folds all`` trains and tests on every fold and pools
 what the models say. What happens to a batch stands in
 cry_modules/training/classification.py, what the figures mean in cry_modules/metrics/figures.py.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import data_prep  # noqa: F401 (explains a broken environment)
@@ -108,27 +105,7 @@ class Run:
 
 
 def read_labels(manifests, classes):
-    """Labels of the training recordings, and the classes.
-
-    Arguments
-    ---------
-    manifests : str
-        Folder of train.csv, valid.csv, test.csv.
-    classes : list of str or None
-        None: those of the training recordings.
-
-    Returns
-    -------
-    labels : list of str
-        Of the training recordings.
-    classes : list of str
-        Order of the logits.
-
-    Raises
-    ------
-    InputError
-        A split without recordings, or a label outside the classes.
-    """
+    """Labels of the training recordings, and the classes."""
     labels = {
         split: [rec.label for rec in manifest.read(f"{manifests}/{split}.csv")]
         for split in manifest.SPLITS
@@ -147,22 +124,7 @@ def read_labels(manifests, classes):
 def dataio_prep(hparams, manifests, classes, trained_on):
     """Recordings of each split.
 
-    Arguments
-    ---------
-    hparams : dict
-        With ``data_folder``, ``reader``, ``chunks`` and ``logmel``.
-    manifests : str
-        Folder of train.csv, valid.csv, test.csv.
-    classes : list of str
-        Order of the labels.
-    trained_on : str
-        ``chunks`` (a random one of each training recording) or
-        ``recordings``.
-
-    Returns
-    -------
-    dict of DynamicItemDataset
-        ``sig``: ``[samples]``; ``class_index``: int; sorted by length.
+    Shapes: returns ``[samples]``.
     """
     reader, chunks = hparams["reader"], hparams["chunks"]
     # A pack of another rate is refused here rather than in a loader worker.
@@ -202,18 +164,7 @@ def dataio_prep(hparams, manifests, classes, trained_on):
 
 
 def check_options(hparams):
-    """Refuse values that would fail or mislead later.
-
-    Arguments
-    ---------
-    hparams : dict
-        Of the yaml file.
-
-    Raises
-    ------
-    InputError
-        Names the value and those that can be.
-    """
+    """Refuse values that would fail or mislead later."""
     check_balance(hparams["balance"])
     if hparams["trained_on"] not in HEARD:
         raise InputError(
@@ -243,17 +194,7 @@ def is_cached(hparams):
 
 
 def load_pretrained(hparams, train_set, device):
-    """The encoder a run begins with, or goes on with.
-
-    Arguments
-    ---------
-    hparams : dict
-        With ``encoder_source``, ``encoder`` and ``logmel``.
-    train_set : DynamicItemDataset
-        Whose chunks calibrate a random encoder where that is asked.
-    device : str
-        Where to calibrate.
-    """
+    """The encoder a run begins with, or goes on with."""
     source, encoder = hparams["encoder_source"], hparams["encoder"]
     own, front_end = hparams["output_folder"], hparams["logmel"].name
     if whole(Path(own).glob("save/CKPT*")) is not None:
@@ -345,19 +286,7 @@ def embed_all(brain, hparams, datasets, embedder, what):
 
 
 def train_batches(hparams, train_set):
-    """Batches of the training recordings.
-
-    Arguments
-    ---------
-    hparams : dict
-        With ``balance``, ``trained_on``, ``chunk_s``, ``batch_size``, ``seed``.
-    train_set : DynamicItemDataset
-        Of ``dataio_prep``; the batches are of indices into it.
-
-    Returns
-    -------
-    LengthBatchSampler
-    """
+    """Batches of the training recordings."""
     # ``data`` is in the order of the csv file, the indices in the dataset's.
     rows = [train_set.data[key] for key in train_set.data_ids]
     seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
@@ -582,23 +511,7 @@ def asked_of(hparams):
 
 
 def run(hparams, hparams_file, overrides, run_opts):
-    """One model: prepared, trained, tested, reported.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects and settings.
-    hparams_file : str
-        The yaml file they are from.
-    overrides : dict
-        Values for its keys.
-    run_opts : RunOptions
-        SpeechBrain's options.
-
-    Returns
-    -------
-    Run
-    """
+    """One model: prepared, trained, tested, reported."""
     check_options(hparams)
     asked, nuisance = asked_of(hparams), nuisance_columns(hparams)
     sb.create_experiment_directory(
@@ -666,23 +579,7 @@ def run(hparams, hparams_file, overrides, run_opts):
 
 
 def run_folds(hparams, hparams_file, overrides, run_opts):
-    """A model a fold, each tested on what its fold left out; pooled.
-
-    Arguments
-    ---------
-    hparams : dict
-        Objects and settings, ``folds`` among them.
-    hparams_file : str
-        The yaml file they are from.
-    overrides : dict
-        Values for its keys.
-    run_opts : RunOptions
-        SpeechBrain's options.
-
-    Returns
-    -------
-    Run
-    """
+    """A model a fold, each tested on what its fold left out; pooled."""
     check_options(hparams)
     asked = asked_of(hparams)
     if hparams["test_fold"] is not None or hparams["valid_fold"] is not None:

@@ -6,9 +6,6 @@
 Two random chunks of a recording, masked as in SpecAugment, must find each
 other among the chunks of all recordings of the batch. What happens to a batch
 stands in cry_modules/training/simclr.py.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import data_prep  # noqa: F401 (explains a broken environment)

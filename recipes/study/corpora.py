@@ -1,8 +1,4 @@
-"""What a study's corpora hold: for its report, without a patient's name.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What a study's corpora hold: for its report, without a patient's name."""
 
 import csv
 from collections import Counter

@@ -3,9 +3,6 @@
 The rates were measured on one core of a shared machine without GPU, at width
 8: they give hours to within a factor of two or so, until runs of this study
 on this machine have been timed.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import csv
@@ -59,19 +56,7 @@ class Size(NamedTuple):
 
 
 def size_of(settings: Settings, n_folds: int) -> Size:
-    """How many recordings there are.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-    n_folds : int
-        0 where there are none.
-
-    Returns
-    -------
-    Size
-    """
+    """How many recordings there are."""
     if settings.synthetic is not None:
         scale = SCALES[settings.synthetic["scale"]]
         train = [c for c in scale.cells if c.split == "train"]
@@ -101,24 +86,7 @@ def _count_generic(folder: Path) -> int:
 
 
 def seconds_of(run: Run, size: Size, width: int, speed: float = 1.0) -> float:
-    """Reckoned time of a run.
-
-    Arguments
-    ---------
-    run : Run
-        Of the plan.
-    size : Size
-        What there is to train on.
-    width : int
-        Of CNN14.
-    speed : float
-        Of training, as multiple of one core's.
-
-    Returns
-    -------
-    float
-        Seconds.
-    """
+    """Reckoned time of a run."""
     if run.rule == "corpus":
         return _CORPUS * (size.generic + size.everything)
     n_models = size.folds if run.rule == "train_cls" else 1
@@ -163,20 +131,7 @@ def file_of(folder: Path, settings: Settings) -> Path:
 
 
 def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
-    """What a finished run took, as ``command`` measured it.
-
-    Arguments
-    ---------
-    run : Run
-        Of the plan.
-    settings : Settings
-        The study's.
-
-    Returns
-    -------
-    dict or None
-        ``seconds``, ``cpu_s`` of a processor, ``peak_mb``; None where it was not measured.
-    """
+    """What a finished run took, as ``command`` measured it."""
     return read(file_of(run.folder, settings))
 
 
@@ -197,13 +152,7 @@ def read(path: Path) -> Optional[Dict[str, float]]:
 
 
 class Estimate:
-    """Hours of a plan, learning from what is done.
-
-    Arguments
-    ---------
-    plan : Plan
-        All runs.
-    """
+    """Hours of a plan, learning from what is done."""
 
     def __init__(self, plan: Plan):
         size = size_of(plan.settings, len(plan.folds))
@@ -215,19 +164,7 @@ class Estimate:
         }
 
     def of(self, runs: Iterable[Run], done: Iterable[Run]) -> float:
-        """Seconds of some runs, one after the other.
-
-        Arguments
-        ---------
-        runs : iterable of Run
-            Still to be made.
-        done : iterable of Run
-            Whose times correct the rates.
-
-        Returns
-        -------
-        float
-        """
+        """Seconds of some runs, one after the other."""
         ratio = self._ratios(list(done))
         every = ratio.get("", 1.0)
         return sum(
@@ -257,15 +194,6 @@ def _kind(run: Run) -> str:
 
 def in_words(seconds: float) -> str:
     """A time as people say it.
-
-    Arguments
-    ---------
-    seconds : float
-        Of it.
-
-    Returns
-    -------
-    str
 
     Example
     -------

@@ -7,9 +7,6 @@
 what encoders adapt to (the labelled part, and all cries there are), and
 ``held_out.csv`` who is tested on or chosen by. With ``--folds`` the last three
 are there for each fold, ``all_0.csv`` and so on.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -44,31 +41,7 @@ def write_tables(
     folds: Sequence[str] = (),
     seed: int = 0,
 ) -> None:
-    """Write them.
-
-    Arguments
-    ---------
-    cries : str
-        Where the paths of all tables begin.
-    recordings : str
-        The database's table.
-    out : str
-        Folder to write to.
-    labels : sequence of str
-        Columns of labels: that of the study, then that of table 3, if any.
-    more : str or None
-        A table of further cries.
-    folds : sequence of str
-        Values of the column ``fold``, in their order; empty: the column
-        ``split`` decides who is held out.
-    seed : int
-        Of a split that has to be made.
-
-    Raises
-    ------
-    InputError
-        Anything wrong with the tables.
-    """
+    """Write them."""
     _, table = locate(cries, recordings, "cries")
     rows = read_database(table, [labels[0]])
     for name in labels:

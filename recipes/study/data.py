@@ -13,23 +13,7 @@ from recipes.study.settings import Settings
 
 
 def folds_of(settings: Settings) -> List[str]:
-    """Values of the column ``fold``, in the order of ``train_cls.py``.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    InputError
-        They are no folds, not the same for both tasks, or no names of
-        folders.
-    """
+    """Values of the column ``fold``, in the order of ``train_cls.py``."""
     own, *others = (
         fold_values(
             str(settings.cries), str(settings.recordings_csv),
@@ -56,18 +40,7 @@ def folds_of(settings: Settings) -> List[str]:
 
 
 def check_database(settings: Settings) -> None:
-    """Refuse what would be found hours later.
-
-    Arguments
-    ---------
-    settings : Settings
-        Of a study of real audio.
-
-    Raises
-    ------
-    InputError
-        A column that is not there, or a class that nobody has.
-    """
+    """Refuse what would be found hours later."""
     table = settings.recordings_csv
     checksum(table)
     columns = [task.label_column for task in settings.tasks]
@@ -89,23 +62,7 @@ def check_database(settings: Settings) -> None:
 
 
 def checksum(path: Path) -> str:
-    """SHA-256 of a file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    str
-        In hexadecimal.
-
-    Raises
-    ------
-    InputError
-        It cannot be read.
-    """
+    """SHA-256 of a file."""
     try:
         return hashlib.sha256(Path(path).read_bytes()).hexdigest()
     except OSError as error:
@@ -117,16 +74,6 @@ def checksum(path: Path) -> str:
 
 
 def generic_table(folder: Path) -> Optional[Path]:
-    """The table of generic audio, where it has one.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        In VGGSound's form, or {train,test}/<class>/ folders.
-
-    Returns
-    -------
-    pathlib.Path or None
-    """
+    """The table of generic audio, where it has one."""
     table = Path(folder) / "vggsound.csv"
     return table if table.is_file() else None

@@ -6,9 +6,6 @@
 They show what an encoder orders recordings by, and whether adaptation forgot
 generic sounds. Embeddings tell infants apart: they are personal data, and stay
 in the study's folder.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -38,27 +35,7 @@ def embed_run(
 ) -> None:
     """Write the embeddings of an encoder.
 
-    Arguments
-    ---------
-    run : str
-        A folder of ``train_cls.py`` with ``--finetune_mode linear``, whose
-        encoder is the one it began with; of ``--folds``, the first fold's
-        counts.
-    cries : str or None
-        Where the paths of its manifests begin; None leaves out cries, which
-        only maps need.
-    sounds : str
-        Manifest of generic sounds that no encoder was trained on.
-    sound_folder : str
-        Where its paths begin.
-    out : str
-        ``.npz`` file with ``cry_embs`` and ``sound_embs`` ``[n, emb_dim]``,
-        and of each the ``_labels``, ``_patients``, ``_sites``.
-
-    Raises
-    ------
-    InputError
-        A run that is not there, or of another mode.
+    Shapes: out ``[n, emb_dim]``.
     """
     folder = _own_folder(Path(run))
     hparams = experiment.load(str(folder / "hyperparams.yaml"), {})

@@ -4,9 +4,6 @@ A run's folder ends in a digest of all that decides its result: its command,
 the tables it reads, and the folders of the runs it begins with. A changed
 setting is another folder, so that exactly what depends on it runs anew, and
 what was there stays; changed back, nothing runs.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import hashlib
@@ -72,15 +69,6 @@ class Run:
 def digest(*parts) -> str:
     """Eight letters for what decides a result.
 
-    Arguments
-    ---------
-    *parts : object
-        As JSON can write it.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2)
@@ -91,18 +79,7 @@ def digest(*parts) -> str:
 
 
 class Plan:
-    """All runs of a study, in an order in which they can be made.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-
-    Raises
-    ------
-    InputError
-        A table that decides what runs there are is not there or wrong.
-    """
+    """All runs of a study, in an order in which they can be made."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -392,16 +369,6 @@ def classifications(
 ) -> List[Tuple[Task, str, str, float]]:
     """What is classified by which encoder, how, and with how many labels;
     each once.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-
-    Returns
-    -------
-    list of (Task, str, str, float)
-        Task, encoder, mode, label fraction.
     """
     own, encoders = settings.tasks[0], settings.encoders
     found = [

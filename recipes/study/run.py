@@ -6,9 +6,6 @@
 Whatever is done stays done: type the same again after an interruption, or
 after a change of the settings. A failed run names its log and leaves the rest
 going. What follows ``--`` goes to Snakemake.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -41,13 +38,7 @@ PROFILES = Path(__file__).parent / "profiles"
 
 
 def require_snakemake() -> None:
-    """Refuse, in one line, where the workflow engine is missing.
-
-    Raises
-    ------
-    InputError
-        Snakemake is not installed.
-    """
+    """Refuse, in one line, where the workflow engine is missing."""
     if importlib.util.find_spec("snakemake") is None:
         raise InputError(
             "Snakemake is not installed; with Python 3.11 or newer type "
@@ -57,22 +48,7 @@ def require_snakemake() -> None:
 
 
 def read_profile(folder: Path) -> Dict:
-    """Snakemake's options of a profile.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of the profile.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        There is no such profile.
-    """
+    """Snakemake's options of a profile."""
     path = folder / "config.yaml"
     if not path.is_file():
         known = sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))
@@ -92,36 +68,12 @@ def read_profile(folder: Path) -> Dict:
 
 
 def profile_folder(name: str) -> Path:
-    """Of a profile's name, or a folder of one's own.
-
-    Arguments
-    ---------
-    name : str
-        A folder of ``recipes/study/profiles``, or the path of one's own.
-
-    Returns
-    -------
-    pathlib.Path
-    """
+    """Of a profile's name, or a folder of one's own."""
     return Path(name).absolute() if "/" in name else PROFILES / name
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
     """Settings given on the command line.
-
-    Arguments
-    ---------
-    pairs : sequence of str
-        ``name=value``; the value as in the yaml file.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        Not such a pair.
 
     Example
     -------
@@ -142,24 +94,6 @@ def read_changes(pairs: Sequence[str]) -> Dict:
 
 def apply_changes(found: Dict, changes: Dict, source: str) -> Dict:
     """Settings with some changed, dots leading into them.
-
-    Arguments
-    ---------
-    found : dict
-        Of a yaml file.
-    changes : dict
-        See ``read_changes``.
-    source : str
-        The file, for errors.
-
-    Returns
-    -------
-    dict
-
-    Raises
-    ------
-    InputError
-        A dot that leads nowhere.
 
     Example
     -------
@@ -182,23 +116,7 @@ def apply_changes(found: Dict, changes: Dict, source: str) -> Dict:
 
 @contextmanager
 def alone(folder: Path):
-    """Hold the study's lock, which ends with the processes that have it.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Of the study.
-
-    Yields
-    ------
-    int
-        Descriptor of the lock, for Snakemake to hold it too.
-
-    Raises
-    ------
-    InputError
-        Somebody else runs this study.
-    """
+    """Hold the study's lock, which ends with the processes that have it."""
     with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -211,21 +129,7 @@ def alone(folder: Path):
 
 
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
-    """What will run, in a table, and how long it will take.
-
-    Arguments
-    ---------
-    plan : Plan
-        All runs.
-    estimate : Estimate
-        Of its hours.
-    jobs : int
-        Runs at a time.
-
-    Returns
-    -------
-    str
-    """
+    """What will run, in a table, and how long it will take."""
     runs = list(plan.runs.values())
     done = [run for run in runs if is_done(run)]
     todo = [run for run in runs if not is_done(run)]

@@ -1,8 +1,4 @@
-"""Settings of a study, checked: what is compared, on what, with which options.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Settings of a study, checked: what is compared, on what, with which options."""
 
 import functools
 import math
@@ -163,24 +159,7 @@ def read_study(path: Path) -> Dict:
 
 
 def check_settings(found: Dict, source: str) -> Settings:
-    """Settings from the keys of a yaml file.
-
-    Arguments
-    ---------
-    found : dict
-        As a yaml file gives them.
-    source : str
-        Its path, for errors.
-
-    Returns
-    -------
-    Settings
-
-    Raises
-    ------
-    InputError
-        A setting that is missing, unknown, or cannot be.
-    """
+    """Settings from the keys of a yaml file."""
     names = [field.name for field in fields(Settings)]
     for name in found:
         if name not in names:
@@ -423,15 +402,6 @@ def plain_settings(path: Path) -> Dict[str, Any]:
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:
     """Seeds of fine-tuning, each with that of the encoder it begins with.
-
-    Arguments
-    ---------
-    settings : Settings
-        The study's.
-
-    Returns
-    -------
-    list of (int, int)
 
     Example
     -------

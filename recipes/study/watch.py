@@ -3,9 +3,6 @@ how long the rest will take.
 
 On a terminal that is a bar in one line, with a line for each failure; into a
 file, a line for each run.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import re
@@ -28,19 +25,7 @@ def is_done(run: Run) -> bool:
 
 
 class Watch:
-    """Tells what is done and what has failed, while Snakemake works.
-
-    Arguments
-    ---------
-    plan : Plan
-        All runs.
-    estimate : Estimate
-        Of its hours.
-    jobs : int
-        Runs at a time.
-    log : pathlib.Path
-        What Snakemake says.
-    """
+    """Tells what is done and what has failed, while Snakemake works."""
 
     def __init__(self, plan, estimate, jobs, log):
         self.plan, self.estimate, self.jobs = plan, estimate, jobs

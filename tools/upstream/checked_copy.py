@@ -1,8 +1,5 @@
 """A copy of SpeechBrain with a tree of files over it, in which programs run
 offline, with the copy's ``speechbrain`` and without this project.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import csv
@@ -105,29 +102,7 @@ class Copy(NamedTuple):
 
 
 def lay_over(sb: Path, tree: Path, root: Path) -> List[str]:
-    """Copy a SpeechBrain checkout and lay a tree of files over it.
-
-    Arguments
-    ---------
-    sb : pathlib.Path
-        The checkout; nothing is written into it.
-    tree : pathlib.Path
-        Files as they will lie in SpeechBrain.
-    root : pathlib.Path
-        The copy, made anew.
-
-    Returns
-    -------
-    list of str
-        The tree's files and symlinks, relative, with ``/``.
-
-    Raises
-    ------
-    InputError
-        ``sb`` is no SpeechBrain checkout, ``tree`` has neither ``recipes/``
-        nor ``speechbrain/``, or ``root`` is in one of them, or cannot be
-        written.
-    """
+    """Copy a SpeechBrain checkout and lay a tree of files over it."""
     tree, root = Path(tree).resolve(), Path(root).resolve()
     if not any((tree / name).is_dir() for name in ("recipes", "speechbrain")):
         raise InputError(
@@ -147,23 +122,7 @@ def lay_over(sb: Path, tree: Path, root: Path) -> List[str]:
 
 
 def copy_checkout(sb: Path, root: Path, needs: Sequence[str] = ()) -> None:
-    """Copy a SpeechBrain checkout without its history.
-
-    Arguments
-    ---------
-    sb : pathlib.Path
-        The checkout; stays as it is.
-    root : pathlib.Path
-        The copy; what is there is removed first.
-    needs : sequence of str
-        Files without which it is of no use.
-
-    Raises
-    ------
-    InputError
-        ``sb`` is no SpeechBrain checkout, or ``root`` is in it or around it,
-        or cannot be written.
-    """
+    """Copy a SpeechBrain checkout without its history."""
     sb, root = Path(sb).resolve(), Path(root).resolve()
     for name in ("speechbrain", "tests", *needs):
         if not (sb / name).exists():
@@ -193,16 +152,6 @@ def _refuse_overlap(root: Path, other: Path):
 def files_of(tree: Path) -> Iterator[str]:
     """Files and symlinks of a tree.
 
-    Arguments
-    ---------
-    tree : pathlib.Path
-        A folder.
-
-    Yields
-    ------
-    str
-        Relative, with ``/``; caches and what is git's left out.
-
     Example
     -------
     >>> tmp = getfixture("tmpdir")
@@ -219,15 +168,7 @@ def files_of(tree: Path) -> Iterator[str]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Copy a file or a symlink to where there may be one.
-
-    Arguments
-    ---------
-    source : pathlib.Path
-        To be copied.
-    target : pathlib.Path
-        Its folder is made if need be.
-    """
+    """Copy a file or a symlink to where there may be one."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -240,18 +181,6 @@ def make_python(work: Path, root: Path) -> Path:
     Upstream's runner calls ``python`` with PYTHONPATH set to the recipe's
     folder alone, where a contributor has SpeechBrain installed from the
     checkout. Here it is another release that is installed.
-
-    Arguments
-    ---------
-    work : pathlib.Path
-        Where to make it.
-    root : pathlib.Path
-        The copy.
-
-    Returns
-    -------
-    pathlib.Path
-        A folder to put first on PATH.
     """
     guard = make_folder(work / "guard")
     (guard / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
@@ -269,38 +198,13 @@ def make_python(work: Path, root: Path) -> Path:
 
 
 def run(copy: Copy, *command: str) -> Tuple[int, str]:
-    """Run a program in the copy.
-
-    Arguments
-    ---------
-    copy : Copy
-        Where; ``python`` is the one that ``make_python`` made.
-    *command : str
-        A program and its arguments.
-
-    Returns
-    -------
-    status : int
-        Of its exit; below 0 if it had to be stopped.
-    output : str
-        What it printed on stdout and stderr.
-    """
+    """Run a program in the copy."""
     path = os.pathsep.join([str(copy.programs), os.environ["PATH"]])
     return processes.run(copy.root, *command, PATH=path)
 
 
 def numbered(table: Path) -> List[Tuple[int, Dict[str, str]]]:
     """The rows of a table as upstream reads them.
-
-    Arguments
-    ---------
-    table : pathlib.Path
-        ``tests/recipes/<Dataset>.csv``.
-
-    Returns
-    -------
-    list of (int, dict)
-        With their line, from 2.
 
     Example
     -------
@@ -315,15 +219,6 @@ def numbered(table: Path) -> List[Tuple[int, Dict[str, str]]]:
 
 def lacks(fields: Dict[str, str]) -> List[str]:
     """Columns that a row has no field for.
-
-    Arguments
-    ---------
-    fields : dict
-        Of a row.
-
-    Returns
-    -------
-    list of str
 
     Example
     -------

@@ -6,9 +6,6 @@ copy of a SpeechBrain checkout, and everything runs in that copy, offline,
 with the copy's ``speechbrain`` and without this project, as it will run for
 whoever merges it. What upstream leaves to its reviewers' eyes (where files
 lie, their sizes, what its ``.gitignore`` would swallow) is checked as well.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import importlib.metadata
@@ -360,30 +357,7 @@ _LAST: Check = ("performance", "PERFORMANCE.md", _performance)
 def check(
     sb: Path, tree: Path, work: Path, rows: Optional[Sequence[str]] = None
 ) -> Iterator[Verdict]:
-    """Check a tree of files for SpeechBrain, one thing after the other.
-
-    Arguments
-    ---------
-    sb : pathlib.Path
-        A SpeechBrain checkout; stays as it is.
-    tree : pathlib.Path
-        Files as they will lie in SpeechBrain.
-    work : pathlib.Path
-        A folder to work in.
-    rows : sequence of str or None
-        The yaml files of upstream's debug runs; None: of all rows.
-
-    Yields
-    ------
-    Verdict
-        As soon as it is known.
-
-    Raises
-    ------
-    InputError
-        See ``lay_over``; or ``work`` has a space in it, or ruff is not the
-        one that the checkout asks for.
-    """
+    """Check a tree of files for SpeechBrain, one thing after the other."""
     work = Path(work).resolve()
     if re.search(r"\s", str(work)):
         raise InputError(
@@ -426,16 +400,6 @@ def _same_ruff(root: Path, sb: Path):
 
 def show(verdicts: Iterable[Verdict]) -> bool:
     """Print a line per verdict as it comes, and their number.
-
-    Arguments
-    ---------
-    verdicts : iterable of Verdict
-        From ``check``.
-
-    Returns
-    -------
-    bool
-        Whether all are good.
 
     Example
     -------

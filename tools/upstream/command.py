@@ -1,8 +1,4 @@
-"""The command line of ``tools/export_upstream.py``.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The command line of ``tools/export_upstream.py``."""
 
 import argparse
 from importlib.util import find_spec
@@ -24,17 +20,7 @@ first ones by --out and --upto, and as patches for git am by --patches.
 
 
 def listing(checkout: Path) -> str:
-    """The series: titles, files with their sizes, descriptions.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-
-    Returns
-    -------
-    str
-    """
+    """The series: titles, files with their sizes, descriptions."""
     parts = []
     texts = rendered(checkout, SERIES)
     for n, request in enumerate(SERIES, start=1):
@@ -63,41 +49,14 @@ def listing(checkout: Path) -> str:
 
 
 def added(checkout: Path, path: str, texts: Dict[str, str]) -> int:
-    """Lines that a file has more than SpeechBrain's.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    path : str
-        The file.
-    texts : dict
-        Text by path.
-
-    Returns
-    -------
-    int
-    """
+    """Lines that a file has more than SpeechBrain's."""
     there = checkout / path
     before = there.read_text(encoding="utf-8") if there.is_file() else ""
     return len(texts[path].splitlines()) - len(before.splitlines())
 
 
 def check_fixes(checkout: Path, work: Path) -> bool:
-    """Show that each optional fix mends what its test finds.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    work : pathlib.Path
-        Scratch folder.
-
-    Returns
-    -------
-    bool
-        Whether all do.
-    """
+    """Show that each optional fix mends what its test finds."""
     good = True
     for fix in fixes():
         complaints = prove(fix, checkout, work / "fixed")
@@ -109,22 +68,7 @@ def check_fixes(checkout: Path, work: Path) -> bool:
 
 
 def check_each(checkout: Path, work: Path, results: str) -> bool:
-    """Check the tree after each pull request of the series.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    work : pathlib.Path
-        Scratch folder.
-    results : str
-        See ``layout.export``.
-
-    Returns
-    -------
-    bool
-        Whether all are as they should be.
-    """
+    """Check the tree after each pull request of the series."""
     good = True
     for tree, request in growing(checkout, work / "tree", results=results):
         print(f"== up to {request.name}", flush=True)
@@ -134,13 +78,7 @@ def check_each(checkout: Path, work: Path, results: str) -> bool:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line.
-
-    Arguments
-    ---------
-    argv : sequence of str or None
-        Default: the command line's.
-    """
+    """The command line."""
     parser = argparse.ArgumentParser(
         description="This repository's recipes as pull requests for "
         "SpeechBrain.",
@@ -179,18 +117,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what the options say.
-
-    Arguments
-    ---------
-    args : argparse.Namespace
-        Of ``main``.
-
-    Raises
-    ------
-    SystemExit
-        A check failed.
-    """
+    """Do what the options say."""
     if args.list:
         # One file is added to: any SpeechBrain has it.
         found = args.sb or Path(find_spec("speechbrain").origin).parents[1]

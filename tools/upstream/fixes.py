@@ -4,9 +4,6 @@ without it.
 ``fixes/<name>/`` holds ``fix.patch``, ``test_<name>.py`` as it will lie in
 SpeechBrain's ``tests/unittests``, and ``description.md``, whose first line is
 the title of the pull request.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import ast
@@ -97,26 +94,6 @@ def prove(fix: Fix, sb: Path, work: Path) -> List[str]:
     patch. Doctests and unit tests of the modules that the patch or the new
     test is about must pass where they did before. SpeechBrain's linters must
     have nothing to say about the files.
-
-    Arguments
-    ---------
-    fix : Fix
-        The repair.
-    sb : pathlib.Path
-        A SpeechBrain checkout; stays as it is.
-    work : pathlib.Path
-        Where to copy it; what is there is removed first.
-
-    Returns
-    -------
-    list of str
-        A line for each thing that is not so; empty if all is well.
-
-    Raises
-    ------
-    InputError
-        ``sb`` is no SpeechBrain checkout, or ``work`` is in it or around it
-        or cannot be written.
     """
     work = Path(work).resolve()
     copy_checkout(sb, work)

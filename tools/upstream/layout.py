@@ -1,8 +1,4 @@
-"""A tree of files for SpeechBrain: what the pull requests hold, laid out.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""A tree of files for SpeechBrain: what the pull requests hold, laid out."""
 
 import csv
 import os
@@ -26,25 +22,7 @@ def export(
     series: Sequence[PullRequest],
     results: str = "",
 ) -> None:
-    """Write what some of the pull requests hold together.
-
-    Arguments
-    ---------
-    out : pathlib.Path
-        A new folder, or one that this has written; it is replaced.
-    checkout : pathlib.Path
-        Of SpeechBrain, for files that are added to.
-    series : sequence of PullRequest
-        The first ones of ``SERIES``.
-    results : str
-        Where the runs' results are published: a URL, or empty.
-
-    Raises
-    ------
-    InputError
-        A template that does not fit the project any more, or a folder of
-        something else.
-    """
+    """Write what some of the pull requests hold together."""
     texts = rendered(checkout, series, results)
     _make_empty(Path(out))
     for path, text in texts.items():
@@ -66,22 +44,7 @@ def export(
 def rendered(
     checkout: Path, series: Sequence[PullRequest], results: str = ""
 ) -> Dict[str, str]:
-    """Text of each file of some pull requests.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    series : sequence of PullRequest
-        The first ones of ``SERIES``.
-    results : str
-        See ``export``.
-
-    Returns
-    -------
-    dict
-        Text by path. A file that a later one adds to is as of the last.
-    """
+    """Text of each file of some pull requests."""
     there = {request.name for request in series}
     paths = {path: None for request in series for path in request.files}
     files = [File(path, there, checkout, results) for path in paths]
@@ -91,20 +54,6 @@ def rendered(
 
 def up_to(name: str) -> List[PullRequest]:
     """A pull request with those it stands on.
-
-    Arguments
-    ---------
-    name : str
-        Of the last one.
-
-    Returns
-    -------
-    list of PullRequest
-
-    Raises
-    ------
-    InputError
-        No such pull request.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""The series as patches that ``git am`` applies, one a pull request.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The series as patches that ``git am`` applies, one a pull request."""
 
 import shutil
 import tempfile
@@ -31,24 +27,7 @@ _AUTHOR = (
 
 
 def git(folder: Path, *arguments: str) -> str:
-    """What a git command prints.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Where it runs.
-    *arguments : str
-        Of git.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        It failed.
-    """
+    """What a git command prints."""
     status, output = run(folder, "git", *_AUTHOR, *arguments)
     if status:
         raise InputError(f"git {arguments[0]} in {folder}: {output.strip()}")
@@ -56,15 +35,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def copy_of(checkout: Path, folder: Path) -> None:
-    """A checkout of SpeechBrain as a repository of one commit.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        The checkout; left as it is.
-    folder : pathlib.Path
-        To be made.
-    """
+    """A checkout of SpeechBrain as a repository of one commit."""
     copy_checkout(checkout, folder)
     git(folder, "init", "-q")
     git(folder, "add", "-A", "-f")
@@ -72,22 +43,7 @@ def copy_of(checkout: Path, folder: Path) -> None:
 
 
 def commit(folder: Path, tree: Path, request: PullRequest) -> None:
-    """Lay a tree over a repository, and commit what is new.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The repository.
-    tree : pathlib.Path
-        Of ``export``, up to this pull request.
-    request : PullRequest
-        Whose title and description the commit gets.
-
-    Raises
-    ------
-    InputError
-        SpeechBrain's .gitignore swallows a file.
-    """
+    """Lay a tree over a repository, and commit what is new."""
     for file in sorted(files_of(tree)):
         replace(tree / file, folder / file)
     ignored = git(folder, "status", "--porcelain", "--ignored", "-uall")
@@ -107,28 +63,7 @@ def write_patches(
     series: Sequence[PullRequest] = tuple(SERIES),
     results: str = "",
 ) -> List[Path]:
-    """Write a patch a pull request, and see that they apply.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    out : pathlib.Path
-        Folder for ``0001-<title>.patch`` and so on.
-    series : sequence of PullRequest
-        In their order.
-    results : str
-        See ``export``.
-
-    Returns
-    -------
-    list of pathlib.Path
-
-    Raises
-    ------
-    InputError
-        One does not apply on top of those before it, or leaves another tree.
-    """
+    """Write a patch a pull request, and see that they apply."""
     out = _new_folder(out)
     with tempfile.TemporaryDirectory() as scratch:
         made, again = Path(scratch, "made"), Path(scratch, "again")
@@ -161,17 +96,6 @@ def _new_folder(out: Path) -> Path:
 def write_fixes(checkout: Path, out: Path) -> List[Path]:
     """Write two patches for each optional fix: the test, which fails, then
     what mends it. They apply to the checkout, without the series.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    out : pathlib.Path
-        Folder for a folder of each.
-
-    Returns
-    -------
-    list of pathlib.Path
     """
     patches, out = [], _new_folder(out)
     with tempfile.TemporaryDirectory() as scratch:
@@ -198,26 +122,7 @@ def growing(
     series: Sequence[PullRequest] = tuple(SERIES),
     results: str = "",
 ) -> Iterator:
-    """The tree after each pull request.
-
-    Arguments
-    ---------
-    checkout : pathlib.Path
-        Of SpeechBrain.
-    tree : pathlib.Path
-        Folder to write to, again and again.
-    series : sequence of PullRequest
-        In their order.
-    results : str
-        See ``export``.
-
-    Yields
-    ------
-    tree : pathlib.Path
-        The folder.
-    request : PullRequest
-        The newest in it.
-    """
+    """The tree after each pull request."""
     for n, request in enumerate(series, start=1):
         export(tree, checkout, series[:n], results)
         yield tree, request

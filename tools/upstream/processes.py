@@ -1,8 +1,4 @@
-"""Programs that run apart from this project, offline, and not for ever.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Programs that run apart from this project, offline, and not for ever."""
 
 import os
 import signal
@@ -18,15 +14,6 @@ LIMIT_SECONDS = 600
 def environment(**more: str) -> Dict[str, str]:
     """Ours, without what makes Python, pytest or git work elsewhere.
 
-    Arguments
-    ---------
-    **more : str
-        What is added.
-
-    Returns
-    -------
-    dict
-
     Example
     -------
     >>> environment(HF_HUB_OFFLINE="1")["HF_HUB_OFFLINE"]
@@ -39,22 +26,6 @@ def environment(**more: str) -> Dict[str, str]:
 
 def run(folder: Path, *command: str, **more: str) -> Tuple[int, str]:
     """Run a program, for LIMIT_SECONDS at most.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Where.
-    *command : str
-        The program and its arguments.
-    **more : str
-        Of its environment.
-
-    Returns
-    -------
-    status : int
-        Of its exit; below 0 if it had to be stopped.
-    output : str
-        What it printed on stdout and stderr.
 
     Example
     -------

@@ -6,9 +6,6 @@ definitions of a module, ``keys`` entries of a yaml file; imports follow from
 the names that are used, and the homes of the project's definitions from the
 templates of ``speechbrain/`` that take them. The comment at the head of a
 template says why the rest of it cannot be derived.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import re
@@ -40,20 +37,7 @@ _IN_YAML = re.compile(rf"\b((?:{'|'.join(_OURS)})\.[\w.]+)\.(\w+)")
 
 
 class File:
-    """One file for SpeechBrain while it is made.
-
-    Arguments
-    ---------
-    target : str
-        Its path in SpeechBrain.
-    features : set of str
-        Names of the pull requests that are there, for what a template has
-        of each.
-    checkout : pathlib.Path
-        Of SpeechBrain, for files that are added to.
-    results : str
-        Where results are published; empty while they are not.
-    """
+    """One file for SpeechBrain while it is made."""
 
     def __init__(
         self, target: str, features: set, checkout: Path, results: str = ""
@@ -91,24 +75,7 @@ class File:
         without: tuple = (),
         replace: Optional[Dict[str, str]] = None,
     ) -> str:
-        """Definitions of a module of this project.
-
-        Arguments
-        ---------
-        name : str
-            The module, dotted.
-        *definitions : str
-            Which; ``Class.method`` for a method. Default: all but ``main``.
-        without : tuple of str
-            Which not, of all; ``Class.method`` of a class that is taken.
-        replace : dict
-            Text that stands for other text, where words of this project
-            would mean nothing; each must occur.
-
-        Returns
-        -------
-        str
-        """
+        """Definitions of a module of this project."""
         source = module(name)
         if not definitions:
             definitions = [d for d in source.own_names() if d not in without]
@@ -143,26 +110,6 @@ def keys(
 ) -> str:
     """Entries of a yaml file of this project, with their comments.
 
-    Arguments
-    ---------
-    path : str
-        From the root of the repository.
-    *wanted : str
-        Which, in this order. Default: all.
-    without : tuple of str
-        Which not, of all.
-    replace : dict
-        See ``File.take``.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        The file has no such key.
-
     Example
     -------
     >>> keys("hparams/vggsound.yaml", "warmup_epochs")
@@ -194,18 +141,7 @@ def _replaced(text, replace, source):
 
 
 class Homes:
-    """Where definitions of this project are in SpeechBrain.
-
-    Arguments
-    ---------
-    files : list of File
-        All of a series; those in ``speechbrain/`` are homes.
-
-    Raises
-    ------
-    InputError
-        Two files are home to one definition.
-    """
+    """Where definitions of this project are in SpeechBrain."""
 
     def __init__(self, files: List[File]):
         self._home = {}
@@ -222,24 +158,7 @@ class Homes:
                     )
 
     def of(self, source: str, name: str) -> str:
-        """The module of SpeechBrain that has a definition.
-
-        Arguments
-        ---------
-        source : str
-            Module of this project.
-        name : str
-            Of the definition.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        InputError
-            It is exported nowhere.
-        """
+        """The module of SpeechBrain that has a definition."""
         if (source, name) not in self._home:
             raise InputError(
                 f"{source}.{name} is in no file of speechbrain/; take it there, "
@@ -248,17 +167,7 @@ class Homes:
         return self._home[source, name]
 
     def moved(self, found: Import) -> Import:
-        """An import as it must be there.
-
-        Arguments
-        ---------
-        found : Import
-            Of a module of this project.
-
-        Returns
-        -------
-        Import
-        """
+        """An import as it must be there."""
         if found.module.partition(".")[0] not in _OURS:
             return found
         whole = f"{found.module}.{found.name}"
@@ -272,24 +181,7 @@ class Homes:
 
 
 def finished(file: File, homes: Homes) -> str:
-    """The text of a file, with imports and references as they are there.
-
-    Arguments
-    ---------
-    file : File
-        Filled.
-    homes : Homes
-        Of all definitions.
-
-    Returns
-    -------
-    str
-
-    Raises
-    ------
-    InputError
-        A name that nothing defines, or a word of this project that is left.
-    """
+    """The text of a file, with imports and references as they are there."""
     text = _referring(file.text, homes)
     if file.target.endswith(_SCRIPT):
         text = _EXAMPLE.sub("", text)

@@ -1,9 +1,6 @@
 """Tiny data sets on which SpeechBrain's debug runs train, offline.
 
 Computed, not recorded: the embedded corpus at its smallest.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import json
@@ -23,13 +20,6 @@ _SEED = 1
 
 def make_sample(name: str, folder: Path) -> None:
     """Write a tiny data set in the form of a real one.
-
-    Arguments
-    ---------
-    name : str
-        One of ``SAMPLES``.
-    folder : pathlib.Path
-        To be made.
 
     Example
     -------

@@ -1,8 +1,4 @@
-"""The pull requests: what each holds, in the order in which they apply.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The pull requests: what each holds, in the order in which they apply."""
 
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
@@ -65,30 +61,7 @@ class PullRequest(NamedTuple):
 
 
 def row(task, dataset, folder, hparams, prepare, flags, checks):
-    """A row of ``tests/recipes/<dataset>.csv``.
-
-    Arguments
-    ---------
-    task : str
-        As in SpeechBrain's table of performances.
-    dataset : str
-        The data set's folder.
-    folder : str
-        Of the recipe, below that.
-    hparams : str
-        Name of the yaml file.
-    prepare : str
-        Paths of the preparation scripts, as the recipe links them.
-    flags : str
-        Of the debug run.
-    checks : str
-        Files that it must leave.
-
-    Returns
-    -------
-    dict
-        All columns but ``Result_url``.
-    """
+    """A row of ``tests/recipes/<dataset>.csv``."""
     recipe = f"recipes/{dataset}/{folder}"
     return {
         "Task": task,

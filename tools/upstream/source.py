@@ -1,8 +1,4 @@
-"""Definitions of this project's modules, as text that can stand elsewhere.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Definitions of this project's modules, as text that can stand elsewhere."""
 
 import ast
 import re
@@ -52,24 +48,6 @@ class Import(NamedTuple):
 class Module:
     """A module of this project, taken apart.
 
-    Arguments
-    ---------
-    name : str
-        Dotted, from the root of the repository.
-
-    Raises
-    ------
-    InputError
-        No such module.
-
-    Attributes
-    ----------
-    definitions : dict
-        Lines of each top-level definition by its name, comments before it
-        included, in the file's order.
-    imports : list of Import
-        What its top level imports.
-
     Example
     -------
     >>> module = Module("cry_modules.losses")
@@ -96,22 +74,7 @@ class Module:
         self.imports = list(imports_of(self._tree))
 
     def text(self, name: str) -> str:
-        """A definition, or a method as ``Class.method``, indented as it is.
-
-        Arguments
-        ---------
-        name : str
-            Of the definition.
-
-        Returns
-        -------
-        str
-
-        Raises
-        ------
-        InputError
-            The module has none of that name.
-        """
+        """A definition, or a method as ``Class.method``, indented as it is."""
         owner, _, method = name.partition(".")
         if owner not in self.definitions:
             raise InputError(f"{self.name} defines no {owner}")
@@ -142,31 +105,12 @@ class Module:
 
 @lru_cache(maxsize=None)
 def module(name: str) -> Module:
-    """A module, read once.
-
-    Arguments
-    ---------
-    name : str
-        Dotted.
-
-    Returns
-    -------
-    Module
-    """
+    """A module, read once."""
     return Module(name)
 
 
 def defined_by(node: ast.AST) -> List[str]:
     """Names that a statement defines, imports apart.
-
-    Arguments
-    ---------
-    node : ast.AST
-        A statement.
-
-    Returns
-    -------
-    list of str
 
     Example
     -------
@@ -191,15 +135,6 @@ def defined_by(node: ast.AST) -> List[str]:
 def imports_of(tree: ast.Module) -> Iterator[Import]:
     """What the top level of a module imports.
 
-    Arguments
-    ---------
-    tree : ast.Module
-        The parsed module.
-
-    Yields
-    ------
-    Import
-
     Example
     -------
     >>> list(imports_of(ast.parse("import numpy as np")))
@@ -219,18 +154,6 @@ def names_in(text: str) -> Tuple[set, set]:
     """Names that a piece of code uses, and those it defines or imports at its
     top level.
 
-    Arguments
-    ---------
-    text : str
-        Of a module.
-
-    Returns
-    -------
-    used : set of str
-        Of variables, wherever they are from.
-    defined : set of str
-        At the top level.
-
     Example
     -------
     >>> names_in("import a\\nb = a.c(d)")
@@ -247,16 +170,6 @@ def names_in(text: str) -> Tuple[set, set]:
 def blocks(text: str) -> Dict[str, str]:
     """Top-level entries of a yaml file by key: each with the comments before
     it and the lines below it.
-
-    Arguments
-    ---------
-    text : str
-        Of the file.
-
-    Returns
-    -------
-    dict
-        In the file's order.
 
     Example
     -------

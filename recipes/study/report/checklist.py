@@ -2,9 +2,6 @@
 the pipeline knows and left to the authors where it cannot.
 
 The items are in ``checklist.yaml``.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from pathlib import Path
@@ -123,24 +120,6 @@ class Row(NamedTuple):
 def rows(facts: Dict[str, object], path: Path = CHECKLIST) -> List[Row]:
     """Answer the checklist.
 
-    Arguments
-    ---------
-    facts : dict
-        Of ``FACTS``, those that are known; None and blank text are not known.
-    path : pathlib.Path
-        The items.
-
-    Returns
-    -------
-    list of Row
-        In the order of the items. An item that needs a fact that is not
-        known is left to the authors.
-
-    Raises
-    ------
-    InputError
-        A fact that is not in ``FACTS``, or an item that cannot be read.
-
     Example
     -------
     >>> title, abstract = rows({"title": "Cries of injury"})[:2]
@@ -161,22 +140,6 @@ def rows(facts: Dict[str, object], path: Path = CHECKLIST) -> List[Row]:
 
 def load(path: Path = CHECKLIST) -> List[Item]:
     """Read the items of a checklist.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        A yaml file.
-
-    Returns
-    -------
-    list of Item
-        In the order of the file.
-
-    Raises
-    ------
-    InputError
-        A file that is no list of items, a field that is missing, a template
-        that names no fact, or an item that is there twice.
 
     Example
     -------

@@ -7,9 +7,6 @@ Writes ``report.html``, ``tables.md``, ``tables.tex``, a csv for each table,
 ``figures/*.svg`` and ``results.json`` into the study's folder. Runs that are
 missing are named in the page. Nobody's id, no path of a file and no date is in
 any of them.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import argparse
@@ -53,23 +50,7 @@ HOW_TO_READ = (
 
 
 def make_report(folder: Path) -> Path:
-    """Write the report of a study, whatever of it is done.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        The study's, with ``study.yaml``.
-
-    Returns
-    -------
-    pathlib.Path
-        ``report.html``.
-
-    Raises
-    ------
-    InputError
-        There is no study, or nothing of it is done.
-    """
+    """Write the report of a study, whatever of it is done."""
     source = Path(folder) / "study.yaml"
     if not source.is_file():
         raise InputError(
@@ -103,18 +84,7 @@ def make_report(folder: Path) -> Path:
 
 
 def render(context: Dict[str, Any]) -> str:
-    """The page.
-
-    Arguments
-    ---------
-    context : dict
-        Of ``contents``.
-
-    Returns
-    -------
-    str
-        HTML; all text in it is escaped.
-    """
+    """The page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -133,17 +103,7 @@ def render(context: Dict[str, Any]) -> str:
 
 
 def contents(results: Results) -> Dict[str, Any]:
-    """Everything the page shows.
-
-    Arguments
-    ---------
-    results : Results
-        Of a study.
-
-    Returns
-    -------
-    dict
-    """
+    """Everything the page shows."""
     settings = results.settings
     every = tables.study_tables(results)
     main = [t for t in every if t.name in _MAIN_TABLES]

@@ -1,8 +1,4 @@
-"""What a study knows of itself, in the words of a reporting checklist.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What a study knows of itself, in the words of a reporting checklist."""
 
 from typing import Any, Dict, List, Optional
 
@@ -17,19 +13,7 @@ _OWN = "adapt_replay"
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
-    """Facts for ``checklist.rows``; None where the study does not know.
-
-    Arguments
-    ---------
-    results : Results
-        Of the study.
-    context : dict
-        Of ``report.contents``.
-
-    Returns
-    -------
-    dict
-    """
+    """Facts for ``checklist.rows``; None where the study does not know."""
     settings = results.settings
     task = settings.tasks[0]
     runs = results.of(task.name, "simclr", "linear")

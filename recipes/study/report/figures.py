@@ -1,8 +1,4 @@
-"""The pictures of a study's page, from its results.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""The pictures of a study's page, from its results."""
 
 from typing import Dict, List, Optional
 

@@ -1,8 +1,5 @@
 """What a study found besides its tables: gains over controls, what embeddings
 tell of the site, what was forgotten, and what it all cost.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import math

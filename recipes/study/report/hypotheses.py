@@ -12,9 +12,6 @@ split, at 5 %. A claim is
 - else not separable: these patients cannot tell.
 
 The seeds at hand count as they are; their spread is told beside.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
@@ -116,17 +113,7 @@ class Verdict(NamedTuple):
 
 
 def claims(n_tasks: int) -> List[Claim]:
-    """The four claims.
-
-    Arguments
-    ---------
-    n_tasks : int
-        Of the study; with one, the part on triggers is left out.
-
-    Returns
-    -------
-    list of Claim
-    """
+    """The four claims."""
     others = ("simclr", "adapt_labelled", "adapt_all")
     best = [
         Part(0, mode, low, "adapt_replay") for mode in MODES for low in others
@@ -196,15 +183,6 @@ def within(claim: Claim, settings: Settings) -> Claim:
 def judge(results: Results) -> List[Verdict]:
     """Test the claims on what the runs found; those of which no inequality is
     part of the study are left out.
-
-    Arguments
-    ---------
-    results : Results
-        Of the study.
-
-    Returns
-    -------
-    list of Verdict
     """
     tasks = results.settings.tasks
     verdicts = []
@@ -229,15 +207,6 @@ def judge(results: Results) -> List[Verdict]:
 
 def verdict_on(found: Sequence[Optional[Dict]]) -> str:
     """What becomes of a claim with these parts.
-
-    Arguments
-    ---------
-    found : sequence of dict or None
-        ``difference`` and ``p`` of each part; None where it was not run.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -266,15 +235,6 @@ def _is_found(one, p) -> bool:
 def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
     """P values corrected for their number, by Holm's procedure.
 
-    Arguments
-    ---------
-    ps : sequence of float or None
-        None where there is none, which still counts.
-
-    Returns
-    -------
-    list of float or None
-
     Example
     -------
     >>> holm([0.01, 0.04, 0.03])
@@ -293,19 +253,7 @@ def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
 
 
 def in_words(part: Part, results: Results) -> str:
-    """An inequality as a reader takes it.
-
-    Arguments
-    ---------
-    part : Part
-        It.
-    results : Results
-        Whose tasks it is of.
-
-    Returns
-    -------
-    str
-    """
+    """An inequality as a reader takes it."""
     task = results.settings.tasks[part.task].label_column
     mode = MODE_NAMES[part.mode]
     return (

@@ -1,8 +1,4 @@
-"""What orders the embeddings of an encoder: labels, hospitals, or infants.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What orders the embeddings of an encoder: labels, hospitals, or infants."""
 
 from collections import Counter
 from pathlib import Path
@@ -77,19 +73,7 @@ class Neighbours(NamedTuple):
 
 
 def read(path: Path, what: str) -> Embeddings:
-    """What ``embed`` wrote.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        ``embeddings.npz``.
-    what : str
-        ``cry`` or ``sound``.
-
-    Returns
-    -------
-    Embeddings
-    """
+    """What ``embed`` wrote."""
     with np.load(path) as found:
         return Embeddings(
             found[f"{what}_embs"].astype(np.float64),
@@ -110,15 +94,7 @@ def of_encoder(results: Results, encoder: str, what: str):
 def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
     """The plane that holds most of the spread, and a neighbours' map.
 
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-
-    Returns
-    -------
-    dict
-        ``[n, 2]`` by name; t-SNE is left out of fewer than ten recordings.
+    Shapes: embs ``[n, emb_dim]``, returns ``[n, 2]``.
     """
     if len(embs) < 2:
         return {}
@@ -156,15 +132,6 @@ def drawn(embeddings: Embeddings) -> Embeddings:
 def pseudonyms(patients: List[str]) -> List[str]:
     """Numbers for those with most recordings; the rest are "others".
 
-    Arguments
-    ---------
-    patients : list of str
-        Of each recording.
-
-    Returns
-    -------
-    list of str
-
     Example
     -------
     >>> pseudonyms(["anna", "bob", "anna", "anna"])
@@ -181,17 +148,7 @@ def pseudonyms(patients: List[str]) -> List[str]:
 
 
 def neighbours(found: Embeddings) -> Neighbours:
-    """How much an encoder orders recordings by their infant.
-
-    Arguments
-    ---------
-    found : Embeddings
-        Of cries.
-
-    Returns
-    -------
-    Neighbours
-    """
+    """How much an encoder orders recordings by their infant."""
     patients = np.array(found.patients)
     same = patients[:, None] == patients[None, :]
     np.fill_diagonal(same, False)
@@ -220,18 +177,6 @@ def neighbours(found: Embeddings) -> Neighbours:
 def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
     """How often a random recording of another patient has the same value.
 
-    Arguments
-    ---------
-    values : list of str
-        Of each recording.
-    patients : list of str
-        Of each recording.
-
-    Returns
-    -------
-    float or None
-        None where there is one patient alone.
-
     Example
     -------
     >>> by_chance(["a", "a", "b"], ["p", "q", "r"])
@@ -248,19 +193,7 @@ def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
 
 
 def sounds_told(found: Embeddings) -> Dict[str, Optional[float]]:
-    """How well held-out generic sounds of one class find each other.
-
-    Arguments
-    ---------
-    found : Embeddings
-        Of sounds.
-
-    Returns
-    -------
-    dict
-        ``retrieval``, mean average precision, and ``nearest``, how often the
-        nearest sound is of the same class.
-    """
+    """How well held-out generic sounds of one class find each other."""
     return {
         "retrieval": retrieval_map(found.embs, found.labels, found.patients),
         "nearest": knn_accuracy(found.embs, found.labels, found.patients),

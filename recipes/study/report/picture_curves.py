@@ -1,8 +1,5 @@
 """Curves of test scores, a panel a fine-tuning mode: how they rank, and
 whether they are probabilities.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from contextlib import contextmanager
@@ -56,25 +53,6 @@ def ranking(
     """ROC curves, or precision and recall: the mean height over seeds (and
     over classes, where there are more than two), with the band of 95 % of
     the draws of patients.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    kind : Ranking
-        ``ROC`` or ``PRECISION_RECALL``.
-    panels : dict
-        Sets of runs, up to five, by the title of their panel.
-    n_draws : int
-        Of patients, the same for all seeds and sets.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    Picture
     """
     if not any(panels.values()):
         return words(name, title, "No run is there to draw a curve of.")
@@ -99,24 +77,7 @@ def mean_and_band(
 ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Height of the curve of a set of runs.
 
-    Arguments
-    ---------
-    kind : Ranking
-        ``ROC`` or ``PRECISION_RECALL``.
-    one : RunSet
-        Of test recordings that can be ranked.
-    n_draws : int
-        Of patients.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    mean : numpy.ndarray
-        Over seeds and classes, at each point of ``GRID``.
-    band : numpy.ndarray or None
-        Low and high of 95 % of the draws, ``[2, len(GRID)]``; None where a
-        class has too few patients, or most draws lack a class.
+    Shapes: band ``[2, len(GRID)]``.
     """
     mean = _heights(kind, one, np.ones((1, len(one.predictions[0].labels))))[0]
     first = one.predictions[0]
@@ -244,19 +205,6 @@ def _why_no_band(sets) -> Optional[str]:
 def calibration(name: str, title: str, panels: Panels) -> Picture:
     """What was claimed and how often it was true, in groups of as many
     recordings each; all seeds together.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    panels : dict
-        Sets of runs by the title of their panel.
-
-    Returns
-    -------
-    Picture
     """
     if not any(panels.values()):
         return words(name, title, "No run is there whose claims can be drawn.")
@@ -284,15 +232,6 @@ def calibration(name: str, title: str, panels: Panels) -> Picture:
 def reliability(one: RunSet) -> List[Group]:
     """Groups of the recordings of all seeds together; the interval of a group
     still counts each patient once.
-
-    Arguments
-    ---------
-    one : RunSet
-        At least one seed.
-
-    Returns
-    -------
-    list of Group
     """
     both = [claims(p.labels, p.scores) for p in one.predictions]
     claimed, happened = (np.concatenate(part) for part in zip(*both))

@@ -1,8 +1,5 @@
 """Pictures with a row for each encoder or comparison: its figure, the
 interval over patients, the seeds.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import textwrap
@@ -64,28 +61,7 @@ def auc_by_encoder(
     controls: Collection[str] = (),
     measure: str = "test AUC",
 ) -> Picture:
-    """A row an encoder, a mark a fine-tuning mode.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    rows : dict
-        By encoder and mode, figures with ``mean``, ``ci95`` and ``by_seed``;
-        a mode that is not there was not asked for.
-    modes : sequence of str
-        Keys of the rows' figures, as they are called in the legend.
-    controls : collection of str
-        Encoders that are drawn in grey.
-    measure : str
-        What the figures are; 0.5 is chance.
-
-    Returns
-    -------
-    Picture
-    """
+    """A row an encoder, a mark a fine-tuning mode."""
     if not any(rows.values()):
         return words(name, title, f"No {measure} is there yet.")
     height = 90 + len(rows) * (12 + 14 * len(modes))
@@ -133,14 +109,6 @@ def _draw_seeds(axes, y, by_seed) -> None:
 
 def defined(values: Iterable[Optional[float]]) -> List[float]:
     """Those that are not None.
-
-    Arguments
-    ---------
-    values : iterable of float or None
-
-    Returns
-    -------
-    list of float
 
     Example
     -------
@@ -195,15 +163,6 @@ def _range(ends) -> str:
 
 def missing_in_words(names: Iterable[str]) -> str:
     """What to say of figures that are None.
-
-    Arguments
-    ---------
-    names : iterable of str
-        Whose they are.
-
-    Returns
-    -------
-    str
 
     Example
     -------
@@ -261,19 +220,6 @@ VERDICTS = {
 def forest(name: str, title: str, rows: Sequence[ForestRow]) -> Picture:
     """Differences with their intervals by hypothesis, the expected side
     shaded.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    rows : sequence of ForestRow
-        Those of a hypothesis one after the other.
-
-    Returns
-    -------
-    Picture
     """
     if not rows:
         return words(name, title, "No comparison is done yet.")
@@ -364,23 +310,7 @@ def forgetting(
     rows: Sequence[Tuple[str, Optional[float], Sequence[Optional[float]]]],
     measure: str = "accuracy on generic audio",
 ) -> Picture:
-    """What encoders know of generic audio before and after adaptation.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    rows : sequence of (str, float or None, sequence of float)
-        Encoder, figure before, figures after by seed.
-    measure : str
-        What the figures are.
-
-    Returns
-    -------
-    Picture
-    """
+    """What encoders know of generic audio before and after adaptation."""
     known = [row for row in rows if defined([row[1], *row[2]])]
     if not known:
         return words(name, title, f"No {measure} is there yet.")

@@ -1,8 +1,4 @@
-"""Pictures of sounds: two views of a recording, and maps of embeddings.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""Pictures of sounds: two views of a recording, and maps of embeddings."""
 
 from typing import Dict, List
 
@@ -43,21 +39,6 @@ _NOT_GIVEN = "not given"
 def views(name: str, title: str, pair: Pair, hparams: Dict) -> Picture:
     """A recording with its two chunks, and both views as the encoder gets
     them.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    pair : Pair
-        Of ``picture_views.make_pairs``; its name is not shown.
-    hparams : dict
-        As ``make_pairs`` takes them.
-
-    Returns
-    -------
-    Picture
     """
     chunk_s = hparams["chunks"].n_samples / hparams["sample_rate"]
     about = _about_pair(pair, chunk_s)
@@ -171,21 +152,7 @@ def embedding_maps(
 ) -> Picture:
     """Embeddings in two dimensions, coloured by what is known of them.
 
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    maps : dict
-        ``[n, 2]`` by the name of the method; a row each.
-    colourings : dict
-        Values of the n recordings by what they are; a column each. An empty
-        value is one that is not given.
-
-    Returns
-    -------
-    Picture
+    Shapes: maps ``[n, 2]``.
     """
     n = len(next(iter(maps.values()), []))
     if n == 0 or not colourings:

@@ -1,9 +1,6 @@
 """Pictures of a study's report, all as ``svg.Picture``.
 
 What is None is left out, and the words of the picture say so.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
@@ -66,23 +63,7 @@ def label_fractions(
     curves: Sequence[FractionCurve],
     measure: str = "test AUC",
 ) -> Picture:
-    """A figure over the share of the labels, with patient bands and seeds.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    curves : sequence of FractionCurve
-        One an encoder.
-    measure : str
-        What the figures are.
-
-    Returns
-    -------
-    Picture
-    """
+    """A figure over the share of the labels, with patient bands and seeds."""
     if not any(defined(curve.means) for curve in curves):
         return words(name, title, f"No {measure} by share of labels is there.")
     alt = _about_fractions(curves, measure)
@@ -142,21 +123,7 @@ def _about_fractions(curves, measure) -> str:
 def training(
     name: str, title: str, histories: Dict[str, List[Dict]]
 ) -> Picture:
-    """What was measured in trainings, a panel each.
-
-    Arguments
-    ---------
-    name : str
-        See ``svg.drawing``.
-    title : str
-        What it is of.
-    histories : dict
-        Rows of ``history.json`` by run, as ``curves.read_run`` reads them.
-
-    Returns
-    -------
-    Picture
-    """
+    """What was measured in trainings, a panel each."""
     about = histories
     histories = {n: without_averages(rows) for n, rows in histories.items()}
     keys = {key for rows in histories.values() for row in rows for key in row}

@@ -1,8 +1,4 @@
-"""All that it takes to make a study again: commands, versions, checksums.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""All that it takes to make a study again: commands, versions, checksums."""
 
 import os
 import platform
@@ -30,10 +26,6 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 def versions() -> Dict[str, str]:
     """Of what the study was made with, by name.
-
-    Returns
-    -------
-    dict
 
     Example
     -------
@@ -79,17 +71,7 @@ def _git(*arguments) -> str:
 
 
 def commands(plan: Plan) -> List[Tuple[str, str]]:
-    """Name and command of every run, with general places for one's own.
-
-    Arguments
-    ---------
-    plan : Plan
-        Of the study.
-
-    Returns
-    -------
-    list of (str, str)
-    """
+    """Name and command of every run, with general places for one's own."""
     settings = plan.settings
     places = {
         str(settings.output_folder): "STUDY",
@@ -120,17 +102,6 @@ def _in_general(part: str, places: Dict[str, str]) -> str:
 def without_fold(run: Run, text: str) -> str:
     """A text about a run without its fold's name, which may tell a place or a
     date.
-
-    Arguments
-    ---------
-    run : Run
-        Of the plan.
-    text : str
-        Its name or command.
-
-    Returns
-    -------
-    str
     """
     fold = run.facts.get("fold")
     if not fold:

@@ -1,8 +1,4 @@
-"""What the runs of a study found, read from their folders.
-
-Authors
- * The contributors of cry-ssl 2026
-"""
+"""What the runs of a study found, read from their folders."""
 
 import json
 from dataclasses import dataclass
@@ -64,13 +60,7 @@ class Cell(NamedTuple):
 
 
 class Results:
-    """Everything the runs of a study left, as far as they are done.
-
-    Arguments
-    ---------
-    plan : Plan
-        The runs.
-    """
+    """Everything the runs of a study left, as far as they are done."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -184,21 +174,7 @@ class Results:
 
 
 def cell_of(one: RunSet, metric: str = "auc", unit: str = "recording") -> Cell:
-    """A figure of some seeds' predictions.
-
-    Arguments
-    ---------
-    one : RunSet
-        Of one method.
-    metric : str
-        ``auc`` or ``average_precision``.
-    unit : str
-        ``recording`` or ``patient``.
-
-    Returns
-    -------
-    Cell
-    """
+    """A figure of some seeds' predictions."""
     found = compare([one], unit=unit, metric=metric)["sets"][0]
     return Cell(
         found["mean"],
@@ -209,17 +185,7 @@ def cell_of(one: RunSet, metric: str = "auc", unit: str = "recording") -> Cell:
 
 
 def read_json(path: Path):
-    """What a json file holds, or None where it is not there.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        To read.
-
-    Returns
-    -------
-    object
-    """
+    """What a json file holds, or None where it is not there."""
     if not Path(path).is_file():
         return None
     return json.loads(Path(path).read_text("utf-8"))

@@ -1,8 +1,5 @@
 """Recordings as contrastive training hears them, for eyes and, where the
 corpus lets its audio be given on, for ears.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import base64
@@ -52,19 +49,6 @@ def heard_views(
 ) -> List[Heard]:
     """Examples of both corpora. A cry is shown where its corpus lets audio be
     given on only: a spectrogram can be turned into sound.
-
-    Arguments
-    ---------
-    results : Results
-        Of the study.
-    generic : Corpus or None
-        What was pre-trained on.
-    cries : sequence of Corpus
-        What was adapted to, among others.
-
-    Returns
-    -------
-    list of Heard
     """
     seed = results.settings.pretraining_seeds[0]
     found = []
@@ -124,17 +108,7 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
 def data_uri(samples, rate: int) -> str:
     """Audio that a page can hold.
 
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        ``[n]``.
-    rate : int
-        Hz.
-
-    Returns
-    -------
-    str
-        16-bit WAV, which every browser plays.
+    Shapes: samples ``[n]``.
 
     Example
     -------

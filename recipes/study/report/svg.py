@@ -4,9 +4,6 @@ What is drawn in ``INK`` (text, axes, grid) becomes ``currentColor``, the
 background is transparent, letters stay letters in the reader's own font, and
 nothing is loaded from elsewhere. All ids begin with the picture's name, so
 that several pictures share a page.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import io
@@ -94,23 +91,7 @@ class Picture:
     svg: str = ""
 
     def write(self, folder: Path) -> Path:
-        """Write a file of its own, black on nothing.
-
-        Arguments
-        ---------
-        folder : pathlib.Path
-            Which is there.
-
-        Returns
-        -------
-        pathlib.Path
-            ``<name>.svg`` in it.
-
-        Raises
-        ------
-        InputError
-            It cannot be written.
-        """
+        """Write a file of its own, black on nothing."""
         root = ElementTree.fromstring(self.svg)
         for element in root.iter():
             for key, value in element.items():
@@ -130,29 +111,6 @@ def drawing(
     name: str, size: Tuple[float, float], title: str, alt: str
 ) -> Iterator[Tuple[Figure, Picture]]:
     """Hand out a figure to draw in; the picture is complete at the end.
-
-    Arguments
-    ---------
-    name : str
-        Letters, digits, ``_`` and ``-``; no other picture of the page has it.
-    size : tuple of float
-        Width and height, px.
-    title : str
-        What it is of.
-    alt : str
-        What one sees.
-
-    Yields
-    ------
-    figure : matplotlib.figure.Figure
-        With a constrained layout.
-    picture : Picture
-        Still without its ``svg``.
-
-    Raises
-    ------
-    ValueError
-        A name that cannot begin an id.
 
     Example
     -------
@@ -179,19 +137,6 @@ def drawing(
 def words(name: str, title: str, text: str) -> Picture:
     """A picture that says why there is none.
 
-    Arguments
-    ---------
-    name : str
-        See ``drawing``.
-    title : str
-        What it would be of.
-    text : str
-        Why there is none.
-
-    Returns
-    -------
-    Picture
-
     Example
     -------
     >>> words("auc", "AUC", "No run is done yet.").alt
@@ -205,15 +150,7 @@ def words(name: str, title: str, text: str) -> Picture:
 
 
 def legend(figure: Figure, entries: Dict[str, Dict]) -> None:
-    """What lines and marks mean, below a figure.
-
-    Arguments
-    ---------
-    figure : matplotlib.figure.Figure
-        Of ``drawing``.
-    entries : dict
-        How a line looks, by its label.
-    """
+    """What lines and marks mean, below a figure."""
     handles = [Line2D([], [], **look, label=".") for look in entries.values()]
     room = figure.get_size_inches()[0] * _INCH / 6.6  # letters
     longest = max(min(len(label), _LABEL) for label in entries) + 7
@@ -227,13 +164,6 @@ def legend(figure: Figure, entries: Dict[str, Dict]) -> None:
 def name_entries(found: Legend, labels: Iterable[str]) -> None:
     """Put the labels of users into a legend: matplotlib itself leaves out
     those that begin with ``_``.
-
-    Arguments
-    ---------
-    found : matplotlib.legend.Legend
-        Whose handles have other labels.
-    labels : iterable of str
-        In their order.
     """
     for text, label in zip(found.get_texts(), labels):
         text.set_text(shortened(label, _LABEL))
@@ -241,16 +171,6 @@ def name_entries(found: Legend, labels: Iterable[str]) -> None:
 
 def look(i: int) -> Dict:
     """Colour and marker of the i-th: both repeat, together they do not soon.
-
-    Arguments
-    ---------
-    i : int
-        From 0.
-
-    Returns
-    -------
-    dict
-        Of ``matplotlib.lines.Line2D``.
 
     Example
     -------

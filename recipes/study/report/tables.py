@@ -1,8 +1,5 @@
 """A study's tables: once as numbers, then as Markdown, LaTeX, csv and cells of
 a page.
-
-Authors
- * The contributors of cry-ssl 2026
 """
 
 import re
@@ -83,15 +80,6 @@ class Table:
 def study_tables(results: Results) -> List[Table]:
     """Tables 1 to 3 and that of few labels, by recording; then the same by
     patient and of average precision.
-
-    Arguments
-    ---------
-    results : Results
-        Of the study.
-
-    Returns
-    -------
-    list of Table
     """
     found = []
     for metric, unit in MEASURES:
@@ -220,15 +208,6 @@ def _add_classical(table: Table, results: Results, task: str) -> None:
 def percent(fraction: float) -> str:
     """A share of the labels.
 
-    Arguments
-    ---------
-    fraction : float
-        0 to 1.
-
-    Returns
-    -------
-    str
-
     Example
     -------
     >>> percent(0.03), percent(1.0)
@@ -239,16 +218,6 @@ def percent(fraction: float) -> str:
 
 def value_of(cell: Optional[Cell]) -> str:
     """Mean and spread of seeds.
-
-    Arguments
-    ---------
-    cell : Cell or None
-        Of a table.
-
-    Returns
-    -------
-    str
-        Empty without a cell.
 
     Example
     -------
@@ -266,16 +235,6 @@ def value_of(cell: Optional[Cell]) -> str:
 def interval_of(cell: Optional[Cell]) -> str:
     """The interval over patients.
 
-    Arguments
-    ---------
-    cell : Cell or None
-        Of a table.
-
-    Returns
-    -------
-    str
-        Empty where there is none.
-
     Example
     -------
     >>> interval_of(Cell(0.8, [0.8], None, [0.7, 0.9]))
@@ -292,17 +251,7 @@ def _text_of(cell: Optional[Cell]) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """A table for a README.
-
-    Arguments
-    ---------
-    table : Table
-        Of the study.
-
-    Returns
-    -------
-    str
-    """
+    """A table for a README."""
     lines = [
         "| "
         + " | ".join(map(_in_markdown, [table.head, *table.columns]))
@@ -325,19 +274,7 @@ def _in_markdown(text: str) -> str:
 
 
 def as_latex(table: Table, caption: str) -> str:
-    """A table for a paper, with booktabs.
-
-    Arguments
-    ---------
-    table : Table
-        Of the study.
-    caption : str
-        Below it.
-
-    Returns
-    -------
-    str
-    """
+    """A table for a paper, with booktabs."""
     n = len(table.columns)
     lines = [
         r"\begin{table}",
@@ -385,15 +322,7 @@ def _in_latex(text: str) -> str:
 
 
 def write_csv(table: Table, path: Path) -> None:
-    """A line for each figure: numbers as they are.
-
-    Arguments
-    ---------
-    table : Table
-        Of the study.
-    path : pathlib.Path
-        To write.
-    """
+    """A line for each figure: numbers as they are."""
     rows = []
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells):
@@ -415,17 +344,7 @@ def _or_empty(value):
 
 
 def write_tables(tables: Sequence[Table], note: str, folder: Path) -> None:
-    """All tables as Markdown, LaTeX and csv.
-
-    Arguments
-    ---------
-    tables : sequence of Table
-        Of the study.
-    note : str
-        How to read them.
-    folder : pathlib.Path
-        ``tables.md``, ``tables.tex`` and a csv for each go there.
-    """
+    """All tables as Markdown, LaTeX and csv."""
     markdown = [f"## {t.title}\n\n{as_markdown(t)}\n" for t in tables]
     write_text(folder / "tables.md", "\n".join([*markdown, note, ""]))
     latex = [

@@ -1,8 +1,4 @@
-"""The embedded corpus keeps to the forms, counts and promises it documents.
-
-Authors
- * the project's contributors 2026
-"""
+"""The embedded corpus keeps to the forms, counts and promises it documents."""
 
 import csv
 import json
