@@ -20,6 +20,9 @@ def test_one_digit_is_found_and_logs_are_not(tmp_path):
         write(folder, "run/predictions_test.csv", f"score\n0.12345{digit}\n")
         write(folder, "logs/run.json", digit)
         write(folder, "run/log.txt", digit)
+        write(
+            folder, "run/history.json", f'[{{"auc": 0.5, "seconds": {digit}}}]'
+        )
     write(after, "new.json", "{}")
     assert differences(before, after) == [
         f"only in {after}: new.json",
