@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader
-from cry_modules.features import LogMel
+from cry_modules.front_ends import LogMel
 from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patient_weights
 from cry_modules.metrics.ranking import auc, ranked_classes, weighted_auc
 from data_prep.audio.measure import Audit
