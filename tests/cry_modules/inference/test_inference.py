@@ -19,10 +19,12 @@ import soundfile
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cry_modules import windows
 from cry_modules.audio import RecordingReader
 from cry_modules.checkpoints.description import CAUTION, Blueprint, build
-from cry_modules.inference import classifier as inference
+from cry_modules.inference import (
+    classifier as inference,
+    windows,
+)
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, main, rows_of, write_track
 from cry_modules.inference.windows import (
