@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.environment import broken_package
+from data_prep.files.environment import broken_package
 
 ROOT = Path(__file__).resolve().parents[2]
 
