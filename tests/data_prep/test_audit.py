@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from data_prep import audit
-from data_prep.audit import (
+from data_prep.audio.audits import (
     audit_corpus,
     audit_files,
     stop_if_too_many,

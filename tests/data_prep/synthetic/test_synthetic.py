@@ -82,7 +82,7 @@ def test_generic_has_the_official_form(tiny, clips):
     assert '"tone glide, rising"' in text
 
 
-@pytest.mark.parametrize("scale", synthetic.SCALES)
+@pytest.mark.parametrize("scale", synthetic_plan.SCALES)
 def test_generic_plan_has_the_traps_of_the_real_list(scale):
     plans = synthetic.plan_sounds(scale)
     assert any(p.youtube_id.startswith("-") for p in plans)
@@ -97,7 +97,7 @@ def test_generic_plan_has_the_traps_of_the_real_list(scale):
     assert 0.03 < np.mean([p.missing for p in plans]) < 0.07
     every = {(p.label, p.split) for p in plans}
     assert {(p.label, p.split) for p in plans if not p.missing} == every
-    assert len(every) == 2 * synthetic.SCALES[scale].classes
+    assert len(every) == 2 * synthetic_plan.SCALES[scale].classes
 
 
 def test_cry_has_the_documented_form(tiny):
@@ -307,7 +307,7 @@ def test_recordings_are_as_loud_whatever_the_length_of_bursts(burst_s):
     assert level_db == pytest.approx(-30, abs=1e-6)
 
 
-@pytest.mark.parametrize("scale", synthetic.SCALES)
+@pytest.mark.parametrize("scale", synthetic_plan.SCALES)
 @pytest.mark.parametrize("seed", [1, 1234])
 def test_no_patient_crosses_splits(scale, seed):
     places = defaultdict(set)
