@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import audit
+from data_prep.audio import audits as audit
 from data_prep.audio.audits import (
     audit_corpus,
     audit_files,
