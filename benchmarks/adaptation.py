@@ -46,7 +46,7 @@ from torch import nn
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
-from cry_modules.checkpoints.encoders import find_encoder, load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, embed
 from cry_modules.evaluation.baseline import mean_and_spread
@@ -524,7 +524,7 @@ class Embeddings:
         place = self.study.place(seed, fold)
         key = f"seed {seed}, untrained"
         if name in TRAINED:
-            file = find_encoder(place / name)
+            file = EncoderSource(place / name).file()
             key = f"{file.parent.name} {file.stat().st_mtime_ns}"
 
         def compute():
@@ -538,7 +538,7 @@ class Embeddings:
         sb.utils.seed_everything(seed)
         encoder = Cnn14(N_MELS, width=WIDTH)
         if name in TRAINED:
-            load_encoder(encoder, place / name)
+            EncoderSource(place / name).load(encoder, "fbank")
         elif name == "random_calibrated":
             files = sorted((place / "generic/audio").iterdir())
             calibrate_batch_norms(encoder, self._chunks(files, seed))

@@ -27,11 +27,8 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, repeat_to, shortest_input
-from cry_modules.checkpoints.description import (
-    YAML_FILE,
-    SavedModel,
-    load_model,
-)
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import SavedModel, load_model
 from cry_modules.training.batches import batches_by_length
 from cry_modules.windows import (
     WindowReader,
@@ -132,7 +129,8 @@ class CryClassifier(EncoderClassifier):
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
     >>> classifier = CryClassifier.from_model(model)
     >>> classifier.encode_batch(torch.randn(2, 8000)).shape
@@ -259,7 +257,7 @@ class CryClassifier(EncoderClassifier):
             "hop": logmel.hop,
             "chunk_s": blueprint.chunk_s,
             "classes": blueprint.classes,
-            "threshold": model.threshold(),
+            "threshold": model.threshold,
             "label_encoder": label_encoder(blueprint.classes),
         }
         modules = {
@@ -375,7 +373,8 @@ class CryClassifier(EncoderClassifier):
 
         Example
         -------
-        >>> from cry_modules.checkpoints.description import Blueprint, build
+        >>> from cry_modules.checkpoints.description import Blueprint
+        >>> from cry_modules.checkpoints.saved_model import build
         >>> model = build(
         ...     Blueprint(1, classes=["no", "yes"], log_prior=[0.0, 0.0])
         ... )

@@ -33,7 +33,7 @@ from tqdm import tqdm
 
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
-from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.distributed import rank, unwrapped
 from cry_modules.embeddings import (
     HEARD,
@@ -195,18 +195,19 @@ def is_cached(hparams):
 
 def load_pretrained(hparams, train_set, device):
     """The encoder a run begins with, or goes on with."""
-    source, encoder = hparams["encoder_source"], hparams["encoder"]
+    source = EncoderSource(hparams["encoder_source"])
+    encoder = hparams["encoder"]
     own, front_end = hparams["output_folder"], hparams["logmel"].name
     if whole(Path(own).glob("save/CKPT*")) is not None:
         # Whatever became of the source since, this run goes on with its own.
-        load_encoder(encoder, own, front_end)
-    elif source is None:
+        EncoderSource(own).load(encoder, front_end)
+    elif source.kind == "random":
         logger.warning("encoder_source is null: a random encoder")
-    elif source == "random_calibrated":
+    elif source.kind == CALIBRATED:
         logger.warning("A random encoder with BatchNorm statistics of the data")
         calibrate(hparams, train_set, device)
     else:
-        path = load_encoder(encoder, source, front_end)
+        path = source.load(encoder, front_end)
         logger.info("Encoder from %s", path)
 
 
@@ -247,7 +248,7 @@ def make_brain(hparams, run_opts, train_labels, classes):
 
 def is_random(hparams):
     """Whether the encoder is the control itself."""
-    return hparams["encoder_source"] == "random_calibrated"
+    return EncoderSource(hparams["encoder_source"]).kind == CALIBRATED
 
 
 def eval_options(hparams, num_workers, **options):
@@ -397,7 +398,7 @@ def random_encoder(hparams, hparams_file, overrides, run_opts):
     statistics must be seen beside, since they help any encoder."""
     folder = Path(hparams["output_folder"]) / "controls/random_encoder"
     changes = {
-        "encoder_source": "random_calibrated",
+        "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},
         **{"nuisance": None, "subgroups": None, "folds": None},
     }

@@ -21,7 +21,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cry_modules import windows
 from cry_modules.audio import RecordingReader
-from cry_modules.checkpoints.description import CAUTION, Blueprint, build
+from cry_modules.checkpoints.description import CAUTION, Blueprint
+from cry_modules.checkpoints.saved_model import build
 from cry_modules.inference import classifier as inference
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, main, rows_of, write_track
@@ -765,7 +766,8 @@ def test_a_tape_of_hours_in_bounded_memory(tmp_path):
         "import resource, sys, torch\n"
         "torch.set_num_threads(1)\n"
         "from cry_modules.inference.classifier import CryClassifier\n"
-        "from cry_modules.checkpoints.description import Blueprint, build\n"
+        "from cry_modules.checkpoints.description import Blueprint\n"
+        "from cry_modules.checkpoints.saved_model import build\n"
         "b = Blueprint(1, chunk_s=60.0, classes=['a', 'b'], log_prior=[0, 0])\n"
         "c = CryClassifier.from_model(build(b))\n"
         "for path in sys.argv[1:]:\n"
