@@ -13,7 +13,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.state_dict import read_state_dict
-from cry_modules.metrics.figures import choose, evaluate, pooled
+from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from recipes.classification import train_cls
 
