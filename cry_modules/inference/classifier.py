@@ -29,15 +29,15 @@ from tqdm import tqdm
 from cry_modules.audio import PEAK, AudioNormalizer, repeat_to, shortest_input
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
-from cry_modules.training.batches import batches_by_length
-from cry_modules.windows import (
+from cry_modules.inference.windows import (
     WindowReader,
     batches,
-    covering,
     level_dbfs,
     read_mixed,
     sliding,
 )
+from cry_modules.lengths import covering
+from cry_modules.training.batches import batches_by_length
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError
 
