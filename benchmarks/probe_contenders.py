@@ -20,7 +20,7 @@ from duel import Duel, Way, duel
 from reference import RATE, Features, cnn14, read
 from torch import nn
 
-from cry_modules.training.embedding_batches import EmbeddingSet
+from cry_modules.training.batches import EmbeddingSet
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.schedule import step_schedule
