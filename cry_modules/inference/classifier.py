@@ -37,7 +37,7 @@ from cry_modules.inference.scores import (
     ScoreTrack,
     call_of,
 )
-from cry_modules.windows import sliding
+from cry_modules.inference.windows import sliding
 from data_prep.files.errors import InputError
 
 

@@ -12,14 +12,14 @@ from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, repeat_to
 from cry_modules.inference.scores import FileScore
-from cry_modules.training.batches import batches_by_length
-from cry_modules.windows import (
+from cry_modules.inference.windows import (
     WindowReader,
     batches,
-    covering,
     level_dbfs,
     read_mixed,
 )
+from cry_modules.lengths import covering
+from cry_modules.training.batches import batches_by_length
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.audio.threads import in_threads
 from data_prep.files.errors import InputError

@@ -7,10 +7,12 @@ import pytest
 import soundfile
 import torch
 
-from cry_modules import windows
 from cry_modules.audio import RecordingReader
 from cry_modules.checkpoints.description import Blueprint, build
-from cry_modules.inference import classifier as module
+from cry_modules.inference import (
+    classifier as module,
+    windows,
+)
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, rows_of
 from cry_modules.metrics.predictions import Predictions

@@ -10,8 +10,7 @@ import pytest
 import soundfile
 import torch
 
-from cry_modules import windows
-from cry_modules.inference import recordings
+from cry_modules.inference import recordings, windows
 from data_prep.audio.measure import audit_file
 from data_prep.files.errors import InputError
 

@@ -5,14 +5,14 @@ import pytest
 import soundfile
 import torch
 
-from cry_modules import windows
-from cry_modules.windows import (
+from cry_modules.inference import windows
+from cry_modules.inference.windows import (
     WindowReader,
-    covering,
     level_dbfs,
     read_mixed,
     sliding,
 )
+from cry_modules.lengths import covering
 
 
 @pytest.mark.parametrize(
