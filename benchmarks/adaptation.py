@@ -50,11 +50,11 @@ from cry_modules.checkpoints.encoders import find_encoder, load_encoder
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, embed
 from cry_modules.evaluation.baseline import mean_and_spread
-from cry_modules.evaluation.questions import count
-from cry_modules.features import LogMel
 from cry_modules.figures.training import draw_curves, read_run
 from cry_modules.finetune import calibrate_batch_norms
-from cry_modules.views import AugmentedFeatures, RandomChunks
+from cry_modules.front_ends import AugmentedFeatures, LogMel
+from cry_modules.metrics.words import count
+from cry_modules.views import RandomChunks
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import (
