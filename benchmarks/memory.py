@@ -25,7 +25,7 @@ from speechbrain.dataio.batch import PaddedBatch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
-from cry_modules.training import free_memory  # noqa: E402
+from cry_modules.training import memory as process_memory  # noqa: E402
 from cry_modules.training.experiment import load  # noqa: E402
 from cry_modules.training.forecast import forecast_simclr, tone  # noqa: E402
 from cry_modules.training.recompute import recompute_blocks  # noqa: E402
@@ -70,7 +70,7 @@ def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
         brain, hparams = make_brain(
             width, batch_size, chunk_s, recompute, precision, folder
         )
-        before = free_memory.resident_memory()
+        before = process_memory.resident_memory()
         forecast_simclr(brain, hparams, 10, 0)
         estimate = brain.forecast
         if recompute:
@@ -88,7 +88,7 @@ def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
             cpu_s = time.process_time() - cpu
     need = estimate.need(recompute=recompute).total()
     return {
-        "peak_gb": free_memory.peak_memory() / 1e9,
+        "peak_gb": process_memory.peak_memory() / 1e9,
         "estimated_gb": (before + need) / 1e9,
         "seconds": seconds,
         "estimated_s": estimate.step_s,

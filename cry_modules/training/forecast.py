@@ -17,8 +17,11 @@ from cry_modules.training.cost import (
     passes_per_step,
     state_bytes,
 )
-from cry_modules.training.free_memory import free_memory, resident_memory
-from cry_modules.training.memory import return_freed_memory
+from cry_modules.training.memory import (
+    free_memory,
+    resident_memory,
+    return_freed_memory,
+)
 from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)

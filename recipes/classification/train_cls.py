@@ -49,13 +49,17 @@ from cry_modules.evaluation.subgroups import groups, read_columns
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.training.batches import LengthBatchSampler, random_order
+from cry_modules.training.batches import (
+    EmbeddingSet,
+    LengthBatchSampler,
+    keep_batch,
+    random_order,
+)
 from cry_modules.training.classification import (
     ClassificationBrain,
     check_balance,
     prevalence_of,
 )
-from cry_modules.training.embedding_batches import EmbeddingSet, as_it_is
 from cry_modules.training.experiment import (
     load,
     log_environment,
@@ -266,7 +270,7 @@ def making_batches(brain, hparams):
     """Options of the loaders of training and of what follows it."""
     if brain.cached:
         # No work for another process.
-        return {"num_workers": 0, "collate_fn": as_it_is}
+        return {"num_workers": 0, "collate_fn": keep_batch}
     return {"num_workers": hparams["num_workers"]}
 
 
