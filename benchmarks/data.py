@@ -23,10 +23,10 @@ from scipy.signal import resample_poly
 
 from cry_modules.audio import RecordingReader
 from data_prep.audio import duplicates
+from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import READABLE, audio_files
 from data_prep.audio.landmarks import landmarks
 from data_prep.audio.measure import Audit, audit_file
-from data_prep.audit import audit_files
 from data_prep.files.errors import one_line_errors
 from data_prep.pack import pack
 

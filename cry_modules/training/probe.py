@@ -33,8 +33,8 @@ from cry_modules.evaluation.separability import (
 )
 from cry_modules.training.batches import batches_by_length
 from data_prep import manifest
+from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import holds
-from data_prep.audit import audit_files
 from data_prep.corpora.database import read_database
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines, read_table

@@ -42,11 +42,11 @@ from cry_modules.training.simclr import (
 )
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.manifest import read_corpus
-from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 
 logger = logging.getLogger(__name__)

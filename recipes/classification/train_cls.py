@@ -73,9 +73,9 @@ from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
-from data_prep.clinical_prepare import fold_values
 from data_prep.corpora.database import locate, read_database
 from data_prep.corpora.folds import rounds
+from data_prep.corpora.labelled import fold_values
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
