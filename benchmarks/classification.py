@@ -20,9 +20,9 @@ from typing import Dict, List, NamedTuple, Tuple
 
 from sounds import CRY, build_generic, read_sounds
 
-from cry_modules.evaluation.report import with_interval
 from cry_modules.metrics.compare import compare, read_sets, sentence
-from cry_modules.metrics.figures import UNITS
+from cry_modules.metrics.predictions import UNITS
+from cry_modules.metrics.words import with_interval
 from data_prep.files.errors import one_line_errors
 from data_prep.files.tables import write_text
 

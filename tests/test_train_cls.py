@@ -12,7 +12,8 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
 from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
-from cry_modules.metrics.figures import choose, evaluate, pooled
+from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from recipes.classification import train_cls
 

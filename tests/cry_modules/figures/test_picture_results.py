@@ -31,8 +31,9 @@ from cry_modules.figures.results import (
     wilson,
 )
 from cry_modules.metrics.bootstrap import patient_weights
-from cry_modules.metrics.figures import UNITS, by_unit, choose, evaluate, pooled
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.predictions import UNITS, Predictions
 
 PICTURES = [
     "roc", "precision_recall", "calibration", "confusion", "patients",
@@ -117,7 +118,7 @@ def folds():
         unit: evaluate(
             *pooled(
                 [
-                    (by_unit(t, unit), choose(by_unit(v, unit), share))
+                    (t.by_unit(unit), choose(v.by_unit(unit), share))
                     for v, t, share in parts
                 ]
             ),
