@@ -34,11 +34,11 @@ from cry_modules.checkpoints.state_dict import (
 )
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import HEARD, READOUTS, Embedder
-from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.front_ends import FRONT_ENDS, AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.training.experiment import settings as plain_settings
-from cry_modules.views import AugmentedFeatures, SpecAugment
+from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 
 WEIGHTS_FILE = "model.safetensors"

@@ -128,7 +128,7 @@ def _of_yaml(path) -> Optional[Known]:
     if "compute_stft" in there:  # SpeechBrain's ESC50/classification
         return Known("log1p", f"{path} says so")
     if "cry_modules." in text:  # ours, from when there was but one
-        is_fbank = "cry_modules.features.LogMel" in text
+        is_fbank = "cry_modules.front_ends.LogMel" in text
     else:  # SpeechBrain's models of cries
         is_fbank = "mean_var_norm" in there
     return Known("fbank", f"{path} says so") if is_fbank else None

@@ -22,7 +22,7 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader
-from cry_modules.features import LogMel
+from cry_modules.front_ends import LogMel
 from cry_modules.metrics.bootstrap import (
     LEAST_PATIENTS,
     patient_weights,

@@ -85,7 +85,7 @@ augment: !new:cry_modules.views.SpecAugment
     time_warp: 0
     n_masks: 0
 
-features: !new:cry_modules.views.AugmentedFeatures
+features: !new:cry_modules.front_ends.AugmentedFeatures
     logmel: !ref <logmel>
     augment: !ref <augment>
     augment_before_norm: False

@@ -32,15 +32,15 @@ from cry_modules.checkpoints.description import (
     SavedModel,
     load_model,
 )
-from cry_modules.training.batches import batches_by_length
-from cry_modules.windows import (
+from cry_modules.inference.windows import (
     WindowReader,
     batches,
-    covering,
     level_dbfs,
     read_mixed,
     sliding,
 )
+from cry_modules.lengths import covering
+from cry_modules.training.batches import batches_by_length
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError
 

@@ -14,8 +14,8 @@ from cry_modules.checkpoints.public import PUBLIC_ENCODERS
 from cry_modules.checkpoints.state_dict import FORMAT, sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import calibrate_batch_norms
-from cry_modules.front_ends import FRONT_ENDS, make_front_end
-from cry_modules.views import AugmentedFeatures, SpecAugment
+from cry_modules.front_ends import FRONT_ENDS, AugmentedFeatures, make_front_end
+from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 
 
@@ -91,7 +91,7 @@ def test_what_lies_beside_it_says_it(bare):
     check_known(path, "log1p", ["fbank"])
     beside.write_text("front_end: mfcc\n")
     assert "'mfcc'" in refusal(path, "fbank")
-    beside.write_text("logmel: !new:cry_modules.features.LogMel {}\n")
+    beside.write_text("logmel: !new:cry_modules.front_ends.LogMel {}\n")
     check_known(path, "fbank", ["log1p"])
     # An exported model's, away from its model.json.
     text = "logmel: !apply:cry_modules.front_ends.make_front_end [log1p]\n"

@@ -19,20 +19,22 @@ import soundfile
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cry_modules import windows
 from cry_modules.audio import RecordingReader
 from cry_modules.checkpoints.description import CAUTION, Blueprint, build
-from cry_modules.inference import classifier as inference
+from cry_modules.inference import (
+    classifier as inference,
+    windows,
+)
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, main, rows_of, write_track
-from cry_modules.metrics.predictions import Predictions
-from cry_modules.windows import (
+from cry_modules.inference.windows import (
     WindowReader,
-    covering,
     level_dbfs,
     read_mixed,
     sliding,
 )
+from cry_modules.lengths import covering
+from cry_modules.metrics.predictions import Predictions
 from data_prep.audio.measure import Audit, audit_file
 from data_prep.audio.packs import PACK_FILE
 from data_prep.files.errors import InputError
