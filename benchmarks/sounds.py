@@ -26,8 +26,7 @@ from torch import nn
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
 from cry_modules.embeddings import Embedder, embed
-from cry_modules.features import LogMel
-from cry_modules.views import AugmentedFeatures
+from cry_modules.front_ends import AugmentedFeatures, LogMel
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines, read_table, write_table
