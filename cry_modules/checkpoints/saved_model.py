@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import (
     MODEL_FILE,
     Blueprint,
@@ -28,13 +27,13 @@ from cry_modules.checkpoints.description import (
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import download, is_hub_id
+from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit, inside
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.training.experiment import settings as plain_settings
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 
@@ -114,12 +113,7 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     torch.Size([3, 2])
     """
     logmel = make_front_end(blueprint.front_end)
-    shortest = shortest_input(logmel.hop) / logmel.sample_rate
-    if blueprint.chunk_s < shortest:
-        raise ValueError(
-            f"chunk_s is {blueprint.chunk_s}; {blueprint.front_end} needs "
-            f"{shortest} s"
-        )
+    check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
     encoder = Cnn14(logmel.n_mels, blueprint.width)
     embedder = Embedder(

@@ -32,7 +32,7 @@ from cry_modules.checkpoints.encoders import ENCODER_FILE, EncoderSource
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import WEIGHTS_FILE
 from cry_modules.embeddings import Embedder
-from cry_modules.inference.classifier import LONGEST_S
+from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.windows import level_dbfs
 from cry_modules.lengths import covering
 from data_prep.audio.measure import SILENT_DBFS
