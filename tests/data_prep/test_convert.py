@@ -580,7 +580,7 @@ def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path):
         process.kill()
     assert time.monotonic() - begin < 5
     assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("interrupted; the same command")
+    assert errors.splitlines()[-1].startswith("Interrupted. Run the same")
     assert audio_in(out) == []
 
 
