@@ -101,7 +101,7 @@ class Processes:
 
 
 def probe(processes: Processes, path: Path) -> Source:
-    """Ask what is in a file."""
+    """Read the container of a file with ffprobe."""
     if path.exists() and path.stat().st_size == 0:
         raise Undecodable("empty file")
     status, output, errors = processes.run(
