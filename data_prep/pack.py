@@ -43,7 +43,6 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cry_modules.audio import read_mono
 from data_prep.audio.audits import (
     JOURNAL,
     MOST_COMPARED,
@@ -61,6 +60,7 @@ from data_prep.audio.packs import (
     read_json,
     write_index,
 )
+from data_prep.audio.read import read_mono
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.atomic import complete_or_absent, make_folder

@@ -9,7 +9,7 @@ from scipy.stats import rankdata
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader
-from cry_modules.features import LogMel
+from cry_modules.front_ends import LogMel
 from data_prep.audio.measure import Audit
 from data_prep.manifest import Recording
 

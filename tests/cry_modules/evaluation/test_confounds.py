@@ -97,7 +97,9 @@ def test_a_label_that_follows_the_site_is_flagged():
     assert probes["label_site"].evidence.auc > 0.7
     assert said["Site"].startswith("injury follows the site")
     # What is heard of the label is heard of the site.
-    assert said["Device"].startswith("the recording site can be predicted (north")
+    assert said["Device"].startswith(
+        "the recording site can be predicted (north"
+    )
 
 
 def test_few_patients_are_no_ground_for_a_claim():

@@ -238,7 +238,9 @@ def test_a_recording_without_a_row():
     p = simulate()
     column = cells(p, lambda i: "a")
     del column["r7"]
-    with pytest.raises(InputError, match="--subgroups site: test recording 'r7' has"):
+    with pytest.raises(
+        InputError, match="--subgroups site: test recording 'r7' has"
+    ):
         by_subgroup(p, Choices(), {"site": column})
 
 
