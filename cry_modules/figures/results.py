@@ -35,9 +35,9 @@ from cry_modules.figures.training import (
     read_run,
 )
 from cry_modules.metrics.bootstrap import patient_weights
-from cry_modules.metrics.calibration import N_BINS, bin_of, claims
-from cry_modules.metrics.figures import UNITS, Choices
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.calibration import N_BINS, bin_of, event_probabilities
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.predictions import UNITS, Predictions
 from cry_modules.metrics.ranking import OPERATING_SHARE, ranked_classes
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors
@@ -672,7 +672,7 @@ def wilson(share: float, n: int) -> Tuple[float, float]:
 
 def _draw_calibration(run, folder):
     test = run.test
-    claimed, happened = claims(test.labels, test.scores)
+    claimed, happened = event_probabilities(test.labels, test.scores)
     found = groups(claimed, happened, test.patients)
     limit = _end_of_axes(found)
     what, share = "of the class called", "share that is right"

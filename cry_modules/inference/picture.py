@@ -16,7 +16,7 @@ from matplotlib.ticker import (
 
 from cry_modules.figures.training import COLOURS
 from cry_modules.inference.classifier import ScoreTrack
-from cry_modules.windows import WindowReader, batches
+from cry_modules.inference.windows import WindowReader, batches
 
 #: Inches.
 SIZE = (8.0, 4.4)

@@ -23,14 +23,14 @@ from torch import nn
 from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.distributed import gather_objects, n_ranks, rank, unwrapped
 from cry_modules.embeddings import Embedder, embed
-from cry_modules.evaluation.baseline import patients_per_class
+from cry_modules.evaluation.linear_model import indices
 from cry_modules.evaluation.separability import (
     N_FOLDS,
-    indices,
     knn_accuracy,
     linear_auc,
     retrieval_map,
 )
+from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.training.batches import batches_by_length
 from data_prep import manifest
 from data_prep.audio.audits import audit_files

@@ -19,14 +19,14 @@ class InputError(ValueError):
 
 
 def require(condition: bool, problem: str, cure: str) -> None:
-    """Raise ``InputError`` with the problem and its cure unless `condition`.
+    """Raise an ``InputError`` of problem and cure unless the condition holds.
 
     Example
     -------
-    >>> require(0 > 1, "--rate is 0", "pass 16000")
+    >>> require(False, "--seed is -1", "pass 0 or more")
     Traceback (most recent call last):
     ...
-    data_prep.files.errors.InputError: --rate is 0; pass 16000
+    data_prep.files.errors.InputError: --seed is -1; pass 0 or more
     """
     if not condition:
         raise InputError(f"{problem}; {cure}")

@@ -16,7 +16,10 @@ from cry_modules.figures.results import (
 )
 from cry_modules.figures.views import shortened
 from cry_modules.metrics.bootstrap import patient_weights, why_no_interval
-from cry_modules.metrics.calibration import calibration_error, claims
+from cry_modules.metrics.calibration import (
+    calibration_error,
+    event_probabilities,
+)
 from cry_modules.metrics.compare import RunSet
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import (
@@ -233,7 +236,7 @@ def reliability(one: RunSet) -> List[Group]:
     """Groups of the recordings of all seeds together; the interval of a group
     still counts each patient once.
     """
-    both = [claims(p.labels, p.scores) for p in one.predictions]
+    both = [event_probabilities(p.labels, p.scores) for p in one.predictions]
     claimed, happened = (np.concatenate(part) for part in zip(*both))
     patients = [who for p in one.predictions for who in p.patients]
     return groups(claimed, happened, patients)
@@ -275,7 +278,7 @@ def _error(one) -> str:
     values = []
     for p in one.predictions:
         ones = np.ones((1, len(p.labels)))
-        claimed, happened = claims(p.labels, p.scores)
+        claimed, happened = event_probabilities(p.labels, p.scores)
         values.append(calibration_error(claimed, happened, ones)[0])
     return f"{one.name} {np.mean(values):.3f}"
 

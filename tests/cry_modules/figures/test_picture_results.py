@@ -17,7 +17,11 @@ from scipy.special import logit, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.figures.results import (
     PRECISION_RECALL,
     ROC,
@@ -31,8 +35,9 @@ from cry_modules.figures.results import (
     wilson,
 )
 from cry_modules.metrics.bootstrap import patient_weights
-from cry_modules.metrics.figures import UNITS, by_unit, choose, evaluate, pooled
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.predictions import UNITS, Predictions
 
 PICTURES = [
     "roc", "precision_recall", "calibration", "confusion", "patients",
@@ -53,8 +58,8 @@ def summarise(
     n_draws=2000,
 ):  # fmt: skip
     """The blocks of one run, by recording and by patient."""
-    asked = Asked(patient_score, seed, n_draws)
-    found = figures_of([Outcome(valid, test, prevalence)], {}, asked)
+    asked = EvaluationOptions(patient_score, seed, n_draws)
+    found = evaluate_outcomes([Outcome(valid, test, prevalence)], {}, asked)
     return {split: found[split] for split in ("valid", "test")}
 
 
@@ -117,7 +122,7 @@ def folds():
         unit: evaluate(
             *pooled(
                 [
-                    (by_unit(t, unit), choose(by_unit(v, unit), share))
+                    (t.by_unit(unit), choose(v.by_unit(unit), share))
                     for v, t, share in parts
                 ]
             ),
