@@ -156,13 +156,7 @@ def audit_files(
 
 
 def _read_all(paths, root, with_landmarks):
-<<<<<<< HEAD
-    """Yield audits in the order of the paths."""
-    # Threads: libsndfile and the Fourier transform release Python's lock.
-    pool = ThreadPoolExecutor(os.cpu_count())
-=======
     """Audits in the order of ``paths``, each as soon as it is done."""
->>>>>>> main
     work = partial(_audit_below, root=root, with_landmarks=with_landmarks)
     with in_threads(work, paths) as audits:
         yield from tqdm(
