@@ -81,3 +81,14 @@ def untracked(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, name, buffer in kept:
             setattr(norm, name, buffer)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Restore the mode of each module and submodule at the end."""
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
