@@ -104,13 +104,6 @@ def measure(
     ``most`` if that is too short.
 
     Weights, running statistics, random states and modes do not change.
-
-    Example
-    -------
-    >>> net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
-    >>> cpu = torch.device("cpu")
-    >>> measure(lambda n: net(torch.ones(n, 4)), net, 2, 2, cpu).blocks
-    [Block(entry=0.0, saved=32.0, largest=16.0)]
     """
     ledger = _Ledger(modules.parameters())
     gpus = [device] if device.type == "cuda" else []

@@ -23,14 +23,6 @@ def recompute_blocks(encoder: Cnn14) -> None:
 
     Loss, gradients, running statistics, random states and evaluation stay the
     same.
-
-    Example
-    -------
-    >>> encoder = Cnn14(mel_bins=80, width=1)
-    >>> recompute_blocks(encoder)
-    >>> encoder(torch.randn(2, 64, 80)).sum().backward()
-    >>> encoder.norm0.num_batches_tracked
-    tensor(1)
     """
     if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
         raise InputError(
@@ -57,16 +49,7 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of all BatchNorm layers unchanged.
-
-    Example
-    -------
-    >>> norm = nn.BatchNorm1d(1)
-    >>> with untracked(norm):
-    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> norm.running_mean
-    tensor([0.])
-    """
+    """Keep the running statistics of all BatchNorm layers unchanged."""
     # Not by track_running_stats: without statistics BatchNorm saves fewer
     # tensors for backward, which checkpointing refuses.
     kept = [
