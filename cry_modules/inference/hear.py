@@ -91,17 +91,8 @@ class HearModel(nn.Module):
 
 
 def load_model(model_file_path: str = "") -> HearModel:
-    """Load a model, executing none of its files.
-
-    Arguments
-    ---------
-    model_file_path : str
-        Folder, file or Hugging Face id, see above; empty: the value of
-        ``CRY_HEAR_MODEL``.
-
-    Returns
-    -------
-    HearModel
+    """Load a model, executing none of its files; without a path, the one
+    that ``CRY_HEAR_MODEL`` names.
 
     Example
     -------
@@ -133,17 +124,8 @@ def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     ``CryClassifier``, and the embeddings of those that are not silent are
     averaged.
 
-    Arguments
-    ---------
-    audio : torch.Tensor
-        ``[n_sounds, n_samples]`` at the model's rate.
-    model : HearModel
-        Result of ``load_model``.
-
-    Returns
-    -------
-    torch.Tensor
-        ``[n_sounds, scene_embedding_size]``.
+    Shapes: audio ``[n_sounds, n_samples]``, returns ``[n_sounds,
+    scene_embedding_size]``.
     """
     wavs = _prepared(audio, model)
     if wavs.shape[1] <= LONGEST_S * model.sample_rate:
@@ -164,19 +146,9 @@ def get_timestamp_embeddings(
     precision of a linear probe for the onsets of synthetic tones, at width 8,
     fell from 0.59 (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
 
-    Arguments
-    ---------
-    audio : torch.Tensor
-        ``[n_sounds, n_samples]`` at the model's rate.
-    model : HearModel
-        Result of ``load_model``.
-
-    Returns
-    -------
-    embeddings : torch.Tensor
-        ``[n_sounds, n_timestamps, timestamp_embedding_size]``.
-    timestamps : torch.Tensor
-        Milliseconds, ``[n_sounds, n_timestamps]``.
+    Shapes: audio ``[n_sounds, n_samples]``; returns embeddings ``[n_sounds,
+    n_timestamps, timestamp_embedding_size]`` and timestamps in milliseconds
+    ``[n_sounds, n_timestamps]``.
     """
     wavs = _prepared(audio, model)
     times = timestamps(audio.shape[1], model.sample_rate).to(wavs.device)

@@ -1,9 +1,4 @@
-"""Parts of a checkpoint besides weights, and snapshots of all parts in memory.
-
-Sums of floating-point numbers depend on their order, which the instruction
-set, the number of threads and the version of each library decide: a checkpoint
-records these.
-"""
+"""Parts of a checkpoint besides weights, and a snapshot of all parts in memory."""
 
 import copy
 import logging
@@ -25,11 +20,11 @@ from cry_modules.distributed import PerRank, gather_objects, rank
 
 
 class RandomStates(PerRank):
-    """States of Python's, NumPy's, torch's and CUDA's generators of every rank.
+    """Python's, NumPy's, torch's and CUDA's generators of every rank.
 
-    SpeechBrain's ``SaveableGenerator`` has torch's and CUDA's of the first
-    rank. Loaders need no state: their generator is seeded for each epoch, and
-    chunks are drawn from (seed, epoch, recording).
+    SpeechBrain's ``SaveableGenerator`` holds torch's and CUDA's of the first
+    rank. Loaders need no state here: their generator is seeded for each epoch
+    and chunks follow from (seed, epoch, recording).
 
     Example
     -------
@@ -42,20 +37,18 @@ class RandomStates(PerRank):
     """
 
     def get_state(self):
-        """States as numbers, lists and tensors."""
+        """Numbers, lists and tensors alone."""
         version, numbers, gauss = random.getstate()
         name, keys, position, has_gauss, cached = np.random.get_state()
         return {
             "python": [version, list(numbers), gauss],
             "numpy": [name, keys.tolist(), position, has_gauss, cached],
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state()  # this rank's GPU
-            if torch.cuda.is_available()
-            else None,
+            "cuda": _cuda_state(),
         }
 
     def set_state(self, state):
-        """Set the states that ``get_state`` returned."""
+        """As ``get_state`` gave it."""
         version, numbers, gauss = state["python"]
         random.setstate((version, tuple(numbers), gauss))
         name, keys, *rest = state["numpy"]
@@ -63,6 +56,11 @@ class RandomStates(PerRank):
         torch.set_rng_state(state["torch"])
         if state["cuda"] is not None and torch.cuda.is_available():
             torch.cuda.set_rng_state(state["cuda"])
+
+
+def _cuda_state():
+    """Of this rank's GPU."""
+    return torch.cuda.get_rng_state() if torch.cuda.is_available() else None
 
 
 logger = logging.getLogger(__name__)
@@ -134,8 +132,8 @@ class PlatformRecord(PerRank):
         if self._compared:
             return
         self._compared = True
-        of_all_ranks = gather_objects(differences(state, self.record))
-        changed = next(filter(None, of_all_ranks), [])
+        found = differences(state, self.record)
+        changed = next(filter(None, gather_objects(found)), [])
         if changed and rank() == 0:
             logger.warning(
                 "This run resumes on another platform (%s): its results will "
