@@ -13,7 +13,7 @@ import tempfile
 import webbrowser
 from typing import Optional, Sequence
 
-from cry_modules.checkpoints.description import load_model
+from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
 from cry_modules.inference.classifier import CryClassifier

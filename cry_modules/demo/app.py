@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 
-from cry_modules.checkpoints.description import SavedModel
+from cry_modules.checkpoints.saved_model import SavedModel
 from cry_modules.demo.page import caution, error, model_line, result, score
 from cry_modules.demo.server import HOST, LocalOnly
 from cry_modules.inference.classifier import CryClassifier

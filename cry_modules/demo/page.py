@@ -11,7 +11,8 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from cry_modules.checkpoints.description import CAUTION, SavedModel
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.checkpoints.saved_model import SavedModel
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.picture import (
     MOST_LINES,

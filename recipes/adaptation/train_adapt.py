@@ -25,7 +25,7 @@ from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
-from cry_modules.checkpoints.encoders import load_beside, load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
@@ -150,18 +150,19 @@ def make_sampler(hparams, datasets):
 def load_pretrained(hparams):
     """The encoder to adapt; its projector too, where it lies beside it: a new
     one would send noise into the encoder."""
-    source, own = hparams["encoder_source"], own_copy(hparams)
+    source = EncoderSource(hparams["encoder_source"])
+    own = own_copy(hparams)
     front_end = hparams["logmel"].name
     if list(own.parent.glob("save/CKPT*")):
         # Whatever became of the source since, this run goes on with its own.
-        path = load_encoder(hparams["encoder"], str(own), front_end)
-        load_beside(path, "projector.ckpt", hparams["projector"])
+        path = EncoderSource(own).load(hparams["encoder"], front_end)
+        load_companion(path, "projector.ckpt", hparams["projector"])
         return
-    if source is None:
+    if source.kind == "random":
         logger.warning("encoder_source is null: adapting a random encoder")
         return
-    path = load_encoder(hparams["encoder"], source, front_end)
-    if load_beside(path, "projector.ckpt", hparams["projector"]):
+    path = source.load(hparams["encoder"], front_end)
+    if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
         logger.warning("Encoder from %s; a new, random projector", path)

@@ -7,14 +7,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from cry_modules.checkpoints.description import (
-    FORMAT,
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    Blueprint,
-    build,
-    sha256,
-)
+from cry_modules.checkpoints.description import FORMAT, MODEL_FILE, Blueprint
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE, build
+from cry_modules.checkpoints.state_dict import sha256
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from cry_modules.checkpoints.description import load_model
+from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo import app, page
 from cry_modules.demo.__main__ import main
 from cry_modules.demo.server import listen

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 
 import pytest
 
-from cry_modules.checkpoints.description import load_model
+from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.inference.classifier import CryClassifier
 
 LISTENING = r"listening on (http://127\.0\.0\.1:\d+) for this machine only"
