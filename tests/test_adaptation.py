@@ -178,10 +178,10 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--excluded=drop"], "without --exclude; pass --exclude"),
         (["--probe_folder=x"], "no probe; pass --probe"),
         (["--lr=-1.0"], "lr is -1.0; it must be above 0"),
-        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 at least"),
-        (["--num_workers=-1"], "num_workers is -1; it must be 0 at least"),
-        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 at"),
-        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 at least"),
+        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 or more"),
+        (["--num_workers=-1"], "num_workers is -1; it must be 0 or more"),
+        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 or"),
+        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 or more"),
     ],
 )
 def test_wrong_usage(options, message, adapt):

@@ -260,7 +260,7 @@ def test_a_folder_of_folds_keeps_its_settings(train):
         ("--nuisance=2020", "nuisance is 2020; name columns"),
         ("--subgroups=True", "subgroups is True; name columns"),
         ("--subgroups=path", "subgroups is path, which tells who"),
-        ("--patient_score=[max]", "patient_score is ['max']; expected one of"),
+        ("--patient_score=[max]", "patient_score is [max]; expected one of"),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),
     ],

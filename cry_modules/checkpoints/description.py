@@ -19,12 +19,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.encoders import (
     differences,
     load_beside,
     load_encoder,
 )
+from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import (
     FORMAT,  # noqa: F401  (others have it from here)
     MODEL_FILE,
@@ -37,7 +37,6 @@ from cry_modules.embeddings import HEARD, READOUTS, Embedder
 from cry_modules.front_ends import FRONT_ENDS, AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.training.experiment import settings as plain_settings
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 
@@ -237,12 +236,7 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     torch.Size([3, 2])
     """
     logmel = make_front_end(blueprint.front_end)
-    shortest = shortest_input(logmel.hop) / logmel.sample_rate
-    if blueprint.chunk_s < shortest:
-        raise ValueError(
-            f"chunk_s is {blueprint.chunk_s}; {blueprint.front_end} needs "
-            f"{shortest} s"
-        )
+    check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
     embedder = Embedder(
         features,

@@ -13,7 +13,7 @@ from cry_modules.checkpoints.description import (
     read_description,
 )
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.training.experiment import settings as plain_settings
+from cry_modules.checkpoints.settings import plain_settings
 from data_prep import manifest
 from data_prep.files.errors import InputError
 

@@ -34,7 +34,7 @@ from cry_modules.checkpoints.description import (
 )
 from cry_modules.checkpoints.encoders import ENCODER_FILE, load_encoder
 from cry_modules.embeddings import Embedder
-from cry_modules.inference.classifier import LONGEST_S
+from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.windows import level_dbfs
 from cry_modules.lengths import covering
 from data_prep.audio.measure import SILENT_DBFS

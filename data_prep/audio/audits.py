@@ -6,8 +6,6 @@ in a pack.
 """
 
 import base64
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +17,7 @@ from tqdm import tqdm
 from data_prep.audio.duplicates import Copy, exact_copies, near_copies
 from data_prep.audio.measure import COLUMNS, Audit, audit_file
 from data_prep.audio.packs import pack_at
+from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
 from data_prep.files.journal import Journal
@@ -157,21 +156,17 @@ def audit_files(
 
 
 def _read_all(paths, root, with_landmarks):
-    """Audits as they are done, in the order given."""
-    # Threads: libsndfile and the Fourier transform work outside Python's lock.
-    pool = ThreadPoolExecutor(os.cpu_count())
+    """Audits in the order of ``paths``, each as soon as it is done."""
     work = partial(_audit_below, root=root, with_landmarks=with_landmarks)
-    try:
+    with in_threads(work, paths) as audits:
         yield from tqdm(
-            pool.map(work, paths),
+            (audit.result() for audit in audits),
             total=len(paths),
             desc="reading audio",
             unit="file",
             dynamic_ncols=True,
             disable=len(paths) < 200 or None,  # None: not into a log
         )
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:

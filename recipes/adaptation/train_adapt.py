@@ -107,10 +107,6 @@ def save_states(states, folder):
 
 def check_options(hparams):
     """Check options that depend on each other, before anything is written."""
-    if not 0 <= hparams["interpolate"] <= 1:
-        raise InputError(
-            f"--interpolate is {hparams['interpolate']}; it must be 0 to 1"
-        )
     if hparams["excluded"] == "drop" and not hparams["exclude"]:
         raise InputError(
             "--excluded is drop without --exclude; pass --exclude with the "

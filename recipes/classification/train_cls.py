@@ -36,7 +36,6 @@ from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import load_encoder
 from cry_modules.distributed import rank, unwrapped
 from cry_modules.embeddings import (
-    HEARD,
     LogMelStatistics,
     as_arrays,
     embed,
@@ -48,7 +47,6 @@ from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
 from cry_modules.evaluation.subgroups import groups, read_columns
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.finetune import calibrate_batch_norms
-from cry_modules.metrics.predictions import Predictions
 from cry_modules.training.batches import (
     EmbeddingSet,
     LengthBatchSampler,
@@ -57,7 +55,6 @@ from cry_modules.training.batches import (
 )
 from cry_modules.training.classification import (
     ClassificationBrain,
-    check_balance,
     prevalence_of,
 )
 from cry_modules.training.experiment import (
@@ -169,12 +166,6 @@ def dataio_prep(hparams, manifests, classes, trained_on):
 
 def check_options(hparams):
     """Refuse values that would fail or mislead later."""
-    check_balance(hparams["balance"])
-    if hparams["trained_on"] not in HEARD:
-        raise InputError(
-            f"trained_on is {hparams['trained_on']!r}; expected one of "
-            f"{', '.join(HEARD)}"
-        )
     if hparams["readout"] != "encoder":
         if hparams["finetune_mode"] == "end_to_end":
             raise InputError(
@@ -185,10 +176,6 @@ def check_options(hparams):
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
         hparams["encoder_source"] = str(hparams["encoder_source"])
-    # Refuses another name before hours of training.
-    Predictions(
-        ["a"], ["a"], np.zeros(1, dtype=int), np.ones((1, 2)) / 2, ["a", "b"]
-    ).by_patient(hparams["patient_score"])
 
 
 def is_cached(hparams):

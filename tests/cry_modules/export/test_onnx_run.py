@@ -27,7 +27,8 @@ from cry_modules.export.run_onnx import (
     row_of,
 )
 from cry_modules.finetune import batch_norms
-from cry_modules.inference.classifier import LONGEST_S, CryClassifier, FileScore
+from cry_modules.inference.classifier import CryClassifier, FileScore
+from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.scores import (
     COLUMNS,
     header_of as torchs_header,

@@ -235,7 +235,7 @@ def test_a_run_may_go_on_with_the_option_changed(tmp_path):
 def test_estimated_memory_is_what_a_process_takes(batch_size, recompute):
     done = subprocess.run(
         [
-            *[sys.executable, "benchmarks/memory.py", "--one"],
+            *[sys.executable, "benchmarks/memory.py", "--case"],
             *["8", str(batch_size), "4.0", recompute, "fp32"],
         ],
         capture_output=True,
