@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 SIMCLR = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
@@ -40,7 +41,7 @@ def refused(script):
 
 
 def weights(folder):
-    return read_state_dict(find_encoder(str(folder)))
+    return read_state_dict(EncoderSource(folder).file())
 
 
 def same(a, b):

@@ -73,7 +73,8 @@ class OnnxGraph(nn.Module):
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
     >>> graph = OnnxGraph(model.embedder, model.posterior)
     >>> logits, probabilities, embedding = graph(

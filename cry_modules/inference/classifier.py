@@ -16,11 +16,8 @@ from speechbrain.utils.fetching import FetchConfig
 from torch.nn.utils.rnn import pad_sequence
 
 from cry_modules.audio import AudioNormalizer, shortest_input
-from cry_modules.checkpoints.description import (
-    YAML_FILE,
-    SavedModel,
-    load_model,
-)
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import SavedModel, load_model
 from cry_modules.inference.options import check_run_opts, refuse_arguments
 from cry_modules.inference.recordings import (
     LONGEST_S,
@@ -69,7 +66,8 @@ class CryClassifier(EncoderClassifier):
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
     >>> classifier = CryClassifier.from_model(model)
     >>> classifier.encode_batch(torch.randn(2, 8000)).shape
@@ -181,7 +179,7 @@ class CryClassifier(EncoderClassifier):
             "hop": logmel.hop,
             "chunk_s": blueprint.chunk_s,
             "classes": blueprint.classes,
-            "threshold": model.threshold(),
+            "threshold": model.threshold,
             "label_encoder": label_encoder(blueprint.classes),
         }
         modules = {
@@ -283,7 +281,8 @@ class CryClassifier(EncoderClassifier):
 
         Example
         -------
-        >>> from cry_modules.checkpoints.description import Blueprint, build
+        >>> from cry_modules.checkpoints.description import Blueprint
+        >>> from cry_modules.checkpoints.saved_model import build
         >>> model = build(
         ...     Blueprint(1, classes=["no", "yes"], log_prior=[0.0, 0.0])
         ... )

@@ -5,7 +5,7 @@ from typing import Dict
 import torch
 from speechbrain.utils.autocast import AMPConfig
 
-from cry_modules.checkpoints.description import YAML_FILE
+from cry_modules.checkpoints.front_end import YAML_FILE
 from data_prep.files.errors import InputError
 
 

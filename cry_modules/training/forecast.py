@@ -9,6 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
@@ -169,8 +170,8 @@ class Forecast:
 
     def _may_narrow(self) -> bool:
         """The width can be changed: the encoder is not pre-trained."""
-        source = self.hparams.get("encoder_source")
-        return self.hparams["width"] > 8 and source is None
+        source = EncoderSource(self.hparams.get("encoder_source"))
+        return self.hparams["width"] > 8 and source.is_random
 
     def _fitting_batch(self, free: float) -> int:
         """The largest batch size that fits, rounded down to eights."""

@@ -25,7 +25,7 @@ from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
-from cry_modules.checkpoints.encoders import load_beside, load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
@@ -149,18 +149,19 @@ def make_sampler(hparams, datasets):
 def load_pretrained(hparams):
     """Load the encoder to adapt, and the projector if its file is in the same
     folder: a new one would send noise into the encoder."""
-    source, folder = hparams["encoder_source"], pretrained_folder(hparams)
+    source = EncoderSource(hparams["encoder_source"])
+    folder = pretrained_folder(hparams)
     front_end = hparams["logmel"].name
     if list(folder.parent.glob("save/CKPT*")):
         # A resumed run uses its copy: the source may have changed.
-        path = load_encoder(hparams["encoder"], str(folder), front_end)
-        load_beside(path, "projector.ckpt", hparams["projector"])
+        path = EncoderSource(folder).load(hparams["encoder"], front_end)
+        load_companion(path, "projector.ckpt", hparams["projector"])
         return
-    if source is None:
+    if source.kind == "random":
         logger.warning("encoder_source is null: adapting a random encoder")
         return
-    path = load_encoder(hparams["encoder"], source, front_end)
-    if load_beside(path, "projector.ckpt", hparams["projector"]):
+    path = source.load(hparams["encoder"], front_end)
+    if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
         logger.warning("Encoder from %s; a new, random projector", path)

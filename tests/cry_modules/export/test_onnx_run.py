@@ -15,7 +15,8 @@ import torch
 from torchaudio.transforms import Resample
 
 from cry_modules import audio
-from cry_modules.checkpoints.description import Blueprint, build
+from cry_modules.checkpoints.description import Blueprint
+from cry_modules.checkpoints.saved_model import build
 from cry_modules.export import run_onnx as onnx_run
 from cry_modules.export.onnx import METADATA_KEY, quantize, write_onnx
 from cry_modules.export.run_onnx import (

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cry_modules.checkpoints.description import Blueprint, build
+from cry_modules.checkpoints.description import Blueprint
+from cry_modules.checkpoints.saved_model import build
 from cry_modules.inference.classifier import CryClassifier
 
 RATE = 16000

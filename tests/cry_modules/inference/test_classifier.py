@@ -8,7 +8,8 @@ import soundfile
 import torch
 
 from cry_modules.audio import RecordingReader
-from cry_modules.checkpoints.description import Blueprint, build
+from cry_modules.checkpoints.description import Blueprint
+from cry_modules.checkpoints.saved_model import build
 from cry_modules.inference import (
     classifier as module,
     windows,
