@@ -17,7 +17,11 @@ from scipy.special import logit, softmax
 from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.figures.results import (
     PRECISION_RECALL,
     ROC,
@@ -54,8 +58,8 @@ def summarise(
     n_draws=2000,
 ):  # fmt: skip
     """The blocks of one run, by recording and by patient."""
-    asked = Asked(patient_score, seed, n_draws)
-    found = figures_of([Outcome(valid, test, prevalence)], {}, asked)
+    asked = EvaluationOptions(patient_score, seed, n_draws)
+    found = evaluate_outcomes([Outcome(valid, test, prevalence)], {}, asked)
     return {split: found[split] for split in ("valid", "test")}
 
 
