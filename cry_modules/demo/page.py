@@ -12,6 +12,7 @@ import soundfile
 from matplotlib.figure import Figure
 
 from cry_modules.checkpoints.description import CAUTION, SavedModel
+from cry_modules.figures.style import style
 from cry_modules.inference.classifier import CryClassifier, ScoreTrack, call_of
 from cry_modules.inference.picture import (
     MOST_LINES,
@@ -247,12 +248,13 @@ def _figure(heard, classes, threshold, chunk_s) -> str:
 
 
 def _png(picture: Shown, size: Tuple[float, float]) -> bytes:
-    figure = Figure(size, layout="constrained")
-    draw_scores(figure, picture)
-    if size == _NARROW and figure.axes[1].get_legend() is not None:
-        _put_legend_below(figure)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    with style():
+        figure = Figure(size, layout="constrained")
+        draw_scores(figure, picture)
+        if size == _NARROW and figure.axes[1].get_legend() is not None:
+            _put_legend_below(figure)
+        figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
 
 

@@ -184,8 +184,7 @@ def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
 
 
 def _draw(classifier, track, levels, path, out):
-    from cry_modules.figures.training import picture
-    from cry_modules.figures.views import shortened
+    from cry_modules.figures.style import picture, shortened
     from cry_modules.inference.picture import SIZE, Shown, draw_scores
 
     about = classifier.hparams

@@ -13,7 +13,7 @@ from cry_modules.evaluation.separability import (
     retrieval_map,
     scaled,
 )
-from recipes.study.report.picture_sounds import OTHERS
+from recipes.study.report.pictures import OTHERS
 from recipes.study.report.results import Results
 
 #: Patients with as many recordings have a colour of their own.
