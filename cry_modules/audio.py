@@ -1,17 +1,15 @@
 """Recordings as the models hear them: mono, one rate, one level."""
 
 import os
-from functools import lru_cache
 from pathlib import Path
 from typing import Optional, Tuple
 
 import numpy as np
 import torch
-from speechbrain.dataio import audio_io
-from torchaudio.transforms import Resample
 
-from cry_modules.cnn14 import MIN_FRAMES
+from cry_modules.lengths import MIN_FRAMES
 from data_prep.audio.packs import Pack, Stored, pack_at
+from data_prep.audio.read import read_mono, resampled
 from data_prep.files.errors import InputError
 
 #: Peak to which the paper's code scales each recording before cropping.
@@ -197,50 +195,6 @@ def packed_sound(stored: Stored) -> Sound:
 def _gain(peak: float) -> float:
     """What scales to the peak; silence stays silence."""
     return PEAK / peak if peak > 0 else 1.0
-
-
-def read_mono(
-    path: str, start: float, stop: float, sample_rate: int
-) -> torch.Tensor:
-    """Decode (part of) a file, mix its channels, resample.
-
-    Shapes: returns ``[samples]``.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, [[0.25, 0.75]] * 8000, samplerate=8000)
-    >>> read_mono(path, 0.5, 1.0, 8000)
-    tensor([0.5000, 0.5000, ..., 0.5000])
-    """
-    rate = audio_io.info(path).sample_rate
-    offset = round(start * rate)
-    sig, _ = audio_io.load(
-        path,
-        frame_offset=offset,
-        num_frames=round(stop * rate) - offset,
-    )
-    return resampled(sig.mean(dim=0), rate, sample_rate)
-
-
-def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
-    """Samples at another rate.
-
-    Shapes: sig ``[samples]``, returns ``[samples * new_rate / rate]``.
-
-    Example
-    -------
-    >>> resampled(torch.zeros(8000), 8000, 16000).shape
-    torch.Size([16000])
-    """
-    return sig if rate == new_rate else _resampler(rate, new_rate)(sig)
-
-
-@lru_cache(maxsize=None)
-def _resampler(rate: int, new_rate: int) -> Resample:
-    """One filter for each pair of rates: making it costs more than using it."""
-    return Resample(rate, new_rate)
 
 
 class AudioNormalizer:

@@ -14,9 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-#: Five of the six blocks halve time and frequency, so that an input needs
-#: 2**5 frames and as many mel bins.
-MIN_FRAMES = 32
+from cry_modules.lengths import MIN_FRAMES, frame_mask
 
 
 def masked_batch_norm(
@@ -194,34 +192,6 @@ class ConvBlock(nn.Module):
             n_frames = n_frames // self.pool
             x = x * frame_mask(n_frames, x.shape[2])[:, None, :, None]
         return x, n_frames
-
-
-def frame_mask(
-    n_frames: Optional[torch.Tensor], total: int
-) -> Optional[torch.Tensor]:
-    """``[batch, total]``, True for the first ``n_frames`` of each row.
-
-    Arguments
-    ---------
-    n_frames : torch.Tensor or None
-        Valid frames of each item, ``[batch]``.
-    total : int
-        Frames with padding.
-
-    Returns
-    -------
-    torch.Tensor or None
-        None for None.
-
-    Example
-    -------
-    >>> frame_mask(torch.tensor([1, 3]), 3).int()
-    tensor([[1, 0, 0],
-            [1, 1, 1]], dtype=torch.int32)
-    """
-    if n_frames is None:
-        return None
-    return torch.arange(total, device=n_frames.device) < n_frames[:, None]
 
 
 class Cnn14(nn.Module):

@@ -10,9 +10,8 @@ from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
-from cry_modules.cnn14 import frame_mask
+from cry_modules.lengths import covering, frame_mask
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.windows import covering
 
 #: What an embedding is made of.
 READOUTS = ("encoder", "encoder+logmel")
@@ -53,8 +52,9 @@ class Embedder(nn.Module):
     Example
     -------
     >>> from cry_modules.cnn14 import Cnn14
-    >>> from cry_modules.features import LogMel
-    >>> from cry_modules.views import AugmentedFeatures, SpecAugment
+    >>> from cry_modules.front_ends import LogMel
+    >>> from cry_modules.front_ends import AugmentedFeatures
+    >>> from cry_modules.views import SpecAugment
     >>> features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
     >>> embedder = Embedder(features, Cnn14(80, width=1), "encoder+logmel")
     >>> embedder(torch.randn(2, 8000)).shape
@@ -154,7 +154,7 @@ class LogMelStatistics(nn.Module):
 
     Example
     -------
-    >>> from cry_modules.features import LogMel
+    >>> from cry_modules.front_ends import LogMel
     >>> LogMelStatistics(LogMel())(torch.randn(2, 8000)).shape
     torch.Size([2, 160])
     """

@@ -41,8 +41,8 @@ from data_prep.corpora.published import (
     prepare_published,
     write_recordings,
 )
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.errors import InputError, one_line_errors
-from data_prep.unlabelled_prepare import prepare_unlabelled
 
 logger = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from typing import Dict, Optional
 from data_prep.audio.folder import audio_files, name_of
 from data_prep.corpora import preparation
 from data_prep.corpora.published import prepare_published, write_recordings
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.errors import InputError, one_line_errors
-from data_prep.unlabelled_prepare import prepare_unlabelled
 
 logger = logging.getLogger(__name__)
 

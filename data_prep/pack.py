@@ -43,7 +43,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from cry_modules.audio import read_mono
+from data_prep.audio.audits import (
+    JOURNAL,
+    MOST_COMPARED,
+    audit_files,
+    write_journal,
+)
 from data_prep.audio.measure import Audit, check_rate
 from data_prep.audio.packs import (
     DTYPE,
@@ -55,7 +60,7 @@ from data_prep.audio.packs import (
     read_json,
     write_index,
 )
-from data_prep.audit import JOURNAL, MOST_COMPARED, audit_files, write_journal
+from data_prep.audio.read import read_mono
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.atomic import complete_or_absent, make_folder

@@ -13,8 +13,8 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from data_prep.audio.duplicates import report as report_copies
 from data_prep.corpora import preparation
+from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import as_markdown, counts, write_counts
 from data_prep.corpora.database import (
     TABLE,
@@ -36,32 +36,6 @@ from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
-
-
-def split_by_patient(
-    recordings: List[Recording], shares: Dict[str, float], seed: int
-) -> Dict[str, List[Recording]]:
-    """Recordings by split, no patient divided.
-
-    Arguments
-    ---------
-    recordings : list of Recording
-        To be split.
-    shares : dict
-        Share by split.
-    seed : int
-        Of the split.
-
-    Returns
-    -------
-    dict
-        Recordings by split.
-    """
-    split_of = split_patients(strata(recordings), shares, seed)
-    return {
-        split: [r for r in recordings if split_of[r.patient_id] == split]
-        for split in shares
-    }
 
 
 def split_database(

@@ -11,8 +11,10 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
-from cry_modules.metrics.figures import choose, evaluate, pooled
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
+from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from recipes.classification import train_cls
 
@@ -137,7 +139,7 @@ def test_whole_recordings_train_in_every_mode(train, mode, balance):
     assert metrics_of(run)["balance"] == balance
     # A linear probe leaves the encoder, which is of the same seed, as it is.
     before, after = (
-        read_state_dict(find_encoder(str(folder)))
+        read_state_dict(EncoderSource(folder).file())
         for folder in (train("linear", *PLAIN, *FOLD), run)
     )
     moved = {k for k in before if not torch.equal(before[k], after[k])}
@@ -259,7 +261,7 @@ def test_a_folder_of_folds_keeps_its_settings(train):
         ("--nuisance=2020", "nuisance is 2020; name columns"),
         ("--subgroups=True", "subgroups is True; name columns"),
         ("--subgroups=path", "subgroups is path, which tells who"),
-        ("--patient_score=[max]", "patient_score is ['max']; expected one of"),
+        ("--patient_score=[max]", "patient_score is [max]; expected one of"),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),
     ],

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Import what the commands import: the last step of ``make setup``.
 
-What is broken, and what to do, is one line (``data_prep/environment.py``).
+What is broken, and what to do, is one line (``data_prep/files/environment.py``).
 """
 
 import platform

@@ -15,10 +15,11 @@ import webbrowser
 from contextlib import suppress
 from typing import Optional, Sequence
 
-from cry_modules.checkpoints.description import SavedModel, load_model
+from cry_modules.checkpoints.saved_model import SavedModel, load_model
 from cry_modules.demo.page import about_model, caution, error, hear, result
 from cry_modules.demo.server import HOST, Sealed, ended_by_signals, listen, run
-from cry_modules.inference.classifier import CryClassifier, check_run_opts
+from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import check_run_opts
 from data_prep.files.errors import InputError, one_line_errors
 
 _LARGEST = "500mb"  # of an upload: 10 minutes, and room for odd formats

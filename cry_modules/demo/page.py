@@ -11,7 +11,8 @@ import numpy as np
 import soundfile
 from matplotlib.figure import Figure
 
-from cry_modules.checkpoints.description import CAUTION, SavedModel
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.checkpoints.saved_model import SavedModel
 from cry_modules.figures.style import style
 from cry_modules.inference.classifier import CryClassifier, ScoreTrack, call_of
 from cry_modules.inference.picture import (
@@ -117,7 +118,8 @@ def about_model(model: SavedModel, source: str) -> str:
 
         Example
         -------
-        >>> from cry_modules.checkpoints.description import Blueprint, build
+        >>> from cry_modules.checkpoints.description import Blueprint
+        >>> from cry_modules.checkpoints.saved_model import build
         >>> model = build(Blueprint(1, classes=["a", "<b>"], log_prior=[0.0, 0.0]))
         >>> print(about_model(model, "/models/mine"))
         <p id="model">Model <b>mine</b>, trained on a corpus without a name. \

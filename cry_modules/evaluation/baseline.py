@@ -22,8 +22,12 @@ from sklearn.svm import SVC
 from tqdm import tqdm
 
 from cry_modules.audio import RecordingReader
-from cry_modules.features import LogMel
-from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patient_weights
+from cry_modules.front_ends import LogMel
+from cry_modules.metrics.bootstrap import (
+    LEAST_PATIENTS,
+    patient_weights,
+    patients_per_class,
+)
 from cry_modules.metrics.ranking import auc, ranked_classes, weighted_auc
 from data_prep.audio.measure import Audit
 from data_prep.manifest import Recording
@@ -256,21 +260,6 @@ def judge(
         n_patients=len(np.unique(patients)),
         folds=int(folds),
         draws=draws,
-    )
-
-
-def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """How many patients have a recording of each class.
-
-    Shapes: labels ``[n]``, patients ``[n]``, returns ``[n_classes]``.
-
-    Example
-    -------
-    >>> patients_per_class(np.array([0, 0, 1]), np.array([7, 7, 7]))
-    array([1, 1])
-    """
-    return np.array(
-        [len(set(patients[labels == k])) for k in range(labels.max() + 1)]
     )
 
 

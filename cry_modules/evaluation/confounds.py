@@ -32,14 +32,7 @@ from cry_modules.evaluation.baseline import (
     file_facts,
     sound_features,
 )
-from cry_modules.evaluation.questions import (
-    Clues,
-    Gap,
-    Probe,
-    about,
-    count,
-    examine,
-)
+from cry_modules.evaluation.questions import Clues, Gap, Probe, about, examine
 from cry_modules.evaluation.verdict import (
     SURE,
     in_words,
@@ -48,6 +41,7 @@ from cry_modules.evaluation.verdict import (
     verdict,
 )
 from cry_modules.metrics.bootstrap import N_DRAWS
+from cry_modules.metrics.words import count
 from data_prep.corpora.database import (
     database_name,
     locate_table,

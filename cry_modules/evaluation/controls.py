@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cry_modules.metrics.figures import Choices, evaluate
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.paired import paired_difference
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc

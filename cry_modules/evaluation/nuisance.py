@@ -7,10 +7,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.evaluation.baseline import (
-    out_of_fold_ranks,
-    patients_per_class,
-)
+from cry_modules.evaluation.baseline import out_of_fold_ranks
 from cry_modules.evaluation.questions import drop_rare
 from cry_modules.evaluation.separability import indices, scaled
 from cry_modules.metrics.bootstrap import (
@@ -18,6 +15,7 @@ from cry_modules.metrics.bootstrap import (
     fewest_patients,
     logit_interval,
     patient_weights,
+    patients_per_class,
 )
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc, macro, weighted_auc

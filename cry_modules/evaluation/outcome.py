@@ -10,16 +10,9 @@ import numpy as np
 from cry_modules.evaluation.controls import beside
 from cry_modules.evaluation.subgroups import by_subgroup
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.figures import (
-    PROBABILITY,
-    UNITS,
-    Choices,
-    by_unit,
-    choose,
-    evaluate,
-    pooled,
-)
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.choices import Choices, choose, pooled
+from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.predictions import MEAN_LOG_ODDS, UNITS, Predictions
 
 
 @dataclass
@@ -88,7 +81,7 @@ def held_out(
         outcomes = [outcome.at(common) for outcome in outcomes]
     parts = [
         (
-            by_unit(outcome.test, unit, patient_score),
+            outcome.test.by_unit(unit, patient_score),
             _choices(outcome, unit, patient_score),
         )
         for outcome in outcomes
@@ -97,8 +90,8 @@ def held_out(
 
 
 def _choices(outcome, unit, patient_score) -> Choices:
-    valid = by_unit(outcome.valid, unit, patient_score)
-    how = patient_score if unit == "patient" else PROBABILITY
+    valid = outcome.valid.by_unit(unit, patient_score)
+    how = patient_score if unit == "patient" else MEAN_LOG_ODDS
     return choose(valid, outcome.prevalence, how)
 
 
@@ -142,7 +135,7 @@ def figures_of(
 
 
 def _valid_block(outcome, unit, asked):
-    units = by_unit(outcome.valid, unit, asked.patient_score)
+    units = outcome.valid.by_unit(unit, asked.patient_score)
     choices = _choices(outcome, unit, asked.patient_score)
     return evaluate(units, choices, asked.seed, asked.n_draws)
 

@@ -11,9 +11,9 @@ from cry_modules.evaluation.baseline import (
     interval,
     judge,
     one_hot,
-    patients_per_class,
 )
-from cry_modules.metrics.bootstrap import LEAST_PATIENTS
+from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patients_per_class
+from cry_modules.metrics.words import count
 
 #: What is told, from what, and whether patients are kept apart.
 _QUESTIONS = {
@@ -246,14 +246,3 @@ def about(probe: Probe, label: str = "label") -> str:
     if not probe.grouped:
         text += ", recordings split at random"
     return text
-
-
-def count(n: int, thing: str) -> str:
-    """A number of things, in words.
-
-    Example
-    -------
-    >>> count(1, "patient"), count(2, "patient")
-    ('1 patient', '2 patients')
-    """
-    return f"{n} {thing}" + "s" * (n != 1)

@@ -3,26 +3,10 @@
 from typing import Dict, List
 
 from cry_modules.evaluation.controls import NAMES, unbeaten
-from cry_modules.evaluation.questions import count
 from cry_modules.evaluation.subgroups import table as subgroup_table
-from cry_modules.metrics.figures import UNITS
-from cry_modules.metrics.paired import p_in_words
-
-#: Figures of the page: key, name.
-_FIGURES = (
-    ("auc", "AUC"),
-    ("average_precision", "average precision"),
-    ("balanced_accuracy", "balanced accuracy"),
-    ("accuracy", "accuracy"),
-    ("sensitivity_at_spec80", "sensitivity at the threshold for 80 % specificity"),
-    ("specificity_at_threshold", "specificity there"),
-    ("specificity_at_sens80", "specificity at the threshold for 80 % sensitivity"),
-    ("sensitivity_at_threshold_sens80", "sensitivity there"),
-    ("brier", "Brier score"),
-    ("ece", "expected calibration error"),
-    ("calibration_slope", "calibration slope (1 is right)"),
-    ("calibration_intercept", "calibration intercept (0 is right)"),
-)  # fmt: skip
+from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.predictions import UNITS
+from cry_modules.metrics.words import count, p_in_words, with_interval
 
 PICTURES = (
     "roc",
@@ -32,26 +16,6 @@ PICTURES = (
     "patients",
     "training",
 )
-
-
-def with_interval(block: Dict, name: str = "auc") -> str:
-    """A figure and its interval, or what takes their place.
-
-    Example
-    -------
-    >>> with_interval({"auc": 0.9151, "auc_ci95": [0.76, 0.991]})
-    '0.915 (0.760 to 0.991)'
-    >>> with_interval({"auc": 1.0, "auc_ci95": None})
-    '1.000 (no interval)'
-    >>> with_interval({"auc": None, "auc_ci95": None})
-    'not defined'
-    """
-    if block[name] is None:
-        return "not defined"
-    found = block.get(f"{name}_ci95")
-    if found is None:
-        return f"{block[name]:.3f} (no interval)"
-    return f"{block[name]:.3f} ({found[0]:.3f} to {found[1]:.3f})"
 
 
 def summary(metrics: Dict, output_folder: str) -> str:
@@ -219,7 +183,7 @@ def figures_table(metrics: Dict) -> List[str]:
     """Figures of the test split, by recording and by patient."""
     rows = ["| test | by recording | by patient |", "|---|---|---|"]
     blocks = [metrics["test"][unit] for unit in UNITS]
-    for key, name in _FIGURES:
+    for key in shown_in("report"):
         if all(block[key] is None for block in blocks):
             continue
         cells = [with_interval(block, key) for block in blocks]
@@ -228,7 +192,7 @@ def figures_table(metrics: Dict) -> List[str]:
                 f"{cell}, majority {block['majority_accuracy']:.3f}"
                 for cell, block in zip(cells, blocks)
             ]
-        rows.append(f"| {name} | {cells[0]} | {cells[1]} |")
+        rows.append(f"| {METRICS[key].label} | {cells[0]} | {cells[1]} |")
     return rows
 
 

@@ -10,11 +10,8 @@ from typing import Iterator, Optional, Sequence, Tuple
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.evaluation.baseline import (
-    out_of_fold_ranks,
-    patients_per_class,
-    varies,
-)
+from cry_modules.evaluation.baseline import out_of_fold_ranks, varies
+from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.metrics.ranking import auc
 
 #: Of the cross-validation of the linear probe.

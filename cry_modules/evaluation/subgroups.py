@@ -22,7 +22,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from cry_modules.metrics.bootstrap import LEAST_PATIENTS, N_DRAWS
-from cry_modules.metrics.figures import Choices, evaluate
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import macro, weighted_auc
 from data_prep.corpora.folds import as_number, natural_order

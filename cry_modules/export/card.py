@@ -14,10 +14,10 @@ from cry_modules.evaluation.report import (
     controls_table,
     figures_table,
     is_above_chance,
-    with_interval,
 )
 from cry_modules.export.facts import FEWEST
-from cry_modules.metrics.figures import UNITS
+from cry_modules.metrics.predictions import UNITS
+from cry_modules.metrics.words import with_interval
 
 _TEMPLATE = "card.md.j2"
 #: Fewer patients of a class than this make an interval wide.

@@ -21,17 +21,15 @@ from safetensors.torch import save
 
 from cry_modules import __version__
 from cry_modules.audio import shortest_input
-from cry_modules.checkpoints.description import (
-    CAUTION,
-    FORMAT,
-    MODEL_FILE,
+from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
-    YAML_FILE,
     SavedModel,
     load_run,
     run_settings,
-    sha256,
 )
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (
     corpus_facts,
@@ -85,7 +83,7 @@ augment: !new:cry_modules.views.SpecAugment
     time_warp: 0
     n_masks: 0
 
-features: !new:cry_modules.views.AugmentedFeatures
+features: !new:cry_modules.front_ends.AugmentedFeatures
     logmel: !ref <logmel>
     augment: !ref <augment>
     augment_before_norm: False
@@ -215,7 +213,7 @@ def describe(
         "n_trainable": metrics["n_trainable"],
         "corpus": corpus,
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
-        "operating_point": operating_point(metrics, model.threshold()),
+        "operating_point": operating_point(metrics, model.threshold),
         "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),
         "versions": {
@@ -258,7 +256,7 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
     facts["corpus"] = about["corpus"]["name"]
     facts["synthetic"] = about["corpus"]["synthetic"]
     facts["classes"] = model.blueprint.classes
-    facts["threshold"], facts["caution"] = model.threshold(), CAUTION
+    facts["threshold"], facts["caution"] = model.threshold, CAUTION
     path = folder / ONNX_FILE
     onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
     shutil.copyfile(onnx_run.__file__, folder / RUNNER_FILE)
@@ -271,7 +269,7 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
 def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
-    threshold = model.threshold()
+    threshold = model.threshold
     return _YAML.format(
         **{
             **asdict(blueprint),

@@ -7,13 +7,11 @@ from typing import Dict, List, Optional, Union
 
 from ruamel.yaml.error import YAMLError
 
-from cry_modules.checkpoints.description import (
-    MODEL_FILE,
-    YAML_FILE,
-    read_description,
-)
+from cry_modules.checkpoints.description import MODEL_FILE, read_description
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
+from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.training.experiment import settings as plain_settings
+from cry_modules.checkpoints.settings import plain_settings
 from data_prep import manifest
 from data_prep.files.errors import InputError
 
@@ -140,9 +138,10 @@ def origin(source: Optional[str], steps: int = 0) -> List[str]:
     >>> origin(None), origin("no/such/folder"), origin("Ubenwa/sb-cssl-vgg-sup")
     (['random weights'], ['another encoder'], ['Ubenwa/sb-cssl-vgg-sup'])
     """
-    if source in (None, "", "null"):
+    kind = EncoderSource(source).kind
+    if kind == "random":
         return ["random weights"]
-    if source == "random_calibrated":
+    if kind == CALIBRATED:
         return ["random weights with BatchNorm statistics of the corpus"]
     folder = _folder_of(Path(source))
     if folder is not None and steps < _MOST_STEPS:
@@ -185,7 +184,8 @@ def _of_run(folder: Path, steps: int) -> List[str]:
     found = plain_settings((folder / YAML_FILE).read_text(encoding="utf-8"))
     name = _corpus(manifest.read_corpus(folder / "manifest") or {})
     source = found.get("encoder_source")
-    before = [] if source in (None, "", "null") else origin(source, steps)
+    is_random = EncoderSource(source).kind == "random"
+    before = [] if is_random else origin(source, steps)
     if "finetune_mode" in found:
         mode = found["finetune_mode"]
         return [*before, f"supervised training on {name} ({mode})"]

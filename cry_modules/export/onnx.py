@@ -38,10 +38,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.audio import PEAK, shortest_input
-from cry_modules.cnn14 import Cnn14, frame_mask
+from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder
-from cry_modules.features import MelFrames
+from cry_modules.front_ends import MelFrames
 from cry_modules.heads import Posterior
+from cry_modules.lengths import frame_mask
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
 
@@ -72,7 +73,8 @@ class OnnxGraph(nn.Module):
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
     >>> graph = OnnxGraph(model.embedder, model.posterior)
     >>> logits, probabilities, embedding = graph(
@@ -116,7 +118,7 @@ class ConvolvedFrames(nn.Module):
 
     Example
     -------
-    >>> from cry_modules.features import LogMel
+    >>> from cry_modules.front_ends import LogMel
     >>> frames = ConvolvedFrames(LogMel())
     >>> frames(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))[0].shape
     torch.Size([2, 101, 80])

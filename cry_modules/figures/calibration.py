@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from cry_modules.figures.sheet import COLUMN, SMALLEST, sheet, with_interval
 from cry_modules.figures.style import CHANCE, GREY, look
-from cry_modules.metrics.calibration import N_BINS, bin_of, claims
+from cry_modules.metrics.calibration import N_BINS, bin_of, event_probabilities
 from cry_modules.metrics.curves import Group, reliability
 
 
@@ -31,7 +31,7 @@ def set_axes(axes: Axes, groups: Iterable[Group]) -> None:
 
 def draw_calibration(run, folder) -> None:
     """Write the sheet of a classifier's calibration."""
-    predicted, _ = claims(run.test.labels, run.test.scores)
+    predicted, _ = event_probabilities(run.test.labels, run.test.scores)
     groups = reliability([run.test])
     whose, observed = "of the predicted class", "share that is right"
     if len(run.classes) == 2:

@@ -21,9 +21,9 @@ from cry_modules.figures.ranking import draw_ranking
 from cry_modules.figures.sheet import COLUMN, sheet
 from cry_modules.figures.style import count, shortened
 from cry_modules.figures.training import draw_panels, panels, read_run
+from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
-from cry_modules.metrics.figures import UNITS, Choices
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.predictions import UNITS, Predictions
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
 
@@ -47,7 +47,7 @@ class Results:
     choices : dict
         ``Choices`` by unit, ``recording`` and ``patient``.
     blocks : dict
-        Results of ``metrics.figures.evaluate`` by unit.
+        Results of ``metrics.evaluate.evaluate`` by unit.
     caption : str
         Corpus, task and model, written below each picture.
     history : list of dict

@@ -26,16 +26,15 @@ import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.audio import PEAK, repeat_to, shortest_input
-from cry_modules.checkpoints import description as saved_model
-from cry_modules.checkpoints.description import (
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    YAML_FILE,
-)
-from cry_modules.checkpoints.encoders import ENCODER_FILE, load_encoder
+from cry_modules.checkpoints import saved_model
+from cry_modules.checkpoints.description import MODEL_FILE
+from cry_modules.checkpoints.encoders import ENCODER_FILE, EncoderSource
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE
 from cry_modules.embeddings import Embedder
-from cry_modules.inference.classifier import LONGEST_S
-from cry_modules.windows import covering, level_dbfs
+from cry_modules.inference.recordings import LONGEST_S
+from cry_modules.inference.windows import level_dbfs
+from cry_modules.lengths import covering
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.files.errors import InputError
 
@@ -54,7 +53,8 @@ class HearModel(nn.Module):
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = HearModel(build(Blueprint(width=1)).embedder)
     >>> model.sample_rate, model.scene_embedding_size
     (16000, 32)
@@ -184,7 +184,8 @@ def _load_checkpoint(path: Path) -> Embedder:
         )
     blueprint, _ = saved_model.read_run(_run_of(path))
     embedder = saved_model.build(blueprint).embedder
-    load_encoder(embedder.encoder, str(path), blueprint.front_end, option="")
+    source = EncoderSource(path, option="")
+    source.load(embedder.encoder, blueprint.front_end)
     return embedder
 
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cry_modules.figures.style import INK, SERIES, add_legend
 from cry_modules.inference.classifier import ScoreTrack
-from cry_modules.windows import WindowReader, batches
+from cry_modules.inference.windows import WindowReader, batches
 
 #: Inches.
 SIZE = (8.0, 4.4)

@@ -1,8 +1,8 @@
-"""Whether a probability is one: Brier score, expected calibration error,
-calibration slope and intercept.
+"""Calibration: Brier score, expected calibration error, calibration slope and
+intercept.
 
-Each takes a weight for each recording, so that one function serves the
-figure itself (all ones) and every draw of a bootstrap at once.
+Each function takes a weight for each recording, so that it computes the
+metric itself (all ones) and all draws of a bootstrap at once.
 """
 
 from typing import Tuple
@@ -17,8 +17,11 @@ _LARGEST_STEP = 2.0
 
 
 def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Squared error of each recording's probability: of the positive class;
-    of more than two, summed over the classes. Its mean is the Brier score.
+    """Squared error of each recording's probability; its mean is the Brier
+    score.
+
+    With two classes it is the error of the positive class, with more the sum
+    over the classes.
 
     Shapes: labels ``[n]``, scores ``[n, n_classes]``, returns ``[n]``.
 
@@ -33,16 +36,18 @@ def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     return ((scores - truth) ** 2).sum(axis=1)
 
 
-def claims(labels: np.ndarray, scores: np.ndarray) -> Tuple:
-    """What was claimed and whether it happened: the positive class; of more
-    than two, the class called.
+def event_probabilities(labels: np.ndarray, scores: np.ndarray) -> Tuple:
+    """Probability of an event in each recording, and whether it occurred.
 
-    Shapes: labels ``[n]``, scores ``[n, n_classes]``, claimed ``[n]``,
-    happened ``[n]``.
+    The event is the positive class; with more than two classes, that the most
+    probable class is the true one.
+
+    Shapes: labels ``[n]``, scores ``[n, n_classes]``, probability ``[n]``,
+    occurred ``[n]``.
 
     Example
     -------
-    >>> claims(np.array([0]), np.array([[0.5, 0.3, 0.2]]))
+    >>> event_probabilities(np.array([0]), np.array([[0.5, 0.3, 0.2]]))
     (array([0.5]), array([ True]))
     """
     if scores.shape[1] == 2:
@@ -50,95 +55,126 @@ def claims(labels: np.ndarray, scores: np.ndarray) -> Tuple:
     return scores.max(axis=1), scores.argmax(axis=1) == labels
 
 
-def bin_of(claimed: np.ndarray) -> np.ndarray:
-    """Which of ten equally wide bins a probability is in.
+def bin_of(probability: np.ndarray) -> np.ndarray:
+    """Index of the bin, of ten equally wide ones, that holds a probability.
 
-    Shapes: claimed ``[n]``, returns ``[n]``.
+    Shapes: probability ``[n]``, returns ``[n]``.
 
     Example
     -------
     >>> bin_of(np.array([0.0, 0.55, 1.0]))
     array([0, 5, 9])
     """
-    return np.minimum((claimed * N_BINS).astype(int), N_BINS - 1)
+    return np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
 
 
 def calibration_error(
-    claimed: np.ndarray, happened: np.ndarray, weights: np.ndarray
+    probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Expected calibration error: how far claims and truth are apart, on
-    average over the bins.
+    """Expected calibration error: mean over the bins of the distance between
+    probability and frequency.
 
-    Shapes: claimed ``[n]``, happened ``[n]``, weights ``[draws, n]``, returns
-    ``[draws]``.
+    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
+    returns ``[draws]``.
 
     Example
     -------
-    >>> claimed, happened = np.array([0.75, 0.75]), np.array([True, False])
-    >>> calibration_error(claimed, happened, np.ones((1, 2)))
+    >>> occurred = np.array([True, False])
+    >>> calibration_error(np.array([0.75] * 2), occurred, np.ones((1, 2)))
     array([0.25])
     """
-    inside = np.eye(N_BINS)[bin_of(claimed)]  # [n, bins]
-    gap = np.abs(weights @ (inside * (claimed - happened)[:, None]))
+    inside = np.eye(N_BINS)[bin_of(probability)]  # [n, bins]
+    gap = np.abs(weights @ (inside * (probability - occurred)[:, None]))
     return gap.sum(axis=1) / weights.sum(axis=1)
 
 
-def slope_and_intercept(
-    claimed: np.ndarray, happened: np.ndarray, weights: np.ndarray
-) -> Tuple[np.ndarray, np.ndarray]:
-    """Calibration slope and calibration-in-the-large.
+def calibration_slope(
+    probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Slope of a logistic regression of the event on its log-odds.
 
-    The slope is that of a logistic regression of the truth on the log-odds
-    claimed: 1 is right, below 1 the claims are too extreme. The intercept is
-    that of the same regression with the slope held at 1: 0 is right, above 0
-    the claims are too low (Van Calster et al. 2016,
-    https://doi.org/10.1016/j.jclinepi.2015.12.005).
+    1 is ideal, below 1 the probabilities are too extreme (Van Calster et al.
+    2016, https://doi.org/10.1016/j.jclinepi.2015.12.005). NaN if the events
+    do not overlap the non-events.
 
-    Shapes: claimed ``[n]``, happened ``[n]``, weights ``[draws, n]``, slope
-    ``[draws]``, intercept ``[draws]``.
+    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
+    returns ``[draws]``.
 
     Example
     -------
-    >>> claimed = np.array([0.2] * 5 + [0.8] * 5)
-    >>> happened = np.array([1, 0, 0, 0, 0, 1, 1, 1, 1, 0])
-    >>> slope, intercept = slope_and_intercept(
-    ...     claimed, happened, np.ones((1, 10))
-    ... )
-    >>> print(f"{slope[0]:.3f} {abs(intercept[0]):.3f}")
-    1.000 0.000
+    >>> probability = np.array([0.2] * 5 + [0.8] * 5)
+    >>> occurred = np.array([1, 0, 0, 0, 0, 1, 1, 1, 1, 0])
+    >>> slope = calibration_slope(probability, occurred, np.ones((1, 10)))
+    >>> print(f"{slope[0]:.3f}")
+    1.000
     """
-    claimed = np.clip(claimed, _SMALLEST, 1 - _SMALLEST)
-    log_odds = np.log(claimed) - np.log1p(-claimed)
-    truth = happened.astype(np.float64)
-    pos, neg = weights @ truth, weights @ (1 - truth)
-    known = (pos > 0) & (neg > 0)
-    slope, intercept = np.full((2, len(weights)), np.nan)
-    if known.any():
-        intercept[known] = _intercept(log_odds, truth, weights[known])
-    known &= _overlap(log_odds, happened, weights)
-    if known.any():
-        slope[known] = _slope(log_odds, truth, weights[known])
-    return slope, intercept
+    log_odds = _log_odds(probability)
+    defined = _both_occur(occurred, weights)
+    defined &= _overlap(log_odds, occurred, weights)
+    slope = np.full(len(weights), np.nan)
+    if defined.any():
+        truth = occurred.astype(np.float64)
+        slope[defined] = _fitted_slope(log_odds, truth, weights[defined])
+    return slope
 
 
-def _overlap(log_odds, happened, weights):
-    """Where some positive is below some negative: else the slope has no
-    greatest likelihood."""
-    there = weights > 0
-    happened = happened.astype(bool)
+def calibration_intercept(
+    probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Calibration-in-the-large: the intercept of that regression with the
+    slope fixed at 1.
+
+    0 is ideal, above 0 the probabilities are too low.
+
+    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
+    returns ``[draws]``.
+
+    Example
+    -------
+    >>> probability, occurred = np.array([0.2] * 5), np.array([1, 0, 0, 0, 0])
+    >>> calibration_intercept(probability, occurred, np.ones((1, 5))).round(3)
+    array([0.])
+    """
+    defined = _both_occur(occurred, weights)
+    intercept = np.full(len(weights), np.nan)
+    if defined.any():
+        intercept[defined] = _fitted_intercept(
+            _log_odds(probability),
+            occurred.astype(np.float64),
+            weights[defined],
+        )
+    return intercept
+
+
+def _log_odds(probability):
+    clipped = np.clip(probability, _SMALLEST, 1 - _SMALLEST)
+    return np.log(clipped) - np.log1p(-clipped)
+
+
+def _both_occur(occurred, weights):
+    """Whether events and non-events have weight, [draws]."""
+    truth = occurred.astype(np.float64)
+    return (weights @ truth > 0) & (weights @ (1 - truth) > 0)
+
+
+def _overlap(log_odds, occurred, weights):
+    """Whether some event is below some non-event, [draws]; else the slope has
+    no maximum of the likelihood."""
+    weighted = weights > 0
+    occurred = occurred.astype(bool)
 
     def lowest(who):
-        return np.where(there & who, log_odds, np.inf).min(axis=1)
+        return np.where(weighted & who, log_odds, np.inf).min(axis=1)
 
     def highest(who):
-        return np.where(there & who, log_odds, -np.inf).max(axis=1)
+        return np.where(weighted & who, log_odds, -np.inf).max(axis=1)
 
-    return (lowest(happened) < highest(~happened)) & (
-        lowest(~happened) < highest(happened)
+    return (lowest(occurred) < highest(~occurred)) & (
+        lowest(~occurred) < highest(occurred)
     )
 
 
-def _intercept(log_odds, truth, weights):
+def _fitted_intercept(log_odds, truth, weights):
     a = np.zeros(len(weights))
     for _ in range(_STEPS):
         p = _sigmoid(a[:, None] + log_odds)
@@ -151,8 +187,8 @@ def _intercept(log_odds, truth, weights):
     return a
 
 
-def _slope(log_odds, truth, weights):
-    """By Newton's method on log-odds of mean 0 and spread 1."""
+def _fitted_slope(log_odds, truth, weights):
+    """Newton's method on log-odds of mean 0 and standard deviation 1."""
     centre, spread = log_odds.mean(), log_odds.std()
     x = (log_odds - centre) / spread
     a = np.zeros(len(weights))

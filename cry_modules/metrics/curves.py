@@ -5,7 +5,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from cry_modules.metrics.bootstrap import patient_weights, why_no_interval
-from cry_modules.metrics.calibration import N_BINS, claims
+from cry_modules.metrics.calibration import N_BINS, event_probabilities
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import (
     ranked_classes,
@@ -181,7 +181,7 @@ class Group(NamedTuple):
 
 def reliability(runs: Sequence[Predictions]) -> List[Group]:
     """Reliability diagram of the test recordings of all runs together."""
-    both = [claims(run.labels, run.scores) for run in runs]
+    both = [event_probabilities(run.labels, run.scores) for run in runs]
     predicted, right = (np.concatenate(part) for part in zip(*both))
     return groups(predicted, right, sum((run.patients for run in runs), []))
 

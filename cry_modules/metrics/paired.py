@@ -1,13 +1,13 @@
-"""How much one model is better than another, paired by patient.
+"""Difference between two models, paired by patient.
 
 The interval of a difference is Student's t times the spread of its draws, and
-p belongs to it: below 0.05 where the interval leaves out 0. The degrees of
-freedom are Welch's, from the figures without each patient. In simulations of
+p belongs to it: below 0.05 where the interval excludes 0. The degrees of
+freedom are Welch's, from the values without each patient. In simulations of
 two equal models with 10 or 40 patients of the rarer class a difference was
-found in 3 to 7.5 %; by quantiles of the draws, or by z, in up to 10 % where
-there were 10. With 10 and both AUC near 0.98 it was 1 %: cautious. Interval
-and p are over patients, for the seeds at hand; the spread between seeds is
-told beside them.
+reported in 3 to 7.5 %; with quantiles of the draws, or with z, in up to 10 %
+with 10 patients. With 10 and both AUCs near 0.98 it was 1 %: cautious.
+Interval and p are over patients, for the given seeds; the spread between seeds
+is reported apart.
 """
 
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence
@@ -20,37 +20,29 @@ from cry_modules.metrics.bootstrap import (
     patient_weights,
     why_no_interval,
 )
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import (
-    macro,
-    weighted_auc,
-    weighted_average_precision,
-)
 from data_prep.files.errors import InputError
 
-#: What sets can be compared by.
-METRICS = {
-    "auc": weighted_auc,
-    "average_precision": weighted_average_precision,
-}
-#: From fewer no spread can be told.
+#: Fewer draws cannot estimate a spread.
 LEAST_DRAWS = 100
-#: A difference whose p is below it is called one.
+#: A difference is reported as one below this p.
 ALPHA = 0.05
-
-#: A smaller difference is rounding.
+#: A difference that is 0 after rounding to these digits is 0.
 DIGITS = 12
-_LEAST_P = 1e-6  # no such p is known to its size
+
+_LEAST_P = 1e-6  # smaller values are not known to their size
 _PATIENTS_AT_ONCE = 100  # memory does not grow with their number
 
 
-class Figures(NamedTuple):
-    """One figure of several files on the same recordings.
+class MetricDraws(NamedTuple):
+    """A metric of several files on the same recordings.
 
     Arguments
     ---------
     values : numpy.ndarray
-        The figure, ``[files]``.
+        The metric, ``[files]``.
     draws : numpy.ndarray
         In each draw of patients, the same for all files, ``[files, draws]``.
     without : numpy.ndarray
@@ -65,7 +57,7 @@ class Figures(NamedTuple):
 def aligned(
     first: Predictions, first_name, other: Predictions, other_name
 ) -> Predictions:
-    """The other predictions in the order of the first.
+    """Sort other predictions as the first; refuse other recordings.
 
     Example
     -------
@@ -81,42 +73,42 @@ def aligned(
             f"{first_name} {', '.join(first.classes)}; compare runs of the "
             "same task and the same classes"
         )
-    for here, there, name, name_there in (
+    for a, b, name_a, name_b in (
         (first, other, first_name, other_name),
         (other, first, other_name, first_name),
     ):
-        known = set(there.ids)
-        missing = [ID for ID in here.ids if ID not in known]
+        known = set(b.ids)
+        missing = [ID for ID in a.ids if ID not in known]
         if missing:
             raise InputError(
-                f"ID {missing[0]!r} is in {name} and not in {name_there} "
-                f"({len(missing)} of {len(here.ids)} are not); compare the "
+                f"ID {missing[0]!r} is in {name_a} and not in {name_b} "
+                f"({len(missing)} of {len(a.ids)} are not); compare the "
                 "same split of the same corpus and the same fold"
             )
     if first.ids != other.ids:
         row_of = {ID: i for i, ID in enumerate(other.ids)}
         other = other.take([row_of[ID] for ID in first.ids])
     for i, ID in enumerate(first.ids):
-        for what, one, two in (
+        for column, a, b in (
             ("label", *(p.classes[p.labels[i]] for p in (first, other))),
             ("patient_id", first.patients[i], other.patients[i]),
         ):
-            if one != two:
+            if a != b:
                 raise InputError(
-                    f"{what} of ID {ID!r} is {one!r} in {first_name} and "
-                    f"{two!r} in {other_name}; correct the manifest and run "
+                    f"{column} of ID {ID!r} is {a!r} in {first_name} and "
+                    f"{b!r} in {other_name}; correct the manifest and run "
                     "train_cls.py again"
                 )
     return other
 
 
-def figures(
+def metric_draws(
     predictions: Sequence[Predictions],
     metric: str = "auc",
     seed: int = 0,
     n_draws: int = N_DRAWS,
-) -> Figures:
-    """A figure of each file, in each draw, and without each patient.
+) -> MetricDraws:
+    """Compute a metric of each file, in each draw, and without each patient.
 
     Example
     -------
@@ -127,23 +119,21 @@ def figures(
     ...     np.eye(2)[[0, 0, 1]],
     ...     ["x", "y"],
     ... )
-    >>> figures([p], n_draws=0).without  # without p nothing can be ranked
+    >>> metric_draws([p], n_draws=0).without  # without p one class is left
     array([[nan, 1. , 0.5]])
     """
-    first = predictions[0]
-    figure = METRICS[metric]
+    first, function = predictions[0], METRICS[metric].function
 
     def under(blocks):
         return np.concatenate(
             [np.empty((len(predictions), 0))]
             + [
-                [macro(figure, p.labels, p.scores, w) for p in predictions]
-                for w in blocks
+                [function(p, Choices(), w) for p in predictions] for w in blocks
             ],
             axis=1,
         )
 
-    return Figures(
+    return MetricDraws(
         under([np.ones((1, len(first.labels)))])[:, 0],
         under(patient_weights(first.patients, seed, n_draws)),
         under(_without_each(first.patients)),
@@ -152,9 +142,9 @@ def figures(
 
 def _without_each(patients) -> Iterator[np.ndarray]:
     """Weights that leave out one patient after the other, [some, n]."""
-    found, owner = np.unique(np.asarray(patients), return_inverse=True)
-    for start in range(0, len(found), _PATIENTS_AT_ONCE):
-        some = np.arange(start, min(start + _PATIENTS_AT_ONCE, len(found)))
+    names, owner = np.unique(np.asarray(patients), return_inverse=True)
+    for start in range(0, len(names), _PATIENTS_AT_ONCE):
+        some = np.arange(start, min(start + _PATIENTS_AT_ONCE, len(names)))
         yield (owner != some[:, None]).astype(np.float64)
 
 
@@ -165,7 +155,7 @@ def paired_difference(
     n_draws: int = N_DRAWS,
     metric: str = "auc",
 ) -> Dict:
-    """How much better the second model is than the first, over patients.
+    """Compute a metric of the second model minus that of the first.
 
     Example
     -------
@@ -183,23 +173,23 @@ def paired_difference(
     names = "the first model", "the second model"
     pair = [a, aligned(a, names[0], b, names[1])]
     why = why_no_test(pair[:1], pair[1:], names, n_draws)
-    found = figures(pair, metric, seed, 0 if why else n_draws)
-    return difference_of(found, [0], [1], a, why)
+    computed = metric_draws(pair, metric, seed, 0 if why else n_draws)
+    return difference_of(computed, [0], [1], a, why)
 
 
 def why_no_test(
-    of_a: Sequence[Predictions],
-    of_b: Sequence[Predictions],
+    files_a: Sequence[Predictions],
+    files_b: Sequence[Predictions],
     names: Sequence[str],
     n_draws: int,
 ) -> Optional[str]:
-    """Why a difference can have no interval."""
-    first = of_a[0]
+    """Say why a difference can have no interval."""
+    first = files_a[0]
     why = why_no_interval(first.labels, first.patients, first.classes)
     if why:
         return why
-    for predictions, name in zip((of_a, of_b), names):
-        if all(np.ptp(p.scores, axis=0).max() == 0 for p in predictions):
+    for files, name in zip((files_a, files_b), names):
+        if all(np.ptp(p.scores, axis=0).max() == 0 for p in files):
             return f"all scores of {name} are equal"
     if n_draws < LEAST_DRAWS:
         return f"{n_draws} draws, and an interval needs {LEAST_DRAWS}"
@@ -207,16 +197,17 @@ def why_no_test(
 
 
 def difference_of(
-    found: Figures,
+    computed: MetricDraws,
     rows_a: Sequence[int],
     rows_b: Sequence[int],
-    of: Predictions,
+    recordings: Predictions,
     why: Optional[str],
 ) -> Dict:
-    """The mean of some files minus that of others, with interval and p."""
+    """Subtract the mean of some files from that of others, with interval and
+    p unless `why` gives a reason against them."""
     value, draws, without = (
         np.round(part[rows_b].mean(axis=0) - part[rows_a].mean(axis=0), DIGITS)
-        for part in found
+        for part in computed
     )
     result = {
         "difference": float(value) if np.isfinite(value) else None,
@@ -231,7 +222,7 @@ def difference_of(
         result["p"] = 1.0 if value == 0 else None
         result["no_interval"] = "no draw of patients changes the difference"
         return result
-    freedom = _degrees_of_freedom(without, of)
+    freedom = _degrees_of_freedom(without, recordings)
     reach = student.ppf(1 - ALPHA / 2, freedom) * spread
     low, high = np.clip([value - reach, value + reach], -1, 1)
     p = 2 * student.sf(abs(value) / spread, freedom)
@@ -239,12 +230,14 @@ def difference_of(
     return result
 
 
-def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
-    """Welch's: as many as the patients of the classes that the spread comes
-    from. A patient of several classes counts to the rarest."""
-    found, owner = np.unique(np.asarray(of.patients), return_inverse=True)
-    has = np.zeros((len(found), len(of.classes)))
-    has[owner, of.labels] = 1
+def _degrees_of_freedom(without: np.ndarray, recordings: Predictions) -> float:
+    """Welch's: near the number of patients of the classes that cause the
+    spread. A patient of several classes counts to the rarest."""
+    names, owner = np.unique(
+        np.asarray(recordings.patients), return_inverse=True
+    )
+    has = np.zeros((len(names), len(recordings.classes)))
+    has[owner, recordings.labels] = 1
     group = np.where(has > 0, has.sum(axis=0), np.inf).argmin(axis=1)
     sizes = np.bincount(group)
     parts = np.bincount(group, (without - without.mean()) ** 2)
@@ -252,18 +245,3 @@ def _degrees_of_freedom(without: np.ndarray, of: Predictions) -> float:
     if parts.sum() == 0:
         return float(least[sizes > 0].min())
     return float(parts.sum() ** 2 / (parts**2 / least).sum())
-
-
-def p_in_words(p: Optional[float]) -> str:
-    """A p value as it is printed; it is never 0.
-
-    Example
-    -------
-    >>> p_in_words(0.0002), p_in_words(0.0312)
-    ('p < 0.001', 'p = 0.031')
-    """
-    if p is None:
-        return "no p"
-    if p < 0.001:
-        return "p < 0.001"
-    return f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"

@@ -1,34 +1,38 @@
-"""Scores of recordings with their true class: what a classifier says."""
+"""Predictions: scores of recordings with their true classes, and their file."""
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import List, Sequence
+from typing import Callable, List, Sequence
 
 import numpy as np
 
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table, write_table
 
+UNITS = ("recording", "patient")
+#: The patient score that is a probability if the scores of recordings are.
+MEAN_LOG_ODDS = "mean_log_odds"
+
 _SMALLEST = 1e-12  # probability, before a logarithm
 
 
 @dataclass
 class Predictions:
-    """Scores of recordings (or of patients) with their true class.
+    """Scores of recordings (or of patients) with their true classes.
 
     Arguments
     ---------
     ids : list of str
         Manifest IDs.
     patients : list of str
-        Whose they are.
+        Patient of each recording.
     labels : numpy.ndarray
         Index of the true class, ``[n]``.
     scores : numpy.ndarray
         Probability of each class, ``[n, n_classes]``.
     classes : list of str
-        Names, the positive one last.
+        Names, the positive class last.
     """
 
     ids: List[str]
@@ -38,7 +42,7 @@ class Predictions:
     classes: List[str]
 
     def write(self, path: Path) -> None:
-        """Write ``ID, patient_id, label`` and a column a class."""
+        """Write ``ID, patient_id, label`` and one column per class."""
         rows = [
             (ID, patient, self.classes[label], *map(repr, scores.tolist()))
             for ID, patient, label, scores in zip(
@@ -49,9 +53,9 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Read what ``write`` wrote."""
+        """Read a file that ``write`` wrote; refuse a faulty one."""
         required = ("ID", "patient_id", "label")
-        # Of many runs' files with one name, the folder says which.
+        # With the folder, because many runs have files of this name.
         rows = [
             (str(Path(path).parent / source), row)
             for source, row in read_table(path, required)
@@ -60,7 +64,7 @@ class Predictions:
         if len(classes) < 2:
             raise InputError(
                 f"{path} has {len(classes)} columns of scores; a classifier "
-                "leaves one for each class: pass its predictions_*.csv"
+                "writes one for each class: pass its predictions_*.csv"
             )
         seen = {}
         for source, row in rows:
@@ -80,14 +84,14 @@ class Predictions:
             [row["patient_id"] for _, row in rows],
             np.array([classes.index(row["label"]) for _, row in rows]),
             np.array(
-                [[_number(source, row, c) for c in classes]
+                [[_probability(source, row, c) for c in classes]
                  for source, row in rows]
             ),
             classes,
         )  # fmt: skip
 
     def take(self, rows: Sequence[int]) -> "Predictions":
-        """Some of the rows.
+        """Select rows.
 
         Example
         -------
@@ -106,13 +110,17 @@ class Predictions:
             self.classes,
         )
 
+    def with_scores(self, scores: np.ndarray) -> "Predictions":
+        """Give the same recordings other scores, ``[n, n_classes]``."""
+        return replace(self, scores=scores)
+
     def at_prevalence(
         self, before: np.ndarray, after: np.ndarray
     ) -> "Predictions":
-        """What the scores would be if classes were of another frequency.
+        """Adjust scores to other class frequencies.
 
-        Scores of models that were trained with different shares of a class
-        have no common scale before that.
+        Scores of models trained with different class frequencies have no
+        common scale before that.
 
         Shapes: before ``[n_classes]``, after ``[n_classes]``.
 
@@ -126,14 +134,11 @@ class Predictions:
         array([[0.5, 0.5]])
         """
         odds = self.scores * (after / before)
-        scores = odds / odds.sum(axis=1, keepdims=True)
-        return Predictions(
-            self.ids, self.patients, self.labels, scores, self.classes
-        )
+        return self.with_scores(odds / odds.sum(axis=1, keepdims=True))
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Predictions of disjoint recordings as one.
+        """Join predictions of disjoint recordings.
 
         Example
         -------
@@ -154,11 +159,17 @@ class Predictions:
             parts[0].classes,
         )
 
-    def by_patient(self, how: str = "mean_log_odds") -> "Predictions":
-        """One score a patient.
+    def by_unit(
+        self, unit: str, patient_score: str = MEAN_LOG_ODDS
+    ) -> "Predictions":
+        """Return the predictions per ``recording`` or per ``patient``."""
+        return self if unit == "recording" else self.by_patient(patient_score)
 
-        Where a patient has recordings of several classes (triggers), the
-        unit is the patient's recordings of one class.
+    def by_patient(self, patient_score: str = MEAN_LOG_ODDS) -> "Predictions":
+        """Combine the scores of each patient's recordings.
+
+        If a patient has recordings of several classes (triggers), those of
+        one class are combined.
 
         Example
         -------
@@ -174,41 +185,46 @@ class Predictions:
         >>> p.by_patient("noisy_or").scores.round(3)  # 1 - 0.5 * 0.2
         array([[0.1, 0.9]])
         """
-        if str(how) not in AGGREGATIONS:
-            raise InputError(
-                f"patient_score is {how!r}; expected one of "
-                f"{', '.join(AGGREGATIONS)}"
-            )
-        units = {}
+        aggregate = aggregation(patient_score)
+        rows_of = {}
         for i, unit in enumerate(zip(self.patients, self.labels.tolist())):
-            units.setdefault(unit, []).append(i)
-        patients = [patient for patient, _ in units]
+            rows_of.setdefault(unit, []).append(i)
+        patients = [patient for patient, _ in rows_of]
         n_of = Counter(patients)
-        one = AGGREGATIONS[how]
         return Predictions(
             [
                 f"{patient}/{self.classes[label]}"
                 if n_of[patient] > 1
                 else patient
-                for patient, label in units
+                for patient, label in rows_of
             ],
             patients,
-            np.array([label for _, label in units]),
-            np.array([one(self.scores[rows]) for rows in units.values()]),
+            np.array([label for _, label in rows_of]),
+            np.array([aggregate(self.scores[r]) for r in rows_of.values()]),
             self.classes,
         )
 
 
-def _number(source, row, name):
+def _probability(source, row, name):
     try:
         value = float(row[name])
     except ValueError:
         value = float("nan")
-    if not 0 <= value <= 1:  # NaN is not either
+    if not 0 <= value <= 1:  # refuses NaN too
         raise InputError(
             f"{source}: {name} is {row[name]!r}; expected a probability, 0 to 1"
         )
     return value
+
+
+def aggregation(patient_score: str) -> Callable[[np.ndarray], np.ndarray]:
+    """Look up a way to combine scores; an unknown one is an InputError."""
+    if str(patient_score) not in AGGREGATIONS:
+        raise InputError(
+            f"patient_score is {patient_score!r}; expected one of "
+            f"{', '.join(AGGREGATIONS)}"
+        )
+    return AGGREGATIONS[patient_score]
 
 
 def _mean_log_odds(scores: np.ndarray) -> np.ndarray:
@@ -228,15 +244,15 @@ def _noisy_or(scores: np.ndarray) -> np.ndarray:
 
 
 def _as_probabilities(scores: np.ndarray) -> np.ndarray:
-    """Of two classes the last counts, as the one that is looked for."""
+    """Make scores sum to one; with two classes the positive one is kept."""
     if len(scores) == 2:
         return np.array([1 - scores[1], scores[1]])
     return scores / scores.sum()
 
 
-#: How the scores of a patient's recordings become the patient's.
+#: Ways to combine the scores of a patient's recordings.
 AGGREGATIONS = {
-    "mean_log_odds": _mean_log_odds,
+    MEAN_LOG_ODDS: _mean_log_odds,
     "max": _max,
     "noisy_or": _noisy_or,
 }

@@ -1,8 +1,7 @@
-"""How well scores rank the positive above the negative: AUC, average
-precision, and the thresholds that a ranking offers.
+"""Metrics of a ranking: AUC and average precision, and thresholds.
 
-A weight for each recording makes one function serve the figure itself (all
-ones) and every draw of a bootstrap at once.
+Each function takes a weight for each recording, so that it computes the
+metric itself (all ones) and all draws of a bootstrap at once.
 """
 
 from typing import Callable, List, Optional
@@ -10,27 +9,29 @@ from typing import Callable, List, Optional
 import numpy as np
 from sklearn.metrics import roc_curve
 
-#: Share of the negatives, or of the positives, that an operating point keeps.
+#: Specificity, or sensitivity, of an operating point on validation.
 OPERATING_SHARE = 0.8
 
 _ROUNDING = 1e-12
 
 
 def auc(labels: np.ndarray, scores: np.ndarray) -> Optional[float]:
-    """Area under the ROC curve: of the last class where there are two, else
-    the macro average of one against the rest over the classes present.
+    """Area under the ROC curve.
+
+    With two classes it is that of the last class, with more the macro average
+    of one against the rest over the classes that occur.
 
     Arguments
     ---------
     labels : numpy.ndarray
-        ``[n]``.
+        Index of the true class, ``[n]``.
     scores : numpy.ndarray
-        ``[n, n_classes]``.
+        Score of each class, ``[n, n_classes]``.
 
     Returns
     -------
     float or None
-        None where all are of one class.
+        None if all recordings are of one class.
 
     Example
     -------
@@ -43,25 +44,25 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> Optional[float]:
 
 
 def macro(
-    figure: Callable, labels: np.ndarray, scores: np.ndarray, weights
+    metric: Callable, labels: np.ndarray, scores: np.ndarray, weights
 ) -> np.ndarray:
-    """Mean of a figure over the classes that can be ranked.
+    """Mean of a metric over the classes that can be ranked.
 
     Arguments
     ---------
-    figure : callable
+    metric : callable
         ``weighted_auc`` or ``weighted_average_precision``.
     labels : numpy.ndarray
-        ``[n]``.
+        Index of the true class, ``[n]``.
     scores : numpy.ndarray
-        ``[n, n_classes]``.
+        Score of each class, ``[n, n_classes]``.
     weights : numpy.ndarray
-        ``[draws, n]``.
+        Weight of each recording, ``[draws, n]``.
 
     Returns
     -------
     numpy.ndarray
-        NaN where a class that is there has no weight, ``[draws]``.
+        NaN where a class that occurs has no weight, ``[draws]``.
 
     Example
     -------
@@ -73,23 +74,24 @@ def macro(
     if not ranked:
         return np.full(len(weights), np.nan)
     return np.mean(
-        [figure(labels == k, scores[:, k], weights) for k in ranked], axis=0
+        [metric(labels == k, scores[:, k], weights) for k in ranked], axis=0
     )
 
 
 def ranked_classes(labels: np.ndarray, n_classes: int) -> List[int]:
-    """Classes that can be ranked against the rest; of two, the last.
+    """Classes that can be ranked against the rest; with two, the last one.
 
     Arguments
     ---------
     labels : numpy.ndarray
-        ``[n]``.
+        Index of the true class, ``[n]``.
     n_classes : int
-        Known.
+        Number of known classes.
 
     Returns
     -------
     list of int
+        Indices of the classes.
 
     Example
     -------
@@ -105,21 +107,21 @@ def ranked_classes(labels: np.ndarray, n_classes: int) -> List[int]:
 def weighted_auc(
     positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """AUC under each row of weights, by sorting: quick for many recordings.
+    """AUC under each row of weights, by sorting: fast for many recordings.
 
     Arguments
     ---------
     positive : numpy.ndarray
-        Truth, ``[n]``.
+        Whether each recording is positive, ``[n]``.
     scores : numpy.ndarray
-        ``[n]``.
+        Score of each recording, ``[n]``.
     weights : numpy.ndarray
-        ``[draws, n]``.
+        Weight of each recording, ``[draws, n]``.
 
     Returns
     -------
     numpy.ndarray
-        NaN where one of both has no weight, ``[draws]``.
+        NaN where positives or negatives have no weight, ``[draws]``.
 
     Example
     -------
@@ -144,11 +146,11 @@ def weighted_average_precision(
     Arguments
     ---------
     positive : numpy.ndarray
-        Truth, ``[n]``.
+        Whether each recording is positive, ``[n]``.
     scores : numpy.ndarray
-        ``[n]``.
+        Score of each recording, ``[n]``.
     weights : numpy.ndarray
-        ``[draws, n]``.
+        Weight of each recording, ``[draws, n]``.
 
     Returns
     -------
@@ -162,12 +164,15 @@ def weighted_average_precision(
     array([0.5])
     """
     pos, neg = (part[:, ::-1] for part in _by_score(positive, scores, weights))
-    found = np.cumsum(pos, axis=1)
-    called = np.cumsum(pos + neg, axis=1)
+    true_positives = np.cumsum(pos, axis=1)
+    predicted = np.cumsum(pos + neg, axis=1)
     precision = np.divide(
-        found, called, out=np.zeros_like(found), where=called > 0
+        true_positives,
+        predicted,
+        out=np.zeros_like(true_positives),
+        where=predicted > 0,
     )
-    total = found[:, -1]
+    total = true_positives[:, -1]
     return np.divide(
         (pos * precision).sum(axis=1),
         total,
@@ -177,8 +182,8 @@ def weighted_average_precision(
 
 
 def _by_score(positive, scores, weights):
-    """Weight of the positives and of the negatives at each score, from the
-    lowest on, each [draws, distinct scores]: equal scores stand together."""
+    """Weight of the positives and of the negatives at each distinct score, in
+    ascending order, each [draws, distinct scores]."""
     order = np.argsort(scores, kind="stable")
     weights, positive = weights[:, order], positive[order]
     starts = np.unique(scores[order], return_index=True)[1]
@@ -190,11 +195,10 @@ def _by_score(positive, scores, weights):
 def threshold_at_specificity(
     labels: np.ndarray, scores: np.ndarray, specificity: float = OPERATING_SHARE
 ) -> float:
-    """Lowest score from which recordings can be called positive so that at
-    least this share of the negatives is not.
+    """Lowest threshold that keeps a specificity.
 
-    Where validation is told without error several would do, and higher ones
-    would ask more of a test recording than this specificity does.
+    If validation is classified without error, several thresholds have the
+    highest sensitivity; the higher ones would lower that of the test split.
 
     Shapes: labels ``[n]``, scores ``[n]``.
 
@@ -206,13 +210,12 @@ def threshold_at_specificity(
     """
     false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
-    # The first is infinite: nothing is called, not even a certain score.
+    # The first is infinite: nothing is positive, not even a score of 1.
     return float(min(thresholds[allowed[-1]], np.nextafter(1.0, 2.0)))
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Just below the score from which calling recordings positive has the
-    best balanced accuracy.
+    """Threshold of the best balanced accuracy, just below that score.
 
     Shapes: labels ``[n]``, scores ``[n]``.
 
@@ -230,8 +233,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 def threshold_at_sensitivity(
     labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
 ) -> float:
-    """Highest score from which recordings can be called positive so that at
-    least this share of the positives is.
+    """Highest threshold that keeps a sensitivity.
 
     Shapes: labels ``[n]``, scores ``[n]``.
 

@@ -1,15 +1,17 @@
-"""Batches of recordings of similar length, so that little is padding."""
+"""Batches: full, of similar length, or of embeddings."""
 
 import math
 from collections import Counter
-from typing import Iterator, List, Sequence
+from typing import Iterator, List, NamedTuple, Sequence
 
 import numpy as np
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.dataio.sampler import (
     ReproducibleRandomSampler,
     ReproducibleWeightedRandomSampler,
 )
-from torch.utils.data import Sampler
+from torch.utils.data import BatchSampler, Dataset, Sampler
 
 #: Lengths within this ratio count as equal: padding is a fifth at most within
 #: them, and a millisecond, which may go with the label, sorts nothing.
@@ -152,3 +154,88 @@ def batches_by_length(
         else:
             batches.append([i])
     return batches
+
+
+class FullBatches(BatchSampler):
+    """Each recording at most once an epoch, in SpeechBrain's order: that of a
+    loader with ``shuffle`` and ``drop_last`` after ``seed_everything``.
+
+    NT-Xent depends on how many recordings there are to tell from, so a last
+    batch that is not full is left out.
+
+    Example
+    -------
+    >>> batches = FullBatches(5, batch_size=2, seed=1)
+    >>> batches.set_epoch(1)
+    >>> [len(batch) for batch in batches]
+    [2, 2]
+    """
+
+    def __init__(self, n_items: int, batch_size: int, seed: int):
+        if n_items < batch_size:
+            raise ValueError(
+                f"a batch needs {batch_size} recordings, but there are "
+                f"{n_items}; lower batch_size"
+            )
+        order = ReproducibleRandomSampler(range(n_items), seed=seed)
+        super().__init__(order, batch_size, drop_last=True)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Epoch to draw, from 1."""
+        self.sampler.set_epoch(epoch)
+
+
+class EmbeddingBatch(NamedTuple):
+    """Some recordings: what ``ClassificationBrain`` reads of a batch."""
+
+    id: List[str]
+    patient_id: List[str]
+    class_index: torch.Tensor
+    emb: torch.Tensor
+
+    def to(self, device: str) -> "EmbeddingBatch":
+        """The same with its tensors on a device."""
+        return self._replace(
+            class_index=self.class_index.to(device), emb=self.emb.to(device)
+        )
+
+
+class EmbeddingSet(Dataset):
+    """Embedded recordings, of which a loader takes whole batches.
+
+    Example
+    -------
+    >>> items = {
+    ...     name: {"emb": torch.ones(2), "patient_id": "p", "class_index": 1}
+    ...     for name in "abc"
+    ... }
+    >>> keys = ["id", "emb", "patient_id", "class_index"]
+    >>> some = EmbeddingSet(DynamicItemDataset(items, output_keys=keys))
+    >>> some.__getitems__([2, 0]).id
+    ['c', 'a']
+    """
+
+    def __init__(self, dataset: DynamicItemDataset):
+        items = [dataset[i] for i in range(len(dataset))]
+        self.ids = [item["id"] for item in items]
+        self.patients = [item["patient_id"] for item in items]
+        self.labels = torch.tensor([item["class_index"] for item in items])
+        self.embs = torch.stack([item["emb"] for item in items])
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitems__(self, indices: List[int]) -> EmbeddingBatch:
+        """What torch's loaders ask for where a dataset has whole batches."""
+        rows = torch.tensor(indices)
+        return EmbeddingBatch(
+            [self.ids[i] for i in indices],
+            [self.patients[i] for i in indices],
+            self.labels[rows],
+            self.embs[rows],
+        )
+
+
+def keep_batch(batch: EmbeddingBatch) -> EmbeddingBatch:
+    """A loader's ``collate_fn`` where the dataset gives whole batches."""
+    return batch

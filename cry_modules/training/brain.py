@@ -20,12 +20,10 @@ from cry_modules.distributed import (
     rank,
 )
 from cry_modules.training.batch_norm import convert_batch_norms
-from cry_modules.training.late_loss import LateLoss
 from cry_modules.training.loader_workers import worker_options
 from cry_modules.training.memory import keep_freed_memory
-from cry_modules.training.platform_record import PlatformRecord
-from cry_modules.training.random_states import RandomStates
 from cry_modules.training.schedule import warmup_cosine
+from cry_modules.training.state import PlatformRecord, RandomStates
 from cry_modules.training.stopping import Stopped, command, stop_signals
 from data_prep.files.errors import InputError
 
@@ -62,6 +60,55 @@ class SameOptions(PerRank):
                 )
 
 
+class LateLoss:
+    """Keeps the loss of a step until the next one.
+
+    Example
+    -------
+    >>> late = LateLoss()
+    >>> late.exchange(torch.tensor(3.0)) is None
+    True
+    >>> late.exchange(torch.tensor(2.0))
+    3.0
+    >>> late.take()
+    2.0
+    """
+
+    def __init__(self):
+        self._copy = None
+        self._copied = None
+
+    def exchange(self, loss: torch.Tensor) -> Optional[float]:
+        """Arguments
+        ---------
+        loss : torch.Tensor
+            Of this step, a scalar on any device.
+
+        Returns
+        -------
+        float or None
+            Of the step before; None where there was none.
+        """
+        before = self.take()
+        loss = loss.detach()
+        if loss.is_cuda:
+            # Only a copy to pinned memory does not wait.
+            self._copy = torch.empty_like(loss, device="cpu", pin_memory=True)
+            self._copy.copy_(loss, non_blocking=True)
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+        else:
+            self._copy = loss.clone()
+        return before
+
+    def take(self) -> Optional[float]:
+        """The loss that is kept, once; waits for it if need be."""
+        if self._copied is not None:
+            self._copied.synchronize()
+        copy, self._copy, self._copied = self._copy, None, None
+        return None if copy is None else copy.item()
+
+
 class ResumableBrain(sb.Brain):
     """SpeechBrain's Brain, with what its own resume lacks.
 
@@ -69,7 +116,7 @@ class ResumableBrain(sb.Brain):
     draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
     within an epoch fall where no gradient waits to be used. Weights are the
     same to the bit on the same platform; another one is warned of (see
-    ``training.platform_record``). Set ``history`` and ``schedule`` (see
+    ``training.state``). Set ``history`` and ``schedule`` (see
     ``step_schedule``) before ``fit``.
     """
 

@@ -15,10 +15,6 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.state import Moment
-from data_prep.files.errors import InputError
-
-#: What makes up for rare classes: weights in the loss, draws of recordings.
-BALANCES = ("loss", "sampling", "none")
 
 #: Seconds between the checkpoints of a cached probe.
 _PAUSE = 5.0
@@ -189,16 +185,3 @@ def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
     """
     n_of = Counter(labels)
     return np.array([n_of[name] for name in classes]) / len(labels)
-
-
-def check_balance(balance: str) -> None:
-    """Refuse an unknown way to make up for rare classes.
-
-    Example
-    -------
-    >>> check_balance("loss")
-    """
-    if balance not in BALANCES:
-        raise InputError(
-            f"balance is {balance!r}; expected one of {', '.join(BALANCES)}"
-        )

@@ -9,6 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
@@ -17,8 +18,11 @@ from cry_modules.training.cost import (
     passes_per_step,
     state_bytes,
 )
-from cry_modules.training.free_memory import free_memory, resident_memory
-from cry_modules.training.memory import return_freed_memory
+from cry_modules.training.memory import (
+    free_memory,
+    resident_memory,
+    return_freed_memory,
+)
 from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -166,8 +170,8 @@ class Forecast:
 
     def _may_narrow(self) -> bool:
         """The width can be changed: the encoder is not pre-trained."""
-        source = self.hparams.get("encoder_source")
-        return self.hparams["width"] > 8 and source is None
+        source = EncoderSource(self.hparams.get("encoder_source"))
+        return self.hparams["width"] > 8 and source.is_random
 
     def _fitting_batch(self, free: float) -> int:
         """The largest batch size that fits, rounded down to eights."""

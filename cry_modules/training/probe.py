@@ -23,7 +23,6 @@ from torch import nn
 from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.distributed import gather_objects, n_ranks, rank, unwrapped
 from cry_modules.embeddings import Embedder, embed
-from cry_modules.evaluation.baseline import patients_per_class
 from cry_modules.evaluation.separability import (
     N_FOLDS,
     indices,
@@ -31,10 +30,11 @@ from cry_modules.evaluation.separability import (
     linear_auc,
     retrieval_map,
 )
+from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.training.batches import batches_by_length
 from data_prep import manifest
+from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import holds
-from data_prep.audit import audit_files
 from data_prep.corpora.database import read_database
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines, read_table

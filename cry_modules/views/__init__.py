@@ -4,14 +4,13 @@ Shapes: B batch, T frames, F mel bands.
 """
 
 import hashlib
-from typing import List, Optional, Tuple
+from typing import List
 
 import numpy as np
 import torch
 from torch import nn
 
 from cry_modules.audio import repeat_to
-from cry_modules.features import sentence_mean_norm
 
 
 class RandomChunks:
@@ -185,68 +184,3 @@ class SpecAugment(nn.Module):
         begin = torch.randint(size, shape, device=device)
         place = torch.arange(size, device=device)
         return ((begin <= place) & (place < begin + width)).any(dim=1)
-
-
-class AugmentedFeatures(nn.Module):
-    """Waveforms to features, normalised where the front end says so, and
-    augmented in train mode.
-
-    Arguments
-    ---------
-    logmel : MelFrames
-        The front end.
-    augment : SpecAugment
-        Applied in train mode only.
-    augment_before_norm : bool
-        The paper's order. Its masks are 0 dB, which the normalisation then
-        moves away from the mean; on a few hundred recordings it hurt. Else a
-        mask is the mean of its band, of whatever front end.
-
-    Example
-    -------
-    >>> from cry_modules.features import LogMel
-    >>> views = AugmentedFeatures(LogMel(), SpecAugment(8, 2, 10), False)
-    >>> views(torch.randn(4, 16000))[0].shape
-    torch.Size([4, 101, 80])
-    """
-
-    def __init__(
-        self, logmel: nn.Module, augment: nn.Module, augment_before_norm: bool
-    ):
-        super().__init__()
-        self.logmel = logmel
-        self.augment = augment
-        self.augment_before_norm = augment_before_norm
-
-    def forward(
-        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
-    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Arguments
-        ---------
-        wavs : torch.Tensor
-            ``[B, samples]``.
-        lengths : torch.Tensor or None
-            Valid share of the samples, ``[B]``.
-
-        Returns
-        -------
-        feats : torch.Tensor
-            ``[B, T, F]``.
-        lengths : torch.Tensor or None
-            Valid share of the frames, ``[B]``.
-        """
-        feats, lengths = self.logmel(wavs, lengths)
-        if self.training and self.augment_before_norm:
-            feats = self.augment(feats)
-        if self.logmel.mean_norm:
-            feats = sentence_mean_norm(feats, lengths)
-        if self.training and not self.augment_before_norm:
-            feats = self._augmented(feats, lengths)
-        return feats, lengths
-
-    def _augmented(self, feats, lengths):
-        """Zero is what masks are filled with; it must be the mean."""
-        if self.logmel.mean_norm:
-            return self.augment(feats)
-        normalised = sentence_mean_norm(feats, lengths)
-        return self.augment(normalised) + (feats - normalised)

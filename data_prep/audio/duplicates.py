@@ -17,16 +17,13 @@ of VGGSound.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.landmarks import HOP_S
 from data_prep.audio.measure import Audit
-from data_prep.files.tables import write_table
-from data_prep.manifest import Recording
 
 #: Landmarks in common, at one offset, that make two recordings copies ...
 LEAST_COMMON = 10
@@ -34,17 +31,6 @@ LEAST_COMMON = 10
 LEAST_SHARE = 0.05
 
 _SPAN = 1 << 32  # more than there are offsets, in frames, to either side
-
-COLUMNS = (
-    "kind",
-    "path",
-    "copy",
-    "offset_s",
-    "common",
-    "patients",
-    "splits",
-    "labels",
-)
 
 
 @dataclass
@@ -190,62 +176,3 @@ def _in_common(frames_a, frames_b, offset) -> int:
         np.count_nonzero((low <= frames) & (frames <= high))
         for frames in (frames_a, frames_b)
     )
-
-
-def report(
-    copies: List[Copy], splits: Dict[str, List[Recording]], path: Path
-) -> Optional[str]:
-    """Write ``duplicates.csv``, and say what would make a figure false.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "duplicates.csv"
-    >>> a = Recording("a", 1, "a.wav", 0, 1, "", "p1", "")
-    >>> b = Recording("b", 1, "b.wav", 0, 1, "", "p2", "")
-    >>> report([Copy("exact", "a.wav", "b.wav")], {"": [a, b]}, path)
-    '1 exact and 0 near copies, 1 of another patient: see ...duplicates.csv; give a copy and its original one patient_id, or figures are too good'
-    """
-    about = {
-        rec.wav: (rec.patient_id, split, rec.label)
-        for split, recordings in splits.items()
-        for rec in recordings
-    }
-    rows = [_row(copy, about) for copy in copies]
-    write_table(path, COLUMNS, rows)
-    if not rows:
-        return None
-    n_exact = sum(copy.kind == "exact" for copy in copies)
-    found = [f"{n_exact} exact and {len(copies) - n_exact} near copies"]
-    for column, what in (
-        ("patients", "of another patient"),
-        ("splits", "across splits"),
-        ("labels", "with another label"),
-    ):
-        cells = [row[COLUMNS.index(column)] for row in rows]
-        if any(cells):  # else nothing is known of them
-            n = sum(cell.startswith("different") for cell in cells)
-            found.append(f"{n} {what}")
-    return f"{', '.join(found)}: see {path}" + (
-        "; give a copy and its original one patient_id, or figures are too good"
-        if any(row[COLUMNS.index("patients")].startswith("d") for row in rows)
-        else ""
-    )
-
-
-def _row(copy: Copy, about: Dict):
-    pairs = zip(about.get(copy.path, ()), about.get(copy.copy, ()))
-    same = [_compare(one, other) for one, other in pairs] or ["", "", ""]
-    return [
-        copy.kind,
-        copy.path,
-        copy.copy,
-        copy.offset_s,
-        copy.common,
-        *same,
-    ]
-
-
-def _compare(one: str, other: str) -> str:
-    if not one and not other:
-        return ""
-    return "same" if one == other else f"different: {one} and {other}"

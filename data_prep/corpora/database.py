@@ -10,9 +10,9 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
+from data_prep.audio.audits import Audits
 from data_prep.audio.folder import holds, name_of
 from data_prep.audio.packs import pack_at
-from data_prep.audit import Audits
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError

@@ -14,8 +14,8 @@ from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
+from data_prep.audio.audits import MOST_COMPARED, audit_files
 from data_prep.audio.folder import holds
-from data_prep.audit import MOST_COMPARED, audit_files
 from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from data_prep import manifest
-from data_prep.audio.duplicates import report as report_copies
-from data_prep.audit import (
+from data_prep.audio.audits import (
     Audits,
     audit_corpus,
     stop_if_too_many,
     write_rejected,
 )
+from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from data_prep.audio.folder import audio_files, holds
-from data_prep.clinical_prepare import prepare_clinical
 from data_prep.corpora.database import TABLE, write_database
+from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
 from data_prep.files.errors import InputError, one_line_errors
 

@@ -97,6 +97,32 @@ def split_patients(
     return split_of
 
 
+def split_by_patient(
+    recordings: List[Recording], shares: Dict[str, float], seed: int
+) -> Dict[str, List[Recording]]:
+    """Recordings by split, no patient divided.
+
+    Arguments
+    ---------
+    recordings : list of Recording
+        To be split.
+    shares : dict
+        Share by split.
+    seed : int
+        Of the split.
+
+    Returns
+    -------
+    dict
+        Recordings by split.
+    """
+    split_of = split_patients(strata(recordings), shares, seed)
+    return {
+        split: [r for r in recordings if split_of[r.patient_id] == split]
+        for split in shares
+    }
+
+
 def _generator(seed: int) -> np.random.Generator:
     if seed < 0:
         raise InputError(f"seed is {seed}; it must be 0 or more")

@@ -17,6 +17,20 @@ class InputError(ValueError):
     """
 
 
+def require(condition: bool, problem: str, cure: str) -> None:
+    """Raise an ``InputError`` of problem and cure unless the condition holds.
+
+    Example
+    -------
+    >>> require(False, "--seed is -1", "pass 0 or more")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: --seed is -1; pass 0 or more
+    """
+    if not condition:
+        raise InputError(f"{problem}; {cure}")
+
+
 @contextmanager
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.

@@ -36,17 +36,13 @@ number of workers, and an interrupted run goes on where it stopped. A folder
 that is neither empty nor made here with the same settings is refused.
 """
 
-import argparse
 import csv
 import functools
 import io
 import json
 import multiprocessing
 import os
-import sys
 import threading
-import time
-from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -57,7 +53,6 @@ from tqdm import tqdm
 
 from data_prep.synthetic.cry import draw_voice, make_cry
 from data_prep.synthetic.plan import (
-    SCALES,
     CryPlan,
     CryRow,
     SoundPlan,
@@ -283,36 +278,3 @@ def make_corpus(
         p: _make_part(Path(out) / PARTS[p], p, settings[p], workers)
         for p in parts
     }
-
-
-def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """The command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m data_prep.synthetic",
-        description="Writes the embedded synthetic corpus.",
-    )
-    parser.add_argument("out", help="folder for vggsound/ and cry/")
-    parser.add_argument("--scale", choices=sorted(SCALES), default="demo")
-    parser.add_argument("--part", choices=("all", *PARTS), default="all")
-    parser.add_argument("--seed", type=int, default=1234)
-    parser.add_argument("--workers", type=int, help="default: all cores")
-    args = parser.parse_args(arguments)
-    began = time.monotonic()
-    try:
-        made = make_corpus(**vars(args))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (OSError, RuntimeError) as error:
-        print(f"error: {error}; run again to go on", file=sys.stderr)
-        return 1
-    total = Counter()
-    for counts in made.values():
-        total.update(counts)
-    each = ", ".join(f"{c['files']} {p} files" for p, c in made.items())
-    spent = time.monotonic() - began
-    print(
-        f"synthetic corpus in {args.out} ({args.scale}, seed {args.seed}): "
-        f"{each}, {total['hours']:.2f} h, in {spent:.0f} s"
-    )
-    return 0

@@ -25,7 +25,7 @@ from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
-from cry_modules.checkpoints.encoders import load_beside, load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
@@ -42,11 +42,11 @@ from cry_modules.training.simclr import (
 )
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.manifest import read_corpus
-from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 
 logger = logging.getLogger(__name__)
@@ -108,10 +108,6 @@ def save_states(states, folder):
 
 def check_options(hparams):
     """Refuse what cannot be, before anything is written."""
-    if not 0 <= hparams["interpolate"] <= 1:
-        raise InputError(
-            f"interpolate is {hparams['interpolate']}; it must be 0 to 1"
-        )
     if hparams["excluded"] == "drop" and not hparams["exclude"]:
         raise InputError(
             "excluded is 'drop' and there is nothing to leave out; pass "
@@ -154,18 +150,19 @@ def make_sampler(hparams, datasets):
 def load_pretrained(hparams):
     """The encoder to adapt; its projector too, where it lies beside it: a new
     one would send noise into the encoder."""
-    source, own = hparams["encoder_source"], own_copy(hparams)
+    source = EncoderSource(hparams["encoder_source"])
+    own = own_copy(hparams)
     front_end = hparams["logmel"].name
     if list(own.parent.glob("save/CKPT*")):
         # Whatever became of the source since, this run goes on with its own.
-        path = load_encoder(hparams["encoder"], str(own), front_end)
-        load_beside(path, "projector.ckpt", hparams["projector"])
+        path = EncoderSource(own).load(hparams["encoder"], front_end)
+        load_companion(path, "projector.ckpt", hparams["projector"])
         return
-    if source is None:
+    if source.kind == "random":
         logger.warning("encoder_source is null: adapting a random encoder")
         return
-    path = load_encoder(hparams["encoder"], source, front_end)
-    if load_beside(path, "projector.ckpt", hparams["projector"]):
+    path = source.load(hparams["encoder"], front_end)
+    if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
         logger.warning("Encoder from %s; a new, random projector", path)

@@ -33,10 +33,9 @@ from tqdm import tqdm
 
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
-from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.distributed import rank, unwrapped
 from cry_modules.embeddings import (
-    HEARD,
     LogMelStatistics,
     as_arrays,
     embed,
@@ -48,14 +47,16 @@ from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
 from cry_modules.evaluation.subgroups import groups, read_columns
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.finetune import calibrate_batch_norms
-from cry_modules.metrics.predictions import Predictions
-from cry_modules.training.batches import LengthBatchSampler, random_order
+from cry_modules.training.batches import (
+    EmbeddingSet,
+    LengthBatchSampler,
+    keep_batch,
+    random_order,
+)
 from cry_modules.training.classification import (
     ClassificationBrain,
-    check_balance,
     prevalence_of,
 )
-from cry_modules.training.embedding_batches import EmbeddingSet, as_it_is
 from cry_modules.training.experiment import (
     load,
     log_environment,
@@ -69,9 +70,9 @@ from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
-from data_prep.clinical_prepare import fold_values
 from data_prep.corpora.database import locate, read_database
 from data_prep.corpora.folds import rounds
+from data_prep.corpora.labelled import fold_values
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
@@ -165,12 +166,6 @@ def dataio_prep(hparams, manifests, classes, trained_on):
 
 def check_options(hparams):
     """Refuse values that would fail or mislead later."""
-    check_balance(hparams["balance"])
-    if hparams["trained_on"] not in HEARD:
-        raise InputError(
-            f"trained_on is {hparams['trained_on']!r}; expected one of "
-            f"{', '.join(HEARD)}"
-        )
     if hparams["readout"] != "encoder":
         if hparams["finetune_mode"] == "end_to_end":
             raise InputError(
@@ -181,10 +176,6 @@ def check_options(hparams):
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
         hparams["encoder_source"] = str(hparams["encoder_source"])
-    # Refuses another name before hours of training.
-    Predictions(
-        ["a"], ["a"], np.zeros(1, dtype=int), np.ones((1, 2)) / 2, ["a", "b"]
-    ).by_patient(hparams["patient_score"])
 
 
 def is_cached(hparams):
@@ -195,18 +186,19 @@ def is_cached(hparams):
 
 def load_pretrained(hparams, train_set, device):
     """The encoder a run begins with, or goes on with."""
-    source, encoder = hparams["encoder_source"], hparams["encoder"]
+    source = EncoderSource(hparams["encoder_source"])
+    encoder = hparams["encoder"]
     own, front_end = hparams["output_folder"], hparams["logmel"].name
     if whole(Path(own).glob("save/CKPT*")) is not None:
         # Whatever became of the source since, this run goes on with its own.
-        load_encoder(encoder, own, front_end)
-    elif source is None:
+        EncoderSource(own).load(encoder, front_end)
+    elif source.kind == "random":
         logger.warning("encoder_source is null: a random encoder")
-    elif source == "random_calibrated":
+    elif source.kind == CALIBRATED:
         logger.warning("A random encoder with BatchNorm statistics of the data")
         calibrate(hparams, train_set, device)
     else:
-        path = load_encoder(encoder, source, front_end)
+        path = source.load(encoder, front_end)
         logger.info("Encoder from %s", path)
 
 
@@ -247,7 +239,7 @@ def make_brain(hparams, run_opts, train_labels, classes):
 
 def is_random(hparams):
     """Whether the encoder is the control itself."""
-    return hparams["encoder_source"] == "random_calibrated"
+    return EncoderSource(hparams["encoder_source"]).kind == CALIBRATED
 
 
 def eval_options(hparams, num_workers, **options):
@@ -266,7 +258,7 @@ def making_batches(brain, hparams):
     """Options of the loaders of training and of what follows it."""
     if brain.cached:
         # No work for another process.
-        return {"num_workers": 0, "collate_fn": as_it_is}
+        return {"num_workers": 0, "collate_fn": keep_batch}
     return {"num_workers": hparams["num_workers"]}
 
 
@@ -397,7 +389,7 @@ def random_encoder(hparams, hparams_file, overrides, run_opts):
     statistics must be seen beside, since they help any encoder."""
     folder = Path(hparams["output_folder"]) / "controls/random_encoder"
     changes = {
-        "encoder_source": "random_calibrated",
+        "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},
         **{"nuisance": None, "subgroups": None, "folds": None},
     }

@@ -15,8 +15,8 @@ import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.distributed import own_share
+from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import load, log_environment, to_save
-from cry_modules.training.full_batches import FullBatches
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import (

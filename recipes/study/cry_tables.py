@@ -22,9 +22,8 @@ from data_prep.corpora.database import (
     write_database,
 )
 from data_prep.corpora.folds import FOLD, rounds
-from data_prep.corpora.stratify import split_patients, strata
+from data_prep.corpora.stratify import SHARES, split_patients, strata
 from data_prep.files.errors import InputError, one_line_errors
-from data_prep.split import SHARES
 
 #: Columns of the tables for adaptation: no label.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 from typing import List, Optional
 
-from data_prep.clinical_prepare import fold_values
 from data_prep.corpora.database import read_database
 from data_prep.corpora.folds import FOLD
+from data_prep.corpora.labelled import fold_values
 from data_prep.files.errors import InputError
 from recipes.study.settings import Settings
 

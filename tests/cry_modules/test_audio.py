@@ -9,8 +9,9 @@ import soundfile
 import torch
 from torch.utils.data import DataLoader
 
-from cry_modules.audio import PEAK, RecordingReader, read_mono
+from cry_modules.audio import PEAK, RecordingReader
 from cry_modules.views import RandomChunks
+from data_prep.audio.read import read_mono
 from data_prep.files.errors import InputError
 from data_prep.pack import pack, to_int16
 

@@ -7,9 +7,9 @@ import torch
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics, cut
 from cry_modules.evaluation.baseline import mean_and_spread
-from cry_modules.features import LogMel
+from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.heads import ClassificationHead
-from cry_modules.views import AugmentedFeatures, SpecAugment
+from cry_modules.views import SpecAugment
 
 RATE = 16000
 

@@ -5,7 +5,7 @@ from speechbrain.lobes.features import Fbank
 from speechbrain.processing.features import InputNormalization
 
 from cry_modules.cnn14 import Cnn14
-from cry_modules.features import LogMel, sentence_mean_norm
+from cry_modules.front_ends import LogMel, sentence_mean_norm
 
 
 def test_equals_speechbrains_fbank_and_sentence_norm():

@@ -7,10 +7,15 @@ import torch
 from speechbrain.processing.features import STFT, Filterbank, spectral_magnitude
 
 from cry_modules.audio import shortest_input
-from cry_modules.cnn14 import MIN_FRAMES, Cnn14
-from cry_modules.features import sentence_mean_norm
-from cry_modules.front_ends import FRONT_ENDS, make_front_end
-from cry_modules.views import AugmentedFeatures, SpecAugment
+from cry_modules.cnn14 import Cnn14
+from cry_modules.front_ends import (
+    FRONT_ENDS,
+    AugmentedFeatures,
+    make_front_end,
+    sentence_mean_norm,
+)
+from cry_modules.lengths import MIN_FRAMES
+from cry_modules.views import SpecAugment
 
 NAMES = list(FRONT_ENDS)
 

@@ -5,13 +5,8 @@ import torch
 from scipy.stats import chisquare
 from speechbrain.augment.freq_domain import SpectrogramDrop
 
-from cry_modules.features import LogMel
-from cry_modules.views import (
-    AugmentedFeatures,
-    RandomChunks,
-    SpecAugment,
-    TimeWarp,
-)
+from cry_modules.front_ends import AugmentedFeatures, LogMel
+from cry_modules.views import RandomChunks, SpecAugment, TimeWarp
 
 
 def starts(chunks, n_samples, names, n=2):

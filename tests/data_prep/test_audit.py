@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import audit
-from data_prep.audit import (
+from data_prep.audio import audits as audit
+from data_prep.audio.audits import (
     audit_corpus,
     audit_files,
     stop_if_too_many,

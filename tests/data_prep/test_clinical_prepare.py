@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.clinical_prepare import fold_values, prepare_clinical
+from data_prep.corpora.labelled import fold_values, prepare_clinical
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.cryceleb_prepare import prepare_cryceleb
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read, read_corpus
-from data_prep.unlabelled_prepare import prepare_unlabelled
 
 HEADER = "baby_id,period,duration,split,chronological_index,file_name,file_id"
 

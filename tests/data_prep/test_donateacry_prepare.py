@@ -2,7 +2,7 @@
 
 import pytest
 
-from data_prep.clinical_prepare import prepare_clinical
+from data_prep.corpora.labelled import prepare_clinical
 from data_prep.donateacry_prepare import COLUMNS, prepare_donateacry
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table

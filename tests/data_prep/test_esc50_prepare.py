@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep.clinical_prepare import prepare_clinical
+from data_prep.corpora.labelled import prepare_clinical
 from data_prep.esc50_prepare import prepare_esc50
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table

@@ -15,13 +15,13 @@ import pytest
 import soundfile
 
 from data_prep import pack as module
+from data_prep.audio.audits import audit_corpus
 from data_prep.audio.packs import pack_at, read_index
-from data_prep.audit import audit_corpus
-from data_prep.clinical_prepare import prepare_clinical
+from data_prep.corpora.labelled import prepare_clinical
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.errors import InputError
 from data_prep.manifest import SPLITS
 from data_prep.pack import pack, verify
-from data_prep.unlabelled_prepare import prepare_unlabelled
 from data_prep.vggsound_prepare import prepare_vggsound
 
 

@@ -15,18 +15,19 @@ from hypothesis import (
 )
 
 from data_prep import manifest
-from data_prep.clinical_prepare import prepare_clinical
+from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.stratify import (
     SHARES,
     fold_patients,
     fraction_of_patients,
+    split_by_patient,
     split_patients,
     strata,
 )
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
 from data_prep.manifest import Recording
-from data_prep.split import split_by_patient, split_database
+from data_prep.split import split_database
 
 databases = st.lists(
     st.tuples(

@@ -7,11 +7,11 @@ import shutil
 import pytest
 import soundfile
 
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines
 from data_prep.manifest import read
 from data_prep.pack import pack
-from data_prep.unlabelled_prepare import prepare_unlabelled
 
 
 def prepare(folder, tmp_path, *tables, **options):

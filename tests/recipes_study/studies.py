@@ -8,7 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from cry_modules.metrics.figures import choose, evaluate
+from cry_modules.metrics.choices import choose
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan

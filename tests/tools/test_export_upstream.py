@@ -296,7 +296,7 @@ def test_imports_follow_from_what_is_used(template):
 
 
 def test_a_method_may_stay_here(template):
-    name, method = "cry_modules.features", "MelFrames.band_at"
+    name, method = "cry_modules.front_ends", "MelFrames.band_at"
     whole = template(f"{{{{ take('{name}', 'MelFrames') }}}}\n").text
     less = template(
         f"{{{{ take('{name}', without=('{method}', 'LogMel')) }}}}\n"

@@ -11,8 +11,8 @@ import speechbrain
 import torch
 import yaml
 
-from data_prep.clinical_prepare import prepare_clinical
-from data_prep.unlabelled_prepare import prepare_unlabelled
+from data_prep.corpora.labelled import prepare_clinical
+from data_prep.corpora.unlabelled import prepare_unlabelled
 from tools.upstream.checked_copy import GUARD
 from tools.upstream.layout import export
 from tools.upstream.series import SERIES

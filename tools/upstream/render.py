@@ -166,6 +166,11 @@ class Homes:
             )
         return self._home[source, name]
 
+    def siblings(self, source: Module) -> List[Import]:
+        """Definitions of a module, as imports from this project."""
+        names = [name for module, name in self._home if module == source.name]
+        return [Import(source.name, name, name) for name in names]
+
     def moved(self, found: Import) -> Import:
         """An import as it must be there."""
         if found.module.partition(".")[0] not in _OURS:
@@ -212,13 +217,13 @@ def _referring(text: str, homes: Homes) -> str:
 
 
 def _importing(text: str, file: File, homes: Homes) -> str:
-    """Imports of the modules that definitions were taken of, as far as they
-    are used."""
+    """Imports of the modules that definitions were taken from, and their other
+    definitions, as far as they are used."""
     used, defined = names_in(text.replace(_IMPORTS, ""))
     needed = used - defined
     statements = {}
     for source in file.sources:
-        for found in source.imports:
+        for found in [*source.imports, *homes.siblings(source)]:
             if found.alias not in needed or found.name in _PLAIN:
                 continue
             statement = homes.moved(found).statement()

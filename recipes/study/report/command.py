@@ -20,7 +20,7 @@ import jinja2
 from markupsafe import Markup
 
 from cry_modules.figures.page import Picture, style_sheet
-from cry_modules.metrics.paired import p_in_words
+from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text

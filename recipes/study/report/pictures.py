@@ -24,7 +24,10 @@ from cry_modules.figures.style import (
 from cry_modules.figures.training import draw_panels, shown_panels
 from cry_modules.figures.views import Pair, draw_pair, in_words, limit_of
 from cry_modules.metrics.bootstrap import why_no_interval
-from cry_modules.metrics.calibration import calibration_error, claims
+from cry_modules.metrics.calibration import (
+    calibration_error,
+    event_probabilities,
+)
 from cry_modules.metrics.compare import RunSet
 from cry_modules.metrics.curves import (
     GRID,
@@ -147,7 +150,9 @@ def calibration(name: str, title: str, panels: Panels) -> Picture:
 
     def error(p):
         ones = np.ones((1, len(p.labels)))
-        return calibration_error(*claims(p.labels, p.scores), ones)[0]
+        return calibration_error(
+            *event_probabilities(p.labels, p.scores), ones
+        )[0]
 
     names = _names(panels)
     groups = {

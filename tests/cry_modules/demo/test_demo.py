@@ -26,15 +26,9 @@ import torch
 from matplotlib.image import imread
 from safetensors.torch import save_file
 
-from cry_modules.checkpoints.description import (
-    FORMAT,
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    Blueprint,
-    build,
-    load_model,
-    sha256,
-)
+from cry_modules.checkpoints.description import FORMAT, MODEL_FILE, Blueprint
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE, build, load_model
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.demo import (
     command as demo,
     page as demo_result,

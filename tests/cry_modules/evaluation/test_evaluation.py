@@ -5,8 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
-from cry_modules.metrics.figures import UNITS
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.predictions import UNITS, Predictions
 
 SHARES = (0.05, 0.15, 0.45)
 

@@ -21,7 +21,7 @@ from cry_modules.evaluation.subgroups import (
     table,
 )
 from cry_modules.metrics.bootstrap import fewest_patients, logit_interval
-from cry_modules.metrics.figures import Choices, choose
+from cry_modules.metrics.choices import Choices, choose
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
 

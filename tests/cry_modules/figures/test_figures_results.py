@@ -18,13 +18,13 @@ from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
 from cry_modules.figures.__main__ import main
 from cry_modules.figures.results import draw_results, read_results, results_of
 from cry_modules.figures.style import PAGE
+from cry_modules.metrics.choices import choose
 from cry_modules.metrics.curves import (
     PRECISION_RECALL,
     mean_and_band,
     reliability,
 )
-from cry_modules.metrics.figures import UNITS, choose
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.predictions import UNITS, Predictions
 
 PICTURES = [
     "roc", "precision_recall", "calibration", "confusion", "patients",

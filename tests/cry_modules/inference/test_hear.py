@@ -8,7 +8,9 @@ import soundfile
 import torch
 
 from cry_modules.audio import RecordingReader, repeat_to
-from cry_modules.checkpoints.description import FORMAT, Blueprint, build, sha256
+from cry_modules.checkpoints.description import FORMAT, Blueprint
+from cry_modules.checkpoints.saved_model import build
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.front_ends import FRONT_ENDS
 from cry_modules.inference.hear import (
     HearModel,

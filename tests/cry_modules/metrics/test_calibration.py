@@ -11,8 +11,9 @@ from sklearn.metrics import brier_score_loss
 from cry_modules.metrics.calibration import (
     bin_of,
     calibration_error,
-    claims,
-    slope_and_intercept,
+    calibration_intercept,
+    calibration_slope,
+    event_probabilities,
     squared_error,
 )
 
@@ -23,6 +24,10 @@ def claimed_and_happened(n=80, seed=0, steepness=0.6, shift=0.5):
     log_odds = rng.normal(0, 1.5, n)
     happened = rng.random(n) < expit(steepness * log_odds + shift)
     return expit(log_odds), happened
+
+
+def slope_and_intercept(*data):
+    return calibration_slope(*data), calibration_intercept(*data)
 
 
 def ones(values):
@@ -65,11 +70,11 @@ def test_brier_score_of_three_classes_sums_over_them():
 
 def test_what_is_claimed():
     scores = np.array([[0.9, 0.1], [0.2, 0.8]])
-    claimed, happened = claims(np.array([0, 0]), scores)
+    claimed, happened = event_probabilities(np.array([0, 0]), scores)
     assert claimed.tolist() == [0.1, 0.8]
     assert happened.tolist() == [False, False]
     scores = np.array([[0.2, 0.5, 0.3], [0.1, 0.1, 0.8]])
-    claimed, happened = claims(np.array([2, 2]), scores)
+    claimed, happened = event_probabilities(np.array([2, 2]), scores)
     assert claimed.tolist() == [0.5, 0.8]
     assert happened.tolist() == [False, True]
 

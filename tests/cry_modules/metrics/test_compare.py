@@ -14,24 +14,22 @@ from scipy.stats import (
 )
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cry_modules.metrics import (
-    compare as compare_module,
-    figures as metrics,
-)
+from cry_modules.metrics.__main__ import main
 from cry_modules.metrics.bootstrap import (
     fewest_patients,
     logit_interval,
     patient_weights,
 )
+from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.compare import (
     RunSet,
     compare,
     find_files,
-    main,
     read_sets,
     report,
     short_names,
 )
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.paired import LEAST_DRAWS, aligned, paired_difference
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
@@ -364,7 +362,7 @@ def test_identical_seeds_leave_the_patients_alone():
     (found,) = compare([run_set("a", seeds)])["sets"]
     assert found["sd_between_seeds"] == 0
     assert found["ci95_new_seed"] == pytest.approx(found["ci95"])
-    alone = metrics.evaluate(exact(0), metrics.Choices())
+    alone = evaluate(exact(0), Choices())
     assert found["ci95"] == pytest.approx(alone["auc_ci95"])
 
 
@@ -496,8 +494,8 @@ def test_no_difference_in_words():
     assert d["p"] > 0.1
     side = "above" if d["difference"] > 0 else "below"
     assert line == (
-        f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, no "
-        f"difference that these 40 patients could show (p = {d['p']:.2f}; a "
+        f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, a "
+        f"difference that these 40 patients cannot prove (p = {d['p']:.2f}; a "
         f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out; one "
         "seed each)."
     )
@@ -616,10 +614,10 @@ def test_files_that_are_not_there_or_there_twice_are_refused(tmp_path):
     write(tmp_path / "a", a)
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "empty").mkdir()
-    assert "no such file" in refused(tmp_path / "none")
-    assert "matches none" in refused(tmp_path / "none*")
+    assert "does not exist" in refused(tmp_path / "none")
+    assert "matches no file" in refused(tmp_path / "none*")
     assert "empty holds no predictions_test" in refused(tmp_path / "empty")
-    assert "metrics.json is no csv" in refused(tmp_path / "metrics.json")
+    assert "metrics.json is not a csv" in refused(tmp_path / "metrics.json")
     same = tmp_path / "a" / "predictions_test.csv"
     assert "is the same as" in refused(tmp_path / "a", same)
     assert "is the same as" in refused(tmp_path / "a", tmp_path / "a")
@@ -652,7 +650,7 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     arguments = [str(tmp_path / name) for name in ("random", "SimCLR")]
     argv = ["metrics", *arguments, "--out", str(out)]
     monkeypatch.setattr("sys.argv", argv)
-    compare_module.main()
+    main()
     printed = capsys.readouterr().out.splitlines()
     assert printed[-1] == (
         f"done: sets 2, files 4, by recording, patients 40; numbers in {out}"
@@ -701,7 +699,7 @@ def exact_like(p):
         ("--seed -1", "--seed is -1"),
         ("--names a,b", "2 names"),
         ("--patient_score max", "add --unit patient"),
-        ("--out x.csv", "end in .json"),
+        ("--out x.csv", "ends in .json"),
         ("--out none/x.json", "could not be written"),
     ],
 )

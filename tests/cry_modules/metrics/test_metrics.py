@@ -19,13 +19,8 @@ from sklearn.metrics import (
 )
 
 from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
-from cry_modules.metrics.figures import (
-    Choices,
-    by_unit,
-    choose,
-    evaluate,
-    pooled,
-)
+from cry_modules.metrics.choices import Choices, choose, pooled
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import AGGREGATIONS, Predictions
 from cry_modules.metrics.ranking import (
     threshold_at_sensitivity,
@@ -443,9 +438,9 @@ def test_pooled_folds_call_each_by_its_own_threshold(unit):
     for seed in range(3):
         test = random_predictions(seed=seed)
         test.patients = [f"{q} of fold {seed}" for q in test.patients]
-        valid = by_unit(random_predictions(seed=seed + 10), unit)
+        valid = random_predictions(seed=seed + 10).by_unit(unit)
         prevalence = np.array([0.5, 0.5]) + [0.1 * seed, -0.1 * seed]
-        folds.append((by_unit(test, unit), choose(valid, prevalence)))
+        folds.append((test.by_unit(unit), choose(valid, prevalence)))
     assert len({choices.at_specificity for _, choices in folds}) == 3
     p, choices = pooled(folds)
     block = evaluate(p, choices, n_draws=0)

@@ -5,7 +5,7 @@ import torch
 from speechbrain.dataio.dataloader import make_dataloader
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.training.embedding_batches import EmbeddingSet, as_it_is
+from cry_modules.training.batches import EmbeddingSet, keep_batch
 
 KEYS = ["id", "patient_id", "class_index", "emb"]
 
@@ -28,7 +28,7 @@ def embs():
     "order", [{"batch_size": 3}, {"batch_sampler": [[6, 0, 3], [5], [1, 2]]}]
 )
 def test_as_padded_batches(embs, order):
-    ours = make_dataloader(EmbeddingSet(embs), collate_fn=as_it_is, **order)
+    ours = make_dataloader(EmbeddingSet(embs), collate_fn=keep_batch, **order)
     padded = make_dataloader(embs, **order)
     batches = list(zip(ours, padded))
     assert len(batches) == len(ours) == len(padded) == 3

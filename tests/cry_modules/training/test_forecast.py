@@ -11,7 +11,7 @@ from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
 from cry_modules.cnn14 import Cnn14
-from cry_modules.training import forecast, free_memory
+from cry_modules.training import forecast, memory
 from cry_modules.training.cost import activation_bytes, measure
 from cry_modules.training.experiment import check_same_experiment
 
@@ -92,7 +92,7 @@ def test_limits_of_control_groups(tmp_path):
     (root / "unit/memory.current").write_text("2000\n")
     (root / "memory/job/step/memory.usage_in_bytes").write_text("0\n")
     (root / "unit/task/memory.current").write_text("0\n")
-    left = list(free_memory._left_in_groups(proc, root))
+    left = list(memory._left_in_groups(proc, root))
     assert min(left) == 4000 - (1500 - 500)
     assert 9000 - 2000 in left
 
@@ -100,8 +100,8 @@ def test_limits_of_control_groups(tmp_path):
 def test_available_memory_is_the_systems(tmp_path):
     text = "MemTotal: 9 kB\nMemAvailable:    3 kB\n"
     (tmp_path / "meminfo").write_text(text)
-    assert free_memory._available(tmp_path) == 3 * 1024
-    assert free_memory._available(tmp_path / "absent") == float("inf")
+    assert memory._available(tmp_path) == 3 * 1024
+    assert memory._available(tmp_path / "absent") == float("inf")
 
 
 @pytest.mark.parametrize("name", ["simclr", "adapt", "cls"])
@@ -235,7 +235,7 @@ def test_a_run_may_go_on_with_the_option_changed(tmp_path):
 def test_estimated_memory_is_what_a_process_takes(batch_size, recompute):
     done = subprocess.run(
         [
-            *[sys.executable, "benchmarks/memory.py", "--one"],
+            *[sys.executable, "benchmarks/memory.py", "--case"],
             *["8", str(batch_size), "4.0", recompute, "fp32"],
         ],
         capture_output=True,

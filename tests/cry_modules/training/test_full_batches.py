@@ -6,7 +6,7 @@ import pytest
 import speechbrain as sb
 import torch
 
-from cry_modules.training.full_batches import FullBatches
+from cry_modules.training.batches import FullBatches
 
 
 class Drawn(sb.Brain):

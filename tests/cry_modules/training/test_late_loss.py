@@ -2,7 +2,7 @@
 
 import torch
 
-from cry_modules.training.late_loss import LateLoss
+from cry_modules.training.brain import LateLoss
 
 
 def test_each_loss_comes_once_a_step_later():

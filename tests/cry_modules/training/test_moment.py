@@ -10,8 +10,7 @@ from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
 from cry_modules.distributed import EpochTotals
 from cry_modules.heads import ClassificationHead
 from cry_modules.training.early_stopping import EarlyStopping
-from cry_modules.training.random_states import RandomStates
-from cry_modules.training.state import Moment
+from cry_modules.training.state import Moment, RandomStates
 
 
 class Training:

@@ -9,10 +9,10 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch.nn.functional import mse_loss
 
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
-from cry_modules.training import platform_record
+from cry_modules.training import state
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.history import History
-from cry_modules.training.platform_record import differences
+from cry_modules.training.state import differences
 
 
 class Line(ResumableBrain):
@@ -76,7 +76,7 @@ def test_another_library_and_instruction_set_are_one_line(
     warnings_of_a_run(1)
     versions = {"torch": "9.0"}
     monkeypatch.setattr(
-        platform_record, "version", lambda name: versions.get(name, "1.0")
+        state, "version", lambda name: versions.get(name, "1.0")
     )
     monkeypatch.setattr(
         torch.backends.cpu, "get_cpu_capability", lambda: "OTHER"

@@ -13,11 +13,11 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.audio import RecordingReader
 from cry_modules.cnn14 import Cnn14
-from cry_modules.features import LogMel
 from cry_modules.finetune import FinetunedEncoder
+from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.training import probe as module
 from cry_modules.training.probe import Probe, warn_if_trained_on
-from cry_modules.views import AugmentedFeatures, SpecAugment
+from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 from data_prep.manifest import COLUMNS, Recording, write
 from data_prep.pack import pack

@@ -7,14 +7,10 @@ import pytest
 import soundfile
 from scipy.signal import resample_poly
 
-from data_prep.audio.duplicates import (
-    LEAST_COMMON,
-    exact_copies,
-    near_copies,
-    report,
-)
+from data_prep.audio.duplicates import LEAST_COMMON, exact_copies, near_copies
 from data_prep.audio.landmarks import landmarks
 from data_prep.audio.measure import Audit, audit_file
+from data_prep.corpora.copies import report_copies
 from data_prep.files.tables import read_table
 from data_prep.manifest import Recording
 
@@ -165,7 +161,7 @@ def test_report_says_where_copies_lie(tmp_path):
         "test": [recording("c", "p2", "hunger")],
     }
     copies = exact_copies(audits) + near_copies(audits)
-    text = report(copies, splits, tmp_path / "duplicates.csv")
+    text = report_copies(copies, splits, tmp_path / "duplicates.csv")
     assert text.startswith(
         "1 exact and 2 near copies, 2 of another patient, 2 across splits, 2 "
         "with another label"
@@ -174,4 +170,4 @@ def test_report_says_where_copies_lie(tmp_path):
     assert rows[0]["patients"] == rows[0]["splits"] == "same"
     assert rows[1]["patients"] == "different: p1 and p2"
     assert rows[1]["labels"] == "different: pain and hunger"
-    assert report([], splits, tmp_path / "duplicates.csv") is None
+    assert report_copies([], splits, tmp_path / "duplicates.csv") is None

@@ -15,6 +15,7 @@ from data_prep.synthetic import (
     corpora as synthetic,
     plan as synthetic_plan,
 )
+from data_prep.synthetic.__main__ import main
 from data_prep.synthetic.cry import (
     NEUTRAL,
     SITE_SHARES,
@@ -81,7 +82,7 @@ def test_generic_has_the_official_form(tiny, clips):
     assert '"tone glide, rising"' in text
 
 
-@pytest.mark.parametrize("scale", synthetic.SCALES)
+@pytest.mark.parametrize("scale", synthetic_plan.SCALES)
 def test_generic_plan_has_the_traps_of_the_real_list(scale):
     plans = synthetic.plan_sounds(scale)
     assert any(p.youtube_id.startswith("-") for p in plans)
@@ -96,7 +97,7 @@ def test_generic_plan_has_the_traps_of_the_real_list(scale):
     assert 0.03 < np.mean([p.missing for p in plans]) < 0.07
     every = {(p.label, p.split) for p in plans}
     assert {(p.label, p.split) for p in plans if not p.missing} == every
-    assert len(every) == 2 * synthetic.SCALES[scale].classes
+    assert len(every) == 2 * synthetic_plan.SCALES[scale].classes
 
 
 def test_cry_has_the_documented_form(tiny):
@@ -151,17 +152,17 @@ def test_interrupted_run_goes_on_to_the_same_bytes(
 
     command = [str(tmp_path), "--scale", "tiny", "--workers", "1"]
     monkeypatch.setattr(sf, "write", full_disk)
-    assert synthetic.main(command) == 1
+    assert main(command) == 1
     assert "No space left" in capsys.readouterr().err
     assert not (tmp_path / "vggsound/corpus.json").exists()
     monkeypatch.setattr(sf, "write", write)
-    assert synthetic.main(command) == 0
+    assert main(command) == 0
     assert contents(tmp_path) == contents(tiny)
 
 
 def test_complete_corpus_is_left_as_it_is(tiny, capsys):
     before = {p: p.stat().st_mtime_ns for p in tiny.rglob("*")}
-    assert synthetic.main([str(tiny), "--scale", "tiny"]) == 0
+    assert main([str(tiny), "--scale", "tiny"]) == 0
     assert capsys.readouterr().out.count("left as it is") == 2
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*")} == before
 
@@ -170,7 +171,7 @@ def test_foreign_folder_is_refused(tmp_path, capsys):
     (tmp_path / "cry").mkdir()
     (tmp_path / "cry/recordings.csv").write_text("a hospital's")
     before = contents(tmp_path)
-    assert synthetic.main([str(tmp_path), "--scale", "tiny"]) == 2
+    assert main([str(tmp_path), "--scale", "tiny"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert str(tmp_path / "cry") in error and "--part" in error
@@ -306,7 +307,7 @@ def test_recordings_are_as_loud_whatever_the_length_of_bursts(burst_s):
     assert level_db == pytest.approx(-30, abs=1e-6)
 
 
-@pytest.mark.parametrize("scale", synthetic.SCALES)
+@pytest.mark.parametrize("scale", synthetic_plan.SCALES)
 @pytest.mark.parametrize("seed", [1, 1234])
 def test_no_patient_crosses_splits(scale, seed):
     places = defaultdict(set)

@@ -6,22 +6,9 @@ import numpy as np
 import soundfile
 import torch
 
-from cry_modules.audio import resampled
+from data_prep.audio.read import resampled
 
 _BLOCK = 1 << 18  # samples of a channel, decoded at once
-
-
-def covering(length: int, size: int) -> List[int]:
-    """Beginnings of as few windows as cover a recording, evenly spaced.
-
-    Example
-    -------
-    >>> covering(6, 4), covering(3, 4)
-    ([0, 2], [0])
-    """
-    n_windows = max(1, -(-length // size))
-    last, steps = max(0, length - size), max(1, n_windows - 1)
-    return [round(last * i / steps) for i in range(n_windows)]
 
 
 def sliding(length: int, size: int, hop: int) -> List[int]:

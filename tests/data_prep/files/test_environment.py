@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from data_prep.environment import broken_package
+from data_prep.files.environment import broken_package
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 #: How the package fails: torchaudio beside an older torch, torch without its
 #: CUDA libraries, torchvision beside another torch, a package that is absent.

@@ -1,6 +1,5 @@
-"""The project's side of each comparison: the recipes' own objects, settings
-and Brain. See ``reference``.
-"""
+"""The project's side of each comparison with ``reference``: the objects,
+settings and Brain of the recipes."""
 
 import itertools
 import random
@@ -22,14 +21,13 @@ from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
 
 SAMPLE_RATE = 16000
-#: Of a recording.
-SECONDS = 10.0
+SECONDS = 10.0  # duration of a recording
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
-    """Brain, recordings and training batches of ``train_simclr.py``; its
-    output is beside the folder, which whoever made that one removes."""
+    """Make brain and training loader of ``train_simclr.py``; the output goes
+    into a new folder beside ``folder``, which the caller removes."""
     out = tempfile.mkdtemp(dir=Path(folder).parent)
     manifests = f"{out}/manifest"
     overrides.update(data_folder=folder, output_folder=out)
@@ -49,11 +47,11 @@ def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
         read_views(hparams, f"{manifests}/{split}.csv", folder, n_views)
         for split, n_views in views_by_split(hparams).items()
     ]
-    return brain, views[0], make_loaders(brain, hparams, *views)[0]
+    return brain, make_loaders(brain, hparams, *views)[0]
 
 
 def endless(brain, loader):
-    """Batches, epoch after epoch."""
+    """Yield batches, epoch after epoch."""
     for epoch in itertools.count(1):
         brain.hparams.chunks.epoch = epoch
         brain.train_sampler.set_epoch(epoch)
@@ -61,8 +59,8 @@ def endless(brain, loader):
 
 
 def simclr_step(folder: str, precision: str = "bf16", **overrides):
-    """What ``fit`` does with a batch, data included."""
-    brain, _, loader = simclr_brain(
+    """Prepare a training step as in ``fit``, loading included."""
+    brain, loader = simclr_brain(
         folder, {"device": "cpu", "precision": precision}, **overrides
     )
     brain.schedule = step_schedule(vars(brain.hparams), len(loader), 1)
@@ -80,10 +78,10 @@ def simclr_step(folder: str, precision: str = "bf16", **overrides):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Two random crops of a packed recording, as ``read_views`` makes them:
-    integers until they are on their device. Without the dataset around it,
-    as the reference."""
-    keep_freed_memory()  # as a Brain, and with it its loader's workers
+    """Prepare two random crops of a packed recording as ``read_views`` makes
+    them: integers, converted on the device. No dataset, as in the
+    reference."""
+    keep_freed_memory()  # as a Brain does
     reader = RecordingReader(SAMPLE_RATE)
     chunks = RandomChunks(chunk_s, SAMPLE_RATE, seed=0)
     names = sorted(reader.pack_of(folder)[0].paths)

@@ -1,0 +1,51 @@
+"""Lengths of recordings: valid frames of a padded batch, and windows that cover
+a long one."""
+
+from typing import List, Optional
+
+import torch
+
+#: Five of the six blocks halve time and frequency, so that an input needs
+#: 2**5 frames and as many mel bins.
+MIN_FRAMES = 32
+
+
+def frame_mask(
+    n_frames: Optional[torch.Tensor], total: int
+) -> Optional[torch.Tensor]:
+    """``[batch, total]``, True for the first ``n_frames`` of each row.
+
+    Arguments
+    ---------
+    n_frames : torch.Tensor or None
+        Valid frames of each item, ``[batch]``.
+    total : int
+        Frames with padding.
+
+    Returns
+    -------
+    torch.Tensor or None
+        None for None.
+
+    Example
+    -------
+    >>> frame_mask(torch.tensor([1, 3]), 3).int()
+    tensor([[1, 0, 0],
+            [1, 1, 1]], dtype=torch.int32)
+    """
+    if n_frames is None:
+        return None
+    return torch.arange(total, device=n_frames.device) < n_frames[:, None]
+
+
+def covering(length: int, size: int) -> List[int]:
+    """Beginnings of as few windows as cover a recording, evenly spaced.
+
+    Example
+    -------
+    >>> covering(6, 4), covering(3, 4)
+    ([0, 2], [0])
+    """
+    n_windows = max(1, -(-length // size))
+    last, steps = max(0, length - size), max(1, n_windows - 1)
+    return [round(last * i / steps) for i in range(n_windows)]

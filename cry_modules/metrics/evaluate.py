@@ -1,0 +1,124 @@
+"""A block of ``metrics.json``: all metrics of one set of predictions."""
+
+from typing import Dict, List, Optional
+
+import numpy as np
+
+from cry_modules.metrics.bootstrap import (
+    N_DRAWS,
+    patient_weights,
+    why_no_interval,
+)
+from cry_modules.metrics.calibration import (
+    calibration_intercept,
+    calibration_slope,
+)
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.figures import METRICS, share
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import weighted_auc, weighted_average_precision
+
+#: Metrics of one class against the rest: function of truth, scores, weights.
+_ONE_AGAINST_REST = {
+    "auc": weighted_auc,
+    "average_precision": weighted_average_precision,
+    "calibration_slope": lambda true, p, w: calibration_slope(p, true, w),
+    "calibration_intercept": lambda true, p, w: calibration_intercept(
+        p, true, w
+    ),
+}
+
+
+def evaluate(
+    predictions: Predictions,
+    choices: Choices,
+    seed: int = 0,
+    n_draws: int = N_DRAWS,
+) -> Dict:
+    """Compute one block of ``metrics.json``.
+
+    Accuracy is that of the most probable class, which is what beats the
+    majority if anything does; balanced accuracy, recalls and confusion matrix
+    use ``Choices.balanced_calls``.
+    """
+    labels = predictions.labels
+    n_of = np.bincount(labels, minlength=len(predictions.classes))
+    values = _values(predictions, choices, np.ones((1, len(labels))))
+    why_not = why_no_interval(labels, predictions.patients, predictions.classes)
+    draws = _draws(predictions, choices, seed, n_draws)
+    block = {
+        "n": len(labels),
+        "n_patients": len(set(predictions.patients)),
+        "bootstrap_draws": n_draws,
+        "bootstrap_degenerate": int(np.isnan(draws["auc"]).sum()),
+        "no_interval": why_not,
+        "majority_accuracy": float(n_of.max() / len(labels)),
+        "threshold": _one_for_all(choices.at_specificity),
+        "threshold_sens80": _one_for_all(choices.at_sensitivity),
+    }
+    for name, metric in METRICS.items():
+        value = block[name] = defined(values[name][0])
+        has_interval = value is not None and why_not is None
+        block[f"{name}_ci95"] = (
+            metric.interval(value, draws[name], predictions)
+            if has_interval and metric.interval
+            else None
+        )
+    block["per_class"] = _per_class(predictions, choices)
+    block["confusion_matrix"] = _confusion(predictions, choices)
+    return block
+
+
+def _values(p, choices, weights) -> Dict[str, np.ndarray]:
+    """Each metric under each row of weights, [draws]."""
+    return {
+        name: metric.function(p, choices, weights)
+        for name, metric in METRICS.items()
+    }
+
+
+def _draws(p, choices, seed, n_draws) -> Dict[str, np.ndarray]:
+    """Each metric in each draw of patients, [n_draws]."""
+    blocks = [
+        _values(p, choices, weights)
+        for weights in patient_weights(p.patients, seed, n_draws)
+    ]
+    if not blocks:
+        blocks = [_values(p, choices, np.empty((0, len(p.labels))))]
+    return {name: np.concatenate([b[name] for b in blocks]) for name in METRICS}
+
+
+def _per_class(p, choices) -> Dict[str, Dict]:
+    """Counts of each class, and its metrics against the rest."""
+    patients, calls = np.array(p.patients), choices.balanced_calls(p.scores)
+    ones = np.ones((1, len(p.labels)))
+    result = {}
+    for k, name in enumerate(p.classes):
+        true = p.labels == k
+        result[name] = {
+            "n": int(true.sum()),
+            "n_patients": len(set(patients[true])),
+            "recall": defined(share(calls == k, true, ones)[0]),
+        }
+        for metric, function in _ONE_AGAINST_REST.items():
+            value = function(true, p.scores[:, k], ones)[0]
+            result[name][metric] = defined(value)
+    return result
+
+
+def _confusion(p, choices) -> List[List[int]]:
+    """Recordings by true class (rows) and predicted class (columns)."""
+    n_classes = len(p.classes)
+    cells = p.labels * n_classes + choices.balanced_calls(p.scores)
+    counts = np.bincount(cells, minlength=n_classes**2)
+    return counts.reshape(n_classes, n_classes).tolist()
+
+
+def defined(value) -> Optional[float]:
+    """A float that JSON can hold: None instead of NaN or infinity."""
+    return float(value) if np.isfinite(value) else None
+
+
+def _one_for_all(threshold) -> Optional[float]:
+    """None if each fold has its own."""
+    return None if np.ndim(threshold) else threshold

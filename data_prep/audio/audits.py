@@ -1,0 +1,203 @@
+"""Audits of all files of a corpus, kept in ``audit.jsonl``.
+
+An interrupted audit resumes, and a second one reads only files that changed.
+The ``audit.jsonl`` in a data folder itself is trusted, and so are the audits
+in a pack.
+"""
+
+import base64
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+import numpy as np
+from tqdm import tqdm
+
+from data_prep.audio.duplicates import Copy, exact_copies, near_copies
+from data_prep.audio.measure import COLUMNS, Audit, audit_file
+from data_prep.audio.packs import pack_at
+from data_prep.audio.threads import in_threads
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError
+from data_prep.files.journal import Journal
+from data_prep.files.tables import write_table
+
+JOURNAL = "audit.jsonl"
+#: More rejects than this share of a corpus is a mistake, not bad luck.
+MOST_REJECTED = 0.2
+#: Preparers look for near-duplicates among no more files than this.
+MOST_COMPARED = 5000
+
+_ABOUT = {"audit": 1}  # raise when what is measured changes
+
+
+@dataclass
+class Audits:
+    """All files of a corpus.
+
+    Arguments
+    ---------
+    files : dict
+        Audit by path.
+    copies : list of Copy
+        Which of them hold the same sound.
+    """
+
+    files: Dict[str, Audit]
+    copies: List[Copy]
+
+    @property
+    def n_rejected(self) -> int:
+        """Files that cannot be used."""
+        return sum(not audit.usable for audit in self.files.values())
+
+
+def audit_corpus(
+    paths: Sequence[str],
+    root: Path,
+    save_folder: Path,
+    compare: Optional[bool] = None,
+) -> Audits:
+    """Audit a corpus, look for copies and write ``audit.csv``."""
+    make_folder(save_folder)
+    if compare is None:
+        compare = len(paths) <= MOST_COMPARED
+    files = audit_files(paths, root, save_folder, compare)
+    copies = exact_copies(files.values())
+    if compare:
+        copies += near_copies(files.values())
+    write_table(
+        Path(save_folder) / "audit.csv",
+        COLUMNS,
+        [[_cell(getattr(a, c)) for c in COLUMNS] for a in files.values()],
+    )
+    return Audits(files, copies)
+
+
+def _cell(value):
+    """As many digits as anyone would read."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return "" if value is None else value
+
+
+def write_rejected(
+    audits: Audits,
+    patient_of: Dict[str, str],
+    left_out: Iterable[Tuple[str, str, str]],
+    path: Path,
+) -> None:
+    """Write ``rejected.csv``: every file that is left out or doubtful."""
+    rows = [
+        (name, audit.verdict, audit.reason)
+        for name, audit in audits.files.items()
+        if audit.reason
+    ]
+    for copy in audits.copies:
+        if patient_of.get(copy.path) != patient_of.get(copy.copy):
+            reason = f"{copy.kind} copy of {copy.path}, of another patient"
+            rows.append((copy.copy, "flagged", reason))
+    write_table(path, ("path", "verdict", "reason"), [*rows, *left_out])
+
+
+def stop_if_too_many(audits: Audits, rejected_csv: Path) -> None:
+    """Too much of a corpus that cannot be used is a mistake."""
+    files = audits.files
+    bad = [audit for audit in files.values() if not audit.usable]
+    if len(bad) > MOST_REJECTED * len(files):
+        raise InputError(
+            f"{len(bad)} of {len(files)} audio files cannot be used, such as "
+            f"{bad[0].path} ({bad[0].reason}); all are listed in "
+            f"{rejected_csv}: convert or replace them"
+        )
+
+
+def audit_files(
+    paths: Sequence[str],
+    root: Path,
+    save_folder: Optional[Path] = None,
+    with_landmarks: bool = False,
+) -> Dict[str, Audit]:
+    """Audit many files at once, with a progress bar; goes on where an
+    interrupted audit stopped.
+
+    Example
+    -------
+    >>> audit_files(["no.wav"], getfixture("tmpdir"))["no.wav"].reason
+    'unreadable: no such file or directory'
+    """
+    root = Path(root)
+    pack = pack_at(root)
+    journals = [root / JOURNAL] if pack is None else pack.audits
+    believed = [Journal(path, _ABOUT) for path in journals]
+    kept = Journal(Path(save_folder or root) / JOURNAL, _ABOUT)
+    # What a pack lacks cannot be made up for.
+    needed = with_landmarks and pack is None
+    found = {}
+    for path in paths:
+        for journal in (*believed, kept):
+            entry = journal.get(path, root / path)
+            if entry and not (needed and _lacks_landmarks(entry)):
+                found[path] = _from_json(path, entry, with_landmarks)
+    unknown = [path for path in dict.fromkeys(paths) if path not in found]
+    if pack is not None and any(path in pack for path in unknown):
+        raise InputError(
+            f"{root} was packed with another version of the audit; pack the "
+            "recordings again"
+        )
+    with kept:
+        for audit in _read_all(unknown, root, with_landmarks):
+            found[audit.path] = audit
+            # What could not be opened may be allowed by now.
+            if save_folder is not None and audit.rate:
+                kept.add(audit.path, root / audit.path, _to_json(audit))
+    return {path: found[path] for path in paths}
+
+
+def _read_all(paths, root, with_landmarks):
+    """Audits in the order of ``paths``, each as soon as it is done."""
+    work = partial(_audit_below, root=root, with_landmarks=with_landmarks)
+    with in_threads(work, paths) as audits:
+        yield from tqdm(
+            (audit.result() for audit in audits),
+            total=len(paths),
+            desc="reading audio",
+            unit="file",
+            dynamic_ncols=True,
+            disable=len(paths) < 200 or None,  # None: not into a log
+        )
+
+
+def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
+    audit = audit_file(str(root / path), with_landmarks)
+    audit.path = path
+    return audit
+
+
+def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
+    """Write down audits for where the files themselves will not be."""
+    with Journal(path, _ABOUT) as journal:
+        for audit in audits:
+            journal.add(audit.path, Path(root) / audit.path, _to_json(audit))
+
+
+def _to_json(audit: Audit) -> Dict:
+    entry = asdict(audit)
+    del entry["path"]
+    if audit.landmarks is not None:
+        packed = audit.landmarks.astype("<u4").tobytes()
+        entry["landmarks"] = base64.b64encode(packed).decode("ascii")
+    return entry
+
+
+def _from_json(path: str, entry: Dict, with_landmarks: bool) -> Audit:
+    audit = Audit(path, **{**entry, "landmarks": None})
+    if with_landmarks and entry["landmarks"] is not None:
+        packed = base64.b64decode(entry["landmarks"])
+        audit.landmarks = np.frombuffer(packed, "<u4").reshape(-1, 2)
+    return audit
+
+
+def _lacks_landmarks(entry: Dict) -> bool:
+    return entry["landmarks"] is None and entry["verdict"] != "rejected"

@@ -1,0 +1,51 @@
+"""Decode recordings to mono samples at one rate."""
+
+from functools import lru_cache
+
+import torch
+from speechbrain.dataio import audio_io
+from torchaudio.transforms import Resample
+
+
+def read_mono(
+    path: str, start: float, stop: float, sample_rate: int
+) -> torch.Tensor:
+    """Decode (part of) a file, mix its channels, resample.
+
+    Shapes: returns ``[samples]``.
+
+    Example
+    -------
+    >>> import soundfile
+    >>> path = str(getfixture("tmpdir").join("a.wav"))
+    >>> soundfile.write(path, [[0.25, 0.75]] * 8000, samplerate=8000)
+    >>> read_mono(path, 0.5, 1.0, 8000)
+    tensor([0.5000, 0.5000, ..., 0.5000])
+    """
+    rate = audio_io.info(path).sample_rate
+    offset = round(start * rate)
+    sig, _ = audio_io.load(
+        path,
+        frame_offset=offset,
+        num_frames=round(stop * rate) - offset,
+    )
+    return resampled(sig.mean(dim=0), rate, sample_rate)
+
+
+def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
+    """Samples at another rate.
+
+    Shapes: sig ``[samples]``, returns ``[samples * new_rate / rate]``.
+
+    Example
+    -------
+    >>> resampled(torch.zeros(8000), 8000, 16000).shape
+    torch.Size([16000])
+    """
+    return sig if rate == new_rate else _resampler(rate, new_rate)(sig)
+
+
+@lru_cache(maxsize=None)
+def _resampler(rate: int, new_rate: int) -> Resample:
+    """One filter for each pair of rates: making it costs more than using it."""
+    return Resample(rate, new_rate)
