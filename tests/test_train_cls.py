@@ -360,7 +360,7 @@ def test_splits_of_one_class_leave_figures_undefined(train):
     assert all(row["valid_auc"] is None for row in rows)
     assert all(row["score"] == -row["valid_loss"] for row in rows)
     assert "AUC not defined: all are a" in train.output
-    assert "not asked" in (run / "report.md").read_text()
+    assert "not evaluated" in (run / "report.md").read_text()
 
 
 def test_everything_a_run_leaves(train):

@@ -43,7 +43,12 @@ from cry_modules.embeddings import (
 )
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+    held_out,
+)
 from cry_modules.evaluation.subgroups import groups, read_columns
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.finetune import calibrate_batch_norms
@@ -494,7 +499,7 @@ def write_metrics(folder, metrics):
 
 def asked_of(hparams):
     """What is asked of the outcome."""
-    return Asked(
+    return EvaluationOptions(
         hparams["patient_score"],
         hparams["seed"],
         hparams["bootstrap_draws"],
@@ -552,7 +557,7 @@ def run(hparams, hparams_file, overrides, run_opts):
         "prevalence": brain.prevalence.tolist(),
         "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "n_parameters": sum(p.numel() for p in parameters),
-        **figures_of(done.outcomes, done.controls, asked),
+        **evaluate_outcomes(done.outcomes, done.controls, asked),
     }
     if nuisance:
         embedder = unwrapped(brain.modules.embedder)
@@ -646,7 +651,7 @@ def pool(hparams, values, runs, asked):
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),
         "folds": list(runs),
-        **figures_of(done.outcomes, done.controls, asked),
+        **evaluate_outcomes(done.outcomes, done.controls, asked),
     }
     for value, block in zip(values, done.metrics["by_fold"]["each"]):
         block["fold"] = value

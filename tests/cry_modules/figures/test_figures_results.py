@@ -14,7 +14,11 @@ from matplotlib.text import Text
 from scipy.special import softmax
 from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.figures.__main__ import main
 from cry_modules.figures.results import draw_results, read_results, results_of
 from cry_modules.figures.style import PAGE
@@ -66,13 +70,13 @@ def made(n_of, seed=0, pre="", strength=1.5, classes=None):
 def run_of(*outcomes, n_draws=N_DRAWS):
     """Metrics as train_cls.py leaves them, and contents of the pictures."""
     test, prevalence = outcomes[0].test, outcomes[0].prevalence
-    asked = Asked("mean_log_odds", SEED, n_draws)
+    options = EvaluationOptions("mean_log_odds", SEED, n_draws)
     metrics = {
         "corpus": "made up", "label_column": "neuro", "encoder_source": None,
         "finetune_mode": "linear", "classes": test.classes, "seed": SEED,
         "patient_score": "mean_log_odds",
         "prevalence": None if prevalence is None else list(prevalence),
-        "test": figures_of(list(outcomes), {}, asked)["test"],
+        "test": evaluate_outcomes(list(outcomes), {}, options)["test"],
     }  # fmt: skip
     history = HISTORY if len(outcomes) == 1 else []
     return metrics, results_of(metrics, list(outcomes), history)
