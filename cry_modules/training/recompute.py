@@ -1,7 +1,7 @@
-"""Activation checkpointing: recompute a block in backward, keep its input.
+"""Activation checkpointing: keep a block's input, recompute it in backward.
 
-A block's activations take sixteen times the memory of its output at least;
-recomputing them costs a third more time (https://arxiv.org/abs/1604.06174).
+A block's activations take at least sixteen times the memory of its output;
+recomputing them takes a third more time (https://arxiv.org/abs/1604.06174).
 """
 
 from contextlib import contextmanager, nullcontext
@@ -19,10 +19,10 @@ from data_prep.files.errors import InputError
 
 
 def recompute_blocks(encoder: Cnn14) -> None:
-    """Keep only the input of each block for backward, from now on.
+    """Change an encoder to keep only the input of each block for backward.
 
-    Loss, gradients, running statistics and random states are those of an
-    encoder that keeps everything. Evaluation is not affected.
+    Loss, gradients, running statistics, random states and evaluation stay the
+    same.
 
     Example
     -------
@@ -34,14 +34,14 @@ def recompute_blocks(encoder: Cnn14) -> None:
     """
     if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
         raise InputError(
-            f"checkpoint_activations is True on {n_ranks()} processes; use one "
-            "process, or leave the option out"
+            f"--checkpoint_activations is True on {n_ranks()} processes; use "
+            "one process, or leave the option out"
         )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
 
 
 def _recomputed(encoder, run_block, i, x, n_frames):
-    """Run a block, under checkpointing where backward may follow."""
+    """Run a block, under checkpointing if backward may follow."""
     if not (encoder.training and torch.is_grad_enabled()):
         return run_block(i, x, n_frames)
     block = encoder.get_submodule(f"conv_block{i + 1}")
@@ -57,7 +57,7 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of all BatchNorm layers as they are.
+    """Keep the running statistics of all BatchNorm layers unchanged.
 
     Example
     -------

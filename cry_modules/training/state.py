@@ -1,4 +1,9 @@
-"""Parts of a checkpoint besides weights, and a snapshot of all parts in memory."""
+"""Parts of a checkpoint besides weights, and snapshots of all parts in memory.
+
+Sums of floating-point numbers depend on their order, which the instruction
+set, the number of threads and the version of each library decide: a checkpoint
+records these.
+"""
 
 import copy
 import logging
@@ -18,13 +23,25 @@ from torch.utils.data import DataLoader
 
 from cry_modules.distributed import PerRank, gather_objects, rank
 
+logger = logging.getLogger(__name__)
+
+#: Libraries that decode audio, or compute features, losses and gradients.
+_LIBRARIES = ("torch", "torchaudio", "speechbrain", "numpy", "soundfile")
+
+#: Variables by which oneDNN and MKL leave instructions of a processor unused;
+#: torch's own is in ``torch.backends.cpu.get_cpu_capability()``.
+_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
+
+#: A Brain's attributes that a checkpoint holds.
+_OF_BRAIN = ("step", "avg_train_loss", "optimizer_step")
+
 
 class RandomStates(PerRank):
-    """Python's, NumPy's, torch's and CUDA's generators of every rank.
+    """States of Python's, NumPy's, torch's and CUDA's generators of every rank.
 
-    SpeechBrain's ``SaveableGenerator`` holds torch's and CUDA's of the first
-    rank. Loaders need no state here: their generator is seeded for each epoch
-    and chunks follow from (seed, epoch, recording).
+    SpeechBrain's ``SaveableGenerator`` has torch's and CUDA's of the first
+    rank. Loaders need no state: their generator is seeded for each epoch, and
+    chunks are drawn from (seed, epoch, recording).
 
     Example
     -------
@@ -37,18 +54,20 @@ class RandomStates(PerRank):
     """
 
     def get_state(self):
-        """Numbers, lists and tensors alone."""
+        """States as numbers, lists and tensors."""
         version, numbers, gauss = random.getstate()
         name, keys, position, has_gauss, cached = np.random.get_state()
         return {
             "python": [version, list(numbers), gauss],
             "numpy": [name, keys.tolist(), position, has_gauss, cached],
             "torch": torch.get_rng_state(),
-            "cuda": _cuda_state(),
+            "cuda": torch.cuda.get_rng_state()  # this rank's GPU
+            if torch.cuda.is_available()
+            else None,
         }
 
     def set_state(self, state):
-        """As ``get_state`` gave it."""
+        """Set the states that ``get_state`` returned."""
         version, numbers, gauss = state["python"]
         random.setstate((version, tuple(numbers), gauss))
         name, keys, *rest = state["numpy"]
@@ -58,23 +77,8 @@ class RandomStates(PerRank):
             torch.cuda.set_rng_state(state["cuda"])
 
 
-def _cuda_state():
-    """Of this rank's GPU."""
-    return torch.cuda.get_rng_state() if torch.cuda.is_available() else None
-
-
-logger = logging.getLogger(__name__)
-
-#: Libraries that decode audio, or compute features, losses and gradients.
-_LIBRARIES = ("torch", "torchaudio", "speechbrain", "numpy", "soundfile")
-
-#: Variables by which oneDNN and MKL leave instructions of a processor unused;
-#: torch's own is in ``torch.backends.cpu.get_cpu_capability()``.
-_VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
-
-
 def platform_record(device: str) -> Dict[str, str]:
-    """Describe what the last bits of a result depend on, besides settings.
+    """Names and values that decide the last bits of a result, besides settings.
 
     Example
     -------
@@ -94,7 +98,7 @@ def platform_record(device: str) -> Dict[str, str]:
 
 
 def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
-    """Describe entries that differ; one that was not recorded does not.
+    """Describe entries that differ; those that were not recorded do not.
 
     Example
     -------
@@ -109,8 +113,9 @@ def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
 
 
 class PlatformRecord(PerRank):
-    """Part of a checkpoint: the platform that the run was on when it was
-    saved. A run that resumes on another one logs a line that says so.
+    """Part of a checkpoint: the platform on which it was saved.
+
+    A run that resumes on another platform logs one warning.
 
     Example
     -------
@@ -123,17 +128,16 @@ class PlatformRecord(PerRank):
         self._compared = False
 
     def get_state(self):
-        """The record of this process."""
+        """Record of this process."""
         return self.record
 
     def set_state(self, state):
-        """Compare the record of the checkpoint that a run resumes from; the
-        best one, loaded later for the evaluation, may be older."""
-        if self._compared:
+        """Compare the record of the checkpoint from which a run resumes."""
+        if self._compared:  # the best checkpoint, loaded for the evaluation
             return
         self._compared = True
-        found = differences(state, self.record)
-        changed = next(filter(None, gather_objects(found)), [])
+        of_all_ranks = gather_objects(differences(state, self.record))
+        changed = next(filter(None, of_all_ranks), [])
         if changed and rank() == 0:
             logger.warning(
                 "This run resumes on another platform (%s): its results will "
@@ -154,21 +158,19 @@ def _processor() -> str:
     return names[0] if names else platform.machine()
 
 
-#: Of a Brain, what it saves.
-_OF_BRAIN = ("step", "avg_train_loss", "optimizer_step")
+class Snapshot:
+    """All parts of a checkpoint, kept in memory to be written later.
 
-
-class Moment:
-    """What a checkpoint of now would hold, to be written later.
+    Writing a checkpoint takes 0.1 s, ten times as long as an epoch of a cached
+    probe, and of a hundred epochs only the best is needed.
 
     Example
     -------
-    >>> import torch
     >>> layer = nn.Linear(1, 1)
-    >>> moment = Moment({"layer": layer}, {"epoch": 1})
+    >>> snapshot = Snapshot({"layer": layer}, {"epoch": 1})
     >>> weight = layer.weight.item()
     >>> _ = layer.weight.data.fill_(7.0)
-    >>> with moment.again():
+    >>> with snapshot.restored():
     ...     layer.weight.item() == weight
     True
     >>> layer.weight.item()
@@ -183,8 +185,8 @@ class Moment:
         self._states = {name: _state(o) for name, o in self._objects.items()}
 
     @contextmanager
-    def again(self) -> Iterator[None]:
-        """All objects as they were then; afterwards as they are now."""
+    def restored(self) -> Iterator[None]:
+        """Restore the snapshot within this context, and then the present."""
         now = {name: _state(obj) for name, obj in self._objects.items()}
         self._set(self._states)
         try:
@@ -198,10 +200,9 @@ class Moment:
 
 
 def _changes(obj):
-    """Whether epochs differ in it."""
+    """Whether an object differs between the ends of two epochs."""
     if isinstance(obj, nn.Module):
         return any(p.requires_grad for p in obj.parameters())
-    # At the end of an epoch a loader is where it is at the end of each.
     return not isinstance(obj, DataLoader)
 
 
@@ -220,5 +221,5 @@ def _set_state(obj, state):
         obj.set_state(state)
     elif isinstance(obj, (EpochCounter, sb.Brain)):
         vars(obj).update(state)
-    else:  # an optimizer takes the tensors themselves
+    else:  # an optimizer keeps the tensors that it is given
         obj.load_state_dict(copy.deepcopy(state))
