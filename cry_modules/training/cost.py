@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from cry_modules.cnn14 import ConvBlock
+from cry_modules.architectures import name_of
 from cry_modules.distributed import n_ranks
 from cry_modules.training.recompute import modes_kept, untracked
 
@@ -79,9 +79,9 @@ class _Ledger:
     @contextmanager
     def record(self, modules: nn.Module) -> Iterator[None]:
         """Count tensors computed and saved within this context."""
-        hooks = []
+        hooks, blocks = [], _blocks(modules)
         for module in modules.modules():
-            if isinstance(module, ConvBlock):
+            if module in blocks:
                 hooks.append(module.register_forward_pre_hook(self.enter))
             elif not list(module.children()):
                 hooks.append(module.register_forward_hook(self.compute))
@@ -185,9 +185,27 @@ def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
 def passes_per_step(modules: nn.Module, recompute: bool) -> int:
     """Cost of a training step in forward passes: one, and one each for the
     gradients of activations, those of weights, and recomputing."""
-    blocks = [m for m in modules.modules() if isinstance(m, ConvBlock)]
-    if not any(p.requires_grad for m in blocks for p in m.parameters()):
+    trained = [
+        parameter
+        for encoder in _encoders(modules)
+        for parameter in encoder.parameters()
+        if parameter.requires_grad
+    ]
+    if not trained:
         return 1
-    trained = [p for p in modules.parameters() if p.requires_grad]
-    on_weights = any(p.dim() == 4 for p in trained)
+    on_weights = any(parameter.dim() > 1 for parameter in trained)
     return 2 + on_weights + recompute
+
+
+def _encoders(modules):
+    return [m for m in modules.modules() if name_of(m) is not None]
+
+
+def _blocks(modules):
+    """Blocks of encoders: their children that have layers of their own."""
+    return {
+        child
+        for encoder in _encoders(modules)
+        for child in encoder.children()
+        if list(child.children())
+    }
