@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from cry_modules.cnn14 import ConvBlock
+from cry_modules.architectures import name_of
 from cry_modules.distributed import n_ranks
 from cry_modules.training.recompute import untracked
 
@@ -82,9 +82,9 @@ class _Ledger:
     @contextmanager
     def record(self, modules: nn.Module) -> Iterator[None]:
         """Count what is computed and saved in this context."""
-        hooks = []
+        hooks, blocks = [], _blocks(modules)
         for module in modules.modules():
-            if isinstance(module, ConvBlock):
+            if module in blocks:
                 hooks.append(module.register_forward_pre_hook(self.enter))
             elif not list(module.children()):
                 hooks.append(module.register_forward_hook(self.compute))
@@ -200,15 +200,27 @@ def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
 def passes_per_step(modules: nn.Module, recompute: bool) -> int:
     """Forward passes that a training step costs: one, another for gradients
     of activations, of weights, and to recompute."""
-    trained = [p for p in modules.parameters() if p.requires_grad]
-    if not any(p.requires_grad for m in _blocks(modules) for p in m):
+    trained = [
+        parameter
+        for encoder in _encoders(modules)
+        for parameter in encoder.parameters()
+        if parameter.requires_grad
+    ]
+    if not trained:
         return 1
-    on_weights = any(p.dim() == 4 for p in trained)
+    on_weights = any(parameter.dim() > 1 for parameter in trained)
     return 2 + on_weights + recompute
 
 
+def _encoders(modules):
+    return [m for m in modules.modules() if name_of(m) is not None]
+
+
 def _blocks(modules):
-    """Parameters of each block."""
-    for module in modules.modules():
-        if isinstance(module, ConvBlock):
-            yield list(module.parameters())
+    """Blocks of an encoder: its children that have layers of their own."""
+    return {
+        child
+        for encoder in _encoders(modules)
+        for child in encoder.children()
+        if list(child.children())
+    }

@@ -12,13 +12,12 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from cry_modules.cnn14 import Cnn14
 from cry_modules.distributed import n_ranks
 from cry_modules.finetune import batch_norms
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 
-def recompute_blocks(encoder: Cnn14) -> None:
+def recompute_blocks(encoder: nn.Module) -> None:
     """Change an encoder to keep only the input of each block for backward.
 
     Loss, gradients, running statistics, random states and evaluation stay the
@@ -26,6 +25,7 @@ def recompute_blocks(encoder: Cnn14) -> None:
 
     Example
     -------
+    >>> from cry_modules.cnn14 import Cnn14
     >>> encoder = Cnn14(mel_bins=80, width=1)
     >>> recompute_blocks(encoder)
     >>> encoder(torch.randn(2, 64, 80)).sum().backward()
@@ -37,6 +37,12 @@ def recompute_blocks(encoder: Cnn14) -> None:
             f"--checkpoint_activations is True on {n_ranks()} processes; use "
             "one process, or leave the option out"
         )
+    require(
+        hasattr(encoder, "run_block"),
+        f"--checkpoint_activations is True and {type(encoder).__name__} has no "
+        "blocks to recompute",
+        "leave the option out",
+    )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
 
 
