@@ -22,15 +22,6 @@ def recompute_blocks(encoder: nn.Module) -> None:
 
     Loss, gradients, running statistics, random states and evaluation stay the
     same.
-
-    Example
-    -------
-    >>> from cry_modules.cnn14 import Cnn14
-    >>> encoder = Cnn14(mel_bins=80, width=1)
-    >>> recompute_blocks(encoder)
-    >>> encoder(torch.randn(2, 64, 80)).sum().backward()
-    >>> encoder.norm0.num_batches_tracked
-    tensor(1)
     """
     if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
         raise InputError(
@@ -63,16 +54,7 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of all BatchNorm layers unchanged.
-
-    Example
-    -------
-    >>> norm = nn.BatchNorm1d(1)
-    >>> with untracked(norm):
-    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> norm.running_mean
-    tensor([0.])
-    """
+    """Keep the running statistics of all BatchNorm layers unchanged."""
     # Not by track_running_stats: without statistics BatchNorm saves fewer
     # tensors for backward, which checkpointing refuses.
     kept = [
@@ -87,3 +69,14 @@ def untracked(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, name, buffer in kept:
             setattr(norm, name, buffer)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Restore the mode of each module and submodule at the end."""
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
