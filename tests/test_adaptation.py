@@ -73,7 +73,7 @@ def test_before_during_and_after(adapt, corpus):
 def test_generic_audio_that_was_pre_trained_on_is_no_hold_out(adapt, corpus):
     """It follows from the ids; a larger share holds out what was heard."""
     _, output = adapt(generic(corpus), name="larger")
-    assert "should show what is forgotten were pre-trained on" in output
+    assert "held-out recordings of generic audio were used in" in output
     _, output = adapt("--replay_ratio=0.0", name="none")
     assert "pre-trained on;" not in output
 
@@ -173,7 +173,7 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--probe_every=0"], "probe_every is 0; it must be 1"),
         (["--probe=no.csv:x"], "no.csv"),
         (["--predictor=True"], "does not fit this model"),
-        (["--excluded=drop"], "nothing to leave out; pass --exclude"),
+        (["--excluded=drop"], "without --exclude; pass --exclude"),
         (["--probe_folder=x"], "no probe; pass --probe"),
         (["--lr=-1.0"], "lr is -1.0; it must be above 0"),
         (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 or more"),

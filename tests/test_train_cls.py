@@ -256,11 +256,17 @@ def test_a_folder_of_folds_keeps_its_settings(train):
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--folds=patient_id", "folds is patient_id, which tells who"),
-        ("--subgroups=recording_id", "subgroups is recording_id, which tells"),
+        (
+            "--folds=patient_id",
+            "folds is patient_id, which identifies patients",
+        ),
+        (
+            "--subgroups=recording_id",
+            "subgroups is recording_id, which identifies",
+        ),
         ("--nuisance=2020", "nuisance is 2020; name columns"),
         ("--subgroups=True", "subgroups is True; name columns"),
-        ("--subgroups=path", "subgroups is path, which tells who"),
+        ("--subgroups=path", "subgroups is path, which identifies patients"),
         ("--patient_score=[max]", "patient_score is [max]; expected one of"),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),

@@ -16,7 +16,6 @@ twenty, one is below 0.05.
 
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -30,7 +29,6 @@ from cry_modules.metrics.ranking import macro, weighted_auc
 from cry_modules.metrics.words import with_interval
 from data_prep.corpora.folds import as_number, natural_order
 from data_prep.files.errors import InputError
-from data_prep.files.tables import read_table
 
 #: A column of more values has three groups if they are numbers.
 MOST_GROUPS = 12
@@ -39,43 +37,8 @@ N_PERMUTATIONS = 1000
 SHOWN_BELOW = 0.05
 NOT_GIVEN = "(not given)"
 
-_ID = "recording_id"
 _ROUNDING = 1e-12
 _PERMUTATIONS_AT_ONCE = 100  # memory does not grow with their number
-
-
-def read_columns(
-    table_path: Path, columns: Sequence[str], option: str = "--subgroups"
-) -> Dict[str, Dict[str, str]]:
-    """Read columns of recordings.csv, by recording.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("recordings.csv")
-    >>> path.write("recording_id,site\\nr1,north\\nr2,\\n")
-    >>> read_columns(path, ["site"])
-    {'site': {'r1': 'north', 'r2': ''}}
-    """
-    rows = read_table(table_path, [_ID])
-    cells_of = {}
-    for source, cells in rows:
-        first, _ = cells_of.setdefault(cells[_ID], (source, cells))
-        if first != source:
-            raise InputError(
-                f"{source}: {_ID} {cells[_ID]!r} is in {first} already; give "
-                "each recording its own"
-            )
-    known = rows[0][1]
-    for column in columns:
-        if column not in known:
-            raise InputError(
-                f"{option} names {column!r}, and {table_path} has the "
-                f"columns {', '.join(known)}; name some of them"
-            )
-    return {
-        column: {ID: cells[column] for ID, (_, cells) in cells_of.items()}
-        for column in columns
-    }
 
 
 def by_subgroup(
@@ -167,15 +130,6 @@ def groups(
     """Group the recordings; return the names, and the index of each one's.
 
     Shapes: cells ``[n]``, patients ``[n]``, group ``[n]``.
-
-    Example
-    -------
-    >>> names, group = groups(["south", "", "north"], ["p", "q", "r"], "site")
-    >>> names, group
-    (['north', 'south', '(not given)'], array([1, 2, 0]))
-    >>> ages = [str(age) for age in range(90)]
-    >>> groups(ages, ages, "age")[0]
-    ['[0, 30)', '[30, 60)', '[60, 89]']
     """
     values = sorted(
         {cell for cell in cells if cell}, key=lambda v: (natural_order(v), v)
@@ -248,15 +202,6 @@ def chance_of_difference(
     together.
 
     Shapes: group ``[n]``.
-
-    Example
-    -------
-    >>> labels, group = np.arange(40) % 2, np.arange(40) // 20
-    >>> right = np.where(group == 1, labels, 1 - labels)
-    >>> names = [f"p{i}" for i in range(40)]
-    >>> p = Predictions(names, names, labels, np.eye(2)[right], ["x", "y"])
-    >>> chance_of_difference(p, group) < 0.01
-    True
     """
     names, group = np.unique(group, return_inverse=True)
     if len(names) < 2:

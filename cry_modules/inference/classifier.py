@@ -18,7 +18,11 @@ from torch.nn.utils.rnn import pad_sequence
 from cry_modules.audio import AudioNormalizer, shortest_input
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
-from cry_modules.inference.options import check_run_opts, refuse_arguments
+from cry_modules.inference.options import (
+    check_run_opts,
+    refuse_arguments,
+    trusting,
+)
 from cry_modules.inference.recordings import (
     LONGEST_S,
     Unusable,
@@ -136,7 +140,8 @@ class CryClassifier(EncoderClassifier):
         Traceback (most recent call last):
         ...
         data_prep.files.errors.InputError: from_hparams() has no argument \
-'runopts' without trust=True; correct its name, or leave it out"""
+'runopts' without trust=True; correct its name, or leave it out
+        """
         check_run_opts(run_opts or {})
         if not trust:
             refuse_arguments(hparams_file, kwargs)
@@ -145,20 +150,8 @@ class CryClassifier(EncoderClassifier):
         if revision is not None:
             kwargs["fetch_config"] = FetchConfig(revision=revision)
         kwargs.update(savedir=savedir, run_opts=run_opts)
-        try:
+        with trusting(source, hparams_file):
             return super().from_hparams(source, hparams_file, **kwargs)
-        except KeyError as error:
-            raise InputError(
-                f"{hparams_file} of {source} has no {error}: it does not "
-                "describe an exported model; pass a folder that "
-                "cry_modules.export wrote, or leave out trust"
-            )
-        except (OSError, ValueError) as error:
-            reason = str(error).strip().split("\n")[0]
-            raise InputError(
-                f"{hparams_file} of {source} cannot be loaded as a classifier "
-                f"({reason}); correct the source, or leave out trust"
-            )
 
     @classmethod
     def from_model(
@@ -171,7 +164,8 @@ class CryClassifier(EncoderClassifier):
         model : SavedModel
             Result of ``checkpoints.description.build`` or ``load_model``.
         run_opts : dict or None
-            ``device`` and ``precision``."""
+            ``device`` and ``precision``.
+        """
         blueprint = model.blueprint
         logmel = model.embedder.features.logmel
         hparams = {
@@ -222,9 +216,7 @@ class CryClassifier(EncoderClassifier):
 
         Arguments
         ---------
-        wavs : torch.Tensor
-            See ``encode_batch``.
-        wav_lens : torch.Tensor or None
+        wavs, wav_lens : torch.Tensor
             See ``encode_batch``.
 
         Returns
@@ -261,7 +253,8 @@ class CryClassifier(EncoderClassifier):
         Returns
         -------
         tuple
-            See ``classify_batch``; a batch of one."""
+            See ``classify_batch``; a batch of one.
+        """
         score = self.classify_files([path], longest_s)[0]
         with required(path):
             if score.error:
@@ -287,7 +280,8 @@ class CryClassifier(EncoderClassifier):
         ...     Blueprint(1, classes=["no", "yes"], log_prior=[0.0, 0.0])
         ... )
         >>> CryClassifier.from_model(model).call(torch.tensor([0.6, 0.4]))
-        'no'"""
+        'no'
+        """
         scores = torch.as_tensor(scores).detach().cpu().numpy()
         return call_of(scores, self.hparams.classes, self.hparams.threshold)
 
@@ -301,7 +295,8 @@ class CryClassifier(EncoderClassifier):
             WAV, FLAC, OGG or MP3; an ``InputError`` says why it cannot be
             used.
         savedir : str or None
-            Unused: nothing is downloaded."""
+            Unused: nothing is downloaded.
+        """
         with required(path):
             sig = read_whole(audit_usable(path), self.audio_normalizer)
         return sig.to(self.device)
@@ -329,7 +324,8 @@ class CryClassifier(EncoderClassifier):
         Returns
         -------
         list of FileScore
-            In the order of ``paths``."""
+            In the order of ``paths``.
+        """
         if isinstance(paths, (str, os.PathLike)):
             raise InputError(
                 f"classify_files takes a list of recordings, not {str(paths)!r}"
@@ -351,14 +347,13 @@ class CryClassifier(EncoderClassifier):
         ---------
         path : str or os.PathLike
             WAV, FLAC, OGG or MP3.
-        window_s : float or None
-            See ``window_sizes``.
-        hop_s : float or None
+        window_s, hop_s : float or None
             See ``window_sizes``.
 
         Returns
         -------
-        ScoreTrack"""
+        ScoreTrack
+        """
         self._require_classes()
         sizes = self.window_sizes(window_s, hop_s)
         size, hop = (round(s * self.hparams.sample_rate) for s in sizes)
@@ -388,8 +383,8 @@ class CryClassifier(EncoderClassifier):
 
         Returns
         -------
-        window_s : float
-        hop_s : float"""
+        window_s, hop_s : float
+        """
         rate = self.hparams.sample_rate
         shortest = self.audio_normalizer.shortest / rate
         window_s = self.hparams.chunk_s if window_s is None else window_s

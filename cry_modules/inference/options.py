@@ -1,6 +1,7 @@
-"""Check the options of a classifier before it is loaded."""
+"""Check the options of a classifier, and explain why it cannot be loaded."""
 
-from typing import Dict
+from contextlib import contextmanager
+from typing import Dict, Iterator
 
 import torch
 from speechbrain.utils.autocast import AMPConfig
@@ -45,4 +46,23 @@ def refuse_arguments(hparams_file: str, others: Dict) -> None:
         raise InputError(
             f"hparams_file {hparams_file!r} is read only with trust=True; "
             "leave it out"
+        )
+
+
+@contextmanager
+def trusting(source: str, hparams_file: str) -> Iterator[None]:
+    """Turn errors of SpeechBrain's ``from_hparams`` into ``InputError``."""
+    try:
+        yield
+    except KeyError as error:
+        raise InputError(
+            f"{hparams_file} of {source} has no {error}: it does not describe "
+            "an exported model; pass a folder that cry_modules.export wrote, "
+            "or leave out trust"
+        )
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"{hparams_file} of {source} cannot be loaded as a classifier "
+            f"({reason}); correct the source, or leave out trust"
         )

@@ -77,7 +77,7 @@ def call_of(
     """Class that a recording is assigned to.
 
     The last class if its score reaches the threshold, else the first; the
-    most probable class if there is no threshold. Scores are ``[n_classes]``.
+    most probable class without a threshold. Scores are ``[n_classes]``.
 
     Example
     -------

@@ -12,12 +12,12 @@ from hypothesis import (
 )
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cry_modules.evaluation.columns import read_columns
 from cry_modules.evaluation.subgroups import (
     NOT_GIVEN,
     by_subgroup,
     chance_of_difference,
     groups,
-    read_columns,
     table,
 )
 from cry_modules.metrics.bootstrap import fewest_patients, logit_interval
