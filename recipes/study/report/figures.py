@@ -4,9 +4,9 @@ from typing import Dict, List, Optional
 
 from cry_modules.figures.results import PRECISION_RECALL, ROC
 from cry_modules.figures.training import read_run
-from recipes.study import corpora
-from recipes.study.encoders import ADAPTED, ENCODERS, MAPPED, TABLE_1, TABLE_2
+from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.report import (
+    corpora,
     hypotheses,
     maps,
     picture_curves,
@@ -28,7 +28,7 @@ def auc_pictures(results) -> List[pictures.Picture]:
     """The tables as dots and lines."""
     found = []
     for i, task in enumerate(results.settings.tasks):
-        encoders = TABLE_2 if i else tuple(dict.fromkeys(TABLE_1 + TABLE_2))
+        encoders = {*table_rows(2), *(() if i else table_rows(1))}
         encoders = [e for e in results.settings.encoders if e in encoders]
         rows = {
             ENCODERS[encoder].label: {
@@ -150,7 +150,7 @@ def training_curves(results) -> List[pictures.Picture]:
     groups = {
         "pretraining": ("Pre-training with SimCLR", ("simclr",)),
         "supervised": ("Supervised pre-training", ("supervised",)),
-        "adaptation": ("Adaptation", tuple(ADAPTED)),
+        "adaptation": ("Adaptation", adapted()),
     }
     found = []
     for name, (title, encoders) in groups.items():
@@ -160,7 +160,7 @@ def training_curves(results) -> List[pictures.Picture]:
                 continue
             run = (
                 corpora.adaptation(results, encoder)
-                if encoder in ADAPTED
+                if ENCODERS[encoder].cries
                 else results.plan.encoder(encoder, seed)
             )
             if results.history(run):
@@ -178,7 +178,7 @@ def training_curves(results) -> List[pictures.Picture]:
 def embedding_maps(results) -> List[Dict]:
     """Maps of embeddings, and what the nearest recording is."""
     found = []
-    for encoder in MAPPED:
+    for encoder in [n for n, e in ENCODERS.items() if e.mapped]:
         embeddings = maps.of_encoder(results, encoder, "cry")
         if embeddings is None:
             continue
