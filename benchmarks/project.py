@@ -15,7 +15,8 @@ from cry_modules.training.experiment import load
 from cry_modules.training.history import History
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import step_schedule
-from cry_modules.training.simclr import SimCLRBrain, read_views, views_by_split
+from cry_modules.training.simclr import SimCLRBrain
+from cry_modules.training.views_data import read_views, views_by_split
 from cry_modules.views import RandomChunks
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders

@@ -32,7 +32,7 @@ sys.path.append(str(ROOT))  # the recipes are not installed
 import reference  # noqa: E402
 import sounds  # noqa: E402
 
-from cry_modules.checkpoints.encoders import load_encoder  # noqa: E402
+from cry_modules.checkpoints.encoders import EncoderSource  # noqa: E402
 from cry_modules.cnn14 import Cnn14  # noqa: E402
 from cry_modules.training.schedule import warmup_cosine  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
@@ -148,7 +148,7 @@ def evaluate(way: str, out: Path, seed: int, rows) -> Dict[str, float]:
             state = torch.load(folder / "encoder.ckpt", weights_only=True)
             encoder.load_state_dict(state)
         else:
-            load_encoder(encoder, folder)
+            EncoderSource(folder).load(encoder, "fbank")
         embs = sounds.embeddings(rows, encoder.eval(), way)
         metrics = sounds.evaluate(embs, rows, sounds.hold_out(rows, seed, 0))
         seconds = json.loads((folder / "seconds.json").read_text("utf-8"))

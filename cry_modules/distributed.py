@@ -62,6 +62,21 @@ def any_rank(flag: bool, device: str) -> bool:
     return bool(value.item())
 
 
+def sum_of_ranks(number: int, device: str) -> int:
+    """Sum of an integer over all ranks.
+
+    Example
+    -------
+    >>> sum_of_ranks(3, "cpu")
+    3
+    """
+    if n_ranks() == 1:
+        return number
+    value = torch.tensor(number, device=device)
+    dist.all_reduce(value)
+    return int(value)
+
+
 def part_of_mean(values: torch.Tensor, n_all: int) -> torch.Tensor:
     """This rank's part of the mean over the values of all ranks.
 

@@ -2,7 +2,6 @@
 scripts that begin at once."""
 
 import csv
-import functools
 import json
 import os
 import socket
@@ -19,7 +18,6 @@ import torch
 from filelock import FileLock
 from hypothesis import settings
 
-from cry_modules.training import experiment
 from data_prep.synthetic.corpora import make_corpus
 
 # The same examples each time: a failure is then the change's own.
@@ -36,15 +34,6 @@ def pytest_runtest_makereport():
         (name, text.encode("utf-8", "backslashreplace").decode())
         for name, text in report.sections
     ]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def environment_described_once():
-    """Let the runs of this process share one ``pip freeze`` for env.log."""
-    once = functools.cache(experiment.get_environment_description)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiment, "get_environment_description", once)
-        yield
 
 
 @pytest.fixture(scope="session")

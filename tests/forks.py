@@ -44,10 +44,8 @@ def get_ready():
         import_module(module)
     # The first optimizer imports torch._dynamo, which takes two seconds.
     torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))])
-    # For env.log, by pip freeze.
-    experiment = import_module("cry_modules.training.experiment")
-    text = experiment.get_environment_description()
-    experiment.get_environment_description = lambda: text
+    # The list of packages for env.log, cached.
+    import_module("cry_modules.training.experiment").environment()
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1))

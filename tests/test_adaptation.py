@@ -5,11 +5,8 @@ import json
 import pytest
 import torch
 
-from cry_modules.checkpoints.encoders import (
-    find_encoder,
-    load_encoder,
-    read_state_dict,
-)
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.cnn14 import Cnn14
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
@@ -36,7 +33,7 @@ def adapt(corpus, pretrained, script, tmp_path):
 
 
 def weights(folder, name="encoder"):
-    path = find_encoder(str(folder)).with_name(f"{name}.ckpt")
+    path = EncoderSource(folder).file().with_name(f"{name}.ckpt")
     return read_state_dict(path)
 
 
@@ -76,7 +73,7 @@ def test_before_during_and_after(adapt, corpus):
 def test_generic_audio_that_was_pre_trained_on_is_no_hold_out(adapt, corpus):
     """It follows from the ids; a larger share holds out what was heard."""
     _, output = adapt(generic(corpus), name="larger")
-    assert "should show what is forgotten were pre-trained on" in output
+    assert "held-out recordings of generic audio were used in" in output
     _, output = adapt("--replay_ratio=0.0", name="none")
     assert "pre-trained on;" not in output
 
@@ -90,7 +87,8 @@ def test_the_control_hears_no_cry(adapt, corpus):
         assert control["lr"] == cries["lr"]  # as many steps
     a, b = (
         torch.load(
-            find_encoder(str(f)).with_name("optimizer.ckpt"), weights_only=True
+            EncoderSource(f).file().with_name("optimizer.ckpt"),
+            weights_only=True,
         )
         for f in (folder, other)
     )
@@ -141,7 +139,7 @@ def test_interpolated_weights_can_be_used(adapt, pretrained):
     for name in ("conv_block1.conv1.weight", "norm0.running_mean"):
         expected = 0.25 * old[name] + 0.75 * new[name]
         torch.testing.assert_close(between[name], expected)
-    load_encoder(Cnn14(80, width=1), f"{folder}/interpolated")
+    EncoderSource(f"{folder}/interpolated").load(Cnn14(80, width=1), "fbank")
 
 
 def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
@@ -175,13 +173,13 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--probe_every=0"], "probe_every is 0; it must be 1"),
         (["--probe=no.csv:x"], "no.csv"),
         (["--predictor=True"], "does not fit this model"),
-        (["--excluded=drop"], "nothing to leave out; pass --exclude"),
+        (["--excluded=drop"], "without --exclude; pass --exclude"),
         (["--probe_folder=x"], "no probe; pass --probe"),
         (["--lr=-1.0"], "lr is -1.0; it must be above 0"),
-        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 at least"),
-        (["--num_workers=-1"], "num_workers is -1; it must be 0 at least"),
-        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 at"),
-        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 at least"),
+        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 or more"),
+        (["--num_workers=-1"], "num_workers is -1; it must be 0 or more"),
+        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 or"),
+        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 or more"),
     ],
 )
 def test_wrong_usage(options, message, adapt):

@@ -12,7 +12,7 @@ from cry_modules.training import classification
 from cry_modules.training.classification import ClassificationBrain
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
-from recipes.classification import train_cls
+from recipes.classification import after, train_cls
 
 N_EPOCHS = 9
 N_STEPS = 2  # of an epoch
@@ -53,11 +53,11 @@ def ready(clinic, output, *options, lr=0.3):
     labels, classes = train_cls.read_labels(
         f"{output}/manifest", hparams["classes"]
     )
-    heard = train_cls.dataio_prep(
+    heard = train_cls.dataio_prepare(
         hparams, f"{output}/manifest", classes, "recordings"
     )
     brain = train_cls.make_brain(hparams, run_opts, labels, classes)
-    embs = train_cls.embed_all(
+    embs = after.embed_all(
         brain, hparams, heard, hparams["embedder"], "embedding"
     )
     sets = {s: train_cls.EmbeddingSet(part) for s, part in embs.items()}
@@ -73,7 +73,7 @@ def train(clinic, output, *options, lr=0.3):
     """What ``train_cls.py`` does from training to predictions."""
     brain, hparams, sets, batches = ready(clinic, output, *options, lr=lr)
     train_cls.fit(brain, hparams, sets, batches)
-    train_cls.predict(brain, hparams, sets)
+    after.predict(brain, hparams, sets)
     return output
 
 

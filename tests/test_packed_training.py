@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from cry_modules.checkpoints.encoders import find_encoder
+from cry_modules.checkpoints.encoders import EncoderSource
 from data_prep.pack import pack
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
@@ -24,7 +24,7 @@ def results(folder):
     history = json.loads((folder / "history.json").read_text())
     for row in history:
         del row["seconds"], row["clips_per_s"]
-    checkpoint = find_encoder(str(folder)).parent
+    checkpoint = EncoderSource(folder).file().parent
     weights = [
         torch.load(path, weights_only=True)
         for path in sorted(checkpoint.glob("*.ckpt"))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from cry_modules.checkpoints.checkpointer import read_meta
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.cnn14 import Cnn14
 from tests.encoder_files import checkpoint, panns
 
@@ -54,7 +55,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
     train(panns_file, "run", "--front_end=panns")
     run = tmp_path / "run"
     assert (run / "metrics.json").is_file()
-    path = find_encoder(str(run))
+    path = EncoderSource(run).file()
     assert read_meta(path.parent)["front_end"] == "panns"
     # A linear probe leaves the encoder as it came.
     theirs = torch.load(panns_file, weights_only=False)["model"]
@@ -84,7 +85,7 @@ def test_adaptation_of_a_log1p_encoder(script, corpus, short, tmp_path):
     )
     script(*command)
     assert "probe_neuro_injury_knn" in (run / "train_log.txt").read_text()
-    path = find_encoder(str(run))
+    path = EncoderSource(run).file()
     assert read_meta(path.parent)["front_end"] == "log1p"
     (tmp_path / "embedding_model.ckpt").unlink()
     script(*command)

@@ -182,10 +182,10 @@ def test_asked_to_stop_it_saves_and_says_how_to_go_on(
     for share in (0.5, 0.6, 0.7, 0.8, 0.4, 0.3):
         run[-1] += "_"
         done = script(*run, status=None, signal=number, after=share * seconds)
-        if "go on with: python train_simclr.py" in done.output:
+        if "resume with: python train_simclr.py" in done.output:
             break
     assert done.status == 1
-    assert f"go on with: python {run[0]} {run[1]}" in done.output
+    assert f"resume with: python {run[0]} {run[1]}" in done.output
     assert checkpoints(folder_of(run))
     script(*run)
     assert_same(folder_of(run), expected)
@@ -260,7 +260,7 @@ def test_what_a_run_cannot_go_on_without(command, script, whole):
             else:
                 (folder / name).write_text(text)
             line = script(*run, status=2).output.strip().split("\n")[-1]
-            assert name in line and "bring it back" in line
+            assert name in line and "pass another --output_folder" in line
         (folder / name).write_text(kept)
     script(*run)
 
@@ -342,7 +342,7 @@ def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
     os.killpg(process.pid, signal.SIGTERM)  # workers get it too
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 1
-    assert "go on with: python" in output and "Traceback" not in output
+    assert "resume with: python" in output and "Traceback" not in output
 
 
 class Torchrun:
@@ -395,7 +395,7 @@ def test_two_processes_stopped_go_on_together(
         stopped.end()
     else:
         os.kill(stopped.process.pid, number)
-        assert "go on with: torchrun --nproc_per_node=2" in stopped.end()
+        assert "resume with: torchrun --nproc_per_node=2" in stopped.end()
     assert "done: 3 epochs" in Torchrun(run, free_port).end()
     assert_same(folder_of(run), folder_of(expected))
 

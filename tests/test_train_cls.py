@@ -11,7 +11,8 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.metrics.choices import choose, pooled
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
@@ -138,7 +139,7 @@ def test_whole_recordings_train_in_every_mode(train, mode, balance):
     assert metrics_of(run)["balance"] == balance
     # A linear probe leaves the encoder, which is of the same seed, as it is.
     before, after = (
-        read_state_dict(find_encoder(str(folder)))
+        read_state_dict(EncoderSource(folder).file())
         for folder in (train("linear", *PLAIN, *FOLD), run)
     )
     moved = {k for k in before if not torch.equal(before[k], after[k])}
@@ -255,12 +256,18 @@ def test_a_folder_of_folds_keeps_its_settings(train):
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--folds=patient_id", "folds is patient_id, which tells who"),
-        ("--subgroups=recording_id", "subgroups is recording_id, which tells"),
+        (
+            "--folds=patient_id",
+            "folds is patient_id, which identifies patients",
+        ),
+        (
+            "--subgroups=recording_id",
+            "subgroups is recording_id, which identifies",
+        ),
         ("--nuisance=2020", "nuisance is 2020; name columns"),
         ("--subgroups=True", "subgroups is True; name columns"),
-        ("--subgroups=path", "subgroups is path, which tells who"),
-        ("--patient_score=[max]", "patient_score is ['max']; expected one of"),
+        ("--subgroups=path", "subgroups is path, which identifies patients"),
+        ("--patient_score=[max]", "patient_score is [max]; expected one of"),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),
     ],
@@ -359,7 +366,7 @@ def test_splits_of_one_class_leave_figures_undefined(train):
     assert all(row["valid_auc"] is None for row in rows)
     assert all(row["score"] == -row["valid_loss"] for row in rows)
     assert "AUC not defined: all are a" in train.output
-    assert "not asked" in (run / "report.md").read_text()
+    assert "not evaluated" in (run / "report.md").read_text()
 
 
 def test_everything_a_run_leaves(train):

@@ -11,7 +11,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from cry_modules.training.experiment import load
 from cry_modules.training.history import History
 from cry_modules.training.schedule import step_schedule
-from cry_modules.training.simclr import SimCLRBrain, read_views, views_by_split
+from cry_modules.training.simclr import SimCLRBrain
+from cry_modules.training.views_data import read_views, views_by_split
 from data_prep.files.errors import InputError
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders

@@ -339,6 +339,23 @@ def damage(folder: Path) -> Optional[str]:
     return None
 
 
+def best_checkpoint(folder: Path) -> Optional[Path]:
+    """The undamaged checkpoint with the best validation score, else the newest.
+
+    Example
+    -------
+    >>> best_checkpoint(Path("no/save")) is None
+    True
+    """
+
+    def rank(path):
+        meta = read_meta(path)
+        return meta.get("score", float("-inf")), meta["unixtime"]
+
+    readable = [p for p in folder.glob("CKPT*") if read_meta(p) is not None]
+    return whole(sorted(readable, key=rank, reverse=True))
+
+
 def whole(folders: Iterable[Path]) -> Optional[Path]:
     """The first checkpoint that is whole; a warning for each before it.
 

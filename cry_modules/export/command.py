@@ -20,18 +20,17 @@ import torch
 from safetensors.torch import save
 
 from cry_modules import __version__
+from cry_modules.architectures import architecture
 from cry_modules.audio import shortest_input
-from cry_modules.checkpoints.description import (
-    CAUTION,
-    FORMAT,
-    MODEL_FILE,
+from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
-    YAML_FILE,
     SavedModel,
     load_run,
     run_settings,
-    sha256,
 )
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (
     corpus_facts,
@@ -90,7 +89,7 @@ features: !new:cry_modules.front_ends.AugmentedFeatures
     augment: !ref <augment>
     augment_before_norm: False
 
-encoder: !new:cry_modules.cnn14.Cnn14
+encoder: !new:{encoder_class}
     mel_bins: {n_mels}
     width: {width}
 
@@ -205,6 +204,7 @@ def describe(
         "name": " ".join((name or default).split()),
         "task": metrics["task"],
         "model": asdict(model.blueprint),
+        "emb_dim": model.embedder.encoder.emb_dim,
         "sample_rate": logmel.sample_rate,
         "n_mels": logmel.n_mels,
         "origin": origin(run_settings(run).get("encoder_source")),
@@ -215,7 +215,7 @@ def describe(
         "n_trainable": metrics["n_trainable"],
         "corpus": corpus,
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
-        "operating_point": operating_point(metrics, model.threshold()),
+        "operating_point": operating_point(metrics, model.threshold),
         "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),
         "versions": {
@@ -258,7 +258,7 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
     facts["corpus"] = about["corpus"]["name"]
     facts["synthetic"] = about["corpus"]["synthetic"]
     facts["classes"] = model.blueprint.classes
-    facts["threshold"], facts["caution"] = model.threshold(), CAUTION
+    facts["threshold"], facts["caution"] = model.threshold, CAUTION
     path = folder / ONNX_FILE
     onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
     shutil.copyfile(onnx_run.__file__, folder / RUNNER_FILE)
@@ -271,13 +271,14 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
 def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
-    threshold = model.threshold()
+    threshold = model.threshold
     return _YAML.format(
         **{
             **asdict(blueprint),
             # Flow style and quoted: names may look like yaml.
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
         },
+        encoder_class=architecture(blueprint.architecture).class_path,
         name=about["name"],
         sample_rate=logmel.sample_rate,
         hop=logmel.hop,

@@ -7,13 +7,12 @@ from typing import Dict, List, Optional, Union
 
 from ruamel.yaml.error import YAMLError
 
-from cry_modules.checkpoints.description import (
-    MODEL_FILE,
-    YAML_FILE,
-    read_description,
-)
+from cry_modules.checkpoints.description import MODEL_FILE, read_description
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
+from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.training.experiment import settings as plain_settings
+from cry_modules.checkpoints.settings import plain_settings
+from cry_modules.metrics.figures import shown_in
 from data_prep import manifest
 from data_prep.files.errors import InputError
 
@@ -25,13 +24,6 @@ FEWEST = 5
 _ON_VALIDATION = (
     "n", "n_patients", "sensitivity_at_spec80", "sensitivity_at_spec80_ci95",
     "specificity_at_threshold", "specificity_at_threshold_ci95",
-)  # fmt: skip
-#: What is said of the test split.
-_FIGURES = (
-    "n", "n_patients", "auc", "average_precision", "balanced_accuracy",
-    "accuracy", "majority_accuracy", "sensitivity_at_spec80",
-    "specificity_at_threshold", "brier", "ece", "calibration_slope",
-    "calibration_intercept",
 )  # fmt: skip
 #: An encoder that is made of others', step by step, has no more steps.
 _MOST_STEPS = 20
@@ -100,7 +92,9 @@ def operating_point(
 
 def figures_of_test(metrics: Dict) -> Dict:
     """Figures of the test split by recording and by patient."""
-    names = (*_FIGURES, *(f"{name}_ci95" for name in _FIGURES))
+    names = ["n", "n_patients", "majority_accuracy"]
+    for name in shown_in("card"):
+        names += [name, f"{name}_ci95"]
     found = {u: _chosen(block, names) for u, block in metrics["test"].items()}
     if "n_patients" not in found["patient"]:
         del found["patient"]["n"]  # the same number
@@ -140,9 +134,10 @@ def origin(source: Optional[str], steps: int = 0) -> List[str]:
     >>> origin(None), origin("no/such/folder"), origin("Ubenwa/sb-cssl-vgg-sup")
     (['random weights'], ['another encoder'], ['Ubenwa/sb-cssl-vgg-sup'])
     """
-    if source in (None, "", "null"):
+    kind = EncoderSource(source).kind
+    if kind == "random":
         return ["random weights"]
-    if source == "random_calibrated":
+    if kind == CALIBRATED:
         return ["random weights with BatchNorm statistics of the corpus"]
     folder = _folder_of(Path(source))
     if folder is not None and steps < _MOST_STEPS:
@@ -185,7 +180,8 @@ def _of_run(folder: Path, steps: int) -> List[str]:
     found = plain_settings((folder / YAML_FILE).read_text(encoding="utf-8"))
     name = _corpus(manifest.read_corpus(folder / "manifest") or {})
     source = found.get("encoder_source")
-    before = [] if source in (None, "", "null") else origin(source, steps)
+    is_random = EncoderSource(source).kind == "random"
+    before = [] if is_random else origin(source, steps)
     if "finetune_mode" in found:
         mode = found["finetune_mode"]
         return [*before, f"supervised training on {name} ({mode})"]

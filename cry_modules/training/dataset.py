@@ -38,7 +38,7 @@ class ManifestRows(Mapping):
         self._refuse_unknown()
 
     def _refuse_doubled(self):
-        doubled = self._rows.doubled()
+        doubled = self._rows.duplicate()
         if doubled is not None:
             again, first = doubled
             raise InputError(
@@ -48,7 +48,7 @@ class ManifestRows(Mapping):
             )
 
     def _refuse_unknown(self):
-        for name in sorted(self._rows.found(_VARIABLE.pattern)):
+        for name in sorted(self._rows.matches(_VARIABLE.pattern)):
             if name not in self._replacements:
                 raise InputError(
                     f"{self._rows.path} holds '${name}', which stands for "

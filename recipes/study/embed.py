@@ -19,7 +19,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from cry_modules.audio import repeat_to, shortest_input
-from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.embeddings import Embedder, embed
 from cry_modules.training import experiment
 from data_prep import manifest
@@ -41,7 +41,8 @@ def embed_run(
             f"{run} has finetune_mode {hparams['finetune_mode']}, which "
             "changes the encoder; pass a linear run"
         )
-    load_encoder(hparams["encoder"], str(folder), hparams["logmel"].name)
+    source = EncoderSource(folder)
+    source.load(hparams["encoder"], hparams["logmel"].name)
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:
         manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)

@@ -91,6 +91,13 @@ def table_rows(table: int) -> List[str]:
     return [n for n in names if n not in controls] + controls[::-1]
 
 
+def trained_by(stage: str) -> List[str]:
+    """Encoders that a stage trains."""
+    return [
+        name for name, encoder in ENCODERS.items() if encoder.stage == stage
+    ]
+
+
 def adapted() -> List[str]:
     """Encoders that are adapted to cries."""
     return [name for name, encoder in ENCODERS.items() if encoder.cries]

@@ -12,8 +12,9 @@ from torch.utils.data import DataLoader
 from cry_modules.audio import PEAK, RecordingReader
 from cry_modules.views import RandomChunks
 from data_prep.audio.read import read_mono
+from data_prep.audio.shards import to_int16
 from data_prep.files.errors import InputError
-from data_prep.pack import pack, to_int16
+from data_prep.pack import pack
 
 RATE = 16000
 

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import (
     FINETUNE_MODES,
@@ -104,7 +105,7 @@ def test_what_moves_in_a_real_fit(mode, source, corpus, tmp_path):
         + ["--controls=False", "--figures=False"]
     )
     before = read_state_dict(source)
-    after = read_state_dict(find_encoder(str(tmp_path)))
+    after = read_state_dict(EncoderSource(tmp_path).file())
     moved = {k for k in before if not torch.equal(before[k], after[k])}
     statistics = {k for k in before if "running_" in k or "num_batches" in k}
     affine = {k for k in before if "norm" in k} - statistics

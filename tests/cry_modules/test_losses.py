@@ -8,7 +8,7 @@ import pytest
 import torch
 import torch.distributed as dist
 
-from cry_modules.losses import NTXentLoss, _AmongThemselves
+from cry_modules.losses import NTXentLoss, _Products
 
 
 def algorithm_1(z1, z2, temperature):
@@ -135,7 +135,7 @@ def test_any_gradient_of_the_products_is_that_of_the_formula(order):
     grad = torch.randn(10, 10, generator=generator, dtype=torch.float64)
     grad = grad if order == "rows" else grad.T
     before, found = grad.clone(), []
-    for products in (_AmongThemselves.apply, plain_products):
+    for products in (_Products.apply, plain_products):
         h = torch.cat(views()).requires_grad_()
         out = products(h)
         out.backward(grad)

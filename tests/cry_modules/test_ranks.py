@@ -16,8 +16,8 @@ from cry_modules.heads import ProjectionHead
 from cry_modules.losses import NTXentLoss
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.batch_norm import RankBatchNorm, convert_batch_norms
-from cry_modules.training.simclr import valid_batches
 from cry_modules.training.state import RandomStates
+from cry_modules.training.views_data import valid_batches
 from data_prep.files.errors import InputError
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}

@@ -1,5 +1,4 @@
-"""Nothing is lost, nothing is overwritten, and what cannot be converted is
-named with its reason."""
+"""Conversion loses nothing, overwrites nothing, and names each rejected file."""
 
 import csv
 import hashlib
@@ -17,8 +16,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import convert as module
-from data_prep.convert import convert, output_names
+from data_prep.audio import conversion
+from data_prep.audio.conversion import Converter, output_names
+from data_prep.convert import convert
 from data_prep.files.errors import InputError
 from tests.three_gp import write_3gp
 
@@ -74,42 +74,31 @@ def test_ffmpeg_missing(noise, src, out, monkeypatch):
     assert not out.exists()
 
 
-@pytest.mark.parametrize("where", ["src", "src/out", "."])
-def test_out_and_src_apart(noise, src, tmp_path, where):
-    noise("src/a.wav")
-    refused("choose", source=src, out=tmp_path / where)
-    assert [p.name for p in src.iterdir()] == ["a.wav"]
-
-
-def test_out_of_one_file_is_not_its_folder(noise, src):
-    refused("is inside", "choose", source=noise("src/a.flac"), out=src)
-
-
-def test_out_is_a_file(noise, src, tmp_path, monkeypatch):
-    noise("src/a.wav")
-    (tmp_path / "out").write_text("")
-    monkeypatch.setattr(shutil, "which", lambda name: name)
-    refused("is a file; pass a folder", source=src, out=tmp_path / "out")
-
-
-def test_nothing_to_convert(src, out):
-    (src / "notes.txt").write_text("x")
-    refused("holds 1 files and no audio", ".3gp", source=src, out=out)
-    refused("is no audio", source=src / "notes.txt", out=out)
-    refused("does not exist", source=src / "no", out=out)
-
-
 @pytest.mark.parametrize(
-    "setting, part",
+    "source, target, options, part",
     [
-        ({"rate": 16}, "--rate 16 "),
-        ({"format": "ogg"}, "'ogg'"),
-        ({"channel": -1}, "--channel -1"),
-        ({"jobs": 0}, "--jobs 0"),
+        ("src", "src", {}, "OUT"),
+        ("src", "src/out", {}, "is inside"),
+        ("src", ".", {}, "choose another OUT"),
+        ("src/a.wav", "src", {}, "is inside"),
+        ("src", "file", {}, "is a file; pass a folder"),
+        ("empty", "out", {}, "holds 1 files and no audio"),
+        ("empty/notes.txt", "out", {}, "is not an audio or video file"),
+        ("src/no", "out", {}, "does not exist"),
+        ("src", "out", {"rate": 16}, "--rate 16 "),
+        ("src", "out", {"format": "ogg"}, "--format is 'ogg'"),
+        ("src", "out", {"channel": -1}, "--channel -1"),
+        ("src", "out", {"jobs": 0}, "--jobs 0"),
     ],
 )
-def test_settings(src, out, setting, part):
-    refused(part, source=src, out=out, **setting)
+def test_refusals(noise, tmp_path, monkeypatch, source, target, options, part):
+    noise("src/a.wav")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty/notes.txt").write_text("x")
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    refused(part, source=tmp_path / source, out=tmp_path / target, **options)
+    assert [p.name for p in (tmp_path / "src").iterdir()] == ["a.wav"]
 
 
 def test_names_depend_on_the_set_alone():
@@ -211,13 +200,13 @@ def test_lost_packets_are_noticed(src, out, monkeypatch, noise):
     """Were AMR not unpacked, the comparison of lengths would tell."""
     noise("src/good.wav")
     write_3gp(src / "a.3gp", seconds=9.8)
-    plain = module.decode
+    plain = conversion.decode
 
     def without_unpacking(processes, path, source, *others):
         source.codec = "not amr"
         return plain(processes, path, source, *others)
 
-    monkeypatch.setattr(module, "decode", without_unpacking)
+    monkeypatch.setattr(conversion, "decode", without_unpacking)
     summary = convert(src, out)
     assert summary.rejected == 1
     assert rows(out)["a.3gp"]["reason"] == "decoded 1.40 s of 9.80 s"
@@ -509,7 +498,7 @@ def test_outputs_without_a_source_are_named(noise, src, out, caplog):
 def test_interrupted_run_goes_on(noise, src, out, monkeypatch):
     for i in range(6):
         noise(f"src/a{i}.wav")
-    measure, calls = module.audit_file, []
+    measure, calls = conversion.audit_file, []
 
     def interrupted(path):
         calls.append(path)
@@ -518,7 +507,7 @@ def test_interrupted_run_goes_on(noise, src, out, monkeypatch):
         return measure(path)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "audit_file", interrupted)
+        patch.setattr(conversion, "audit_file", interrupted)
         with pytest.raises(KeyboardInterrupt):
             convert(src, out, jobs=2)
     kept = audio_in(out)
@@ -539,9 +528,9 @@ def test_killed_before_an_output_is_in_place(noise, src, out, monkeypatch):
         note(self, output, file, found)
         raise KeyboardInterrupt
 
-    note = module._Work.note
+    note = Converter.note
     with monkeypatch.context() as patch:
-        patch.setattr(module._Work, "note", killed)
+        patch.setattr(Converter, "note", killed)
         with pytest.raises(KeyboardInterrupt):
             convert(src, out)
     assert convert(src, out).converted == 1
@@ -580,7 +569,7 @@ def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path):
         process.kill()
     assert time.monotonic() - begin < 5
     assert process.returncode == 1
-    assert errors.splitlines()[-1].startswith("interrupted; the same command")
+    assert errors.splitlines()[-1].startswith("Interrupted. Run the same")
     assert audio_in(out) == []
 
 

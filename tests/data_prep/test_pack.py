@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from data_prep import pack as module
+from data_prep.audio import shards
 from data_prep.audio.audits import audit_corpus
 from data_prep.audio.packs import pack_at, read_index
 from data_prep.corpora.labelled import prepare_clinical
@@ -87,7 +87,7 @@ def test_interrupted_packing_goes_on_to_the_same_bytes(
     sounds, tmp_path, monkeypatch
 ):
     pack(sounds, tmp_path / "whole", shard_mb=0.05)
-    out, decode = tmp_path / "out", module._decode
+    out, decode = tmp_path / "out", shards.decode
     decoded, stopped = [], []
 
     def stopping(audit, **how):
@@ -97,11 +97,13 @@ def test_interrupted_packing_goes_on_to_the_same_bytes(
             raise KeyboardInterrupt
         return decode(audit, **how)
 
-    monkeypatch.setattr(module, "_decode", stopping)
+    monkeypatch.setattr(shards, "decode", stopping)
     with pytest.raises(KeyboardInterrupt):
         pack(sounds, out, shard_mb=0.05)
     assert [p.name for p in out.glob("*.i16")] == ["pack-1of1-00000.i16"]
-    with pytest.raises(InputError, match=r"lacks part 1 of 1.*go on packing"):
+    with pytest.raises(
+        InputError, match=r"lacks part 1 of 1.*the same pack command"
+    ):
         pack_at(out)
     # What a kill leaves.
     (out / "pack-1of1-00001.partial.i16").write_bytes(b"half")
@@ -115,8 +117,9 @@ def test_interrupted_packing_goes_on_to_the_same_bytes(
 SLOW = """
 import sys, time
 from data_prep import pack
-decode = pack._decode
-pack._decode = lambda *a, **k: (time.sleep(0.1), decode(*a, **k))[1]
+from data_prep.audio import shards
+decode = shards.decode
+shards.decode = lambda *a, **k: (time.sleep(0.1), decode(*a, **k))[1]
 sys.argv[0] = "pack"
 pack.main()
 """
@@ -146,7 +149,7 @@ def test_full_disk_leaves_no_half_shard(sounds, tmp_path, monkeypatch):
             raise OSError(28, "No space left on device")
 
     full = (np.zeros(3, "<i2").view(Full), 1.0)
-    monkeypatch.setattr(module, "_decode", lambda *a, **k: full)
+    monkeypatch.setattr(shards, "decode", lambda *a, **k: full)
     with pytest.raises(InputError, match="00000.i16 could not be.*No space"):
         pack(sounds, tmp_path / "out")
     assert not list((tmp_path / "out").glob("*.i16"))
@@ -193,8 +196,8 @@ def test_parts_are_put_together(sounds, tmp_path):
         ({"rate": 8000}, "out is a pack with rate 16000, not 8000; pass anoth"),
         ({"part": "1/2"}, "a pack with parts 1, not 2"),
         ({"shard_mb": 1}, "a pack with shard_mb 512, not 1"),
-        ({"part": "3/2"}, "--part 3/2 is none of"),
-        ({"part": "half"}, "--part half is none of"),
+        ({"part": "3/2"}, "--part 3/2 is not a part"),
+        ({"part": "half"}, "--part half is not a part"),
         ({"rate": 16}, "--rate 16 is outside"),
         ({"shard_mb": 0}, "--shard_mb 0 is not above 0"),
     ],
@@ -221,17 +224,17 @@ def test_wrong_folders(sounds, tmp_path, run):
     ):
         pack(sounds, tmp_path / "out20", part="1/20")
     pack(sounds, tmp_path / "out")
-    with pytest.raises(InputError, match="out is a pack itself"):
+    with pytest.raises(InputError, match="out is itself a pack"):
         pack(tmp_path / "out", tmp_path / "again")
     table = tmp_path / "r.csv"
     table.write_text("path,patient_id\n00.wav,p\n")
-    with pytest.raises(InputError, match="00.wav, which .*--data_folder"):
+    with pytest.raises(InputError, match="00.wav, listed .*--data_folder"):
         pack(table, tmp_path / "db")
     pack(table, tmp_path / "db", data_folder=sounds / "audio")
     assert pack_at(tmp_path / "db").paths == ["00.wav"]
-    assert "pass MANIFEST and OUT" in run(table, status=2).stderr
+    assert "MANIFEST or OUT is missing" in run(table, status=2).stderr
     line = run("--verify", sounds, status=2).stderr
-    assert line.startswith("error: ") and "is no pack" in line
+    assert line.startswith("error: ") and "is not a pack" in line
 
 
 def test_changed_recordings_are_refused(sounds, tmp_path):
@@ -240,7 +243,7 @@ def test_changed_recordings_are_refused(sounds, tmp_path):
     with pytest.raises(InputError, match="in has changed since"):
         pack(sounds, tmp_path / "out")
     shutil.copy(sounds / "audio/00.wav", sounds / "audio/zz.wav")
-    with pytest.raises(InputError, match="a pack of other recordings, or they"):
+    with pytest.raises(InputError, match="a pack of other or of changed"):
         pack(sounds, tmp_path / "out")
 
 
@@ -260,7 +263,7 @@ def test_damage_is_found(sounds, tmp_path, run):
     good = shard.read_bytes()
     shard.write_bytes(good[:-1] + b"x")
     line = run("--verify", out, status=2).stderr.strip().split("\n")[-1]
-    assert line.startswith("error: ") and "pack-1of1-00001.i16 is not" in line
+    assert line.startswith("error: ") and "pack-1of1-00001.i16 differ" in line
     # What the size shows is found before training, by any preparer.
     os.utime(out / "pack.json", (1, 1))  # not the one this process knows
     shard.write_bytes(good[:-2])

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.predictions import UNITS
 from data_prep.files.tables import write_table, write_text
 from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.plan import few_labels_rows
@@ -63,9 +64,12 @@ def study_tables(results: Results) -> List[Table]:
     """Tables 1 to 3 and that of few labels, by AUC of recordings; then the
     same by patient, and for the other metrics of ``shown_in("study")``.
     """
-    others = [m for m in shown_in("study") if m != "auc"]
-    measures = [MAIN, ("auc", "patient"), *((m, "recording") for m in others)]
-    return [table for m in measures for table in _by_measure(results, *m)]
+    return [
+        table
+        for metric in shown_in("study")
+        for unit in (UNITS if metric == "auc" else UNITS[:1])
+        for table in _by_measure(results, metric, unit)
+    ]
 
 
 def _by_measure(results, metric, unit) -> List[Table]:

@@ -12,13 +12,9 @@ import torch
 from speechbrain.lobes.models.Cnn14 import Cnn14 as SpeechBrainCnn14
 
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
-from cry_modules.checkpoints.encoders import (
-    find_encoder,
-    load_beside,
-    load_encoder,
-    read_state_dict,
-)
-from cry_modules.checkpoints.state_dict import FORMAT, sha256
+from cry_modules.checkpoints.description import FORMAT
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
+from cry_modules.checkpoints.state_dict import read_state_dict, sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.front_ends import make_front_end
 from data_prep.files.errors import InputError
@@ -41,7 +37,7 @@ def test_results_checkpoint_folder_and_file_give_the_same(tmp_path):
     folder = save(tmp_path / "run/save/CKPT+1", encoder)
     for source in (tmp_path / "run", folder, folder / "encoder.ckpt"):
         other = Cnn14(80, width=1)
-        load_encoder(other, str(source))
+        EncoderSource(source).load(other, "fbank")
         for a, b in zip(encoder.parameters(), other.parameters()):
             assert torch.equal(a, b)
 
@@ -50,10 +46,10 @@ def test_a_run_that_chose_by_score_gives_its_best_else_its_newest(tmp_path):
     encoder = Cnn14(80, width=1)
     save(tmp_path / "cls/save/CKPT+best", encoder, score=0.9, time=1)
     save(tmp_path / "cls/save/CKPT+last", encoder, score=0.8, time=2)
-    assert "best" in str(find_encoder(str(tmp_path / "cls")))
+    assert "best" in str(EncoderSource(tmp_path / "cls").file())
     save(tmp_path / "ssl/save/CKPT+old", encoder, time=1)
     save(tmp_path / "ssl/save/CKPT+new", encoder, time=2)
-    assert "new" in str(find_encoder(str(tmp_path / "ssl")))
+    assert "new" in str(EncoderSource(tmp_path / "ssl").file())
 
 
 def test_every_layer_is_speechbrains(tmp_path):
@@ -64,13 +60,13 @@ def test_every_layer_is_speechbrains(tmp_path):
     torch.save(theirs.state_dict(), path)
     ours = quickly(lambda: Cnn14(80, width=64))
     sound = 0.1 * torch.randn(1, 12000)
-    load_encoder(ours, str(path), "fbank")
+    EncoderSource(path).load(ours, "fbank")
     assert_same_layers(ours, theirs, make_front_end("fbank")(sound)[0])
 
 
 def refusal(source):
     with pytest.raises(InputError) as error:
-        load_encoder(Cnn14(80, width=1), str(source))
+        EncoderSource(source).load(Cnn14(80, width=1), "fbank")
     message = str(error.value)
     assert "\n" not in message and str(source) in message
     return message
@@ -103,9 +99,9 @@ def test_a_damaged_checkpoint_of_a_run_is_passed_over(tmp_path, caplog):
     encoder = Cnn14(80, width=1)
     checkpointer = CompleteCheckpointer(tmp_path / "save", {"encoder": encoder})
     first, last = (checkpointer.save_checkpoint() for _ in range(2))
-    assert find_encoder(str(tmp_path)).parent == last.path
+    assert EncoderSource(tmp_path).file().parent == last.path
     (last.path / "encoder.ckpt").write_bytes(b"half of it")
-    assert find_encoder(str(tmp_path)).parent == first.path
+    assert EncoderSource(tmp_path).file().parent == first.path
     assert "encoder.ckpt is not what was saved" in caplog.text
     (first.path / "encoder.ckpt").unlink()
     assert "holds no encoder.ckpt" in refusal(tmp_path)
@@ -123,7 +119,7 @@ def test_truncated_foreign_and_absent_files(tmp_path):
     path.write_bytes(b"")
     assert "truncated" in refusal(path)
     torch.save([1, 2], path)
-    assert "no state dict" in refusal(path)
+    assert "not a state dict" in refusal(path)
     assert "does not exist" in refusal(tmp_path / "no/such/folder")
     (tmp_path / "empty").mkdir()
     assert "holds no encoder.ckpt" in refusal(tmp_path / "empty")
@@ -135,7 +131,7 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(tmp_path):
     for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
         path.write_bytes(pickle.dumps(Evil(proof), protocol))
         # From 4 on, a function's name is none of torch's operations.
-        said = f"would run code to be loaded ({open.__module__}.open)"
+        said = f"would run code when loaded ({open.__module__}.open)"
         assert (said if protocol < 4 else "could run code") in refusal(path)
     for is_zip in (False, True):
         content = {"a": Evil(proof)}
@@ -192,16 +188,16 @@ def test_what_cannot_be_opened_says_so(tmp_path):
 @pytest.mark.parametrize(
     "name, value, said",
     [
-        (3, torch.ones(1), "a name is no short text"),
-        ("a\nb", torch.ones(1), "a name is no short text"),
-        ("a" * 1000, torch.ones(1), "a name is no short text"),
-        ("b", [1.0], "b is no tensor"),
-        ("b", torch.eye(2).to_sparse(), "b is no dense"),
-        ("b", torch.ones(2, device="meta"), "b is no dense"),
-        ("b", torch.ones(1).expand(1 << 40), "b is no dense"),
-        ("b", torch.ones(2, dtype=torch.bool), "b is no dense"),
-        ("b", torch.ones(2, dtype=torch.complex64), "b is no dense"),
-        ("b", torch.ones(2).to(torch.float8_e4m3fn), "b is no dense"),
+        (3, torch.ones(1), "a name is not a short text"),
+        ("a\nb", torch.ones(1), "a name is not a short text"),
+        ("a" * 1000, torch.ones(1), "a name is not a short text"),
+        ("b", [1.0], "b is not a tensor"),
+        ("b", torch.eye(2).to_sparse(), "b is not a dense"),
+        ("b", torch.ones(2, device="meta"), "b is not a dense"),
+        ("b", torch.ones(1).expand(1 << 40), "b is not a dense"),
+        ("b", torch.ones(2, dtype=torch.bool), "b is not a dense"),
+        ("b", torch.ones(2, dtype=torch.complex64), "b is not a dense"),
+        ("b", torch.ones(2).to(torch.float8_e4m3fn), "b is not a dense"),
         ("b", torch.tensor([0.0, float("nan")]), "b holds NaN"),
         ("b", torch.tensor(float("-inf")).half(), "b holds NaN or infinity"),
     ],
@@ -220,7 +216,7 @@ def test_a_state_dict_is_names_and_dense_finite_tensors(
 def test_quantized_weights_are_refused(tmp_path):
     value = torch.quantize_per_tensor(torch.ones(2), 1.0, 0, torch.qint8)
     torch.save({"a": value}, tmp_path / "a.ckpt")
-    with pytest.raises(InputError, match="a is no dense tensor"):
+    with pytest.raises(InputError, match="a is not a dense tensor"):
         read_state_dict(tmp_path / "a.ckpt")
 
 
@@ -231,7 +227,7 @@ def test_what_a_dict_brings_besides_its_entries_is_left(tmp_path):
     state._metadata = [1]
     state.values = state.get = state.keys = "no method"
     torch.save(state, path)
-    load_encoder(Cnn14(80, width=1), str(path))
+    EncoderSource(path).load(Cnn14(80, width=1), "fbank")
 
 
 def test_weights_without_a_dimension(tmp_path):
@@ -269,13 +265,13 @@ def exported(folder, encoder):
 
 def test_an_exported_encoder_is_the_one_that_was_written(tmp_path):
     folder = exported(tmp_path / "a", Cnn14(80, width=1))
-    load_encoder(Cnn14(80, width=1), str(folder))
+    EncoderSource(folder).load(Cnn14(80, width=1), "fbank")
     torch.save(Cnn14(80, width=1).state_dict(), folder / "encoder.ckpt")
     assert "SHA-256 differs" in refusal(folder)
     assert "SHA-256 differs" in refusal(folder / "encoder.ckpt")
     torch.save(torch.nn.Linear(2, 2).state_dict(), folder / "projector.ckpt")
     with pytest.raises(InputError, match="projector.ckpt is not the file"):
-        load_beside(
+        load_companion(
             folder / "encoder.ckpt", "projector.ckpt", torch.nn.Linear(2, 2)
         )
 
@@ -286,16 +282,16 @@ def test_no_link_leads_out_of_a_folder(tmp_path):
     for name in ("plain", "run/save/CKPT+1"):
         folder = save(tmp_path / name, Cnn14(80, width=1))
         (tmp_path / "link").symlink_to(tmp_path / name.split("/")[0])
-        load_encoder(Cnn14(80, width=1), str(tmp_path / "link"))
+        EncoderSource(tmp_path / "link").load(Cnn14(80, width=1), "fbank")
         (folder / "encoder.ckpt").unlink()
         (folder / "encoder.ckpt").symlink_to(own)
         for source in (tmp_path / name.split("/")[0], tmp_path / "link"):
             assert "leads out of the folder" in refusal(source)
-        load_encoder(Cnn14(80, width=1), str(folder / "encoder.ckpt"))
+        EncoderSource(folder / "encoder.ckpt").load(Cnn14(80, width=1), "fbank")
         (tmp_path / "link").unlink()
     (tmp_path / "projector.ckpt").symlink_to(own)
     with pytest.raises(InputError, match="leads out of the folder"):
-        load_beside(tmp_path / "a.ckpt", "projector.ckpt", Cnn14(80, 1))
+        load_companion(tmp_path / "a.ckpt", "projector.ckpt", Cnn14(80, 1))
 
 
 def test_the_hubs_cache_links_to_its_blobs(tmp_path):
@@ -307,7 +303,7 @@ def test_the_hubs_cache_links_to_its_blobs(tmp_path):
             path.rename(hub / "blobs" / path.name)
             path.symlink_to(f"../../blobs/{path.name}")
         if is_cache:
-            load_encoder(Cnn14(80, width=1), str(folder))
+            EncoderSource(folder).load(Cnn14(80, width=1), "fbank")
         else:
             assert "leads out of the folder" in refusal(folder)
 
@@ -317,7 +313,7 @@ def test_checkpoints_whose_order_cannot_be_told_are_passed_over(tmp_path):
     good = save(tmp_path / "save/CKPT+1", encoder, score=0.5, time=1)
     save(tmp_path / "save/CKPT+2", encoder, score="high", time=2)
     save(tmp_path / "save/CKPT+3", encoder, score=0.9, time="now")
-    assert find_encoder(str(tmp_path)).parent == good
+    assert EncoderSource(tmp_path).file().parent == good
 
 
 def test_an_error_calls_a_file_what_the_user_does(tmp_path):
@@ -327,10 +323,10 @@ def test_an_error_calls_a_file_what_the_user_does(tmp_path):
             path.write_bytes(content)
         for option, start in (("encoder_source", "encoder_source "), ("", "")):
             with pytest.raises(InputError) as error:
-                load_encoder(Cnn14(80, 1), str(path), option=option)
+                EncoderSource(path, option).load(Cnn14(80, 1), "fbank")
             assert str(error.value).startswith(f"{start}{path} ")
     with pytest.raises(InputError) as error:
-        load_beside(tmp_path / "head.ckpt", path.name, torch.nn.Linear(1, 1))
+        load_companion(tmp_path / "head.ckpt", path.name, torch.nn.Linear(1, 1))
     assert str(error.value).startswith(f"{path} ")
 
 
@@ -339,7 +335,7 @@ def test_projector_beside_the_encoder(tmp_path):
     torch.save(layer.state_dict(), tmp_path / "projector.ckpt")
     other = torch.nn.Linear(2, 2)
     path = tmp_path / "encoder.ckpt"
-    assert load_beside(path, "projector.ckpt", other)
+    assert load_companion(path, "projector.ckpt", other)
     assert torch.equal(layer.weight, other.weight)
     with pytest.raises(InputError, match="projector.ckpt does not fit"):
-        load_beside(path, "projector.ckpt", torch.nn.Linear(3, 2))
+        load_companion(path, "projector.ckpt", torch.nn.Linear(3, 2))

@@ -10,14 +10,13 @@ import pytest
 import torch
 from safetensors.torch import save
 
-from cry_modules.checkpoints.description import (
-    FORMAT,
-    Blueprint,
+from cry_modules.checkpoints.description import FORMAT, Blueprint
+from cry_modules.checkpoints.saved_model import (
     between_scores,
     build,
     load_model,
-    sha256,
 )
+from cry_modules.checkpoints.state_dict import sha256
 from data_prep.files.errors import InputError
 from tests.encoder_files import Evil
 
@@ -57,7 +56,7 @@ def test_what_was_written_is_loaded(tmp_path):
     )
     loaded = load_model(str(write_folder(tmp_path / "a", model)))
     assert loaded.blueprint == model.blueprint
-    assert loaded.threshold() == 0.25
+    assert loaded.threshold == 0.25
     assert not loaded.embedder.training
     for name, value in model.state().items():
         assert torch.equal(loaded.state()[name], value)
@@ -76,9 +75,9 @@ def test_what_was_written_is_loaded(tmp_path):
         ("chunk_s", float("nan"), "chunk_s is nan"),
         ("chunk_s", 0.31, "log1p needs 0.36"),
         ("classes", ["a", "a"], "twice"),
-        ("classes", ["a", {"!new": "b"}], "no text"),
+        ("classes", ["a", {"!new": "b"}], "not a text"),
         ("log_prior", [0.0], "log_prior has 1"),
-        ("log_prior", ["x", "y"], "no number"),
+        ("log_prior", ["x", "y"], "not a number"),
         ("hook", "x", "hook"),
     ],
 )
@@ -117,7 +116,7 @@ def test_what_is_no_number_is_refused(tmp_path):
             tmp_path / f"b{value == 1e300}",
             change=lambda a: a["model"].update(log_prior=[0.0, value]),
         )
-        assert "no number" in refusal(folder)
+        assert "not a number" in refusal(folder)
 
 
 def test_a_description_takes_no_memory(tmp_path):

@@ -8,7 +8,11 @@ from sklearn.preprocessing import StandardScaler
 
 from cry_modules.evaluation import controls
 from cry_modules.evaluation.nuisance import nuisance_probe
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
 
@@ -96,10 +100,10 @@ def test_too_many_recordings_for_a_support_vector_machine():
 
 def entry_of(model, control):
     even = np.array([0.5, 0.5])
-    found = figures_of(
+    found = evaluate_outcomes(
         [Outcome(model, model, even)],
         {"logmel_svm": [Outcome(control, control, even)]},
-        Asked(n_draws=400),
+        EvaluationOptions(n_draws=400),
     )
     return found["controls"]["logmel_svm"]
 

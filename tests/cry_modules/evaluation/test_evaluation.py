@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+    held_out,
+)
 from cry_modules.metrics.predictions import UNITS, Predictions
 
 SHARES = (0.05, 0.15, 0.45)
@@ -60,7 +65,7 @@ def test_pooled_scores_rank_as_the_evidence_does(strength):
     assert roc_auc_score(labels, pooled.scores[:, 1]) == pytest.approx(
         expected, abs=0.002
     )
-    found = figures_of(outcomes, {}, Asked(n_draws=100))
+    found = evaluate_outcomes(outcomes, {}, EvaluationOptions(n_draws=100))
     assert found["test"]["recording"]["auc"] == pytest.approx(
         expected, abs=0.002
     )
@@ -73,7 +78,9 @@ def test_an_equal_control_of_another_prevalence_is_no_different():
     outcomes, _, _ = leave_one_site_out(1.0)
     even = np.array([0.5, 0.5])
     control = [outcome.at(even) for outcome in outcomes]
-    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=200))
+    found = evaluate_outcomes(
+        outcomes, {"logmel_svm": control}, EvaluationOptions(n_draws=200)
+    )
     for unit in UNITS:
         difference = found["controls"]["logmel_svm"][unit]["difference"]
         assert difference["difference"] == pytest.approx(0, abs=1e-9)
@@ -101,7 +108,9 @@ def test_a_patient_of_two_folds_is_a_unit_of_each():
     for outcome in outcomes:
         outcome.test.patients = [f"p{i}" for i in range(40)]
     control = [outcome.at(np.array([0.5, 0.5])) for outcome in outcomes]
-    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=100))
+    found = evaluate_outcomes(
+        outcomes, {"logmel_svm": control}, EvaluationOptions(n_draws=100)
+    )
     block = found["test"]["patient"]
     assert block["n"] == 120 and block["n_patients"] == 40
     assert found["controls"]["logmel_svm"]["patient"]["auc"] is not None

@@ -12,12 +12,12 @@ from hypothesis import (
 )
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cry_modules.evaluation.columns import read_columns
 from cry_modules.evaluation.subgroups import (
     NOT_GIVEN,
     by_subgroup,
     chance_of_difference,
     groups,
-    read_columns,
     table,
 )
 from cry_modules.metrics.bootstrap import fewest_patients, logit_interval
@@ -224,7 +224,7 @@ def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
     "cell, message",
     [
         (lambda i: f"2024-01-{i:02}", "20 values such as '2024-01-00' and"),
-        (lambda i: str(i) if i else "unknown", "among numbers also 'unknown'"),
+        (lambda i: str(i) if i else "unknown", "numbers and 'unknown'"),
     ],
 )
 def test_columns_that_are_no_groups(cell, message):
@@ -238,7 +238,9 @@ def test_a_recording_without_a_row():
     p = simulate()
     column = cells(p, lambda i: "a")
     del column["r7"]
-    with pytest.raises(InputError, match="'r7' was tested on and has no row"):
+    with pytest.raises(
+        InputError, match="--subgroups site: test recording 'r7' has"
+    ):
         by_subgroup(p, Choices(), {"site": column})
 
 

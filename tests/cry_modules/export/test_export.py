@@ -15,8 +15,9 @@ import torch
 from safetensors import safe_open
 from speechbrain.inference.classifiers import EncoderClassifier
 
-from cry_modules.checkpoints.description import load_model, sha256
-from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.saved_model import load_model
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.export.card import limits
 from cry_modules.export.command import export, main
@@ -80,8 +81,8 @@ def test_every_way_to_load_it_gives_the_scores_of_the_run(
 
 def test_its_encoder_is_a_starting_point(run, exported):
     encoder, other = Cnn14(80, width=1), Cnn14(80, width=1)
-    load_encoder(encoder, str(exported))
-    load_encoder(other, str(run))
+    EncoderSource(exported).load(encoder, "fbank")
+    EncoderSource(run).load(other, "fbank")
     for a, b in zip(encoder.parameters(), other.parameters()):
         assert torch.equal(a, b)
 
@@ -400,7 +401,7 @@ def test_an_operating_point_that_calls_nobody(run, tmp_path):
         metrics[split]["recording"]["threshold"] = nobody
     (copy / "metrics.json").write_text(json.dumps(metrics))
     export(str(copy), str(tmp_path / "out"))
-    assert load_model(str(tmp_path / "out")).threshold() == nobody
+    assert load_model(str(tmp_path / "out")).threshold == nobody
     card = " ".join((tmp_path / "out/README.md").read_text().split())
     assert "No score is called `injury`" in card
 

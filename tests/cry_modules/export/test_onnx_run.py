@@ -15,7 +15,8 @@ import torch
 from torchaudio.transforms import Resample
 
 from cry_modules import audio
-from cry_modules.checkpoints.description import Blueprint, build
+from cry_modules.checkpoints.description import Blueprint
+from cry_modules.checkpoints.saved_model import build
 from cry_modules.export import run_onnx as onnx_run
 from cry_modules.export.onnx import METADATA_KEY, quantize, write_onnx
 from cry_modules.export.run_onnx import (
@@ -27,7 +28,8 @@ from cry_modules.export.run_onnx import (
     row_of,
 )
 from cry_modules.finetune import batch_norms
-from cry_modules.inference.classifier import LONGEST_S, CryClassifier, FileScore
+from cry_modules.inference.classifier import CryClassifier, FileScore
+from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.scores import (
     COLUMNS,
     header_of as torchs_header,

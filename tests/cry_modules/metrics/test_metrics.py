@@ -18,7 +18,11 @@ from sklearn.metrics import (
     roc_auc_score,
 )
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.metrics.choices import Choices, choose, pooled
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import AGGREGATIONS, Predictions
@@ -48,8 +52,8 @@ def summarise(
     n_draws=2000,
 ):  # fmt: skip
     """The blocks of one run, by recording and by patient."""
-    asked = Asked(patient_score, seed, n_draws)
-    found = figures_of([Outcome(valid, test, prevalence)], {}, asked)
+    asked = EvaluationOptions(patient_score, seed, n_draws)
+    found = evaluate_outcomes([Outcome(valid, test, prevalence)], {}, asked)
     return {split: found[split] for split in ("valid", "test")}
 
 

@@ -10,10 +10,8 @@ from speechbrain import Stage
 
 from cry_modules.training.classification import (
     ClassificationBrain,
-    check_balance,
     prevalence_of,
 )
-from data_prep.files.errors import InputError
 
 PREVALENCE = np.array([0.9, 0.1])
 
@@ -61,8 +59,6 @@ def test_scores_are_those_of_the_training_prevalence():
     assert ClassificationBrain._log_prior(brain_with("none")) == 0.0
 
 
-def test_prevalence_and_balance():
-    found = prevalence_of(["b", "a", "b", "b"], ["a", "b"])
-    assert found.tolist() == [0.25, 0.75]
-    with pytest.raises(InputError, match="balance is 'weights'; expected one"):
-        check_balance("weights")
+def test_prevalence():
+    shares = prevalence_of(["b", "a", "b", "b"], ["a", "b"])
+    assert shares.tolist() == [0.25, 0.75]

@@ -10,7 +10,7 @@ from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
 from cry_modules.distributed import EpochTotals
 from cry_modules.heads import ClassificationHead
 from cry_modules.training.early_stopping import EarlyStopping
-from cry_modules.training.state import Moment, RandomStates
+from cry_modules.training.state import RandomStates, Snapshot
 
 
 class Training:
@@ -60,13 +60,13 @@ def test_later_it_saves_what_was_then_and_goes_on_as_it_was(tmp_path):
     training = Training()
     training.epoch()
     then = saved(training, tmp_path / "then")
-    moment = Moment(training.recoverables, {"epoch": 1})
+    snapshot = Snapshot(training.recoverables, {"epoch": 1})
     training.epoch()
     now = saved(training, tmp_path / "now")
     assert then.keys() == now.keys() and then["encoder.ckpt"]
     for name in then:
         assert (then[name] == now[name]) == (name == "encoder.ckpt"), name
-    with moment.again():
+    with snapshot.restored():
         assert saved(training, tmp_path / "again") == then
     assert saved(training, tmp_path / "after") == now
 
@@ -75,10 +75,10 @@ def test_it_stays_as_it_was_however_often_it_is_used(tmp_path):
     training = Training()
     training.epoch()
     then = saved(training, tmp_path / "then")
-    moment = Moment(training.recoverables, {"epoch": 1})
+    snapshot = Snapshot(training.recoverables, {"epoch": 1})
     for number in range(2):
         training.epoch()
-        with moment.again():
+        with snapshot.restored():
             training.epoch()  # must not reach what the moment holds
-        with moment.again():
+        with snapshot.restored():
             assert saved(training, tmp_path / str(number)) == then

@@ -63,7 +63,7 @@ def test_any_path(tmp_path, name):
         (HEADER + "1.23E+11,P1,a.wav,\n", "row 2: recording_id is '1.23E.11'"),
         (HEADER + "#NAME?,P1,a.wav,\n", "row 2: recording_id is '#NAME\\?'"),
         (HEADER + 'r1,"1,00E+05",a.wav,pain\n', "patient_id is '1,00E.05'"),
-        (HEADER + 'r1,P1,"a.wav,pain\n' + "x" * 200000, "not closed"),
+        (HEADER + 'r1,P1,"a.wav,pain\n' + "x" * 200000, "unclosed quote"),
         (HEADER + "r1,P1,/a/b.wav,pain\n", "row 2: path /a/b.wav is absolute"),
         (
             HEADER + "r1,P1,a.wav,pain\nr2,P1,a.wav,hunger\n",

@@ -82,7 +82,7 @@ def test_random_tables_as_csv_writes_them(tmp_path, monkeypatch, block):
             assert {k: rows.find(k) for k in last_of} == last_of
             seen = set()
             again = [r[1] for r in cells if r[1] in seen or seen.add(r[1])]
-            doubled = rows.doubled()
+            doubled = rows.duplicate()
             assert (doubled is None) == (not again)
             if again:
                 later, first = doubled
@@ -98,7 +98,7 @@ def test_keys_of_one_code_are_told_apart(tmp_path, monkeypatch):
     path.write_text("ID,n\n" + "".join(f"{k},{k}!\n" for k in keys))
     rows = KeyedRows(path, "ID")
     assert [rows.find(key) for key in keys] == list(range(300))
-    assert rows.find("y") is None and rows.doubled() is None
+    assert rows.find("y") is None and rows.duplicate() is None
 
 
 def test_keys_in_another_form(tmp_path):
@@ -106,7 +106,7 @@ def test_keys_in_another_form(tmp_path):
     path.write_text("ID,n\nA,1\nb,2\nC,3\na,4\n")
     rows = KeyedRows(path, "ID", plain=str.lower, odd=rb'["A-Z]')
     assert [rows.find(key) for key in "BcA"] == [1, 2, 3]
-    assert rows.doubled() == (3, 0)
+    assert rows.duplicate() == (3, 0)
 
 
 def test_names_that_are_no_unicode(tmp_path):
@@ -140,8 +140,11 @@ def test_a_byte_order_mark_is_no_part_of_the_header(tmp_path):
         ("name,n\na,1\n", "a.csv has no column 'ID', only name, n; add or"),
         ("ID,n\na,1\nb\n", "a.csv row 3 has 1 cells, the header 2; quote cel"),
         ("ID,n\na,1,2\n", "a.csv row 2 has 3 cells"),
-        ('ID,n\na,"1\nb,2\n', "a.csv is no csv file; look for a quote that"),
-        ('ID,n\nb"c,d\ne,f"g\n', "row 2 cannot be read .*; look for a quote"),
+        ('ID,n\na,"1\nb,2\n', "a.csv is not a csv file; look for an unclosed"),
+        (
+            'ID,n\nb"c,d\ne,f"g\n',
+            "row 2 cannot be read .*; look for an unclosed",
+        ),
     ],
 )
 def test_faults_are_refused_at_once(tmp_path, text, message):
