@@ -19,15 +19,7 @@ _PERSONAL = ("patient_id", _ID, "path", "recorded_at")
 def read_columns(
     table_path: Path, columns: Sequence[str], option: str = "--subgroups"
 ) -> Columns:
-    """Read columns of recordings.csv, by recording.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("recordings.csv")
-    >>> path.write("recording_id,site\\nr1,north\\nr2,\\n")
-    >>> read_columns(path, ["site"])
-    {'site': {'r1': 'north', 'r2': ''}}
-    """
+    """Read columns of recordings.csv, by recording."""
     rows = read_table(table_path, [_ID])
     cells_of = {}
     for source, cells in rows:

@@ -131,12 +131,6 @@ def check_size(n: int) -> None:
 def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:
     """Names of the controls that the model does not prove to beat, the best
     one first.
-
-    Example
-    -------
-    >>> entry = {"auc": 0.9, "difference": {"ci95": [-0.1, 0.2]}}
-    >>> unbeaten({"logmel_svm": {"recording": entry}})
-    ['logmel_svm']
     """
     names = [
         name

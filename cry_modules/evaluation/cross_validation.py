@@ -48,36 +48,16 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """Result of a cross-validation.
+    """Result of a cross-validation."""
 
-    Arguments
-    ---------
-    auc : float
-        Mean over the repeats; with more than two classes, the macro average
-        of one against the rest.
-    ci95 : list of float or None
-        Interval over patients; None if a class has fewer than five.
-    p : float
-        Share of shuffles with an AUC at least as large.
-    null : list of float
-        AUC of each shuffle.
-    n : int
-        Recordings.
-    n_patients : int
-        Patients.
-    folds : int
-        Folds that the rarest class has patients for.
-    draws : numpy.ndarray
-        AUC of each draw of patients, to compare two splits draw by draw.
-    """
-
-    auc: float
-    ci95: Optional[List[float]]
-    p: float
-    null: List[float]
-    n: int
+    auc: float  # mean over the repeats; macro if there are several classes
+    ci95: Optional[List[float]]  # over patients; None if a class has under 5
+    p: float  # share of shuffles with an AUC at least as large
+    null: List[float]  # AUC of each shuffle
+    n: int  # recordings
     n_patients: int
-    folds: int
+    folds: int  # as many as the rarest class has patients for
+    #: AUC of each draw of patients, to compare two splits draw by draw.
     draws: np.ndarray = field(repr=False)
 
 
@@ -94,16 +74,6 @@ def cross_validate(
     `grouped` keeps patients apart.
 
     Shapes: features ``[n, features]``, labels ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> rng = np.random.default_rng(0)
-    >>> labels = np.arange(40) % 2
-    >>> features = labels[:, None] + rng.normal(0, 0.1, (40, 3))
-    >>> few = Settings(folds=2, repeats=1, permutations=19)
-    >>> evidence = cross_validate(features, labels, np.arange(40), True, few)
-    >>> evidence.auc, evidence.ci95, evidence.p
-    (1.0, [1.0, 1.0], 0.05)
     """
     patients = indices(patients)
     n_folds = min(settings.folds, patients_per_class(labels, patients).min())
@@ -153,12 +123,6 @@ def shuffle_between_patients(
     one label, and one of several a patient of several.
 
     Shapes: labels ``[n]``, patients ``[n]``, returns ``[n]``.
-
-    Example
-    -------
-    >>> labels, patients = np.array([0, 0, 0, 1, 1]), np.array([0, 0, 1, 2, 2])
-    >>> shuffle_between_patients(labels, patients, np.random.default_rng(3))
-    array([0, 0, 1, 0, 0])
     """
     rows = [np.flatnonzero(patients == p) for p in range(patients.max() + 1)]
     n_classes = len(np.unique(labels))

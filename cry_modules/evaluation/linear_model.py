@@ -19,11 +19,6 @@ def indices(names: Sequence) -> np.ndarray:
     """Number labels or groups 0, 1, 2 without gaps.
 
     Shapes: names ``[n]``, returns ``[n]``.
-
-    Example
-    -------
-    >>> indices(["pain", "hunger", "pain"])
-    array([1, 0, 1])
     """
     return np.unique(np.asarray(names), return_inverse=True)[1]
 
@@ -54,12 +49,6 @@ def scaled(embs: np.ndarray) -> np.ndarray:
     must not count as much as the others.
 
     Shapes: embs ``[n, emb_dim]``, returns ``[n, emb_dim]``.
-
-    Example
-    -------
-    >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    array([[-1.,  0.],
-           [ 1.,  0.]])
     """
     embs = np.asarray(embs, dtype=np.float64)
     return np.where(varies(embs), standardised(embs, embs), 0.0)

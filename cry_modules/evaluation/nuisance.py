@@ -33,15 +33,6 @@ def nuisance_probe(
     with patients kept apart; ``not_asked`` says why there is none.
 
     Shapes: embs ``[n, dimensions]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> values = ["north", "south"] * 20
-    >>> embs = np.array([[v == "north"] for v in values], dtype=float)
-    >>> nuisance_probe(embs, values, range(40))["auc"]
-    1.0
-    >>> nuisance_probe(embs, ["north"] * 40, range(40))["not_asked"]
-    'fewer than two values of 5 patients or more'
     """
     values, patients = np.asarray(values, dtype=object), indices(patients)
     if len(set(values)) > MOST_VALUES:

@@ -58,13 +58,7 @@ class Question:
     why_not: str = ""
 
     def in_words(self, label: str = "label") -> str:
-        """Write the question.
-
-        Example
-        -------
-        >>> Question("label", "audio", grouped=False).in_words("trigger")
-        'trigger from audio, recordings split at random'
-        """
+        """Write the question."""
         text = f"{label if self.target == 'label' else 'site'} from "
         text += _SOURCES[self.source]
         return text + ", recordings split at random" * (not self.grouped)
@@ -87,15 +81,6 @@ def join_rare(
     Their recordings then still count; two classes both remain.
 
     Shapes: labels ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> labels = np.array(["a"] * 9 + ["b"] * 6 + ["c"] * 2)
-    >>> joined, notes = join_rare(labels, np.arange(17))
-    >>> [str(name) for name in np.unique(joined)]
-    ['a', 'b or c']
-    >>> notes
-    ['c: 2 patients, too few to be judged alone; put together with b.']
     """
     labels, notes = labels.astype(object), []
     while True:
@@ -116,12 +101,6 @@ def drop_rare(
     """Empty the names of sites of fewer than five patients.
 
     Shapes: sites ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> sites = np.array(["a"] * 9 + ["b"])
-    >>> drop_rare(sites, np.arange(10))[1]
-    ['site b: 1 patient, too few; left out where sites are compared.']
     """
     sites, notes = sites.astype(object), []
     for name, n in _patients_of(sites, patients).items():

@@ -47,13 +47,7 @@ def _controls_in_short(metrics) -> str:
 
 
 def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
-    """Whether the interval of the AUC lies above 0.5.
-
-    Example
-    -------
-    >>> is_above_chance({"test": {"recording": {"auc_ci95": [0.45, 0.7]}}})
-    False
-    """
+    """Whether the interval of the AUC lies above 0.5."""
     ci95 = metrics["test"][unit]["auc_ci95"]
     return ci95 is not None and ci95[0] > 0.5
 

@@ -130,15 +130,6 @@ def groups(
     """Group the recordings; return the names, and the index of each one's.
 
     Shapes: cells ``[n]``, patients ``[n]``, group ``[n]``.
-
-    Example
-    -------
-    >>> names, group = groups(["south", "", "north"], ["p", "q", "r"], "site")
-    >>> names, group
-    (['north', 'south', '(not given)'], array([1, 2, 0]))
-    >>> ages = [str(age) for age in range(90)]
-    >>> groups(ages, ages, "age")[0]
-    ['[0, 30)', '[30, 60)', '[60, 89]']
     """
     values = sorted(
         {cell for cell in cells if cell}, key=lambda v: (natural_order(v), v)
@@ -211,15 +202,6 @@ def chance_of_difference(
     together.
 
     Shapes: group ``[n]``.
-
-    Example
-    -------
-    >>> labels, group = np.arange(40) % 2, np.arange(40) // 20
-    >>> right = np.where(group == 1, labels, 1 - labels)
-    >>> names = [f"p{i}" for i in range(40)]
-    >>> p = Predictions(names, names, labels, np.eye(2)[right], ["x", "y"])
-    >>> chance_of_difference(p, group) < 0.01
-    True
     """
     names, group = np.unique(group, return_inverse=True)
     if len(names) < 2:

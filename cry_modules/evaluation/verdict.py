@@ -90,13 +90,7 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
 
 
 def recognised(random: List[float], grouped: List[float]) -> bool:
-    """Whether a random split rewards recognising the patient.
-
-    Example
-    -------
-    >>> recognised([0.6, 0.65, 0.61], [0.5, 0.48, 0.52])
-    True
-    """
+    """Whether a random split rewards recognising the patient."""
     added = np.subtract(random, grouped)
     error = added.std() / np.sqrt(len(added))
     return bool(added.mean() > max(_MATTERS, 2 * error))
@@ -195,13 +189,7 @@ def _range(ci95) -> str:
 
 
 def in_words(evidence: Evidence) -> str:
-    """Write AUC, interval and p.
-
-    Example
-    -------
-    >>> in_words(Evidence(0.68, [0.53, 0.8], 0.08, [], 99, 50, 5, np.empty(0)))
-    'AUC 0.68 (0.53 to 0.80), p = 0.08'
-    """
+    """Write AUC, interval and p."""
     ci95 = "no interval" if evidence.ci95 is None else _range(evidence.ci95)
     return f"AUC {evidence.auc:.2f} ({ci95}), p = {p_value(evidence.p)}"
 

@@ -12,6 +12,7 @@ from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.settings import plain_settings
+from cry_modules.metrics.figures import shown_in
 from data_prep import manifest
 from data_prep.files.errors import InputError
 
@@ -23,13 +24,6 @@ FEWEST = 5
 _ON_VALIDATION = (
     "n", "n_patients", "sensitivity_at_spec80", "sensitivity_at_spec80_ci95",
     "specificity_at_threshold", "specificity_at_threshold_ci95",
-)  # fmt: skip
-#: What is said of the test split.
-_FIGURES = (
-    "n", "n_patients", "auc", "average_precision", "balanced_accuracy",
-    "accuracy", "majority_accuracy", "sensitivity_at_spec80",
-    "specificity_at_threshold", "brier", "ece", "calibration_slope",
-    "calibration_intercept",
 )  # fmt: skip
 #: An encoder that is made of others', step by step, has no more steps.
 _MOST_STEPS = 20
@@ -98,7 +92,9 @@ def operating_point(
 
 def figures_of_test(metrics: Dict) -> Dict:
     """Figures of the test split by recording and by patient."""
-    names = (*_FIGURES, *(f"{name}_ci95" for name in _FIGURES))
+    names = ["n", "n_patients", "majority_accuracy"]
+    for name in shown_in("card"):
+        names += [name, f"{name}_ci95"]
     found = {u: _chosen(block, names) for u, block in metrics["test"].items()}
     if "n_patients" not in found["patient"]:
         del found["patient"]["n"]  # the same number

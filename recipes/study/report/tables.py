@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
+from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.predictions import UNITS
 from data_prep.files.tables import write_table, write_text
 from recipes.study.encoders import (
     ADAPTED,
@@ -21,9 +23,9 @@ from recipes.study.settings import MODE_NAMES, Settings
 
 #: What a table can be of, in words.
 MEASURES = {
-    ("auc", "recording"): "AUC by recording",
-    ("auc", "patient"): "AUC by patient",
-    ("average_precision", "recording"): "average precision by recording",
+    (name, unit): f"{METRICS[name].words} by {unit}"
+    for name in shown_in("study")
+    for unit in (UNITS if name == "auc" else UNITS[:1])
 }
 
 
