@@ -1,5 +1,5 @@
-"""What README says about extending the project: each addition is one file or
-one row, and everything else follows."""
+"""Each addition that README describes is one file or one row; everything else
+follows from it."""
 
 import numpy as np
 import pytest
