@@ -249,7 +249,7 @@ HEAVY = [
     *(f"train_{name}.py" for name in ("simclr", "adapt", "cls")),
     *("data_prep.confounds", "data_prep.pack", "data_prep.synthetic"),
     *(
-        "cry_modules.figures.training",
+        "cry_modules.figures",
         "cry_modules.demo",
         "cry_modules.export",
     ),
@@ -258,7 +258,7 @@ HEAVY = [
         "cry_modules.metrics",
         "cry_modules.views",
     ),
-    *("cry_modules.figures.results", "recipes.study.run"),
+    "recipes.study.run",
 ]
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.checkpoints.saved_model import SavedModel
+from cry_modules.figures.style import style
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.picture import (
     MOST_LINES,
@@ -216,17 +217,18 @@ def _figure(scored, classes, threshold, chunk_s) -> str:
 
 
 def _png(picture: Shown, size: Tuple[float, float]) -> bytes:
-    figure = Figure(size, layout="constrained")
-    draw_scores(figure, picture)
-    scores = figure.axes[1]
-    if size == _NARROW and scores.get_legend() is not None:
-        # Below, as a narrow picture has no room next to the lines.
-        n_rows = -(-len(scores.get_legend().get_texts()) // 2)
-        scores.get_legend().remove()
-        figure.set_figheight(figure.get_figheight() + 0.2 * n_rows)
-        draw_legend(figure, scores, loc="outside lower center", ncols=2)
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=_DPI)
+    with style():
+        figure = Figure(size, layout="constrained")
+        draw_scores(figure, picture)
+        scores = figure.axes[1]
+        if size == _NARROW and scores.get_legend() is not None:
+            # Below, as a narrow picture has no room next to the lines.
+            n_rows = -(-len(scores.get_legend().get_texts()) // 2)
+            scores.get_legend().remove()
+            figure.set_figheight(figure.get_figheight() + 0.2 * n_rows)
+            draw_legend(figure, scores, loc="outside lower center", ncols=2)
+        figure.savefig(buffer, format="png", dpi=_DPI)
     return buffer.getvalue()
 
 

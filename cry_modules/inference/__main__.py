@@ -268,8 +268,7 @@ def plot_names(paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _draw(classifier, track, levels, path, out):
-    from cry_modules.figures.training import picture
-    from cry_modules.figures.views import shortened
+    from cry_modules.figures.style import picture, shortened
     from cry_modules.inference.picture import SIZE, Shown, draw_scores
 
     hparams = classifier.hparams

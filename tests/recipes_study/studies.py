@@ -121,7 +121,7 @@ def fewer_draws(n=100):
     with pytest.MonkeyPatch.context() as patch:
         compare = functools.partial(results.compare, n_draws=n)
         patch.setattr(results, "compare", compare)
-        patch.setattr(figures, "_BAND_DRAWS", n)
+        patch.setattr(figures, "_N_DRAWS", n)
         yield
 
 

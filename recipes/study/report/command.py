@@ -19,6 +19,7 @@ from typing import Any, Dict, List
 import jinja2
 from markupsafe import Markup
 
+from cry_modules.figures.page import Picture, style_sheet
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors
@@ -31,7 +32,7 @@ from recipes.study.report import (
     findings,
     hypotheses,
     maps,
-    picture_sounds,
+    pictures,
     reproduce,
     tables,
 )
@@ -39,7 +40,6 @@ from recipes.study.report.checklist import rows as checklist_rows
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
 from recipes.study.report.sounds import heard_views
-from recipes.study.report.svg import Picture
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
 
 HOW_TO_READ = (
@@ -99,7 +99,13 @@ def render(context: Dict[str, Any]) -> str:
         svg=lambda picture: Markup(picture.svg),  # its texts are escaped
     )
     template = environment.get_template("report.html.j2")
-    return template.render(MODE_NAMES=MODE_NAMES, ENCODERS=ENCODERS, **context)
+    return template.render(
+        MODE_NAMES=MODE_NAMES,
+        ENCODERS=ENCODERS,
+        light=style_sheet(0),
+        dark=style_sheet(1),
+        **context,
+    )
 
 
 def contents(results: Results) -> Dict[str, Any]:
@@ -151,7 +157,7 @@ def contents(results: Results) -> Dict[str, Any]:
         "training": figures.training_curves(results),
         "views": heard,
         "view_pictures": [
-            picture_sounds.views(f"views_{i}", one.title, one.pair, one.hparams)
+            pictures.views(f"views_{i}", one.title, one.pair, one.hparams)
             for i, one in enumerate(heard)
         ],
         "controls": findings.controls(results),

@@ -10,7 +10,7 @@ from sklearn.manifold import TSNE
 
 from cry_modules.evaluation.linear_model import scaled
 from cry_modules.evaluation.separability import knn_accuracy, retrieval_map
-from recipes.study.report.picture_sounds import OTHERS
+from recipes.study.report.pictures import OTHERS
 from recipes.study.report.results import Results
 
 #: Patients with as many recordings have a colour of their own.

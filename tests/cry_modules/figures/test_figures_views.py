@@ -6,7 +6,7 @@ import pytest
 import torch
 from hyperpyyaml import resolve_references
 
-from cry_modules.figures.views import _settings, main, make_pairs
+from cry_modules.figures.views import main, make_pairs, settings_of
 from data_prep.manifest import Recording, read, write
 
 YAML = "hparams/small_simclr.yaml"
@@ -27,17 +27,6 @@ def manifest(noise, tmp_path):
     folder = tmp_path / "manifest"
     write({"train": recordings}, folder, tmp_path / "corpus", corpus)
     return folder / "train.csv"
-
-
-def refused(capsys, *arguments):
-    """The one line on stderr of a command that refuses its input."""
-    with pytest.raises(SystemExit) as stopped:
-        main([str(argument) for argument in arguments])
-    assert stopped.value.code == 2
-    lines = capsys.readouterr().err.strip().split("\n")
-    errors = [line for line in lines if line.startswith("error: ")]
-    assert len(errors) == 1 and lines[-1] == errors[0]
-    return errors[0]
 
 
 def test_the_command_writes_the_same_picture_again(
@@ -61,7 +50,7 @@ def test_the_command_writes_the_same_picture_again(
 
 def test_views_are_those_of_training(manifest):
     """Without warp and masks, a view is the chunk's normalised features."""
-    hparams = _settings([YAML, "--n_masks=0"])
+    hparams = settings_of([YAML, "--n_masks=0"])
     hparams["views"].augment.warp.window = 0
     root = str(manifest.parent.parent / "corpus")
     shown = make_pairs(hparams, read(manifest), root, epoch=3)
@@ -75,7 +64,7 @@ def test_views_are_those_of_training(manifest):
 
 @pytest.mark.parametrize("before_norm", [False, True])
 def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
-    hparams = _settings([YAML])
+    hparams = settings_of([YAML])
     hparams["views"].augment_before_norm = before_norm
     root = str(manifest.parent.parent / "corpus")
     shown = make_pairs(hparams, read(manifest), root, 1)
@@ -90,7 +79,7 @@ def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
 
 def test_short_recordings_are_shown_repeated(manifest):
     root = str(manifest.parent.parent / "corpus")
-    shown = make_pairs(_settings([YAML]), read(manifest), root, epoch=1)
+    shown = make_pairs(settings_of([YAML]), read(manifest), root, epoch=1)
     assert shown[-1].starts == (0, 0) and shown[-1].seconds == 0.4
     assert shown[-1].whole.shape == (101, 80)
 
@@ -104,33 +93,48 @@ def test_yaml_of_a_run_and_order_of_masks(manifest, tmp_path):
     assert (tmp_path / "a.pdf").is_file()
 
 
-def test_wrong_usage_is_told_in_one_line(capsys, manifest, tmp_path):
-    data = ["--data_folder", tmp_path / "corpus"]
-    out = ["--out", tmp_path / "a.png"]
-    assert "no.csv does not exist" in refused(capsys, "no.csv", *data, *out)
-    assert "--data_folder" in refused(capsys, manifest, *out)
-    wrong = ["--data_folder", tmp_path / "no"]
-    assert "no is no folder" in refused(capsys, manifest, *wrong, *out)
-    wrong = ["--data_folder", tmp_path]
-    line = refused(capsys, manifest, *wrong, *out)
-    assert "train.csv row 2: r0.wav is not in" in line
-    command = [manifest, *data, *out]
-    assert "--n is 0" in refused(capsys, *command, "--n", 0)
-    assert "--n is 900" in refused(capsys, *command, "--n", 900)
-    assert "--epoch is -1" in refused(capsys, *command, "--epoch", -1)
-    for name in ("no.yaml", "hparams/neuro_linear.yaml"):
-        assert name in refused(capsys, *command, "--hparams", name)
-    assert "did you mean --n_masks" in refused(capsys, *command, "--n_mask=1")
-    (tmp_path / "plain.yaml").write_text(f"output_folder: {tmp_path}/run\n")
-    line = refused(capsys, *command, "--hparams", tmp_path / "plain.yaml")
-    assert "plain.yaml has no 'temperature'" in line
-    line = refused(capsys, manifest, *data, "--out", tmp_path / "a.doc")
-    assert "a.doc is no picture's name" in line
-    line = refused(capsys, manifest, *data, "--out", tmp_path / "no/a.png")
-    assert "could not be written" in line
-    (tmp_path / "corpus/r0.wav").write_text("no audio")
-    assert "r0.wav cannot be decoded" in refused(capsys, *command)
-    assert not (tmp_path / "a.png").exists()
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["no.csv", "--data_folder=corpus"], "no.csv does not exist"),
+        (["{}"], "--data_folder"),
+        (["{}", "--data_folder=no"], "no is not a folder"),
+        (["{}", "--data_folder=."], "train.csv row 2: r0.wav is not in"),
+        (["{}", "--data_folder=damaged"], "r0.wav cannot be decoded"),
+        *(
+            (["{}", "--data_folder=corpus", option], message)
+            for option, message in (
+                ("--n=0", "--n is 0"),
+                ("--n=900", "--n is 900"),
+                ("--epoch=-1", "--epoch is -1"),
+                ("--hparams=no.yaml", "no.yaml"),
+                ("--hparams=hparams/neuro_linear.yaml", "neuro_linear.yaml"),
+                ("--hparams=plain.yaml", "plain.yaml has no 'temperature'"),
+                ("--n_mask=1", "did you mean --n_masks"),
+                ("--out=a.doc", "a.doc is not a picture's name"),
+                ("--out=no/a.png", "could not be written"),
+            )
+        ),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(
+    arguments, message, capsys, manifest, tmp_path, monkeypatch
+):
+    hparams = Path("hparams").resolve()
+    monkeypatch.chdir(tmp_path)
+    Path("hparams").symlink_to(hparams)
+    Path("plain.yaml").write_text("output_folder: run\n")
+    Path("damaged").mkdir()
+    for i in range(5):
+        Path(f"damaged/r{i}.wav").write_text("no audio")
+    with pytest.raises(SystemExit) as stopped:
+        main([argument.format(manifest) for argument in arguments])
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().split("\n")
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0]
+    assert message in errors[0]
+    assert not list(tmp_path.glob("*.png"))
 
 
 def test_settings_of_a_run_may_be_given(manifest, tmp_path):

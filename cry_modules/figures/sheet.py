@@ -1,0 +1,54 @@
+"""Sheets for print: a picture above its caption, as png and svg.
+
+A sheet is one column of A4 wide (85 mm), or two, and no letter is smaller
+than 7 pt.
+"""
+
+import textwrap
+from contextlib import contextmanager
+
+from cry_modules.figures.style import picture
+
+COLUMN, TWO_COLUMNS = 3.35, 7.1  # inches
+SMALLEST = 7  # pt
+
+_FONT_SIZE = 8.5  # pt; matplotlib's "small" is then 7.1
+_DPI = 300
+_LETTERS = 17  # of a caption, per inch
+
+
+@contextmanager
+def sheet(folder, name, size, caption):
+    """Give a figure of this size, inches, to draw in; the caption is added
+    below it and two files are written."""
+    width, height = size
+    caption = caption.replace(" %", "\xa0%")
+    lines = textwrap.wrap(caption, int(_LETTERS * width))
+    strip = (1.4 * SMALLEST * len(lines) + 6) / 72
+    path, copies = folder / f"{name}.png", [folder / f"{name}.svg"]
+    with picture(
+        path, (width, height + strip), copies, _DPI, _FONT_SIZE
+    ) as figure:
+        above, below = figure.subfigures(2, height_ratios=[height, strip])
+        below.text(
+            6 / 72 / width, 1, "\n".join(lines), fontsize=SMALLEST, va="top",
+            linespacing=1.25,
+        )  # fmt: skip
+        yield above
+
+
+def with_interval(block, name) -> str:
+    """A metric and its interval in words."""
+    if block[name] is None:
+        return "not defined"
+    if block[f"{name}_ci95"] is None:
+        return f"{block[name]:.3f}"
+    low, high = block[f"{name}_ci95"]
+    return f"{block[name]:.3f} (95 % {low:.3f} to {high:.3f})"
+
+
+def threshold_in_words(choices) -> str:
+    """The threshold chosen on validation, or those of several folds."""
+    if getattr(choices.at_specificity, "ndim", 0):
+        return "the threshold of each fold"
+    return f"the threshold {choices.at_specificity:.3g}"
