@@ -6,13 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.state_dict import inside, sha256
+from cry_modules.checkpoints.versions import written_before
 from cry_modules.embeddings import HEARD, READOUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
 
 MODEL_FILE = "model.json"
-FORMAT = "cry-ssl model 1"
+FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"
 #: Accompanies every score.
 CAUTION = (
     "For research only. Not a medical device: a score is not a finding about "
@@ -46,6 +48,8 @@ class Blueprint:
         without a classifier.
     log_prior : list of float
         See ``Posterior``; one number a class.
+    architecture : str
+        A name in ``architectures.ARCHITECTURES``.
 
     Raises
     ------
@@ -67,11 +71,13 @@ class Blueprint:
     chunk_s: float = 4.0
     classes: List[str] = field(default_factory=list)
     log_prior: List[float] = field(default_factory=list)
+    architecture: str = "cnn14"
 
     def __post_init__(self):
         if type(self.width) is not int or not 1 <= self.width <= _WIDEST:
             raise ValueError(f"width is {self.width!r}; 1 to {_WIDEST}")
         for name, known in (
+            ("architecture", ARCHITECTURES),
             ("front_end", FRONT_ENDS),
             ("readout", READOUTS),
             ("tested_on", HEARD),
@@ -118,6 +124,8 @@ def read_description(folder: Path) -> Dict:
         raise InputError(f"{path} is not JSON ({error}); get it again")
     is_dict = isinstance(description, dict)
     written = description.get("format") if is_dict else None
+    if written == _FORMAT_BEFORE:
+        raise written_before(path)
     if written != FORMAT:
         raise InputError(
             f"{path} has the format {written!r:.80}, and this version reads "

@@ -220,7 +220,7 @@ def test_mistakes_are_named_before_anything_trains(
         "twice recordings.csv row 7: recording_id 'r4' was already used in "
         "recordings.csv row 6",
         "absent recordings.csv row 7: b5.wav is not in absent",
-        "label recordings.csv row 7: pain is 'maybe', none of no, yes",
+        "label recordings.csv row 7: pain is 'maybe', expected one of no, yes",
         "untested no clip of untested is left for test",
         "2 clips are empty or unreadable",
         "Nobody is held out from adaptation",
