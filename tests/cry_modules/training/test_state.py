@@ -12,13 +12,17 @@ from torch import nn
 from torch.nn.functional import mse_loss
 
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
-from cry_modules.distributed import EpochTotals
 from cry_modules.heads import ClassificationHead
 from cry_modules.training import state
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.early_stopping import EarlyStopping
 from cry_modules.training.history import History
-from cry_modules.training.state import RandomStates, Snapshot, differences
+from cry_modules.training.state import (
+    EpochTotals,
+    RandomStates,
+    Snapshot,
+    differences,
+)
 
 
 class Training:
