@@ -20,7 +20,8 @@ from speechbrain.utils.data_pipeline import provides, takes
 
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.embeddings import Embedder, embed
+from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.embed import embed
 from cry_modules.training import experiment
 from data_prep import manifest
 from data_prep.files.atomic import complete_or_absent, make_folder

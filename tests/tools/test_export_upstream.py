@@ -349,7 +349,7 @@ def test_one_home_for_each_definition(template):
 
 
 def test_comments_and_decorators_belong_to_a_definition():
-    text = module("cry_modules.distributed").text("PerRank")
+    text = module("cry_modules.training.state").text("PerRank")
     assert text.startswith("@partial(register_checkpoint_hooks")
     text = module("cry_modules.replay").text("REPLAY")
     assert text.startswith("#: How the share")
