@@ -69,14 +69,7 @@ PARTS = {"generic": "vggsound", "cry": "cry"}  # part -> folder
 
 
 def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
-    """Synthesise a cry recording ``[samples]``.
-
-    Example
-    -------
-    >>> plan = plan_cries("tiny")[0]
-    >>> len(render_cry(plan)) == round(plan.seconds * 16000)
-    True
-    """
+    """Synthesise a cry recording ``[samples]``."""
     voice_rng = np.random.default_rng([seed, Stream.VOICE, plan.patient])
     rng = np.random.default_rng([seed, Stream.CRY, plan.index])
     voice = draw_voice(voice_rng, plan.severity)
@@ -84,13 +77,7 @@ def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
 
 
 def render_sound(plan: SoundPlan, seed: int = 1234) -> np.ndarray:
-    """Synthesise a generic clip ``[samples]``; a video has one recorder.
-
-    Example
-    -------
-    >>> render_sound(plan_sounds("tiny")[0]).shape
-    (24000,)
-    """
+    """Synthesise a generic clip ``[samples]``; a video has one recorder."""
     recorder = draw_recorder(
         np.random.default_rng([seed, Stream.VIDEO, plan.video])
     )
@@ -249,16 +236,7 @@ def make_corpus(
     seed: int = 1234,
     workers: Optional[int] = None,
 ) -> Dict[str, Dict[str, float]]:
-    """Write the synthetic corpora, unless they are complete.
-
-    Example
-    -------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     made = make_corpus(out, "tiny", "generic", workers=1)
-    >>> made["generic"]["rows"]
-    24
-    """
+    """Write the synthetic corpora, unless they are complete."""
     find_scale(scale)
     if part not in ("all", *PARTS):
         raise ValueError(f"part {part!r} is unknown: use all, generic or cry")

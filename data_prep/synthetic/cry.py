@@ -145,17 +145,7 @@ def draw_burst(
     seconds: float,
     mode: Optional[str] = None,
 ) -> Burst:
-    """Draw melody, mode and irregularities of one burst.
-
-    Example
-    -------
-    >>> rng = np.random.default_rng(0)
-    >>> from data_prep.synthetic.voices import NEUTRAL, draw_voice
-    >>> voice = draw_voice(rng, 0.1)
-    >>> burst = draw_burst(rng, voice, NEUTRAL, 1.0, "hyperphonation")
-    >>> bool(burst.f0.min() > 1000)
-    True
-    """
+    """Draw melody, mode and irregularities of one burst."""
     free = mode is None
     odds = _mode_odds(voice, style) if free else dict.fromkeys(ODDITIES, 0.0)
     happens = {name: rng.uniform() < odds[name] for name in ODDITIES}
@@ -183,17 +173,7 @@ def sound_burst(
     style: Style,
     seconds: float,
 ) -> np.ndarray:
-    """Filter a source by the moving vocal tract.
-
-    Example
-    -------
-    >>> rng = np.random.default_rng(0)
-    >>> from data_prep.synthetic.voices import NEUTRAL, draw_voice
-    >>> voice = draw_voice(rng, 0.1)
-    >>> burst = draw_burst(rng, voice, NEUTRAL, 0.5)
-    >>> sound_burst(rng, burst, voice, NEUTRAL, 0.5).shape
-    (8000,)
-    """
+    """Filter a source by the moving vocal tract."""
     n = int(seconds * RATE)
     here, frames = np.arange(n), len(burst.f0[: (n + HOP - 1) // HOP])
     knots = np.arange(len(burst.f0)) * HOP
@@ -239,15 +219,7 @@ def make_cry(
     site: str,
     seconds: float,
 ) -> np.ndarray:
-    """Synthesise one recording of a crying patient ``[samples]``.
-
-    Example
-    -------
-    >>> from data_prep.synthetic.voices import draw_voice
-    >>> rng = np.random.default_rng(0)
-    >>> make_cry(rng, draw_voice(rng, 0.6), "pain", "site_a", 2.0).shape
-    (32000,)
-    """
+    """Synthesise one recording of a crying patient ``[samples]``."""
     style = draw_style(rng, trigger)
     dry = np.zeros(round(seconds * RATE))
     breathes_loud = rng.uniform() < 0.6

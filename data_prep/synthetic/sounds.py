@@ -337,13 +337,7 @@ def make_sound(
     seconds: float,
     recorder: Optional[Recorder] = None,
 ) -> np.ndarray:
-    """Synthesise and record one clip of a class ``[samples]``.
-
-    Example
-    -------
-    >>> make_sound(np.random.default_rng(0), 3, 0.5).shape
-    (8000,)
-    """
+    """Synthesise and record one clip of a class ``[samples]``."""
     _, maker, options = CLASSES[label_index]
     dry = maker(rng, int(seconds * RATE), **options)
     return record(rng, dry, recorder or draw_recorder(rng))
