@@ -39,7 +39,7 @@ from recipes.study.report import (
 from recipes.study.report.checklist import rows as checklist_rows
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
-from recipes.study.report.sounds import heard_views
+from recipes.study.report.sounds import examples
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
 
 HOW_TO_READ = (
@@ -116,14 +116,13 @@ def contents(results: Results) -> Dict[str, Any]:
     verdicts = hypotheses.judge(results)
     generic = corpora.generic_corpus(results)
     cries = corpora.cry_corpora(results)
-    heard = heard_views(results, generic, cries)
+    shown = examples(results, generic, cries)
     sounds = {
         name: found
         for name in settings.encoders
         for found in [maps.of_encoder(results, name, "sound")]
         if found is not None
     }
-    told = {name: maps.sounds_told(found) for name, found in sounds.items()}
     context = {
         "settings": settings,
         "title": settings.title,
@@ -155,15 +154,17 @@ def contents(results: Results) -> Dict[str, Any]:
         "curves": figures.ranking_curves(results),
         "few_labels": figures.few_labels(results),
         "training": figures.training_curves(results),
-        "views": heard,
+        "views": shown,
         "view_pictures": [
             pictures.views(f"views_{i}", one.title, one.pair, one.hparams)
-            for i, one in enumerate(heard)
+            for i, one in enumerate(shown)
         ],
         "controls": findings.controls(results),
         "nuisance": findings.nuisance(results),
         "maps": figures.embedding_maps(results),
-        "told": told,
+        "sound_retrieval": {
+            name: maps.sound_retrieval(embs) for name, embs in sounds.items()
+        },
         "n_sounds": next((len(f.labels) for f in sounds.values()), 0),
         "forgetting": findings.forgetting(results),
         "forgetting_picture": figures.forgetting_picture(results),
@@ -243,7 +244,7 @@ def _numbers(context) -> Dict:
             for verdict in context["verdicts"]
         ],
         "forgetting": context["forgetting"],
-        "generic_sounds": context["told"],
+        "generic_sounds": context["sound_retrieval"],
     }
 
 
