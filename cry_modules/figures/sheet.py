@@ -7,7 +7,7 @@ than 7 pt.
 import textwrap
 from contextlib import contextmanager
 
-from cry_modules.figures.style import picture
+from cry_modules.figures.style import picture, shortened
 
 COLUMN, TWO_COLUMNS = 3.35, 7.1  # inches
 SMALLEST = 7  # pt
@@ -22,8 +22,11 @@ def sheet(folder, name, size, caption):
     """Give a figure of this size, inches, to draw in; the caption is added
     below it and two files are written."""
     width, height = size
-    caption = caption.replace(" %", "\xa0%")
-    lines = textwrap.wrap(caption, int(_LETTERS * width))
+    words = caption.replace(" %", "\xa0%").split(" ")
+    caption = " ".join(shortened(word, 48) for word in words)
+    lines = textwrap.wrap(
+        caption, int(_LETTERS * width), break_on_hyphens=False
+    )
     strip = (1.4 * SMALLEST * len(lines) + 6) / 72
     path, copies = folder / f"{name}.png", [folder / f"{name}.svg"]
     with picture(

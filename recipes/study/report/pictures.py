@@ -1,6 +1,6 @@
 """Pictures of curves, training, views and embeddings in a study's report.
 
-Values that are None are left out, and the descriptions name them.
+Undefined values are left out, and the descriptions name them.
 """
 
 from contextlib import contextmanager
@@ -344,13 +344,15 @@ def embedding_maps(
     if n == 0 or not colourings:
         return words(name, title, "No embeddings are there to draw.")
     values_of = {
-        what: np.array([value or _NOT_GIVEN for value in values], dtype=object)
-        for what, values in colourings.items()
+        column: np.array(
+            [value or _NOT_GIVEN for value in values], dtype=object
+        )
+        for column, values in colourings.items()
     }
     size = _CELL[0] * len(colourings), _CELL[1] * len(maps) + 130
     numbers = ", ".join(
-        f"{what} ({len(set(values))} values)"
-        for what, values in values_of.items()
+        f"{column} ({len(set(values))} values)"
+        for column, values in values_of.items()
     )
     alt = (
         f"Embeddings of {n} recordings in two dimensions by "
@@ -362,8 +364,8 @@ def embedding_maps(
             row[0].set_ylabel(method)
             for axes, values in zip(row, values_of.values()):
                 _draw_map(axes, np.asarray(points), values)
-        for above, below, what in zip(grid[0], grid[-1], values_of):
-            _name_values(above, below, what, sorted(set(values_of[what])))
+        for above, below, column in zip(grid[0], grid[-1], values_of):
+            _name_values(above, below, column, sorted(set(values_of[column])))
     return picture
 
 
@@ -383,12 +385,12 @@ def _look(i, value) -> Dict:
     return {**look(i), "markersize": 3.5, "zorder": 2, "linestyle": ""}
 
 
-def _name_values(above, below, what, values) -> None:
+def _name_values(above, below, column, values) -> None:
     """Title of a column of maps, and its legend, or the number of values."""
     if len(values) > _MOST_NAMES:
-        above.set_title(f"{what}: {len(values)} values")
+        above.set_title(f"{column}: {len(values)} values")
         return
-    above.set_title(what)
+    above.set_title(column)
     add_legend(
         below, [(value, _look(i, value)) for i, value in enumerate(values)],
         loc="upper center", bbox_to_anchor=(0.5, -0.01),
