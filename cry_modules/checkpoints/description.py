@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
+from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.state_dict import inside, sha256
 from cry_modules.embeddings import HEARD, READOUTS
 from cry_modules.front_ends import FRONT_ENDS
@@ -46,6 +47,8 @@ class Blueprint:
         without a classifier.
     log_prior : list of float
         See ``Posterior``; one number a class.
+    architecture : str
+        A name in ``architectures.ARCHITECTURES``.
 
     Raises
     ------
@@ -67,11 +70,13 @@ class Blueprint:
     chunk_s: float = 4.0
     classes: List[str] = field(default_factory=list)
     log_prior: List[float] = field(default_factory=list)
+    architecture: str = "cnn14"
 
     def __post_init__(self):
         if type(self.width) is not int or not 1 <= self.width <= _WIDEST:
             raise ValueError(f"width is {self.width!r}; 1 to {_WIDEST}")
         for name, known in (
+            ("architecture", ARCHITECTURES),
             ("front_end", FRONT_ENDS),
             ("readout", READOUTS),
             ("tested_on", HEARD),

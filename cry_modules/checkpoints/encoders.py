@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from cry_modules import __version__
+from cry_modules.architectures import ARCHITECTURES, name_of, name_of_state
 from cry_modules.checkpoints import panns
 from cry_modules.checkpoints.checkpointer import best_checkpoint, read_meta
 from cry_modules.checkpoints.description import MODEL_FILE, check_unchanged
@@ -140,11 +141,11 @@ class EncoderSource:
         known = known_front_end(self.source, path, state)
         if known is not None:
             check_known(known, front_end, title)
-        hint = _hint(weights, encoder.state_dict()) + _version_hint(path)
+        hint = _hint(weights, encoder) + _version_hint(path)
         check_fit(encoder, weights, title, hint)
-        if known is None:
-            check_statistics(weights, front_end, title)
         encoder.load_state_dict(weights, strict=True)
+        if known is None:
+            check_statistics(encoder, front_end, title)
         return path
 
     def _title(self, path) -> str:
@@ -221,13 +222,17 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     return True
 
 
-def _hint(
-    state: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
-) -> str:
-    """The option to pass where only the width or the mel bands differ."""
+def _hint(state: Dict[str, torch.Tensor], encoder: nn.Module) -> str:
+    """The option to pass where architecture, width or mel bands differ."""
+    name = name_of_state(state)
+    if name is None or name_of(encoder) is None:
+        return ""
+    if name != name_of(encoder):
+        return f"; it is a {name}: pass --architecture {name}"
+    expected, kind = encoder.state_dict(), ARCHITECTURES[name]
     width, n_mels = (
-        (_length(state, name), _length(expected, name))
-        for name in ("conv_block1.conv1.weight", "norm0.weight")
+        (_length(state, weight), _length(expected, weight))
+        for weight in (kind.marker, f"{kind.first_norm}.weight")
     )
     if width[0] is not None and width[0] != width[1]:
         return f"; it has width {width[0]}: pass --width {width[0]}"

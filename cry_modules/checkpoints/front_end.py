@@ -11,7 +11,9 @@ from typing import Dict, NamedTuple, Optional
 import torch
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from torch import nn
 
+from cry_modules.architectures import ARCHITECTURES, name_of
 from cry_modules.checkpoints.checkpointer import read_meta
 from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.panns import is_panns
@@ -137,32 +139,31 @@ def _of_yaml(path) -> Optional[Known]:
     return Known("fbank", f"{path} says so") if is_fbank else None
 
 
-def check_statistics(
-    state: Dict[str, torch.Tensor], front_end: str, title: str
-) -> None:
-    """Refuse an encoder whose first BatchNorm saw other features.
+def check_statistics(encoder: nn.Module, front_end: str, title: str) -> None:
+    """Refuse an encoder whose first BatchNorm was trained on other features.
 
     The means of its bands are around zero if the features were
     mean-normalised, and far from it if not.
 
     Example
     -------
-    >>> state = torch.nn.BatchNorm1d(80).state_dict(prefix="norm0.")
-    >>> state["norm0.num_batches_tracked"] += 100
-    >>> check_statistics(state, "fbank", "a.ckpt")
-    >>> check_statistics(state, "log1p", "a.ckpt")
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> encoder = Cnn14(mel_bins=80, width=1)
+    >>> encoder.norm0.num_batches_tracked += 100
+    >>> check_statistics(encoder, "fbank", "a.ckpt")
+    >>> check_statistics(encoder, "log1p", "a.ckpt")
     Traceback (most recent call last):
     ...
     data_prep.files.errors.InputError: a.ckpt was trained on features with mean ...
     """
-    if "norm0.running_mean" not in state:
+    name = name_of(encoder)
+    if name is None or not ARCHITECTURES[name].first_norm:
         return
-    mean, variance, n_batches = (
-        state[f"norm0.{name}"]
-        for name in ("running_mean", "running_var", "num_batches_tracked")
-    )
-    offset = (mean.abs() / variance.clamp(min=1e-12).sqrt()).median().item()
-    if n_batches < _LEAST_BATCHES or not math.isfinite(offset):
+    norm = encoder.get_submodule(ARCHITECTURES[name].first_norm)
+    deviation = norm.running_var.clamp(min=1e-12).sqrt()
+    offset = (norm.running_mean.abs() / deviation).median().item()
+    few = norm.num_batches_tracked < _LEAST_BATCHES
+    if few or not math.isfinite(offset):
         return
     normalised = offset < _NORMALISED_BELOW
     if normalised == FRONT_ENDS[front_end].mean_norm:
@@ -170,7 +171,7 @@ def check_statistics(
     fitting = " or ".join(
         kind.name
         for kind in map(make_front_end, FRONT_ENDS)
-        if kind.mean_norm == normalised and kind.n_mels == len(mean)
+        if kind.mean_norm == normalised and kind.n_mels == norm.num_features
     )
     cure = f"pass --front_end {fitting}" if fitting else "pass another encoder"
     raise InputError(

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from cry_modules.architectures import make_encoder
 from cry_modules.checkpoints.description import (
     MODEL_FILE,
     Blueprint,
@@ -29,7 +30,6 @@ from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit, inside
-from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
@@ -115,7 +115,9 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
-    encoder = Cnn14(logmel.n_mels, blueprint.width)
+    encoder = make_encoder(
+        blueprint.architecture, logmel.n_mels, blueprint.width
+    )
     embedder = Embedder(
         features,
         encoder,
@@ -192,7 +194,7 @@ def _build_described(about: Dict, weights: Path) -> SavedModel:
     n_mels = make_front_end(blueprint.front_end).n_mels
     # Before any memory is taken for weights that are not there.
     with torch.device("meta"):
-        encoder = Cnn14(n_mels, blueprint.width)
+        encoder = make_encoder(blueprint.architecture, n_mels, blueprint.width)
     n_bytes = sum(value.nbytes for value in encoder.state_dict().values())
     if weights.stat().st_size < n_bytes:
         raise ValueError(
@@ -263,7 +265,8 @@ def read_run(folder: Path) -> Tuple[Blueprint, Dict]:
 def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
     encoder = {
         "width": int(settings["width"]),
-        "front_end": settings.get("front_end", "fbank"),
+        "front_end": settings["front_end"],
+        "architecture": settings["architecture"],
         "chunk_s": float(settings["chunk_s"]),
     }
     if "finetune_mode" not in settings:

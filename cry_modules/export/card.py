@@ -59,7 +59,7 @@ def model_card(
 
 
 _OF_DESCRIPTION = (
-    "name", "task", "corpus", "model", "origin", "finetune_mode", "seed",
+    "name", "task", "corpus", "model", "emb_dim", "origin", "finetune_mode", "seed",
     "label_fraction", "n_parameters", "n_trainable", "prevalence", "versions",
 )  # fmt: skip
 

@@ -20,6 +20,7 @@ import torch
 from safetensors.torch import save
 
 from cry_modules import __version__
+from cry_modules.architectures import architecture
 from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
 from cry_modules.checkpoints.front_end import YAML_FILE
@@ -88,7 +89,7 @@ features: !new:cry_modules.front_ends.AugmentedFeatures
     augment: !ref <augment>
     augment_before_norm: False
 
-encoder: !new:cry_modules.cnn14.Cnn14
+encoder: !new:{encoder_class}
     mel_bins: {n_mels}
     width: {width}
 
@@ -203,6 +204,7 @@ def describe(
         "name": " ".join((name or default).split()),
         "task": metrics["task"],
         "model": asdict(model.blueprint),
+        "emb_dim": model.embedder.encoder.emb_dim,
         "sample_rate": logmel.sample_rate,
         "n_mels": logmel.n_mels,
         "origin": origin(run_settings(run).get("encoder_source")),
@@ -276,6 +278,7 @@ def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
             # Flow style and quoted: names may look like yaml.
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
         },
+        encoder_class=architecture(blueprint.architecture).class_path,
         name=about["name"],
         sample_rate=logmel.sample_rate,
         hop=logmel.hop,

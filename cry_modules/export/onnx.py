@@ -38,7 +38,6 @@ import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.audio import PEAK, shortest_input
-from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder
 from cry_modules.front_ends import MelFrames
 from cry_modules.heads import Posterior
@@ -149,13 +148,15 @@ class ConvolvedFrames(nn.Module):
 
 
 class _UncheckedEncoder(nn.Module):
-    """An encoder that is called with items that are long enough."""
+    """An encoder without the checks that depend on values, to be traced."""
 
-    def __init__(self, encoder: Cnn14):
+    def __init__(self, encoder: nn.Module):
         super().__init__()
         self.encoder = encoder
 
     def forward(self, feats, lengths):
+        if not hasattr(self.encoder, "embed_frames"):
+            return self.encoder(feats, lengths)
         n_frames = torch.round(lengths * feats.shape[1]).long()
         return self.encoder.embed_frames(feats, n_frames)
 

@@ -16,12 +16,6 @@ class RankBatchNorm(_BatchNorm):
     """BatchNorm of inputs of any dimension over the joined batch of all ranks.
 
     The keys of its state dict are BatchNorm's.
-
-    Example
-    -------
-    >>> x = torch.randn(8, 3)
-    >>> torch.allclose(RankBatchNorm(3)(x), nn.BatchNorm1d(3)(x), atol=1e-6)
-    True
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -62,14 +56,7 @@ def _over_ranks(x: torch.Tensor) -> torch.Tensor:
 
 
 def convert_batch_norms(module: nn.Module) -> nn.Module:
-    """Replace each BatchNorm in a module by a ``RankBatchNorm``; return it.
-
-    Example
-    -------
-    >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    >>> convert_batch_norms(net)[1]  # the rest depends on torch's version
-    RankBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, ...)
-    """
+    """Replace each BatchNorm in a module by a ``RankBatchNorm``; return it."""
     for parent in list(module.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, _BatchNorm):

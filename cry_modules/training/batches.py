@@ -28,23 +28,8 @@ class FullBatches(BatchSampler):
 
     The order is that of a loader with ``shuffle`` and ``drop_last`` after
     SpeechBrain's ``seed_everything``. NT-Xent depends on the number of
-    negatives, so a last batch that is not full is left out.
-
-    Arguments
-    ---------
-    n_items : int
-        Number of recordings; at least a batch, else a ValueError is raised.
-    batch_size : int
-        Recordings in each batch.
-    seed : int
-        Seed of the experiment.
-
-    Example
-    -------
-    >>> batches = FullBatches(5, batch_size=2, seed=1)
-    >>> batches.set_epoch(1)
-    >>> [len(batch) for batch in batches]
-    [2, 2]
+    negatives, so a last batch that is not full is left out. Fewer recordings
+    than a batch raise a ValueError.
     """
 
     def __init__(self, n_items: int, batch_size: int, seed: int):
@@ -206,17 +191,6 @@ class EmbeddingSet(Dataset):
 
     Epochs of a cached probe last milliseconds; a dictionary for each
     recording, and padding where there is none, would take most of that.
-
-    Example
-    -------
-    >>> items = {
-    ...     name: {"emb": torch.ones(2), "patient_id": "p", "class_index": 1}
-    ...     for name in "abc"
-    ... }
-    >>> keys = ["id", "emb", "patient_id", "class_index"]
-    >>> some = EmbeddingSet(DynamicItemDataset(items, output_keys=keys))
-    >>> some.__getitems__([2, 0]).id
-    ['c', 'a']
     """
 
     def __init__(self, dataset: DynamicItemDataset):

@@ -86,13 +86,7 @@ def _check_before_building(hparams_file, resolved, needs):
 
 def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     """Yaml file to save in the output folder; None where checkpoints belong
-    to the one that is there, since writing it anew could be interrupted.
-
-    Example
-    -------
-    >>> to_save({"output_folder": "no/such/folder"}, "a.yaml")
-    'a.yaml'
-    """
+    to the one that is there, since writing it anew could be interrupted."""
     return None if has_begun(hparams["output_folder"]) else hparams_file
 
 
@@ -126,24 +120,13 @@ def log_environment(folder: Path) -> threading.Thread:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a folder holds checkpoints of a run or of its folds.
-
-    Example
-    -------
-    >>> has_begun("no/such/folder")
-    False
-    """
+    """Whether a folder holds checkpoints of a run or of its folds."""
     patterns = ("save/CKPT*", "fold_*/save/CKPT*")
     return any(any(Path(folder).glob(pattern)) for pattern in patterns)
 
 
 def check_same_experiment(folder: Path, resolved: str) -> None:
-    """Check that a run with checkpoints resumes with its own settings.
-
-    Example
-    -------
-    >>> check_same_experiment(Path("no/such/folder"), "lr: 1")
-    """
+    """Check that a run with checkpoints resumes with its own settings."""
     saved = folder / "hyperparams.yaml"
     if not saved.is_file() or not has_begun(folder):
         return

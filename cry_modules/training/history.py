@@ -12,16 +12,7 @@ from data_prep.files.tables import write_text
 
 class History:
     """Rows of ``history.json``, one an epoch; with ``tensorboard`` also
-    scalars in ``tensorboard/``.
-
-    Example
-    -------
-    >>> history = History(getfixture("tmpdir"))
-    >>> history.add({"epoch": 1, "train_loss": 0.5})
-    >>> history.add({"epoch": 1, "train_loss": 0.4})  # repeated after a resume
-    >>> history.rows
-    [{'epoch': 1, 'train_loss': 0.4}]
-    """
+    scalars in ``tensorboard/``."""
 
     def __init__(self, output_folder: str, tensorboard: bool = False):
         self.path = Path(output_folder) / "history.json"

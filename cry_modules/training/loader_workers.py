@@ -11,10 +11,6 @@ def worker_options(num_workers: int) -> Dict[str, Any]:
 
     Python 3.14 no longer forks by default; datasets hold local functions,
     which can be forked but not pickled.
-
-    Example
-    -------
-    >>> worker_options(0)["multiprocessing_context"]
     """
     forks = "fork" in multiprocessing.get_all_start_methods()
     return {

@@ -14,13 +14,7 @@ _PROC = Path("/proc")
 
 def free_memory(device: torch.device) -> float:
     """Free bytes on a device, within the limits of control groups; infinite
-    where unknown.
-
-    Example
-    -------
-    >>> free_memory(torch.device("cpu")) > 0
-    True
-    """
+    where unknown."""
     if device.type == "cuda":
         in_use = torch.cuda.memory_reserved(device)
         kept = in_use - torch.cuda.memory_allocated(device)
@@ -116,11 +110,6 @@ def keep_freed_memory() -> bool:
     By default the C library returns large blocks to the system at once and
     gets them back page by page, each filled with zeros, which takes a seventh
     of the processor time of a step at width 64. Results do not change.
-
-    Example
-    -------
-    >>> keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
-    True
     """
     return _set(mmap_max=0, trim_threshold=-1)
 

@@ -12,31 +12,28 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from cry_modules.cnn14 import Cnn14
 from cry_modules.distributed import n_ranks
 from cry_modules.finetune import batch_norms
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 
-def recompute_blocks(encoder: Cnn14) -> None:
+def recompute_blocks(encoder: nn.Module) -> None:
     """Change an encoder to keep only the input of each block for backward.
 
     Loss, gradients, running statistics, random states and evaluation stay the
     same.
-
-    Example
-    -------
-    >>> encoder = Cnn14(mel_bins=80, width=1)
-    >>> recompute_blocks(encoder)
-    >>> encoder(torch.randn(2, 64, 80)).sum().backward()
-    >>> encoder.norm0.num_batches_tracked
-    tensor(1)
     """
     if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
         raise InputError(
             f"--checkpoint_activations is True on {n_ranks()} processes; use "
             "one process, or leave the option out"
         )
+    require(
+        hasattr(encoder, "run_block"),
+        f"--checkpoint_activations is True and {type(encoder).__name__} has no "
+        "blocks to recompute",
+        "leave the option out",
+    )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
 
 
@@ -57,16 +54,7 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
-    """Keep the running statistics of all BatchNorm layers unchanged.
-
-    Example
-    -------
-    >>> norm = nn.BatchNorm1d(1)
-    >>> with untracked(norm):
-    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> norm.running_mean
-    tensor([0.])
-    """
+    """Keep the running statistics of all BatchNorm layers unchanged."""
     # Not by track_running_stats: without statistics BatchNorm saves fewer
     # tensors for backward, which checkpointing refuses.
     kept = [
@@ -81,3 +69,14 @@ def untracked(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, name, buffer in kept:
             setattr(norm, name, buffer)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Restore the mode of each module and submodule at the end."""
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -42,15 +42,6 @@ class RandomStates(PerRank):
     SpeechBrain's ``SaveableGenerator`` has torch's and CUDA's of the first
     rank. Loaders need no state: their generator is seeded for each epoch, and
     chunks are drawn from (seed, epoch, recording).
-
-    Example
-    -------
-    >>> states = RandomStates()
-    >>> before = states.get_state()
-    >>> drawn = random.random(), np.random.rand(), torch.rand(1)
-    >>> states.set_state(before)
-    >>> drawn == (random.random(), np.random.rand(), torch.rand(1))
-    True
     """
 
     def get_state(self):
@@ -78,14 +69,7 @@ class RandomStates(PerRank):
 
 
 def platform_record(device: str) -> Dict[str, str]:
-    """Names and values that decide the last bits of a result, besides settings.
-
-    Example
-    -------
-    >>> record = platform_record("cpu")
-    >>> record["threads"] == str(torch.get_num_threads()), record["device"]
-    (True, 'cpu')
-    """
+    """Names and values that decide the last bits of a result, besides settings."""
     on_gpu = torch.device(device).type == "cuda"
     return {
         "processor": _processor(),
@@ -98,13 +82,7 @@ def platform_record(device: str) -> Dict[str, str]:
 
 
 def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
-    """Describe entries that differ; those that were not recorded do not.
-
-    Example
-    -------
-    >>> differences({"threads": "1"}, {"threads": "2", "torch": "2.14.1"})
-    ['threads: 1, now 2']
-    """
+    """Describe entries that differ; those that were not recorded do not."""
     return [
         f"{name}: {before[name]}, now {value}"
         for name, value in now.items()
@@ -116,11 +94,6 @@ class PlatformRecord(PerRank):
     """Part of a checkpoint: the platform on which it was saved.
 
     A run that resumes on another platform logs one warning.
-
-    Example
-    -------
-    >>> record = PlatformRecord("cpu")
-    >>> record.set_state(record.get_state())  # the same: nothing is logged
     """
 
     def __init__(self, device: str):
@@ -163,18 +136,6 @@ class Snapshot:
 
     Writing a checkpoint takes 0.1 s, ten times as long as an epoch of a cached
     probe, and of a hundred epochs only the best is needed.
-
-    Example
-    -------
-    >>> layer = nn.Linear(1, 1)
-    >>> snapshot = Snapshot({"layer": layer}, {"epoch": 1})
-    >>> weight = layer.weight.item()
-    >>> _ = layer.weight.data.fill_(7.0)
-    >>> with snapshot.restored():
-    ...     layer.weight.item() == weight
-    True
-    >>> layer.weight.item()
-    7.0
     """
 
     def __init__(self, recoverables: Dict[str, Any], meta: Dict):

@@ -24,7 +24,6 @@ from pathlib import Path
 import numpy as np
 import speechbrain as sb
 import torch
-from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
@@ -45,6 +44,7 @@ from cry_modules.training.classification import (
     ClassificationBrain,
     prevalence_of,
 )
+from cry_modules.training.dataset import manifest_dataset
 from cry_modules.training.experiment import (
     load,
     log_environment,
@@ -99,7 +99,7 @@ def dataio_prepare(hparams, manifests, classes, trained_on):
     if trained_on == "chunks":
         signals["train"] = chunk
     return {
-        split: DynamicItemDataset.from_csv(
+        split: manifest_dataset(
             f"{manifests}/{split}.csv",
             replacements={"data_root": str(hparams["data_folder"])},
             dynamic_items=[signal, class_index],
@@ -128,13 +128,12 @@ def read_labels(manifests, classes):
 
 def check_options(hparams):
     """Refuse options that do not go together."""
-    if (hparams["readout"], hparams["finetune_mode"]) == (
-        "encoder+logmel",
-        "end_to_end",
-    ):
+    trains_all = hparams["finetuned"].trained == "all"
+    if hparams["readout"] == "encoder+logmel" and trains_all:
         raise InputError(
-            "readout is encoder+logmel and finetune_mode is end_to_end; "
-            "log-mel statistics are for frozen modes: pass --readout encoder"
+            "readout is encoder+logmel and finetune_mode is "
+            f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
+            "modes: pass --readout encoder"
         )
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
@@ -155,9 +154,8 @@ def make_brain(hparams, run_opts, train_labels, classes):
     brain.classes = classes
     brain.prevalence = prevalence_of(train_labels, classes)
     # A frozen encoder embeds each whole recording once.
-    brain.cached = (hparams["finetune_mode"], hparams["trained_on"]) == (
-        "linear",
-        "recordings",
+    brain.cached = (
+        hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
     )
     brain.history = History(hparams["output_folder"])
     return brain

@@ -210,7 +210,7 @@ def table(tmp_path_factory):
         ("label", "no column 'label', only recording_id, patient_id, path, so"),
         ("site", r"has 0 label\(s\) \(none\)"),
         ("one", r"column 'one' of .* has 1 label\(s\) \(same\)"),
-        ("few", "column 'few' of .* has 9 recordings .* 10 at least"),
+        ("few", "column 'few' of .* has 9 usable recordings .* 10 or more"),
         ("patient_id", "no label has recordings of two patients"),
     ],
 )
@@ -224,7 +224,9 @@ def test_refused_tables_and_folders(table, tmp_path):
         make_probe(tmp_path / "no.csv")
     with pytest.raises(InputError, match="is a folder; pass the csv file"):
         make_probe(table.parent)
-    with pytest.raises(InputError, match="nowhere is no folder; pass the one"):
+    with pytest.raises(
+        InputError, match="nowhere is not a folder; pass the one"
+    ):
         make_probe(table, tmp_path / "nowhere")
     message = "recordings.csv row 2: audio/r0.wav is not in .*; add the file"
     with pytest.raises(InputError, match=message):
