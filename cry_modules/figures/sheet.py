@@ -8,6 +8,7 @@ import textwrap
 from contextlib import contextmanager
 
 from cry_modules.figures.style import picture, shortened
+from cry_modules.metrics.words import interval_in_words
 
 COLUMN, TWO_COLUMNS = 3.35, 7.1  # inches
 SMALLEST = 7  # pt
@@ -40,14 +41,12 @@ def sheet(folder, name, size, caption):
         yield above
 
 
-def with_interval(block, name) -> str:
-    """A metric and its interval in words."""
+def with_ci95(block, name) -> str:
+    """A metric of a block of ``metrics.json`` and its interval, if any."""
     if block[name] is None:
         return "not defined"
-    if block[f"{name}_ci95"] is None:
-        return f"{block[name]:.3f}"
-    low, high = block[f"{name}_ci95"]
-    return f"{block[name]:.3f} (95 % {low:.3f} to {high:.3f})"
+    text, ci95 = f"{block[name]:.3f}", block[f"{name}_ci95"]
+    return f"{text} (95 % {interval_in_words(ci95)})" if ci95 else text
 
 
 def threshold_in_words(choices) -> str:

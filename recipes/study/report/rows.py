@@ -25,10 +25,11 @@ from cry_modules.figures.style import (
     INK,
     SERIES,
     add_legend,
-    count,
     look,
     shortened,
 )
+from cry_modules.metrics.words import count, interval_in_words
+from recipes.study.report.results import Cell
 
 #: Ends of an interval, if it has one.
 Ends = Optional[Sequence[float]]
@@ -70,7 +71,7 @@ def _rows(name, title, alt, names, row_height, xlabel, entries, width=26):
 def auc_by_encoder(
     name: str,
     title: str,
-    rows: Dict[str, Dict[str, Dict]],
+    rows: Dict[str, Dict[str, Cell]],
     modes: Sequence[str],
     controls: Collection[str] = (),
 ) -> Picture:
@@ -94,7 +95,10 @@ def auc_by_encoder(
                     properties["color"] = GREY
                 y = i + 0.7 * ((j + 0.5) / len(modes) - 0.5)
                 if mode in cells:
-                    _draw_mark(axes, y, properties, **cells[mode])
+                    cell = cells[mode]
+                    _draw_mark(
+                        axes, y, properties, cell.mean, cell.ci95, cell.by_seed
+                    )
     return picture
 
 
@@ -137,17 +141,17 @@ def _describe_encoders(rows, modes) -> str:
         for mode in modes
         if mode in cells
     ]
-    known = [pair for pair in cells if pair[0]["mean"] is not None]
+    known = [pair for pair in cells if pair[0].mean is not None]
     text = f"Test AUC of {count(len(rows), 'encoder')} by mode."
     for word, choose in (("Highest", max), ("Lowest", min)):
         if known:
-            cell, label = choose(known, key=lambda pair: pair[0]["mean"])
+            cell, label = choose(known, key=lambda pair: pair[0].mean)
             ends = " (no interval)"
-            if cell["ci95"]:
-                ends = " (95 % {:.3f} to {:.3f})".format(*cell["ci95"])
-            text += f" {word}: {label}, {cell['mean']:.3f}{ends}."
+            if cell.ci95:
+                ends = f" (95 % {interval_in_words(cell.ci95)})"
+            text += f" {word}: {label}, {cell.mean:.3f}{ends}."
     return text + undefined_in_words(
-        label for cell, label in cells if cell["mean"] is None
+        label for cell, label in cells if cell.mean is None
     )
 
 
@@ -240,7 +244,8 @@ def _points(row) -> str:
     text = f"{100 * row.difference:+.1f}"
     if not row.ci95:
         return text
-    return f"{text} ({100 * row.ci95[0]:+.1f} to {100 * row.ci95[1]:+.1f})"
+    ends = [100 * end for end in row.ci95]
+    return f"{text} ({interval_in_words(ends, '+.1f')})"
 
 
 def _describe_forest(rows) -> str:
