@@ -25,7 +25,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from torch import nn
 
 from cry_modules.audio import RecordingReader, repeat_to, shortest_input
-from cry_modules.embeddings import Embedder, embed
+from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.embed import embed
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError

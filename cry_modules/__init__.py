@@ -4,4 +4,4 @@
 import data_prep
 
 #: In every checkpoint, so that one of another version can say so.
-__version__ = "0.1.0"
+__version__ = "0.2.0"

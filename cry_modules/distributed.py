@@ -3,23 +3,14 @@
 Without ``torch.distributed`` there is one rank, and nothing to join.
 """
 
-import json
-from functools import partial
-from typing import Any, Dict, Iterator, List
+from typing import Any, Iterator, List
 
 import torch
 import torch.distributed as dist
-from speechbrain.utils.checkpoints import (
-    mark_as_loader,
-    mark_as_saver,
-    register_checkpoint_hooks,
-)
 from speechbrain.utils.distributed import is_distributed_initialized
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
-
-from data_prep.files.errors import InputError
 
 
 def rank() -> int:
@@ -154,98 +145,3 @@ class RankShare(Sampler):
     def __iter__(self) -> Iterator[List[int]]:
         for batch in self.batches:
             yield batch[rank() :: n_ranks()]
-
-
-@partial(register_checkpoint_hooks, save_on_main_only=False)
-class PerRank:
-    """State of which each rank has its own; a checkpoint holds them all.
-
-    Subclasses say what it is: ``get_state`` returns it as ``torch.save`` can
-    write and read it without running code, ``set_state`` takes it back.
-    """
-
-    @mark_as_saver
-    def save(self, path):
-        """Write the states of all ranks."""
-        states = gather_objects(self.get_state())
-        if rank() == 0:
-            torch.save(states, path)
-
-    @mark_as_loader
-    def load(self, path, end_of_epoch):
-        """Take back the state of this rank."""
-        del end_of_epoch  # the state is the same
-        states = torch.load(path, map_location="cpu", weights_only=True)
-        if len(states) != n_ranks():
-            raise InputError(
-                f"{path}: this run began on {len(states)} processes and would "
-                f"go on on {n_ranks()}, with another result; start as many, "
-                "or pass another --output_folder"
-            )
-        self.set_state(states[rank()])
-
-
-class EpochTotals(PerRank):
-    """Sums over an epoch, which a run may go on with in its middle.
-
-    Example
-    -------
-    >>> totals = EpochTotals()
-    >>> totals.start(1)
-    >>> totals.add("cry", loss=1.5, views=2)
-    >>> totals.add("cry", loss=0.5, views=2)
-    >>> totals.joined()
-    {'cry': {'loss': 2.0, 'views': 4}}
-    """
-
-    def __init__(self):
-        self.epoch = None
-        self.sums = {}
-
-    def start(self, epoch: int) -> None:
-        """Begin with nothing, unless this epoch was begun already."""
-        if epoch != self.epoch:
-            self.epoch, self.sums = epoch, {}
-
-    def add(self, key: str, **values: float) -> None:
-        """Arguments
-        ---------
-        key : str
-            What they are sums of, such as a corpus.
-        **values : float
-            Numbers or scalar tensors. A GPU's are added there: nothing waits
-            until the sums are read.
-        """
-        sums = self.sums.setdefault(key, {})
-        for name, value in values.items():
-            if isinstance(value, torch.Tensor):
-                value = value.detach().double()
-            sums[name] = sums.get(name, 0) + value
-
-    def joined(self) -> Dict[str, Dict[str, float]]:
-        """Sums over all ranks, on every rank."""
-        whole = {}
-        for sums in gather_objects(self._numbers()):
-            for key, values in sums.items():
-                own = whole.setdefault(key, {})
-                for name, value in values.items():
-                    own[name] = own.get(name, 0) + value
-        return dict(sorted(whole.items()))
-
-    def get_state(self):
-        """Epoch and sums as text: a float's digits are enough to be it."""
-        return json.dumps([self.epoch, self._numbers()])
-
-    def _numbers(self):
-        """The sums without tensors."""
-        return {
-            key: {
-                name: v.item() if isinstance(v, torch.Tensor) else v
-                for name, v in sums.items()
-            }
-            for key, sums in self.sums.items()
-        }
-
-    def set_state(self, state):
-        """As ``get_state`` gave it."""
-        self.epoch, self.sums = json.loads(state)

@@ -238,7 +238,7 @@ def _convert_all(
 def _remove_stale(
     converter: Converter, outputs: Dict[str, str], made: Set[str]
 ) -> None:
-    """Remove earlier outputs of these sources that are no longer valid.
+    """Remove earlier outputs of these sources that are out of date.
 
     They have another name or format, or their source is now rejected: no
     recording may be read twice, and no bad one.

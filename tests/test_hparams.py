@@ -8,7 +8,7 @@ from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 
 from cry_modules.front_ends import FRONT_ENDS
-from cry_modules.training.experiment import check_same_experiment, load
+from cry_modules.training.experiment import load
 from data_prep.files.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -74,14 +74,6 @@ def test_a_front_end_reaches_all_and_is_kept(file, name, tmp_path):
         assert hparams["reader"].sample_rate == logmel.sample_rate
         saved = hparams["checkpointer"].save_checkpoint()
         assert saved.meta["front_end"] == name
-
-
-def test_a_run_from_before_there_were_front_ends_goes_on(tmp_path):
-    (tmp_path / "save/CKPT+1").mkdir(parents=True)
-    (tmp_path / "hyperparams.yaml").write_text("output_folder: a\nlr: 1\n")
-    check_same_experiment(tmp_path, "lr: 1\nfront_end: fbank\n")
-    with pytest.raises(InputError, match="front_end: fbank, now it is log1p"):
-        check_same_experiment(tmp_path, "lr: 1\nfront_end: log1p\n")
 
 
 def test_an_unknown_front_end_is_an_error_of_the_users(tmp_path):

@@ -8,12 +8,13 @@ from typing import Dict, List, Optional
 
 from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.state_dict import inside, sha256
+from cry_modules.checkpoints.versions import written_before
 from cry_modules.embeddings import HEARD, READOUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
 
 MODEL_FILE = "model.json"
-FORMAT = "cry-ssl model 1"
+FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"
 #: Accompanies every score.
 CAUTION = (
     "For research only. Not a medical device: a score is not a finding about "
@@ -123,6 +124,8 @@ def read_description(folder: Path) -> Dict:
         raise InputError(f"{path} is not JSON ({error}); get it again")
     is_dict = isinstance(description, dict)
     written = description.get("format") if is_dict else None
+    if written == _FORMAT_BEFORE:
+        raise written_before(path)
     if written != FORMAT:
         raise InputError(
             f"{path} has the format {written!r:.80}, and this version reads "

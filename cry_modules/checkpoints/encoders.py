@@ -4,6 +4,7 @@ Weights are loaded strictly, without running code, and only behind the front
 end that they were trained with.
 """
 
+import logging
 import os
 from pathlib import Path
 from typing import Dict, Optional, Union
@@ -30,6 +31,8 @@ from cry_modules.checkpoints.state_dict import (
 )
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError
+
+logger = logging.getLogger(__name__)
 
 ENCODER_FILE = "encoder.ckpt"
 #: SpeechBrain's name of the same file.
@@ -143,6 +146,8 @@ class EncoderSource:
             check_known(known, front_end, title)
         hint = _hint(weights, encoder) + _version_hint(path)
         check_fit(encoder, weights, title, hint)
+        if _version_hint(path):
+            logger.warning("%s fits%s", title, _version_hint(path))
         encoder.load_state_dict(weights, strict=True)
         if known is None:
             check_statistics(encoder, front_end, title)

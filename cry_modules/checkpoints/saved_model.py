@@ -30,6 +30,7 @@ from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit, inside
+from cry_modules.checkpoints.versions import check_settings_version
 from cry_modules.embeddings import Embedder
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
@@ -302,7 +303,11 @@ def run_settings(folder: Path) -> Dict[str, str]:
             "script"
         )
     try:
-        settings = plain_settings(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        settings = plain_settings(text)
+        check_settings_version(path, text)
+    except InputError:
+        raise
     except (OSError, ValueError, AttributeError, YAMLError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path} cannot be read ({reason}); pass another run")

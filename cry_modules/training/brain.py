@@ -11,19 +11,17 @@ from speechbrain.utils.distributed import if_main_process
 from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from cry_modules.distributed import (
-    EpochTotals,
-    PerRank,
-    RankShare,
-    any_rank,
-    n_ranks,
-    rank,
-)
+from cry_modules.distributed import RankShare, any_rank, n_ranks, rank
 from cry_modules.training.batch_norm import convert_batch_norms
 from cry_modules.training.loader_workers import worker_options
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import warmup_cosine
-from cry_modules.training.state import PlatformRecord, RandomStates
+from cry_modules.training.state import (
+    EpochTotals,
+    PerRank,
+    PlatformRecord,
+    RandomStates,
+)
 from cry_modules.training.stopping import Stopped, resume_command, stop_signals
 from data_prep.files.errors import InputError
 

@@ -17,6 +17,7 @@ from cry_modules.checkpoints.settings import (
     plain_settings,
     yaml_nodes,
 )
+from cry_modules.checkpoints.versions import check_settings_version
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 
@@ -75,6 +76,7 @@ def _check_before_building(hparams_file, resolved, needs):
                 "the READMEs of recipes/ list the yaml files of each script"
             )
     settings = plain_settings(resolved)
+    check_settings_version(hparams_file, resolved)
     check_ranges(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
@@ -130,11 +132,9 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
     saved = folder / "hyperparams.yaml"
     if not saved.is_file() or not has_begun(folder):
         return
-    # Runs from before there were other front ends have no such key.
-    before, now = (
-        {"front_end": "fbank", **plain_settings(text)}
-        for text in (saved.read_text("utf-8"), resolved)
-    )
+    text = saved.read_text("utf-8")
+    check_settings_version(saved, text)
+    before, now = plain_settings(text), plain_settings(resolved)
     # A run may be moved to another folder.
     for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
         if before.get(name) != now.get(name):

@@ -21,7 +21,8 @@ from torch import nn
 
 from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.distributed import gather_objects, n_ranks, rank, unwrapped
-from cry_modules.embeddings import Embedder, embed
+from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.embed import embed
 from cry_modules.evaluation.linear_model import indices
 from cry_modules.evaluation.separability import (
     N_FOLDS,

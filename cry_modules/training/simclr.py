@@ -18,12 +18,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from cry_modules.audio import shortest_input
-from cry_modules.distributed import (
-    EpochTotals,
-    part_of_mean,
-    sum_of_ranks,
-    unwrapped,
-)
+from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.forecast import forecast_simclr
 from cry_modules.training.history import History
@@ -35,6 +30,7 @@ from cry_modules.training.monitor import (
 )
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.schedule import step_schedule
+from cry_modules.training.state import EpochTotals
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 

@@ -6,22 +6,30 @@ records these.
 """
 
 import copy
+import json
 import logging
 import os
 import platform
 import random
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Dict, Iterator, List
 
 import numpy as np
 import speechbrain as sb
 import torch
+from speechbrain.utils.checkpoints import (
+    mark_as_loader,
+    mark_as_saver,
+    register_checkpoint_hooks,
+)
 from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.utils.data import DataLoader
 
-from cry_modules.distributed import PerRank, gather_objects, rank
+from cry_modules.distributed import gather_objects, n_ranks, rank
+from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +42,97 @@ _VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
 
 #: A Brain's attributes that a checkpoint holds.
 _OF_BRAIN = ("step", "avg_train_loss", "optimizer_step")
+
+
+@partial(register_checkpoint_hooks, save_on_main_only=False)
+class PerRank:
+    """State that each rank has its own copy of; a checkpoint holds all copies.
+
+    Subclasses define ``get_state``, which returns what ``torch.save`` can write
+    and read without running code, and ``set_state``, which restores it.
+    """
+
+    @mark_as_saver
+    def save(self, path):
+        """Write the states of all ranks."""
+        states = gather_objects(self.get_state())
+        if rank() == 0:
+            torch.save(states, path)
+
+    @mark_as_loader
+    def load(self, path, end_of_epoch):
+        """Restore the state of this rank."""
+        del end_of_epoch  # the state is the same
+        states = torch.load(path, map_location="cpu", weights_only=True)
+        if len(states) != n_ranks():
+            raise InputError(
+                f"{path}: this run started on {len(states)} processes and "
+                f"would give another result on {n_ranks()}; start as many, or "
+                "pass another --output_folder"
+            )
+        self.set_state(states[rank()])
+
+
+class EpochTotals(PerRank):
+    """Sums over an epoch; a run can resume in the middle of it.
+
+    Example
+    -------
+    >>> totals = EpochTotals()
+    >>> totals.start(1)
+    >>> totals.add("cry", loss=1.5, views=2)
+    >>> totals.add("cry", loss=0.5, views=2)
+    >>> totals.joined()
+    {'cry': {'loss': 2.0, 'views': 4}}
+    """
+
+    def __init__(self):
+        self.epoch = None
+        self.sums = {}
+
+    def start(self, epoch: int) -> None:
+        """Reset the sums, unless this epoch is being resumed."""
+        if epoch != self.epoch:
+            self.epoch, self.sums = epoch, {}
+
+    def add(self, key: str, **values: float) -> None:
+        """Add numbers or scalar tensors to the sums of a key, such as a corpus.
+
+        Tensors on a GPU are added there: nothing waits until sums are read.
+        """
+        sums = self.sums.setdefault(key, {})
+        for name, value in values.items():
+            if isinstance(value, torch.Tensor):
+                value = value.detach().double()
+            sums[name] = sums.get(name, 0) + value
+
+    def joined(self) -> Dict[str, Dict[str, float]]:
+        """Sums over all ranks, on every rank."""
+        total = {}
+        for sums in gather_objects(self._numbers()):
+            for key, values in sums.items():
+                of_key = total.setdefault(key, {})
+                for name, value in values.items():
+                    of_key[name] = of_key.get(name, 0) + value
+        return dict(sorted(total.items()))
+
+    def get_state(self):
+        """Epoch and sums as text, which keeps all digits of a float."""
+        return json.dumps([self.epoch, self._numbers()])
+
+    def _numbers(self):
+        """The sums without tensors."""
+        return {
+            key: {
+                name: v.item() if isinstance(v, torch.Tensor) else v
+                for name, v in sums.items()
+            }
+            for key, sums in self.sums.items()
+        }
+
+    def set_state(self, state):
+        """Restore what ``get_state`` returned."""
+        self.epoch, self.sums = json.loads(state)
 
 
 class RandomStates(PerRank):

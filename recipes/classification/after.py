@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.embeddings import as_arrays, embed, joined_arrays
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
+from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
 from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
 from cry_modules.evaluation.outcome import (
     EvaluationOptions,

@@ -11,12 +11,12 @@ from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.cnn14 import Cnn14
-from cry_modules.distributed import EpochTotals, RankShare, any_rank, own_share
+from cry_modules.distributed import RankShare, any_rank, own_share
 from cry_modules.heads import ProjectionHead
 from cry_modules.losses import NTXentLoss
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.batch_norm import RankBatchNorm, convert_batch_norms
-from cry_modules.training.state import RandomStates
+from cry_modules.training.state import EpochTotals, RandomStates
 from cry_modules.training.views_data import valid_batches
 from data_prep.files.errors import InputError
 
@@ -145,7 +145,7 @@ def test_each_rank_has_its_own_random_state_and_gets_it_back(ranks):
 
 
 def test_another_number_of_processes_is_refused(ranks):
-    with pytest.raises(InputError, match="began on 2 processes and would go"):
+    with pytest.raises(InputError, match="started on 2 processes and would"):
         EpochTotals().load(ranks[1] / "totals.ckpt", end_of_epoch=True)
 
 

@@ -159,7 +159,10 @@ def test_uploads_that_are_not_converted(donateacry, write, caplog):
         write(f"raw/{UUID % i}-1430742197000-1.7-m-22-lo.flac")
     (raw / f"{UUID % 20}-1430742197000-1.7-m-22-lo.3gp").touch()
     prepare(donateacry, raw=str(raw))
-    assert "2 uploads that are not converted, such as CF7F" in caplog.text
+    assert (
+        "2 uploads that are not converted are left out, such as CF7F"
+        in caplog.text
+    )
 
 
 def test_refuses_other_names_and_other_folders(donateacry, tmp_path):

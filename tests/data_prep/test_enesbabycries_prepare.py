@@ -63,7 +63,7 @@ def test_babies_are_never_divided(enes, caplog):
         assert {r.site for r in splits[split]} == {"home"}
     assert "2 recordings with another cause, or none, are not" in caplog.text
     assert "hunger: 48 single cries here, 13095 as published" in caplog.text
-    assert "babies: 12 in all here, 24 as published" in caplog.text
+    assert "babies: 12 in total here, 24 as published" in caplog.text
 
 
 def test_names_are_parsed(enes):
@@ -89,7 +89,9 @@ def test_names_are_parsed(enes):
 def test_bouts_beside_their_cries_are_reported(enes, write, caplog):
     write("bouts/Bb00_F_1_NSP_F_20180112_1503")
     prepare(enes)
-    assert "1 bouts and 146 single cries: the same sound twice" in caplog.text
+    assert (
+        "1 bouts and 146 single cries hold the same sound twice" in caplog.text
+    )
 
 
 def test_bouts_alone_are_not_counted_as_cries(write, tmp_path, caplog):

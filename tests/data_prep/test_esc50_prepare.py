@@ -70,14 +70,14 @@ def test_official_folds_sources_and_categories(esc50, caplog):
     sources = [{r.patient_id for r in splits[s]} for s in SPLITS]
     assert sum(map(len, sources)) == len(set.union(*sources)) == 30
     assert read_corpus(esc50.parent / "out")["name"] == "ESC-50"
-    assert "clips: 61 in all here, 2000 as published" in caplog.text
-    assert "categories: 3 in all here, 50 as published" in caplog.text
+    assert "clips: 61 in total here, 2000 as published" in caplog.text
+    assert "categories: 3 in total here, 50 as published" in caplog.text
     assert "crying_baby: 20 clips here, 40 as published" in caplog.text
 
 
 def test_a_source_in_two_official_folds_is_put_into_one(esc50, caplog):
     splits = prepare(esc50)
-    assert "put into one, the first: 5-3000-C-1 to fold 3" in caplog.text
+    assert "moved to the first: 5-3000-C-1 to fold 3" in caplog.text
     where = {s for s in SPLITS for r in splits[s] if r.patient_id == "fs3000"}
     assert where == {"train"}
 

@@ -39,7 +39,7 @@ def test_labels_from_folders_and_patients_from_names(folder, caplog):
             assert r.label == r.wav.split("/")[0]
             assert r.patient_id == r.wav.split("/")[2][:5].lower()
             assert r.ID == r.wav
-    assert "patient of its own" not in caplog.text
+    assert "separate patient" not in caplog.text
 
 
 def test_without_labels(folder):
@@ -53,10 +53,10 @@ def test_without_patients_every_file_is_one_and_that_is_said(folder, caplog):
     splits = prepare(folder, labels_from_folders=True)
     patients = [r.patient_id for s in SPLITS for r in splits[s]]
     assert len(set(patients)) == len(patients) == 24
-    said = [m for m in caplog.messages if "patient of its own" in m]
+    said = [m for m in caplog.messages if "separate patient" in m]
     assert len(said) == 1
     assert (
-        "the splits share that patient and the figures are too good"
+        "the splits share that patient and metrics are too optimistic"
         in (said[0])
     )
 
@@ -105,7 +105,10 @@ def test_a_hidden_folder_and_the_second_time(folder, monkeypatch):
         ("Baby.", "--patient 'Baby.' has no group; put the part"),
         ("(Boy.)", r"hunger/home/Baby0_0.wav: --patient .* finds no patient"),
         ("(x?)", r"Baby0_0.wav: --patient .* finds no patient in it"),
-        ("(home)", "finds 'home' in all 24 files; nobody can be held out"),
+        (
+            "(home)",
+            "finds 'home' in all 24 files, so no patient can be held out",
+        ),
     ],
 )
 def test_bad_expressions(folder, patient, message):
@@ -123,12 +126,10 @@ def test_bad_folders(folder, write, tmp_path):
         prepare(tmp_path / "empty")
     with pytest.raises(InputError, match="src is the data folder itself"):
         prepare_folder(str(folder), str(folder))
-    with pytest.raises(
-        InputError, match="labels found in .* are: home; two or"
-    ):
+    with pytest.raises(InputError, match="labels in .* are: home; two or"):
         prepare(folder / "pain", labels_from_folders=True)
     write("x.wav")
-    with pytest.raises(InputError, match="x.wav is in no sub-folder, which"):
+    with pytest.raises(InputError, match="x.wav is not in a sub-folder, which"):
         prepare(folder, labels_from_folders=True)
 
 

@@ -177,7 +177,7 @@ def test_nothing_in_common_is_said(database, noise, tmp_path, caplog):
     prepare(database(), tmp_path, table)
     assert (
         "40 recordings of 20 patients compared with the 1 patients and 1 "
-        "recordings of --exclude: none is shared"
+        "recordings of --exclude: none shared"
     ) in caplog.messages
     assert "No recording is held out" not in caplog.text
 
@@ -214,7 +214,7 @@ def test_held_out_audio_that_is_nowhere(database, as_flac, tmp_path):
         prepare(folder, tmp_path, moved)
     assert str(error.value) == (
         f"{moved} row 2: its audio file is not in {tmp_path}, {folder}; pass "
-        "the folder where the table's paths begin by --exclude_folder"
+        "the folder that the table's paths are relative to with --exclude_folder"
     )
     with pytest.raises(InputError, match="1 of 40 .* samples of .*zoe.csv row"):
         prepare(folder, tmp_path, moved, exclude_folder=str(tmp_path / "test"))
@@ -267,7 +267,7 @@ def test_held_out_audio_in_a_pack(database, as_flac, tmp_path):
     "options, message",
     [
         ({"excluded": "ask"}, "--excluded is 'ask'; expected refuse or drop"),
-        ({"exclude_folder": "no"}, "--exclude_folder no is no folder"),
+        ({"exclude_folder": "no"}, "--exclude_folder no is not a folder"),
     ],
 )
 def test_wrong_options(database, tmp_path, options, message):

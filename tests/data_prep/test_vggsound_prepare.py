@@ -141,9 +141,9 @@ def test_only_the_official_csv_is_compared_with_its_counts(
     monkeypatch.setattr("data_prep.vggsound_prepare.OFFICIAL_ROWS", 40)
     prepare(vggsound, valid_share=0.2)
     assert [m for m in caplog.messages if "published" in m] == [
-        "train: 32 in all here, 183730 as published",
-        "test: 8 in all here, 15446 as published",
-        "classes: 2 in all here, 309 as published",
+        "train: 32 in total here, 183730 as published",
+        "test: 8 in total here, 15446 as published",
+        "classes: 2 in total here, 309 as published",
     ]
     assert read_corpus(vggsound.parent / "out")["name"] == "VGGSound"
 

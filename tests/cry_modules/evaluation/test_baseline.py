@@ -21,8 +21,8 @@ def test_shuffling_keeps_what_is_alike_within_a_patient():
     labels = rng.integers(0, 3, 90)[patients]
     for _ in range(20):
         shuffled = shuffle_between_patients(labels, patients, rng)
-        own = [set(shuffled[patients == p]) for p in range(90)]
-        assert all(len(labels) == 1 for labels in own)
+        of_patient = [set(shuffled[patients == p]) for p in range(90)]
+        assert all(len(labels) == 1 for labels in of_patient)
         assert set(shuffled) == {0, 1, 2}
     assert (shuffled != labels).mean() > 0.5
 
@@ -61,14 +61,18 @@ def test_the_same_seed_gives_the_same_figures():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(40, 4)), np.arange(40) % 2
     patients = np.arange(40) // 2
-    one, two = (
+    first, second = (
         cross_validate(features, labels, patients, False, QUICK) for _ in "ab"
     )
-    assert (one.auc, one.ci95, one.null) == (two.auc, two.ci95, two.null)
+    assert (first.auc, first.ci95, first.null) == (
+        second.auc,
+        second.ci95,
+        second.null,
+    )
     other = Settings(repeats=2, permutations=19, seed=1)
     assert (
         cross_validate(features, labels, patients, False, other).null
-        != one.null
+        != first.null
     )
 
 

@@ -7,10 +7,9 @@ import torch
 from torch import nn
 
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
-from cry_modules.distributed import EpochTotals
 from cry_modules.heads import ClassificationHead
 from cry_modules.training.early_stopping import EarlyStopping
-from cry_modules.training.state import RandomStates, Snapshot
+from cry_modules.training.state import EpochTotals, RandomStates, Snapshot
 
 
 class Training:

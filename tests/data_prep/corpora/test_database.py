@@ -58,7 +58,7 @@ def test_any_path(tmp_path, name):
         (HEADER + "r1,,a.wav,pain\n", "row 2: patient_id is empty"),
         (
             HEADER + "r1,1E+05,a.wav,pain\n",
-            "row 2: patient_id is '1E.05', which a spreadsheet made",
+            "row 2: patient_id is '1E.05', which a spreadsheet has",
         ),
         (HEADER + "1.23E+11,P1,a.wav,\n", "row 2: recording_id is '1.23E.11'"),
         (HEADER + "#NAME?,P1,a.wav,\n", "row 2: recording_id is '#NAME\\?'"),
@@ -68,7 +68,7 @@ def test_any_path(tmp_path, name):
         (
             HEADER + "r1,P1,a.wav,pain\nr2,P1,a.wav,hunger\n",
             "row 3: a.wav has trigger 'hunger' here and 'pain' in "
-            "recordings.csv row 2; keep the one",
+            "recordings.csv row 2; keep the correct",
         ),
         (
             HEADER + "r1,P1,a.wav,pain\nr2,P1,./a.wav,pain\n",
