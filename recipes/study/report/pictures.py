@@ -35,7 +35,7 @@ from cry_modules.metrics.curves import (
     mean_and_band,
     reliability,
 )
-from cry_modules.metrics.ranking import macro, ranked_classes
+from cry_modules.metrics.ranking import ranked_classes
 from cry_modules.metrics.words import count
 from recipes.study.report.results import Cell
 from recipes.study.report.rows import (
@@ -114,21 +114,17 @@ def _only_class(runs) -> Optional[str]:
 
 
 def _describe_ranking(kind, panels, n_draws) -> str:
-    def value(p):
-        ones = np.ones((1, len(p.labels)))
-        return macro(kind.figure, p.labels, p.scores, ones)[0]
-
     text = (
         f"{kind.title}: {kind.y} by {kind.x}, the mean over seeds, with the "
         f"band of 95 % of {n_draws} draws of patients at each point. Mean "
-        f"{kind.short} over seeds by panel. {_by_panel(panels, value)}"
+        f"{kind.words} over seeds by panel. {_by_panel(panels, kind.value)}"
     )
     first = next(sets[0] for sets in panels.values() if sets).predictions[0]
     why = why_no_interval(first.labels, first.patients, first.classes)
     return f"{text} No band: {why}." if why else text
 
 
-def _by_panel(panels, value) -> str:
+def _by_panel(panels, kind.value) -> str:
     """Mean over seeds of a value of predictions, for each set of a panel."""
     parts = []
     for mode, sets in panels.items():
