@@ -124,7 +124,7 @@ def _describe_ranking(kind, panels, n_draws) -> str:
     return f"{text} No band: {why}." if why else text
 
 
-def _by_panel(panels, kind.value) -> str:
+def _by_panel(panels, value) -> str:
     """Mean over seeds of a value of predictions, for each set of a panel."""
     parts = []
     for mode, sets in panels.items():
