@@ -19,11 +19,12 @@ from cry_modules.figures.confusion import draw_confusion
 from cry_modules.figures.patients import draw_patients
 from cry_modules.figures.ranking import draw_ranking
 from cry_modules.figures.sheet import COLUMN, sheet
-from cry_modules.figures.style import count, shortened
+from cry_modules.figures.style import shortened
 from cry_modules.figures.training import draw_panels, panels, read_run
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
 from cry_modules.metrics.predictions import UNITS, Predictions
+from cry_modules.metrics.words import count
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
 

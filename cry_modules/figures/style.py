@@ -206,14 +206,3 @@ def shortened(name: str, longest: int = 36) -> str:
         return name
     n_last = (longest - 3) // 2
     return f"{name[: longest - 3 - n_last]}...{name[-n_last:]}"
-
-
-def count(n: int, noun: str) -> str:
-    """A number and its noun.
-
-    Example
-    -------
-    >>> count(1, "patient"), count(2, "patient")
-    ('1 patient', '2 patients')
-    """
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -127,6 +127,7 @@ def logit_interval(
     least = 1 / (2 * few * max(1, n_patients - few))
 
     def log_odds(share):
+        """Log-odds, finite at 0 and 1."""
         share = np.clip(share, least, 1 - least)
         return np.log(share) - np.log1p(-share)
 

@@ -5,9 +5,9 @@ from typing import Dict, List, Optional
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
-from recipes.study import corpora
-from recipes.study.encoders import ADAPTED, ENCODERS, MAPPED, TABLE_1, TABLE_2
+from recipes.study.encoders import ENCODERS, adapted, table_rows, trained_by
 from recipes.study.report import (
+    corpora,
     findings,
     hypotheses,
     maps,
@@ -27,7 +27,7 @@ def auc_pictures(results) -> List[Picture]:
     controls = {e.label for e in ENCODERS.values() if e.control}
     modes, drawn = results.settings.modes, []
     for i, task in enumerate(results.settings.tasks):
-        shown = TABLE_2 if i else TABLE_1 + TABLE_2
+        shown = {*table_rows(2), *(() if i else table_rows(1))}
         cells = {
             ENCODERS[encoder].label: {
                 MODE_NAMES[mode]: _as_dict(cell)
@@ -121,9 +121,9 @@ def training_curves(results) -> List[Picture]:
     """Curves of pre-training, and of the adaptations."""
     seed = results.settings.pretraining_seeds[0]
     groups = {
-        "pretraining": ("Pre-training with SimCLR", ("simclr",)),
-        "supervised": ("Supervised pre-training", ("supervised",)),
-        "adaptation": ("Adaptation", tuple(ADAPTED)),
+        "pretraining": ("Pre-training with SimCLR", trained_by("simclr")),
+        "supervised": ("Supervised pre-training", trained_by("supervised")),
+        "adaptation": ("Adaptation", adapted()),
     }
     drawn = []
     for name, (title, encoders) in groups.items():
@@ -133,7 +133,7 @@ def training_curves(results) -> List[Picture]:
                 continue
             run = (
                 corpora.adaptation(results, encoder)
-                if encoder in ADAPTED
+                if ENCODERS[encoder].cries
                 else results.plan.encoder(encoder, seed)
             )
             if results.history(run):
@@ -151,7 +151,7 @@ def training_curves(results) -> List[Picture]:
 def embedding_maps(results) -> List[Dict]:
     """Maps of embeddings, and how often neighbours are alike."""
     drawn = []
-    for encoder in MAPPED:
+    for encoder in [n for n, e in ENCODERS.items() if e.mapped]:
         embeddings = maps.of_encoder(results, encoder, "cry")
         if embeddings is None:
             continue

@@ -15,7 +15,6 @@ from cry_modules.figures.style import (
     CHANCE,
     GREY,
     add_legend,
-    count,
     line,
     look,
     shortened,
@@ -36,7 +35,8 @@ from cry_modules.metrics.curves import (
     mean_and_band,
     reliability,
 )
-from cry_modules.metrics.ranking import macro, ranked_classes
+from cry_modules.metrics.ranking import ranked_classes
+from cry_modules.metrics.words import count
 from recipes.study.report.rows import (
     SEED,
     SEEDS_AND_PATIENTS,
@@ -114,14 +114,10 @@ def _only_class(runs) -> Optional[str]:
 
 
 def _describe_ranking(kind, panels, n_draws) -> str:
-    def value(p):
-        ones = np.ones((1, len(p.labels)))
-        return macro(kind.figure, p.labels, p.scores, ones)[0]
-
     text = (
         f"{kind.title}: {kind.y} by {kind.x}, the mean over seeds, with the "
         f"band of 95 % of {n_draws} draws of patients at each point. Mean "
-        f"{kind.short} over seeds by panel. {_by_panel(panels, value)}"
+        f"{kind.words} over seeds by panel. {_by_panel(panels, kind.value)}"
     )
     first = next(sets[0] for sets in panels.values() if sets).predictions[0]
     why = why_no_interval(first.labels, first.patients, first.classes)

@@ -24,10 +24,10 @@ from cry_modules.figures.style import (
     INK,
     SERIES,
     add_legend,
-    count,
     look,
     shortened,
 )
+from cry_modules.metrics.words import count
 
 #: Ends of an interval; None where there is none.
 Ends = Optional[Sequence[float]]

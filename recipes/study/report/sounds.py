@@ -13,8 +13,8 @@ from cry_modules.audio import repeat_to
 from cry_modules.figures.views import Pair, make_pairs
 from cry_modules.training import experiment
 from data_prep import manifest
-from recipes.study import corpora
-from recipes.study.corpora import Corpus
+from recipes.study.report import corpora
+from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
 
 _EXAMPLES = 2  # of each corpus
@@ -57,12 +57,12 @@ def heard_views(
         found += _examples(
             run.folder, results.settings.generic, "generic sound", generic
         )
-    adapted = [c for c in cries if c.what.startswith("adaptation")]
+    adapted = [c for c in cries if c.purpose.startswith("adaptation")]
     if adapted and adapted[-1].shareable:
         name = next(
             name
             for name, which in corpora.CRIES.items()
-            if adapted[-1].what == corpora.adapted_to(which)
+            if adapted[-1].purpose == corpora.adapted_to(which)
         )
         run = corpora.adaptation(results, name)
         found += _examples(

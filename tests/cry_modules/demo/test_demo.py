@@ -18,14 +18,15 @@ from cry_modules.demo.__main__ import main
 from cry_modules.demo.server import listen
 from cry_modules.inference.classifier import CryClassifier
 from data_prep.files.errors import InputError
+from tests.classifiers import write_model
 
 CLASSES = ["other", "crying_baby"]
 HOSTILE = "<img src=x onerror=alert(1)> & \"'${1}"
 
 
 @pytest.fixture
-def classifier(write_model):
-    return CryClassifier.from_model(load_model(write_model()))
+def classifier(tmp_path):
+    return CryClassifier.from_model(load_model(write_model(tmp_path / "m")))
 
 
 @pytest.fixture
@@ -87,9 +88,9 @@ def test_without_an_operating_point(classifier, upload):
     assert "threshold" not in text and "dashed" not in text
 
 
-def test_all_of_many_classes_are_shown(write_model, upload):
+def test_all_of_many_classes_are_shown(tmp_path, upload):
     classes = [f"c{i}" for i in range(12)]
-    model = load_model(write_model(classes))
+    model = load_model(write_model(tmp_path / "m", classes))
     classifier = CryClassifier.from_model(model)
     html = app.score_upload(classifier, upload())
     assert set(rows(html)) == set(classes)
@@ -126,9 +127,13 @@ def test_the_picture_in_words(classifier, upload):
     assert "score of" not in page.description(scored, CLASSES)
 
 
-def test_names_are_escaped(write_model, upload):
+def test_names_are_escaped(tmp_path, upload):
     folder = write_model(
-        ["a", HOSTILE], name=HOSTILE, corpus=HOSTILE, task=HOSTILE
+        tmp_path / "m",
+        ["a", HOSTILE],
+        name=HOSTILE,
+        corpus=HOSTILE,
+        task=HOSTILE,
     )
     model = load_model(folder)
     classifier = CryClassifier.from_model(model)
@@ -160,8 +165,8 @@ def test_names_are_escaped(write_model, upload):
         ({"corpus": {"name": "c", "synthetic": False}}, "on the corpus c."),
     ],
 )
-def test_the_model_is_described(write_model, about, text_part):
-    folder = write_model(**about)
+def test_the_model_is_described(tmp_path, about, text_part):
+    folder = write_model(tmp_path / "m", **about)
     text = text_of(page.model_line(load_model(folder), str(folder)))
     assert text_part in text
     assert ("synthetic" in text) == ("synthetic" in text_part)
@@ -239,9 +244,9 @@ def status_of(argv):
     return stop.value.code
 
 
-def test_wrong_models_and_ports_are_one_line(write_model, tmp_path, capsys):
-    good = str(write_model())
-    encoder = str(write_model([], folder="encoder"))
+def test_wrong_models_and_ports_are_one_line(tmp_path, capsys):
+    good = str(write_model(tmp_path / "m"))
+    encoder = str(write_model(tmp_path / "encoder", []))
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

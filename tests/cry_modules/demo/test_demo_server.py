@@ -16,6 +16,7 @@ import pytest
 
 from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.inference.classifier import CryClassifier
+from tests.classifiers import write_model
 
 LISTENING = r"listening on (http://127\.0\.0\.1:\d+) for this machine only"
 
@@ -180,7 +181,7 @@ def files_in(folder):
 
 @pytest.mark.slow
 @pytest.mark.representative
-def test_a_browser_uploads_a_cry(tmp_path, noise, write_model):
+def test_a_browser_uploads_a_cry(tmp_path, noise):
     """The command with a real browser, which contact this machine only.
 
     The browser's network log holds the page's contacts, Python's audit of
@@ -188,7 +189,7 @@ def test_a_browser_uploads_a_cry(tmp_path, noise, write_model):
     """
     pytest.importorskip("gradio")
     name = "<img src=x onerror=alert(1)>"
-    model = write_model(corpus={"name": name})
+    model = write_model(tmp_path / "m", corpus={"name": name})
     path = noise("cry <b>.wav", seconds=1.5)
     called = tmp_path / "called"
     watch = tmp_path / "watch/sitecustomize.py"  # Python imports that first

@@ -18,6 +18,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, rows_of
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
+from tests.classifiers import changing, random_model
 
 RATE = 16000
 VARIANTS = {
@@ -31,9 +32,14 @@ VARIANTS = {
 }
 
 
+@pytest.fixture(scope="module")
+def classifier():
+    return CryClassifier.from_model(random_model())
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_scores_equal_those_of_the_training_run(
-    variant, trained, clinic, tmp_path, changing
+    variant, trained, clinic, tmp_path
 ):
     """8 kHz files of three lengths in one batch."""
     run = trained(**VARIANTS[variant])
@@ -82,7 +88,7 @@ def test_a_recording_is_read_as_in_training(
     )
 
 
-def test_scores_that_are_not_finite_are_an_error(noise, random_model):
+def test_scores_that_are_not_finite_are_an_error(noise):
     model = random_model()
     with torch.no_grad():
         model.posterior.head.linear.weight[0, 0] = float("nan")
@@ -104,9 +110,7 @@ def test_scores_that_are_not_finite_are_an_error(noise, random_model):
             broken.call(np.array(scores))
 
 
-def test_label_is_most_probable_class_and_call_applies_threshold(
-    noise, random_model
-):
+def test_label_is_most_probable_class_and_call_applies_threshold(noise):
     path = noise("a.wav")
     classifier = CryClassifier.from_model(random_model())
     (score,) = classifier.classify_files([path])
@@ -160,7 +164,7 @@ def test_arguments_that_are_refused(arguments, message, tmp_path, monkeypatch):
         CryClassifier.from_hparams(str(tmp_path), **arguments)
 
 
-def test_revision_is_passed_to_the_hub(monkeypatch, random_model):
+def test_revision_is_passed_to_the_hub(monkeypatch):
     requested = []
 
     def load_model(*arguments):
@@ -187,7 +191,7 @@ def test_an_encoder_embeds_but_does_not_classify(noise):
         encoder.classify_file(str(noise("a.wav")))
 
 
-def test_bf16_is_close_to_fp32(classifier, noise, random_model):
+def test_bf16_is_close_to_fp32(classifier, noise):
     path = str(noise("a.wav", seconds=1.0))
     rough = CryClassifier.from_model(random_model(), {"precision": "bf16"})
     exact = classifier.classify_files([path])[0].scores

@@ -11,10 +11,17 @@ import soundfile
 import torch
 
 from cry_modules.inference import recordings, windows
+from cry_modules.inference.classifier import CryClassifier
 from data_prep.audio.measure import audit_file
 from data_prep.files.errors import InputError
+from tests.classifiers import changing, random_model
 
 RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return CryClassifier.from_model(random_model())
 
 
 @pytest.fixture
@@ -39,7 +46,7 @@ def sigmoid(odds):
     return 1 / (1 + np.exp(-odds))
 
 
-def test_a_short_recording_is_repeated(classifier, write_sound, changing):
+def test_a_short_recording_is_repeated(classifier, write_sound):
     """The encoder needs 4960 samples; the recording has 2400."""
     sound = changing(0.15)
     path = write_sound("short.wav", sound)
@@ -52,7 +59,7 @@ def test_a_short_recording_is_repeated(classifier, write_sound, changing):
 
 
 def test_a_long_recording_has_the_mean_log_odds_of_its_windows(
-    classifier, write_sound, changing
+    classifier, write_sound
 ):
     sound = changing(2.3)
     path = write_sound("long.wav", sound)
@@ -68,9 +75,7 @@ def test_a_long_recording_has_the_mean_log_odds_of_its_windows(
     assert abs(sigmoid(odds).mean() - expected) > 1e-3
 
 
-def test_scores_over_time_are_those_of_the_windows(
-    classifier, write_sound, changing
-):
+def test_scores_over_time_are_those_of_the_windows(classifier, write_sound):
     sound = np.concatenate(
         [changing(1.0), np.zeros(16000, np.float32), changing(0.75, seed=1)]
     )
@@ -97,7 +102,7 @@ def test_one_window_has_the_score_of_the_recording(classifier, noise):
 
 
 def test_silence_is_relative_to_the_peak_of_the_recording(
-    classifier, write_sound, changing
+    classifier, write_sound
 ):
     """-66 dBFS is not silent where the gain raises it by 25 dB, from a peak
     of 0.05 to 0.9; it is silent next to full scale."""

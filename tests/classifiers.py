@@ -1,18 +1,21 @@
-"""A small classifier whose scores differ between sounds."""
+"""Small classifiers with random weights, in memory and exported."""
+
+import json
+from dataclasses import asdict
 
 import numpy as np
-import pytest
 import torch
+from safetensors.torch import save_file
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from cry_modules.checkpoints.description import Blueprint
-from cry_modules.checkpoints.saved_model import build
-from cry_modules.inference.classifier import CryClassifier
+from cry_modules.checkpoints.description import FORMAT, MODEL_FILE, Blueprint
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE, build
+from cry_modules.checkpoints.state_dict import sha256
 
 RATE = 16000
 
 
-def _changing(seconds, seed=0):
+def changing(seconds, seed=0):
     """Another tone in another noise every 0.1 s, so that all windows differ."""
     rng = np.random.default_rng(seed)
     parts = []
@@ -25,7 +28,7 @@ def _changing(seconds, seed=0):
 
 
 @torch.no_grad()
-def _random_model():
+def random_model():
     """Random weights with matching BatchNorm statistics: a newly built model
     has equal scores for all sounds."""
     torch.manual_seed(0)
@@ -38,7 +41,7 @@ def _random_model():
             torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, _BatchNorm):
             module.momentum = 1.0
-    wavs = torch.stack([torch.from_numpy(_changing(1.0, n)) for n in range(16)])
+    wavs = torch.stack([torch.from_numpy(changing(1.0, n)) for n in range(16)])
     model.embedder.train()(wavs)
     model.embedder.eval()
     embs = torch.cat([model.embedder(wavs), model.embedder(wavs[:, :8000])])
@@ -49,18 +52,21 @@ def _random_model():
     return model
 
 
-@pytest.fixture(scope="session")
-def changing():
-    """A sound whose windows all differ: ``changing(seconds, seed)``."""
-    return _changing
-
-
-@pytest.fixture(scope="session")
-def random_model():
-    """A new classifier with random weights: ``random_model()``."""
-    return _random_model
-
-
-@pytest.fixture(scope="session")
-def classifier():
-    return CryClassifier.from_model(_random_model())
+def write_model(folder, classes=("other", "crying_baby"), **about):
+    """Export a model; its weights have seen no data. Returns the folder."""
+    folder.mkdir()
+    torch.manual_seed(1)
+    blueprint = Blueprint(
+        1, classes=list(classes), log_prior=[0.0] * len(classes)
+    )
+    save_file(build(blueprint).state(), folder / WEIGHTS_FILE)
+    threshold = {"threshold": 0.25} if len(classes) == 2 else None
+    about = {
+        "format": FORMAT,
+        "model": asdict(blueprint),
+        "files": {WEIGHTS_FILE: sha256(folder / WEIGHTS_FILE)},
+        "operating_point": threshold,
+        **about,
+    }
+    (folder / MODEL_FILE).write_text(json.dumps(about))
+    return folder

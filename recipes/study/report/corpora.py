@@ -1,4 +1,4 @@
-"""What a study's corpora hold: for its report, without a patient's name."""
+"""Descriptions of a study's corpora for its report, without patient ids."""
 
 import csv
 from collections import Counter
@@ -10,42 +10,42 @@ from recipes.study.plan import Run
 from recipes.study.report.results import Results, read_json
 from recipes.study.settings import Task
 
-#: Adaptations whose manifests show all cries that a study adapts to. Those with
-#: replay have generic sounds among them.
+#: Cries of the adaptations without replay, whose manifests have no generic
+#: sounds, by encoder.
 CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
 
 
 class Corpus(NamedTuple):
-    """Audio that a study was made with.
+    """Audio that a study used.
 
     Arguments
     ---------
     name : str
-        As its ``corpus.json`` says.
-    what : str
-        What it was used for.
+        Name in its ``corpus.json``.
+    purpose : str
+        Purpose in the study.
     synthetic : bool
-        Whether it was made by a program.
+        Whether a program made it.
     licence : str
-        In its own words; empty where it does not say.
+        Licence, empty if unknown.
     shareable : bool
-        Whether its audio may be given on.
+        Whether its audio may be shared.
     recordings : int
-        Used.
+        Recordings used.
     patients : int
-        Or sources.
+        Patients, or sources of generic audio.
     hours : float
-        Used.
+        Duration of the recordings used.
     sites : int
-        0 where it names none.
+        Sites, 0 if unknown.
     rejected : dict
-        How many files were left out, by reason.
+        Number of excluded files by reason.
     duplicates : int
-        Pairs of copies that were found.
+        Pairs of copies.
     """
 
     name: str
-    what: str
+    purpose: str
     synthetic: bool
     licence: str
     shareable: bool
@@ -58,39 +58,45 @@ class Corpus(NamedTuple):
 
 
 def generic_corpus(results: Results) -> Optional[Corpus]:
-    """What was pre-trained on."""
+    """The corpus of pre-training and replay."""
     seed = results.settings.pretraining_seeds[0]
-    run = results.plan.encoder("simclr", seed)
-    what = "pre-training and replay"
-    folder, root = run.folder / "manifest", results.settings.generic
-    return _corpus(folder, what, ("train", "valid"), root, "generic sounds")
+    folder = results.plan.encoder("simclr", seed).folder / "manifest"
+    return _corpus(
+        folder,
+        "pre-training and replay",
+        ("train", "valid"),
+        results.settings.generic,
+        "generic sounds",
+    )
 
 
 def cry_corpora(results: Results) -> List[Corpus]:
-    """What was classified, a corpus a task, and what encoders adapted to."""
-    found, root = [], results.settings.cries
+    """Corpora of each classification task, then of adaptation."""
+    uses = []
     for task in results.settings.tasks:
         run = results.main_run(task)
         if run is not None:
-            what = f"{task.label_column}: training and test"
-            folder = folder_of(run) / "manifest"
-            found.append(_corpus(folder, what, SPLITS, root, "cries"))
-    for name, which in CRIES.items():
+            purpose = f"{task.label_column}: training and test"
+            uses.append((folder_of(run), purpose, SPLITS))
+    for name, cries in CRIES.items():
         run = adaptation(results, name)
-        if run is None:
-            continue
-        what, folder = adapted_to(which), run.folder / "manifest"
-        found.append(_corpus(folder, what, ("train", "valid"), root, "cries"))
-    return [corpus for corpus in found if corpus is not None]
+        if run is not None:
+            uses.append((run.folder, adapted_to(cries), ("train", "valid")))
+    root = results.settings.cries
+    cries = [
+        _corpus(folder / "manifest", purpose, splits, root, "cries")
+        for folder, purpose, splits in uses
+    ]
+    return [corpus for corpus in cries if corpus is not None]
 
 
-def adapted_to(which: str) -> str:
-    """The use of a corpus that encoders adapt to."""
-    return f"adaptation, {which} cries"
+def adapted_to(cries: str) -> str:
+    """Purpose of a corpus that encoders are adapted to."""
+    return f"adaptation, {cries} cries"
 
 
 def adaptation(results: Results, name: str) -> Optional[Run]:
-    """An adaptation's first run; None where the study leaves it out."""
+    """First run of an adaptation; None if the study does not have it."""
     if name not in results.settings.encoders:
         return None
     seed = results.settings.pretraining_seeds[0]
@@ -99,36 +105,32 @@ def adaptation(results: Results, name: str) -> Optional[Run]:
 
 
 def folder_of(run: Run) -> Path:
-    """Of pooled folds, that of the first."""
+    """Folder of a run; with folds, that of the first fold."""
     return next(iter(sorted(run.folder.glob("fold_0_*"))), run.folder)
 
 
-def _corpus(manifests: Path, what, splits, root, name) -> Optional[Corpus]:
-    """``name`` is for a corpus that does not say its own: a folder's name may
-    tell a place or a date."""
+def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
+    """Describe a corpus; ``name`` is for a corpus without one, since a folder's
+    name may reveal a place or a date."""
     if not (manifests / "train.csv").is_file():
         return None
-    about = read_corpus(manifests)
+    description = read_corpus(manifests)
     rows = [rec for split in splits for rec in read(manifests / f"{split}.csv")]
-    own = read_json(Path(root) / "corpus.json") or {}
+    named = read_json(Path(root) / "corpus.json") or {}
     return Corpus(
-        str(own.get("name") or name),
-        what,
-        bool(about.get("synthetic")),
-        str(about.get("licence") or ""),
-        bool(about.get("shareable_audio")),
+        str(named.get("name") or name),
+        purpose,
+        bool(description.get("synthetic")),
+        str(description.get("licence") or ""),
+        bool(description.get("shareable_audio")),
         len(rows),
         len({rec.patient_id for rec in rows}),
         sum(rec.duration for rec in rows) / 3600,
         len({rec.site for rec in rows} - {""}),
-        _reasons(manifests / "rejected.csv"),
+        # Verdicts only: the reasons may name patients.
+        dict(Counter(r["verdict"] for r in _rows(manifests / "rejected.csv"))),
         len(_rows(manifests / "duplicates.csv")),
     )
-
-
-def _reasons(path: Path) -> Dict[str, int]:
-    """Verdicts of files that were left out; reasons may name patients."""
-    return dict(Counter(row["verdict"] for row in _rows(path)))
 
 
 def _rows(path: Path) -> List[Dict[str, str]]:
@@ -139,8 +141,8 @@ def _rows(path: Path) -> List[Dict[str, str]]:
 
 
 def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
-    """Recordings, patients and hours by class and split, as the poster's
-    table; the first line is its head."""
+    """Recordings, patients and hours by class and split, like the poster's
+    table; the first line is the head."""
     run = results.main_run(task)
     if run is None:
         return None
@@ -161,7 +163,7 @@ def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
 
 
 def confounds(results: Results, task: Task) -> Optional[Dict]:
-    """Verdicts and figures of ``data_prep.confounds``, or None."""
+    """Output of ``data_prep.confounds``, or None."""
     if not results.settings.confounds:
         return None
     run = results.plan[f"confounds/{task.name}"]
