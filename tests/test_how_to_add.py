@@ -20,8 +20,8 @@ from cry_modules.evaluation.outcome import (
     evaluate_outcomes,
 )
 from cry_modules.evaluation.report import page
-from cry_modules.export.command import export
 from cry_modules.export.facts import figures_of_test
+from cry_modules.export.folder import export
 from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.front_ends import FRONT_ENDS

@@ -58,14 +58,14 @@ def claims_forest(verdicts, results) -> Picture:
         rows.ForestRow(
             f"claim {verdict.claim.number}: {verdict.verdict}",
             hypotheses.in_words(tested.part, results),
-            tested.found["difference"],
-            tested.found["ci95"],
+            tested.result["difference"],
+            tested.result["ci95"],
             1,
             tested.verdict,
         )
         for verdict in verdicts
         for tested in verdict.parts
-        if tested.found is not None
+        if tested.result is not None
     ]
     title = "Each inequality of the paper's claims"
     return rows.forest("claims", title, compared)

@@ -253,7 +253,7 @@ def _numbers(context) -> Dict:
                         **tested.part._asdict(),
                         "verdict": tested.verdict,
                         **{
-                            key: (tested.found or {}).get(key)
+                            key: (tested.result or {}).get(key)
                             for key in ("difference", "ci95", "p", "by_seed")
                         },
                     }
