@@ -2,11 +2,15 @@
 training, evaluation, export and inference."""
 
 import json
+import re
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml as pyyaml
 from sklearn.metrics import f1_score
 
 from cry_modules.architectures import ARCHITECTURES, Architecture
@@ -16,8 +20,8 @@ from cry_modules.evaluation.outcome import (
     evaluate_outcomes,
 )
 from cry_modules.evaluation.report import page
-from cry_modules.export.command import export
 from cry_modules.export.facts import figures_of_test
+from cry_modules.export.folder import export
 from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.front_ends import FRONT_ENDS
@@ -28,6 +32,11 @@ from cry_modules.metrics.predictions import Predictions
 from recipes.adaptation import train_adapt
 from recipes.classification import train_cls
 from recipes.simclr import train_simclr
+from recipes.study.cost import Estimate
+from recipes.study.encoders import ENCODERS
+from recipes.study.report.page import make_report
+from tests.recipes_study import studies
+from tests.toys import study_row
 from tests.toys.front_end import CubeRootMel
 from tests.toys.metric import ROW
 
@@ -214,3 +223,42 @@ def test_a_front_end_is_a_class_and_a_yaml_file(clinic, tmp_path, monkeypatch):
     check_use(run, tmp_path / "model", clinic)
     model = json.loads((tmp_path / "model/model.json").read_text())["model"]
     assert model["front_end"] == "cube_root"
+
+
+def test_an_encoder_of_the_study_is_one_row(monkeypatch, tmp_path):
+    """Plan, commands, workflow, tables and page follow the row."""
+    name, row = study_row.NAME, study_row.ROW
+    monkeypatch.setitem(ENCODERS, name, row)
+    settings = studies.whole(tmp_path, encoders=["simclr", name])
+    plan = studies.plan_of(settings)
+    trained = plan.encoder(name, 1)
+    assert trained.command[0] == "train_adapt.py"
+    assert "--replay_ratio=0.25" in trained.command
+    assert "hparams/small_adapt_replay.yaml" in trained.command
+    for mode, fraction in (("linear", 1.0), ("linear_bn", 0.1)):
+        run = plan.classifier("neuro", name, mode, fraction, 1)
+        assert f"--encoder_source={trained.folder}" in run.command
+        assert trained.name in run.parents
+    assert Estimate(plan).seconds[trained.name] > 0
+
+    studies.pretend(plan)
+    (tmp_path / "study.yaml").write_text(pyyaml.safe_dump(settings))
+    with studies.fewer_draws():
+        text = make_report(tmp_path).read_text("utf-8")
+    assert row.label in text
+    tables = json.loads((tmp_path / "results.json").read_text())["tables"]
+    for table in ("table_2", "table_3", "few_labels"):
+        labels = [cells["label"] for cells in tables[table]]
+        assert any(label.startswith(row.label) for label in labels)
+
+    pytest.importorskip("snakemake")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.toys.study_row", "--dry-run", "--nolock"]
+        + ["--snakefile", "recipes/study/Snakefile"]
+        + ["--configfile", str(tmp_path / "study.yaml"), "--cores", "1"]
+        + [str(trained.result)],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"^train_adapt +1$", done.stdout + done.stderr, re.M)

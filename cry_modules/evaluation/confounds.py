@@ -214,12 +214,10 @@ def confounds(
 
 
 def _check(settings: Settings):
-    if settings.folds < 2:
-        raise InputError(f"--folds is {settings.folds}; pass 2 or more")
-    if settings.repeats < 1:
-        raise InputError(f"--repeats is {settings.repeats}; pass 1 or more")
-    if settings.seed < 0:
-        raise InputError(f"--seed is {settings.seed}; pass 0 or more")
+    for name, least in (("folds", 2), ("repeats", 1), ("seed", 0)):
+        value = getattr(settings, name)
+        if value < least:
+            raise InputError(f"--{name} is {value}; pass {least} or more")
     if settings.permutations < LEAST_PERMUTATIONS:
         raise InputError(
             f"--permutations is {settings.permutations}; pass "
@@ -361,20 +359,15 @@ def main() -> None:
         "--classes", nargs="+", metavar="LABEL", help="default: all labels"
     )
     parser.add_argument("--model", choices=MODELS, default=default.model)
-    parser.add_argument("--folds", type=int, default=default.folds)
-    parser.add_argument(
-        "--repeats",
-        type=int,
-        default=default.repeats,
-        help="cross-validations with other folds",
-    )
-    parser.add_argument(
-        "--permutations",
-        type=int,
-        default=default.permutations,
-        help="times the labels are shuffled between patients",
-    )
-    parser.add_argument("--seed", type=int, default=default.seed)
+    for name, text in (
+        ("folds", "folds of a cross-validation"),
+        ("repeats", "cross-validations with other folds"),
+        ("permutations", "shuffles of the labels between patients"),
+        ("seed", "seed of all draws"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(default, name), help=text
+        )
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})

@@ -24,7 +24,7 @@ def indices(names: Sequence) -> np.ndarray:
 
 
 def varies(features: np.ndarray) -> np.ndarray:
-    """Whether each feature spreads by more than the rounding of float32.
+    """Find the features that spread by more than the rounding of float32.
 
     Shapes: features ``[n, features]``, returns ``[features]``.
     """

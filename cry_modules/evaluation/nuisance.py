@@ -30,7 +30,7 @@ def nuisance_probe(
     n_draws: int = N_DRAWS,
 ) -> Dict:
     """AUC of a logistic regression of a column on embeddings, cross-validated
-    with patients kept apart; ``not_asked`` says why there is none.
+    with patients kept apart, or ``not_asked`` and the reason.
 
     Shapes: embs ``[n, dimensions]``, patients ``[n]``.
     """

@@ -47,7 +47,7 @@ def _controls_in_short(metrics) -> str:
 
 
 def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
-    """Whether the interval of the AUC lies above 0.5."""
+    """Test if the interval of the AUC lies above 0.5."""
     ci95 = metrics["test"][unit]["auc_ci95"]
     return ci95 is not None and ci95[0] > 0.5
 
@@ -149,8 +149,8 @@ _READING = """\
 Intervals come from draws of *patients* (AUC, average precision, balanced \
 accuracy, sensitivity and specificity: Student's t on log-odds; others: \
 percentiles); they are those of this test set for this model, and another seed \
-or another training set changes the results further. There is none if a class \
-has fewer than five patients. A patient's score is `{patient_score}` of its \
+or another training set changes the results further. A class of fewer than \
+five patients has none. A patient's score is `{patient_score}` of its \
 recordings; if a patient has recordings of several classes, of those of one \
 class. Thresholds and the epoch were chosen on validation. Accuracy is that of \
 the most probable class; balanced accuracy, recalls and confusion matrix are \

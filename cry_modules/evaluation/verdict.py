@@ -14,7 +14,7 @@ _WEAK = 0.7  # AUC below which a difference is called slight
 
 
 def conclusion(evidence: Evidence) -> str:
-    """What may be concluded: interval and permutation test must both agree.
+    """Conclude from interval and permutation test, which must both agree.
 
     Example
     -------
@@ -90,7 +90,7 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
 
 
 def recognised(random: List[float], grouped: List[float]) -> bool:
-    """Whether a random split rewards recognising the patient."""
+    """Test if a random split rewards recognising the patient."""
     added = np.subtract(random, grouped)
     error = added.std() / np.sqrt(len(added))
     return bool(added.mean() > max(_MATTERS, 2 * error))

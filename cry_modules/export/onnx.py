@@ -39,6 +39,7 @@ from torch import nn
 
 from cry_modules.audio import PEAK, shortest_input
 from cry_modules.embeddings import Embedder
+from cry_modules.export.run_onnx import METADATA_KEY
 from cry_modules.front_ends import MelFrames
 from cry_modules.heads import Posterior
 from cry_modules.lengths import frame_mask
@@ -48,8 +49,6 @@ from data_prep.files.errors import InputError
 #: The newest that torch's tracing exporter writes; onnxruntime reads it from
 #: 1.17 on, and no newer one has an operation that is of use here.
 OPSET = 20
-#: Under which the model's own description stands in the file.
-METADATA_KEY = "cry-ssl onnx 1"
 #: Axes of any size.
 _INPUTS = {
     "waveform": {0: "batch", 1: "samples"},
@@ -358,7 +357,7 @@ def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
         if entry.key == METADATA_KEY:
             return model, json.loads(entry.value)
     raise InputError(
-        f"{path} is no classifier of cry_modules.export.command, or is cut short; "
+        f"{path} is no classifier of cry_modules.export, or is cut short; "
         "export it again"
     )
 

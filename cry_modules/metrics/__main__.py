@@ -78,12 +78,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _check(args):
-    if args.n_draws < LEAST_DRAWS:
-        raise InputError(
-            f"--n_draws is {args.n_draws}; pass {LEAST_DRAWS} or more"
-        )
-    if args.seed < 0:
-        raise InputError(f"--seed is {args.seed}; pass 0 or more")
+    for name, least in (("n_draws", LEAST_DRAWS), ("seed", 0)):
+        value = getattr(args, name)
+        if value < least:
+            raise InputError(f"--{name} is {value}; pass {least} or more")
     if args.patient_score and args.unit != "patient":
         raise InputError(
             f"--patient_score {args.patient_score} has no effect per "

@@ -117,14 +117,14 @@ def _log_odds(probability):
 
 
 def _both_occur(occurred, weights):
-    """Whether events and non-events have weight, [draws]."""
+    """Draws in which events and non-events have weight, [draws]."""
     truth = occurred.astype(np.float64)
     return (weights @ truth > 0) & (weights @ (1 - truth) > 0)
 
 
 def _overlap(log_odds, occurred, weights):
-    """Whether some event is below some non-event, [draws]; else the slope has
-    no maximum of the likelihood."""
+    """Draws in which some event is below some non-event, [draws]; in others the
+    likelihood of the slope has no maximum."""
     weighted = weights > 0
     occurred = occurred.astype(bool)
 

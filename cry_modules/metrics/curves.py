@@ -6,12 +6,10 @@ import numpy as np
 
 from cry_modules.metrics.bootstrap import patient_weights, why_no_interval
 from cry_modules.metrics.calibration import N_BINS, event_probabilities
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import (
-    ranked_classes,
-    weighted_auc,
-    weighted_average_precision,
-)
+from cry_modules.metrics.ranking import ranked_classes
 
 #: Where mean curves and bands have their heights.
 GRID = np.linspace(0, 1, 201)
@@ -82,47 +80,51 @@ class Ranking(NamedTuple):
     """A kind of curve that shows how well scores rank.
 
     ``points`` computes it; ``at`` reads x and y of one curve at ``GRID``;
-    ``figure`` summarises it (``measure`` in ``metrics.json``, ``short`` in
-    words); ``x`` and ``y`` name the axes.
+    ``measure`` is the metric that summarises it; ``x`` and ``y`` name the
+    axes.
     """
 
     name: str
     title: str
     measure: str
-    short: str
     x: str
     y: str
     drawstyle: str
     points: Callable
     at: Callable
-    figure: Callable
+
+    @property
+    def words(self) -> str:
+        """Name of the metric."""
+        return METRICS[self.measure].words
+
+    def value(self, p: Predictions) -> float:
+        """The metric of some predictions."""
+        ones = np.ones((1, len(p.labels)))
+        return METRICS[self.measure].function(p, Choices(), ones)[0]
 
 
 ROC = Ranking(
     "roc",
     "ROC curve",
     "auc",
-    "AUC",
     "false positive rate (1 - specificity)",
     "sensitivity",
     "default",
     roc_points,
     # On the line between points.
     lambda x, y: np.interp(GRID, x, y),
-    weighted_auc,
 )
 PRECISION_RECALL = Ranking(
     "precision_recall",
     "Precision and recall",
     "average_precision",
-    "average precision",
     "recall (sensitivity)",
     "precision (positive predictive value)",
     "steps-pre",
     precision_recall_points,
     # At the highest score that reaches each recall.
     lambda x, y: y[np.searchsorted(x, GRID)],
-    weighted_average_precision,
 )
 
 

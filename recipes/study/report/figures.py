@@ -5,9 +5,9 @@ from typing import Dict, List, Optional
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
-from recipes.study import corpora
-from recipes.study.encoders import ADAPTED, ENCODERS, MAPPED, TABLE_1, TABLE_2
+from recipes.study.encoders import ENCODERS, adapted, table_rows, trained_by
 from recipes.study.report import (
+    corpora,
     findings,
     hypotheses,
     maps,
@@ -27,10 +27,10 @@ def auc_pictures(results) -> List[Picture]:
     controls = {e.label for e in ENCODERS.values() if e.control}
     modes, drawn = results.settings.modes, []
     for i, task in enumerate(results.settings.tasks):
-        shown = TABLE_2 if i else TABLE_1 + TABLE_2
+        shown = {*table_rows(2), *(() if i else table_rows(1))}
         cells = {
             ENCODERS[encoder].label: {
-                MODE_NAMES[mode]: _as_dict(cell)
+                MODE_NAMES[mode]: cell
                 for mode in modes
                 if (cell := results.cell(task.name, encoder, mode))
             }
@@ -39,7 +39,7 @@ def auc_pictures(results) -> List[Picture]:
         }
         classical = results.classical(task.name)
         for label, cell in classical.items():
-            cells[label] = {MODE_NAMES["linear"]: _as_dict(cell)}
+            cells[label] = {MODE_NAMES["linear"]: cell}
         drawn.append(
             rows.auc_by_encoder(
                 f"auc_{task.name}",
@@ -52,24 +52,20 @@ def auc_pictures(results) -> List[Picture]:
     return drawn
 
 
-def _as_dict(cell) -> Dict:
-    return {"mean": cell.mean, "ci95": cell.ci95, "by_seed": cell.by_seed}
-
-
 def claims_forest(verdicts, results) -> Picture:
     """Differences that the claims consist of, as far as they were run."""
     compared = [
         rows.ForestRow(
             f"claim {verdict.claim.number}: {verdict.verdict}",
             hypotheses.in_words(tested.part, results),
-            tested.found["difference"],
-            tested.found["ci95"],
+            tested.result["difference"],
+            tested.result["ci95"],
             1,
             tested.verdict,
         )
         for verdict in verdicts
         for tested in verdict.parts
-        if tested.found is not None
+        if tested.result is not None
     ]
     title = "Each inequality of the paper's claims"
     return rows.forest("claims", title, compared)
@@ -96,34 +92,28 @@ def ranking_curves(results) -> List[Picture]:
 
 def few_labels(results) -> Optional[Picture]:
     """Test AUC by the share of labels; None if the study has only one."""
-    settings, curves = results.settings, []
+    settings, curves = results.settings, {}
     task = settings.tasks[0]
     for encoder, mode in tables.few_labels_rows(settings):
         cells = {
             fraction: results.cell(task.name, encoder, mode, fraction)
             for fraction in settings.fractions
         }
-        cells = {f: cell for f, cell in cells.items() if cell}
-        curves.append(
-            pictures.FractionCurve(
-                f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
-                list(cells),
-                [cell.mean for cell in cells.values()],
-                [cell.ci95 for cell in cells.values()],
-                [cell.by_seed for cell in cells.values()],
-            )
-        )
+        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        curves[label] = {f: cell for f, cell in cells.items() if cell}
+    if not curves:
+        return None
     title = f"Few labels: {task.label_column}"
-    return curves and pictures.label_fractions("label_fractions", title, curves)
+    return pictures.label_fractions("label_fractions", title, curves)
 
 
 def training_curves(results) -> List[Picture]:
     """Curves of pre-training, and of the adaptations."""
     seed = results.settings.pretraining_seeds[0]
     groups = {
-        "pretraining": ("Pre-training with SimCLR", ("simclr",)),
-        "supervised": ("Supervised pre-training", ("supervised",)),
-        "adaptation": ("Adaptation", tuple(ADAPTED)),
+        "pretraining": ("Pre-training with SimCLR", trained_by("simclr")),
+        "supervised": ("Supervised pre-training", trained_by("supervised")),
+        "adaptation": ("Adaptation", adapted()),
     }
     drawn = []
     for name, (title, encoders) in groups.items():
@@ -133,7 +123,7 @@ def training_curves(results) -> List[Picture]:
                 continue
             run = (
                 corpora.adaptation(results, encoder)
-                if encoder in ADAPTED
+                if ENCODERS[encoder].cries
                 else results.plan.encoder(encoder, seed)
             )
             if results.history(run):
@@ -151,7 +141,7 @@ def training_curves(results) -> List[Picture]:
 def embedding_maps(results) -> List[Dict]:
     """Maps of embeddings, and how often neighbours are alike."""
     drawn = []
-    for encoder in MAPPED:
+    for encoder in [n for n, e in ENCODERS.items() if e.mapped]:
         embeddings = maps.of_encoder(results, encoder, "cry")
         if embeddings is None:
             continue

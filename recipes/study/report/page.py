@@ -1,17 +1,12 @@
-"""A study's report: one page that needs no network, and the same tables as
+"""The report of a study: one page that needs no network, and the same tables as
 Markdown, LaTeX and csv.
 
-> python -m recipes.study.report results/study/demo
-
-Writes ``report.html``, ``tables.md``, ``tables.tex``, a csv for each table,
-``figures/*.svg`` and ``results.json`` into the study's folder. Runs that are
-missing are named in the page. Nobody's id, no path of a file and no date is in
-any of them.
+``report.html``, ``tables.md``, ``tables.tex``, a csv for each table,
+``figures/*.svg`` and ``results.json`` in the study's folder contain no patient
+id, no path and no date. The page names missing runs.
 """
 
-import argparse
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any, Dict, List
@@ -22,12 +17,13 @@ from markupsafe import Markup
 from cry_modules.figures.page import Picture, style_sheet
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
-from recipes.study import corpora
-from recipes.study.encoders import ADAPTED, ENCODERS
+from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
 from recipes.study.report import (
+    checklist,
+    corpora,
     figures,
     findings,
     hypotheses,
@@ -36,30 +32,28 @@ from recipes.study.report import (
     reproduce,
     tables,
 )
-from recipes.study.report.checklist import rows as checklist_rows
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
-from recipes.study.report.sounds import heard_views
+from recipes.study.report.sounds import examples
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
 
 HOW_TO_READ = (
     "Mean over seeds ± standard deviation between seeds; in brackets or below, "
-    "the 95 % interval over patients of the test split (bootstrap). A line in "
-    "italics is a control."
+    "the 95 % interval over patients of the test set (bootstrap). Controls are "
+    "in italics."
 )
 
 
 def make_report(folder: Path) -> Path:
-    """Write the report of a study, whatever of it is done."""
+    """Write the report of a study, as far as its runs are done."""
     source = Path(folder) / "study.yaml"
     if not source.is_file():
         raise InputError(
             f"{folder} holds no study.yaml; pass the output_folder of a study"
         )
-    found = read_study(source)
-    # A copied study is read where it is.
-    found["output_folder"] = str(folder)
-    results = Results(Plan(check_settings(found, str(source))))
+    settings = read_study(source)
+    settings["output_folder"] = str(folder)  # it may have been moved
+    results = Results(Plan(check_settings(settings, str(source))))
     if not any(
         run.result.is_file() for run in results.plan.of_rule("train_cls")
     ):
@@ -84,7 +78,7 @@ def make_report(folder: Path) -> Path:
 
 
 def render(context: Dict[str, Any]) -> str:
-    """The page."""
+    """Render the page."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
@@ -109,34 +103,39 @@ def render(context: Dict[str, Any]) -> str:
 
 
 def contents(results: Results) -> Dict[str, Any]:
-    """Everything the page shows."""
-    settings = results.settings
-    every = tables.study_tables(results)
-    main = [t for t in every if t.name in _MAIN_TABLES]
-    verdicts = hypotheses.judge(results)
-    generic = corpora.generic_corpus(results)
-    cries = corpora.cry_corpora(results)
-    heard = heard_views(results, generic, cries)
-    sounds = {
-        name: found
-        for name in settings.encoders
-        for found in [maps.of_encoder(results, name, "sound")]
-        if found is not None
-    }
-    told = {name: maps.sounds_told(found) for name, found in sounds.items()}
+    """Everything that the page shows, by its name in the template."""
     context = {
+        **_corpora(results),
+        **_results(results),
+        **_sounds(results),
+        **_reproduction(results),
+    }
+    context["views"] = examples(results, context["generic"], context["cries"])
+    context["view_pictures"] = [
+        pictures.views(f"views_{i}", view.title, view.pair, view.hparams)
+        for i, view in enumerate(context["views"])
+    ]
+    context["checklist"] = checklist.rows(facts_of(results, context))
+    context["guidelines"] = checklist.LINKS
+    return context
+
+
+def _corpora(results) -> Dict[str, Any]:
+    settings = results.settings
+    cries = corpora.cry_corpora(results)
+    return {
         "settings": settings,
         "title": settings.title,
         "synthetic": settings.synthetic is not None
-        or any(c.synthetic for c in cries),
+        or any(corpus.synthetic for corpus in cries),
         "modes_in_words": [_MODES_IN_WORDS[m] for m in settings.modes],
-        "adapted": [name for name in settings.encoders if name in ADAPTED],
+        "adapted": [n for n in settings.encoders if ENCODERS[n].cries],
         "how_to_read": HOW_TO_READ,
         "missing": [
             reproduce.without_fold(run, run.name) for run in results.missing
         ],
         "n_runs": len(results.plan.runs),
-        "generic": generic,
+        "generic": corpora.generic_corpus(results),
         "cries": cries,
         "splits": {
             task.label_column: corpora.split_table(results, task)
@@ -146,8 +145,15 @@ def contents(results: Results) -> Dict[str, Any]:
             task.label_column: corpora.confounds(results, task)
             for task in settings.tasks
         },
-        "tables": main,
-        "more_tables": [t for t in every if t.name not in _MAIN_TABLES],
+    }
+
+
+def _results(results) -> Dict[str, Any]:
+    all_tables = tables.study_tables(results)
+    verdicts = hypotheses.judge(results)
+    return {
+        "tables": [t for t in all_tables if t.name in _MAIN_TABLES],
+        "more_tables": [t for t in all_tables if t.name not in _MAIN_TABLES],
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
         "part_in_words": lambda part: hypotheses.in_words(part, results),
@@ -155,27 +161,41 @@ def contents(results: Results) -> Dict[str, Any]:
         "curves": figures.ranking_curves(results),
         "few_labels": figures.few_labels(results),
         "training": figures.training_curves(results),
-        "views": heard,
-        "view_pictures": [
-            pictures.views(f"views_{i}", one.title, one.pair, one.hparams)
-            for i, one in enumerate(heard)
-        ],
         "controls": findings.controls(results),
         "nuisance": findings.nuisance(results),
         "maps": figures.embedding_maps(results),
-        "told": told,
-        "n_sounds": next((len(f.labels) for f in sounds.values()), 0),
         "forgetting": findings.forgetting(results),
         "forgetting_picture": figures.forgetting_picture(results),
         "costs": findings.costs(results),
+    }
+
+
+def _sounds(results) -> Dict[str, Any]:
+    """How well held-out generic sounds retrieve their class, by encoder."""
+    embeddings = {
+        name: maps.of_encoder(results, name, "sound")
+        for name in results.settings.encoders
+    }
+    embeddings = {k: v for k, v in embeddings.items() if v is not None}
+    return {
+        "generic_sounds": {
+            name: maps.sound_retrieval(embs)
+            for name, embs in embeddings.items()
+        },
+        "n_sounds": max(
+            (len(e.labels) for e in embeddings.values()), default=0
+        ),
+    }
+
+
+def _reproduction(results) -> Dict[str, Any]:
+    return {
         "versions": reproduce.versions(),
         "commit": reproduce.commit(),
         "hardware": reproduce.hardware(),
         "commands": reproduce.commands(results.plan),
         "checksums": reproduce.checksums(results),
     }
-    context["checklist"] = checklist_rows(facts_of(results, context))
-    return context
 
 
 _MODES_IN_WORDS = {
@@ -194,7 +214,7 @@ def _all_pictures(context) -> List[Picture]:
         *filter(None, [context["few_labels"]]),
         *context["training"],
         *context["view_pictures"],
-        *(one["picture"] for one in context["maps"]),
+        *(entry["picture"] for entry in context["maps"]),
         context["forgetting_picture"],
     ]
 
@@ -207,7 +227,7 @@ def _write_figures(context, folder) -> None:
 
 
 def _numbers(context) -> Dict:
-    """The page's figures for a program: tables and verdicts."""
+    """Contents of results.json: tables and verdicts."""
     return {
         "title": context["title"],
         "synthetic": context["synthetic"],
@@ -233,7 +253,7 @@ def _numbers(context) -> Dict:
                         **tested.part._asdict(),
                         "verdict": tested.verdict,
                         **{
-                            key: (tested.found or {}).get(key)
+                            key: (tested.result or {}).get(key)
                             for key in ("difference", "ci95", "p", "by_seed")
                         },
                     }
@@ -243,18 +263,5 @@ def _numbers(context) -> Dict:
             for verdict in context["verdicts"]
         ],
         "forgetting": context["forgetting"],
-        "generic_sounds": context["told"],
+        "generic_sounds": context["generic_sounds"],
     }
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description="A study's report.", allow_abbrev=False
-    )
-    parser.add_argument("study", metavar="STUDY", help="its output_folder")
-    args = parser.parse_args()
-    with one_line_errors():
-        page = make_report(Path(os.path.normpath(args.study)))
-        size = page.stat().st_size / 1e6
-        print(f"done: {page} ({size:.1f} MB), tables and figures beside it")
