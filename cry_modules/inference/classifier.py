@@ -9,7 +9,6 @@ from typing import Dict, List, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import torch
-from scipy.special import softmax
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.inference.classifiers import EncoderClassifier
 from speechbrain.utils.fetching import FetchConfig
@@ -37,6 +36,7 @@ from cry_modules.inference.scores import (
     FileScore,
     ScoreTrack,
     call_of,
+    softmax,
 )
 from cry_modules.inference.windows import sliding
 from data_prep.files.errors import InputError
@@ -365,7 +365,7 @@ class CryClassifier(EncoderClassifier):
             if not np.isfinite(logits[is_loud]).all():
                 raise Unusable(NOT_FINITE)
         starts, stops = np.array(spans).T
-        return ScoreTrack(starts, stops, softmax(logits, axis=1))
+        return ScoreTrack(starts, stops, softmax(logits))
 
     def window_sizes(
         self, window_s: Optional[float] = None, hop_s: Optional[float] = None

@@ -60,7 +60,7 @@ def trusting(source: str, hparams_file: str) -> Iterator[None]:
             "an exported model; pass a folder that cry_modules.export wrote, "
             "or leave out trust"
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
             f"{hparams_file} of {source} cannot be loaded as a classifier "

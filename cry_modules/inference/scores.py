@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 import numpy as np
-from scipy.special import softmax
 
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_table
@@ -16,6 +15,19 @@ NOT_FINITE = (
     "scores are not finite: the weights are damaged, or the precision is too "
     "low for them; pass precision fp32, or download the model again"
 )
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities of the last axis, without scipy: this goes beside exported
+    ONNX models.
+
+    Example
+    -------
+    >>> softmax(np.array([1000.0, 1000.0]))
+    array([0.5, 0.5])
+    """
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 @dataclass

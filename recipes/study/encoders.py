@@ -4,44 +4,20 @@ from typing import List, NamedTuple, Optional, Tuple
 
 
 class Encoder(NamedTuple):
-    """An encoder that classifiers start from.
+    """An encoder that classifiers start from."""
 
-    Arguments
-    ---------
-    label : str
-        Name in tables and figures.
-    stage : str or None
-        Key of ``stages`` in the study's yaml file whose options train it;
-        None if it is not trained.
-    source : str
-        Value of ``encoder_source`` if it is not trained.
-    cries : str or None
-        Cries that SimCLR is adapted to, ``labelled`` or ``all``; None if it
-        is not an adapted encoder.
-    options : tuple of str
-        Further options of its training command.
-    tables : tuple of int
-        Tables that have a row for it: 1, pre-training; 2, adaptation.
-    control : bool
-        Whether it is a control: in italics, below the other rows.
-    control_of : tuple of str
-        Encoders that it is compared with in the table of controls.
-    few_labels : bool
-        Whether classifiers on it are also trained with fewer labels.
-    mapped : bool
-        Whether the page has a map of its embeddings of cries.
-    """
-
-    label: str
+    label: str  # in tables and figures
+    #: Key of `stages` in the study's yaml file whose options train it.
     stage: Optional[str] = None
-    source: str = "null"
+    source: str = "null"  # value of encoder_source if no stage trains it
+    #: Cries that SimCLR is adapted to, `labelled` or `all`.
     cries: Optional[str] = None
-    options: Tuple[str, ...] = ()
-    tables: Tuple[int, ...] = (2,)
-    control: bool = False
-    control_of: Tuple[str, ...] = ()
-    few_labels: bool = False
-    mapped: bool = False
+    options: Tuple[str, ...] = ()  # further options of the training command
+    tables: Tuple[int, ...] = (2,)  # 1: pre-training, 2: adaptation
+    control: bool = False  # in italics, below the other rows
+    control_of: Tuple[str, ...] = ()  # encoders that it is compared with
+    few_labels: bool = False  # whether fewer labels are studied, too
+    mapped: bool = False  # whether its embeddings of cries are drawn
 
 
 #: Encoders by the name that settings and folders have for them.

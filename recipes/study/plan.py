@@ -31,33 +31,15 @@ _TRAINING = {
 
 @dataclass(frozen=True)
 class Run:
-    """A command of the study and its output.
-
-    Arguments
-    ---------
-    name : str
-        Unique, readable name.
-    rule : str
-        Rule of the Snakefile.
-    command : tuple of str
-        Arguments of ``python``.
-    folder : pathlib.Path
-        Output folder.
-    result : pathlib.Path
-        File that exists once the run is done.
-    parents : tuple of str
-        Names of the runs that must be done before.
-    facts : dict
-        ``encoder``, ``task``, ``mode``, ``fraction``, ``seed``, ``fold``, as
-        far as they apply.
-    """
+    """A command of the study and its output."""
 
     name: str
-    rule: str
-    command: Tuple[str, ...]
+    rule: str  # of the Snakefile
+    command: Tuple[str, ...]  # arguments of `python`
     folder: Path
-    result: Path
-    parents: Tuple[str, ...]
+    result: Path  # exists once the run is done
+    parents: Tuple[str, ...]  # names of the runs that must be done before
+    #: encoder, task, mode, fraction, seed and fold, as far as they apply.
     facts: Dict[str, Any]
 
     @property

@@ -117,7 +117,7 @@ def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
 
 
 @contextmanager
-def alone(folder: Path):
+def locked(folder: Path):
     """Hold the study's lock; yield its file descriptor for child processes."""
     with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
         try:
@@ -228,7 +228,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             return dry_run(folder, settings, more)
         todo = [run for run in plan.runs.values() if not is_done(run)]
         began = time.monotonic()
-        with alone(out) as lock:
+        with locked(out) as lock:
             config = out / "study.yaml"
             write_text(config, yaml.safe_dump(settings, sort_keys=False))
             command = snakemake_command(folder, config, more)

@@ -41,95 +41,37 @@ _STUDY_OPTIONS = {
 
 @dataclass(frozen=True)
 class Task:
-    """A classification task.
+    """A classification task."""
 
-    Arguments
-    ---------
-    name : str
-        Key in ``tasks``.
-    label_column : str
-        Column of recordings.csv.
-    classes : tuple of str
-        Classes, the positive one last.
-    hparams : str
-        Prefix of the yaml files, ``neuro`` or ``trigger``.
-    """
-
-    name: str
+    name: str  # key in `tasks`
     label_column: str
-    classes: Tuple[str, ...]
-    hparams: str
+    classes: Tuple[str, ...]  # the positive one last
+    hparams: str  # prefix of the yaml files, neuro or trigger
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Contents of a study's yaml file.
-
-    Arguments
-    ---------
-    title : str
-        Title of the report.
-    output_folder : pathlib.Path
-        Folder of all runs, logs and the report.
-    synthetic : dict or None
-        ``scale`` and ``seed`` of the synthetic corpus; None for real audio.
-    generic : pathlib.Path
-        Generic audio in VGGSound's form.
-    cries : pathlib.Path
-        Folder that paths in the tables of cries are relative to.
-    recordings_csv : pathlib.Path
-        Table of the cry database.
-    unlabelled_csv : pathlib.Path or None
-        Table of further cries, for adaptation only.
-    folds : bool
-        Whether to test each value of the column ``fold`` once. Otherwise the
-        column ``split`` counts, which is made if it is missing.
-    nuisance : str or None
-        Column that the embedding should not predict.
-    tasks : tuple of Task
-        One or two: the first for tables 1 and 2, the figures and the claims,
-        the second for table 3.
-    encoders : tuple of str
-        Keys of ``ENCODERS``, ``simclr`` among them.
-    modes : tuple of str
-        Modes of fine-tuning, ``linear`` among them.
-    width : int
-        Width of CNN14.
-    seeds : tuple of int
-        Seeds of fine-tuning.
-    pretraining_seeds : tuple of int
-        Seeds of pre-training and adaptation; if they are fewer than
-        ``seeds``, they are reused in turn.
-    fractions : tuple of float
-        Label fractions, ascending, the last is 1.
-    speed : float
-        Speed of the machine relative to one CPU core, for the estimate of
-        hours until runs were timed.
-    confounds : bool
-        Whether to search for confounders of the labels.
-    stages : dict
-        Options by stage, with ``yaml``, the name of its file.
-    """
+    """Contents of a study's yaml file; see studies/real.yaml."""
 
     title: str
-    output_folder: Path
-    synthetic: Optional[Dict[str, Any]]
-    generic: Path
-    cries: Path
+    output_folder: Path  # runs, logs and report
+    synthetic: Optional[Dict[str, Any]]  # scale and seed; None for real audio
+    generic: Path  # in VGGSound's form
+    cries: Path  # paths in the tables of cries are relative to it
     recordings_csv: Path
-    unlabelled_csv: Optional[Path]
-    folds: bool
-    nuisance: Optional[str]
-    tasks: Tuple[Task, ...]
-    encoders: Tuple[str, ...]
+    unlabelled_csv: Optional[Path]  # further cries, for adaptation only
+    folds: bool  # whether to test each value of the column `fold` once
+    nuisance: Optional[str]  # column that embeddings should not predict
+    tasks: Tuple[Task, ...]  # the second one is for table 3
+    encoders: Tuple[str, ...]  # keys of ENCODERS
     modes: Tuple[str, ...]
-    width: int
-    seeds: Tuple[int, ...]
-    pretraining_seeds: Tuple[int, ...]
-    fractions: Tuple[float, ...]
-    speed: float
-    confounds: bool
-    stages: Dict[str, Dict[str, Any]]
+    width: int  # of CNN14
+    seeds: Tuple[int, ...]  # of fine-tuning
+    pretraining_seeds: Tuple[int, ...]  # reused in turn if they are fewer
+    fractions: Tuple[float, ...]  # of the labels, ascending, the last is 1
+    speed: float  # relative to one CPU core, for the estimate of hours
+    confounds: bool  # whether to search for confounders of the labels
+    stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
 
     @property
     def tasks_by_name(self) -> Dict[str, Task]:
@@ -217,55 +159,57 @@ class _Check:
     def __init__(self, source):
         self.source = source
 
-    def fail(self, name, value, must):
-        raise InputError(f"{self.source}: {name} is {value!r}; {must}")
+    def fail(self, name, value, cure):
+        raise InputError(f"{self.source}: {name} is {value!r}; {cure}")
+
+    def require(self, condition, name, value, cure):
+        if not condition:
+            self.fail(name, value, cure)
+        return value
 
     def text(self, name, value):
-        if not isinstance(value, str) or not value.strip():
-            self.fail(name, value, "it must be a text")
-        return value
+        valid = isinstance(value, str) and value.strip()
+        return self.require(valid, name, value, "it must be a text")
 
     def optional_text(self, name, value):
         return None if value is None else self.text(name, value)
 
     def flag(self, name, value):
-        if not isinstance(value, bool):
-            self.fail(name, value, "it must be true or false")
-        return value
+        valid = isinstance(value, bool)
+        return self.require(valid, name, value, "it must be true or false")
 
     def numbers(self, name, values, kind, least):
-        if not isinstance(values, list) or not values:
-            self.fail(name, values, "it must be a list of numbers")
+        valid = isinstance(values, list) and values
+        self.require(valid, name, values, "it must be a list of numbers")
         kinds = (int,) if kind is int else (int, float)
+        noun = "a whole number" if kind is int else "a number"
         for value in values:
             number = isinstance(value, kinds) and not isinstance(value, bool)
-            if not number or not math.isfinite(value) or value < least:
-                noun = "a whole number" if kind is int else "a number"
-                self.fail(name, value, f"it must be {noun}, {least} or more")
+            valid = number and math.isfinite(value) and value >= least
+            cure = f"it must be {noun}, {least} or more"
+            self.require(valid, name, value, cure)
             if values.count(value) > 1:
                 self.fail(name, values, f"{value} is repeated; remove one")
         return tuple(kind(value) for value in values)
 
     def mapping(self, name, value):
-        if not isinstance(value, dict) or not value:
-            self.fail(name, value, "it must hold settings by name")
-        return value
+        valid = isinstance(value, dict) and value
+        cure = "it must hold settings by name"
+        return self.require(valid, name, value, cure)
 
     def known(self, name, keys, allowed):
         for key in keys:
-            if key not in allowed:
-                self.fail(name, key, f"use {', '.join(allowed)}")
+            cure = f"use {', '.join(allowed)}"
+            self.require(key in allowed, name, key, cure)
 
 
 def _seeds(values, check) -> Dict:
     seeds = check.numbers("seeds", values["seeds"], int, 0)
     name = "pretraining_seeds"
     pretraining = check.numbers(name, values[name], int, 0)
-    if len(pretraining) > len(seeds):
-        check.fail(
-            name, list(pretraining), "pass at most as many as seeds; the rest "
-            "would not be used",
-        )  # fmt: skip
+    cure = "pass at most as many as seeds; the rest would not be used"
+    valid = len(pretraining) <= len(seeds)
+    check.require(valid, name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
 
 
@@ -291,11 +235,9 @@ def _synthetic_places(values, out, check) -> Dict:
     check.known("synthetic scale", [synthetic.get("scale")], tuple(SCALES))
     seed = check.numbers("synthetic seed", [synthetic.get("seed")], int, 0)
     for name in ("generic", "cries", "recordings_csv", "unlabelled_csv"):
-        if values[name] is not None:
-            check.fail(
-                name, values[name], "the synthetic corpus has its own place; "
-                "remove this setting, or 'synthetic'"
-            )  # fmt: skip
+        cure = "the synthetic corpus has its own place; remove this setting, "
+        cure += "or 'synthetic'"
+        check.require(values[name] is None, name, values[name], cure)
     corpus = out / "corpus" / f"{synthetic['scale']}_{seed[0]}"
     return {
         "synthetic": synthetic,

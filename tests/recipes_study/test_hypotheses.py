@@ -115,7 +115,7 @@ def test_differences_are_the_paired_bootstrap_of_the_runs(tmp_path):
             )
             slow = paired_difference(a, b)
             for key in ("difference", "p", "ci95"):
-                assert tested.found[key] == pytest.approx(slow[key])
+                assert tested.result[key] == pytest.approx(slow[key])
             assert tested.verdict == verdict_on([slow])
 
 

@@ -51,7 +51,7 @@ def wait_for_lock(out):
     end = time.monotonic() + 120
     while True:
         try:
-            with run.alone(out):
+            with run.locked(out):
                 return
         except InputError:
             assert time.monotonic() < end
@@ -92,11 +92,11 @@ def test_wrong_options_are_one_line(capsys, monkeypatch):
 
 
 def test_a_study_is_locked(tmp_path):
-    with run.alone(tmp_path):
+    with run.locked(tmp_path):
         with pytest.raises(InputError, match="in use by another process"):
-            with run.alone(tmp_path):
+            with run.locked(tmp_path):
                 pass
-    with run.alone(tmp_path):
+    with run.locked(tmp_path):
         pass
 
 

@@ -16,45 +16,19 @@ CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
 
 
 class Corpus(NamedTuple):
-    """Audio that a study used.
-
-    Arguments
-    ---------
-    name : str
-        Name in its ``corpus.json``.
-    purpose : str
-        Purpose in the study.
-    synthetic : bool
-        Whether a program made it.
-    licence : str
-        Licence, empty if unknown.
-    shareable : bool
-        Whether its audio may be shared.
-    recordings : int
-        Recordings used.
-    patients : int
-        Patients, or sources of generic audio.
-    hours : float
-        Duration of the recordings used.
-    sites : int
-        Sites, 0 if unknown.
-    rejected : dict
-        Number of excluded files by reason.
-    duplicates : int
-        Pairs of copies.
-    """
+    """Audio that a study used."""
 
     name: str
     purpose: str
     synthetic: bool
-    licence: str
-    shareable: bool
+    licence: str  # empty if unknown
+    shareable: bool  # whether its audio may be shared
     recordings: int
-    patients: int
+    patients: int  # or sources
     hours: float
-    sites: int
-    rejected: Dict[str, int]
-    duplicates: int
+    sites: int  # 0 if unknown
+    rejected: Dict[str, int]  # excluded files by reason
+    duplicates: int  # pairs of copies
 
 
 def generic_corpus(results: Results) -> Optional[Corpus]:

@@ -56,7 +56,7 @@ class Tested(NamedTuple):
     ``by_seed``; None if not run) and its own verdict."""
 
     part: Part
-    found: Optional[Dict]
+    result: Optional[Dict]
     verdict: str
 
 

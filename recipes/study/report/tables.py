@@ -31,27 +31,10 @@ class Row:
 
 @dataclass
 class Table:
-    """A table of methods.
+    """A table of methods; ``head`` is above the first column, ``foot`` are
+    further lines of text."""
 
-    Arguments
-    ---------
-    name : str
-        Name of its files.
-    title : str
-        Caption.
-    head : str
-        Head of the first column.
-    columns : list of str
-        Heads of the other columns.
-    rows : list of Row
-        Rows from top to bottom.
-    foot : list of list of str
-        Further lines of text.
-    note : str
-        Note below the table.
-    """
-
-    name: str
+    name: str  # of its files
     title: str
     head: str
     columns: List[str]

@@ -19,14 +19,15 @@ from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
+from cry_modules.export.__main__ import main
 from cry_modules.export.card import limits
-from cry_modules.export.command import export, main
 from cry_modules.export.facts import (
     corpus_facts,
     operating_point,
     origin,
     subgroup_facts,
 )
+from cry_modules.export.folder import export
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from data_prep import manifest
@@ -234,9 +235,7 @@ def test_the_card_says_what_a_clinician_must_know(run, exported):
         assert said in text, said
     assert "{{" not in card and "{%" not in card
     # Few patients: an interval is not shown to be above chance.
-    assert "It is not shown to tell `neuro_injury` better than guessing" in (
-        text.replace("`neuro`", "`neuro_injury`")
-    )
+    assert "We found no evidence that it predicts `neuro` better" in text
 
 
 def test_limits_follow_the_figures(run, exported):
@@ -252,7 +251,7 @@ def test_limits_follow_the_figures(run, exported):
     test["per_class"]["injury"]["n_patients"] = 10
     many = limits(about, metrics)
     assert len(many) == len(few) + 2
-    assert any("too extreme" in limit for limit in many)
+    assert any("overconfident" in limit for limit in many)
     assert any("`injury`" in limit for limit in many)
 
 
@@ -343,8 +342,8 @@ def test_the_command(run, tmp_path, capsys):
     main([str(run), str(out), "--name", "My  model"])
     captured = capsys.readouterr()
     assert "done: My model" in captured.out
-    assert "nobody may use it without asking" in captured.err
-    assert load_model(str(out)).about["name"] == "My model"
+    assert "nobody may use the weights without asking" in captured.err
+    assert load_model(str(out)).facts["name"] == "My model"
     with pytest.raises(SystemExit) as stop:
         main([str(run), str(out)])
     assert stop.value.code == 2
@@ -360,7 +359,7 @@ def test_a_folder_to_write_to_may_be_typed_in_any_way(
     (tmp_path / "mine.partial/notes.txt").write_text("keep")
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")
-    assert "the folder you are in" in refusal(run, ".")
+    assert "is the current folder" in refusal(run, ".")
     monkeypatch.chdir(tmp_path)
     for out in ("mine/", "empty", "a/b/c/"):
         export(str(run), out)
@@ -372,7 +371,7 @@ def test_a_folder_to_write_to_may_be_typed_in_any_way(
 
 
 def test_a_full_disk_is_one_line(run, tmp_path, monkeypatch):
-    from cry_modules.export import command as module
+    from cry_modules.export import folder as module
 
     def full(*args):
         raise OSError(28, "No space left on device")

@@ -14,28 +14,18 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
-from cry_modules import audio
 from cry_modules.checkpoints.description import Blueprint
 from cry_modules.checkpoints.saved_model import build
-from cry_modules.export import run_onnx as onnx_run
-from cry_modules.export.onnx import METADATA_KEY, quantize, write_onnx
-from cry_modules.export.run_onnx import (
-    OnnxClassifier,
-    Score,
-    covering,
-    header_of,
-    resample,
-    row_of,
+from cry_modules.export import (
+    onnx_audio,
+    run_onnx as onnx_run,
 )
+from cry_modules.export.onnx import quantize, write_onnx
+from cry_modules.export.onnx_audio import resample
+from cry_modules.export.run_onnx import OnnxClassifier
+from cry_modules.export.standalone import standalone
 from cry_modules.finetune import batch_norms
-from cry_modules.inference.classifier import CryClassifier, FileScore
-from cry_modules.inference.recordings import LONGEST_S
-from cry_modules.inference.scores import (
-    COLUMNS,
-    header_of as torchs_header,
-    rows_of,
-)
-from data_prep.audio import folder, measure
+from cry_modules.inference.classifier import CryClassifier
 
 onnx = pytest.importorskip("onnx", reason="the extra `export`")
 pytest.importorskip("onnxruntime", reason="the extra `export`")
@@ -152,40 +142,6 @@ def test_resampling_is_torchaudios(rate):
     np.testing.assert_allclose(
         resample(sig.numpy(), rate, 16000), expected, atol=1e-5
     )
-    assert resample(sig.numpy(), rate, rate) is not None
-
-
-def test_windows_cover_evenly():
-    rng = np.random.default_rng(0)
-    for _ in range(200):
-        length, size = rng.integers(1, 10**7), int(rng.integers(1000, 10**5))
-        starts = covering(int(length), size)
-        assert starts[0] == 0
-        assert len(starts) == max(1, np.ceil(length / size))
-        last = max(0, length - size)
-        even = np.linspace(0, last, len(starts))
-        assert np.abs(np.array(starts) - even).max() < 0.501
-
-
-def test_same_rules_as_the_project():
-    """It stands by itself, so that they are written twice."""
-    assert (onnx_run.METADATA_KEY, onnx_run.PEAK) == (METADATA_KEY, audio.PEAK)
-    assert onnx_run.SILENT_DBFS == measure.SILENT_DBFS
-    assert onnx_run.SHORTEST_S == measure.SHORTEST_S
-    assert onnx_run.LONGEST_S == LONGEST_S
-    assert onnx_run.READABLE == folder.READABLE
-    assert onnx_run.COLUMNS == COLUMNS
-    assert header_of(["a", "call"]) == torchs_header(["a", "call"])
-
-
-@pytest.mark.parametrize("threshold", [None, 0.25, 0.26])
-def test_rows_are_those_of_the_torch_command(threshold):
-    values = ("a.wav", 1.5, np.array([0.75, 0.25]), 2)
-    error = {"path": "b.wav", "error": "silent: -inf dBFS"}
-    ours = [Score(*values), Score(**error)]
-    theirs = [FileScore(*values), FileScore(**error)]
-    rows = [row_of(score, CLASSES, threshold) for score in ours]
-    assert rows == rows_of(theirs, CLASSES, threshold)
 
 
 @pytest.mark.parametrize("whole", [True, False])
@@ -265,12 +221,12 @@ def test_wrong_usage_is_one_line(path, noise, tmp_path, capsys):
     for arguments, said in (
         ([tmp_path / "x.onnx", good], "x.onnx does not exist"),
         ([empty, good], "empty is a folder"),
-        ([path, good, "--csv", good], "called like a recording"),
-        ([path, good, "--csv", tmp_path / "a.FLAC"], "called like a recording"),
-        ([text, good], "text.onnx is no ONNX file"),
-        ([cut, good], "cut.onnx is no"),
-        ([foreign, good], "foreign.onnx is not a classifier of this project"),
-        ([path], "no recordings"),
+        ([path, good, "--csv", good], "has the name of one"),
+        ([path, good, "--csv", tmp_path / "a.FLAC"], "has the name of one"),
+        ([text, good], "text.onnx is not an ONNX file"),
+        ([cut, good], "cut.onnx is not an ONNX"),
+        ([foreign, good], "foreign.onnx is not a classifier of cry-ssl"),
+        ([path], "AUDIO is missing"),
         ([path, empty], "empty holds no audio file"),
         ([path, good, "--threads", 0], "--threads is 0"),
         ([path, good, "--csv", tmp_path / "no/a.csv"], "could not be written"),
@@ -289,14 +245,14 @@ def test_memory_does_not_grow_with_a_recording(path, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     sig = rng.normal(0, 0.1, 8000 * 130)
     soundfile.write(tmp_path / "tape.flac", sig, 8000)
-    asked, read_mono = [], onnx_run.read_mono
+    asked, read_mono = [], onnx_audio.read_mono
 
     def counted(file, n_frames):
         asked.append(n_frames)
         return read_mono(file, n_frames)
 
-    monkeypatch.setattr(onnx_run, "read_mono", counted)
-    monkeypatch.setattr(onnx_run, "_BLOCK", 8000 * 10)
+    monkeypatch.setattr(onnx_audio, "read_mono", counted)
+    monkeypatch.setattr(onnx_audio, "_BLOCK", 8000 * 10)
     score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
     assert score.n_windows == 33  # of 4 s
     assert max(asked) == 8000 * 10
@@ -325,7 +281,7 @@ def test_stands_by_itself(path, sounds, tmp_path):
     """A copy beside the model, in a folder that knows nothing of us."""
     alone = tmp_path / "alone"
     alone.mkdir()
-    shutil.copy(onnx_run.__file__, alone)
+    (alone / "run_onnx.py").write_text(standalone(onnx_run))
     shutil.copy(path, alone)
     code = (
         "import runpy, sys\n"

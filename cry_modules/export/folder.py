@@ -1,20 +1,14 @@
-"""From a results folder to a folder that others can use.
+"""The folder of an exported model, ready for the Hugging Face hub.
 
-    python -m cry_modules.export results/neuro_linear_bn/2022 OUT --onnx
-
-``OUT`` can be pushed to the Hugging Face hub as it is. It holds no patient,
-path, date or state of the optimizer.
+It holds no patient, path, date or optimizer state.
 """
 
-import argparse
 import json
-import shutil
-import sys
 import tempfile
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
 import torch
 from safetensors.torch import save
@@ -39,19 +33,20 @@ from cry_modules.export.facts import (
     origin,
     subgroup_facts,
 )
+from cry_modules.export.standalone import standalone
 from data_prep.files.atomic import cannot_write, make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_text
 
 CARD_FILE = "README.md"
-#: Where the model can run without torch.
+#: Files of a model that runs without torch.
 ONNX_FILE, INT8_FILE, RUNNER_FILE = (
     "model.onnx",
     "model_int8.onnx",
     "run_onnx.py",
 )
 
-#: The hub's names of licences that weights may have.
+#: Licences of weights, by the hub's names.
 LICENCES = (
     "unknown", "other", "apache-2.0", "mit", "cc0-1.0", "cc-by-4.0",
     "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0",
@@ -59,7 +54,7 @@ LICENCES = (
     "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
 )  # fmt: skip
 
-#: Of the hub: large files are kept apart.
+#: Files that the hub stores apart, for their size.
 _ATTRIBUTES = "".join(
     f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
     for suffix in ("safetensors", "ckpt", "onnx")
@@ -93,7 +88,7 @@ encoder: !new:{encoder_class}
     mel_bins: {n_mels}
     width: {width}
 
-# Waveforms and lengths to embeddings: the front end is part of it.
+# Waveforms and lengths to embeddings; includes the front end.
 embedding_model: !new:cry_modules.embeddings.Embedder
     features: !ref <features>
     encoder: !ref <encoder>
@@ -110,7 +105,7 @@ classifier: !new:cry_modules.heads.Posterior
     head: !ref <head>
     log_prior: {log_prior}
 
-# What EncoderClassifier asks for besides.
+# Needed by EncoderClassifier.
 compute_features: !new:torch.nn.Identity
 
 mean_var_norm: !new:cry_modules.embeddings.Unchanged
@@ -144,36 +139,59 @@ def export(
     int8: bool = False,
     corpus_name: Optional[str] = None,
 ) -> Dict:
-    """Write a model's folder, complete or not at all."""
+    """Write a model's folder, complete or not at all; return ``model.json``.
+
+    Arguments
+    ---------
+    results : str
+        Results folder of ``train_cls.py``.
+    out : str
+        Folder to write; it must be empty or absent.
+    name : str or None
+        Name of the model on its card; default: task and corpus.
+    licence : str
+        One of ``LICENCES``.
+    onnx : bool
+        Whether to write ``model.onnx`` and the runner.
+    int8 : bool
+        Whether to write ``model_int8.onnx`` too.
+    corpus_name : str or None
+        Name of the corpus; default: that in its ``corpus.json``.
+
+    Raises
+    ------
+    InputError
+        The run is incomplete, or the folder cannot be written.
+    """
     target = Path(out).resolve()
-    _check_out(target, Path(results))
-    if licence not in LICENCES:
-        raise InputError(
-            f"--licence is {licence!r}; pass the hub's name of it, one of "
-            f"{', '.join(LICENCES)}"
-        )
+    _check_out(target)
+    require(
+        licence in LICENCES,
+        f"--licence is {licence!r}",
+        f"pass one of {', '.join(LICENCES)}",
+    )
     model = load_run(Path(results))
     if model.posterior is None:
         raise InputError(
-            f"{results} is a run that trained an encoder alone; pass its "
-            "folder as encoder_source, and export a run of train_cls.py"
+            f"{results} holds an encoder without a classifier; pass it to "
+            "train_cls.py as --encoder_source, and export that run"
         )
-    about = describe(Path(results), model, name, corpus_name)
+    description = describe(Path(results), model, name, corpus_name)
     try:
         with tempfile.TemporaryDirectory(
             dir=target.parent, prefix=f".{target.name}."
         ) as scratch:
             partial = make_folder(Path(scratch) / "model")
-            _write(partial, model, about, licence, onnx or int8, int8)
+            _write(partial, model, description, licence, onnx or int8, int8)
             if target.is_dir():
                 target.rmdir()  # empty: see _check_out
             partial.rename(target)
     except OSError as error:
         raise cannot_write(target, error)
-    return about
+    return description
 
 
-def _check_out(out: Path, results: Path):
+def _check_out(out: Path):
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; pass a folder to write to")
     if out.is_dir() and any(out.iterdir()):
@@ -182,7 +200,7 @@ def _check_out(out: Path, results: Path):
         )
     if out == Path.cwd():
         raise InputError(
-            f"{out} is the folder you are in; pass the name of a new one"
+            f"{out} is the current folder; pass the name of a new one"
         )
     make_folder(out.parent)
 
@@ -193,8 +211,8 @@ def describe(
     name: Optional[str] = None,
     corpus_name: Optional[str] = None,
 ) -> Dict:
-    """What ``model.json`` says, but for the files."""
-    metrics, corpus = model.about, corpus_facts(run)
+    """Entries of ``model.json``, except for the files."""
+    metrics, corpus = model.facts, corpus_facts(run)
     if corpus_name is not None:
         corpus["name"] = " ".join(corpus_name.split())
     logmel = model.embedder.features.logmel
@@ -226,49 +244,53 @@ def describe(
     }
 
 
-def _write(folder: Path, model: SavedModel, about: Dict, licence, onnx, int8):
+def _write(
+    folder: Path, model: SavedModel, description: Dict, licence, onnx, int8
+):
     # Not save_file, whose files only their owner can read.
     weights = save(model.state(), {"format": "pt"})
     (folder / WEIGHTS_FILE).write_bytes(weights)
     for part, module in model.parts().items():
         torch.save(module.state_dict(), folder / f"{part}.ckpt")
-    write_text(folder / YAML_FILE, speechbrain_yaml(model, about))
+    write_text(folder / YAML_FILE, speechbrain_yaml(model, description))
     write_text(folder / ".gitattributes", _ATTRIBUTES)
-    written = _write_onnx(folder, model, about, int8) if onnx else []
-    about["files"] = {
+    written = _write_onnx(folder, model, description, int8) if onnx else []
+    description["files"] = {
         path.name: sha256(path)
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
     }
-    text = json.dumps(about, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(
+        description, indent=1, allow_nan=False, ensure_ascii=False
+    )
     write_text(folder / MODEL_FILE, text + "\n")
-    card = model_card(about, model.about, licence, written)
+    card = model_card(description, model.facts, licence, written)
     write_text(folder / CARD_FILE, card)
 
 
-def _write_onnx(folder, model, about, int8) -> List[str]:
-    """Names of the ONNX files that were written."""
-    # Only an ONNX file needs the extra that writes it.
+def _write_onnx(folder, model, description, int8) -> List[str]:
+    """Write the ONNX files and the runner; return the models' names."""
+    # Imported here: needs the extra `export`.
     from cry_modules.export import (
         onnx as onnx_model,
         run_onnx as onnx_run,
     )
 
-    facts = {name: about[name] for name in ("name", "task", "versions")}
-    facts["corpus"] = about["corpus"]["name"]
-    facts["synthetic"] = about["corpus"]["synthetic"]
+    facts = {name: description[name] for name in ("name", "task", "versions")}
+    facts["corpus"] = description["corpus"]["name"]
+    facts["synthetic"] = description["corpus"]["synthetic"]
     facts["classes"] = model.blueprint.classes
     facts["threshold"], facts["caution"] = model.threshold, CAUTION
     path = folder / ONNX_FILE
     onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
-    shutil.copyfile(onnx_run.__file__, folder / RUNNER_FILE)
+    write_text(folder / RUNNER_FILE, standalone(onnx_run))
     if not int8:
         return [ONNX_FILE]
     onnx_model.quantize(path, folder / INT8_FILE)
     return [ONNX_FILE, INT8_FILE]
 
 
-def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
+def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
     threshold = model.threshold
@@ -279,7 +301,7 @@ def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
         },
         encoder_class=architecture(blueprint.architecture).class_path,
-        name=about["name"],
+        name=description["name"],
         sample_rate=logmel.sample_rate,
         hop=logmel.hop,
         n_mels=logmel.n_mels,
@@ -287,57 +309,4 @@ def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
         emb_dim=model.posterior.head.norm.num_features,
         n_classes=len(blueprint.classes),
         threshold="null" if threshold is None else repr(threshold),
-    )
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cry_modules.export",
-        description="Write a folder that others can use a trained model from.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "results", metavar="RESULTS", help="results folder of train_cls.py"
-    )
-    parser.add_argument("out", metavar="OUT", help="folder to write")
-    parser.add_argument("--name", help="of the model, on its card")
-    parser.add_argument(
-        "--corpus_name", help="of the corpus, if not as in its corpus.json"
-    )
-    parser.add_argument(
-        "--licence",
-        default="unknown",
-        help="of the weights, as the Hugging Face hub names it: cc-by-nc-4.0",
-    )
-    parser.add_argument(
-        "--onnx",
-        action="store_true",
-        help="write model.onnx too, and run_onnx.py, which needs no torch",
-    )
-    parser.add_argument(
-        "--int8", action="store_true", help="write model_int8.onnx too"
-    )
-    args = parser.parse_args(argv)
-    with one_line_errors():
-        about = export(
-            args.results,
-            args.out,
-            args.name,
-            args.licence,
-            args.onnx,
-            args.int8,
-            args.corpus_name,
-        )
-    if args.licence == "unknown":
-        print(
-            "the card says that nobody may use it without asking; --licence "
-            "names a licence",
-            file=sys.stderr,
-        )
-    size = sum(path.stat().st_size for path in Path(args.out).iterdir())
-    print(
-        f"done: {about['name']} in {args.out}, {len(about['files']) + 3} files "
-        f"of {size / 1e6:.1f} MB. It names the corpus "
-        f"{about['corpus']['name']!r}: read README.md before sharing it"
     )
