@@ -114,7 +114,11 @@ def warnings_of_a_run(tmp_path, caplog):
         brain = Line(
             {"line": line},
             torch.optim.SGD,
-            {"seed": 0, "epoch_counter": counter},
+            {
+                "seed": 0,
+                "epoch_counter": counter,
+                "checkpoint_activations": False,
+            },
             {"device": "cpu", "noprogressbar": True},
             CompleteCheckpointer(tmp_path, {"line": line, "counter": counter}),
         )
