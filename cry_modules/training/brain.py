@@ -130,11 +130,8 @@ class ResumableBrain(sb.Brain):
                 "random": RandomStates(),
                 "totals": self.totals,
                 "options": SameOptions(self),
+                "platform": PlatformRecord(self.device),
             }
-        )
-        # Old checkpoints have none.
-        self.checkpointer.add_recoverable(
-            "platform", PlatformRecord(self.device), optional_load=True
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
