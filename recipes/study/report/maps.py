@@ -84,7 +84,7 @@ def read(path: Path, what: str) -> Embeddings:
 def of_encoder(results: Results, encoder: str, what: str):
     """Embeddings of an encoder, or None."""
     run = results.plan.runs.get(f"embeddings/{encoder}")
-    done = run is not None and run.result.is_file()
+    done = run is not None and run.done
     return read(run.result, what) if done else None
 
 
