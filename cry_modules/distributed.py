@@ -1,6 +1,6 @@
-"""One run on several processes: what each rank does, and what is joined.
+"""One run on several processes: shares of the ranks and their joined results.
 
-Without ``torch.distributed`` there is one rank, and nothing to join.
+Without ``torch.distributed`` there is one rank.
 """
 
 from typing import Any, Iterator, List
@@ -14,7 +14,7 @@ from torch.utils.data import Sampler
 
 
 def rank() -> int:
-    """This process's number, 0 where there is one."""
+    """Number of this process, from 0."""
     return dist.get_rank() if is_distributed_initialized() else 0
 
 
@@ -24,7 +24,7 @@ def n_ranks() -> int:
 
 
 def gather_objects(value: Any) -> List[Any]:
-    """What each rank brings, in rank order, on every rank.
+    """Gather an object of each rank, in rank order, on every rank.
 
     Example
     -------
@@ -39,7 +39,7 @@ def gather_objects(value: Any) -> List[Any]:
 
 
 def any_rank(flag: bool, device: str) -> bool:
-    """Whether the flag is up on any rank.
+    """Return True on every rank if the flag is set on any rank.
 
     Example
     -------
@@ -69,15 +69,15 @@ def sum_of_ranks(number: int, device: str) -> int:
 
 
 def part_of_mean(values: torch.Tensor, n_all: int) -> torch.Tensor:
-    """This rank's part of the mean over the values of all ranks.
+    """Contribution of this rank to the mean over the values of all ranks.
 
-    Data parallelism averages gradients over ranks as if each had as many
-    values; a rank with more of them counts for more.
+    Data parallelism averages gradients over ranks with equal weights, whatever
+    their numbers of values.
 
     Arguments
     ---------
     values : torch.Tensor
-        Of this rank, ``[n]``.
+        Values of this rank, ``[n]``.
     n_all : int
         Number of values of all ranks.
 
@@ -95,10 +95,10 @@ def part_of_mean(values: torch.Tensor, n_all: int) -> torch.Tensor:
 
 
 def unwrapped(module: nn.Module) -> nn.Module:
-    """The module inside of DistributedDataParallel.
+    """The module inside DistributedDataParallel.
 
-    In evaluation a wrapped module still waits for the others at each call, so
-    that ranks with different numbers of batches would wait for ever.
+    A wrapped module waits for the other ranks at each call, also in
+    evaluation: ranks with different numbers of batches would wait for ever.
 
     Example
     -------
@@ -110,7 +110,7 @@ def unwrapped(module: nn.Module) -> nn.Module:
 
 
 def own_share(batches: List) -> List:
-    """Each rank's share of the batches, of which figures are joined.
+    """This rank's share of a list of batches.
 
     Example
     -------
@@ -121,10 +121,10 @@ def own_share(batches: List) -> List:
 
 
 class RankShare(Sampler):
-    """Each rank's share of every batch.
+    """This rank's share of every batch.
 
-    A batch is the global one, whatever the number of ranks: the same
-    recordings, learning rate and steps on one process and on eight.
+    ``batches`` are global: recordings, learning rate and steps do not depend
+    on the number of ranks.
 
     Example
     -------
@@ -136,7 +136,7 @@ class RankShare(Sampler):
         self.batches = batches
 
     def set_epoch(self, epoch: int) -> None:
-        """Epoch to draw, from 1."""
+        """Set the epoch, from 1."""
         self.batches.set_epoch(epoch)
 
     def __len__(self) -> int:

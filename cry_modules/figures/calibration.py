@@ -5,7 +5,7 @@ from typing import Dict, Iterable, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
-from cry_modules.figures.sheet import COLUMN, SMALLEST, sheet, with_interval
+from cry_modules.figures.sheet import COLUMN, SMALLEST, sheet, with_ci95
 from cry_modules.figures.style import CHANCE, GREY, look
 from cry_modules.metrics.calibration import N_BINS, bin_of, event_probabilities
 from cry_modules.metrics.curves import Group, reliability
@@ -64,11 +64,11 @@ def _draw_counts(axes, n_of) -> None:
 
 
 def _caption(block) -> str:
-    text = f"Expected calibration error {with_interval(block, 'ece')}."
+    text = f"Expected calibration error {with_ci95(block, 'ece')}."
     if len(block["per_class"]) == 2:
         text += (
-            f" Slope {with_interval(block, 'calibration_slope')}, 1 is right. "
-            f"Intercept {with_interval(block, 'calibration_intercept')}, 0 is "
+            f" Slope {with_ci95(block, 'calibration_slope')}, 1 is right. "
+            f"Intercept {with_ci95(block, 'calibration_intercept')}, 0 is "
             "right."
         )
     return (

@@ -11,7 +11,7 @@ from cry_modules.figures.sheet import (
     SMALLEST,
     TWO_COLUMNS,
     sheet,
-    with_interval,
+    with_ci95,
 )
 from cry_modules.figures.style import INK, PAGE, write_in
 
@@ -62,7 +62,7 @@ def at_threshold(predictions, choices):
 
 
 def _must_turn(classes, letters) -> bool:
-    """Whether a word is wider than a cell."""
+    """True if a word is wider than a cell."""
     return max(map(len, " ".join(classes).split())) > letters
 
 
@@ -121,7 +121,7 @@ def _caption(run) -> str:
     text += (
         " Equal prevalence: the class whose probability exceeds its share in "
         "training most; balanced accuracy "
-        f"{with_interval(block, 'balanced_accuracy')}."
+        f"{with_ci95(block, 'balanced_accuracy')}."
     )
     has_threshold = run.choices["recording"].at_specificity is not None
     if len(run.classes) == 2 and has_threshold:

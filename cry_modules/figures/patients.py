@@ -15,7 +15,7 @@ from cry_modules.figures.sheet import (
     COLUMN,
     sheet,
     threshold_in_words,
-    with_interval,
+    with_ci95,
 )
 from cry_modules.figures.style import GREY, INK, PAGE, add_legend, look
 from cry_modules.metrics.curves import ROC
@@ -42,7 +42,7 @@ def draw_patients(run, folder) -> None:
     with sheet(folder, "patients", (COLUMN, height + 1.1), caption) as figure:
         axes = figure.subplots()
         macro = "macro " if len(run.classes) > 2 else ""
-        auc = with_interval(run.blocks["patient"], "auc")
+        auc = with_ci95(run.blocks["patient"], "auc")
         figure.suptitle(f"Scores by patient\n{macro}AUC {auc}")
         for place, k in enumerate(shown):
             _draw_strip(axes, run, k, place, strip)

@@ -9,7 +9,7 @@ from cry_modules.figures.sheet import (
     COLUMN,
     sheet,
     threshold_in_words,
-    with_interval,
+    with_ci95,
 )
 from cry_modules.figures.style import (
     CHANCE,
@@ -107,7 +107,7 @@ def _draw_positive_class(axes, run, kind) -> List[Tuple]:
         n_draws = block["bootstrap_draws"]
         _, band = mean_and_band(kind, [test], n_draws, run.seed)
     (x,), (y,) = _points(kind, test, 1)
-    label = f"{kind.words} {with_interval(block, kind.measure)}"
+    label = f"{kind.words} {with_ci95(block, kind.measure)}"
     entries = [(label, draw_curve(axes, kind, x, y, line(0), band))]
     point = operating_point(kind, block, test.classes)
     if point:
@@ -195,7 +195,7 @@ def _caption(run, kind) -> str:
         if block[f"{kind.measure}_ci95"] is not None:
             text += (
                 f" Band: 95 % of {block['bootstrap_draws']} draws of patients "
-                "with replacement, at each point of the axis by itself."
+                "with replacement, pointwise."
             )
     else:
         if n_classes > MOST_CURVES:
@@ -203,7 +203,7 @@ def _caption(run, kind) -> str:
         missing = n_classes - len(np.unique(run.test.labels))
         if missing:
             text += f" Classes without test recordings: {missing}."
-        value = with_interval(block, kind.measure)
+        value = with_ci95(block, kind.measure)
         text += f" Macro {kind.words} {value}."
     if block[kind.measure] is None or block[f"{kind.measure}_ci95"]:
         return text

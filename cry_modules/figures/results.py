@@ -26,7 +26,7 @@ from cry_modules.metrics.curves import PRECISION_RECALL, ROC
 from cry_modules.metrics.predictions import UNITS, Predictions
 from cry_modules.metrics.words import count
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 
 #: Keys of metrics.json that pictures need.
 _KEYS = (
@@ -39,24 +39,10 @@ _KEYS = (
 class Results:
     """Contents of the pictures of a run.
 
-    Arguments
-    ---------
-    test : Predictions
-        Test predictions by recording.
-    patients : Predictions
-        The same by patient.
-    choices : dict
-        ``Choices`` by unit, ``recording`` and ``patient``.
-    blocks : dict
-        Results of ``metrics.evaluate.evaluate`` by unit.
-    caption : str
-        Corpus, task and model, written below each picture.
-    history : list of dict
-        Rows of ``history.json``; empty for pooled folds.
-    seed : int
-        Seed of the bootstrap.
-    patient_score : str
-        How a patient's score was made, see ``Predictions.by_patient``.
+    ``test`` and ``patients`` are the test predictions by recording and by
+    patient; ``choices`` and ``blocks`` (of ``metrics.json``) are by unit,
+    ``recording`` and ``patient``; ``caption`` names corpus, task and model;
+    ``history`` is empty for pooled folds; ``seed`` is that of the bootstrap.
     """
 
     test: Predictions
@@ -157,21 +143,21 @@ def read_results(folder: Path) -> Results:
 
 def _read_metrics(folder, keys) -> Dict:
     path = folder / "metrics.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no metrics.json; pass the output_folder of a "
-            "train_cls.py run that is complete"
-        )
+    require(
+        path.is_file(),
+        f"{folder} holds no metrics.json",
+        "pass the output_folder of a train_cls.py run that is complete",
+    )
     try:
         metrics = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         metrics = {}
     for key in keys:
-        if key not in metrics:
-            raise InputError(
-                f"{path} has no {key!r}, so this version did not write it; "
-                "train again into another folder"
-            )
+        require(
+            key in metrics,
+            f"{path} has no {key!r}, so this version did not write it",
+            "train again into another folder",
+        )
     return metrics
 
 
@@ -181,10 +167,10 @@ def _read_outcome(folder, classes) -> Outcome:
     paths = [folder / f"predictions_{split}.csv" for split in ("valid", "test")]
     valid, test = map(Predictions.read, paths)
     for path, predictions in zip(paths, (valid, test)):
-        if predictions.classes != classes:
-            raise InputError(
-                f"{path} has scores of {', '.join(predictions.classes)} and "
-                f"metrics.json of {', '.join(classes)}; keep the files of one "
-                "run in a folder"
-            )
+        require(
+            predictions.classes == classes,
+            f"{path} has scores of {', '.join(predictions.classes)} and "
+            f"metrics.json of {', '.join(classes)}",
+            "keep the files of one run in a folder",
+        )
     return Outcome(valid, test, None if share is None else np.array(share))

@@ -7,7 +7,8 @@ than 7 pt.
 import textwrap
 from contextlib import contextmanager
 
-from cry_modules.figures.style import picture
+from cry_modules.figures.style import picture, shortened
+from cry_modules.metrics.words import interval_in_words
 
 COLUMN, TWO_COLUMNS = 3.35, 7.1  # inches
 SMALLEST = 7  # pt
@@ -22,8 +23,11 @@ def sheet(folder, name, size, caption):
     """Give a figure of this size, inches, to draw in; the caption is added
     below it and two files are written."""
     width, height = size
-    caption = caption.replace(" %", "\xa0%")
-    lines = textwrap.wrap(caption, int(_LETTERS * width))
+    words = caption.replace(" %", "\xa0%").split(" ")
+    caption = " ".join(shortened(word, 48) for word in words)
+    lines = textwrap.wrap(
+        caption, int(_LETTERS * width), break_on_hyphens=False
+    )
     strip = (1.4 * SMALLEST * len(lines) + 6) / 72
     path, copies = folder / f"{name}.png", [folder / f"{name}.svg"]
     with picture(
@@ -37,14 +41,12 @@ def sheet(folder, name, size, caption):
         yield above
 
 
-def with_interval(block, name) -> str:
-    """A metric and its interval in words."""
+def with_ci95(block, name) -> str:
+    """A metric of a block of ``metrics.json`` and its interval, if any."""
     if block[name] is None:
         return "not defined"
-    if block[f"{name}_ci95"] is None:
-        return f"{block[name]:.3f}"
-    low, high = block[f"{name}_ci95"]
-    return f"{block[name]:.3f} (95 % {low:.3f} to {high:.3f})"
+    text, ci95 = f"{block[name]:.3f}", block[f"{name}_ci95"]
+    return f"{text} (95 % {interval_in_words(ci95)})" if ci95 else text
 
 
 def threshold_in_words(choices) -> str:

@@ -18,7 +18,7 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 
 from data_prep.files.atomic import complete_or_absent
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 
 #: Light and dark colour of each role, all different. Series are Okabe and
 #: Ito's, which colour-blind readers tell apart, except two that have too
@@ -107,11 +107,11 @@ def picture(
     """
     paths = [Path(path), *copies]
     for path in paths:
-        if path.suffix not in SUFFIXES:
-            raise InputError(
-                f"{path} is not a picture's name; let it end in "
-                f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-            )
+        require(
+            path.suffix in SUFFIXES,
+            f"{path} is not a picture's name",
+            f"let it end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}",
+        )
     with style(font_size):
         figure = Figure(size, layout="constrained")
         yield figure

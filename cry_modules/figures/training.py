@@ -1,8 +1,7 @@
 """Training curves of one or more runs, from their ``history.json``.
 
-A panel for each measure. Colours stand for runs (of a single run, for
-corpora), dashes for training against validation, and markers for corpora.
-Measures before the first step (``before.json``) are a hollow point at
+A panel for each measure. Colours show runs (of a single run, corpora), dashes
+training against validation, and markers corpora. Measures before the first step (``before.json``) are a hollow point at
 epoch 0.
 """
 
@@ -24,7 +23,7 @@ from cry_modules.figures.style import (
     add_legend,
     picture,
 )
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 
 #: Panels in their order: keys begin with, title, axis.
 _PANELS = (
@@ -76,7 +75,7 @@ class Panel(NamedTuple):
 
     @property
     def is_auc(self) -> bool:
-        """Whether guessing gives 0.5."""
+        """True if the panel shows an AUC, for which guessing gives 0.5."""
         return _AUC.match(self.curves[0].key) is not None
 
 
@@ -161,11 +160,11 @@ def draw_curves(
     True
     """
     histories, shown, n_columns = shown_panels(histories)
-    if not shown:
-        raise InputError(
-            f"{', '.join(histories)}: history.json has no measures to draw; "
-            "pass the output_folder of a training"
-        )
+    require(
+        bool(shown),
+        f"{', '.join(histories)}: history.json has no measures to draw",
+        "pass the output_folder of a training",
+    )
     n_rows = -(-len(shown) // n_columns)
     with picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
         figure.suptitle(title)
@@ -268,19 +267,18 @@ def read_run(folder: str) -> List[dict]:
     [{'epoch': 0, 'valid_loss': 2}, {'epoch': 1, 'valid_loss': 1}]
     """
     path = Path(folder) / "history.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no history.json; pass the output_folder of a "
-            "training that has completed an epoch"
-        )
+    require(
+        path.is_file(),
+        f"{folder} holds no history.json",
+        "pass the output_folder of a training that has completed an epoch",
+    )
     rows = _read(path, list)
-    if not rows or not all(
-        isinstance(row, dict) and isinstance(row.get("epoch"), int)
-        for row in rows
-    ):
-        raise InputError(
-            f"{path} is not a list of epochs; train again into another folder"
-        )
+    require(
+        bool(rows)
+        and all(isinstance(row, dict) and "epoch" in row for row in rows),
+        f"{path} is not a list of epochs",
+        "train again into another folder",
+    )
     before = path.with_name("before.json")
     if before.is_file():
         rows = [{"epoch": 0, **_read(before, dict)}, *rows]
@@ -295,11 +293,11 @@ def _read(path, kind):
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         content = None
-    if not isinstance(content, kind):
-        raise InputError(
-            f"{path} was not written by a training; train again into another "
-            "folder"
-        )
+    require(
+        isinstance(content, kind),
+        f"{path} was not written by a training",
+        "train again into another folder",
+    )
     return content
 
 
@@ -315,8 +313,8 @@ def names_of(folders: Sequence[str]) -> List[str]:
     """
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name} is given twice; keep one of them")
+        is_single = names.count(name) == 1
+        require(is_single, f"{name} is given twice", "keep one of them")
     full = [os.path.abspath(name) for name in names]
     shared = os.path.commonpath(full)
     if len(names) == 1 or shared in full:

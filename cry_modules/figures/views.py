@@ -24,7 +24,7 @@ from cry_modules.figures.style import INK, PAGE, SERIES, picture, shortened
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from data_prep.audio.folder import holds
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.manifest import Recording, read
 
 #: More rows than this cannot be read.
@@ -38,7 +38,7 @@ _CAPTION = """\
 The encoder is taught that view 1 and view 2 of a row are the same thing, and \
 that other rows are not:
 it learns to ignore what differs between the two. Chunks, warp and masks are \
-drawn anew in each epoch."""
+drawn again in each epoch."""
 #: By ``augment_before_norm``.
 _ORDER = {
     False: "Black bars next to a view show where its masks are. Masked after "
@@ -106,11 +106,12 @@ def make_pairs(
 
 
 def _read_audio(reader, rec, root):
-    if not holds(root, rec.wav):
-        raise InputError(
-            f"{rec.source}: {rec.wav} is not in {root}; pass the folder of "
-            "the audio as --data_folder, or prepare the manifest again"
-        )
+    require(
+        holds(root, rec.wav),
+        f"{rec.source}: {rec.wav} is not in {root}",
+        "pass the folder of the audio as --data_folder, or prepare the "
+        "manifest again",
+    )
     try:
         return reader(str(Path(root) / rec.wav), rec.start, rec.stop)
     except RuntimeError as error:  # soundfile's errors are
@@ -198,7 +199,7 @@ def draw_pair(
 
 
 def limit_of(pairs: Sequence[Pair]) -> float:
-    """Where the colours of views end, dB; masks do not count."""
+    """Largest level of the views' colours, dB; masks do not count."""
     values = torch.cat([pair.views[~pair.masked] for pair in pairs])
     if not len(values):
         return 1.0
@@ -235,7 +236,7 @@ def _bar(axes, x, y, width, height, colour) -> None:
 
 
 def runs(flags: Sequence[bool]) -> List[Tuple[int, int]]:
-    """Where flags are set, as half-open ranges.
+    """Half-open ranges in which flags are set.
 
     Example
     -------
@@ -312,35 +313,27 @@ def caption(hparams: Dict) -> str:
     )
 
 
-def picture_views(
-    manifest: str,
-    data_folder: Optional[str],
-    settings: Sequence[str],
-    n: int,
-    epoch: int,
-    out: str,
-) -> None:
-    """Write a picture of n recordings, evenly spread over a manifest."""
-    if not 1 <= n <= MOST_ROWS:
-        raise InputError(f"--n is {n}; pass 1 to {MOST_ROWS}")
-    if epoch < 0:
-        raise InputError(f"--epoch is {epoch}; pass 0 or more")
-    recordings = read(Path(manifest))
+def _draw_manifest(args, settings) -> None:
+    """Write the picture of recordings that are evenly spread over a
+    manifest."""
+    n, epoch, root = args.n, args.epoch, args.data_folder or "."
+    require(1 <= n <= MOST_ROWS, f"--n is {n}", f"pass 1 to {MOST_ROWS}")
+    require(epoch >= 0, f"--epoch is {epoch}", "pass 0 or more")
+    recordings = read(Path(args.manifest))
     n = min(n, len(recordings))
     chosen = [recordings[i * len(recordings) // n] for i in range(n)]
-    if data_folder is None and not holds(".", chosen[0].wav):
-        raise InputError(
-            f"{manifest} does not tell where {chosen[0].wav} is; pass the "
-            "folder of the audio as --data_folder"
-        )
-    root = data_folder or "."
-    if not Path(root).is_dir():
-        raise InputError(f"{root} is not a folder; correct --data_folder")
+    require(
+        args.data_folder is not None or holds(root, chosen[0].wav),
+        f"{args.manifest} does not tell where {chosen[0].wav} is",
+        "pass the folder of the audio as --data_folder",
+    )
+    is_folder = Path(root).is_dir()
+    require(is_folder, f"{root} is not a folder", "correct --data_folder")
     hparams = settings_of(settings)
     hparams["reader"].pack_of(root)
     pairs = make_pairs(hparams, chosen, root, epoch)
     title = f"Two views of {n} of {len(recordings)} recordings, epoch {epoch}"
-    draw(pairs, hparams, Path(out), f"{title}\n{manifest}")
+    draw(pairs, hparams, Path(args.out), f"{title}\n{args.manifest}")
 
 
 def settings_of(arguments: Sequence[str]) -> Dict:
@@ -379,9 +372,5 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     parser.add_argument("--out", default="views.png", help="the picture")
     args, rest = parser.parse_known_args(argv)
     with one_line_errors():
-        settings = [args.hparams, *rest]
-        picture_views(
-            args.manifest, args.data_folder, settings, args.n, args.epoch,
-            args.out,
-        )  # fmt: skip
+        _draw_manifest(args, [args.hparams, *rest])
         print(f"picture in {args.out}")

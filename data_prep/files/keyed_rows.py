@@ -28,14 +28,6 @@ class KeyedRows(Sequence):
     Keys are compared after ``plain``; the regular expression ``odd`` matches
     the keys that are quoted or that ``plain`` changes. Memory: the file's size
     and 28 bytes per row.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write('ID,label\\na,"dog, cat"\\nb,cow\\n')
-    >>> rows = KeyedRows(path, "ID")
-    >>> rows.columns, rows.find("b"), rows[0]
-    (['ID', 'label'], 1, ['a', 'dog, cat'])
     """
 
     def __init__(

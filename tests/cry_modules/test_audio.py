@@ -122,7 +122,7 @@ def test_another_rate_is_refused(tmp_path):
         RecordingReader(RATE)(str(tmp_path / "pack/a.wav"), 0, 0.5)
     reader = RecordingReader(8000)
     assert len(reader(str(tmp_path / "pack/a.wav"), 0, 0.5)) == 4000
-    with pytest.raises(InputError, match="b.wav is not in"):
+    with pytest.raises(InputError, match="b.wav is neither in"):
         reader(str(tmp_path / "pack/b.wav"), 0, 0.5)
 
 

@@ -29,7 +29,7 @@ from cry_modules.metrics.curves import (
 from cry_modules.metrics.predictions import Predictions
 from data_prep.manifest import Recording
 from recipes.study.report import pictures, rows
-from recipes.study.report.pictures import FractionCurve
+from recipes.study.report.results import Cell
 from recipes.study.report.rows import ForestRow
 
 HOSTILE = "<script>alert(1)</script> & $x$"
@@ -63,22 +63,22 @@ def texts(picture):
     return ["".join(element.itertext()) for element in root.iter("text")]
 
 
-def figure_of(mean, width=0.05):
+def cell(mean, ci95=None, by_seed=()):
+    return Cell(mean, list(by_seed), None, ci95)
+
+
+def usual(mean):
     seeds = [mean - 0.01, mean, mean + 0.01]
-    return {
-        "mean": mean,
-        "ci95": [mean - width, mean + width],
-        "by_seed": seeds,
-    }
+    return cell(mean, [mean - 0.05, mean + 0.05], seeds)
 
 
 ROWS = {
     "random": {
-        "linear": {"mean": None, "ci95": None, "by_seed": [None]},
-        "linear_bn": {"mean": 0.55, "ci95": None, "by_seed": [0.55]},
+        "linear": cell(None, None, [None]),
+        "linear_bn": cell(0.55, None, [0.55]),
     },
-    "SimCLR": {mode: figure_of(0.8 + 0.02 * i) for i, mode in enumerate(MODES)},
-    HOSTILE: {"linear": figure_of(0.7)},
+    "SimCLR": {mode: usual(0.8 + 0.02 * i) for i, mode in enumerate(MODES)},
+    HOSTILE: {"linear": usual(0.7)},
 }
 
 
@@ -87,8 +87,8 @@ def test_auc_by_encoder_draws_means_intervals_and_seeds(drawn):
     axes = drawn[-1].axes[0]
     x_of = [[x for x, _ in line] for line in lines(axes)]
     for encoder in ("SimCLR", HOSTILE):
-        for figure in ROWS[encoder].values():
-            for values in (figure["ci95"], [figure["mean"]], figure["by_seed"]):
+        for of_mode in ROWS[encoder].values():
+            for values in (of_mode.ci95, [of_mode.mean], of_mode.by_seed):
                 assert x_of.count(values) == 1
     assert x_of.count([0.55]) == 1  # one seed: no dot of its own
     assert len(x_of) == 1 + 3 * 3 + 1 and x_of[0] == [0.5, 0.5]
@@ -199,14 +199,15 @@ def test_calibration_draws_groups_of_all_seeds(drawn):
     assert f"linear: SimCLR {np.mean(errors):.3f}." in picture.alt
 
 
-CURVES = [
-    FractionCurve(
-        "SimCLR", [0.01, 0.1, 1], [0.6, None, 0.8],
-        [(0.5, 0.7), None, (0.75, 0.85)], [[0.59, 0.61], [None], [0.8]],
-    ),
-    FractionCurve(HOSTILE, [0.05, 1], [0.7, 0.75], None, [[0.7], [0.75]]),
-    FractionCurve("not run yet", [], [], [], []),
-]  # fmt: skip
+CURVES = {
+    "SimCLR": {
+        0.01: cell(0.6, (0.5, 0.7), [0.59, 0.61]),
+        0.1: cell(None, None, [None]),
+        1: cell(0.8, (0.75, 0.85), [0.8]),
+    },
+    HOSTILE: {0.05: cell(0.7, None, [0.7]), 1: cell(0.75, None, [0.75])},
+    "not run yet": {},
+}
 
 
 def test_label_fractions(drawn):
@@ -217,7 +218,6 @@ def test_label_fractions(drawn):
         [[0.01, 0.6], [1, 0.8]],
         [[0.01, 0.59], [0.01, 0.61]],
         [[0.05, 0.7], [1, 0.75]],
-        [],
     ]
     bars, *none = [
         c.get_segments()
@@ -428,8 +428,8 @@ def test_all_stand_on_one_page_and_are_drawn_again_alike(pair):
         ("ranking", (ROC, {})),
         ("ranking", (ROC, {"linear": []})),
         ("calibration", ({"linear": []},)),
-        ("label_fractions", ([],)),
-        ("label_fractions", ([FractionCurve("a", [1], [None], None, [[]])],)),
+        ("label_fractions", ({},)),
+        ("label_fractions", ({"a": {1: cell(None)}},)),
         ("training", ({},)),
         ("training", ({"a": []},)),
         ("embedding_maps", ({}, {})),

@@ -346,7 +346,7 @@ def test_comments_and_decorators_belong_to_a_definition():
     text = module("cry_modules.training.state").text("PerRank")
     assert text.startswith("@partial(register_checkpoint_hooks")
     text = module("cry_modules.replay").text("REPLAY")
-    assert text.startswith("#: How the share")
+    assert text.startswith("#: Ways to set the share")
 
 
 def test_list_is_the_whole_series():

@@ -223,7 +223,7 @@ def test_mistakes_are_named_before_anything_trains(
         "label recordings.csv row 7: pain is 'maybe', expected one of no, yes",
         "untested no clip of untested is left for test",
         "2 clips are empty or unreadable",
-        "Nobody is held out from adaptation",
+        "No patient is excluded from adaptation",
     ):
         assert message in done.stdout, done.stdout
     test = (tmp_path / "broken/out/test.csv").read_text()

@@ -30,7 +30,7 @@ def auc_pictures(results) -> List[Picture]:
         shown = {*table_rows(2), *(() if i else table_rows(1))}
         cells = {
             ENCODERS[encoder].label: {
-                MODE_NAMES[mode]: _as_dict(cell)
+                MODE_NAMES[mode]: cell
                 for mode in modes
                 if (cell := results.cell(task.name, encoder, mode))
             }
@@ -39,7 +39,7 @@ def auc_pictures(results) -> List[Picture]:
         }
         classical = results.classical(task.name)
         for label, cell in classical.items():
-            cells[label] = {MODE_NAMES["linear"]: _as_dict(cell)}
+            cells[label] = {MODE_NAMES["linear"]: cell}
         drawn.append(
             rows.auc_by_encoder(
                 f"auc_{task.name}",
@@ -50,10 +50,6 @@ def auc_pictures(results) -> List[Picture]:
             )
         )
     return drawn
-
-
-def _as_dict(cell) -> Dict:
-    return {"mean": cell.mean, "ci95": cell.ci95, "by_seed": cell.by_seed}
 
 
 def claims_forest(verdicts, results) -> Picture:
@@ -96,25 +92,19 @@ def ranking_curves(results) -> List[Picture]:
 
 def few_labels(results) -> Optional[Picture]:
     """Test AUC by the share of labels; None if the study has only one."""
-    settings, curves = results.settings, []
+    settings, curves = results.settings, {}
     task = settings.tasks[0]
     for encoder, mode in tables.few_labels_rows(settings):
         cells = {
             fraction: results.cell(task.name, encoder, mode, fraction)
             for fraction in settings.fractions
         }
-        cells = {f: cell for f, cell in cells.items() if cell}
-        curves.append(
-            pictures.FractionCurve(
-                f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
-                list(cells),
-                [cell.mean for cell in cells.values()],
-                [cell.ci95 for cell in cells.values()],
-                [cell.by_seed for cell in cells.values()],
-            )
-        )
+        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        curves[label] = {f: cell for f, cell in cells.items() if cell}
+    if not curves:
+        return None
     title = f"Few labels: {task.label_column}"
-    return curves and pictures.label_fractions("label_fractions", title, curves)
+    return pictures.label_fractions("label_fractions", title, curves)
 
 
 def training_curves(results) -> List[Picture]:

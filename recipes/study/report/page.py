@@ -34,7 +34,7 @@ from recipes.study.report import (
 )
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
-from recipes.study.report.sounds import heard_views
+from recipes.study.report.sounds import examples
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
 
 HOW_TO_READ = (
@@ -112,9 +112,7 @@ def contents(results: Results) -> Dict[str, Any]:
         "commands": reproduce.commands(results.plan),
         "checksums": reproduce.checksums(results),
     }
-    context["views"] = heard_views(
-        results, context["generic"], context["cries"]
-    )
+    context["views"] = examples(results, context["generic"], context["cries"])
     context["view_pictures"] = [
         pictures.views(f"views_{i}", view.title, view.pair, view.hparams)
         for i, view in enumerate(context["views"])
@@ -183,7 +181,8 @@ def _sounds(results) -> Dict[str, Any]:
     embeddings = {k: v for k, v in embeddings.items() if v is not None}
     return {
         "generic_sounds": {
-            name: maps.sounds_told(embs) for name, embs in embeddings.items()
+            name: maps.sound_retrieval(embs)
+            for name, embs in embeddings.items()
         },
         "n_sounds": max(
             (len(e.labels) for e in embeddings.values()), default=0

@@ -1,10 +1,10 @@
 """Pictures of curves, training, views and embeddings in a study's report.
 
-Values that are None are left out, and the descriptions name them.
+Undefined values are left out, and the descriptions name them.
 """
 
 from contextlib import contextmanager
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, Optional
 
 import numpy as np
 
@@ -37,10 +37,10 @@ from cry_modules.metrics.curves import (
 )
 from cry_modules.metrics.ranking import ranked_classes
 from cry_modules.metrics.words import count
+from recipes.study.report.results import Cell
 from recipes.study.report.rows import (
     SEED,
     SEEDS_AND_PATIENTS,
-    Ends,
     defined,
     undefined_in_words,
 )
@@ -205,71 +205,61 @@ def _grid(name, title, alt, panels):
 # Fractions of the labels.
 
 
-class FractionCurve(NamedTuple):
-    """An encoder with more and more labels: at each fraction of them, in
-    rising order, the mean over seeds, its interval over patients (None where
-    no fraction has any), and the values by seed.
-    """
-
-    name: str
-    fractions: Sequence[float]
-    means: Sequence[Optional[float]]
-    ci95: Optional[Sequence[Ends]]
-    by_seed: Sequence[Sequence[Optional[float]]]
-
-
 def label_fractions(
-    name: str, title: str, curves: Sequence[FractionCurve]
+    name: str, title: str, curves: Dict[str, Dict[float, Cell]]
 ) -> Picture:
     """Test AUC over the share of the labels, with patient bands and seeds."""
-    if not any(defined(curve.means) for curve in curves):
+    curves = {label: cells for label, cells in curves.items() if cells}
+    means = [cell.mean for cells in curves.values() for cell in cells.values()]
+    if not defined(means):
         return words(name, title, "No test AUC by share of labels is there.")
+    looks = {
+        label: {**look(i), "markersize": 5} for i, label in enumerate(curves)
+    }
     alt = _describe_fractions(curves)
     with drawing(name, (620, 400), title, alt) as (figure, picture):
         axes = figure.subplots()
         axes.set_xscale("log")
-        for i, curve in enumerate(curves):
-            _draw_fractions(axes, curve, {**look(i), "markersize": 5})
-        ticks = sorted({x for curve in curves for x in curve.fractions})
+        for label, cells in curves.items():
+            _draw_fractions(axes, cells, looks[label])
+        ticks = sorted({x for cells in curves.values() for x in cells})
         axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
         axes.minorticks_off()
         axes.set(xlabel="share of the training labels", ylabel="test AUC")
-        entries = [
-            (curve.name, {**look(i), "markersize": 5})
-            for i, curve in enumerate(curves)
-        ]
-        add_legend(figure, [*entries, *SEEDS_AND_PATIENTS])
+        add_legend(figure, [*looks.items(), *SEEDS_AND_PATIENTS])
     return picture
 
 
-def _draw_fractions(axes, curve, properties) -> None:
+def _draw_fractions(axes, cells, properties) -> None:
     colour = properties["color"]
-    kept = [i for i, mean in enumerate(curve.means) if mean is not None]
-    x, y = ([part[i] for i in kept] for part in (curve.fractions, curve.means))
-    axes.plot(x, y, **properties, linewidth=1.5)
-    ends = curve.ci95 or [None] * len(curve.means)
-    ends = [ends[i] or (np.nan, np.nan) for i in kept]
-    low, high = np.reshape(ends, (-1, 2)).T
+    cells = {x: cell for x, cell in cells.items() if cell.mean is not None}
+    ends = [cell.ci95 or (np.nan, np.nan) for cell in cells.values()]
+    x, (low, high) = list(cells), np.reshape(ends, (-1, 2)).T
+    means = [cell.mean for cell in cells.values()]
+    axes.plot(x, means, **properties, linewidth=1.5)
     axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
     # A band alone would not show a point that has no neighbour.
     axes.vlines(x, low, high, colour, linewidth=1, alpha=0.7)
-    for fraction, values in zip(curve.fractions, curve.by_seed):
-        values = defined(values)
-        if len(values) > 1:
-            axes.plot([fraction] * len(values), values, color=colour, **SEED)
+    for fraction, cell in cells.items():
+        seeds = defined(cell.by_seed)
+        if len(seeds) > 1:
+            axes.plot([fraction] * len(seeds), seeds, color=colour, **SEED)
 
 
 def _describe_fractions(curves) -> str:
     text, missing = "Test AUC over the share of the training labels.", []
-    for curve in curves:
-        parts = []
-        for fraction, mean in zip(curve.fractions, curve.means):
-            if mean is None:
-                missing.append(f"{curve.name} at {100 * fraction:g} %")
-            else:
-                parts.append(f"{mean:.3f} at {100 * fraction:g} %")
-        if parts:
-            text += f" {curve.name}: {', '.join(parts)}."
+    for label, cells in curves.items():
+        parts = [
+            f"{cell.mean:.3f} at {100 * x:g} %"
+            for x, cell in cells.items()
+            if cell.mean is not None
+        ]
+        text += f" {label}: {', '.join(parts)}." if parts else ""
+        missing += [
+            f"{label} at {100 * x:g} %"
+            for x, cell in cells.items()
+            if cell.mean is None
+        ]
     return text + undefined_in_words(missing)
 
 
@@ -340,13 +330,15 @@ def embedding_maps(
     if n == 0 or not colourings:
         return words(name, title, "No embeddings are there to draw.")
     values_of = {
-        what: np.array([value or _NOT_GIVEN for value in values], dtype=object)
-        for what, values in colourings.items()
+        column: np.array(
+            [value or _NOT_GIVEN for value in values], dtype=object
+        )
+        for column, values in colourings.items()
     }
     size = _CELL[0] * len(colourings), _CELL[1] * len(maps) + 130
     numbers = ", ".join(
-        f"{what} ({len(set(values))} values)"
-        for what, values in values_of.items()
+        f"{column} ({len(set(values))} values)"
+        for column, values in values_of.items()
     )
     alt = (
         f"Embeddings of {n} recordings in two dimensions by "
@@ -358,8 +350,8 @@ def embedding_maps(
             row[0].set_ylabel(method)
             for axes, values in zip(row, values_of.values()):
                 _draw_map(axes, np.asarray(points), values)
-        for above, below, what in zip(grid[0], grid[-1], values_of):
-            _name_values(above, below, what, sorted(set(values_of[what])))
+        for above, below, column in zip(grid[0], grid[-1], values_of):
+            _name_values(above, below, column, sorted(set(values_of[column])))
     return picture
 
 
@@ -379,12 +371,12 @@ def _look(i, value) -> Dict:
     return {**look(i), "markersize": 3.5, "zorder": 2, "linestyle": ""}
 
 
-def _name_values(above, below, what, values) -> None:
+def _name_values(above, below, column, values) -> None:
     """Title of a column of maps, and its legend, or the number of values."""
     if len(values) > _MOST_NAMES:
-        above.set_title(f"{what}: {len(values)} values")
+        above.set_title(f"{column}: {len(values)} values")
         return
-    above.set_title(what)
+    above.set_title(column)
     add_legend(
         below, [(value, _look(i, value)) for i, value in enumerate(values)],
         loc="upper center", bbox_to_anchor=(0.5, -0.01),

@@ -3,6 +3,7 @@ over patients, and the seeds.
 """
 
 import textwrap
+from contextlib import contextmanager
 from itertools import groupby
 from typing import (
     Collection,
@@ -27,9 +28,10 @@ from cry_modules.figures.style import (
     look,
     shortened,
 )
-from cry_modules.metrics.words import count
+from cry_modules.metrics.words import count, interval_in_words
+from recipes.study.report.results import Cell
 
-#: Ends of an interval; None where there is none.
+#: Ends of an interval, if it has one.
 Ends = Optional[Sequence[float]]
 
 #: A single seed, and an interval.
@@ -47,20 +49,44 @@ _BEFORE = {**_DOT, "marker": "D", "color": SERIES[1]}
 _AFTER = {**_DOT, "marker": "o", "color": SERIES[0]}
 
 
+@contextmanager
+def _rows(name, title, alt, names, row_height, xlabel, entries, width=26):
+    """Give axes with a row for each name, from above, and the picture; names
+    have lines of this width, and the legend these entries."""
+    longest = round(1.85 * width)
+    labels = [textwrap.fill(shortened(text, longest), width) for text in names]
+    height = 90 + sum(row_height + 11 * text.count("\n") for text in labels)
+    with drawing(name, (WIDTH, height), title, alt) as (figure, picture):
+        axes = figure.subplots()
+        axes.set_yticks(range(len(labels)), labels)
+        axes.set_ylim(len(labels) - 0.4, -0.6)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.grid(False, axis="y")
+        axes.set_xlabel(xlabel)
+        yield axes, picture
+        add_legend(figure, entries)
+
+
 def auc_by_encoder(
     name: str,
     title: str,
-    rows: Dict[str, Dict[str, Dict]],
+    rows: Dict[str, Dict[str, Cell]],
     modes: Sequence[str],
     controls: Collection[str] = (),
 ) -> Picture:
     """A row for each encoder, a mark for each fine-tuning mode."""
     if not any(rows.values()):
         return words(name, title, "No test AUC is there yet.")
-    height = 95 + len(rows) * (13 + 15 * len(modes))
-    alt = _describe_encoders(rows, modes)
-    with drawing(name, (WIDTH, height), title, alt) as (figure, picture):
-        axes = figure.subplots()
+    entries = [(mode, {**look(j), **_DOT}) for j, mode in enumerate(modes)]
+    if set(controls) & set(rows):
+        entries.append(("control", {**_DOT, "color": GREY, "marker": "o"}))
+    entries += [*SEEDS_AND_PATIENTS, ("chance", CHANCE)]
+    alt, height = _describe_encoders(rows, modes), 13 + 15 * len(modes)
+    with _rows(name, title, alt, rows, height, "test AUC", entries) as (
+        axes,
+        picture,
+    ):
         axes.axvline(0.5, **CHANCE)
         for i, (encoder, cells) in enumerate(rows.items()):
             for j, mode in enumerate(modes):
@@ -69,14 +95,10 @@ def auc_by_encoder(
                     properties["color"] = GREY
                 y = i + 0.7 * ((j + 0.5) / len(modes) - 0.5)
                 if mode in cells:
-                    _draw_mark(axes, y, properties, **cells[mode])
-        _name_rows(axes, rows)
-        axes.set_xlabel("test AUC")
-        entries = [(mode, {**look(j), **_DOT}) for j, mode in enumerate(modes)]
-        if set(controls) & set(rows):
-            entries.append(("control", {**_DOT, "color": GREY, "marker": "o"}))
-        chance = ("chance", CHANCE)
-        add_legend(figure, [*entries, *SEEDS_AND_PATIENTS, chance])
+                    cell = cells[mode]
+                    _draw_mark(
+                        axes, y, properties, cell.mean, cell.ci95, cell.by_seed
+                    )
     return picture
 
 
@@ -101,16 +123,6 @@ def _write_beside(axes, x, y, text, **options) -> None:
     )  # fmt: skip
 
 
-def _name_rows(axes, names) -> None:
-    """Name rows from above, in up to two lines."""
-    labels = [textwrap.fill(shortened(name, 48), 26) for name in names]
-    axes.set_yticks(range(len(labels)), labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.spines["left"].set_visible(False)
-    axes.grid(False, axis="y")
-
-
 def defined(values: Iterable[Optional[float]]) -> List[float]:
     """Values that are not None.
 
@@ -129,22 +141,22 @@ def _describe_encoders(rows, modes) -> str:
         for mode in modes
         if mode in cells
     ]
-    known = [one for one in cells if one[0]["mean"] is not None]
+    known = [pair for pair in cells if pair[0].mean is not None]
     text = f"Test AUC of {count(len(rows), 'encoder')} by mode."
     for word, choose in (("Highest", max), ("Lowest", min)):
         if known:
-            cell, label = choose(known, key=lambda one: one[0]["mean"])
+            cell, label = choose(known, key=lambda pair: pair[0].mean)
             ends = " (no interval)"
-            if cell["ci95"]:
-                ends = " (95 % {:.3f} to {:.3f})".format(*cell["ci95"])
-            text += f" {word}: {label}, {cell['mean']:.3f}{ends}."
+            if cell.ci95:
+                ends = f" (95 % {interval_in_words(cell.ci95)})"
+            text += f" {word}: {label}, {cell.mean:.3f}{ends}."
     return text + undefined_in_words(
-        label for cell, label in cells if cell["mean"] is None
+        label for cell, label in cells if cell.mean is None
     )
 
 
 def undefined_in_words(names: Iterable[str]) -> str:
-    """Sentence on values that are None.
+    """Sentence that names undefined values.
 
     Example
     -------
@@ -188,30 +200,30 @@ def forest(name: str, title: str, rows: Sequence[ForestRow]) -> Picture:
     lines = []  # a line for each hypothesis, then one for each comparison
     for group, members in groupby(rows, key=lambda row: row.group):
         lines += [(group, None), *((row.text, row) for row in members)]
-    labels = [textwrap.fill(shortened(text, 90), 48) for text, _ in lines]
     ends = [
         abs(value)
         for row in rows
         for value in defined([row.difference, *(row.ci95 or [])])
     ]
     limit = 105 * max(ends, default=0) or 1.0
-    height = 75 + sum(27 + 11 * label.count("\n") for label in labels)
+    expected = {"color": INK, "alpha": 0.15, "linewidth": 8}
+    entries = [*VERDICTS.items(), ("expected side", expected)]
+    names, xlabel = (
+        [text for text, _ in lines],
+        "difference in AUC, points of 0.01",
+    )
     alt = _describe_forest(rows)
-    with drawing(name, (WIDTH, height), title, alt) as (figure, picture):
-        axes = figure.subplots()
+    with _rows(name, title, alt, names, 27, xlabel, entries, width=48) as (
+        axes,
+        picture,
+    ):
         for y, (_, row) in enumerate(lines):
             if row:
                 _draw_difference(axes, y, row, limit)
+            else:
+                axes.get_yticklabels()[y].set_fontweight("bold")
         axes.axvline(0, color=INK, linewidth=1)
-        _name_rows(axes, labels)
-        axes.set_yticks(range(len(labels)), labels)
-        for tick, (_, row) in zip(axes.get_yticklabels(), lines):
-            tick.set_fontweight("normal" if row else "bold")
         axes.set_xlim(-limit, limit)
-        axes.set_xlabel("difference in AUC, points of 0.01")
-        expected = {"color": INK, "alpha": 0.15, "linewidth": 8}
-        entries = [*VERDICTS.items(), ("expected side", expected)]
-        add_legend(figure, entries)
     return picture
 
 
@@ -232,7 +244,8 @@ def _points(row) -> str:
     text = f"{100 * row.difference:+.1f}"
     if not row.ci95:
         return text
-    return f"{text} ({100 * row.ci95[0]:+.1f} to {100 * row.ci95[1]:+.1f})"
+    ends = [100 * end for end in row.ci95]
+    return f"{text} ({interval_in_words(ends, '+.1f')})"
 
 
 def _describe_forest(rows) -> str:
@@ -255,10 +268,13 @@ def forgetting(
     ]
     if not any(before is not None or after for _, before, after in rows):
         return words(name, title, f"No {measure} is there yet.")
-    height = 90 + 32 * len(rows)
-    alt = _describe_forgetting(rows, measure)
-    with drawing(name, (WIDTH, height), title, alt) as (figure, picture):
-        axes = figure.subplots()
+    entries = [("before", _BEFORE), ("after", _AFTER)]
+    entries.append(("one seed after", {**SEED, "color": INK}))
+    alt, names = _describe_forgetting(rows, measure), [row[0] for row in rows]
+    with _rows(name, title, alt, names, 32, measure, entries) as (
+        axes,
+        picture,
+    ):
         for y, (_, before, after) in enumerate(rows):
             mean = np.mean(after) if after else None
             if before is not None and after:
@@ -271,12 +287,6 @@ def forgetting(
             missing = " and ".join(word for word, is_none in ends if is_none)
             if missing:
                 _write_beside(axes, 1.01, y, f"{missing}: not defined")
-        _name_rows(axes, [encoder for encoder, _, _ in rows])
-        axes.set_xlabel(measure)
-        entries = [("before", _BEFORE), ("after", _AFTER)]
-        add_legend(
-            figure, [*entries, ("one seed after", {**SEED, "color": INK})]
-        )
     return picture
 
 

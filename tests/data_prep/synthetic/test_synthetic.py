@@ -16,18 +16,16 @@ from data_prep.synthetic import (
     plan as synthetic_plan,
 )
 from data_prep.synthetic.__main__ import main
-from data_prep.synthetic.cry import (
+from data_prep.synthetic.cry import draw_burst, make_cry, sound_burst
+from data_prep.synthetic.signal import RATE, Recorder, record
+from data_prep.synthetic.sounds import CLASSES, make_sound
+from data_prep.synthetic.voices import (
     NEUTRAL,
     SITE_SHARES,
     SITES,
-    draw_burst,
     draw_voice,
-    make_cry,
     severity_at,
-    sound_burst,
 )
-from data_prep.synthetic.signal import RATE, Recorder, record
-from data_prep.synthetic.sounds import CLASSES, make_sound
 
 
 def contents(folder):
@@ -163,7 +161,7 @@ def test_interrupted_run_goes_on_to_the_same_bytes(
 def test_complete_corpus_is_left_as_it_is(tiny, capsys):
     before = {p: p.stat().st_mtime_ns for p in tiny.rglob("*")}
     assert main([str(tiny), "--scale", "tiny"]) == 0
-    assert capsys.readouterr().out.count("left as it is") == 2
+    assert capsys.readouterr().out.count("left unchanged") == 2
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*")} == before
 
 
