@@ -1,4 +1,4 @@
-"""VGGSound's published form, with its traps."""
+"""Preparation of VGGSound's published layouts."""
 
 import pytest
 
@@ -12,7 +12,7 @@ LABELS = ["dog barking", "child speech, kid speaking"]
 
 @pytest.fixture
 def vggsound(noise, tmp_path):
-    """40 clips of 32 videos; ids begin with - and hold _; two are gone."""
+    """40 clips of 32 videos; ids begin with - and hold _; two are missing."""
     rows = []
     for i in range(40):
         video = f"-_{min(i, 31):02d}_aBc_de"
@@ -50,7 +50,7 @@ def test_splits_labels_and_missing_videos(vggsound):
     }
 
 
-def test_the_corpus_says_what_it_is(vggsound):
+def test_corpus_json_names_the_corpus(vggsound):
     (vggsound / "corpus.json").write_text('{"name": "toy", "synthetic": true}')
     prepare(vggsound)
     assert read_corpus(vggsound.parent / "out")["name"] == "toy"
@@ -78,7 +78,7 @@ def test_class_folders_of_any_names(noise, tmp_path):
     assert len({clip.patient_id for clip in clips}) == len(clips) == 12
 
 
-def test_what_one_share_holds_out_a_larger_one_holds_out_too(vggsound):
+def test_a_larger_share_holds_out_the_videos_of_a_smaller_one(vggsound):
     small = prepare(vggsound, valid_share=0.1)
     large = prepare(vggsound, valid_share=0.3)
     videos = [{r.patient_id for r in s["valid"]} for s in (small, large)]
@@ -176,5 +176,5 @@ def test_prepared_once(vggsound, monkeypatch):
     before = prepare(vggsound)
     monkeypatch.setattr("data_prep.corpora.preparation.audit", None)
     assert prepare(vggsound) == before
-    with pytest.raises(TypeError):  # other options: prepared anew
+    with pytest.raises(TypeError):  # other options: prepared again
         prepare(vggsound, valid_share=0.3)
