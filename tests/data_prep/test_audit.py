@@ -83,11 +83,18 @@ def test_interrupted_audit_resumes(tmp_path, monkeypatch):
     assert len(read) == 20  # no file was read again
 
 
-def test_changed_file_is_read_again(tmp_path):
+def test_changed_files_and_permissions_are_read_again(tmp_path, monkeypatch):
     names = sounds(tmp_path, 2)
-    audit_files(names, tmp_path, tmp_path / "out")
+    out = tmp_path / "out"
+    reason = "unreadable: permission denied"
+    monkeypatch.setattr(
+        audit, "audit_file", lambda *_: audit.Audit("", reason=reason)
+    )
+    audit_files(names, tmp_path, out)
+    monkeypatch.undo()
+    assert audit_files(names, tmp_path, out)["0.wav"].verdict == "ok"
     soundfile.write(tmp_path / "1.wav", np.zeros(9000), 16000)
-    audits = audit_files(names, tmp_path, tmp_path / "out")
+    audits = audit_files(names, tmp_path, out)
     assert [audits[name].verdict for name in names] == ["ok", "rejected"]
 
 
@@ -162,30 +169,19 @@ def test_a_database_with_labels_and_double_rows(tmp_path, run):
     assert "row 6: 1.wav is listed in recordings.csv row 3" in done.stderr
 
 
-def test_files_with_new_permissions_are_read_again(tmp_path, monkeypatch):
-    names = sounds(tmp_path, 1)
-    refused = audit.Audit("", reason="unreadable: permission denied")
-    monkeypatch.setattr(audit, "audit_file", lambda *_: refused)
-    audit_files(names, tmp_path, tmp_path / "out")
-    monkeypatch.undo()
-    audits = audit_files(names, tmp_path, tmp_path / "out")
-    assert audits["0.wav"].verdict == "ok"
-
-
 @pytest.mark.parametrize(
-    "make, message",
+    "name, text, message",
     [
-        (lambda f: f / "no", "no does not exist"),
-        (lambda f: f, "holds no audio file"),
-        (lambda f: (f / "x.csv").write_text("") or f / "x.csv", "is empty"),
-        (
-            lambda f: (f / "x.csv").write_text("a,b\n1,2\n") and f / "x.csv",
-            "has no column 'path'",
-        ),
+        ("no", None, "no does not exist"),
+        (".", None, "holds no audio file"),
+        ("x.csv", "", "is empty"),
+        ("x.csv", "a,b\n1,2\n", "has no column 'path'"),
     ],
 )
-def test_wrong_usage_is_one_line(tmp_path, make, message, run):
-    done = run(make(tmp_path), "--out", tmp_path / "out")
+def test_wrong_usage_is_one_line(tmp_path, name, text, message, run):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    done = run(tmp_path / name, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1
