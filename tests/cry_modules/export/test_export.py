@@ -343,7 +343,7 @@ def test_the_command(run, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "done: My model" in captured.out
     assert "nobody may use the weights without asking" in captured.err
-    assert load_model(str(out)).about["name"] == "My model"
+    assert load_model(str(out)).facts["name"] == "My model"
     with pytest.raises(SystemExit) as stop:
         main([str(run), str(out)])
     assert stop.value.code == 2

@@ -354,10 +354,10 @@ def test_files_that_are_no_models(tmp_path, plain):
     with pytest.raises(InputError, match="bad.onnx does not exist"):
         quantize(bad, out)
     bad.write_bytes(b"RIFF" * 100)
-    with pytest.raises(InputError, match="bad.onnx is no"):
+    with pytest.raises(InputError, match="bad.onnx is not"):
         quantize(bad, out)
     bad.write_bytes(plain[2].read_bytes()[:-2000])
-    with pytest.raises(InputError, match="bad.onnx is no"):
+    with pytest.raises(InputError, match="bad.onnx is not"):
         quantize(bad, out)
     assert not out.exists()
 

@@ -16,9 +16,13 @@ from torchaudio.transforms import Resample
 
 from cry_modules.checkpoints.description import Blueprint
 from cry_modules.checkpoints.saved_model import build
-from cry_modules.export import run_onnx as onnx_run
+from cry_modules.export import (
+    onnx_audio,
+    run_onnx as onnx_run,
+)
 from cry_modules.export.onnx import quantize, write_onnx
-from cry_modules.export.run_onnx import OnnxClassifier, resample
+from cry_modules.export.onnx_audio import resample
+from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.export.standalone import standalone
 from cry_modules.finetune import batch_norms
 from cry_modules.inference.classifier import CryClassifier
@@ -241,14 +245,14 @@ def test_memory_does_not_grow_with_a_recording(path, tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     sig = rng.normal(0, 0.1, 8000 * 130)
     soundfile.write(tmp_path / "tape.flac", sig, 8000)
-    asked, read_mono = [], onnx_run.read_mono
+    asked, read_mono = [], onnx_audio.read_mono
 
     def counted(file, n_frames):
         asked.append(n_frames)
         return read_mono(file, n_frames)
 
-    monkeypatch.setattr(onnx_run, "read_mono", counted)
-    monkeypatch.setattr(onnx_run, "_BLOCK", 8000 * 10)
+    monkeypatch.setattr(onnx_audio, "read_mono", counted)
+    monkeypatch.setattr(onnx_audio, "_BLOCK", 8000 * 10)
     score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
     assert score.n_windows == 33  # of 4 s
     assert max(asked) == 8000 * 10
