@@ -231,7 +231,7 @@ def test_all_checkpoints_damaged_begins_anew(recipe, damaged):
             truncate(folder / "optimizer.ckpt")
 
     output = damaged(harm, recipe)
-    assert "No checkpoint is whole; this run begins anew" in output
+    assert "No checkpoint is undamaged; the run starts again" in output
 
 
 def test_files_that_a_resume_needs(command, script, whole):
