@@ -7,6 +7,7 @@ on any label. ``prepare_clinical`` then writes the manifests of one label.
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
@@ -149,10 +150,11 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     """Run a preparation ``prepare(SRC, OUT, **options)`` from the command line.
 
     `options` maps names to (default, help); the type is the default's, False
-    makes a flag.
+    makes a flag. The description is the first line of the module.
     """
+    module = sys.modules[prepare.__module__]
     parser = argparse.ArgumentParser(
-        description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
+        description=module.__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("data_folder", metavar="SRC", help="corpus folder")
     parser.add_argument("--out", required=True, help="folder of all output")

@@ -170,7 +170,7 @@ class KeyedRows(Sequence):
         return self[number][self._column]
 
     def find(self, key: str) -> Optional[int]:
-        """Number of the last row with this key, None if there is no such row."""
+        """Number of the last row with this key, None if absent."""
         key = self._plain(key)
         # uint32 like the array, which would be converted at each call.
         code = np.uint32(crc32(key.encode("utf-8", self._errors)))
