@@ -1,23 +1,24 @@
 #!/usr/bin/env python3
-"""Every mode on real audio, with a random and a SimCLR encoder, fold by fold.
+"""Evaluate every fine-tuning mode on real audio, with a random and a SimCLR
+encoder.
 
 > python benchmarks/classification.py ../shared/data --out results/modes
 
-Inductive: of each fold, the encoder that is tested on it was pre-trained
-without its recordings, and without any infant cry. Everything is trained by
-the public commands; a stopped study goes on where it was. Tables are printed
-and written to ``modes.md``.
+Inductive: the encoder tested on a fold was pre-trained without that fold's
+recordings and without any infant cry. Everything is trained by the public
+commands; run the same command again to resume. Tables are printed and written
+to ``modes.md``.
 """
 
 import argparse
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
-from typing import Dict, Iterator, List, Tuple
+from typing import Dict, List, NamedTuple, Tuple
 
-from adaptation import CRY, build_generic, read_sounds
+from sounds import CRY, build_generic, read_sounds
 
 from cry_modules.metrics.compare import compare, read_sets, sentence
 from cry_modules.metrics.predictions import UNITS
@@ -38,25 +39,16 @@ TASKS = {
     "age": ("recordings_donateacry.csv", "[older, up_to_8_weeks]"),
     "trigger": ("recordings_donateacry.csv", "[discomfort, hunger, pain]"),
 }
-MODES = {"linear": "linear", "linear_bn": "linear+BN", "end_to_end": "end to end"}  # fmt: skip
+MODES = {
+    "linear": "linear",
+    "linear_bn": "linear+BN",
+    "end_to_end": "end to end",
+}
 ENCODERS = {"random": "random, BatchNorm calibrated", "simclr": "SimCLR"}
 
 
-@dataclass
-class Cell:
-    """One run: a task, a mode, an encoder and a seed.
-
-    Arguments
-    ---------
-    task : str
-        Of ``TASKS``.
-    mode : str
-        Of ``MODES``.
-    encoder : str
-        Of ``ENCODERS``.
-    seed : int
-        Of everything.
-    """
+class Cell(NamedTuple):
+    """One run: keys of ``TASKS``, ``MODES`` and ``ENCODERS``, and a seed."""
 
     task: str
     mode: str
@@ -64,29 +56,20 @@ class Cell:
     seed: int
 
     def folder(self, out: Path) -> Path:
-        """Of the run; runs of several seeds are side by side."""
+        """Folder of the run; seeds of one kind share a parent."""
         name = f"{self.task}_{self.mode}_{self.encoder}"
         return out / name / str(self.seed)
 
 
-def cells(tasks, modes, seeds) -> Iterator[Cell]:
-    """Every run that is asked for."""
-    for seed in range(seeds):
-        for task in tasks:
-            for mode in modes:
-                for encoder in ENCODERS:
-                    yield Cell(task, mode, encoder, seed)
-
-
 def pre_train(data: Path, out: Path, seed: int, fold: int) -> None:
-    """SimCLR on all generic sounds but those of a fold."""
-    heard = [
+    """Train SimCLR on all generic sounds except those of a fold."""
+    training = [
         row
         for row in read_sounds(data)
         if row["sound"] != CRY and row["fold"] != str(fold)
     ]
     generic = out / f"generic_{fold}"
-    build_generic(heard, generic)
+    build_generic(training, generic)
     folder = out / f"simclr_{seed}_{fold}"
     if (folder / "done").is_file():
         return
@@ -97,14 +80,14 @@ def pre_train(data: Path, out: Path, seed: int, fold: int) -> None:
 
 
 def train(cell: Cell, data: Path, out: Path, options: List[str]) -> None:
-    """One run of ``train_cls.py`` on all folds."""
+    """Run ``train_cls.py`` on all folds, unless it is done."""
     folder = cell.folder(out)
     if (folder / "metrics.json").is_file():
         return
     table, classes = TASKS[cell.task]
     source = "random_calibrated"
     if cell.encoder == "simclr":
-        # Cries of families were heard by no encoder: any one serves.
+        # No encoder was trained on these cries: the first one serves.
         fold = "{fold}" if table == "recordings_sounds.csv" else "0"
         source = f"{out}/simclr_{cell.seed}_{fold}"
     command = ["train_cls.py", f"hparams/neuro_{cell.mode}.yaml"]
@@ -116,7 +99,7 @@ def train(cell: Cell, data: Path, out: Path, options: List[str]) -> None:
 
 
 def run(command: List[str]) -> None:
-    """A public command; its failure is ours."""
+    """Run a public command; exit with its status if it fails."""
     print("$ python " + " ".join(command), flush=True)
     log = subprocess.run(
         [sys.executable, *command, "--noprogressbar"],
@@ -131,13 +114,8 @@ def run(command: List[str]) -> None:
     print(log.stdout.strip().split("\n")[-1], flush=True)
 
 
-def read(cell: Cell, out: Path) -> Dict:
-    """``metrics.json`` of a run."""
-    return json.loads((cell.folder(out) / "metrics.json").read_text("utf-8"))
-
-
 def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
-    """Figures of one task, a row a run, and its controls."""
+    """Markdown of one task: a row for each run, then the controls."""
     rows = [
         f"{task}, pooled over {N_FOLDS} folds (95 % interval over patients)",
         "",
@@ -145,10 +123,10 @@ def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
         "folds ± sd | average precision | accuracy (majority) |",
         "|---|---|---|---|---|---|---|---|",
     ]
-    mine = [(cell, found) for cell, found in done if cell.task == task]
-    for cell, found in mine:
-        recording, patient = (found["test"][unit] for unit in UNITS)
-        folds = found["by_fold"]["auc"]
+    of_task = [(cell, metrics) for cell, metrics in done if cell.task == task]
+    for cell, metrics in of_task:
+        recording, patient = (metrics["test"][unit] for unit in UNITS)
+        folds = metrics["by_fold"]["auc"]
         rows.append(
             f"| {ENCODERS[cell.encoder]} | {MODES[cell.mode]} | {cell.seed} | "
             f"{with_interval(recording)} | {with_interval(patient)} | "
@@ -156,9 +134,9 @@ def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
             f"{with_interval(recording, 'average_precision')} | "
             f"{recording['accuracy']:.3f} ({recording['majority_accuracy']:.3f}) |"
         )
-    for name, entry in mine[0][1]["controls"].items():
+    for name, entry in of_task[0][1]["controls"].items():
         block = entry["recording"]
-        # A support vector machine gives no probabilities to call by.
+        # A support vector machine has no probabilities to threshold.
         accuracy = block["accuracy"]
         rows.append(
             f"| *{name}* | | | *{with_interval(block)}* | "
@@ -170,22 +148,24 @@ def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
 
 
 def differences(task: str, modes, out: Path) -> List[str]:
-    """SimCLR against the random encoder in each mode, paired by patient."""
-    said = []
+    """SimCLR compared with the random encoder in each mode, paired by
+    patient, a line for each mode."""
+    lines = []
     for mode in modes:
         places = [out / f"{task}_{mode}_{encoder}" for encoder in ENCODERS]
         if not all(place.is_dir() for place in places):
             continue
         sets = read_sets([str(place) for place in places], ["random", "SimCLR"])
         result = compare(sets)
-        said.append(f"- {MODES[mode]}: " + sentence(result["differences"][0], result))  # fmt: skip
-    return said
+        text = sentence(result["differences"][0], result)
+        lines.append(f"- {MODES[mode]}: {text}")
+    return lines
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("data", type=Path, help="the folder of the tables")
+    parser.add_argument("data", type=Path, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
         "--tasks", nargs="+", choices=TASKS, default=list(TASKS)
@@ -194,12 +174,14 @@ def main() -> None:
         "--modes", nargs="+", choices=MODES, default=list(MODES)
     )
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--epochs", type=int, default=10, help="not of linear")
+    parser.add_argument(
+        "--epochs", type=int, default=10, help="of linear+BN and end to end"
+    )
     parser.add_argument(
         "--option",
         action="append",
         default=[],
-        help="of train_cls.py, for every run: --option=--balance=none",
+        help="option of every train_cls.py run: --option=--balance=none",
     )
     args = parser.parse_args()
     data, out = args.data.resolve(), args.out.resolve()
@@ -210,18 +192,18 @@ def main() -> None:
     fine_tuning = [f"--number_of_epochs={args.epochs}", "--chunk_s=2.0"]
     fine_tuning += ["--controls=False", "--figures=False"]
     done = []
-    for cell in cells(args.tasks, args.modes, args.seeds):
+    for seed, *names in product(
+        range(args.seeds), args.tasks, args.modes, ENCODERS
+    ):
+        cell = Cell(*names, seed)
         options = [] if cell.mode == "linear" else fine_tuning
         train(cell, data, out, options + args.option)
-        done.append((cell, read(cell, out)))
+        metrics = (cell.folder(out) / "metrics.json").read_text("utf-8")
+        done.append((cell, json.loads(metrics)))
     parts = []
     for task in args.tasks:
-        parts += [
-            table(task, done),
-            "",
-            *differences(task, args.modes, out),
-            "",
-        ]
+        parts += [table(task, done), ""]
+        parts += [*differences(task, args.modes, out), ""]
     text = "\n".join(parts)
     write_text(out / "modes.md", text)
     print(f"\n{text}\ndone: {len(done)} runs; {out / 'modes.md'}")

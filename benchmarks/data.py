@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Measure the speed and the limits of the data tools, on your audio.
+"""Measure the speed and the limits of the data tools on your audio.
 
 > python benchmarks/data.py /path/to/audio
 
-Prints the speed of the audit on one core, how many landmarks copies and
-unlike recordings have in common (a folder of unlike recordings is assumed),
-and how much faster an epoch is read from a pack than from the files. Every
-time is the median of five interleaved runs, with their range.
+Prints the speed of the audit on one core, the number of landmarks that copies
+and different recordings have in common (the folder must hold no copies), and
+how much faster an epoch is read from a pack than from the files. Times are
+medians of five interleaved runs, with the range.
 """
 
 import argparse
@@ -35,14 +35,14 @@ N_COPIED = 150
 
 
 def spread(values, digits=0):
-    """Median and range, in words."""
+    """Median and range as text."""
     low, middle, high = np.quantile(values, [0, 0.5, 1])
     return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
 
 
 def audit_speed(root, paths):
-    """Times real time, on one core, without and with landmarks."""
-    found = {False: [], True: []}
+    """Print the speed of the audit on one core, without and with landmarks."""
+    speeds = {False: [], True: []}
     for _, with_landmarks in itertools.product(range(RUNS), (False, True)):
         begin = time.perf_counter()
         seconds = sum(
@@ -50,13 +50,13 @@ def audit_speed(root, paths):
             for path in paths
         )
         elapsed = time.perf_counter() - begin
-        found[with_landmarks].append(seconds / elapsed)
-    print(f"audit, times real time: {spread(found[False])}")
-    print(f"audit with landmarks, times real time: {spread(found[True])}")
+        speeds[with_landmarks].append(seconds / elapsed)
+    print(f"audit, times real time: {spread(speeds[False])}")
+    print(f"audit with landmarks, times real time: {spread(speeds[True])}")
 
 
 def coded(samples, rate, container):
-    """Through a lossy format and back."""
+    """Encode in a lossy format and decode."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format=container)
     file.seek(0)
@@ -64,7 +64,7 @@ def coded(samples, rate, container):
 
 
 def changed(samples, rate):
-    """Copies by what was done to them: samples and their rate."""
+    """Altered copies of a recording by name: samples and rate."""
     rng = np.random.default_rng(0)
     level = 0.1 * np.sqrt(np.mean(samples**2))
     noisy = samples + rng.normal(0, level, len(samples))
@@ -78,17 +78,17 @@ def changed(samples, rate):
     }
 
 
-def common(one, other):
+def common(marks, other_marks):
     """Landmarks in common at the best offset."""
     pair = [
-        Audit(name, verdict="ok", digest=name, landmarks=marks)
-        for name, marks in (("a", one), ("b", other))
+        Audit(name, verdict="ok", digest=name, landmarks=landmarks)
+        for name, landmarks in (("a", marks), ("b", other_marks))
     ]
     return max((c.common for c in duplicates.near_copies(pair)), default=0)
 
 
 def landmarks_in_common(root, paths):
-    """Of copies, and the most that unlike recordings have."""
+    """Print the landmarks that different recordings, and copies, share."""
     audits = audit_files(paths, root, None, True)
     usable = [a for a in audits.values() if a.landmarks is not None]
     duplicates.LEAST_COMMON, duplicates.LEAST_SHARE = 1, 0.0
@@ -98,7 +98,7 @@ def landmarks_in_common(root, paths):
     print(f"most landmarks in common, of {len(usable)} recordings:")
     for copy in pairs[:10]:
         print(f"  {copy.common}: {copy.path} and {copy.copy}")
-    found = {}
+    shared = {}
     chosen = np.random.default_rng(0).permutation(len(usable))[:N_COPIED]
     for audit in (usable[i] for i in chosen):
         samples, rate = soundfile.read(root / audit.path, dtype="float32")
@@ -107,14 +107,14 @@ def landmarks_in_common(root, paths):
         for kind, (copy, copy_rate) in changed(samples, rate).items():
             copy = np.ascontiguousarray(copy, dtype=np.float32)
             marks = landmarks(copy, copy_rate)
-            found.setdefault(kind, []).append(common(audit.landmarks, marks))
-    for kind, values in found.items():
+            shared.setdefault(kind, []).append(common(audit.landmarks, marks))
+    for kind, values in shared.items():
         low, middle = np.quantile(values, [0.05, 0.5])
         print(f"  copies, {kind}: median {middle:.0f}, 5 % below {low:.0f}")
 
 
 def reading(root, paths):
-    """Time of an epoch from the files over that from their pack."""
+    """Print the time of an epoch from the files over that from a pack."""
     with tempfile.TemporaryDirectory() as folder:
         print(f"pack: {pack(str(root), f'{folder}/pack')}")
         audits = audit_files(paths, root)
@@ -122,18 +122,18 @@ def reading(root, paths):
         ratios = []
         for _ in range(RUNS):
             elapsed = []
-            for place in (root, Path(folder) / "pack"):
+            for source in (root, Path(folder) / "pack"):
                 reader = RecordingReader(16000)
                 begin = time.perf_counter()
                 for path, seconds in spans:
-                    reader(f"{place}/{path}", 0.0, seconds)
+                    reader(f"{source}/{path}", 0.0, seconds)
                 elapsed.append(time.perf_counter() - begin)
             ratios.append(elapsed[0] / elapsed[1])
     print(f"reading, files over pack: {spread(ratios, 1)}")
 
 
 def main():
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )

@@ -1,7 +1,7 @@
-"""Two ways to do the same work, timed in turns, each in its own process.
+"""Time two implementations of the same work in turns, each in its own process.
 
-The machine may be shared and its clock may change: only the ratio of two
-times taken one after the other means something, and its spread says how much.
+Other load and the clock of a shared machine change times: only the ratio of two
+times measured one after the other is compared, with its spread.
 """
 
 import multiprocessing
@@ -19,15 +19,8 @@ from tqdm import tqdm
 
 @dataclass
 class Way:
-    """How work is done: a function that gets ready and returns the step.
-
-    Arguments
-    ---------
-    factory : str
-        ``module:function``; what it returns does the work when called.
-    options : dict
-        Its keyword arguments.
-    """
+    """An implementation: ``module:function``, which prepares and returns the
+    step, and its keyword arguments."""
 
     factory: str
     options: Dict = field(default_factory=dict)
@@ -35,33 +28,19 @@ class Way:
 
 @dataclass
 class Duel:
-    """Seconds of both, one pair a round.
-
-    Arguments
-    ---------
-    reference : list of float
-        Seconds of the slow one.
-    project : list of float
-        Seconds of the fast one, taken right after.
-    gflop : dict
-        Floating point operations of one step, in 1e9, by side; convolutions
-        and matrix products.
-    peak_mb : dict
-        Most memory that either process held.
-    """
+    """Seconds of both sides, one pair for each round; by side the floating
+    point operations of a step (in 1e9, convolutions and matrix products) and
+    the process's peak memory."""
 
     reference: List[float]
     project: List[float]
     gflop: Dict[str, float]
     peak_mb: Dict[str, float]
 
-    def ratios(self) -> np.ndarray:
-        """How many times as fast the project is, round by round."""
-        return np.array(self.reference) / np.array(self.project)
-
     def row(self) -> Dict:
-        """Median and quartiles, as JSON can hold them."""
-        low, middle, high = np.quantile(self.ratios(), [0.25, 0.5, 0.75])
+        """Medians and quartiles for JSON."""
+        ratios = np.array(self.reference) / np.array(self.project)
+        low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
         return {
             "reference_s": float(np.median(self.reference)),
             "project_s": float(np.median(self.project)),
@@ -74,7 +53,7 @@ class Duel:
 
 
 class Contender:
-    """A process that does one kind of work when it is told to."""
+    """A process that runs one implementation on request."""
 
     def __init__(self, way: Way, n_threads: int):
         context = multiprocessing.get_context("spawn")
@@ -85,10 +64,10 @@ class Contender:
         self.process.start()
         theirs.close()
 
-    def ask(self, what: str, *arguments):
-        """``seconds``: of so many steps, one after the other; ``gflop``: of a
-        step; ``peak_mb``: so far."""
-        self.pipe.send((what, arguments))
+    def request(self, name: str, *arguments):
+        """Return ``seconds`` (of so many steps in a row), ``gflop`` (of a
+        step) or ``peak_mb`` (so far)."""
+        self.pipe.send((name, arguments))
         return self.pipe.recv()
 
     def end(self):
@@ -108,8 +87,8 @@ def _serve(pipe, way, n_threads):
             resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         ),
     }
-    for what, arguments in iter(pipe.recv, None):
-        pipe.send(answers[what](*arguments))
+    for request, arguments in iter(pipe.recv, None):
+        pipe.send(answers[request](*arguments))
 
 
 def _seconds(step, n_steps):
@@ -133,20 +112,20 @@ def duel(
     title: str = "",
     steps: Optional[Dict[str, int]] = None,
 ) -> Duel:
-    """Time two ways in turns."""
+    """Time two implementations in turns."""
     sides = {"reference": reference, "project": project}
     steps = {"reference": 1, "project": 1, **(steps or {})}
     contenders = {s: Contender(way, n_threads) for s, way in sides.items()}
     # Counting is the first of two warm-up steps.
-    gflop = {s: c.ask("gflop") for s, c in contenders.items()}
+    gflop = {s: c.request("gflop") for s, c in contenders.items()}
     for contender in contenders.values():
-        contender.ask("seconds", 1)
+        contender.request("seconds", 1)
     seconds = {side: [] for side in sides}
     for _ in tqdm(range(rounds), desc=title, dynamic_ncols=True):
         for side, contender in contenders.items():
-            taken = contender.ask("seconds", steps[side])
+            taken = contender.request("seconds", steps[side])
             seconds[side].append(taken / steps[side])
-    peak = {s: c.ask("peak_mb") for s, c in contenders.items()}
+    peak = {s: c.request("peak_mb") for s, c in contenders.items()}
     for contender in contenders.values():
         contender.end()
     return Duel(seconds["reference"], seconds["project"], gflop, peak)

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Memory and time of a SimCLR step, with and without activation checkpointing.
+"""Measure memory and time of a SimCLR step with and without activation
+checkpointing.
 
 > python benchmarks/memory.py --out memory.json
 
-Each figure is of a fresh process that makes two steps, in turns with the
-others: its peak memory (VmHWM), the processor time and wall time of its second
-step, and what the run itself would have estimated. Needs Linux.
+Each case runs in a new process, in turns: peak memory (VmHWM), processor time
+and wall time of the second of two steps, and the estimate that a run would
+print. Needs Linux.
 """
 
 import argparse
@@ -32,13 +33,14 @@ from cry_modules.training.schedule import step_schedule  # noqa: E402
 from cry_modules.training.simclr import SimCLRBrain  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
-#: Width, recordings in a batch, seconds of a chunk.
+#: Width, batch size, chunk in seconds.
 SIZES = ((8, 32, 4.0), (64, 8, 4.0))
 PRECISIONS = ("fp32", "bf16")
 
 
 def make_brain(width, batch_size, chunk_s, recompute, precision, folder):
-    """A Brain of the paper's settings, and its hyperparameters."""
+    """Make a Brain with the paper's settings; return it and the
+    hyperparameters."""
     hparams = load(
         str(ROOT / "hparams/vggsound.yaml"),
         {
@@ -63,7 +65,7 @@ def make_brain(width, batch_size, chunk_s, recompute, precision, folder):
 
 
 def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
-    """Two steps in this process."""
+    """Measure two steps in this process."""
     with tempfile.TemporaryDirectory() as folder:
         brain, hparams = make_brain(
             width, batch_size, chunk_s, recompute, precision, folder
@@ -95,16 +97,17 @@ def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
 
 
 def measure_all(sizes, rounds) -> list:
-    """Medians over fresh processes, taken in turns."""
-    found = {
+    """Measure all cases in turns, each time in a new process; return
+    medians."""
+    measured = {
         (*size, recompute, precision): []
         for size in sizes
         for precision in PRECISIONS
         for recompute in (False, True)
     }
     for _ in range(rounds):
-        for key, rows in found.items():
-            command = [sys.executable, __file__, "--one", *map(str, key)]
+        for key, rows in measured.items():
+            command = [sys.executable, __file__, "--case", *map(str, key)]
             done = subprocess.run(
                 command, stdout=subprocess.PIPE, text=True, check=True
             )
@@ -113,20 +116,20 @@ def measure_all(sizes, rounds) -> list:
     return [
         dict(zip(names, key))
         | {name: median(row[name] for row in rows) for name in rows[0]}
-        for key, rows in found.items()
+        for key, rows in measured.items()
     ]
 
 
 def main(argv=None):
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", help="a json file for the figures")
+    parser.add_argument("--out", help="JSON file to write")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--sizes", type=json.loads, default=SIZES)
-    parser.add_argument("--one", nargs=5, help=argparse.SUPPRESS)
+    parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    if args.one:
-        width, size, chunk_s, recompute, precision = args.one
+    if args.case:
+        width, size, chunk_s, recompute, precision = args.case
         row = measure_one(
             *(int(width), int(size), float(chunk_s)),
             *(recompute == "True", precision),

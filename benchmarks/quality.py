@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""What speed costs in quality, and how soon a quality is reached.
+"""Measure the quality that faster settings cost, and the time to a quality.
 
 > python benchmarks/quality.py ../shared/data --out results/quality
 
 Encoders of width 8 are trained on two thirds of the generic sounds, each on
-one core, and judged frozen on the other third (see ``adaptation.py``): by the
-plain recipe of ``reference.py`` with the settings for small corpora for 15
-minutes of processor time, and by the public command with other settings.
+one core, and evaluated frozen on the other third (see ``sounds.py``). The
+reference is the plain recipe of ``reference.py`` with the settings for small
+corpora and 15 minutes of processor time; the others are the public command
+with other options.
 An interrupted study resumes when the same command is run again.
 """
 
@@ -28,10 +29,10 @@ from tqdm import tqdm
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
-import adaptation  # noqa: E402
 import reference  # noqa: E402
+import sounds  # noqa: E402
 
-from cry_modules.checkpoints.encoders import load_encoder  # noqa: E402
+from cry_modules.checkpoints.encoders import EncoderSource  # noqa: E402
 from cry_modules.cnn14 import Cnn14  # noqa: E402
 from cry_modules.training.schedule import warmup_cosine  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
@@ -62,8 +63,8 @@ FIGURES = {
 
 
 def train_reference(folder: Path, output: Path, seed: int) -> None:
-    """The plain recipe with the settings of small_simclr.yaml, until its
-    processor time is spent."""
+    """Train the plain recipe with the settings of small_simclr.yaml for
+    ``MINUTES`` of processor time."""
     random.seed(seed)
     torch.manual_seed(seed)
     paths = sorted(folder.glob("audio/*"))
@@ -87,7 +88,7 @@ def train_reference(folder: Path, output: Path, seed: int) -> None:
 
 
 def run(command: List[str], log: Path) -> float:
-    """A command on one core; seconds of processor time it took."""
+    """Run a command on one core; return its seconds of processor time."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     with open(log, "a", encoding="utf-8") as file:
         done = subprocess.run(
@@ -105,10 +106,15 @@ def run(command: List[str], log: Path) -> float:
     return spent + after.ru_stime - before.ru_stime
 
 
+def folder_of(way: str, out: Path, seed: int) -> Path:
+    """Folder of a run: the way without blanks and commas."""
+    return out / f"{seed}" / way.replace(",", "").replace(" ", "_")
+
+
 def train(way: str, out: Path, seed: int) -> None:
-    """One encoder, unless it is there."""
+    """Train one encoder, unless it is done."""
     place = out / f"{seed}"
-    folder = place / folder_name(way)
+    folder = folder_of(way, out, seed)
     if (folder / "seconds.json").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -120,7 +126,10 @@ def train(way: str, out: Path, seed: int) -> None:
         command += [f"--data_folder={place / 'generic'}", f"--seed={seed}"]
         command += [f"--output_folder={folder}", "--valid_share=0.02"]
         epochs, options = WAYS[way]
-        epochs = epochs or epochs_of_reference(place)
+        if epochs is None:  # as many steps as the reference made
+            steps = json.loads((place / "reference/steps.json").read_text())
+            n_clips = len(list((place / "generic/audio").iterdir()))
+            epochs = round(steps / (n_clips // BATCH_SIZE))
         command += [f"--number_of_epochs={epochs}", "--noprogressbar"]
         command += [f"--warmup_epochs={max(1, epochs // 10)}"]
         command += options
@@ -129,74 +138,54 @@ def train(way: str, out: Path, seed: int) -> None:
     write_text(folder / "seconds.json", json.dumps(seconds))
 
 
-def folder_name(way: str) -> str:
-    """Of a way's runs: without blanks and commas."""
-    return way.replace(",", "").replace(" ", "_")
-
-
-def epochs_of_reference(place: Path) -> int:
-    """Passes in as many steps as the reference made."""
-    steps = json.loads((place / "reference/steps.json").read_text("utf-8"))
-    per_epoch = len(list((place / "generic/audio").iterdir())) // BATCH_SIZE
-    return round(steps / per_epoch)
-
-
-def embeddings(embedder, folder: Path) -> np.ndarray:
-    """Whole recordings through a frozen encoder, ``[n, 32 * WIDTH]``."""
-    encoder = Cnn14(adaptation.N_MELS, WIDTH)
-    if folder.name == "reference":  # its keys are ours
-        state = torch.load(folder / "encoder.ckpt", weights_only=True)
-        encoder.load_state_dict(state)
-    else:
-        load_encoder(encoder, folder)
-    return embedder.through(encoder.eval(), folder.name)
-
-
-def judge(way: str, out: Path, seed: int, embedder) -> Dict[str, float]:
-    """Figures of one encoder and the minutes it took, kept beside it."""
-    folder = out / f"{seed}" / folder_name(way)
+def evaluate(way: str, out: Path, seed: int, rows) -> Dict[str, float]:
+    """Metrics and training minutes of one encoder, saved in its folder."""
+    folder = folder_of(way, out, seed)
     path = folder / "figures.json"
     if not path.is_file():
-        sounds = embedder.rows
-        held = adaptation.hold_out(sounds, seed, 0)
-        found = adaptation.judge_sounds(
-            embeddings(embedder, folder), sounds, held
-        )
+        encoder = Cnn14(sounds.N_MELS, WIDTH)
+        if way == "reference":  # SpeechBrain's Cnn14 has the same keys
+            state = torch.load(folder / "encoder.ckpt", weights_only=True)
+            encoder.load_state_dict(state)
+        else:
+            EncoderSource(folder).load(encoder, "fbank")
+        embs = sounds.embeddings(rows, encoder.eval(), way)
+        metrics = sounds.evaluate(embs, rows, sounds.hold_out(rows, seed, 0))
         seconds = json.loads((folder / "seconds.json").read_text("utf-8"))
-        found["minutes"] = seconds / 60
-        write_text(path, json.dumps(found, indent=1) + "\n")
+        metrics["minutes"] = seconds / 60
+        write_text(path, json.dumps(metrics, indent=1) + "\n")
     return json.loads(path.read_text("utf-8"))
 
 
 def table(results: Dict[str, List[Dict[str, float]]]) -> str:
-    """A row a way: means and deviations over seeds, and paired differences
-    to the reference."""
+    """Markdown, a row for each way: means and deviations over seeds, and paired
+    differences to the reference."""
     lines = [
         "| way | processor minutes | " + " | ".join(FIGURES.values()) + " |",
         "|---" * (2 + len(FIGURES)) + "|",
     ]
-    for way, found in results.items():
-        minutes = adaptation.mean_sd(np.array([f["minutes"] for f in found]))
+    for way, by_seed in results.items():
+        minutes = sounds.mean_sd(np.array([m["minutes"] for m in by_seed]))
         cells = []
         for name in FIGURES:
-            values = np.array([f[name] for f in found])
-            theirs = np.array([f[name] for f in results["reference"]])
-            cell = adaptation.mean_sd(values)
+            values = np.array([m[name] for m in by_seed])
+            others = np.array([m[name] for m in results["reference"]])
+            cell = sounds.mean_sd(values)
             if way != "reference":
-                cell += f"; {adaptation.difference(values, theirs)}"
+                cell += f"; {sounds.difference(values, others)}"
             cells.append(cell)
         lines.append(f"| {way} | {minutes} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="folder of the tables")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=list(WAYS))
-    # How a run of the reference is started in a process of its own.
+    # Used by this script to train a reference in a separate process.
     parser.add_argument("--reference", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     data, out = args.data.resolve(), args.out.resolve()
@@ -204,17 +193,15 @@ def main() -> None:
     if args.reference is not None:
         train_reference(data, out, args.reference)
         return
-    sounds = adaptation.read_sounds(data)
-    embedder = adaptation.Embeddings(None, sounds)
+    rows = sounds.read_sounds(data)
     results = {way: [] for way in ("reference", *args.ways)}
     for seed in range(args.seeds):
-        heard = adaptation.pre_training(
-            sounds, adaptation.hold_out(sounds, seed, 0)
-        )
-        adaptation.build_generic(heard, out / f"{seed}/generic")
-        for way, found in results.items():
+        held = sounds.hold_out(rows, seed, 0)
+        training = sounds.pre_training(rows, held)
+        sounds.build_generic(training, out / f"{seed}/generic")
+        for way, by_seed in results.items():
             train(way, out, seed)
-            found.append(judge(way, out, seed, embedder))
+            by_seed.append(evaluate(way, out, seed, rows))
     text = table(results)
     write_text(out / "quality.md", text + "\n")
     print(

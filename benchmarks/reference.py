@@ -1,7 +1,7 @@
-"""The plain recipe that the project is measured against: SpeechBrain's own
-parts, put together as its recipes do, with nothing made fast.
+"""The plain recipe that the project is compared with: SpeechBrain's own parts,
+combined as its recipes do, without optimisation.
 
-Each function gets ready and returns the step that ``duel`` times.
+``simclr_step`` and ``crops`` prepare and return the step that ``duel`` times.
 """
 
 import random
@@ -21,7 +21,7 @@ RATE = 16000
 
 
 def cnn14(width: int) -> nn.Module:
-    """SpeechBrain's CNN14; where it is narrower than 64, its own blocks."""
+    """SpeechBrain's CNN14, of any width: 64 is the original."""
     encoder = Cnn14(mel_bins=80, emb_dim=32 * width)
     channels = [1] + [width * 2**i for i in range(6)]
     for i in range(6):
@@ -31,21 +31,21 @@ def cnn14(width: int) -> nn.Module:
 
 
 def read(path: Path) -> torch.Tensor:
-    """A whole file, mono at 16 kHz: ``[samples]``."""
+    """Read a whole file as mono at 16 kHz, ``[samples]``."""
     samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     sig = torch.from_numpy(samples).mean(dim=1)
     return torchaudio.functional.resample(sig, rate, RATE)
 
 
 def crop(sig: torch.Tensor, seconds: float) -> torch.Tensor:
-    """A random part."""
+    """Cut a random chunk."""
     n_samples = round(seconds * RATE)
     start = random.randint(0, len(sig) - n_samples)
     return sig[start : start + n_samples]
 
 
 class Features(nn.Module):
-    """Filter bank, sentence norm, SpecAugment: SpeechBrain's."""
+    """SpeechBrain's filter bank, sentence normalisation and SpecAugment."""
 
     def __init__(self, augment_before_norm: bool = True):
         super().__init__()
@@ -61,7 +61,7 @@ class Features(nn.Module):
         )
 
     def forward(self, wavs):
-        """``[batch, samples]`` to ``[batch, frames, 80]``."""
+        """Map ``[batch, samples]`` to ``[batch, frames, n_mels]``."""
         feats = self.fbank(wavs)
         if self.training and self.augment_before_norm:
             feats = self.augment(feats)
@@ -72,7 +72,7 @@ class Features(nn.Module):
 
 
 def nt_xent(z1, z2, temperature=0.5):
-    """As most recipes write it: the whole similarity matrix, by hand."""
+    """NT-Xent as most recipes write it, from the whole similarity matrix."""
     z = F.normalize(torch.cat([z1, z2]), dim=1)
     similarity = z @ z.T / temperature
     n = len(z)
@@ -113,7 +113,7 @@ class SimCLR:
         self.model.train().to(device)
 
     def step(self, paths, optimizer) -> float:
-        """One batch of files; its loss."""
+        """Train on a batch of files; return the loss."""
         sigs = [read(path) for path in paths]
         z = []
         for _ in range(2):
@@ -128,14 +128,14 @@ class SimCLR:
 
 
 def sgd(model: nn.Module) -> torch.optim.Optimizer:
-    """torch's default implementation, with the paper's settings."""
+    """torch's default SGD with the paper's settings."""
     return torch.optim.SGD(
         model.parameters(), lr=0.01, momentum=0.9, weight_decay=5e-4
     )
 
 
 def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
-    """A step with the paper's settings."""
+    """Prepare a SimCLR step with the paper's settings."""
     paths = sorted(Path(folder).glob("audio/*.wav"))
     simclr = SimCLR(width, chunk_s)
     optimizer = sgd(simclr.model)
@@ -143,7 +143,7 @@ def simclr_step(folder: str, width: int, chunk_s: float, batch_size: int):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Two random crops of a recording, as a batch takes them."""
+    """Prepare two random crops of a recording."""
     paths = sorted(Path(folder).glob("audio/*.wav"))
 
     def step():

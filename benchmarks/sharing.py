@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""The same recordings scored in every way that a model can be used in.
+"""Compare all ways to use an exported model: scores, latency and memory.
 
 > python benchmarks/sharing.py results/neuro_linear/2022 EXPORTED --data_folder /path/to/cries
 
-``EXPORTED`` is what ``python -m cry_modules.export RUN EXPORTED --onnx --int8``
-wrote. The test recordings of the run are scored again; the first table holds
-scores against ``predictions_test.csv``, the second what 10 s of sound cost a
-new process on one thread, every way in turn.
+``EXPORTED`` is the output of ``python -m cry_modules.export RUN EXPORTED --onnx
+--int8``. The first table compares the scores of the run's test recordings with
+``predictions_test.csv``; the second has latency and memory for 10 s of audio in
+a new process on one thread, the ways in turn.
 """
 
 import argparse
@@ -50,24 +50,27 @@ print(f"{{np.median(times[1:]):.1f}} ms, peak memory {{peak * 1024 / 1e6:.0f}} M
 
 
 def ways(run: Path, exported: Path) -> Dict[str, Callable]:
-    """Path of a recording to the probability of each class, by way."""
+    """Scoring functions by name: path of a recording to class
+    probabilities."""
     speechbrain = EncoderClassifier.from_hparams(
         source=str(exported), savedir=str(exported) + ".speechbrain"
     )
-    found = {
-        "`from_hparams`, results folder": _ours(run),
-        "`from_hparams`, safetensors": _ours(exported),
+    scorers = {
+        "`from_hparams`, results folder": _classifier(run),
+        "`from_hparams`, safetensors": _classifier(exported),
         "SpeechBrain's `EncoderClassifier`": lambda path: (
             speechbrain.classify_file(path)[0].exp().numpy()[0]
         ),
     }
     for name in ("model.onnx", "model_int8.onnx"):
         model = OnnxClassifier(str(exported / name))
-        found[f"`{name}`"] = lambda path, model=model: model.score(path).scores
-    return found
+        scorers[f"`{name}`"] = lambda path, model=model: (
+            model.score(path).scores
+        )
+    return scorers
 
 
-def _ours(source):
+def _classifier(source):
     classifier = CryClassifier.from_hparams(source=str(source))
     return lambda path: classifier.classify_files([path])[0].scores
 
@@ -75,7 +78,7 @@ def _ours(source):
 def score_table(
     expected: Predictions, paths: List[str], by_way: Dict[str, Callable]
 ) -> List[str]:
-    """Scores of each way against those of the training script."""
+    """Compare each way's scores with those of the training script."""
     reference = auc(expected.labels, expected.scores)
     rows = [
         "| scored by | largest difference of a score | AUC | difference |",
@@ -84,31 +87,31 @@ def score_table(
     ]
     for name, score in by_way.items():
         scores = np.stack([score(path) for path in paths])
-        found = auc(expected.labels, scores)
+        area = auc(expected.labels, scores)
         rows.append(
             f"| {name} | {np.abs(scores - expected.scores).max():.1e} | "
-            f"{found:.4f} | {found - reference:+.4f} |"
+            f"{area:.4f} | {area - reference:+.4f} |"
         )
     return rows
 
 
 def cost_table(exported: Path) -> List[str]:
-    """Latency and memory of new processes, one thread, interleaved."""
+    """Measure latency and memory in new processes, one thread, in turns."""
     runner = [str(exported / "run_onnx.py")]
     commands = {"torch": ["-c", _TORCH, str(exported)]}
     for name in ("model.onnx", "model_int8.onnx"):
         commands[name] = [*runner, str(exported / name), "--benchmark"]
-    found = {name: [] for name in commands}
+    measured = {name: [] for name in commands}
     for _ in range(ROUNDS):
         for name, command in commands.items():
-            found[name].append(_cost(command))
+            measured[name].append(_cost(command))
     rows = [
-        f"| {SECONDS} s of sound, one thread | ms, median (of {ROUNDS} "
-        "processes: least to most) | peak memory, MB | file, MB |",
+        f"| {SECONDS} s of audio, one thread | ms, median of {ROUNDS} "
+        "processes (range) | peak memory, MB | file, MB |",
         "|---|---|---|---|",
     ]
     files = {"torch": "model.safetensors"}
-    for name, costs in found.items():
+    for name, costs in measured.items():
         ms, memory = np.array(costs).T
         size = (exported / files.get(name, name)).stat().st_size / 1e6
         rows.append(
@@ -133,12 +136,14 @@ def _cost(command):
 
 
 def main() -> None:
-    """The command line: two tables."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("run", type=Path, help="results of train_cls.py")
-    parser.add_argument("exported", type=Path, help="with --onnx --int8")
+    parser.add_argument(
+        "exported", type=Path, help="exported with --onnx --int8"
+    )
     parser.add_argument("--data_folder", required=True)
     args = parser.parse_args()
     with one_line_errors():

@@ -1,14 +1,12 @@
 #!/usr/bin/env python3
-"""How fast the project is beside a plain SpeechBrain recipe, on this machine.
+"""Compare the speed of the project with a plain SpeechBrain recipe.
 
 > make bench
 
 Each row is one kind of work, done in turns by two processes (see ``duel``):
-the plain recipe of ``reference.py``, and the project with its own settings.
-Ratios are medians with their quartiles. After them, how cost grows with the
-work (``growth.py``). Tables are printed and, with all numbers, left in
-``benchmarks/results.json``, which is not committed. Runs on synthetic noise;
-benchmarks/README.md says how the comparison is made.
+the plain recipe of ``reference.py``, and the project with its own settings, on
+synthetic noise. Ratios are medians with quartiles. The table is printed; all
+numbers are in ``benchmarks/results.json``, which is not committed.
 """
 
 import argparse
@@ -17,23 +15,19 @@ import json
 import platform
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple
 
 import numpy as np
 import soundfile
 import torch
-import torch.nn.functional as F
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.append(str(ROOT))  # the recipes are not installed
 
-import growth  # noqa: E402
 from duel import Duel, Way, duel  # noqa: E402
-from loss_contenders import beside  # noqa: E402
-from probe_contenders import fine_tuning, linear_probe  # noqa: E402
+from gpu_device import convolution_peak  # noqa: E402
 
 from data_prep.files.errors import one_line_errors  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
@@ -45,7 +39,7 @@ SECONDS = 10
 
 
 def make_corpus(folder: Path, rate: int, n_files: int = N_FILES) -> None:
-    """Noise in the form of VGGSound."""
+    """Write noise in VGGSound's form."""
     rng = np.random.default_rng(0)
     (folder / "audio").mkdir(parents=True)
     rows = []
@@ -59,42 +53,24 @@ def make_corpus(folder: Path, rate: int, n_files: int = N_FILES) -> None:
         csv.writer(file).writerows(rows)
 
 
-def convolution_peak(dtype: torch.dtype) -> float:
-    """GFLOP/s of the best of some convolutions of CNN14's kind: what this
-    machine can do at all."""
-    best = 0.0
-    for channels, size in ((128, (200, 40)), (256, (100, 20)), (512, (50, 10))):
-        x = torch.randn(16, channels, *size).to(dtype)
-        x = x.to(memory_format=torch.channels_last)
-        weight = torch.randn(channels, channels, 3, 3).to(dtype)
-        flop = 2 * 9 * channels**2 * 16 * size[0] * size[1]
-        for _ in range(4):
-            begin = time.perf_counter()
-            F.conv2d(x, weight, padding=1)
-            best = max(best, flop / (time.perf_counter() - begin) / 1e9)
-    return best
-
-
 class Row(NamedTuple):
-    """One kind of work.
-
-    ``measure(work, rounds, threads)`` returns a Duel, or None where what it
-    is measured against is not installed.
-    """
+    """One kind of work: title, goal for the ratio, and
+    ``measure(work, rounds, threads)``."""
 
     title: str
     to_reach: float
-    measure: Callable[[Path, int, int], Optional[Duel]]
+    measure: Callable[[Path, int, int], Duel]
 
 
 def simclr(work: Path, rounds: int, threads: int, width: int) -> Duel:
-    """A training step of SimCLR, data included."""
+    """Time a training step of SimCLR, loading included."""
     options = {"width": width, "chunk_s": 4.0, "batch_size": 8}
     return duel(
-        Way("reference:simclr_step", {"folder": str(work / "wav"), **options}),
         Way(
-            "contenders:simclr_step", {"folder": str(work / "pack"), **options}
+            "reference:simclr_step",
+            {"folder": str(work / "wav44100"), **options},
         ),
+        Way("project:simclr_step", {"folder": str(work / "pack"), **options}),
         rounds,
         threads,
         f"SimCLR, width {width}",
@@ -102,11 +78,11 @@ def simclr(work: Path, rounds: int, threads: int, width: int) -> Duel:
 
 
 def crops(work: Path, rounds: int, threads: int, rate: int) -> Duel:
-    """Two random crops of a recording; one thread, as loader workers have."""
-    name = "wav" if rate == 44100 else f"wav{rate}"
+    """Time two random crops of a recording, on one thread as loader workers
+    do."""
     return duel(
-        Way("reference:crops", {"folder": str(work / name)}),
-        Way("contenders:crops", {"folder": str(work / "pack")}),
+        Way("reference:crops", {"folder": str(work / f"wav{rate}")}),
+        Way("project:crops", {"folder": str(work / "pack")}),
         rounds,
         1,
         f"crops, {rate} Hz",
@@ -114,84 +90,29 @@ def crops(work: Path, rounds: int, threads: int, rate: int) -> Duel:
     )
 
 
-def probe(work: Path, rounds: int, threads: int) -> Duel:
-    """A linear probe, embedding included; one thread: its steps are tiny."""
-    return linear_probe(work, 256, 8, min(rounds, 5), 1)
-
-
-def linear_bn(work: Path, rounds: int, threads: int, width: int) -> Duel:
-    """A step of linear+BN, data included, beside full fine-tuning."""
-    return fine_tuning(work, width, rounds, threads)
-
-
-def losses(
-    work: Path, rounds: int, threads: int, package: str, shapes: List
-) -> Optional[Duel]:
-    """NT-Xent, on the shape where the project gains least; one thread, as
-    its steps are of milliseconds."""
-    return beside(package, shapes, rounds, 1)
-
-
-#: Rows and dimensions of the loss's input.
-LARGE_AND_SMALL = [(n, d) for n in (64, 512, 4096) for d in (128, 2048)]
-
 #: Work by name.
 ROWS = {
-    "simclr_64": Row(
-        "SimCLR step, width 64, 4 s, batch 8", 2.5, partial(simclr, width=64)
-    ),
-    "simclr_8": Row(
-        "SimCLR step, width 8, 4 s, batch 8", 2.0, partial(simclr, width=8)
-    ),
-    "linear_probe": Row(
-        "linear probe, 100 epochs of 256 recordings of 4 s and validation on "
-        "64, width 8, embedding included, one thread (reference: 100 times "
-        "one epoch)",
-        90.0,
-        probe,
-    ),
-    "linear_bn_64": Row(
-        "linear+BN step against full fine-tuning, width 64, 4 s, batch 8",
-        1.6,
-        partial(linear_bn, width=64),
-    ),
-    "linear_bn_8": Row(
-        "linear+BN step against full fine-tuning, width 8, 4 s, batch 8",
-        1.6,
-        partial(linear_bn, width=8),
-    ),
-    "nt_xent_128": Row(
-        "NT-Xent, 512 rows, D 128, against pytorch-metric-learning, one thread",
-        500.0,
-        partial(losses, package="pytorch_metric_learning", shapes=[(512, 128)]),
-    ),
-    "nt_xent_2048": Row(
-        "NT-Xent, 512 rows, D 2048, against pytorch-metric-learning, one thread",
-        70.0,
-        partial(
-            losses, package="pytorch_metric_learning", shapes=[(512, 2048)]
-        ),
-    ),
-    "nt_xent_lightly": Row(
-        "NT-Xent, 64 to 4096 rows, D 128 and 2048, against lightly, one thread: the least",
-        1.0,
-        partial(losses, package="lightly", shapes=LARGE_AND_SMALL),
-    ),
-    "crops_44100": Row(
-        "two 4 s crops of 10 s, 44.1 kHz WAV, one thread",
-        50.0,
-        partial(crops, rate=44100),
-    ),
-    "crops_16000": Row(
-        "two 4 s crops of 10 s, 16 kHz WAV, one thread",
-        8.0,
-        partial(crops, rate=16000),
-    ),
+    **{
+        f"simclr_{width}": Row(
+            f"SimCLR step, width {width}, 4 s, batch 8",
+            goal,
+            partial(simclr, width=width),
+        )
+        for width, goal in ((64, 2.5), (8, 2.0))
+    },
+    **{
+        f"crops_{rate}": Row(
+            f"two 4 s crops of 10 s, {rate / 1000:g} kHz WAV, one thread",
+            goal,
+            partial(crops, rate=rate),
+        )
+        for rate, goal in ((44100, 50.0), (16000, 8.0))
+    },
 }
 
 
-def table(rows: Dict[str, Optional[Dict]]) -> str:
-    """The rows as Markdown."""
+def table(rows: Dict[str, Dict]) -> str:
+    """Format the rows as Markdown."""
     lines = [
         "| work | reference, s | project, s | ratio (quartiles) | to reach | "
         "GFLOP/s | MB |",
@@ -199,10 +120,6 @@ def table(rows: Dict[str, Optional[Dict]]) -> str:
     ]
     for name, row in rows.items():
         title, to_reach, _ = ROWS[name]
-        if row is None:
-            why = "not installed: pip install -e '.[bench]'"
-            lines.append(f"| {title} | | | {why} | {to_reach:g} | | |")
-            continue
         low, high = row["quartiles"]
         speeds = [
             f"{row['gflop'][side] / row[f'{side}_s']:.3g}"
@@ -220,53 +137,46 @@ def table(rows: Dict[str, Optional[Dict]]) -> str:
 
 
 def machine(threads: int) -> Dict:
-    """What the figures are of."""
+    """Describe the machine, with its highest speeds."""
     return {
         "machine": f"{platform.machine()}, {threads} threads",
         "torch": torch.__version__,
         "peak_gflops": {
-            name: convolution_peak(getattr(torch, name))
+            name: 1000 * convolution_peak("cpu", getattr(torch, name), 16, n=1)
             for name in ("float32", "bfloat16")
         },
     }
 
 
 def measure(names: List[str], rounds: int, threads: int, results: Dict):
-    """Add the rows, each as soon as it is known."""
+    """Add the rows to the results and the file, one at a time."""
     results["rows"] = {}
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)
-        make_corpus(work / "wav", 44100)
-        make_corpus(work / "wav16000", 16000)
-        pack(str(work / "wav"), str(work / "pack"))
+        for rate in (44100, 16000):
+            make_corpus(work / f"wav{rate}", rate)
+        pack(str(work / "wav44100"), str(work / "pack"))
         for name in names:
-            found = ROWS[name].measure(work, rounds, threads)
-            results["rows"][name] = None if found is None else found.row()
+            row = ROWS[name].measure(work, rounds, threads).row()
+            results["rows"][name] = row
             write_text(RESULTS, json.dumps(results, indent=1) + "\n")
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument(
-        "--growth", nargs="*", choices=growth.PARTS, default=growth.PARTS
-    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = machine(args.threads)
     measure(args.rows, args.rounds, args.threads, results)
     peaks = ", ".join(
-        f"{name} {found:.0f}" for name, found in results["peak_gflops"].items()
+        f"{name} {peak:.0f}" for name, peak in results["peak_gflops"].items()
     )
     print(f"\n{table(results['rows'])}\n", flush=True)
-    print(f"Convolutions of this machine at their best, GFLOP/s: {peaks}.")
-    if args.growth:
-        results["growth"] = growth.measure(args.growth)
-        write_text(RESULTS, json.dumps(results, indent=1) + "\n")
-        print(f"\n{growth.markdown(results['growth'])}")
+    print(f"Fastest convolutions of this machine, GFLOP/s: {peaks}.")
     print(f"\ndone: {RESULTS.relative_to(ROOT)}")
 
 

@@ -1,4 +1,4 @@
-"""Anchors against forgetting, besides replay: each off by default."""
+"""Anchors against forgetting, an alternative to replay; off by default."""
 
 import copy
 from typing import Dict
@@ -11,23 +11,18 @@ from cry_modules.distributed import part_of_mean
 
 
 class Anchor(nn.Module):
-    """What holds an encoder near the pre-trained one while it adapts.
+    """Penalty that keeps an adapting encoder near the pre-trained one.
 
     Arguments
     ---------
     pretrained : torch.nn.Module
-        The encoder as it was pre-trained; copied, and never changed.
+        The pre-trained encoder; copied, and never changed.
     weights : float
         Factor of half the squared distance to its weights (L2-SP,
-        https://arxiv.org/abs/1802.01483, equation 2); 0 for none.
+        https://arxiv.org/abs/1802.01483, equation 2); 0 switches it off.
     distillation : float
-        Factor of one minus the cosine between its embedding of a view and the
-        adapting encoder's; 0 for none.
-
-    Raises
-    ------
-    ValueError
-        A negative factor.
+        Factor of one minus the cosine between both encoders' embeddings of a
+        view; 0 switches it off.
 
     Example
     -------
@@ -53,7 +48,7 @@ class Anchor(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> "Anchor":
-        """The pre-trained encoder is never in train mode."""
+        """Set train mode, except for the pre-trained encoder."""
         super().train(mode)
         self.pretrained.eval()
         return self
@@ -65,21 +60,18 @@ class Anchor(nn.Module):
         embs: torch.Tensor,
         n_views: int,
     ) -> torch.Tensor:
-        """Arguments
+        """Penalty to add to the loss, a scalar.
+
+        Arguments
         ---------
         encoder : torch.nn.Module
-            The adapting one.
+            The adapting encoder.
         feats : torch.Tensor
-            Views, ``[2 * batch, frames, n_mels]``.
+            Views, ``[n_views * batch, frames, n_mels]``.
         embs : torch.Tensor
-            Its embeddings of them, ``[2 * batch, emb_dim]``.
+            Their embeddings, ``[n_views * batch, emb_dim]``.
         n_views : int
-            Of all ranks.
-
-        Returns
-        -------
-        torch.Tensor
-            What to add to the loss, a scalar.
+            Number of views of all ranks.
         """
         loss = embs.new_zeros((), dtype=torch.float32)
         if self.weights:
@@ -99,23 +91,16 @@ def interpolate(
     adapted: Dict[str, torch.Tensor],
     share: float,
 ) -> Dict[str, torch.Tensor]:
-    """Weights between those of two encoders (WiSE-FT,
+    """Interpolate the weights of two encoders (WiSE-FT,
     https://arxiv.org/abs/2109.01903, equation 3).
 
     Arguments
     ---------
-    pretrained : dict
-        State dict before adaptation.
-    adapted : dict
-        State dict after it, with the same keys.
+    pretrained, adapted : dict
+        State dicts before and after adaptation. Running statistics of
+        BatchNorm are interpolated too, counters are those of ``adapted``.
     share : float
-        Of the pre-trained weights, 0 (adapted) to 1 (pre-trained).
-
-    Returns
-    -------
-    dict
-        Running statistics of BatchNorm are interpolated as well; counters are
-        the adapted encoder's.
+        0 (adapted) to 1 (pre-trained).
 
     Example
     -------

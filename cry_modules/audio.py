@@ -1,4 +1,4 @@
-"""Recordings as the models hear them: mono, one rate, one level."""
+"""Recordings as input of the models: mono, one sample rate, one peak."""
 
 import os
 from pathlib import Path
@@ -18,18 +18,17 @@ PEAK = 0.9
 
 class RecordingReader:
     """Read (part of) a recording as mono samples at one rate and peak, from
-    its file or from the pack that took the file's place (data_prep/pack.py).
+    its file or from the pack that replaces the file (data_prep/pack.py).
 
-    Decoded recordings are kept in memory until ``cache_mb`` is full, since a
-    few hundred of them are read in every epoch; what does not fit is read
-    anew. Each loader worker has a cache of its own.
+    Decoded recordings stay in memory until ``cache_mb`` is full: a few hundred
+    are read in every epoch. Each loader worker has a separate cache.
 
     Arguments
     ---------
     sample_rate : int
-        Hz of the samples returned; files of any rate are resampled.
+        Sample rate in Hz; files of another rate are resampled.
     cache_mb : float
-        Memory for decoded recordings, in megabytes.
+        Memory for decoded recordings in megabytes.
 
     Example
     -------
@@ -48,20 +47,8 @@ class RecordingReader:
         self._packs = {}
 
     def __call__(self, path: str, start: float, stop: float) -> torch.Tensor:
-        """Arguments
-        ---------
-        path : str
-            WAV, FLAC, OGG or MP3, in a folder or in a pack.
-        start : float
-            Seconds.
-        stop : float
-            Seconds.
-
-        Returns
-        -------
-        torch.Tensor
-            ``[samples]``, float32, peak 0.9 (silence stays silence).
-        """
+        """Read the samples from ``start`` to ``stop`` (seconds): ``[samples]``,
+        float32, with peak 0.9 unless silent."""
         key = (path, start, stop)
         if key in self._cache:
             return self._cache[key]
@@ -73,23 +60,8 @@ class RecordingReader:
         return sig
 
     def open(self, path: str, start: float, stop: float) -> "Sound":
-        """The recording as it is kept, of which chunks will be cut: of one in
-        a pack, no more than these is read.
-
-        Arguments
-        ---------
-        path : str
-            WAV, FLAC, OGG or MP3, in a folder or in a pack.
-        start : float
-            Seconds.
-        stop : float
-            Seconds.
-
-        Returns
-        -------
-        Sound
-            Times its gain it is what a call returns.
-        """
+        """Open (part of) a recording to cut chunks from it. From a pack, only
+        the chunks are read. Times its gain, it equals what a call returns."""
         stored = self._stored(path, start, stop)
         if stored is None:
             return Sound(self(path, start, stop).numpy())
@@ -104,7 +76,7 @@ class RecordingReader:
         return sig * _gain(sig.abs().max().item())
 
     def _stored(self, path, start, stop):
-        """What a pack has of it; None where it is to be decoded."""
+        """Samples of a pack; None if the recording is a file."""
         folder, name = os.path.split(path)
         if folder not in self._packs:
             self._packs[folder] = self.pack_of(folder)
@@ -114,38 +86,22 @@ class RecordingReader:
         stored = pack.stored(f"{below}/{name}", start, stop)
         if stored is None and not os.path.isfile(path):
             raise InputError(
-                f"{path} is not in {pack.folder}, nor a file; prepare the "
+                f"{path} is neither in {pack.folder} nor a file; prepare the "
                 "manifests from the pack"
             )
         return stored
 
     def pack_of(self, folder: str) -> Tuple[Optional[Pack], str]:
-        """The pack that a folder of recordings lies in.
-
-        Arguments
-        ---------
-        folder : str
-            The data folder, or one below it.
-
-        Returns
-        -------
-        pack : Pack or None
-            None for a folder of files.
-        below : str
-            The folder, relative to the pack.
-
-        Raises
-        ------
-        InputError
-            The pack is not whole, or of another rate.
-        """
+        """The pack that holds a folder of recordings (None for a folder of
+        files) and the folder's path in it. ``InputError`` for an incomplete
+        pack, or one of another sample rate."""
         for root in (Path(folder), *Path(folder).parents):
             pack = pack_at(root)
             if pack is None:
                 continue
             if pack.rate != self.sample_rate:
                 raise InputError(
-                    f"{root} is a pack of {pack.rate} Hz and the models hear "
+                    f"{root} is a pack of {pack.rate} Hz and the models need "
                     f"{self.sample_rate} Hz; pack again with --rate "
                     f"{self.sample_rate}"
                 )
@@ -154,9 +110,7 @@ class RecordingReader:
 
 
 class Sound:
-    """(Part of) a recording as it is kept, copied where it is sliced.
-
-    Shapes: samples ``[samples]``.
+    """(Part of) a stored recording ``[samples]``; slices are copies.
 
     Example
     -------
@@ -177,7 +131,7 @@ class Sound:
 
 
 def packed_sound(stored: Stored) -> Sound:
-    """The sound of what a pack has.
+    """Make a ``Sound`` of stored samples.
 
     Example
     -------
@@ -187,26 +141,26 @@ def packed_sound(stored: Stored) -> Sound:
     """
     peak = stored.peak
     if peak is None:
-        # The least 16-bit number has no positive one.
+        # int32: the absolute value of the smallest int16 overflows.
         peak = np.abs(stored.samples.astype(np.int32)).max() * stored.scale
     return Sound(stored.samples, stored.scale * _gain(float(peak)))
 
 
 def _gain(peak: float) -> float:
-    """What scales to the peak; silence stays silence."""
+    """Factor that scales to the peak; 1 for silence."""
     return PEAK / peak if peak > 0 else 1.0
 
 
 class AudioNormalizer:
-    """What a ``RecordingReader`` does to a recording, for a waveform: where
-    SpeechBrain's inference asks for an ``audio_normalizer``.
+    """Prepare a waveform as ``RecordingReader`` prepares a recording: the
+    ``audio_normalizer`` of SpeechBrain's inference classes.
 
     Arguments
     ---------
     sample_rate : int
-        Hz of the samples returned.
+        Sample rate in Hz of the result.
     shortest : int
-        Samples that the encoder needs; a shorter recording is repeated.
+        Fewest samples that the encoder accepts; shorter input is repeated.
 
     Example
     -------
@@ -221,18 +175,8 @@ class AudioNormalizer:
         self.shortest = shortest
 
     def __call__(self, audio: torch.Tensor, sample_rate: int) -> torch.Tensor:
-        """Arguments
-        ---------
-        audio : torch.Tensor
-            ``[samples]`` or ``[samples, channels]``.
-        sample_rate : int
-            Hz.
-
-        Returns
-        -------
-        torch.Tensor
-            ``[samples]``.
-        """
+        """``[samples]`` or ``[samples, channels]`` at ``sample_rate`` Hz to
+        ``[samples]``."""
         sig = audio if audio.dim() == 1 else audio.mean(dim=1)
         sig = resampled(sig, sample_rate, self.sample_rate)
         sig = sig * _gain(sig.abs().max().item())
@@ -240,17 +184,17 @@ class AudioNormalizer:
 
 
 def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
-    """Repeat a short recording until it has ``n_samples``; leave a long one.
+    """Repeat a recording that is shorter than ``n_samples``.
 
-    Repetition instead of zeros: silence of our making would be what a short
-    recording's two views have in common.
+    Not padded with zeros: artificial silence would be what the two views of a
+    short recording have in common.
 
     Arguments
     ---------
     sig : torch.Tensor or Sound
         ``[samples]``, not empty.
     n_samples : int
-        Samples wanted.
+        Smallest length of the result.
 
     Returns
     -------
@@ -268,12 +212,12 @@ def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
 
 
 def shortest_input(hop: int) -> int:
-    """Samples that the encoder's five poolings need at the least.
+    """Fewest samples that the encoder accepts.
 
     Arguments
     ---------
     hop : int
-        Of the front end, samples.
+        Hop of the front end in samples.
 
     Returns
     -------

@@ -1,11 +1,10 @@
-"""CNN14 (PANNs, https://arxiv.org/abs/1912.10211) with a width and with
-lengths.
+"""CNN14 (PANNs, https://arxiv.org/abs/1912.10211) with a width and lengths.
 
 SpeechBrain's ``speechbrain.lobes.models.Cnn14`` fixes the channels to
 64..1024 and pools over padding as if it were sound. This one scales the
-channels (width 8 trains on a laptop) and gives a recording the same embedding
-whatever it is padded to. At width 64 and without padding, state dict and
-outputs equal SpeechBrain's ``Cnn14(mel_bins, 2048)``.
+channels (width 8 trains on a laptop), and its embeddings do not depend on
+padding. At width 64 and without padding, state dict and outputs equal
+SpeechBrain's ``Cnn14(mel_bins, 2048)``.
 """
 
 from typing import Optional
@@ -20,10 +19,10 @@ from cry_modules.lengths import MIN_FRAMES, frame_mask
 def masked_batch_norm(
     norm: nn.Module, x: torch.Tensor, mask: Optional[torch.Tensor]
 ) -> torch.Tensor:
-    """Batch normalisation over the valid frames alone; padding becomes zero.
+    """Batch normalisation over the valid frames only; padding becomes zero.
 
     Zero is what a convolution sees beyond the end of an unpadded recording,
-    and statistics without padding are those of the unpadded batch.
+    and statistics without padding equal those of the unpadded batch.
 
     Arguments
     ---------
@@ -32,12 +31,12 @@ def masked_batch_norm(
     x : torch.Tensor
         ``[batch, channels, frames, bins]``.
     mask : torch.Tensor or None
-        ``[batch, frames]``, True where a frame is sound. None: all are.
+        ``[batch, frames]``, True for valid frames. None: all are valid.
 
     Returns
     -------
     torch.Tensor
-        As ``x``.
+        Same shape as ``x``.
 
     Example
     -------
@@ -48,7 +47,7 @@ def masked_batch_norm(
     """
     if mask is None:
         return norm(x)
-    if not norm.training:  # nothing to take statistics of
+    if not norm.training:  # no statistics are computed
         return norm(x).mul_(mask[:, None, :, None])
     frames = x.transpose(1, 2)  # [batch, frames, channels, bins]
     valid = norm(frames[mask].unsqueeze(-1)).squeeze(-1)
@@ -58,18 +57,18 @@ def masked_batch_norm(
 
 
 class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution with padding and without bias, as ``nn.Conv2d``'s.
+    """3x3 convolution with padding and without bias, equal to ``nn.Conv2d``.
 
-    On a CPU, maps of two bins and many channels (the last block's) go through
-    one matrix product: forward and backward take 0.4 to 0.6 of the time of
-    torch's convolution at width 32 and above, as much at width 8.
+    On a CPU, maps of two bins and many channels (the last block) are computed
+    by one matrix product: forward and backward take 0.4 to 0.6 of the time of
+    torch's convolution at width 32 and above, and the same at width 8.
 
     Arguments
     ---------
     in_channels : int
-        Channels in.
+        Input channels.
     out_channels : int
-        Channels out.
+        Output channels.
 
     Example
     -------
@@ -82,7 +81,7 @@ class Conv3x3(nn.Conv2d):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """``[batch, in_channels, frames, bins]`` to ``out_channels``."""
-        if torch.jit.is_tracing():  # for a runtime with its own convolutions
+        if torch.jit.is_tracing():  # the export target has fast convolutions
             return super().forward(x)
         narrow = x.shape[3] <= 2 and self.in_channels >= 256
         if narrow and x.device.type == "cpu":
@@ -90,7 +89,7 @@ class Conv3x3(nn.Conv2d):
         return super().forward(x)
 
     def as_product(self, x: torch.Tensor) -> torch.Tensor:
-        """Each place's 3x3 neighbours as a row, times the weights."""
+        """Multiply the 3x3 neighbourhoods, as rows, by the weights."""
         n_frames, n_bins = x.shape[2:]
         padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
         neighbours = [
@@ -98,28 +97,28 @@ class Conv3x3(nn.Conv2d):
             for i in range(3)
             for j in range(3)
         ]
-        # A view where the weights are channels_last.
+        # No copy if the weights are channels_last.
         weight = self.weight.permute(0, 2, 3, 1).flatten(1)
         return F.linear(torch.cat(neighbours, 3), weight).permute(0, 3, 1, 2)
 
 
 def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
-    """Dropout of a training step; ``p`` to the nearest 1/65536.
+    """Dropout in train mode; ``p`` is rounded to the nearest 1/65536.
 
-    torch's own draws 64 random bits for each value of a CPU tensor, one after
-    the other: a tenth of a step at width 8. This one uses 16 of them.
+    ``torch.dropout`` draws 64 random bits per value of a CPU tensor, one after
+    the other: a tenth of a step at width 8. This function uses 16 bits.
 
     Arguments
     ---------
     x : torch.Tensor
         Any shape.
     p : float
-        Share of values that become zero; the others grow by 1 / (1 - p).
+        Share of values set to zero; the others are multiplied by 1 / (1 - p).
 
     Returns
     -------
     torch.Tensor
-        As ``x``.
+        Same shape as ``x``.
 
     Example
     -------
@@ -131,7 +130,7 @@ def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
     draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
     draws = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()]
     keep = draws >= round(p * 2**16) - 2**15
-    # In the order of x's memory, which costs least.
+    # In the memory order of x, which is fastest.
     noise = torch.empty_like(x, requires_grad=False)
     flat = noise.as_strided((x.numel(),), (1,))
     torch.mul(keep, 1 / (1 - p), out=flat)
@@ -144,11 +143,11 @@ class ConvBlock(nn.Module):
     Arguments
     ---------
     in_channels : int
-        Channels in.
+        Input channels.
     out_channels : int
-        Channels out.
+        Output channels.
     pool : int
-        Pooling in time and frequency; 1 for none.
+        Factor of the pooling in time and frequency; 1: no pooling.
 
     Example
     -------
@@ -172,16 +171,15 @@ class ConvBlock(nn.Module):
         x : torch.Tensor
             ``[batch, in_channels, frames, bins]``, zero beyond ``n_frames``.
         n_frames : torch.Tensor or None
-            Valid frames of each item, ``[batch]``; None where nothing is
-            padded.
+            Valid frames of each item, ``[batch]``; None without padding.
 
         Returns
         -------
         x : torch.Tensor
             ``[batch, out_channels, frames // pool, bins // pool]``.
         n_frames : torch.Tensor or None
-            Valid frames left: a pool that holds padding is dropped, as the
-            odd frame of an unpadded recording is.
+            Valid frames after pooling; a window that contains padding is
+            dropped, like the odd last frame of an unpadded recording.
         """
         mask = frame_mask(n_frames, x.shape[2])
         x = F.relu_(masked_batch_norm(self.norm1, self.conv1(x), mask))
@@ -195,25 +193,19 @@ class ConvBlock(nn.Module):
 
 
 class Cnn14(nn.Module):
-    """The encoder: log-mel frames to one embedding.
+    """CNN14: log-mel frames to one embedding.
 
-    Mean over frequency, then maximum plus mean over the valid time frames.
+    Six blocks, mean over frequency, then maximum plus mean over valid frames.
 
     Arguments
     ---------
     mel_bins : int
-        Mel bands of the input; 32 at least.
+        Mel bands of the input; at least 32.
     width : int
         Channels of the first block; the six blocks have
         ``width * (1, 2, 4, 8, 16, 32)``. 64 is the CNN14 of the paper.
     dropout : float
-        After each block, in training; 0 to 0.9.
-
-    Raises
-    ------
-    ValueError
-        Fewer than 32 mel bands, a width below 1, or a dropout beyond its
-        bounds.
+        Dropout after each block in train mode, 0 to 0.9.
 
     Example
     -------
@@ -247,8 +239,8 @@ class Cnn14(nn.Module):
         for i in range(6):
             block = ConvBlock(channels[i], channels[i + 1], 2 if i < 5 else 1)
             self.add_module(f"conv_block{i + 1}", block)
-        # The values are the same, the convolutions of a CPU 1.3 to 2 times
-        # as fast (width 8).
+        # Same values; convolutions on a CPU are 1.3 to 2 times as fast
+        # (width 8).
         self.to(memory_format=torch.channels_last)
 
     def forward(
@@ -260,25 +252,20 @@ class Cnn14(nn.Module):
             ``[batch, frames, mel_bins]``.
         lengths : torch.Tensor or None
             Valid share of the frames of each item, 0..1, ``[batch]``. None
-            where nothing is padded (and faster).
+            (faster) without padding.
 
         Returns
         -------
         torch.Tensor
             ``[batch, 32 * width]``.
-
-        Raises
-        ------
-        ValueError
-            An item has fewer frames than five poolings need.
         """
         return self.embed_frames(feats, self._n_frames(feats, lengths))
 
     def embed_frames(
         self, feats: torch.Tensor, n_frames: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """What ``forward`` does once it has found that all are long enough:
-        the same operations whatever the numbers, so that it can be traced.
+        """Forward pass without checks, whose operations do not depend on
+        values, so that it can be traced.
 
         Arguments
         ---------
@@ -286,7 +273,7 @@ class Cnn14(nn.Module):
             ``[batch, frames, mel_bins]``.
         n_frames : torch.Tensor or None
             Valid frames of each item, at least ``MIN_FRAMES``, ``[batch]``.
-            None where nothing is padded.
+            None without padding.
 
         Returns
         -------
@@ -299,7 +286,7 @@ class Cnn14(nn.Module):
         return self._pool(x.mean(dim=3), n_frames)
 
     def run_block(self, i, x, n_frames):
-        """Block ``i`` from 0 and, in train mode, the dropout after it."""
+        """Block ``i``, counted from 0, and the dropout after it."""
         x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
         if self.training:
             x = dropout(x, self.dropout)

@@ -1,31 +1,26 @@
-"""From waveforms to embeddings: what a classifier stands on."""
+"""Waveforms to embeddings, the input of a classification head."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Optional, Tuple
 
-import numpy as np
 import torch
-from speechbrain.dataio.dataloader import make_dataloader
-from speechbrain.dataio.dataset import DynamicItemDataset
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
-from tqdm import tqdm
 
 from cry_modules.lengths import covering, frame_mask
-from cry_modules.metrics.predictions import Predictions
 
-#: What an embedding is made of.
+#: Parts of an embedding.
 READOUTS = ("encoder", "encoder+logmel")
-#: What is heard of a recording: all of it at once, or chunks.
-HEARD = ("recordings", "chunks")
+#: Input of the model: a whole recording at once, or chunks of it.
+INPUTS = ("recordings", "chunks")
 
 
 class Embedder(nn.Module):
-    """Waveforms to embeddings: features, encoder, and what is read out.
+    """Waveforms to embeddings: features, encoder and readout.
 
-    In train mode it embeds what it is given. In evaluation mode it may cut a
-    recording into chunks and average their embeddings; since the head is
-    affine then, that is the average of the chunks' logits. A recording that
-    is no longer than a chunk has the same embedding either way.
+    In train mode it embeds its input as a whole. In evaluation mode it can cut
+    recordings into chunks and average their embeddings; since the head is
+    affine in that mode, this equals averaging the logits. A recording not
+    longer than a chunk has the same embedding either way.
 
     Arguments
     ---------
@@ -34,20 +29,15 @@ class Embedder(nn.Module):
     encoder : torch.nn.Module
         Features and lengths to embeddings ``[batch, emb_dim]``.
     readout : str
-        ``encoder``, or ``encoder+logmel``: mean and spread over time of the
-        log-mel before its normalisation, which takes level and tilt away,
-        are appended.
+        ``encoder``, or ``encoder+logmel``, which appends mean and standard
+        deviation over time of the log-mel before normalisation, which would
+        remove level and tilt.
     tested_on : str
-        ``recordings`` or ``chunks``: what is heard at once in evaluation.
+        Input in evaluation mode: whole ``recordings`` or ``chunks``.
     chunk_s : float
-        Length of a chunk, seconds.
+        Length of a chunk in seconds.
     sample_rate : int
         Hz.
-
-    Raises
-    ------
-    ValueError
-        Another readout, or something else to test on.
 
     Example
     -------
@@ -73,7 +63,7 @@ class Embedder(nn.Module):
         super().__init__()
         for name, value, known in (
             ("readout", readout, READOUTS),
-            ("tested_on", tested_on, HEARD),
+            ("tested_on", tested_on, INPUTS),
         ):
             if value not in known:
                 raise ValueError(
@@ -90,22 +80,12 @@ class Embedder(nn.Module):
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """Arguments
-        ---------
-        wavs : torch.Tensor
-            ``[batch, samples]``.
-        lengths : torch.Tensor or None
-            Valid share of the samples, ``[batch]``.
-
-        Returns
-        -------
-        torch.Tensor
-            ``[batch, dimensions]``.
-        """
+        """``[batch, samples]``, with the valid share of each item ``[batch]``,
+        to ``[batch, dimensions]``."""
         if self.training or self.tested_on == "recordings":
             return self._embed(wavs, lengths)
         chunks, chunk_lengths, owner = cut(wavs, lengths, self.n_samples)
-        # As many chunks at once as there are recordings.
+        # Chunks in batches of the original size.
         embs = torch.cat(
             [
                 self._embed(*some)
@@ -120,7 +100,7 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def dimension(self) -> int:
-        """Of the embedding: found by embedding a chunk of silence."""
+        """Dimension of the embedding, measured on a chunk of silence."""
         was_training = self.training
         emb = self.eval()(torch.zeros(1, self.n_samples))
         self.train(was_training)
@@ -134,8 +114,8 @@ class Embedder(nn.Module):
 
 
 class Unchanged(nn.Module):
-    """Leaves what it gets as it is: for SpeechBrain's ``EncoderClassifier``,
-    which normalises before it embeds, while an ``Embedder`` does so itself.
+    """Identity in place of the normaliser of SpeechBrain's
+    ``EncoderClassifier``: an ``Embedder`` already normalises.
 
     Example
     -------
@@ -144,13 +124,13 @@ class Unchanged(nn.Module):
     """
 
     def forward(self, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """``x``."""
+        """Return ``x``."""
         return x
 
 
 class LogMelStatistics(nn.Module):
-    """Mean and standard deviation over the valid frames of each mel band: the
-    classical description of a recording, without any network.
+    """Mean and standard deviation of each mel band over the valid frames: a
+    description of a recording without a network.
 
     Example
     -------
@@ -184,8 +164,8 @@ def cut(
 ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Cut recordings into as few chunks as cover them, evenly spaced.
 
-    Shapes: wavs ``[batch, samples]``, lengths ``[batch]``, chunks ``[chunks,
-    samples]``, lengths ``[chunks]``, owner ``[chunks]``.
+    Returns the padded chunks ``[chunks, samples]``, their valid shares
+    ``[chunks]`` and the index of each chunk's recording ``[chunks]``.
 
     Example
     -------
@@ -210,93 +190,3 @@ def cut(
     padded = pad_sequence(chunks, batch_first=True)
     owner = torch.tensor(owner, device=wavs.device)
     return padded, valid / padded.shape[1], owner
-
-
-@torch.no_grad()
-def embed(
-    embedder: nn.Module,
-    dataset: DynamicItemDataset,
-    device: str,
-    description: str = "embedding",
-    progressbar: bool = True,
-    **loader_kwargs,
-) -> DynamicItemDataset:
-    """Replace the waveforms of a dataset by their embeddings.
-
-    Shapes: returns ``[dimensions]``.
-
-    Example
-    -------
-    >>> class Mean(nn.Module):
-    ...     def forward(self, wavs, lengths):
-    ...         return wavs.mean(dim=1, keepdim=True)
-    >>> dataset = DynamicItemDataset(
-    ...     {"a": {"sig": torch.ones(4)}}, output_keys=["id", "sig"]
-    ... )
-    >>> embed(Mean(), dataset, "cpu", progressbar=False)[0]
-    {'id': 'a', 'emb': tensor([1.])}
-    """
-    embedder.to(device).eval()
-    keys = [k for k in dataset.pipeline.output_mapping if k != "sig"]
-    items = {}
-    loader = make_dataloader(dataset, **loader_kwargs)
-    bar = tqdm(
-        loader,
-        desc=description,
-        unit="batch",
-        dynamic_ncols=True,
-        disable=not progressbar,
-    )
-    for batch in bar:
-        embs = embedder(*batch.to(device).sig).cpu()
-        for row in zip(*(_plain(batch[k]) for k in keys), embs):
-            item = dict(zip([*keys, "emb"], row))
-            items[item.pop("id")] = item
-    return DynamicItemDataset(items, output_keys=[*keys, "emb"])
-
-
-def as_arrays(
-    dataset: DynamicItemDataset, classes: List[str]
-) -> Tuple[np.ndarray, Predictions]:
-    """Embeddings of a split, and whose they are.
-
-    Shapes: embs ``[n, dimensions]``.
-
-    Example
-    -------
-    >>> items = {"a": {"emb": torch.ones(2), "patient_id": "p"}}
-    >>> items["a"]["class_index"] = 1
-    >>> keys = ["id", "emb", "patient_id", "class_index"]
-    >>> embs, recordings = as_arrays(
-    ...     DynamicItemDataset(items, output_keys=keys), ["x", "y"]
-    ... )
-    >>> embs, recordings.ids
-    (array([[1., 1.]]), ['a'])
-    """
-    items = [dataset[i] for i in range(len(dataset))]
-    labels = np.array([item["class_index"] for item in items])
-    return np.stack([item["emb"].double().numpy() for item in items]), (
-        Predictions(
-            [item["id"] for item in items],
-            [item["patient_id"] for item in items],
-            labels,
-            np.eye(len(classes))[labels],
-            classes,
-        )
-    )
-
-
-def joined_arrays(
-    datasets: Dict[str, DynamicItemDataset], classes: List[str]
-) -> Tuple[np.ndarray, Predictions]:
-    """As ``as_arrays``, of all splits together.
-
-    Shapes: embs ``[n, dimensions]``.
-    """
-    embs, recordings = zip(*(as_arrays(d, classes) for d in datasets.values()))
-    return np.concatenate(embs), Predictions.joined(recordings)
-
-
-def _plain(column):
-    """Numbers, which a batch holds as one tensor, as numbers again."""
-    return column.tolist() if torch.is_tensor(column) else column

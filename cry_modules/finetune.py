@@ -1,4 +1,4 @@
-"""How much of a pre-trained encoder a classifier may change."""
+"""Fine-tuning modes: how much of a pre-trained encoder may change."""
 
 from typing import Iterable, Optional
 
@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-#: mode: (which parameters train, whether the encoder is ever in train mode).
-#: Train mode is what moves BatchNorm's running statistics and drops units.
+#: mode: (which parameters train: none, batchnorm or all; whether the encoder
+#: is put in train mode, which moves BatchNorm's running statistics and enables
+#: dropout). A new mode is a line here and a yaml file.
 FINETUNE_MODES = {
     "linear": ("none", False),
     "linear_bn": ("batchnorm", True),
@@ -18,9 +19,9 @@ FINETUNE_MODES = {
 class FinetunedEncoder(nn.Module):
     """An encoder in one of the paper's three modes, called like the encoder.
 
-    ``linear``: nothing of it changes, running statistics included.
-    ``linear_bn``: the affine parameters of its BatchNorm layers train (16,288
-    in CNN14 with 80 mels), their running statistics move. ``end_to_end``: all.
+    ``linear``: nothing changes, not even running statistics. ``linear_bn``:
+    the affine parameters of the BatchNorm layers train (16,288 in CNN14 with 80
+    mels) and their running statistics move. ``end_to_end``: everything trains.
 
     The mode lives in a module that overrides ``train()`` because SpeechBrain
     calls ``modules.train()`` *after* ``on_stage_start``: an
@@ -32,12 +33,7 @@ class FinetunedEncoder(nn.Module):
     encoder : torch.nn.Module
         The encoder; its parameters' ``requires_grad`` is set here.
     mode : str
-        One of ``FINETUNE_MODES``.
-
-    Raises
-    ------
-    ValueError
-        Another mode.
+        Key of ``FINETUNE_MODES``; another one raises ``ValueError``.
 
     Example
     -------
@@ -58,16 +54,21 @@ class FinetunedEncoder(nn.Module):
             )
         self.encoder = encoder
         self.mode = mode
-        which, self.trains = FINETUNE_MODES[mode]
-        encoder.requires_grad_(which == "all")
-        if which == "batchnorm":
+        self.trained, self.train_mode = FINETUNE_MODES[mode]
+        encoder.requires_grad_(self.trained == "all")
+        if self.trained == "batchnorm":
             for module in batch_norms(encoder):
                 module.requires_grad_(True)
 
+    @property
+    def frozen(self) -> bool:
+        """True if training does not change the encoder."""
+        return self.trained == "none" and not self.train_mode
+
     def train(self, mode: bool = True) -> "FinetunedEncoder":
-        """Train mode as far as the fine-tuning mode allows it."""
+        """Set train mode where the fine-tuning mode allows it."""
         super().train(mode)
-        self.encoder.train(mode and self.trains)
+        self.encoder.train(mode and self.train_mode)
         return self
 
     def forward(
@@ -78,7 +79,7 @@ class FinetunedEncoder(nn.Module):
 
 
 class AdaptedEncoder(nn.Module):
-    """An encoder of which some layers adapt, called like the encoder.
+    """An encoder with some layers frozen, called like the encoder.
 
     Arguments
     ---------
@@ -87,13 +88,8 @@ class AdaptedEncoder(nn.Module):
     layers : str
         ``all``; ``batchnorm``: the affine parameters and running statistics
         of all BatchNorm layers; or the name of a layer such as
-        ``conv_block4``: that and those after it. Nothing of the layers before
-        changes, running statistics included.
-
-    Raises
-    ------
-    ValueError
-        Another name.
+        ``conv_block4``: this layer and those after it. Nothing of the layers
+        before it changes, not even running statistics.
 
     Example
     -------
@@ -112,7 +108,7 @@ class AdaptedEncoder(nn.Module):
                 f"of {', '.join(names)}"
             )
         self.encoder = encoder
-        # By name: in data parallelism another module may take a layer's place.
+        # By name: data parallelism may replace a layer by another module.
         self.frozen = names[: names.index(layers)] if layers in names else []
         encoder.requires_grad_(layers != "batchnorm")
         if layers == "batchnorm":
@@ -122,7 +118,7 @@ class AdaptedEncoder(nn.Module):
             encoder.get_submodule(name).requires_grad_(False)
 
     def train(self, mode: bool = True) -> "AdaptedEncoder":
-        """Train mode, but for the frozen layers."""
+        """Set train mode except for the frozen layers."""
         super().train(mode)
         for name in self.frozen:
             self.encoder.get_submodule(name).eval()
@@ -136,16 +132,7 @@ class AdaptedEncoder(nn.Module):
 
 
 def batch_norms(module: nn.Module) -> Iterable[nn.Module]:
-    """BatchNorm layers of any dimension, SyncBatchNorm too.
-
-    Arguments
-    ---------
-    module : torch.nn.Module
-        Where to look.
-
-    Returns
-    -------
-    iterable of torch.nn.Module
+    """BatchNorm layers of any dimension inside a module, SyncBatchNorm too.
 
     Example
     -------
@@ -159,17 +146,17 @@ def batch_norms(module: nn.Module) -> Iterable[nn.Module]:
 def calibrate_batch_norms(
     encoder: nn.Module, feats: Iterable[torch.Tensor]
 ) -> None:
-    """Set running statistics to the mean over some batches; learn nothing.
+    """Set running statistics to their mean over some batches.
 
     A random encoder with BatchNorm statistics of real data is the fair
-    control for a pre-trained one: that alone is worth a few points.
+    control for a pre-trained one: the statistics alone gain a few points.
 
     Arguments
     ---------
     encoder : torch.nn.Module
-        Changed in place; its mode is restored.
+        Changed in place; its train or evaluation mode is restored.
     feats : iterable of torch.Tensor
-        A few batches ``[batch, frames, n_mels]`` without padding.
+        Batches ``[batch, frames, n_mels]`` without padding.
 
     Example
     -------

@@ -114,7 +114,7 @@ class MelFrames(nn.Module):
         self, wavs: torch.Tensor, n_samples: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """Power spectrum ``[batch, frames, n_fft // 2 + 1]`` of ``[batch,
-        samples]``, of which ``n_samples`` ``[batch]`` are valid (None: all)."""
+        samples]``; ``n_samples`` ``[batch]`` are valid (None: all)."""
         spectrum = torch.stft(
             self.padded(wavs, n_samples),
             self.n_fft,
@@ -389,6 +389,7 @@ class AugmentedFeatures(nn.Module):
 
     Example
     -------
+    >>> from cry_modules.front_ends import LogMel
     >>> from cry_modules.views import SpecAugment
     >>> views = AugmentedFeatures(LogMel(), SpecAugment(8, 2, 10), False)
     >>> views(torch.randn(4, 16000))[0].shape

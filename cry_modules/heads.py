@@ -1,4 +1,5 @@
-"""What stands on the encoder: a projector in pre-training, a classifier after."""
+"""Heads on top of the encoder: projector for pre-training, classifier for
+fine-tuning."""
 
 from typing import Sequence
 
@@ -18,11 +19,11 @@ class ProjectionHead(nn.Module):
     emb_dim : int
         Dimension of the embedding.
     hidden_dim : int
-        Dimension between the two layers.
+        Dimension of the hidden layer.
     out_dim : int
-        Dimension in which views are compared.
+        Dimension of a projection.
     predictor : bool
-        Whether a predictor follows.
+        Whether to add the predictor.
 
     Example
     -------
@@ -39,8 +40,7 @@ class ProjectionHead(nn.Module):
     ):
         super().__init__()
         layers = [
-            # BatchNorm subtracts the mean, so a bias before it is without
-            # effect.
+            # No bias: BatchNorm subtracts the mean.
             nn.Linear(emb_dim, hidden_dim, bias=False),
             nn.BatchNorm1d(hidden_dim),
             nn.ReLU(inplace=True),
@@ -63,19 +63,14 @@ class ProjectionHead(nn.Module):
 
 class ClassificationHead(nn.Module):
     """BatchNorm1d and Linear: 8,194 parameters for 2,048 dimensions and two
-    classes, as on the poster, whose totals it follows from.
+    classes, as the totals on the poster imply.
 
     Arguments
     ---------
     emb_dim : int
         Dimension of the embedding.
     n_classes : int
-        Classes; two at least.
-
-    Raises
-    ------
-    ValueError
-        Fewer than two classes.
+        Number of classes, at least two.
 
     Example
     -------
@@ -89,7 +84,7 @@ class ClassificationHead(nn.Module):
     def __init__(self, emb_dim: int, n_classes: int):
         super().__init__()
         if n_classes < 2:
-            raise ValueError(f"n_classes is {n_classes}; two at least")
+            raise ValueError(f"n_classes is {n_classes}; it must be at least 2")
         self.norm = nn.BatchNorm1d(emb_dim)
         self.linear = nn.Linear(emb_dim, n_classes)
 
@@ -99,16 +94,15 @@ class ClassificationHead(nn.Module):
 
 
 class Posterior(nn.Module):
-    """Log posterior of each class from an embedding: a trained head, and what
-    turns its log-odds into those of the population it reckons with.
+    """Log posterior of each class: a trained head and the class priors.
 
     Arguments
     ---------
     head : torch.nn.Module
         ``[batch, emb_dim]`` to logits ``[batch, n_classes]``.
     log_prior : sequence of float
-        Added to the logits, one a class: the logarithm of each class's share
-        where training made all equally frequent, else zeros.
+        One number per class, added to the logits: log of the class's share if
+        training balanced the classes, else 0.
 
     Example
     -------
@@ -120,7 +114,7 @@ class Posterior(nn.Module):
     def __init__(self, head: nn.Module, log_prior: Sequence[float]):
         super().__init__()
         self.head = head
-        # Of the corpus, not learnt: in no checkpoint.
+        # Not learnt, so checkpoints do not hold it.
         prior = torch.tensor([float(share) for share in log_prior])
         self.register_buffer("log_prior", prior, persistent=False)
 
@@ -129,6 +123,6 @@ class Posterior(nn.Module):
         return torch.log_softmax(self.logits(emb), dim=1)
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
-        """Before the softmax: what may be averaged over the windows of a
-        recording, ``[batch, n_classes]``."""
+        """Logits ``[batch, n_classes]``, which can be averaged over the windows
+        of a recording."""
         return self.head(emb).float() + self.log_prior

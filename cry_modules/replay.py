@@ -1,4 +1,4 @@
-"""Which recordings make up a batch: all of one corpus, or a share replayed."""
+"""Batches that mix new recordings with replayed ones."""
 
 from itertools import islice
 from typing import Iterator, List, Optional
@@ -6,27 +6,26 @@ from typing import Iterator, List, Optional
 import numpy as np
 from torch.utils.data import Sampler
 
-#: How the share of old recordings in a batch is found.
+#: Ways to set the share of old recordings in a batch.
 REPLAY = ("fixed", "proportional")
 
 
 class ReplayBatchSampler(Sampler):
-    """Batches of new recordings and a share of old ones.
+    """Batches of new recordings with a share of old ones.
 
-    Indices are into the new recordings followed by the old. An epoch is one
-    pass over the new ones, in a new order each time. The old ones are drawn
-    without repetition until all were seen, over the epochs, then in another
-    order again: none comes a second time before all came once, and it never
-    runs short. Everything follows from (seed, epoch), so a resumed run needs
-    no state. A last batch that is not full is left out.
+    Indices count the new recordings, then the old ones. An epoch is one pass
+    over the new ones in random order; an incomplete last batch is dropped. Old
+    ones are drawn from an endless sequence of permutations: over all epochs,
+    none comes a second time before all came once. Everything follows from
+    (seed, epoch), so a resumed run needs no state.
 
     ``fixed``: every batch holds the same share of old recordings.
-    ``proportional``: as many as there are, spread evenly over the batches, as
+    ``proportional``: all old recordings, spread evenly over the batches, as
     when both corpora are put into one list and shuffled (the mechanism of the
-    closest public code); with far more old than new ones, the new drown.
+    closest public code); with far more old recordings, batches hold few new.
 
-    SpeechBrain's ``ConcatDatasetBatchSampler`` ends with its shortest
-    dataset, and in one process repeats the first epoch unless told not to.
+    SpeechBrain's ``ConcatDatasetBatchSampler`` ends with its shortest dataset,
+    and in one process repeats the first epoch unless ``set_epoch`` is called.
 
     Arguments
     ---------
@@ -37,26 +36,20 @@ class ReplayBatchSampler(Sampler):
     batch_size : int
         Recordings in a batch, old ones included.
     replay_ratio : float
-        Share of old recordings in each batch where ``replay`` is ``fixed``, 0
+        Share of old recordings in each batch if ``replay`` is ``fixed``: 0
         (none) to below 1.
     seed : int
-        Of the experiment.
+        Seed of the order.
     replay : str
         ``fixed`` or ``proportional``.
     control : bool
-        True: as many batches, but of old recordings alone. Without this
-        control nobody knows whether the new ones helped, or the steps did.
-
-    Raises
-    ------
-    ValueError
-        Another ``replay``, a share that leaves no place for one kind, or too
-        few recordings.
+        True: as many batches, but of old recordings only. This control tells
+        whether the new recordings helped or the training steps.
 
     Attributes
     ----------
     n_replay : numpy.ndarray
-        Old recordings in each batch of an epoch.
+        Number of old recordings in each batch of an epoch.
 
     Example
     -------
@@ -133,7 +126,7 @@ class ReplayBatchSampler(Sampler):
             )
 
     def set_epoch(self, epoch: int) -> None:
-        """Epoch to draw, from 1."""
+        """Set the epoch, from 1."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -141,7 +134,7 @@ class ReplayBatchSampler(Sampler):
 
     def __iter__(self) -> Iterator[List[int]]:
         rng = np.random.default_rng([self.seed, 0, self.epoch])
-        # Made one by one: a list of 200,000 numbers is 8 MB.
+        # Lazily: a list of 200,000 numbers takes 8 MB.
         new = map(int, rng.permutation(self.n_new))
         old = map(int, self.n_new + self._old_of_epoch())
         for n_replay in self.n_replay.tolist():
@@ -149,7 +142,7 @@ class ReplayBatchSampler(Sampler):
             yield [*islice(new, n_fresh), *islice(old, n_replay)]
 
     def _old_of_epoch(self) -> np.ndarray:
-        """This epoch's stretch of an endless row of permutations."""
+        """This epoch's part of the endless sequence of permutations."""
         n_draws = int(self.n_replay.sum())
         if n_draws == 0:
             return np.empty(0, dtype=int)
@@ -166,8 +159,8 @@ class ReplayBatchSampler(Sampler):
     def _pass(self, number: int, before: Optional[np.ndarray]) -> np.ndarray:
         """One permutation of the old recordings.
 
-        Where a batch ends one pass and begins the next, a recording must not
-        meet itself: its other copy would be a negative of it.
+        A batch may end one pass and begin the next: it must not hold a
+        recording twice, since the copy would be a negative.
         """
         rng = np.random.default_rng([self.seed, 1, number])
         order = rng.permutation(self.n_old)
@@ -179,7 +172,7 @@ class ReplayBatchSampler(Sampler):
         return np.concatenate([head, order[~np.isin(order, head)]])
 
     def _across(self, boundary):
-        """Draws before and after a boundary that are of one batch."""
+        """Numbers of draws in one batch before and after a boundary."""
         ends = np.cumsum(self.n_replay)
         within = boundary % int(ends[-1])
         batch = int(np.searchsorted(ends, within, side="right"))

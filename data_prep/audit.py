@@ -18,11 +18,11 @@ from data_prep.audio.audits import Audits, audit_corpus, write_rejected
 from data_prep.audio.packs import pack_at
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.listing import read_recordings
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import one_line_errors, require
 
 
 def summary(audits: Audits) -> str:
-    """What a corpus looks like, on one screen."""
+    """Describe a corpus in a few lines: length, formats, levels, verdicts."""
     files = audits.files.values()
     usable = [audit for audit in files if audit.usable]
     seconds = np.array([audit.duration for audit in usable] or [0.0])
@@ -53,13 +53,14 @@ def summary(audits: Audits) -> str:
 
 
 def _most_common(names: Iterable[str], most: int = 8) -> str:
-    found = Counter(names).most_common()
-    text = ", ".join(f"{name} ({n})" for name, n in found[:most])
-    return text + (f", {len(found) - most} more" if len(found) > most else "")
+    counts = Counter(names).most_common()
+    text = ", ".join(f"{name} ({n})" for name, n in counts[:most])
+    more = f", {len(counts) - most} more" if len(counts) > most else ""
+    return text + more
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and audit."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
@@ -68,17 +69,18 @@ def main() -> None:
         metavar="MANIFEST_OR_FOLDER",
         help="audio files, manifests, or recordings.csv",
     )
-    parser.add_argument("--out", required=True, help="for the reports")
+    parser.add_argument("--out", required=True, help="folder of the reports")
     parser.add_argument(
-        "--data_folder", help="where the paths in a csv file begin"
+        "--data_folder", help="folder that paths in the csv are relative to"
     )
     parser.add_argument(
-        "--label_column", help="of recordings.csv, to compare copies' labels"
+        "--label_column",
+        help="column of recordings.csv: report copies with different labels",
     )
     parser.add_argument(
         "--exact_only",
         action="store_true",
-        help="do not look for near-duplicates",
+        help="do not search for near-duplicates",
     )
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -87,8 +89,7 @@ def main() -> None:
 
 
 def _audit(source: Path, args) -> None:
-    if not source.exists():
-        raise InputError(f"{source} does not exist; correct the path")
+    require(source.exists(), f"{source} does not exist", "correct the path")
     root, splits = read_recordings(source, args.data_folder, args.label_column)
     recordings = [rec for recs in splits.values() for rec in recs]
     paths = list(dict.fromkeys(rec.wav for rec in recordings))
@@ -98,7 +99,7 @@ def _audit(source: Path, args) -> None:
     write_rejected(audits, patient_of, [], out / "rejected.csv")
     copies = report_copies(audits.copies, splits, out / "duplicates.csv")
     if pack_at(root) is not None:
-        print(f"{root} is a pack: this was found when it was packed")
+        print(f"{root} is a pack: these are the results of packing it")
     print(summary(audits))
     print(f"copies: {copies or 'none'}")
     print(f"Audited {len(paths)} files; reports in {out}")

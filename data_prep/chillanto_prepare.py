@@ -1,19 +1,18 @@
-"""Baby Chillanto (INAOE, Mexico) to a database and manifests.
+"""Prepare Baby Chillanto (INAOE, Mexico).
 
 2,268 fragments of 1 s: deaf 879, normal 507, hunger 350, asphyxia 340, pain
 192, cut from 73 recordings (deaf 6, normal 5, hunger 33, asphyxia 6, pain
-23). No public licence: ask the owners. Expected are the folders ``1s_<class>``;
-the full recordings that the fragments were cut from, ``Full_*``, are left out.
+23). No public licence: ask the owners. The fragments are in the folders
+``1s_<class>``; the full recordings, ``Full_*``, are left out.
 
-The names are ten digits, ``PPPPSSSCCC.wav``: recording, fragment, class. The
-patient is the recording (``asphyxia_0063``), and that is optimistic: babies
-were recorded several times and are not identified, so that one baby can still
-be on both sides of a split. Fragments of a recording are alike in voice,
-microphone and room: over fragments split at random an AUC is nearly a test of
-identity.
+File names are ten digits, ``PPPPSSSCCC.wav``: recording, fragment, class. The
+recording counts as the patient (``asphyxia_0063``). That is optimistic: babies
+were recorded several times and are not identified, so one baby can still be in
+two splits. Fragments of a recording share voice, microphone and room: with a
+random split of fragments, the AUC mostly measures identity.
 
-Good for comparing methods with the literature, split by recording. Not good
-for a claim about asphyxia or deafness: the test split has one recording of
+Use it to compare methods with the literature, split by recording. Do not use
+it for claims about asphyxia or deafness: the test split has one recording of
 each, and conditions were recorded in different places.
 """
 
@@ -34,7 +33,7 @@ from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Fragments and recordings as published, by condition.
+#: Published numbers of fragments and recordings by condition.
 FRAGMENTS = {
     "normal": 507,
     "hunger": 350,
@@ -50,15 +49,7 @@ _NAME = re.compile(r"(?P<recording>\d{4})\d{6}")
 def prepare_chillanto(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the five conditions.
-
-    Example
-    -------
-    >>> prepare_chillanto("data/no", "results/chillanto")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of Baby Chillanto
-    """
+    """Write ``recordings.csv`` and the manifests of the five conditions."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of Baby Chillanto"
     )
@@ -85,8 +76,7 @@ def _row(condition: str, path: str) -> Dict[str, str]:
     if match is None:
         raise InputError(
             f"{path}: the name is not ten digits (recording, fragment, "
-            "class), so that its recording is unknown; restore the published "
-            "name or move the file away"
+            "class); restore the published name or move the file away"
         )
     return {
         "recording_id": f"{condition}_{stem}",
@@ -105,4 +95,4 @@ def _compare(rows: List[Dict[str, str]]) -> None:
 
 
 if __name__ == "__main__":
-    command_line(prepare_chillanto, seed=0)
+    command_line(prepare_chillanto, seed=(0, "seed of the split"))

@@ -1,19 +1,18 @@
-"""CryCeleb2023 (https://huggingface.co/datasets/Ubenwa/CryCeleb2023) to a
-database and manifests.
+"""Prepare CryCeleb2023 (https://huggingface.co/datasets/Ubenwa/CryCeleb2023).
 
 26,000 expirations (6.5 h, 16 kHz) of 786 newborns of several hospitals, cut
 out by hand; 348 infants were recorded at birth and at discharge. CC BY-NC-ND
 4.0, gated: accept the conditions on Hugging Face, download ``metadata.csv``
-and ``audio.zip`` with a token and unpack the zip beside the table.
+and ``audio.zip`` with a token and unpack the zip into the table's folder.
 
-The patient is ``baby_id``; the official splits train, dev and test, which
-share no infant, are train, valid and test. In releases that hide who is who
-in test, the two recordings of a test infant count as two patients there.
+The patient is ``baby_id``. The official splits train, dev and test, which
+share no infant, become train, valid and test. In releases that hide identities
+in test, the two recordings of a test infant count as two patients.
 
-Good for adaptation (``train_adapt.py`` takes the 586 training infants only),
-for telling infants apart, and for birth against discharge (column
-``period``). Not good for reasons or diagnoses: there are none. One expiration
-lasts a second or less; a few are below 0.1 s and are rejected.
+Use it for adaptation (``train_adapt.py`` uses the 586 training infants only),
+identification of infants, and birth against discharge (column ``period``). It
+has no reasons or diagnoses. An expiration lasts a second or less; a few are
+below 0.1 s and are rejected.
 """
 
 import logging
@@ -36,22 +35,14 @@ logger = logging.getLogger(__name__)
 META = "metadata.csv"
 COLUMNS = ("baby_id", "period", "split", "file_name")
 
-#: Infants by official split: 786 in all.
+#: Published number of infants by official split, 786 in total.
 PUBLISHED = {"train": 586, "dev": 40, "test": 160}
 SPLITS = {"train": "train", "dev": "valid", "test": "test"}
 PERIODS = {"B": "birth", "D": "discharge"}
 
 
 def prepare_cryceleb(data_folder: str, save_folder: str) -> None:
-    """Write ``recordings.csv`` and the manifests of birth against discharge.
-
-    Example
-    -------
-    >>> prepare_cryceleb("data/no", "results/cryceleb")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of CryCeleb2023
-    """
+    """Write ``recordings.csv`` and the manifests of birth against discharge."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of CryCeleb2023"
     )

@@ -1,5 +1,4 @@
-"""Donate-a-Cry (https://github.com/gveres/donateacry-corpus) to a database
-and manifests.
+"""Prepare Donate-a-Cry (https://github.com/gveres/donateacry-corpus).
 
 457 labelled clips, WAV, 8 kHz, of 221 app installations (hungry 382,
 discomfort 27, tired 24, belly_pain 16, burping 8) in
@@ -7,24 +6,23 @@ discomfort 27, tired 24, belly_pain 16, burping 8) in
 (712 Android .3gp, 416 iOS .caf). ODbL 1.0, contents DbCL 1.0; clone the
 repository. Names: ``<uuid>-<epoch>-<version>-<m|f>-<age>-<reason>``.
 
-The patient is the uuid: an installation of the app, a household rather than
-surely one baby, but the best there is. iOS writes it in upper case and the
-time in seconds, Android in lower case and milliseconds; lower-cased, they are
-one patient.
+The patient is the uuid: an installation of the app, which is a household and
+may be several babies, but no better id exists. iOS writes it in upper case and
+the time in seconds, Android in lower case and milliseconds; ids are
+lower-cased.
 
-Raw uploads are converted first (``python -m data_prep.convert``) and given by
-``--raw``. Nobody listened to them (silence, talk and imitations are there),
-so their tags are no labels; uploads of an installation with a labelled clip
-are left out (753 of them).
+Raw uploads must be converted first (``python -m data_prep.convert``) and are
+passed with ``--raw``. Nobody checked them (some are silence, speech or
+imitations), so their tags are not used as labels; the 753 uploads of an
+installation with a labelled clip are left out.
 
-Good for unlabelled cries of many phones, and for showing what leakage does.
-Not good for reasons: parents tagged them and nobody checked; 7 of the 27
+Use it for unlabelled cries of many phones, and to show the effect of leakage.
+Do not use it for reasons: parents tagged them and nobody checked; 7 of the 27
 discomfort clips were tagged cold or hot. Expect chance level across families:
-published accuracies of 96 % come from clips of one baby on both sides of the
-split, and "always hungry" has 84 %.
+published accuracies of 96 % come from clips of one baby in several splits, and
+"always hungry" has 84 %.
 """
 
-import argparse
 import logging
 import re
 from collections import Counter
@@ -36,19 +34,20 @@ from data_prep.audio.folder import READABLE, audio_files
 from data_prep.corpora import preparation
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.published import (
+    command_line,
     compare_with_published,
     files_by_class,
     prepare_published,
     write_recordings,
 )
 from data_prep.corpora.unlabelled import prepare_unlabelled
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, require
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "donateacry_corpus_cleaned_and_updated_data"
 
-#: Counts of the corpus as published, by class folder and by site.
+#: Published counts by class folder and by site.
 PUBLISHED = {
     "hungry": 382,
     "discomfort": 27,
@@ -58,7 +57,7 @@ PUBLISHED = {
 }
 PUBLISHED_RAW = {"android": 712, "ios": 416}
 
-#: Class folder to the paper's triggers; the others have no counterpart.
+#: The paper's trigger by class folder; other folders have no counterpart.
 TRIGGERS = {
     "hungry": "hunger",
     "discomfort": "discomfort",
@@ -85,7 +84,7 @@ AGES = {
     "22": "more than 2 years",
 }
 
-#: Columns that can be the label, and their values in the order of classes.
+#: Label columns and their classes in order.
 LABELS = {
     "reason": list(PUBLISHED),
     "trigger": sorted(TRIGGERS.values()),
@@ -121,23 +120,15 @@ def prepare_donateacry(
     raw: Optional[str] = None,
     seed: int = 0,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of one label.
-
-    Example
-    -------
-    >>> prepare_donateacry("data/no", "results/donateacry")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of donateacry-corpus
-    """
+    """Write ``recordings.csv`` and the manifests of one label."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of donateacry-corpus"
     )
-    if label_column not in LABELS:
-        raise InputError(
-            f"label_column is {label_column!r}; expected one of "
-            f"{', '.join(LABELS)}"
-        )
+    require(
+        label_column in LABELS,
+        f"label_column is {label_column!r}",
+        f"expected one of {', '.join(LABELS)}",
+    )
     folder = root / FOLDER if (root / FOLDER).is_dir() else root
     rows = [
         _labelled(reason, (folder / path).relative_to(root))
@@ -160,7 +151,7 @@ def prepare_donateacry(
 
 def _labelled(reason: str, path: Path) -> Dict[str, str]:
     row = _row(path.as_posix())
-    # The curators merged classes: the folder is right, not the name.
+    # The curators merged classes: the folder counts, not the file name.
     row.update(reason=reason, trigger=TRIGGERS.get(reason, ""))
     return {column: row[column] for column in COLUMNS}
 
@@ -183,20 +174,20 @@ def _prepare_raw(raw: str, save_folder: Path, seed: int) -> None:
 
 
 def _converted(root: Path):
-    """Raw uploads that can be read; the others are reported."""
+    """Readable raw uploads; the others are reported."""
     paths = audio_files(root)
     readable = [path for path in paths if path.lower().endswith(READABLE)]
     names = {_match(path)["head"] for path in readable}
     waiting = [path for path in paths if _match(path)["head"] not in names]
-    if not readable:
-        raise InputError(
-            f"the {len(paths)} uploads in {root} are not converted, such as "
-            f"{paths[0]}; type: python -m data_prep.convert {root} OUT, and "
-            "pass --raw OUT"
-        )
+    require(
+        bool(readable),
+        f"the {len(paths)} uploads in {root} are not converted, such as "
+        f"{paths[0]}",
+        f"run python -m data_prep.convert {root} OUT, and pass --raw OUT",
+    )
     if waiting:
         logger.warning(
-            "%d uploads that are not converted, such as %s, are left out",
+            "%d uploads that are not converted are left out, such as %s",
             len(waiting),
             waiting[0],
         )
@@ -231,22 +222,10 @@ def _match(path: str) -> "re.Match":
     return match
 
 
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_donateacry.__doc__.split("\n\n")[0],
-        allow_abbrev=False,
-    )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    parser.add_argument("--label_column", default="reason")
-    parser.add_argument("--raw", help="raw uploads, converted")
-    parser.add_argument("--seed", type=int, default=0)
-    args = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_donateacry(save_folder=args.pop("out"), **args)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(
+        prepare_donateacry,
+        label_column=("reason", f"one of {', '.join(LABELS)}"),
+        raw=(None, "folder of the converted raw uploads"),
+        seed=(0, "seed of the splits"),
+    )

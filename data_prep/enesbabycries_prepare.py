@@ -1,24 +1,21 @@
-"""EnesBabyCries (Lockhart-Bouron et al. 2023, https://osf.io/ru7na) to a
-database and manifests.
+"""Prepare EnesBabyCries (Lockhart-Bouron et al. 2023, https://osf.io/ru7na).
 
 Home recordings of 24 babies at 0.5, 1.5, 2.5 and 3.5 months, cut into 44,605
 cries: isolation 15,609, hunger 13,095, discomfort 10,497, pain 95, the rest
-unknown. Public, without a licence that we have seen: ask before you pass it
-on. Download ``audio_EnesBabyCries1B_cries.zip`` (the cries one by one), or
-``audio_EnesBabyCries1A_bouts.zip`` (as they followed each other), and unpack
-one of them.
+unknown. Public; we found no licence: ask before you redistribute it. Download
+and unpack ``audio_EnesBabyCries1B_cries.zip`` (single cries) or
+``audio_EnesBabyCries1A_bouts.zip`` (bouts of cries).
 
-Names: ``<baby>_<sex>_<age round>_<cause by the parent>_<cause by what stopped
-the cry>_<date>_<time>[_<cry>].wav``; a cause is known by its first letter, in
-French: F hunger, I discomfort, S isolation, D pain. The patient is the baby.
-The manifests have the paper's label and its three classes: ``cause``, by what
-stopped the cry. ``cause_parent`` and pain are in ``recordings.csv``.
+File names: ``<baby>_<sex>_<age round>_<cause by the parent>_<cause by what
+stopped the cry>_<date>_<time>[_<cry>].wav``. The first letter of a cause, in
+French, is F for hunger, I discomfort, S isolation, D pain. The patient is the
+baby. The manifests have the paper's label and its three classes: ``cause``, by
+what stopped the cry. ``cause_parent`` and pain are in ``recordings.csv``.
 
-Good for age (``age_months``), identity and adaptation. Not good for causes:
-the paper found none, neither by listeners nor by machines. With 24 babies a
-test split has about four: a figure from one split is a figure about four
-babies; use folds over all (``python -m data_prep.split --folds``) and give
-intervals over babies.
+Use it for age (``age_months``), identity and adaptation. Do not use it for
+causes: the paper found no evidence for them, neither by listeners nor by
+machines. With 24 babies a test split has about four: use folds over all
+(``python -m data_prep.split --folds``) and give intervals over babies.
 """
 
 import logging
@@ -37,12 +34,12 @@ from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Single cries as published, by cause; the order of the classes.
+#: Published number of single cries by cause, in the order of the classes.
 PUBLISHED = {"discomfort": 10497, "hunger": 13095, "isolation": 15609}
 BABIES = 24
 
 CAUSES = {"F": "hunger", "I": "discomfort", "S": "isolation", "D": "pain"}
-DO_NOT_KNOW = "DK"  # begins as douleur, pain
+DO_NOT_KNOW = "DK"  # has the first letter of douleur, pain
 AGES = {"1": "0.5", "2": "1.5", "3": "2.5", "4": "3.5"}
 
 _BOUT, _CRY = 7, 8  # parts of a name
@@ -51,15 +48,7 @@ _BOUT, _CRY = 7, 8  # parts of a name
 def prepare_enesbabycries(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the cause.
-
-    Example
-    -------
-    >>> prepare_enesbabycries("data/no", "results/enes")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of EnesBabyCries
-    """
+    """Write ``recordings.csv`` and the manifests of the cause."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of EnesBabyCries"
     )
@@ -81,12 +70,12 @@ def _row(path: str) -> Dict[str, str]:
     if len(parts) not in (_BOUT, _CRY) or not all(parts):
         raise InputError(
             f"{path}: the name is not <baby>_<sex>_<age round>_<cause>_"
-            "<cause>_<date>_<time>[_<cry>]; restore the published one or move "
+            "<cause>_<date>_<time>[_<cry>]; restore the published name or move "
             "the file away"
         )
     baby, sex, age, parent, stopped, date, time = parts[:_BOUT]
     return {
-        # A cry and its bout can have one name, in two folders.
+        # A cry and its bout can have the same name in two folders.
         "recording_id": path,
         "patient_id": baby,
         "path": path,
@@ -109,17 +98,17 @@ def _compare(rows: List[Dict[str, str]]) -> None:
     cries = [r for r in rows if len(Path(r["path"]).stem.split("_")) == _CRY]
     if 0 < len(cries) < len(rows):
         logger.warning(
-            "%d bouts and %d single cries: the same sound twice; pass the "
-            "folder of one of them",
+            "%d bouts and %d single cries hold the same sound twice; pass the "
+            "folder of bouts or of cries",
             len(rows) - len(cries),
             len(cries),
         )
     if cries:
-        found = Counter(row["cause"] for row in cries)
-        compare_with_published(found, PUBLISHED, "single cries")
+        causes = Counter(row["cause"] for row in cries)
+        compare_with_published(causes, PUBLISHED, "single cries")
     babies = len({row["patient_id"] for row in rows})
-    compare_with_published({"babies": babies}, {"babies": BABIES}, "in all")
+    compare_with_published({"babies": babies}, {"babies": BABIES}, "in total")
 
 
 if __name__ == "__main__":
-    command_line(prepare_enesbabycries, seed=0)
+    command_line(prepare_enesbabycries, seed=(0, "seed of the split"))

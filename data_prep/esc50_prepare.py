@@ -1,23 +1,23 @@
-"""ESC-50 (https://github.com/karolpiczak/ESC-50) to a database and manifests.
+"""Prepare ESC-50 (https://github.com/karolpiczak/ESC-50).
 
 2,000 clips of 5 s, 44.1 kHz mono, 50 classes of 40 clips, cut from 1,524
 Freesound recordings. CC BY-NC (the ESC-10 part CC BY). Download and
 unpack the zip, or clone the repository: ``meta/esc50.csv`` and ``audio/``.
 
 The patient is the source recording, ``fs<src_file>``. Splits are the five
-official folds: fold 5 is tested on and fold 4 chosen on unless told
-otherwise. Two faults of the corpus:
+official folds; by default fold 5 is the test set and fold 4 the validation
+set. The corpus has two faults:
 
-* Four sources (131943, 134049, 209698, 234879) lie in two official folds, as
-  different classes. Their nine clips are all put into the first of the two.
-* The crying babies 3-151080-A and 5-151085-A overlap, though they are two
-  Freesound recordings in two folds. The audit finds such copies, see
+* Four sources (131943, 134049, 209698, 234879) are in two official folds, as
+  different classes. All nine clips are moved to the first of the two folds.
+* The crying babies 3-151080-A and 5-151085-A overlap, although they are two
+  Freesound recordings in two folds. The audit lists such copies in
   ``duplicates.csv``.
 
-Good for telling cries from other sounds (column ``sound``: crying_baby or
-other; 40 cries of 18 sources), and as a smoke test. Not good for anything
-about the infant, nor for long pre-training. Classes differ in band-limiting,
-which a classifier can learn in place of the sound.
+Use it to distinguish cries from other sounds (column ``sound``: crying_baby or
+other; 40 cries of 18 sources), and as a smoke test. Do not use it for claims
+about infants or for long pre-training. Classes differ in bandwidth, which a
+classifier can learn instead of the sound.
 """
 
 import logging
@@ -52,15 +52,7 @@ def prepare_esc50(
     test_fold: int = 5,
     valid_fold: int = 4,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the 50 categories.
-
-    Example
-    -------
-    >>> prepare_esc50("data/no", "results/esc50")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of ESC-50
-    """
+    """Write ``recordings.csv`` and the manifests of the 50 categories."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of ESC-50"
     )
@@ -82,7 +74,7 @@ def prepare_esc50(
 
 
 def _categories(table) -> List[str]:
-    """In the published order, which is that of ``target``."""
+    """Categories in the published order, by ``target``."""
     targets = {}
     for source, cells in table:
         target = cells["target"]
@@ -98,8 +90,8 @@ def _categories(table) -> List[str]:
 def _row(source, cells, root) -> Dict[str, str]:
     if not cells["src_file"]:
         raise InputError(
-            f"{source}: src_file is empty; without it one recording can be in "
-            "two splits"
+            f"{source}: src_file is empty; fill it in, or one recording can be "
+            "in two splits"
         )
     return {
         "recording_id": Path(cells["filename"]).stem,
@@ -123,7 +115,7 @@ def _compare(rows):
         "categories": len(clips),
         "sources": len({row["patient_id"] for row in rows}),
     }
-    compare_with_published(totals, PUBLISHED, "in all")
+    compare_with_published(totals, PUBLISHED, "in total")
     expected = dict.fromkeys(clips, CLIPS_A_CATEGORY)
     compare_with_published(clips, expected, "clips")
 
@@ -137,10 +129,14 @@ def _keep_sources_whole(rows: List[Dict[str, str]]) -> None:
             row["fold"] = fold
     if moved:
         logger.warning(
-            "sources in two official folds are put into one, the first: %s",
+            "sources in two official folds are moved to the first: %s",
             ", ".join(moved),
         )
 
 
 if __name__ == "__main__":
-    command_line(prepare_esc50, test_fold=5, valid_fold=4)
+    command_line(
+        prepare_esc50,
+        test_fold=(5, "official fold of the test set"),
+        valid_fold=(4, "official fold of the validation set"),
+    )

@@ -1,20 +1,23 @@
-"""Any folder of audio to a database and manifests.
+"""Prepare any folder of audio.
 
-Labels, if any, are the names of the first sub-folders. The patient is what a
-regular expression finds in the path; without one, every file counts as a
-patient of its own, which is right only where every file is of another one.
+Labels, if any, are the names of the first sub-folders. The patient is the match
+of a regular expression in the path. Without one, every file counts as a
+separate patient, which is right only if every file is of another patient.
 """
 
-import argparse
 import logging
 import re
 from typing import Dict, Optional
 
 from data_prep.audio.folder import audio_files, name_of
 from data_prep.corpora import preparation
-from data_prep.corpora.published import prepare_published, write_recordings
+from data_prep.corpora.published import (
+    command_line,
+    prepare_published,
+    write_recordings,
+)
 from data_prep.corpora.unlabelled import prepare_unlabelled
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, require
 
 logger = logging.getLogger(__name__)
 
@@ -26,23 +29,10 @@ def prepare_folder(
     patient: Optional[str] = None,
     seed: int = 0,
 ) -> None:
-    """Write ``recordings.csv`` and manifests: train, valid and test with
-    labels; train and valid, for adaptation, without.
+    """Write ``recordings.csv`` and the manifests of a folder of audio.
 
-    Example
-    -------
-    >>> import numpy, soundfile
-    >>> from pathlib import Path
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "a").mkdir()
-    >>> rng = numpy.random.default_rng(0)
-    >>> for i in range(4):
-    ...     noise = rng.normal(0, 0.1, 16000)
-    ...     soundfile.write(tmp / f"a/baby{i}_x.wav", noise, 16000)
-    >>> prepare_folder(str(tmp / "a"), str(tmp / "out"), patient="(baby.)_")
-    >>> from data_prep.manifest import read
-    >>> len(read(tmp / "out/train.csv")), len(read(tmp / "out/valid.csv"))
-    (3, 1)
+    With labels: train, valid and test; without: train and valid, for
+    adaptation.
     """
     root = preparation.require_folder(
         data_folder, "SRC", "a folder that holds audio"
@@ -75,11 +65,11 @@ def _compiled(patient: Optional[str]) -> Optional["re.Pattern"]:
         raise InputError(
             f"--patient {patient!r} is not a regular expression: {error}"
         )
-    if not pattern.groups:
-        raise InputError(
-            f"--patient {patient!r} has no group; put the part that is the "
-            "patient in parentheses"
-        )
+    require(
+        pattern.groups > 0,
+        f"--patient {patient!r} has no group",
+        "put the part that is the patient in parentheses",
+    )
     return pattern
 
 
@@ -92,26 +82,26 @@ def _row(path, labels_from_folders, pattern) -> Dict[str, str]:
     }
     if labels_from_folders:
         label, _, name = path.partition("/")
-        if not name:
-            raise InputError(
-                f"{path} is in no sub-folder, which would be its label; move "
-                "it into one, or leave out --labels_from_folders"
-            )
+        require(
+            bool(name),
+            f"{path} is not in a sub-folder, which would be its label",
+            "move it into one, or leave out --labels_from_folders",
+        )
         row["label"] = label.strip()
     return row
 
 
 def _check_name(path: str) -> None:
-    """What reading a csv file would change."""
+    """Refuse names that a csv file cannot hold unchanged."""
     try:
         path.encode()
     except UnicodeEncodeError:
         raise InputError(f"{path!r}: the name is not UTF-8; rename it")
-    if path != path.strip() or "\r" in path:
-        raise InputError(
-            f"{path!r}: the name begins with a space or holds a carriage "
-            "return; rename it"
-        )
+    require(
+        path == path.strip() and "\r" not in path,
+        f"{path!r}: the name begins with a space or holds a carriage return",
+        "rename it",
+    )
 
 
 def _patient(path: str, pattern) -> str:
@@ -120,47 +110,38 @@ def _patient(path: str, pattern) -> str:
     match = pattern.search(path)
     group = "patient" if "patient" in pattern.groupindex else 1
     patient = ((match and match[group]) or "").strip()
-    if not patient:
-        raise InputError(
-            f"{path}: --patient {pattern.pattern!r} finds no patient in it; "
-            "correct the expression, or move the file away"
-        )
+    require(
+        bool(patient),
+        f"{path}: --patient {pattern.pattern!r} finds no patient in it",
+        "correct the expression, or move the file away",
+    )
     return patient
 
 
 def _check_patients(rows, pattern) -> None:
     if pattern is None:
         logger.warning(
-            "Every file counts as a patient of its own: if several are of one "
-            "patient, the splits share that patient and the figures are too "
-            "good; say who it is with --patient"
+            "Every file counts as a separate patient: if several are of one "
+            "patient, the splits share that patient and metrics are too "
+            "optimistic; identify patients with --patient"
         )
-    elif len({row["patient_id"].lower() for row in rows}) < 2:
-        raise InputError(
-            f"--patient {pattern.pattern!r} finds {rows[0]['patient_id']!r} in "
-            f"all {len(rows)} files; nobody can be held out: correct it"
-        )
-
-
-def main() -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=prepare_folder.__doc__.split("\n\n")[0], allow_abbrev=False
+        return
+    require(
+        len({row["patient_id"].lower() for row in rows}) > 1,
+        f"--patient {pattern.pattern!r} finds {rows[0]['patient_id']!r} in all "
+        f"{len(rows)} files, so no patient can be held out",
+        "correct the expression",
     )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    parser.add_argument("--labels_from_folders", action="store_true")
-    parser.add_argument(
-        "--patient",
-        metavar="REGEX",
-        help="its group (patient, or the first) in the path is the patient",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_folder(save_folder=args.pop("out"), **args)
 
 
 if __name__ == "__main__":
-    main()
+    command_line(
+        prepare_folder,
+        labels_from_folders=(False, "use the first sub-folders as labels"),
+        patient=(
+            None,
+            "regular expression, whose group (patient, or the first) in the "
+            "path is the patient",
+        ),
+        seed=(0, "seed of the split"),
+    )

@@ -1,8 +1,8 @@
-"""The one schema that every corpus is prepared to, and what it refuses.
+"""Manifests: the schema of all corpora, their checks, reading and writing.
 
-A manifest is a csv file a split: ``ID, duration, wav, start, stop, label,
-patient_id, site``. Seconds; ``wav`` begins with ``$data_root``, so that
-manifests move with their audio; unlabelled recordings have an empty label.
+A manifest is a csv file per split: ``ID, duration, wav, start, stop, label,
+patient_id, site``. Times are in seconds; ``wav`` begins with ``$data_root``, so
+that the audio can be moved; unlabelled recordings have an empty label.
 """
 
 import json
@@ -18,10 +18,10 @@ from data_prep.files.tables import read_table, write_table, write_text
 DATA_ROOT = "$data_root"
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.json"
-#: What the manifests of a folder were prepared from.
+#: Options and sources that the manifests of a folder were prepared from.
 PREPARED_FILE = "prepared.json"
 
-#: Written durations are rounded; a stop may exceed one by this much, seconds.
+#: Durations are rounded; a stop may exceed one by this much, seconds.
 TOLERANCE_S = 1e-3
 
 
@@ -34,20 +34,20 @@ class Recording:
     ID : str
         Unique over all splits.
     duration : float
-        Of the file, seconds.
+        Length of the file, seconds.
     wav : str
         Path, relative to the data folder.
     start : float
-        Seconds.
+        Start of the part that is used, seconds.
     stop : float
-        Seconds.
+        End of the part that is used, seconds.
     label : str
-        Empty where there is none.
+        Class, empty if unlabelled.
     patient_id : str
-        Whoever or whatever must not be divided between splits: the patient,
-        the video, the source.
+        Unit that must not be divided between splits: the patient, the video,
+        the source recording.
     site : str
-        Hospital or device; empty where unknown.
+        Hospital or device, empty if unknown.
     source : str
         File and row it was read from, for messages; not written.
 
@@ -81,16 +81,16 @@ def check(
     data_root: Path,
     classes: Optional[Sequence[str]] = None,
 ) -> None:
-    """Refuse what would make a figure false or stop a run halfway.
+    """Refuse faults that would falsify a metric or stop a run halfway.
 
     Arguments
     ---------
     splits : dict
         Recordings by split.
     data_root : pathlib.Path
-        Where ``wav`` paths begin.
+        Folder that ``wav`` paths are relative to.
     classes : sequence of str or None
-        Labels known; None leaves labels alone.
+        Known labels; None: labels are not checked.
 
     Raises
     ------
@@ -116,7 +116,7 @@ def check(
             if rec.ID in seen:
                 raise InputError(
                     f"{rec.source}: ID {rec.ID!r} was already used in "
-                    f"{seen[rec.ID]}; give each recording its own"
+                    f"{seen[rec.ID]}; give each recording its own ID"
                 )
             seen[rec.ID] = rec.source
             _check_patient(rec, split, split_of)
@@ -126,8 +126,8 @@ def check(
 def _check_patient(rec, split, split_of):
     if not rec.patient_id:
         raise InputError(
-            f"{rec.source}: patient_id of {rec.ID!r} is empty; without it a "
-            "patient can be in two splits"
+            f"{rec.source}: patient_id of {rec.ID!r} is empty; fill it in, or "
+            "a patient can be in two splits"
         )
     other, source = split_of.setdefault(rec.patient_id, (split, rec.source))
     if other != split:
@@ -150,7 +150,7 @@ def _check_recording(rec, data_root, classes):
         )
     if classes is not None and rec.label not in classes:
         raise InputError(
-            f"{rec.source}: label {rec.label!r} is none of "
+            f"{rec.source}: label {rec.label!r} is not one of "
             f"{', '.join(classes)}; correct it, or pass --classes"
         )
     if not 0 <= rec.start < rec.stop:
@@ -172,20 +172,20 @@ def write(
     corpus: Dict,
     classes: Optional[Sequence[str]] = None,
 ) -> None:
-    """Check, then write one csv a split and what corpus it is.
+    """Check, then write one csv per split and the description of the corpus.
 
     Arguments
     ---------
     splits : dict
         Recordings by split.
     save_folder : pathlib.Path
-        Made if need be; files in it are replaced whole.
+        Created if missing; files in it are replaced.
     data_root : pathlib.Path
-        Where ``wav`` paths begin.
+        Folder that ``wav`` paths are relative to.
     corpus : dict
-        At least ``name`` and ``synthetic``; carried by logs, reports, cards.
+        At least ``name`` and ``synthetic``, for logs, reports and model cards.
     classes : sequence of str or None
-        See ``check``.
+        Known labels, see ``check``.
 
     Example
     -------
@@ -216,7 +216,7 @@ def read(path: Path) -> List[Recording]:
     Arguments
     ---------
     path : pathlib.Path
-        A csv file as ``write`` leaves it.
+        A csv file written by ``write``.
 
     Returns
     -------
@@ -225,7 +225,7 @@ def read(path: Path) -> List[Recording]:
     Raises
     ------
     InputError
-        As ``read_table``, or a duration, start or stop that is no number.
+        See ``read_table``; or a duration, start or stop is not a number.
 
     Example
     -------
@@ -251,12 +251,12 @@ def read(path: Path) -> List[Recording]:
 
 
 def read_corpus(folder: Path) -> Optional[Dict]:
-    """What a data folder or manifest folder says it is.
+    """Description of a corpus in a data folder or manifest folder.
 
     Arguments
     ---------
     folder : pathlib.Path
-        Holds ``corpus.json``, or not.
+        Folder that may hold ``corpus.json``.
 
     Returns
     -------
@@ -275,6 +275,6 @@ def read_corpus(folder: Path) -> Optional[Dict]:
         return {**corpus, "name": str(corpus["name"])}
     except (ValueError, KeyError, TypeError):
         raise InputError(
-            f"{path} is not a description of a corpus; it needs "
+            f"{path} is not a description of a corpus; write "
             '{"name": ..., "synthetic": true or false}, or remove it'
         )

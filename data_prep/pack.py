@@ -1,29 +1,28 @@
-"""Recordings decoded once, in a few large files that training reads as memory.
+"""Decode recordings once, into a few large files that training maps into memory.
 
     python -m data_prep.pack MANIFEST OUT [--data_folder D]
     python -m data_prep.pack --verify OUT
 
-OUT then stands for the data folder in every preparer and train script
+OUT then replaces the data folder in every preparer and train script
 (``--data_folder OUT``). MANIFEST is a csv file or folder of manifests, a
-``recordings.csv``, or a folder of audio; what preparers are to find later
-(other label columns, folds) must be named in it. D's ``vggsound.csv``,
-``recordings.csv`` and ``corpus.json`` come along (once: correct a label in
-OUT's copy), and so does the audit: rejected files are listed in the pack,
-without samples.
+``recordings.csv``, or a folder of audio. It must name all recordings that
+preparers will use later, for other label columns or folds. The
+``vggsound.csv``, ``recordings.csv`` and ``corpus.json`` of D are copied once
+(correct a label in the copy in OUT), and so is the audit: rejected files are
+listed in the pack, without samples.
 
-Recordings become mono, of one rate, 16 bit. Whatever that holds without loss,
-such as a mono 16 bit file of the rate, is kept to the bit. All else is mixed
-and resampled as for training, scaled so that its peak uses all 16 bits, and
-rounded: rounding noise is 101 dB below the peak (its root mean square). The
-level is kept beside it.
+Recordings become mono, of one rate, 16 bit. A recording that this holds without
+loss, such as a mono 16 bit file of the rate, is kept bit for bit. All others
+are mixed and resampled as for training, scaled so that the peak uses all 16
+bits, and rounded: the rounding noise (root mean square) is 101 dB below the
+peak. The original level is stored.
 
-Limits: a part of a recording (start, stop) whose file has another rate is cut
-after resampling instead of before: it begins up to one sample earlier, and
-its first and last millisecond differ.
-Near-duplicates are looked for where the pack was made of up to 5,000 files.
-Each recording is decoded in memory whole. Processes hold the index in memory:
-0.12 kilobytes a recording. Packs are read, not changed: changed recordings
-need a new one.
+Limits: a part of a recording (start, stop) of another rate is cut after
+resampling instead of before: it begins up to one sample earlier, and its first
+and last millisecond differ. Near-duplicates are searched for in up to 5,000
+files. Each recording is decoded in memory as a whole. The index takes 0.12 kB
+of memory per recording. Packs are not updated: changed recordings need a new
+one.
 """
 
 import argparse
@@ -35,11 +34,9 @@ import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
 
-import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -60,44 +57,23 @@ from data_prep.audio.packs import (
     read_json,
     write_index,
 )
-from data_prep.audio.read import read_mono
+from data_prep.audio.shards import SAMPLE_BYTES, checksum, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.atomic import complete_or_absent, make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal, stamp
 from data_prep.files.tables import read_table, write_text
 from data_prep.manifest import CORPUS_FILE
 from data_prep.vggsound_prepare import CSV_FILE
 
-logger = logging.getLogger(__name__)
-
-#: What preparers need besides the audio.
+#: Files that preparers need besides the audio.
 TABLES = (CSV_FILE, TABLE, CORPUS_FILE)
-#: One step of a 16 bit file, of full scale: a power of two, so that nothing is
-#: lost by multiplying.
-STEP = 2.0**-15
-_LARGEST = 32767
-_SAMPLE_BYTES = 2
-_BYTES_AT_ONCE = 1 << 22
 
 
 @dataclass
 class Summary:
-    """What a part of a pack holds.
-
-    Arguments
-    ---------
-    recordings : int
-        Packed.
-    rejected : int
-        Listed without samples.
-    seconds : float
-        Of all recordings.
-    bytes : int
-        Of all shards.
-    shards : int
-        Files of samples.
+    """Content of one part of a pack.
 
     Example
     -------
@@ -129,28 +105,18 @@ def pack(
 ) -> Summary:
     """Pack recordings, or one part of them.
 
-    The same command goes on where it was interrupted, and ends with the same
-    bytes. Parts may be made anywhere and copied into one folder.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "in").mkdir()
-    >>> noise = np.random.default_rng(0).normal(0, 0.1, 16000)
-    >>> soundfile.write(tmp / "in/a.wav", noise, 16000)
-    >>> pack(tmp / "in", tmp / "out").bytes
-    32000
+    The same command resumes an interrupted pack, and gives the same bytes.
+    Parts may be made on several machines and copied into one folder.
     """
     number, n_parts = _check_options(rate, shard_mb, part)
     source, out = Path(source), Path(out)
     root, paths = _recordings(source, data_folder)
     _check_folders(root, out)
-    if n_parts > len(paths):
-        raise InputError(
-            f"--part {part} asks for more parts than the {len(paths)} "
-            "recordings there are; ask for fewer"
-        )
+    require(
+        n_parts <= len(paths),
+        f"--part {part} asks for more parts than the {len(paths)} recordings",
+        "use fewer parts",
+    )
     stamps = [stamp(root / path) for path in paths]
     head = {
         "pack": VERSION,
@@ -158,7 +124,7 @@ def pack(
         "dtype": DTYPE,
         "parts": n_parts,
         "shard_mb": shard_mb,
-        # Sizes, not times: those of other machines' copies differ.
+        # Sizes, not times, which differ in copies on other machines.
         "sources": _digest((p, size) for p, (size, _) in zip(paths, stamps)),
     }
     _begin(out, head, root)
@@ -176,42 +142,43 @@ def pack(
 
 
 def _check_options(rate, shard_mb, part) -> Tuple[int, int]:
+    """Number of the part, and of all parts."""
     check_rate(rate)
-    if not shard_mb > 0:
-        raise InputError(f"--shard_mb {shard_mb} is not above 0; pass 512")
+    require(shard_mb > 0, f"--shard_mb {shard_mb} is not above 0", "pass 512")
     match = re.fullmatch(r"(\d+)/(\d+)", part)
     number, n_parts = map(int, match.groups()) if match else (0, 0)
-    if not 1 <= number <= n_parts:
-        raise InputError(
-            f"--part {part} is none of 1/4, 2/4, 3/4, 4/4 and the like"
-        )
+    require(
+        1 <= number <= n_parts,
+        f"--part {part} is not a part such as 2/4",
+        "pass 1/4, 2/4, 3/4 or 4/4, or the like",
+    )
     return number, n_parts
 
 
 def _recordings(
     source: Path, data_folder: Optional[str]
 ) -> Tuple[Path, List[str]]:
-    """The data folder and the paths to pack, each once."""
-    if not source.exists():
-        raise InputError(f"{source} does not exist; correct the path")
+    """Data folder, and the paths to pack without repeats."""
+    require(source.exists(), f"{source} does not exist", "correct the path")
     root, splits = read_recordings(source, data_folder)
-    if pack_at(root) is not None:
-        raise InputError(
-            f"{root} is a pack itself; pass the folder of the original files "
-            "with --data_folder"
-        )
+    require(
+        pack_at(root) is None,
+        f"{root} is itself a pack",
+        "pass the folder of the original files with --data_folder",
+    )
     paths = [rec.wav for recs in splits.values() for rec in recs]
     for path in paths:
-        if not (root / path).is_file():
-            raise InputError(
-                f"{path}, which {source} names, is not in {root}; pass the "
-                "folder where paths begin with --data_folder, or remove the row"
-            )
+        require(
+            (root / path).is_file(),
+            f"{path}, listed in {source}, is not in {root}",
+            "pass the folder that paths are relative to with --data_folder, or "
+            "remove the row",
+        )
     return root, list(dict.fromkeys([*paths, *_rejected(source, root)]))
 
 
 def _rejected(source: Path, root: Path) -> List[str]:
-    """What preparing the manifests left out, so that it is left out again."""
+    """Files that the preparer rejected; listed, so they stay rejected."""
     table = source / "rejected.csv"
     if not source.is_dir() or not table.is_file():
         return []
@@ -227,19 +194,21 @@ def _rejected(source: Path, root: Path) -> List[str]:
 
 def _check_folders(root: Path, out: Path):
     data, target = root.resolve(), out.resolve()
-    if data == target or target in data.parents:
-        raise InputError(
-            f"OUT {out} holds the recordings themselves; pass another folder"
-        )
+    require(
+        data != target and target not in data.parents,
+        f"OUT {out} holds the recordings themselves",
+        "pass another folder",
+    )
     make_folder(out)
-    if out.is_dir() and any(out.iterdir()) and not (out / PACK_FILE).is_file():
-        raise InputError(
-            f"OUT {out} holds other files and no pack; pass a new folder"
-        )
+    require(
+        not any(out.iterdir()) or (out / PACK_FILE).is_file(),
+        f"OUT {out} holds other files and is not a pack",
+        "pass a new folder",
+    )
 
 
 def _digest(items: Iterable) -> str:
-    """Sha256 of anything that prints the same everywhere."""
+    """Sha256 of the items' representations."""
     digest = hashlib.sha256()
     for item in items:
         digest.update(f"{item!r}\n".encode())
@@ -247,26 +216,24 @@ def _digest(items: Iterable) -> str:
 
 
 def _begin(out: Path, head: Dict, root: Path):
-    """Say what OUT will be, or make sure that it is that already."""
+    """Write ``pack.json``, or check that it is the same, and copy the tables."""
     file = out / PACK_FILE
-    if file.is_file():
-        _check_same_pack(out, read_json(file), head)
-    else:
+    if not file.is_file():
         write_text(file, json.dumps(head, indent=1) + "\n")
+    existing = read_json(file)
+    for key, value in head.items():
+        difference = f"a pack with {key} {existing.get(key)}, not {value}"
+        if key == "sources":
+            difference = "a pack of other or of changed recordings"
+        require(
+            existing.get(key) == value,
+            f"{out} is {difference}",
+            "pass another OUT, or delete it",
+        )
     for name in TABLES:
         if (root / name).is_file() and not (out / name).exists():
             with complete_or_absent(out / name) as partial_file:
                 shutil.copyfile(root / name, partial_file)
-
-
-def _check_same_pack(out: Path, there: Dict, head: Dict):
-    for key, value in head.items():
-        if there.get(key) == value:
-            continue
-        what = f"a pack with {key} {there.get(key)}, not {value}"
-        if key == "sources":
-            what = "a pack of other recordings, or they have changed since"
-        raise InputError(f"{out} is {what}; pass another OUT, or delete it")
 
 
 @dataclass
@@ -285,54 +252,55 @@ class _Part:
         return self.out / f"{self.name}.json"
 
     def is_done(self) -> bool:
-        """Whether all files of the part are there, of these recordings."""
+        """Check that all files of the part exist and are of these recordings."""
         if not self._file.is_file():
             return False
-        if read_json(self._file)["stamps"] != self.stamps:
-            raise InputError(
-                f"{self.root} has changed since {self._file} was packed; pass "
-                "another OUT, or delete it"
-            )
-        # Shards that are gone since are made again.
+        part = read_json(self._file)
+        require(
+            part["stamps"] == self.stamps,
+            f"{self.root} has changed since {self._file} was packed",
+            "pass another OUT, or delete it",
+        )
+        # A shard that was deleted is written again.
         return all(
             (self.out / name).is_file()
             and (self.out / name).stat().st_size == entry["bytes"]
-            for name, entry in read_json(self._file)["files"].items()
+            for name, entry in part["files"].items()
         )
 
     def summary(self) -> Summary:
-        """What the file that says it is done says."""
-        about = read_json(self._file)
+        """Summary of the finished part."""
+        part = read_json(self._file)
         sizes = [
             entry["bytes"]
-            for name, entry in about["files"].items()
+            for name, entry in part["files"].items()
             if name.endswith(".i16")
         ]
-        counts = (about[c] for c in ("recordings", "rejected", "seconds"))
+        counts = (part[c] for c in ("recordings", "rejected", "seconds"))
         return Summary(*counts, sum(sizes), len(sizes))
 
     def write(self, source: Path, compare: bool) -> Summary:
-        """Audit, write the shards, and last the file that says it is done."""
+        """Audit, write the shards, and last the part's json file."""
         work = self.out / f".{self.name}"
         work.mkdir(exist_ok=True)
         if (source / JOURNAL).is_file() and not (work / JOURNAL).exists():
-            # What preparing read need not be read again.
+            # Reuse the audit of the preparation.
             shutil.copyfile(source / JOURNAL, work / JOURNAL)
         audits = audit_files(self.paths, self.root, work, compare)
-        about = {"head": self.head, "stamps": self.stamps}
-        with Journal(work / "shards.jsonl", about) as journal:
+        header = {"head": self.head, "stamps": self.stamps}
+        with Journal(work / "shards.jsonl", header) as journal:
             shards = self._write_shards(list(audits.values()), journal)
-        if self.stamps != _digest((p, stamp(self.root / p)) for p in audits):
-            raise InputError(
-                f"{self.root} changed while it was packed; type the same "
-                "command again"
-            )
+        require(
+            self.stamps == _digest((p, stamp(self.root / p)) for p in audits),
+            f"{self.root} changed while it was packed",
+            "run the same command again",
+        )
         self._finish(audits, shards)
         shutil.rmtree(work)
         return self.summary()
 
     def _write_shards(self, audits, journal) -> Dict[str, Dict]:
-        """What is known of each shard, by its name."""
+        """Index rows, size and checksum of each shard by name."""
         shards = {
             f"{self.name}-{n:05d}.i16": content
             for n, content in enumerate(
@@ -341,7 +309,7 @@ class _Part:
         }
         done = {name: journal.get(name, self.out / name) for name in shards}
         self._check_room(shards, done)
-        # Threads: decoding and resampling work outside Python's lock.
+        # Threads: decoding and resampling release Python's lock.
         pool = ThreadPoolExecutor(os.cpu_count())
         bar = tqdm(
             total=sum(map(len, shards.values())),
@@ -353,10 +321,11 @@ class _Part:
         try:
             for name in shards:
                 if done[name] is None:
-                    done[name] = self._write_shard(
-                        name, shards[name], pool, bar
+                    path, rate = self.out / name, self.head["rate"]
+                    done[name] = write_shard(
+                        path, shards[name], self.root, rate, pool, bar
                     )
-                    journal.add(name, self.out / name, done[name])
+                    journal.add(name, path, done[name])
         finally:
             pool.shutdown(cancel_futures=True)
             bar.close()
@@ -369,28 +338,14 @@ class _Part:
             if done[name] is None
             for audit in shards[name]
         )
-        needed = _SAMPLE_BYTES * self.head["rate"] * seconds
+        needed = SAMPLE_BYTES * self.head["rate"] * seconds
         free = shutil.disk_usage(self.out).free
-        if needed > free:
-            raise InputError(
-                f"{self.out} needs {needed / 1e9:.2f} GB and {free / 1e9:.2f} "
-                "GB are free; make room, or pass another OUT"
-            )
-
-    def _write_shard(self, name, audits, pool, bar) -> Dict:
-        rows, offset, digest = [], 0, hashlib.sha256()
-        work = partial(_decode, root=self.root, rate=self.head["rate"])
-        with complete_or_absent(self.out / name) as partial_file:
-            with open(partial_file, "wb") as file:
-                decoded = pool.map(work, audits)
-                for audit, (samples, scale) in zip(audits, decoded):
-                    file.write(samples.tobytes())
-                    digest.update(samples.tobytes())
-                    rows.append(_row(audit, name, offset, samples, scale))
-                    offset += len(samples)
-                    bar.update()
-        sha256 = digest.hexdigest()
-        return {"rows": rows, "bytes": 2 * offset, "sha256": sha256}
+        require(
+            needed <= free,
+            f"{self.out} needs {needed / 1e9:.2f} GB and {free / 1e9:.2f} GB "
+            "are free",
+            "free some space, or pass another OUT",
+        )
 
     def _finish(self, audits: Dict[str, Audit], shards: Dict[str, Dict]):
         rows = {row[0]: row for s in shards.values() for row in s.pop("rows")}
@@ -398,10 +353,10 @@ class _Part:
         write_index(index, (rows.get(p, Packed(p)) for p in audits))
         journal = self.out / f"{self.name}.audit.jsonl"
         with complete_or_absent(journal) as partial_file:
-            partial_file.unlink(missing_ok=True)  # of a run that was killed
+            partial_file.unlink(missing_ok=True)  # left by a killed run
             write_journal(audits.values(), self.out, partial_file)
-        files = {**shards, **{f.name: _checksum(f) for f in (index, journal)}}
-        about = {
+        files = {**shards, **{f.name: checksum(f) for f in (index, journal)}}
+        part = {
             "head": self.head,
             "name": self.root.resolve().name,
             "recordings": len(rows),
@@ -410,118 +365,40 @@ class _Part:
             "stamps": self.stamps,
             "files": files,
         }
-        write_text(self._file, json.dumps(about, indent=1) + "\n")
-
-
-def plan(
-    audits: Iterable[Audit], rate: int, shard_mb: float
-) -> List[List[Audit]]:
-    """Divide recordings among shards, in their order.
-
-    Example
-    -------
-    >>> audits = [Audit(p, duration=10, verdict="ok") for p in "abc"]
-    >>> [len(shard) for shard in plan(audits, rate=16000, shard_mb=0.5)]
-    [2, 1]
-    """
-    shards, room = [], 0.0
-    for audit in audits:
-        if not audit.usable:
-            continue
-        if room <= 0:
-            shards.append([])
-            room = shard_mb * 1e6
-        shards[-1].append(audit)
-        room -= _SAMPLE_BYTES * audit.duration * rate
-    return shards
-
-
-def _decode(audit: Audit, root: Path, rate: int) -> Tuple[np.ndarray, float]:
-    try:
-        sig = read_mono(str(root / audit.path), 0.0, audit.duration, rate)
-    except RuntimeError as error:
-        raise InputError(
-            f"{root / audit.path} could be read before and cannot now "
-            f"({str(error).splitlines()[0]}); type the same command again"
-        )
-    return to_int16(sig)
-
-
-def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
-    """Samples as 16 bit hold them: exactly where they can.
-
-    Shapes: sig ``[samples]``, samples ``[samples]``.
-
-    Example
-    -------
-    >>> to_int16(torch.tensor([0.5, -1.0]))
-    (array([ 16384, -32768], dtype=int16), 3.0517578125e-05)
-    >>> to_int16(torch.tensor([0.3, 0.0]))[0]
-    array([32767,     0], dtype=int16)
-    """
-    sig = sig.numpy()
-    steps = sig / np.float32(STEP)
-    whole = np.rint(steps)
-    if (whole == steps).all() and -_LARGEST - 1 <= whole.min():
-        if whole.max() <= _LARGEST:
-            return whole.astype(DTYPE), STEP
-    scale = np.abs(sig).max() / np.float32(_LARGEST)
-    # In 64 bits, lest the peak be rounded beyond the largest number.
-    steps = np.rint(sig / np.float64(scale)).clip(-_LARGEST, _LARGEST)
-    return steps.astype(DTYPE), float(scale)
-
-
-def _row(audit: Audit, shard, offset, samples, scale) -> Packed:
-    peak = max(int(samples.max()), -int(samples.min()))
-    frames = round(audit.duration * audit.rate)
-    about = (len(samples), scale, peak, audit.rate, frames)
-    return Packed(audit.path, shard, offset, *about)
-
-
-def _checksum(path: Path, bar: Optional[tqdm] = None) -> Dict:
-    digest, n_bytes = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        for block in iter(partial(file.read, _BYTES_AT_ONCE), b""):
-            digest.update(block)
-            n_bytes += len(block)
-            if bar is not None:
-                bar.update(len(block))
-    return {"bytes": n_bytes, "sha256": digest.hexdigest()}
+        write_text(self._file, json.dumps(part, indent=1) + "\n")
 
 
 def verify(folder: str) -> str:
-    """Read all of a pack and compare it with its checksums."""
-    found = pack_at(Path(folder))
-    if found is None:
+    """Compare all files of a pack with their checksums."""
+    opened = pack_at(Path(folder))
+    if opened is None:
         raise InputError(
-            f"{folder} is no pack: it has no {PACK_FILE}; correct the path"
+            f"{folder} is not a pack: it has no {PACK_FILE}; correct the path"
         )
-    total = sum(entry["bytes"] for entry in found.files.values())
-    bar = tqdm(
+    total = sum(entry["bytes"] for entry in opened.files.values())
+    with tqdm(
         total=total,
         desc="verifying",
         unit="B",
         unit_scale=True,
         dynamic_ncols=True,
-    )
-    with bar:
+    ) as bar:
         damaged = [
             name
-            for name, entry in found.files.items()
-            if _checksum(found.folder / name, bar) != entry
+            for name, entry in opened.files.items()
+            if checksum(opened.folder / name, bar) != entry
         ]
-    if damaged:
-        raise InputError(
-            f"{folder}: {', '.join(damaged)} is not what was packed (sha256); "
-            "copy it again, or pack into a new folder"
-        )
-    return (
-        f"{folder}: {len(found.files)} files, {total / 1e9:.2f} GB, undamaged"
+    require(
+        not damaged,
+        f"{folder}: {', '.join(damaged)} differ from their checksums (sha256)",
+        "copy them again, or pack into a new folder",
     )
+    size = f"{total / 1e9:.2f} GB"
+    return f"{folder}: {len(opened.files)} files, {size}, undamaged"
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and pack, or verify a pack."""
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
@@ -532,25 +409,29 @@ def main() -> None:
         help="manifests, recordings.csv, or a folder of audio",
     )
     parser.add_argument("out", nargs="?", metavar="OUT", help="a new folder")
-    parser.add_argument("--data_folder", help="where paths begin")
-    parser.add_argument("--rate", type=int, default=16000, help="Hz")
-    parser.add_argument("--shard_mb", type=float, default=512)
     parser.add_argument(
-        "--part", default="1/1", help="2/4: only the second quarter"
+        "--data_folder", help="folder that paths in MANIFEST are relative to"
+    )
+    parser.add_argument("--rate", type=int, default=16000, help="Hz")
+    parser.add_argument(
+        "--shard_mb", type=float, default=512, help="size of a shard"
+    )
+    parser.add_argument(
+        "--part", default="1/1", help="2/4 packs the second quarter only"
     )
     parser.add_argument(
         "--verify", metavar="OUT", help="check a pack instead of making one"
     )
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # One recording a thread, and sums in one order on every machine.
+    # One thread per recording: the order of sums is the same on all machines.
     torch.set_num_threads(1)
     with one_line_errors():
         folder = args.pop("verify")
         if folder is not None:
             print(verify(folder))
         elif args["out"] is None:
-            raise InputError("pass MANIFEST and OUT, or --verify OUT")
+            raise InputError("MANIFEST or OUT is missing; pass both")
         else:
             print(f"Packed {pack(**args)}; in {args['out']}")
 

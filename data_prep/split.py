@@ -1,9 +1,9 @@
-"""Splits of a database that never divide a patient.
+"""Split a database into train, valid and test, or folds, by whole patients.
 
     python -m data_prep.split RECORDINGS --label_column L --out DIR
 
 writes ``recordings.csv`` with a column ``split``, or ``fold`` (``--folds K``),
-for all who will train on it, and the paper's table.
+and the paper's table.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from data_prep.corpora.stratify import (
     split_patients,
     strata,
 )
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import SPLITS, Recording
 
@@ -48,40 +48,39 @@ def split_database(
     fractions: Sequence[float] = (),
     seed: int = 0,
 ) -> None:
-    """Write a database's ``recordings.csv`` again, with a column ``split`` or
-    ``fold``, and the paper's table.
+    """Write ``recordings.csv`` with a column ``split`` or ``fold``.
 
-    Recordings that cannot be used are left out (``rejected.csv``); those
-    without a label stay, with an empty cell.
+    Unusable recordings are left out (``rejected.csv``); recordings without a
+    label are kept, with an empty cell. The paper's table is printed and saved.
     """
     column = "fold" if folds else "split"
     shares = _shares(shares)
     _check_fractions(fractions, folds)
     root, table = locate_table(recordings, data_folder)
     rows = read_database(table, [label_column])
-    if column in rows[0][1]:
-        raise InputError(
-            f"{table} has a column {column!r} already; use it as it is, or "
-            "remove it for another one"
-        )
+    require(
+        column not in rows[0][1],
+        f"{table} has a column {column!r} already",
+        "use it, or remove it for a new one",
+    )
     save_folder = preparation.require_out(save_folder, table.parent)
     preparation.require_out(save_folder, root)
     rows, audits = usable_rows(rows, root, save_folder)
     labelled = _labelled(rows, label_column, table)
     stratum_of = strata(labelled)
     if folds:
-        part_of = fold_patients(stratum_of, folds, seed)
+        names, part_of = range(folds), fold_patients(stratum_of, folds, seed)
     else:
-        part_of = split_patients(stratum_of, shares, seed)
-    parts = {part: [] for part in (map(str, range(folds)) if folds else SPLITS)}
+        names, part_of = SPLITS, split_patients(stratum_of, shares, seed)
+    parts = {str(name): [] for name in names}
     for rec in labelled:
         parts[part_of[rec.patient_id]].append(rec)
     if not folds:
         preparation.require_classes(
             parts,
             sorted({rec.label for rec in labelled}),
-            "add patients, or ask for --folds",
-            least=2,  # who makes a split can still make a better one
+            "add patients, or use --folds",
+            least=2,  # a new split must allow an AUC
         )
     _write_split(rows, column, part_of, save_folder / TABLE)
     print(write_counts(parts, save_folder))
@@ -94,6 +93,7 @@ def split_database(
 
 
 def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
+    """Labelled recordings; refuses a label in two spellings."""
     for rec, cells in rows:
         rec.label = cells[label_column]
     labelled = [rec for rec, _ in rows if rec.label]
@@ -103,30 +103,33 @@ def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
         if other.label != rec.label:
             raise InputError(
                 f"{rec.source}: {label_column} is {rec.label!r}, and "
-                f"{other.label!r} in {other.source}; write it in one way"
+                f"{other.label!r} in {other.source}; use one spelling"
             )
-    if not labelled:
-        raise InputError(
-            f"no row of {table} has a label in {label_column}; correct "
-            "--label_column"
-        )
+    require(
+        bool(labelled),
+        f"no row of {table} has a label in {label_column}",
+        "correct --label_column",
+    )
     return labelled
 
 
 def _shares(shares: Sequence[float]) -> Dict[str, float]:
-    if len(shares) != len(SPLITS) or not all(0 < x < np.inf for x in shares):
-        raise InputError(
-            f"shares is {list(shares)}; it must be three numbers above 0"
-        )
+    """Normalised shares by split."""
+    require(
+        len(shares) == len(SPLITS) and all(0 < x < np.inf for x in shares),
+        f"shares is {list(shares)}",
+        "it must be three numbers above 0",
+    )
     return {split: x / sum(shares) for split, x in zip(SPLITS, shares)}
 
 
 def _check_fractions(fractions: Sequence[float], folds: int) -> None:
-    if fractions and folds:
-        raise InputError(
-            "fractions are of the training patients; leave out --folds or "
-            "--fractions"
-        )
+    require(
+        not (fractions and folds),
+        "--fractions are fractions of the training set, which --folds do not "
+        "have",
+        "leave out --folds or --fractions",
+    )
     for fraction in fractions:
         check_fraction(fraction)
 
@@ -138,15 +141,17 @@ def _write_split(rows: List[Row], column, part_of, path: Path):
         for rec, row in rows
     ]
     if path.is_file():
-        there = [list(row.values()) for _, row in read_table(path, [])]
-        if there != cells:
-            raise InputError(
-                f"{path} is of another split; pass another --out, or delete it"
-            )
+        existing = [list(row.values()) for _, row in read_table(path, [])]
+        require(
+            existing == cells,
+            f"{path} is of another split",
+            "pass another --out, or delete it",
+        )
     write_table(path, columns, cells)
 
 
 def _report_fractions(parts, fractions, seed, save_folder):
+    """Write ``fractions.csv``: the smallest fraction of each patient."""
     train = parts["train"]
     stratum_of = strata(train)
     smallest, subsets = {}, {}
@@ -159,7 +164,7 @@ def _report_fractions(parts, fractions, seed, save_folder):
         ("patient_id", "label", "smallest_fraction"),
         [(p, stratum_of[p][0], smallest[p]) for p in sorted(smallest)],
     )
-    # The largest holds all the others: their sum would mean nothing.
+    # Fractions are nested: a sum over them would be meaningless.
     table = counts(dict(reversed(subsets.items())))
     for row in table.values():
         del row["all"]
@@ -168,19 +173,41 @@ def _report_fractions(parts, fractions, seed, save_folder):
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and split."""
     parser = argparse.ArgumentParser(
-        description=split_database.__doc__.split("\n\n")[0], allow_abbrev=False
+        description=__doc__.split("\n")[0], allow_abbrev=False
     )
-    parser.add_argument("recordings", metavar="RECORDINGS")
-    parser.add_argument("--label_column", required=True)
-    parser.add_argument("--out", required=True, help="for recordings.csv")
-    parser.add_argument("--data_folder", default="")
-    parser.add_argument("--folds", type=int, default=0)
     parser.add_argument(
-        "--shares", type=float, nargs="+", default=list(SHARES.values())
+        "recordings", metavar="RECORDINGS", help="recordings.csv or its folder"
     )
-    parser.add_argument("--fractions", type=float, nargs="+", default=[])
+    parser.add_argument(
+        "--label_column", required=True, help="column to stratify by"
+    )
+    parser.add_argument(
+        "--out", required=True, help="folder of the new recordings.csv"
+    )
+    parser.add_argument(
+        "--data_folder",
+        default="",
+        help="folder that paths are relative to; default: the table's",
+    )
+    parser.add_argument(
+        "--folds", type=int, default=0, help="number of folds; 0: splits"
+    )
+    parser.add_argument(
+        "--shares",
+        type=float,
+        nargs="+",
+        default=list(SHARES.values()),
+        help="shares of train, valid and test",
+    )
+    parser.add_argument(
+        "--fractions",
+        type=float,
+        nargs="+",
+        default=[],
+        help="label fractions of the training patients to list",
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")

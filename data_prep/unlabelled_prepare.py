@@ -1,5 +1,6 @@
-"""Unlabelled cries of a clinical database for adaptation, less whoever a
-classifier will be tested on.
+"""Prepare unlabelled cries of a database for adaptation.
+
+Patients that a classifier will be tested on are excluded.
 """
 
 import argparse
@@ -11,31 +12,35 @@ from data_prep.files.errors import one_line_errors
 
 
 def main() -> None:
-    """The command line."""
+    """Parse the command line and prepare."""
     parser = argparse.ArgumentParser(
-        description=prepare_unlabelled.__doc__.split("\n\n")[0],
-        allow_abbrev=False,
+        description=__doc__.split("\n")[0], allow_abbrev=False
     )
-    parser.add_argument("cry_folder")
+    parser.add_argument("cry_folder", help="folder of the database")
     parser.add_argument("--out", required=True, help="manifest folder")
-    parser.add_argument("--recordings_csv")
+    parser.add_argument(
+        "--recordings_csv", help="default: recordings.csv in the folder"
+    )
     parser.add_argument(
         "--exclude",
         action="append",
         default=[],
         metavar="TABLE",
-        help="manifest or recordings.csv that must share nothing; repeatable",
+        help="manifest or recordings.csv of held-out patients; repeatable",
     )
     parser.add_argument(
         "--excluded",
         default=exclusion.REFUSE,
         metavar=f"{exclusion.REFUSE}|{exclusion.DROP}",
-        help="what to do with recordings that are shared",
+        help="treatment of recordings shared with these tables",
     )
     parser.add_argument(
-        "--exclude_folder", help="where the paths of these tables begin"
+        "--exclude_folder",
+        help="folder that paths in these tables are relative to",
     )
-    parser.add_argument("--valid_share", type=float, default=0.1)
+    parser.add_argument(
+        "--valid_share", type=float, default=0.1, help="share of the patients"
+    )
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,15 +1,12 @@
-"""Adaptation as users run it: what is heard, what adapts, what it says."""
+"""Adaptation from the command line: corpora, layers, anchors, refusals."""
 
 import json
 
 import pytest
 import torch
 
-from cry_modules.checkpoints.encoders import (
-    find_encoder,
-    load_encoder,
-    read_state_dict,
-)
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.cnn14 import Cnn14
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
@@ -18,7 +15,7 @@ TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 @pytest.fixture
 def adapt(corpus, pretrained, script, tmp_path):
-    """Adapt with some options; the run folder, with its output."""
+    """Adapt with some options; returns the run folder and the output."""
 
     def adapt(*options, name="run", status=0, **how):
         folder = tmp_path / name
@@ -36,7 +33,7 @@ def adapt(corpus, pretrained, script, tmp_path):
 
 
 def weights(folder, name="encoder"):
-    path = find_encoder(str(folder)).with_name(f"{name}.ckpt")
+    path = EncoderSource(folder).file().with_name(f"{name}.ckpt")
     return read_state_dict(path)
 
 
@@ -49,7 +46,7 @@ def generic(corpus):
 
 
 def test_before_during_and_after(adapt, corpus):
-    """Held-out generic audio and cries, and a probe, at each time."""
+    """Cries, held-out generic audio and a probe at each time."""
     folder, output = adapt(
         generic(corpus),
         *[f"--probe={corpus}/cry/recordings.csv:neuro_injury"],
@@ -73,15 +70,15 @@ def test_before_during_and_after(adapt, corpus):
     assert (folder / "curves.png").stat().st_size > 10000
 
 
-def test_generic_audio_that_was_pre_trained_on_is_no_hold_out(adapt, corpus):
-    """It follows from the ids; a larger share holds out what was heard."""
+def test_warns_of_held_out_audio_used_in_pre_training(adapt, corpus):
+    """The split follows from the ids: a larger share holds out more of them."""
     _, output = adapt(generic(corpus), name="larger")
-    assert "should show what is forgotten were pre-trained on" in output
+    assert "held-out recordings of generic audio were used in" in output
     _, output = adapt("--replay_ratio=0.0", name="none")
-    assert "pre-trained on;" not in output
+    assert "were used in" not in output
 
 
-def test_the_control_hears_no_cry(adapt, corpus):
+def test_the_control_trains_on_no_cries(adapt, corpus):
     folder, output = adapt(generic(corpus), "--control=True")
     other, _ = adapt(generic(corpus), name="cries")
     for control, cries in zip(history(folder), history(other)):
@@ -90,7 +87,8 @@ def test_the_control_hears_no_cry(adapt, corpus):
         assert control["lr"] == cries["lr"]  # as many steps
     a, b = (
         torch.load(
-            find_encoder(str(f)).with_name("optimizer.ckpt"), weights_only=True
+            EncoderSource(f).file().with_name("optimizer.ckpt"),
+            weights_only=True,
         )
         for f in (folder, other)
     )
@@ -104,7 +102,7 @@ def test_proportional_replay(adapt, corpus):
     assert {"train_loss_cry", "train_loss_generic"} <= history(folder)[0].keys()
 
 
-def test_layers_that_do_not_adapt_stay(adapt, pretrained):
+def test_frozen_layers_do_not_change(adapt, pretrained):
     folder, _ = adapt("--adapt_layers=conv_block5")
     old, new = weights(pretrained), weights(folder)
     moved = {k for k in old if not torch.equal(old[k], new[k])}
@@ -113,8 +111,8 @@ def test_layers_that_do_not_adapt_stay(adapt, pretrained):
     )
 
 
-def test_anchors_hold(adapt, pretrained):
-    """Stronger pull, smaller distance."""
+def test_anchors_keep_the_weights_near(adapt, pretrained):
+    """The distance to the pre-trained weights shrinks."""
     old = weights(pretrained)
 
     def distance(folder):
@@ -141,22 +139,22 @@ def test_interpolated_weights_can_be_used(adapt, pretrained):
     for name in ("conv_block1.conv1.weight", "norm0.running_mean"):
         expected = 0.25 * old[name] + 0.75 * new[name]
         torch.testing.assert_close(between[name], expected)
-    load_encoder(Cnn14(80, width=1), f"{folder}/interpolated")
+    EncoderSource(f"{folder}/interpolated").load(Cnn14(80, width=1), "fbank")
 
 
 def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
     command = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
     command += [f"--data_folder={corpus}/vggsound"]
-    found = {}
+    encoders = {}
     for option in ("predictor", "two_passes", "tensorboard"):
         folder = tmp_path / option
         script(*command, f"--{option}=True", f"--output_folder={folder}")
-        found[option] = weights(folder)
+        encoders[option] = weights(folder)
         keys = weights(folder, "projector").keys()
         assert ("layers.8.weight" in keys) == (option == "predictor")
     assert list((tmp_path / "tensorboard/tensorboard").iterdir())
-    # BatchNorm saw other batches.
-    plain, apart = found["tensorboard"], found["two_passes"]
+    # Batches of BatchNorm differ.
+    plain, apart = encoders["tensorboard"], encoders["two_passes"]
     assert not torch.equal(
         plain["norm0.running_var"], apart["norm0.running_var"]
     )
@@ -175,13 +173,13 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--probe_every=0"], "probe_every is 0; it must be 1"),
         (["--probe=no.csv:x"], "no.csv"),
         (["--predictor=True"], "does not fit this model"),
-        (["--excluded=drop"], "nothing to leave out; pass --exclude"),
+        (["--excluded=drop"], "without --exclude; pass --exclude"),
         (["--probe_folder=x"], "no probe; pass --probe"),
         (["--lr=-1.0"], "lr is -1.0; it must be above 0"),
-        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 at least"),
-        (["--num_workers=-1"], "num_workers is -1; it must be 0 at least"),
-        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 at"),
-        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 at least"),
+        (["--final_lr=-1.0"], "final_lr is -1.0; it must be 0 or more"),
+        (["--num_workers=-1"], "num_workers is -1; it must be 0 or more"),
+        (["--grad_accumulation_factor=0"], "factor is 0; it must be 1 or"),
+        (["--ckpt_interval_steps=-3"], "steps is -3; it must be 0 or more"),
     ],
 )
 def test_wrong_usage(options, message, adapt):

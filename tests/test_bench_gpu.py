@@ -1,5 +1,4 @@
-"""The benchmark of a GPU, on a CPU: its figures against what they are made
-of, its limits as rows, its refusals."""
+"""The GPU benchmark on a CPU: rates, operations, notes and refusals."""
 
 import io
 import json
@@ -16,17 +15,18 @@ import torch
 from cry_modules.replay import ReplayBatchSampler
 from data_prep.files.errors import InputError
 
-# As a script finds its neighbours.
+# As for a script in that folder.
 sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
 
 import gpu  # noqa: E402
+import gpu_device  # noqa: E402
 
 WIDTH, CHUNK_S = 1, 0.5
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """Figures, kernels and what was printed of a small run."""
+    """Results, kernels and output of a small run."""
     folder = tmp_path_factory.mktemp("gpu")
     out, kernels = folder / "out.json", folder / "kernels.md"
     with redirect_stdout(io.StringIO()) as printed:
@@ -66,7 +66,7 @@ def test_rates_shares_and_quartiles_agree(run):
 
 
 def test_operations_are_those_of_the_layers(run):
-    """Each product counts forward, and twice backward."""
+    """Each product counts once forward and twice backward."""
     results, _, _ = run
     n_frames, n_mels = 1 + round(CHUNK_S * 16000) // 160, 80
     h, w, convolutions = n_frames, n_mels, 0
@@ -76,7 +76,7 @@ def test_operations_are_those_of_the_layers(run):
         h, w = h // 2, w // 2
     projector = 2 * 2 * (32 * WIDTH) ** 2
     learned = 3 * (convolutions + projector)
-    # Nothing is learned of the spectrum's bands.
+    # The mel bands are not learned.
     bands = 2 * n_frames * 201 * n_mels
     # Each view with all others, backward in one product or in two.
     loss = 2 * 2 * gpu.COUNT_BATCH * 32 * WIDTH
@@ -88,16 +88,16 @@ def test_passes_follow_each_other_as_epochs_do():
     def batches():
         return ReplayBatchSampler(7, 0, 3, 0.0, seed=1)
 
-    found = iter(gpu.Forever(batches()))
+    passes = iter(gpu.Forever(batches()))
     for epoch in (1, 2, 3):
         of_epoch = batches()
         of_epoch.set_epoch(epoch)
         for batch in of_epoch:
-            assert next(found) == batch
+            assert next(passes) == batch
 
 
 def test_a_batch_that_does_not_fit_is_a_row():
-    # No machine has so much: torch's own error.
+    # A petabyte: torch's own error.
     row = gpu.attempt(lambda: torch.empty(1 << 50))
     assert row == {"note": "does not fit"}
     shown = gpu.line({"variant": "bf16", "batch_size": 9, **row})
@@ -116,7 +116,7 @@ def test_a_batch_that_does_not_fit_is_a_row():
     assert shown.count("|") == header.count("|")
 
 
-def test_what_does_not_compile_is_a_row_and_a_defect_is_none():
+def test_failed_compilation_is_a_row_and_other_errors_are_raised():
     def broken(*_):
         raise KeyError("backend")
 
@@ -135,8 +135,7 @@ def test_waits_are_counted_by_place():
             warnings.warn(f"{gpu.SYNC} (Triggered internally)")
         line = sys._getframe().f_lineno - 1
         warnings.warn("something else")
-    found = gpu.places(caught)
-    assert found == {f"tests/{Path(__file__).name}:{line}": 3}
+    assert gpu.places(caught) == {f"tests/{Path(__file__).name}:{line}": 3}
 
 
 def test_speed_of_a_product_is_within_what_its_time_allows():
@@ -147,10 +146,10 @@ def test_speed_of_a_product_is_within_what_its_time_allows():
         torch.ones(100, 100) @ torch.ones(100, 100)
         seconds.append(time.perf_counter() - begin)
 
-    found = gpu.tflops(work, 2e6, "cpu")
+    rate = gpu_device.tflops(work, 2e6, "cpu")
     windows = np.array(seconds).reshape(-1, 10).sum(axis=1)
-    # The loop's own time comes on top of that of the work.
-    assert 0 < found <= 10 * 2e6 / windows.min() / 1e12
+    # The loop itself takes time, too.
+    assert 0 < rate <= 10 * 2e6 / windows.min() / 1e12
 
 
 @pytest.mark.parametrize(
@@ -164,16 +163,16 @@ def test_speed_of_a_product_is_within_what_its_time_allows():
     ],
 )
 def test_peak_by_the_sheet(name, peak):
-    assert gpu.sheet_peak(name) == peak
+    assert gpu_device.sheet_peak(name) == peak
 
 
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        ("--device cpu --batches 1 4", "a batch of 1"),
-        ("--device cpu --reference_batches 0", "a batch of 0"),
-        ("--device cpu --rounds 0", "--rounds 0"),
-        ("--device cpu --chunk_s 11", "--chunk_s 11.0"),
+        ("--device cpu --batches 1 4", "1 is too small"),
+        ("--device cpu --reference_batches 0", "0 is too small"),
+        ("--device cpu --rounds 0", "--rounds is 0"),
+        ("--device cpu --chunk_s 11", "--chunk_s is 11.0"),
         pytest.param(
             "",
             "pass --device cpu",
@@ -183,7 +182,7 @@ def test_peak_by_the_sheet(name, peak):
         ),
     ],
 )
-def test_refused_before_anything_is_made(arguments, message, tmp_path):
+def test_options_are_refused_before_any_work(arguments, message, tmp_path):
     with pytest.raises(InputError, match=message) as error:
         gpu.main([*arguments.split(), f"--out={tmp_path}/out.json"])
     assert "\n" not in str(error.value)

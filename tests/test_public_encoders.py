@@ -1,10 +1,11 @@
-"""Encoders of others through the commands, narrow ones."""
+"""Published encoders, narrow ones, through the train scripts."""
 
 import pytest
 import torch
 
 from cry_modules.checkpoints.checkpointer import read_meta
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.cnn14 import Cnn14
 from tests.encoder_files import checkpoint, panns
 
@@ -21,7 +22,7 @@ def panns_file(tmp_path):
 
 @pytest.fixture
 def short(database, noise):
-    """Recordings that are shorter than any front end needs."""
+    """Recordings shorter than any front end needs."""
     folder = database()
     for i in range(40):
         noise(f"db/audio/r{i}.wav", seconds=0.2)
@@ -33,7 +34,7 @@ def options(**settings):
 
 
 def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
-    """Only with PANNs' front end; and what it leaves says so."""
+    """Only with PANNs' front end, which its checkpoints record."""
 
     def train(source, name, *more, status=0):
         own = options(
@@ -54,7 +55,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
     train(panns_file, "run", "--front_end=panns")
     run = tmp_path / "run"
     assert (run / "metrics.json").is_file()
-    path = find_encoder(str(run))
+    path = EncoderSource(run).file()
     assert read_meta(path.parent)["front_end"] == "panns"
     # A linear probe leaves the encoder as it came.
     theirs = torch.load(panns_file, weights_only=False)["model"]
@@ -67,7 +68,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
 
 @pytest.mark.slow
 def test_adaptation_of_a_log1p_encoder(script, corpus, short, tmp_path):
-    """With a probe; it goes on with its own copy of what it began with."""
+    """With a probe; it resumes from its own copy of the encoder."""
     torch.save(Cnn14(80, 1).state_dict(), tmp_path / "embedding_model.ckpt")
     run = tmp_path / "run"
     command = ["train_adapt.py", "hparams/small_adapt.yaml", *TINY]
@@ -84,7 +85,7 @@ def test_adaptation_of_a_log1p_encoder(script, corpus, short, tmp_path):
     )
     script(*command)
     assert "probe_neuro_injury_knn" in (run / "train_log.txt").read_text()
-    path = find_encoder(str(run))
+    path = EncoderSource(run).file()
     assert read_meta(path.parent)["front_end"] == "log1p"
     (tmp_path / "embedding_model.ckpt").unlink()
     script(*command)

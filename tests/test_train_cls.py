@@ -1,4 +1,4 @@
-"""train_cls.py: what its options do, with forks of one process (conftest)."""
+"""train_cls.py: effects of its options, in forks of one process (conftest)."""
 
 import csv
 import json
@@ -11,7 +11,8 @@ import pytest
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.checkpoints.encoders import find_encoder, read_state_dict
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.metrics.choices import choose, pooled
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
@@ -25,7 +26,7 @@ PLAIN = [*TINY, "--controls=False", "--figures=False", "--nuisance=null"]
 
 @pytest.fixture
 def train(script, clinic, tmp_path):
-    """Run ``train_cls.py`` on the clinic: its run folder."""
+    """Run ``train_cls.py`` on the clinic and return the run folder."""
     numbers = iter(range(99))
 
     def train(mode, *options, output=None, status=0):
@@ -46,12 +47,16 @@ def metrics_of(folder):
     return json.loads((folder / "metrics.json").read_text())
 
 
+def history(folder):
+    return json.loads((folder / "history.json").read_text())
+
+
 def read(folder, split="test"):
     return Predictions.read(folder / f"predictions_{split}.csv")
 
 
 @pytest.mark.parametrize("balance", ["sampling", "none"])
-def test_batches_are_of_the_recordings_they_mean(balance):
+def test_batches_have_similar_lengths_and_balanced_labels(balance):
     """The dataset is sorted by length, and its table is not."""
     rng = np.random.default_rng(0)
     seconds = rng.uniform(1, 60, 400)
@@ -68,21 +73,15 @@ def test_batches_are_of_the_recordings_they_mean(balance):
     dataset = DynamicItemDataset(
         items, output_keys=["duration", "label"]
     ).filtered_sorted(sort_key="duration")
+    hparams = {"trained_on": "recordings", "chunk_s": 4.0, "batch_size": 16}
     batches = train_cls.train_batches(
-        {
-            "balance": balance,
-            "trained_on": "recordings",
-            "chunk_s": 4.0,
-            "batch_size": 16,
-            "seed": 1,
-        },
-        dataset,
+        {**hparams, "balance": balance, "seed": 1}, dataset
     )
     batches.set_epoch(1)
     drawn = [[dataset[i] for i in batch] for batch in batches]
-    longest = sum(max(r["duration"] for r in b) * len(b) for b in drawn)
-    heard = sum(r["duration"] for batch in drawn for r in batch)
-    assert 1 - heard / longest < 0.2  # a random batch is half padding
+    padded = sum(max(r["duration"] for r in b) * len(b) for b in drawn)
+    valid = sum(r["duration"] for batch in drawn for r in batch)
+    assert 1 - valid / padded < 0.2  # a random batch is half padding
     share = np.mean([r["label"] == "rare" for batch in drawn for r in batch])
     # Binomial(400, 0.5): four standard deviations are 0.1.
     expected = (0.5, 0.1) if balance == "sampling" else (rare.mean(), 1e-9)
@@ -92,7 +91,7 @@ def test_batches_are_of_the_recordings_they_mean(balance):
 FOLD = ["--test_fold=0", "--valid_fold=1", "--number_of_epochs=4"]
 
 
-def test_a_cached_probe_says_what_a_recomputed_one_says(train):
+def test_a_cached_probe_predicts_as_a_recomputed_one(train):
     """Chunks longer than every recording are the recordings, recomputed."""
     cached = train("linear", *PLAIN, *FOLD)
     again = train("linear", *PLAIN, *FOLD, "--trained_on=chunks", "--chunk_s=9")
@@ -100,32 +99,25 @@ def test_a_cached_probe_says_what_a_recomputed_one_says(train):
         a, b = read(cached, split), read(again, split)
         assert a.ids == b.ids
         np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
-    histories = [
-        json.loads((run / "history.json").read_text())
-        for run in (cached, again)
-    ]
-    for a, b in zip(*histories):
+    for a, b in zip(history(cached), history(again)):
         assert a["train_loss"] == pytest.approx(b["train_loss"], rel=1e-3)
 
 
 @pytest.mark.slow
-def test_chunks_and_recordings_agree_on_what_fits_into_a_chunk(train):
-    runs = [
-        train("linear_bn", *PLAIN, *FOLD, "--chunk_s=9", f"--tested_on={heard}")
-        for heard in ("recordings", "chunks")
-    ]
-    a, b = (read(run) for run in runs)
-    np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
-
-
-@pytest.mark.slow
-def test_chunks_are_averaged_on_what_does_not(train):
-    runs = [
-        train("linear", *PLAIN, *FOLD, "--chunk_s=0.5", f"--tested_on={heard}")
-        for heard in ("recordings", "chunks")
-    ]
-    a, b = (read(run) for run in runs)
-    assert np.abs(a.scores - b.scores).max() > 1e-4
+@pytest.mark.parametrize(
+    "mode, chunk_s, agree", [("linear_bn", 9, True), ("linear", 0.5, False)]
+)
+def test_chunks_are_averaged_and_equal_recordings_that_fit(
+    train, mode, chunk_s, agree
+):
+    a, b = (
+        read(train(mode, *PLAIN, *FOLD, f"--chunk_s={chunk_s}", tested_on))
+        for tested_on in ("--tested_on=recordings", "--tested_on=chunks")
+    )
+    if agree:
+        np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3, atol=1e-5)
+    else:
+        assert np.abs(a.scores - b.scores).max() > 1e-4
 
 
 @pytest.mark.slow
@@ -136,9 +128,9 @@ def test_whole_recordings_train_in_every_mode(train, mode, balance):
         mode, *PLAIN, *FOLD, "--trained_on=recordings", f"--balance={balance}"
     )
     assert metrics_of(run)["balance"] == balance
-    # A linear probe leaves the encoder, which is of the same seed, as it is.
+    # A linear probe does not change the encoder, which has the same seed.
     before, after = (
-        read_state_dict(find_encoder(str(folder)))
+        read_state_dict(EncoderSource(folder).file())
         for folder in (train("linear", *PLAIN, *FOLD), run)
     )
     moved = {k for k in before if not torch.equal(before[k], after[k])}
@@ -147,22 +139,17 @@ def test_whole_recordings_train_in_every_mode(train, mode, balance):
 
 
 def test_early_stopping_stops_after_the_best_epoch(train):
-    run = train(
-        "linear_bn", *PLAIN, *FOLD[:2], "--number_of_epochs=12",
-        "--patience=2", "--lr=1e-9",
-    )  # fmt: skip
-    scores = [
-        row["score"] for row in json.loads((run / "history.json").read_text())
-    ]
-    best = scores.index(max(scores))  # an equal score is no better one
+    options = [*PLAIN, *FOLD[:2], "--number_of_epochs=12", "--patience=2"]
+    run = train("linear_bn", *options, "--lr=1e-9")
+    scores = [row["score"] for row in history(run)]
+    best = scores.index(max(scores))  # an equal score does not count as better
     assert len(scores) == min(12, best + 1 + 2)
-    before = (run / "history.json").read_text()
-    train("linear_bn", *PLAIN, *FOLD[:2], "--number_of_epochs=12",
-          "--patience=2", "--lr=1e-9", output=run)  # fmt: skip
-    assert (run / "history.json").read_text() == before  # it stays stopped
+    before = history(run)
+    train("linear_bn", *options, "--lr=1e-9", output=run)
+    assert history(run) == before  # it stays stopped
 
 
-def test_folds_pool_what_each_model_says_of_what_it_never_heard(train, clinic):
+def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     run = train("linear", *TINY, "--folds=all", "--number_of_epochs=3",
                 "--figures=False", "--subgroups=site")  # fmt: skip
     metrics = metrics_of(run)
@@ -174,33 +161,30 @@ def test_folds_pool_what_each_model_says_of_what_it_never_heard(train, clinic):
     assert metrics["prevalence"] == pytest.approx(common.tolist())
     parts = []
     for k, name in enumerate(metrics["folds"]):
-        heard = {
+        patients = {
             split: set(read_column(run / name / "manifest" / f"{split}.csv"))
             for split in ("train", "valid", "test")
         }
-        assert heard["test"] == {f"patient-{6 * k + i}" for i in range(6)}
-        after = (k + 1) % 3
-        assert heard["valid"] == {f"patient-{6 * after + i}" for i in range(6)}
-        assert not heard["train"] & (heard["valid"] | heard["test"])
+        for split, fold in (("test", k), ("valid", (k + 1) % 3)):
+            expected = {f"patient-{6 * fold + i}" for i in range(6)}
+            assert patients[split] == expected
+            assert not patients["train"] & expected
         prevalence = np.array(metrics_of(run / name)["prevalence"])
         valid, test = (
             read(run / name, split).at_prevalence(prevalence, common)
             for split in ("valid", "test")
         )
         parts.append((test, choose(valid, common)))
-    said = read(run)
-    assert len(said.ids) == 2 * N_PATIENTS == len(set(said.ids))
-    expected = evaluate(*pooled(parts), 2022, 100)
-    found = metrics["test"]["recording"]
-    for name, value in expected.items():
+    IDs = read(run).ids
+    assert len(IDs) == 2 * N_PATIENTS == len(set(IDs))
+    for name, value in evaluate(*pooled(parts), 2022, 100).items():
         if isinstance(value, float):
-            assert found[name] == pytest.approx(value), name
+            assert metrics["test"]["recording"][name] == pytest.approx(value)
     folds = [evaluate(*part, n_draws=0)["auc"] for part in parts]
-    assert metrics["by_fold"]["auc"]["folds"] == pytest.approx(folds)
-    assert metrics["by_fold"]["auc"]["mean"] == pytest.approx(np.mean(folds))
-    assert metrics["by_fold"]["auc"]["sd"] == pytest.approx(
-        np.std(folds, ddof=1)
-    )
+    by_fold = metrics["by_fold"]["auc"]
+    assert by_fold["folds"] == pytest.approx(folds)
+    assert by_fold["mean"] == pytest.approx(np.mean(folds))
+    assert by_fold["sd"] == pytest.approx(np.std(folds, ddof=1))
     assert set(metrics["controls"]) == {"logmel_logistic", "logmel_svm"}
     assert set(metrics["subgroups"]) == {"site"}
     last = train.output.strip().split("\n")[-1]
@@ -214,7 +198,7 @@ def read_column(path, name="patient_id"):
 
 
 @pytest.mark.slow
-def test_a_killed_run_of_folds_goes_on_and_can_be_repeated(
+def test_a_killed_run_of_folds_resumes_and_can_be_repeated(
     train, clinic, script, tmp_path
 ):
     options = [*PLAIN, "--folds=all", "--number_of_epochs=2"]
@@ -255,12 +239,16 @@ def test_a_folder_of_folds_keeps_its_settings(train):
 @pytest.mark.parametrize(
     "option, words",
     [
-        ("--folds=patient_id", "folds is patient_id, which tells who"),
-        ("--subgroups=recording_id", "subgroups is recording_id, which tells"),
+        (
+            "--folds=patient_id",
+            "folds is patient_id, which identifies patients",
+        ),
+        (
+            "--subgroups=recording_id",
+            "subgroups is recording_id, which identifies",
+        ),
         ("--nuisance=2020", "nuisance is 2020; name columns"),
-        ("--subgroups=True", "subgroups is True; name columns"),
-        ("--subgroups=path", "subgroups is path, which tells who"),
-        ("--patient_score=[max]", "patient_score is ['max']; expected one of"),
+        ("--patient_score=[max]", "patient_score is [max]; expected one of"),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),
     ],
@@ -272,9 +260,9 @@ def test_wrong_options_stop_before_training(train, option, words):
 
 
 @pytest.mark.slow
-def test_one_site_of_each_kind(train, clinic, tmp_path):
-    """One site of one class, one patient in two sites, and one fold alone
-    that can be ranked."""
+def test_sites_that_cannot_be_ranked(train, clinic, tmp_path):
+    """One site of one class, one patient in two sites, and a single fold that
+    can be ranked."""
     rows = (clinic / "recordings.csv").read_text().split("\n")
     header, body = rows[0], [row.split(",") for row in rows[1:] if row]
     for i, row in enumerate(body):
@@ -295,40 +283,30 @@ def test_one_site_of_each_kind(train, clinic, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_site_left_out_after_the_other(train):
-    run = train("linear", *PLAIN, "--folds=site", "--number_of_epochs=2")
+def test_sites_left_out_with_an_encoder_for_each(train, clinic):
+    """`{fold}` names the encoder that was pre-trained without the fold."""
+    first = train("linear", *PLAIN, *FOLD)
+    sites = ["north", "south", "west"]
+    for site in sites:
+        (first.parent / f"encoder_{site}").symlink_to(first)
+    source = first.parent / "encoder_{fold}"
+    run = train("linear", *PLAIN, "--folds=site", "--number_of_epochs=1",
+                f"--encoder_source={source}")  # fmt: skip
     metrics = metrics_of(run)
-    left_out = [fold["fold"] for fold in metrics["by_fold"]["each"]]
-    assert left_out == ["north", "south", "west"]
-    for name, site in zip(metrics["folds"], left_out):
+    assert metrics["encoder_source"] == str(source)
+    folds = [fold["fold"] for fold in metrics["by_fold"]["each"]]
+    assert folds == sites
+    for name, site in zip(metrics["folds"], sites):
+        loaded = metrics_of(run / name)["encoder_source"]
+        assert loaded.endswith(f"encoder_{site}")
         manifest = run / name / "manifest"
         assert set(read_column(manifest / "test.csv", "site")) == {site}
         for split in ("train", "valid"):
-            sites = set(read_column(manifest / f"{split}.csv", "site"))
-            assert site not in sites
+            assert site not in read_column(manifest / f"{split}.csv", "site")
 
 
 @pytest.mark.slow
-def test_an_encoder_for_each_fold(train, script, clinic):
-    """What was pre-trained without the fold that is tested on."""
-    first = train("linear", *PLAIN, *FOLD)
-    for k in range(3):
-        (first.parent / f"encoder_{k}").symlink_to(first)
-    source = first.parent / "encoder_{fold}"
-    run = train(
-        "linear", *PLAIN, "--folds=all", "--number_of_epochs=1",
-        f"--encoder_source={source}",
-    )  # fmt: skip
-    metrics = metrics_of(run)
-    assert metrics["encoder_source"].endswith("encoder_{fold}")
-    sources = [
-        metrics_of(run / name)["encoder_source"] for name in metrics["folds"]
-    ]
-    assert [s[-2:] for s in sources] == [f"_{k}" for k in range(3)]
-
-
-@pytest.mark.slow
-def test_log_mel_readout_is_shown_beside_a_random_encoder(train):
+def test_a_log_mel_readout_has_a_random_encoder_as_control(train):
     run = train(
         "linear", *TINY, *FOLD, "--readout=encoder+logmel", "--figures=False"
     )
@@ -336,14 +314,13 @@ def test_log_mel_readout_is_shown_beside_a_random_encoder(train):
     # BatchNorm1d and Linear of two classes on 32 + 160 dimensions.
     assert metrics["n_trainable"] == 192 * 4 + 2
     assert "random_encoder" in metrics["controls"]
-    beside = metrics_of(run / "controls/random_encoder")
-    assert beside["encoder_source"] == "random_calibrated"
-    assert beside["readout"] == "encoder+logmel"
+    control = metrics_of(run / "controls/random_encoder")
+    assert control["encoder_source"] == "random_calibrated"
+    assert control["readout"] == "encoder+logmel"
     assert "random encoder" in (run / "report.md").read_text().lower()
 
 
-def test_splits_of_one_class_leave_figures_undefined(train):
-    """Nothing to rank in validation and test."""
+def test_splits_of_one_class_leave_metrics_undefined(train):
     run = train(
         "linear", *TINY, *FOLD, "--label_column=kind",
         "--classes=[a, b]", "--nuisance=age", "--figures=False",
@@ -354,15 +331,14 @@ def test_splits_of_one_class_leave_figures_undefined(train):
         for unit in ("recording", "patient"):
             assert metrics[split][unit]["auc"] is None
             assert metrics[split][unit]["no_interval"].startswith("all are")
-    rows = json.loads((run / "history.json").read_text())
-    # Chosen by the loss, where no AUC is.
-    assert all(row["valid_auc"] is None for row in rows)
-    assert all(row["score"] == -row["valid_loss"] for row in rows)
+    for row in history(run):  # without AUC, the loss chooses
+        assert row["valid_auc"] is None
+        assert row["score"] == -row["valid_loss"]
     assert "AUC not defined: all are a" in train.output
-    assert "not asked" in (run / "report.md").read_text()
+    assert "not evaluated" in (run / "report.md").read_text()
 
 
-def test_everything_a_run_leaves(train):
+def test_files_of_a_run(train):
     run = train("linear", *TINY, *FOLD, "--subgroups=site,age")
     metrics = metrics_of(run)
     assert metrics["figures"]
@@ -391,14 +367,11 @@ def test_two_processes_train_as_one(train, clinic, tmp_path, free_port):
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.count("done: neuro_injury linear") == 1
-    one, two = (
-        json.loads((folder / "history.json").read_text())
-        for folder in (alone, together)
-    )
+    a, b = (history(folder) for folder in (alone, together))
     for name in ("train_loss", "valid_loss", "valid_auc"):
-        assert [row[name] for row in two] == pytest.approx(
-            [row[name] for row in one], rel=1e-4
+        assert [row[name] for row in b] == pytest.approx(
+            [row[name] for row in a], rel=1e-4
         )
-    one, two = read(alone), read(together)
-    assert one.ids == two.ids
-    np.testing.assert_allclose(one.scores, two.scores, rtol=1e-3)
+    a, b = read(alone), read(together)
+    assert a.ids == b.ids
+    np.testing.assert_allclose(a.scores, b.scores, rtol=1e-3)

@@ -16,7 +16,7 @@ COMMANDS = (
     "recipes.adaptation.train_adapt",
     "recipes.classification.train_cls",
     "recipes.study.run",
-    "recipes.study.report.command",
+    "recipes.study.report.page",
     "data_prep.audit",
     "data_prep.confounds",
     "cry_modules.inference",

@@ -1,7 +1,7 @@
-"""What an encoder was trained to hear, and that it is what it will hear.
+"""The front end that an encoder was trained with.
 
-Its weights fit behind any front end with as many bands, and give figures that
-are wrong in silence.
+Weights fit any front end with as many bands, and give wrong embeddings in
+silence behind another than their own.
 """
 
 import math
@@ -9,37 +9,40 @@ from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
 import torch
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
+from torch import nn
 
+from cry_modules.architectures import ARCHITECTURES, name_of
 from cry_modules.checkpoints.checkpointer import read_meta
+from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.panns import is_panns
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.checkpoints.state_dict import MODEL_FILE, read_description
+from cry_modules.checkpoints.settings import yaml_nodes
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError
 
-#: Of a run, and of SpeechBrain's models on Hugging Face.
+#: Settings of a run, and of SpeechBrain's models on Hugging Face.
 YAML_FILE = "hyperparams.yaml"
 
-#: Running mean of a band over its deviation, the median of the bands. Measured
-#: on 36 cries, 23 sounds, noise, decaying tones and bursts in silence, chunks
-#: of 1 and 4 s, with and without masks: at most 0.016 where the mean is taken
-#: away (0 without masks), 0.24 to 8.3 with log1p, 1.2 to 7.8 with panns.
+#: Mean over deviation of a band, median over the bands: below this the
+#: features were mean-normalised. Measured on 36 cries, 23 sounds, noise,
+#: decaying tones and bursts in silence, chunks of 1 and 4 s, with and without
+#: masks: at most 0.016 with mean normalisation (0 without masks), 0.24 to 8.3
+#: with log1p, 1.2 to 7.8 with panns.
 _NORMALISED_BELOW = 0.06
-#: After fewer, the 0 and 1 that a BatchNorm begins with still count.
+#: After fewer batches, the 0 and 1 that a BatchNorm begins with still count.
 _LEAST_BATCHES = 100
 
 
 class Known(NamedTuple):
-    """A front end, and what says so."""
+    """A front end, and the evidence for it."""
 
     front_end: str
     evidence: str
 
 
-def check_known(known: Known, front_end: str, called: str) -> None:
-    """Refuse an encoder that is known to have heard something else.
+def check_known(known: Known, front_end: str, title: str) -> None:
+    """Refuse an encoder that was trained with another front end.
 
     Example
     -------
@@ -50,22 +53,26 @@ def check_known(known: Known, front_end: str, called: str) -> None:
     """
     if known.front_end not in FRONT_ENDS:
         raise InputError(
-            f"{called} was trained with the front end "
+            f"{title} was trained with the front end "
             f"{known.front_end!r:.80} ({known.evidence}); this version has "
-            f"{', '.join(FRONT_ENDS)}"
+            f"{', '.join(FRONT_ENDS)}; pass another encoder"
         )
     if known.front_end != front_end:
         raise InputError(
-            f"{called} was trained with the front end "
-            f"{known.front_end} ({known.evidence}), and this run has "
-            f"{front_end}; pass --front_end {known.front_end}"
+            f"{title} was trained with the front end {known.front_end} "
+            f"({known.evidence}), and this run has {front_end}; pass "
+            f"--front_end {known.front_end}"
         )
 
 
-def front_end_of(
+def known_front_end(
     source: str, path: Path, state: Dict[str, torch.Tensor]
 ) -> Optional[Known]:
-    """The front end that an encoder was trained with."""
+    """The front end that an encoder is known to be trained with.
+
+    Evidence: PANNs' names, a public encoder's id, or a file in the folder of
+    ``path`` (checkpoint, exported model, run).
+    """
     if is_panns(state):
         return Known("panns", "its names are PANNs'")
     public = None if Path(source).exists() else public_encoder(source)
@@ -79,30 +86,28 @@ def front_end_of(
 
 
 def _of_checkpoint(folder) -> Optional[Known]:
-    """From what a checkpoint of ours says of itself."""
     meta = read_meta(folder) or {}
     if "version" not in meta:
         return None
-    # There was one before there were several.
+    # Checkpoints without this entry are older than the other front ends.
     return Known(meta.get("front_end", "fbank"), "its CKPT.yaml says so")
 
 
 def _of_exported(folder) -> Optional[Known]:
-    """From the description of an exported model."""
     path = folder / MODEL_FILE
     if not path.is_file():
         return None
     model = read_description(folder).get("model")
     if not isinstance(model, dict) or "front_end" not in model:
         raise InputError(
-            f"{path} does not say what its encoder hears; get or export the "
-            "model again"
+            f"{path} does not name the front end of its encoder; get or export "
+            "the model again"
         )
     return Known(str(model["front_end"]), f"{path} says so")
 
 
 def _run_folder(folder) -> Path:
-    """Where the hyperparams.yaml of an encoder in this folder would be."""
+    """Folder of the run that an encoder in this folder belongs to."""
     if folder.name.startswith("CKPT"):
         return folder.parent.parent
     if folder.name in ("pretrained", "interpolated"):  # of train_adapt.py
@@ -111,71 +116,67 @@ def _run_folder(folder) -> Path:
 
 
 def _of_yaml(path) -> Optional[Known]:
-    """From a run's settings, or those of SpeechBrain's recipes: what is there
-    is looked at, nothing of it is built."""
+    """From the settings of a run of ours or of a SpeechBrain recipe.
+
+    They are read as text; nothing of them is built.
+    """
     if not path.is_file():
         return None
     try:
         text = path.read_text(encoding="utf-8")
-        there = {key.value: node for key, node in YAML().compose(text).value}
+        nodes = yaml_nodes(text)
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(
-            f"{path} is no yaml file of settings; correct it, or move the "
+            f"{path} is not a yaml file of settings; correct it, or move the "
             "encoder to a folder of its own"
         )
-    if "front_end" in there:
-        return Known(str(there["front_end"].value), f"{path} says so")
-    if "compute_stft" in there:  # SpeechBrain's ESC50/classification
+    if "front_end" in nodes:
+        return Known(str(nodes["front_end"].value), f"{path} says so")
+    if "compute_stft" in nodes:  # SpeechBrain's ESC50/classification
         return Known("log1p", f"{path} says so")
-    if "cry_modules." in text:  # ours, from when there was but one
-        is_fbank = "cry_modules.front_ends.LogMel" in text
-    else:  # SpeechBrain's models of cries
-        is_fbank = "mean_var_norm" in there
+    # SpeechBrain's models of cries; ours name their front end.
+    is_fbank = "mean_var_norm" in nodes and "cry_modules." not in text
     return Known("fbank", f"{path} says so") if is_fbank else None
 
 
-def check_statistics(
-    state: Dict[str, torch.Tensor], front_end: str, called: str
-) -> None:
-    """Refuse an encoder by what its ``norm0`` saw: bands around zero, or where
-    a logarithm leaves them.
+def check_statistics(encoder: nn.Module, front_end: str, title: str) -> None:
+    """Refuse an encoder whose first BatchNorm was trained on other features.
+
+    The means of its bands are around zero if the features were
+    mean-normalised, and far from it if not.
 
     Example
     -------
-    >>> state = torch.nn.BatchNorm1d(80).state_dict(prefix="norm0.")
-    >>> state["norm0.num_batches_tracked"] += 100
-    >>> check_statistics(state, "fbank", "a.ckpt")
-    >>> check_statistics(state, "log1p", "a.ckpt")
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> encoder = Cnn14(mel_bins=80, width=1)
+    >>> encoder.norm0.num_batches_tracked += 100
+    >>> check_statistics(encoder, "fbank", "a.ckpt")
+    >>> check_statistics(encoder, "log1p", "a.ckpt")
     Traceback (most recent call last):
     ...
     data_prep.files.errors.InputError: a.ckpt was trained on features with mean ...
     """
-    if "norm0.running_mean" not in state:
+    name = name_of(encoder)
+    if name is None or not ARCHITECTURES[name].first_norm:
         return
-    mean, variance, n_batches = (
-        state[f"norm0.{name}"]
-        for name in ("running_mean", "running_var", "num_batches_tracked")
-    )
-    offset = (mean.abs() / variance.clamp(min=1e-12).sqrt()).median().item()
-    if n_batches < _LEAST_BATCHES or not math.isfinite(offset):
+    norm = encoder.get_submodule(ARCHITECTURES[name].first_norm)
+    deviation = norm.running_var.clamp(min=1e-12).sqrt()
+    offset = (norm.running_mean.abs() / deviation).median().item()
+    few = norm.num_batches_tracked < _LEAST_BATCHES
+    if few or not math.isfinite(offset):
         return
     normalised = offset < _NORMALISED_BELOW
     if normalised == FRONT_ENDS[front_end].mean_norm:
         return
-    fitting = [
-        kind
+    fitting = " or ".join(
+        kind.name
         for kind in map(make_front_end, FRONT_ENDS)
-        if kind.mean_norm == normalised and kind.n_mels == len(mean)
-    ]
-    names = " or ".join(kind.name for kind in fitting)
+        if kind.mean_norm == normalised and kind.n_mels == norm.num_features
+    )
+    cure = f"pass --front_end {fitting}" if fitting else "pass another encoder"
     raise InputError(
-        f"{called} was trained on features "
-        f"{'with' if normalised else 'without'} mean normalisation (its bands' "
-        f"means are {offset:.2g} deviations from zero), and this run's front "
-        f"end {front_end} is the contrary; "
-        + (
-            f"pass --front_end {names}"
-            if names
-            else f"none of {', '.join(FRONT_ENDS)} fits"
-        )
+        f"{title} was trained on features "
+        f"{'with' if normalised else 'without'} mean normalisation (the means "
+        f"of its bands are {offset:.2g} deviations from zero), and the front "
+        f"end {front_end} is the opposite; {cure}"
     )

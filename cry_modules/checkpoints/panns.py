@@ -9,20 +9,20 @@ from cry_modules.checkpoints.public import PANNS
 from cry_modules.front_ends import PannsMel
 from data_prep.files.errors import InputError
 
-#: What comes after our encoder's end.
+#: Layers after the end of our encoder.
 _AFTER = tuple(
     f"{layer}.{kind}"
     for layer in ("fc1", "fc_audioset")
     for kind in ("weight", "bias")
 )
-#: PANNs keep their front end as weights, which are never trained.
+#: PANNs keep their front end as weights, which are not trained.
 _REAL = "spectrogram_extractor.stft.conv_real.weight"
 _IMAGINARY = "spectrogram_extractor.stft.conv_imag.weight"
 _FILTERS = "logmel_extractor.melW"
-#: Sample rate by points of the Fourier transform, of the published files.
+#: Sample rate by points of the Fourier transform in the published files.
 _KHZ = {1024: 32, 512: 16, 256: 8}
-#: Largest difference between a front end's weights and ours: they are single
-#: precision, up to 1.
+#: Largest difference from our front end: weights are single precision, up to
+#: 1.
 _TOLERANCE = 1e-4
 
 
@@ -38,56 +38,58 @@ def is_panns(state: Dict[str, torch.Tensor]) -> bool:
 
 
 def converted(
-    state: Dict[str, torch.Tensor], called: str
+    state: Dict[str, torch.Tensor], title: str
 ) -> Dict[str, torch.Tensor]:
-    """Weights of PANNs' blocks, named as in our CNN14 and SpeechBrain's.
+    """Rename the weights of PANNs' blocks as in our CNN14 and SpeechBrain's.
 
-    PANNs' own embedding is a layer further: the rectified ``fc1`` of what our
-    encoder returns. ``fc1`` and the classifier ``fc_audioset`` are left.
+    PANNs' own embedding is one layer later: the rectified ``fc1`` of our
+    embedding. ``fc1`` and the classifier ``fc_audioset`` are dropped.
+    ``title`` names the file in errors.
     """
-    _check_front_end(state, called)
-    left = {*_AFTER, _REAL, _IMAGINARY, _FILTERS}
-    found = {}
+    _check_front_end(state, title)
+    dropped = {*_AFTER, _REAL, _IMAGINARY, _FILTERS}
+    renamed = {}
     for name, value in state.items():
         block = re.fullmatch(r"(conv_block\d\.)?(bn|conv)(\d\..*)", name)
         if block:
             place, kind, rest = block.groups(default="")
             kind = {"bn": "norm", "conv": "conv"}[kind]
-            found[f"{place}{kind}{rest}"] = value
-        elif name not in left:
+            renamed[f"{place}{kind}{rest}"] = value
+        elif name not in dropped:
             raise InputError(
-                f"{called} is no CNN14 of PANNs: {name} is "
-                f"unexpected; take {PANNS.where()}"
+                f"{title} is not a CNN14 of PANNs: {name} is unexpected; "
+                f"download {PANNS.where()}"
             )
-    return found
+    return renamed
 
 
-def _check_front_end(state, called):
-    """The file's own weights against ours."""
+def _check_front_end(state, title):
+    """Compare the front end in the file with ``PannsMel``."""
     for name, expected in _front_end_weights().items():
         if name not in state:
             raise InputError(
-                f"{called} has PANNs' names, but no {name}, "
-                f"which tells what it hears; take {PANNS.where()}"
+                f"{title} has PANNs' names, but no {name}, which defines its "
+                f"front end; download {PANNS.where()}"
             )
         value = state[name]
         if value.shape != expected.shape:
             raise InputError(
-                f"{called} {_heard(state)}, and this project "
-                "hears 16 kHz in windows of 512 samples through 64 mel bands; "
-                f"take {PANNS.where()}"
+                f"{title} takes {_front_end_in_words(state)}, and the front "
+                "end panns 16 kHz, windows of 512 samples and 64 mel bands; "
+                f"download {PANNS.where()}"
             )
         off = (value - expected).abs().max().item()
         if not off <= _TOLERANCE:
             raise InputError(
-                f"{called} hears through another window or other "
-                f"mel bands than the front end panns ({name} is off by "
-                f"{off:.2g}); take {PANNS.where()}"
+                f"{title} has another window or other mel bands than the "
+                f"front end panns ({name} is off by {off:.2g}); download "
+                f"{PANNS.where()}"
             )
 
 
 def _front_end_weights():
-    """Ours, as PANNs keep them: a windowed cosine and sine each frequency."""
+    """Weights of ``PannsMel`` in PANNs' form: a windowed cosine and sine for
+    each frequency, and the mel filters."""
     front_end = PannsMel()
     n = front_end.n_fft
     time = torch.arange(n, dtype=torch.float64)
@@ -99,15 +101,11 @@ def _front_end_weights():
     }
 
 
-def _heard(state) -> str:
-    """What a file with weights of other shapes hears, in words."""
+def _front_end_in_words(state) -> str:
     window, n_mels = (
         state[name].shape[-1] if name in state and state[name].dim() else "no"
         for name in (_REAL, _FILTERS)
     )
     khz = _KHZ.get(window)
     rate = f"{khz} kHz" if khz else "an unknown rate"
-    return (
-        f"hears {rate} in windows of {window} samples through {n_mels} mel "
-        "bands"
-    )
+    return f"{rate}, windows of {window} samples and {n_mels} mel bands"

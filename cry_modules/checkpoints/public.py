@@ -1,11 +1,15 @@
-"""Published CNN14 encoders: what each hears, and where it is."""
+"""Published CNN14 encoders, and files of the Hugging Face hub."""
 
+import re
+from pathlib import Path
 from typing import NamedTuple, Optional
+
+from data_prep.files.errors import InputError
 
 
 class PublicEncoder(NamedTuple):
-    """``name``: a Hugging Face id, or the file's name; ``front_end``: what it
-    was trained to hear; ``file``: to download; ``url``: from where.
+    """A published encoder: ``name`` (a Hugging Face id or a file name), the
+    ``front_end`` it was trained with, the ``file`` and the ``url``.
     """
 
     name: str
@@ -14,7 +18,7 @@ class PublicEncoder(NamedTuple):
     url: str
 
     def where(self) -> str:
-        """The file and its place, in words."""
+        """File and URL, for messages."""
         return f"{self.file} from {self.url}"
 
 
@@ -23,7 +27,7 @@ def _on_the_hub(name, front_end):
     return PublicEncoder(name, front_end, "embedding_model.ckpt", url)
 
 
-#: PANNs at our rate; its other files hear 32 or 8 kHz.
+#: PANNs at 16 kHz; its other files are for 32 or 8 kHz.
 PANNS = PublicEncoder(
     "Cnn14_16k_mAP=0.438.pth",
     "panns",
@@ -47,5 +51,48 @@ def public_encoder(name: str) -> Optional[PublicEncoder]:
     >>> public_encoder("speechbrain/cnn14-esc50").front_end
     'log1p'
     """
-    found = {encoder.name: encoder for encoder in PUBLIC_ENCODERS}
-    return found.get(name)
+    by_name = {encoder.name: encoder for encoder in PUBLIC_ENCODERS}
+    return by_name.get(name)
+
+
+def is_hub_id(source: str) -> bool:
+    """Whether a source that does not exist here may be a Hugging Face id.
+
+    Example
+    -------
+    >>> is_hub_id("speechbrain/cnn14-esc50"), is_hub_id("a/b/c")
+    (True, False)
+    """
+    is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
+    return is_id and not Path(source).parent.is_dir()
+
+
+def download(
+    repository: str, file: str, title: str, cure: str, **options
+) -> Optional[Path]:
+    """Download a file of a Hugging Face repository; None if it has none.
+
+    ``title`` names the repository in errors, ``cure`` says what to do instead;
+    ``options`` are those of ``hf_hub_download``.
+    """
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        LocalEntryNotFoundError,
+    )
+
+    try:
+        return Path(hf_hub_download(repository, file, **options))
+    except LocalEntryNotFoundError:  # no network
+        raise InputError(
+            f"{title} does not exist here, and the Hugging Face hub is "
+            f"unreachable; correct the path, or {cure}"
+        )
+    except EntryNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise InputError(
+            f"{title} does not exist here and is unavailable from the Hugging "
+            f"Face hub ({reason}); correct the path, or {cure}"
+        )

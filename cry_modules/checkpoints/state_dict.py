@@ -1,47 +1,245 @@
-"""The description of an exported model, ``model.json``, and the files beside
-it that are its own.
-"""
+"""State dicts: read without running code, checked, and loaded strictly."""
 
 import hashlib
-import json
 import os
+import pickle
+import re
+import struct
+import zipfile
 from pathlib import Path
-from typing import Dict
+from typing import Dict, List, Optional
+
+import torch
+from torch import nn
 
 from data_prep.files.errors import InputError
 
-MODEL_FILE = "model.json"
-FORMAT = "cry-ssl model 1"
+#: Exceptions of torch's reader, which depend on what the bytes look like.
+_NOT_A_CHECKPOINT = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    AssertionError,
+    MemoryError,
+    OSError,
+    struct.error,
+    zipfile.BadZipFile,
+)
 
-#: A description is no longer than this, bytes.
-_LONGEST = 1 << 20
+#: First bytes of a zip file and of a pickle.
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
+#: The pickle protocol of torch.save.
+_PROTOCOL = b"\x02"
+
+#: Types of weights and counts.
+_NUMBERS = (
+    torch.float64,
+    torch.float32,
+    torch.float16,
+    torch.bfloat16,
+    torch.int64,
+    torch.int32,
+    torch.int16,
+    torch.int8,
+    torch.uint8,
+)
+_LONGEST_NAME = 200
 
 
-def read_description(folder: Path) -> Dict:
-    """``model.json``."""
-    path = inside(folder, MODEL_FILE)
-    if path.stat().st_size > _LONGEST:
-        raise InputError(f"{path} has more than 1 MiB; it is no {MODEL_FILE}")
+class _NotBuilt:
+    """Replaces objects in a file that are not needed: nothing is built."""
+
+    def __init__(self, *args):
+        pass
+
+    def __setstate__(self, state):
+        pass
+
+
+#: PANNs' files hold the state of their sampler: numpy's arrays and numbers,
+#: by the names of numpy 1 and 2.
+_NUMPY = [
+    (_NotBuilt, name)
+    for name in (
+        "numpy.ndarray",
+        "numpy.dtype",
+        "numpy.core.multiarray._reconstruct",
+        "numpy.core.multiarray.scalar",
+        "numpy._core.multiarray._reconstruct",
+        "numpy._core.multiarray.scalar",
+    )
+]
+
+
+def read_state_dict(
+    path: Path, title: Optional[str] = None
+) -> Dict[str, torch.Tensor]:
+    """Read tensors by name from a checkpoint, which cannot run code.
+
+    ``title`` names the file in errors.
+
+    Example
+    -------
+    >>> path = str(getfixture("tmpdir").join("a.ckpt"))
+    >>> torch.save({"weight": torch.tensor([1, float("nan")])}, path)
+    >>> read_state_dict(Path(path), "a.ckpt")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: a.ckpt: weight holds NaN or infinity: its training failed, or the file is damaged; pass another
+    """
+    title = title or str(path)
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
-        raise InputError(f"{path} is no JSON ({error}); get it again")
-    found = about.get("format") if isinstance(about, dict) else None
-    if found != FORMAT:
+        with open(path, "rb") as file:
+            start = file.read(len(_ZIP))
+    except OSError as error:
+        raise InputError(f"{title} cannot be read: {error.strerror}")
+    try:
+        if start == _ZIP:
+            _check_stored(path, title)
+        with torch.serialization.safe_globals(_NUMPY):
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except InputError:
+        raise
+    except _NOT_A_CHECKPOINT as error:
+        raise InputError(f"{title} {_reason(start, error)}")
+    if isinstance(state, dict) and isinstance(dict.get(state, "model"), dict):
+        state = state["model"]
+    if not isinstance(state, dict):
+        raise _not_a_state_dict(title, "it is not a dict")
+    # A plain dict: a pickle may set any attribute of its own, methods too.
+    state = dict(dict.items(state))
+    for name, value in state.items():
+        _check_entry(name, value, title)
+    return state
+
+
+def _check_stored(path, title) -> None:
+    """Refuse a small file that expands: torch.save compresses nothing."""
+    with zipfile.ZipFile(path) as file:
+        members = file.infolist()
+    is_stored = all(m.compress_type == zipfile.ZIP_STORED for m in members)
+    size = path.stat().st_size
+    if not is_stored or sum(m.file_size for m in members) > size:
         raise InputError(
-            f"{path} has the format {found!r:.80}, and this is for {FORMAT!r}; "
-            "install the version that wrote it, or export again"
+            f"{title} is compressed: it holds more than its {size} bytes, and "
+            "torch.save compresses nothing; save the state dict again"
         )
-    return about
+
+
+def _reason(start: bytes, error: Exception) -> str:
+    function = re.search(r"GLOBAL (\w+(?:\.\w+)*) ", str(error))
+    if isinstance(error, pickle.UnpicklingError) and function:
+        return (
+            f"would run code when loaded ({function[1][:100]}), or is damaged; "
+            "pass a file that holds only tensors"
+        )
+    if start[:1] == _PICKLE and start[1:2] not in (b"", _PROTOCOL):
+        return (
+            "is a pickle that torch.save did not write, and could run code; "
+            "pass a file that holds only tensors"
+        )
+    return (
+        "is not a checkpoint that holds only tensors: truncated, or another "
+        "kind of file; get it again, or pass another"
+    )
+
+
+def _not_a_state_dict(title, reason) -> InputError:
+    return InputError(
+        f"{title} is not a state dict (names and dense tensors): {reason}; "
+        "save encoder.state_dict() and pass that file"
+    )
+
+
+def _check_entry(name, value, title) -> None:
+    is_name = isinstance(name, str) and name.isprintable()
+    if not is_name or len(name) > _LONGEST_NAME:
+        raise _not_a_state_dict(title, "a name is not a short text")
+    if type(value) not in (torch.Tensor, nn.Parameter):
+        raise _not_a_state_dict(title, f"{name} is not a tensor")
+    if not _is_dense(value):
+        raise _not_a_state_dict(
+            title, f"{name} is not a dense tensor of numbers"
+        )
+    if value.is_floating_point() and not value.isfinite().all():
+        raise InputError(
+            f"{title}: {name} holds NaN or infinity: its training failed, or "
+            "the file is damaged; pass another"
+        )
+
+
+def _is_dense(value) -> bool:
+    """Whether every number of a tensor is in memory, as a number."""
+    is_plain = (
+        value.layout == torch.strided
+        and value.device.type == "cpu"
+        and value.dtype in _NUMBERS
+        and not value.is_nested
+    )
+    # A stride of 0 makes a few bytes look like many numbers.
+    return is_plain and value.nbytes <= value.untyped_storage().nbytes()
+
+
+def differences(
+    state: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
+) -> List[str]:
+    """Reasons why a state dict does not fit, one phrase each.
+
+    Example
+    -------
+    >>> differences({"a": torch.ones(2)}, {"b": torch.ones(2)})
+    ['b is missing', 'a is unexpected']
+    """
+    missing = [f"{key} is missing" for key in expected if key not in state]
+    unexpected = [
+        f"{key} is unexpected" for key in state if key not in expected
+    ]
+    both = [key for key in expected if key in state]
+    misshapen = [
+        f"{key} is {tuple(state[key].shape)}, here {tuple(expected[key].shape)}"
+        for key in both
+        if state[key].shape != expected[key].shape
+    ]
+    mistyped = [
+        f"{key} is of {state[key].dtype}, here {expected[key].dtype}"
+        for key in both
+        if expected[key].is_floating_point()
+        and not state[key].is_floating_point()
+    ]
+    return misshapen + mistyped + missing + unexpected
+
+
+def check_fit(
+    module: nn.Module,
+    state: Dict[str, torch.Tensor],
+    title: str,
+    hint: str = "",
+) -> None:
+    """Refuse a state dict with a missing, unexpected or misshapen key.
+
+    ``title`` names the file in the error, ``hint`` ends it.
+    """
+    wrong = differences(state, module.state_dict())
+    if wrong:
+        more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
+        raise InputError(
+            f"{title} does not fit this model: {'; '.join(wrong[:3])}{more}"
+            + hint
+        )
 
 
 def inside(folder: Path, name: str) -> Path:
-    """A file of a model's folder, and of no other."""
+    """Path of a file in a model's folder; a link must not lead out of it."""
     path = Path(folder) / name
-    # Not Path.resolve, which raises where links go round.
+    # Not Path.resolve, which raises where links form a circle.
     root, real = (Path(os.path.realpath(p)) for p in (folder, path))
     allowed = [root]
-    if root.parent.name == "snapshots":
+    if root.parent.name == "snapshots":  # of Hugging Face's cache
         allowed.append(root.parent.parent / "blobs")
     if real.parent not in allowed:
         raise InputError(
@@ -51,25 +249,6 @@ def inside(folder: Path, name: str) -> Path:
     if not real.is_file():
         raise InputError(f"{path} does not exist; get the model again")
     return path
-
-
-def check_written(path: Path) -> None:
-    """Refuse a file of an exported model that was exchanged since.
-
-    Example
-    -------
-    >>> check_written(Path("no/encoder.ckpt"))
-    """
-    if not os.path.lexists(path.parent / MODEL_FILE):
-        return
-    files = read_description(path.parent).get("files")
-    written = files.get(path.name) if isinstance(files, dict) else None
-    if written != sha256(path):
-        raise InputError(
-            f"{path} is not the file that {MODEL_FILE} was written with "
-            "(SHA-256 differs): truncated or exchanged; get it again, or move "
-            "a file of your own to a folder of its own"
-        )
 
 
 def sha256(path: Path) -> str:
@@ -82,8 +261,8 @@ def sha256(path: Path) -> str:
     >>> sha256(path)[:8]
     'e3b0c442'
     """
-    found = hashlib.sha256()
+    checksum = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 22), b""):
-            found.update(block)
-    return found.hexdigest()
+            checksum.update(block)
+    return checksum.hexdigest()

@@ -1,6 +1,84 @@
-"""Command line: serve a demo page of a trained model."""
+"""Serve a web page on this machine that scores a recording.
 
-from cry_modules.demo.command import main
+    python -m cry_modules.demo MODEL --open
+
+Only this machine can open the page. It loads nothing from elsewhere, and an
+upload is deleted as soon as it is scored. For research: not a medical device.
+"""
+
+import argparse
+import importlib.util
+import sys
+import tempfile
+import webbrowser
+from typing import Optional, Sequence
+
+from cry_modules.checkpoints.saved_model import load_model
+from cry_modules.demo.app import make_app, restrict_gradio
+from cry_modules.demo.server import HOST, listen, run, until_signal
+from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import check_run_opts
+from data_prep.files.errors import InputError, one_line_errors
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cry_modules.demo",
+        description=__doc__.split("\n")[0],
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="exported folder, results folder of train_cls.py, or Hugging "
+        "Face id",
+    )
+    parser.add_argument(
+        "--port",
+        type=int,
+        default=7860,
+        help="port to listen on; 0: any free one (default: 7860)",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument(
+        "--open", action="store_true", help="open the page in a browser"
+    )
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Serve the page until Ctrl-C or SIGTERM."""
+    args = make_parser().parse_args(argv)
+    with one_line_errors(), until_signal():
+        _serve(args.model, args.port, args.device, args.open)
+
+
+def _serve(source: str, port: int, device: str, opens: bool):
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError(
+            "the page needs Gradio, which is not installed; pip install "
+            "'cry-ssl[demo]'"
+        )
+    check_run_opts({"device": device})
+    model = load_model(source)
+    if model.posterior is None:
+        raise InputError(
+            f"{source} is an encoder without classes; pass a classifier "
+            "(train_cls.py trains one on top of it)"
+        )
+    classifier = CryClassifier.from_model(model, {"device": device})
+    private = tempfile.TemporaryDirectory(prefix="cry_ssl_demo_")
+    with listen(port) as server, private as folder:
+        restrict_gradio(folder)
+        app = make_app(model, classifier, source)
+        url = f"http://{HOST}:{server.getsockname()[1]}"
+        print(f"listening on {url} for this machine only; Ctrl-C ends it")
+        sys.stdout.flush()
+        if opens:
+            webbrowser.open(url)
+        run(app, server)
+
 
 if __name__ == "__main__":
     main()

@@ -1,4 +1,4 @@
-"""A web server for this machine alone, which keeps nothing."""
+"""A web server that only this machine can reach, and that stores nothing."""
 
 import signal
 import socket
@@ -8,20 +8,20 @@ from typing import Iterator
 from data_prep.files.errors import InputError
 
 HOST = "127.0.0.1"
-#: What a browser may fetch for the page: nothing but what this program
-#: serves and what the page itself holds.
+#: Sources that a browser may load the page's parts from: this server, and the
+#: page itself.
 _POLICY = (
     "default-src 'self' data: blob:; frame-ancestors 'none'; "
     "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'"
 )
-#: Names by which a browser on this machine asks. Another name that leads here
-#: may be that of a site.
+#: Hosts in requests from this machine. Another name that resolves to this
+#: address may belong to a web site (DNS rebinding).
 _NAMES = (HOST, "localhost")
 
 
 def listen(port: int) -> socket.socket:
-    """A port of this machine that only this machine can reach.
+    """Listen on a port that only this machine can reach.
 
     Example
     -------
@@ -30,7 +30,7 @@ def listen(port: int) -> socket.socket:
     '127.0.0.1'
     """
     if not 0 <= port <= 65535:
-        raise InputError(f"--port {port} is no port; pass 1024 to 65535")
+        raise InputError(f"--port is {port}; pass 1024 to 65535")
     server = socket.socket()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -40,18 +40,18 @@ def listen(port: int) -> socket.socket:
         server.close()
         raise InputError(
             f"--port {port} cannot be used ({error.strerror}); pass another, "
-            "or 0 for any that is free"
+            "or 0 for any free one"
         )
     return server
 
 
 @contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """End what is in here, quietly, at Ctrl-C, SIGTERM or a closed terminal.
+def until_signal() -> Iterator[None]:
+    """Leave the block quietly at Ctrl-C, SIGTERM or a closed terminal.
 
     Example
     -------
-    >>> with ended_by_signals():
+    >>> with until_signal():
     ...     signal.raise_signal(signal.SIGTERM)
     ...     print("not reached")
     """
@@ -60,7 +60,7 @@ def ended_by_signals() -> Iterator[None]:
 
     def stop(*_):
         for name in names:
-            signal.signal(name, signal.SIG_IGN)  # what is left is tidied up
+            signal.signal(name, signal.SIG_IGN)  # during the clean-up
         raise KeyboardInterrupt
 
     before = {name: signal.signal(name, stop) for name in names}
@@ -72,20 +72,20 @@ def ended_by_signals() -> Iterator[None]:
             signal.signal(name, handler)
 
 
-class Sealed:
-    """Answer to the page itself, tell browsers to fetch nothing from elsewhere
-    for it, and to keep nothing.
+class LocalOnly:
+    """ASGI middleware: refuse requests from other sites' pages, and tell
+    browsers to load nothing from elsewhere and to store nothing.
     """
 
     def __init__(self, app):
         self.app = app
 
     async def __call__(self, scope, receive, send):
-        """ASGI."""
+        """Answer a request, as ASGI specifies."""
         from starlette.datastructures import Headers, MutableHeaders
         from starlette.responses import PlainTextResponse
 
-        async def sealed(message):
+        async def send_with_headers(message):
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["content-security-policy"] = _POLICY
@@ -94,30 +94,30 @@ class Sealed:
             await send(message)
 
         app = self.app
-        if scope["type"] == "http" and not _is_own(Headers(scope=scope)):
-            app = PlainTextResponse("for its own page only", 403)
-        await app(scope, receive, sealed)
+        if scope["type"] == "http" and not _is_local(Headers(scope=scope)):
+            app = PlainTextResponse("only for the page itself", 403)
+        await app(scope, receive, send_with_headers)
 
 
-def _is_own(asked) -> bool:
-    """Whether this machine's browser asks, and for no other site's page."""
-    host = asked.get("host", "")
+def _is_local(headers) -> bool:
+    """Check that a request names this machine and no other site's page."""
+    host = headers.get("host", "")
     is_named = host.rsplit(":", 1)[0] in _NAMES
-    return is_named and asked.get("origin") in (None, f"http://{host}")
+    return is_named and headers.get("origin") in (None, f"http://{host}")
 
 
 def run(app, listening: socket.socket) -> None:
-    """Answer until a signal ends it, in the main thread."""
+    """Serve an application until a signal, in the main thread."""
     import uvicorn
 
     config = uvicorn.Config(
         app,
-        log_level="error",  # no names of files
+        log_level="error",  # file names stay out of logs
         access_log=False,
         timeout_graceful_shutdown=1,
     )
     server = uvicorn.Server(config)
-    # It hears Ctrl-C and SIGTERM by itself; an exception out of nowhere would
-    # be that of whatever runs just then.
+    # uvicorn handles Ctrl-C and SIGTERM, but not SIGHUP, which would raise in
+    # whatever code runs at that moment.
     signal.signal(signal.SIGHUP, server.handle_exit)
     server.run(sockets=[listening])

@@ -1,14 +1,15 @@
-"""Does a result come from the cry, or from the baby, the phone or the room?
+"""Confound report: does a result come from the cry, or from the baby, the
+phone or the room?
 
 > python -m data_prep.confounds recordings.csv --label_column trigger \\
 >     --out results/confounds
 
-A classical baseline is asked one question at a time: can it tell the label
-when patients are kept apart, and when recordings are split at random; from
-the site alone, the file's facts alone, the quietest frames alone; and can it
-tell the site. Each question is asked again with labels shuffled between
-patients. Printed and written to ``--out``: a table and a verdict in plain
-language, a picture, and all numbers.
+A classical baseline is cross-validated on one question at a time: does it
+predict the label with patients kept apart, and with recordings split at
+random; from the site alone, the facts of the file alone, the quietest frames
+alone; and does it predict the site. Each question is repeated with labels
+shuffled between patients. The report is a table, a verdict in words, a
+picture, and all numbers.
 """
 
 import argparse
@@ -24,24 +25,18 @@ matplotlib.use("Agg")  # no screen needed
 import numpy as np
 from matplotlib import pyplot as plt
 
-from cry_modules.evaluation.baseline import (
-    MODELS,
-    N_MELS,
-    Evidence,
-    Settings,
-    file_facts,
-    sound_features,
+from cry_modules.evaluation.baseline import N_MELS, file_facts, sound_features
+from cry_modules.evaluation.cross_validation import MODELS, Evidence, Settings
+from cry_modules.evaluation.linear_model import indices
+from cry_modules.evaluation.questions import (
+    ConfoundData,
+    Gap,
+    Question,
+    examine,
 )
-from cry_modules.evaluation.questions import Clues, Gap, Probe, about, examine
-from cry_modules.evaluation.verdict import (
-    SURE,
-    in_words,
-    p_value,
-    quoted,
-    verdict,
-)
+from cry_modules.evaluation.verdict import SURE, in_words, p_value, verdict
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.words import count
+from cry_modules.metrics.words import count, interval_in_words
 from data_prep.corpora.database import (
     database_name,
     locate_table,
@@ -53,16 +48,16 @@ from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
 
-#: More labels than this are no classes but ids, dates or ages.
+#: A column of more labels holds ids, dates or ages.
 MOST_CLASSES = 20
-#: With fewer shuffles no p value can be 0.05 or less.
+#: With fewer shuffles the p value cannot be 0.05.
 LEAST_PERMUTATIONS = 19
 
 
 def table(
-    probes: Dict[str, Probe], gap: Optional[Gap], label: str, padded: bool
+    questions: Dict[str, Question], gap: Optional[Gap], label: str, padded: bool
 ) -> str:
-    """All figures, a row a question, as Markdown."""
+    """Write all results as Markdown, a row per question."""
     rows = [
         (
             "question",
@@ -72,12 +67,12 @@ def table(
             "recordings / patients",
         )
     ]
-    for name, probe in probes.items():
-        rows.append((about(probe, label), *_cells(probe)))
+    for name, question in questions.items():
+        rows.append((question.in_words(label), *_cells(question)))
         if name == "label_audio_random" and gap is not None:
-            ci95 = f" ({in_words(gap.ci95)})" if gap.ci95 else ""
+            ci95 = f" ({_range(gap.ci95)})" if gap.ci95 else ""
             rows.append(
-                ("random less patient-grouped", f"{gap.value:+.2f}" + ci95)
+                ("random minus patient-grouped", f"{gap.value:+.2f}" + ci95)
                 + ("",) * 3
             )
     widths = [max(map(len, column)) * padded for column in zip(*rows)]
@@ -88,12 +83,12 @@ def table(
     return "\n".join([lines[0], f"|{rule}|", *lines[1:]])
 
 
-def _cells(probe: Probe) -> Tuple[str, str, str, str]:
-    evidence = probe.evidence
+def _cells(question: Question) -> Tuple[str, str, str, str]:
+    evidence = question.evidence
     if evidence is None:
-        return f"not asked: {probe.why_not}", "", "", ""
-    ci95 = in_words(evidence.ci95) if evidence.ci95 else "no interval"
-    null = f"{np.mean(evidence.null):.2f} ({in_words(null_range(evidence))})"
+        return f"not evaluated: {question.why_not}", "", "", ""
+    ci95 = _range(evidence.ci95) if evidence.ci95 else "no interval"
+    null = f"{np.mean(evidence.null):.2f} ({_range(null_range(evidence))})"
     return (
         f"{evidence.auc:.2f} ({ci95})",
         null,
@@ -102,27 +97,31 @@ def _cells(probe: Probe) -> Tuple[str, str, str, str]:
     )
 
 
+def _range(ends) -> str:
+    return interval_in_words(ends, ".2f")
+
+
 def null_range(evidence: Evidence) -> List[float]:
-    """Where 95 % of the shuffles lie."""
+    """Range of 95 % of the shuffles."""
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
 def draw(
-    probes: Dict[str, Probe], label: str, caption: str, path: Path
+    questions: Dict[str, Question], label: str, caption: str, path: Path
 ) -> None:
-    """A row a question: the AUC, its interval, and what shuffled labels give."""
-    asked = [probe for probe in probes.values() if probe.evidence is not None]
+    """Draw AUC, interval and shuffled labels, a row per question."""
+    answered = [q for q in questions.values() if q.evidence is not None]
     figure, axes = plt.subplots(
-        figsize=(9.5, 1.9 + 0.5 * len(asked)), layout="constrained"
+        figsize=(9.5, 1.9 + 0.5 * len(answered)), layout="constrained"
     )
-    for row, probe in enumerate(reversed(asked)):
-        _draw_row(axes, row, probe)
+    for row, question in enumerate(reversed(answered)):
+        _draw_row(axes, row, question)
     axes.axvline(0.5, color="black", linestyle=":", label="chance")
-    names = [about(probe, label).replace(", ", ",\n") for probe in asked]
-    axes.set_yticks(range(len(asked)), names[::-1])
-    axes.set_ylim(-0.6, len(asked) - 0.4)
+    names = [q.in_words(label).replace(", ", ",\n") for q in answered]
+    axes.set_yticks(range(len(answered)), names[::-1])
+    axes.set_ylim(-0.6, len(answered) - 0.4)
     axes.set_xlim(0, 1.02)
-    axes.set_xlabel(f"AUC (0.5: guessing, 1: every one right)\n{caption}")
+    axes.set_xlabel(f"AUC (0.5: chance, 1: all correct)\n{caption}")
     axes.grid(axis="x", alpha=0.3)
     handles, names = axes.get_legend_handles_labels()
     shown = dict(zip(names, handles))  # each once
@@ -135,10 +134,10 @@ def draw(
     plt.close(figure)
 
 
-def _draw_row(axes, row, probe):
-    evidence = probe.evidence
+def _draw_row(axes, row, question):
+    evidence = question.evidence
     marker, colour, split = ("o", "#0072B2", "patients kept apart")
-    if not probe.grouped:
+    if not question.grouped:
         marker, colour, split = ("D", "#D55E00", "split at random")
     low, high = null_range(evidence)
     axes.barh(
@@ -149,11 +148,11 @@ def _draw_row(axes, row, probe):
         axes.plot(evidence.ci95, [row, row], color=colour, linewidth=2)
     axes.plot(
         evidence.auc, row, marker, color=colour, markersize=8, label=split,
-        linestyle="none", markerfacecolor=colour if probe.grouped else "white",
-        markeredgewidth=2,
+        linestyle="none", markeredgewidth=2,
+        markerfacecolor=colour if question.grouped else "white",
     )  # fmt: skip
     axes.annotate(
-        quoted(evidence).replace("AUC ", "").replace(", p", "\np"),
+        in_words(evidence).replace("AUC ", "").replace(", p", "\np"),
         (1.02, row),
         xycoords=("axes fraction", "data"),
         va="center",
@@ -167,23 +166,23 @@ Baseline: a {words} on the mean and standard deviation over time of {n_mels} \
 log-mel bands (the whole recording, peak 0.9). Scores are out of fold, in \
 {folds} folds stratified by class, and become ranks within their fold; the AUC \
 is the mean of {repeats} cross-validations with other folds. AUC: how often a \
-recording of one class is ranked above one of the other; of more than two \
+recording of one class is ranked above one of the other; with more than two \
 classes, the mean of each against the rest. Intervals: {n_draws} draws of \
 patients. Shuffled labels: {permutations} times every patient was given the \
 labels of another patient of nearly as many recordings, all together, so that \
-what is alike within a patient stays so; p is the share of shuffles that do as \
-well, (1 + those) / (1 + all). In the row of the random split that compares \
-with recognising patients alone. Something counts as found where the interval \
-lies above 0.5 and p is at most {sure}."""
+similarity within a patient remains; p is the share of shuffles that do as \
+well, (1 + those) / (1 + all). In the row of the random split this is a \
+comparison with recognising patients alone. A result is called proven if the \
+interval lies above 0.5 and p is at most {sure}."""
 
 _LIMITS = """\
 A classical baseline finds what is plain; a network may find more, of signal \
-and of leaks. Each question has up to one chance in twenty to be found by luck, \
-and several were asked. Intervals keep the fitted models as they are, \
-so they are somewhat too narrow; that is why p must agree. The quietest frames \
-of a cry without pauses are not silence. Duration and level belong to the \
-recording and to the baby. Copies of a recording under two patients look like \
-signal: see `python -m data_prep.audit`."""
+and of leaks. Each question has up to one chance in twenty to be proven by \
+luck, and there are several. Intervals keep the fitted models as they are, so \
+they are somewhat too narrow; therefore p must agree. The quietest frames of a \
+cry without pauses are not silence. Duration and level belong to the recording \
+and to the baby. Copies of a recording under two patients look like signal: \
+see `python -m data_prep.audit`."""
 
 
 def confounds(
@@ -203,24 +202,22 @@ def confounds(
     folder = require_out(Path(out), root)
     rows, audits = usable_rows(rows, root, folder)
     _check_patients(rows, settings, csv)
-    clues = _clues([rec for rec, _ in rows], root, audits)
-    probes, gap, notes = examine(clues, settings)
+    data = _data([rec for rec, _ in rows], root, audits)
+    questions, gap, notes = examine(data, settings)
     if audits.n_rejected:
         left_out = count(audits.n_rejected, "recording")
         notes.insert(0, f"{left_out} cannot be used: see rejected.csv.")
     corpus = corpus_of(root, database_name(root, csv))
     return _report(
-        folder, corpus, label_column, settings, probes, gap, notes, clues
+        folder, corpus, label_column, settings, questions, gap, notes, data
     )
 
 
 def _check(settings: Settings):
-    if settings.folds < 2:
-        raise InputError(f"--folds is {settings.folds}; pass 2 or more")
-    if settings.repeats < 1:
-        raise InputError(f"--repeats is {settings.repeats}; pass 1 or more")
-    if settings.seed < 0:
-        raise InputError(f"--seed is {settings.seed}; pass 0 or more")
+    for name, least in (("folds", 2), ("repeats", 1), ("seed", 0)):
+        value = getattr(settings, name)
+        if value < least:
+            raise InputError(f"--{name} is {value}; pass {least} or more")
     if settings.permutations < LEAST_PERMUTATIONS:
         raise InputError(
             f"--permutations is {settings.permutations}; pass "
@@ -229,24 +226,24 @@ def _check(settings: Settings):
 
 
 def _keep_classes(rows, classes, label_column, csv):
-    """Give the recordings their labels; empty where it is none of them."""
-    there = sorted({cells[label_column] for _, cells in rows} - {""})
-    if classes is None and len(there) > MOST_CLASSES:
+    """Label the recordings; empty outside the classes."""
+    present = sorted({cells[label_column] for _, cells in rows} - {""})
+    if classes is None and len(present) > MOST_CLASSES:
         raise InputError(
-            f"{csv}: {label_column} has {len(there)} different values, too "
+            f"{csv}: {label_column} has {len(present)} different values, too "
             "many for classes; correct --label_column or pass --classes"
         )
-    for name in classes or there:
-        if name not in there:
+    for name in classes or present:
+        if name not in present:
             raise InputError(
                 f"{csv}: no row has {name!r} in {label_column}, only "
-                f"{', '.join(there[:MOST_CLASSES])}; correct --classes"
+                f"{', '.join(present[:MOST_CLASSES])}; correct --classes"
             )
-    kept = set(classes or there)
+    kept = set(classes or present)
     if len(kept) < 2:
         raise InputError(
-            f"{csv}: {label_column} has {len(kept)} different labels here "
-            "(empty ones do not count); two are needed: correct "
+            f"{csv}: {label_column} has {len(kept)} different labels "
+            "(empty ones do not count) and needs two; correct "
             "--label_column or --classes"
         )
     for rec, cells in rows:
@@ -262,11 +259,10 @@ def _check_patients(rows, settings, csv):
         )
 
 
-def _clues(recordings, root, audits) -> Clues:
+def _data(recordings, root, audits) -> ConfoundData:
     audio, background = sound_features(recordings, root)
-    ids = [rec.patient_id for rec in recordings]
-    return Clues(
-        patients=np.unique(ids, return_inverse=True)[1],
+    return ConfoundData(
+        patients=indices([rec.patient_id for rec in recordings]),
         labels=np.array([rec.label for rec in recordings], dtype=object),
         sites=np.array([rec.site for rec in recordings], dtype=object),
         features={
@@ -278,14 +274,14 @@ def _clues(recordings, root, audits) -> Clues:
 
 
 def _report(
-    folder, corpus, label, settings, probes, gap, notes, clues
+    folder, corpus, label, settings, questions, gap, notes, data
 ) -> List[str]:
-    """Write the report; what of it is to be printed."""
-    said = verdict(probes, gap, label)
+    """Write the report and return the lines to print."""
+    paragraphs = verdict(questions, gap, label)
     examined = (
-        f"{corpus['name']}: {count(len(clues.patients), 'recording')} of "
-        f"{count(len(set(clues.patients)), 'patient')}; {label}: "
-        + _numbers(clues.labels, clues.patients)
+        f"{corpus['name']}: {count(len(data.patients), 'recording')} of "
+        f"{count(len(set(data.patients)), 'patient')}; {label}: "
+        + _numbers(data.labels, data.patients)
     )
     if corpus.get("synthetic"):
         examined += ". Synthetic audio: this says nothing about infants"
@@ -296,14 +292,14 @@ def _report(
         n_draws=N_DRAWS,
         sure=SURE,
     )
-    listed = [f"- {line}" for line in said]
-    listed_notes = [f"- {note}" for note in notes]
+    verdict_lines = [f"- {line}" for line in paragraphs]
+    note_lines = [f"- {note}" for note in notes]
     text = [
         f"# Leakage and confounding: {label}\n\n{examined}.\n\n## Verdict\n",
-        "\n".join(listed),
-        "\n## Figures\n\n" + table(probes, gap, label, padded=False),
+        "\n".join(verdict_lines),
+        "\n## Results\n\n" + table(questions, gap, label, padded=False),
         "\n![AUC of each question](confounds.png)\n",
-        "\n".join(["## Notes\n", *listed_notes, ""] if notes else []),
+        "\n".join(["## Notes\n", *note_lines, ""] if notes else []),
         f"## Method\n\n{method}\n\n## Limits\n\n{_LIMITS}\n",
     ]
     write_text(folder / "confounds.md", "\n".join(text))
@@ -311,42 +307,44 @@ def _report(
         "corpus": corpus,
         "label_column": label,
         "settings": asdict(settings),
-        "probes": {name: _as_json(probe) for name, probe in probes.items()},
+        "probes": {name: _as_json(q) for name, q in questions.items()},
         "gap": asdict(gap) if gap else None,
-        "verdict": said,
+        "verdict": paragraphs,
         "notes": notes,
     }
     write_text(folder / "confounds.json", json.dumps(numbers, indent=1) + "\n")
     draw(
-        probes,
+        questions,
         label,
         f"{corpus['name']}; lines: 95 % intervals over patients",
         folder / "confounds.png",
     )
-    figures = table(probes, gap, label, padded=True)
-    return [examined, "", figures, "", *listed, *listed_notes]
+    results = table(questions, gap, label, padded=True)
+    return [examined, "", results, "", *verdict_lines, *note_lines]
 
 
 def _numbers(labels, patients) -> str:
     parts = []
     for name in sorted(set(labels) - {""}):
-        own = labels == name
-        parts.append(f"{name} {own.sum()} of {len(set(patients[own]))}")
+        rows = labels == name
+        parts.append(f"{name} {rows.sum()} of {len(set(patients[rows]))}")
     return ", ".join(parts)
 
 
-def _as_json(probe: Probe) -> Dict:
-    entry = asdict(probe)
+def _as_json(question: Question) -> Dict:
+    entry = asdict(question)
     if entry["evidence"] is not None:
         del entry["evidence"]["draws"]
     return entry
 
 
 def main() -> None:
-    """The command line."""
+    """Examine a database on the command line."""
     default = Settings()
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
+        description="Examine what besides the cry predicts a label: the "
+        "patient, the site, the file or the background.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "recordings",
@@ -354,28 +352,28 @@ def main() -> None:
         help="recordings.csv, or the folder that holds it",
     )
     parser.add_argument("--out", required=True, help="folder of the report")
-    parser.add_argument("--label_column", required=True)
     parser.add_argument(
-        "--data_folder", help="where the paths begin; default: the csv's folder"
+        "--label_column", required=True, help="column of the labels"
     )
     parser.add_argument(
-        "--classes", nargs="+", metavar="LABEL", help="default: all there are"
-    )
-    parser.add_argument("--model", choices=MODELS, default=default.model)
-    parser.add_argument("--folds", type=int, default=default.folds)
-    parser.add_argument(
-        "--repeats",
-        type=int,
-        default=default.repeats,
-        help="cross-validations with other folds",
+        "--data_folder",
+        help="folder that paths are relative to; default: that of the csv",
     )
     parser.add_argument(
-        "--permutations",
-        type=int,
-        default=default.permutations,
-        help="times the labels are shuffled between patients",
+        "--classes", nargs="+", metavar="LABEL", help="default: all labels"
     )
-    parser.add_argument("--seed", type=int, default=default.seed)
+    parser.add_argument(
+        "--model", choices=MODELS, default=default.model, help="the baseline"
+    )
+    for name, text in (
+        ("folds", "folds of a cross-validation"),
+        ("repeats", "cross-validations with other folds"),
+        ("permutations", "shuffles of the labels between patients"),
+        ("seed", "seed of all draws"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=int, default=getattr(default, name), help=text
+        )
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})

@@ -1,11 +1,11 @@
-"""What a classifier must beat: classical models on the same split.
+"""Controls that a classifier must beat: classical models on the same split.
 
-The mean and spread over time of the log-mel bands of whole recordings, with a
-logistic regression and a support vector machine; their one setting is chosen
-on the validation split, as the epoch of the network is.
+Their features are mean and spread over time of the log-mel bands of whole
+recordings; the one setting of each is chosen on the validation split, as the
+epoch of the network is.
 """
 
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Tuple
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -13,31 +13,22 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
+from cry_modules.evaluation.linear_model import by_class
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import paired_difference
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from data_prep.files.errors import InputError
 
-#: What a control is called in a report.
+#: Names of the controls in a report.
 NAMES = {
     "logmel_logistic": "log-mel statistics, logistic regression",
     "logmel_svm": "log-mel statistics, support vector machine",
     "random_encoder": "random encoder, calibrated BatchNorm, same read-out",
 }
-#: Figures of a control that are kept.
-_FIGURES = (
-    "auc",
-    "auc_ci95",
-    "average_precision",
-    "average_precision_ci95",
-    "balanced_accuracy",
-    "balanced_accuracy_ci95",
-    "accuracy",
-    "majority_accuracy",
-)
-#: A support vector machine's time grows with the square of these.
+#: The time of a support vector machine grows with the square of these.
 _MOST_RECORDINGS = 20000
 
 
@@ -46,23 +37,24 @@ def classical(
     recordings: Dict[str, Predictions],
     prevalence: np.ndarray,
 ) -> Dict[str, Tuple[Dict[str, Predictions], np.ndarray]]:
-    """Train the classical models and let them tell validation and test.
+    """Train the classical models; return by name their predictions of
+    validation and test, and the prevalence that their scores assume.
 
     Shapes: features ``[n, features]``, prevalence ``[n_classes]``.
     """
     uniform = np.full(len(prevalence), 1 / len(prevalence))
     return {
         "logmel_logistic": (
-            _best(features, recordings, _logistic(prevalence)),
+            _best(features, recordings, *_logistic(prevalence)),
             prevalence,
         ),
-        "logmel_svm": (_best(features, recordings, _svm()), uniform),
+        "logmel_svm": (_best(features, recordings, *_svm()), uniform),
     }
 
 
 def _logistic(prevalence):
-    """Candidates, and scores that are probabilities: balanced classes are
-    given back their prevalence."""
+    """Candidates, and scores that are probabilities: the effect of balanced
+    classes is removed."""
     models = [
         LogisticRegression(C=c, class_weight="balanced", max_iter=2000)
         for c in (1e-3, 1e-2, 1e-1, 1.0)
@@ -76,66 +68,59 @@ def _logistic(prevalence):
 
 
 def _svm():
-    """Candidates, and scores that rank but are no probabilities."""
+    """Candidates, and scores that rank but are not probabilities."""
     models = [SVC(C=c, class_weight="balanced") for c in (0.1, 1.0, 10.0)]
 
     def scores(model, features):
-        decision = model.decision_function(features)
-        if decision.ndim == 1:
-            decision = np.stack([-decision, decision], axis=1)
+        decision = by_class(model.decision_function(features))
         odds = np.exp(decision - decision.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
     return models, scores
 
 
-def _best(features, recordings, candidates) -> Dict[str, Predictions]:
+def _best(features, recordings, models, scores) -> Dict[str, Predictions]:
     """Predictions of the candidate with the best AUC on validation; of equal
-    ones, or where it has one class, the most regular one."""
-    models, scores = candidates
-    found = []
+    ones, or if validation has one class, the most regular candidate."""
+    candidates = []
     for model in models:
         fitted = make_pipeline(StandardScaler(), model)
         fitted.fit(features["train"], recordings["train"].labels)
-        told = {
-            split: _with_scores(
-                recordings[split], scores(fitted, features[split])
+        predicted = {
+            split: recordings[split].with_scores(
+                scores(fitted, features[split])
             )
             for split in ("valid", "test")
         }
-        value = auc(told["valid"].labels, told["valid"].scores)
-        found.append((-1.0 if value is None else value, told))
-    return max(found, key=lambda pair: pair[0])[1]
+        value = auc(predicted["valid"].labels, predicted["valid"].scores)
+        candidates.append((-1.0 if value is None else value, predicted))
+    return max(candidates, key=lambda pair: pair[0])[1]
 
 
-def _with_scores(p: Predictions, scores: np.ndarray) -> Predictions:
-    return Predictions(p.ids, p.patients, p.labels, scores, p.classes)
-
-
-def beside(
+def compare_with_control(
     model: Predictions,
     control: Predictions,
     choices: Choices,
     seed: int,
     n_draws: int,
 ) -> Dict:
-    """What stands in ``controls`` of ``metrics.json``, by recording or by
-    patient.
-    """
+    """Compute the entry of a control in ``metrics.json``: its metrics and how
+    much better the model is."""
     block = evaluate(control, choices, seed, n_draws)
+    entry = {}
+    for name in shown_in("controls"):
+        entry[name] = block[name]
+        if name != "accuracy":  # compared with the majority instead
+            entry[f"{name}_ci95"] = block[f"{name}_ci95"]
     return {
-        **{name: block[name] for name in _FIGURES},
+        **entry,
+        "majority_accuracy": block["majority_accuracy"],
         "difference": paired_difference(control, model, seed, n_draws),
     }
 
 
 def check_size(n: int) -> None:
-    """Refuse what would take days.
-
-    Example
-    -------
-    >>> check_size(500)
-    """
+    """Refuse so many training recordings that controls would take days."""
     if n > _MOST_RECORDINGS:
         raise InputError(
             f"controls is True and there are {n} training recordings, too many "
@@ -144,21 +129,17 @@ def check_size(n: int) -> None:
 
 
 def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:
-    """Controls that the model is not shown to be better than.
-
-    Example
-    -------
-    >>> entry = {"auc": 0.9, "difference": {"ci95": [-0.1, 0.2]}}
-    >>> unbeaten({"logmel_svm": {"recording": entry}})
-    ['logmel_svm']
+    """Names of the controls that the model does not prove to beat, the best
+    one first.
     """
-    left = [
+    names = [
         name
         for name, entry in controls.items()
         if not (entry[unit]["difference"]["ci95"] or [0])[0] > 0
     ]
-    return _by_auc(left, controls, unit)
+    return by_auc(controls, unit, names)
 
 
-def _by_auc(names: Sequence[str], controls, unit) -> List[str]:
+def by_auc(controls: Dict[str, Dict], unit: str, names: List[str]) -> List[str]:
+    """Sort names of controls, the highest AUC first."""
     return sorted(names, key=lambda n: -(controls[n][unit]["auc"] or 0))

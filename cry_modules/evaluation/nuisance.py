@@ -1,27 +1,24 @@
-"""How much of what should not matter an embedding holds: the hospital, the
-phone, or any other column.
+"""Nuisance probes: how well an embedding predicts columns that should not
+matter, such as the hospital or the phone.
 """
 
 from typing import Dict, Sequence, Tuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.evaluation.baseline import out_of_fold_ranks
+from cry_modules.evaluation.linear_model import grouped_ranks, indices
 from cry_modules.evaluation.questions import drop_rare
-from cry_modules.evaluation.separability import indices, scaled
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
     fewest_patients,
     logit_interval,
     patient_weights,
-    patients_per_class,
 )
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc, macro, weighted_auc
 
 N_FOLDS = 5
-#: More values than this are ids or dates.
+#: A column of more values holds ids or dates.
 MOST_VALUES = 20
 
 
@@ -33,18 +30,9 @@ def nuisance_probe(
     n_draws: int = N_DRAWS,
 ) -> Dict:
     """AUC of a logistic regression of a column on embeddings, cross-validated
-    with patients kept apart.
+    with patients kept apart, or ``not_asked`` and the reason.
 
     Shapes: embs ``[n, dimensions]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> values = ["north", "south"] * 20
-    >>> embs = np.array([[v == "north"] for v in values], dtype=float)
-    >>> nuisance_probe(embs, values, range(40))["auc"]
-    1.0
-    >>> nuisance_probe(embs, ["north"] * 40, range(40))["not_asked"]
-    'fewer than two values of 5 patients or more'
     """
     values, patients = np.asarray(values, dtype=object), indices(patients)
     if len(set(values)) > MOST_VALUES:
@@ -57,11 +45,7 @@ def nuisance_probe(
             "not_asked": f"fewer than two values of {N_FOLDS} patients or more"
         }
     owners = indices(patients[known])
-    if patients_per_class(labels, owners).min() < N_FOLDS:
-        return {"not_asked": "too few patients"}
-    folds = StratifiedGroupKFold(N_FOLDS, shuffle=True, random_state=seed)
-    splits = list(folds.split(labels, labels, owners))
-    ranks = out_of_fold_ranks(scaled(embs[known]), labels, splits, "logistic")
+    ranks = grouped_ranks(embs[known], labels, owners, seed, N_FOLDS)
     draws = [
         macro(weighted_auc, labels, ranks, weights)
         for weights in patient_weights(owners, seed, n_draws)
@@ -87,10 +71,7 @@ def nuisance_figures(
     seed: int,
     n_draws: int,
 ) -> Dict[str, Dict[str, Dict]]:
-    """How well each column is told from each source.
-
-    Shapes: sources ``[n, dimensions]``.
-    """
+    """Probe each column from each source of features, ``[n, dimensions]``."""
     return {
         column: {
             source: nuisance_probe(
@@ -106,26 +87,26 @@ def nuisance_figures(
     }
 
 
-def mean_over_folds(figures: Sequence[Dict]) -> Dict:
-    """Figures of several encoders as one; of those that could be asked.
+def mean_over_folds(folds: Sequence[Dict]) -> Dict:
+    """Average the probes of several encoders, as far as these have an AUC.
 
     Example
     -------
-    >>> one, other = ({"site": {"embedding": {"auc": a}}} for a in (0.5, 0.7))
-    >>> mean_over_folds([one, other])["site"]["embedding"]["folds"]
+    >>> a, b = ({"site": {"embedding": {"auc": a}}} for a in (0.5, 0.7))
+    >>> mean_over_folds([a, b])["site"]["embedding"]["folds"]
     2
     """
-    found = {}
-    for column, entry in figures[0].items():
-        found[column] = dict(entry)
+    means = {}
+    for column, entry in folds[0].items():
+        means[column] = dict(entry)
         for source in entry:
-            each = [one[column][source] for one in figures]
-            asked = [one for one in each if "auc" in one]
-            if asked:
-                found[column][source] = {
-                    **asked[0],
-                    "auc": float(np.mean([one["auc"] for one in asked])),
+            probes = [fold[column][source] for fold in folds]
+            probes = [probe for probe in probes if "auc" in probe]
+            if probes:
+                means[column][source] = {
+                    **probes[0],
+                    "auc": float(np.mean([probe["auc"] for probe in probes])),
                     "auc_ci95": None,
-                    "folds": len(asked),
+                    "folds": len(probes),
                 }
-    return found
+    return means

@@ -1,43 +1,31 @@
-"""From what a model and its controls said to ``metrics.json``; of one split,
-or of all folds pooled.
-"""
+"""``metrics.json`` from the predictions of a model and its controls, of one
+split or of all folds pooled."""
 
 from dataclasses import dataclass, field
-from typing import Dict, List, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from cry_modules.evaluation.controls import beside
+from cry_modules.evaluation.controls import compare_with_control
 from cry_modules.evaluation.subgroups import by_subgroup
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.choices import Choices, choose, pooled
 from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, UNITS, Predictions
 
 
 @dataclass
 class Outcome:
-    """What one model said.
-
-    Arguments
-    ---------
-    valid : Predictions
-        Of the validation recordings.
-    test : Predictions
-        Of the test recordings.
-    prevalence : numpy.ndarray
-        Share of each class that its scores reckon with, ``[n_classes]``.
-    """
+    """Validation and test predictions of one model."""
 
     valid: Predictions
     test: Predictions
-    prevalence: np.ndarray
+    #: Class frequencies that the scores assume, ``[n_classes]``.
+    prevalence: Optional[np.ndarray]
 
     def at(self, prevalence: np.ndarray) -> "Outcome":
-        """The same as if trained with classes of another frequency.
-
-        Shapes: prevalence ``[n_classes]``.
-        """
+        """Adjust the scores to other class frequencies, ``[n_classes]``."""
         change = (self.prevalence, prevalence)
         return Outcome(
             self.valid.at_prevalence(*change),
@@ -47,34 +35,24 @@ class Outcome:
 
 
 @dataclass
-class Asked:
-    """What is asked of the outcome.
+class EvaluationOptions:
+    """Options of the evaluation."""
 
-    Arguments
-    ---------
-    patient_score : str
-        See ``Predictions.by_patient``.
-    seed : int
-        Of the bootstrap.
-    n_draws : int
-        Bootstrap draws.
-    columns : dict
-        By column, the cell of each recording: subgroups.
-    """
-
-    patient_score: str = "mean_log_odds"
-    seed: int = 0
+    patient_score: str = MEAN_LOG_ODDS  # see Predictions.by_patient
+    seed: int = 0  # of the bootstrap
     n_draws: int = N_DRAWS
+    #: Subgroups: by column, the cell of each recording.
     columns: Dict[str, Dict[str, str]] = field(default_factory=dict)
 
 
 def held_out(
     outcomes: List[Outcome], unit: str, patient_score: str
 ) -> Tuple[Predictions, Choices]:
-    """Test predictions with what was chosen on validation; of several folds,
-    each with its own choices, and all at the mean of their prevalences: a
-    fold that leaves out many positives has few to train with, and scores that
-    are low for that alone.
+    """Return the test predictions and what was chosen on validation.
+
+    Folds are pooled, each with its own choices, all at the mean of their
+    prevalences: a fold that leaves out many positives has few to train with,
+    and its scores are low for that reason alone.
     """
     if len(outcomes) > 1:
         common = np.mean([o.prevalence for o in outcomes], axis=0)
@@ -95,69 +73,67 @@ def _choices(outcome, unit, patient_score) -> Choices:
     return choose(valid, outcome.prevalence, how)
 
 
-def figures_of(
-    model: List[Outcome], controls: Dict[str, List[Outcome]], asked: Asked
+def evaluate_outcomes(
+    model: List[Outcome],
+    controls: Dict[str, List[Outcome]],
+    options: EvaluationOptions,
 ) -> Dict:
-    """The parts of ``metrics.json`` that follow from predictions."""
-    how = (asked.seed, asked.n_draws)
+    """Compute the parts of ``metrics.json`` that follow from predictions."""
+    how = (options.seed, options.n_draws)
+    tested = {
+        unit: held_out(model, unit, options.patient_score) for unit in UNITS
+    }
     blocks = {}
     if len(model) == 1:
         blocks["valid"] = {
-            unit: _valid_block(model[0], unit, asked) for unit in UNITS
+            unit: evaluate(
+                model[0].valid.by_unit(unit, options.patient_score),
+                _choices(model[0], unit, options.patient_score),
+                *how,
+            )
+            for unit in UNITS
         }
     else:
-        blocks["by_fold"] = _by_fold(model, asked)
-    blocks["test"] = {
-        unit: evaluate(*held_out(model, unit, asked.patient_score), *how)
-        for unit in UNITS
-    }
+        blocks["by_fold"] = _by_fold(model, how)
+    blocks["test"] = {unit: evaluate(*tested[unit], *how) for unit in UNITS}
     blocks["controls"] = {
         name: {
-            unit: beside(
-                held_out(model, unit, asked.patient_score)[0],
-                *held_out(outcomes, unit, asked.patient_score),
+            unit: compare_with_control(
+                tested[unit][0],
+                *held_out(outcomes, unit, options.patient_score),
                 *how,
             )
             for unit in UNITS
         }
         for name, outcomes in controls.items()
     }
-    if "logmel_svm" in controls:
-        for block in blocks["controls"]["logmel_svm"].values():
-            # Its scores rank and are no probabilities.
-            block["accuracy"] = None
-    if asked.columns:
-        predictions, choices = held_out(model, "recording", asked.patient_score)
+    # Scores of a support vector machine rank but are not probabilities.
+    for block in blocks["controls"].get("logmel_svm", {}).values():
+        block["accuracy"] = None
+    if options.columns:
         blocks["subgroups"] = by_subgroup(
-            predictions, choices, asked.columns, *how
+            *tested["recording"], options.columns, *how
         )
     return blocks
 
 
-def _valid_block(outcome, unit, asked):
-    units = outcome.valid.by_unit(unit, asked.patient_score)
-    choices = _choices(outcome, unit, asked.patient_score)
-    return evaluate(units, choices, asked.seed, asked.n_draws)
-
-
-def _by_fold(model, asked) -> Dict:
+def _by_fold(model, how) -> Dict:
     """Each fold by recording, and mean and spread over folds.
 
-    Scores of different folds come from different models, so pooled figures
+    Scores of different folds come from different models, so pooled metrics
     can be lower than those of every fold.
     """
     each = []
     for outcome in model:
-        predictions, choices = held_out([outcome], "recording", "mean_log_odds")
-        block = evaluate(predictions, choices, asked.seed, asked.n_draws)
+        block = evaluate(*held_out([outcome], "recording", MEAN_LOG_ODDS), *how)
         del block["per_class"], block["confusion_matrix"]
         each.append(block)
-    found = {"each": each}
-    for name in ("auc", "average_precision", "balanced_accuracy", "accuracy"):
+    result = {"each": each}
+    for name in shown_in("controls"):
         values = [b[name] for b in each if b[name] is not None]
-        found[name] = {
+        result[name] = {
             "folds": [b[name] for b in each],
             "mean": float(np.mean(values)) if values else None,
             "sd": float(np.std(values, ddof=1)) if len(values) > 1 else None,
         }
-    return found
+    return result

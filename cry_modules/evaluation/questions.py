@@ -1,21 +1,23 @@
-"""Questions to a classical baseline about what else it could have learned."""
+"""Questions about what else than the cry a classifier could have learned, each
+answered by cross-validation of the classical baseline."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
-from cry_modules.evaluation.baseline import (
+from cry_modules.evaluation.baseline import one_hot
+from cry_modules.evaluation.cross_validation import (
     Evidence,
     Settings,
-    interval,
-    judge,
-    one_hot,
+    cross_validate,
+    interval_over_patients,
 )
+from cry_modules.evaluation.linear_model import indices
 from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patients_per_class
 from cry_modules.metrics.words import count
 
-#: What is told, from what, and whether patients are kept apart.
+#: Target, source of the features, and whether patients are kept apart.
 _QUESTIONS = {
     "label_audio_grouped": ("label", "audio", True),
     "label_audio_random": ("label", "audio", False),
@@ -34,69 +36,38 @@ _SOURCES = {
 
 
 @dataclass
-class Clues:
-    """A database as the questions need it.
+class ConfoundData:
+    """Recordings, as the questions need them."""
 
-    Arguments
-    ---------
-    patients : numpy.ndarray
-        Patient indices, ``[n]``.
-    labels : numpy.ndarray
-        Names, empty where there is none, ``[n]``.
-    sites : numpy.ndarray
-        Names, empty where there is none, ``[n]``.
-    features : dict
-        ``audio``, ``background`` and ``file``, each ``[n, features]``.
-    """
-
-    patients: np.ndarray
-    labels: np.ndarray
-    sites: np.ndarray
-    features: Dict[str, np.ndarray]
+    patients: np.ndarray  # indices, [n]
+    labels: np.ndarray  # names, empty if unknown, [n]
+    sites: np.ndarray  # names, empty if unknown, [n]
+    features: Dict[str, np.ndarray]  # audio, background, file: [n, features]
 
 
 @dataclass
-class Probe:
-    """One question and what came of it.
+class Question:
+    """One question and its answer."""
 
-    Arguments
-    ---------
-    target : str
-        What is told: ``label`` or ``site``.
-    source : str
-        From what: ``audio``, ``site``, ``file`` or ``background``.
-    grouped : bool
-        Whether patients are kept apart.
-    classes : list of str
-        What is told apart.
-    fewest : tuple of (str, int)
-        The class of fewest patients, and how many.
-    evidence : Evidence or None
-        None where the question cannot be asked.
-    why_not : str
-        Then why.
-    """
-
-    target: str
-    source: str
-    grouped: bool
+    target: str  # label or site
+    source: str  # audio, site, file or background
+    grouped: bool  # whether patients are kept apart
     classes: List[str] = field(default_factory=list)
-    fewest: Tuple[str, int] = ("", 0)
-    evidence: Optional[Evidence] = None
+    fewest: Tuple[str, int] = ("", 0)  # class of fewest patients, and how many
+    evidence: Optional[Evidence] = None  # None if it cannot be answered
     why_not: str = ""
+
+    def in_words(self, label: str = "label") -> str:
+        """Write the question."""
+        text = f"{label if self.target == 'label' else 'site'} from "
+        text += _SOURCES[self.source]
+        return text + ", recordings split at random" * (not self.grouped)
 
 
 @dataclass
 class Gap:
-    """AUC at random splits less AUC with patients kept apart.
-
-    Arguments
-    ---------
-    value : float
-        The difference.
-    ci95 : list of float or None
-        Both AUCs in the same draws of patients.
-    """
+    """AUC with recordings split at random minus AUC with patients kept apart,
+    and its interval over patients."""
 
     value: float
     ci95: Optional[List[float]]
@@ -105,27 +76,17 @@ class Gap:
 def join_rare(
     labels: np.ndarray, patients: np.ndarray
 ) -> Tuple[np.ndarray, List[str]]:
-    """Put classes of fewer than five patients together with the next rarest.
+    """Join classes of fewer than five patients with the next rarest.
 
-    Their recordings then still count; of two classes both stay.
+    Their recordings then still count; two classes both remain.
 
     Shapes: labels ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> labels = np.array(["a"] * 9 + ["b"] * 6 + ["c"] * 2)
-    >>> joined, notes = join_rare(labels, np.arange(17))
-    >>> [str(name) for name in np.unique(joined)]
-    ['a', 'b or c']
-    >>> notes
-    ['c: 2 patients, too few to be judged alone; put together with b.']
     """
     labels, notes = labels.astype(object), []
     while True:
-        names = sorted({name for name in labels if name})
-        n_of = {name: len(set(patients[labels == name])) for name in names}
-        rarest = sorted(names, key=n_of.get)[:2]
-        if len(names) < 3 or n_of[rarest[0]] >= LEAST_PATIENTS:
+        n_of = _patients_of(labels, patients)
+        rarest = sorted(n_of, key=n_of.get)[:2]
+        if len(n_of) < 3 or n_of[rarest[0]] >= LEAST_PATIENTS:
             return labels, notes
         notes.append(
             f"{rarest[0]}: {count(n_of[rarest[0]], 'patient')}, too few to be "
@@ -137,19 +98,12 @@ def join_rare(
 def drop_rare(
     sites: np.ndarray, patients: np.ndarray
 ) -> Tuple[np.ndarray, List[str]]:
-    """Leave out sites of fewer than five patients.
+    """Empty the names of sites of fewer than five patients.
 
     Shapes: sites ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> sites = np.array(["a"] * 9 + ["b"])
-    >>> drop_rare(sites, np.arange(10))[1]
-    ['site b: 1 patient, too few; left out where sites are compared.']
     """
     sites, notes = sites.astype(object), []
-    for name in sorted({name for name in sites if name}):
-        n = len(set(patients[sites == name]))
+    for name, n in _patients_of(sites, patients).items():
         if n < LEAST_PATIENTS:
             sites[sites == name] = ""
             notes.append(
@@ -159,90 +113,93 @@ def drop_rare(
     return sites, notes
 
 
+def _patients_of(names, patients) -> Dict[str, int]:
+    """Number of patients by name, sorted by name."""
+    known = sorted({name for name in names if name})
+    return {name: len(set(patients[names == name])) for name in known}
+
+
 def examine(
-    clues: Clues, settings: Settings
-) -> Tuple[Dict[str, Probe], Optional[Gap], List[str]]:
-    """Ask every question."""
-    labels, joined = join_rare(clues.labels, clues.patients)
-    sites, dropped = drop_rare(clues.sites, clues.patients)
+    data: ConfoundData, settings: Settings
+) -> Tuple[Dict[str, Question], Optional[Gap], List[str]]:
+    """Answer every question; also return the gap between splits, and notes."""
+    labels, joined = join_rare(data.labels, data.patients)
+    sites, dropped = drop_rare(data.sites, data.patients)
     targets = {"label": labels, "site": sites}
-    features = {**clues.features, "site": one_hot(sites.astype(str))}
+    features = {**data.features, "site": one_hot(sites.astype(str))}
     n_sites = len({name for name in sites if name})
-    probes = {}
+    questions = {}
     for name, (target, source, grouped) in _QUESTIONS.items():
-        probe = probes[name] = Probe(target, source, grouped)
+        question = questions[name] = Question(target, source, grouped)
         if "site" in (target, source) and n_sites < 2:
-            probe.why_not = f"no two sites of {LEAST_PATIENTS} patients or more"
+            question.why_not = (
+                f"no two sites of {LEAST_PATIENTS} patients or more"
+            )
             continue
         known = targets[target] != ""
         if source == "site":
             known &= sites != ""
-        _ask(
-            probe,
+        _answer(
+            question,
             features[source][known],
             targets[target][known],
-            clues.patients[known],
+            data.patients[known],
             settings,
         )
-    gap = _gap(probes, labels, clues.patients)
-    return probes, gap, [*joined, *dropped, *_fewer_folds(probes, settings)]
+    gap = _gap(questions, labels, data.patients)
+    notes = [*joined, *dropped, *_fewer_folds(questions, settings)]
+    return questions, gap, notes
 
 
-def _ask(probe, features, names, patients, settings):
-    """Give the probe its evidence, or the reason why there is none."""
-    probe.classes = sorted(set(names))
-    if len(probe.classes) < 2:
-        probe.why_not = f"fewer than two {probe.target}s"
+def _answer(question, features, names, patients, settings):
+    """Add the evidence, or the reason against it."""
+    question.classes = sorted(set(names))
+    if len(question.classes) < 2:
+        question.why_not = f"fewer than two {question.target}s"
         return
-    indices = np.array([probe.classes.index(name) for name in names])
-    per_class = patients_per_class(indices, patients)
+    labels = np.array([question.classes.index(name) for name in names])
+    per_class = patients_per_class(labels, patients)
     rarest = int(per_class.argmin())
-    probe.fewest = (probe.classes[rarest], int(per_class[rarest]))
-    if probe.fewest[1] < 2:
-        probe.why_not = f"{probe.fewest[0]} has a single patient"
+    question.fewest = (question.classes[rarest], int(per_class[rarest]))
+    if question.fewest[1] < 2:
+        question.why_not = f"{question.fewest[0]} has a single patient"
         return
-    probe.evidence = judge(
-        features, indices, patients, probe.grouped, settings, about(probe)
+    question.evidence = cross_validate(
+        features,
+        labels,
+        patients,
+        question.grouped,
+        settings,
+        question.in_words(),
     )
 
 
-def _gap(probes, labels, patients) -> Optional[Gap]:
+def _gap(questions, labels, patients) -> Optional[Gap]:
     grouped, random = (
-        probes[name].evidence
+        questions[name].evidence
         for name in ("label_audio_grouped", "label_audio_random")
     )
     if grouped is None:
         return None
     known = labels != ""
-    indices = np.unique(labels[known].astype(str), return_inverse=True)[1]
     return Gap(
         random.auc - grouped.auc,
-        interval(random.draws - grouped.draws, indices, patients[known]),
+        interval_over_patients(
+            random.draws - grouped.draws,
+            indices(labels[known].astype(str)),
+            patients[known],
+        ),
     )
 
 
-def _fewer_folds(probes, settings) -> List[str]:
+def _fewer_folds(questions, settings) -> List[str]:
     notes = []
-    for probe in probes.values():
-        if probe.evidence and probe.evidence.folds < settings.folds:
-            name, n = probe.fewest
+    for question in questions.values():
+        evidence = question.evidence
+        if evidence and evidence.folds < settings.folds:
+            name, n = question.fewest
             notes.append(
-                f"{probe.target}: {probe.evidence.folds} folds, since {name} "
+                f"{question.target}: {evidence.folds} folds, because {name} "
                 f"has {count(n, 'patient')}."
             )
     return list(dict.fromkeys(notes))
-
-
-def about(probe: Probe, label: str = "label") -> str:
-    """The question in words.
-
-    Example
-    -------
-    >>> about(Probe("label", "audio", grouped=False), "trigger")
-    'trigger from audio, recordings split at random'
-    """
-    text = f"{label if probe.target == 'label' else 'site'} from "
-    text += _SOURCES[probe.source]
-    if not probe.grouped:
-        text += ", recordings split at random"
-    return text

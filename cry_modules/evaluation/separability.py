@@ -1,20 +1,19 @@
-"""How well labels can be told from embeddings: by neighbours, by retrieval,
-and by a line.
+"""Separability of labels in embeddings: neighbours, retrieval and a linear
+probe.
 
-Patients (or sources) are kept apart: a recording is never told by another one
-of its own patient.
+Patients (or sources) are kept apart: a recording is never classified by
+another one of its patient.
 """
 
 from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold
 
-from cry_modules.evaluation.baseline import out_of_fold_ranks, varies
+from cry_modules.evaluation.linear_model import grouped_ranks, indices, scaled
 from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.metrics.ranking import auc
 
-#: Of the cross-validation of the linear probe.
+#: Folds of the linear probe.
 N_FOLDS = 5
 
 #: Cosines that differ by less differ by the rounding of a product, which
@@ -26,23 +25,17 @@ _QUERIES_AT_ONCE = 256
 def knn_accuracy(
     embs: np.ndarray, labels: Sequence, groups: Sequence, k: int = 1
 ) -> Optional[float]:
-    """How often the nearest recordings of other groups have the same label.
+    """Share of recordings whose nearest ones of other groups have their label.
 
-    Nearest by cosine, after standardising each dimension. Of labels that tie
-    among the k, the nearest's counts. A recording whose label occurs in its
-    own group alone cannot be right, and is not asked (it does answer).
+    Nearest by cosine, after standardising each dimension. If labels tie among
+    the k, that of the nearest counts. A recording whose label occurs in its
+    group alone cannot be right and does not count, but can be a neighbour.
 
     Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
-
-    Example
-    -------
-    >>> embs = np.array([[0.0], [0.1], [1.0], [1.1]])
-    >>> knn_accuracy(embs, ["a", "a", "b", "b"], [1, 2, 3, 4])
-    1.0
     """
     labels, groups = indices(labels), indices(groups)
-    asked = (patients_per_class(labels, groups) > 1)[labels]
-    if not asked.any():
+    counts = (patients_per_class(labels, groups) > 1)[labels]
+    if not counts.any():
         return None
     right = []
     for rows, order, similarity in _by_similarity(embs, groups):
@@ -52,30 +45,24 @@ def knn_accuracy(
         votes = (same & others[:, None, :]).sum(axis=2) * others
         # The first of the largest: the nearest.
         chosen = votes.argmax(axis=1)[:, None]
-        told = np.take_along_axis(nearest, chosen, axis=1)[:, 0]
-        right.append(told == labels[rows])
-    return float(np.concatenate(right)[asked].mean())
+        predicted = np.take_along_axis(nearest, chosen, axis=1)[:, 0]
+        right.append(predicted == labels[rows])
+    return float(np.concatenate(right)[counts].mean())
 
 
 def retrieval_map(
     embs: np.ndarray, labels: Sequence, groups: Sequence
 ) -> Optional[float]:
-    """Mean average precision of finding recordings of the same label.
+    """Mean average precision of retrieving recordings of the same label.
 
     Each recording ranks those of all other groups as in ``knn_accuracy``.
-    Equally similar ones count together, as in scikit-learn: of an encoder
-    that gives everything one embedding, the order of the table says nothing.
+    Equally similar ones count together, as in scikit-learn: the order of rows
+    must not matter if an encoder gives all recordings one embedding.
 
     Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
-
-    Example
-    -------
-    >>> embs = np.array([[1.0, 0.0], [1.0, 0.1], [0.0, 1.0], [0.1, 1.0]])
-    >>> retrieval_map(embs, ["a", "a", "b", "b"], [1, 2, 3, 4])
-    1.0
     """
     labels, groups = indices(labels), indices(groups)
-    found = []
+    averages = []
     for rows, order, similarity in _by_similarity(embs, groups):
         relevant = labels[order] == labels[rows, None]
         relevant &= np.isfinite(similarity)
@@ -84,9 +71,9 @@ def retrieval_map(
         precision = np.take_along_axis(hits, last, axis=1) / (last + 1)
         total = (precision * relevant).sum(axis=1)
         has_any = hits[:, -1] > 0
-        found.append(total[has_any] / hits[has_any, -1])
-    found = np.concatenate(found)
-    return float(found.mean()) if len(found) else None
+        averages.append(total[has_any] / hits[has_any, -1])
+    averages = np.concatenate(averages)
+    return float(averages.mean()) if len(averages) else None
 
 
 def linear_auc(
@@ -96,67 +83,23 @@ def linear_auc(
     seed: int = 0,
     n_folds: int = N_FOLDS,
 ) -> Optional[float]:
-    """AUC of a logistic regression, cross-validated with groups kept apart.
-
-    The model and the pooling of folds are the baseline's of the audit (see
-    ``cry_modules.evaluation.baseline.out_of_fold_ranks``), so both can be compared.
+    """AUC of a logistic regression, cross-validated with groups kept apart;
+    None if a label occurs in fewer groups than there are folds.
 
     Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
-
-    Example
-    -------
-    >>> labels = np.arange(20) % 2
-    >>> linear_auc(labels[:, None] * np.ones(3), labels, np.arange(20))
-    1.0
     """
     labels, groups = indices(labels), indices(groups)
     if patients_per_class(labels, groups).min() < n_folds:
         return None
-    folds = StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed)
-    splits = list(folds.split(embs, labels, groups))
-    scores = out_of_fold_ranks(scaled(embs), labels, splits, "logistic")
-    return auc(labels, scores)
-
-
-def indices(names: Sequence) -> np.ndarray:
-    """Labels or groups as 0, 1, 2 without gaps.
-
-    Shapes: names ``[n]``, returns ``[n]``.
-
-    Example
-    -------
-    >>> indices(["pain", "hunger", "pain"])
-    array([1, 0, 1])
-    """
-    return np.unique(np.asarray(names), return_inverse=True)[1]
-
-
-def scaled(embs: np.ndarray) -> np.ndarray:
-    """Mean 0 and spread 1 in each dimension; 0 where it is constant.
-
-    Units that a ReLU never wakes are constant, but for rounding: divided by
-    its spread, that would count as much as what is heard.
-
-    Shapes: embs ``[n, emb_dim]``, returns ``[n, emb_dim]``.
-
-    Example
-    -------
-    >>> scaled(np.array([[1.0, 5.0], [3.0, 5.0]]))
-    array([[-1.,  0.],
-           [ 1.,  0.]])
-    """
-    embs = np.asarray(embs, dtype=np.float64)
-    centred, spread = embs - embs.mean(axis=0), embs.std(axis=0)
-    return np.divide(
-        centred, spread, out=np.zeros_like(centred), where=varies(embs)
-    )
+    return auc(labels, grouped_ranks(embs, labels, groups, seed, n_folds))
 
 
 def _by_similarity(
     embs: np.ndarray, groups: np.ndarray
 ) -> Iterator[Tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Some recordings at once, all recordings from the most similar on, and
-    their cosine; minus infinity, and last, for those of the same group."""
+    """Some recordings at once: their rows, all recordings from the most
+    similar on, and the cosines; minus infinity, and last, for those of the
+    same group."""
     rows_scaled = scaled(embs)
     norms = np.linalg.norm(rows_scaled, axis=1, keepdims=True)
     unit = rows_scaled / np.where(norms > 0, norms, 1)
@@ -169,15 +112,9 @@ def _by_similarity(
 
 
 def _last_of_equals(ordered: np.ndarray) -> np.ndarray:
-    """Where in its row the run of values that are equal to this one ends.
-
-    Example
-    -------
-    >>> _last_of_equals(np.array([[3, 2, 2, 1]]))
-    array([[0, 2, 2, 3]])
-    """
+    """Column in which the run of values equal to this one ends."""
     n = ordered.shape[1]
-    goes_on = ordered[:, :-1] == ordered[:, 1:]
+    continues = ordered[:, :-1] == ordered[:, 1:]
     ends = np.tile(np.arange(n), (len(ordered), 1))
-    ends[:, :-1][goes_on] = n
+    ends[:, :-1][continues] = n
     return np.minimum.accumulate(ends[:, ::-1], axis=1)[:, ::-1]

@@ -1,85 +1,44 @@
-"""What a classifier is worth in each hospital, age group, sex: the figures of
-a run by the values of any column.
+"""Subgroups: the metrics of a run by the values of any column, such as
+hospital, age or sex.
 
-Figures of groups differ by chance, the more the smaller the groups are. So
-the largest and the smallest AUC are not set against each other without asking
-how far apart they are when groups are drawn at random, with patients who have
-the same labels exchanging their groups. The null is that a group says nothing
-about the scores of a patient whose labels are known. In 1,000 simulated runs
-under it, p was up to 0.05 in 5 to 6 % (two or three groups, also of unequal
-size, patients in several of them, three classes). Where scores of one group
-are shifted against another's (sites that are the folds) and the AUC is the
-same, p is too large: up to 0.05 in 1 to 2 %. A p above it does not make groups
-equal: an AUC of 0.9 against 0.6 was found with 40 patients a group in 71 %,
-with 20 in 38 %. Each column is one question: of twenty, one is below 0.05.
+Metrics of groups differ by chance, the more the smaller the groups are. So
+the largest and the smallest AUC are compared with those of random groups, in
+which patients with the same labels exchange their groups. The null hypothesis
+is that a group says nothing about the scores of a patient whose labels are
+known. In 1,000 simulated runs under it, p was up to 0.05 in 5 to 6 % (two or
+three groups, also of unequal size, patients in several of them, three
+classes). If scores of one group are shifted against another's (sites that are
+the folds) and the AUC is the same, p is too large: up to 0.05 in 1 to 2 %. A p
+above it does not make groups equal: an AUC of 0.9 against 0.6 was detected
+with 40 patients a group in 71 %, with 20 in 38 %. Each column is one test: of
+twenty, one is below 0.05.
 """
 
 from collections import defaultdict
 from dataclasses import replace
-from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.metrics.bootstrap import LEAST_PATIENTS, N_DRAWS
+from cry_modules.metrics.bootstrap import N_DRAWS, too_few_patients
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import macro, weighted_auc
+from cry_modules.metrics.words import with_interval
 from data_prep.corpora.folds import as_number, natural_order
 from data_prep.files.errors import InputError
-from data_prep.files.tables import read_table
 
-#: Values of a column that are groups; more numbers are cut into three.
+#: A column of more values has three groups if they are numbers.
 MOST_GROUPS = 12
 N_PERMUTATIONS = 1000
-#: A difference between groups is spoken of below this p.
+#: Groups are reported to differ below this p.
 SHOWN_BELOW = 0.05
 NOT_GIVEN = "(not given)"
 
-_ID = "recording_id"
-_FIGURES = (
-    "auc",
-    "average_precision",
-    "sensitivity_at_spec80",
-    "specificity_at_threshold",
-)
 _ROUNDING = 1e-12
 _PERMUTATIONS_AT_ONCE = 100  # memory does not grow with their number
-
-
-def read_columns(
-    table_path: Path, columns: Sequence[str], option: str = "--subgroups"
-) -> Dict[str, Dict[str, str]]:
-    """Columns of recordings.csv, by recording.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("recordings.csv")
-    >>> path.write("recording_id,site\\nr1,north\\nr2,\\n")
-    >>> read_columns(path, ["site"])
-    {'site': {'r1': 'north', 'r2': ''}}
-    """
-    rows = read_table(table_path, [_ID])
-    cells_of = {}
-    for source, cells in rows:
-        first, _ = cells_of.setdefault(cells[_ID], (source, cells))
-        if first != source:
-            raise InputError(
-                f"{source}: {_ID} {cells[_ID]!r} is in {first} already; give "
-                "each recording its own"
-            )
-    there = rows[0][1]
-    for column in columns:
-        if column not in there:
-            raise InputError(
-                f"{option} names {column!r}, and {table_path} has the "
-                f"columns {', '.join(there)}; name some of them"
-            )
-    return {
-        column: {ID: cells[column] for ID, (_, cells) in cells_of.items()}
-        for column in columns
-    }
 
 
 def by_subgroup(
@@ -89,17 +48,7 @@ def by_subgroup(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> Dict:
-    """Figures of each group of each column.
-
-    Example
-    -------
-    >>> p = Predictions(
-    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
-    ... )
-    >>> found = by_subgroup(p, Choices(), {"sex": {"a": "f", "b": "f"}})
-    >>> found["sex"]["groups"]["f"]["too_small"]
-    'x has 1 patient, and figures need 5'
-    """
+    """Evaluate each group of each column."""
     result = {}
     for column, cell_of in columns.items():
         cells = _cells(predictions, column, cell_of)
@@ -125,9 +74,8 @@ def _cells(predictions, column, cell_of) -> List[str]:
     for ID in predictions.ids:
         if ID not in cell_of:
             raise InputError(
-                f"recording {ID!r} was tested on and has no row in the table "
-                f"that --subgroups takes {column!r} from; pass the "
-                "recordings.csv of the run"
+                f"--subgroups {column}: test recording {ID!r} has no row in "
+                "the table; pass the recordings.csv of the run"
             )
     return [cell_of[ID] for ID in predictions.ids]
 
@@ -146,36 +94,24 @@ def _block(predictions, choices, members, seed, n_draws) -> Dict:
             for k, name in enumerate(part.classes)
         },
     }
+    # All classes of the test must be in a group, or its AUC is another
+    # quantity than that of the others.
     present = [part.classes[k] for k in np.unique(predictions.labels)]
-    why_not = _too_small(block["per_class"], present)
+    why_not = too_few_patients(
+        {name: block["per_class"][name]["n_patients"] for name in present},
+        "figures need",
+    )
     if why_not is not None:
         return {**block, "too_small": why_not}
-    found = evaluate(part, _choices_of(choices, members), seed, n_draws)
-    for name in _FIGURES:
-        block[name] = found[name]
-        block[f"{name}_ci95"] = found[f"{name}_ci95"]
+    evaluated = evaluate(part, _choices_of(choices, members), seed, n_draws)
+    for name in shown_in("subgroups"):
+        block[name] = evaluated[name]
+        block[f"{name}_ci95"] = evaluated[f"{name}_ci95"]
     return block
 
 
-def _too_small(per_class, present) -> Optional[str]:
-    """Why a group has no figures; of the classes tested, all must be in it,
-    or its AUC is another quantity than the others'."""
-    n_of = {name: per_class[name]["n_patients"] for name in present}
-    there = [name for name in present if n_of[name]]
-    if len(there) == 1:
-        return f"all are {there[0]}"
-    fewest = min(n_of, key=n_of.get)
-    if n_of[fewest] >= LEAST_PATIENTS:
-        return None
-    patients_in_words = "patient" if n_of[fewest] == 1 else "patients"
-    return (
-        f"{fewest} has {n_of[fewest]} {patients_in_words}, and figures need "
-        f"{LEAST_PATIENTS}"
-    )
-
-
 def _choices_of(choices: Choices, members: np.ndarray) -> Choices:
-    """Of pooled folds, each recording has its own."""
+    """Choices of a group; in pooled folds each recording has its own."""
 
     def part(value, n_dims):
         return value[members] if np.ndim(value) == n_dims else value
@@ -191,18 +127,9 @@ def _choices_of(choices: Choices, members: np.ndarray) -> Choices:
 def groups(
     cells: Sequence[str], patients: Sequence[str], column: str
 ) -> Tuple[List[str], np.ndarray]:
-    """Which group each recording is in.
+    """Group the recordings; return the names, and the index of each one's.
 
     Shapes: cells ``[n]``, patients ``[n]``, group ``[n]``.
-
-    Example
-    -------
-    >>> names, group = groups(["south", "", "north"], ["p", "q", "r"], "site")
-    >>> names, group
-    (['north', 'south', '(not given)'], array([1, 2, 0]))
-    >>> ages = [str(age) for age in range(90)]
-    >>> groups(ages, ages, "age")[0]
-    ['[0, 30)', '[30, 60)', '[60, 89]']
     """
     values = sorted(
         {cell for cell in cells if cell}, key=lambda v: (natural_order(v), v)
@@ -212,9 +139,11 @@ def groups(
         _require_numbers(values, column)
         names = _thirds(cells, patients, values)
     names[""] = NOT_GIVEN
-    found = [names[cell] for cell in cells]
-    order = [n for n in dict.fromkeys(names.values()) if n in set(found)]
-    return order, np.array([order.index(name) for name in found], dtype=int)
+    of_recording = [names[cell] for cell in cells]
+    present = set(of_recording)
+    order = [n for n in dict.fromkeys(names.values()) if n in present]
+    group = [order.index(name) for name in of_recording]
+    return order, np.array(group, dtype=int)
 
 
 def _require_numbers(values, column):
@@ -222,22 +151,20 @@ def _require_numbers(values, column):
     if len(others) == len(values):
         raise InputError(
             f"--subgroups names {column!r}, which has {len(values)} values "
-            f"such as {values[0]!r} and {values[1]!r}: ids or dates, no groups "
-            f"(up to {MOST_GROUPS}, or numbers); name another column"
+            f"such as {values[0]!r} and {values[1]!r}: ids or dates, not "
+            f"groups (up to {MOST_GROUPS}, or numbers); name another column"
         )
     if others:
         raise InputError(
             f"--subgroups names {column!r}, which has {len(values)} values, "
-            f"among numbers also {others[0]!r}; write numbers alone, and leave "
-            "the cell empty where there is none"
+            f"numbers and {others[0]!r}; write numbers only, and leave unknown "
+            "cells empty"
         )
 
 
 def _thirds(cells, patients, values) -> Dict[str, str]:
-    """Name of its third by value, which are in order.
-
-    A patient counts once in all, whatever the number of its recordings.
-    """
+    """Name of the third that each value (sorted) is in; each patient counts
+    once, whatever the number of recordings."""
     given = [(cell, p) for cell, p in zip(cells, patients) if cell]
     n_of = defaultdict(int)
     for _, patient in given:
@@ -252,7 +179,7 @@ def _thirds(cells, patients, values) -> Dict[str, str]:
         {starts[1:][np.abs(below - x).argmin()] for x in (1 / 3, 2 / 3)}
     )
     edges = [numbers[0], *cuts]
-    # In the user's own digits: two edges never look the same.
+    # With the digits of the table: two edges never look the same.
     text = [values[np.searchsorted(numbers, edge)] for edge in edges]
     names = [f"[{low}, {high})" for low, high in zip(text, text[1:])]
     names.append(f"[{text[-1]}, {values[-1]}]")
@@ -266,25 +193,15 @@ def chance_of_difference(
     seed: int = 0,
     n_permutations: int = N_PERMUTATIONS,
 ) -> Optional[float]:
-    """How often groups drawn at random differ as much as these do.
+    """Permutation p of the largest AUC of a group minus the smallest.
 
-    The statistic is the largest AUC of a group less the smallest. Patients
-    exchange their groups with patients who have recordings of the same labels
-    in as many groups; where a patient has several (an age at each recording),
-    it exchanges them among its own recordings as well. So each group keeps
+    Patients exchange their groups with patients who have recordings of the
+    same labels in as many groups; a patient of several groups (an age at each
+    recording) also exchanges them among its recordings. So each group keeps
     its number of patients of each class, and recordings of a patient stay
     together.
 
     Shapes: group ``[n]``.
-
-    Example
-    -------
-    >>> labels, group = np.arange(40) % 2, np.arange(40) // 20
-    >>> right = np.where(group == 1, labels, 1 - labels)
-    >>> names = [f"p{i}" for i in range(40)]
-    >>> p = Predictions(names, names, labels, np.eye(2)[right], ["x", "y"])
-    >>> chance_of_difference(p, group) < 0.01
-    True
     """
     names, group = np.unique(group, return_inverse=True)
     if len(names) < 2:
@@ -302,7 +219,7 @@ def chance_of_difference(
 
 
 def _spread(predictions, group, n_groups) -> np.ndarray:
-    """Largest AUC less smallest; groups [draws, n] to [draws]."""
+    """Largest AUC minus smallest; groups [draws, n] to [draws]."""
     aucs = [
         macro(
             weighted_auc,
@@ -318,7 +235,8 @@ def _spread(predictions, group, n_groups) -> np.ndarray:
 class _Exchange:
     """Groups of recordings, exchanged between patients of the same kind.
 
-    What moves is a patient's recordings of one class in one group: a piece.
+    The unit of exchange is a piece: a patient's recordings of one class in
+    one group.
     """
 
     def __init__(self, predictions, group):
@@ -342,33 +260,19 @@ class _Exchange:
         self._alike = {k: np.array(rows) for k, rows in alike.items()}
 
     def __call__(self, rng) -> np.ndarray:
-        """Another group of each recording, [n]."""
+        """Draw another group for each recording, [n]."""
         drawn = np.empty_like(self._group)
         for kind, pieces in self._alike.items():
             given = self._group[rng.permutation(pieces)]
             for label in sorted(set(kind)):
-                own = np.flatnonzero(np.array(kind) == label)
-                given[:, own] = rng.permuted(given[:, own], axis=1)
+                same = np.flatnonzero(np.array(kind) == label)
+                given[:, same] = rng.permuted(given[:, same], axis=1)
             drawn[pieces] = given
         return drawn[self._piece]
 
 
 def table(result: Dict) -> List[str]:
-    """The groups to read, in Markdown.
-
-    Example
-    -------
-    >>> count = {"n": 8, "n_patients": 4}
-    >>> block = {**count, "per_class": {"x": count, "y": count}}
-    >>> block["too_small"] = "y has 4 patients, and figures need 5"
-    >>> result = {"sex": {"groups": {"f": block}, "p": None}}
-    >>> print("\\n".join(table(result)))
-    | column | group | recordings / patients | of them y | AUC (95 % interval) |
-    |---|---|---|---|---|
-    | sex | f | 8 / 4 | 8 / 4 | y has 4 patients, and figures need 5 |
-    <BLANKLINE>
-    sex: fewer than two groups are large enough to compare them.
-    """
+    """Write the groups as a Markdown table, and a sentence per column."""
     if not result:
         return []
     any_column = next(iter(result.values()))["groups"]
@@ -377,12 +281,13 @@ def table(result: Dict) -> List[str]:
     head = ["column", "group", "recordings / patients"]
     head += [f"of them {name}" for name in shown] + ["AUC (95 % interval)"]
     lines = [_line(head), "|---" * len(head) + "|"]
-    for column, found in result.items():
-        for name, block in found["groups"].items():
+    for column, entry in result.items():
+        for name, block in entry["groups"].items():
             counts = [block, *(block["per_class"][c] for c in shown)]
             cells = [f"{c['n']} / {c['n_patients']}" for c in counts]
-            lines.append(_line([column, name, *cells, _auc_in_words(block)]))
-    sentences = [_sentence(column, found) for column, found in result.items()]
+            auc = block.get("too_small") or with_interval(block)
+            lines.append(_line([column, name, *cells, auc]))
+    sentences = [_sentence(column, entry) for column, entry in result.items()]
     return [*lines, "", *sentences]
 
 
@@ -390,24 +295,14 @@ def _line(cells) -> str:
     return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
 
 
-def _auc_in_words(block) -> str:
-    if "too_small" in block:
-        return block["too_small"]
-    if block["auc_ci95"] is None:
-        return f"{block['auc']:.3f} (no interval)"
-    low, high = block["auc_ci95"]
-    return f"{block['auc']:.3f} ({low:.3f} to {high:.3f})"
-
-
-def _sentence(column, found) -> str:
-    p = found["p"]
+def _sentence(column, entry) -> str:
+    p = entry["p"]
     if p is None:
         return (
             f"{column}: fewer than two groups are large enough to compare them."
         )
-    aucs = [
-        block["auc"] for block in found["groups"].values() if "auc" in block
-    ]
+    blocks = entry["groups"].values()
+    aucs = [block["auc"] for block in blocks if "auc" in block]
     often, so = "often", "; a difference between the groups is not shown"
     if p < SHOWN_BELOW:
         often, so = "seldom", ""

@@ -1,6 +1,4 @@
-"""The page that goes with a model: what it is for, what it must not be used
-for, and with what error it does it.
-"""
+"""The model card: intended use, results and limits of an exported model."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence
@@ -20,58 +18,58 @@ from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import with_interval
 
 _TEMPLATE = "card.md.j2"
-#: Fewer patients of a class than this make an interval wide.
+#: With fewer patients of a class, intervals are wide.
 _FEW_PATIENTS = 40
+#: Entries of ``model.json`` that the template uses.
+_FROM_DESCRIPTION = (
+    "name", "task", "corpus", "model", "emb_dim", "origin", "finetune_mode",
+    "seed", "label_fraction", "n_parameters", "n_trainable", "prevalence",
+    "versions",
+)  # fmt: skip
+_NO_LICENCE = (
+    "The licence of the weights is not stated: ask their author before using "
+    "them."
+)
 
 
 def model_card(
-    about: Dict, metrics: Dict, licence: str, onnx: Sequence[str]
+    description: Dict, metrics: Dict, licence: str, onnx: Sequence[str]
 ) -> str:
-    """``README.md`` of an exported model."""
+    """Write ``README.md`` of an exported model.
+
+    ``description`` is ``model.json``, ``onnx`` names the ONNX files.
+    """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         undefined=StrictUndefined,
         keep_trailing_newline=True,
         finalize=plain,
     )
+    point, public = description["operating_point"], map(public_encoder, description["origin"])  # fmt: skip
+    controls = controls_table(metrics) if metrics.get("controls") else []
+    unknown = licence == "unknown"
     return environment.get_template(_TEMPLATE).render(
-        **{key: about[key] for key in _OF_DESCRIPTION},
-        classes=about["model"]["classes"],
-        point=about["operating_point"],
-        **_validation(about["operating_point"]),
+        **{key: description[key] for key in _FROM_DESCRIPTION},
+        classes=description["model"]["classes"],
+        point=point,
+        **_validation(point),
         fewest=FEWEST,
         above_chance=is_above_chance(metrics),
-        public=" and ".join(
-            step for step in about["origin"] if public_encoder(step)
-        ),
+        public=" and ".join(encoder.name for encoder in public if encoder),
         aucs=[with_interval(metrics["test"][unit]) for unit in UNITS],
-        figures=_lines(figures_table(metrics)),
-        controls=_lines(
-            controls_table(metrics) if metrics.get("controls") else []
-        ),
-        subgroups=_with_words(about["subgroups"]),
-        limits=[Markup(limit) for limit in limits(about, metrics)],
+        figures=Markup("\n".join(figures_table(metrics))),
+        controls=Markup("\n".join(controls)),
+        subgroups=_with_words(description["subgroups"]),
+        limits=[Markup(limit) for limit in limits(description, metrics)],
         licence=licence,
-        licence_in_words=_LICENCE.get(licence, f"Weights: {licence}."),
+        licence_in_words=_NO_LICENCE if unknown else f"Weights: {licence}.",
         has_slope=metrics["test"]["recording"]["calibration_slope"] is not None,
         onnx=list(onnx),
     )
 
 
-_OF_DESCRIPTION = (
-    "name", "task", "corpus", "model", "origin", "finetune_mode", "seed",
-    "label_fraction", "n_parameters", "n_trainable", "prevalence", "versions",
-)  # fmt: skip
-
-_LICENCE = {
-    "unknown": "The licence of the weights is not stated: ask who shared them "
-    "before using them."
-}
-
-
 def plain(value):
-    """Names that stand in a page as they are: a corpus, a class or a group
-    may be called anything. Tables and sentences of ours stay what they are.
+    """Escape names, which may hold any character; keep our own Markdown.
 
     Example
     -------
@@ -81,11 +79,6 @@ def plain(value):
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return value.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _lines(lines: Sequence[str]) -> Markup:
-    """Of Markdown that is ours."""
-    return Markup("\n".join(lines))
 
 
 def _validation(point) -> Dict[str, str]:
@@ -99,55 +92,51 @@ def _validation(point) -> Dict[str, str]:
 
 
 def _with_words(subgroups) -> Dict:
+    def auc(block):
+        return "undefined" if block["auc"] is None else with_interval(block)
+
     return {
         column: {
-            group: {**found, "auc_in_words": _auc(found)}
-            for group, found in groups.items()
+            group: {**block, "auc_in_words": auc(block)}
+            for group, block in groups.items()
         }
         for column, groups in subgroups.items()
     }
 
 
-def _auc(found) -> str:
-    return "not defined" if found["auc"] is None else with_interval(found)
-
-
-def limits(about: Dict, metrics: Dict) -> List[str]:
-    """What a reader must know before believing the figures."""
-    test = metrics["test"]["recording"]
-    found = _against_controls(metrics)
-    rarest = min(test["per_class"].items(), key=lambda c: c[1]["n_patients"])
-    if rarest[1]["n_patients"] < _FEW_PATIENTS:
-        found.append(
-            f"The test split has few patients of a class "
-            f"(`{plain(rarest[0])}`): the intervals are wide, and what is inside "
-            "them is not excluded."
+def limits(description: Dict, metrics: Dict) -> List[str]:
+    """Caveats of the results, one sentence each."""
+    test, caveats = metrics["test"]["recording"], []
+    ahead = unbeaten(metrics.get("controls") or {})
+    if ahead:
+        names = "; or than ".join(NAMES[name] for name in ahead)
+        caveats.append(
+            "We found no evidence that it is better, on the same recordings, "
+            f"than {names}."
+        )
+    label, rarest = min(
+        test["per_class"].items(), key=lambda item: item[1]["n_patients"]
+    )
+    if rarest["n_patients"] < _FEW_PATIENTS:
+        caveats.append(
+            f"The test split has few patients of a class (`{plain(label)}`): "
+            "the intervals are wide, and no value inside them is excluded."
         )
     slope = test.get("calibration_slope_ci95")
     if slope is not None and not slope[0] <= 1 <= slope[1]:
-        kind = "too extreme" if slope[1] < 1 else "too timid"
-        found.append(
+        kind = "overconfident" if slope[1] < 1 else "underconfident"
+        caveats.append(
             f"Its probabilities are {kind} on the test split (calibration "
             f"slope {with_interval(test, 'calibration_slope')})."
         )
-    found += [
-        "Trained, chosen and tested on recordings of one corpus; nothing is "
-        "known of others.",
-        "What else differs between the classes (recorder, room, age, hospital)"
-        " may be what it hears.",
-        "A recording without a cry, or of an adult, gets a score all the same.",
-        "Recordings longer than two minutes are heard in windows and their "
-        "log-odds averaged; the figures are of recordings as the corpus has "
-        "them.",
-    ]
-    return found
-
-
-def _against_controls(metrics) -> List[str]:
-    left = unbeaten(metrics.get("controls") or {})
-    if not left:
-        return []
-    names = "; nor than ".join(NAMES[name] for name in left)
     return [
-        f"It is not shown to be better than {names}, on the same recordings."
+        *caveats,
+        "It was trained, chosen and tested on recordings of one corpus; its "
+        "error on others is unknown.",
+        "It may use whatever else differs between the classes: recorder, room, "
+        "age, hospital.",
+        "A recording without a cry, or of an adult, gets a score as well.",
+        "Recordings longer than two minutes are split into windows whose "
+        "log-odds are averaged; the results are for recordings as long as "
+        "those of the corpus.",
     ]

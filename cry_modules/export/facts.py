@@ -1,44 +1,32 @@
-"""What may be told of a trained model: counts, figures and where it comes
-from, without a patient, a path or a date.
+"""Facts about a trained model that may be shared: counts, test results and
+origin, without a patient, path or date.
 """
 
 from pathlib import Path
 from typing import Dict, List, Optional, Union
 
-from ruamel.yaml.error import YAMLError
-
-from cry_modules.checkpoints.description import (
-    MODEL_FILE,
-    YAML_FILE,
-    read_description,
-)
+from cry_modules.checkpoints.description import MODEL_FILE, read_description
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.training.experiment import settings as plain_settings
+from cry_modules.checkpoints.saved_model import run_settings
+from cry_modules.metrics.figures import shown_in
 from data_prep import manifest
 from data_prep.files.errors import InputError
 
-#: Fewer patients than this are not counted out, so that nobody is told by
-#: being the only one.
+#: Smaller numbers of patients are withheld, so that nobody can be identified.
 FEWEST = 5
 
-#: Of a block of ``metrics.json``, what an operating point is known by.
+#: Entries of ``metrics.json`` that describe an operating point.
 _ON_VALIDATION = (
     "n", "n_patients", "sensitivity_at_spec80", "sensitivity_at_spec80_ci95",
     "specificity_at_threshold", "specificity_at_threshold_ci95",
 )  # fmt: skip
-#: What is said of the test split.
-_FIGURES = (
-    "n", "n_patients", "auc", "average_precision", "balanced_accuracy",
-    "accuracy", "majority_accuracy", "sensitivity_at_spec80",
-    "specificity_at_threshold", "brier", "ece", "calibration_slope",
-    "calibration_intercept",
-)  # fmt: skip
-#: An encoder that is made of others', step by step, has no more steps.
+#: Most steps of an origin; guards against a run that names itself.
 _MOST_STEPS = 20
 
 
 def few(n_patients: int) -> Union[int, str]:
-    """A number of patients, unless they are few.
+    """A number of patients, withheld if it is small.
 
     Example
     -------
@@ -51,11 +39,11 @@ def few(n_patients: int) -> Union[int, str]:
 def corpus_facts(run: Path) -> Dict:
     """Name and size of the corpus that a run was trained and tested on."""
     folder = Path(run) / "manifest"
-    about = manifest.read_corpus(folder)
-    if about is None:
+    corpus = manifest.read_corpus(folder)
+    if corpus is None:
         raise InputError(
-            f"{folder} has no {manifest.CORPUS_FILE}; export the folder that "
-            "train_cls.py left, whole"
+            f"{folder} has no {manifest.CORPUS_FILE}; export a complete "
+            "results folder of train_cls.py"
         )
     splits = {}
     for split in manifest.SPLITS:
@@ -66,57 +54,60 @@ def corpus_facts(run: Path) -> Dict:
             "classes": _by_class(recordings),
         }
     return {
-        "name": about["name"],
-        "synthetic": bool(about.get("synthetic")),
+        "name": corpus["name"],
+        "synthetic": bool(corpus.get("synthetic")),
         "splits": splits,
     }
 
 
 def _by_class(recordings) -> Dict:
-    found = {}
-    for label in sorted({recording.label for recording in recordings}):
-        own = [rec for rec in recordings if rec.label == label]
-        n_patients = len({rec.patient_id for rec in own})
-        found[label] = {
-            "recordings": len(own),
-            "patients": few(n_patients),
-        }
-    return found
+    patients = {}
+    for recording in recordings:
+        patients.setdefault(recording.label, []).append(recording.patient_id)
+    return {
+        label: {"recordings": len(ids), "patients": few(len(set(ids)))}
+        for label, ids in sorted(patients.items())
+    }
 
 
 def operating_point(
     metrics: Dict, threshold: Optional[float]
 ) -> Optional[Dict]:
-    """The threshold and the validation figures behind it."""
+    """A threshold and the validation results that it was chosen by."""
     if threshold is None:
         return None
     return {
         "class": metrics["classes"][-1],
         "threshold": threshold,
         "rule": "lowest score with 80 % specificity on validation",
-        "valid": _chosen(metrics["valid"]["recording"], _ON_VALIDATION),
+        "valid": _shareable(metrics["valid"]["recording"], _ON_VALIDATION),
     }
 
 
 def figures_of_test(metrics: Dict) -> Dict:
-    """Figures of the test split by recording and by patient."""
-    names = (*_FIGURES, *(f"{name}_ci95" for name in _FIGURES))
-    found = {u: _chosen(block, names) for u, block in metrics["test"].items()}
-    if "n_patients" not in found["patient"]:
-        del found["patient"]["n"]  # the same number
-    return found
+    """Test results by recording and by patient, as on the card."""
+    names = ["n", "n_patients", "majority_accuracy"]
+    for name in shown_in("card"):
+        names += [name, f"{name}_ci95"]
+    figures = {
+        unit: _shareable(block, names)
+        for unit, block in metrics["test"].items()
+    }
+    if "n_patients" not in figures["patient"]:
+        del figures["patient"]["n"]  # the same number
+    return figures
 
 
-def _chosen(block, names) -> Dict:
-    """Some of a block's figures. How many patients there are in all tells how
-    many a class has, whose number is not to be told, by the other's."""
-    of_class = [found["n_patients"] for found in block["per_class"].values()]
-    hidden = {"n_patients"} if any(0 < n < FEWEST for n in of_class) else ()
-    return {n: block[n] for n in names if n in block and n not in hidden}
+def _shareable(block, names) -> Dict:
+    """Entries of a block. The number of all patients is withheld with that of
+    a class, which would follow from it."""
+    counts = [entry["n_patients"] for entry in block["per_class"].values()]
+    withheld = {"n_patients"} if any(0 < n < FEWEST for n in counts) else ()
+    return {n: block[n] for n in names if n in block and n not in withheld}
 
 
 def subgroup_facts(metrics: Dict) -> Dict:
-    """Recordings, patients and AUC of the test split by subgroup."""
+    """Recordings, patients and AUC of the test split, by subgroup."""
     return {
         column: {
             group: {
@@ -125,24 +116,25 @@ def subgroup_facts(metrics: Dict) -> Dict:
                 "auc": block.get("auc"),
                 "auc_ci95": block.get("auc_ci95"),
             }
-            for group, block in found["groups"].items()
+            for group, block in entry["groups"].items()
         }
-        for column, found in (metrics.get("subgroups") or {}).items()
+        for column, entry in (metrics.get("subgroups") or {}).items()
     }
 
 
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
-    """How an encoder came to be, step by step, the first one first. Names of
-    files and folders are not told.
+    """Training steps of an encoder, the first one first, without names of
+    files and folders.
 
     Example
     -------
     >>> origin(None), origin("no/such/folder"), origin("Ubenwa/sb-cssl-vgg-sup")
     (['random weights'], ['another encoder'], ['Ubenwa/sb-cssl-vgg-sup'])
     """
-    if source in (None, "", "null"):
+    kind = EncoderSource(source).kind
+    if kind == "random":
         return ["random weights"]
-    if source == "random_calibrated":
+    if kind == CALIBRATED:
         return ["random weights with BatchNorm statistics of the corpus"]
     folder = _folder_of(Path(source))
     if folder is not None and steps < _MOST_STEPS:
@@ -154,7 +146,7 @@ def origin(source: Optional[str], steps: int = 0) -> List[str]:
 
 
 def _folder_of(path: Path) -> Optional[Path]:
-    """The exported or results folder that a path is, or lies in."""
+    """The exported or results folder that a path is, or is in."""
     for folder in (path, *path.parents[:3]):
         if (folder / MODEL_FILE).is_file() or _is_run(folder):
             return folder
@@ -162,34 +154,33 @@ def _folder_of(path: Path) -> Optional[Path]:
 
 
 def _is_run(folder: Path) -> bool:
-    """Whether a train script of ours left it."""
     try:
-        text = (folder / YAML_FILE).read_text(encoding="utf-8")
-        return {"width", "chunk_s"} <= set(plain_settings(text))
-    except (OSError, ValueError, YAMLError, AttributeError):
+        return bool(run_settings(folder))
+    except InputError:
         return False
 
 
 def _of_exported(folder: Path) -> List[str]:
-    about = read_description(folder)
-    how = f"{about['finetune_mode']} training on {_corpus(about['corpus'])}"
-    return [*about["origin"], how]
+    description = read_description(folder)
+    how = f"{description['finetune_mode']} training on {_corpus(description['corpus'])}"
+    return [*description["origin"], how]
 
 
-def _corpus(about: Dict) -> str:
-    name = about.get("name", "an unnamed corpus")
-    return f"{name} (synthetic)" if about.get("synthetic") else name
+def _corpus(corpus: Dict) -> str:
+    name = corpus.get("name", "an unnamed corpus")
+    return f"{name} (synthetic)" if corpus.get("synthetic") else name
 
 
 def _of_run(folder: Path, steps: int) -> List[str]:
-    found = plain_settings((folder / YAML_FILE).read_text(encoding="utf-8"))
+    settings = run_settings(folder)
     name = _corpus(manifest.read_corpus(folder / "manifest") or {})
-    source = found.get("encoder_source")
-    before = [] if source in (None, "", "null") else origin(source, steps)
-    if "finetune_mode" in found:
-        mode = found["finetune_mode"]
+    source = settings.get("encoder_source")
+    is_random = EncoderSource(source).kind == "random"
+    before = [] if is_random else origin(source, steps)
+    if "finetune_mode" in settings:
+        mode = settings["finetune_mode"]
         return [*before, f"supervised training on {name} ({mode})"]
-    if "cry_folder" not in found:
+    if "cry_folder" not in settings:
         return [*before, f"SimCLR pre-training on {name}"]
     step = f"SimCLR adaptation on {name}"
     replayed = manifest.read_corpus(folder / "manifest/replay")

@@ -1,43 +1,29 @@
-"""Curves of one or more trainings, from their ``history.json``.
+"""Training curves of one or more runs, from their ``history.json``.
 
-> python -m cry_modules.figures.training results/small_adapt/2022 \\
->     results/small_adapt_replay/2022 --out curves.png
-
-A panel for each thing that was measured. Colour tells runs apart, dashes
-training from validation, and marks corpora. Where a run folder holds
-``before.json`` (the figures before the first step), these are drawn as a
-hollow point at epoch 0.
+A panel for each measure. Colours show runs (of a single run, corpora), dashes
+training against validation, and markers corpora. Measures before the first step (``before.json``) are a hollow point at
+epoch 0.
 """
 
-import argparse
 import json
 import os
 import re
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
-import matplotlib
+from matplotlib.figure import FigureBase
 
-matplotlib.use("Agg")  # no screen needed
-from matplotlib import pyplot as plt
-from matplotlib.figure import Figure, FigureBase
-from matplotlib.lines import Line2D
-
-from data_prep.files.atomic import complete_or_absent
-from data_prep.files.errors import InputError, one_line_errors
-
-#: Okabe and Ito's, less yellow: told apart by colour-blind readers.
-COLOURS = (
-    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "black",
-)  # fmt: skip
-MARKERS = ("o", "s", "^", "D", "v")
-#: What pictures can be written as, and how to leave out the date: the same
-#: picture is the same file.
-_UNDATED = {".png": {}, ".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-SUFFIXES = tuple(_UNDATED)
-#: Words of an svg file stay words, and its names do not change.
-_SVG = {"svg.fonttype": "none", "svg.hashsalt": "cry-ssl"}
+from cry_modules.figures.style import (
+    CHANCE,
+    GREY,
+    INK,
+    MARKERS,
+    PAGE,
+    SERIES,
+    add_legend,
+    picture,
+)
+from data_prep.files.errors import require
 
 #: Panels in their order: keys begin with, title, axis.
 _PANELS = (
@@ -45,7 +31,7 @@ _PANELS = (
     (
         ("train_accuracy", "valid_accuracy"),
         "contrastive accuracy",
-        "share of views that find their other half",
+        "share of views matched",
     ),
     (("valid_auc",), "validation AUC", "0.5: guessing, 1: all right"),
     (
@@ -59,30 +45,20 @@ _PANELS = (
     (("lr",), "learning rate", "at the end of the epoch"),
     (("clips_per_s",), "speed", "recordings per second"),
 )
-#: Keys whose changes mean little but beside their size.
+#: Keys whose changes mean little except relative to their size.
 _FROM_ZERO = ("valid_effective_rank", "train_grad_norm", "clips_per_s")
-#: Panels of an AUC, whose chance is known.
 _AUC = re.compile("valid_auc|probe_.*_auc$")
-_CHANCE = {"color": "black", "linestyle": (0, (1, 3)), "linewidth": 1}
 _PROBE_MEASURES = {
     "knn": "accuracy of nearest neighbours",
     "map": "mean average precision",
     "auc": "AUC",
 }
+_BEFORE = {"linestyle": ":", "markersize": 7, "markerfacecolor": PAGE}
 
 
 class Curve(NamedTuple):
-    """A line of a panel: the key of the rows, and how it differs from the
-    others.
-
-    Arguments
-    ---------
-    key : str
-        Of the history's rows.
-    dashed : bool
-        Training, in a panel that shows validation too.
-    corpus : str
-        Empty for all recordings together.
+    """A line of a panel: its key in the history's rows, whether it is dashed
+    (training next to validation), and its corpus (empty for all recordings).
     """
 
     key: str
@@ -91,26 +67,21 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """A panel: what it shows, the words on its axis, its lines.
-
-    Arguments
-    ---------
-    title : str
-        What was measured.
-    axis : str
-        Unit, or how to read it.
-    curves : list of Curve
-        Of every run.
-    """
+    """A panel: its title, the label of its axis, and the lines of each run."""
 
     title: str
     axis: str
     curves: List[Curve]
 
+    @property
+    def is_auc(self) -> bool:
+        """True if the panel shows an AUC, for which guessing gives 0.5."""
+        return _AUC.match(self.curves[0].key) is not None
 
-def panels(keys: Sequence[str]) -> List[Panel]:
-    """Panels for the keys there are. A key that ends in the name of a corpus
-    is a line of its own in the panel of the key without.
+
+def panels(keys: Iterable[str]) -> List[Panel]:
+    """Panels for the keys of a history. A key that ends in the name of a
+    corpus is a line of its own in the panel of the key without it.
 
     Example
     -------
@@ -119,35 +90,66 @@ def panels(keys: Sequence[str]) -> List[Panel]:
     loss ['valid_loss', 'valid_loss_cry']
     learning rate ['lr']
     """
-    found = []
+    keys, shown = sorted(keys), []
     for names, title, axis in _PANELS:
-        curves = []
-        for name in names:
-            dashed = name.startswith("train") and len(names) > 1
-            curves += [
-                Curve(key, dashed, corpus) for key, corpus in _keys(name, keys)
-            ]
+        curves = [
+            Curve(key, name.startswith("train") and len(names) > 1, corpus)
+            for name in names
+            for key, corpus in _with_corpora(name, keys)
+        ]
         if curves:
-            found.append(Panel(title, axis, curves))
-    for key in sorted(key for key in keys if key.startswith("probe_")):
-        column, _, measure = key[len("probe_") :].rpartition("_")
-        axis = _PROBE_MEASURES.get(measure, measure)
-        found.append(Panel(f"probe: {column}", axis, [Curve(key, False, "")]))
-    return found
+            shown.append(Panel(title, axis, curves))
+    for key in keys:
+        if key.startswith("probe_"):
+            column, _, measure = key[len("probe_") :].rpartition("_")
+            axis = _PROBE_MEASURES.get(measure, measure)
+            curve = Curve(key, False, "")
+            shown.append(Panel(f"probe: {column}", axis, [curve]))
+    return shown
 
 
-def _keys(name, keys) -> List[Tuple[str, str]]:
+def _with_corpora(name, keys) -> List[Tuple[str, str]]:
     """Keys of one measure, each with its corpus."""
     pattern = re.compile(re.escape(name) + "(?:_(.+))?")
-    matches = [(key, pattern.fullmatch(key)) for key in sorted(keys)]
+    matches = [(key, pattern.fullmatch(key)) for key in keys]
     return [(key, match.group(1) or "") for key, match in matches if match]
+
+
+def shown_panels(
+    histories: Dict[str, List[dict]],
+) -> Tuple[Dict[str, List[dict]], List[Panel], int]:
+    """Histories without averages over corpora whose parts are there, their
+    panels, and the number of panels in a row.
+
+    Example
+    -------
+    >>> rows = [{"epoch": 1, "valid_loss": 2, "valid_loss_cry": 3}]
+    >>> histories, panels, n_columns = shown_panels({"run": rows})
+    >>> histories, n_columns
+    ({'run': [{'epoch': 1, 'valid_loss_cry': 3}]}, 1)
+    """
+    names = [name for names, _, _ in _PANELS for name in names]
+    result, every = {}, set()
+    for run, rows in histories.items():
+        keys = {key for row in rows for key in row}
+        averages = {
+            name
+            for name in names
+            if any(corpus for _, corpus in _with_corpora(name, keys))
+        }
+        result[run] = [
+            {key: value for key, value in row.items() if key not in averages}
+            for row in rows
+        ]
+        every |= keys - averages
+    shown = panels(every)
+    return result, shown, 2 if len(shown) in (2, 4) else min(3, len(shown))
 
 
 def draw_curves(
     histories: Dict[str, List[dict]], path: Path, title: str
 ) -> None:
-    """Small multiples of what was measured, with one legend. Where a run has
-    figures of corpora, their average is left out.
+    """Write a picture of all measures, a panel each, with one legend.
 
     Example
     -------
@@ -157,18 +159,15 @@ def draw_curves(
     >>> path.is_file()
     True
     """
-    histories = {n: without_averages(rows) for n, rows in histories.items()}
-    keys = {key for rows in histories.values() for row in rows for key in row}
-    shown = panels(sorted(keys))
-    if not shown:
-        raise InputError(
-            f"{', '.join(histories)}: nothing was measured; pass the "
-            "output_folder of a training"
-        )
-    n_columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
+    histories, shown, n_columns = shown_panels(histories)
+    require(
+        bool(shown),
+        f"{', '.join(histories)}: history.json has no measures to draw",
+        "pass the output_folder of a training",
+    )
     n_rows = -(-len(shown) // n_columns)
     with picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
-        figure.suptitle(title, parse_math=False)
+        figure.suptitle(title)
         draw_panels(figure, shown, histories, n_columns)
 
 
@@ -178,89 +177,19 @@ def draw_panels(
     histories: Dict[str, List[dict]],
     n_columns: int,
 ) -> None:
-    """Fill a figure with panels, and a legend below them.
-
-    Example
-    -------
-    >>> rows = [{"epoch": 1, "valid_auc": 0.7}]
-    >>> path = Path(getfixture("tmpdir")) / "auc.png"
-    >>> with picture(path, (4, 3)) as figure:
-    ...     draw_panels(figure, panels(["valid_auc"]), {"run": rows}, 1)
-    >>> [text.get_text() for text in figure.legends[0].get_texts()]
-    ['chance']
-    """
+    """Fill a figure with panels, and a legend below them."""
     n_rows = -(-len(shown) // n_columns)
-    # Of all, so that a corpus looks the same in each panel.
+    # Of all panels, so that a corpus looks the same in each.
     corpora = sorted({c.corpus for p in shown for c in p.curves} - {""})
     for i, panel in enumerate(shown, start=1):
         axes = figure.add_subplot(n_rows, n_columns, i)
         _draw_panel(axes, panel, histories, corpora)
-    legend = figure.legend(
-        handles=_legend(shown, histories, corpora),
-        loc="outside lower center",
-        ncols=4 if len(histories) == 1 else 3,
-        frameon=False,
-    )
-    for text in legend.get_texts():
-        text.set_parse_math(False)
+    entries = _entries(shown, histories, corpora)
+    if entries:
+        add_legend(figure, entries)
 
 
-def without_averages(rows: List[dict]) -> List[dict]:
-    """Rows without the keys whose parts by corpus are there.
-
-    Example
-    -------
-    >>> without_averages([{"epoch": 1, "valid_loss": 2, "valid_loss_cry": 3}])
-    [{'epoch': 1, 'valid_loss_cry': 3}]
-    """
-    keys = {key for row in rows for key in row}
-    names = [name for names, _, _ in _PANELS for name in names]
-    averages = {n for n in names if any(c for _, c in _keys(n, keys))}
-    return [
-        {key: value for key, value in row.items() if key not in averages}
-        for row in rows
-    ]
-
-
-@contextmanager
-def picture(
-    path: Path,
-    size: Tuple[float, float],
-    copies: Sequence[Path] = (),
-    dpi: int = 150,
-) -> Iterator[Figure]:
-    """Hand out a figure to draw in, then write it.
-
-    Example
-    -------
-    >>> with picture("picture.doc", (4, 3)) as figure:
-    ...     pass
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: picture.doc is no picture's name; let it end in .png, .pdf or .svg
-    """
-    paths = [Path(path), *copies]
-    for path in paths:
-        if path.suffix not in SUFFIXES:
-            raise InputError(
-                f"{path} is no picture's name; let it end in "
-                f"{', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}"
-            )
-    with plt.rc_context(_SVG):
-        figure = plt.figure(figsize=size, layout="constrained")
-        try:
-            yield figure
-            for path in paths:
-                with complete_or_absent(path) as partial:
-                    undated = _UNDATED[path.suffix]
-                    figure.savefig(partial, dpi=dpi, metadata=undated)
-                # Copies keep this layout, and need not find it again.
-                figure.set_layout_engine("none")
-        finally:
-            plt.close(figure)
-
-
-def _draw_panel(axes, panel, histories, corpora):
+def _draw_panel(axes, panel, histories, corpora) -> None:
     for run, rows in enumerate(histories.values()):
         for curve in panel.curves:
             points = [
@@ -271,90 +200,63 @@ def _draw_panel(axes, panel, histories, corpora):
             if points:
                 look = _look(curve, run, len(histories), corpora)
                 _draw_curve(axes, points, look)
-    if _is_auc(panel):
-        axes.axhline(0.5, **_CHANCE)
-    axes.set_title(panel.title, fontsize="medium", parse_math=False)
-    axes.set_ylabel(panel.axis, fontsize="small")
-    axes.set_xlabel("epoch", fontsize="small")
+    if panel.is_auc:
+        axes.axhline(0.5, **CHANCE)
+    axes.set(title=panel.title, ylabel=panel.axis, xlabel="epoch")
     if panel.curves[0].key.startswith(_FROM_ZERO):
         axes.set_ylim(bottom=0)
     axes.xaxis.get_major_locator().set_params(integer=True)
-    axes.tick_params(labelsize="small")
-    axes.grid(alpha=0.3)
 
 
-def _is_auc(panel) -> bool:
-    return _AUC.match(panel.curves[0].key) is not None
-
-
-def _draw_curve(axes, points, look):
-    """A line; what was before training hangs on it by dots."""
+def _draw_curve(axes, points, look) -> None:
+    """Draw a line; dots lead to it from the point before training."""
     before = [point for point in points if point[0] == 0]
     after = [point for point in points if point[0] > 0]
     axes.plot(*zip(*after), **look, markevery=max(1, len(after) // 8))
     if before:
-        hollow = {
-            "linestyle": ":",
-            "marker": "o" if look["marker"] == "." else look["marker"],
-            "markersize": 7,
-            "markerfacecolor": "white",
-            "markevery": [0],
-        }
-        axes.plot(*zip(*before, *after[:1]), **{**look, **hollow})
+        marker = "o" if look["marker"] == "." else look["marker"]
+        hollow = {**look, **_BEFORE, "marker": marker, "markevery": [0]}
+        axes.plot(*zip(*before, *after[:1]), **hollow)
 
 
-def _look(curve, run, n_runs, corpora):
-    """Colour and marker: of one run, the corpora have the colours."""
+def _look(curve, run, n_runs, corpora) -> Dict:
     mark = corpora.index(curve.corpus) if curve.corpus in corpora else None
-    colour = COLOURS[run % len(COLOURS)]
+    colour = SERIES[run % len(SERIES)]
     if n_runs == 1 and corpora:
-        colour = "black" if mark is None else COLOURS[mark % len(COLOURS)]
+        colour = INK if mark is None else SERIES[mark % len(SERIES)]
     return {
         "color": colour,
         "linestyle": "--" if curve.dashed else "-",
         "marker": "." if mark is None else MARKERS[mark % len(MARKERS)],
         "markersize": 5,
-        "linewidth": 1.5,
+        "linewidth": 1.4,
     }
 
 
-def _legend(shown, histories, corpora) -> List[Line2D]:
-    """What colours, dashes and marks mean, as far as there are any."""
-    curves = [curve for panel in shown for curve in panel.curves]
-    entries = []
-    if len(histories) > 1:
+def _entries(shown, histories, corpora) -> List[Tuple[str, Dict]]:
+    """Meaning of colours, dashes and markers, as far as they are used."""
+    n_runs, entries = len(histories), []
+    if n_runs > 1:
         for run, name in enumerate(histories):
-            look = _look(Curve("", False, ""), run, len(histories), [])
-            entries.append(Line2D([], [], **{**look, "marker": ""}, label=name))
+            look = _look(Curve("", False, ""), run, n_runs, [])
+            entries.append((name, {**look, "marker": ""}))
     for corpus in corpora:
-        look = _look(Curve("", False, corpus), 0, len(histories), corpora)
-        look["color"] = "grey" if len(histories) > 1 else look["color"]
-        entries.append(Line2D([], [], **look, label=corpus))
-    if any(curve.dashed for curve in curves):
-        for style, label in (("--", "training"), ("-", "validation")):
-            entries.append(
-                Line2D([], [], color="grey", linestyle=style, label=label)
-            )
-    if any(map(_is_auc, shown)):
-        entries.append(Line2D([], [], **_CHANCE, label="chance"))
+        look = _look(Curve("", False, corpus), 0, n_runs, corpora)
+        look["color"] = GREY if n_runs > 1 else look["color"]
+        entries.append((corpus, look))
+    grey = {"color": GREY}
+    if any(curve.dashed for panel in shown for curve in panel.curves):
+        entries.append(("training", {**grey, "linestyle": "--"}))
+        entries.append(("validation", grey))
+    if any(panel.is_auc for panel in shown):
+        entries.append(("chance", CHANCE))
     if any(row["epoch"] == 0 for rows in histories.values() for row in rows):
-        entries.append(
-            Line2D(
-                [],
-                [],
-                color="grey",
-                linestyle=":",
-                marker="o",
-                markersize=7,
-                markerfacecolor="white",
-                label="before training",
-            )  # fmt: skip
-        )
+        entries.append(("before training", {**grey, **_BEFORE, "marker": "o"}))
     return entries
 
 
 def read_run(folder: str) -> List[dict]:
-    """Rows of a run folder; what was measured before training is epoch 0.
+    """Rows of a run's history; measures before training are epoch 0.
 
     Example
     -------
@@ -365,23 +267,25 @@ def read_run(folder: str) -> List[dict]:
     [{'epoch': 0, 'valid_loss': 2}, {'epoch': 1, 'valid_loss': 1}]
     """
     path = Path(folder) / "history.json"
-    if not path.is_file():
-        raise InputError(
-            f"{folder} holds no history.json; pass the output_folder of a "
-            "training, one of whose epochs is done"
-        )
+    require(
+        path.is_file(),
+        f"{folder} holds no history.json",
+        "pass the output_folder of a training that has completed an epoch",
+    )
     rows = _read(path, list)
-    if not rows or not all(
-        isinstance(row, dict) and isinstance(row.get("epoch"), int)
-        for row in rows
-    ):
-        raise InputError(
-            f"{path} is no list of epochs; train again into another folder"
-        )
+    require(
+        bool(rows)
+        and all(isinstance(row, dict) and "epoch" in row for row in rows),
+        f"{path} is not a list of epochs",
+        "train again into another folder",
+    )
     before = path.with_name("before.json")
     if before.is_file():
-        rows = [{**_read(before, dict), "epoch": 0}, *rows]
-    return [{"epoch": row["epoch"], **_numbers(row)} for row in rows]
+        rows = [{"epoch": 0, **_read(before, dict)}, *rows]
+    return [
+        {k: v for k, v in row.items() if isinstance(v, (int, float))}
+        for row in rows
+    ]
 
 
 def _read(path, kind):
@@ -389,20 +293,12 @@ def _read(path, kind):
         content = json.loads(path.read_text(encoding="utf-8"))
     except ValueError:
         content = None
-    if not isinstance(content, kind):
-        raise InputError(
-            f"{path} is not as a training leaves it; train again into "
-            "another folder"
-        )
+    require(
+        isinstance(content, kind),
+        f"{path} was not written by a training",
+        "train again into another folder",
+    )
     return content
-
-
-def _numbers(row) -> dict:
-    return {
-        key: value
-        for key, value in row.items()
-        if isinstance(value, (int, float))
-    }
 
 
 def names_of(folders: Sequence[str]) -> List[str]:
@@ -417,40 +313,10 @@ def names_of(folders: Sequence[str]) -> List[str]:
     """
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name} is given twice; keep one of them")
+        is_single = names.count(name) == 1
+        require(is_single, f"{name} is given twice", "keep one of them")
     full = [os.path.abspath(name) for name in names]
     shared = os.path.commonpath(full)
     if len(names) == 1 or shared in full:
         return names
     return [os.path.relpath(name, shared) for name in full]
-
-
-def curves(folders: Sequence[str], out: str) -> None:
-    """Draw the curves of run folders."""
-    names = names_of(folders)
-    histories = {name: read_run(folder) for name, folder in zip(names, folders)}
-    title = names[0] if len(names) == 1 else f"{len(names)} trainings"
-    draw_curves(histories, Path(out), title)
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
-    parser.add_argument(
-        "run_folders",
-        nargs="+",
-        metavar="RUN_FOLDER",
-        help="output_folder of a training",
-    )
-    parser.add_argument("--out", default="curves.png", help="the picture")
-    args = parser.parse_args(argv)
-    with one_line_errors():
-        curves(args.run_folders, args.out)
-        print(f"picture in {args.out}")
-
-
-if __name__ == "__main__":
-    main()

@@ -1,6 +1,298 @@
-"""Command line: score recordings with a trained model."""
+"""Score recordings with a trained classifier.
 
-from cry_modules.inference.scores import main
+    python -m cry_modules.inference MODEL AUDIO... --csv scores.csv --plot
+
+Exit status: 0 if every recording has scores, 1 if some could not be used (the
+column ``error`` says why) or the command was interrupted, 2 for wrong usage
+or an unusable model.
+"""
+
+import argparse
+import csv
+import logging
+import os
+import re
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence
+
+import soundfile
+from tqdm import tqdm
+
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.recordings import LONGEST_S
+from cry_modules.inference.scores import header_of, rows_of, write_track
+from data_prep.audio.folder import AUDIO, audio_files
+from data_prep.audio.packs import pack_at
+from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.tables import write_table
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cry_modules.inference",
+        description=f"Score recordings with a trained classifier. {CAUTION}",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="exported folder, results folder of train_cls.py, or Hugging "
+        "Face id",
+    )
+    parser.add_argument(
+        "audio",
+        metavar="AUDIO",
+        nargs="+",
+        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
+    )
+    parser.add_argument(
+        "--csv", help="file for the table (default: print the table)"
+    )
+    parser.add_argument(
+        "--plot",
+        action="store_true",
+        help="write the scores over time of each recording, as csv and "
+        "picture, to a folder named after the table",
+    )
+    parser.add_argument(
+        "--window_s",
+        type=float,
+        help="window of the scores over time, seconds (default: chunk length "
+        "of training)",
+    )
+    parser.add_argument(
+        "--hop_s",
+        type=float,
+        help="seconds from one window to the next (default: half a window)",
+    )
+    parser.add_argument(
+        "--longest_s",
+        type=float,
+        default=LONGEST_S,
+        help="split longer recordings into windows and average their "
+        f"log-odds, seconds (default: {LONGEST_S:g})",
+    )
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
+    parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="build the model from its hyperparams.yaml, which can run any "
+        "code",
+    )
+    return parser
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    # Intermixed: recordings may follow options.
+    args = make_parser().parse_intermixed_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # File names that are not Unicode are escaped, as in a file.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        with one_line_errors(), _if_interrupted("nothing was written"):
+            n_failed = _score(args)
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader of the table has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(1)
+    if n_failed:
+        raise SystemExit(1)
+
+
+@contextmanager
+def _if_interrupted(state: str):
+    """Add the state of the output to the message of an interruption."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(str(stop) or f"interrupted; {state}")
+
+
+def _score(args) -> int:
+    """Score the recordings; return the number of those that failed."""
+    _check_options(args)
+    paths = _list_audio(args.audio)
+    out = None if args.csv is None else Path(args.csv)
+    folder = None
+    if args.plot:
+        table = (out or Path("scores.csv")).with_suffix("")
+        folder = table.with_name(f"{table.name}_over_time")
+    _check_outputs(out, folder, paths)
+    classifier = CryClassifier.from_hparams(
+        args.model,
+        trust=args.trust,
+        run_opts={"device": args.device, "precision": args.precision},
+    )
+    if args.plot:
+        classifier.window_sizes(args.window_s, args.hop_s)  # refuses bad ones
+    print(CAUTION, file=sys.stderr)
+    scores = classifier.classify_files(paths, args.longest_s, progressbar=True)
+    _write_scores(classifier, scores, out)
+    failed = {}
+    if folder is not None:
+        state = f"{out or 'the table'} is complete, {folder} is not"
+        with _if_interrupted(state):
+            paths = [score.path for score in scores if not score.error]
+            failed = _write_over_time(classifier, paths, folder, args)
+    print(
+        _summary(scores, failed, out),
+        file=sys.stderr if out is None else sys.stdout,
+    )
+    return sum(bool(score.error) for score in scores) + len(failed)
+
+
+def _check_options(args):
+    texts = [("MODEL", args.model), ("--csv", args.csv)]
+    for name, value in [*texts, *(("AUDIO", path) for path in args.audio)]:
+        if value == "":
+            raise InputError(f"{name} is empty; pass a name")
+    if not args.longest_s > 0:
+        raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
+    for name in ("window_s", "hop_s"):
+        value = getattr(args, name)
+        if value is not None and not args.plot:
+            raise InputError(
+                f"--{name} {value} applies to scores over time; pass --plot "
+                f"too, or leave out --{name}"
+            )
+
+
+def _list_audio(names: Sequence[str]) -> List[str]:
+    """Files, and the audio files of folders, each once."""
+    paths = []
+    for name in names:
+        if not os.path.isdir(name):
+            paths.append(name)
+            continue
+        pack = pack_at(name)
+        if pack is not None:
+            raise InputError(
+                f"{name} is a pack, which only training reads; pass the folder "
+                f"that was packed, {pack.name}"
+            )
+        paths += [str(Path(name) / path) for path in audio_files(name)]
+    return list(dict.fromkeys(paths))
+
+
+def _check_outputs(
+    out: Optional[Path], folder: Optional[Path], paths: Sequence[str]
+):
+    """Refuse outputs that cannot be written or would replace a recording."""
+    if out is not None:
+        if out.is_dir():
+            raise InputError(f"--csv {out} is a folder; pass a file name")
+        recordings = {os.path.realpath(path) for path in paths}
+        if str(out).lower().endswith(AUDIO) or str(out.resolve()) in recordings:
+            raise InputError(
+                f"--csv {out} is a recording, or has the name of one; name the "
+                "table to write, such as scores.csv"
+            )
+        _check_writable(out, out.parent)
+    if folder is not None:
+        _check_writable(folder, folder if folder.exists() else folder.parent)
+
+
+def _check_writable(path: Path, folder: Path):
+    make_folder(folder)
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise cannot_write(path, error)
+
+
+def _write_scores(classifier, scores, out):
+    hparams = classifier.hparams
+    header = header_of(hparams.classes)
+    rows = rows_of(scores, hparams.classes, hparams.threshold)
+    if out is None:
+        table = csv.writer(sys.stdout, lineterminator="\n")
+        table.writerows([header, *rows])
+    else:
+        write_table(out, header, rows)
+
+
+def _write_over_time(
+    classifier: CryClassifier, paths: List[str], folder: Path, args
+) -> Dict[str, str]:
+    """Write a table and a picture per recording; return the reason why some
+    have none, by path."""
+    # Imported here: a table alone does not need matplotlib.
+    from cry_modules.inference.picture import spectrogram
+
+    make_folder(folder)
+    failed = {}
+    for path, name in tqdm(
+        plot_names(paths).items(),
+        desc="over time",
+        unit="file",
+        dynamic_ncols=True,
+    ):
+        try:
+            track = classifier.score_over_time(path, args.window_s, args.hop_s)
+            levels = spectrogram(path, float(track.stops[-1]))
+        except (InputError, soundfile.LibsndfileError, OSError) as error:
+            failed[path] = " ".join(str(error).split())
+            continue
+        write_track(track, classifier.hparams.classes, folder / f"{name}.csv")
+        _draw(classifier, track, levels, path, folder / f"{name}.png")
+    return failed
+
+
+def plot_names(paths: Sequence[str]) -> Dict[str, str]:
+    """File name for each recording's scores over time, all different.
+
+    Example
+    -------
+    >>> plot_names(["a/x.wav", "b/x.wav"])
+    {'a/x.wav': 'x', 'b/x.wav': 'x_2'}
+    """
+    names, taken = {}, set()
+    for path in paths:
+        stem = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:100] or "recording"
+        name, n = stem, 1
+        while name.lower() in taken:
+            n += 1
+            name = f"{stem}_{n}"
+        taken.add(name.lower())
+        names[path] = name
+    return names
+
+
+def _draw(classifier, track, levels, path, out):
+    from cry_modules.figures.style import picture, shortened
+    from cry_modules.inference.picture import SIZE, Shown, draw_scores
+
+    hparams = classifier.hparams
+    title = shortened(Path(path).name, 60)
+    shown = Shown(track, hparams.classes, hparams.threshold, levels, title)
+    with picture(out, SIZE) as figure:
+        draw_scores(figure, shown)
+
+
+def _summary(scores, failed: Dict[str, str], out) -> str:
+    scored = [score for score in scores if not score.error]
+    minutes = sum(score.seconds for score in scored) / 60
+    line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
+    unusable = [score for score in scores if score.error]
+    if unusable:
+        line += (
+            f", {len(unusable)} could not be used, such as "
+            f"{unusable[0].path} ({unusable[0].error})"
+        )
+    if failed:
+        reason = next(iter(failed.values()))
+        line += f", {len(failed)} have no scores over time, such as {reason}"
+    return line if out is None else f"{line}; table in {out}"
+
 
 if __name__ == "__main__":
     main()

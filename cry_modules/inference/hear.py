@@ -1,20 +1,19 @@
-"""Our encoders behind the interface of HEAR, the Holistic Evaluation of Audio
+"""Encoders behind the interface of HEAR, the Holistic Evaluation of Audio
 Representations (https://hearbenchmark.com/hear-api.html): embeddings of whole
 sounds and of moments, for its validator and its benchmark of 19 tasks.
 
     hear-validator cry_modules.inference.hear -m MODEL
     python -m heareval.embeddings.runner cry_modules.inference.hear --model MODEL --tasks-dir TASKS --embeddings-dir embeddings/NAME
-    python -m heareval.predictions.runner embeddings/NAME/cry_modules.hear/*
+    python -m heareval.predictions.runner embeddings/NAME/cry_modules.inference.hear/*
 
 ``MODEL`` is an exported folder, the results folder of any train script, or a
-file in one of them (``model.json``, ``encoder.ckpt``). The runner wants
-something on the disk: a Hugging Face id goes in ``CRY_HEAR_MODEL``, without
+file in one of them (``model.json``, ``encoder.ckpt``). The runner requires a
+path that exists: pass a Hugging Face id as ``CRY_HEAR_MODEL``, without
 ``--model``. It names its output after this module, not after the model, and
-passes over what is there: each model needs an ``--embeddings-dir`` of its own.
+skips existing output: each model needs an ``--embeddings-dir`` of its own.
 
-A sound is heard as in classification: scaled to one peak, repeated if it is
-shorter than the encoder needs, in evaluation mode. A classifier's head is not
-used.
+Sounds are prepared as in classification: scaled to one peak, and repeated if
+they are shorter than the encoder needs. The head of a classifier is not used.
 """
 
 import os
@@ -26,36 +25,33 @@ import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.audio import PEAK, repeat_to, shortest_input
-from cry_modules.checkpoints import description as saved_model
-from cry_modules.checkpoints.description import (
-    MODEL_FILE,
-    WEIGHTS_FILE,
-    YAML_FILE,
-)
-from cry_modules.checkpoints.encoders import ENCODER_FILE, load_encoder
+from cry_modules.checkpoints import saved_model
+from cry_modules.checkpoints.description import MODEL_FILE
+from cry_modules.checkpoints.encoders import ENCODER_FILE, EncoderSource
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE
 from cry_modules.embeddings import Embedder
-from cry_modules.inference.classifier import LONGEST_S
+from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.windows import level_dbfs
 from cry_modules.lengths import covering
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.files.errors import InputError
 
-#: Names the model where none is passed, which HEAR's tools may do.
+#: Environment variable with the model if none is passed.
 MODEL_VARIABLE = "CRY_HEAR_MODEL"
-#: From one timestamp to the next: the tolerance of HEAR's transcription of
-#: music.
+#: Step between timestamps: the tolerance of HEAR's music transcription task.
 HOP_MS = 50
-#: Sound that is heard at once, seconds. More is slower on a CPU: 20 s stay
-#: near its caches.
+#: Audio in one batch, seconds. More is slower on a CPU: 20 s fit its caches.
 BATCH_S = 20.0
 
 
 class HearModel(nn.Module):
-    """Sounds of one length to embeddings, in bounded memory.
+    """Embed sounds of one length, in bounded memory.
 
     Example
     -------
-    >>> from cry_modules.checkpoints.description import Blueprint, build
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
     >>> model = HearModel(build(Blueprint(width=1)).embedder)
     >>> model.sample_rate, model.scene_embedding_size
     (16000, 32)
@@ -79,22 +75,23 @@ class HearModel(nn.Module):
         self.eval()
 
     def train(self, mode: bool = True) -> "HearModel":
-        """Evaluation mode: HEAR's embeddings are frozen."""
+        """Stay in evaluation mode: HEAR's embeddings are frozen."""
         return super().train(False)
 
     @torch.no_grad()
     def forward(self, wavs: torch.Tensor) -> torch.Tensor:
-        """``[n, samples]`` to ``[n, dimensions]``."""
-        batches = wavs.split(self.at_once(wavs.shape[1]))
-        return torch.cat([self.embedder(some) for some in batches]).float()
+        """Embed ``[n, samples]`` as ``[n, emb_dim]``."""
+        batches = wavs.split(self.batch_size(wavs.shape[1]))
+        return torch.cat([self.embedder(batch) for batch in batches]).float()
 
-    def at_once(self, n_samples: int) -> int:
-        """How many sounds of a length are heard at once."""
+    def batch_size(self, n_samples: int) -> int:
+        """Number of sounds of a length in one batch."""
         return max(1, round(BATCH_S * self.sample_rate) // n_samples)
 
 
 def load_model(model_file_path: str = "") -> HearModel:
-    """A model from where it was left. Nothing that is there is executed.
+    """Load a model, executing none of its files; without a path, the one
+    that ``CRY_HEAR_MODEL`` names.
 
     Example
     -------
@@ -106,9 +103,9 @@ def load_model(model_file_path: str = "") -> HearModel:
     source = str(model_file_path) or os.environ.get(MODEL_VARIABLE, "")
     if not source:
         raise InputError(
-            "no model is named; pass its folder (-m of hear-validator, "
-            "--model of heareval.embeddings.runner) or set the environment "
-            f"variable {MODEL_VARIABLE}"
+            "the path of the model is empty; pass its folder (-m of "
+            "hear-validator, --model of heareval.embeddings.runner) or set "
+            f"the environment variable {MODEL_VARIABLE}"
         )
     path = Path(source)
     files = (MODEL_FILE, WEIGHTS_FILE, ENCODER_FILE)
@@ -120,16 +117,16 @@ def load_model(model_file_path: str = "") -> HearModel:
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
-    """One embedding for each sound, the one that classification uses.
+    """Embed each sound once, with the embedding that classification uses.
 
-    What is longer than two minutes is heard as in ``inference.py``: in
-    windows of the length of the chunks in training, whose embeddings are
-    averaged; silent ones are left out.
+    Sounds longer than two minutes are split into windows as in
+    ``CryClassifier``, and the embeddings of those that are not silent are
+    averaged.
 
     Shapes: audio ``[n_sounds, n_samples]``, returns ``[n_sounds,
     scene_embedding_size]``.
     """
-    wavs = _heard(audio, model)
+    wavs = _prepared(audio, model)
     if wavs.shape[1] <= LONGEST_S * model.sample_rate:
         return model(wavs)
     return torch.stack([_mean_over_windows(wav, model) for wav in wavs])
@@ -138,34 +135,30 @@ def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
 def get_timestamp_embeddings(
     audio: torch.Tensor, model: HearModel
 ) -> Tuple[torch.Tensor, torch.Tensor]:
-    """An embedding for every 50 ms: of the window around that moment.
+    """Embed the window around every 50 ms of each sound.
 
-    A window is the shortest that the encoder hears (32 frames: 0.31 s with
-    the front end ``fbank``); beyond its ends a sound is mirrored, so that no
-    silence of our making is heard. Each window is embedded by itself, 6 times
-    the sound in all: a minute takes 0.8 s at width 8 and 30 s at width 64 on
-    one CPU core. Longer windows cost more and tell less of the moment: for
-    the onsets of synthetic tones, which a linear probe looked for in the
-    embeddings of an encoder of width 8, average precision fell from 0.59
-    (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
+    A window has the encoder's shortest input (32 frames: 0.31 s with the
+    front end ``fbank``). Beyond its ends a sound is mirrored, so that windows
+    hold no artificial silence. Each window is embedded separately, 6 times the
+    sound in all: a minute takes 0.8 s at width 8 and 30 s at width 64 on one
+    CPU core. Longer windows cost more and locate events less well: average
+    precision of a linear probe for the onsets of synthetic tones, at width 8,
+    fell from 0.59 (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
 
-    Shapes: audio ``[n_sounds, n_samples]``, embeddings ``[n_sounds,
-    n_timestamps, timestamp_embedding_size]``, timestamps ``[n_sounds,
-    n_timestamps]``.
+    Shapes: audio ``[n_sounds, n_samples]``; returns embeddings ``[n_sounds,
+    n_timestamps, timestamp_embedding_size]`` and timestamps in milliseconds
+    ``[n_sounds, n_timestamps]``.
     """
-    wavs = _heard(audio, model)
+    wavs = _prepared(audio, model)
     times = timestamps(audio.shape[1], model.sample_rate).to(wavs.device)
     embeddings = [_around(wav, times, model) for wav in wavs]
     return torch.stack(embeddings), times.float().repeat(len(wavs), 1)
 
 
 def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
-    """Moments 50 ms apart, from the first to the last in a sound.
+    """Moments of a sound, 50 ms apart, in milliseconds ``[n_timestamps]``.
 
-    Whole milliseconds, so that nothing is rounded: neither here nor as
-    float32 (up to 4.6 hours).
-
-    Shapes: returns ``[n_timestamps]``.
+    They are integers, which float32 holds exactly up to 4.6 hours.
 
     Example
     -------
@@ -177,39 +170,37 @@ def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
 
 
 def _load_checkpoint(path: Path) -> Embedder:
-    """The embedder of a run, with the encoder of one checkpoint."""
+    """Embedder of a run with the encoder of one checkpoint."""
     if not path.exists():
         raise InputError(
-            f"{path} does not exist; pass a model's folder, the results "
+            f"{path} does not exist; pass an exported folder, the results "
             "folder of a train script, or a Hugging Face id"
         )
-    blueprint, _ = saved_model.read_run(_run_of(path))
+    # A checkpoint is a file in, or a folder, save/CKPT.../ of a run.
+    parents = path.resolve().parents[:3]
+    run = next((p for p in parents if (p / YAML_FILE).is_file()), None)
+    if run is None:
+        raise InputError(
+            f"{path} is not in a run: no folder above it has {YAML_FILE}, "
+            "which describes the model; pass the results folder of the run, "
+            "or export it with python -m cry_modules.export"
+        )
+    blueprint, _ = saved_model.read_run(run)
     embedder = saved_model.build(blueprint).embedder
-    load_encoder(embedder.encoder, str(path), blueprint.front_end, option="")
+    source = EncoderSource(path, option="")
+    source.load(embedder.encoder, blueprint.front_end)
     return embedder
 
 
-def _run_of(checkpoint: Path) -> Path:
-    """The results folder that a checkpoint lies in, ``save/CKPT.../``."""
-    for folder in checkpoint.resolve().parents[:3]:
-        if (folder / YAML_FILE).is_file():
-            return folder
-    raise InputError(
-        f"{checkpoint} lies in no run: there is no {YAML_FILE} above it, "
-        "which says what it is of; pass the results folder that it comes "
-        "from, or what python -m cry_modules.export makes of that"
-    )
-
-
-def _heard(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
+def _prepared(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     """Sounds at one peak, long enough, on the model's device."""
     if audio.dim() != 2 or audio.numel() == 0:
         raise ValueError(
-            f"audio is {list(audio.shape)}; it must be [n_sounds, n_samples], "
-            "one each at least"
+            f"audio is {list(audio.shape)}; pass [n_sounds, n_samples], "
+            "with at least one of each"
         )
     if not audio.isfinite().all():
-        raise ValueError("audio holds values that are no finite numbers")
+        raise ValueError("audio holds values that are not finite")
     device = next(model.parameters()).device
     wavs = audio.detach().to(device, torch.float32)
     peak = wavs.abs().amax(dim=1, keepdim=True)
@@ -218,7 +209,7 @@ def _heard(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
 
 
 def _mean_over_windows(wav: torch.Tensor, model: HearModel) -> torch.Tensor:
-    """``[samples]`` to ``[dimensions]``."""
+    """Embed ``[samples]`` as ``[emb_dim]``."""
     size = model.embedder.n_samples
     windows = [wav[i : i + size] for i in covering(len(wav), size)]
     loud = [part for part in windows if level_dbfs(part) >= SILENT_DBFS]
@@ -228,12 +219,12 @@ def _mean_over_windows(wav: torch.Tensor, model: HearModel) -> torch.Tensor:
 def _around(
     wav: torch.Tensor, times: torch.Tensor, model: HearModel
 ) -> torch.Tensor:
-    """``[samples]`` to the embeddings of the windows around some moments,
-    ``[n_timestamps, dimensions]``."""
+    """Embed windows of ``[samples]`` around moments in milliseconds, as
+    ``[n_timestamps, emb_dim]``."""
     half = -(-model.shortest // 2)
     mirrored = F.pad(wav[None], (half, half), mode="reflect")[0]
     windows = mirrored.unfold(0, 2 * half, 1)  # row i: around sample i
     centres = times * model.sample_rate // 1000
-    # Copied a batch at a time: all of them are 6 times the sound.
-    batches = centres.split(model.at_once(2 * half))
-    return torch.cat([model(windows[some]) for some in batches])
+    # Copied by batch: together they have 6 times the samples of the sound.
+    batches = centres.split(model.batch_size(2 * half))
+    return torch.cat([model(windows[batch]) for batch in batches])

@@ -1,54 +1,36 @@
-"""A recording, and what a classifier says of it over time, as a picture."""
+"""A recording and its scores over time, as a picture."""
 
-from dataclasses import dataclass
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from matplotlib.ticker import (
-    FixedLocator,
-    FuncFormatter,
-    MaxNLocator,
-    NullLocator,
-)
+from matplotlib.ticker import MaxNLocator, NullLocator
 
-from cry_modules.figures.training import COLOURS
+from cry_modules.figures.style import INK, SERIES, add_legend
 from cry_modules.inference.classifier import ScoreTrack
 from cry_modules.inference.windows import WindowReader, batches
 
 #: Inches.
 SIZE = (8.0, 4.4)
-#: More classes than this are not drawn, the most probable ones are.
+#: Of more classes, only the most probable are drawn.
 MOST_LINES = 8
 
 _RATE, _N_FFT, _HOP = 16000, 512, 160
 _RANGE_DB = 80.0
-_LEAST_POWER = 1e-12  # of silence
+_SMALLEST_POWER = 1e-12  # of silence
 _MOST_COLUMNS = 1500
 _BLOCK_S = 60.0  # read at once
-#: Of the axis of scores; what is nearer to 0 or 1 stands at its edge.
-_LEAST, _SCORES = 5e-4, (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
-_MINUTES_FROM = 600.0  # seconds: what is longer has its axis in minutes
+#: Scores nearer to 0 or 1 are drawn at this distance.
+_SMALLEST, _TICKS = 5e-4, (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
+_MINUTES_FROM = 600.0  # seconds; longer recordings have an axis in minutes
 
 
-@dataclass
-class Shown:
-    """What a picture is to show.
-
-    Arguments
-    ---------
-    track : ScoreTrack
-        Scores over time.
-    classes : list of str
-        The positive one last.
-    threshold : float or None
-        Of the positive class.
-    spectrogram : numpy.ndarray
-        ``[bins, columns]`` in dB, from 0 to 8 kHz.
-    title : str
-        Above it.
+class Shown(NamedTuple):
+    """Contents of a picture: scores over time, classes (the positive one
+    last) and its threshold, ``spectrogram`` ``[bins, columns]`` in dB from 0
+    to 8 kHz, and title.
     """
 
     track: ScoreTrack
@@ -57,16 +39,10 @@ class Shown:
     spectrogram: np.ndarray
     title: str = ""
 
-    @property
-    def seconds(self) -> float:
-        """Of the recording."""
-        return float(self.track.stops[-1])
-
 
 def spectrogram(path: str, seconds: float) -> np.ndarray:
-    """Power over time and frequency, in bounded memory.
-
-    Shapes: returns ``[257, columns]``.
+    """Power in dB over time and frequency, ``[257, columns]``, in bounded
+    memory.
 
     Example
     -------
@@ -74,8 +50,8 @@ def spectrogram(path: str, seconds: float) -> np.ndarray:
     >>> path = str(getfixture("tmpdir").join("a.wav"))
     >>> sine = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
     >>> soundfile.write(path, sine, 16000)
-    >>> found = spectrogram(path, 1.0)
-    >>> found.shape, int(found.mean(axis=1).argmax() * 16000 / 512)
+    >>> levels = spectrogram(path, 1.0)
+    >>> levels.shape, int(levels.mean(axis=1).argmax() * 16000 / 512)
     ((257, 100), 1000)
     """
     n_columns = max(1, min(_MOST_COLUMNS, round(seconds * _RATE / _HOP)))
@@ -88,8 +64,8 @@ def spectrogram(path: str, seconds: float) -> np.ndarray:
         _columns(sig, len(part)) for sig, part in zip(reader(spans), parts)
     ]
     power = np.concatenate(columns, axis=1)
-    loudest = max(power.max(), _LEAST_POWER)
-    decibels = 10 * np.log10(np.maximum(power, _LEAST_POWER) / loudest)
+    loudest = max(power.max(), _SMALLEST_POWER)
+    decibels = 10 * np.log10(np.maximum(power, _SMALLEST_POWER) / loudest)
     # Clipped in dB: a floor of the power comes out of log10 rounded, as
     # -80.00001 on some processors.
     return np.maximum(decibels, -_RANGE_DB)
@@ -111,69 +87,65 @@ def draw_scores(figure: Figure, shown: Shown) -> None:
     sound, scores = figure.subplots(
         2, 1, sharex=True, height_ratios=(1, 1), gridspec_kw={"hspace": 0.12}
     )
+    seconds = float(shown.track.stops[-1])
     sound.imshow(
         shown.spectrogram, origin="lower", aspect="auto", cmap="magma",
-        extent=(0, shown.seconds, 0, _RATE / 2000), interpolation="nearest",
+        extent=(0, seconds, 0, _RATE / 2000), interpolation="nearest",
     )  # fmt: skip
+    sound.grid(False)
     sound.set_ylabel("kHz")
-    sound.set_title(
-        shown.title, fontsize="medium", loc="left", parse_math=False
-    )
+    sound.set_title(shown.title, loc="left")
     _draw_lines(scores, shown)
-    _draw_silence(scores, shown)
-    _label_scores(scores)
-    _label_time(scores, shown.seconds)
+    _draw_silence(scores, shown.track, seconds)
+    # Log-odds: a threshold may be far below a half.
+    scores.set_yscale("logit", nonpositive="clip")
+    scores.set_ylim(_SMALLEST / 2, 1 - _SMALLEST / 2)
+    scores.set_yticks(_TICKS, [f"{p:g}" for p in _TICKS])
+    scores.yaxis.set_minor_locator(NullLocator())
+    scores.set_ylabel("score")
+    _label_time(scores, seconds)
     if len(shown.classes) > 2 or shown.threshold is not None:
         draw_legend(scores, scores, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
 def draw_legend(place, scores, **where) -> None:
-    """Names of what is drawn, as they are."""
-    # By hand: else names that begin with _ would be left out.
-    entries = [*scores.get_lines(), *scores.collections]
-    found = place.legend(
-        entries,
-        [entry.get_label() for entry in entries],
-        fontsize="small",
-        frameon=False,
-        **where,
-    )
-    for text in found.get_texts():
-        text.set_parse_math(False)  # a class may be called $x$
+    """Name the lines and areas of the axes ``scores`` in a legend."""
+    artists = [*scores.get_lines(), *scores.collections]
+    entries = [(artist.get_label(), artist) for artist in artists]
+    add_legend(place, entries, **where)
 
 
-def _draw_lines(axes, shown):
-    """A line a class; of two, of the positive one alone."""
+def _draw_lines(axes, shown) -> None:
+    """Draw a line for each class; of two, only for the positive one."""
     track = shown.track
     middles = (track.starts + track.stops) / 2
     means = np.nan_to_num(track.scores).sum(axis=0)
     lines = np.argsort(means)[::-1][:MOST_LINES]
     if len(shown.classes) == 2:
         lines = [1]
-    marker = "o" if len(middles) <= 100 else None
-    for i, line in enumerate(lines):
+    for i, k in enumerate(lines):
         axes.plot(
-            middles, track.scores[:, line].clip(_LEAST, 1 - _LEAST), color=COLOURS[i % len(COLOURS)],
-            label=shown.classes[line], marker=marker, markersize=3,
-            linewidth=1.5, linestyle="-" if i < len(COLOURS) else "--",
+            middles, track.scores[:, k].clip(_SMALLEST, 1 - _SMALLEST),
+            color=SERIES[i % len(SERIES)], label=shown.classes[k],
+            marker="o" if len(middles) <= 100 else None, markersize=3,
+            linewidth=1.5, linestyle="-" if i < len(SERIES) else "--",
         )  # fmt: skip
     if shown.threshold is not None:
         axes.axhline(
-            np.clip(shown.threshold, _LEAST, 1 - _LEAST), color="black", linestyle=(0, (4, 3)),
-            linewidth=1, label=f"threshold {shown.threshold:.3g}",
+            np.clip(shown.threshold, _SMALLEST, 1 - _SMALLEST), color=INK,
+            linestyle=(0, (4, 3)), linewidth=1,
+            label=f"threshold {shown.threshold:.3g}",
         )  # fmt: skip
 
 
-def _draw_silence(axes, shown):
-    """Grey where windows have no score, so that a gap is no mistake: around
-    their middles, where the scores of the others stand."""
-    track = shown.track
+def _draw_silence(axes, track, seconds) -> None:
+    """Shade silent windows, which have no score, around their middles."""
     silent = np.isnan(track.scores).any(axis=1)
     if not silent.any():
         return
     middles = (track.starts + track.stops) / 2
     between = (middles[1:] + middles[:-1]) / 2
-    edges = np.concatenate([[0], between, [shown.seconds]])
+    edges = np.concatenate([[0], between, [seconds]])
     spans = zip(edges[:-1][silent], np.diff(edges)[silent])
     axes.broken_barh(
         list(spans), (0, 1), facecolors="0.85", label="silence",
@@ -181,18 +153,7 @@ def _draw_silence(axes, shown):
     )  # fmt: skip
 
 
-def _label_scores(axes):
-    """Log-odds: a threshold may be far below a half."""
-    axes.set_yscale("logit", nonpositive="clip")
-    axes.set_ylim(_LEAST / 2, 1 - _LEAST / 2)
-    axes.yaxis.set_major_locator(FixedLocator(_SCORES))
-    axes.yaxis.set_minor_locator(NullLocator())
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda p, _: f"{p:g}"))
-    axes.set_ylabel("score")
-    axes.grid(alpha=0.2)
-
-
-def _label_time(axes, seconds):
+def _label_time(axes, seconds) -> None:
     axes.set_xlim(0, seconds)
     axes.set_xlabel("seconds")
     if seconds < _MINUTES_FROM:

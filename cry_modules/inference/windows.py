@@ -1,6 +1,6 @@
-"""Windows of a recording that is too long to be heard at once."""
+"""Windows of a recording, read in bounded memory."""
 
-from typing import Iterable, Iterator, List, Optional, Tuple
+from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
 import soundfile
@@ -12,7 +12,8 @@ _BLOCK = 1 << 18  # samples of a channel, decoded at once
 
 
 def sliding(length: int, size: int, hop: int) -> List[int]:
-    """Beginnings of windows a hop apart; the last ends with the recording.
+    """First samples of windows that are a hop apart; the last window ends with
+    the recording.
 
     Example
     -------
@@ -25,7 +26,7 @@ def sliding(length: int, size: int, hop: int) -> List[int]:
 
 
 class WindowReader:
-    """Read windows of a file one after the other, in bounded memory.
+    """Read windows of a file one after the other: mono, resampled, amplified.
 
     Example
     -------
@@ -44,15 +45,9 @@ class WindowReader:
     def __call__(
         self, spans: Iterable[Tuple[float, float]]
     ) -> Iterator[torch.Tensor]:
-        """Arguments
-        ---------
-        spans : iterable of (float, float)
-            Begin and end of each window, seconds, in the order of time.
+        """Yield each window as ``[samples]``, shorter where the file ends.
 
-        Yields
-        ------
-        torch.Tensor
-            ``[samples]``; shorter where the file ends.
+        ``spans`` are start and end in seconds, in the order of time.
         """
         with soundfile.SoundFile(self.path) as file:
             rate = file.samplerate
@@ -65,10 +60,10 @@ class WindowReader:
 
 
 def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
-    """The next samples of an open file, its channels mixed as they are
-    decoded: of many channels, only a few seconds are in memory.
+    """Read the next samples of an open file as mono ``[samples]``.
 
-    Shapes: returns ``[samples]``.
+    Channels are mixed block by block: a file with many of them is never in
+    memory as a whole.
 
     Example
     -------
@@ -90,9 +85,7 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 
 
 def level_dbfs(sig: torch.Tensor) -> float:
-    """Root mean square, dB of full scale.
-
-    Shapes: sig ``[samples]``.
+    """Root mean square of ``[samples]``, dB of full scale.
 
     Example
     -------
@@ -104,9 +97,9 @@ def level_dbfs(sig: torch.Tensor) -> float:
 
 
 def batches(
-    windows: Iterable[Optional[torch.Tensor]], size: int
-) -> Iterator[List[Optional[torch.Tensor]]]:
-    """Some windows at once.
+    windows: Iterable[torch.Tensor], size: int
+) -> Iterator[List[torch.Tensor]]:
+    """Group windows into lists of up to ``size``.
 
     Example
     -------

@@ -36,14 +36,24 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"a predictions csv, a run folder (its {FILE}), a folder of runs "
         "of several seeds, or a quoted pattern of these",
     )
-    parser.add_argument("--unit", choices=UNITS, default=UNITS[0])
+    parser.add_argument(
+        "--unit",
+        choices=UNITS,
+        default=UNITS[0],
+        help="whether scores count per recording or per patient",
+    )
     parser.add_argument(
         "--patient_score",
         choices=tuple(AGGREGATIONS),
         help="how recordings become a patient's score, with --unit patient "
         f"(default: {MEAN_LOG_ODDS})",
     )
-    parser.add_argument("--metric", choices=shown_in("compare"), default="auc")
+    parser.add_argument(
+        "--metric",
+        choices=shown_in("compare"),
+        default="auc",
+        help="metric to compare",
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the draws of patients"
     )
@@ -78,12 +88,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _check(args):
-    if args.n_draws < LEAST_DRAWS:
-        raise InputError(
-            f"--n_draws is {args.n_draws}; pass {LEAST_DRAWS} or more"
-        )
-    if args.seed < 0:
-        raise InputError(f"--seed is {args.seed}; pass 0 or more")
+    for name, least in (("n_draws", LEAST_DRAWS), ("seed", 0)):
+        value = getattr(args, name)
+        if value < least:
+            raise InputError(f"--{name} is {value}; pass {least} or more")
     if args.patient_score and args.unit != "patient":
         raise InputError(
             f"--patient_score {args.patient_score} has no effect per "

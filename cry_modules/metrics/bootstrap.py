@@ -127,6 +127,7 @@ def logit_interval(
     least = 1 / (2 * few * max(1, n_patients - few))
 
     def log_odds(share):
+        """Log-odds, finite at 0 and 1."""
         share = np.clip(share, least, 1 - least)
         return np.log(share) - np.log1p(-share)
 
@@ -153,11 +154,6 @@ def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
     """Count the patients who have a recording of each class.
 
     Shapes: labels ``[n]``, patients ``[n]``, returns ``[n_classes]``.
-
-    Example
-    -------
-    >>> patients_per_class(np.array([0, 0, 1]), np.array([7, 7, 7]))
-    array([1, 1])
     """
     patients = np.asarray(patients)
     return np.array(
@@ -169,24 +165,13 @@ def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
     """Count the patients of the rarest class that occurs.
 
     Shapes: labels ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> fewest_patients(np.array([0, 0, 2]), ["p", "q", "q"])
-    1
     """
     n_of = patients_per_class(labels, patients)
     return int(n_of[n_of > 0].min())
 
 
 def too_few_patients(n_of: Dict[str, int], needed_by: str) -> Optional[str]:
-    """Say which class has too few patients for a bootstrap.
-
-    Example
-    -------
-    >>> too_few_patients({"healthy": 9, "injury": 1}, "figures need")
-    'injury has 1 patient, and figures need 5'
-    """
+    """Say which class has too few patients for a bootstrap."""
     present = [name for name, n in n_of.items() if n]
     if len(present) == 1:
         return f"all are {present[0]}"
@@ -205,11 +190,6 @@ def why_no_interval(
     """Say why these recordings can have no interval.
 
     Shapes: labels ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> why_no_interval(np.array([0, 1]), ["p", "q"], ["healthy", "injury"])
-    'healthy has 1 patient, and an interval needs 5'
     """
     n_of = zip(classes, patients_per_class(labels, patients))
     present = {name: int(n) for name, n in n_of if n}

@@ -24,11 +24,6 @@ def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
     over the classes.
 
     Shapes: labels ``[n]``, scores ``[n, n_classes]``, returns ``[n]``.
-
-    Example
-    -------
-    >>> squared_error(np.array([1]), np.array([[0.5, 0.5]]))
-    array([0.25])
     """
     if scores.shape[1] == 2:
         return (scores[:, 1] - labels) ** 2
@@ -44,11 +39,6 @@ def event_probabilities(labels: np.ndarray, scores: np.ndarray) -> Tuple:
 
     Shapes: labels ``[n]``, scores ``[n, n_classes]``, probability ``[n]``,
     occurred ``[n]``.
-
-    Example
-    -------
-    >>> event_probabilities(np.array([0]), np.array([[0.5, 0.3, 0.2]]))
-    (array([0.5]), array([ True]))
     """
     if scores.shape[1] == 2:
         return scores[:, 1], labels == 1
@@ -59,11 +49,6 @@ def bin_of(probability: np.ndarray) -> np.ndarray:
     """Index of the bin, of ten equally wide ones, that holds a probability.
 
     Shapes: probability ``[n]``, returns ``[n]``.
-
-    Example
-    -------
-    >>> bin_of(np.array([0.0, 0.55, 1.0]))
-    array([0, 5, 9])
     """
     return np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
 
@@ -76,12 +61,6 @@ def calibration_error(
 
     Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
     returns ``[draws]``.
-
-    Example
-    -------
-    >>> occurred = np.array([True, False])
-    >>> calibration_error(np.array([0.75] * 2), occurred, np.ones((1, 2)))
-    array([0.25])
     """
     inside = np.eye(N_BINS)[bin_of(probability)]  # [n, bins]
     gap = np.abs(weights @ (inside * (probability - occurred)[:, None]))
@@ -99,14 +78,6 @@ def calibration_slope(
 
     Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
     returns ``[draws]``.
-
-    Example
-    -------
-    >>> probability = np.array([0.2] * 5 + [0.8] * 5)
-    >>> occurred = np.array([1, 0, 0, 0, 0, 1, 1, 1, 1, 0])
-    >>> slope = calibration_slope(probability, occurred, np.ones((1, 10)))
-    >>> print(f"{slope[0]:.3f}")
-    1.000
     """
     log_odds = _log_odds(probability)
     defined = _both_occur(occurred, weights)
@@ -128,12 +99,6 @@ def calibration_intercept(
 
     Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
     returns ``[draws]``.
-
-    Example
-    -------
-    >>> probability, occurred = np.array([0.2] * 5), np.array([1, 0, 0, 0, 0])
-    >>> calibration_intercept(probability, occurred, np.ones((1, 5))).round(3)
-    array([0.])
     """
     defined = _both_occur(occurred, weights)
     intercept = np.full(len(weights), np.nan)
@@ -152,14 +117,14 @@ def _log_odds(probability):
 
 
 def _both_occur(occurred, weights):
-    """Whether events and non-events have weight, [draws]."""
+    """Draws in which events and non-events have weight, [draws]."""
     truth = occurred.astype(np.float64)
     return (weights @ truth > 0) & (weights @ (1 - truth) > 0)
 
 
 def _overlap(log_odds, occurred, weights):
-    """Whether some event is below some non-event, [draws]; else the slope has
-    no maximum of the likelihood."""
+    """Draws in which some event is below some non-event, [draws]; in others the
+    likelihood of the slope has no maximum."""
     weighted = weights > 0
     occurred = occurred.astype(bool)
 

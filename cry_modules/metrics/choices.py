@@ -39,12 +39,6 @@ class Choices:
         """Class whose probability exceeds its prevalence most.
 
         Shapes: scores ``[n, n_classes]``, returns ``[n]``.
-
-        Example
-        -------
-        >>> choices = Choices(prevalence=np.array([0.9, 0.1]))
-        >>> choices.balanced_calls(np.array([[0.8, 0.2], [0.95, 0.05]]))
-        array([1, 0])
         """
         if self.prevalence is None:
             return scores.argmax(axis=1)
@@ -63,15 +57,6 @@ def choose(
     the best balanced accuracy on validation.
 
     Shapes: prevalence ``[n_classes]``.
-
-    Example
-    -------
-    >>> scores = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
-    >>> p = Predictions(
-    ...     list("abc"), list("abc"), np.array([0, 0, 1]), scores, ["x", "y"]
-    ... )
-    >>> choose(p).at_specificity
-    0.8
     """
     labels, scores = valid.labels, valid.scores
     if len(valid.classes) > 2 or len(set(labels.tolist())) < 2:
@@ -89,18 +74,7 @@ def choose(
 def pooled(
     folds: Sequence[Tuple[Predictions, Choices]],
 ) -> Tuple[Predictions, Choices]:
-    """Join the predictions of folds, each recording with its fold's choices.
-
-    Example
-    -------
-    >>> p = Predictions(
-    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
-    ... )
-    >>> pooled([(p, Choices(at_specificity=0.2)), (p, Choices(None, 0.7))])[
-    ...     1
-    ... ].at_specificity
-    array([0.2, 0.2, 0.7, 0.7])
-    """
+    """Join the predictions of folds, each recording with its fold's choices."""
     n_classes = len(folds[0][0].classes)
     uniform = np.full(n_classes, 1 / n_classes)
     sizes = [len(p.ids) for p, _ in folds]

@@ -38,21 +38,11 @@ FILE = "predictions_test.csv"
 
 @dataclass
 class RunSet:
-    """Predictions of one model, trained with several seeds.
+    """Predictions of one model, trained with several seeds."""
 
-    Arguments
-    ---------
-    name : str
-        Name in tables and sentences.
-    files : list of pathlib.Path
-        One file per seed.
-    predictions : list of Predictions
-        Predictions of each file, all in the same order of recordings.
-    """
-
-    name: str
-    files: List[Path]
-    predictions: List[Predictions]
+    name: str  # in tables and sentences
+    files: List[Path]  # one per seed
+    predictions: List[Predictions]  # all in the same order of recordings
 
     @property
     def seeds(self) -> List[str]:
@@ -64,16 +54,7 @@ class RunSet:
 
 
 def find_files(argument: str) -> List[Path]:
-    """Find the files of a set, one per seed.
-
-    Example
-    -------
-    >>> folder = getfixture("tmpdir")
-    >>> for seed in ("2023", "2022"):
-    ...     folder.mkdir(seed).join(FILE).write("")
-    >>> [file.parent.name for file in find_files(str(folder))]
-    ['2022', '2023']
-    """
+    """Find the files of a set, one per seed."""
     exists = os.path.exists(argument)
     places = [argument] if exists else glob.glob(argument, recursive=True)
     if not places:
@@ -115,15 +96,7 @@ def _files_at(place: Path) -> List[Path]:
 
 
 def short_names(arguments: Sequence[str]) -> List[str]:
-    """Shorten paths to the parts in which they differ.
-
-    Example
-    -------
-    >>> short_names(["results/random/2022", "results/SimCLR/2022/"])
-    ['random', 'SimCLR']
-    >>> short_names(["results/SimCLR/predictions_test.csv"])
-    ['SimCLR']
-    """
+    """Shorten paths to the parts in which they differ."""
     paths = [Path(os.path.abspath(argument)) for argument in arguments]
     folders = [path.parent if path.name == FILE else path for path in paths]
     parts = [list(folder.parts) for folder in folders]
@@ -336,24 +309,7 @@ def _difference_row(d) -> str:
 
 
 def sentence(difference: Dict, result: Dict) -> str:
-    """Write a difference as a sentence that a paper could print.
-
-    Example
-    -------
-    >>> d = {
-    ...     "a": "random",
-    ...     "b": "SimCLR",
-    ...     "difference": 0.05,
-    ...     "p": 0.011,
-    ...     "ci95": [0.01, 0.09],
-    ...     "no_interval": None,
-    ...     "by_seed": [0.05],
-    ...     "sd_between_seeds": None,
-    ...     "paired_by_seed": False,
-    ... }
-    >>> sentence(d, {"metric": "auc", "unit": "recording", "n_patients": 99})
-    'SimCLR has an AUC 0.050 above random (95 % interval over 99 patients 0.010 to 0.090, p = 0.011; one seed each).'
-    """
+    """Write a difference as a sentence that a paper could print."""
     d, n = difference, result["n_patients"]
     words = METRICS[result["metric"]].words
     words += " by patient" * (result["unit"] == "patient")

@@ -37,36 +37,17 @@ _PATIENTS_AT_ONCE = 100  # memory does not grow with their number
 
 
 class MetricDraws(NamedTuple):
-    """A metric of several files on the same recordings.
+    """A metric of several files on the same recordings."""
 
-    Arguments
-    ---------
-    values : numpy.ndarray
-        The metric, ``[files]``.
-    draws : numpy.ndarray
-        In each draw of patients, the same for all files, ``[files, draws]``.
-    without : numpy.ndarray
-        Without each patient, ``[files, patients]``.
-    """
-
-    values: np.ndarray
-    draws: np.ndarray
-    without: np.ndarray
+    values: np.ndarray  # [files]
+    draws: np.ndarray  # in the same draws of patients, [files, draws]
+    without: np.ndarray  # without each patient, [files, patients]
 
 
 def aligned(
     first: Predictions, first_name, other: Predictions, other_name
 ) -> Predictions:
-    """Sort other predictions as the first; refuse other recordings.
-
-    Example
-    -------
-    >>> p = Predictions(
-    ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
-    ... )
-    >>> aligned(p, "p", p.take([1, 0]), "q").ids
-    ['a', 'b']
-    """
+    """Sort other predictions as the first; refuse other recordings."""
     if first.classes != other.classes:
         raise InputError(
             f"{other_name} has the classes {', '.join(other.classes)}, "
@@ -108,20 +89,7 @@ def metric_draws(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> MetricDraws:
-    """Compute a metric of each file, in each draw, and without each patient.
-
-    Example
-    -------
-    >>> p = Predictions(
-    ...     list("abc"),
-    ...     list("pqr"),
-    ...     np.array([0, 1, 1]),
-    ...     np.eye(2)[[0, 0, 1]],
-    ...     ["x", "y"],
-    ... )
-    >>> metric_draws([p], n_draws=0).without  # without p one class is left
-    array([[nan, 1. , 0.5]])
-    """
+    """Compute a metric of each file, in each draw, and without each patient."""
     first, function = predictions[0], METRICS[metric].function
 
     def under(blocks):
@@ -155,21 +123,7 @@ def paired_difference(
     n_draws: int = N_DRAWS,
     metric: str = "auc",
 ) -> Dict:
-    """Compute a metric of the second model minus that of the first.
-
-    Example
-    -------
-    >>> labels = np.arange(40) % 2
-    >>> right = Predictions(
-    ...     [str(i) for i in range(40)],
-    ...     [str(i) for i in range(40)],
-    ...     labels,
-    ...     np.eye(2)[labels],
-    ...     ["x", "y"],
-    ... )
-    >>> paired_difference(right, right)["p"]
-    1.0
-    """
+    """Compute a metric of the second model minus that of the first."""
     names = "the first model", "the second model"
     pair = [a, aligned(a, names[0], b, names[1])]
     why = why_no_test(pair[:1], pair[1:], names, n_draws)

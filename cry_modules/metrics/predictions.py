@@ -19,27 +19,13 @@ _SMALLEST = 1e-12  # probability, before a logarithm
 
 @dataclass
 class Predictions:
-    """Scores of recordings (or of patients) with their true classes.
+    """Scores of recordings (or of patients) with their true classes."""
 
-    Arguments
-    ---------
-    ids : list of str
-        Manifest IDs.
-    patients : list of str
-        Patient of each recording.
-    labels : numpy.ndarray
-        Index of the true class, ``[n]``.
-    scores : numpy.ndarray
-        Probability of each class, ``[n, n_classes]``.
-    classes : list of str
-        Names, the positive class last.
-    """
-
-    ids: List[str]
-    patients: List[str]
-    labels: np.ndarray
-    scores: np.ndarray
-    classes: List[str]
+    ids: List[str]  # manifest IDs
+    patients: List[str]  # patient of each recording
+    labels: np.ndarray  # index of the true class, [n]
+    scores: np.ndarray  # probability of each class, [n, n_classes]
+    classes: List[str]  # names, the positive class last
 
     def write(self, path: Path) -> None:
         """Write ``ID, patient_id, label`` and one column per class."""
@@ -91,16 +77,7 @@ class Predictions:
         )  # fmt: skip
 
     def take(self, rows: Sequence[int]) -> "Predictions":
-        """Select rows.
-
-        Example
-        -------
-        >>> p = Predictions(
-        ...     ["a", "b"], ["p", "q"], np.arange(2), np.eye(2), ["x", "y"]
-        ... )
-        >>> p.take([1]).ids
-        ['b']
-        """
+        """Select rows."""
         rows = np.asarray(rows, dtype=int)
         return Predictions(
             [self.ids[i] for i in rows],
@@ -123,34 +100,13 @@ class Predictions:
         common scale before that.
 
         Shapes: before ``[n_classes]``, after ``[n_classes]``.
-
-        Example
-        -------
-        >>> p = Predictions(
-        ...     ["a"], ["p"], np.array([0]), np.array([[0.9, 0.1]]), ["x", "y"]
-        ... )
-        >>> even = np.array([0.5, 0.5])
-        >>> p.at_prevalence(np.array([0.9, 0.1]), even).scores
-        array([[0.5, 0.5]])
         """
         odds = self.scores * (after / before)
         return self.with_scores(odds / odds.sum(axis=1, keepdims=True))
 
     @classmethod
     def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Join predictions of disjoint recordings.
-
-        Example
-        -------
-        >>> p = Predictions(
-        ...     ["a"], ["p"], np.ones(1, int), np.eye(2)[:1], ["x", "y"]
-        ... )
-        >>> q = Predictions(
-        ...     ["b"], ["q"], np.ones(1, int), np.eye(2)[:1], ["x", "y"]
-        ... )
-        >>> Predictions.joined([p, q]).ids
-        ['a', 'b']
-        """
+        """Join predictions of disjoint recordings."""
         return cls(
             sum((p.ids for p in parts), []),
             sum((p.patients for p in parts), []),
@@ -170,20 +126,6 @@ class Predictions:
 
         If a patient has recordings of several classes (triggers), those of
         one class are combined.
-
-        Example
-        -------
-        >>> p = Predictions(
-        ...     ["a", "b"],
-        ...     ["p1", "p1"],
-        ...     np.array([1, 1]),
-        ...     np.array([[0.5, 0.5], [0.2, 0.8]]),
-        ...     ["healthy", "injury"],
-        ... )
-        >>> p.by_patient().scores.round(3)  # log-odds 0 and ln 4: ln 2
-        array([[0.333, 0.667]])
-        >>> p.by_patient("noisy_or").scores.round(3)  # 1 - 0.5 * 0.2
-        array([[0.1, 0.9]])
         """
         aggregate = aggregation(patient_score)
         rows_of = {}

@@ -201,12 +201,6 @@ def threshold_at_specificity(
     highest sensitivity; the higher ones would lower that of the test split.
 
     Shapes: labels ``[n]``, scores ``[n]``.
-
-    Example
-    -------
-    >>> scores = np.array([0.1, 0.2, 0.3, 0.4, 0.9, 0.8])
-    >>> threshold_at_specificity(np.array([0, 0, 0, 0, 0, 1]), scores)
-    0.8
     """
     false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
@@ -236,12 +230,6 @@ def threshold_at_sensitivity(
     """Highest threshold that keeps a sensitivity.
 
     Shapes: labels ``[n]``, scores ``[n]``.
-
-    Example
-    -------
-    >>> scores = np.array([0.1, 0.9, 0.3, 0.4, 0.5, 0.8])
-    >>> threshold_at_sensitivity(np.array([0, 0, 1, 1, 1, 1]), scores, 0.75)
-    0.4
     """
     _, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(true >= sensitivity - _ROUNDING)

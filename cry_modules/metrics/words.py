@@ -34,13 +34,7 @@ def with_interval(block: Dict, name: str = "auc") -> str:
 
 
 def interval_in_words(ci95: Sequence[float], form: str = ".3f") -> str:
-    """Write an interval.
-
-    Example
-    -------
-    >>> interval_in_words([0.5, 0.75], ".2f")
-    '0.50 to 0.75'
-    """
+    """Write an interval."""
     return " to ".join(format(end, form) for end in ci95)
 
 
@@ -60,13 +54,7 @@ def p_in_words(p: Optional[float]) -> str:
 
 
 def difference_in_words(difference: Dict) -> str:
-    """Write a difference between two models, its interval and p.
-
-    Example
-    -------
-    >>> difference_in_words({"difference": 0.05, "ci95": None})
-    '+0.050'
-    """
+    """Write a difference between two models, its interval and p."""
     if difference["difference"] is None:
         return "not defined"
     text = f"{difference['difference']:+.3f}"

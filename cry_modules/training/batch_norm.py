@@ -1,7 +1,7 @@
 """BatchNorm over the batches of all ranks, on a CPU.
 
-In SimCLR a batch that each rank normalises by itself tells the network which
-views were on its own rank. torch's ``SyncBatchNorm`` is for GPUs alone.
+In SimCLR, statistics of each rank's batch tell the network which views are on
+the same rank. torch's ``SyncBatchNorm`` needs a GPU.
 """
 
 import torch
@@ -13,23 +13,17 @@ from cry_modules.distributed import n_ranks
 
 
 class RankBatchNorm(_BatchNorm):
-    """As BatchNorm on the ranks' joined batch; of any dimension.
+    """BatchNorm of inputs of any dimension over the joined batch of all ranks.
 
-    Keys of the state dict are BatchNorm's.
-
-    Example
-    -------
-    >>> x = torch.randn(8, 3)
-    >>> torch.allclose(RankBatchNorm(3)(x), nn.BatchNorm1d(3)(x), atol=1e-6)
-    True
+    The keys of its state dict are BatchNorm's.
     """
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[batch, channels, ...]``, batches of any size on each rank."""
+        """Normalise ``[batch, channels, ...]``; ranks may differ in batch size."""
         if not self.training:
             return super().forward(x)
         dtype = x.dtype
-        # Sums of bfloat16 numbers have three digits.
+        # Sums in bfloat16 have three digits.
         x = x.float() if dtype in (torch.bfloat16, torch.float16) else x
         dims = [0, *range(2, x.dim())]
         shape = [1, -1, *[1] * (x.dim() - 2)]
@@ -44,7 +38,7 @@ class RankBatchNorm(_BatchNorm):
 
     @torch.no_grad()
     def _track(self, mean, variance):
-        """Running statistics, of the unbiased variance as in BatchNorm."""
+        """Update running statistics, with the unbiased variance as BatchNorm."""
         self.num_batches_tracked += 1
         share = self.momentum
         if share is None:  # cumulative average
@@ -53,23 +47,16 @@ class RankBatchNorm(_BatchNorm):
         self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
     def _check_input_dim(self, x):
-        """Any will do."""
+        """Accept any dimension."""
 
 
 def _over_ranks(x: torch.Tensor) -> torch.Tensor:
-    """Sum over ranks, with its gradient."""
+    """Sum over ranks, with gradient."""
     return all_reduce(x) if n_ranks() > 1 else x
 
 
 def convert_batch_norms(module: nn.Module) -> nn.Module:
-    """Put a ``RankBatchNorm`` in the place of each BatchNorm.
-
-    Example
-    -------
-    >>> net = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
-    >>> convert_batch_norms(net)[1]  # the rest depends on torch's version
-    RankBatchNorm(3, eps=1e-05, momentum=0.1, affine=True, ...)
-    """
+    """Replace each BatchNorm in a module by a ``RankBatchNorm``; return it."""
     for parent in list(module.modules()):
         for name, norm in list(parent.named_children()):
             if isinstance(norm, _BatchNorm):

@@ -13,32 +13,58 @@ from speechbrain.dataio.sampler import (
 )
 from torch.utils.data import BatchSampler, Dataset, Sampler
 
-#: Lengths within this ratio count as equal: padding is a fifth at most within
-#: them, and a millisecond, which may go with the label, sorts nothing.
+#: Lengths within this ratio count as equal: within them at most a fifth of a
+#: batch is padding, and a millisecond, which may depend on the label, does
+#: not decide who shares a batch.
 _RATIO = 1.25
-#: Batches among which recordings are sorted; the fewer, the more random.
+#: Number of batches among which recordings are sorted by length; the fewer,
+#: the more random.
 _POOL = 8
+
+
+class FullBatches(BatchSampler):
+    """Shuffled full batches for a contrastive loss, each recording at most
+    once an epoch.
+
+    The order is that of a loader with ``shuffle`` and ``drop_last`` after
+    SpeechBrain's ``seed_everything``. NT-Xent depends on the number of
+    negatives, so a last batch that is not full is left out. Fewer recordings
+    than a batch raise a ValueError.
+    """
+
+    def __init__(self, n_items: int, batch_size: int, seed: int):
+        if n_items < batch_size:
+            raise ValueError(
+                f"a batch needs {batch_size} recordings, but there are "
+                f"{n_items}; lower --batch_size"
+            )
+        order = ReproducibleRandomSampler(range(n_items), seed=seed)
+        super().__init__(order, batch_size, drop_last=True)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Set the epoch to draw, from 1."""
+        self.sampler.set_epoch(epoch)
 
 
 def random_order(
     labels: Sequence[str], balanced: bool, seed: int
 ) -> Sampler[int]:
-    """The order of an epoch: each recording once, or as many draws in which
-    every class is equally frequent.
+    """Order of the recordings in an epoch, with ``set_epoch``.
 
     Arguments
     ---------
     labels : sequence of str
-        Of the recordings, ``[n]``.
+        Class of each recording, ``[n]``.
     balanced : bool
-        Draw with replacement, each class alike.
+        Draw n recordings with replacement, every class equally often; else
+        each recording once.
     seed : int
-        Of the experiment.
+        Seed of the experiment.
 
     Returns
     -------
     Sampler
-        Indices; with ``set_epoch``.
+        Indices of recordings.
 
     Example
     -------
@@ -59,19 +85,19 @@ def random_order(
 class LengthBatchSampler(Sampler):
     """Batches of recordings of similar length, in random order.
 
-    All batches are of the same size but for one recording: a last one of a
-    single recording could not be normalised.
+    Batch sizes differ by at most one: BatchNorm cannot train on a last batch
+    of a single recording.
 
     Arguments
     ---------
     order : Sampler
         Indices of an epoch, see ``random_order``.
     seconds : sequence of float
-        What is heard of each recording.
+        Duration of each recording's input.
     batch_size : int
-        At most, but for an odd recording that would stand alone.
+        Largest size; one more where a recording would be left over.
     seed : int
-        Of the experiment.
+        Seed of the experiment.
 
     Example
     -------
@@ -97,7 +123,7 @@ class LengthBatchSampler(Sampler):
         ]
 
     def set_epoch(self, epoch: int) -> None:
-        """Epoch to draw, from 1."""
+        """Set the epoch to draw, from 1."""
         self.epoch = epoch
         self.order.set_epoch(epoch)
 
@@ -113,7 +139,7 @@ class LengthBatchSampler(Sampler):
         for first in range(0, len(sizes), _POOL):
             ends = np.cumsum(sizes[first : first + _POOL])
             pool, order = order[: ends[-1]], order[ends[-1] :]
-            # Stable: of equal lengths the order stays random.
+            # Stable: recordings of equal length keep their random order.
             pool.sort(key=self._length.__getitem__, reverse=True)
             batches += [
                 pool[begin:end] for begin, end in zip([0, *ends[:-1]], ends)
@@ -125,21 +151,10 @@ class LengthBatchSampler(Sampler):
 def batches_by_length(
     seconds: Sequence[float], batch_s: float
 ) -> List[List[int]]:
-    """Batches of similar length in the order of their lengths, for what is
-    only heard.
+    """Batches of indices for inference, shortest recordings first.
 
-    Arguments
-    ---------
-    seconds : sequence of float
-        Of the recordings.
-    batch_s : float
-        Sound in a batch, padding included; or one recording, if that is
-        longer.
-
-    Returns
-    -------
-    list of list of int
-        Indices.
+    A batch holds at most ``batch_s`` seconds of sound, padding included, or
+    one recording that is longer.
 
     Example
     -------
@@ -156,37 +171,8 @@ def batches_by_length(
     return batches
 
 
-class FullBatches(BatchSampler):
-    """Each recording at most once an epoch, in SpeechBrain's order: that of a
-    loader with ``shuffle`` and ``drop_last`` after ``seed_everything``.
-
-    NT-Xent depends on how many recordings there are to tell from, so a last
-    batch that is not full is left out.
-
-    Example
-    -------
-    >>> batches = FullBatches(5, batch_size=2, seed=1)
-    >>> batches.set_epoch(1)
-    >>> [len(batch) for batch in batches]
-    [2, 2]
-    """
-
-    def __init__(self, n_items: int, batch_size: int, seed: int):
-        if n_items < batch_size:
-            raise ValueError(
-                f"a batch needs {batch_size} recordings, but there are "
-                f"{n_items}; lower batch_size"
-            )
-        order = ReproducibleRandomSampler(range(n_items), seed=seed)
-        super().__init__(order, batch_size, drop_last=True)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Epoch to draw, from 1."""
-        self.sampler.set_epoch(epoch)
-
-
 class EmbeddingBatch(NamedTuple):
-    """Some recordings: what ``ClassificationBrain`` reads of a batch."""
+    """A batch of embedded recordings for ``ClassificationBrain``."""
 
     id: List[str]
     patient_id: List[str]
@@ -194,25 +180,17 @@ class EmbeddingBatch(NamedTuple):
     emb: torch.Tensor
 
     def to(self, device: str) -> "EmbeddingBatch":
-        """The same with its tensors on a device."""
+        """Move the tensors to a device."""
         return self._replace(
             class_index=self.class_index.to(device), emb=self.emb.to(device)
         )
 
 
 class EmbeddingSet(Dataset):
-    """Embedded recordings, of which a loader takes whole batches.
+    """Embedded recordings in one matrix, from which a loader takes batches.
 
-    Example
-    -------
-    >>> items = {
-    ...     name: {"emb": torch.ones(2), "patient_id": "p", "class_index": 1}
-    ...     for name in "abc"
-    ... }
-    >>> keys = ["id", "emb", "patient_id", "class_index"]
-    >>> some = EmbeddingSet(DynamicItemDataset(items, output_keys=keys))
-    >>> some.__getitems__([2, 0]).id
-    ['c', 'a']
+    Epochs of a cached probe last milliseconds; a dictionary for each
+    recording, and padding where there is none, would take most of that.
     """
 
     def __init__(self, dataset: DynamicItemDataset):
@@ -226,7 +204,7 @@ class EmbeddingSet(Dataset):
         return len(self.ids)
 
     def __getitems__(self, indices: List[int]) -> EmbeddingBatch:
-        """What torch's loaders ask for where a dataset has whole batches."""
+        """Take a whole batch, as torch's loaders do where this exists."""
         rows = torch.tensor(indices)
         return EmbeddingBatch(
             [self.ids[i] for i in indices],
@@ -237,5 +215,5 @@ class EmbeddingSet(Dataset):
 
 
 def keep_batch(batch: EmbeddingBatch) -> EmbeddingBatch:
-    """A loader's ``collate_fn`` where the dataset gives whole batches."""
+    """Return the batch: a loader's ``collate_fn`` for an ``EmbeddingSet``."""
     return batch

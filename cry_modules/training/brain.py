@@ -1,4 +1,4 @@
-"""A Brain that can be stopped at any moment and goes on to the same weights."""
+"""A Brain that may be stopped at any moment and resumes to the same weights."""
 
 import math
 import time
@@ -11,23 +11,21 @@ from speechbrain.utils.distributed import if_main_process
 from torch.nn import SyncBatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from cry_modules.distributed import (
-    EpochTotals,
-    PerRank,
-    RankShare,
-    any_rank,
-    n_ranks,
-    rank,
-)
+from cry_modules.distributed import RankShare, any_rank, n_ranks, rank
 from cry_modules.training.batch_norm import convert_batch_norms
 from cry_modules.training.loader_workers import worker_options
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import warmup_cosine
-from cry_modules.training.state import PlatformRecord, RandomStates
-from cry_modules.training.stopping import Stopped, command, stop_signals
+from cry_modules.training.state import (
+    EpochTotals,
+    PerRank,
+    PlatformRecord,
+    RandomStates,
+)
+from cry_modules.training.stopping import Stopped, resume_command, stop_signals
 from data_prep.files.errors import InputError
 
-#: SpeechBrain's options on which the result depends.
+#: SpeechBrain's options that change the result.
 _OPTIONS = (
     "precision",
     "eval_precision",
@@ -38,10 +36,8 @@ _OPTIONS = (
 
 
 class SameOptions(PerRank):
-    """SpeechBrain's options, which a run must go on with.
-
-    The yaml file's are compared by ``experiment.check_same_experiment``.
-    """
+    """Part of a checkpoint: SpeechBrain's options, with which a run must
+    resume. ``experiment.check_same_experiment`` compares the yaml file's."""
 
     def __init__(self, brain):
         self.options = {name: getattr(brain, name) for name in _OPTIONS}
@@ -51,7 +47,7 @@ class SameOptions(PerRank):
         return self.options
 
     def set_state(self, state):
-        """Refuse others than those the run began with."""
+        """Refuse options that differ from the checkpoint's."""
         for name, value in self.options.items():
             if state[name] != value:
                 raise InputError(
@@ -61,13 +57,15 @@ class SameOptions(PerRank):
 
 
 class LateLoss:
-    """Keeps the loss of a step until the next one.
+    """The loss of a step, read one step later.
+
+    To read a number from a GPU waits until all queued work is done, and then
+    the GPU waits for the next step. One step later the number is there.
 
     Example
     -------
     >>> late = LateLoss()
-    >>> late.exchange(torch.tensor(3.0)) is None
-    True
+    >>> late.exchange(torch.tensor(3.0))
     >>> late.exchange(torch.tensor(2.0))
     3.0
     >>> late.take()
@@ -79,16 +77,8 @@ class LateLoss:
         self._copied = None
 
     def exchange(self, loss: torch.Tensor) -> Optional[float]:
-        """Arguments
-        ---------
-        loss : torch.Tensor
-            Of this step, a scalar on any device.
-
-        Returns
-        -------
-        float or None
-            Of the step before; None where there was none.
-        """
+        """Keep this step's loss, a scalar on any device; return that of the
+        step before, or None."""
         before = self.take()
         loss = loss.detach()
         if loss.is_cuda:
@@ -102,7 +92,7 @@ class LateLoss:
         return before
 
     def take(self) -> Optional[float]:
-        """The loss that is kept, once; waits for it if need be."""
+        """Return the kept loss and forget it; wait for it where necessary."""
         if self._copied is not None:
             self._copied.synchronize()
         copy, self._copy, self._copied = self._copy, None, None
@@ -110,22 +100,27 @@ class LateLoss:
 
 
 class ResumableBrain(sb.Brain):
-    """SpeechBrain's Brain, with what its own resume lacks.
+    """SpeechBrain's Brain with a resume to the same weights, to the bit.
 
-    All random states and the sums of the epoch are in a checkpoint, loaders
-    draw nothing from them, SIGTERM and Ctrl-C save and stop, and checkpoints
-    within an epoch fall where no gradient waits to be used. Weights are the
-    same to the bit on the same platform; another one is warned of (see
-    ``training.state``). Set ``history`` and ``schedule`` (see
-    ``step_schedule``) before ``fit``.
+    A checkpoint holds all random states and the sums of the epoch; loaders
+    draw from generators of their own; SIGTERM and Ctrl-C save and stop; a
+    checkpoint within an epoch never falls between the batches of a gradient
+    accumulation. A resume on another platform logs a warning (see
+    ``state.PlatformRecord``), since its rounding differs. Set ``history`` and
+    ``schedule`` (see ``step_schedule``) before ``fit``.
     """
+
+    #: Estimate of the run's time, which the first steps correct.
+    forecast = None
+
+    #: Key of a checkpoint's meta by which the best is chosen.
+    best_by: Dict[str, str] = {}
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        # Freed memory that is kept saves time and is never quite reused; where
-        # activations are recomputed, memory is what counts. Runs from before
-        # that option have no such key.
-        recompute = getattr(self.hparams, "checkpoint_activations", False)
+        # Keeping freed memory saves time and costs memory, which is scarce
+        # where activations are recomputed.
+        recompute = self.hparams.checkpoint_activations
         self.keeps_memory = not recompute and keep_freed_memory()
         self.totals = EpochTotals()
         self.late_loss = LateLoss()
@@ -135,61 +130,59 @@ class ResumableBrain(sb.Brain):
                 "random": RandomStates(),
                 "totals": self.totals,
                 "options": SameOptions(self),
+                "platform": PlatformRecord(self.device),
             }
-        )
-        # Checkpoints of before have none.
-        self.checkpointer.add_recoverable(
-            "platform", PlatformRecord(self.device), optional_load=True
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
-        """Loader of the global batches' share of this rank."""
+        """Loader of this rank's share of each global batch."""
         if batches.batch_size < n_ranks():
             raise InputError(
-                f"batch_size is {batches.batch_size} for {n_ranks()} "
+                f"--batch_size is {batches.batch_size} for {n_ranks()} "
                 "processes; raise it, or start fewer"
             )
         self.train_sampler = RankShare(batches)
-        loader = make_dataloader(
+        loader = self._make_loader(
             dataset,
+            num_workers,
+            self.loader_generator,
             batch_sampler=self.train_sampler,
-            # Else the loader draws from the generator that dropout uses.
-            generator=self.loader_generator,
-            **worker_options(num_workers),
-            pin_memory=self.device_type == "cuda",
             **kwargs,
         )
         self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
         return loader
 
     def make_valid_loader(self, dataset, num_workers, **kwargs):
-        """Loader that draws nothing and of which nothing is saved."""
+        """Loader for validation, which is not part of a checkpoint."""
+        return self._make_loader(
+            dataset, num_workers, torch.Generator(), **kwargs
+        )
+
+    def _make_loader(self, dataset, num_workers, generator, **kwargs):
         return make_dataloader(
             dataset,
-            generator=torch.Generator(),
+            # Else the loader draws from the generator that dropout uses.
+            generator=generator,
             **worker_options(num_workers),
             pin_memory=self.device_type == "cuda",
             **kwargs,
         )
 
-    #: Estimate of the run's time, which the first steps correct.
-    forecast = None
-
     def fit(self, *args, **kwargs):
-        """As SpeechBrain's, until a signal asks to stop."""
+        """Train as SpeechBrain does, until a signal requests a stop."""
         with stop_signals() as self.stop:
             super().fit(*args, **kwargs)
 
     def on_fit_start(self):
-        """Ranks draw different masks; then the state of an earlier start."""
+        """Give each rank its own masks, then load the last checkpoint."""
         if rank() > 0:
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
         self.history.require(self.hparams.epoch_counter.current)
 
     def _wrap_distributed(self):
-        """DistributedDataParallel, with BatchNorm over all ranks:
-        SyncBatchNorm, which refuses a CPU, or our own there."""
+        """Wrap in DistributedDataParallel, with BatchNorm over all ranks:
+        SyncBatchNorm on a GPU, RankBatchNorm on a CPU."""
         if not self.distributed_launch:
             super()._wrap_distributed()
             return
@@ -208,16 +201,16 @@ class ResumableBrain(sb.Brain):
             )
 
     def on_stage_start(self, stage, epoch=None):
-        """New sums, or those of the epoch that a run goes on with."""
+        """Start the sums of an epoch, or resume those of an unfinished one."""
         self._require_finite(self.late_loss.take())
         if stage == sb.Stage.TRAIN:
             self.totals.start(epoch)
-            # Workers' seeds follow from it: the same on every start.
+            # Workers' seeds follow from it: the same after a resume.
             self.loader_generator.manual_seed(epoch)
             self.timer = time.time()
 
     def fit_batch(self, batch):
-        """As SpeechBrain's, but that nothing in it waits for a GPU."""
+        """Train on a batch as SpeechBrain does, without waiting for a GPU."""
         should_step = self.step % self.grad_accumulation_factor == 0
         self.on_fit_batch_start(batch, should_step)
         with self.no_sync(not should_step):
@@ -233,7 +226,7 @@ class ResumableBrain(sb.Brain):
         return loss.detach().cpu() if before is None else torch.tensor(before)
 
     def _require_finite(self, loss):
-        """One line in place of a traceback, before anything is saved."""
+        """Stop with one line at a loss that is not finite, before a save."""
         if loss is None or self.skip_nonfinite_grads or math.isfinite(loss):
             return
         raise InputError(
@@ -242,7 +235,7 @@ class ResumableBrain(sb.Brain):
         )
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
-        """The time that the step took, data included."""
+        """Count the seconds of the step, loading included."""
         now = time.time()
         self.totals.add("/clock", seconds=now - self.timer)
         if self.forecast is not None:
@@ -251,8 +244,8 @@ class ResumableBrain(sb.Brain):
         self.timer = now
 
     def optimizers_step(self):
-        """A step at its learning rate, and the norm of its gradient before
-        it is clipped."""
+        """Step with the scheduled learning rate; add up the norm of the
+        gradient before it is clipped."""
         lr = warmup_cosine(self.optimizer_step, **self.schedule)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -264,7 +257,7 @@ class ResumableBrain(sb.Brain):
         ]
         norm = torch.nn.utils.get_total_norm(gradients)
         norm = norm / self.scaler.get_scale()
-        # The same on every rank: counted once. Infinite where fp16 overflowed.
+        # Equal on all ranks: counted once. Infinite where fp16 overflowed.
         if if_main_process():
             finite = torch.isfinite(norm)
             norm = torch.where(finite, norm, torch.zeros_like(norm))
@@ -272,7 +265,7 @@ class ResumableBrain(sb.Brain):
         super().optimizers_step()
 
     def _should_save_intra_epoch_ckpt(self, last_ckpt_time, steps_since_ckpt):
-        """Also where a signal came; never where gradients wait."""
+        """Also save after a signal; never between accumulated gradients."""
         self.stopping = any_rank(self.stop.requested, self.device)
         if self.step % self.grad_accumulation_factor:
             return False
@@ -281,7 +274,7 @@ class ResumableBrain(sb.Brain):
         )
 
     def _save_intra_epoch_ckpt(self):
-        """Save in the middle of an epoch, and stop where that is wished."""
+        """Save within an epoch, and stop if requested."""
         self._require_finite(self.late_loss.take())
         self.checkpointer.save_and_keep(
             {"step": self.optimizer_step}, end_of_epoch=False, **self.best_by
@@ -289,11 +282,9 @@ class ResumableBrain(sb.Brain):
         if self.stopping:
             raise self._stopped()
 
-    #: Which key of a checkpoint's meta the best is chosen by.
-    best_by: Dict[str, str] = {}
-
     def save_epoch(self, meta: Optional[Dict]):
-        """Save at the end of an epoch, and stop where that is wished."""
+        """Save at the end of an epoch unless ``meta`` is None, and stop if
+        requested."""
         if meta is not None:
             self.checkpointer.save_and_keep(meta, **self.best_by)
         if any_rank(self.stop.requested, self.device):
@@ -303,7 +294,7 @@ class ResumableBrain(sb.Brain):
         done = f"stopped after {self.optimizer_step} steps and saved"
         if rank() > 0:
             return Stopped(done)
-        return Stopped(f"{done}; go on with: {command()}")
+        return Stopped(f"{done}; resume with: {resume_command()}")
 
     def timing(self, n_clips: float) -> Dict[str, float]:
         """Columns of history.json that depend on the clock."""

@@ -1,4 +1,4 @@
-"""Supervised training as a SpeechBrain Brain: cross-entropy on recordings."""
+"""Brain of supervised classification: cross-entropy on recordings."""
 
 import time
 from collections import Counter
@@ -14,13 +14,9 @@ from cry_modules.distributed import any_rank, gather_objects, part_of_mean
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.brain import ResumableBrain
-from cry_modules.training.state import Moment
-from data_prep.files.errors import InputError
+from cry_modules.training.state import Snapshot
 
-#: What makes up for rare classes: weights in the loss, draws of recordings.
-BALANCES = ("loss", "sampling", "none")
-
-#: Seconds between the checkpoints of a cached probe.
+#: Least seconds between two checkpoints of a cached probe.
 _PAUSE = 5.0
 
 
@@ -28,7 +24,8 @@ class ClassificationBrain(ResumableBrain):
     """Cross-entropy on the logits of chunks, whole recordings or embeddings.
 
     Set ``history``, ``schedule``, ``classes``, ``prevalence`` and ``cached``
-    before ``fit``; ``predictions`` are those of the last evaluation.
+    (train on embeddings) before ``fit``; ``predictions`` are those of the last
+    evaluation.
     """
 
     best_by = {"max_key": "score"}
@@ -41,7 +38,7 @@ class ClassificationBrain(ResumableBrain):
         return self.modules.head(self.modules.embedder(*batch.sig))
 
     def compute_objectives(self, predictions, batch, stage):
-        """Weighted cross-entropy; keeps scores when evaluating."""
+        """Weighted cross-entropy; keep the scores in evaluation."""
         logits, labels = predictions.float(), batch.class_index.to(self.device)
         losses = F.cross_entropy(logits, labels, reduction="none")
         weights = self._loss_weights()
@@ -61,22 +58,21 @@ class ClassificationBrain(ResumableBrain):
         return losses.mean()
 
     def _loss_weights(self):
-        """Inverse to the share of each class, where the loss balances."""
+        """Weights inverse to each class's prevalence if ``balance`` is loss."""
         if self.hparams.balance != "loss":
             return None
         weights = 1 / (self.prevalence * len(self.prevalence))
         return torch.tensor(weights, dtype=torch.float, device=self.device)
 
     def _log_prior(self):
-        """What turns log-odds of a balanced world into those of the training
-        recordings: a model that was balanced thinks all classes as frequent
-        (Elkan 2001, https://dl.acm.org/doi/10.5555/1642194.1642224)."""
+        """Log prevalence, to add to the logits of a model trained on balanced
+        classes (Elkan 2001, https://dl.acm.org/doi/10.5555/1642194.1642224)."""
         if self.hparams.balance == "none":
             return 0.0
         return torch.tensor(np.log(self.prevalence), device=self.device)
 
     def on_fit_start(self):
-        """The best score so far, where a run goes on."""
+        """Resume, and recall the best score so far."""
         super().on_fit_start()
         done = self.hparams.epoch_counter.current
         scores = [
@@ -86,14 +82,14 @@ class ClassificationBrain(ResumableBrain):
         self.held, self.saved = None, time.monotonic()
 
     def on_stage_start(self, stage, epoch=None):
-        """New sums, new scores; the chunks of this epoch."""
+        """Start sums and scores; draw the chunks of this epoch."""
         super().on_stage_start(stage, epoch)
         self.loss_sum, self.seen = 0.0, []
         if stage == sb.Stage.TRAIN:
             self.hparams.chunks.epoch = epoch
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Write the epoch's row, and a checkpoint."""
+        """Write the epoch's row and a checkpoint."""
         if stage == sb.Stage.TRAIN:
             sums = self.totals.joined()[""]
             self.row = {
@@ -107,11 +103,11 @@ class ClassificationBrain(ResumableBrain):
         if stage == sb.Stage.TEST:
             return
         loss = self.loss_sum / len(self.predictions.labels)
-        found = auc(self.predictions.labels, self.predictions.scores)
-        # Of one class nothing can be ranked, but the loss is defined.
-        score = -loss if found is None else found
-        score = ddp_broadcast(score)  # else ranks could save or stop, or not
-        self.row.update(valid_loss=loss, valid_auc=found, score=score)
+        valid_auc = auc(self.predictions.labels, self.predictions.scores)
+        # With one class there is no AUC, but the loss is defined.
+        score = -loss if valid_auc is None else valid_auc
+        score = ddp_broadcast(score)  # else ranks could differ in stopping
+        self.row.update(valid_loss=loss, valid_auc=valid_auc, score=score)
         self.hparams.train_logger.log_stats(
             {k: v for k, v in self.row.items() if k != "score" and v is not None},
             verbose=not self.cached,
@@ -131,11 +127,11 @@ class ClassificationBrain(ResumableBrain):
         )
 
     def _save(self, epoch, score):
-        """A checkpoint of each epoch to go on from, and of the best to test.
+        """Save each epoch, to resume from, and the best one, to test.
 
-        Epochs of a cached probe last milliseconds: of these the best is held
-        in memory and written now and then, and the last at the end.
-        Of equal scores the newest is best, here and for the checkpointer.
+        Epochs of a cached probe last milliseconds: the best is held in memory
+        and written every few seconds, the last at the end. Among equal scores
+        the newest is best, here and for the checkpointer.
         """
         meta = {"epoch": epoch, "score": score}
         counter = self.hparams.epoch_counter
@@ -146,7 +142,7 @@ class ClassificationBrain(ResumableBrain):
             self.save_epoch(meta)
             return
         if is_best:
-            self.held = Moment(self.checkpointer.recoverables, meta)
+            self.held = Snapshot(self.checkpointer.recoverables, meta)
         waited = time.monotonic() - self.saved > _PAUSE
         due = is_last or self.stop.requested or waited
         if any_rank(due, self.device):
@@ -154,15 +150,15 @@ class ClassificationBrain(ResumableBrain):
         self.save_epoch(meta if is_last and not is_best else None)
 
     def _save_held(self):
-        """The checkpoint of the best epoch, where it is not written yet."""
+        """Write the checkpoint of the best epoch unless it is written."""
         if self.held is not None:
-            with self.held.again():
+            with self.held.restored():
                 self.checkpointer.save_and_keep(self.held.meta, **self.best_by)
         self.held, self.saved = None, time.monotonic()
 
     def _save_intra_epoch_ckpt(self):
-        """The best before what is newer: a run that goes on from that one
-        will not meet the best epoch again."""
+        """Save the best epoch first: a run that resumes from the newer
+        checkpoint does not repeat it."""
         self._save_held()
         super()._save_intra_epoch_ckpt()
 
@@ -173,9 +169,9 @@ def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
     Arguments
     ---------
     labels : sequence of str
-        Of the training recordings.
+        Labels of the training recordings.
     classes : list of str
-        Their order; each occurs.
+        Classes in order.
 
     Returns
     -------
@@ -189,16 +185,3 @@ def prevalence_of(labels: Sequence[str], classes: List[str]) -> np.ndarray:
     """
     n_of = Counter(labels)
     return np.array([n_of[name] for name in classes]) / len(labels)
-
-
-def check_balance(balance: str) -> None:
-    """Refuse an unknown way to make up for rare classes.
-
-    Example
-    -------
-    >>> check_balance("loss")
-    """
-    if balance not in BALANCES:
-        raise InputError(
-            f"balance is {balance!r}; expected one of {', '.join(BALANCES)}"
-        )

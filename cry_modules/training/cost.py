@@ -1,8 +1,8 @@
 """Time and memory of a training step, from a forward pass of a few rows.
 
-A row is a chunk or a recording. Activations and arithmetic grow in
-proportion to rows and their length, so that a small pass tells what a batch
-will take: the bytes that each block saves for backward, and seconds.
+A row is a chunk or a recording. Activations and arithmetic grow in proportion
+to the rows and their length, so a small pass gives those of a batch: the bytes
+that each block saves for backward, and seconds.
 """
 
 import time
@@ -14,17 +14,17 @@ import torch
 from torch import nn
 from torch.autograd.graph import saved_tensors_hooks
 
-from cry_modules.cnn14 import ConvBlock
+from cry_modules.architectures import name_of
 from cry_modules.distributed import n_ranks
-from cry_modules.training.recompute import untracked
+from cry_modules.training.recompute import modes_kept, untracked
 
-#: A pass that is shorter says little about a step: it is repeated with more.
+#: Seconds; a shorter pass is dominated by overhead and repeated with more rows.
 _LONG_ENOUGH = 0.15
 
 
 class Block(NamedTuple):
-    """Bytes of a block and what follows it up to the next one: its input,
-    what it saves for backward, its largest activation."""
+    """Bytes of a block, and of the layers up to the next one: input, tensors
+    saved for backward, largest activation."""
 
     entry: int
     saved: int
@@ -32,12 +32,9 @@ class Block(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """A measured forward pass.
-
-    ``blocks`` begin with what is before the first block; ``weights`` are
-    bytes saved for backward that do not grow with the batch, such as weights
-    in another precision.
-    """
+    """Measured forward pass: seconds and blocks a row, beginning with the
+    layers before the first block; ``weights`` are bytes saved for backward
+    whatever the batch, such as weights in another precision."""
 
     seconds: float
     blocks: List[Block]
@@ -45,7 +42,7 @@ class Pass(NamedTuple):
 
 
 class _Ledger:
-    """Adds up the bytes of a forward pass, block by block."""
+    """Bytes of a forward pass, block by block."""
 
     def __init__(self, parameters):
         parameters = list(parameters)
@@ -55,11 +52,11 @@ class _Ledger:
         self.seen = {p.untyped_storage().data_ptr() for p in parameters}
 
     def enter(self, block, inputs):
-        """A block begins (a forward pre-hook)."""
+        """Begin a block (forward pre-hook)."""
         self.blocks.append(Block(inputs[0].nbytes, 0, 0))
 
     def compute(self, layer, inputs, output):
-        """A layer is done (a forward hook)."""
+        """Count a layer's output (forward hook)."""
         if torch.is_tensor(output):
             last = self.blocks[-1]
             largest = max(last.largest, output.nbytes)
@@ -81,10 +78,10 @@ class _Ledger:
 
     @contextmanager
     def record(self, modules: nn.Module) -> Iterator[None]:
-        """Count what is computed and saved in this context."""
-        hooks = []
+        """Count tensors computed and saved within this context."""
+        hooks, blocks = [], _blocks(modules)
         for module in modules.modules():
-            if isinstance(module, ConvBlock):
+            if module in blocks:
                 hooks.append(module.register_forward_pre_hook(self.enter))
             elif not list(module.children()):
                 hooks.append(module.register_forward_hook(self.compute))
@@ -103,39 +100,27 @@ def measure(
     most: int,
     device: torch.device,
 ) -> Pass:
-    """Measure a forward pass in train mode; nothing is changed by it.
+    """Measure a forward pass of ``least`` rows in train mode, or of up to
+    ``most`` if that is too short.
 
-    Weights, running statistics, random states and modes are afterwards what
-    they were.
-
-    Example
-    -------
-    >>> net = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 3))
-    >>> cpu = torch.device("cpu")
-    >>> measure(lambda n: net(torch.ones(n, 4)), net, 2, 2, cpu).blocks
-    [Block(entry=0.0, saved=32.0, largest=16.0)]
+    Weights, running statistics, random states and modes do not change.
     """
-    modes = {module: module.training for module in modules.modules()}
     ledger = _Ledger(modules.parameters())
     gpus = [device] if device.type == "cuda" else []
-    try:
+    with modes_kept(modules), torch.random.fork_rng(gpus), untracked(modules):
         modules.train()
-        with torch.random.fork_rng(gpus), untracked(modules):
-            with ledger.record(modules):
-                _seconds(partial(forward, least), device)  # loads libraries
-            seconds = _seconds(partial(forward, least), device) / least
-            if seconds * least < _LONG_ENOUGH:
-                more = int(max(least, min(_LONG_ENOUGH / seconds, most)))
-                seconds = _seconds(partial(forward, more), device) / more
-    finally:
-        for module, mode in modes.items():
-            module.training = mode
+        with ledger.record(modules):
+            _seconds(partial(forward, least), device)  # loads libraries
+        seconds = _seconds(partial(forward, least), device) / least
+        if seconds * least < _LONG_ENOUGH:
+            more = int(max(least, min(_LONG_ENOUGH / seconds, most)))
+            seconds = _seconds(partial(forward, more), device) / more
     blocks = [Block(*(n / least for n in block)) for block in ledger.blocks]
     return Pass(seconds, blocks, ledger.weights)
 
 
 def _seconds(call: Callable[[], object], device: torch.device) -> float:
-    """Time of a call, until the device has done what it began."""
+    """Time of a call, until the device has finished its work."""
     start = time.perf_counter()
     outputs = call()  # keeps the graph while storages are counted
     if device.type == "cuda":
@@ -146,10 +131,10 @@ def _seconds(call: Callable[[], object], device: torch.device) -> float:
 
 
 def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
-    """Peak of activations and their gradients in a training step.
+    """Peak bytes of activations and their gradients in a training step.
 
     Backward holds the gradients of a layer's output and input, as large as
-    its activations, beside what the blocks up to this one have saved. With
+    its activations, and the saved tensors of the blocks up to this one. With
     ``recompute`` only the inputs of blocks are saved, and one block at a time
     has its activations.
 
@@ -172,8 +157,8 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
 
 
 def evaluation_bytes(blocks: List[Block], rows: float) -> float:
-    """Peak of activations where nothing is saved: a layer's input and output,
-    and a copy without padding."""
+    """Peak bytes of activations in evaluation: a layer's input and output, and
+    a copy without padding."""
     return rows * 3 * max(block.largest for block in blocks)
 
 
@@ -198,17 +183,29 @@ def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
 
 
 def passes_per_step(modules: nn.Module, recompute: bool) -> int:
-    """Forward passes that a training step costs: one, another for gradients
-    of activations, of weights, and to recompute."""
-    trained = [p for p in modules.parameters() if p.requires_grad]
-    if not any(p.requires_grad for m in _blocks(modules) for p in m):
+    """Cost of a training step in forward passes: one, and one each for the
+    gradients of activations, those of weights, and recomputing."""
+    trained = [
+        parameter
+        for encoder in _encoders(modules)
+        for parameter in encoder.parameters()
+        if parameter.requires_grad
+    ]
+    if not trained:
         return 1
-    on_weights = any(p.dim() == 4 for p in trained)
+    on_weights = any(parameter.dim() > 1 for parameter in trained)
     return 2 + on_weights + recompute
 
 
+def _encoders(modules):
+    return [m for m in modules.modules() if name_of(m) is not None]
+
+
 def _blocks(modules):
-    """Parameters of each block."""
-    for module in modules.modules():
-        if isinstance(module, ConvBlock):
-            yield list(module.parameters())
+    """Blocks of encoders: their children that have layers of their own."""
+    return {
+        child
+        for encoder in _encoders(modules)
+        for child in encoder.children()
+        if list(child.children())
+    }

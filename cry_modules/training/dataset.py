@@ -1,4 +1,4 @@
-"""A manifest as SpeechBrain's dataset, without a Python object a recording."""
+"""Manifests as SpeechBrain datasets, without a Python object per recording."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
 
-#: What SpeechBrain takes for something to be replaced.
+#: SpeechBrain's syntax of a replacement.
 _VARIABLE = re.compile(r"\$([\w.]+)")
 
 
 class ManifestRows(Mapping):
-    """Rows of a manifest by ID, in the file's order.
+    """Rows of a manifest by ID, in the order of the file.
 
-    What SpeechBrain's ``load_data_csv`` returns, but each row is made when it
-    is asked for: ``duration`` a number, all else text.
+    Like the result of SpeechBrain's ``load_data_csv``, but rows are made on
+    access. ``duration`` is a number, everything else text.
 
     Example
     -------
@@ -38,21 +38,21 @@ class ManifestRows(Mapping):
         self._refuse_unknown()
 
     def _refuse_doubled(self):
-        doubled = self._rows.doubled()
+        doubled = self._rows.duplicate()
         if doubled is not None:
             again, first = doubled
             raise InputError(
-                f"{self._rows.source(again)}: ID {self.ids[again]!r} was "
-                f"already used in {self._rows.source(first)}; give each "
-                "recording its own"
+                f"{self._rows.source(again)}: ID {self.ids[again]!r} is already "
+                f"used in {self._rows.source(first)}; give each recording its "
+                "own ID"
             )
 
     def _refuse_unknown(self):
-        for name in sorted(self._rows.found(_VARIABLE.pattern)):
+        for name in sorted(self._rows.matches(_VARIABLE.pattern)):
             if name not in self._replacements:
                 raise InputError(
-                    f"{self._rows.path} holds '${name}', which stands for "
-                    "nothing; remove the '$'"
+                    f"{self._rows.path} holds the unknown variable '${name}'; "
+                    "remove the '$'"
                 )
 
     def __len__(self) -> int:
@@ -97,10 +97,10 @@ def manifest_dataset(
     dynamic_items: Sequence = (),
     output_keys: Sequence = (),
 ) -> DynamicItemDataset:
-    """``DynamicItemDataset.from_csv``, of any size.
+    """``DynamicItemDataset.from_csv`` for manifests of any size.
 
-    200,000 recordings: a quarter of the time and a third of the memory, none
-    of which loader workers copy.
+    With 200,000 recordings it takes a quarter of the time and a third of the
+    memory, which loader workers do not copy.
 
     Example
     -------
@@ -111,7 +111,7 @@ def manifest_dataset(
     """
     rows = ManifestRows(csv_path, replacements)
     first = rows.ids[0]
-    # It lists the IDs of what it is given; one row says what the keys are.
+    # Built from one row, which defines the keys, then given all rows.
     dataset = DynamicItemDataset(
         {first: rows[first]}, dynamic_items, output_keys
     )

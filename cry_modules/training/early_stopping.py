@@ -1,4 +1,4 @@
-"""Epochs until nothing gets better."""
+"""Early stopping as an epoch counter."""
 
 from pathlib import Path
 
@@ -13,19 +13,18 @@ from speechbrain.utils.epoch_loop import EpochCounter
 
 @register_checkpoint_hooks
 class EarlyStopping(EpochCounter):
-    """SpeechBrain's epoch counter, which also ends after some epochs without
-    a better score.
+    """SpeechBrain's epoch counter, which also ends without a better score.
 
     SpeechBrain's ``EpochCounterWithStopper`` is not registered for
-    checkpoints, so a run that goes on forgets its best score; and it takes an
-    equal score for a better one, so that an AUC of 1 never ends.
+    checkpoints, so a resumed run forgets its best score; and it counts an
+    equal score as better, so that an AUC of 1 never ends.
 
     Arguments
     ---------
     limit : int
-        Epochs at most.
+        Largest number of epochs.
     patience : int
-        Epochs without a better score after which it ends.
+        Number of epochs without a better score after which training ends.
 
     Example
     -------
@@ -43,7 +42,7 @@ class EarlyStopping(EpochCounter):
 
     @property
     def should_stop(self) -> bool:
-        """Whether patience is at an end."""
+        """True after ``patience`` epochs without a better score."""
         return self.current - self.best_epoch >= self.patience
 
     def __next__(self) -> int:
@@ -52,13 +51,7 @@ class EarlyStopping(EpochCounter):
         return super().__next__()
 
     def update(self, score: float) -> None:
-        """Tell the score of the current epoch.
-
-        Arguments
-        ---------
-        score : float
-            Larger is better.
-        """
+        """Record the score of the current epoch; larger is better."""
         if score > self.best:
             self.best, self.best_epoch = score, self.current
 
@@ -74,7 +67,7 @@ class EarlyStopping(EpochCounter):
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
-        """Take the state back; an epoch that was not ended is begun again."""
+        """Read the state; repeat an epoch that had not ended."""
         state = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         self.current = state["current"] - (not end_of_epoch)
         self.best, self.best_epoch = state["best"], state["best_epoch"]

@@ -1,4 +1,4 @@
-"""From a yaml file to the objects of an experiment, checked."""
+"""An experiment: from a yaml file to checked objects, and variants of it."""
 
 import functools
 import io
@@ -8,38 +8,36 @@ from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
-from ruamel.yaml import YAML
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
-from cry_modules.audio import shortest_input
+from cry_modules.checkpoints.settings import (
+    check_chunk,
+    check_ranges,
+    plain_settings,
+    yaml_nodes,
+)
+from cry_modules.checkpoints.versions import check_settings_version
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 
 #: Keys whose values begin with the output folder.
-_OF_OUTPUT = ("output_folder", "checkpoints_dir", "save_file")
+_IN_OUTPUT_FOLDER = ("output_folder", "checkpoints_dir", "save_file")
 
-#: Keys that change how fast a run is, or what is asked of its result, not
-#: what is trained.
-_HARMLESS = (
-    "num_workers",
-    "cache_mb",
-    "checkpoint_activations",
-    "tensorboard",
-    "patient_score",
-    "bootstrap_draws",
-    "controls",
-    "nuisance",
-    "subgroups",
-    "figures",
-)
+#: Settings that may change when a run resumes: they decide how fast it is, or
+#: how its result is evaluated, not what is trained.
+_FREE_TO_CHANGE = {
+    *("num_workers", "cache_mb", "checkpoint_activations", "tensorboard"),
+    *("patient_score", "bootstrap_draws", "controls", "nuisance"),
+    *("subgroups", "figures"),
+}
 
 
 def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     """Build the experiment that a yaml file describes.
 
-    What the yaml includes as ``base`` is merged in, so that a script finds
-    every key in one place.
+    Entries of an included ``base`` are merged in, so that a script finds
+    every key in one place. ``needs`` are the keys that the script uses.
 
     Example
     -------
@@ -48,8 +46,7 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     >>> load(str(path), {"lr": 0.2})["lr"]
     0.2
     """
-    with open(hparams_file, encoding="utf-8") as file:
-        resolved = resolve_references(file, overrides).read()
+    resolved = _resolve(hparams_file, overrides)
     _check_before_building(hparams_file, resolved, needs)
     with open(hparams_file, encoding="utf-8") as file:
         try:
@@ -59,33 +56,53 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     check_same_experiment(Path(hparams["output_folder"]), resolved)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}
-    _check_settings(hparams)
+    if "chunk_s" in hparams:
+        check_chunk(hparams["chunk_s"], hparams["logmel"])
     return hparams
 
 
-def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
-    """The yaml file to save in the output folder, unless one is there that
-    checkpoints belong to: writing it anew could be interrupted.
+def _resolve(hparams_file, overrides) -> str:
+    with open(hparams_file, encoding="utf-8") as file:
+        return resolve_references(file, overrides).read()
 
-    Example
-    -------
-    >>> to_save({"output_folder": "no/such/folder"}, "a.yaml")
-    'a.yaml'
-    """
+
+def _check_before_building(hparams_file, resolved, needs):
+    """Check keys, ranges and output folder; building makes that folder."""
+    keys = yaml_nodes(resolved)
+    for key in (*needs, "output_folder"):
+        if key not in keys:
+            raise InputError(
+                f"{hparams_file} has no {key!r}, so it is not for this script; "
+                "the READMEs of recipes/ list the yaml files of each script"
+            )
+    settings = plain_settings(resolved)
+    check_settings_version(hparams_file, resolved)
+    check_ranges(settings)
+    output = Path(settings["output_folder"])
+    for folder in (output, *output.parents):
+        if folder.exists() and not folder.is_dir():
+            raise InputError(
+                f"output_folder {output}: {folder} is a file; pass a folder"
+            )
+
+
+def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
+    """Yaml file to save in the output folder; None where checkpoints belong
+    to the one that is there, since writing it anew could be interrupted."""
     return None if has_begun(hparams["output_folder"]) else hparams_file
 
 
 @functools.cache
 def environment() -> str:
-    """The versions of Python, its packages and the code, as SpeechBrain
-    describes them; pip takes more than a second to list them."""
+    """Versions of Python, its packages and the code, as SpeechBrain describes
+    them; pip takes more than a second to list them."""
     return get_environment_description()
 
 
 def log_environment(folder: Path) -> threading.Thread:
-    """Begin to write ``env.log``, as ``create_experiment_directory`` would
-    with ``save_env_desc``: pip's list takes a second, which need not be waited
-    for.
+    """Write ``env.log`` in a thread: the list of packages takes a second.
+
+    It replaces ``save_env_desc`` of ``create_experiment_directory``.
 
     Example
     -------
@@ -105,119 +122,42 @@ def log_environment(folder: Path) -> threading.Thread:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a folder holds the checkpoints of a run, or of its folds.
-
-    Example
-    -------
-    >>> has_begun("no/such/folder")
-    False
-    """
+    """Whether a folder holds checkpoints of a run or of its folds."""
     patterns = ("save/CKPT*", "fold_*/save/CKPT*")
-    return any(list(Path(folder).glob(pattern)) for pattern in patterns)
-
-
-def _check_before_building(hparams_file, resolved, needs):
-    """Building the experiment makes its output folder."""
-    keys = {key.value for key, _ in YAML().compose(resolved).value}
-    missing = [key for key in (*needs, "output_folder") if key not in keys]
-    if missing:
-        raise InputError(
-            f"{hparams_file} has no {missing[0]!r}, so it is not for this "
-            "script; the READMEs of recipes/ say which yaml files are"
-        )
-    output = Path(settings(resolved)["output_folder"])
-    for folder in (output, *output.parents):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(
-                f"output_folder {output}: {folder} is a file; pass a folder"
-            )
-
-
-def _check_settings(hparams):
-    """What no object refuses by itself, and would fail or mislead later."""
-    for name, least in (
-        ("number_of_epochs", 1),
-        ("batch_size", 2),
-        ("n_views", 2),
-        ("patience", 1),
-        ("bootstrap_draws", 100),
-        ("probe_every", 1),
-        ("num_workers", 0),
-        ("cache_mb", 0),
-        ("n_masks", 0),
-        ("min_clips", 0),
-        ("warmup_epochs", 0),
-        ("final_lr", 0),
-    ):
-        if hparams.get(name, least) < least:
-            raise InputError(
-                f"{name} is {hparams[name]}; it must be {least} at least"
-            )
-    if hparams.get("lr", 1) <= 0:
-        raise InputError(f"lr is {hparams['lr']}; it must be above 0")
-    if "chunks" in hparams:
-        shortest = shortest_input(hparams["logmel"].hop)
-        if hparams["chunks"].n_samples < shortest:
-            raise InputError(
-                f"chunk_s is {hparams['chunk_s']}; the encoder needs "
-                f"{shortest / hparams['sample_rate']} s at least"
-            )
+    return any(any(Path(folder).glob(pattern)) for pattern in patterns)
 
 
 def check_same_experiment(folder: Path, resolved: str) -> None:
-    """A folder with checkpoints goes on with its own settings or not at all.
-
-    Example
-    -------
-    >>> check_same_experiment(Path("no/such/folder"), "lr: 1")
-    """
-    before = folder / "hyperparams.yaml"
-    if not before.is_file() or not has_begun(folder):
+    """Check that a run with checkpoints resumes with its own settings."""
+    saved = folder / "hyperparams.yaml"
+    if not saved.is_file() or not has_begun(folder):
         return
-    # A run from before there were front ends has the first one.
-    old, new = (
-        {"front_end": "fbank", **settings(text)}
-        for text in (before.read_text("utf-8"), resolved)
-    )
-    # A run may be moved to another place.
-    for name in sorted({*old, *new} - {"output_folder"}):
-        if old.get(name) != new.get(name):
+    text = saved.read_text("utf-8")
+    check_settings_version(saved, text)
+    before, now = plain_settings(text), plain_settings(resolved)
+    # A run may be moved to another folder.
+    for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
+        if before.get(name) != now.get(name):
             raise InputError(
-                f"{folder} holds a run with {name}: {old.get(name)}, now it is "
-                f"{new.get(name)}; pass another --output_folder, or delete it"
+                f"{folder} holds a run with {name}: {before.get(name)}, now it "
+                f"is {now.get(name)}; pass another --output_folder, or delete "
+                "it"
             )
 
 
-def settings(text: str) -> Dict[str, str]:
-    """Plain settings of a resolved yaml file, by key.
-
-    Example
-    -------
-    >>> settings("lr: 0.1\\nclasses: [a, b]\\nopt: !name:torch.optim.SGD {}")
-    {'lr': '0.1', 'classes': 'a, b'}
-    """
-    found = {}
-    for key, node in YAML().compose(text).value:
-        if isinstance(node.value, str) and key.value not in _HARMLESS:
-            found[key.value] = node.value
-        elif str(node.tag).endswith(":seq"):
-            found[key.value] = ", ".join(item.value for item in node.value)
-    return found
-
-
 def moved(text: str, output_folder: str) -> str:
-    """A resolved yaml file whose run goes to another folder.
+    """Move a resolved yaml file to another output folder.
 
     Example
     -------
     >>> moved("output_folder: a/b\\nsave_file:\\n  a/b/log\\ndata: a/b", "c")
     'output_folder: c\\nsave_file:\\n  c/log\\ndata: a/b'
     """
-    old = settings(text)["output_folder"]
-    # What else begins like it, an encoder_source in it, stays where it is.
-    # A long value stands in the line below its key.
+    old = plain_settings(text)["output_folder"]
+    # Other values that begin alike, such as encoder_source, do not change.
+    # A long value is in the line below its key.
     return re.sub(
-        rf"^(\s*(?:{'|'.join(_OF_OUTPUT)}):\s+['\"]?){re.escape(old)}"
+        rf"^(\s*(?:{'|'.join(_IN_OUTPUT_FOLDER)}):\s+['\"]?){re.escape(old)}"
         r"(?=/|['\"]?\s*(#|$))",
         lambda match: match.group(1) + output_folder,
         text,
@@ -235,13 +175,11 @@ def write_variant(
     >>> tmp = Path(getfixture("tmpdir"))
     >>> _ = (tmp / "a.yaml").write_text("output_folder: a\\nfold: null\\nx: 1")
     >>> write_variant(tmp / "a.yaml", {"x": 2}, tmp / "b", {"fold": 3})
-    >>> found = settings((tmp / "b/hyperparams.yaml").read_text())
-    >>> found["fold"], found["x"]
+    >>> written = plain_settings((tmp / "b/hyperparams.yaml").read_text())
+    >>> written["fold"], written["x"]
     ('3', '2')
     """
-    with open(hparams_file, encoding="utf-8") as file:
-        text = resolve_references(file, overrides).read()
-    text = moved(text, str(output_folder))
+    text = moved(_resolve(hparams_file, overrides), str(output_folder))
     text = resolve_references(io.StringIO(text), changes).read()
     check_same_experiment(Path(output_folder), text)
     Path(output_folder).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Estimate a run's time and memory; refuse it where memory will not suffice."""
+"""Estimate of a run's time and memory; a run that does not fit is refused."""
 
 import logging
 import os
@@ -9,6 +9,7 @@ import torch
 from speechbrain.dataio.batch import PaddedBatch
 from speechbrain.utils.distributed import if_main_process
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
@@ -26,24 +27,23 @@ from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Memory of a CPU to memory of the tensors in use, by whether what they free
-#: is kept (``keep_freed_memory``): holes between them, and what convolutions
-#: need for themselves. Peaks of benchmarks/memory.py at widths 8 and 64.
+#: Process memory on a CPU over that of the tensors in use, with freed memory
+#: kept (``keep_freed_memory``) or returned: gaps between tensors and buffers of
+#: convolutions. From peaks of benchmarks/memory.py at widths 8 and 64.
 _KEPT, _RETURNED = 1.6, 1.1
-#: Code and buffers of the libraries that only a training step loads.
+#: Bytes of code and buffers that libraries load in the first training step.
 _LIBRARIES = 2e8
-#: The estimate was within a tenth of what was measured (benchmarks/memory.py):
-#: a run is refused where it exceeds the free memory by more than that.
+#: A run is refused where the estimate exceeds the free memory by more than its
+#: error, which was within a tenth (benchmarks/memory.py).
 MARGIN = 1.1
-#: Steps measured before the estimate of time is corrected; the first, which
-#: loads libraries, is left out.
+#: Number of steps, after the first, that correct the estimate of time.
 _STEPS = 3
-#: A run with less to go needs no correction.
+#: Seconds; a run with less left needs no correction.
 _SOON = 60.0
 
 
 class Size(NamedTuple):
-    """Rows of this process, in rows of the measured pass: in a training
+    """Rows of this process, in units of the measured pass's: in a training
     batch, an evaluation batch, an epoch's training and its evaluation."""
 
     batch: float
@@ -53,14 +53,13 @@ class Size(NamedTuple):
 
 
 class Need(NamedTuple):
-    """Bytes that a run will add to those in memory already: on a CPU of all
-    processes of this machine, which share it."""
+    """Bytes that a run adds to those in use; on a CPU, of all processes of
+    this machine."""
 
     state: float
     activations: float
 
     def total(self) -> float:
-        """Both together."""
         return self.state + self.activations
 
 
@@ -72,8 +71,7 @@ class Forecast:
         self.precision = brain.precision
         self.keeps_memory = brain.keeps_memory
         self.hparams, self.measured, self.size = hparams, measured, size
-        # Runs from before this option have no such key.
-        self.recompute = hparams.get("checkpoint_activations", False)
+        self.recompute = hparams["checkpoint_activations"]
         self.state = state_bytes(brain.modules, hparams["opt_class"])
         self.trains = passes_per_step(brain.modules, False) > 1
         passes = passes_per_step(brain.modules, self.recompute)
@@ -85,7 +83,7 @@ class Forecast:
         self.steps: List[float] = []
 
     def need(self, share: float = 1.0, recompute: bool = False) -> Need:
-        """Memory with a share of the activations."""
+        """Memory of the run with a share of the activations."""
         blocks, size = self.measured.blocks, self.size
         training = 0.0
         if self.trains:
@@ -100,14 +98,17 @@ class Forecast:
         return Need(processes * state, processes * share * activations)
 
     def announce(self) -> None:
-        """Log time and memory; refuse where memory will not suffice."""
+        """Log time and memory; refuse the run if memory does not suffice."""
         free = free_memory(self.device)
         need = self.need(recompute=self.recompute)
         if self.keeps_memory and need.total() > free:
             self.keeps_memory = not return_freed_memory()
             need = self.need(recompute=self.recompute)
         if any_rank(need.total() > MARGIN * free, str(self.device)):
-            raise InputError(self._refusal(need, free))
+            raise InputError(
+                f"training needs {gigabytes(need.total())} more memory and "
+                f"{gigabytes(free)} are free; {self._cures(free)}"
+            )
         if not if_main_process():
             return
         how = "to embed each recording once (from a forward pass here)"
@@ -120,7 +121,7 @@ class Forecast:
         in_use = resident_memory() if self.device.type == "cpu" else 0
         logger.info(
             "memory: about %s at the peak, %s of them activations (from the "
-            "tensors which that pass kept); %s free",
+            "tensors that the pass kept); %s free",
             gigabytes(need.total() + in_use),
             gigabytes(need.activations),
             gigabytes(free),
@@ -128,19 +129,15 @@ class Forecast:
         if need.total() > free:
             logger.warning("memory may not suffice: %s", self._cures(free))
 
-    def _refusal(self, need, free):
-        return (
-            f"training needs {gigabytes(need.total())} more memory and "
-            f"{gigabytes(free)} are free; {self._cures(free)}"
-        )
-
     def _cures(self, free: float) -> str:
-        """Options that would make the run fit."""
+        """Options with which the run fits."""
         cures = []
         batch_size = self._fitting_batch(free)
         if batch_size >= 2:
             cures.append(f"--batch_size {batch_size}")
-        width, narrower = self.hparams["width"], 8 / self.hparams["width"]
+        width = self.hparams["width"]
+        source = EncoderSource(self.hparams.get("encoder_source"))
+        may_narrow = width > 8 and source.is_random
         # Refused under several processes (recompute.py).
         recompute = self.trains and not self.recompute and n_ranks() == 1
         cast = self.precision == "fp32"
@@ -150,7 +147,7 @@ class Forecast:
             (checkpointing, recompute, 1.0, True),
             ("--precision bf16", cast, 0.5, self.recompute),
             (f"{checkpointing} --precision bf16", recompute, 0.5, True),
-            ("--width 8", self._may_narrow(), narrower, self.recompute),
+            ("--width 8", may_narrow, 8 / width, self.recompute),
         ):
             both = cure.count("--") == 2
             if both and not (cast and alone.isdisjoint(cures)):
@@ -167,13 +164,8 @@ class Forecast:
             + small * (is_pretraining and width > 8)
         )
 
-    def _may_narrow(self) -> bool:
-        """The width can be changed: the encoder is not pre-trained."""
-        source = self.hparams.get("encoder_source")
-        return self.hparams["width"] > 8 and source is None
-
     def _fitting_batch(self, free: float) -> int:
-        """The largest batch size that fits, rounded down to eights."""
+        """Largest batch size that fits, rounded down to a multiple of 8."""
         need = self.need(recompute=self.recompute)
         if not self.trains:
             return 0
@@ -182,7 +174,7 @@ class Forecast:
         return size - size % 8 if size >= 8 else size
 
     def add_step(self, seconds: float, n_done: int) -> None:
-        """Count a training step; correct the estimate after a few."""
+        """Count a step; after the first few, log a corrected estimate."""
         self.steps.append(seconds)
         enough = len(self.steps) == _STEPS + 1
         if not (enough and self.step_s and if_main_process()):
@@ -199,7 +191,7 @@ class Forecast:
 
 
 def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
-    """Announce a contrastive training and let it correct the estimate."""
+    """Announce time and memory of a contrastive training."""
     n_views, chunks = hparams["n_views"], hparams["chunks"]
 
     def forward(n):
@@ -228,7 +220,8 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
 def forecast_classification(
     brain, hparams: Dict, seconds: Dict[str, List[float]], n_batches: int
 ) -> None:
-    """Announce the training of a classifier."""
+    """Announce time and memory of a classifier's training, from the seconds of
+    the recordings of each split."""
     row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
 
     def forward(n):
@@ -263,23 +256,17 @@ def _announce(brain, hparams, forward, least, size, n_batches):
 
 
 def tone(n_samples: int) -> torch.Tensor:
-    """A sound that needs no random numbers, ``[n_samples]``."""
+    """Test sound without random numbers, ``[n_samples]``."""
     return 0.1 * torch.sin(torch.arange(n_samples) ** 1.5 / 50)
 
 
 def gigabytes(n_bytes: float) -> str:
-    """Bytes in words.
-
-    Example
-    -------
-    >>> gigabytes(2.04e10), gigabytes(8.1e7)
-    ('20.4 GB', '0.1 GB')
-    """
+    """Format bytes, such as ``20.4 GB``."""
     return f"{n_bytes / 1e9:.1f} GB"
 
 
 def in_words(seconds: float) -> str:
-    """Seconds in words, to two digits.
+    """Format seconds with two digits.
 
     Example
     -------

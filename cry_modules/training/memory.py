@@ -13,13 +13,8 @@ _PROC = Path("/proc")
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that may be allocated on a device; infinite where unknown.
-
-    Example
-    -------
-    >>> free_memory(torch.device("cpu")) > 0
-    True
-    """
+    """Free bytes on a device, within the limits of control groups; infinite
+    where unknown."""
     if device.type == "cuda":
         in_use = torch.cuda.memory_reserved(device)
         kept = in_use - torch.cuda.memory_allocated(device)
@@ -30,22 +25,22 @@ def free_memory(device: torch.device) -> float:
 
 
 def resident_memory() -> int:
-    """Bytes of this process in memory; 0 where the system does not say."""
+    """Bytes that this process has in memory; 0 where unknown."""
     return _field(_PROC / "self/status", "VmRSS")
 
 
 def peak_memory() -> int:
-    """The most bytes of this process that were in memory; 0 as above."""
+    """Most bytes that this process had in memory; 0 where unknown."""
     return _field(_PROC / "self/status", "VmHWM")
 
 
 def _available(proc: Path) -> float:
-    """Bytes that the system could give without swapping."""
+    """Bytes that the system can give without swapping."""
     return _field(proc / "meminfo", "MemAvailable") or float("inf")
 
 
 def _field(path: Path, name: str) -> int:
-    """Bytes of a line such as ``VmRSS: 12 kB``; 0 if it is absent."""
+    """Read the bytes of a line such as ``VmRSS: 12 kB``; 0 if absent."""
     try:
         # The name of a process may be cut within a character.
         lines = path.read_text("utf-8", errors="replace").splitlines()
@@ -59,7 +54,7 @@ def _field(path: Path, name: str) -> int:
 
 
 def _left_in_groups(proc: Path, root: Path) -> Iterator[float]:
-    """Bytes left by the limit of each control group, parents included."""
+    """Bytes left under the limit of each control group and its parents."""
     for folder, limit, usage in _groups(proc, root):
         while folder != folder.parent and root in (folder, *folder.parents):
             yield _number(folder / limit) - _used(folder, usage)
@@ -67,7 +62,7 @@ def _left_in_groups(proc: Path, root: Path) -> Iterator[float]:
 
 
 def _groups(proc: Path, root: Path) -> Iterator[Tuple[Path, str, str]]:
-    """Folder of this process's groups, with names of limit and usage."""
+    """Folders of this process's groups, with the files of limit and usage."""
     try:
         lines = (proc / "self/cgroup").read_text("utf-8").splitlines()
     except OSError:
@@ -83,7 +78,7 @@ def _groups(proc: Path, root: Path) -> Iterator[Tuple[Path, str, str]]:
 
 
 def _used(folder: Path, usage: str) -> float:
-    """Bytes in use, without files that the kernel can drop."""
+    """Bytes in use, without cached files that the kernel can drop."""
     used = _number(folder / usage)
     try:
         text = (folder / "memory.stat").read_text(encoding="utf-8")
@@ -95,33 +90,26 @@ def _used(folder: Path, usage: str) -> float:
 
 
 def _number(path: Path) -> float:
-    """The number that a file holds; infinite if it is absent or says max."""
+    """Read the number in a file; infinite if absent or ``max``."""
     try:
         return float(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return float("inf")
 
 
-# Of mallopt(3).
+# Parameters of mallopt(3) and the C library's defaults.
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_MAX = -4
-
-# The C library's own values.
 _TRIM_THRESHOLD = 128 * 1024
 _MMAP_MAX = 65536
 
 
 def keep_freed_memory() -> bool:
-    """Let the process keep what tensors on the CPU gave back.
+    """Keep the memory that tensors on the CPU free; return whether it is kept.
 
-    By default the C library returns large blocks to the system at once, and
-    gets them back page by page, each filled with zeros: a seventh of the
-    processor time of a step at width 64. Nothing that is computed changes.
-
-    Example
-    -------
-    >>> keep_freed_memory() == (platform.libc_ver()[0] == "glibc")
-    True
+    By default the C library returns large blocks to the system at once and
+    gets them back page by page, each filled with zeros, which takes a seventh
+    of the processor time of a step at width 64. Results do not change.
     """
     return _set(mmap_max=0, trim_threshold=-1)
 

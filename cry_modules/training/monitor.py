@@ -1,5 +1,5 @@
-"""Whether contrastive pre-training works: alignment, uniformity, effective
-rank, and the signs of collapse.
+"""Monitors of contrastive pre-training: alignment, uniformity, effective rank
+and signs of collapse.
 """
 
 import math
@@ -8,14 +8,14 @@ from typing import Dict, Optional
 import torch
 import torch.nn.functional as F
 
-#: Fewer dimensions than this in use are no representation.
+#: An effective rank below this means that the embedding has collapsed.
 LEAST_RANK = 2.0
-#: A loss so near to that of guessing has not begun to fall.
+#: A loss above this share of the loss of guessing has not begun to fall.
 AT_CHANCE = 0.98
 
 
 def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
-    """Squared distances between the two views of each recording, summed.
+    """Sum of squared distances between the two views of each recording.
 
     Their mean is the alignment of Wang & Isola 2020
     (https://arxiv.org/abs/2005.10242, section 4.1, alpha = 2): 0 where the
@@ -33,10 +33,10 @@ def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
 
 
 def potential_sum(z: torch.Tensor) -> float:
-    """Gaussian potentials of all pairs of recordings, summed.
+    """Sum of the Gaussian potentials of all pairs of recordings.
 
     The logarithm of their mean is the uniformity of Wang & Isola 2020
-    (section 4.1, t = 2): 0 where all coincide, -4 at the very least.
+    (section 4.1, t = 2): 0 where all coincide, and at least -4.
 
     Shapes: z ``[batch, dim]``.
 
@@ -50,9 +50,8 @@ def potential_sum(z: torch.Tensor) -> float:
 
 
 class Moments:
-    """Sums from which an effective rank follows, batch by batch.
-
-    Shapes: total ``[emb_dim]``, squares ``[emb_dim, emb_dim]``.
+    """Sums over batches from which the effective rank follows: ``total``
+    ``[emb_dim]`` and ``squares`` ``[emb_dim, emb_dim]``.
 
     Example
     -------
@@ -81,14 +80,13 @@ class Moments:
         return self
 
     def effective_rank(self) -> float:
-        """Dimensions in use: the exponential of the entropy of the singular
-        values (Roy & Vetterli 2007) of the centred embeddings.
-        """
+        """Number of dimensions in use: exponential of the entropy of the
+        singular values of the centred embeddings (Roy & Vetterli 2007)."""
         if not torch.isfinite(self.squares).all():
             return 0.0
         scatter = self.squares - torch.outer(self.total, self.total) / self.n
         values = torch.linalg.eigvalsh(scatter)
-        # What rounding leaves of a zero is no dimension.
+        # Smaller values are zeros with rounding errors.
         least = self.squares.diagonal().sum() * 1e-12
         values = values[values > least].sqrt()
         if not len(values):
@@ -98,16 +96,16 @@ class Moments:
 
 
 def collapse(
-    row: Dict[str, float], n_candidates: int, warmup_epochs: float
+    row: Dict[str, float], chance_loss: Optional[float], warmup_epochs: float
 ) -> Optional[str]:
-    """What in an epoch's row says that training has failed, in a sentence.
+    """Describe signs of failed training in an epoch's row; None if healthy.
 
     Example
     -------
     >>> row = {"epoch": 5, "train_loss": 4.14, "valid_effective_rank": 9.0}
-    >>> collapse(row, n_candidates=63, warmup_epochs=2)
-    'the loss 4.140 is no better than that of guessing among 63 views (4.143)'
-    >>> collapse({**row, "train_loss": 2.0}, 63, 2) is None
+    >>> collapse(row, chance_loss=4.143, warmup_epochs=2)
+    'the loss 4.140 is not below that of guessing (4.143)'
+    >>> collapse({**row, "train_loss": 2.0}, 4.143, 2) is None
     True
     """
     if row["epoch"] <= warmup_epochs:
@@ -115,10 +113,9 @@ def collapse(
     rank = row.get("valid_effective_rank", LEAST_RANK)
     if rank < LEAST_RANK:
         return f"embeddings use {rank:.1f} dimensions; they have collapsed"
-    guessing = math.log(n_candidates)
-    if row["train_loss"] > AT_CHANCE * guessing:
+    if chance_loss is not None and row["train_loss"] > AT_CHANCE * chance_loss:
         return (
-            f"the loss {row['train_loss']:.3f} is no better than that of "
-            f"guessing among {n_candidates} views ({guessing:.3f})"
+            f"the loss {row['train_loss']:.3f} is not below that of guessing "
+            f"({chance_loss:.3f})"
         )
     return None

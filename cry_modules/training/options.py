@@ -1,11 +1,11 @@
-"""The command line of a train script, with errors that a user can mend."""
+"""The command line of a train script, with one-line errors."""
 
 import argparse
 import difflib
 import os
 import sys
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import speechbrain as sb
 import torch
@@ -13,42 +13,34 @@ from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cry_modules.checkpoints.settings import (
+    RANGES,
+    as_text,
+    check_ranges,
+    yaml_nodes,
+)
 from cry_modules.training.experiment import write_variant
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
-#: How SpeechBrain begins the hyperparams.yaml that a run leaves.
+#: First words of the hyperparams.yaml that SpeechBrain writes for a run.
 _RESOLVED = "# Generated"
 
-#: What SpeechBrain's options may be at the least; it does not ask.
-_LEAST = {
-    "grad_accumulation_factor": 1,
-    "max_grad_norm": 0,
-    "ckpt_interval_steps": 0,
-    "ckpt_interval_minutes": 0,
-}
-
-#: Options whose values make up a list.
+#: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
 
-#: Values that may take the place of a default of this yaml tag.
+#: Types of the values that may replace a default of a yaml tag, and a
+#: description.
 _TYPES = {
-    "int": (int,),
-    "float": (int, float),
-    "bool": (bool,),
-    "seq": (list,),
-}
-
-
-_KINDS = {
-    "int": "a whole number",
-    "float": "a number",
-    "bool": "True or False",
-    "seq": "a list",
+    "int": ((int,), "a whole number"),
+    "float": ((int, float), "a number"),
+    "bool": ((bool,), "True or False"),
+    "seq": ((list,), "a list"),
 }
 
 
 def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
-    """SpeechBrain's ``parse_arguments``, with errors that a user can mend;
+    """Parse like SpeechBrain's ``parse_arguments``, with one-line errors.
+
     ``--exclude`` and ``--probe`` may be given several times.
 
     Example
@@ -63,42 +55,54 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     repeatable = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     for name in _REPEATABLE:
         repeatable.add_argument(f"--{name}", action="append")
-    several, argv = repeatable.parse_known_args(argv)
-    if argv and argv[0].startswith("--") and argv[0] != "--help":
-        raise InputError(
-            f"{argv[0]} stands where the yaml file must be; type it first, "
-            "then the options"
-        )
-    _refuse_doubled(argv)
-    _refuse_equals_signs(argv)
+    lists, argv = repeatable.parse_known_args(argv)
+    _check_words(argv)
     hparams_file, run_opts, text = sb.parse_arguments(argv)
     try:
         overrides = dict(YAML(typ="safe").load(text) or {})
     except (YAMLError, ValueError):
         raise InputError(
-            "options are --name value, lists '[a, b]'; not understood: "
-            + " ".join(argv[1:])
+            f"{' '.join(argv[1:])} cannot be parsed; options are --name value, "
+            "lists '[a, b]'"
         )
-    given = {name: value for name, value in vars(several).items() if value}
-    overrides.update(given)
-    _check_usage(hparams_file, run_opts)
+    overrides.update({k: v for k, v in vars(lists).items() if v})
+    path = Path(hparams_file)
+    require(
+        path.is_file(),
+        f"{path} does not exist",
+        "the first argument must be a yaml file, such as one of hparams/",
+    )
+    _check_run_options(run_opts)
     _check_overrides(hparams_file, overrides)
-    if Path(hparams_file).read_text(encoding="utf-8").startswith(_RESOLVED):
-        hparams_file, overrides = _move(Path(hparams_file), overrides)
+    if path.read_text(encoding="utf-8").startswith(_RESOLVED):
+        hparams_file, overrides = _move(path, overrides)
     return hparams_file, run_opts, overrides
 
 
-def _check_usage(hparams_file, run_opts):
-    if not Path(hparams_file).is_file():
+def _check_words(argv):
+    """Refuse what SpeechBrain's parser would misread."""
+    if argv and argv[0].startswith("--") and argv[0] != "--help":
         raise InputError(
-            f"{hparams_file} does not exist; the first argument must be a "
-            "yaml file, such as one of hparams/"
+            f"{argv[0]} is where the yaml file must be; type that first, then "
+            "the options"
         )
-    for name, least in _LEAST.items():
-        if run_opts[name] is not None and run_opts[name] < least:
+    names = [arg.partition("=")[0] for arg in argv if arg.startswith("--")]
+    for name in names:
+        if names.count(name) > 1:
+            raise InputError(f"{name} is given twice; keep one of them")
+    for arg in argv:
+        value = arg.partition("=")[2] if arg.startswith("--") else arg
+        if "=" in value:
             raise InputError(
-                f"--{name} is {run_opts[name]}; it must be {least} at least"
+                f"{arg} holds an '=' that SpeechBrain takes for a space; "
+                "rename the file or folder, or pass a link to it"
             )
+
+
+def _check_run_options(run_opts):
+    """Check SpeechBrain's own options."""
+    ranged = {k: run_opts[k] for k in RANGES.keys() & run_opts.keys()}
+    check_ranges({k: str(v) for k, v in ranged.items() if v is not None})
     device = run_opts["device"] or ""
     try:
         torch.device(device or "cpu")
@@ -106,7 +110,7 @@ def _check_usage(hparams_file, run_opts):
         raise InputError(f"--device is {device}; use cpu, cuda or cuda:0")
     if device.startswith("cuda") and not torch.cuda.is_available():
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
-    local_rank = os.environ.get("LOCAL_RANK")  # torchrun's
+    local_rank = os.environ.get("LOCAL_RANK")  # set by torchrun
     if local_rank is not None and run_opts["distributed_backend"] != "gloo":
         if int(local_rank) >= torch.cuda.device_count():
             raise InputError(
@@ -119,31 +123,15 @@ def _check_usage(hparams_file, run_opts):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
 
 
-def _refuse_doubled(argv):
-    names = [arg.partition("=")[0] for arg in argv if arg.startswith("--")]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name} is given twice; keep one of them")
-
-
-def _refuse_equals_signs(argv):
-    for arg in argv:
-        value = arg.partition("=")[2] if arg.startswith("--") else arg
-        if "=" in value:
-            raise InputError(
-                f"{arg} holds an '=' that SpeechBrain takes for a space; "
-                "rename the file or folder, or pass a link to it"
-            )
-
-
 def _check_overrides(hparams_file, overrides):
+    """Check names and types of the options that the yaml file defines."""
     try:
         with open(hparams_file, encoding="utf-8") as file:
-            root = YAML().compose(resolve_references(file))
-        defaults = {key.value: value for key, value in root.value}
+            defaults = yaml_nodes(resolve_references(file).read())
     except (YAMLError, AttributeError, TypeError, ValueError):
         raise InputError(
-            f"{hparams_file} is no yaml file of settings; pass one of hparams/"
+            f"{hparams_file} is not a yaml file of settings; pass one of "
+            "hparams/"
         )
     options = _options(defaults)
     for name, value in overrides.items():
@@ -151,31 +139,23 @@ def _check_overrides(hparams_file, overrides):
             close = difflib.get_close_matches(name, options, n=1)
             meant = f" (did you mean --{close[0]}?)" if close else ""
             raise InputError(
-                f"--{name} is no option of {hparams_file}{meant}; it has "
+                f"--{name} is not an option of {hparams_file}{meant}; it has "
                 f"{', '.join('--' + key for key in options)}, and SpeechBrain "
                 "has those that --help shows"
             )
-        kind = str(defaults[name].tag).rpartition(":")[2]
-        allowed = _TYPES.get(kind)
-        fits = allowed is None or (
-            isinstance(value, allowed)
-            and (bool in allowed or not isinstance(value, bool))
-        )
-        if not fits:
+        tag = str(defaults[name].tag).rpartition(":")[2]
+        types, description = _TYPES.get(tag, ((object,), ""))
+        is_bool = isinstance(value, bool)  # Python counts it as an int
+        if not isinstance(value, types) or is_bool and int in types:
+            default = as_text(defaults[name])
             raise InputError(
                 f"--{name} is {value!r}; expected a value like the default, "
-                f"'{_shown(defaults[name])}' ({_KINDS[kind]})"
+                f"'{default}' ({description})"
             )
 
 
-def _shown(node) -> str:
-    if isinstance(node.value, str):
-        return node.value
-    return "[" + ", ".join(item.value for item in node.value) + "]"
-
-
-def _options(defaults) -> List[str]:
-    """Keys a user may set: scalars and lists, not what is built of them."""
+def _options(defaults: Dict) -> List[str]:
+    """Keys that a user may set: scalars and lists, not objects."""
     return [
         key
         for key, node in defaults.items()
@@ -186,19 +166,19 @@ def _options(defaults) -> List[str]:
 
 
 def _move(hparams_file, overrides):
-    """A run's own hyperparams.yaml, to be run again in another folder.
+    """Prepare to run a run's own hyperparams.yaml again in another folder.
 
-    Its references are resolved: an option would change one of the places
-    where a value stands and not the others.
+    Its references are resolved: another option would change one of the places
+    where a value is and not the others.
     """
     if not overrides:
         return str(hparams_file), overrides
-    if set(overrides) != {"output_folder"}:
-        name = next(key for key in overrides if key != "output_folder")
-        raise InputError(
-            f"--{name} cannot change {hparams_file}, which a run has left; use "
-            "the yaml file of hparams/ that it came from"
-        )
-    new = Path(overrides["output_folder"])
-    write_variant(str(hparams_file), {}, new, {})
-    return str(new / "hyperparams.yaml"), {}
+    for name in overrides:
+        if name != "output_folder":
+            raise InputError(
+                f"--{name} cannot change {hparams_file}, which a run has left; "
+                "use the yaml file of hparams/ that it came from"
+            )
+    folder = Path(overrides["output_folder"])
+    write_variant(str(hparams_file), {}, folder, {})
+    return str(folder / "hyperparams.yaml"), {}

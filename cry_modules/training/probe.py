@@ -1,15 +1,14 @@
-"""A frozen probe: what an encoder knows of labelled recordings it does not
-train on, every few epochs.
+"""Frozen probe: how well an encoder separates held-out labels, every few
+epochs of pre-training.
 
-Loss says whether a task of our making is solved, not whether the encoder
-learns or forgets what it is for.
+The contrastive loss does not show whether the encoder learns or forgets the
+classes that it will be used for.
 """
 
 import logging
 import math
 import os
 from collections import Counter
-from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
@@ -22,38 +21,40 @@ from torch import nn
 
 from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.distributed import gather_objects, n_ranks, rank, unwrapped
-from cry_modules.embeddings import Embedder, embed
+from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.embed import embed
+from cry_modules.evaluation.linear_model import indices
 from cry_modules.evaluation.separability import (
     N_FOLDS,
-    indices,
     knn_accuracy,
     linear_auc,
     retrieval_map,
 )
 from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.training.batches import batches_by_length
+from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import holds
 from data_prep.corpora.database import read_database
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
 
+#: Fewest labelled recordings of a probe.
 LEAST_RECORDINGS = 10
-#: Sound in a batch, padding included, seconds: memory does not grow with the
-#: recordings.
+#: Seconds of sound in a batch, padding included, which bound the memory.
 BATCH_S = 120.0
 
 
 class Probe:
-    """Held-out labelled recordings, and how well a frozen encoder tells them.
+    """Held-out labelled recordings, and how well an encoder separates them.
 
-    Everything that a user can mend is refused here, before training; the
-    audio is read once for that. What cannot be decoded, or is silent, is left
-    out with a warning. Where there are several processes, make it in each.
+    The table and its audio, which is read once, are checked before training.
+    Audio that cannot be decoded, or is silent, is left out with a warning.
+    Each process makes its own.
 
     Example
     -------
@@ -74,55 +75,54 @@ class Probe:
         table, self.name = _split_spec(spec)
         root = Path(folder) if folder else table.parent
         rows = _read(table, self.name)
-        if not root.is_dir():
-            raise InputError(
-                f"{root} is no folder; pass the one that the paths in {table}"
-                " begin at"
-            )
-        reader.pack_of(str(root))  # a pack of another rate is refused
+        require(
+            root.is_dir(),
+            f"{root} is not a folder",
+            f"pass the one that the paths in {table} begin at",
+        )
+        reader.pack_of(str(root))  # refuses a pack of another rate
         rows = _usable(rows, root, table)
         self.labels = [label for _, label in rows]
         self.patients = [rec.patient_id for rec, _ in rows]
         self.paths = [os.path.realpath(root / rec.wav) for rec, _ in rows]
         self.seed = seed
-        self._check(table)
+        self._check(f"column {self.name!r} of {table}")
         recordings = [rec for rec, _ in rows]
         self._dataset = _whole_recordings(recordings, root, reader, shortest)
         self._batches = batches_by_length(
             [rec.seconds for rec in recordings], BATCH_S
         )
 
-    def _check(self, table):
+    def _check(self, column):
         n_of = Counter(self.labels)
-        if len(n_of) < 2:
-            raise InputError(
-                f"column {self.name!r} of {table} has {len(n_of)} label(s) "
-                f"({', '.join(n_of) or 'none'}); a probe needs two at least"
-            )
-        if len(self.labels) < LEAST_RECORDINGS:
-            raise InputError(
-                f"column {self.name!r} of {table} has {len(self.labels)} "
-                f"recordings with a label that can be used; a probe needs "
-                f"{LEAST_RECORDINGS} at least"
-            )
-        patients_of = patients_per_class(
+        require(
+            len(n_of) >= 2,
+            f"{column} has {len(n_of)} label(s) ({', '.join(n_of) or 'none'})",
+            "a probe needs 2 or more",
+        )
+        require(
+            len(self.labels) >= LEAST_RECORDINGS,
+            f"{column} has {len(self.labels)} usable recordings with a label",
+            f"a probe needs {LEAST_RECORDINGS} or more",
+        )
+        n_patients = patients_per_class(
             indices(self.labels), indices(self.patients)
         )
-        if patients_of.max() < 2:
-            raise InputError(
-                f"column {self.name!r} of {table}: no label has recordings of "
-                "two patients, and none is told by its own patient; pass "
-                "another column"
-            )
-        rarest = int(patients_of.argmin())
-        if patients_of[rarest] < N_FOLDS:
+        require(
+            n_patients.max() >= 2,
+            f"{column}: no label has recordings of two patients, so none can "
+            "be predicted from other patients",
+            "pass another column",
+        )
+        rarest = int(n_patients.argmin())
+        if n_patients[rarest] < N_FOLDS:
             logger.warning(
-                "probe %s: label %r has fewer than %d patients (%d), so there "
-                "is no AUC",
+                "probe %s: label %r has fewer than %d patients (%d), so the "
+                "AUC is left out",
                 self.name,
                 sorted(n_of)[rarest],
                 N_FOLDS,
-                patients_of[rarest],
+                n_patients[rarest],
             )
         logger.info(
             "Probe %s: %d recordings of %d patients (%s)",
@@ -135,11 +135,12 @@ class Probe:
     def __call__(
         self, features: nn.Module, encoder: nn.Module, device: str
     ) -> Dict[str, float]:
-        """What the encoder knows now; nothing that training uses changes.
+        """Evaluate the encoder: figures by name, none where embeddings are not
+        finite.
 
-        Both modules' modes are restored, and no global random generator is
-        drawn from. Where there are several processes, each must call this:
-        it embeds its share of the batches, and all return the same.
+        Training is not affected: modes are restored, and no global random
+        generator is used. Every process must call this: each embeds its share
+        of the batches, and all return the same.
         """
         embs = self._embed(features, encoder, device)
         if not np.isfinite(embs).all():
@@ -147,11 +148,10 @@ class Probe:
                 "probe %s: embeddings are not finite; no figures", self.name
             )
             return {}
-        about = (self.labels, self.patients)
         figures = {
-            "knn": knn_accuracy(embs, *about),
-            "map": retrieval_map(embs, *about),
-            "auc": linear_auc(embs, *about, seed=self.seed),
+            "knn": knn_accuracy(embs, self.labels, self.patients),
+            "map": retrieval_map(embs, self.labels, self.patients),
+            "auc": linear_auc(embs, self.labels, self.patients, seed=self.seed),
         }
         return {
             f"probe_{self.name}_{key}": value
@@ -160,21 +160,22 @@ class Probe:
         }
 
     def _embed(self, features, encoder, device) -> np.ndarray:
-        """``[n, emb_dim]``, in the order of the table."""
-        # Whole batches: whatever the number of processes, the same padding.
-        share = self._batches[rank() :: n_ranks()]
-        mine = self._embed_batches(features, encoder, device, share)
-        parts = gather_objects(mine)
-        embs = {key: emb for part in parts for key, emb in part.items()}
+        """Embed all recordings: ``[n, emb_dim]``, in the table's order."""
+        # Whole batches: any number of processes has the same padding.
+        batches = self._batches[rank() :: n_ranks()]
+        share = self._embed_batches(features, encoder, device, batches)
+        embs = {}
+        for part in gather_objects(share):
+            embs.update(part)
         return np.stack([embs[str(i)] for i in range(len(self.labels))])
 
     def _embed_batches(self, features, encoder, device, batches):
-        """Embedding by number of the recording."""
+        """Embeddings by number of the recording."""
         if not batches:  # fewer batches than processes
             return {}
         features, encoder = unwrapped(features), unwrapped(encoder)
-        with _modes_kept(features, encoder):
-            found = embed(
+        with modes_kept(features, encoder):
+            embedded = embed(
                 Embedder(features, encoder),
                 self._dataset,
                 device,
@@ -183,30 +184,25 @@ class Probe:
                 # Else the loader draws from the generator of training.
                 generator=torch.Generator(),
             )
-        return {item["id"]: item["emb"].double().numpy() for item in found}
+        return {item["id"]: item["emb"].double().numpy() for item in embedded}
 
 
 def _split_spec(spec: str) -> Tuple[Path, str]:
-    """The table and the column.
-
-    Example
-    -------
-    >>> _split_spec("a:b/recordings.csv:sound")[1]
-    'sound'
-    """
+    """Split ``a:b/recordings.csv:sound`` into table and column."""
     table, _, column = spec.rpartition(":")
-    # A colon in front of ".csv" belongs to the path.
-    if not table or not column or column.endswith(".csv"):
-        raise InputError(
-            f"--probe {spec} names no column; pass the column of the labels "
-            "too, as in --probe recordings.csv:column"
-        )
+    require(
+        # A colon before ".csv" is part of the path.
+        table and column and not column.endswith(".csv"),
+        f"--probe {spec} names no column",
+        "pass the column of the labels too, as in --probe "
+        "recordings.csv:column",
+    )
     return Path(table), column
 
 
 def _read(table: Path, column: str) -> List[Tuple[Recording, str]]:
     """Labelled recordings of a manifest or a recordings.csv; those of the
-    latter stop at infinity, since only their audio says where."""
+    latter stop at infinity until their audio is read."""
     cells = [cells for _, cells in read_table(table, [column])]
     header = {name.strip() for name in read_lines(table)[0]}
     if {"ID", "wav"} <= header:
@@ -219,22 +215,23 @@ def _read(table: Path, column: str) -> List[Tuple[Recording, str]]:
         (rec, row[column]) for rec, row in zip(recordings, cells) if row[column]
     ]
     for rec, _ in rows:
-        if not rec.patient_id:
-            raise InputError(f"{rec.source}: patient_id is empty; fill it in")
+        require(
+            rec.patient_id, f"{rec.source}: patient_id is empty", "fill it in"
+        )
     return rows
 
 
 def _usable(
     rows: List[Tuple[Recording, str]], root: Path, table: Path
 ) -> List[Tuple[Recording, str]]:
-    """Those whose audio can be used, with the durations that it has."""
+    """Rows whose audio can be used, with its durations."""
     for rec, _ in rows:
-        if not holds(root, rec.wav):
-            raise InputError(
-                f"{rec.source}: {rec.wav} is not in {root}; add the file, "
-                "correct the path, or pass the folder that the table's paths "
-                "begin at"
-            )
+        require(
+            holds(root, rec.wav),
+            f"{rec.source}: {rec.wav} is not in {root}",
+            "add the file, correct the path, or pass the folder that the "
+            "table's paths begin at",
+        )
     audits = audit_files([rec.wav for rec, _ in rows], root)
     kept = [row for row in rows if audits[row[0].wav].usable]
     for rec, _ in kept:
@@ -262,7 +259,7 @@ def _whole_recordings(
     reader: RecordingReader,
     shortest: int,
 ) -> DynamicItemDataset:
-    """``sig``, ``[samples]``, of each recording by its number."""
+    """Dataset of ``sig``, ``[samples]``, by number of the recording."""
 
     @takes("wav", "start", "stop")
     @provides("sig")
@@ -280,33 +277,15 @@ def _whole_recordings(
     return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
 
 
-@contextmanager
-def _modes_kept(*modules: nn.Module):
-    """Each module's mode as it was, whatever happens in between; also where
-    some are in train mode and some are not."""
-    modes = [(m, m.training) for module in modules for m in module.modules()]
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
-    """Say so where a probe's recordings or patients are not held out.
+    """Warn where recordings or patients of a probe are also trained on.
 
-    Training needs no labels, so its figures do not become worthless, but they
-    say less of recordings that the encoder has not met. Files are compared by
-    resolved path: a copy, or a pack of the same files, is not noticed.
-
-    Example
-    -------
-    >>> from types import SimpleNamespace
-    >>> probe = SimpleNamespace(paths=["/a.wav"], patients=["p1"])
-    >>> warn_if_trained_on(probe, [{"wav": "/b.wav", "patient_id": "p2"}])
+    Pre-training uses no labels, but the figures then say less about new
+    recordings. ``trained`` are rows with ``wav`` and ``patient_id``. Files are
+    compared by resolved path: a copy or a pack of a file goes unnoticed.
     """
     files, patients = set(), set()
-    for row in trained:  # made one by one
+    for row in trained:
         files.add(os.path.realpath(row["wav"]))
         patients.add(row["patient_id"].lower())
     n_files = sum(path in files for path in probe.paths)
@@ -331,12 +310,8 @@ def make_probes(
     seed: int,
     train_sets: Sequence[DynamicItemDataset],
 ) -> List[Probe]:
-    """The probes that an experiment asks for.
-
-    Example
-    -------
-    >>> make_probes([], None, RecordingReader(16000), 4960, 0, [])
-    []
+    """Probes of an experiment, by the options ``probe`` and
+    ``probe_folder``; ``shortest`` is the encoder's shortest input in samples.
     """
     if folder and not specs:
         raise InputError(

@@ -1,7 +1,7 @@
-"""Activation checkpointing: recompute a block in backward, keep its input.
+"""Activation checkpointing: keep a block's input, recompute it in backward.
 
-A block's activations take sixteen times the memory of its output at least;
-recomputing them costs a third more time (https://arxiv.org/abs/1604.06174).
+A block's activations take at least sixteen times the memory of its output;
+recomputing them takes a third more time (https://arxiv.org/abs/1604.06174).
 """
 
 from contextlib import contextmanager, nullcontext
@@ -12,36 +12,33 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
-from cry_modules.cnn14 import Cnn14
 from cry_modules.distributed import n_ranks
 from cry_modules.finetune import batch_norms
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 
-def recompute_blocks(encoder: Cnn14) -> None:
-    """Keep only the input of each block for backward, from now on.
+def recompute_blocks(encoder: nn.Module) -> None:
+    """Change an encoder to keep only the input of each block for backward.
 
-    Loss, gradients, running statistics and random states are those of an
-    encoder that keeps everything. Evaluation is not affected.
-
-    Example
-    -------
-    >>> encoder = Cnn14(mel_bins=80, width=1)
-    >>> recompute_blocks(encoder)
-    >>> encoder(torch.randn(2, 64, 80)).sum().backward()
-    >>> encoder.norm0.num_batches_tracked
-    tensor(1)
+    Loss, gradients, running statistics, random states and evaluation stay the
+    same.
     """
     if n_ranks() > 1:  # not verified: BatchNorm would communicate in backward
         raise InputError(
-            f"checkpoint_activations is True on {n_ranks()} processes; use one "
-            "process, or leave the option out"
+            f"--checkpoint_activations is True on {n_ranks()} processes; use "
+            "one process, or leave the option out"
         )
+    require(
+        hasattr(encoder, "run_block"),
+        f"--checkpoint_activations is True and {type(encoder).__name__} has no "
+        "blocks to recompute",
+        "leave the option out",
+    )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
 
 
 def _recomputed(encoder, run_block, i, x, n_frames):
-    """Run a block, under checkpointing where backward may follow."""
+    """Run a block, under checkpointing if backward may follow."""
     if not (encoder.training and torch.is_grad_enabled()):
         return run_block(i, x, n_frames)
     block = encoder.get_submodule(f"conv_block{i + 1}")
@@ -57,16 +54,7 @@ def _recomputed(encoder, run_block, i, x, n_frames):
 
 @contextmanager
 def untracked(module: nn.Module) -> Iterator[None]:
-    """Leave the running statistics of all BatchNorm layers as they are.
-
-    Example
-    -------
-    >>> norm = nn.BatchNorm1d(1)
-    >>> with untracked(norm):
-    ...     _ = norm(torch.tensor([[1.0], [3.0]]))
-    >>> norm.running_mean
-    tensor([0.])
-    """
+    """Keep the running statistics of all BatchNorm layers unchanged."""
     # Not by track_running_stats: without statistics BatchNorm saves fewer
     # tensors for backward, which checkpointing refuses.
     kept = [
@@ -81,3 +69,14 @@ def untracked(module: nn.Module) -> Iterator[None]:
     finally:
         for norm, name, buffer in kept:
             setattr(norm, name, buffer)
+
+
+@contextmanager
+def modes_kept(*modules: nn.Module) -> Iterator[None]:
+    """Restore the mode of each module and submodule at the end."""
+    modes = [(m, m.training) for module in modules for m in module.modules()]
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training

@@ -11,16 +11,16 @@ def warmup_cosine(
 ) -> float:
     """Learning rate of one optimizer step.
 
-    A function of the step alone, so that a resumed run needs no state of it.
+    It depends on the step alone, so a resumed run needs no state of it.
 
     Arguments
     ---------
     step : int
         0 for the first step, ``n_steps - 1`` for the last.
     n_steps : int
-        Steps of the whole run.
+        Number of steps of the whole run.
     n_warmup : int
-        Steps in which the rate rises linearly to ``lr``.
+        Number of steps in which the rate rises linearly to ``lr``.
     lr : float
         Largest rate.
     final_lr : float
@@ -48,12 +48,12 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     Arguments
     ---------
     hparams : dict
-        With ``number_of_epochs``, ``warmup_epochs``, ``lr``, ``final_lr``,
-        ``batch_size``.
+        Settings, with ``number_of_epochs``, ``warmup_epochs``, ``lr``,
+        ``final_lr`` and ``batch_size``.
     n_batches : int
-        Batches in an epoch.
+        Number of batches in an epoch.
     accumulation : int
-        Batches to an optimizer step.
+        Number of batches to an optimizer step.
 
     Returns
     -------
@@ -62,7 +62,7 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     Raises
     ------
     InputError
-        No batch or no step in an epoch, or no step after the warm-up.
+        An epoch has no batch or no step, or no step follows the warm-up.
 
     Example
     -------
@@ -75,17 +75,17 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     if not n_batches:
         raise InputError(
             f"an epoch has no full batch of {hparams['batch_size']} recordings; "
-            "lower batch_size, or add recordings"
+            "lower --batch_size, or add recordings"
         )
     steps_per_epoch = n_batches // accumulation
     if not steps_per_epoch:
         raise InputError(
-            f"grad_accumulation_factor is {accumulation} and an epoch has "
-            f"{n_batches} batches: no step would be made; lower it"
+            f"--grad_accumulation_factor is {accumulation} and an epoch has "
+            f"{n_batches} batches, so no step would be made; lower it"
         )
     if hparams["warmup_epochs"] >= hparams["number_of_epochs"]:
         raise InputError(
-            f"warmup_epochs is {hparams['warmup_epochs']} of "
+            f"--warmup_epochs is {hparams['warmup_epochs']} of "
             f"{hparams['number_of_epochs']} epochs; lower it"
         )
     return {

@@ -1,28 +1,25 @@
-"""SimCLR as a SpeechBrain Brain: what pre-training and adaptation share.
+"""SimCLR as a SpeechBrain Brain, shared by pre-training and adaptation.
 
-Two chunks of a recording (or more, with ``n_views``) go through features,
-encoder and projector in one batch, so that BatchNorm sees all views, as in the
-SimCLR paper (https://arxiv.org/abs/2002.05709), or with ``two_passes`` one
-after the other.
+Two or more chunks of a recording (``n_views``) go through features, encoder
+and projector in one batch, so that BatchNorm sees all views, as in the SimCLR
+paper (https://arxiv.org/abs/2002.05709), or with ``two_passes`` one after the
+other. The objective compares them (``cry_modules.objectives``).
 """
 
 import json
 import logging
 import math
-from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Sequence
 
-import numpy as np
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from cry_modules.audio import shortest_input
-from cry_modules.distributed import EpochTotals, part_of_mean, unwrapped
+from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
 from cry_modules.training.brain import ResumableBrain
-from cry_modules.training.dataset import manifest_dataset
 from cry_modules.training.forecast import forecast_simclr
 from cry_modules.training.history import History
 from cry_modules.training.monitor import (
@@ -33,17 +30,18 @@ from cry_modules.training.monitor import (
 )
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.schedule import step_schedule
+from cry_modules.training.state import EpochTotals
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
 
-#: What was measured before the first step.
+#: Validation before the first step.
 BEFORE_FILE = "before.json"
 
 
 class Views(NamedTuple):
-    """What becomes of the first views of a batch, then of the second, ...
+    """Outputs for the first views of a batch, then the second ones, ...
 
     ``feats`` ``[n_views * batch, frames, n_mels]``, ``embs`` ``[n_views *
     batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``.
@@ -55,7 +53,7 @@ class Views(NamedTuple):
 
 
 class SimCLRBrain(ResumableBrain):
-    """Contrastive training, logged by corpus where there are several.
+    """Self-supervised training on views, logged per corpus if there are several.
 
     Set ``history``, ``two_passes``, ``probes`` and ``probe_every`` before
     ``train_simclr``, which sets ``schedule`` and ``valid_loader``; adaptation
@@ -68,7 +66,7 @@ class SimCLRBrain(ResumableBrain):
     def compute_forward(self, batch, stage):
         """Features, embeddings and projections of all views."""
         batch = batch.to(self.device, non_blocking=True)
-        # As they are kept, of one length: nothing is padded.
+        # All chunks have the same length: nothing is padded.
         chunks = batch.chunks.data.transpose(0, 1)
         n_views = len(chunks)
         wavs = chunks.flatten(0, 1) * batch.gain.data.repeat(n_views, 1)
@@ -82,49 +80,42 @@ class SimCLRBrain(ResumableBrain):
         return Views(feats, torch.cat(embs), torch.cat(z))
 
     def compute_objectives(self, predictions, batch, stage):
-        """NT-Xent; adds each recording's loss and accuracy to its corpus."""
-        n_views = len(predictions.z) // len(batch.id)
-        views = predictions.z.chunk(n_views)
-        logits, targets = self.hparams.loss.logits(*views)
-        losses = torch.nn.functional.cross_entropy(
-            logits, targets, reduction="none"
-        )
-        correct = (logits.detach().argmax(dim=1) == targets).float()
-        totals = self.totals if stage == sb.Stage.TRAIN else self.valid_totals
-        for corpus, n in sorted(Counter(batch.corpus).items()):
-            own = torch.tensor([c == corpus for c in batch.corpus])
-            own = own.to(self.device, non_blocking=True)
-            own = own.repeat(n_views * (n_views - 1))
-            totals.add(
-                corpus,
-                loss=(losses.detach() * own).sum(),
-                accuracy=(correct * own).sum(),
-                clips=n,
-                rows=len(own) // len(batch.id) * n,
-            )
-            if stage != sb.Stage.TRAIN:
+        """Loss of the objective; adds its losses and figures to the sums of
+        each corpus."""
+        views = predictions.z.chunk(len(predictions.z) // len(batch.id))
+        rows = self.hparams.loss.rows(*views)
+        training = stage == sb.Stage.TRAIN
+        totals = self.totals if training else self.valid_totals
+        figures = {"loss": rows.losses.detach(), **rows.figures}
+        for corpus in sorted(set(batch.corpus)):
+            of_corpus = torch.tensor([c == corpus for c in batch.corpus])
+            of_corpus = of_corpus.to(self.device, non_blocking=True)
+            in_corpus = of_corpus[rows.recordings]
+            sums = {n: (v * in_corpus).sum() for n, v in figures.items()}
+            n_clips = batch.corpus.count(corpus)
+            totals.add(corpus, **sums, clips=n_clips, rows=in_corpus.sum())
+            if not training:
                 self._monitor(corpus, predictions)
-        if stage != sb.Stage.TRAIN:
-            return losses.mean()
-        n_all = logits.shape[1]  # views of all ranks
-        loss = part_of_mean(losses, n_all * (n_views - 1))
+        if not training:
+            return rows.losses.mean()
+        n_rows = sum_of_ranks(len(rows.losses), self.device)
+        loss = part_of_mean(rows.losses, n_rows)
         if self.anchor is not None:
-            loss = loss + self._pull(predictions, n_all)
+            loss = loss + self._anchor_loss(predictions)
         return loss
 
-    def _pull(self, predictions, n_views):
-        """The anchor's part of the loss."""
-        pull = self.anchor(
+    def _anchor_loss(self, predictions):
+        loss = self.anchor(
             unwrapped(self.modules.encoder),
             predictions.feats,
             predictions.embs,
-            n_views,
+            sum_of_ranks(len(predictions.embs), self.device),
         )
-        self.totals.add("/anchor", loss=pull, batches=1)
-        return pull
+        self.totals.add("/anchor", loss=loss, batches=1)
+        return loss
 
     def _monitor(self, corpus, predictions):
-        """A validation batch, which is of one corpus."""
+        """Add a validation batch, which holds one corpus, to the sums."""
         z1, z2 = predictions.z.chunk(2)
         n = len(z1)
         self.valid_totals.add(
@@ -136,10 +127,10 @@ class SimCLRBrain(ResumableBrain):
         )
 
     def on_fit_start(self):
-        """Where the run is, and how the encoder was before it began."""
+        """Resume, or validate before the first step."""
         super().on_fit_start()
         path = Path(self.hparams.output_folder) / BEFORE_FILE
-        if self.optimizer_step:  # else it is another run's
+        if self.optimizer_step:  # otherwise the file is another run's
             self.before = _read_before(path)
             return
         self._fit_valid(
@@ -150,11 +141,11 @@ class SimCLRBrain(ResumableBrain):
         run_on_main(write_text, args=[path, text])
 
     def on_stage_start(self, stage, epoch=None):
-        """New sums; chunks of this epoch, or those that never change."""
+        """Reset the sums; validation always uses the same chunks."""
         super().on_stage_start(stage, epoch)
         self.valid_totals = EpochTotals()
         self.hparams.chunks.epoch = epoch if stage == sb.Stage.TRAIN else 0
-        # Each rank validates on batches of its own: nothing to gather.
+        # Ranks validate on different batches: nothing may be gathered.
         self.hparams.loss.train(stage == sb.Stage.TRAIN)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
@@ -164,7 +155,8 @@ class SimCLRBrain(ResumableBrain):
             return
         if epoch == 0:
             self.row = {"epoch": 0}
-        self.row.update(averages("valid", self.valid_totals.joined()))
+        sums = self.valid_totals.joined()
+        self.row.update(averages("valid", sums, self.hparams.loss.figures))
         self.row.update(self._probe(epoch))
         if epoch == 0:
             return
@@ -181,10 +173,10 @@ class SimCLRBrain(ResumableBrain):
             "epoch": epoch,
             "lr": self.optimizer.param_groups[0]["lr"],
             **self.timing(n_clips),
-            **averages("train", totals),
+            **averages("train", totals, self.hparams.loss.figures),
         }
         gradient = extra.get("/gradient", {"steps": 0})
-        if gradient["steps"]:  # else fp16 overflowed in every step
+        if gradient["steps"]:  # none if fp16 overflowed in every step
             row["train_grad_norm"] = gradient["norm"] / gradient["steps"]
         if "/anchor" in extra:
             anchor = extra["/anchor"]
@@ -192,7 +184,7 @@ class SimCLRBrain(ResumableBrain):
         return row
 
     def _probe(self, epoch):
-        """Figures of the frozen probes, every few epochs and at both ends."""
+        """Figures of the frozen probes every few epochs and in the last one."""
         last = self.hparams.number_of_epochs
         if epoch % self.probe_every and epoch != last:
             return {}
@@ -203,9 +195,10 @@ class SimCLRBrain(ResumableBrain):
         return figures
 
     def _warn_of_collapse(self):
-        # The view to be found, and all of the other recordings.
-        n = 1 + self.hparams.n_views * (self.hparams.batch_size - 1)
-        reason = collapse(self.row, n, self.hparams.warmup_epochs)
+        chance = self.hparams.loss.chance_loss(
+            self.hparams.batch_size, self.hparams.n_views
+        )
+        reason = collapse(self.row, chance, self.hparams.warmup_epochs)
         if reason and if_main_process():
             logger.warning(
                 "epoch %d: %s; lower --lr or raise --batch_size",
@@ -219,27 +212,31 @@ def _read_before(path):
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise InputError(
-            f"{path} cannot be read, which says what the encoder was like "
-            "before this run; bring it back, or pass another --output_folder"
+            f"{path} cannot be read; it holds the validation before this run: "
+            "restore it, or pass another --output_folder"
         )
 
 
-def averages(stage: str, totals: Dict) -> Dict[str, float]:
-    """Columns of an epoch's row, over all views, and by corpus if several.
+def averages(
+    stage: str, totals: Dict, names: Sequence[str]
+) -> Dict[str, float]:
+    """Columns of an epoch's row from sums by corpus: the loss and the named
+    figures, over all rows, and per corpus if there are several.
 
     Example
     -------
-    >>> averages("train", {"": {"loss": 3.0, "accuracy": 1.0, "rows": 2}})
+    >>> sums = {"loss": 3.0, "accuracy": 1.0, "rows": 2}
+    >>> averages("train", {"": sums}, ["accuracy"])
     {'train_loss': 1.5, 'train_accuracy': 0.5}
     """
     parts = {f"_{corpus}": sums for corpus, sums in totals.items() if corpus}
     if totals:
-        names = next(iter(totals.values()))
-        whole = {n: sum(sums[n] for sums in totals.values()) for n in names}
+        keys = next(iter(totals.values()))
+        whole = {k: sum(sums[k] for sums in totals.values()) for k in keys}
         parts = {"": whole, **parts}
     row = {}
     for suffix, sums in parts.items():
-        figures = {n: sums[n] / sums["rows"] for n in ("loss", "accuracy")}
+        figures = {n: sums[n] / sums["rows"] for n in ("loss", *names)}
         if "pairs" in sums:
             figures["alignment"] = sums["alignment"] / sums["clips"]
             figures["uniformity"] = math.log(sums["potential"] / sums["pairs"])
@@ -248,53 +245,11 @@ def averages(stage: str, totals: Dict) -> Dict[str, float]:
     return row
 
 
-def views_by_split(hparams: Dict) -> Dict[str, int]:
-    """Chunks of a recording to train on and to validate with.
-
-    Example
-    -------
-    >>> views_by_split({"n_views": 4})
-    {'train': 4, 'valid': 2}
-    """
-    return {"train": hparams["n_views"], "valid": 2}
-
-
-def read_views(
-    hparams: Dict,
-    csv_path: str,
-    data_folder: str,
-    n_views: int,
-    corpus: str = "",
-) -> DynamicItemDataset:
-    """Recordings of one manifest as chunks that make views.
-
-    Shapes: returns ``[n_views, chunk samples]``, returns ``[1]``.
-    """
-    reader, chunks = hparams["reader"], hparams["chunks"]
-    # A pack of another rate is refused here rather than in a loader worker.
-    reader.pack_of(str(data_folder))
-
-    @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("chunks", "gain", "corpus")
-    def random_chunks(recording_id, wav, start, stop):
-        sound = reader.open(wav, float(start), float(stop))
-        yield torch.stack(chunks(sound, recording_id, n_views))
-        yield torch.tensor([sound.gain])
-        yield corpus
-
-    return manifest_dataset(
-        csv_path,
-        replacements={"data_root": str(data_folder)},
-        dynamic_items=[random_chunks],
-        output_keys=["id", "chunks", "gain", "corpus"],
-    )
-
-
 def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
-    """The probes that an experiment asks for."""
+    """Build the probes that the options ``probe`` and ``probe_folder`` name."""
     if not (hparams["probe"] or hparams["probe_folder"]):
         return []
-    # It brings scikit-learn: a third of a second.
+    # Imported here: scikit-learn takes a third of a second.
     from cry_modules.training.probe import make_probes
 
     return make_probes(
@@ -307,62 +262,10 @@ def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
     )
 
 
-def valid_batches(
-    sizes: List[int], batch_size: int, seed: int
-) -> List[List[int]]:
-    """Batches of equal size, none of which mixes corpora.
-
-    A contrastive loss depends on how many others there are, so only batches
-    of one size can be compared; what does not fill one is left out. In an
-    order that is drawn once: neighbours in a manifest are often of one
-    patient.
-
-    Arguments
-    ---------
-    sizes : list of int
-        Recordings of each corpus, whose datasets follow each other.
-    batch_size : int
-        At most.
-    seed : int
-        Of the order.
-
-    Returns
-    -------
-    list of list of int
-
-    Raises
-    ------
-    InputError
-        Fewer than two recordings of a corpus: there is no other to tell from.
-
-    Example
-    -------
-    >>> [sorted(b) for b in valid_batches([3, 3], batch_size=8, seed=0)]
-    [[0, 1, 2], [3, 4, 5]]
-    """
-    if min(sizes) < 2:
-        found = " and ".join(map(str, sizes))
-        raise InputError(
-            f"{found} recordings to validate with, and each corpus needs 2 at "
-            "least; raise --valid_share, or add recordings"
-        )
-    batch_size = min(batch_size, *sizes)
-    rng = np.random.default_rng(seed)
-    batches, first = [], 0
-    for size in sizes:
-        order = (first + rng.permutation(size)).tolist()
-        for i in range(0, size - batch_size + 1, batch_size):
-            batches.append(order[i : i + batch_size])
-        first += size
-    return batches
-
-
-def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
-    """Train, and draw how it went."""
-    # Of use at the end alone, and a second to import.
-    from cry_modules.figures.training import draw_curves
-
-    output = Path(hparams["output_folder"])
+def train_simclr(
+    brain: SimCLRBrain, hparams: Dict, train_loader, valid_loader, corpus: str
+) -> List[Dict]:
+    """Train; return the validation before the first step and the epochs' rows."""
     if brain.test_only:
         raise InputError("there is nothing to test; leave out --test_only")
     brain.schedule = step_schedule(
@@ -376,11 +279,9 @@ def train_simclr(brain, hparams, train_loader, valid_loader, corpus) -> Dict:
         hparams["number_of_epochs"],
     )
     forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
-    # Runs from before this option have no such key.
-    if hparams.get("checkpoint_activations", False):
+    # Settings of older runs lack this key.
+    if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
-    rows = History(str(output)).rows  # on every rank
-    curves = {output.name: [brain.before, *rows]}
-    run_on_main(draw_curves, args=[curves, output / "curves.png", corpus])
-    return rows[-1]
+    rows = History(hparams["output_folder"]).rows  # on every rank
+    return [brain.before, *rows]

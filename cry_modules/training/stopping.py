@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C as a wish, granted where nothing is lost."""
+"""SIGTERM and Ctrl-C as requests to stop, granted where nothing is lost."""
 
 import atexit
 import multiprocessing
@@ -14,25 +14,23 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 class Stopped(KeyboardInterrupt):
-    """A run that was asked to stop, and has saved where it is.
-
-    Its message says how to go on.
-    """
+    """A run has saved and stopped on request; the message says how to
+    resume."""
 
 
-class StopWish:
-    """Whether somebody asked the run to stop."""
+class StopRequest:
+    """Signal handler that notes a request to stop."""
 
     def __init__(self):
         self.requested = False
 
     def __call__(self, number, frame):
-        """Handle a signal: the second Ctrl-C does not wait."""
+        """Note the request; a second Ctrl-C stops at once."""
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.requested = True
         print(
-            "stopping: the step, or the validation, is finished and saved first "
+            "stopping after this step, or validation, and saving first "
             "(Ctrl-C again stops at once)",
             file=sys.stderr,
             flush=True,
@@ -40,8 +38,8 @@ class StopWish:
 
 
 @contextmanager
-def stop_signals() -> Iterator[StopWish]:
-    """Hear SIGTERM and Ctrl-C as a wish while a run is in here.
+def stop_signals() -> Iterator[StopRequest]:
+    """Turn SIGTERM and Ctrl-C into requests within this context.
 
     Slurm and torchrun send SIGTERM some seconds before SIGKILL.
 
@@ -52,12 +50,12 @@ def stop_signals() -> Iterator[StopWish]:
     ...     stop.requested
     True
     """
-    stop = StopWish()
+    stop = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield stop  # only the main thread may hear signals
+        yield stop  # only the main thread can handle signals
         return
     # Registered after multiprocessing's own, so it comes first: that one
-    # would wait for ever for workers that ignore signals.
+    # would wait forever for workers that ignore signals.
     atexit.register(kill_workers)
     before = {number: signal.signal(number, stop) for number in SIGNALS}
     try:
@@ -68,21 +66,14 @@ def stop_signals() -> Iterator[StopWish]:
 
 
 def ignore_signals(worker_id: int) -> None:
-    """Leave signals to the main process; for loader workers, which a signal
-    to the whole group would kill in the middle of a batch.
-    """
+    """Ignore signals in a loader worker: one to the whole process group would
+    kill it in the middle of a batch."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 
 def kill_workers() -> None:
-    """End the loader workers that a run leaves behind where it stops in the
-    middle of an epoch.
-
-    Example
-    -------
-    >>> kill_workers()
-    """
+    """End the loader workers that a run leaves when it stops within an epoch."""
     workers = multiprocessing.active_children()
     if workers:
         # Torch's handler would take their end for a failure.
@@ -91,10 +82,11 @@ def kill_workers() -> None:
         worker.kill()
 
 
-def command() -> str:
-    """What to type to start this run again."""
+def resume_command() -> str:
+    """Command line that starts this run again."""
     if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
-        return "the same torchrun commands"  # a machine cannot know the others
+        # The other machines' commands are not known here.
+        return "the same torchrun commands"
     launcher = ["python"]
     n_local = os.environ.get("LOCAL_WORLD_SIZE")
     if n_local:

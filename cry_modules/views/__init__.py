@@ -1,4 +1,4 @@
-"""Two views of a recording: random chunks, then SpecAugment.
+"""Views of a recording: random chunks, then SpecAugment.
 
 Shapes: B batch, T frames, F mel bands.
 """
@@ -14,31 +14,25 @@ from cry_modules.audio import repeat_to
 
 
 class RandomChunks:
-    """Chunks of a recording, drawn from (seed, epoch, recording).
+    """Random chunks of a recording, drawn from (seed, epoch, recording).
 
-    The same whatever the number of workers, ranks or resumes. Chunks of one
+    They do not depend on the number of workers, ranks or resumes. Chunks of one
     recording may overlap or coincide, as in the paper's code; recordings
     shorter than a chunk are repeated.
 
     Arguments
     ---------
     chunk_s : float
-        Seconds.
+        Length of a chunk in seconds, above 0.
     sample_rate : int
         Hz.
     seed : int
-        Of the experiment.
-
-    Raises
-    ------
-    ValueError
-        Chunk not above 0 s.
+        Seed of the experiment.
 
     Attributes
     ----------
     epoch : int
-        To be set before each epoch; 0 for validation, whose chunks never
-        change.
+        Set it before each epoch; 0 in validation, whose chunks never change.
 
     Example
     -------
@@ -57,14 +51,16 @@ class RandomChunks:
     def __call__(
         self, sig: torch.Tensor, recording_id: str, n_chunks: int
     ) -> List[torch.Tensor]:
-        """Arguments
+        """Cut chunks from a recording.
+
+        Arguments
         ---------
         sig : torch.Tensor or Sound
             ``[samples]``.
         recording_id : str
-            The manifest's ID.
+            ID in the manifest.
         n_chunks : int
-            How many.
+            Number of chunks.
 
         Returns
         -------
@@ -78,8 +74,8 @@ class RandomChunks:
         ]
 
     def _starts(self, n_samples, recording_id, n_chunks):
-        """Drawn by a hash: to make a generator for each recording takes
-        longer than to read its chunks."""
+        """Draw by a hash: making a generator for each recording takes longer
+        than reading its chunks."""
         key = f"{self.seed} {self.epoch} {recording_id}".encode()
         bits = hashlib.shake_128(key).digest(8 * n_chunks)
         numbers = np.frombuffer(bits, dtype="<u8").tolist()
@@ -89,8 +85,8 @@ class RandomChunks:
 class TimeWarp(nn.Module):
     """SpecAugment's time warp (https://arxiv.org/abs/1904.08779, 3.1).
 
-    A frame drawn for *each item* moves by up to ``window`` frames and the two
-    sides stretch linearly. SpeechBrain's ``Warping`` draws one for the batch.
+    A frame drawn for *each item* moves by up to ``window`` frames, and both
+    sides stretch linearly. SpeechBrain's ``Warping`` draws one per batch.
 
     Arguments
     ---------
@@ -117,7 +113,7 @@ class TimeWarp(nn.Module):
         share = (source - before).unsqueeze(2).to(feats.dtype)  # [B, T, 1]
         item = torch.arange(n_items, device=feats.device).unsqueeze(1)
         row = (item * n_frames + before).flatten()
-        rows = feats.reshape(-1, n_bands)  # taken whole: no gather of values
+        rows = feats.reshape(-1, n_bands)  # whole rows: no gather of values
         left, right = rows.index_select(0, row), rows.index_select(0, row + 1)
         return torch.lerp(left.view_as(feats), right.view_as(feats), share)
 
@@ -139,10 +135,10 @@ class TimeWarp(nn.Module):
 class SpecAugment(nn.Module):
     """Time warp, frequency masks and time masks, drawn for each item.
 
-    Masks are drawn as by SpeechBrain's ``SpectrogramDrop`` with zeros, without
-    its waits for a GPU: widths from 0 to ``mask_width``, beginnings anywhere,
-    so that one may reach over the end. Zero is the mean after the mean
-    normalisation; before it, in dB, it is loud.
+    Masks are drawn as in SpeechBrain's ``SpectrogramDrop`` with zeros, without
+    waiting for a GPU: widths from 0 to ``mask_width``, starts anywhere, so that
+    a mask may reach beyond the end. Zero is the mean after mean normalisation;
+    before it, in dB, zero is loud.
 
     Arguments
     ---------
@@ -167,7 +163,7 @@ class SpecAugment(nn.Module):
         self.mask_width = mask_width
 
     def forward(self, feats: torch.Tensor) -> torch.Tensor:
-        """``[B, T, F]`` to ``[B, T, F]``; what came in is left as it is."""
+        """``[B, T, F]`` to ``[B, T, F]``, not in place."""
         feats = self.warp(feats)
         if self.n_masks == 0:
             return feats
@@ -178,7 +174,7 @@ class SpecAugment(nn.Module):
         return feats.masked_fill_(frames[:, :, None], 0.0)
 
     def _draw(self, n_items, size, device):
-        """Where one of the masks is, ``[n_items, size]``."""
+        """Draw masks: True where any of them is, ``[n_items, size]``."""
         shape = (n_items, self.n_masks, 1)
         width = torch.randint(self.mask_width + 1, shape, device=device)
         begin = torch.randint(size, shape, device=device)

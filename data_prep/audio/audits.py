@@ -6,8 +6,6 @@ in a pack.
 """
 
 import base64
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -19,38 +17,31 @@ from tqdm import tqdm
 from data_prep.audio.duplicates import Copy, exact_copies, near_copies
 from data_prep.audio.measure import COLUMNS, Audit, audit_file
 from data_prep.audio.packs import pack_at
+from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.journal import Journal
 from data_prep.files.tables import write_table
 
 JOURNAL = "audit.jsonl"
-#: More rejects than this share of a corpus is a mistake, not bad luck.
+#: A larger share of rejected files is a mistake of the user.
 MOST_REJECTED = 0.2
-#: Preparers look for near-duplicates among no more files than this.
+#: Preparers search for near-duplicates in up to this many files.
 MOST_COMPARED = 5000
 
-_ABOUT = {"audit": 1}  # raise when what is measured changes
+_HEADER = {"audit": 1}  # increment when the measurements change
 
 
 @dataclass
 class Audits:
-    """All files of a corpus.
-
-    Arguments
-    ---------
-    files : dict
-        Audit by path.
-    copies : list of Copy
-        Which of them hold the same sound.
-    """
+    """Audits of a corpus by path, and the pairs of files with the same sound."""
 
     files: Dict[str, Audit]
     copies: List[Copy]
 
     @property
     def n_rejected(self) -> int:
-        """Files that cannot be used."""
+        """Number of unusable files."""
         return sum(not audit.usable for audit in self.files.values())
 
 
@@ -60,7 +51,11 @@ def audit_corpus(
     save_folder: Path,
     compare: Optional[bool] = None,
 ) -> Audits:
-    """Audit a corpus, look for copies and write ``audit.csv``."""
+    """Audit a corpus, search for copies and write ``audit.csv``.
+
+    Near-duplicates are searched for if `compare`; by default in corpora of up
+    to ``MOST_COMPARED`` files.
+    """
     make_folder(save_folder)
     if compare is None:
         compare = len(paths) <= MOST_COMPARED
@@ -77,7 +72,6 @@ def audit_corpus(
 
 
 def _cell(value):
-    """As many digits as anyone would read."""
     if isinstance(value, float):
         return f"{value:.6g}"
     return "" if value is None else value
@@ -89,7 +83,10 @@ def write_rejected(
     left_out: Iterable[Tuple[str, str, str]],
     path: Path,
 ) -> None:
-    """Write ``rejected.csv``: every file that is left out or doubtful."""
+    """Write ``rejected.csv``: every file that is excluded or doubtful.
+
+    `left_out` holds more rows of it: path, verdict, reason.
+    """
     rows = [
         (name, audit.verdict, audit.reason)
         for name, audit in audits.files.items()
@@ -103,14 +100,14 @@ def write_rejected(
 
 
 def stop_if_too_many(audits: Audits, rejected_csv: Path) -> None:
-    """Too much of a corpus that cannot be used is a mistake."""
+    """Raise ``InputError`` if too many files of a corpus are unusable."""
     files = audits.files
     bad = [audit for audit in files.values() if not audit.usable]
     if len(bad) > MOST_REJECTED * len(files):
         raise InputError(
             f"{len(bad)} of {len(files)} audio files cannot be used, such as "
-            f"{bad[0].path} ({bad[0].reason}); all are listed in "
-            f"{rejected_csv}: convert or replace them"
+            f"{bad[0].path} ({bad[0].reason}); convert or replace the files "
+            f"listed in {rejected_csv}"
         )
 
 
@@ -120,58 +117,51 @@ def audit_files(
     save_folder: Optional[Path] = None,
     with_landmarks: bool = False,
 ) -> Dict[str, Audit]:
-    """Audit many files at once, with a progress bar; goes on where an
-    interrupted audit stopped.
+    """Audit many files in parallel, by path; resume an interrupted audit.
 
-    Example
-    -------
-    >>> audit_files(["no.wav"], getfixture("tmpdir"))["no.wav"].reason
-    'unreadable: no such file or directory'
+    Results are kept in `save_folder` if it is given.
     """
     root = Path(root)
     pack = pack_at(root)
     journals = [root / JOURNAL] if pack is None else pack.audits
-    believed = [Journal(path, _ABOUT) for path in journals]
-    kept = Journal(Path(save_folder or root) / JOURNAL, _ABOUT)
-    # What a pack lacks cannot be made up for.
-    needed = with_landmarks and pack is None
-    found = {}
+    trusted = [Journal(path, _HEADER) for path in journals]
+    kept = Journal(Path(save_folder or root) / JOURNAL, _HEADER)
+    # Landmarks that a pack lacks cannot be computed from it.
+    needs_landmarks = with_landmarks and pack is None
+    audits = {}
     for path in paths:
-        for journal in (*believed, kept):
+        for journal in (*trusted, kept):
             entry = journal.get(path, root / path)
-            if entry and not (needed and _lacks_landmarks(entry)):
-                found[path] = _from_json(path, entry, with_landmarks)
-    unknown = [path for path in dict.fromkeys(paths) if path not in found]
-    if pack is not None and any(path in pack for path in unknown):
-        raise InputError(
-            f"{root} was packed with another version of the audit; pack the "
-            "recordings again"
-        )
+            if entry and not (needs_landmarks and _lacks_landmarks(entry)):
+                audits[path] = _from_json(path, entry, with_landmarks)
+    unknown = [path for path in dict.fromkeys(paths) if path not in audits]
+    require(
+        pack is None or not any(path in pack for path in unknown),
+        f"{root} was packed with another version of the audit",
+        "pack the recordings again",
+    )
     with kept:
         for audit in _read_all(unknown, root, with_landmarks):
-            found[audit.path] = audit
-            # What could not be opened may be allowed by now.
+            audits[audit.path] = audit
+            # Without a rate the file was not opened: its permissions can
+            # change without changing its stamp.
             if save_folder is not None and audit.rate:
                 kept.add(audit.path, root / audit.path, _to_json(audit))
-    return {path: found[path] for path in paths}
+    return {path: audits[path] for path in paths}
 
 
 def _read_all(paths, root, with_landmarks):
-    """Audits as they are done, in the order given."""
-    # Threads: libsndfile and the Fourier transform work outside Python's lock.
-    pool = ThreadPoolExecutor(os.cpu_count())
+    """Audits in the order of ``paths``, each as soon as it is done."""
     work = partial(_audit_below, root=root, with_landmarks=with_landmarks)
-    try:
+    with in_threads(work, paths) as audits:
         yield from tqdm(
-            pool.map(work, paths),
+            (audit.result() for audit in audits),
             total=len(paths),
             desc="reading audio",
             unit="file",
             dynamic_ncols=True,
-            disable=len(paths) < 200 or None,  # None: not into a log
+            disable=len(paths) < 200 or None,  # None: no bar in a log file
         )
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
@@ -181,8 +171,8 @@ def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
 
 
 def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
-    """Write down audits for where the files themselves will not be."""
-    with Journal(path, _ABOUT) as journal:
+    """Write audits to a journal that replaces reading the files."""
+    with Journal(path, _HEADER) as journal:
         for audit in audits:
             journal.add(audit.path, Path(root) / audit.path, _to_json(audit))
 

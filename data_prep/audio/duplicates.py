@@ -1,19 +1,20 @@
-"""Copies of a recording among the others.
+"""Exact and near copies among recordings.
 
-Exact: the same decoded samples, whatever the lossless format, the name or the
-sample rate that the header states. Near: many landmarks (``landmarks.py``) at
-one and the same distance in time, as shifted, re-scaled, re-sampled and
-re-encoded copies and overlapping windows of one recording have them. Over 862 real clips, copies through MP3, Ogg, 8 kHz or
-20 dB of added noise, or half a clip, shared a median of 40 to 400 landmarks
-(one half of a clip in twenty none, being quiet), and unlike clips never more
-than 6: `python benchmarks/data.py FOLDER` measures it.
+Exact copies have the same decoded samples, in any lossless format, under any
+name, with any sample rate in the header. Near copies share many landmarks
+(``landmarks.py``) at the same offset in time: shifted, scaled, resampled and
+re-encoded copies, and overlapping windows of one recording. Over 862 real
+clips, copies through MP3, Ogg, 8 kHz or 20 dB of added noise, or half a clip,
+shared a median of 40 to 400 landmarks (one half clip in twenty, being quiet,
+shared none), different clips at most 6: measured by
+`python benchmarks/data.py FOLDER`.
 
-Limits: overlaps under about a second, what comes after the tenth minute, noise
-as loud as the sound, and changes of speed or pitch go unseen; recordings of
-one pure tone look alike. It takes 40 kB of memory a recording of ten seconds,
-and time grows with the square of the hours: 20 seconds on two cores for 2,000
-recordings of half a minute, 45 for 10,000 of ten seconds, hours for the whole
-of VGGSound.
+Limits: overlaps under about a second, sound after the tenth minute, copies
+with noise as loud as the sound, and changes of speed or pitch are not
+detected; recordings of one pure tone look alike. Memory is 40 kB for ten
+seconds of sound. Time grows with the square of the hours: on two cores 20 s
+for 2,000 recordings of 30 s, 45 s for 10,000 of 10 s, hours for all of
+VGGSound.
 """
 
 from dataclasses import dataclass
@@ -25,30 +26,20 @@ from tqdm import tqdm
 from data_prep.audio.landmarks import HOP_S
 from data_prep.audio.measure import Audit
 
-#: Landmarks in common, at one offset, that make two recordings copies ...
+#: Copies share at least so many landmarks at one offset ...
 LEAST_COMMON = 10
-#: ... if they are so much of the landmarks of the stretch in common.
+#: ... and at least this share of the landmarks in the overlap.
 LEAST_SHARE = 0.05
 
-_SPAN = 1 << 32  # more than there are offsets, in frames, to either side
+_SPAN = 1 << 32  # larger than any offset, in frames
 
 
 @dataclass
 class Copy:
-    """Two files with the same sound in them.
+    """Two files with the same sound: an ``exact`` or ``near`` copy.
 
-    Arguments
-    ---------
-    kind : str
-        ``exact`` or ``near``.
-    path : str
-        The one that comes first.
-    copy : str
-        The other.
-    offset_s : float
-        What is at t seconds in ``path`` is at t + offset in ``copy``.
-    common : int
-        Landmarks in common; 0 for exact copies.
+    Sound at t seconds in ``path`` is at t + ``offset_s`` in ``copy``;
+    ``common`` counts the shared landmarks, 0 for exact copies.
     """
 
     kind: str
@@ -59,14 +50,7 @@ class Copy:
 
 
 def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
-    """Files with the same decoded samples.
-
-    Example
-    -------
-    >>> audits = [Audit(p, verdict="ok", digest="d") for p in ("a", "b")]
-    >>> exact_copies(audits)[0].copy
-    'b'
-    """
+    """Files with the same decoded samples."""
     first = {}
     copies = []
     for audit in audits:
@@ -79,17 +63,7 @@ def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
 
 
 def near_copies(audits: Iterable[Audit]) -> List[Copy]:
-    """Files that share a stretch of sound, without the exact copies.
-
-    Example
-    -------
-    >>> marks = np.random.default_rng(0).integers(0, 1 << 20, (20, 2))
-    >>> later = marks + [0, 100]
-    >>> a = Audit("a", verdict="ok", digest="1", landmarks=marks)
-    >>> b = Audit("b", verdict="ok", digest="2", landmarks=later)
-    >>> near_copies([a, b])
-    [Copy(kind='near', path='a', copy='b', offset_s=1.6, common=20)]
-    """
+    """Files that share a stretch of sound, without the exact copies."""
     usable = [a for a in audits if a.usable and a.landmarks is not None]
     copies = []
     for a, b, offset, common in _matches([x.landmarks for x in usable]):
@@ -109,7 +83,7 @@ def near_copies(audits: Iterable[Audit]) -> List[Copy]:
 def _matches(
     landmarks: List[np.ndarray],
 ) -> Iterator[Tuple[int, int, int, int]]:
-    """(first, second, offset in frames, landmarks in common)."""
+    """Yield (first, second, offset in frames, shared landmarks)."""
     if not landmarks:
         return
     lengths = [len(marks) for marks in landmarks]
@@ -127,13 +101,13 @@ def _matches(
         )
     ):
         for b, offset, common in _candidates(a, marks.astype(np.int64), index):
-            stretch = _in_common(marks[:, 1], landmarks[b][:, 1], offset)
-            if common >= max(LEAST_COMMON, LEAST_SHARE * stretch):
+            overlap = _in_overlap(marks[:, 1], landmarks[b][:, 1], offset)
+            if common >= max(LEAST_COMMON, LEAST_SHARE * overlap):
                 yield a, b, offset, common
 
 
 def _candidates(a, marks, index):
-    """(second, offset, landmarks in common) among the recordings after a."""
+    """Yield (second, offset, shared landmarks) for recordings after a."""
     number, frame, owner = index
     start = np.searchsorted(number, marks[:, 0], "left")
     stop = np.searchsorted(number, marks[:, 0], "right")
@@ -149,9 +123,11 @@ def _candidates(a, marks, index):
 
 
 def _most_common(owners, offsets) -> Iterable[Tuple[int, int, int]]:
-    """(owner, offset, landmarks in common) of each owner's best offset; a
-    frame to either side counts too, since a copy's frames need not begin
-    where the original's do."""
+    """(owner, offset, shared landmarks) of each owner's best offset.
+
+    Offsets one frame away count too: the frames of a copy may begin between
+    those of the original.
+    """
     keys = owners.astype(np.int64) * _SPAN + offsets
     keys, counts = np.unique(keys, return_counts=True)
     wide = counts.copy()
@@ -161,13 +137,13 @@ def _most_common(owners, offsets) -> Iterable[Tuple[int, int, int]]:
     best = {}
     for k in np.flatnonzero(wide >= LEAST_COMMON).tolist():
         owner, offset = divmod(int(keys[k]) + _SPAN // 2, _SPAN)
-        found = (owner, offset - _SPAN // 2, int(wide[k]))
-        best[owner] = max(best.get(owner, found), found, key=lambda f: f[2])
+        match = (owner, offset - _SPAN // 2, int(wide[k]))
+        best[owner] = max(best.get(owner, match), match, key=lambda m: m[2])
     return best.values()
 
 
-def _in_common(frames_a, frames_b, offset) -> int:
-    """Landmarks in the stretch that both hold, of the one with fewer."""
+def _in_overlap(frames_a, frames_b, offset) -> int:
+    """Number of landmarks in the overlap, of the recording with fewer."""
     frames_a = frames_a.astype(np.int64) + offset
     frames_b = frames_b.astype(np.int64)
     low = max(frames_a.min(), frames_b.min())

@@ -1,8 +1,8 @@
-"""What ffmpeg and ffprobe are asked, and what they answer.
+"""Calls of ffmpeg and ffprobe, and their results.
 
 ffmpeg can lose most of a file and report success: of a packet with several
-AMR frames, as phones write them in .3gp, it decodes the first and drops the
-rest. AMR is therefore unpacked first.
+AMR frames, as phones write them in .3gp, it decodes only the first. AMR is
+therefore unpacked first.
 """
 
 import errno
@@ -19,62 +19,50 @@ from typing import Dict, List, Optional, Tuple
 
 from data_prep.files.errors import InputError
 
-#: ffmpeg encoder of each output format; its muxer has the format's name.
+#: ffmpeg encoder of each output format; the muxer has the format's name.
 ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
 NOT_INSTALLED = (
     "ffmpeg is not installed; type: apt-get install ffmpeg (Debian, Ubuntu), "
     "brew install ffmpeg (macOS) or conda install ffmpeg"
 )
 
-# From the beginning of the line: a title may hold anything further on.
+# Anchored: a title may hold the same text later in the line.
 _ERROR_LINE = re.compile(
     r"^(?:\[[^]]* @ \w+\] )*\[(?:error|fatal)\] (.+)", re.MULTILINE
 )
 _RMS_LINE = re.compile(
     r"^\[Parsed_astats_\d+ @ \w+\] \[info\] RMS level dB: (\S+)", re.MULTILINE
 )
-# ffmpeg sets no locale, so its messages are English everywhere.
+# ffmpeg's messages are English in every locale.
 _DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
 
 
 class Undecodable(Exception):
-    """The file cannot be converted, for this reason."""
+    """The file cannot be converted; the message is the reason."""
 
 
 class Stopped(Exception):
-    """The run is being ended."""
+    """The run is being stopped."""
 
 
 @dataclass
 class Source:
-    """What the container of a file says.
+    """First audio stream of a file, as its container describes it."""
 
-    Arguments
-    ---------
-    codec : str
-        ffmpeg's name of it.
-    rate : int
-        Hz.
-    channels : int
-        Of the first audio stream.
-    length_s : float or None
-        None where it states none.
-    """
-
-    codec: str
-    rate: int
+    codec: str  #: ffmpeg's name
+    rate: int  #: Hz
     channels: int
-    length_s: Optional[float]
+    length_s: Optional[float]  #: None if the container does not state it
 
 
 def require_ffmpeg() -> None:
-    """Look for ffmpeg before anything begins."""
+    """Raise ``InputError`` if ffmpeg or ffprobe is missing."""
     if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
         raise InputError(NOT_INSTALLED)
 
 
 class Processes:
-    """Processes of several threads, which can be ended all at once."""
+    """Processes of several threads, which can be killed together."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -84,7 +72,7 @@ class Processes:
     def run(
         self, *command: str, data: Optional[bytes] = None
     ) -> Tuple[int, bytes, str]:
-        """Run a program to its end."""
+        """Run a program; return its status, stdout and stderr."""
         with self._lock:
             if self._stopped:
                 raise Stopped
@@ -105,7 +93,7 @@ class Processes:
         return process.returncode, output, errors.decode(errors="replace")
 
     def stop(self) -> None:
-        """End all processes and begin no other."""
+        """Kill all processes and start no more."""
         with self._lock:
             self._stopped = True
             for process in self._running:
@@ -113,7 +101,7 @@ class Processes:
 
 
 def probe(processes: Processes, path: Path) -> Source:
-    """Ask what is in a file."""
+    """Read the container of a file with ffprobe."""
     if path.exists() and path.stat().st_size == 0:
         raise Undecodable("empty file")
     status, output, errors = processes.run(
@@ -123,45 +111,45 @@ def probe(processes: Processes, path: Path) -> Source:
         f"file:{path}",
     )
     try:
-        found = json.loads(output.decode(errors="replace"))
+        facts = json.loads(output.decode(errors="replace"))
     except ValueError:
-        found = {}
-    if status != 0 or "format" not in found:
-        error = found.get("error", {}).get("string", f"status {status}")
+        facts = {}
+    if status != 0 or "format" not in facts:
+        error = facts.get("error", {}).get("string", f"status {status}")
         raise Undecodable(f"unreadable: {error}")
-    audio = [s for s in found["streams"] if s.get("codec_type") == "audio"]
+    audio = [s for s in facts["streams"] if s.get("codec_type") == "audio"]
     if not audio or not int(audio[0].get("sample_rate", 0)):
         raise Undecodable("no audio in it")
-    # Of files that state no length ffprobe multiplies size and bit rate,
-    # which is wrong where the rate varies.
+    # Without a stated length, ffprobe estimates it from size and bit rate,
+    # which is wrong for variable bit rates.
     estimated = "Estimating duration from bitrate" in errors
     return Source(
         codec=audio[0].get("codec_name", "unknown"),
         rate=int(audio[0]["sample_rate"]),
         channels=int(audio[0].get("channels", 0)),
-        length_s=None if estimated else _stated_length(found, audio[0]),
+        length_s=None if estimated else _stated_length(facts, audio[0]),
     )
 
 
-def _stated_length(found: Dict, stream: Dict) -> Optional[float]:
+def _stated_length(facts: Dict, stream: Dict) -> Optional[float]:
     if "duration" in stream:
         return float(stream["duration"])
-    # Matroska and WebM state when the stream ends, not how long it is.
+    # Matroska and WebM state the end of the stream, not its length.
     begin = max(0.0, float(stream.get("start_time", 0)))
     end = re.fullmatch(
         r"(\d+):(\d+):([\d.]+)", stream.get("tags", {}).get("DURATION", "")
     )
     if end:
         return int(end[1]) * 3600 + int(end[2]) * 60 + float(end[3]) - begin
-    # The container is as long as its longest stream; that may be the video.
+    # The container is as long as its longest stream, which may be the video.
     others = [
         s
-        for s in found["streams"]
+        for s in facts["streams"]
         if s is not stream and not s.get("disposition", {}).get("attached_pic")
     ]
-    if others or "duration" not in found["format"]:
+    if others or "duration" not in facts["format"]:
         return None
-    return float(found["format"]["duration"]) - begin
+    return float(facts["format"]["duration"]) - begin
 
 
 def decode(
@@ -173,20 +161,23 @@ def decode(
     format: str,
     channel: Optional[int],
 ) -> Optional[float]:
-    """Convert a file to mono 16 bit."""
-    data, given = None, ["-i", f"file:{path}"]
+    """Convert a file to mono 16 bit; return the level of its channels, dBFS.
+
+    The level is None for a mono file and for a single `channel`.
+    """
+    data, inputs = None, ["-i", f"file:{path}"]
     if source.codec in ("amr_nb", "amr_wb"):
-        # In memory: an hour is 6 MB. Frame by frame, nothing gets dropped.
+        # In memory: an hour is 6 MB. One frame per packet: none is dropped.
         data = _unpack_amr(processes, path)
-        given = ["-f", "amr", "-i", "pipe:0"]
-    # No filling of gaps (aresample=async): silence in the place of frames
-    # that were dropped would pass the comparison of lengths.
+        inputs = ["-f", "amr", "-i", "pipe:0"]
+    # Do not fill gaps (aresample=async): silence in place of dropped frames
+    # would hide the loss from the comparison of lengths.
     filters = [f"aresample={rate}", *_mix(channel, source.channels)]
     _, errors = _ffmpeg(
         processes,
-        *given,
+        *inputs,
         *"-map 0:a:0 -map_metadata -1 -map_chapters -1".split(),
-        # Neither the phone's place and date nor our version.
+        # No place and date of the phone, no version of ffmpeg.
         *"-fflags +bitexact -flags:a +bitexact".split(),
         *["-filter:a", ",".join(filters), "-sample_fmt", "s16"],
         *["-c:a", ENCODERS[format], "-threads", "1"],
@@ -198,11 +189,11 @@ def decode(
 
 
 def _mix(channel: Optional[int], n: int) -> List[str]:
-    """Filters that leave one of n channels."""
+    """Filters that select or mix n channels to one."""
     if channel is not None:
         if channel >= n:
             raise Undecodable(
-                f"has {n} channel(s), so none is --channel {channel}"
+                f"has {n} channel(s), --channel {channel} is not one of them"
             )
         return [f"pan=mono|c0=c{channel}"]
     if n < 2:
@@ -226,8 +217,11 @@ def _unpack_amr(processes: Processes, path: Path) -> bytes:
 def _ffmpeg(
     processes: Processes, *arguments: str, data: Optional[bytes] = None
 ) -> Tuple[bytes, str]:
-    """Stdout and stderr of ffmpeg; its failure is that of the file, or of a
-    full disk, which it can report and yet exit with status 0."""
+    """Run ffmpeg; return stdout and stderr.
+
+    Raises ``OSError`` for a full disk, which ffmpeg can report and yet exit
+    with status 0, else ``Undecodable`` for a failure.
+    """
     status, output, errors = processes.run(
         *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
         *"-protocol_whitelist file,pipe".split(),  # a playlist stays offline

@@ -1,20 +1,18 @@
-"""The recordings of a data folder, be it of files or a pack, and what kind a
-file really is.
-"""
+"""Recordings of a data folder of files or a pack; formats by first bytes."""
 
 import os
 from pathlib import Path, PurePosixPath
 from typing import List, Optional
 
 from data_prep.audio.packs import pack_at
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
-#: What soundfile reads.
+#: Suffixes that soundfile reads.
 READABLE = (
     ".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".au",
     ".w64",
 )  # fmt: skip
-#: What ``data_prep.convert`` makes readable.
+#: Suffixes that ``data_prep.convert`` converts.
 CONVERTIBLE = (
     ".3g2", ".3ga", ".3gp", ".3gpp", ".aac", ".ac3", ".aifc", ".alac", ".amr",
     ".ape", ".asf", ".avi", ".awb", ".caf", ".flv", ".m4a", ".m4b", ".m4v",
@@ -23,7 +21,7 @@ CONVERTIBLE = (
 )  # fmt: skip
 AUDIO = READABLE + CONVERTIBLE
 
-#: First bytes (offset, bytes) of the kinds that turn up under other names.
+#: Offset and bytes of formats that occur under other suffixes.
 _SIGNATURES = (
     (0, b"RIFF", "WAV"),
     (0, b"RF64", "WAV"),
@@ -41,13 +39,7 @@ _SIGNATURES = (
 
 
 def kind_of(head: bytes) -> Optional[str]:
-    """What a file is by its first bytes.
-
-    Example
-    -------
-    >>> kind_of(b"RIFF....WAVEfmt "), kind_of(b"....ftyp3gp4"), kind_of(b"abc")
-    ('WAV', '3GP or MP4', 'text')
-    """
+    """Format of a file by its first bytes, None if unknown."""
     for offset, signature, kind in _SIGNATURES:
         if head[offset:].startswith(signature):
             return kind
@@ -60,97 +52,69 @@ def kind_of(head: bytes) -> Optional[str]:
 
 
 def holds(root: Path, path: str) -> bool:
-    """Whether a data folder holds a recording.
-
-    Example
-    -------
-    >>> holds(getfixture("tmpdir"), "a.wav")
-    False
-    """
+    """Check that a data folder or pack holds a recording."""
     pack = pack_at(root)
     if pack is not None:
         return path in pack
-    # Not Path.is_file(), which raises where a name is too long.
+    # Not Path.is_file(), which raises if a name is too long.
     return os.path.isfile(os.path.join(root, path))
 
 
 def matching(root: Path, pattern: str) -> List[str]:
-    """Paths in a data folder that follow a pattern.
-
-    Example
-    -------
-    >>> tmp = getfixture("tmpdir")
-    >>> tmp.mkdir("audio").join("a.wav").write("")
-    >>> matching(tmp, "audio/*")
-    ['audio/a.wav']
-    """
+    """Paths in a data folder that match a pattern, sorted."""
     pack = pack_at(root)
     if pack is None:
-        found = [
+        paths = [
             path.relative_to(root).as_posix()
             for path in Path(root).glob(pattern)
-            if not path.name.startswith(".")  # ._x.wav of a Mac
+            if not path.name.startswith(".")  # ._x.wav of macOS
         ]
     else:
-        # From the root: else the pattern's folder could be anywhere.
-        found = [
+        # "/": else the pattern would match at any depth.
+        paths = [
             path
             for path in pack.paths
             if PurePosixPath("/", path).match("/" + pattern)
         ]
-    return sorted(found, key=lambda path: path.split("/"))
+    return sorted(paths, key=lambda path: path.split("/"))
 
 
 def name_of(root: Path) -> str:
-    """What a data folder is called; a pack as the folder it was made of.
-
-    Example
-    -------
-    >>> name_of(Path("data/clinic"))
-    'clinic'
-    """
+    """Name of a data folder; for a pack, of the folder that was packed."""
     pack = pack_at(root)
     return Path(root).resolve().name if pack is None else pack.name
 
 
 def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
-    """Paths of a folder's audio files, at any depth.
-
-    Example
-    -------
-    >>> audio_files(getfixture("tmpdir"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: ... holds no audio file (.wav, .flac, .ogg and the like); pass the folder that does
-    """
+    """Paths of a folder's audio files at any depth, sorted."""
     pack = pack_at(root)
     if pack is None:
-        there = (
+        files = (
             (Path(folder) / name).relative_to(root).as_posix()
             for folder, names in _walk(root)
             for name in names
             if not name.startswith(".")
         )
     else:
-        there = pack.paths
-    found = [path for path in there if path.lower().endswith(suffixes)]
-    if not found:
-        raise InputError(
-            f"{root} holds no audio file ({', '.join(suffixes[:3])} and the "
-            "like); pass the folder that does"
-        )
-    return sorted(found)
+        files = pack.paths
+    paths = [path for path in files if path.lower().endswith(suffixes)]
+    require(
+        bool(paths),
+        f"{root} holds no audio file ({', '.join(suffixes[:3])} and the like)",
+        "pass the folder that does",
+    )
+    return sorted(paths)
 
 
 def _walk(root: Path):
-    """(folder, file names) at any depth; links are followed, each once."""
+    """Yield (folder, file names) at any depth; follow each link once."""
     seen = set()
     for folder, folders, names in os.walk(
         root, followlinks=True, onerror=_unreadable
     ):
         folders[:] = [name for name in folders if not name.startswith(".")]
         real = os.path.realpath(folder)
-        if real in seen:  # a link to a folder above it has no end
+        if real in seen:  # a link to a parent folder has no end
             folders[:] = []
             continue
         seen.add(real)
@@ -159,6 +123,6 @@ def _walk(root: Path):
 
 def _unreadable(error: OSError):
     raise InputError(
-        f"{error.filename} cannot be read ({error.strerror}); allow it, or "
-        "move it away"
+        f"{error.filename} cannot be read ({error.strerror}); change its "
+        "permissions, or move it away"
     )

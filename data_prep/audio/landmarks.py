@@ -1,30 +1,29 @@
-"""Landmarks of a recording: what survives shifting, scaling and coding.
+"""Landmarks of a recording, which survive shifting, scaling and coding.
 
-Peaks of the spectrogram, taken in pairs (Wang, "An industrial-strength audio
-search algorithm", ISMIR 2003): two peaks' frequencies and the time between
-them make a number that a shifted, re-scaled, re-sampled or re-encoded copy has
-as well, and that hardly any other recording has at the same distance in time
-from the other numbers.
+Landmarks are pairs of spectrogram peaks (Wang, "An industrial-strength audio
+search algorithm", ISMIR 2003). The frequencies of two peaks and the time
+between them form a number. Shifted, scaled, resampled and re-encoded copies
+share many numbers at one offset in time; other recordings hardly any.
 """
 
 import numpy as np
 from scipy.fft import rfft
 from scipy.ndimage import maximum_filter
 
-#: Seconds; the same at every sample rate, so that bins are too (15.6 Hz).
+#: Seconds, at every sample rate, so that bins have the same width (15.6 Hz).
 WINDOW_S = 0.064
 HOP_S = 0.016
-#: What also a telephone keeps, Hz.
+#: The telephone band, Hz.
 BAND_HZ = (200.0, 3600.0)
-#: A peak is the largest within so many frames and bins to every side.
+#: A peak is the maximum within this many frames and bins on each side.
 REACH = (6, 6)
-#: Peaks below this, compared with the loudest, are noise: dB.
+#: Peaks this far below the loudest are noise, dB.
 FLOOR_DB = 60.0
-#: Strongest peaks kept, per second of sound.
+#: Strongest peaks kept per second.
 PEAKS_PER_S = 20
-#: Each peak is paired with so many that follow it ...
+#: Each peak is paired with this many following peaks ...
 FAN_OUT = 5
-#: ... within so many frames.
+#: ... within this many frames.
 FARTHEST = 63
 
 _BIN_BITS = 8
@@ -32,17 +31,7 @@ _FRAMES_AT_ONCE = 4096
 
 
 def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Pairs of spectral peaks, as numbers with their time.
-
-    Shapes: samples ``[samples]``, returns ``[n, 2]``.
-
-    Example
-    -------
-    >>> sweep = np.sin(np.linspace(0, 60, 16000) ** 2)
-    >>> found = landmarks(sweep, 16000)
-    >>> bool((landmarks(0.1 * sweep, 16000) == found).all())
-    True
-    """
+    """Pairs of spectral peaks of ``[samples]``: ``[n, 2]``, number and frame."""
     frames, bins, heights = _peaks(_spectrogram(samples, rate))
     most = int(np.ceil(PEAKS_PER_S * len(samples) / rate))
     if len(frames) > most:
@@ -52,7 +41,7 @@ def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def _spectrogram(samples, rate) -> np.ndarray:
-    """Log magnitudes ``[frames, bins]`` of the band, float32."""
+    """Log magnitudes of the band, ``[frames, bins]``, float32."""
     window = round(rate * WINDOW_S)
     if len(samples) < window:
         return np.zeros((0, 1), np.float32)
@@ -69,7 +58,7 @@ def _spectrogram(samples, rate) -> np.ndarray:
 
 def _peaks(logs):
     """Frames, bins and heights of the peaks, in order of time."""
-    # Of silence every point is as high as its neighbours, and none a peak.
+    # In silence all points are equally high: no peaks.
     if not logs.size or logs.max() == logs.min():
         return (np.zeros(0, np.int64),) * 3
     size = (2 * REACH[0] + 1, 2 * REACH[1] + 1)
@@ -80,7 +69,7 @@ def _peaks(logs):
 
 
 def _pairs(frames, bins) -> np.ndarray:
-    found = []
+    pairs = []
     for step in range(1, FAN_OUT + 1):
         first, second = slice(None, -step), slice(step, None)
         apart = frames[second] - frames[first]
@@ -90,5 +79,5 @@ def _pairs(frames, bins) -> np.ndarray:
             | (bins[first] << _BIN_BITS)
             | bins[second]
         )
-        found.append(np.stack([number, frames[first]], axis=1)[near])
-    return np.concatenate(found).astype(np.uint32)
+        pairs.append(np.stack([number, frames[first]], axis=1)[near])
+    return np.concatenate(pairs).astype(np.uint32)

@@ -1,4 +1,4 @@
-"""What reading an audio file shows, and whether it can be used."""
+"""Decode and measure one audio file; decide whether it can be used."""
 
 import os
 import struct
@@ -12,113 +12,73 @@ import soundfile
 
 from data_prep.audio.folder import kind_of
 from data_prep.audio.landmarks import landmarks
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 
-#: Sample rates of recordings, Hz; what is outside was written in error.
+#: Plausible sample rates of recordings, Hz.
 RATES = (4000, 192000)
-#: Shorter than this is not a recording, seconds.
+#: Recordings below this length are rejected, seconds.
 SHORTEST_S = 0.1
-#: Longer than this is more likely an uncut tape, seconds.
+#: Recordings above this length are flagged as uncut tapes, seconds.
 LONGEST_S = 600.0
-#: Nothing to be heard: root mean square below this, dB of full scale. The
-#: quietest usable cry of Donate-a-Cry has -59, its silent uploads -61 to -90.
+#: Recordings whose root mean square is below this are silent, dB of full scale.
+#: Donate-a-Cry: quietest usable cry -59, silent uploads -61 to -90.
 SILENT_DBFS = -60.0
-#: Stereo whose mono mix is so much weaker than its channels cancels, dB.
+#: Channels cancel if the mono mix is this much weaker than they are, dB.
 CANCELS_DB = 20.0
 WEAKENS_DB = 6.0
 NOT_UNICODE = "unreadable: name not Unicode; rename it"
-#: Samples this close to full scale are clipped; more than this share is bad.
+#: Samples above this are clipped.
 FULL_SCALE = 0.999
+#: A larger share of clipped samples is flagged.
 MOST_CLIPPED = 0.01
-#: A larger mean than this is the recorder's fault, of full scale.
+#: A larger mean is flagged, of full scale.
 MOST_DC = 0.02
-#: Share of 20 ms frames below ``SILENT_DBFS``.
+#: A larger share of 20 ms frames below ``SILENT_DBFS`` is flagged.
 MOST_SILENCE = 0.9
-_MOST_FRAMES = 1 << 40  # more is libsndfile's way to say: not known
-_LARGEST_PAGE = 65536  # of Ogg, bytes
+_MOST_FRAMES = 1 << 40  # libsndfile reports more if the length is unknown
+_LARGEST_PAGE = 65536  # bytes of an Ogg page
 _FRAME_S = 0.02
-_FRAMES_AT_ONCE = 1000  # memory does not grow with the file
-#: RIFF sizes that a recorder writes which does not know the length yet.
+_FRAMES_AT_ONCE = 1000  # bounds the memory
+#: RIFF sizes from here on mean that the recorder did not know the length.
 STREAMED = 0x7FFFF000
-#: Header lengths of these are estimates: believed to 2 %.
+#: Formats whose header length is an estimate, accepted to within 2 %.
 _ESTIMATED = ("MP3", "OGG")
 
 
 def check_rate(rate: int) -> None:
-    """Refuse a ``--rate`` that is no sample rate of recordings.
-
-    Example
-    -------
-    >>> check_rate(16000)
-    """
-    if not RATES[0] <= rate <= RATES[1]:
-        raise InputError(
-            f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz; the "
-            "recipes use 16000"
-        )
+    """Refuse an implausible ``--rate``."""
+    require(
+        RATES[0] <= rate <= RATES[1],
+        f"--rate {rate} is outside {RATES[0]} to {RATES[1]} Hz",
+        "the recipes use 16000",
+    )
 
 
 @dataclass
 class Audit:
-    """What reading a file showed.
-
-    Arguments
-    ---------
-    path : str
-        As it was given.
-    format : str
-        Container and coding.
-    rate : int
-        Hz.
-    channels : int
-        Of the file.
-    header_s : float or None
-        Length by the header, seconds; None where it does not say.
-    duration : float
-        Decoded, seconds; 0 where nothing could be.
-    level_dbfs : float or None
-        Root mean square of the mono mix, dB of full scale; None for digital
-        silence.
-    peak : float
-        Largest sample of the mono mix, of full scale.
-    clipped : float
-        Share of samples at full scale.
-    dc : float
-        Mean, of full scale.
-    silence : float
-        Share of 20 ms frames that are silent.
-    non_finite : int
-        Samples that are NaN or infinite.
-    verdict : str
-        ``ok``, ``flagged`` or ``rejected``.
-    reason : str
-        Why; empty where it is ok.
-    digest : str
-        Of the decoded samples: equal for copies in other lossless formats.
-    landmarks : numpy.ndarray or None
-        See ``landmarks.py``; None where not asked for.
-    """
+    """Measurements and verdict of one audio file."""
 
     path: str
-    format: str = ""
-    rate: int = 0
+    format: str = ""  #: container and coding
+    rate: int = 0  #: Hz
     channels: int = 0
-    header_s: Optional[float] = None
-    duration: float = 0.0
+    header_s: Optional[float] = None  #: length by the header, None if unknown
+    duration: float = 0.0  #: decoded length, seconds; 0 if undecodable
+    #: root mean square of the mono mix, dB of full scale; None: only zeros
     level_dbfs: Optional[float] = None
-    peak: float = 0.0
-    clipped: float = 0.0
-    dc: float = 0.0
-    silence: float = 0.0
-    non_finite: int = 0
-    verdict: str = "rejected"
-    reason: str = ""
-    digest: str = ""
-    landmarks: Optional[np.ndarray] = None
+    peak: float = 0.0  #: largest sample of the mono mix, of full scale
+    clipped: float = 0.0  #: share of samples at full scale
+    dc: float = 0.0  #: mean of the mono mix, of full scale
+    silence: float = 0.0  #: share of silent 20 ms frames
+    non_finite: int = 0  #: number of NaN or infinite samples
+    verdict: str = "rejected"  #: ``ok``, ``flagged`` or ``rejected``
+    reason: str = ""  #: empty if ok
+    digest: str = ""  #: hash of the decoded samples, equal in lossless copies
+    landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
 
     @property
     def usable(self) -> bool:
-        """Whether training can use the file."""
+        """True unless the file was rejected."""
         return self.verdict != "rejected"
 
 
@@ -128,7 +88,7 @@ COLUMNS = tuple(
 
 
 class _Meter:
-    """What is measured of the samples, block by block."""
+    """Measurements of the samples, accumulated over blocks."""
 
     def __init__(self, rate: int, with_landmarks: bool):
         self.rate = rate
@@ -140,11 +100,7 @@ class _Meter:
         self._kept = [] if with_landmarks else None
 
     def __call__(self, block: np.ndarray) -> None:
-        """Arguments
-        ---------
-        block : numpy.ndarray
-            ``[frames, channels]``, float32.
-        """
+        """Add a block ``[frames, channels]``, float32."""
         self.hash.update(block.tobytes())
         finite = np.isfinite(block)
         if not finite.all():
@@ -172,22 +128,14 @@ class _Meter:
         self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
 
     def landmarks(self) -> Optional[np.ndarray]:
-        """See ``landmarks.py``; None where not asked for."""
-        if self._kept is None or not self._kept:
+        """Landmarks of the first ``LONGEST_S`` seconds, None if not wanted."""
+        if not self._kept:
             return None
         return landmarks(np.concatenate(self._kept), self.rate)
 
 
 def audit_file(path: str, with_landmarks: bool = False) -> Audit:
-    """Decode a file, measure and judge it.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, np.zeros(16000), 16000)
-    >>> audit_file(path).reason
-    'silent: -inf dBFS'
-    """
+    """Decode and measure a file, and decide whether it can be used."""
     if not is_unicode(path):
         return Audit(path, reason=NOT_UNICODE)
     if os.path.exists(path) and not os.path.isfile(path):
@@ -206,8 +154,8 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
             meter = _Meter(file.samplerate, with_landmarks)
             _describe(audit, file, header_bytes)
             size = _FRAMES_AT_ONCE * max(1, round(_FRAME_S * file.samplerate))
-            # Not file.blocks(): it fills up a block that a cut MP3 does not
-            # fill with what was in memory.
+            # Not file.blocks(): at the end of a truncated MP3 it pads the
+            # block with leftovers from memory.
             block = file.read(size, dtype="float32", always_2d=True)
             while len(block):
                 meter(block)
@@ -215,7 +163,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     except soundfile.LibsndfileError as error:
         audit.reason = _decoding_failed(head, meter, audit, error)
         return audit
-    except TypeError:  # soundfile asks for the rate of x.raw
+    except TypeError:  # soundfile needs a sample rate for x.raw
         audit.reason = "unreadable: samples without a header"
         return audit
     if head[:4] == b"OggS":
@@ -230,13 +178,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
 
 
 def is_unicode(path: str) -> bool:
-    r"""Names of another age have bytes that are no characters.
-
-    Example
-    -------
-    >>> is_unicode("é"), is_unicode("\udce9")
-    (True, False)
-    """
+    r"""Check that a path is Unicode: old file names may hold other bytes."""
     try:
         path.encode()
     except UnicodeEncodeError:
@@ -245,31 +187,23 @@ def is_unicode(path: str) -> bool:
 
 
 def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
-    """What a WAV file's header promises, and what follows it.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, np.zeros(100), 16000)
-    >>> wav_bytes(path)
-    (200, 200)
-    """
+    """Bytes of samples by a WAV file's header, and in the file; or None."""
     with open(path, "rb") as file:
         if file.read(4) != b"RIFF":
             return None
         size = file.seek(0, os.SEEK_END)
-        at = 12
-        while at + 8 <= size:
-            file.seek(at)
+        offset = 12
+        while offset + 8 <= size:
+            file.seek(offset)
             name, length = struct.unpack("<4sI", file.read(8))
             if name == b"data":
-                return length, size - at - 8
-            at += 8 + length + length % 2
+                return length, size - offset - 8
+            offset += 8 + length + length % 2
     return None
 
 
 def _ogg_ends(path: str) -> bool:
-    """Whether the last page of an Ogg file says that it is the last."""
+    """Check that the last page of an Ogg file is marked as the last."""
     with open(path, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - _LARGEST_PAGE))
@@ -285,32 +219,32 @@ def _describe(audit, file, header_bytes):
     if frames > _MOST_FRAMES or _is_streamed(header_bytes):
         return
     if header_bytes is not None:
-        # libsndfile cuts what the header promises to what is there.
-        promised, there = header_bytes
-        frames = max(frames, promised * frames // max(there, 1))
+        # libsndfile limits the header's length to the samples in the file.
+        promised, present = header_bytes
+        frames = max(frames, promised * frames // max(present, 1))
     audit.header_s = frames / file.samplerate
 
 
 def _is_streamed(header_bytes) -> bool:
-    """A recorder that did not know the length wrote the largest there is; a
-    file that is truly as long holds it."""
+    """Detect a header of unknown length: the maximum, in a shorter file."""
     return header_bytes is not None and (
         header_bytes[0] >= STREAMED and header_bytes[1] < header_bytes[0]
     )
 
 
 def _decoding_failed(head, meter, audit, error) -> str:
+    """Reason for the rejection of a file that libsndfile cannot decode."""
     kind = kind_of(head)
     if kind == "text":
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
         return f"unreadable: {kind}, convert it (data_prep.convert)"
-    what = error.error_string.replace("Error : ", "").rstrip(".")
-    if meter is not None and audit.header_s is None:
+    reason = error.error_string.replace("Error : ", "").rstrip(".")
+    if meter is None:  # the header cannot be read
+        return f"unreadable: {reason}"
+    if audit.header_s is None:
         return "unreadable: the header states no length, convert it"
-    if meter is not None:  # its header was good
-        return f"truncated or damaged: {what}"
-    return f"unreadable: {what}"
+    return f"truncated or damaged: {reason}"
 
 
 def _measure(audit, meter):
@@ -328,15 +262,15 @@ def _measure(audit, meter):
 
 
 def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
-    """Why a file cannot be used, and what to look at in one that can."""
-    rejected = _cannot_be_used(audit, meter)
+    """Reason for a rejection, and flags of a usable file."""
+    rejected = _rejection(audit, meter)
     if rejected:
         return rejected, []
     suffix = Path(audit.path).suffix.lower()
     named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
     flags = []
     if _is_streamed(header_bytes):
-        flags.append("streamed: the header states no length, the end may miss")
+        flags.append("streamed: the header states no length, may be truncated")
     if kind is not None and named.get(suffix, kind) != kind:
         flags.append(f"misnamed: {suffix} holds {kind}")
     if audit.clipped > MOST_CLIPPED:
@@ -352,17 +286,18 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
     return "", flags
 
 
-def _cannot_be_used(audit, meter) -> str:
+def _rejection(audit, meter) -> str:
+    """Reason for a rejection, empty for a usable file."""
     if meter.frames == 0:
         return "empty: a header and no samples"
     if not RATES[0] <= audit.rate <= RATES[1]:
         return f"implausible: a sample rate of {audit.rate} Hz"
     promised = audit.header_s
-    believed = 0.98 if audit.format.startswith(_ESTIMATED) else 1.0
-    if promised is not None and audit.duration < believed * promised:
+    least = 0.98 if audit.format.startswith(_ESTIMATED) else 1.0
+    if promised is not None and audit.duration < least * promised:
         return f"truncated: {audit.duration:.3f} of {promised:.3f} s"
     if meter.cut_short:
-        return "truncated: the last page of the stream is not there"
+        return "truncated: the last page of the stream is missing"
     if audit.duration < SHORTEST_S:
         return f"too short: {audit.duration:.3f} s"
     if audit.non_finite:
@@ -379,5 +314,5 @@ def _cannot_be_used(audit, meter) -> str:
 
 
 def _weaker_than_channels(meter) -> float:
-    """How much the mono mix is weaker than the channels, dB."""
+    """Level of the channels relative to their mono mix, dB."""
     return 10 * np.log10(meter.energy / max(meter.mono_energy, 1e-30))

@@ -1,11 +1,11 @@
-"""Packs: recordings in a few large files that take the place of a data folder.
+"""Packs: recordings in a few large files that replace a data folder.
 
-A pack is a folder. ``pack.json`` says what it is; each part, which one machine
-made, brings ``pack-<i>of<n>.json`` (its files, their sizes and checksums),
-``.csv`` (where each recording lies), ``.audit.jsonl`` (what reading the
-original files showed) and shards of samples, ``pack-<i>of<n>-<shard>.i16``.
-``data_prep/pack.py`` writes them. Only what is read of a shard is loaded from
-disk, and processes share it.
+A pack is a folder, described by ``pack.json``. Each part, written by one run
+of ``data_prep/pack.py``, consists of ``pack-<i>of<n>.json`` (its files, their
+sizes and checksums), ``.csv`` (the index of recordings), ``.audit.jsonl``
+(audits of the original files) and shards of samples,
+``pack-<i>of<n>-<shard>.i16``. Shards are mapped into memory, which processes
+share.
 """
 
 import json
@@ -17,82 +17,53 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.tables import write_table
 
 PACK_FILE = "pack.json"
 VERSION = 1
-#: Little-endian, whatever the machine.
+#: Little-endian on every machine.
 DTYPE = "<i2"
 
 
 class Packed(NamedTuple):
-    """One recording of a pack: a row of the index.
+    """One recording of a pack: a row of the index."""
 
-    Arguments
-    ---------
-    path : str
-        As its file's, relative to the data folder.
-    shard : str
-        File that holds it; empty for a rejected recording.
-    offset : int
-        First sample.
-    samples : int
-        How many; 0 for a rejected recording.
-    scale : float
-        Level of 1 in the shard, of full scale.
-    peak : int
-        Largest sample, as stored.
-    rate : int
-        Of the original file, Hz.
-    frames : int
-        Of the original file.
-    """
-
-    path: str
-    shard: str = ""
-    offset: int = 0
-    samples: int = 0
-    scale: float = 1.0
-    peak: int = 0
-    rate: int = 0
-    frames: int = 0
+    path: str  #: relative to the data folder, as in a folder of files
+    shard: str = ""  #: file of samples; empty for a rejected recording
+    offset: int = 0  #: first sample in the shard
+    samples: int = 0  #: 0 for a rejected recording
+    scale: float = 1.0  #: value of one integer step, of full scale
+    peak: int = 0  #: largest absolute sample, as stored
+    rate: int = 0  #: of the original file, Hz
+    frames: int = 0  #: of the original file
 
 
 class Stored(NamedTuple):
-    """(Part of) a recording as it lies in a pack.
+    """(Part of) a recording in a pack."""
 
-    Arguments
-    ---------
-    samples : numpy.ndarray
-        ``[samples]``, integers, mapped into memory.
-    scale : float
-        What one step stands for.
-    peak : float or None
-        Of the whole recording; None for a part of one.
-    """
-
-    samples: np.ndarray
-    scale: float
-    peak: Optional[float]
+    samples: np.ndarray  #: ``[samples]``, integers, mapped into memory
+    scale: float  #: value of one integer step, of full scale
+    peak: Optional[float]  #: of the whole recording; None for a part
 
 
 class Pack:
-    """All parts of a pack, checked for being there.
+    """All parts of a pack; raises ``InputError`` unless they are complete.
 
-    ``pack_at`` opens it. Goes to another process as its folder's name: each
-    process maps the shards for itself.
+    ``pack_at`` opens it. It is pickled as the folder's name, so each process
+    maps the shards itself.
     """
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
         self._head = read_json(self.folder / PACK_FILE)
-        if self._head.get("pack") != VERSION:
-            raise InputError(
-                f"{folder} is a pack of version {self._head.get('pack')}, not "
-                f"{VERSION}; pack the recordings again"
-            )
+        require(
+            self._head.get("pack") == VERSION,
+            f"{folder} is a pack of version {self._head.get('pack')}, not "
+            f"{VERSION}",
+            "pack the recordings again",
+        )
         self.rate = self._head["rate"]
         self.files: Dict[str, Dict] = {}
         self.audits: List[Path] = []
@@ -109,64 +80,64 @@ class Pack:
 
     @property
     def paths(self) -> List[str]:
-        """Of the recordings, rejected ones included."""
-        found = [recording.path for part in self._parts for recording in part]
-        return list({_plain(path): path for path in found}.values())
+        """Paths of the recordings, including rejected ones."""
+        paths = [recording.path for part in self._parts for recording in part]
+        return list({_plain(path): path for path in paths}.values())
 
     def _find(self, path) -> Optional[Packed]:
-        # Where two parts hold it, the later one counts.
-        found = (part.find(path) for part in reversed(self._parts))
-        return next((recording for recording in found if recording), None)
+        # If two parts hold the path, the later one counts.
+        rows = (part.find(path) for part in reversed(self._parts))
+        return next((recording for recording in rows if recording), None)
 
     def _add_part(self, number, n_parts):
         name = part_name(number, n_parts)
-        if not (self.folder / f"{name}.json").is_file():
-            raise InputError(
-                f"{self.folder} lacks part {number} of {n_parts} ({name}.json)"
-                "; copy it there, or go on packing: the same command does"
-            )
-        about = read_json(self.folder / f"{name}.json")
+        require(
+            (self.folder / f"{name}.json").is_file(),
+            f"{self.folder} lacks part {number} of {n_parts} ({name}.json)",
+            "copy it there, or run the same pack command again to resume",
+        )
+        part = read_json(self.folder / f"{name}.json")
         for key, value in self._head.items():
-            if about["head"].get(key) != value:
-                raise InputError(
-                    f"{self.folder}: {name}.json is of a pack with {key} "
-                    f"{about['head'].get(key)}, {PACK_FILE} says {value}; keep "
-                    "the parts of one pack together"
-                )
-        self.name = about["name"]
-        for file, expected in about["files"].items():
+            require(
+                part["head"].get(key) == value,
+                f"{self.folder}: {name}.json is of a pack with {key} "
+                f"{part['head'].get(key)}, {PACK_FILE} has {value}",
+                "keep the parts of one pack together",
+            )
+        self.name = part["name"]
+        for file, expected in part["files"].items():
             self._check_size(file, expected["bytes"])
-        self.files.update(about["files"])
+        self.files.update(part["files"])
         self.audits.append(self.folder / f"{name}.audit.jsonl")
         self._parts.append(read_index(self.folder / f"{name}.csv"))
 
     def _check_size(self, file, n_bytes):
         try:
-            found = os.stat(self.folder / file).st_size
+            size = os.stat(self.folder / file).st_size
         except OSError:
             raise InputError(
                 f"{self.folder} lacks {file}; copy it there, or pack into a "
                 "new folder"
             )
-        if found != n_bytes:
-            raise InputError(
-                f"{self.folder / file} has {found} bytes, not {n_bytes}; copy "
-                "it again, or pack into a new folder"
-            )
+        require(
+            size == n_bytes,
+            f"{self.folder / file} has {size} bytes, not {n_bytes}",
+            "copy it again, or pack into a new folder",
+        )
 
     def stored(self, path: str, start: float, stop: float) -> Optional[Stored]:
-        """(Part of) a recording, of which nothing is read yet."""
+        """(Part of) a recording, mapped but not yet read; None if absent."""
         recording = self._find(path)
         if recording is None:
             return None
-        if not recording.samples:
-            raise InputError(
-                f"{path} was rejected when {self.folder} was packed; prepare "
-                "the manifests from the pack"
-            )
+        require(
+            recording.samples > 0,
+            f"{path} was rejected when {self.folder} was packed",
+            "prepare the manifests from the pack",
+        )
         first, last = _span(recording, self.rate, start, stop)
         if recording.shard not in self._shards:
-            # A plain array on the map: slices of a memmap take longer.
+            # A plain array on the map: slicing a memmap takes longer.
             self._shards[recording.shard] = np.asarray(
                 np.memmap(self.folder / recording.shard, dtype=DTYPE, mode="r")
             )
@@ -181,7 +152,7 @@ class Pack:
 def _span(
     recording: Packed, rate: int, start: float, stop: float
 ) -> Tuple[int, int]:
-    """Samples between two times, rounded as those of the original file.
+    """First and last sample between two times, rounded as in the original.
 
     Example
     -------
@@ -200,13 +171,7 @@ def _span(
 
 
 def pack_at(folder: Path) -> Optional[Pack]:
-    """The pack that a folder is.
-
-    Example
-    -------
-    >>> pack_at(getfixture("tmpdir")) is None
-    True
-    """
+    """Pack in a folder, None if the folder is not a pack."""
     try:
         changed = os.stat(os.path.join(folder, PACK_FILE)).st_mtime_ns
     except OSError:
@@ -217,29 +182,23 @@ def pack_at(folder: Path) -> Optional[Pack]:
 @lru_cache(maxsize=None)
 def _open(folder: str, changed: int) -> Optional[Pack]:
     head = read_json(Path(folder) / PACK_FILE)
-    return Pack(Path(folder)) if "pack" in head else None  # another's file
+    return Pack(Path(folder)) if "pack" in head else None  # unrelated file
 
 
 def part_name(number: int, n_parts: int) -> str:
-    """Beginning of the names of a part's files.
-
-    Example
-    -------
-    >>> part_name(2, 4)
-    'pack-2of4'
-    """
+    """Common prefix of the names of a part's files."""
     return f"pack-{number}of{n_parts}"
 
 
 def read_json(path: Path) -> Dict:
-    """A file that says what a pack or a part is."""
+    """Read the description of a pack or of a part."""
     try:
         return dict(json.loads(Path(path).read_text(encoding="utf-8")))
     except (ValueError, TypeError):
         raise InputError(f"{path} is damaged; copy it again")
 
 
-#: In the index, names that are not Unicode keep their bytes.
+#: Keeps the bytes of names that are not Unicode in the index.
 _ERRORS = "surrogateescape"
 
 
@@ -249,7 +208,7 @@ def write_index(path: Path, recordings: Iterable[Packed]) -> None:
 
 
 class Index(Sequence):
-    """Recordings of one part, each a ``Packed`` when it is asked for."""
+    """Recordings of one part, each parsed on access."""
 
     def __init__(self, path: Path):
         self._rows = KeyedRows(path, "path", _plain, _ODD, errors=_ERRORS)
@@ -271,7 +230,7 @@ class Index(Sequence):
             )
 
     def find(self, path: str) -> Optional[Packed]:
-        """The recording of a path, however that is written."""
+        """Recording of a path, None if absent; ``./a//b`` equals ``a/b``."""
         number = self._rows.find(path)
         return None if number is None else self[number]
 
@@ -284,12 +243,12 @@ def read_index(path: Path) -> Index:
         raise InputError(f"{path} is damaged; copy it again")
 
 
-#: Of the index: quoted paths, and those that ``_plain`` changes.
+#: Matches paths in the index that are quoted or that ``_plain`` changes.
 _ODD = rb'^"|//|\./'
 
 
 def _plain(path: str) -> str:
     """``./a//b.wav`` and ``a/b.wav`` are one file."""
-    # Most paths are plain, and to make sure of it takes long.
+    # Parsing is slow, and most paths are plain already.
     odd = "//" in path or "./" in path
     return PurePosixPath(path).as_posix() if odd else path

@@ -1,5 +1,6 @@
 """Report of the copies in a corpus, by patient, split and label."""
 
+from dataclasses import astuple
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -22,57 +23,44 @@ COLUMNS = (
 def report_copies(
     copies: List[Copy], splits: Dict[str, List[Recording]], path: Path
 ) -> Optional[str]:
-    """Write ``duplicates.csv``, and say what would make a figure false.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "duplicates.csv"
-    >>> a = Recording("a", 1, "a.wav", 0, 1, "", "p1", "")
-    >>> b = Recording("b", 1, "b.wav", 0, 1, "", "p2", "")
-    >>> report_copies([Copy("exact", "a.wav", "b.wav")], {"": [a, b]}, path)
-    '1 exact and 0 near copies, 1 of another patient: see ...duplicates.csv; give a copy and its original one patient_id, or figures are too good'
-    """
-    about = {
+    """Write ``duplicates.csv``; return a summary, None without copies."""
+    facts_of = {
         rec.wav: (rec.patient_id, split, rec.label)
         for split, recordings in splits.items()
         for rec in recordings
     }
-    rows = [_row(copy, about) for copy in copies]
+    rows = [
+        (*astuple(copy), *_compare(facts_of, copy.path, copy.copy))
+        for copy in copies
+    ]
     write_table(path, COLUMNS, rows)
     if not rows:
         return None
     n_exact = sum(copy.kind == "exact" for copy in copies)
-    found = [f"{n_exact} exact and {len(copies) - n_exact} near copies"]
-    for column, what in (
+    parts = [f"{n_exact} exact and {len(copies) - n_exact} near copies"]
+    for column, words in (
         ("patients", "of another patient"),
         ("splits", "across splits"),
         ("labels", "with another label"),
     ):
         cells = [row[COLUMNS.index(column)] for row in rows]
-        if any(cells):  # else nothing is known of them
+        if any(cells):  # empty cells: unknown
             n = sum(cell.startswith("different") for cell in cells)
-            found.append(f"{n} {what}")
-    return f"{', '.join(found)}: see {path}" + (
-        "; give a copy and its original one patient_id, or figures are too good"
-        if any(row[COLUMNS.index("patients")].startswith("d") for row in rows)
-        else ""
-    )
+            parts.append(f"{n} {words}")
+    text = f"{', '.join(parts)}: see {path}"
+    if any(row[COLUMNS.index("patients")].startswith("d") for row in rows):
+        text += (
+            "; give a copy and its original the same patient_id, or metrics "
+            "are too optimistic"
+        )
+    return text
 
 
-def _row(copy: Copy, about: Dict):
-    pairs = zip(about.get(copy.path, ()), about.get(copy.copy, ()))
-    same = [_compare(one, other) for one, other in pairs] or ["", "", ""]
+def _compare(facts_of: Dict, path: str, copy: str) -> List[str]:
+    """Cells of the columns patients, splits and labels."""
+    if path not in facts_of or copy not in facts_of:
+        return ["", "", ""]
     return [
-        copy.kind,
-        copy.path,
-        copy.copy,
-        copy.offset_s,
-        copy.common,
-        *same,
+        "" if not (a or b) else "same" if a == b else f"different: {a} and {b}"
+        for a, b in zip(facts_of[path], facts_of[copy])
     ]
-
-
-def _compare(one: str, other: str) -> str:
-    if not one and not other:
-        return ""
-    return "same" if one == other else f"different: {one} and {other}"

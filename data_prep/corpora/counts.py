@@ -8,7 +8,7 @@ from data_prep.files.tables import write_table, write_text
 from data_prep.manifest import Recording
 
 ALL = "all"
-#: More classes than this are summed up in one row of the Markdown table.
+#: More classes than this become one row of the Markdown table.
 MOST_CLASSES = 12
 
 Count = Tuple[int, int, float]
@@ -17,7 +17,7 @@ Count = Tuple[int, int, float]
 def counts(
     splits: Dict[str, List[Recording]],
 ) -> Dict[str, Dict[str, Count]]:
-    """Recordings, patients and hours.
+    """Recordings, patients and hours by class and split.
 
     Example
     -------
@@ -25,15 +25,15 @@ def counts(
     >>> counts({"train": [rec], "test": []})["injury"]
     {'train': (1, 1, 0.01), 'test': (0, 0, 0.0), 'all': (1, 1, 0.01)}
     """
-    found = defaultdict(list)
+    cells = defaultdict(list)
     for split, recs in splits.items():
         for rec in recs:
             for row in (rec.label or "unlabelled", ALL):
                 for column in (split, ALL):
-                    found[row, column].append(rec)
-    rows = sorted({row for row, _ in found} - {ALL}) + [ALL]
+                    cells[row, column].append(rec)
+    rows = sorted({row for row, _ in cells} - {ALL}) + [ALL]
     return {
-        row: {column: _count(found[row, column]) for column in (*splits, ALL)}
+        row: {column: _count(cells[row, column]) for column in (*splits, ALL)}
         for row in rows
     }
 
@@ -45,7 +45,7 @@ def _count(recordings: List[Recording]) -> Count:
 
 
 def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
-    """The counts to read.
+    """The counts as a Markdown table.
 
     Example
     -------
@@ -73,7 +73,7 @@ def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
 
 
 def write_counts(splits: Dict[str, List[Recording]], folder: Path) -> str:
-    """Save the table as ``table.md`` and ``table.csv``.
+    """Write ``table.md`` and ``table.csv``; return the Markdown.
 
     Example
     -------

@@ -1,7 +1,6 @@
-"""A database of recordings as a hospital would keep it: ``recordings.csv``
-and audio beside it.
+"""Database of recordings as a hospital keeps it: ``recordings.csv`` and audio.
 
-``recording_id, patient_id, path``, any columns of labels, ``site``,
+Columns: ``recording_id, patient_id, path``, any labels, ``site``,
 ``recorded_at``, optionally ``split`` (train, valid, test) or ``fold``.
 """
 
@@ -15,7 +14,7 @@ from data_prep.audio.folder import holds, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import Recording
 
@@ -26,7 +25,7 @@ REQUIRED = ("recording_id", "patient_id", "path")
 
 Row = Tuple[Recording, Dict[str, str]]
 
-#: What a spreadsheet makes of 100000 or 4E5 (1E+05), and of "=..." or "-...".
+#: Ids changed by a spreadsheet: 100000 to 1E+05, "=..." or "-..." to errors.
 _MANGLED = re.compile(
     r"\d([.,]\d+)?E[+-]\d{2,}|#(NAME\?|REF!|VALUE!|N/A)", re.I
 )
@@ -35,35 +34,35 @@ _MANGLED = re.compile(
 def locate(
     folder: str, recordings_csv: Optional[str], option: str
 ) -> Tuple[Path, Path]:
-    """The data folder and its table."""
+    """Data folder and table of a database, which must exist."""
     root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
-    pack_at(root)  # looks at every shard: not in the middle of a run
+    pack_at(root)  # checks all shards now, not in the middle of a run
     table = Path(recordings_csv) if recordings_csv else root / TABLE
-    if not table.is_file():
-        raise InputError(
-            f"{table} does not exist; pass the database's csv file with "
-            "--recordings_csv"
-        )
+    require(
+        table.is_file(),
+        f"{table} does not exist",
+        "pass the csv file of the database with --recordings_csv",
+    )
     return root, table
 
 
 def locate_table(
     recordings: str, data_folder: Optional[str]
 ) -> Tuple[Path, Path]:
-    """The data folder and the table, of a command that is given the table."""
+    """Data folder and table, by the path of the table or of its folder."""
     table = Path(recordings)
     if table.is_dir():
         table = table / TABLE
-    if not table.is_file():
-        raise InputError(
-            f"{table} does not exist; pass a recordings.csv or its folder"
-        )
+    require(
+        table.is_file(),
+        f"{table} does not exist",
+        "pass a recordings.csv or its folder",
+    )
     return locate(data_folder or str(table.parent), str(table), "--data_folder")
 
 
 def database_name(root: Path, table: Path) -> str:
-    """Name of a corpus that does not say its own: the folder's, or the
-    table's where it has one of its own (a folder may hold several).
+    """Default name of a corpus: the folder's, or the table's if special.
 
     Example
     -------
@@ -76,14 +75,14 @@ def database_name(root: Path, table: Path) -> str:
 
 
 def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
-    """Rows of a database: recordings without label, and their cells.
+    """Rows of a database: recordings, not yet labelled, and their cells.
 
     Arguments
     ---------
     table : pathlib.Path
         recordings.csv.
     label_columns : sequence of str
-        Columns required besides those of any database.
+        Required columns, in addition to ``REQUIRED``.
 
     Returns
     -------
@@ -92,8 +91,8 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
     Raises
     ------
     InputError
-        A missing column, an empty cell, an absolute path, an id that a
-        spreadsheet has mangled, a recording that is listed twice.
+        A missing column, an empty cell, an absolute path, an id changed by a
+        spreadsheet, or a recording that is listed twice.
     """
     rows = []
     for source, cells in read_table(table, [*REQUIRED, *label_columns]):
@@ -101,12 +100,12 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
         rec = Recording(
             ID=cells["recording_id"],
             duration=0.0,
-            # ./a.wav and a.wav are one file.
+            # ./a.wav and a.wav are the same file.
             wav=PurePosixPath(cells["path"]).as_posix(),
             start=0.0,
             stop=0.0,
             label="",
-            # Phones write one id in both cases: one patient, not two.
+            # Some phones write ids in upper case, others in lower case.
             patient_id=cells["patient_id"].lower(),
             site=cells.get("site", ""),
             source=source,
@@ -118,6 +117,7 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
 
 
 def _check_cells(source, cells):
+    """Raise ``InputError`` for an empty, mangled or absolute cell."""
     for name in REQUIRED:
         if not cells[name]:
             raise InputError(f"{source}: {name} is empty; fill it in")
@@ -125,8 +125,8 @@ def _check_cells(source, cells):
         if _MANGLED.fullmatch(cells[name]):
             raise InputError(
                 f"{source}: {name} is {cells[name]!r}, which a spreadsheet "
-                "made of something else; restore the ids and format the "
-                "column as text before saving"
+                "has changed; restore the ids and format the column as text "
+                "before saving"
             )
     if Path(cells["path"]).is_absolute():
         raise InputError(
@@ -136,6 +136,7 @@ def _check_cells(source, cells):
 
 
 def _check_listed_once(rows: List[Row], label_columns):
+    """Raise ``InputError`` if two rows have the same path."""
     first = {}
     for rec, cells in rows:
         other, its_cells = first.setdefault(rec.wav, (rec, cells))
@@ -145,8 +146,8 @@ def _check_listed_once(rows: List[Row], label_columns):
             if cells[name] != its_cells[name]:
                 raise InputError(
                     f"{rec.source}: {rec.wav} has {name} {cells[name]!r} here "
-                    f"and {its_cells[name]!r} in {other.source}; keep the one "
-                    "that is right"
+                    f"and {its_cells[name]!r} in {other.source}; keep the "
+                    "correct row"
                 )
         raise InputError(
             f"{rec.source}: {rec.wav} is listed in {other.source} already; "
@@ -155,12 +156,13 @@ def _check_listed_once(rows: List[Row], label_columns):
 
 
 def _report_case(rows: List[Row]):
+    """Warn about the first patient id that occurs in two spellings."""
     spelt = {}
     for rec, cells in rows:
         other = spelt.setdefault(rec.patient_id, (cells["patient_id"], rec))
         if other[0] != cells["patient_id"]:
             logger.warning(
-                "%s: patient_id %r is %r in %s; taken for one patient",
+                "%s: patient_id %r is %r in %s; they count as one patient",
                 rec.source,
                 cells["patient_id"],
                 other[0],
@@ -175,7 +177,7 @@ def usable_rows(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Tuple[List[Row], Audits]:
-    """Rows with durations from the decoded audio, less what cannot be used."""
+    """Usable rows, with durations from the decoded audio, and the audits."""
     for rec, _ in rows:
         if not holds(root, rec.wav):
             cure = "add the file, correct the path, or remove the row"
@@ -191,7 +193,7 @@ def usable_rows(
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:
-    """Write a database, unless the same is there already.
+    """Write a database, unless the same file exists.
 
     Example
     -------
@@ -203,8 +205,8 @@ def write_database(rows: List[Dict[str, str]], table: Path) -> None:
     """
     make_folder(table.parent)
     if table.is_file():
-        # What was prepared from it stays up to date while it is the same.
-        there = [cells for _, cells in read_table(table, [])]
-        if there == rows:
+        # An unchanged file keeps the manifests made of it up to date.
+        existing = [cells for _, cells in read_table(table, [])]
+        if existing == rows:
             return
     write_table(table, list(rows[0]), [row.values() for row in rows])

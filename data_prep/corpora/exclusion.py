@@ -1,11 +1,9 @@
-"""Who must not be heard in adaptation: the patients and recordings that a
-classifier will be tested on.
+"""Exclude held-out patients and their recordings from adaptation.
 
-A patient is recognised by the id, in whatever case, and by the sound: the same
-decoded samples (``Audit.digest``) under another name, id or lossless format.
-Copies that were re-sampled or went through MP3 have other samples and go
-unseen here. No message holds a patient id, nor a path, which may hold one:
-patients are people, and a row says as much.
+A patient is recognised by the id, in upper or lower case, and by the sound: the
+same decoded samples (``Audit.digest``) under another name, id or lossless
+format. Copies that were resampled or compressed to MP3 are not detected.
+Messages name rows, never patient ids or paths, which may hold an id.
 """
 
 import logging
@@ -18,78 +16,55 @@ from data_prep.audio.audits import MOST_COMPARED, audit_files
 from data_prep.audio.folder import holds
 from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_table
 from data_prep.manifest import DATA_ROOT, Recording
 
 logger = logging.getLogger(__name__)
 
 REFUSE, DROP = "refuse", "drop"
-#: Where in the manifest folder is kept what reading the tables' audio showed.
+#: Folder below the manifest folder with the audits of the tables' audio.
 FOLDER = "excluded"
 
 
 @dataclass
 class HeldOut:
-    """Whoever a classifier will be tested on.
+    """Held-out patients and recordings, with their rows of the tables."""
 
-    Arguments
-    ---------
-    patients : dict
-        Row of a table by patient id, in lower case.
-    samples : dict
-        Row of a table by digest of the decoded samples.
-    """
-
+    #: Row by patient id in lower case.
     patients: Dict[str, str] = field(default_factory=dict)
+    #: Row by digest of the decoded samples.
     samples: Dict[str, str] = field(default_factory=dict)
 
 
 class Shared(NamedTuple):
-    """A recording that must not be adapted on.
-
-    Arguments
-    ---------
-    recording : Recording
-        Of the database.
-    row : str
-        Of the table that holds its patient or its sound.
-    by_patient : bool
-        Whether the patient is the same; else the samples are.
-    """
+    """A recording of the database that is shared with a held-out row."""
 
     recording: Recording
-    row: str
-    by_patient: bool
+    row: str  #: of the table
+    by_patient: bool  #: same patient; else the same samples
 
 
 def check_options(
     tables: Sequence[Path], excluded: str, folder: Optional[str]
 ) -> None:
-    """Refuse options that cannot be followed before anything is read.
-
-    Example
-    -------
-    >>> check_options([], "ask", None)
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --excluded is 'ask'; expected refuse or drop
-    """
-    if excluded not in (REFUSE, DROP):
-        raise InputError(
-            f"--excluded is {excluded!r}; expected {REFUSE} or {DROP}"
-        )
+    """Check the options of the exclusion."""
+    require(
+        excluded in (REFUSE, DROP),
+        f"--excluded is {excluded!r}",
+        f"expected {REFUSE} or {DROP}",
+    )
     for table in tables:
-        if not table.is_file():
-            raise InputError(
-                f"--exclude {table} does not exist; pass a manifest or a "
-                "recordings.csv, or leave it out"
-            )
-    if folder is not None and not Path(folder).is_dir():
-        raise InputError(
-            f"--exclude_folder {folder} is no folder; pass the one where the "
-            "paths of the --exclude table begin"
+        require(
+            table.is_file(),
+            f"--exclude {table} does not exist",
+            "pass a manifest or a recordings.csv, or leave it out",
         )
+    require(
+        folder is None or Path(folder).is_dir(),
+        f"--exclude_folder {folder} is not a folder",
+        "pass the folder that paths in the --exclude table are relative to",
+    )
 
 
 def read_held_out(
@@ -98,28 +73,20 @@ def read_held_out(
     save_folder: Path,
     folder: Optional[str] = None,
 ) -> HeldOut:
-    """Read the tables and the audio that they name.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = (tmp / "test.csv").write_text("patient_id\\nP1\\n")
-    >>> sorted(read_held_out([tmp / "test.csv"], tmp, tmp).patients)
-    ['p1']
-    """
+    """Read the tables, and the audio files listed in them."""
     held_out = HeldOut()
     for table in tables:
         rows = read_table(table, ["patient_id"])
         for source, cells in rows:
-            # Its name alone would not tell one test.csv from another.
+            # With its folder: several tables may be called test.csv.
             row = str(table.parent / source)
-            if not cells["patient_id"]:
-                raise InputError(f"{row}: patient_id is empty; fill it in")
-            held_out.patients.setdefault(cells["patient_id"].lower(), row)
+            patient = cells["patient_id"].lower()
+            require(bool(patient), f"{row}: patient_id is empty", "fill it in")
+            held_out.patients.setdefault(patient, row)
         if not {"wav", "path"} & set(rows[0][1]):
             logger.warning(
-                "%s has neither path nor wav: compared by patient only, so "
-                "that copies under another patient_id go unseen",
+                "%s has neither path nor wav: compared by patient only, copies "
+                "under another patient_id are not detected",
                 table,
             )
             continue
@@ -129,10 +96,10 @@ def read_held_out(
 
 
 def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
-    """Row by path of the table's files, by the folder that holds them."""
+    """Rows by path of the table's files, by the folder that holds them."""
     places = [folder, prepared_from(table.parent), table.parent, root]
     places = list(dict.fromkeys(Path(p) for p in places if p is not None))
-    found: Dict[Path, Dict[str, str]] = {}
+    rows_in: Dict[Path, Dict[str, str]] = {}
     for source, cells in rows:
         path = cells.get("wav") or cells.get("path", "")
         path = path.replace(f"{DATA_ROOT}/", "", 1)
@@ -142,17 +109,18 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
         if place is None:
             raise InputError(
                 f"{row}: its audio file is not in {', '.join(map(str, places))}"
-                "; pass the folder where the table's paths begin by "
+                "; pass the folder that the table's paths are relative to with "
                 "--exclude_folder"
             )
-        # Whole files: a manifest's start and stop are passed over, since who
-        # is heard in one part of a file is heard in all of it.
-        found.setdefault(place, {}).setdefault(path, row)
-    return found
+        # Whole files, without a manifest's start and stop: all parts of a
+        # recording are of the same patient.
+        rows_in.setdefault(place, {}).setdefault(path, row)
+    return rows_in
 
 
 def _add_samples(held_out, row_of, place, save_folder, table):
-    # A journal a folder: two may hold files of one name, size and time.
+    # One journal per folder: files of two folders may have the same name, size
+    # and time.
     name = blake2b(str(place.resolve()).encode(), digest_size=8).hexdigest()
     audits = audit_files(list(row_of), place, save_folder / FOLDER / name)
     for path, audit in audits.items():
@@ -173,16 +141,7 @@ def _add_samples(held_out, row_of, place, save_folder, table):
 def find_shared(
     rows: List[Row], root: Path, save_folder: Path, held_out: HeldOut
 ) -> List[Shared]:
-    """Recordings of a patient that is held out, or with the same samples as a
-    recording that is.
-
-    Example
-    -------
-    >>> rec = Recording("r1", 0.0, "a.wav", 0.0, 0.0, "", "p1", "")
-    >>> held_out = HeldOut({"p1": "test.csv row 2"})
-    >>> find_shared([(rec, {})], Path("."), Path("."), held_out)[0].row
-    'test.csv row 2'
-    """
+    """Recordings that share the patient or the samples of a held-out row."""
     recordings = [rec for rec, _ in rows]
     digests = {}
     if held_out.samples:
@@ -191,8 +150,13 @@ def find_shared(
             for rec in recordings
             if rec.patient_id not in held_out.patients
         ]
-        digests = _digests(others, root, save_folder)
-    found = []
+        # With the landmarks that the preparer's audit needs: files are read
+        # once. Usable files only: all silent files are alike.
+        audits = audit_files(
+            others, root, save_folder, len(others) <= MOST_COMPARED
+        )
+        digests = {path: a.digest for path, a in audits.items() if a.usable}
+    shared = []
     for rec in recordings:
         by_patient = rec.patient_id in held_out.patients
         if by_patient:
@@ -200,63 +164,40 @@ def find_shared(
         else:
             row = held_out.samples.get(digests.get(rec.wav))
         if row is not None:
-            found.append(Shared(rec, row, by_patient))
-    if not found:
+            shared.append(Shared(rec, row, by_patient))
+    if not shared:
         logger.info(
             "%d recordings of %d patients compared with the %d patients and "
-            "%d recordings of --exclude: none is shared",
+            "%d recordings of --exclude: none shared",
             len(recordings),
             len({rec.patient_id for rec in recordings}),
             len(held_out.patients),
             len(held_out.samples),
         )
-    return found
-
-
-def _digests(paths, root, save_folder) -> Dict[str, str]:
-    """Of the files that adaptation can use: one silence is like another."""
-    # With what the preparer's own audit will ask for: all is read once.
-    with_landmarks = len(paths) <= MOST_COMPARED
-    audits = audit_files(paths, root, save_folder, with_landmarks)
-    return {path: a.digest for path, a in audits.items() if a.usable}
+    return shared
 
 
 def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
-    """Refuse to adapt on anything that is shared.
-
-    Example
-    -------
-    >>> rec = Recording("r", 0, "a.wav", 0, 0, "", "p", "", "a.csv row 2")
-    >>> refuse([Shared(rec, "test.csv row 7", False)], 9, Path("a.csv"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: 1 of 9 recordings of a.csv must not be adapted on, such as a.csv row 2, which has the samples of test.csv row 7; remove those rows, or pass --excluded drop, which leaves them out and lists them in rejected.csv
-    """
+    """Raise ``InputError`` if any recording is shared."""
     if not shared:
         return
     first = shared[0]
-    how = "is of the patient of" if first.by_patient else "has the samples of"
+    match = "is of the patient of" if first.by_patient else "has the samples of"
     raise InputError(
         f"{len(shared)} of {n_recordings} recordings of {table} must not be "
-        f"adapted on, such as {first.recording.source}, which {how} "
+        f"adapted on, such as {first.recording.source}, which {match} "
         f"{first.row}; remove those rows, or pass --excluded {DROP}, which "
         "leaves them out and lists them in rejected.csv"
     )
 
 
 def reasons(shared: List[Shared]) -> Dict[str, str]:
-    """Patients to leave out, and why.
+    """Reason by patient to leave out.
 
-    A recording that is shared by its samples takes its patient along: that
-    voice is held out under another id.
-
-    Example
-    -------
-    >>> rec = Recording("r", 0, "a.wav", 0, 0, "", "p", "", "a.csv row 2")
-    >>> reasons([Shared(rec, "test.csv row 7", False)])
-    {'p': 'patient held out under another id: a.csv row 2 has the same samples as test.csv row 7'}
+    A recording with the same samples excludes its patient: that is a held-out
+    patient under another id.
     """
-    why: Dict[str, str] = {}
+    reason_of: Dict[str, str] = {}
     for rec, row, by_patient in shared:
         reason = "patient of an --exclude table"
         if not by_patient:
@@ -264,5 +205,5 @@ def reasons(shared: List[Shared]) -> Dict[str, str]:
                 f"patient held out under another id: {rec.source} has the "
                 f"same samples as {row}"
             )
-        why.setdefault(rec.patient_id, reason)
-    return why
+        reason_of.setdefault(rec.patient_id, reason)
+    return reason_of

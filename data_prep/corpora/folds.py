@@ -1,9 +1,8 @@
-"""Splits by the values of a column: one is tested on, the others train.
+"""Splits by the values of a column: one value is the test set.
 
-The column ``fold`` holds folds made for that, and a patient is in one of them.
-Any other column (site, device, year) is what happened to be written down, so
-one patient may be in two of its values: then what the patient has outside of
-the fold that is tested on is left out.
+In the column ``fold`` every patient must be in one fold. In any other column
+(site, device, year) a patient can have several values: the recordings of a
+test patient with other values are then left out.
 """
 
 import logging
@@ -16,16 +15,16 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from data_prep.corpora.database import Row
 from data_prep.corpora.preparation import in_words
 from data_prep.corpora.stratify import split_patients, strata
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
 
-#: The column of folds that were made to be folds.
+#: Column of folds without divided patients.
 FOLD = "fold"
 #: A column with more values holds ids or dates.
 MOST_FOLDS = 50
-#: Of the patients that are left when no fold is named for validation.
+#: Shares of the remaining patients without a validation fold.
 SHARES = {"train": 0.85, "valid": 0.15}
 
 _NUMBER = re.compile(
@@ -35,16 +34,9 @@ _NUMBER = re.compile(
 
 @dataclass
 class Folds:
-    """Which values of which column are tested on and chosen on.
+    """Values of a column that are the test and validation sets.
 
-    Arguments
-    ---------
-    column : str
-        Of recordings.csv.
-    test : str
-        Value that is tested on.
-    valid : str or None
-        Value that models are chosen on; None: drawn from the other patients.
+    Without ``valid``, the validation set is drawn from the other patients.
     """
 
     column: str
@@ -60,44 +52,31 @@ class Folds:
 
 
 def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
-    """Options of a run as text, and whether they go together.
-
-    Example
-    -------
-    >>> choose_folds("fold", 1, None)
-    Folds(column='fold', test='1', valid=None)
-    """
+    """Folds by the options of a run, None without a test fold."""
     if test_fold is None:
-        if valid_fold is not None:
-            raise InputError(
-                f"valid_fold is {valid_fold} and test_fold is None; pass "
-                "--test_fold too"
-            )
-        if fold_column != FOLD:
-            raise InputError(
-                f"fold_column is {fold_column!r} and test_fold is None; pass "
-                "the value to test on with --test_fold"
-            )
+        require(
+            valid_fold is None,
+            f"valid_fold is {valid_fold} and test_fold is None",
+            "pass --test_fold too",
+        )
+        require(
+            fold_column == FOLD,
+            f"fold_column is {fold_column!r} and test_fold is None",
+            "pass the value of the test set with --test_fold",
+        )
         return None
     if valid_fold is None:
         return Folds(str(fold_column), str(test_fold))
-    if str(test_fold) == str(valid_fold):
-        raise InputError(
-            f"test_fold and valid_fold are both {test_fold}; choose two folds"
-        )
+    require(
+        str(test_fold) != str(valid_fold),
+        f"test_fold and valid_fold are both {test_fold}",
+        "choose two folds",
+    )
     return Folds(str(fold_column), str(test_fold), str(valid_fold))
 
 
 def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
-    """Values of a column, in natural order, without the empty one.
-
-    Example
-    -------
-    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "pain", "p1", "")
-    >>> rows = [(rec, {"fold": "10"}), (rec, {"fold": "9"})]
-    >>> values_of(rows, Path("recordings.csv"), "fold")
-    ['9', '10']
-    """
+    """Values of a column in natural order, without empty cells."""
     if column not in rows[0][1]:
         cure = f"add it, or name one of {', '.join(rows[0][1])}"
         if column == FOLD:
@@ -120,22 +99,14 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
         if other != value:
             raise InputError(
                 f"{rec.source}: {column} is {value!r}, and {other!r} in "
-                f"{source}; write it in one way, or one fold is two"
+                f"{source}; use one spelling, or one fold becomes two"
             )
-    there = {value for value, _ in spelt.values()} - {""}
-    return sorted(there, key=natural_order)
+    values = {value for value, _ in spelt.values()} - {""}
+    return sorted(values, key=natural_order)
 
 
 def rounds(column: str, values: Sequence[str]) -> List[Folds]:
-    """A choice of folds for each value: each is tested on once.
-
-    Example
-    -------
-    >>> [(f.test, f.valid) for f in rounds("fold", "012")]
-    [('0', '1'), ('1', '2'), ('2', '0')]
-    >>> [(f.test, f.valid) for f in rounds("site", ["north", "south"])]
-    [('north', None), ('south', None)]
-    """
+    """Folds of each round: each value is the test set once."""
     if column != FOLD:
         return [Folds(column, value) for value in values]
     following = [*values[1:], *values[:1]]
@@ -149,21 +120,21 @@ def check_rounds(
     values: Sequence[str],
     classes: Sequence[str],
 ) -> None:
-    """Refuse a column whose rounds cannot all be run, before the first is."""
-    least = 3 if column == FOLD else 2
-    if len(values) < least:
-        needs = "one to test, one to validate, one to train"
-        if column != FOLD:
-            needs = "one to test, one to train"
-        raise InputError(
-            f"{table} has {len(values)} values of {column!r} in rows with a "
-            f"label ({', '.join(values) or 'none'}), and folds need {least} or "
-            f"more: {needs}; add recordings, or name another column"
-        )
+    """Check before the first round that all rounds can run."""
+    least, needs = 2, "one to test, one to train"
+    if column == FOLD:
+        least, needs = 3, "one to test, one to validate, one to train"
+    require(
+        len(values) >= least,
+        f"{table} has {len(values)} values of {column!r} in rows with a label "
+        f"({', '.join(values) or 'none'}), and folds need {least} or more: "
+        f"{needs}",
+        "add recordings, or name another column",
+    )
     if len(values) > MOST_FOLDS:
         raise InputError(
             f"{table} has {len(values)} values of {column!r}, such as "
-            f"{values[0]!r} and {values[1]!r}: ids or dates, no folds (up to "
+            f"{values[0]!r} and {values[1]!r}: ids or dates, not folds (up to "
             f"{MOST_FOLDS}); name another column"
         )
     if column == FOLD:
@@ -195,25 +166,27 @@ def _require_training(rows, table, folds, classes):
             raise InputError(
                 f"class {label!r} has no patient to train with when "
                 f"{folds.column} {held_out} of {table} is held out; add "
-                "patients, write one value for two, or change --classes"
+                "patients, merge two values, or change --classes"
             )
 
 
 def keep_apart(
     rows: List[Row], table: Path, folds: Folds
 ) -> Tuple[List[Row], List[Tuple[str, str, str]]]:
-    """Leave out what a held-out patient has outside of the held-out fold.
+    """Leave out recordings of held-out patients with values of other folds.
 
-    Of the column ``fold`` nothing is left out: a patient in two folds is a
-    fault of the table, which ``manifest.check`` refuses.
+    Returns the kept rows, and (path, verdict, reason) of the others. None of
+    the column ``fold`` are left out: ``manifest.check`` refuses a patient in
+    two folds.
     """
-    there = values_of(rows, table, folds.column)
+    values = values_of(rows, table, folds.column)
     for split, fold in folds.held_out.items():
-        if fold not in there:
-            raise InputError(
-                f"{split}_fold is {fold}; {table} has the folds "
-                f"{in_words(there)} in its column {folds.column!r}"
-            )
+        require(
+            fold in values,
+            f"{split}_fold is {fold}",
+            f"{table} has the folds {in_words(values)} in its column "
+            f"{folds.column!r}",
+        )
     if folds.column == FOLD:
         return rows, []
     _report_unknown(rows, folds.column)
@@ -233,8 +206,8 @@ def keep_apart(
     if left_out:
         logger.warning(
             "%d recordings are left out, because their patients are held out "
-            "with other recordings: %s divides patients; rejected.csv lists "
-            "them",
+            "with other recordings: patients have several values of %s; "
+            "rejected.csv lists them",
             len(left_out),
             folds.column,
         )
@@ -242,7 +215,7 @@ def keep_apart(
 
 
 def _held_out_patients(rows, folds) -> Dict[str, Tuple[str, str]]:
-    """Split by patient, and the row that says so; test before validation."""
+    """Split by held-out patient, and its row; test before validation."""
     split_of = {}
     for split, fold in folds.held_out.items():
         for rec, cells in rows:
@@ -255,7 +228,7 @@ def _report_unknown(rows, column):
     unknown = [rec for rec, cells in rows if not cells[column]]
     if unknown:
         logger.warning(
-            "%d recordings of %d patients have no %s: they are never tested on",
+            "%d recordings of %d patients have no %s: never in a test set",
             len(unknown),
             len({rec.patient_id for rec in unknown}),
             column,
@@ -263,7 +236,7 @@ def _report_unknown(rows, column):
 
 
 def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
-    """The folds as the table spells them: of 01 a command line makes 1.
+    """Folds in the spelling of the table: a command line turns 01 into 1.
 
     Example
     -------
@@ -273,31 +246,17 @@ def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
     cells = {cells.get(folds.column, "") for _, cells in rows}
     spelt = {natural_order(cell): cell for cell in sorted(cells)}
 
-    def one(fold):
+    def respelt(fold):
         return fold if fold in cells else spelt.get(natural_order(fold), fold)
 
-    valid = None if folds.valid is None else one(folds.valid)
-    return Folds(folds.column, one(folds.test), valid)
+    valid = None if folds.valid is None else respelt(folds.valid)
+    return Folds(folds.column, respelt(folds.test), valid)
 
 
 def split_by_fold(
     rows: List[Row], folds: Folds, seed: int
 ) -> Dict[str, List[Recording]]:
-    """Recordings by split.
-
-    Example
-    -------
-    >>> rows = [
-    ...     (
-    ...         Recording(f"r{i}", 2.0, "a.wav", 0.0, 2.0, "pain", f"p{i}", ""),
-    ...         {"site": "ab"[i % 2]},
-    ...     )
-    ...     for i in range(8)
-    ... ]
-    >>> splits = split_by_fold(rows, Folds("site", "a"), seed=0)
-    >>> {split: len(recordings) for split, recordings in splits.items()}
-    {'train': 3, 'valid': 1, 'test': 4}
-    """
+    """Recordings by split."""
     splits = {split: [] for split in SPLITS}
     split_of = {fold: split for split, fold in folds.held_out.items()}
     for rec, cells in rows:
@@ -312,30 +271,17 @@ def split_by_fold(
 
 
 def natural_order(value: str) -> Tuple:
-    """Key that sorts numbers as numbers, before text; ``site2`` comes before
-    ``site10``.
-
-    Example
-    -------
-    >>> sorted(["site10", "10", "site2", "9.5", ""], key=natural_order)
-    ['9.5', '10', '', 'site2', 'site10']
-    """
+    """Sort key: numbers by value, before text; ``site2`` before ``site10``."""
     number = as_number(value)
     if number is not None:
         return (0, number)
-    # As long as each other, digits sort as the numbers that they are.
+    # Padded to one length, digits sort by their value.
     text = re.sub(r"[0-9]+", lambda n: n[0].zfill(20), value.casefold())
     return (1, text)
 
 
 def as_number(value: str) -> Optional[float]:
-    """A cell as a number, where it is one.
-
-    Example
-    -------
-    >>> as_number("1.5"), as_number("nan"), as_number("2020-01-31")
-    (1.5, None, None)
-    """
+    """Number in a cell, None for other text."""
     if not _NUMBER.fullmatch(value):
         return None
     number = float(value)

@@ -1,13 +1,8 @@
-"""A clinical cry database, as a hospital would keep it, to manifests.
+"""Manifests of a labelled task, from a database (``database.py``)."""
 
-``recordings.csv``: ``recording_id, patient_id, path`` and any label columns
-(``neuro_injury``, ``trigger``, ...), ``site``, ``recorded_at``, optionally
-``split`` (train, valid, test; empty for recordings without labels) or
-``fold``; audio beside it. Any column may serve as folds (``folds.py``).
-"""
-
+from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 from data_prep.corpora import preparation
 from data_prep.corpora.database import (
@@ -19,6 +14,7 @@ from data_prep.corpora.database import (
 )
 from data_prep.corpora.folds import (
     FOLD,
+    Folds,
     as_spelt,
     check_rounds,
     choose_folds,
@@ -33,10 +29,72 @@ from data_prep.corpora.stratify import (
     split_by_patient,
     strata,
 )
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.manifest import SPLITS
 
 _COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
+
+
+@dataclass
+class Task:
+    """Labels, folds and label fraction of a classification task.
+
+    Arguments
+    ---------
+    label_column : str
+        Column of recordings.csv.
+    classes : sequence of str
+        Labels, the positive class last.
+    other_labels : str
+        ``error`` or ``drop``: treatment of labels outside ``classes``.
+    fold_column : str
+        ``fold``, or any column, such as ``site``.
+    test_fold : str, int or None
+        Value of the test set.
+    valid_fold : str, int or None
+        Value of the validation set; None: 15 % of the remaining patients.
+    label_fraction : float
+        Share of the training patients to keep, per class.
+    seed : int
+        Seed of the split and of the fraction.
+    """
+
+    label_column: str
+    classes: Sequence[str]
+    other_labels: str = "error"
+    fold_column: str = FOLD
+    test_fold: Union[str, int, None] = None
+    valid_fold: Union[str, int, None] = None
+    label_fraction: float = 1.0
+    seed: int = 0
+
+    def __post_init__(self):
+        self.classes = [str(name) for name in self.classes]
+        require(
+            len(set(self.classes)) == len(self.classes) > 1,
+            f"classes is {self.classes}",
+            "it must name two or more different labels",
+        )
+        for name in self.classes:
+            require(
+                name not in _COLUMNS_OF_PREDICTIONS,
+                f"classes holds {name!r}, which is a column of the predictions",
+                "rename the label",
+            )
+        choose_folds(self.fold_column, self.test_fold, self.valid_fold)
+        try:
+            self.label_fraction = float(self.label_fraction)
+        except (TypeError, ValueError):
+            raise InputError(
+                f"label_fraction is {self.label_fraction!r}; expected a "
+                "number, such as 0.1"
+            )
+        check_fraction(self.label_fraction)
+
+    @property
+    def folds(self) -> Optional[Folds]:
+        """Folds of the test and validation sets, None if not requested."""
+        return choose_folds(self.fold_column, self.test_fold, self.valid_fold)
 
 
 def prepare_clinical(
@@ -45,108 +103,86 @@ def prepare_clinical(
     label_column: str,
     classes: Sequence[str],
     recordings_csv: Optional[str] = None,
-    other_labels: str = "error",
-    fold_column: str = FOLD,
-    test_fold: Union[str, int, None] = None,
-    valid_fold: Union[str, int, None] = None,
-    label_fraction: float = 1.0,
-    seed: int = 0,
     corpus_name: Optional[str] = None,
+    **options,
 ) -> None:
     """Write the manifests of one labelled task.
 
-    Splits come from the folds asked for, else from the column ``split``, else
+    Splits come from the requested folds, else from the column ``split``, else
     whole patients are split 70/15/15, stratified by label and site. Rows with
-    an empty label are left out. A patient is in one split: what one who is
-    tested on has in other values of ``fold_column`` is left out too (of the
+    an empty label are left out. No patient is in two splits: recordings of a
+    test patient with other values of ``fold_column`` are left out too (for the
     column ``fold`` that is an error).
 
     Arguments
     ---------
     data_folder : str
-        Where the paths in the csv begin.
+        Folder that the paths in the csv are relative to.
     save_folder : str
-        Where the manifests go.
+        Folder of the manifests.
     label_column : str
         Column of the task.
     classes : sequence of str
-        Its labels, the positive one last.
+        Labels, the positive class last.
     recordings_csv : str or None
         Default ``<data_folder>/recordings.csv``.
-    other_labels : str
-        ``error`` or ``drop``: what to do with a label outside ``classes``.
-    fold_column : str
-        ``fold``, or any column, such as ``site``.
-    test_fold : str, int or None
-        Its value that is tested on.
-    valid_fold : str, int or None
-        Its value that models are chosen on; None: 15 % of the patients who
-        are not tested on.
-    label_fraction : float
-        Share of the training patients that is kept, of each class.
-    seed : int
-        Of the split and of the fraction.
     corpus_name : str or None
-        Default: what the data folder's ``corpus.json`` says, else its name.
+        Default: the name in the data folder's ``corpus.json``, else the
+        folder's.
+    **options
+        Other arguments of ``Task``.
 
     Raises
     ------
     InputError
-        Anything wrong with the database or the options.
+        The database or an option is wrong.
     """
     root, table = locate(data_folder, recordings_csv, "--data_folder")
-    preparation.require_out(save_folder, root)
-    classes = [str(name) for name in classes]
-    if len(classes) < 2 or len(set(classes)) < len(classes):
-        raise InputError(
-            f"classes is {classes}; it must name two or more different labels"
-        )
-    for name in classes:
-        if name in _COLUMNS_OF_PREDICTIONS:
-            raise InputError(
-                f"classes holds {name!r}, which is a column of the predictions "
-                "already; rename the label"
-            )
-    folds = choose_folds(fold_column, test_fold, valid_fold)
-    label_fraction = _fraction(label_fraction)
-    options = {
+    save_folder = preparation.require_out(save_folder, root)
+    task = Task(label_column, classes, **options)
+    folds = task.folds
+    state = {
         "data_folder": str(root.resolve()),
-        "label_column": label_column,
-        "classes": classes,
-        "other_labels": other_labels,
-        "fold_column": fold_column,
         "folds": folds and [folds.test, folds.valid],
-        "label_fraction": label_fraction,
-        "seed": seed,
         "corpus": corpus_name,
     }
+    for name in ("label_column", "classes", "other_labels", "fold_column"):
+        state[name] = getattr(task, name)
+    state.update(label_fraction=task.label_fraction, seed=task.seed)
+    preparation.once(
+        save_folder,
+        state,
+        [table],
+        lambda: _prepare(root, table, save_folder, task, corpus_name),
+    )
 
-    def prepare():
-        rows = _labelled(
-            read_database(table, [label_column]),
-            label_column,
-            classes,
-            other_labels,
-        )
-        left_out = []
-        if folds is not None:
-            rows, left_out = keep_apart(rows, table, as_spelt(folds, rows))
-        rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
-        splits = _split(rows, folds and as_spelt(folds, rows), seed)
-        preparation.require_classes(
-            splits, classes, _origin(rows, table, folds)
-        )
-        _keep_fraction(splits, classes, label_fraction, seed)
-        name = corpus_name or database_name(root, table)
-        corpus = preparation.corpus_of(root, name)
-        preparation.finish(
-            splits, audits, root, Path(save_folder), corpus, classes
-        )
 
-    preparation.once(Path(save_folder), options, [table], prepare)
+def _prepare(root, table, save_folder, task, corpus_name):
+    rows = _rows(table, task)
+    left_out, folds = [], task.folds
+    if folds is not None:
+        rows, left_out = keep_apart(rows, table, as_spelt(folds, rows))
+    rows, audits = usable_rows(rows, root, save_folder, left_out)
+    if folds is not None:
+        splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
+    elif "split" in rows[0][1]:
+        splits = _split_by_column(rows)
+    else:
+        splits = split_by_patient([r for r, _ in rows], SHARES, task.seed)
+    preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
+    _keep_fraction(splits, task)
+    name = corpus_name or database_name(root, table)
+    preparation.finish(splits, audits, root, save_folder, name, task.classes)
+
+
+def _rows(table: Path, task: Task) -> List[Row]:
+    """Labelled rows of a database."""
+    rows = read_database(table, [task.label_column])
+    return _labelled(rows, task.label_column, task.classes, task.other_labels)
 
 
 def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
+    """Rows with a label of the classes, which is set in their recordings."""
     if other_labels not in ("error", "drop"):
         raise InputError(
             f"other_labels is {other_labels!r}; expected error or drop"
@@ -158,8 +194,8 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
             kept.append((rec, cells))
         elif rec.label and other_labels == "error":
             raise InputError(
-                f"{rec.source}: {label_column} is {rec.label!r}, none of "
-                f"{', '.join(classes)}; correct it, or pass --classes or "
+                f"{rec.source}: {label_column} is {rec.label!r}, expected one "
+                f"of {', '.join(classes)}; correct it, or pass --classes or "
                 "--other_labels drop"
             )
     if not kept:
@@ -170,29 +206,22 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
     return kept
 
 
-def _split(rows, folds, seed):
-    if folds is not None:
-        return split_by_fold(rows, folds, seed)
-    if "split" not in rows[0][1]:
-        return split_by_patient([rec for rec, _ in rows], SHARES, seed)
-    return _split_by_column(rows)
-
-
 def _split_by_column(rows):
+    """Recordings by the value of the column ``split``."""
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:
         if cells["split"] not in splits:
             raise InputError(
                 f"{rec.source}: split is {cells['split']!r}; expected one of "
-                f"{', '.join(SPLITS)} in a row with a label (or no column "
-                "split at all: then patients are split here)"
+                f"{', '.join(SPLITS)} in a row with a label, or no column "
+                "split, in which case patients are split automatically"
             )
         splits[cells["split"]].append(rec)
     return splits
 
 
-def _origin(rows, table, folds) -> str:
-    """Where the splits are from, and what can be done about them."""
+def _cure(rows: List[Row], table: Path, folds: Optional[Folds]) -> str:
+    """Cure for splits that lack a class, by the origin of the splits."""
     if folds is not None:
         held_out = " and ".join(
             f"{split} is {fold!r}" for split, fold in folds.held_out.items()
@@ -204,37 +233,27 @@ def _origin(rows, table, folds) -> str:
         )
     if "split" in rows[0][1]:
         return (
-            f"the column 'split' of {table} says so: correct it, add patients, "
-            "or correct --classes"
+            f"splits are those of the column 'split' of {table}: correct it, "
+            "add patients, or correct --classes"
         )
     n_patients = len({rec.patient_id for rec, _ in rows})
     return (
-        f"the {n_patients} patients of {table} were split here: add patients, "
-        "add a column 'split' or 'fold', or correct --classes"
+        f"the {n_patients} patients of {table} were split automatically: add "
+        "patients, add a column 'split' or 'fold', or correct --classes"
     )
 
 
-def _fraction(label_fraction) -> float:
-    """A number, before any audio is read."""
-    try:
-        fraction = float(label_fraction)
-    except (TypeError, ValueError):
-        raise InputError(
-            f"label_fraction is {label_fraction!r}; expected a number, such as "
-            "0.1"
-        )
-    check_fraction(fraction)
-    return fraction
-
-
-def _keep_fraction(splits, classes, label_fraction, seed):
-    kept = fraction_of_patients(strata(splits["train"]), label_fraction, seed)
+def _keep_fraction(splits: Dict[str, List], task: Task):
+    kept = fraction_of_patients(
+        strata(splits["train"]), task.label_fraction, task.seed
+    )
     splits["train"] = [r for r in splits["train"] if r.patient_id in kept]
-    # A patient with two labels counts for one, and may go with the other.
+    # A patient with two labels counts for one; the other label can be lost.
     preparation.require_classes(
         {"train": splits["train"]},
-        classes,
-        f"label_fraction is {label_fraction}: raise it, or try another --seed",
+        task.classes,
+        f"label_fraction is {task.label_fraction}: raise it, or try another "
+        "--seed",
     )
 
 
@@ -246,30 +265,10 @@ def fold_values(
     other_labels: str,
     fold_column: str,
 ) -> List[str]:
-    """Values of a column, each of which can be tested on once.
-
-    Example
-    -------
-    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
-    >>> rows = [
-    ...     f"r{i},p{i},{i}.wav,{label},{site}"
-    ...     for i, (label, site) in enumerate(
-    ...         [("a", "10"), ("b", "10"), ("a", "9"), ("b", "9")]
-    ...     )
-    ... ]
-    >>> header = "recording_id,patient_id,path,label,site"
-    >>> _ = table.write_text("\\n".join([header, *rows]))
-    >>> fold_values(table.parent, None, "label", ["a", "b"], "error", "site")
-    ['9', '10']
-    """
+    """Values of a column that can each be the test fold once."""
     _, table = locate(data_folder, recordings_csv, "--data_folder")
-    classes = [str(name) for name in classes]
-    rows = _labelled(
-        read_database(table, [label_column]),
-        label_column,
-        classes,
-        other_labels,
-    )
+    task = Task(label_column, classes, other_labels)
+    rows = _rows(table, task)
     values = values_of(rows, table, fold_column)
-    check_rounds(rows, table, fold_column, values, classes)
+    check_rounds(rows, table, fold_column, values, task.classes)
     return values

@@ -1,4 +1,4 @@
-"""The recordings that a manifest, a database or a folder of audio names."""
+"""Recordings listed in manifests or in a database, or in a folder of audio."""
 
 import json
 from pathlib import Path, PurePosixPath
@@ -6,7 +6,7 @@ from typing import Dict, List, Optional, Tuple
 
 from data_prep import manifest
 from data_prep.audio.folder import AUDIO, audio_files
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_table
 from data_prep.manifest import Recording
 
@@ -16,16 +16,10 @@ def read_recordings(
     data_folder: Optional[Path] = None,
     label_column: Optional[str] = None,
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
-    """What is to be audited: the recordings of a manifest, of a folder of
-    manifests or of a database, or simply the audio files of a folder.
+    """Data folder and recordings by split.
 
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = (tmp / "a.wav").write_bytes(b"")
-    >>> root, splits = read_recordings(tmp, None)
-    >>> splits[""][0].wav
-    'a.wav'
+    `source` is a manifest, a folder of manifests, a database or a folder of
+    audio files.
     """
     if source.name.lower().endswith(AUDIO):
         raise InputError(f"{source} is an audio file; pass its folder")
@@ -36,10 +30,9 @@ def read_recordings(
             return source, {"": [_file(path) for path in audio_files(source)]}
     else:
         tables = [source]
-    beside = source if source.is_dir() else source.parent
-    root = Path(data_folder or prepared_from(beside) or beside)
-    if not root.is_dir():
-        raise InputError(f"{root} is no folder; correct --data_folder")
+    folder = source if source.is_dir() else source.parent
+    root = Path(data_folder or prepared_from(folder) or folder)
+    require(root.is_dir(), f"{root} is not a folder", "correct --data_folder")
     splits, listed = {}, {}
     for table in tables:
         for split, recording in _rows(table, label_column):
@@ -47,14 +40,14 @@ def read_recordings(
             if other != recording.source:
                 raise InputError(
                     f"{recording.source}: {recording.wav} is listed in {other} "
-                    "already; keep the row that is right"
+                    "already; keep the correct row"
                 )
             splits.setdefault(split, []).append(recording)
     return root, splits
 
 
 def prepared_from(manifests: Path) -> Optional[str]:
-    """The data folder of manifests that a preparer left."""
+    """Data folder of prepared manifests, None if unknown."""
     try:
         text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")
         options, _ = json.loads(text)
@@ -68,7 +61,7 @@ def _file(path: str) -> Recording:
 
 
 def _rows(table: Path, label_column: Optional[str]):
-    """(split, recording) of a manifest or of a database."""
+    """Yield (split, recording) of a manifest or of a database."""
     rows = read_table(table, [])
     if set(manifest.COLUMNS) <= set(rows[0][1]):
         for recording in manifest.read(table):

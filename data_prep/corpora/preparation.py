@@ -1,4 +1,9 @@
-"""What all preparers do around their corpus: look first, go on, report."""
+"""Steps shared by all preparations: check, prepare once, audit, report.
+
+A preparation reads the table or the file names of its corpus, calls ``audit``
+to decode all audio, assigns recordings to splits, and calls ``finish`` to write
+the manifests. ``once`` skips all of it if nothing has changed.
+"""
 
 import json
 import logging
@@ -15,7 +20,7 @@ from data_prep.audio.audits import (
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.journal import stamp
 from data_prep.files.tables import write_text
 from data_prep.manifest import Recording
@@ -24,58 +29,47 @@ logger = logging.getLogger(__name__)
 
 
 def require_folder(folder: str, option: str, holds: str) -> Path:
-    """The data folder, or one line with both cures.
-
-    Example
-    -------
-    >>> require_folder("data/no", "--data_folder", "a corpus")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; link the real corpus there or pass the folder that holds it by --data_folder (a corpus), or type `make demo-data` for the synthetic stand-in
-    """
+    """Data folder, which must exist; `option` and `holds` are for the message."""
     if Path(folder).is_dir():
         return Path(folder)
-    if Path(folder).exists():
-        raise InputError(f"{folder} is a file; pass the folder that holds it")
+    require(
+        not Path(folder).exists(),
+        f"{folder} is a file",
+        "pass the folder that holds it",
+    )
     if not option.startswith("-"):
         raise InputError(f"{folder} does not exist; pass {holds}")
     raise InputError(
         f"{folder} does not exist; link the real corpus there or pass the "
-        f"folder that holds it by {option} ({holds}), or type `make demo-data` "
-        "for the synthetic stand-in"
+        f"folder that holds it by {option} ({holds}), or run `make demo-data` "
+        "for the synthetic corpus"
     )
 
 
 def require_out(save_folder: Path, root: Path) -> Path:
-    """The folder to write to: a new one, or one of ours.
-
-    Example
-    -------
-    >>> require_out(Path("data"), Path("data"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
-    """
-    if Path(save_folder).resolve() == Path(root).resolve():
-        raise InputError(
-            f"{save_folder} is the data folder itself, whose tables would be "
-            "replaced; pass another folder to write to"
-        )
+    """Create the folder to write to, which must not be the data folder."""
+    require(
+        Path(save_folder).resolve() != Path(root).resolve(),
+        f"{save_folder} is the data folder itself, whose tables would be "
+        "replaced",
+        "pass another folder to write to",
+    )
     return make_folder(save_folder)
+
+
+def check_share(valid_share: float) -> None:
+    """Check that `valid_share` is between 0 and 1."""
+    require(
+        0 < valid_share < 1,
+        f"valid_share is {valid_share}",
+        "it must be above 0 and below 1",
+    )
 
 
 def once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
-    """Prepare, unless the same was already prepared from the same files.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
-    prepared
-    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
-    """
+    """Prepare, unless it was done before with the same options and sources."""
     stamps = [[str(p), stamp(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
     done = Path(save_folder) / manifest.PREPARED_FILE
@@ -83,12 +77,13 @@ def once(
         logger.info("Manifests in %s are up to date.", save_folder)
         return
     for folder in Path(save_folder).parents[:2]:
-        if list(folder.glob("save/CKPT*")):
-            raise InputError(
-                f"the corpus or its options changed since the run in {folder} "
-                "began; pass another --output_folder, or delete that one"
-            )
-    # What is half replaced must not pass for prepared.
+        require(
+            not list(folder.glob("save/CKPT*")),
+            "the corpus or its options changed since the run in "
+            f"{folder} began",
+            "pass another --output_folder, or delete that one",
+        )
+    # Half-replaced manifests must not count as prepared.
     done.unlink(missing_ok=True)
     prepare()
     write_text(done, key)
@@ -100,7 +95,7 @@ def audit(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Audits:
-    """Read all audio, fill in the durations and list what cannot be used."""
+    """Decode all audio, fill in the durations and write ``rejected.csv``."""
     rejected_csv = Path(save_folder) / "rejected.csv"
     paths = [rec.wav for rec in recordings]
     audits = audit_corpus(paths, root, save_folder)
@@ -123,11 +118,15 @@ def finish(
     audits: Audits,
     root: Path,
     save_folder: Path,
-    corpus: Dict,
+    corpus_name: str,
     classes: Optional[Sequence[str]] = None,
 ) -> None:
-    """Write the manifests, the paper's table and the list of copies."""
+    """Write the manifests, the paper's table and the list of copies.
+
+    `corpus_name` is used unless the data folder has a ``corpus.json``.
+    """
     save_folder = Path(save_folder)
+    corpus = corpus_of(root, corpus_name)
     manifest.write(splits, save_folder, root, corpus, classes)
     logger.info("Prepared:\n%s", write_counts(splits, save_folder))
     copies = report_copies(
@@ -143,55 +142,39 @@ def require_classes(
     cure: str,
     least: int = 1,
 ) -> None:
-    """Every class must be there to train with; no split may be empty.
+    """Check that no split is empty and that train has every class.
 
-    Validation and test may lack a class, with a warning that says what cannot
-    be computed then.
-
-    Example
-    -------
-    >>> require_classes({"train": []}, ["hunger", "pain"], "add some")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: train is empty: class 'hunger' has no recording in it; add some
+    Validation and test may lack a class, with a warning, but must have `least`
+    classes.
     """
     for split, recordings in splits.items():
+        require(
+            bool(recordings),
+            f"{split} is empty: class {classes[0]!r} has no recording in it",
+            cure,
+        )
         present = {rec.label for rec in recordings}
         missing = [label for label in classes if label not in present]
-        if not recordings:
-            raise InputError(
-                f"{split} is empty: class {classes[0]!r} has no recording in "
-                f"it; {cure}"
-            )
         if missing and (split == "train" or len(present) < least):
             raise InputError(
                 f"class {missing[0]!r} has no recording in {split}; {cure}"
             )
         if missing:
+            consequence = "no AUC"
+            if len(present) > 1:
+                consequence = "metrics are over the other classes"
+            elif split == "valid":
+                consequence = "no AUC to choose a model by, and no threshold"
             logger.warning(
                 "no recording of %s in %s: %s",
                 in_words([repr(label) for label in missing]),
                 split,
-                _cannot_be_computed(split, len(present)),
+                consequence,
             )
 
 
-def _cannot_be_computed(split: str, n_present: int) -> str:
-    if n_present > 1:
-        return "its figures are over the other classes"
-    if split == "valid":
-        return "no AUC to choose a model by, and no threshold"
-    return "no AUC"
-
-
 def in_words(names: Sequence[str], most: int = 10) -> str:
-    """Names in a message: the first ones, and how many more there are.
-
-    Example
-    -------
-    >>> in_words("abcde", most=3)
-    'a, b, c and 2 more'
-    """
+    """First names of a list, and the number of the others."""
     text = ", ".join(names[:most])
     if len(names) <= most:
         return text
@@ -199,12 +182,12 @@ def in_words(names: Sequence[str], most: int = 10) -> str:
 
 
 def corpus_of(root: Path, otherwise: str) -> Dict:
-    """What the data folder says it is, else a neutral name.
+    """Description of the corpus by its ``corpus.json``, else by a given name.
 
     Example
     -------
     >>> corpus_of(Path("clinic"), "clinic's cries")
     {'name': "clinic's cries", 'synthetic': False}
     """
-    found = manifest.read_corpus(root)
-    return found or {"name": otherwise, "synthetic": False}
+    corpus = manifest.read_corpus(root)
+    return corpus or {"name": otherwise, "synthetic": False}

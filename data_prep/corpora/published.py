@@ -1,12 +1,13 @@
-"""What the preparers of published corpora share.
+"""Steps shared by the preparations of published corpora.
 
-Each reads names or tables of its corpus, writes ``SAVE/recordings.csv``, so
-that ``train_cls.py --recordings_csv`` can be told another label or other
-classes, and has ``prepare_clinical`` write the manifests.
+Each reads the file names or tables of its corpus and writes
+``SAVE/recordings.csv``, with which ``train_cls.py --recordings_csv`` can train
+on any label. ``prepare_clinical`` then writes the manifests of one label.
 """
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
@@ -14,7 +15,7 @@ from data_prep.audio.folder import audio_files, holds
 from data_prep.corpora.database import TABLE, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 
 logger = logging.getLogger(__name__)
 
@@ -23,25 +24,17 @@ MOST_LISTED = 5
 
 
 def compare_with_published(
-    found: Dict[str, int], published: Dict[str, int], what: str
+    counts: Dict[str, int], published: Dict[str, int], unit: str
 ) -> None:
-    """Warn where a copy of a corpus is not what was published.
-
-    Example
-    -------
-    >>> logger.addHandler(logging.StreamHandler(__import__("sys").stdout))
-    >>> compare_with_published({"pain": 3}, {"pain": 3, "hunger": 2}, "clips")
-    hunger: 0 clips here, 2 as published
-    >>> _ = logger.handlers.pop()
-    """
+    """Warn about counts of a copy that differ from the published ones."""
     differ = [
-        name for name in published if found.get(name, 0) != published[name]
+        name for name in published if counts.get(name, 0) != published[name]
     ]
     if len(differ) > MOST_LISTED:
         logger.warning(
             "%s: %d here, %d as published; %d of %d classes differ",
-            what,
-            sum(found.get(name, 0) for name in published),
+            unit,
+            sum(counts.get(name, 0) for name in published),
             sum(published.values()),
             len(differ),
             len(published),
@@ -51,22 +44,14 @@ def compare_with_published(
         logger.warning(
             "%s: %d %s here, %d as published",
             name,
-            found.get(name, 0),
-            what,
+            counts.get(name, 0),
+            unit,
             published[name],
         )
 
 
 def require_table(root: Path, name: str, corpus: str) -> Path:
-    """The table that comes with a corpus.
-
-    Example
-    -------
-    >>> require_table(Path("data"), "meta/esc50.csv", "ESC-50")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data has no meta/esc50.csv; pass the folder of ESC-50 that holds it
-    """
+    """Path of a table of the corpus, which must exist."""
     table = root / name
     if table.is_file():
         return table
@@ -79,67 +64,40 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 
 
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
-    """A path that a corpus's own table names.
-
-    Example
-    -------
-    >>> require_audio("a.wav", Path("data"), "meta.csv row 2", "unpack it")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: meta.csv row 2: a.wav is not in data; unpack it
-    """
-    if not holds(root, path):
-        raise InputError(f"{source}: {path} is not in {root}; {cure}")
+    """Path listed in a table of the corpus, which must exist."""
+    require(holds(root, path), f"{source}: {path} is not in {root}", cure)
     return path
 
 
 def files_by_class(
     root: Path, class_of: Dict[str, str]
 ) -> List[Tuple[str, str]]:
-    """Audio files of a corpus with a folder a class.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "1s_Pain").mkdir()
-    >>> (tmp / "1s_Pain/a.wav").touch()
-    >>> files_by_class(tmp, {"1s_pain": "pain"})
-    [('pain', '1s_Pain/a.wav')]
-    """
-    found, elsewhere = [], []
+    """(class, path) of the audio files of a corpus with a folder per class."""
+    files, elsewhere = [], []
     for path in audio_files(root):
         folder, _, name = path.partition("/")
         if name and folder.lower() in class_of:
-            found.append((class_of[folder.lower()], path))
+            files.append((class_of[folder.lower()], path))
         else:
             elsewhere.append(path)
-    if not found:
-        raise InputError(
-            f"{root} holds no class folder ({', '.join(class_of)}) with audio "
-            "in it; pass the folder that holds them"
-        )
+    require(
+        bool(files),
+        f"{root} holds no class folder ({', '.join(class_of)}) with audio",
+        "pass the folder that holds them",
+    )
     if elsewhere:
         logger.warning(
-            "%d audio files outside the class folders, such as %s, are left "
-            "out",
+            "%d audio files outside the class folders are left out, such as %s",
             len(elsewhere),
             elsewhere[0],
         )
-    return found
+    return files
 
 
 def write_recordings(
     rows: List[Dict[str, str]], root: Path, save_folder: str
 ) -> str:
-    """Write ``recordings.csv``.
-
-    Example
-    -------
-    >>> write_recordings([], Path("data"), "data")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
-    """
+    """Write ``recordings.csv``; return its path."""
     table = require_out(Path(save_folder), root) / TABLE
     write_database(rows, table)
     logger.info(
@@ -159,14 +117,17 @@ def prepare_published(
     labels: Sequence[str],
     **options,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of one of its labels."""
-    there = {row[label_column] for row in rows}
-    classes = [label for label in labels if label in there]
-    if len(classes) < 2:
-        raise InputError(
-            f"the labels found in {root} are: {', '.join(classes) or 'none'}; "
-            "two or more are needed: pass the folder that holds them all"
-        )
+    """Write ``recordings.csv`` and the manifests of one label column.
+
+    `rows` are cells by column; `options` go to ``prepare_clinical``.
+    """
+    present = {row[label_column] for row in rows}
+    classes = [label for label in labels if label in present]
+    require(
+        len(classes) > 1,
+        f"the labels in {root} are: {', '.join(classes) or 'none'}",
+        "two or more are needed: pass the folder that holds them all",
+    )
     n_others = sum(row[label_column] not in classes for row in rows)
     if n_others:
         logger.info(
@@ -185,16 +146,27 @@ def prepare_published(
     )
 
 
-def command_line(prepare: Callable, **options: int) -> None:
-    """Run a preparer from the command line."""
+def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
+    """Run a preparation ``prepare(SRC, OUT, **options)`` from the command line.
+
+    `options` maps names to (default, help); the type is the default's, False
+    makes a flag. The description is the first line of the module.
+    """
+    module = sys.modules[prepare.__module__]
     parser = argparse.ArgumentParser(
-        description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
+        description=module.__doc__.split("\n")[0], allow_abbrev=False
     )
-    parser.add_argument("data_folder", metavar="SRC")
-    parser.add_argument("--out", required=True, help="for all that is written")
-    for name, default in options.items():
+    parser.add_argument("data_folder", metavar="SRC", help="corpus folder")
+    parser.add_argument("--out", required=True, help="folder of all output")
+    for name, (default, words) in options.items():
+        if default is False:
+            parser.add_argument(f"--{name}", action="store_true", help=words)
+            continue
         parser.add_argument(
-            f"--{name}", type=int, default=default, help=f"default: {default}"
+            f"--{name}",
+            type=str if default is None else type(default),
+            default=default,
+            help=words if default is None else f"{words}; default: {default}",
         )
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -1,4 +1,4 @@
-"""Patients put into strata, splits, folds and fractions; none is divided."""
+"""Stratified splits, folds and fractions of whole patients."""
 
 import logging
 import math
@@ -7,25 +7,25 @@ from typing import Dict, Hashable, List, Set
 
 import numpy as np
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
 
-#: Train, valid, test where nobody says otherwise.
+#: Default shares of the splits.
 SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 
 def strata(recordings: List[Recording]) -> Dict[str, tuple]:
     """Label and site of each patient.
 
-    A patient with recordings of several labels counts for the rarest: that
-    is the one whose distribution over splits matters.
+    A patient with recordings of several labels counts for the rarest label,
+    whose distribution over splits matters most.
 
     Arguments
     ---------
     recordings : list of Recording
-        Of all splits.
+        Recordings of all splits.
 
     Returns
     -------
@@ -39,10 +39,11 @@ def strata(recordings: List[Recording]) -> Dict[str, tuple]:
     {'p1': ('pain', 'north')}
     """
     n_of = Counter(rec.label for rec in recordings)
-    found = defaultdict(list)
+    strata_of = defaultdict(list)
     for rec in recordings:
-        found[rec.patient_id].append((n_of[rec.label], rec.label, rec.site))
-    return {patient: min(seen)[1:] for patient, seen in found.items()}
+        stratum = (n_of[rec.label], rec.label, rec.site)
+        strata_of[rec.patient_id].append(stratum)
+    return {patient: min(seen)[1:] for patient, seen in strata_of.items()}
 
 
 def split_patients(
@@ -50,9 +51,9 @@ def split_patients(
 ) -> Dict[str, str]:
     """Assign whole patients to splits, stratified by label, then site.
 
-    Each split gets its share of each label to within one patient, and at
-    least one patient where the label has as many as there are splits (which
-    may take more than one from the largest).
+    Each split gets its share of each label to within one patient, and at least
+    one patient if the label has as many patients as there are splits (which may
+    take more than one from the largest split).
 
     Arguments
     ---------
@@ -61,7 +62,7 @@ def split_patients(
     shares : dict
         Share by split; they sum to 1.
     seed : int
-        Another seed, another split.
+        Seed of the assignment.
 
     Returns
     -------
@@ -82,14 +83,14 @@ def split_patients(
     split_of = {}
     total = Counter()
     for patients in _by_label(stratum_of, rng).values():
-        # Who is furthest behind over all labels gets the odd patients.
+        # Remainders go to the split that is furthest below its share.
         order = sorted(shares, key=lambda s: total[s] - _due(total, shares, s))
         quota = _whole_numbers(len(patients), {s: shares[s] for s in order})
         total.update(quota)
         given = Counter()
         for i, patient in enumerate(patients, start=1):
-            # The split that is furthest behind: sites, which follow each
-            # other in the list, are spread over the splits as well.
+            # The split furthest below its quota: this also spreads the sites,
+            # which are consecutive in the list, over the splits.
             behind = {s: quota[s] * i / len(patients) - given[s] for s in order}
             split = max(order, key=behind.__getitem__)
             split_of[patient] = split
@@ -100,16 +101,16 @@ def split_patients(
 def split_by_patient(
     recordings: List[Recording], shares: Dict[str, float], seed: int
 ) -> Dict[str, List[Recording]]:
-    """Recordings by split, no patient divided.
+    """Split recordings by whole patients.
 
     Arguments
     ---------
     recordings : list of Recording
-        To be split.
+        Recordings to split.
     shares : dict
         Share by split.
     seed : int
-        Of the split.
+        Seed of the split.
 
     Returns
     -------
@@ -130,12 +131,12 @@ def _generator(seed: int) -> np.random.Generator:
 
 
 def _due(given: Counter, shares: Dict[str, float], split: str) -> float:
-    """Patients that a split should have of those that were given so far."""
+    """Share of the patients assigned so far that is due to a split."""
     return shares[split] * sum(given.values())
 
 
 def _by_label(stratum_of, rng) -> Dict[Hashable, List[str]]:
-    """Patients by label, sites one after the other, shuffled within."""
+    """Patients by label, sorted by site, shuffled within each site."""
     patients = sorted(stratum_of)
     rng.shuffle(patients)
     patients.sort(key=lambda p: stratum_of[p])  # stable
@@ -146,8 +147,7 @@ def _by_label(stratum_of, rng) -> Dict[Hashable, List[str]]:
 
 
 def _whole_numbers(n: int, shares: Dict[str, float]) -> Dict[str, int]:
-    """Whole numbers that sum to n, by largest remainder; none empty if n
-    allows."""
+    """Divide n by largest remainder; at least 1 each, if n suffices."""
     quota = {s: math.floor(n * share) for s, share in shares.items()}
     rest = sorted(shares, key=lambda s: quota[s] - n * shares[s])
     for s in rest[: n - sum(quota.values())]:
@@ -170,19 +170,18 @@ def fold_patients(
     >>> sorted(Counter(fold_of.values()).items())
     [('0', 3), ('1', 3), ('2', 3)]
     """
-    if n_folds < 2:
-        raise InputError(f"folds is {n_folds}; there must be two or more")
-    if len(stratum_of) < n_folds:
-        raise InputError(
-            f"{len(stratum_of)} patients cannot be put into {n_folds} folds; "
-            "ask for fewer, or add patients"
-        )
+    require(n_folds >= 2, f"folds is {n_folds}", "there must be two or more")
+    require(
+        len(stratum_of) >= n_folds,
+        f"{len(stratum_of)} patients cannot be put into {n_folds} folds",
+        "use fewer folds, or add patients",
+    )
     n_of = Counter(label for label, _ in stratum_of.values())
     for label, n in sorted(n_of.items()):
         if n < n_folds:
             logger.warning(
-                "class %r has %d patients, fewer than the %d folds: some "
-                "folds have none",
+                "class %r has %d patients, fewer than the %d folds: it is "
+                "missing in some folds",
                 label,
                 n,
                 n_folds,
@@ -192,17 +191,17 @@ def fold_patients(
 
 
 def check_fraction(fraction: float) -> None:
-    """Refuse a share of the labels that is none.
+    """Check that `fraction` is in (0, 1].
 
     Arguments
     ---------
     fraction : float
-        Above 0, up to 1.
+        Share of the labels.
 
     Raises
     ------
     InputError
-        It is not.
+        If `fraction` is not in (0, 1].
 
     Example
     -------
@@ -218,18 +217,18 @@ def check_fraction(fraction: float) -> None:
 def fraction_of_patients(
     stratum_of: Dict[str, tuple], fraction: float, seed: int
 ) -> Set[str]:
-    """A part of the patients, every label kept, nested in larger parts.
+    """Draw a fraction of the patients of each label, at least one.
 
-    The 3 % of a seed are among its 5 %, whatever is trained with them.
+    Fractions are nested: the 3 % of a seed are among its 5 %.
 
     Arguments
     ---------
     stratum_of : dict
         (label, site) by patient.
     fraction : float
-        Above 0, up to 1.
+        In (0, 1].
     seed : int
-        Of the experiment.
+        Seed of the experiment.
 
     Returns
     -------
@@ -238,7 +237,7 @@ def fraction_of_patients(
     Raises
     ------
     InputError
-        A fraction outside that range.
+        If `fraction` is not in (0, 1].
 
     Example
     -------
@@ -252,7 +251,7 @@ def fraction_of_patients(
     kept = set()
     for _, patients in sorted(_by_label(stratum_of, rng).items()):
         rng.shuffle(patients)
-        # Not 3.0000000000000004 of 100 patients, which would be 4.
+        # Rounded: 3.0000000000000004 of 100 patients must be 3, not 4.
         n = max(1, math.ceil(round(fraction * len(patients), 9)))
         kept.update(patients[:n])
     return kept

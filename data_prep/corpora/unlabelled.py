@@ -1,6 +1,4 @@
-"""Unlabelled cries of a clinical database for adaptation, less whoever a
-classifier will be tested on.
-"""
+"""Manifests of unlabelled cries for adaptation, without held-out patients."""
 
 import logging
 from pathlib import Path
@@ -15,7 +13,7 @@ from data_prep.corpora.database import (
     usable_rows,
 )
 from data_prep.corpora.stratify import split_by_patient
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.manifest import SPLITS
 
 logger = logging.getLogger(__name__)
@@ -34,31 +32,14 @@ def prepare_unlabelled(
 ) -> None:
     """Write the manifests of unlabelled cries for adaptation.
 
-    Labels are ignored. Left out are all recordings of any patient of the
-    database's own valid and test splits; a recording that an ``exclude`` table
-    holds, by its patient or by its samples, is refused: a model adapted on a
-    held-out patient's voice has met that patient, labels or not.
-
-    Example
-    -------
-    >>> import numpy, soundfile
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> rows = ["recording_id,patient_id,path"]
-    >>> rng = numpy.random.default_rng(0)
-    >>> for i in range(4):
-    ...     soundfile.write(tmp / f"{i}.wav", rng.normal(0, 0.1, 16000), 16000)
-    ...     rows.append(f"r{i},p{i},{i}.wav")
-    >>> _ = (tmp / "recordings.csv").write_text("\\n".join(rows))
-    >>> _ = (tmp / "test.csv").write_text("patient_id,path\\nX,3.wav\\n")
-    >>> out, test = str(tmp / "out"), str(tmp / "test.csv")
-    >>> prepare_unlabelled(str(tmp), out, exclude=[test])
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: 1 of 4 recordings ... recordings.csv row 5, which has the samples of ...test.csv row 2; remove those rows, or ...
-    >>> prepare_unlabelled(str(tmp), out, exclude=[test], excluded="drop")
+    Labels are ignored. All recordings of patients in the database's own valid
+    and test splits are left out. Recordings that share a patient or the samples
+    with an ``exclude`` table are refused, or left out if ``excluded`` is
+    ``drop``: an encoder adapted on a held-out patient's voice knows that
+    patient, with or without labels.
     """
     root, table = locate(cry_folder, recordings_csv, "--cry_folder")
-    preparation.require_out(save_folder, root)
+    save_folder = preparation.require_out(save_folder, root)
     options = {
         "cry_folder": str(root.resolve()),
         "exclude": list(exclude),
@@ -68,51 +49,72 @@ def prepare_unlabelled(
         "excluded": excluded,
         "exclude_folder": exclude_folder,
     }
-    if not 0 < valid_share < 1:
-        raise InputError(
-            f"valid_share is {valid_share}; it must be above 0 and below 1"
-        )
+    preparation.check_share(valid_share)
     tables = [Path(path) for path in exclude]
     exclusion.check_options(tables, excluded, exclude_folder)
 
-    def prepare():
-        everything = read_database(table, [])
-        reasons = _own_held_out(everything)
-        rows = _without(everything, reasons)
-        if tables and rows:
-            held_out = exclusion.read_held_out(
-                tables, root, Path(save_folder), exclude_folder
-            )
-            shared = exclusion.find_shared(
-                rows, root, Path(save_folder), held_out
-            )
-            if excluded == exclusion.REFUSE:
-                exclusion.refuse(shared, len(rows), table)
-            reasons.update(exclusion.reasons(shared))
-            rows = _without(rows, reasons)
-        left_out = [
-            (rec.wav, "excluded", reasons[rec.patient_id])
-            for rec, _ in everything
-            if rec.patient_id in reasons
-        ]
-        _report_held_out(len(rows), len(left_out), table, bool(tables))
-        rows, audits = usable_rows(rows, root, Path(save_folder), left_out)
-        shares = {"train": 1 - valid_share, "valid": valid_share}
-        splits = split_by_patient([rec for rec, _ in rows], shares, seed)
-        if not splits["valid"]:
-            raise InputError(
-                f"{table} has one patient to adapt to; it takes two or more, "
-                "since the loss is watched on another one"
-            )
-        name = corpus_name or database_name(root, table)
-        corpus = preparation.corpus_of(root, name)
-        preparation.finish(splits, audits, root, Path(save_folder), corpus)
+    preparation.once(
+        save_folder,
+        options,
+        [table, *tables],
+        lambda: _prepare(root, table, save_folder, tables, options),
+    )
 
-    preparation.once(Path(save_folder), options, [table, *tables], prepare)
+
+def _prepare(root, table, save_folder, tables, options):
+    rows, left_out = _held_out(root, table, save_folder, tables, options)
+    rows, audits = usable_rows(rows, root, save_folder, left_out)
+    share = options["valid_share"]
+    shares = {"train": 1 - share, "valid": share}
+    recordings = [rec for rec, _ in rows]
+    splits = split_by_patient(recordings, shares, options["seed"])
+    require(
+        bool(splits["valid"]),
+        f"{table} has only one patient to adapt to",
+        "add patients: the validation loss needs another one",
+    )
+    name = options["corpus"] or database_name(root, table)
+    preparation.finish(splits, audits, root, save_folder, name)
+
+
+def _held_out(root, table, save_folder, tables, options):
+    """Rows for adaptation, and (path, verdict, reason) of those left out."""
+    everything = read_database(table, [])
+    reasons = _own_held_out(everything)
+    rows = _without(everything, reasons)
+    if tables and rows:
+        held_out = exclusion.read_held_out(
+            tables, root, save_folder, options["exclude_folder"]
+        )
+        shared = exclusion.find_shared(rows, root, save_folder, held_out)
+        if options["excluded"] == exclusion.REFUSE:
+            exclusion.refuse(shared, len(rows), table)
+        reasons.update(exclusion.reasons(shared))
+        rows = _without(rows, reasons)
+    left_out = [
+        (rec.wav, "excluded", reasons[rec.patient_id])
+        for rec, _ in everything
+        if rec.patient_id in reasons
+    ]
+    require(
+        bool(rows),
+        f"no recording of {table} is left for adaptation: all are of held-out "
+        "splits or excluded patients",
+        "add unlabelled ones",
+    )
+    if left_out:
+        logger.info("%d recordings held out from adaptation", len(left_out))
+    elif not tables:
+        logger.warning(
+            "No recording is held out from adaptation: if a classifier will be "
+            "tested on patients of %s, pass --exclude with its manifests",
+            table,
+        )
+    return rows, left_out
 
 
 def _own_held_out(rows: List[Row]) -> Dict[str, str]:
-    """Patients of the database's own valid and test splits, and why."""
+    """Reason by patient of the database's own valid and test splits."""
     reasons = {}
     for rec, cells in rows:
         split = cells.get("split", "")
@@ -128,19 +130,3 @@ def _own_held_out(rows: List[Row]) -> Dict[str, str]:
 
 def _without(rows: List[Row], patients: Container[str]) -> List[Row]:
     return [row for row in rows if row[0].patient_id not in patients]
-
-
-def _report_held_out(n_kept, n_left_out, table, is_compared):
-    if not n_kept:
-        raise InputError(
-            f"no recording of {table} is left for adaptation: all are of "
-            "held-out splits or excluded patients; add unlabelled ones"
-        )
-    if n_left_out:
-        logger.info("%d recordings held out from adaptation", n_left_out)
-    elif not is_compared:
-        logger.warning(
-            "No recording is held out from adaptation: if a classifier will be "
-            "tested on patients of %s, pass --exclude with its manifests",
-            table,
-        )

@@ -1,4 +1,4 @@
-"""Files that are complete or not there, whatever interrupts their writing."""
+"""Atomic writes: a file is complete or absent, whatever interrupts writing."""
 
 import errno
 import os
@@ -6,38 +6,32 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Iterator
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """What to tell whoever cannot write a file or folder.
+    """Error to raise when a file or folder cannot be written.
 
     Example
     -------
     >>> cannot_write("a.csv", OSError(errno.ENOSPC, "No space left on device"))
-    InputError('a.csv could not be written (No space left on device); free some space, then type the same command again')
+    InputError('a.csv could not be written (No space left on device); free some space, then run the same command again')
     """
     cure = "choose another place to write to"
     if error.errno in _NO_SPACE:
-        cure = "free some space, then type the same command again"
+        cure = "free some space, then run the same command again"
     reason = error.strerror or error
     return InputError(f"{path} could not be written ({reason}); {cure}")
 
 
 def make_folder(folder: Path) -> Path:
-    """Make a folder to write to, with those above it.
-
-    Example
-    -------
-    >>> make_folder(getfixture("tmpdir") / "a" / "b").is_dir()
-    True
-    """
+    """Create a folder to write to, with its parents."""
     folder = Path(folder)
-    for place in (folder, *folder.parents):
-        if place.exists() and not place.is_dir():
-            raise InputError(f"{place} is a file; pass a folder to write to")
+    for path in (folder, *folder.parents):
+        is_file = path.exists() and not path.is_dir()
+        require(not is_file, f"{path} is a file", "pass a folder to write to")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -47,18 +41,10 @@ def make_folder(folder: Path) -> Path:
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """Hand out a path to write to; move it to its place once all is written.
+    """Yield a temporary path; rename it to ``path`` when the block succeeds.
 
-    The half-written file is removed when anything goes wrong, and an earlier
-    file at ``path`` stays as it was.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "a.csv"
-    >>> with complete_or_absent(path) as partial:
-    ...     _ = partial.write_text("x")
-    >>> path.read_text(), partial.exists()
-    ('x', False)
+    If the block fails, the temporary file is removed and an earlier file at
+    ``path`` stays unchanged.
     """
     path = Path(path)
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")
@@ -68,5 +54,5 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise cannot_write(path, error)
     finally:
-        with suppress(OSError):  # not there, or never could be
+        with suppress(OSError):
             partial.unlink()

@@ -1,10 +1,9 @@
 """Explain a broken Python environment in one line.
 
-A package whose binary library does not fit its neighbours (torchaudio built
-for another torch, torch without its CUDA libraries) fails while it is being
-imported, before any command can catch the error. So the explanation is given
-by ``sys.excepthook``, which ``data_prep/__init__.py`` installs: every command
-imports that package before anything that can break.
+A package whose binary library does not fit the others (torchaudio built for
+another torch, torch without its CUDA libraries) fails during import, before a
+command can catch the error. So the explanation comes from ``sys.excepthook``,
+which ``data_prep/__init__.py`` sets: every command imports that package first.
 """
 
 import sys
@@ -12,9 +11,9 @@ from importlib import metadata
 from types import TracebackType
 from typing import Iterator, Optional, Tuple
 
-#: Packages whose versions decide whether the others load.
+#: Packages whose versions must match for the others to load.
 _REPORTED = ("torch", "torchaudio", "speechbrain", "numpy")
-_OWN = ("cry_modules", "data_prep", "recipes", "tools", "benchmarks")
+_PROJECT = ("cry_modules", "data_prep", "recipes", "tools", "benchmarks")
 
 
 def install_hook() -> None:
@@ -26,7 +25,7 @@ def install_hook() -> None:
         if package is not None:
             print(f"error: {explanation(package, error)}", file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
-            print("interrupted", file=sys.stderr)
+            print("Interrupted.", file=sys.stderr)
         else:
             previous(kind, error, traceback)
 
@@ -40,7 +39,7 @@ def broken_package(
 
     Example
     -------
-    >>> broken_package(ValueError("a mistake of ours"), None)
+    >>> broken_package(ValueError("not an import error"), None)
     """
     frames = list(_frames(traceback))
     if not isinstance(error, Exception) or not frames:
@@ -48,27 +47,27 @@ def broken_package(
     installed = metadata.packages_distributions()
     importing = None
     for module, function in frames:
-        if module in _OWN:
+        if module in _PROJECT:
             importing = None
         elif function == "<module>" and module in installed:
             importing = module
-    by_us = frames[-1][0] in _OWN or importing is not None
-    if isinstance(error, ModuleNotFoundError) and error.name and by_us:
+    imported = frames[-1][0] in _PROJECT or importing is not None
+    if isinstance(error, ModuleNotFoundError) and error.name and imported:
         missing = error.name.partition(".")[0]
-        return None if missing in _OWN else missing
+        return None if missing in _PROJECT else missing
     return importing
 
 
 def explanation(package: str, error: BaseException) -> str:
-    """Say in one line what is broken and how to mend it."""
-    while error.__cause__ is not None:  # the loader's own words
+    """One line: the broken package, the reason, the cure."""
+    while error.__cause__ is not None:  # the loader's message
         error = error.__cause__
     reason = " ".join(f"{type(error).__name__}: {error}".split())
     versions = ", ".join(f"{name} {_version(name)}" for name in _REPORTED)
     return (
         f"the Python environment is broken: importing {package} failed "
-        f"({reason}); installed are {versions}. Install the locked versions "
-        "anew: rm -r .venv && make setup, or in an environment of your own "
+        f"({reason}); installed: {versions}. Reinstall the locked versions: "
+        "rm -r .venv && make setup, or in your own environment "
         "pip install -c constraints.txt -e ."
     )
 

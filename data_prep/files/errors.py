@@ -1,12 +1,13 @@
-"""The one exception that means: the user can mend this."""
+"""Errors that the user can fix, and their report in one line."""
 
 import sys
 from contextlib import contextmanager
 
 
 class InputError(ValueError):
-    """Wrong input or usage. Its message is one line that names the value,
-    the file and row where there is one, and the cure.
+    """Wrong input or usage, which the user can fix.
+
+    The message is one line: what is wrong, in which file and row, what to do.
 
     Example
     -------
@@ -17,11 +18,25 @@ class InputError(ValueError):
     """
 
 
+def require(condition: bool, problem: str, cure: str) -> None:
+    """Raise an ``InputError`` of problem and cure unless the condition holds.
+
+    Example
+    -------
+    >>> require(False, "--seed is -1", "pass 0 or more")
+    Traceback (most recent call last):
+    ...
+    data_prep.files.errors.InputError: --seed is -1; pass 0 or more
+    """
+    if not condition:
+        raise InputError(f"{problem}; {cure}")
+
+
 @contextmanager
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
-    Any other exception stays a traceback: it is our mistake, not the user's.
+    Any other exception stays a traceback: it is a fault of the program.
 
     Example
     -------
@@ -37,10 +52,9 @@ def one_line_errors():
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2)
     except KeyboardInterrupt as stop:
-        # A run that has saved says what to type.
+        # Training raises it with the command that resumes the run.
         print(
-            str(stop)
-            or "interrupted; the same command goes on where it stopped",
+            str(stop) or "Interrupted. Run the same command again to resume.",
             file=sys.stderr,
         )
         raise SystemExit(1)

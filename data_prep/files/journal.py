@@ -1,6 +1,4 @@
-"""What was found out about each file, kept as it is found out, so that long
-work over many files can be interrupted and goes on.
-"""
+"""Journal of results by file, with which long work over many files resumes."""
 
 import json
 from pathlib import Path
@@ -10,10 +8,11 @@ from data_prep.files.atomic import cannot_write, make_folder
 
 
 class Journal:
-    """One line of JSON a file, appended as soon as the file is done.
+    """One line of JSON per file, appended as soon as the file is done.
 
-    An entry counts as long as its file has the size and the time of change
-    that it had; a line cut short by a kill does not count.
+    An entry is valid while its file keeps its size and modification time. A
+    line cut short by a kill is ignored, and so is a journal whose first line
+    is not ``header``.
 
     Example
     -------
@@ -26,11 +25,11 @@ class Journal:
     {'seconds': 3}
     """
 
-    def __init__(self, path: Path, about: Dict):
+    def __init__(self, path: Path, header: Dict):
         self.path = Path(path)
-        self._about = json.dumps(about, sort_keys=True)
+        self._header = json.dumps(header, sort_keys=True)
         self._entries = {}
-        self._goes_on = self._read()
+        self._resumes = self._read()
         self._file = None
 
     def __enter__(self):
@@ -44,47 +43,47 @@ class Journal:
         if not self.path.is_file():
             return False
         with open(self.path, encoding="ascii", errors="replace") as file:
-            if file.readline().rstrip("\n") != self._about:
+            if file.readline().rstrip("\n") != self._header:
                 return False
             for line in file:
                 try:
-                    name, then, found = json.loads(line)
+                    name, file_stamp, entry = json.loads(line)
                 except ValueError:
                     continue
-                self._entries[name] = (then, found)
+                self._entries[name] = (file_stamp, entry)
         return True
 
     def _open(self):
         make_folder(self.path.parent)
-        # No buffer: on a full disk closing would fail once more.
-        self._file = open(self.path, "ab" if self._goes_on else "wb", 0)
-        # Ends the last line, which a kill may have cut short.
-        self._write("" if self._goes_on else self._about)
+        # Unbuffered: on a full disk, closing would fail a second time.
+        self._file = open(self.path, "ab" if self._resumes else "wb", 0)
+        # The newline ends a last line that a kill may have cut short.
+        self._write("" if self._resumes else self._header)
 
     def _write(self, line: str):
         self._file.write((line + "\n").encode("ascii"))
 
     def get(self, name: str, file: Path) -> Optional[Dict]:
-        """What is known of a file."""
+        """Entry of an unchanged file, else None."""
         if name not in self._entries:
             return None
-        then, found = self._entries[name]
-        return found if then == stamp(file) else None
+        file_stamp, entry = self._entries[name]
+        return entry if file_stamp == stamp(file) else None
 
-    def add(self, name: str, file: Path, found: Dict) -> None:
-        """Write down what was found out about a file."""
-        now = stamp(file)
-        self._entries[name] = (now, found)
+    def add(self, name: str, file: Path, entry: Dict) -> None:
+        """Append the entry of a file."""
+        file_stamp = stamp(file)
+        self._entries[name] = (file_stamp, entry)
         try:
             if self._file is None:
                 self._open()
-            self._write(json.dumps([name, now, found]))
+            self._write(json.dumps([name, file_stamp, entry]))
         except OSError as error:
             raise cannot_write(self.path, error)
 
 
 def stamp(file: Path) -> Union[List[int], str]:
-    """What tells a file from what it was before: size and time of change.
+    """Size and modification time of a file, to detect changes.
 
     Example
     -------

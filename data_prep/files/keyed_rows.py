@@ -1,8 +1,8 @@
-"""Rows of a csv file, found by number or by key, and parsed when asked for.
+"""Rows of a csv file by number or by key, parsed on access.
 
-200,000 recordings as Python objects are hundreds of megabytes, of which each
-loader worker soon has a copy: to look at an object is to write down that it is
-looked at. Here a file stays what it is, bytes, with a few numbers a row.
+200,000 recordings as Python objects take hundreds of megabytes, and soon one
+copy in each loader worker, because reading an object changes its reference
+count. Here the file is kept as bytes, with a few numbers per row.
 """
 
 import csv
@@ -17,23 +17,17 @@ import numpy as np
 from data_prep.files.errors import InputError
 
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
-#: Bytes looked at at once, so that it takes little memory.
+#: Bytes scanned at a time, to bound the memory.
 _BLOCK = 1 << 18
-_MARK = b"\xef\xbb\xbf"  # begins files of some spreadsheets
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # written by some spreadsheets
 
 
 class KeyedRows(Sequence):
-    """Rows of a csv file with a header; blank lines do not count.
+    """Rows of a csv file with a header; blank lines are skipped.
 
-    Memory: the file's size and 28 bytes a row.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write('ID,label\\na,"dog, cat"\\nb,cow\\n')
-    >>> rows = KeyedRows(path, "ID")
-    >>> rows.columns, rows.find("b"), rows[0]
-    (['ID', 'label'], 1, ['a', 'dog, cat'])
+    Keys are compared after ``plain``; the regular expression ``odd`` matches
+    the keys that are quoted or that ``plain`` changes. Memory: the file's size
+    and 28 bytes per row.
     """
 
     def __init__(
@@ -57,7 +51,7 @@ class KeyedRows(Sequence):
             )
         self._column = self.columns.index(key)
         self._begins, self._ends = begins[1:].copy(), ends[1:].copy()
-        # Who asks for a row mostly asks for its key, its number and its cells.
+        # Cached: the key, number and cells of a row are read together.
         self._latest = None, []
         self._check()
         codes = np.fromiter(self._codes(odd), np.uint32, len(self))
@@ -69,59 +63,58 @@ class KeyedRows(Sequence):
             content = self.path.read_bytes()
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})")
-        if content.startswith(_MARK):
-            content = content[len(_MARK) :]
+        if content.startswith(_BYTE_ORDER_MARK):
+            content = content[len(_BYTE_ORDER_MARK) :]
         if not content.isascii():
-            self._require_unicode(content)
+            try:
+                content.decode("utf-8", self._errors)
+            except UnicodeDecodeError:
+                raise InputError(
+                    f"{self.path} is not UTF-8; save it as 'CSV UTF-8'"
+                )
         if not content.strip():
             raise InputError(
                 f"{self.path} is empty; expected a header and rows"
             )
         return content if content[-1] in b"\r\n" else content + b"\n"
 
-    def _require_unicode(self, content: bytes):
-        try:
-            content.decode("utf-8", self._errors)
-        except UnicodeDecodeError:
-            raise InputError(
-                f"{self.path} is not UTF-8; save it as 'CSV UTF-8'"
-            )
-
     def _lines(self) -> Tuple[np.ndarray, np.ndarray]:
-        """Where rows begin and end, the header's first."""
-        quotes = self._where(_QUOTE)
+        """Offsets of the first byte and of the end of each line, header first.
+
+        Raises ``InputError`` where a quote is not closed.
+        """
+        quotes = self._positions(_QUOTE)
         if len(quotes) % 2:
             raise InputError(
-                f"{self.path} is no csv file; look for a quote that is not "
-                "closed"
+                f"{self.path} is not a csv file; look for an unclosed quote"
             )
-        ends = self._where(_NEWLINE, _RETURN)
-        # Behind an odd number of quotes, it is part of a cell.
+        ends = self._positions(_NEWLINE, _RETURN)
+        # After an odd number of quotes, a line end is part of a cell.
         ends = ends[np.searchsorted(quotes, ends) % 2 == 0]
         begins = np.concatenate([[0], ends[:-1] + 1])
         filled = begins < ends
         return begins[filled], ends[filled]
 
-    def _where(self, *signs: int) -> np.ndarray:
-        """Where these bytes stand."""
-        data, found = np.frombuffer(self._bytes, np.uint8), []
+    def _positions(self, *signs: int) -> np.ndarray:
+        """Offsets of these byte values in the file."""
+        data, positions = np.frombuffer(self._bytes, np.uint8), []
         for first in range(0, len(data), _BLOCK):
             block = data[first : first + _BLOCK]
-            is_one = np.logical_or.reduce([block == sign for sign in signs])
-            found.append(first + np.flatnonzero(is_one))
-        return np.concatenate(found)
+            is_sign = np.logical_or.reduce([block == sign for sign in signs])
+            positions.append(first + np.flatnonzero(is_sign))
+        return np.concatenate(positions)
 
     def _check(self):
-        """Refuse ragged rows."""
-        commas = self._where(_COMMA)
+        """Raise ``InputError`` for a ragged row."""
+        commas = self._positions(_COMMA)
         before = np.searchsorted(commas, self._begins)
-        found = np.diff(before, append=len(commas))
-        # Only these can be ragged; most have a comma in a quoted cell.
-        for number in np.flatnonzero(found != len(self.columns) - 1):
+        n_commas = np.diff(before, append=len(commas))
+        # Parse only these: most merely have a comma in a quoted cell.
+        for number in np.flatnonzero(n_commas != len(self.columns) - 1):
             self[number]
 
     def _codes(self, odd: bytes) -> Iterator[int]:
-        """A number for each key, the same for the same key."""
+        """A hash of each key."""
         is_odd, content = re.compile(odd).search, self._bytes
         is_first = self._column == 0 and len(self.columns) > 1
         for number, begin in enumerate(map(int, self._begins)):
@@ -138,8 +131,8 @@ class KeyedRows(Sequence):
         except csv.Error as error:
             reason = str(error).split(" - ")[0]
             raise InputError(
-                f"{self.source(number)} cannot be read ({reason}); look for a "
-                "quote that is not closed"
+                f"{self.source(number)} cannot be read ({reason}); look for an "
+                "unclosed quote"
             )
 
     def __len__(self) -> int:
@@ -163,34 +156,34 @@ class KeyedRows(Sequence):
             )
         return cells
 
-    def found(self, pattern: str) -> Set[str]:
-        """What a regular expression's first group finds anywhere in the file."""
-        found = re.finditer(pattern.encode("ascii"), self._bytes)
-        return {match[1].decode("ascii") for match in found}
+    def matches(self, pattern: str) -> Set[str]:
+        """First groups of all matches of a regular expression in the file."""
+        matches = re.finditer(pattern.encode("ascii"), self._bytes)
+        return {match[1].decode("ascii") for match in matches}
 
     def source(self, number: int) -> str:
         """File and row, for messages."""
         return f"{self.path} row {number + 2}"
 
     def key(self, number: int) -> str:
-        """The key as it stands in the file."""
+        """Key of a row as written in the file."""
         return self[number][self._column]
 
     def find(self, key: str) -> Optional[int]:
-        """Number of the row of this key, of the last one if there are several."""
+        """Number of the last row with this key, None if absent."""
         key = self._plain(key)
-        # Of the array's own type: else the array is converted each time.
+        # uint32 like the array, which would be converted at each call.
         code = np.uint32(crc32(key.encode("utf-8", self._errors)))
         first = self._sorted.searchsorted(code)
         last = self._sorted.searchsorted(code, side="right")
-        # Several keys may have one code.
+        # Different keys can have the same hash.
         for number in self._order[first:last][::-1].tolist():
             if self._plain(self.key(number)) == key:
                 return number
         return None
 
-    def doubled(self) -> Optional[Tuple[int, int]]:
-        """The first row whose key was used before, and where it was."""
+    def duplicate(self) -> Optional[Tuple[int, int]]:
+        """Numbers of the first row whose key was used before and of that row."""
         same = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
         first_of = {}
         for number in np.unique(self._order[[same, same + 1]]).tolist():

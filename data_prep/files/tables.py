@@ -1,4 +1,4 @@
-"""Csv tables: read with the faults users' files have, written whole or not."""
+"""Read csv tables with the faults of users' files; write them atomically."""
 
 import csv
 import logging
@@ -23,11 +23,6 @@ def read_lines(path: Path) -> List[List[str]]:
     -------
     list of list of str
 
-    Raises
-    ------
-    InputError
-        Missing, empty, not UTF-8, or no csv file.
-
     Example
     -------
     >>> path = getfixture("tmpdir").join("a.csv")
@@ -47,8 +42,7 @@ def read_lines(path: Path) -> List[List[str]]:
         raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
     except csv.Error as error:
         raise InputError(
-            f"{path} is no csv file ({error}); look for a quote that is not "
-            "closed"
+            f"{path} is not a csv file ({error}); look for an unclosed quote"
         )
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})")
@@ -60,28 +54,23 @@ def read_lines(path: Path) -> List[List[str]]:
 def read_table(
     path: Path, required: Sequence[str]
 ) -> List[Tuple[str, Dict[str, str]]]:
-    """Rows of a user's csv file with a header, checked for its usual faults.
+    """Rows of a user's csv file with a header, checked for common faults.
 
-    Cells are stripped of surrounding space. Rows are numbered as a
-    spreadsheet does: the header is row 1.
+    Cells are stripped of surrounding space. Rows are numbered as in a
+    spreadsheet: the header is row 1. Raises ``InputError`` if the file is
+    missing, empty or not UTF-8, lacks or repeats a column, or has ragged rows.
 
     Arguments
     ---------
     path : pathlib.Path
         Comma-separated, UTF-8 (a byte-order mark is accepted).
     required : sequence of str
-        Columns that must be there.
+        Required columns.
 
     Returns
     -------
     list of (str, dict)
         "<file name> row <n>" and the row by column.
-
-    Raises
-    ------
-    InputError
-        Missing or empty file, missing or doubled column, semicolons, ragged
-        row, not UTF-8.
 
     Example
     -------
@@ -115,7 +104,7 @@ def read_table(
         raise InputError(f"{path} has a header and no rows")
     if padded:
         logger.info(
-            "%s; the space around it, and around %d other cells, is left out",
+            "%s; the space around it, and around %d other cells, is removed",
             padded[0],
             len(padded) - 1,
         )
@@ -129,10 +118,10 @@ def _check_header(path, header, required):
                 f"{path} is separated by {name}; save it with commas (a "
                 "spreadsheet takes them from the list separator of its region)"
             )
-    doubled = sorted({name for name in header if header.count(name) > 1})
-    if doubled:
+    repeated = sorted({name for name in header if header.count(name) > 1})
+    if repeated:
         raise InputError(
-            f"{path} has the column {doubled[0]!r} twice; rename one"
+            f"{path} has the column {repeated[0]!r} twice; rename one"
         )
     for name in required:
         if name not in header:
@@ -148,35 +137,22 @@ def write_table(
     rows: Iterable[Sequence],
     errors: str = "backslashreplace",
 ) -> None:
-    """Write a csv file that is complete or not there.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> write_table(path, ["x"], [[1], ["b,c"]])
-    >>> path.read()
-    'x\\n1\\n"b,c"\\n'
-    """
-    how = {"encoding": "utf-8", "errors": errors, "newline": ""}
-    with complete_or_absent(path) as partial, open(partial, "w", **how) as file:
-        plain = csv.writer(file, lineterminator="\n")
-        # csv forgets to quote a lone carriage return, which ends a row.
-        quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writerow(columns)
-        for row in rows:
-            broken = any("\r" in str(cell) for cell in row)
-            (quoted if broken else plain).writerow(row)
+    """Write a csv file atomically."""
+    text = {"encoding": "utf-8", "errors": errors, "newline": ""}
+    with complete_or_absent(path) as partial:
+        with open(partial, "w", **text) as file:
+            plain = csv.writer(file, lineterminator="\n")
+            # csv does not quote a lone carriage return, which ends a row.
+            quoted = csv.writer(
+                file, lineterminator="\n", quoting=csv.QUOTE_ALL
+            )
+            plain.writerow(columns)
+            for row in rows:
+                must_quote = any("\r" in str(cell) for cell in row)
+                (quoted if must_quote else plain).writerow(row)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file that is complete or not there.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.txt")
-    >>> write_text(path, "b")
-    >>> path.read()
-    'b'
-    """
+    """Write a text file atomically."""
     with complete_or_absent(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")

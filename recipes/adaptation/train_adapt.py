@@ -7,9 +7,9 @@ with or without replay of the generic audio it was pre-trained on.
     --encoder_source=results/vggsound/2022
 
 An epoch is one pass over the cries; a fixed share of each batch is replayed.
-Loss and contrastive accuracy are logged for cries and for generic audio
-apart: held-out generic audio shows what is being forgotten. With
---control=True as many steps are made on generic audio alone.
+Loss and contrastive accuracy are logged separately for cries and for generic
+audio: held-out generic audio shows what the encoder forgets. --control=True
+trains as many steps on generic audio only.
 """
 
 import data_prep  # noqa: F401 (explains a broken environment)
@@ -25,18 +25,16 @@ from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
-from cry_modules.checkpoints.encoders import load_beside, load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.experiment import load, log_environment, to_save
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
-from cry_modules.training.simclr import (
-    SimCLRBrain,
-    probes_of,
+from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
+from cry_modules.training.views_data import (
     read_views,
-    train_simclr,
     valid_batches,
     views_by_split,
 )
@@ -53,21 +51,13 @@ logger = logging.getLogger(__name__)
 
 
 def prepare(hparams, manifests):
-    """Manifests of the cries and, where a folder is given, of what is
-    replayed or watched."""
-    run_on_main(
-        prepare_unlabelled,
-        kwargs={
-            "cry_folder": hparams["cry_folder"],
-            "save_folder": f"{manifests}",
-            "recordings_csv": hparams["recordings_csv"],
-            "exclude": hparams["exclude"],
-            "excluded": hparams["excluded"],
-            "exclude_folder": hparams["exclude_folder"],
-            "valid_share": hparams["valid_share"],
-            "seed": hparams["seed"],
-        },
-    )
+    """Write the manifests of the cries and, if --replay_folder is given, of
+    the generic audio."""
+    names = ("cry_folder", "recordings_csv", "exclude", "excluded")
+    names += ("exclude_folder", "valid_share", "seed")
+    options = {name: hparams[name] for name in names}
+    options["save_folder"] = str(manifests)
+    run_on_main(prepare_unlabelled, kwargs=options)
     if hparams["replay_folder"] is not None:
         run_on_main(
             prepare_vggsound,
@@ -80,7 +70,7 @@ def prepare(hparams, manifests):
 
 
 def dataio_prep(hparams, manifests):
-    """Datasets by split: the cries, then the generic audio if there is any."""
+    """Datasets of each split: the cries, then the generic audio if any."""
     folders = {"cry": (manifests, hparams["cry_folder"])}
     if hparams["replay_folder"] is not None:
         folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
@@ -93,13 +83,14 @@ def dataio_prep(hparams, manifests):
     }
 
 
-def own_copy(hparams):
-    """Where a run keeps what it began with: anchors need it again."""
+def pretrained_folder(hparams):
+    """Folder of the weights that the run began with; anchors need them when it
+    resumes."""
     return Path(hparams["output_folder"]) / "pretrained"
 
 
 def save_states(states, folder):
-    """State dicts by name, each file complete or not there."""
+    """Save state dicts by name; each file is complete or absent."""
     make_folder(folder)
     for name, state in states.items():
         with complete_or_absent(folder / f"{name}.ckpt") as partial:
@@ -107,15 +98,11 @@ def save_states(states, folder):
 
 
 def check_options(hparams):
-    """Refuse what cannot be, before anything is written."""
-    if not 0 <= hparams["interpolate"] <= 1:
-        raise InputError(
-            f"interpolate is {hparams['interpolate']}; it must be 0 to 1"
-        )
+    """Check options that depend on each other, before anything is written."""
     if hparams["excluded"] == "drop" and not hparams["exclude"]:
         raise InputError(
-            "excluded is 'drop' and there is nothing to leave out; pass "
-            "--exclude with the manifests you evaluate on"
+            "--excluded is drop without --exclude; pass --exclude with the "
+            "manifests that you evaluate on"
         )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
     if hparams["replay_folder"] is not None:
@@ -128,13 +115,13 @@ def check_options(hparams):
     ):
         if hparams[name] != off:
             raise InputError(
-                f"{name} is {hparams[name]} and there is nothing to replay; "
-                "pass --replay_folder"
+                f"--{name} is {hparams[name]} without generic audio; pass "
+                "--replay_folder"
             )
 
 
 def make_sampler(hparams, datasets):
-    """Batches with their share of replay, over the joined datasets."""
+    """Batches with their share of replay; indices into the joined datasets."""
     n_cries = len(datasets[0])
     n_generic = sum(map(len, datasets[1:]))
     try:
@@ -152,46 +139,47 @@ def make_sampler(hparams, datasets):
 
 
 def load_pretrained(hparams):
-    """The encoder to adapt; its projector too, where it lies beside it: a new
-    one would send noise into the encoder."""
-    source, own = hparams["encoder_source"], own_copy(hparams)
+    """Load the encoder to adapt, and the projector if its file is in the same
+    folder: a new one would send noise into the encoder."""
+    source = EncoderSource(hparams["encoder_source"])
+    folder = pretrained_folder(hparams)
     front_end = hparams["logmel"].name
-    if list(own.parent.glob("save/CKPT*")):
-        # Whatever became of the source since, this run goes on with its own.
-        path = load_encoder(hparams["encoder"], str(own), front_end)
-        load_beside(path, "projector.ckpt", hparams["projector"])
+    if list(folder.parent.glob("save/CKPT*")):
+        # A resumed run uses its copy: the source may have changed.
+        path = EncoderSource(folder).load(hparams["encoder"], front_end)
+        load_companion(path, "projector.ckpt", hparams["projector"])
         return
-    if source is None:
+    if source.kind == "random":
         logger.warning("encoder_source is null: adapting a random encoder")
         return
-    path = load_encoder(hparams["encoder"], source, front_end)
-    if load_beside(path, "projector.ckpt", hparams["projector"]):
+    path = source.load(hparams["encoder"], front_end)
+    if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
         logger.warning("Encoder from %s; a new, random projector", path)
 
 
-def warn_of_seen(hparams, manifests):
-    """Say so where what counts as held out was pre-trained on."""
+def warn_of_pretrained_on(hparams, manifests):
+    """Warn if held-out generic audio was used in pre-training."""
     source = Path(str(hparams["encoder_source"])) / "manifest/train.csv"
     held_out = manifests / "replay/valid.csv"
     if not (source.is_file() and held_out.is_file()):
         return
-    heard = KeyedRows(source, "ID")
+    pretrained_on = KeyedRows(source, "ID")
     ids = [rec.ID for rec in manifest.read(held_out)]
-    seen = sum(heard.find(ID) is not None for ID in ids)
-    if seen:
+    n_common = sum(pretrained_on.find(ID) is not None for ID in ids)
+    if n_common:
         logger.warning(
-            "%d of %d recordings of generic audio that should show what is "
-            "forgotten were pre-trained on; give the --valid_share of that "
-            "run, or a smaller one",
-            seen,
+            "%d of %d held-out recordings of generic audio were used in "
+            "pre-training, so forgetting is underestimated; pass the "
+            "--valid_share of that run, or a smaller one",
+            n_common,
             len(ids),
         )
 
 
 def make_brain(hparams, run_opts):
-    """Brain, with the layers that adapt and what holds them back."""
+    """Brain with the layers that adapt and, if requested, an anchor."""
     try:
         encoder = AdaptedEncoder(hparams["encoder"], hparams["adapt_layers"])
         anchor = Anchor(
@@ -214,7 +202,8 @@ def make_brain(hparams, run_opts):
 
 
 def make_loaders(brain, hparams, datasets):
-    """Cries with their share of replay; each corpus apart to validate on."""
+    """Loaders: cries with replay for training, separate corpora for
+    validation."""
     sampler = make_sampler(hparams, datasets["train"])
     kwargs = {
         "num_workers": hparams["num_workers"],
@@ -239,7 +228,7 @@ def make_loaders(brain, hparams, datasets):
 
 
 def corpus_name(hparams, manifests):
-    """What an encoder of this run has heard."""
+    """Names of the corpora that this run trains on."""
     names = [read_corpus(manifests)["name"]]
     if hparams["replay_folder"] is not None:
         generic = read_corpus(manifests / "replay")["name"]
@@ -250,35 +239,41 @@ def corpus_name(hparams, manifests):
     return " + ".join(names)
 
 
-def save_between(hparams, pretrained):
-    """Weights between the pre-trained and the adapted ones (WiSE-FT)."""
+def save_interpolated(hparams, pretrained):
+    """Save weights between the pre-trained and the adapted ones (WiSE-FT)."""
     folder = Path(hparams["output_folder"]) / "interpolated"
     share = hparams["interpolate"]
-    between = {
+    states = {
         name: interpolate(old, hparams[name].state_dict(), share)
         for name, old in pretrained.items()
     }
-    save_states(between, folder)
-    logger.info(
-        "Weights with a share of %s of the pre-trained ones in %s",
-        share,
-        folder,
-    )
+    save_states(states, folder)
+    logger.info("Interpolated weights (%s pre-trained) in %s", share, folder)
 
 
-def describe(row, before):
-    """What adaptation gave and took, in a phrase a corpus."""
-    prefix = "valid_accuracy_"
-    return ", ".join(
+def finish(hparams, rows, corpus):
+    """Draw the curves of training and print one line."""
+    # Imported here: takes 1 s, and is only needed after training.
+    from cry_modules.figures.training import draw_curves
+
+    output, before, last = Path(hparams["output_folder"]), rows[0], rows[-1]
+    draw_curves({output.name: rows}, output / "curves.png", corpus)
+    figures = {**hparams["loss"].figures, "loss": "validation loss"}
+    name, words = next(iter(figures.items()))
+    changes = ", ".join(
         f"on held-out {'cries' if key.endswith('cry') else 'generic audio'} "
-        f"{before[key]:.3f} before, {row[key]:.3f} after"
-        for key in row
-        if key.startswith(prefix)
+        f"{before[key]:.3f} before, {last[key]:.3f} after"
+        for key in last
+        if key.startswith(f"valid_{name}_")
+    )
+    print(
+        f"done: {last['epoch']} epochs on {corpus}; {words} {changes}; encoder "
+        f"and curves.png in {output}"
     )
 
 
 def main(argv=None):
-    """From the command line to an adapted encoder."""
+    """Adapt an encoder as the command line says."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
@@ -297,10 +292,10 @@ def main(argv=None):
             name: copy.deepcopy(hparams[name].state_dict())
             for name in ("encoder", "projector")
         }
-        run_on_main(save_states, args=[pretrained, own_copy(hparams)])
+        run_on_main(save_states, args=[pretrained, pretrained_folder(hparams)])
         manifests = Path(hparams["output_folder"]) / "manifest"
         prepare(hparams, manifests)
-        warn_of_seen(hparams, manifests)
+        warn_of_pretrained_on(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)
         brain = make_brain(hparams, run_opts)
         brain.history = History(
@@ -312,16 +307,10 @@ def main(argv=None):
         loaders = make_loaders(brain, hparams, datasets)
         corpus = corpus_name(hparams, manifests)
         environment.join()
-        last = train_simclr(brain, hparams, *loaders, corpus)
+        rows = train_simclr(brain, hparams, *loaders, corpus)
         if hparams["interpolate"]:
-            run_on_main(save_between, args=[hparams, pretrained])
-        changes = describe(last, brain.before)
-        line = (
-            f"done: {last['epoch']} epochs on {corpus}; contrastive accuracy "
-            f"{changes}; encoder in {hparams['output_folder']}, curves.png "
-            "beside it"
-        )
-        run_on_main(print, args=[line])
+            run_on_main(save_interpolated, args=[hparams, pretrained])
+        run_on_main(finish, args=[hparams, rows, corpus])
 
 
 if __name__ == "__main__":

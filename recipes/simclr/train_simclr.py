@@ -4,13 +4,15 @@
 > python train_simclr.py hparams/vggsound.yaml --data_folder=/path/to/VGGSound
 
 Two random chunks of a recording, masked as in SpecAugment, must find each
-other among the chunks of all recordings of the batch. What happens to a batch
-stands in cry_modules/training/simclr.py.
+other among the chunks of all recordings of the batch. The Brain is in
+cry_modules/training/simclr.py.
 """
 
 import data_prep  # noqa: F401 (explains a broken environment)
 
 # isort: split
+from pathlib import Path
+
 import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
@@ -19,11 +21,9 @@ from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import load, log_environment, to_save
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
-from cry_modules.training.simclr import (
-    SimCLRBrain,
-    probes_of,
+from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
+from cry_modules.training.views_data import (
     read_views,
-    train_simclr,
     valid_batches,
     views_by_split,
 )
@@ -34,7 +34,7 @@ from data_prep.vggsound_prepare import prepare_vggsound
 
 
 def make_loaders(brain, hparams, train, valid):
-    """Shuffled full batches to train on, fixed ones to validate on."""
+    """Loaders: shuffled full batches for training, fixed ones for validation."""
     batch_size, seed = hparams["batch_size"], hparams["seed"]
     try:
         batches = FullBatches(len(train), batch_size, seed)
@@ -53,8 +53,26 @@ def make_loaders(brain, hparams, train, valid):
     )
 
 
+def finish(hparams, rows, corpus):
+    """Draw the curves of training and print one line."""
+    # Imported here: takes 1 s, and is only needed after training.
+    from cry_modules.figures.training import draw_curves
+
+    output, last = Path(hparams["output_folder"]), rows[-1]
+    draw_curves({output.name: rows}, output / "curves.png", corpus)
+    figures = {"loss": "validation loss", **hparams["loss"].figures}
+    results = ", ".join(
+        f"{words} {last[f'valid_{name}']:.3f}"
+        for name, words in figures.items()
+    )
+    print(
+        f"done: {last['epoch']} epochs on {corpus}, {results}; encoder and "
+        f"curves.png in {output}"
+    )
+
+
 def main(argv=None):
-    """From the command line to a trained encoder."""
+    """Pre-train an encoder as the command line says."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         sb.utils.distributed.ddp_init_group(run_opts)
@@ -103,14 +121,8 @@ def main(argv=None):
         loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]
         environment.join()
-        last = train_simclr(brain, hparams, *loaders, corpus)
-        line = (
-            f"done: {last['epoch']} epochs on {corpus}, validation loss "
-            f"{last['valid_loss']:.3f}, contrastive accuracy "
-            f"{last['valid_accuracy']:.3f}; encoder in "
-            f"{hparams['output_folder']}, curves.png beside it"
-        )
-        run_on_main(print, args=[line])
+        rows = train_simclr(brain, hparams, *loaders, corpus)
+        run_on_main(finish, args=[hparams, rows, corpus])
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""Run one command of a study, and write down what it cost.
+"""Run one command of a study and record its costs.
 
 > python -m recipes.study.command COST train_cls.py hparams/a.yaml ...
 
-COST is the file for its time and memory; the rest would follow ``python``.
-Where a study has started a warm process (``forkserver``), the command runs in a
-fork of it, which need not import anything; else in a process of its own, as in
-a job of Slurm. Exit status, output and signals are the same either way.
+COST is the file for time and memory; the rest are arguments of ``python``. If
+the study has a fork server (``forkserver``), the command runs in a fork of it,
+which has everything imported; otherwise, as in a Slurm job, in a new process.
+Exit status, output and signals are the same in both cases.
 """
 
 import json
@@ -18,10 +18,10 @@ import time
 from contextlib import contextmanager
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
-#: Environment variable that holds the path of the warm process's socket.
+#: Environment variable with the path of the fork server's socket.
 SOCKET = "CRY_SSL_FORKSERVER"
-#: Numerical libraries read these when they are loaded, so the warm process
-#: serves commands with its own values alone: Snakemake's for one thread.
+#: Numerical libraries read these when they are loaded, so the fork server only
+#: serves commands with its own values: Snakemake's for one thread.
 THREADS = dict.fromkeys(
     (
         "OMP_NUM_THREADS", "GOTO_NUM_THREADS", "OPENBLAS_NUM_THREADS",
@@ -30,14 +30,14 @@ THREADS = dict.fromkeys(
     "1",
 )  # fmt: skip
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: These begin at once, while the warm process still imports.
+#: These start at once, while the fork server is still importing.
 _WITHOUT_TORCH = (["-m", "data_prep.synthetic"],)
 _SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Ended(NamedTuple):
-    """Exit status of a command (minus the signal that ended it), the seconds
-    of a processor that it used, and its peak memory in MB."""
+    """Exit status of a command (negative: minus the signal that ended it),
+    its processor seconds, and its peak memory in MB."""
 
     status: int
     cpu_s: float
@@ -45,7 +45,7 @@ class Ended(NamedTuple):
 
 
 def ended(wait_status: int, usage) -> Ended:
-    """What ``os.wait4`` returned about a process, in one line's worth."""
+    """Convert the result of ``os.wait4``."""
     return Ended(
         os.waitstatus_to_exitcode(wait_status),
         round(usage.ru_utime + usage.ru_stime, 3),
@@ -56,13 +56,13 @@ def ended(wait_status: int, usage) -> Ended:
 def die_with_parent() -> None:
     """Ask Linux for SIGTERM when the parent of this process ends."""
     if sys.platform == "linux":
-        import ctypes  # not needed by the client of a warm process
+        import ctypes  # not needed by clients of a fork server
 
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
 
 
 def forward_signals(send) -> None:
-    """From now on, pass signals that stop a process on to its command."""
+    """Forward signals that stop this process to its command."""
 
     def handle(number, _):
         try:
@@ -76,7 +76,7 @@ def forward_signals(send) -> None:
 
 @contextmanager
 def blocked_signals() -> Iterator[None]:
-    """Let signals that stop a process wait until the end of this context."""
+    """Defer signals that stop this process to the end of this context."""
     signal.pthread_sigmask(signal.SIG_BLOCK, _FORWARDED)
     try:
         yield
@@ -84,11 +84,11 @@ def blocked_signals() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, _FORWARDED)
 
 
-def run_warm(command: List[str]) -> Optional[Ended]:
-    """Run a command in a fork of the warm process; None where there is none.
+def run_forked(command: List[str]) -> Optional[Ended]:
+    """Run a command in a fork of the fork server; None if there is none.
 
-    The request is a line of JSON that carries the standard streams; the
-    answers are a line when the command has begun and one when it has ended.
+    The request is a line of JSON sent with the standard streams; the answers
+    are a line when the command has started and one when it has ended.
     """
     path = os.environ.get(SOCKET)
     if path is None or command[:2] in _WITHOUT_TORCH:
@@ -102,7 +102,7 @@ def run_warm(command: List[str]) -> Optional[Ended]:
     }
     with socket.socket(socket.AF_UNIX) as connection:
         answers = connection.makefile("rb")
-        with blocked_signals():  # until they can be passed on
+        with blocked_signals():  # until they can be forwarded
             try:
                 connection.connect(path)
                 socket.send_fds(connection, [b"\n"], [0, 1, 2])
@@ -110,25 +110,25 @@ def run_warm(command: List[str]) -> Optional[Ended]:
                 begun = answers.readline()
             except OSError:
                 return None
-            if not begun:  # it could not import: a plain process says why
+            if not begun:  # imports failed: a new process shows the error
                 return None
             forward_signals(lambda number: connection.sendall(bytes([number])))
         line = answers.readline()
     if not line:
         print(
-            "error: the study's warm process was killed, and this command "
-            "with it; start the study again to resume",
+            "error: the study's fork server was killed, and this command with "
+            "it; run the study again to resume",
             file=sys.stderr,
         )
         return Ended(1, 0.0, 0.0)
     return Ended(*json.loads(line))
 
 
-def run_plain(command: List[str]) -> Ended:
-    """Run a command in a process of its own."""
+def run_new(command: List[str]) -> Ended:
+    """Run a command in a new process."""
     process = subprocess.Popen(
         [sys.executable, *command],
-        # Ctrl-C would reach it twice, as a member of the group and from here.
+        # Otherwise Ctrl-C reaches it twice, directly and from here.
         start_new_session=True,
         preexec_fn=die_with_parent,
     )
@@ -137,32 +137,32 @@ def run_plain(command: List[str]) -> Ended:
     return ended(status, usage)
 
 
-def write_cost(path: str, seconds: float, found: Ended) -> None:
-    """Write time and memory in the form of Snakemake's benchmarks."""
+def write_cost(path: str, seconds: float, result: Ended) -> None:
+    """Write time and memory in the format of Snakemake's benchmarks."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path, "w", encoding="utf-8") as file:
         file.write("s\tmax_rss\tcpu_time\n")
-        file.write(f"{seconds:.3f}\t{found.peak_mb}\t{found.cpu_s}\n")
+        file.write(f"{seconds:.3f}\t{result.peak_mb}\t{result.cpu_s}\n")
 
 
-def end_like(found: Ended) -> int:
+def end_like(result: Ended) -> int:
     """End by the signal that ended the command, or return its status."""
-    if found.status >= 0:
-        return found.status
+    if result.status >= 0:
+        return result.status
     for number in _FORWARDED:
         signal.signal(number, signal.SIG_DFL)
-    os.kill(os.getpid(), -found.status)
-    return 128 - found.status
+    os.kill(os.getpid(), -result.status)
+    return 128 - result.status
 
 
 def main(argv: Sequence[str]) -> int:
-    """The command line: the file of the costs, then the command."""
+    """Run the command line: the file of the costs, then the command."""
     cost, *command = argv
     began = time.monotonic()
-    found = run_warm(command) or run_plain(command)
-    if found.status == 0:
-        write_cost(cost, time.monotonic() - began, found)
-    return end_like(found)
+    result = run_forked(command) or run_new(command)
+    if result.status == 0:
+        write_cost(cost, time.monotonic() - began, result)
+    return end_like(result)
 
 
 if __name__ == "__main__":

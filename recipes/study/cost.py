@@ -1,11 +1,12 @@
-"""How long the runs of a study take: reckoned before, corrected by those done.
+"""Estimate the duration of a study's runs, corrected by finished runs.
 
-The rates were measured on one core of a shared machine without GPU, at width
-8: they give hours to within a factor of two or so, until runs of this study
-on this machine have been timed.
+The rates were measured at width 8 on one core of a shared machine without GPU:
+hours are right to within a factor of about two until runs of this study have
+been timed.
 """
 
 import csv
+from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
@@ -13,41 +14,29 @@ from data_prep.corpora.database import read_database
 from data_prep.files.tables import read_lines
 from data_prep.synthetic.plan import SCALES
 from recipes.study.data import generic_table
+from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import Settings, plain_settings
 
-#: Seconds of a run besides its training: start, audit, embeddings, bootstrap.
-_BESIDE = {
+#: Seconds of a run without its training: start, audit, embeddings, bootstrap.
+_OVERHEAD = {
     "audit": 3.0, "tables": 1.0, "train_simclr": 4.0, "train_adapt": 6.0,
     "train_supervised": 8.0, "train_cls": 8.0, "confounds": 30.0,
     "embed": 7.0,
 }  # fmt: skip
-#: Seconds of audio that a second of training takes, at width 8.
+#: Seconds of audio per second of training at width 8.
 _RATE = {
     "train_simclr": 400.0, "train_adapt": 350.0, "train_supervised": 400.0,
     "train_cls": 400.0,
 }  # fmt: skip
 _WIDTH = 8
-#: Seconds of a synthetic recording.
-_CORPUS = 0.1
-#: Of SimCLR.
-_VIEWS = 2
+_CORPUS = 0.1  # seconds to make a synthetic recording
+_VIEWS = 2  # of SimCLR
 
 
 class Size(NamedTuple):
-    """Recordings that runs train on.
-
-    Arguments
-    ---------
-    generic : int
-        Of generic audio.
-    labelled : int
-        Of the labelled cries, in training.
-    everything : int
-        Of all cries that encoders adapt to.
-    folds : int
-        Models of a classification.
-    """
+    """Recordings for training: of generic audio, labelled cries and all
+    cries; and the number of folds, a model for each."""
 
     generic: int
     labelled: int
@@ -56,7 +45,7 @@ class Size(NamedTuple):
 
 
 def size_of(settings: Settings, n_folds: int) -> Size:
-    """How many recordings there are."""
+    """Count the recordings."""
     if settings.synthetic is not None:
         scale = SCALES[settings.synthetic["scale"]]
         train = [c for c in scale.cells if c.split == "train"]
@@ -86,26 +75,26 @@ def _count_generic(folder: Path) -> int:
 
 
 def seconds_of(run: Run, size: Size, width: int, speed: float = 1.0) -> float:
-    """Reckoned time of a run."""
+    """Estimate the duration of a run."""
     if run.rule == "corpus":
         return _CORPUS * (size.generic + size.everything)
     n_models = size.folds if run.rule == "train_cls" else 1
-    beside = _BESIDE[run.rule] * n_models
+    overhead = _OVERHEAD[run.rule] * n_models
     if run.rule not in _RATE or run.facts.get("mode") == "linear":
-        return beside
+        return overhead
     options = _options(run)
     audio = options["number_of_epochs"] * options["chunk_s"]
     audio *= _recordings(run, size) * n_models
     rate = _RATE[run.rule] * (_WIDTH / width) ** 2
-    return beside + audio / rate / speed
+    return overhead + audio / rate / speed
 
 
 def _recordings(run: Run, size: Size) -> float:
-    """Chunks of an epoch."""
+    """Number of chunks in an epoch."""
     if run.rule == "train_adapt":
-        adapted = run.facts["encoder"]
-        n = size.labelled if adapted == "adapt_labelled" else size.everything
-        # As much generic audio is replayed.
+        labelled = ENCODERS[run.facts["encoder"]].cries == "labelled"
+        n = size.labelled if labelled else size.everything
+        # Replay adds as many chunks of generic audio.
         return n * _VIEWS * (2 if "replay" in run.command[1] else 1)
     if run.rule == "train_simclr":
         return size.generic * _VIEWS
@@ -115,28 +104,28 @@ def _recordings(run: Run, size: Size) -> float:
 
 
 def _options(run: Run) -> Dict[str, float]:
-    """Epochs and seconds of a chunk: the yaml file's, or the command's."""
-    found = plain_settings(Path(run.command[1]))
+    """Epochs and chunk duration, from the command or its yaml file."""
+    options = dict(plain_settings(Path(run.command[1])))
     for part in run.command[2:]:
         name, _, value = part.lstrip("-").partition("=")
-        found[name] = value
-    return {key: float(found[key]) for key in ("number_of_epochs", "chunk_s")}
+        options[name] = value
+    return {key: float(options[key]) for key in ("number_of_epochs", "chunk_s")}
 
 
 def file_of(folder: Path, settings: Settings) -> Path:
-    """Where ``command`` writes what the run of a folder cost."""
+    """File in which ``command`` writes the costs of a run, by its folder."""
     out = settings.output_folder
-    place = folder.relative_to(out)
-    return out / "costs" / place.parent / f"{place.name}.tsv"
+    path = folder.relative_to(out)
+    return out / "costs" / path.parent / f"{path.name}.tsv"
 
 
 def timed(run: Run, settings: Settings) -> Optional[Dict[str, float]]:
-    """What a finished run took, as ``command`` measured it."""
+    """Seconds, processor seconds and peak memory of a finished run."""
     return read(file_of(run.folder, settings))
 
 
 def read(path: Path) -> Optional[Dict[str, float]]:
-    """The costs in a file of ``command``, as ``timed`` returns them."""
+    """Read a file of costs; None if it does not exist or has no values."""
     if not path.is_file():
         return None
     with open(path, encoding="utf-8") as file:
@@ -147,12 +136,12 @@ def read(path: Path) -> Optional[Dict[str, float]]:
             "cpu_s": sum(float(row["cpu_time"]) for row in rows),
             "peak_mb": max(float(row["max_rss"]) for row in rows),
         }
-    except (KeyError, TypeError, ValueError):  # NA: too short to be measured
+    except (KeyError, TypeError, ValueError):  # NA: too short to measure
         return None
 
 
 class Estimate:
-    """Hours of a plan, learning from what is done."""
+    """Duration of a plan's runs, corrected by the finished ones."""
 
     def __init__(self, plan: Plan):
         size = size_of(plan.settings, len(plan.folds))
@@ -165,35 +154,33 @@ class Estimate:
 
     def of(self, runs: Iterable[Run], done: Iterable[Run]) -> float:
         """Seconds of some runs, one after the other."""
-        ratio = self._ratios(list(done))
-        every = ratio.get("", 1.0)
+        ratios = self._ratios(list(done))
+        overall = ratios.get("", 1.0)
         return sum(
-            self.seconds[run.name] * ratio.get(_kind(run), every)
+            self.seconds[run.name] * ratios.get(_kind(run), overall)
             for run in runs
         )
 
     def _ratios(self, done: List[Run]) -> Dict[str, float]:
-        """Measured over reckoned by kind of run, and ('') over all."""
-        took, reckoned = {}, {}
+        """Measured over estimated time by kind of run, and ('') of all."""
+        measured, estimated = Counter(), Counter()
         for run in done:
             cost = timed(run, self.settings)
             if cost is None:
                 continue
             for kind in (_kind(run), ""):
-                took[kind] = took.get(kind, 0.0) + cost["seconds"]
-                reckoned[kind] = (
-                    reckoned.get(kind, 0.0) + self.seconds[run.name]
-                )
-        return {kind: took[kind] / reckoned[kind] for kind in took}
+                measured[kind] += cost["seconds"]
+                estimated[kind] += self.seconds[run.name]
+        return {kind: measured[kind] / estimated[kind] for kind in measured}
 
 
 def _kind(run: Run) -> str:
-    """Runs that take like long."""
+    """Kind of a run: those of one kind have similar speeds."""
     return f"{run.rule} {run.facts.get('mode', '')}"
 
 
 def in_words(seconds: float) -> str:
-    """A time as people say it.
+    """Format a duration in minutes or hours.
 
     Example
     -------

@@ -1,12 +1,12 @@
-"""The tables of cries that a study's runs read, from a database's own.
+"""Write the tables of cries that a study's runs read.
 
 > python -m recipes.study.cry_tables CRIES RECORDINGS --out DIR \\
 >     --labels neuro_injury,trigger [--more TABLE] [--folds 0 1 2]
 
-``recordings.csv`` has everybody's split; ``labelled.csv`` and ``all.csv`` are
-what encoders adapt to (the labelled part, and all cries there are), and
-``held_out.csv`` who is tested on or chosen by. With ``--folds`` the last three
-are there for each fold, ``all_0.csv`` and so on.
+``recordings.csv`` has the split of every recording; ``labelled.csv`` and
+``all.csv`` are the cries for adaptation, labelled ones only or all;
+``held_out.csv`` has the patients of validation and test set. With ``--folds``
+there is one of the last three for each fold, such as ``all_0.csv``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from data_prep.corpora.folds import FOLD, rounds
 from data_prep.corpora.stratify import SHARES, split_patients, strata
 from data_prep.files.errors import InputError, one_line_errors
 
-#: Columns of the tables for adaptation: no label.
+#: Columns of the tables for adaptation: without labels.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
 _HELD_OUT = ("valid", "test")
 _ORDER = ("", "train", "valid", "test")
@@ -40,7 +40,7 @@ def write_tables(
     folds: Sequence[str] = (),
     seed: int = 0,
 ) -> None:
-    """Write them."""
+    """Write all tables into ``out``."""
     _, table = locate(cries, recordings, "cries")
     rows = read_database(table, [labels[0]])
     for name in labels:
@@ -70,7 +70,7 @@ def write_tables(
 
 
 def _make_split(rows: List[Row], labels, table, seed) -> None:
-    """Whole patients, 70 / 15 / 15, stratified by label and site."""
+    """Split whole patients, 70 / 15 / 15, stratified by label and site."""
     labelled = []
     for rec, cells in rows:
         rec.label = next((cells[name] for name in labels if cells[name]), "")
@@ -87,16 +87,16 @@ def _make_split(rows: List[Row], labels, table, seed) -> None:
 
 
 def _most_held_out(splits) -> Dict[str, str]:
-    """Of each patient; one row in the test split is enough to be held out."""
-    found: Dict[str, str] = {}
+    """Split of each patient: one row in the test split is enough for it."""
+    part_of: Dict[str, str] = {}
     for patient, split in splits:
-        before = found.get(patient, "")
-        found[patient] = max(before, split, key=_ORDER.index)
-    return found
+        before = part_of.get(patient, "")
+        part_of[patient] = max(before, split, key=_ORDER.index)
+    return part_of
 
 
 def _write_folds(rows, further, labels, folds, table, out) -> None:
-    """Tables for each fold: the next one is for validation."""
+    """Write tables for each fold; the next fold is for validation."""
     if FOLD not in rows[0][1]:
         raise InputError(f"{table} has no column {FOLD!r}; add it")
     write_database([cells for _, cells in rows], out / TABLE)
@@ -110,48 +110,49 @@ def _write_folds(rows, further, labels, folds, table, out) -> None:
 
 
 def _write_round(rows, further, labels, part_of, out, suffix) -> None:
-    labelled = [
-        _cells(*row, part_of)
-        for row in rows
-        if any(row[1][name] for name in labels[:1])
-    ]
     everything = [_cells(*row, part_of) for row in [*rows, *further]]
-    held_out = [
-        cells
-        for cells in map(lambda row: _cells(*row, part_of), rows)
-        if cells["split"] in _HELD_OUT
-    ]
-    for name, found in (
-        ("labelled", labelled),
-        ("all", everything),
-        ("held_out", held_out),
-    ):
-        if not found:
+    tables = {
+        "labelled": [
+            table_row
+            for table_row, (_, cells) in zip(everything, rows)
+            if cells[labels[0]]
+        ],
+        "all": everything,
+        "held_out": [
+            table_row
+            for table_row in everything[: len(rows)]
+            if table_row["split"] in _HELD_OUT
+        ],
+    }
+    for name, table_rows in tables.items():
+        if not table_rows:
             raise InputError(
                 f"no recording is {name.replace('_', ' ')}; correct the "
                 "columns of the labels and of the split"
             )
-        write_database(found, out / f"{name}{suffix}.csv")
+        write_database(table_rows, out / f"{name}{suffix}.csv")
 
 
 def _cells(rec, cells, part_of) -> Dict[str, str]:
-    found = {**cells, "split": part_of.get(rec.patient_id, "")}
-    return {name: found.get(name, "") for name in _COLUMNS}
+    cells = {**cells, "split": part_of.get(rec.patient_id, "")}
+    return {name: cells.get(name, "") for name in _COLUMNS}
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
-        description="The tables of cries that a study's runs read.",
+        description="Write the tables of cries that a study's runs read.",
         allow_abbrev=False,
     )
     parser.add_argument("cries", metavar="CRIES")
     parser.add_argument("recordings", metavar="RECORDINGS")
     parser.add_argument("--out", required=True)
     parser.add_argument(
-        "--labels", required=True, help="columns, a comma between"
+        "--labels", required=True, help="columns, separated by commas"
     )
-    parser.add_argument("--more", help="a table of further cries")
+    parser.add_argument(
+        "--more", help="table of further cries, for adaptation only"
+    )
     parser.add_argument("--folds", nargs="+", default=[])
     parser.add_argument("--seed", type=int, default=0)
     args = vars(parser.parse_args())

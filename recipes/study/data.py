@@ -1,4 +1,4 @@
-"""The user's data, as far as they decide which runs a study makes."""
+"""The user's data, as far as the plan of a study depends on them."""
 
 import hashlib
 import re
@@ -14,7 +14,7 @@ from recipes.study.settings import Settings
 
 def folds_of(settings: Settings) -> List[str]:
     """Values of the column ``fold``, in the order of ``train_cls.py``."""
-    own, *others = (
+    folds, *others = (
         fold_values(
             str(settings.cries), str(settings.recordings_csv),
             task.label_column, task.classes, "drop", FOLD,
@@ -22,36 +22,36 @@ def folds_of(settings: Settings) -> List[str]:
         for task in settings.tasks
     )  # fmt: skip
     for task, values in zip(settings.tasks[1:], others):
-        if values != own:
+        if values != folds:
             raise InputError(
                 f"{settings.recordings_csv}: {task.label_column} has labels in "
                 f"the folds {', '.join(values)}, and "
-                f"{settings.tasks[0].label_column} in {', '.join(own)}; an "
-                "encoder is adapted for both, so make other folds, or study "
-                "one task"
+                f"{settings.tasks[0].label_column} in {', '.join(folds)}; an "
+                "encoder is adapted for both tasks, so make other folds, or "
+                "study one task"
             )
-    for value in own:
+    for value in folds:
         if not re.fullmatch(r"\w[\w-]*", value):
             raise InputError(
                 f"{settings.recordings_csv}: fold is {value!r}; name folds by "
                 "letters, digits, - and _"
             )
-    return own
+    return folds
 
 
 def check_database(settings: Settings) -> None:
-    """Refuse what would be found hours later."""
+    """Check table, classes and nuisance column before any run starts."""
     table = settings.recordings_csv
     checksum(table)
     columns = [task.label_column for task in settings.tasks]
     rows = read_database(table, columns)
     for task in settings.tasks:
-        there = {cells[task.label_column] for _, cells in rows} - {""}
+        labels = {cells[task.label_column] for _, cells in rows} - {""}
         for name in task.classes:
-            if name not in there:
+            if name not in labels:
                 raise InputError(
                     f"{table}: no row has {task.label_column} {name!r}, only "
-                    f"{', '.join(sorted(there)) or 'empty cells'}; correct "
+                    f"{', '.join(sorted(labels)) or 'empty cells'}; correct "
                     f"classes of tasks: {task.name}"
                 )
     if settings.nuisance and settings.nuisance not in rows[0][1]:
@@ -74,6 +74,6 @@ def checksum(path: Path) -> str:
 
 
 def generic_table(folder: Path) -> Optional[Path]:
-    """The table of generic audio, where it has one."""
+    """The table of generic audio, if it has one."""
     table = Path(folder) / "vggsound.csv"
     return table if table.is_file() else None

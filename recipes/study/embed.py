@@ -1,11 +1,11 @@
-"""Embeddings of a linear probe's encoder: of its cries, and of held-out sounds.
+"""Embed cries and held-out generic sounds by the encoder of a linear probe.
 
 > python -m recipes.study.embed RUN --cries C --sounds valid.csv \\
 >     --sound_folder S --out embeddings.npz
 
-They show what an encoder orders recordings by, and whether adaptation forgot
-generic sounds. Embeddings tell infants apart: they are personal data, and stay
-in the study's folder.
+The report draws them as maps and measures the retrieval of generic sounds.
+Embeddings can identify infants: they are personal data and stay in the study's
+folder.
 """
 
 import argparse
@@ -19,8 +19,9 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
 from cry_modules.audio import repeat_to, shortest_input
-from cry_modules.checkpoints.encoders import load_encoder
-from cry_modules.embeddings import Embedder, embed
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.embed import embed
 from cry_modules.training import experiment
 from data_prep import manifest
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -33,33 +34,31 @@ _BATCH = 8
 def embed_run(
     run: str, cries: Optional[str], sounds: str, sound_folder: str, out: str
 ) -> None:
-    """Write the embeddings of an encoder.
-
-    Shapes: out ``[n, emb_dim]``.
-    """
-    folder = _own_folder(Path(run))
+    """Write the embeddings ``[n, emb_dim]``, labels, patients and sites."""
+    folder = _folder_of(Path(run))
     hparams = experiment.load(str(folder / "hyperparams.yaml"), {})
     if hparams["finetune_mode"] != "linear":
         raise InputError(
             f"{run} has finetune_mode {hparams['finetune_mode']}, which "
             "changes the encoder; pass a linear run"
         )
-    load_encoder(hparams["encoder"], str(folder), hparams["logmel"].name)
+    source = EncoderSource(folder)
+    source.load(hparams["encoder"], hparams["logmel"].name)
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:
         manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)
         parts.append(("cry", [*chain(*map(manifest.read, manifests))], cries))
-    found = {}
+    arrays = {}
     for name, rows, root in parts:
-        found.update(_columns(name, rows))
-        found[f"{name}_embs"] = _embed(hparams, rows, root, name)
+        arrays.update(_columns(name, rows))
+        arrays[f"{name}_embs"] = _embed(hparams, rows, root, name)
     make_folder(Path(out).parent)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
-        np.savez_compressed(file, **found)
+        np.savez_compressed(file, **arrays)
 
 
-def _own_folder(run: Path) -> Path:
-    """Of pooled folds, the first one's."""
+def _folder_of(run: Path) -> Path:
+    """Folder of a classifier; with folds, that of the first one."""
     folders = [run, *sorted(run.glob("fold_0_*"))]
     for folder in folders:
         if (folder / "manifest/test.csv").is_file():
@@ -76,7 +75,7 @@ def _columns(name: str, rows: List[Recording]) -> Dict[str, np.ndarray]:
 
 
 def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
-    """In the order of the rows."""
+    """Embed recordings; the embeddings are in the order of the rows."""
     reader = hparams["reader"]
     shortest = shortest_input(hparams["logmel"].hop)
 
@@ -85,7 +84,7 @@ def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
     def whole(wav, start, stop):
         return repeat_to(reader(wav, start, stop), shortest)
 
-    # Recordings of like length share a batch: less padding.
+    # Recordings of similar length share a batch: less padding.
     order = sorted(range(len(rows)), key=lambda i: rows[i].duration)
     items = {
         str(i): {
@@ -95,21 +94,22 @@ def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
         }
         for i in order
     }
-    found = embed(
+    embedded = embed(
         Embedder(hparams["features"], hparams["encoder"]),
         DynamicItemDataset(items, [whole], ["id", "sig"]),
         "cuda" if torch.cuda.is_available() else "cpu",
         description=f"embedding, {name}",
         batch_size=_BATCH,
     )
-    embs = {item["id"]: item["emb"].numpy() for item in found}
+    embs = {item["id"]: item["emb"].numpy() for item in embedded}
     return np.stack([embs[str(i)] for i in range(len(rows))])
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(
-        description="Embeddings of a linear probe's encoder.",
+        description="Embed cries and generic sounds by a linear probe's "
+        "encoder.",
         allow_abbrev=False,
     )
     parser.add_argument("run", metavar="RUN")

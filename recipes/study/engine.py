@@ -1,4 +1,4 @@
-"""Snakemake and the warm process at work on a study, until both have ended."""
+"""Run Snakemake and the fork server of a study until both have ended."""
 
 import os
 import signal
@@ -21,18 +21,18 @@ _LOOK_EVERY = 0.5  # seconds
 def snakemake_command(
     profile: Path, config: Path, more: Sequence[str]
 ) -> List[str]:
-    """Call Snakemake with a profile's folder, settings and more options."""
+    """Command of Snakemake with a profile, a file of settings and options."""
     return [
         sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE,
         "--profile", str(profile), "--configfile", str(config),
-        # `alone` locks better: its lock ends with the process.
+        # The lock of `locked` ends with its process.
         "--nolock", *more,
     ]  # fmt: skip
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Ctrl-C, a closed terminal and SIGTERM all interrupt."""
+    """Raise KeyboardInterrupt on Ctrl-C, SIGTERM and a closed terminal."""
 
     def interrupt(*_):
         raise KeyboardInterrupt
@@ -47,11 +47,11 @@ def interruptible() -> Iterator[None]:
 
 
 @contextmanager
-def warm_process(
+def fork_server(
     log: Path, lock: int, environment: Dict[str, str]
 ) -> Iterator[subprocess.Popen]:
-    """Start the process that runs forks for a study, see ``forkserver``; it
-    holds the study's lock, and its socket is added to the environment."""
+    """Start the fork server of a study (see ``forkserver``); it holds the
+    study's lock, and its socket is added to the environment."""
     with tempfile.TemporaryDirectory(prefix="cry_ssl_") as folder:
         path = os.path.join(folder, "socket")
         with open(log, "w", encoding="utf-8") as file:
@@ -72,23 +72,26 @@ def warm_process(
 
 
 def guard(server: Optional[subprocess.Popen], group: int) -> None:
-    """Let the warm process end a process group where this process is killed;
-    0: no group any more."""
+    """Tell the fork server which process group to end if this process is
+    killed; 0: none."""
     if server is not None and server.poll() is None:
         server.stdin.write(f"{group}\n".encode())
 
 
 def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
-    """Let Snakemake work, and report its progress; its exit status."""
+    """Run Snakemake and report its progress; return its exit status."""
     logs = make_folder(watch.log.parent)
-    # `python` in a rule is the one that runs this.
+    # Rules must find this interpreter as `python`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     environment = {**os.environ, "PATH": path}
-    warm = nullcontext()
-    # A fork of a process that has used frameworks of macOS may crash.
+    server_context = nullcontext()
+    # Forks may crash after macOS frameworks were used.
     if local and sys.platform == "linux":
-        warm = warm_process(logs / "forkserver.log", lock, environment)
-    with warm as server, open(watch.log, "w", encoding="utf-8") as file:
+        log = logs / "forkserver.log"
+        server_context = fork_server(log, lock, environment)
+    with server_context as server, open(
+        watch.log, "w", encoding="utf-8"
+    ) as file:
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT,
             env=environment, pass_fds=[lock], start_new_session=True,
@@ -97,38 +100,38 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
         _follow(process, watch)
         guard(server, 0)
     if process.returncode and not watch.failed:
-        print(_last_words(watch.log), file=sys.stderr)
+        print(_end_of_log(watch.log), file=sys.stderr)
     for name, log in watch.failed.items():
         print(failure(watch.plan[name], log), file=sys.stderr)
     return process.returncode
 
 
 def _follow(process: subprocess.Popen, watch: Watch) -> None:
-    """Report progress until Snakemake ends, or is interrupted."""
+    """Report progress until Snakemake ends or is interrupted."""
     try:
         with interruptible():
             while process.poll() is None:
                 watch.look()
                 time.sleep(_LOOK_EVERY)
     except KeyboardInterrupt:
-        print("\nstopping: runs save where they are", file=sys.stderr)
-        # To Snakemake and its runs, which end by themselves.
+        print("\nstopping: runs save their state", file=sys.stderr)
+        # Snakemake and its runs handle it and end.
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
         raise KeyboardInterrupt(
-            "interrupted; the same command goes on where it stopped"
+            "interrupted; run the same command again to resume"
         )
     finally:
         watch.close()
 
 
-def _last_words(log: Path) -> str:
+def _end_of_log(log: Path) -> str:
     lines = log.read_text("utf-8", errors="replace").strip().splitlines()
     return f"Snakemake stopped; the end of {log}:\n" + "\n".join(lines[-8:])
 
 
 def report_so_far(out: Path) -> None:
-    """The page of a study that is not complete, as far as it can be made."""
+    """Write the report of an incomplete study."""
     log = out / "logs" / "report.log"
     with open(log, "w", encoding="utf-8") as file:
         made = subprocess.run(
@@ -138,4 +141,4 @@ def report_so_far(out: Path) -> None:
     if made.returncode:
         print(f"no report, see {log}", file=sys.stderr)
     else:
-        print(f"report of what is done in {out / 'report.html'}")
+        print(f"report of the finished runs in {out / 'report.html'}")

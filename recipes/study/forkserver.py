@@ -1,9 +1,9 @@
-"""The warm process of a study: it has imported everything that the study's
-commands need, and forks a child for each of them.
+"""The fork server of a study: it imports everything that the study's commands
+need, once, and forks a child for each of them.
 
-Importing torch, SpeechBrain and the recipes takes seconds of a processor; a
-fork begins at once. ``command`` is the client. The process and its children end
-with the study: standard input is a pipe from it, whose end is the study's end.
+Importing torch, SpeechBrain and the recipes takes seconds; a fork starts at
+once. ``command`` is the client. The server and its children end with the study,
+that is, when the pipe on standard input is closed.
 """
 
 import atexit
@@ -22,26 +22,25 @@ from typing import Dict, List, NamedTuple, Optional
 
 from recipes.study.command import die_with_parent, ended
 
-#: The modules of the study's commands, and what they import once they run.
+#: Modules of the study's commands, and modules that they import later.
 MODULES = (
     "recipes.simclr.train_simclr",
     "recipes.adaptation.train_adapt",
     "recipes.classification.train_cls",
     "recipes.study.cry_tables",
     "recipes.study.embed",
-    "recipes.study.report.command",
+    "recipes.study.report.page",
     "data_prep.audit",
     "data_prep.confounds",
     "torch._dynamo",
 )
-#: Seconds that runs have to save where they are when the study was killed.
+#: Seconds that runs have to save their state after the study was killed.
 _GRACE_S = 60.0
-_REQUEST_S = 10.0
+_REQUEST_S = 10.0  # to receive a request
 
 
 class Request(NamedTuple):
-    """A command, the folder and environment of its client, and its standard
-    input, output and error."""
+    """A command with its client's folder, environment and standard streams."""
 
     command: List[str]
     folder: str
@@ -50,7 +49,7 @@ class Request(NamedTuple):
 
 
 def receive(connection: socket.socket) -> Optional[Request]:
-    """The request of a client; None where it has gone."""
+    """Receive the request of a client; None if the client has ended."""
     connection.settimeout(_REQUEST_S)
     try:
         data, streams, _, _ = socket.recv_fds(connection, 1, 3)
@@ -66,11 +65,11 @@ def receive(connection: socket.socket) -> Optional[Request]:
 
 
 class ForkServer:
-    """Forks a child for each request, and answers when it has ended."""
+    """Forks a child for each request and answers when it has ended."""
 
     def __init__(self, path: str):
         self.clients: Dict[int, socket.socket] = {}
-        self.group = 0  # the process group of Snakemake, while it works
+        self.group = 0  # process group of Snakemake while it runs
         self.listener = socket.socket(socket.AF_UNIX)
         self.listener.bind(path)
         self.listener.listen(128)
@@ -85,8 +84,8 @@ class ForkServer:
         self.end_by: Optional[float] = None
 
     def serve(self) -> Optional[Request]:
-        """Serve until the study ends; None in the end, and in each child the
-        request that it must fulfil."""
+        """Serve until the study ends; return None then, and in each child its
+        request."""
         while self.end_by is None or self.clients:
             left = self.end_by and max(0.0, self.end_by - time.monotonic())
             for key, _ in self.selector.select(left):
@@ -99,7 +98,7 @@ class ForkServer:
         return None
 
     def accept(self, listener: socket.socket) -> Optional[Request]:
-        """Fork; in the child, return its request."""
+        """Fork for a request; return it in the child."""
         connection, _ = listener.accept()
         request = receive(connection)
         if request is None:
@@ -117,13 +116,13 @@ class ForkServer:
         return None
 
     def leave(self, request: Request) -> Request:
-        """Make the child a process like one that its client had started."""
+        """Make the child independent, like a process started by its client."""
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        os.setsid()  # a group of its own, with its loader workers
+        os.setsid()  # a new group, with its loader workers
         die_with_parent()
         self.selector.close()
-        # A connection ends when nobody holds it, the server's death included.
+        # A connection closes once no process holds it.
         for held in (self.listener, *self.clients.values()):
             held.close()
         os.close(self.wake)
@@ -136,7 +135,7 @@ class ForkServer:
         """Send a line to the client of a child."""
         try:
             self.clients[pid].sendall(json.dumps(value).encode() + b"\n")
-        except OSError:  # it was killed, which `forward` sees
+        except OSError:  # the client was killed; `forward` handles it
             pass
 
     def reap(self, wake: int) -> None:
@@ -145,7 +144,7 @@ class ForkServer:
         for pid in list(self.clients):
             done, status, usage = os.wait4(pid, os.WNOHANG)
             if done:
-                # Workers that it left behind.
+                # End workers that it left behind.
                 _signal_group(pid, signal.SIGKILL)
                 self.answer(pid, ended(status, usage))
                 connection = self.clients.pop(pid)
@@ -154,8 +153,8 @@ class ForkServer:
                 connection.close()
 
     def forward(self, connection: socket.socket) -> None:
-        """Pass a client's signal on; a client that was killed takes its
-        command with it."""
+        """Forward a client's signal; if the client was killed, kill its
+        command."""
         pid = next(p for p, c in self.clients.items() if c is connection)
         try:
             numbers = connection.recv(64)
@@ -168,7 +167,7 @@ class ForkServer:
             _signal_group(pid, signal.SIGKILL)
 
     def read_study(self, stdin: int) -> None:
-        """Learn Snakemake's process group, or that the study has ended."""
+        """Read Snakemake's process group, or the end of the study."""
         line = os.read(stdin, 64)
         if line:
             self.group = int(line.split()[-1])
@@ -178,11 +177,11 @@ class ForkServer:
         self.listener.close()
         self.end_by = time.monotonic() + _GRACE_S
         if self.group:
-            # Its clients pass the signal on, and runs save where they are.
+            # Its clients forward the signal, and runs save their state.
             _signal_group(self.group, signal.SIGTERM)
 
     def kill(self) -> None:
-        """Kill what has not ended by itself."""
+        """Kill everything that has not ended."""
         if self.group:
             _signal_group(self.group, signal.SIGKILL)
         for pid in self.clients:
@@ -196,8 +195,8 @@ def _signal_group(group: int, number: int) -> None:
         pass
 
 
-def fulfil(request: Request) -> None:
-    """Run a request's command, as ``python`` would."""
+def execute(request: Request) -> None:
+    """Run a request's command as ``python`` would."""
     os.chdir(request.folder)
     os.environ.clear()
     os.environ.update(request.environment)
@@ -205,7 +204,7 @@ def fulfil(request: Request) -> None:
     if first == "-m":
         sys.argv = rest
         sys.path[0] = request.folder
-        sys.modules.pop(rest[0], None)  # it runs as __main__, and so anew
+        sys.modules.pop(rest[0], None)  # it runs again, as __main__
         runpy.run_module(rest[0], run_name="__main__", alter_sys=True)
     else:
         sys.argv = request.command
@@ -214,25 +213,25 @@ def fulfil(request: Request) -> None:
 
 
 def load() -> None:
-    """Import what the commands need, once."""
+    """Import everything that the commands need."""
     for name in MODULES:
         import_module(name)
     from cry_modules.training.experiment import environment
 
     if import_module("torch").cuda.is_available():
-        # Once CUDA was asked, a fork cannot use it; and runs are long there.
-        sys.exit("a GPU is there: each run is a process of its own")
+        # Forks cannot use CUDA once it was initialised, and runs are long.
+        sys.exit("GPU available: each run is a new process")
     environment()
-    # Of what exists now nothing becomes garbage in a child.
+    # No present object becomes garbage in a child.
     gc.collect()
     gc.freeze()
     if len(os.listdir("/proc/self/task")) > 1 or threading.active_count() > 1:
-        raise RuntimeError("a module started a thread, which a fork would lose")
+        raise RuntimeError("a module started a thread, which forks would lose")
 
 
 def end(status: int) -> None:
-    """End a child as Python does, except that it need not take apart what it
-    shares with its parent, which takes 0.4 s: as multiprocessing's children."""
+    """End a child like those of multiprocessing: without destroying modules
+    that it shares with its parent, which takes 0.4 s."""
     threading._shutdown()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -242,14 +241,14 @@ def end(status: int) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Run the command line."""
     server = ForkServer(sys.argv[1])
     load()
     request = server.serve()
     if request is None:
         return
     try:
-        fulfil(request)
+        execute(request)
     except SystemExit as stop:
         if not isinstance(stop.code, int):
             raise

@@ -1,9 +1,9 @@
-"""The runs of a study: which command makes each, and from what.
+"""The runs of a study: the command of each, its folder and its parents.
 
-A run's folder ends in a digest of all that decides its result: its command,
-the tables it reads, and the folders of the runs it begins with. A changed
-setting is another folder, so that exactly what depends on it runs anew, and
-what was there stays; changed back, nothing runs.
+A run's folder ends in a digest of everything that decides its result: its
+command, the tables it reads, and the folders of its parents. A changed setting
+gives another folder, so that exactly the runs that depend on it run again and
+the old results stay; changed back, nothing runs.
 """
 
 import hashlib
@@ -15,59 +15,46 @@ from typing import Any, Dict, List, Tuple
 
 from data_prep.files.errors import InputError
 from recipes.study.data import check_database, checksum, folds_of, generic_table
-from recipes.study.encoders import (
-    ADAPTED,
-    FEW_LABELS,
-    FEW_LABELS_MODES,
-    MAPPED,
-    TABLE_2,
-    UNTRAINED,
-)
+from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, table_rows
 from recipes.study.settings import Settings, Task, seeds_of
 
-#: Does not change what a run comes to.
-_PLACE = "STUDY"
+#: Placeholder of the study's folder, which does not change a result.
+_STUDY = "STUDY"
+#: Script, rule and result of the stages that train encoders.
+_TRAINING = {
+    "simclr": ("train_simclr.py", "train_simclr", "done"),
+    "supervised": ("train_cls.py", "train_supervised", "metrics.json"),
+    "adapt": ("train_adapt.py", "train_adapt", "done"),
+    "adapt_replay": ("train_adapt.py", "train_adapt", "done"),
+}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A command of the study, and what is left of it.
-
-    Arguments
-    ---------
-    name : str
-        Unique, readable.
-    rule : str
-        Of the Snakefile.
-    command : tuple of str
-        What follows ``python``.
-    folder : pathlib.Path
-        Where it goes.
-    result : pathlib.Path
-        The file that shows that it is done.
-    parents : tuple of str
-        Names of the runs that must be done before.
-    facts : dict
-        ``encoder``, ``task``, ``mode``, ``fraction``, ``seed``, ``fold``: as
-        far as they apply.
-    """
+    """A command of the study and its output."""
 
     name: str
-    rule: str
-    command: Tuple[str, ...]
+    rule: str  # of the Snakefile
+    command: Tuple[str, ...]  # arguments of `python`
     folder: Path
-    result: Path
-    parents: Tuple[str, ...]
+    result: Path  # exists once the run is done
+    parents: Tuple[str, ...]  # names of the runs that must be done before
+    #: encoder, task, mode, fraction, seed and fold, as far as they apply.
     facts: Dict[str, Any]
 
     @property
+    def done(self) -> bool:
+        """Whether the result exists."""
+        return self.result.is_file()
+
+    @property
     def shell(self) -> str:
-        """The command as one types it."""
+        """Arguments of ``python`` as typed in a shell."""
         return " ".join(shlex.quote(part) for part in self.command)
 
 
 def digest(*parts) -> str:
-    """Eight letters for what decides a result.
+    """Digest of everything that decides a result, eight letters.
 
     Example
     -------
@@ -79,7 +66,7 @@ def digest(*parts) -> str:
 
 
 class Plan:
-    """All runs of a study, in an order in which they can be made."""
+    """All runs of a study, parents before children."""
 
     def __init__(self, settings: Settings):
         self.settings = settings
@@ -91,16 +78,13 @@ class Plan:
         for seed in settings.pretraining_seeds:
             self._plan_pretraining(seed)
         for task, encoder, mode, fraction in classifications(settings):
-            for seed, before in seeds_of(settings):
-                self._plan_classifier(
-                    task, encoder, mode, fraction, seed, before
-                )
+            for seeds in seeds_of(settings):
+                self._plan_classifier(task, encoder, mode, fraction, *seeds)
         if settings.confounds:
             for task in settings.tasks:
                 self._plan_confounds(task)
-        for seed, _ in seeds_of(settings)[:1]:
-            for encoder in settings.encoders:
-                self._plan_embeddings(encoder, seed)
+        for encoder in settings.encoders:
+            self._plan_embeddings(encoder, *seeds_of(settings)[0])
 
     def __getitem__(self, name: str) -> Run:
         return self.runs[name]
@@ -111,23 +95,23 @@ class Plan:
 
     def classifier(self, task, encoder, mode, fraction, seed) -> Run:
         """The run that trains this classifier."""
-        return self.runs[_classifier(task, encoder, mode, fraction, seed)]
+        return self.runs[_classifier_name(task, encoder, mode, fraction, seed)]
 
     def classifiers(self, task, encoder, mode, fraction=1.0) -> List[Run]:
-        """Of all seeds; none where the study leaves that mode out."""
+        """Runs of all seeds; none if the study leaves out that mode."""
         names = [
-            _classifier(task, encoder, mode, fraction, seed)
+            _classifier_name(task, encoder, mode, fraction, seed)
             for seed in self.settings.seeds
         ]
         return [self.runs[name] for name in names if name in self.runs]
 
     def encoder(self, encoder: str, seed: int, fold: str = "") -> Run:
-        """The run that makes an encoder."""
-        return self.runs[_encoder(encoder, seed, fold)]
+        """The run that trains an encoder."""
+        return self.runs[_encoder_name(encoder, seed, fold)]
 
     @property
     def digest(self) -> str:
-        """Of all runs: changes when any of them does."""
+        """Digest of all runs."""
         return digest(
             self.settings.title, *(r.folder for r in self.runs.values())
         )
@@ -139,22 +123,22 @@ class Plan:
         )
 
     def _folder(self, kind, name, identity) -> Path:
-        """Where a run goes: its name and the digest of what it depends on."""
+        """Folder of a run: its name and the digest of what it depends on."""
         out = self.settings.output_folder
-        found = [str(part).replace(str(out), _PLACE) for part in identity]
-        return out / kind / f"{name}-{digest(*found)}"
+        parts = [str(part).replace(str(out), _STUDY) for part in identity]
+        return out / kind / f"{name}-{digest(*parts)}"
 
     def _plan_corpus(self) -> Tuple[str, ...]:
-        """The synthetic corpus, where the study makes its own."""
-        own = self.settings.synthetic
-        if own is None:
+        """Make and audit the synthetic corpus, if the study has one."""
+        corpus = self.settings.synthetic
+        if corpus is None:
             return ()
         folder = self.settings.cries.parent
         command = ("-m", "data_prep.synthetic", folder)
-        command += (f"--scale={own['scale']}", f"--seed={own['seed']}")
+        command += (f"--scale={corpus['scale']}", f"--seed={corpus['seed']}")
         self._add("corpus", "corpus", command, folder, "done", ())
         for part in (self.settings.generic, self.settings.cries):
-            # Every run believes it and need not decode the files again.
+            # Other runs use this audit instead of decoding the files again.
             command = ("-m", "data_prep.audit", part, f"--out={part}")
             self._add(
                 f"audit/{part.name}", "audit", command, part, "audited",
@@ -163,20 +147,20 @@ class Plan:
         return ("corpus", *(run.name for run in self.of_rule("audit")))
 
     def _data(self, *tables) -> List[str]:
-        """What tells the data a run reads from other data."""
+        """Identity of the data that a run reads."""
         if self.settings.synthetic is not None:
             return [str(self.settings.cries.parent)]
         return [checksum(table) for table in tables if table is not None]
 
     def _identity_of_generic(self) -> List[str]:
-        """Its table, or where it has none its files and their sizes."""
+        """Checksum of its table, or its files and their sizes."""
         folder = self.settings.generic
         if self.settings.synthetic is not None:
             return [str(folder)]
         if not folder.is_dir():
             raise InputError(
-                f"{folder} is not there; correct `generic` in the study's yaml "
-                "file (or --set generic=FOLDER), or try `make demo-data`"
+                f"{folder} does not exist; correct `generic` in the study's "
+                "yaml file (or --set generic=FOLDER), or try `make demo-data`"
             )
         table = generic_table(folder)
         if table is not None:
@@ -208,38 +192,34 @@ class Plan:
 
     def _plan_pretraining(self, seed: int) -> None:
         generic = [f"--data_folder={self.settings.generic}"]
-        for encoder, script in (
-            ("simclr", "train_simclr.py"),
-            ("supervised", "train_cls.py"),
-        ):
-            if encoder in self.settings.encoders:
-                self._plan_encoder(
-                    encoder, script, encoder, seed, generic, self._corpus
-                )
-        for encoder, (stage, cries, control) in ADAPTED.items():
-            if encoder not in self.settings.encoders:
-                continue
-            for fold in self.folds or [""]:
-                suffix = f"_{fold}" if fold else ""
-                options = [
-                    f"--cry_folder={self.settings.cries}",
-                    f"--recordings_csv={self._tables}/{cries}{suffix}.csv",
-                    f"--exclude={self._tables}/held_out{suffix}.csv",
-                    "--excluded=drop",
-                    f"--replay_folder={self.settings.generic}",
-                    f"--encoder_source={self.encoder('simclr', seed).folder}",
-                ] + ["--control=True"] * control
-                parents = ["tables", _encoder("simclr", seed)]
-                self._plan_encoder(
-                    encoder, "train_adapt.py", stage, seed, options, parents,
-                    fold,
-                )  # fmt: skip
+        for encoder in self.settings.encoders:
+            row = ENCODERS[encoder]
+            if row.stage and not row.cries:
+                self._plan_encoder(encoder, seed, generic, self._corpus)
+        for encoder in self.settings.encoders:
+            for fold in (self.folds or [""]) if ENCODERS[encoder].cries else []:
+                self._plan_adaptation(encoder, seed, fold)
 
-    def _plan_encoder(
-        self, encoder, script, stage, seed, options, parents, fold=""
-    ):
-        file = self.settings.stages[stage]["yaml"]
-        command = self._command(script, stage, file, seed) + options
+    def _plan_adaptation(self, encoder: str, seed: int, fold: str) -> None:
+        suffix = f"_{fold}" if fold else ""
+        cries = f"{ENCODERS[encoder].cries}{suffix}.csv"
+        options = [
+            f"--cry_folder={self.settings.cries}",
+            f"--recordings_csv={self._tables}/{cries}",
+            f"--exclude={self._tables}/held_out{suffix}.csv",
+            "--excluded=drop",
+            f"--replay_folder={self.settings.generic}",
+            f"--encoder_source={self.encoder('simclr', seed).folder}",
+        ]
+        parents = ["tables", _encoder_name("simclr", seed)]
+        self._plan_encoder(encoder, seed, options, parents, fold)
+
+    def _plan_encoder(self, encoder, seed, options, parents, fold="") -> None:
+        row = ENCODERS[encoder]
+        script, rule, result = _TRAINING[row.stage]
+        file = self.settings.stages[row.stage]["yaml"]
+        command = self._command(script, row.stage, file, seed)
+        command += [*options, *row.options]
         # One folder for all folds, so that one option names them all.
         suffix = f"_{fold}.csv"
         same = [o.replace(suffix, ".csv") if fold else o for o in command]
@@ -247,11 +227,8 @@ class Plan:
         folder = self._folder("encoders", f"{encoder}/{seed}", identity)
         folder = folder / fold if fold else folder
         command.append(f"--output_folder={folder}")
-        rule, result = script.replace(".py", ""), "done"
-        if encoder == "supervised":
-            rule, result = "train_supervised", "metrics.json"
         self._add(
-            _encoder(encoder, seed, fold), rule, command, folder, result,
+            _encoder_name(encoder, seed, fold), rule, command, folder, result,
             parents, encoder=encoder, seed=seed, fold=fold,
         )  # fmt: skip
 
@@ -270,19 +247,22 @@ class Plan:
         ]
 
     def _source(self, encoder: str, seed: int) -> Tuple[str, List[str]]:
-        """The option encoder_source, and the runs that make it."""
-        if encoder in UNTRAINED:
-            return UNTRAINED[encoder], []
-        if encoder in ADAPTED and self.folds:
+        """Value of ``encoder_source``, and the runs that train it."""
+        row = ENCODERS[encoder]
+        if row.stage is None:
+            return row.source, []
+        if row.cries and self.folds:
             runs = [self.encoder(encoder, seed, fold) for fold in self.folds]
             source = f"{runs[0].folder.parent}/{{fold}}"
             return source, [run.name for run in runs]
         run = self.encoder(encoder, seed)
         return str(run.folder), [run.name]
 
-    def _plan_classifier(self, task, encoder, mode, fraction, seed, before):
+    def _plan_classifier(
+        self, task, encoder, mode, fraction, seed, encoder_seed
+    ):
         s = self.settings
-        source, parents = self._source(encoder, before)
+        source, parents = self._source(encoder, encoder_seed)
         hparams = f"{task.hparams}_{mode}"
         command = self._command("train_cls.py", mode, hparams, seed)
         command += [
@@ -295,14 +275,14 @@ class Plan:
             f"--encoder_source={source}",
             "--figures=False",
         ]
-        # Both are asked once of each encoder; they are the same for others.
-        asked = mode == "linear" and fraction == 1.0
-        nuisance = s.nuisance if asked and s.nuisance else "null"
+        # Both are the same for all classifiers on an encoder.
+        probes = mode == "linear" and fraction == 1.0
+        nuisance = s.nuisance if probes and s.nuisance else "null"
         command.append(f"--nuisance={nuisance}")
-        command.append(f"--controls={asked and encoder == 'simclr'}")
+        command.append(f"--controls={probes and encoder == 'simclr'}")
         if s.folds:
             command.append("--folds=all")
-        name = _classifier(task.name, encoder, mode, fraction, seed)
+        name = _classifier_name(task.name, encoder, mode, fraction, seed)
         folder = self._folder("classifiers", name, command)
         command.append(f"--output_folder={folder}")
         self._add(
@@ -328,14 +308,15 @@ class Plan:
             "confounds.json", ["tables"], task=task.name,
         )  # fmt: skip
 
-    def _plan_embeddings(self, encoder: str, seed: int) -> None:
-        """What the report's maps and retrieval of sounds are made from."""
+    def _plan_embeddings(
+        self, encoder: str, seed: int, encoder_seed: int
+    ) -> None:
+        """Embed cries and generic sounds for the report."""
         task = self.settings.tasks[0]
         classifier = self.classifier(task.name, encoder, "linear", 1.0, seed)
-        before = dict(seeds_of(self.settings))[seed]
-        generic = self.encoder("simclr", before)
+        generic = self.encoder("simclr", encoder_seed)
         command = ["-m", "recipes.study.embed", classifier.folder]
-        if encoder in MAPPED:
+        if ENCODERS[encoder].mapped:
             command += [f"--cries={self.settings.cries}"]
         command += [f"--sounds={generic.folder}/manifest/valid.csv"]
         command += [f"--sound_folder={self.settings.generic}"]
@@ -348,11 +329,11 @@ class Plan:
         )  # fmt: skip
 
 
-def _encoder(encoder, seed, fold="") -> str:
+def _encoder_name(encoder, seed, fold="") -> str:
     return f"encoders/{encoder}/{seed}" + (f"/{fold}" if fold else "")
 
 
-def _classifier(task, encoder, mode, fraction, seed) -> str:
+def _classifier_name(task, encoder, mode, fraction, seed) -> str:
     return f"{task}/{mode}/{encoder}/{100 * fraction:g}%/{seed}"
 
 
@@ -367,28 +348,38 @@ def _as_option(value) -> str:
 def classifications(
     settings: Settings,
 ) -> List[Tuple[Task, str, str, float]]:
-    """What is classified by which encoder, how, and with how many labels;
-    each once.
+    """Task, encoder, mode and label fraction of all classifiers, without
+    repetition.
     """
-    own, encoders = settings.tasks[0], settings.encoders
-    found = [
-        (own, encoder, mode, 1.0)
-        for encoder in encoders
+    first, *others = settings.tasks
+    cells = [
+        (first, encoder, mode, 1.0)
+        for encoder in settings.encoders
         for mode in settings.modes
     ]
-    found += [
+    cells += [
         (task, encoder, mode, 1.0)
-        for task in settings.tasks[1:]
-        for encoder in TABLE_2
-        if encoder in encoders
+        for task in others
+        for encoder in table_rows(2)
+        if encoder in settings.encoders
         for mode in settings.modes
     ]
-    found += [
-        (own, encoder, mode, fraction)
+    cells += [
+        (first, encoder, mode, fraction)
         for fraction in settings.fractions[:-1]
-        for encoder in FEW_LABELS
-        if encoder in encoders
+        for encoder, mode in few_labels_rows(settings)
+    ]
+    return cells
+
+
+def few_labels_rows(settings: Settings) -> List[Tuple[str, str]]:
+    """Encoders and modes that are also trained with fewer labels."""
+    if len(settings.fractions) == 1:
+        return []
+    return [
+        (encoder, mode)
+        for encoder in settings.encoders
+        if ENCODERS[encoder].few_labels
         for mode in FEW_LABELS_MODES
         if mode in settings.modes
     ]
-    return found

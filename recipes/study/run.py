@@ -1,11 +1,11 @@
-"""Run a study: its plan and hours first, then Snakemake, then the report.
+"""Run a study: print plan and hours, run Snakemake, write the report.
 
 > python -m recipes.study.run demo
 > python -m recipes.study.run real --study my_study.yaml --dry_run
 
-Whatever is done stays done: type the same again after an interruption, or
-after a change of the settings. A failed run names its log and leaves the rest
-going. What follows ``--`` goes to Snakemake.
+Finished runs are kept: run the same command again after an interruption or a
+change of the settings. After a failed run, whose log is named, the others
+continue. Options after ``--`` are passed to Snakemake.
 """
 
 import argparse
@@ -31,49 +31,44 @@ from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
-from recipes.study.watch import Watch, is_done
+from recipes.study.watch import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = Path(__file__).parent / "profiles"
 
 
 def require_snakemake() -> None:
-    """Refuse, in one line, where the workflow engine is missing."""
+    """Raise InputError if Snakemake is not installed."""
     if importlib.util.find_spec("snakemake") is None:
         raise InputError(
-            "Snakemake is not installed; with Python 3.11 or newer type "
-            "pip install --editable '.[study]', or make setup anew "
+            "Snakemake is not installed; with Python 3.11 or newer run "
+            "pip install --editable '.[study]', or make setup "
             "(make setup PYTHON=python3.12)"
         )
 
 
 def read_profile(folder: Path) -> Dict:
-    """Snakemake's options of a profile."""
+    """Read Snakemake's options from a profile."""
     path = folder / "config.yaml"
     if not path.is_file():
         known = sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))
         raise InputError(
-            f"there is no profile {folder.name!r}; use {', '.join(known)}, or a "
-            "folder of your own with a config.yaml"
+            f"profile {folder.name!r} does not exist; use {', '.join(known)}, "
+            "or a folder with a config.yaml"
         )
-    found = read_study(path)
-    for name, kinds in (("configfile", str), ("cores", int), ("jobs", int)):
-        value = found.get(name, found.get("jobs", found.get("cores")))
-        if not isinstance(value, kinds):
+    profile = read_study(path)
+    for name, kind in (("configfile", str), ("cores", int), ("jobs", int)):
+        value = profile.get(name, profile.get("jobs", profile.get("cores")))
+        if not isinstance(value, kind):
             raise InputError(
-                f"{path}: {name} is {value!r}; see "
+                f"{path}: {name} is {value!r}; correct it as in "
                 "recipes/study/profiles/demo/config.yaml"
             )
-    return found
-
-
-def profile_folder(name: str) -> Path:
-    """Of a profile's name, or a folder of one's own."""
-    return Path(name).absolute() if "/" in name else PROFILES / name
+    return profile
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
-    """Settings given on the command line.
+    """Parse the values of ``--set``.
 
     Example
     -------
@@ -88,51 +83,53 @@ def read_changes(pairs: Sequence[str]) -> Dict:
         try:
             changes[name] = yaml.safe_load(value)
         except yaml.YAMLError:
-            raise InputError(f"--set {pair}: the value is no yaml")
+            raise InputError(
+                f"--set {pair}: the value is not yaml; quote or correct it"
+            )
     return changes
 
 
-def apply_changes(found: Dict, changes: Dict, source: str) -> Dict:
-    """Settings with some changed, dots leading into them.
+def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
+    """Return settings with changes; dots in a name separate nested keys.
 
     Example
     -------
     >>> apply_changes({"a": {"b": 1, "c": 2}}, {"a.b": 3}, "x.yaml")
     {'a': {'b': 3, 'c': 2}}
     """
-    found = copy.deepcopy(found)
+    settings = copy.deepcopy(settings)
     for name, value in changes.items():
         *path, last = name.split(".")
-        place = found
-        for part in path:
-            place = place.get(part) if isinstance(place, dict) else None
-        if not isinstance(place, dict):
+        parent = settings
+        for key in path:
+            parent = parent.get(key) if isinstance(parent, dict) else None
+        if not isinstance(parent, dict):
             raise InputError(
                 f"--set {name}: {source} has no such setting; correct it"
             )
-        place[last] = value
-    return found
+        parent[last] = value
+    return settings
 
 
 @contextmanager
-def alone(folder: Path):
-    """Hold the study's lock, which ends with the processes that have it."""
+def locked(folder: Path):
+    """Hold the study's lock; yield its file descriptor for child processes."""
     with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise InputError(
-                f"{folder} is being worked on by another process; wait for "
-                "it, or stop it"
+                f"{folder} is in use by another process; wait for it, or stop "
+                "it"
             )
         yield file.fileno()
 
 
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
-    """What will run, in a table, and how long it will take."""
+    """Table of the runs by kind, and the estimated duration."""
     runs = list(plan.runs.values())
-    done = [run for run in runs if is_done(run)]
-    todo = [run for run in runs if not is_done(run)]
+    done = [run for run in runs if run.done]
+    todo = [run for run in runs if not run.done]
     lines = [f"{'':40}{'runs':>6}{'done':>6}{'core hours to go':>18}"]
     kinds = Counter(map(kind_of, runs))
     for kind, n in kinds.items():
@@ -141,10 +138,10 @@ def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
         lines.append(f"{kind:40}{n:6}{n - len(left):6}{hours:18.2f}")
     seconds = estimate.of(todo, done)
     lines.append(
-        f"{'in all':40}{len(runs):6}{len(done):6}{seconds / 3600:18.2f}"
+        f"{'total':40}{len(runs):6}{len(done):6}{seconds / 3600:18.2f}"
     )
     if todo:
-        how = "corrected by the runs done" if done else "reckoned, not measured"
+        how = "corrected by finished runs" if done else "a rough estimate"
         lines.append(
             f"\nabout {cost.in_words(seconds / jobs)}, {jobs} at a time ({how})"
         )
@@ -152,7 +149,7 @@ def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
 
 
 def kind_of(run: Run) -> str:
-    """What a run is, in words, for the plan."""
+    """Name of a run's kind in the plan."""
     facts = run.facts
     if run.rule == "train_cls":
         few = "" if facts["fraction"] == 1 else ", few labels"
@@ -163,17 +160,19 @@ def kind_of(run: Run) -> str:
 
 
 def parse(argv: Optional[Sequence[str]] = None):
-    """The command line."""
+    """Parse the command line."""
     parser = argparse.ArgumentParser(
         description="Run a study.", allow_abbrev=False
     )
     parser.add_argument(
-        "profile", help="demo, real, poster, slurm, or a folder of your own"
+        "profile", help="miniature, demo, real, poster, slurm, or a folder"
     )
-    parser.add_argument("--study", help="its yaml file; default: the profile's")
+    parser.add_argument(
+        "--study", help="yaml file of the study; default: the profile's"
+    )
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="another value of the yaml file: --set 'seeds=[1, 2, 3]'",
+        help="change a setting: --set 'seeds=[1, 2, 3]'",
     )  # fmt: skip
     parser.add_argument(
         "--dry_run", action="store_true", help="print the plan, run nothing"
@@ -181,35 +180,42 @@ def parse(argv: Optional[Sequence[str]] = None):
     parser.add_argument(
         "--cores", type=int, help="runs at a time; default: the profile's"
     )
-    parser.add_argument("snakemake", nargs="*", help="after --: its options")
+    parser.add_argument(
+        "snakemake", nargs="*", help="options of Snakemake, after --"
+    )
     return parser.parse_args(argv)
 
 
-def dry_run(profile: Path, found: Dict, more: Sequence[str]) -> int:
-    """What Snakemake would do; nothing is written where the study goes."""
+def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:
+    """Let Snakemake print its plan, without writing into the study's folder."""
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "study.yaml"
-        write_text(config, yaml.safe_dump(found, sort_keys=False))
+        write_text(config, yaml.safe_dump(settings, sort_keys=False))
         quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
         command = snakemake_command(profile, config, [*more, *quiet])
         return subprocess.run(command).returncode
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
-    """From the command line to the report."""
+    """Run the command line; return the exit status."""
     args = parse(argv)
     with one_line_errors():
         require_snakemake()
-        folder = profile_folder(args.profile)
+        by_path = "/" in args.profile
+        folder = (
+            Path(args.profile).absolute()
+            if by_path
+            else PROFILES / args.profile
+        )
         profile = read_profile(folder)
-        # Paths in a study begin at the root; its own, where one types.
+        # Paths in a study are relative to the root; the path of its yaml file
+        # is relative to the current folder.
         source = args.study and os.path.abspath(args.study)
         os.chdir(ROOT)
         source = source or profile["configfile"]
-        found = apply_changes(
-            read_study(source), read_changes(args.set), source
-        )
-        plan = Plan(check_settings(found, source))
+        changes = read_changes(args.set)
+        settings = apply_changes(read_study(source), changes, source)
+        plan = Plan(check_settings(settings, source))
         jobs = args.cores or profile.get("cores") or profile["jobs"]
         estimate = cost.Estimate(plan)
         out = plan.settings.output_folder
@@ -219,20 +225,20 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         if args.cores:
             more += ["--cores", str(args.cores)]
         if args.dry_run:
-            return dry_run(folder, found, more)
-        todo = [run for run in plan.runs.values() if not is_done(run)]
+            return dry_run(folder, settings, more)
+        todo = [run for run in plan.runs.values() if not run.done]
         began = time.monotonic()
-        with alone(out) as lock:
+        with locked(out) as lock:
             config = out / "study.yaml"
-            write_text(config, yaml.safe_dump(found, sort_keys=False))
+            write_text(config, yaml.safe_dump(settings, sort_keys=False))
             command = snakemake_command(folder, config, more)
             watch = Watch(plan, estimate, jobs, out / "logs/snakemake.log")
             status = work(watch, command, lock, "executor" not in profile)
-            if status or not all(map(is_done, plan.runs.values())):
+            if status or not all(run.done for run in plan.runs.values()):
                 report_so_far(out)
                 print(
-                    "error: the study is not complete; mend what the logs say "
-                    "and type the same again",
+                    "error: the study is not complete; fix the causes in the "
+                    "logs and run the same command again",
                     file=sys.stderr,
                 )
                 return 1
@@ -245,14 +251,14 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
 
 
 def farewell(plan: Plan) -> str:
-    """Where the page is and, after a synthetic study, what to type next."""
+    """Path of the page and, after a synthetic study, the next commands."""
     page = (plan.settings.output_folder / "report.html").absolute()
     text = f"done: {len(plan.runs)} runs; report in {page.as_uri()}"
     if plan.settings.synthetic is None:
         return text
     return f"""{text}
 your own audio:
-  cp recipes/study/studies/real.yaml my_study.yaml    # and put your paths in
+  cp recipes/study/studies/real.yaml my_study.yaml    # and enter your paths
   make study PROFILE=real STUDY=my_study.yaml OPTIONS=--dry_run    # its hours
   make study PROFILE=real STUDY=my_study.yaml"""
 

@@ -1,4 +1,4 @@
-"""Where the time of a study went, in a few lines."""
+"""Summary of the processor time that a study used."""
 
 import resource
 from typing import Dict, Iterable, List
@@ -7,22 +7,21 @@ from recipes.study import cost
 from recipes.study.plan import Run
 from recipes.study.settings import MODE_NAMES, Settings
 
-_PAGE = "page"
 _REST = "Snakemake, imports"
 
 
 def by_kind(runs: Iterable[Run], settings: Settings) -> Dict[str, float]:
-    """Seconds of a processor by kind of run, as far as they were measured."""
-    found: Dict[str, float] = {}
+    """Processor seconds by kind of run, as far as they were measured."""
+    kinds: Dict[str, float] = {}
     for run in runs:
-        took = cost.timed(run, settings)
-        if took is not None:
+        measured = cost.timed(run, settings)
+        if measured is not None:
             kind = _kind(run)
-            found[kind] = found.get(kind, 0.0) + took["cpu_s"]
+            kinds[kind] = kinds.get(kind, 0.0) + measured["cpu_s"]
     page = cost.read(settings.output_folder / "costs/report.tsv")
     if page is not None:
-        found[_PAGE] = page["cpu_s"]
-    return found
+        kinds["page"] = page["cpu_s"]
+    return kinds
 
 
 def _kind(run: Run) -> str:
@@ -36,17 +35,16 @@ def _kind(run: Run) -> str:
 
 
 def used() -> float:
-    """Seconds of a processor that the processes of this one have used and
-    that have ended."""
+    """Processor seconds of all child processes that have ended."""
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
     return usage.ru_utime + usage.ru_stime
 
 
 def summary(kinds: Dict[str, float], total_s: float, wall_s: float) -> str:
-    """The lines: shares of all processor time, the rest for the engine."""
+    """Table of the shares of the processor time; the rest is Snakemake's."""
     rest = max(0.0, total_s - sum(kinds.values()))
     lines: List[str] = [
-        f"{in_minutes(wall_s)}, {in_minutes(total_s)} of a processor:"
+        f"{in_minutes(wall_s)}, processor time {in_minutes(total_s)}:"
     ]
     for kind, seconds in {**kinds, _REST: rest}.items():
         share = 100 * seconds / total_s if total_s else 0.0
@@ -55,7 +53,7 @@ def summary(kinds: Dict[str, float], total_s: float, wall_s: float) -> str:
 
 
 def in_minutes(seconds: float) -> str:
-    """A short time, for people.
+    """Format a duration in minutes and seconds.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""Small studies for tests: their settings, and results as runs would leave."""
+"""Small studies for tests: settings, and made-up results of their runs."""
 
 import functools
 import json
@@ -16,12 +16,14 @@ from recipes.study.plan import Plan
 from recipes.study.report import figures, results
 from recipes.study.settings import check_settings
 
-#: Test AUC that made-up predictions of an encoder come near to.
-SIGNAL = {name: 0.1 + 0.1 * i for i, name in enumerate(ENCODERS)}
+
+def signal(encoder):
+    """Signal in an encoder's made-up predictions."""
+    return 0.1 + 0.1 * list(ENCODERS).index(encoder)
 
 
 def settings(folder, **changes):
-    """Settings of a small synthetic study, as a yaml file gives them."""
+    """Settings of a small synthetic study, as in a yaml file."""
     short = {
         "number_of_epochs": 1,
         "warmup_epochs": 0,
@@ -89,14 +91,23 @@ def whole(folder, **changes):
     )
 
 
-def plan_of(found):
+def plan_of(values):
     """The plan of such settings."""
-    return Plan(check_settings(found, "study.yaml"))
+    return Plan(check_settings(values, "study.yaml"))
+
+
+def real(folder, cries, **changes):
+    """Settings of a small study of a cry database."""
+    (folder / "sounds").mkdir(exist_ok=True)
+    return settings(
+        folder / "out", synthetic=None, cries=str(cries),
+        generic=str(folder / "sounds"), **changes,
+    )  # fmt: skip
 
 
 def pretend(plan, n_patients=60):
-    """Leave what the classifiers of a plan would leave: predictions of
-    made-up recordings, and metrics that are true of them."""
+    """Write results of a plan's classifiers: predictions of made-up
+    recordings, and their metrics."""
     tasks = plan.settings.tasks_by_name
     for run in plan.of_rule("train_cls"):
         classes = list(tasks[run.facts["task"]].classes)
@@ -106,9 +117,9 @@ def pretend(plan, n_patients=60):
         # Both recordings of a patient are of one class.
         labels[1::2] = labels[::2]
         logits = rng.normal(size=(len(labels), len(classes)))
-        logits[np.arange(len(labels)), labels] += SIGNAL[run.facts["encoder"]]
+        logits[np.arange(len(labels)), labels] += signal(run.facts["encoder"])
         scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
-        leave(run, Predictions(
+        write_results(run, Predictions(
             [f"SECRET-r{i}" for i in range(len(labels))],
             [f"SECRET-p{i // 2}" for i in range(len(labels))],
             labels, scores, classes,
@@ -117,15 +128,15 @@ def pretend(plan, n_patients=60):
 
 @contextmanager
 def fewer_draws(n=100):
-    """Draw fewer patients for intervals than a page that is read needs."""
+    """Use fewer bootstrap draws."""
     with pytest.MonkeyPatch.context() as patch:
         compare = functools.partial(results.compare, n_draws=n)
         patch.setattr(results, "compare", compare)
-        patch.setattr(figures, "_BAND_DRAWS", n)
+        patch.setattr(figures, "_N_DRAWS", n)
         yield
 
 
-def leave(run, predictions):
+def write_results(run, predictions):
     """Write a run's predictions and metrics."""
     run.folder.mkdir(parents=True)
     predictions.write(run.folder / "predictions_test.csv")

@@ -1,7 +1,7 @@
-"""A command in a fork of the warm process is the same command: its output,
-exit status and signals; and nothing is left running when the study is killed.
+"""A command in a fork has the same output, exit status and signals as in a new
+process, and nothing is left running when the study is killed.
 
-The tests' warm process imports nothing of ours, so that they take seconds."""
+The fork server of these tests imports nothing, so that they take seconds."""
 
 import json
 import os
@@ -18,9 +18,9 @@ from recipes.study.command import SOCKET, THREADS
 from recipes.study.run import ROOT
 
 pytestmark = pytest.mark.skipif(
-    sys.platform != "linux", reason="warm processes are for Linux"
+    sys.platform != "linux", reason="the fork server is for Linux"
 )
-#: A forkserver without the modules of the study.
+#: A fork server without the modules of the study.
 SERVER = (
     "import sys\n"
     "from recipes.study import forkserver\n"
@@ -39,8 +39,8 @@ WAITING = (
 
 
 @contextmanager
-def warm(tmp_path, load="lambda: None"):
-    """A warm process; its standard input, and what its clients need."""
+def fork_server(tmp_path, load="lambda: None"):
+    """A fork server, and the environment of its clients."""
     path = tmp_path / "socket"
     server = subprocess.Popen(
         [sys.executable, "-c", SERVER.replace("LOAD", load), str(path)],
@@ -63,7 +63,7 @@ def until(condition, seconds=30):
 
 
 def is_alive(pid):
-    """Zombies wait for whoever started them, and run no more."""
+    """Check that a process exists and is not a zombie."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
@@ -82,14 +82,14 @@ def begin(tmp_path, environment, text, *arguments, **options):
     )  # fmt: skip
 
 
-@pytest.fixture(params=["warm", "plain"])
+@pytest.fixture(params=["fork", "new"])
 def environment(request, tmp_path):
-    """Of a command, with and without a warm process."""
-    if request.param == "plain":
+    """Environment of a command, with and without a fork server."""
+    if request.param == "new":
         yield {k: v for k, v in os.environ.items() if k != SOCKET}
         return
-    with warm(tmp_path) as (_, found):
-        yield found
+    with fork_server(tmp_path) as (_, environment):
+        yield environment
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_modules_run_as_main(environment, tmp_path):
     assert json.loads(done.stdout) == {"a": 1}
 
 
-def test_what_runs_at_exit_runs(environment, tmp_path):
+def test_exit_handlers_run(environment, tmp_path):
     text = "import atexit\natexit.register(print, 'last')\nprint('first')\n"
     process = begin(tmp_path, environment, text)
     assert process.communicate(timeout=60)[0] == "first\nlast\n"
@@ -158,7 +158,7 @@ def test_signals_reach_the_command(environment, tmp_path, number):
 
 
 def test_ctrl_c_reaches_the_command_once(environment, tmp_path):
-    """The second one would not wait until a run has saved."""
+    """A second signal would not wait until a run has saved."""
     text = (
         "import pathlib, signal, sys, time\nseen = []\n"
         "signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"
@@ -174,17 +174,17 @@ def test_ctrl_c_reaches_the_command_once(environment, tmp_path):
     assert process.communicate(timeout=60)[0] == "1\n"
 
 
-def test_a_warm_process_that_is_gone_is_not_needed(tmp_path):
-    with warm(tmp_path) as (_, environment):
+def test_without_a_fork_server_a_new_process_runs(tmp_path):
+    with fork_server(tmp_path) as (_, environment):
         pass
     process = begin(tmp_path, environment, "print(1)")
     assert process.communicate(timeout=60) == ("1\n", "")
 
 
-def test_a_warm_process_that_cannot_import_is_not_needed(tmp_path):
-    """The command waits for it, and says itself what is wrong."""
+def test_a_fork_server_that_cannot_import_is_not_needed(tmp_path):
+    """The command waits for the imports, then runs in a new process."""
     load = "lambda: (sys.stdin.readline(), sys.exit('no torch'))"
-    with warm(tmp_path, load) as (server, environment):
+    with fork_server(tmp_path, load) as (server, environment):
         process = begin(tmp_path, environment, "print(1)")
         time.sleep(0.3)
         assert process.poll() is None
@@ -192,10 +192,10 @@ def test_a_warm_process_that_cannot_import_is_not_needed(tmp_path):
         assert process.communicate(timeout=60) == ("1\n", "")
 
 
-def test_other_numbers_of_threads_get_a_process_of_their_own(tmp_path):
-    """The libraries of the warm process have read theirs."""
+def test_other_numbers_of_threads_get_a_new_process(tmp_path):
+    """Libraries of the fork server have already read the number."""
     text = "import os\nprint(os.getppid(), os.environ['OMP_NUM_THREADS'])"
-    with warm(tmp_path) as (server, environment):
+    with fork_server(tmp_path) as (server, environment):
         for n, by_server in (("1", True), ("2", False)):
             environment["OMP_NUM_THREADS"] = n
             process = begin(tmp_path, environment, text)
@@ -203,23 +203,23 @@ def test_other_numbers_of_threads_get_a_process_of_their_own(tmp_path):
             assert (int(parent) == server.pid) == by_server and threads == n
 
 
-def test_a_killed_warm_process_takes_its_commands_with_it(tmp_path):
+def test_a_killed_fork_server_ends_its_commands(tmp_path):
     pid_file = tmp_path / "pid"
-    with warm(tmp_path) as (server, environment):
+    with fork_server(tmp_path) as (server, environment):
         process = begin(tmp_path, environment, WAITING, pid_file)
         until(lambda: pid_file.is_file() and pid_file.read_text())
         server.kill()
         output, errors = process.communicate(timeout=60)
         assert process.returncode == 1
-        assert "warm process was killed" in errors and len(errors) < 200
+        assert "fork server was killed" in errors and len(errors) < 200
         until(lambda: not is_alive(pid_file.read_text()))
 
 
-def test_the_end_of_a_study_is_the_end_of_its_group(tmp_path):
-    """Where it was killed: Snakemake's group is sent SIGTERM, which its
-    commands pass on, and the warm process waits for what they save."""
+def test_the_end_of_a_study_ends_its_group(tmp_path):
+    """If the study is killed, Snakemake's group gets SIGTERM, commands forward
+    it, and the fork server waits until they have saved."""
     pid_file = tmp_path / "pid"
-    with warm(tmp_path) as (server, environment):
+    with fork_server(tmp_path) as (server, environment):
         process = begin(
             tmp_path, environment, WAITING, pid_file, start_new_session=True
         )
@@ -234,7 +234,7 @@ def test_the_end_of_a_study_is_the_end_of_its_group(tmp_path):
 def test_the_folder_of_the_socket_is_private(tmp_path):
     environment = dict(os.environ)
     lock = os.open(tmp_path / "lock", os.O_CREAT | os.O_RDWR)
-    with engine.warm_process(tmp_path / "log", lock, environment) as server:
+    with engine.fork_server(tmp_path / "log", lock, environment) as server:
         folder = os.path.dirname(environment[SOCKET])
         assert os.stat(folder).st_mode & 0o777 == 0o700
         server.kill()

@@ -1,5 +1,5 @@
-"""Who is heard in adaptation and who is held out, by a database's own split,
-a made one, or folds."""
+"""Tables for adaptation and held-out patients, by a given split, a new split,
+or folds."""
 
 import csv
 
@@ -28,23 +28,21 @@ def test_a_split_is_made_of_whole_patients(database, tmp_path):
     by_patient = {}
     for row in rows:
         by_patient.setdefault(row["patient_id"], set()).add(row["split"])
-    assert all(len(found) == 1 for found in by_patient.values())
-    assert {s for found in by_patient.values() for s in found} == {
-        "train", "valid", "test",
-    }  # fmt: skip
+    assert all(len(values) == 1 for values in by_patient.values())
+    assert set.union(*by_patient.values()) == {"train", *HELD_OUT}
     held = {row["patient_id"] for row in read(out / "held_out.csv")}
     assert held == {p for p, s in by_patient.items() if s <= HELD_OUT}
     assert splits(read(out / "all.csv")) == {
-        patient: found.pop() for patient, found in by_patient.items()
+        patient: values.pop() for patient, values in by_patient.items()
     }
     first = (out / "recordings.csv").read_bytes()
     write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
     assert (out / "recordings.csv").read_bytes() == first
 
 
-def test_an_own_split_stays(database, tmp_path):
-    own = ["train", "valid", "test"]
-    folder = database(",split", cells=lambda i: f",{own[i // 2 % 3]}")
+def test_a_given_split_is_kept(database, tmp_path):
+    split = ["train", "valid", "test"]
+    folder = database(",split", cells=lambda i: f",{split[i // 2 % 3]}")
     out = tmp_path / "out"
     write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
     assert read(out / "recordings.csv") == read(folder / "recordings.csv")
@@ -65,7 +63,7 @@ def test_unlabelled_and_further_cries_are_for_adaptation(database, tmp_path):
     )
     labelled, everything = read(out / "labelled.csv"), read(out / "all.csv")
     assert len(labelled) == 30 and len(everything) == 42
-    # A patient of the database is held out in the further table too.
+    # A held-out patient of the database is held out in the further table.
     split = splits(read(out / "recordings.csv"))
     assert everything[40]["split"] == split["P0"]
     assert everything[41]["split"] == ""
@@ -85,7 +83,7 @@ def test_each_fold_holds_out_itself_and_the_next(database, tmp_path, fold):
     assert held == {r for r, f in of.items() if f in expected}
 
 
-def test_what_is_wrong_is_one_line(database, tmp_path):
+def test_missing_columns_are_refused(database, tmp_path):
     folder = database()
     table = folder / "recordings.csv"
     with pytest.raises(InputError, match="no column 'trigger'"):
@@ -130,7 +128,7 @@ def test_a_recording_without_fold_is_held_out_with_its_patient(
         assert row["split"] == ["test", "valid", "train"][fold]
 
 
-def test_a_split_that_is_none(database, tmp_path):
+def test_an_unknown_split_is_refused(database, tmp_path):
     folder = database(",split", cells=lambda i: ",Test")
     with pytest.raises(InputError, match="row 2: split is 'Test'"):
         write_tables(folder, folder / "recordings.csv", tmp_path, ["site"])

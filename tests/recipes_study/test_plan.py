@@ -1,5 +1,5 @@
-"""Which runs a study makes: every cell of the tables, none twice, and after a
-change exactly those that depend on it."""
+"""The plan: a run for every cell of the tables, and new folders for exactly the
+runs that depend on a change."""
 
 import collections
 import re
@@ -11,36 +11,35 @@ import studies
 import yaml
 
 from data_prep.files.errors import InputError
-from recipes.study.encoders import ADAPTED, ENCODERS, TABLE_1, TABLE_2
-from recipes.study.plan import Plan
-from recipes.study.run import PROFILES, ROOT
-from recipes.study.settings import MODES, check_settings, read_study
+from recipes.study.encoders import ENCODERS, adapted, table_rows
+from recipes.study.run import PROFILES, ROOT, apply_changes
+from recipes.study.settings import MODES, read_study
 
 
-def folders(found):
-    return {r.name: r.folder for r in studies.plan_of(found).runs.values()}
+def folders(settings):
+    return {r.name: r.folder for r in studies.plan_of(settings).runs.values()}
 
 
-def changed_by(tmp_path, path, value):
-    """Names of the runs that go elsewhere after a change."""
+def moved_by(tmp_path, path, value):
+    """Names of the runs with another folder after a change."""
     before = studies.whole(tmp_path)
-    after = studies.whole(tmp_path)
-    *places, last = path.split(".")
-    place = after
-    for name in places:
-        place = place[name]
-    place[last] = value
+    after = apply_changes(before, {path: value}, "study.yaml")
     old, new = folders(before), folders(after)
     return {name for name in old if new.get(name) != old[name]}
 
 
-def test_every_cell_has_a_run_and_none_is_there_twice(tmp_path):
+def option(run, name):
+    (value,) = [p for p in run.command if p.startswith(f"--{name}=")]
+    return value.partition("=")[2]
+
+
+def test_every_cell_has_one_run(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for seed in (1, 2):
         for mode in MODES:
-            for encoder in {*TABLE_1, *TABLE_2}:
+            for encoder in {*table_rows(1), *table_rows(2)}:
                 plan.classifier("neuro", encoder, mode, 1.0, seed)
-            for encoder in TABLE_2:
+            for encoder in table_rows(2):
                 plan.classifier("trigger", encoder, mode, 1.0, seed)
         for mode in ("linear_bn", "end_to_end"):
             for encoder in ("supervised", "adapt_replay"):
@@ -48,10 +47,9 @@ def test_every_cell_has_a_run_and_none_is_there_twice(tmp_path):
     # (8 encoders + 6 of triggers) x 3 modes + 2 x 2 of few labels, 2 seeds
     assert len(plan.of_rule("train_cls")) == 2 * (14 * 3 + 4)
     assert len(plan.of_rule("train_adapt")) == 4
-    commands = [run.command for run in plan.runs.values()]
-    assert len(set(commands)) == len(commands)
-    places = [run.folder for run in plan.runs.values()]
-    assert len(set(places)) == len(places)
+    for field in ("command", "folder"):
+        values = [getattr(run, field) for run in plan.runs.values()]
+        assert len(set(values)) == len(values)
 
 
 def test_parents_come_before_and_commands_name_their_folders(tmp_path):
@@ -61,15 +59,12 @@ def test_parents_come_before_and_commands_name_their_folders(tmp_path):
         seen.add(run.name)
         if run.rule in ("train_simclr", "train_adapt", "train_supervised"):
             assert f"--output_folder={run.folder}" in run.command
-    for encoder in ADAPTED:
-        (source,) = [
-            part for part in plan.encoder(encoder, 1).command
-            if part.startswith("--encoder_source=")
-        ]  # fmt: skip
-        assert source.endswith(str(plan.encoder("simclr", 1).folder))
+    for encoder in adapted():
+        source = option(plan.encoder(encoder, 1), "encoder_source")
+        assert source == str(plan.encoder("simclr", 1).folder)
 
 
-def test_modes_and_encoders_are_what_a_classifier_is_told(tmp_path):
+def test_commands_have_mode_encoder_fraction_and_seed(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for run in plan.of_rule("train_cls"):
         facts, text = run.facts, run.shell
@@ -77,14 +72,13 @@ def test_modes_and_encoders_are_what_a_classifier_is_told(tmp_path):
         assert f" hparams/{hparams}_{facts['mode']}.yaml " in text
         assert f"--label_fraction={facts['fraction']}" in text
         assert f"--seed={facts['seed']} " in text
-        source = re.search(r"--encoder_source=(\S+)", text).group(1)
         expected = {"random": "null", "random_calibrated": "random_calibrated"}
         name = facts["encoder"]
-        own = expected.get(name) or str(plan.encoder(name, 1).folder)
-        assert source == own
+        folder = expected.get(name) or str(plan.encoder(name, 1).folder)
+        assert option(run, "encoder_source") == folder
 
 
-def test_encoders_that_are_left_out_have_no_runs_and_move_no_folder(tmp_path):
+def test_leaving_out_encoders_changes_no_other_run(tmp_path):
     whole = studies.plan_of(studies.whole(tmp_path)).runs
     names = ["simclr", "adapt_replay", "random_calibrated"]
     plan = studies.plan_of(studies.whole(tmp_path, encoders=names))
@@ -98,18 +92,15 @@ def test_encoders_that_are_left_out_have_no_runs_and_move_no_folder(tmp_path):
     )
 
 
-def test_no_adaptation_hears_who_is_held_out(tmp_path):
+def test_adaptation_excludes_held_out_patients(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     for run in plan.of_rule("train_adapt"):
         assert "--excluded=drop" in run.command
-        assert any(
-            part.startswith("--exclude=") and part.endswith("held_out.csv")
-            for part in run.command
-        )
+        assert option(run, "exclude").endswith("held_out.csv")
 
 
 @pytest.mark.parametrize(
-    "path, value, who",
+    "path, value, pattern",
     [
         ("stages.linear_bn.lr", 0.5, r"\w+/linear_bn/"),
         ("stages.adapt.lr", 0.5, r"\w+/\w+/adapt_(labelled|all)/"
@@ -119,17 +110,17 @@ def test_no_adaptation_hears_who_is_held_out(tmp_path):
         ("tasks.trigger.classes", ["pain", "hunger"], "trigger/"),
     ],
 )  # fmt: skip
-def test_a_change_moves_what_depends_on_it_and_nothing_else(
-    tmp_path, path, value, who
+def test_a_change_moves_exactly_what_depends_on_it(
+    tmp_path, path, value, pattern
 ):
-    moved = changed_by(tmp_path, path, value)
-    every = set(folders(studies.whole(tmp_path)))
-    assert moved == {name for name in every if re.match(who, name)}
-    assert moved and moved != every
+    moved = moved_by(tmp_path, path, value)
+    names = set(folders(studies.whole(tmp_path)))
+    assert moved == {name for name in names if re.match(pattern, name)}
+    assert moved and moved != names
 
 
-def test_pretraining_moves_all_that_begins_with_it(tmp_path):
-    moved = changed_by(tmp_path, "stages.simclr.lr", 0.5)
+def test_pretraining_moves_everything_based_on_it(tmp_path):
+    moved = moved_by(tmp_path, "stages.simclr.lr", 0.5)
     untouched = set(folders(studies.whole(tmp_path))) - moved
     for name in untouched:
         assert re.search(
@@ -139,9 +130,9 @@ def test_pretraining_moves_all_that_begins_with_it(tmp_path):
 
 
 def test_more_seeds_and_titles_move_nothing(tmp_path):
-    assert not changed_by(tmp_path, "seeds", [1, 2, 3])
-    assert not changed_by(tmp_path, "title", "another")
-    assert not changed_by(tmp_path, "fractions", [0.1, 0.5, 1.0])
+    assert not moved_by(tmp_path, "seeds", [1, 2, 3])
+    assert not moved_by(tmp_path, "title", "another")
+    assert not moved_by(tmp_path, "fractions", [0.1, 0.5, 1.0])
 
 
 def test_a_study_may_be_moved(tmp_path):
@@ -155,29 +146,17 @@ def test_a_study_may_be_moved(tmp_path):
 
 def test_other_data_is_another_study(tmp_path, database):
     folder = database()
-    (tmp_path / "sounds").mkdir()
-    found = studies.settings(
-        tmp_path / "out", synthetic=None,
-        cries=str(folder), generic=str(tmp_path / "sounds"),
-    )  # fmt: skip
-    before = folders(found)
+    settings = studies.real(tmp_path, folder)
+    before = folders(settings)
     table = folder / "recordings.csv"
     table.write_text(table.read_text().replace("s3", "s4"))
-    after = folders(found)
+    after = folders(settings)
     assert {n for n in before if after[n] == before[n]} == {
         "encoders/simclr/1", "encoders/supervised/1",
     }  # fmt: skip
-    found["cries"] = "no/such/folder"
+    settings["cries"] = "no/such/folder"
     with pytest.raises(InputError, match="recordings.csv cannot be read"):
-        studies.plan_of(found)
-
-
-def real(tmp_path, folder, **changes):
-    (tmp_path / "sounds").mkdir(exist_ok=True)
-    return studies.settings(
-        tmp_path / "out", synthetic=None, cries=str(folder),
-        generic=str(tmp_path / "sounds"), **changes,
-    )  # fmt: skip
+        studies.plan_of(settings)
 
 
 @pytest.mark.parametrize(
@@ -188,14 +167,14 @@ def real(tmp_path, folder, **changes):
         (lambda i: "0", "fold"),
     ],
 )
-def test_folds_that_are_none(tmp_path, database, fold, words):
+def test_faulty_folds_are_refused(tmp_path, database, fold, words):
     folder = database(",fold", cells=lambda i: f",{fold(i)}")
     with pytest.raises(InputError, match=re.escape(words)):
-        studies.plan_of(real(tmp_path, folder, folds=True))
+        studies.plan_of(studies.real(tmp_path, folder, folds=True))
 
 
 def test_both_tasks_have_the_same_folds(tmp_path, database):
-    """Else the encoder of a fold has heard what it is chosen by."""
+    """Otherwise an encoder would be adapted to its validation patients."""
 
     def cells(i):
         patient = i // 2
@@ -206,14 +185,14 @@ def test_both_tasks_have_the_same_folds(tmp_path, database):
     tasks = studies.settings("x")["tasks"]
     tasks["other"] = {"label_column": "other", "classes": ["a", "b"]}
     with pytest.raises(InputError, match="make other folds"):
-        studies.plan_of(real(tmp_path, folder, folds=True, tasks=tasks))
+        studies.plan_of(studies.real(tmp_path, folder, folds=True, tasks=tasks))
 
 
 @pytest.mark.parametrize(
     "changes, words",
     [
         ({"nuisance": "phone"}, "no column 'phone'; correct nuisance"),
-        ({"generic": "no/such"}, "no/such is not there; correct `generic`"),
+        ({"generic": "no/such"}, "no/such does not exist; correct `generic`"),
         (
             {"tasks": {"n": {"label_column": "neuro_injury",
                              "classes": ["healthy", "ill"]}}},
@@ -221,44 +200,38 @@ def test_both_tasks_have_the_same_folds(tmp_path, database):
         ),
     ],
 )  # fmt: skip
-def test_what_would_fail_hours_later_is_refused(
-    tmp_path, database, changes, words
-):
-    found = {**real(tmp_path, database()), **changes}
+def test_data_are_checked_before_any_run(tmp_path, database, changes, words):
+    settings = {**studies.real(tmp_path, database()), **changes}
     with pytest.raises(InputError, match=re.escape(words)):
-        studies.plan_of(found)
+        studies.plan_of(settings)
 
 
-def test_sounds_without_a_table_count_by_their_files(tmp_path, database):
-    folder = database()
-    found = real(tmp_path, folder)
-    before = folders(found)
+def test_sounds_without_a_table_are_identified_by_their_files(
+    tmp_path, database
+):
+    settings = studies.real(tmp_path, database())
+    before = folders(settings)
     (tmp_path / "sounds/train").mkdir()
     (tmp_path / "sounds/train/a.wav").write_bytes(b"RIFF")
-    after = folders(found)
+    after = folders(settings)
     assert after["encoders/simclr/1"] != before["encoders/simclr/1"]
     assert after["tables"] == before["tables"]
 
 
-def test_folds_adapt_an_encoder_each(tmp_path, database):
+def test_each_fold_has_an_adapted_encoder(tmp_path, database):
     folder = database(",fold", cells=lambda i: f",{i // 2 % 3}")
-    (tmp_path / "sounds").mkdir()
-    found = studies.settings(
-        tmp_path / "out", synthetic=None, folds=True,
-        cries=str(folder), generic=str(tmp_path / "sounds"),
-    )  # fmt: skip
-    plan = studies.plan_of(found)
+    plan = studies.plan_of(studies.real(tmp_path, folder, folds=True))
     assert plan.folds == ["0", "1", "2"]
-    assert len(plan.of_rule("train_adapt")) == 3 * len(ADAPTED)
+    assert len(plan.of_rule("train_adapt")) == 3 * len(adapted())
     run = plan.classifier("neuro", "adapt_all", "linear", 1.0, 1)
     assert "--folds=all" in run.command
-    (source,) = [p for p in run.command if p.startswith("--encoder_source=")]
+    source = option(run, "encoder_source")
     for fold in plan.folds:
-        adapted = plan.encoder("adapt_all", 1, fold)
-        assert source.replace("{fold}", fold).endswith(str(adapted.folder))
-        assert adapted.name in run.parents
-        assert f"all_{fold}.csv" in adapted.shell
-        assert f"held_out_{fold}.csv" in adapted.shell
+        encoder = plan.encoder("adapt_all", 1, fold)
+        assert source.replace("{fold}", fold) == str(encoder.folder)
+        assert encoder.name in run.parents
+        assert f"all_{fold}.csv" in encoder.shell
+        assert f"held_out_{fold}.csv" in encoder.shell
 
 
 def dry_run(profile, config, *more):
@@ -281,10 +254,10 @@ def dry_run(profile, config, *more):
 def test_snakemake_would_run_the_plan(profile, tmp_path):
     pytest.importorskip("snakemake")
     config = yaml.safe_load((PROFILES / profile / "config.yaml").read_text())
-    found = read_study(config["configfile"])
-    found["output_folder"] = str(tmp_path / "out")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(found))
-    plan = Plan(check_settings(found, "x"))
+    settings = read_study(config["configfile"])
+    settings["output_folder"] = str(tmp_path / "out")
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(settings))
+    plan = studies.plan_of(settings)
     done = dry_run(profile, tmp_path / "study.yaml")
     assert done.returncode == 0, done.stderr
     counts = dict(

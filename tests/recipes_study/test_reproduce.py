@@ -1,4 +1,4 @@
-"""The commands on a page can be typed again and name no place of anybody."""
+"""Commands on the page can be typed again and contain no path."""
 
 import shlex
 
@@ -8,55 +8,53 @@ import studies
 from recipes.study.report import reproduce
 
 
-def real(tmp_path, folder, **changes):
-    (tmp_path / "sounds of O'Brien").mkdir(exist_ok=True)
-    return studies.settings(
-        tmp_path / "study", synthetic=None, cries=str(folder),
-        generic=str(tmp_path / "sounds of O'Brien"), **changes,
-    )  # fmt: skip
+def real(tmp_path, cries, **changes):
+    settings = studies.real(tmp_path, cries, **changes)
+    sounds = tmp_path / "sounds of O'Brien"
+    sounds.mkdir()
+    return {**settings, "generic": str(sounds)}
 
 
-def test_places_have_general_names(tmp_path, database):
-    found = real(tmp_path, database())
-    found["stages"]["adapt"]["probe"] = f"{tmp_path}/anna/labels.csv:site"
-    plan = studies.plan_of(found)
+def test_paths_have_placeholders(tmp_path, database):
+    settings = real(tmp_path, database())
+    settings["stages"]["adapt"]["probe"] = f"{tmp_path}/anna/labels.csv:site"
+    plan = studies.plan_of(settings)
     commands = dict(reproduce.commands(plan))
     assert set(commands) == set(plan.runs)
     for text in commands.values():
         assert str(tmp_path) not in text and "Brien" not in text
     assert "--data_folder=GENERIC" in shlex.split(commands["encoders/simclr/1"])
-    adapted = shlex.split(commands["encoders/adapt_all/1"])
-    assert "--cry_folder=CRIES" in adapted and "--probe=PLACE" in adapted
-    (source,) = [p for p in adapted if p.startswith("--encoder_source=")]
+    parts = shlex.split(commands["encoders/adapt_all/1"])
+    assert "--cry_folder=CRIES" in parts and "--probe=PLACE" in parts
+    (source,) = [p for p in parts if p.startswith("--encoder_source=")]
     assert source.startswith("--encoder_source=STUDY/encoders/simclr/1-")
     assert commands["tables"].startswith(
         "python -m recipes.study.cry_tables CRIES RECORDINGS_CSV "
     )
 
 
-@pytest.mark.parametrize("place", ["data", "study", "None"])
-def test_a_place_is_replaced_as_a_place_only(place):
-    """A relative folder's name may be part of an option or a module."""
-    for part in ("-m", f"--{place}_folder=x", f"{place}_prep.confounds"):
-        assert reproduce._in_general(part, {place: "HERE"}) == part
-    for part, general in (
-        (place, "HERE"),
-        (f"--a={place}", "--a=HERE"),
-        (f"--a={place}/b", "--a=HERE/b"),
-        (f"--a={place}b", f"--a={place}b"),
-    ):
-        assert reproduce._in_general(part, {place: "HERE"}) == general
-
-
-def test_the_longest_place_counts():
-    places = {"/a": "OUTER", "/a/b": "INNER"}
-    assert reproduce._in_general("--x=/a/b/c", places) == "--x=INNER/c"
-    assert reproduce._in_general("--x=/a/c", places) == "--x=OUTER/c"
-    assert reproduce._in_general("--x=/other", places) == "--x=PLACE"
+@pytest.mark.parametrize(
+    "part, expected",
+    [
+        ("-m", "-m"),
+        ("--data_folder=x", "--data_folder=x"),
+        ("data_prep.confounds", "data_prep.confounds"),
+        ("data", "HERE"),
+        ("--a=data", "--a=HERE"),
+        ("--a=data/b", "--a=HERE/b"),
+        ("--a=datab", "--a=datab"),
+        ("--x=/a/b/c", "--x=INNER/c"),
+        ("--x=/a/c", "--x=OUTER/c"),
+        ("--x=/other", "--x=PLACE"),
+    ],
+)
+def test_only_whole_paths_are_replaced_the_longest_first(part, expected):
+    places = {"data": "HERE", "/a": "OUTER", "/a/b": "INNER"}
+    assert reproduce.with_placeholder(part, places) == expected
 
 
 def test_folds_are_not_named(tmp_path, database):
-    """They may be months or hospitals."""
+    """Fold names may be months or hospitals."""
     names = ["may_2021", "june_2021", "mercy"]
     folder = database(",fold", cells=lambda i: f",{names[i // 2 % 3]}")
     plan = studies.plan_of(real(tmp_path, folder, folds=True))

@@ -1,5 +1,5 @@
-"""A study as people run it: what it says, what it leaves, what it does again
-after an interruption, a failure, or a change."""
+"""Running a study: messages, results, and repetition after an interruption, a
+failure or a change."""
 
 import io
 import json
@@ -16,11 +16,11 @@ import yaml
 
 from data_prep.files.errors import InputError
 from recipes.study import cost, run, spent, watch
-from recipes.study.encoders import ADAPTED, ENCODERS
+from recipes.study.encoders import ENCODERS, adapted
 
 
 def study(folder, *more, status=0, **changes):
-    """Run a small study by its command; what it printed."""
+    """Run a small study by its command; return the output."""
     path = write(folder, **changes)
     process = start(path, *more)
     output, _ = process.communicate(timeout=900)
@@ -31,9 +31,9 @@ def study(folder, *more, status=0, **changes):
 
 def write(folder, **changes):
     folder.mkdir(exist_ok=True)
-    found = studies.settings(folder / "out", **changes)
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(found, sort_keys=False))
+    settings = studies.settings(folder / "out", **changes)
+    path.write_text(yaml.safe_dump(settings, sort_keys=False))
     return path
 
 
@@ -47,11 +47,11 @@ def start(path, *more):
 
 
 def wait_for_lock(out):
-    """Until no process of a study is left."""
+    """Wait until no process of a study is left."""
     end = time.monotonic() + 120
     while True:
         try:
-            with run.alone(out):
+            with run.locked(out):
                 return
         except InputError:
             assert time.monotonic() < end
@@ -59,7 +59,7 @@ def wait_for_lock(out):
 
 
 def results_of(folder):
-    """When each classifier's result was written, by its place."""
+    """Time of each classifier's result, by its path."""
     out = folder / "out/classifiers"
     return {
         str(path.relative_to(out)): path.stat().st_mtime_ns
@@ -68,21 +68,21 @@ def results_of(folder):
     }
 
 
-# What needs no training.
+# Without training.
 
 
-def test_profiles_and_words_that_are_not_there(capsys, monkeypatch):
+def test_wrong_options_are_one_line(capsys, monkeypatch):
     pytest.importorskip("snakemake")
-    monkeypatch.chdir(run.ROOT)  # where the command goes, for good
+    monkeypatch.chdir(run.ROOT)  # the command changes the folder
     for argv, words in (
         (
             ["nothing"],
-            "there is no profile 'nothing'; use demo, miniature, poster",
+            "profile 'nothing' does not exist; use demo, miniature, poster",
         ),
         (["demo", "--study", "no.yaml"], "no.yaml cannot be read"),
         (["demo", "--set", "width"], "--set width: write it as name=value"),
         (["demo", "--set", "width=x"], "width is 'x'"),
-        (["real", "--set", "generic=no/such"], "no/such is not there"),
+        (["real", "--set", "generic=no/such"], "no/such does not exist"),
     ):
         with pytest.raises(SystemExit) as stop:
             run.main([*argv, "--dry_run"])
@@ -91,54 +91,54 @@ def test_profiles_and_words_that_are_not_there(capsys, monkeypatch):
         assert line.startswith("error: ") and words in line
 
 
-def test_two_cannot_work_on_one_study(tmp_path):
-    with run.alone(tmp_path):
-        with pytest.raises(InputError, match="worked on by another process"):
-            with run.alone(tmp_path):
+def test_a_study_is_locked(tmp_path):
+    with run.locked(tmp_path):
+        with pytest.raises(InputError, match="in use by another process"):
+            with run.locked(tmp_path):
                 pass
-    with run.alone(tmp_path):
+    with run.locked(tmp_path):
         pass
 
 
-def test_a_failure_names_log_and_reason(tmp_path):
+def test_a_failure_names_log_and_error(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
-    one = plan.classifier("neuro", "random", "linear", 1.0, 1)
-    log = watch.log_of(one, plan)
+    failing = plan.classifier("neuro", "random", "linear", 1.0, 1)
+    log = watch.log_of(failing, plan)
     log.parent.mkdir(parents=True)
     log.write_text("epoch 1\rbar 50%error: lr is 0; correct it\nbar 51%")
-    assert watch.failure(one, log) == (
-        f"FAILED {one.name}, see {log}: error: lr is 0; correct it"
+    assert watch.failure(failing, log) == (
+        f"FAILED {failing.name}, see {log}: error: lr is 0; correct it"
     )
     log.write_text("killed")
-    assert watch.failure(one, log).endswith(": killed")
+    assert watch.failure(failing, log).endswith(": killed")
 
 
-def test_the_watch_reads_snakemakes_errors(tmp_path):
+def test_failures_are_read_from_snakemakes_log(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
-    one = plan.classifier("neuro", "random", "linear", 1.0, 1)
-    said = tmp_path / "snakemake.log"
-    said.write_text("")
-    looking = watch.Watch(plan, cost.Estimate(plan), 1, said)
-    looking.look()
-    assert not looking.failed
-    said.write_text(
+    failing = plan.classifier("neuro", "random", "linear", 1.0, 1)
+    log = tmp_path / "snakemake.log"
+    log.write_text("")
+    progress = watch.Watch(plan, cost.Estimate(plan), 1, log)
+    progress.look()
+    assert not progress.failed
+    log.write_text(
         "Error in rule train_cls:\n    jobid: 3\n    output: "
-        f"{one.result}\n    log: x (check log file(s) for error details)\n"
+        f"{failing.result}\n    log: x (check log file(s) for error details)\n"
     )
-    looking.look()
-    assert list(looking.failed) == [one.name]
-    # Tried again with success, it has not failed.
-    one.folder.mkdir(parents=True)
-    one.result.write_text("{}")
-    looking.close()
-    assert not looking.failed and one.name in looking.done
+    progress.look()
+    assert list(progress.failed) == [failing.name]
+    # A run that succeeds when it is tried again has not failed.
+    failing.folder.mkdir(parents=True)
+    failing.result.write_text("{}")
+    progress.close()
+    assert not progress.failed and failing.name in progress.done
 
 
-def finish(one, plan, seconds=2.0):
-    """Leave what a run leaves that is done."""
-    one.result.parent.mkdir(parents=True, exist_ok=True)
-    one.result.write_text("{}")
-    path = cost.file_of(one.folder, plan.settings)
+def finish(done, plan, seconds=2.0):
+    """Write the result and the costs of a run."""
+    done.result.parent.mkdir(parents=True, exist_ok=True)
+    done.result.write_text("{}")
+    path = cost.file_of(done.folder, plan.settings)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100\t{seconds}\n")
 
@@ -153,62 +153,56 @@ def test_progress_is_a_line_for_a_file_and_a_bar_for_a_terminal(
     tmp_path, monkeypatch, stream
 ):
     plan = studies.plan_of(studies.settings(tmp_path))
-    one, two, *_ = plan.of_rule("train_cls")
+    first, second, *_ = plan.of_rule("train_cls")
     log = tmp_path / "log"
     log.write_text("")
     monkeypatch.setattr(sys, "stdout", stream())
-    looking = watch.Watch(plan, cost.Estimate(plan), 1, log)
-    finish(one, plan)
-    # Its costs are written last: until then it is not done.
-    two.result.parent.mkdir(parents=True)
-    two.result.write_text("{}")
-    looking.look()
+    progress = watch.Watch(plan, cost.Estimate(plan), 1, log)
+    finish(first, plan)
+    # Without costs, which are written last, a run is not done.
+    second.result.parent.mkdir(parents=True)
+    second.result.write_text("{}")
+    progress.look()
     n = len(plan.runs)
-    assert looking.done == {one.name}
+    assert progress.done == {first.name}
     text = sys.stdout.getvalue()
-    assert f"{one.name} in 2 s" in text
+    assert f"{first.name} in 2 s" in text
     if stream is Terminal:
         assert "\n" not in text and f"1/{n} runs, about " in text
     else:
         (line,) = text.splitlines()
         assert re.fullmatch(rf"1/{n} \S+ in 2 s, about \d+ minutes? left", line)
-    looking.close()
-    assert looking.done == {one.name, two.name}
+    progress.close()
+    assert progress.done == {first.name, second.name}
 
 
-def test_where_the_time_went_adds_up(tmp_path):
+def test_summary_of_the_time_adds_up(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
-    for one in plan.of_rule("train_cls") + plan.of_rule("train_adapt"):
-        finish(one, plan, 3.0)
+    for done in plan.of_rule("train_cls") + plan.of_rule("train_adapt"):
+        finish(done, plan, 3.0)
     kinds = spent.by_kind(plan.runs.values(), plan.settings)
     assert kinds == {
-        "training of encoders": 3.0 * len(ADAPTED),
+        "training of encoders": 3.0 * len(adapted()),
         "linear classifiers": 3.0 * len(ENCODERS),
     }
     head, *lines = spent.summary(kinds, 50.0, 30.0).splitlines()
-    assert head == "30 s, 50 s of a processor:"
+    assert head == "30 s, processor time 50 s:"
     values = [float(line.split()[-4]) for line in lines]
     assert sum(values) == 50 and lines[-1].split()[-4] == "14"
 
 
-def test_hours_learn_from_what_was_measured(tmp_path):
+def test_estimates_are_corrected_by_measurements(tmp_path):
     plan = studies.plan_of(studies.settings(tmp_path))
     estimate = cost.Estimate(plan)
     runs = plan.of_rule("train_cls")
     before = estimate.of(runs, [])
     assert before == sum(estimate.seconds[r.name] for r in runs)
-    done = runs[0]
-    place = done.folder.relative_to(tmp_path)
-    path = tmp_path / "costs" / place.parent / f"{place.name}.tsv"
-    path.parent.mkdir(parents=True)
-    path.write_text(
-        f"s\tmax_rss\tcpu_time\n{3 * estimate.seconds[done.name]}\t100\t7\n"
-    )
-    assert estimate.of(runs, [done]) == pytest.approx(3 * before)
-    assert cost.timed(done, plan.settings)["peak_mb"] == 100
+    finish(runs[0], plan, 3 * estimate.seconds[runs[0].name])
+    assert estimate.of(runs, runs[:1]) == pytest.approx(3 * before)
+    assert cost.timed(runs[0], plan.settings)["peak_mb"] == 100
 
 
-def test_wider_and_longer_costs_more(tmp_path):
+def test_estimates_grow_with_the_work(tmp_path):
     def seconds(**changes):
         plan = studies.plan_of(studies.settings(tmp_path, **changes))
         return cost.Estimate(plan).of(plan.runs.values(), [])
@@ -223,21 +217,21 @@ def test_wider_and_longer_costs_more(tmp_path):
     assert usual < seconds(seeds=[1, 2, 3])
 
 
-def test_the_plan_says_runs_and_hours(tmp_path):
+def test_the_plan_shows_runs_and_hours(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     text = run.describe(plan, cost.Estimate(plan), 2)
-    assert re.search(rf"in all +{len(plan.runs)} +0", text)
-    assert re.search(r"about \d+ minutes?, 2 at a time \(reckoned", text)
+    assert re.search(rf"total +{len(plan.runs)} +0", text)
+    assert re.search(r"about \d+ minutes?, 2 at a time \(a rough", text)
     assert re.search(r"trigger, end_to_end +12 +0", text)
     assert re.search(r"neuro, linear_bn, few labels +4 +0", text)
 
 
-# What trains.
+# With training.
 
 
 @pytest.mark.slow
 def test_a_study_from_its_command_to_its_page(tmp_path):
-    """Typed again, it does nothing."""
+    """Run again, it does nothing."""
     pytest.importorskip("snakemake")
     check_page(tmp_path, study(tmp_path))
     before = results_of(tmp_path)
@@ -248,14 +242,14 @@ def test_a_study_from_its_command_to_its_page(tmp_path):
 
 @pytest.mark.slow
 def test_changes_and_failures(tmp_path):
-    """One test, since each step needs what the one before it left."""
+    """One test: each step needs the results of the one before."""
     study(tmp_path)
     check_a_change(tmp_path)
     check_a_failure(tmp_path)
 
 
 def check_page(folder, output):
-    n = 1 + 2 + 1 + 2 + len(ADAPTED) + len(ENCODERS) + len(ENCODERS)
+    n = 1 + 2 + 1 + 2 + len(adapted()) + len(ENCODERS) + len(ENCODERS)
     assert f"done: {n} runs; report in" in output
     assert re.search(rf"^{n}/{n} ", output, re.M)
     page = (folder / "out/report.html").read_text()
@@ -265,16 +259,16 @@ def check_page(folder, output):
     for row in numbers["tables"]["table_2"][:6]:
         assert row["cells"][0]["mean"] is not None
     assert len(numbers["generic_sounds"]) == len(ENCODERS)
-    assert len(numbers["forgetting"]) == len(ADAPTED)
-    # Synthetic audio may be given on.
+    assert len(numbers["forgetting"]) == len(adapted())
+    # Synthetic audio may be shared.
     assert page.count("<audio") == 4 * 3
-    # Nobody's id, no recording's.
+    # No id of a patient or a recording.
     assert "synp" not in page and "syn0" not in page
     assert str(folder) not in page
 
 
 def check_a_change(folder):
-    """Runs what depends on it; taken back, nothing."""
+    """A change runs what depends on it; reverted, it runs nothing."""
     before = results_of(folder)
     stages = studies.settings(folder / "out")["stages"]
     stages["adapt_replay"]["lr"] = 0.005
@@ -288,14 +282,14 @@ def check_a_change(folder):
 
 
 def check_a_failure(folder):
-    """It names its log, and the rest goes on."""
+    """A failure names its log, and the other runs continue."""
     before = results_of(folder)
     stages = studies.settings(folder / "out")["stages"]
     stages["supervised"]["lr"] = -1
     stages["adapt_replay"]["lr"] = 0.003
     output = study(folder, status=1, stages=stages)
     (line,) = {x for x in output.splitlines() if x.startswith("FAILED")}
-    assert "encoders/supervised/1, see " in line and "error: lr is -1" in line
+    assert "encoders/supervised/1, see " in line and "error: --lr is -1" in line
     log = line.split("see ")[1].split(": ")[0]
     with open(log, encoding="utf-8") as file:
         assert "lr is -1" in file.read()
@@ -308,8 +302,8 @@ def check_a_failure(folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
-def test_an_interrupted_study_goes_on(tmp_path, name):
-    """Stopped while it trains, it ends with the weights of one that was not."""
+def test_an_interrupted_study_resumes(tmp_path, name):
+    """Resumed, it has the predictions of one that was not interrupted."""
     path = write(tmp_path)
     process = start(path)
     encoder = tmp_path / "out/encoders/simclr"
@@ -320,21 +314,22 @@ def test_an_interrupted_study_goes_on(tmp_path, name):
     output, _ = process.communicate(timeout=300)
     if name != "SIGKILL":
         assert (
-            "the same command goes on" in output and "Traceback" not in output
+            "same command again to resume" in output
+            and "Traceback" not in output
         )
         assert process.returncode == 1
     else:
-        # The warm process ends Snakemake and its runs, which save; all of
-        # them hold the study's lock until they have ended.
+        # The fork server ends Snakemake and its runs, which save; all of them
+        # hold the study's lock until they have ended.
         wait_for_lock(tmp_path / "out")
     study(tmp_path)
     study(tmp_path / "other")
-    for one, other in zip(
+    for resumed, other in zip(
         sorted(tmp_path.glob("out/classifiers/**/predictions_test.csv")),
         sorted(tmp_path.glob("other/out/classifiers/**/predictions_test.csv")),
     ):
-        assert one.name == other.name
-        assert one.read_text() == other.read_text()
+        assert resumed.name == other.name
+        assert resumed.read_text() == other.read_text()
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""A study's yaml file: what is wrong with it is one line that says so."""
+"""Settings of a study: every mistake is refused in one line."""
 
 import pytest
 import studies
@@ -6,35 +6,39 @@ import yaml
 
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS
-from recipes.study.run import PROFILES, apply_changes, read_changes
+from recipes.study.run import PROFILES, ROOT, apply_changes, read_changes
 from recipes.study.settings import MODES, check_settings, read_study, seeds_of
+
+STUDIES = sorted((ROOT / "recipes/study/studies").glob("*.yaml"))
 
 
 def changed(path, value):
-    found = studies.settings("out")
-    *places, last = path.split(".")
-    place = found
-    for name in places:
-        place = place[name]
-    place[last] = value
-    return found
+    *keys, last = path.split(".")
+    settings = parent = studies.settings("out")
+    for key in keys:
+        parent = parent[key]
+    parent[last] = value
+    return settings
 
 
 @pytest.mark.parametrize(
     "path, value, words",
     [
-        ("width_", 8, "'width_' is no setting"),
-        ("width", 0, "width is 0; it must be a whole number, 1 at least"),
+        ("width_", 8, "'width_' is not a setting"),
+        ("width", 0, "width is 0; it must be a whole number, 1 or more"),
         ("width", True, "width is True"),
         ("width", None, "width is None"),
         ("seeds", [], "seeds is []"),
-        ("seeds", [1, 1], "1 is there twice"),
+        ("seeds", [1, 1], "1 is repeated"),
         ("seeds", 3, "seeds is 3; it must be a list"),
         ("seeds", ["a"], "seeds is 'a'"),
         ("fractions", [1.0, 0.1], "it must ascend and end with 1.0"),
         ("fractions", [0.0, 1.0], "each must be above 0"),
         ("fractions", [float("nan"), 1.0], "fractions is nan"),
         ("modes", ["end_to_end"], "a list with linear in it"),
+        ("encoders", [], "a list with simclr in it"),
+        ("encoders", ["random"], "a list with simclr in it"),
+        ("encoders", ["simclr", "adapt"], "encoders is 'adapt'; use random,"),
         ("modes", ["linear", "bn"], "modes is 'bn'; use linear"),
         ("tasks", {}, "tasks is {}"),
         ("tasks.neuro", {"label_column": "a"}, "tasks: neuro: classes is None"),
@@ -46,22 +50,26 @@ def changed(path, value):
         ("folds", "yes", "folds is 'yes'; it must be true or false"),
         ("stages.simclr", None, "stages: simclr: yaml is None; use one of"),
         ("stages.simclr.yaml", "typo", "yaml is 'typo'; use one of"),
-        ("stages.linear.yaml", "neuro_linear_bn", "the task and the mode"),
-        ("stages.linear.finetune_mode", "end_to_end", "the study gives it"),
+        ("stages.linear.yaml", "neuro_linear_bn", "task and mode decide it"),
+        ("stages.linear.finetune_mode", "end_to_end", "the study sets it"),
         ("stages.simclr.number_of_epoch", 3, "has no such option"),
         ("stages.simclr.number_of_epochs", "many", "is 'many'; it must be"),
-        ("tasks.neuro.classes", [False, True], "is False; it is no plain text"),
-        ("tasks.neuro.classes", ["a: b", "c"], "is 'a: b'; it is no plain"),
+        (
+            "tasks.neuro.classes",
+            [False, True],
+            "is False; it is not plain text",
+        ),
+        ("tasks.neuro.classes", ["a: b", "c"], "is 'a: b'; it is not plain"),
         ("tasks.neuro.label_column", "a,b", "no comma"),
-        ("pretraining_seeds", [1, 2], "no more than seeds"),
-        ("output_folder", "a{b}", "Snakemake reads braces"),
-        ("stages.linear.seed", 3, "'seed'; the study gives it"),
+        ("pretraining_seeds", [1, 2], "at most as many as seeds"),
+        ("output_folder", "a{b}", "Snakemake interprets braces"),
+        ("stages.linear.seed", 3, "'seed'; the study sets it"),
         ("stages.lineal", {}, "'lineal'; use simclr"),
         ("stages", [], "stages is []"),
         ("title", "", "title is ''"),
     ],
 )
-def test_what_cannot_be_is_one_line(path, value, words):
+def test_a_mistake_is_one_line(path, value, words):
     with pytest.raises(InputError) as error:
         check_settings(changed(path, value), "study.yaml")
     assert str(error.value).startswith("study.yaml: ")
@@ -69,21 +77,17 @@ def test_what_cannot_be_is_one_line(path, value, words):
     assert "\n" not in str(error.value)
 
 
-def test_a_missing_setting_is_named():
-    found = studies.settings("out")
-    del found["seeds"]
+def test_required_settings_are_named():
+    settings = studies.settings("out")
+    del settings["seeds"]
     with pytest.raises(InputError, match="seeds is missing; add it"):
-        check_settings(found, "study.yaml")
-
-
-def test_real_audio_needs_its_folders():
-    found = studies.settings("out", synthetic=None)
+        check_settings(settings, "study.yaml")
     with pytest.raises(InputError, match="cries is None"):
-        check_settings(found, "study.yaml")
+        check_settings(studies.settings("out", synthetic=None), "study.yaml")
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1", "", "\x00"])
-def test_a_file_that_is_no_study(tmp_path, text):
+def test_other_files_are_refused(tmp_path, text):
     path = tmp_path / "study.yaml"
     path.write_text(text)
     with pytest.raises(InputError, match="study.yaml") as error:
@@ -91,58 +95,53 @@ def test_a_file_that_is_no_study(tmp_path, text):
     assert "\n" not in str(error.value)
 
 
-def test_encoders_take_turns():
-    found = studies.settings("out", seeds=[5, 6, 7], pretraining_seeds=[1, 2])
-    assert seeds_of(check_settings(found, "x")) == [(5, 1), (6, 2), (7, 1)]
+def test_seeds_of_encoders_are_reused_in_turn():
+    settings = studies.settings(
+        "out", seeds=[5, 6, 7], pretraining_seeds=[1, 2]
+    )
+    assert seeds_of(check_settings(settings, "x")) == [(5, 1), (6, 2), (7, 1)]
 
 
-def test_every_profile_has_a_study_that_can_be():
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_every_study_is_valid(path):
+    settings = check_settings(read_study(path), "x")
+    whole = path.stem in ("demo", "real", "poster", "donateacry")
+    assert (settings.modes == MODES) == whole
+    assert (settings.encoders == tuple(ENCODERS)) == whole
+
+
+def test_every_profile_names_a_study():
     for profile in PROFILES.glob("*/config.yaml"):
         config = yaml.safe_load(profile.read_text())
-        settings = check_settings(read_study(config["configfile"]), "x")
-        whole = profile.parent.name != "miniature"
-        assert (settings.modes == MODES) == whole
-        assert len(settings.tasks) == 1 + whole
-        assert (settings.encoders == tuple(ENCODERS)) == whole
+        assert (ROOT / config["configfile"]) in STUDIES
         assert config["keep-going"] and config["rerun-incomplete"]
 
 
-def test_encoders_are_known_and_in_the_order_of_the_tables():
-    def encoders(names):
-        found = {**studies.settings("out"), "encoders": names}
-        return check_settings(found, "x").encoders
-
-    assert encoders(["adapt_all", "simclr"]) == ("simclr", "adapt_all")
-    for wrong, words in (
-        ([], "it must be a list with simclr in it"),
-        (["random"], "it must be a list with simclr in it"),
-        (["simclr", "adapt"], "encoders is 'adapt'; use random,"),
-    ):
-        with pytest.raises(InputError, match=words):
-            encoders(wrong)
+def test_encoders_are_in_the_order_of_the_tables():
+    settings = studies.settings("out", encoders=["adapt_all", "simclr"])
+    assert check_settings(settings, "x").encoders == ("simclr", "adapt_all")
 
 
-def test_stages_of_encoders_that_are_left_out_need_no_options():
-    found = studies.settings("out")
-    del found["stages"]["supervised"]
+def test_unused_stages_need_no_options():
+    settings = studies.settings("out")
+    del settings["stages"]["supervised"]
     with pytest.raises(InputError, match="supervised: yaml is None"):
-        check_settings(found, "x")
-    found["encoders"] = ["simclr", "adapt_control"]
-    check_settings(found, "x")
-    del found["stages"]["adapt_replay"]
+        check_settings(settings, "x")
+    settings["encoders"] = ["simclr", "adapt_control"]
+    check_settings(settings, "x")
+    del settings["stages"]["adapt_replay"]
     with pytest.raises(InputError, match="adapt_replay: yaml is None"):
-        check_settings(found, "x")
+        check_settings(settings, "x")
 
 
 def test_changes_on_the_command_line():
     changes = read_changes(["seeds=[1, 2]", "stages.linear.lr=0.1"])
-    found = studies.settings("out")
-    changed = apply_changes(found, changes, "x")
-    assert changed["seeds"] == [1, 2]
-    assert changed["stages"]["linear"]["lr"] == 0.1
-    assert "lr" not in found["stages"]["linear"]
+    settings = studies.settings("out")
+    after = apply_changes(settings, changes, "x")
+    assert after["seeds"] == [1, 2] and after["stages"]["linear"]["lr"] == 0.1
+    assert "lr" not in settings["stages"]["linear"]
     for wrong in ("seeds", "=1", "a=["):
         with pytest.raises(InputError, match="--set"):
             read_changes([wrong])
     with pytest.raises(InputError, match="no such setting"):
-        apply_changes(found, {"nothing.here.x": 1}, "x")
+        apply_changes(settings, {"nothing.here.x": 1}, "x")

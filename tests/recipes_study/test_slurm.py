@@ -1,5 +1,5 @@
-"""The Slurm profile: what each job asks for, and that it survives pre-emption.
-Slurm itself is played by short scripts on the path."""
+"""The Slurm profile: resources of each job, and pre-emption. Short scripts take
+the place of Slurm."""
 
 import json
 import os
@@ -20,32 +20,32 @@ import json, os, subprocess, sys
 here = os.path.dirname(os.path.abspath(__file__))
 jobs = os.path.join(here, "jobs")
 number = str(1000 + len(os.listdir(jobs)))
-place = os.path.join(jobs, number)
-os.mkdir(place)
-json.dump(sys.argv[1:], open(os.path.join(place, "argv.json"), "w"))
+folder = os.path.join(jobs, number)
+os.mkdir(folder)
+json.dump(sys.argv[1:], open(os.path.join(folder, "argv.json"), "w"))
 (wrap,) = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--wrap=")]
-open(os.path.join(place, "job.sh"), "w").write(wrap)
+open(os.path.join(folder, "job.sh"), "w").write(wrap)
 subprocess.Popen(
-    [sys.executable, os.path.join(here, "node.py"), place],
-    stdout=open(os.path.join(place, "log"), "w"), stderr=subprocess.STDOUT,
+    [sys.executable, os.path.join(here, "node.py"), folder],
+    stdout=open(os.path.join(folder, "log"), "w"), stderr=subprocess.STDOUT,
     start_new_session=True,
 )
 print(number)
 """
 NODE = """import glob, json, os, signal, subprocess, sys, time
-place = sys.argv[1]
-argv = json.load(open(os.path.join(place, "argv.json")))
-job = subprocess.Popen(["sh", os.path.join(place, "job.sh")], start_new_session=True)
+folder = sys.argv[1]
+argv = json.load(open(os.path.join(folder, "argv.json")))
+job = subprocess.Popen(["sh", os.path.join(folder, "job.sh")], start_new_session=True)
 if "train_simclr" in " ".join(argv) and "--requeue" in argv:
     begun = {begun!r}
     while not glob.glob(begun) and job.poll() is None:
         time.sleep(0.1)
     os.killpg(job.pid, signal.SIGKILL)
     job.wait()
-    open(os.path.join(place, "preempted"), "w").close()
-    job = subprocess.Popen(["sh", os.path.join(place, "job.sh")])
+    open(os.path.join(folder, "preempted"), "w").close()
+    job = subprocess.Popen(["sh", os.path.join(folder, "job.sh")])
 status = str(job.wait())
-open(os.path.join(place, "status"), "w").write(status)
+open(os.path.join(folder, "status"), "w").write(status)
 """
 SACCT = """#!{python}
 import os
@@ -57,7 +57,7 @@ for number in sorted(os.listdir(jobs)):
         state = "COMPLETED" if open(path).read() == "0" else "FAILED"
     print(number + "|" + state)
 """
-#: Its options, then a command.
+#: Skips the options and runs the command.
 SRUN = """#!/bin/sh
 while [ "${1#-}" != "$1" ]; do shift; done
 exec sh -c "$*"
@@ -66,7 +66,7 @@ exec sh -c "$*"
 
 @pytest.fixture
 def cluster(tmp_path):
-    """A folder for the path, and the jobs that it was asked to run."""
+    """Folder with the commands of Slurm and the submitted jobs."""
     folder = tmp_path / "cluster"
     (folder / "jobs").mkdir(parents=True)
     begun = str(tmp_path / "out/encoders/simclr/1-*/save/CKPT*")
@@ -86,12 +86,12 @@ def cluster(tmp_path):
 
 
 @pytest.mark.slow
-def test_jobs_ask_for_a_gpu_and_go_on_after_preemption(cluster, tmp_path):
+def test_jobs_request_a_gpu_and_resume_after_preemption(cluster, tmp_path):
     pytest.importorskip("snakemake_executor_plugin_slurm")
-    found = studies.settings(tmp_path / "out")
-    found["stages"]["simclr"]["number_of_epochs"] = 30
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(found))
-    plan = studies.plan_of(found)
+    settings = studies.settings(tmp_path / "out")
+    settings["stages"]["simclr"]["number_of_epochs"] = 30
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(settings))
+    plan = studies.plan_of(settings)
     simclr = plan.encoder("simclr", 1)
     path = f"{cluster}{os.pathsep}{os.path.dirname(sys.executable)}"
     done = subprocess.run(
@@ -110,16 +110,19 @@ def test_jobs_ask_for_a_gpu_and_go_on_after_preemption(cluster, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = {}
-    for place in (cluster / "jobs").iterdir():
-        argv = json.loads((place / "argv.json").read_text())
+    for folder in (cluster / "jobs").iterdir():
+        argv = json.loads((folder / "argv.json").read_text())
         comment = argv[argv.index("--comment") + 1]
-        jobs[comment.split("_wildcards")[0].removeprefix("rule_")] = place, argv
+        jobs[comment.split("_wildcards")[0].removeprefix("rule_")] = (
+            folder,
+            argv,
+        )
     assert set(jobs) == {"corpus", "audit", "train_simclr"}
-    place, argv = jobs["train_simclr"]
+    folder, argv = jobs["train_simclr"]
     assert "--gres=gpu:1" in argv and "--requeue" in argv
     for rule in ("corpus", "audit"):
         assert "--gres=gpu:1" not in jobs[rule][1]
-    # Killed in the middle and begun again, it has all its epochs, once each.
-    assert (place / "preempted").is_file()
+    # Killed and restarted, it has every epoch once.
+    assert (folder / "preempted").is_file()
     history = json.loads((simclr.folder / "history.json").read_text())
     assert [row["epoch"] for row in history] == list(range(1, 31))

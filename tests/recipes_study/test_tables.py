@@ -1,4 +1,4 @@
-"""Tables hold the figures of the metrics files, in all their forms."""
+"""Tables have the numbers of the metrics files, in every format."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import statistics
 import pytest
 import studies
 
+from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.report import tables
 from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES
@@ -20,8 +21,8 @@ def results(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(results):
-    """The tables of the study by their name."""
+def by_name(results):
+    """The tables of the study by name."""
     with studies.fewer_draws():
         return {table.name: table for table in tables.study_tables(results)}
 
@@ -29,10 +30,6 @@ def made(results):
 def metrics_of(results, *where):
     runs = results.plan.classifiers(*where)
     return [json.loads((r.folder / "metrics.json").read_text()) for r in runs]
-
-
-def label_of(encoder):
-    return tables.ENCODERS[encoder].label
 
 
 @pytest.mark.parametrize(
@@ -44,40 +41,40 @@ def label_of(encoder):
     ],
 )
 def test_cells_are_the_mean_and_spread_of_the_runs(
-    results, made, suffix, metric, unit
+    results, by_name, suffix, metric, unit
 ):
     for name, task, encoders in (
-        ("table_1", "neuro", tables.TABLE_1),
-        ("table_2", "neuro", tables.TABLE_2),
-        ("table_3", "trigger", tables.TABLE_2),
+        ("table_1", "neuro", table_rows(1)),
+        ("table_2", "neuro", table_rows(2)),
+        ("table_3", "trigger", table_rows(2)),
     ):
-        table = made[name + suffix]
+        table = by_name[name + suffix]
         assert table.columns == list(MODE_NAMES.values())
         assert [row.label for row in table.rows] == [
-            tables.ENCODERS[e].label for e in encoders
+            ENCODERS[e].label for e in encoders
         ]
         for row, encoder in zip(table.rows, encoders):
             for cell, mode in zip(row.cells, MODE_NAMES):
-                found = [
+                values = [
                     m["test"][unit][metric]
                     for m in metrics_of(results, task, encoder, mode)
                 ]
-                assert cell.by_seed == pytest.approx(found)
-                assert cell.mean == pytest.approx(statistics.mean(found))
-                assert cell.sd == pytest.approx(statistics.stdev(found))
+                assert cell.by_seed == pytest.approx(values)
+                assert cell.mean == pytest.approx(statistics.mean(values))
+                assert cell.sd == pytest.approx(statistics.stdev(values))
                 low, high = cell.ci95
                 assert low < cell.mean < high
 
 
-def test_few_labels_has_every_fraction(made):
-    table = made["few_labels"]
+def test_few_labels_has_every_fraction(by_name):
+    table = by_name["few_labels"]
     assert table.columns == ["10 %", "100 %"]
     assert len(table.rows) == 4
     assert all(cell is not None for row in table.rows for cell in row.cells)
 
 
-def test_a_csv_holds_every_number(made, tmp_path):
-    table = made["table_1"]
+def test_a_csv_holds_every_number(by_name, tmp_path):
+    table = by_name["table_1"]
     tables.write_csv(table, tmp_path / "t.csv")
     rows = list(csv.DictReader((tmp_path / "t.csv").open(encoding="utf-8")))
     expected = [
@@ -107,7 +104,7 @@ def test_markdown_keeps_its_columns():
     assert "0.500 (0.400 to 0.600)" in lines[-1]
 
 
-def test_latex_escapes_what_it_must():
+def test_latex_is_escaped():
     text = tables.as_latex(hostile(), "50 % & more")
     (line,) = [x for x in text.splitlines() if "script" in x]
     assert line.startswith(

@@ -1,4 +1,4 @@
-"""What is laid out for SpeechBrain is this project's own, and whole."""
+"""The files for SpeechBrain: derived from this project, and complete."""
 
 import ast
 import csv
@@ -12,11 +12,12 @@ import pytest
 import speechbrain
 
 from data_prep.files.errors import InputError
+from tools.export_upstream import main
 from tools.upstream import render
-from tools.upstream.command import main
+from tools.upstream.checked_copy import git, make_repository
 from tools.upstream.fixes import fixes
 from tools.upstream.layout import export, rendered, up_to
-from tools.upstream.patches import commit, copy_of, git, write_patches
+from tools.upstream.patches import commit, write_patches
 from tools.upstream.render import TEMPLATES, File, Homes, finished, keys
 from tools.upstream.series import CSV_COLUMNS, SERIES
 from tools.upstream.source import ROOT, Import, imports_of, module
@@ -41,7 +42,7 @@ def tree(tmp_path_factory):
 def definitions(text):
     """Functions, and statements of classes, by name, without docstrings and
     with plain errors."""
-    found = {}
+    codes = {}
     for node in ast.parse(text.replace("InputError", "ValueError")).body:
         if not isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             continue
@@ -50,12 +51,11 @@ def definitions(text):
                 if ast.get_docstring(inner):
                     del inner.body[0]
         parts = node.body if isinstance(node, ast.ClassDef) else [node]
-        found[node.name] = [ast.dump(part) for part in parts]
-    return found
+        codes[node.name] = [ast.dump(part) for part in parts]
+    return codes
 
 
-def test_what_is_taken_is_what_the_project_has(texts):
-    """Name by name, the code that leaves is the code that stays."""
+def test_exported_code_equals_the_code_of_the_project(texts):
     n_compared = 0
     names = {request.name for request in SERIES}
     for path in (p for p in ALL if p.endswith(".py")):
@@ -64,41 +64,41 @@ def test_what_is_taken_is_what_the_project_has(texts):
         for name, source in file.taken.items():
             ours = definitions(source.path.read_text())
             if name in ours and not source.name.startswith("tests."):
-                there = {_code(part) for part in ours[name]}
-                left = [p for p in exported[name] if _code(p) not in there]
-                assert left == [], (path, name)
+                codes = {_code(part) for part in ours[name]}
+                changed = [p for p in exported[name] if _code(p) not in codes]
+                assert changed == [], (path, name)
                 n_compared += 1
     assert n_compared > 60
 
 
 def _code(part):
-    """Less the words of messages, some of which mean nothing there."""
+    """Code without text constants, as some messages are replaced."""
     text = r"Constant\(value=('(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")\)"
     return re.sub(text, "", part)
 
 
 def test_templates_hold_no_second_copy():
-    """No function of this project is written down in a template."""
-    own = {}
+    """No template repeats a function of this project."""
+    functions = {}
     for folder in ("cry_modules", "data_prep", "recipes"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.FunctionDef):
-                    own[_body(node)] = f"{path.name}: {node.name}"
+                    functions[_body(node)] = f"{path.name}: {node.name}"
     copies = []
-    there = {request.name for request in SERIES}
+    names = {request.name for request in SERIES}
     for target in (p for p in ALL if p.endswith(".py")):
-        text = Written(target, there, INSTALLED).text
+        text = Written(target, names, INSTALLED).text
         for node in ast.walk(ast.parse(text.replace("@@imports@@", ""))):
             if not isinstance(node, ast.FunctionDef) or len(node.body) < 3:
-                continue  # of one statement there is no copy
-            if _body(node) in own:
-                copies.append((target, node.name, own[_body(node)]))
-    assert own and copies == []
+                continue  # too short to be a copy
+            if _body(node) in functions:
+                copies.append((target, node.name, functions[_body(node)]))
+    assert functions and copies == []
 
 
 class Written(File):
-    """What is written in a template, without what it takes."""
+    """A template's own text, without taken definitions."""
 
     def take(self, *names, **how):
         super().take(*names, **how)
@@ -113,14 +113,14 @@ def _body(node):
     return "\n".join(ast.dump(statement) for statement in body)
 
 
-def test_nothing_of_this_project_is_named(tree):
+def test_exported_files_do_not_name_this_project(tree):
     for path in tree.rglob("*"):
         if path.suffix in (".py", ".yaml", ".md", ".csv"):
             for word in ("cry_modules", "data_prep", "InputError", "@@"):
                 assert word not in path.read_text(), (path, word)
 
 
-def test_templates_say_why_they_are_no_derivations():
+def test_templates_begin_with_a_reason():
     files = [path for path in TEMPLATES.rglob("*.j2")]
     assert len(files) > 30
     for path in files:
@@ -141,29 +141,29 @@ def test_every_template_is_used_once():
 
 
 @pytest.mark.parametrize("n", range(1, len(SERIES) + 1))
-def test_each_stands_on_those_before_it(n):
-    """What a file imports, or a yaml file builds, is there by then: in
-    SpeechBrain, or in what came before."""
+def test_each_pull_request_needs_only_earlier_ones(n):
+    """Imports, and classes in yaml files, are in SpeechBrain or in earlier
+    pull requests."""
     early = rendered(INSTALLED, SERIES[:n])
-    n_found = 0
+    n_checked = 0
     for path in SERIES[n - 1].files:
         text = early[path]
         wanted = re.findall(r"!(?:new|name):(speechbrain\.[\w.]+)\.(\w+)", text)
         if path.endswith(".py"):
             wanted += [
-                (found.module, found.name)
-                for found in imports_of(ast.parse(text))
-                if found.module.startswith("speechbrain")
+                (imported.module, imported.name)
+                for imported in imports_of(ast.parse(text))
+                if imported.module.startswith("speechbrain")
             ]
         for module_name, name in wanted:
             file = module_name.replace(".", "/") + ".py"
-            there = early.get(file) or _installed(file)
-            if there is not None:
+            code = early.get(file) or _installed(file)
+            if code is not None:
                 defined = rf"^(def|class) {name}\b|^{name}\b.* = "
                 is_module = (INSTALLED / file).with_suffix("").is_dir()
-                assert re.search(defined, there, re.M) or is_module, name
-                n_found += 1
-    assert n_found or SERIES[n - 1].name in ("ranking", "warmup_cosine")
+                assert re.search(defined, code, re.M) or is_module, name
+                n_checked += 1
+    assert n_checked or SERIES[n - 1].name in ("ranking", "warmup_cosine")
 
 
 def _installed(file):
@@ -171,35 +171,32 @@ def _installed(file):
     if path.is_file():
         return path.read_text()
     package = path.with_suffix("")
-    assert package.is_dir(), f"{file} is not there yet"
+    assert package.is_dir(), f"{file} does not exist yet"
     return None
 
 
-def test_imports_are_of_what_is_there(texts):
-    """Every name that is imported of an exported module is defined in it."""
+def test_imported_names_are_defined(texts):
+    """Every name that is imported from an exported module is defined in it."""
     ours = {p[: -len(".py")].replace("/", "."): p for p in texts}
-    n_found = 0
+    n_checked = 0
     for path, text in texts.items():
         if path.endswith(".py"):
-            for found in imports_of(ast.parse(text)):
-                if found.module in ours:
-                    own = texts[ours[found.module]]
-                    assert re.search(
-                        rf"^(def|class) {found.name}\b|^{found.name}\b.* = ",
-                        own,
-                        re.M,
-                    ), (path, found)
-                    n_found += 1
-    assert n_found > 20
+            for module_name, name, _ in imports_of(ast.parse(text)):
+                if module_name in ours:
+                    defined = rf"^(def|class) {name}\b|^{name}\b.* = "
+                    code = texts[ours[module_name]]
+                    assert re.search(defined, code, re.M), (path, name)
+                    n_checked += 1
+    assert n_checked > 20
 
 
-def test_scripts_of_one_name_have_no_examples(texts):
+def test_scripts_have_no_doctests(texts):
     for path, text in texts.items():
         if path.startswith("recipes/") and path.endswith(".py"):
             assert ("    >>> " in text) == path.endswith("_prepare.py"), path
 
 
-def test_links_lead_to_the_preparation(tree):
+def test_links_point_to_the_preparation(tree):
     links = [path for path in tree.rglob("*") if path.is_symlink()]
     assert len(links) == 5
     for link in links:
@@ -216,20 +213,15 @@ def test_rows(tree):
             rows = list(csv.DictReader(file))
         assert tuple(rows[0]) == CSV_COLUMNS
         for row in rows:
-            named = (
-                "Script_file",
-                "Hparam_file",
-                "Data_prep_file",
-                "Readme_file",
-            )
-            for name in " ".join(row[column] for column in named).split():
+            kinds = ("Script", "Hparam", "Data_prep", "Readme")
+            for name in " ".join(row[f"{kind}_file"] for kind in kinds).split():
                 assert (tree / name).is_file(), name
             assert row["Dataset"] == table.stem
             for sample in re.findall(r"tests/samples/\S+", str(row)):
                 assert (tree / sample.rstrip("',")).is_dir()
 
 
-def test_where_results_are_stands_in_rows_and_readmes(tmp_path):
+def test_address_of_results_is_in_rows_and_readmes(tmp_path):
     url = "https://results.example/cries"
     export(tmp_path / "tree", INSTALLED, SERIES, url)
     for request in SERIES:
@@ -249,9 +241,11 @@ def test_descriptions(request_):
     assert 10 < len(request_.title) < 70
     for heading in ("What does this PR do?", "Before submitting"):
         assert heading in request_.description
+    for placeholder in ("CHECKLIST", "DOCUMENTATION", "TESTS"):
+        assert placeholder not in request_.description
 
 
-def test_an_earlier_tree_is_part_of_a_later_one(tmp_path, tree):
+def test_an_early_tree_is_part_of_a_later_one(tmp_path, tree):
     export(tmp_path / "few", INSTALLED, up_to("cnn14_lengths"))
     few = [p for p in (tmp_path / "few").rglob("*") if p.is_file()]
     assert len(few) == 6
@@ -260,7 +254,7 @@ def test_an_earlier_tree_is_part_of_a_later_one(tmp_path, tree):
         assert path.read_text() == whole.read_text()
 
 
-def test_keys_bring_their_comments_and_not_our_doubts():
+def test_keys_keep_comments_without_marks_of_certainty():
     assert keys("hparams/vggsound.yaml", "batch_size", "lr") == (
         "batch_size: 128 # recordings; twice as many views\n"
         "lr: !ref 0.03 * <batch_size> / 256 # 0.015 at 128"
@@ -271,7 +265,7 @@ def test_keys_bring_their_comments_and_not_our_doubts():
 
 @pytest.fixture
 def template(tmp_path, monkeypatch):
-    """A template of our own: ``template(text, path)``."""
+    """Write a template: ``template(text, path)``."""
     monkeypatch.setattr(render, "TEMPLATES", tmp_path)
 
     def write(text, path="speechbrain/a.py"):
@@ -283,11 +277,11 @@ def template(tmp_path, monkeypatch):
     return write
 
 
-def test_imports_follow_from_what_is_used(template):
-    one = template("{{ imports }}\n{{ take('cry_modules.training.schedule',"
+def test_imports_follow_from_used_names(template):
+    file = template("{{ imports }}\n{{ take('cry_modules.training.schedule',"
                    " 'warmup_cosine') }}\n")  # fmt: skip
-    homes = Homes([one])
-    assert finished(one, homes).startswith("import math\n")
+    homes = Homes([file])
+    assert finished(file, homes).startswith("import math\n")
     assert homes.moved(
         Import(
             "cry_modules.training.schedule", "warmup_cosine", "warmup_cosine"
@@ -295,7 +289,7 @@ def test_imports_follow_from_what_is_used(template):
     ) == Import("speechbrain.a", "warmup_cosine", "warmup_cosine")
 
 
-def test_a_method_may_stay_here(template):
+def test_a_method_can_be_left_out(template):
     name, method = "cry_modules.front_ends", "MelFrames.band_at"
     whole = template(f"{{{{ take('{name}', 'MelFrames') }}}}\n").text
     less = template(
@@ -303,7 +297,7 @@ def test_a_method_may_stay_here(template):
     ).text
     assert "def band_at" in whole and "def band_at" not in less
     assert "def padded" in less and "class LogMel" not in less
-    with pytest.raises(InputError, match="does not hold"):
+    with pytest.raises(InputError, match="no longer holds"):
         template(f"{{{{ take('{name}', 'LogMel', without=('{method}',)) }}}}\n")
 
 
@@ -324,16 +318,16 @@ def test_a_method_may_stay_here(template):
         ),
         (
             "{{ take('cry_modules.training.schedule', replace={'abc': ''}) }}",
-            "does not hold 'abc' any more",
+            "no longer holds 'abc'",
         ),
     ],
 )
-def test_a_template_that_does_not_fit_any_more(template, text, message):
+def test_outdated_templates_are_refused(template, text, message):
     with pytest.raises(InputError, match=message):
         template(text)
 
 
-def test_what_is_exported_nowhere_is_refused(template):
+def test_a_definition_that_is_not_exported_is_refused(template):
     file = template(
         "{{ imports }}\n{{ take('cry_modules.views', 'RandomChunks') }}\n"
     )
@@ -341,7 +335,7 @@ def test_what_is_exported_nowhere_is_refused(template):
         finished(file, Homes([file]))
 
 
-def test_one_home_for_each_definition(template):
+def test_a_definition_is_exported_once(template):
     text = "{{ take('cry_modules.training.schedule', 'warmup_cosine') }}\n"
     files = [template(text, f"speechbrain/{name}.py") for name in "ab"]
     with pytest.raises(InputError, match="would be in .*a and in .*b"):
@@ -349,10 +343,10 @@ def test_one_home_for_each_definition(template):
 
 
 def test_comments_and_decorators_belong_to_a_definition():
-    text = module("cry_modules.distributed").text("PerRank")
+    text = module("cry_modules.training.state").text("PerRank")
     assert text.startswith("@partial(register_checkpoint_hooks")
     text = module("cry_modules.replay").text("REPLAY")
-    assert text.startswith("#: How the share")
+    assert text.startswith("#: Ways to set the share")
 
 
 def test_list_is_the_whole_series():
@@ -373,7 +367,7 @@ def test_list_is_the_whole_series():
 
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
-    """What an export needs of SpeechBrain, and no more."""
+    """The files of SpeechBrain that an export needs."""
     folder = tmp_path_factory.mktemp("checkout")
     for path in ("tests/recipes", "tests/unittests", "speechbrain/nnet"):
         (folder / path).mkdir(parents=True)
@@ -388,13 +382,16 @@ def checkout(tmp_path_factory):
     [
         ([], "pass --sb"),
         (["--sb", "{sb}"], "pass --sb"),
-        (["--sb", INSTALLED, "--out", "{tmp}/a"], "is no checkout"),
+        (
+            ["--sb", INSTALLED, "--out", "{tmp}/a"],
+            "is not a SpeechBrain checkout",
+        ),
         (["--sb", "{sb}", "--check"], "pass --sb"),
         (["--sb", "{sb}", "--patches", "{tmp}/a", "--check"], "pass --out"),
-        (["--sb", "{sb}", "--out", ROOT], "holds something else"),
-        (["--sb", "{sb}", "--out", "{sb}"], "holds something else"),
+        (["--sb", "{sb}", "--out", ROOT], "holds other files"),
+        (["--sb", "{sb}", "--out", "{sb}"], "holds other files"),
         (["--sb", "{sb}", "--out", ROOT / "README.md"], "is a file"),
-        (["--sb", "{sb}", "--out", "{tmp}/a", "--upto", "x"], "there are"),
+        (["--sb", "{sb}", "--out", "{tmp}/a", "--upto", "x"], "pass one of"),
     ],
 )
 def test_usage_errors_are_one_line(
@@ -404,22 +401,21 @@ def test_usage_errors_are_one_line(
     places = {"tmp": tmp_path, "sb": checkout}
     with pytest.raises(SystemExit) as stop:
         main([str(argument).format(**places) for argument in arguments])
-    said = capsys.readouterr().err
+    line = capsys.readouterr().err
     assert stop.value.code == 2
-    assert said.startswith("error: ") and message in said
-    assert said.count("\n") == 1
+    assert line.startswith("error: ") and message in line
+    assert line.count("\n") == 1
     assert sorted(checkout.rglob("*")) == before
 
 
-def test_a_tree_of_an_earlier_time_is_replaced(checkout, tmp_path):
+def test_an_earlier_tree_is_replaced(checkout, tmp_path):
     tree = tmp_path / "tree"
     export(tree, checkout, SERIES[:2])
     export(tree, checkout, SERIES[:1])
     assert len([path for path in tree.rglob("*") if path.is_file()]) == 2
 
 
-def test_patches_apply_in_turn_and_hold_the_tree(checkout, tmp_path):
-    """``write_patches`` applies them itself; here it is done by hand."""
+def test_patches_apply_in_order_and_give_the_tree(checkout, tmp_path):
     few = up_to("warmup_cosine")
     patches = write_patches(checkout, tmp_path / "patches", few)
     assert [path.name[:4] for path in patches] == [
@@ -429,20 +425,20 @@ def test_patches_apply_in_turn_and_hold_the_tree(checkout, tmp_path):
         text = " ".join(path.read_text().split())
         assert request.title in text
     repository = tmp_path / "repository"
-    copy_of(checkout, repository)
+    make_repository(checkout, repository)
     git(repository, "am", "-q", *(str(path) for path in patches))
     export(tmp_path / "tree", checkout, few)
     for path in (tmp_path / "tree").rglob("*.py"):
-        there = repository / path.relative_to(tmp_path / "tree")
-        assert there.read_text() == path.read_text()
+        patched = repository / path.relative_to(tmp_path / "tree")
+        assert patched.read_text() == path.read_text()
 
 
-def test_what_gitignore_would_swallow_is_refused(checkout, tmp_path):
+def test_git_ignored_files_are_refused(checkout, tmp_path):
     repository = tmp_path / "repository"
-    copy_of(checkout, repository)
+    make_repository(checkout, repository)
     export(tmp_path / "tree", checkout, SERIES[:1])
     lost = tmp_path / "tree/recipes/results/a.txt"
     lost.parent.mkdir(parents=True)
     lost.write_text("a")
-    with pytest.raises(InputError, match="results/a.txt would be lost"):
+    with pytest.raises(InputError, match="results/a.txt would be left out"):
         commit(repository, tmp_path / "tree", SERIES[0])

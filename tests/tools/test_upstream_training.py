@@ -1,5 +1,5 @@
-"""Recipes as SpeechBrain would have them train this project's weights: the
-same losses and, to the last bit, the same parameters."""
+"""Exported recipes train this project's weights: the same losses and, to the
+last bit, the same parameters."""
 
 import re
 import subprocess
@@ -26,20 +26,43 @@ COMMON = (
 
 @pytest.fixture(scope="module")
 def speechbrain_with_ours(tmp_path_factory):
-    """The installed SpeechBrain with everything that is exported."""
+    """The installed SpeechBrain with all exported files."""
     root = tmp_path_factory.mktemp("speechbrain")
     installed = Path(speechbrain.__file__).parents[1]
     export(root, installed, SERIES)
-    # Modules that are not ours are found where they are installed.
+    # Other modules are links to the installed ones.
     for path in (installed / "speechbrain").rglob("*"):
         target = root / path.relative_to(installed)
         if path.suffix in (".py", ".txt", ".yaml") and not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             target.symlink_to(path)
     (root / "block").mkdir()
-    # This project must not be what is trained.
+    # Imports of this project fail.
     (root / "block/sitecustomize.py").write_text(GUARD)
     return root
+
+
+def run_python(root, *arguments, cwd=None):
+    """Run Python with the exported SpeechBrain; returns its output."""
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd or root,
+        env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin",
+             "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_exported_tests_and_doctests_pass(speechbrain_with_ours):
+    files = [path for request in SERIES for path in request.files]
+    files = [p for p in files if p.startswith(("speechbrain/", "tests/"))]
+    pytest_options = ("-m", "pytest", "-q", "--doctest-modules")
+    run_python(speechbrain_with_ours, *pytest_options, *files)
 
 
 @pytest.fixture
@@ -48,17 +71,9 @@ def theirs(speechbrain_with_ours, tmp_path):
 
     def run(folder, hparams, *options):
         root, out = speechbrain_with_ours, tmp_path / "theirs"
-        done = subprocess.run(
-            [sys.executable, "train.py", f"hparams/{hparams}", *COMMON,
-             *options, "--output_folder", str(out)],
-            cwd=root / "recipes" / folder,
-            env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin",
-                 "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout
+        options = [*COMMON, *options, "--output_folder", out]
+        folder = root / "recipes" / folder
+        run_python(root, "train.py", f"hparams/{hparams}", *options, cwd=folder)
         return out
 
     return run
@@ -90,8 +105,8 @@ prepare_unlabelled(root, f"{out}/unlabelled", [f"{out}/test.csv"], 0.2, 3)
 
 
 def test_cries_are_prepared_alike(speechbrain_with_ours, noise, tmp_path):
-    """Patients that are split here, a part of the labels, recordings that
-    nothing can be heard of, patients left out."""
+    """A split by patient, a share of the labels, unusable recordings, and
+    excluded patients."""
     rows = ["recording_id,patient_id,path,pain,site"]
     for i in range(60):
         seconds, level = 0.3 + i / 100, 0.1
@@ -103,16 +118,9 @@ def test_cries_are_prepared_alike(speechbrain_with_ours, noise, tmp_path):
     (tmp_path / "cries/recordings.csv").write_text("\n".join(rows) + "\n")
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs/test.csv").write_text("patient_id\np4\nP9\n")
-    root, recipes = speechbrain_with_ours, speechbrain_with_ours / "recipes"
-    done = subprocess.run(
-        [sys.executable, "-c", PREPARE, str(recipes / "InfantCry"),
-         str(tmp_path / "cries"), str(tmp_path / "theirs")],
-        env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    root = speechbrain_with_ours
+    cries, recipe = tmp_path / "cries", root / "recipes/InfantCry"
+    run_python(root, "-c", PREPARE, recipe, cries, tmp_path / "theirs")
     prepare_clinical(
         str(tmp_path / "cries"),
         str(tmp_path / "ours/labelled"),
@@ -133,11 +141,11 @@ def test_cries_are_prepared_alike(speechbrain_with_ours, noise, tmp_path):
         *("labelled/train", "labelled/valid", "labelled/test"),
         *("unlabelled/train", "unlabelled/valid"),
     ):
-        one, other = (
-            (tmp_path / whose / f"{name}.csv").read_text()
-            for whose in ("theirs", "ours")
+        theirs, ours = (
+            (tmp_path / side / f"{name}.csv").read_text()
+            for side in ("theirs", "ours")
         )
-        assert one == other and one.count("\n") > 3, name
+        assert theirs == ours and ours.count("\n") > 3, name
     rejected = (tmp_path / "theirs/labelled/rejected.csv").read_text()
     assert "too short: 0.050 s" in rejected and "silent: -80" in rejected
 
@@ -189,28 +197,20 @@ def test_mistakes_are_named_before_anything_trains(
     (tmp_path / "broken/audio/v1_000000.wav").write_bytes(b"")
     noise("broken/audio/v3_000000.wav", seconds=0)
     root = speechbrain_with_ours
-    done = subprocess.run(
-        [sys.executable, "-c", MISTAKES, str(root / "recipes/InfantCry"),
-         str(root / "recipes/VGGSound")],
-        cwd=tmp_path,
-        env={"PYTHONPATH": f"{root / 'block'}:{root}", "PATH": "/usr/bin"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
+    recipes = (root / "recipes/InfantCry", root / "recipes/VGGSound")
+    output = run_python(root, "-c", MISTAKES, *recipes, cwd=tmp_path)
     for message in (
         "twice recordings.csv row 7: recording_id 'r4' was already used in "
         "recordings.csv row 6",
         "absent recordings.csv row 7: b5.wav is not in absent",
-        "label recordings.csv row 7: pain is 'maybe', none of no, yes",
+        "label recordings.csv row 7: pain is 'maybe', expected one of no, yes",
         "untested no clip of untested is left for test",
         "2 clips are empty or unreadable",
-        "Nobody is held out from adaptation",
+        "No patient is excluded from adaptation",
     ):
-        assert message in done.stdout, done.stdout
-    there = (tmp_path / "broken/out/test.csv").read_text()
-    assert there.count("\n") == 5 and "v1_" not in there and "v3_" not in there
+        assert message in output, output
+    test = (tmp_path / "broken/out/test.csv").read_text()
+    assert test.count("\n") == 5 and "v1_" not in test and "v3_" not in test
 
 
 def last_checkpoint(folder):
@@ -221,7 +221,7 @@ def last_checkpoint(folder):
 
 
 def losses(folder):
-    """Losses of each epoch as they are logged, to three digits."""
+    """Logged losses of each epoch, to three digits."""
     text = (folder / "train_log.txt").read_text()
     epochs = [line for line in text.splitlines() if line.startswith("epoch")]
     return [
@@ -232,15 +232,15 @@ def losses(folder):
 
 
 def same_training(a, b, names):
-    """Losses and parameters of two runs are the same."""
+    """Assert equal losses and parameters of two runs."""
     assert len(losses(a)) == 6 and losses(a) == losses(b)
     for name in names:
-        one, other = (
+        first, second = (
             torch.load(last_checkpoint(f) / f"{name}.ckpt", weights_only=True)
             for f in (a, b)
         )
-        assert list(one) == list(other)
-        assert all(torch.equal(one[key], other[key]) for key in one)
+        assert list(first) == list(second)
+        assert all(torch.equal(first[key], second[key]) for key in first)
 
 
 @pytest.fixture(scope="module")
@@ -264,7 +264,7 @@ def test_simclr(theirs, ours, samples):
     )
     b = ours("train_simclr.py", "vggsound.yaml", *options)
     same_training(a, b, ["encoder", "projector"])
-    for name in ("encoder", "projector"):  # what others go on with
+    for name in ("encoder", "projector"):  # for other recipes
         assert torch.load(a / f"save/{name}.ckpt", weights_only=True)
 
 

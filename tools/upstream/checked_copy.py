@@ -1,5 +1,7 @@
-"""A copy of SpeechBrain with a tree of files over it, in which programs run
-offline, with the copy's ``speechbrain`` and without this project.
+"""A copy of SpeechBrain with a tree of files laid over it.
+
+Programs run in it offline, with the copy's ``speechbrain`` and without this
+project.
 """
 
 import csv
@@ -14,19 +16,28 @@ from typing import Dict, Iterator, List, NamedTuple, Sequence, Tuple
 from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError
 from tools.upstream import processes
-from tools.upstream.series import CSV_COLUMNS
 
 _RUNNER = "tests/utils/recipe_tests.py"
+_GIT = [
+    "git",
+    *("-c", "user.name=The contributors of cry-ssl"),
+    *("-c", "user.email=cry-ssl@example.org"),
+    *("-c", "core.autocrlf=false"),
+    *("-c", "core.excludesFile=/dev/null"),
+    *("-c", "core.hooksPath=/dev/null"),
+    *("-c", "core.quotePath=off"),
+    *("-c", "commit.gpgsign=false"),
+]
 
-#: What an editable installation makes importable from everywhere.
+#: Packages that an editable installation makes importable from everywhere.
 _OURS = ("cry_modules", "data_prep")
-GUARD = f'''"""Hides a project that is installed in the same environment."""
+GUARD = f'''"""Hide a project that is installed in the same environment."""
 
 import sys
 
 
 class Hidden:
-    """Finds nothing of it, as where it is not installed."""
+    """Refuse to import the project, as if it were not installed."""
 
     def find_spec(self, name, path=None, target=None):
         if name.partition(".")[0] in {_OURS}:
@@ -38,10 +49,10 @@ sys.meta_path.insert(0, Hidden())
 
 
 class Row(NamedTuple):
-    """A row of ``tests/recipes/<Dataset>.csv``: one recipe with one yaml.
+    """Row of ``tests/recipes/<Dataset>.csv``: one recipe with one yaml file.
 
-    ``number`` is its line in the table, by which upstream names the folder of
-    its debug run.
+    ``number`` is its line in the table, as in the name of upstream's folder
+    for its debug run.
     """
 
     dataset: str
@@ -49,7 +60,7 @@ class Row(NamedTuple):
     fields: Dict[str, str]
 
     def name(self) -> str:
-        """As upstream's runner calls it, with the files that run.
+        """Name of the debug run and of its files.
 
         Example
         -------
@@ -63,10 +74,10 @@ class Row(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A checkout with a tree over it.
+    """A git repository of SpeechBrain with a tree laid over it.
 
-    ``files`` are the tree's, relative to ``root``; the programs in ``programs``
-    go before others of their name.
+    ``files`` are the tree's, relative to ``root``; programs in ``programs``
+    take precedence over others.
     """
 
     root: Path
@@ -74,61 +85,50 @@ class Copy(NamedTuple):
     programs: Path
 
     def real(self, pattern: str = "*") -> List[str]:
-        """Files of the tree that are no symlinks; ``*`` crosses folders."""
+        """Files of the tree except symlinks; ``*`` matches across folders."""
         return [
             file
             for file in self.files
             if fnmatch(file, pattern) and not (self.root / file).is_symlink()
         ]
 
-    def datasets(self) -> List[str]:
-        """Folders under ``recipes/``."""
+    def rows(self) -> Dict[str, List[Row]]:
+        """Rows of the tables of the tree's datasets, none if it has no table."""
         parts = (file.split("/") for file in self.files)
-        return sorted({p[1] for p in parts if p[0] == "recipes" and p[2:]})
+        datasets = {p[1] for p in parts if p[0] == "recipes" and p[2:]}
+        return {name: self._rows(name) for name in sorted(datasets)}
 
-    def table(self, dataset: str) -> Path:
-        """Where its rows are; upstream finds them by this name."""
-        return self.root / "tests" / "recipes" / f"{dataset}.csv"
-
-    def rows(self) -> List[Row]:
-        """The complete rows of our datasets' tables."""
-        return [
-            Row(dataset, number, fields)
-            for dataset in self.datasets()
-            if self.table(dataset).is_file()
-            for number, fields in numbered(self.table(dataset))
-            if not lacks(fields)
-        ]
+    def _rows(self, dataset):
+        table = self.root / "tests" / "recipes" / f"{dataset}.csv"
+        if not table.is_file():
+            return []
+        with open(table, newline="", encoding="utf-8") as lines:
+            rows = csv.DictReader(lines, skipinitialspace=True)
+            return [Row(dataset, n, fields) for n, fields in enumerate(rows, 2)]
 
 
-def lay_over(sb: Path, tree: Path, root: Path) -> List[str]:
-    """Copy a SpeechBrain checkout and lay a tree of files over it."""
-    tree, root = Path(tree).resolve(), Path(root).resolve()
+def lay_over(sb: Path, tree: Path, work: Path) -> Copy:
+    """Copy a SpeechBrain checkout, and lay a tree of files over it."""
+    tree, root = Path(tree).resolve(), Path(work).resolve() / "checked"
     if not any((tree / name).is_dir() for name in ("recipes", "speechbrain")):
         raise InputError(
-            f"{tree} has neither recipes/ nor speechbrain/; pass the folder"
-            " with what is to be laid over SpeechBrain"
+            f"{tree} has neither recipes/ nor speechbrain/; pass a folder that "
+            "--out wrote"
         )
     _refuse_overlap(root, tree)
-    copy_checkout(sb, root, (_RUNNER,))
-    try:
-        files = sorted(files_of(tree))
-        for file in files:
-            replace(tree / file, root / file)
-    except OSError as error:
-        raise cannot_write(root, error)
-    processes.run(root, "git", "init", "--quiet", ".")
-    return files
+    make_repository(sb, root, (_RUNNER,))
+    files = add_tree(tree, root)
+    return Copy(root, files, make_python(Path(work).resolve(), root))
 
 
-def copy_checkout(sb: Path, root: Path, needs: Sequence[str] = ()) -> None:
-    """Copy a SpeechBrain checkout without its history."""
+def make_repository(sb: Path, root: Path, needs: Sequence[str] = ()) -> None:
+    """Copy a SpeechBrain checkout as a git repository with one commit."""
     sb, root = Path(sb).resolve(), Path(root).resolve()
     for name in ("speechbrain", "tests", *needs):
         if not (sb / name).exists():
             raise InputError(
-                f"{sb} is no SpeechBrain checkout (it has no {name}); pass the"
-                " folder that `git clone` made"
+                f"{sb} is not a SpeechBrain checkout (it has no {name}); pass "
+                "the folder that `git clone` made"
             )
     _refuse_overlap(root, sb)
     # tests/tmp: files of an earlier run would count as made by this one
@@ -139,14 +139,46 @@ def copy_checkout(sb: Path, root: Path, needs: Sequence[str] = ()) -> None:
         shutil.copytree(sb, root, symlinks=True, ignore=unwanted)
     except OSError as error:
         raise cannot_write(root, error)
+    git(root, "init", "-q")
+    git(root, "add", "-A", "-f")
+    git(root, "commit", "-q", "-m", "SpeechBrain")
 
 
 def _refuse_overlap(root: Path, other: Path):
     if root in (other, *other.parents) or other in root.parents:
         raise InputError(
-            f"{root} would be overwritten and lies in {other}, or the"
-            " other way round; choose another folder to work in"
+            f"{root}, which is replaced, and {other} contain one another; "
+            "choose another folder to work in"
         )
+
+
+def add_tree(tree: Path, root: Path) -> List[str]:
+    """Lay a tree over a repository, and stage its files; returns their
+    names."""
+    files = sorted(files_of(tree))
+    try:
+        for file in files:
+            replace(tree / file, root / file)
+    except OSError as error:
+        raise cannot_write(root, error)
+    git(root, "add", "-A")
+    return files
+
+
+def ignored(root: Path, files: Sequence[str]) -> List[str]:
+    """Files that SpeechBrain's ``.gitignore`` leaves out of a commit."""
+    _, output = processes.run(
+        root, *_GIT, "check-ignore", "--no-index", "--", *files
+    )
+    return output.splitlines()
+
+
+def git(folder: Path, *arguments: str) -> str:
+    """Run a git command; returns its output."""
+    status, output = processes.run(folder, *_GIT, *arguments)
+    if status:
+        raise InputError(f"git {arguments[0]} in {folder}: {output.strip()}")
+    return output
 
 
 def files_of(tree: Path) -> Iterator[str]:
@@ -168,7 +200,7 @@ def files_of(tree: Path) -> Iterator[str]:
 
 
 def replace(source: Path, target: Path) -> None:
-    """Copy a file or a symlink to where there may be one."""
+    """Copy a file or a symlink, replacing any that exists."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.is_symlink() or target.is_file():
         target.unlink()
@@ -176,11 +208,12 @@ def replace(source: Path, target: Path) -> None:
 
 
 def make_python(work: Path, root: Path) -> Path:
-    """Make a ``python`` that sees the copy and not this project.
+    """Make a ``python`` that imports the copy but not this project; returns
+    its folder.
 
-    Upstream's runner calls ``python`` with PYTHONPATH set to the recipe's
-    folder alone, where a contributor has SpeechBrain installed from the
-    checkout. Here it is another release that is installed.
+    Upstream's runner calls ``python`` with only the recipe's folder in
+    PYTHONPATH, where contributors have SpeechBrain installed from the
+    checkout. Here another release is installed.
     """
     guard = make_folder(work / "guard")
     (guard / "sitecustomize.py").write_text(GUARD, encoding="utf-8")
@@ -198,31 +231,6 @@ def make_python(work: Path, root: Path) -> Path:
 
 
 def run(copy: Copy, *command: str) -> Tuple[int, str]:
-    """Run a program in the copy."""
+    """Run a program in the copy; returns its exit status and output."""
     path = os.pathsep.join([str(copy.programs), os.environ["PATH"]])
     return processes.run(copy.root, *command, PATH=path)
-
-
-def numbered(table: Path) -> List[Tuple[int, Dict[str, str]]]:
-    """The rows of a table as upstream reads them.
-
-    Example
-    -------
-    >>> table = Path(getfixture("tmpdir")) / "a.csv"
-    >>> _ = table.write_text("Task,Dataset\\nSSL,VGGSound\\n")
-    >>> numbered(table)
-    [(2, {'Task': 'SSL', 'Dataset': 'VGGSound'})]
-    """
-    with open(table, newline="", encoding="utf-8") as lines:
-        return list(enumerate(csv.DictReader(lines, skipinitialspace=True), 2))
-
-
-def lacks(fields: Dict[str, str]) -> List[str]:
-    """Columns that a row has no field for.
-
-    Example
-    -------
-    >>> lacks({name: "" for name in CSV_COLUMNS[1:]})
-    ['Task']
-    """
-    return [name for name in CSV_COLUMNS if fields.get(name) is None]

@@ -1,4 +1,4 @@
-"""A tree of files for SpeechBrain: what the pull requests hold, laid out."""
+"""Write the files of pull requests as a tree."""
 
 import csv
 import os
@@ -22,7 +22,7 @@ def export(
     series: Sequence[PullRequest],
     results: str = "",
 ) -> None:
-    """Write what some of the pull requests hold together."""
+    """Write the files, links, rows and samples of some pull requests."""
     texts = rendered(checkout, series, results)
     _make_empty(Path(out))
     for path, text in texts.items():
@@ -45,15 +45,15 @@ def rendered(
     checkout: Path, series: Sequence[PullRequest], results: str = ""
 ) -> Dict[str, str]:
     """Text of each file of some pull requests."""
-    there = {request.name for request in series}
+    names = {request.name for request in series}
     paths = {path: None for request in series for path in request.files}
-    files = [File(path, there, checkout, results) for path in paths]
+    files = [File(path, names, checkout, results) for path in paths]
     homes = Homes(files)
     return {file.target: finished(file, homes) for file in files}
 
 
 def up_to(name: str) -> List[PullRequest]:
-    """A pull request with those it stands on.
+    """A pull request and all before it.
 
     Example
     -------
@@ -62,14 +62,12 @@ def up_to(name: str) -> List[PullRequest]:
     """
     names = [request.name for request in SERIES]
     if name not in names:
-        raise InputError(
-            f"{name!r} is no pull request; there are {', '.join(names)}"
-        )
+        raise InputError(f"--upto is {name!r}; pass one of {', '.join(names)}")
     return SERIES[: names.index(name) + 1]
 
 
 def _make_empty(out: Path) -> None:
-    """A folder with anything in it that is not of a series stays as it is."""
+    """Empty a folder, or refuse one that holds files of other origin."""
     if out.exists() and not out.is_dir():
         raise InputError(f"{out} is a file; pass a folder to write to")
     known = {path for request in SERIES for path in request.files}
@@ -84,8 +82,8 @@ def _make_empty(out: Path) -> None:
     for file in [".git"] * (out / ".git").exists() + sorted(files_of(out)):
         if file not in known and not file.startswith(samples):
             raise InputError(
-                f"{out} holds something else, such as {file}; pass a new "
-                "folder to write to"
+                f"{out} holds other files, such as {file}; pass a new folder "
+                "to write to"
             )
     if out.is_dir():
         shutil.rmtree(out)
@@ -99,18 +97,18 @@ def _write_rows(out: Path, series: Sequence[PullRequest], results: str) -> None:
             rows.setdefault(row["Dataset"], []).append(
                 {**row, "Result_url": results}
             )
-    for dataset, found in rows.items():
+    for dataset, fields in rows.items():
         path = out / f"tests/recipes/{dataset}.csv"
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "w", encoding="utf-8", newline="") as file:
             table = csv.DictWriter(file, CSV_COLUMNS, lineterminator="\n")
             table.writeheader()
-            table.writerows(found)
+            table.writerows(fields)
 
 
 def _tidy(out: Path) -> None:
-    """Imports and lines in SpeechBrain's order; no name that nothing
-    defines."""
+    """Sort imports and format lines as SpeechBrain does; refuse undefined
+    names."""
     files = sorted(map(str, out.rglob("*.py")))
     settings = [
         "--no-cache",
@@ -132,6 +130,6 @@ def _tidy(out: Path) -> None:
         )
         if done.returncode:
             raise InputError(
-                f"ruff {command[0]} refuses what was made in {out}; correct "
-                f"the templates:\n{done.stdout.strip()}"
+                f"ruff {command[0]} fails on the files in {out}; correct the "
+                f"templates:\n{done.stdout.strip()}"
             )

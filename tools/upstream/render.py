@@ -1,11 +1,10 @@
-"""Templates filled with this project's own definitions, for another home.
+"""Fill templates with definitions of this project, for SpeechBrain.
 
-A file that goes to SpeechBrain is a template of ``templates/``, whose path is
-the file's. What can be derived is taken from the project: ``take`` brings
-definitions of a module, ``keys`` entries of a yaml file; imports follow from
-the names that are used, and the homes of the project's definitions from the
-templates of ``speechbrain/`` that take them. The comment at the head of a
-template says why the rest of it cannot be derived.
+A file for SpeechBrain is a template in ``templates/`` with the same path.
+``take`` inserts definitions of a module, ``keys`` entries of a yaml file.
+Imports follow from the names that are used, and the new places of definitions
+from the templates of ``speechbrain/`` that take them. The comment at the head
+of a template says why the rest of it cannot be derived.
 """
 
 import re
@@ -19,15 +18,15 @@ from tools.upstream.source import ROOT, Import, Module, blocks, module, names_in
 
 TEMPLATES = Path(__file__).with_name("templates")
 
-#: Packages of this project, which nothing exported may import.
+#: Packages of this project, which exported files must not import.
 _OURS = ("cry_modules", "data_prep", "recipes", "tests", "tools")
-#: What takes the place of a definition that stays here.
+#: Replacements of definitions that are not exported.
 _PLAIN = {"InputError": "ValueError"}
 _IMPORTS = "@@imports@@"
 _SUFFIX = ".j2"
 
-#: Scripts of one name cannot be imported together, so SpeechBrain runs no
-#: examples of theirs.
+#: Scripts of the same name cannot be imported together, so SpeechBrain does
+#: not run their doctests.
 _SCRIPT = "/train.py"
 _EXAMPLE = re.compile(r'\n\n( +)Example\n\1-+\n.*?(?=\n\1""")', re.DOTALL)
 _IN_DOCSTRING = re.compile(
@@ -37,7 +36,7 @@ _IN_YAML = re.compile(rf"\b((?:{'|'.join(_OURS)})\.[\w.]+)\.(\w+)")
 
 
 class File:
-    """One file for SpeechBrain while it is made."""
+    """A file for SpeechBrain in the making."""
 
     def __init__(
         self, target: str, features: set, checkout: Path, results: str = ""
@@ -75,7 +74,7 @@ class File:
         without: tuple = (),
         replace: Optional[Dict[str, str]] = None,
     ) -> str:
-        """Definitions of a module of this project."""
+        """Definitions of a module of this project, all of them by default."""
         source = module(name)
         if not definitions:
             definitions = [d for d in source.own_names() if d not in without]
@@ -92,12 +91,12 @@ class File:
         return text
 
     def existing(self) -> str:
-        """The file as SpeechBrain has it, to be added to."""
+        """SpeechBrain's text of the file, to append to."""
         path = self.checkout / self.target
         if not path.is_file():
             raise InputError(
-                f"{path} does not exist and should be added to; pass a "
-                "checkout of SpeechBrain"
+                f"{path}, a file to append to, does not exist; pass a checkout "
+                "of SpeechBrain"
             )
         return path.read_text(encoding="utf-8").rstrip("\n")
 
@@ -115,17 +114,19 @@ def keys(
     >>> keys("hparams/vggsound.yaml", "warmup_epochs")
     'warmup_epochs: 5'
     """
-    found = blocks((ROOT / path).read_text(encoding="utf-8"))
+    entries = blocks((ROOT / path).read_text(encoding="utf-8"))
     for key in (*wanted, *without):
-        if key not in found:
+        if key not in entries:
             raise InputError(f"{path} has no key {key!r}; correct the template")
-    chosen = wanted or [key for key in found if key not in without]
-    text = "\n".join(found[key] for key in chosen)
+    chosen = wanted or [key for key in entries if key not in without]
+    text = "\n".join(entries[key] for key in chosen)
     text = _replaced(text, replace, path)
-    # How sure a setting is says nothing there.
+    # Without comments on files of this project.
+    text = re.sub(r"^#.*\bcry_modules/.*\n", "", text, flags=re.M)
+    # Without marks of how certain a setting is, see the yaml files here.
     text = re.sub(r"# \[[CPSD?]\];? ?", "# ", text)
     text = re.sub(r" *#? *$", "", text, flags=re.M)
-    # Included files know what they were included in as base.
+    # base: the file that includes this one here.
     return re.sub(r"<base\[(\w+)\]>", r"<\1>", text)
 
 
@@ -133,7 +134,7 @@ def _replaced(text, replace, source):
     for old, new in (replace or {}).items():
         if old not in text:
             raise InputError(
-                f"{source} does not hold {old!r} any more; correct the template "
+                f"{source} no longer holds {old!r}; correct the template "
                 "that replaces it"
             )
         text = text.replace(old, new)
@@ -141,7 +142,7 @@ def _replaced(text, replace, source):
 
 
 class Homes:
-    """Where definitions of this project are in SpeechBrain."""
+    """Places of this project's definitions in SpeechBrain."""
 
     def __init__(self, files: List[File]):
         self._home = {}
@@ -158,7 +159,7 @@ class Homes:
                     )
 
     def of(self, source: str, name: str) -> str:
-        """The module of SpeechBrain that has a definition."""
+        """SpeechBrain's module with a definition."""
         if (source, name) not in self._home:
             raise InputError(
                 f"{source}.{name} is in no file of speechbrain/; take it there, "
@@ -171,22 +172,23 @@ class Homes:
         names = [name for module, name in self._home if module == source.name]
         return [Import(source.name, name, name) for name in names]
 
-    def moved(self, found: Import) -> Import:
-        """An import as it must be there."""
-        if found.module.partition(".")[0] not in _OURS:
-            return found
-        whole = f"{found.module}.{found.name}"
+    def moved(self, imported: Import) -> Import:
+        """An import of this project as one of SpeechBrain."""
+        if imported.module.partition(".")[0] not in _OURS:
+            return imported
+        whole = f"{imported.module}.{imported.name}"
         modules = {
             home for (source, _), home in self._home.items() if source == whole
         }
         if len(modules) == 1:  # a module, not a definition
             package, _, name = modules.pop().rpartition(".")
-            return Import(package, name, found.alias)
-        return found._replace(module=self.of(found.module, found.name))
+            return Import(package, name, imported.alias)
+        home = self.of(imported.module, imported.name)
+        return imported._replace(module=home)
 
 
 def finished(file: File, homes: Homes) -> str:
-    """The text of a file, with imports and references as they are there."""
+    """Text of a file with SpeechBrain's imports and references."""
     text = _referring(file.text, homes)
     if file.target.endswith(_SCRIPT):
         text = _EXAMPLE.sub("", text)
@@ -203,7 +205,7 @@ def finished(file: File, homes: Homes) -> str:
 
 
 def _referring(text: str, homes: Homes) -> str:
-    """References in docstrings and yaml files."""
+    """Replace references in docstrings and yaml files."""
 
     def imported(match):
         names = [name.strip() for name in match[2].split(",")]
@@ -217,17 +219,17 @@ def _referring(text: str, homes: Homes) -> str:
 
 
 def _importing(text: str, file: File, homes: Homes) -> str:
-    """Imports of the modules that definitions were taken from, and their other
-    definitions, as far as they are used."""
+    """Add the imports that the code uses: those of the modules that
+    definitions were taken from, and of their other definitions."""
     used, defined = names_in(text.replace(_IMPORTS, ""))
     needed = used - defined
     statements = {}
     for source in file.sources:
-        for found in [*source.imports, *homes.siblings(source)]:
-            if found.alias not in needed or found.name in _PLAIN:
+        for imported in [*source.imports, *homes.siblings(source)]:
+            if imported.alias not in needed or imported.name in _PLAIN:
                 continue
-            statement = homes.moved(found).statement()
-            other = statements.setdefault(found.alias, statement)
+            statement = homes.moved(imported).statement()
+            other = statements.setdefault(imported.alias, statement)
             if other != statement:
                 raise InputError(
                     f"{file.target}: {other!r} and {statement!r} clash; split "

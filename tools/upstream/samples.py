@@ -1,6 +1,5 @@
-"""Tiny data sets on which SpeechBrain's debug runs train, offline.
-
-Computed, not recorded: the embedded corpus at its smallest.
+"""Tiny data sets for SpeechBrain's debug runs, computed from the synthetic
+corpus.
 """
 
 import json
@@ -13,7 +12,7 @@ import soundfile
 from data_prep.manifest import CORPUS_FILE
 from data_prep.synthetic.corpora import PARTS, make_corpus
 
-#: Data set: part of the embedded corpus.
+#: Part of the synthetic corpus for each data set.
 SAMPLES = {"VGGSound": "generic", "InfantCry": "cry"}
 _SEED = 1
 
@@ -29,10 +28,10 @@ def make_sample(name: str, folder: Path) -> None:
     ['audio', 'corpus.json', 'vggsound.csv']
     """
     part = SAMPLES[name]
-    with tempfile.TemporaryDirectory() as there:
-        make_corpus(there, "tiny", part, _SEED, workers=1)
+    with tempfile.TemporaryDirectory() as scratch:
+        make_corpus(scratch, "tiny", part, _SEED, workers=1)
         shutil.copytree(
-            Path(there) / PARTS[part],
+            Path(scratch) / PARTS[part],
             folder,
             copy_function=_smaller,
             ignore=shutil.ignore_patterns(".*"),
@@ -44,7 +43,7 @@ def make_sample(name: str, folder: Path) -> None:
 
 
 def _smaller(source: str, target: str) -> None:
-    """WAV as FLAC, which holds the same samples in half the size."""
+    """Copy a file, WAV as FLAC: the same samples in half the size."""
     if not source.endswith(".wav"):
         shutil.copy(source, target)
         return

@@ -1,9 +1,9 @@
-"""The pull requests: what each holds, in the order in which they apply."""
+"""The pull requests: files of each, in the order in which they apply."""
 
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-#: Of ``tests/recipes/<Dataset>.csv``, in SpeechBrain's order.
+#: Columns of ``tests/recipes/<Dataset>.csv``, in SpeechBrain's order.
 CSV_COLUMNS = (
     "Task",
     "Dataset",
@@ -19,23 +19,17 @@ CSV_COLUMNS = (
 )
 
 _DESCRIPTIONS = Path(__file__).with_name("descriptions")
+_CHECKLIST = Path(__file__).with_name("checklist.md")
 
 
 class PullRequest(NamedTuple):
-    """One thing that SpeechBrain is asked to take.
+    """One pull request for SpeechBrain.
 
-    Arguments
-    ---------
-    name : str
-        Of the branch, and of its description.
-    files : tuple of str
-        Paths in SpeechBrain, each of a template.
-    links : tuple of (str, str)
-        Symbolic links and what they point to.
-    rows : tuple of dict
-        Of ``tests/recipes/<Dataset>.csv``.
-    samples : tuple of str
-        Names of tiny data sets, see ``samples``.
+    ``name`` is that of the branch and of the file with its description.
+    ``files`` are paths in SpeechBrain, each made from the template of that
+    path; ``links`` are symbolic links and their targets; ``rows`` are rows of
+    ``tests/recipes/<Dataset>.csv``; ``samples`` names data sets of
+    ``samples.py``.
     """
 
     name: str
@@ -46,22 +40,36 @@ class PullRequest(NamedTuple):
 
     @property
     def title(self) -> str:
-        """One line."""
-        return self._description()[0]
+        """Title, one line."""
+        return self._text().partition("\n")[0].lstrip("# ")
 
     @property
     def description(self) -> str:
-        """What a reviewer reads first."""
-        return self._description()[1]
+        """Text for the reviewer, with SpeechBrain's checklist."""
+        checklist = _CHECKLIST.read_text(encoding="utf-8").strip()
+        documented, tested = "docstrings with examples", "unit tests, doctests"
+        if self.rows:
+            documented, tested = "README", "rows for the recipe tests"
+        checklist = checklist.replace("DOCUMENTATION", documented)
+        checklist = checklist.replace("TESTS", tested)
+        body = self._text().partition("\n")[2].strip()
+        return body.replace("CHECKLIST", checklist)
 
-    def _description(self):
-        text = (_DESCRIPTIONS / f"{self.name}.md").read_text(encoding="utf-8")
-        title, _, body = text.partition("\n")
-        return title.lstrip("# "), body.strip()
+    def _text(self):
+        return (_DESCRIPTIONS / f"{self.name}.md").read_text(encoding="utf-8")
+
+
+def part(name: str, *modules: str, tests: Tuple[str, ...] = ()) -> PullRequest:
+    """A pull request of modules below ``speechbrain/`` and their unit tests."""
+    return PullRequest(
+        name,
+        tuple(f"speechbrain/{module}.py" for module in modules)
+        + tuple(f"tests/unittests/test_{test}.py" for test in tests or (name,)),
+    )
 
 
 def row(task, dataset, folder, hparams, prepare, flags, checks):
-    """A row of ``tests/recipes/<dataset>.csv``."""
+    """Row of ``tests/recipes/<dataset>.csv``."""
     recipe = f"recipes/{dataset}/{folder}"
     return {
         "Task": task,
@@ -79,43 +87,22 @@ def row(task, dataset, folder, hparams, prepare, flags, checks):
     }
 
 
-_LEFT = "train.py,hyperparams.yaml,env.log,log.txt,train_log.txt"
+_OUTPUTS = "train.py,hyperparams.yaml,env.log,log.txt,train_log.txt"
 _SIMCLR = "recipes/VGGSound/self-supervised-learning/simclr"
 _SOUNDS = "recipes/VGGSound/classification"
 _ADAPT = "recipes/InfantCry/adaptation"
 _CRIES = "recipes/InfantCry/classification"
 
 SERIES: List[PullRequest] = [
-    PullRequest(
-        "contrastive",
-        (
-            "speechbrain/nnet/contrastive.py",
-            "tests/unittests/test_contrastive.py",
-        ),
-    ),
-    PullRequest(
+    part("contrastive", "nnet/contrastive"),
+    part(
         "cnn14_lengths",
-        (
-            "speechbrain/lobes/logmel.py",
-            "speechbrain/lobes/models/cnn14_lengths.py",
-            "tests/unittests/test_cnn14_lengths.py",
-            "tests/unittests/test_logmel.py",
-        ),
+        "lobes/logmel",
+        "lobes/models/cnn14_lengths",
+        tests=("cnn14_lengths", "logmel"),
     ),
-    PullRequest(
-        "views",
-        (
-            "speechbrain/augment/views.py",
-            "tests/unittests/test_views.py",
-        ),
-    ),
-    PullRequest(
-        "warmup_cosine",
-        (
-            "speechbrain/nnet/schedulers.py",
-            "tests/unittests/test_warmup_cosine.py",
-        ),
-    ),
+    part("views", "augment/views"),
+    part("warmup_cosine", "nnet/schedulers"),
     PullRequest(
         "vggsound_simclr",
         (
@@ -136,32 +123,14 @@ SERIES: List[PullRequest] = [
                 "vggsound_prepare.py",
                 "--data_folder tests/samples/VGGSound --width 2 --min_clips 1 "
                 "--batch_size 2 --num_workers 0",
-                f"{_LEFT},save/encoder.ckpt,save/projector.ckpt",
+                f"{_OUTPUTS},save/encoder.ckpt,save/projector.ckpt",
             ),
         ),
         samples=("VGGSound",),
     ),
-    PullRequest(
-        "finetuning",
-        (
-            "speechbrain/nnet/finetuning.py",
-            "tests/unittests/test_finetuning.py",
-        ),
-    ),
-    PullRequest(
-        "ranking",
-        (
-            "speechbrain/utils/ranking.py",
-            "tests/unittests/test_ranking.py",
-        ),
-    ),
-    PullRequest(
-        "length_batches",
-        (
-            "speechbrain/dataio/length_batches.py",
-            "tests/unittests/test_length_batches.py",
-        ),
-    ),
+    part("finetuning", "nnet/finetuning"),
+    part("ranking", "utils/ranking"),
+    part("length_batches", "dataio/length_batches"),
     PullRequest(
         "vggsound_classification",
         (
@@ -179,17 +148,11 @@ SERIES: List[PullRequest] = [
                 "vggsound_prepare.py",
                 "--data_folder tests/samples/VGGSound --width 2 --min_clips 1 "
                 "--n_classes 4 --batch_size 4 --num_workers 0",
-                f"{_LEFT},predictions_test.csv",
+                f"{_OUTPUTS},predictions_test.csv",
             ),
         ),
     ),
-    PullRequest(
-        "replay",
-        (
-            "speechbrain/dataio/replay.py",
-            "tests/unittests/test_replay.py",
-        ),
-    ),
+    part("replay", "dataio/replay"),
     PullRequest(
         "infant_cry_adaptation",
         (
@@ -215,7 +178,7 @@ SERIES: List[PullRequest] = [
                 "--data_folder tests/samples/InfantCry --replay_folder "
                 "tests/samples/VGGSound --width 2 --batch_size 4 --valid_share 0.2 "
                 "--num_workers 0",
-                f"{_LEFT},save/encoder.ckpt,save/projector.ckpt",
+                f"{_OUTPUTS},save/encoder.ckpt,save/projector.ckpt",
             ),
         ),
         samples=("InfantCry",),
@@ -240,7 +203,7 @@ SERIES: List[PullRequest] = [
                 "infant_cry_prepare.py",
                 "--data_folder tests/samples/InfantCry --width 2 "
                 "--batch_size 4 --num_workers 0",
-                f"{_LEFT},predictions_test.csv",
+                f"{_OUTPUTS},predictions_test.csv",
             )
             for task in ("neuro", "trigger")
         ),

@@ -1,4 +1,4 @@
-"""Definitions of this project's modules, as text that can stand elsewhere."""
+"""Definitions of this project's modules as text."""
 
 import ast
 import re
@@ -10,15 +10,15 @@ from data_prep.files.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 
-#: What stays here: the command line of a module.
+#: Definitions that are not exported: the command line of a module.
 _OWN = ("main",)
 
 
 class Import(NamedTuple):
     """One name that a module imports.
 
-    ``module`` is empty for ``import name``; ``name`` is what is imported and
-    ``alias`` what it is called there.
+    ``module`` is empty for ``import name``; ``alias`` is the name in the
+    importing module.
     """
 
     module: str
@@ -46,7 +46,7 @@ class Import(NamedTuple):
 
 
 class Module:
-    """A module of this project, taken apart.
+    """A parsed module of this project.
 
     Example
     -------
@@ -74,7 +74,7 @@ class Module:
         self.imports = list(imports_of(self._tree))
 
     def text(self, name: str) -> str:
-        """A definition, or a method as ``Class.method``, indented as it is."""
+        """Text of a definition, or of ``Class.method`` with its indentation."""
         owner, _, method = name.partition(".")
         if owner not in self.definitions:
             raise InputError(f"{self.name} defines no {owner}")
@@ -88,7 +88,7 @@ class Module:
         raise InputError(f"{owner} of {self.name} has no {method}")
 
     def own_names(self) -> List[str]:
-        """All definitions but the command line."""
+        """Names of all definitions except the command line."""
         return [name for name in self.definitions if name not in _OWN]
 
     def _text(self, node) -> str:
@@ -105,12 +105,12 @@ class Module:
 
 @lru_cache(maxsize=None)
 def module(name: str) -> Module:
-    """A module, read once."""
+    """Parse a module once."""
     return Module(name)
 
 
 def defined_by(node: ast.AST) -> List[str]:
-    """Names that a statement defines, imports apart.
+    """Names that a statement defines, except by import.
 
     Example
     -------
@@ -133,7 +133,7 @@ def defined_by(node: ast.AST) -> List[str]:
 
 
 def imports_of(tree: ast.Module) -> Iterator[Import]:
-    """What the top level of a module imports.
+    """Imports at the top level of a module.
 
     Example
     -------
@@ -151,8 +151,8 @@ def imports_of(tree: ast.Module) -> Iterator[Import]:
 
 
 def names_in(text: str) -> Tuple[set, set]:
-    """Names that a piece of code uses, and those it defines or imports at its
-    top level.
+    """Names that code uses, and names that it defines or imports at its top
+    level.
 
     Example
     -------
@@ -161,32 +161,32 @@ def names_in(text: str) -> Tuple[set, set]:
     """
     tree = ast.parse(text)
     used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    defined = {found.alias for found in imports_of(tree)}
+    defined = {imported.alias for imported in imports_of(tree)}
     for node in tree.body:
         defined.update(defined_by(node))
     return used, defined
 
 
 def blocks(text: str) -> Dict[str, str]:
-    """Top-level entries of a yaml file by key: each with the comments before
+    """Top-level entries of a yaml file by key, each with the comments before
     it and the lines below it.
 
     Example
     -------
-    >>> blocks("# Head\\n\\n# Of a\\na: 1 # one\\nb:\\n    c: 2\\n")
-    {'a': '# Of a\\na: 1 # one', 'b': 'b:\\n    c: 2'}
+    >>> blocks("# Head\\n\\n# Size\\na: 1 # m\\nb:\\n    c: 2\\n")
+    {'a': '# Size\\na: 1 # m', 'b': 'b:\\n    c: 2'}
     """
-    found, key, waiting = {}, None, []
+    entries, key, waiting = {}, None, []
     for line in text.splitlines():
         match = re.match(r"([\w-]+):", line)
         if match:
             key = match[1]
-            found[key] = "\n".join([*waiting, line])
+            entries[key] = "\n".join([*waiting, line])
             waiting = []
         elif line.startswith((" ", "\t")) and key:
-            found[key] += "\n" + line
+            entries[key] += "\n" + line
         elif line.startswith("#"):
             waiting.append(line)
         else:
             waiting = []
-    return found
+    return entries

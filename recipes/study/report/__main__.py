@@ -1,6 +1,28 @@
-"""Command line: write the report of a study."""
+"""Write the report of a study.
 
-from recipes.study.report.command import main
+> python -m recipes.study.report results/study/demo
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from data_prep.files.errors import one_line_errors
+from recipes.study.report.page import make_report
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description="Write the report of a study.", allow_abbrev=False
+    )
+    parser.add_argument("study", metavar="STUDY", help="its output_folder")
+    args = parser.parse_args()
+    with one_line_errors():
+        page = make_report(Path(os.path.normpath(args.study)))
+        size = page.stat().st_size / 1e6
+        print(f"done: {page} ({size:.1f} MB), tables and figures in its folder")
+
 
 if __name__ == "__main__":
     main()

@@ -1,95 +1,118 @@
-"""What a study knows of itself, in the words of a reporting checklist."""
+"""Facts about a study, as text for the reporting checklist."""
 
 from typing import Any, Dict, List, Optional
 
-from recipes.study import corpora
-from recipes.study.encoders import ENCODERS
+from recipes.study.encoders import ENCODERS, PROPOSED
+from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
 from recipes.study.settings import MODE_NAMES
 
-#: The method of the paper.
-_OWN = "adapt_replay"
-
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
-    """Facts for ``checklist.rows``; None where the study does not know."""
-    settings = results.settings
-    task = settings.tasks[0]
-    runs = results.of(task.name, "simclr", "linear")
-    block = runs[0]["test"]["recording"] if runs else {}
-    own = next(iter(context["cries"]), None)
-    software = ", ".join(f"{k} {v}" for k, v in context["versions"].items())
+    """Facts for ``checklist.rows``; None if the study does not know."""
     return {
-        "title": settings.title,
-        "corpus": _and(sorted({c.name for c in _all(context)})),
-        "synthetic": context["synthetic"],
-        "licence": _and(sorted({c.licence for c in _all(context)} - {""})),
-        "sites": f"{own.sites} site" + "s" * (own.sites > 1)
-        if own and own.sites
-        else None,
-        "split_words": _split(settings),
-        "participants": _participants(context["splits"][task.label_column]),
-        "n_patients": own and own.patients,
-        "n_patients_test": block.get("n_patients"),
-        "n_recordings": own and own.recordings,
-        "n_recordings_test": block.get("n"),
-        "n_events_test": _events(block),
-        "hours": own and f"{own.hours:.1f}",
+        **_data_facts(results, context),
+        **_model_facts(results),
+        **_result_facts(results, context),
+    }
+
+
+def _data_facts(results, context) -> Dict[str, Any]:
+    settings = results.settings
+    corpora = [c for c in [context["generic"], *context["cries"]] if c]
+    cries: Optional[Corpus] = next(iter(context["cries"]), None)
+    column = settings.tasks[0].label_column
+    excluded = _excluded(cries)
+    n_sites = cries.sites if cries else 0
+    return {
+        "corpus": _and(sorted({c.name for c in corpora})),
+        "synthetic": "yes" if context["synthetic"] else "no",
+        "licence": _and(sorted({c.licence for c in corpora} - {""})),
+        "sites": f"{n_sites} site" + "s" * (n_sites > 1) if n_sites else None,
+        "split": "whole patients in folds; each fold is the test set once, "
+        "the next one is for validation"
+        if settings.folds
+        else "whole patients in training, validation and test set",
+        "leakage": "no patient is in two splits; encoders are adapted without "
+        "the patients of validation and test set, compared by id and by "
+        "samples",
+        "participants": _participants(context["splits"][column]),
+        "n_patients": cries and cries.patients,
+        "n_recordings": cries and cries.recordings,
+        "hours": cries and f"{cries.hours:.1f}",
         "label_columns": _and([t.label_column for t in settings.tasks]),
         "predictors": "log-mel features (16 kHz, 80 bands, 25 ms windows every "
-        "10 ms, in dB, each recording's peak at 0.9, the mean over time of each "
-        "band taken away), no other variable",
-        "excluded": _excluded(own),
-        "missing": "recordings without a label are left out of classification "
-        "and used, unlabelled, for adaptation",
-        "model_words": _model(settings, runs),
-        "training_words": "AdamW or SGD with warm-up and cosine decay; "
-        f"balance: {runs[0]['balance'] if runs else 'not known'} (rare classes "
-        "weigh more, taken back in the probabilities); the epoch with the best validation AUC is kept; "
+        "10 ms, in dB, peak of each recording at 0.9, minus the mean over time "
+        "of each band), no other variable",
+        "excluded": excluded,
+        "missing": "recordings without a label are not classified; they are "
+        "used, unlabelled, for adaptation",
+        "audit": excluded and f"each file was decoded and checked; {excluded}",
+        "confounds": _confounds(context["confounds"][column]),
+        "checksums": f"SHA-256 of {len(context['checksums'])} manifests in "
+        "this report",
+    }
+
+
+def _model_facts(results) -> Dict[str, Any]:
+    settings = results.settings
+    task = settings.tasks[0].name
+    runs = results.of(task, "simclr", "linear")
+    comparators = [
+        ENCODERS[name].label
+        for name in settings.encoders
+        if ENCODERS[name].control
+    ]
+    n_parameters = runs[0]["n_parameters"] if runs else 0
+    balance = runs[0]["balance"] if runs else "unknown"
+    return {
+        "title": settings.title,
+        "model": f"CNN14 of width {settings.width} with BatchNorm and a linear "
+        f"layer, {n_parameters:,} parameters"
+        if runs
+        else None,
+        "training": "AdamW or SGD with warm-up and cosine decay; balance: "
+        f"{balance} (rare classes have a higher weight, which is reversed in "
+        "the probabilities); the epoch with the best validation AUC is kept; "
         "all settings are in the commands of this report",
-        "tuning_words": "the pipeline chooses the epoch and the thresholds alone, "
-        "on validation patients",
-        "comparators": _and(
-            [
-                ENCODERS[name].label
-                for name in settings.encoders
-                if ENCODERS[name].control
-            ]
-            + list(results.classical(task.name))
-        ),
-        "measures": "AUC by recording (primary) and by patient, average "
+        "tuning": "only the epoch and the thresholds are chosen, on validation "
+        "patients",
+        "thresholds": "thresholds are chosen on validation patients",
+        "comparators": _and([*comparators, *results.classical(task)]),
+        "metrics": "AUC by recording (primary) and by patient, average "
         "precision, calibration curves",
-        "interval_words": "95 % intervals from a bootstrap that draws test "
-        "patients with replacement; spread between seeds is given apart",
-        "thresholds_words": "thresholds are chosen on validation patients",
-        "calibration_words": _calibration(runs),
-        "subgroups_words": _nuisance(context["nuisance"]),
-        "results_words": _results(results, task),
-        "hypotheses_words": "; ".join(
-            f"claim {v.claim.number}: {v.verdict}" for v in context["verdicts"]
-        ),
+        "intervals": "95 % intervals from a bootstrap over test patients; "
+        "the spread between seeds is given separately",
         "seeds": f"{_and(map(str, settings.seeds))} (encoders: "
         f"{_and(map(str, settings.pretraining_seeds))})",
-        "software": software,
+    }
+
+
+def _result_facts(results, context) -> Dict[str, Any]:
+    task = results.settings.tasks[0].name
+    runs = results.of(task, "simclr", "linear")
+    block = runs[0]["test"]["recording"] if runs else {}
+    classes = block.get("per_class") or {}
+    events = [entry["n_patients"] for entry in classes.values()]
+    versions = context["versions"].items()
+    verdicts = [
+        f"claim {v.claim.number}: {v.verdict}" for v in context["verdicts"]
+    ]
+    return {
+        "n_patients_test": block.get("n_patients"),
+        "n_recordings_test": block.get("n"),
+        "n_events_test": min(events) if events else None,
+        "calibration": _calibration(block),
+        "subgroups": _nuisance(context["nuisance"]),
+        "results": _results(results, task),
+        "hypotheses": "; ".join(verdicts),
+        "software": ", ".join(f"{name} {v}" for name, v in versions),
         "commit": context["commit"],
         "hardware": context["hardware"],
         "code": "the commands in this report, or the study's yaml file with "
         "python -m recipes.study.run",
-        "checksums": f"SHA-256 of {len(context['checksums'])} manifests in "
-        "this report",
-        "audit_words": own
-        and f"each file was decoded and checked; {_excluded(own)}",
-        "confounds_words": _confounds(context["confounds"][task.label_column]),
-        "leakage_words": "no patient is in two splits; encoders are adapted "
-        "without the patients of validation and test, compared by id and by "
-        "samples",
-        "fairness_words": None,
     }
-
-
-def _all(context) -> List[corpora.Corpus]:
-    return [c for c in [context["generic"], *context["cries"]] if c]
 
 
 def _and(words) -> Optional[str]:
@@ -99,61 +122,33 @@ def _and(words) -> Optional[str]:
     return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _split(settings) -> str:
-    if settings.folds:
-        return (
-            "whole patients in folds; each fold is tested on once, the next "
-            "one validates"
-        )
-    return "whole patients in training, validation and test"
-
-
-def _participants(table) -> Optional[str]:
+def _participants(table: Optional[List[List[str]]]) -> Optional[str]:
     if not table:
         return None
-    head, *rows = table
-    return "; ".join(
-        f"{row[0]}: "
-        + ", ".join(f"{split} {cell}" for split, cell in zip(head[1:], row[1:]))
-        for row in rows
-    ) + " (recordings / patients / hours)"  # fmt: skip
+    (_, *splits), *rows = table
+    lines = [
+        f"{name}: "
+        + ", ".join(f"{split} {cell}" for split, cell in zip(splits, cells))
+        for name, *cells in rows
+    ]
+    return "; ".join(lines) + " (recordings / patients / hours)"
 
 
-def _events(block) -> Optional[int]:
-    per_class = block.get("per_class")
-    if not per_class:
+def _excluded(cries: Optional[Corpus]) -> Optional[str]:
+    if cries is None:
         return None
-    return min(one["n_patients"] for one in per_class.values())
-
-
-def _excluded(own) -> Optional[str]:
-    if own is None:
-        return None
-    left_out = {k: n for k, n in own.rejected.items() if k != "flagged"}
-    reasons = ", ".join(f"{n} {why}" for why, n in sorted(left_out.items()))
+    counts = {k: n for k, n in cries.rejected.items() if k != "flagged"}
+    reasons = ", ".join(f"{n} {why}" for why, n in sorted(counts.items()))
     return (
-        f"{sum(left_out.values())} files left out"
+        f"{sum(counts.values())} files excluded"
         + (f" ({reasons})" if reasons else "")
-        + f", {own.duplicates} pairs of copies found"
+        + f", {cries.duplicates} pairs of copies"
     )
 
 
-def _model(settings, runs) -> Optional[str]:
-    if not runs:
-        return None
-    return (
-        f"CNN14 of width {settings.width} with BatchNorm and a linear layer, "
-        f"{runs[0]['n_parameters']:,} parameters"
-    )
-
-
-def _calibration(runs) -> Optional[str]:
-    if not runs:
-        return None
-    block = runs[0]["test"]["recording"]
-    slope, intercept = (
-        block.get(f"calibration_{name}") for name in ("slope", "intercept")
-    )
+def _calibration(block) -> Optional[str]:
+    slope = block.get("calibration_slope")
+    intercept = block.get("calibration_intercept")
     if slope is None or intercept is None:
         return None
     return (
@@ -163,32 +158,32 @@ def _calibration(runs) -> Optional[str]:
     )
 
 
-def _nuisance(found) -> Optional[str]:
-    told = [one for one in found if one["embedding"] is not None]
-    if not told:
-        return None
-    return "; ".join(
-        f"{one['column']} from {one['encoder']}: AUC {one['embedding']:.2f}"
-        for one in told
-    )
+def _nuisance(probes) -> Optional[str]:
+    lines = [
+        f"{probe['column']} from {probe['encoder']}: AUC "
+        f"{probe['embedding']:.2f}"
+        for probe in probes
+        if probe["embedding"] is not None
+    ]
+    return "; ".join(lines) or None
 
 
 def _results(results, task) -> Optional[str]:
-    found = []
-    for mode in results.settings.modes:
-        cell = results.cell(task.name, _OWN, mode)
-        if cell is not None:
-            found.append(
-                f"{MODE_NAMES[mode]} {value_of(cell)} ({interval_of(cell)})"
-            )
-    if not found:
+    cells = {
+        MODE_NAMES[mode]: results.cell(task, PROPOSED, mode)
+        for mode in results.settings.modes
+    }
+    lines = [
+        f"{mode} {value_of(cell)} ({interval_of(cell)})"
+        for mode, cell in cells.items()
+        if cell is not None
+    ]
+    if not lines:
         return None
-    return f"{ENCODERS[_OWN].label}, AUC by recording: {', '.join(found)}"
+    return f"{ENCODERS[PROPOSED].label}, AUC by recording: {', '.join(lines)}"
 
 
-def _confounds(found) -> Optional[str]:
-    if not found:
+def _confounds(confounds) -> Optional[str]:
+    if not confounds:
         return None
-    return " ".join(one.rstrip(".") + "." for one in found["verdict"]).rstrip(
-        "."
-    )
+    return " ".join(line.rstrip(".") + "." for line in confounds["verdict"])

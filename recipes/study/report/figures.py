@@ -1,158 +1,121 @@
-"""The pictures of a study's page, from its results."""
+"""Pictures of a study's page from its results."""
 
 from typing import Dict, List, Optional
 
-from cry_modules.figures.results import PRECISION_RECALL, ROC
+from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
-from recipes.study import corpora
-from recipes.study.encoders import ADAPTED, ENCODERS, MAPPED, TABLE_1, TABLE_2
+from cry_modules.metrics.curves import PRECISION_RECALL, ROC
+from recipes.study.encoders import ENCODERS, adapted, table_rows, trained_by
 from recipes.study.report import (
+    corpora,
+    findings,
     hypotheses,
     maps,
-    picture_curves,
-    picture_rows,
-    picture_sounds,
     pictures,
+    rows,
     tables,
 )
-from recipes.study.report.findings import forgetting
 from recipes.study.settings import MODE_NAMES
 
-#: Encoders of the ROC curves: what the study is about.
+#: Encoders of the ROC curves: the study's subject.
 _CURVES = ("random", "supervised", "simclr", "adapt_replay")
-#: Bootstrap draws of a curve's band.
-_BAND_DRAWS = 500
+_N_DRAWS = 500  # of patients, for a curve's band
 
 
-def auc_pictures(results) -> List[pictures.Picture]:
-    """The tables as dots and lines."""
-    found = []
+def auc_pictures(results) -> List[Picture]:
+    """Test AUC of each task, by encoder and mode."""
+    controls = {e.label for e in ENCODERS.values() if e.control}
+    modes, drawn = results.settings.modes, []
     for i, task in enumerate(results.settings.tasks):
-        encoders = TABLE_2 if i else tuple(dict.fromkeys(TABLE_1 + TABLE_2))
-        encoders = [e for e in results.settings.encoders if e in encoders]
-        rows = {
+        shown = {*table_rows(2), *(() if i else table_rows(1))}
+        cells = {
             ENCODERS[encoder].label: {
-                MODE_NAMES[mode]: _as_dict(
-                    results.cell(task.name, encoder, mode)
-                )
-                for mode in results.settings.modes
-                if results.cell(task.name, encoder, mode)
+                MODE_NAMES[mode]: cell
+                for mode in modes
+                if (cell := results.cell(task.name, encoder, mode))
             }
-            for encoder in encoders
+            for encoder in results.settings.encoders
+            if encoder in shown
         }
-        for label, cell in results.classical(task.name).items():
-            rows[label] = {MODE_NAMES["linear"]: _as_dict(cell)}
-        controls = {e.label for e in ENCODERS.values() if e.control}
-        controls |= set(results.classical(task.name))
-        found.append(
-            picture_rows.auc_by_encoder(
+        classical = results.classical(task.name)
+        for label, cell in classical.items():
+            cells[label] = {MODE_NAMES["linear"]: cell}
+        drawn.append(
+            rows.auc_by_encoder(
                 f"auc_{task.name}",
                 f"Test AUC: {task.label_column}",
-                rows,
-                [MODE_NAMES[mode] for mode in results.settings.modes],
-                controls,
+                cells,
+                [MODE_NAMES[mode] for mode in modes],
+                controls | set(classical),
             )
         )
-    return found
+    return drawn
 
 
-def _as_dict(cell) -> Dict:
-    return {"mean": cell.mean, "ci95": cell.ci95, "by_seed": cell.by_seed}
-
-
-def claims_forest(verdicts, results) -> pictures.Picture:
-    """The differences that the claims are made of, as far as they were run."""
-    rows = [
-        picture_rows.ForestRow(
+def claims_forest(verdicts, results) -> Picture:
+    """Differences that the claims consist of, as far as they were run."""
+    compared = [
+        rows.ForestRow(
             f"claim {verdict.claim.number}: {verdict.verdict}",
             hypotheses.in_words(tested.part, results),
-            tested.found["difference"],
-            tested.found["ci95"],
+            tested.result["difference"],
+            tested.result["ci95"],
             1,
             tested.verdict,
         )
         for verdict in verdicts
         for tested in verdict.parts
-        if tested.found is not None
+        if tested.result is not None
     ]
-    return picture_rows.forest(
-        "claims", "Each inequality of the paper's claims", rows
-    )
+    title = "Each inequality of the paper's claims"
+    return rows.forest("claims", title, compared)
 
 
-def ranking_curves(results) -> List[pictures.Picture]:
+def ranking_curves(results) -> List[Picture]:
     """ROC, precision and recall, and calibration of the first task."""
-    panels, column = _panels(results, _CURVES), _column(results)
-    return [
-        picture_curves.ranking(
-            "roc", f"ROC curves: {column}", ROC, panels, _BAND_DRAWS
-        ),
-        picture_curves.ranking(
-            "precision_recall",
-            f"Precision and recall: {column}",
-            PRECISION_RECALL,
-            panels,
-            _BAND_DRAWS,
-        ),
-        picture_curves.calibration(
-            "calibration", f"Calibration: {column}", panels
-        ),
-    ]
-
-
-def _panels(results, encoders) -> Dict[str, List]:
-    """Test predictions of the first task, by mode."""
-    task = results.settings.tasks[0].name
-    found = {}
+    task, panels = results.settings.tasks[0], {}
     for mode in results.settings.modes:
-        sets = [results.set_of(task, encoder, mode) for encoder in encoders]
-        sets = [one for one in sets if one is not None]
-        if sets:
-            found[MODE_NAMES[mode]] = sets
-    return found
+        sets = [results.set_of(task.name, name, mode) for name in _CURVES]
+        if any(sets):
+            panels[MODE_NAMES[mode]] = [runs for runs in sets if runs]
+    curves = [
+        pictures.ranking(
+            kind.name, f"{title}: {task.label_column}", kind, panels, _N_DRAWS
+        )
+        for kind, title in (
+            (ROC, "ROC curves"), (PRECISION_RECALL, "Precision and recall"),
+        )
+    ]  # fmt: skip
+    title = f"Calibration: {task.label_column}"
+    return [*curves, pictures.calibration("calibration", title, panels)]
 
 
-def _column(results) -> str:
-    return results.settings.tasks[0].label_column
-
-
-def few_labels(results) -> Optional[pictures.Picture]:
-    """AUC against the share of labels; None where the study varies it not."""
-    settings = results.settings
-    if not tables.few_labels_rows(settings):
-        return None
-    curves = []
+def few_labels(results) -> Optional[Picture]:
+    """Test AUC by the share of labels; None if the study has only one."""
+    settings, curves = results.settings, {}
+    task = settings.tasks[0]
     for encoder, mode in tables.few_labels_rows(settings):
         cells = {
-            fraction: results.cell(
-                settings.tasks[0].name, encoder, mode, fraction
-            )
+            fraction: results.cell(task.name, encoder, mode, fraction)
             for fraction in settings.fractions
         }
-        cells = {f: cell for f, cell in cells.items() if cell}
-        curves.append(
-            pictures.FractionCurve(
-                f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
-                list(cells),
-                [cell.mean for cell in cells.values()],
-                [cell.ci95 for cell in cells.values()],
-                [cell.by_seed for cell in cells.values()],
-            )
-        )
-    return pictures.label_fractions(
-        "label_fractions", f"Few labels: {_column(results)}", curves
-    )
+        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        curves[label] = {f: cell for f, cell in cells.items() if cell}
+    if not curves:
+        return None
+    title = f"Few labels: {task.label_column}"
+    return pictures.label_fractions("label_fractions", title, curves)
 
 
-def training_curves(results) -> List[pictures.Picture]:
+def training_curves(results) -> List[Picture]:
     """Curves of pre-training, and of the adaptations."""
     seed = results.settings.pretraining_seeds[0]
     groups = {
-        "pretraining": ("Pre-training with SimCLR", ("simclr",)),
-        "supervised": ("Supervised pre-training", ("supervised",)),
-        "adaptation": ("Adaptation", tuple(ADAPTED)),
+        "pretraining": ("Pre-training with SimCLR", trained_by("simclr")),
+        "supervised": ("Supervised pre-training", trained_by("supervised")),
+        "adaptation": ("Adaptation", adapted()),
     }
-    found = []
+    drawn = []
     for name, (title, encoders) in groups.items():
         histories = {}
         for encoder in encoders:
@@ -160,68 +123,59 @@ def training_curves(results) -> List[pictures.Picture]:
                 continue
             run = (
                 corpora.adaptation(results, encoder)
-                if encoder in ADAPTED
+                if ENCODERS[encoder].cries
                 else results.plan.encoder(encoder, seed)
             )
             if results.history(run):
-                rows = read_run(str(run.folder))
-                histories[ENCODERS[encoder].label] = rows
+                history = read_run(str(run.folder))
+                histories[ENCODERS[encoder].label] = history
         if histories:
-            found.append(
+            drawn.append(
                 pictures.training(
                     f"training_{name}", f"{title}, seed {seed}", histories
                 )
             )
-    return found
+    return drawn
 
 
 def embedding_maps(results) -> List[Dict]:
-    """Maps of embeddings, and what the nearest recording is."""
-    found = []
-    for encoder in MAPPED:
+    """Maps of embeddings, and how often neighbours are alike."""
+    drawn = []
+    for encoder in [n for n, e in ENCODERS.items() if e.mapped]:
         embeddings = maps.of_encoder(results, encoder, "cry")
         if embeddings is None:
             continue
-        label = ENCODERS[encoder].label
-        drawn = maps.drawn(embeddings)
-        colourings = {"label": drawn.labels}
-        if len(set(drawn.sites)) > 1:
-            colourings["site"] = drawn.sites
-        infants = maps.pseudonyms(drawn.patients)
+        label, chosen = ENCODERS[encoder].label, maps.drawn(embeddings)
+        colourings = {"label": chosen.labels}
+        if len(set(chosen.sites)) > 1:
+            colourings["site"] = chosen.sites
+        infants = maps.pseudonyms(chosen.patients)
         if len(set(infants)) > 1:
             colourings["patient"] = infants
-        found.append(
+        drawn.append(
             {
                 "encoder": label,
                 "n": len(embeddings.labels),
-                "n_drawn": len(drawn.labels),
+                "n_drawn": len(chosen.labels),
                 "neighbours": maps.neighbours(embeddings),
-                "picture": pictures_of_maps(encoder, label, drawn, colourings),
+                "picture": pictures.embedding_maps(
+                    f"maps_{encoder}",
+                    f"Embeddings of the cries: {label}",
+                    maps.maps(chosen.embs),
+                    colourings,
+                ),
             }
         )
-    return found
+    return drawn
 
 
-def pictures_of_maps(encoder, label, embeddings, colourings):
-    """Both maps of an encoder, coloured in three ways."""
-    return picture_sounds.embedding_maps(
-        f"maps_{encoder}",
-        f"Embeddings of the cries: {label}",
-        maps.maps(embeddings.embs),
-        colourings,
-    )
-
-
-def forgetting_picture(results) -> pictures.Picture:
-    """Generic audio before and after each adaptation, seeds apart."""
-    rows = []
-    for entry in forgetting(results):
+def forgetting_picture(results) -> Picture:
+    """Generic audio before and after each adaptation, by seed."""
+    shown = []
+    for entry in findings.forgetting(results):
         before, after = (entry["generic"][x] for x in ("before", "after"))
         if after:
-            rows.append((entry["encoder"], sum(before) / len(before), after))
-    return picture_rows.forgetting(
-        "forgetting",
-        "Held-out generic audio, before and after adaptation",
-        rows,
-        "contrastive accuracy",
-    )
+            shown.append((entry["encoder"], sum(before) / len(before), after))
+    title = "Held-out generic audio, before and after adaptation"
+    measure = "contrastive accuracy"
+    return rows.forgetting("forgetting", title, shown, measure)

@@ -1,93 +1,93 @@
-"""What a study found besides its tables: gains over controls, what embeddings
-tell of the site, what was forgotten, and what it all cost.
+"""Further results of a study: gains over controls, nuisance probes, forgetting
+and costs.
 """
 
 import math
-from typing import Dict, List, Optional, Sequence, Tuple
+from statistics import median_high
+from typing import Dict, List, Optional, Tuple
 
 from recipes.study import cost
-from recipes.study.encoders import ADAPTED, ENCODERS
+from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import read_json
 from recipes.study.settings import MODE_NAMES
 
 
 def controls(results) -> List[Dict]:
-    """What a gain is worth: methods held against their controls."""
-    pairs = (
-        ("random_calibrated", "simclr"),
-        ("random_calibrated", "adapt_replay"),
-        ("adapt_control", "adapt_replay"),
-        ("adapt_control", "adapt_all"),
-    )
-    found = []
+    """Differences between encoders and their controls."""
+    rows = []
     for task in results.settings.tasks:
-        for control, method in pairs:
-            for mode in results.settings.modes:
-                one = results.difference(task.name, mode, control, method)
-                if one is not None:
-                    found.append(
+        for control, row in ENCODERS.items():
+            for method in row.control_of:
+                for mode in results.settings.modes:
+                    difference = results.difference(
+                        task.name, mode, control, method
+                    )
+                    if difference is None:
+                        continue
+                    rows.append(
                         {
                             "task": task.label_column,
                             "mode": MODE_NAMES[mode],
                             "method": ENCODERS[method].label,
-                            "control": ENCODERS[control].label,
-                            **one,
+                            "control": row.label,
+                            **difference,
                         }
                     )
-    return found
+    return rows
 
 
 def nuisance(results) -> List[Dict]:
-    """What the embeddings tell of the site, beside log-mel statistics."""
-    task, found = results.settings.tasks[0].name, []
+    """AUC of predicting the nuisance column from embeddings and from log-mel
+    statistics."""
+    task, rows = results.settings.tasks[0].name, []
     for encoder in results.settings.encoders:
         metrics = results.of(task, encoder, "linear")
-        for column, probe in (
-            metrics[0].get("nuisance", {}) if metrics else {}
-        ).items():
-            found.append(
+        probes = metrics[0].get("nuisance", {}) if metrics else {}
+        for column, probe in probes.items():
+            embedding = probe.get("embedding", {})
+            rows.append(
                 {
                     "encoder": ENCODERS[encoder].label,
                     "column": column,
-                    "embedding": probe.get("embedding", {}).get("auc"),
-                    "ci95": probe.get("embedding", {}).get("auc_ci95"),
+                    "embedding": embedding.get("auc"),
+                    "ci95": embedding.get("auc_ci95"),
                     "logmel": probe.get("log-mel", {}).get("auc"),
                 }
             )
-    return found
+    return rows
 
 
 def forgetting(results) -> List[Dict]:
-    """Contrastive accuracy on held-out generic audio and on cries, before
-    and after each adaptation, by seed."""
-    found = []
+    """Contrastive accuracy on held-out generic audio and on cries, before and
+    after each adaptation, by seed."""
+    rows = []
     for encoder in results.settings.encoders:
-        if encoder not in ADAPTED:
+        if not ENCODERS[encoder].cries:
             continue
-        entry = {"encoder": ENCODERS[encoder].label}
+        row = {"encoder": ENCODERS[encoder].label}
         for corpus in ("generic", "cry"):
             pairs = [
                 _change(results, encoder, seed, f"valid_accuracy_{corpus}")
                 for seed in results.settings.pretraining_seeds
             ]
             pairs = [pair for pair in pairs if pair is not None]
-            entry[corpus] = {
+            row[corpus] = {
                 "before": [before for before, _ in pairs],
                 "after": [after for _, after in pairs],
             }
-        if entry["cry"]["after"]:
-            found.append(entry)
-    return found
+        if row["cry"]["after"]:
+            rows.append(row)
+    return rows
 
 
 def _change(results, encoder, seed, key) -> Optional[Tuple[float, float]]:
-    """Before and after an adaptation; the mean of its folds."""
+    """Values before and after an adaptation, means over folds."""
     pairs = []
     for fold in results.plan.folds or [""]:
         run = results.plan.encoder(encoder, seed, fold)
         first = read_json(run.folder / "before.json") or {}
         last = (results.history(run) or [{}])[-1]
-        if run.result.is_file() and key in first and key in last:
+        if run.done and key in first and key in last:
             pairs.append((first[key], last[key]))
     if not pairs:
         return None
@@ -99,29 +99,29 @@ def costs(results) -> List[Dict]:
     """Time, speed and memory by kind of run."""
     kinds: Dict[str, List] = {}
     for run in results.plan.runs.values():
-        took = cost.timed(run, results.settings)
-        if took is not None and run.result.is_file():
-            kinds.setdefault(_kind(run), []).append((run, took))
-    found = []
+        measured = cost.timed(run, results.settings)
+        if measured is not None and run.done:
+            kinds.setdefault(_kind(run), []).append((run, measured))
+    rows = []
     for kind, runs in kinds.items():
-        seconds = sorted(took["seconds"] for _, took in runs)
+        seconds = [measured["seconds"] for _, measured in runs]
         speeds = [
             row["clips_per_s"]
             for run, _ in runs
             for row in results.history(run)[1:]
-            if row.get("clips_per_s")
+            if row.get("clips_per_s") and math.isfinite(row["clips_per_s"])
         ]
-        found.append(
+        rows.append(
             {
                 "kind": kind,
                 "runs": len(runs),
-                "median_s": seconds[len(seconds) // 2],
+                "median_s": median_high(seconds),
                 "hours": sum(seconds) / 3600,
-                "clips_per_s": _median(speeds),
-                "peak_mb": max(took["peak_mb"] for _, took in runs),
+                "clips_per_s": median_high(speeds) if speeds else None,
+                "peak_mb": max(measured["peak_mb"] for _, measured in runs),
             }
         )
-    return found
+    return rows
 
 
 def _kind(run) -> str:
@@ -130,8 +130,3 @@ def _kind(run) -> str:
     if "encoder" in run.facts:
         return ENCODERS[run.facts["encoder"]].label
     return run.rule
-
-
-def _median(values: Sequence[float]) -> Optional[float]:
-    values = sorted(v for v in values if math.isfinite(v))
-    return values[len(values) // 2] if values else None

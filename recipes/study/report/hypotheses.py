@@ -1,48 +1,37 @@
-"""The paper's claims as hypothesis tests on a study's own results.
+"""The paper's claims as hypothesis tests on a study's results.
 
-A claim is made of parts: in one mode, one encoder is better than another by
-AUC. Each part is tested by the paired bootstrap over patients of the test
-split, at 5 %. A claim is
+A claim consists of parts: in one mode, one encoder's AUC is above another's.
+Each part is tested by the paired bootstrap over patients of the test set, at
+5 %. A claim is
 
-- supported, if every part is found (an intersection-union test: no part is
-  corrected, and a claim of which one part is false is still called supported
-  in at most 5 %);
-- contradicted, if some part is found the other way round, corrected for the
-  number of parts (Holm);
-- else not separable: these patients cannot tell.
+- supported, if every part is significant (an intersection-union test: parts
+  need no correction, and a claim with a false part is called supported in at
+  most 5 %);
+- contradicted, if a part is significant in the opposite direction after Holm's
+  correction for the number of parts;
+- otherwise not separable: the patients are too few to decide.
 
-The seeds at hand count as they are; their spread is told beside.
+The tests treat the seeds as given; their spread is shown with each part.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from cry_modules.metrics.paired import ALPHA
-from recipes.study.encoders import ENCODERS
+from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
 from recipes.study.settings import MODE_NAMES, MODES, Settings
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
-#: Of the inequalities of a claim that are part of the study; some are not.
+#: Supported, but the study does not have all inequalities of the claim.
 SUPPORTED_SO_FAR = "supported as far as tested"
 NOT_SEPARABLE = "not separable"
 NOT_RUN = "not run"
 
 
 class Part(NamedTuple):
-    """One inequality: the first encoder's AUC is below the second's.
-
-    Arguments
-    ---------
-    task : int
-        0: the study's, 1: that of table 3.
-    mode : str
-        Of fine-tuning.
-    lower : str
-        Encoder.
-    higher : str
-        Encoder.
-    """
+    """An inequality: in one task (index) and mode, the first encoder's AUC is
+    below the second's."""
 
     task: int
     mode: str
@@ -51,22 +40,9 @@ class Part(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """What the poster says.
-
-    Arguments
-    ---------
-    number : str
-        As in the report.
-    text : str
-        In words.
-    poster : str
-        Its figures, AUC in percent.
-    parts : list of Part
-        All must hold.
-    left_out : int
-        How many further inequalities are of encoders or modes that the study
-        leaves out.
-    """
+    """A claim of the poster: number in the report, text, the poster's AUC in
+    percent, and its parts; ``left_out`` counts the parts that need encoders
+    or modes the study does not have."""
 
     number: str
     text: str
@@ -76,61 +52,32 @@ class Claim(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """A part and what was found.
-
-    Arguments
-    ---------
-    part : Part
-        The inequality.
-    found : dict or None
-        Of ``compare``: ``difference``, ``ci95``, ``p``, ``by_seed``, ...
-    verdict : str
-        Of this part alone.
-    """
+    """A part with its entry of ``compare`` (``difference``, ``ci95``, ``p``,
+    ``by_seed``; None if not run) and its own verdict."""
 
     part: Part
-    found: Optional[Dict]
+    result: Optional[Dict]
     verdict: str
 
 
 class Verdict(NamedTuple):
-    """A claim and what became of it.
-
-    Arguments
-    ---------
-    claim : Claim
-        What was asked.
-    parts : list of Tested
-        Each inequality.
-    verdict : str
-        ``SUPPORTED``, ``SUPPORTED_SO_FAR``, ``CONTRADICTED``,
-        ``NOT_SEPARABLE`` or ``NOT_RUN``.
-    """
+    """A claim, its tested parts, and one of the verdicts above."""
 
     claim: Claim
     parts: List[Tested]
     verdict: str
 
 
+_ADAPTED = ("adapt_labelled", "adapt_all", PROPOSED)
+
+
 def claims(n_tasks: int) -> List[Claim]:
-    """The four claims."""
-    others = ("simclr", "adapt_labelled", "adapt_all")
-    best = [
-        Part(0, mode, low, "adapt_replay") for mode in MODES for low in others
-    ]
-    if n_tasks > 1:
-        best += [
-            Part(1, mode, low, "adapt_replay")
-            for mode in ("linear_bn", "end_to_end")
-            for low in others
-        ]
-        best.append(Part(1, "linear", "adapt_replay", "adapt_all"))
-    adapted = ("adapt_labelled", "adapt_all", "adapt_replay")
+    """The poster's four claims; the fourth is longer with two tasks."""
     return [
         Claim(
             "1",
             "End to end, SimCLR pre-training is better than supervised "
-            "pre-training, and that better than training from scratch.",
+            "pre-training, which is better than training from scratch.",
             "SimCLR 83.9, supervised 80.0, from scratch not legible",
             [
                 Part(0, "end_to_end", "supervised", "simclr"),
@@ -139,38 +86,42 @@ def claims(n_tasks: int) -> List[Claim]:
         ),
         Claim(
             "2",
-            "Adaptation to cries lifts the linear probe.",
+            "Adaptation to cries improves the linear probe.",
             "71.3 to 78.8, 79.8 and, with replay, 80.8",
-            [Part(0, "linear", "simclr", name) for name in adapted],
+            [Part(0, "linear", "simclr", name) for name in _ADAPTED],
         ),
         Claim(
             "3",
-            "Adaptation without replay lowers end-to-end training.",
+            "Adaptation without replay worsens end-to-end training.",
             "83.9 to 80.8 and 81.3 (or 81.5)",
-            [Part(0, "end_to_end", name, "simclr") for name in adapted[:2]],
+            [Part(0, "end_to_end", name, "simclr") for name in _ADAPTED[:2]],
         ),
-        Claim(
-            "4",
-            "With replay all three modes are best"
-            + (
-                "; on triggers linear+BN and end to end are, and the linear "
-                "probe is not."
-                if n_tasks > 1
-                else "."
-            ),
-            "80.8, 83.3, 85.0"
-            + (
-                "; triggers 75.6, 74.4, linear 74.2 below 74.5"
-                if n_tasks > 1
-                else ""
-            ),
-            best,
-        ),
+        _claim_on_replay(n_tasks > 1),
     ]
 
 
+def _claim_on_replay(two_tasks: bool) -> Claim:
+    others = ("simclr", "adapt_labelled", "adapt_all")
+    parts = [Part(0, mode, low, PROPOSED) for mode in MODES for low in others]
+    text, poster = "With replay all three modes are best", "80.8, 83.3, 85.0"
+    if not two_tasks:
+        return Claim("4", f"{text}.", poster, parts)
+    parts += [
+        Part(1, mode, low, PROPOSED)
+        for mode in ("linear_bn", "end_to_end")
+        for low in others
+    ]
+    parts.append(Part(1, "linear", PROPOSED, "adapt_all"))
+    text += (
+        "; on triggers linear+BN and end to end are best, and the linear "
+        "probe is not."
+    )
+    poster += "; triggers 75.6, 74.4, linear 74.2 below 74.5"
+    return Claim("4", text, poster, parts)
+
+
 def within(claim: Claim, settings: Settings) -> Claim:
-    """The part of a claim that a study can test."""
+    """Reduce a claim to the parts that a study can test."""
     parts = [
         part
         for part in claim.parts
@@ -181,32 +132,30 @@ def within(claim: Claim, settings: Settings) -> Claim:
 
 
 def judge(results: Results) -> List[Verdict]:
-    """Test the claims on what the runs found; those of which no inequality is
-    part of the study are left out.
-    """
+    """Test the claims; those without a part in the study are left out."""
     tasks = results.settings.tasks
     verdicts = []
     for claim in claims(len(tasks)):
         claim = within(claim, results.settings)
         if not claim.parts:
             continue
-        found = [
+        differences = [
             results.difference(tasks[p.task].name, p.mode, p.lower, p.higher)
             for p in claim.parts
         ]
         tested = [
-            Tested(part, one, verdict_on([one]))
-            for part, one in zip(claim.parts, found)
+            Tested(part, difference, verdict_on([difference]))
+            for part, difference in zip(claim.parts, differences)
         ]
-        verdict = verdict_on(found)
+        verdict = verdict_on(differences)
         if verdict == SUPPORTED and claim.left_out:
             verdict = SUPPORTED_SO_FAR
         verdicts.append(Verdict(claim, tested, verdict))
     return verdicts
 
 
-def verdict_on(found: Sequence[Optional[Dict]]) -> str:
-    """What becomes of a claim with these parts.
+def verdict_on(differences: Sequence[Optional[Dict]]) -> str:
+    """Verdict on a claim with these differences of its parts.
 
     Example
     -------
@@ -218,22 +167,27 @@ def verdict_on(found: Sequence[Optional[Dict]]) -> str:
     >>> verdict_on([unclear, worse])  # corrected for two parts: 0.06
     'not separable'
     """
-    if any(one is None for one in found):
+    if any(part is None for part in differences):
         return NOT_RUN
-    if all(_is_found(one, one["p"]) and one["difference"] > 0 for one in found):
+    signs = [_sign(part, part["p"]) for part in differences]
+    if all(sign > 0 for sign in signs):
         return SUPPORTED
-    for one, p in zip(found, holm([one["p"] for one in found])):
-        if _is_found(one, p) and one["difference"] < 0:
-            return CONTRADICTED
+    corrected = holm([part["p"] for part in differences])
+    if any(_sign(*pair) < 0 for pair in zip(differences, corrected)):
+        return CONTRADICTED
     return NOT_SEPARABLE
 
 
-def _is_found(one, p) -> bool:
-    return p is not None and p < ALPHA and one["difference"] is not None
+def _sign(part, p) -> int:
+    """Direction of a significant difference, otherwise 0."""
+    if p is None or p >= ALPHA or part["difference"] is None:
+        return 0
+    difference = float(part["difference"])
+    return (difference > 0) - (difference < 0)
 
 
 def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
-    """P values corrected for their number, by Holm's procedure.
+    """Correct p values for their number by Holm's procedure.
 
     Example
     -------
@@ -253,7 +207,7 @@ def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
 
 
 def in_words(part: Part, results: Results) -> str:
-    """An inequality as a reader takes it."""
+    """An inequality as text."""
     task = results.settings.tasks[part.task].label_column
     mode = MODE_NAMES[part.mode]
     return (

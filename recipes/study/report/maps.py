@@ -1,4 +1,4 @@
-"""What orders the embeddings of an encoder: labels, hospitals, or infants."""
+"""Embeddings of an encoder: maps, and how often neighbours are alike."""
 
 from collections import Counter
 from pathlib import Path
@@ -8,16 +8,13 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from cry_modules.evaluation.separability import (
-    knn_accuracy,
-    retrieval_map,
-    scaled,
-)
-from recipes.study.report.picture_sounds import OTHERS
+from cry_modules.evaluation.linear_model import scaled
+from cry_modules.evaluation.separability import knn_accuracy, retrieval_map
+from recipes.study.report.pictures import OTHERS
 from recipes.study.report.results import Results
 
-#: Patients with as many recordings have a colour of their own.
-_LEAST_RECORDINGS = 3
+#: Patients with so many recordings have a colour of their own.
+_FEWEST_RECORDINGS = 3
 _MOST_PATIENTS = 12
 _PERPLEXITY = 30.0
 #: More points hide each other, and t-SNE takes seconds for a thousand.
@@ -25,19 +22,8 @@ _MOST_POINTS = 600
 
 
 class Embeddings(NamedTuple):
-    """Of cries, or of sounds.
-
-    Arguments
-    ---------
-    embs : numpy.ndarray
-        ``[n, emb_dim]``.
-    labels : list of str
-        Of each recording.
-    patients : list of str
-        Or sources.
-    sites : list of str
-        Hospitals.
-    """
+    """Embeddings ``[n, emb_dim]`` of cries or sounds, and label, patient (or
+    source) and site of each recording."""
 
     embs: np.ndarray
     labels: List[str]
@@ -46,22 +32,11 @@ class Embeddings(NamedTuple):
 
 
 class Neighbours(NamedTuple):
-    """How often the nearest other recording is alike.
+    """How often the nearest recording is alike, and a random one.
 
-    Arguments
-    ---------
-    same_patient : float or None
-        Of recordings whose patient has others: how often it is one of them.
-    by_chance : float or None
-        The same of a random other recording.
-    label : float or None
-        Nearest recordings of other patients with the same label.
-    label_by_chance : float or None
-        The same of a random recording of another patient.
-    site : float or None
-        Nearest recordings of other patients with the same site.
-    site_by_chance : float or None
-        The same of a random one.
+    ``same_patient`` is a share of the recordings whose patient has others;
+    ``label`` and ``site`` are shares of the nearest recordings of other
+    patients.
     """
 
     same_patient: Optional[float]
@@ -72,47 +47,41 @@ class Neighbours(NamedTuple):
     site_by_chance: Optional[float]
 
 
-def read(path: Path, what: str) -> Embeddings:
-    """What ``embed`` wrote."""
-    with np.load(path) as found:
+def read(path: Path, corpus: str) -> Embeddings:
+    """Read the embeddings of a corpus, ``cry`` or ``sound``, from the file of
+    ``recipes.study.embed``."""
+    columns = ("labels", "patients", "sites")
+    with np.load(path) as arrays:
         return Embeddings(
-            found[f"{what}_embs"].astype(np.float64),
-            *(
-                found[f"{what}_{name}"].tolist()
-                for name in ("labels", "patients", "sites")
-            ),
+            arrays[f"{corpus}_embs"].astype(np.float64),
+            *(arrays[f"{corpus}_{name}"].tolist() for name in columns),
         )
 
 
-def of_encoder(results: Results, encoder: str, what: str):
-    """Embeddings of an encoder, or None."""
+def of_encoder(
+    results: Results, encoder: str, corpus: str
+) -> Optional[Embeddings]:
+    """Read the embeddings of an encoder, if its run is complete."""
     run = results.plan.runs.get(f"embeddings/{encoder}")
-    done = run is not None and run.result.is_file()
-    return read(run.result, what) if done else None
+    is_done = run is not None and run.done
+    return read(run.result, corpus) if is_done else None
 
 
 def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
-    """The plane that holds most of the spread, and a neighbours' map.
-
-    Shapes: embs ``[n, emb_dim]``, returns ``[n, 2]``.
-    """
+    """Points ``[n, 2]`` of embeddings ``[n, emb_dim]`` by method."""
     if len(embs) < 2:
         return {}
     standard = scaled(embs)
-    found = {"PCA": PCA(2, random_state=0).fit_transform(standard)}
+    points = {"PCA": PCA(2, random_state=0).fit_transform(standard)}
     if len(embs) >= 10:
-        tsne = TSNE(
-            2,
-            perplexity=min(_PERPLEXITY, (len(embs) - 1) / 3),
-            init="pca",
-            random_state=0,
-        )
-        found["t-SNE"] = tsne.fit_transform(standard)
-    return found
+        perplexity = min(_PERPLEXITY, (len(embs) - 1) / 3)
+        tsne = TSNE(2, perplexity=perplexity, init="pca", random_state=0)
+        points["t-SNE"] = tsne.fit_transform(standard)
+    return points
 
 
 def drawn(embeddings: Embeddings) -> Embeddings:
-    """A random choice of recordings, as many as a map can show.
+    """A random choice of as many recordings as a map can show.
 
     Example
     -------
@@ -130,47 +99,35 @@ def drawn(embeddings: Embeddings) -> Embeddings:
 
 
 def pseudonyms(patients: List[str]) -> List[str]:
-    """Numbers for those with most recordings; the rest are "others".
+    """Numbers for the patients with most recordings; the rest are "others".
 
     Example
     -------
     >>> pseudonyms(["anna", "bob", "anna", "anna"])
     ['infant 1', 'others', 'infant 1', 'infant 1']
     """
-    counts = Counter(patients)
-    chosen = [
-        patient
-        for patient, n in sorted(counts.items(), key=lambda x: (-x[1], x[0]))
-        if n >= _LEAST_RECORDINGS
-    ][:_MOST_PATIENTS]
-    name_of = {p: f"infant {i}" for i, p in enumerate(chosen, start=1)}
+    counts = sorted(Counter(patients).items(), key=lambda x: (-x[1], x[0]))
+    chosen = [p for p, n in counts if n >= _FEWEST_RECORDINGS]
+    name_of = {
+        p: f"infant {i}" for i, p in enumerate(chosen[:_MOST_PATIENTS], 1)
+    }
     return [name_of.get(patient, OTHERS) for patient in patients]
 
 
-def neighbours(found: Embeddings) -> Neighbours:
-    """How much an encoder orders recordings by their infant."""
-    patients = np.array(found.patients)
-    same = patients[:, None] == patients[None, :]
-    np.fill_diagonal(same, False)
-    asked = same.any(axis=1)
-    told = chance = None
-    if asked.any():
-        standard = scaled(found.embs)
-        length = np.linalg.norm(standard, axis=1, keepdims=True)
-        likeness = standard / np.maximum(length, 1e-12)
-        likeness = likeness @ likeness.T
-        np.fill_diagonal(likeness, -np.inf)
-        nearest = likeness.argmax(axis=1)
-        told = float(same[np.arange(len(same)), nearest][asked].mean())
-        chance = float((same.sum(axis=1) / (len(same) - 1))[asked].mean())
-    sites = found.sites if len(set(found.sites)) > 1 else None
+def neighbours(embeddings: Embeddings) -> Neighbours:
+    """How much an encoder orders recordings by infant, label and site."""
+    embs, labels, patients, sites = embeddings
+    n_of, recordings = Counter(patients), range(len(patients))
+    shares = [(n_of[p] - 1) / max(1, len(patients) - 1) for p in patients]
+    shares = [share for share in shares if share > 0]
+    has_sites = len(set(sites)) > 1
     return Neighbours(
-        told,
-        chance,
-        knn_accuracy(found.embs, found.labels, found.patients),
-        by_chance(found.labels, found.patients),
-        sites and knn_accuracy(found.embs, sites, found.patients),
-        sites and by_chance(sites, found.patients),
+        knn_accuracy(embs, patients, recordings),
+        float(np.mean(shares)) if shares else None,
+        knn_accuracy(embs, labels, patients),
+        by_chance(labels, patients),
+        knn_accuracy(embs, sites, patients) if has_sites else None,
+        by_chance(sites, patients) if has_sites else None,
     )
 
 
@@ -184,17 +141,17 @@ def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
     """
     values, patients = np.array(values), np.array(patients)
     others = patients[:, None] != patients[None, :]
-    asked = others.any(axis=1)
-    if not asked.any():
+    n_others = others.sum(axis=1)
+    if not n_others.any():
         return None
-    same = (values[:, None] == values[None, :]) & others
-    shares = same.sum(axis=1)[asked] / others.sum(axis=1)[asked]
-    return float(shares.mean())
+    n_same = ((values[:, None] == values[None, :]) & others).sum(axis=1)
+    return float((n_same[n_others > 0] / n_others[n_others > 0]).mean())
 
 
-def sounds_told(found: Embeddings) -> Dict[str, Optional[float]]:
-    """How well held-out generic sounds of one class find each other."""
+def sound_retrieval(embeddings: Embeddings) -> Dict[str, Optional[float]]:
+    """How well held-out generic sounds retrieve those of their class."""
+    embs, labels, patients, _ = embeddings
     return {
-        "retrieval": retrieval_map(found.embs, found.labels, found.patients),
-        "nearest": knn_accuracy(found.embs, found.labels, found.patients),
+        "retrieval": retrieval_map(embs, labels, patients),
+        "nearest": knn_accuracy(embs, labels, patients),
     }

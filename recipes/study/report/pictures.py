@@ -1,154 +1,288 @@
-"""Pictures of a study's report, all as ``svg.Picture``.
+"""Pictures of curves, training, views and embeddings in a study's report.
 
-What is None is left out, and the words of the picture say so.
+Undefined values are left out, and the descriptions name them.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from contextlib import contextmanager
+from typing import Dict, List, Optional
 
 import numpy as np
-from matplotlib.lines import Line2D
 
-from cry_modules.figures.training import draw_panels, panels, without_averages
-from recipes.study.report.picture_curves import calibration, ranking
-from recipes.study.report.picture_rows import (
+from cry_modules.figures import calibration as reliability_diagrams
+from cry_modules.figures.page import WIDTH, Picture, drawing, words
+from cry_modules.figures.ranking import draw_chance, draw_curve, set_axes
+from cry_modules.figures.style import (
+    CHANCE,
+    GREY,
+    add_legend,
+    line,
+    look,
+    shortened,
+    write_in,
+)
+from cry_modules.figures.training import draw_panels, shown_panels
+from cry_modules.figures.views import Pair, draw_pair, in_words, limit_of
+from cry_modules.metrics.bootstrap import why_no_interval
+from cry_modules.metrics.calibration import (
+    calibration_error,
+    event_probabilities,
+)
+from cry_modules.metrics.compare import RunSet
+from cry_modules.metrics.curves import (
+    GRID,
+    ROC,
+    Ranking,
+    mean_and_band,
+    reliability,
+)
+from cry_modules.metrics.ranking import ranked_classes
+from cry_modules.metrics.words import count
+from recipes.study.report.results import Cell
+from recipes.study.report.rows import (
     SEED,
     SEEDS_AND_PATIENTS,
-    Ends,
-    ForestRow,
-    auc_by_encoder,
     defined,
-    forest,
-    forgetting,
-    missing_in_words,
+    undefined_in_words,
 )
-from recipes.study.report.picture_sounds import embedding_maps, views
-from recipes.study.report.svg import Picture, drawing, legend, look, words
 
-__all__ = [
-    "ForestRow", "FractionCurve", "auc_by_encoder", "calibration",
-    "embedding_maps", "forest", "forgetting", "label_fractions", "ranking",
-    "training", "views",
-]  # fmt: skip
+#: Sets of runs by the title of their panel.
+Panels = Dict[str, List[RunSet]]
+
+#: Draws of patients; a band at each point needs fewer than an interval.
+N_DRAWS = 500
+#: Patients with few recordings: grey, below the others.
+OTHERS = "others"
+
+_NOT_GIVEN = "not given"
+_MOST_NAMES = 8  # values in a legend
+_CELL = 255, 240  # px, of a map
+_POINTS = {"markersize": 4, "linewidth": 1.2}
+
+
+# A panel for each fine-tuning mode.
+
+
+def ranking(
+    name: str,
+    title: str,
+    kind: Ranking,
+    panels: Panels,
+    n_draws: int = N_DRAWS,
+    seed: int = 0,
+) -> Picture:
+    """ROC curves, or precision and recall: mean over seeds and classes, with
+    the band of the draws of patients.
+    """
+    if not any(panels.values()):
+        return words(name, title, "No run is there to draw a curve of.")
+    names, chance = _names(panels), "chance"
+    alt = _describe_ranking(kind, panels, n_draws)
+    with _grid(name, title, alt, panels) as (figure, picture, cells):
+        for axes, (mode, sets) in zip(cells, panels.items()):
+            ranked = [runs for runs in sets if not _only_class(runs)]
+            set_axes(axes, kind)
+            axes.set_title(shortened(mode))
+            if not ranked:
+                class_of_all = _only_class(sets[0]) if sets else None
+                why = f"no curve: all are {class_of_all}" if sets else "no runs"
+                write_in(axes, why)
+                continue
+            for runs in ranked:
+                curve = mean_and_band(kind, runs.predictions, n_draws, seed)
+                properties = line(names.index(runs.name))
+                draw_curve(axes, kind, GRID, curve[0], properties, curve[1])
+            share = _share(ranked[0].predictions[0])
+            draw_chance(axes, kind, [(CHANCE["color"], share)])
+            if kind is not ROC:
+                chance = f"chance: share of positives {share:.3f}"
+        entries = [(label, line(i)) for i, label in enumerate(names)]
+        add_legend(figure, [*entries, (chance, CHANCE)])
+    return picture
+
+
+def _share(test) -> float:
+    """Share of positives; with more than two classes, mean share of a class."""
+    ranked = ranked_classes(test.labels, len(test.classes))
+    return float(np.mean([np.mean(test.labels == k) for k in ranked]))
+
+
+def _only_class(runs) -> Optional[str]:
+    """Class of all test recordings, if it is the same."""
+    test = runs.predictions[0]
+    present = np.unique(test.labels)
+    return shortened(test.classes[present[0]], 24) if len(present) < 2 else None
+
+
+def _describe_ranking(kind, panels, n_draws) -> str:
+    text = (
+        f"{kind.title}: {kind.y} by {kind.x}, the mean over seeds, with the "
+        f"band of 95 % of {n_draws} draws of patients at each point. Mean "
+        f"{kind.words} over seeds by panel. {_by_panel(panels, kind.value)}"
+    )
+    first = next(sets[0] for sets in panels.values() if sets).predictions[0]
+    why = why_no_interval(first.labels, first.patients, first.classes)
+    return f"{text} No band: {why}." if why else text
+
+
+def _by_panel(panels, value) -> str:
+    """Mean over seeds of a value of predictions, for each set of a panel."""
+    parts = []
+    for mode, sets in panels.items():
+        texts = []
+        for runs in sets:
+            mean = np.mean([value(p) for p in runs.predictions])
+            number = f"{mean:.3f}" if np.isfinite(mean) else "not defined"
+            texts.append(f"{runs.name} {number}")
+        parts.append(f"{mode}: {', '.join(texts) or 'no runs'}.")
+    return " ".join(parts)
+
+
+def calibration(name: str, title: str, panels: Panels) -> Picture:
+    """Reliability diagrams; a point is a group of recordings of all seeds,
+    whose interval counts each patient once.
+    """
+    if not any(panels.values()):
+        return words(name, title, "No run is there to draw a point of.")
+
+    def error(p):
+        ones = np.ones((1, len(p.labels)))
+        return calibration_error(
+            *event_probabilities(p.labels, p.scores), ones
+        )[0]
+
+    names = _names(panels)
+    groups = {
+        mode: [(runs.name, reliability(runs.predictions)) for runs in sets]
+        for mode, sets in panels.items()
+    }
+    every = [
+        g for sets in groups.values() for _, points in sets for g in points
+    ]
+    alt = (
+        "Predicted probability and share that is true, in up to ten equally "
+        "large groups of recordings, all seeds pooled; bars are 95 % Wilson "
+        "intervals that count patients. On the diagonal probabilities are "
+        "right. Expected calibration error, mean over seeds. "
+        f"{_by_panel(panels, error)}"
+    )
+    with _grid(name, title, alt, panels) as (figure, picture, cells):
+        for axes, (mode, sets) in zip(cells, groups.items()):
+            axes.set(title=shortened(mode), xlabel="predicted probability")
+            axes.set_ylabel("share that is true")
+            reliability_diagrams.set_axes(axes, every)
+            for which, points in sets:
+                properties = {**look(names.index(which)), **_POINTS}
+                reliability_diagrams.draw_groups(axes, points, properties)
+        entries = [(n, {**look(i), **_POINTS}) for i, n in enumerate(names)]
+        add_legend(figure, [*entries, ("well calibrated", CHANCE)])
+    return picture
+
+
+def _names(panels) -> List[str]:
+    """Names of all sets: each has the same look in every panel."""
+    return list(
+        dict.fromkeys(runs.name for sets in panels.values() for runs in sets)
+    )
+
+
+@contextmanager
+def _grid(name, title, alt, panels):
+    """Give a figure with square panels, up to three in a row."""
+    n_columns = min(3, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    size = max(420, 275 * n_columns), 285 * n_rows + 65
+    with drawing(name, size, title, alt) as (figure, picture):
+        cells = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
+        for axes in cells[len(panels) :]:
+            axes.set_visible(False)
+        for axes in cells:
+            axes.set_box_aspect(1)
+        yield figure, picture, cells
+        for axes in cells[1:]:
+            axes.set_ylabel("")
+
 
 # Fractions of the labels.
 
 
-class FractionCurve(NamedTuple):
-    """An encoder with ever more labels.
-
-    Arguments
-    ---------
-    name : str
-        Of the encoder.
-    fractions : sequence of float
-        Of the labels, above 0 to 1, rising.
-    means : sequence of float or None
-        At each fraction, over seeds.
-    ci95 : sequence of (float, float) or None
-        At each fraction; None for the sequence where none has any.
-    by_seed : sequence of sequences of float
-        At each fraction.
-    """
-
-    name: str
-    fractions: Sequence[float]
-    means: Sequence[Optional[float]]
-    ci95: Optional[Sequence[Ends]]
-    by_seed: Sequence[Sequence[Optional[float]]]
-
-
 def label_fractions(
-    name: str,
-    title: str,
-    curves: Sequence[FractionCurve],
-    measure: str = "test AUC",
+    name: str, title: str, curves: Dict[str, Dict[float, Cell]]
 ) -> Picture:
-    """A figure over the share of the labels, with patient bands and seeds."""
-    if not any(defined(curve.means) for curve in curves):
-        return words(name, title, f"No {measure} by share of labels is there.")
-    alt = _about_fractions(curves, measure)
-    with drawing(name, (620, 380), title, alt) as (figure, picture):
+    """Test AUC over the share of the labels, with patient bands and seeds."""
+    curves = {label: cells for label, cells in curves.items() if cells}
+    means = [cell.mean for cells in curves.values() for cell in cells.values()]
+    if not defined(means):
+        return words(name, title, "No test AUC by share of labels is there.")
+    looks = {
+        label: {**look(i), "markersize": 5} for i, label in enumerate(curves)
+    }
+    alt = _describe_fractions(curves)
+    with drawing(name, (620, 400), title, alt) as (figure, picture):
         axes = figure.subplots()
         axes.set_xscale("log")
-        for i, curve in enumerate(curves):
-            _draw_fractions(axes, curve, look(i))
-        ticks = sorted({x for curve in curves for x in curve.fractions})
+        for label, cells in curves.items():
+            _draw_fractions(axes, cells, looks[label])
+        ticks = sorted({x for cells in curves.values() for x in cells})
         axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
         axes.minorticks_off()
-        axes.set(xlabel="share of the training labels", ylabel=measure)
-        entries = {
-            curve.name: {**look(i), "markersize": 5}
-            for i, curve in enumerate(curves)
-        }
-        legend(figure, {**entries, **SEEDS_AND_PATIENTS})
+        axes.set(xlabel="share of the training labels", ylabel="test AUC")
+        add_legend(figure, [*looks.items(), *SEEDS_AND_PATIENTS])
     return picture
 
 
-def _draw_fractions(axes, curve, style) -> None:
-    kept = [i for i, mean in enumerate(curve.means) if mean is not None]
-    x, y = ([part[i] for i in kept] for part in (curve.fractions, curve.means))
-    axes.plot(x, y, **style, markersize=5, linewidth=1.5)
-    ends = curve.ci95 or [None] * len(curve.means)
-    ends = [ends[i] or (np.nan, np.nan) for i in kept]
-    low, high = np.reshape(ends, (-1, 2)).T
-    axes.fill_between(x, low, high, color=style["color"], alpha=0.13, lw=0)
+def _draw_fractions(axes, cells, properties) -> None:
+    colour = properties["color"]
+    cells = {x: cell for x, cell in cells.items() if cell.mean is not None}
+    ends = [cell.ci95 or (np.nan, np.nan) for cell in cells.values()]
+    x, (low, high) = list(cells), np.reshape(ends, (-1, 2)).T
+    means = [cell.mean for cell in cells.values()]
+    axes.plot(x, means, **properties, linewidth=1.5)
+    axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
     # A band alone would not show a point that has no neighbour.
-    axes.vlines(x, low, high, style["color"], linewidth=1, alpha=0.7)
-    for fraction, values in zip(curve.fractions, curve.by_seed):
-        values = defined(values)
-        if len(values) > 1:
-            at = [fraction] * len(values)
-            axes.plot(at, values, color=style["color"], **SEED)
+    axes.vlines(x, low, high, colour, linewidth=1, alpha=0.7)
+    for fraction, cell in cells.items():
+        seeds = defined(cell.by_seed)
+        if len(seeds) > 1:
+            axes.plot([fraction] * len(seeds), seeds, color=colour, **SEED)
 
 
-def _about_fractions(curves, measure) -> str:
-    about = f"{measure} over the share of the training labels."
-    about = about[0].upper() + about[1:]
-    missing = []
-    for curve in curves:
-        found = []
-        for fraction, mean in zip(curve.fractions, curve.means):
-            if mean is None:
-                missing.append(f"{curve.name} at {100 * fraction:g} %")
-            else:
-                found.append(f"{mean:.3f} at {100 * fraction:g} %")
-        if found:
-            about += f" {curve.name}: {', '.join(found)}."
-    return about + missing_in_words(missing)
+def _describe_fractions(curves) -> str:
+    text, missing = "Test AUC over the share of the training labels.", []
+    for label, cells in curves.items():
+        parts = [
+            f"{cell.mean:.3f} at {100 * x:g} %"
+            for x, cell in cells.items()
+            if cell.mean is not None
+        ]
+        text += f" {label}: {', '.join(parts)}." if parts else ""
+        missing += [
+            f"{label} at {100 * x:g} %"
+            for x, cell in cells.items()
+            if cell.mean is None
+        ]
+    return text + undefined_in_words(missing)
 
 
-# Training.
+# Training and its views.
 
 
 def training(
     name: str, title: str, histories: Dict[str, List[Dict]]
 ) -> Picture:
-    """What was measured in trainings, a panel each."""
-    about = histories
-    histories = {n: without_averages(rows) for n, rows in histories.items()}
-    keys = {key for rows in histories.values() for row in rows for key in row}
-    shown = panels(sorted(keys))
+    """All measures of trainings, a panel each."""
+    drawn, shown, n_columns = shown_panels(histories)
     if not shown:
-        return words(name, title, "Nothing was measured in training.")
-    n_columns = 2 if len(shown) in (2, 4) else min(3, len(shown))
+        return words(name, title, "No measure of a training is there.")
     n_rows = -(-len(shown) // n_columns)
-    size = 300 * max(n_columns, 2), 215 * n_rows + 30 + 14 * len(histories)
-    alt = _about_training(shown, about)
+    size = 300 * max(n_columns, 2), 230 * n_rows + 30 + 14 * len(histories)
+    alt = _describe_training(shown, histories)
     with drawing(name, size, title, alt) as (figure, picture):
-        draw_panels(figure, shown, histories, n_columns)
-        for line in figure.findobj(_is_white_marker):
-            line.set_markerfacecolor("none")  # the page may be dark
+        draw_panels(figure, shown, drawn, n_columns)
     return picture
 
 
-def _is_white_marker(artist) -> bool:
-    return (
-        isinstance(artist, Line2D) and artist.get_markerfacecolor() == "white"
-    )
-
-
-def _about_training(shown, histories) -> str:
-    about = f"By epoch: {', '.join(panel.title for panel in shown)}."
+def _describe_training(shown, histories) -> str:
+    text = f"By epoch: {', '.join(panel.title for panel in shown)}."
     for run, rows in histories.items():
         n_epochs = max((row["epoch"] for row in rows), default=0)
         last = [
@@ -157,6 +291,95 @@ def _about_training(shown, histories) -> str:
             if rows and rows[-1].get(key) is not None
         ]
         ends = f", at the end {', '.join(last)}" if last else ""
-        plural = "" if n_epochs == 1 else "s"
-        about += f" {run}: {n_epochs} epoch{plural}{ends}."
-    return about
+        text += f" {run}: {count(n_epochs, 'epoch')}{ends}."
+    return text
+
+
+def views(name: str, title: str, pair: Pair, hparams: Dict) -> Picture:
+    """A recording with both chunks marked, and the two views of it."""
+    length = in_words(pair, hparams)
+    masked = [f"{100 * float(m.double().mean()):.0f} %" for m in pair.masked]
+    alt = (
+        f"A recording of {length}. Above its spectrogram with both chunks "
+        "marked, below the two views of it that the encoder gets: red is "
+        "louder than the mean of its frequency, blue quieter, and bars next "
+        f"to a view are masks. Masked: {masked[0]} of view 1, {masked[1]} of "
+        "view 2."
+    )
+    with drawing(name, (WIDTH, 420), title, alt) as (figure, picture):
+        places = figure.subplot_mosaic(
+            [["whole", "whole"], ["view 1", "view 2"]]
+        )
+        draw_pair(
+            list(places.values()), pair, hparams, limit_of([pair]), length
+        )
+    return picture
+
+
+# Embeddings.
+
+
+def embedding_maps(
+    name: str,
+    title: str,
+    maps: Dict[str, np.ndarray],
+    colourings: Dict[str, List[str]],
+) -> Picture:
+    """Maps ``[n, 2]`` of embeddings, coloured by a value of each recording."""
+    n = len(next(iter(maps.values()), []))
+    if n == 0 or not colourings:
+        return words(name, title, "No embeddings are there to draw.")
+    values_of = {
+        column: np.array(
+            [value or _NOT_GIVEN for value in values], dtype=object
+        )
+        for column, values in colourings.items()
+    }
+    size = _CELL[0] * len(colourings), _CELL[1] * len(maps) + 130
+    numbers = ", ".join(
+        f"{column} ({len(set(values))} values)"
+        for column, values in values_of.items()
+    )
+    alt = (
+        f"Embeddings of {n} recordings in two dimensions by "
+        f"{' and '.join(maps)}, coloured by {numbers}. Axes have no unit."
+    )
+    with drawing(name, size, title, alt) as (figure, picture):
+        grid = figure.subplots(len(maps), len(colourings), squeeze=False)
+        for row, (method, points) in zip(grid, maps.items()):
+            row[0].set_ylabel(method)
+            for axes, values in zip(row, values_of.values()):
+                _draw_map(axes, np.asarray(points), values)
+        for above, below, column in zip(grid[0], grid[-1], values_of):
+            _name_values(above, below, column, sorted(set(values_of[column])))
+    return picture
+
+
+def _draw_map(axes, points, values) -> None:
+    for i, value in enumerate(sorted(set(values))):
+        x, y = points[values == value].T
+        axes.plot(x, y, **_look(i, value), markeredgewidth=0)
+    axes.set(xticks=[], yticks=[])
+    for spine in axes.spines.values():
+        spine.set(visible=True, alpha=0.4)
+
+
+def _look(i, value) -> Dict:
+    if value in (_NOT_GIVEN, OTHERS):
+        size = {"markersize": 2.5, "zorder": 1}
+        return {**look(i), **size, "color": GREY, "linestyle": ""}
+    return {**look(i), "markersize": 3.5, "zorder": 2, "linestyle": ""}
+
+
+def _name_values(above, below, column, values) -> None:
+    """Title of a column of maps, and its legend, or the number of values."""
+    if len(values) > _MOST_NAMES:
+        above.set_title(f"{column}: {len(values)} values")
+        return
+    above.set_title(column)
+    add_legend(
+        below, [(value, _look(i, value)) for i, value in enumerate(values)],
+        loc="upper center", bbox_to_anchor=(0.5, -0.01),
+        ncols=1 if len(values) <= 4 else 2, markerscale=1.6,
+        handletextpad=0.2, columnspacing=0.8,
+    )  # fmt: skip

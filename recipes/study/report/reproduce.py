@@ -1,4 +1,4 @@
-"""All that it takes to make a study again: commands, versions, checksums."""
+"""Everything needed to reproduce a study: commands, versions, checksums."""
 
 import os
 import platform
@@ -12,9 +12,9 @@ from typing import Dict, List, Optional, Tuple
 import torch
 
 import cry_modules
-from recipes.study import corpora
 from recipes.study.data import checksum
 from recipes.study.plan import Plan, Run
+from recipes.study.report import corpora
 from recipes.study.report.results import Results
 
 _PACKAGES = (
@@ -25,34 +25,34 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def versions() -> Dict[str, str]:
-    """Of what the study was made with, by name.
+    """Versions of the software by name.
 
     Example
     -------
     >>> versions()["cry-ssl"] == cry_modules.__version__
     True
     """
-    found = {
+    versions_by_name = {
         "cry-ssl": cry_modules.__version__,
         "Python": platform.python_version(),
     }
     for name in _PACKAGES:
         try:
-            found[name] = version(name)
+            versions_by_name[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions_by_name
 
 
 def hardware() -> str:
-    """The machine that the report was made on, without its name."""
+    """Processor or GPU of the machine that makes the report."""
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, no GPU"
 
 
 def commit() -> Optional[str]:
-    """Of git, with "+ changes" where files differ from it; None without."""
+    """Commit of git, marked if tracked files differ; None without git."""
     try:
         head = _git("rev-parse", "HEAD")
         changed = _git("status", "--porcelain", "--untracked-files=no")
@@ -71,36 +71,36 @@ def _git(*arguments) -> str:
 
 
 def commands(plan: Plan) -> List[Tuple[str, str]]:
-    """Name and command of every run, with general places for one's own."""
+    """Name and command of every run, with placeholders for paths."""
     settings = plan.settings
-    places = {
+    placeholders = {
         str(settings.output_folder): "STUDY",
         str(settings.recordings_csv): "RECORDINGS_CSV",
         str(settings.cries): "CRIES",
         str(settings.generic): "GENERIC",
     }
     if settings.unlabelled_csv is not None:
-        places[str(settings.unlabelled_csv)] = "UNLABELLED_CSV"
-    found = []
+        placeholders[str(settings.unlabelled_csv)] = "UNLABELLED_CSV"
+    named = []
     for run in plan.runs.values():
-        parts = [_in_general(part, places) for part in run.command]
+        parts = [with_placeholder(part, placeholders) for part in run.command]
         text = " ".join(map(shlex.quote, ["python", *parts]))
-        found.append((without_fold(run, run.name), without_fold(run, text)))
-    return found
+        named.append((without_fold(run, run.name), without_fold(run, text)))
+    return named
 
 
-def _in_general(part: str, places: Dict[str, str]) -> str:
-    """A part of a command, its place by name."""
+def with_placeholder(part: str, placeholders: Dict[str, str]) -> str:
+    """Replace the path in a part of a command by its placeholder."""
     option, sign, value = part.rpartition("=")
-    # The longest first: a place may lie within another.
-    for place in sorted(places, key=len, reverse=True):
-        if value == place or value.startswith(f"{place}/"):
-            return f"{option}{sign}{places[place]}{value[len(place) :]}"
+    # The longest first: a folder may lie within another.
+    for path in sorted(placeholders, key=len, reverse=True):
+        if value == path or value.startswith(f"{path}/"):
+            return f"{option}{sign}{placeholders[path]}{value[len(path) :]}"
     return f"{option}{sign}PLACE" if os.path.isabs(value) else part
 
 
 def without_fold(run: Run, text: str) -> str:
-    """A text about a run without its fold's name, which may tell a place or a
+    """Replace the name of a run's fold in a text: it may reveal a place or a
     date.
     """
     fold = run.facts.get("fold")
@@ -112,8 +112,7 @@ def without_fold(run: Run, text: str) -> str:
 
 
 def checksums(results: Results) -> List[Tuple[str, str]]:
-    """SHA-256 of the manifests: what was heard, not whose it is."""
-    found = []
+    """Name and SHA-256 of the manifests."""
     seed = results.settings.pretraining_seeds[0]
     generic = results.plan.encoder("simclr", seed).folder / "manifest"
     places = [("generic", generic, ("train", "valid"))]
@@ -126,9 +125,9 @@ def checksums(results: Results) -> List[Tuple[str, str]]:
         run = corpora.adaptation(results, name)
         if run is not None:
             places.append((name, run.folder / "manifest", ("train", "valid")))
-    for name, folder, splits in places:
-        for split in splits:
-            path = folder / f"{split}.csv"
-            if path.is_file():
-                found.append((f"{name}/{split}.csv", checksum(path)))
-    return found
+    return [
+        (f"{name}/{split}.csv", checksum(folder / f"{split}.csv"))
+        for name, folder, splits in places
+        for split in splits
+        if (folder / f"{split}.csv").is_file()
+    ]

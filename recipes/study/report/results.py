@@ -1,4 +1,4 @@
-"""What the runs of a study found, read from their folders."""
+"""Results of a study's runs, read from their folders."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import Task
 
-#: The classical models beside the networks.
+#: Classical models that the networks are compared with.
 CLASSICAL = {
     "logmel_logistic": "log-mel statistics, logistic regression",
     "logmel_svm": "log-mel statistics, SVM",
@@ -22,36 +22,20 @@ CLASSICAL = {
 
 @dataclass
 class SeedSet(RunSet):
-    """Predictions of one method, a file a seed.
-
-    Arguments
-    ---------
-    seed_names : list of str
-        The seeds: folders of a study end in a digest besides.
-    """
+    """Predictions of one method, a file for each seed; ``seed_names`` are the
+    seeds, which the folders of a study do not end in."""
 
     seed_names: Sequence[str] = ()
 
     @property
     def seeds(self) -> List[str]:
-        """Names of the seeds."""
+        """Seeds as text."""
         return list(self.seed_names)
 
 
 class Cell(NamedTuple):
-    """A figure of a method, with the spread of seeds and of patients apart.
-
-    Arguments
-    ---------
-    mean : float
-        Over seeds.
-    by_seed : list of float
-        Of each.
-    sd : float or None
-        Between seeds.
-    ci95 : list of float or None
-        Over patients.
-    """
+    """A metric of one method: mean over seeds, value of each seed, standard
+    deviation between seeds, and 95 % interval over patients."""
 
     mean: Optional[float]
     by_seed: List[float]
@@ -60,7 +44,7 @@ class Cell(NamedTuple):
 
 
 class Results:
-    """Everything the runs of a study left, as far as they are done."""
+    """Results of a study's runs, as far as they are done."""
 
     def __init__(self, plan: Plan):
         self.plan = plan
@@ -71,32 +55,36 @@ class Results:
     @property
     def missing(self) -> List[Run]:
         """Runs without a result."""
-        return [
-            run for run in self.plan.runs.values() if not run.result.is_file()
-        ]
-
-    def metrics(self, run: Run) -> Optional[Dict]:
-        """``metrics.json`` of a run, or None."""
-        return read_json(run.folder / "metrics.json")
+        return [run for run in self.plan.runs.values() if not run.done]
 
     def of(self, task, encoder, mode, fraction=1.0) -> List[Dict]:
-        """``metrics.json`` of each seed that is done."""
+        """Read ``metrics.json`` of each seed that is done."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
-        return [m for m in map(self.metrics, runs) if m is not None]
+        files = [read_json(run.folder / "metrics.json") for run in runs]
+        return [metrics for metrics in files if metrics is not None]
 
     def set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of the seeds that are done, or None."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
-        return self._set(
+        runs = [run for run in runs if run.done]
+        if not runs:
+            return None
+        files = [run.folder / "predictions_test.csv" for run in runs]
+        first = self._predictions(files[0])
+        return SeedSet(
             ENCODERS[encoder].label,
-            [(run, run.folder / "predictions_test.csv") for run in runs],
+            files,
+            [
+                aligned(first, files[0], self._predictions(file), file)
+                for file in files
+            ],
+            [str(run.facts["seed"]) for run in runs],
         )
 
     def classical(self, task: str) -> Dict[str, Cell]:
-        """Test AUC of the classical controls by their name; they have no
-        seed."""
-        found = self.of(task, "simclr", "linear")
-        if not found:
+        """Test AUC of the classical controls by name; they have no seed."""
+        by_seed = self.of(task, "simclr", "linear")
+        if not by_seed:
             return {}
         return {
             CLASSICAL[name]: Cell(
@@ -105,24 +93,9 @@ class Results:
                 None,
                 block["recording"]["auc_ci95"],
             )
-            for name, block in found[0].get("controls", {}).items()
+            for name, block in by_seed[0].get("controls", {}).items()
             if name in CLASSICAL
         }
-
-    def _set(self, name, files) -> Optional[SeedSet]:
-        files = [(run, file) for run, file in files if run.result.is_file()]
-        if not files:
-            return None
-        first = self._predictions(files[0][1])
-        return SeedSet(
-            name,
-            [file for _, file in files],
-            [
-                aligned(first, files[0][1], self._predictions(file), file)
-                for _, file in files
-            ],
-            [str(run.facts["seed"]) for run, _ in files],
-        )
 
     def _predictions(self, file) -> Predictions:
         if file not in self._read:
@@ -132,15 +105,16 @@ class Results:
     def cell(
         self, task, encoder, mode, fraction=1.0, metric="auc", unit="recording"
     ) -> Optional[Cell]:
-        """A figure of a method on the test recordings, or None."""
+        """A metric of a method on the test set, or None."""
         key = (task, encoder, mode, fraction, metric, unit)
         if key not in self._cells:
-            one = self.set_of(task, encoder, mode, fraction)
-            self._cells[key] = one and cell_of(one, metric, unit)
+            runs = self.set_of(task, encoder, mode, fraction)
+            self._cells[key] = runs and cell_of(runs, metric, unit)
         return self._cells[key]
 
     def difference(self, task, mode, lower, higher) -> Optional[Dict]:
-        """Of two encoders in one mode, paired by patient; see ``compare``."""
+        """Difference in AUC of two encoders in one mode, paired by patient;
+        see ``cry_modules.metrics.compare``."""
         sets = [self.set_of(task, name, mode) for name in (lower, higher)]
         if None in sets:
             return None
@@ -152,40 +126,40 @@ class Results:
         return compare(sets)["differences"][0]
 
     def no_interval(self, task: str) -> Optional[str]:
-        """Why figures of a task have no interval over patients, or None."""
+        """Reason why a task's metrics have no interval, or None."""
         for run in self.plan.of_rule("train_cls"):
-            if run.facts["task"] == task and run.result.is_file():
+            if run.facts["task"] == task and run.done:
                 p = self._predictions(run.folder / "predictions_test.csv")
                 return why_no_interval(p.labels, p.patients, p.classes)
         return None
 
     def history(self, run: Run) -> List[Dict]:
-        """Rows of ``history.json``, or none."""
+        """Rows of ``history.json``, if there is one."""
         return read_json(run.folder / "history.json") or []
 
     def main_run(self, task: Task) -> Optional[Run]:
-        """A run that is done and has all of a task's recordings."""
+        """A finished run with all recordings of a task, or None."""
         for run in self.plan.of_rule("train_cls"):
             facts = run.facts
             whole = facts["task"] == task.name and facts["fraction"] == 1.0
-            if whole and run.result.is_file():
+            if whole and run.done:
                 return run
         return None
 
 
-def cell_of(one: RunSet, metric: str = "auc", unit: str = "recording") -> Cell:
-    """A figure of some seeds' predictions."""
-    found = compare([one], unit=unit, metric=metric)["sets"][0]
+def cell_of(runs: RunSet, metric: str = "auc", unit: str = "recording") -> Cell:
+    """A metric of the predictions of some seeds."""
+    summary = compare([runs], unit=unit, metric=metric)["sets"][0]
     return Cell(
-        found["mean"],
-        found["by_seed"],
-        found["sd_between_seeds"],
-        found["ci95"],
+        summary["mean"],
+        summary["by_seed"],
+        summary["sd_between_seeds"],
+        summary["ci95"],
     )
 
 
 def read_json(path: Path):
-    """What a json file holds, or None where it is not there."""
+    """Contents of a JSON file, or None if it does not exist."""
     if not Path(path).is_file():
         return None
     return json.loads(Path(path).read_text("utf-8"))

@@ -1,5 +1,5 @@
-"""Recordings as contrastive training hears them, for eyes and, where the
-corpus lets its audio be given on, for ears.
+"""Recordings and their two views in contrastive training, and the audio of
+both where the corpus may be shared.
 """
 
 import base64
@@ -13,8 +13,8 @@ from cry_modules.audio import repeat_to
 from cry_modules.figures.views import Pair, make_pairs
 from cry_modules.training import experiment
 from data_prep import manifest
-from recipes.study import corpora
-from recipes.study.corpora import Corpus
+from recipes.study.report import corpora
+from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
 
 _EXAMPLES = 2  # of each corpus
@@ -22,21 +22,10 @@ _EPOCH = 1
 _LONGEST_S = 10.0  # the page stays small
 
 
-class Heard(NamedTuple):
-    """A recording with its two views.
-
-    Arguments
-    ---------
-    title : str
-        What it is, without its id.
-    pair : Pair
-        Both views.
-    hparams : dict
-        Objects and settings of the training.
-    players : list of (str, str)
-        What is heard, and the audio as a data URI; empty where it may not be
-        given on.
-    """
+class Example(NamedTuple):
+    """A recording with its two views: title without its id, views, objects of
+    the training's yaml file, and names and data URIs of audio (none where it
+    may not be shared)."""
 
     title: str
     pair: Pair
@@ -44,53 +33,49 @@ class Heard(NamedTuple):
     players: List[Tuple[str, str]]
 
 
-def heard_views(
+def examples(
     results: Results, generic: Optional[Corpus], cries: Sequence[Corpus]
-) -> List[Heard]:
-    """Examples of both corpora. A cry is shown where its corpus lets audio be
-    given on only: a spectrogram can be turned into sound.
+) -> List[Example]:
+    """Examples of both corpora. A cry is only shown where its corpus may be
+    shared: a spectrogram can be turned into sound.
     """
-    seed = results.settings.pretraining_seeds[0]
-    found = []
+    settings, chosen = results.settings, []
     if generic is not None:
-        run = results.plan.encoder("simclr", seed)
-        found += _examples(
-            run.folder, results.settings.generic, "generic sound", generic
-        )
-    adapted = [c for c in cries if c.what.startswith("adaptation")]
+        run = results.plan.encoder("simclr", settings.pretraining_seeds[0])
+        chosen += _examples(run, settings.generic, "generic sound", generic)
+    adapted = [c for c in cries if c.purpose.startswith("adaptation")]
     if adapted and adapted[-1].shareable:
         name = next(
             name
             for name, which in corpora.CRIES.items()
-            if adapted[-1].what == corpora.adapted_to(which)
+            if adapted[-1].purpose == corpora.adapted_to(which)
         )
         run = corpora.adaptation(results, name)
-        found += _examples(
-            run.folder, results.settings.cries, "cry", adapted[-1]
-        )
-    return found
+        chosen += _examples(run, settings.cries, "cry", adapted[-1])
+    return chosen
 
 
-def _examples(folder: Path, root, what, corpus) -> List[Heard]:
-    hparams = experiment.load(str(folder / "hyperparams.yaml"), {})
-    rows = manifest.read(folder / "manifest/train.csv")
+def _examples(run, root, noun, corpus) -> List[Example]:
+    hparams = experiment.load(str(run.folder / "hyperparams.yaml"), {})
+    rows = manifest.read(run.folder / "manifest/train.csv")
     # From the middle on: tables often begin with all of one class.
     step = max(1, len(rows) // (_EXAMPLES + 1))
     chosen = rows[step::step][:_EXAMPLES]
-    pairs = make_pairs(hparams, chosen, str(root), _EPOCH)
     return [
-        Heard(
-            f"A {what}, and two views of it",
+        Example(
+            f"A {noun}, and two views of it",
             pair,
             hparams,
             _players(hparams, rec, root, pair) if corpus.shareable else [],
         )
-        for rec, pair in zip(chosen, pairs)
+        for rec, pair in zip(
+            chosen, make_pairs(hparams, chosen, str(root), _EPOCH)
+        )
     ]
 
 
 def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
-    """The recording, and the chunk of each view."""
+    """Name and audio of the recording, and of the chunk of each view."""
     rate, chunks = hparams["sample_rate"], hparams["chunks"]
     sig = hparams["reader"](str(Path(root) / rec.wav), rec.start, rec.stop)
     sig = repeat_to(sig, chunks.n_samples)
@@ -106,9 +91,7 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
 
 
 def data_uri(samples, rate: int) -> str:
-    """Audio that a page can hold.
-
-    Shapes: samples ``[n]``.
+    """Audio ``[n]`` that a page can hold.
 
     Example
     -------

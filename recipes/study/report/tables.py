@@ -1,45 +1,28 @@
-"""A study's tables: once as numbers, then as Markdown, LaTeX, csv and cells of
-a page.
+"""A study's tables: as numbers, and as Markdown, LaTeX, csv and cells of the
+page.
 """
 
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
+from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.predictions import UNITS
 from data_prep.files.tables import write_table, write_text
-from recipes.study.encoders import (
-    ADAPTED,
-    ENCODERS,
-    FEW_LABELS,
-    FEW_LABELS_MODES,
-    TABLE_1,
-    TABLE_2,
-)
+from recipes.study.encoders import ENCODERS, adapted, table_rows
+from recipes.study.plan import few_labels_rows
 from recipes.study.report.results import Cell, Results
-from recipes.study.settings import MODE_NAMES, Settings
+from recipes.study.settings import MODE_NAMES
 
-#: What a table can be of, in words.
-MEASURES = {
-    ("auc", "recording"): "AUC by recording",
-    ("auc", "patient"): "AUC by patient",
-    ("average_precision", "recording"): "average precision by recording",
-}
+#: Metric and unit of the main tables.
+MAIN = ("auc", "recording")
 
 
 @dataclass
 class Row:
-    """A method and its figures.
-
-    Arguments
-    ---------
-    label : str
-        The method.
-    cells : list of (Cell or None)
-        One a column; None: not run.
-    control : bool
-        Whether the others are held against it.
-    """
+    """A method and its metrics, one cell for each column (None: not run);
+    ``control`` rows are compared with the others."""
 
     label: str
     cells: List[Optional[Cell]]
@@ -48,27 +31,10 @@ class Row:
 
 @dataclass
 class Table:
-    """Figures of methods.
+    """A table of methods; ``head`` is above the first column, ``foot`` are
+    further lines of text."""
 
-    Arguments
-    ---------
-    name : str
-        Of its files.
-    title : str
-        Above it.
-    head : str
-        Over the first column.
-    columns : list of str
-        Over the others.
-    rows : list of Row
-        From above.
-    foot : list of list of str
-        Further lines, as text.
-    note : str
-        Below it.
-    """
-
-    name: str
+    name: str  # of its files
     title: str
     head: str
     columns: List[str]
@@ -78,57 +44,50 @@ class Table:
 
 
 def study_tables(results: Results) -> List[Table]:
-    """Tables 1 to 3 and that of few labels, by recording; then the same by
-    patient and of average precision.
+    """Tables 1 to 3 and that of few labels, by AUC of recordings; then the
+    same by patient, and for the other metrics of ``shown_in("study")``.
     """
-    found = []
-    for metric, unit in MEASURES:
-        found += _by_measure(results, metric, unit)
-    return found
+    return [
+        table
+        for metric in shown_in("study")
+        for unit in (UNITS if metric == "auc" else UNITS[:1])
+        for table in _by_measure(results, metric, unit)
+    ]
 
 
 def _by_measure(results, metric, unit) -> List[Table]:
-    tasks = results.settings.tasks
-    of = MEASURES[metric, unit]
-    suffix = (
-        "" if (metric, unit) == ("auc", "recording") else f"_{metric}_{unit}"
-    )
-    column, encoders = tasks[0].label_column, {*results.settings.encoders}
+    settings = results.settings
+    main = (metric, unit) == MAIN
+    measure = f"{METRICS[metric].words} by {unit}"
+    suffix = "" if main else f"_{metric}_{unit}"
+    first, *others = settings.tasks
+    encoders, adaptations = {*settings.encoders}, {*adapted()}
+    wanted = []
+    # In a study of adaptation only, table 2 has all rows of table 1.
+    if encoders & {*table_rows(1)} - {*table_rows(2)} or not (
+        encoders & adaptations
+    ):
+        wanted.append(("table_1", "Pre-training", first, 1))
+    if encoders & adaptations:
+        wanted.append(("table_2", "Adaptation", first, 2))
+    wanted += [("table_3", "Adaptation", task, 2) for task in others]
     tables = []
-    # A study of adaptation alone has all rows of table 1 in table 2.
-    if encoders & {*TABLE_1} - {*TABLE_2} or not encoders & {*ADAPTED}:
-        tables.append(
-            _encoders_by_mode(
-                results, f"table_1{suffix}", f"Pre-training: {column}, {of}",
-                tasks[0].name, TABLE_1, metric, unit,
-            )
-        )  # fmt: skip
-    if encoders & {*ADAPTED}:
-        tables.append(
-            _encoders_by_mode(
-                results, f"table_2{suffix}", f"Adaptation: {column}, {of}",
-                tasks[0].name, TABLE_2, metric, unit,
-            )
-        )  # fmt: skip
-    for task in tasks[1:]:
-        tables.append(
-            _encoders_by_mode(
-                results, f"table_3{suffix}",
-                f"Adaptation: {task.label_column}, {of}",
-                task.name, TABLE_2, metric, unit,
-            )
-        )  # fmt: skip
-    if not suffix:
-        for table in tables:
-            _add_parameters(table, results)
-            _add_classical(table, results, tasks[table.name == "table_3"].name)
-    if few_labels_rows(results.settings):
+    for name, title, task, which in wanted:
+        title = f"{title}: {task.label_column}, {measure}"
+        table = _encoders_by_mode(
+            results, f"{name}{suffix}", title, task.name, which, metric, unit
+        )
+        if main:
+            _add_parameters(table, results, task.name)
+            _add_classical(table, results, task.name)
+        tables.append(table)
+    if few_labels_rows(settings):
         name = f"few_labels{suffix}"
-        tables.append(_few_labels(results, name, of, metric, unit))
+        tables.append(_few_labels(results, name, measure, metric, unit))
     return tables
 
 
-def _encoders_by_mode(results, name, title, task, encoders, metric, unit):
+def _encoders_by_mode(results, name, title, task, table, metric, unit):
     modes = results.settings.modes
     rows = [
         Row(
@@ -139,33 +98,16 @@ def _encoders_by_mode(results, name, title, task, encoders, metric, unit):
             ],
             ENCODERS[encoder].control,
         )
-        for encoder in encoders
+        for encoder in table_rows(table)
         if encoder in results.settings.encoders
     ]
     columns = [MODE_NAMES[mode] for mode in modes]
-    note = _note_on(results, task)
+    why = results.no_interval(task)
+    note = f"No intervals over patients: {why}." if why else ""
     return Table(name, title, "encoder", columns, rows, [], note)
 
 
-def _note_on(results, task) -> str:
-    """Why there are no intervals, where there are none."""
-    why = results.no_interval(task)
-    return f"No intervals over patients: {why}." if why else ""
-
-
-def few_labels_rows(settings: Settings) -> List[Tuple[str, str]]:
-    """Encoders and modes that a study trains on fewer labels."""
-    if len(settings.fractions) == 1:
-        return []
-    return [
-        (encoder, mode)
-        for encoder in FEW_LABELS
-        for mode in FEW_LABELS_MODES
-        if encoder in settings.encoders and mode in settings.modes
-    ]
-
-
-def _few_labels(results, name, of, metric, unit) -> Table:
+def _few_labels(results, name, measure, metric, unit) -> Table:
     """A row for each encoder and mode, a column for each fraction."""
     task, fractions = results.settings.tasks[0], results.settings.fractions
     rows = [
@@ -180,25 +122,24 @@ def _few_labels(results, name, of, metric, unit) -> Table:
     ]
     return Table(
         name,
-        f"Share of the labels: {task.label_column}, {of}",
+        f"Share of the labels: {task.label_column}, {measure}",
         "encoder and mode",
         [percent(fraction) for fraction in fractions],
         rows,
     )
 
 
-def _add_parameters(table: Table, results: Results) -> None:
-    """The row of trained parameters."""
-    task = results.settings.tasks[table.name == "table_3"].name
+def _add_parameters(table: Table, results: Results, task: str) -> None:
+    """Add the row of trained parameters."""
     cells = ["trained parameters"]
     for mode in results.settings.modes:
-        found = results.of(task, "simclr", mode)
-        cells.append(f"{found[0]['n_trainable']:,}" if found else "not run")
+        runs = results.of(task, "simclr", mode)
+        cells.append(f"{runs[0]['n_trainable']:,}" if runs else "not run")
     table.foot.append(cells)
 
 
 def _add_classical(table: Table, results: Results, task: str) -> None:
-    """Classical controls stand in the column of the linear probe."""
+    """Add the classical controls, in the column of the linear probe."""
     for label, cell in results.classical(task).items():
         table.rows.append(
             Row(label, [cell] + [None] * (len(table.columns) - 1), control=True)
@@ -206,7 +147,7 @@ def _add_classical(table: Table, results: Results, task: str) -> None:
 
 
 def percent(fraction: float) -> str:
-    """A share of the labels.
+    """Format a label fraction.
 
     Example
     -------
@@ -217,7 +158,7 @@ def percent(fraction: float) -> str:
 
 
 def value_of(cell: Optional[Cell]) -> str:
-    """Mean and spread of seeds.
+    """Format mean and standard deviation between seeds.
 
     Example
     -------
@@ -233,7 +174,7 @@ def value_of(cell: Optional[Cell]) -> str:
 
 
 def interval_of(cell: Optional[Cell]) -> str:
-    """The interval over patients.
+    """Format the interval over patients.
 
     Example
     -------
@@ -251,7 +192,7 @@ def _text_of(cell: Optional[Cell]) -> str:
 
 
 def as_markdown(table: Table) -> str:
-    """A table for a README."""
+    """Format a table as Markdown."""
     lines = [
         "| "
         + " | ".join(map(_in_markdown, [table.head, *table.columns]))
@@ -274,7 +215,7 @@ def _in_markdown(text: str) -> str:
 
 
 def as_latex(table: Table, caption: str) -> str:
-    """A table for a paper, with booktabs."""
+    """Format a table as LaTeX with booktabs."""
     n = len(table.columns)
     lines = [
         r"\begin{table}",
@@ -322,7 +263,7 @@ def _in_latex(text: str) -> str:
 
 
 def write_csv(table: Table, path: Path) -> None:
-    """A line for each figure: numbers as they are."""
+    """Write a line for each cell, with unrounded numbers."""
     rows = []
     for row in table.rows:
         for column, cell in zip(table.columns, row.cells):
@@ -331,7 +272,8 @@ def write_csv(table: Table, path: Path) -> None:
             low, high = cell.ci95 or ("", "")
             seeds = " ".join(repr(value) for value in cell.by_seed)
             rows.append(
-                [row.label, column, _or_empty(cell.mean), _or_empty(cell.sd)]
+                [row.label, column]
+                + ["" if v is None else v for v in (cell.mean, cell.sd)]
                 + [low, high, seeds]
             )
     header = [table.head, "column", "mean", "sd_between_seeds"]
@@ -339,12 +281,8 @@ def write_csv(table: Table, path: Path) -> None:
     write_table(path, header, rows)
 
 
-def _or_empty(value):
-    return "" if value is None else value
-
-
 def write_tables(tables: Sequence[Table], note: str, folder: Path) -> None:
-    """All tables as Markdown, LaTeX and csv."""
+    """Write all tables as Markdown, LaTeX and csv."""
     markdown = [f"## {t.title}\n\n{as_markdown(t)}\n" for t in tables]
     write_text(folder / "tables.md", "\n".join([*markdown, note, ""]))
     latex = [

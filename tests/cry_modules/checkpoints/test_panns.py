@@ -1,10 +1,10 @@
-"""PANNs' files: converted strictly, and only where they hear what we hear."""
+"""PANNs' files are converted strictly, and only with our front end."""
 
 import numpy as np
 import pytest
 import torch
 
-from cry_modules.checkpoints.encoders import load_encoder
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.cnn14 import Cnn14
 from cry_modules.front_ends import make_front_end
 from data_prep.files.errors import InputError
@@ -32,7 +32,7 @@ def published(tmp_path_factory):
 def test_every_layer_is_that_of_the_formulas(published):
     path, model = published
     encoder = quickly(lambda: Cnn14(64, width=64))
-    assert load_encoder(encoder, str(path), "panns") == path
+    assert EncoderSource(path).load(encoder, "panns") == path
     sound = 0.1 * torch.randn(1, 12000)
     assert_same_layers(encoder, model, make_front_end("panns")(sound)[0])
 
@@ -59,7 +59,7 @@ def small(tmp_path):
 
 def refusal(path, width=1, n_mels=64, front_end="panns"):
     with pytest.raises(InputError) as error:
-        load_encoder(Cnn14(n_mels, width), str(path), front_end)
+        EncoderSource(path).load(Cnn14(n_mels, width), front_end)
     message = str(error.value)
     assert "\n" not in message and str(path) in message
     return message
@@ -70,25 +70,25 @@ def test_a_bare_state_dict_and_a_file_of_2019(small, tmp_path):
     old = save_as_of_2019(checkpoint(small.model), tmp_path / "old.pth")
     for path in (small(bare=True), old):
         encoder = Cnn14(64, width=1).eval()
-        load_encoder(encoder, str(path), "panns")
+        EncoderSource(path).load(encoder, "panns")
         assert_same_layers(encoder, small.model, feats)
 
 
-def test_every_name_is_converted_or_knowingly_left(small):
+def test_every_name_is_converted_or_dropped(small):
     extra = {"att_block.att.weight": torch.ones(1)}
     assert "att_block.att.weight is unexpected" in refusal(small(extra))
     for name in ("conv_block3.bn2.running_var", "bn0.bias"):
         ours = name.replace("bn", "norm")
         assert f"{ours} is missing" in refusal(small({name: None}))
-    # What comes after our encoder need not be there.
+    # Layers after our encoder may be missing.
     left = {"fc1.weight": None, "fc1.bias": None, "fc_audioset.weight": None}
-    load_encoder(Cnn14(64, width=1), str(small(left)), "panns")
+    EncoderSource(small(left)).load(Cnn14(64, width=1), "panns")
 
 
-def test_another_rate_is_refused_with_the_file_to_take(small):
+def test_another_rate_is_refused_with_the_file_to_download(small):
     for khz, window in ((32, 1024), (8, 256)):
         message = refusal(small(rate_khz=khz))
-        assert f"hears {khz} kHz in windows of {window} samples" in message
+        assert f"takes {khz} kHz, windows of {window} samples" in message
         assert "Cnn14_16k_mAP=0.438.pth from https://zenodo.org" in message
 
 
@@ -100,7 +100,7 @@ def test_other_bands_or_another_window_are_refused(small):
     assert f"{name} is off by" in refusal(small({name: sharper}))
     assert f"no {name}" in refusal(small({name: None}))
     for window in (torch.tensor(0.0), torch.ones(0)):
-        assert "hears an unknown rate" in refusal(small({name: window}))
+        assert "takes an unknown rate" in refusal(small({name: window}))
 
 
 def test_another_front_end_or_width_of_the_run_is_refused_with_the_cure(small):
@@ -126,15 +126,15 @@ def test_another_network_of_panns_is_refused(small):
     )
 
 
-def test_code_beside_the_weights_is_refused_and_does_not_run(small, tmp_path):
+def test_code_in_the_file_does_not_run(small, tmp_path):
     proof, path = tmp_path / "it_ran", tmp_path / "evil.pth"
     torch.save({**checkpoint(small.model), "sampler": Evil(proof)}, path)
     assert "would run code" in refusal(path)
     assert not proof.exists()
 
 
-def test_of_numpy_arrays_and_numbers_alone_are_read(small, tmp_path):
-    """A random generator of numpy's is neither."""
+def test_other_objects_of_numpy_are_refused(small, tmp_path):
+    """Only its arrays and numbers are read."""
     path = tmp_path / "generator.pth"
     content = {**checkpoint(small.model), "sampler": np.random.RandomState(0)}
     torch.save(content, path)

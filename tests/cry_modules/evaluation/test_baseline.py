@@ -3,14 +3,13 @@
 import numpy as np
 import pytest
 
-from cry_modules.evaluation.baseline import (
+from cry_modules.evaluation.baseline import quietest, sound_features
+from cry_modules.evaluation.cross_validation import (
     Settings,
-    judge,
-    out_of_fold_ranks,
-    quietest,
+    cross_validate,
     shuffle_between_patients,
-    sound_features,
 )
+from cry_modules.evaluation.linear_model import out_of_fold_ranks
 from data_prep.manifest import Recording
 
 QUICK = Settings(repeats=2, permutations=19)
@@ -22,8 +21,8 @@ def test_shuffling_keeps_what_is_alike_within_a_patient():
     labels = rng.integers(0, 3, 90)[patients]
     for _ in range(20):
         shuffled = shuffle_between_patients(labels, patients, rng)
-        own = [set(shuffled[patients == p]) for p in range(90)]
-        assert all(len(labels) == 1 for labels in own)
+        of_patient = [set(shuffled[patients == p]) for p in range(90)]
+        assert all(len(labels) == 1 for labels in of_patient)
         assert set(shuffled) == {0, 1, 2}
     assert (shuffled != labels).mean() > 0.5
 
@@ -44,7 +43,7 @@ def test_three_classes_and_the_two_models(model):
     labels = np.arange(90) % 3
     features = np.eye(3)[labels] + rng.normal(0, 0.5, (90, 3))
     settings = Settings(model, repeats=1, permutations=19)
-    evidence = judge(features, labels, np.arange(90), True, settings)
+    evidence = cross_validate(features, labels, np.arange(90), True, settings)
     assert evidence.auc > 0.85 and evidence.p == 0.05
     assert evidence.ci95[0] < evidence.auc < evidence.ci95[1]
 
@@ -52,7 +51,7 @@ def test_three_classes_and_the_two_models(model):
 def test_a_rare_class_makes_fewer_folds_and_no_interval():
     rng = np.random.default_rng(0)
     labels = np.array([1] * 3 + [0] * 27)
-    evidence = judge(
+    evidence = cross_validate(
         rng.normal(size=(30, 4)), labels, np.arange(30), True, QUICK
     )
     assert evidence.folds == 3 and evidence.ci95 is None
@@ -62,10 +61,19 @@ def test_the_same_seed_gives_the_same_figures():
     rng = np.random.default_rng(0)
     features, labels = rng.normal(size=(40, 4)), np.arange(40) % 2
     patients = np.arange(40) // 2
-    one, two = (judge(features, labels, patients, False, QUICK) for _ in "ab")
-    assert (one.auc, one.ci95, one.null) == (two.auc, two.ci95, two.null)
+    first, second = (
+        cross_validate(features, labels, patients, False, QUICK) for _ in "ab"
+    )
+    assert (first.auc, first.ci95, first.null) == (
+        second.auc,
+        second.ci95,
+        second.null,
+    )
     other = Settings(repeats=2, permutations=19, seed=1)
-    assert judge(features, labels, patients, False, other).null != one.null
+    assert (
+        cross_validate(features, labels, patients, False, other).null
+        != first.null
+    )
 
 
 def test_the_quietest_frames_of_a_recording(noise, tmp_path):

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 
-from cry_modules.evaluation.baseline import Settings
 from cry_modules.evaluation.confounds import confounds, main
-from cry_modules.evaluation.questions import Clues, examine
+from cry_modules.evaluation.cross_validation import Settings
+from cry_modules.evaluation.questions import ConfoundData, examine
 from cry_modules.evaluation.verdict import verdict
 from data_prep.files.errors import InputError
 
@@ -21,30 +21,25 @@ QUICK = Settings(folds=2, repeats=4, permutations=19)
 def clues(signature=0.0, effect=0.0, sites_by_label=False, seed=0):
     """Forty patients of three recordings each, one label and site each.
 
-    Arguments
-    ---------
-    signature : float
-        What the recordings of a patient have in common.
-    effect : float
-        What the recordings of a label have in common.
-    sites_by_label : bool
-        Nine in ten patients of a label come from one site.
-    seed : int
-        Of the draws.
+    `signature` is what recordings of a patient share, `effect` what those of
+    a label share; with `sites_by_label` nine in ten patients of a label come
+    from one site.
     """
     rng = np.random.default_rng(seed)
     patients = np.repeat(np.arange(40), 3)
-    own = rng.permutation(np.arange(40) % 2)
+    label_of = rng.permutation(np.arange(40) % 2)
     agrees = rng.random(40) < (0.9 if sites_by_label else 0.5)
     audio = rng.normal(size=(120, 20))
     audio += signature * rng.normal(size=(40, 20))[patients]
-    audio[:, 0] += effect * own[patients]
+    audio[:, 0] += effect * label_of[patients]
     rest = rng.normal(size=(2, 120, 5))
-    return Clues(
+    return ConfoundData(
         patients=patients,
-        labels=np.array(["healthy", "injury"], dtype=object)[own[patients]],
+        labels=np.array(["healthy", "injury"], dtype=object)[
+            label_of[patients]
+        ],
         sites=np.array(["north", "south"], dtype=object)[
-            np.where(agrees, own, 1 - own)[patients]
+            np.where(agrees, label_of, 1 - label_of)[patients]
         ],
         features={"audio": audio, "background": rest[0], "file": rest[1]},
     )
@@ -53,51 +48,55 @@ def clues(signature=0.0, effect=0.0, sites_by_label=False, seed=0):
 def verdict_of(examined):
     """The verdict by its subject."""
     probes, gap, _ = examine(examined, QUICK)
-    said = verdict(probes, gap, "injury")
-    return probes, gap, dict(line.split(": ", 1) for line in said)
+    verdicts = verdict(probes, gap, "injury")
+    return probes, gap, dict(line.split(": ", 1) for line in verdicts)
 
 
 def test_noise_is_nothing():
-    probes, gap, said = verdict_of(clues())
+    probes, gap, verdicts = verdict_of(clues())
     for name in ("label_audio_grouped", "label_audio_random"):
         assert 0.35 < probes[name].evidence.auc < 0.65
     assert abs(gap.value) < 0.1
-    assert said["Leakage"].startswith("no sign of it")
-    assert said["Label"].startswith("no sign that injury can be heard")
+    assert verdicts["Leakage"].startswith("no evidence. A random")
+    assert verdicts["Label"].startswith(
+        "no evidence that injury can be predicted"
+    )
     for subject in ("Site", "File facts", "Background", "Device"):
-        assert said[subject].startswith("no sign that")
+        assert verdicts[subject].startswith("no evidence that")
 
 
 def test_recognising_the_patient_is_a_leak():
-    probes, gap, said = verdict_of(clues(signature=3.0))
+    probes, gap, verdicts = verdict_of(clues(signature=3.0))
     random = probes["label_audio_random"].evidence
     assert random.auc > 0.65 and np.mean(random.null) > 0.65
     assert probes["label_audio_grouped"].evidence.auc < 0.65
     assert gap.ci95[0] > 0.1
-    assert said["Leakage"].startswith("found.")
-    assert f"+{gap.value:.2f} AUC" in said["Leakage"]
-    assert said["Label"].startswith("no sign")
-    # A random split is no better than recognising patients.
+    assert verdicts["Leakage"].startswith("present.")
+    assert f"+{gap.value:.2f} AUC" in verdicts["Leakage"]
+    assert verdicts["Label"].startswith("no evidence")
+    # A random split is not better than recognising patients.
     assert random.p > 0.05
 
 
-def test_a_true_difference_is_heard_and_no_alarm_is_raised():
-    probes, gap, said = verdict_of(clues(effect=2.0))
+def test_a_true_difference_raises_no_alarm():
+    probes, gap, verdicts = verdict_of(clues(effect=2.0))
     evidence = probes["label_audio_grouped"].evidence
     assert evidence.auc > 0.8 and evidence.p <= 0.05
-    assert said["Label"].startswith("injury can be told in babies")
-    assert "slight" not in said["Label"]
-    assert said["Leakage"].startswith("no sign of it")
+    assert verdicts["Label"].startswith("injury can be predicted in babies")
+    assert "slight" not in verdicts["Label"]
+    assert verdicts["Leakage"].startswith("no evidence. A random")
     for subject in ("Site", "File facts", "Background", "Device"):
-        assert said[subject].startswith("no sign that")
+        assert verdicts[subject].startswith("no evidence that")
 
 
 def test_a_label_that_follows_the_site_is_flagged():
-    probes, _, said = verdict_of(clues(effect=2.0, sites_by_label=True))
+    probes, _, verdicts = verdict_of(clues(effect=2.0, sites_by_label=True))
     assert probes["label_site"].evidence.auc > 0.7
-    assert said["Site"].startswith("injury follows the site")
-    # What is heard of the label is heard of the site.
-    assert said["Device"].startswith("the recording site can be heard (north")
+    assert verdicts["Site"].startswith("injury follows the site")
+    # The site has the same sound as the label.
+    assert verdicts["Device"].startswith(
+        "the recording site can be predicted (north"
+    )
 
 
 def test_few_patients_are_no_ground_for_a_claim():
@@ -107,9 +106,9 @@ def test_few_patients_are_no_ground_for_a_claim():
     three = Settings(folds=3, repeats=1, permutations=19)
     probes, gap, notes = examine(few, three)
     assert probes["label_audio_grouped"].evidence.ci95 is gap.ci95 is None
-    assert notes == ["label: 2 folds, since injury has 2 patients."]
-    said = " ".join(verdict(probes, gap, "injury"))
-    assert "Label: too few patients in class injury (2) to say" in said
+    assert notes == ["label: 2 folds, because injury has 2 patients."]
+    verdicts = " ".join(verdict(probes, gap, "injury"))
+    assert "Label: too few patients in class injury (2) to decide" in verdicts
     few.labels[few.patients > 0] = "healthy"
     probes, gap, _ = examine(few, QUICK)
     assert gap is None and probes["site_audio"].evidence is not None
@@ -129,7 +128,7 @@ def test_rare_classes_join_and_rare_or_single_sites_leave():
     assert any(n.startswith("site south: 4 patients") for n in notes)
     assert probes["site_audio"].evidence is None
     assert (
-        "Not asked (no two sites of 5 patients or more): injury from site"
+        "Not evaluated (no two sites of 5 patients or more): injury from site"
         in (verdict(probes, gap, "injury")[-1])
     )
 
@@ -139,7 +138,7 @@ def test_one_recording_a_patient_cannot_leak():
     for name in ("patients", "labels", "sites"):
         setattr(single, name, getattr(single, name)[::3])
     single.features = {k: v[::3] for k, v in single.features.items()}
-    assert verdict_of(single)[2]["Leakage"].startswith("none is possible")
+    assert verdict_of(single)[2]["Leakage"].startswith("not possible")
 
 
 @pytest.fixture
@@ -218,5 +217,5 @@ def test_wrong_columns_and_paths_are_one_line(command, tmp_path):
 
 def test_one_label_is_not_enough(database, tmp_path):
     folder = database(change=lambda i, row: row.replace("injury", "healthy"))
-    with pytest.raises(InputError, match="two are needed"):
+    with pytest.raises(InputError, match="needs two"):
         confounds(str(folder), str(tmp_path), "neuro_injury", QUICK)

@@ -8,7 +8,11 @@ from sklearn.preprocessing import StandardScaler
 
 from cry_modules.evaluation import controls
 from cry_modules.evaluation.nuisance import nuisance_probe
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+)
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
 
@@ -41,7 +45,7 @@ def make_data(n_classes=2, signal=1.5, sizes=(200, 60, 80), seed=0):
 
 def test_the_logistic_control_is_scikit_learns_best_on_validation():
     features, recordings, prevalence = make_data()
-    said, share = controls.classical(features, recordings, prevalence)[
+    predicted, share = controls.classical(features, recordings, prevalence)[
         "logmel_logistic"
     ]
     scaler = StandardScaler().fit(features["train"])
@@ -60,7 +64,9 @@ def test_the_logistic_control_is_scikit_learns_best_on_validation():
             expected = model.decision_function(
                 scaler.transform(features["test"])
             )
-    log_odds = np.log(said["test"].scores[:, 1] / said["test"].scores[:, 0])
+    log_odds = np.log(
+        predicted["test"].scores[:, 1] / predicted["test"].scores[:, 0]
+    )
     np.testing.assert_allclose(
         log_odds, expected + np.log(share[1] / share[0]), rtol=1e-4, atol=1e-4
     )
@@ -69,23 +75,23 @@ def test_the_logistic_control_is_scikit_learns_best_on_validation():
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_controls_find_a_signal_and_scores_sum_to_one(n_classes):
     data = make_data(n_classes, signal=3.0)
-    for said, share in controls.classical(*data).values():
+    for predicted, share in controls.classical(*data).values():
         assert share.sum() == pytest.approx(1)
-        for predictions in said.values():
+        for predictions in predicted.values():
             np.testing.assert_allclose(predictions.scores.sum(axis=1), 1)
             labels, scores = predictions.labels, predictions.scores
-            found = np.mean(
+            computed = np.mean(
                 [roc_auc_score(labels == k, scores[:, k])
                  for k in range(n_classes)]
             )  # fmt: skip
-            assert found > 0.85
+            assert computed > 0.85
 
 
 def test_validation_of_one_class_chooses_the_most_regular_model():
     features, recordings, prevalence = make_data()
     recordings["valid"].labels[:] = 0
-    found = controls.classical(features, recordings, prevalence)
-    assert np.isfinite(found["logmel_svm"][0]["test"].scores).all()
+    computed = controls.classical(features, recordings, prevalence)
+    assert np.isfinite(computed["logmel_svm"][0]["test"].scores).all()
 
 
 def test_too_many_recordings_for_a_support_vector_machine():
@@ -96,12 +102,12 @@ def test_too_many_recordings_for_a_support_vector_machine():
 
 def entry_of(model, control):
     even = np.array([0.5, 0.5])
-    found = figures_of(
+    computed = evaluate_outcomes(
         [Outcome(model, model, even)],
         {"logmel_svm": [Outcome(control, control, even)]},
-        Asked(n_draws=400),
+        EvaluationOptions(n_draws=400),
     )
-    return found["controls"]["logmel_svm"]
+    return computed["controls"]["logmel_svm"]
 
 
 def scored(p, strength, seed):
@@ -133,12 +139,14 @@ def test_a_control_that_cannot_be_compared_is_not_beaten():
 def test_nuisance_of_nothing_is_chance_and_of_a_trace_is_found():
     patients = np.repeat(np.arange(60), 3)
     site = np.array(["north", "south"])[patients % 2]
-    found = []
+    computed = []
     for seed in range(8):
         embs = np.random.default_rng(seed).normal(size=(180, 8))
-        found.append(nuisance_probe(embs, site, patients, n_draws=100)["auc"])
+        computed.append(
+            nuisance_probe(embs, site, patients, n_draws=100)["auc"]
+        )
     # Of 30 patients a site one AUC has a spread of about 0.07.
-    assert abs(np.mean(found) - 0.5) < 0.075
+    assert abs(np.mean(computed) - 0.5) < 0.075
     embs[:, 3] += 3 * (site == "north")
     traced = nuisance_probe(embs, site, patients, n_draws=200)
     assert traced["auc"] > 0.95
@@ -146,15 +154,15 @@ def test_nuisance_of_nothing_is_chance_and_of_a_trace_is_found():
 
 
 def test_nuisance_keeps_patients_apart():
-    """Each patient has its own place and an arbitrary site: told at once
-    where a patient is on both sides, by chance where patients are apart."""
+    """Each patient has its own place and an arbitrary site: predicted
+    if a patient is on both sides, by chance if patients are kept apart."""
     rng = np.random.default_rng(1)
     patients = np.repeat(np.arange(40), 5)
     site = np.array(["north", "south"])[rng.permutation(np.arange(40) % 2)]
     place = rng.normal(size=(40, 30))
     embs = place[patients] + 0.01 * rng.normal(size=(200, 30))
-    found = nuisance_probe(embs, site[patients], patients, n_draws=100)
-    assert found["auc"] < 0.75
+    computed = nuisance_probe(embs, site[patients], patients, n_draws=100)
+    assert computed["auc"] < 0.75
 
 
 @pytest.mark.parametrize(
@@ -166,5 +174,5 @@ def test_nuisance_keeps_patients_apart():
     ],
 )
 def test_nuisances_that_cannot_be_asked(values, reason):
-    found = nuisance_probe(np.ones((40, 2)), values, range(40))
-    assert reason in found["not_asked"]
+    computed = nuisance_probe(np.ones((40, 2)), values, range(40))
+    assert reason in computed["not_asked"]

@@ -4,14 +4,19 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cry_modules.evaluation.outcome import Asked, Outcome, figures_of, held_out
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+    held_out,
+)
 from cry_modules.metrics.predictions import UNITS, Predictions
 
 SHARES = (0.05, 0.15, 0.45)
 
 
 def posterior(evidence, prevalence):
-    """Of the positive class, from the logarithm of the likelihood ratio."""
+    """Probability of the positive class, from the log likelihood ratio."""
     log_odds = evidence + np.log(prevalence / (1 - prevalence))
     p = 1 / (1 + np.exp(-log_odds))
     return np.stack([1 - p, p], axis=1)
@@ -25,7 +30,7 @@ def predictions_of(name, labels, evidence, prevalence):
 
 def leave_one_site_out(strength, seed=0, n=600):
     """Three sites with other shares of positives; each model is right about
-    the evidence, and reckons with what it was trained on."""
+    the evidence, and assumes the prevalence that it was trained on."""
     rng = np.random.default_rng(seed)
     outcomes, raw = [], []
     for k, share in enumerate(SHARES):
@@ -60,8 +65,8 @@ def test_pooled_scores_rank_as_the_evidence_does(strength):
     assert roc_auc_score(labels, pooled.scores[:, 1]) == pytest.approx(
         expected, abs=0.002
     )
-    found = figures_of(outcomes, {}, Asked(n_draws=100))
-    assert found["test"]["recording"]["auc"] == pytest.approx(
+    metrics = evaluate_outcomes(outcomes, {}, EvaluationOptions(n_draws=100))
+    assert metrics["test"]["recording"]["auc"] == pytest.approx(
         expected, abs=0.002
     )
     # As they are, scores tell which site was left out.
@@ -73,9 +78,11 @@ def test_an_equal_control_of_another_prevalence_is_no_different():
     outcomes, _, _ = leave_one_site_out(1.0)
     even = np.array([0.5, 0.5])
     control = [outcome.at(even) for outcome in outcomes]
-    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=200))
+    metrics = evaluate_outcomes(
+        outcomes, {"logmel_svm": control}, EvaluationOptions(n_draws=200)
+    )
     for unit in UNITS:
-        difference = found["controls"]["logmel_svm"][unit]["difference"]
+        difference = metrics["controls"]["logmel_svm"][unit]["difference"]
         assert difference["difference"] == pytest.approx(0, abs=1e-9)
         assert difference["p"] == pytest.approx(1, abs=1e-6)
 
@@ -96,12 +103,13 @@ def test_at_prevalence_is_bayes_rule_and_can_be_undone():
 
 
 def test_a_patient_of_two_folds_is_a_unit_of_each():
-    """Two models have told different recordings of it."""
     outcomes, _, _ = leave_one_site_out(1.0, n=40)
     for outcome in outcomes:
         outcome.test.patients = [f"p{i}" for i in range(40)]
     control = [outcome.at(np.array([0.5, 0.5])) for outcome in outcomes]
-    found = figures_of(outcomes, {"logmel_svm": control}, Asked(n_draws=100))
-    block = found["test"]["patient"]
+    metrics = evaluate_outcomes(
+        outcomes, {"logmel_svm": control}, EvaluationOptions(n_draws=100)
+    )
+    block = metrics["test"]["patient"]
     assert block["n"] == 120 and block["n_patients"] == 40
-    assert found["controls"]["logmel_svm"]["patient"]["auc"] is not None
+    assert metrics["controls"]["logmel_svm"]["patient"]["auc"] is not None

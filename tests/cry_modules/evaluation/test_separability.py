@@ -42,8 +42,8 @@ def slow_knn(embs, labels, groups, k):
         others.sort(key=lambda j: -similar[i][j])
         votes = Counter(labels[j] for j in others[:k])
         most = max(votes.values())
-        told = next(labels[j] for j in others if votes[labels[j]] == most)
-        right.append(told == labels[i])
+        predicted = next(labels[j] for j in others if votes[labels[j]] == most)
+        right.append(predicted == labels[i])
     return np.mean(right)
 
 
@@ -110,9 +110,11 @@ def test_copies_are_equally_similar_however_many_are_compared(monkeypatch):
     expected = [f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)]
     for n in (1, 7):
         monkeypatch.setattr(separability, "_QUERIES_AT_ONCE", n)
-        found = [f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)]
+        computed = [
+            f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)
+        ]
         # A sum of the same numbers in blocks.
-        assert found == pytest.approx(expected, rel=1e-12)
+        assert computed == pytest.approx(expected, rel=1e-12)
 
 
 def test_linear_auc_is_about_that_of_folds_averaged():
@@ -131,7 +133,9 @@ def test_linear_auc_is_about_that_of_folds_averaged():
 
 
 @pytest.mark.parametrize("n_labels", [2, 3])
-def test_clusters_are_told_perfectly_and_shuffled_labels_by_chance(n_labels):
+def test_clusters_are_predicted_perfectly_and_shuffled_labels_by_chance(
+    n_labels,
+):
     rng = np.random.default_rng(0)
     labels = np.arange(600) % n_labels
     groups = np.arange(600) // n_labels
@@ -152,8 +156,8 @@ def test_clusters_are_told_perfectly_and_shuffled_labels_by_chance(n_labels):
 
 
 def test_an_own_groups_recordings_never_count():
-    """Groups are tight clusters of one label each: told perfectly by one's
-    own, not better than by chance by the others'."""
+    """Groups are tight clusters of one label each: predicted perfectly
+    by recordings of the same group, by chance by those of others."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(300), 2)
     labels = groups % 2
@@ -181,8 +185,8 @@ def test_labels_of_one_group_are_not_asked_but_may_answer():
     labels, groups = np.array(list("abaccc")), np.arange(6)
     # Both a's are nearest to the b, which could not be right; the c's are.
     assert knn_accuracy(embs, labels, groups) == pytest.approx(3 / 5)
-    found = retrieval_map(embs, labels, groups)
-    assert found == pytest.approx(slow_map(embs, labels, groups))
+    computed = retrieval_map(embs, labels, groups)
+    assert computed == pytest.approx(slow_map(embs, labels, groups))
     alone = [0, 1, 0, 2, 2, 2]
     assert knn_accuracy(embs, labels, alone) is None
     assert retrieval_map(embs, labels, alone) is None
@@ -210,6 +214,6 @@ def test_constant_dimensions_and_a_collapsed_encoder():
     for i in range(len(labels)):
         others = groups != groups[i]
         shares.append(np.mean(labels[others] == labels[i]))
-    found = retrieval_map(same, labels, groups)
-    assert found == pytest.approx(np.mean(shares))
+    computed = retrieval_map(same, labels, groups)
+    assert computed == pytest.approx(np.mean(shares))
     assert linear_auc(same, labels, groups) == 0.5

@@ -10,18 +10,19 @@ from hypothesis import (
     settings,
     strategies as st,
 )
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
+from cry_modules.evaluation.columns import read_columns, subgroup_columns
 from cry_modules.evaluation.subgroups import (
     NOT_GIVEN,
     by_subgroup,
     chance_of_difference,
     groups,
-    read_columns,
     table,
 )
-from cry_modules.metrics.bootstrap import fewest_patients, logit_interval
 from cry_modules.metrics.choices import Choices, choose
+from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
 
@@ -56,68 +57,41 @@ def members(p, column, value):
     return np.array([column[ID] == value for ID in p.ids])
 
 
-def test_figures_are_those_of_the_groups_recordings():
+@pytest.mark.parametrize("folds", [False, True])
+def test_metrics_and_intervals_are_those_of_the_groups_recordings(folds):
+    """Also if recordings of pooled folds have choices of their fold."""
     p = simulate()
     site = cells(p, lambda i: "south" if i < 24 else "north")
     choices = choose(simulate(seed=1))
-    found = by_subgroup(p, choices, {"site": site}, n_draws=50)["site"]
-    assert list(found["groups"]) == ["north", "south"]
-    for name, block in found["groups"].items():
-        rows = members(p, site, name)
-        labels, scores = p.labels[rows], p.scores[rows, 1]
-        assert block["n"] == rows.sum()
-        assert block["n_patients"] == rows.sum() / 2
-        assert block["per_class"]["injury"]["n_patients"] == sum(labels) / 2
-        assert block["auc"] == pytest.approx(roc_auc_score(labels, scores))
-        assert block["average_precision"] == pytest.approx(
-            average_precision_score(labels, scores)
+    if folds:
+        rng = np.random.default_rng(0)
+        choices = Choices(
+            prevalence=rng.dirichlet([3, 3], len(p.ids)),
+            at_specificity=rng.uniform(size=len(p.ids)),
+            at_sensitivity=rng.uniform(size=len(p.ids)),
         )
-        called = scores >= choices.at_specificity
-        assert block["sensitivity_at_spec80"] == called[labels == 1].mean()
-        assert block["specificity_at_threshold"] == (
-            1 - called[labels == 0].mean()
+    result = by_subgroup(p, choices, {"site": site}, seed=3, n_draws=50)["site"]
+    json.dumps(result, allow_nan=False)
+    assert list(result["groups"]) == ["north", "south"]
+    for name, block in result["groups"].items():
+        rows = np.flatnonzero(members(p, site, name))
+        part, part_choices = p.take(rows), choices
+        if folds:
+            part_choices = Choices(
+                choices.prevalence[rows],
+                choices.at_specificity[rows],
+                choices.at_sensitivity[rows],
+            )
+        expected = evaluate(part, part_choices, seed=3, n_draws=50)
+        for metric in shown_in("subgroups"):
+            for key in (metric, f"{metric}_ci95"):
+                assert block[key] == expected[key] is not None
+        assert block["auc"] == pytest.approx(
+            roc_auc_score(part.labels, part.scores[:, 1])
         )
-        low, high = block["auc_ci95"]
-        assert low < block["auc"] < high
-    json.dumps(found, allow_nan=False)
-
-
-def test_intervals_are_over_the_groups_patients():
-    p = simulate()
-    site = cells(p, lambda i: "ab"[i < 36])
-    found = by_subgroup(p, Choices(), {"site": site}, seed=3, n_draws=80)
-    part = p.take(np.flatnonzero(members(p, site, "b")))
-    patients = np.unique(part.patients)
-    rows_of = {
-        q: np.flatnonzero(np.array(part.patients) == q) for q in patients
-    }
-    times = np.random.default_rng(3).multinomial(36, np.full(36, 1 / 36), 80)
-    draws = []
-    for draw in times:
-        rows = np.concatenate(
-            [rows_of[q] for q, t in zip(patients, draw) for _ in range(t)]
-        )
-        draws.append(roc_auc_score(part.labels[rows], part.scores[rows, 1]))
-    block = found["site"]["groups"]["b"]
-    few = fewest_patients(part.labels, part.patients)
-    expected = logit_interval(block["auc"], np.array(draws), few, 36)
-    assert block["auc_ci95"] == pytest.approx(expected)
-
-
-def test_each_recording_of_pooled_folds_keeps_its_threshold():
-    p = simulate()
-    rng = np.random.default_rng(0)
-    own = Choices(
-        prevalence=rng.dirichlet([3, 3], len(p.ids)),
-        at_specificity=rng.uniform(size=len(p.ids)),
-        at_sensitivity=rng.uniform(size=len(p.ids)),
-    )
-    site = cells(p, lambda i: "ab"[i % 4 < 2])
-    found = by_subgroup(p, own, {"site": site}, n_draws=5)["site"]["groups"]
-    for name, block in found.items():
-        called = p.scores[:, 1] >= own.at_specificity
-        rows = members(p, site, name) & (p.labels == 1)
-        assert block["sensitivity_at_spec80"] == called[rows].mean()
+        assert block["n"] == len(rows) == 2 * block["n_patients"]
+        injured = block["per_class"]["injury"]["n_patients"]
+        assert injured == sum(part.labels) / 2
 
 
 def test_small_groups_have_counts_and_a_reason():
@@ -126,45 +100,45 @@ def test_small_groups_have_counts_and_a_reason():
     site = cells(
         p, lambda i: "a" if i < 12 else "b" if i < 24 and i % 3 < 2 else ""
     )
-    found = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
-    a, b, rest = (found["groups"][name] for name in ("a", "b", NOT_GIVEN))
+    result = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
+    a, b, rest = (result["groups"][name] for name in ("a", "b", NOT_GIVEN))
     assert a["too_small"] == "injury has 4 patients, and figures need 5"
     assert b["too_small"] == "all are healthy"
     assert b["per_class"]["injury"] == {"n": 0, "n_patients": 0}
     assert "auc" not in a and "auc" not in b
     assert rest["auc"] is not None
-    assert found["p"] is None
+    assert result["p"] is None
 
 
 def test_of_three_classes_a_group_must_have_all():
     p = simulate(n_classes=3, n_patients=90)
     site = cells(p, lambda i: "a" if i < 45 else "b" if i % 3 else "c")
-    found = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
-    a, b = found["groups"]["a"], found["groups"]["b"]
+    result = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
+    a, b = result["groups"]["a"], result["groups"]["b"]
     assert b["too_small"] == "healthy has 0 patients, and figures need 5"
-    assert found["groups"]["c"]["too_small"] == "all are healthy"
+    assert result["groups"]["c"]["too_small"] == "all are healthy"
     rows = members(p, site, "a")
     assert a["auc"] == pytest.approx(
         roc_auc_score(p.labels[rows], p.scores[rows], multi_class="ovr")
     )
     assert a["sensitivity_at_spec80"] is None
-    # A class that nobody was tested on is not asked for.
+    # A group need not have a class that no recording of the test has.
     p.labels[p.labels == 2] = 1
     site = cells(p, lambda i: "ab"[i < 45])
-    found = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
-    assert found["groups"]["a"]["auc"] is not None
-    assert 0 < found["p"] <= 1
+    result = by_subgroup(p, Choices(), {"site": site}, n_draws=5)["site"]
+    assert result["groups"]["a"]["auc"] is not None
+    assert 0 < result["p"] <= 1
 
 
 def test_certain_scores_leave_no_nan():
     p = simulate()
     p.scores = np.eye(2)[p.labels]
     site = cells(p, lambda i: "ab"[i % 2])
-    found = by_subgroup(p, choose(p), {"site": site}, n_draws=20)
-    json.dumps(found, allow_nan=False)
-    assert found["site"]["p"] == 1.0
+    result = by_subgroup(p, choose(p), {"site": site}, n_draws=20)
+    json.dumps(result, allow_nan=False)
+    assert result["site"]["p"] == 1.0
     assert "| site | a | 60 / 30 | 20 / 10 | 1.000 (no interval) |" in table(
-        found
+        result
     )
 
 
@@ -186,11 +160,11 @@ def test_groups_are_in_natural_order():
 def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
     ages = [str(age) for age, _ in rows] + [""]
     patients = [f"p{patient}" for _, patient in rows] + ["p0"]
-    there = sorted({int(age) for age in ages if age})
+    present = sorted({int(age) for age in ages if age})
     names, group = groups(ages, patients, "age")
     assert names[-1] == NOT_GIVEN
-    if len(there) <= 12:
-        assert names[:-1] == [str(age) for age in there]
+    if len(present) <= 12:
+        assert names[:-1] == [str(age) for age in present]
         return
     # Each number is in the interval that names its group.
     edges = [name[1:-1].split(", ") for name in names[:-1]]
@@ -209,7 +183,7 @@ def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
         cut: sum(w for w in [
             weight[p] for age, p in zip(ages[:-1], patients) if int(age) < cut
         ])
-        for cut in there[1:]
+        for cut in present[1:]
     }  # fmt: skip
     cuts = [int(low) for low, _ in edges[1:]]
     for third in (1 / 3, 2 / 3):
@@ -224,21 +198,37 @@ def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
     "cell, message",
     [
         (lambda i: f"2024-01-{i:02}", "20 values such as '2024-01-00' and"),
-        (lambda i: str(i) if i else "unknown", "among numbers also 'unknown'"),
+        (lambda i: str(i) if i else "unknown", "numbers and 'unknown'"),
     ],
 )
-def test_columns_that_are_no_groups(cell, message):
+def test_columns_that_are_not_groups(cell, message):
     p = simulate()
     column = cells(p, lambda i: cell(i % 20))
     with pytest.raises(InputError, match=f"--subgroups names 'x', .*{message}"):
         by_subgroup(p, Choices(), {"x": column})
 
 
+@pytest.mark.parametrize(
+    "value, message",
+    [
+        (True, "subgroups is True; name columns"),
+        ("path", "subgroups is path, which identifies patients"),
+        ("site, recorded_at", "subgroups is recorded_at, which identifies"),
+        ("site", "has no recordings.csv; pass --subgroups null"),
+    ],
+)
+def test_options_that_do_not_name_groups(value, message):
+    with pytest.raises(InputError, match=message):
+        subgroup_columns({"subgroups": value})
+
+
 def test_a_recording_without_a_row():
     p = simulate()
     column = cells(p, lambda i: "a")
     del column["r7"]
-    with pytest.raises(InputError, match="'r7' was tested on and has no row"):
+    with pytest.raises(
+        InputError, match="--subgroups site: test recording 'r7' has"
+    ):
         by_subgroup(p, Choices(), {"site": column})
 
 
@@ -282,9 +272,9 @@ def test_p_is_the_share_of_all_exchanges_between_patients():
             as_large.append(spread(p, drawn[owner]) >= observed - 1e-9)
     exact = np.mean(as_large)
     assert 0.05 < exact < 0.95
-    found = chance_of_difference(p, of_patient[owner], n_permutations=2000)
-    assert found == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
-    assert found == chance_of_difference(
+    result = chance_of_difference(p, of_patient[owner], n_permutations=2000)
+    assert result == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
+    assert result == chance_of_difference(
         p, of_patient[owner], n_permutations=2000
     )
 
@@ -298,33 +288,33 @@ def test_p_where_patients_are_in_both_groups():
         spread(p, (group + np.repeat(swap, 2)) % 2) >= observed - 1e-9
         for swap in itertools.product([0, 1], repeat=8)
     ]
-    found = chance_of_difference(p, group, n_permutations=2000)
+    result = chance_of_difference(p, group, n_permutations=2000)
     exact = np.mean(as_large)
     assert 0.02 < exact < 0.98
-    assert found == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
+    assert result == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
 
 
 def test_p_is_seldom_small_where_groups_say_nothing():
-    found = []
+    result = []
     for seed in range(150):
         p = simulate(n_patients=36, seed=seed)
         group = np.array([int(q[1:]) % 5 // 2 for q in p.patients])
-        found.append(
+        result.append(
             chance_of_difference(p, group, seed=seed, n_permutations=99)
         )
     # Four standard errors of 150 runs either side.
-    assert np.mean(np.array(found) <= 0.2) == pytest.approx(0.2, abs=0.13)
-    assert np.mean(found) == pytest.approx(0.5, abs=0.1)
+    assert np.mean(np.array(result) <= 0.2) == pytest.approx(0.2, abs=0.13)
+    assert np.mean(result) == pytest.approx(0.5, abs=0.1)
 
 
-def test_p_is_small_where_one_group_is_told_and_one_is_not():
+def test_p_is_small_if_the_model_works_in_one_group_only():
     p, noise = simulate(effect=4.0), simulate(effect=0.0, seed=5)
     site = cells(p, lambda i: "ab"[i < 30])
     rows = members(p, site, "b")
     p.scores[rows] = noise.scores[rows]
-    found = by_subgroup(p, Choices(), {"site": site}, n_draws=5)
-    assert found["site"]["p"] <= 0.01
-    sentence = table(found)[-1]
+    result = by_subgroup(p, Choices(), {"site": site}, n_draws=5)
+    assert result["site"]["p"] <= 0.01
+    sentence = table(result)[-1]
     assert "groups drawn at random seldom differ as much (p = 0.0" in sentence
     assert "not shown" not in sentence
 
@@ -335,10 +325,10 @@ def test_the_table_says_what_there_is():
         "site": cells(p, lambda i: "a|b" if i < 30 else "c"),
         "age": cells(p, lambda i: str(i % 40)),
     }
-    found = by_subgroup(p, choose(p), columns, n_draws=40)
-    lines = table(found)
+    result = by_subgroup(p, choose(p), columns, n_draws=40)
+    lines = table(result)
     assert lines[0].startswith("| column | group | recordings / patients |")
-    block = found["site"]["groups"]["a|b"]
+    block = result["site"]["groups"]["a|b"]
     low, high = block["auc_ci95"]
     assert lines[2] == (
         f"| site | a\\|b | 60 / 30 | 20 / 10 | {block['auc']:.3f} "
@@ -346,7 +336,7 @@ def test_the_table_says_what_there_is():
     )
     assert len(lines) == 2 + 2 + 3 + 1 + 2
     assert [line.split(":")[0] for line in lines[-2:]] == ["site", "age"]
-    assert list(found["age"]["groups"]) == [
+    assert list(result["age"]["groups"]) == [
         "[0, 10)", "[10, 20)", "[20, 39]",
     ]  # fmt: skip
     assert table({}) == []

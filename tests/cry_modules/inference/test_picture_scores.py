@@ -1,4 +1,4 @@
-"""What the picture of scores over time shows."""
+"""The picture of scores over time."""
 
 import numpy as np
 import pytest
@@ -40,14 +40,14 @@ def test_two_classes_have_one_line_with_the_threshold():
     assert names(axes) == ["yes", "threshold 0.4"]
 
 
-def test_of_many_classes_the_most_probable_are_drawn():
+def test_the_most_probable_of_many_classes_are_drawn():
     scores = np.arange(1, 13) / 78
     axes = drawn([scores, scores], [f"c{i}" for i in range(12)])
     assert names(axes) == [f"c{i}" for i in range(11, 11 - MOST_LINES, -1)]
 
 
 @pytest.mark.parametrize("name", ["_hidden", "b$x^$", "a_b", "<b>"])
-def test_names_of_classes_and_files_stay_as_they_are(name):
+def test_names_of_classes_and_files_are_not_math(name):
     axes = drawn([[0.2, 0.3, 0.5]] * 2, ["a", name, "b"], title=name)
     assert name in names(axes)
     above = axes.figure.axes[0]
@@ -55,7 +55,7 @@ def test_names_of_classes_and_files_stay_as_they_are(name):
     axes.figure.canvas.draw()  # mathtext would fail here
 
 
-def test_silence_is_grey_and_has_no_point():
+def test_silence_is_grey_without_a_point():
     nothing = [np.nan, np.nan]
     axes = drawn([[0.5, 0.5], nothing, [0.5, 0.5]], ["no", "yes"], 0.5)
     assert "silence" in names(axes)
@@ -73,9 +73,9 @@ def test_a_spectrogram_of_any_length_has_few_columns(tmp_path):
     soundfile.write(
         path, np.sin(2 * np.pi * np.where(t < 20, 500, 2000) * t), 8000
     )
-    found = spectrogram(str(path), 40.0)
-    assert found.shape == (257, 1500)
-    loudest = found.argmax(axis=0) * 16000 / 512
+    levels = spectrogram(str(path), 40.0)
+    assert levels.shape == (257, 1500)
+    loudest = levels.argmax(axis=0) * 16000 / 512
     assert (abs(loudest[:740] - 500) < 20).all()
     assert (abs(loudest[760:] - 2000) < 20).all()
-    assert found.max() == 0 and found.min() >= -80
+    assert levels.max() == 0 and levels.min() >= -80

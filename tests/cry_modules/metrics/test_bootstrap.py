@@ -12,6 +12,7 @@ from cry_modules.metrics.bootstrap import (
     why_no_interval,
 )
 from cry_modules.metrics.ranking import weighted_auc
+from tests.cry_modules.metrics.made import delong
 
 
 def drawn(patients, seed=0, n_draws=250):
@@ -40,8 +41,8 @@ def test_a_patient_is_drawn_as_with_replacement():
     weights = drawn(list("abcde"), n_draws=20000)
     assert (weights.sum(axis=1) == 5).all()
     for times, share in enumerate([0.32768, 0.4096, 0.2048, 0.0512, 0.0064]):
-        found = (weights == times).mean(axis=0)
-        assert found == pytest.approx(share, abs=0.015)
+        computed = (weights == times).mean(axis=0)
+        assert computed == pytest.approx(share, abs=0.015)
 
 
 def test_draws_do_not_depend_on_the_order_of_recordings():
@@ -50,10 +51,6 @@ def test_draws_do_not_depend_on_the_order_of_recordings():
     order = np.random.default_rng(0).permutation(len(patients))
     assert np.array_equal(drawn(patients)[:, order], drawn(patients[order]))
     assert not np.array_equal(drawn(patients), drawn(patients, seed=1))
-
-
-def test_no_draws_are_no_weights():
-    assert list(patient_weights(["p", "q"], 0, 0)) == []
 
 
 def test_interval_is_of_the_draws_that_have_a_value():
@@ -97,7 +94,7 @@ def test_no_interval_of_draws_that_are_all_equal():
             "aaaaaaaa" + "bcdefghi",
             "x has 1 patient, and an interval needs 5",
         ),
-        # The absent class z is no reason.
+        # The absent class z is not a reason.
         ([0] * 5 + [1] * 5, "abcde" * 2, None),
         (
             [0] * 5 + [1] * 5 + [2] * 2,
@@ -107,31 +104,8 @@ def test_no_interval_of_draws_that_are_all_equal():
     ],
 )
 def test_why_there_is_no_interval(labels, patients, expected):
-    found = why_no_interval(np.array(labels), list(patients), list("xyz"))
-    assert found == expected
-
-
-def test_copies_of_recordings_change_nothing():
-    """Ten copies of every recording bring no information."""
-    rng = np.random.default_rng(0)
-    positive, patients = np.arange(40) % 3 == 0, rng.integers(20, size=40)
-    scores = rng.normal(size=40) + positive
-    once = auc_draws(positive, scores, patients)
-    tenfold = auc_draws(
-        np.tile(positive, 10), np.tile(scores, 10), np.tile(patients, 10)
-    )
-    assert tenfold == pytest.approx(once, nan_ok=True)
-
-
-def delong_variance(positive, scores):
-    """Of AUC, by DeLong, DeLong and Clarke-Pearson 1988: from how much of
-    the other class each recording is ranked rightly against."""
-    above = scores[positive][:, None], scores[~positive][None]
-    won = (above[0] > above[1]) + 0.5 * (above[0] == above[1])
-    of_positives, of_negatives = won.mean(axis=1), won.mean(axis=0)
-    return of_positives.var(ddof=1) / len(of_positives) + of_negatives.var(
-        ddof=1
-    ) / len(of_negatives)
+    computed = why_no_interval(np.array(labels), list(patients), list("xyz"))
+    assert computed == expected
 
 
 def test_spread_of_auc_is_delongs_where_each_patient_has_one_recording():
@@ -141,7 +115,7 @@ def test_spread_of_auc_is_delongs_where_each_patient_has_one_recording():
         positive = np.arange(200) < 60
         scores = (rng.normal(size=200) + 1.2 * positive).round(1)
         draws = auc_draws(positive, scores, np.arange(200), seed, 1000)
-        expected = np.sqrt(delong_variance(positive, scores))
+        _, expected = delong(positive, scores)
         ratios.append(draws.std() / expected)
     assert ratios == pytest.approx(np.ones(12), abs=0.15)
     assert np.mean(ratios) == pytest.approx(1, abs=0.03)
@@ -202,10 +176,10 @@ def test_interval_over_patients_covers_the_truth():
 )
 def test_interval_covers_where_quantiles_do_not(n_positive, auc):
     """Few positive patients, or an AUC near 1."""
-    found = coverage(150, "patient", n_positive, auc)
+    computed = coverage(150, "patient", n_positive, auc)
     quantiles = coverage(150, "patient", n_positive, auc, "quantiles")
-    assert found >= 0.9
-    assert quantiles < 0.91 and quantiles < found - 0.03
+    assert computed >= 0.9
+    assert quantiles < 0.91 and quantiles < computed - 0.03
 
 
 def test_interval_over_recordings_is_too_narrow():

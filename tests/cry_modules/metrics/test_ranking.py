@@ -74,15 +74,15 @@ def test_a_weight_is_that_many_copies(figure, n_classes):
         copied = macro(
             figure, labels[rows], scores[rows], np.ones((1, len(rows)))
         )
-        found = macro(figure, labels, scores, row[None])
-        assert found == pytest.approx(copied)
+        computed = macro(figure, labels, scores, row[None])
+        assert computed == pytest.approx(copied)
 
 
 def test_auc_is_the_share_of_pairs_in_order():
     labels, scores, weights = ranking(n=30)
     positive, scores = labels == 1, scores[:, 1].round(1)
     weights[3, positive] = 0
-    for row, found in zip(weights, weighted_auc(positive, scores, weights)):
+    for row, computed in zip(weights, weighted_auc(positive, scores, weights)):
         won = pairs = 0.0
         for i in np.flatnonzero(positive):
             for j in np.flatnonzero(~positive):
@@ -90,7 +90,7 @@ def test_auc_is_the_share_of_pairs_in_order():
                 pairs += row[i] * row[j]
                 won += row[i] * row[j] * half
         expected = won / pairs if pairs else np.nan
-        assert found == pytest.approx(expected, nan_ok=True)
+        assert computed == pytest.approx(expected, nan_ok=True)
 
 
 def test_known_rankings():
@@ -116,10 +116,10 @@ def test_a_class_without_weight_has_no_figure():
     weights = np.ones((3, len(labels)))
     weights[1, labels == 2] = 0
     weights[2, labels != 2] = 0
-    found = macro(weighted_auc, labels, scores, weights)
-    assert np.isfinite(found[0]) and np.isnan(found[1:]).all()
-    found = macro(weighted_average_precision, labels, scores, weights)
-    assert np.isfinite(found[0]) and np.isnan(found[1:]).all()
+    computed = macro(weighted_auc, labels, scores, weights)
+    assert np.isfinite(computed[0]) and np.isnan(computed[1:]).all()
+    computed = macro(weighted_average_precision, labels, scores, weights)
+    assert np.isfinite(computed[0]) and np.isnan(computed[1:]).all()
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
@@ -155,7 +155,7 @@ def test_thresholds_are_the_best_of_all_that_keep_the_share(share, top):
         scores = rng.integers(11, size=30) / top
         offered = {t: shares(labels, scores, t) for t in [*scores, np.inf]}
         kept = [sp >= share - 1e-12 for sp, _ in offered.values()]
-        found = [se >= share - 1e-12 for _, se in offered.values()]
+        computed = [se >= share - 1e-12 for _, se in offered.values()]
 
         # The most sensitive one is the lowest.
         lowest = min(np.array(list(offered))[kept])
@@ -163,7 +163,7 @@ def test_thresholds_are_the_best_of_all_that_keep_the_share(share, top):
         assert np.array_equal(scores >= chosen, scores >= lowest)
         assert chosen == lowest or lowest == np.inf
         # The most specific one is the highest.
-        highest = max(np.array(list(offered))[found])
+        highest = max(np.array(list(offered))[computed])
         assert threshold_at_sensitivity(labels, scores, share) == highest
 
 

@@ -134,12 +134,10 @@ def row_by_row(lines, tmp_path):
 def test_what_from_csv_refuses_is_refused_in_one_line(tmp_path):
     twice = ["a,1,x,\n", "b,1,y,\n", '"b",1,z,\n', "a,1,z,\n"]
     message = row_by_row(twice, tmp_path)
-    assert "a.csv row 4: ID 'b' was already used in " in message
-    assert message.endswith("a.csv row 3; give each recording its own")
+    assert "a.csv row 4: ID 'b' is already used in " in message
+    assert message.endswith("a.csv row 3; give each recording its own ID")
     message = row_by_row(["a,1,$data_root/x,\n", "b,1,x,$5\n"], tmp_path)
-    assert message.endswith(
-        "holds '$5', which stands for nothing; remove the '$'"
-    )
+    assert message.endswith("holds the unknown variable '$5'; remove the '$'")
     assert "has a header and no rows" in row_by_row([], tmp_path)
 
 

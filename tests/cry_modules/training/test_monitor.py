@@ -80,12 +80,12 @@ def row(**changes):
         ({"valid_effective_rank": 1.2}, "collapsed"),
         (
             {"train_loss": math.log(63)},
-            "no better than that of guessing among 63",
+            "not below that of guessing",
         ),
         ({"train_loss": math.log(63), "epoch": 2}, None),  # still warming up
         ({"train_loss": 0.9 * math.log(63)}, None),
     ],
 )
-def test_collapse_is_told(changes, says):
-    reason = collapse(row(**changes), n_candidates=63, warmup_epochs=2)
+def test_collapse_is_described(changes, says):
+    reason = collapse(row(**changes), chance_loss=math.log(63), warmup_epochs=2)
     assert reason is None if says is None else says in reason

@@ -1,8 +1,7 @@
-"""Half a file is never left behind."""
+"""No half-written file is left behind."""
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -30,7 +29,7 @@ def test_failure_leaves_the_earlier_file(tmp_path):
     ],
 )
 def test_full_disk_is_one_line_and_leaves_nothing(write, tmp_path):
-    """A limit on the size of files fails as a full disk does, midway."""
+    """A limit on the size of files fails midway, like a full disk."""
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -59,23 +58,17 @@ def test_another_reason_than_a_full_disk(tmp_path):
 
 def test_a_preparer_on_a_full_disk(database, tmp_path):
     """The whole command: exit 2, one line, no half manifest."""
-    script = """
-        import resource, signal, sys
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-        from data_prep.clinical_prepare import main
-        main()
-    """
+    script = (
+        # Imported first: the limit would cut Python's own caches short too.
+        "import resource, signal;"
+        "from data_prep.clinical_prepare import main;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        "main()"
+    )
     out = tmp_path / "out"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent(script),
-            database(),
-            "--out",
-            out,
-        ],
+        [sys.executable, "-c", script, database(), "--out", out],
         capture_output=True,
         text=True,
     )

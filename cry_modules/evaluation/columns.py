@@ -1,0 +1,102 @@
+"""Columns of recordings.csv that the evaluation uses: subgroups, nuisances."""
+
+from pathlib import Path
+from typing import Dict, Sequence
+
+from cry_modules.evaluation.subgroups import groups
+from data_prep.corpora.database import locate, read_database
+from data_prep.files.errors import InputError
+from data_prep.files.tables import read_table
+
+#: By column, the cell of each recording.
+Columns = Dict[str, Dict[str, str]]
+
+_ID = "recording_id"
+#: Columns that must not appear in a report.
+_PERSONAL = ("patient_id", _ID, "path", "recorded_at")
+
+
+def read_columns(
+    table_path: Path, columns: Sequence[str], option: str = "--subgroups"
+) -> Columns:
+    """Read columns of recordings.csv, by recording."""
+    rows = read_table(table_path, [_ID])
+    cells_of = {}
+    for source, cells in rows:
+        first, _ = cells_of.setdefault(cells[_ID], (source, cells))
+        if first != source:
+            raise InputError(
+                f"{source}: {_ID} {cells[_ID]!r} is in {first} already; give "
+                "each recording its own"
+            )
+    known = rows[0][1]
+    for column in columns:
+        if column not in known:
+            raise InputError(
+                f"{option} names {column!r}, and {table_path} has the "
+                f"columns {', '.join(known)}; name some of them"
+            )
+    return {
+        column: {ID: cells[column] for ID, (_, cells) in cells_of.items()}
+        for column in columns
+    }
+
+
+def subgroup_columns(hparams: Dict) -> Columns:
+    """Read the columns of ``--subgroups``; refuse ids and dates before hours
+    of training."""
+    columns = _option_columns(hparams, "subgroups")
+    if columns:
+        patient_of = read_columns(_table(hparams), ["patient_id"])["patient_id"]
+        for name, cell_of in columns.items():
+            groups(list(cell_of.values()), list(patient_of.values()), name)
+    return columns
+
+
+def _option_columns(hparams: Dict, option: str) -> Columns:
+    """Cells by recording of the columns that an option names."""
+    names = hparams.get(option)
+    if names is None or names == []:
+        return {}
+    if isinstance(names, str):
+        names = [name.strip() for name in names.split(",")]
+    if not isinstance(names, list) or not all(
+        isinstance(name, str) for name in names
+    ):
+        raise InputError(
+            f"{option} is {names!r}; name columns separated by commas, as site "
+            "or site,age"
+        )
+    for name in names:
+        refuse_personal(name, option)
+    if "recordings_csv" not in hparams:
+        raise InputError(
+            f"{option} is {', '.join(names)} and this corpus has no "
+            f"recordings.csv; pass --{option} null"
+        )
+    return read_columns(_table(hparams), names, f"--{option}")
+
+
+def _table(hparams: Dict) -> Path:
+    """Path of recordings.csv."""
+    return locate(
+        hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
+    )[1]
+
+
+def refuse_personal(column: str, option: str) -> None:
+    """Refuse columns that would identify patients in a report."""
+    if column in _PERSONAL:
+        raise InputError(
+            f"{option} is {column}, which identifies patients; name a column "
+            "of groups"
+        )
+
+
+def nuisance_columns(hparams: Dict) -> Columns:
+    """Read the columns of ``--nuisance``; the table may lack the default,
+    site."""
+    if hparams["nuisance"] != "site" or "recordings_csv" not in hparams:
+        return _option_columns(hparams, "nuisance")
+    rows = read_database(_table(hparams), [hparams["label_column"]])
+    return {"site": {rec.ID: rec.site for rec, _ in rows}}

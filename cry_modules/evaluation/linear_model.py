@@ -1,0 +1,142 @@
+"""Standardisation, folds that keep patients apart, and out-of-fold scores of a
+linear model or a support vector machine."""
+
+import warnings
+from typing import List, Optional, Sequence
+
+import numpy as np
+from scipy.stats import rankdata
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from sklearn.svm import SVC
+
+#: A feature that spreads less, relative to its largest value, is constant:
+#: dividing by its spread would turn rounding errors into a feature.
+_FLOAT32_ROUNDING = 1e-6
+
+
+def indices(names: Sequence) -> np.ndarray:
+    """Number labels or groups 0, 1, 2 without gaps.
+
+    Shapes: names ``[n]``, returns ``[n]``.
+    """
+    return np.unique(np.asarray(names), return_inverse=True)[1]
+
+
+def varies(features: np.ndarray) -> np.ndarray:
+    """Find the features that spread by more than the rounding of float32.
+
+    Shapes: features ``[n, features]``, returns ``[features]``.
+    """
+    least = _FLOAT32_ROUNDING * np.abs(features).max(axis=0)
+    return features.std(axis=0) > least
+
+
+def standardised(features: np.ndarray, training: np.ndarray) -> np.ndarray:
+    """Centre and scale by mean and spread of training rows; features that are
+    constant there are only centred.
+
+    Shapes: features ``[n, features]``, training ``[m, features]``.
+    """
+    spread = np.where(varies(training), training.std(axis=0), 1)
+    return (features - training.mean(axis=0)) / spread
+
+
+def scaled(embs: np.ndarray) -> np.ndarray:
+    """Scale each dimension to mean 0 and spread 1; 0 where it is constant.
+
+    Units that a ReLU never activates are constant except for rounding, which
+    must not count as much as the others.
+
+    Shapes: embs ``[n, emb_dim]``, returns ``[n, emb_dim]``.
+    """
+    embs = np.asarray(embs, dtype=np.float64)
+    return np.where(varies(embs), standardised(embs, embs), 0.0)
+
+
+def folds(
+    labels: np.ndarray, groups: Optional[np.ndarray], n_folds: int, seed: int
+) -> List:
+    """Train and test rows of folds that are stratified by label and, with
+    groups, keep each group in one fold.
+
+    Shapes: labels ``[n]``, groups ``[n]``.
+    """
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    splitter = kind(n_folds, shuffle=True, random_state=seed % 2**32)
+    with warnings.catch_warnings():
+        # Shuffled labels may leave a class fewer patients than folds.
+        warnings.filterwarnings("ignore", "The least populated class")
+        return list(splitter.split(labels, labels, groups))
+
+
+def out_of_fold_ranks(
+    features: np.ndarray,
+    labels: np.ndarray,
+    splits: List,
+    model: str = "logistic",
+) -> np.ndarray:
+    """Score each recording by a model trained without its fold, as rank in its
+    fold.
+
+    Ranks, because the scores of models of different folds have no common
+    scale: pooled unchanged, they pull the AUC of a rare class below chance.
+    Averaging the AUCs of folds would need both classes in every fold.
+
+    Shapes: features ``[n, features]``, labels ``[n]``, returns ``[n,
+    n_classes]``.
+
+    Example
+    -------
+    >>> features = np.array([[0.0], [1.0], [0.1], [0.9]])
+    >>> splits = [([0, 1], [2, 3]), ([2, 3], [0, 1])]
+    >>> out_of_fold_ranks(features, np.array([0, 1, 0, 1]), splits)[:, 1]
+    array([0.25, 0.75, 0.25, 0.75])
+    """
+    ranks = np.empty((len(labels), labels.max() + 1))
+    for train, test in splits:
+        scores = np.zeros((len(test), ranks.shape[1]))
+        known = np.unique(labels[train])
+        if len(known) > 1:  # else there is nothing to learn: all tie
+            rows = standardised(features, features[train])
+            fitted = _model(model).fit(rows[train], labels[train])
+            scores[:, known] = by_class(fitted.decision_function(rows[test]))
+        ranks[test] = (rankdata(scores, axis=0) - 0.5) / len(test)
+    return ranks
+
+
+def grouped_ranks(
+    embs: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+    n_folds: int,
+) -> np.ndarray:
+    """Out-of-fold ranks of a logistic regression on scaled embeddings, with
+    groups kept apart.
+
+    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``, returns
+    ``[n, n_classes]``.
+    """
+    splits = folds(labels, groups, n_folds, seed)
+    return out_of_fold_ranks(scaled(embs), labels, splits)
+
+
+def _model(name: str):
+    """Ten times scikit-learn's default penalty for the logistic regression,
+    because there are often more features than patients."""
+    if name == "logistic":
+        return LogisticRegression(
+            C=0.1, class_weight="balanced", tol=1e-3, max_iter=200
+        )
+    return SVC(class_weight="balanced")
+
+
+def by_class(decision: np.ndarray) -> np.ndarray:
+    """One column per class; scikit-learn gives one for two classes.
+
+    Shapes: decision ``[n]`` or ``[n, n_classes]``, returns ``[n, n_classes]``.
+    """
+    if decision.ndim == 1:
+        return np.stack([-decision, decision], axis=1)
+    return decision

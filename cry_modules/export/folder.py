@@ -1,0 +1,312 @@
+"""The folder of an exported model, ready for the Hugging Face hub.
+
+It holds no patient, path, date or optimizer state.
+"""
+
+import json
+import tempfile
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import torch
+from safetensors.torch import save
+
+from cry_modules import __version__
+from cry_modules.architectures import architecture
+from cry_modules.audio import shortest_input
+from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import (
+    WEIGHTS_FILE,
+    SavedModel,
+    load_run,
+    run_settings,
+)
+from cry_modules.checkpoints.state_dict import sha256
+from cry_modules.export.card import model_card
+from cry_modules.export.facts import (
+    corpus_facts,
+    figures_of_test,
+    operating_point,
+    origin,
+    subgroup_facts,
+)
+from cry_modules.export.standalone import standalone
+from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.errors import InputError, require
+from data_prep.files.tables import write_text
+
+CARD_FILE = "README.md"
+#: Files of a model that runs without torch.
+ONNX_FILE, INT8_FILE, RUNNER_FILE = (
+    "model.onnx",
+    "model_int8.onnx",
+    "run_onnx.py",
+)
+
+#: Licences of weights, by the hub's names.
+LICENCES = (
+    "unknown", "other", "apache-2.0", "mit", "cc0-1.0", "cc-by-4.0",
+    "cc-by-sa-4.0", "cc-by-nc-4.0", "cc-by-nd-4.0", "cc-by-nc-sa-4.0",
+    "cc-by-nc-nd-4.0", "odbl", "odc-by", "bsd-3-clause", "gpl-3.0",
+    "agpl-3.0", "lgpl-3.0", "mpl-2.0", "openrail",
+)  # fmt: skip
+
+#: Files that the hub stores apart, for their size.
+_ATTRIBUTES = "".join(
+    f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n"
+    for suffix in ("safetensors", "ckpt", "onnx")
+)
+
+_YAML = """\
+# {name}
+# For SpeechBrain's EncoderClassifier.from_hparams; needs the package cry-ssl.
+# CryClassifier.from_hparams reads model.json instead, unless trust=True.
+sample_rate: {sample_rate}
+hop: {hop}
+chunk_s: {chunk_s}
+classes: {classes}
+threshold: {threshold}
+
+front_end: {front_end}
+
+logmel: !apply:cry_modules.front_ends.make_front_end
+    - !ref <front_end>
+
+augment: !new:cry_modules.views.SpecAugment
+    time_warp: 0
+    n_masks: 0
+
+features: !new:cry_modules.front_ends.AugmentedFeatures
+    logmel: !ref <logmel>
+    augment: !ref <augment>
+    augment_before_norm: False
+
+encoder: !new:{encoder_class}
+    mel_bins: {n_mels}
+    width: {width}
+
+# Waveforms and lengths to embeddings; includes the front end.
+embedding_model: !new:cry_modules.embeddings.Embedder
+    features: !ref <features>
+    encoder: !ref <encoder>
+    readout: {readout}
+    tested_on: {tested_on}
+    chunk_s: !ref <chunk_s>
+    sample_rate: !ref <sample_rate>
+
+head: !new:cry_modules.heads.ClassificationHead
+    emb_dim: {emb_dim}
+    n_classes: {n_classes}
+
+classifier: !new:cry_modules.heads.Posterior
+    head: !ref <head>
+    log_prior: {log_prior}
+
+# Needed by EncoderClassifier.
+compute_features: !new:torch.nn.Identity
+
+mean_var_norm: !new:cry_modules.embeddings.Unchanged
+
+audio_normalizer: !new:cry_modules.audio.AudioNormalizer
+    sample_rate: !ref <sample_rate>
+    shortest: {shortest}
+
+label_encoder: !apply:cry_modules.inference.classifier.label_encoder
+    - !ref <classes>
+
+modules:
+    compute_features: !ref <compute_features>
+    mean_var_norm: !ref <mean_var_norm>
+    embedding_model: !ref <embedding_model>
+    classifier: !ref <classifier>
+
+pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
+    loadables:
+        encoder: !ref <encoder>
+        head: !ref <head>
+"""
+
+
+def export(
+    results: str,
+    out: str,
+    name: Optional[str] = None,
+    licence: str = "unknown",
+    onnx: bool = False,
+    int8: bool = False,
+    corpus_name: Optional[str] = None,
+) -> Dict:
+    """Write a model's folder, complete or not at all; return ``model.json``.
+
+    Arguments
+    ---------
+    results : str
+        Results folder of ``train_cls.py``.
+    out : str
+        Folder to write; it must be empty or absent.
+    name : str or None
+        Name of the model on its card; default: task and corpus.
+    licence : str
+        One of ``LICENCES``.
+    onnx : bool
+        Whether to write ``model.onnx`` and the runner.
+    int8 : bool
+        Whether to write ``model_int8.onnx`` too.
+    corpus_name : str or None
+        Name of the corpus; default: that in its ``corpus.json``.
+
+    Raises
+    ------
+    InputError
+        The run is incomplete, or the folder cannot be written.
+    """
+    target = Path(out).resolve()
+    _check_out(target)
+    require(
+        licence in LICENCES,
+        f"--licence is {licence!r}",
+        f"pass one of {', '.join(LICENCES)}",
+    )
+    model = load_run(Path(results))
+    if model.posterior is None:
+        raise InputError(
+            f"{results} holds an encoder without a classifier; pass it to "
+            "train_cls.py as --encoder_source, and export that run"
+        )
+    description = describe(Path(results), model, name, corpus_name)
+    try:
+        with tempfile.TemporaryDirectory(
+            dir=target.parent, prefix=f".{target.name}."
+        ) as scratch:
+            partial = make_folder(Path(scratch) / "model")
+            _write(partial, model, description, licence, onnx or int8, int8)
+            if target.is_dir():
+                target.rmdir()  # empty: see _check_out
+            partial.rename(target)
+    except OSError as error:
+        raise cannot_write(target, error)
+    return description
+
+
+def _check_out(out: Path):
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; pass a folder to write to")
+    if out.is_dir() and any(out.iterdir()):
+        raise InputError(
+            f"{out} is not empty; pass another folder, or delete it first"
+        )
+    if out == Path.cwd():
+        raise InputError(
+            f"{out} is the current folder; pass the name of a new one"
+        )
+    make_folder(out.parent)
+
+
+def describe(
+    run: Path,
+    model: SavedModel,
+    name: Optional[str] = None,
+    corpus_name: Optional[str] = None,
+) -> Dict:
+    """Entries of ``model.json``, except for the files."""
+    metrics, corpus = model.facts, corpus_facts(run)
+    if corpus_name is not None:
+        corpus["name"] = " ".join(corpus_name.split())
+    logmel = model.embedder.features.logmel
+    default = f"{metrics['task']} on {corpus['name']}"
+    return {
+        "format": FORMAT,
+        "name": " ".join((name or default).split()),
+        "task": metrics["task"],
+        "model": asdict(model.blueprint),
+        "emb_dim": model.embedder.encoder.emb_dim,
+        "sample_rate": logmel.sample_rate,
+        "n_mels": logmel.n_mels,
+        "origin": origin(run_settings(run).get("encoder_source")),
+        "finetune_mode": metrics["finetune_mode"],
+        "label_fraction": metrics["label_fraction"],
+        "seed": metrics["seed"],
+        "n_parameters": metrics["n_parameters"],
+        "n_trainable": metrics["n_trainable"],
+        "corpus": corpus,
+        "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
+        "operating_point": operating_point(metrics, model.threshold),
+        "figures": figures_of_test(metrics),
+        "subgroups": subgroup_facts(metrics),
+        "versions": {
+            "cry-ssl": __version__,
+            "torch": torch.__version__,
+            "speechbrain": version("speechbrain"),
+        },
+    }
+
+
+def _write(
+    folder: Path, model: SavedModel, description: Dict, licence, onnx, int8
+):
+    # Not save_file, whose files only their owner can read.
+    weights = save(model.state(), {"format": "pt"})
+    (folder / WEIGHTS_FILE).write_bytes(weights)
+    for part, module in model.parts().items():
+        torch.save(module.state_dict(), folder / f"{part}.ckpt")
+    write_text(folder / YAML_FILE, speechbrain_yaml(model, description))
+    write_text(folder / ".gitattributes", _ATTRIBUTES)
+    written = _write_onnx(folder, model, description, int8) if onnx else []
+    description["files"] = {
+        path.name: sha256(path)
+        for path in sorted(folder.iterdir())
+        if not path.name.startswith(".")
+    }
+    text = json.dumps(
+        description, indent=1, allow_nan=False, ensure_ascii=False
+    )
+    write_text(folder / MODEL_FILE, text + "\n")
+    card = model_card(description, model.facts, licence, written)
+    write_text(folder / CARD_FILE, card)
+
+
+def _write_onnx(folder, model, description, int8) -> List[str]:
+    """Write the ONNX files and the runner; return the models' names."""
+    # Imported here: needs the extra `export`.
+    from cry_modules.export import (
+        onnx as onnx_model,
+        run_onnx as onnx_run,
+    )
+
+    facts = {name: description[name] for name in ("name", "task", "versions")}
+    facts["corpus"] = description["corpus"]["name"]
+    facts["synthetic"] = description["corpus"]["synthetic"]
+    facts["classes"] = model.blueprint.classes
+    facts["threshold"], facts["caution"] = model.threshold, CAUTION
+    path = folder / ONNX_FILE
+    onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
+    write_text(folder / RUNNER_FILE, standalone(onnx_run))
+    if not int8:
+        return [ONNX_FILE]
+    onnx_model.quantize(path, folder / INT8_FILE)
+    return [ONNX_FILE, INT8_FILE]
+
+
+def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
+    """``hyperparams.yaml`` for SpeechBrain."""
+    blueprint, logmel = model.blueprint, model.embedder.features.logmel
+    threshold = model.threshold
+    return _YAML.format(
+        **{
+            **asdict(blueprint),
+            # Flow style and quoted: names may look like yaml.
+            "classes": json.dumps(blueprint.classes, ensure_ascii=False),
+        },
+        encoder_class=architecture(blueprint.architecture).class_path,
+        name=description["name"],
+        sample_rate=logmel.sample_rate,
+        hop=logmel.hop,
+        n_mels=logmel.n_mels,
+        shortest=shortest_input(logmel.hop),
+        emb_dim=model.posterior.head.norm.num_features,
+        n_classes=len(blueprint.classes),
+        threshold="null" if threshold is None else repr(threshold),
+    )

@@ -1,0 +1,52 @@
+"""Pictures of runs.
+
+> python -m cry_modules.figures results/neuro_linear/2022
+> python -m cry_modules.figures results/small_adapt/2022 \\
+>     results/small_adapt_replay/2022 --out curves.png
+
+A run of train_cls.py has its results drawn into its ``figures`` folder. Of
+other runs, and wherever ``--out`` is given, training curves are drawn.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Optional, Sequence
+
+from cry_modules.figures.results import draw_results, read_results
+from cry_modules.figures.training import draw_curves, names_of, read_run
+from data_prep.files.errors import one_line_errors
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """The command ``python -m cry_modules.figures``."""
+    parser = argparse.ArgumentParser(
+        prog="python -m cry_modules.figures",
+        description="Draw the results of a classifier, or the training curves "
+        "of runs.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "runs", nargs="+", metavar="RUN", help="output_folder of a training"
+    )
+    parser.add_argument(
+        "--out",
+        help="picture of the training curves (default: curves.png, or a "
+        "classifier's results in its folder)",
+    )
+    args = parser.parse_args(argv)
+    with one_line_errors():
+        first = Path(args.runs[0])
+        is_classifier = (first / "metrics.json").is_file()
+        if args.out is None and is_classifier and len(args.runs) == 1:
+            drawn = draw_results(read_results(first), first)
+            print(f"{len(drawn)} pictures in {first / 'figures'}")
+            return
+        out, names = args.out or "curves.png", names_of(args.runs)
+        histories = {n: read_run(run) for n, run in zip(names, args.runs)}
+        title = names[0] if len(names) == 1 else f"{len(names)} trainings"
+        draw_curves(histories, Path(out), title)
+        print(f"picture in {out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Curves of test scores: ROC, precision over recall, and reliability."""
+
+from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cry_modules.metrics.bootstrap import patient_weights, why_no_interval
+from cry_modules.metrics.calibration import N_BINS, event_probabilities
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.figures import METRICS
+from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import ranked_classes
+
+#: Where mean curves and bands have their heights.
+GRID = np.linspace(0, 1, 201)
+
+_Z95 = 1.959963984540054  # 97.5 % quantile of the normal distribution
+_SMALLEST_GROUP = 10  # recordings
+
+
+def roc_points(
+    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """False positive rate and sensitivity under each row of weights, a point
+    for each distinct score; rows without both classes are left out.
+
+    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
+    ``[draws, 1 + distinct scores]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> roc_points(positive, scores, np.ones((1, 4)))
+    (array([[0. , 0.5, 0.5, 1. ]]), array([[0. , 0. , 0.5, 1. ]]))
+    """
+    pos, neg = _cumulated(positive, scores, weights)
+    return neg / neg[:, -1:], pos / pos[:, -1:]
+
+
+def precision_recall_points(
+    positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Recall and precision under each row of weights, a point for each
+    distinct score; rows without both classes are left out. Where no recording
+    is predicted positive the precision is 1, as in scikit-learn.
+
+    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
+    ``[draws, 1 + distinct scores]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> precision_recall_points(positive, scores, np.ones((1, 4)))
+    (array([[0. , 0. , 0.5, 1. ]]), array([[1. , 0. , 0.5, 0.5]]))
+    """
+    pos, neg = _cumulated(positive, scores, weights)
+    both = pos + neg
+    precision = np.divide(pos, both, out=np.ones_like(pos), where=both > 0)
+    return pos / pos[:, -1:], precision
+
+
+def _cumulated(positive, scores, weights):
+    """Weight of positives and negatives at or above each distinct score."""
+    order = np.argsort(-scores, kind="stable")
+    weights, positive = weights[:, order], positive[order]
+    is_last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores
+    pos, neg = (
+        np.cumsum(weights * mask, axis=1)[:, is_last]
+        for mask in (positive, ~positive)
+    )
+    known = _has_both(weights, positive)
+    return tuple(np.pad(x[known], ((0, 0), (1, 0))) for x in (pos, neg))
+
+
+def _has_both(weights, positive):
+    return (weights @ positive > 0) & (weights @ ~positive > 0)
+
+
+class Ranking(NamedTuple):
+    """A kind of curve that shows how well scores rank.
+
+    ``points`` computes it; ``at`` reads x and y of one curve at ``GRID``;
+    ``measure`` is the metric that summarises it; ``x`` and ``y`` name the
+    axes.
+    """
+
+    name: str
+    title: str
+    measure: str
+    x: str
+    y: str
+    drawstyle: str
+    points: Callable
+    at: Callable
+
+    @property
+    def words(self) -> str:
+        """Name of the metric."""
+        return METRICS[self.measure].words
+
+    def value(self, p: Predictions) -> float:
+        """The metric of some predictions."""
+        ones = np.ones((1, len(p.labels)))
+        return METRICS[self.measure].function(p, Choices(), ones)[0]
+
+
+ROC = Ranking(
+    "roc",
+    "ROC curve",
+    "auc",
+    "false positive rate (1 - specificity)",
+    "sensitivity",
+    "default",
+    roc_points,
+    # On the line between points.
+    lambda x, y: np.interp(GRID, x, y),
+)
+PRECISION_RECALL = Ranking(
+    "precision_recall",
+    "Precision and recall",
+    "average_precision",
+    "recall (sensitivity)",
+    "precision (positive predictive value)",
+    "steps-pre",
+    precision_recall_points,
+    # At the highest score that reaches each recall.
+    lambda x, y: y[np.searchsorted(x, GRID)],
+)
+
+
+def mean_and_band(
+    kind: Ranking, runs: Sequence[Predictions], n_draws: int, seed: int = 0
+) -> Tuple[np.ndarray, Optional[np.ndarray]]:
+    """Mean height of the curves of runs with the same test recordings (and of
+    their classes, each against the rest, if there are more than two), and the
+    pointwise band of 95 % of the draws of patients; None where there are too
+    few patients.
+
+    Shapes: mean ``[201]``, band ``[2, 201]``.
+    """
+    first = runs[0]
+    mean = _heights(kind, runs, np.ones((1, len(first.labels))))[0]
+    if why_no_interval(first.labels, first.patients, first.classes):
+        return mean, None
+    draws = [
+        _heights(kind, runs, weights)
+        for weights in patient_weights(first.patients, seed, n_draws)
+    ]
+    drawn = np.concatenate(draws or [np.empty((0, len(GRID)))])
+    drawn = drawn[np.isfinite(drawn[:, 0])]
+    if len(drawn) < max(1, n_draws / 2):
+        return mean, None
+    return mean, np.quantile(drawn, [0.025, 0.975], axis=0)
+
+
+def _heights(kind, runs, weights) -> np.ndarray:
+    """Mean over runs and classes ``[draws, 201]``; NaN where a draw lacks a
+    class."""
+    heights = []
+    for run in runs:
+        for k in ranked_classes(run.labels, len(run.classes)):
+            positive = run.labels == k
+            height = np.full((len(weights), len(GRID)), np.nan)
+            curves = zip(*kind.points(positive, run.scores[:, k], weights))
+            for row, curve in zip(
+                np.flatnonzero(_has_both(weights, positive)), curves
+            ):
+                height[row] = kind.at(*curve)
+            heights.append(height)
+    return np.mean(heights, axis=0)
+
+
+class Group(NamedTuple):
+    """Recordings with about the same predicted probability: its mean, the
+    share for which it came true, and the ends of that share's 95 % interval.
+    """
+
+    predicted: float
+    observed: float
+    low: float
+    high: float
+
+
+def reliability(runs: Sequence[Predictions]) -> List[Group]:
+    """Reliability diagram of the test recordings of all runs together."""
+    both = [event_probabilities(run.labels, run.scores) for run in runs]
+    predicted, right = (np.concatenate(part) for part in zip(*both))
+    return groups(predicted, right, sum((run.patients for run in runs), []))
+
+
+def groups(
+    predicted: np.ndarray, right: np.ndarray, patients: Sequence[str]
+) -> List[Group]:
+    """Recordings in up to ten equally large groups by predicted probability.
+    For a rare class nearly all probabilities are low, so that bins of equal
+    width would show one point.
+
+    Recordings of one patient are alike, so the interval is that of as many
+    observations as there are patients.
+
+    Shapes: predicted ``[n]``, right ``[n]``, patients ``[n]``.
+
+    Example
+    -------
+    >>> predicted = np.repeat([0.1, 0.7], 10)
+    >>> for group in groups(predicted, predicted > 0.5, [*range(20)]):
+    ...     print(f"{group.predicted:.1f} {group.observed:.1f} {group.low:.2f}")
+    0.1 0.0 0.00
+    0.7 1.0 0.72
+    """
+    n_groups = int(np.clip(len(predicted) // _SMALLEST_GROUP, 1, N_BINS))
+    edges = np.quantile(predicted, np.arange(1, n_groups) / n_groups)
+    which = np.searchsorted(edges, predicted, side="right")
+    result, patients = [], np.asarray(patients)
+    for k in np.unique(which):
+        inside = which == k
+        share = float(right[inside].mean())
+        interval = wilson(share, len(set(patients[inside])))
+        mean = float(predicted[inside].mean())
+        result.append(Group(mean, share, *interval))
+    return result
+
+
+def wilson(share: float, n: int) -> Tuple[float, float]:
+    """95 % interval of a share of n by Wilson's formula.
+
+    Example
+    -------
+    >>> low, high = wilson(0.5, 10)
+    >>> print(f"{low:.3f} {high:.3f}")
+    0.237 0.763
+    """
+    z2 = _Z95**2 / n
+    centre = (share + z2 / 2) / (1 + z2)
+    half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))

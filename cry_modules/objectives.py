@@ -1,0 +1,83 @@
+"""The contract of a self-supervised objective."""
+
+from typing import Dict, NamedTuple, Optional
+
+import torch
+from torch import nn
+
+
+class Rows(NamedTuple):
+    """An objective on one batch, term by term; each term is a row.
+
+    Arguments
+    ---------
+    losses : torch.Tensor
+        Loss of each row with its gradient, ``[rows]``.
+    figures : dict
+        For each name in ``Objective.figures`` a value per row, ``[rows]``.
+    recordings : torch.Tensor
+        Recording of each row: its index in the batch, ``[rows]``.
+    """
+
+    losses: torch.Tensor
+    figures: Dict[str, torch.Tensor]
+    recordings: torch.Tensor
+
+
+class Objective(nn.Module):
+    """Self-supervised objective: compares views of recordings.
+
+    ``SimCLRBrain`` calls ``rows`` with the projections of each batch. It
+    minimises the mean loss over the rows of all ranks, and writes the means of
+    the loss and of all figures to ``history.json``, in total and per corpus.
+
+    To add an objective, derive a class, in this package or anywhere Python can
+    import it from, and name it in a copy of a pre-training yaml file::
+
+        loss: !new:my_package.my_module.MyObjective
+
+    Rows of an objective may depend on other recordings, and in train mode on
+    those of other ranks (``cry_modules.losses.gather_ranks``). In evaluation
+    mode ranks have different numbers of batches: nothing may be gathered.
+
+    Attributes
+    ----------
+    figures : dict
+        Figures besides the loss: name in ``history.json`` (after ``train_`` or
+        ``valid_``) and description in messages.
+
+    Example
+    -------
+    >>> class Distance(Objective):
+    ...     figures = {"close": "share of close views"}
+    ...
+    ...     def rows(self, *views):
+    ...         losses = (views[0] - views[1]).square().mean(dim=1)
+    ...         close = (losses.detach() < 0.1).float()
+    ...         return Rows(losses, {"close": close}, torch.arange(len(losses)))
+    >>> Distance().rows(torch.zeros(2, 3), torch.ones(2, 3)).losses
+    tensor([1., 1.])
+    """
+
+    figures: Dict[str, str] = {}
+
+    def rows(self, *views: torch.Tensor) -> Rows:
+        """Compute losses and figures of a batch.
+
+        Arguments
+        ---------
+        *views : torch.Tensor
+            Projections of the first views, of the second ones, ..., each
+            ``[batch, dim]`` in the order of the recordings. Two in validation,
+            ``n_views`` in training.
+
+        Returns
+        -------
+        Rows
+        """
+        raise NotImplementedError
+
+    def chance_loss(self, n_recordings: int, n_views: int) -> Optional[float]:
+        """Loss of guessing in a batch of ``n_recordings``, for the warning that
+        training does not progress; None if unknown."""
+        return None

@@ -1,0 +1,94 @@
+"""Recordings as views for SimCLR: datasets of chunks and validation batches."""
+
+from typing import Dict, List
+
+import numpy as np
+import speechbrain as sb
+import torch
+from speechbrain.dataio.dataset import DynamicItemDataset
+
+from cry_modules.training.dataset import manifest_dataset
+from data_prep.files.errors import InputError
+
+
+def views_by_split(hparams: Dict) -> Dict[str, int]:
+    """Number of chunks per recording in training and in validation.
+
+    Example
+    -------
+    >>> views_by_split({"n_views": 4})
+    {'train': 4, 'valid': 2}
+    """
+    return {"train": hparams["n_views"], "valid": 2}
+
+
+def read_views(
+    hparams: Dict,
+    csv_path: str,
+    data_folder: str,
+    n_views: int,
+    corpus: str = "",
+) -> DynamicItemDataset:
+    """Dataset of one manifest: ``chunks`` ``[n_views, chunk samples]`` as they
+    are stored, their ``gain`` ``[1]`` and the ``corpus``."""
+    reader, chunks = hparams["reader"], hparams["chunks"]
+    # Refuses a pack of another sample rate here rather than in a loader worker.
+    reader.pack_of(str(data_folder))
+
+    @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
+    @sb.utils.data_pipeline.provides("chunks", "gain", "corpus")
+    def random_chunks(recording_id, wav, start, stop):
+        sound = reader.open(wav, float(start), float(stop))
+        yield torch.stack(chunks(sound, recording_id, n_views))
+        yield torch.tensor([sound.gain])
+        yield corpus
+
+    return manifest_dataset(
+        csv_path,
+        replacements={"data_root": str(data_folder)},
+        dynamic_items=[random_chunks],
+        output_keys=["id", "chunks", "gain", "corpus"],
+    )
+
+
+def valid_batches(
+    sizes: List[int], batch_size: int, seed: int
+) -> List[List[int]]:
+    """Make batches of equal size that do not mix corpora.
+
+    A contrastive loss depends on the batch size, so only batches of one size
+    can be compared; recordings that do not fill one are left out. They are
+    shuffled once: neighbours in a manifest are often of one patient.
+
+    Arguments
+    ---------
+    sizes : list of int
+        Recordings of each corpus; the datasets follow each other.
+    batch_size : int
+        Largest batch size.
+    seed : int
+        Seed of the order.
+
+    Returns
+    -------
+    list of list of int
+
+    Example
+    -------
+    >>> [sorted(b) for b in valid_batches([3, 3], batch_size=8, seed=0)]
+    [[0, 1, 2], [3, 4, 5]]
+    """
+    if min(sizes) < 2:
+        raise InputError(
+            f"{' and '.join(map(str, sizes))} recordings to validate with; each "
+            "corpus needs at least 2: raise --valid_share, or add recordings"
+        )
+    batch_size = min(batch_size, *sizes)
+    rng = np.random.default_rng(seed)
+    batches, first = [], 0
+    for size in sizes:
+        order = (first + rng.permutation(size)).tolist()
+        for i in range(0, size - batch_size + 1, batch_size):
+            batches.append(order[i : i + batch_size])
+        first += size
+    return batches

@@ -1,0 +1,212 @@
+"""Evaluation after training: predictions, controls, nuisance probes,
+``metrics.json``, pictures and ``report.md``, of one model or all folds."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, List
+
+import numpy as np
+import torch
+from speechbrain.utils.distributed import run_on_main
+
+from cry_modules.evaluation import controls, report
+from cry_modules.evaluation.columns import subgroup_columns
+from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
+from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
+from cry_modules.evaluation.outcome import (
+    EvaluationOptions,
+    Outcome,
+    evaluate_outcomes,
+    held_out,
+)
+from cry_modules.figures.results import draw_results, results_of
+from cry_modules.training.batches import keep_batch
+from cry_modules.training.loader_workers import worker_options
+from data_prep.files.tables import write_text
+
+#: Keys of ``metrics.json`` that differ between folds.
+_OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
+
+
+@dataclass
+class Run:
+    """A finished run."""
+
+    outcomes: List[Outcome]  # one, or one per fold
+    controls: Dict[str, List[Outcome]] = field(default_factory=dict)
+    metrics: Dict = field(default_factory=dict)  # metrics.json
+
+
+def evaluation_options(hparams):
+    """Options of the evaluation; faulty ones are refused before training."""
+    return EvaluationOptions(
+        hparams["patient_score"],
+        hparams["seed"],
+        hparams["bootstrap_draws"],
+        subgroup_columns(hparams),
+    )
+
+
+def batch_options(brain, hparams):
+    """DataLoader options of the Brain's batches."""
+    if brain.cached:
+        # No work for another process.
+        return {"num_workers": 0, "collate_fn": keep_batch}
+    return {"num_workers": hparams["num_workers"]}
+
+
+def eval_options(hparams, num_workers, **options):
+    """DataLoader options for evaluation."""
+    return {
+        # Whole recordings: fewer at once than chunks.
+        "batch_size": max(1, hparams["batch_size"] // 4),
+        # Otherwise a loader draws from the generator of training.
+        "generator": torch.Generator(),
+        **worker_options(num_workers),
+        **options,
+    }
+
+
+def embed_all(brain, hparams, datasets, embedder, description):
+    """Embed the recordings of each split."""
+    return {
+        split: embed(
+            embedder,
+            dataset,
+            brain.device,
+            description=f"{description}, {split}",
+            progressbar=not brain.noprogressbar,
+            **eval_options(hparams, hparams["num_workers"]),
+        )
+        for split, dataset in datasets.items()
+    }
+
+
+def predict(brain, hparams, datasets):
+    """Predict validation and test with the best checkpoint; write the files."""
+    predictions = {}
+    for split in ("valid", "test"):
+        brain.evaluate(
+            datasets[split],
+            max_key="score",
+            test_loader_kwargs=eval_options(
+                hparams, **batch_options(brain, hparams)
+            ),
+        )
+        predictions[split] = brain.predictions
+        path = f"{hparams['output_folder']}/predictions_{split}.csv"
+        run_on_main(brain.predictions.write, args=[path])
+    return Outcome(**predictions, prevalence=brain.prevalence)
+
+
+def classical_controls(hparams, logmel, brain):
+    """Train the classical models on log-mel statistics; write and return
+    their predictions."""
+    arrays = {
+        split: as_arrays(data, brain.classes) for split, data in logmel.items()
+    }
+    fitted = controls.classical(
+        {split: features for split, (features, _) in arrays.items()},
+        {split: recordings for split, (_, recordings) in arrays.items()},
+        brain.prevalence,
+    )
+    outcomes = {}
+    for name, (predicted, prevalence) in fitted.items():
+        folder = Path(hparams["output_folder"]) / "controls" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for split, predictions in predicted.items():
+            path = folder / f"predictions_{split}.csv"
+            run_on_main(predictions.write, args=[path])
+        outcomes[name] = [
+            Outcome(predicted["valid"], predicted["test"], prevalence)
+        ]
+    return outcomes
+
+
+def model_metrics(hparams, brain, done, options, corpus):
+    """``metrics.json`` of one model, without nuisance probes."""
+    names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
+    names += ("encoder_source", "readout", "trained_on", "tested_on", "balance")
+    defaults = {"label_column": hparams["task"], "label_fraction": 1.0}
+    parameters = [*brain.modules.embedder.parameters()]
+    parameters += brain.modules.head.parameters()
+    return {
+        **{name: hparams.get(name, defaults.get(name)) for name in names},
+        "patient_score": hparams["patient_score"],
+        "corpus": corpus["name"],
+        "synthetic": bool(corpus.get("synthetic")),
+        "classes": brain.classes,
+        "prevalence": brain.prevalence.tolist(),
+        "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        "n_parameters": sum(p.numel() for p in parameters),
+        **evaluate_outcomes(done.outcomes, done.controls, options),
+    }
+
+
+def nuisance_metrics(hparams, columns, embs, logmel, classes):
+    """Predict the nuisance columns from embeddings and log-mel statistics."""
+    return nuisance_figures(
+        {
+            "embedding": joined_arrays(embs, classes),
+            "log-mel": joined_arrays(logmel, classes),
+        },
+        columns,
+        hparams["seed"],
+        hparams["bootstrap_draws"],
+    )
+
+
+def finish(hparams, done, history):
+    """Write ``metrics.json``, pictures and ``report.md``."""
+    folder, metrics = Path(hparams["output_folder"]), done.metrics
+    metrics["figures"] = []
+    write_metrics(folder, metrics)  # first, in case drawing fails
+    if hparams["figures"]:
+        results = results_of(metrics, done.outcomes, history)
+        drawn = draw_results(results, folder)
+        metrics["figures"] = [path.stem for path in drawn]
+        write_metrics(folder, metrics)
+    write_text(folder / "report.md", report.page(metrics))
+
+
+def write_metrics(folder, metrics):
+    """Write ``metrics.json``."""
+    text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
+    write_text(folder / "metrics.json", text)
+
+
+def pool(hparams, values, runs, options):
+    """Pool the models of all folds, write their results and return them.
+
+    `values` are the folds' names in the table, `runs` the runs by folder.
+    """
+    every = list(runs.values())
+    done = Run(
+        [run.outcomes[0] for run in every],
+        {
+            name: [run.controls[name][0] for run in every]
+            for name in every[0].controls
+        },
+    )
+    first = every[0].metrics
+    done.metrics = {
+        **{name: first[name] for name in first if name not in _OF_A_FOLD},
+        "encoder_source": hparams["encoder_source"],
+        "prevalence": np.mean(
+            [outcome.prevalence for outcome in done.outcomes], axis=0
+        ).tolist(),
+        "folds": list(runs),
+        **evaluate_outcomes(done.outcomes, done.controls, options),
+    }
+    for value, block in zip(values, done.metrics["by_fold"]["each"]):
+        block["fold"] = value
+    if "nuisance" in first:
+        done.metrics["nuisance"] = mean_over_folds(
+            [run.metrics["nuisance"] for run in every]
+        )
+    pooled, _ = held_out(done.outcomes, "recording", hparams["patient_score"])
+    path = f"{hparams['output_folder']}/predictions_test.csv"
+    run_on_main(pooled.write, args=[path])
+    run_on_main(finish, args=[hparams, done, []])
+    return done

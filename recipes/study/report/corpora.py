@@ -1,0 +1,144 @@
+"""Descriptions of a study's corpora for its report, without patient ids."""
+
+import csv
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional
+
+from data_prep.manifest import SPLITS, read, read_corpus
+from recipes.study.plan import Run
+from recipes.study.report.results import Results, read_json
+from recipes.study.settings import Task
+
+#: Cries of the adaptations without replay, whose manifests have no generic
+#: sounds, by encoder.
+CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
+
+
+class Corpus(NamedTuple):
+    """Audio that a study used."""
+
+    name: str
+    purpose: str
+    synthetic: bool
+    licence: str  # empty if unknown
+    shareable: bool  # whether its audio may be shared
+    recordings: int
+    patients: int  # or sources
+    hours: float
+    sites: int  # 0 if unknown
+    rejected: Dict[str, int]  # excluded files by reason
+    duplicates: int  # pairs of copies
+
+
+def generic_corpus(results: Results) -> Optional[Corpus]:
+    """The corpus of pre-training and replay."""
+    seed = results.settings.pretraining_seeds[0]
+    folder = results.plan.encoder("simclr", seed).folder / "manifest"
+    return _corpus(
+        folder,
+        "pre-training and replay",
+        ("train", "valid"),
+        results.settings.generic,
+        "generic sounds",
+    )
+
+
+def cry_corpora(results: Results) -> List[Corpus]:
+    """Corpora of each classification task, then of adaptation."""
+    uses = []
+    for task in results.settings.tasks:
+        run = results.main_run(task)
+        if run is not None:
+            purpose = f"{task.label_column}: training and test"
+            uses.append((folder_of(run), purpose, SPLITS))
+    for name, cries in CRIES.items():
+        run = adaptation(results, name)
+        if run is not None:
+            uses.append((run.folder, adapted_to(cries), ("train", "valid")))
+    root = results.settings.cries
+    cries = [
+        _corpus(folder / "manifest", purpose, splits, root, "cries")
+        for folder, purpose, splits in uses
+    ]
+    return [corpus for corpus in cries if corpus is not None]
+
+
+def adapted_to(cries: str) -> str:
+    """Purpose of a corpus that encoders are adapted to."""
+    return f"adaptation, {cries} cries"
+
+
+def adaptation(results: Results, name: str) -> Optional[Run]:
+    """First run of an adaptation; None if the study does not have it."""
+    if name not in results.settings.encoders:
+        return None
+    seed = results.settings.pretraining_seeds[0]
+    folds = results.plan.folds
+    return results.plan.encoder(name, seed, folds[0] if folds else "")
+
+
+def folder_of(run: Run) -> Path:
+    """Folder of a run; with folds, that of the first fold."""
+    return next(iter(sorted(run.folder.glob("fold_0_*"))), run.folder)
+
+
+def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
+    """Describe a corpus; ``name`` is for a corpus without one, since a folder's
+    name may reveal a place or a date."""
+    if not (manifests / "train.csv").is_file():
+        return None
+    description = read_corpus(manifests)
+    rows = [rec for split in splits for rec in read(manifests / f"{split}.csv")]
+    named = read_json(Path(root) / "corpus.json") or {}
+    return Corpus(
+        str(named.get("name") or name),
+        purpose,
+        bool(description.get("synthetic")),
+        str(description.get("licence") or ""),
+        bool(description.get("shareable_audio")),
+        len(rows),
+        len({rec.patient_id for rec in rows}),
+        sum(rec.duration for rec in rows) / 3600,
+        len({rec.site for rec in rows} - {""}),
+        # Verdicts only: the reasons may name patients.
+        dict(Counter(r["verdict"] for r in _rows(manifests / "rejected.csv"))),
+        len(_rows(manifests / "duplicates.csv")),
+    )
+
+
+def _rows(path: Path) -> List[Dict[str, str]]:
+    if not path.is_file():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
+    """Recordings, patients and hours by class and split, like the poster's
+    table; the first line is the head."""
+    run = results.main_run(task)
+    if run is None:
+        return None
+    rows = _rows(folder_of(run) / "manifest/table.csv")
+    splits = list(dict.fromkeys(row["split"] for row in rows))
+    lines = [["class", *splits]]
+    for name in dict.fromkeys(row["class"] for row in rows):
+        cells = {row["split"]: row for row in rows if row["class"] == name}
+        lines.append(
+            [name]
+            + [
+                f"{cells[s]['recordings']} / {cells[s]['patients']} / "
+                f"{float(cells[s]['hours']):.2f}"
+                for s in splits
+            ]
+        )
+    return lines
+
+
+def confounds(results: Results, task: Task) -> Optional[Dict]:
+    """Output of ``data_prep.confounds``, or None."""
+    if not results.settings.confounds:
+        return None
+    run = results.plan[f"confounds/{task.name}"]
+    return read_json(run.result)

@@ -1,0 +1,255 @@
+"""The report of a study: one page that needs no network, and the same tables as
+Markdown, LaTeX and csv.
+
+``report.html``, ``tables.md``, ``tables.tex``, a csv for each table,
+``figures/*.svg`` and ``results.json`` in the study's folder contain no patient
+id, no path and no date. The page names missing runs.
+"""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any, Dict
+
+import jinja2
+from markupsafe import Markup
+
+from cry_modules.figures.page import style_sheet
+from cry_modules.metrics.words import p_in_words
+from data_prep.files.atomic import make_folder
+from data_prep.files.errors import InputError
+from data_prep.files.tables import write_text
+from recipes.study.encoders import ENCODERS
+from recipes.study.plan import Plan
+from recipes.study.report import (
+    checklist,
+    corpora,
+    figures,
+    findings,
+    hypotheses,
+    maps,
+    pictures,
+    reproduce,
+    tables,
+)
+from recipes.study.report.facts import facts_of
+from recipes.study.report.results import Results
+from recipes.study.report.sounds import examples
+from recipes.study.settings import MODE_NAMES, check_settings, read_study
+
+HOW_TO_READ = (
+    "Mean over seeds ± standard deviation between seeds; in brackets or below, "
+    "the 95 % interval over patients of the test set (bootstrap). Controls are "
+    "in italics."
+)
+
+
+def make_report(folder: Path) -> Path:
+    """Write the report of a study, as far as its runs are done."""
+    source = Path(folder) / "study.yaml"
+    if not source.is_file():
+        raise InputError(
+            f"{folder} holds no study.yaml; pass the output_folder of a study"
+        )
+    settings = read_study(source)
+    settings["output_folder"] = str(folder)  # it may have been moved
+    results = Results(Plan(check_settings(settings, str(source))))
+    if not any(run.done for run in results.plan.of_rule("train_cls")):
+        raise InputError(
+            f"no classifier of {folder} is done; run the study first, or read "
+            "its logs"
+        )
+    context = contents(results)
+    out = Path(folder)
+    for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
+        old.unlink()
+    tables.write_tables(
+        [*context["tables"], *context["more_tables"]], HOW_TO_READ, out
+    )
+    _write_figures(context, out / "figures")
+    write_text(
+        out / "results.json", json.dumps(_numbers(context), indent=1) + "\n"
+    )
+    page = out / "report.html"
+    write_text(page, render(context))
+    return page
+
+
+def render(context: Dict[str, Any]) -> str:
+    """Render the page."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        value=tables.value_of,
+        interval=tables.interval_of,
+        p=p_in_words,
+        svg=lambda picture: Markup(picture.svg),  # its texts are escaped
+    )
+    template = environment.get_template("report.html.j2")
+    return template.render(
+        MODE_NAMES=MODE_NAMES,
+        ENCODERS=ENCODERS,
+        light=style_sheet(0),
+        dark=style_sheet(1),
+        **context,
+    )
+
+
+def contents(results: Results) -> Dict[str, Any]:
+    """Everything that the page shows, by its name in the template."""
+    context = {
+        **_corpora(results),
+        **_results(results),
+        **_sounds(results),
+        "versions": reproduce.versions(),
+        "commit": reproduce.commit(),
+        "hardware": reproduce.hardware(),
+        "commands": reproduce.commands(results.plan),
+        "checksums": reproduce.checksums(results),
+    }
+    context["views"] = examples(results, context["generic"], context["cries"])
+    context["view_pictures"] = [
+        pictures.views(f"views_{i}", view.title, view.pair, view.hparams)
+        for i, view in enumerate(context["views"])
+    ]
+    context["checklist"] = checklist.rows(facts_of(results, context))
+    context["guidelines"] = checklist.LINKS
+    return context
+
+
+def _corpora(results) -> Dict[str, Any]:
+    settings = results.settings
+    cries = corpora.cry_corpora(results)
+    return {
+        "settings": settings,
+        "title": settings.title,
+        "synthetic": settings.synthetic is not None
+        or any(corpus.synthetic for corpus in cries),
+        "modes_in_words": [_MODES_IN_WORDS[m] for m in settings.modes],
+        "adapted": [n for n in settings.encoders if ENCODERS[n].cries],
+        "how_to_read": HOW_TO_READ,
+        "missing": [
+            reproduce.without_fold(run, run.name) for run in results.missing
+        ],
+        "n_runs": len(results.plan.runs),
+        "generic": corpora.generic_corpus(results),
+        "cries": cries,
+        "splits": {
+            task.label_column: corpora.split_table(results, task)
+            for task in settings.tasks
+        },
+        "confounds": {
+            task.label_column: corpora.confounds(results, task)
+            for task in settings.tasks
+        },
+    }
+
+
+def _results(results) -> Dict[str, Any]:
+    all_tables = tables.study_tables(results)
+    verdicts = hypotheses.judge(results)
+    return {
+        "tables": [t for t in all_tables if t.name in _MAIN_TABLES],
+        "more_tables": [t for t in all_tables if t.name not in _MAIN_TABLES],
+        "auc_pictures": figures.auc_pictures(results),
+        "verdicts": verdicts,
+        "part_in_words": lambda part: hypotheses.in_words(part, results),
+        "forest": figures.claims_forest(verdicts, results),
+        "curves": figures.ranking_curves(results),
+        "few_labels": figures.few_labels(results),
+        "training": figures.training_curves(results),
+        "controls": findings.controls(results),
+        "nuisance": findings.nuisance(results),
+        "maps": figures.embedding_maps(results),
+        "forgetting": findings.forgetting(results),
+        "forgetting_picture": figures.forgetting_picture(results),
+        "costs": findings.costs(results),
+    }
+
+
+def _sounds(results) -> Dict[str, Any]:
+    """How well held-out generic sounds retrieve their class, by encoder."""
+    embeddings = {
+        name: maps.of_encoder(results, name, "sound")
+        for name in results.settings.encoders
+    }
+    embeddings = {k: v for k, v in embeddings.items() if v is not None}
+    return {
+        "generic_sounds": {
+            name: maps.sound_retrieval(embs)
+            for name, embs in embeddings.items()
+        },
+        "n_sounds": max(
+            (len(e.labels) for e in embeddings.values()), default=0
+        ),
+    }
+
+
+_MODES_IN_WORDS = {
+    "linear": "a linear probe",
+    "linear_bn": "a probe that also trains BatchNorm (linear+BN)",
+    "end_to_end": "a network trained end to end",
+}
+_MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
+
+
+def _write_figures(context, folder) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    for picture in [
+        *context["auc_pictures"],
+        context["forest"],
+        *context["curves"],
+        *filter(None, [context["few_labels"]]),
+        *context["training"],
+        *context["view_pictures"],
+        *(entry["picture"] for entry in context["maps"]),
+        context["forgetting_picture"],
+    ]:
+        picture.write(make_folder(folder))
+
+
+def _numbers(context) -> Dict:
+    """Contents of results.json: tables and verdicts."""
+    return {
+        "title": context["title"],
+        "synthetic": context["synthetic"],
+        "tables": {
+            table.name: [
+                {
+                    "label": row.label,
+                    "control": row.control,
+                    "cells": [cell and cell._asdict() for cell in row.cells],
+                }
+                for row in table.rows
+            ]
+            for table in [*context["tables"], *context["more_tables"]]
+        },
+        "claims": [
+            {
+                "claim": verdict.claim.number,
+                "text": verdict.claim.text,
+                "verdict": verdict.verdict,
+                "left_out": verdict.claim.left_out,
+                "parts": [
+                    {
+                        **tested.part._asdict(),
+                        "verdict": tested.verdict,
+                        **{
+                            key: (tested.result or {}).get(key)
+                            for key in ("difference", "ci95", "p", "by_seed")
+                        },
+                    }
+                    for tested in verdict.parts
+                ],
+            }
+            for verdict in context["verdicts"]
+        ],
+        "forgetting": context["forgetting"],
+        "generic_sounds": context["generic_sounds"],
+    }

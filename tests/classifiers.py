@@ -1,0 +1,72 @@
+"""Small classifiers with random weights, in memory and exported."""
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from cry_modules.checkpoints.description import FORMAT, MODEL_FILE, Blueprint
+from cry_modules.checkpoints.saved_model import WEIGHTS_FILE, build
+from cry_modules.checkpoints.state_dict import sha256
+
+RATE = 16000
+
+
+def changing(seconds, seed=0):
+    """Another tone in another noise every 0.1 s, so that all windows differ."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for _ in range(int(np.ceil(10 * seconds))):
+        tone = np.sin(np.arange(1600) * rng.uniform(0.05, 2))
+        noise = rng.normal(0, rng.uniform(0.01, 1), 1600)
+        parts.append(tone + (noise.cumsum() / 20 if seed % 2 else noise))
+    sound = np.concatenate(parts)[: round(seconds * RATE)]
+    return (sound / np.abs(sound).max() / 2).astype(np.float32)
+
+
+@torch.no_grad()
+def random_model():
+    """Random weights with matching BatchNorm statistics: a newly built model
+    has equal scores for all sounds."""
+    torch.manual_seed(0)
+    blueprint = Blueprint(
+        1, chunk_s=0.5, classes=["no", "yes"], log_prior=[0.0, -1.0]
+    )
+    model = build(blueprint)
+    for module in model.embedder.encoder.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(module.weight)
+        if isinstance(module, _BatchNorm):
+            module.momentum = 1.0
+    wavs = torch.stack([torch.from_numpy(changing(1.0, n)) for n in range(16)])
+    model.embedder.train()(wavs)
+    model.embedder.eval()
+    embs = torch.cat([model.embedder(wavs), model.embedder(wavs[:, :8000])])
+    head = model.posterior.head
+    head.norm.running_mean.copy_(embs.mean(dim=0))
+    head.norm.running_var.copy_(embs.var(dim=0) + embs.var(dim=0).mean())
+    head.linear.weight.mul_(3)
+    return model
+
+
+def write_model(folder, classes=("other", "crying_baby"), **about_model):
+    """Export a model; its weights have seen no data. Returns the folder."""
+    folder.mkdir()
+    torch.manual_seed(1)
+    blueprint = Blueprint(
+        1, classes=list(classes), log_prior=[0.0] * len(classes)
+    )
+    save_file(build(blueprint).state(), folder / WEIGHTS_FILE)
+    threshold = {"threshold": 0.25} if len(classes) == 2 else None
+    facts = {
+        "format": FORMAT,
+        "model": asdict(blueprint),
+        "files": {WEIGHTS_FILE: sha256(folder / WEIGHTS_FILE)},
+        "operating_point": threshold,
+        **about_model,
+    }
+    (folder / MODEL_FILE).write_text(json.dumps(facts))
+    return folder

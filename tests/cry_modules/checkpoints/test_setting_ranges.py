@@ -1,0 +1,36 @@
+"""Settings: one parser, one table of ranges."""
+
+import pytest
+
+from cry_modules.checkpoints.settings import (
+    RANGES,
+    check_ranges,
+    plain_settings,
+)
+from data_prep.files.errors import InputError
+
+
+@pytest.mark.parametrize(
+    "name, value, words",
+    [
+        ("number_of_epochs", "0", "is 0; it must be 1 or more"),
+        ("lr", "0.0", "is 0.0; it must be above 0"),
+        ("lr", ".nan", "is .nan; it must be above 0"),
+        ("lr", "", "is null; it must be above 0"),
+        ("interpolate", "2", "is 2; it must be 0 to 1"),
+        ("batch_size", "[8]", r"is \[8\]; it must be 2 or more"),
+        ("balance", "some", "is some; expected one of loss, sampling, none"),
+        ("patient_score", "[max]", r"is \[max\]; expected one of mean_log"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(name, value, words):
+    with pytest.raises(InputError, match=f"--{name} {words}"):
+        check_ranges(plain_settings(f"base: {{}}\n{name}: {value}"))
+
+
+def test_ranges_of_the_base_are_checked_and_overridden():
+    text = "base: {base: {lr: 0}, n_masks: -1}\nn_masks: 1\n"
+    with pytest.raises(InputError, match="lr is 0"):
+        check_ranges(plain_settings(text))
+    check_ranges(plain_settings(text + "lr: 1e-3\n"))
+    assert {"lr", "n_masks"} < set(RANGES)

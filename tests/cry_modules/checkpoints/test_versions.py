@@ -1,0 +1,74 @@
+"""Runs and models of version 0.1.0 are refused in one line; an encoder's
+weights are still read."""
+
+import json
+
+import pytest
+import torch
+
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.saved_model import load_model
+from cry_modules.cnn14 import Cnn14
+from cry_modules.training.experiment import check_same_experiment, load
+from data_prep.files.errors import InputError
+
+MESSAGE = "was written by version 0.1.0; install cry-ssl 0.1.0 (git tag v0.1.0 or commit 285f0bd) or train again"  # fmt: skip
+
+#: Some of what version 0.1.0 left in a run.
+SETTINGS = """
+output_folder: {folder}
+front_end: fbank
+width: 1
+chunk_s: 4.0
+base:
+  width: 1
+  checkpointer: !new:cry_modules.checkpointer.CompleteCheckpointer
+    checkpoints_dir: {folder}/save
+"""
+
+
+@pytest.fixture
+def run(tmp_path):
+    folder = tmp_path / "run"
+    checkpoint = folder / "save/CKPT+1"
+    checkpoint.mkdir(parents=True)
+    torch.save(Cnn14(80, 1).state_dict(), checkpoint / "encoder.ckpt")
+    meta = "unixtime: 1.0\nversion: 0.1.0\nfront_end: fbank\n"
+    (checkpoint / "CKPT.yaml").write_text(meta)
+    text = SETTINGS.format(folder=folder)
+    (folder / "hyperparams.yaml").write_text(text)
+    return folder
+
+
+@pytest.fixture
+def exported(tmp_path):
+    folder = tmp_path / "exported"
+    folder.mkdir()
+    description = {"format": "cry-ssl model 1", "model": {"width": 1}}
+    (folder / "model.json").write_text(json.dumps(description))
+    torch.save(Cnn14(80, 1).state_dict(), folder / "encoder.ckpt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda run, exported: load_model(str(run)),
+        lambda run, exported: load_model(str(exported)),
+        lambda run, exported: EncoderSource(exported).load(
+            Cnn14(80, 1), "fbank"
+        ),
+        lambda run, exported: check_same_experiment(run, "lr: 1"),
+        lambda run, exported: load(str(run / "hyperparams.yaml"), {}),
+    ],
+    ids=["run", "exported", "exported encoder", "resume", "its yaml"],
+)
+def test_a_run_or_model_is_refused(run, exported, use):
+    with pytest.raises(InputError) as error:
+        use(run, exported)
+    assert str(error.value).endswith(MESSAGE)
+
+
+def test_weights_of_an_encoder_are_used_with_a_warning(run, caplog):
+    EncoderSource(run).load(Cnn14(80, 1), "fbank")
+    assert "version 0.1.0 wrote it, this is " in caplog.text

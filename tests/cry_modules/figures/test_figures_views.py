@@ -1,0 +1,152 @@
+"""The picture of views: what it shows is what the encoder gets."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from hyperpyyaml import resolve_references
+
+from cry_modules.figures.views import main, make_pairs, settings_of
+from data_prep.manifest import Recording, read, write
+
+YAML = "hparams/small_simclr.yaml"
+
+
+@pytest.fixture
+def manifest(noise, tmp_path):
+    """A manifest of five recordings, the last shorter than a chunk."""
+    recordings = []
+    for i, seconds in enumerate((3.0, 2.5, 2.0, 1.5, 0.4)):
+        noise(f"corpus/r{i}.wav", seconds=seconds)
+        recordings.append(
+            Recording(
+                f"r{i}", seconds, f"r{i}.wav", 0, seconds, "", f"p{i}", ""
+            )
+        )
+    corpus = {"name": "noise", "synthetic": True}
+    folder = tmp_path / "manifest"
+    write({"train": recordings}, folder, tmp_path / "corpus", corpus)
+    return folder / "train.csv"
+
+
+def test_the_command_writes_the_same_picture_again(
+    manifest, tmp_path, command_of
+):
+    first, second = tmp_path / "a.png", tmp_path / "b.png"
+    data = tmp_path / "corpus"
+    done = command_of("cry_modules.views")(
+        manifest, "--n", "2", "--data_folder", data, "--out", first
+    )
+    assert done.returncode == 0, done.stderr
+    command = [str(manifest), "--data_folder", str(data), "--n", "2"]
+    main([*command, "--out", str(second)])
+    assert first.read_bytes() == second.read_bytes()
+    main([*command, "--out", str(second), "--epoch", "2"])
+    assert first.read_bytes() != second.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "a.png", "b.png", "corpus", "manifest",
+    ]  # fmt: skip
+
+
+def test_views_are_those_of_training(manifest):
+    """Without warp and masks, a view is the chunk's normalised features."""
+    hparams = settings_of([YAML, "--n_masks=0"])
+    hparams["views"].augment.warp.window = 0
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(hparams, read(manifest), root, epoch=3)
+    for rec, pair in zip(read(manifest), shown):
+        sig = hparams["reader"](f"{root}/{rec.wav}", rec.start, rec.stop)
+        chunks = hparams["chunks"](sig, rec.ID, 2)
+        feats, _ = hparams["views"].eval()(torch.stack(chunks))
+        torch.testing.assert_close(pair.views, feats)
+        assert not pair.masked.any() and pair.shifts == [0, 0]
+
+
+@pytest.mark.parametrize("before_norm", [False, True])
+def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
+    hparams = settings_of([YAML])
+    hparams["views"].augment_before_norm = before_norm
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(hparams, read(manifest), root, 1)
+    masked = torch.stack([pair.masked for pair in shown])
+    views = torch.stack([pair.views for pair in shown])
+    assert 0.1 < masked.float().mean() < 0.6
+    assert bool((views[masked] == 0).all()) != before_norm
+    assert (views[~masked] == 0).float().mean() < 1e-3
+    shifts = torch.tensor([pair.shifts for pair in shown])
+    assert 0 < shifts.max() <= 0.08 + 1e-6
+
+
+def test_short_recordings_are_shown_repeated(manifest):
+    root = str(manifest.parent.parent / "corpus")
+    shown = make_pairs(settings_of([YAML]), read(manifest), root, epoch=1)
+    assert shown[-1].starts == (0, 0) and shown[-1].seconds == 0.4
+    assert shown[-1].whole.shape == (101, 80)
+
+
+def test_yaml_of_a_run_and_order_of_masks(manifest, tmp_path):
+    hparams = "hparams/vggsound.yaml"
+    main(
+        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "9"]
+        + ["--hparams", hparams, "--width=1", "--out", f"{tmp_path}/a.pdf"]
+    )
+    assert (tmp_path / "a.pdf").is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (["no.csv", "--data_folder=corpus"], "no.csv does not exist"),
+        (["{}"], "--data_folder"),
+        (["{}", "--data_folder=no"], "no is not a folder"),
+        (["{}", "--data_folder=."], "train.csv row 2: r0.wav is not in"),
+        (["{}", "--data_folder=damaged"], "r0.wav cannot be decoded"),
+        *(
+            (["{}", "--data_folder=corpus", option], message)
+            for option, message in (
+                ("--n=0", "--n is 0"),
+                ("--n=900", "--n is 900"),
+                ("--epoch=-1", "--epoch is -1"),
+                ("--hparams=no.yaml", "no.yaml"),
+                ("--hparams=hparams/neuro_linear.yaml", "neuro_linear.yaml"),
+                ("--hparams=plain.yaml", "plain.yaml has no 'temperature'"),
+                ("--n_mask=1", "did you mean --n_masks"),
+                ("--out=a.doc", "a.doc is not a picture's name"),
+                ("--out=no/a.png", "could not be written"),
+            )
+        ),
+    ],
+)
+def test_wrong_input_is_refused_in_one_line(
+    arguments, message, capsys, manifest, tmp_path, monkeypatch
+):
+    hparams = Path("hparams").resolve()
+    monkeypatch.chdir(tmp_path)
+    Path("hparams").symlink_to(hparams)
+    Path("plain.yaml").write_text("output_folder: run\n")
+    Path("damaged").mkdir()
+    for i in range(5):
+        Path(f"damaged/r{i}.wav").write_text("no audio")
+    with pytest.raises(SystemExit) as stopped:
+        main([argument.format(manifest) for argument in arguments])
+    assert stopped.value.code == 2
+    lines = capsys.readouterr().err.strip().split("\n")
+    errors = [line for line in lines if line.startswith("error: ")]
+    assert len(errors) == 1 and lines[-1] == errors[0]
+    assert message in errors[0]
+    assert not list(tmp_path.glob("*.png"))
+
+
+def test_settings_of_a_run_may_be_given(manifest, tmp_path):
+    """A run's hyperparams.yaml is resolved; its folder is left alone."""
+    run = "results/no_such_run"
+    with open(YAML, encoding="utf-8") as file:
+        text = resolve_references(file, {"output_folder": run}).read()
+    (tmp_path / "hyperparams.yaml").write_text(f"# Generated\n{text}")
+    main(
+        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "1"]
+        + ["--hparams", str(tmp_path / "hyperparams.yaml")]
+        + ["--out", str(tmp_path / "a.svg")]
+    )
+    assert (tmp_path / "a.svg").is_file()
+    assert not Path(run).exists()

@@ -1,0 +1,170 @@
+"""Curves of test scores against scikit-learn, scipy and slow loops."""
+
+import numpy as np
+import pytest
+from scipy.special import softmax
+from scipy.stats import binomtest
+from sklearn.metrics import precision_recall_curve, roc_curve
+
+from cry_modules.metrics.bootstrap import patient_weights
+from cry_modules.metrics.curves import (
+    GRID,
+    PRECISION_RECALL,
+    ROC,
+    groups,
+    mean_and_band,
+    precision_recall_points,
+    reliability,
+    roc_points,
+    wilson,
+)
+from cry_modules.metrics.predictions import Predictions
+
+N_DRAWS = 40
+KINDS = pytest.mark.parametrize("kind", [ROC, PRECISION_RECALL])
+
+
+def made(n_classes=2, n=60, n_patients=20, seeds=3, rare=0):
+    """Predictions of several seeds for the same recordings; some scores tie.
+    With ``rare``, only the last so many patients are positive."""
+    rng = np.random.default_rng(n_classes)
+    owner = np.arange(n) % n_patients
+    labels = owner % n_classes
+    if rare:
+        labels = (owner >= n_patients - rare).astype(int)
+    runs = []
+    for _ in range(seeds):
+        noise = rng.normal(size=(n, n_classes))
+        scores = softmax(1.5 * np.eye(n_classes)[labels] + noise, axis=1)
+        scores = scores.round(1) + 0.01
+        runs.append(
+            Predictions(
+                [f"r{i}" for i in range(n)],
+                [f"p{i}" for i in owner],
+                labels,
+                (scores / scores.sum(axis=1, keepdims=True)).round(6),
+                [f"class {k}" for k in range(n_classes)],
+            )
+        )
+    return runs
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_points_equal_scikit_learn(weighted):
+    p = made()[0]
+    rng = np.random.default_rng(0)
+    weights = np.ones((2, len(p.labels)))
+    if weighted:
+        weights = rng.integers(1, 4, weights.shape).astype(float)
+    positive, scores = p.labels == 1, p.scores[:, 1]
+    assert len(set(scores)) < len(scores)
+    false, true = roc_points(positive, scores, weights)
+    recall, precision = precision_recall_points(positive, scores, weights)
+    for i, row in enumerate(weights):
+        expected = roc_curve(
+            positive, scores, sample_weight=row, drop_intermediate=False
+        )
+        np.testing.assert_allclose(false[i], expected[0], atol=1e-12)
+        np.testing.assert_allclose(true[i], expected[1], atol=1e-12)
+        expected = precision_recall_curve(positive, scores, sample_weight=row)
+        np.testing.assert_allclose(precision[i][::-1], expected[0], atol=1e-12)
+        np.testing.assert_allclose(recall[i][::-1], expected[1], atol=1e-12)
+
+
+def test_draws_without_a_class_have_no_points():
+    positive, scores = np.array([True, False, False]), np.array([3, 2, 1])
+    weights = np.array([[0, 2, 1], [3, 0, 0], [1, 1, 1.0]])
+    for points in (roc_points, precision_recall_points):
+        x, y = points(positive, scores, weights)
+        assert x.shape == y.shape == (1, 4)
+
+
+def slow_height(kind, positive, scores):
+    """Height of one curve on the grid by scikit-learn."""
+    if kind is ROC:
+        x, y, _ = roc_curve(positive, scores, drop_intermediate=False)
+        return np.interp(GRID, x, y)
+    y, x, _ = precision_recall_curve(positive, scores)
+    # From the highest score on; the first that reaches each recall.
+    return [next(p for p, r in zip(y[::-1], x[::-1]) if r >= at) for at in GRID]
+
+
+def slow_mean(kind, runs, rows):
+    """Mean over runs and classes of some rows; None if they lack a class."""
+    n_classes, heights = len(runs[0].classes), []
+    for p in runs:
+        for k in [1] if n_classes == 2 else range(n_classes):
+            positive = p.labels[rows] == k
+            if positive.all() or not positive.any():
+                return None
+            heights.append(slow_height(kind, positive, p.scores[rows, k]))
+    return np.mean(heights, axis=0)
+
+
+@KINDS
+@pytest.mark.parametrize("n_classes, rare", [(2, 0), (3, 0), (2, 5)])
+def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
+    n_draws = 400 if rare else N_DRAWS
+    runs = made(n_classes, *((30, 30, 1, rare) if rare else ()))
+    n = len(runs[0].labels)
+    drawn = [
+        slow_mean(kind, runs, np.repeat(np.arange(n), times))
+        for weights in patient_weights(runs[0].patients, 3, n_draws)
+        for times in weights.astype(int)
+    ]
+    kept = [height for height in drawn if height is not None]
+    assert (len(kept) < len(drawn)) == bool(rare)
+    mean, band = mean_and_band(kind, runs, n_draws, seed=3)
+    expected = slow_mean(kind, runs, np.arange(n))
+    np.testing.assert_allclose(mean, expected, atol=1e-12)
+    expected = np.quantile(kept, [0.025, 0.975], axis=0)
+    np.testing.assert_allclose(band, expected, atol=1e-12)
+
+
+def test_few_patients_or_no_draws_give_no_band():
+    few = made(n=12, n_patients=4)
+    assert mean_and_band(ROC, few, N_DRAWS)[1] is None
+    assert mean_and_band(ROC, made(), 0)[1] is None
+
+
+def test_wilson_equals_scipy():
+    for hits, n in ((0, 4), (3, 10), (10, 10), (7, 200)):
+        expected = binomtest(hits, n).proportion_ci(method="wilson")
+        assert wilson(hits / n, n) == pytest.approx(tuple(expected))
+
+
+def test_groups_are_equally_large_and_count_patients():
+    rng = np.random.default_rng(1)
+    predicted, right = rng.random(120), rng.random(120) < 0.3
+    patients = [f"p{i}" for i in rng.integers(80, size=120)]
+    result = groups(predicted, right, patients)
+    assert len(result) == 10
+    for group, rows in zip(result, np.split(np.argsort(predicted), 10)):
+        n_patients = len({patients[i] for i in rows})
+        share = right[rows].mean()
+        assert group.predicted == pytest.approx(predicted[rows].mean())
+        assert group.observed == pytest.approx(share)
+        assert (group.low, group.high) == wilson(share, n_patients)
+
+
+def test_equal_probabilities_and_few_recordings_are_one_group():
+    right = np.arange(40) < 10
+    (group,) = groups(np.full(40, 0.3), right, [*range(40)])
+    assert (group.predicted, group.observed) == (pytest.approx(0.3), 0.25)
+    assert len(groups(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"])) == 1
+
+
+def test_reliability_pools_seeds_and_counts_patients_once():
+    runs = made(seeds=2)
+    predicted = np.concatenate([p.scores[:, 1] for p in runs])
+    right = np.concatenate([p.labels == 1 for p in runs])
+    patients = runs[0].patients + runs[1].patients
+    assert reliability(runs) == groups(predicted, right, patients)
+    assert len(set(patients)) == 20
+
+
+def test_with_several_classes_the_predicted_one_is_calibrated():
+    p = made(3)[0]
+    right = p.scores.argmax(axis=1) == p.labels
+    expected = groups(p.scores.max(axis=1), right, p.patients)
+    assert reliability([p]) == expected
