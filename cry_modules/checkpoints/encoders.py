@@ -42,16 +42,16 @@ CALIBRATED = "random_calibrated"
 
 
 class EncoderSource:
-    """Where the weights of an encoder come from.
+    """Source of the weights of an encoder.
 
     ``kind`` is one of
 
     * ``random``: the source is ``null``;
     * ``random_calibrated``: random weights, BatchNorm statistics of the
       training recordings (the recipe sets them);
-    * ``folder``: a results folder, a checkpoint, or an exported model. A
-      results folder stands for the checkpoint that its run ended with: the
-      best on validation where the run chose by that, else the newest;
+    * ``folder``: a results folder, a checkpoint, or an exported model. From a
+      results folder the final checkpoint is taken: the best on validation
+      where the run chose by that, else the newest;
     * ``file``: weights of ours, of SpeechBrain's CNN14, or of PANNs' CNN14;
     * ``hub``: a Hugging Face id;
     * ``missing``: none of these.
@@ -101,7 +101,7 @@ class EncoderSource:
 
     @property
     def is_random(self) -> bool:
-        """Whether nothing is loaded."""
+        """True if no weights are loaded."""
         return self.kind in ("random", CALIBRATED)
 
     def file(self) -> Path:

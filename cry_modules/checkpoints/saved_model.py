@@ -148,7 +148,7 @@ def load_model(
     Raises
     ------
     InputError
-        There is no model, or it is damaged or of another version.
+        The model is missing, damaged, or of another version.
     """
     folder = Path(str(source))
     if folder.is_file():

@@ -174,7 +174,7 @@ def _check_entry(name, value, title) -> None:
 
 
 def _is_dense(value) -> bool:
-    """Whether every number of a tensor is in memory, as a number."""
+    """Check that every number of a tensor is in memory, as a number."""
     is_plain = (
         value.layout == torch.strided
         and value.device.type == "cpu"
