@@ -123,7 +123,8 @@ def model_line(model: SavedModel, source: str) -> str:
         classes[1] += " (the positive one)"
     return (
         f'<p id="model">{text}Classes: {", ".join(classes)}. Encoder '
-        f"{blueprint.architecture} of width {blueprint.width}, front end {escape(blueprint.front_end)}.</p>"
+        f"{blueprint.architecture} of width {blueprint.width}, front end "
+        f"{escape(blueprint.front_end)}.</p>"
     )
 
 
