@@ -1,4 +1,4 @@
-"""What the picture of scores over time shows."""
+"""The picture of scores over time: lines, threshold, silence, spectrogram."""
 
 import numpy as np
 import pytest
@@ -73,9 +73,9 @@ def test_a_spectrogram_of_any_length_has_few_columns(tmp_path):
     soundfile.write(
         path, np.sin(2 * np.pi * np.where(t < 20, 500, 2000) * t), 8000
     )
-    found = spectrogram(str(path), 40.0)
-    assert found.shape == (257, 1500)
-    loudest = found.argmax(axis=0) * 16000 / 512
+    levels = spectrogram(str(path), 40.0)
+    assert levels.shape == (257, 1500)
+    loudest = levels.argmax(axis=0) * 16000 / 512
     assert (abs(loudest[:740] - 500) < 20).all()
     assert (abs(loudest[760:] - 2000) < 20).all()
-    assert found.max() == 0 and found.min() >= -80
+    assert levels.max() == 0 and levels.min() >= -80
