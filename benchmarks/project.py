@@ -27,8 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
-    """Make brain and training loader of ``train_simclr.py``; the output goes
-    into a new folder beside ``folder``, which the caller removes."""
+    """Make brain and training loader of ``train_simclr.py``; the output is in a
+    new folder next to ``folder``, which the caller removes."""
     out = tempfile.mkdtemp(dir=Path(folder).parent)
     manifests = f"{out}/manifest"
     overrides.update(data_folder=folder, output_folder=out)

@@ -49,15 +49,7 @@ _NAME = re.compile(r"(?P<recording>\d{4})\d{6}")
 def prepare_chillanto(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the five conditions.
-
-    Example
-    -------
-    >>> prepare_chillanto("data/no", "results/chillanto")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of Baby Chillanto
-    """
+    """Write ``recordings.csv`` and the manifests of the five conditions."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of Baby Chillanto"
     )

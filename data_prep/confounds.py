@@ -1,4 +1,4 @@
-"""Command line: what in a clinical corpus besides the cry predicts the label."""
+"""Confound report: which facts besides the cry predict the label."""
 
 from cry_modules.evaluation.confounds import main
 

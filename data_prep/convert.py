@@ -76,14 +76,6 @@ def convert(
     OUT gets the folder tree of SRC, ``convert.csv`` with a row per file, and
     ``rejected.csv``. SRC is not changed. The same command resumes an
     interrupted run, and converts changed files again.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> convert(str(tmp), str(tmp / "out"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: .../out is inside ...; choose a folder ...
     """
     settings = _settings(rate, format, channel, jobs)
     root, out = _folders(Path(source), Path(out))

@@ -42,15 +42,7 @@ PERIODS = {"B": "birth", "D": "discharge"}
 
 
 def prepare_cryceleb(data_folder: str, save_folder: str) -> None:
-    """Write ``recordings.csv`` and the manifests of birth against discharge.
-
-    Example
-    -------
-    >>> prepare_cryceleb("data/no", "results/cryceleb")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of CryCeleb2023
-    """
+    """Write ``recordings.csv`` and the manifests of birth against discharge."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of CryCeleb2023"
     )

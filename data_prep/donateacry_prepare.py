@@ -120,15 +120,7 @@ def prepare_donateacry(
     raw: Optional[str] = None,
     seed: int = 0,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of one label.
-
-    Example
-    -------
-    >>> prepare_donateacry("data/no", "results/donateacry")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of donateacry-corpus
-    """
+    """Write ``recordings.csv`` and the manifests of one label."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of donateacry-corpus"
     )

@@ -48,15 +48,7 @@ _BOUT, _CRY = 7, 8  # parts of a name
 def prepare_enesbabycries(
     data_folder: str, save_folder: str, seed: int = 0
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the cause.
-
-    Example
-    -------
-    >>> prepare_enesbabycries("data/no", "results/enes")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of EnesBabyCries
-    """
+    """Write ``recordings.csv`` and the manifests of the cause."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of EnesBabyCries"
     )

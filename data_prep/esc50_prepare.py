@@ -52,15 +52,7 @@ def prepare_esc50(
     test_fold: int = 5,
     valid_fold: int = 4,
 ) -> None:
-    """Write ``recordings.csv`` and the manifests of the 50 categories.
-
-    Example
-    -------
-    >>> prepare_esc50("data/no", "results/esc50")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; pass the folder of ESC-50
-    """
+    """Write ``recordings.csv`` and the manifests of the 50 categories."""
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of ESC-50"
     )

@@ -33,21 +33,6 @@ def prepare_folder(
 
     With labels: train, valid and test; without: train and valid, for
     adaptation.
-
-    Example
-    -------
-    >>> import numpy, soundfile
-    >>> from pathlib import Path
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "a").mkdir()
-    >>> rng = numpy.random.default_rng(0)
-    >>> for i in range(4):
-    ...     noise = rng.normal(0, 0.1, 16000)
-    ...     soundfile.write(tmp / f"a/baby{i}_x.wav", noise, 16000)
-    >>> prepare_folder(str(tmp / "a"), str(tmp / "out"), patient="(baby.)_")
-    >>> from data_prep.manifest import read
-    >>> len(read(tmp / "out/train.csv")), len(read(tmp / "out/valid.csv"))
-    (3, 1)
     """
     root = preparation.require_folder(
         data_folder, "SRC", "a folder that holds audio"

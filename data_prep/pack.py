@@ -107,16 +107,6 @@ def pack(
 
     The same command resumes an interrupted pack, and gives the same bytes.
     Parts may be made on several machines and copied into one folder.
-
-    Example
-    -------
-    >>> import numpy, soundfile
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "in").mkdir()
-    >>> noise = numpy.random.default_rng(0).normal(0, 0.1, 16000)
-    >>> soundfile.write(tmp / "in/a.wav", noise, 16000)
-    >>> pack(tmp / "in", tmp / "out").bytes
-    32000
     """
     number, n_parts = _check_options(rate, shard_mb, part)
     source, out = Path(source), Path(out)

@@ -11,6 +11,7 @@ import hashlib
 import logging
 import re
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -90,12 +91,8 @@ def prepare_vggsound(
     sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
     if (root / CSV_FILE).is_file():
         sources = [root / CSV_FILE, *root.glob("audio"), *root.glob(PACK_FILE)]
-    preparation.once(
-        save_folder,
-        options,
-        sources,
-        lambda: _prepare(root, save_folder, options),
-    )
+    prepare = partial(_prepare, root, save_folder, options)
+    preparation.once(save_folder, options, sources, prepare)
 
 
 def _official(root: Path) -> List[Clip]:

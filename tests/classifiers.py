@@ -52,7 +52,7 @@ def random_model():
     return model
 
 
-def write_model(folder, classes=("other", "crying_baby"), **about):
+def write_model(folder, classes=("other", "crying_baby"), **about_model):
     """Export a model; its weights have seen no data. Returns the folder."""
     folder.mkdir()
     torch.manual_seed(1)
@@ -61,12 +61,12 @@ def write_model(folder, classes=("other", "crying_baby"), **about):
     )
     save_file(build(blueprint).state(), folder / WEIGHTS_FILE)
     threshold = {"threshold": 0.25} if len(classes) == 2 else None
-    about = {
+    facts = {
         "format": FORMAT,
         "model": asdict(blueprint),
         "files": {WEIGHTS_FILE: sha256(folder / WEIGHTS_FILE)},
         "operating_point": threshold,
-        **about,
+        **about_model,
     }
-    (folder / MODEL_FILE).write_text(json.dumps(about))
+    (folder / MODEL_FILE).write_text(json.dumps(facts))
     return folder

@@ -1,5 +1,15 @@
-"""What several tests need: small audio made on the spot, a free port, train
-scripts that begin at once."""
+"""Fixtures that several tests share, and the three tiers of tests.
+
+1. Unit tests run in the process of the test: no subprocess, no training. They
+   make their own audio (``noise``, ``write``, ``database``).
+2. Tests of recipes run train scripts and other commands in forks of one warm
+   process (``script``, ``command_of``; see forks.py). Tests that need a trained
+   run share tiny ones, each trained once in a session: ``pretrained``,
+   ``trained``, on ``corpus`` and ``clinic``.
+3. Tests marked ``slow`` start real processes or train at length: several
+   ranks, SIGKILL, a browser, SpeechBrain's checkout. ``representative`` marks
+   the cheapest one of a promise, which continuous integration runs too.
+"""
 
 import csv
 import json
@@ -20,15 +30,15 @@ from hypothesis import settings
 
 from data_prep.synthetic.corpora import make_corpus
 
-# The same examples each time: a failure is then the change's own.
+# The same examples each time, so that a failure is due to the change.
 settings.register_profile("same", derandomize=True)
 settings.load_profile("same")
 
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport():
-    """Names of files that are no Unicode, once logged, must not stop the
-    worker from reporting (pytest-xdist sends UTF-8)."""
+    """Escape logged file names that are not Unicode: pytest-xdist's workers
+    report in UTF-8."""
     report = (yield).get_result()
     report.sections = [
         (name, text.encode("utf-8", "backslashreplace").decode())
@@ -38,9 +48,9 @@ def pytest_runtest_makereport():
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory):
-    """``once(name, make)`` calls ``make(folder)`` in the first worker of
-    pytest-xdist that needs it and returns the folder, which all share: no
-    test may change it."""
+    """``once(name, make)`` calls ``make(folder)`` once in a session, in the
+    first worker of pytest-xdist that needs it, and returns the folder. All
+    tests share it: none may change it."""
     base = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         base = base.parent
@@ -59,7 +69,7 @@ def once(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def corpus(once):
-    """The embedded corpus at its smallest: vggsound/ and cry/."""
+    """The smallest synthetic corpus: vggsound/ and cry/."""
     return once(
         "corpus",
         lambda out: make_corpus(out, scale="tiny", seed=1, workers=1),
@@ -83,7 +93,7 @@ def noise(tmp_path):
 
 @pytest.fixture
 def write(tmp_path):
-    """Write short recordings, all different: ``write("pain/a.wav")``."""
+    """Write a short recording, each different: ``write("pain/a.wav")``."""
     rng = np.random.default_rng(0)
 
     def write(name):
@@ -101,8 +111,8 @@ def two_ranks():
     in two processes."""
 
     def two_ranks(function, *arguments):
-        # A fork begins at once, where importing everything anew takes ten
-        # seconds; the threads of CUDA do not survive it.
+        # A fork starts at once, while imports take ten seconds; the threads
+        # of CUDA do not survive it.
         start = "spawn" if torch.cuda.is_available() else "fork"
         torch.multiprocessing.start_processes(
             _rank, args=(function, arguments), nprocs=2, start_method=start
@@ -112,13 +122,13 @@ def two_ranks():
 
 
 def _rank(rank, function, arguments):
-    torch.set_num_threads(1)  # nor do OpenMP's
+    torch.set_num_threads(1)  # OpenMP's threads do not survive it either
     function(rank, *arguments)
 
 
 @pytest.fixture
 def free_port():
-    """A port of the loopback that nobody listens on."""
+    """A free port of the loopback interface."""
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         return server.getsockname()[1]
@@ -143,8 +153,8 @@ def database(noise, tmp_path):
 
 @pytest.fixture(scope="session")
 def forks(tmp_path_factory):
-    """Run a command in a fork of a process that has imported all it needs;
-    see ``script`` and ``command_of``."""
+    """Run a command in a fork of a process that has imported everything; see
+    ``script`` and ``command_of``."""
     folder = tmp_path_factory.mktemp("forks")
     server = subprocess.Popen(
         [sys.executable, Path(__file__).with_name("forks.py")],
@@ -176,9 +186,9 @@ def script(forks):
     """Run a train script: ``script("train_cls.py", "a.yaml", "--seed=1",
     status=2).output``.
 
-    With ``signal`` and ``after`` it gets that signal after so many seconds;
-    ``status`` None asks for nothing; a pre-training draws its curves only
-    with ``curves=True``.
+    ``signal`` is sent ``after`` so many seconds; the exit status must be
+    ``status`` unless that is None; pre-training draws its curves only with
+    ``curves=True``.
     """
 
     def script(name, *arguments, status=0, **how):
@@ -194,7 +204,7 @@ def script(forks):
 @pytest.fixture(scope="session")
 def command_of(forks):
     """``command_of("data_prep.split")(*arguments)`` runs ``python -m
-    data_prep.split`` and returns what ``subprocess.run`` returns."""
+    data_prep.split`` and returns a ``CompletedProcess``."""
 
     def command_of(module):
         def run(*arguments):
@@ -210,8 +220,8 @@ def command_of(forks):
 
 @pytest.fixture(scope="session")
 def clinic(once):
-    """Recordings of 18 patients, two each, in three folds and three sites: a
-    tone, high in the injured, of three lengths."""
+    """Two recordings each of 18 patients in three folds and three sites: a
+    tone, higher in injured patients, of three lengths."""
     return once("clinic", make_clinic)
 
 
@@ -245,7 +255,7 @@ def make_clinic(folder):
 
 @pytest.fixture(scope="session")
 def pretrained(script, corpus, once):
-    """A finished run of train_simclr.py on the corpus, as small as can be."""
+    """A finished tiny run of train_simclr.py on the corpus."""
 
     def train(folder):
         script(
@@ -260,10 +270,10 @@ def pretrained(script, corpus, once):
 
 @pytest.fixture(scope="session")
 def trained(script, clinic, once):
-    """A finished run of train_cls.py on the clinic, as small as can be:
+    """A finished tiny run of train_cls.py on the clinic, such as
     ``trained(readout="encoder+logmel")``; each is trained once."""
     least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
-    # As it is made, an encoder says the same of all sounds.
+    # Without calibration a random encoder gives all sounds one embedding.
     least.update(encoder_source="random_calibrated")
     least.update(bootstrap_draws=100, nuisance="null", device="cpu")
     least.update(controls=False, figures=False)

@@ -1,5 +1,5 @@
-"""Encoders as others publish them, made here. PANNs' files are made from the
-formulas: names, shapes and what else is in them are the real ones."""
+"""Files of published encoders, made here: PANNs' from the formulas, with the
+names, shapes and other contents of the real ones."""
 
 import numpy as np
 import torch
@@ -8,7 +8,7 @@ from torch import nn
 
 
 class Evil:
-    """Unpickled, it would write a file."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, path):
         self.path = path
@@ -21,8 +21,8 @@ BLOCKS = [f"conv_block{i}" for i in range(1, 7)]
 
 
 def quickly(make):
-    """A module with weights that cost no second to draw, in evaluation mode:
-    BatchNorms of long training, and convolutions that keep the scale."""
+    """A module in evaluation mode with weights that are fast to draw:
+    BatchNorms as after long training, convolutions that keep the scale."""
     with torch.device("meta"):
         module = make()
     module.to_empty(device="cpu")
@@ -41,22 +41,22 @@ def quickly(make):
 
 @torch.no_grad()
 def layers(model, feats):
-    """What each block returns, then the embedding."""
-    found = []
+    """The output of each block, then the embedding."""
+    outputs = []
 
     def keep(block, inputs, output):
-        found.append(output[0] if isinstance(output, tuple) else output)
+        outputs.append(output[0] if isinstance(output, tuple) else output)
 
     blocks = [model.get_submodule(name) for name in BLOCKS]
     hooks = [block.register_forward_hook(keep) for block in blocks]
-    found.append(model(feats).flatten(1))
+    outputs.append(model(feats).flatten(1))
     for hook in hooks:
         hook.remove()
-    return found
+    return outputs
 
 
 def assert_same_layers(ours, theirs, feats):
-    """Within rounding of each layer's largest value."""
+    """Compare all layers, within rounding of the largest value of each."""
     mine, others = layers(ours, feats), layers(theirs, feats)
     assert len(mine) == len(others) == 7
     for a, b in zip(mine, others):
@@ -97,7 +97,7 @@ class PlainCnn14(nn.Module):
         self.fc_audioset = nn.Linear(n_in, 527)
 
     def forward(self, feats):
-        """``[batch, frames, 64]`` to what ``fc1`` is given."""
+        """``[batch, frames, 64]`` to the input of ``fc1``."""
         x = self.bn0(feats.transpose(1, 2).unsqueeze(3)).transpose(1, 3)
         for i in range(6):
             x = self.get_submodule(f"conv_block{i + 1}")(x)
@@ -106,7 +106,7 @@ class PlainCnn14(nn.Module):
 
 
 def panns(width=64):
-    """Such a network; its first statistics are those of sounds in decibels."""
+    """PANNs' network with first statistics of sounds in decibels."""
     model = quickly(lambda: PlainCnn14(width))
     model.bn0.running_mean.uniform_(-40, -15)
     model.bn0.running_var.uniform_(100, 300)
@@ -114,7 +114,7 @@ def panns(width=64):
 
 
 def front_end_weights(rate_khz=16, fmin=50.0):
-    """Their front end as weights, in double precision."""
+    """PANNs' front end as weights, computed in double precision."""
     n_fft = 32 * rate_khz
     n_bins = n_fft // 2 + 1
     time = np.arange(n_fft)
@@ -149,7 +149,7 @@ def single(values):
 
 
 def checkpoint(model, **of_front_end):
-    """As PANNs' training saves it."""
+    """A checkpoint as PANNs' training saves it."""
     return {
         "iteration": 600000,
         "model": {**front_end_weights(**of_front_end), **model.state_dict()},
@@ -162,7 +162,7 @@ def checkpoint(model, **of_front_end):
 
 
 def save_as_of_2019(content, path):
-    """Without zip, and with the names that numpy 1 gives its functions."""
+    """Save without zip, and with numpy 1's names of its functions."""
     torch.save(content, path, _use_new_zipfile_serialization=False)
     data = path.read_bytes()
     assert b"numpy._core" in data

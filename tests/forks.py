@@ -1,9 +1,8 @@
-"""Train scripts and other commands in forks of one process that has imported
-everything.
+"""Run train scripts and other commands in forks of one warm process.
 
-Importing torch and SpeechBrain takes seconds; a fork of a process that did it
-begins at once, and can be killed like any other process. Reads requests and
-writes answers as lines of JSON.
+Importing torch and SpeechBrain takes seconds; a fork of a process that has
+imported them starts at once, and can be killed like any other process. Requests
+and answers are lines of JSON on stdin and stdout.
 """
 
 import json
@@ -21,21 +20,18 @@ SCRIPTS = {
     "train_adapt.py": "recipes.adaptation.train_adapt",
     "train_cls.py": "recipes.classification.train_cls",
 }
-#: Imported by what a command does, not by what it imports at its top.
+#: Modules that commands import late.
 LATE = [
     *("matplotlib.backends.backend_agg", "PIL.PngImagePlugin"),
     *("cry_modules.figures.training", "cry_modules.figures.results"),
-    *(
-        "cry_modules.training.probe",
-        "cry_modules.evaluation.controls",
-        "sklearn.svm",
-    ),
+    *("cry_modules.training.probe", "cry_modules.evaluation.controls"),
+    "sklearn.svm",
     *("data_prep.audit", "data_prep.pack", "data_prep.split"),
 ]
 
 
-def get_ready():
-    """Import and do once what every fork would have to do anew."""
+def warm_up():
+    """Import and compute once what every fork would have to repeat."""
     import torch
 
     # One thread, and none before the fork: OpenMP's do not survive it.
@@ -49,28 +45,28 @@ def get_ready():
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(1, 1))
-    figure.text(0, 0, "fonts are looked for once")
+    figure.text(0, 0, "find the fonts")
     with tempfile.TemporaryFile() as file:
         figure.savefig(file)
 
 
 def draw_no_curves():
-    """Leave out the picture of a pre-training, which takes as long as it."""
+    """Skip the curves of a pre-training, which take as long as training."""
     import_module("cry_modules.figures.training").draw_curves = lambda *_: None
 
 
 def run(name, arguments):
-    """Be a script of SCRIPTS, or ``python -m`` any other name."""
+    """Run a script of SCRIPTS, or any other name as ``python -m`` does."""
     sys.argv = [name, *arguments]
     if name in SCRIPTS:
         import_module(SCRIPTS[name]).main(arguments)
     else:
-        sys.modules.pop(name, None)  # else runpy warns that it is there
+        sys.modules.pop(name, None)  # else runpy warns that it is imported
         runpy.run_module(name, run_name="__main__", alter_sys=True)
 
 
 def child(request):
-    """Be the command: never returns."""
+    """Run a command in this process and exit."""
     for number, log in ((1, request["log"]), (2, request["errors"])):
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND
         os.dup2(os.open(log, flags), number)
@@ -86,7 +82,7 @@ def child(request):
         if isinstance(status, str):
             print(status, file=sys.stderr)
             status = 1
-    except BaseException:  # a fork must never go on as its parent
+    except BaseException:  # a fork must never return to its parent's loop
         traceback.print_exc()
         status = 1
     sys.stdout.flush()
@@ -95,7 +91,8 @@ def child(request):
 
 
 def wait(pid, number, after):
-    """Exit status; minus the signal's number where one ended it."""
+    """Wait for a fork; send a signal after some seconds. Returns its exit
+    status, or minus the number of the signal that ended it."""
     end = time.time() + after if number else float("inf")
     while time.time() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
@@ -108,8 +105,8 @@ def wait(pid, number, after):
 
 
 def main():
-    """Serve until stdin is closed."""
-    get_ready()
+    """Answer requests until stdin is closed."""
+    warm_up()
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         request = json.loads(line)

@@ -1,4 +1,4 @@
-"""Adaptation as users run it: what is heard, what adapts, what it says."""
+"""Adaptation from the command line: corpora, layers, anchors, refusals."""
 
 import json
 
@@ -15,7 +15,7 @@ TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 @pytest.fixture
 def adapt(corpus, pretrained, script, tmp_path):
-    """Adapt with some options; the run folder, with its output."""
+    """Adapt with some options; returns the run folder and the output."""
 
     def adapt(*options, name="run", status=0, **how):
         folder = tmp_path / name
@@ -46,7 +46,7 @@ def generic(corpus):
 
 
 def test_before_during_and_after(adapt, corpus):
-    """Held-out generic audio and cries, and a probe, at each time."""
+    """Cries, held-out generic audio and a probe at each time."""
     folder, output = adapt(
         generic(corpus),
         *[f"--probe={corpus}/cry/recordings.csv:neuro_injury"],
@@ -70,15 +70,15 @@ def test_before_during_and_after(adapt, corpus):
     assert (folder / "curves.png").stat().st_size > 10000
 
 
-def test_generic_audio_that_was_pre_trained_on_is_no_hold_out(adapt, corpus):
-    """It follows from the ids; a larger share holds out what was heard."""
+def test_warns_of_held_out_audio_used_in_pre_training(adapt, corpus):
+    """The split follows from the ids: a larger share holds out more of them."""
     _, output = adapt(generic(corpus), name="larger")
     assert "held-out recordings of generic audio were used in" in output
     _, output = adapt("--replay_ratio=0.0", name="none")
-    assert "pre-trained on;" not in output
+    assert "were used in" not in output
 
 
-def test_the_control_hears_no_cry(adapt, corpus):
+def test_the_control_trains_on_no_cries(adapt, corpus):
     folder, output = adapt(generic(corpus), "--control=True")
     other, _ = adapt(generic(corpus), name="cries")
     for control, cries in zip(history(folder), history(other)):
@@ -102,7 +102,7 @@ def test_proportional_replay(adapt, corpus):
     assert {"train_loss_cry", "train_loss_generic"} <= history(folder)[0].keys()
 
 
-def test_layers_that_do_not_adapt_stay(adapt, pretrained):
+def test_frozen_layers_do_not_change(adapt, pretrained):
     folder, _ = adapt("--adapt_layers=conv_block5")
     old, new = weights(pretrained), weights(folder)
     moved = {k for k in old if not torch.equal(old[k], new[k])}
@@ -111,8 +111,8 @@ def test_layers_that_do_not_adapt_stay(adapt, pretrained):
     )
 
 
-def test_anchors_hold(adapt, pretrained):
-    """Stronger pull, smaller distance."""
+def test_anchors_keep_the_weights_near(adapt, pretrained):
+    """The distance to the pre-trained weights shrinks."""
     old = weights(pretrained)
 
     def distance(folder):
@@ -145,16 +145,16 @@ def test_interpolated_weights_can_be_used(adapt, pretrained):
 def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
     command = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
     command += [f"--data_folder={corpus}/vggsound"]
-    found = {}
+    encoders = {}
     for option in ("predictor", "two_passes", "tensorboard"):
         folder = tmp_path / option
         script(*command, f"--{option}=True", f"--output_folder={folder}")
-        found[option] = weights(folder)
+        encoders[option] = weights(folder)
         keys = weights(folder, "projector").keys()
         assert ("layers.8.weight" in keys) == (option == "predictor")
     assert list((tmp_path / "tensorboard/tensorboard").iterdir())
-    # BatchNorm saw other batches.
-    plain, apart = found["tensorboard"], found["two_passes"]
+    # Batches of BatchNorm differ.
+    plain, apart = encoders["tensorboard"], encoders["two_passes"]
     assert not torch.equal(
         plain["norm0.running_var"], apart["norm0.running_var"]
     )

@@ -1,4 +1,4 @@
-"""A probe on cached embeddings: what it keeps, and that it goes on from it."""
+"""A probe on cached embeddings: its checkpoints, and a resume from them."""
 
 import csv
 import json
@@ -20,7 +20,7 @@ N_STEPS = 2  # of an epoch
 
 @pytest.fixture(scope="module")
 def clinic(tmp_path_factory):
-    """Noise, so that the best epoch is any: 12 recordings to train on."""
+    """Noise, so that the best epoch is arbitrary: 12 training recordings."""
     folder = tmp_path_factory.mktemp("clinic")
     rng = np.random.default_rng(0)
     rows = []
@@ -39,7 +39,7 @@ def clinic(tmp_path_factory):
 
 
 def ready(clinic, output, *options, lr=0.3):
-    """Brain, settings and embeddings of a start of ``train_cls.py``."""
+    """Brain, settings, embeddings and batches as ``train_cls.py`` makes them."""
     yaml, run_opts, overrides = parse_arguments(
         [
             *["hparams/neuro_linear.yaml", f"--data_folder={clinic}"],
@@ -53,24 +53,24 @@ def ready(clinic, output, *options, lr=0.3):
     labels, classes = train_cls.read_labels(
         f"{output}/manifest", hparams["classes"]
     )
-    heard = train_cls.dataio_prepare(
+    recordings = train_cls.dataio_prepare(
         hparams, f"{output}/manifest", classes, "recordings"
     )
     brain = train_cls.make_brain(hparams, run_opts, labels, classes)
     embs = after.embed_all(
-        brain, hparams, heard, hparams["embedder"], "embedding"
+        brain, hparams, recordings, hparams["embedder"], "embedding"
     )
     sets = {s: train_cls.EmbeddingSet(part) for s, part in embs.items()}
     return (
         brain,
         hparams,
         sets,
-        train_cls.train_batches(hparams, heard["train"]),
+        train_cls.train_batches(hparams, recordings["train"]),
     )
 
 
 def train(clinic, output, *options, lr=0.3):
-    """What ``train_cls.py`` does from training to predictions."""
+    """Train and predict as ``train_cls.py`` does."""
     brain, hparams, sets, batches = ready(clinic, output, *options, lr=lr)
     train_cls.fit(brain, hparams, sets, batches)
     after.predict(brain, hparams, sets)
@@ -78,39 +78,39 @@ def train(clinic, output, *options, lr=0.3):
 
 
 def history(folder):
-    """Rows without what depends on the clock."""
+    """Rows without columns that depend on the clock."""
     rows = json.loads((folder / "history.json").read_text())
     clock = ("seconds", "clips_per_s")
     return [{k: v for k, v in r.items() if k not in clock} for r in rows]
 
 
 def checkpoints(folder):
-    """What is known of each, oldest first."""
+    """Meta data of the checkpoints, oldest first."""
     metas = [read_meta(path) for path in folder.glob("save/CKPT*")]
     return sorted(metas, key=lambda meta: meta["unixtime"])
 
 
-def said(folder):
+def predictions(folder):
     paths = [folder / f"predictions_{s}.csv" for s in ("valid", "test")]
     return [path.read_text() for path in paths]
 
 
 @pytest.fixture(scope="module")
 def whole(clinic, tmp_path_factory):
-    """A run that nobody stopped; its best epoch is in the middle."""
+    """An uninterrupted run, whose best epoch is in the middle."""
     folder = train(clinic, tmp_path_factory.mktemp("whole"))
     assert 1 < best_epoch(folder) < N_EPOCHS - 1
     return folder
 
 
 def best_epoch(folder):
-    """Of equal scores the newest."""
+    """Best epoch; the newest of equal scores."""
     return max(history(folder), key=lambda r: (r["score"], r["epoch"]))["epoch"]
 
 
 def test_the_best_and_the_last_are_kept(whole):
-    found = [meta["epoch"] for meta in checkpoints(whole)]
-    assert found == [best_epoch(whole), N_EPOCHS]
+    epochs = [meta["epoch"] for meta in checkpoints(whole)]
+    assert epochs == [best_epoch(whole), N_EPOCHS]
 
 
 def test_of_equal_scores_the_newest_is_kept(clinic, tmp_path):
@@ -120,13 +120,13 @@ def test_of_equal_scores_the_newest_is_kept(clinic, tmp_path):
 
 
 def test_predictions_are_those_of_the_best_epoch(whole, clinic, tmp_path):
-    """As of a run that ends with it, under the same learning rates."""
+    """Compared with a run that ends there, under the same learning rates."""
     brain, hparams, sets, batches = ready(clinic, tmp_path)
     hparams["epoch_counter"].patience = 10**9
     best = best_epoch(whole)
 
     class Ended(Exception):
-        """The epoch is over."""
+        """The best epoch is over."""
 
     def on_stage_end(stage, loss, epoch=None):
         ClassificationBrain.on_stage_end(brain, stage, loss, epoch)
@@ -146,14 +146,14 @@ def test_predictions_are_those_of_the_best_epoch(whole, clinic, tmp_path):
 
 
 class Killed(Exception):
-    """At this step, as by SIGKILL: nothing is saved any more."""
+    """Ends a run at once, as SIGKILL does: nothing more is saved."""
 
 
 @pytest.mark.parametrize(
     "step, pause, interval",
     [(7, 0.0, 0), (7, 1e9, 1), (N_STEPS * N_EPOCHS, 1e9, 0)],
 )
-def test_killed_and_gone_on_it_says_the_same(
+def test_a_killed_and_resumed_run_predicts_the_same(
     whole, clinic, tmp_path, monkeypatch, step, pause, interval
 ):
     monkeypatch.setattr(classification, "_PAUSE", pause)
@@ -171,7 +171,7 @@ def test_killed_and_gone_on_it_says_the_same(
         train(clinic, tmp_path, *options)
     train(clinic, tmp_path, *options)
     assert history(tmp_path) == history(whole)
-    assert said(tmp_path) == said(whole)
+    assert predictions(tmp_path) == predictions(whole)
     ends = [meta["epoch"] for meta in checkpoints(tmp_path) if "epoch" in meta]
     assert ends[-1] == N_EPOCHS and best_epoch(whole) in ends
 

@@ -1,5 +1,7 @@
-"""The commands as a user types them, in the root; where a test runs many of
-them, in forks (see conftest.py)."""
+"""The commands as a user types them in the root, and their refusals.
+
+Where a test runs many commands, they run in forks (see conftest.py).
+"""
 
 import json
 import subprocess
@@ -18,7 +20,7 @@ SIMCLR += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 
 def run(*arguments, status=0):
-    """Run a command; its output must not hold a traceback."""
+    """Run a command in a process of its own, without a traceback."""
     done = subprocess.run(
         [sys.executable, *map(str, arguments)], capture_output=True, text=True
     )
@@ -29,7 +31,7 @@ def run(*arguments, status=0):
 
 @pytest.fixture
 def refused(script):
-    """The last line of a command that refuses its input."""
+    """Run a train script that refuses its input; return its error."""
 
     def refused(*arguments):
         lines = script(*arguments, status=2).output.strip().split("\n")
@@ -49,7 +51,7 @@ def same(a, b):
 
 
 def test_the_pipeline(corpus, pretrained, tmp_path, refused, script):
-    """The last script in a process of its own, as a user starts it."""
+    """The classifier in a process of its own, as a user starts it."""
     adapted = tmp_path / "adapted"
     script(
         *["train_adapt.py", "hparams/small_adapt_replay.yaml", *TINY],
@@ -65,11 +67,8 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused, script):
         *["--number_of_epochs=3", f"--output_folder={tmp_path}/cls"],
         *["--controls=False", "--figures=False"],
     )
-    assert (
-        done.stdout.strip()
-        .split("\n")[-1]
-        .startswith("done: neuro_injury linear")
-    )
+    last = done.stdout.strip().split("\n")[-1]
+    assert last.startswith("done: neuro_injury linear")
     assert same(weights(adapted), weights(tmp_path / "cls"))
     metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
     assert metrics["encoder_source"] == str(adapted)
@@ -98,142 +97,105 @@ def test_same_seed_same_weights_to_the_bit(
     assert not same(weights(pretrained), weights(tmp_path / "b"))
 
 
-def test_without_data_one_line_says_what_to_do(tmp_path, refused):
-    for command, folder in (
-        (["train_simclr.py", "hparams/vggsound.yaml"], "--data_folder"),
-        (["train_cls.py", "hparams/neuro_linear_bn.yaml"], "--data_folder"),
-        (
-            ["train_adapt.py", "hparams/cry_adapt_replay.yaml"],
-            "--cry_folder",
-        ),
-    ):
-        output = f"--output_folder={tmp_path}/out"
-        line = refused(*command, f"{folder}={tmp_path}/no", output)
-        assert f"{tmp_path}/no does not exist" in line
-        assert folder in line and "make demo-data" in line
+@pytest.mark.parametrize(
+    "command, option",
+    [
+        ("train_simclr.py hparams/vggsound.yaml", "--data_folder"),
+        ("train_cls.py hparams/neuro_linear_bn.yaml", "--data_folder"),
+        ("train_adapt.py hparams/cry_adapt_replay.yaml", "--cry_folder"),
+    ],
+)
+def test_missing_data_is_one_line_with_the_cures(
+    command, option, tmp_path, refused
+):
+    data, output = f"{option}={tmp_path}/no", f"--output_folder={tmp_path}/out"
+    line = refused(*command.split(), data, output)
+    assert f"{tmp_path}/no does not exist" in line
+    assert option in line and "make demo-data" in line
+
+
+SMALL = "hparams/small_simclr.yaml"
 
 
 @pytest.mark.parametrize(
-    "arguments, parts",
+    "arguments, error",
     [
-        (["hparams/no.yaml"], ["hparams/no.yaml does not exist"]),
-        (
-            ["hparams/small_simclr.yaml", "--epochs=3"],
-            ["--epochs is not an opt"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--number_of_epochs=many"],
-            ["--number_of_epochs is 'many'", "'100' (a whole number)"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--temperature=-1"],
-            ["temperature is -1", "above 0"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--width=0"],
-            ["width 0"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--dropout=1"],
-            ["dropout is 1", "0 to 0.9"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--batch_size=1"],
-            ["batch_size is 1", "2 or more"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--n_views=1"],
-            ["n_views is 1", "2 or more"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--chunk_s=0.2"],
-            ["chunk_s is 0.2", "0.31 s or more"],
-        ),
-        (
-            ["hparams/vggsound.yaml", "--lr=fast"],
-            ["--lr is 'fast'", "'0.015' (a number)"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--seed=1", "--seed=2"],
-            ["--seed is given twice"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--output_folder=runs/lr=1"],
-            ["--output_folder=runs/lr=1 holds an '='", "rename"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--output_foldr=x"],
-            ["did you mean --output_folder?"],
-        ),
-        (["hparams/neuro_linear.yaml"], ["not for this script"]),
-        (["README.md"], ["README.md is not a yaml file of settings"]),
-        (
-            ["hparams/small_simclr.yaml", "--base=x"],
-            ["--base is not an option"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--output_folder=README.md"],
-            ["README.md is a file"],
-        ),
-        (
-            ["hparams/small_simclr.yaml", "--precision=fp16", "--device=cpu"],
-            ["fp16 needs a GPU"],
-        ),
-        (["--width=8"], ["--width=8 is where the yaml file must be"]),
+        ("hparams/no.yaml", "hparams/no.yaml does not exist"),
+        ("--width=8", "--width=8 is where the yaml file must be"),
+        ("README.md", "README.md is not a yaml file of settings"),
+        ("hparams/neuro_linear.yaml", "not for this script"),
+        (f"{SMALL} --epochs=3", "--epochs is not an option of"),
+        (f"{SMALL} --output_foldr=x", "did you mean --output_folder?"),
+        (f"{SMALL} --base=x", "--base is not an option"),
+        (f"{SMALL} --seed=1 --seed=2", "--seed is given twice"),
+        (f"{SMALL} --output_folder=runs/lr=1", "runs/lr=1 holds an '='"),
+        (f"{SMALL} --output_folder=README.md", "README.md is a file"),
+        (f"{SMALL} --number_of_epochs=many", "'many'; expected a value like"),
+        (f"{SMALL} --number_of_epochs=many", "'100' (a whole number)"),
+        ("hparams/vggsound.yaml --lr=fast", "'0.015' (a number)"),
+        (f"{SMALL} --batch_size=1", "--batch_size is 1; it must be 2 or more"),
+        (f"{SMALL} --temperature=-1", "temperature is -1; it must be above 0"),
+        (f"{SMALL} --width=0", "width 0"),
+        (f"{SMALL} --dropout=1", "dropout is 1; it must be 0 to 0.9"),
+        (f"{SMALL} --chunk_s=0.2", "chunk_s is 0.2; fbank needs 0.31 s or"),
+        (f"{SMALL} --precision=fp16 --device=cpu", "fp16 needs a GPU"),
     ],
 )
-def test_wrong_usage(arguments, parts, refused):
-    line = refused("train_simclr.py", *arguments)
-    for part in parts:
-        assert part in line
+def test_wrong_usage(arguments, error, refused):
+    assert error in refused("train_simclr.py", *arguments.split())
 
 
-def test_wrong_input_of_adaptation(corpus, pretrained, tmp_path, refused):
+@pytest.mark.parametrize(
+    "options, error",
+    [
+        ("--encoder_source={source}", "it has width 1: pass --width 1"),
+        (
+            "--width=1 --encoder_source={source} --replay_ratio=0.5",
+            "pass --replay_folder",
+        ),
+        (
+            "--width=1 --encoder_source=null --batch_size=500 "
+            "--valid_share=0.25",
+            "a batch needs 500 recordings",
+        ),
+    ],
+)
+def test_wrong_input_of_adaptation(
+    options, error, corpus, pretrained, tmp_path, refused
+):
     command = ["train_adapt.py", "hparams/small_adapt.yaml"]
     command += [f"--cry_folder={corpus}/cry", f"--output_folder={tmp_path}"]
-    line = refused(*command, f"--encoder_source={pretrained}")
-    assert "it has width 1: pass --width 1" in line
-    line = refused(
-        *[*command, "--width=1", f"--encoder_source={pretrained}"],
-        "--replay_ratio=0.5",
+    assert error in refused(
+        *command, *options.format(source=pretrained).split()
     )
-    assert "pass --replay_folder" in line
-    line = refused(
-        *[*command, "--width=1", "--encoder_source=null"],
-        *["--batch_size=500", "--valid_share=0.25"],
-    )
-    assert "a batch needs 500 recordings" in line
 
 
-def test_wrong_input_of_classification(corpus, tmp_path, refused):
+@pytest.mark.parametrize(
+    "options, parts",
+    [
+        ("--finetune_mode=bn", ["'bn'; expected one of ('linear',"]),
+        ("--classes=[healthy,sick]", ["csv row", "--other_labels drop"]),
+        ("--label_fraction=2", ["label_fraction is 2"]),
+        ("--trained_on=chunk", ["--trained_on is chunk; expected one of"]),
+        (
+            "--finetune_mode=end_to_end --readout=encoder+logmel",
+            ["log-mel statistics are for frozen modes"],
+        ),
+        ("--folds=all --test_fold=0", ["leave out --test_fold and --valid_f"]),
+        ("--folds=all", ["fold", "recordings.csv"]),
+        ("--folds=ward", ["no column 'ward'"]),
+        ("--subgroups=site,weight", ["'weight'", "--subgroups"]),
+        ("--nuisance=phone", ["'phone'", "--nuisance"]),
+    ],
+)
+def test_wrong_input_of_classification(
+    options, parts, corpus, tmp_path, refused
+):
     command = ["train_cls.py", "hparams/neuro_linear.yaml", *TINY]
     command += [f"--data_folder={corpus}/cry", f"--output_folder={tmp_path}"]
-    line = refused(*command, "--finetune_mode=bn")
-    assert "finetune_mode is 'bn'; expected one of ('linear'," in line
-    line = refused(*command, "--classes=[healthy, sick]")
-    assert "recordings.csv row" in line and "--other_labels drop" in line
-    line = refused(*command, "--label_fraction=2")
-    assert "label_fraction is 2" in line
-    line = refused(*command, "--balance=some")
-    assert "balance is some; expected one of loss, sampling, none" in line
-    line = refused(*command, "--trained_on=chunk")
-    assert "trained_on is chunk; expected one of recordings, chunks" in line
-    line = refused(*command, "--patient_score=mean")
-    assert "patient_score is mean; expected one of mean_log_odds" in line
-    line = refused(
-        *command, "--finetune_mode=end_to_end", "--readout=encoder+logmel"
-    )
-    assert "log-mel statistics are for frozen modes" in line
-    line = refused(*command, "--folds=all", "--test_fold=0")
-    assert "leave out --test_fold and --valid_fold, or --folds" in line
-    line = refused(*command, "--folds=all")
-    assert "fold" in line and "recordings.csv" in line
-    line = refused(*command, "--folds=ward")
-    assert "no column 'ward'" in line
-    line = refused(*command, "--subgroups=site,weight")
-    assert "'weight'" in line and "--subgroups" in line
-    line = refused(*command, "--nuisance=phone")
-    assert "'phone'" in line and "--nuisance" in line
+    line = refused(*command, *options.split())
+    for part in parts:
+        assert part in line
 
 
 def test_another_experiment_in_the_same_folder(corpus, pretrained, refused):
@@ -246,18 +208,10 @@ def test_another_experiment_in_the_same_folder(corpus, pretrained, refused):
 
 LIGHT = ["audit", "clinical_prepare", "convert", "split"]
 HEAVY = [
-    *(f"train_{name}.py" for name in ("simclr", "adapt", "cls")),
+    *("train_simclr.py", "train_adapt.py", "train_cls.py"),
     *("data_prep.confounds", "data_prep.pack", "data_prep.synthetic"),
-    *(
-        "cry_modules.figures",
-        "cry_modules.demo",
-        "cry_modules.export",
-    ),
-    *(
-        "cry_modules.inference",
-        "cry_modules.metrics",
-        "cry_modules.views",
-    ),
+    *("cry_modules.figures", "cry_modules.demo", "cry_modules.export"),
+    *("cry_modules.inference", "cry_modules.metrics", "cry_modules.views"),
     "recipes.study.run",
 ]
 

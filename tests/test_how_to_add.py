@@ -29,6 +29,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.__main__ import main as compare_runs
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
+from data_prep.manifest import SPLITS, read
 from recipes.adaptation import train_adapt
 from recipes.classification import train_cls
 from recipes.simclr import train_simclr
@@ -37,6 +38,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report.page import make_report
 from tests.recipes_study import studies
 from tests.toys import study_row
+from tests.toys.corpus_prepare import prepare_tones
 from tests.toys.front_end import CubeRootMel
 from tests.toys.metric import ROW
 
@@ -223,6 +225,29 @@ def test_a_front_end_is_a_class_and_a_yaml_file(clinic, tmp_path, monkeypatch):
     check_use(run, tmp_path / "model", clinic)
     model = json.loads((tmp_path / "model/model.json").read_text())["model"]
     assert model["front_end"] == "cube_root"
+
+
+def test_a_corpus_is_one_preparation(clinic, tmp_path):
+    tones, prepared, run = (tmp_path / n for n in ("tones", "prepared", "run"))
+    tones.mkdir()
+    for path in clinic.glob("*.wav"):
+        _, patient, take = path.stem.split("_")
+        pitch = "low" if int(patient[1:]) % 3 else "high"
+        (tones / f"{patient}_{pitch}_{take}.wav").symlink_to(path)
+    prepare_tones(str(tones), str(prepared))
+    splits = {s: read(prepared / f"{s}.csv") for s in SPLITS}
+    patients = [{rec.patient_id for rec in splits[s]} for s in SPLITS]
+    assert sum(map(len, patients)) == len(set.union(*patients)) == 18
+    assert {rec.label for rec in splits["test"]} == {"low", "high"}
+
+    classify = {**EVALUATION, "data_folder": tones, "output_folder": run}
+    classify["recordings_csv"] = prepared / "recordings.csv"
+    classify.update(label_column="pitch", classes="[low, high]")
+    train_cls.main(["hparams/neuro_linear.yaml", *options(**classify)])
+    metrics = metrics_of(run)
+    assert metrics["classes"] == ["low", "high"]
+    assert metrics["test"]["patient"]["n"] == len(patients[2])
+    check_use(run, tmp_path / "model", tones)
 
 
 def test_an_encoder_of_the_study_is_one_row(monkeypatch, tmp_path):

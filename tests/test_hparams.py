@@ -1,4 +1,4 @@
-"""The rules that keep the yaml files one experiment each, in tests."""
+"""Rules of the yaml files: what they share, and in what they may differ."""
 
 import csv
 from pathlib import Path
@@ -57,8 +57,8 @@ def test_loads(path, tmp_path):
 
 @pytest.mark.parametrize("name", FRONT_ENDS)
 @pytest.mark.parametrize("file", ["small_simclr", "neuro_linear"])
-def test_a_front_end_reaches_all_and_is_kept(file, name, tmp_path):
-    """Also where a run is loaded from what it left."""
+def test_a_front_end_reaches_all_parts_and_checkpoints(file, name, tmp_path):
+    """Also if a run is loaded from its own hyperparams.yaml."""
     overrides = {"output_folder": str(tmp_path), "width": 1, "front_end": name}
     path = ROOT / f"hparams/{file}.yaml"
     with open(path, encoding="utf-8") as stream:
@@ -76,7 +76,7 @@ def test_a_front_end_reaches_all_and_is_kept(file, name, tmp_path):
         assert saved.meta["front_end"] == name
 
 
-def test_an_unknown_front_end_is_an_error_of_the_users(tmp_path):
+def test_an_unknown_front_end_is_refused(tmp_path):
     overrides = {"output_folder": str(tmp_path), "front_end": "mfcc"}
     with pytest.raises(InputError, match="'mfcc'; expected one of fbank, lo"):
         load(str(ROOT / "hparams/neuro_linear.yaml"), overrides)
@@ -106,7 +106,7 @@ def test_one_include_called_base_and_only_placeholders_are_passed(path):
     base = compose(path.parent / str(include.tag).partition(":")[2])
     passed = {key.value: node for key, node in include.value}
     placeholders = {k for k, n in base.items() if "PLACEHOLDER" in str(n.tag)}
-    # A misspelt key would be ignored in silence, were there a default.
+    # A misspelt key would be ignored silently if it had a default.
     assert set(passed) == placeholders
     # An object passed in would be built twice.
     assert not any(str(n.tag).startswith("!new") for n in passed.values())
@@ -123,32 +123,32 @@ def differing(a, b):
 
 @pytest.mark.parametrize("task", ["neuro", "trigger"])
 @pytest.mark.parametrize("mode", MODES[1:])
-def test_modes_of_a_task_differ_only_where_they_may(task, mode):
-    found = differing(
+def test_modes_of_a_task_differ_only_in_settings_of_a_mode(task, mode):
+    keys = differing(
         ROOT / f"hparams/{task}_linear.yaml",
         ROOT / f"hparams/{task}_{mode}.yaml",
     )
-    assert found <= OF_A_MODE
+    assert keys <= OF_A_MODE
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_tasks_differ_only_in_the_task(mode):
-    found = differing(
+    keys = differing(
         f"hparams/neuro_{mode}.yaml", f"hparams/trigger_{mode}.yaml"
     )
-    assert found <= {"task", "label_column", "classes", "output_folder"}
+    assert keys <= {"task", "label_column", "classes", "output_folder"}
 
 
 @pytest.mark.parametrize("family", ["cry", "small"])
 def test_replay_differs_only_in_replay(family):
-    found = differing(
+    keys = differing(
         ROOT / f"hparams/{family}_adapt.yaml",
         ROOT / f"hparams/{family}_adapt_replay.yaml",
     )
-    assert found <= OF_REPLAY
+    assert keys <= OF_REPLAY
 
 
-def test_the_file_name_says_the_mode():
+def test_file_names_name_the_mode():
     for task in ("neuro", "trigger"):
         for mode in MODES:
             path = ROOT / f"hparams/{task}_{mode}.yaml"

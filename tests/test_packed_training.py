@@ -1,4 +1,4 @@
-"""Training from a pack is training from the files, to the bit."""
+"""Training from a pack equals training from the files, to the bit."""
 
 import importlib
 import json
@@ -20,7 +20,7 @@ def train(recipe, script, *arguments):
 
 
 def results(folder):
-    """Everything saved but for what depends on the clock and the place."""
+    """Saved results that do not depend on the clock or the folder."""
     history = json.loads((folder / "history.json").read_text())
     for row in history:
         del row["seconds"], row["clips_per_s"]
@@ -44,7 +44,7 @@ def same(a, b):
 def test_the_same_weights_to_the_bit(corpus, tmp_path):
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
     pack(corpus / "cry/recordings.csv", tmp_path / "cry", shard_mb=1)
-    found = {}
+    runs = {}
     for name, data in (("files", corpus), ("pack", tmp_path)):
         simclr = tmp_path / name / "simclr"
         train(
@@ -59,8 +59,8 @@ def test_the_same_weights_to_the_bit(corpus, tmp_path):
             *[f"--data_folder={data}/cry", f"--output_folder={cls}"],
             f"--encoder_source={tmp_path}/files/simclr",
         )
-        found[name] = results(simclr), results(cls)
-    for files, packed in zip(found["files"], found["pack"]):
+        runs[name] = results(simclr), results(cls)
+    for files, packed in zip(runs["files"], runs["pack"]):
         same(files, packed)
 
 
@@ -69,7 +69,7 @@ def test_the_same_weights_where_only_the_replayed_audio_is_packed(
 ):
     """Batches then hold chunks of both kinds."""
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
-    found = {}
+    runs = {}
     for name, generic in (("files", corpus), ("mixed", tmp_path)):
         run = tmp_path / name
         train(
@@ -79,8 +79,8 @@ def test_the_same_weights_where_only_the_replayed_audio_is_packed(
             *["--warmup_epochs=1", "--valid_share=0.4", "--n_views=3"],
             *["--anchor_weights=0.1", "--anchor_distillation=0.1"],
         )
-        found[name] = results(run)
-    same(found["files"], found["mixed"])
+        runs[name] = results(run)
+    same(runs["files"], runs["mixed"])
 
 
 @pytest.mark.parametrize(

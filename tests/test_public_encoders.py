@@ -1,4 +1,4 @@
-"""Encoders of others through the commands, narrow ones."""
+"""Published encoders, narrow ones, through the train scripts."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def panns_file(tmp_path):
 
 @pytest.fixture
 def short(database, noise):
-    """Recordings that are shorter than any front end needs."""
+    """Recordings shorter than any front end needs."""
     folder = database()
     for i in range(40):
         noise(f"db/audio/r{i}.wav", seconds=0.2)
@@ -34,7 +34,7 @@ def options(**settings):
 
 
 def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
-    """Only with PANNs' front end; and what it leaves says so."""
+    """Only with PANNs' front end, which its checkpoints record."""
 
     def train(source, name, *more, status=0):
         own = options(
@@ -68,7 +68,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
 
 @pytest.mark.slow
 def test_adaptation_of_a_log1p_encoder(script, corpus, short, tmp_path):
-    """With a probe; it goes on with its own copy of what it began with."""
+    """With a probe; it resumes from its own copy of the encoder."""
     torch.save(Cnn14(80, 1).state_dict(), tmp_path / "embedding_model.ckpt")
     run = tmp_path / "run"
     command = ["train_adapt.py", "hparams/small_adapt.yaml", *TINY]

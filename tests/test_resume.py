@@ -1,4 +1,4 @@
-"""A run that was stopped, killed or damaged ends as the one that was not."""
+"""A stopped, killed or damaged run ends with the weights of a whole one."""
 
 import itertools
 import json
@@ -24,7 +24,7 @@ RECIPES = ["simclr", "adaptation", "linear", "linear_bn", "end_to_end"]
 
 @pytest.fixture(scope="module")
 def command(corpus, tmp_path_factory):
-    """Command of a recipe; the folder is its last argument."""
+    """Command line of a recipe; the output folder is its last argument."""
     folder = tmp_path_factory.mktemp("runs")
     number = itertools.count()
 
@@ -64,7 +64,7 @@ def command(corpus, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(command, script):
-    """Run folder of the uninterrupted run, and how long it took."""
+    """Folder and duration of an uninterrupted run of a recipe."""
     done = {}
 
     def whole(recipe):
@@ -81,13 +81,13 @@ def folder_of(run):
 
 
 def checkpoints(folder):
-    """Oldest first; names tell to the second only."""
-    found = [f for f in folder.glob("save/CKPT*") if read_meta(f)]
-    return sorted(found, key=lambda f: read_meta(f)["unixtime"])
+    """Checkpoints, oldest first: names have a resolution of a second."""
+    folders = [f for f in folder.glob("save/CKPT*") if read_meta(f)]
+    return sorted(folders, key=lambda f: read_meta(f)["unixtime"])
 
 
 def history(folder):
-    """Rows of history.json without what depends on the clock."""
+    """Rows of history.json without columns that depend on the clock."""
     rows = json.loads((folder / "history.json").read_text())
     for row in rows:
         del row["seconds"], row["clips_per_s"]
@@ -95,7 +95,7 @@ def history(folder):
 
 
 def assert_same(folder, other):
-    """Weights, optimizer, random states and history, to the bit."""
+    """Compare weights, optimizer, random states and history, to the bit."""
     assert history(folder) == history(other)
     a, b = checkpoints(folder)[-1], checkpoints(other)[-1]
     names = ["encoder", "optimizer", "random"]
@@ -112,7 +112,7 @@ def assert_same(folder, other):
 
 
 def equal(x, y):
-    """Whether two checkpoints hold the same, to the bit."""
+    """Compare the contents of two checkpoints, to the bit."""
     if torch.is_tensor(x):
         return torch.equal(x, y)
     if isinstance(x, dict):
@@ -122,9 +122,20 @@ def equal(x, y):
     return x == y
 
 
-def kill_at_random(recipe, options, n_kills, command, script, whole):
-    """Kill, go on, kill, ...; begin another run where one gets to its end."""
+CHEAPEST = pytest.param("simclr", 0, 4, marks=pytest.mark.representative)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "recipe, workers, n_kills",
+    [CHEAPEST, *itertools.product(RECIPES, (0, 2), [20])],
+)
+def test_killed_at_random_moments(
+    recipe, workers, n_kills, command, script, whole
+):
+    """Kill, resume, kill, ...; begin another run where one has finished."""
     expected, seconds = whole(recipe)
+    options = [OFTEN, f"--num_workers={workers}", "--cache_mb=1"]
     rng = random.Random(f"{recipe} {options}")
     run, killed = command(recipe, *options), 0
     while killed < n_kills:
@@ -144,38 +155,12 @@ def kill_at_random(recipe, options, n_kills, command, script, whole):
     assert_same(folder_of(run), expected)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "recipe, workers",
-    [
-        pytest.param("simclr", 0, marks=pytest.mark.representative),
-        ("adaptation", 2),
-        ("linear_bn", 0),
-    ],
-)
-def test_killed_at_random_moments(recipe, workers, command, script, whole):
-    options = [OFTEN, f"--num_workers={workers}"]
-    kill_at_random(recipe, options, 4, command, script, whole)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_killed_at_twenty_random_moments(
-    recipe, workers, command, script, whole
-):
-    options = [OFTEN, f"--num_workers={workers}", "--cache_mb=1"]
-    kill_at_random(recipe, options, 20, command, script, whole)
-
-
 @pytest.mark.parametrize(
     "number",
     [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
 )
-def test_asked_to_stop_it_saves_and_says_how_to_go_on(
-    number, command, script, whole
-):
-    """Without any interval: the signal alone brings the checkpoint."""
+def test_a_signal_saves_and_says_how_to_resume(number, command, script, whole):
+    """No interval is set: only the signal makes it save within an epoch."""
     expected, seconds = whole("simclr")
     run = command("simclr")
     # Later and later until it is in the middle of training.
@@ -200,10 +185,10 @@ def replace(path):
 
 
 @pytest.fixture
-def spoilt(whole, script, command, tmp_path):
-    """Harm the checkpoints of a finished run, start it again, compare."""
+def damaged(whole, script, command, tmp_path):
+    """Damage the checkpoints of a finished run, run it again and compare."""
 
-    def spoilt(harm, recipe="simclr"):
+    def damaged(harm, recipe="simclr"):
         folder, _ = whole(recipe)
         shutil.copytree(folder, tmp_path / "whole")
         harm(checkpoints(folder))
@@ -211,7 +196,7 @@ def spoilt(whole, script, command, tmp_path):
         assert_same(folder, tmp_path / "whole")
         return done.output
 
-    return spoilt
+    return damaged
 
 
 @pytest.mark.parametrize(
@@ -225,8 +210,8 @@ def spoilt(whole, script, command, tmp_path):
         pytest.param(replace, "CKPT.yaml", marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
-    output = spoilt(lambda folders: harm(folders[-1] / name))
+def test_a_damaged_checkpoint_is_passed_over(harm, name, damaged):
+    output = damaged(lambda folders: harm(folders[-1] / name))
     assert "is damaged: " + name in output
     assert "Going into epoch 3" in output
     assert "Going into epoch 2" not in output
@@ -240,16 +225,16 @@ def test_a_damaged_checkpoint_is_passed_over(harm, name, spoilt):
         pytest.param("linear_bn", marks=pytest.mark.slow),
     ],
 )
-def test_all_checkpoints_damaged_begins_anew(recipe, spoilt):
+def test_all_checkpoints_damaged_begins_anew(recipe, damaged):
     def harm(folders):
         for folder in folders:
             truncate(folder / "optimizer.ckpt")
 
-    output = spoilt(harm, recipe)
-    assert "No checkpoint is whole; this run begins anew" in output
+    output = damaged(harm, recipe)
+    assert "No checkpoint is undamaged; the run starts again" in output
 
 
-def test_what_a_run_cannot_go_on_without(command, script, whole):
+def test_files_that_a_resume_needs(command, script, whole):
     folder, _ = whole("simclr")
     run = command("simclr", output=folder)
     for name in ("history.json", "before.json"):
@@ -275,7 +260,7 @@ def test_a_run_may_be_moved(command, script, whole, tmp_path):
 
 
 def test_the_learning_rate_logged_is_that_of_the_last_step(command, script):
-    """Also where batches are left over that make no step."""
+    """Also where the last batches of an epoch make no step."""
     run = command("simclr", "--grad_accumulation_factor=3", "--final_lr=0.0")
     script(*run)
     # One step an epoch, one epoch of warm-up: the largest, half, none.
@@ -294,8 +279,8 @@ def test_other_options_are_refused(command, script, whole):
 
 
 @pytest.mark.slow
-def test_what_adaptation_began_with_is_kept(command, script, whole, tmp_path):
-    """Anchors and interpolation need it, whatever became of the source."""
+def test_adaptation_keeps_its_first_weights(command, script, whole, tmp_path):
+    """Anchors and interpolation need them, also where the source is gone."""
     source = tmp_path / "source"
     shutil.copytree(whole("simclr")[0], source)
     options = [OFTEN, f"--encoder_source={source}"]
@@ -309,8 +294,8 @@ def test_what_adaptation_began_with_is_kept(command, script, whole, tmp_path):
     assert_same(folder_of(run), folder_of(expected))
 
 
-def test_what_another_run_measured_before_is_not_this_one_s(command, script):
-    """A debug run leaves no checkpoint, and could leave its figures."""
+def test_figures_before_training_are_not_another_run_s(command, script):
+    """A debug run leaves no checkpoint, but figures in the same folder."""
     run = command("simclr")
     script(*run[:-1], "--debug", run[-1])
     script(*run)
@@ -326,7 +311,7 @@ def test_what_another_run_measured_before_is_not_this_one_s(command, script):
     [pytest.param("simclr", marks=pytest.mark.representative), "linear_bn"],
 )
 def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
-    """A real process: what happens at its exit counts."""
+    """In a real process, for what happens at its exit."""
     run = command(recipe, OFTEN, "--num_workers=2")
     run = [r.replace("_epochs=3", "_epochs=500") for r in run]
     process = subprocess.Popen(
@@ -346,7 +331,7 @@ def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
 
 
 class Torchrun:
-    """A recipe on two processes of this machine."""
+    """Run a recipe in two processes of this machine."""
 
     def __init__(self, run, port):
         command = [sys.executable, "-m", "torch.distributed.run"]
@@ -362,7 +347,7 @@ class Torchrun:
         self.folder = folder_of(run)
 
     def end(self):
-        """Output, once it has ended."""
+        """Wait for the end; return the output."""
         return self.process.communicate()[0]
 
     def until_it_saved(self):
@@ -381,7 +366,7 @@ class Torchrun:
         ("adaptation", signal.SIGTERM),
     ],
 )
-def test_two_processes_stopped_go_on_together(
+def test_two_stopped_processes_resume_together(
     recipe, number, command, free_port
 ):
     expected = command(recipe)
@@ -400,8 +385,8 @@ def test_two_processes_stopped_go_on_together(
     assert_same(folder_of(run), folder_of(expected))
 
 
-def test_gradients_that_wait_are_not_lost(command, script):
-    """Checkpoints fall between steps of the optimizer, not of batches."""
+def test_accumulated_gradients_are_not_lost(command, script):
+    """Checkpoints are saved between optimizer steps, not between batches."""
     options = [OFTEN, "--grad_accumulation_factor=2"]
     run = command("simclr", *options)
     seconds = script(*run).seconds

@@ -1,4 +1,4 @@
-"""A training step asks nothing of the device that would have to wait."""
+"""A training step never waits for the device; its sums are those of the rows."""
 
 import csv
 from collections import Counter
@@ -17,7 +17,7 @@ from data_prep.files.errors import InputError
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
 
-#: Operators whose result a CPU must know before it can go on.
+#: Operators that make the CPU wait for a result of the device.
 WAITS = (
     "aten._local_scalar_dense.default",
     "aten.nonzero.default",
@@ -29,7 +29,7 @@ WAITS = (
 
 
 class Operators(TorchDispatchMode):
-    """Counts what is called."""
+    """Count the operators called."""
 
     def __init__(self):
         super().__init__()
@@ -42,7 +42,7 @@ class Operators(TorchDispatchMode):
 
 @pytest.fixture(params=[2, 3])
 def brain_and_batches(noise, tmp_path, request):
-    """A tiny SimCLR of two and of three views, and its batches."""
+    """A tiny SimCLR with two or three views, and its batches."""
     rows = [[f"noise{i}", "0", "hum", "train"] for i in range(12)]
     for row in rows:
         noise(f"audio/{row[0]}_000000.wav", seconds=1.5)
@@ -129,9 +129,9 @@ def test_sums_of_an_epoch_are_those_of_its_batches(brain_and_batches):
         expected["rows"] += len(logits)
         expected["clips"] += 4
         brain.fit_batch(batch)
-    found = brain.totals.joined()
-    assert found[""]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
-    assert found[""]["accuracy"] == expected["accuracy"]
-    assert found[""]["rows"] == expected["rows"]
-    assert found[""]["clips"] == expected["clips"]
-    assert found["/gradient"]["steps"] == len(batches)
+    totals = brain.totals.joined()
+    assert totals[""]["loss"] == pytest.approx(expected["loss"], rel=1e-5)
+    assert totals[""]["accuracy"] == expected["accuracy"]
+    assert totals[""]["rows"] == expected["rows"]
+    assert totals[""]["clips"] == expected["clips"]
+    assert totals["/gradient"]["steps"] == len(batches)

@@ -1,4 +1,4 @@
-"""The wheel holds every module and template, and needs no checkout."""
+"""The wheel holds every module and template, and works without a checkout."""
 
 import os
 import shutil

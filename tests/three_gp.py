@@ -1,7 +1,6 @@
-"""A phone's voice memo made by hand: AMR-NB in 3gp, several frames a packet.
+"""Voice memos as phones write them: AMR-NB in 3gp, several frames per packet.
 
-Debian's ffmpeg has no AMR encoder, and ffmpeg's own muxers put one frame in a
-packet; phones put several.
+Debian's ffmpeg has no AMR encoder, and its muxers write one frame per packet.
 """
 
 import random
@@ -18,23 +17,9 @@ PAYLOAD = 31  # bytes after that header
 def write_3gp(
     path: Path, seconds: float = 7.0, frames_per_packet: int = 7, seed: int = 1
 ) -> Path:
-    """Write a .3gp file whose AMR frames are random, which sounds like noise.
+    """Write a .3gp file of random AMR frames, which sound like noise.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        To write.
-    seconds : float
-        Its length, rounded to whole packets.
-    frames_per_packet : int
-        AMR frames in one sample of the container.
-    seed : int
-        Of the frames.
-
-    Returns
-    -------
-    pathlib.Path
-        The file.
+    The length is rounded to whole packets of `frames_per_packet` AMR frames.
     """
     rng = random.Random(seed)
     n_packets = round(seconds * RATE / FRAME / frames_per_packet)
@@ -43,7 +28,7 @@ def write_3gp(
         for _ in range(n_packets * frames_per_packet)
     )
     ftyp = _box(b"ftyp", b"3gp4" + _words(0) + b"3gp4")
-    # The offset of the audio is known once the length of moov is.
+    # The offset of the audio depends on the length of moov.
     length = len(_moov(n_packets, frames_per_packet, 0))
     moov = _moov(n_packets, frames_per_packet, len(ftyp) + length + 8)
     path.write_bytes(ftyp + moov + _box(b"mdat", frames))
@@ -60,7 +45,7 @@ def _box(kind: bytes, *content: bytes) -> bytes:
 
 
 def _full(kind: bytes, *content: bytes, flags: int = 0) -> bytes:
-    """A box that begins with version 0 and flags."""
+    """Box that begins with version 0 and flags."""
     return _box(kind, _words(flags), *content)
 
 

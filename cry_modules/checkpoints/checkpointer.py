@@ -1,5 +1,4 @@
-"""Checkpoints that are complete or not there, and of which a damaged one is
-passed over.
+"""Checkpoints that are complete or absent; damaged ones are skipped.
 
 SpeechBrain's ``Checkpointer`` writes in place: a run that is killed while it
 saves leaves a folder on which the next start crashes.
@@ -32,16 +31,13 @@ from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
-#: Where a checkpoint is written before it is whole; no name of a checkpoint.
-_PARTIAL = "partial"
+#: Folders of a checkpoint that is being written, and of one being removed.
+_PARTIAL, _REMOVED = "partial", "removed"
 
-#: Where one is that is being removed.
-_GOING = "removed"
-
-#: What torch's writer calls itself in its errors.
+#: Words in the errors of torch's writer.
 _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
 
-#: What yaml's reader raises, by what the text happens to look like.
+#: Exceptions of yaml's reader, which depend on what the text looks like.
 _NOT_YAML = (
     OSError,
     yaml.YAMLError,
@@ -52,7 +48,7 @@ _NOT_YAML = (
     RecursionError,
 )
 
-#: What SpeechBrain warns of where an optional file is missing.
+#: SpeechBrain's warning where an optional file is missing.
 _NO_PLATFORM = r"(?s)Trying to load .* missing a load path for platform\b"
 
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
@@ -63,9 +59,9 @@ class CompleteCheckpointer(Checkpointer):
     """SpeechBrain's checkpointer, safe against SIGKILL and damage.
 
     A checkpoint is written to a temporary folder, forced to the disk, and
-    renamed when it is whole. Its ``CKPT.yaml`` holds a checksum of each file;
-    on recovery, a checkpoint in which a file is missing, truncated or another
-    is passed over with a warning, and the one before it is taken.
+    renamed when it is complete. Its ``CKPT.yaml`` holds a checksum of each
+    file. Recovery skips a checkpoint with a missing, truncated or exchanged
+    file, with a warning, and loads the one before it.
 
     Arguments
     ---------
@@ -74,8 +70,8 @@ class CompleteCheckpointer(Checkpointer):
     recoverables : dict
         Objects to save, by name.
     front_end : str
-        What the encoder hears through; ``CKPT.yaml`` says it, for those who
-        load the encoder elsewhere.
+        Front end of the encoder. ``CKPT.yaml`` records it, for whoever loads
+        the encoder elsewhere.
 
     Example
     -------
@@ -95,18 +91,18 @@ class CompleteCheckpointer(Checkpointer):
 
     def __init__(self, *args, front_end: str = "fbank", **kwargs):
         super().__init__(*args, **kwargs)
-        self._about = {"version": __version__, "front_end": front_end}
+        self._recorded = {"version": __version__, "front_end": front_end}
         self._damaged = []
 
     def save_checkpoint(
         self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
     ) -> Optional[Checkpoint]:
-        """As SpeechBrain's; every rank must call it.
+        """Save a checkpoint, as SpeechBrain does; every rank must call this.
 
         Raises
         ------
         InputError
-            The disk is full. What was saved before stays as it was.
+            The disk is full. Earlier checkpoints are unchanged.
         """
         self._final = (
             super()._new_checkpoint_dirpath()
@@ -118,7 +114,7 @@ class CompleteCheckpointer(Checkpointer):
             if if_main_process():
                 shutil.rmtree(partial, ignore_errors=True)
             saved = super().save_checkpoint(
-                {**(meta or {}), **self._about},
+                {**(meta or {}), **self._recorded},
                 end_of_epoch,
                 verbosity=logging.DEBUG,
             )
@@ -133,11 +129,11 @@ class CompleteCheckpointer(Checkpointer):
         return saved
 
     def _new_checkpoint_dirpath(self):
-        """Where ``super().save_checkpoint`` writes."""
+        """Folder that ``super().save_checkpoint`` writes to."""
         return self.checkpoints_dir / _PARTIAL
 
     def _complete(self, saved):
-        """Checksums, to the disk, to its place."""
+        """Add checksums, force the files to the disk, rename the folder."""
         files = sorted(p for p in saved.path.iterdir() if p.name != METAFNAME)
         meta = {**saved.meta, "files": {p.name: _checksum(p) for p in files}}
         metafile = saved.path / METAFNAME
@@ -161,17 +157,17 @@ class CompleteCheckpointer(Checkpointer):
         Arguments
         ---------
         meta : dict
-            What is known of it.
+            Values to record in ``CKPT.yaml``.
         end_of_epoch : bool
-            Whether an epoch and its validation are done.
+            Whether an epoch and its validation are complete.
         max_key : str or None
-            Of ``meta``: the largest is best.
+            Key of ``meta`` whose largest value is best.
         min_key : str or None
-            Of ``meta``: the smallest is best.
+            Key of ``meta`` whose smallest value is best.
         """
         self.save_checkpoint(meta, end_of_epoch, verbosity=logging.DEBUG)
         if if_main_process():
-            # Now that there is a better one; else they would count as recent.
+            # Only now that a newer one exists; else they count as recent.
             for folder in self._damaged:
                 self._remove(folder)
             self._damaged = []
@@ -189,14 +185,14 @@ class CompleteCheckpointer(Checkpointer):
         ddp_barrier()
 
     def _remove(self, folder):
-        """Whole or not at all, too: what is half gone would look damaged."""
-        going = self.checkpoints_dir / _GOING
-        shutil.rmtree(going, ignore_errors=True)
-        os.rename(folder, going)
-        shutil.rmtree(going)
+        """Remove at once: a folder that is half removed would look damaged."""
+        removed = self.checkpoints_dir / _REMOVED
+        shutil.rmtree(removed, ignore_errors=True)
+        os.rename(folder, removed)
+        shutil.rmtree(removed)
 
     def list_checkpoints(self) -> List[Checkpoint]:
-        """Checkpoints that say what they are."""
+        """Checkpoints with a readable ``CKPT.yaml``."""
         return self._construct_checkpoint_objects(
             folder
             for folder in self._list_checkpoint_dirs()
@@ -210,12 +206,12 @@ class CompleteCheckpointer(Checkpointer):
         min_key=None,
         ckpt_predicate=None,
     ) -> Optional[Checkpoint]:
-        """Load the best checkpoint, or the newest that is whole.
+        """Load the best checkpoint, or the newest undamaged one.
 
         Raises
         ------
         InputError
-            The best is damaged, or it does not fit what is here.
+            The best is damaged, or the checkpoint does not fit the modules.
         """
         candidates = self.find_checkpoints(
             importance_key or (None if max_key or min_key else ckpt_recency),
@@ -232,17 +228,17 @@ class CompleteCheckpointer(Checkpointer):
             if max_key or min_key:
                 raise InputError(
                     f"{checkpoint.path} is damaged ({reason}) and was the best "
-                    "checkpoint; another would be another model: train again "
-                    "in another --output_folder"
+                    "checkpoint; another one is another model: train again in "
+                    "another --output_folder"
                 )
             logger.warning("%s is damaged: %s", checkpoint.path, reason)
             self._damaged.append(checkpoint.path)
         if self._damaged:
-            logger.warning("No checkpoint is whole; this run begins anew")
+            logger.warning("No checkpoint is undamaged; the run starts again")
         return None
 
     def _unreadable(self):
-        """Folders that do not even say what they are."""
+        """Folders without a readable ``CKPT.yaml``."""
         folders = sorted(self.checkpoints_dir.glob("CKPT*"))
         unreadable = [f for f in folders if read_meta(f) is None]
         for folder in unreadable:
@@ -264,7 +260,7 @@ class CompleteCheckpointer(Checkpointer):
             EOFError,  # truncated, as the next two
             OSError,
             struct.error,
-            pickle.UnpicklingError,  # more than tensors
+            pickle.UnpicklingError,  # would run code
         ) as error:
             if isinstance(error, InputError):
                 raise
@@ -278,7 +274,7 @@ class CompleteCheckpointer(Checkpointer):
 
 
 def read_meta(folder: Path) -> Optional[Dict]:
-    """What a checkpoint says of itself.
+    """Values that ``CKPT.yaml`` records; None if it cannot be read.
 
     Example
     -------
@@ -293,7 +289,7 @@ def read_meta(folder: Path) -> Optional[Dict]:
 
 
 def _is_sound(meta) -> bool:
-    """Whether what is used of it is of the right types."""
+    """Check the types of the entries that are used."""
     numbers = meta.get("unixtime"), meta.get("score", 0.0)
     texts = meta.get("version", ""), meta.get("front_end", "")
     files = meta.get("files", {})
@@ -306,14 +302,14 @@ def _is_sound(meta) -> bool:
 
 
 def _is_name(name) -> bool:
-    """Whether it names a file in a folder, and none elsewhere."""
+    """Check that a text is the name of a file, not a path to elsewhere."""
     if not isinstance(name, str) or name in ("", ".", ".."):
         return False
     return name.isprintable() and not set(name) & set("/\\")
 
 
 def damage(folder: Path) -> Optional[str]:
-    """What is wrong with a checkpoint.
+    """Reason why a checkpoint is damaged; None if it is not.
 
     Example
     -------
@@ -329,12 +325,12 @@ def damage(folder: Path) -> Optional[str]:
             return f"{name} is missing"
         try:
             inside(folder, name)
-            found = _checksum(path)
+            current = _checksum(path)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         except InputError:
             return f"{name} is a link that leads out of the folder"
-        if found != checksum:
+        if current != checksum:
             return f"{name} is not what was saved"
     return None
 
@@ -357,7 +353,7 @@ def best_checkpoint(folder: Path) -> Optional[Path]:
 
 
 def whole(folders: Iterable[Path]) -> Optional[Path]:
-    """The first checkpoint that is whole; a warning for each before it.
+    """The first undamaged checkpoint; a warning for each one before it.
 
     Example
     -------
@@ -373,7 +369,7 @@ def whole(folders: Iterable[Path]) -> Optional[Path]:
 
 
 def _as_disk_error(folder, error):
-    """Torch's writer says RuntimeError where the disk is full."""
+    """Turn torch's RuntimeError of a full disk into one of the disk."""
     if isinstance(error, OSError):
         return cannot_write(folder, error)
     if any(name in str(error) for name in _TORCH_WRITER):
@@ -391,7 +387,7 @@ def _checksum(path: Path) -> str:
 
 
 def _to_disk(path: Path) -> None:
-    """Have the operating system write what it holds of a file or folder."""
+    """Force a file or folder from the system's buffers to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
 import torch
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from torch import nn
 
@@ -18,6 +17,7 @@ from cry_modules.checkpoints.checkpointer import read_meta
 from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.panns import is_panns
 from cry_modules.checkpoints.public import public_encoder
+from cry_modules.checkpoints.settings import yaml_nodes
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError
 
@@ -124,7 +124,7 @@ def _of_yaml(path) -> Optional[Known]:
         return None
     try:
         text = path.read_text(encoding="utf-8")
-        nodes = {key.value: node for key, node in YAML().compose(text).value}
+        nodes = yaml_nodes(text)
     except (YAMLError, ValueError, TypeError, AttributeError, RecursionError):
         raise InputError(
             f"{path} is not a yaml file of settings; correct it, or move the "

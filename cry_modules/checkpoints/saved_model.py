@@ -74,7 +74,7 @@ class SavedModel:
     posterior : Posterior or None
         Embeddings to log posteriors; None for an encoder without a
         classifier.
-    about : dict
+    facts : dict
         ``model.json`` of an exported model, ``metrics.json`` of a run, or
         empty.
     threshold : float or None
@@ -85,7 +85,7 @@ class SavedModel:
     blueprint: Blueprint
     embedder: Embedder
     posterior: Optional[Posterior]
-    about: Dict
+    facts: Dict
     threshold: Optional[float] = None
 
     def state(self) -> Dict[str, torch.Tensor]:
@@ -104,7 +104,7 @@ class SavedModel:
         return parts
 
 
-def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
+def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     """A model with random weights.
 
     Example
@@ -135,7 +135,7 @@ def build(blueprint: Blueprint, about: Optional[Dict] = None) -> SavedModel:
             dimension += 2 * logmel.n_mels
         head = ClassificationHead(dimension, len(blueprint.classes))
         posterior = Posterior(head, blueprint.log_prior).eval()
-    return SavedModel(blueprint, embedder, posterior, about or {})
+    return SavedModel(blueprint, embedder, posterior, facts or {})
 
 
 def load_model(
@@ -173,11 +173,11 @@ def load_model(
 
 def load_exported(folder: Path) -> SavedModel:
     """Load a model from ``model.json`` and ``model.safetensors``."""
-    about = read_description(folder)
+    facts = read_description(folder)
     weights = inside(folder, WEIGHTS_FILE)
     check_unchanged(weights)
     try:
-        model = _build_described(about, weights)
+        model = _build_described(facts, weights)
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{folder}/{MODEL_FILE} cannot be used ({error}); get or export "
@@ -187,8 +187,8 @@ def load_exported(folder: Path) -> SavedModel:
     return model
 
 
-def _build_described(about: Dict, weights: Path) -> SavedModel:
-    settings = about.get("model")
+def _build_described(facts: Dict, weights: Path) -> SavedModel:
+    settings = facts.get("model")
     if not isinstance(settings, dict):
         raise ValueError("it describes no model")
     blueprint = Blueprint(**settings)
@@ -201,8 +201,8 @@ def _build_described(about: Dict, weights: Path) -> SavedModel:
         raise ValueError(
             f"width is {blueprint.width}, which {WEIGHTS_FILE} is too small for"
         )
-    model = build(blueprint, about)
-    model.threshold = threshold_of(about, len(blueprint.classes))
+    model = build(blueprint, facts)
+    model.threshold = threshold_of(facts, len(blueprint.classes))
     return model
 
 

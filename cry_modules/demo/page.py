@@ -101,7 +101,7 @@ def caution() -> str:
 
 def model_line(model: SavedModel, source: str) -> str:
     """Name, corpus, task, classes and architecture of a model."""
-    facts, blueprint = model.about, model.blueprint
+    facts, blueprint = model.facts, model.blueprint
     name = facts.get("name") or Path(source).resolve().name
     # metrics.json holds the corpus as text, model.json as a block.
     corpus, is_synthetic = facts.get("corpus"), facts.get("synthetic")

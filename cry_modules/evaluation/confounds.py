@@ -342,7 +342,9 @@ def main() -> None:
     """Examine a database on the command line."""
     default = Settings()
     parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
+        description="Examine what besides the cry predicts a label: the "
+        "patient, the site, the file or the background.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "recordings",
@@ -350,7 +352,9 @@ def main() -> None:
         help="recordings.csv, or the folder that holds it",
     )
     parser.add_argument("--out", required=True, help="folder of the report")
-    parser.add_argument("--label_column", required=True)
+    parser.add_argument(
+        "--label_column", required=True, help="column of the labels"
+    )
     parser.add_argument(
         "--data_folder",
         help="folder that paths are relative to; default: that of the csv",
@@ -358,7 +362,9 @@ def main() -> None:
     parser.add_argument(
         "--classes", nargs="+", metavar="LABEL", help="default: all labels"
     )
-    parser.add_argument("--model", choices=MODELS, default=default.model)
+    parser.add_argument(
+        "--model", choices=MODELS, default=default.model, help="the baseline"
+    )
     for name, text in (
         ("folds", "folds of a cross-validation"),
         ("repeats", "cross-validations with other folds"),

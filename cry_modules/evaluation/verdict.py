@@ -44,7 +44,7 @@ def verdict(
             finding, advice = (
                 text.replace("{label}", label) for text in (finding, advice)
             )
-            text = _confounder(questions[name], advice, finding)
+            text = _answer(questions[name], finding, advice)
             paragraphs.append(f"{subject}: {text}")
     for reason in dict.fromkeys(q.why_not for q in questions.values()):
         if reason:
@@ -98,29 +98,19 @@ def recognised(random: List[float], grouped: List[float]) -> bool:
 
 def _label(question: Question, label: str) -> str:
     evidence, known = question.evidence, conclusion(question.evidence)
-    if known == "too few":
-        return (
-            f"too few patients in class {_few(question)} to decide whether "
-            f"{label} can be predicted (patient-grouped AUC "
-            f"{evidence.auc:.2f})."
-        )
-    if known == "unproven":
-        return (
-            f"not proven that {label} can be predicted: patient-grouped "
-            f"{in_words(evidence)}. It may be chance among these babies."
-        )
-    if known == "none":
-        return (
-            f"no evidence that {label} can be predicted: patient-grouped "
-            f"{in_words(evidence)}; labels shuffled between patients do as "
-            f"well. An AUC up to {evidence.ci95[1]:.2f} is not ruled out."
-        )
-    text = (
-        f"{label} can be predicted in babies that the model has not met: "
-        f"patient-grouped {in_words(evidence)}. The next lines say whether "
-        "from the cry or from something else."
+    text = _answer(
+        question,
+        f"{label} can be predicted in babies that the model has not met",
+        "The next lines say whether from the cry or from something else.",
     )
-    if evidence.auc < _WEAK:
+    if known == "unproven":
+        text += " It may be chance among these babies."
+    if known == "none":
+        text += (
+            " Labels shuffled between patients do as well. An AUC up to "
+            f"{evidence.ci95[1]:.2f} is not ruled out."
+        )
+    if known == "proven" and evidence.auc < _WEAK:
         text += " It is slight: not a basis for decisions about one child."
     return text
 
@@ -158,20 +148,20 @@ _CONFOUNDERS = {
 }
 
 
-def _confounder(question: Question, advice: str, finding: str) -> str:
-    known = conclusion(question.evidence)
-    if known == "too few":
-        return (
-            f"too few patients in class {_few(question)} to decide whether "
-            f"{finding}."
-        )
-    numbers = in_words(question.evidence)
+def _answer(question: Question, finding: str, advice: str) -> str:
+    """Say how far a finding is proven; with advice if it is."""
+    known, numbers = conclusion(question.evidence), in_words(question.evidence)
     if question.target == "site":
         names = question.classes
         sites = f"{len(names)} sites"
         if len(names) == 2:
             sites = " against ".join(names)
         numbers = f"{sites}: {numbers}"
+    if known == "too few":
+        return (
+            f"too few patients in class {_few(question)} to decide whether "
+            f"{finding} ({numbers})."
+        )
     if known == "proven":
         return f"{finding} ({numbers}). {advice}"
     if known == "unproven":

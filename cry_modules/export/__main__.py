@@ -49,7 +49,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
     args = make_parser().parse_args(argv)
     with one_line_errors():
-        about = export(**vars(args))
+        description = export(**vars(args))
     if args.licence == "unknown":
         print(
             "warning: without --licence, the card says that nobody may use "
@@ -58,9 +58,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         )
     size = sum(path.stat().st_size for path in Path(args.out).iterdir())
     print(
-        f"done: {about['name']} in {args.out}, {len(about['files']) + 3} files "
+        f"done: {description['name']} in {args.out}, {len(description['files']) + 3} files "
         f"of {size / 1e6:.1f} MB. It names the corpus "
-        f"{about['corpus']['name']!r}: read README.md before sharing it"
+        f"{description['corpus']['name']!r}: read README.md before sharing it"
     )
 
 

@@ -33,11 +33,11 @@ _NO_LICENCE = (
 
 
 def model_card(
-    about: Dict, metrics: Dict, licence: str, onnx: Sequence[str]
+    description: Dict, metrics: Dict, licence: str, onnx: Sequence[str]
 ) -> str:
     """Write ``README.md`` of an exported model.
 
-    ``about`` is ``model.json``, ``onnx`` names the ONNX files.
+    ``description`` is ``model.json``, ``onnx`` names the ONNX files.
     """
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
@@ -45,12 +45,12 @@ def model_card(
         keep_trailing_newline=True,
         finalize=plain,
     )
-    point, public = about["operating_point"], map(public_encoder, about["origin"])  # fmt: skip
+    point, public = description["operating_point"], map(public_encoder, description["origin"])  # fmt: skip
     controls = controls_table(metrics) if metrics.get("controls") else []
     unknown = licence == "unknown"
     return environment.get_template(_TEMPLATE).render(
-        **{key: about[key] for key in _FROM_DESCRIPTION},
-        classes=about["model"]["classes"],
+        **{key: description[key] for key in _FROM_DESCRIPTION},
+        classes=description["model"]["classes"],
         point=point,
         **_validation(point),
         fewest=FEWEST,
@@ -59,8 +59,8 @@ def model_card(
         aucs=[with_interval(metrics["test"][unit]) for unit in UNITS],
         figures=Markup("\n".join(figures_table(metrics))),
         controls=Markup("\n".join(controls)),
-        subgroups=_with_words(about["subgroups"]),
-        limits=[Markup(limit) for limit in limits(about, metrics)],
+        subgroups=_with_words(description["subgroups"]),
+        limits=[Markup(limit) for limit in limits(description, metrics)],
         licence=licence,
         licence_in_words=_NO_LICENCE if unknown else f"Weights: {licence}.",
         has_slope=metrics["test"]["recording"]["calibration_slope"] is not None,
@@ -104,7 +104,7 @@ def _with_words(subgroups) -> Dict:
     }
 
 
-def limits(about: Dict, metrics: Dict) -> List[str]:
+def limits(description: Dict, metrics: Dict) -> List[str]:
     """Caveats of the results, one sentence each."""
     test, caveats = metrics["test"]["recording"], []
     ahead = unbeaten(metrics.get("controls") or {})

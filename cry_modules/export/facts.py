@@ -39,8 +39,8 @@ def few(n_patients: int) -> Union[int, str]:
 def corpus_facts(run: Path) -> Dict:
     """Name and size of the corpus that a run was trained and tested on."""
     folder = Path(run) / "manifest"
-    about = manifest.read_corpus(folder)
-    if about is None:
+    corpus = manifest.read_corpus(folder)
+    if corpus is None:
         raise InputError(
             f"{folder} has no {manifest.CORPUS_FILE}; export a complete "
             "results folder of train_cls.py"
@@ -54,8 +54,8 @@ def corpus_facts(run: Path) -> Dict:
             "classes": _by_class(recordings),
         }
     return {
-        "name": about["name"],
-        "synthetic": bool(about.get("synthetic")),
+        "name": corpus["name"],
+        "synthetic": bool(corpus.get("synthetic")),
         "splits": splits,
     }
 
@@ -161,14 +161,14 @@ def _is_run(folder: Path) -> bool:
 
 
 def _of_exported(folder: Path) -> List[str]:
-    about = read_description(folder)
-    how = f"{about['finetune_mode']} training on {_corpus(about['corpus'])}"
-    return [*about["origin"], how]
+    description = read_description(folder)
+    how = f"{description['finetune_mode']} training on {_corpus(description['corpus'])}"
+    return [*description["origin"], how]
 
 
-def _corpus(about: Dict) -> str:
-    name = about.get("name", "an unnamed corpus")
-    return f"{name} (synthetic)" if about.get("synthetic") else name
+def _corpus(corpus: Dict) -> str:
+    name = corpus.get("name", "an unnamed corpus")
+    return f"{name} (synthetic)" if corpus.get("synthetic") else name
 
 
 def _of_run(folder: Path, steps: int) -> List[str]:

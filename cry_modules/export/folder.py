@@ -176,19 +176,19 @@ def export(
             f"{results} holds an encoder without a classifier; pass it to "
             "train_cls.py as --encoder_source, and export that run"
         )
-    about = describe(Path(results), model, name, corpus_name)
+    description = describe(Path(results), model, name, corpus_name)
     try:
         with tempfile.TemporaryDirectory(
             dir=target.parent, prefix=f".{target.name}."
         ) as scratch:
             partial = make_folder(Path(scratch) / "model")
-            _write(partial, model, about, licence, onnx or int8, int8)
+            _write(partial, model, description, licence, onnx or int8, int8)
             if target.is_dir():
                 target.rmdir()  # empty: see _check_out
             partial.rename(target)
     except OSError as error:
         raise cannot_write(target, error)
-    return about
+    return description
 
 
 def _check_out(out: Path):
@@ -212,7 +212,7 @@ def describe(
     corpus_name: Optional[str] = None,
 ) -> Dict:
     """Entries of ``model.json``, except for the files."""
-    metrics, corpus = model.about, corpus_facts(run)
+    metrics, corpus = model.facts, corpus_facts(run)
     if corpus_name is not None:
         corpus["name"] = " ".join(corpus_name.split())
     logmel = model.embedder.features.logmel
@@ -244,27 +244,31 @@ def describe(
     }
 
 
-def _write(folder: Path, model: SavedModel, about: Dict, licence, onnx, int8):
+def _write(
+    folder: Path, model: SavedModel, description: Dict, licence, onnx, int8
+):
     # Not save_file, whose files only their owner can read.
     weights = save(model.state(), {"format": "pt"})
     (folder / WEIGHTS_FILE).write_bytes(weights)
     for part, module in model.parts().items():
         torch.save(module.state_dict(), folder / f"{part}.ckpt")
-    write_text(folder / YAML_FILE, speechbrain_yaml(model, about))
+    write_text(folder / YAML_FILE, speechbrain_yaml(model, description))
     write_text(folder / ".gitattributes", _ATTRIBUTES)
-    written = _write_onnx(folder, model, about, int8) if onnx else []
-    about["files"] = {
+    written = _write_onnx(folder, model, description, int8) if onnx else []
+    description["files"] = {
         path.name: sha256(path)
         for path in sorted(folder.iterdir())
         if not path.name.startswith(".")
     }
-    text = json.dumps(about, indent=1, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(
+        description, indent=1, allow_nan=False, ensure_ascii=False
+    )
     write_text(folder / MODEL_FILE, text + "\n")
-    card = model_card(about, model.about, licence, written)
+    card = model_card(description, model.facts, licence, written)
     write_text(folder / CARD_FILE, card)
 
 
-def _write_onnx(folder, model, about, int8) -> List[str]:
+def _write_onnx(folder, model, description, int8) -> List[str]:
     """Write the ONNX files and the runner; return the models' names."""
     # Imported here: needs the extra `export`.
     from cry_modules.export import (
@@ -272,9 +276,9 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
         run_onnx as onnx_run,
     )
 
-    facts = {name: about[name] for name in ("name", "task", "versions")}
-    facts["corpus"] = about["corpus"]["name"]
-    facts["synthetic"] = about["corpus"]["synthetic"]
+    facts = {name: description[name] for name in ("name", "task", "versions")}
+    facts["corpus"] = description["corpus"]["name"]
+    facts["synthetic"] = description["corpus"]["synthetic"]
     facts["classes"] = model.blueprint.classes
     facts["threshold"], facts["caution"] = model.threshold, CAUTION
     path = folder / ONNX_FILE
@@ -286,7 +290,7 @@ def _write_onnx(folder, model, about, int8) -> List[str]:
     return [ONNX_FILE, INT8_FILE]
 
 
-def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
+def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
     threshold = model.threshold
@@ -297,7 +301,7 @@ def speechbrain_yaml(model: SavedModel, about: Dict) -> str:
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
         },
         encoder_class=architecture(blueprint.architecture).class_path,
-        name=about["name"],
+        name=description["name"],
         sample_rate=logmel.sample_rate,
         hop=logmel.hop,
         n_mels=logmel.n_mels,

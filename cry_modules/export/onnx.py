@@ -6,19 +6,16 @@ Whoever has the file needs neither this project nor torch, see
 Inputs:
 
 * ``waveform``, float32 ``[batch, samples]``: mono, at the model's rate, at
-  any level; what stands beyond an item's end is not heard.
-* ``n_samples``, int64 ``[batch]``: samples of each item, ``shortest`` at the
-  least.
-* ``peak``, float32 ``[1]``, may be left out: the largest sample of the
-  recording that the items are parts of; 0, which it is when left out, for
-  items that are each a recording. A chunk is as loud as its recording makes
-  it.
+  any level; values beyond an item's end have no effect.
+* ``n_samples``, int64 ``[batch]``: samples of each item, ``shortest`` or more.
+* ``peak``, float32 ``[1]``, optional: the largest sample of the recording that
+  the items are chunks of, which all are scaled by; 0, the default, where each
+  item is a recording.
 
 Outputs:
 
-* ``logits`` ``[batch, n_classes]``: the posteriors' before the softmax, prior
-  included. The logits of a recording are the mean of its chunks', which
-  posteriors and their logarithms are not.
+* ``logits`` ``[batch, n_classes]``: before the softmax, prior included. Logits
+  of chunks may be averaged; posteriors and their logarithms may not.
 * ``probabilities`` ``[batch, n_classes]``: their softmax.
 * ``embedding`` ``[batch, dimensions]``.
 """
@@ -46,10 +43,10 @@ from cry_modules.lengths import frame_mask
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
 
-#: The newest that torch's tracing exporter writes; onnxruntime reads it from
-#: 1.17 on, and no newer one has an operation that is of use here.
+#: The newest opset of torch's tracing exporter; onnxruntime reads it from 1.17
+#: on, and no newer one has an operation that is useful here.
 OPSET = 20
-#: Axes of any size.
+#: Axes of variable size.
 _INPUTS = {
     "waveform": {0: "batch", 1: "samples"},
     "n_samples": {0: "batch"},
@@ -60,14 +57,14 @@ _OUTPUTS = {
     "probabilities": {0: "batch"},
     "embedding": {0: "batch"},
 }
-#: How onnxruntime knows a model that it need not ask to prepare.
+#: Marks a model as prepared for quantization, or onnxruntime warns.
 _PREPARED = {"onnx.quant.pre_process": "onnxruntime.quant"}
-#: Bytes of weights that a file may have: a protobuf ends at 2 GiB.
+#: Most bytes of weights in a file: a protobuf ends at 2 GiB.
 _MOST_BYTES = 2_000_000_000
 
 
 class OnnxGraph(nn.Module):
-    """Samples to logits, in operations that do not depend on the numbers.
+    """Samples to logits, in operations that do not depend on values.
 
     Example
     -------
@@ -86,7 +83,7 @@ class OnnxGraph(nn.Module):
         super().__init__()
         self.embedder = deepcopy(embedder).cpu().eval()
         self.posterior = deepcopy(posterior).cpu().eval()
-        # One chunk or one recording a row.
+        # A row is a chunk or a recording.
         self.embedder.tested_on = "recordings"
         frames = ConvolvedFrames(self.embedder.features.logmel)
         self.embedder.features.logmel = frames
@@ -101,7 +98,7 @@ class OnnxGraph(nn.Module):
         n_samples: torch.Tensor,
         peak: torch.Tensor,
     ) -> Tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """See the module."""
+        """Inputs to outputs, as in the module's description."""
         wavs = at_one_level(waveform, n_samples, peak)
         emb = self.embedder(wavs, n_samples.double() / wavs.shape[1])
         logits = self.posterior.logits(emb)
@@ -111,8 +108,8 @@ class OnnxGraph(nn.Module):
 class ConvolvedFrames(nn.Module):
     """A front end whose Fourier transform is a convolution with waves.
 
-    ONNX has an operation for it, which onnxruntime 1.32 takes 85 ms for where
-    the convolution takes 5 (10 s, one thread); both are as exact.
+    It is as exact as ONNX's own operation, and takes 5 ms instead of 85 (10 s
+    of audio, one thread, onnxruntime 1.32).
 
     Example
     -------
@@ -132,8 +129,8 @@ class ConvolvedFrames(nn.Module):
     def forward(
         self, wavs: torch.Tensor, lengths: torch.Tensor
     ) -> Tuple[torch.Tensor, torch.Tensor]:
-        """As ``MelFrames``, but that no frame beyond an item's end counts as
-        its loudest."""
+        """Features and lengths, as ``MelFrames``; no frame beyond an item's
+        end counts as its loudest."""
         n_samples = torch.round(lengths.double() * wavs.shape[1]).long()
         sound = self.front_end.padded(wavs, n_samples).unsqueeze(1)
         spectrum = F.conv1d(sound, self.waves, stride=self.front_end.hop)
@@ -176,7 +173,7 @@ def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:
     left = (n_fft - len(window)) // 2
     right = n_fft - len(window) - left
     window = F.pad(window.double(), (left, right))
-    # Whole turns are left out while the numbers are integers: exact.
+    # Whole turns are removed while the numbers are integers: exact.
     turns = torch.outer(torch.arange(n_fft // 2 + 1), torch.arange(n_fft))
     angles = (turns % n_fft).double() * (2 * math.pi / n_fft)
     # Rounded: the sine of half a turn is 0.
@@ -187,7 +184,7 @@ def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:
 def at_one_level(
     wavs: torch.Tensor, n_samples: torch.Tensor, peak: torch.Tensor
 ) -> torch.Tensor:
-    """Samples at the level that the models hear; zero beyond each end.
+    """Scale samples to the level of training; zero beyond each end.
 
     Shapes: wavs ``[batch, samples]``, n_samples ``[batch]``, peak ``[1]``,
     returns ``[batch, samples]``.
@@ -201,17 +198,17 @@ def at_one_level(
     tensor([[ 0.2250, -0.4500,  0.0000]])
     """
     wavs = wavs * frame_mask(n_samples, wavs.shape[1])
-    own = wavs.abs().amax(dim=1, keepdim=True)
-    peak = torch.where(peak > 0, peak, own)
+    largest = wavs.abs().amax(dim=1, keepdim=True)
+    peak = torch.where(peak > 0, peak, largest)
     return wavs * torch.where(peak > 0, PEAK / peak, 1.0)
 
 
 def write_onnx(
-    embedder: Embedder, posterior: Posterior, about: Dict, path: Path
+    embedder: Embedder, posterior: Posterior, facts: Dict, path: Path
 ) -> None:
-    """Write a classifier as an ONNX file."""
+    """Write a classifier as an ONNX file with these facts as metadata."""
     onnx = _package("onnx")
-    described = _description(embedder, posterior, about)
+    described = _description(embedder, posterior, facts)
     graph = OnnxGraph(embedder, posterior).eval()
     n_bytes = sum(
         4 * weights.numel() for weights in graph.state_dict().values()
@@ -227,21 +224,19 @@ def write_onnx(
     _write(onnx, model, described, path)
 
 
-def _description(embedder, posterior, about):
-    """What the runner has to know, and what it may tell."""
+def _description(embedder, posterior, facts):
+    """Metadata of the file: the facts, and settings that the runner needs."""
     front_end = embedder.features.logmel
     n_classes = len(posterior.log_prior)
-    if len(about["classes"]) != n_classes:
+    if len(facts["classes"]) != n_classes:
         raise ValueError(
-            f"there are {len(about['classes'])} classes, and the posterior "
+            f"there are {len(facts['classes'])} classes, and the posterior "
             f"has {n_classes}"
         )
-    if about["threshold"] is not None and n_classes != 2:
+    if facts["threshold"] is not None and n_classes != 2:
         raise ValueError(f"a threshold for {n_classes} classes; for 2 only")
     return {
-        "name": about["name"],
-        "caution": about["caution"],
-        **about,
+        **facts,
         "weights": "float32",
         "sample_rate": front_end.sample_rate,
         "tested_on": embedder.tested_on,
@@ -251,10 +246,10 @@ def _description(embedder, posterior, about):
 
 
 def _exported(onnx, graph, n_samples):
-    """The ONNX model as torch's tracing exporter writes it.
+    """The ONNX model of torch's tracing exporter.
 
-    The other exporter (``dynamo=True``) writes opset 23 with the same
-    values, and takes 20 to 45 s for what this one does in one.
+    It takes 1 s; the other exporter (``dynamo=True``, opset 23) takes 20 to
+    45 s for the same values.
     """
     example = (
         torch.zeros(2, n_samples),
@@ -263,7 +258,7 @@ def _exported(onnx, graph, n_samples):
     )
     written = BytesIO()
     with warnings.catch_warnings():
-        # That it will not be the default, and of foldings it leaves out.
+        # Warnings: it is no longer the default, and skips some foldings.
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         warnings.filterwarnings("ignore", "Constant folding")
         torch.onnx.export(
@@ -280,14 +275,14 @@ def _exported(onnx, graph, n_samples):
 
 
 def _add_default_peak(onnx, model):
-    """An initial value makes an input one that may be left out."""
+    """Add an initial value, which makes an input optional."""
     zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
     model.graph.initializer.append(zero)
 
 
 def strip(model) -> None:
-    """Take out what tells of the machine that wrote a model: stack traces
-    with paths, names of classes and versions.
+    """Remove traces of the machine that wrote a model: stack traces with
+    paths, names of classes, versions.
     """
     graph = model.graph
     parts = [*graph.node, *graph.value_info, *graph.input, *graph.output]
@@ -301,7 +296,7 @@ def strip(model) -> None:
 
 
 def _write(onnx, model, described, path):
-    """Check a model, and write it with its description."""
+    """Check a model and write it with its metadata."""
     text = json.dumps(described, ensure_ascii=False)
     onnx.helper.set_model_props(model, {METADATA_KEY: text})
     onnx.checker.check_model(model, full_check=True)
@@ -310,20 +305,19 @@ def _write(onnx, model, described, path):
 
 
 def quantize(path: Path, out: Path) -> None:
-    """Write a model again with the encoder's weights in 8 bits: a third of
-    the file at width 8, a quarter at width 64.
+    """Write a model with the encoder's weights in 8 bits: a third of the file
+    at width 8, a quarter at width 64.
 
-    onnxruntime's dynamic quantization of the convolutions: weights once,
-    what they are applied to as it comes, whose range is that of the whole
-    batch. An item's scores therefore depend a little on what is scored with
-    it. Features and head stay as they are: 8 bits there save nothing and
-    cost accuracy. On a CPU without instructions for 8-bit products it takes
-    1.3 times as long at width 8 and as long at width 64, where it needs a
-    quarter of the memory.
+    The convolutions are quantized dynamically by onnxruntime: the range of
+    their inputs is that of the whole batch, so that an item's scores depend
+    slightly on its batch. Features and head are unchanged: 8 bits there save
+    nothing and cost accuracy. A CPU without instructions for 8-bit products
+    takes 1.3 times as long at width 8; at width 64 as long, in a quarter of
+    the memory.
     """
     onnx, quantization = _package("onnx"), _package("onnxruntime.quantization")
     model, described = read_onnx(path)
-    # What it asks for is done: shapes inferred, BatchNorm in convolutions.
+    # Shapes are inferred and BatchNorm is part of the convolutions already.
     onnx.helper.set_model_props(model, _PREPARED)
     with tempfile.TemporaryDirectory() as folder:
         written = Path(folder) / "model.onnx"
@@ -336,7 +330,7 @@ def quantize(path: Path, out: Path) -> None:
                 for node in model.graph.node
                 if node.op_type == "Conv" and node.input[1].endswith("waves")
             ],
-            # Three times as fast as signed ones with onnxruntime 1.32 (AVX2).
+            # 3 times as fast as signed ones with onnxruntime 1.32 (AVX2).
             weight_type=quantization.QuantType.QUInt8,
         )
         model = onnx.load(written)
@@ -345,25 +339,27 @@ def quantize(path: Path, out: Path) -> None:
 
 
 def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
-    """A model that ``write_onnx`` wrote."""
+    """A model that ``write_onnx`` wrote, and its metadata."""
     onnx = _package("onnx")
     if not Path(path).is_file():
         raise InputError(f"{path} does not exist; pass an .onnx file")
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf's, of one of its implementations
-        raise InputError(f"{path} is no ONNX file ({error}); export it again")
+        raise InputError(
+            f"{path} is not an ONNX file ({error}); export it again"
+        )
     for entry in model.metadata_props:
         if entry.key == METADATA_KEY:
             return model, json.loads(entry.value)
     raise InputError(
-        f"{path} is no classifier of cry_modules.export, or is cut short; "
+        f"{path} is not a classifier of cry_modules.export, or is truncated; "
         "export it again"
     )
 
 
 def _package(name):
-    """One of the extra ``export``."""
+    """A package of the extra ``export``."""
     try:
         return import_module(name)
     except ImportError as error:

@@ -36,14 +36,24 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"a predictions csv, a run folder (its {FILE}), a folder of runs "
         "of several seeds, or a quoted pattern of these",
     )
-    parser.add_argument("--unit", choices=UNITS, default=UNITS[0])
+    parser.add_argument(
+        "--unit",
+        choices=UNITS,
+        default=UNITS[0],
+        help="whether scores count per recording or per patient",
+    )
     parser.add_argument(
         "--patient_score",
         choices=tuple(AGGREGATIONS),
         help="how recordings become a patient's score, with --unit patient "
         f"(default: {MEAN_LOG_ODDS})",
     )
-    parser.add_argument("--metric", choices=shown_in("compare"), default="auc")
+    parser.add_argument(
+        "--metric",
+        choices=shown_in("compare"),
+        default="auc",
+        help="metric to compare",
+    )
     parser.add_argument(
         "--seed", type=int, default=0, help="seed of the draws of patients"
     )

@@ -262,18 +262,12 @@ def tone(n_samples: int) -> torch.Tensor:
 
 
 def gigabytes(n_bytes: float) -> str:
-    """Bytes in words.
-
-    Example
-    -------
-    >>> gigabytes(2.04e10), gigabytes(8.1e7)
-    ('20.4 GB', '0.1 GB')
-    """
+    """Format bytes, such as ``20.4 GB``."""
     return f"{n_bytes / 1e9:.1f} GB"
 
 
 def in_words(seconds: float) -> str:
-    """Seconds in words, to two digits.
+    """Format seconds with two digits.
 
     Example
     -------

@@ -120,11 +120,6 @@ def audit_files(
     """Audit many files in parallel, by path; resume an interrupted audit.
 
     Results are kept in `save_folder` if it is given.
-
-    Example
-    -------
-    >>> audit_files(["no.wav"], getfixture("tmpdir"))["no.wav"].reason
-    'unreadable: no such file or directory'
     """
     root = Path(root)
     pack = pack_at(root)

@@ -56,13 +56,7 @@ class Conversion:
 
 
 def output_names(names: List[str], format: str) -> Dict[str, str]:
-    """Unique output names, which do not depend on the order of the inputs.
-
-    Example
-    -------
-    >>> output_names(["a.3gp", "b.3gp", "b.caf"], "flac")
-    {'a.3gp': 'a.flac', 'b.3gp': 'b.3gp.flac', 'b.caf': 'b.caf.flac'}
-    """
+    """Unique output names, which do not depend on the order of the inputs."""
     # Many file systems treat A.flac and a.flac as one file.
     counts = Counter(plain_name(name, format).casefold() for name in names)
     outputs = {}

@@ -50,14 +50,7 @@ class Copy:
 
 
 def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
-    """Files with the same decoded samples.
-
-    Example
-    -------
-    >>> audits = [Audit(p, verdict="ok", digest="d") for p in ("a", "b")]
-    >>> exact_copies(audits)[0].copy
-    'b'
-    """
+    """Files with the same decoded samples."""
     first = {}
     copies = []
     for audit in audits:
@@ -70,17 +63,7 @@ def exact_copies(audits: Iterable[Audit]) -> List[Copy]:
 
 
 def near_copies(audits: Iterable[Audit]) -> List[Copy]:
-    """Files that share a stretch of sound, without the exact copies.
-
-    Example
-    -------
-    >>> marks = np.random.default_rng(0).integers(0, 1 << 20, (20, 2))
-    >>> later = marks + [0, 100]
-    >>> a = Audit("a", verdict="ok", digest="1", landmarks=marks)
-    >>> b = Audit("b", verdict="ok", digest="2", landmarks=later)
-    >>> near_copies([a, b])
-    [Copy(kind='near', path='a', copy='b', offset_s=1.6, common=20)]
-    """
+    """Files that share a stretch of sound, without the exact copies."""
     usable = [a for a in audits if a.usable and a.landmarks is not None]
     copies = []
     for a, b, offset, common in _matches([x.landmarks for x in usable]):

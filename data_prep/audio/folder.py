@@ -39,13 +39,7 @@ _SIGNATURES = (
 
 
 def kind_of(head: bytes) -> Optional[str]:
-    """Format of a file by its first bytes, None if unknown.
-
-    Example
-    -------
-    >>> kind_of(b"RIFF....WAVEfmt "), kind_of(b"....ftyp3gp4"), kind_of(b"abc")
-    ('WAV', '3GP or MP4', 'text')
-    """
+    """Format of a file by its first bytes, None if unknown."""
     for offset, signature, kind in _SIGNATURES:
         if head[offset:].startswith(signature):
             return kind
@@ -58,13 +52,7 @@ def kind_of(head: bytes) -> Optional[str]:
 
 
 def holds(root: Path, path: str) -> bool:
-    """Check that a data folder or pack holds a recording.
-
-    Example
-    -------
-    >>> holds(getfixture("tmpdir"), "a.wav")
-    False
-    """
+    """Check that a data folder or pack holds a recording."""
     pack = pack_at(root)
     if pack is not None:
         return path in pack
@@ -73,15 +61,7 @@ def holds(root: Path, path: str) -> bool:
 
 
 def matching(root: Path, pattern: str) -> List[str]:
-    """Paths in a data folder that match a pattern, sorted.
-
-    Example
-    -------
-    >>> tmp = getfixture("tmpdir")
-    >>> tmp.mkdir("audio").join("a.wav").write("")
-    >>> matching(tmp, "audio/*")
-    ['audio/a.wav']
-    """
+    """Paths in a data folder that match a pattern, sorted."""
     pack = pack_at(root)
     if pack is None:
         paths = [
@@ -100,27 +80,13 @@ def matching(root: Path, pattern: str) -> List[str]:
 
 
 def name_of(root: Path) -> str:
-    """Name of a data folder; for a pack, of the folder that was packed.
-
-    Example
-    -------
-    >>> name_of(Path("data/clinic"))
-    'clinic'
-    """
+    """Name of a data folder; for a pack, of the folder that was packed."""
     pack = pack_at(root)
     return Path(root).resolve().name if pack is None else pack.name
 
 
 def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
-    """Paths of a folder's audio files at any depth, sorted.
-
-    Example
-    -------
-    >>> audio_files(getfixture("tmpdir"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: ... holds no audio file (.wav, .flac, .ogg and the like); pass the folder that does
-    """
+    """Paths of a folder's audio files at any depth, sorted."""
     pack = pack_at(root)
     if pack is None:
         files = (

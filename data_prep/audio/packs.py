@@ -171,13 +171,7 @@ def _span(
 
 
 def pack_at(folder: Path) -> Optional[Pack]:
-    """Pack in a folder, None if the folder is not a pack.
-
-    Example
-    -------
-    >>> pack_at(getfixture("tmpdir")) is None
-    True
-    """
+    """Pack in a folder, None if the folder is not a pack."""
     try:
         changed = os.stat(os.path.join(folder, PACK_FILE)).st_mtime_ns
     except OSError:
@@ -192,13 +186,7 @@ def _open(folder: str, changed: int) -> Optional[Pack]:
 
 
 def part_name(number: int, n_parts: int) -> str:
-    """Common prefix of the names of a part's files.
-
-    Example
-    -------
-    >>> part_name(2, 4)
-    'pack-2of4'
-    """
+    """Common prefix of the names of a part's files."""
     return f"pack-{number}of{n_parts}"
 
 

@@ -23,16 +23,7 @@ COLUMNS = (
 def report_copies(
     copies: List[Copy], splits: Dict[str, List[Recording]], path: Path
 ) -> Optional[str]:
-    """Write ``duplicates.csv``; return a summary, None without copies.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "duplicates.csv"
-    >>> a = Recording("a", 1, "a.wav", 0, 1, "", "p1", "")
-    >>> b = Recording("b", 1, "b.wav", 0, 1, "", "p2", "")
-    >>> report_copies([Copy("exact", "a.wav", "b.wav")], {"": [a, b]}, path)
-    '1 exact and 0 near copies, 1 of another patient: see ...duplicates.csv; give a copy and its original the same patient_id, or metrics are too optimistic'
-    """
+    """Write ``duplicates.csv``; return a summary, None without copies."""
     facts_of = {
         rec.wav: (rec.patient_id, split, rec.label)
         for split, recordings in splits.items()

@@ -48,15 +48,7 @@ class Shared(NamedTuple):
 def check_options(
     tables: Sequence[Path], excluded: str, folder: Optional[str]
 ) -> None:
-    """Check the options of the exclusion.
-
-    Example
-    -------
-    >>> check_options([], "ask", None)
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --excluded is 'ask'; expected refuse or drop
-    """
+    """Check the options of the exclusion."""
     require(
         excluded in (REFUSE, DROP),
         f"--excluded is {excluded!r}",
@@ -81,15 +73,7 @@ def read_held_out(
     save_folder: Path,
     folder: Optional[str] = None,
 ) -> HeldOut:
-    """Read the tables, and the audio files listed in them.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = (tmp / "test.csv").write_text("patient_id\\nP1\\n")
-    >>> sorted(read_held_out([tmp / "test.csv"], tmp, tmp).patients)
-    ['p1']
-    """
+    """Read the tables, and the audio files listed in them."""
     held_out = HeldOut()
     for table in tables:
         rows = read_table(table, ["patient_id"])
@@ -157,15 +141,7 @@ def _add_samples(held_out, row_of, place, save_folder, table):
 def find_shared(
     rows: List[Row], root: Path, save_folder: Path, held_out: HeldOut
 ) -> List[Shared]:
-    """Recordings that share the patient or the samples of a held-out row.
-
-    Example
-    -------
-    >>> rec = Recording("r1", 0.0, "a.wav", 0.0, 0.0, "", "p1", "")
-    >>> held_out = HeldOut({"p1": "test.csv row 2"})
-    >>> find_shared([(rec, {})], Path("."), Path("."), held_out)[0].row
-    'test.csv row 2'
-    """
+    """Recordings that share the patient or the samples of a held-out row."""
     recordings = [rec for rec, _ in rows]
     digests = {}
     if held_out.samples:
@@ -202,16 +178,7 @@ def find_shared(
 
 
 def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
-    """Raise ``InputError`` if any recording is shared.
-
-    Example
-    -------
-    >>> rec = Recording("r", 0, "a.wav", 0, 0, "", "p", "", "a.csv row 2")
-    >>> refuse([Shared(rec, "test.csv row 7", False)], 9, Path("a.csv"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: 1 of 9 recordings of a.csv must not be adapted on, such as a.csv row 2, which has the samples of test.csv row 7; remove those rows, or pass --excluded drop, which leaves them out and lists them in rejected.csv
-    """
+    """Raise ``InputError`` if any recording is shared."""
     if not shared:
         return
     first = shared[0]
@@ -229,12 +196,6 @@ def reasons(shared: List[Shared]) -> Dict[str, str]:
 
     A recording with the same samples excludes its patient: that is a held-out
     patient under another id.
-
-    Example
-    -------
-    >>> rec = Recording("r", 0, "a.wav", 0, 0, "", "p", "", "a.csv row 2")
-    >>> reasons([Shared(rec, "test.csv row 7", False)])
-    {'p': 'patient held out under another id: a.csv row 2 has the same samples as test.csv row 7'}
     """
     reason_of: Dict[str, str] = {}
     for rec, row, by_patient in shared:

@@ -52,13 +52,7 @@ class Folds:
 
 
 def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
-    """Folds by the options of a run, None without a test fold.
-
-    Example
-    -------
-    >>> choose_folds("fold", 1, None)
-    Folds(column='fold', test='1', valid=None)
-    """
+    """Folds by the options of a run, None without a test fold."""
     if test_fold is None:
         require(
             valid_fold is None,
@@ -82,15 +76,7 @@ def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
 
 
 def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
-    """Values of a column in natural order, without empty cells.
-
-    Example
-    -------
-    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "pain", "p1", "")
-    >>> rows = [(rec, {"fold": "10"}), (rec, {"fold": "9"})]
-    >>> values_of(rows, Path("recordings.csv"), "fold")
-    ['9', '10']
-    """
+    """Values of a column in natural order, without empty cells."""
     if column not in rows[0][1]:
         cure = f"add it, or name one of {', '.join(rows[0][1])}"
         if column == FOLD:
@@ -120,15 +106,7 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
 
 
 def rounds(column: str, values: Sequence[str]) -> List[Folds]:
-    """Folds of each round: each value is the test set once.
-
-    Example
-    -------
-    >>> [(f.test, f.valid) for f in rounds("fold", "012")]
-    [('0', '1'), ('1', '2'), ('2', '0')]
-    >>> [(f.test, f.valid) for f in rounds("site", ["north", "south"])]
-    [('north', None), ('south', None)]
-    """
+    """Folds of each round: each value is the test set once."""
     if column != FOLD:
         return [Folds(column, value) for value in values]
     following = [*values[1:], *values[:1]]
@@ -278,21 +256,7 @@ def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
 def split_by_fold(
     rows: List[Row], folds: Folds, seed: int
 ) -> Dict[str, List[Recording]]:
-    """Recordings by split.
-
-    Example
-    -------
-    >>> rows = [
-    ...     (
-    ...         Recording(f"r{i}", 2.0, "a.wav", 0.0, 2.0, "pain", f"p{i}", ""),
-    ...         {"site": "ab"[i % 2]},
-    ...     )
-    ...     for i in range(8)
-    ... ]
-    >>> splits = split_by_fold(rows, Folds("site", "a"), seed=0)
-    >>> {split: len(recordings) for split, recordings in splits.items()}
-    {'train': 3, 'valid': 1, 'test': 4}
-    """
+    """Recordings by split."""
     splits = {split: [] for split in SPLITS}
     split_of = {fold: split for split, fold in folds.held_out.items()}
     for rec, cells in rows:
@@ -307,13 +271,7 @@ def split_by_fold(
 
 
 def natural_order(value: str) -> Tuple:
-    """Sort key: numbers by value, before text; ``site2`` before ``site10``.
-
-    Example
-    -------
-    >>> sorted(["site10", "10", "site2", "9.5", ""], key=natural_order)
-    ['9.5', '10', '', 'site2', 'site10']
-    """
+    """Sort key: numbers by value, before text; ``site2`` before ``site10``."""
     number = as_number(value)
     if number is not None:
         return (0, number)
@@ -323,13 +281,7 @@ def natural_order(value: str) -> Tuple:
 
 
 def as_number(value: str) -> Optional[float]:
-    """Number in a cell, None for other text.
-
-    Example
-    -------
-    >>> as_number("1.5"), as_number("nan"), as_number("2020-01-31")
-    (1.5, None, None)
-    """
+    """Number in a cell, None for other text."""
     if not _NUMBER.fullmatch(value):
         return None
     number = float(value)

@@ -265,22 +265,7 @@ def fold_values(
     other_labels: str,
     fold_column: str,
 ) -> List[str]:
-    """Values of a column that can each be the test fold once.
-
-    Example
-    -------
-    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
-    >>> rows = [
-    ...     f"r{i},p{i},{i}.wav,{label},{site}"
-    ...     for i, (label, site) in enumerate(
-    ...         [("a", "10"), ("b", "10"), ("a", "9"), ("b", "9")]
-    ...     )
-    ... ]
-    >>> header = "recording_id,patient_id,path,label,site"
-    >>> _ = table.write_text("\\n".join([header, *rows]))
-    >>> fold_values(table.parent, None, "label", ["a", "b"], "error", "site")
-    ['9', '10']
-    """
+    """Values of a column that can each be the test fold once."""
     _, table = locate(data_folder, recordings_csv, "--data_folder")
     task = Task(label_column, classes, other_labels)
     rows = _rows(table, task)

@@ -20,14 +20,6 @@ def read_recordings(
 
     `source` is a manifest, a folder of manifests, a database or a folder of
     audio files.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = (tmp / "a.wav").write_bytes(b"")
-    >>> root, splits = read_recordings(tmp, None)
-    >>> splits[""][0].wav
-    'a.wav'
     """
     if source.name.lower().endswith(AUDIO):
         raise InputError(f"{source} is an audio file; pass its folder")

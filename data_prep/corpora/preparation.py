@@ -29,15 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_folder(folder: str, option: str, holds: str) -> Path:
-    """Data folder, which must exist; `option` and `holds` are for the message.
-
-    Example
-    -------
-    >>> require_folder("data/no", "--data_folder", "a corpus")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; link the real corpus there or pass the folder that holds it by --data_folder (a corpus), or run `make demo-data` for the synthetic corpus
-    """
+    """Data folder, which must exist; `option` and `holds` are for the message."""
     if Path(folder).is_dir():
         return Path(folder)
     require(
@@ -55,15 +47,7 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
 
 
 def require_out(save_folder: Path, root: Path) -> Path:
-    """Create the folder to write to, which must not be the data folder.
-
-    Example
-    -------
-    >>> require_out(Path("data"), Path("data"))
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
-    """
+    """Create the folder to write to, which must not be the data folder."""
     require(
         Path(save_folder).resolve() != Path(root).resolve(),
         f"{save_folder} is the data folder itself, whose tables would be "
@@ -74,12 +58,7 @@ def require_out(save_folder: Path, root: Path) -> Path:
 
 
 def check_share(valid_share: float) -> None:
-    """Check that `valid_share` is between 0 and 1.
-
-    Example
-    -------
-    >>> check_share(0.1)
-    """
+    """Check that `valid_share` is between 0 and 1."""
     require(
         0 < valid_share < 1,
         f"valid_share is {valid_share}",
@@ -90,15 +69,7 @@ def check_share(valid_share: float) -> None:
 def once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
-    """Prepare, unless it was done before with the same options and sources.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
-    prepared
-    >>> once(tmp, {"a": 1}, [], lambda: print("prepared"))
-    """
+    """Prepare, unless it was done before with the same options and sources."""
     stamps = [[str(p), stamp(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
     done = Path(save_folder) / manifest.PREPARED_FILE
@@ -175,13 +146,6 @@ def require_classes(
 
     Validation and test may lack a class, with a warning, but must have `least`
     classes.
-
-    Example
-    -------
-    >>> require_classes({"train": []}, ["hunger", "pain"], "add some")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: train is empty: class 'hunger' has no recording in it; add some
     """
     for split, recordings in splits.items():
         require(
@@ -210,13 +174,7 @@ def require_classes(
 
 
 def in_words(names: Sequence[str], most: int = 10) -> str:
-    """First names of a list, and the number of the others.
-
-    Example
-    -------
-    >>> in_words("abcde", most=3)
-    'a, b, c and 2 more'
-    """
+    """First names of a list, and the number of the others."""
     text = ", ".join(names[:most])
     if len(names) <= most:
         return text

@@ -7,6 +7,7 @@ on any label. ``prepare_clinical`` then writes the manifests of one label.
 
 import argparse
 import logging
+import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
@@ -25,15 +26,7 @@ MOST_LISTED = 5
 def compare_with_published(
     counts: Dict[str, int], published: Dict[str, int], unit: str
 ) -> None:
-    """Warn about counts of a copy that differ from the published ones.
-
-    Example
-    -------
-    >>> logger.addHandler(logging.StreamHandler(__import__("sys").stdout))
-    >>> compare_with_published({"pain": 3}, {"pain": 3, "hunger": 2}, "clips")
-    hunger: 0 clips here, 2 as published
-    >>> _ = logger.handlers.pop()
-    """
+    """Warn about counts of a copy that differ from the published ones."""
     differ = [
         name for name in published if counts.get(name, 0) != published[name]
     ]
@@ -58,15 +51,7 @@ def compare_with_published(
 
 
 def require_table(root: Path, name: str, corpus: str) -> Path:
-    """Path of a table of the corpus, which must exist.
-
-    Example
-    -------
-    >>> require_table(Path("data"), "meta/esc50.csv", "ESC-50")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data has no meta/esc50.csv; pass the folder of ESC-50 that holds it
-    """
+    """Path of a table of the corpus, which must exist."""
     table = root / name
     if table.is_file():
         return table
@@ -79,15 +64,7 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 
 
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
-    """Path listed in a table of the corpus, which must exist.
-
-    Example
-    -------
-    >>> require_audio("a.wav", Path("data"), "meta.csv row 2", "unpack it")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: meta.csv row 2: a.wav is not in data; unpack it
-    """
+    """Path listed in a table of the corpus, which must exist."""
     require(holds(root, path), f"{source}: {path} is not in {root}", cure)
     return path
 
@@ -95,16 +72,7 @@ def require_audio(path: str, root: Path, source: str, cure: str) -> str:
 def files_by_class(
     root: Path, class_of: Dict[str, str]
 ) -> List[Tuple[str, str]]:
-    """(class, path) of the audio files of a corpus with a folder per class.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> (tmp / "1s_Pain").mkdir()
-    >>> (tmp / "1s_Pain/a.wav").touch()
-    >>> files_by_class(tmp, {"1s_pain": "pain"})
-    [('pain', '1s_Pain/a.wav')]
-    """
+    """(class, path) of the audio files of a corpus with a folder per class."""
     files, elsewhere = [], []
     for path in audio_files(root):
         folder, _, name = path.partition("/")
@@ -129,15 +97,7 @@ def files_by_class(
 def write_recordings(
     rows: List[Dict[str, str]], root: Path, save_folder: str
 ) -> str:
-    """Write ``recordings.csv``; return its path.
-
-    Example
-    -------
-    >>> write_recordings([], Path("data"), "data")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data is the data folder itself, whose tables would be replaced; pass another folder to write to
-    """
+    """Write ``recordings.csv``; return its path."""
     table = require_out(Path(save_folder), root) / TABLE
     write_database(rows, table)
     logger.info(
@@ -190,10 +150,11 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     """Run a preparation ``prepare(SRC, OUT, **options)`` from the command line.
 
     `options` maps names to (default, help); the type is the default's, False
-    makes a flag.
+    makes a flag. The description is the first line of the module.
     """
+    module = sys.modules[prepare.__module__]
     parser = argparse.ArgumentParser(
-        description=prepare.__doc__.split("\n\n")[0], allow_abbrev=False
+        description=module.__doc__.split("\n")[0], allow_abbrev=False
     )
     parser.add_argument("data_folder", metavar="SRC", help="corpus folder")
     parser.add_argument("--out", required=True, help="folder of all output")

@@ -37,20 +37,6 @@ def prepare_unlabelled(
     with an ``exclude`` table are refused, or left out if ``excluded`` is
     ``drop``: an encoder adapted on a held-out patient's voice knows that
     patient, with or without labels.
-
-    Example
-    -------
-    >>> import numpy, soundfile
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> rows = ["recording_id,patient_id,path"]
-    >>> rng = numpy.random.default_rng(0)
-    >>> for i in range(4):
-    ...     soundfile.write(tmp / f"{i}.wav", rng.normal(0, 0.1, 16000), 16000)
-    ...     rows.append(f"r{i},p{i},{i}.wav")
-    >>> _ = (tmp / "recordings.csv").write_text("\\n".join(rows))
-    >>> _ = (tmp / "test.csv").write_text("patient_id,path\\nX,3.wav\\n")
-    >>> out, test = str(tmp / "out"), str(tmp / "test.csv")
-    >>> prepare_unlabelled(str(tmp), out, exclude=[test], excluded="drop")
     """
     root, table = locate(cry_folder, recordings_csv, "--cry_folder")
     save_folder = preparation.require_out(save_folder, root)

@@ -27,13 +27,7 @@ def cannot_write(path: Path, error: OSError) -> InputError:
 
 
 def make_folder(folder: Path) -> Path:
-    """Create a folder to write to, with its parents.
-
-    Example
-    -------
-    >>> make_folder(getfixture("tmpdir") / "a" / "b").is_dir()
-    True
-    """
+    """Create a folder to write to, with its parents."""
     folder = Path(folder)
     for path in (folder, *folder.parents):
         is_file = path.exists() and not path.is_dir()
@@ -51,14 +45,6 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
     If the block fails, the temporary file is removed and an earlier file at
     ``path`` stays unchanged.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "a.csv"
-    >>> with complete_or_absent(path) as partial:
-    ...     _ = partial.write_text("x")
-    >>> path.read_text(), partial.exists()
-    ('x', False)
     """
     path = Path(path)
     partial = path.with_name(f"{path.stem}.partial{path.suffix}")

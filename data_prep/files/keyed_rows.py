@@ -28,14 +28,6 @@ class KeyedRows(Sequence):
     Keys are compared after ``plain``; the regular expression ``odd`` matches
     the keys that are quoted or that ``plain`` changes. Memory: the file's size
     and 28 bytes per row.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write('ID,label\\na,"dog, cat"\\nb,cow\\n')
-    >>> rows = KeyedRows(path, "ID")
-    >>> rows.columns, rows.find("b"), rows[0]
-    (['ID', 'label'], 1, ['a', 'dog, cat'])
     """
 
     def __init__(
@@ -178,7 +170,7 @@ class KeyedRows(Sequence):
         return self[number][self._column]
 
     def find(self, key: str) -> Optional[int]:
-        """Number of the last row with this key, None if there is no such row."""
+        """Number of the last row with this key, None if absent."""
         key = self._plain(key)
         # uint32 like the array, which would be converted at each call.
         code = np.uint32(crc32(key.encode("utf-8", self._errors)))

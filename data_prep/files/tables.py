@@ -137,15 +137,7 @@ def write_table(
     rows: Iterable[Sequence],
     errors: str = "backslashreplace",
 ) -> None:
-    """Write a csv file atomically.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> write_table(path, ["x"], [[1], ["b,c"]])
-    >>> path.read()
-    'x\\n1\\n"b,c"\\n'
-    """
+    """Write a csv file atomically."""
     text = {"encoding": "utf-8", "errors": errors, "newline": ""}
     with complete_or_absent(path) as partial:
         with open(partial, "w", **text) as file:
@@ -161,14 +153,6 @@ def write_table(
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file atomically.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.txt")
-    >>> write_text(path, "b")
-    >>> path.read()
-    'b'
-    """
+    """Write a text file atomically."""
     with complete_or_absent(path) as partial:
         partial.write_text(text, encoding="utf-8", errors="backslashreplace")

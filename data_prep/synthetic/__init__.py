@@ -1,1 +1,1 @@
-"""Synthetic cries and sounds that stand in for the real corpora."""
+"""Synthetic corpora of cries and of generic sounds."""

@@ -1,4 +1,4 @@
-"""Write synthetic stand-ins for VGGSound and a clinical cry database."""
+"""Write synthetic corpora in the form of VGGSound and of a clinical database."""
 
 import argparse
 import sys
@@ -11,12 +11,11 @@ from data_prep.synthetic.plan import SCALES
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
-    """The command."""
+    """Parse the command line and write the corpora; return the exit status."""
     parser = argparse.ArgumentParser(
-        prog="python -m data_prep.synthetic",
-        description="Writes the embedded synthetic corpus.",
+        prog="python -m data_prep.synthetic", description=__doc__
     )
-    parser.add_argument("out", help="folder for vggsound/ and cry/")
+    parser.add_argument("out", help="folder of vggsound/ and cry/")
     parser.add_argument("--scale", choices=sorted(SCALES), default="demo")
     parser.add_argument("--part", choices=("all", *PARTS), default="all")
     parser.add_argument("--seed", type=int, default=1234)
@@ -29,7 +28,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (OSError, RuntimeError) as error:
-        print(f"error: {error}; run again to go on", file=sys.stderr)
+        print(f"error: {error}; run again to resume", file=sys.stderr)
         return 1
     total = Counter()
     for counts in made.values():

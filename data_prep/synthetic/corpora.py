@@ -1,11 +1,11 @@
-"""The embedded corpus: synthetic stand-ins for VGGSound and a cry database.
+"""Synthetic corpora in the form of VGGSound and of a clinical cry database.
 
     python -m data_prep.synthetic OUT [--scale demo|miniature|poster|tiny]
         [--part all|generic|cry] [--seed 1234] [--workers N]
 
-writes two folders in the *form* of the real ones, so that a demo goes through
-the real preparers. Everything in them is computed (``synthetic_sounds`` and
-``synthetic_cry``); nothing pretends to be VGGSound or a hospital's.
+writes two folders in the *form* of the real ones, so that a demo runs the real
+preparers. All audio is computed (``sounds.py``, ``cry.py``); both corpora say
+that they are synthetic.
 
     OUT/vggsound/vggsound.csv     id, start, label, split; no header
     OUT/vggsound/audio/<id>_<start:06d>.wav       about 5 % missing on purpose
@@ -14,26 +14,24 @@ the real preparers. Everything in them is computed (``synthetic_sounds`` and
     OUT/{vggsound,cry}/corpus.json                written last
 
 Rows of ``recordings.csv`` without labels and split are "extra" recordings, for
-adaptation only; their patients are in no split. ``synthetic_plan`` says how
-many of what there are.
+adaptation only; their patients are in no split. Counts are in ``plan.py``.
 
-How hard it is was measured on demo corpora of version 1, which differ in the
-recordings' levels (and poster's in lengths), of ten seeds (1 to 9 and 1234):
+Difficulty was measured on demo corpora of version 1, which differs in the
+recordings' levels (and poster's in lengths), for ten seeds (1 to 9 and 1234):
 mean and deviation over time of an 80-band log-mel spectrogram, StandardScaler
-and LogisticRegression of scikit-learn, fitted on train, scored on test
+and LogisticRegression of scikit-learn, fitted on train, evaluated on test
 recordings (mean and deviation over seeds). Injury: AUC 0.80 +- 0.05, from the
 site alone 0.53 +- 0.04, from the true severity 0.95 +- 0.02. Trigger: macro AUC
-0.75 +- 0.04, from the site alone 0.51 +- 0.02. The site is told from the audio
-in 99 % of the test recordings (40 % are of the largest), as a nuisance should
-be. At poster scale (one seed, 1), with more and longer recordings, the same
-figures were 0.88 for injury and 0.88 for triggers. On the miniature (version 2,
-one seed, 1234) the regression, balanced and with its strength chosen on
-validation, has an AUC of 0.76 for injury; the true severity has 0.94, and the
-length 0.50.
+0.75 +- 0.04, from the site alone 0.51 +- 0.02. The site, a nuisance, is
+predicted correctly in 99 % of the test recordings (40 % are of the largest). At
+poster scale (one seed, 1), with more and longer recordings, AUCs were 0.88 for
+injury and 0.88 for triggers. On the miniature (version 2, one seed, 1234) the
+regression, balanced and with its strength chosen on validation, has an AUC of
+0.76 for injury; the true severity has 0.94, and the length 0.50.
 
-A recording depends on (seed, its number) alone: the bytes are the same for any
-number of workers, and an interrupted run goes on where it stopped. A folder
-that is neither empty nor made here with the same settings is refused.
+A recording depends only on the seed and its number: the bytes are the same for
+any number of workers, and an interrupted run resumes. Any folder that is
+neither empty nor a corpus of the same settings is refused.
 """
 
 import csv
@@ -51,7 +49,7 @@ import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
-from data_prep.synthetic.cry import draw_voice, make_cry
+from data_prep.synthetic.cry import make_cry
 from data_prep.synthetic.plan import (
     CryPlan,
     CryRow,
@@ -63,21 +61,15 @@ from data_prep.synthetic.plan import (
 )
 from data_prep.synthetic.signal import RATE, draw_recorder
 from data_prep.synthetic.sounds import make_sound
+from data_prep.synthetic.voices import draw_voice
 
-VERSION = 2  # raise it whenever the bytes of a corpus change
+VERSION = 2  # increment when the bytes of a corpus change
 MARKER = ".synthetic-unfinished.json"
 PARTS = {"generic": "vggsound", "cry": "cry"}  # part -> folder
 
 
 def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
-    """The audio of a cry recording.
-
-    Example
-    -------
-    >>> plan = plan_cries("tiny")[0]
-    >>> len(render_cry(plan)) == round(plan.seconds * 16000)
-    True
-    """
+    """Synthesise a cry recording ``[samples]``."""
     voice_rng = np.random.default_rng([seed, Stream.VOICE, plan.patient])
     rng = np.random.default_rng([seed, Stream.CRY, plan.index])
     voice = draw_voice(voice_rng, plan.severity)
@@ -85,13 +77,7 @@ def render_cry(plan: CryPlan, seed: int = 1234) -> np.ndarray:
 
 
 def render_sound(plan: SoundPlan, seed: int = 1234) -> np.ndarray:
-    """The audio of a generic clip; clips of one video share their recorder.
-
-    Example
-    -------
-    >>> render_sound(plan_sounds("tiny")[0]).shape
-    (24000,)
-    """
+    """Synthesise a generic clip ``[samples]``; a video has one recorder."""
     recorder = draw_recorder(
         np.random.default_rng([seed, Stream.VIDEO, plan.video])
     )
@@ -100,19 +86,18 @@ def render_sound(plan: SoundPlan, seed: int = 1234) -> np.ndarray:
 
 
 def _write_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Writes under a temporary name, then renames: never half a file."""
+    """Write under a temporary name, then rename."""
     temporary = path.with_name(path.name + ".part")
     write(temporary)
     os.replace(temporary, path)
 
 
 def _write_text(path: Path, text: str) -> None:
-    """Writes a small text file, whole or not at all."""
     _write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def _write_audio(task: Tuple[Path, object], seed: int) -> float:
-    """Makes one file, the work of a worker; returns its length in seconds."""
+    """Synthesise and write one file; return its length in seconds."""
     path, plan = task
     render = render_cry if isinstance(plan, CryPlan) else render_sound
     wave = np.round(render(plan, seed) * 32767).astype(np.int16)
@@ -122,10 +107,10 @@ def _write_audio(task: Tuple[Path, object], seed: int) -> float:
 
 
 def _settings(part: str, scale: str, seed: int) -> dict:
-    """corpus.json, less what is counted: equal settings, equal bytes."""
-    what = "generic sounds" if part == "generic" else "infant cries"
+    """Content of corpus.json without the counts: equal settings, equal bytes."""
+    sounds = "generic sounds" if part == "generic" else "infant cries"
     return {
-        "name": f"synthetic {what} ({scale}, seed {seed})",
+        "name": f"synthetic {sounds} ({scale}, seed {seed})",
         "synthetic": True,
         "licence": "CC0-1.0",
         "shareable_audio": True,
@@ -138,7 +123,7 @@ def _settings(part: str, scale: str, seed: int) -> dict:
 
 
 def _check_folder(folder: Path, settings: dict) -> None:
-    """Raises unless the folder is new, empty or of these settings."""
+    """Raise ``ValueError`` unless the folder is new, empty or of these settings."""
     cure = "choose another OUT, or another --part, or move that folder away"
     if not folder.exists():
         return
@@ -147,27 +132,27 @@ def _check_folder(folder: Path, settings: dict) -> None:
     for name in ("corpus.json", MARKER):
         if (folder / name).is_file():
             try:
-                found = json.loads((folder / name).read_text(encoding="utf-8"))
-                same = all(found.get(k) == v for k, v in settings.items())
+                corpus = json.loads((folder / name).read_text(encoding="utf-8"))
+                same = all(corpus.get(k) == v for k, v in settings.items())
             except (ValueError, AttributeError):
-                found, same = {}, False
+                corpus, same = {}, False
             if same:
                 return
-            of = found.get("name", "something else") if found else "unreadable"
+            of = corpus.get("name", "unknown") if corpus else "unreadable"
             raise ValueError(
-                f"{folder} holds another corpus ({name}: {of}), wanted "
+                f"{folder} holds another corpus ({name}: {of}), not "
                 f"{settings['name']} version {VERSION}: {cure}"
             )
-    # A run killed within its first moment leaves a marker's temporary file.
+    # A run killed at once leaves only the marker's temporary file.
     if {path.name for path in folder.iterdir()} - {MARKER + ".part"}:
         raise ValueError(
-            f"{folder} is not empty and holds no synthetic corpus; nothing was "
+            f"{folder} is not empty and not a synthetic corpus; nothing was "
             f"written, so that real and synthetic data never mix: {cure}"
         )
 
 
 def _csv_text(part: str, plans: Sequence) -> str:
-    """The csv of a part: VGGSound's form, or a hospital's."""
+    """Csv table of a part, in the form of VGGSound or of a database."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     if part == "cry":
@@ -182,7 +167,7 @@ def _csv_text(part: str, plans: Sequence) -> str:
 def _make_part(
     folder: Path, part: str, settings: dict, workers: int
 ) -> Dict[str, float]:
-    """Writes one folder; returns its counts and hours."""
+    """Write one folder; return its counts and hours."""
     planner = plan_cries if part == "cry" else plan_sounds
     plans = planner(settings["scale"], settings["seed"])
     audio = folder / "audio"
@@ -196,7 +181,7 @@ def _make_part(
     counts = {"rows": len(plans), "files": len(files), "hours": round(hours, 4)}
     written = table.is_file() and (folder / "corpus.json").is_file()
     if written and not todo and not (folder / MARKER).exists():
-        print(f"{folder}: {settings['name']} is complete, left as it is")
+        print(f"{folder}: {settings['name']} is complete, left unchanged")
         return counts
     folder.mkdir(parents=True, exist_ok=True)
     _write_text(folder / MARKER, json.dumps(settings, indent=2))
@@ -211,7 +196,7 @@ def _make_part(
 
 
 def _run(todo: List[tuple], seed: int, workers: int, name: str) -> None:
-    """Makes the files in this process or several, with a progress bar."""
+    """Write the files in this process or several, with a progress bar."""
     work = functools.partial(_write_audio, seed=seed)
     bar = functools.partial(
         tqdm, total=len(todo), desc=name, unit="file", disable=None
@@ -220,7 +205,7 @@ def _run(todo: List[tuple], seed: int, workers: int, name: str) -> None:
         for _ in bar(map(work, todo)):
             pass
         return
-    # Spawned, not forked: the caller may hold the threads of torch.
+    # Spawned, not forked: the threads of torch do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, spawn, _end_with_parent) as pool:
         for _ in bar(pool.map(work, todo, chunksize=4)):
@@ -228,7 +213,7 @@ def _run(todo: List[tuple], seed: int, workers: int, name: str) -> None:
 
 
 def _end_with_parent() -> None:
-    """Lets a worker end when the run is killed, instead of waiting for ever."""
+    """Make a worker exit when the main process is killed."""
 
     def watch() -> None:
         multiprocessing.parent_process().join()
@@ -238,7 +223,7 @@ def _end_with_parent() -> None:
 
 
 def _cores() -> int:
-    """Cores this process may use."""
+    """Number of cores available to this process."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
@@ -251,16 +236,7 @@ def make_corpus(
     seed: int = 1234,
     workers: Optional[int] = None,
 ) -> Dict[str, Dict[str, float]]:
-    """Writes the embedded corpus, or leaves it where it is complete.
-
-    Example
-    -------
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as out:
-    ...     made = make_corpus(out, "tiny", "generic", workers=1)
-    >>> made["generic"]["rows"]
-    24
-    """
+    """Write the synthetic corpora, unless they are complete."""
     find_scale(scale)
     if part not in ("all", *PARTS):
         raise ValueError(f"part {part!r} is unknown: use all, generic or cry")
@@ -272,7 +248,7 @@ def make_corpus(
         raise ValueError(f"workers {workers} is too few: use 1 or more")
     parts = list(PARTS) if part == "all" else [part]
     settings = {p: _settings(p, scale, seed) for p in parts}
-    for p in parts:  # all are checked before anything is written
+    for p in parts:  # check all before writing any
         _check_folder(Path(out) / PARTS[p], settings[p])
     return {
         p: _make_part(Path(out) / PARTS[p], p, settings[p], workers)

@@ -1,12 +1,12 @@
-"""What the synthetic corpus will hold: rows and numbers, without the audio.
+"""Plan of a synthetic corpus: its rows and numbers, without the audio.
 
-Sites are dealt out evenly within each class and split, and both classes of a
-split have recordings of the same lengths, so that neither says anything about
-a label. ``poster`` has the poster's own table (recordings and patients by class
-and split, hours by split, 1,149 triggers); the shares of triggers and sites are
-our choice. ``miniature`` is made in seconds and has 760 test patients: between
-two encoders, paired differences of 0.02 to 0.045 AUC are separable, the less
-alike they are the larger.
+Sites are distributed evenly within each class and split, and both classes of a
+split have recordings of the same lengths, so that neither predicts a label.
+``poster`` has the poster's table (recordings and patients by class and split,
+hours by split, 1,149 triggers); the shares of triggers and sites are our
+choice. ``miniature`` is made in seconds and has 760 test patients: paired
+differences between two encoders of 0.02 to 0.045 AUC are separable, larger ones
+for encoders that differ more.
 """
 
 import enum
@@ -17,8 +17,8 @@ from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from data_prep.synthetic.cry import SITE_SHARES, SITES, severity_at
 from data_prep.synthetic.sounds import CLASSES
+from data_prep.synthetic.voices import SITE_SHARES, SITES, severity_at
 
 FIRST_DAY = datetime(2020, 6, 1)
 TRIGGERS = ("pain", "hunger", "discomfort")
@@ -27,7 +27,7 @@ ID_CHARACTERS = string.ascii_letters + string.digits + "_-"
 
 
 class Stream(enum.IntEnum):
-    """What a random stream is for: the second number of its seed."""
+    """Purpose of a random stream: the second number of its seed."""
 
     PLAN_CRY = 0
     VOICE = 1
@@ -39,51 +39,25 @@ class Stream(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Cell:
-    """Recordings of one class in one split.
+    """Recordings of one class in one split."""
 
-    Arguments
-    ---------
-    split : str
-        train, valid, test, or empty for the extra recordings.
-    label : str
-        healthy, injury, or empty.
-    recordings, patients : int
-        How many.
-    mean_s : float
-        Mean length, seconds.
-    """
-
-    split: str
-    label: str
+    split: str  #: train, valid, test, or empty for the extra recordings
+    label: str  #: healthy, injury, or empty
     recordings: int
     patients: int
-    mean_s: float
+    mean_s: float  #: mean length
 
 
 @dataclass(frozen=True)
 class Scale:
-    """Size of a corpus.
+    """Size of a corpus."""
 
-    Arguments
-    ---------
-    cells : Tuple[Cell, ...]
-        Cry recordings.
-    triggers : int
-        How many labelled recordings carry a trigger.
-    spread : float
-        Lengths are spread evenly over mean * (1 - spread) .. (1 + spread).
-    classes, clips : int
-        Generic classes, and clips in all.
-    clip_s : float
-        Length of a generic clip, seconds.
-    """
-
-    cells: Tuple[Cell, ...]
-    triggers: int
-    spread: float
-    classes: int
-    clips: int
-    clip_s: float
+    cells: Tuple[Cell, ...]  #: cry recordings
+    triggers: int  #: number of labelled recordings with a trigger
+    spread: float  #: lengths are uniform in mean * (1 - spread .. 1 + spread)
+    classes: int  #: of generic sounds
+    clips: int  #: of generic sounds, in total
+    clip_s: float  #: length of a generic clip
 
 
 def _hours(hours: float, recordings: int) -> float:
@@ -142,8 +116,8 @@ SCALES: Dict[str, Scale] = {
     ),
     "poster": Scale(
         cells=(
-            # The poster's hours of a split, over both classes: by class its
-            # means differ, and the duration would tell the label.
+            # Mean length over both classes of the poster: its means differ by
+            # class, so the duration would predict the label.
             Cell("train", "healthy", 1360, 885, _hours(11.1, 1452)),
             Cell("valid", "healthy", 247, 165, _hours(2.2, 287)),
             Cell("test", "healthy", 238, 163, _hours(2.3, 283)),
@@ -162,7 +136,7 @@ SCALES: Dict[str, Scale] = {
 
 
 class CryRow(NamedTuple):
-    """A row of recordings.csv, all text; the fields are its columns."""
+    """Row of recordings.csv, all text."""
 
     recording_id: str
     patient_id: str
@@ -176,59 +150,29 @@ class CryRow(NamedTuple):
 
 @dataclass(frozen=True)
 class CryPlan:
-    """A cry recording to be made: its row, and what the row does not tell.
-
-    Arguments
-    ---------
-    row : CryRow
-        What recordings.csv says.
-    index, patient : int
-        Numbers the random streams start from.
-    seconds : float
-        Length.
-    severity : float
-        Of the patient's neurological injury, see ``synthetic_cry``.
-    trigger : str
-        The truth, whether the row tells it or not.
-    """
+    """A cry recording to synthesise: its row and its hidden parameters."""
 
     row: CryRow
-    index: int
-    patient: int
+    index: int  #: seeds the recording
+    patient: int  #: seeds the voice
     seconds: float
-    severity: float
-    trigger: str
+    severity: float  #: of the patient's injury, see ``cry.py``
+    trigger: str  #: also where the row leaves it empty
 
 
 @dataclass(frozen=True)
 class SoundPlan:
-    """A generic clip to be made.
+    """A generic clip to synthesise, in the form of a VGGSound clip."""
 
-    Arguments
-    ---------
-    youtube_id : str
-        Eleven random characters in the form of a video's name.
-    start : int
-        Where the clip would begin in its video, seconds.
-    label, split : str
-        Columns of vggsound.csv.
-    index, video, label_index : int
-        Numbers the random streams start from, and the class.
-    seconds : float
-        Length.
-    missing : bool
-        In the list but without a file, as videos that were taken down.
-    """
-
-    youtube_id: str
-    start: int
+    youtube_id: str  #: eleven random characters
+    start: int  #: of the clip in its video, seconds
     label: str
     split: str
-    index: int
-    video: int
+    index: int  #: seeds the clip
+    video: int  #: seeds the recorder
     label_index: int
     seconds: float
-    missing: bool
+    missing: bool  #: listed but without a file, like a deleted video
 
     @property
     def file_name(self) -> str:
@@ -237,7 +181,7 @@ class SoundPlan:
 
 
 def _share_out(total: int, shares: Sequence[float]) -> List[int]:
-    """Whole numbers with the given sum, nearest to the given shares."""
+    """Divide a total by largest remainder."""
     exact = np.asarray(shares, dtype=float) / np.sum(shares) * total
     counts = np.floor(exact).astype(int)
     left = total - counts.sum()
@@ -246,21 +190,14 @@ def _share_out(total: int, shares: Sequence[float]) -> List[int]:
 
 
 def _deal(rng: np.random.Generator, counts: Sequence[int]) -> List[int]:
-    """0, 1, 2, ... so often, each in nearly its share of any stretch."""
+    """Random sequence of 0, 1, 2, ... with these counts, evenly mixed."""
     numbers = np.repeat(np.arange(len(counts)), counts)
     places = [(np.arange(c) + rng.uniform(size=c)) / max(c, 1) for c in counts]
     return numbers[np.argsort(np.concatenate(places))].tolist()
 
 
 def plan_cries(scale: str = "demo", seed: int = 1234) -> List[CryPlan]:
-    """The cry recordings of a corpus, without their audio.
-
-    Example
-    -------
-    >>> plans = plan_cries("tiny")
-    >>> sorted({plan.row.split for plan in plans})
-    ['', 'test', 'train', 'valid']
-    """
+    """Plan the cry recordings of a corpus."""
     size = find_scale(scale)
     rng = np.random.default_rng([seed, Stream.PLAN_CRY])
     drafts: List[_Draft] = []
@@ -269,7 +206,7 @@ def plan_cries(scale: str = "demo", seed: int = 1234) -> List[CryPlan]:
         drafts += _draft_cell(rng, cell, size.spread, people)
         people += cell.patients
     _deal_triggers(rng, drafts, size.triggers)
-    # Numbers are shuffled so that names tell neither class nor split.
+    # Shuffled, so that names predict neither class nor split.
     numbers, people = rng.permutation(len(drafts)), rng.permutation(people)
     plans = [
         _plan(draft, int(number), int(people[draft.patient]))
@@ -279,13 +216,7 @@ def plan_cries(scale: str = "demo", seed: int = 1234) -> List[CryPlan]:
 
 
 def find_scale(name: str) -> Scale:
-    """Looks a scale up.
-
-    Example
-    -------
-    >>> find_scale("poster").triggers
-    1149
-    """
+    """Scale by its name."""
     if name not in SCALES:
         raise ValueError(f"scale {name!r} is unknown: use {', '.join(SCALES)}")
     return SCALES[name]
@@ -293,7 +224,7 @@ def find_scale(name: str) -> Scale:
 
 @dataclass
 class _Draft:
-    """A cry recording while it is planned."""
+    """A cry recording without its final numbers."""
 
     cell: Cell
     patient: int
@@ -302,14 +233,14 @@ class _Draft:
     when: datetime
     seconds: float
     trigger: str = ""
-    told: bool = False
+    is_listed: bool = False  # the row has the trigger
 
 
 def _draft_cell(
     rng: np.random.Generator, cell: Cell, spread: float, first_patient: int
 ) -> List[_Draft]:
-    """Patients, sites, dates and lengths of one cell's recordings."""
-    # Every patient has one recording, some have more.
+    """Draw patients, sites, dates and lengths of one cell's recordings."""
+    # Every patient has at least one recording.
     repeats = rng.integers(0, cell.patients, cell.recordings - cell.patients)
     owners = sorted([*range(cell.patients), *repeats.tolist()])
     sites = _deal(rng, _share_out(cell.patients, SITE_SHARES))
@@ -339,9 +270,9 @@ def _draft_cell(
 def _deal_triggers(
     rng: np.random.Generator, drafts: List[_Draft], triggers: int
 ) -> None:
-    """Gives every recording a trigger, and tells that of so many of them.
+    """Assign a trigger to every recording, and list `triggers` of them.
 
-    Dealt along (split, class, site), so that it depends on none of the three.
+    Assigned along (split, class, site), so independently of all three.
     """
     groups: Dict[str, List[_Draft]] = {}
     for i in rng.permutation(len(drafts)):
@@ -350,24 +281,25 @@ def _deal_triggers(
     labelled = [len(groups[name]) if name else 0 for name in names]
     for name, shown in zip(names, _share_out(triggers, labelled)):
         group = sorted(groups[name], key=lambda d: (d.cell.label, d.site))
-        for draft, told in zip(group, _deal(rng, (len(group) - shown, shown))):
-            draft.told = bool(told)
-        for told in (False, True):
-            some = [draft for draft in group if draft.told == told]
+        listed = _deal(rng, (len(group) - shown, shown))
+        for draft, is_listed in zip(group, listed):
+            draft.is_listed = bool(is_listed)
+        for is_listed in (False, True):
+            some = [draft for draft in group if draft.is_listed == is_listed]
             hand = _deal(rng, _share_out(len(some), TRIGGER_SHARES))
             for draft, trigger in zip(some, hand):
                 draft.trigger = TRIGGERS[trigger]
 
 
 def _plan(draft: _Draft, number: int, patient: int) -> CryPlan:
-    """A draft with its final numbers."""
+    """Turn a draft into a plan with its final numbers."""
     name = f"syn{number:05d}"
     row = CryRow(
         recording_id=name,
         patient_id=f"synp{patient:04d}",
         path=f"audio/{name}.flac",
         neuro_injury=draft.cell.label,
-        trigger=draft.trigger if draft.told else "",
+        trigger=draft.trigger if draft.is_listed else "",
         site=draft.site,
         recorded_at=draft.when.isoformat(timespec="seconds"),
         split=draft.cell.split,
@@ -378,13 +310,7 @@ def _plan(draft: _Draft, number: int, patient: int) -> CryPlan:
 
 
 def plan_sounds(scale: str = "demo", seed: int = 1234) -> List[SoundPlan]:
-    """The generic clips of a corpus, without their audio.
-
-    Example
-    -------
-    >>> len(plan_sounds("tiny"))
-    24
-    """
+    """Plan the generic clips of a corpus."""
     size = find_scale(scale)
     rng = np.random.default_rng([seed, Stream.PLAN_SOUND])
     counts = _share_out(size.clips, [1.0] * size.classes)
@@ -394,7 +320,7 @@ def plan_sounds(scale: str = "demo", seed: int = 1234) -> List[SoundPlan]:
         for i in range(count):
             index = len(plans)
             split = "test" if i < tests else "train"
-            # Sometimes a second clip of the video before, in the same split.
+            # Some videos have a second clip, in the same split.
             again = i % 9 == 8 and i != tests
             name = plans[-1].youtube_id if again else _video_id(rng, index)
             start = plans[-1].start + 10 if again else int(rng.integers(0, 300))
@@ -415,7 +341,7 @@ def plan_sounds(scale: str = "demo", seed: int = 1234) -> List[SoundPlan]:
 
 
 def _video_id(rng: np.random.Generator, index: int) -> str:
-    """Eleven characters; some begin with "-", some hold "_", as real ones."""
+    """Eleven characters; like real ids, some begin with "-" or hold "_"."""
     name = "".join(rng.choice(list(ID_CHARACTERS), 11))
     if index % 11 == 0:
         name = "-" + name[1:]

@@ -1,5 +1,6 @@
-"""Signals that synthetic audio is built of, and the room and recorder that
-everything goes through. All values are this project's choice.
+"""Signals of synthetic audio, and its rooms and recorders.
+
+All values are this project's choice.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 RATE = 16000  # Hz
 HOP = 64  # samples between two control values (4 ms)
 TOP_HZ = 7700.0  # harmonics fade out below the Nyquist frequency
-TOP_PEAK = 10 ** (-0.5 / 20)  # no recording is louder, of full scale
+TOP_PEAK = 10 ** (-0.5 / 20)  # largest peak, of full scale
 
 
 def slow_curve(
@@ -114,55 +115,26 @@ def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
     return shape
 
 
-# ---------------------------------------------------------------- recording
-
-
 @dataclass(frozen=True)
 class Recorder:
-    """A room, its noise, a microphone and a recording level.
+    """A room, its noise, a microphone and a recording level."""
 
-    Arguments
-    ---------
-    eq_db : Tuple[float, ...]
-        Response at 125, 250, 500, 1000, 2000, 4000 and 7500 Hz, dB.
-    high_hz : float
-        Where the microphone or codec falls off, Hz.
-    reverb_s : float
-        Time in which the reverberation falls by 60 dB, seconds.
-    wet_db : float
-        Energy of the reverberation against the direct sound, dB.
-    noise_slope : float
-        Colour of the background noise, see ``band``.
-    snr_db : Tuple[float, float]
-        Mean and spread over recordings of the signal-to-noise ratio, dB.
-    level_db : Tuple[float, float]
-        Mean and spread over recordings of the level, that is of the root mean
-        square, dB relative to full scale.
-    hum_hz : float
-        Mains hum or fan tone, 0 for none, Hz.
-    beep_hz : float
-        A monitor's beeps, 0 for none, Hz.
-    """
-
+    #: response at 125, 250, 500, 1000, 2000, 4000 and 7500 Hz
     eq_db: Tuple[float, ...] = (0.0,) * 7
-    high_hz: float = 7500.0
-    reverb_s: float = 0.3
-    wet_db: float = -15.0
-    noise_slope: float = 0.5
+    high_hz: float = 7500.0  #: cut-off of the microphone or codec
+    reverb_s: float = 0.3  #: time in which the reverberation falls by 60 dB
+    wet_db: float = -15.0  #: energy of the reverberation to the direct sound
+    noise_slope: float = 0.5  #: colour of the background noise, see ``band``
+    #: mean and spread over recordings of the signal-to-noise ratio
     snr_db: Tuple[float, float] = (25.0, 5.0)
+    #: mean and spread over recordings of the level (root mean square)
     level_db: Tuple[float, float] = (-30.0, 2.0)
-    hum_hz: float = 0.0
-    beep_hz: float = 0.0
+    hum_hz: float = 0.0  #: mains hum or fan tone, 0: none
+    beep_hz: float = 0.0  #: beeps of a monitor, 0: none
 
 
 def draw_recorder(rng: np.random.Generator) -> Recorder:
-    """A random recorder, as videos have.
-
-    Example
-    -------
-    >>> draw_recorder(np.random.default_rng(0)).high_hz > 3000
-    True
-    """
+    """Draw the recorder of a video."""
     return Recorder(
         eq_db=tuple(rng.normal(0, 4, 7).round(2)),
         high_hz=float(rng.choice([3800, 5500, 7000, 7500, 7500])),
@@ -178,14 +150,7 @@ def draw_recorder(rng: np.random.Generator) -> Recorder:
 def record(
     rng: np.random.Generator, dry: np.ndarray, recorder: Recorder
 ) -> np.ndarray:
-    """Plays a dry sound in a room and records it.
-
-    Example
-    -------
-    >>> wave = record(np.random.default_rng(0), np.ones(800), Recorder())
-    >>> bool(np.abs(wave).max() < 1)
-    True
-    """
+    """Add room, noise and microphone to a dry sound ``[samples]``."""
     n, tail = len(dry), int(recorder.reverb_s * RATE)
     decay = 10 ** (-3 * np.arange(tail) / tail)
     room = rng.standard_normal(tail) * decay
@@ -199,13 +164,13 @@ def record(
     mixed = wet + noise * np.sqrt(power / 10 ** (snr_db / 10))
     hz = np.maximum(rfftfreq(size, 1 / RATE), 1.0)
     knots = np.log2([125.0, 250.0, 500.0, 1000.0, 2000.0, 4000.0, 7500.0])
-    # No two recordings are made at the same distance and angle.
+    # Distance and angle differ between recordings.
     eq_db = np.array(recorder.eq_db) + rng.normal(0, 1.5, len(knots))
     response = 10 ** (np.interp(np.log2(hz), knots, eq_db) / 20)
     response *= band(60.0, recorder.high_hz)(hz)
     wave = irfft(rfft(mixed, size) * response, size)[:n]
-    # Of the whole recording, not its peak: bursts of the injured are shorter,
-    # so that of two recordings of equal peak theirs would be the quieter.
+    # Scale by the level, not the peak: injured patients have shorter bursts,
+    # so at equal peaks their recordings would be quieter.
     level = np.sqrt(np.mean(wave**2)) + 1e-9
     gain = 10 ** (rng.normal(*recorder.level_db) / 20) / level
     return wave * min(gain, TOP_PEAK / (np.abs(wave).max() + 1e-9))
@@ -214,7 +179,7 @@ def record(
 def _background(
     rng: np.random.Generator, n: int, recorder: Recorder
 ) -> np.ndarray:
-    """Noise, hum and beeps of a place, about unit power, [n]."""
+    """Noise, hum and beeps of a site ``[n]``, about unit power."""
     noise = shaped_noise(rng, n, band(40.0, 7800.0, recorder.noise_slope))
     noise *= np.exp(0.3 * slow_curve(rng, n, 0.5))
     time = np.arange(n) / RATE

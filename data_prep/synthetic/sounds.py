@@ -1,9 +1,7 @@
-"""Generic synthetic sounds.
+"""Generic synthetic sounds, in place of the classes of VGGSound.
 
-The classes stand in for those of VGGSound in the embedded corpus (see
-``data_prep.synthetic``). Each is a short procedure, not a sample of anything:
-labels say what was synthesised ("bark-like", never "dog barking"). All values
-are this project's choice.
+Labels describe the synthesis ("bark-like", never "dog barking"). All values are
+this project's choice.
 """
 
 from typing import Callable, Dict, Optional, Tuple
@@ -28,7 +26,7 @@ from data_prep.synthetic.signal import (
 def _times(
     rng: np.random.Generator, n: int, rate_hz: float, irregular: float = 0.1
 ) -> np.ndarray:
-    """Onsets of repeated events, samples; irregular: 0 a clock, 1 Poisson."""
+    """Onsets of repeated events in samples, from a clock (0) to Poisson (1)."""
     count = int(n / RATE * rate_hz * 1.5) + 2
     gaps = (1 - irregular) + irregular * rng.exponential(1, count)
     onsets = (np.cumsum(gaps) - rng.uniform(0.5, 1.0)) / rate_hz * RATE
@@ -37,7 +35,7 @@ def _times(
 
 
 def _place(n: int, onsets: np.ndarray, event: Callable) -> np.ndarray:
-    """Sum of one new event a time, cut at the end, [n]."""
+    """Sum of new events at the onsets ``[n]``."""
     out = np.zeros(n)
     for onset in onsets:
         wave = event()[: n - onset]
@@ -46,13 +44,13 @@ def _place(n: int, onsets: np.ndarray, event: Callable) -> np.ndarray:
 
 
 def _decay(n: int, seconds: float) -> np.ndarray:
-    """Exponential decay to -60 dB in `seconds`, with a 1 ms attack, [n]."""
+    """Exponential decay to -60 dB in `seconds`, with a 1 ms attack ``[n]``."""
     time = np.arange(n) / RATE
     return np.minimum(time * 1000, 1.0) * np.exp(-6.9 * time / seconds)
 
 
 def _arc(n: int) -> np.ndarray:
-    """A smooth rise and fall, [n]."""
+    """Smooth rise and fall ``[n]``."""
     return np.sin(np.pi * np.linspace(0, 1, n)) ** 0.6
 
 
@@ -339,13 +337,7 @@ def make_sound(
     seconds: float,
     recorder: Optional[Recorder] = None,
 ) -> np.ndarray:
-    """One recorded clip of a class.
-
-    Example
-    -------
-    >>> make_sound(np.random.default_rng(0), 3, 0.5).shape
-    (8000,)
-    """
+    """Synthesise and record one clip of a class ``[samples]``."""
     _, maker, options = CLASSES[label_index]
     dry = maker(rng, int(seconds * RATE), **options)
     return record(rng, dry, recorder or draw_recorder(rng))

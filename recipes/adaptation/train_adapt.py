@@ -53,19 +53,11 @@ logger = logging.getLogger(__name__)
 def prepare(hparams, manifests):
     """Write the manifests of the cries and, if --replay_folder is given, of
     the generic audio."""
-    run_on_main(
-        prepare_unlabelled,
-        kwargs={
-            "cry_folder": hparams["cry_folder"],
-            "save_folder": f"{manifests}",
-            "recordings_csv": hparams["recordings_csv"],
-            "exclude": hparams["exclude"],
-            "excluded": hparams["excluded"],
-            "exclude_folder": hparams["exclude_folder"],
-            "valid_share": hparams["valid_share"],
-            "seed": hparams["seed"],
-        },
-    )
+    names = ("cry_folder", "recordings_csv", "exclude", "excluded")
+    names += ("exclude_folder", "valid_share", "seed")
+    options = {name: hparams[name] for name in names}
+    options["save_folder"] = str(manifests)
+    run_on_main(prepare_unlabelled, kwargs=options)
     if hparams["replay_folder"] is not None:
         run_on_main(
             prepare_vggsound,

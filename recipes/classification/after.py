@@ -1,5 +1,5 @@
-"""Evaluation after training: predictions, controls, nuisance probes, ``metrics.json``,
-pictures and ``report.md``, of one model or of all folds pooled."""
+"""Evaluation after training: predictions, controls, nuisance probes,
+``metrics.json``, pictures and ``report.md``, of one model or all folds."""
 
 import json
 from dataclasses import dataclass, field

@@ -196,25 +196,27 @@ def calibrate(hparams, dataset, device):
     calibrate_batch_norms(hparams["encoder"].to(device), batches())
 
 
+def rows_of(dataset):
+    """Manifest rows in the order of the dataset, not of the csv file."""
+    return [dataset.data[key] for key in dataset.data_ids]
+
+
+def seconds_of(dataset):
+    """Duration of each recording."""
+    return [
+        float(row["stop"]) - float(row["start"]) for row in rows_of(dataset)
+    ]
+
+
 def train_batches(hparams, train_set):
     """Batches of training recordings of similar length."""
-    # ``data`` is in the order of the csv file, indices in the dataset's.
-    rows = [train_set.data[key] for key in train_set.data_ids]
-    seconds = [float(row["stop"]) - float(row["start"]) for row in rows]
-    longest = (
-        hparams["chunk_s"] if hparams["trained_on"] == "chunks" else np.inf
-    )
-    order = random_order(
-        [row["label"] for row in rows],
-        hparams["balance"] == "sampling",
-        hparams["seed"],
-    )
-    return LengthBatchSampler(
-        order,
-        np.minimum(seconds, longest),
-        hparams["batch_size"],
-        hparams["seed"],
-    )
+    labels = [row["label"] for row in rows_of(train_set)]
+    seconds = np.array(seconds_of(train_set))
+    if hparams["trained_on"] == "chunks":
+        seconds = np.minimum(seconds, hparams["chunk_s"])
+    seed = hparams["seed"]
+    order = random_order(labels, hparams["balance"] == "sampling", seed)
+    return LengthBatchSampler(order, seconds, hparams["batch_size"], seed)
 
 
 def forecast(brain, hparams, recordings, n_batches):
@@ -226,13 +228,7 @@ def forecast(brain, hparams, recordings, n_batches):
         n_batches * hparams["number_of_epochs"],
         hparams["number_of_epochs"],
     )
-    seconds = {
-        split: [
-            float(row["stop"]) - float(row["start"])
-            for row in dataset.data.values()
-        ]
-        for split, dataset in recordings.items()
-    }
+    seconds = {split: seconds_of(part) for split, part in recordings.items()}
     forecast_classification(brain, hparams, seconds, n_batches)
     if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])

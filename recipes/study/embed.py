@@ -75,7 +75,7 @@ def _columns(name: str, rows: List[Recording]) -> Dict[str, np.ndarray]:
 
 
 def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
-    """In the order of the rows."""
+    """Embed recordings; the embeddings are in the order of the rows."""
     reader = hparams["reader"]
     shortest = shortest_input(hparams["logmel"].hop)
 

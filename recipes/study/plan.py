@@ -18,7 +18,7 @@ from recipes.study.data import check_database, checksum, folds_of, generic_table
 from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, table_rows
 from recipes.study.settings import Settings, Task, seeds_of
 
-#: Stands for the study's folder, which does not change a result.
+#: Placeholder of the study's folder, which does not change a result.
 _STUDY = "STUDY"
 #: Script, rule and result of the stages that train encoders.
 _TRAINING = {
@@ -41,6 +41,11 @@ class Run:
     parents: Tuple[str, ...]  # names of the runs that must be done before
     #: encoder, task, mode, fraction, seed and fold, as far as they apply.
     facts: Dict[str, Any]
+
+    @property
+    def done(self) -> bool:
+        """Whether the result exists."""
+        return self.result.is_file()
 
     @property
     def shell(self) -> str:

@@ -31,7 +31,7 @@ from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
-from recipes.study.watch import Watch, is_done
+from recipes.study.watch import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = Path(__file__).parent / "profiles"
@@ -65,11 +65,6 @@ def read_profile(folder: Path) -> Dict:
                 "recipes/study/profiles/demo/config.yaml"
             )
     return profile
-
-
-def profile_folder(name: str) -> Path:
-    """Folder of a profile, given by its name or a path."""
-    return Path(name).absolute() if "/" in name else PROFILES / name
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
@@ -133,8 +128,8 @@ def locked(folder: Path):
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
     """Table of the runs by kind, and the estimated duration."""
     runs = list(plan.runs.values())
-    done = [run for run in runs if is_done(run)]
-    todo = [run for run in runs if not is_done(run)]
+    done = [run for run in runs if run.done]
+    todo = [run for run in runs if not run.done]
     lines = [f"{'':40}{'runs':>6}{'done':>6}{'core hours to go':>18}"]
     kinds = Counter(map(kind_of, runs))
     for kind, n in kinds.items():
@@ -206,7 +201,12 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse(argv)
     with one_line_errors():
         require_snakemake()
-        folder = profile_folder(args.profile)
+        by_path = "/" in args.profile
+        folder = (
+            Path(args.profile).absolute()
+            if by_path
+            else PROFILES / args.profile
+        )
         profile = read_profile(folder)
         # Paths in a study are relative to the root; the path of its yaml file
         # is relative to the current folder.
@@ -226,7 +226,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             more += ["--cores", str(args.cores)]
         if args.dry_run:
             return dry_run(folder, settings, more)
-        todo = [run for run in plan.runs.values() if not is_done(run)]
+        todo = [run for run in plan.runs.values() if not run.done]
         began = time.monotonic()
         with locked(out) as lock:
             config = out / "study.yaml"
@@ -234,7 +234,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             command = snakemake_command(folder, config, more)
             watch = Watch(plan, estimate, jobs, out / "logs/snakemake.log")
             status = work(watch, command, lock, "executor" not in profile)
-            if status or not all(map(is_done, plan.runs.values())):
+            if status or not all(run.done for run in plan.runs.values()):
                 report_so_far(out)
                 print(
                     "error: the study is not complete; fix the causes in the "

@@ -18,11 +18,6 @@ from recipes.study.plan import Plan, Run
 _BAR = "{percentage:3.0f}%|{bar}| {postfix}"
 
 
-def is_done(run: Run) -> bool:
-    """Check that the result of a run exists."""
-    return run.result.is_file()
-
-
 class Watch:
     """Reports finished and failed runs while Snakemake works."""
 
@@ -30,7 +25,7 @@ class Watch:
         self.plan, self.estimate, self.jobs = plan, estimate, jobs
         self.log, self.read = log, 0
         self.by_result = {str(run.result): run for run in plan.runs.values()}
-        self.done: Set[str] = {r.name for r in plan.runs.values() if is_done(r)}
+        self.done: Set[str] = {r.name for r in plan.runs.values() if r.done}
         self.failed: Dict[str, Path] = {}
         self.began = self.changed = time.monotonic()
         self.left_s = self._estimate_left()
@@ -45,7 +40,7 @@ class Watch:
         """Report new events. While the study runs, a run counts as done once
         its costs exist, which it writes last."""
         for run in self.plan.runs.values():
-            if run.name in self.done or not is_done(run):
+            if run.name in self.done or not run.done:
                 continue
             if ended or cost.timed(run, self.plan.settings) is not None:
                 self.done.add(run.name)

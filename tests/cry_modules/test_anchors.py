@@ -1,4 +1,4 @@
-"""Anchors against forgetting, by their formulas."""
+"""Anchors against forgetting, compared with their formulas."""
 
 import copy
 
@@ -12,7 +12,7 @@ from cry_modules.cnn14 import Cnn14
 
 @pytest.fixture(autouse=True)
 def seed():
-    """At width 1 many a random network is dead."""
+    """With other seeds a network of width 1 may output zeros only."""
     torch.manual_seed(1)
 
 
@@ -44,7 +44,7 @@ def test_distillation_is_one_minus_cosine_to_the_frozen_encoder():
     encoder = Cnn14(mel_bins=32, width=1)
     other = moved(encoder)
     feats = torch.randn(3, 40, 32)
-    # As a Brain holds it: nobody sets its mode.
+    # A Brain does not set its mode.
     pull = Anchor(encoder, weights=0.0, distillation=2.0)
     before = copy.deepcopy(pull.pretrained.state_dict())
     targets = encoder.eval()(feats)

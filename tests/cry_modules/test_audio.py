@@ -1,4 +1,4 @@
-"""Reading from a pack is reading from the files it was made of."""
+"""A pack gives the same samples as the files it was made of."""
 
 import itertools
 import pickle
@@ -32,7 +32,7 @@ def write(path, rate=RATE, channels=1, seconds=0.5, **how):
 
 
 def both(tmp_path, name, start=0.0, stop=0.5):
-    """What is read of a file, and of its pack."""
+    """Samples read from a file and from its pack."""
     if not (tmp_path / "pack").exists():
         pack(tmp_path / "in", tmp_path / "pack")
     reader = RecordingReader(RATE)
@@ -41,7 +41,7 @@ def both(tmp_path, name, start=0.0, stop=0.5):
 
 
 @pytest.mark.parametrize("name", ["a.wav", "a.flac"])
-def test_16_bits_of_the_rate_to_the_bit(tmp_path, name):
+def test_16_bit_files_of_the_same_rate_are_equal_to_the_bit(tmp_path, name):
     write(tmp_path / "in/x.wav")
     write(tmp_path / "in" / name, subtype="PCM_16")
     for start, stop in (
@@ -57,8 +57,8 @@ def test_16_bits_of_the_rate_to_the_bit(tmp_path, name):
     assert whole.abs().max().item() == pytest.approx(PEAK, rel=2e-7)
 
 
-def test_whatever_16_bits_hold(tmp_path):
-    """8 bits, mu-law, 24 bits that end in zeros, two equal channels."""
+def test_other_formats_that_fit_into_16_bits(tmp_path):
+    """8 bits, mu-law, 24 bits that end in zeros, and two equal channels."""
     samples = np.random.default_rng(0).integers(-9999, 9999, (8000, 2))
     samples[:, 1] = samples[:, 0]
     write(tmp_path / "in/a.wav", subtype="PCM_U8")
@@ -80,7 +80,7 @@ def test_whatever_16_bits_hold(tmp_path):
         (11025, 1, "PCM_16"),
     ],
 )
-def test_rounding_noise_is_what_theory_says(tmp_path, rate, channels, subtype):
+def test_rounding_noise_agrees_with_theory(tmp_path, rate, channels, subtype):
     write(tmp_path / "in/a.wav", rate, channels, 2.0, subtype=subtype)
     from_file, from_pack = both(tmp_path, "a.wav", 0, 2.0)
     assert len(from_file) == len(from_pack)
@@ -92,7 +92,8 @@ def test_rounding_noise_is_what_theory_says(tmp_path, rate, channels, subtype):
 
 
 def test_parts_of_recordings_of_another_rate(tmp_path):
-    """Cut after resampling: as long, and but for the ends the same."""
+    """Packs are cut after resampling: same length, same samples except at the
+    ends."""
     write(tmp_path / "in/a.wav", 44100, seconds=1.0)
     for start, stop in ((0.12345, 0.87654), (0.1, 0.6), (0.5, 1.0)):
         from_file, from_pack = both(tmp_path, "a.wav", start, stop)
@@ -151,7 +152,7 @@ def test_loader_workers(tmp_path, method, n_workers):
     assert len(list((tmp_path / "pack").glob("*.i16"))) > 1
     paths = [str(tmp_path / "pack" / name) for name in names]
     reader = RecordingReader(RATE)
-    own = [reader(path, 0.0, 0.5) for path in paths]
+    expected = [reader(path, 0.0, 0.5) for path in paths]
     assert len(pickle.dumps(reader)) < 2000  # neither index nor samples
     loader = DataLoader(
         Recordings(reader, paths),
@@ -159,13 +160,13 @@ def test_loader_workers(tmp_path, method, n_workers):
         num_workers=n_workers,
         multiprocessing_context=method,
     )
-    for ours, theirs in zip(own, loader):
-        assert torch.equal(ours, theirs)
+    for sig, other in zip(expected, loader):
+        assert torch.equal(sig, other)
 
 
-def test_chunks_as_they_are_kept_are_those_of_the_recording(noise, tmp_path):
-    """Of a pack and of files; also of a part of a recording, and of one that
-    a chunk is longer than."""
+def test_stored_chunks_times_gain_are_those_of_the_recording(noise, tmp_path):
+    """From packs and files; also of part of a recording, and of one that is
+    shorter than a chunk."""
     for name, seconds in (("a", 2.0), ("b", 0.3)):
         noise(f"in/{name}.wav", seconds=seconds, rate=44100)
     pack(str(tmp_path / "in"), str(tmp_path / "pack"))
@@ -177,6 +178,6 @@ def test_chunks_as_they_are_kept_are_those_of_the_recording(noise, tmp_path):
         span = (str(tmp_path / f"{folder}/{name}.wav"), start, stop)
         whole, sound = reader(*span), reader.open(*span)
         assert len(whole) == len(sound)
-        for one, kept in zip(chunks(whole, name, 3), chunks(sound, name, 3)):
+        for chunk, kept in zip(chunks(whole, name, 3), chunks(sound, name, 3)):
             assert kept.dtype == kinds[folder]
-            assert torch.equal(one, kept * sound.gain)
+            assert torch.equal(chunk, kept * sound.gain)

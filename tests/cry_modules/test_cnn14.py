@@ -1,4 +1,4 @@
-"""CNN14: SpeechBrain's at width 64, and blind to padding."""
+"""CNN14: equal to SpeechBrain's at width 64, independent of padding."""
 
 import copy
 
@@ -83,7 +83,7 @@ def test_product_is_the_convolution(size, layout):
 
 
 def test_narrow_maps_of_many_channels_are_a_product(monkeypatch):
-    """And no others: elsewhere the convolution is as fast or faster."""
+    """Elsewhere the convolution is as fast or faster."""
     taken = []
     monkeypatch.setattr(Conv3x3, "as_product", lambda conv, x: taken.append(x))
     for channels, bins in ((256, 2), (256, 5), (128, 2), (1, 2)):
@@ -91,7 +91,7 @@ def test_narrow_maps_of_many_channels_are_a_product(monkeypatch):
     assert [x.shape[1:] for x in taken] == [(256, 3, 2)]
 
 
-def test_frames_are_embedded_with_their_numbers_or_lengths():
+def test_embed_frames_equals_the_forward_pass():
     encoder = Cnn14(80, width=1).eval()
     feats, n_frames = torch.randn(2, 64, 80), torch.tensor([64, 32])
     found = encoder.embed_frames(feats, n_frames)
@@ -112,7 +112,7 @@ def test_dropout(dtype):
     assert torch.equal(y[kept], (x * torch.tensor(1.25, dtype=dtype))[kept])
     (slope,) = torch.autograd.grad(y.sum(), x)
     assert torch.equal(slope, kept * torch.tensor(1.25, dtype=dtype))
-    # Of the global generator alone, neighbours independent of each other.
+    # From the global generator only; neighbours are independent.
     torch.manual_seed(0)
     torch.randn(x.shape)
     assert torch.equal(dropout(x, 0.2), y)
@@ -138,7 +138,7 @@ def test_parameter_counts_of_the_poster():
 
 
 def padded_batch(lengths, total):
-    """Items of given frames, and the same in one batch with rubbish behind."""
+    """Items of given lengths, and one batch of them padded with rubbish."""
     items = [torch.randn(1, n, 80) for n in lengths]
     batch = torch.full((len(lengths), total, 80), 37.0)
     for row, item in zip(batch, items):

@@ -1,4 +1,4 @@
-"""Embedding recordings whole and in chunks, with and without log-mel."""
+"""Embeddings of whole recordings and of chunks, with and without log-mel."""
 
 import numpy as np
 import pytest
@@ -33,21 +33,21 @@ def sigs():
 
 
 @torch.no_grad()
-def test_chunks_are_the_mean_of_what_each_chunk_gives(sigs):
+def test_chunk_embeddings_are_averaged(sigs):
     embedder = make_embedder(tested_on="chunks", chunk_s=1.0)
-    one = make_embedder()
-    found = embedder(*padded(sigs))
+    whole = make_embedder()
+    embs = embedder(*padded(sigs))
     # 2.5 s: three chunks that begin at 0, 0.75 and 1.5 s.
     starts = {2: [0, 12000, 24000]}
     for i, sig in enumerate(sigs):
         parts = [sig[s : s + RATE] for s in starts.get(i, [0])]
-        expected = torch.stack([one(part[None])[0] for part in parts]).mean(0)
-        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-5)
+        expected = torch.stack([whole(part[None])[0] for part in parts]).mean(0)
+        torch.testing.assert_close(embs[i], expected, rtol=1e-4, atol=1e-5)
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
-def test_whole_and_chunked_agree_on_what_is_no_longer_than_a_chunk(
+def test_recordings_not_longer_than_a_chunk_have_the_same_embedding(
     sigs, readout
 ):
     short = sigs[:2] + sigs[3:]
@@ -60,7 +60,7 @@ def test_whole_and_chunked_agree_on_what_is_no_longer_than_a_chunk(
 
 @torch.no_grad()
 def test_averaged_embeddings_are_averaged_logits(sigs):
-    """Since the head is affine when it evaluates."""
+    """The head is affine in evaluation mode."""
     head = ClassificationHead(32, 3).eval()
     head.norm.running_mean.normal_()
     head.norm.running_var.uniform_(0.5, 2)
@@ -104,8 +104,8 @@ def test_readout_appends_the_statistics(sigs):
     assert torch.equal(both(wavs, lengths), torch.cat([encoder, statistics], 1))
 
 
-def test_training_hears_what_it_is_given(sigs):
-    """Chunks are cut for training before; evaluation alone averages."""
+def test_train_mode_embeds_its_input_as_a_whole(sigs):
+    """Chunks are cut before training; only evaluation averages."""
     embedder = make_embedder(tested_on="chunks", chunk_s=0.5)
     embedder.encoder.dropout = 0.0
     plain = make_embedder()
@@ -116,7 +116,7 @@ def test_training_hears_what_it_is_given(sigs):
     )
 
 
-def test_names_that_are_none():
+def test_refuses_unknown_options():
     with pytest.raises(ValueError, match="readout is 'logmel'; expected"):
         make_embedder(readout="logmel")
     with pytest.raises(ValueError, match="tested_on is 'chunk'; expected one"):

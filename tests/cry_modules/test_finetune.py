@@ -1,4 +1,4 @@
-"""The three modes: the poster's counts, and what moves in a real fit."""
+"""Fine-tuning modes: the poster's counts, and what moves in a real fit."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ def test_speechbrains_modules_train_does_not_undo_the_mode(mode):
 
 
 class ConvolutionGradients(TorchDispatchMode):
-    """Notes which gradients each backward pass of a convolution computes."""
+    """Record which gradients each backward pass of a convolution computes."""
 
     def __init__(self):
         super().__init__()
@@ -68,7 +68,7 @@ class ConvolutionGradients(TorchDispatchMode):
 def test_frozen_convolutions_have_no_weight_gradient(
     mode, n_backward, n_weight
 ):
-    """None is computed: half of what a backward pass costs."""
+    """They would be half of the cost of a backward pass."""
     tuned = FinetunedEncoder(Cnn14(80, width=1), mode).train()
     head = ClassificationHead(32, 2)
     loss = head(tuned(torch.randn(4, 64, 80))).square().sum()
@@ -169,7 +169,7 @@ def test_only_the_layers_that_adapt_move(layers):
     assert moved == expected
 
 
-def test_adapt_layers_that_are_none():
+def test_refuses_unknown_layers():
     with pytest.raises(ValueError, match="adapt_layers is 'top'; expected all"):
         AdaptedEncoder(Cnn14(mel_bins=32, width=1), "top")
 
@@ -179,7 +179,7 @@ def test_adapt_layers_that_are_none():
     [convert_batch_norms, torch.nn.SyncBatchNorm.convert_sync_batchnorm],
 )
 def test_frozen_layers_stay_frozen_under_data_parallelism(convert):
-    """Which puts other BatchNorm layers in the place of the encoder's."""
+    """It replaces the encoder's BatchNorm layers by others."""
     adapted = convert(AdaptedEncoder(Cnn14(32, width=1), "conv_block5")).train()
     assert not adapted.encoder.norm0.training
     assert not adapted.encoder.conv_block4.norm2.training

@@ -1,4 +1,4 @@
-"""Several processes are one process on the joined batch, in float64."""
+"""Several processes equal one process on the joined batch, in float64."""
 
 import copy
 import random
@@ -22,7 +22,7 @@ from data_prep.files.errors import InputError
 
 TOLERANCE = {"rtol": 0, "atol": 1e-10}
 
-#: Recordings of each rank: as many, and a last batch that is divided badly.
+#: Recordings of each rank: equally many, and an uneven last batch.
 SHARES = {"equal": [[0, 1], [2, 3]], "unequal": [[0, 1, 2], [3]]}
 
 
@@ -40,7 +40,7 @@ def views():
 
 
 def step(net, x):
-    """Loss of these recordings' views, and backwards."""
+    """Backward pass of the views; returns the loss."""
     z1, z2 = net(x.flatten(0, 1)).chunk(2)
     loss = NTXentLoss(0.5)(z1, z2)
     loss.backward()
@@ -54,12 +54,12 @@ def one_rank(rank, port, folder):
         rank=rank,
         world_size=2,
     )
-    found = {}
+    result = {}
     for name, shares in SHARES.items():
         net = convert_batch_norms(network())
         loss = step(DistributedDataParallel(net), views()[:, shares[rank]])
         dist.all_reduce(loss)
-        found[name] = {
+        result[name] = {
             "loss": loss / 2,
             "gradients": {n: p.grad for n, p in net.named_parameters()},
             "buffers": dict(net.named_buffers()),
@@ -67,27 +67,27 @@ def one_rank(rank, port, folder):
     totals = EpochTotals()
     totals.start(1)
     totals.add("cry", loss=1.0 + rank, views=2)
-    if rank:  # a corpus that the other rank has not met
+    if rank:  # a corpus that the other rank does not have
         totals.add("generic", loss=0.5, views=4)
-    found["totals"] = str(totals.joined())
-    found["any"] = [any_rank(rank == 1, "cpu"), any_rank(False, "cpu")]
-    found["batches"] = list(RankShare([[0, 1, 2], [3, 4]]))
-    found["valid"] = own_share(valid_batches([9, 9], 3, seed=0))
+    result["totals"] = str(totals.joined())
+    result["any"] = [any_rank(rank == 1, "cpu"), any_rank(False, "cpu")]
+    result["batches"] = list(RankShare([[0, 1, 2], [3, 4]]))
+    result["valid"] = own_share(valid_batches([9, 9], 3, seed=0))
     torch.manual_seed(rank)
     states, path = RandomStates(), f"{folder}/random.ckpt"
     states.save(path)
-    found["drawn"] = torch.rand(3)
+    result["drawn"] = torch.rand(3)
     dist.barrier()
     states.load(path, end_of_epoch=True)
-    found["drawn again"] = torch.rand(3)
+    result["drawn again"] = torch.rand(3)
     totals.save(f"{folder}/totals.ckpt")
-    torch.save(found, f"{folder}/{rank}.pt")
+    torch.save(result, f"{folder}/{rank}.pt")
     dist.destroy_process_group()
 
 
 @pytest.fixture(scope="module")
 def ranks(tmp_path_factory, two_ranks):
-    """What each of two processes found, and the folder they wrote to."""
+    """Results of two processes, and the folder they wrote to."""
     import socket
 
     with socket.socket() as server:
@@ -95,53 +95,53 @@ def ranks(tmp_path_factory, two_ranks):
         port = server.getsockname()[1]
     folder = tmp_path_factory.mktemp("ranks")
     two_ranks(one_rank, port, str(folder))
-    found = [
+    result = [
         torch.load(folder / f"{rank}.pt", weights_only=True) for rank in (0, 1)
     ]
-    return found, folder
+    return result, folder
 
 
 @pytest.mark.parametrize("shares", SHARES)
 def test_loss_gradients_and_statistics_are_those_of_one_process(ranks, shares):
     net = network()
     loss = step(net, views())
-    for found in ranks[0]:
-        found = found[shares]
-        torch.testing.assert_close(found["loss"], loss, **TOLERANCE)
+    for result in ranks[0]:
+        result = result[shares]
+        torch.testing.assert_close(result["loss"], loss, **TOLERANCE)
         for name, parameter in net.named_parameters():
             torch.testing.assert_close(
-                found["gradients"][name], parameter.grad, **TOLERANCE
+                result["gradients"][name], parameter.grad, **TOLERANCE
             )
         for name, buffer in net.named_buffers():
             torch.testing.assert_close(
-                found["buffers"][name], buffer, **TOLERANCE
+                result["buffers"][name], buffer, **TOLERANCE
             )
 
 
-def test_sums_are_joined_and_wishes_heard(ranks):
+def test_sums_and_flags_are_joined(ranks):
     whole = "{'cry': {'loss': 3.0, 'views': 4}, "
     whole += "'generic': {'loss': 0.5, 'views': 4}}"
-    for found in ranks[0]:
-        assert found["totals"] == whole
-        assert found["any"] == [True, False]
+    for result in ranks[0]:
+        assert result["totals"] == whole
+        assert result["any"] == [True, False]
 
 
-def test_batches_are_shared_out_and_nothing_is_lost(ranks):
-    first, second = (found["batches"] for found in ranks[0])
+def test_shares_of_batches_add_up_to_the_batches(ranks):
+    first, second = (result["batches"] for result in ranks[0])
     joined = [sorted(a + b) for a, b in zip(first, second)]
     assert joined == [[0, 1, 2], [3, 4]]
-    first, second = (found["valid"] for found in ranks[0])
+    first, second = (result["valid"] for result in ranks[0])
     assert len(first) == len(second) == 3
     assert sorted(map(tuple, first + second)) == sorted(
         map(tuple, valid_batches([9, 9], 3, seed=0))
     )
 
 
-def test_each_rank_has_its_own_random_state_and_gets_it_back(ranks):
+def test_each_rank_restores_its_random_state(ranks):
     (first, second), _ = ranks
     assert not torch.equal(first["drawn"], second["drawn"])
-    for found in (first, second):
-        assert torch.equal(found["drawn"], found["drawn again"])
+    for result in (first, second):
+        assert torch.equal(result["drawn"], result["drawn again"])
 
 
 def test_another_number_of_processes_is_refused(ranks):

@@ -1,4 +1,4 @@
-"""Two views: who draws what, and from what."""
+"""Views: random draws of chunks, masks and time warp."""
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ from cry_modules.views import RandomChunks, SpecAugment, TimeWarp
 
 
 def starts(chunks, n_samples, names, n=2):
-    """Where chunks begin, in a signal that counts its samples."""
+    """Starts of chunks, read from a signal that counts its samples."""
     sig = torch.arange(float(n_samples))
     return [[int(c[0]) for c in chunks(sig, name, n)] for name in names]
 
@@ -60,7 +60,7 @@ def test_masks_differ_between_items_and_have_the_right_size():
 
 
 def test_masks_are_drawn_as_speechbrains():
-    """How often each band and frame is masked, and how much in all."""
+    """Share of masked values in each band and each frame."""
     torch.manual_seed(0)
     ones = torch.ones(20000, 40, 32)
     ours = SpecAugment(0, n_masks=2, mask_width=10)(ones) == 0
@@ -77,7 +77,7 @@ def test_masks_are_drawn_as_speechbrains():
 
 
 def test_masks_differ_between_the_views_of_a_recording():
-    """Also where both chunks coincide, and in one pass, as SimCLR does it."""
+    """Even if both chunks coincide and go through one pass, as in SimCLR."""
     torch.manual_seed(0)
     augment = SpecAugment(time_warp=0, n_masks=2, mask_width=10)
     feats = torch.rand(16, 101, 80) + 1
@@ -145,8 +145,8 @@ def test_augments_in_train_mode_only():
 
 
 def test_order_of_masks_and_normalisation():
-    """After it, a masked band is the mean; before it, it is 0 dB less the
-    mean of its frames, and the mean over time is zero again."""
+    """A mask is the mean after normalisation; before it, normalisation moves
+    the mask and makes the mean over time zero."""
     torch.manual_seed(0)
     wavs = torch.randn(8, 16000)
     augment = SpecAugment(time_warp=0, n_masks=2, mask_width=10)

@@ -1,4 +1,4 @@
-"""The audit of a corpus: whole, resumable, and all of it written down."""
+"""The audit of a corpus is complete, resumable and written down."""
 
 import itertools
 import os
@@ -53,14 +53,14 @@ def test_rejects_are_listed_and_too_many_stop(tmp_path):
         stop_if_too_many(audits, path)
 
 
-def test_interrupted_audit_goes_on(tmp_path, monkeypatch):
+def test_interrupted_audit_resumes(tmp_path, monkeypatch):
     names = sounds(tmp_path / "data", 12)
     expected = audit_files(names, tmp_path / "data")
     read = []
 
     def interrupted(path, with_landmarks=False):
         read.append(path)
-        # Threads read side by side: none gets beyond the seventh file.
+        # Threads read in parallel: stop all after the seventh file.
         if next(numbers) >= 8:
             raise KeyboardInterrupt
         return original(path, with_landmarks)
@@ -80,18 +80,25 @@ def test_interrupted_audit_goes_on(tmp_path, monkeypatch):
     assert len(read) - 20 <= len(names) - kept + 1
     read = [None] * 20
     assert audit_files(names, tmp_path / "data", tmp_path / "out") == expected
-    assert len(read) == 20  # nothing was read again
+    assert len(read) == 20  # no file was read again
 
 
-def test_changed_file_is_read_again(tmp_path):
+def test_changed_files_and_permissions_are_read_again(tmp_path, monkeypatch):
     names = sounds(tmp_path, 2)
-    audit_files(names, tmp_path, tmp_path / "out")
+    out = tmp_path / "out"
+    reason = "unreadable: permission denied"
+    monkeypatch.setattr(
+        audit, "audit_file", lambda *_: audit.Audit("", reason=reason)
+    )
+    audit_files(names, tmp_path, out)
+    monkeypatch.undo()
+    assert audit_files(names, tmp_path, out)["0.wav"].verdict == "ok"
     soundfile.write(tmp_path / "1.wav", np.zeros(9000), 16000)
-    found = audit_files(names, tmp_path, tmp_path / "out")
-    assert [found[name].verdict for name in names] == ["ok", "rejected"]
+    audits = audit_files(names, tmp_path, out)
+    assert [audits[name].verdict for name in names] == ["ok", "rejected"]
 
 
-def test_audit_of_the_data_folder_is_believed(tmp_path, monkeypatch):
+def test_audit_of_the_data_folder_is_trusted(tmp_path, monkeypatch):
     names = sounds(tmp_path, 3)
     expected = audit_files(names, tmp_path, tmp_path)
     monkeypatch.setattr(audit, "audit_file", None)
@@ -119,7 +126,7 @@ def test_command_on_a_folder_of_bad_files(tmp_path, noise, run):
     assert f"{len(rows)} files, 3 usable" in done.stdout
 
 
-def test_command_on_a_manifest_sees_copies_across_splits(tmp_path, run):
+def test_command_reports_copies_across_splits(tmp_path, run):
     names = sounds(tmp_path, 6, seconds=2.0)
     samples, rate = soundfile.read(tmp_path / "0.wav")
     soundfile.write(tmp_path / "4.wav", samples, rate)
@@ -131,11 +138,11 @@ def test_command_on_a_manifest_sees_copies_across_splits(tmp_path, run):
     (tmp_path / "recordings.csv").write_text("\n".join(lines) + "\n")
     done = run(tmp_path / "recordings.csv", "--out", tmp_path / "out")
     assert done.returncode == 0, done.stderr
-    found = {
+    copies = {
         (r["kind"], r["path"], r["copy"], r["patients"], r["splits"])
         for r in cells(tmp_path / "out/duplicates.csv")
     }
-    assert found == {
+    assert copies == {
         ("exact", "0.wav", "4.wav", "different: p0 and p4",
          "different: train and test"),
         ("near", "0.wav", "5.wav", "same", "same"),
@@ -162,30 +169,19 @@ def test_a_database_with_labels_and_double_rows(tmp_path, run):
     assert "row 6: 1.wav is listed in recordings.csv row 3" in done.stderr
 
 
-def test_a_permission_granted_is_seen(tmp_path, monkeypatch):
-    names = sounds(tmp_path, 1)
-    refused = audit.Audit("", reason="unreadable: permission denied")
-    monkeypatch.setattr(audit, "audit_file", lambda *_: refused)
-    audit_files(names, tmp_path, tmp_path / "out")
-    monkeypatch.undo()
-    found = audit_files(names, tmp_path, tmp_path / "out")
-    assert found["0.wav"].verdict == "ok"
-
-
 @pytest.mark.parametrize(
-    "make, message",
+    "name, text, message",
     [
-        (lambda f: f / "no", "no does not exist"),
-        (lambda f: f, "holds no audio file"),
-        (lambda f: (f / "x.csv").write_text("") or f / "x.csv", "is empty"),
-        (
-            lambda f: (f / "x.csv").write_text("a,b\n1,2\n") and f / "x.csv",
-            "has no column 'path'",
-        ),
+        ("no", None, "no does not exist"),
+        (".", None, "holds no audio file"),
+        ("x.csv", "", "is empty"),
+        ("x.csv", "a,b\n1,2\n", "has no column 'path'"),
     ],
 )
-def test_wrong_usage_is_one_line(tmp_path, make, message, run):
-    done = run(make(tmp_path), "--out", tmp_path / "out")
+def test_wrong_usage_is_one_line(tmp_path, name, text, message, run):
+    if text is not None:
+        (tmp_path / name).write_text(text)
+    done = run(tmp_path / name, "--out", tmp_path / "out")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""Packs: the same bytes however they came about, refused unless whole."""
+"""Packs have the same bytes in every way of making them; damage is refused."""
 
 import csv
 import filecmp
@@ -79,11 +79,11 @@ def test_shards_and_index(sounds, tmp_path, run):
 def test_a_name_with_a_carriage_return_is_found_again(noise, tmp_path):
     noise("in/a\rb.wav")
     pack(str(tmp_path / "in"), str(tmp_path / "out"))
-    found = pack_at(tmp_path / "out").stored("a\rb.wav", 0.0, 1.0)
-    assert len(found.samples) == 16000
+    stored = pack_at(tmp_path / "out").stored("a\rb.wav", 0.0, 1.0)
+    assert len(stored.samples) == 16000
 
 
-def test_interrupted_packing_goes_on_to_the_same_bytes(
+def test_interrupted_packing_resumes_to_the_same_bytes(
     sounds, tmp_path, monkeypatch
 ):
     pack(sounds, tmp_path / "whole", shard_mb=0.05)
@@ -105,7 +105,7 @@ def test_interrupted_packing_goes_on_to_the_same_bytes(
         InputError, match=r"lacks part 1 of 1.*the same pack command"
     ):
         pack_at(out)
-    # What a kill leaves.
+    # A kill leaves a partial shard.
     (out / "pack-1of1-00001.partial.i16").write_bytes(b"half")
     decoded.clear()
     pack(sounds, out, shard_mb=0.05)
@@ -125,7 +125,7 @@ pack.main()
 """
 
 
-def test_a_killed_pack_goes_on(sounds, tmp_path, run):
+def test_a_killed_pack_resumes(sounds, tmp_path, run):
     pack(sounds, tmp_path / "whole", shard_mb=0.05)
     out = tmp_path / "out"
     command = [str(sounds), str(out), "--shard_mb", "0.05"]
@@ -174,9 +174,9 @@ def test_parts_are_put_together(sounds, tmp_path):
     assert whole.paths == parts.paths
     for path in whole.paths:
         if path != "audio/05.wav":
-            one, other = (p.stored(path, 0, 0.5) for p in (whole, parts))
-            assert (one.samples == other.samples).all()
-            assert one[1:] == other[1:]
+            a, b = (p.stored(path, 0, 0.5) for p in (whole, parts))
+            assert (a.samples == b.samples).all()
+            assert a[1:] == b[1:]
     audits = [
         audit_corpus(whole.paths, tmp_path / name, tmp_path / f"out_{name}")
         for name in ("whole", "a")
@@ -191,60 +191,38 @@ def test_parts_are_put_together(sounds, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "source, target, options, message",
     [
-        ({"rate": 8000}, "out is a pack with rate 16000, not 8000; pass anoth"),
-        ({"part": "1/2"}, "a pack with parts 1, not 2"),
-        ({"shard_mb": 1}, "a pack with shard_mb 512, not 1"),
-        ({"part": "3/2"}, "--part 3/2 is not a part"),
-        ({"part": "half"}, "--part half is not a part"),
-        ({"rate": 16}, "--rate 16 is outside"),
-        ({"shard_mb": 0}, "--shard_mb 0 is not above 0"),
+        ("in", "in", {}, "holds the recordings themselves"),
+        ("in", ".", {}, "holds the recordings themselves"),
+        ("in", "other", {}, "other holds other files"),
+        ("no", "out", {}, "no does not exist"),
+        ("pack", "out", {}, "pack is itself a pack"),
+        ("r.csv", "out", {}, "00.wav, listed .*--data_folder"),
+        ("in", "out", {"part": "1/20"}, "--part 1/20 asks for more parts than"),
+        ("in", "out", {"part": "3/2"}, "--part 3/2 is not a part"),
+        ("in", "out", {"part": "half"}, "--part half is not a part"),
+        ("in", "out", {"rate": 16}, "--rate 16 is outside"),
+        ("in", "out", {"shard_mb": 0}, "--shard_mb 0 is not above 0"),
     ],
 )
-def test_what_does_not_fit_is_refused(sounds, tmp_path, options, message):
-    pack(sounds, tmp_path / "out")
-    with pytest.raises(InputError, match=message):
-        pack(sounds, tmp_path / "out", **options)
-
-
-def test_wrong_folders(sounds, tmp_path, run):
-    with pytest.raises(InputError, match="holds the recordings themselves"):
-        pack(sounds, sounds)
-    with pytest.raises(InputError, match="holds the recordings themselves"):
-        pack(sounds, tmp_path)
+def test_refusals(sounds, tmp_path, source, target, options, message):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/x").touch()
-    with pytest.raises(InputError, match="other holds other files"):
-        pack(sounds, tmp_path / "other")
-    with pytest.raises(InputError, match="no does not exist"):
-        pack(tmp_path / "no", tmp_path / "out")
-    with pytest.raises(
-        InputError, match="--part 1/20 asks for more parts than"
-    ):
-        pack(sounds, tmp_path / "out20", part="1/20")
-    pack(sounds, tmp_path / "out")
-    with pytest.raises(InputError, match="out is itself a pack"):
-        pack(tmp_path / "out", tmp_path / "again")
+    (tmp_path / "r.csv").write_text("path,patient_id\n00.wav,p\n")
+    pack(sounds, tmp_path / "pack")
+    with pytest.raises(InputError, match=message):
+        pack(tmp_path / source, tmp_path / target, **options)
+
+
+def test_a_table_with_another_data_folder(sounds, tmp_path, run):
     table = tmp_path / "r.csv"
     table.write_text("path,patient_id\n00.wav,p\n")
-    with pytest.raises(InputError, match="00.wav, listed .*--data_folder"):
-        pack(table, tmp_path / "db")
     pack(table, tmp_path / "db", data_folder=sounds / "audio")
     assert pack_at(tmp_path / "db").paths == ["00.wav"]
     assert "MANIFEST or OUT is missing" in run(table, status=2).stderr
     line = run("--verify", sounds, status=2).stderr
     assert line.startswith("error: ") and "is not a pack" in line
-
-
-def test_changed_recordings_are_refused(sounds, tmp_path):
-    pack(sounds, tmp_path / "out")
-    os.utime(sounds / "audio/00.wav", (1, 1))
-    with pytest.raises(InputError, match="in has changed since"):
-        pack(sounds, tmp_path / "out")
-    shutil.copy(sounds / "audio/00.wav", sounds / "audio/zz.wav")
-    with pytest.raises(InputError, match="a pack of other or of changed"):
-        pack(sounds, tmp_path / "out")
 
 
 def test_parts_of_different_packs_are_refused(sounds, tmp_path):
@@ -256,6 +234,24 @@ def test_parts_of_different_packs_are_refused(sounds, tmp_path):
         pack_at(tmp_path / "a")
 
 
+def test_other_settings_and_changed_recordings_are_refused(sounds, tmp_path):
+    out = tmp_path / "out"
+    pack(sounds, out)
+    for options, message in (
+        ({"rate": 8000}, "out is a pack with rate 16000, not 8000; pass anoth"),
+        ({"part": "1/2"}, "a pack with parts 1, not 2"),
+        ({"shard_mb": 1}, "a pack with shard_mb 512, not 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pack(sounds, out, **options)
+    os.utime(sounds / "audio/00.wav", (1, 1))
+    with pytest.raises(InputError, match="in has changed since"):
+        pack(sounds, out)
+    shutil.copy(sounds / "audio/00.wav", sounds / "audio/zz.wav")
+    with pytest.raises(InputError, match="a pack of other or of changed"):
+        pack(sounds, out)
+
+
 def test_damage_is_found(sounds, tmp_path, run):
     out = tmp_path / "out"
     pack(sounds, out, shard_mb=0.05)
@@ -264,8 +260,8 @@ def test_damage_is_found(sounds, tmp_path, run):
     shard.write_bytes(good[:-1] + b"x")
     line = run("--verify", out, status=2).stderr.strip().split("\n")[-1]
     assert line.startswith("error: ") and "pack-1of1-00001.i16 differ" in line
-    # What the size shows is found before training, by any preparer.
-    os.utime(out / "pack.json", (1, 1))  # not the one this process knows
+    # Wrong sizes are detected by any preparer, before training.
+    os.utime(out / "pack.json", (1, 1))  # not the pack in the cache
     shard.write_bytes(good[:-2])
     with pytest.raises(InputError, match="00001.i16 has 63998 bytes, not 640"):
         prepare_vggsound(str(out), str(tmp_path / "m"))
@@ -273,14 +269,14 @@ def test_damage_is_found(sounds, tmp_path, run):
     with pytest.raises(InputError, match="out lacks pack-1of1-00001.i16; copy"):
         prepare_vggsound(str(out), str(tmp_path / "m"))
     shard.write_bytes(good)
-    about = json.loads((out / "pack.json").read_text())
-    (out / "pack.json").write_text(json.dumps({**about, "pack": 2}))
+    head = json.loads((out / "pack.json").read_text())
+    (out / "pack.json").write_text(json.dumps({**head, "pack": 2}))
     with pytest.raises(InputError, match="version 2, not 1"):
         pack_at(out)
 
 
 def tables(folder):
-    """Everything a preparer wrote, but for where it was."""
+    """All output of a preparer that does not depend on the folder."""
     names = [*(f"{split}.csv" for split in SPLITS), "corpus.json"]
     names += ["audit.csv", "rejected.csv", "duplicates.csv", "table.md"]
     return {
@@ -296,14 +292,14 @@ def same_from_pack(tmp_path, folder, prepare, source=None, **options):
     pack(source or folder, out, **options)
     prepare(str(folder), str(tmp_path / "files"))
     prepare(str(out), str(tmp_path / "packed"))
-    found = tables(tmp_path / "packed")
-    assert found == tables(tmp_path / "files")
+    packed = tables(tmp_path / "packed")
+    assert packed == tables(tmp_path / "files")
     with open(tmp_path / "packed/rejected.csv", encoding="utf-8") as file:
-        return found, list(csv.DictReader(file))
+        return packed, list(csv.DictReader(file))
 
 
 def bad_files(noise, name):
-    """A silent one in place of ``name``; returns why it is rejected."""
+    """Write a silent file; return the reason of its rejection."""
     noise(name, seconds=0.5, level=0)
     return "silent: -inf dBFS"
 
@@ -313,7 +309,7 @@ def test_vggsound_form(noise, tmp_path):
     for i in range(40):
         rows.append(f"-_{i:02d}_a,{i},dog,{'test' if i < 8 else 'train'}")
         if i not in (3, 20):
-            # Of another rate, so that durations are no whole samples.
+            # At another rate, durations are not whole samples.
             how = {"rate": 22050, "channels": 2} if i % 3 else {}
             noise(f"vgg/audio/-_{i:02d}_a_{i:06d}.wav", 0.50003, **how)
     reason = bad_files(noise, "vgg/audio/-_11_a_000011.wav")
@@ -321,14 +317,14 @@ def test_vggsound_form(noise, tmp_path):
     copy = (audio / "-_05_a_000005.wav").read_bytes()
     (audio / "-_30_a_000030.wav").write_bytes(copy)
     (tmp_path / "vgg/vggsound.csv").write_text("\n".join(rows) + "\n")
-    found, rejected = same_from_pack(
+    packed, rejected = same_from_pack(
         tmp_path, tmp_path / "vgg", prepare_vggsound
     )
     assert rejected[0]["reason"] == reason
-    assert found["duplicates.csv"].count("exact,") == 1
-    assert "vgg (in VGGSound's form)" in found["corpus.json"]
-    # The same from the manifests alone: the folder is where they say.
-    found, rejected = same_from_pack(
+    assert packed["duplicates.csv"].count("exact,") == 1
+    assert "vgg (in VGGSound's form)" in packed["corpus.json"]
+    # The same from the manifests, which name the data folder.
+    packed, rejected = same_from_pack(
         tmp_path, tmp_path / "vgg", prepare_vggsound, tmp_path / "files"
     )
     assert rejected[0]["reason"] == reason

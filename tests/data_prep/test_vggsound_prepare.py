@@ -1,10 +1,9 @@
-"""VGGSound's published form, with its traps."""
+"""Preparation of VGGSound's published layouts."""
 
 import pytest
 
 from data_prep.files.errors import InputError
-from data_prep.files.tables import read_table
-from data_prep.manifest import SPLITS, read, read_corpus
+from data_prep.manifest import SPLITS, read_corpus
 from data_prep.vggsound_prepare import prepare_vggsound
 
 LABELS = ["dog barking", "child speech, kid speaking"]
@@ -12,7 +11,7 @@ LABELS = ["dog barking", "child speech, kid speaking"]
 
 @pytest.fixture
 def vggsound(noise, tmp_path):
-    """40 clips of 32 videos; ids begin with - and hold _; two are gone."""
+    """40 clips of 32 videos; ids begin with - and hold _; two are missing."""
     rows = []
     for i in range(40):
         video = f"-_{min(i, 31):02d}_aBc_de"
@@ -24,128 +23,138 @@ def vggsound(noise, tmp_path):
     return tmp_path / "vgg"
 
 
-def prepare(folder, **options):
-    prepare_vggsound(str(folder), str(folder.parent / "out"), **options)
-    return {s: read(folder.parent / f"out/{s}.csv") for s in SPLITS}
+@pytest.fixture
+def prepare(prepared, tmp_path):
+    def prepare(**options):
+        return prepared(prepare_vggsound, tmp_path / "vgg", **options)
+
+    return prepare
 
 
-def test_splits_labels_and_missing_videos(vggsound):
-    splits = prepare(vggsound, valid_share=0.25)
+@pytest.fixture
+def change(vggsound):
+    """Replace text in vggsound.csv: ``change("dog", "cat", 2)``."""
+
+    def change(*replacement):
+        table = vggsound / "vggsound.csv"
+        table.write_text(table.read_text().replace(*replacement))
+
+    return change
+
+
+def labels(splits):
+    return {rec.label for recs in splits.values() for rec in recs}
+
+
+def test_splits_labels_and_missing_videos(
+    vggsound, prepare, patients, output, tmp_path
+):
+    splits = prepare(valid_share=0.25)
     assert len(splits["test"]) == 7
     assert len(splits["train"]) + len(splits["valid"]) == 31
-    videos = [{r.patient_id for r in splits[s]} for s in SPLITS]
-    assert not (videos[0] & videos[1] or videos[1] & videos[2])
+    patients(splits)
     clip = splits["test"][0]
     assert (clip.ID, clip.patient_id) == ("-_00_aBc_de_000000", "-_00_aBc_de")
     assert {r.label for r in splits["train"]} == set(LABELS)
-    out = vggsound.parent / "out"
-    missing = [row for _, row in read_table(out / "missing.csv", ["label"])]
-    assert [(m["label"], m["missing"]) for m in missing] == [
+    assert [(m["label"], m["missing"]) for m in output("missing.csv")] == [
         ("child speech, kid speaking", "1"),
         ("dog barking", "1"),
     ]
-    assert read_corpus(out) == {
-        "name": "vgg (in VGGSound's form)",
-        "synthetic": False,
-    }
+    corpus = {"name": "vgg (in VGGSound's form)", "synthetic": False}
+    assert read_corpus(tmp_path / "out") == corpus
 
 
-def test_the_corpus_says_what_it_is(vggsound):
+def test_corpus_json_names_the_corpus(vggsound, prepare, tmp_path):
     (vggsound / "corpus.json").write_text('{"name": "toy", "synthetic": true}')
-    prepare(vggsound)
-    assert read_corpus(vggsound.parent / "out")["name"] == "toy"
+    prepare()
+    assert read_corpus(tmp_path / "out")["name"] == "toy"
 
 
-def test_class_folders(noise, tmp_path):
+def test_class_folders(noise, prepare):
     for split in ("train", "test"):
         for i in range(6):
             for n, label in enumerate(LABELS):
                 noise(f"vgg/{split}/{label}/x_{split}{i}_00003{n}.ogg")
-    splits = prepare(tmp_path / "vgg", valid_share=0.2)
-    assert {r.label for r in splits["test"]} == set(LABELS)
-    assert {r.patient_id for r in splits["test"]} == {
-        f"x_test{i}" for i in range(6)
-    }
+    test = prepare(valid_share=0.2)["test"]
+    assert {r.label for r in test} == set(LABELS)
+    assert {r.patient_id for r in test} == {f"x_test{i}" for i in range(6)}
 
 
-def test_class_folders_of_any_names(noise, tmp_path):
+def test_class_folders_with_other_names(noise, prepare, patients):
     for split in ("train", "test"):
         for label in LABELS:
             for i in range(3):
                 noise(f"vgg/{split}/{label}/dog_{i}.wav")
-    splits = prepare(tmp_path / "vgg", valid_share=0.2)
-    clips = [clip for s in SPLITS for clip in splits[s]]
-    assert len({clip.patient_id for clip in clips}) == len(clips) == 12
+    assert patients(prepare(valid_share=0.2)) == 12  # each file a video
 
 
-def test_what_one_share_holds_out_a_larger_one_holds_out_too(vggsound):
-    small = prepare(vggsound, valid_share=0.1)
-    large = prepare(vggsound, valid_share=0.3)
-    videos = [{r.patient_id for r in s["valid"]} for s in (small, large)]
-    assert videos[0] < videos[1]
+def test_a_larger_share_holds_out_the_videos_of_a_smaller_one(
+    vggsound, prepare
+):
+    splits = [prepare(valid_share=share) for share in (0.1, 0.3)]
+    small, large = ({r.patient_id for r in s["valid"]} for s in splits)
+    assert small < large
 
 
-def test_a_class_that_is_only_in_test_is_left_out_of_labels(vggsound, caplog):
-    table = vggsound / "vggsound.csv"
-    table.write_text(table.read_text().replace(LABELS[0], "owl", 2))
-    splits = prepare(vggsound, require_all_classes=True)
-    assert {r.label for s in SPLITS for r in splits[s]} == set(LABELS)
+def test_classes_that_are_left_out(prepare, change, caplog):
+    change(LABELS[0], "owl", 2)  # only in test
+    assert labels(prepare(require_all_classes=True)) == set(LABELS)
     assert (
         "1 classes with fewer than 1 clips to train with, or none in train, "
         "left out: owl"
     ) in caplog.messages
-    splits = prepare(vggsound)
-    assert {r.label for r in splits["test"]} == {*LABELS, "owl"}
-    splits = prepare(vggsound, min_clips=2)
-    assert {r.label for r in splits["test"]} == set(LABELS)
+    assert labels(prepare()) == {*LABELS, "owl"}
+    assert labels(prepare(min_clips=2)) == set(LABELS)
+    change(LABELS[0], "rare", 3)  # one of them in train
+    assert labels(prepare(min_clips=5)) == set(LABELS)
 
 
-def test_without_labels_one_clip_a_class_is_enough(vggsound, caplog):
+def test_without_labels_one_clip_per_class_is_enough(vggsound, prepare, caplog):
     table = vggsound / "vggsound.csv"
     rows = [line.split(",") for line in table.read_text().splitlines()]
     table.write_text(
         "\n".join(f"{r[0]},{r[1]},class {r[1]},{r[-1]}" for r in rows)
     )
-    splits = prepare(vggsound, valid_share=0.25)
+    splits = prepare(valid_share=0.25)
     assert [len(splits[s]) for s in SPLITS] == [25, 6, 7]
     assert "left out" not in caplog.text
 
 
-def test_files_that_are_added_are_found(vggsound, noise):
-    before = prepare(vggsound)
+def test_prepared_again_only_after_a_change(
+    vggsound, prepare, noise, monkeypatch
+):
+    before = prepare()
+    with monkeypatch.context() as patch:
+        patch.setattr("data_prep.corpora.preparation.audit", None)
+        assert prepare() == before
+        with pytest.raises(TypeError):  # other options
+            prepare(valid_share=0.3)
     noise("vgg/audio/-_20_aBc_de_000020.wav")
-    after = prepare(vggsound)
+    after = prepare()
     assert sum(map(len, after.values())) == sum(map(len, before.values())) + 1
 
 
-def test_rare_classes_are_left_out(vggsound):
-    table = vggsound / "vggsound.csv"
-    table.write_text(table.read_text().replace(LABELS[0], "rare", 5))
-    splits = prepare(vggsound, min_clips=5)
-    assert "rare" not in {r.label for s in SPLITS for r in splits[s]}
-
-
-def test_an_empty_class_is_an_error_only_where_labels_are_used(vggsound):
+def test_an_empty_class_is_an_error_only_with_labels(vggsound, prepare):
     with open(vggsound / "vggsound.csv", "a") as table:
         table.write("gone0000000,1,whale,train\n")
-    prepare(vggsound)
+    prepare()
     with pytest.raises(InputError, match="'whale' has no clip left"):
-        prepare(vggsound, require_all_classes=True)
+        prepare(require_all_classes=True)
 
 
 def test_only_the_official_csv_is_compared_with_its_counts(
-    vggsound, caplog, monkeypatch
+    vggsound, prepare, tmp_path, caplog, monkeypatch
 ):
-    prepare(vggsound)
+    prepare()
     assert "as published" not in caplog.text
     monkeypatch.setattr("data_prep.vggsound_prepare.OFFICIAL_ROWS", 40)
-    prepare(vggsound, valid_share=0.2)
+    prepare(valid_share=0.2)
     assert [m for m in caplog.messages if "published" in m] == [
         "train: 32 in total here, 183730 as published",
         "test: 8 in total here, 15446 as published",
         "classes: 2 in total here, 309 as published",
     ]
-    assert read_corpus(vggsound.parent / "out")["name"] == "VGGSound"
+    assert read_corpus(tmp_path / "out")["name"] == "VGGSound"
 
 
 @pytest.mark.parametrize(
@@ -157,24 +166,16 @@ def test_only_the_official_csv_is_compared_with_its_counts(
         ("a,1,dog,valid", "row 41: split is 'valid'"),
     ],
 )
-def test_bad_rows(vggsound, row, message):
+def test_bad_rows(vggsound, prepare, row, message):
     with open(vggsound / "vggsound.csv", "a") as table:
         table.write(row + "\n")
     with pytest.raises(InputError, match=message):
-        prepare(vggsound)
+        prepare()
 
 
-def test_nothing_there(tmp_path):
-    with pytest.raises(InputError, match="no does not exist.*make demo-data"):
-        prepare(tmp_path / "no")
+def test_other_folders(prepare, tmp_path):
+    with pytest.raises(InputError, match="vgg does not exist.*make demo-data"):
+        prepare()
     (tmp_path / "vgg").mkdir()
     with pytest.raises(InputError, match="neither vggsound.csv nor train/"):
-        prepare(tmp_path / "vgg")
-
-
-def test_prepared_once(vggsound, monkeypatch):
-    before = prepare(vggsound)
-    monkeypatch.setattr("data_prep.corpora.preparation.audit", None)
-    assert prepare(vggsound) == before
-    with pytest.raises(TypeError):  # other options: prepared anew
-        prepare(vggsound, valid_share=0.3)
+        prepare()

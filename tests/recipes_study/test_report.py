@@ -1,4 +1,4 @@
-"""The page: tables equal the metrics files, names are escaped, no patient is
+"""The page: its numbers are those of the files, names are escaped, no patient is
 named, and a browser shows all of it at any width."""
 
 import base64
@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
-from statistics import mean, stdev
 
 import pytest
 import studies
@@ -16,7 +15,6 @@ import yaml
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.report.page import make_report
-from recipes.study.settings import MODES
 
 HOSTILE = "<script>document.title='owned'</script> \"quoted\" & 'so'"
 SMALL, LARGE = (390, 844), (1280, 900)
@@ -97,29 +95,11 @@ def study(tmp_path_factory):
         yield plan, page, page.read_text("utf-8")
 
 
-def test_tables_equal_the_metrics_files(study):
-    plan, _, text = study
-    tables = Tables(text).tables
-    for table, task in (("table_2", "neuro"), ("table_3", "trigger")):
-        rows = {row[0]: row[1:] for row in tables[table]}
-        for encoder in table_rows(2):
-            for cell, mode in zip(rows[ENCODERS[encoder].label], MODES):
-                values = [
-                    json.loads((run.folder / "metrics.json").read_text())[
-                        "test"
-                    ]["recording"]["auc"]
-                    for run in plan.classifiers(task, encoder, mode)
-                ]
-                assert cell.startswith(
-                    f"{mean(values):.3f} ± {stdev(values):.3f} "
-                )
-        assert rows["trained parameters"] == ["8,194"] * 3
-
-
 def test_files_have_the_same_numbers(study):
     _, page, text = study
     numbers = json.loads((page.parent / "results.json").read_text())
     rows = {row[0]: row for row in Tables(text).tables["table_1"]}
+    assert rows["trained parameters"][1:] == ["8,194"] * 3
     markdown = (page.parent / "tables.md").read_text()
     latex = (page.parent / "tables.tex").read_text()
     for row in numbers["tables"]["table_1"]:

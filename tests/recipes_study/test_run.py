@@ -289,7 +289,7 @@ def check_a_failure(folder):
     stages["adapt_replay"]["lr"] = 0.003
     output = study(folder, status=1, stages=stages)
     (line,) = {x for x in output.splitlines() if x.startswith("FAILED")}
-    assert "encoders/supervised/1, see " in line and "error: lr is -1" in line
+    assert "encoders/supervised/1, see " in line and "error: --lr is -1" in line
     log = line.split("see ")[1].split(": ")[0]
     with open(log, encoding="utf-8") as file:
         assert "lr is -1" in file.read()

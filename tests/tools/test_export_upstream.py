@@ -64,8 +64,8 @@ def test_exported_code_equals_the_code_of_the_project(texts):
         for name, source in file.taken.items():
             ours = definitions(source.path.read_text())
             if name in ours and not source.name.startswith("tests."):
-                own = {_code(part) for part in ours[name]}
-                changed = [p for p in exported[name] if _code(p) not in own]
+                codes = {_code(part) for part in ours[name]}
+                changed = [p for p in exported[name] if _code(p) not in codes]
                 assert changed == [], (path, name)
                 n_compared += 1
     assert n_compared > 60

@@ -1,4 +1,4 @@
-"""The table of tests by instruction set, threads and locale."""
+"""The table of test results by instruction set, threads and locale."""
 
 import sys
 
@@ -43,7 +43,7 @@ def test_failures_are_counted_and_named(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_a_setting_is_all_that_is_set(setting):
+def test_a_setting_replaces_outside_values(setting):
     outside = {"MKL_CBWR": "AVX2", "OMP_NUM_THREADS": "8"}
-    found = environment(setting, outside)
-    assert found == {"OMP_NUM_THREADS": "1", **SETTINGS[setting]}
+    variables = environment(setting, outside)
+    assert variables == {"OMP_NUM_THREADS": "1", **SETTINGS[setting]}

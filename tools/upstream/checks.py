@@ -213,7 +213,8 @@ def _hooks(copy: Copy) -> List[Check]:
     status, output = run(copy, "python", "-m", "pre_commit", "install-hooks")
     if status == 0:
         return [("lint", "pre-commit", hooks)]
-    reason = (output.strip().splitlines() or [f"exit status {status}"])[0]
+    lines = [line for line in output.splitlines() if line[:1] not in ("[", "")]
+    reason = (lines or [f"exit status {status}"])[0]
     skipped = (
         None,
         f"the hooks cannot be installed ({reason}); run ruff, yamllint and "

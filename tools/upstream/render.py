@@ -121,6 +121,8 @@ def keys(
     chosen = wanted or [key for key in entries if key not in without]
     text = "\n".join(entries[key] for key in chosen)
     text = _replaced(text, replace, path)
+    # Without comments on files of this project.
+    text = re.sub(r"^#.*\bcry_modules/.*\n", "", text, flags=re.M)
     # Without marks of how certain a setting is, see the yaml files here.
     text = re.sub(r"# \[[CPSD?]\];? ?", "# ", text)
     text = re.sub(r" *#? *$", "", text, flags=re.M)

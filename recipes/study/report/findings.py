@@ -87,7 +87,7 @@ def _change(results, encoder, seed, key) -> Optional[Tuple[float, float]]:
         run = results.plan.encoder(encoder, seed, fold)
         first = read_json(run.folder / "before.json") or {}
         last = (results.history(run) or [{}])[-1]
-        if run.result.is_file() and key in first and key in last:
+        if run.done and key in first and key in last:
             pairs.append((first[key], last[key]))
     if not pairs:
         return None
@@ -100,7 +100,7 @@ def costs(results) -> List[Dict]:
     kinds: Dict[str, List] = {}
     for run in results.plan.runs.values():
         measured = cost.timed(run, results.settings)
-        if measured is not None and run.result.is_file():
+        if measured is not None and run.done:
             kinds.setdefault(_kind(run), []).append((run, measured))
     rows = []
     for kind, runs in kinds.items():

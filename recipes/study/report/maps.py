@@ -63,7 +63,7 @@ def of_encoder(
 ) -> Optional[Embeddings]:
     """Read the embeddings of an encoder, if its run is complete."""
     run = results.plan.runs.get(f"embeddings/{encoder}")
-    is_done = run is not None and run.result.is_file()
+    is_done = run is not None and run.done
     return read(run.result, corpus) if is_done else None
 
 

@@ -9,12 +9,12 @@ id, no path and no date. The page names missing runs.
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict
 
 import jinja2
 from markupsafe import Markup
 
-from cry_modules.figures.page import Picture, style_sheet
+from cry_modules.figures.page import style_sheet
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
@@ -54,9 +54,7 @@ def make_report(folder: Path) -> Path:
     settings = read_study(source)
     settings["output_folder"] = str(folder)  # it may have been moved
     results = Results(Plan(check_settings(settings, str(source))))
-    if not any(
-        run.result.is_file() for run in results.plan.of_rule("train_cls")
-    ):
+    if not any(run.done for run in results.plan.of_rule("train_cls")):
         raise InputError(
             f"no classifier of {folder} is done; run the study first, or read "
             "its logs"
@@ -108,7 +106,11 @@ def contents(results: Results) -> Dict[str, Any]:
         **_corpora(results),
         **_results(results),
         **_sounds(results),
-        **_reproduction(results),
+        "versions": reproduce.versions(),
+        "commit": reproduce.commit(),
+        "hardware": reproduce.hardware(),
+        "commands": reproduce.commands(results.plan),
+        "checksums": reproduce.checksums(results),
     }
     context["views"] = examples(results, context["generic"], context["cries"])
     context["view_pictures"] = [
@@ -188,16 +190,6 @@ def _sounds(results) -> Dict[str, Any]:
     }
 
 
-def _reproduction(results) -> Dict[str, Any]:
-    return {
-        "versions": reproduce.versions(),
-        "commit": reproduce.commit(),
-        "hardware": reproduce.hardware(),
-        "commands": reproduce.commands(results.plan),
-        "checksums": reproduce.checksums(results),
-    }
-
-
 _MODES_IN_WORDS = {
     "linear": "a linear probe",
     "linear_bn": "a probe that also trains BatchNorm (linear+BN)",
@@ -206,8 +198,10 @@ _MODES_IN_WORDS = {
 _MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
 
 
-def _all_pictures(context) -> List[Picture]:
-    return [
+def _write_figures(context, folder) -> None:
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    for picture in [
         *context["auc_pictures"],
         context["forest"],
         *context["curves"],
@@ -216,13 +210,7 @@ def _all_pictures(context) -> List[Picture]:
         *context["view_pictures"],
         *(entry["picture"] for entry in context["maps"]),
         context["forgetting_picture"],
-    ]
-
-
-def _write_figures(context, folder) -> None:
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    for picture in _all_pictures(context):
+    ]:
         picture.write(make_folder(folder))
 
 

@@ -55,23 +55,18 @@ class Results:
     @property
     def missing(self) -> List[Run]:
         """Runs without a result."""
-        return [
-            run for run in self.plan.runs.values() if not run.result.is_file()
-        ]
-
-    def metrics(self, run: Run) -> Optional[Dict]:
-        """Read ``metrics.json`` of a run; None if there is none."""
-        return read_json(run.folder / "metrics.json")
+        return [run for run in self.plan.runs.values() if not run.done]
 
     def of(self, task, encoder, mode, fraction=1.0) -> List[Dict]:
         """Read ``metrics.json`` of each seed that is done."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
-        return [m for m in map(self.metrics, runs) if m is not None]
+        files = [read_json(run.folder / "metrics.json") for run in runs]
+        return [metrics for metrics in files if metrics is not None]
 
     def set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of the seeds that are done, or None."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
-        runs = [run for run in runs if run.result.is_file()]
+        runs = [run for run in runs if run.done]
         if not runs:
             return None
         files = [run.folder / "predictions_test.csv" for run in runs]
@@ -133,7 +128,7 @@ class Results:
     def no_interval(self, task: str) -> Optional[str]:
         """Reason why a task's metrics have no interval, or None."""
         for run in self.plan.of_rule("train_cls"):
-            if run.facts["task"] == task and run.result.is_file():
+            if run.facts["task"] == task and run.done:
                 p = self._predictions(run.folder / "predictions_test.csv")
                 return why_no_interval(p.labels, p.patients, p.classes)
         return None
@@ -147,7 +142,7 @@ class Results:
         for run in self.plan.of_rule("train_cls"):
             facts = run.facts
             whole = facts["task"] == task.name and facts["fraction"] == 1.0
-            if whole and run.result.is_file():
+            if whole and run.done:
                 return run
         return None
 

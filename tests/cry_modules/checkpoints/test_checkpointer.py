@@ -1,4 +1,4 @@
-"""Checkpoints are complete or not there, and the right ones are kept."""
+"""Checkpoints are complete or absent, and the right ones are kept."""
 
 import resource
 
@@ -22,9 +22,10 @@ def checkpointer(tmp_path):
 
 def kept(checkpointer):
     """Epochs of the checkpoints on disk, oldest first."""
-    found = checkpointer.list_checkpoints()
+    checkpoints = checkpointer.list_checkpoints()
     return [
-        c.meta["epoch"] for c in sorted(found, key=lambda c: c.meta["unixtime"])
+        c.meta["epoch"]
+        for c in sorted(checkpoints, key=lambda c: c.meta["unixtime"])
     ]
 
 
@@ -34,7 +35,6 @@ def test_the_last_two_and_the_best_are_kept(checkpointer, tmp_path):
     assert kept(checkpointer) == [2, 4, 5]
     assert checkpointer.recover_if_possible().meta["epoch"] == 5
     assert checkpointer.recover_if_possible(min_key="l").meta["epoch"] == 2
-    # Nothing else lies about.
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -54,8 +54,10 @@ def test_without_a_best_the_last_two(checkpointer):
     assert kept(checkpointer) == [2, 3]
 
 
-def test_an_unfinished_checkpoint_is_none(checkpointer, tmp_path, monkeypatch):
-    """Killed at its last moment: all is written, and not yet in its place."""
+def test_an_unfinished_checkpoint_is_absent(
+    checkpointer, tmp_path, monkeypatch
+):
+    """Killed after all is written and before the folder is renamed."""
     checkpointer.save_and_keep({"epoch": 1})
 
     def killed(*paths):

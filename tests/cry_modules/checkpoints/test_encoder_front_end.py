@@ -1,4 +1,4 @@
-"""An encoder hears what it was trained to hear, or nothing."""
+"""An encoder is loaded only behind the front end of its training."""
 
 import json
 
@@ -34,7 +34,7 @@ def refusal(source, front_end):
 
 @pytest.fixture
 def bare(tmp_path):
-    """A file of 80 bands without anything beside it."""
+    """Write an encoder of 80 bands, alone in a folder."""
 
     def save(name="a/embedding_model.ckpt", encoder=None):
         path = tmp_path / name
@@ -53,7 +53,7 @@ def check_known(path, front_end, others):
         assert f"this run has {other}; pass --front_end {front_end}" in message
 
 
-def test_a_checkpoint_says_it(tmp_path):
+def test_a_checkpoint_records_it(tmp_path):
     for name in FRONT_ENDS:
         encoder = Cnn14(make_front_end(name).n_mels, 1)
         folder = tmp_path / name
@@ -63,48 +63,36 @@ def test_a_checkpoint_says_it(tmp_path):
         check_known(folder, name, set(FRONT_ENDS) - {name})
 
 
-def test_a_checkpoint_of_before_is_fbanks(tmp_path):
-    checkpointer = CompleteCheckpointer(tmp_path / "save", {"encoder": Cnn14(80, 1)})  # fmt: skip
-    path = checkpointer.save_checkpoint().path / "CKPT.yaml"
-    lines = path.read_text().splitlines(keepends=True)
-    assert "front_end: fbank\n" in lines
-    lines.remove("front_end: fbank\n")
-    path.write_text("".join(lines))
-    check_known(tmp_path, "fbank", ["log1p"])
-
-
-def test_what_lies_beside_it_says_it(bare):
+def test_an_exported_model_names_it(bare):
     path = bare()
-    beside = path.with_name("model.json")
-    about = {"format": FORMAT, "files": {path.name: sha256(path)}}
-    beside.write_text(json.dumps({**about, "model": {"front_end": "log1p"}}))
+    model = path.with_name("model.json")
+    described = {"format": FORMAT, "files": {path.name: sha256(path)}}
+    model.write_text(json.dumps({**described, "model": {"front_end": "log1p"}}))
     check_known(path, "log1p", ["fbank"])
-    for model in ({}, [], "fbank", None):
-        beside.write_text(json.dumps({**about, "model": model}))
-        assert f"{beside} does not name" in refusal(path, "fbank")
-    beside.write_text("{}")
-    assert f"{beside} has the format None" in refusal(path, "fbank")
-    beside.write_text(" " * (1 << 20) + "{}")
-    assert f"{beside} has more than 1 MiB" in refusal(path, "fbank")
-    beside.unlink()
-    beside = path.with_name("hyperparams.yaml")
-    beside.write_text("seed: 1\nfront_end: log1p\n")
+    for blueprint in ({}, [], "fbank", None):
+        model.write_text(json.dumps({**described, "model": blueprint}))
+        assert f"{model} does not name" in refusal(path, "fbank")
+    model.write_text("{}")
+    assert f"{model} has the format None" in refusal(path, "fbank")
+    model.write_text(" " * (1 << 20) + "{}")
+    assert f"{model} has more than 1 MiB" in refusal(path, "fbank")
+
+
+def test_settings_in_its_folder_name_it(bare):
+    path = bare()
+    settings = path.with_name("hyperparams.yaml")
+    settings.write_text("seed: 1\nfront_end: log1p\n")
     check_known(path, "log1p", ["fbank"])
-    beside.write_text("front_end: mfcc\n")
+    settings.write_text("front_end: mfcc\n")
     assert "'mfcc'" in refusal(path, "fbank")
-    # An exported model's, away from its model.json.
-    text = "logmel: !apply:cry_modules.front_ends.make_front_end [log1p]\n"
-    beside.write_text(text + "mean_var_norm: !new:torch.nn.Identity\n")
-    assert load(path, "log1p")
     for text in ("a: [", "just words", "- 1", ""):
-        beside.write_text(text)
-        assert f"{beside} is not a yaml file of settings" in refusal(
-            path, "fbank"
-        )
+        settings.write_text(text)
+        message = f"{settings} is not a yaml file of settings"
+        assert message in refusal(path, "fbank")
 
 
-#: As SpeechBrain's recipe ESC50/classification and the paper's authors have
-#: them; neither may be built.
+#: Settings of SpeechBrain's recipe ESC50/classification and of the paper's
+#: authors; neither may be built.
 ESC50 = """
 sample_rate: 16000
 use_log1p_mel: True
@@ -130,10 +118,10 @@ proof: !apply:os.mkdir [{proof}]
     [(ESC50, "log1p", "fbank"), (FBANK, "fbank", "log1p")],
 )
 @pytest.mark.parametrize("is_run", [False, True])
-def test_speechbrains_settings_say_it_and_build_nothing(
+def test_speechbrains_settings_name_it_and_build_nothing(
     bare, tmp_path, text, front_end, other, is_run
 ):
-    """Beside a file of the hub, and in a run of SpeechBrain's own."""
+    """In the folder of a downloaded file, and in a SpeechBrain run."""
     proof = tmp_path / "it_ran"
     path = bare("run/save/CKPT+1/embedding_model.ckpt" if is_run else "a.ckpt")
     folder = tmp_path / "run" if is_run else tmp_path
@@ -144,7 +132,7 @@ def test_speechbrains_settings_say_it_and_build_nothing(
     assert not proof.exists()
 
 
-def test_a_copy_that_adaptation_keeps_is_its_runs(bare, tmp_path):
+def test_copies_of_adaptation_have_their_runs_front_end(bare, tmp_path):
     for name in ("pretrained", "interpolated"):
         path = bare(f"run/{name}/encoder.ckpt")
         (tmp_path / "run/hyperparams.yaml").write_text("front_end: log1p\n")
@@ -177,7 +165,7 @@ def hub(monkeypatch, bare):
         ("Ubenwa/sb-cssl-vgg-sclr", "fbank"),
     ],
 )
-def test_a_public_encoders_id_says_it(hub, monkeypatch, name, front_end):
+def test_a_public_encoders_id_names_it(hub, monkeypatch, name, front_end):
     hub({"embedding_model.ckpt": None})
     other = {"log1p": "fbank", "fbank": "log1p"}[front_end]
     check_known(name, front_end, [other])
@@ -195,9 +183,9 @@ def test_a_public_encoders_id_says_it(hub, monkeypatch, name, front_end):
     )
 
 
-def test_another_id_is_asked_for_its_settings(hub):
+def test_settings_of_another_id_are_downloaded(hub):
     hub({"embedding_model.ckpt": None})
-    assert load("some/model", "log1p")  # nothing says
+    assert load("some/model", "log1p")  # unknown
     hub({"embedding_model.ckpt": None, "hyperparams.yaml": FBANK})
     check_known("some/model", "fbank", ["log1p"])
     hub({"hyperparams.yaml": FBANK})
@@ -206,15 +194,15 @@ def test_another_id_is_asked_for_its_settings(hub):
     )
 
 
-def test_panns_file_that_is_not_here(tmp_path):
+def test_a_missing_file_of_panns_names_the_download(tmp_path):
     path = tmp_path / "Cnn14_16k_mAP=0.438.pth"
     message = refusal(path, "panns")
     assert f"{path} does not exist; download {path.name} from " in message
     assert "https://zenodo.org/records/3987831" in message
 
 
-def heard(front_end, sounds, chunk_s, n_masks, n_batches=100):
-    """An encoder whose norm0 has heard sounds, as in training."""
+def trained_on(front_end, sounds, chunk_s, n_masks, n_batches=100):
+    """An encoder whose norm0 has seen features of sounds, as in training."""
     torch.manual_seed(0)
     augment = SpecAugment(8 if n_masks else 0, n_masks, 10)
     views = AugmentedFeatures(front_end, augment, False).train()
@@ -233,8 +221,8 @@ def heard(front_end, sounds, chunk_s, n_masks, n_batches=100):
 
 @pytest.fixture(scope="module")
 def sounds():
-    """Voices, each with its pitch and noise; and what is hardest: tones that
-    fade, and a burst in silence."""
+    """Voices of several pitches with noise, and the hardest cases: fading
+    tones, and a burst in silence."""
     generator = torch.Generator().manual_seed(0)
     time = torch.arange(16000) / 16000
     pitches = [300.0, 400.0, 500.0, 650.0]
@@ -252,11 +240,11 @@ def sounds():
 
 @pytest.mark.parametrize("n_masks", [0, 2])
 @pytest.mark.parametrize("name", FRONT_ENDS)
-def test_a_bare_file_is_judged_by_what_it_heard(bare, sounds, name, n_masks):
-    """And no encoder of ours is refused by its own front end."""
+def test_statistics_tell_the_front_end(bare, sounds, name, n_masks):
+    """And no encoder is refused by its own front end."""
     front_end = make_front_end(name)
     for kind in sounds:
-        path = bare(encoder=heard(front_end, kind, 0.5, n_masks))
+        path = bare(encoder=trained_on(front_end, kind, 0.5, n_masks))
         assert load(path, name)
         if name == "fbank":
             message = refusal(path, "log1p")
@@ -270,7 +258,7 @@ def test_a_bare_file_is_judged_by_what_it_heard(bare, sounds, name, n_masks):
 
 
 @pytest.mark.parametrize(
-    "name, value, said",
+    "name, value, message",
     [
         ("num_batches_tracked", torch.ones(3), "is (3,), here ()"),
         ("running_mean", torch.ones(80, 2), "is (80, 2), here (80,)"),
@@ -280,19 +268,21 @@ def test_a_bare_file_is_judged_by_what_it_heard(bare, sounds, name, n_masks):
         ("num_batches_tracked", None, "is missing"),
     ],
 )
-def test_statistics_that_are_none_are_not_judged(bare, name, value, said):
+def test_invalid_statistics_are_named(bare, name, value, message):
     path, state = bare(), Cnn14(80, 1).state_dict()
     state["norm0.num_batches_tracked"] = torch.tensor(1000)
     state[f"norm0.{name}"] = value
     if value is None:
         del state[f"norm0.{name}"]
     torch.save(state, path)
-    assert f"norm0.{name} {said}" in refusal(path, "fbank")
+    assert f"norm0.{name} {message}" in refusal(path, "fbank")
 
 
-def test_an_encoder_that_heard_little_is_not_judged(bare, sounds):
+def test_statistics_of_few_batches_tell_nothing(bare, sounds):
     for n_batches in (0, 1, 30):
-        encoder = heard(make_front_end("log1p"), sounds[0], 0.5, 0, n_batches)
+        encoder = trained_on(
+            make_front_end("log1p"), sounds[0], 0.5, 0, n_batches
+        )
         path = bare(encoder=encoder)
         assert load(path, "fbank") and load(path, "log1p")
     random = Cnn14(80, 1)
@@ -304,7 +294,6 @@ def test_an_encoder_that_heard_little_is_not_judged(bare, sounds):
 
 
 def test_names_of_public_encoders_are_documented():
-    """With the front end of each, in the row of its file."""
     with open("docs/encoders.md", encoding="utf-8") as file:
         rows = [line for line in file if line.startswith("| ")]
     for encoder in PUBLIC_ENCODERS:

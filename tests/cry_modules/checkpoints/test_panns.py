@@ -1,4 +1,4 @@
-"""PANNs' files: converted strictly, and only where they hear what we hear."""
+"""PANNs' files are converted strictly, and only with our front end."""
 
 import numpy as np
 import pytest
@@ -74,18 +74,18 @@ def test_a_bare_state_dict_and_a_file_of_2019(small, tmp_path):
         assert_same_layers(encoder, small.model, feats)
 
 
-def test_every_name_is_converted_or_knowingly_left(small):
+def test_every_name_is_converted_or_dropped(small):
     extra = {"att_block.att.weight": torch.ones(1)}
     assert "att_block.att.weight is unexpected" in refusal(small(extra))
     for name in ("conv_block3.bn2.running_var", "bn0.bias"):
         ours = name.replace("bn", "norm")
         assert f"{ours} is missing" in refusal(small({name: None}))
-    # What comes after our encoder need not be there.
+    # Layers after our encoder may be missing.
     left = {"fc1.weight": None, "fc1.bias": None, "fc_audioset.weight": None}
     EncoderSource(small(left)).load(Cnn14(64, width=1), "panns")
 
 
-def test_another_rate_is_refused_with_the_file_to_take(small):
+def test_another_rate_is_refused_with_the_file_to_download(small):
     for khz, window in ((32, 1024), (8, 256)):
         message = refusal(small(rate_khz=khz))
         assert f"takes {khz} kHz, windows of {window} samples" in message
@@ -126,15 +126,15 @@ def test_another_network_of_panns_is_refused(small):
     )
 
 
-def test_code_beside_the_weights_is_refused_and_does_not_run(small, tmp_path):
+def test_code_in_the_file_does_not_run(small, tmp_path):
     proof, path = tmp_path / "it_ran", tmp_path / "evil.pth"
     torch.save({**checkpoint(small.model), "sampler": Evil(proof)}, path)
     assert "would run code" in refusal(path)
     assert not proof.exists()
 
 
-def test_of_numpy_arrays_and_numbers_alone_are_read(small, tmp_path):
-    """A random generator of numpy's is neither."""
+def test_other_objects_of_numpy_are_refused(small, tmp_path):
+    """Only its arrays and numbers are read."""
     path = tmp_path / "generator.pth"
     content = {**checkpoint(small.model), "sampler": np.random.RandomState(0)}
     torch.save(content, path)

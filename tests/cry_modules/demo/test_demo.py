@@ -150,7 +150,7 @@ def test_names_are_escaped(tmp_path, upload):
 
 
 @pytest.mark.parametrize(
-    ("about", "text_part"),
+    ("facts", "text_part"),
     [
         ({}, "Model m, trained on a corpus without a name."),
         (
@@ -165,8 +165,8 @@ def test_names_are_escaped(tmp_path, upload):
         ({"corpus": {"name": "c", "synthetic": False}}, "on the corpus c."),
     ],
 )
-def test_the_model_is_described(tmp_path, about, text_part):
-    folder = write_model(tmp_path / "m", **about)
+def test_the_model_is_described(tmp_path, facts, text_part):
+    folder = write_model(tmp_path / "m", **facts)
     text = text_of(page.model_line(load_model(folder), str(folder)))
     assert text_part in text
     assert ("synthetic" in text) == ("synthetic" in text_part)

@@ -10,7 +10,7 @@ from hypothesis import (
     settings,
     strategies as st,
 )
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
 from cry_modules.evaluation.columns import read_columns, subgroup_columns
 from cry_modules.evaluation.subgroups import (
@@ -20,8 +20,9 @@ from cry_modules.evaluation.subgroups import (
     groups,
     table,
 )
-from cry_modules.metrics.bootstrap import fewest_patients, logit_interval
 from cry_modules.metrics.choices import Choices, choose
+from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
 
@@ -56,70 +57,41 @@ def members(p, column, value):
     return np.array([column[ID] == value for ID in p.ids])
 
 
-def test_figures_are_those_of_the_groups_recordings():
+@pytest.mark.parametrize("folds", [False, True])
+def test_metrics_and_intervals_are_those_of_the_groups_recordings(folds):
+    """Also if recordings of pooled folds have choices of their fold."""
     p = simulate()
     site = cells(p, lambda i: "south" if i < 24 else "north")
     choices = choose(simulate(seed=1))
-    result = by_subgroup(p, choices, {"site": site}, n_draws=50)["site"]
+    if folds:
+        rng = np.random.default_rng(0)
+        choices = Choices(
+            prevalence=rng.dirichlet([3, 3], len(p.ids)),
+            at_specificity=rng.uniform(size=len(p.ids)),
+            at_sensitivity=rng.uniform(size=len(p.ids)),
+        )
+    result = by_subgroup(p, choices, {"site": site}, seed=3, n_draws=50)["site"]
+    json.dumps(result, allow_nan=False)
     assert list(result["groups"]) == ["north", "south"]
     for name, block in result["groups"].items():
-        rows = members(p, site, name)
-        labels, scores = p.labels[rows], p.scores[rows, 1]
-        assert block["n"] == rows.sum()
-        assert block["n_patients"] == rows.sum() / 2
-        assert block["per_class"]["injury"]["n_patients"] == sum(labels) / 2
-        assert block["auc"] == pytest.approx(roc_auc_score(labels, scores))
-        assert block["average_precision"] == pytest.approx(
-            average_precision_score(labels, scores)
+        rows = np.flatnonzero(members(p, site, name))
+        part, part_choices = p.take(rows), choices
+        if folds:
+            part_choices = Choices(
+                choices.prevalence[rows],
+                choices.at_specificity[rows],
+                choices.at_sensitivity[rows],
+            )
+        expected = evaluate(part, part_choices, seed=3, n_draws=50)
+        for metric in shown_in("subgroups"):
+            for key in (metric, f"{metric}_ci95"):
+                assert block[key] == expected[key] is not None
+        assert block["auc"] == pytest.approx(
+            roc_auc_score(part.labels, part.scores[:, 1])
         )
-        called = scores >= choices.at_specificity
-        assert block["sensitivity_at_spec80"] == called[labels == 1].mean()
-        assert block["specificity_at_threshold"] == (
-            1 - called[labels == 0].mean()
-        )
-        low, high = block["auc_ci95"]
-        assert low < block["auc"] < high
-    json.dumps(result, allow_nan=False)
-
-
-def test_intervals_are_over_the_groups_patients():
-    p = simulate()
-    site = cells(p, lambda i: "ab"[i < 36])
-    result = by_subgroup(p, Choices(), {"site": site}, seed=3, n_draws=80)
-    part = p.take(np.flatnonzero(members(p, site, "b")))
-    patients = np.unique(part.patients)
-    rows_of = {
-        q: np.flatnonzero(np.array(part.patients) == q) for q in patients
-    }
-    times = np.random.default_rng(3).multinomial(36, np.full(36, 1 / 36), 80)
-    draws = []
-    for draw in times:
-        rows = np.concatenate(
-            [rows_of[q] for q, t in zip(patients, draw) for _ in range(t)]
-        )
-        draws.append(roc_auc_score(part.labels[rows], part.scores[rows, 1]))
-    block = result["site"]["groups"]["b"]
-    few = fewest_patients(part.labels, part.patients)
-    expected = logit_interval(block["auc"], np.array(draws), few, 36)
-    assert block["auc_ci95"] == pytest.approx(expected)
-
-
-def test_each_recording_of_pooled_folds_keeps_its_threshold():
-    p = simulate()
-    rng = np.random.default_rng(0)
-    choices = Choices(
-        prevalence=rng.dirichlet([3, 3], len(p.ids)),
-        at_specificity=rng.uniform(size=len(p.ids)),
-        at_sensitivity=rng.uniform(size=len(p.ids)),
-    )
-    site = cells(p, lambda i: "ab"[i % 4 < 2])
-    result = by_subgroup(p, choices, {"site": site}, n_draws=5)["site"][
-        "groups"
-    ]
-    for name, block in result.items():
-        called = p.scores[:, 1] >= choices.at_specificity
-        rows = members(p, site, name) & (p.labels == 1)
-        assert block["sensitivity_at_spec80"] == called[rows].mean()
+        assert block["n"] == len(rows) == 2 * block["n_patients"]
+        injured = block["per_class"]["injury"]["n_patients"]
+        assert injured == sum(part.labels) / 2
 
 
 def test_small_groups_have_counts_and_a_reason():

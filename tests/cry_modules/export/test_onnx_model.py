@@ -1,4 +1,4 @@
-"""A classifier in ONNX says what it says in torch, whatever is beside it."""
+"""The outputs of a classifier in ONNX equal those in torch, in any batch."""
 
 import getpass
 import os
@@ -43,7 +43,7 @@ ABOUT = {"name": "x", "classes": CLASSES, "threshold": None, "caution": "no"}
 
 
 def make_model(width=2, **options):
-    """A model whose statistics and head are not those of initialisation."""
+    """A model with statistics and a head unlike those at initialisation."""
     torch.manual_seed(0)
     prior = np.log([0.5, 0.3, 0.2]).tolist()
     model = build(Blueprint(width, classes=CLASSES, log_prior=prior, **options))
@@ -59,13 +59,13 @@ def make_model(width=2, **options):
 
 @pytest.fixture(scope="module", params=VARIANTS)
 def pair(request, tmp_path_factory):
-    """A model in torch, and its session of onnxruntime."""
+    """A model in torch, its onnxruntime session, and its file."""
     return make_pair(tmp_path_factory, **VARIANTS[request.param])
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory):
-    """The paper's front end; with the path of the file."""
+    """The same with the paper's front end."""
     return make_pair(tmp_path_factory)
 
 
@@ -86,12 +86,12 @@ def session_of(path):
 
 
 def recordings(shortest):
-    """Of several lengths and levels, and silence."""
+    """Recordings of several lengths and levels, and silence."""
     rng = np.random.default_rng(0)
     lengths = (shortest, shortest + 159, 16000, 23457, 30000)
     levels = (1e-3, 1.0, 0.1, 3.0, 0.01)
     sigs = [
-        # Loud at its end, which padding must not make louder.
+        # Loudest at the end, where padding begins.
         np.linspace(0, level, n) * rng.normal(0, 1, n)
         for n, level in zip(lengths, levels)
     ]
@@ -111,15 +111,15 @@ def padded(sigs, total=None, filling=0.0):
 
 @torch.no_grad()
 def in_torch(model, sig, peak=None):
-    """Logits and embedding of a recording alone, as torch has them."""
+    """Logits and embedding of one recording in torch."""
     peak = np.abs(sig).max() if peak is None else peak
     sig = torch.from_numpy(sig) * (PEAK / peak if peak > 0 else 1.0)
     emb = model.embedder(sig[None])
     return model.posterior.logits(emb)[0].numpy(), emb[0].numpy()
 
 
-def test_values_are_those_of_torch(pair):
-    """One padded batch of all, and each alone."""
+def test_outputs_equal_torchs(pair):
+    """In one padded batch, and alone."""
     model, session, _ = pair
     sigs = recordings(SHORTEST[model.blueprint.front_end])
     expected = [in_torch(model, sig) for sig in sigs]
@@ -142,32 +142,32 @@ def test_values_are_those_of_torch(pair):
             )
 
 
-def test_what_stands_behind_an_item_is_not_heard(pair):
+def test_padding_has_no_effect(pair):
     model, session, _ = pair
     sigs = recordings(SHORTEST[model.blueprint.front_end])[:3]
     plain = session.run(None, padded(sigs))
     for total, filling in ((16001, 0.0), (40000, 0.0), (17000, 9.0)):
-        found = session.run(None, padded(sigs, total, filling))
-        for ours, theirs in zip(found, plain):
+        outputs = session.run(None, padded(sigs, total, filling))
+        for ours, theirs in zip(outputs, plain):
             np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=2e-5)
 
 
-def test_a_chunk_is_as_loud_as_its_recording_makes_it(pair):
-    """The third input; it matters where nothing takes the level away."""
+def test_a_chunk_is_scaled_by_the_peak_of_its_recording(pair):
+    """The third input; ``fbank`` is invariant to level."""
     model, session, _ = pair
     sig = recordings(6000)[3]
     chunk, peak = sig[2000:12000], np.abs(sig).max()
     given = {**padded([chunk]), "peak": np.array([peak])}
-    found = session.run(["logits"], given)[0][0]
+    logits = session.run(["logits"], given)[0][0]
     np.testing.assert_allclose(
-        found, in_torch(model, chunk, peak)[0], atol=1e-4
+        logits, in_torch(model, chunk, peak)[0], atol=1e-4
     )
     if model.blueprint.front_end != "fbank":
-        own = session.run(["logits"], padded([chunk]))[0][0]
-        assert np.abs(found - own).max() > 1e-3
+        unscaled = session.run(["logits"], padded([chunk]))[0][0]
+        assert np.abs(logits - unscaled).max() > 1e-3
 
 
-def test_the_model_is_left_as_it_was(tmp_path):
+def test_writing_does_not_change_the_model(tmp_path):
     model = make_model(tested_on="chunks", chunk_s=1.0)
     before = {name: value.clone() for name, value in model.state().items()}
     front_end, sig = model.embedder.features.logmel, torch.randn(1, 20000)
@@ -184,10 +184,10 @@ def test_the_model_is_left_as_it_was(tmp_path):
 def test_description(tmp_path):
     model = make_model(front_end="log1p", tested_on="chunks", chunk_s=2.5)
     path = tmp_path / "a.onnx"
-    about = {**ABOUT, "name": "Schreie ü", "more": [1]}
-    write_onnx(model.embedder, model.posterior, about, path)
+    facts = {**ABOUT, "name": "Schreie ü", "more": [1]}
+    write_onnx(model.embedder, model.posterior, facts, path)
     expected = {
-        **about,
+        **facts,
         "sample_rate": 16000,
         "tested_on": "chunks",
         "chunk_s": 2.5,
@@ -198,7 +198,7 @@ def test_description(tmp_path):
 
 
 def strings(message):
-    """Every text in a protobuf; not its tensors, which are bytes."""
+    """Yield all texts of a protobuf; tensors are bytes."""
     for _, value in message.ListFields():
         if isinstance(value, str):
             yield value
@@ -215,7 +215,9 @@ def strings(message):
 
 
 @pytest.mark.parametrize("kind", ["float32", "int8"])
-def test_file_is_plain_and_tells_nothing_of_this_machine(plain, tmp_path, kind):
+def test_a_file_is_plain_onnx_without_traces_of_this_machine(
+    plain, tmp_path, kind
+):
     path = plain[2]
     if kind == "int8":
         quantize(path, tmp_path / "a.onnx")
@@ -228,7 +230,7 @@ def test_file_is_plain_and_tells_nothing_of_this_machine(plain, tmp_path, kind):
     )
     assert not model.functions
     texts = set(strings(model))
-    assert "waveform" in texts and "weights" in " ".join(texts)  # sees them
+    assert "waveform" in texts and "weights" in " ".join(texts)
     secrets = (
         Path.cwd(), Path.home(), sys.prefix, tmp_path, "site-packages",
         ".py", "torch", "Traceback",
@@ -240,8 +242,8 @@ def test_file_is_plain_and_tells_nothing_of_this_machine(plain, tmp_path, kind):
 
 
 def test_convolutions_are_convolutions(tmp_path, monkeypatch):
-    """That of the Fourier transform, two in each of six blocks, of which
-    torch takes the last for a product on a CPU."""
+    """One of the Fourier transform and two in each of six blocks; torch
+    computes those of the last as a product on a CPU."""
     monkeypatch.delattr(Conv3x3, "as_product")
     model, path = make_model(width=1), tmp_path / "a.onnx"
     block = ConvBlock(256, 32, pool=1).eval()
@@ -255,9 +257,9 @@ def test_convolutions_are_convolutions(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", SHORTEST)
-def test_frames_are_the_front_ends(name):
-    """Of each item alone: one ends with a click that is loudest in a frame
-    which it does not have."""
+def test_frames_equal_the_front_ends(name):
+    """For each item alone; one ends with a click that is loudest in a frame
+    beyond its end."""
     front_end = make_front_end(name)
     torch.manual_seed(0)
     lengths = (9000, 8159, 7200)
@@ -267,12 +269,12 @@ def test_frames_are_the_front_ends(name):
     wavs[1] *= 1e-3
     wavs[1, 8158] = 1.0
     share = torch.tensor(lengths).double() / 9000
-    found, share = ConvolvedFrames(front_end)(wavs, share)
+    feats, share = ConvolvedFrames(front_end)(wavs, share)
     for i, length in enumerate(lengths):
         alone = front_end(wavs[i : i + 1, :length])[0][0]
-        assert round(share[i].item() * found.shape[1]) == len(alone)
+        assert round(share[i].item() * feats.shape[1]) == len(alone)
         torch.testing.assert_close(
-            found[i, : len(alone)], alone, rtol=1e-4, atol=5e-3
+            feats[i, : len(alone)], alone, rtol=1e-4, atol=5e-3
         )
 
 
@@ -281,17 +283,17 @@ def test_waves_are_the_fourier_transform(win, n_fft):
     rng = np.random.default_rng(0)
     window, sound = rng.random(win), rng.normal(size=n_fft)
     left = (n_fft - win) // 2
-    heard = np.zeros(n_fft)
-    heard[left : left + win] = window * sound[left : left + win]
+    windowed = np.zeros(n_fft)
+    windowed[left : left + win] = window * sound[left : left + win]
     waves = windowed_waves(torch.from_numpy(window), n_fft)
     real, imaginary = np.split(waves[:, 0].double().numpy() @ sound, 2)
-    expected = np.fft.rfft(heard)
+    expected = np.fft.rfft(windowed)
     np.testing.assert_allclose(real, expected.real, atol=1e-5)
     np.testing.assert_allclose(-imaginary, expected.imag, atol=1e-5)
 
 
 def test_quantized(pair, tmp_path):
-    """Smaller, close, and the features as they were."""
+    """Smaller, with close scores."""
     model, session, path = pair
     wide = make_model(width=8, front_end=model.blueprint.front_end)
     files = [tmp_path / name for name in ("float.onnx", "int8.onnx")]
@@ -314,7 +316,7 @@ def test_quantized(pair, tmp_path):
 
 
 def test_log_mel_is_not_quantized(tmp_path, tmp_path_factory):
-    """The part of the embedding that is not the encoder's."""
+    """The part of the embedding that does not come from the encoder."""
     _, session, path = make_pair(tmp_path_factory, readout="encoder+logmel")
     quantize(path, tmp_path / "int8.onnx")
     given = padded(recordings(6000))
@@ -326,13 +328,13 @@ def test_log_mel_is_not_quantized(tmp_path, tmp_path_factory):
     assert np.abs(embs[1][:, :64] - embs[0][:, :64]).max() > 0
 
 
-def test_what_does_not_belong_together(tmp_path):
+def test_facts_that_contradict_the_posterior_are_refused(tmp_path):
     model = make_model()
-    for change, found in (
+    for change, message in (
         ({"classes": ["a", "b"]}, "2 classes, and the posterior has 3"),
         ({"threshold": 0.5}, "threshold for 3 classes"),
     ):
-        with pytest.raises(ValueError, match=found):
+        with pytest.raises(ValueError, match=message):
             write_onnx(
                 model.embedder,
                 model.posterior,
@@ -341,7 +343,7 @@ def test_what_does_not_belong_together(tmp_path):
             )
 
 
-def test_too_much_for_a_file(tmp_path, monkeypatch):
+def test_a_model_too_large_for_a_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_model, "_MOST_BYTES", 1000)
     model = make_model()
     with pytest.raises(InputError, match="a.onnx: the weights take .* GB"):
@@ -349,20 +351,20 @@ def test_too_much_for_a_file(tmp_path, monkeypatch):
     assert not os.listdir(tmp_path)
 
 
-def test_files_that_are_no_models(tmp_path, plain):
+def test_files_without_a_model_are_refused(tmp_path, plain):
     bad, out = tmp_path / "bad.onnx", tmp_path / "out.onnx"
     with pytest.raises(InputError, match="bad.onnx does not exist"):
         quantize(bad, out)
     bad.write_bytes(b"RIFF" * 100)
-    with pytest.raises(InputError, match="bad.onnx is no"):
+    with pytest.raises(InputError, match="bad.onnx is not"):
         quantize(bad, out)
     bad.write_bytes(plain[2].read_bytes()[:-2000])
-    with pytest.raises(InputError, match="bad.onnx is no"):
+    with pytest.raises(InputError, match="bad.onnx is not"):
         quantize(bad, out)
     assert not out.exists()
 
 
-def test_without_the_extra(tmp_path, monkeypatch):
+def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnx", None)
     model = make_model()
     with pytest.raises(InputError, match=r"pip install 'cry-ssl\[export\]'"):

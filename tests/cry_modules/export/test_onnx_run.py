@@ -1,4 +1,4 @@
-"""The runner says what ``inference.py`` says, without torch."""
+"""The ONNX runner gives the scores of the torch command."""
 
 import csv
 import io
@@ -16,9 +16,13 @@ from torchaudio.transforms import Resample
 
 from cry_modules.checkpoints.description import Blueprint
 from cry_modules.checkpoints.saved_model import build
-from cry_modules.export import run_onnx as onnx_run
+from cry_modules.export import (
+    onnx_audio,
+    run_onnx as onnx_run,
+)
 from cry_modules.export.onnx import quantize, write_onnx
-from cry_modules.export.run_onnx import OnnxClassifier, resample
+from cry_modules.export.onnx_audio import resample
+from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.export.standalone import standalone
 from cry_modules.finetune import batch_norms
 from cry_modules.inference.classifier import CryClassifier
@@ -31,7 +35,7 @@ ABOUT = {"name": "x", "classes": CLASSES, "threshold": 0.3, "caution": "Beware"}
 
 
 def make_pair(path, **options):
-    """A model in torch, and written."""
+    """A model in torch, and its ONNX file."""
     torch.manual_seed(3)
     options = {
         "width": 2,
@@ -40,14 +44,14 @@ def make_pair(path, **options):
         **options,
     }
     model = build(Blueprint(**options))
-    tell_apart(model)
+    spread_scores(model)
     write_onnx(model.embedder, model.posterior, ABOUT, path)
     return CryClassifier.from_model(model), path
 
 
 @torch.no_grad()
-def tell_apart(model):
-    """A random model whose scores of different sounds differ."""
+def spread_scores(model):
+    """Make the scores of a random model differ between sounds."""
     for norm in batch_norms(model.embedder.encoder):
         norm.weight.uniform_(1, 3)
     noise = torch.randn(6, 16000)
@@ -60,13 +64,13 @@ def tell_apart(model):
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    """Of a model that hears recordings as a whole."""
+    """The ONNX file of a model for whole recordings."""
     return make_pair(tmp_path_factory.mktemp("onnx") / "model.onnx")[1]
 
 
 @pytest.fixture
 def sounds(noise, tmp_path):
-    """Of several rates, lengths, channels and levels."""
+    """Recordings of several rates, lengths, channels and levels."""
     rng = np.random.default_rng(0)
     swell = np.linspace(0, 0.5, 90000) * rng.normal(0, 0.3, 90000)
     soundfile.write(tmp_path / "swell.flac", swell, 16000)
@@ -80,7 +84,7 @@ def sounds(noise, tmp_path):
 
 
 def main(*arguments, capsys):
-    """Exit status, rows of the table and stderr."""
+    """Run the command: exit status, rows of the table, stderr."""
     with pytest.raises(SystemExit) as stop:
         onnx_run.main([str(argument) for argument in arguments])
     out, err = capsys.readouterr()
@@ -97,22 +101,20 @@ def main(*arguments, capsys):
         ({"front_end": "log1p", "tested_on": "chunks", "chunk_s": 1.0}, 2.2),
     ],
 )
-def test_scores_are_those_of_torch(
-    options, longest_s, sounds, tmp_path, monkeypatch
-):
-    """Recordings whole, in chunks, and in windows."""
+def test_scores_equal_torchs(options, longest_s, sounds, tmp_path, monkeypatch):
+    """Of whole recordings, chunks and windows."""
     theirs, path = make_pair(tmp_path / "model.onnx", **options)
     expected = theirs.classify_files(sounds, longest_s)
     monkeypatch.setattr(onnx_run, "LONGEST_S", longest_s)
     ours = OnnxClassifier(str(path))
-    found = [ours.score(sound) for sound in sounds]
-    for score, other in zip(found, expected):
+    scores = [ours.score(sound) for sound in sounds]
+    for score, other in zip(scores, expected):
         assert (score.error, other.error) == ("", "")
         assert score.seconds == pytest.approx(other.seconds)
         assert score.n_windows == other.n_windows
         np.testing.assert_allclose(score.scores, other.scores, atol=1e-4)
-    assert np.ptp([score.scores[0] for score in found]) > 0.01
-    assert max(score.n_windows for score in found) == (
+    assert np.ptp([score.scores[0] for score in scores]) > 0.01
+    assert max(score.n_windows for score in scores) == (
         1 if longest_s == 120 else 6
     )
 
@@ -125,9 +127,9 @@ def test_silent_windows_are_left_out(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "a.wav", sig, 16000)
     expected = theirs.classify_files([str(tmp_path / "a.wav")], 2.0)[0]
     monkeypatch.setattr(onnx_run, "LONGEST_S", 2.0)
-    found = OnnxClassifier(str(path)).score(str(tmp_path / "a.wav"))
-    assert found.n_windows == expected.n_windows == 3
-    np.testing.assert_allclose(found.scores, expected.scores, atol=1e-4)
+    score = OnnxClassifier(str(path)).score(str(tmp_path / "a.wav"))
+    assert score.n_windows == expected.n_windows == 3
+    np.testing.assert_allclose(score.scores, expected.scores, atol=1e-4)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
@@ -142,10 +144,10 @@ def test_resampling_is_torchaudios(rate):
 
 @pytest.mark.parametrize("whole", [True, False])
 def test_command(whole, path, sounds, noise, tmp_path, capsys):
-    """Files and a folder; to a file or printed."""
+    """Score files and a folder; write the table or print it."""
     noise("more/deep/a.WAV")
     (tmp_path / "more/notes.txt").write_text("no audio")
-    (tmp_path / "more/._a.wav").write_text("of a Mac")
+    (tmp_path / "more/._a.wav").write_text("of macOS")
     out = tmp_path / "scores.csv"
     extra = [] if whole else ["--csv", out]
     status, rows, err = main(
@@ -167,7 +169,9 @@ def test_command(whole, path, sounds, noise, tmp_path, capsys):
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_what_cannot_be_scored_is_a_row(path, noise, tmp_path, capsys):
+def test_an_unusable_recording_is_a_row_with_the_reason(
+    path, noise, tmp_path, capsys
+):
     good = noise("good.wav")
     (tmp_path / "text.wav").write_text("no audio")
     (tmp_path / "nothing.wav").write_bytes(b"")
@@ -214,7 +218,7 @@ def test_wrong_usage_is_one_line(path, noise, tmp_path, capsys):
     text, cut = tmp_path / "text.onnx", tmp_path / "cut.onnx"
     text.write_text("no model")
     cut.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    for arguments, said in (
+    for arguments, message in (
         ([tmp_path / "x.onnx", good], "x.onnx does not exist"),
         ([empty, good], "empty is a folder"),
         ([path, good, "--csv", good], "has the name of one"),
@@ -230,28 +234,28 @@ def test_wrong_usage_is_one_line(path, noise, tmp_path, capsys):
     ):
         status, rows, err = main(*arguments, capsys=capsys)
         assert status == 2 and not rows
-        assert err.splitlines()[-1].startswith("error: ") and said in err
+        assert err.splitlines()[-1].startswith("error: ") and message in err
         assert len(err.replace("Beware\n", "").splitlines()) <= 2
     with pytest.raises(SystemExit, match="2"):
         onnx_run.main([])
 
 
-def test_memory_does_not_grow_with_a_recording(path, tmp_path, monkeypatch):
-    """No more than a block, or a window, is read at once."""
+def test_memory_is_bounded(path, tmp_path, monkeypatch):
+    """At most a block or a window is read at once."""
     rng = np.random.default_rng(0)
     sig = rng.normal(0, 0.1, 8000 * 130)
     soundfile.write(tmp_path / "tape.flac", sig, 8000)
-    asked, read_mono = [], onnx_run.read_mono
+    sizes, read_mono = [], onnx_audio.read_mono
 
     def counted(file, n_frames):
-        asked.append(n_frames)
+        sizes.append(n_frames)
         return read_mono(file, n_frames)
 
-    monkeypatch.setattr(onnx_run, "read_mono", counted)
-    monkeypatch.setattr(onnx_run, "_BLOCK", 8000 * 10)
+    monkeypatch.setattr(onnx_audio, "read_mono", counted)
+    monkeypatch.setattr(onnx_audio, "_BLOCK", 8000 * 10)
     score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
     assert score.n_windows == 33  # of 4 s
-    assert max(asked) == 8000 * 10
+    assert max(sizes) == 8000 * 10
 
 
 def test_benchmark(path, sounds, capsys):
@@ -263,7 +267,7 @@ def test_benchmark(path, sounds, capsys):
         assert "20 runs" in out and out.endswith(" MB\n")
 
 
-def test_int8_is_run(path, sounds, tmp_path):
+def test_an_int8_file_is_scored(path, sounds, tmp_path):
     quantize(path, tmp_path / "int8.onnx")
     classifiers = [
         OnnxClassifier(str(p)) for p in (path, tmp_path / "int8.onnx")
@@ -273,8 +277,8 @@ def test_int8_is_run(path, sounds, tmp_path):
         np.testing.assert_allclose(ours, theirs, atol=0.05)
 
 
-def test_stands_by_itself(path, sounds, tmp_path):
-    """A copy beside the model, in a folder that knows nothing of us."""
+def test_the_exported_runner_needs_no_project(path, sounds, tmp_path):
+    """In a folder with only the model, in a process of its own."""
     alone = tmp_path / "alone"
     alone.mkdir()
     (alone / "run_onnx.py").write_text(standalone(onnx_run))

@@ -163,8 +163,8 @@ def files_of(folder):
 def write_empty_pack(folder):
     head = {"pack": 1, "rate": 16000, "parts": 1}
     (folder / PACK_FILE).write_text(json.dumps(head))
-    about = {"head": head, "name": "clinic", "files": {}}
-    (folder / "pack-1of1.json").write_text(json.dumps(about))
+    facts = {"head": head, "name": "clinic", "files": {}}
+    (folder / "pack-1of1.json").write_text(json.dumps(facts))
     header = "path,shard,offset,samples,scale,peak,rate,frames\n"
     (folder / "pack-1of1.csv").write_text(header + "a.wav,,0,0,1.0,0,8000,0\n")
 

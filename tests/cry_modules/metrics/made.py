@@ -24,3 +24,35 @@ def random_predictions(n=60, n_patients=25, n_classes=2, seed=0):
 def own_patients(p):
     """The same recordings, each of another patient."""
     return Predictions(p.ids, p.ids, p.labels, p.scores, p.classes)
+
+
+def slow_calibration_error(probability, occurred, weights=None):
+    """Expected calibration error, bin by bin."""
+    weights = np.ones(len(probability)) if weights is None else weights
+    total = 0.0
+    for b in range(10):
+        upper = (b + 1) / 10
+        inside = (b / 10 <= probability) & ((probability < upper) | (b == 9))
+        if weights[inside].sum():
+            predicted = np.average(probability[inside], weights=weights[inside])
+            frequency = np.average(occurred[inside], weights=weights[inside])
+            share = weights[inside].sum() / weights.sum()
+            total += share * abs(predicted - frequency)
+    return total
+
+
+def delong(positive, *models):
+    """AUC of a model, or the difference of two, and its standard error by
+    DeLong, DeLong and Clarke-Pearson (1988): from the share of the other class
+    that each recording is ranked against correctly."""
+    parts = []
+    for scores in models:
+        pos, neg = scores[positive][:, None], scores[~positive]
+        won = (pos > neg) + 0.5 * (pos == neg)
+        parts.append((won.mean(axis=1), won.mean(axis=0), won.mean()))
+    of_pos, of_neg, value = parts[-1]
+    if len(parts) > 1:
+        of_pos, of_neg, value = (b - a for a, b in zip(*parts))
+    variance = of_pos.var(ddof=1) / len(of_pos)
+    variance += of_neg.var(ddof=1) / len(of_neg)
+    return value, np.sqrt(variance)

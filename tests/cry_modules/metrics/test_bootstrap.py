@@ -12,6 +12,7 @@ from cry_modules.metrics.bootstrap import (
     why_no_interval,
 )
 from cry_modules.metrics.ranking import weighted_auc
+from tests.cry_modules.metrics.made import delong
 
 
 def drawn(patients, seed=0, n_draws=250):
@@ -107,18 +108,6 @@ def test_why_there_is_no_interval(labels, patients, expected):
     assert computed == expected
 
 
-def delong_variance(positive, scores):
-    """Variance of the AUC by DeLong, DeLong and Clarke-Pearson (1988): from
-    the share of the other class that each recording is ranked against
-    correctly."""
-    above = scores[positive][:, None], scores[~positive][None]
-    won = (above[0] > above[1]) + 0.5 * (above[0] == above[1])
-    of_positives, of_negatives = won.mean(axis=1), won.mean(axis=0)
-    return of_positives.var(ddof=1) / len(of_positives) + of_negatives.var(
-        ddof=1
-    ) / len(of_negatives)
-
-
 def test_spread_of_auc_is_delongs_where_each_patient_has_one_recording():
     ratios = []
     for seed in range(12):
@@ -126,7 +115,7 @@ def test_spread_of_auc_is_delongs_where_each_patient_has_one_recording():
         positive = np.arange(200) < 60
         scores = (rng.normal(size=200) + 1.2 * positive).round(1)
         draws = auc_draws(positive, scores, np.arange(200), seed, 1000)
-        expected = np.sqrt(delong_variance(positive, scores))
+        _, expected = delong(positive, scores)
         ratios.append(draws.std() / expected)
     assert ratios == pytest.approx(np.ones(12), abs=0.15)
     assert np.mean(ratios) == pytest.approx(1, abs=0.03)

@@ -16,6 +16,7 @@ from cry_modules.metrics.calibration import (
     event_probabilities,
     squared_error,
 )
+from tests.cry_modules.metrics.made import slow_calibration_error
 
 
 def made_events(n=80, seed=0, steepness=0.6, shift=0.5):
@@ -86,21 +87,6 @@ def test_bins_hold_their_lower_edge():
     assert bin_of(edges).tolist() == [*range(10), 9]
     below = edges[1:] - 1e-9
     assert bin_of(below).tolist() == list(range(10))
-
-
-def slow_calibration_error(probability, occurred, weights):
-    total = 0.0
-    for b in range(10):
-        upper = (b + 1) / 10
-        inside = (b / 10 <= probability) & ((probability < upper) | (b == 9))
-        if weights[inside].sum():
-            mean_probability = np.average(
-                probability[inside], weights=weights[inside]
-            )
-            happens = np.average(occurred[inside], weights=weights[inside])
-            share = weights[inside].sum() / weights.sum()
-            total += share * abs(mean_probability - happens)
-    return total
 
 
 @pytest.mark.parametrize("seed", range(3))

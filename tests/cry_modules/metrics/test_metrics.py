@@ -31,7 +31,11 @@ from cry_modules.metrics.ranking import (
     threshold_at_sensitivity,
     threshold_at_specificity,
 )
-from tests.cry_modules.metrics.made import own_patients, random_predictions
+from tests.cry_modules.metrics.made import (
+    own_patients,
+    random_predictions,
+    slow_calibration_error,
+)
 
 #: Class whose patients limit the width of an interval; None: the rarest.
 LIMITING_CLASS = {
@@ -115,16 +119,6 @@ def slow_metrics(p, choices):
         ),
     )
     return values
-
-
-def slow_calibration_error(probability, occurred):
-    total = 0.0
-    for b in range(10):
-        inside = (b / 10 <= probability) & (probability < (b + 1) / 10)
-        if inside.any():
-            gap = probability[inside].mean() - occurred[inside].mean()
-            total += inside.mean() * abs(gap)
-    return total
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

@@ -1,4 +1,4 @@
-"""What the loss and the scores make of rare classes."""
+"""Loss weights and scores with rare classes."""
 
 from functools import partial
 from types import SimpleNamespace
@@ -8,10 +8,7 @@ import pytest
 import torch
 from speechbrain import Stage
 
-from cry_modules.training.classification import (
-    ClassificationBrain,
-    prevalence_of,
-)
+from cry_modules.training.classification import ClassificationBrain
 
 PREVALENCE = np.array([0.9, 0.1])
 
@@ -36,8 +33,8 @@ def test_the_balanced_loss_weighs_each_class_alike():
 
 
 def test_scores_are_those_of_the_training_prevalence():
-    """What minimises the loss over batches, of which many have no positive,
-    is even odds without features; the scores are then the classes' shares."""
+    """Even odds minimise the loss without features, though many batches have no
+    positive; the scores are then the prevalence of the classes."""
     brain = brain_with("loss")
     labels = torch.tensor([0] * 90 + [1] * 10)[torch.randperm(100)]
     logits = torch.zeros(2, requires_grad=True)
@@ -57,8 +54,3 @@ def test_scores_are_those_of_the_training_prevalence():
     scores = torch.softmax(logits.double() + prior, dim=0)
     assert scores.tolist() == pytest.approx(PREVALENCE.tolist())
     assert ClassificationBrain._log_prior(brain_with("none")) == 0.0
-
-
-def test_prevalence():
-    shares = prevalence_of(["b", "a", "b", "b"], ["a", "b"])
-    assert shares.tolist() == [0.25, 0.75]

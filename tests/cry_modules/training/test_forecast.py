@@ -1,9 +1,10 @@
-"""Estimates of time and memory: what they rest on, and what they refuse."""
+"""Estimates of time and memory, and the runs that they refuse."""
 
 import json
 import subprocess
 import sys
 from functools import partial
+from importlib import import_module
 
 import pytest
 import torch
@@ -41,7 +42,7 @@ def saved_bytes(modules, n):
 
 
 @pytest.mark.parametrize("width", [2, 16])
-def test_one_row_tells_what_a_batch_saves(width):
+def test_bytes_saved_grow_with_the_batch(width):
     modules = network(width)
 
     def forward(n):
@@ -97,7 +98,7 @@ def test_limits_of_control_groups(tmp_path):
     assert 9000 - 2000 in left
 
 
-def test_available_memory_is_the_systems(tmp_path):
+def test_available_memory_is_read_from_the_system(tmp_path):
     text = "MemTotal: 9 kB\nMemAvailable:    3 kB\n"
     (tmp_path / "meminfo").write_text(text)
     assert memory._available(tmp_path) == 3 * 1024
@@ -108,30 +109,26 @@ def test_available_memory_is_the_systems(tmp_path):
 def test_too_little_memory_is_refused_with_what_fits(
     name, corpus, tmp_path, monkeypatch, capsys
 ):
-    from recipes.adaptation import train_adapt
-    from recipes.classification import train_cls
-    from recipes.simclr import train_simclr
-
-    script, *options = {
+    recipe, *options = {
         "simclr": [
-            *[train_simclr, "hparams/small_simclr.yaml", "--width=8"],
+            *["simclr.train_simclr", "hparams/small_simclr.yaml"],
             f"--data_folder={corpus}/vggsound",
         ],
         "adapt": [
-            *[train_adapt, "hparams/small_adapt.yaml", "--width=8"],
+            *["adaptation.train_adapt", "hparams/small_adapt.yaml"],
             *[f"--cry_folder={corpus}/cry", "--encoder_source=null"],
             "--valid_share=0.25",
         ],
         "cls": [
-            *[train_cls, "hparams/neuro_end_to_end.yaml", "--width=8"],
+            *["classification.train_cls", "hparams/neuro_end_to_end.yaml"],
             f"--data_folder={corpus}/cry",
         ],
     }[name]
-    options += [f"--output_folder={tmp_path}", "--device=cpu"]
+    options += [f"--output_folder={tmp_path}", "--device=cpu", "--width=8"]
     options += ["--batch_size=16"]
     monkeypatch.setattr(forecast, "free_memory", lambda device: 2.3e8)
     with pytest.raises(SystemExit) as stopped:
-        script.main(options)
+        import_module(f"recipes.{recipe}").main(options)
     assert stopped.value.code == 2
     line = capsys.readouterr().err.strip().splitlines()[-1]
     assert line.startswith("error: training needs 0.")
@@ -141,7 +138,7 @@ def test_too_little_memory_is_refused_with_what_fits(
 
 
 class Brain:
-    """What a forecast needs of a Brain."""
+    """The part of a Brain that a forecast reads."""
 
     device, precision, keeps_memory = "cpu", "fp32", False
 
@@ -222,7 +219,7 @@ def test_the_first_steps_correct_the_estimate(caplog):
     assert caplog.messages == ["time: 30 s a step, about 8 min to go"]
 
 
-def test_a_run_may_go_on_with_the_option_changed(tmp_path):
+def test_a_run_may_resume_with_the_option_changed(tmp_path):
     (tmp_path / "save/CKPT+1").mkdir(parents=True)
     text = "lr: 1\nfront_end: fbank\ncheckpoint_activations: "
     (tmp_path / "hyperparams.yaml").write_text(text + "False\n")

@@ -1,4 +1,4 @@
-"""History: epochs done again replace the old ones, here and in TensorBoard."""
+"""History: repeated epochs replace the old ones, here and in TensorBoard."""
 
 import json
 import subprocess
@@ -10,7 +10,17 @@ from cry_modules.training.history import History
 from data_prep.files.errors import InputError
 
 
-def points(folder):
+def test_repeated_epochs_replace_the_old_ones(tmp_path):
+    before = History(tmp_path)
+    for epoch in (1, 2, 3):
+        before.add({"epoch": epoch, "valid_loss": 1.0})
+    resumed = History(tmp_path)
+    resumed.add({"epoch": 2, "valid_loss": 2.0})
+    rows = json.loads((tmp_path / "history.json").read_text())
+    assert [(r["epoch"], r["valid_loss"]) for r in rows] == [(1, 1.0), (2, 2.0)]
+
+
+def scalars(folder):
     """Scalars as TensorBoard shows them: [(step, value), ...] by name."""
     accumulator = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator"
@@ -22,44 +32,24 @@ def points(folder):
     }
 
 
-def test_epochs_done_again_replace_the_old_ones(tmp_path):
-    before = History(tmp_path)
-    for epoch in (1, 2, 3):
-        before.add({"epoch": epoch, "valid_loss": 1.0})
-    resumed = History(tmp_path)
-    resumed.add({"epoch": 2, "valid_loss": 2.0})
-    rows = json.loads((tmp_path / "history.json").read_text())
-    assert [(r["epoch"], r["valid_loss"]) for r in rows] == [(1, 1.0), (2, 2.0)]
-
-
-def test_tensorboard_shows_every_number_once(tmp_path):
+def test_tensorboard_has_each_number_once_and_at_once(tmp_path):
     pytest.importorskip("tensorboard")
     before = History(tmp_path, tensorboard=True)
-    for epoch in (1, 2, 3):
-        before.add({"epoch": epoch, "lr": 0.5, "valid_loss": 1.0, "note": "x"})
+    assert not list(tmp_path.iterdir())
+    before.add({"epoch": 1, "lr": 0.5, "valid_loss": 1.0, "note": "x"})
+    assert scalars(tmp_path) == {"lr": [(1, 0.5)], "valid_loss": [(1, 1.0)]}
+    for epoch in (2, 3):
+        before.add({"epoch": epoch, "lr": 0.5, "valid_loss": 1.0})
     resumed = History(tmp_path, tensorboard=True)
     for epoch in (2, 3, 4):
         resumed.add({"epoch": epoch, "lr": 0.25, "valid_loss": 2.0})
-    assert points(tmp_path) == {
+    assert scalars(tmp_path) == {
         "lr": [(1, 0.5), (2, 0.25), (3, 0.25), (4, 0.25)],
         "valid_loss": [(1, 1.0), (2, 2.0), (3, 2.0), (4, 2.0)],
     }
 
 
-def test_tensorboard_has_the_epoch_at_once(tmp_path):
-    pytest.importorskip("tensorboard")
-    history = History(tmp_path, tensorboard=True)
-    history.add({"epoch": 1, "valid_loss": 0.5})
-    assert points(tmp_path) == {"valid_loss": [(1, 0.5)]}
-
-
-def test_nothing_is_made_before_the_first_epoch(tmp_path):
-    pytest.importorskip("tensorboard")
-    History(tmp_path, tensorboard=True)
-    assert not list(tmp_path.iterdir())
-
-
-def test_missing_package_is_told_before_training(tmp_path, monkeypatch):
+def test_a_missing_package_is_refused_before_training(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with pytest.raises(InputError, match="pip install tensorboard"):
         History(tmp_path, tensorboard=True)

@@ -1,4 +1,4 @@
-"""Loader workers, on Pythons that fork by default and on those that do not."""
+"""Loader workers where Python does not fork by default."""
 
 import multiprocessing
 
@@ -9,7 +9,7 @@ from cry_modules.training.loader_workers import worker_options
 
 
 class Squares:
-    """A dataset that holds a function which cannot be pickled."""
+    """Dataset with a function that cannot be pickled."""
 
     def __init__(self):
         self.square = lambda x: x * x
@@ -23,7 +23,7 @@ class Squares:
 
 @pytest.fixture
 def no_fork_by_default():
-    """As of Python 3.14."""
+    """The default of Python 3.14."""
     before = multiprocessing.get_start_method()
     multiprocessing.set_start_method("forkserver", force=True)
     yield

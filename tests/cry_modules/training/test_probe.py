@@ -1,4 +1,4 @@
-"""The probe: its figures against plain loops, its refusals, its manners."""
+"""The probe: its figures, its refusals, and that training is not affected."""
 
 import logging
 import random
@@ -27,7 +27,7 @@ SHORTEST = 4960
 
 
 class Means(nn.Module):
-    """The level about 300 and 900 Hz, which padding does not change."""
+    """Encoder: the level about 300 and 900 Hz, which padding does not change."""
 
     def __init__(self):
         super().__init__()
@@ -44,7 +44,7 @@ class Means(nn.Module):
 
 
 def make_table(folder, seconds=lambda i: 0.5 + 0.1 * (i % 3), rows=None):
-    """Twelve patients of two recordings; those of "low" hum lower."""
+    """Write two recordings each of twelve patients, with a low or a high hum."""
     (folder / "audio").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
     lines = ["recording_id,patient_id,path,sound,site,one,few"]
@@ -85,14 +85,14 @@ def test_figures_of_a_recordings_csv(tmp_path, caplog):
     assert figures == probe(LogMel(), encoder, "cpu")
 
 
-def test_recordings_are_heard_whole_in_any_batch(tmp_path, monkeypatch):
+def test_recordings_are_embedded_whole_in_any_batch(tmp_path, monkeypatch):
     table = make_table(tmp_path, seconds=lambda i: 0.11 if i == 5 else 0.9)
     together = Means().eval(), Means().eval()
     joined = make_probe(table)._embed(LogMel(), together[0], "cpu")
     assert together[0].seen == [(24, 91)]
     monkeypatch.setattr(module, "BATCH_S", 0)
     alone = make_probe(table)._embed(LogMel(), together[1], "cpu")
-    # The short one is repeated to what the encoder's poolings need.
+    # The short one is repeated to the encoder's shortest input.
     assert together[1].seen == [(1, 32)] + [(1, 91)] * 23
     np.testing.assert_allclose(joined, alone, atol=1e-4)
     sig = RecordingReader(RATE)(str(tmp_path / "audio/r7.wav"), 0, 0.9)
@@ -182,7 +182,7 @@ def test_no_auc_where_a_label_has_few_patients(tmp_path, caplog):
     assert set(figures) == {"probe_sound_knn", "probe_sound_map"}
 
 
-def test_what_cannot_be_decoded_is_left_out_with_a_warning(tmp_path, caplog):
+def test_unusable_audio_is_left_out_with_a_warning(tmp_path, caplog):
     table = make_table(tmp_path)
     (tmp_path / "audio/r3.wav").write_bytes(b"RIFF")
     soundfile.write(tmp_path / "audio/r4.wav", np.zeros(RATE), RATE)
@@ -193,7 +193,7 @@ def test_what_cannot_be_decoded_is_left_out_with_a_warning(tmp_path, caplog):
 
 
 @pytest.mark.parametrize("spec", ["", "x.csv", "x.csv:", ":sound", "a:b/x.csv"])
-def test_no_column_is_named(spec):
+def test_a_spec_without_a_column_is_refused(spec):
     cure = f"--probe {spec} names no column.*--probe recordings.csv:column"
     with pytest.raises(InputError, match=cure):
         Probe(spec, None, RecordingReader(RATE), SHORTEST, seed=0)
@@ -219,18 +219,19 @@ def test_refused_columns(table, column, message):
         make_probe(table, column=column)
 
 
-def test_refused_tables_and_folders(table, tmp_path):
-    with pytest.raises(InputError, match="no.csv does not exist"):
-        make_probe(tmp_path / "no.csv")
-    with pytest.raises(InputError, match="is a folder; pass the csv file"):
-        make_probe(table.parent)
-    with pytest.raises(
-        InputError, match="nowhere is not a folder; pass the one"
-    ):
-        make_probe(table, tmp_path / "nowhere")
-    message = "recordings.csv row 2: audio/r0.wav is not in .*; add the file"
+@pytest.mark.parametrize(
+    "name, folder, message",
+    [
+        ("no.csv", None, "no.csv does not exist"),
+        ("", None, "is a folder; pass the csv file"),
+        ("recordings.csv", "no", "no is not a folder; pass the one"),
+        ("recordings.csv", "", "row 2: audio/r0.wav is not in .*; add the fi"),
+    ],
+)
+def test_refused_tables_and_folders(table, tmp_path, name, folder, message):
+    folder = folder if folder is None else tmp_path / folder
     with pytest.raises(InputError, match=message):
-        make_probe(table, tmp_path)
+        make_probe(table.parent / name, folder)
 
 
 def one_row(tmp_path, change):
@@ -266,32 +267,26 @@ def as_rows(paths, patient="nobody"):
     return ({"wav": path, "patient_id": patient} for path in paths)
 
 
-def test_trained_on_patients_are_told(table, caplog):
-    probe = make_probe(table)
-    patient = probe.patients[0]
-    warn_if_trained_on(probe, as_rows(["/other.wav"], patient.upper()))
-    n = probe.patients.count(patient)
-    assert f": 0 of its 24 recordings are also trained on, and {n} " in (
-        caplog.text
-    )
-
-
-def test_trained_on_recordings_are_told(table, caplog, tmp_path):
+def test_patients_and_recordings_in_training_are_warned_of(
+    table, caplog, tmp_path
+):
     probe = make_probe(table)
     others = [str(tmp_path / "r0.wav"), "audio/r0.wav"]
     warn_if_trained_on(probe, as_rows(others))
-    assert "also" not in caplog.text
+    assert not [r for r in caplog.records if r.levelname == "WARNING"]
     (tmp_path / "link").symlink_to(table.parent)
     paths = [f"{tmp_path}/link/audio/../audio/r{i}.wav" for i in (2, 3, 99)]
     warn_if_trained_on(probe, as_rows(paths))
-    assert "probe sound: 2 of its 24 recordings are also" in caplog.text
-    assert "transductive" in caplog.text
-    levels = [r.levelname for r in caplog.records]
-    assert levels.count("WARNING") == 1
+    warn_if_trained_on(probe, as_rows(others, probe.patients[0].upper()))
+    recordings, patients = (r.getMessage() for r in caplog.records[-2:])
+    assert "probe sound: 2 of its 24 recordings are also" in recordings
+    assert "transductive" in recordings
+    n = probe.patients.count(probe.patients[0])
+    assert f": 0 of its 24 recordings are also trained on, and {n} " in patients
 
 
 def figures_of(table, batch_s):
-    """With several batches, or with one: a share is then empty."""
+    """Figures with several batches, or with one: a rank then has none."""
     module.BATCH_S = batch_s
     torch.manual_seed(0)
     encoder = Means()
@@ -301,32 +296,32 @@ def figures_of(table, batch_s):
     return make_probe(table)(LogMel(), encoder.train(), "cpu")
 
 
-def one_rank(rank, port, table, out):
+def save_figures_of_a_rank(rank, port, table, out):
     dist.init_process_group(
         "gloo",
         init_method=f"tcp://127.0.0.1:{port}",
         rank=rank,
         world_size=2,
     )
-    found = [figures_of(table, batch_s) for batch_s in (2.0, 120.0)]
-    torch.save(found, f"{out}/{rank}.pt")
+    figures = [figures_of(table, batch_s) for batch_s in (2.0, 120.0)]
+    torch.save(figures, f"{out}/{rank}.pt")
     dist.destroy_process_group()
 
 
 def test_two_ranks_equal_one_process(
     tmp_path, free_port, monkeypatch, two_ranks
 ):
-    # Hard to tell, so that the figures are of this very order.
+    # Hard to separate, so that the figures depend on the order.
     rng = np.random.default_rng(1)
     table = make_table(tmp_path)
     for i in range(24):
         path = tmp_path / f"audio/r{i}.wav"
         soundfile.write(path, rng.normal(0, 0.1, 8000 + 500 * (i % 5)), RATE)
-    two_ranks(one_rank, free_port, table, str(tmp_path))
+    two_ranks(save_figures_of_a_rank, free_port, table, str(tmp_path))
     monkeypatch.setattr(module, "BATCH_S", 0)  # restored afterwards
     expected = [figures_of(table, batch_s) for batch_s in (2.0, 120.0)]
     assert 0.2 < expected[0]["probe_sound_knn"] < 0.8
     for rank in (0, 1):
-        found = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
-        for ours, theirs in zip(found, expected):
+        figures = torch.load(tmp_path / f"{rank}.pt", weights_only=False)
+        for ours, theirs in zip(figures, expected):
             assert ours == pytest.approx(theirs, abs=1e-9)

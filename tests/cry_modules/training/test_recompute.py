@@ -1,4 +1,4 @@
-"""Recomputing activations changes nothing that is computed, to the bit."""
+"""Recomputing activations leaves every result the same, to the bit."""
 
 import copy
 
@@ -23,7 +23,7 @@ def encoder_of(recomputed, width=2, dropout=0.2):
 
 
 def step(module, encoder, lengths=None, passes=1, dtype=None):
-    """Three SGD steps; all that may differ after them."""
+    """Make three SGD steps; return everything that may differ after them."""
     module.train()
     torch.manual_seed(1)
     trained = [p for p in module.parameters() if p.requires_grad]
@@ -47,10 +47,22 @@ def step(module, encoder, lengths=None, passes=1, dtype=None):
     }
 
 
-def assert_equal(one, other):
-    assert list(one) == list(other)
-    for name, value in one.items():
-        assert torch.equal(value, other[name]), name
+def assert_equal(a, b):
+    assert list(a) == list(b)
+    for name, value in a.items():
+        assert torch.equal(value, b[name]), name
+
+
+def assert_recomputing_is_the_same(
+    wrap=lambda encoder: encoder, width=2, **how
+):
+    """Train with and without; return the result."""
+    results = []
+    for recomputed in (False, True):
+        encoder = encoder_of(recomputed, width)
+        results.append(step(wrap(encoder), encoder, **how))
+    assert_equal(*results)
+    return results[0]
 
 
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16])
@@ -60,20 +72,14 @@ def test_weights_statistics_and_random_states_are_the_same(
     dtype, passes, lengths
 ):
     lengths = lengths and torch.tensor(lengths * (2 // passes))
-    results = []
-    for recomputed in (False, True):
-        encoder = encoder_of(recomputed)
-        results.append(step(encoder, encoder, lengths, passes, dtype))
-    assert_equal(*results)
-    assert results[0]["norm0.num_batches_tracked"] == 3 * passes
+    result = assert_recomputing_is_the_same(
+        lengths=lengths, passes=passes, dtype=dtype
+    )
+    assert result["norm0.num_batches_tracked"] == 3 * passes
 
 
 def test_the_matrix_product_of_the_last_block_is_recomputed():
-    results = []
-    for recomputed in (False, True):
-        encoder = encoder_of(recomputed, width=16)
-        results.append(step(encoder, encoder))
-    assert_equal(*results)
+    assert_recomputing_is_the_same(width=16)
 
 
 @pytest.mark.parametrize(
@@ -86,11 +92,7 @@ def test_the_matrix_product_of_the_last_block_is_recomputed():
     ],
 )
 def test_every_mode_of_training_is_the_same(wrap):
-    results = []
-    for recomputed in (False, True):
-        encoder = encoder_of(recomputed)
-        results.append(step(wrap(encoder), encoder))
-    assert_equal(*results)
+    assert_recomputing_is_the_same(wrap)
 
 
 def test_evaluation_is_the_same_and_keeps_nothing():

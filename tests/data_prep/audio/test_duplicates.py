@@ -1,4 +1,4 @@
-"""Copies are found in whatever shape they come, and nothing else is."""
+"""Detection of copies in many forms, without false alarms."""
 
 import io
 
@@ -86,7 +86,7 @@ def test_copies_are_found_at_their_offset(kind):
     assert copies[0].offset_s == pytest.approx(offset, abs=0.06)
 
 
-def test_unlike_sounds_are_no_copies():
+def test_different_sounds_are_not_copies():
     unlike = [audited(str(i), cry(i)) for i in range(60)]
     rng = np.random.default_rng(0)
     unlike += [
@@ -127,9 +127,9 @@ def test_search_against_a_plain_one():
             ]
             if wide and max(wide) >= LEAST_COMMON:
                 expected.add((str(a), str(b), max(wide)))
-    found = {(c.path, c.copy, c.common) for c in near_copies(audits)}
-    assert found == expected
-    assert ("2", "7") in {(a, b) for a, b, _ in found}
+    copies = {(c.path, c.copy, c.common) for c in near_copies(audits)}
+    assert copies == expected
+    assert ("2", "7") in {(a, b) for a, b, _ in copies}
 
 
 def test_exact_copies_across_formats_and_names(tmp_path):
@@ -148,7 +148,7 @@ def test_exact_copies_across_formats_and_names(tmp_path):
     assert near == {("a.wav", "c.wav"), (".flac"[-5:], "c.wav")}
 
 
-def test_report_says_where_copies_lie(tmp_path):
+def test_report_of_copies(tmp_path):
     def recording(path, patient, label):
         return Recording(path, 1, path, 0, 1, label, patient, "")
 

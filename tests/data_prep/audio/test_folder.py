@@ -1,4 +1,4 @@
-"""Which files of a folder count, and what they are by their first bytes."""
+"""Audio files of a folder, and formats by first bytes."""
 
 import pytest
 
@@ -7,12 +7,12 @@ from data_prep.files.errors import InputError
 
 
 def test_audio_at_any_depth_and_nothing_else(tmp_path):
-    there = ["b.WAV", "x/y/a.flac", "x/phone.3gp", "x y/-a,b.mp3"]
+    audio = ["b.WAV", "x/y/a.flac", "x/phone.3gp", "x y/-a,b.mp3"]
     others = ["notes.txt", "._b.wav", ".cache/a.wav", "x/.hidden.wav"]
-    for name in there + others:
+    for name in audio + others:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"")
-    assert audio_files(tmp_path) == sorted(there)
+    assert audio_files(tmp_path) == sorted(audio)
 
 
 def test_links_are_followed_and_have_an_end(tmp_path):

@@ -1,4 +1,4 @@
-"""What reading a file shows: every kind of bad file gets its reason."""
+"""Measurements of a file; every kind of bad file gets its reason."""
 
 import os
 import struct
@@ -42,7 +42,7 @@ def make_bad_files(folder, noise):
     write = soundfile.write
     rate = 16000
     sound = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
-    (folder / "text.wav").write_text("this is no audio\n")
+    (folder / "text.wav").write_text("this is not audio\n")
     (folder / "none.wav").write_bytes(b"")
     (folder / "noise.wav").write_bytes(os.urandom(5000))
     (folder / "phone.wav").write_bytes(b"\0\0\0\x18ftyp3gp4" + bytes(900))
@@ -102,7 +102,7 @@ def make_bad_files(folder, noise):
     }
 
 
-def test_what_cannot_be_used(tmp_path, noise):
+def test_unusable_files(tmp_path, noise):
     for name, reason in make_bad_files(tmp_path, noise).items():
         audit = audit_file(str(tmp_path / name))
         assert audit.verdict == "rejected", name
@@ -116,7 +116,7 @@ def test_unreadable_permissions(noise):
     if os.geteuid() != 0:
         assert audit_file(str(path)).reason == "unreadable: permission denied"
         return
-    # Root reads everything: ask as nobody, who may pass through the folders.
+    # Root reads everything: read as nobody.
     read, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -128,7 +128,7 @@ def test_unreadable_permissions(noise):
 
 
 def set_wav_bytes(path, n_bytes):
-    """Let the header promise so many bytes of samples."""
+    """Set the bytes of samples in the header."""
     content = bytearray(path.read_bytes())
     at = content.index(b"data") + 4
     content[at : at + 4] = struct.pack("<I", n_bytes)
@@ -144,7 +144,7 @@ def test_streamed_header_is_flagged(noise):
     assert (audit.duration, audit.header_s) == (1.0, None)
 
 
-def test_header_that_promises_too_much(noise):
+def test_header_with_too_large_a_size(noise):
     path = noise("a.wav")
     set_wav_bytes(path, 4 * 32000)
     audit = audit_file(str(path))
@@ -190,7 +190,7 @@ def test_measurements_against_definitions(tmp_path):
     assert audit.silence == pytest.approx(1 / 3, abs=0.01)
 
 
-def test_digest_is_that_of_the_samples(noise, tmp_path):
+def test_digest_depends_on_the_samples_only(noise, tmp_path):
     path = noise("a.wav", seconds=30.0)
     samples, rate = soundfile.read(path, dtype="int16")
     soundfile.write(tmp_path / "a.flac", samples, rate)

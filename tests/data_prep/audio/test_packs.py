@@ -1,4 +1,4 @@
-"""The index of a pack: a dict over csv's reader is the slow twin."""
+"""Index of a pack, compared with a dict of rows read by csv."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def packed(path, shard="x.i16"):
 
 @pytest.fixture
 def folder(tmp_path):
-    """A pack in two parts, which have some recordings in common."""
+    """A pack in two parts, which share some recordings."""
     samples = np.arange(-4000, 4000, dtype="<i2")
     samples.tofile(tmp_path / "x.i16")
     recordings = [packed(path) for path in PATHS]
@@ -46,27 +46,27 @@ def folder(tmp_path):
     (tmp_path / "pack.json").write_text(json.dumps(HEAD))
     for number, part in ((1, recordings), (2, again)):
         write_index(tmp_path / f"pack-{number}of2.csv", part)
-        about = {"head": HEAD, "name": "x"}
-        about["files"] = {"x.i16": {"bytes": samples.nbytes}}
+        facts = {"head": HEAD, "name": "x"}
+        facts["files"] = {"x.i16": {"bytes": samples.nbytes}}
         file = tmp_path / f"pack-{number}of2.json"
-        file.write_text(json.dumps(about))
+        file.write_text(json.dumps(facts))
     return tmp_path
 
 
 def twin(folder):
     """Recordings by path, as a dict."""
-    found = {}
+    recordings = {}
     for number in (1, 2):
         with open(folder / f"pack-{number}of2.csv", **INDEX) as file:
             for row in list(csv.reader(file))[1:]:
                 numbers = [int(row[i]) for i in (2, 3, 5, 6, 7)]
                 numbers.insert(2, float(row[4]))
                 recording = Packed(row[0], row[1], *numbers)
-                found[PurePosixPath(row[0]).as_posix()] = recording
-    return found
+                recordings[PurePosixPath(row[0]).as_posix()] = recording
+    return recordings
 
 
-def test_finds_what_a_dict_finds(folder):
+def test_lookup_equals_a_dict(folder):
     index, expected = read_index(folder / "pack-1of2.csv"), twin(folder)
     assert list(index) == [packed(path) for path in PATHS]
     pack = Pack(folder)
@@ -86,7 +86,7 @@ def test_finds_what_a_dict_finds(folder):
         assert pack.stored(path, 0, 1) is None
 
 
-def test_goes_to_another_process_as_its_folder(folder):
+def test_is_pickled_as_its_folder(folder):
     pack = pack_at(folder)
     assert len(pickle.dumps(pack)) < 300
     assert pickle.loads(pickle.dumps(pack)) is pack

@@ -1,4 +1,4 @@
-"""Tables as users have them: what is accepted, and what one line refuses."""
+"""Tables of users: accepted variants, and refusals in one line."""
 
 import logging
 
@@ -26,7 +26,7 @@ def table_of(tmp_path, content, encoding="utf-8"):
         (HEADER + "r1 , P1,a.wav,pain  \n\n,,,\n", "utf-8"),
     ],
 )
-def test_what_is_accepted(tmp_path, content, encoding):
+def test_accepted_tables(tmp_path, content, encoding):
     [(rec, cells)] = read_database(
         table_of(tmp_path, content, encoding), ["trigger"]
     )
@@ -76,7 +76,7 @@ def test_any_path(tmp_path, name):
         ),
     ],
 )
-def test_what_is_refused(tmp_path, content, message):
+def test_refused_tables(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         read_database(table_of(tmp_path, content), ["trigger"])
     assert "\n" not in str(error.value)
@@ -94,7 +94,7 @@ def test_ids_that_only_look_mangled(tmp_path):
     assert [rec.patient_id for rec, _ in rows] == ["e+05", "12e10"]
 
 
-def test_mixed_case_ids_are_one_patient_and_said(tmp_path, caplog):
+def test_ids_in_both_cases_are_one_patient_with_a_warning(tmp_path, caplog):
     content = HEADER + "r1,Ab-1,a.wav,\nr2,AB-1,b.wav,\n"
     rows = read_database(table_of(tmp_path, content), [])
     assert {rec.patient_id for rec, _ in rows} == {"ab-1"}
@@ -103,7 +103,7 @@ def test_mixed_case_ids_are_one_patient_and_said(tmp_path, caplog):
     )
 
 
-def test_space_around_labels_is_taken_off_and_said(tmp_path, caplog):
+def test_space_around_labels_is_removed_with_a_message(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     content = HEADER + "r1,P1,a.wav,pain\nr2,P1,b.wav,pain \n"
     rows = read_database(table_of(tmp_path, content), ["trigger"])

@@ -66,15 +66,15 @@ def test_no_patient_is_in_two_splits_whatever_the_folds(rows, seed, drawn):
         assert not patients(splits["test"]) & patients(splits["train"])
         assert not patients(splits["test"]) & patients(splits["valid"])
         assert not patients(splits["valid"]) & patients(splits["train"])
-        # All of the fold is tested on, and nothing else.
+        # The test set is exactly the fold.
         assert [rec.ID for rec in splits["test"]] == [
             rec.ID for rec, cells in rows if cells["site"] == value
         ]
-        # What is left out is of a patient who is held out, elsewhere.
+        # Only other recordings of held-out patients are left out.
         out = {path for path, _, _ in left_out}
-        there = {rec.wav for recs in splits.values() for rec in recs}
-        assert len(out) == len(left_out) and not out & there
-        assert out | there == {rec.wav for rec, _ in rows}
+        present = {rec.wav for recs in splits.values() for rec in recs}
+        assert len(out) == len(left_out) and not out & present
+        assert out | present == {rec.wav for rec, _ in rows}
         held_out = patients(splits["test"])
         if valid is not None:
             held_out |= patients(splits["valid"])
@@ -141,7 +141,7 @@ def test_a_long_list_of_folds_is_cut_short():
 
 
 def test_a_site_with_all_patients_of_a_class_cannot_be_tested_on():
-    """Also where they have other recordings, which would be left out."""
+    """Also if they have other recordings, which would be left out."""
     rows = [(0, "a", "n"), (0, "a", "s"), (1, "b", "n"), (2, "b", "s")]
     with pytest.raises(InputError, match="'a' has no patient .* site 'n' of"):
         check_rounds(as_rows(rows), TABLE, "site", ["n", "s"], ["a", "b"])
@@ -156,10 +156,12 @@ def test_numbers_sort_as_numbers(cells):
 
 @settings(max_examples=30)
 @given(st.sets(st.text(max_size=5), max_size=5))
-def test_the_order_of_any_text_is_that_of_no_table(cells):
-    one = sorted(sorted(cells), key=natural_order)
+def test_the_order_does_not_depend_on_the_table(cells):
+    order = sorted(sorted(cells), key=natural_order)
     other = sorted(sorted(cells, reverse=True), key=natural_order)
-    assert [natural_order(c) for c in one] == [natural_order(c) for c in other]
+    assert [natural_order(c) for c in order] == [
+        natural_order(c) for c in other
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Half a file is never left behind."""
+"""No half-written file is left behind."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def test_failure_leaves_the_earlier_file(tmp_path):
     ],
 )
 def test_full_disk_is_one_line_and_leaves_nothing(write, tmp_path):
-    """A limit on the size of files fails as a full disk does, midway."""
+    """A limit on the size of files fails midway, like a full disk."""
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -11,8 +11,8 @@ from data_prep.files.environment import broken_package
 
 ROOT = Path(__file__).resolve().parents[3]
 
-#: How the package fails: torchaudio beside an older torch, torch without its
-#: CUDA libraries, torchvision beside another torch, a package that is absent.
+#: Failures: torchaudio with an older torch, torch without its CUDA libraries,
+#: torchvision with another torch, a missing package.
 BROKEN = {
     "torchaudio": "raise OSError('libtorchaudio.so: undefined symbol: torch')",
     "torch": "raise ImportError('libcudart.so.13: cannot open shared object')",

@@ -1,4 +1,4 @@
-"""The embedded corpus keeps to the forms, counts and promises it documents."""
+"""The synthetic corpora have the documented layout, counts and properties."""
 
 import csv
 import json
@@ -16,18 +16,16 @@ from data_prep.synthetic import (
     plan as synthetic_plan,
 )
 from data_prep.synthetic.__main__ import main
-from data_prep.synthetic.cry import (
+from data_prep.synthetic.cry import draw_burst, make_cry, sound_burst
+from data_prep.synthetic.signal import RATE, Recorder, record
+from data_prep.synthetic.sounds import CLASSES, make_sound
+from data_prep.synthetic.voices import (
     NEUTRAL,
     SITE_SHARES,
     SITES,
-    draw_burst,
     draw_voice,
-    make_cry,
     severity_at,
-    sound_burst,
 )
-from data_prep.synthetic.signal import RATE, Recorder, record
-from data_prep.synthetic.sounds import CLASSES, make_sound
 
 
 def contents(folder):
@@ -38,7 +36,7 @@ def contents(folder):
 
 def f0_of(wave, low=150.0, high=2500.0):
     """Fundamental frequency by autocorrelation, Hz."""
-    # Two periods look as alike as one: the first peak near the highest is it.
+    # Multiples of the period have equal peaks: use the first high one.
     fine = 8  # lags a sample
     spectrum = np.abs(np.fft.rfft(wave * np.hanning(len(wave)), 4096)) ** 2
     curve = np.fft.irfft(spectrum, 4096 * fine)
@@ -115,17 +113,16 @@ def test_cry_has_the_documented_form(tiny):
         assert row["path"] == f"audio/{row['recording_id']}.flac"
         assert bool(row["split"]) == bool(row["neuro_injury"])
         assert row["site"] in SITES
-    told = {(r["split"], r["trigger"]) for r in rows if r["trigger"]}
-    assert len(told) == 9  # every trigger in every split, none in the extra
+    cells = {(r["split"], r["trigger"]) for r in rows if r["trigger"]}
+    assert len(cells) == 9  # every trigger in every split, none in the extra
 
 
-def test_everything_says_that_it_is_synthetic(tiny):
+def test_both_corpora_are_marked_as_synthetic(tiny):
     for folder in ("vggsound", "cry"):
         corpus = json.loads((tiny / folder / "corpus.json").read_text())
         assert corpus["name"].startswith("synthetic ")
-        assert corpus["synthetic"] is True
-        assert corpus["licence"] == "CC0-1.0"
-        assert corpus["seed"] == 1234
+        facts = corpus["synthetic"], corpus["licence"], corpus["seed"]
+        assert facts == (True, "CC0-1.0", 1234)
 
 
 def test_bytes_do_not_depend_on_workers_but_on_the_seed(tiny, tmp_path):
@@ -138,7 +135,7 @@ def test_bytes_do_not_depend_on_workers_but_on_the_seed(tiny, tmp_path):
     assert not any(other[name] == same[name] for name in same)
 
 
-def test_interrupted_run_goes_on_to_the_same_bytes(
+def test_interrupted_run_resumes_to_the_same_bytes(
     tiny, tmp_path, monkeypatch, capsys
 ):
     written, write = [], sf.write
@@ -160,10 +157,10 @@ def test_interrupted_run_goes_on_to_the_same_bytes(
     assert contents(tmp_path) == contents(tiny)
 
 
-def test_complete_corpus_is_left_as_it_is(tiny, capsys):
+def test_complete_corpus_is_not_written_again(tiny, capsys):
     before = {p: p.stat().st_mtime_ns for p in tiny.rglob("*")}
     assert main([str(tiny), "--scale", "tiny"]) == 0
-    assert capsys.readouterr().out.count("left as it is") == 2
+    assert capsys.readouterr().out.count("left unchanged") == 2
     assert {p: p.stat().st_mtime_ns for p in tiny.rglob("*")} == before
 
 
@@ -175,11 +172,11 @@ def test_foreign_folder_is_refused(tmp_path, capsys):
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert str(tmp_path / "cry") in error and "--part" in error
-    assert contents(tmp_path) == before  # nor was the other part begun
+    assert contents(tmp_path) == before  # and the other part was not started
 
 
 @pytest.mark.parametrize(
-    "arguments, word",
+    "options, word",
     [
         ({"scale": "tiny", "seed": 5}, "another corpus"),
         ({"scale": "huge"}, "huge"),
@@ -188,12 +185,9 @@ def test_foreign_folder_is_refused(tmp_path, capsys):
         ({"workers": 0}, "workers 0"),
     ],
 )
-def test_wrong_use_is_named(tiny, arguments, word):
+def test_refusals(tiny, tmp_path, options, word):
     with pytest.raises(ValueError, match=word):
-        synthetic.make_corpus(tiny, **arguments)
-
-
-def test_damaged_corpus_json_is_refused(tmp_path):
+        synthetic.make_corpus(tiny, **options)
     (tmp_path / "cry").mkdir()
     (tmp_path / "cry/corpus.json").write_text("{")
     with pytest.raises(ValueError, match="unreadable"):
@@ -201,12 +195,17 @@ def test_damaged_corpus_json_is_refused(tmp_path):
 
 
 def test_poster_plan_has_the_posters_counts():
-    plans = [p for p in synthetic.plan_cries("poster") if p.row.split]
+    every = synthetic.plan_cries("poster")
+    plans = [p for p in every if p.row.split]
     cells, hours = defaultdict(list), Counter()
     for plan in plans:
         cells[plan.row.neuro_injury, plan.row.split].append(plan)
         hours[plan.row.split] += plan.seconds / 3600
-    expected = {  # recordings, patients: the poster's table
+    counts = {
+        key: (len(cell), len({plan.row.patient_id for plan in cell}))
+        for key, cell in cells.items()
+    }
+    assert counts == {  # recordings, patients: the poster's table
         ("healthy", "train"): (1360, 885),
         ("healthy", "valid"): (247, 165),
         ("healthy", "test"): (238, 163),
@@ -214,22 +213,13 @@ def test_poster_plan_has_the_posters_counts():
         ("injury", "valid"): (40, 33),
         ("injury", "test"): (45, 38),
     }
-    found = {
-        key: (len(cell), len({plan.row.patient_id for plan in cell}))
-        for key, cell in cells.items()
-    }
-    assert found == expected
-    # Its hours of healthy and injured added: see the metadata's test below.
+    # Hours of both classes together: see the test of metadata below.
     rounded = {split: round(total, 2) for split, total in hours.items()}
     assert rounded == {"train": 11.1, "valid": 2.2, "test": 2.3}
     assert len(plans) == 2022
     assert len({plan.row.patient_id for plan in plans}) == 1359
     assert sum(bool(plan.row.trigger) for plan in plans) == 1149
-
-
-def test_poster_train_and_extra_are_about_twenty_hours():
-    plans = synthetic.plan_cries("poster")
-    used = [p.seconds for p in plans if p.row.split in ("train", "")]
+    used = [p.seconds for p in every if p.row.split in ("train", "")]
     assert 19 < sum(used) / 3600 < 21
 
 
@@ -258,7 +248,7 @@ def test_miniature_has_patients_enough_for_a_small_difference():
 
 
 def facts_of(plans):
-    """What is known of each recording without its audio, as numbers."""
+    """Numeric metadata of each recording."""
     recordings = Counter(plan.patient for plan in plans)
     return {
         "duration": [p.seconds for p in plans],
@@ -270,8 +260,8 @@ def facts_of(plans):
 
 
 def auc_of(fact, injured):
-    """Share of pairs in which the injured has more, ties by half; and the
-    standard deviation of it where the fact says nothing (Mann and Whitney)."""
+    """AUC of a fact, and its standard deviation under the null hypothesis
+    (Mann and Whitney)."""
     ranks = rankdata(fact)
     n, m = int(injured.sum()), int((~injured).sum())
     auc = (ranks[injured].sum() - n * (n + 1) / 2) / (n * m)
@@ -280,26 +270,26 @@ def auc_of(fact, injured):
 
 @pytest.mark.parametrize("scale", ["miniature", "demo", "poster"])
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_no_metadata_alone_tells_the_injured(scale, split):
-    seeds, found = range(5), defaultdict(list)
+def test_metadata_do_not_predict_injury(scale, split):
+    seeds, aucs = range(5), defaultdict(list)
     for seed in seeds:
         plans = synthetic.plan_cries(scale, seed)
         plans = [plan for plan in plans if plan.row.split == split]
         injured = np.array([p.row.neuro_injury == "injury" for p in plans])
         for name, fact in facts_of(plans).items():
-            found[name].append(auc_of(fact, injured))
-        if scale == "poster":  # in its table the injured have fewer each
-            del found["recordings of the patient"]
+            aucs[name].append(auc_of(fact, injured))
+        if scale == "poster":  # fewer for injured patients in its table
+            del aucs["recordings of the patient"]
         assert {(p.row.path[-5:]) for p in plans} == {".flac"}
-    for name, figures in found.items():
+    for name, figures in aucs.items():
         auc, error = np.mean(figures, axis=0)
         assert abs(auc - 0.5) < 4 * error / np.sqrt(len(seeds)), name
 
 
 @pytest.mark.parametrize("burst_s", [0.1, 0.3, 0.9])
-def test_recordings_are_as_loud_whatever_the_length_of_bursts(burst_s):
-    # Of equal peak, those with short bursts and long pauses, as the injured's
-    # are, would be quieter.
+def test_levels_do_not_depend_on_the_length_of_bursts(burst_s):
+    # At equal peaks, recordings with short bursts, as of injured patients,
+    # would be quieter.
     dry = np.random.default_rng(1).standard_normal(RATE)
     dry *= np.arange(RATE) < burst_s * RATE
     wave = record(np.random.default_rng(0), dry, Recorder(level_db=(-30, 0)))
@@ -318,7 +308,7 @@ def test_no_patient_crosses_splits(scale, seed):
 
 
 @pytest.mark.parametrize("scale", ["miniature", "demo", "poster"])
-def test_site_says_nothing_about_the_label(scale):
+def test_the_site_does_not_predict_the_label(scale):
     patients, recordings = defaultdict(dict), defaultdict(Counter)
     for plan in synthetic.plan_cries(scale):
         row = plan.row
@@ -329,8 +319,8 @@ def test_site_says_nothing_about_the_label(scale):
         counts = Counter(cell.values())
         for site, share in zip(sorted(SITES), SITE_SHARES):
             assert abs(counts[site] - share * len(cell)) < 1
-    # Triggers are dealt in each split along class and site: as many of each
-    # at every site as its size allows, within two.
+    # Triggers are assigned in each split along class and site: their shares
+    # are the same at every site, to within rounding.
     for counts in recordings.values():
         for trigger, share in zip(
             synthetic_plan.TRIGGERS, synthetic_plan.TRIGGER_SHARES
@@ -350,9 +340,9 @@ def test_phonation_and_hyperphonation_have_their_f0(seed):
         wave = sound_burst(rng, burst, voice, NEUTRAL, 1.0)
         middle = slice(RATE // 2, RATE // 2 + 640)
         measured = f0_of(wave[middle])
-        asked = burst.f0[len(burst.f0) // 2]
+        expected = burst.f0[len(burst.f0) // 2]
         assert low < measured < high
-        assert measured == pytest.approx(asked, rel=0.12)
+        assert measured == pytest.approx(expected, rel=0.12)
 
 
 def test_severity_overlaps_and_shifts():
@@ -360,7 +350,7 @@ def test_severity_overlaps_and_shifts():
     healthy = [severity_at(q, injured=False) for q in quantiles]
     injured = [severity_at(q, injured=True) for q in quantiles]
     above = np.mean(np.array(injured)[:, None] > np.array(healthy))
-    assert 0.8 < above < 0.97  # the AUC of a perfect ear
+    assert 0.8 < above < 0.97  # the AUC of the true severity
 
 
 @pytest.mark.parametrize("label_index", range(len(CLASSES)))
@@ -373,8 +363,7 @@ def test_every_class_is_finite_and_below_full_scale(label_index):
 
 def test_every_cry_is_finite_and_below_full_scale(tiny):
     for path in (tiny / "cry/audio").iterdir():
-        wave = sf.read(path)[0]
-        assert 0.005 < np.abs(wave).max() < 0.99
+        assert 0.005 < np.abs(sf.read(path)[0]).max() < 0.99
     for site in SITES:
         rng = np.random.default_rng(5)
         wave = make_cry(rng, draw_voice(rng, 0.7), "pain", site, 1.0)

@@ -14,7 +14,7 @@ from speechbrain.utils.checkpoints import Checkpointer
 
 
 class Killed(BaseException):
-    """Not an Exception, so that nothing on its way takes care of it."""
+    """Not an Exception, so that no handler catches it."""
 
 
 def killed_before_writing(obj, path):
@@ -62,7 +62,7 @@ def test_recovers_the_checkpoint_before(save_hook, end_of_epoch, tmpdir):
     assert restarted.recover_if_possible() == saved
     assert values_of(restarted) == [1.0, 1.0]
 
-    # Also nothing of the unfinished one is in the way of the next:
+    # The unfinished one does not affect the next:
     restarted.save_and_keep_only()
     assert len(restarted.list_checkpoints()) == 1
     assert saved not in restarted.list_checkpoints()
@@ -103,7 +103,7 @@ def test_paths_of_the_saved_checkpoint(name, tmpdir):
 
 
 def save_part(obj, path):
-    """Writes a file on each process, last of all on the last one."""
+    """Write a file on each process, in the order of ranks."""
     rank = os.environ["RANK"]
     time.sleep(0.5 * int(rank))
     path.with_name("part" + rank).write_text(rank)
@@ -119,8 +119,8 @@ def save_in_parallel(rank, world_size, folder, sync_file):
     )
     checkpointer = checkpointer_of(folder, 1.0, save_part)
     checkpointer.save_checkpoint()
-    (found,) = checkpointer.list_checkpoints()
-    files = {path.name for path in found.path.iterdir()}
+    (checkpoint,) = checkpointer.list_checkpoints()
+    files = {path.name for path in checkpoint.path.iterdir()}
     assert files == {"CKPT.yaml", "first.ckpt", "part0", "part1"}
 
 

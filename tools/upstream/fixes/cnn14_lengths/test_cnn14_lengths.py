@@ -14,7 +14,7 @@ FRAMES = [127, 96, 33, 32]
 
 
 def make_cnn14(norm_type="bn", **kwargs):
-    """One in evaluation, with statistics that make padding heard."""
+    """A model in evaluation mode, with statistics that make padding matter."""
     torch.manual_seed(0)
     cnn14 = Cnn14(32, 16, norm_type, **kwargs).eval()
     for name, value in cnn14.state_dict().items():
@@ -24,7 +24,7 @@ def make_cnn14(norm_type="bn", **kwargs):
 
 
 def make_batch(device):
-    """Items alone, and together with something else as padding."""
+    """Embeddings of items alone, and of a batch with other values as padding."""
     items = [torch.randn(1, n, 32, device=device) for n in FRAMES]
     batch = torch.full((len(FRAMES), max(FRAMES), 32), 3.0, device=device)
     for i, item in enumerate(items):

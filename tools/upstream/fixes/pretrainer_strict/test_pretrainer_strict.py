@@ -9,7 +9,7 @@ import torch
 
 
 def pretrain(folder, state_dict, module):
-    """Loads parameters from a file as recipes do."""
+    """Load parameters from a file as recipes do."""
     from speechbrain.utils.parameter_transfer import Pretrainer
 
     path = str(folder / "saved.ckpt")

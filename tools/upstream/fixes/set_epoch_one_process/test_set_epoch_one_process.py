@@ -21,7 +21,7 @@ EPOCHS = range(1, 4)
 
 
 class RecordingBrain(sb.Brain):
-    """Notes which items each epoch trains on."""
+    """Record the items of each epoch."""
 
     def on_stage_start(self, stage, epoch=None):
         self.epochs = getattr(self, "epochs", []) + [[]]
@@ -94,7 +94,7 @@ def test_each_epoch_draws_anew(make_sampler, as_loader, device):
     first, second, third = fit(device, make_sampler, as_loader)
     assert first != second
     assert second != third
-    # Yet a run can be repeated:
+    # A run can be repeated:
     again = fit(device, make_sampler, as_loader)
     assert again == [first, second, third]
 
@@ -110,20 +110,20 @@ def test_draws_are_those_of_the_epoch(as_loader, device):
 
 
 class CountingSampler(torch.utils.data.SequentialSampler):
-    """Notes what it is told."""
+    """Record the epochs that are set."""
 
     def __init__(self, dataset):
         super().__init__(dataset)
-        self.told = []
+        self.epochs = []
 
     def set_epoch(self, epoch):
-        self.told.append(epoch)
+        self.epochs.append(epoch)
 
 
 @pytest.mark.parametrize(
     "by_hand, nested", [(False, False), (True, False), (True, True)]
 )
-def test_sampler_is_told_once(by_hand, nested, device):
+def test_epoch_is_set_once(by_hand, nested, device):
     brain = make_brain(device)
     dataset = make_dataset()
     sampler = CountingSampler(dataset)
@@ -134,7 +134,7 @@ def test_sampler_is_told_once(by_hand, nested, device):
     if by_hand:
         brain.train_sampler = sampler
     brain.fit(EPOCHS, dataset, progressbar=False, train_loader_kwargs=kwargs)
-    assert sampler.told == list(EPOCHS)
+    assert sampler.epochs == list(EPOCHS)
 
 
 def test_sampler_without_epochs(device):

@@ -1,4 +1,4 @@
-"""What the preparers of published corpora share."""
+"""Steps shared by the preparations of published corpora."""
 
 import pytest
 

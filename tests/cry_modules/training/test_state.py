@@ -1,18 +1,90 @@
-"""A run that resumes on another platform says so in one line, and resumes."""
+"""Snapshots of a run; the warning of a resume on another platform."""
 
+import random
 import warnings
 
+import numpy as np
 import pytest
 import speechbrain as sb
 import torch
 from speechbrain.utils.epoch_loop import EpochCounter
+from torch import nn
 from torch.nn.functional import mse_loss
 
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
+from cry_modules.heads import ClassificationHead
 from cry_modules.training import state
 from cry_modules.training.brain import ResumableBrain
+from cry_modules.training.early_stopping import EarlyStopping
 from cry_modules.training.history import History
-from cry_modules.training.state import differences
+from cry_modules.training.state import (
+    EpochTotals,
+    RandomStates,
+    Snapshot,
+    differences,
+)
+
+
+class Training:
+    """A head trained on noise, with all parts of a checkpoint."""
+
+    def __init__(self):
+        torch.manual_seed(0)
+        self.head = ClassificationHead(6, 2)
+        self.encoder = nn.Linear(6, 6).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(self.head.parameters(), fused=True)
+        self.totals, self.counter = EpochTotals(), EarlyStopping(99, 99)
+        self.recoverables = {
+            "head": self.head,
+            "encoder": self.encoder,
+            "optimizer": self.optimizer,
+            "totals": self.totals,
+            "counter": self.counter,
+            "random": RandomStates(),
+        }
+
+    def epoch(self):
+        epoch = next(self.counter)
+        self.totals.start(epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.1 / epoch
+        for _ in range(3):
+            x = torch.randn(8, 6) + random.random() + np.random.rand()
+            logits = self.head(self.encoder(x))
+            loss = logits.logsumexp(dim=1).mean()
+            loss.backward()
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            self.totals.add("", loss=loss.item())
+        self.counter.update(-loss.item())
+
+
+def saved(training, folder):
+    """Bytes of the files of a checkpoint, by name."""
+    checkpointer = CompleteCheckpointer(folder, training.recoverables)
+    path = checkpointer.save_checkpoint().path
+    return {file.name: file.read_bytes() for file in path.glob("*.ckpt")}
+
+
+def test_a_snapshot_is_saved_as_it_was_and_the_present_is_restored(tmp_path):
+    random.seed(0)
+    np.random.seed(0)
+    training = Training()
+    training.epoch()
+    then = saved(training, tmp_path / "then")
+    snapshot = Snapshot(training.recoverables, {"epoch": 1})
+    training.epoch()
+    now = saved(training, tmp_path / "now")
+    assert then.keys() == now.keys() and then["encoder.ckpt"]
+    for name in then:
+        assert (then[name] == now[name]) == (name == "encoder.ckpt"), name
+    with snapshot.restored():
+        assert saved(training, tmp_path / "restored") == then
+    assert saved(training, tmp_path / "after") == now
+    with snapshot.restored():
+        training.epoch()  # does not change the snapshot
+    with snapshot.restored():
+        assert saved(training, tmp_path / "again") == then
 
 
 class Line(ResumableBrain):
@@ -32,7 +104,7 @@ class Line(ResumableBrain):
 
 @pytest.fixture
 def warnings_of_a_run(tmp_path, caplog):
-    """Train up to an epoch, a new Brain each time; its warnings."""
+    """Train up to an epoch, a new Brain each time; return its warnings."""
     n_threads = torch.get_num_threads()
 
     def run(n_epochs, threads=1):
@@ -51,11 +123,8 @@ def warnings_of_a_run(tmp_path, caplog):
         brain.fit(counter, [torch.ones(3, 2)])
         assert len(brain.history.rows)
         assert counter.current == n_epochs
-        return [
-            record.getMessage()
-            for record in caplog.records
-            if record.levelname == "WARNING"
-        ]
+        levels = ((r.levelname, r.getMessage()) for r in caplog.records)
+        return [message for level, message in levels if level == "WARNING"]
 
     yield run
     torch.set_num_threads(n_threads)
@@ -86,7 +155,7 @@ def test_another_library_and_instruction_set_are_one_line(
     assert "now 9.0" in line and "now OTHER" in line
 
 
-def test_checkpoints_without_a_record_resume_in_silence(
+def test_checkpoints_without_a_record_resume_without_a_warning(
     warnings_of_a_run, tmp_path
 ):
     warnings_of_a_run(1)
@@ -102,6 +171,6 @@ def test_checkpoints_without_a_record_resume_in_silence(
         assert warnings_of_a_run(2, threads=2) == []
 
 
-def test_what_was_not_recorded_does_not_differ():
+def test_entries_that_were_not_recorded_do_not_differ():
     assert differences({"a": "1"}, {"a": "1", "b": "2"}) == []
     assert differences({"a": "1", "b": "0"}, {"a": "1"}) == []

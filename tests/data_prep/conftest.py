@@ -1,0 +1,42 @@
+"""Fixtures of several preparations."""
+
+import pytest
+
+from data_prep.files.tables import read_table
+from data_prep.manifest import SPLITS, read
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """Prepare a corpus: ``prepared(prepare_esc50, folder)`` gives its splits."""
+
+    def run(prepare, folder, **options):
+        out = tmp_path / "out"
+        prepare(str(folder), str(out), **options)
+        paths = {split: out / f"{split}.csv" for split in SPLITS}
+        return {s: read(path) for s, path in paths.items() if path.is_file()}
+
+    return run
+
+
+@pytest.fixture
+def output(tmp_path):
+    """Rows of a table of ``prepared``: ``output("recordings.csv")``."""
+
+    def rows(name):
+        return [row for _, row in read_table(tmp_path / "out" / name, [])]
+
+    return rows
+
+
+@pytest.fixture
+def patients():
+    """Count the patients of splits, each of which must be in one split."""
+
+    def count(splits):
+        of_splits = [{r.patient_id for r in recs} for recs in splits.values()]
+        everyone = set.union(*of_splits)
+        assert sum(map(len, of_splits)) == len(everyone)
+        return len(everyone)
+
+    return count
