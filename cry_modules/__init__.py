@@ -1,7 +1,7 @@
-"""The parts that the recipes put together: encoder, losses, heads, metrics."""
+"""Model parts that the yaml files build, and the packages that use them."""
 
-# A broken environment is explained in one line: before torch is imported.
+# Explains a broken environment in one line, before torch is imported.
 import data_prep
 
-#: In every checkpoint, so that one of another version can say so.
+#: Saved in every checkpoint, to recognise those of other versions.
 __version__ = "0.2.0"

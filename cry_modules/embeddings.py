@@ -11,7 +11,7 @@ from cry_modules.lengths import covering, frame_mask
 #: Parts of an embedding.
 READOUTS = ("encoder", "encoder+logmel")
 #: Input of the model: a whole recording at once, or chunks of it.
-HEARD = ("recordings", "chunks")
+INPUTS = ("recordings", "chunks")
 
 
 class Embedder(nn.Module):
@@ -63,7 +63,7 @@ class Embedder(nn.Module):
         super().__init__()
         for name, value, known in (
             ("readout", readout, READOUTS),
-            ("tested_on", tested_on, HEARD),
+            ("tested_on", tested_on, INPUTS),
         ):
             if value not in known:
                 raise ValueError(
@@ -115,7 +115,7 @@ class Embedder(nn.Module):
 
 class Unchanged(nn.Module):
     """Identity in place of the normaliser of SpeechBrain's
-    ``EncoderClassifier``: an ``Embedder`` normalises by itself.
+    ``EncoderClassifier``: an ``Embedder`` already normalises.
 
     Example
     -------

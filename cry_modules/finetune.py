@@ -62,7 +62,7 @@ class FinetunedEncoder(nn.Module):
 
     @property
     def frozen(self) -> bool:
-        """Whether training leaves the encoder as it is."""
+        """True if training does not change the encoder."""
         return self.trained == "none" and not self.train_mode
 
     def train(self, mode: bool = True) -> "FinetunedEncoder":

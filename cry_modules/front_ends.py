@@ -114,7 +114,7 @@ class MelFrames(nn.Module):
         self, wavs: torch.Tensor, n_samples: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
         """Power spectrum ``[batch, frames, n_fft // 2 + 1]`` of ``[batch,
-        samples]``, of which ``n_samples`` ``[batch]`` are valid (None: all)."""
+        samples]``; ``n_samples`` ``[batch]`` are valid (None: all)."""
         spectrum = torch.stft(
             self.padded(wavs, n_samples),
             self.n_fft,

@@ -1,19 +1,19 @@
-"""Lengths of recordings: valid frames of a padded batch, and windows that cover
-a long one."""
+"""Lengths of recordings: valid frames of a padded batch, windows that cover a
+long recording."""
 
 from typing import List, Optional
 
 import torch
 
-#: Five of the six blocks halve time and frequency, so that an input needs
-#: 2**5 frames and as many mel bins.
+#: Fewest frames and mel bins of an input: five of the six blocks of CNN14 halve
+#: both.
 MIN_FRAMES = 32
 
 
 def frame_mask(
     n_frames: Optional[torch.Tensor], total: int
 ) -> Optional[torch.Tensor]:
-    """``[batch, total]``, True for the first ``n_frames`` of each row.
+    """Mask ``[batch, total]``, True for the first ``n_frames`` of each row.
 
     Arguments
     ---------
@@ -25,7 +25,7 @@ def frame_mask(
     Returns
     -------
     torch.Tensor or None
-        None for None.
+        None if ``n_frames`` is None.
 
     Example
     -------
@@ -39,7 +39,7 @@ def frame_mask(
 
 
 def covering(length: int, size: int) -> List[int]:
-    """Beginnings of as few windows as cover a recording, evenly spaced.
+    """Starts of as few windows as cover a recording, evenly spaced.
 
     Example
     -------

@@ -122,7 +122,7 @@ class NTXentLoss(Objective):
         return math.log(1 + n_views * (n_recordings - 1))
 
     def logits(self, *views: torch.Tensor) -> Tuple[torch.Tensor, torch.Tensor]:
-        """Similarities as the classification of which column is the other view.
+        """Similarities as logits of a classification: the class is the other view.
 
         ``cross_entropy(*logits(z1, z2))`` is the loss; the contrastive accuracy
         is the share of rows whose largest logit is the target.

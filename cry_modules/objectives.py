@@ -78,6 +78,6 @@ class Objective(nn.Module):
         raise NotImplementedError
 
     def chance_loss(self, n_recordings: int, n_views: int) -> Optional[float]:
-        """Loss of guessing with a batch of ``n_recordings``, for the warning
-        that training does not get anywhere; None if there is no such value."""
+        """Loss of guessing in a batch of ``n_recordings``, for the warning that
+        training does not progress; None if unknown."""
         return None

@@ -9,7 +9,7 @@ from typing import Dict, List, Optional
 from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.state_dict import inside, sha256
 from cry_modules.checkpoints.versions import written_before
-from cry_modules.embeddings import HEARD, READOUTS
+from cry_modules.embeddings import INPUTS, READOUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
 
@@ -80,7 +80,7 @@ class Blueprint:
             ("architecture", ARCHITECTURES),
             ("front_end", FRONT_ENDS),
             ("readout", READOUTS),
-            ("tested_on", HEARD),
+            ("tested_on", INPUTS),
         ):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in known:

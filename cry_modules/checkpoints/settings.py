@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.nodes import Node
 
 from cry_modules.audio import shortest_input
-from cry_modules.embeddings import HEARD
+from cry_modules.embeddings import INPUTS
 from cry_modules.front_ends import MelFrames
 from cry_modules.metrics.predictions import AGGREGATIONS
 from data_prep.files.errors import require
@@ -45,10 +45,10 @@ RANGES = {
     "n_masks": _at_least(0),
     "min_clips": _at_least(0),
     "interpolate": Range(lambda x: 0 <= float(x) <= 1, "it must be 0 to 1"),
-    "trained_on": _one_of(HEARD),
+    "trained_on": _one_of(INPUTS),
     "balance": _one_of(("loss", "sampling", "none")),
     "patient_score": _one_of(tuple(AGGREGATIONS)),
-    "bootstrap_draws": _at_least(100),
+    "bootstrap_draws": _at_least(100),  # LEAST_DRAWS of metrics/paired.py
     "probe_every": _at_least(1),
     "num_workers": _at_least(0),
     "cache_mb": _at_least(0),

@@ -122,8 +122,9 @@ def model_line(model: SavedModel, source: str) -> str:
     if len(classes) == 2:
         classes[1] += " (the positive one)"
     return (
-        f'<p id="model">{text}Classes: {", ".join(classes)}. CNN14 of width '
-        f"{blueprint.width}, front end {escape(blueprint.front_end)}.</p>"
+        f'<p id="model">{text}Classes: {", ".join(classes)}. Encoder '
+        f"{blueprint.architecture} of width {blueprint.width}, front end "
+        f"{escape(blueprint.front_end)}.</p>"
     )
 
 

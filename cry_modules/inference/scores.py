@@ -18,8 +18,9 @@ NOT_FINITE = (
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities of the last axis, without scipy: this goes beside exported
-    ONNX models.
+    """Probabilities over the last axis.
+
+    Without scipy: this file is copied next to exported ONNX models.
 
     Example
     -------

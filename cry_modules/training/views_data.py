@@ -54,7 +54,7 @@ def read_views(
 def valid_batches(
     sizes: List[int], batch_size: int, seed: int
 ) -> List[List[int]]:
-    """Make batches of equal size, none of which mixes corpora.
+    """Make batches of equal size that do not mix corpora.
 
     A contrastive loss depends on the batch size, so only batches of one size
     can be compared; recordings that do not fill one are left out. They are

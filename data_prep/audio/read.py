@@ -10,9 +10,8 @@ from torchaudio.transforms import Resample
 def read_mono(
     path: str, start: float, stop: float, sample_rate: int
 ) -> torch.Tensor:
-    """Decode (part of) a file, mix its channels, resample.
-
-    Shapes: returns ``[samples]``.
+    """Decode a file from ``start`` to ``stop`` (seconds), mix its channels and
+    resample: ``[samples]``.
 
     Example
     -------
@@ -33,9 +32,7 @@ def read_mono(
 
 
 def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
-    """Samples at another rate.
-
-    Shapes: sig ``[samples]``, returns ``[samples * new_rate / rate]``.
+    """Resample ``[samples]`` to ``[samples * new_rate / rate]``.
 
     Example
     -------
@@ -47,5 +44,5 @@ def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
 
 @lru_cache(maxsize=None)
 def _resampler(rate: int, new_rate: int) -> Resample:
-    """One filter for each pair of rates: making it costs more than using it."""
+    """Resampler of a pair of rates; making one takes longer than using it."""
     return Resample(rate, new_rate)

@@ -33,9 +33,9 @@ def test_distance_to_the_weights():
         ((a - b) ** 2).sum()
         for a, b in zip(other.parameters(), encoder.parameters())
     )
-    found = pull(other, feats, other(feats), n_views=2)
-    assert found.item() == pytest.approx(0.15 * expected.item(), rel=1e-5)
-    found.backward()
+    result = pull(other, feats, other(feats), n_views=2)
+    assert result.item() == pytest.approx(0.15 * expected.item(), rel=1e-5)
+    result.backward()
     for a, b in zip(other.parameters(), encoder.parameters()):
         torch.testing.assert_close(a.grad, 0.3 * (a - b).detach())
 
@@ -50,9 +50,9 @@ def test_distillation_is_one_minus_cosine_to_the_frozen_encoder():
     targets = encoder.eval()(feats)
     embs = other(feats)
     cosine = nn.functional.cosine_similarity(embs, targets, dim=1)
-    found = pull(other, feats, embs, n_views=3)
-    assert found.item() == pytest.approx(2 * (1 - cosine.mean()).item())
-    found.backward()
+    result = pull(other, feats, embs, n_views=3)
+    assert result.item() == pytest.approx(2 * (1 - cosine.mean()).item())
+    result.backward()
     assert any(p.grad.abs().sum() > 0 for p in other.parameters())
     assert all(p.grad is None for p in pull.pretrained.parameters())
     assert not any(module.training for module in pull.pretrained.modules())
@@ -78,9 +78,9 @@ def test_refuses_negative_factors(weights, distillation):
 def test_interpolation():
     old, new = (Cnn14(mel_bins=32, width=1).state_dict() for _ in range(2))
     for share, expected in ((0, new), (1, old)):
-        found = interpolate(old, new, share)
-        assert found.keys() == new.keys()
-        for name, value in found.items():
+        result = interpolate(old, new, share)
+        assert result.keys() == new.keys()
+        for name, value in result.items():
             if value.is_floating_point():
                 torch.testing.assert_close(value, expected[name])
     halfway = interpolate(old, new, 0.5)["conv_block1.conv1.weight"]

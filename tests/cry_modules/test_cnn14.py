@@ -94,8 +94,8 @@ def test_narrow_maps_of_many_channels_are_a_product(monkeypatch):
 def test_embed_frames_equals_the_forward_pass():
     encoder = Cnn14(80, width=1).eval()
     feats, n_frames = torch.randn(2, 64, 80), torch.tensor([64, 32])
-    found = encoder.embed_frames(feats, n_frames)
-    assert torch.equal(found, encoder(feats, n_frames / 64))
+    embs = encoder.embed_frames(feats, n_frames)
+    assert torch.equal(embs, encoder(feats, n_frames / 64))
     assert torch.equal(encoder.embed_frames(feats), encoder(feats))
 
 

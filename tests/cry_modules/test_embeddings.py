@@ -67,10 +67,10 @@ def test_averaged_embeddings_are_averaged_logits(sigs):
     wavs, lengths = padded(sigs)
     chunks, chunk_lengths, owner = cut(wavs, lengths, RATE)
     each = head(make_embedder()(chunks, chunk_lengths))
-    found = head(make_embedder(tested_on="chunks", chunk_s=1.0)(wavs, lengths))
+    result = head(make_embedder(tested_on="chunks", chunk_s=1.0)(wavs, lengths))
     for i in range(len(sigs)):
         expected = each[owner == i].mean(0)
-        torch.testing.assert_close(found[i], expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(result[i], expected, rtol=1e-4, atol=1e-5)
 
 
 def test_chunks_cover_every_sample():
@@ -86,8 +86,8 @@ def test_chunks_cover_every_sample():
 
 @torch.no_grad()
 def test_log_mel_statistics_are_those_of_the_frames_without_padding(sigs):
-    found = LogMelStatistics(LogMel())(*padded(sigs))
-    for sig, row in zip(sigs, found):
+    result = LogMelStatistics(LogMel())(*padded(sigs))
+    for sig, row in zip(sigs, result):
         frames = LogMel()(sig[None])[0][0].numpy()
         np.testing.assert_allclose(
             row.numpy(), mean_and_spread(frames), rtol=1e-3, atol=1e-3

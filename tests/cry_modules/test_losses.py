@@ -93,7 +93,7 @@ def test_gradient_by_finite_differences():
 
 
 def plain_products(h):
-    """As the formula has it, for torch to differentiate."""
+    """The formula, differentiated by torch."""
     itself = torch.eye(len(h), dtype=torch.bool)
     return (h @ h.T).masked_fill(itself, float("-inf"))
 

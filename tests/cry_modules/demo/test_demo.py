@@ -171,7 +171,7 @@ def test_the_model_is_described(tmp_path, facts, text_part):
     assert text_part in text
     assert ("synthetic" in text) == ("synthetic" in text_part)
     assert (
-        "Classes: other, crying_baby (the positive one). CNN14 of wid" in text
+        "Classes: other, crying_baby (the positive one). Encoder cnn14" in text
     )
 
 
