@@ -79,12 +79,6 @@ _LONGEST_LABEL = 50  # letters, in a legend
 def style(font_size: float = 10):
     """Settings of matplotlib under which all pictures are drawn and written;
     font size in pt.
-
-    Example
-    -------
-    >>> with style(8):
-    ...     print(matplotlib.rcParams["font.size"])
-    8.0
     """
     return matplotlib.rc_context({**_STYLE, "font.size": font_size})
 
@@ -97,16 +91,7 @@ def picture(
     dpi: int = 150,
     font_size: float = 10,
 ) -> Iterator[Figure]:
-    """Give a figure of this size, inches, to draw in, then write it.
-
-    Example
-    -------
-    >>> with picture("picture.doc", (4, 3)) as figure:
-    ...     pass
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: picture.doc is not a picture's name; let it end in .png, .pdf or .svg
-    """
+    """Give a figure of this size, inches, to draw in, then write it."""
     paths = [Path(path), *copies]
     for path in paths:
         require(
@@ -140,11 +125,6 @@ def fix_layout(figure: Figure) -> None:
 def look(i: int) -> Dict:
     """Colour and marker of the i-th series: each repeats, the pair does not
     for 35 series.
-
-    Example
-    -------
-    >>> look(0)
-    {'color': '#0072b2', 'marker': 'o'}
     """
     return {
         "color": SERIES[i % len(SERIES)],
@@ -168,13 +148,6 @@ def add_legend(
 ) -> Legend:
     """Legend from pairs of a label and an artist, or a line's properties.
     Below a figure, unless ``options`` say otherwise.
-
-    Example
-    -------
-    >>> figure = Figure()
-    >>> legend = add_legend(figure, {"_a": look(0), "b": look(1)}.items())
-    >>> [text.get_text() for text in legend.get_texts()]
-    ['_a', 'b']
     """
     labels, artists = zip(*entries)
     labels = [

@@ -54,13 +54,7 @@ class Run:
 
 
 def digest(*parts) -> str:
-    """Digest of everything that decides a result, eight letters.
-
-    Example
-    -------
-    >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2)
-    (True, False)
-    """
+    """Digest of everything that decides a result, eight letters."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
