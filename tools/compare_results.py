@@ -33,7 +33,7 @@ def compared(folder: Path) -> List[Path]:
 
 
 def content(path: Path) -> Any:
-    """What must not change in a file: its text, or its json without times."""
+    """Text of a file, or its json without times: it must not change."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".json":
         return text

@@ -115,7 +115,7 @@ def log_environment(folder: Path) -> threading.Thread:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a folder holds checkpoints of a run or of its folds."""
+    """Check for checkpoints of a run or of its folds."""
     patterns = ("save/CKPT*", "fold_*/save/CKPT*")
     return any(any(Path(folder).glob(pattern)) for pattern in patterns)
 

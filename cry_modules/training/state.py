@@ -250,7 +250,7 @@ class Snapshot:
 
 
 def _changes(obj):
-    """Whether an object differs between the ends of two epochs."""
+    """True if an object differs between the ends of two epochs."""
     if isinstance(obj, nn.Module):
         return any(p.requires_grad for p in obj.parameters())
     return not isinstance(obj, DataLoader)

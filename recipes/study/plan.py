@@ -44,7 +44,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the result exists."""
+        """True if the result exists."""
         return self.result.is_file()
 
     @property
