@@ -10,7 +10,6 @@ import os
 import pickle
 import shutil
 import struct
-import warnings
 import zlib
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional
@@ -47,9 +46,6 @@ _NOT_YAML = (
     AttributeError,
     RecursionError,
 )
-
-#: SpeechBrain's warning where an optional file is missing.
-_NO_PLATFORM = r"(?s)Trying to load .* missing a load path for platform\b"
 
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
 N_RECENT = 2
@@ -249,10 +245,7 @@ class CompleteCheckpointer(Checkpointer):
 
     def _load(self, checkpoint):
         try:
-            with warnings.catch_warnings():
-                # Older checkpoints have no record of their platform.
-                warnings.filterwarnings("ignore", _NO_PLATFORM, UserWarning)
-                self.load_checkpoint(checkpoint)
+            self.load_checkpoint(checkpoint)
         except (
             RuntimeError,
             LookupError,

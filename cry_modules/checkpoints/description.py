@@ -178,6 +178,6 @@ def threshold_of(description: Dict, n_classes: int) -> Optional[float]:
 
 
 def _is_number(value) -> bool:
-    """Whether a value is a number that is finite in single precision, too."""
+    """Check that a value is a number, finite in single precision too."""
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and abs(value) < 1e30

@@ -148,7 +148,7 @@ def load_model(
     Raises
     ------
     InputError
-        There is no model, or it is damaged or of another version.
+        The model is missing, damaged, or of another version.
     """
     folder = Path(str(source))
     if folder.is_file():
@@ -211,7 +211,7 @@ def _load_weights(model, path):
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} holds no tensors ({error}); get it again")
-    check_fit(model.parts(), state, str(path), f"; {MODEL_FILE} describes it")
+    check_fit(model.parts(), state, str(path), lambda: f"; see {MODEL_FILE}")
     for name, value in state.items():
         if not value.isfinite().all():
             raise InputError(

@@ -48,7 +48,7 @@ RANGES = {
     "trained_on": _one_of(INPUTS),
     "balance": _one_of(("loss", "sampling", "none")),
     "patient_score": _one_of(tuple(AGGREGATIONS)),
-    "bootstrap_draws": _at_least(100),
+    "bootstrap_draws": _at_least(100),  # LEAST_DRAWS of metrics/paired.py
     "probe_every": _at_least(1),
     "num_workers": _at_least(0),
     "cache_mb": _at_least(0),

@@ -7,7 +7,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 from torch import nn
@@ -174,7 +174,7 @@ def _check_entry(name, value, title) -> None:
 
 
 def _is_dense(value) -> bool:
-    """Whether every number of a tensor is in memory, as a number."""
+    """Check that every number of a tensor is in memory, as a number."""
     is_plain = (
         value.layout == torch.strided
         and value.device.type == "cpu"
@@ -218,18 +218,18 @@ def check_fit(
     module: nn.Module,
     state: Dict[str, torch.Tensor],
     title: str,
-    hint: str = "",
+    hint: Callable[[], str] = str,
 ) -> None:
     """Refuse a state dict with a missing, unexpected or misshapen key.
 
-    ``title`` names the file in the error, ``hint`` ends it.
+    ``title`` names the file in the error, the text of ``hint()`` ends it.
     """
     wrong = differences(state, module.state_dict())
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
         raise InputError(
             f"{title} does not fit this model: {'; '.join(wrong[:3])}{more}"
-            + hint
+            + hint()
         )
 
 

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from cry_modules.figures.style import COLOURS, style
+from cry_modules.figures.style import COLOURS, fix_layout, style
 from data_prep.files.tables import write_text
 
 #: Width of most pictures, px.
@@ -112,6 +112,7 @@ def drawing(
         with warnings.catch_warnings():
             # The reader's font may have what matplotlib's lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
+            fix_layout(figure)
             figure.savefig(
                 file,
                 format="svg",

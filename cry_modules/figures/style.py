@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, Sequence, Tuple, Union
 
 import matplotlib
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import require
@@ -115,12 +117,24 @@ def picture(
     with style(font_size):
         figure = Figure(size, layout="constrained")
         yield figure
+        fix_layout(figure)
         for path in paths:
             with complete_or_absent(path) as partial:
                 undated = _UNDATED[path.suffix]
                 figure.savefig(partial, dpi=dpi, metadata=undated)
-            # Copies have the same layout and need not compute it again.
-            figure.set_layout_engine("none")
+
+
+def fix_layout(figure: Figure) -> None:
+    """Lay out a figure once, with rounded positions: the solver's last digits
+    depend on addresses in memory, and the same picture is the same file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.get_points(), 6)
+    for axes in figure.findobj(Axes):
+        points = axes.get_position(original=True).get_points()
+        axes.set_position(Bbox(np.round(points, 6)))
 
 
 def look(i: int) -> Dict:

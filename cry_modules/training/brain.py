@@ -119,8 +119,8 @@ class ResumableBrain(sb.Brain):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         # Keeping freed memory saves time and costs memory, which is scarce
-        # where activations are recomputed. Old runs have no such key.
-        recompute = getattr(self.hparams, "checkpoint_activations", False)
+        # where activations are recomputed.
+        recompute = self.hparams.checkpoint_activations
         self.keeps_memory = not recompute and keep_freed_memory()
         self.totals = EpochTotals()
         self.late_loss = LateLoss()
@@ -130,11 +130,8 @@ class ResumableBrain(sb.Brain):
                 "random": RandomStates(),
                 "totals": self.totals,
                 "options": SameOptions(self),
+                "platform": PlatformRecord(self.device),
             }
-        )
-        # Old checkpoints have none.
-        self.checkpointer.add_recoverable(
-            "platform", PlatformRecord(self.device), optional_load=True
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):

@@ -71,8 +71,7 @@ class Forecast:
         self.precision = brain.precision
         self.keeps_memory = brain.keeps_memory
         self.hparams, self.measured, self.size = hparams, measured, size
-        # Old runs have no such key.
-        self.recompute = hparams.get("checkpoint_activations", False)
+        self.recompute = hparams["checkpoint_activations"]
         self.state = state_bytes(brain.modules, hparams["opt_class"])
         self.trains = passes_per_step(brain.modules, False) > 1
         passes = passes_per_step(brain.modules, self.recompute)

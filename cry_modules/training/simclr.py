@@ -280,7 +280,7 @@ def train_simclr(
     )
     forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
     # Settings of older runs lack this key.
-    if hparams.get("checkpoint_activations", False):
+    if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
     rows = History(hparams["output_folder"]).rows  # on every rank

@@ -155,6 +155,7 @@ def forecast_of(batch_size=64, **hparams):
         "number_of_epochs": 2,
         "batch_size": batch_size,
         "width": 64,
+        "checkpoint_activations": False,
         "opt_class": partial(torch.optim.AdamW),
         **hparams,
     }

@@ -78,9 +78,8 @@ def test_figures_of_a_recordings_csv(tmp_path, caplog):
     assert not list(tmp_path.glob("a:b/*.jsonl"))
     encoder = Means()
     figures = probe(LogMel(), encoder, "cpu")
-    assert list(figures) == ["probe_sound_knn", "probe_sound_map"] + [
-        "probe_sound_auc"
-    ]
+    names = ["probe_sound_knn", "probe_sound_map", "probe_sound_auc"]
+    assert list(figures) == names
     assert all(0.9 < value <= 1 for value in figures.values())
     assert figures == probe(LogMel(), encoder, "cpu")
 
@@ -251,9 +250,7 @@ def one_row(tmp_path, change):
     "change, message",
     [
         ({"patient_id": ""}, "test.csv row 9: patient_id is empty"),
-        ({"stop": "0"}, "test.csv row 9: start 0.0 s and stop 0.0 s"),
         ({"stop": "2"}, "test.csv row 9: stop 2.0 s .* beyond the end"),
-        ({"start": "x"}, "test.csv row 9: start is 'x'; expected seconds"),
         ({"ID": "r1"}, "test.csv row 9: ID 'r1' was already used in test.csv"),
         ({"wav": "$data_root/no.wav"}, "test.csv row 9: no.wav is not in"),
     ],

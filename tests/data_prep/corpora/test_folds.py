@@ -125,12 +125,6 @@ def test_each_value_is_tested_on_and_validated_on_once():
 def test_options_are_compared_as_text():
     assert choose_folds("fold", None, None) is None
     assert choose_folds("fold", 0, 1) == Folds("fold", "0", "1")
-    with pytest.raises(InputError, match="both 1; choose two"):
-        choose_folds("fold", 1, "1")
-    with pytest.raises(InputError, match="valid_fold is 0 and test_fold is"):
-        choose_folds("fold", None, 0)
-    with pytest.raises(InputError, match="'site' and test_fold is None"):
-        choose_folds("site", None, None)
 
 
 def test_a_long_list_of_folds_is_cut_short():

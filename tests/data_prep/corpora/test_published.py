@@ -2,13 +2,7 @@
 
 import pytest
 
-from data_prep.corpora.published import (
-    compare_with_published,
-    files_by_class,
-    prepare_published,
-    require_table,
-    write_recordings,
-)
+from data_prep.corpora.published import compare_with_published, files_by_class
 from data_prep.files.errors import InputError
 
 ROW = {"recording_id": "r1", "patient_id": "p1", "path": "a.wav"}
@@ -26,14 +20,6 @@ def test_few_differences_are_listed_many_are_summed_up(caplog):
     ]
 
 
-def test_a_table_one_folder_deeper_is_pointed_to(tmp_path):
-    folder = tmp_path / "ESC-50-master"
-    (folder / "meta").mkdir(parents=True)
-    (folder / "meta/esc50.csv").touch()
-    with pytest.raises(InputError, match=f"pass {folder}, which has it"):
-        require_table(tmp_path, "meta/esc50.csv", "ESC-50")
-
-
 def test_files_outside_the_class_folders_are_reported(tmp_path, caplog):
     for name in ("PAIN/a.wav", "pain/deep/b.wav", "other/c.wav", "pain.wav"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -45,22 +31,3 @@ def test_files_outside_the_class_folders_are_reported(tmp_path, caplog):
     assert "2 audio files outside the class folders are left out" in caplog.text
     with pytest.raises(InputError, match="holds no class folder .deaf. with"):
         files_by_class(tmp_path, {"deaf": "deaf"})
-
-
-def test_a_save_folder_that_cannot_be_one(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="file is a file; pass a folder"):
-        write_recordings([ROW], tmp_path, str(tmp_path / "file/out"))
-    with pytest.raises(InputError, match="is the data folder itself"):
-        write_recordings([ROW], tmp_path, str(tmp_path / "x/.."))
-
-
-def test_one_label_is_no_task(tmp_path):
-    with pytest.raises(InputError, match="labels in .* are: deaf; two or"):
-        prepare_published(
-            [{**ROW, "label": "deaf"}],
-            tmp_path,
-            str(tmp_path / "out"),
-            "label",
-            ["deaf", "pain"],
-        )

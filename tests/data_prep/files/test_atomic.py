@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -59,23 +58,17 @@ def test_another_reason_than_a_full_disk(tmp_path):
 
 def test_a_preparer_on_a_full_disk(database, tmp_path):
     """The whole command: exit 2, one line, no half manifest."""
-    script = """
-        import resource, signal, sys
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
-        from data_prep.clinical_prepare import main
-        main()
-    """
+    script = (
+        # Imported first: the limit would cut Python's own caches short too.
+        "import resource, signal;"
+        "from data_prep.clinical_prepare import main;"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
+        "main()"
+    )
     out = tmp_path / "out"
     done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            textwrap.dedent(script),
-            database(),
-            "--out",
-            out,
-        ],
+        [sys.executable, "-c", script, database(), "--out", out],
         capture_output=True,
         text=True,
     )
