@@ -18,15 +18,22 @@ from itertools import product
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Tuple
 
-from sounds import CRY, build_generic, read_sounds
-
-from cry_modules.metrics.compare import compare, read_sets, sentence
-from cry_modules.metrics.predictions import UNITS
-from cry_modules.metrics.words import with_interval
-from data_prep.files.errors import one_line_errors
-from data_prep.files.tables import write_text
-
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT))  # the recipes are not installed
+
+from sounds import CRY, build_generic, read_sounds  # noqa: E402
+
+from cry_modules.metrics.compare import (  # noqa: E402
+    compare,
+    read_sets,
+    sentence,
+)
+from cry_modules.metrics.predictions import UNITS  # noqa: E402
+from cry_modules.metrics.words import with_interval  # noqa: E402
+from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.tables import write_text  # noqa: E402
+from recipes.study.settings import MODE_NAMES as MODES  # noqa: E402
+
 N_FOLDS = 5
 
 #: Options of each task.
@@ -38,11 +45,6 @@ TASKS = {
     ),
     "age": ("recordings_donateacry.csv", "[older, up_to_8_weeks]"),
     "trigger": ("recordings_donateacry.csv", "[discomfort, hunger, pain]"),
-}
-MODES = {
-    "linear": "linear",
-    "linear_bn": "linear+BN",
-    "end_to_end": "end to end",
 }
 ENCODERS = {"random": "random, BatchNorm calibrated", "simclr": "SimCLR"}
 

@@ -7,13 +7,14 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 
+from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.front_ends import FRONT_ENDS
 from cry_modules.training.experiment import load
 from data_prep.files.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "hparams").glob("*.yaml"))
-MODES = ("linear", "linear_bn", "end_to_end")
+MODES = tuple(FINETUNE_MODES)
 
 #: What the yaml files of one task may differ in.
 OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}

@@ -5,15 +5,23 @@ from pathlib import Path
 from cry_modules.checkpoints.settings import plain_settings
 from data_prep.files.errors import InputError
 
-#: The version before this one, and its commit.
-_BEFORE, _COMMIT = "0.1.0", "285f0bd"
+#: The version before this one, and the cure for what it wrote.
+_BEFORE = "0.1.0"
+_CURE = (
+    "install cry-ssl 0.1.0 (git tag v0.1.0 or commit 285f0bd) or train again"
+)
 
 
 def written_before(path: Path) -> InputError:
     """The error for a run or model of version 0.1.0."""
+    return InputError(f"{path} was written by version {_BEFORE}; {_CURE}")
+
+
+def missing_class(path: Path, error: ImportError) -> InputError:
+    """The error for a yaml file that names a class that does not exist."""
     return InputError(
-        f"{path} was written by version {_BEFORE}; install cry-ssl {_BEFORE} "
-        f"(git tag v{_BEFORE} or commit {_COMMIT}) or train again"
+        f"{path}: {error}; correct the name, or, if version {_BEFORE} wrote "
+        f"the file, {_CURE}"
     )
 
 

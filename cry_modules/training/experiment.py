@@ -17,7 +17,10 @@ from cry_modules.checkpoints.settings import (
     plain_settings,
     yaml_nodes,
 )
-from cry_modules.checkpoints.versions import check_settings_version
+from cry_modules.checkpoints.versions import (
+    check_settings_version,
+    missing_class,
+)
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 
@@ -46,6 +49,8 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
             hparams = load_hyperpyyaml(file, overrides)
         except (ValueError, TypeError) as error:
             raise InputError(f"{hparams_file}: {error}")
+        except ImportError as error:
+            raise missing_class(hparams_file, error)
     check_same_experiment(Path(hparams["output_folder"]), resolved)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}

@@ -13,7 +13,8 @@ from data_prep.files.errors import InputError
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ENCODERS
 
-#: Modes of fine-tuning, with their names in tables and figures.
+#: Modes of fine-tuning, with their names in tables and figures. Not read from
+#: finetune.FINETUNE_MODES: that imports torch, for seconds. A test compares.
 MODE_NAMES = {
     "linear": "linear",
     "linear_bn": "linear+BN",

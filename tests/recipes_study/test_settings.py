@@ -4,6 +4,7 @@ import pytest
 import studies
 import yaml
 
+from cry_modules.finetune import FINETUNE_MODES
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS
 from recipes.study.run import PROFILES, ROOT, apply_changes, read_changes
@@ -108,6 +109,10 @@ def test_every_study_is_valid(path):
     whole = path.stem in ("demo", "real", "poster", "donateacry")
     assert (settings.modes == MODES) == whole
     assert (settings.encoders == tuple(ENCODERS)) == whole
+
+
+def test_modes_are_those_of_fine_tuning():
+    assert MODES == tuple(FINETUNE_MODES)
 
 
 def test_every_profile_names_a_study():

@@ -69,6 +69,18 @@ def test_a_run_or_model_is_refused(run, exported, use):
     assert str(error.value).endswith(MESSAGE)
 
 
+def test_a_class_that_does_not_exist_is_one_line(tmp_path):
+    path = tmp_path / "hyperparams.yaml"
+    path.write_text(
+        f"architecture: a\noutput_folder: {tmp_path}\nx: !new:cry_modules.No {{}}"
+    )
+    with pytest.raises(
+        InputError, match=r"cry_modules\.No; .*0\.1\.0"
+    ) as error:
+        load(str(path), {})
+    assert "\n" not in str(error.value)
+
+
 def test_weights_of_an_encoder_are_used_with_a_warning(run, caplog):
     EncoderSource(run).load(Cnn14(80, 1), "fbank")
     assert "version 0.1.0 wrote it, this is " in caplog.text
