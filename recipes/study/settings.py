@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 import yaml
 from ruamel.yaml import YAML
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ENCODERS
 
@@ -102,49 +102,45 @@ def read_study(path: Path) -> Dict:
 
 def check_settings(values: Dict, source: str) -> Settings:
     """Check the settings of a yaml file; ``source`` is named in errors."""
+    try:
+        return _checked(values)
+    except InputError as error:
+        raise InputError(f"{source}: {error}")
+
+
+def _checked(values: Dict) -> Settings:
     names = [field.name for field in fields(Settings)]
     for name in values:
-        if name not in names:
-            raise InputError(
-                f"{source}: {name!r} is not a setting of a study; use "
-                f"{', '.join(names)}"
-            )
+        cure = f"use {', '.join(names)}"
+        require(name in names, f"{name!r} is not a setting of a study", cure)
     values = {**_DEFAULTS, **values}
     for name in names:
-        if name not in values:
-            raise InputError(f"{source}: {name} is missing; add it")
-    check = _Check(source)
-    out = Path(check.text("output_folder", values["output_folder"]))
-    if "{" in str(out) or "}" in str(out):
-        check.fail(
-            "output_folder", str(out), "Snakemake interprets braces; rename it"
-        )
+        require(name in values, f"{name} is missing", "add it")
+    out = _text("output_folder", values["output_folder"])
+    cure = "Snakemake interprets braces; rename it"
+    _require(not {*"{}"} & {*out}, "output_folder", out, cure)
     return Settings(
-        title=check.text("title", values["title"]),
-        output_folder=out,
-        **_places(values, out, check),
-        folds=check.flag("folds", values["folds"]),
-        nuisance=check.optional_text("nuisance", values["nuisance"]),
-        tasks=_tasks(values["tasks"], check),
-        encoders=_ordered(
-            "encoders", values["encoders"], tuple(ENCODERS), "simclr", check
-        ),
-        modes=_ordered("modes", values["modes"], MODES, "linear", check),
-        width=check.numbers("width", [values["width"]], int, 1)[0],
-        **_seeds(values, check),
-        fractions=_fractions(values["fractions"], check),
-        speed=check.numbers("speed", [values["speed"]], float, 0.01)[0],
-        confounds=check.flag("confounds", values["confounds"]),
-        stages=_stages(values, check),
+        title=_text("title", values["title"]),
+        output_folder=Path(out),
+        **_places(values, Path(out)),
+        folds=_flag("folds", values["folds"]),
+        nuisance=_text_or_none("nuisance", values["nuisance"]),
+        tasks=_tasks(values["tasks"]),
+        encoders=_ordered("encoders", values["encoders"], ENCODERS, "simclr"),
+        modes=_ordered("modes", values["modes"], MODES, "linear"),
+        width=_numbers("width", [values["width"]], int, 1)[0],
+        **_seeds(values),
+        fractions=_fractions(values["fractions"]),
+        speed=_numbers("speed", [values["speed"]], float, 0.01)[0],
+        confounds=_flag("confounds", values["confounds"]),
+        stages=_stages(values),
     )
 
 
+_PLACES = ("generic", "cries", "recordings_csv", "unlabelled_csv")
 _DEFAULTS = {
     "synthetic": None,
-    "generic": None,
-    "cries": None,
-    "recordings_csv": None,
-    "unlabelled_csv": None,
+    **dict.fromkeys(_PLACES),
     "folds": False,
     "nuisance": "site",
     "encoders": list(ENCODERS),
@@ -154,91 +150,83 @@ _DEFAULTS = {
 }
 
 
-class _Check:
-    """Checks of single values; an error names the yaml file."""
-
-    def __init__(self, source):
-        self.source = source
-
-    def fail(self, name, value, cure):
-        raise InputError(f"{self.source}: {name} is {value!r}; {cure}")
-
-    def require(self, condition, name, value, cure):
-        if not condition:
-            self.fail(name, value, cure)
-        return value
-
-    def text(self, name, value):
-        valid = isinstance(value, str) and value.strip()
-        return self.require(valid, name, value, "it must be a text")
-
-    def optional_text(self, name, value):
-        return None if value is None else self.text(name, value)
-
-    def flag(self, name, value):
-        valid = isinstance(value, bool)
-        return self.require(valid, name, value, "it must be true or false")
-
-    def numbers(self, name, values, kind, least):
-        valid = isinstance(values, list) and values
-        self.require(valid, name, values, "it must be a list of numbers")
-        kinds = (int,) if kind is int else (int, float)
-        noun = "a whole number" if kind is int else "a number"
-        for value in values:
-            number = isinstance(value, kinds) and not isinstance(value, bool)
-            valid = number and math.isfinite(value) and value >= least
-            cure = f"it must be {noun}, {least} or more"
-            self.require(valid, name, value, cure)
-            if values.count(value) > 1:
-                self.fail(name, values, f"{value} is repeated; remove one")
-        return tuple(kind(value) for value in values)
-
-    def mapping(self, name, value):
-        valid = isinstance(value, dict) and value
-        cure = "it must hold settings by name"
-        return self.require(valid, name, value, cure)
-
-    def known(self, name, keys, allowed):
-        for key in keys:
-            cure = f"use {', '.join(allowed)}"
-            self.require(key in allowed, name, key, cure)
+def _require(condition, name, value, cure):
+    require(condition, f"{name} is {value!r}", cure)
+    return value
 
 
-def _seeds(values, check) -> Dict:
-    seeds = check.numbers("seeds", values["seeds"], int, 0)
+def _text(name, value):
+    valid = isinstance(value, str) and value.strip()
+    return _require(valid, name, value, "it must be a text")
+
+
+def _text_or_none(name, value):
+    return None if value is None else _text(name, value)
+
+
+def _flag(name, value):
+    valid = isinstance(value, bool)
+    return _require(valid, name, value, "it must be true or false")
+
+
+def _numbers(name, values, kind, least) -> Tuple:
+    valid = isinstance(values, list) and values
+    _require(valid, name, values, "it must be a list of numbers")
+    kinds = (int,) if kind is int else (int, float)
+    noun = "a whole number" if kind is int else "a number"
+    for value in values:
+        # By type: a bool is an int, too.
+        valid = type(value) in kinds and least <= value < math.inf
+        _require(valid, name, value, f"it must be {noun}, {least} or more")
+        unique = values.count(value) == 1
+        _require(unique, name, values, f"{value} is repeated; remove one")
+    return tuple(map(kind, values))
+
+
+def _mapping(name, value):
+    valid = isinstance(value, dict) and value
+    return _require(valid, name, value, "it must hold settings by name")
+
+
+def _known(name, keys, allowed):
+    for key in keys:
+        _require(key in allowed, name, key, f"use {', '.join(allowed)}")
+
+
+def _seeds(values) -> Dict:
+    seeds = _numbers("seeds", values["seeds"], int, 0)
     name = "pretraining_seeds"
-    pretraining = check.numbers(name, values[name], int, 0)
+    pretraining = _numbers(name, values[name], int, 0)
     cure = "pass at most as many as seeds; the rest would not be used"
-    valid = len(pretraining) <= len(seeds)
-    check.require(valid, name, list(pretraining), cure)
+    _require(len(pretraining) <= len(seeds), name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
 
 
-def _places(values, out, check) -> Dict:
+def _places(values, out) -> Dict:
     """Paths of the corpora: given, or those of the synthetic corpus."""
     if values["synthetic"] is not None:
-        return _synthetic_places(values, out, check)
-    cries = Path(check.text("cries", values["cries"]))
-    table = check.optional_text("recordings_csv", values["recordings_csv"])
-    more = check.optional_text("unlabelled_csv", values["unlabelled_csv"])
+        return _synthetic_places(values, out)
+    cries = Path(_text("cries", values["cries"]))
+    table = _text_or_none("recordings_csv", values["recordings_csv"])
+    more = _text_or_none("unlabelled_csv", values["unlabelled_csv"])
     return {
         "synthetic": None,
-        "generic": Path(check.text("generic", values["generic"])),
+        "generic": Path(_text("generic", values["generic"])),
         "cries": cries,
         "recordings_csv": Path(table) if table else cries / "recordings.csv",
         "unlabelled_csv": Path(more) if more else None,
     }
 
 
-def _synthetic_places(values, out, check) -> Dict:
-    synthetic = check.mapping("synthetic", values["synthetic"])
-    check.known("synthetic", synthetic, ("scale", "seed"))
-    check.known("synthetic scale", [synthetic.get("scale")], tuple(SCALES))
-    seed = check.numbers("synthetic seed", [synthetic.get("seed")], int, 0)
-    for name in ("generic", "cries", "recordings_csv", "unlabelled_csv"):
-        cure = "the synthetic corpus has its own place; remove this setting, "
-        cure += "or 'synthetic'"
-        check.require(values[name] is None, name, values[name], cure)
+def _synthetic_places(values, out) -> Dict:
+    synthetic = _mapping("synthetic", values["synthetic"])
+    _known("synthetic", synthetic, ("scale", "seed"))
+    _known("synthetic scale", [synthetic.get("scale")], SCALES)
+    seed = _numbers("synthetic seed", [synthetic.get("seed")], int, 0)
+    cure = "the synthetic corpus has its own place; remove this setting, or "
+    for name in _PLACES:
+        value = values[name]
+        _require(value is None, name, value, cure + "'synthetic'")
     corpus = out / "corpus" / f"{synthetic['scale']}_{seed[0]}"
     return {
         "synthetic": synthetic,
@@ -249,94 +237,85 @@ def _synthetic_places(values, out, check) -> Dict:
     }
 
 
-def _tasks(values, check) -> Tuple[Task, ...]:
+def _tasks(values) -> Tuple[Task, ...]:
     tasks = []
-    for name, task in check.mapping("tasks", values).items():
+    for name, task in _mapping("tasks", values).items():
         key = f"tasks: {name}"
-        if not str(name).replace("_", "").isalnum():
-            check.fail("tasks", name, "use letters, digits and _")
-        check.mapping(key, task)
-        check.known(key, task, ("label_column", "classes", "hparams"))
+        valid = str(name).replace("_", "").isalnum()
+        _require(valid, "tasks", name, "use letters, digits and _")
+        _mapping(key, task)
+        _known(key, task, ("label_column", "classes", "hparams"))
         classes = task.get("classes")
-        if not isinstance(classes, list) or len(classes) < 2:
-            check.fail(f"{key}: classes", classes, "it must be two or more")
+        valid = isinstance(classes, list) and len(classes) >= 2
+        _require(valid, f"{key}: classes", classes, "it must be two or more")
         hparams = task.get("hparams", "neuro")
-        check.known(f"{key}: hparams", [hparams], ("neuro", "trigger"))
-        column = check.text(f"{key}: label_column", task.get("label_column"))
+        _known(f"{key}: hparams", [hparams], ("neuro", "trigger"))
+        column = _text(f"{key}: label_column", task.get("label_column"))
         # Commands read these as yaml, and tables as text.
+        cure = "it is not plain text in yaml; quote it, or rename it in "
         for text in (column, *classes):
-            if not isinstance(text, str) or yaml.safe_load(text) != text:
-                check.fail(
-                    key, text, "it is not plain text in yaml; quote it, or "
-                    "rename it in recordings.csv"
-                )  # fmt: skip
-        if "," in column:
-            check.fail(f"{key}: label_column", column, "rename it: no comma")
+            plain = isinstance(text, str) and yaml.safe_load(text) == text
+            _require(plain, key, text, cure + "recordings.csv")
+        cure = "rename it: no comma"
+        _require("," not in column, f"{key}: label_column", column, cure)
         tasks.append(Task(str(name), column, tuple(classes), hparams))
-    if len({task.name for task in tasks}) < len(tasks):
-        check.fail("tasks", list(values), "a name is repeated; rename one")
-    if len(tasks) > 2:
-        check.fail("tasks", list(values), "pass one or two")
+    unique = len({task.name for task in tasks}) == len(tasks)
+    _require(unique, "tasks", list(values), "a name is repeated; rename one")
+    _require(len(tasks) <= 2, "tasks", list(values), "pass one or two")
     return tuple(tasks)
 
 
-def _ordered(name, values, allowed, needed, check) -> Tuple[str, ...]:
+def _ordered(name, values, allowed, needed) -> Tuple[str, ...]:
     """Values in the order of the tables, whatever that of the file."""
-    if not isinstance(values, list) or needed not in values:
-        check.fail(name, values, f"it must be a list with {needed} in it")
-    check.known(name, values, allowed)
+    valid = isinstance(values, list) and needed in values
+    _require(valid, name, values, f"it must be a list with {needed} in it")
+    _known(name, values, allowed)
     return tuple(value for value in allowed if value in values)
 
 
-def _fractions(values, check) -> Tuple[float, ...]:
-    fractions = check.numbers("fractions", values, float, 0)
-    if list(fractions) != sorted(fractions) or fractions[-1] != 1.0:
-        check.fail("fractions", values, "it must ascend and end with 1.0")
-    if fractions[0] <= 0:
-        check.fail("fractions", values, "each must be above 0")
+def _fractions(values) -> Tuple[float, ...]:
+    fractions = _numbers("fractions", values, float, 0)
+    valid = list(fractions) == sorted(fractions) and fractions[-1] == 1.0
+    _require(valid, "fractions", values, "it must ascend and end with 1.0")
+    _require(fractions[0] > 0, "fractions", values, "each must be above 0")
     return fractions
 
 
-def _stages(values, check) -> Dict[str, Dict]:
+def _stages(values) -> Dict[str, Dict]:
     """Options of all stages; those that the study runs must be complete."""
     needed = {ENCODERS[name].stage for name in values["encoders"]}
     needed |= {"simclr", *values["modes"]}
-    given = check.mapping("stages", values["stages"])
-    check.known("stages", given, STAGES)
+    given = _mapping("stages", values["stages"])
+    _known("stages", given, STAGES)
     stages: Dict[str, Dict] = {}
     for name in STAGES:
-        options = given.get(name) or {}
-        if not isinstance(options, dict):
-            check.fail(
-                f"stages: {name}", options, "it must hold options by name"
-            )
+        key, options = f"stages: {name}", given.get(name) or {}
+        valid = isinstance(options, dict)
+        _require(valid, key, options, "it must hold options by name")
         for option in options:
-            if option in _STUDY_OPTIONS:
-                check.fail(
-                    f"stages: {name}", option, "the study sets it; remove it"
-                )
+            free = option not in _STUDY_OPTIONS
+            _require(free, key, option, "the study sets it; remove it")
         if name in needed or options:
-            _check_options(name, options, check)
+            _check_options(name, key, options)
         stages[name] = dict(options)
     return stages
 
 
-def _check_options(name, options, check) -> None:
+def _check_options(name, key, options) -> None:
     """Each must be a key of the stage's yaml file or a SpeechBrain option."""
-    key = f"stages: {name}"
     file = f"neuro_{name}" if name in MODES else options.get("yaml")
     path = HPARAMS / f"{file}.yaml"
-    if name in MODES and "yaml" in options:
-        check.fail(key, "yaml", "task and mode decide it; remove it")
-    if not isinstance(file, str) or not path.is_file():
-        known = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
-        check.fail(f"{key}: yaml", file, f"use one of {known}")
+    own_yaml = name not in MODES or "yaml" not in options
+    _require(own_yaml, key, "yaml", "task and mode decide it; remove it")
+    valid = isinstance(file, str) and path.is_file()
+    files = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
+    _require(valid, f"{key}: yaml", file, f"use one of {files}")
     known = {*plain_settings(path), *_SPEECHBRAIN_OPTIONS, "yaml"}
     for option, value in options.items():
-        if option not in known:
-            check.fail(key, option, f"{path.name} has no such option")
+        cure = f"{path.name} has no such option"
+        _require(option in known, key, option, cure)
         if option in ("number_of_epochs", "chunk_s"):
-            check.numbers(f"{key}: {option}", [value], float, 0)
+            _numbers(f"{key}: {option}", [value], float, 0)
 
 
 @functools.cache
