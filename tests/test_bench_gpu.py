@@ -96,22 +96,12 @@ def test_passes_follow_each_other_as_epochs_do():
             assert next(passes) == batch
 
 
-def test_a_batch_that_does_not_fit_is_a_row():
+def test_a_batch_that_does_not_fit_is_a_row(run):
     # A petabyte: torch's own error.
     row = gpu.attempt(lambda: torch.empty(1 << 50))
     assert row == {"note": "does not fit"}
     shown = gpu.line({"variant": "bf16", "batch_size": 9, **row})
-    header = gpu.head(
-        {
-            "device": "",
-            "torch": "",
-            "cuda": "",
-            "width": 1,
-            "chunk_s": 1.0,
-            "gflop_per_clip": 1.0,
-            "peak_tflops": {"sheet": None, "product": 1.0, "convolution": 1.0},
-        }
-    ).splitlines()[-1]
+    header = gpu.head(run[0]).splitlines()[-1]
     assert "| 9 | does not fit |" in shown
     assert shown.count("|") == header.count("|")
 

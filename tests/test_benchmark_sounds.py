@@ -19,19 +19,17 @@ from data_prep.vggsound_prepare import prepare_vggsound
 
 def sounds(n=60):
     """Recordings, two of each source; every fifth source is a cry."""
-    rows = []
-    for i in range(n):
-        cry = i // 2 % 5 == 0
-        rows.append(
-            {
-                "recording_id": f"_a{i}_000005",
-                "patient_id": f"p{i // 2}",
-                "sound": "crying_baby" if cry else "other",
-                "super_class": "" if cry else f"s{i // 2 % 3}",
-                "category": "" if cry else f"c{i // 2 % 4}, of few",
-            }
-        )
-    return rows
+    return [
+        {
+            "recording_id": f"_a{i}_000005",
+            "patient_id": f"p{i // 2}",
+            "sound": "crying_baby" if cry else "other",
+            "super_class": "" if cry else f"s{i // 2 % 3}",
+            "category": "" if cry else f"c{i // 2 % 4}, of few",
+        }
+        for i in range(n)
+        for cry in [i // 2 % 5 == 0]
+    ]
 
 
 def test_retrieval_equals_a_slow_version():

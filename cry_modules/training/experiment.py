@@ -5,9 +5,10 @@ import io
 import re
 import threading
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Dict, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
@@ -84,10 +85,19 @@ def _check_before_building(hparams_file, resolved, needs):
             )
 
 
-def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
-    """Yaml file to save in the output folder; None where checkpoints belong
-    to the one that is there, since writing it anew could be interrupted."""
-    return None if has_begun(hparams["output_folder"]) else hparams_file
+def begin(
+    hparams: Dict, hparams_file: str, overrides: Dict
+) -> threading.Thread:
+    """Create the output folder; return the thread that writes ``env.log``."""
+    folder = hparams["output_folder"]
+    create_experiment_directory(
+        experiment_directory=folder,
+        # Writing anew the file that checkpoints belong to could be interrupted.
+        hyperparams_to_save=None if has_begun(folder) else hparams_file,
+        overrides=overrides,
+        save_env_desc=False,
+    )
+    return log_environment(folder)
 
 
 @functools.cache

@@ -55,9 +55,8 @@ class Views(NamedTuple):
 class SimCLRBrain(ResumableBrain):
     """Self-supervised training on views, logged per corpus if there are several.
 
-    Set ``history``, ``two_passes``, ``probes`` and ``probe_every`` before
-    ``train_simclr``, which sets ``schedule`` and ``valid_loader``; adaptation
-    may set ``anchor``.
+    Set ``probes`` before ``train_simclr``, which sets what the settings and
+    the loaders decide; adaptation may set ``anchor``.
     """
 
     best_by = {"min_key": "valid_loss"}
@@ -262,6 +261,9 @@ def train_simclr(
     """Train; return the validation before the first step and the epochs' rows."""
     if brain.test_only:
         raise InputError("there is nothing to test; leave out --test_only")
+    brain.history = History(hparams["output_folder"], hparams["tensorboard"])
+    brain.two_passes = hparams["two_passes"]
+    brain.probe_every = hparams["probe_every"]
     brain.schedule = step_schedule(
         hparams, len(train_loader), brain.grad_accumulation_factor
     )

@@ -29,8 +29,7 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.training.experiment import load, log_environment, to_save
-from cry_modules.training.history import History
+from cry_modules.training.experiment import begin, load
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import (
@@ -280,13 +279,7 @@ def main(argv=None):
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
-        sb.create_experiment_directory(
-            experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=to_save(hparams, hparams_file),
-            overrides=overrides,
-            save_env_desc=False,
-        )
-        environment = log_environment(hparams["output_folder"])
+        environment = begin(hparams, hparams_file, overrides)
         load_pretrained(hparams)
         pretrained = {
             name: copy.deepcopy(hparams[name].state_dict())
@@ -298,11 +291,6 @@ def main(argv=None):
         warn_of_pretrained_on(hparams, manifests)
         datasets = dataio_prep(hparams, manifests)
         brain = make_brain(hparams, run_opts)
-        brain.history = History(
-            hparams["output_folder"], hparams["tensorboard"]
-        )
-        brain.two_passes = hparams["two_passes"]
-        brain.probe_every = hparams["probe_every"]
         brain.probes = probes_of(hparams, datasets["train"])
         loaders = make_loaders(brain, hparams, datasets)
         corpus = corpus_name(hparams, manifests)

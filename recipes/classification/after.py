@@ -12,8 +12,8 @@ from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
-from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
-from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
+from cry_modules.evaluation.embed import as_arrays, embed
+from cry_modules.evaluation.nuisance import mean_over_folds
 from cry_modules.evaluation.outcome import (
     EvaluationOptions,
     Outcome,
@@ -142,19 +142,6 @@ def model_metrics(hparams, brain, done, options, corpus):
         "n_parameters": sum(p.numel() for p in parameters),
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
-
-
-def nuisance_metrics(hparams, columns, embs, logmel, classes):
-    """Predict the nuisance columns from embeddings and log-mel statistics."""
-    return nuisance_figures(
-        {
-            "embedding": joined_arrays(embs, classes),
-            "log-mel": joined_arrays(logmel, classes),
-        },
-        columns,
-        hparams["seed"],
-        hparams["bootstrap_draws"],
-    )
 
 
 def finish(hparams, done, history):

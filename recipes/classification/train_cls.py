@@ -19,6 +19,7 @@ import data_prep  # noqa: F401 (explains a broken environment)
 import gc
 import logging
 import re
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,8 @@ from cry_modules.distributed import rank, unwrapped
 from cry_modules.embeddings import LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
+from cry_modules.evaluation.embed import joined_arrays
+from cry_modules.evaluation.nuisance import nuisance_figures
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.training.batches import (
     EmbeddingSet,
@@ -45,12 +48,7 @@ from cry_modules.training.classification import (
     prevalence_of,
 )
 from cry_modules.training.dataset import manifest_dataset
-from cry_modules.training.experiment import (
-    load,
-    log_environment,
-    to_save,
-    write_variant,
-)
+from cry_modules.training.experiment import begin, load, write_variant
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
@@ -203,9 +201,8 @@ def rows_of(dataset):
 
 def seconds_of(dataset):
     """Duration of each recording."""
-    return [
-        float(row["stop"]) - float(row["start"]) for row in rows_of(dataset)
-    ]
+    rows = rows_of(dataset)
+    return [float(row["stop"]) - float(row["start"]) for row in rows]
 
 
 def train_batches(hparams, train_set):
@@ -264,17 +261,6 @@ def fit(brain, hparams, datasets, batches):
     )
 
 
-def begin(hparams, hparams_file, overrides):
-    """Create the output folder; return the thread that writes env.log."""
-    sb.create_experiment_directory(
-        experiment_directory=hparams["output_folder"],
-        hyperparams_to_save=to_save(hparams, hparams_file),
-        overrides=overrides,
-        save_env_desc=False,
-    )
-    return log_environment(hparams["output_folder"])
-
-
 def run(hparams, hparams_file, overrides, run_opts):
     """Prepare, train, test and report one model."""
     check_options(hparams)
@@ -296,12 +282,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     batches = train_batches(hparams, recordings["train"])
     forecast(brain, hparams, recordings, len(batches))
     embs = None
-
-    def embedded(embedder, description):
-        return after.embed_all(
-            brain, hparams, recordings, embedder, description
-        )
-
+    embedded = partial(after.embed_all, brain, hparams, recordings)
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
@@ -321,8 +302,12 @@ def run(hparams, hparams_file, overrides, run_opts):
     done.metrics = after.model_metrics(hparams, brain, done, options, corpus)
     if nuisance:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
-        done.metrics["nuisance"] = after.nuisance_metrics(
-            hparams, nuisance, embs, logmel, classes
+        features = {"embedding": embs, "log-mel": logmel}
+        done.metrics["nuisance"] = nuisance_figures(
+            {k: joined_arrays(v, classes) for k, v in features.items()},
+            nuisance,
+            hparams["seed"],
+            hparams["bootstrap_draws"],
         )
     run_on_main(after.finish, args=[hparams, done, brain.history.rows])
     return done
@@ -371,25 +356,19 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         name = f"fold_{i}_" + re.sub(r"[^\w.-]+", "_", fold.test)
         logger.info("Fold %d of %d: %s", i + 1, len(values), fold.test)
         folder = Path(hparams["output_folder"]) / name
-        changes = fold_changes(hparams, fold)
+        chosen = {
+            "fold_column": fold.column,
+            "test_fold": fold.test,
+            "valid_fold": fold.valid,
+        }
+        changes = {**chosen, "folds": None, "prepare": chosen}
+        source = hparams["encoder_source"] or ""
+        if "{fold}" in source:
+            changes["encoder_source"] = source.replace("{fold}", fold.test)
         runs[name] = run_variant(
             hparams_file, overrides, run_opts, folder, changes
         )
     return after.pool(hparams, values, runs, options)
-
-
-def fold_changes(hparams, fold):
-    """Settings in which the run of a fold differs."""
-    chosen = {
-        "fold_column": fold.column,
-        "test_fold": fold.test,
-        "valid_fold": fold.valid,
-    }
-    changes = {**chosen, "folds": None, "prepare": chosen}
-    source = hparams["encoder_source"]
-    if source is not None and "{fold}" in source:
-        changes["encoder_source"] = source.replace("{fold}", fold.test)
-    return changes
 
 
 def main(argv=None):

@@ -18,8 +18,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.distributed import own_share
 from cry_modules.training.batches import FullBatches
-from cry_modules.training.experiment import load, log_environment, to_save
-from cry_modules.training.history import History
+from cry_modules.training.experiment import begin, load
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import (
@@ -79,13 +78,7 @@ def main(argv=None):
         needs = ("data_folder", "min_clips", "warmup_epochs")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
-        sb.create_experiment_directory(
-            experiment_directory=hparams["output_folder"],
-            hyperparams_to_save=to_save(hparams, hparams_file),
-            overrides=overrides,
-            save_env_desc=False,
-        )
-        environment = log_environment(hparams["output_folder"])
+        environment = begin(hparams, hparams_file, overrides)
         manifests = f"{hparams['output_folder']}/manifest"
         run_on_main(
             prepare_vggsound,
@@ -112,11 +105,6 @@ def main(argv=None):
             run_opts=run_opts,
             checkpointer=hparams["checkpointer"],
         )
-        brain.history = History(
-            hparams["output_folder"], hparams["tensorboard"]
-        )
-        brain.two_passes = hparams["two_passes"]
-        brain.probe_every = hparams["probe_every"]
         brain.probes = probes_of(hparams, [train])
         loaders = make_loaders(brain, hparams, train, valid)
         corpus = read_corpus(manifests)["name"]

@@ -30,9 +30,6 @@ THREADS = dict.fromkeys(
     "1",
 )  # fmt: skip
 _FORWARDED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-#: These start at once, while the fork server is still importing.
-_WITHOUT_TORCH = (["-m", "data_prep.synthetic"],)
-_SET_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux
 
 
 class Ended(NamedTuple):
@@ -58,7 +55,8 @@ def die_with_parent() -> None:
     if sys.platform == "linux":
         import ctypes  # not needed by clients of a fork server
 
-        ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGTERM)
+        pr_set_pdeathsig = 1
+        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
 
 
 def forward_signals(send) -> None:
@@ -91,7 +89,8 @@ def run_forked(command: List[str]) -> Optional[Ended]:
     are a line when the command has started and one when it has ended.
     """
     path = os.environ.get(SOCKET)
-    if path is None or command[:2] in _WITHOUT_TORCH:
+    # The corpus starts at once, while the fork server is still importing.
+    if path is None or command[:2] == ["-m", "data_prep.synthetic"]:
         return None
     if any(os.environ.get(k) != v for k, v in THREADS.items()):
         return None
@@ -137,14 +136,6 @@ def run_new(command: List[str]) -> Ended:
     return ended(status, usage)
 
 
-def write_cost(path: str, seconds: float, result: Ended) -> None:
-    """Write time and memory in the format of Snakemake's benchmarks."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("s\tmax_rss\tcpu_time\n")
-        file.write(f"{seconds:.3f}\t{result.peak_mb}\t{result.cpu_s}\n")
-
-
 def end_like(result: Ended) -> int:
     """End by the signal that ended the command, or return its status."""
     if result.status >= 0:
@@ -161,7 +152,12 @@ def main(argv: Sequence[str]) -> int:
     began = time.monotonic()
     result = run_forked(command) or run_new(command)
     if result.status == 0:
-        write_cost(cost, time.monotonic() - began, result)
+        seconds = time.monotonic() - began
+        os.makedirs(os.path.dirname(cost), exist_ok=True)
+        # In the format of Snakemake's benchmarks.
+        with open(cost, "w", encoding="utf-8") as file:
+            file.write("s\tmax_rss\tcpu_time\n")
+            file.write(f"{seconds:.3f}\t{result.peak_mb}\t{result.cpu_s}\n")
     return end_like(result)
 
 

@@ -5,7 +5,6 @@ hours are right to within a factor of about two until runs of this study have
 been timed.
 """
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
@@ -58,23 +57,21 @@ def size_of(settings: Settings, n_folds: int) -> Size:
     more = 0
     if settings.unlabelled_csv is not None:
         more = len(read_database(settings.unlabelled_csv, []))
+    table = generic_table(settings.generic)
+    if table is not None:
+        n_generic = len(read_lines(table))
+    else:
+        n_generic = sum(p.is_file() for p in settings.generic.rglob("*"))
     share = 1 - 2 / n_folds if n_folds > 2 else 0.7
     return Size(
-        _count_generic(settings.generic),
+        n_generic,
         round(share * labelled),
         round(share * len(rows)) + more,
         max(n_folds, 1),
     )
 
 
-def _count_generic(folder: Path) -> int:
-    table = generic_table(folder)
-    if table is not None:
-        return len(read_lines(table))
-    return sum(1 for path in Path(folder).rglob("*") if path.is_file())
-
-
-def seconds_of(run: Run, size: Size, width: int, speed: float = 1.0) -> float:
+def seconds_of(run: Run, size: Size, width: int, speed: float) -> float:
     """Estimate the duration of a run."""
     if run.rule == "corpus":
         return _CORPUS * (size.generic + size.everything)
@@ -82,8 +79,9 @@ def seconds_of(run: Run, size: Size, width: int, speed: float = 1.0) -> float:
     overhead = _OVERHEAD[run.rule] * n_models
     if run.rule not in _RATE or run.facts.get("mode") == "linear":
         return overhead
-    options = _options(run)
-    audio = options["number_of_epochs"] * options["chunk_s"]
+    options = dict(plain_settings(Path(run.command[1])))
+    options.update(part[2:].split("=", 1) for part in run.command[2:])
+    audio = float(options["number_of_epochs"]) * float(options["chunk_s"])
     audio *= _recordings(run, size) * n_models
     rate = _RATE[run.rule] * (_WIDTH / width) ** 2
     return overhead + audio / rate / speed
@@ -103,15 +101,6 @@ def _recordings(run: Run, size: Size) -> float:
     return size.labelled * run.facts["fraction"]
 
 
-def _options(run: Run) -> Dict[str, float]:
-    """Epochs and chunk duration, from the command or its yaml file."""
-    options = dict(plain_settings(Path(run.command[1])))
-    for part in run.command[2:]:
-        name, _, value = part.lstrip("-").partition("=")
-        options[name] = value
-    return {key: float(options[key]) for key in ("number_of_epochs", "chunk_s")}
-
-
 def file_of(folder: Path, settings: Settings) -> Path:
     """File in which ``command`` writes the costs of a run, by its folder."""
     out = settings.output_folder
@@ -128,16 +117,10 @@ def read(path: Path) -> Optional[Dict[str, float]]:
     """Read a file of costs; None if it does not exist or has no values."""
     if not path.is_file():
         return None
-    with open(path, encoding="utf-8") as file:
-        rows = list(csv.DictReader(file, delimiter="\t"))
-    try:
-        return {
-            "seconds": sum(float(row["s"]) for row in rows),
-            "cpu_s": sum(float(row["cpu_time"]) for row in rows),
-            "peak_mb": max(float(row["max_rss"]) for row in rows),
-        }
-    except (KeyError, TypeError, ValueError):  # NA: too short to measure
+    values = path.read_text("utf-8").split()[3:]
+    if len(values) != 3:  # not yet written
         return None
+    return dict(zip(("seconds", "peak_mb", "cpu_s"), map(float, values)))
 
 
 class Estimate:

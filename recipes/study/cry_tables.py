@@ -110,19 +110,18 @@ def _write_folds(rows, further, labels, folds, table, out) -> None:
 
 
 def _write_round(rows, further, labels, part_of, out, suffix) -> None:
-    everything = [_cells(*row, part_of) for row in [*rows, *further]]
+    everything = [
+        {
+            **{name: cells.get(name, "") for name in _COLUMNS},
+            "split": part_of.get(rec.patient_id, ""),
+        }
+        for rec, cells in [*rows, *further]
+    ]
+    pairs = [*zip(everything, rows)]
     tables = {
-        "labelled": [
-            table_row
-            for table_row, (_, cells) in zip(everything, rows)
-            if cells[labels[0]]
-        ],
+        "labelled": [row for row, (_, cells) in pairs if cells[labels[0]]],
         "all": everything,
-        "held_out": [
-            table_row
-            for table_row in everything[: len(rows)]
-            if table_row["split"] in _HELD_OUT
-        ],
+        "held_out": [row for row, _ in pairs if row["split"] in _HELD_OUT],
     }
     for name, table_rows in tables.items():
         if not table_rows:
@@ -131,11 +130,6 @@ def _write_round(rows, further, labels, part_of, out, suffix) -> None:
                 "columns of the labels and of the split"
             )
         write_database(table_rows, out / f"{name}{suffix}.csv")
-
-
-def _cells(rec, cells, part_of) -> Dict[str, str]:
-    cells = {**cells, "split": part_of.get(rec.patient_id, "")}
-    return {name: cells.get(name, "") for name in _COLUMNS}
 
 
 def main() -> None:

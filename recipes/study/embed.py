@@ -11,7 +11,7 @@ folder.
 import argparse
 from itertools import chain
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 import numpy as np
 import torch
@@ -42,15 +42,16 @@ def embed_run(
             f"{run} has finetune_mode {hparams['finetune_mode']}, which "
             "changes the encoder; pass a linear run"
         )
-    source = EncoderSource(folder)
-    source.load(hparams["encoder"], hparams["logmel"].name)
+    EncoderSource(folder).load(hparams["encoder"], hparams["logmel"].name)
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:
         manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)
         parts.append(("cry", [*chain(*map(manifest.read, manifests))], cries))
     arrays = {}
     for name, rows, root in parts:
-        arrays.update(_columns(name, rows))
+        for column in ("label", "patient_id", "site"):
+            key = f"{name}_{column.removesuffix('_id')}s"
+            arrays[key] = np.array([getattr(rec, column) for rec in rows])
         arrays[f"{name}_embs"] = _embed(hparams, rows, root, name)
     make_folder(Path(out).parent)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
@@ -64,14 +65,6 @@ def _folder_of(run: Path) -> Path:
         if (folder / "manifest/test.csv").is_file():
             return folder
     raise InputError(f"{run} holds no classifier; pass a run of train_cls.py")
-
-
-def _columns(name: str, rows: List[Recording]) -> Dict[str, np.ndarray]:
-    return {
-        f"{name}_labels": np.array([rec.label for rec in rows]),
-        f"{name}_patients": np.array([rec.patient_id for rec in rows]),
-        f"{name}_sites": np.array([rec.site for rec in rows]),
-    }
 
 
 def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:

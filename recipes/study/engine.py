@@ -100,7 +100,9 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
         _follow(process, watch)
         guard(server, 0)
     if process.returncode and not watch.failed:
-        print(_end_of_log(watch.log), file=sys.stderr)
+        text = watch.log.read_text("utf-8", errors="replace")
+        last = "\n".join(text.strip().splitlines()[-8:])
+        print(f"the end of {watch.log}:\n{last}", file=sys.stderr)
     for name, log in watch.failed.items():
         print(failure(watch.plan[name], log), file=sys.stderr)
     return process.returncode
@@ -123,11 +125,6 @@ def _follow(process: subprocess.Popen, watch: Watch) -> None:
         )
     finally:
         watch.close()
-
-
-def _end_of_log(log: Path) -> str:
-    lines = log.read_text("utf-8", errors="replace").strip().splitlines()
-    return f"Snakemake stopped; the end of {log}:\n" + "\n".join(lines[-8:])
 
 
 def report_so_far(out: Path) -> None:

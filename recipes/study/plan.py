@@ -8,7 +8,6 @@ the old results stay; changed back, nothing runs.
 
 import hashlib
 import json
-import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
@@ -47,11 +46,6 @@ class Run:
         """True if the result exists."""
         return self.result.is_file()
 
-    @property
-    def shell(self) -> str:
-        """Arguments of ``python`` as typed in a shell."""
-        return " ".join(shlex.quote(part) for part in self.command)
-
 
 def digest(*parts) -> str:
     """Digest of everything that decides a result, eight letters."""
@@ -87,9 +81,9 @@ class Plan:
         """Runs of a rule of the Snakefile."""
         return [run for run in self.runs.values() if run.rule == rule]
 
-    def classifier(self, task, encoder, mode, fraction, seed) -> Run:
-        """The run that trains this classifier."""
-        return self.runs[_classifier_name(task, encoder, mode, fraction, seed)]
+    def classifier(self, *facts) -> Run:
+        """The run with this task, encoder, mode, fraction and seed."""
+        return self.runs[_classifier_name(*facts)]
 
     def classifiers(self, task, encoder, mode, fraction=1.0) -> List[Run]:
         """Runs of all seeds; none if the study leaves out that mode."""
@@ -227,17 +221,14 @@ class Plan:
         )  # fmt: skip
 
     def _command(self, script, stage, hparams, seed) -> List[str]:
-        options = dict(self.settings.stages[stage])
+        options = {**self.settings.stages[stage]}
         options.pop("yaml", None)
         return [
             script,
             f"hparams/{hparams}.yaml",
             f"--seed={seed}",
             f"--width={self.settings.width}",
-            *(
-                f"--{key}={_as_option(value)}"
-                for key, value in sorted(options.items())
-            ),
+            *(f"--{k}={_as_option(v)}" for k, v in sorted(options.items())),
         ]
 
     def _source(self, encoder: str, seed: int) -> Tuple[str, List[str]]:
@@ -287,11 +278,8 @@ class Plan:
 
     def _plan_confounds(self, task: Task) -> None:
         s = self.settings
-        command = [
-            "-m",
-            "data_prep.confounds",
-            f"{self._tables}/recordings.csv",
-        ]
+        table = f"{self._tables}/recordings.csv"
+        command = ["-m", "data_prep.confounds", table]
         command += [f"--data_folder={s.cries}"]
         command += [f"--label_column={task.label_column}", "--classes"]
         command += task.classes
@@ -342,20 +330,13 @@ def _as_option(value) -> str:
 def classifications(
     settings: Settings,
 ) -> List[Tuple[Task, str, str, float]]:
-    """Task, encoder, mode and label fraction of all classifiers, without
-    repetition.
-    """
-    first, *others = settings.tasks
+    """Task, encoder, mode and label fraction of all classifiers."""
+    first = settings.tasks[0]
     cells = [
-        (first, encoder, mode, 1.0)
-        for encoder in settings.encoders
-        for mode in settings.modes
-    ]
-    cells += [
         (task, encoder, mode, 1.0)
-        for task in others
-        for encoder in table_rows(2)
-        if encoder in settings.encoders
+        for task in settings.tasks
+        for encoder in settings.encoders
+        if task is first or encoder in table_rows(2)
         for mode in settings.modes
     ]
     cells += [

@@ -125,9 +125,8 @@ def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
         hours = estimate.of(left, done) / 3600
         lines.append(f"{kind:40}{n:6}{n - len(left):6}{hours:18.2f}")
     seconds = estimate.of(todo, done)
-    lines.append(
-        f"{'total':40}{len(runs):6}{len(done):6}{seconds / 3600:18.2f}"
-    )
+    hours = seconds / 3600
+    lines.append(f"{'total':40}{len(runs):6}{len(done):6}{hours:18.2f}")
     if todo:
         how = "corrected by finished runs" if done else "a rough estimate"
         lines.append(
@@ -189,12 +188,9 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     args = parse(argv)
     with one_line_errors():
         require_snakemake()
-        by_path = "/" in args.profile
-        folder = (
-            Path(args.profile).absolute()
-            if by_path
-            else PROFILES / args.profile
-        )
+        folder = PROFILES / args.profile
+        if "/" in args.profile:
+            folder = Path(args.profile).absolute()
         profile = read_profile(folder)
         # Paths in a study are relative to the root; the path of its yaml file
         # is relative to the current folder.
@@ -209,9 +205,8 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         out = plan.settings.output_folder
         print(f"{plan.settings.title}\nto {out}\n")
         print(describe(plan, estimate, jobs), flush=True)
-        more = [*args.snakemake]
-        if args.cores:
-            more += ["--cores", str(args.cores)]
+        cores = ["--cores", str(args.cores)] if args.cores else []
+        more = [*args.snakemake, *cores]
         if args.dry_run:
             return dry_run(folder, settings, more)
         todo = [run for run in plan.runs.values() if not run.done]

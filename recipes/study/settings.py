@@ -74,11 +74,6 @@ class Settings:
     confounds: bool  # whether to search for confounders of the labels
     stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
 
-    @property
-    def tasks_by_name(self) -> Dict[str, Task]:
-        """The tasks, in order."""
-        return {task.name: task for task in self.tasks}
-
 
 def read_study(path: Path) -> Dict:
     """Read a study's yaml file without checking its keys."""

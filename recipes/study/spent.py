@@ -1,23 +1,22 @@
 """Summary of the processor time that a study used."""
 
 import resource
-from typing import Dict, Iterable, List
+from collections import Counter
+from datetime import timedelta
+from typing import Dict, Iterable
 
 from recipes.study import cost
 from recipes.study.plan import Run
 from recipes.study.settings import MODE_NAMES, Settings
 
-_REST = "Snakemake, imports"
-
 
 def by_kind(runs: Iterable[Run], settings: Settings) -> Dict[str, float]:
     """Processor seconds by kind of run, as far as they were measured."""
-    kinds: Dict[str, float] = {}
+    kinds: Counter = Counter()
     for run in runs:
         measured = cost.timed(run, settings)
         if measured is not None:
-            kind = _kind(run)
-            kinds[kind] = kinds.get(kind, 0.0) + measured["cpu_s"]
+            kinds[_kind(run)] += measured["cpu_s"]
     page = cost.read(settings.output_folder / "costs/report.tsv")
     if page is not None:
         kinds["page"] = page["cpu_s"]
@@ -43,22 +42,9 @@ def used() -> float:
 def summary(kinds: Dict[str, float], total_s: float, wall_s: float) -> str:
     """Table of the shares of the processor time; the rest is Snakemake's."""
     rest = max(0.0, total_s - sum(kinds.values()))
-    lines: List[str] = [
-        f"{in_minutes(wall_s)}, processor time {in_minutes(total_s)}:"
-    ]
-    for kind, seconds in {**kinds, _REST: rest}.items():
+    wall, total = (timedelta(seconds=round(s)) for s in (wall_s, total_s))
+    lines = [f"{wall}, processor time {total}:"]
+    for kind, seconds in {**kinds, "Snakemake, imports": rest}.items():
         share = 100 * seconds / total_s if total_s else 0.0
         lines.append(f"  {kind:28}{seconds:7.0f} s{share:5.0f} %")
     return "\n".join(lines)
-
-
-def in_minutes(seconds: float) -> str:
-    """Format a duration in minutes and seconds.
-
-    Example
-    -------
-    >>> in_minutes(9.6), in_minutes(161)
-    ('10 s', '2 min 41 s')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

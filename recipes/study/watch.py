@@ -49,15 +49,13 @@ class Watch:
         for run in self._failures():
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
-                self._say(failure(run, self.failed[run.name]))
-        self._draw()
-
-    def _say(self, line: str) -> None:
-        """Print a line at once, also to a file that somebody may follow."""
-        if self.bar is None:
-            print(line, flush=True)
-        else:
-            self.bar.write(line, file=sys.stdout)
+                line = failure(run, self.failed[run.name])
+                if self.bar is None:
+                    print(line, flush=True)  # somebody may follow the file
+                else:
+                    self.bar.write(line, file=sys.stdout)
+        if self.bar is not None:
+            self._draw()
 
     def _say_done(self, run: Run) -> None:
         measured = cost.timed(run, self.plan.settings)
@@ -84,23 +82,19 @@ class Watch:
 
     def _draw(self) -> None:
         """Draw the bar: the elapsed share of the estimated time."""
-        if self.bar is None:
-            return
         now = time.monotonic()
         left = max(1.0, self.left_s - (now - self.changed))
         elapsed = now - self.began
         self.bar.n = elapsed / (elapsed + left)
-        self.bar.set_postfix_str(
-            f"{self._count()} runs{self._ahead()}: {self.last}"
-        )
+        text = f"{self._count()} runs{self._ahead()}: {self.last}"
+        self.bar.set_postfix_str(text)
 
     def _failures(self) -> List[Run]:
         """Runs that Snakemake has newly reported as failed."""
         text = self.log.read_text("utf-8", errors="replace")
         new, self.read = text[self.read :], len(text)
-        outputs = re.findall(
-            r"Error in rule \w+:.*?output: ([^\n]+)", new, re.S
-        )
+        pattern = r"Error in rule \w+:.*?output: ([^\n]+)"
+        outputs = re.findall(pattern, new, re.S)
         results = [line.split(" (")[0].strip() for line in outputs]
         return [self.by_result[r] for r in results if r in self.by_result]
 
@@ -116,9 +110,9 @@ class Watch:
 def log_of(run: Run, plan: Plan) -> Path:
     """Log of a run's command."""
     out = plan.settings.output_folder
-    if run.rule in ("corpus", "tables"):
-        return out / "logs" / f"{run.rule}.log"
     path = run.folder.relative_to(out)
+    if run.rule in ("corpus", "tables"):
+        path = Path(run.rule)
     return out / "logs" / path.parent / f"{path.name}.log"
 
 
@@ -127,8 +121,6 @@ def failure(run: Run, log: Path) -> str:
     text = log.read_text("utf-8", errors="replace") if log.is_file() else ""
     # A progress bar may follow the error, or precede it in the same line.
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
-    errors = [
-        line[line.index("error: ") :] for line in lines if "error: " in line
-    ]
+    errors = re.findall("error: .*", "\n".join(lines))
     last = (errors or lines or ["its log is empty"])[-1].strip()
     return f"FAILED {run.name}, see {log}: {last}"

@@ -14,7 +14,7 @@ from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
 from recipes.study.report import figures, results
-from recipes.study.settings import check_settings
+from recipes.study.settings import MODES, check_settings
 
 
 def signal(encoder):
@@ -22,24 +22,19 @@ def signal(encoder):
     return 0.1 + 0.1 * list(ENCODERS).index(encoder)
 
 
+#: The task of most tests.
+NEURO = {"label_column": "neuro_injury", "classes": ["healthy", "injury"]}
+
+
 def settings(folder, **changes):
     """Settings of a small synthetic study, as in a yaml file."""
-    short = {
-        "number_of_epochs": 1,
-        "warmup_epochs": 0,
-        "batch_size": 8,
-        "valid_share": 0.4,
-    }
+    supervised = {"number_of_epochs": 1, "batch_size": 8, "valid_share": 0.4}
+    short = {**supervised, "warmup_epochs": 0}
     return {
         "title": "a small study",
         "output_folder": str(folder),
         "synthetic": {"scale": "tiny", "seed": 1},
-        "tasks": {
-            "neuro": {
-                "label_column": "neuro_injury",
-                "classes": ["healthy", "injury"],
-            }
-        },
+        "tasks": {"neuro": {**NEURO}},
         "modes": ["linear"],
         "width": 1,
         "seeds": [1],
@@ -48,17 +43,12 @@ def settings(folder, **changes):
         "confounds": False,
         "stages": {
             "simclr": {"yaml": "small_simclr", **short},
-            "supervised": {
-                "yaml": "small_supervised",
-                "valid_share": 0.4,
-                "number_of_epochs": 1,
-                "batch_size": 8,
-            },
+            "supervised": {"yaml": "small_supervised", **supervised},
             "adapt": {"yaml": "small_adapt", **short},
             "adapt_replay": {"yaml": "small_adapt_replay", **short},
             **{
                 mode: {"number_of_epochs": 2, "bootstrap_draws": 100}
-                for mode in ("linear", "linear_bn", "end_to_end")
+                for mode in MODES
             },
         },
         **changes,
@@ -67,23 +57,13 @@ def settings(folder, **changes):
 
 def whole(folder, **changes):
     """Settings of a study with both tasks, all modes and few labels."""
-    trigger = ["discomfort", "hunger", "pain"]
-    tasks = {
-        "neuro": {
-            "label_column": "neuro_injury",
-            "classes": ["healthy", "injury"],
-        },
-        "trigger": {
-            "label_column": "trigger",
-            "classes": trigger,
-            "hparams": "trigger",
-        },
-    }
+    trigger = {"label_column": "trigger", "hparams": "trigger"}
+    trigger["classes"] = ["discomfort", "hunger", "pain"]
     return settings(
         folder,
         **{
-            "tasks": tasks,
-            "modes": ["linear", "linear_bn", "end_to_end"],
+            "tasks": {"neuro": {**NEURO}, "trigger": trigger},
+            "modes": [*MODES],
             "seeds": [1, 2],
             "fractions": [0.1, 1.0],
             **changes,
@@ -108,7 +88,7 @@ def real(folder, cries, **changes):
 def pretend(plan, n_patients=60):
     """Write results of a plan's classifiers: predictions of made-up
     recordings, and their metrics."""
-    tasks = plan.settings.tasks_by_name
+    tasks = {task.name: task for task in plan.settings.tasks}
     for run in plan.of_rule("train_cls"):
         classes = list(tasks[run.facts["task"]].classes)
         rng = np.random.default_rng(zlib.crc32(run.name.encode()))

@@ -16,13 +16,20 @@ def read(path):
         return list(csv.DictReader(file))
 
 
+def write(folder, out, *labels, **options):
+    """Write the tables of a database into a folder; return it."""
+    table = folder / "recordings.csv"
+    write_tables(folder, table, out, labels or ["neuro_injury"], **options)
+    return out
+
+
 def splits(rows):
     return {row["patient_id"]: row["split"] for row in rows}
 
 
 def test_a_split_is_made_of_whole_patients(database, tmp_path):
-    folder, out = database(), tmp_path / "out"
-    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    folder = database()
+    out = write(folder, tmp_path / "out")
     rows = read(out / "recordings.csv")
     assert len(rows) == 40
     by_patient = {}
@@ -36,15 +43,14 @@ def test_a_split_is_made_of_whole_patients(database, tmp_path):
         patient: values.pop() for patient, values in by_patient.items()
     }
     first = (out / "recordings.csv").read_bytes()
-    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    write(folder, out)
     assert (out / "recordings.csv").read_bytes() == first
 
 
 def test_a_given_split_is_kept(database, tmp_path):
     split = ["train", "valid", "test"]
     folder = database(",split", cells=lambda i: f",{split[i // 2 % 3]}")
-    out = tmp_path / "out"
-    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    out = write(folder, tmp_path / "out")
     assert read(out / "recordings.csv") == read(folder / "recordings.csv")
 
 
@@ -52,15 +58,12 @@ def test_unlabelled_and_further_cries_are_for_adaptation(database, tmp_path):
     def change(i, row):
         return row.replace("healthy", "") if i >= 30 else row
 
-    folder, out = database(change=change), tmp_path / "out"
     more = tmp_path / "more.csv"
     more.write_text(
         "recording_id,patient_id,path\nx1,P0,audio/r0.wav\n"
         "x2,NEW,audio/r1.wav\n"
     )
-    write_tables(
-        folder, folder / "recordings.csv", out, ["neuro_injury"], str(more)
-    )
+    out = write(database(change=change), tmp_path / "out", more=str(more))
     labelled, everything = read(out / "labelled.csv"), read(out / "all.csv")
     assert len(labelled) == 30 and len(everything) == 42
     # A held-out patient of the database is held out in the further table.
@@ -72,9 +75,9 @@ def test_unlabelled_and_further_cries_are_for_adaptation(database, tmp_path):
 @pytest.mark.parametrize("fold", ["0", "1", "2"])
 def test_each_fold_holds_out_itself_and_the_next(database, tmp_path, fold):
     folder = database(",fold", cells=lambda i: f",{i // 2 % 3}")
-    table, out = folder / "recordings.csv", tmp_path / "out"
-    write_tables(folder, table, out, ["neuro_injury"], folds=["0", "1", "2"])
-    of = {row["recording_id"]: row["fold"] for row in read(table)}
+    out = write(folder, tmp_path / "out", folds=["0", "1", "2"])
+    rows = read(folder / "recordings.csv")
+    of = {row["recording_id"]: row["fold"] for row in rows}
     following = str((int(fold) + 1) % 3)
     expected = {fold: "test", following: "valid"}
     for row in read(out / f"all_{fold}.csv"):
@@ -84,12 +87,10 @@ def test_each_fold_holds_out_itself_and_the_next(database, tmp_path, fold):
 
 
 def test_missing_columns_are_refused(database, tmp_path):
-    folder = database()
-    table = folder / "recordings.csv"
     with pytest.raises(InputError, match="no column 'trigger'"):
-        write_tables(folder, table, tmp_path, ["neuro_injury", "trigger"])
+        write(database(), tmp_path, "neuro_injury", "trigger")
     with pytest.raises(InputError, match="no column 'fold'"):
-        write_tables(folder, table, tmp_path, ["neuro_injury"], folds=["0"])
+        write(database(), tmp_path, folds=["0"])
 
 
 def test_one_row_in_the_test_split_is_enough_to_be_held_out(database, tmp_path):
@@ -102,8 +103,7 @@ def test_one_row_in_the_test_split_is_enough_to_be_held_out(database, tmp_path):
             return row.replace("injury", "").replace("healthy", "") + ","
         return f"{row},{split}"
 
-    folder, out = database(",split", change=change), tmp_path / "out"
-    write_tables(folder, folder / "recordings.csv", out, ["neuro_injury"])
+    out = write(database(",split", change=change), tmp_path / "out")
     held = {row["patient_id"] for row in read(out / "held_out.csv")}
     assert held == {"P0", "P1", "P2", "P3"}
     for row in read(out / "all.csv"):
@@ -115,14 +115,9 @@ def test_one_row_in_the_test_split_is_enough_to_be_held_out(database, tmp_path):
 def test_a_recording_without_fold_is_held_out_with_its_patient(
     database, tmp_path
 ):
-    folder = database(
-        ",fold", cells=lambda i: "," if i % 2 else f",{i // 2 % 3}"
-    )
-    out = tmp_path / "out"
-    write_tables(
-        folder, folder / "recordings.csv", out, ["neuro_injury"],
-        folds=["0", "1", "2"],
-    )  # fmt: skip
+    cells = [",0", ",", ",1", ",", ",2", ","]
+    folder = database(",fold", cells=lambda i: cells[i % 6])
+    out = write(folder, tmp_path / "out", folds=["0", "1", "2"])
     for row in read(out / "all_0.csv"):
         fold = int(row["patient_id"][1:]) % 3
         assert row["split"] == ["test", "valid", "train"][fold]
@@ -131,4 +126,4 @@ def test_a_recording_without_fold_is_held_out_with_its_patient(
 def test_an_unknown_split_is_refused(database, tmp_path):
     folder = database(",split", cells=lambda i: ",Test")
     with pytest.raises(InputError, match="row 2: split is 'Test'"):
-        write_tables(folder, folder / "recordings.csv", tmp_path, ["site"])
+        write(folder, tmp_path, "site")

@@ -147,12 +147,12 @@ def test_claims_are_reduced_to_the_encoders_and_modes_of_the_study(
         "4": "supported as far as tested",
     }
     # 2 modes with 3 encoders in the first task, and in the second.
-    assert verdicts["4"].claim.left_out == 6 + 6
+    assert verdicts["4"].left_out == 6 + 6
     assert {p.part.mode for p in verdicts["4"].parts} == {"linear"}
     names = ["simclr", "adapt_all", "random_calibrated"]
     verdicts = judged(tmp_path, monkeypatch, 0.001, encoders=names)
     assert list(verdicts) == ["2", "3"]
-    assert [v.claim.left_out for v in verdicts.values()] == [2, 1]
+    assert [v.left_out for v in verdicts.values()] == [2, 1]
     verdicts = judged(tmp_path, monkeypatch, 0.2, encoders=names)
     assert {v.verdict for v in verdicts.values()} == {"not separable"}
     assert not judged(tmp_path, monkeypatch, 0.001, encoders=["simclr"])

@@ -2,11 +2,11 @@
 named, and a browser shows all of it at any width."""
 
 import base64
+import html
 import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import pytest
 import studies
@@ -51,34 +51,22 @@ window.addEventListener("load", () => {
 """
 
 
-class Tables(HTMLParser):
+def tables_of(text):
     """Cells of the tables of a page, by the table's id."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.tables, self.table, self.cell = {}, None, None
-        self.feed(text)
-
-    def handle_starttag(self, tag, attrs):
-        if tag == "table":
-            self.table = self.tables.setdefault(dict(attrs).get("id"), [])
-        elif tag == "tr" and self.table is not None:
-            self.table.append([])
-        elif tag in ("td", "th") and self.table:
-            self.cell = []
-        elif tag == "br" and self.cell is not None:
-            self.cell.append(" ")
-
-    def handle_endtag(self, tag):
-        if tag in ("td", "th") and self.cell is not None:
-            self.table[-1].append("".join(self.cell).strip())
-            self.cell = None
-        elif tag == "table":
-            self.table = None
-
-    def handle_data(self, data):
-        if self.cell is not None:
-            self.cell.append(data)
+    return {
+        name: [
+            [
+                html.unescape(re.sub("<[^>]+>", "", cell.replace("<br>", " ")))
+                for cell in re.findall(
+                    r"<t[dh]\b[^>]*>(.*?)</t[dh]>", row, re.S
+                )
+            ]
+            for row in re.findall("<tr.*?</tr>", table, re.S)
+        ]
+        for name, table in re.findall(
+            r'<table id="([^"]+)">(.*?)</table>', text, re.S
+        )
+    }
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +86,7 @@ def study(tmp_path_factory):
 def test_files_have_the_same_numbers(study):
     _, page, text = study
     numbers = json.loads((page.parent / "results.json").read_text())
-    rows = {row[0]: row for row in Tables(text).tables["table_1"]}
+    rows = {row[0]: row for row in tables_of(text)["table_1"]}
     assert rows["trained parameters"][1:] == ["8,194"] * 3
     markdown = (page.parent / "tables.md").read_text()
     latex = (page.parent / "tables.tex").read_text()
@@ -163,9 +151,9 @@ def test_the_page_has_only_parts_of_the_study(tmp_path):
     studies.pretend(studies.plan_of(settings))
     with studies.fewer_draws():
         text = make_report(tmp_path).read_text("utf-8")
-    tables = Tables(text).tables
-    # All rows of table 1 would be in table 2, and there is one fraction.
-    assert "table_1" not in tables and "few_labels" not in tables
+    tables = tables_of(text)
+    # All rows of table 1 would be in table 2; there is one fraction and task.
+    assert not {"table_1", "few_labels", "table_3"} & {*tables}
     rows = [row[0] for row in tables["table_2"][1:]]
     assert rows[:4] == [
         ENCODERS[name].label for name in table_rows(2) if name in names
@@ -181,20 +169,17 @@ def test_the_page_has_only_parts_of_the_study(tmp_path):
     assert [claim["left_out"] for claim in claims] == [1, 5]
 
 
-def chromium():
-    for name in ("chromium", "chromium-browser", "google-chrome"):
-        if shutil.which(name):
-            return shutil.which(name)
-    pytest.skip("no Chromium: apt-get install chromium")
-
-
 def browse(page, tmp_path, size):
     """A browser's measurements of a page, its console, and its DOM."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, names)), None)
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
     text = page.read_text("utf-8")
     copy = tmp_path / "page.html"
     copy.write_text(text.replace("<head>", f"<head>{PROBE}", 1))
     done = subprocess.run(
-        [chromium(), "--headless", "--no-sandbox", "--disable-gpu"]
+        [chromium, "--headless", "--no-sandbox", "--disable-gpu"]
         + ["--enable-logging=stderr", f"--window-size={size[0]},{size[1]}"]
         + [f"--user-data-dir={tmp_path}/profile", "--virtual-time-budget=9000"]
         + ["--dump-dom", copy.as_uri()],
@@ -226,6 +211,4 @@ def test_a_browser_shows_all_of_it(study, tmp_path, size):
         # Legible on a phone: wider pictures scroll within their frames.
         assert picture["width"] >= 300
     # The browser parses the tables as they were written.
-    written = Tables(study[2]).tables
-    shown = Tables(dom).tables
-    assert shown["table_1"] == written["table_1"]
+    assert tables_of(dom)["table_1"] == tables_of(study[2])["table_1"]

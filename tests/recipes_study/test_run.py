@@ -186,7 +186,7 @@ def test_summary_of_the_time_adds_up(tmp_path):
         "linear classifiers": 3.0 * len(ENCODERS),
     }
     head, *lines = spent.summary(kinds, 50.0, 30.0).splitlines()
-    assert head == "30 s, processor time 50 s:"
+    assert head == "0:00:30, processor time 0:00:50:"
     values = [float(line.split()[-4]) for line in lines]
     assert sum(values) == 50 and lines[-1].split()[-4] == "14"
 
@@ -233,7 +233,23 @@ def test_the_plan_shows_runs_and_hours(tmp_path):
 def test_a_study_from_its_command_to_its_page(tmp_path):
     """Run again, it does nothing."""
     pytest.importorskip("snakemake")
-    check_page(tmp_path, study(tmp_path))
+    output = study(tmp_path)
+    n = 1 + 2 + 1 + 2 + len(adapted()) + len(ENCODERS) + len(ENCODERS)
+    assert f"done: {n} runs; report in" in output
+    assert re.search(rf"^{n}/{n} ", output, re.M)
+    page = (tmp_path / "out/report.html").read_text()
+    assert "Not complete" not in page and ">not run<" not in page
+    assert "not part of this study" in page  # other modes
+    numbers = json.loads((tmp_path / "out/results.json").read_text())
+    for row in numbers["tables"]["table_2"][:6]:
+        assert row["cells"][0]["mean"] is not None
+    assert len(numbers["generic_sounds"]) == len(ENCODERS)
+    assert len(numbers["forgetting"]) == len(adapted())
+    # Synthetic audio may be shared.
+    assert page.count("<audio") == 4 * 3
+    # No id of a patient or a recording.
+    assert "synp" not in page and "syn0" not in page
+    assert str(tmp_path) not in page
     before = results_of(tmp_path)
     output = study(tmp_path)
     assert results_of(tmp_path) == before
@@ -244,57 +260,30 @@ def test_a_study_from_its_command_to_its_page(tmp_path):
 def test_changes_and_failures(tmp_path):
     """One test: each step needs the results of the one before."""
     study(tmp_path)
-    check_a_change(tmp_path)
-    check_a_failure(tmp_path)
-
-
-def check_page(folder, output):
-    n = 1 + 2 + 1 + 2 + len(adapted()) + len(ENCODERS) + len(ENCODERS)
-    assert f"done: {n} runs; report in" in output
-    assert re.search(rf"^{n}/{n} ", output, re.M)
-    page = (folder / "out/report.html").read_text()
-    assert "Not complete" not in page and ">not run<" not in page
-    assert "not part of this study" in page  # other modes
-    numbers = json.loads((folder / "out/results.json").read_text())
-    for row in numbers["tables"]["table_2"][:6]:
-        assert row["cells"][0]["mean"] is not None
-    assert len(numbers["generic_sounds"]) == len(ENCODERS)
-    assert len(numbers["forgetting"]) == len(adapted())
-    # Synthetic audio may be shared.
-    assert page.count("<audio") == 4 * 3
-    # No id of a patient or a recording.
-    assert "synp" not in page and "syn0" not in page
-    assert str(folder) not in page
-
-
-def check_a_change(folder):
-    """A change runs what depends on it; reverted, it runs nothing."""
-    before = results_of(folder)
-    stages = studies.settings(folder / "out")["stages"]
+    # A change runs what depends on it; reverted, it runs nothing.
+    before = results_of(tmp_path)
+    stages = studies.settings(tmp_path / "out")["stages"]
     stages["adapt_replay"]["lr"] = 0.005
-    study(folder, stages=stages)
-    after = results_of(folder)
+    study(tmp_path, stages=stages)
+    after = results_of(tmp_path)
     assert before.items() <= after.items()
     new = {path.split("/")[2] for path in after.keys() - before.keys()}
     assert new == {"adapt_replay", "adapt_control"}
-    study(folder)
-    assert results_of(folder) == after
-
-
-def check_a_failure(folder):
-    """A failure names its log, and the other runs continue."""
-    before = results_of(folder)
-    stages = studies.settings(folder / "out")["stages"]
+    study(tmp_path)
+    assert results_of(tmp_path) == after
+    # A failure names its log, and the other runs continue.
+    before = results_of(tmp_path)
+    stages = studies.settings(tmp_path / "out")["stages"]
     stages["supervised"]["lr"] = -1
     stages["adapt_replay"]["lr"] = 0.003
-    output = study(folder, status=1, stages=stages)
+    output = study(tmp_path, status=1, stages=stages)
     (line,) = {x for x in output.splitlines() if x.startswith("FAILED")}
     assert "encoders/supervised/1, see " in line and "error: --lr is -1" in line
     log = line.split("see ")[1].split(": ")[0]
     with open(log, encoding="utf-8") as file:
         assert "lr is -1" in file.read()
     assert "the study is not complete" in output
-    new = results_of(folder).keys() - before.keys()
+    new = results_of(tmp_path).keys() - before.keys()
     assert {path.split("/")[2] for path in new} == {
         "adapt_replay", "adapt_control",
     }  # fmt: skip

@@ -119,11 +119,3 @@ def test_latex_is_escaped():
 def test_missing_cells_are_empty():
     assert tables.value_of(None) == tables.interval_of(None) == ""
     assert tables.value_of(Cell(None, [], None, None)) == "not defined"
-
-
-def test_a_study_of_one_task_has_no_third_table(tmp_path):
-    plan = studies.plan_of(studies.settings(tmp_path))
-    studies.pretend(plan)
-    with studies.fewer_draws():
-        names = [table.name for table in tables.study_tables(Results(plan))]
-    assert "table_2" in names and "table_3" not in names

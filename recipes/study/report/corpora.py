@@ -125,14 +125,10 @@ def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
     lines = [["class", *splits]]
     for name in dict.fromkeys(row["class"] for row in rows):
         cells = {row["split"]: row for row in rows if row["class"] == name}
-        lines.append(
-            [name]
-            + [
-                f"{cells[s]['recordings']} / {cells[s]['patients']} / "
-                f"{float(cells[s]['hours']):.2f}"
-                for s in splits
-            ]
-        )
+        lines.append([name])
+        for row in map(cells.get, splits):
+            counts = f"{row['recordings']} / {row['patients']}"
+            lines[-1].append(f"{counts} / {float(row['hours']):.2f}")
     return lines
 
 

@@ -59,11 +59,8 @@ def _model_facts(results) -> Dict[str, Any]:
     settings = results.settings
     task = settings.tasks[0].name
     runs = results.of(task, "simclr", "linear")
-    comparators = [
-        ENCODERS[name].label
-        for name in settings.encoders
-        if ENCODERS[name].control
-    ]
+    encoders = [ENCODERS[name] for name in settings.encoders]
+    comparators = [encoder.label for encoder in encoders if encoder.control]
     n_parameters = runs[0]["n_parameters"] if runs else 0
     balance = runs[0]["balance"] if runs else "unknown"
     return {
@@ -127,8 +124,7 @@ def _participants(table: Optional[List[List[str]]]) -> Optional[str]:
         return None
     (_, *splits), *rows = table
     lines = [
-        f"{name}: "
-        + ", ".join(f"{split} {cell}" for split, cell in zip(splits, cells))
+        f"{name}: {', '.join(map(' '.join, zip(splits, cells)))}"
         for name, *cells in rows
     ]
     return "; ".join(lines) + " (recordings / patients / hours)"
@@ -169,14 +165,10 @@ def _nuisance(probes) -> Optional[str]:
 
 
 def _results(results, task) -> Optional[str]:
-    cells = {
-        MODE_NAMES[mode]: results.cell(task, PROPOSED, mode)
-        for mode in results.settings.modes
-    }
     lines = [
-        f"{mode} {value_of(cell)} ({interval_of(cell)})"
-        for mode, cell in cells.items()
-        if cell is not None
+        f"{MODE_NAMES[mode]} {value_of(cell)} ({interval_of(cell)})"
+        for mode in results.settings.modes
+        if (cell := results.cell(task, PROPOSED, mode))
     ]
     if not lines:
         return None

@@ -14,26 +14,20 @@ from recipes.study.settings import MODE_NAMES
 
 def controls(results) -> List[Dict]:
     """Differences between encoders and their controls."""
-    rows = []
-    for task in results.settings.tasks:
-        for control, row in ENCODERS.items():
-            for method in row.control_of:
-                for mode in results.settings.modes:
-                    difference = results.difference(
-                        task.name, mode, control, method
-                    )
-                    if difference is None:
-                        continue
-                    rows.append(
-                        {
-                            "task": task.label_column,
-                            "mode": MODE_NAMES[mode],
-                            "method": ENCODERS[method].label,
-                            "control": row.label,
-                            **difference,
-                        }
-                    )
-    return rows
+    return [
+        {
+            "task": task.label_column,
+            "mode": MODE_NAMES[mode],
+            "method": ENCODERS[method].label,
+            "control": row.label,
+            **difference,
+        }
+        for task in results.settings.tasks
+        for control, row in ENCODERS.items()
+        for method in row.control_of
+        for mode in results.settings.modes
+        if (difference := results.difference(task.name, mode, control, method))
+    ]
 
 
 def nuisance(results) -> List[Dict]:

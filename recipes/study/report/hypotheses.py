@@ -19,7 +19,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
-from recipes.study.settings import MODE_NAMES, MODES, Settings
+from recipes.study.settings import MODE_NAMES, MODES
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -41,14 +41,12 @@ class Part(NamedTuple):
 
 class Claim(NamedTuple):
     """A claim of the poster: number in the report, text, the poster's AUC in
-    percent, and its parts; ``left_out`` counts the parts that need encoders
-    or modes the study does not have."""
+    percent, and its parts."""
 
     number: str
     text: str
     poster: str
     parts: List[Part]
-    left_out: int = 0
 
 
 class Tested(NamedTuple):
@@ -61,11 +59,13 @@ class Tested(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A claim, its tested parts, and one of the verdicts above."""
+    """A claim, its tested parts, one of the verdicts above, and the number of
+    parts that need encoders or modes the study does not have."""
 
     claim: Claim
     parts: List[Tested]
     verdict: str
+    left_out: int
 
 
 _ADAPTED = ("adapt_labelled", "adapt_all", PROPOSED)
@@ -101,56 +101,46 @@ def claims(n_tasks: int) -> List[Claim]:
 
 
 def _claim_on_replay(two_tasks: bool) -> Claim:
-    others = ("simclr", "adapt_labelled", "adapt_all")
-    parts = [Part(0, mode, low, PROPOSED) for mode in MODES for low in others]
+    best = [(0, mode) for mode in MODES]
     text, poster = "With replay all three modes are best", "80.8, 83.3, 85.0"
-    if not two_tasks:
-        return Claim("4", f"{text}.", poster, parts)
-    parts += [
-        Part(1, mode, low, PROPOSED)
-        for mode in ("linear_bn", "end_to_end")
-        for low in others
-    ]
-    parts.append(Part(1, "linear", PROPOSED, "adapt_all"))
-    text += (
-        "; on triggers linear+BN and end to end are best, and the linear "
-        "probe is not."
-    )
-    poster += "; triggers 75.6, 74.4, linear 74.2 below 74.5"
-    return Claim("4", text, poster, parts)
-
-
-def within(claim: Claim, settings: Settings) -> Claim:
-    """Reduce a claim to the parts that a study can test."""
-    parts = [
-        part
-        for part in claim.parts
-        if part.mode in settings.modes
-        and {part.lower, part.higher} <= {*settings.encoders}
-    ]
-    return claim._replace(parts=parts, left_out=len(claim.parts) - len(parts))
+    if two_tasks:
+        best += [(1, "linear_bn"), (1, "end_to_end")]
+        text += "; on triggers linear+BN and end to end are best, and the "
+        text += "linear probe is not"
+        poster += "; triggers 75.6, 74.4, linear 74.2 below 74.5"
+    others = ("simclr", *_ADAPTED[:2])
+    parts = [Part(*cell, low, PROPOSED) for cell in best for low in others]
+    if two_tasks:
+        parts.append(Part(1, "linear", PROPOSED, "adapt_all"))
+    return Claim("4", f"{text}.", poster, parts)
 
 
 def judge(results: Results) -> List[Verdict]:
     """Test the claims; those without a part in the study are left out."""
-    tasks = results.settings.tasks
-    verdicts = []
+    settings, verdicts = results.settings, []
+    tasks, encoders = settings.tasks, {*settings.encoders}
     for claim in claims(len(tasks)):
-        claim = within(claim, results.settings)
-        if not claim.parts:
+        parts = [
+            part
+            for part in claim.parts
+            if part.mode in settings.modes
+            and {part.lower, part.higher} <= encoders
+        ]
+        if not parts:
             continue
         differences = [
             results.difference(tasks[p.task].name, p.mode, p.lower, p.higher)
-            for p in claim.parts
+            for p in parts
         ]
         tested = [
             Tested(part, difference, verdict_on([difference]))
-            for part, difference in zip(claim.parts, differences)
+            for part, difference in zip(parts, differences)
         ]
         verdict = verdict_on(differences)
-        if verdict == SUPPORTED and claim.left_out:
+        left_out = len(claim.parts) - len(parts)
+        if verdict == SUPPORTED and left_out:
             verdict = SUPPORTED_SO_FAR
-        verdicts.append(Verdict(claim, tested, verdict))
+        verdicts.append(Verdict(claim, tested, verdict, left_out))
     return verdicts
 
 
@@ -177,15 +167,12 @@ def _sign(part, p) -> int:
 
 def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
     """Correct p values for their number by Holm's procedure."""
-    order = sorted(
-        range(len(ps)), key=lambda i: 1.0 if ps[i] is None else ps[i]
-    )
     corrected: List[Optional[float]] = [None] * len(ps)
     largest = 0.0
-    for rank, i in enumerate(order):
-        if ps[i] is not None:
-            largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
-            corrected[i] = largest
+    known = [i for i, p in enumerate(ps) if p is not None]
+    for rank, i in enumerate(sorted(known, key=ps.__getitem__)):
+        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
+        corrected[i] = largest
     return corrected
 
 

@@ -63,13 +63,11 @@ def make_report(folder: Path) -> Path:
     out = Path(folder)
     for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
         old.unlink()
-    tables.write_tables(
-        [*context["tables"], *context["more_tables"]], HOW_TO_READ, out
-    )
+    all_tables = [*context["tables"], *context["more_tables"]]
+    tables.write_tables(all_tables, HOW_TO_READ, out)
     _write_figures(context, out / "figures")
-    write_text(
-        out / "results.json", json.dumps(_numbers(context), indent=1) + "\n"
-    )
+    numbers = json.dumps(_numbers(context), indent=1)
+    write_text(out / "results.json", f"{numbers}\n")
     page = out / "report.html"
     write_text(page, render(context))
     return page
@@ -90,8 +88,7 @@ def render(context: Dict[str, Any]) -> str:
         p=p_in_words,
         svg=lambda picture: Markup(picture.svg),  # its texts are escaped
     )
-    template = environment.get_template("report.html.j2")
-    return template.render(
+    return environment.get_template("report.html.j2").render(
         MODE_NAMES=MODE_NAMES,
         ENCODERS=ENCODERS,
         light=style_sheet(0),
@@ -174,20 +171,13 @@ def _results(results) -> Dict[str, Any]:
 
 def _sounds(results) -> Dict[str, Any]:
     """How well held-out generic sounds retrieve their class, by encoder."""
-    embeddings = {
-        name: maps.of_encoder(results, name, "sound")
-        for name in results.settings.encoders
-    }
-    embeddings = {k: v for k, v in embeddings.items() if v is not None}
-    return {
-        "generic_sounds": {
-            name: maps.sound_retrieval(embs)
-            for name, embs in embeddings.items()
-        },
-        "n_sounds": max(
-            (len(e.labels) for e in embeddings.values()), default=0
-        ),
-    }
+    retrieval, n_sounds = {}, 0
+    for name in results.settings.encoders:
+        embeddings = maps.of_encoder(results, name, "sound")
+        if embeddings is not None:
+            retrieval[name] = maps.sound_retrieval(embeddings)
+            n_sounds = max(n_sounds, len(embeddings.labels))
+    return {"generic_sounds": retrieval, "n_sounds": n_sounds}
 
 
 _MODES_IN_WORDS = {
@@ -235,7 +225,7 @@ def _numbers(context) -> Dict:
                 "claim": verdict.claim.number,
                 "text": verdict.claim.text,
                 "verdict": verdict.verdict,
-                "left_out": verdict.claim.left_out,
+                "left_out": verdict.left_out,
                 "parts": [
                     {
                         **tested.part._asdict(),

@@ -5,6 +5,7 @@ import platform
 import re
 import shlex
 import subprocess
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
@@ -31,10 +32,8 @@ def versions() -> Dict[str, str]:
         "Python": platform.python_version(),
     }
     for name in _PACKAGES:
-        try:
+        with suppress(PackageNotFoundError):
             versions_by_name[name] = version(name)
-        except PackageNotFoundError:
-            continue
     return versions_by_name
 
 
@@ -48,20 +47,20 @@ def hardware() -> str:
 def commit() -> Optional[str]:
     """Commit of git, marked if tracked files differ; None without git."""
     try:
-        head = _git("rev-parse", "HEAD")
-        changed = _git("status", "--porcelain", "--untracked-files=no")
+        head, changed = (
+            subprocess.check_output(
+                ["git", "-C", str(_ROOT), *arguments],
+                stderr=subprocess.DEVNULL,
+                text=True,
+            ).strip()
+            for arguments in (
+                ("rev-parse", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return head + (" + changes that are in no commit" if changed else "")
-
-
-def _git(*arguments) -> str:
-    return subprocess.run(
-        ["git", "-C", str(_ROOT), *arguments],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.strip()
 
 
 def commands(plan: Plan) -> List[Tuple[str, str]]:
@@ -78,7 +77,7 @@ def commands(plan: Plan) -> List[Tuple[str, str]]:
     named = []
     for run in plan.runs.values():
         parts = [with_placeholder(part, placeholders) for part in run.command]
-        text = " ".join(map(shlex.quote, ["python", *parts]))
+        text = shlex.join(["python", *parts])
         named.append((without_fold(run, run.name), without_fold(run, text)))
     return named
 
@@ -98,10 +97,10 @@ def without_fold(run: Run, text: str) -> str:
     date.
     """
     fold = run.facts.get("fold")
+    if run.rule == "tables":
+        return re.sub(r"--folds( [\w-]+)+", "--folds FOLDS", text)
     if not fold:
-        return text if run.rule != "tables" else re.sub(
-            r"--folds( [\w-]+)+", "--folds FOLDS", text
-        )  # fmt: skip
+        return text
     return re.sub(rf"(?<=[/_]){re.escape(fold)}(?=\.csv|\s|$)", "FOLD", text)
 
 

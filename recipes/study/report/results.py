@@ -1,5 +1,6 @@
 """Results of a study's runs, read from their folders."""
 
+import functools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ class Results:
     def __init__(self, plan: Plan):
         self.plan = plan
         self.settings = plan.settings
-        self._read: Dict[Path, Predictions] = {}
+        self._predictions = functools.cache(Predictions.read)
         self._cells: Dict[Tuple, Cell] = {}
 
     @property
@@ -70,37 +71,24 @@ class Results:
         if not runs:
             return None
         files = [run.folder / "predictions_test.csv" for run in runs]
-        first = self._predictions(files[0])
-        return SeedSet(
-            ENCODERS[encoder].label,
-            files,
-            [
-                aligned(first, files[0], self._predictions(file), file)
-                for file in files
-            ],
-            [str(run.facts["seed"]) for run in runs],
-        )
+        read = self._predictions
+        aligned_sets = [
+            aligned(read(files[0]), files[0], read(file), file)
+            for file in files
+        ]
+        seeds = [str(run.facts["seed"]) for run in runs]
+        return SeedSet(ENCODERS[encoder].label, files, aligned_sets, seeds)
 
     def classical(self, task: str) -> Dict[str, Cell]:
         """Test AUC of the classical controls by name; they have no seed."""
-        by_seed = self.of(task, "simclr", "linear")
-        if not by_seed:
-            return {}
-        return {
-            CLASSICAL[name]: Cell(
-                block["recording"]["auc"],
-                [block["recording"]["auc"]],
-                None,
-                block["recording"]["auc_ci95"],
-            )
-            for name, block in by_seed[0].get("controls", {}).items()
-            if name in CLASSICAL
-        }
-
-    def _predictions(self, file) -> Predictions:
-        if file not in self._read:
-            self._read[file] = Predictions.read(file)
-        return self._read[file]
+        cells = {}
+        for metrics in self.of(task, "simclr", "linear")[:1]:
+            for name, block in metrics.get("controls", {}).items():
+                auc = block["recording"]["auc"]
+                ci95 = block["recording"]["auc_ci95"]
+                if name in CLASSICAL:
+                    cells[CLASSICAL[name]] = Cell(auc, [auc], None, ci95)
+        return cells
 
     def cell(
         self, task, encoder, mode, fraction=1.0, metric="auc", unit="recording"
@@ -109,7 +97,12 @@ class Results:
         key = (task, encoder, mode, fraction, metric, unit)
         if key not in self._cells:
             runs = self.set_of(task, encoder, mode, fraction)
-            self._cells[key] = runs and cell_of(runs, metric, unit)
+            cell = None
+            if runs is not None:
+                summary = compare([runs], unit=unit, metric=metric)["sets"][0]
+                names = ("mean", "by_seed", "sd_between_seeds", "ci95")
+                cell = Cell(*(summary[name] for name in names))
+            self._cells[key] = cell
         return self._cells[key]
 
     def difference(self, task, mode, lower, higher) -> Optional[Dict]:
@@ -139,23 +132,14 @@ class Results:
 
     def main_run(self, task: Task) -> Optional[Run]:
         """A finished run with all recordings of a task, or None."""
-        for run in self.plan.of_rule("train_cls"):
-            facts = run.facts
-            whole = facts["task"] == task.name and facts["fraction"] == 1.0
-            if whole and run.done:
-                return run
-        return None
-
-
-def cell_of(runs: RunSet, metric: str = "auc", unit: str = "recording") -> Cell:
-    """A metric of the predictions of some seeds."""
-    summary = compare([runs], unit=unit, metric=metric)["sets"][0]
-    return Cell(
-        summary["mean"],
-        summary["by_seed"],
-        summary["sd_between_seeds"],
-        summary["ci95"],
-    )
+        runs = (
+            run
+            for run in self.plan.of_rule("train_cls")
+            if run.facts["task"] == task.name
+            and run.facts["fraction"] == 1.0
+            and run.done
+        )
+        return next(runs, None)
 
 
 def read_json(path: Path):

@@ -78,8 +78,7 @@ def _by_measure(results, metric, unit) -> List[Table]:
             results, f"{name}{suffix}", title, task.name, which, metric, unit
         )
         if main:
-            _add_parameters(table, results, task.name)
-            _add_classical(table, results, task.name)
+            _complete(table, results, task.name)
         tables.append(table)
     if few_labels_rows(settings):
         name = f"few_labels{suffix}"
@@ -129,21 +128,17 @@ def _few_labels(results, name, measure, metric, unit) -> Table:
     )
 
 
-def _add_parameters(table: Table, results: Results, task: str) -> None:
-    """Add the row of trained parameters."""
+def _complete(table: Table, results: Results, task: str) -> None:
+    """Add the row of trained parameters, and the classical controls in the
+    column of the linear probe."""
     cells = ["trained parameters"]
     for mode in results.settings.modes:
         runs = results.of(task, "simclr", mode)
         cells.append(f"{runs[0]['n_trainable']:,}" if runs else "not run")
     table.foot.append(cells)
-
-
-def _add_classical(table: Table, results: Results, task: str) -> None:
-    """Add the classical controls, in the column of the linear probe."""
+    empty = [None] * (len(table.columns) - 1)
     for label, cell in results.classical(task).items():
-        table.rows.append(
-            Row(label, [cell] + [None] * (len(table.columns) - 1), control=True)
-        )
+        table.rows.append(Row(label, [cell, *empty], control=True))
 
 
 def percent(fraction: float) -> str:
@@ -181,18 +176,13 @@ def _text_of(cell: Optional[Cell]) -> str:
 
 def as_markdown(table: Table) -> str:
     """Format a table as Markdown."""
-    lines = [
-        "| "
-        + " | ".join(map(_in_markdown, [table.head, *table.columns]))
-        + " |",
-        "|---" * (1 + len(table.columns)) + "|",
-    ]
+    rows = [[table.head, *table.columns]]
     for row in table.rows:
         label = f"*{row.label}*" if row.control else row.label
-        cells = [label, *map(_text_of, row.cells)]
-        lines.append("| " + " | ".join(map(_in_markdown, cells)) + " |")
-    for cells in table.foot:
-        lines.append("| " + " | ".join(map(_in_markdown, cells)) + " |")
+        rows.append([label, *map(_text_of, row.cells)])
+    rows += table.foot
+    lines = [f"| {' | '.join(map(_in_markdown, cells))} |" for cells in rows]
+    lines.insert(1, "|---" * (1 + len(table.columns)) + "|")
     if table.note:
         lines += ["", _in_markdown(table.note)]
     return "\n".join(lines)
@@ -257,13 +247,10 @@ def write_csv(table: Table, path: Path) -> None:
         for column, cell in zip(table.columns, row.cells):
             if cell is None:
                 continue
-            low, high = cell.ci95 or ("", "")
-            seeds = " ".join(repr(value) for value in cell.by_seed)
-            rows.append(
-                [row.label, column]
-                + ["" if v is None else v for v in (cell.mean, cell.sd)]
-                + [low, high, seeds]
-            )
+            numbers = (cell.mean, cell.sd, *(cell.ci95 or (None, None)))
+            cells = ["" if value is None else value for value in numbers]
+            seeds = " ".join(map(repr, cell.by_seed))
+            rows.append([row.label, column, *cells, seeds])
     header = [table.head, "column", "mean", "sd_between_seeds"]
     header += ["patients_low95", "patients_high95", "by_seed"]
     write_table(path, header, rows)
