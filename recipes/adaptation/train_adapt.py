@@ -41,7 +41,7 @@ from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.atomic import complete_or_absent, make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.manifest import read_corpus
 from data_prep.vggsound_prepare import prepare_vggsound
@@ -98,25 +98,19 @@ def save_states(states, folder):
 
 def check_options(hparams):
     """Check options that depend on each other, before anything is written."""
-    if hparams["excluded"] == "drop" and not hparams["exclude"]:
-        raise InputError(
-            "--excluded is drop without --exclude; pass --exclude with the "
-            "manifests that you evaluate on"
-        )
+    require(
+        hparams["excluded"] != "drop" or hparams["exclude"],
+        "--excluded is drop without --exclude",
+        "pass --exclude with the manifests that you evaluate on",
+    )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
     if hparams["replay_folder"] is not None:
         require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
         return
-    for name, off in (
-        ("replay_ratio", 0.0),
-        ("replay", "fixed"),
-        ("control", False),
-    ):
-        if hparams[name] != off:
-            raise InputError(
-                f"--{name} is {hparams[name]} without generic audio; pass "
-                "--replay_folder"
-            )
+    off = {"replay_ratio": 0.0, "replay": "fixed", "control": False}
+    for name, value in off.items():
+        problem = f"--{name} is {hparams[name]} without generic audio"
+        require(hparams[name] == value, problem, "pass --replay_folder")
 
 
 def make_sampler(hparams, datasets):
@@ -208,20 +202,13 @@ def make_loaders(brain, hparams, datasets):
         "num_workers": hparams["num_workers"],
         "collate_fn": sb.dataio.batch.PaddedBatch,
     }
+    train, valid = (ConcatDataset(datasets[s]) for s in ("train", "valid"))
+    sizes = [len(dataset) for dataset in datasets["valid"]]
+    batches = valid_batches(sizes, hparams["batch_size"], hparams["seed"])
     return (
-        brain.make_train_loader(
-            ConcatDataset(datasets["train"]), sampler, **kwargs
-        ),
+        brain.make_train_loader(train, sampler, **kwargs),
         brain.make_valid_loader(
-            ConcatDataset(datasets["valid"]),
-            batch_sampler=own_share(
-                valid_batches(
-                    [len(d) for d in datasets["valid"]],
-                    hparams["batch_size"],
-                    hparams["seed"],
-                )
-            ),
-            **kwargs,
+            valid, batch_sampler=own_share(batches), **kwargs
         ),
     )
 

@@ -40,15 +40,10 @@ def make_loaders(brain, hparams, train, valid):
     except ValueError as error:
         raise InputError(str(error))
     n_workers = hparams["num_workers"]
+    share = own_share(valid_batches([len(valid)], batch_size, seed))
     return (
         brain.make_train_loader(train, batches, n_workers),
-        brain.make_valid_loader(
-            valid,
-            n_workers,
-            batch_sampler=own_share(
-                valid_batches([len(valid)], batch_size, seed)
-            ),
-        ),
+        brain.make_valid_loader(valid, n_workers, batch_sampler=share),
     )
 
 
@@ -89,13 +84,9 @@ def main(argv=None):
                 "min_clips": hparams["min_clips"],
             },
         )
+        root = hparams["data_folder"]
         train, valid = (
-            read_views(
-                hparams,
-                f"{manifests}/{split}.csv",
-                hparams["data_folder"],
-                n_views,
-            )
+            read_views(hparams, f"{manifests}/{split}.csv", root, n_views)
             for split, n_views in views_by_split(hparams).items()
         )
         brain = SimCLRBrain(

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterator, List, NamedTuple, Optional, Sequence
 
 #: Environment variable with the path of the fork server's socket.
@@ -63,10 +63,8 @@ def forward_signals(send) -> None:
     """Forward signals that stop this process to its command."""
 
     def handle(number, _):
-        try:
+        with suppress(OSError):  # the command has ended
             send(number)
-        except OSError:  # the command has ended
-            pass
 
     for number in _FORWARDED:
         signal.signal(number, handle)

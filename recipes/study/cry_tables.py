@@ -23,7 +23,7 @@ from data_prep.corpora.database import (
 )
 from data_prep.corpora.folds import FOLD, rounds
 from data_prep.corpora.stratify import SHARES, split_patients, strata
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import one_line_errors, require
 
 #: Columns of the tables for adaptation: without labels.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
@@ -44,11 +44,9 @@ def write_tables(
     _, table = locate(cries, recordings, "cries")
     rows = read_database(table, [labels[0]])
     for name in labels:
-        if name not in rows[0][1]:
-            raise InputError(
-                f"{table} has no column {name!r}, only "
-                f"{', '.join(rows[0][1])}; correct label_column"
-            )
+        problem = f"{table} has no column {name!r}, only "
+        problem += ", ".join(rows[0][1])
+        require(name in rows[0][1], problem, "correct label_column")
     further = read_database(Path(more), []) if more else []
     out = Path(out)
     if folds:
@@ -57,11 +55,9 @@ def write_tables(
     if "split" not in rows[0][1]:
         _make_split(rows, labels, table, seed)
     for rec, cells in rows:
-        if cells["split"] not in _ORDER:
-            raise InputError(
-                f"{rec.source}: split is {cells['split']!r}; expected train, "
-                "valid, test, or empty"
-            )
+        problem = f"{rec.source}: split is {cells['split']!r}"
+        cure = "expected train, valid, test, or empty"
+        require(cells["split"] in _ORDER, problem, cure)
     write_database([cells for _, cells in rows], out / TABLE)
     part_of = _most_held_out(
         (rec.patient_id, cells["split"]) for rec, cells in rows
@@ -76,11 +72,8 @@ def _make_split(rows: List[Row], labels, table, seed) -> None:
         rec.label = next((cells[name] for name in labels if cells[name]), "")
         if rec.label:
             labelled.append(rec)
-    if not labelled:
-        raise InputError(
-            f"no row of {table} has a label in {', '.join(labels)}; correct "
-            "label_column"
-        )
+    problem = f"no row of {table} has a label in {', '.join(labels)}"
+    require(labelled, problem, "correct label_column")
     part_of = split_patients(strata(labelled), SHARES, seed)
     for rec, cells in rows:
         cells["split"] = part_of.get(rec.patient_id, "")
@@ -88,17 +81,13 @@ def _make_split(rows: List[Row], labels, table, seed) -> None:
 
 def _most_held_out(splits) -> Dict[str, str]:
     """Split of each patient: one row in the test split is enough for it."""
-    part_of: Dict[str, str] = {}
-    for patient, split in splits:
-        before = part_of.get(patient, "")
-        part_of[patient] = max(before, split, key=_ORDER.index)
-    return part_of
+    # The last row of a patient in this order counts.
+    return dict(sorted(splits, key=lambda row: _ORDER.index(row[1])))
 
 
 def _write_folds(rows, further, labels, folds, table, out) -> None:
     """Write tables for each fold; the next fold is for validation."""
-    if FOLD not in rows[0][1]:
-        raise InputError(f"{table} has no column {FOLD!r}; add it")
+    require(FOLD in rows[0][1], f"{table} has no column {FOLD!r}", "add it")
     write_database([cells for _, cells in rows], out / TABLE)
     for fold in rounds(FOLD, folds):
         split_of = {fold.test: "test", fold.valid: "valid"}
@@ -124,11 +113,9 @@ def _write_round(rows, further, labels, part_of, out, suffix) -> None:
         "held_out": [row for row, _ in pairs if row["split"] in _HELD_OUT],
     }
     for name, table_rows in tables.items():
-        if not table_rows:
-            raise InputError(
-                f"no recording is {name.replace('_', ' ')}; correct the "
-                "columns of the labels and of the split"
-            )
+        problem = f"no recording is {name.replace('_', ' ')}"
+        cure = "correct the columns of the labels and of the split"
+        require(table_rows, problem, cure)
         write_database(table_rows, out / f"{name}{suffix}.csv")
 
 

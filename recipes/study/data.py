@@ -8,7 +8,7 @@ from typing import List, Optional
 from data_prep.corpora.database import read_database
 from data_prep.corpora.folds import FOLD
 from data_prep.corpora.labelled import fold_values
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from recipes.study.settings import Settings
 
 
@@ -31,11 +31,9 @@ def folds_of(settings: Settings) -> List[str]:
                 "study one task"
             )
     for value in folds:
-        if not re.fullmatch(r"\w[\w-]*", value):
-            raise InputError(
-                f"{settings.recordings_csv}: fold is {value!r}; name folds by "
-                "letters, digits, - and _"
-            )
+        problem = f"{settings.recordings_csv}: fold is {value!r}"
+        cure = "name folds by letters, digits, - and _"
+        require(re.fullmatch(r"\w[\w-]*", value), problem, cure)
     return folds
 
 
@@ -47,18 +45,17 @@ def check_database(settings: Settings) -> None:
     rows = read_database(table, columns)
     for task in settings.tasks:
         labels = {cells[task.label_column] for _, cells in rows} - {""}
+        present = ", ".join(sorted(labels)) or "empty cells"
         for name in task.classes:
-            if name not in labels:
-                raise InputError(
-                    f"{table}: no row has {task.label_column} {name!r}, only "
-                    f"{', '.join(sorted(labels)) or 'empty cells'}; correct "
-                    f"classes of tasks: {task.name}"
-                )
-    if settings.nuisance and settings.nuisance not in rows[0][1]:
-        raise InputError(
-            f"{table} has no column {settings.nuisance!r}; correct nuisance, "
-            "or set it to null"
-        )
+            problem = f"{table}: no row has {task.label_column} {name!r}, only "
+            cure = f"correct classes of tasks: {task.name}"
+            require(name in labels, problem + present, cure)
+    column = settings.nuisance
+    require(
+        column is None or column in rows[0][1],
+        f"{table} has no column {column!r}",
+        "correct nuisance, or set it to null",
+    )
 
 
 def checksum(path: Path) -> str:

@@ -25,7 +25,7 @@ from cry_modules.evaluation.embed import embed
 from cry_modules.training import experiment
 from data_prep import manifest
 from data_prep.files.atomic import complete_or_absent, make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.manifest import Recording
 
 _BATCH = 8
@@ -37,11 +37,9 @@ def embed_run(
     """Write the embeddings ``[n, emb_dim]``, labels, patients and sites."""
     folder = _folder_of(Path(run))
     hparams = experiment.load(str(folder / "hyperparams.yaml"), {})
-    if hparams["finetune_mode"] != "linear":
-        raise InputError(
-            f"{run} has finetune_mode {hparams['finetune_mode']}, which "
-            "changes the encoder; pass a linear run"
-        )
+    mode = hparams["finetune_mode"]
+    problem = f"{run} has finetune_mode {mode}, which changes the encoder"
+    require(mode == "linear", problem, "pass a linear run")
     EncoderSource(folder).load(hparams["encoder"], hparams["logmel"].name)
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:

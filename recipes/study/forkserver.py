@@ -17,6 +17,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from importlib import import_module
 from typing import Dict, List, NamedTuple, Optional
 
@@ -94,7 +95,9 @@ class ForkServer:
                     return request
             if self.end_by is not None and time.monotonic() > self.end_by:
                 break
-        self.kill()
+        # Kill everything that has not ended.
+        for group in filter(None, (self.group, *self.clients)):
+            _signal_group(group, signal.SIGKILL)
         return None
 
     def accept(self, listener: socket.socket) -> Optional[Request]:
@@ -133,10 +136,8 @@ class ForkServer:
 
     def answer(self, pid: int, value) -> None:
         """Send a line to the client of a child."""
-        try:
+        with suppress(OSError):  # the client was killed; `forward` handles it
             self.clients[pid].sendall(json.dumps(value).encode() + b"\n")
-        except OSError:  # the client was killed; `forward` handles it
-            pass
 
     def reap(self, wake: int) -> None:
         """Answer the clients of the children that have ended."""
@@ -180,19 +181,10 @@ class ForkServer:
             # Its clients forward the signal, and runs save their state.
             _signal_group(self.group, signal.SIGTERM)
 
-    def kill(self) -> None:
-        """Kill everything that has not ended."""
-        if self.group:
-            _signal_group(self.group, signal.SIGKILL)
-        for pid in self.clients:
-            _signal_group(pid, signal.SIGKILL)
-
 
 def _signal_group(group: int, number: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(group, number)
-    except ProcessLookupError:
-        pass
 
 
 def execute(request: Request) -> None:

@@ -100,9 +100,8 @@ class Plan:
     @property
     def digest(self) -> str:
         """Digest of all runs."""
-        return digest(
-            self.settings.title, *(r.folder for r in self.runs.values())
-        )
+        folders = [run.folder for run in self.runs.values()]
+        return digest(self.settings.title, *folders)
 
     def _add(self, name, rule, command, folder, result, parents, **facts):
         command = tuple(str(part) for part in command)

@@ -25,7 +25,7 @@ from typing import Dict, Optional, Sequence
 import yaml
 
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import write_text
 from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
@@ -39,31 +39,26 @@ PROFILES = Path(__file__).parent / "profiles"
 
 def require_snakemake() -> None:
     """Raise InputError if Snakemake is not installed."""
-    if importlib.util.find_spec("snakemake") is None:
-        raise InputError(
-            "Snakemake is not installed; with Python 3.11 or newer run "
-            "pip install --editable '.[study]', or make setup "
-            "(make setup PYTHON=python3.12)"
-        )
+    require(
+        importlib.util.find_spec("snakemake"),
+        "Snakemake is not installed",
+        "run pip install --editable '.[study]', or make setup",
+    )
 
 
 def read_profile(folder: Path) -> Dict:
     """Read Snakemake's options from a profile."""
     path = folder / "config.yaml"
-    if not path.is_file():
-        known = sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))
-        raise InputError(
-            f"profile {folder.name!r} does not exist; use {', '.join(known)}, "
-            "or a folder with a config.yaml"
-        )
+    known = sorted(p.parent.name for p in PROFILES.glob("*/config.yaml"))
+    cure = f"use {', '.join(known)}, or a folder with a config.yaml"
+    problem = f"profile {folder.name!r} does not exist"
+    require(path.is_file(), problem, cure)
     profile = read_study(path)
     for name, kind in (("configfile", str), ("cores", int), ("jobs", int)):
         value = profile.get(name, profile.get("jobs", profile.get("cores")))
-        if not isinstance(value, kind):
-            raise InputError(
-                f"{path}: {name} is {value!r}; correct it as in "
-                "recipes/study/profiles/demo/config.yaml"
-            )
+        problem = f"{path}: {name} is {value!r}"
+        cure = "correct it as in recipes/study/profiles/demo/config.yaml"
+        require(isinstance(value, kind), problem, cure)
     return profile
 
 
@@ -91,10 +86,8 @@ def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
         parent = settings
         for key in path:
             parent = parent.get(key) if isinstance(parent, dict) else None
-        if not isinstance(parent, dict):
-            raise InputError(
-                f"--set {name}: {source} has no such setting; correct it"
-            )
+        problem = f"--set {name}: {source} has no such setting"
+        require(isinstance(parent, dict), problem, "correct it")
         parent[last] = value
     return settings
 

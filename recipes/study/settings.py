@@ -77,21 +77,15 @@ class Settings:
 
 def read_study(path: Path) -> Dict:
     """Read a study's yaml file without checking its keys."""
+    cure = "pass a yaml file like those in recipes/study/studies"
     try:
         settings = yaml.safe_load(Path(path).read_text("utf-8"))
     except OSError as error:
-        raise InputError(
-            f"{path} cannot be read ({error.strerror}); pass a yaml file like "
-            "those in recipes/study/studies"
-        )
+        raise InputError(f"{path} cannot be read ({error.strerror}); {cure}")
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
         raise InputError(f"{path} is not a yaml file ({why}); correct it")
-    if not isinstance(settings, dict):
-        raise InputError(
-            f"{path} holds no settings; pass a yaml file like those in "
-            "recipes/study/studies"
-        )
+    require(isinstance(settings, dict), f"{path} holds no settings", cure)
     return settings
 
 

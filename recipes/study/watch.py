@@ -30,11 +30,10 @@ class Watch:
         self.began = self.changed = time.monotonic()
         self.left_s = self._estimate_left()
         self.last = "starting"
-        self.bar = None
-        if sys.stdout.isatty():
-            self.bar = tqdm(
-                total=1.0, file=sys.stdout, dynamic_ncols=True, bar_format=_BAR
-            )
+        self.bar = tqdm(
+            total=1.0, file=sys.stdout, dynamic_ncols=True, bar_format=_BAR,
+            disable=not sys.stdout.isatty(),
+        )  # fmt: skip
 
     def look(self, ended: bool = False) -> None:
         """Report new events. While the study runs, a run counts as done once
@@ -50,19 +49,16 @@ class Watch:
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
                 line = failure(run, self.failed[run.name])
-                if self.bar is None:
-                    print(line, flush=True)  # somebody may follow the file
-                else:
-                    self.bar.write(line, file=sys.stdout)
-        if self.bar is not None:
-            self._draw()
+                self.bar.write(line, file=sys.stdout)
+                sys.stdout.flush()  # somebody may follow the file
+        self._draw()
 
     def _say_done(self, run: Run) -> None:
         measured = cost.timed(run, self.plan.settings)
         took = f" in {measured['seconds']:.0f} s" if measured else ""
         self.changed, self.left_s = time.monotonic(), self._estimate_left()
         self.last = f"{run.name}{took}"
-        if self.bar is None:
+        if self.bar.disable:
             print(f"{self._count()} {self.last}{self._ahead()}", flush=True)
 
     def _count(self) -> str:
@@ -101,10 +97,9 @@ class Watch:
     def close(self) -> None:
         """Report for the last time."""
         self.look(ended=True)
-        if self.bar is not None:
-            self.bar.n = self.bar.total
-            self.bar.set_postfix_str(f"{self._count()} runs")
-            self.bar.close()
+        self.bar.n = self.bar.total
+        self.bar.set_postfix_str(f"{self._count()} runs")
+        self.bar.close()
 
 
 def log_of(run: Run, plan: Plan) -> Path:

@@ -3,7 +3,6 @@ the place of Slurm."""
 
 import json
 import os
-import stat
 import subprocess
 import sys
 
@@ -13,49 +12,38 @@ import yaml
 
 from recipes.study.run import PROFILES, ROOT
 
-#: Runs the job in the background; pre-empts the first training once and, as
-#: --requeue asks, runs it again.
-SBATCH = """#!{python}
-import json, os, subprocess, sys
-here = os.path.dirname(os.path.abspath(__file__))
-jobs = os.path.join(here, "jobs")
-number = str(1000 + len(os.listdir(jobs)))
-folder = os.path.join(jobs, number)
-os.mkdir(folder)
-json.dump(sys.argv[1:], open(os.path.join(folder, "argv.json"), "w"))
-(wrap,) = [a.split("=", 1)[1] for a in sys.argv if a.startswith("--wrap=")]
-open(os.path.join(folder, "job.sh"), "w").write(wrap)
-subprocess.Popen(
-    [sys.executable, os.path.join(here, "node.py"), folder],
-    stdout=open(os.path.join(folder, "log"), "w"), stderr=subprocess.STDOUT,
-    start_new_session=True,
-)
-print(number)
+#: Runs the job in the background.
+SBATCH = """#!/bin/sh
+folder=$HERE/jobs/$((1000 + $(ls $HERE/jobs | wc -l)))
+mkdir $folder
+printf '%s\\0' "$@" > $folder/argv
+for argument; do
+  case $argument in
+    --wrap=*) printf %s "${argument#--wrap=}" > $folder/job.sh;;
+  esac
+done
+setsid $HERE/node $folder > $folder/log 2>&1 &
+basename $folder
 """
-NODE = """import glob, json, os, signal, subprocess, sys, time
-folder = sys.argv[1]
-argv = json.load(open(os.path.join(folder, "argv.json")))
-job = subprocess.Popen(["sh", os.path.join(folder, "job.sh")], start_new_session=True)
-if "train_simclr" in " ".join(argv) and "--requeue" in argv:
-    begun = {begun!r}
-    while not glob.glob(begun) and job.poll() is None:
-        time.sleep(0.1)
-    os.killpg(job.pid, signal.SIGKILL)
-    job.wait()
-    open(os.path.join(folder, "preempted"), "w").close()
-    job = subprocess.Popen(["sh", os.path.join(folder, "job.sh")])
-status = str(job.wait())
-open(os.path.join(folder, "status"), "w").write(status)
+#: Pre-empts the first training once and, as --requeue asks, runs it again.
+NODE = """#!/bin/sh
+if grep -q train_simclr $1/argv && grep -q -- --requeue $1/argv; then
+  setsid sh $1/job.sh &
+  until ls -d $BEGUN || ! kill -0 $!; do sleep 0.1; done
+  kill -KILL -- -$!
+  touch $1/preempted
+fi
+sh $1/job.sh
+echo $? > $1/status
 """
-SACCT = """#!{python}
-import os
-jobs = os.path.join(os.path.dirname(os.path.abspath(__file__)), "jobs")
-for number in sorted(os.listdir(jobs)):
-    path = os.path.join(jobs, number, "status")
-    state = "RUNNING"
-    if os.path.exists(path):
-        state = "COMPLETED" if open(path).read() == "0" else "FAILED"
-    print(number + "|" + state)
+SACCT = """#!/bin/sh
+cd $HERE/jobs
+for number in *; do
+  case $(cat $number/status 2>/dev/null) in
+    "") state=RUNNING;; 0) state=COMPLETED;; *) state=FAILED;;
+  esac
+  echo "$number|$state"
+done
 """
 #: Skips the options and runs the command.
 SRUN = """#!/bin/sh
@@ -70,18 +58,18 @@ def cluster(tmp_path):
     folder = tmp_path / "cluster"
     (folder / "jobs").mkdir(parents=True)
     begun = str(tmp_path / "out/encoders/simclr/1-*/save/CKPT*")
-    (folder / "node.py").write_text(NODE.format(begun=begun))
     for name, text in (
-        ("sbatch", SBATCH.replace("{python}", sys.executable)),
-        ("sacct", SACCT.replace("{python}", sys.executable)),
+        ("sbatch", SBATCH),
+        ("node", NODE),
+        ("sacct", SACCT),
         ("srun", SRUN),
         *((name, "#!/bin/sh\n") for name in ("sinfo", "squeue", "scancel")),
         ("sacctmgr", "#!/bin/sh\necho default\n"),
         ("scontrol", "#!/bin/sh\n"),
     ):
-        path = folder / name
-        path.write_text(text)
-        path.chmod(path.stat().st_mode | stat.S_IEXEC)
+        text = text.replace("$HERE", str(folder)).replace("$BEGUN", begun)
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
     return folder
 
 
@@ -111,12 +99,10 @@ def test_jobs_request_a_gpu_and_resume_after_preemption(cluster, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     jobs = {}
     for folder in (cluster / "jobs").iterdir():
-        argv = json.loads((folder / "argv.json").read_text())
+        argv = (folder / "argv").read_text().split("\0")
         comment = argv[argv.index("--comment") + 1]
-        jobs[comment.split("_wildcards")[0].removeprefix("rule_")] = (
-            folder,
-            argv,
-        )
+        rule = comment.split("_wildcards")[0].removeprefix("rule_")
+        jobs[rule] = folder, argv
     assert set(jobs) == {"corpus", "audit", "train_simclr"}
     folder, argv = jobs["train_simclr"]
     assert "--gres=gpu:1" in argv and "--requeue" in argv

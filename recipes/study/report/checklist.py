@@ -27,7 +27,8 @@ _ITEMS = (
     ("exclusion of recordings", "6b", "7", "{excluded}"),
     (
         "preparation and quality checks", "7", "14",
-        "features: {predictors}; audit: {audit}",
+        "features: {predictors}; audit: each file was decoded and checked; "
+        "{excluded}",
     ),
     ("outcome", "8a", "16a", "label columns: {label_columns}"),
     (
@@ -40,16 +41,22 @@ _ITEMS = (
         "{n_patients} patients and {n_recordings} recordings; test set: "
         "{n_patients_test} patients, {n_events_test} of the rarest class",
     ),
-    ("missing data", "11", "20", "{missing}; {excluded}"),
+    (
+        "missing data", "11", "20",
+        "recordings without a label are not classified; they are used, "
+        "unlabelled, for adaptation; {excluded}",
+    ),
     ("use of the data", "12a", "15b", "{split}; leakage: {leakage}"),
     (
         "model, training and tuning", "12c", "15a, 15b",
-        "model: {model}; training: {training}; tuning: {tuning}",
+        "model: {model}; training: {training}; tuning: only the epoch and the "
+        "thresholds are chosen, on validation patients",
     ),
     ("differences between sites", "12d, 23b", "21", "{subgroups}"),
     (
         "metrics and comparisons", "12e", "18",
-        "{metrics}; {intervals}; compared with: {comparators}",
+        "AUC by recording (primary) and by patient, average precision, "
+        "calibration curves; {intervals}; compared with: {comparators}",
     ),
     ("model updating", "12f, 24", "", "none after evaluation; {leakage}"),
     ("calculation of predictions", "12g", "", "{code}, at commit {commit}"),
@@ -60,7 +67,8 @@ _ITEMS = (
     ),
     (
         "output and thresholds", "15", "15c",
-        "a probability for each class; {thresholds}",
+        "a probability for each class; thresholds are chosen on validation "
+        "patients",
     ),
     (
         "development and evaluation data", "16, 20c", "",

@@ -23,7 +23,6 @@ def _data_facts(results, context) -> Dict[str, Any]:
     corpora = [c for c in [context["generic"], *context["cries"]] if c]
     cries: Optional[Corpus] = next(iter(context["cries"]), None)
     column = settings.tasks[0].label_column
-    excluded = _excluded(cries)
     n_sites = cries.sites if cries else 0
     return {
         "corpus": _and(sorted({c.name for c in corpora})),
@@ -45,10 +44,7 @@ def _data_facts(results, context) -> Dict[str, Any]:
         "predictors": "log-mel features (16 kHz, 80 bands, 25 ms windows every "
         "10 ms, in dB, peak of each recording at 0.9, minus the mean over time "
         "of each band), no other variable",
-        "excluded": excluded,
-        "missing": "recordings without a label are not classified; they are "
-        "used, unlabelled, for adaptation",
-        "audit": excluded and f"each file was decoded and checked; {excluded}",
+        "excluded": _excluded(cries),
         "confounds": _confounds(context["confounds"][column]),
         "checksums": f"SHA-256 of {len(context['checksums'])} manifests in "
         "this report",
@@ -73,12 +69,7 @@ def _model_facts(results) -> Dict[str, Any]:
         f"{balance} (rare classes have a higher weight, which is reversed in "
         "the probabilities); the epoch with the best validation AUC is kept; "
         "all settings are in the commands of this report",
-        "tuning": "only the epoch and the thresholds are chosen, on validation "
-        "patients",
-        "thresholds": "thresholds are chosen on validation patients",
         "comparators": _and([*comparators, *results.classical(task)]),
-        "metrics": "AUC by recording (primary) and by patient, average "
-        "precision, calibration curves",
         "intervals": "95 % intervals from a bootstrap over test patients; "
         "the spread between seeds is given separately",
         "seeds": f"{_and(map(str, settings.seeds))} (encoders: "

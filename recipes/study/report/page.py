@@ -17,7 +17,7 @@ from markupsafe import Markup
 from cry_modules.figures.page import style_sheet
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
@@ -47,18 +47,14 @@ HOW_TO_READ = (
 def make_report(folder: Path) -> Path:
     """Write the report of a study, as far as its runs are done."""
     source = Path(folder) / "study.yaml"
-    if not source.is_file():
-        raise InputError(
-            f"{folder} holds no study.yaml; pass the output_folder of a study"
-        )
+    cure = "pass the output_folder of a study"
+    require(source.is_file(), f"{folder} holds no study.yaml", cure)
     settings = read_study(source)
     settings["output_folder"] = str(folder)  # it may have been moved
     results = Results(Plan(check_settings(settings, str(source))))
-    if not any(run.done for run in results.plan.of_rule("train_cls")):
-        raise InputError(
-            f"no classifier of {folder} is done; run the study first, or read "
-            "its logs"
-        )
+    done = any(run.done for run in results.plan.of_rule("train_cls"))
+    cure = "run the study first, or read its logs"
+    require(done, f"no classifier of {folder} is done", cure)
     context = contents(results)
     out = Path(folder)
     for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
