@@ -307,14 +307,13 @@ class _Part:
         }
         done = {name: journal.get(name, self.out / name) for name in shards}
         self._check_room(shards, done)
-        bar = tqdm(
+        with tqdm(
             total=sum(map(len, shards.values())),
             initial=sum(len(shards[name]) for name in shards if done[name]),
             desc="packing",
             unit="file",
             dynamic_ncols=True,
-        )
-        with bar:
+        ) as bar:
             for name in shards:
                 if done[name] is None:
                     path, rate = self.out / name, self.head["rate"]

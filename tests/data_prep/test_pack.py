@@ -76,13 +76,6 @@ def test_shards_and_index(sounds, tmp_path, run):
     assert contents(tmp_path / "out") == before
 
 
-def test_a_name_with_a_carriage_return_is_found_again(noise, tmp_path):
-    noise("in/a\rb.wav")
-    pack(str(tmp_path / "in"), str(tmp_path / "out"))
-    stored = pack_at(tmp_path / "out").stored("a\rb.wav", 0.0, 1.0)
-    assert len(stored.samples) == 16000
-
-
 SLOW = """
 import sys, time
 from data_prep import pack
@@ -269,12 +262,6 @@ def same_from_pack(tmp_path, folder, prepare, source=None, **options):
         return packed, list(csv.DictReader(file))
 
 
-def bad_files(noise, name):
-    """Write a silent file; return the reason of its rejection."""
-    noise(name, seconds=0.5, level=0)
-    return "silent: -inf dBFS"
-
-
 def test_vggsound_form(noise, tmp_path):
     rows = []
     for i in range(40):
@@ -283,7 +270,7 @@ def test_vggsound_form(noise, tmp_path):
             # At another rate, durations are not whole samples.
             how = {"rate": 22050, "channels": 2} if i % 3 else {}
             noise(f"vgg/audio/-_{i:02d}_a_{i:06d}.wav", 0.50003, **how)
-    reason = bad_files(noise, "vgg/audio/-_11_a_000011.wav")
+    noise("vgg/audio/-_11_a_000011.wav", level=0)
     audio = tmp_path / "vgg/audio"
     copy = (audio / "-_05_a_000005.wav").read_bytes()
     (audio / "-_30_a_000030.wav").write_bytes(copy)
@@ -291,14 +278,14 @@ def test_vggsound_form(noise, tmp_path):
     packed, rejected = same_from_pack(
         tmp_path, tmp_path / "vgg", prepare_vggsound
     )
-    assert rejected[0]["reason"] == reason
+    assert rejected[0]["reason"] == "silent: -inf dBFS"
     assert packed["duplicates.csv"].count("exact,") == 1
     assert "vgg (in VGGSound's form)" in packed["corpus.json"]
     # The same from the manifests, which name the data folder.
     packed, rejected = same_from_pack(
         tmp_path, tmp_path / "vgg", prepare_vggsound, tmp_path / "files"
     )
-    assert rejected[0]["reason"] == reason
+    assert rejected[0]["reason"] == "silent: -inf dBFS"
 
 
 def test_class_folders(noise, tmp_path):
@@ -306,14 +293,14 @@ def test_class_folders(noise, tmp_path):
         for i in range(6):
             for label in ("dog", "dog-2"):
                 noise(f"vgg/{split}/{label}/x{split}{i}_00003{len(label)}.ogg")
-    bad_files(noise, "vgg/train/dog/y_000000.wav")
+    noise("vgg/train/dog/y_000000.wav", level=0)
     same_from_pack(tmp_path, tmp_path / "vgg", prepare_vggsound)
 
 
 @pytest.mark.parametrize("source", ["recordings.csv", ""])
 def test_clinical_databases(noise, database, tmp_path, source):
     folder = database(",fold,site2", lambda i: f",{i // 2 % 5},s")
-    reason = bad_files(noise, "db/audio/r7.wav")
+    noise("db/audio/r7.wav", level=0)
 
     def clinical(**options):
         def prepare(data, save):
@@ -329,5 +316,5 @@ def test_clinical_databases(noise, database, tmp_path, source):
         assert rejected[0] == {
             "path": "audio/r7.wav",
             "verdict": "rejected",
-            "reason": reason,
+            "reason": "silent: -inf dBFS",
         }

@@ -238,10 +238,8 @@ def test_wrong_options(database, options, message):
     "old, new, message",
     [
         ("r5,", "r4,", "row 7: ID 'r4' was already used in .*row 6"),
-        ("P2,", ",", "row 6: patient_id is empty"),
         ("audio/r9.wav", "audio/no.wav", "row 11: audio/no.wav is not in"),
         ("audio/r9.wav", "", "row 11: path is empty"),
-        ("audio/r9.wav", "/audio/r9.wav", "row 11: path .* is absolute"),
     ],
 )
 def test_bad_rows(database, old, new, message):
