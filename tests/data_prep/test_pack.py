@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import numpy as np
 import pytest
@@ -301,17 +302,16 @@ def test_class_folders(noise, tmp_path):
 def test_clinical_databases(noise, database, tmp_path, source):
     folder = database(",fold,site2", lambda i: f",{i // 2 % 5},s")
     noise("db/audio/r7.wav", level=0)
-
-    def clinical(**options):
-        def prepare(data, save):
-            labels = ["healthy", "injury"]
-            prepare_clinical(data, save, "neuro_injury", labels, **options)
-
-        return prepare
-
-    prepares = [clinical(label_fraction=0.6), prepare_unlabelled]
-    prepares.append(clinical(test_fold=1, valid_fold=2, seed=3))
-    for prepare in prepares:
+    clinical = partial(
+        prepare_clinical,
+        label_column="neuro_injury",
+        classes=["healthy", "injury"],
+    )
+    for prepare in (
+        partial(clinical, label_fraction=0.6),
+        partial(clinical, test_fold=1, valid_fold=2, seed=3),
+        prepare_unlabelled,
+    ):
         _, rejected = same_from_pack(tmp_path, folder, prepare, folder / source)
         assert rejected[0] == {
             "path": "audio/r7.wav",
