@@ -21,11 +21,11 @@ help:
 	@echo "make test-slow  setup, then the tests that take longer"
 	@echo "make test-all   both"
 	@echo "make test-matrix setup, then the tests of modules under ten settings of processor, threads and locale (an hour or two)"
-	@echo "make bench      setup, then how fast this machine is beside a plain SpeechBrain recipe (12 minutes)"
+	@echo "make bench      setup, then steps of SimCLR and crops on this machine, compared with a plain SpeechBrain recipe"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make test-latest  the tests with the newest versions that pyproject.toml allows, in .venv-latest"
 	@echo "make lock       setup, then constraints.txt anew: OPTIONS=--upgrade for the newest versions"
-	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them"
+	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them, and the layers of docs/architecture.md"
 
 setup: $(READY)
 	@$(BIN)/python tools/check_environment.py
@@ -85,6 +85,7 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/yamllint --no-warnings .
 	$(BIN)/codespell
+	$(BIN)/lint-imports --no-logo
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -37,7 +37,7 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
     """Only with PANNs' front end, which its checkpoints record."""
 
     def train(source, name, *more, status=0):
-        own = options(
+        settings = options(
             data_folder=short,
             encoder_source=source,
             number_of_epochs=2,
@@ -46,7 +46,12 @@ def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
             figures=False,
             output_folder=tmp_path / name,
         )
-        command = ["train_cls.py", "hparams/neuro_linear.yaml", *TINY, *own]
+        command = [
+            "train_cls.py",
+            "hparams/neuro_linear.yaml",
+            *TINY,
+            *settings,
+        ]
         return script(*command, *more, status=status).output
 
     output = train(panns_file, "run", status=2)

@@ -27,7 +27,7 @@ for package in sys.argv[1:]:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Build the wheel from a copy: setuptools writes beside the source."""
+    """Build the wheel from a copy: setuptools writes into the source."""
     folder = tmp_path_factory.mktemp("wheel")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)

@@ -55,13 +55,6 @@ class Blueprint:
     ------
     ValueError
         A value is out of bounds.
-
-    Example
-    -------
-    >>> Blueprint(8, classes=["healthy", "injury"], log_prior=[0.0])
-    Traceback (most recent call last):
-    ...
-    ValueError: log_prior has 1 number(s) for 2 classes
     """
 
     width: int
@@ -178,6 +171,6 @@ def threshold_of(description: Dict, n_classes: int) -> Optional[float]:
 
 
 def _is_number(value) -> bool:
-    """Whether a value is a number that is finite in single precision, too."""
+    """Check that a value is a number, finite in single precision too."""
     is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
     return is_real and abs(value) < 1e30

@@ -42,16 +42,16 @@ CALIBRATED = "random_calibrated"
 
 
 class EncoderSource:
-    """Where the weights of an encoder come from.
+    """Source of the weights of an encoder.
 
     ``kind`` is one of
 
     * ``random``: the source is ``null``;
     * ``random_calibrated``: random weights, BatchNorm statistics of the
       training recordings (the recipe sets them);
-    * ``folder``: a results folder, a checkpoint, or an exported model. A
-      results folder stands for the checkpoint that its run ended with: the
-      best on validation where the run chose by that, else the newest;
+    * ``folder``: a results folder, a checkpoint, or an exported model. From a
+      results folder the final checkpoint is taken: the best on validation
+      where the run chose by that, else the newest;
     * ``file``: weights of ours, of SpeechBrain's CNN14, or of PANNs' CNN14;
     * ``hub``: a Hugging Face id;
     * ``missing``: none of these.
@@ -62,19 +62,6 @@ class EncoderSource:
         Value of the option.
     option : str
         Name of the option in errors; empty where the user passed a path.
-
-    Example
-    -------
-    >>> EncoderSource(None).kind, EncoderSource("random_calibrated").kind
-    ('random', 'random_calibrated')
-    >>> path = str(getfixture("tmpdir").join("encoder.ckpt"))
-    >>> torch.save(nn.Linear(2, 3).state_dict(), path)
-    >>> EncoderSource(path).load(nn.Linear(2, 3), "fbank").name
-    'encoder.ckpt'
-    >>> EncoderSource(path).load(nn.Linear(2, 4), "fbank")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
     """
 
     def __init__(
@@ -101,7 +88,7 @@ class EncoderSource:
 
     @property
     def is_random(self) -> bool:
-        """Whether nothing is loaded."""
+        """True if no weights are loaded."""
         return self.kind in ("random", CALIBRATED)
 
     def file(self) -> Path:
@@ -138,16 +125,19 @@ class EncoderSource:
         title = self._title(path)
         check_unchanged(path)
         state = read_state_dict(path, title)
-        weights = state
-        if panns.is_panns(state):
+        is_panns, weights = panns.is_panns(state), state
+        if is_panns:
             weights = panns.converted(state, title)
-        known = known_front_end(self.source, path, state)
+        meta = read_meta(path.parent) or {}
+        known = known_front_end(self.source, path, meta, is_panns)
         if known is not None:
             check_known(known, front_end, title)
-        hint = _hint(weights, encoder) + _version_hint(path)
-        check_fit(encoder, weights, title, hint)
-        if _version_hint(path):
-            logger.warning("%s fits%s", title, _version_hint(path))
+        version = _version_hint(meta)
+        check_fit(
+            encoder, weights, title, lambda: _hint(weights, encoder) + version
+        )
+        if version:
+            logger.warning("%s fits%s", title, version)
         encoder.load_state_dict(weights, strict=True)
         if known is None:
             check_statistics(encoder, front_end, title)
@@ -211,18 +201,18 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     """Load another module's weights from the folder of an encoder file.
 
     Returns whether the folder holds a file of that name.
-
-    Example
-    -------
-    >>> load_companion(Path("no/encoder.ckpt"), "head.ckpt", nn.Linear(1, 1))
-    False
     """
     companion = path.parent / name
     if not os.path.lexists(companion):
         return False
     check_unchanged(inside(path.parent, name))
     state = read_state_dict(companion)
-    check_fit(module, state, str(companion), _version_hint(path))
+    check_fit(
+        module,
+        state,
+        str(companion),
+        lambda: _version_hint(read_meta(path.parent) or {}),
+    )
     module.load_state_dict(state, strict=True)
     return True
 
@@ -259,8 +249,8 @@ def _length(state, name) -> Optional[int]:
     return len(weight) if has_length else None
 
 
-def _version_hint(path) -> str:
-    written = (read_meta(path.parent) or {}).get("version", __version__)
+def _version_hint(meta: Dict) -> str:
+    written = meta.get("version", __version__)
     if written == __version__:
         return ""
     return f"; version {written} wrote it, this is {__version__}"

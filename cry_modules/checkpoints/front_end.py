@@ -8,14 +8,11 @@ import math
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
-import torch
 from ruamel.yaml.error import YAMLError
 from torch import nn
 
 from cry_modules.architectures import ARCHITECTURES, name_of
-from cry_modules.checkpoints.checkpointer import read_meta
 from cry_modules.checkpoints.description import MODEL_FILE, read_description
-from cry_modules.checkpoints.panns import is_panns
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.settings import yaml_nodes
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
@@ -42,15 +39,7 @@ class Known(NamedTuple):
 
 
 def check_known(known: Known, front_end: str, title: str) -> None:
-    """Refuse an encoder that was trained with another front end.
-
-    Example
-    -------
-    >>> check_known(Known("log1p", "its id says so"), "fbank", "a.ckpt")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: a.ckpt was trained with the front end log1p (its id says so), and this run has fbank; pass --front_end log1p
-    """
+    """Refuse an encoder that was trained with another front end."""
     if known.front_end not in FRONT_ENDS:
         raise InputError(
             f"{title} was trained with the front end "
@@ -66,31 +55,25 @@ def check_known(known: Known, front_end: str, title: str) -> None:
 
 
 def known_front_end(
-    source: str, path: Path, state: Dict[str, torch.Tensor]
+    source: str, path: Path, meta: Dict, is_panns: bool
 ) -> Optional[Known]:
     """The front end that an encoder is known to be trained with.
 
-    Evidence: PANNs' names, a public encoder's id, or a file in the folder of
-    ``path`` (checkpoint, exported model, run).
+    Evidence: PANNs' names, a public encoder's id, the ``meta`` of its
+    checkpoint, or a file in the folder of ``path`` (exported model, run).
     """
-    if is_panns(state):
+    if is_panns:
         return Known("panns", "its names are PANNs'")
     public = None if Path(source).exists() else public_encoder(source)
     if public is not None:
         return Known(public.front_end, "its Hugging Face id says so")
-    return (
-        _of_checkpoint(path.parent)
-        or _of_exported(path.parent)
-        or _of_yaml(_run_folder(path.parent) / YAML_FILE)
+    if "version" in meta:
+        # Checkpoints without this entry are older than the other front ends.
+        name = meta.get("front_end", "fbank")
+        return Known(name, "its CKPT.yaml says so")
+    return _of_exported(path.parent) or _of_yaml(
+        _run_folder(path.parent) / YAML_FILE
     )
-
-
-def _of_checkpoint(folder) -> Optional[Known]:
-    meta = read_meta(folder) or {}
-    if "version" not in meta:
-        return None
-    # Checkpoints without this entry are older than the other front ends.
-    return Known(meta.get("front_end", "fbank"), "its CKPT.yaml says so")
 
 
 def _of_exported(folder) -> Optional[Known]:

@@ -27,7 +27,7 @@ _TOLERANCE = 1e-4
 
 
 def is_panns(state: Dict[str, torch.Tensor]) -> bool:
-    """Whether the names of a state dict are those of PANNs' CNNs.
+    """Check whether a state dict has the names of PANNs' CNNs.
 
     Example
     -------

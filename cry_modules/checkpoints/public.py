@@ -56,7 +56,7 @@ def public_encoder(name: str) -> Optional[PublicEncoder]:
 
 
 def is_hub_id(source: str) -> bool:
-    """Whether a source that does not exist here may be a Hugging Face id.
+    """Check whether a source that is not a local path may be a Hugging Face id.
 
     Example
     -------

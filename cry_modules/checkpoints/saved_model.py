@@ -48,12 +48,6 @@ def between_scores(threshold: Optional[float], scores) -> Optional[float]:
     A threshold chosen on validation is the score of a recording. Another
     batch or machine reproduces that score except for the last digits, and the
     recording would fall now on one side and now on the other.
-
-    Example
-    -------
-    >>> import numpy as np
-    >>> between_scores(0.5, np.array([0.1, 0.5, 0.9]))
-    0.3
     """
     if threshold is None or threshold > scores.max():
         return threshold
@@ -105,14 +99,7 @@ class SavedModel:
 
 
 def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
-    """A model with random weights.
-
-    Example
-    -------
-    >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
-    >>> model.posterior(model.embedder(torch.zeros(3, 8000))).shape
-    torch.Size([3, 2])
-    """
+    """A model with random weights."""
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
@@ -148,7 +135,7 @@ def load_model(
     Raises
     ------
     InputError
-        There is no model, or it is damaged or of another version.
+        The model is missing, damaged, or of another version.
     """
     folder = Path(str(source))
     if folder.is_file():
@@ -211,7 +198,7 @@ def _load_weights(model, path):
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise InputError(f"{path} holds no tensors ({error}); get it again")
-    check_fit(model.parts(), state, str(path), f"; {MODEL_FILE} describes it")
+    check_fit(model.parts(), state, str(path), lambda: f"; see {MODEL_FILE}")
     for name, value in state.items():
         if not value.isfinite().all():
             raise InputError(

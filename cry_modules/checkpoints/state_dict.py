@@ -7,7 +7,7 @@ import re
 import struct
 import zipfile
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 import torch
 from torch import nn
@@ -82,15 +82,6 @@ def read_state_dict(
     """Read tensors by name from a checkpoint, which cannot run code.
 
     ``title`` names the file in errors.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.ckpt"))
-    >>> torch.save({"weight": torch.tensor([1, float("nan")])}, path)
-    >>> read_state_dict(Path(path), "a.ckpt")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: a.ckpt: weight holds NaN or infinity: its training failed, or the file is damaged; pass another
     """
     title = title or str(path)
     try:
@@ -174,7 +165,7 @@ def _check_entry(name, value, title) -> None:
 
 
 def _is_dense(value) -> bool:
-    """Whether every number of a tensor is in memory, as a number."""
+    """Check that every number of a tensor is in memory, as a number."""
     is_plain = (
         value.layout == torch.strided
         and value.device.type == "cpu"
@@ -188,13 +179,7 @@ def _is_dense(value) -> bool:
 def differences(
     state: Dict[str, torch.Tensor], expected: Dict[str, torch.Tensor]
 ) -> List[str]:
-    """Reasons why a state dict does not fit, one phrase each.
-
-    Example
-    -------
-    >>> differences({"a": torch.ones(2)}, {"b": torch.ones(2)})
-    ['b is missing', 'a is unexpected']
-    """
+    """Reasons why a state dict does not fit, one phrase each."""
     missing = [f"{key} is missing" for key in expected if key not in state]
     unexpected = [
         f"{key} is unexpected" for key in state if key not in expected
@@ -218,18 +203,18 @@ def check_fit(
     module: nn.Module,
     state: Dict[str, torch.Tensor],
     title: str,
-    hint: str = "",
+    hint: Callable[[], str] = str,
 ) -> None:
     """Refuse a state dict with a missing, unexpected or misshapen key.
 
-    ``title`` names the file in the error, ``hint`` ends it.
+    ``title`` names the file in the error, the text of ``hint()`` ends it.
     """
     wrong = differences(state, module.state_dict())
     if wrong:
         more = f" (and {len(wrong) - 3} more)" if len(wrong) > 3 else ""
         raise InputError(
             f"{title} does not fit this model: {'; '.join(wrong[:3])}{more}"
-            + hint
+            + hint()
         )
 
 
@@ -252,15 +237,7 @@ def inside(folder: Path, name: str) -> Path:
 
 
 def sha256(path: Path) -> str:
-    """Checksum of a file.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a")
-    >>> path.write("")
-    >>> sha256(path)[:8]
-    'e3b0c442'
-    """
+    """Checksum of a file."""
     checksum = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 22), b""):

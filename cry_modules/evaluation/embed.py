@@ -24,17 +24,6 @@ def embed(
 ) -> DynamicItemDataset:
     """Replace the waveforms ``sig`` of a dataset by embeddings ``emb``
     ``[dimensions]``.
-
-    Example
-    -------
-    >>> class Mean(nn.Module):
-    ...     def forward(self, wavs, lengths):
-    ...         return wavs.mean(dim=1, keepdim=True)
-    >>> dataset = DynamicItemDataset(
-    ...     {"a": {"sig": torch.ones(4)}}, output_keys=["id", "sig"]
-    ... )
-    >>> embed(Mean(), dataset, "cpu", progressbar=False)[0]
-    {'id': 'a', 'emb': tensor([1.])}
     """
     embedder.to(device).eval()
     keys = [k for k in dataset.pipeline.output_mapping if k != "sig"]

@@ -85,13 +85,6 @@ def out_of_fold_ranks(
 
     Shapes: features ``[n, features]``, labels ``[n]``, returns ``[n,
     n_classes]``.
-
-    Example
-    -------
-    >>> features = np.array([[0.0], [1.0], [0.1], [0.9]])
-    >>> splits = [([0, 1], [2, 3]), ([2, 3], [0, 1])]
-    >>> out_of_fold_ranks(features, np.array([0, 1, 0, 1]), splits)[:, 1]
-    array([0.25, 0.75, 0.25, 0.75])
     """
     ranks = np.empty((len(labels), labels.max() + 1))
     for train, test in splits:

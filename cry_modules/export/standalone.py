@@ -14,13 +14,6 @@ def standalone(module: ModuleType) -> str:
     the project, and of those that they use.
 
     Annotations are not followed. The result needs no package of the project.
-
-    Example
-    -------
-    >>> from cry_modules.export import run_onnx
-    >>> text = standalone(run_onnx)
-    >>> "def covering(" in text, "from cry_modules" in text
-    (True, False)
     """
     source, tree = _parse(module.__name__)
     docstring, *nodes = tree.body
@@ -30,12 +23,12 @@ def standalone(module: ModuleType) -> str:
         if _is_project(node):
             for alias in node.names:
                 copies.add(node.module, alias.name)
-    own = [_text(source, node) for node in imports if not _is_project(node)]
+    others = [_text(source, node) for node in imports if not _is_project(node)]
     rest = source.splitlines()[imports[-1].end_lineno :]
     parts = [
         _text(source, docstring),
         "from __future__ import annotations",
-        "\n".join(dict.fromkeys([*own, *copies.imports])),
+        "\n".join(dict.fromkeys([*others, *copies.imports])),
         *copies.definitions,
         "\n".join(rest).strip(),
     ]

@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from cry_modules.figures.style import COLOURS, style
+from cry_modules.figures.style import COLOURS, fix_layout, style
 from data_prep.files.tables import write_text
 
 #: Width of most pictures, px.
@@ -90,13 +90,6 @@ def drawing(
 ) -> Iterator[Tuple[Figure, Picture]]:
     """Give a figure of this size, px, to draw in; at the end the picture is
     complete.
-
-    Example
-    -------
-    >>> with drawing("a", (200, 100), "A line", "It rises.") as (fig, picture):
-    ...     _ = fig.subplots().plot([0, 1], [0, 1], color=COLOURS["ink"][0])
-    >>> "stroke: var(--ink)" in picture.svg, "var(" in picture.file
-    (True, False)
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"{name!r} cannot begin an id")
@@ -112,6 +105,7 @@ def drawing(
         with warnings.catch_warnings():
             # The reader's font may have what matplotlib's lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
+            fix_layout(figure)
             figure.savefig(
                 file,
                 format="svg",
@@ -125,13 +119,7 @@ def drawing(
 
 
 def words(name: str, title: str, text: str) -> Picture:
-    """A picture that explains why there is nothing to draw.
-
-    Example
-    -------
-    >>> words("auc", "AUC", "No run is complete yet.").alt
-    'No run is complete yet.'
-    """
+    """A picture that explains why there is nothing to draw."""
     lines = textwrap.wrap(text, 80)
     size = WIDTH, 24 + 18 * len(lines)
     with drawing(name, size, title, text) as (figure, picture):
@@ -140,13 +128,7 @@ def words(name: str, title: str, text: str) -> Picture:
 
 
 def style_sheet(theme: int) -> str:
-    """CSS variables of the light theme (0) or the dark one (1).
-
-    Example
-    -------
-    >>> style_sheet(1)[:31]
-    '--ink: #e6e8eb; --page: #14171a'
-    """
+    """CSS variables of the light theme (0) or the dark one (1)."""
     pairs = [f"--{name}: {of[theme]}" for name, of in COLOURS.items()]
     return "; ".join(pairs)
 

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Dict, Iterable, Iterator, Sequence, Tuple, Union
 
 import matplotlib
+import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.transforms import Bbox
 
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import require
@@ -77,12 +79,6 @@ _LONGEST_LABEL = 50  # letters, in a legend
 def style(font_size: float = 10):
     """Settings of matplotlib under which all pictures are drawn and written;
     font size in pt.
-
-    Example
-    -------
-    >>> with style(8):
-    ...     print(matplotlib.rcParams["font.size"])
-    8.0
     """
     return matplotlib.rc_context({**_STYLE, "font.size": font_size})
 
@@ -95,16 +91,7 @@ def picture(
     dpi: int = 150,
     font_size: float = 10,
 ) -> Iterator[Figure]:
-    """Give a figure of this size, inches, to draw in, then write it.
-
-    Example
-    -------
-    >>> with picture("picture.doc", (4, 3)) as figure:
-    ...     pass
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: picture.doc is not a picture's name; let it end in .png, .pdf or .svg
-    """
+    """Give a figure of this size, inches, to draw in, then write it."""
     paths = [Path(path), *copies]
     for path in paths:
         require(
@@ -115,22 +102,29 @@ def picture(
     with style(font_size):
         figure = Figure(size, layout="constrained")
         yield figure
+        fix_layout(figure)
         for path in paths:
             with complete_or_absent(path) as partial:
                 undated = _UNDATED[path.suffix]
                 figure.savefig(partial, dpi=dpi, metadata=undated)
-            # Copies have the same layout and need not compute it again.
-            figure.set_layout_engine("none")
+
+
+def fix_layout(figure: Figure) -> None:
+    """Lay out a figure once, with rounded positions: the solver's last digits
+    depend on addresses in memory, and the same picture is the same file."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for part in figure.subfigs:
+        box = part.bbox_relative
+        box.p0, box.p1 = np.round(box.get_points(), 6)
+    for axes in figure.findobj(Axes):
+        points = axes.get_position(original=True).get_points()
+        axes.set_position(Bbox(np.round(points, 6)))
 
 
 def look(i: int) -> Dict:
     """Colour and marker of the i-th series: each repeats, the pair does not
     for 35 series.
-
-    Example
-    -------
-    >>> look(0)
-    {'color': '#0072b2', 'marker': 'o'}
     """
     return {
         "color": SERIES[i % len(SERIES)],
@@ -154,13 +148,6 @@ def add_legend(
 ) -> Legend:
     """Legend from pairs of a label and an artist, or a line's properties.
     Below a figure, unless ``options`` say otherwise.
-
-    Example
-    -------
-    >>> figure = Figure()
-    >>> legend = add_legend(figure, {"_a": look(0), "b": look(1)}.items())
-    >>> [text.get_text() for text in legend.get_texts()]
-    ['_a', 'b']
     """
     labels, artists = zip(*entries)
     labels = [

@@ -82,13 +82,6 @@ class Panel(NamedTuple):
 def panels(keys: Iterable[str]) -> List[Panel]:
     """Panels for the keys of a history. A key that ends in the name of a
     corpus is a line of its own in the panel of the key without it.
-
-    Example
-    -------
-    >>> for panel in panels(["lr", "valid_loss", "valid_loss_cry"]):
-    ...     print(panel.title, [curve.key for curve in panel.curves])
-    loss ['valid_loss', 'valid_loss_cry']
-    learning rate ['lr']
     """
     keys, shown = sorted(keys), []
     for names, title, axis in _PANELS:
@@ -120,13 +113,6 @@ def shown_panels(
 ) -> Tuple[Dict[str, List[dict]], List[Panel], int]:
     """Histories without averages over corpora whose parts are there, their
     panels, and the number of panels in a row.
-
-    Example
-    -------
-    >>> rows = [{"epoch": 1, "valid_loss": 2, "valid_loss_cry": 3}]
-    >>> histories, panels, n_columns = shown_panels({"run": rows})
-    >>> histories, n_columns
-    ({'run': [{'epoch': 1, 'valid_loss_cry': 3}]}, 1)
     """
     names = [name for names, _, _ in _PANELS for name in names]
     result, every = {}, set()
@@ -149,16 +135,7 @@ def shown_panels(
 def draw_curves(
     histories: Dict[str, List[dict]], path: Path, title: str
 ) -> None:
-    """Write a picture of all measures, a panel each, with one legend.
-
-    Example
-    -------
-    >>> path = Path(getfixture("tmpdir")) / "curves.png"
-    >>> rows = [{"epoch": 1, "valid_loss": 2}, {"epoch": 2, "valid_loss": 1}]
-    >>> draw_curves({"run": rows}, path, "an example")
-    >>> path.is_file()
-    True
-    """
+    """Write a picture of all measures, a panel each, with one legend."""
     histories, shown, n_columns = shown_panels(histories)
     require(
         bool(shown),
@@ -256,16 +233,7 @@ def _entries(shown, histories, corpora) -> List[Tuple[str, Dict]]:
 
 
 def read_run(folder: str) -> List[dict]:
-    """Rows of a run's history; measures before training are epoch 0.
-
-    Example
-    -------
-    >>> folder = getfixture("tmpdir")
-    >>> folder.join("history.json").write('[{"epoch": 1, "valid_loss": 1}]')
-    >>> folder.join("before.json").write('{"valid_loss": 2}')
-    >>> read_run(folder)
-    [{'epoch': 0, 'valid_loss': 2}, {'epoch': 1, 'valid_loss': 1}]
-    """
+    """Rows of a run's history; measures before training are epoch 0."""
     path = Path(folder) / "history.json"
     require(
         path.is_file(),
@@ -302,15 +270,7 @@ def _read(path, kind):
 
 
 def names_of(folders: Sequence[str]) -> List[str]:
-    """Folders without the part of their paths that they share.
-
-    Example
-    -------
-    >>> names_of(["results/a/2022", "results/b/2022/"])
-    ['a/2022', 'b/2022']
-    >>> names_of(["results/a/2022"])
-    ['results/a/2022']
-    """
+    """Folders without the part of their paths that they share."""
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
         is_single = names.count(name) == 1

@@ -236,13 +236,7 @@ def _bar(axes, x, y, width, height, colour) -> None:
 
 
 def runs(flags: Sequence[bool]) -> List[Tuple[int, int]]:
-    """Half-open ranges in which flags are set.
-
-    Example
-    -------
-    >>> runs([True, True, False, True])
-    [(0, 2), (3, 4)]
-    """
+    """Half-open ranges in which flags are set."""
     padded = np.concatenate([[0], np.asarray(flags, dtype=int), [0]])
     edges = np.flatnonzero(np.diff(padded))
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]

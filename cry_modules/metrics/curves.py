@@ -26,12 +26,6 @@ def roc_points(
 
     Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
     ``[draws, 1 + distinct scores]``.
-
-    Example
-    -------
-    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
-    >>> roc_points(positive, scores, np.ones((1, 4)))
-    (array([[0. , 0.5, 0.5, 1. ]]), array([[0. , 0. , 0.5, 1. ]]))
     """
     pos, neg = _cumulated(positive, scores, weights)
     return neg / neg[:, -1:], pos / pos[:, -1:]
@@ -46,12 +40,6 @@ def precision_recall_points(
 
     Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
     ``[draws, 1 + distinct scores]``.
-
-    Example
-    -------
-    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
-    >>> precision_recall_points(positive, scores, np.ones((1, 4)))
-    (array([[0. , 0. , 0.5, 1. ]]), array([[1. , 0. , 0.5, 0.5]]))
     """
     pos, neg = _cumulated(positive, scores, weights)
     both = pos + neg
@@ -201,14 +189,6 @@ def equal_size_bins(
     observations as there are patients.
 
     Shapes: predicted ``[n]``, right ``[n]``, patients ``[n]``.
-
-    Example
-    -------
-    >>> predicted = np.repeat([0.1, 0.7], 10)
-    >>> for group in equal_size_bins(predicted, predicted > 0.5, [*range(20)]):
-    ...     print(f"{group.predicted:.1f} {group.observed:.1f} {group.low:.2f}")
-    0.1 0.0 0.00
-    0.7 1.0 0.72
     """
     n_groups = int(np.clip(len(predicted) // _SMALLEST_GROUP, 1, N_BINS))
     edges = np.quantile(predicted, np.arange(1, n_groups) / n_groups)
@@ -224,14 +204,7 @@ def equal_size_bins(
 
 
 def wilson(share: float, n: int) -> Tuple[float, float]:
-    """95 % interval of a share of n by Wilson's formula.
-
-    Example
-    -------
-    >>> low, high = wilson(0.5, 10)
-    >>> print(f"{low:.3f} {high:.3f}")
-    0.237 0.763
-    """
+    """95 % interval of a share of n by Wilson's formula."""
     z2 = _Z95**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)

@@ -4,13 +4,7 @@ from typing import Dict, Optional, Sequence
 
 
 def count(n: int, thing: str) -> str:
-    """Write a number of things.
-
-    Example
-    -------
-    >>> count(1, "patient"), count(2, "patient")
-    ('1 patient', '2 patients')
-    """
+    """Write a number of things."""
     return f"{n} {thing}" + "s" * (n != 1)
 
 

@@ -137,14 +137,6 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
     its activations, and the saved tensors of the blocks up to this one. With
     ``recompute`` only the inputs of blocks are saved, and one block at a time
     has its activations.
-
-    Example
-    -------
-    >>> blocks = [Block(0, 1, 1), Block(1, 8, 2), Block(1, 8, 1)]
-    >>> activation_bytes(blocks, rows=10, recompute=False)
-    190
-    >>> activation_bytes(blocks, rows=10, recompute=True)
-    150
     """
     if recompute:
         inputs = blocks[0].saved + sum(block.entry for block in blocks)

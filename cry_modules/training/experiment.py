@@ -38,13 +38,6 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
 
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.yaml")
-    >>> path.write(f"output_folder: {path.dirname}/run\\nlr: 0.1")
-    >>> load(str(path), {"lr": 0.2})["lr"]
-    0.2
     """
     resolved = _resolve(hparams_file, overrides)
     _check_before_building(hparams_file, resolved, needs)
@@ -122,7 +115,7 @@ def log_environment(folder: Path) -> threading.Thread:
 
 
 def has_begun(folder: Path) -> bool:
-    """Whether a folder holds checkpoints of a run or of its folds."""
+    """Check for checkpoints of a run or of its folds."""
     patterns = ("save/CKPT*", "fold_*/save/CKPT*")
     return any(any(Path(folder).glob(pattern)) for pattern in patterns)
 
@@ -146,13 +139,7 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
 
 
 def moved(text: str, output_folder: str) -> str:
-    """Move a resolved yaml file to another output folder.
-
-    Example
-    -------
-    >>> moved("output_folder: a/b\\nsave_file:\\n  a/b/log\\ndata: a/b", "c")
-    'output_folder: c\\nsave_file:\\n  c/log\\ndata: a/b'
-    """
+    """Move a resolved yaml file to another output folder."""
     old = plain_settings(text)["output_folder"]
     # Other values that begin alike, such as encoder_source, do not change.
     # A long value is in the line below its key.

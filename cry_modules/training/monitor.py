@@ -22,11 +22,6 @@ def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
     views of a recording coincide, 2 where they are unrelated.
 
     Shapes: z1 ``[batch, dim]``.
-
-    Example
-    -------
-    >>> alignment_sum(torch.eye(2), torch.eye(2).flip(0))
-    4.0
     """
     h1, h2 = (F.normalize(z.double(), dim=1) for z in (z1, z2))
     return (h1 - h2).square().sum().item()
@@ -39,11 +34,6 @@ def potential_sum(z: torch.Tensor) -> float:
     (section 4.1, t = 2): 0 where all coincide, and at least -4.
 
     Shapes: z ``[batch, dim]``.
-
-    Example
-    -------
-    >>> round(potential_sum(torch.eye(2)), 4)  # exp(-2 * 2)
-    0.0183
     """
     distances = torch.pdist(F.normalize(z.double(), dim=1))
     return distances.square().mul(-2).exp().sum().item()
@@ -52,12 +42,6 @@ def potential_sum(z: torch.Tensor) -> float:
 class Moments:
     """Sums over batches from which the effective rank follows: ``total``
     ``[emb_dim]`` and ``squares`` ``[emb_dim, emb_dim]``.
-
-    Example
-    -------
-    >>> moments = Moments.of(torch.cat([torch.eye(3), -torch.eye(3)]))
-    >>> round(moments.effective_rank(), 6)
-    3.0
     """
 
     def __init__(self, n=0, total=0.0, squares=0.0):
@@ -98,16 +82,7 @@ class Moments:
 def collapse(
     row: Dict[str, float], chance_loss: Optional[float], warmup_epochs: float
 ) -> Optional[str]:
-    """Describe signs of failed training in an epoch's row; None if healthy.
-
-    Example
-    -------
-    >>> row = {"epoch": 5, "train_loss": 4.14, "valid_effective_rank": 9.0}
-    >>> collapse(row, chance_loss=4.143, warmup_epochs=2)
-    'the loss 4.140 is not below that of guessing (4.143)'
-    >>> collapse({**row, "train_loss": 2.0}, 4.143, 2) is None
-    True
-    """
+    """Describe signs of failed training in an epoch's row; None if healthy."""
     if row["epoch"] <= warmup_epochs:
         return None
     rank = row.get("valid_effective_rank", LEAST_RANK)

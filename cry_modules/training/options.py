@@ -42,14 +42,6 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     """Parse like SpeechBrain's ``parse_arguments``, with one-line errors.
 
     ``--exclude`` and ``--probe`` may be given several times.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.yaml")
-    >>> path.write("lr: 0.1\\nexclude: []")
-    >>> arguments = "--lr 1e-3 --exclude a.csv --exclude b.csv".split()
-    >>> parse_arguments([str(path), *arguments])[2]
-    {'lr': 0.001, 'exclude': ['a.csv', 'b.csv']}
     """
     argv = list(sys.argv[1:] if argv is None else argv)
     repeatable = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

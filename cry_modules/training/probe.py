@@ -55,13 +55,6 @@ class Probe:
     The table and its audio, which is read once, are checked before training.
     Audio that cannot be decoded, or is silent, is left out with a warning.
     Each process makes its own.
-
-    Example
-    -------
-    >>> Probe("recordings.csv", None, RecordingReader(16000), 4960, seed=0)
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --probe recordings.csv names no column; pass the column of the labels too, as in --probe recordings.csv:column
     """
 
     def __init__(

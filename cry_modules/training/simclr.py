@@ -222,12 +222,6 @@ def averages(
 ) -> Dict[str, float]:
     """Columns of an epoch's row from sums by corpus: the loss and the named
     figures, over all rows, and per corpus if there are several.
-
-    Example
-    -------
-    >>> sums = {"loss": 3.0, "accuracy": 1.0, "rows": 2}
-    >>> averages("train", {"": sums}, ["accuracy"])
-    {'train_loss': 1.5, 'train_accuracy': 0.5}
     """
     parts = {f"_{corpus}": sums for corpus, sums in totals.items() if corpus}
     if totals:

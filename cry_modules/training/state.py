@@ -74,17 +74,7 @@ class PerRank:
 
 
 class EpochTotals(PerRank):
-    """Sums over an epoch; a run can resume in the middle of it.
-
-    Example
-    -------
-    >>> totals = EpochTotals()
-    >>> totals.start(1)
-    >>> totals.add("cry", loss=1.5, views=2)
-    >>> totals.add("cry", loss=0.5, views=2)
-    >>> totals.joined()
-    {'cry': {'loss': 2.0, 'views': 4}}
-    """
+    """Sums over an epoch; a run can resume in the middle of it."""
 
     def __init__(self):
         self.epoch = None
@@ -260,7 +250,7 @@ class Snapshot:
 
 
 def _changes(obj):
-    """Whether an object differs between the ends of two epochs."""
+    """True if an object differs between the ends of two epochs."""
     if isinstance(obj, nn.Module):
         return any(p.requires_grad for p in obj.parameters())
     return not isinstance(obj, DataLoader)

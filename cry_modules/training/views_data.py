@@ -12,13 +12,7 @@ from data_prep.files.errors import InputError
 
 
 def views_by_split(hparams: Dict) -> Dict[str, int]:
-    """Number of chunks per recording in training and in validation.
-
-    Example
-    -------
-    >>> views_by_split({"n_views": 4})
-    {'train': 4, 'valid': 2}
-    """
+    """Number of chunks per recording in training and in validation."""
     return {"train": hparams["n_views"], "valid": 2}
 
 

@@ -17,14 +17,7 @@ Count = Tuple[int, int, float]
 def counts(
     splits: Dict[str, List[Recording]],
 ) -> Dict[str, Dict[str, Count]]:
-    """Recordings, patients and hours by class and split.
-
-    Example
-    -------
-    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
-    >>> counts({"train": [rec], "test": []})["injury"]
-    {'train': (1, 1, 0.01), 'test': (0, 0, 0.0), 'all': (1, 1, 0.01)}
-    """
+    """Recordings, patients and hours by class and split."""
     cells = defaultdict(list)
     for split, recs in splits.items():
         for rec in recs:
@@ -45,19 +38,7 @@ def _count(recordings: List[Recording]) -> Count:
 
 
 def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
-    """The counts as a Markdown table.
-
-    Example
-    -------
-    >>> rec = Recording("a", 36.0, "a.wav", 0.0, 36.0, "injury", "p1", "")
-    >>> print(as_markdown(counts({"train": [rec], "test": []})))
-    | class | train | test | all |
-    |---|---|---|---|
-    | injury | 1 / 1 / 0.01 | 0 / 0 / 0.00 | 1 / 1 / 0.01 |
-    | all | 1 / 1 / 0.01 | 0 / 0 / 0.00 | 1 / 1 / 0.01 |
-    <BLANKLINE>
-    recordings / patients / hours
-    """
+    """The counts as a Markdown table."""
     splits = list(next(iter(table.values())))
     rows = dict(table)
     if len(table) - 1 > MOST_CLASSES:

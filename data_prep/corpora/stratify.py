@@ -162,14 +162,7 @@ def _whole_numbers(n: int, shares: Dict[str, float]) -> Dict[str, int]:
 def fold_patients(
     stratum_of: Dict[str, tuple], n_folds: int, seed: int
 ) -> Dict[str, str]:
-    """Assign whole patients to folds, stratified by label, then site.
-
-    Example
-    -------
-    >>> fold_of = fold_patients({f"p{i}": ("a", "") for i in range(9)}, 3, 0)
-    >>> sorted(Counter(fold_of.values()).items())
-    [('0', 3), ('1', 3), ('2', 3)]
-    """
+    """Assign whole patients to folds, stratified by label, then site."""
     require(n_folds >= 2, f"folds is {n_folds}", "there must be two or more")
     require(
         len(stratum_of) >= n_folds,

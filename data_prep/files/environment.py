@@ -35,12 +35,7 @@ def install_hook() -> None:
 def broken_package(
     error: BaseException, traceback: Optional[TracebackType]
 ) -> Optional[str]:
-    """Name the installed package whose import raised `error`.
-
-    Example
-    -------
-    >>> broken_package(ValueError("not an import error"), None)
-    """
+    """Name the installed package whose import raised `error`."""
     frames = list(_frames(traceback))
     if not isinstance(error, Exception) or not frames:
         return None

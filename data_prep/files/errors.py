@@ -8,13 +8,6 @@ class InputError(ValueError):
     """Wrong input or usage, which the user can fix.
 
     The message is one line: what is wrong, in which file and row, what to do.
-
-    Example
-    -------
-    >>> raise InputError("recordings.csv row 3: ...; correct the label")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: recordings.csv row 3: ...; correct the label
     """
 
 
@@ -37,14 +30,6 @@ def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
     Any other exception stays a traceback: it is a fault of the program.
-
-    Example
-    -------
-    >>> with one_line_errors():
-    ...     raise InputError("no such folder")
-    Traceback (most recent call last):
-    ...
-    SystemExit: 2
     """
     try:
         yield

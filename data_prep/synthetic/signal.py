@@ -99,13 +99,7 @@ def shaped_noise(
 
 
 def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
-    """Spectral shape: a band with soft edges, amplitude as 1 / f^slope.
-
-    Example
-    -------
-    >>> band(100.0, 1000.0)(np.array([10.0, 300.0, 5000.0])).round(1)
-    array([0., 1., 0.])
-    """
+    """Spectral shape: a band with soft edges, amplitude as 1 / f^slope."""
 
     def shape(hz: np.ndarray) -> np.ndarray:
         hz = np.maximum(hz, 1.0)

@@ -55,13 +55,7 @@ FEW_LABELS_MODES = ("linear_bn", "end_to_end")
 
 
 def table_rows(table: int) -> List[str]:
-    """Encoders of a table, controls last.
-
-    Example
-    -------
-    >>> table_rows(1)
-    ['random', 'supervised', 'simclr', 'random_calibrated']
-    """
+    """Encoders of a table, controls last."""
     names = [n for n, encoder in ENCODERS.items() if table in encoder.tables]
     controls = [name for name in names if ENCODERS[name].control]
     return [n for n in names if n not in controls] + controls[::-1]

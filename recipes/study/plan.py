@@ -44,7 +44,7 @@ class Run:
 
     @property
     def done(self) -> bool:
-        """Whether the result exists."""
+        """True if the result exists."""
         return self.result.is_file()
 
     @property
@@ -54,13 +54,7 @@ class Run:
 
 
 def digest(*parts) -> str:
-    """Digest of everything that decides a result, eight letters.
-
-    Example
-    -------
-    >>> digest("a", 1) == digest("a", 1), digest("a", 1) == digest("a", 2)
-    (True, False)
-    """
+    """Digest of everything that decides a result, eight letters."""
     text = json.dumps(parts, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 

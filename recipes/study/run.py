@@ -68,13 +68,7 @@ def read_profile(folder: Path) -> Dict:
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
-    """Parse the values of ``--set``.
-
-    Example
-    -------
-    >>> read_changes(["seeds=[1, 2]", "stages.linear.lr=0.1"])
-    {'seeds': [1, 2], 'stages.linear.lr': 0.1}
-    """
+    """Parse the values of ``--set``."""
     changes = {}
     for pair in pairs:
         name, sign, value = pair.partition("=")
@@ -90,13 +84,7 @@ def read_changes(pairs: Sequence[str]) -> Dict:
 
 
 def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
-    """Return settings with changes; dots in a name separate nested keys.
-
-    Example
-    -------
-    >>> apply_changes({"a": {"b": 1, "c": 2}}, {"a.b": 3}, "x.yaml")
-    {'a': {'b': 3, 'c': 2}}
-    """
+    """Return settings with changes; dots in a name separate nested keys."""
     settings = copy.deepcopy(settings)
     for name, value in changes.items():
         *path, last = name.split(".")

@@ -346,14 +346,7 @@ def plain_settings(path: Path) -> Dict[str, Any]:
 
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:
-    """Seeds of fine-tuning, each with the seed of its encoder.
-
-    Example
-    -------
-    >>> from types import SimpleNamespace
-    >>> seeds_of(SimpleNamespace(seeds=(1, 2, 3), pretraining_seeds=(7, 8)))
-    [(1, 7), (2, 8), (3, 7)]
-    """
+    """Seeds of fine-tuning, each with the seed of its encoder."""
     pretraining = settings.pretraining_seeds
     return [
         (seed, pretraining[i % len(pretraining)])

@@ -1,4 +1,4 @@
-"""What the nearest recording is, against plain loops."""
+"""Neighbours and maps of embeddings, compared with plain loops."""
 
 import numpy as np
 import pytest
@@ -27,10 +27,10 @@ def test_neighbours_are_those_of_plain_loops(cries):
         nearest = max(others, key=lambda j: embs[i] @ embs[j])
         same.append(cries.patients[nearest] == patient)
         chance.append(np.mean([cries.patients[j] == patient for j in others]))
-    found = maps.neighbours(cries)
-    assert found.same_patient == pytest.approx(np.mean(same))
-    assert found.by_chance == pytest.approx(np.mean(chance))
-    assert found.same_patient > 3 * found.by_chance
+    result = maps.neighbours(cries)
+    assert result.same_patient == pytest.approx(np.mean(same))
+    assert result.by_chance == pytest.approx(np.mean(chance))
+    assert result.same_patient > 3 * result.by_chance
 
 
 def test_chance_is_a_random_recording_of_another_patient(cries):
@@ -42,8 +42,8 @@ def test_chance_is_a_random_recording_of_another_patient(cries):
         shares.append(
             np.mean([cries.labels[j] == cries.labels[i] for j in others])
         )
-    found = maps.by_chance(cries.labels, cries.patients)
-    assert found == pytest.approx(np.mean(shares))
+    result = maps.by_chance(cries.labels, cries.patients)
+    assert result == pytest.approx(np.mean(shares))
     assert maps.by_chance(["a", "a"], ["p", "p"]) is None
 
 
@@ -56,7 +56,7 @@ def test_maps_of_few_recordings(cries):
     }  # fmt: skip
 
 
-def test_pseudonyms_hide_who_it_is(cries):
+def test_pseudonyms_hide_patients(cries):
     names = maps.pseudonyms(cries.patients)
     assert not set(names) & set(cries.patients)
     # The same infant has one name; a dozen have their own.
@@ -64,10 +64,10 @@ def test_pseudonyms_hide_who_it_is(cries):
     assert names[0] == names[1] == names[2] != names[3]
 
 
-def test_nobody_has_two_recordings():
-    one = maps.Embeddings(
+def test_single_recordings_have_no_neighbours_of_their_patient():
+    single = maps.Embeddings(
         np.eye(4), list("abab"), list("pqrs"), ["x"] * 4
     )  # fmt: skip
-    found = maps.neighbours(one)
-    assert found.same_patient is None and found.by_chance is None
-    assert found.site is None and found.label is not None
+    result = maps.neighbours(single)
+    assert result.same_patient is None and result.by_chance is None
+    assert result.site is None and result.label is not None

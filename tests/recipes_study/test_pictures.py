@@ -1,5 +1,4 @@
-"""Pictures of a study: what is drawn is what was measured, by formulas, by
-scikit-learn and by slow loops; what is not defined is said."""
+"""Pictures of a study: they draw the numbers given, and name undefined ones."""
 
 import base64
 import io
@@ -138,30 +137,30 @@ def test_ranking_draws_means_and_bands(kind, drawn):
     assert len(areas) == 2 and len(axes.lines) == 3  # and chance
 
 
-def test_ranking_says_the_figures_and_the_share(drawn):
-    one = runset("SimCLR")
-    panels = {"linear": [one], "linear_bn": [one, runset(HOSTILE)]}
+def test_ranking_describes_values_and_the_share(drawn):
+    simclr = runset("SimCLR")
+    panels = {"linear": [simclr], "linear_bn": [simclr, runset(HOSTILE)]}
     roc = pictures.ranking("roc", "ROC", ROC, panels, N_DRAWS)
     auc = np.mean(
-        [roc_auc_score(p.labels, p.scores[:, 1]) for p in one.predictions]
+        [roc_auc_score(p.labels, p.scores[:, 1]) for p in simclr.predictions]
     )
     assert f"linear: SimCLR {auc:.3f}." in roc.alt and "40 draws" in roc.alt
     assert len(drawn[-1].axes[1].lines) == 3  # two sets and chance
     colours = [axes.lines[0].get_color() for axes in drawn[-1].axes]
     assert len(set(colours)) == 1  # a set has one look
-    found = pictures.ranking("pr", "PR", PRECISION_RECALL, panels, N_DRAWS)
+    result = pictures.ranking("pr", "PR", PRECISION_RECALL, panels, N_DRAWS)
     precision = np.mean(
         [
             average_precision_score(p.labels, p.scores[:, 1])
-            for p in one.predictions
+            for p in simclr.predictions
         ]
     )
-    assert f"linear: SimCLR {precision:.3f}." in found.alt
-    assert "chance: share of positives 0.500" in texts(found)
-    assert {"SimCLR", "linear", "linear_bn"} < set(texts(found))
+    assert f"linear: SimCLR {precision:.3f}." in result.alt
+    assert "chance: share of positives 0.500" in texts(result)
+    assert {"SimCLR", "linear", "linear_bn"} < set(texts(result))
 
 
-def test_ranking_without_a_band_or_a_curve_says_why(drawn):
+def test_ranking_without_a_band_or_a_curve_explains_it(drawn):
     few = runset("few", n=12, n_patients=4)
     one_class = runset("one")
     for p in one_class.predictions:
@@ -179,17 +178,17 @@ def test_ranking_without_a_band_or_a_curve_says_why(drawn):
 
 
 def test_calibration_draws_groups_of_all_seeds(drawn):
-    one = runset("SimCLR")
-    picture = pictures.calibration("a", "A", {"linear": [one]})
+    simclr = runset("SimCLR")
+    picture = pictures.calibration("a", "A", {"linear": [simclr]})
     axes = drawn[-1].axes[0]
-    groups = reliability(one.predictions)
+    groups = reliability(simclr.predictions)
     assert lines(axes)[1] == [[g.predicted, g.observed] for g in groups]
     (bars,) = [c for c in axes.collections if isinstance(c, LineCollection)]
     ends = [segment[:, 1].tolist() for segment in bars.get_segments()]
     assert ends == [[g.low, g.high] for g in groups]
     assert "all seeds pooled" in picture.alt
     errors = []
-    for p in one.predictions:
+    for p in simclr.predictions:
         score, bins = p.scores[:, 1], np.minimum(p.scores[:, 1] * 10 // 1, 9)
         errors.append(
             sum(
@@ -242,10 +241,10 @@ def test_training(drawn):
     histories = {"first": HISTORY, HOSTILE: HISTORY[1:]}
     picture = pictures.training("a", "A", histories)
     loss, auc = drawn[-1].axes
-    found = lines(loss)
-    assert found.count([[1, 2.0], [2, 1.0]]) == 2  # training, both runs
-    assert found.count([[0, 3.0], [1, 2.0]]) == 1  # before training
-    assert found.count([[1, 2.5], [2, 1.5]]) == 2
+    result = lines(loss)
+    assert result.count([[1, 2.0], [2, 1.0]]) == 2  # training, both runs
+    assert result.count([[0, 3.0], [1, 2.0]]) == 1  # before training
+    assert result.count([[1, 2.5], [2, 1.5]]) == 2
     assert [[1, 0.6], [2, 0.6]] in lines(auc)
     assert "first: 2 epochs, at the end train loss 1, valid loss 1.5" in (
         picture.alt
@@ -320,9 +319,9 @@ def test_embedding_maps(drawn):
             looks = {(x.get_color(), x.get_marker()) for x in axes.lines}
             assert len(looks) == len(of)
             assert not len(axes.get_xticks())
-    found = texts(picture)
-    assert {"healthy", "injury", "_a", HOSTILE, "not given"} < set(found)
-    assert "patient: 30 values" in found and "patient 3" not in found
+    result = texts(picture)
+    assert {"healthy", "injury", "_a", HOSTILE, "not given"} < set(result)
+    assert "patient: 30 values" in result and "patient 3" not in result
     assert "Embeddings of 120 recordings" in picture.alt
 
 
@@ -337,15 +336,15 @@ FOREST = [
 def test_forest(drawn):
     picture = rows.forest("a", "A", FOREST)
     axes = drawn[-1].axes[0]
-    found = lines(axes)
+    result = lines(axes)
     for points in (
         [[2, 1], [14, 1]], [[8, 1]], [[-5, 2], [7, 2]], [[1, 2]], [[5, 4]],
     ):  # fmt: skip
         assert (
-            sum(np.allclose(points, x) for x in found if len(x) == len(points))
+            sum(np.allclose(points, x) for x in result if len(x) == len(points))
             == 1
         )
-    assert len(found) == 5 + 1  # and 0
+    assert len(result) == 5 + 1  # and 0
     sides = [c.get_paths()[0].vertices[:, 0] for c in axes.collections]
     assert [np.sign(x.sum()) for x in sides] == [1, 1, -1, -1]
     assert {
@@ -400,7 +399,7 @@ def every_picture(prefix, pair):
 
 
 @pytest.mark.parametrize("pair", [3.0], indirect=True)
-def test_all_stand_on_one_page_and_are_drawn_again_alike(pair):
+def test_all_fit_on_one_page_and_are_drawn_again_alike(pair):
     page = every_picture("a-", pair) + every_picture("b-", pair)
     ids = []
     for picture in page:
@@ -439,7 +438,7 @@ def test_all_stand_on_one_page_and_are_drawn_again_alike(pair):
         ("forgetting", ([("a", None, [None])], "accuracy")),
     ],
 )
-def test_nothing_to_draw_is_said(name, arguments):
+def test_nothing_to_draw_is_explained(name, arguments):
     module = rows if hasattr(rows, name) else pictures
     picture = getattr(module, name)("a", "A", *arguments)
     assert texts(picture) == [picture.alt]

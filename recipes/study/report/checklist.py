@@ -117,13 +117,7 @@ class Row(NamedTuple):
 
 
 def rows(facts: Dict[str, object]) -> List[Row]:
-    """Answer the items; without one of its facts an item is ``UNKNOWN``.
-
-    Example
-    -------
-    >>> rows({"title": "Cries of injury"})[0].answer
-    'Cries of injury'
-    """
+    """Answer the items; without one of its facts an item is ``UNKNOWN``."""
     known = {name: fact for name, fact in facts.items() if fact is not None}
     answered = []
     for topic, tripod, stard, template in _ITEMS:

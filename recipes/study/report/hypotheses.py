@@ -155,18 +155,7 @@ def judge(results: Results) -> List[Verdict]:
 
 
 def verdict_on(differences: Sequence[Optional[Dict]]) -> str:
-    """Verdict on a claim with these differences of its parts.
-
-    Example
-    -------
-    >>> better = {"difference": 0.1, "p": 0.01}
-    >>> worse = {"difference": -0.1, "p": 0.03}
-    >>> verdict_on([better, better]), verdict_on([worse])
-    ('supported', 'contradicted')
-    >>> unclear = {"difference": 0.1, "p": 0.2}
-    >>> verdict_on([unclear, worse])  # corrected for two parts: 0.06
-    'not separable'
-    """
+    """Verdict on a claim with these differences of its parts."""
     if any(part is None for part in differences):
         return NOT_RUN
     signs = [_sign(part, part["p"]) for part in differences]
@@ -187,13 +176,7 @@ def _sign(part, p) -> int:
 
 
 def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
-    """Correct p values for their number by Holm's procedure.
-
-    Example
-    -------
-    >>> holm([0.01, 0.04, 0.03])
-    [0.03, 0.06, 0.06]
-    """
+    """Correct p values for their number by Holm's procedure."""
     order = sorted(
         range(len(ps)), key=lambda i: 1.0 if ps[i] is None else ps[i]
     )

@@ -81,15 +81,7 @@ def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
 
 
 def drawn(embeddings: Embeddings) -> Embeddings:
-    """A random choice of as many recordings as a map can show.
-
-    Example
-    -------
-    >>> names = [str(i) for i in range(1000)]
-    >>> chosen = drawn(Embeddings(np.eye(1000), names, names, names))
-    >>> len(chosen.labels), chosen.labels == chosen.sites
-    (600, True)
-    """
+    """A random choice of as many recordings as a map can show."""
     chosen = np.random.default_rng(0).permutation(len(embeddings.labels))
     chosen = np.sort(chosen[:_MOST_POINTS])
     return Embeddings(
@@ -99,13 +91,7 @@ def drawn(embeddings: Embeddings) -> Embeddings:
 
 
 def pseudonyms(patients: List[str]) -> List[str]:
-    """Numbers for the patients with most recordings; the rest are "others".
-
-    Example
-    -------
-    >>> pseudonyms(["anna", "bob", "anna", "anna"])
-    ['infant 1', 'others', 'infant 1', 'infant 1']
-    """
+    """Numbers for the patients with most recordings; the rest are "others"."""
     counts = sorted(Counter(patients).items(), key=lambda x: (-x[1], x[0]))
     chosen = [p for p, n in counts if n >= _FEWEST_RECORDINGS]
     name_of = {
@@ -132,13 +118,7 @@ def neighbours(embeddings: Embeddings) -> Neighbours:
 
 
 def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
-    """How often a random recording of another patient has the same value.
-
-    Example
-    -------
-    >>> by_chance(["a", "a", "b"], ["p", "q", "r"])
-    0.3333333333333333
-    """
+    """How often a random recording of another patient has the same value."""
     values, patients = np.array(values), np.array(patients)
     others = patients[:, None] != patients[None, :]
     n_others = others.sum(axis=1)

@@ -25,13 +25,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 
 
 def versions() -> Dict[str, str]:
-    """Versions of the software by name.
-
-    Example
-    -------
-    >>> versions()["cry-ssl"] == cry_modules.__version__
-    True
-    """
+    """Versions of the software by name."""
     versions_by_name = {
         "cry-ssl": cry_modules.__version__,
         "Python": platform.python_version(),

@@ -124,13 +124,7 @@ def _write_beside(axes, x, y, text, **options) -> None:
 
 
 def defined(values: Iterable[Optional[float]]) -> List[float]:
-    """Values that are not None.
-
-    Example
-    -------
-    >>> defined([0.5, None])
-    [0.5]
-    """
+    """Values that are not None."""
     return [value for value in values if value is not None]
 
 

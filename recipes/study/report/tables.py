@@ -158,13 +158,7 @@ def percent(fraction: float) -> str:
 
 
 def value_of(cell: Optional[Cell]) -> str:
-    """Format mean and standard deviation between seeds.
-
-    Example
-    -------
-    >>> value_of(Cell(0.8, [0.79, 0.81], 0.0141, None))
-    '0.800 ± 0.014'
-    """
+    """Format mean and standard deviation between seeds."""
     if cell is None:
         return ""
     if cell.mean is None:
@@ -174,13 +168,7 @@ def value_of(cell: Optional[Cell]) -> str:
 
 
 def interval_of(cell: Optional[Cell]) -> str:
-    """Format the interval over patients.
-
-    Example
-    -------
-    >>> interval_of(Cell(0.8, [0.8], None, [0.7, 0.9]))
-    '0.700 to 0.900'
-    """
+    """Format the interval over patients."""
     if cell is None or cell.ci95 is None:
         return ""
     return f"{cell.ci95[0]:.3f} to {cell.ci95[1]:.3f}"

@@ -33,8 +33,8 @@ def texts(source):
 
 
 def ids(source):
-    found = [e.get("id") for e in ElementTree.fromstring(source).iter()]
-    return [ID for ID in found if ID]
+    every = [e.get("id") for e in ElementTree.fromstring(source).iter()]
+    return [ID for ID in every if ID]
 
 
 def test_ids_are_unique_on_a_page_and_references_stay_inside():

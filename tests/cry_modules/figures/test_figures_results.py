@@ -151,8 +151,8 @@ def test_curves_are_scikit_learns_and_their_band(usual, figures):
     assert label in legend_of(drawn["roc"])
     (axes,) = axes_of(drawn["precision_recall"])
     y, x, _ = precision_recall_curve(positive, test.scores[:, 1])
-    found = axes.lines[0].get_data()
-    np.testing.assert_allclose(found, [x[::-1], y[::-1]], atol=1e-12)
+    points = axes.lines[0].get_data()
+    np.testing.assert_allclose(points, [x[::-1], y[::-1]], atol=1e-12)
     assert axes.lines[0].get_drawstyle() == "steps-pre"
     (area,) = axes.collections
     _, band = mean_and_band(PRECISION_RECALL, [test], N_DRAWS, SEED)

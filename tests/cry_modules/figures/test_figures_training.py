@@ -46,21 +46,21 @@ def drawn(monkeypatch, tmp_path):
     """x and dashes of each line by panel, and the legend."""
 
     def drawn(histories):
-        found = {}
+        content = {}
 
         def keep(figure, path, **kwargs):
             Path(path).write_bytes(b"")
             for axes in figure.axes:
-                found[axes.get_title()] = [
+                content[axes.get_title()] = [
                     (list(line.get_xdata()), line.get_linestyle())
                     for line in axes.lines
                 ]
-            found["legend"] = [t.get_text() for t in figure.legends[0].texts]
+            content["legend"] = [t.get_text() for t in figure.legends[0].texts]
 
         with monkeypatch.context() as patch:
             patch.setattr("matplotlib.figure.Figure.savefig", keep)
             draw_curves(histories, tmp_path / "a.png", "made up")
-        return found
+        return content
 
     return drawn
 
@@ -84,12 +84,12 @@ def test_averages_give_way_to_their_corpora():
 
 
 def test_a_run_without_corpora_keeps_its_line(drawn):
-    found = drawn({"plain": rows(), "both": rows(4, ("", "cry", "generic"))})
-    lengths = sorted(len(x) for x, _ in found["effective rank"])
+    content = drawn({"plain": rows(), "both": rows(4, ("", "cry", "generic"))})
+    lengths = sorted(len(x) for x, _ in content["effective rank"])
     assert lengths == [4, 4, 6]
-    dashes = sorted(dashes for _, dashes in found["loss"])
+    dashes = sorted(dashes for _, dashes in content["loss"])
     assert dashes == ["-"] * 3 + ["--"] * 3
-    assert found["legend"] == [
+    assert content["legend"] == [
         "plain", "both", "cry", "generic", "training", "validation",
     ]  # fmt: skip
 
@@ -100,17 +100,19 @@ def test_before_training_is_epoch_0(drawn, tmp_path):
     assert history[0] == {
         "epoch": 0, "valid_loss": 5.0, "probe_trigger_map": 0.4,
     }  # fmt: skip
-    found = drawn({"run": history})
-    assert [0, 1] in [x for x, _ in found["loss"]]
-    assert [x for x, _ in found["probe: trigger"]] == [[0]]
-    assert found["legend"][-1] == "before training"
+    content = drawn({"run": history})
+    assert [0, 1] in [x for x, _ in content["loss"]]
+    assert [x for x, _ in content["probe: trigger"]] == [[0]]
+    assert content["legend"][-1] == "before training"
 
 
 def test_panels_of_an_auc_show_chance(drawn):
     measures = {"valid_auc": 0.8, "probe_trigger_auc": 0.6, "probe_age_map": 1}
-    found = drawn({"run": rows(3, **measures)})
-    assert found.pop("legend")[-1] == "chance"
-    flat = [t for t, lines in found.items() if [0, 1] in [x for x, _ in lines]]
+    content = drawn({"run": rows(3, **measures)})
+    assert content.pop("legend")[-1] == "chance"
+    flat = [
+        t for t, lines in content.items() if [0, 1] in [x for x, _ in lines]
+    ]
     assert flat == ["validation AUC", "probe: trigger"]
     assert "chance" not in drawn({"run": rows(3)})["legend"]
 
