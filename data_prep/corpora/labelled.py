@@ -18,7 +18,7 @@ from data_prep.corpora.folds import (
     as_spelt,
     check_rounds,
     choose_folds,
-    keep_apart,
+    leave_out_other_folds,
     split_by_fold,
     values_of,
 )
@@ -131,7 +131,7 @@ def prepare_clinical(
     for name in ("label_column", "classes", "other_labels", "fold_column"):
         state[name] = getattr(task, name)
     state.update(label_fraction=task.label_fraction, seed=task.seed)
-    preparation.once(
+    preparation.prepare_once(
         save_folder,
         state,
         [table],
@@ -143,7 +143,9 @@ def _prepare(root, table, save_folder, task, corpus_name):
     rows = _rows(table, task)
     left_out, folds = [], task.folds
     if folds is not None:
-        rows, left_out = keep_apart(rows, table, as_spelt(folds, rows))
+        rows, left_out = leave_out_other_folds(
+            rows, table, as_spelt(folds, rows)
+        )
     rows, audits = usable_rows(rows, root, save_folder, left_out)
     if folds is not None:
         splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
@@ -154,7 +156,9 @@ def _prepare(root, table, save_folder, task, corpus_name):
     preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
     _keep_fraction(splits, task)
     name = corpus_name or database_name(root, table)
-    preparation.finish(splits, audits, root, save_folder, name, task.classes)
+    preparation.write_prepared(
+        splits, audits, root, save_folder, name, task.classes
+    )
 
 
 def _rows(table: Path, task: Task) -> List[Row]:

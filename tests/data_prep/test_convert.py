@@ -452,12 +452,12 @@ def test_killed_before_an_output_is_in_place(noise, src, out, monkeypatch):
     noise("src/a.wav", seconds=2.0)
 
     def killed(self, output, file, entry):
-        note(self, output, file, entry)
+        add(self, output, file, entry)
         raise KeyboardInterrupt
 
-    note = Converter.note
+    add = Converter.add_to_journal
     with monkeypatch.context() as patch:
-        patch.setattr(Converter, "note", killed)
+        patch.setattr(Converter, "add_to_journal", killed)
         with pytest.raises(KeyboardInterrupt):
             convert(src, out)
     assert convert(src, out).converted == 1
