@@ -18,7 +18,7 @@ from cry_modules.evaluation.outcome import (
     EvaluationOptions,
     Outcome,
     evaluate_outcomes,
-    held_out,
+    pooled_predictions,
 )
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.training.batches import keep_batch
@@ -106,7 +106,7 @@ def classical_controls(hparams, logmel, brain):
     arrays = {
         split: as_arrays(data, brain.classes) for split, data in logmel.items()
     }
-    fitted = controls.classical(
+    fitted = controls.train_classical(
         {split: features for split, (features, _) in arrays.items()},
         {split: recordings for split, (_, recordings) in arrays.items()},
         brain.prevalence,
@@ -192,7 +192,9 @@ def pool(hparams, values, runs, options):
         done.metrics["nuisance"] = mean_over_folds(
             [run.metrics["nuisance"] for run in every]
         )
-    pooled, _ = held_out(done.outcomes, "recording", hparams["patient_score"])
+    pooled, _ = pooled_predictions(
+        done.outcomes, "recording", hparams["patient_score"]
+    )
     path = f"{hparams['output_folder']}/predictions_test.csv"
     run_on_main(pooled.write, args=[path])
     run_on_main(finish, args=[hparams, done, []])

@@ -36,7 +36,7 @@ from cry_modules.embeddings import LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
 from cry_modules.evaluation.embed import joined_arrays
-from cry_modules.evaluation.nuisance import nuisance_figures
+from cry_modules.evaluation.nuisance import nuisance_probes
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.training.batches import (
     EmbeddingSet,
@@ -272,7 +272,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     environment.join()
     train_labels, classes = read_labels(manifests, hparams["classes"])
     if hparams["controls"]:
-        controls.check_size(len(train_labels))
+        controls.check_training_size(len(train_labels))
     recordings = dataio_prepare(hparams, manifests, classes, "recordings")
     datasets = dataio_prepare(
         hparams, manifests, classes, hparams["trained_on"]
@@ -303,7 +303,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     if nuisance:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
         features = {"embedding": embs, "log-mel": logmel}
-        done.metrics["nuisance"] = nuisance_figures(
+        done.metrics["nuisance"] = nuisance_probes(
             {k: joined_arrays(v, classes) for k, v in features.items()},
             nuisance,
             hparams["seed"],
