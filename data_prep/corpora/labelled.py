@@ -37,36 +37,18 @@ _COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
 
 @dataclass
 class Task:
-    """Labels, folds and label fraction of a classification task.
-
-    Arguments
-    ---------
-    label_column : str
-        Column of recordings.csv.
-    classes : sequence of str
-        Labels, the positive class last.
-    other_labels : str
-        ``error`` or ``drop``: treatment of labels outside ``classes``.
-    fold_column : str
-        ``fold``, or any column, such as ``site``.
-    test_fold : str, int or None
-        Value of the test set.
-    valid_fold : str, int or None
-        Value of the validation set; None: 15 % of the remaining patients.
-    label_fraction : float
-        Share of the training patients to keep, per class.
-    seed : int
-        Seed of the split and of the fraction.
-    """
+    """Labels, folds and label fraction of a classification task."""
 
     label_column: str
-    classes: Sequence[str]
-    other_labels: str = "error"
-    fold_column: str = FOLD
-    test_fold: Union[str, int, None] = None
+    classes: Sequence[str]  #: the positive class last
+    other_labels: str = "error"  #: or ``drop``: labels outside ``classes``
+    fold_column: str = FOLD  #: or any column, such as ``site``
+    test_fold: Union[str, int, None] = None  #: value of the test set
+    #: value of the validation set; None: 15 % of the remaining patients
     valid_fold: Union[str, int, None] = None
+    #: share of the training patients to keep, per class
     label_fraction: float = 1.0
-    seed: int = 0
+    seed: int = 0  #: of the split and of the fraction
 
     def __post_init__(self):
         self.classes = [str(name) for name in self.classes]
