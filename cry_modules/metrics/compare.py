@@ -9,7 +9,7 @@ import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
@@ -260,34 +260,24 @@ def report(result: Dict) -> str:
         + f", {result['n_draws']} draws of patients",
         "",
     ]
-    head = ("set", "seeds", metric.words, "sd between seeds")
-    head += (
-        "95 % interval over patients",
-        "one run, new seed and new patients",
-    )
-    rows = [
-        (
-            entry["name"],
-            len(entry["by_seed"]),
-            _number(entry["mean"]),
-            _number(entry["sd_between_seeds"]),
-            _range(entry["ci95"]),
-            _range(entry["ci95_new_seed"]),
-        )
+    lines += _table(
+        {
+            "set": entry["name"],
+            "seeds": len(entry["by_seed"]),
+            metric.words: _number(entry["mean"]),
+            "sd between seeds": _number(entry["sd_between_seeds"]),
+            "95 % interval over patients": _range(entry["ci95"]),
+            "one run, new seed and new patients": _range(
+                entry["ci95_new_seed"]
+            ),
+        }
         for entry in result["sets"]
-    ]
-    lines += markdown_table(head, rows)
+    )
     if result["no_interval"]:
         lines += ["", f"No intervals: {result['no_interval']}."]
     if result["differences"]:
-        head = (
-            "difference",
-            metric.words,
-            "95 % interval over paired patients",
-        )
-        head += ("p", "sd between seeds", "seeds above")
-        rows = map(_difference_cells, result["differences"])
-        lines += ["", *markdown_table(head, rows), ""]
+        rows = (_difference_cells(d, metric) for d in result["differences"])
+        lines += ["", *_table(rows), ""]
         lines += [sentence(d, result) for d in result["differences"]]
     if len(result["differences"]) > 1:
         lines.append(
@@ -297,17 +287,26 @@ def report(result: Dict) -> str:
     return "\n".join(lines)
 
 
-def _difference_cells(d) -> Tuple:
+def _table(rows: Iterable[Dict]) -> List[str]:
+    rows = list(rows)
+    return markdown_table(list(rows[0]), [row.values() for row in rows])
+
+
+def _difference_cells(d, metric) -> Dict[str, str]:
     how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
-    spread = d["sd_between_seeds"]
-    return (
-        f"{d['b']} - {d['a']}",
-        _number(d["difference"], "+.3f"),
-        _range(d["ci95"]),
-        "none" if d["p"] is None else p_in_words(d["p"]).replace("p = ", ""),
-        "none" if spread is None else f"{_number(spread)} ({how})",
-        f"{d['n_above']} of {len(d['by_seed'])}",
-    )
+    spread, p = d["sd_between_seeds"], "none"
+    if d["p"] is not None:
+        p = p_in_words(d["p"]).replace("p = ", "")
+    return {
+        "difference": f"{d['b']} - {d['a']}",
+        metric.words: _number(d["difference"], "+.3f"),
+        "95 % interval over paired patients": _range(d["ci95"]),
+        "p": p,
+        "sd between seeds": "none"
+        if spread is None
+        else f"{_number(spread)} ({how})",
+        "seeds above": f"{d['n_above']} of {len(d['by_seed'])}",
+    }
 
 
 def sentence(difference: Dict, result: Dict) -> str:
