@@ -213,7 +213,7 @@ def make_loaders(brain, hparams, datasets):
         brain.make_train_loader(
             ConcatDataset(datasets["train"]), sampler, **kwargs
         ),
-        brain.make_valid_loader(
+        brain.make_loader(
             ConcatDataset(datasets["valid"]),
             batch_sampler=own_share(
                 valid_batches(

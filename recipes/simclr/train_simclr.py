@@ -43,7 +43,7 @@ def make_loaders(brain, hparams, train, valid):
     n_workers = hparams["num_workers"]
     return (
         brain.make_train_loader(train, batches, n_workers),
-        brain.make_valid_loader(
+        brain.make_loader(
             valid,
             n_workers,
             batch_sampler=own_share(
