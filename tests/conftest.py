@@ -92,17 +92,9 @@ def noise(tmp_path):
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(noise):
     """Write a short recording, each different: ``write("pain/a.wav")``."""
-    rng = np.random.default_rng(0)
-
-    def write(name):
-        path = tmp_path / "src" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, rng.normal(0, 0.1, 2400), 8000)
-        return path
-
-    return write
+    return lambda name: noise(f"src/{name}", seconds=0.3, rate=8000)
 
 
 @pytest.fixture(scope="session")
@@ -238,15 +230,12 @@ def make_clinic(folder):
             name = f"cry_p{patient}_{take}.wav"
             noise = rng.normal(0, 0.05, len(t))
             soundfile.write(folder / name, tone + noise, 8000)
+            label = "injury" if injured else "healthy"
+            site = ["north", "south", "west"][patient // 3 % 3]
+            kind = ["a", "b", "ab"[patient % 2]][patient // 6]
             rows.append(
-                [name[:-4], f"patient-{patient}", name]
-                + ["injury" if injured else "healthy"]
-                + [["north", "south", "west"][patient // 3 % 3]]
-                + [
-                    patient // 6,
-                    10 * patient,
-                    ["a", "b", "ab"[patient % 2]][patient // 6],
-                ]
+                [name[:-4], f"patient-{patient}", name, label, site]
+                + [patient // 6, 10 * patient, kind]
             )
     header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
     with open(folder / "recordings.csv", "w", newline="") as file:

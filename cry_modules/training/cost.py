@@ -150,12 +150,6 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
     return rows * max(peak, saved)
 
 
-def evaluation_bytes(blocks: List[Block], rows: float) -> float:
-    """Peak bytes of activations in evaluation: a layer's input and output, and
-    a copy without padding."""
-    return rows * 3 * max(block.largest for block in blocks)
-
-
 def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
     """Bytes of gradients and of the optimizer's state.
 

@@ -21,9 +21,6 @@ from cry_modules.checkpoints.versions import check_settings_version
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_text
 
-#: Keys whose values begin with the output folder.
-_IN_OUTPUT_FOLDER = ("output_folder", "checkpoints_dir", "save_file")
-
 #: Settings that may change when a run resumes: they decide how fast it is, or
 #: how its result is evaluated, not what is trained.
 _FREE_TO_CHANGE = {
@@ -137,20 +134,6 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
         )
 
 
-def moved(text: str, output_folder: str) -> str:
-    """Move a resolved yaml file to another output folder."""
-    old = plain_settings(text)["output_folder"]
-    # Other values that begin alike, such as encoder_source, do not change.
-    # A long value is in the line below its key.
-    return re.sub(
-        rf"^(\s*(?:{'|'.join(_IN_OUTPUT_FOLDER)}):\s+['\"]?){re.escape(old)}"
-        r"(?=/|['\"]?\s*(#|$))",
-        lambda match: match.group(1) + output_folder,
-        text,
-        flags=re.M,
-    )
-
-
 def write_variant(
     hparams_file: str, overrides: Dict, output_folder: Path, changes: Dict
 ) -> None:
@@ -165,7 +148,17 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = moved(_resolve(hparams_file, overrides), str(output_folder))
+    text = _resolve(hparams_file, overrides)
+    old = re.escape(plain_settings(text)["output_folder"])
+    # Other values that begin alike, such as encoder_source, do not change.
+    # A long value is in the line below its key.
+    text = re.sub(
+        rf"^(\s*(?:output_folder|checkpoints_dir|save_file):\s+['\"]?){old}"
+        r"(?=/|['\"]?\s*(#|$))",
+        lambda match: match[1] + str(output_folder),
+        text,
+        flags=re.M,
+    )
     text = resolve_references(io.StringIO(text), changes).read()
     check_same_experiment(Path(output_folder), text)
     Path(output_folder).mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,6 @@ from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
-    evaluation_bytes,
     measure,
     passes_per_step,
     state_bytes,
@@ -89,7 +88,9 @@ class Forecast:
         training = 0.0
         if self.trains:
             training = activation_bytes(blocks, size.batch, recompute)
-        activations = max(training, evaluation_bytes(blocks, size.eval_batch))
+        # A layer's input and output, and a copy without padding.
+        evaluation = 3 * size.eval_batch * max(b.largest for b in blocks)
+        activations = max(training, evaluation)
         state = self.state + self.measured.weights + _LIBRARIES
         if self.device.type != "cpu":
             return Need(state, share * activations)

@@ -156,12 +156,22 @@ class SimCLRBrain(ResumableBrain):
             self.row = {"epoch": 0}
         sums = self.valid_totals.joined()
         self.row.update(averages("valid", sums, self.hparams.loss.figures))
-        self.row.update(self._probe(epoch))
+        last = self.hparams.number_of_epochs
+        if epoch % self.probe_every == 0 or epoch == last:
+            modules = self.modules.views, self.modules.encoder
+            for probe in self.probes:
+                self.row.update(probe(*modules, self.device))
         if epoch == 0:
             return
         self.hparams.train_logger.log_stats(self.row)
         run_on_main(self.history.add, args=[self.row])
-        self._warn_of_collapse()
+        chance = self.hparams.loss.chance_loss(
+            self.hparams.batch_size, self.hparams.n_views
+        )
+        reason = collapse(self.row, chance, self.hparams.warmup_epochs)
+        if reason and if_main_process():
+            cure = "lower --lr or raise --batch_size"
+            logger.warning("epoch %d: %s; %s", epoch, reason, cure)
         self.save_epoch({"epoch": epoch, "valid_loss": self.row["valid_loss"]})
 
     def _train_row(self, epoch):
@@ -181,28 +191,6 @@ class SimCLRBrain(ResumableBrain):
             anchor = extra["/anchor"]
             row["train_anchor"] = anchor["loss"] / anchor["batches"]
         return row
-
-    def _probe(self, epoch):
-        """Figures of the frozen probes every few epochs and in the last one."""
-        figures = {}
-        last = self.hparams.number_of_epochs
-        if epoch % self.probe_every == 0 or epoch == last:
-            modules = self.modules.views, self.modules.encoder
-            for probe in self.probes:
-                figures.update(probe(*modules, self.device))
-        return figures
-
-    def _warn_of_collapse(self):
-        chance = self.hparams.loss.chance_loss(
-            self.hparams.batch_size, self.hparams.n_views
-        )
-        reason = collapse(self.row, chance, self.hparams.warmup_epochs)
-        if reason and if_main_process():
-            logger.warning(
-                "epoch %d: %s; lower --lr or raise --batch_size",
-                self.row["epoch"],
-                reason,
-            )
 
 
 def averages(
