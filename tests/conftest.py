@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torch.distributed as dist
 from filelock import FileLock
 from hypothesis import settings
 
@@ -98,24 +99,29 @@ def write(noise):
 
 
 @pytest.fixture(scope="session")
-def two_ranks():
+def two_ranks(tmp_path_factory):
     """``two_ranks(function, *arguments)`` calls ``function(rank, *arguments)``
-    in two processes."""
+    in two processes of a group, and returns both results."""
 
     def two_ranks(function, *arguments):
+        folder = tmp_path_factory.mktemp("two_ranks")
         # A fork starts at once, while imports take ten seconds; the threads
         # of CUDA do not survive it.
         start = "spawn" if torch.cuda.is_available() else "fork"
         torch.multiprocessing.start_processes(
-            _rank, args=(function, arguments), nprocs=2, start_method=start
+            _rank, (folder, function, arguments), 2, start_method=start
         )
+        return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
     return two_ranks
 
 
-def _rank(rank, function, arguments):
+def _rank(rank, folder, function, arguments):
     torch.set_num_threads(1)  # OpenMP's threads do not survive it either
-    function(rank, *arguments)
+    group = f"file://{folder}/group"
+    dist.init_process_group("gloo", group, rank=rank, world_size=2)
+    torch.save(function(rank, *arguments), folder / f"{rank}.pt")
+    dist.destroy_process_group()
 
 
 @pytest.fixture
