@@ -12,7 +12,7 @@ from collections import Counter
 from itertools import chain
 from operator import itemgetter
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -76,20 +76,19 @@ class Probe:
         )
         table = Path(table)
         root = Path(folder) if folder else table.parent
-        rows = _read(table, self.name)
+        recordings = _read(table, self.name)
         require(
             root.is_dir(),
             f"{root} is not a folder",
             f"pass the one that the paths in {table} begin at",
         )
         reader.pack_of(str(root))  # refuses a pack of another rate
-        rows = _usable(rows, root, table)
-        self.labels = [label for _, label in rows]
-        self.patients = [rec.patient_id for rec, _ in rows]
-        self.paths = [os.path.realpath(root / rec.wav) for rec, _ in rows]
+        recordings = _usable(recordings, root, table)
+        self.labels = [rec.label for rec in recordings]
+        self.patients = [rec.patient_id for rec in recordings]
+        self.paths = [os.path.realpath(root / rec.wav) for rec in recordings]
         self.seed = seed
         self._check(f"column {self.name!r} of {table}")
-        recordings = [rec for rec, _ in rows]
         self._dataset = _whole_recordings(recordings, root, reader, shortest)
         self._batches = batches_by_length(
             [rec.seconds for rec in recordings], BATCH_S
@@ -183,49 +182,51 @@ class Probe:
         return np.stack([emb for _, emb in sorted(pairs, key=itemgetter(0))])
 
 
-def _read(table: Path, column: str) -> List[Tuple[Recording, str]]:
-    """Labelled recordings of a manifest or a recordings.csv; those of the
-    latter stop at infinity until their audio is read."""
-    labels = [cells[column] for _, cells in read_table(table, [column])]
+def _read(table: Path, column: str) -> List[Recording]:
+    """Recordings of a manifest or a recordings.csv with a label in a column;
+    those of the latter stop at infinity until their audio is read."""
+    cells = [cells for _, cells in read_table(table, [column])]
     if {"ID", "wav"} <= {name.strip() for name in read_lines(table)[0]}:
         recordings = manifest.read(table)
     else:
         recordings = [rec for rec, _ in read_database(table, [column])]
         for rec in recordings:
             rec.stop = math.inf
-    rows = [(rec, label) for rec, label in zip(recordings, labels) if label]
-    for rec, _ in rows:
+    for rec, row in zip(recordings, cells):
+        rec.label = row[column]
         require(
-            rec.patient_id, f"{rec.source}: patient_id is empty", "fill it in"
+            rec.patient_id or not rec.label,
+            f"{rec.source}: patient_id is empty",
+            "fill it in",
         )
-    return rows
+    return [rec for rec in recordings if rec.label]
 
 
 def _usable(
-    rows: List[Tuple[Recording, str]], root: Path, table: Path
-) -> List[Tuple[Recording, str]]:
-    """Rows whose audio can be used, with its durations."""
-    for rec, _ in rows:
+    recordings: List[Recording], root: Path, table: Path
+) -> List[Recording]:
+    """Recordings whose audio can be used, with its durations."""
+    for rec in recordings:
         require(
             holds(root, rec.wav),
             f"{rec.source}: {rec.wav} is not in {root}",
             "add the file, correct the path, or pass the folder that the "
             "table's paths begin at",
         )
-    audits = audit_files([rec.wav for rec, _ in rows], root)
-    kept = [row for row in rows if audits[row[0].wav].usable]
-    for rec, _ in kept:
+    audits = audit_files([rec.wav for rec in recordings], root)
+    kept = [rec for rec in recordings if audits[rec.wav].usable]
+    for rec in kept:
         rec.duration = audits[rec.wav].duration
         if math.isinf(rec.stop):
             rec.stop = rec.duration
-    manifest.check({"probe": [rec for rec, _ in kept]}, root)
-    if len(kept) < len(rows):
-        bad = next(rec for rec, _ in rows if not audits[rec.wav].usable)
+    manifest.check({"probe": kept}, root)
+    if len(kept) < len(recordings):
+        bad = next(rec for rec in recordings if not audits[rec.wav].usable)
         logger.warning(
             "%s: %d recordings of the probe cannot be used and are left out, "
             "such as %s (%s, %s)",
             table,
-            len(rows) - len(kept),
+            len(recordings) - len(kept),
             bad.wav,
             bad.source,
             audits[bad.wav].reason,
