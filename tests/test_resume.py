@@ -173,15 +173,19 @@ def damaged(whole, script, command, tmp_path):
     return damaged
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "harm, name",
     [
         (truncate, "encoder.ckpt"),
         (Path.unlink, "CKPT.yaml"),
-        pytest.param(replace, "encoder.ckpt", marks=pytest.mark.slow),
-        pytest.param(Path.unlink, "encoder.ckpt", marks=pytest.mark.slow),
-        pytest.param(truncate, "CKPT.yaml", marks=pytest.mark.slow),
-        pytest.param(replace, "CKPT.yaml", marks=pytest.mark.slow),
+        slow(replace, "encoder.ckpt"),
+        slow(Path.unlink, "encoder.ckpt"),
+        slow(truncate, "CKPT.yaml"),
+        slow(replace, "CKPT.yaml"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over(harm, name, damaged):
@@ -192,12 +196,7 @@ def test_a_damaged_checkpoint_is_passed_over(harm, name, damaged):
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        "simclr",
-        pytest.param("adaptation", marks=pytest.mark.slow),
-        pytest.param("linear_bn", marks=pytest.mark.slow),
-    ],
+    "recipe", ["simclr", slow("adaptation"), slow("linear_bn")]
 )
 def test_all_checkpoints_damaged_begins_anew(recipe, damaged):
     def harm(folders):

@@ -4,7 +4,6 @@ import copy
 
 import pytest
 import torch
-from torch.autograd.graph import saved_tensors_hooks
 
 from cry_modules.anchors import Anchor
 from cry_modules.cnn14 import Cnn14
@@ -12,6 +11,7 @@ from cry_modules.finetune import AdaptedEncoder, FinetunedEncoder
 from cry_modules.training import recompute
 from cry_modules.training.recompute import recompute_blocks, untracked
 from data_prep.files.errors import InputError
+from tests.saved_tensors import saved_bytes
 
 
 def encoder_of(recomputed, width=2):
@@ -116,26 +116,11 @@ def test_a_copy_recomputes_its_own_blocks():
 
 
 def test_only_inputs_of_blocks_are_kept():
-    def kept(recomputed):
-        sizes = {}
-
-        def pack(tensor):
-            storage = tensor.untyped_storage()
-            sizes[storage.data_ptr()] = storage.nbytes()
-            return tensor
-
-        encoder = encoder_of(recomputed)
-        parameters = {
-            p.untyped_storage().data_ptr() for p in encoder.parameters()
-        }
-        with saved_tensors_hooks(pack, lambda tensor: tensor):
-            out = encoder(torch.randn(4, 64, 80))
-        assert out.requires_grad
-        return sum(n for at, n in sizes.items() if at not in parameters)
-
+    feats = torch.randn(4, 64, 80)
+    kept, all_saved = (saved_bytes(encoder_of(r), feats) for r in (True, False))
     # Checkpointing installs hooks of its own inside of ours: what ours see
     # are the inputs, norm0 and the pooling.
-    assert kept(True) < kept(False) / 5
+    assert kept < all_saved / 5
 
 
 def test_statistics_are_tracked_again_after_an_error():
