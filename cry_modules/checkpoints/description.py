@@ -55,13 +55,6 @@ class Blueprint:
     ------
     ValueError
         A value is out of bounds.
-
-    Example
-    -------
-    >>> Blueprint(8, classes=["healthy", "injury"], log_prior=[0.0])
-    Traceback (most recent call last):
-    ...
-    ValueError: log_prior has 1 number(s) for 2 classes
     """
 
     width: int
@@ -138,10 +131,6 @@ def check_unchanged(path: Path) -> None:
     """Refuse a file of an exported model that ``model.json`` does not list.
 
     A file without a ``model.json`` in its folder passes.
-
-    Example
-    -------
-    >>> check_unchanged(Path("no/encoder.ckpt"))
     """
     if not os.path.lexists(path.parent / MODEL_FILE):
         return
@@ -156,13 +145,7 @@ def check_unchanged(path: Path) -> None:
 
 
 def threshold_of(description: Dict, n_classes: int) -> Optional[float]:
-    """Decision threshold of the operating point; None without one.
-
-    Example
-    -------
-    >>> threshold_of({"operating_point": {"threshold": 0.25}}, 2)
-    0.25
-    """
+    """Decision threshold of the operating point; None without one."""
     point = description.get("operating_point")
     if point is None:
         return None

@@ -69,13 +69,7 @@ def model_card(
 
 
 def plain(value):
-    """Escape names, which may hold any character; keep our own Markdown.
-
-    Example
-    -------
-    >>> plain("<img src=x>"), plain(Markup("<b>"))
-    ('&lt;img src=x>', Markup('<b>'))
-    """
+    """Escape names, which may hold any character; keep our own Markdown."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return value.replace("|", "\\|").replace("<", "&lt;")
