@@ -35,17 +35,6 @@ _PARTIAL, _REMOVED = "partial", "removed"
 #: Words in the errors of torch's writer.
 _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
 
-#: Exceptions of yaml's reader, which depend on what the text looks like.
-_NOT_YAML = (
-    OSError,
-    yaml.YAMLError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    RecursionError,
-)
-
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
 N_RECENT = 2
 
@@ -149,16 +138,8 @@ class CompleteCheckpointer(Checkpointer):
     ) -> None:
         """Save; keep the two most recent checkpoints and the best.
 
-        Arguments
-        ---------
-        meta : dict
-            Values to record in ``CKPT.yaml``.
-        end_of_epoch : bool
-            Whether an epoch and its validation are complete.
-        max_key : str or None
-            Key of ``meta`` whose largest value is best.
-        min_key : str or None
-            Key of ``meta`` whose smallest value is best.
+        The best has the largest ``max_key`` or smallest ``min_key`` of the
+        values ``meta``, which ``CKPT.yaml`` records.
         """
         self.save_checkpoint(meta, end_of_epoch, verbosity=logging.DEBUG)
         if if_main_process():
@@ -269,7 +250,7 @@ def read_meta(folder: Path) -> Optional[Dict]:
     """Values that ``CKPT.yaml`` records; None if it cannot be read."""
     try:
         meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
-    except _NOT_YAML:
+    except Exception:  # yaml raises any, by what the text looks like
         return None
     return meta if isinstance(meta, dict) and _is_sound(meta) else None
 

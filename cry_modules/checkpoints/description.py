@@ -29,41 +29,16 @@ _WIDEST, _MOST_CLASSES = 256, 10000
 
 @dataclass
 class Blueprint:
-    """Settings that rebuild a model.
+    """Settings that rebuild a model; see ``Embedder`` and ``Posterior``."""
 
-    Arguments
-    ---------
-    width : int
-        Width of the encoder, 1 to 256.
-    front_end : str
-        A name in ``front_ends.FRONT_ENDS``.
-    readout : str
-        See ``Embedder``.
-    tested_on : str
-        See ``Embedder``.
-    chunk_s : float
-        Length of the training chunks, seconds.
-    classes : list of str
-        Names of the classes, the positive one last; empty for an encoder
-        without a classifier.
-    log_prior : list of float
-        See ``Posterior``; one number a class.
-    architecture : str
-        A name in ``architectures.ARCHITECTURES``.
-
-    Raises
-    ------
-    ValueError
-        A value is out of bounds.
-    """
-
-    width: int
+    width: int  #: of the encoder, 1 to 256
     front_end: str = "fbank"
     readout: str = "encoder"
     tested_on: str = "recordings"
-    chunk_s: float = 4.0
+    chunk_s: float = 4.0  #: length of the training chunks, seconds
+    #: The positive one last; empty for an encoder without a classifier.
     classes: List[str] = field(default_factory=list)
-    log_prior: List[float] = field(default_factory=list)
+    log_prior: List[float] = field(default_factory=list)  #: one number a class
     architecture: str = "cnn14"
 
     def __post_init__(self):

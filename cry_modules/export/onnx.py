@@ -172,34 +172,9 @@ def write_onnx(
 ) -> None:
     """Write a classifier as an ONNX file with these facts as metadata."""
     onnx = _package("onnx")
-    described = _description(embedder, posterior, facts)
-    graph = OnnxGraph(embedder, posterior).eval()
-    n_bytes = sum(
-        4 * weights.numel() for weights in graph.state_dict().values()
-    )
-    if n_bytes > _MOST_BYTES:
-        raise InputError(
-            f"{path}: the weights take {n_bytes / 1e9:.1f} GB, and an ONNX "
-            "file holds 2; export a narrower model"
-        )
-    model = _exported(onnx, graph, 2 * described["shortest"])
-    _add_default_peak(onnx, model)
-    strip(model)
-    _write(onnx, model, described, path)
-
-
-def _description(embedder, posterior, facts):
-    """Metadata of the file: the facts, and settings that the runner needs."""
     front_end = embedder.features.logmel
-    n_classes = len(posterior.log_prior)
-    if len(facts["classes"]) != n_classes:
-        raise ValueError(
-            f"there are {len(facts['classes'])} classes, and the posterior "
-            f"has {n_classes}"
-        )
-    if facts["threshold"] is not None and n_classes != 2:
-        raise ValueError(f"a threshold for {n_classes} classes; for 2 only")
-    return {
+    # What the runner needs to know.
+    described = {
         **facts,
         "weights": "float32",
         "sample_rate": front_end.sample_rate,
@@ -207,6 +182,19 @@ def _description(embedder, posterior, facts):
         "chunk_s": embedder.n_samples / front_end.sample_rate,
         "shortest": shortest_input(front_end.hop),
     }
+    graph = OnnxGraph(embedder, posterior).eval()
+    n_bytes = 4 * sum(w.numel() for w in graph.state_dict().values())
+    if n_bytes > _MOST_BYTES:
+        raise InputError(
+            f"{path}: the weights take {n_bytes / 1e9:.1f} GB, and an ONNX "
+            "file holds 2; export a narrower model"
+        )
+    model = _exported(onnx, graph, 2 * described["shortest"])
+    # An input with an initial value is optional.
+    zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
+    model.graph.initializer.append(zero)
+    strip(model)
+    _write(onnx, model, described, path)
 
 
 def _exported(onnx, graph, n_samples):
@@ -236,12 +224,6 @@ def _exported(onnx, graph, n_samples):
             dynamic_axes={**_INPUTS, **_OUTPUTS},
         )
     return onnx.load_from_string(written.getvalue())
-
-
-def _add_default_peak(onnx, model):
-    """Add an initial value, which makes an input optional."""
-    zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
-    model.graph.initializer.append(zero)
 
 
 def strip(model) -> None:
@@ -304,22 +286,9 @@ def quantize(path: Path, out: Path) -> None:
 
 def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
     """A model that ``write_onnx`` wrote, and its metadata."""
-    onnx = _package("onnx")
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist; pass an .onnx file")
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's, of one of its implementations
-        raise InputError(
-            f"{path} is not an ONNX file ({error}); export it again"
-        )
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return model, json.loads(entry.value)
-    raise InputError(
-        f"{path} is not a classifier of cry_modules.export, or is truncated; "
-        "export it again"
-    )
+    model = _package("onnx").load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return model, json.loads(metadata[METADATA_KEY])
 
 
 def _package(name):
