@@ -62,19 +62,6 @@ class EncoderSource:
         Value of the option.
     option : str
         Name of the option in errors; empty where the user passed a path.
-
-    Example
-    -------
-    >>> EncoderSource(None).kind, EncoderSource("random_calibrated").kind
-    ('random', 'random_calibrated')
-    >>> path = str(getfixture("tmpdir").join("encoder.ckpt"))
-    >>> torch.save(nn.Linear(2, 3).state_dict(), path)
-    >>> EncoderSource(path).load(nn.Linear(2, 3), "fbank").name
-    'encoder.ckpt'
-    >>> EncoderSource(path).load(nn.Linear(2, 4), "fbank")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
     """
 
     def __init__(
