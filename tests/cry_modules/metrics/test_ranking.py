@@ -58,6 +58,36 @@ def test_three_classes_are_the_macro_average_of_one_against_the_rest(
     assert macro(ours, labels, scores, weights) == pytest.approx(expected)
 
 
+def test_auc_is_the_share_of_pairs_in_order():
+    labels, scores, weights = ranking(n=30)
+    positive, scores = labels == 1, scores[:, 1].round(1)
+    weights[3, positive] = 0
+    for row, computed in zip(weights, weighted_auc(positive, scores, weights)):
+        won = pairs = 0.0
+        for i in np.flatnonzero(positive):
+            for j in np.flatnonzero(~positive):
+                half = 0.5 * (scores[i] == scores[j]) + (scores[i] > scores[j])
+                pairs += row[i] * row[j]
+                won += row[i] * row[j] * half
+        expected = won / pairs if pairs else np.nan
+        assert computed == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "scores, area, precision",
+    [
+        ([0.1, 0.2, 0.3, 0.4], 1, 1),
+        ([0.2, 0.3, 0.4, 0.1], 0, 0.25),
+        ([0.5, 0.5, 0.5, 0.5], 0.5, 0.25),
+        ([0, 0, 1, 1], 2.5 / 3, 0.5),
+    ],
+)
+def test_known_rankings(scores, area, precision):
+    data = np.arange(4) == 3, np.array(scores), np.ones((1, 4))
+    assert weighted_auc(*data) == pytest.approx(area)
+    assert weighted_average_precision(*data) == pytest.approx(precision)
+
+
 def test_a_class_without_weight_has_no_figure():
     labels, scores, _ = ranking(n_classes=3)
     weights = np.ones((3, len(labels)))
