@@ -20,7 +20,7 @@ from data_prep.audio.conversion import (
     Conversion,
     Converter,
     output_names,
-    plain_name,
+    with_format_suffix,
 )
 from data_prep.audio.ffmpeg import ENCODERS, require_ffmpeg
 from data_prep.audio.folder import AUDIO
@@ -197,7 +197,9 @@ def _convert_all(
     converter: Converter, outputs: Dict[str, str], jobs: int
 ) -> Tuple[List[Conversion], int]:
     """Rows of all files, and the number that earlier runs converted."""
-    rows = {name: converter.done(name, outputs[name]) for name in outputs}
+    rows = {
+        name: converter.earlier_row(name, outputs[name]) for name in outputs
+    }
     todo = [name for name in outputs if rows[name] is None]
     for name in todo:
         converter.check_overwrites(name, outputs[name])
@@ -238,7 +240,7 @@ def _remove_stale(
     n_removed = 0
     for name in outputs:
         for format in ENCODERS:
-            for other in (plain_name(name, format), f"{name}.{format}"):
+            for other in (with_format_suffix(name, format), f"{name}.{format}"):
                 path = converter.out / other
                 entry = converter.journal.get(other, path)
                 if entry is None or other in made:

@@ -146,12 +146,3 @@ def test_refusals(
         (donateacry / file).touch()
     with pytest.raises(InputError, match=message):
         prepared(prepare_donateacry, donateacry, **options)
-
-
-def test_other_folders(prepared, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="holds no audio file"):
-        prepared(prepare_donateacry, tmp_path / "empty")
-    (tmp_path / "empty/a.wav").touch()
-    with pytest.raises(InputError, match="holds no class folder"):
-        prepared(prepare_donateacry, tmp_path / "empty")

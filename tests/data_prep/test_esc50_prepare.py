@@ -1,7 +1,6 @@
 """Preparation of ESC-50's published layout."""
 
 import pytest
-import soundfile
 
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.esc50_prepare import prepare_esc50
@@ -79,16 +78,6 @@ def test_cries_and_other_sounds_from_its_recordings_csv(
     )
     labels = [r.label for r in read(tmp_path / "sound/test.csv")]
     assert (labels.count("other"), labels.count("crying_baby")) == (8, 4)
-
-
-def test_overlapping_clips_of_two_sources_are_listed(esc50, prepared, output):
-    """Like 3-151080-A and 5-151085-A of the original."""
-    baby, _ = soundfile.read(esc50 / "audio/3-3000-A-20.wav")
-    soundfile.write(esc50 / "audio/5-5000-A-20.wav", baby, 8000)
-    prepared(prepare_esc50, esc50)
-    [copy] = output("duplicates.csv")
-    assert copy["copy"] == "audio/5-5000-A-20.wav"
-    assert copy["splits"] == "different: train and test"
 
 
 @pytest.mark.parametrize(

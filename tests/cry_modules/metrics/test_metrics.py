@@ -370,7 +370,7 @@ def test_a_pool_with_a_fold_without_threshold_has_none():
     assert choices.at_specificity is None and choices.at_sensitivity is None
     # A fold of unknown prevalence calls the most probable class.
     expected = [*(p.scores[:, 1] > 0.1).astype(int), *p.scores.argmax(axis=1)]
-    assert choices.balanced_calls(joined.scores).tolist() == expected
+    assert choices.balanced_predictions(joined.scores).tolist() == expected
 
 
 # Awkward data.
