@@ -1,5 +1,6 @@
 """Windows of a recording, read in bounded memory."""
 
+from itertools import islice
 from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
@@ -21,42 +22,36 @@ def sliding(length: int, size: int, hop: int) -> List[int]:
     ([0, 2, 4, 6], [0, 2, 4, 6, 7])
     """
     last = max(0, length - size)
-    starts = list(range(0, last + 1, hop))
-    return starts if starts[-1] == last else [*starts, last]
+    return [*range(0, last, hop), last]
 
 
-class WindowReader:
-    """Read windows of a file one after the other: mono, resampled, amplified.
+def read_windows(
+    path: str,
+    spans: Iterable[Tuple[float, float]],
+    sample_rate: int,
+    gain: float = 1.0,
+) -> Iterator[torch.Tensor]:
+    """Yield windows of a file as ``[samples]``: mono, resampled, amplified,
+    shorter where the file ends.
+
+    ``spans`` are start and end in seconds, in the order of time.
 
     Example
     -------
     >>> path = str(getfixture("tmpdir").join("a.wav"))
     >>> soundfile.write(path, np.ones(8000) / 2, 8000)
-    >>> reader = WindowReader(path, 8000, gain=2.0)
-    >>> [sig.shape for sig in reader([(0.0, 0.5), (0.75, 1.25)])]
-    [torch.Size([4000]), torch.Size([2000])]
+    >>> spans = [(0.0, 0.5), (0.75, 1.25)]
+    >>> [len(sig) for sig in read_windows(path, spans, 8000, gain=2.0)]
+    [4000, 2000]
     """
-
-    def __init__(self, path: str, sample_rate: int, gain: float = 1.0):
-        self.path = path
-        self.sample_rate = sample_rate
-        self.gain = gain
-
-    def __call__(
-        self, spans: Iterable[Tuple[float, float]]
-    ) -> Iterator[torch.Tensor]:
-        """Yield each window as ``[samples]``, shorter where the file ends.
-
-        ``spans`` are start and end in seconds, in the order of time.
-        """
-        with soundfile.SoundFile(self.path) as file:
-            rate = file.samplerate
-            for start, stop in spans:
-                first = min(round(start * rate), file.frames)
-                if first != file.tell():
-                    file.seek(first)
-                sig = read_mixed(file, round(stop * rate) - first)
-                yield resampled(sig * self.gain, rate, self.sample_rate)
+    with soundfile.SoundFile(path) as file:
+        rate = file.samplerate
+        for start, stop in spans:
+            first = min(round(start * rate), file.frames)
+            if first != file.tell():
+                file.seek(first)
+            sig = read_mixed(file, round(stop * rate) - first)
+            yield resampled(sig * gain, rate, sample_rate)
 
 
 def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
@@ -64,14 +59,6 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 
     Channels are mixed block by block: a file with many of them is never in
     memory as a whole.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, [[0.25, 0.75]] * 4, samplerate=8000)
-    >>> with soundfile.SoundFile(path) as file:
-    ...     read_mixed(file, 3), read_mixed(file, 3)
-    (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000]))
     """
     sig, n_read = np.empty(n_frames, np.float32), 0
     while n_read < n_frames:
@@ -106,11 +93,5 @@ def batches(
     >>> [len(batch) for batch in batches([None] * 5, 2)]
     [2, 2, 1]
     """
-    batch = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    windows = iter(windows)
+    return iter(lambda: list(islice(windows, size)), [])
