@@ -30,14 +30,9 @@ def classifier():
 
 
 @pytest.fixture
-def upload(noise, tmp_path):
+def upload(noise):
     """Write a recording to a folder of its own, as Gradio does."""
-
-    def upload(name="a.wav", **how):
-        return str(noise(f"uploads/1/{name}", **how))
-
-    (tmp_path / "uploads").mkdir()
-    return upload
+    return lambda name="a.wav", **how: str(noise(f"uploads/1/{name}", **how))
 
 
 def rows(html):
@@ -191,7 +186,7 @@ def test_unusable_recordings_have_a_reason(
         path = upload(name, **content)
     else:
         path = tmp_path / "uploads/1" / name
-        path.parent.mkdir()
+        path.parent.mkdir(parents=True)
         path.write_bytes(content)
     html = app.score_upload(classifier, str(path))
     text = text_of(html)
