@@ -41,13 +41,11 @@ def calibrate(embedder, wavs):
 
 
 @torch.no_grad()
-def random_model():
+def random_model(**settings):
     """A classifier whose scores of sounds differ."""
     torch.manual_seed(0)
-    blueprint = Blueprint(
-        1, chunk_s=0.5, classes=["no", "yes"], log_prior=[0.0, -1.0]
-    )
-    model = build(blueprint)
+    two = {"classes": ["no", "yes"], "log_prior": [0.0, -1.0]}
+    model = build(Blueprint(**{"width": 1, "chunk_s": 0.5, **two, **settings}))
     wavs = torch.stack([torch.from_numpy(changing(1.0, n)) for n in range(16)])
     calibrate(model.embedder, wavs)
     embs = torch.cat([model.embedder(wavs), model.embedder(wavs[:, :8000])])

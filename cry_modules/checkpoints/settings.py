@@ -61,26 +61,13 @@ RANGES = {
 
 
 def yaml_nodes(text: str) -> Dict[str, Node]:
-    """Top-level nodes of a yaml file, by key.
-
-    Example
-    -------
-    >>> yaml_nodes("lr: 0.1")["lr"].value
-    '0.1'
-    """
+    """Top-level nodes of a yaml file, by key."""
     return {key.value: node for key, node in YAML().compose(text).value}
 
 
 def plain_settings(text: str) -> Dict[str, str]:
     """Scalars and lists of a resolved yaml file as text, by key; those of its
     ``base`` included.
-
-    Example
-    -------
-    >>> plain_settings(
-    ...     "lr: 0.1\\nclasses: [a, b]\\nbase: {lr: 0.2, n_masks: 2}"
-    ... )
-    {'lr': '0.1', 'n_masks': '2', 'classes': '[a, b]'}
     """
     return _plain(YAML().compose(text))
 
@@ -103,15 +90,7 @@ def as_text(node: Node) -> str:
 
 
 def check_ranges(settings: Dict[str, str]) -> None:
-    """Refuse plain settings out of their range.
-
-    Example
-    -------
-    >>> check_ranges({"batch_size": "1"})
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --batch_size is 1; it must be 2 or more
-    """
+    """Refuse plain settings out of their range."""
     for name, (allows, words) in RANGES.items():
         if name not in settings:
             continue
@@ -123,13 +102,7 @@ def check_ranges(settings: Dict[str, str]) -> None:
 
 
 def check_chunk(chunk_s: float, logmel: MelFrames) -> None:
-    """Refuse chunks that are too short for the encoder's poolings.
-
-    Example
-    -------
-    >>> from cry_modules.front_ends import make_front_end
-    >>> check_chunk(0.31, make_front_end("fbank"))
-    """
+    """Refuse chunks that are too short for the encoder's poolings."""
     shortest = shortest_input(logmel.hop)
     require(
         round(chunk_s * logmel.sample_rate) >= shortest,

@@ -22,7 +22,7 @@ from cry_modules.inference.picture import (
 )
 from cry_modules.inference.scores import ScoreTrack, call_of
 from cry_modules.metrics.ranking import OPERATING_SHARE
-from data_prep.audio.measure import LONGEST_S, SHORTEST_S, audit_file
+from data_prep.audio.measure import SHORTEST_S, UNCUT_S, audit_file
 from data_prep.files.errors import require
 
 #: Size of the picture on a narrow screen, inches; dots per inch.
@@ -48,9 +48,9 @@ def score(classifier: CryClassifier, path: str) -> Scored:
     name = Path(path).name
     seconds = audit_file(path).duration
     require(
-        seconds <= LONGEST_S,
+        seconds <= UNCUT_S,
         f"{name} has {seconds:.0f} s, and this page takes up to "
-        f"{LONGEST_S:.0f} s",
+        f"{UNCUT_S:.0f} s",
         "cut it, or use python -m cry_modules.inference",
     )
     (file_score,) = classifier.classify_files([path])
@@ -58,7 +58,7 @@ def score(classifier: CryClassifier, path: str) -> Scored:
         not file_score.error,
         f"{name}: {file_score.error}",
         "this page takes WAV, FLAC, OGG and MP3 of "
-        f"{SHORTEST_S:g} s to {LONGEST_S / 60:g} minutes that are not silent",
+        f"{SHORTEST_S:g} s to {UNCUT_S / 60:g} minutes that are not silent",
     )
     hparams, sound = classifier.hparams, BytesIO()
     sig = classifier.load_audio(path).cpu().numpy()

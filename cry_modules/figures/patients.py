@@ -83,7 +83,7 @@ def _predicted(units, choices) -> np.ndarray:
     """Classes at the threshold where there is one, else at equal prevalence."""
     predicted = at_threshold(units, choices)
     if predicted is None:
-        return choices.balanced_calls(units.scores)
+        return choices.balanced_predictions(units.scores)
     return predicted
 
 

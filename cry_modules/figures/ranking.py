@@ -21,7 +21,7 @@ from cry_modules.figures.style import (
     look,
     write_in,
 )
-from cry_modules.metrics.curves import GRID, ROC, Ranking, mean_and_band
+from cry_modules.metrics.curves import GRID, ROC, CurveKind, mean_and_band
 from cry_modules.metrics.ranking import OPERATING_SHARE, ranked_classes
 
 #: With more classes, only the mean of their curves is drawn.
@@ -37,7 +37,7 @@ _DIAMOND = {
 
 def draw_curve(
     axes: Axes,
-    kind: Ranking,
+    kind: CurveKind,
     x: np.ndarray,
     y: np.ndarray,
     properties: Dict,
@@ -53,7 +53,7 @@ def draw_curve(
 
 
 def draw_chance(
-    axes: Axes, kind: Ranking, shares: Sequence[Tuple[str, float]]
+    axes: Axes, kind: CurveKind, shares: Sequence[Tuple[str, float]]
 ) -> None:
     """Draw what guessing gives: the diagonal for ROC, else the share of
     positives of each curve, in its colour."""
@@ -64,13 +64,13 @@ def draw_chance(
         axes.axhline(share, **{**CHANCE, "color": colour})
 
 
-def set_axes(axes: Axes, kind: Ranking) -> None:
+def set_axes(axes: Axes, kind: CurveKind) -> None:
     """Name the axes of a ranking and give them equal limits."""
     axes.set(xlabel=kind.x, ylabel=kind.y)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
-def draw_ranking(run, kind: Ranking, folder) -> None:
+def draw_ranking(run, kind: CurveKind, folder) -> None:
     """Write the sheet of a classifier's ROC curve or precision and recall."""
     caption = f"{run.caption}{_caption(run, kind)}"
     n_lines = 4  # curve, two of the operating point, chance
@@ -125,7 +125,7 @@ def _points(kind, test, k):
 
 
 def operating_point(
-    kind: Ranking, block: Dict, classes: Sequence[str]
+    kind: CurveKind, block: Dict, classes: Sequence[str]
 ) -> Optional[Tuple[float, float, str]]:
     """x, y and words of the threshold chosen on validation; None without a
     threshold, and where the precision at it is not defined."""

@@ -15,11 +15,6 @@ _BLOCK = 1 << 18  # samples of a channel, decoded at once
 def sliding(length: int, size: int, hop: int) -> List[int]:
     """First samples of windows that are a hop apart; the last window ends with
     the recording.
-
-    Example
-    -------
-    >>> sliding(10, size=4, hop=2), sliding(11, size=4, hop=2)
-    ([0, 2, 4, 6], [0, 2, 4, 6, 7])
     """
     last = max(0, length - size)
     return [*range(0, last, hop), last]
@@ -35,14 +30,6 @@ def read_windows(
     shorter where the file ends.
 
     ``spans`` are start and end in seconds, in the order of time.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, np.ones(8000) / 2, 8000)
-    >>> spans = [(0.0, 0.5), (0.75, 1.25)]
-    >>> [len(sig) for sig in read_windows(path, spans, 8000, gain=2.0)]
-    [4000, 2000]
     """
     with soundfile.SoundFile(path) as file:
         rate = file.samplerate
@@ -72,13 +59,7 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 
 
 def level_dbfs(sig: torch.Tensor) -> float:
-    """Root mean square of ``[samples]``, dB of full scale.
-
-    Example
-    -------
-    >>> level_dbfs(torch.ones(4)), level_dbfs(torch.zeros(4))
-    (0.0, -inf)
-    """
+    """Root mean square of ``[samples]``, dB of full scale."""
     power = sig.double().square().mean().item() if len(sig) else 0.0
     return float(10 * np.log10(power)) if power > 0 else float("-inf")
 
@@ -86,12 +67,6 @@ def level_dbfs(sig: torch.Tensor) -> float:
 def batches(
     windows: Iterable[torch.Tensor], size: int
 ) -> Iterator[List[torch.Tensor]]:
-    """Group windows into lists of up to ``size``.
-
-    Example
-    -------
-    >>> [len(batch) for batch in batches([None] * 5, 2)]
-    [2, 2, 1]
-    """
+    """Group windows into lists of up to ``size``."""
     windows = iter(windows)
     return iter(lambda: list(islice(windows, size)), [])

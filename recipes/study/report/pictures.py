@@ -31,7 +31,7 @@ from cry_modules.metrics.compare import RunSet
 from cry_modules.metrics.curves import (
     GRID,
     ROC,
-    Ranking,
+    CurveKind,
     mean_and_band,
     reliability,
 )
@@ -65,7 +65,7 @@ _POINTS = {"markersize": 4, "linewidth": 1.2}
 def ranking(
     name: str,
     title: str,
-    kind: Ranking,
+    kind: CurveKind,
     panels: Panels,
     n_draws: int = N_DRAWS,
     seed: int = 0,

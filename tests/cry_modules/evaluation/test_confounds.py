@@ -9,11 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from cry_modules.evaluation.confounds import confounds, main
+from cry_modules.evaluation.confounds import main
 from cry_modules.evaluation.cross_validation import Settings
-from cry_modules.evaluation.questions import ConfoundData, examine
+from cry_modules.evaluation.questions import ConfoundData, answer_questions
 from cry_modules.evaluation.verdict import verdict
-from data_prep.files.errors import InputError
 
 QUICK = Settings(folds=2, repeats=4, permutations=19)
 
@@ -47,7 +46,7 @@ def clues(signature=0.0, effect=0.0, sites_by_label=False, seed=0):
 
 def verdict_of(examined):
     """The verdict by its subject."""
-    probes, gap, _ = examine(examined, QUICK)
+    probes, gap, _ = answer_questions(examined, QUICK)
     verdicts = verdict(probes, gap, "injury")
     return probes, gap, dict(line.split(": ", 1) for line in verdicts)
 
@@ -104,13 +103,13 @@ def test_few_patients_are_no_ground_for_a_claim():
     few.labels[few.patients >= 2] = "healthy"
     few.labels[few.patients < 2] = "injury"
     three = Settings(folds=3, repeats=1, permutations=19)
-    probes, gap, notes = examine(few, three)
+    probes, gap, notes = answer_questions(few, three)
     assert probes["label_audio_grouped"].evidence.ci95 is gap.ci95 is None
     assert notes == ["label: 2 folds, because injury has 2 patients."]
     verdicts = " ".join(verdict(probes, gap, "injury"))
     assert "Label: too few patients in class injury (2) to decide" in verdicts
     few.labels[few.patients > 0] = "healthy"
-    probes, gap, _ = examine(few, QUICK)
+    probes, gap, _ = answer_questions(few, QUICK)
     assert gap is None and probes["site_audio"].evidence is not None
     assert probes["label_audio_grouped"].why_not.endswith("a single patient")
 
@@ -121,7 +120,7 @@ def test_rare_classes_join_and_rare_or_single_sites_leave():
     some.labels[some.patients == 39] = ""
     some.sites[:] = "north"
     some.sites[some.patients < 4] = "south"
-    probes, gap, notes = examine(some, QUICK)
+    probes, gap, notes = answer_questions(some, QUICK)
     assert len(probes["label_audio_grouped"].classes) == 2
     assert probes["label_audio_grouped"].evidence.n_patients == 39
     assert any(n.startswith("pain: 3 patients, too few") for n in notes)
@@ -146,8 +145,8 @@ def command(database, monkeypatch, capsys):
     """Run the command line on the database; exit status, stdout, stderr."""
     folder = database()
 
-    def run(*arguments, source=folder, column="neuro_injury"):
-        arguments = [source, "--label_column", column, *arguments]
+    def run(*arguments, source=folder):
+        arguments = [source, "--label_column", "neuro_injury", *arguments]
         monkeypatch.setattr(sys, "argv", ["confounds", *map(str, arguments)])
         try:
             main()
@@ -199,6 +198,8 @@ def test_the_command(command, database, tmp_path):
         (["--classes", "healthy", "ill"], "no row has 'ill' in neuro_injury"),
         (["--data_folder", "no"], "no does not exist"),
         (["--out", __file__], "is a file; pass a folder to write to"),
+        (["--label_column", "cry"], "no column 'cry'"),
+        (["--label_column", "recording_id"], "40 different values"),
     ],
 )
 def test_wrong_input_is_one_line(command, tmp_path, arguments, message):
@@ -207,15 +208,6 @@ def test_wrong_input_is_one_line(command, tmp_path, arguments, message):
     assert errors.startswith("error: ") and message in errors
 
 
-def test_wrong_columns_and_paths_are_one_line(command, tmp_path):
-    out = ["--out", tmp_path / "out"]
-    assert "no column 'cry'" in command(*out, column="cry")[2]
-    assert "40 different values" in command(*out, column="recording_id")[2]
-    gone = command(*out, source=tmp_path / "gone.csv")
+def test_a_missing_table(command, tmp_path):
+    gone = command("--out", tmp_path, source=tmp_path / "gone.csv")
     assert gone[0] == 2 and "gone.csv does not exist" in gone[2]
-
-
-def test_one_label_is_not_enough(database, tmp_path):
-    folder = database(change=lambda i, row: row.replace("injury", "healthy"))
-    with pytest.raises(InputError, match="needs two"):
-        confounds(str(folder), str(tmp_path), "neuro_injury", QUICK)

@@ -3,9 +3,15 @@
 import numpy as np
 import pytest
 import soundfile
+import torch
 
 from cry_modules.inference import windows
-from cry_modules.inference.windows import read_mixed, read_windows, sliding
+from cry_modules.inference.windows import (
+    level_dbfs,
+    read_mixed,
+    read_windows,
+    sliding,
+)
 from cry_modules.lengths import covering
 
 
@@ -40,3 +46,9 @@ def test_blocks_end_with_the_file(noise, monkeypatch):
         parts = [read_mixed(file, n).numpy() for n in (2500, 1000, 9999, 9)]
     assert [len(part) for part in parts] == [2500, 1000, 500, 0]
     np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
+def test_level():
+    sine = torch.sin(torch.arange(16000) * 0.1)
+    assert abs(level_dbfs(sine) - 10 * np.log10(0.5)) < 0.01
+    assert level_dbfs(torch.zeros(4)) == -np.inf
