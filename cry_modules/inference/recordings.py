@@ -41,7 +41,7 @@ class Unusable(InputError):
 
 
 @contextmanager
-def _reading(path) -> Iterator[None]:
+def reading(path) -> Iterator[None]:
     """Raise ``Unusable`` for a file that has changed since its audit."""
     try:
         yield
@@ -59,7 +59,7 @@ def audit_usable(path) -> Audit:
 
 def read_whole(audit: Audit, normalizer: AudioNormalizer) -> torch.Tensor:
     """A whole recording as model input ``[samples]``."""
-    with _reading(audit.path), soundfile.SoundFile(audit.path) as file:
+    with reading(audit.path), soundfile.SoundFile(audit.path) as file:
         sig = read_mixed(file, round(audit.duration * audit.rate))
         if not len(sig):
             raise OSError("the file no longer holds samples")
@@ -144,7 +144,7 @@ def window_logits(
     windows = read_windows(audit.path, spans, rate, PEAK / audit.peak)
     longest = max(stop - start for start, stop in spans)
     logits, is_loud = [], []
-    with _reading(audit.path):
+    with reading(audit.path):
         for batch in batches(windows, max(1, int(BATCH_S / longest))):
             mask = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
             sigs = [
