@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cry_modules.figures.page import drawing, style_sheet, words
+from cry_modules.figures.page import drawing, style_sheet
 from cry_modules.figures.style import COLOURS, INK, SERIES, add_legend, look
 from data_prep.files.errors import InputError
 
@@ -98,7 +98,7 @@ def test_it_is_as_wide_as_its_place():
 def test_the_same_picture_is_the_same_text():
     first = example().svg
     np.random.rand(3)
-    words("other", "Other", "Another picture.")
+    example("other", "Other")
     assert example().svg == first
 
 
@@ -136,13 +136,7 @@ def test_a_file_has_the_light_colours(tmp_path):
         picture.write(tmp_path / "no")
 
 
-def test_words_are_all_there():
-    text = "No run is complete yet. " * 9
-    picture = words("a", "A picture", text)
-    assert " ".join(texts(picture.svg)).split() == text.split()
-
-
 @pytest.mark.parametrize("name", ["", "a b", "a)", "<a>"])
 def test_a_name_that_breaks_references_is_refused(name):
     with pytest.raises(ValueError, match="cannot begin an id"):
-        words(name, "", "text")
+        example(name)

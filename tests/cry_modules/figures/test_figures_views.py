@@ -98,7 +98,7 @@ def test_yaml_of_a_run_and_order_of_masks(manifest, tmp_path):
     [
         (["no.csv", "--data_folder=corpus"], "no.csv does not exist"),
         (["{}"], "--data_folder"),
-        (["{}", "--data_folder=no"], "no is not a folder"),
+        (["{}", "--data_folder=no"], "r0.wav is not in no"),
         (["{}", "--data_folder=."], "train.csv row 2: r0.wav is not in"),
         (["{}", "--data_folder=damaged"], "r0.wav cannot be decoded"),
         *(
