@@ -69,14 +69,6 @@ def test_letters_that_matplotlib_lacks_are_no_warning(recwarn):
     assert not list(recwarn)
 
 
-def test_screen_readers_get_a_title_and_a_description():
-    root = ElementTree.fromstring(example("a").svg)
-    by_id = {e.get("id"): e.text for e in root.iter()}
-    assert root.get("role") == "img"
-    assert by_id[root.get("aria-labelledby")] == "Title"
-    assert by_id[root.get("aria-describedby")] == "What one sees."
-
-
 def test_colours_and_font_are_the_pages():
     picture = example(label="x")
     assert not re.findall(r"#[0-9a-fA-F]{6}\b", picture.svg)
@@ -88,11 +80,14 @@ def test_colours_and_font_are_the_pages():
         assert part not in picture.svg
 
 
-def test_it_is_as_wide_as_its_place():
-    root = ElementTree.fromstring(example().svg)
+def test_it_is_as_wide_as_its_place_and_described():
+    root = ElementTree.fromstring(example("a").svg)
     assert root.get("viewBox") == "0 0 400 300" and root.get("width") == "100%"
-    assert root.get("height") is None
+    assert root.get("height") is None and root.get("role") == "img"
     assert "max-width: 400px; min-width: 320px" in root.get("style")
+    text_of = {e.get("id"): e.text for e in root.iter()}
+    assert text_of[root.get("aria-labelledby")] == "Title"
+    assert text_of[root.get("aria-describedby")] == "What one sees."
 
 
 def test_the_same_picture_is_the_same_text():
