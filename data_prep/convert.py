@@ -20,10 +20,10 @@ from data_prep.audio.conversion import (
     Conversion,
     Converter,
     output_names,
-    plain_name,
+    with_format_suffix,
 )
 from data_prep.audio.ffmpeg import ENCODERS, require_ffmpeg
-from data_prep.audio.folder import AUDIO
+from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
 from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
@@ -149,7 +149,7 @@ def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
 def _names(source: Path, root: Path) -> Tuple[List[str], int]:
     """Sorted names of the files to convert, and the number of other files."""
     names, n_ignored = [], 0
-    for folder, folders, files in os.walk(root, onerror=_unreadable):
+    for folder, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = [] if source.is_file() else sorted(folders)
         for link in filter(os.path.islink, (Path(folder, f) for f in folders)):
             logger.warning(
@@ -178,13 +178,6 @@ def _names(source: Path, root: Path) -> Tuple[List[str], int]:
     return sorted(names), n_ignored
 
 
-def _unreadable(error):
-    raise InputError(
-        f"{error.filename} cannot be read ({error.strerror}); change its "
-        "permissions, or move the folder out of SRC"
-    )
-
-
 def _is_recording(path: Path) -> bool:
     # Hidden files: macOS writes ._x.m4a next to x.m4a on foreign disks.
     if path.suffix.lower() not in AUDIO or path.name.startswith("."):
@@ -197,7 +190,9 @@ def _convert_all(
     converter: Converter, outputs: Dict[str, str], jobs: int
 ) -> Tuple[List[Conversion], int]:
     """Rows of all files, and the number that earlier runs converted."""
-    rows = {name: converter.done(name, outputs[name]) for name in outputs}
+    rows = {
+        name: converter.earlier_row(name, outputs[name]) for name in outputs
+    }
     todo = [name for name in outputs if rows[name] is None]
     for name in todo:
         converter.check_overwrites(name, outputs[name])
@@ -238,7 +233,7 @@ def _remove_stale(
     n_removed = 0
     for name in outputs:
         for format in ENCODERS:
-            for other in (plain_name(name, format), f"{name}.{format}"):
+            for other in (with_format_suffix(name, format), f"{name}.{format}"):
                 path = converter.out / other
                 entry = converter.journal.get(other, path)
                 if entry is None or other in made:

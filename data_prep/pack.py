@@ -29,10 +29,8 @@ import argparse
 import hashlib
 import json
 import logging
-import os
 import re
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -309,26 +307,20 @@ class _Part:
         }
         done = {name: journal.get(name, self.out / name) for name in shards}
         self._check_room(shards, done)
-        # Threads: decoding and resampling release Python's lock.
-        pool = ThreadPoolExecutor(os.cpu_count())
-        bar = tqdm(
+        with tqdm(
             total=sum(map(len, shards.values())),
             initial=sum(len(shards[name]) for name in shards if done[name]),
             desc="packing",
             unit="file",
             dynamic_ncols=True,
-        )
-        try:
+        ) as bar:
             for name in shards:
                 if done[name] is None:
                     path, rate = self.out / name, self.head["rate"]
                     done[name] = write_shard(
-                        path, shards[name], self.root, rate, pool, bar
+                        path, shards[name], self.root, rate, bar
                     )
                     journal.add(name, path, done[name])
-        finally:
-            pool.shutdown(cancel_futures=True)
-            bar.close()
         return done
 
     def _check_room(self, shards, done):

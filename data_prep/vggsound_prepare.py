@@ -92,7 +92,7 @@ def prepare_vggsound(
     if (root / CSV_FILE).is_file():
         sources = [root / CSV_FILE, *root.glob("audio"), *root.glob(PACK_FILE)]
     prepare = partial(_prepare, root, save_folder, options)
-    preparation.once(save_folder, options, sources, prepare)
+    preparation.prepare_once(save_folder, options, sources, prepare)
 
 
 def _official(root: Path) -> List[Clip]:
@@ -186,7 +186,7 @@ def _prepare(root, save_folder, options):
     _drop_rare_classes(
         splits, options["min_clips"], options["require_all_classes"]
     )
-    preparation.finish(splits, audits, root, save_folder, name)
+    preparation.write_prepared(splits, audits, root, save_folder, name)
 
 
 def _report_missing(clips, save_folder, require_all_classes):

@@ -68,13 +68,7 @@ class Outcome(NamedTuple):
 
 
 def environment(setting: str, outside: Mapping[str, str]) -> Dict[str, str]:
-    """The environment of a setting, without what is set outside.
-
-    Example
-    -------
-    >>> environment("threads_4", {"MKL_CBWR": "AVX2", "HOME": "/root"})
-    {'HOME': '/root', 'OMP_NUM_THREADS': '4'}
-    """
+    """The environment of a setting, without what is set outside."""
     kept = {k: v for k, v in outside.items() if k not in _CONTROLLED}
     return {**kept, "OMP_NUM_THREADS": "1", **SETTINGS[setting]}
 

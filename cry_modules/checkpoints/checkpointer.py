@@ -267,13 +267,7 @@ class CompleteCheckpointer(Checkpointer):
 
 
 def read_meta(folder: Path) -> Optional[Dict]:
-    """Values that ``CKPT.yaml`` records; None if it cannot be read.
-
-    Example
-    -------
-    >>> read_meta(Path("no/CKPT+1")) is None
-    True
-    """
+    """Values that ``CKPT.yaml`` records; None if it cannot be read."""
     try:
         meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
     except _NOT_YAML:
@@ -302,13 +296,7 @@ def _is_name(name) -> bool:
 
 
 def damage(folder: Path) -> Optional[str]:
-    """Reason why a checkpoint is damaged; None if it is not.
-
-    Example
-    -------
-    >>> damage(Path("no/CKPT+1"))
-    'CKPT.yaml cannot be read'
-    """
+    """Reason why a checkpoint is damaged; None if it is not."""
     meta = read_meta(folder)
     if meta is None:
         return f"{METAFNAME} cannot be read"
@@ -346,13 +334,7 @@ def best_checkpoint(folder: Path) -> Optional[Path]:
 
 
 def whole(folders: Iterable[Path]) -> Optional[Path]:
-    """The first undamaged checkpoint; a warning for each one before it.
-
-    Example
-    -------
-    >>> whole([]) is None
-    True
-    """
+    """The first undamaged checkpoint; a warning for each one before it."""
     for folder in folders:
         reason = damage(folder)
         if reason is None:

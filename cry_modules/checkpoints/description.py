@@ -55,13 +55,6 @@ class Blueprint:
     ------
     ValueError
         A value is out of bounds.
-
-    Example
-    -------
-    >>> Blueprint(8, classes=["healthy", "injury"], log_prior=[0.0])
-    Traceback (most recent call last):
-    ...
-    ValueError: log_prior has 1 number(s) for 2 classes
     """
 
     width: int

@@ -62,19 +62,6 @@ class EncoderSource:
         Value of the option.
     option : str
         Name of the option in errors; empty where the user passed a path.
-
-    Example
-    -------
-    >>> EncoderSource(None).kind, EncoderSource("random_calibrated").kind
-    ('random', 'random_calibrated')
-    >>> path = str(getfixture("tmpdir").join("encoder.ckpt"))
-    >>> torch.save(nn.Linear(2, 3).state_dict(), path)
-    >>> EncoderSource(path).load(nn.Linear(2, 3), "fbank").name
-    'encoder.ckpt'
-    >>> EncoderSource(path).load(nn.Linear(2, 4), "fbank")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: encoder_source ... does not fit this model: weight is (3, 2), here (4, 2); bias is (3,), here (4,)
     """
 
     def __init__(
@@ -214,11 +201,6 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     """Load another module's weights from the folder of an encoder file.
 
     Returns whether the folder holds a file of that name.
-
-    Example
-    -------
-    >>> load_companion(Path("no/encoder.ckpt"), "head.ckpt", nn.Linear(1, 1))
-    False
     """
     companion = path.parent / name
     if not os.path.lexists(companion):

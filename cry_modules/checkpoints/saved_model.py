@@ -48,12 +48,6 @@ def between_scores(threshold: Optional[float], scores) -> Optional[float]:
     A threshold chosen on validation is the score of a recording. Another
     batch or machine reproduces that score except for the last digits, and the
     recording would fall now on one side and now on the other.
-
-    Example
-    -------
-    >>> import numpy as np
-    >>> between_scores(0.5, np.array([0.1, 0.5, 0.9]))
-    0.3
     """
     if threshold is None or threshold > scores.max():
         return threshold
@@ -105,14 +99,7 @@ class SavedModel:
 
 
 def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
-    """A model with random weights.
-
-    Example
-    -------
-    >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
-    >>> model.posterior(model.embedder(torch.zeros(3, 8000))).shape
-    torch.Size([3, 2])
-    """
+    """A model with random weights."""
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)

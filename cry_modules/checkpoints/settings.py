@@ -74,13 +74,6 @@ def yaml_nodes(text: str) -> Dict[str, Node]:
 def plain_settings(text: str) -> Dict[str, str]:
     """Scalars and lists of a resolved yaml file as text, by key; those of its
     ``base`` included.
-
-    Example
-    -------
-    >>> plain_settings(
-    ...     "lr: 0.1\\nclasses: [a, b]\\nbase: {lr: 0.2, n_masks: 2}"
-    ... )
-    {'lr': '0.1', 'n_masks': '2', 'classes': '[a, b]'}
     """
     return _plain(YAML().compose(text))
 
@@ -103,15 +96,7 @@ def as_text(node: Node) -> str:
 
 
 def check_ranges(settings: Dict[str, str]) -> None:
-    """Refuse plain settings out of their range.
-
-    Example
-    -------
-    >>> check_ranges({"batch_size": "1"})
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --batch_size is 1; it must be 2 or more
-    """
+    """Refuse plain settings out of their range."""
     for name, (allows, words) in RANGES.items():
         if name not in settings:
             continue

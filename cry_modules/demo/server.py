@@ -21,14 +21,7 @@ _NAMES = (HOST, "localhost")
 
 
 def listen(port: int) -> socket.socket:
-    """Listen on a port that only this machine can reach.
-
-    Example
-    -------
-    >>> with listen(0) as server:
-    ...     server.getsockname()[0]
-    '127.0.0.1'
-    """
+    """Listen on a port that only this machine can reach."""
     if not 0 <= port <= 65535:
         raise InputError(f"--port is {port}; pass 1024 to 65535")
     server = socket.socket()
@@ -47,14 +40,7 @@ def listen(port: int) -> socket.socket:
 
 @contextmanager
 def until_signal() -> Iterator[None]:
-    """Leave the block quietly at Ctrl-C, SIGTERM or a closed terminal.
-
-    Example
-    -------
-    >>> with until_signal():
-    ...     signal.raise_signal(signal.SIGTERM)
-    ...     print("not reached")
-    """
+    """Leave the block quietly at Ctrl-C, SIGTERM or a closed terminal."""
 
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

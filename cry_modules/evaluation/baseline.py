@@ -38,8 +38,8 @@ def sound_features(
     ):
         sig = reader(str(root / rec.wav), rec.start, rec.stop)
         frames = _log_mel(sig, log_mel)
-        audio.append(mean_and_spread(frames))
-        background.append(mean_and_spread(quietest(frames)))
+        audio.append(mean_and_deviation(frames))
+        background.append(mean_and_deviation(quietest_frames(frames)))
     return np.array(audio), np.array(background)
 
 
@@ -73,7 +73,7 @@ def _log_mel(sig: torch.Tensor, log_mel: LogMel) -> np.ndarray:
         return np.concatenate([log_mel(p[None])[0][0].numpy() for p in pieces])
 
 
-def mean_and_spread(frames: np.ndarray) -> np.ndarray:
+def mean_and_deviation(frames: np.ndarray) -> np.ndarray:
     """Mean and standard deviation over time of each band.
 
     Shapes: frames ``[frames, bands]``, returns ``[2 * bands]``.
@@ -81,7 +81,7 @@ def mean_and_spread(frames: np.ndarray) -> np.ndarray:
     return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
 
 
-def quietest(frames: np.ndarray) -> np.ndarray:
+def quietest_frames(frames: np.ndarray) -> np.ndarray:
     """The quietest tenth of the frames, at least five: mostly background.
 
     Shapes: frames ``[frames, bands]``, returns ``[fewer frames, bands]``.

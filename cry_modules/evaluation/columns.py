@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Dict, Sequence
 
-from cry_modules.evaluation.subgroups import groups
+from cry_modules.evaluation.subgroups import assign_groups
 from data_prep.corpora.database import locate, read_database
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
@@ -49,7 +49,9 @@ def subgroup_columns(hparams: Dict) -> Columns:
     if columns:
         patient_of = read_columns(_table(hparams), ["patient_id"])["patient_id"]
         for name, cell_of in columns.items():
-            groups(list(cell_of.values()), list(patient_of.values()), name)
+            assign_groups(
+                list(cell_of.values()), list(patient_of.values()), name
+            )
     return columns
 
 

@@ -32,9 +32,14 @@ from cry_modules.evaluation.questions import (
     ConfoundData,
     Gap,
     Question,
-    examine,
+    answer_questions,
 )
-from cry_modules.evaluation.verdict import SURE, in_words, p_value, verdict
+from cry_modules.evaluation.verdict import (
+    SURE,
+    auc_in_words,
+    p_value_in_words,
+    verdict,
+)
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.words import count, interval_in_words
 from data_prep.corpora.database import (
@@ -54,7 +59,7 @@ MOST_CLASSES = 20
 LEAST_PERMUTATIONS = 19
 
 
-def table(
+def results_table(
     questions: Dict[str, Question], gap: Optional[Gap], label: str, padded: bool
 ) -> str:
     """Write all results as Markdown, a row per question."""
@@ -92,7 +97,7 @@ def _cells(question: Question) -> Tuple[str, str, str, str]:
     return (
         f"{evidence.auc:.2f} ({ci95})",
         null,
-        p_value(evidence.p),
+        p_value_in_words(evidence.p),
         f"{evidence.n} / {evidence.n_patients}",
     )
 
@@ -106,7 +111,7 @@ def null_range(evidence: Evidence) -> List[float]:
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
-def draw(
+def draw_results(
     questions: Dict[str, Question], label: str, caption: str, path: Path
 ) -> None:
     """Draw AUC, interval and shuffled labels, a row per question."""
@@ -152,7 +157,7 @@ def _draw_row(axes, row, question):
         markerfacecolor=colour if question.grouped else "white",
     )  # fmt: skip
     axes.annotate(
-        in_words(evidence).replace("AUC ", "").replace(", p", "\np"),
+        auc_in_words(evidence).replace("AUC ", "").replace(", p", "\np"),
         (1.02, row),
         xycoords=("axes fraction", "data"),
         va="center",
@@ -203,7 +208,7 @@ def confounds(
     rows, audits = usable_rows(rows, root, folder)
     _check_patients(rows, settings, csv)
     data = _data([rec for rec, _ in rows], root, audits)
-    questions, gap, notes = examine(data, settings)
+    questions, gap, notes = answer_questions(data, settings)
     if audits.n_rejected:
         left_out = count(audits.n_rejected, "recording")
         notes.insert(0, f"{left_out} cannot be used: see rejected.csv.")
@@ -297,7 +302,7 @@ def _report(
     text = [
         f"# Leakage and confounding: {label}\n\n{examined}.\n\n## Verdict\n",
         "\n".join(verdict_lines),
-        "\n## Results\n\n" + table(questions, gap, label, padded=False),
+        "\n## Results\n\n" + results_table(questions, gap, label, padded=False),
         "\n![AUC of each question](confounds.png)\n",
         "\n".join(["## Notes\n", *note_lines, ""] if notes else []),
         f"## Method\n\n{method}\n\n## Limits\n\n{_LIMITS}\n",
@@ -313,13 +318,13 @@ def _report(
         "notes": notes,
     }
     write_text(folder / "confounds.json", json.dumps(numbers, indent=1) + "\n")
-    draw(
+    draw_results(
         questions,
         label,
         f"{corpus['name']}; lines: 95 % intervals over patients",
         folder / "confounds.png",
     )
-    results = table(questions, gap, label, padded=True)
+    results = results_table(questions, gap, label, padded=True)
     return [examined, "", results, "", *verdict_lines, *note_lines]
 
 

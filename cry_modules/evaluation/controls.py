@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 
-from cry_modules.evaluation.linear_model import by_class
+from cry_modules.evaluation.linear_model import decision_per_class
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.figures import shown_in
@@ -32,7 +32,7 @@ NAMES = {
 _MOST_RECORDINGS = 20000
 
 
-def classical(
+def train_classical(
     features: Dict[str, np.ndarray],
     recordings: Dict[str, Predictions],
     prevalence: np.ndarray,
@@ -72,7 +72,7 @@ def _svm():
     models = [SVC(C=c, class_weight="balanced") for c in (0.1, 1.0, 10.0)]
 
     def scores(model, features):
-        decision = by_class(model.decision_function(features))
+        decision = decision_per_class(model.decision_function(features))
         odds = np.exp(decision - decision.max(axis=1, keepdims=True))
         return odds / odds.sum(axis=1, keepdims=True)
 
@@ -119,7 +119,7 @@ def compare_with_control(
     }
 
 
-def check_size(n: int) -> None:
+def check_training_size(n: int) -> None:
     """Refuse so many training recordings that controls would take days."""
     if n > _MOST_RECORDINGS:
         raise InputError(
@@ -137,9 +137,11 @@ def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:
         for name, entry in controls.items()
         if not (entry[unit]["difference"]["ci95"] or [0])[0] > 0
     ]
-    return by_auc(controls, unit, names)
+    return sorted_by_auc(controls, unit, names)
 
 
-def by_auc(controls: Dict[str, Dict], unit: str, names: List[str]) -> List[str]:
+def sorted_by_auc(
+    controls: Dict[str, Dict], unit: str, names: List[str]
+) -> List[str]:
     """Sort names of controls, the highest AUC first."""
     return sorted(names, key=lambda n: -(controls[n][unit]["auc"] or 0))

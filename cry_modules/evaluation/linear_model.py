@@ -93,7 +93,9 @@ def out_of_fold_ranks(
         if len(known) > 1:  # else there is nothing to learn: all tie
             rows = standardised(features, features[train])
             fitted = _model(model).fit(rows[train], labels[train])
-            scores[:, known] = by_class(fitted.decision_function(rows[test]))
+            scores[:, known] = decision_per_class(
+                fitted.decision_function(rows[test])
+            )
         ranks[test] = (rankdata(scores, axis=0) - 0.5) / len(test)
     return ranks
 
@@ -125,7 +127,7 @@ def _model(name: str):
     return SVC(class_weight="balanced")
 
 
-def by_class(decision: np.ndarray) -> np.ndarray:
+def decision_per_class(decision: np.ndarray) -> np.ndarray:
     """One column per class; scikit-learn gives one for two classes.
 
     Shapes: decision ``[n]`` or ``[n, n_classes]``, returns ``[n, n_classes]``.

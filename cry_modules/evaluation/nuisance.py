@@ -7,7 +7,7 @@ from typing import Dict, Sequence, Tuple
 import numpy as np
 
 from cry_modules.evaluation.linear_model import grouped_ranks, indices
-from cry_modules.evaluation.questions import drop_rare
+from cry_modules.evaluation.questions import blank_rare
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
     fewest_patients,
@@ -37,7 +37,7 @@ def nuisance_probe(
     values, patients = np.asarray(values, dtype=object), indices(patients)
     if len(set(values)) > MOST_VALUES:
         return {"not_asked": f"{len(set(values))} values: an id or a date"}
-    values, _ = drop_rare(values, patients)
+    values, _ = blank_rare(values, patients)
     known = values != ""
     names, labels = np.unique(values[known].astype(str), return_inverse=True)
     if len(names) < 2:
@@ -65,7 +65,7 @@ def nuisance_probe(
     }
 
 
-def nuisance_figures(
+def nuisance_probes(
     sources: Dict[str, Tuple[np.ndarray, Predictions]],
     columns: Dict[str, Dict[str, str]],
     seed: int,

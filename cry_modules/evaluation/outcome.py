@@ -45,7 +45,7 @@ class EvaluationOptions:
     columns: Dict[str, Dict[str, str]] = field(default_factory=dict)
 
 
-def held_out(
+def pooled_predictions(
     outcomes: List[Outcome], unit: str, patient_score: str
 ) -> Tuple[Predictions, Choices]:
     """Return the test predictions and what was chosen on validation.
@@ -81,7 +81,8 @@ def evaluate_outcomes(
     """Compute the parts of ``metrics.json`` that follow from predictions."""
     how = (options.seed, options.n_draws)
     tested = {
-        unit: held_out(model, unit, options.patient_score) for unit in UNITS
+        unit: pooled_predictions(model, unit, options.patient_score)
+        for unit in UNITS
     }
     blocks = {}
     if len(model) == 1:
@@ -100,7 +101,7 @@ def evaluate_outcomes(
         name: {
             unit: compare_with_control(
                 tested[unit][0],
-                *held_out(outcomes, unit, options.patient_score),
+                *pooled_predictions(outcomes, unit, options.patient_score),
                 *how,
             )
             for unit in UNITS
@@ -125,7 +126,9 @@ def _by_fold(model, how) -> Dict:
     """
     each = []
     for outcome in model:
-        block = evaluate(*held_out([outcome], "recording", MEAN_LOG_ODDS), *how)
+        block = evaluate(
+            *pooled_predictions([outcome], "recording", MEAN_LOG_ODDS), *how
+        )
         del block["per_class"], block["confusion_matrix"]
         each.append(block)
     result = {"each": each}

@@ -95,7 +95,7 @@ def join_rare(
         labels[np.isin(labels, rarest)] = " or ".join(sorted(rarest))
 
 
-def drop_rare(
+def blank_rare(
     sites: np.ndarray, patients: np.ndarray
 ) -> Tuple[np.ndarray, List[str]]:
     """Empty the names of sites of fewer than five patients.
@@ -119,12 +119,12 @@ def _patients_of(names, patients) -> Dict[str, int]:
     return {name: len(set(patients[names == name])) for name in known}
 
 
-def examine(
+def answer_questions(
     data: ConfoundData, settings: Settings
 ) -> Tuple[Dict[str, Question], Optional[Gap], List[str]]:
     """Answer every question; also return the gap between splits, and notes."""
     labels, joined = join_rare(data.labels, data.patients)
-    sites, dropped = drop_rare(data.sites, data.patients)
+    sites, dropped = blank_rare(data.sites, data.patients)
     targets = {"label": labels, "site": sites}
     features = {**data.features, "site": one_hot(sites.astype(str))}
     n_sites = len({name for name in sites if name})

@@ -2,8 +2,8 @@
 
 from typing import Dict, List
 
-from cry_modules.evaluation.controls import NAMES, by_auc, unbeaten
-from cry_modules.evaluation.subgroups import table as subgroup_table
+from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
+from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.figures import METRICS, shown_in
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import count, difference_in_words, with_interval
@@ -96,7 +96,7 @@ def _on_controls(controls) -> List[str]:
     """A sentence on the best control, and on the random encoder."""
     if not controls:
         return []
-    best = by_auc(controls, "recording", list(controls))[0]
+    best = sorted_by_auc(controls, "recording", list(controls))[0]
     sentences = [_against(controls, best)]
     if "random_encoder" in controls and best != "random_encoder":
         sentences.append(_against(controls, "random_encoder"))
@@ -128,7 +128,7 @@ def page(metrics: Dict) -> str:
         f"![{name}](figures/{name}.png)" for name in metrics.get("figures", [])
     ]
     sections = {
-        "Results": figures_table(metrics),
+        "Results": metrics_table(metrics),
         "Folds": metrics.get("folds") and _folds_table(metrics),
         "Controls on the same split": metrics.get("controls")
         and controls_table(metrics),
@@ -163,7 +163,7 @@ def _corpus(metrics) -> str:
     return name + (synthetic if metrics.get("synthetic") else "")
 
 
-def figures_table(metrics: Dict) -> List[str]:
+def metrics_table(metrics: Dict) -> List[str]:
     """Table of the test split, by recording and by patient."""
     rows = ["| test | by recording | by patient |", "|---|---|---|"]
     blocks = [metrics["test"][unit] for unit in UNITS]

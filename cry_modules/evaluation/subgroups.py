@@ -52,7 +52,7 @@ def by_subgroup(
     result = {}
     for column, cell_of in columns.items():
         cells = _cells(predictions, column, cell_of)
-        names, group = groups(cells, predictions.patients, column)
+        names, group = assign_groups(cells, predictions.patients, column)
         blocks = {
             name: _block(predictions, choices, group == g, seed, n_draws)
             for g, name in enumerate(names)
@@ -63,9 +63,7 @@ def by_subgroup(
         rows = np.flatnonzero(np.isin(group, large))
         result[column] = {
             "groups": blocks,
-            "p": chance_of_difference(
-                predictions.take(rows), group[rows], seed
-            ),
+            "p": permutation_p(predictions.take(rows), group[rows], seed),
         }
     return result
 
@@ -124,7 +122,7 @@ def _choices_of(choices: Choices, members: np.ndarray) -> Choices:
     )
 
 
-def groups(
+def assign_groups(
     cells: Sequence[str], patients: Sequence[str], column: str
 ) -> Tuple[List[str], np.ndarray]:
     """Group the recordings; return the names, and the index of each one's.
@@ -187,7 +185,7 @@ def _thirds(cells, patients, values) -> Dict[str, str]:
     return {value: names[i] for value, i in zip(values, third)}
 
 
-def chance_of_difference(
+def permutation_p(
     predictions: Predictions,
     group: np.ndarray,
     seed: int = 0,
@@ -271,7 +269,7 @@ class _Exchange:
         return drawn[self._piece]
 
 
-def table(result: Dict) -> List[str]:
+def subgroup_table(result: Dict) -> List[str]:
     """Write the groups as a Markdown table, and a sentence per column."""
     if not result:
         return []

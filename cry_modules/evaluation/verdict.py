@@ -65,7 +65,7 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
     size = f"{gap.value:+.2f} AUC (no interval: {_few(grouped)})"
     if gap.ci95 is not None:
         size = f"{gap.value:+.2f} AUC ({_range(gap.ci95)})"
-    if recognised(random.null, grouped.evidence.null):
+    if rewards_recognition(random.null, grouped.evidence.null):
         uncertain = ", which so few patients leave uncertain"
         if gap.ci95 is None or gap.ci95[0] > 0:
             uncertain = ""
@@ -89,7 +89,7 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
     )
 
 
-def recognised(random: List[float], grouped: List[float]) -> bool:
+def rewards_recognition(random: List[float], grouped: List[float]) -> bool:
     """Test if a random split rewards recognising the patient."""
     added = np.subtract(random, grouped)
     error = added.std() / np.sqrt(len(added))
@@ -150,7 +150,10 @@ _CONFOUNDERS = {
 
 def _answer(question: Question, finding: str, advice: str) -> str:
     """Say how far a finding is proven; with advice if it is."""
-    known, numbers = conclusion(question.evidence), in_words(question.evidence)
+    known, numbers = (
+        conclusion(question.evidence),
+        auc_in_words(question.evidence),
+    )
     if question.target == "site":
         names = question.classes
         sites = f"{len(names)} sites"
@@ -178,18 +181,20 @@ def _range(ci95) -> str:
     return interval_in_words(ci95, ".2f")
 
 
-def in_words(evidence: Evidence) -> str:
+def auc_in_words(evidence: Evidence) -> str:
     """Write AUC, interval and p."""
     ci95 = "no interval" if evidence.ci95 is None else _range(evidence.ci95)
-    return f"AUC {evidence.auc:.2f} ({ci95}), p = {p_value(evidence.p)}"
+    return (
+        f"AUC {evidence.auc:.2f} ({ci95}), p = {p_value_in_words(evidence.p)}"
+    )
 
 
-def p_value(value: float) -> str:
+def p_value_in_words(value: float) -> str:
     """Write the p of a permutation test with as many digits as it needs.
 
     Example
     -------
-    >>> p_value(0.04), p_value(0.002)
+    >>> p_value_in_words(0.04), p_value_in_words(0.002)
     ('0.04', '0.002')
     """
     return f"{value:.2f}" if value > 0.0095 else f"{value:.3f}"

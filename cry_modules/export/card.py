@@ -10,8 +10,8 @@ from cry_modules.checkpoints.public import public_encoder
 from cry_modules.evaluation.controls import NAMES, unbeaten
 from cry_modules.evaluation.report import (
     controls_table,
-    figures_table,
     is_above_chance,
+    metrics_table,
 )
 from cry_modules.export.facts import FEWEST
 from cry_modules.metrics.predictions import UNITS
@@ -57,7 +57,7 @@ def model_card(
         above_chance=is_above_chance(metrics),
         public=" and ".join(encoder.name for encoder in public if encoder),
         aucs=[with_interval(metrics["test"][unit]) for unit in UNITS],
-        figures=Markup("\n".join(figures_table(metrics))),
+        figures=Markup("\n".join(metrics_table(metrics))),
         controls=Markup("\n".join(controls)),
         subgroups=_with_words(description["subgroups"]),
         limits=[Markup(limit) for limit in limits(description, metrics)],
@@ -69,13 +69,7 @@ def model_card(
 
 
 def plain(value):
-    """Escape names, which may hold any character; keep our own Markdown.
-
-    Example
-    -------
-    >>> plain("<img src=x>"), plain(Markup("<b>"))
-    ('&lt;img src=x>', Markup('<b>'))
-    """
+    """Escape names, which may hold any character; keep our own Markdown."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return value.replace("|", "\\|").replace("<", "&lt;")

@@ -125,11 +125,6 @@ def subgroup_facts(metrics: Dict) -> Dict:
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
     """Training steps of an encoder, the first one first, without names of
     files and folders.
-
-    Example
-    -------
-    >>> origin(None), origin("no/such/folder"), origin("Ubenwa/sb-cssl-vgg-sup")
-    (['random weights'], ['another encoder'], ['Ubenwa/sb-cssl-vgg-sup'])
     """
     kind = EncoderSource(source).kind
     if kind == "random":

@@ -110,13 +110,6 @@ class ConvolvedFrames(nn.Module):
 
     It is as exact as ONNX's own operation, and takes 5 ms instead of 85 (10 s
     of audio, one thread, onnxruntime 1.32).
-
-    Example
-    -------
-    >>> from cry_modules.front_ends import LogMel
-    >>> frames = ConvolvedFrames(LogMel())
-    >>> frames(torch.randn(2, 16000), torch.tensor([1.0, 0.5]))[0].shape
-    torch.Size([2, 101, 80])
     """
 
     def __init__(self, front_end: MelFrames):
@@ -161,14 +154,6 @@ def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:
     """Cosines, then sines, of each frequency, times the window.
 
     Shapes: window ``[win]``, returns ``[n_fft + 2, 1, n_fft]``.
-
-    Example
-    -------
-    >>> windowed_waves(torch.ones(2), 2)
-    tensor([[[ 1.,  1.]],
-            [[ 1., -1.]],
-            [[ 0.,  0.]],
-            [[ 0.,  0.]]])
     """
     left = (n_fft - len(window)) // 2
     right = n_fft - len(window) - left

@@ -14,13 +14,6 @@ def standalone(module: ModuleType) -> str:
     the project, and of those that they use.
 
     Annotations are not followed. The result needs no package of the project.
-
-    Example
-    -------
-    >>> from cry_modules.export import run_onnx
-    >>> text = standalone(run_onnx)
-    >>> "def covering(" in text, "from cry_modules" in text
-    (True, False)
     """
     source, tree = _parse(module.__name__)
     docstring, *nodes = tree.body

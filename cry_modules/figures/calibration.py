@@ -8,10 +8,12 @@ from matplotlib.axes import Axes
 from cry_modules.figures.sheet import COLUMN, SMALLEST, sheet, with_ci95
 from cry_modules.figures.style import CHANCE, GREY, look
 from cry_modules.metrics.calibration import N_BINS, bin_of, event_probabilities
-from cry_modules.metrics.curves import Group, reliability
+from cry_modules.metrics.curves import ReliabilityBin, reliability
 
 
-def draw_groups(axes: Axes, groups: Sequence[Group], properties: Dict) -> None:
+def draw_groups(
+    axes: Axes, groups: Sequence[ReliabilityBin], properties: Dict
+) -> None:
     """Draw a point for each group and its interval as a bar."""
     predicted, observed, low, high = zip(*groups)
     colour = properties["color"]
@@ -19,7 +21,7 @@ def draw_groups(axes: Axes, groups: Sequence[Group], properties: Dict) -> None:
     axes.plot(predicted, observed, **properties)
 
 
-def set_axes(axes: Axes, groups: Iterable[Group]) -> None:
+def set_axes(axes: Axes, groups: Iterable[ReliabilityBin]) -> None:
     """Draw the diagonal, on which probabilities are right. The axes end at 1,
     or earlier where nothing would be seen of a rare class."""
     top = max(max(group.predicted, group.high) for group in groups)

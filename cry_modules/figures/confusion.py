@@ -19,7 +19,10 @@ def draw_confusion(run, folder) -> None:
     """Write the sheet of a classifier's confusion matrices: at equal
     prevalence, and of two classes also at the threshold."""
     test, choices = run.test, run.choices["recording"]
-    n_classes, balanced = len(run.classes), choices.balanced_calls(test.scores)
+    n_classes, balanced = (
+        len(run.classes),
+        choices.balanced_predictions(test.scores),
+    )
     panels = {"predicted at equal prevalence": balanced}
     if n_classes == 2:
         panels = {

@@ -72,7 +72,7 @@ def _draw_strip(axes, run, k, place, strip) -> None:
     choices = run.choices["patient"]
     predicted = at_threshold(units, choices)
     if predicted is None:
-        predicted = choices.balanced_calls(units.scores)
+        predicted = choices.balanced_predictions(units.scores)
     wrong = predicted[rows] != k
     style = {**look(k), "markersize": np.clip(strip / len(rows), 2, 5)}
     for which, face in ((~wrong, style["color"]), (wrong, PAGE)):

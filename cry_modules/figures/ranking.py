@@ -12,7 +12,7 @@ from cry_modules.figures.sheet import (
     threshold_in_words,
     with_ci95,
 )
-from cry_modules.metrics.curves import GRID, ROC, Ranking, mean_and_band
+from cry_modules.metrics.curves import GRID, ROC, CurveKind, mean_and_band
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import OPERATING_SHARE, ranked_classes
 
@@ -35,7 +35,7 @@ def only_class(test: Predictions) -> Optional[str]:
     return style.shortened(test.classes[present[0]], 20)
 
 
-def draw_curve(axes: Axes, kind: Ranking, x, y, properties: Dict, band=None):
+def draw_curve(axes: Axes, kind: CurveKind, x, y, properties: Dict, band=None):
     """Draw a curve and the band of its draws, ``[2, 201]``; return the line
     for the legend."""
     if band is not None:
@@ -45,7 +45,7 @@ def draw_curve(axes: Axes, kind: Ranking, x, y, properties: Dict, band=None):
     return axes.plot(x, y, drawstyle=kind.drawstyle, **properties)[0]
 
 
-def draw_chance(axes: Axes, kind: Ranking, test: Predictions) -> Tuple:
+def draw_chance(axes: Axes, kind: CurveKind, test: Predictions) -> Tuple:
     """Draw what guessing gives: the diagonal for ROC, else the share of
     positives (mean share of a class); return its entry of the legend."""
     if kind is ROC:
@@ -59,13 +59,13 @@ def draw_chance(axes: Axes, kind: Ranking, test: Predictions) -> Tuple:
     return f"chance: {name} {share:.3f}", style.CHANCE
 
 
-def set_axes(axes: Axes, kind: Ranking) -> None:
+def set_axes(axes: Axes, kind: CurveKind) -> None:
     """Name the axes of a ranking and give them equal limits."""
     axes.set(xlabel=kind.x, ylabel=kind.y)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
-def draw_ranking(run, kind: Ranking, folder) -> None:
+def draw_ranking(run, kind: CurveKind, folder) -> None:
     """Write the sheet of a classifier's ROC curve or precision and recall."""
     n_lines, draw = 4, _draw_positive_class  # two of the operating point
     if len(run.classes) > 2:
@@ -111,7 +111,7 @@ def _points(kind, test, k):
     return x[0], y[0]
 
 
-def operating_point(kind: Ranking, block: Dict, classes) -> Optional[Tuple]:
+def operating_point(kind: CurveKind, block: Dict, classes) -> Optional[Tuple]:
     """x, y and words of the threshold chosen on validation; None without a
     threshold, and where the precision at it is not defined."""
     sensitivity = block["sensitivity_at_spec80"]

@@ -13,7 +13,7 @@ from typing import Dict, List, Sequence
 
 import numpy as np
 
-from cry_modules.evaluation.outcome import Outcome, held_out
+from cry_modules.evaluation.outcome import Outcome, pooled_predictions
 from cry_modules.figures.calibration import draw_calibration
 from cry_modules.figures.confusion import draw_confusion
 from cry_modules.figures.patients import draw_patients
@@ -66,7 +66,7 @@ def results_of(
     """Contents of the pictures from ``metrics.json`` and the predictions of
     a run, or of several folds, which are pooled."""
     how = metrics["patient_score"]
-    pairs = {unit: held_out(outcomes, unit, how) for unit in UNITS}
+    pairs = {unit: pooled_predictions(outcomes, unit, how) for unit in UNITS}
     return Results(
         pairs["recording"][0],
         pairs["patient"][0],

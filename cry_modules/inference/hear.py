@@ -46,23 +46,7 @@ BATCH_S = 20.0
 
 
 class HearModel(nn.Module):
-    """Embed sounds of one length, in bounded memory.
-
-    Example
-    -------
-    >>> from cry_modules.checkpoints.description import Blueprint
-    >>> from cry_modules.checkpoints.saved_model import build
-    >>> model = HearModel(build(Blueprint(width=1)).embedder)
-    >>> model.sample_rate, model.scene_embedding_size
-    (16000, 32)
-    >>> get_scene_embeddings(torch.rand(2, 16000), model).shape
-    torch.Size([2, 32])
-    >>> embeddings, timestamps = get_timestamp_embeddings(
-    ...     torch.rand(2, 16000), model
-    ... )
-    >>> embeddings.shape, timestamps[0, :3]
-    (torch.Size([2, 21, 32]), tensor([  0.,  50., 100.]))
-    """
+    """Embed sounds of one length, in bounded memory."""
 
     def __init__(self, embedder: Embedder):
         super().__init__()
@@ -92,13 +76,6 @@ class HearModel(nn.Module):
 def load_model(model_file_path: str = "") -> HearModel:
     """Load a model, executing none of its files; without a path, the one
     that ``CRY_HEAR_MODEL`` names.
-
-    Example
-    -------
-    >>> load_model("no/encoder.ckpt")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: no/encoder.ckpt does not exist; pass ...
     """
     source = str(model_file_path) or os.environ.get(MODEL_VARIABLE, "")
     if not source:
@@ -159,11 +136,6 @@ def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
     """Moments of a sound, 50 ms apart, in milliseconds ``[n_timestamps]``.
 
     They are integers, which float32 holds exactly up to 4.6 hours.
-
-    Example
-    -------
-    >>> timestamps(n_samples=1700, sample_rate=16000)
-    tensor([  0,  50, 100])
     """
     n_hops = n_samples * 1000 // (sample_rate * HOP_MS)
     return HOP_MS * torch.arange(n_hops + 1)

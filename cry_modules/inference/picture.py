@@ -43,16 +43,6 @@ class Shown(NamedTuple):
 def spectrogram(path: str, seconds: float) -> np.ndarray:
     """Power in dB over time and frequency, ``[257, columns]``, in bounded
     memory.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> sine = np.sin(2 * np.pi * 1000 * np.arange(16000) / 16000)
-    >>> soundfile.write(path, sine, 16000)
-    >>> levels = spectrogram(path, 1.0)
-    >>> levels.shape, int(levels.mean(axis=1).argmax() * 16000 / 512)
-    ((257, 100), 1000)
     """
     n_columns = max(1, min(_MOST_COLUMNS, round(seconds * _RATE / _HOP)))
     edges = np.linspace(0, seconds, n_columns + 1)

@@ -14,11 +14,6 @@ _BLOCK = 1 << 18  # samples of a channel, decoded at once
 def sliding(length: int, size: int, hop: int) -> List[int]:
     """First samples of windows that are a hop apart; the last window ends with
     the recording.
-
-    Example
-    -------
-    >>> sliding(10, size=4, hop=2), sliding(11, size=4, hop=2)
-    ([0, 2, 4, 6], [0, 2, 4, 6, 7])
     """
     last = max(0, length - size)
     starts = list(range(0, last + 1, hop))
@@ -26,16 +21,7 @@ def sliding(length: int, size: int, hop: int) -> List[int]:
 
 
 class WindowReader:
-    """Read windows of a file one after the other: mono, resampled, amplified.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, np.ones(8000) / 2, 8000)
-    >>> reader = WindowReader(path, 8000, gain=2.0)
-    >>> [sig.shape for sig in reader([(0.0, 0.5), (0.75, 1.25)])]
-    [torch.Size([4000]), torch.Size([2000])]
-    """
+    """Read windows of a file one after the other: mono, resampled, amplified."""
 
     def __init__(self, path: str, sample_rate: int, gain: float = 1.0):
         self.path = path
@@ -64,14 +50,6 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 
     Channels are mixed block by block: a file with many of them is never in
     memory as a whole.
-
-    Example
-    -------
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, [[0.25, 0.75]] * 4, samplerate=8000)
-    >>> with soundfile.SoundFile(path) as file:
-    ...     read_mixed(file, 3), read_mixed(file, 3)
-    (tensor([0.5000, 0.5000, 0.5000]), tensor([0.5000]))
     """
     sig, n_read = np.empty(n_frames, np.float32), 0
     while n_read < n_frames:
@@ -85,13 +63,7 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
 
 
 def level_dbfs(sig: torch.Tensor) -> float:
-    """Root mean square of ``[samples]``, dB of full scale.
-
-    Example
-    -------
-    >>> level_dbfs(torch.ones(4)), level_dbfs(torch.zeros(4))
-    (0.0, -inf)
-    """
+    """Root mean square of ``[samples]``, dB of full scale."""
     power = sig.double().square().mean().item() if len(sig) else 0.0
     return float(10 * np.log10(power)) if power > 0 else float("-inf")
 
@@ -99,13 +71,7 @@ def level_dbfs(sig: torch.Tensor) -> float:
 def batches(
     windows: Iterable[torch.Tensor], size: int
 ) -> Iterator[List[torch.Tensor]]:
-    """Group windows into lists of up to ``size``.
-
-    Example
-    -------
-    >>> [len(batch) for batch in batches([None] * 5, 2)]
-    [2, 2, 1]
-    """
+    """Group windows into lists of up to ``size``."""
     batch = []
     for window in windows:
         batch.append(window)

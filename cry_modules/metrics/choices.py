@@ -35,7 +35,7 @@ class Choices:
     at_specificity: Union[float, np.ndarray, None] = None
     at_sensitivity: Union[float, np.ndarray, None] = None
 
-    def balanced_calls(self, scores: np.ndarray) -> np.ndarray:
+    def balanced_predictions(self, scores: np.ndarray) -> np.ndarray:
         """Class whose probability exceeds its prevalence most.
 
         Shapes: scores ``[n, n_classes]``, returns ``[n]``.

@@ -19,13 +19,13 @@ from cry_modules.metrics.bootstrap import (
     logit_interval,
     why_no_interval,
 )
-from cry_modules.metrics.evaluate import defined
+from cry_modules.metrics.evaluate import finite_or_none
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.paired import (
     ALPHA,
     DIGITS,
     aligned,
-    difference_of,
+    mean_difference,
     metric_draws,
     why_no_test,
 )
@@ -175,7 +175,7 @@ def compare(
             {
                 "a": names[0],
                 "b": names[1],
-                **difference_of(computed, rows[0], rows[i], first, no_test),
+                **mean_difference(computed, rows[0], rows[i], first, no_test),
                 **_between_seeds(sets[0], values[0], sets[i], values[i]),
             }
         )
@@ -204,9 +204,9 @@ def _summary_of(run_set, values, draws, first, seed, why) -> Dict:
     result = {
         "name": run_set.name,
         "files": [str(file) for file in run_set.files],
-        "by_seed": [defined(value) for value in values],
-        "mean": defined(values.mean()),
-        "sd_between_seeds": defined(_sd(values)) if several else None,
+        "by_seed": [finite_or_none(value) for value in values],
+        "mean": finite_or_none(values.mean()),
+        "sd_between_seeds": finite_or_none(_sd(values)) if several else None,
         "ci95": None,
         "ci95_new_seed": None,
     }
@@ -236,10 +236,10 @@ def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:
     sd = np.sqrt(sum(_sd(x) ** 2 for x in varied)) if varied else None
     return {
         "paired_by_seed": paired,
-        "by_seed": [defined(value) for value in by_seed],
+        "by_seed": [finite_or_none(value) for value in by_seed],
         "n_above": int((by_seed > 0).sum()),
         "n_below": int((by_seed < 0).sum()),
-        "sd_between_seeds": defined(sd) if varied else None,
+        "sd_between_seeds": finite_or_none(sd) if varied else None,
     }
 
 

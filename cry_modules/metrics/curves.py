@@ -64,7 +64,7 @@ def _has_both(weights, positive):
     return (weights @ positive > 0) & (weights @ ~positive > 0)
 
 
-class Ranking(NamedTuple):
+class CurveKind(NamedTuple):
     """A kind of curve that shows how well scores rank.
 
     ``points`` computes it; ``at`` reads x and y of one curve at ``GRID``;
@@ -92,7 +92,7 @@ class Ranking(NamedTuple):
         return METRICS[self.measure].function(p, Choices(), ones)[0]
 
 
-ROC = Ranking(
+ROC = CurveKind(
     "roc",
     "ROC curve",
     "auc",
@@ -103,7 +103,7 @@ ROC = Ranking(
     # On the line between points.
     lambda x, y: np.interp(GRID, x, y),
 )
-PRECISION_RECALL = Ranking(
+PRECISION_RECALL = CurveKind(
     "precision_recall",
     "Precision and recall",
     "average_precision",
@@ -117,7 +117,7 @@ PRECISION_RECALL = Ranking(
 
 
 def mean_and_band(
-    kind: Ranking, runs: Sequence[Predictions], n_draws: int, seed: int = 0
+    kind: CurveKind, runs: Sequence[Predictions], n_draws: int, seed: int = 0
 ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
     """Mean height of the curves of runs with the same test recordings (and of
     their classes, each against the rest, if there are more than two), and the
@@ -158,7 +158,7 @@ def _heights(kind, runs, weights) -> np.ndarray:
     return np.mean(heights, axis=0)
 
 
-class Group(NamedTuple):
+class ReliabilityBin(NamedTuple):
     """Recordings with about the same predicted probability: its mean, the
     share for which it came true, and the ends of that share's 95 % interval.
     """
@@ -169,16 +169,18 @@ class Group(NamedTuple):
     high: float
 
 
-def reliability(runs: Sequence[Predictions]) -> List[Group]:
+def reliability(runs: Sequence[Predictions]) -> List[ReliabilityBin]:
     """Reliability diagram of the test recordings of all runs together."""
     both = [event_probabilities(run.labels, run.scores) for run in runs]
     predicted, right = (np.concatenate(part) for part in zip(*both))
-    return groups(predicted, right, sum((run.patients for run in runs), []))
+    return equal_size_bins(
+        predicted, right, sum((run.patients for run in runs), [])
+    )
 
 
-def groups(
+def equal_size_bins(
     predicted: np.ndarray, right: np.ndarray, patients: Sequence[str]
-) -> List[Group]:
+) -> List[ReliabilityBin]:
     """Recordings in up to ten equally large groups by predicted probability.
     For a rare class nearly all probabilities are low, so that bins of equal
     width would show one point.
@@ -197,7 +199,7 @@ def groups(
         share = float(right[inside].mean())
         interval = wilson(share, len(set(patients[inside])))
         mean = float(predicted[inside].mean())
-        result.append(Group(mean, share, *interval))
+        result.append(ReliabilityBin(mean, share, *interval))
     return result
 
 

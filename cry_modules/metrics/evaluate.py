@@ -39,7 +39,7 @@ def evaluate(
 
     Accuracy is that of the most probable class, which is what beats the
     majority if anything does; balanced accuracy, recalls and confusion matrix
-    use ``Choices.balanced_calls``.
+    use ``Choices.balanced_predictions``.
     """
     labels = predictions.labels
     n_of = np.bincount(labels, minlength=len(predictions.classes))
@@ -57,7 +57,7 @@ def evaluate(
         "threshold_sens80": _one_for_all(choices.at_sensitivity),
     }
     for name, metric in METRICS.items():
-        value = block[name] = defined(values[name][0])
+        value = block[name] = finite_or_none(values[name][0])
         has_interval = value is not None and why_not is None
         block[f"{name}_ci95"] = (
             metric.interval(value, draws[name], predictions)
@@ -90,7 +90,10 @@ def _draws(p, choices, seed, n_draws) -> Dict[str, np.ndarray]:
 
 def _per_class(p, choices) -> Dict[str, Dict]:
     """Counts of each class, and its metrics against the rest."""
-    patients, calls = np.array(p.patients), choices.balanced_calls(p.scores)
+    patients, calls = (
+        np.array(p.patients),
+        choices.balanced_predictions(p.scores),
+    )
     ones = np.ones((1, len(p.labels)))
     result = {}
     for k, name in enumerate(p.classes):
@@ -98,23 +101,23 @@ def _per_class(p, choices) -> Dict[str, Dict]:
         result[name] = {
             "n": int(true.sum()),
             "n_patients": len(set(patients[true])),
-            "recall": defined(share(calls == k, true, ones)[0]),
+            "recall": finite_or_none(share(calls == k, true, ones)[0]),
         }
         for metric, function in _ONE_AGAINST_REST.items():
             value = function(true, p.scores[:, k], ones)[0]
-            result[name][metric] = defined(value)
+            result[name][metric] = finite_or_none(value)
     return result
 
 
 def _confusion(p, choices) -> List[List[int]]:
     """Recordings by true class (rows) and predicted class (columns)."""
     n_classes = len(p.classes)
-    cells = p.labels * n_classes + choices.balanced_calls(p.scores)
+    cells = p.labels * n_classes + choices.balanced_predictions(p.scores)
     counts = np.bincount(cells, minlength=n_classes**2)
     return counts.reshape(n_classes, n_classes).tolist()
 
 
-def defined(value) -> Optional[float]:
+def finite_or_none(value) -> Optional[float]:
     """A float that JSON can hold: None instead of NaN or infinity."""
     return float(value) if np.isfinite(value) else None
 

@@ -82,13 +82,13 @@ def shown_in(place: str) -> List[str]:
     return [name for name, metric in METRICS.items() if place in metric.shown]
 
 
-def of_rarest_class(value, draws, p) -> Optional[List[float]]:
+def rarest_class_interval(value, draws, p) -> Optional[List[float]]:
     """Interval of a share that the patients of the rarest class limit."""
     few = fewest_patients(p.labels, p.patients)
     return logit_interval(value, draws, few, len(set(p.patients)))
 
 
-def of_class(k: int) -> Callable:
+def class_interval(k: int) -> Callable:
     """Interval of a share of the recordings of class ``k``."""
 
     def of_class_k(value, draws, p):
@@ -100,7 +100,7 @@ def of_class(k: int) -> Callable:
     return of_class_k
 
 
-def percentiles(value, draws, p) -> Optional[List[float]]:
+def percentile_interval(value, draws, p) -> Optional[List[float]]:
     """Percentile interval of the draws."""
     return interval(draws)
 
@@ -126,7 +126,7 @@ def _average_precision(p, choices, weights):
 
 
 def _balanced_accuracy(p, choices, weights):
-    calls = choices.balanced_calls(p.scores)
+    calls = choices.balanced_predictions(p.scores)
     recalls = [
         share(calls == k, p.labels == k, weights) for k in np.unique(p.labels)
     ]
@@ -183,58 +183,58 @@ _EVERYWHERE = (
 _AT_POINT = ("report", "subgroups", "card")
 
 METRICS: Dict[str, Metric] = {
-    "auc": Metric("AUC", _auc, "higher", of_rarest_class, _EVERYWHERE),
+    "auc": Metric("AUC", _auc, "higher", rarest_class_interval, _EVERYWHERE),
     "average_precision": Metric(
         "average precision",
         _average_precision,
         "higher",
-        of_rarest_class,
+        rarest_class_interval,
         _EVERYWHERE,
     ),
     "balanced_accuracy": Metric(
         "balanced accuracy",
         _balanced_accuracy,
         "higher",
-        of_rarest_class,
+        rarest_class_interval,
         ("report", "controls", "card"),
     ),
     "accuracy": Metric(
         "accuracy",
         _accuracy,
         "higher",
-        percentiles,
+        percentile_interval,
         ("report", "controls", "card"),
     ),
     "sensitivity_at_spec80": Metric(
         "sensitivity at the threshold for 80 % specificity",
         _recall_at("at_specificity", 1),
         "higher",
-        of_class(1),
+        class_interval(1),
         _AT_POINT,
     ),
     "specificity_at_threshold": Metric(
         "specificity there",
         _recall_at("at_specificity", 0),
         "higher",
-        of_class(0),
+        class_interval(0),
         _AT_POINT,
     ),
     "specificity_at_sens80": Metric(
         "specificity at the threshold for 80 % sensitivity",
         _recall_at("at_sensitivity", 0),
         "higher",
-        of_class(0),
+        class_interval(0),
         ("report",),
     ),
     "sensitivity_at_threshold_sens80": Metric(
         "sensitivity there",
         _recall_at("at_sensitivity", 1),
         "higher",
-        of_class(1),
+        class_interval(1),
         ("report",),
     ),
     "brier": Metric(
-        "Brier score", _brier, "lower", percentiles, ("report", "card")
+        "Brier score", _brier, "lower", percentile_interval, ("report", "card")
     ),
     # No interval: draws of patients have a larger error than the recordings.
     "ece": Metric(
@@ -244,14 +244,14 @@ METRICS: Dict[str, Metric] = {
         "calibration slope",
         _of_two_classes(calibration.calibration_slope),
         1.0,
-        percentiles,
+        percentile_interval,
         ("report", "card"),
     ),
     "calibration_intercept": Metric(
         "calibration intercept",
         _of_two_classes(calibration.calibration_intercept),
         0.0,
-        percentiles,
+        percentile_interval,
         ("report", "card"),
     ),
 }

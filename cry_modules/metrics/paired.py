@@ -128,7 +128,7 @@ def paired_difference(
     pair = [a, aligned(a, names[0], b, names[1])]
     why = why_no_test(pair[:1], pair[1:], names, n_draws)
     computed = metric_draws(pair, metric, seed, 0 if why else n_draws)
-    return difference_of(computed, [0], [1], a, why)
+    return mean_difference(computed, [0], [1], a, why)
 
 
 def why_no_test(
@@ -150,7 +150,7 @@ def why_no_test(
     return None
 
 
-def difference_of(
+def mean_difference(
     computed: MetricDraws,
     rows_a: Sequence[int],
     rows_b: Sequence[int],

@@ -58,10 +58,12 @@ class Conversion:
 def output_names(names: List[str], format: str) -> Dict[str, str]:
     """Unique output names, which do not depend on the order of the inputs."""
     # Many file systems treat A.flac and a.flac as one file.
-    counts = Counter(plain_name(name, format).casefold() for name in names)
+    counts = Counter(
+        with_format_suffix(name, format).casefold() for name in names
+    )
     outputs = {}
     for name in names:
-        output = plain_name(name, format)
+        output = with_format_suffix(name, format)
         if counts[output.casefold()] > 1 or _is_ambiguous(name):
             output = f"{name}.{format}"
         outputs[name] = output
@@ -76,7 +78,7 @@ def output_names(names: List[str], format: str) -> Dict[str, str]:
     return outputs
 
 
-def plain_name(name: str, format: str) -> str:
+def with_format_suffix(name: str, format: str) -> str:
     """Output name with the suffix replaced."""
     return f"{os.path.splitext(name)[0]}.{format}"
 
@@ -102,12 +104,12 @@ class Converter:
         self.processes = Processes()
         self._lock = threading.Lock()
 
-    def note(self, output: str, file: Path, entry: Dict) -> None:
+    def add_to_journal(self, output: str, file: Path, entry: Dict) -> None:
         """Add an output to the journal."""
         with self._lock:
             self.journal.add(output, file, entry)
 
-    def done(self, name: str, output: str) -> Optional[Conversion]:
+    def earlier_row(self, name: str, output: str) -> Optional[Conversion]:
         """Row of an earlier run with the same source, output and settings.
 
         Rejected files have no such row and are tried again: new permissions or
@@ -172,7 +174,7 @@ class Converter:
                 # between leaves no output that is missing in the journal.
                 (self.out / output).unlink(missing_ok=True)
                 entry.update(settings=self.settings, row=asdict(row))
-                self.note(output, partial, entry)
+                self.add_to_journal(output, partial, entry)
         except Undecodable as error:
             row.verdict, row.reason = "rejected", str(error)
         return row

@@ -110,7 +110,7 @@ def _walk(root: Path):
     """Yield (folder, file names) at any depth; follow each link once."""
     seen = set()
     for folder, folders, names in os.walk(
-        root, followlinks=True, onerror=_unreadable
+        root, followlinks=True, onerror=unreadable
     ):
         folders[:] = [name for name in folders if not name.startswith(".")]
         real = os.path.realpath(folder)
@@ -121,7 +121,8 @@ def _walk(root: Path):
         yield folder, names
 
 
-def _unreadable(error: OSError):
+def unreadable(error: OSError):
+    """Refuse a folder that cannot be listed."""
     raise InputError(
         f"{error.filename} cannot be read ({error.strerror}); change its "
         "permissions, or move it away"

@@ -1,7 +1,6 @@
 """Shards of a pack: recordings as 16 bit samples in a few large files."""
 
 import hashlib
-from concurrent.futures import Executor
 from functools import partial
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
@@ -13,6 +12,7 @@ from tqdm import tqdm
 from data_prep.audio.measure import Audit
 from data_prep.audio.packs import DTYPE, Packed
 from data_prep.audio.read import read_mono
+from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
 
@@ -45,15 +45,16 @@ def write_shard(
     audits: List[Audit],
     root: Path,
     rate: int,
-    pool: Executor,
     bar: tqdm,
 ) -> Dict:
     """Write one shard atomically; return its index rows, size and checksum."""
     rows, offset, digest = [], 0, hashlib.sha256()
     with complete_or_absent(path) as partial_file:
-        with open(partial_file, "wb") as file:
-            decoded = pool.map(partial(decode, root=root, rate=rate), audits)
-            for audit, (samples, scale) in zip(audits, decoded):
+        work = partial(decode, root=root, rate=rate)
+        with open(partial_file, "wb") as file, in_threads(work, audits) as todo:
+            for audit in audits:
+                # Popped: the shard is not held in memory.
+                samples, scale = todo.pop(0).result()
                 file.write(samples.tobytes())
                 digest.update(samples.tobytes())
                 rows.append(_row(audit, path.name, offset, samples, scale))
@@ -83,9 +84,9 @@ def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
     sig = sig.numpy()
     steps = sig / np.float32(STEP)
     whole = np.rint(steps)
-    if (whole == steps).all() and -_LARGEST - 1 <= whole.min():
-        if whole.max() <= _LARGEST:
-            return whole.astype(DTYPE), STEP
+    fits = -_LARGEST - 1 <= whole.min() and whole.max() <= _LARGEST
+    if fits and (whole == steps).all():
+        return whole.astype(DTYPE), STEP
     scale = np.abs(sig).max() / np.float32(_LARGEST)
     # In 64 bits: else the peak could be rounded beyond the largest integer.
     steps = np.rint(sig / np.float64(scale)).clip(-_LARGEST, _LARGEST)

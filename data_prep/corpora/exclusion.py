@@ -191,7 +191,7 @@ def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
     )
 
 
-def reasons(shared: List[Shared]) -> Dict[str, str]:
+def reason_by_patient(shared: List[Shared]) -> Dict[str, str]:
     """Reason by patient to leave out.
 
     A recording with the same samples excludes its patient: that is a held-out

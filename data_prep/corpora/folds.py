@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.corpora.database import Row
-from data_prep.corpora.preparation import in_words
+from data_prep.corpora.preparation import shortened_list
 from data_prep.corpora.stratify import split_patients, strata
 from data_prep.files.errors import InputError, require
 from data_prep.manifest import SPLITS, Recording
@@ -170,7 +170,7 @@ def _require_training(rows, table, folds, classes):
             )
 
 
-def keep_apart(
+def leave_out_other_folds(
     rows: List[Row], table: Path, folds: Folds
 ) -> Tuple[List[Row], List[Tuple[str, str, str]]]:
     """Leave out recordings of held-out patients with values of other folds.
@@ -184,7 +184,7 @@ def keep_apart(
         require(
             fold in values,
             f"{split}_fold is {fold}",
-            f"{table} has the folds {in_words(values)} in its column "
+            f"{table} has the folds {shortened_list(values)} in its column "
             f"{folds.column!r}",
         )
     if folds.column == FOLD:

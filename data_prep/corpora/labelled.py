@@ -18,7 +18,7 @@ from data_prep.corpora.folds import (
     as_spelt,
     check_rounds,
     choose_folds,
-    keep_apart,
+    leave_out_other_folds,
     split_by_fold,
     values_of,
 )
@@ -37,36 +37,18 @@ _COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
 
 @dataclass
 class Task:
-    """Labels, folds and label fraction of a classification task.
-
-    Arguments
-    ---------
-    label_column : str
-        Column of recordings.csv.
-    classes : sequence of str
-        Labels, the positive class last.
-    other_labels : str
-        ``error`` or ``drop``: treatment of labels outside ``classes``.
-    fold_column : str
-        ``fold``, or any column, such as ``site``.
-    test_fold : str, int or None
-        Value of the test set.
-    valid_fold : str, int or None
-        Value of the validation set; None: 15 % of the remaining patients.
-    label_fraction : float
-        Share of the training patients to keep, per class.
-    seed : int
-        Seed of the split and of the fraction.
-    """
+    """Labels, folds and label fraction of a classification task."""
 
     label_column: str
-    classes: Sequence[str]
-    other_labels: str = "error"
-    fold_column: str = FOLD
-    test_fold: Union[str, int, None] = None
+    classes: Sequence[str]  #: the positive class last
+    other_labels: str = "error"  #: or ``drop``: labels outside ``classes``
+    fold_column: str = FOLD  #: or any column, such as ``site``
+    test_fold: Union[str, int, None] = None  #: value of the test set
+    #: value of the validation set; None: 15 % of the remaining patients
     valid_fold: Union[str, int, None] = None
+    #: share of the training patients to keep, per class
     label_fraction: float = 1.0
-    seed: int = 0
+    seed: int = 0  #: of the split and of the fraction
 
     def __post_init__(self):
         self.classes = [str(name) for name in self.classes]
@@ -149,7 +131,7 @@ def prepare_clinical(
     for name in ("label_column", "classes", "other_labels", "fold_column"):
         state[name] = getattr(task, name)
     state.update(label_fraction=task.label_fraction, seed=task.seed)
-    preparation.once(
+    preparation.prepare_once(
         save_folder,
         state,
         [table],
@@ -161,7 +143,9 @@ def _prepare(root, table, save_folder, task, corpus_name):
     rows = _rows(table, task)
     left_out, folds = [], task.folds
     if folds is not None:
-        rows, left_out = keep_apart(rows, table, as_spelt(folds, rows))
+        rows, left_out = leave_out_other_folds(
+            rows, table, as_spelt(folds, rows)
+        )
     rows, audits = usable_rows(rows, root, save_folder, left_out)
     if folds is not None:
         splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
@@ -172,7 +156,9 @@ def _prepare(root, table, save_folder, task, corpus_name):
     preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
     _keep_fraction(splits, task)
     name = corpus_name or database_name(root, table)
-    preparation.finish(splits, audits, root, save_folder, name, task.classes)
+    preparation.write_prepared(
+        splits, audits, root, save_folder, name, task.classes
+    )
 
 
 def _rows(table: Path, task: Task) -> List[Row]:

@@ -1,8 +1,8 @@
 """Steps shared by all preparations: check, prepare once, audit, report.
 
 A preparation reads the table or the file names of its corpus, calls ``audit``
-to decode all audio, assigns recordings to splits, and calls ``finish`` to write
-the manifests. ``once`` skips all of it if nothing has changed.
+to decode all audio, assigns recordings to splits, and calls ``write_prepared``
+to write the manifests. ``prepare_once`` skips all of it if nothing has changed.
 """
 
 import json
@@ -66,7 +66,7 @@ def check_share(valid_share: float) -> None:
     )
 
 
-def once(
+def prepare_once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
     """Prepare, unless it was done before with the same options and sources."""
@@ -113,7 +113,7 @@ def audit(
     return audits
 
 
-def finish(
+def write_prepared(
     splits: Dict[str, List[Recording]],
     audits: Audits,
     root: Path,
@@ -167,13 +167,13 @@ def require_classes(
                 consequence = "no AUC to choose a model by, and no threshold"
             logger.warning(
                 "no recording of %s in %s: %s",
-                in_words([repr(label) for label in missing]),
+                shortened_list([repr(label) for label in missing]),
                 split,
                 consequence,
             )
 
 
-def in_words(names: Sequence[str], most: int = 10) -> str:
+def shortened_list(names: Sequence[str], most: int = 10) -> str:
     """First names of a list, and the number of the others."""
     text = ", ".join(names[:most])
     if len(names) <= most:

@@ -53,7 +53,7 @@ def prepare_unlabelled(
     tables = [Path(path) for path in exclude]
     exclusion.check_options(tables, excluded, exclude_folder)
 
-    preparation.once(
+    preparation.prepare_once(
         save_folder,
         options,
         [table, *tables],
@@ -74,7 +74,7 @@ def _prepare(root, table, save_folder, tables, options):
         "add patients: the validation loss needs another one",
     )
     name = options["corpus"] or database_name(root, table)
-    preparation.finish(splits, audits, root, save_folder, name)
+    preparation.write_prepared(splits, audits, root, save_folder, name)
 
 
 def _held_out(root, table, save_folder, tables, options):
@@ -89,7 +89,7 @@ def _held_out(root, table, save_folder, tables, options):
         shared = exclusion.find_shared(rows, root, save_folder, held_out)
         if options["excluded"] == exclusion.REFUSE:
             exclusion.refuse(shared, len(rows), table)
-        reasons.update(exclusion.reasons(shared))
+        reasons.update(exclusion.reason_by_patient(shared))
         rows = _without(rows, reasons)
     left_out = [
         (rec.wav, "excluded", reasons[rec.patient_id])

@@ -13,12 +13,12 @@ from speechbrain.utils.distributed import run_on_main
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
-from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_figures
+from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_probes
 from cry_modules.evaluation.outcome import (
     EvaluationOptions,
     Outcome,
     evaluate_outcomes,
-    held_out,
+    pooled_predictions,
 )
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.training.batches import keep_batch
@@ -106,7 +106,7 @@ def classical_controls(hparams, logmel, brain):
     arrays = {
         split: as_arrays(data, brain.classes) for split, data in logmel.items()
     }
-    fitted = controls.classical(
+    fitted = controls.train_classical(
         {split: features for split, (features, _) in arrays.items()},
         {split: recordings for split, (_, recordings) in arrays.items()},
         brain.prevalence,
@@ -146,7 +146,7 @@ def model_metrics(hparams, brain, done, options, corpus):
 
 def nuisance_metrics(hparams, columns, embs, logmel, classes):
     """Predict the nuisance columns from embeddings and log-mel statistics."""
-    return nuisance_figures(
+    return nuisance_probes(
         {
             "embedding": joined_arrays(embs, classes),
             "log-mel": joined_arrays(logmel, classes),
@@ -205,7 +205,9 @@ def pool(hparams, values, runs, options):
         done.metrics["nuisance"] = mean_over_folds(
             [run.metrics["nuisance"] for run in every]
         )
-    pooled, _ = held_out(done.outcomes, "recording", hparams["patient_score"])
+    pooled, _ = pooled_predictions(
+        done.outcomes, "recording", hparams["patient_score"]
+    )
     path = f"{hparams['output_folder']}/predictions_test.csv"
     run_on_main(pooled.write, args=[path])
     run_on_main(finish, args=[hparams, done, []])

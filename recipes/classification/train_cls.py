@@ -286,7 +286,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     environment.join()
     train_labels, classes = read_labels(manifests, hparams["classes"])
     if hparams["controls"]:
-        controls.check_size(len(train_labels))
+        controls.check_training_size(len(train_labels))
     recordings = dataio_prepare(hparams, manifests, classes, "recordings")
     datasets = dataio_prepare(
         hparams, manifests, classes, hparams["trained_on"]

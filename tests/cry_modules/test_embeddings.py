@@ -6,7 +6,7 @@ import torch
 
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics, cut
-from cry_modules.evaluation.baseline import mean_and_spread
+from cry_modules.evaluation.baseline import mean_and_deviation
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.heads import ClassificationHead
 from cry_modules.views import SpecAugment
@@ -90,7 +90,7 @@ def test_log_mel_statistics_are_those_of_the_frames_without_padding(sigs):
     for sig, row in zip(sigs, result):
         frames = LogMel()(sig[None])[0][0].numpy()
         np.testing.assert_allclose(
-            row.numpy(), mean_and_spread(frames), rtol=1e-3, atol=1e-3
+            row.numpy(), mean_and_deviation(frames), rtol=1e-3, atol=1e-3
         )
 
 

@@ -105,10 +105,10 @@ def test_audit_of_the_data_folder_is_trusted(tmp_path, monkeypatch):
     assert audit_files(names, tmp_path, tmp_path / "run") == expected
 
 
-def test_command_on_a_folder_of_bad_files(tmp_path, noise, run):
+def test_command_on_a_folder_of_bad_files(tmp_path, run):
     folder = tmp_path / "data"
     folder.mkdir()
-    reasons = make_bad_files(folder, noise)
+    reasons = make_bad_files(folder)
     for name in ("missing.wav", "bare.raw", "folder.wav"):
         del reasons[name]
     good = sounds(folder / "good, really", 3)
@@ -149,7 +149,9 @@ def test_command_reports_copies_across_splits(tmp_path, run):
         ("near", "5.wav", "4.wav", "different: p0 and p4",
          "different: train and test"),
     }  # fmt: skip
-    assert "1 exact and 2 near copies" in done.stdout
+    assert (
+        "1 exact and 2 near copies, 2 of another patient, 2 across splits: see"
+    ) in done.stdout
 
 
 def test_a_database_with_labels_and_double_rows(tmp_path, run):
@@ -163,6 +165,7 @@ def test_a_database_with_labels_and_double_rows(tmp_path, run):
     assert done.returncode == 0, done.stderr
     [row] = cells(tmp_path / "out/duplicates.csv")
     assert row["labels"] == "different: a and b"
+    assert ", 1 with another label" in done.stdout
     table.write_text("\n".join([header, *rows, "r9,P2,./1.wav,a"]) + "\n")
     done = run(table, "--out", tmp_path / "out")
     assert done.returncode == 2

@@ -70,15 +70,6 @@ def test_files_to_convert_are_rejected_with_the_cure(folder, prepared, output):
     assert "convert" in row["reason"]
 
 
-def test_hidden_files_and_the_second_time(folder, prepared, monkeypatch):
-    (folder / ".trash").mkdir()
-    (folder / ".trash/x.wav").touch()
-    (folder / "pain/._Baby0_0.wav").touch()
-    before = prepared(prepare_folder, folder)
-    monkeypatch.setattr("data_prep.corpora.preparation.audit", None)
-    assert prepared(prepare_folder, folder) == before  # not prepared again
-
-
 @pytest.mark.parametrize(
     "source, options, message",
     [
@@ -99,11 +90,6 @@ def test_refusals(folder, write, prepared, source, options, message):
     (folder / "empty").mkdir()
     with pytest.raises(InputError, match=message):
         prepared(prepare_folder, folder / source, **options)
-
-
-def test_the_data_folder_is_not_written_to(folder):
-    with pytest.raises(InputError, match="src is the data folder itself"):
-        prepare_folder(str(folder), str(folder))
 
 
 @pytest.mark.parametrize("name", [" a.wav", "a\rb.wav", b"a\xffb.wav"])

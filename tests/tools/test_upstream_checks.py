@@ -322,24 +322,22 @@ def test_a_program_that_hangs_is_stopped_with_its_children(copy, monkeypatch):
     assert output == "on\nstopped after 0.3 s\n"
 
 
-def test_show(capsys):
+def test_each_verdict_is_shown_at_once(capsys):
     detail = "\n".join(map(str, range(20)))
 
     def verdicts():
         yield Verdict("lint", "ruff check", True, "", 2.6)
         assert capsys.readouterr().out == "PASS  lint/ruff check  3 s\n"
         yield Verdict("docs", "doctests", True, "no such file", 0)
-        assert capsys.readouterr().out == (
-            "PASS  docs/doctests  0 s  (no such file)\n"
-        )
         yield Verdict("lint", "pre-commit", None, "offline", 0)
-        assert (
-            capsys.readouterr().out == "SKIP  lint/pre-commit  0 s  (offline)\n"
-        )
         yield Verdict("yaml", "load", False, detail, 61.2)
 
     assert show(verdicts()) is False
-    shown = capsys.readouterr().out
-    lines = "".join(f"      {number}\n" for number in range(5, 20))
-    assert shown == f"FAIL  yaml/load  61 s\n{lines}2 passed, 1 failed\n"
+    assert capsys.readouterr().out.splitlines() == [
+        "PASS  docs/doctests  0 s  (no such file)",
+        "SKIP  lint/pre-commit  0 s  (offline)",
+        "FAIL  yaml/load  61 s",
+        *(f"      {number}" for number in range(5, 20)),
+        "2 passed, 1 failed",
+    ]
     assert show([Verdict("lint", "codespell", True, "", 0)]) is True

@@ -14,27 +14,10 @@ import pytest
 from data_prep.files.errors import InputError
 from tools.upstream.fixes import Fix, check_fix, fixes
 
-NAMES = [
-    "atomic_checkpoints",
-    "cnn14_lengths",
-    "pretrainer_strict",
-    "set_epoch_one_process",
-]
 EACH = pytest.mark.parametrize("fix", fixes(), ids=lambda fix: fix.name)
 
 #: Release that the patches apply to, besides the checkout.
 RELEASE = "1.1.2"
-
-
-def test_names_in_order():
-    assert [fix.name for fix in fixes()] == NAMES
-
-
-@EACH
-def test_folder_is_complete(fix):
-    names = {path.name for path in fix.patch.parent.iterdir()}
-    expected = {"fix.patch", f"test_{fix.name}.py", "description.md"}
-    assert names - {"__pycache__"} == expected
 
 
 @EACH

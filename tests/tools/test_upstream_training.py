@@ -155,17 +155,19 @@ import sys
 sys.path[:0] = sys.argv[1:3]
 from infant_cry_prepare import prepare_infant_cry, prepare_unlabelled
 from vggsound_prepare import prepare_vggsound
-for name in ("twice", "absent", "label"):
+task = "pain", ["no", "yes"]
+for prepare, name, *options in (
+    (prepare_infant_cry, "twice", *task),
+    (prepare_infant_cry, "absent", *task),
+    (prepare_infant_cry, "label", *task),
+    (prepare_vggsound, "untested"),
+    (prepare_vggsound, "broken"),
+    (prepare_unlabelled, "good"),
+):
     try:
-        prepare_infant_cry(name, f"{name}/out", "pain", ["no", "yes"])
+        prepare(name, f"{name}/out", *options)
     except ValueError as error:
         print(name, error)
-try:
-    prepare_vggsound("untested", "untested/out")
-except ValueError as error:
-    print("untested", error)
-prepare_vggsound("broken", "broken/out")
-prepare_unlabelled("good", "good/out")
 """
 
 
@@ -173,26 +175,22 @@ prepare_unlabelled("good", "good/out")
 def test_mistakes_are_named_before_anything_trains(
     speechbrain_with_ours, noise, tmp_path
 ):
-    for name, change in (
-        ("good", (None, None)),
-        ("twice", ("r5,", "r4,")),
-        ("absent", ("a5.wav", "b5.wav")),
-        ("label", ("a5.wav,no", "a5.wav,maybe")),
+    rows = [f"r{i},p{i},a{i}.wav,{['yes', 'no'][i % 2]}" for i in range(24)]
+    text = "\n".join(["recording_id,patient_id,path,pain", *rows])
+    for name, *change in (
+        ("good", "", ""),
+        ("twice", "r5,", "r4,"),
+        ("absent", "a5.wav", "b5.wav"),
+        ("label", "a5.wav,no", "a5.wav,maybe"),
     ):
-        rows = ["recording_id,patient_id,path,pain"]
         for i in range(24):
             noise(f"{name}/a{i}.wav", seconds=0.2)
-            rows.append(f"r{i},p{i},a{i}.wav,{['yes', 'no'][i % 2]}")
-        text = "\n".join(rows) + "\n"
-        if change[0]:
-            text = text.replace(*change, 1)
-        (tmp_path / name / "recordings.csv").write_text(text)
-    for name, splits in (("untested", ["train"]), ("broken", None)):
-        rows = []
+        table = tmp_path / name / "recordings.csv"
+        table.write_text(text.replace(*change, 1))
+    for name, other in (("untested", "train"), ("broken", "test")):
         for i in range(12):
-            split = (splits or ["train", "test"])[i % len(splits or "ab")]
             noise(f"{name}/audio/v{i}_000000.wav", seconds=0.2)
-            rows.append(f"v{i},0,dog,{split}")
+        rows = [f"v{i},0,dog,{['train', other][i % 2]}" for i in range(12)]
         (tmp_path / name / "vggsound.csv").write_text("\n".join(rows))
     (tmp_path / "broken/audio/v1_000000.wav").write_bytes(b"")
     noise("broken/audio/v3_000000.wav", seconds=0)
@@ -248,36 +246,28 @@ def samples(speechbrain_with_ours):
     return speechbrain_with_ours / "tests/samples"
 
 
+@pytest.fixture
 def simclr_options(samples):
-    return [
-        *f"--data_folder {samples}/VGGSound --min_clips 1".split(),
-        *["--warmup_epochs", "1"],
-    ]
+    options = f"--data_folder {samples}/VGGSound --min_clips 1"
+    return [*options.split(), "--warmup_epochs", "1"]
 
 
 @pytest.mark.slow
 @pytest.mark.representative
-def test_simclr(theirs, ours, samples):
-    options = simclr_options(samples)
-    a = theirs(
-        "VGGSound/self-supervised-learning/simclr", "cnn14.yaml", *options
-    )
-    b = ours("train_simclr.py", "vggsound.yaml", *options)
+def test_simclr(theirs, ours, simclr_options):
+    recipe = "VGGSound/self-supervised-learning/simclr"
+    a = theirs(recipe, "cnn14.yaml", *simclr_options)
+    b = ours("train_simclr.py", "vggsound.yaml", *simclr_options)
     same_training(a, b, ["encoder", "projector"])
     for name in ("encoder", "projector"):  # for other recipes
         assert torch.load(a / f"save/{name}.ckpt", weights_only=True)
 
 
 @pytest.fixture
-def pretrained(ours, samples):
+def pretrained(ours, simclr_options, tmp_path):
     """A trained encoder with its projector."""
-    return last_checkpoint(
-        ours(
-            "train_simclr.py",
-            "vggsound.yaml",
-            *simclr_options(samples),
-        )
-    )
+    run = ours("train_simclr.py", "vggsound.yaml", *simclr_options)
+    return last_checkpoint(run.rename(tmp_path / "pretraining"))
 
 
 @pytest.mark.slow
@@ -291,24 +281,21 @@ def test_sound_classification(theirs, ours, samples):
 
 
 @pytest.mark.slow
-def test_adaptation(theirs, ours, samples, pretrained, tmp_path):
-    source = tmp_path / "pretrained"
-    pretrained.rename(source)
-    (tmp_path / "ours").rename(tmp_path / "pretraining")
+def test_adaptation(theirs, ours, samples, pretrained):
     replay = ["--replay_folder", str(samples / "VGGSound")]
     options = [*replay, "--valid_share", "0.2", "--warmup_epochs", "1"]
     a = theirs(
         "InfantCry/adaptation",
         "cnn14_replay.yaml",
         *["--data_folder", str(samples / "InfantCry"), *options],
-        *["--encoder_source", str(source / "encoder.ckpt")],
-        *["--projector_source", str(source / "projector.ckpt")],
+        *["--encoder_source", str(pretrained / "encoder.ckpt")],
+        *["--projector_source", str(pretrained / "projector.ckpt")],
     )
     b = ours(
         "train_adapt.py",
         "cry_adapt_replay.yaml",
         *["--cry_folder", str(samples / "InfantCry"), *options],
-        *["--encoder_source", str(source)],
+        *["--encoder_source", str(pretrained)],
     )
     same_training(a, b, ["encoder", "projector"])
 
@@ -316,15 +303,10 @@ def test_adaptation(theirs, ours, samples, pretrained, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["neuro", "trigger"])
 @pytest.mark.parametrize("mode", ["linear_bn", "end_to_end"])
-def test_cry_classification(
-    theirs, ours, samples, pretrained, tmp_path, task, mode
-):
-    source = tmp_path / "encoder.ckpt"
-    (pretrained / "encoder.ckpt").rename(source)
-    (tmp_path / "ours").rename(tmp_path / "pretraining")
+def test_cry_classification(theirs, ours, samples, pretrained, task, mode):
     options = f"--data_folder {samples}/InfantCry --finetune_mode {mode}"
-    options = [*options.split(), "--encoder_source", str(source)]
-    yaml_file = f"{task}_linear_bn.yaml"
-    a = theirs("InfantCry/classification", yaml_file, *options)
-    b = ours("train_cls.py", yaml_file, *options)
+    source = ["--encoder_source", str(pretrained / "encoder.ckpt")]
+    run = f"{task}_linear_bn.yaml", *options.split(), *source
+    a = theirs("InfantCry/classification", *run)
+    b = ours("train_cls.py", *run)
     same_training(a, b, ["encoder", "head"])

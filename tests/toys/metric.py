@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from cry_modules.metrics.figures import Metric, percentiles
+from cry_modules.metrics.figures import Metric, percentile_interval
 
 
 def weighted_f1(p, choices, weights):
@@ -19,6 +19,6 @@ ROW = Metric(
     "F1 score",
     weighted_f1,
     "higher",
-    percentiles,
+    percentile_interval,
     ("report", "controls", "folds", "subgroups", "compare", "card"),
 )

@@ -60,14 +60,7 @@ class Row(NamedTuple):
     fields: Dict[str, str]
 
     def name(self) -> str:
-        """Name of the debug run and of its files.
-
-        Example
-        -------
-        >>> files = {"Script_file": "a/train.py", "Hparam_file": "a/b.yaml"}
-        >>> Row("VGGSound", 2, files).name()
-        'VGGSound_row_02 train.py b.yaml'
-        """
+        """Name of the debug run and of its files."""
         files = (self.fields[key] for key in ("Script_file", "Hparam_file"))
         names = " ".join(Path(file.strip()).name for file in files)
         return f"{self.dataset}_row_{self.number:02d} {names}"
@@ -182,15 +175,7 @@ def git(folder: Path, *arguments: str) -> str:
 
 
 def files_of(tree: Path) -> Iterator[str]:
-    """Files and symlinks of a tree.
-
-    Example
-    -------
-    >>> tmp = getfixture("tmpdir")
-    >>> tmp.join("a.py").write("")
-    >>> list(files_of(Path(tmp)))
-    ['a.py']
-    """
+    """Files and symlinks of a tree."""
     for path in tree.rglob("*"):
         file = path.relative_to(tree)
         if {".git", "__pycache__"}.isdisjoint(file.parts) and (

@@ -224,15 +224,7 @@ def _hooks(copy: Copy) -> List[Check]:
 
 
 def show(verdicts: Iterable[Verdict]) -> bool:
-    """Print a line per verdict as it comes, then the number of each kind.
-
-    Example
-    -------
-    >>> show([Verdict("lint", "ruff check", True, "", 3.1)])
-    PASS  lint/ruff check  3 s
-    1 passed, 0 failed
-    True
-    """
+    """Print a line per verdict as it comes, then the number of each kind."""
     counts = Counter()
     for verdict in verdicts:
         counts[verdict.good] += 1

@@ -43,11 +43,6 @@ class Fix(NamedTuple):
     def touched(self) -> List[str]:
         """Files that the patch changes or adds, relative to SpeechBrain's
         folder.
-
-        Example
-        -------
-        >>> fixes()[0].touched()
-        ['speechbrain/utils/checkpoints.py']
         """
         lines = self.patch.read_text(encoding="utf-8").splitlines()
         added = (line for line in lines if line.startswith(_ADDED_LINE))
@@ -55,13 +50,7 @@ class Fix(NamedTuple):
 
 
 def fixes() -> List[Fix]:
-    """All fixes, by name.
-
-    Example
-    -------
-    >>> [fix.name for fix in fixes()][:2]
-    ['atomic_checkpoints', 'cnn14_lengths']
-    """
+    """All fixes, by name."""
     return [_read(patch.parent) for patch in sorted(FIXES.glob("*/fix.patch"))]
 
 

@@ -53,13 +53,7 @@ def rendered(
 
 
 def up_to(name: str) -> List[PullRequest]:
-    """A pull request and all before it.
-
-    Example
-    -------
-    >>> [request.name for request in up_to("cnn14_lengths")]
-    ['contrastive', 'cnn14_lengths']
-    """
+    """A pull request and all before it."""
     names = [request.name for request in SERIES]
     if name not in names:
         raise InputError(f"--upto is {name!r}; pass one of {', '.join(names)}")

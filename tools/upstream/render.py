@@ -107,13 +107,7 @@ def keys(
     without: tuple = (),
     replace: Optional[Dict[str, str]] = None,
 ) -> str:
-    """Entries of a yaml file of this project, with their comments.
-
-    Example
-    -------
-    >>> keys("hparams/vggsound.yaml", "warmup_epochs")
-    'warmup_epochs: 5'
-    """
+    """Entries of a yaml file of this project, with their comments."""
     entries = blocks((ROOT / path).read_text(encoding="utf-8"))
     for key in (*wanted, *without):
         if key not in entries:

@@ -26,15 +26,7 @@ class Import(NamedTuple):
     alias: str
 
     def statement(self) -> str:
-        """The line of code.
-
-        Example
-        -------
-        >>> Import("torch.nn", "functional", "F").statement()
-        'from torch.nn import functional as F'
-        >>> Import("", "torch.nn", "torch").statement()
-        'import torch.nn'
-        """
+        """The line of code."""
         shown = self.name
         if self.alias != self.name.partition(".")[0] or (
             self.module and self.alias != self.name
@@ -46,14 +38,7 @@ class Import(NamedTuple):
 
 
 class Module:
-    """A parsed module of this project.
-
-    Example
-    -------
-    >>> module = Module("cry_modules.losses")
-    >>> list(module.definitions)[:2]
-    ['gather_ranks', 'NTXentLoss']
-    """
+    """A parsed module of this project."""
 
     def __init__(self, name: str):
         path = ROOT / (name.replace(".", "/") + ".py")
@@ -133,13 +118,7 @@ def defined_by(node: ast.AST) -> List[str]:
 
 
 def imports_of(tree: ast.Module) -> Iterator[Import]:
-    """Imports at the top level of a module.
-
-    Example
-    -------
-    >>> list(imports_of(ast.parse("import numpy as np")))
-    [Import(module='', name='numpy', alias='np')]
-    """
+    """Imports at the top level of a module."""
     for node in tree.body:
         if isinstance(node, ast.ImportFrom):
             for name in node.names:
@@ -170,11 +149,6 @@ def names_in(text: str) -> Tuple[set, set]:
 def blocks(text: str) -> Dict[str, str]:
     """Top-level entries of a yaml file by key, each with the comments before
     it and the lines below it.
-
-    Example
-    -------
-    >>> blocks("# Head\\n\\n# Size\\na: 1 # m\\nb:\\n    c: 2\\n")
-    {'a': '# Size\\na: 1 # m', 'b': 'b:\\n    c: 2'}
     """
     entries, key, waiting = {}, None, []
     for line in text.splitlines():

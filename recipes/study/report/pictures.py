@@ -22,7 +22,12 @@ from cry_modules.metrics.calibration import (
     event_probabilities,
 )
 from cry_modules.metrics.compare import RunSet
-from cry_modules.metrics.curves import GRID, Ranking, mean_and_band, reliability
+from cry_modules.metrics.curves import (
+    GRID,
+    CurveKind,
+    mean_and_band,
+    reliability,
+)
 from cry_modules.metrics.words import count
 from recipes.study.report.results import Cell
 from recipes.study.report.rows import (
@@ -49,7 +54,7 @@ _POINTS = {"markersize": 4, "linewidth": 1.2}
 # A panel for each fine-tuning mode.
 
 
-def ranking(name: str, title: str, kind: Ranking, panels: Panels) -> Picture:
+def ranking(name: str, title: str, kind: CurveKind, panels: Panels) -> Picture:
     """ROC curves, or precision and recall: mean over seeds and classes, with
     the band of the draws of patients.
     """

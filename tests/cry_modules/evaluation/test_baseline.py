@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from cry_modules.evaluation.baseline import quietest, sound_features
+from cry_modules.evaluation.baseline import quietest_frames, sound_features
 from cry_modules.evaluation.cross_validation import (
     Settings,
     cross_validate,
@@ -82,7 +82,7 @@ def test_the_quietest_frames_of_a_recording(noise, tmp_path):
     audio, background = sound_features([rec], tmp_path)
     assert audio.shape == background.shape == (1, 160)
     assert background[0, :80].mean() < audio[0, :80].mean()
-    assert len(quietest(np.zeros((12, 80)))) == 5
+    assert len(quietest_frames(np.zeros((12, 80)))) == 5
 
 
 def test_a_constant_feature_of_training_says_nothing():

@@ -11,7 +11,7 @@ import pytest
 
 from cry_modules.evaluation.confounds import confounds, main
 from cry_modules.evaluation.cross_validation import Settings
-from cry_modules.evaluation.questions import ConfoundData, examine
+from cry_modules.evaluation.questions import ConfoundData, answer_questions
 from cry_modules.evaluation.verdict import verdict
 from data_prep.files.errors import InputError
 
@@ -47,7 +47,7 @@ def clues(signature=0.0, effect=0.0, sites_by_label=False, seed=0):
 
 def verdict_of(examined):
     """The verdict by its subject."""
-    probes, gap, _ = examine(examined, QUICK)
+    probes, gap, _ = answer_questions(examined, QUICK)
     verdicts = verdict(probes, gap, "injury")
     return probes, gap, dict(line.split(": ", 1) for line in verdicts)
 
@@ -104,13 +104,13 @@ def test_few_patients_are_no_ground_for_a_claim():
     few.labels[few.patients >= 2] = "healthy"
     few.labels[few.patients < 2] = "injury"
     three = Settings(folds=3, repeats=1, permutations=19)
-    probes, gap, notes = examine(few, three)
+    probes, gap, notes = answer_questions(few, three)
     assert probes["label_audio_grouped"].evidence.ci95 is gap.ci95 is None
     assert notes == ["label: 2 folds, because injury has 2 patients."]
     verdicts = " ".join(verdict(probes, gap, "injury"))
     assert "Label: too few patients in class injury (2) to decide" in verdicts
     few.labels[few.patients > 0] = "healthy"
-    probes, gap, _ = examine(few, QUICK)
+    probes, gap, _ = answer_questions(few, QUICK)
     assert gap is None and probes["site_audio"].evidence is not None
     assert probes["label_audio_grouped"].why_not.endswith("a single patient")
 
@@ -121,7 +121,7 @@ def test_rare_classes_join_and_rare_or_single_sites_leave():
     some.labels[some.patients == 39] = ""
     some.sites[:] = "north"
     some.sites[some.patients < 4] = "south"
-    probes, gap, notes = examine(some, QUICK)
+    probes, gap, notes = answer_questions(some, QUICK)
     assert len(probes["label_audio_grouped"].classes) == 2
     assert probes["label_audio_grouped"].evidence.n_patients == 39
     assert any(n.startswith("pain: 3 patients, too few") for n in notes)

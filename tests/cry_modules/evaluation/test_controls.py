@@ -45,9 +45,9 @@ def make_data(n_classes=2, signal=1.5, sizes=(200, 60, 80), seed=0):
 
 def test_the_logistic_control_is_scikit_learns_best_on_validation():
     features, recordings, prevalence = make_data()
-    predicted, share = controls.classical(features, recordings, prevalence)[
-        "logmel_logistic"
-    ]
+    predicted, share = controls.train_classical(
+        features, recordings, prevalence
+    )["logmel_logistic"]
     scaler = StandardScaler().fit(features["train"])
     best, expected = -1, None
     for c in (1e-3, 1e-2, 1e-1, 1.0):
@@ -75,7 +75,7 @@ def test_the_logistic_control_is_scikit_learns_best_on_validation():
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_controls_find_a_signal_and_scores_sum_to_one(n_classes):
     data = make_data(n_classes, signal=3.0)
-    for predicted, share in controls.classical(*data).values():
+    for predicted, share in controls.train_classical(*data).values():
         assert share.sum() == pytest.approx(1)
         for predictions in predicted.values():
             np.testing.assert_allclose(predictions.scores.sum(axis=1), 1)
@@ -90,14 +90,14 @@ def test_controls_find_a_signal_and_scores_sum_to_one(n_classes):
 def test_validation_of_one_class_chooses_the_most_regular_model():
     features, recordings, prevalence = make_data()
     recordings["valid"].labels[:] = 0
-    computed = controls.classical(features, recordings, prevalence)
+    computed = controls.train_classical(features, recordings, prevalence)
     assert np.isfinite(computed["logmel_svm"][0]["test"].scores).all()
 
 
 def test_too_many_recordings_for_a_support_vector_machine():
-    controls.check_size(20000)
+    controls.check_training_size(20000)
     with pytest.raises(InputError, match="--controls False"):
-        controls.check_size(20001)
+        controls.check_training_size(20001)
 
 
 def entry_of(model, control):

@@ -8,7 +8,7 @@ from cry_modules.evaluation.outcome import (
     EvaluationOptions,
     Outcome,
     evaluate_outcomes,
-    held_out,
+    pooled_predictions,
 )
 from cry_modules.metrics.predictions import UNITS, Predictions
 
@@ -60,7 +60,7 @@ def leave_one_site_out(strength, seed=0, n=600):
 @pytest.mark.parametrize("strength", [1e-9, 1.0, 2.0])
 def test_pooled_scores_rank_as_the_evidence_does(strength):
     outcomes, labels, evidence = leave_one_site_out(strength)
-    pooled, _ = held_out(outcomes, "recording", "mean_log_odds")
+    pooled, _ = pooled_predictions(outcomes, "recording", "mean_log_odds")
     expected = roc_auc_score(labels, evidence)
     assert roc_auc_score(labels, pooled.scores[:, 1]) == pytest.approx(
         expected, abs=0.002

@@ -15,10 +15,10 @@ from sklearn.metrics import roc_auc_score
 from cry_modules.evaluation.columns import read_columns, subgroup_columns
 from cry_modules.evaluation.subgroups import (
     NOT_GIVEN,
+    assign_groups,
     by_subgroup,
-    chance_of_difference,
-    groups,
-    table,
+    permutation_p,
+    subgroup_table,
 )
 from cry_modules.metrics.choices import Choices, choose
 from cry_modules.metrics.evaluate import evaluate
@@ -137,14 +137,15 @@ def test_certain_scores_leave_no_nan():
     result = by_subgroup(p, choose(p), {"site": site}, n_draws=20)
     json.dumps(result, allow_nan=False)
     assert result["site"]["p"] == 1.0
-    assert "| site | a | 60 / 30 | 20 / 10 | 1.000 (no interval) |" in table(
-        result
+    assert (
+        "| site | a | 60 / 30 | 20 / 10 | 1.000 (no interval) |"
+        in subgroup_table(result)
     )
 
 
 def test_groups_are_in_natural_order():
     given = ["10", "9", "", "site10", "site9", "9"]
-    names, group = groups(given, list("abcdef"), "ward")
+    names, group = assign_groups(given, list("abcdef"), "ward")
     assert names == ["9", "10", "site9", "site10", NOT_GIVEN]
     assert [names[g] for g in group] == [cell or NOT_GIVEN for cell in given]
 
@@ -161,7 +162,7 @@ def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
     ages = [str(age) for age, _ in rows] + [""]
     patients = [f"p{patient}" for _, patient in rows] + ["p0"]
     present = sorted({int(age) for age in ages if age})
-    names, group = groups(ages, patients, "age")
+    names, group = assign_groups(ages, patients, "age")
     assert names[-1] == NOT_GIVEN
     if len(present) <= 12:
         assert names[:-1] == [str(age) for age in present]
@@ -272,11 +273,9 @@ def test_p_is_the_share_of_all_exchanges_between_patients():
             as_large.append(spread(p, drawn[owner]) >= observed - 1e-9)
     exact = np.mean(as_large)
     assert 0.05 < exact < 0.95
-    result = chance_of_difference(p, of_patient[owner], n_permutations=2000)
+    result = permutation_p(p, of_patient[owner], n_permutations=2000)
     assert result == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
-    assert result == chance_of_difference(
-        p, of_patient[owner], n_permutations=2000
-    )
+    assert result == permutation_p(p, of_patient[owner], n_permutations=2000)
 
 
 def test_p_where_patients_are_in_both_groups():
@@ -288,7 +287,7 @@ def test_p_where_patients_are_in_both_groups():
         spread(p, (group + np.repeat(swap, 2)) % 2) >= observed - 1e-9
         for swap in itertools.product([0, 1], repeat=8)
     ]
-    result = chance_of_difference(p, group, n_permutations=2000)
+    result = permutation_p(p, group, n_permutations=2000)
     exact = np.mean(as_large)
     assert 0.02 < exact < 0.98
     assert result == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
@@ -299,9 +298,7 @@ def test_p_is_seldom_small_where_groups_say_nothing():
     for seed in range(150):
         p = simulate(n_patients=36, seed=seed)
         group = np.array([int(q[1:]) % 5 // 2 for q in p.patients])
-        result.append(
-            chance_of_difference(p, group, seed=seed, n_permutations=99)
-        )
+        result.append(permutation_p(p, group, seed=seed, n_permutations=99))
     # Four standard errors of 150 runs either side.
     assert np.mean(np.array(result) <= 0.2) == pytest.approx(0.2, abs=0.13)
     assert np.mean(result) == pytest.approx(0.5, abs=0.1)
@@ -314,7 +311,7 @@ def test_p_is_small_if_the_model_works_in_one_group_only():
     p.scores[rows] = noise.scores[rows]
     result = by_subgroup(p, Choices(), {"site": site}, n_draws=5)
     assert result["site"]["p"] <= 0.01
-    sentence = table(result)[-1]
+    sentence = subgroup_table(result)[-1]
     assert "groups drawn at random seldom differ as much (p = 0.0" in sentence
     assert "not shown" not in sentence
 
@@ -326,7 +323,7 @@ def test_the_table_says_what_there_is():
         "age": cells(p, lambda i: str(i % 40)),
     }
     result = by_subgroup(p, choose(p), columns, n_draws=40)
-    lines = table(result)
+    lines = subgroup_table(result)
     assert lines[0].startswith("| column | group | recordings / patients |")
     block = result["site"]["groups"]["a|b"]
     low, high = block["auc_ci95"]
@@ -339,4 +336,4 @@ def test_the_table_says_what_there_is():
     assert list(result["age"]["groups"]) == [
         "[0, 10)", "[10, 20)", "[20, 39]",
     ]  # fmt: skip
-    assert table({}) == []
+    assert subgroup_table({}) == []

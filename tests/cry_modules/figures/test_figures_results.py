@@ -255,7 +255,7 @@ def test_both_confusion_matrices_are_scikit_learns(usual, figures):
     left, right = axes_of(figures(usual)["confusion"])
     test, choices = usual.test, usual.choices["recording"]
     for axes, predicted in (
-        (left, choices.balanced_calls(test.scores)),
+        (left, choices.balanced_predictions(test.scores)),
         (right, test.scores[:, 1] >= choices.at_specificity),
     ):
         counts = confusion_matrix(test.labels, predicted)

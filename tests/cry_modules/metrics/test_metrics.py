@@ -327,12 +327,12 @@ def test_the_same_seed_gives_the_same_block():
 def test_balanced_calls_divide_probability_by_prevalence():
     p = random_predictions(n_classes=3)
     prevalence = np.array([0.7, 0.2, 0.1])
-    calls = Choices(prevalence).balanced_calls(p.scores)
+    calls = Choices(prevalence).balanced_predictions(p.scores)
     for scores, call in zip(p.scores, calls):
         gains = [x / share for x, share in zip(scores, prevalence)]
         assert call == gains.index(max(gains))
     expected = p.scores.argmax(axis=1)
-    assert np.array_equal(Choices().balanced_calls(p.scores), expected)
+    assert np.array_equal(Choices().balanced_predictions(p.scores), expected)
 
 
 def test_three_classes_have_no_operating_point():
@@ -418,7 +418,7 @@ def test_a_pool_with_a_fold_without_threshold_has_none():
     assert choices.at_specificity is None and choices.at_sensitivity is None
     # A fold of unknown prevalence calls the most probable class.
     expected = [*(p.scores[:, 1] > 0.1).astype(int), *p.scores.argmax(axis=1)]
-    assert choices.balanced_calls(joined.scores).tolist() == expected
+    assert choices.balanced_predictions(joined.scores).tolist() == expected
 
 
 # Awkward data.

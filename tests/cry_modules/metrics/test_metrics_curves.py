@@ -11,7 +11,7 @@ from cry_modules.metrics.curves import (
     GRID,
     PRECISION_RECALL,
     ROC,
-    groups,
+    equal_size_bins,
     mean_and_band,
     precision_recall_points,
     reliability,
@@ -137,7 +137,7 @@ def test_groups_are_equally_large_and_count_patients():
     rng = np.random.default_rng(1)
     predicted, right = rng.random(120), rng.random(120) < 0.3
     patients = [f"p{i}" for i in rng.integers(80, size=120)]
-    result = groups(predicted, right, patients)
+    result = equal_size_bins(predicted, right, patients)
     assert len(result) == 10
     for group, rows in zip(result, np.split(np.argsort(predicted), 10)):
         n_patients = len({patients[i] for i in rows})
@@ -149,9 +149,12 @@ def test_groups_are_equally_large_and_count_patients():
 
 def test_equal_probabilities_and_few_recordings_are_one_group():
     right = np.arange(40) < 10
-    (group,) = groups(np.full(40, 0.3), right, [*range(40)])
+    (group,) = equal_size_bins(np.full(40, 0.3), right, [*range(40)])
     assert (group.predicted, group.observed) == (pytest.approx(0.3), 0.25)
-    assert len(groups(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"])) == 1
+    assert (
+        len(equal_size_bins(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"]))
+        == 1
+    )
 
 
 def test_reliability_pools_seeds_and_counts_patients_once():
@@ -159,12 +162,12 @@ def test_reliability_pools_seeds_and_counts_patients_once():
     predicted = np.concatenate([p.scores[:, 1] for p in runs])
     right = np.concatenate([p.labels == 1 for p in runs])
     patients = runs[0].patients + runs[1].patients
-    assert reliability(runs) == groups(predicted, right, patients)
+    assert reliability(runs) == equal_size_bins(predicted, right, patients)
     assert len(set(patients)) == 20
 
 
 def test_with_several_classes_the_predicted_one_is_calibrated():
     p = made(3)[0]
     right = p.scores.argmax(axis=1) == p.labels
-    expected = groups(p.scores.max(axis=1), right, p.patients)
+    expected = equal_size_bins(p.scores.max(axis=1), right, p.patients)
     assert reliability([p]) == expected

@@ -10,9 +10,6 @@ from scipy.signal import resample_poly
 from data_prep.audio.duplicates import LEAST_COMMON, exact_copies, near_copies
 from data_prep.audio.landmarks import landmarks
 from data_prep.audio.measure import Audit, audit_file
-from data_prep.corpora.copies import report_copies
-from data_prep.files.tables import read_table
-from data_prep.manifest import Recording
 
 RATE = 16000
 
@@ -146,28 +143,3 @@ def test_exact_copies_across_formats_and_names(tmp_path):
     assert [(c.path[-5:], c.copy[-6:]) for c in copies] == [("a.wav", "b.flac")]
     near = {(c.path[-5:], c.copy[-5:]) for c in near_copies(audits)}
     assert near == {("a.wav", "c.wav"), (".flac"[-5:], "c.wav")}
-
-
-def test_report_of_copies(tmp_path):
-    def recording(path, patient, label):
-        return Recording(path, 1, path, 0, 1, label, patient, "")
-
-    sound = cry(0)
-    audits = [audited(n, sound) for n in "abc"]
-    for audit in audits[:2]:
-        audit.digest = "same"
-    splits = {
-        "train": [recording("a", "p1", "pain"), recording("b", "p1", "pain")],
-        "test": [recording("c", "p2", "hunger")],
-    }
-    copies = exact_copies(audits) + near_copies(audits)
-    text = report_copies(copies, splits, tmp_path / "duplicates.csv")
-    assert text.startswith(
-        "1 exact and 2 near copies, 2 of another patient, 2 across splits, 2 "
-        "with another label"
-    )
-    rows = [row for _, row in read_table(tmp_path / "duplicates.csv", [])]
-    assert rows[0]["patients"] == rows[0]["splits"] == "same"
-    assert rows[1]["patients"] == "different: p1 and p2"
-    assert rows[1]["labels"] == "different: pain and hunger"
-    assert report_copies([], splits, tmp_path / "duplicates.csv") is None

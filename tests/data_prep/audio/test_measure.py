@@ -2,7 +2,6 @@
 
 import os
 import struct
-import sys
 
 import numpy as np
 import pytest
@@ -37,7 +36,7 @@ def test_readable_formats(noise, name, kinds):
     assert audit.level_dbfs == pytest.approx(expected, abs=2 if lossy else 0.2)
 
 
-def make_bad_files(folder, noise):
+def make_bad_files(folder):
     """Files that cannot be used, by the beginning of the reason."""
     write = soundfile.write
     rate = 16000
@@ -102,8 +101,8 @@ def make_bad_files(folder, noise):
     }
 
 
-def test_unusable_files(tmp_path, noise):
-    for name, reason in make_bad_files(tmp_path, noise).items():
+def test_unusable_files(tmp_path):
+    for name, reason in make_bad_files(tmp_path).items():
         audit = audit_file(str(tmp_path / name))
         assert audit.verdict == "rejected", name
         assert audit.reason.startswith(reason), name
@@ -127,29 +126,16 @@ def test_unreadable_permissions(noise):
     assert os.read(read, 100) == b"unreadable: permission denied"
 
 
-def set_wav_bytes(path, n_bytes):
-    """Set the bytes of samples in the header."""
-    content = bytearray(path.read_bytes())
-    at = content.index(b"data") + 4
-    content[at : at + 4] = struct.pack("<I", n_bytes)
-    path.write_bytes(content)
-
-
 def test_streamed_header_is_flagged(noise):
     path = noise("a.wav")
-    set_wav_bytes(path, 0xFFFFFFFF)
+    content = path.read_bytes()
+    at = content.index(b"data") + 4
+    size = struct.pack("<I", 0xFFFFFFFF)
+    path.write_bytes(content[:at] + size + content[at + 4 :])
     audit = audit_file(str(path))
     assert audit.verdict == "flagged"
     assert audit.reason.startswith("streamed: the header states no length")
     assert (audit.duration, audit.header_s) == (1.0, None)
-
-
-def test_header_with_too_large_a_size(noise):
-    path = noise("a.wav")
-    set_wav_bytes(path, 4 * 32000)
-    audit = audit_file(str(path))
-    assert audit.reason == "truncated: 1.000 of 4.000 s"
-    assert (audit.duration, audit.header_s) == (1.0, 4.0)
 
 
 def test_flags(tmp_path, noise):
@@ -188,31 +174,3 @@ def test_measurements_against_definitions(tmp_path):
     assert audit.dc == pytest.approx(sound.mean(), abs=1e-9)
     assert audit.clipped == np.mean(np.abs(sound) >= 0.999)
     assert audit.silence == pytest.approx(1 / 3, abs=0.01)
-
-
-def test_digest_depends_on_the_samples_only(noise, tmp_path):
-    path = noise("a.wav", seconds=30.0)
-    samples, rate = soundfile.read(path, dtype="int16")
-    soundfile.write(tmp_path / "a.flac", samples, rate)
-    soundfile.write(tmp_path / "b.wav", samples[1:], rate)
-    digests = [
-        audit_file(str(tmp_path / name)).digest
-        for name in ("a.wav", "a.flac", "b.wav")
-    ]
-    assert digests[0] == digests[1] != digests[2]
-
-
-@pytest.mark.parametrize(
-    "name", ["a b.wav", 'a,"b".wav', "a\nb.wav", "schreiend_ä_哭.wav", "-a.wav"]
-)
-def test_any_file_name(noise, name):
-    assert audit_file(str(noise(name))).verdict == "ok"
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="names there are Unicode")
-def test_name_that_is_not_unicode(noise):
-    path = os.fsencode(noise("a.wav"))
-    other = path.replace(b"a.wav", b"caf\xe9.wav")
-    os.rename(path, other)
-    reason = audit_file(os.fsdecode(other)).reason
-    assert reason == "unreadable: name not Unicode; rename it"

@@ -35,16 +35,6 @@ def test_accepted_tables(tmp_path, content, encoding):
 
 
 @pytest.mark.parametrize(
-    "name", ["a b.wav", "a,b.wav", 'a "b".wav', "ä哭.wav", "-a.wav", "a\nb.wav"]
-)
-def test_any_path(tmp_path, name):
-    quoted = '"' + name.replace('"', '""') + '"'
-    content = HEADER + f"r1,P1,{quoted},pain\n"
-    [(rec, _)] = read_database(table_of(tmp_path, content), [])
-    assert rec.wav == name
-
-
-@pytest.mark.parametrize(
     "content, message",
     [
         ("", "recordings.csv is empty"),

@@ -16,7 +16,7 @@ from data_prep.corpora.folds import (
     as_number,
     check_rounds,
     choose_folds,
-    keep_apart,
+    leave_out_other_folds,
     natural_order,
     rounds,
     split_by_fold,
@@ -61,7 +61,7 @@ def test_no_patient_is_in_two_splits_whatever_the_folds(rows, seed, drawn):
     for i, value in enumerate(values):
         valid = None if drawn or i == 0 else values[i - 1]
         folds = Folds("site", value, valid)
-        kept, left_out = keep_apart(rows, TABLE, folds)
+        kept, left_out = leave_out_other_folds(rows, TABLE, folds)
         splits = split_by_fold(kept, folds, seed)
         assert not patients(splits["test"]) & patients(splits["train"])
         assert not patients(splits["test"]) & patients(splits["valid"])
@@ -130,7 +130,7 @@ def test_options_are_compared_as_text():
 def test_a_long_list_of_folds_is_cut_short():
     rows = as_rows([(i, "a", f"s{i}") for i in range(40)])
     with pytest.raises(InputError) as error:
-        keep_apart(rows, TABLE, Folds("site", "x"))
+        leave_out_other_folds(rows, TABLE, Folds("site", "x"))
     assert "s8, s9 and 30 more in its column 'site'" in str(error.value)
 
 

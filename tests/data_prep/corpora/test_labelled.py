@@ -24,22 +24,9 @@ def labels(recordings):
     return {r.label for r in recordings}
 
 
-def test_patients_are_split_whole_and_stratified(database):
-    folder = database()
-    splits = prepare(folder, seed=1)
-    assert sum(map(len, splits.values())) == 40
-    assert sum(len(patients(r)) for r in splits.values()) == 20
-    assert all(labels(r) == set(CLASSES) for r in splits.values())
-    table = (folder.parent / "out/table.md").read_text()
-    assert "| healthy |" in table and "recordings / patients / hours" in table
-
-
-def test_the_column_split(database):
+def test_the_columns_split_and_fold(database):
     splits = prepare(database(",split", lambda i: "," + SPLITS[i // 2 % 3]))
     assert patients(splits["valid"]) == {f"p{i}" for i in range(1, 20, 3)}
-
-
-def test_the_column_fold(database):
     folder = database(",fold", lambda i: f",{i // 2 % 5}")
     splits = prepare(folder, test_fold=2, valid_fold=4)
     assert patients(splits["test"]) == {"p2", "p7", "p12", "p17"}
@@ -116,7 +103,7 @@ def test_labels_may_be_numbers_and_ids_in_both_cases(database):
         return row.replace("P", "p") if i % 2 else row
 
     splits = prepare(database(change=change), classes=[0, 1])
-    assert labels(splits["train"]) == {"0", "1"}
+    assert all(labels(recs) == {"0", "1"} for recs in splits.values())
     assert sum(len(patients(r)) for r in splits.values()) == 20
 
 
@@ -238,10 +225,8 @@ def test_wrong_options(database, options, message):
     "old, new, message",
     [
         ("r5,", "r4,", "row 7: ID 'r4' was already used in .*row 6"),
-        ("P2,", ",", "row 6: patient_id is empty"),
         ("audio/r9.wav", "audio/no.wav", "row 11: audio/no.wav is not in"),
         ("audio/r9.wav", "", "row 11: path is empty"),
-        ("audio/r9.wav", "/audio/r9.wav", "row 11: path .* is absolute"),
     ],
 )
 def test_bad_rows(database, old, new, message):
@@ -263,19 +248,8 @@ def test_bad_rows(database, old, new, message):
             "class 'injury' has no recording in train; splits are those",
         ),
         ("fold", lambda i: i // 2 % 5, {"test_fold": 9}, "9.*0, 1, 2, 3, 4"),
-        ("fold", lambda i: i % 3, {"test_fold": 0}, "keep each patient"),
-        (
-            "fold",
-            lambda i: i % 3,
-            {"test_fold": 0, "valid_fold": 1},
-            "'p.*' is in .* keep each patient",
-        ),
-        (
-            "fold",
-            lambda i: i // 2 % 5 or "",
-            {"test_fold": 2},
-            "row 2: fold is",
-        ),
+        ("fold", lambda i: i % 3, {"test_fold": 0}, "'p.*in.* keep each pat"),
+        ("fold", lambda i: i // 2 % 5 or "", {"test_fold": 2}, "row 2: fold"),
     ],
 )
 def test_bad_splits(database, column, cell, options, message):

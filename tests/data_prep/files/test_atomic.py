@@ -1,8 +1,5 @@
 """No half-written file is left behind."""
 
-import subprocess
-import sys
-
 import pytest
 
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -54,27 +51,3 @@ def test_a_folder_that_cannot_be_made(tmp_path, place):
 def test_another_reason_than_a_full_disk(tmp_path):
     with pytest.raises(InputError, match="choose another place"):
         write_text(tmp_path / "no/a.txt", "x")
-
-
-def test_a_preparer_on_a_full_disk(database, tmp_path):
-    """The whole command: exit 2, one line, no half manifest."""
-    script = (
-        # Imported first: the limit would cut Python's own caches short too.
-        "import resource, signal;"
-        "from data_prep.clinical_prepare import main;"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN);"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000));"
-        "main()"
-    )
-    out = tmp_path / "out"
-    done = subprocess.run(
-        [sys.executable, "-c", script, database(), "--out", out],
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2
-    errors = [x for x in done.stderr.splitlines() if x.startswith("error")]
-    assert len(errors) == 1 and "could not be written" in errors[0]
-    assert "Traceback" not in done.stderr
-    assert not list(out.glob("*.partial*"))
-    assert not (out / "train.csv").exists()
