@@ -27,8 +27,7 @@ from cry_modules.metrics.curves import (
 )
 from cry_modules.metrics.predictions import Predictions
 from data_prep.manifest import Recording
-from recipes.study.report import pictures, rows
-from recipes.study.report.hypotheses import Tested
+from recipes.study.report import hypotheses, pictures, rows
 from recipes.study.report.results import Cell
 
 HOSTILE = "<script>alert(1)</script> & $x$"
@@ -328,18 +327,19 @@ def test_embedding_maps(drawn):
     assert "Embeddings of 120 recordings" in picture.alt
 
 
-def tested(difference, ci95, verdict):
-    return Tested(None, {"difference": difference, "ci95": ci95}, verdict)
+def compared(difference, ci95, verdict):
+    result = {"difference": difference, "ci95": ci95}
+    return hypotheses.Tested(None, result, verdict)
 
 
 FOREST = {
     "H1": {
-        "a against b": tested(0.08, (0.02, 0.14), "supported"),
-        HOSTILE: tested(0.01, (-0.05, 0.07), "not separable"),
+        "a against b": compared(0.08, (0.02, 0.14), "supported"),
+        HOSTILE: compared(0.01, (-0.05, 0.07), "not separable"),
     },
     "H2": {
-        "c against d": tested(-0.05, None, "contradicted"),
-        "e against f": tested(None, None, "not separable"),
+        "c against d": compared(-0.05, None, "contradicted"),
+        "e against f": compared(None, None, "not separable"),
     },
 }
 
