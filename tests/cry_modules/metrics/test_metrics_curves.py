@@ -49,13 +49,10 @@ def made(n_classes=2, n=60, n_patients=20, seeds=3, rare=0):
     return runs
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_points_equal_scikit_learn(weighted):
+def test_points_equal_scikit_learn():
     p = made()[0]
-    rng = np.random.default_rng(0)
-    weights = np.ones((2, len(p.labels)))
-    if weighted:
-        weights = rng.integers(1, 4, weights.shape).astype(float)
+    weights = np.random.default_rng(0).integers(1, 4, (3, len(p.labels))) * 1.0
+    weights[0] = 1
     positive, scores = p.labels == 1, p.scores[:, 1]
     assert len(set(scores)) < len(scores)
     false, true = roc_points(positive, scores, weights)
@@ -69,14 +66,6 @@ def test_points_equal_scikit_learn(weighted):
         expected = precision_recall_curve(positive, scores, sample_weight=row)
         np.testing.assert_allclose(precision[i][::-1], expected[0], atol=1e-12)
         np.testing.assert_allclose(recall[i][::-1], expected[1], atol=1e-12)
-
-
-def test_draws_without_a_class_have_no_points():
-    positive, scores = np.array([True, False, False]), np.array([3, 2, 1])
-    weights = np.array([[0, 2, 1], [3, 0, 0], [1, 1, 1.0]])
-    for points in (roc_points, precision_recall_points):
-        x, y = points(positive, scores, weights)
-        assert x.shape == y.shape == (1, 4)
 
 
 def slow_height(kind, positive, scores):
@@ -151,23 +140,18 @@ def test_equal_probabilities_and_few_recordings_are_one_group():
     right = np.arange(40) < 10
     (group,) = equal_size_bins(np.full(40, 0.3), right, [*range(40)])
     assert (group.predicted, group.observed) == (pytest.approx(0.3), 0.25)
-    assert (
-        len(equal_size_bins(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"]))
-        == 1
-    )
+    few = equal_size_bins(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"])
+    assert len(few) == 1
 
 
-def test_reliability_pools_seeds_and_counts_patients_once():
-    runs = made(seeds=2)
-    predicted = np.concatenate([p.scores[:, 1] for p in runs])
-    right = np.concatenate([p.labels == 1 for p in runs])
-    patients = runs[0].patients + runs[1].patients
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_reliability_pools_seeds_and_counts_patients_once(n_classes):
+    """The positive class of two; of three, the predicted one."""
+    runs = made(n_classes, seeds=2)
+    labels = np.tile(runs[0].labels, 2)
+    scores = np.concatenate([p.scores for p in runs])
+    predicted, right = scores[:, 1], labels == 1
+    if n_classes == 3:
+        predicted, right = scores.max(axis=1), scores.argmax(axis=1) == labels
+    patients = runs[0].patients * 2
     assert reliability(runs) == equal_size_bins(predicted, right, patients)
-    assert len(set(patients)) == 20
-
-
-def test_with_several_classes_the_predicted_one_is_calibrated():
-    p = made(3)[0]
-    right = p.scores.argmax(axis=1) == p.labels
-    expected = equal_size_bins(p.scores.max(axis=1), right, p.patients)
-    assert reliability([p]) == expected
