@@ -1,4 +1,4 @@
-"""What finished and interrupted runs have left, for comparison."""
+"""History and checkpoints of runs, for comparison."""
 
 import json
 

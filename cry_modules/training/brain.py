@@ -131,11 +131,11 @@ class ResumableBrain(sb.Brain):
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
         """Loader of this rank's share of each global batch."""
-        if batches.batch_size < n_ranks():
-            raise InputError(
-                f"--batch_size is {batches.batch_size} for {n_ranks()} "
-                "processes; raise it, or start fewer"
-            )
+        require(
+            batches.batch_size >= n_ranks(),
+            f"--batch_size is {batches.batch_size} for {n_ranks()} processes",
+            "raise it, or start fewer",
+        )
         self.train_sampler = RankShare(batches)
         kwargs["batch_sampler"] = self.train_sampler
         kwargs["generator"] = self.loader_generator

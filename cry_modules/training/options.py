@@ -83,12 +83,11 @@ def _check_words(argv):
         if names.count(name) > 1:
             raise InputError(f"{name} is given twice; keep one of them")
     for arg in argv:
-        value = arg.partition("=")[2] if arg.startswith("--") else arg
-        if "=" in value:
-            raise InputError(
-                f"{arg} holds an '=' that SpeechBrain takes for a space; "
-                "rename the file or folder, or pass a link to it"
-            )
+        require(
+            arg.count("=") <= arg.startswith("--"),
+            f"{arg} holds an '=' that SpeechBrain takes for a space",
+            "rename the file or folder, or pass a link to it",
+        )
 
 
 def _check_run_options(run_opts):
@@ -104,12 +103,13 @@ def _check_run_options(run_opts):
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
     local_rank = os.environ.get("LOCAL_RANK")  # set by torchrun
     if local_rank is not None and run_opts["distributed_backend"] != "gloo":
-        if int(local_rank) >= torch.cuda.device_count():
-            raise InputError(
-                f"{os.environ['LOCAL_WORLD_SIZE']} processes and "
-                f"{torch.cuda.device_count()} GPUs; start fewer, or use CPUs "
-                "with --distributed_backend gloo --device cpu"
-            )
+        n_gpus = torch.cuda.device_count()
+        require(
+            int(local_rank) < n_gpus,
+            f"{os.environ['LOCAL_WORLD_SIZE']} processes and {n_gpus} GPUs",
+            "start fewer, or use CPUs with --distributed_backend gloo --device "
+            "cpu",
+        )
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
