@@ -189,7 +189,8 @@ def is_unicode(path: str) -> bool:
 
 
 def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
-    """Bytes of samples by a WAV file's header, and in the file; or None."""
+    """Bytes of samples that a WAV header states, and that the file holds; None
+    for other formats."""
     with open(path, "rb") as file:
         if file.read(4) != b"RIFF":
             return None

@@ -323,4 +323,3 @@ def test_the_table_says_what_there_is():
     assert list(result["age"]["groups"]) == [
         "[0, 10)", "[10, 20)", "[20, 39]",
     ]  # fmt: skip
-    assert subgroup_table({}) == []
