@@ -1,8 +1,9 @@
 """Curves of test scores against scikit-learn, scipy and slow loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -18,35 +19,21 @@ from cry_modules.metrics.curves import (
     roc_points,
     wilson,
 )
-from cry_modules.metrics.predictions import Predictions
+from tests.cry_modules.metrics.made import own_patients, random_predictions
 
 N_DRAWS = 40
 KINDS = pytest.mark.parametrize("kind", [ROC, PRECISION_RECALL])
 
 
-def made(n_classes=2, n=60, n_patients=20, seeds=3, rare=0):
-    """Predictions of several seeds for the same recordings; some scores tie.
-    With ``rare``, only the last so many patients are positive."""
-    rng = np.random.default_rng(n_classes)
-    owner = np.arange(n) % n_patients
-    labels = owner % n_classes
-    if rare:
-        labels = (owner >= n_patients - rare).astype(int)
-    runs = []
-    for _ in range(seeds):
-        noise = rng.normal(size=(n, n_classes))
-        scores = softmax(1.5 * np.eye(n_classes)[labels] + noise, axis=1)
-        scores = scores.round(1) + 0.01
-        runs.append(
-            Predictions(
-                [f"r{i}" for i in range(n)],
-                [f"p{i}" for i in owner],
-                labels,
-                (scores / scores.sum(axis=1, keepdims=True)).round(6),
-                [f"class {k}" for k in range(n_classes)],
-            )
-        )
-    return runs
+def made(n_classes=2, seeds=3):
+    """Predictions of several seeds for the same recordings; some scores tie."""
+    runs = [
+        random_predictions(60, 20, n_classes, seed) for seed in range(seeds)
+    ]
+    return [
+        replace(p, patients=runs[0].patients, scores=p.scores.round(2))
+        for p in runs
+    ]
 
 
 def test_points_equal_scikit_learn():
@@ -91,10 +78,12 @@ def slow_mean(kind, runs, rows):
 
 
 @KINDS
-@pytest.mark.parametrize("n_classes, rare", [(2, 0), (3, 0), (2, 5)])
+@pytest.mark.parametrize("n_classes, rare", [(2, False), (3, False), (2, True)])
 def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
-    n_draws = 400 if rare else N_DRAWS
-    runs = made(n_classes, *((30, 30, 1, rare) if rare else ()))
+    n_draws, runs = N_DRAWS, made(n_classes)
+    if rare:  # some draws have none of five positive patients
+        n_draws, p = 400, own_patients(random_predictions(30))
+        runs = [replace(p, labels=(np.arange(30) < 5).astype(int))]
     n = len(runs[0].labels)
     drawn = [
         slow_mean(kind, runs, np.repeat(np.arange(n), times))
@@ -102,7 +91,7 @@ def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
         for times in weights.astype(int)
     ]
     kept = [height for height in drawn if height is not None]
-    assert (len(kept) < len(drawn)) == bool(rare)
+    assert (len(kept) < len(drawn)) == rare
     mean, band = mean_and_band(kind, runs, n_draws, seed=3)
     expected = slow_mean(kind, runs, np.arange(n))
     np.testing.assert_allclose(mean, expected, atol=1e-12)
@@ -111,8 +100,8 @@ def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
 
 
 def test_few_patients_or_no_draws_give_no_band():
-    few = made(n=12, n_patients=4)
-    assert mean_and_band(ROC, few, N_DRAWS)[1] is None
+    few = random_predictions(n=12, n_patients=4)
+    assert mean_and_band(ROC, [few], N_DRAWS)[1] is None
     assert mean_and_band(ROC, made(), 0)[1] is None
 
 
