@@ -41,7 +41,7 @@ _VERSION = 1  # outputs of another version are converted again
 
 @dataclass
 class Summary:
-    """Result of one run of ``convert``.
+    """Numbers of files converted, rejected and ignored in one run.
 
     Example
     -------

@@ -65,7 +65,8 @@ def write_shard(
 
 
 def decode(audit: Audit, root: Path, rate: int) -> Tuple[np.ndarray, float]:
-    """Samples ``[samples]`` of a recording as int16, and their scale."""
+    """Decode a recording to int16 ``[samples]``; also return the value of one
+    integer step."""
     try:
         sig = read_mono(str(root / audit.path), 0.0, audit.duration, rate)
     except RuntimeError as error:

@@ -32,11 +32,7 @@ from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.experiment import begin, load
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
-from cry_modules.training.views_data import (
-    read_views,
-    valid_batches,
-    views_by_split,
-)
+from cry_modules.training.views_data import read_views, valid_batches
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.corpora.unlabelled import prepare_unlabelled
@@ -73,13 +69,11 @@ def dataio_prep(hparams, manifests):
     folders = {"cry": (manifests, hparams["cry_folder"])}
     if hparams["replay_folder"] is not None:
         folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
-    return {
-        split: [
-            read_views(hparams, f"{folder}/{split}.csv", root, n_views, corpus)
-            for corpus, (folder, root) in folders.items()
-        ]
-        for split, n_views in views_by_split(hparams).items()
-    }
+    views = [
+        read_views(hparams, folder, root, corpus)
+        for corpus, (folder, root) in folders.items()
+    ]
+    return dict(zip(("train", "valid"), zip(*views)))
 
 
 def pretrained_folder(hparams):
@@ -207,9 +201,7 @@ def make_loaders(brain, hparams, datasets):
     batches = valid_batches(sizes, hparams["batch_size"], hparams["seed"])
     return (
         brain.make_train_loader(train, sampler, **kwargs),
-        brain.make_valid_loader(
-            valid, batch_sampler=own_share(batches), **kwargs
-        ),
+        brain.make_loader(valid, batch_sampler=own_share(batches), **kwargs),
     )
 
 

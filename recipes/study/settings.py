@@ -66,13 +66,20 @@ class Settings:
     tasks: Tuple[Task, ...]  # the second one is for table 3
     encoders: Tuple[str, ...]  # keys of ENCODERS
     modes: Tuple[str, ...]
-    width: int  # of CNN14
+    width: int  # of the encoder
     seeds: Tuple[int, ...]  # of fine-tuning
     pretraining_seeds: Tuple[int, ...]  # reused in turn if they are fewer
     fractions: Tuple[float, ...]  # of the labels, ascending, the last is 1
     speed: float  # relative to one CPU core, for the estimate of hours
     confounds: bool  # whether to search for confounders of the labels
     stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
+
+    @property
+    def architecture(self) -> str:
+        """Name of the encoder that the stage ``simclr`` trains."""
+        options = self.stages["simclr"]
+        file = HPARAMS / f"{options['yaml']}.yaml"
+        return {**plain_settings(file), **options}["architecture"]
 
 
 def read_study(path: Path) -> Dict:
