@@ -16,7 +16,7 @@ from cry_modules.training.history import History
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import step_schedule
 from cry_modules.training.simclr import SimCLRBrain
-from cry_modules.training.views_data import read_views, views_by_split
+from cry_modules.training.views_data import read_views
 from cry_modules.views import RandomChunks
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
@@ -44,10 +44,7 @@ def simclr_brain(folder: str, run_options=None, num_workers=0, **overrides):
     )
     brain.history = History(out)
     brain.two_passes, brain.probes = hparams["two_passes"], []
-    views = [
-        read_views(hparams, f"{manifests}/{split}.csv", folder, n_views)
-        for split, n_views in views_by_split(hparams).items()
-    ]
+    views = read_views(hparams, manifests, folder)
     return brain, make_loaders(brain, hparams, *views)[0]
 
 

@@ -10,7 +10,6 @@ a new process on one thread, the ways in turn.
 """
 
 import argparse
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -29,23 +28,36 @@ from data_prep.files.errors import one_line_errors
 SECONDS = 10
 ROUNDS = 5
 
-#: Prints the median latency in ms and the process's peak memory in MB.
+#: Both print the median latency in ms and the process's peak memory in MB.
 _TORCH = f"""
 import sys, time
 import numpy as np, torch
 from cry_modules.inference.classifier import CryClassifier
 torch.set_num_threads(1)
 classifier = CryClassifier.from_hparams(sys.argv[1])
-rate = classifier.hparams.sample_rate
-sig = torch.randn({SECONDS} * rate) * 0.1
+score = classifier.classify_batch
+sig = torch.randn({SECONDS} * classifier.hparams.sample_rate) * 0.1
+"""
+_ONNX = f"""
+import sys, time
+import numpy as np
+sys.path.insert(0, sys.argv[1])
+from run_onnx import OnnxClassifier
+classifier = OnnxClassifier(sys.argv[1] + "/" + sys.argv[2])
+score = classifier.whole
+rng = np.random.default_rng(0)
+sig = rng.normal(0, 0.1, {SECONDS} * classifier.rate).astype(np.float32)
+"""
+_TIMING = """
 times = []
 for _ in range(21):
     begin = time.perf_counter()
-    classifier.classify_batch(sig)
+    score(sig)
     times.append(1000 * (time.perf_counter() - begin))
+# Not getrusage, which counts the parent's memory before the fork.
 with open("/proc/self/status") as file:
     peak = next(int(l.split()[1]) for l in file if l.startswith("VmHWM"))
-print(f"{{np.median(times[1:]):.1f}} ms, peak memory {{peak * 1024 / 1e6:.0f}} MB")
+print(np.median(times[1:]), peak * 1024 / 1e6)
 """
 
 
@@ -97,14 +109,11 @@ def score_table(
 
 def cost_table(exported: Path) -> List[str]:
     """Measure latency and memory in new processes, one thread, in turns."""
-    runner = [str(exported / "run_onnx.py")]
-    commands = {"torch": ["-c", _TORCH, str(exported)]}
-    for name in ("model.onnx", "model_int8.onnx"):
-        commands[name] = [*runner, str(exported / name), "--benchmark"]
+    commands = {"torch": _TORCH, "model.onnx": _ONNX, "model_int8.onnx": _ONNX}
     measured = {name: [] for name in commands}
     for _ in range(ROUNDS):
-        for name, command in commands.items():
-            measured[name].append(_cost(command))
+        for name, code in commands.items():
+            measured[name].append(_cost(code, str(exported), name))
     rows = [
         f"| {SECONDS} s of audio, one thread | ms, median of {ROUNDS} "
         "processes (range) | peak memory, MB | file, MB |",
@@ -121,18 +130,16 @@ def cost_table(exported: Path) -> List[str]:
     return rows
 
 
-def _cost(command):
+def _cost(code, *arguments):
     done = subprocess.run(
-        [sys.executable, *command],
+        [sys.executable, "-c", code + _TIMING, *arguments],
         capture_output=True,
         text=True,
         check=True,
         env={"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
     )
-    text = done.stdout + done.stderr
-    ms = re.search(r"([\d.]+) ms", text)
-    memory = re.search(r"peak memory (\d+) MB", text)
-    return float(ms.group(1)), float(memory.group(1))
+    ms, memory = done.stdout.split()[-2:]
+    return float(ms), float(memory)
 
 
 def main() -> None:

@@ -90,13 +90,7 @@ def architecture(name: str) -> Architecture:
 
 
 def make_encoder(name: str, mel_bins: int, width: int) -> nn.Module:
-    """An encoder with random weights.
-
-    Example
-    -------
-    >>> make_encoder("cnn14", mel_bins=80, width=2).emb_dim
-    64
-    """
+    """An encoder with random weights."""
     module, _, cls = architecture(name).class_path.rpartition(".")
     return getattr(importlib.import_module(module), cls)(
         mel_bins=mel_bins, width=width
@@ -104,13 +98,7 @@ def make_encoder(name: str, mel_bins: int, width: int) -> nn.Module:
 
 
 def name_of(encoder: nn.Module) -> Optional[str]:
-    """Name of an encoder's architecture; None if it is not registered.
-
-    Example
-    -------
-    >>> name_of(make_encoder("cnn14", 80, 1))
-    'cnn14'
-    """
+    """Name of an encoder's architecture; None if it is not registered."""
     cls = type(encoder)
     path = f"{cls.__module__}.{cls.__qualname__}"
     paths = {a.class_path: name for name, a in ARCHITECTURES.items()}
@@ -118,13 +106,7 @@ def name_of(encoder: nn.Module) -> Optional[str]:
 
 
 def name_of_state(state: Dict[str, torch.Tensor]) -> Optional[str]:
-    """Name of the architecture that a state dict belongs to, if registered.
-
-    Example
-    -------
-    >>> name_of_state({"conv_block1.conv1.weight": torch.ones(8, 1, 3, 3)})
-    'cnn14'
-    """
+    """Name of the architecture that a state dict belongs to, if registered."""
     names = (n for n, a in ARCHITECTURES.items() if a.marker in state)
     return next(names, None)
 

@@ -23,7 +23,7 @@ from data_prep.audio.conversion import (
     with_format_suffix,
 )
 from data_prep.audio.ffmpeg import ENCODERS, require_ffmpeg
-from data_prep.audio.folder import AUDIO
+from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
 from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
@@ -41,7 +41,7 @@ _VERSION = 1  # outputs of another version are converted again
 
 @dataclass
 class Summary:
-    """Result of one run of ``convert``.
+    """Numbers of files converted, rejected and ignored in one run.
 
     Example
     -------
@@ -149,7 +149,7 @@ def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
 def _names(source: Path, root: Path) -> Tuple[List[str], int]:
     """Sorted names of the files to convert, and the number of other files."""
     names, n_ignored = [], 0
-    for folder, folders, files in os.walk(root, onerror=_unreadable):
+    for folder, folders, files in os.walk(root, onerror=unreadable):
         folders[:] = [] if source.is_file() else sorted(folders)
         for link in filter(os.path.islink, (Path(folder, f) for f in folders)):
             logger.warning(
@@ -176,13 +176,6 @@ def _names(source: Path, root: Path) -> Tuple[List[str], int]:
             f"{' '.join(sorted(AUDIO))}"
         )
     return sorted(names), n_ignored
-
-
-def _unreadable(error):
-    raise InputError(
-        f"{error.filename} cannot be read ({error.strerror}); change its "
-        "permissions, or move the folder out of SRC"
-    )
 
 
 def _is_recording(path: Path) -> bool:

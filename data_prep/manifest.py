@@ -81,7 +81,7 @@ def check(
     data_root: Path,
     classes: Optional[Sequence[str]] = None,
 ) -> None:
-    """Refuse faults that would falsify a metric or stop a run halfway.
+    """Check manifests for faults that falsify metrics or stop a run halfway.
 
     Arguments
     ---------
@@ -211,7 +211,7 @@ def write(
 
 
 def read(path: Path) -> List[Recording]:
-    """Recordings of one manifest file.
+    """Read the recordings of one manifest file.
 
     Arguments
     ---------

@@ -1,4 +1,4 @@
-"""Decode recordings once, into a few large files that training maps into memory.
+"""Decode recordings once, into large files that training maps into memory.
 
     python -m data_prep.pack MANIFEST OUT [--data_folder D]
     python -m data_prep.pack --verify OUT
@@ -71,7 +71,7 @@ TABLES = (CSV_FILE, TABLE, CORPUS_FILE)
 
 @dataclass
 class Summary:
-    """Content of one part of a pack.
+    """Numbers of recordings, seconds and bytes in one part of a pack.
 
     Example
     -------
@@ -214,7 +214,7 @@ def _digest(items: Iterable) -> str:
 
 
 def _begin(out: Path, head: Dict, root: Path):
-    """Write ``pack.json``, or check that it is the same, and copy the tables."""
+    """Write ``pack.json`` or check that it is the same; copy the tables."""
     file = out / PACK_FILE
     if not file.is_file():
         write_text(file, json.dumps(head, indent=1) + "\n")
@@ -250,7 +250,7 @@ class _Part:
         return self.out / f"{self.name}.json"
 
     def is_done(self) -> bool:
-        """Check that all files of the part exist and are of these recordings."""
+        """Check that the part's files exist and are of these recordings."""
         if not self._file.is_file():
             return False
         part = read_json(self._file)
@@ -361,7 +361,8 @@ class _Part:
 
 
 def verify(folder: str) -> str:
-    """Compare all files of a pack with their checksums."""
+    """Compare all files of a pack with their checksums; return a summary, raise
+    ``InputError`` if any differs."""
     opened = pack_at(Path(folder))
     if opened is None:
         raise InputError(

@@ -28,14 +28,12 @@ def changing(seconds, seed=0):
 
 
 @torch.no_grad()
-def random_model():
+def random_model(**settings):
     """Random weights with matching BatchNorm statistics: a newly built model
     has equal scores for all sounds."""
     torch.manual_seed(0)
-    blueprint = Blueprint(
-        1, chunk_s=0.5, classes=["no", "yes"], log_prior=[0.0, -1.0]
-    )
-    model = build(blueprint)
+    two = {"classes": ["no", "yes"], "log_prior": [0.0, -1.0]}
+    model = build(Blueprint(**{"width": 1, "chunk_s": 0.5, **two, **settings}))
     for module in model.embedder.encoder.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)

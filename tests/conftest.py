@@ -25,6 +25,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import torch.distributed as dist
 from filelock import FileLock
 from hypothesis import settings
 
@@ -92,38 +93,35 @@ def noise(tmp_path):
 
 
 @pytest.fixture
-def write(tmp_path):
+def write(noise):
     """Write a short recording, each different: ``write("pain/a.wav")``."""
-    rng = np.random.default_rng(0)
-
-    def write(name):
-        path = tmp_path / "src" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        soundfile.write(path, rng.normal(0, 0.1, 2400), 8000)
-        return path
-
-    return write
+    return lambda name: noise(f"src/{name}", seconds=0.3, rate=8000)
 
 
 @pytest.fixture(scope="session")
-def two_ranks():
+def two_ranks(tmp_path_factory):
     """``two_ranks(function, *arguments)`` calls ``function(rank, *arguments)``
-    in two processes."""
+    in two processes of a group, and returns both results."""
 
     def two_ranks(function, *arguments):
+        folder = tmp_path_factory.mktemp("two_ranks")
         # A fork starts at once, while imports take ten seconds; the threads
         # of CUDA do not survive it.
         start = "spawn" if torch.cuda.is_available() else "fork"
         torch.multiprocessing.start_processes(
-            _rank, args=(function, arguments), nprocs=2, start_method=start
+            _rank, (folder, function, arguments), 2, start_method=start
         )
+        return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
     return two_ranks
 
 
-def _rank(rank, function, arguments):
+def _rank(rank, folder, function, arguments):
     torch.set_num_threads(1)  # OpenMP's threads do not survive it either
-    function(rank, *arguments)
+    group = f"file://{folder}/group"
+    dist.init_process_group("gloo", group, rank=rank, world_size=2)
+    torch.save(function(rank, *arguments), folder / f"{rank}.pt")
+    dist.destroy_process_group()
 
 
 @pytest.fixture
@@ -238,15 +236,12 @@ def make_clinic(folder):
             name = f"cry_p{patient}_{take}.wav"
             noise = rng.normal(0, 0.05, len(t))
             soundfile.write(folder / name, tone + noise, 8000)
+            label = "injury" if injured else "healthy"
+            site = ["north", "south", "west"][patient // 3 % 3]
+            kind = ["a", "b", "ab"[patient % 2]][patient // 6]
             rows.append(
-                [name[:-4], f"patient-{patient}", name]
-                + ["injury" if injured else "healthy"]
-                + [["north", "south", "west"][patient // 3 % 3]]
-                + [
-                    patient // 6,
-                    10 * patient,
-                    ["a", "b", "ab"[patient % 2]][patient // 6],
-                ]
+                [name[:-4], f"patient-{patient}", name, label, site]
+                + [patient // 6, 10 * patient, kind]
             )
     header = "recording_id,patient_id,path,neuro_injury,site,fold,age,kind"
     with open(folder / "recordings.csv", "w", newline="") as file:

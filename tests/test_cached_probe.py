@@ -1,7 +1,6 @@
 """A probe on cached embeddings: its checkpoints, and a resume from them."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from cry_modules.training.classification import ClassificationBrain
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from recipes.classification import after, train_cls
+from tests.runs import checkpoints, history
 
 N_EPOCHS = 9
 N_STEPS = 2  # of an epoch
@@ -61,12 +61,8 @@ def ready(clinic, output, *options, lr=0.3):
         brain, hparams, recordings, hparams["embedder"], "embedding"
     )
     sets = {s: train_cls.EmbeddingSet(part) for s, part in embs.items()}
-    return (
-        brain,
-        hparams,
-        sets,
-        train_cls.train_batches(hparams, recordings["train"]),
-    )
+    batches = train_cls.train_batches(hparams, recordings["train"])
+    return brain, hparams, sets, batches
 
 
 def train(clinic, output, *options, lr=0.3):
@@ -77,17 +73,10 @@ def train(clinic, output, *options, lr=0.3):
     return output
 
 
-def history(folder):
-    """Rows without columns that depend on the clock."""
-    rows = json.loads((folder / "history.json").read_text())
-    clock = ("seconds", "clips_per_s")
-    return [{k: v for k, v in r.items() if k not in clock} for r in rows]
-
-
-def checkpoints(folder):
-    """Meta data of the checkpoints, oldest first."""
-    metas = [read_meta(path) for path in folder.glob("save/CKPT*")]
-    return sorted(metas, key=lambda meta: meta["unixtime"])
+def saved_epochs(folder):
+    """Epochs whose ends were saved."""
+    metas = map(read_meta, checkpoints(folder))
+    return [meta["epoch"] for meta in metas if "epoch" in meta]
 
 
 def predictions(folder):
@@ -109,14 +98,13 @@ def best_epoch(folder):
 
 
 def test_the_best_and_the_last_are_kept(whole):
-    epochs = [meta["epoch"] for meta in checkpoints(whole)]
-    assert epochs == [best_epoch(whole), N_EPOCHS]
+    assert saved_epochs(whole) == [best_epoch(whole), N_EPOCHS]
 
 
 def test_of_equal_scores_the_newest_is_kept(clinic, tmp_path):
     folder = train(clinic, tmp_path, lr=1e-12)
     assert len({row["score"] for row in history(folder)}) == 1
-    assert [meta["epoch"] for meta in checkpoints(folder)] == [N_EPOCHS]
+    assert saved_epochs(folder) == [N_EPOCHS]
 
 
 def test_predictions_are_those_of_the_best_epoch(whole, clinic, tmp_path):
@@ -136,13 +124,13 @@ def test_predictions_are_those_of_the_best_epoch(whole, clinic, tmp_path):
     brain.on_stage_end = on_stage_end
     with pytest.raises(Ended):
         train_cls.fit(brain, hparams, sets, batches)
-    expected = brain.predictions.scores
-    at = dict(zip(brain.predictions.ids, expected.tolist()))
+    expected = brain.predictions
     with open(whole / "predictions_valid.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == len(at)
-    for row in rows:
-        assert [float(row["healthy"]), float(row["injury"])] == at[row["ID"]]
+        scores = {
+            row["ID"]: [float(row["healthy"]), float(row["injury"])]
+            for row in csv.DictReader(file)
+        }
+    assert scores == dict(zip(expected.ids, expected.scores.tolist()))
 
 
 class Killed(Exception):
@@ -172,7 +160,7 @@ def test_a_killed_and_resumed_run_predicts_the_same(
     train(clinic, tmp_path, *options)
     assert history(tmp_path) == history(whole)
     assert predictions(tmp_path) == predictions(whole)
-    ends = [meta["epoch"] for meta in checkpoints(tmp_path) if "epoch" in meta]
+    ends = saved_epochs(tmp_path)
     assert ends[-1] == N_EPOCHS and best_epoch(whole) in ends
 
 

@@ -19,11 +19,10 @@ SIMCLR = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
 SIMCLR += ["--number_of_epochs=2", "--warmup_epochs=1"]
 
 
-def run(*arguments, status=0):
+def run(*arguments, status=0, cwd=None):
     """Run a command in a process of its own, without a traceback."""
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True
-    )
+    command = [sys.executable, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=cwd)
     assert done.returncode == status, done.stdout + done.stderr
     assert "Traceback" not in done.stderr
     return done
@@ -130,7 +129,6 @@ SMALL = "hparams/small_simclr.yaml"
         (f"{SMALL} --seed=1 --seed=2", "--seed is given twice"),
         (f"{SMALL} --output_folder=runs/lr=1", "runs/lr=1 holds an '='"),
         (f"{SMALL} --output_folder=README.md", "README.md is a file"),
-        (f"{SMALL} --number_of_epochs=many", "'many'; expected a value like"),
         (f"{SMALL} --number_of_epochs=many", "'100' (a whole number)"),
         ("hparams/vggsound.yaml --lr=fast", "'0.015' (a number)"),
         (f"{SMALL} --batch_size=1", "--batch_size is 1; it must be 2 or more"),
@@ -229,15 +227,10 @@ def test_each_command_starts_in_a_process_of_its_own(name):
     assert "usage: " in run(*start, "--help").stdout
 
 
-def test_recipes_run_from_any_folder(corpus, tmp_path):
+def test_recipes_run_from_any_folder(tmp_path):
     """Without the launchers, as in a SpeechBrain checkout."""
     script = Path("recipes/adaptation/train_adapt.py").resolve()
     yaml = Path("hparams/small_adapt.yaml").resolve()
-    done = subprocess.run(
-        [sys.executable, script, yaml, f"--cry_folder={tmp_path}/no"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 2
+    absent = f"--cry_folder={tmp_path}/no"
+    done = run(script, yaml, absent, status=2, cwd=tmp_path)
     assert "no does not exist" in done.stderr

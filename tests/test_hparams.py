@@ -18,17 +18,17 @@ MODES = ("linear", "linear_bn", "end_to_end")
 #: What the yaml files of one task may differ in.
 OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}
 OF_A_MODE |= {"patience", "trained_on"}
+#: What the yaml files of one mode may differ in.
+OF_A_TASK = {"task", "label_column", "classes", "output_folder"}
 #: What adaptation with replay may differ in from adaptation without.
 OF_REPLAY = {"output_folder", "replay_folder", "replay_ratio"}
 
-SCRIPT = {
-    "vggsound.yaml": "simclr/train_simclr.py",
-    "small_simclr.yaml": "simclr/train_simclr.py",
-    "cry_adapt.yaml": "adaptation/train_adapt.py",
-    "cry_adapt_replay.yaml": "adaptation/train_adapt.py",
-    "small_adapt.yaml": "adaptation/train_adapt.py",
-    "small_adapt_replay.yaml": "adaptation/train_adapt.py",
-}
+#: Rows of SpeechBrain's lists of recipes.
+RECIPES = [
+    row
+    for path in (ROOT / "tests/recipes").glob("*.csv")
+    for row in csv.DictReader(path.read_text(encoding="utf-8").splitlines())
+]
 
 
 def compose(path):
@@ -92,15 +92,9 @@ def test_chunks_are_long_enough_for_the_front_end(name, seconds, tmp_path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
-def test_an_output_folder_is_named_after_its_file(path):
-    assert compose(path)["output_folder"].value == f"results/{path.stem}/<seed>"
-
-
-@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_one_include_called_base_and_only_placeholders_are_passed(path):
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
-    assert text.count("!include:") == 1
+    assert compose(path)["output_folder"].value == f"results/{path.stem}/<seed>"
+    assert path.read_text(encoding="utf-8").count("!include:") == 1
     include = next(n for n in compose(path).values() if "include" in str(n.tag))
     assert compose(path)["base"] is not None
     base = compose(path.parent / str(include.tag).partition(":")[2])
@@ -112,40 +106,24 @@ def test_one_include_called_base_and_only_placeholders_are_passed(path):
     assert not any(str(n.tag).startswith("!new") for n in passed.values())
 
 
-def differing(a, b):
-    a, b = compose(a), compose(b)
-    return {
-        key
-        for key in set(a) | set(b)
-        if key not in a or key not in b or as_text(a[key]) != as_text(b[key])
-    }
-
-
-@pytest.mark.parametrize("task", ["neuro", "trigger"])
-@pytest.mark.parametrize("mode", MODES[1:])
-def test_modes_of_a_task_differ_only_in_settings_of_a_mode(task, mode):
-    keys = differing(
-        ROOT / f"hparams/{task}_linear.yaml",
-        ROOT / f"hparams/{task}_{mode}.yaml",
+@pytest.mark.parametrize(
+    "first, second, settings",
+    [
+        *[("neuro_linear", f"neuro_{mode}", OF_A_MODE) for mode in MODES],
+        *[("trigger_linear", f"trigger_{mode}", OF_A_MODE) for mode in MODES],
+        *[(f"neuro_{mode}", f"trigger_{mode}", OF_A_TASK) for mode in MODES],
+        ("cry_adapt", "cry_adapt_replay", OF_REPLAY),
+        ("small_adapt", "small_adapt_replay", OF_REPLAY),
+    ],
+)
+def test_files_differ_only_in_some_settings(first, second, settings):
+    a, b = (
+        {key: as_text(node) for key, node in compose(path).items()}
+        for path in (f"hparams/{first}.yaml", f"hparams/{second}.yaml")
     )
-    assert keys <= OF_A_MODE
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_tasks_differ_only_in_the_task(mode):
-    keys = differing(
-        f"hparams/neuro_{mode}.yaml", f"hparams/trigger_{mode}.yaml"
-    )
-    assert keys <= {"task", "label_column", "classes", "output_folder"}
-
-
-@pytest.mark.parametrize("family", ["cry", "small"])
-def test_replay_differs_only_in_replay(family):
-    keys = differing(
-        ROOT / f"hparams/{family}_adapt.yaml",
-        ROOT / f"hparams/{family}_adapt_replay.yaml",
-    )
-    assert keys <= OF_REPLAY
+    missing = object()
+    differing = {k for k in a | b if a.get(k, missing) != b.get(k, missing)}
+    assert differing <= settings
 
 
 def test_file_names_name_the_mode():
@@ -158,17 +136,14 @@ def test_file_names_name_the_mode():
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_every_key_is_used_by_the_script_or_in_the_file(path):
     """SpeechBrain's rule for recipes."""
-    script = SCRIPT.get(path.name, "classification/train_cls.py")
-    code = "".join(
-        part.read_text(encoding="utf-8")
-        for part in (
-            ROOT / "recipes" / script,
-            ROOT / "cry_modules/training/simclr.py",
-            ROOT / "cry_modules/training/classification.py",
-            ROOT / "cry_modules/training/experiment.py",
-            ROOT / "cry_modules/training/schedule.py",
-        )
+    (script,) = (
+        row["Script_file"]
+        for row in RECIPES
+        if row["Hparam_file"] == f"hparams/{path.name}"
     )
+    modules = ("simclr", "classification", "experiment", "schedule")
+    parts = [script, *(f"cry_modules/training/{m}.py" for m in modules)]
+    code = "".join((ROOT / p).read_text(encoding="utf-8") for p in parts)
     text = path.read_text(encoding="utf-8")
     for key, node in compose(path).items():
         used = f'"{key}"' in code or f"hparams.{key}" in code
@@ -178,12 +153,9 @@ def test_every_key_is_used_by_the_script_or_in_the_file(path):
 
 
 def test_every_yaml_is_in_the_recipe_list():
-    listed = []
-    for path in (ROOT / "tests/recipes").glob("*.csv"):
-        with open(path, encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                listed.append(row["Hparam_file"])
-                for column in ("Script_file", "Data_prep_file", "Readme_file"):
-                    assert (ROOT / row[column]).is_file(), row[column]
-                assert row["test_debug_flags"]
-    assert sorted(listed) == [f"hparams/{p.name}" for p in FILES]
+    for row in RECIPES:
+        for column in ("Script_file", "Data_prep_file", "Readme_file"):
+            assert (ROOT / row[column]).is_file(), row[column]
+        assert row["test_debug_flags"]
+    listed = sorted(row["Hparam_file"] for row in RECIPES)
+    assert listed == [f"hparams/{p.name}" for p in FILES]

@@ -1,29 +1,18 @@
 """Training from a pack equals training from the files, to the bit."""
 
-import importlib
-import json
-
 import pytest
 import torch
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from data_prep.pack import pack
+from tests.runs import history
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=2"]
 
 
-def train(recipe, script, *arguments):
-    importlib.import_module(f"recipes.{recipe}.{script}").main(
-        [*map(str, arguments), *TINY]
-    )
-
-
 def results(folder):
     """Saved results that do not depend on the clock or the folder."""
-    history = json.loads((folder / "history.json").read_text())
-    for row in history:
-        del row["seconds"], row["clips_per_s"]
     checkpoint = EncoderSource(folder).file().parent
     weights = [
         torch.load(path, weights_only=True)
@@ -32,7 +21,7 @@ def results(folder):
     ]
     assert len(weights) == 3
     predictions = [p.read_text() for p in sorted(folder.glob("predictions_*"))]
-    return history, predictions, weights
+    return history(folder), predictions, weights
 
 
 def same(a, b):
@@ -41,21 +30,21 @@ def same(a, b):
 
 
 @pytest.mark.slow
-def test_the_same_weights_to_the_bit(corpus, tmp_path):
+def test_the_same_weights_to_the_bit(corpus, tmp_path, script):
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
     pack(corpus / "cry/recordings.csv", tmp_path / "cry", shard_mb=1)
     runs = {}
     for name, data in (("files", corpus), ("pack", tmp_path)):
         simclr = tmp_path / name / "simclr"
-        train(
-            *["simclr", "train_simclr", "hparams/small_simclr.yaml"],
+        script(
+            *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],
             *[f"--data_folder={data}/vggsound", f"--output_folder={simclr}"],
             # Workers, as in a long pre-training.
             *["--warmup_epochs=1", "--num_workers=2", "--cache_mb=0"],
         )
         cls = tmp_path / name / "cls"
-        train(
-            *["classification", "train_cls", "hparams/neuro_linear_bn.yaml"],
+        script(
+            *["train_cls.py", "hparams/neuro_linear_bn.yaml", *TINY],
             *[f"--data_folder={data}/cry", f"--output_folder={cls}"],
             f"--encoder_source={tmp_path}/files/simclr",
         )
@@ -65,15 +54,15 @@ def test_the_same_weights_to_the_bit(corpus, tmp_path):
 
 
 def test_the_same_weights_where_only_the_replayed_audio_is_packed(
-    corpus, pretrained, tmp_path
+    corpus, pretrained, tmp_path, script
 ):
     """Batches then hold chunks of both kinds."""
     pack(corpus / "vggsound", tmp_path / "vggsound", shard_mb=1)
     runs = {}
     for name, generic in (("files", corpus), ("mixed", tmp_path)):
         run = tmp_path / name
-        train(
-            *["adaptation", "train_adapt", "hparams/small_adapt_replay.yaml"],
+        script(
+            *["train_adapt.py", "hparams/small_adapt_replay.yaml", *TINY],
             *[f"--cry_folder={corpus}/cry", f"--encoder_source={pretrained}"],
             *[f"--replay_folder={generic}/vggsound", f"--output_folder={run}"],
             *["--warmup_epochs=1", "--valid_share=0.4", "--n_views=3"],
@@ -84,21 +73,19 @@ def test_the_same_weights_where_only_the_replayed_audio_is_packed(
 
 
 @pytest.mark.parametrize(
-    "recipe, script, yaml, corpus_name",
+    "name, yaml, corpus_name",
     [
-        ("simclr", "train_simclr", "small_simclr", "vggsound"),
-        ("classification", "train_cls", "neuro_linear_bn", "cry"),
+        ("train_simclr.py", "small_simclr", "vggsound"),
+        ("train_cls.py", "neuro_linear_bn", "cry"),
     ],
 )
 def test_a_pack_of_another_rate_is_refused_before_training(
-    recipe, script, yaml, corpus_name, corpus, tmp_path, capsys
+    name, yaml, corpus_name, corpus, tmp_path, script
 ):
     pack(corpus / corpus_name, tmp_path / "pack", rate=8000)
-    with pytest.raises(SystemExit) as stop:
-        train(
-            *[recipe, script, f"hparams/{yaml}.yaml", "--num_workers=2"],
-            *[f"--data_folder={tmp_path}/pack"],
-            f"--output_folder={tmp_path}/run",
-        )
-    assert stop.value.code == 2
-    assert "is a pack of 8000 Hz" in capsys.readouterr().err
+    done = script(
+        *[name, f"hparams/{yaml}.yaml", *TINY, "--num_workers=2"],
+        *[f"--data_folder={tmp_path}/pack", f"--output_folder={tmp_path}/run"],
+        status=2,
+    )
+    assert "is a pack of 8000 Hz" in done.output

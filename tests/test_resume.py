@@ -1,7 +1,6 @@
 """A stopped, killed or damaged run ends with the weights of a whole one."""
 
 import itertools
-import json
 import os
 import random
 import shutil
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from cry_modules.checkpoints.checkpointer import read_meta
+from tests.runs import checkpoints, history
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
@@ -30,34 +29,26 @@ def command(corpus, tmp_path_factory):
 
     def command(recipe, *options, output=None):
         output = output or folder / str(next(number))
-        sounds = f"{corpus}/vggsound"
-        kind = "adaptation" if recipe == "source" else recipe
-        script, yaml, *data = {
-            "simclr": ["simclr", "small_simclr", f"--data_folder={sounds}"],
-            "adaptation": [
-                *["adapt", "small_adapt_replay", f"--cry_folder={corpus}/cry"],
-                *[f"--replay_folder={sounds}", "--encoder_source=null"],
-                *["--valid_share=0.25", "--anchor_distillation=0.1"],
-                *["--anchor_weights=0.1", "--interpolate=0.5"],
-            ],
-        }.get(
-            kind,
-            [
-                *["cls", f"neuro_{recipe}", f"--data_folder={corpus}/cry"],
-                *["--controls=False", "--figures=False", "--nuisance=null"],
-                "--bootstrap_draws=100",
-            ],
-        )
-        if recipe == "source":
-            data.remove("--encoder_source=null")
-        if kind in ("simclr", "adaptation"):
-            table = f"{corpus}/cry/recordings.csv:neuro_injury"
-            data += ["--warmup_epochs=1", f"--probe={table}"]
-            data += ["--probe_every=2", "--tensorboard=True"]
-        return [
-            *[f"train_{script}.py", f"hparams/{yaml}.yaml", *TINY, *data],
-            *[*options, f"--output_folder={output}"],
-        ]
+        cries, sounds = f"{corpus}/cry", f"{corpus}/vggsound"
+        run = ["train_cls.py", f"hparams/neuro_{recipe}.yaml", *TINY]
+        if recipe == "simclr":
+            run[:2] = "train_simclr.py", "hparams/small_simclr.yaml"
+            run += [f"--data_folder={sounds}"]
+        elif recipe == "adaptation":
+            run[:2] = "train_adapt.py", "hparams/small_adapt_replay.yaml"
+            run += [f"--cry_folder={cries}", f"--replay_folder={sounds}"]
+            run += ["--valid_share=0.25", "--anchor_distillation=0.1"]
+            run += ["--anchor_weights=0.1", "--interpolate=0.5"]
+            if "--encoder_source" not in str(options):
+                run += ["--encoder_source=null"]
+        else:
+            run += [f"--data_folder={cries}", "--bootstrap_draws=100"]
+            run += ["--controls=False", "--figures=False", "--nuisance=null"]
+        if run[0] != "train_cls.py":
+            run += [f"--probe={cries}/recordings.csv:neuro_injury"]
+            run += ["--warmup_epochs=1", "--probe_every=2"]
+            run += ["--tensorboard=True"]
+        return [*run, *options, f"--output_folder={output}"]
 
     return command
 
@@ -80,35 +71,18 @@ def folder_of(run):
     return Path(run[-1].partition("=")[2])
 
 
-def checkpoints(folder):
-    """Checkpoints, oldest first: names have a resolution of a second."""
-    folders = [f for f in folder.glob("save/CKPT*") if read_meta(f)]
-    return sorted(folders, key=lambda f: read_meta(f)["unixtime"])
-
-
-def history(folder):
-    """Rows of history.json without columns that depend on the clock."""
-    rows = json.loads((folder / "history.json").read_text())
-    for row in rows:
-        del row["seconds"], row["clips_per_s"]
-    return rows
-
-
 def assert_same(folder, other):
     """Compare weights, optimizer, random states and history, to the bit."""
     assert history(folder) == history(other)
     a, b = checkpoints(folder)[-1], checkpoints(other)[-1]
     names = ["encoder", "optimizer", "random"]
     names += [p.stem for p in a.glob("*") if p.stem in ("projector", "head")]
-    for name in names:
-        x, y = (
-            torch.load(c / f"{name}.ckpt", weights_only=True) for c in (a, b)
-        )
-        assert equal(x, y), name
-    if (folder / "interpolated").is_dir():
-        x, y = (f / "interpolated/encoder.ckpt" for f in (folder, other))
-        x, y = (torch.load(path, weights_only=True) for path in (x, y))
-        assert equal(x, y)
+    pairs = [(a / f"{name}.ckpt", b / f"{name}.ckpt") for name in names]
+    for path in folder.glob("interpolated/encoder.ckpt"):
+        pairs.append((path, other / path.relative_to(folder)))
+    for pair in pairs:
+        x, y = (torch.load(path, weights_only=True) for path in pair)
+        assert equal(x, y), pair
 
 
 def equal(x, y):
@@ -199,15 +173,19 @@ def damaged(whole, script, command, tmp_path):
     return damaged
 
 
+def slow(*values):
+    return pytest.param(*values, marks=pytest.mark.slow)
+
+
 @pytest.mark.parametrize(
     "harm, name",
     [
         (truncate, "encoder.ckpt"),
         (Path.unlink, "CKPT.yaml"),
-        pytest.param(replace, "encoder.ckpt", marks=pytest.mark.slow),
-        pytest.param(Path.unlink, "encoder.ckpt", marks=pytest.mark.slow),
-        pytest.param(truncate, "CKPT.yaml", marks=pytest.mark.slow),
-        pytest.param(replace, "CKPT.yaml", marks=pytest.mark.slow),
+        slow(replace, "encoder.ckpt"),
+        slow(Path.unlink, "encoder.ckpt"),
+        slow(truncate, "CKPT.yaml"),
+        slow(replace, "CKPT.yaml"),
     ],
 )
 def test_a_damaged_checkpoint_is_passed_over(harm, name, damaged):
@@ -218,12 +196,7 @@ def test_a_damaged_checkpoint_is_passed_over(harm, name, damaged):
 
 
 @pytest.mark.parametrize(
-    "recipe",
-    [
-        "simclr",
-        pytest.param("adaptation", marks=pytest.mark.slow),
-        pytest.param("linear_bn", marks=pytest.mark.slow),
-    ],
+    "recipe", ["simclr", slow("adaptation"), slow("linear_bn")]
 )
 def test_all_checkpoints_damaged_begins_anew(recipe, damaged):
     def harm(folders):
@@ -239,11 +212,8 @@ def test_files_that_a_resume_needs(command, script, whole):
     run = command("simclr", output=folder)
     for name in ("history.json", "before.json"):
         kept = (folder / name).read_text()
-        for text in (kept[:20], None):
-            if text is None:
-                (folder / name).unlink()
-            else:
-                (folder / name).write_text(text)
+        for harm in (truncate, Path.unlink):
+            harm(folder / name)
             line = script(*run, status=2).output.strip().split("\n")[-1]
             assert name in line and "pass another --output_folder" in line
         (folder / name).write_text(kept)
@@ -284,9 +254,9 @@ def test_adaptation_keeps_its_first_weights(command, script, whole, tmp_path):
     source = tmp_path / "source"
     shutil.copytree(whole("simclr")[0], source)
     options = [OFTEN, f"--encoder_source={source}"]
-    expected = command("source", *options)
+    expected = command("adaptation", *options)
     seconds = script(*expected).seconds
-    run = command("source", *options)
+    run = command("adaptation", *options)
     while not checkpoints(folder_of(run)):
         script(*run, status=None, signal=signal.SIGKILL, after=0.6 * seconds)
     shutil.rmtree(source)
@@ -305,6 +275,24 @@ def test_figures_before_training_are_not_another_run_s(command, script):
     assert before[0].read_text() == before[1].read_text()
 
 
+def start(*command):
+    """Start Python in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_a_checkpoint(process, run):
+    while not checkpoints(folder_of(run)):
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
@@ -314,74 +302,38 @@ def test_a_signal_ends_the_process_and_its_workers(recipe, command, whole):
     """In a real process, for what happens at its exit."""
     run = command(recipe, OFTEN, "--num_workers=2")
     run = [r.replace("_epochs=3", "_epochs=500") for r in run]
-    process = subprocess.Popen(
-        [sys.executable, *run],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    while not checkpoints(folder_of(run)):
-        assert process.poll() is None, process.communicate()[0]
-        time.sleep(0.05)
+    process = start(*run)
+    wait_for_a_checkpoint(process, run)
     os.killpg(process.pid, signal.SIGTERM)  # workers get it too
     output = process.communicate(timeout=30)[0]
     assert process.returncode == 1
     assert "resume with: python" in output and "Traceback" not in output
 
 
-class Torchrun:
-    """Run a recipe in two processes of this machine."""
-
-    def __init__(self, run, port):
-        command = [sys.executable, "-m", "torch.distributed.run"]
-        command += ["--nproc_per_node=2", f"--master_port={port}"]
-        self.process = subprocess.Popen(
-            [*command, *run, "--distributed_backend=gloo"],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        self.folder = folder_of(run)
-
-    def end(self):
-        """Wait for the end; return the output."""
-        return self.process.communicate()[0]
-
-    def until_it_saved(self):
-        while not checkpoints(self.folder):
-            assert self.process.poll() is None, self.end()
-            time.sleep(0.01)
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "recipe, number",
-    [
-        ("simclr", signal.SIGKILL),
-        ("simclr", signal.SIGTERM),
-        ("adaptation", signal.SIGKILL),
-        ("adaptation", signal.SIGTERM),
-    ],
-)
+@pytest.mark.parametrize("recipe", ["simclr", "adaptation"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_two_stopped_processes_resume_together(
     recipe, number, command, free_port
 ):
+    torchrun = ["-m", "torch.distributed.run", "--nproc_per_node=2"]
+    torchrun += [f"--master_port={free_port}"]
+    gloo = "--distributed_backend=gloo"
     expected = command(recipe)
-    output = Torchrun(expected, free_port).end()
+    output = start(*torchrun, *expected, gloo).communicate()[0]
     assert output.count("done: 3 epochs") == 1, output
     run = command(recipe, OFTEN)
-    stopped = Torchrun(run, free_port)
-    stopped.until_it_saved()
+    stopped = start(*torchrun, *run, gloo)
+    wait_for_a_checkpoint(stopped, run)
     if number == signal.SIGKILL:
-        os.killpg(stopped.process.pid, number)
-        stopped.end()
+        os.killpg(stopped.pid, number)
+        stopped.communicate()
     else:
-        os.kill(stopped.process.pid, number)
-        assert "resume with: torchrun --nproc_per_node=2" in stopped.end()
-    assert "done: 3 epochs" in Torchrun(run, free_port).end()
+        os.kill(stopped.pid, number)
+        output = stopped.communicate()[0]
+        assert "resume with: torchrun --nproc_per_node=2" in output
+    output = start(*torchrun, *run, gloo).communicate()[0]
+    assert "done: 3 epochs" in output
     assert_same(folder_of(run), folder_of(expected))
 
 
@@ -391,7 +343,7 @@ def test_accumulated_gradients_are_not_lost(command, script):
     run = command("simclr", *options)
     seconds = script(*run).seconds
     killed = command("simclr", *options)
-    kill = {"status": None, "signal": signal.SIGKILL}
-    script(*killed, **kill, after=0.6 * seconds)
+    after = 0.6 * seconds
+    script(*killed, status=None, signal=signal.SIGKILL, after=after)
     script(*killed)
     assert_same(folder_of(killed), folder_of(run))

@@ -12,7 +12,7 @@ from cry_modules.training.experiment import load
 from cry_modules.training.history import History
 from cry_modules.training.schedule import step_schedule
 from cry_modules.training.simclr import SimCLRBrain
-from cry_modules.training.views_data import read_views, views_by_split
+from cry_modules.training.views_data import read_views
 from data_prep.files.errors import InputError
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.simclr.train_simclr import make_loaders
@@ -70,10 +70,7 @@ def brain_and_batches(noise, tmp_path, request):
     )
     brain.history = History(str(tmp_path / "out"))
     brain.two_passes, brain.probes = False, []
-    train, valid = (
-        read_views(hparams, f"{manifests}/{split}.csv", str(tmp_path), n_views)
-        for split, n_views in views_by_split(hparams).items()
-    )
+    train, valid = read_views(hparams, manifests, str(tmp_path))
     loader, _ = make_loaders(brain, hparams, train, valid)
     brain.schedule = step_schedule(hparams, len(loader), 1)
     brain.init_optimizers()

@@ -29,41 +29,16 @@ _WIDEST, _MOST_CLASSES = 256, 10000
 
 @dataclass
 class Blueprint:
-    """Settings that rebuild a model.
+    """Settings that rebuild a model; see ``Embedder`` and ``Posterior``."""
 
-    Arguments
-    ---------
-    width : int
-        Width of the encoder, 1 to 256.
-    front_end : str
-        A name in ``front_ends.FRONT_ENDS``.
-    readout : str
-        See ``Embedder``.
-    tested_on : str
-        See ``Embedder``.
-    chunk_s : float
-        Length of the training chunks, seconds.
-    classes : list of str
-        Names of the classes, the positive one last; empty for an encoder
-        without a classifier.
-    log_prior : list of float
-        See ``Posterior``; one number a class.
-    architecture : str
-        A name in ``architectures.ARCHITECTURES``.
-
-    Raises
-    ------
-    ValueError
-        A value is out of bounds.
-    """
-
-    width: int
+    width: int  #: of the encoder, 1 to 256
     front_end: str = "fbank"
     readout: str = "encoder"
     tested_on: str = "recordings"
-    chunk_s: float = 4.0
+    chunk_s: float = 4.0  #: length of the training chunks, seconds
+    #: The positive one last; empty for an encoder without a classifier.
     classes: List[str] = field(default_factory=list)
-    log_prior: List[float] = field(default_factory=list)
+    log_prior: List[float] = field(default_factory=list)  #: one number a class
     architecture: str = "cnn14"
 
     def __post_init__(self):
@@ -131,10 +106,6 @@ def check_unchanged(path: Path) -> None:
     """Refuse a file of an exported model that ``model.json`` does not list.
 
     A file without a ``model.json`` in its folder passes.
-
-    Example
-    -------
-    >>> check_unchanged(Path("no/encoder.ckpt"))
     """
     if not os.path.lexists(path.parent / MODEL_FILE):
         return
@@ -149,13 +120,7 @@ def check_unchanged(path: Path) -> None:
 
 
 def threshold_of(description: Dict, n_classes: int) -> Optional[float]:
-    """Decision threshold of the operating point; None without one.
-
-    Example
-    -------
-    >>> threshold_of({"operating_point": {"threshold": 0.25}}, 2)
-    0.25
-    """
+    """Decision threshold of the operating point; None without one."""
     point = description.get("operating_point")
     if point is None:
         return None

@@ -19,9 +19,9 @@ from cry_modules.checkpoints.checkpointer import best_checkpoint, read_meta
 from cry_modules.checkpoints.description import MODEL_FILE, check_unchanged
 from cry_modules.checkpoints.front_end import (
     YAML_FILE,
-    check_known,
+    Known,
     check_statistics,
-    known_front_end,
+    recorded_front_end,
 )
 from cry_modules.checkpoints.public import download, is_hub_id, public_encoder
 from cry_modules.checkpoints.state_dict import (
@@ -30,7 +30,7 @@ from cry_modules.checkpoints.state_dict import (
     read_state_dict,
 )
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 logger = logging.getLogger(__name__)
 
@@ -99,12 +99,13 @@ class EncoderSource:
         InputError
             It does not exist, or a folder holds no complete checkpoint.
         """
-        find = {
-            "file": Path,
-            "folder": self._in_folder,
-            "hub": self._on_the_hub,
-        }.get(self.kind, self._missing)
-        return find(self.source)
+        if self.kind == "file":
+            return Path(self.source)
+        if self.kind == "folder":
+            return self._in_folder()
+        if self.kind == "hub":
+            return self._on_the_hub()
+        raise self._missing()
 
     def load(self, encoder: nn.Module, front_end: str) -> Path:
         """Load the weights into an encoder behind this front end.
@@ -121,24 +122,25 @@ class EncoderSource:
             missing, unexpected or misshapen; or the weights were trained with
             another front end.
         """
+        # For a run: checkpointer.py, front_end.py, state_dict.py, in turn.
         path = self.file()
-        title = self._title(path)
-        check_unchanged(path)
+        meta, title = read_meta(path.parent) or {}, self._title(path)
+        known = recorded_front_end(self.source, path, meta)
+        if self.kind == "folder":
+            inside(path.parent, path.name)
         state = read_state_dict(path, title)
-        is_panns, weights = panns.is_panns(state), state
-        if is_panns:
-            weights = panns.converted(state, title)
-        meta = read_meta(path.parent) or {}
-        known = known_front_end(self.source, path, meta, is_panns)
+        if panns.MARKER in state:
+            known = Known("panns", "its names are PANNs'")
+            state = panns.converted(state, title)
         if known is not None:
-            check_known(known, front_end, title)
+            _check_front_end(known, front_end, title)
         version = _version_hint(meta)
         check_fit(
-            encoder, weights, title, lambda: _hint(weights, encoder) + version
+            encoder, state, title, lambda: _hint(state, encoder) + version
         )
         if version:
             logger.warning("%s fits%s", title, version)
-        encoder.load_state_dict(weights, strict=True)
+        encoder.load_state_dict(state, strict=True)
         if known is None:
             check_statistics(encoder, front_end, title)
         return path
@@ -146,21 +148,22 @@ class EncoderSource:
     def _title(self, path) -> str:
         return f"{self.option} {path}".lstrip()
 
-    def _in_folder(self, source) -> Path:
-        folder = Path(source)
+    def _in_folder(self) -> Path:
+        folder = Path(self.source)
         if (folder / ENCODER_FILE).is_file():
-            return inside(folder, ENCODER_FILE)
+            return folder / ENCODER_FILE
         save = folder / "save" if (folder / "save").is_dir() else folder
         checkpoint = best_checkpoint(save)
         if checkpoint is not None and (checkpoint / ENCODER_FILE).is_file():
-            return inside(checkpoint, ENCODER_FILE)
+            return checkpoint / ENCODER_FILE
         raise InputError(
-            f"{self._title(source)} holds no {ENCODER_FILE}, in itself or in "
+            f"{self._title(folder)} holds no {ENCODER_FILE}, in itself or in "
             "save/CKPT*/; let its run finish an epoch, or pass another folder"
         )
 
-    def _on_the_hub(self, source) -> Path:
-        public, title = public_encoder(source), self._title(source)
+    def _on_the_hub(self) -> Path:
+        source, title = self.source, self._title(self.source)
+        public = public_encoder(source)
         names = (ENCODER_FILE, SPEECHBRAIN_FILE)
         cure = (
             f"download {SPEECHBRAIN_FILE} and {YAML_FILE} of {source} into a "
@@ -185,16 +188,15 @@ class EncoderSource:
             "pass another id"
         )
 
-    def _missing(self, source) -> Path:
-        public = public_encoder(Path(source).name)
+    def _missing(self) -> InputError:
+        cure = (
+            "pass a results folder, a checkpoint file, a Hugging Face id, or "
+            "null for a random encoder"
+        )
+        public = public_encoder(Path(self.source).name)
         if public is not None:
             cure = f"download {public.where()}, and pass its path"
-        else:
-            cure = (
-                "pass a results folder, a checkpoint file, a Hugging Face id, "
-                "or null for a random encoder"
-            )
-        raise InputError(f"{self._title(source)} does not exist; {cure}")
+        return InputError(f"{self._title(self.source)} does not exist; {cure}")
 
 
 def load_companion(path: Path, name: str, module: nn.Module) -> bool:
@@ -215,6 +217,23 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     )
     module.load_state_dict(state, strict=True)
     return True
+
+
+def _check_front_end(known: Known, front_end: str, title: str) -> None:
+    """Refuse an encoder that was trained with another front end."""
+    trained = f"{title} was trained with the front end"
+    require(
+        known.front_end in FRONT_ENDS,
+        f"{trained} {known.front_end!r:.80} ({known.evidence}); this version "
+        f"has {', '.join(FRONT_ENDS)}",
+        "pass another encoder",
+    )
+    require(
+        known.front_end == front_end,
+        f"{trained} {known.front_end} ({known.evidence}), and this run has "
+        f"{front_end}",
+        f"pass --front_end {known.front_end}",
+    )
 
 
 def _hint(state: Dict[str, torch.Tensor], encoder: nn.Module) -> str:
@@ -251,6 +270,6 @@ def _length(state, name) -> Optional[int]:
 
 def _version_hint(meta: Dict) -> str:
     written = meta.get("version", __version__)
-    if written == __version__:
-        return ""
-    return f"; version {written} wrote it, this is {__version__}"
+    is_same = written == __version__
+    other = f"; version {written} wrote it, this is {__version__}"
+    return "" if is_same else other

@@ -5,6 +5,7 @@ silence behind another than their own.
 """
 
 import math
+import os
 from pathlib import Path
 from typing import Dict, NamedTuple, Optional
 
@@ -12,7 +13,11 @@ from ruamel.yaml.error import YAMLError
 from torch import nn
 
 from cry_modules.architectures import ARCHITECTURES, name_of
-from cry_modules.checkpoints.description import MODEL_FILE, read_description
+from cry_modules.checkpoints.description import (
+    MODEL_FILE,
+    check_unchanged,
+    read_description,
+)
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.settings import yaml_nodes
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
@@ -38,32 +43,14 @@ class Known(NamedTuple):
     evidence: str
 
 
-def check_known(known: Known, front_end: str, title: str) -> None:
-    """Refuse an encoder that was trained with another front end."""
-    if known.front_end not in FRONT_ENDS:
-        raise InputError(
-            f"{title} was trained with the front end "
-            f"{known.front_end!r:.80} ({known.evidence}); this version has "
-            f"{', '.join(FRONT_ENDS)}; pass another encoder"
-        )
-    if known.front_end != front_end:
-        raise InputError(
-            f"{title} was trained with the front end {known.front_end} "
-            f"({known.evidence}), and this run has {front_end}; pass "
-            f"--front_end {known.front_end}"
-        )
-
-
-def known_front_end(
-    source: str, path: Path, meta: Dict, is_panns: bool
-) -> Optional[Known]:
+def recorded_front_end(source: str, path: Path, meta: Dict) -> Optional[Known]:
     """The front end that an encoder is known to be trained with.
 
-    Evidence: PANNs' names, a public encoder's id, the ``meta`` of its
-    checkpoint, or a file in the folder of ``path`` (exported model, run).
+    Evidence: the exported model that ``path`` is in, a public encoder's id,
+    the ``meta`` of its checkpoint, or the yaml file of its folder or run.
     """
-    if is_panns:
-        return Known("panns", "its names are PANNs'")
+    if os.path.lexists(path.parent / MODEL_FILE):
+        return _of_exported(path)
     public = None if Path(source).exists() else public_encoder(source)
     if public is not None:
         return Known(public.front_end, "its Hugging Face id says so")
@@ -71,22 +58,19 @@ def known_front_end(
         # Checkpoints without this entry are older than the other front ends.
         name = meta.get("front_end", "fbank")
         return Known(name, "its CKPT.yaml says so")
-    return _of_exported(path.parent) or _of_yaml(
-        _run_folder(path.parent) / YAML_FILE
-    )
+    return _of_yaml(_run_folder(path.parent) / YAML_FILE)
 
 
-def _of_exported(folder) -> Optional[Known]:
-    path = folder / MODEL_FILE
-    if not path.is_file():
-        return None
-    model = read_description(folder).get("model")
+def _of_exported(path) -> Known:
+    check_unchanged(path)
+    described = path.with_name(MODEL_FILE)
+    model = read_description(path.parent).get("model")
     if not isinstance(model, dict) or "front_end" not in model:
         raise InputError(
-            f"{path} does not name the front end of its encoder; get or export "
-            "the model again"
+            f"{described} does not name the front end of its encoder; get or "
+            "export the model again"
         )
-    return Known(str(model["front_end"]), f"{path} says so")
+    return Known(str(model["front_end"]), f"{described} says so")
 
 
 def _run_folder(folder) -> Path:
@@ -127,17 +111,6 @@ def check_statistics(encoder: nn.Module, front_end: str, title: str) -> None:
 
     The means of its bands are around zero if the features were
     mean-normalised, and far from it if not.
-
-    Example
-    -------
-    >>> from cry_modules.cnn14 import Cnn14
-    >>> encoder = Cnn14(mel_bins=80, width=1)
-    >>> encoder.norm0.num_batches_tracked += 100
-    >>> check_statistics(encoder, "fbank", "a.ckpt")
-    >>> check_statistics(encoder, "log1p", "a.ckpt")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: a.ckpt was trained on features with mean ...
     """
     name = name_of(encoder)
     if name is None or not ARCHITECTURES[name].first_norm:

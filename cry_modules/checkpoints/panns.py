@@ -9,6 +9,8 @@ from cry_modules.checkpoints.public import PANNS
 from cry_modules.front_ends import PannsMel
 from data_prep.files.errors import InputError
 
+#: A name that only PANNs' CNNs have.
+MARKER = "bn0.weight"
 #: Layers after the end of our encoder.
 _AFTER = tuple(
     f"{layer}.{kind}"
@@ -24,17 +26,6 @@ _KHZ = {1024: 32, 512: 16, 256: 8}
 #: Largest difference from our front end: weights are single precision, up to
 #: 1.
 _TOLERANCE = 1e-4
-
-
-def is_panns(state: Dict[str, torch.Tensor]) -> bool:
-    """Check whether a state dict has the names of PANNs' CNNs.
-
-    Example
-    -------
-    >>> is_panns({"norm0.weight": torch.ones(80)})
-    False
-    """
-    return "bn0.weight" in state
 
 
 def converted(

@@ -44,25 +44,13 @@ PUBLIC_ENCODERS = (
 
 
 def public_encoder(name: str) -> Optional[PublicEncoder]:
-    """The published encoder of a name.
-
-    Example
-    -------
-    >>> public_encoder("speechbrain/cnn14-esc50").front_end
-    'log1p'
-    """
+    """The published encoder of a name."""
     by_name = {encoder.name: encoder for encoder in PUBLIC_ENCODERS}
     return by_name.get(name)
 
 
 def is_hub_id(source: str) -> bool:
-    """Check whether a source that is not a local path may be a Hugging Face id.
-
-    Example
-    -------
-    >>> is_hub_id("speechbrain/cnn14-esc50"), is_hub_id("a/b/c")
-    (True, False)
-    """
+    """Check whether a source that is not a local path may be a Hugging Face id."""
     is_id = re.fullmatch(r"[\w.-]+/[\w.-]+", source) is not None
     return is_id and not Path(source).parent.is_dir()
 

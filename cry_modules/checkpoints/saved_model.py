@@ -57,29 +57,14 @@ def between_scores(threshold: Optional[float], scores) -> Optional[float]:
 
 @dataclass
 class SavedModel:
-    """A model and its facts.
-
-    Arguments
-    ---------
-    blueprint : Blueprint
-        Settings that rebuild it.
-    embedder : Embedder
-        Waveforms and lengths to embeddings; in evaluation mode.
-    posterior : Posterior or None
-        Embeddings to log posteriors; None for an encoder without a
-        classifier.
-    facts : dict
-        ``model.json`` of an exported model, ``metrics.json`` of a run, or
-        empty.
-    threshold : float or None
-        Score from which the positive class is predicted, chosen on
-        validation; None without such an operating point.
-    """
+    """A model and its facts."""
 
     blueprint: Blueprint
-    embedder: Embedder
-    posterior: Optional[Posterior]
+    embedder: Embedder  #: in evaluation mode
+    posterior: Optional[Posterior]  #: None for an encoder without a classifier
+    #: ``model.json`` of an exported model, ``metrics.json`` of a run, or empty
     facts: Dict
+    #: Score from which the positive class is predicted, chosen on validation.
     threshold: Optional[float] = None
 
     def state(self) -> Dict[str, torch.Tensor]:

@@ -61,13 +61,7 @@ RANGES = {
 
 
 def yaml_nodes(text: str) -> Dict[str, Node]:
-    """Top-level nodes of a yaml file, by key.
-
-    Example
-    -------
-    >>> yaml_nodes("lr: 0.1")["lr"].value
-    '0.1'
-    """
+    """Top-level nodes of a yaml file, by key."""
     return {key.value: node for key, node in YAML().compose(text).value}
 
 
@@ -108,13 +102,7 @@ def check_ranges(settings: Dict[str, str]) -> None:
 
 
 def check_chunk(chunk_s: float, logmel: MelFrames) -> None:
-    """Refuse chunks that are too short for the encoder's poolings.
-
-    Example
-    -------
-    >>> from cry_modules.front_ends import make_front_end
-    >>> check_chunk(0.31, make_front_end("fbank"))
-    """
+    """Refuse chunks that are too short for the encoder's poolings."""
     shortest = shortest_input(logmel.hop)
     require(
         round(chunk_s * logmel.sample_rate) >= shortest,

@@ -4,7 +4,6 @@ import hashlib
 import os
 import pickle
 import re
-import struct
 import zipfile
 from pathlib import Path
 from typing import Callable, Dict, List, Optional
@@ -13,23 +12,6 @@ import torch
 from torch import nn
 
 from data_prep.files.errors import InputError
-
-#: Exceptions of torch's reader, which depend on what the bytes look like.
-_NOT_A_CHECKPOINT = (
-    pickle.UnpicklingError,
-    RuntimeError,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    AssertionError,
-    MemoryError,
-    OSError,
-    struct.error,
-    zipfile.BadZipFile,
-)
 
 #: First bytes of a zip file and of a pickle.
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80"
@@ -96,7 +78,7 @@ def read_state_dict(
             state = torch.load(path, map_location="cpu", weights_only=True)
     except InputError:
         raise
-    except _NOT_A_CHECKPOINT as error:
+    except Exception as error:  # any, by what the bytes look like
         raise InputError(f"{title} {_reason(start, error)}")
     if isinstance(state, dict) and isinstance(dict.get(state, "model"), dict):
         state = state["model"]

@@ -25,7 +25,7 @@ from cry_modules.inference.picture import (
 )
 from cry_modules.inference.scores import ScoreTrack, call_of
 from cry_modules.metrics.ranking import OPERATING_SHARE
-from data_prep.audio.measure import LONGEST_S, SHORTEST_S, audit_file
+from data_prep.audio.measure import SHORTEST_S, UNCUT_S, audit_file
 from data_prep.files.errors import InputError
 
 #: Size of the picture on a narrow screen, inches; dots per inch.
@@ -56,10 +56,10 @@ def score(classifier: CryClassifier, path: str) -> Scored:
     audit = audit_file(path)
     if not audit.usable:
         raise _unusable(name, audit.reason)
-    if audit.duration > LONGEST_S:
+    if audit.duration > UNCUT_S:
         raise InputError(
             f"{name} has {audit.duration:.0f} s, and this page takes up to "
-            f"{LONGEST_S:.0f} s; cut it, or use python -m "
+            f"{UNCUT_S:.0f} s; cut it, or use python -m "
             "cry_modules.inference"
         )
     file_score = classifier.classify_files([path])[0]
@@ -80,7 +80,7 @@ def score(classifier: CryClassifier, path: str) -> Scored:
 def _unusable(name, reason) -> InputError:
     return InputError(
         f"{name}: {reason}; this page takes WAV, FLAC, OGG and MP3 of "
-        f"{SHORTEST_S:g} s to {LONGEST_S / 60:g} minutes that are not silent"
+        f"{SHORTEST_S:g} s to {UNCUT_S / 60:g} minutes that are not silent"
     )
 
 

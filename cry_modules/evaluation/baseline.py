@@ -1,4 +1,4 @@
-"""Features of a classical baseline: log-mel statistics, and facts of files."""
+"""Features of a classical baseline: log-mel statistics, and file properties."""
 
 from pathlib import Path
 from typing import Sequence, Tuple
@@ -26,10 +26,8 @@ _PIECE_S = 60  # analysed at once: memory does not grow with the recording
 def sound_features(
     recordings: Sequence[Recording], root: Path
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Log-mel mean and spread of all frames, and of the quietest frames.
-
-    Shapes: audio ``[n, features]``, background ``[n, features]``.
-    """
+    """Mean and standard deviation of the log-mel bands of each recording, over
+    all frames and over the quietest ones, each ``[n, 2 * N_MELS]``."""
     reader = RecordingReader(_SAMPLE_RATE)
     log_mel = LogMel(_SAMPLE_RATE, N_MELS)
     audio, background = [], []
@@ -44,13 +42,11 @@ def sound_features(
 
 
 def file_facts(audits: Sequence[Audit]) -> np.ndarray:
-    """Facts of files, whatever their sound: sample rate, format, channels,
-    duration and level.
+    """File properties as features ``[n, features]``: sample rate, format,
+    channels, duration and level.
 
     Duration and level as ranks: the difference that reveals a source may be a
     millisecond, which is nothing compared with the spread of the others.
-
-    Shapes: returns ``[n, features]``.
 
     Example
     -------
@@ -74,26 +70,17 @@ def _log_mel(sig: torch.Tensor, log_mel: LogMel) -> np.ndarray:
 
 
 def mean_and_deviation(frames: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation over time of each band.
-
-    Shapes: frames ``[frames, bands]``, returns ``[2 * bands]``.
-    """
+    """Mean and standard deviation over time of each band, ``[2 * bands]``."""
     return np.concatenate([frames.mean(axis=0), frames.std(axis=0)])
 
 
 def quietest_frames(frames: np.ndarray) -> np.ndarray:
-    """The quietest tenth of the frames, at least five: mostly background.
-
-    Shapes: frames ``[frames, bands]``, returns ``[fewer frames, bands]``.
-    """
+    """Quietest tenth of the frames, at least five: mostly background."""
     n = max(LEAST_QUIET_FRAMES, round(QUIET_SHARE * len(frames)))
     return frames[np.argsort(frames.mean(axis=1), kind="stable")[:n]]
 
 
 def one_hot(values: Sequence[str]) -> np.ndarray:
-    """A column of zeros and ones for each distinct value.
-
-    Shapes: returns ``[n, values]``.
-    """
+    """One-hot encoding of values, ``[n, distinct values]``."""
     names, index = np.unique(values, return_inverse=True)
     return np.eye(len(names))[index]

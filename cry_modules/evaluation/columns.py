@@ -19,7 +19,7 @@ _PERSONAL = ("patient_id", _ID, "path", "recorded_at")
 def read_columns(
     table_path: Path, columns: Sequence[str], option: str = "--subgroups"
 ) -> Columns:
-    """Read columns of recordings.csv, by recording."""
+    """Read columns of recordings.csv; `option` is for messages."""
     rows = read_table(table_path, [_ID])
     cells_of = {}
     for source, cells in rows:
@@ -43,8 +43,10 @@ def read_columns(
 
 
 def subgroup_columns(hparams: Dict) -> Columns:
-    """Read the columns of ``--subgroups``; refuse ids and dates before hours
-    of training."""
+    """Read the columns of ``--subgroups``, and check that they hold groups.
+
+    Ids and dates are refused here, before hours of training.
+    """
     columns = _option_columns(hparams, "subgroups")
     if columns:
         patient_of = read_columns(_table(hparams), ["patient_id"])["patient_id"]
@@ -80,14 +82,13 @@ def _option_columns(hparams: Dict, option: str) -> Columns:
 
 
 def _table(hparams: Dict) -> Path:
-    """Path of recordings.csv."""
     return locate(
         hparams["data_folder"], hparams["recordings_csv"], "--data_folder"
     )[1]
 
 
 def refuse_personal(column: str, option: str) -> None:
-    """Refuse columns that would identify patients in a report."""
+    """Refuse a column that would identify patients in a report."""
     if column in _PERSONAL:
         raise InputError(
             f"{option} is {column}, which identifies patients; name a column "
@@ -96,8 +97,10 @@ def refuse_personal(column: str, option: str) -> None:
 
 
 def nuisance_columns(hparams: Dict) -> Columns:
-    """Read the columns of ``--nuisance``; the table may lack the default,
-    site."""
+    """Read the columns of ``--nuisance``.
+
+    Its default, site, is empty where the table lacks the column.
+    """
     if hparams["nuisance"] != "site" or "recordings_csv" not in hparams:
         return _option_columns(hparams, "nuisance")
     rows = read_database(_table(hparams), [hparams["label_column"]])

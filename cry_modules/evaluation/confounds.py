@@ -38,10 +38,11 @@ from cry_modules.evaluation.verdict import (
     SURE,
     auc_in_words,
     p_value_in_words,
+    range_in_words,
     verdict,
 )
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.words import count, interval_in_words
+from cry_modules.metrics.words import count
 from data_prep.corpora.database import (
     database_name,
     locate_table,
@@ -62,7 +63,7 @@ LEAST_PERMUTATIONS = 19
 def results_table(
     questions: Dict[str, Question], gap: Optional[Gap], label: str, padded: bool
 ) -> str:
-    """Write all results as Markdown, a row per question."""
+    """Results of the confound report as Markdown, a row per question."""
     rows = [
         (
             "question",
@@ -75,7 +76,7 @@ def results_table(
     for name, question in questions.items():
         rows.append((question.in_words(label), *_cells(question)))
         if name == "label_audio_random" and gap is not None:
-            ci95 = f" ({_range(gap.ci95)})" if gap.ci95 else ""
+            ci95 = f" ({range_in_words(gap.ci95)})" if gap.ci95 else ""
             rows.append(
                 ("random minus patient-grouped", f"{gap.value:+.2f}" + ci95)
                 + ("",) * 3
@@ -92,8 +93,10 @@ def _cells(question: Question) -> Tuple[str, str, str, str]:
     evidence = question.evidence
     if evidence is None:
         return f"not evaluated: {question.why_not}", "", "", ""
-    ci95 = _range(evidence.ci95) if evidence.ci95 else "no interval"
-    null = f"{np.mean(evidence.null):.2f} ({_range(null_range(evidence))})"
+    ci95 = range_in_words(evidence.ci95) if evidence.ci95 else "no interval"
+    null = (
+        f"{np.mean(evidence.null):.2f} ({range_in_words(null_range(evidence))})"
+    )
     return (
         f"{evidence.auc:.2f} ({ci95})",
         null,
@@ -102,19 +105,15 @@ def _cells(question: Question) -> Tuple[str, str, str, str]:
     )
 
 
-def _range(ends) -> str:
-    return interval_in_words(ends, ".2f")
-
-
 def null_range(evidence: Evidence) -> List[float]:
-    """Range of 95 % of the shuffles."""
+    """Central 95 % range of the AUC of shuffled labels."""
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
 def draw_results(
     questions: Dict[str, Question], label: str, caption: str, path: Path
 ) -> None:
-    """Draw AUC, interval and shuffled labels, a row per question."""
+    """Draw the AUC of each question, its interval and the shuffled labels."""
     answered = [q for q in questions.values() if q.evidence is not None]
     figure, axes = plt.subplots(
         figsize=(9.5, 1.9 + 0.5 * len(answered)), layout="constrained"
@@ -198,7 +197,8 @@ def confounds(
     data_folder: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
 ) -> List[str]:
-    """Examine a database; write ``confounds.md``, ``.json`` and ``.png``."""
+    """Write a confound report of a database: ``confounds.md``, ``.json`` and
+    ``.png``; return the lines to print."""
     _check(settings)
     root, csv = locate_table(recordings, data_folder)
     rows = read_database(csv, [label_column])
@@ -344,7 +344,7 @@ def _as_json(question: Question) -> Dict:
 
 
 def main() -> None:
-    """Examine a database on the command line."""
+    """Parse the command line and write a confound report."""
     default = Settings()
     parser = argparse.ArgumentParser(
         description="Examine what besides the cry predicts a label: the "

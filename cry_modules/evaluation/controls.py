@@ -37,10 +37,10 @@ def train_classical(
     recordings: Dict[str, Predictions],
     prevalence: np.ndarray,
 ) -> Dict[str, Tuple[Dict[str, Predictions], np.ndarray]]:
-    """Train the classical models; return by name their predictions of
-    validation and test, and the prevalence that their scores assume.
+    """Train the classical models on ``[n, features]`` by split.
 
-    Shapes: features ``[n, features]``, prevalence ``[n_classes]``.
+    Returns by name the predictions of validation and test, and the class
+    frequencies that the scores assume.
     """
     uniform = np.full(len(prevalence), 1 / len(prevalence))
     return {
@@ -104,8 +104,8 @@ def compare_with_control(
     seed: int,
     n_draws: int,
 ) -> Dict:
-    """Compute the entry of a control in ``metrics.json``: its metrics and how
-    much better the model is."""
+    """Metrics of a control and the AUC difference of the model to it: an entry
+    of ``controls`` in ``metrics.json``."""
     block = evaluate(control, choices, seed, n_draws)
     entry = {}
     for name in shown_in("controls"):
@@ -120,7 +120,7 @@ def compare_with_control(
 
 
 def check_training_size(n: int) -> None:
-    """Refuse so many training recordings that controls would take days."""
+    """Refuse training sets that take a support vector machine days."""
     if n > _MOST_RECORDINGS:
         raise InputError(
             f"controls is True and there are {n} training recordings, too many "
@@ -128,20 +128,17 @@ def check_training_size(n: int) -> None:
         )
 
 
-def unbeaten(controls: Dict[str, Dict], unit: str = "recording") -> List[str]:
-    """Names of the controls that the model does not prove to beat, the best
-    one first.
-    """
-    names = [
+def unbeaten(controls: Dict[str, Dict]) -> List[str]:
+    """Controls that the model is not shown to beat, by decreasing AUC."""
+    return [
         name
-        for name, entry in controls.items()
-        if not (entry[unit]["difference"]["ci95"] or [0])[0] > 0
+        for name in sorted_by_auc(controls)
+        if not (controls[name]["recording"]["difference"]["ci95"] or [0])[0] > 0
     ]
-    return sorted_by_auc(controls, unit, names)
 
 
-def sorted_by_auc(
-    controls: Dict[str, Dict], unit: str, names: List[str]
-) -> List[str]:
-    """Sort names of controls, the highest AUC first."""
-    return sorted(names, key=lambda n: -(controls[n][unit]["auc"] or 0))
+def sorted_by_auc(controls: Dict[str, Dict]) -> List[str]:
+    """Names of controls by decreasing AUC per recording."""
+    return sorted(
+        controls, key=lambda n: -(controls[n]["recording"]["auc"] or 0)
+    )

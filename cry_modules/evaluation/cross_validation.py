@@ -37,7 +37,7 @@ _ALIKE = 20  # patients that exchange labels: of nearly as many recordings
 
 @dataclass
 class Settings:
-    """Settings of the cross-validation."""
+    """Settings of the cross-validation and its permutation test."""
 
     model: str = "logistic"  # or svm
     folds: int = 5  # at most
@@ -48,7 +48,7 @@ class Settings:
 
 @dataclass
 class Evidence:
-    """Result of a cross-validation."""
+    """Result of a cross-validation with its permutation test."""
 
     auc: float  # mean over the repeats; macro if there are several classes
     ci95: Optional[List[float]]  # over patients; None if a class has under 5
@@ -69,11 +69,10 @@ def cross_validate(
     settings: Settings,
     description: str = "",
 ) -> Evidence:
-    """Cross-validate the baseline, on the labels and on shuffled ones.
+    """Cross-validate the baseline on ``[n, features]``, and repeat it with
+    labels shuffled between patients.
 
-    `grouped` keeps patients apart.
-
-    Shapes: features ``[n, features]``, labels ``[n]``, patients ``[n]``.
+    `grouped` keeps each patient in one fold.
     """
     patients = indices(patients)
     n_folds = min(settings.folds, patients_per_class(labels, patients).min())
@@ -114,15 +113,13 @@ def cross_validate(
 def shuffle_between_patients(
     labels: np.ndarray, patients: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Give each patient all labels of another one.
+    """Exchange labels between patients, for a permutation test.
 
     Similarity within a patient remains, and only what holds across patients
     is lost. Labels move between patients of nearly as many recordings, about
     twenty at a time; if the receiver has fewer, some are left out at random,
     if more, they are repeated. So a patient of one label becomes a patient of
     one label, and one of several a patient of several.
-
-    Shapes: labels ``[n]``, patients ``[n]``, returns ``[n]``.
     """
     rows = [np.flatnonzero(patients == p) for p in range(patients.max() + 1)]
     n_classes = len(np.unique(labels))
@@ -159,8 +156,8 @@ def _draw_patients(labels, patients, repeats, seed) -> np.ndarray:
 def interval_over_patients(
     draws: np.ndarray, labels: np.ndarray, patients: np.ndarray
 ) -> Optional[List[float]]:
-    """95 % percentile interval of draws of patients, unless a class has too
-    few of them.
+    """95 % percentile interval of a metric's draws; None if a class has fewer
+    than five patients.
 
     Unlike ``metrics.bootstrap.interval`` also if all draws are equal: the
     permutation test judges such results.

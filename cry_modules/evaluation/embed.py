@@ -22,8 +22,8 @@ def embed(
     progressbar: bool = True,
     **loader_kwargs,
 ) -> DynamicItemDataset:
-    """Replace the waveforms ``sig`` of a dataset by embeddings ``emb``
-    ``[dimensions]``.
+    """Make a dataset with embeddings ``emb`` ``[dimensions]`` in place of the
+    waveforms ``sig``.
     """
     embedder.to(device).eval()
     keys = [k for k in dataset.pipeline.output_mapping if k != "sig"]
@@ -47,8 +47,8 @@ def embed(
 def as_arrays(
     dataset: DynamicItemDataset, classes: List[str]
 ) -> Tuple[np.ndarray, Predictions]:
-    """Embeddings ``[n, dimensions]`` of a split, and its recordings with
-    patients and labels.
+    """Embeddings ``[n, dimensions]`` of a dataset, and its recordings with
+    one-hot labels as scores.
 
     Example
     -------
@@ -77,7 +77,7 @@ def as_arrays(
 def joined_arrays(
     datasets: Dict[str, DynamicItemDataset], classes: List[str]
 ) -> Tuple[np.ndarray, Predictions]:
-    """Join the arrays of all splits, see ``as_arrays``."""
+    """Embeddings and recordings of all splits together, see ``as_arrays``."""
     embs, recordings = zip(*(as_arrays(d, classes) for d in datasets.values()))
     return np.concatenate(embs), Predictions.joined(recordings)
 

@@ -16,39 +16,28 @@ _FLOAT32_ROUNDING = 1e-6
 
 
 def indices(names: Sequence) -> np.ndarray:
-    """Number labels or groups 0, 1, 2 without gaps.
-
-    Shapes: names ``[n]``, returns ``[n]``.
-    """
+    """Index of each name among the sorted distinct names, ``[n]``."""
     return np.unique(np.asarray(names), return_inverse=True)[1]
 
 
 def varies(features: np.ndarray) -> np.ndarray:
-    """Find the features that spread by more than the rounding of float32.
-
-    Shapes: features ``[n, features]``, returns ``[features]``.
-    """
+    """Mask of the features that are not constant up to float32 rounding."""
     least = _FLOAT32_ROUNDING * np.abs(features).max(axis=0)
     return features.std(axis=0) > least
 
 
 def standardised(features: np.ndarray, training: np.ndarray) -> np.ndarray:
-    """Centre and scale by mean and spread of training rows; features that are
-    constant there are only centred.
-
-    Shapes: features ``[n, features]``, training ``[m, features]``.
-    """
+    """Standardise features by mean and standard deviation of training rows;
+    features that are constant there are only centred."""
     spread = np.where(varies(training), training.std(axis=0), 1)
     return (features - training.mean(axis=0)) / spread
 
 
 def scaled(embs: np.ndarray) -> np.ndarray:
-    """Scale each dimension to mean 0 and spread 1; 0 where it is constant.
+    """Standardise each dimension of all embeddings; 0 where it is constant.
 
     Units that a ReLU never activates are constant except for rounding, which
     must not count as much as the others.
-
-    Shapes: embs ``[n, emb_dim]``, returns ``[n, emb_dim]``.
     """
     embs = np.asarray(embs, dtype=np.float64)
     return np.where(varies(embs), standardised(embs, embs), 0.0)
@@ -57,11 +46,8 @@ def scaled(embs: np.ndarray) -> np.ndarray:
 def folds(
     labels: np.ndarray, groups: Optional[np.ndarray], n_folds: int, seed: int
 ) -> List:
-    """Train and test rows of folds that are stratified by label and, with
-    groups, keep each group in one fold.
-
-    Shapes: labels ``[n]``, groups ``[n]``.
-    """
+    """Train and test rows of folds stratified by label, with each group in one
+    fold unless `groups` is None."""
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(n_folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
@@ -76,15 +62,12 @@ def out_of_fold_ranks(
     splits: List,
     model: str = "logistic",
 ) -> np.ndarray:
-    """Score each recording by a model trained without its fold, as rank in its
-    fold.
+    """Score each recording by a model trained without its fold, as its rank
+    within the fold in (0, 1), ``[n, n_classes]``.
 
     Ranks, because the scores of models of different folds have no common
     scale: pooled unchanged, they pull the AUC of a rare class below chance.
     Averaging the AUCs of folds would need both classes in every fold.
-
-    Shapes: features ``[n, features]``, labels ``[n]``, returns ``[n,
-    n_classes]``.
     """
     ranks = np.empty((len(labels), labels.max() + 1))
     for train, test in splits:
@@ -107,12 +90,8 @@ def grouped_ranks(
     seed: int,
     n_folds: int,
 ) -> np.ndarray:
-    """Out-of-fold ranks of a logistic regression on scaled embeddings, with
-    groups kept apart.
-
-    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``, returns
-    ``[n, n_classes]``.
-    """
+    """Out-of-fold ranks of a logistic regression on standardised embeddings,
+    with each group in one fold."""
     splits = folds(labels, groups, n_folds, seed)
     return out_of_fold_ranks(scaled(embs), labels, splits)
 
@@ -128,10 +107,8 @@ def _model(name: str):
 
 
 def decision_per_class(decision: np.ndarray) -> np.ndarray:
-    """One column per class; scikit-learn gives one for two classes.
-
-    Shapes: decision ``[n]`` or ``[n, n_classes]``, returns ``[n, n_classes]``.
-    """
+    """Decision values ``[n, n_classes]``: scikit-learn gives ``[n]`` for two
+    classes."""
     if decision.ndim == 1:
         return np.stack([-decision, decision], axis=1)
     return decision

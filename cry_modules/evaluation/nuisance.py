@@ -29,11 +29,8 @@ def nuisance_probe(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> Dict:
-    """AUC of a logistic regression of a column on embeddings, cross-validated
-    with patients kept apart, or ``not_asked`` and the reason.
-
-    Shapes: embs ``[n, dimensions]``, patients ``[n]``.
-    """
+    """Cross-validated AUC of predicting a column from embeddings, with patients
+    kept apart; ``not_asked`` holds the reason if it cannot be computed."""
     values, patients = np.asarray(values, dtype=object), indices(patients)
     if len(set(values)) > MOST_VALUES:
         return {"not_asked": f"{len(set(values))} values: an id or a date"}
@@ -71,7 +68,8 @@ def nuisance_probes(
     seed: int,
     n_draws: int,
 ) -> Dict[str, Dict[str, Dict]]:
-    """Probe each column from each source of features, ``[n, dimensions]``."""
+    """Nuisance probe of each column from each source of features
+    ``[n, dimensions]``, by column and source."""
     return {
         column: {
             source: nuisance_probe(
@@ -88,7 +86,7 @@ def nuisance_probes(
 
 
 def mean_over_folds(folds: Sequence[Dict]) -> Dict:
-    """Average the probes of several encoders, as far as these have an AUC.
+    """Mean AUC of the nuisance probes of all folds' encoders.
 
     Example
     -------

@@ -17,7 +17,7 @@ from cry_modules.metrics.predictions import MEAN_LOG_ODDS, UNITS, Predictions
 
 @dataclass
 class Outcome:
-    """Validation and test predictions of one model."""
+    """Validation and test predictions of one trained model."""
 
     valid: Predictions
     test: Predictions
@@ -48,7 +48,7 @@ class EvaluationOptions:
 def pooled_predictions(
     outcomes: List[Outcome], unit: str, patient_score: str
 ) -> Tuple[Predictions, Choices]:
-    """Return the test predictions and what was chosen on validation.
+    """Test predictions per unit with their operating points, folds pooled.
 
     Folds are pooled, each with its own choices, all at the mean of their
     prevalences: a fold that leaves out many positives has few to train with,
@@ -78,7 +78,8 @@ def evaluate_outcomes(
     controls: Dict[str, List[Outcome]],
     options: EvaluationOptions,
 ) -> Dict:
-    """Compute the parts of ``metrics.json`` that follow from predictions."""
+    """Evaluate a model and its controls: the blocks ``valid`` or ``by_fold``,
+    ``test``, ``controls`` and ``subgroups`` of ``metrics.json``."""
     how = (options.seed, options.n_draws)
     tested = {
         unit: pooled_predictions(model, unit, options.patient_score)

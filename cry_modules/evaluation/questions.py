@@ -1,5 +1,5 @@
-"""Questions about what else than the cry a classifier could have learned, each
-answered by cross-validation of the classical baseline."""
+"""Questions of the confound report: which source predicts the label or the
+site? Each is answered by cross-validation of the classical baseline."""
 
 from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Tuple
@@ -37,7 +37,7 @@ _SOURCES = {
 
 @dataclass
 class ConfoundData:
-    """Recordings, as the questions need them."""
+    """Patients, labels, sites and features of the recordings examined."""
 
     patients: np.ndarray  # indices, [n]
     labels: np.ndarray  # names, empty if unknown, [n]
@@ -47,7 +47,7 @@ class ConfoundData:
 
 @dataclass
 class Question:
-    """One question and its answer."""
+    """Question if features of a source predict a target; its answer."""
 
     target: str  # label or site
     source: str  # audio, site, file or background
@@ -58,7 +58,7 @@ class Question:
     why_not: str = ""
 
     def in_words(self, label: str = "label") -> str:
-        """Write the question."""
+        """Target and source as text: ``label from site alone``."""
         text = f"{label if self.target == 'label' else 'site'} from "
         text += _SOURCES[self.source]
         return text + ", recordings split at random" * (not self.grouped)
@@ -66,8 +66,8 @@ class Question:
 
 @dataclass
 class Gap:
-    """AUC with recordings split at random minus AUC with patients kept apart,
-    and its interval over patients."""
+    """AUC difference between recordings split at random and patients kept
+    apart, with its interval over patients."""
 
     value: float
     ci95: Optional[List[float]]
@@ -76,11 +76,10 @@ class Gap:
 def join_rare(
     labels: np.ndarray, patients: np.ndarray
 ) -> Tuple[np.ndarray, List[str]]:
-    """Join classes of fewer than five patients with the next rarest.
+    """Merge classes of fewer than five patients with the next rarest; also
+    return notes for the report.
 
-    Their recordings then still count; two classes both remain.
-
-    Shapes: labels ``[n]``, patients ``[n]``.
+    At least two classes remain.
     """
     labels, notes = labels.astype(object), []
     while True:
@@ -98,10 +97,8 @@ def join_rare(
 def blank_rare(
     sites: np.ndarray, patients: np.ndarray
 ) -> Tuple[np.ndarray, List[str]]:
-    """Empty the names of sites of fewer than five patients.
-
-    Shapes: sites ``[n]``, patients ``[n]``.
-    """
+    """Set sites of fewer than five patients to "", unknown; also return notes
+    for the report."""
     sites, notes = sites.astype(object), []
     for name, n in _patients_of(sites, patients).items():
         if n < LEAST_PATIENTS:
@@ -122,7 +119,8 @@ def _patients_of(names, patients) -> Dict[str, int]:
 def answer_questions(
     data: ConfoundData, settings: Settings
 ) -> Tuple[Dict[str, Question], Optional[Gap], List[str]]:
-    """Answer every question; also return the gap between splits, and notes."""
+    """Cross-validate for every question of the confound report; also return
+    the gap between splits, and notes."""
     labels, joined = join_rare(data.labels, data.patients)
     sites, dropped = blank_rare(data.sites, data.patients)
     targets = {"label": labels, "site": sites}

@@ -6,11 +6,16 @@ from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.figures import METRICS, shown_in
 from cry_modules.metrics.predictions import UNITS
-from cry_modules.metrics.words import count, difference_in_words, with_interval
+from cry_modules.metrics.words import (
+    count,
+    difference_in_words,
+    markdown_table,
+    with_interval,
+)
 
 
 def summary(metrics: Dict, output_folder: str) -> str:
-    """Write the last line on the terminal."""
+    """Summary of a run in one line, printed last."""
     test = metrics["test"]["recording"]
     auc = f"test AUC {with_interval(test)}"
     if metrics.get("folds"):
@@ -46,14 +51,14 @@ def _controls_in_short(metrics) -> str:
     return f"{chance}, NOT shown to be better than {NAMES[names[0]]}{value}"
 
 
-def is_above_chance(metrics: Dict, unit: str = "recording") -> bool:
-    """Test if the interval of the AUC lies above 0.5."""
-    ci95 = metrics["test"][unit]["auc_ci95"]
+def is_above_chance(metrics: Dict) -> bool:
+    """Check that the 95 % interval of the test AUC lies above 0.5."""
+    ci95 = metrics["test"]["recording"]["auc_ci95"]
     return ci95 is not None and ci95[0] > 0.5
 
 
 def sentence(metrics: Dict) -> str:
-    """Write the results as sentences that a paper could print."""
+    """Test results as sentences for a paper."""
     recording, patient = (metrics["test"][unit] for unit in UNITS)
     if recording["auc"] is None:
         return (
@@ -96,7 +101,7 @@ def _on_controls(controls) -> List[str]:
     """A sentence on the best control, and on the random encoder."""
     if not controls:
         return []
-    best = sorted_by_auc(controls, "recording", list(controls))[0]
+    best = sorted_by_auc(controls)[0]
     sentences = [_against(controls, best)]
     if "random_encoder" in controls and best != "random_encoder":
         sentences.append(_against(controls, "random_encoder"))
@@ -116,12 +121,15 @@ def _against(controls, name) -> str:
 
 
 def page(metrics: Dict) -> str:
-    """Write ``report.md``: all results, controls, subgroups, pictures."""
+    """Markdown of ``report.md``: results, controls, subgroups, pictures."""
+    synthetic = ""
+    if metrics.get("synthetic"):
+        synthetic = " It is synthetic: this says nothing about infants."
     lines = [
         f"# {metrics['label_column']}: {metrics['finetune_mode']} on "
         f"{_encoder(metrics)}",
         "",
-        f"{_corpus(metrics)} {sentence(metrics)}",
+        f"Corpus: {metrics['corpus']}.{synthetic} {sentence(metrics)}",
         "",
     ]
     pictures = [
@@ -157,15 +165,9 @@ the most probable class; balanced accuracy, recalls and confusion matrix are \
 those of the class whose probability exceeds its share in training most."""
 
 
-def _corpus(metrics) -> str:
-    synthetic = " It is synthetic: this says nothing about infants."
-    name = f"Corpus: {metrics['corpus']}."
-    return name + (synthetic if metrics.get("synthetic") else "")
-
-
 def metrics_table(metrics: Dict) -> List[str]:
-    """Table of the test split, by recording and by patient."""
-    rows = ["| test | by recording | by patient |", "|---|---|---|"]
+    """Markdown table of the test metrics, by recording and by patient."""
+    rows = []
     blocks = [metrics["test"][unit] for unit in UNITS]
     for name in shown_in("report"):
         if all(block[name] is None for block in blocks):
@@ -176,57 +178,51 @@ def metrics_table(metrics: Dict) -> List[str]:
                 f"{cell}, majority {block['majority_accuracy']:.3f}"
                 for cell, block in zip(cells, blocks)
             ]
-        rows.append(f"| {METRICS[name].label} | {cells[0]} | {cells[1]} |")
-    return rows
+        rows.append([METRICS[name].label, *cells])
+    return markdown_table(["test", "by recording", "by patient"], rows)
 
 
 def _folds_table(metrics) -> List[str]:
     shown = shown_in("folds")
-    rows = _header(["left out", "recordings / patients"], shown, [])
-    for fold in metrics["by_fold"]["each"]:
-        cells = [
-            str(fold["fold"]).replace("|", "\\|"),
+    rows = [
+        [
+            fold["fold"],
             f"{fold['n']} / {fold['n_patients']}",
             *(with_interval(fold, name) for name in shown),
         ]
-        rows.append(f"| {' | '.join(cells)} |")
-    return rows
-
-
-def _header(before, shown, after) -> List[str]:
-    cells = [*before, *(METRICS[name].words for name in shown), *after]
-    return [f"| {' | '.join(cells)} |", "|---" * len(cells) + "|"]
+        for fold in metrics["by_fold"]["each"]
+    ]
+    names = [METRICS[name].words for name in shown]
+    return markdown_table(["left out", "recordings / patients", *names], rows)
 
 
 def controls_table(metrics: Dict) -> List[str]:
-    """Table of the model, its controls and the majority class."""
+    """Markdown table of the model, its controls and the majority class."""
     shown = shown_in("controls")
-    rows = _header(["by recording"], shown, ["AUC of the model minus this"])
     test = metrics["test"]["recording"]
-    rows.append(f"| this model | {_cells(test, shown)} | |")
+    rows = [["this model", *_cells(test, shown), ""]]
     for name, entry in metrics["controls"].items():
         block = entry["recording"]
         difference = difference_in_words(block["difference"])
-        rows.append(
-            f"| {NAMES[name]} | {_cells(block, shown)} | {difference} |"
-        )
+        rows.append([NAMES[name], *_cells(block, shown), difference])
     n_present = sum(bool(c["n"]) for c in test["per_class"].values())
     majority = {
-        "auc": " 0.500",
-        "balanced_accuracy": f" {1 / n_present:.3f}",
-        "accuracy": f" {test['majority_accuracy']:.3f}",
+        "auc": "0.500",
+        "balanced_accuracy": f"{1 / n_present:.3f}",
+        "accuracy": f"{test['majority_accuracy']:.3f}",
     }
-    cells = " |".join(majority.get(name, "") for name in shown)
-    rows.append(f"| the majority class |{cells} | |")
-    return rows
+    cells = [majority.get(name, "") for name in shown]
+    rows.append(["the majority class", *cells, ""])
+    head = ["by recording", *(METRICS[name].words for name in shown)]
+    return markdown_table([*head, "AUC of the model minus this"], rows)
 
 
-def _cells(block, shown) -> str:
-    cells = [with_interval(block, n) for n in shown if n != "accuracy"]
+def _cells(block, shown) -> List[str]:
+    """Metrics with intervals; accuracy, which a control may lack, without."""
+    cells = {n: with_interval(block, n) for n in shown if n != "accuracy"}
     accuracy = block["accuracy"]
-    at = shown.index("accuracy")
-    cells.insert(at, "" if accuracy is None else f"{accuracy:.3f}")
-    return " | ".join(cells)
+    cells["accuracy"] = "" if accuracy is None else f"{accuracy:.3f}"
+    return [cells[name] for name in shown]
 
 
 def _nuisance_lines(nuisance) -> List[str]:

@@ -2,7 +2,8 @@
 probe.
 
 Patients (or sources) are kept apart: a recording is never classified by
-another one of its patient.
+another one of its patient. Embeddings are ``[n, emb_dim]``; labels and groups
+(the patients) have one entry per recording.
 """
 
 from typing import Iterator, Optional, Sequence, Tuple
@@ -25,13 +26,13 @@ _QUERIES_AT_ONCE = 256
 def knn_accuracy(
     embs: np.ndarray, labels: Sequence, groups: Sequence, k: int = 1
 ) -> Optional[float]:
-    """Share of recordings whose nearest ones of other groups have their label.
+    """Accuracy of classifying each recording by its nearest ones of other
+    groups; None if no label occurs in two groups.
 
-    Nearest by cosine, after standardising each dimension. If labels tie among
-    the k, that of the nearest counts. A recording whose label occurs in its
-    group alone cannot be right and does not count, but can be a neighbour.
-
-    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
+    By majority of the `k` nearest by cosine, after standardising each
+    dimension. If labels tie among the k, that of the nearest counts. A
+    recording whose label occurs in its group alone cannot be right and does not
+    count, but can be a neighbour.
     """
     labels, groups = indices(labels), indices(groups)
     counts = (patients_per_class(labels, groups) > 1)[labels]
@@ -53,13 +54,12 @@ def knn_accuracy(
 def retrieval_map(
     embs: np.ndarray, labels: Sequence, groups: Sequence
 ) -> Optional[float]:
-    """Mean average precision of retrieving recordings of the same label.
+    """Mean average precision of retrieving recordings of the same label from
+    other groups; None if no label occurs in two groups.
 
-    Each recording ranks those of all other groups as in ``knn_accuracy``.
-    Equally similar ones count together, as in scikit-learn: the order of rows
-    must not matter if an encoder gives all recordings one embedding.
-
-    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
+    Recordings are ranked as in ``knn_accuracy``. Equally similar ones count
+    together, as in scikit-learn: the order of rows must not matter if an
+    encoder gives all recordings one embedding.
     """
     labels, groups = indices(labels), indices(groups)
     averages = []
@@ -85,8 +85,6 @@ def linear_auc(
 ) -> Optional[float]:
     """AUC of a logistic regression, cross-validated with groups kept apart;
     None if a label occurs in fewer groups than there are folds.
-
-    Shapes: embs ``[n, emb_dim]``, labels ``[n]``, groups ``[n]``.
     """
     labels, groups = indices(labels), indices(groups)
     if patients_per_class(labels, groups).min() < n_folds:

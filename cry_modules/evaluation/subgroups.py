@@ -22,11 +22,11 @@ import numpy as np
 
 from cry_modules.metrics.bootstrap import N_DRAWS, too_few_patients
 from cry_modules.metrics.choices import Choices
-from cry_modules.metrics.evaluate import evaluate
+from cry_modules.metrics.evaluate import class_counts, evaluate
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import macro, weighted_auc
-from cry_modules.metrics.words import with_interval
+from cry_modules.metrics.words import markdown_table, with_interval
 from data_prep.corpora.folds import as_number, natural_order
 from data_prep.files.errors import InputError
 
@@ -48,7 +48,8 @@ def by_subgroup(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> Dict:
-    """Evaluate each group of each column."""
+    """Metrics of each group of each column, and p of the AUC differing between
+    groups; `columns` holds the cell of each recording."""
     result = {}
     for column, cell_of in columns.items():
         cells = _cells(predictions, column, cell_of)
@@ -80,17 +81,10 @@ def _cells(predictions, column, cell_of) -> List[str]:
 
 def _block(predictions, choices, members, seed, n_draws) -> Dict:
     part = predictions.take(np.flatnonzero(members))
-    patients = np.array(part.patients)
     block = {
         "n": len(part.ids),
         "n_patients": len(set(part.patients)),
-        "per_class": {
-            name: {
-                "n": int((part.labels == k).sum()),
-                "n_patients": len(set(patients[part.labels == k])),
-            }
-            for k, name in enumerate(part.classes)
-        },
+        "per_class": class_counts(part),
     }
     # All classes of the test must be in a group, or its AUC is another
     # quantity than that of the others.
@@ -125,9 +119,10 @@ def _choices_of(choices: Choices, members: np.ndarray) -> Choices:
 def assign_groups(
     cells: Sequence[str], patients: Sequence[str], column: str
 ) -> Tuple[List[str], np.ndarray]:
-    """Group the recordings; return the names, and the index of each one's.
+    """Group recordings by a column's cells: names of the groups, and the index
+    of each recording's, ``[n]``.
 
-    Shapes: cells ``[n]``, patients ``[n]``, group ``[n]``.
+    Numbers of many values become thirds; ids and dates are refused.
     """
     values = sorted(
         {cell for cell in cells if cell}, key=lambda v: (natural_order(v), v)
@@ -191,15 +186,13 @@ def permutation_p(
     seed: int = 0,
     n_permutations: int = N_PERMUTATIONS,
 ) -> Optional[float]:
-    """Permutation p of the largest AUC of a group minus the smallest.
+    """p of a permutation test of the largest AUC of a group minus the smallest.
 
     Patients exchange their groups with patients who have recordings of the
     same labels in as many groups; a patient of several groups (an age at each
     recording) also exchanges them among its recordings. So each group keeps
     its number of patients of each class, and recordings of a patient stay
     together.
-
-    Shapes: group ``[n]``.
     """
     names, group = np.unique(group, return_inverse=True)
     if len(names) < 2:
@@ -270,27 +263,21 @@ class _Exchange:
 
 
 def subgroup_table(result: Dict) -> List[str]:
-    """Write the groups as a Markdown table, and a sentence per column."""
-    if not result:
-        return []
+    """Lines of Markdown: a table of the groups, and a sentence per column."""
     any_column = next(iter(result.values()))["groups"]
     classes = list(next(iter(any_column.values()))["per_class"])
     shown = classes[1:] if len(classes) == 2 else classes
     head = ["column", "group", "recordings / patients"]
     head += [f"of them {name}" for name in shown] + ["AUC (95 % interval)"]
-    lines = [_line(head), "|---" * len(head) + "|"]
+    rows = []
     for column, entry in result.items():
         for name, block in entry["groups"].items():
             counts = [block, *(block["per_class"][c] for c in shown)]
             cells = [f"{c['n']} / {c['n_patients']}" for c in counts]
             auc = block.get("too_small") or with_interval(block)
-            lines.append(_line([column, name, *cells, auc]))
+            rows.append([column, name, *cells, auc])
     sentences = [_sentence(column, entry) for column, entry in result.items()]
-    return [*lines, "", *sentences]
-
-
-def _line(cells) -> str:
-    return "| " + " | ".join(c.replace("|", "\\|") for c in cells) + " |"
+    return [*markdown_table(head, rows), "", *sentences]
 
 
 def _sentence(column, entry) -> str:

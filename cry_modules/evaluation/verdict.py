@@ -1,6 +1,6 @@
 """The verdict of the confound report: what its numbers show, in words."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -14,7 +14,8 @@ _WEAK = 0.7  # AUC below which a difference is called slight
 
 
 def conclusion(evidence: Evidence) -> str:
-    """Conclude from interval and permutation test, which must both agree.
+    """Strength of evidence: ``proven`` if interval and permutation test agree,
+    ``unproven`` if one does, ``none``, or ``too few`` patients.
 
     Example
     -------
@@ -31,7 +32,7 @@ def conclusion(evidence: Evidence) -> str:
 def verdict(
     questions: Dict[str, Question], gap: Optional[Gap], label: str
 ) -> List[str]:
-    """Write one paragraph on leakage, on the label, and on each confounder."""
+    """Conclusions in words: leakage, the label, and each confounder."""
     paragraphs = []
     if gap is not None:
         grouped = questions["label_audio_grouped"]
@@ -64,7 +65,7 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
         return "not possible: every patient has one recording."
     size = f"{gap.value:+.2f} AUC (no interval: {_few(grouped)})"
     if gap.ci95 is not None:
-        size = f"{gap.value:+.2f} AUC ({_range(gap.ci95)})"
+        size = f"{gap.value:+.2f} AUC ({range_in_words(gap.ci95)})"
     if rewards_recognition(random.null, grouped.evidence.null):
         uncertain = ", which so few patients leave uncertain"
         if gap.ci95 is None or gap.ci95[0] > 0:
@@ -90,7 +91,8 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
 
 
 def rewards_recognition(random: List[float], grouped: List[float]) -> bool:
-    """Test if a random split rewards recognising the patient."""
+    """Test if a random split raises the AUC of shuffled labels, as recognising
+    patients does; takes the AUCs of both splits."""
     added = np.subtract(random, grouped)
     error = added.std() / np.sqrt(len(added))
     return bool(added.mean() > max(_MATTERS, 2 * error))
@@ -177,20 +179,25 @@ def _few(question: Question) -> str:
     return f"{name} ({n})"
 
 
-def _range(ci95) -> str:
-    return interval_in_words(ci95, ".2f")
+def range_in_words(ends: Sequence[float]) -> str:
+    """Ends of a range of AUCs, as text."""
+    return interval_in_words(ends, ".2f")
 
 
 def auc_in_words(evidence: Evidence) -> str:
-    """Write AUC, interval and p."""
-    ci95 = "no interval" if evidence.ci95 is None else _range(evidence.ci95)
+    """AUC with its interval and p, as text."""
+    ci95 = (
+        "no interval"
+        if evidence.ci95 is None
+        else range_in_words(evidence.ci95)
+    )
     return (
         f"AUC {evidence.auc:.2f} ({ci95}), p = {p_value_in_words(evidence.p)}"
     )
 
 
 def p_value_in_words(value: float) -> str:
-    """Write the p of a permutation test with as many digits as it needs.
+    """p of a permutation test as text, with as many digits as it needs.
 
     Example
     -------

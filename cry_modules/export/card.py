@@ -20,12 +20,6 @@ from cry_modules.metrics.words import with_interval
 _TEMPLATE = "card.md.j2"
 #: With fewer patients of a class, intervals are wide.
 _FEW_PATIENTS = 40
-#: Entries of ``model.json`` that the template uses.
-_FROM_DESCRIPTION = (
-    "name", "task", "corpus", "model", "emb_dim", "origin", "finetune_mode",
-    "seed", "label_fraction", "n_parameters", "n_trainable", "prevalence",
-    "versions",
-)  # fmt: skip
 _NO_LICENCE = (
     "The licence of the weights is not stated: ask their author before using "
     "them."
@@ -45,22 +39,22 @@ def model_card(
         keep_trailing_newline=True,
         finalize=plain,
     )
-    point, public = description["operating_point"], map(public_encoder, description["origin"])  # fmt: skip
+    public = map(public_encoder, description["origin"])
     controls = controls_table(metrics) if metrics.get("controls") else []
     unknown = licence == "unknown"
+    results = {
+        "figures": Markup("\n".join(metrics_table(metrics))),
+        "controls": Markup("\n".join(controls)),
+        "limits": [Markup(limit) for limit in limits(description, metrics)],
+    }
     return environment.get_template(_TEMPLATE).render(
-        **{key: description[key] for key in _FROM_DESCRIPTION},
-        classes=description["model"]["classes"],
-        point=point,
-        **_validation(point),
+        {**description, **results},
+        point=description["operating_point"],
         fewest=FEWEST,
+        with_interval=with_interval,
         above_chance=is_above_chance(metrics),
         public=" and ".join(encoder.name for encoder in public if encoder),
         aucs=[with_interval(metrics["test"][unit]) for unit in UNITS],
-        figures=Markup("\n".join(metrics_table(metrics))),
-        controls=Markup("\n".join(controls)),
-        subgroups=_with_words(description["subgroups"]),
-        limits=[Markup(limit) for limit in limits(description, metrics)],
         licence=licence,
         licence_in_words=_NO_LICENCE if unknown else f"Weights: {licence}.",
         has_slope=metrics["test"]["recording"]["calibration_slope"] is not None,
@@ -73,29 +67,6 @@ def plain(value):
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return value.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _validation(point) -> Dict[str, str]:
-    if point is None:
-        return {}
-    valid = point["valid"]
-    return {
-        "valid_sensitivity": with_interval(valid, "sensitivity_at_spec80"),
-        "valid_specificity": with_interval(valid, "specificity_at_threshold"),
-    }
-
-
-def _with_words(subgroups) -> Dict:
-    def auc(block):
-        return "undefined" if block["auc"] is None else with_interval(block)
-
-    return {
-        column: {
-            group: {**block, "auc_in_words": auc(block)}
-            for group, block in groups.items()
-        }
-        for column, groups in subgroups.items()
-    }
 
 
 def limits(description: Dict, metrics: Dict) -> List[str]:

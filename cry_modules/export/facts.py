@@ -26,13 +26,7 @@ _MOST_STEPS = 20
 
 
 def few(n_patients: int) -> Union[int, str]:
-    """A number of patients, withheld if it is small.
-
-    Example
-    -------
-    >>> few(6), few(4), few(0)
-    (6, 'fewer than 5', 0)
-    """
+    """A number of patients, withheld if it is small."""
     return f"fewer than {FEWEST}" if 0 < n_patients < FEWEST else n_patients
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 import torch
+from jinja2 import StrictUndefined, Template
 from safetensors.torch import save
 
 from cry_modules import __version__
@@ -40,11 +41,8 @@ from data_prep.files.tables import write_text
 
 CARD_FILE = "README.md"
 #: Files of a model that runs without torch.
-ONNX_FILE, INT8_FILE, RUNNER_FILE = (
-    "model.onnx",
-    "model_int8.onnx",
-    "run_onnx.py",
-)
+ONNX_FILE, INT8_FILE = "model.onnx", "model_int8.onnx"
+RUNNER_FILE = "run_onnx.py"
 
 #: Licences of weights, by the hub's names.
 LICENCES = (
@@ -60,75 +58,6 @@ _ATTRIBUTES = "".join(
     for suffix in ("safetensors", "ckpt", "onnx")
 )
 
-_YAML = """\
-# {name}
-# For SpeechBrain's EncoderClassifier.from_hparams; needs the package cry-ssl.
-# CryClassifier.from_hparams reads model.json instead, unless trust=True.
-sample_rate: {sample_rate}
-hop: {hop}
-chunk_s: {chunk_s}
-classes: {classes}
-threshold: {threshold}
-
-front_end: {front_end}
-
-logmel: !apply:cry_modules.front_ends.make_front_end
-    - !ref <front_end>
-
-augment: !new:cry_modules.views.SpecAugment
-    time_warp: 0
-    n_masks: 0
-
-features: !new:cry_modules.front_ends.AugmentedFeatures
-    logmel: !ref <logmel>
-    augment: !ref <augment>
-    augment_before_norm: False
-
-encoder: !new:{encoder_class}
-    mel_bins: {n_mels}
-    width: {width}
-
-# Waveforms and lengths to embeddings; includes the front end.
-embedding_model: !new:cry_modules.embeddings.Embedder
-    features: !ref <features>
-    encoder: !ref <encoder>
-    readout: {readout}
-    tested_on: {tested_on}
-    chunk_s: !ref <chunk_s>
-    sample_rate: !ref <sample_rate>
-
-head: !new:cry_modules.heads.ClassificationHead
-    emb_dim: {emb_dim}
-    n_classes: {n_classes}
-
-classifier: !new:cry_modules.heads.Posterior
-    head: !ref <head>
-    log_prior: {log_prior}
-
-# Needed by EncoderClassifier.
-compute_features: !new:torch.nn.Identity
-
-mean_var_norm: !new:cry_modules.embeddings.Unchanged
-
-audio_normalizer: !new:cry_modules.audio.AudioNormalizer
-    sample_rate: !ref <sample_rate>
-    shortest: {shortest}
-
-label_encoder: !apply:cry_modules.inference.classifier.label_encoder
-    - !ref <classes>
-
-modules:
-    compute_features: !ref <compute_features>
-    mean_var_norm: !ref <mean_var_norm>
-    embedding_model: !ref <embedding_model>
-    classifier: !ref <classifier>
-
-pretrainer: !new:speechbrain.utils.parameter_transfer.Pretrainer
-    loadables:
-        encoder: !ref <encoder>
-        head: !ref <head>
-"""
-
 
 def export(
     results: str,
@@ -141,27 +70,9 @@ def export(
 ) -> Dict:
     """Write a model's folder, complete or not at all; return ``model.json``.
 
-    Arguments
-    ---------
-    results : str
-        Results folder of ``train_cls.py``.
-    out : str
-        Folder to write; it must be empty or absent.
-    name : str or None
-        Name of the model on its card; default: task and corpus.
-    licence : str
-        One of ``LICENCES``.
-    onnx : bool
-        Whether to write ``model.onnx`` and the runner.
-    int8 : bool
-        Whether to write ``model_int8.onnx`` too.
-    corpus_name : str or None
-        Name of the corpus; default: that in its ``corpus.json``.
-
-    Raises
-    ------
-    InputError
-        The run is incomplete, or the folder cannot be written.
+    ``results`` is a results folder of ``train_cls.py``; ``name`` is the
+    model's on its card (default: task and corpus); ``corpus_name`` replaces
+    that of ``corpus.json``.
     """
     target = Path(out).resolve()
     _check_out(target)
@@ -208,8 +119,8 @@ def _check_out(out: Path):
 def describe(
     run: Path,
     model: SavedModel,
-    name: Optional[str] = None,
-    corpus_name: Optional[str] = None,
+    name: Optional[str],
+    corpus_name: Optional[str],
 ) -> Dict:
     """Entries of ``model.json``, except for the files."""
     metrics, corpus = model.facts, corpus_facts(run)
@@ -271,10 +182,7 @@ def _write(
 def _write_onnx(folder, model, description, int8) -> List[str]:
     """Write the ONNX files and the runner; return the models' names."""
     # Imported here: needs the extra `export`.
-    from cry_modules.export import (
-        onnx as onnx_model,
-        run_onnx as onnx_run,
-    )
+    from cry_modules.export import onnx, run_onnx
 
     facts = {name: description[name] for name in ("name", "task", "versions")}
     facts["corpus"] = description["corpus"]["name"]
@@ -282,20 +190,24 @@ def _write_onnx(folder, model, description, int8) -> List[str]:
     facts["classes"] = model.blueprint.classes
     facts["threshold"], facts["caution"] = model.threshold, CAUTION
     path = folder / ONNX_FILE
-    onnx_model.write_onnx(model.embedder, model.posterior, facts, path)
-    write_text(folder / RUNNER_FILE, standalone(onnx_run))
+    onnx.write_onnx(model.embedder, model.posterior, facts, path)
+    write_text(folder / RUNNER_FILE, standalone(run_onnx))
     if not int8:
         return [ONNX_FILE]
-    onnx_model.quantize(path, folder / INT8_FILE)
+    onnx.quantize(path, folder / INT8_FILE)
     return [ONNX_FILE, INT8_FILE]
 
 
 def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
-    threshold = model.threshold
-    return _YAML.format(
-        **{
+    template = (
+        Path(__file__).with_name("hyperparams.yaml.j2").read_text("utf-8")
+    )
+    return Template(
+        template, undefined=StrictUndefined, keep_trailing_newline=True
+    ).render(
+        {
             **asdict(blueprint),
             # Flow style and quoted: names may look like yaml.
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
@@ -308,5 +220,5 @@ def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
         shortest=shortest_input(logmel.hop),
         emb_dim=model.posterior.head.norm.num_features,
         n_classes=len(blueprint.classes),
-        threshold="null" if threshold is None else repr(threshold),
+        threshold=json.dumps(model.threshold),
     )

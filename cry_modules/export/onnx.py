@@ -64,20 +64,7 @@ _MOST_BYTES = 2_000_000_000
 
 
 class OnnxGraph(nn.Module):
-    """Samples to logits, in operations that do not depend on values.
-
-    Example
-    -------
-    >>> from cry_modules.checkpoints.description import Blueprint
-    >>> from cry_modules.checkpoints.saved_model import build
-    >>> model = build(Blueprint(1, classes=["a", "b"], log_prior=[0.0, 0.0]))
-    >>> graph = OnnxGraph(model.embedder, model.posterior)
-    >>> logits, probabilities, embedding = graph(
-    ...     torch.randn(2, 8000), torch.tensor([8000, 5000]), torch.zeros(1)
-    ... )
-    >>> logits.shape, embedding.shape
-    (torch.Size([2, 2]), torch.Size([2, 32]))
-    """
+    """Samples to logits, in operations that do not depend on values."""
 
     def __init__(self, embedder: Embedder, posterior: Posterior):
         super().__init__()
@@ -173,14 +160,6 @@ def at_one_level(
 
     Shapes: wavs ``[batch, samples]``, n_samples ``[batch]``, peak ``[1]``,
     returns ``[batch, samples]``.
-
-    Example
-    -------
-    >>> wavs, n_samples = torch.tensor([[1.0, -2.0, 9.0]]), torch.tensor([2])
-    >>> at_one_level(wavs, n_samples, torch.zeros(1))
-    tensor([[ 0.4500, -0.9000,  0.0000]])
-    >>> at_one_level(wavs, n_samples, torch.tensor([4.0]))
-    tensor([[ 0.2250, -0.4500,  0.0000]])
     """
     wavs = wavs * frame_mask(n_samples, wavs.shape[1])
     largest = wavs.abs().amax(dim=1, keepdim=True)
@@ -193,34 +172,9 @@ def write_onnx(
 ) -> None:
     """Write a classifier as an ONNX file with these facts as metadata."""
     onnx = _package("onnx")
-    described = _description(embedder, posterior, facts)
-    graph = OnnxGraph(embedder, posterior).eval()
-    n_bytes = sum(
-        4 * weights.numel() for weights in graph.state_dict().values()
-    )
-    if n_bytes > _MOST_BYTES:
-        raise InputError(
-            f"{path}: the weights take {n_bytes / 1e9:.1f} GB, and an ONNX "
-            "file holds 2; export a narrower model"
-        )
-    model = _exported(onnx, graph, 2 * described["shortest"])
-    _add_default_peak(onnx, model)
-    strip(model)
-    _write(onnx, model, described, path)
-
-
-def _description(embedder, posterior, facts):
-    """Metadata of the file: the facts, and settings that the runner needs."""
     front_end = embedder.features.logmel
-    n_classes = len(posterior.log_prior)
-    if len(facts["classes"]) != n_classes:
-        raise ValueError(
-            f"there are {len(facts['classes'])} classes, and the posterior "
-            f"has {n_classes}"
-        )
-    if facts["threshold"] is not None and n_classes != 2:
-        raise ValueError(f"a threshold for {n_classes} classes; for 2 only")
-    return {
+    # What the runner needs to know.
+    described = {
         **facts,
         "weights": "float32",
         "sample_rate": front_end.sample_rate,
@@ -228,6 +182,19 @@ def _description(embedder, posterior, facts):
         "chunk_s": embedder.n_samples / front_end.sample_rate,
         "shortest": shortest_input(front_end.hop),
     }
+    graph = OnnxGraph(embedder, posterior).eval()
+    n_bytes = 4 * sum(w.numel() for w in graph.state_dict().values())
+    if n_bytes > _MOST_BYTES:
+        raise InputError(
+            f"{path}: the weights take {n_bytes / 1e9:.1f} GB, and an ONNX "
+            "file holds 2; export a narrower model"
+        )
+    model = _exported(onnx, graph, 2 * described["shortest"])
+    # An input with an initial value is optional.
+    zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
+    model.graph.initializer.append(zero)
+    strip(model)
+    _write(onnx, model, described, path)
 
 
 def _exported(onnx, graph, n_samples):
@@ -257,12 +224,6 @@ def _exported(onnx, graph, n_samples):
             dynamic_axes={**_INPUTS, **_OUTPUTS},
         )
     return onnx.load_from_string(written.getvalue())
-
-
-def _add_default_peak(onnx, model):
-    """Add an initial value, which makes an input optional."""
-    zero = onnx.helper.make_tensor("peak", onnx.TensorProto.FLOAT, [1], [0.0])
-    model.graph.initializer.append(zero)
 
 
 def strip(model) -> None:
@@ -325,22 +286,9 @@ def quantize(path: Path, out: Path) -> None:
 
 def read_onnx(path: Path) -> Tuple["onnx.ModelProto", Dict]:  # noqa: F821
     """A model that ``write_onnx`` wrote, and its metadata."""
-    onnx = _package("onnx")
-    if not Path(path).is_file():
-        raise InputError(f"{path} does not exist; pass an .onnx file")
-    try:
-        model = onnx.load(path)
-    except Exception as error:  # protobuf's, of one of its implementations
-        raise InputError(
-            f"{path} is not an ONNX file ({error}); export it again"
-        )
-    for entry in model.metadata_props:
-        if entry.key == METADATA_KEY:
-            return model, json.loads(entry.value)
-    raise InputError(
-        f"{path} is not a classifier of cry_modules.export, or is truncated; "
-        "export it again"
-    )
+    model = _package("onnx").load(path)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return model, json.loads(metadata[METADATA_KEY])
 
 
 def _package(name):

@@ -15,30 +15,18 @@ import csv
 import json
 import os
 import sys
-import time
-from contextlib import suppress
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from cry_modules.audio import PEAK
-from cry_modules.export.onnx_audio import (
-    AudioError,
-    Sound,
-    decibels,
-    examine,
-    opened,
-    read_mono,
-    read_windows,
-    repeat_to,
-    resample,
-)
-from cry_modules.inference.recordings import LONGEST_S
+from cry_modules.export.onnx_audio import read_whole, read_windows
+from cry_modules.inference.recordings import LONGEST_S, Unusable, reading
 from cry_modules.inference.scores import FileScore, header_of, rows_of
 from cry_modules.inference.windows import batches
 from cry_modules.lengths import covering
-from data_prep.audio.folder import READABLE
-from data_prep.audio.measure import SILENT_DBFS
+from data_prep.audio.folder import READABLE, audio_among, files_below
+from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import write_table
 
@@ -46,8 +34,6 @@ from data_prep.files.tables import write_table
 METADATA_KEY = "cry-ssl onnx 1"
 #: Audio in one batch, seconds; more is not faster on a CPU.
 BATCH_S = 10.0
-#: Runs that ``--benchmark`` times.
-_RUNS = 20
 
 
 class OnnxClassifier:
@@ -62,7 +48,7 @@ class OnnxClassifier:
     def logits(self, sigs: Sequence[np.ndarray], peak: float) -> np.ndarray:
         """Logits ``[parts, n_classes]`` of parts ``[samples]`` of a recording
         with this peak."""
-        sigs = [repeat_to(sig, self.facts["shortest"]) for sig in sigs]
+        sigs = [self._long_enough(sig) for sig in sigs]
         n_samples = np.array([len(sig) for sig in sigs], np.int64)
         waveform = np.zeros((len(sigs), n_samples.max()), np.float32)
         for row, sig in zip(waveform, sigs):
@@ -76,19 +62,19 @@ class OnnxClassifier:
 
     def score(self, path: str) -> FileScore:
         """Score a file."""
-        score = FileScore(path)
+        audit = audit_file(path)
+        score = FileScore(path, audit.duration)
+        if not audit.usable:
+            score.error = audit.reason
+            return score
         try:
-            sound = examine(path)
-            score.seconds = sound.seconds
-            if sound.seconds > LONGEST_S:
-                logits = self._windows(sound)
-            else:
-                with opened(path) as file:
-                    sig = read_mono(file, sound.n_frames)
-                logits = self.whole(resample(sig, sound.rate, self.rate))
-        except AudioError as error:
-            score.error = str(error)
-            score.seconds = score.seconds or error.seconds
+            with reading():
+                if audit.duration > LONGEST_S:
+                    logits = self._windows(audit)
+                else:
+                    logits = self.whole(read_whole(audit, self.rate))
+        except Unusable as reason:
+            score.error = str(reason)
         else:
             score.set_logits(logits.mean(axis=0), len(logits))
         return score
@@ -96,7 +82,7 @@ class OnnxClassifier:
     def whole(self, sig: np.ndarray) -> np.ndarray:
         """Logits ``[1, n_classes]`` of a recording ``[samples]``: whole, or
         averaged over chunks, as the model was tested."""
-        sig, parts = repeat_to(sig, self.facts["shortest"]), []
+        sig, parts = self._long_enough(sig), []
         size = len(sig)
         if self.facts["tested_on"] == "chunks":
             size = round(self.facts["chunk_s"] * self.rate)
@@ -106,21 +92,22 @@ class OnnxClassifier:
             parts.append(self.logits(batch, peak))
         return np.concatenate(parts).mean(axis=0, keepdims=True)
 
-    def _windows(self, sound: Sound) -> np.ndarray:
+    def _windows(self, audit: Audit) -> np.ndarray:
         """Logits of the windows that are not silent."""
-        windows = read_windows(sound, self.facts["chunk_s"], self.rate)
-        gain, logits = PEAK / sound.peak, []
+        windows = read_windows(audit, self.facts["chunk_s"], self.rate)
+        gain, least = PEAK / audit.peak, 10 ** (SILENT_DBFS / 10)
+        logits = []
         for batch in batches(windows, self._batch_size()):
-            loud = [
-                sig
-                for sig in batch
-                if decibels(np.mean((sig * gain) ** 2.0)) >= SILENT_DBFS
-            ]
+            loud = [s for s in batch if np.mean((s * gain) ** 2.0) >= least]
             if loud:
-                logits.append(self.logits(loud, sound.peak))
+                logits.append(self.logits(loud, audit.peak))
         if not logits:
-            raise AudioError("silent: in every window")
+            raise Unusable("silent: in every window")
         return np.concatenate(logits)
+
+    def _long_enough(self, sig: np.ndarray) -> np.ndarray:
+        """Repeat a recording that is too short for the model."""
+        return np.resize(sig, max(len(sig), self.facts["shortest"]))
 
     def _batch_size(self) -> int:
         return max(1, int(BATCH_S / self.facts["chunk_s"]))
@@ -169,31 +156,14 @@ def description(session, path: str) -> Dict:
 
 
 def list_audio(names: Sequence[str]) -> List[str]:
-    """Files, and the audio files of folders, each once.
-
-    Example
-    -------
-    >>> list_audio(["a.wav", "b.wav", "a.wav"])
-    ['a.wav', 'b.wav']
-    """
+    """Files, and the audio files of folders, each once."""
     paths = []
     for name in names:
-        if not os.path.isdir(name):
+        if os.path.isdir(name):
+            inside = audio_among(files_below(name), name, READABLE)
+            paths += [os.path.join(name, path) for path in inside]
+        else:
             paths.append(name)
-            continue
-        inside = sorted(
-            os.path.join(folder, file)
-            for folder, _, files in os.walk(name)
-            for file in files
-            if file.lower().endswith(READABLE) and not file.startswith(".")
-        )
-        require(
-            bool(inside),
-            f"{name} holds no audio file ({', '.join(READABLE[:3])} and the "
-            "like)",
-            "pass the folder that does",
-        )
-        paths += inside
     return list(dict.fromkeys(paths))
 
 
@@ -229,53 +199,6 @@ def _progress(done: int, n: int) -> None:
         print(f"\r{done} of {n} files", end=end, file=sys.stderr, flush=True)
 
 
-def benchmark(classifier: OnnxClassifier, sig: np.ndarray) -> str:
-    """Time per recording ``[samples]`` and peak memory, in words."""
-    classifier.whole(sig)
-    times = []
-    for _ in range(_RUNS):
-        begin = time.perf_counter()
-        classifier.whole(sig)
-        times.append(1000 * (time.perf_counter() - begin))
-    low, median, high = np.percentile(times, [25, 50, 75])
-    return (
-        f"{len(sig) / classifier.rate:.1f} s of sound: {median:.1f} ms, "
-        f"quartiles {low:.1f} to {high:.1f} ({_RUNS} runs); "
-        f"peak memory {_peak_memory()}"
-    )
-
-
-def _peak_memory() -> str:
-    """Peak memory of this process."""
-    with suppress(OSError), open("/proc/self/status", "rb") as file:  # Linux
-        for line in file:
-            # Not getrusage, which counts the parent's memory before the fork.
-            if line.startswith(b"VmHWM:"):
-                return f"{int(line.split()[1]) * 1024 / 1e6:.0f} MB"
-    try:
-        import resource
-    except ImportError:  # Windows
-        return "unknown"
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Bytes on macOS, KiB elsewhere.
-    return f"{peak / (1e6 if sys.platform == 'darwin' else 1e6 / 1024):.0f} MB"
-
-
-def _benchmark_sound(classifier, paths) -> np.ndarray:
-    """The first recording, or 10 s of noise."""
-    if not paths:
-        rng = np.random.default_rng(0)
-        noise = rng.normal(0, 0.1, 10 * classifier.rate)
-        return noise.astype(np.float32)
-    try:
-        sound = examine(paths[0])
-        with opened(sound.path) as file:
-            sig = read_mono(file, int(LONGEST_S * sound.rate))
-    except AudioError as error:
-        raise InputError(f"{paths[0]}: {error}; pass another recording")
-    return resample(sig, sound.rate, classifier.rate)
-
-
 def make_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
@@ -287,7 +210,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "audio",
         metavar="AUDIO",
-        nargs="*",
+        nargs="+",
         help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
     )
     parser.add_argument(
@@ -296,22 +219,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threads", type=int, default=1, help="threads to use (default: 1)"
     )
-    parser.add_argument(
-        "--benchmark",
-        action="store_true",
-        help="time the first recording, or 10 s of noise, instead",
-    )
     return parser
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     require(args.threads > 0, f"--threads is {args.threads}", "pass 1 or more")
-    require(
-        bool(args.audio or args.benchmark),
-        "AUDIO is missing",
-        "pass recordings or folders of recordings",
-    )
     paths = list_audio(args.audio)
     if args.csv and (args.csv in paths or args.csv.lower().endswith(READABLE)):
         raise InputError(
@@ -319,9 +232,6 @@ def run(args: argparse.Namespace) -> int:
             "the table to write, such as scores.csv"
         )
     classifier = OnnxClassifier(args.model, args.threads)
-    if args.benchmark:
-        print(benchmark(classifier, _benchmark_sound(classifier, paths)))
-        return 0
     print(classifier.facts["caution"], file=sys.stderr)
     failed = score_all(classifier, paths, args.csv)
     print(

@@ -58,7 +58,7 @@ def patient_weights(
 
 
 def interval(draws: np.ndarray) -> Optional[List[float]]:
-    """95 % percentile interval of the draws of a metric.
+    """95 % percentile interval of the bootstrap draws of a metric.
 
     Arguments
     ---------
@@ -138,8 +138,9 @@ def logit_interval(
 
 
 def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
-    """Clopper and Pearson's 95 % interval of a share of 0 or 1, which no draw
-    can change.
+    """Clopper-Pearson 95 % interval of a share that is exactly 0 or 1.
+
+    A bootstrap gives none: no draw changes such a share.
 
     Example
     -------
@@ -151,10 +152,7 @@ def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
 
 
 def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
-    """Count the patients who have a recording of each class.
-
-    Shapes: labels ``[n]``, patients ``[n]``, returns ``[n_classes]``.
-    """
+    """Number of patients with a recording of each class, ``[n_classes]``."""
     patients = np.asarray(patients)
     return np.array(
         [len(set(patients[labels == k])) for k in range(labels.max() + 1)]
@@ -162,16 +160,16 @@ def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
 
 
 def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
-    """Count the patients of the rarest class that occurs.
-
-    Shapes: labels ``[n]``, patients ``[n]``.
-    """
+    """Number of patients of the rarest class among the recordings."""
     n_of = patients_per_class(labels, patients)
     return int(n_of[n_of > 0].min())
 
 
 def too_few_patients(n_of: Dict[str, int], needed_by: str) -> Optional[str]:
-    """Say which class has too few patients for a bootstrap."""
+    """Reason why a class has too few patients for a bootstrap, or None.
+
+    `n_of` counts the patients of each class.
+    """
     present = [name for name, n in n_of.items() if n]
     if len(present) == 1:
         return f"all are {present[0]}"
@@ -187,10 +185,7 @@ def too_few_patients(n_of: Dict[str, int], needed_by: str) -> Optional[str]:
 def why_no_interval(
     labels: np.ndarray, patients: Sequence[str], classes: Sequence[str]
 ) -> Optional[str]:
-    """Say why these recordings can have no interval.
-
-    Shapes: labels ``[n]``, patients ``[n]``.
-    """
+    """Reason why these recordings give no interval, or None."""
     n_of = zip(classes, patients_per_class(labels, patients))
     present = {name: int(n) for name, n in n_of if n}
     return too_few_patients(present, "an interval needs")

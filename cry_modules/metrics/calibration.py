@@ -1,8 +1,10 @@
 """Calibration: Brier score, expected calibration error, calibration slope and
 intercept.
 
-Each function takes a weight for each recording, so that it computes the
-metric itself (all ones) and all draws of a bootstrap at once.
+Weights ``[draws, n]`` compute the metric itself (all ones) and all draws of a
+bootstrap at once, ``[draws]``. An event (``probability`` and ``occurred``,
+``[n]``) is that a recording is of the positive class; with more than two
+classes, that the most probable class is the true one.
 """
 
 from typing import Tuple
@@ -17,14 +19,8 @@ _LARGEST_STEP = 2.0
 
 
 def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Squared error of each recording's probability; its mean is the Brier
-    score.
-
-    With two classes it is the error of the positive class, with more the sum
-    over the classes.
-
-    Shapes: labels ``[n]``, scores ``[n, n_classes]``, returns ``[n]``.
-    """
+    """Squared errors whose mean is the Brier score, ``[n]``: of the positive
+    class, or with more than two classes summed over the classes."""
     if scores.shape[1] == 2:
         return (scores[:, 1] - labels) ** 2
     truth = np.eye(scores.shape[1])[labels]
@@ -32,36 +28,23 @@ def squared_error(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
 
 
 def event_probabilities(labels: np.ndarray, scores: np.ndarray) -> Tuple:
-    """Probability of an event in each recording, and whether it occurred.
-
-    The event is the positive class; with more than two classes, that the most
-    probable class is the true one.
-
-    Shapes: labels ``[n]``, scores ``[n, n_classes]``, probability ``[n]``,
-    occurred ``[n]``.
-    """
+    """Probability of the positive class (of more than two: of the predicted
+    class), and whether it is the true one, each ``[n]``."""
     if scores.shape[1] == 2:
         return scores[:, 1], labels == 1
     return scores.max(axis=1), scores.argmax(axis=1) == labels
 
 
 def bin_of(probability: np.ndarray) -> np.ndarray:
-    """Index of the bin, of ten equally wide ones, that holds a probability.
-
-    Shapes: probability ``[n]``, returns ``[n]``.
-    """
+    """Index of each probability's bin among ten of equal width."""
     return np.minimum((probability * N_BINS).astype(int), N_BINS - 1)
 
 
 def calibration_error(
     probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Expected calibration error: mean over the bins of the distance between
-    probability and frequency.
-
-    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
-    returns ``[draws]``.
-    """
+    """Expected calibration error: mean distance between probability and
+    frequency over ten bins of equal width, weighted by their recordings."""
     inside = np.eye(N_BINS)[bin_of(probability)]  # [n, bins]
     gap = np.abs(weights @ (inside * (probability - occurred)[:, None]))
     return gap.sum(axis=1) / weights.sum(axis=1)
@@ -70,17 +53,15 @@ def calibration_error(
 def calibration_slope(
     probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Slope of a logistic regression of the event on its log-odds.
+    """Slope of a logistic regression of the event on the log-odds of its
+    probability.
 
     1 is ideal, below 1 the probabilities are too extreme (Van Calster et al.
     2016, https://doi.org/10.1016/j.jclinepi.2015.12.005). NaN if the events
     do not overlap the non-events.
-
-    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
-    returns ``[draws]``.
     """
     log_odds = _log_odds(probability)
-    defined = _both_occur(occurred, weights)
+    defined = has_both(weights, occurred)
     defined &= _overlap(log_odds, occurred, weights)
     slope = np.full(len(weights), np.nan)
     if defined.any():
@@ -92,15 +73,12 @@ def calibration_slope(
 def calibration_intercept(
     probability: np.ndarray, occurred: np.ndarray, weights: np.ndarray
 ) -> np.ndarray:
-    """Calibration-in-the-large: the intercept of that regression with the
-    slope fixed at 1.
+    """Calibration-in-the-large: intercept of the regression of
+    ``calibration_slope`` with the slope fixed at 1.
 
     0 is ideal, above 0 the probabilities are too low.
-
-    Shapes: probability ``[n]``, occurred ``[n]``, weights ``[draws, n]``,
-    returns ``[draws]``.
     """
-    defined = _both_occur(occurred, weights)
+    defined = has_both(weights, occurred)
     intercept = np.full(len(weights), np.nan)
     if defined.any():
         intercept[defined] = _fitted_intercept(
@@ -116,17 +94,15 @@ def _log_odds(probability):
     return np.log(clipped) - np.log1p(-clipped)
 
 
-def _both_occur(occurred, weights):
-    """Draws in which events and non-events have weight, [draws]."""
-    truth = occurred.astype(np.float64)
-    return (weights @ truth > 0) & (weights @ (1 - truth) > 0)
+def has_both(weights: np.ndarray, occurred: np.ndarray) -> np.ndarray:
+    """Mask of the draws in which events and non-events have weight."""
+    return (weights @ occurred > 0) & (weights @ ~occurred > 0)
 
 
 def _overlap(log_odds, occurred, weights):
     """Draws in which some event is below some non-event, [draws]; in others the
     likelihood of the slope has no maximum."""
     weighted = weights > 0
-    occurred = occurred.astype(bool)
 
     def lowest(who):
         return np.where(weighted & who, log_odds, np.inf).min(axis=1)

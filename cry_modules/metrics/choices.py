@@ -16,7 +16,7 @@ from cry_modules.metrics.ranking import (
 
 @dataclass
 class Choices:
-    """Class frequencies of training and thresholds from validation.
+    """Class frequencies of training and operating points from validation.
 
     Arguments
     ---------
@@ -36,10 +36,7 @@ class Choices:
     at_sensitivity: Union[float, np.ndarray, None] = None
 
     def balanced_predictions(self, scores: np.ndarray) -> np.ndarray:
-        """Class whose probability exceeds its prevalence most.
-
-        Shapes: scores ``[n, n_classes]``, returns ``[n]``.
-        """
+        """Predict the class whose probability exceeds its prevalence most."""
         if self.prevalence is None:
             return scores.argmax(axis=1)
         return (scores / self.prevalence).argmax(axis=1)
@@ -50,13 +47,11 @@ def choose(
     prevalence: Optional[np.ndarray] = None,
     patient_score: str = MEAN_LOG_ODDS,
 ) -> Choices:
-    """Choose operating points on the validation split.
+    """Choose the thresholds of two classes on the validation split.
 
     The maximum, or noisy-or, of a patient's recordings grows with their
-    number and is not a probability: its balanced calls use the threshold of
-    the best balanced accuracy on validation.
-
-    Shapes: prevalence ``[n_classes]``.
+    number and is not a probability: its balanced predictions use the threshold
+    of the best balanced accuracy on validation.
     """
     labels, scores = valid.labels, valid.scores
     if len(valid.classes) > 2 or len(set(labels.tolist())) < 2:
@@ -74,7 +69,8 @@ def choose(
 def pooled(
     folds: Sequence[Tuple[Predictions, Choices]],
 ) -> Tuple[Predictions, Choices]:
-    """Join the predictions of folds, each recording with its fold's choices."""
+    """Pool the test predictions of folds; each recording keeps the choices of
+    its fold."""
     n_classes = len(folds[0][0].classes)
     uniform = np.full(n_classes, 1 / n_classes)
     sizes = [len(p.ids) for p, _ in folds]

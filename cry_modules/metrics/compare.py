@@ -9,18 +9,13 @@ import glob
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 
-from cry_modules.metrics.bootstrap import (
-    N_DRAWS,
-    fewest_patients,
-    logit_interval,
-    why_no_interval,
-)
+from cry_modules.metrics.bootstrap import N_DRAWS, why_no_interval
 from cry_modules.metrics.evaluate import finite_or_none
-from cry_modules.metrics.figures import METRICS
+from cry_modules.metrics.figures import METRICS, rarest_class_interval
 from cry_modules.metrics.paired import (
     ALPHA,
     DIGITS,
@@ -30,7 +25,11 @@ from cry_modules.metrics.paired import (
     why_no_test,
 )
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, Predictions
-from cry_modules.metrics.words import interval_in_words, p_in_words
+from cry_modules.metrics.words import (
+    interval_in_words,
+    markdown_table,
+    p_in_words,
+)
 from data_prep.files.errors import InputError
 
 FILE = "predictions_test.csv"
@@ -46,7 +45,7 @@ class RunSet:
 
     @property
     def seeds(self) -> List[str]:
-        """Names of the seeds: those of the folders of the files."""
+        """Names of the runs' folders, which tell seeds apart."""
         return [file.absolute().parent.name for file in self.files]
 
 
@@ -54,7 +53,7 @@ class RunSet:
 
 
 def find_files(argument: str) -> List[Path]:
-    """Find the files of a set, one per seed."""
+    """Find the predictions of a set of runs, one file per seed."""
     exists = os.path.exists(argument)
     places = [argument] if exists else glob.glob(argument, recursive=True)
     if not places:
@@ -112,7 +111,7 @@ def short_names(arguments: Sequence[str]) -> List[str]:
 def read_sets(
     arguments: Sequence[str], names: Optional[Sequence[str]] = None
 ) -> List[RunSet]:
-    """Read sets of predictions of the same recordings."""
+    """Read sets of predictions, sorted by the recordings of the first file."""
     names = short_names(arguments) if names is None else list(names)
     if len(names) != len(arguments):
         raise InputError(
@@ -155,8 +154,8 @@ def compare(
     n_draws: int = N_DRAWS,
     metric: str = "auc",
 ) -> Dict:
-    """Compute a metric of each set, and the difference of each later set to
-    the first."""
+    """Compute a metric of each set and each later set's difference to the
+    first: the numbers of ``--out``."""
     units = [
         [p.by_unit(unit, patient_score) for p in run_set.predictions]
         for run_set in sets
@@ -215,9 +214,8 @@ def _summary_of(run_set, values, draws, first, seed, why) -> Dict:
         rng = np.random.default_rng((seed, 1))
         drawn_seed = rng.integers(len(values), size=draws.shape[1])
         random_seed = draws[drawn_seed, np.arange(draws.shape[1])]
-        few = fewest_patients(first.labels, first.patients)
         result["ci95"], new_seed = (
-            logit_interval(values.mean(), x, few, len(set(first.patients)))
+            rarest_class_interval(values.mean(), x, first)
             for x in (draws.mean(axis=0), random_seed)
         )
         result["ci95_new_seed"] = new_seed if several else None
@@ -254,38 +252,33 @@ def _sd(values) -> float:
 
 
 def report(result: Dict) -> str:
-    """Write the result of ``compare`` as Markdown tables and sentences."""
+    """Result of ``compare`` as Markdown: tables and sentences."""
     metric, unit = METRICS[result["metric"]], result["unit"]
     lines = [
         f"{metric.label} by {unit}: {result['n']} {unit}s"
         + f" of {result['n_patients']} patients" * (unit != "patient")
         + f", {result['n_draws']} draws of patients",
         "",
-        f"| set | seeds | {metric.words} | sd between seeds | 95 % interval "
-        "over patients | one run, new seed and new patients |",
-        "|---" * 6 + "|",
     ]
-    for entry in result["sets"]:
-        cells = (
-            entry["name"],
-            len(entry["by_seed"]),
-            _number(entry["mean"]),
-            _number(entry["sd_between_seeds"]),
-            _range(entry["ci95"]),
-            _range(entry["ci95_new_seed"]),
-        )
-        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += _table(
+        {
+            "set": entry["name"],
+            "seeds": len(entry["by_seed"]),
+            metric.words: _number(entry["mean"]),
+            "sd between seeds": _number(entry["sd_between_seeds"]),
+            "95 % interval over patients": _range(entry["ci95"]),
+            "one run, new seed and new patients": _range(
+                entry["ci95_new_seed"]
+            ),
+        }
+        for entry in result["sets"]
+    )
     if result["no_interval"]:
         lines += ["", f"No intervals: {result['no_interval']}."]
     if result["differences"]:
-        lines += [
-            "",
-            f"| difference | {metric.words} | 95 % interval over paired "
-            "patients | p | sd between seeds | seeds above |",
-            "|---" * 6 + "|",
-        ]
-        lines += [_difference_row(d) for d in result["differences"]]
-        lines += ["", *(sentence(d, result) for d in result["differences"])]
+        rows = (_difference_cells(d, metric) for d in result["differences"])
+        lines += ["", *_table(rows), ""]
+        lines += [sentence(d, result) for d in result["differences"]]
     if len(result["differences"]) > 1:
         lines.append(
             f"The p of these {len(result['differences'])} comparisons are not "
@@ -294,22 +287,30 @@ def report(result: Dict) -> str:
     return "\n".join(lines)
 
 
-def _difference_row(d) -> str:
+def _table(rows: Iterable[Dict]) -> List[str]:
+    rows = list(rows)
+    return markdown_table(list(rows[0]), [row.values() for row in rows])
+
+
+def _difference_cells(d, metric) -> Dict[str, str]:
     how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
-    spread = d["sd_between_seeds"]
-    cells = (
-        f"{d['b']} - {d['a']}",
-        _number(d["difference"], "+.3f"),
-        _range(d["ci95"]),
-        "none" if d["p"] is None else p_in_words(d["p"]).replace("p = ", ""),
-        "none" if spread is None else f"{_number(spread)} ({how})",
-        f"{d['n_above']} of {len(d['by_seed'])}",
-    )
-    return "| " + " | ".join(cells) + " |"
+    spread, p = d["sd_between_seeds"], "none"
+    if d["p"] is not None:
+        p = p_in_words(d["p"]).replace("p = ", "")
+    return {
+        "difference": f"{d['b']} - {d['a']}",
+        metric.words: _number(d["difference"], "+.3f"),
+        "95 % interval over paired patients": _range(d["ci95"]),
+        "p": p,
+        "sd between seeds": "none"
+        if spread is None
+        else f"{_number(spread)} ({how})",
+        "seeds above": f"{d['n_above']} of {len(d['by_seed'])}",
+    }
 
 
 def sentence(difference: Dict, result: Dict) -> str:
-    """Write a difference as a sentence that a paper could print."""
+    """Difference between two sets as a sentence for a paper."""
     d, n = difference, result["n_patients"]
     words = METRICS[result["metric"]].words
     words += " by patient" * (result["unit"] == "patient")

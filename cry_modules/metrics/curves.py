@@ -5,7 +5,11 @@ from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from cry_modules.metrics.bootstrap import patient_weights, why_no_interval
-from cry_modules.metrics.calibration import N_BINS, event_probabilities
+from cry_modules.metrics.calibration import (
+    N_BINS,
+    event_probabilities,
+    has_both,
+)
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
@@ -21,11 +25,10 @@ _SMALLEST_GROUP = 10  # recordings
 def roc_points(
     positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """False positive rate and sensitivity under each row of weights, a point
-    for each distinct score; rows without both classes are left out.
+    """Points of a ROC curve per row of weights ``[draws, n]``: false positive
+    rate and sensitivity, each ``[draws, 1 + distinct scores]``.
 
-    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
-    ``[draws, 1 + distinct scores]``.
+    Rows in which a class has no weight are left out.
     """
     pos, neg = _cumulated(positive, scores, weights)
     return neg / neg[:, -1:], pos / pos[:, -1:]
@@ -34,12 +37,11 @@ def roc_points(
 def precision_recall_points(
     positive: np.ndarray, scores: np.ndarray, weights: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Recall and precision under each row of weights, a point for each
-    distinct score; rows without both classes are left out. Where no recording
-    is predicted positive the precision is 1, as in scikit-learn.
+    """Points of a precision-recall curve, recall first; shapes as in
+    ``roc_points``.
 
-    Shapes: positive ``[n]``, scores ``[n]``, weights ``[draws, n]``, returns
-    ``[draws, 1 + distinct scores]``.
+    Rows in which a class has no weight are left out. Where no recording is
+    predicted positive the precision is 1, as in scikit-learn.
     """
     pos, neg = _cumulated(positive, scores, weights)
     both = pos + neg
@@ -56,20 +58,15 @@ def _cumulated(positive, scores, weights):
         np.cumsum(weights * mask, axis=1)[:, is_last]
         for mask in (positive, ~positive)
     )
-    known = _has_both(weights, positive)
+    known = has_both(weights, positive)
     return tuple(np.pad(x[known], ((0, 0), (1, 0))) for x in (pos, neg))
 
 
-def _has_both(weights, positive):
-    return (weights @ positive > 0) & (weights @ ~positive > 0)
-
-
 class CurveKind(NamedTuple):
-    """A kind of curve that shows how well scores rank.
+    """ROC or precision-recall curve: how to compute, summarise and label it.
 
-    ``points`` computes it; ``at`` reads x and y of one curve at ``GRID``;
-    ``measure`` is the metric that summarises it; ``x`` and ``y`` name the
-    axes.
+    ``points`` computes the curve; ``at`` reads x and y of one curve at
+    ``GRID``; ``measure`` is the metric that summarises it.
     """
 
     name: str
@@ -83,11 +80,11 @@ class CurveKind(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Name of the metric."""
+        """Name in reports of the metric that summarises the curve."""
         return METRICS[self.measure].words
 
     def value(self, p: Predictions) -> float:
-        """The metric of some predictions."""
+        """Compute the metric that summarises the curve."""
         ones = np.ones((1, len(p.labels)))
         return METRICS[self.measure].function(p, Choices(), ones)[0]
 
@@ -119,12 +116,11 @@ PRECISION_RECALL = CurveKind(
 def mean_and_band(
     kind: CurveKind, runs: Sequence[Predictions], n_draws: int, seed: int = 0
 ) -> Tuple[np.ndarray, Optional[np.ndarray]]:
-    """Mean height of the curves of runs with the same test recordings (and of
-    their classes, each against the rest, if there are more than two), and the
-    pointwise band of 95 % of the draws of patients; None where there are too
-    few patients.
+    """Mean curve ``[201]`` and pointwise 95 % band over draws of patients
+    ``[2, 201]``, of runs with the same test recordings.
 
-    Shapes: mean ``[201]``, band ``[2, 201]``.
+    The mean is over runs and, with more than two classes, over the curves of
+    each class against the rest. The band is None with too few patients.
     """
     first = runs[0]
     mean = _heights(kind, runs, np.ones((1, len(first.labels))))[0]
@@ -151,7 +147,7 @@ def _heights(kind, runs, weights) -> np.ndarray:
             height = np.full((len(weights), len(GRID)), np.nan)
             curves = zip(*kind.points(positive, run.scores[:, k], weights))
             for row, curve in zip(
-                np.flatnonzero(_has_both(weights, positive)), curves
+                np.flatnonzero(has_both(weights, positive)), curves
             ):
                 height[row] = kind.at(*curve)
             heights.append(height)
@@ -159,9 +155,8 @@ def _heights(kind, runs, weights) -> np.ndarray:
 
 
 class ReliabilityBin(NamedTuple):
-    """Recordings with about the same predicted probability: its mean, the
-    share for which it came true, and the ends of that share's 95 % interval.
-    """
+    """One bin of a reliability diagram: mean predicted probability, observed
+    share of events, and the ends of that share's 95 % interval."""
 
     predicted: float
     observed: float
@@ -170,7 +165,7 @@ class ReliabilityBin(NamedTuple):
 
 
 def reliability(runs: Sequence[Predictions]) -> List[ReliabilityBin]:
-    """Reliability diagram of the test recordings of all runs together."""
+    """Bins of a reliability diagram, with the recordings of all runs joined."""
     both = [event_probabilities(run.labels, run.scores) for run in runs]
     predicted, right = (np.concatenate(part) for part in zip(*both))
     return equal_size_bins(
@@ -181,14 +176,11 @@ def reliability(runs: Sequence[Predictions]) -> List[ReliabilityBin]:
 def equal_size_bins(
     predicted: np.ndarray, right: np.ndarray, patients: Sequence[str]
 ) -> List[ReliabilityBin]:
-    """Recordings in up to ten equally large groups by predicted probability.
+    """Bins of a reliability diagram: up to ten of equally many recordings.
+
     For a rare class nearly all probabilities are low, so that bins of equal
-    width would show one point.
-
-    Recordings of one patient are alike, so the interval is that of as many
-    observations as there are patients.
-
-    Shapes: predicted ``[n]``, right ``[n]``, patients ``[n]``.
+    width would show one point. Recordings of one patient are alike, so the
+    interval is that of as many observations as there are patients.
     """
     n_groups = int(np.clip(len(predicted) // _SMALLEST_GROUP, 1, N_BINS))
     edges = np.quantile(predicted, np.arange(1, n_groups) / n_groups)
@@ -204,7 +196,7 @@ def equal_size_bins(
 
 
 def wilson(share: float, n: int) -> Tuple[float, float]:
-    """95 % interval of a share of n by Wilson's formula."""
+    """Wilson's 95 % interval of a share of `n` observations."""
     z2 = _Z95**2 / n
     centre = (share + z2 / 2) / (1 + z2)
     half = np.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)

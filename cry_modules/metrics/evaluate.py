@@ -35,7 +35,7 @@ def evaluate(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> Dict:
-    """Compute one block of ``metrics.json``.
+    """Compute all metrics and their intervals: one block of ``metrics.json``.
 
     Accuracy is that of the most probable class, which is what beats the
     majority if anything does; balanced accuracy, recalls and confusion matrix
@@ -78,31 +78,32 @@ def _values(p, choices, weights) -> Dict[str, np.ndarray]:
 
 
 def _draws(p, choices, seed, n_draws) -> Dict[str, np.ndarray]:
-    """Each metric in each draw of patients, [n_draws]."""
-    blocks = [
-        _values(p, choices, weights)
-        for weights in patient_weights(p.patients, seed, n_draws)
-    ]
-    if not blocks:
-        blocks = [_values(p, choices, np.empty((0, len(p.labels))))]
+    """Each metric in each draw of patients, [n_draws], which may be 0."""
+    blocks = [_values(p, choices, np.empty((0, len(p.labels))))]
+    for weights in patient_weights(p.patients, seed, n_draws):
+        blocks.append(_values(p, choices, weights))
     return {name: np.concatenate([b[name] for b in blocks]) for name in METRICS}
+
+
+def class_counts(p: Predictions) -> Dict[str, Dict[str, int]]:
+    """Number of recordings and of patients of each class."""
+    counts = {}
+    for k, name in enumerate(p.classes):
+        rows = np.flatnonzero(p.labels == k)
+        n_patients = len({p.patients[row] for row in rows})
+        counts[name] = {"n": len(rows), "n_patients": n_patients}
+    return counts
 
 
 def _per_class(p, choices) -> Dict[str, Dict]:
     """Counts of each class, and its metrics against the rest."""
-    patients, calls = (
-        np.array(p.patients),
-        choices.balanced_predictions(p.scores),
-    )
+    predicted = choices.balanced_predictions(p.scores)
     ones = np.ones((1, len(p.labels)))
-    result = {}
+    result = class_counts(p)
     for k, name in enumerate(p.classes):
         true = p.labels == k
-        result[name] = {
-            "n": int(true.sum()),
-            "n_patients": len(set(patients[true])),
-            "recall": finite_or_none(share(calls == k, true, ones)[0]),
-        }
+        recall = share(predicted == k, true, ones)[0]
+        result[name]["recall"] = finite_or_none(recall)
         for metric, function in _ONE_AGAINST_REST.items():
             value = function(true, p.scores[:, k], ones)[0]
             result[name][metric] = finite_or_none(value)
@@ -118,7 +119,7 @@ def _confusion(p, choices) -> List[List[int]]:
 
 
 def finite_or_none(value) -> Optional[float]:
-    """A float that JSON can hold: None instead of NaN or infinity."""
+    """Number that JSON can hold: None instead of NaN or infinity."""
     return float(value) if np.isfinite(value) else None
 
 

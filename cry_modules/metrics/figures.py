@@ -20,6 +20,7 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import (
     macro,
+    ratio,
     weighted_auc,
     weighted_average_precision,
 )
@@ -27,7 +28,7 @@ from cry_modules.metrics.ranking import (
 
 @dataclass(frozen=True)
 class Metric:
-    """A row of the table.
+    """Definition of a metric: how to compute, bound and show it.
 
     Arguments
     ---------
@@ -57,7 +58,7 @@ class Metric:
 
     @property
     def label(self) -> str:
-        """Words, and which values are good where readers may not know it.
+        """Name with a hint at good values, unless higher is better.
 
         Example
         -------
@@ -72,7 +73,8 @@ class Metric:
 
 
 def shown_in(place: str) -> List[str]:
-    """Names of the metrics that a place shows.
+    """Names of the metrics that a report or table shows; `place` as in
+    ``Metric.shown``.
 
     Example
     -------
@@ -83,13 +85,13 @@ def shown_in(place: str) -> List[str]:
 
 
 def rarest_class_interval(value, draws, p) -> Optional[List[float]]:
-    """Interval of a share that the patients of the rarest class limit."""
+    """95 % interval of a metric whose precision depends on the rarest class."""
     few = fewest_patients(p.labels, p.patients)
     return logit_interval(value, draws, few, len(set(p.patients)))
 
 
 def class_interval(k: int) -> Callable:
-    """Interval of a share of the recordings of class ``k``."""
+    """Make the interval function of a share of the recordings of class `k`."""
 
     def of_class_k(value, draws, p):
         n = len(set(np.array(p.patients)[p.labels == k]))
@@ -101,20 +103,15 @@ def class_interval(k: int) -> Callable:
 
 
 def percentile_interval(value, draws, p) -> Optional[List[float]]:
-    """Percentile interval of the draws."""
+    """Interval function of a metric: percentiles of its draws."""
     return interval(draws)
 
 
 def share(hits, among, weights):
-    """Weighted share of hits among some recordings, [draws]; NaN where these
-    have no weight."""
+    """Weighted share of the recordings of the mask `among` that are in the
+    mask `hits`, ``[draws]``; NaN where `among` has no weight."""
     total = weights @ among.astype(np.float64)
-    return np.divide(
-        weights @ (hits & among).astype(np.float64),
-        total,
-        out=np.full(len(weights), np.nan),
-        where=total > 0,
-    )
+    return ratio(weights @ (hits & among).astype(np.float64), total)
 
 
 def _auc(p, choices, weights):
@@ -139,7 +136,7 @@ def _accuracy(p, choices, weights):
 
 
 def _recall_at(threshold_name, k) -> Callable:
-    """Recall of class ``k`` at a threshold: specificity (0), sensitivity (1)."""
+    """Recall of class `k` at a threshold: specificity or sensitivity."""
 
     def recall(p, choices, weights):
         threshold = getattr(choices, threshold_name)

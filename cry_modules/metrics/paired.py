@@ -37,17 +37,20 @@ _PATIENTS_AT_ONCE = 100  # memory does not grow with their number
 
 
 class MetricDraws(NamedTuple):
-    """A metric of several files on the same recordings."""
+    """Values of a metric for several models on the same recordings."""
 
-    values: np.ndarray  # [files]
-    draws: np.ndarray  # in the same draws of patients, [files, draws]
-    without: np.ndarray  # without each patient, [files, patients]
+    values: np.ndarray  # on all recordings, [models]
+    draws: np.ndarray  # in the same draws of patients, [models, draws]
+    without: np.ndarray  # without each patient, [models, patients]
 
 
 def aligned(
     first: Predictions, first_name, other: Predictions, other_name
 ) -> Predictions:
-    """Sort other predictions as the first; refuse other recordings."""
+    """Sort `other` by the recordings of `first`.
+
+    Raises InputError if recordings, labels, patients or classes differ.
+    """
     if first.classes != other.classes:
         raise InputError(
             f"{other_name} has the classes {', '.join(other.classes)}, "
@@ -84,12 +87,10 @@ def aligned(
 
 
 def metric_draws(
-    predictions: Sequence[Predictions],
-    metric: str = "auc",
-    seed: int = 0,
-    n_draws: int = N_DRAWS,
+    predictions: Sequence[Predictions], metric: str, seed: int, n_draws: int
 ) -> MetricDraws:
-    """Compute a metric of each file, in each draw, and without each patient."""
+    """Compute a metric of each model: on all recordings, in each draw of
+    patients, and without each patient."""
     first, function = predictions[0], METRICS[metric].function
 
     def under(blocks):
@@ -123,7 +124,8 @@ def paired_difference(
     n_draws: int = N_DRAWS,
     metric: str = "auc",
 ) -> Dict:
-    """Compute a metric of the second model minus that of the first."""
+    """Difference in a metric between two models, `b` minus `a`, with interval
+    and p: ``difference``, ``ci95``, ``p`` and ``no_interval`` (the reason)."""
     names = "the first model", "the second model"
     pair = [a, aligned(a, names[0], b, names[1])]
     why = why_no_test(pair[:1], pair[1:], names, n_draws)
@@ -137,7 +139,7 @@ def why_no_test(
     names: Sequence[str],
     n_draws: int,
 ) -> Optional[str]:
-    """Say why a difference can have no interval."""
+    """Reason why a difference has no interval and no p, or None."""
     first = files_a[0]
     why = why_no_interval(first.labels, first.patients, first.classes)
     if why:
@@ -157,8 +159,10 @@ def mean_difference(
     recordings: Predictions,
     why: Optional[str],
 ) -> Dict:
-    """Subtract the mean of some files from that of others, with interval and
-    p unless `why` gives a reason against them."""
+    """Difference between the means of two sets of models (rows of `computed`).
+
+    With interval and p, unless `why` gives a reason against them.
+    """
     value, draws, without = (
         np.round(part[rows_b].mean(axis=0) - part[rows_a].mean(axis=0), DIGITS)
         for part in computed

@@ -28,7 +28,7 @@ class Predictions:
     classes: List[str]  # names, the positive class last
 
     def write(self, path: Path) -> None:
-        """Write ``ID, patient_id, label`` and one column per class."""
+        """Write a csv of ``ID, patient_id, label`` and one column per class."""
         rows = [
             (ID, patient, self.classes[label], *map(repr, scores.tolist()))
             for ID, patient, label, scores in zip(
@@ -39,7 +39,7 @@ class Predictions:
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
-        """Read a file that ``write`` wrote; refuse a faulty one."""
+        """Read a csv that ``write`` wrote; raise InputError if it is faulty."""
         required = ("ID", "patient_id", "label")
         # With the folder, because many runs have files of this name.
         rows = [
@@ -77,7 +77,7 @@ class Predictions:
         )  # fmt: skip
 
     def take(self, rows: Sequence[int]) -> "Predictions":
-        """Select rows."""
+        """Select recordings by their indices."""
         rows = np.asarray(rows, dtype=int)
         return Predictions(
             [self.ids[i] for i in rows],
@@ -88,18 +88,16 @@ class Predictions:
         )
 
     def with_scores(self, scores: np.ndarray) -> "Predictions":
-        """Give the same recordings other scores, ``[n, n_classes]``."""
+        """Copy the recordings with other scores, ``[n, n_classes]``."""
         return replace(self, scores=scores)
 
     def at_prevalence(
         self, before: np.ndarray, after: np.ndarray
     ) -> "Predictions":
-        """Adjust scores to other class frequencies.
+        """Adjust scores from the class frequencies `before` to `after`.
 
         Scores of models trained with different class frequencies have no
         common scale before that.
-
-        Shapes: before ``[n_classes]``, after ``[n_classes]``.
         """
         odds = self.scores * (after / before)
         return self.with_scores(odds / odds.sum(axis=1, keepdims=True))
@@ -160,7 +158,8 @@ def _probability(source, row, name):
 
 
 def aggregation(patient_score: str) -> Callable[[np.ndarray], np.ndarray]:
-    """Look up a way to combine scores; an unknown one is an InputError."""
+    """Function that combines the scores of a patient's recordings; raises
+    InputError if `patient_score` is unknown."""
     if str(patient_score) not in AGGREGATIONS:
         raise InputError(
             f"patient_score is {patient_score!r}; expected one of "
@@ -177,14 +176,6 @@ def _mean_log_odds(scores: np.ndarray) -> np.ndarray:
     return odds / odds.sum()
 
 
-def _max(scores: np.ndarray) -> np.ndarray:
-    return _as_probabilities(scores.max(axis=0))
-
-
-def _noisy_or(scores: np.ndarray) -> np.ndarray:
-    return _as_probabilities(1 - np.prod(1 - scores, axis=0))
-
-
 def _as_probabilities(scores: np.ndarray) -> np.ndarray:
     """Make scores sum to one; with two classes the positive one is kept."""
     if len(scores) == 2:
@@ -195,6 +186,8 @@ def _as_probabilities(scores: np.ndarray) -> np.ndarray:
 #: Ways to combine the scores of a patient's recordings.
 AGGREGATIONS = {
     MEAN_LOG_ODDS: _mean_log_odds,
-    "max": _max,
-    "noisy_or": _noisy_or,
+    "max": lambda scores: _as_probabilities(scores.max(axis=0)),
+    "noisy_or": lambda scores: _as_probabilities(
+        1 - np.prod(1 - scores, axis=0)
+    ),
 }

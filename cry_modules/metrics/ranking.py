@@ -132,9 +132,7 @@ def weighted_auc(
     pos, neg = _by_score(positive, scores, weights)
     won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
     pairs = pos.sum(axis=1) * neg.sum(axis=1)
-    return np.divide(
-        won, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0
-    )
+    return ratio(won, pairs)
 
 
 def weighted_average_precision(
@@ -172,13 +170,13 @@ def weighted_average_precision(
         out=np.zeros_like(true_positives),
         where=predicted > 0,
     )
-    total = true_positives[:, -1]
-    return np.divide(
-        (pos * precision).sum(axis=1),
-        total,
-        out=np.full(len(total), np.nan),
-        where=total > 0,
-    )
+    return ratio((pos * precision).sum(axis=1), true_positives[:, -1])
+
+
+def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Quotient ``[draws]``; NaN where `whole` is 0."""
+    undefined = np.full(len(whole), np.nan)
+    return np.divide(part, whole, out=undefined, where=whole > 0)
 
 
 def _by_score(positive, scores, weights):
@@ -195,12 +193,10 @@ def _by_score(positive, scores, weights):
 def threshold_at_specificity(
     labels: np.ndarray, scores: np.ndarray, specificity: float = OPERATING_SHARE
 ) -> float:
-    """Lowest threshold that keeps a specificity.
+    """Lowest threshold at which specificity is at least the given share.
 
     If validation is classified without error, several thresholds have the
     highest sensitivity; the higher ones would lower that of the test split.
-
-    Shapes: labels ``[n]``, scores ``[n]``.
     """
     false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
@@ -209,16 +205,7 @@ def threshold_at_specificity(
 
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
-    """Threshold of the best balanced accuracy, just below that score.
-
-    Shapes: labels ``[n]``, scores ``[n]``.
-
-    Example
-    -------
-    >>> scores = np.array([0.1, 0.2, 0.6, 0.8])
-    >>> round(best_threshold(np.array([0, 0, 1, 1]), scores), 6)
-    0.6
-    """
+    """Threshold of the highest balanced accuracy, within (0, 1)."""
     false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     best = thresholds[np.argmax(true - false)]
     return float(np.clip(best * (1 - 1e-9), _ROUNDING, 1 - _ROUNDING))
@@ -227,10 +214,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
 def threshold_at_sensitivity(
     labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
 ) -> float:
-    """Highest threshold that keeps a sensitivity.
-
-    Shapes: labels ``[n]``, scores ``[n]``.
-    """
+    """Highest threshold at which sensitivity is at least the given share."""
     _, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
     allowed = np.flatnonzero(true >= sensitivity - _ROUNDING)
     return float(thresholds[allowed[0]])

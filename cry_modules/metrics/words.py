@@ -1,15 +1,15 @@
 """Numbers as reports print them."""
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 
 def count(n: int, thing: str) -> str:
-    """Write a number of things."""
+    """Number with a noun in the singular or plural."""
     return f"{n} {thing}" + "s" * (n != 1)
 
 
 def with_interval(block: Dict, name: str = "auc") -> str:
-    """Write a metric of a block of ``metrics.json`` and its interval.
+    """Metric of a block of ``metrics.json`` with its interval, as text.
 
     Example
     -------
@@ -28,12 +28,12 @@ def with_interval(block: Dict, name: str = "auc") -> str:
 
 
 def interval_in_words(ci95: Sequence[float], form: str = ".3f") -> str:
-    """Write an interval."""
+    """Interval as text, ``0.760 to 0.991``."""
     return " to ".join(format(end, form) for end in ci95)
 
 
 def p_in_words(p: Optional[float]) -> str:
-    """Write a p value, which is never 0.
+    """p value as text, never 0: ``p = 0.031``, ``p < 0.001``.
 
     Example
     -------
@@ -48,7 +48,7 @@ def p_in_words(p: Optional[float]) -> str:
 
 
 def difference_in_words(difference: Dict) -> str:
-    """Write a difference between two models, its interval and p."""
+    """Difference between two models with its interval and p, as text."""
     if difference["difference"] is None:
         return "not defined"
     text = f"{difference['difference']:+.3f}"
@@ -56,3 +56,14 @@ def difference_in_words(difference: Dict) -> str:
         return text
     ci95 = interval_in_words(difference["ci95"], "+.3f")
     return f"{text} ({ci95}, {p_in_words(difference['p'])})"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence]) -> List[str]:
+    """Lines of a Markdown table; a ``|`` in a cell is escaped."""
+    lines = ["|---" * len(head) + "|"]
+    for cells in (head, *rows):
+        texts = [str(cell).replace("|", "\\|") for cell in cells]
+        lines.append(
+            "|" + "|".join(f" {t} " if t else " " for t in texts) + "|"
+        )
+    return [lines[1], lines[0], *lines[2:]]

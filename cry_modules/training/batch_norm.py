@@ -32,19 +32,16 @@ class RankBatchNorm(_BatchNorm):
         n, mean = sums[-1], sums[:-1] / sums[-1]
         centred = x - mean.view(shape)
         variance = _over_ranks(centred.square().sum(dim=dims)) / n
-        self._track(mean.detach(), variance.detach() * n.detach() / (n - 1))
+        with torch.no_grad():
+            self.num_batches_tracked += 1
+            share = self.momentum
+            if share is None:  # cumulative average
+                share = 1 / self.num_batches_tracked.item()
+            self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
+            unbiased = (variance * n / (n - 1)).to(self.running_var.dtype)
+            self.running_var.lerp_(unbiased, share)
         scale = self.weight / torch.sqrt(variance + self.eps)
         return (centred * scale.view(shape) + self.bias.view(shape)).to(dtype)
-
-    @torch.no_grad()
-    def _track(self, mean, variance):
-        """Update running statistics, with the unbiased variance as BatchNorm."""
-        self.num_batches_tracked += 1
-        share = self.momentum
-        if share is None:  # cumulative average
-            share = 1 / self.num_batches_tracked.item()
-        self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
-        self.running_var.lerp_(variance.to(self.running_var.dtype), share)
 
     def _check_input_dim(self, x):
         """Accept any dimension."""
@@ -56,16 +53,8 @@ def _over_ranks(x: torch.Tensor) -> torch.Tensor:
 
 
 def convert_batch_norms(module: nn.Module) -> nn.Module:
-    """Replace each BatchNorm in a module by a ``RankBatchNorm``; return it."""
-    for parent in list(module.modules()):
-        for name, norm in list(parent.named_children()):
-            if isinstance(norm, _BatchNorm):
-                other = RankBatchNorm(
-                    norm.num_features, norm.eps, norm.momentum
-                )
-                other.weight, other.bias = norm.weight, norm.bias
-                other.running_mean = norm.running_mean
-                other.running_var = norm.running_var
-                other.num_batches_tracked = norm.num_batches_tracked
-                setattr(parent, name, other.train(norm.training))
+    """Turn each BatchNorm in a module into a ``RankBatchNorm``; return it."""
+    for norm in module.modules():
+        if isinstance(norm, _BatchNorm):
+            norm.__class__ = RankBatchNorm  # which has the same attributes
     return module

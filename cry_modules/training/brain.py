@@ -23,7 +23,7 @@ from cry_modules.training.state import (
     RandomStates,
 )
 from cry_modules.training.stopping import Stopped, resume_command, stop_signals
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 #: SpeechBrain's options that change the result.
 _OPTIONS = (
@@ -49,11 +49,11 @@ class SameOptions(PerRank):
     def set_state(self, state):
         """Refuse options that differ from the checkpoint's."""
         for name, value in self.options.items():
-            if state[name] != value:
-                raise InputError(
-                    f"this run began with --{name} {state[name]}, now it is "
-                    f"{value}; pass that, or another --output_folder"
-                )
+            require(
+                state[name] == value,
+                f"this run began with --{name} {state[name]}, now it is {value}",
+                "pass that, or another --output_folder",
+            )
 
 
 class LateLoss:
@@ -73,22 +73,17 @@ class LateLoss:
     """
 
     def __init__(self):
-        self._copy = None
-        self._copied = None
+        self._copy = self._copied = None
 
     def exchange(self, loss: torch.Tensor) -> Optional[float]:
         """Keep this step's loss, a scalar on any device; return that of the
         step before, or None."""
         before = self.take()
-        loss = loss.detach()
+        # Torch copies into pinned memory, else it would wait.
+        self._copy = loss.detach().to("cpu", non_blocking=True, copy=True)
         if loss.is_cuda:
-            # Only a copy to pinned memory does not wait.
-            self._copy = torch.empty_like(loss, device="cpu", pin_memory=True)
-            self._copy.copy_(loss, non_blocking=True)
             self._copied = torch.cuda.Event()
             self._copied.record()
-        else:
-            self._copy = loss.clone()
         return before
 
     def take(self) -> Optional[float]:
@@ -136,37 +131,25 @@ class ResumableBrain(sb.Brain):
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
         """Loader of this rank's share of each global batch."""
-        if batches.batch_size < n_ranks():
-            raise InputError(
-                f"--batch_size is {batches.batch_size} for {n_ranks()} "
-                "processes; raise it, or start fewer"
-            )
-        self.train_sampler = RankShare(batches)
-        loader = self._make_loader(
-            dataset,
-            num_workers,
-            self.loader_generator,
-            batch_sampler=self.train_sampler,
-            **kwargs,
+        require(
+            batches.batch_size >= n_ranks(),
+            f"--batch_size is {batches.batch_size} for {n_ranks()} processes",
+            "raise it, or start fewer",
         )
+        self.train_sampler = RankShare(batches)
+        kwargs["batch_sampler"] = self.train_sampler
+        kwargs["generator"] = self.loader_generator
+        loader = self.make_loader(dataset, num_workers, **kwargs)
         self.checkpointer.add_recoverable("dataloader-TRAIN", loader)
         return loader
 
-    def make_valid_loader(self, dataset, num_workers, **kwargs):
-        """Loader for validation, which is not part of a checkpoint."""
-        return self._make_loader(
-            dataset, num_workers, torch.Generator(), **kwargs
-        )
-
-    def _make_loader(self, dataset, num_workers, generator, **kwargs):
-        return make_dataloader(
-            dataset,
-            # Else the loader draws from the generator that dropout uses.
-            generator=generator,
-            **worker_options(num_workers),
-            pin_memory=self.device_type == "cuda",
-            **kwargs,
-        )
+    def make_loader(self, dataset, num_workers, **kwargs):
+        """Loader for evaluation, which is not part of a checkpoint."""
+        # Else the loader draws from the generator that dropout uses.
+        kwargs.setdefault("generator", torch.Generator())
+        kwargs.update(worker_options(num_workers))
+        kwargs.update(pin_memory=self.device_type == "cuda")
+        return make_dataloader(dataset, **kwargs)
 
     def fit(self, *args, **kwargs):
         """Train as SpeechBrain does, until a signal requests a stop."""
@@ -247,14 +230,10 @@ class ResumableBrain(sb.Brain):
         """Step with the scheduled learning rate; add up the norm of the
         gradient before it is clipped."""
         lr = warmup_cosine(self.optimizer_step, **self.schedule)
+        gradients = []
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        gradients = [
-            p.grad
-            for group in self.optimizer.param_groups
-            for p in group["params"]
-            if p.grad is not None
-        ]
+            gradients += [p.grad for p in group["params"] if p.grad is not None]
         norm = torch.nn.utils.get_total_norm(gradients)
         norm = norm / self.scaler.get_scale()
         # Equal on all ranks: counted once. Infinite where fp16 overflowed.
@@ -291,10 +270,9 @@ class ResumableBrain(sb.Brain):
             raise self._stopped()
 
     def _stopped(self):
+        cure = "" if rank() else f"; resume with: {resume_command()}"
         done = f"stopped after {self.optimizer_step} steps and saved"
-        if rank() > 0:
-            return Stopped(done)
-        return Stopped(f"{done}; resume with: {resume_command()}")
+        return Stopped(done + cure)
 
     def timing(self, n_clips: float) -> Dict[str, float]:
         """Columns of history.json that depend on the clock."""

@@ -99,10 +99,13 @@ class ClassificationBrain(ResumableBrain):
                 "train_loss": sums["loss"] / sums["n"],
             }
             return
-        self.predictions = self._collect()
+        ids, patients, labels, scores = (sum(s, []) for s in zip(*self.seen))
+        self.predictions = Predictions(
+            ids, patients, np.array(labels), np.array(scores), self.classes
+        )
         if stage == sb.Stage.TEST:
             return
-        loss = self.loss_sum / len(self.predictions.labels)
+        loss = self.loss_sum / len(ids)
         valid_auc = auc(self.predictions.labels, self.predictions.scores)
         # With one class there is no AUC, but the loss is defined.
         score = -loss if valid_auc is None else valid_auc
@@ -115,16 +118,6 @@ class ClassificationBrain(ResumableBrain):
         run_on_main(self.history.add, args=[self.row])
         self.hparams.epoch_counter.update(score)
         self._save(epoch, score)
-
-    def _collect(self):
-        ids, patients, labels, scores = zip(*self.seen)
-        return Predictions(
-            sum(ids, []),
-            sum(patients, []),
-            np.array(sum(labels, [])),
-            np.array(sum(scores, [])),
-            self.classes,
-        )
 
     def _save(self, epoch, score):
         """Save each epoch, to resume from, and the best one, to test.

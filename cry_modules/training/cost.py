@@ -7,6 +7,7 @@ that each block saves for backward, and seconds.
 
 import time
 from contextlib import contextmanager
+from dataclasses import astuple, dataclass
 from functools import partial
 from typing import Callable, Iterator, List, NamedTuple
 
@@ -22,13 +23,14 @@ from cry_modules.training.recompute import modes_kept, untracked
 _LONG_ENOUGH = 0.15
 
 
-class Block(NamedTuple):
+@dataclass
+class Block:
     """Bytes of a block, and of the layers up to the next one: input, tensors
     saved for backward, largest activation."""
 
-    entry: int
-    saved: int
-    largest: int
+    entry: float
+    saved: float = 0
+    largest: float = 0
 
 
 class Pass(NamedTuple):
@@ -46,21 +48,20 @@ class _Ledger:
 
     def __init__(self, parameters):
         parameters = list(parameters)
-        self.blocks = [Block(0, 0, 0)]
+        self.blocks = [Block(0)]
         self.weights = 0
         self.numels = {p.numel() for p in parameters}
         self.seen = {p.untyped_storage().data_ptr() for p in parameters}
 
     def enter(self, block, inputs):
         """Begin a block (forward pre-hook)."""
-        self.blocks.append(Block(inputs[0].nbytes, 0, 0))
+        self.blocks.append(Block(inputs[0].nbytes))
 
     def compute(self, layer, inputs, output):
         """Count a layer's output (forward hook)."""
         if torch.is_tensor(output):
             last = self.blocks[-1]
-            largest = max(last.largest, output.nbytes)
-            self.blocks[-1] = last._replace(largest=largest)
+            last.largest = max(last.largest, output.nbytes)
 
     def save(self, tensor):
         """Count a tensor saved for backward, each storage once."""
@@ -71,15 +72,16 @@ class _Ledger:
         if tensor.numel() in self.numels:  # a weight, cast or flattened
             self.weights += storage.nbytes()
         else:
-            last = self.blocks[-1]
-            saved = last.saved + storage.nbytes()
-            self.blocks[-1] = last._replace(saved=saved)
+            self.blocks[-1].saved += storage.nbytes()
         return tensor
 
     @contextmanager
     def record(self, modules: nn.Module) -> Iterator[None]:
         """Count tensors computed and saved within this context."""
-        hooks, blocks = [], _blocks(modules)
+        # Blocks of encoders: their children that have layers of their own.
+        children = [c for e in _encoders(modules) for c in e.children()]
+        blocks = {child for child in children if list(child.children())}
+        hooks = []
         for module in modules.modules():
             if module in blocks:
                 hooks.append(module.register_forward_pre_hook(self.enter))
@@ -115,7 +117,7 @@ def measure(
         if seconds * least < _LONG_ENOUGH:
             more = int(max(least, min(_LONG_ENOUGH / seconds, most)))
             seconds = _seconds(partial(forward, more), device) / more
-    blocks = [Block(*(n / least for n in block)) for block in ledger.blocks]
+    blocks = [Block(*(n / least for n in astuple(b))) for b in ledger.blocks]
     return Pass(seconds, blocks, ledger.weights)
 
 
@@ -148,12 +150,6 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
     return rows * max(peak, saved)
 
 
-def evaluation_bytes(blocks: List[Block], rows: float) -> float:
-    """Peak bytes of activations in evaluation: a layer's input and output, and
-    a copy without padding."""
-    return rows * 3 * max(block.largest for block in blocks)
-
-
 def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
     """Bytes of gradients and of the optimizer's state.
 
@@ -163,11 +159,9 @@ def state_bytes(modules: nn.Module, opt_class: Callable) -> float:
     >>> state_bytes(nn.Linear(3, 2), sgd)
     64
     """
-    options = opt_class.keywords
+    n_states = 2  # Adam's
     if opt_class.func is torch.optim.SGD:
-        n_states = int(options.get("momentum", 0) > 0)
-    else:
-        n_states = 2  # Adam's
+        n_states = int(opt_class.keywords.get("momentum", 0) > 0)
     n_copies = 1 + n_states + (n_ranks() > 1)  # buckets of data parallelism
     return n_copies * sum(
         p.nbytes for p in modules.parameters() if p.requires_grad
@@ -178,26 +172,13 @@ def passes_per_step(modules: nn.Module, recompute: bool) -> int:
     """Cost of a training step in forward passes: one, and one each for the
     gradients of activations, those of weights, and recomputing."""
     trained = [
-        parameter
+        parameter.dim()
         for encoder in _encoders(modules)
         for parameter in encoder.parameters()
         if parameter.requires_grad
     ]
-    if not trained:
-        return 1
-    on_weights = any(parameter.dim() > 1 for parameter in trained)
-    return 2 + on_weights + recompute
+    return 2 + (max(trained) > 1) + recompute if trained else 1
 
 
 def _encoders(modules):
     return [m for m in modules.modules() if name_of(m) is not None]
-
-
-def _blocks(modules):
-    """Blocks of encoders: their children that have layers of their own."""
-    return {
-        child
-        for encoder in _encoders(modules)
-        for child in encoder.children()
-        if list(child.children())
-    }

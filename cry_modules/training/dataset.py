@@ -27,26 +27,18 @@ class ManifestRows(Mapping):
         self.ids = _Ids(self._rows)
         if not self._rows:
             raise InputError(f"{path} has a header and no rows; add some")
-        self._refuse_doubled()
-        self._refuse_unknown()
-
-    def _refuse_doubled(self):
-        doubled = self._rows.duplicate()
-        if doubled is not None:
-            again, first = doubled
+        if doubled := self._rows.duplicate():
+            again, first = map(self._rows.source, doubled)
             raise InputError(
-                f"{self._rows.source(again)}: ID {self.ids[again]!r} is already "
-                f"used in {self._rows.source(first)}; give each recording its "
-                "own ID"
+                f"{again}: ID {self.ids[doubled[0]]!r} is already used in "
+                f"{first}; give each recording its own ID"
             )
-
-    def _refuse_unknown(self):
-        for name in sorted(self._rows.matches(_VARIABLE.pattern)):
-            if name not in self._replacements:
-                raise InputError(
-                    f"{self._rows.path} holds the unknown variable '${name}'; "
-                    "remove the '$'"
-                )
+        unknown = self._rows.matches(_VARIABLE.pattern) - replacements.keys()
+        if unknown:
+            raise InputError(
+                f"{path} holds the unknown variable '${min(unknown)}'; remove "
+                "the '$'"
+            )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -61,14 +53,12 @@ class ManifestRows(Mapping):
         row = dict(zip(self._rows.columns, self._rows[number]))
         del row["ID"]
         for name, cell in row.items():
-            if "$" in cell:
-                row[name] = _VARIABLE.sub(self._replacement, cell)
+            row[name] = _VARIABLE.sub(
+                lambda match: str(self._replacements[match[1]]), cell
+            )
         if "duration" in row:
             row["duration"] = float(row["duration"])
         return row
-
-    def _replacement(self, variable: "re.Match") -> str:
-        return str(self._replacements[variable[1]])
 
 
 class _Ids(Sequence):

@@ -10,6 +10,8 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.epoch_loop import EpochCounter
 
+_STATE = ("current", "best", "best_epoch")
+
 
 @register_checkpoint_hooks
 class EarlyStopping(EpochCounter):
@@ -58,16 +60,11 @@ class EarlyStopping(EpochCounter):
     @mark_as_saver
     def save(self, path: Path) -> None:
         """Write the state."""
-        state = {
-            "current": self.current,
-            "best": self.best,
-            "best_epoch": self.best_epoch,
-        }
+        state = {name: getattr(self, name) for name in _STATE}
         Path(path).write_text(yaml.safe_dump(state), encoding="utf-8")
 
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Read the state; repeat an epoch that had not ended."""
-        state = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-        self.current = state["current"] - (not end_of_epoch)
-        self.best, self.best_epoch = state["best"], state["best_epoch"]
+        vars(self).update(yaml.safe_load(Path(path).read_text("utf-8")))
+        self.current -= not end_of_epoch

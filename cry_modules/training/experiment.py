@@ -18,11 +18,8 @@ from cry_modules.checkpoints.settings import (
     yaml_nodes,
 )
 from cry_modules.checkpoints.versions import check_settings_version
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_text
-
-#: Keys whose values begin with the output folder.
-_IN_OUTPUT_FOLDER = ("output_folder", "checkpoints_dir", "save_file")
 
 #: Settings that may change when a run resumes: they decide how fast it is, or
 #: how its result is evaluated, not what is trained.
@@ -63,20 +60,21 @@ def _check_before_building(hparams_file, resolved, needs):
     """Check keys, ranges and output folder; building makes that folder."""
     keys = yaml_nodes(resolved)
     for key in (*needs, "output_folder"):
-        if key not in keys:
-            raise InputError(
-                f"{hparams_file} has no {key!r}, so it is not for this script; "
-                "the READMEs of recipes/ list the yaml files of each script"
-            )
+        require(
+            key in keys,
+            f"{hparams_file} has no {key!r}, so it is not for this script",
+            "the READMEs of recipes/ list the yaml files of each script",
+        )
     settings = plain_settings(resolved)
     check_settings_version(hparams_file, resolved)
     check_ranges(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
-        if folder.exists() and not folder.is_dir():
-            raise InputError(
-                f"output_folder {output}: {folder} is a file; pass a folder"
-            )
+        require(
+            folder.is_dir() or not folder.exists(),
+            f"output_folder {output}: {folder} is a file",
+            "pass a folder",
+        )
 
 
 def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
@@ -85,11 +83,9 @@ def to_save(hparams: Dict, hparams_file: str) -> Optional[str]:
     return None if has_begun(hparams["output_folder"]) else hparams_file
 
 
-@functools.cache
-def environment() -> str:
-    """Versions of Python, its packages and the code, as SpeechBrain describes
-    them; pip takes more than a second to list them."""
-    return get_environment_description()
+#: Versions of Python, its packages and the code, as SpeechBrain describes
+#: them; pip takes more than a second to list them.
+environment = functools.cache(get_environment_description)
 
 
 def log_environment(folder: Path) -> threading.Thread:
@@ -116,8 +112,8 @@ def log_environment(folder: Path) -> threading.Thread:
 
 def has_begun(folder: Path) -> bool:
     """Check for checkpoints of a run or of its folds."""
-    patterns = ("save/CKPT*", "fold_*/save/CKPT*")
-    return any(any(Path(folder).glob(pattern)) for pattern in patterns)
+    folders = (Path(folder), *Path(folder).glob("fold_*"))
+    return any(any(f.glob("save/CKPT*")) for f in folders)
 
 
 def check_same_experiment(folder: Path, resolved: str) -> None:
@@ -130,26 +126,12 @@ def check_same_experiment(folder: Path, resolved: str) -> None:
     before, now = plain_settings(text), plain_settings(resolved)
     # A run may be moved to another folder.
     for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
-        if before.get(name) != now.get(name):
-            raise InputError(
-                f"{folder} holds a run with {name}: {before.get(name)}, now it "
-                f"is {now.get(name)}; pass another --output_folder, or delete "
-                "it"
-            )
-
-
-def moved(text: str, output_folder: str) -> str:
-    """Move a resolved yaml file to another output folder."""
-    old = plain_settings(text)["output_folder"]
-    # Other values that begin alike, such as encoder_source, do not change.
-    # A long value is in the line below its key.
-    return re.sub(
-        rf"^(\s*(?:{'|'.join(_IN_OUTPUT_FOLDER)}):\s+['\"]?){re.escape(old)}"
-        r"(?=/|['\"]?\s*(#|$))",
-        lambda match: match.group(1) + output_folder,
-        text,
-        flags=re.M,
-    )
+        require(
+            before.get(name) == now.get(name),
+            f"{folder} holds a run with {name}: {before.get(name)}, now it is "
+            f"{now.get(name)}",
+            "pass another --output_folder, or delete it",
+        )
 
 
 def write_variant(
@@ -166,7 +148,17 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = moved(_resolve(hparams_file, overrides), str(output_folder))
+    text = _resolve(hparams_file, overrides)
+    old = re.escape(plain_settings(text)["output_folder"])
+    # Other values that begin alike, such as encoder_source, do not change.
+    # A long value is in the line below its key.
+    text = re.sub(
+        rf"^(\s*(?:output_folder|checkpoints_dir|save_file):\s+['\"]?){old}"
+        r"(?=/|['\"]?\s*(#|$))",
+        lambda match: match[1] + str(output_folder),
+        text,
+        flags=re.M,
+    )
     text = resolve_references(io.StringIO(text), changes).read()
     check_same_experiment(Path(output_folder), text)
     Path(output_folder).mkdir(parents=True, exist_ok=True)

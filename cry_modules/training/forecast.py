@@ -2,6 +2,7 @@
 
 import logging
 import os
+from statistics import median
 from typing import Dict, List, NamedTuple
 
 import speechbrain as sb
@@ -13,7 +14,6 @@ from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
 from cry_modules.training.cost import (
     activation_bytes,
-    evaluation_bytes,
     measure,
     passes_per_step,
     state_bytes,
@@ -76,10 +76,10 @@ class Forecast:
         self.trains = passes_per_step(brain.modules, False) > 1
         passes = passes_per_step(brain.modules, self.recompute)
         self.step_s = passes * measured.seconds * size.batch
+        n_epochs = hparams["number_of_epochs"]
         epoch_s = measured.seconds * (passes * size.epoch + size.evaluated)
-        self.n_epochs = hparams["number_of_epochs"]
-        self.total_s = self.n_epochs * epoch_s
-        self.n_steps = self.n_epochs * n_batches
+        self.total_s = n_epochs * epoch_s
+        self.n_steps = n_epochs * n_batches
         self.steps: List[float] = []
 
     def need(self, share: float = 1.0, recompute: bool = False) -> Need:
@@ -88,7 +88,9 @@ class Forecast:
         training = 0.0
         if self.trains:
             training = activation_bytes(blocks, size.batch, recompute)
-        activations = max(training, evaluation_bytes(blocks, size.eval_batch))
+        # A layer's input and output, and a copy without padding.
+        evaluation = 3 * size.eval_batch * max(b.largest for b in blocks)
+        activations = max(training, evaluation)
         state = self.state + self.measured.weights + _LIBRARIES
         if self.device.type != "cpu":
             return Need(state, share * activations)
@@ -132,8 +134,7 @@ class Forecast:
     def _cures(self, free: float) -> str:
         """Options with which the run fits."""
         cures = []
-        batch_size = self._fitting_batch(free)
-        if batch_size >= 2:
+        if (batch_size := self._fitting_batch(free)) >= 2:
             cures.append(f"--batch_size {batch_size}")
         width = self.hparams["width"]
         source = EncoderSource(self.hparams.get("encoder_source"))
@@ -156,19 +157,15 @@ class Forecast:
                 cures.append(cure)
         if not cures:
             return "use a machine with more memory"
-        small = " or use hparams/small_simclr.yaml"
-        is_pretraining = {"min_clips", "temperature"} <= set(self.hparams)
-        return (
-            "pass "
-            + " or ".join(cures)
-            + small * (is_pretraining and width > 8)
-        )
+        if width > 8 and {"min_clips", "temperature"} <= set(self.hparams):
+            cures[-1] += " or use hparams/small_simclr.yaml"
+        return f"pass {' or '.join(cures)}"
 
     def _fitting_batch(self, free: float) -> int:
         """Largest batch size that fits, rounded down to a multiple of 8."""
-        need = self.need(recompute=self.recompute)
         if not self.trains:
             return 0
+        need = self.need(recompute=self.recompute)
         share = (free - need.state) / need.activations
         size = int(min(share, 1.0) * self.hparams["batch_size"])
         return size - size % 8 if size >= 8 else size
@@ -176,13 +173,12 @@ class Forecast:
     def add_step(self, seconds: float, n_done: int) -> None:
         """Count a step; after the first few, log a corrected estimate."""
         self.steps.append(seconds)
-        enough = len(self.steps) == _STEPS + 1
-        if not (enough and self.step_s and if_main_process()):
+        if len(self.steps) != _STEPS + 1 or not self.step_s:
             return
-        step_s = sorted(self.steps[1:])[_STEPS // 2]
+        step_s = median(self.steps[1:])
         left = (self.n_steps - n_done) / self.n_steps * self.total_s
         left *= step_s / self.step_s
-        if left > _SOON:
+        if left > _SOON and if_main_process():
             logger.info(
                 "time: %s a step, about %s to go",
                 in_words(step_s),
@@ -208,12 +204,8 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
     # BatchNorm of the projector needs two rows in each pass.
     least = 2 if brain.two_passes else 1
     batch = -(-hparams["batch_size"] // n_ranks())
-    size = Size(
-        batch,
-        hparams["batch_size"] * 2 / n_views,
-        batch * n_batches,
-        n_valid * hparams["batch_size"] * 2 / n_views,
-    )
+    valid = hparams["batch_size"] * 2 / n_views
+    size = Size(batch, valid, batch * n_batches, n_valid * valid)
     _announce(brain, hparams, forward, least, size, n_batches)
 
 
@@ -230,21 +222,21 @@ def forecast_classification(
         with brain.training_ctx:
             return brain.modules.head(brain.modules.embedder(*batch.sig))
 
-    longest = max(max(split) for split in seconds.values()) / row_s
-    trained = 1.0
+    longest = max(map(max, seconds.values())) / row_s
+    batch = -(-hparams["batch_size"] // n_ranks())
     if hparams["trained_on"] == "recordings":
-        trained = max(seconds["train"]) / row_s
-    batch = -(-hparams["batch_size"] // n_ranks()) * trained
+        batch *= max(seconds["train"]) / row_s
+    evaluated_s = sum(seconds["valid"])
+    if brain.cached:  # each recording is embedded once, whatever the epochs
+        batch = 0
+        evaluated_s = sum(map(sum, seconds.values()))
+        evaluated_s /= hparams["number_of_epochs"]
     size = Size(
         batch,
         max(1, hparams["batch_size"] // 4) * longest,
         batch * n_batches,
-        sum(seconds["valid"]) / row_s / n_ranks(),
+        evaluated_s / row_s / n_ranks(),
     )
-    if brain.cached:  # each recording is embedded once, whatever the epochs
-        all_s = sum(sum(split) for split in seconds.values())
-        each = all_s / row_s / n_ranks() / hparams["number_of_epochs"]
-        size = Size(0, size.eval_batch, 0, each)
     _announce(brain, hparams, forward, 2, size, n_batches)
 
 
@@ -273,14 +265,13 @@ def in_words(seconds: float) -> str:
     >>> [in_words(s) for s in (0.142, 5.06, 300, 7800, 400000)]
     ['0.14 s', '5.1 s', '5 min', '2.2 h', '4.6 days']
     """
-    for limit, unit, name in (
-        (120, 1, "s"),
-        (5400, 60, "min"),
+    unit, name = 86400, "days"
+    for limit, *shorter in (
         (172800, 3600, "h"),
+        (5400, 60, "min"),
+        (120, 1, "s"),
     ):
         if seconds < limit:
-            break
-    else:
-        unit, name = 86400, "days"
+            unit, name = shorter
     number = seconds / unit
     return f"{number:.2g} {name}" if number < 10 else f"{number:.0f} {name}"

@@ -10,13 +10,24 @@ from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_text
 
 
+def read_json(path: Path):
+    """Read what a run wrote and a resume needs."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"{path} is missing or damaged; restore it, or pass another "
+            "--output_folder"
+        )
+
+
 class History:
     """Rows of ``history.json``, one an epoch; with ``tensorboard`` also
     scalars in ``tensorboard/``."""
 
     def __init__(self, output_folder: str, tensorboard: bool = False):
         self.path = Path(output_folder) / "history.json"
-        self.rows = self._read() if self.path.is_file() else []
+        self.rows = read_json(self.path) if self.path.is_file() else []
         require(
             not tensorboard or importlib.util.find_spec("tensorboard"),
             "--tensorboard is True and the package tensorboard is not "
@@ -25,15 +36,6 @@ class History:
         )
         self.tensorboard = tensorboard
         self._writer = None
-
-    def _read(self):
-        try:
-            return json.loads(self.path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise InputError(
-                f"{self.path} is damaged; restore it, or pass another "
-                "--output_folder"
-            )
 
     def require(self, n_epochs: int) -> None:
         """Check that the rows of all epochs before a resume are there."""

@@ -2,6 +2,7 @@
 
 import ctypes
 import platform
+import re
 from pathlib import Path
 from typing import Iterator, Tuple
 
@@ -21,7 +22,8 @@ def free_memory(device: torch.device) -> float:
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type != "cpu":
         return float("inf")
-    return min([_available(_PROC), *_left_in_groups(_PROC, _CGROUPS)])
+    available = _field(_PROC / "meminfo", "MemAvailable") or float("inf")
+    return min([available, *_left_in_groups(_PROC, _CGROUPS)])
 
 
 def resident_memory() -> int:
@@ -34,23 +36,12 @@ def peak_memory() -> int:
     return _field(_PROC / "self/status", "VmHWM")
 
 
-def _available(proc: Path) -> float:
-    """Bytes that the system can give without swapping."""
-    return _field(proc / "meminfo", "MemAvailable") or float("inf")
-
-
 def _field(path: Path, name: str) -> int:
     """Read the bytes of a line such as ``VmRSS: 12 kB``; 0 if absent."""
-    try:
-        # The name of a process may be cut within a character.
-        lines = path.read_text("utf-8", errors="replace").splitlines()
-    except OSError:  # not Linux
-        return 0
-    for line in lines:
-        key, _, value = line.partition(":")
-        if key == name:
-            return int(value.split()[0]) * 1024
-    return 0
+    # The name of a process may be cut within a character.
+    text = path.read_text("utf-8", "replace") if path.is_file() else ""
+    kilobytes = re.search(rf"^{name}:\s+(\d+)", text, re.M)
+    return int(kilobytes[1]) * 1024 if kilobytes else 0
 
 
 def _left_in_groups(proc: Path, root: Path) -> Iterator[float]:
@@ -63,11 +54,9 @@ def _left_in_groups(proc: Path, root: Path) -> Iterator[float]:
 
 def _groups(proc: Path, root: Path) -> Iterator[Tuple[Path, str, str]]:
     """Folders of this process's groups, with the files of limit and usage."""
-    try:
-        lines = (proc / "self/cgroup").read_text("utf-8").splitlines()
-    except OSError:
-        return
-    for line in lines:
+    groups = proc / "self/cgroup"
+    text = groups.read_text("utf-8") if groups.is_file() else ""
+    for line in text.splitlines():
         _, controllers, path = line.split(":", 2)
         path = path.lstrip("/")
         if controllers == "":  # version 2
@@ -79,13 +68,10 @@ def _groups(proc: Path, root: Path) -> Iterator[Tuple[Path, str, str]]:
 
 def _used(folder: Path, usage: str) -> float:
     """Bytes in use, without cached files that the kernel can drop."""
-    used = _number(folder / usage)
-    try:
-        text = (folder / "memory.stat").read_text(encoding="utf-8")
-    except OSError:
-        text = ""
-    stat = dict(line.split()[:2] for line in text.splitlines())
-    dropped = stat.get("total_inactive_file", stat.get("inactive_file", 0))
+    used, stat = _number(folder / usage), folder / "memory.stat"
+    words = stat.read_text("utf-8").split() if stat.is_file() else []
+    sizes = dict(zip(words[::2], words[1::2]))
+    dropped = sizes.get("total_inactive_file", sizes.get("inactive_file", 0))
     return 0 if used == float("inf") else used - int(dropped)
 
 
@@ -97,13 +83,6 @@ def _number(path: Path) -> float:
         return float("inf")
 
 
-# Parameters of mallopt(3) and the C library's defaults.
-_M_TRIM_THRESHOLD = -1
-_M_MMAP_MAX = -4
-_TRIM_THRESHOLD = 128 * 1024
-_MMAP_MAX = 65536
-
-
 def keep_freed_memory() -> bool:
     """Keep the memory that tensors on the CPU free; return whether it is kept.
 
@@ -111,18 +90,17 @@ def keep_freed_memory() -> bool:
     gets them back page by page, each filled with zeros, which takes a seventh
     of the processor time of a step at width 64. Results do not change.
     """
-    return _set(mmap_max=0, trim_threshold=-1)
+    return _set_malloc(mmap_max=0, trim_threshold=-1)
 
 
 def return_freed_memory() -> bool:
     """Undo ``keep_freed_memory``: less memory, more time."""
-    return _set(_MMAP_MAX, _TRIM_THRESHOLD)
+    # The C library's defaults.
+    return _set_malloc(mmap_max=65536, trim_threshold=128 * 1024)
 
 
-def _set(mmap_max: int, trim_threshold: int) -> bool:
+def _set_malloc(mmap_max: int, trim_threshold: int) -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
-    libc = ctypes.CDLL(None)
-    mapped = libc.mallopt(_M_MMAP_MAX, mmap_max)
-    trimmed = libc.mallopt(_M_TRIM_THRESHOLD, trim_threshold)
-    return bool(mapped and trimmed)
+    mallopt = ctypes.CDLL(None).mallopt  # numbers of parameters: see mallopt(3)
+    return bool(mallopt(-4, mmap_max) and mallopt(-1, trim_threshold))

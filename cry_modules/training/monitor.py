@@ -3,6 +3,7 @@ and signs of collapse.
 """
 
 import math
+from dataclasses import dataclass
 from typing import Dict, Optional
 
 import torch
@@ -39,13 +40,15 @@ def potential_sum(z: torch.Tensor) -> float:
     return distances.square().mul(-2).exp().sum().item()
 
 
+@dataclass
 class Moments:
     """Sums over batches from which the effective rank follows: ``total``
     ``[emb_dim]`` and ``squares`` ``[emb_dim, emb_dim]``.
     """
 
-    def __init__(self, n=0, total=0.0, squares=0.0):
-        self.n, self.total, self.squares = n, total, squares
+    n: int
+    total: torch.Tensor
+    squares: torch.Tensor
 
     @classmethod
     def of(cls, embs: torch.Tensor) -> "Moments":

@@ -5,7 +5,7 @@ import difflib
 import os
 import sys
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Optional, Sequence, Tuple
 
 import speechbrain as sb
 import torch
@@ -66,8 +66,8 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     )
     _check_run_options(run_opts)
     _check_overrides(hparams_file, overrides)
-    if path.read_text(encoding="utf-8").startswith(_RESOLVED):
-        hparams_file, overrides = _move(path, overrides)
+    if overrides and path.read_text("utf-8").startswith(_RESOLVED):
+        hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
 
 
@@ -83,12 +83,11 @@ def _check_words(argv):
         if names.count(name) > 1:
             raise InputError(f"{name} is given twice; keep one of them")
     for arg in argv:
-        value = arg.partition("=")[2] if arg.startswith("--") else arg
-        if "=" in value:
-            raise InputError(
-                f"{arg} holds an '=' that SpeechBrain takes for a space; "
-                "rename the file or folder, or pass a link to it"
-            )
+        require(
+            arg.count("=") <= arg.startswith("--"),
+            f"{arg} holds an '=' that SpeechBrain takes for a space",
+            "rename the file or folder, or pass a link to it",
+        )
 
 
 def _check_run_options(run_opts):
@@ -104,12 +103,13 @@ def _check_run_options(run_opts):
         raise InputError(f"--device is {device} and there is no GPU; use cpu")
     local_rank = os.environ.get("LOCAL_RANK")  # set by torchrun
     if local_rank is not None and run_opts["distributed_backend"] != "gloo":
-        if int(local_rank) >= torch.cuda.device_count():
-            raise InputError(
-                f"{os.environ['LOCAL_WORLD_SIZE']} processes and "
-                f"{torch.cuda.device_count()} GPUs; start fewer, or use CPUs "
-                "with --distributed_backend gloo --device cpu"
-            )
+        n_gpus = torch.cuda.device_count()
+        require(
+            int(local_rank) < n_gpus,
+            f"{os.environ['LOCAL_WORLD_SIZE']} processes and {n_gpus} GPUs",
+            "start fewer, or use CPUs with --distributed_backend gloo --device "
+            "cpu",
+        )
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
@@ -125,7 +125,14 @@ def _check_overrides(hparams_file, overrides):
             f"{hparams_file} is not a yaml file of settings; pass one of "
             "hparams/"
         )
-    options = _options(defaults)
+    # Scalars and lists, not objects.
+    options = [
+        key
+        for key, node in defaults.items()
+        if not key.startswith("__")
+        and not str(node.tag).startswith(("!new", "!name", "!include"))
+        and not str(node.tag).endswith(":map")
+    ]
     for name, value in overrides.items():
         if name not in options:
             close = difflib.get_close_matches(name, options, n=1)
@@ -138,23 +145,12 @@ def _check_overrides(hparams_file, overrides):
         tag = str(defaults[name].tag).rpartition(":")[2]
         types, description = _TYPES.get(tag, ((object,), ""))
         is_bool = isinstance(value, bool)  # Python counts it as an int
-        if not isinstance(value, types) or is_bool and int in types:
-            default = as_text(defaults[name])
-            raise InputError(
-                f"--{name} is {value!r}; expected a value like the default, "
-                f"'{default}' ({description})"
-            )
-
-
-def _options(defaults: Dict) -> List[str]:
-    """Keys that a user may set: scalars and lists, not objects."""
-    return [
-        key
-        for key, node in defaults.items()
-        if not key.startswith("__")
-        and not str(node.tag).startswith(("!new", "!name", "!include"))
-        and not str(node.tag).endswith(":map")
-    ]
+        require(
+            isinstance(value, types) and not (is_bool and int in types),
+            f"--{name} is {value!r}",
+            "expected a value like the default, "
+            f"'{as_text(defaults[name])}' ({description})",
+        )
 
 
 def _move(hparams_file, overrides):
@@ -163,14 +159,12 @@ def _move(hparams_file, overrides):
     Its references are resolved: another option would change one of the places
     where a value is and not the others.
     """
-    if not overrides:
-        return str(hparams_file), overrides
     for name in overrides:
-        if name != "output_folder":
-            raise InputError(
-                f"--{name} cannot change {hparams_file}, which a run has left; "
-                "use the yaml file of hparams/ that it came from"
-            )
+        require(
+            name == "output_folder",
+            f"--{name} cannot change {hparams_file}, which a run has left",
+            "use the yaml file of hparams/ that it came from",
+        )
     folder = Path(overrides["output_folder"])
-    write_variant(str(hparams_file), {}, folder, {})
+    write_variant(hparams_file, {}, folder, {})
     return str(folder / "hyperparams.yaml"), {}

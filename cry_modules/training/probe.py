@@ -10,8 +10,9 @@ import math
 import os
 from collections import Counter
 from itertools import chain
+from operator import itemgetter
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Sequence
 
 import numpy as np
 import torch
@@ -19,8 +20,8 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
-from cry_modules.audio import RecordingReader, repeat_to
-from cry_modules.distributed import gather_objects, n_ranks, rank, unwrapped
+from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.distributed import gather_objects, own_share, unwrapped
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.evaluation.linear_model import indices
@@ -37,7 +38,7 @@ from data_prep import manifest
 from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import holds
 from data_prep.corpora.database import read_database
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import require
 from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import Recording
 
@@ -65,22 +66,29 @@ class Probe:
         shortest: int,
         seed: int,
     ):
-        table, self.name = _split_spec(spec)
+        table, _, self.name = spec.rpartition(":")
+        require(
+            # A colon before ".csv" is part of the path.
+            table and self.name and not self.name.endswith(".csv"),
+            f"--probe {spec} names no column",
+            "pass the column of the labels too, as in --probe "
+            "recordings.csv:column",
+        )
+        table = Path(table)
         root = Path(folder) if folder else table.parent
-        rows = _read(table, self.name)
+        recordings = _read(table, self.name)
         require(
             root.is_dir(),
             f"{root} is not a folder",
             f"pass the one that the paths in {table} begin at",
         )
         reader.pack_of(str(root))  # refuses a pack of another rate
-        rows = _usable(rows, root, table)
-        self.labels = [label for _, label in rows]
-        self.patients = [rec.patient_id for rec, _ in rows]
-        self.paths = [os.path.realpath(root / rec.wav) for rec, _ in rows]
+        recordings = _usable(recordings, root, table)
+        self.labels = [rec.label for rec in recordings]
+        self.patients = [rec.patient_id for rec in recordings]
+        self.paths = [os.path.realpath(root / rec.wav) for rec in recordings]
         self.seed = seed
         self._check(f"column {self.name!r} of {table}")
-        recordings = [rec for rec, _ in rows]
         self._dataset = _whole_recordings(recordings, root, reader, shortest)
         self._batches = batches_by_length(
             [rec.seconds for rec in recordings], BATCH_S
@@ -155,90 +163,70 @@ class Probe:
     def _embed(self, features, encoder, device) -> np.ndarray:
         """Embed all recordings: ``[n, emb_dim]``, in the table's order."""
         # Whole batches: any number of processes has the same padding.
-        batches = self._batches[rank() :: n_ranks()]
-        share = self._embed_batches(features, encoder, device, batches)
-        embs = {}
-        for part in gather_objects(share):
-            embs.update(part)
-        return np.stack([embs[str(i)] for i in range(len(self.labels))])
-
-    def _embed_batches(self, features, encoder, device, batches):
-        """Embeddings by number of the recording."""
-        if not batches:  # fewer batches than processes
-            return {}
+        batches = own_share(self._batches)
         features, encoder = unwrapped(features), unwrapped(encoder)
+        embedded = []
         with modes_kept(features, encoder):
-            embedded = embed(
-                Embedder(features, encoder),
-                self._dataset,
-                device,
-                progressbar=False,
-                batch_sampler=batches,
-                # Else the loader draws from the generator of training.
-                generator=torch.Generator(),
-            )
-        return {item["id"]: item["emb"].double().numpy() for item in embedded}
+            if batches:  # there may be fewer than processes
+                embedded = embed(
+                    Embedder(features, encoder),
+                    self._dataset,
+                    device,
+                    progressbar=False,
+                    batch_sampler=batches,
+                    # Else the loader draws from the generator of training.
+                    generator=torch.Generator(),
+                )
+        share = [(int(e["id"]), e["emb"].double().numpy()) for e in embedded]
+        pairs = sum(gather_objects(share), [])
+        return np.stack([emb for _, emb in sorted(pairs, key=itemgetter(0))])
 
 
-def _split_spec(spec: str) -> Tuple[Path, str]:
-    """Split ``a:b/recordings.csv:sound`` into table and column."""
-    table, _, column = spec.rpartition(":")
-    require(
-        # A colon before ".csv" is part of the path.
-        table and column and not column.endswith(".csv"),
-        f"--probe {spec} names no column",
-        "pass the column of the labels too, as in --probe "
-        "recordings.csv:column",
-    )
-    return Path(table), column
-
-
-def _read(table: Path, column: str) -> List[Tuple[Recording, str]]:
-    """Labelled recordings of a manifest or a recordings.csv; those of the
-    latter stop at infinity until their audio is read."""
+def _read(table: Path, column: str) -> List[Recording]:
+    """Recordings of a manifest or a recordings.csv with a label in a column;
+    those of the latter stop at infinity until their audio is read."""
     cells = [cells for _, cells in read_table(table, [column])]
-    header = {name.strip() for name in read_lines(table)[0]}
-    if {"ID", "wav"} <= header:
+    if {"ID", "wav"} <= {name.strip() for name in read_lines(table)[0]}:
         recordings = manifest.read(table)
     else:
         recordings = [rec for rec, _ in read_database(table, [column])]
         for rec in recordings:
             rec.stop = math.inf
-    rows = [
-        (rec, row[column]) for rec, row in zip(recordings, cells) if row[column]
-    ]
-    for rec, _ in rows:
+    for rec, row in zip(recordings, cells):
+        rec.label = row[column]
         require(
-            rec.patient_id, f"{rec.source}: patient_id is empty", "fill it in"
+            rec.patient_id or not rec.label,
+            f"{rec.source}: patient_id is empty",
+            "fill it in",
         )
-    return rows
+    return [rec for rec in recordings if rec.label]
 
 
 def _usable(
-    rows: List[Tuple[Recording, str]], root: Path, table: Path
-) -> List[Tuple[Recording, str]]:
-    """Rows whose audio can be used, with its durations."""
-    for rec, _ in rows:
+    recordings: List[Recording], root: Path, table: Path
+) -> List[Recording]:
+    """Recordings whose audio can be used, with its durations."""
+    for rec in recordings:
         require(
             holds(root, rec.wav),
             f"{rec.source}: {rec.wav} is not in {root}",
             "add the file, correct the path, or pass the folder that the "
             "table's paths begin at",
         )
-    audits = audit_files([rec.wav for rec, _ in rows], root)
-    kept = [row for row in rows if audits[row[0].wav].usable]
-    for rec, _ in kept:
+    audits = audit_files([rec.wav for rec in recordings], root)
+    kept = [rec for rec in recordings if audits[rec.wav].usable]
+    for rec in kept:
         rec.duration = audits[rec.wav].duration
         if math.isinf(rec.stop):
             rec.stop = rec.duration
-    manifest.check({"probe": [rec for rec, _ in kept]}, root)
-    if len(kept) < len(rows):
-        bad = next(rec for rec, _ in rows if not audits[rec.wav].usable)
+    manifest.check({"probe": kept}, root)
+    if len(kept) < len(recordings):
+        bad = next(rec for rec in recordings if not audits[rec.wav].usable)
         logger.warning(
             "%s: %d recordings of the probe cannot be used and are left out, "
             "such as %s (%s, %s)",
             table,
-            len(rows) - len(kept),
+            len(recordings) - len(kept),
             bad.wav,
             bad.source,
             audits[bad.wav].reason,
@@ -260,11 +248,7 @@ def _whole_recordings(
         return repeat_to(reader(wav, start, stop), shortest)
 
     items = {
-        str(i): {
-            "wav": str(root / rec.wav),
-            "start": rec.start,
-            "stop": rec.stop,
-        }
+        str(i): {**vars(rec), "wav": str(root / rec.wav)}
         for i, rec in enumerate(recordings)
     }
     return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
@@ -296,29 +280,24 @@ def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
 
 
 def make_probes(
-    specs: Sequence[str],
-    folder: Optional[str],
-    reader: RecordingReader,
-    shortest: int,
-    seed: int,
-    train_sets: Sequence[DynamicItemDataset],
+    hparams: Dict, train_sets: Sequence[DynamicItemDataset]
 ) -> List[Probe]:
-    """Probes of an experiment, by the options ``probe`` and
-    ``probe_folder``; ``shortest`` is the encoder's shortest input in samples.
-    """
-    if folder and not specs:
-        raise InputError(
-            "--probe_folder is given and no probe; pass --probe "
-            "recordings.csv:column, or leave it out"
-        )
+    """Probes that the options ``probe`` and ``probe_folder`` name."""
+    require(
+        hparams["probe"],
+        "--probe_folder is given and no probe",
+        "pass --probe recordings.csv:column, or leave it out",
+    )
+    shortest = shortest_input(hparams["logmel"].hop)
+    options = hparams["probe_folder"], hparams["reader"], shortest
     probes = {}
-    for spec in specs:
-        probe = Probe(spec, folder, reader, shortest, seed)
-        if probe.name in probes:
-            raise InputError(
-                f"two --probe options name a column {probe.name!r}; rename it "
-                "in one of the tables"
-            )
+    for spec in hparams["probe"]:
+        probe = Probe(spec, *options, hparams["seed"])
+        require(
+            probe.name not in probes,
+            f"two --probe options name a column {probe.name!r}",
+            "rename it in one of the tables",
+        )
         probes[probe.name] = probe
         parts = (part.data.values() for part in train_sets)
         warn_if_trained_on(probe, chain.from_iterable(parts))

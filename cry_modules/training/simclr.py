@@ -17,11 +17,10 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
-from cry_modules.audio import shortest_input
 from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.forecast import forecast_simclr
-from cry_modules.training.history import History
+from cry_modules.training.history import History, read_json
 from cry_modules.training.monitor import (
     Moments,
     alignment_sum,
@@ -131,7 +130,7 @@ class SimCLRBrain(ResumableBrain):
         super().on_fit_start()
         path = Path(self.hparams.output_folder) / BEFORE_FILE
         if self.optimizer_step:  # otherwise the file is another run's
-            self.before = _read_before(path)
+            self.before = read_json(path)
             return
         self._fit_valid(
             self.valid_loader, 0, if_main_process() and not self.noprogressbar
@@ -157,12 +156,22 @@ class SimCLRBrain(ResumableBrain):
             self.row = {"epoch": 0}
         sums = self.valid_totals.joined()
         self.row.update(averages("valid", sums, self.hparams.loss.figures))
-        self.row.update(self._probe(epoch))
+        last = self.hparams.number_of_epochs
+        if epoch % self.probe_every == 0 or epoch == last:
+            modules = self.modules.views, self.modules.encoder
+            for probe in self.probes:
+                self.row.update(probe(*modules, self.device))
         if epoch == 0:
             return
         self.hparams.train_logger.log_stats(self.row)
         run_on_main(self.history.add, args=[self.row])
-        self._warn_of_collapse()
+        chance = self.hparams.loss.chance_loss(
+            self.hparams.batch_size, self.hparams.n_views
+        )
+        reason = collapse(self.row, chance, self.hparams.warmup_epochs)
+        if reason and if_main_process():
+            cure = "lower --lr or raise --batch_size"
+            logger.warning("epoch %d: %s; %s", epoch, reason, cure)
         self.save_epoch({"epoch": epoch, "valid_loss": self.row["valid_loss"]})
 
     def _train_row(self, epoch):
@@ -182,39 +191,6 @@ class SimCLRBrain(ResumableBrain):
             anchor = extra["/anchor"]
             row["train_anchor"] = anchor["loss"] / anchor["batches"]
         return row
-
-    def _probe(self, epoch):
-        """Figures of the frozen probes every few epochs and in the last one."""
-        last = self.hparams.number_of_epochs
-        if epoch % self.probe_every and epoch != last:
-            return {}
-        encoder = unwrapped(self.modules.encoder)
-        figures = {}
-        for probe in self.probes:
-            figures.update(probe(self.modules.views, encoder, self.device))
-        return figures
-
-    def _warn_of_collapse(self):
-        chance = self.hparams.loss.chance_loss(
-            self.hparams.batch_size, self.hparams.n_views
-        )
-        reason = collapse(self.row, chance, self.hparams.warmup_epochs)
-        if reason and if_main_process():
-            logger.warning(
-                "epoch %d: %s; lower --lr or raise --batch_size",
-                self.row["epoch"],
-                reason,
-            )
-
-
-def _read_before(path):
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(
-            f"{path} cannot be read; it holds the validation before this run: "
-            "restore it, or pass another --output_folder"
-        )
 
 
 def averages(
@@ -246,14 +222,7 @@ def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
     # Imported here: scikit-learn takes a third of a second.
     from cry_modules.training.probe import make_probes
 
-    return make_probes(
-        hparams["probe"],
-        hparams["probe_folder"],
-        hparams["reader"],
-        shortest_input(hparams["logmel"].hop),
-        hparams["seed"],
-        train_sets,
-    )
+    return make_probes(hparams, train_sets)
 
 
 def train_simclr(
@@ -273,7 +242,6 @@ def train_simclr(
         hparams["number_of_epochs"],
     )
     forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
-    # Settings of older runs lack this key.
     if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)

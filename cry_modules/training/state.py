@@ -11,9 +11,11 @@ import logging
 import os
 import platform
 import random
+import re
 from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import numpy as np
@@ -98,13 +100,11 @@ class EpochTotals(PerRank):
 
     def joined(self) -> Dict[str, Dict[str, float]]:
         """Sums over all ranks, on every rank."""
-        total = {}
+        total = EpochTotals()
         for sums in gather_objects(self._numbers()):
             for key, values in sums.items():
-                of_key = total.setdefault(key, {})
-                for name, value in values.items():
-                    of_key[name] = of_key.get(name, 0) + value
-        return dict(sorted(total.items()))
+                total.add(key, **values)
+        return dict(sorted(total.sums.items()))
 
     def get_state(self):
         """Epoch and sums as text, which keeps all digits of a float."""
@@ -114,10 +114,9 @@ class EpochTotals(PerRank):
         """The sums without tensors."""
         return {
             key: {
-                name: v.item() if isinstance(v, torch.Tensor) else v
-                for name, v in sums.items()
+                n: v.item() if torch.is_tensor(v) else v for n, v in s.items()
             }
-            for key, sums in self.sums.items()
+            for key, s in self.sums.items()
         }
 
     def set_state(self, state):
@@ -157,19 +156,6 @@ class RandomStates(PerRank):
             torch.cuda.set_rng_state(state["cuda"])
 
 
-def platform_record(device: str) -> Dict[str, str]:
-    """Names and values that decide the last bits of a result, besides settings."""
-    on_gpu = torch.device(device).type == "cuda"
-    return {
-        "processor": _processor(),
-        "instruction set": torch.backends.cpu.get_cpu_capability(),
-        "threads": str(torch.get_num_threads()),
-        "device": torch.cuda.get_device_name(device) if on_gpu else device,
-        **{name: version(name) for name in _LIBRARIES},
-        **{name: os.environ.get(name, "not set") for name in _VARIABLES},
-    }
-
-
 def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
     """Describe entries that differ; those that were not recorded do not."""
     return [
@@ -180,13 +166,22 @@ def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:
 
 
 class PlatformRecord(PerRank):
-    """Part of a checkpoint: the platform on which it was saved.
+    """Part of a checkpoint: names and values of the platform on which it was
+    saved, which decide the last bits of a result.
 
     A run that resumes on another platform logs one warning.
     """
 
     def __init__(self, device: str):
-        self.record = platform_record(device)
+        on_gpu = torch.device(device).type == "cuda"
+        self.record = {
+            "processor": _processor(),
+            "instruction set": torch.backends.cpu.get_cpu_capability(),
+            "threads": str(torch.get_num_threads()),
+            "device": torch.cuda.get_device_name(device) if on_gpu else device,
+            **{name: version(name) for name in _LIBRARIES},
+            **{name: os.environ.get(name, "not set") for name in _VARIABLES},
+        }
         self._compared = False
 
     def get_state(self):
@@ -211,13 +206,11 @@ class PlatformRecord(PerRank):
 
 def _processor() -> str:
     """Name of the processor, as exact as the system gives it."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:  # Linux
-            lines = [line.partition(":") for line in file]
-    except OSError:
+    info = Path("/proc/cpuinfo")
+    if not info.is_file():  # not Linux
         return platform.processor() or platform.machine()
-    names = [v.strip() for k, _, v in lines if k.strip() == "model name"]
-    return names[0] if names else platform.machine()
+    name = re.search(r"^model name\s*:(.*)", info.read_text("utf-8"), re.M)
+    return name[1].strip() if name else platform.machine()
 
 
 class Snapshot:
@@ -229,24 +222,18 @@ class Snapshot:
 
     def __init__(self, recoverables: Dict[str, Any], meta: Dict):
         self.meta = meta
-        self._objects = {
-            name: obj for name, obj in recoverables.items() if _changes(obj)
-        }
-        self._states = {name: _state(o) for name, o in self._objects.items()}
+        self._objects = [obj for obj in recoverables.values() if _changes(obj)]
+        self._states = list(map(_state, self._objects))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
         """Restore the snapshot within this context, and then the present."""
-        now = {name: _state(obj) for name, obj in self._objects.items()}
-        self._set(self._states)
+        now = list(map(_state, self._objects))
+        _set_states(self._objects, self._states)
         try:
             yield
         finally:
-            self._set(now)
-
-    def _set(self, states):
-        for name, obj in self._objects.items():
-            _set_state(obj, states[name])
+            _set_states(self._objects, now)
 
 
 def _changes(obj):
@@ -266,10 +253,11 @@ def _state(obj):
     return copy.deepcopy(obj.state_dict())  # module, optimizer, scaler
 
 
-def _set_state(obj, state):
-    if isinstance(obj, PerRank):
-        obj.set_state(state)
-    elif isinstance(obj, (EpochCounter, sb.Brain)):
-        vars(obj).update(state)
-    else:  # an optimizer keeps the tensors that it is given
-        obj.load_state_dict(copy.deepcopy(state))
+def _set_states(objects, states):
+    for obj, state in zip(objects, states):
+        if isinstance(obj, PerRank):
+            obj.set_state(state)
+        elif isinstance(obj, (EpochCounter, sb.Brain)):
+            vars(obj).update(state)
+        else:  # an optimizer keeps the tensors that it is given
+            obj.load_state_dict(copy.deepcopy(state))

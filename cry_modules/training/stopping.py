@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -18,28 +19,10 @@ class Stopped(KeyboardInterrupt):
     resume."""
 
 
-class StopRequest:
-    """Signal handler that notes a request to stop."""
-
-    def __init__(self):
-        self.requested = False
-
-    def __call__(self, number, frame):
-        """Note the request; a second Ctrl-C stops at once."""
-        if self.requested and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        self.requested = True
-        print(
-            "stopping after this step, or validation, and saving first "
-            "(Ctrl-C again stops at once)",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
 @contextmanager
-def stop_signals() -> Iterator[StopRequest]:
-    """Turn SIGTERM and Ctrl-C into requests within this context.
+def stop_signals() -> Iterator[SimpleNamespace]:
+    """Turn SIGTERM and Ctrl-C into ``requested = True`` within this context; a
+    second Ctrl-C stops at once.
 
     Slurm and torchrun send SIGTERM some seconds before SIGKILL.
 
@@ -50,14 +33,26 @@ def stop_signals() -> Iterator[StopRequest]:
     ...     stop.requested
     True
     """
-    stop = StopRequest()
+    stop = SimpleNamespace(requested=False)
+
+    def request(number, frame):
+        if stop.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        stop.requested = True
+        print(
+            "stopping after this step, or validation, and saving first "
+            "(Ctrl-C again stops at once)",
+            file=sys.stderr,
+            flush=True,
+        )
+
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread can handle signals
         return
     # Registered after multiprocessing's own, so it comes first: that one
     # would wait forever for workers that ignore signals.
     atexit.register(kill_workers)
-    before = {number: signal.signal(number, stop) for number in SIGNALS}
+    before = {number: signal.signal(number, request) for number in SIGNALS}
     try:
         yield stop
     finally:
@@ -87,8 +82,6 @@ def resume_command() -> str:
     if int(os.environ.get("GROUP_WORLD_SIZE", 1)) > 1:
         # The other machines' commands are not known here.
         return "the same torchrun commands"
-    launcher = ["python"]
     n_local = os.environ.get("LOCAL_WORLD_SIZE")
-    if n_local:
-        launcher = ["torchrun", f"--nproc_per_node={n_local}"]
-    return shlex.join([*launcher, *sys.argv])
+    launcher = f"torchrun --nproc_per_node={n_local}" if n_local else "python"
+    return f"{launcher} {shlex.join(sys.argv)}"

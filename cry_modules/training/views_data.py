@@ -11,23 +11,22 @@ from cry_modules.training.dataset import manifest_dataset
 from data_prep.files.errors import InputError
 
 
-def views_by_split(hparams: Dict) -> Dict[str, int]:
-    """Number of chunks per recording in training and in validation."""
-    return {"train": hparams["n_views"], "valid": 2}
-
-
 def read_views(
-    hparams: Dict,
-    csv_path: str,
-    data_folder: str,
-    n_views: int,
-    corpus: str = "",
-) -> DynamicItemDataset:
-    """Dataset of one manifest: ``chunks`` ``[n_views, chunk samples]`` as they
-    are stored, their ``gain`` ``[1]`` and the ``corpus``."""
-    reader, chunks = hparams["reader"], hparams["chunks"]
+    hparams: Dict, manifests: str, data_folder: str, corpus: str = ""
+) -> List[DynamicItemDataset]:
+    """Datasets for training and validation, with two views in the latter:
+    ``chunks`` ``[n_views, chunk samples]`` as they are stored, their ``gain``
+    ``[1]`` and the ``corpus``."""
     # Refuses a pack of another sample rate here rather than in a loader worker.
-    reader.pack_of(str(data_folder))
+    hparams["reader"].pack_of(str(data_folder))
+    return [
+        _read_views(hparams, f"{manifests}/{split}.csv", data_folder, n, corpus)
+        for split, n in (("train", hparams["n_views"]), ("valid", 2))
+    ]
+
+
+def _read_views(hparams, csv_path, data_folder, n_views, corpus):
+    reader, chunks = hparams["reader"], hparams["chunks"]
 
     @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
     @sb.utils.data_pipeline.provides("chunks", "gain", "corpus")

@@ -34,7 +34,7 @@ _HEADER = {"audit": 1}  # increment when the measurements change
 
 @dataclass
 class Audits:
-    """Audits of a corpus by path, and the pairs of files with the same sound."""
+    """Audits of a corpus by path, and pairs of files with the same sound."""
 
     files: Dict[str, Audit]
     copies: List[Copy]
@@ -117,7 +117,8 @@ def audit_files(
     save_folder: Optional[Path] = None,
     with_landmarks: bool = False,
 ) -> Dict[str, Audit]:
-    """Audit many files in parallel, by path; resume an interrupted audit.
+    """Audit files in parallel, resuming an interrupted audit; return the audits
+    by path.
 
     Results are kept in `save_folder` if it is given.
     """
@@ -171,7 +172,7 @@ def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
 
 
 def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
-    """Write audits to a journal that replaces reading the files."""
+    """Write audits to a journal, so that later ones need not read files."""
     with Journal(path, _HEADER) as journal:
         for audit in audits:
             journal.add(audit.path, Path(root) / audit.path, _to_json(audit))

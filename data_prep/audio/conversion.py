@@ -79,7 +79,7 @@ def output_names(names: List[str], format: str) -> Dict[str, str]:
 
 
 def with_format_suffix(name: str, format: str) -> str:
-    """Output name with the suffix replaced."""
+    """Replace the suffix of a file name by that of the output format."""
     return f"{os.path.splitext(name)[0]}.{format}"
 
 

@@ -42,7 +42,7 @@ class Undecodable(Exception):
 
 
 class Stopped(Exception):
-    """The run is being stopped."""
+    """Raised in all threads when a run is stopped."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ def require_ffmpeg() -> None:
 
 
 class Processes:
-    """Processes of several threads, which can be killed together."""
+    """Runs programs from several threads, and can kill all of them."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -101,7 +101,8 @@ class Processes:
 
 
 def probe(processes: Processes, path: Path) -> Source:
-    """Read the container of a file with ffprobe."""
+    """Describe a file's first audio stream with ffprobe; raise ``Undecodable``
+    if it has none."""
     if path.exists() and path.stat().st_size == 0:
         raise Undecodable("empty file")
     status, output, errors = processes.run(

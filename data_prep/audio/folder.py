@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path, PurePosixPath
-from typing import List, Optional
+from typing import Iterable, Iterator, List, Optional
 
 from data_prep.audio.packs import pack_at
 from data_prep.files.errors import InputError, require
@@ -86,17 +86,14 @@ def name_of(root: Path) -> str:
 
 
 def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
-    """Paths of a folder's audio files at any depth, sorted."""
+    """Paths of the audio files of a folder or pack at any depth, sorted."""
     pack = pack_at(root)
-    if pack is None:
-        files = (
-            (Path(folder) / name).relative_to(root).as_posix()
-            for folder, names in _walk(root)
-            for name in names
-            if not name.startswith(".")
-        )
-    else:
-        files = pack.paths
+    files = files_below(root) if pack is None else pack.paths
+    return audio_among(files, root, suffixes)
+
+
+def audio_among(files: Iterable[str], root: Path, suffixes) -> List[str]:
+    """Paths with these suffixes, sorted; an error if there is none."""
     paths = [path for path in files if path.lower().endswith(suffixes)]
     require(
         bool(paths),
@@ -106,11 +103,20 @@ def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
     return sorted(paths)
 
 
+def files_below(root: Path) -> Iterator[str]:
+    """Yield the paths of a folder's files at any depth, hidden ones left
+    out."""
+    for folder, names in _walk(root):
+        for name in names:
+            if not name.startswith("."):
+                yield (Path(folder) / name).relative_to(root).as_posix()
+
+
 def _walk(root: Path):
     """Yield (folder, file names) at any depth; follow each link once."""
     seen = set()
     for folder, folders, names in os.walk(
-        root, followlinks=True, onerror=_unreadable
+        root, followlinks=True, onerror=unreadable
     ):
         folders[:] = [name for name in folders if not name.startswith(".")]
         real = os.path.realpath(folder)
@@ -121,7 +127,8 @@ def _walk(root: Path):
         yield folder, names
 
 
-def _unreadable(error: OSError):
+def unreadable(error: OSError):
+    """Refuse a folder that cannot be listed."""
     raise InputError(
         f"{error.filename} cannot be read ({error.strerror}); change its "
         "permissions, or move it away"

@@ -31,7 +31,8 @@ _FRAMES_AT_ONCE = 4096
 
 
 def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Pairs of spectral peaks of ``[samples]``: ``[n, 2]``, number and frame."""
+    """Landmarks ``[n, 2]`` of ``[samples]``: a number that encodes two spectral
+    peaks and their distance, and the frame of the first."""
     frames, bins, heights = _peaks(_spectrogram(samples, rate))
     most = int(np.ceil(PEAKS_PER_S * len(samples) / rate))
     if len(frames) > most:

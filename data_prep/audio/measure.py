@@ -11,7 +11,6 @@ import numpy as np
 import soundfile
 
 from data_prep.audio.folder import kind_of
-from data_prep.audio.landmarks import landmarks
 from data_prep.files.errors import require
 
 #: Plausible sample rates of recordings, Hz.
@@ -19,7 +18,7 @@ RATES = (4000, 192000)
 #: Recordings below this length are rejected, seconds.
 SHORTEST_S = 0.1
 #: Recordings above this length are flagged as uncut tapes, seconds.
-LONGEST_S = 600.0
+UNCUT_S = 600.0
 #: Recordings whose root mean square is below this are silent, dB of full scale.
 #: Donate-a-Cry: quietest usable cry -59, silent uploads -61 to -90.
 SILENT_DBFS = -60.0
@@ -116,7 +115,7 @@ class _Meter:
         self.total += float(mono.sum(dtype=np.float64))
         self.peak = max(self.peak, float(np.abs(mono).max()))
         self._count_silence(mono)
-        if self._kept is not None and self.frames < LONGEST_S * self.rate:
+        if self._kept is not None and self.frames < UNCUT_S * self.rate:
             self._kept.append(mono)
         self.frames += len(mono)
 
@@ -128,9 +127,12 @@ class _Meter:
         self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
 
     def landmarks(self) -> Optional[np.ndarray]:
-        """Landmarks of the first ``LONGEST_S`` seconds, None if not wanted."""
+        """Landmarks of the first ``UNCUT_S`` seconds, None if not wanted."""
         if not self._kept:
             return None
+        # Imported here: takes scipy, which `run_onnx.py` does without.
+        from data_prep.audio.landmarks import landmarks
+
         return landmarks(np.concatenate(self._kept), self.rate)
 
 
@@ -187,7 +189,8 @@ def is_unicode(path: str) -> bool:
 
 
 def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
-    """Bytes of samples by a WAV file's header, and in the file; or None."""
+    """Bytes of samples that a WAV header states, and that the file holds; None
+    for other formats."""
     with open(path, "rb") as file:
         if file.read(4) != b"RIFF":
             return None
@@ -281,7 +284,7 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
         flags.append(f"mostly silent: {audit.silence:.0%} of its frames")
     if _weaker_than_channels(meter) > WEAKENS_DB:
         flags.append("channels out of phase: the mono mix is weakened")
-    if audit.duration > LONGEST_S:
+    if audit.duration > UNCUT_S:
         flags.append(f"very long: {audit.duration:.0f} s, an uncut tape?")
     return "", flags
 

@@ -41,7 +41,7 @@ class Packed(NamedTuple):
 
 
 class Stored(NamedTuple):
-    """(Part of) a recording in a pack."""
+    """Samples of a recording in a pack, or of a part of it."""
 
     samples: np.ndarray  #: ``[samples]``, integers, mapped into memory
     scale: float  #: value of one integer step, of full scale
@@ -126,7 +126,8 @@ class Pack:
         )
 
     def stored(self, path: str, start: float, stop: float) -> Optional[Stored]:
-        """(Part of) a recording, mapped but not yet read; None if absent."""
+        """Samples from `start` to `stop` (seconds), mapped but not yet read;
+        None if the pack lacks the recording."""
         recording = self._find(path)
         if recording is None:
             return None
@@ -203,7 +204,7 @@ _ERRORS = "surrogateescape"
 
 
 def write_index(path: Path, recordings: Iterable[Packed]) -> None:
-    """Write the index of one part."""
+    """Write the index of one part of a pack."""
     write_table(path, Packed._fields, recordings, _ERRORS)
 
 
@@ -230,13 +231,13 @@ class Index(Sequence):
             )
 
     def find(self, path: str) -> Optional[Packed]:
-        """Recording of a path, None if absent; ``./a//b`` equals ``a/b``."""
+        """Recording at a path, None if absent; ``./a//b`` equals ``a/b``."""
         number = self._rows.find(path)
         return None if number is None else self[number]
 
 
 def read_index(path: Path) -> Index:
-    """Recordings of one part."""
+    """Read the index of one part of a pack."""
     try:
         return Index(path)
     except InputError:

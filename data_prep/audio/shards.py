@@ -65,7 +65,8 @@ def write_shard(
 
 
 def decode(audit: Audit, root: Path, rate: int) -> Tuple[np.ndarray, float]:
-    """Samples ``[samples]`` of a recording as int16, and their scale."""
+    """Decode a recording to int16 ``[samples]``; also return the value of one
+    integer step."""
     try:
         sig = read_mono(str(root / audit.path), 0.0, audit.duration, rate)
     except RuntimeError as error:
@@ -84,9 +85,9 @@ def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
     sig = sig.numpy()
     steps = sig / np.float32(STEP)
     whole = np.rint(steps)
-    if (whole == steps).all() and -_LARGEST - 1 <= whole.min():
-        if whole.max() <= _LARGEST:
-            return whole.astype(DTYPE), STEP
+    fits = -_LARGEST - 1 <= whole.min() and whole.max() <= _LARGEST
+    if fits and (whole == steps).all():
+        return whole.astype(DTYPE), STEP
     scale = np.abs(sig).max() / np.float32(_LARGEST)
     # In 64 bits: else the peak could be rounded beyond the largest integer.
     steps = np.rint(sig / np.float64(scale)).clip(-_LARGEST, _LARGEST)

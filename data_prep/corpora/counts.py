@@ -17,7 +17,7 @@ Count = Tuple[int, int, float]
 def counts(
     splits: Dict[str, List[Recording]],
 ) -> Dict[str, Dict[str, Count]]:
-    """Recordings, patients and hours by class and split."""
+    """Count recordings, patients and hours by class and split."""
     cells = defaultdict(list)
     for split, recs in splits.items():
         for rec in recs:
@@ -38,7 +38,7 @@ def _count(recordings: List[Recording]) -> Count:
 
 
 def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
-    """The counts as a Markdown table."""
+    """Counts by class and split as a Markdown table."""
     splits = list(next(iter(table.values())))
     rows = dict(table)
     if len(table) - 1 > MOST_CLASSES:

@@ -75,7 +75,7 @@ def database_name(root: Path, table: Path) -> str:
 
 
 def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
-    """Rows of a database: recordings, not yet labelled, and their cells.
+    """Read the rows of a database: recordings without labels, and cells.
 
     Arguments
     ---------
@@ -177,7 +177,8 @@ def usable_rows(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Tuple[List[Row], Audits]:
-    """Usable rows, with durations from the decoded audio, and the audits."""
+    """Audit the rows of a database; return the usable ones, with durations of
+    the decoded audio, and the audits."""
     for rec, _ in rows:
         if not holds(root, rec.wav):
             cure = "add the file, correct the path, or remove the row"
@@ -193,7 +194,7 @@ def usable_rows(
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:
-    """Write a database, unless the same file exists.
+    """Write ``recordings.csv``, unless the file holds the same rows already.
 
     Example
     -------

@@ -38,7 +38,8 @@ class HeldOut:
 
 
 class Shared(NamedTuple):
-    """A recording of the database that is shared with a held-out row."""
+    """Recording of the database with the patient or the samples of a held-out
+    row."""
 
     recording: Recording
     row: str  #: of the table
@@ -48,7 +49,7 @@ class Shared(NamedTuple):
 def check_options(
     tables: Sequence[Path], excluded: str, folder: Optional[str]
 ) -> None:
-    """Check the options of the exclusion."""
+    """Check ``--exclude``, ``--excluded`` and ``--exclude_folder``."""
     require(
         excluded in (REFUSE, DROP),
         f"--excluded is {excluded!r}",
@@ -73,7 +74,8 @@ def read_held_out(
     save_folder: Path,
     folder: Optional[str] = None,
 ) -> HeldOut:
-    """Read the tables, and the audio files listed in them."""
+    """Read the held-out patients of tables, and the samples of the audio files
+    listed in them."""
     held_out = HeldOut()
     for table in tables:
         rows = read_table(table, ["patient_id"])
@@ -178,7 +180,7 @@ def find_shared(
 
 
 def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
-    """Raise ``InputError`` if any recording is shared."""
+    """Raise ``InputError`` if any recording is shared with a held-out row."""
     if not shared:
         return
     first = shared[0]
@@ -192,7 +194,7 @@ def refuse(shared: List[Shared], n_recordings: int, table: Path) -> None:
 
 
 def reason_by_patient(shared: List[Shared]) -> Dict[str, str]:
-    """Reason by patient to leave out.
+    """Patients to leave out, each with the reason.
 
     A recording with the same samples excludes its patient: that is a held-out
     patient under another id.

@@ -45,14 +45,14 @@ class Folds:
 
     @property
     def held_out(self) -> Dict[str, str]:
-        """Fold by split, test first."""
+        """Value of the column that each held-out split takes, test first."""
         if self.valid is None:
             return {"test": self.test}
         return {"test": self.test, "valid": self.valid}
 
 
 def choose_folds(fold_column, test_fold, valid_fold) -> Optional[Folds]:
-    """Folds by the options of a run, None without a test fold."""
+    """Folds requested by the options of a run, None without a test fold."""
     if test_fold is None:
         require(
             valid_fold is None,
@@ -106,7 +106,7 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
 
 
 def rounds(column: str, values: Sequence[str]) -> List[Folds]:
-    """Folds of each round: each value is the test set once."""
+    """Test and validation folds of each cross-validation round."""
     if column != FOLD:
         return [Folds(column, value) for value in values]
     following = [*values[1:], *values[:1]]
@@ -120,7 +120,7 @@ def check_rounds(
     values: Sequence[str],
     classes: Sequence[str],
 ) -> None:
-    """Check before the first round that all rounds can run."""
+    """Check before the first round of cross-validation that all can run."""
     least, needs = 2, "one to test, one to train"
     if column == FOLD:
         least, needs = 3, "one to test, one to validate, one to train"
@@ -173,7 +173,7 @@ def _require_training(rows, table, folds, classes):
 def leave_out_other_folds(
     rows: List[Row], table: Path, folds: Folds
 ) -> Tuple[List[Row], List[Tuple[str, str, str]]]:
-    """Leave out recordings of held-out patients with values of other folds.
+    """Leave out recordings of a held-out patient that belong to another fold.
 
     Returns the kept rows, and (path, verdict, reason) of the others. None of
     the column ``fold`` are left out: ``manifest.check`` refuses a patient in
@@ -256,7 +256,7 @@ def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
 def split_by_fold(
     rows: List[Row], folds: Folds, seed: int
 ) -> Dict[str, List[Recording]]:
-    """Recordings by split."""
+    """Split recordings by the values of the folds' column."""
     splits = {split: [] for split in SPLITS}
     split_of = {fold: split for split, fold in folds.held_out.items()}
     for rec, cells in rows:

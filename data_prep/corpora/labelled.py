@@ -251,7 +251,7 @@ def fold_values(
     other_labels: str,
     fold_column: str,
 ) -> List[str]:
-    """Values of a column that can each be the test fold once."""
+    """Check that each value of a column can be the test set; return them."""
     _, table = locate(data_folder, recordings_csv, "--data_folder")
     task = Task(label_column, classes, other_labels)
     rows = _rows(table, task)

@@ -16,7 +16,7 @@ def read_recordings(
     data_folder: Optional[Path] = None,
     label_column: Optional[str] = None,
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
-    """Data folder and recordings by split.
+    """Read a list of recordings: data folder and recordings by split.
 
     `source` is a manifest, a folder of manifests, a database or a folder of
     audio files.
@@ -47,7 +47,7 @@ def read_recordings(
 
 
 def prepared_from(manifests: Path) -> Optional[str]:
-    """Data folder of prepared manifests, None if unknown."""
+    """Data folder that manifests were prepared from, None if unknown."""
     try:
         text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")
         options, _ = json.loads(text)

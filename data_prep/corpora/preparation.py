@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 def require_folder(folder: str, option: str, holds: str) -> Path:
-    """Data folder, which must exist; `option` and `holds` are for the message."""
+    """Check that a data folder exists; `option`, `holds` go in messages."""
     if Path(folder).is_dir():
         return Path(folder)
     require(
@@ -69,7 +69,7 @@ def check_share(valid_share: float) -> None:
 def prepare_once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
-    """Prepare, unless it was done before with the same options and sources."""
+    """Run `prepare`, unless its result for these options and sources exists."""
     stamps = [[str(p), stamp(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
     done = Path(save_folder) / manifest.PREPARED_FILE
@@ -95,7 +95,7 @@ def audit(
     save_folder: Path,
     left_out: Sequence[Tuple[str, str, str]] = (),
 ) -> Audits:
-    """Decode all audio, fill in the durations and write ``rejected.csv``."""
+    """Audit all recordings, set durations and write ``rejected.csv``."""
     rejected_csv = Path(save_folder) / "rejected.csv"
     paths = [rec.wav for rec in recordings]
     audits = audit_corpus(paths, root, save_folder)
@@ -174,7 +174,7 @@ def require_classes(
 
 
 def shortened_list(names: Sequence[str], most: int = 10) -> str:
-    """First names of a list, and the number of the others."""
+    """List up to `most` names, and count the others."""
     text = ", ".join(names[:most])
     if len(names) <= most:
         return text

@@ -72,7 +72,7 @@ def require_audio(path: str, root: Path, source: str, cure: str) -> str:
 def files_by_class(
     root: Path, class_of: Dict[str, str]
 ) -> List[Tuple[str, str]]:
-    """(class, path) of the audio files of a corpus with a folder per class."""
+    """List (class, path) of the audio files in a folder per class."""
     files, elsewhere = [], []
     for path in audio_files(root):
         folder, _, name = path.partition("/")

@@ -12,7 +12,7 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """Error to raise when a file or folder cannot be written.
+    """Make the ``InputError`` for a file or folder that cannot be written.
 
     Example
     -------

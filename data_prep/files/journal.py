@@ -1,4 +1,4 @@
-"""Journal of results by file, with which long work over many files resumes."""
+"""Journal of results per file, from which an interrupted run resumes."""
 
 import json
 from pathlib import Path
@@ -64,14 +64,14 @@ class Journal:
         self._file.write((line + "\n").encode("ascii"))
 
     def get(self, name: str, file: Path) -> Optional[Dict]:
-        """Entry of an unchanged file, else None."""
+        """Entry of a file, None if there is none or the file has changed."""
         if name not in self._entries:
             return None
         file_stamp, entry = self._entries[name]
         return entry if file_stamp == stamp(file) else None
 
     def add(self, name: str, file: Path, entry: Dict) -> None:
-        """Append the entry of a file."""
+        """Append the entry of a file, and its size and modification time."""
         file_stamp = stamp(file)
         self._entries[name] = (file_stamp, entry)
         try:

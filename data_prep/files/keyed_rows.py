@@ -157,7 +157,8 @@ class KeyedRows(Sequence):
         return cells
 
     def matches(self, pattern: str) -> Set[str]:
-        """First groups of all matches of a regular expression in the file."""
+        """Distinct texts that the first group of a regular expression matches
+        in the file."""
         matches = re.finditer(pattern.encode("ascii"), self._bytes)
         return {match[1].decode("ascii") for match in matches}
 
@@ -183,7 +184,8 @@ class KeyedRows(Sequence):
         return None
 
     def duplicate(self) -> Optional[Tuple[int, int]]:
-        """Numbers of the first row whose key was used before and of that row."""
+        """Numbers of the first row that repeats a key and of the row it
+        repeats; None if all keys differ."""
         same = np.flatnonzero(self._sorted[1:] == self._sorted[:-1])
         first_of = {}
         for number in np.unique(self._order[[same, same + 1]]).tolist():

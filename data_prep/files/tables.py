@@ -12,7 +12,7 @@ logger = logging.getLogger(__name__)
 
 
 def read_lines(path: Path) -> List[List[str]]:
-    """Cells of a csv file, header included.
+    """Read the cells of a csv file by line, header included.
 
     Arguments
     ---------
@@ -54,7 +54,7 @@ def read_lines(path: Path) -> List[List[str]]:
 def read_table(
     path: Path, required: Sequence[str]
 ) -> List[Tuple[str, Dict[str, str]]]:
-    """Rows of a user's csv file with a header, checked for common faults.
+    """Read a user's csv file with a header, checking for common faults.
 
     Cells are stripped of surrounding space. Rows are numbered as in a
     spreadsheet: the header is row 1. Raises ``InputError`` if the file is

@@ -49,7 +49,7 @@ MELODIES = ("rising", "falling", "rising-falling", "flat", "complex")
 
 
 def _melody(rng: np.random.Generator, kind: str, frames: int) -> np.ndarray:
-    """Contour of F0 over a burst ``[frames]``, in octaves from the voice's F0."""
+    """F0 contour of a burst ``[frames]``, in octaves from the voice's F0."""
     t = np.linspace(0, 1, frames)
     span = rng.uniform(0.15, 0.5)
     peak = rng.uniform(0.25, 0.6)
@@ -145,7 +145,7 @@ def draw_burst(
     seconds: float,
     mode: Optional[str] = None,
 ) -> Burst:
-    """Draw melody, mode and irregularities of one burst."""
+    """Draw the source of one burst: melody, mode and irregularities."""
     free = mode is None
     odds = _mode_odds(voice, style) if free else dict.fromkeys(ODDITIES, 0.0)
     happens = {name: rng.uniform() < odds[name] for name in ODDITIES}
@@ -173,7 +173,7 @@ def sound_burst(
     style: Style,
     seconds: float,
 ) -> np.ndarray:
-    """Filter a source by the moving vocal tract."""
+    """Synthesise a burst ``[samples]``: filter it by a moving vocal tract."""
     n = int(seconds * RATE)
     here, frames = np.arange(n), len(burst.f0[: (n + HOP - 1) // HOP])
     knots = np.arange(len(burst.f0)) * HOP

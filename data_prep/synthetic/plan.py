@@ -27,7 +27,7 @@ ID_CHARACTERS = string.ascii_letters + string.digits + "_-"
 
 
 class Stream(enum.IntEnum):
-    """Purpose of a random stream: the second number of its seed."""
+    """Purposes of random streams; the second number of their seeds."""
 
     PLAN_CRY = 0
     VOICE = 1
@@ -39,7 +39,7 @@ class Stream(enum.IntEnum):
 
 @dataclass(frozen=True)
 class Cell:
-    """Recordings of one class in one split."""
+    """Number and length of the recordings of one class in one split."""
 
     split: str  #: train, valid, test, or empty for the extra recordings
     label: str  #: healthy, injury, or empty
@@ -176,7 +176,7 @@ class SoundPlan:
 
     @property
     def file_name(self) -> str:
-        """<id>_<start:06d>.wav"""
+        """Name of the clip's file in VGGSound: id and start in seconds."""
         return f"{self.youtube_id}_{self.start:06d}.wav"
 
 

@@ -99,7 +99,7 @@ def shaped_noise(
 
 
 def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
-    """Spectral shape: a band with soft edges, amplitude as 1 / f^slope."""
+    """Spectrum of a band with soft edges, falling as 1 / f^slope within."""
 
     def shape(hz: np.ndarray) -> np.ndarray:
         hz = np.maximum(hz, 1.0)
@@ -111,7 +111,7 @@ def band(low_hz: float, high_hz: float, slope: float = 0.0) -> Callable:
 
 @dataclass(frozen=True)
 class Recorder:
-    """A room, its noise, a microphone and a recording level."""
+    """Recording conditions: room, background noise, microphone and level."""
 
     #: response at 125, 250, 500, 1000, 2000, 4000 and 7500 Hz
     eq_db: Tuple[float, ...] = (0.0,) * 7
@@ -128,7 +128,7 @@ class Recorder:
 
 
 def draw_recorder(rng: np.random.Generator) -> Recorder:
-    """Draw the recorder of a video."""
+    """Draw the recording conditions of a video."""
     return Recorder(
         eq_db=tuple(rng.normal(0, 4, 7).round(2)),
         high_hz=float(rng.choice([3800, 5500, 7000, 7500, 7500])),

@@ -129,7 +129,8 @@ STYLES: Dict[str, Style] = {
 
 
 def severity_at(quantile: float, injured: bool) -> float:
-    """Quantile of severity among healthy or injured patients, which overlap."""
+    """Severity in 0 to 1 at a quantile of its distribution over healthy or
+    injured patients; the two distributions overlap."""
     shape = (2.5, 1.6) if injured else (1.2, 5.5)
     return float(betaincinv(*shape, quantile))
 
@@ -150,7 +151,8 @@ def draw_voice(rng: np.random.Generator, severity: float) -> Voice:
 
 
 def draw_style(rng: np.random.Generator, trigger: str) -> Style:
-    """Draw the style of a recording: a blend of the trigger's and another."""
+    """Draw the style of a recording: a blend of the trigger's style and another
+    trigger's."""
     strength = rng.uniform(0.15, 1.1)
     other = STYLES[str(rng.choice(sorted(STYLES)))]
     mixed = {}

@@ -33,11 +33,7 @@ from cry_modules.training.experiment import load, log_environment, to_save
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
-from cry_modules.training.views_data import (
-    read_views,
-    valid_batches,
-    views_by_split,
-)
+from cry_modules.training.views_data import read_views, valid_batches
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.corpora.unlabelled import prepare_unlabelled
@@ -74,13 +70,11 @@ def dataio_prep(hparams, manifests):
     folders = {"cry": (manifests, hparams["cry_folder"])}
     if hparams["replay_folder"] is not None:
         folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
-    return {
-        split: [
-            read_views(hparams, f"{folder}/{split}.csv", root, n_views, corpus)
-            for corpus, (folder, root) in folders.items()
-        ]
-        for split, n_views in views_by_split(hparams).items()
-    }
+    views = [
+        read_views(hparams, folder, root, corpus)
+        for corpus, (folder, root) in folders.items()
+    ]
+    return dict(zip(("train", "valid"), zip(*views)))
 
 
 def pretrained_folder(hparams):
@@ -213,7 +207,7 @@ def make_loaders(brain, hparams, datasets):
         brain.make_train_loader(
             ConcatDataset(datasets["train"]), sampler, **kwargs
         ),
-        brain.make_valid_loader(
+        brain.make_loader(
             ConcatDataset(datasets["valid"]),
             batch_sampler=own_share(
                 valid_batches(

@@ -22,11 +22,7 @@ from cry_modules.training.experiment import load, log_environment, to_save
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
-from cry_modules.training.views_data import (
-    read_views,
-    valid_batches,
-    views_by_split,
-)
+from cry_modules.training.views_data import read_views, valid_batches
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.manifest import read_corpus
@@ -43,7 +39,7 @@ def make_loaders(brain, hparams, train, valid):
     n_workers = hparams["num_workers"]
     return (
         brain.make_train_loader(train, batches, n_workers),
-        brain.make_valid_loader(
+        brain.make_loader(
             valid,
             n_workers,
             batch_sampler=own_share(
@@ -96,15 +92,7 @@ def main(argv=None):
                 "min_clips": hparams["min_clips"],
             },
         )
-        train, valid = (
-            read_views(
-                hparams,
-                f"{manifests}/{split}.csv",
-                hparams["data_folder"],
-                n_views,
-            )
-            for split, n_views in views_by_split(hparams).items()
-        )
+        train, valid = read_views(hparams, manifests, hparams["data_folder"])
         brain = SimCLRBrain(
             modules=hparams["modules"],
             opt_class=hparams["opt_class"],

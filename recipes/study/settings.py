@@ -65,7 +65,7 @@ class Settings:
     tasks: Tuple[Task, ...]  # the second one is for table 3
     encoders: Tuple[str, ...]  # keys of ENCODERS
     modes: Tuple[str, ...]
-    width: int  # of CNN14
+    width: int  # of the encoder
     seeds: Tuple[int, ...]  # of fine-tuning
     pretraining_seeds: Tuple[int, ...]  # reused in turn if they are fewer
     fractions: Tuple[float, ...]  # of the labels, ascending, the last is 1
@@ -77,6 +77,13 @@ class Settings:
     def tasks_by_name(self) -> Dict[str, Task]:
         """The tasks, in order."""
         return {task.name: task for task in self.tasks}
+
+    @property
+    def architecture(self) -> str:
+        """Name of the encoder that the stage ``simclr`` trains."""
+        options = self.stages["simclr"]
+        file = HPARAMS / f"{options['yaml']}.yaml"
+        return {**plain_settings(file), **options}["architecture"]
 
 
 def read_study(path: Path) -> Dict:

@@ -27,11 +27,6 @@ def test_projections_are_normalised_over_the_batch():
 def test_a_predictor_is_a_quarter_as_wide():
     head = ProjectionHead(8, 6, 4, predictor=True)
     assert [tuple(p.shape) for p in head.layers[5].parameters()] == [(1, 4)]
-    assert head(torch.randn(5, 8)).shape == (5, 4)
-
-
-def test_every_parameter_learns():
-    head = ProjectionHead(8, 6, 4, predictor=True)
     head(torch.randn(16, 8)).square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in head.parameters())
 

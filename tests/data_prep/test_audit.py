@@ -105,10 +105,10 @@ def test_audit_of_the_data_folder_is_trusted(tmp_path, monkeypatch):
     assert audit_files(names, tmp_path, tmp_path / "run") == expected
 
 
-def test_command_on_a_folder_of_bad_files(tmp_path, noise, run):
+def test_command_on_a_folder_of_bad_files(tmp_path, run):
     folder = tmp_path / "data"
     folder.mkdir()
-    reasons = make_bad_files(folder, noise)
+    reasons = make_bad_files(folder)
     for name in ("missing.wav", "bare.raw", "folder.wav"):
         del reasons[name]
     good = sounds(folder / "good, really", 3)

@@ -2,11 +2,9 @@
 
 import pytest
 
-from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.cryceleb_prepare import prepare_cryceleb
 from data_prep.files.errors import InputError
-from data_prep.files.tables import read_table
-from data_prep.manifest import SPLITS, read, read_corpus
+from data_prep.manifest import SPLITS, read_corpus
 
 HEADER = "baby_id,period,duration,split,chronological_index,file_name,file_id"
 
@@ -46,20 +44,6 @@ def test_official_splits_periods_and_infants(
         "test: 1 infants here, 160 as published",
     ):
         assert line in caplog.messages
-
-
-def test_adaptation_uses_the_training_infants_only(
-    cryceleb, prepared, tmp_path
-):
-    prepared(prepare_cryceleb, cryceleb)
-    out, table = tmp_path / "adapt", str(tmp_path / "out/recordings.csv")
-    prepare_unlabelled(str(cryceleb), str(out), recordings_csv=table)
-    used = {
-        r.patient_id for s in ("train", "valid") for r in read(out / f"{s}.csv")
-    }
-    assert used == {f"{i:04d}" for i in range(6, 14)}
-    left_out = read_table(out / "rejected.csv", ["verdict"])
-    assert [row["verdict"] for _, row in left_out] == ["excluded"] * 8
 
 
 @pytest.mark.parametrize(

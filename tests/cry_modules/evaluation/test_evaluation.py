@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 from sklearn.metrics import roc_auc_score
 
 from cry_modules.evaluation.outcome import (
@@ -16,16 +17,9 @@ SHARES = (0.05, 0.15, 0.45)
 
 
 def posterior(evidence, prevalence):
-    """Probability of the positive class, from the log likelihood ratio."""
-    log_odds = evidence + np.log(prevalence / (1 - prevalence))
-    p = 1 / (1 + np.exp(-log_odds))
+    """Probabilities of the classes, from the log likelihood ratio."""
+    p = expit(evidence + logit(prevalence))
     return np.stack([1 - p, p], axis=1)
-
-
-def predictions_of(name, labels, evidence, prevalence):
-    ids = [f"{name}{i}" for i in range(len(labels))]
-    scores = posterior(evidence, prevalence)
-    return Predictions(ids, ids, labels, scores, ["healthy", "injury"])
 
 
 def leave_one_site_out(strength, seed=0, n=600):
@@ -35,23 +29,19 @@ def leave_one_site_out(strength, seed=0, n=600):
     outcomes, raw = [], []
     for k, share in enumerate(SHARES):
         prevalence = np.mean([s for s in SHARES if s != share])
-        split = {}
+        splits = []
         for name in ("valid", "test"):
+            ids = [f"{k}{name}{i}" for i in range(n)]
             labels = (rng.random(n) < share).astype(int)
             # Normal, of unit spread and means +- strength / 2.
             x = rng.normal(size=n) + strength * (labels - 0.5)
             evidence = strength * x
-            split[name] = predictions_of(
-                f"{k}{name}", labels, evidence, prevalence
-            )
-            if name == "test":
-                raw.append((labels, evidence))
+            scores = posterior(evidence, prevalence)
+            classes = ["healthy", "injury"]
+            splits.append(Predictions(ids, ids, labels, scores, classes))
+        raw.append((labels, evidence))
         outcomes.append(
-            Outcome(
-                split["valid"],
-                split["test"],
-                np.array([1 - prevalence, prevalence]),
-            )
+            Outcome(*splits, np.array([1 - prevalence, prevalence]))
         )
     labels, evidence = (np.concatenate(part) for part in zip(*raw))
     return outcomes, labels, evidence
@@ -93,8 +83,7 @@ def test_at_prevalence_is_bayes_rule_and_can_be_undone():
     other = np.array([0.3, 0.7])
     moved = outcome.at(other)
     expected = posterior(
-        np.log(outcome.test.scores[:, 1] / outcome.test.scores[:, 0])
-        - np.log(outcome.prevalence[1] / outcome.prevalence[0]),
+        logit(outcome.test.scores[:, 1]) - logit(outcome.prevalence[1]),
         0.7,
     )
     np.testing.assert_allclose(moved.test.scores, expected, rtol=1e-9)

@@ -70,19 +70,9 @@ def test_knn_is_the_loop(k, seed):
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_map_is_the_loop_and_scikit_learns(seed, monkeypatch):
-    embs, labels, groups = data = cloud(seed=seed)
-    expected = slow_map(*data)
-    similar = np.array(cosines(embs))
-    theirs = []
-    for i in range(len(labels)):
-        others = groups != groups[i]
-        relevant = (labels == labels[i])[others]
-        theirs.append(average_precision_score(relevant, similar[i][others]))
-    assert retrieval_map(*data) == pytest.approx(expected)
-    assert retrieval_map(*data) == pytest.approx(np.mean(theirs))
-    monkeypatch.setattr(separability, "_QUERIES_AT_ONCE", 7)
-    assert retrieval_map(*data) == pytest.approx(expected)
+def test_map_is_the_loop(seed):
+    data = cloud(seed=seed)
+    assert retrieval_map(*data) == pytest.approx(slow_map(*data))
 
 
 def test_equals_count_together_as_in_scikit_learn():
@@ -106,13 +96,11 @@ def test_copies_are_equally_similar_however_many_are_compared(monkeypatch):
     """Products of one row and of many are rounded differently."""
     rng = np.random.default_rng(0)
     embs = rng.normal(size=(50, 33))[rng.integers(50, size=101)]
-    labels, groups = rng.integers(2, size=101), np.arange(101)
-    expected = [f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)]
+    data = embs, rng.integers(2, size=101), np.arange(101)
+    expected = knn_accuracy(*data), retrieval_map(*data)
     for n in (1, 7):
         monkeypatch.setattr(separability, "_QUERIES_AT_ONCE", n)
-        computed = [
-            f(embs, labels, groups) for f in (knn_accuracy, retrieval_map)
-        ]
+        computed = knn_accuracy(*data), retrieval_map(*data)
         # A sum of the same numbers in blocks.
         assert computed == pytest.approx(expected, rel=1e-12)
 
@@ -130,29 +118,6 @@ def test_linear_auc_is_about_that_of_folds_averaged():
     assert value == pytest.approx(np.mean(aucs), abs=0.04)
     assert value == linear_auc(embs, labels, groups, seed=0)
     assert value != linear_auc(embs, labels, groups, seed=1)
-
-
-@pytest.mark.parametrize("n_labels", [2, 3])
-def test_clusters_are_predicted_perfectly_and_shuffled_labels_by_chance(
-    n_labels,
-):
-    rng = np.random.default_rng(0)
-    labels = np.arange(600) % n_labels
-    groups = np.arange(600) // n_labels
-    embs = 50 * np.eye(n_labels)[labels]
-    embs += rng.normal(0, 0.01, embs.shape)
-    names = np.array(["crying", "silence", "fuss"])[labels]
-    for figure in (knn_accuracy, retrieval_map, linear_auc):
-        assert figure(embs, names, groups) == 1.0
-    shuffled = rng.permutation(labels)
-    chance = 1 / n_labels
-    assert knn_accuracy(embs, shuffled, groups) == pytest.approx(
-        chance, abs=0.07
-    )
-    assert retrieval_map(embs, shuffled, groups) == pytest.approx(
-        chance, abs=0.03
-    )
-    assert linear_auc(embs, shuffled, groups) == pytest.approx(0.5, abs=0.07)
 
 
 def test_an_own_groups_recordings_never_count():
@@ -210,10 +175,10 @@ def test_constant_dimensions_and_a_collapsed_encoder():
         expected = figure(embs, labels, groups)
         assert figure(padded, labels, groups) == pytest.approx(expected)
     same = np.full_like(embs, 0.1)
-    shares = []
-    for i in range(len(labels)):
-        others = groups != groups[i]
-        shares.append(np.mean(labels[others] == labels[i]))
+    shares = [
+        np.mean(labels[groups != group] == label)
+        for label, group in zip(labels, groups)
+    ]
     computed = retrieval_map(same, labels, groups)
     assert computed == pytest.approx(np.mean(shares))
     assert linear_auc(same, labels, groups) == 0.5

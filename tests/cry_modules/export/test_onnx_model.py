@@ -21,7 +21,6 @@ from cry_modules.export.onnx import (
     ConvolvedFrames,
     quantize,
     read_onnx,
-    windowed_waves,
     write_onnx,
 )
 from cry_modules.finetune import batch_norms
@@ -119,16 +118,18 @@ def in_torch(model, sig, peak=None):
 
 
 def test_outputs_equal_torchs(pair):
-    """In one padded batch, and alone."""
+    """In one padded batch, with noise beyond the ends, and alone."""
     model, session, _ = pair
     sigs = recordings(SHORTEST[model.blueprint.front_end])
     expected = [in_torch(model, sig) for sig in sigs]
     assert np.ptp([logits for logits, _ in expected], axis=0).min() > 0.01
     together = session.run(None, padded(sigs))
+    noisy = session.run(None, padded(sigs, 40000, 9.0))
     for i, sig in enumerate(sigs):
         alone = session.run(None, padded([sig]))
         for logits, probabilities, emb in (
             [values[i] for values in together],
+            [values[i] for values in noisy],
             [values[0] for values in alone],
         ):
             np.testing.assert_allclose(logits, expected[i][0], atol=1e-4)
@@ -140,16 +141,6 @@ def test_outputs_equal_torchs(pair):
             np.testing.assert_allclose(
                 probabilities, log_posteriors.exp()[0].detach(), atol=1e-5
             )
-
-
-def test_padding_has_no_effect(pair):
-    model, session, _ = pair
-    sigs = recordings(SHORTEST[model.blueprint.front_end])[:3]
-    plain = session.run(None, padded(sigs))
-    for total, filling in ((16001, 0.0), (40000, 0.0), (17000, 9.0)):
-        outputs = session.run(None, padded(sigs, total, filling))
-        for ours, theirs in zip(outputs, plain):
-            np.testing.assert_allclose(ours, theirs, atol=2e-5, rtol=2e-5)
 
 
 def test_a_chunk_is_scaled_by_the_peak_of_its_recording(pair):
@@ -197,23 +188,6 @@ def test_description(tmp_path):
     assert read_onnx(path)[1] == expected
 
 
-def strings(message):
-    """Yield all texts of a protobuf; tensors are bytes."""
-    for _, value in message.ListFields():
-        if isinstance(value, str):
-            yield value
-        elif hasattr(value, "ListFields"):
-            yield from strings(value)
-        elif isinstance(value, (bytes, int, float)):
-            continue
-        else:
-            for item in value:
-                if isinstance(item, str):
-                    yield item
-                elif hasattr(item, "ListFields"):
-                    yield from strings(item)
-
-
 @pytest.mark.parametrize("kind", ["float32", "int8"])
 def test_a_file_is_plain_onnx_without_traces_of_this_machine(
     plain, tmp_path, kind
@@ -229,16 +203,18 @@ def test_a_file_is_plain_onnx_without_traces_of_this_machine(
         [("", OPSET), ("com.microsoft", 1)],
     )
     assert not model.functions
-    texts = set(strings(model))
-    assert "waveform" in texts and "weights" in " ".join(texts)
+    for tensor in model.graph.initializer:
+        tensor.ClearField("raw_data")
+    text = str(model)
+    assert "waveform" in text and "weights" in text
     secrets = (
         Path.cwd(), Path.home(), sys.prefix, tmp_path, "site-packages",
         ".py", "torch", "Traceback",
     )  # fmt: skip
-    for text in texts:
-        assert not any(str(secret) in text for secret in secrets), text
-        for name in (getpass.getuser(), socket.gethostname()):
-            assert not re.search(rf"\b{re.escape(name)}\b", text), text
+    for secret in map(str, secrets):
+        assert secret not in text, secret
+    for name in (getpass.getuser(), socket.gethostname()):
+        assert not re.search(rf"\b{re.escape(name)}\b", text), name
 
 
 def test_convolutions_are_convolutions(tmp_path, monkeypatch):
@@ -278,20 +254,6 @@ def test_frames_equal_the_front_ends(name):
         )
 
 
-@pytest.mark.parametrize("win, n_fft", [(400, 400), (372, 1024), (5, 8)])
-def test_waves_are_the_fourier_transform(win, n_fft):
-    rng = np.random.default_rng(0)
-    window, sound = rng.random(win), rng.normal(size=n_fft)
-    left = (n_fft - win) // 2
-    windowed = np.zeros(n_fft)
-    windowed[left : left + win] = window * sound[left : left + win]
-    waves = windowed_waves(torch.from_numpy(window), n_fft)
-    real, imaginary = np.split(waves[:, 0].double().numpy() @ sound, 2)
-    expected = np.fft.rfft(windowed)
-    np.testing.assert_allclose(real, expected.real, atol=1e-5)
-    np.testing.assert_allclose(-imaginary, expected.imag, atol=1e-5)
-
-
 def test_quantized(pair, tmp_path):
     """Smaller, with close scores."""
     model, session, path = pair
@@ -328,40 +290,12 @@ def test_log_mel_is_not_quantized(tmp_path, tmp_path_factory):
     assert np.abs(embs[1][:, :64] - embs[0][:, :64]).max() > 0
 
 
-def test_facts_that_contradict_the_posterior_are_refused(tmp_path):
-    model = make_model()
-    for change, message in (
-        ({"classes": ["a", "b"]}, "2 classes, and the posterior has 3"),
-        ({"threshold": 0.5}, "threshold for 3 classes"),
-    ):
-        with pytest.raises(ValueError, match=message):
-            write_onnx(
-                model.embedder,
-                model.posterior,
-                {**ABOUT, **change},
-                tmp_path / "a.onnx",
-            )
-
-
 def test_a_model_too_large_for_a_file_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(onnx_model, "_MOST_BYTES", 1000)
     model = make_model()
     with pytest.raises(InputError, match="a.onnx: the weights take .* GB"):
         write_onnx(model.embedder, model.posterior, ABOUT, tmp_path / "a.onnx")
     assert not os.listdir(tmp_path)
-
-
-def test_files_without_a_model_are_refused(tmp_path, plain):
-    bad, out = tmp_path / "bad.onnx", tmp_path / "out.onnx"
-    with pytest.raises(InputError, match="bad.onnx does not exist"):
-        quantize(bad, out)
-    bad.write_bytes(b"RIFF" * 100)
-    with pytest.raises(InputError, match="bad.onnx is not"):
-        quantize(bad, out)
-    bad.write_bytes(plain[2].read_bytes()[:-2000])
-    with pytest.raises(InputError, match="bad.onnx is not"):
-        quantize(bad, out)
-    assert not out.exists()
 
 
 def test_without_the_extra_the_error_names_it(tmp_path, monkeypatch):

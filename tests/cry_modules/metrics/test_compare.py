@@ -3,7 +3,6 @@ simulations in which the truth is known."""
 
 import json
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +20,6 @@ from cry_modules.metrics.bootstrap import (
     logit_interval,
     patient_weights,
 )
-from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.compare import (
     RunSet,
     compare,
@@ -30,11 +28,10 @@ from cry_modules.metrics.compare import (
     report,
     short_names,
 )
-from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.paired import LEAST_DRAWS, paired_difference
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
-from tests.cry_modules.metrics.made import delong
+from tests.cry_modules.metrics.made import delong, random_predictions
 
 CLASSES = ["healthy", "injury"]
 
@@ -146,101 +143,40 @@ def test_difference_equals_the_loop_over_draws_and_patients(metric):
     assert result["no_interval"] is None
 
 
-def test_order_of_rows_and_of_models():
-    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8))
-    result = paired_difference(a, b)
-    assert paired_difference(a, shuffled(b)) == result
-    back = paired_difference(b, a)
-    assert back["difference"] == -result["difference"]
-    assert back["ci95"] == pytest.approx([-x for x in result["ci95"][::-1]])
-    assert back["p"] == pytest.approx(result["p"])
-
-
-def test_copies_of_recordings_bring_no_certainty():
-    a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8), most=1)
-
-    def tenfold(p):
-        copied = p.take(np.tile(np.arange(len(p.ids)), 10))
-        copied.ids = [f"{ID}-{i}" for i, ID in enumerate(copied.ids)]
-        return copied
-
-    once, ten = (
-        paired_difference(a, b),
-        paired_difference(tenfold(a), tenfold(b)),
-    )
-    assert ten["ci95"] == pytest.approx(once["ci95"])
-    assert ten["p"] == pytest.approx(once["p"])
-
-
-def test_identical_predictions_differ_by_nothing():
-    a, _ = models(np.random.default_rng(0), 10, 30, (0.7, 0.7))
-    result = paired_difference(a, shuffled(a))
-    assert (result["difference"], result["p"], result["ci95"]) == (0, 1, None)
-    assert "no draw" in result["no_interval"]
-
-
 def test_three_classes_are_macro_one_against_rest():
-    rng = np.random.default_rng(0)
-    labels = np.arange(90) % 3
-
-    def three(signal):
-        scores = np.exp(rng.normal(size=(90, 3)) + signal * np.eye(3)[labels])
-        return Predictions(
-            [f"r{i}" for i in range(90)],
-            [f"p{i // 2}" for i in range(90)],  # of two classes each
-            labels,
-            scores / scores.sum(axis=1, keepdims=True),
-            ["a", "b", "c"],
-        )
-
-    a, b = three(0.3), three(1.5)
+    a, b = (random_predictions(90, n_classes=3, seed=seed) for seed in (0, 1))
+    b.patients = a.patients
     expected = [
-        roc_auc_score(labels, p.scores, multi_class="ovr") for p in (a, b)
+        roc_auc_score(p.labels, p.scores, multi_class="ovr") for p in (a, b)
     ]
     result = paired_difference(a, b)
     assert result["difference"] == pytest.approx(expected[1] - expected[0])
-    assert result["p"] < 0.05 and result["ci95"][0] > 0
 
 
-def one_class(labels, scores):
-    return np.zeros_like(labels), scores
-
-
-def four_patients(labels, scores):
-    return (np.arange(len(labels)) < 4).astype(int), scores
-
-
-def constant(labels, scores):
-    return labels, np.zeros_like(scores)
-
-
-def perfect(labels, scores):
-    return labels, labels + 0.0
+EVEN = np.arange(40) % 2
+NOISE = np.random.default_rng(0).normal(size=40)
 
 
 @pytest.mark.parametrize(
-    "spoilt, difference, p, why",
+    "labels, first, second, p, why",
     [
-        ((one_class, one_class), False, None, "all are healthy"),
-        ((four_patients, four_patients), True, None, "injury has 4 patients"),
-        ((None, constant), True, None, "scores of the second model are equal"),
-        ((constant, None), True, None, "scores of the first model are equal"),
-        ((constant, constant), True, None, "are equal"),
-        ((perfect, perfect), True, 1, "no draw"),
+        (0 * EVEN, NOISE, NOISE[::-1], None, "all are healthy"),
+        (np.arange(40) < 4, NOISE, NOISE[::-1], None, "injury has 4 patients"),
+        (EVEN, NOISE, 0 * NOISE, None, "scores of the second model are equal"),
+        (EVEN, 0 * NOISE, NOISE, None, "scores of the first model are equal"),
+        (EVEN, 0 * NOISE, 0 * NOISE, None, "are equal"),
+        (EVEN, NOISE, NOISE, 1, "no draw"),
     ],
 )
 @pytest.mark.parametrize("metric", ["auc", "average_precision"])
-def test_a_missing_interval_has_a_reason(spoilt, difference, p, why, metric):
-    rng = np.random.default_rng(0)
-    pair = []
-    for spoil in spoilt:
-        labels, scores = np.arange(40) % 2, rng.normal(size=40)
-        pair.append(predictions(*(spoil or (lambda *x: x))(labels, scores)))
+def test_a_missing_interval_has_a_reason(labels, first, second, p, why, metric):
+    labels = np.asarray(labels, dtype=int)
+    pair = predictions(labels, first), shuffled(predictions(labels, second))
     result = paired_difference(*pair, metric=metric)
     assert why in result["no_interval"]
-    assert (result["difference"] is not None) == difference
+    assert (result["difference"] is None) == (not labels.any())
     assert result["ci95"] is None and result["p"] == p
-    sets = [run_set("a", pair[:1]), run_set("b", pair[1:])]
+    sets = [run_set("a", pair[:1]), run_set("b", [predictions(labels, second)])]
     result = compare(sets, metric=metric)
     json.dumps(result, allow_nan=False)
     assert "nan" not in report(result)
@@ -248,16 +184,14 @@ def test_a_missing_interval_has_a_reason(spoilt, difference, p, why, metric):
 
 def test_a_constant_difference_has_no_p():
     """All right against all wrong: no patient moves it."""
-    labels = np.arange(40) % 2
     result = paired_difference(
-        predictions(labels, labels), predictions(labels, -labels)
+        predictions(EVEN, EVEN), predictions(EVEN, -EVEN)
     )
-    assert result["difference"] == -1
-    assert (result["p"], result["ci95"]) == (None, None)
-    assert "no draw" in result["no_interval"]
+    assert "no draw" in result.pop("no_interval")
+    assert result == {"difference": -1, "p": None, "ci95": None}
 
 
-@pytest.mark.parametrize("n_draws", [0, 1, LEAST_DRAWS - 1])
+@pytest.mark.parametrize("n_draws", [0, LEAST_DRAWS - 1])
 def test_few_draws_give_the_difference_alone(n_draws):
     a, b = models(np.random.default_rng(0), 10, 30, (0.7, 0.8))
     result = paired_difference(a, b, n_draws=n_draws)
@@ -294,9 +228,9 @@ def test_p_is_delongs_where_patients_have_one_recording(aucs, seed):
     assert width == pytest.approx(1.96 * spread, rel=0.05)
 
 
-def share_proven(n_pairs, seed=0, **kwargs):
+def share_proven(n_pairs, **kwargs):
     """Share of pairs of models that differ by p, and by the interval."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     n_proven = 0
     for i in range(n_pairs):
         pair = models(rng, **kwargs)
@@ -307,23 +241,26 @@ def share_proven(n_pairs, seed=0, **kwargs):
     return n_proven / n_pairs
 
 
-def test_equal_models_seldom_differ():
-    # 0.05 and four of its standard errors for 120 pairs of models.
-    share = share_proven(120, n_pos=10, n_neg=40, aucs=(0.75, 0.75))
-    assert share < 0.13
+SLOW = pytest.mark.slow
 
 
-def test_a_true_difference_is_found():
-    # Two models 0.15 apart, by about five standard errors.
-    share = share_proven(40, n_pos=40, n_neg=80, aucs=(0.7, 0.85))
-    assert share > 0.9
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("n_pos, auc", [(40, 0.75), (10, 0.75), (40, 0.98)])
-def test_equal_models_differ_in_five_of_a_hundred(n_pos, auc):
-    share = share_proven(2000, n_pos=n_pos, n_neg=120, aucs=(auc, auc))
-    assert 0.025 <= share <= 0.075
+@pytest.mark.parametrize(
+    "n_pairs, n_pos, n_neg, aucs, least, most",
+    [
+        # 0.05 and four of its standard errors for 120 pairs of models.
+        (120, 10, 40, (0.75, 0.75), 0, 0.13),
+        # Two models 0.15 apart, by about five standard errors.
+        (40, 40, 80, (0.7, 0.85), 0.9, 1),
+        pytest.param(2000, 40, 120, (0.75, 0.75), 0.025, 0.075, marks=SLOW),
+        pytest.param(2000, 10, 120, (0.75, 0.75), 0.025, 0.075, marks=SLOW),
+        pytest.param(2000, 40, 120, (0.98, 0.98), 0.025, 0.075, marks=SLOW),
+    ],
+)
+def test_how_often_a_difference_is_reported(
+    n_pairs, n_pos, n_neg, aucs, least, most
+):
+    share = share_proven(n_pairs, n_pos=n_pos, n_neg=n_neg, aucs=aucs)
+    assert least <= share <= most
 
 
 # Seeds and patients.
@@ -346,29 +283,19 @@ def test_known_seed_noise_is_the_spread_between_seeds():
     assert new[0] < given[0] and given[1] < new[1]
 
 
-def test_identical_seeds_leave_the_patients_alone():
-    seeds = [exact(0)] * 4
-    (result,) = compare([run_set("a", seeds)])["sets"]
-    assert result["sd_between_seeds"] == 0
-    assert result["ci95_new_seed"] == pytest.approx(result["ci95"])
-    alone = evaluate(exact(0), Choices())
-    assert result["ci95"] == pytest.approx(alone["auc_ci95"])
+def auc_draws(p, seed):
+    """AUC in 100 draws, [draws]."""
+    return [
+        roc_auc_score(p.labels, p.scores[:, 1], sample_weight=weights)
+        for block in patient_weights(p.patients, seed, 100)
+        for weights in block
+    ]
 
 
 def test_intervals_of_seeds_equal_the_loop():
     seeds = [exact(e) for e in (-2, 4)]
     (result,) = compare([run_set("a", seeds)], n_draws=100, seed=7)["sets"]
-    draws = np.array(
-        [
-            [
-                roc_auc_score(p.labels, p.scores[:, 1], sample_weight=weights)
-                for weights in np.concatenate(
-                    list(patient_weights(p.patients, 7, 100))
-                )
-            ]
-            for p in seeds
-        ]
-    )
+    draws = np.array([auc_draws(p, seed=7) for p in seeds])
     drawn_seed = np.random.default_rng((7, 1)).integers(2, size=100)
     drawn = [draws[k, i] for i, k in enumerate(drawn_seed)]
     for key, values in (("ci95", draws.mean(axis=0)), ("ci95_new_seed", drawn)):
@@ -415,17 +342,10 @@ def test_difference_of_sets_is_that_of_their_means_under_the_same_draws():
         predictions(labels, 0.7 * labels + rng.normal(size=60), np.arange(60))
         for _ in range(5)
     ]
-    result = compare([run_set("a", runs[:2]), run_set("b", runs[2:])])
-    (result,) = result["differences"]
-    value, draws = [], []
-    weights = np.concatenate(list(patient_weights(runs[0].patients, 0, 2000)))
-    for p in runs:
-        pos, neg = labels == 1, labels == 0
-        won = np.subtract.outer(p.scores[pos, 1], p.scores[neg, 1]) > 0
-        pairs = weights[:, pos].sum(axis=1) * weights[:, neg].sum(axis=1)
-        up = ((weights[:, pos] @ won) * weights[:, neg]).sum(axis=1)
-        draws.append(up / pairs)
-        value.append(won.mean())
+    sets = [run_set("a", runs[:2]), run_set("b", runs[2:])]
+    (result,) = compare(sets, n_draws=100)["differences"]
+    value = [roc_auc_score(labels, p.scores[:, 1]) for p in runs]
+    draws = [auc_draws(p, seed=0) for p in runs]
     difference = np.mean(value[2:]) - np.mean(value[:2])
     spread = np.std(np.mean(draws[2:], 0) - np.mean(draws[:2], 0), ddof=1)
     assert result["difference"] == pytest.approx(difference)
@@ -460,16 +380,13 @@ def sentence_of(a, b):
 
 def test_a_difference_in_words():
     a, b = models(np.random.default_rng(0), 40, 80, (0.7, 0.9))
-    line, d, text = sentence_of([a, a], [b, b])
+    line, d, _ = sentence_of([a, a], [b, b])
     low, high = d["ci95"]
     assert line == (
         f"SimCLR has an AUC {d['difference']:.3f} above random (95 % interval "
         f"over 120 patients {low:.3f} to {high:.3f}, p < 0.001; 2 of 2 seeds; "
         "between seeds +-0.000)."
     )
-    rows = [row for row in text.splitlines() if row.startswith("|")]
-    assert len(rows) == 4 + 3
-    assert {row.count("|") for row in rows} == {7}
     line, d, _ = sentence_of([b], [a])
     low, high = d["ci95"]
     assert line == (
@@ -564,31 +481,23 @@ def test_other_recordings_are_refused(tmp_path):
     assert refusal(tmp_path)  # as two seeds
 
 
-@pytest.mark.parametrize(
-    "change, words",
-    [
-        ({"labels": 1}, "label of ID 'r0' is 'injury'"),
-        ({"patients": "x"}, "patient_id of ID 'r0' is 'p0'"),
-        ({"classes": ["healthy", "pain"]}, "healthy, pain"),
-    ],
-)
-def test_other_labels_patients_and_classes_are_refused(tmp_path, change, words):
+def test_other_labels_patients_and_classes_are_refused(tmp_path):
     a, _ = pair()
     write(tmp_path / "a", a)
-    if "labels" in change:
-        change = {"labels": 1 - a.labels}
-    if "patients" in change:
-        change = {"patients": ["x", *a.patients[1:]]}
-    write(tmp_path / "b", shuffled(replace(a, **change)))
-    message = refusal(tmp_path / "a", tmp_path / "b")
-    assert words in message
-    for name in "ab":
-        assert f"{tmp_path}/{name}/predictions_test.csv" in message
+    for change, words in (
+        ({"labels": 1 - a.labels}, "label of ID 'r0' is 'injury'"),
+        ({"patients": ["x", *a.patients[1:]]}, "patient_id of ID 'r0' is 'p0'"),
+        ({"classes": ["healthy", "pain"]}, "healthy, pain"),
+    ):
+        write(tmp_path / "b", shuffled(replace(a, **change)))
+        message = refusal(tmp_path / "a", tmp_path / "b")
+        assert words in message
+        for name in "ab":
+            assert f"{tmp_path}/{name}/predictions_test.csv" in message
 
 
 def test_missing_and_repeated_files_are_refused(tmp_path):
-    a, b = pair()
-    write(tmp_path / "a", a)
+    write(tmp_path / "a", pair()[0])
     (tmp_path / "metrics.json").write_text("{}")
     (tmp_path / "empty").mkdir()
     os.symlink(tmp_path / "a", tmp_path / "link")
@@ -604,11 +513,6 @@ def test_missing_and_repeated_files_are_refused(tmp_path):
         (["[al]*"], "one file twice"),
     ):
         assert words in refusal(*(tmp_path / name for name in arguments))
-    path = Path(write(tmp_path / "b", b)) / "predictions_test.csv"
-    path.write_text(
-        re.sub(r",[\d.e-]+\n", ",high\n", path.read_text(), count=1)
-    )
-    assert f"{path} row 2: injury is 'high'" in refusal(tmp_path / "*b")
 
 
 # The command.

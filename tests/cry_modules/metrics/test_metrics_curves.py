@@ -1,8 +1,9 @@
 """Curves of test scores against scikit-learn, scipy and slow loops."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from scipy.special import softmax
 from scipy.stats import binomtest
 from sklearn.metrics import precision_recall_curve, roc_curve
 
@@ -18,44 +19,27 @@ from cry_modules.metrics.curves import (
     roc_points,
     wilson,
 )
-from cry_modules.metrics.predictions import Predictions
+from tests.cry_modules.metrics.made import own_patients, random_predictions
 
 N_DRAWS = 40
 KINDS = pytest.mark.parametrize("kind", [ROC, PRECISION_RECALL])
 
 
-def made(n_classes=2, n=60, n_patients=20, seeds=3, rare=0):
-    """Predictions of several seeds for the same recordings; some scores tie.
-    With ``rare``, only the last so many patients are positive."""
-    rng = np.random.default_rng(n_classes)
-    owner = np.arange(n) % n_patients
-    labels = owner % n_classes
-    if rare:
-        labels = (owner >= n_patients - rare).astype(int)
-    runs = []
-    for _ in range(seeds):
-        noise = rng.normal(size=(n, n_classes))
-        scores = softmax(1.5 * np.eye(n_classes)[labels] + noise, axis=1)
-        scores = scores.round(1) + 0.01
-        runs.append(
-            Predictions(
-                [f"r{i}" for i in range(n)],
-                [f"p{i}" for i in owner],
-                labels,
-                (scores / scores.sum(axis=1, keepdims=True)).round(6),
-                [f"class {k}" for k in range(n_classes)],
-            )
-        )
-    return runs
+def made(n_classes=2, seeds=3):
+    """Predictions of several seeds for the same recordings; some scores tie."""
+    runs = [
+        random_predictions(60, 20, n_classes, seed) for seed in range(seeds)
+    ]
+    return [
+        replace(p, patients=runs[0].patients, scores=p.scores.round(2))
+        for p in runs
+    ]
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_points_equal_scikit_learn(weighted):
+def test_points_equal_scikit_learn():
     p = made()[0]
-    rng = np.random.default_rng(0)
-    weights = np.ones((2, len(p.labels)))
-    if weighted:
-        weights = rng.integers(1, 4, weights.shape).astype(float)
+    weights = np.random.default_rng(0).integers(1, 4, (3, len(p.labels))) * 1.0
+    weights[0] = 1
     positive, scores = p.labels == 1, p.scores[:, 1]
     assert len(set(scores)) < len(scores)
     false, true = roc_points(positive, scores, weights)
@@ -69,14 +53,6 @@ def test_points_equal_scikit_learn(weighted):
         expected = precision_recall_curve(positive, scores, sample_weight=row)
         np.testing.assert_allclose(precision[i][::-1], expected[0], atol=1e-12)
         np.testing.assert_allclose(recall[i][::-1], expected[1], atol=1e-12)
-
-
-def test_draws_without_a_class_have_no_points():
-    positive, scores = np.array([True, False, False]), np.array([3, 2, 1])
-    weights = np.array([[0, 2, 1], [3, 0, 0], [1, 1, 1.0]])
-    for points in (roc_points, precision_recall_points):
-        x, y = points(positive, scores, weights)
-        assert x.shape == y.shape == (1, 4)
 
 
 def slow_height(kind, positive, scores):
@@ -102,10 +78,12 @@ def slow_mean(kind, runs, rows):
 
 
 @KINDS
-@pytest.mark.parametrize("n_classes, rare", [(2, 0), (3, 0), (2, 5)])
+@pytest.mark.parametrize("n_classes, rare", [(2, False), (3, False), (2, True)])
 def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
-    n_draws = 400 if rare else N_DRAWS
-    runs = made(n_classes, *((30, 30, 1, rare) if rare else ()))
+    n_draws, runs = N_DRAWS, made(n_classes)
+    if rare:  # some draws have none of five positive patients
+        n_draws, p = 400, own_patients(random_predictions(30))
+        runs = [replace(p, labels=(np.arange(30) < 5).astype(int))]
     n = len(runs[0].labels)
     drawn = [
         slow_mean(kind, runs, np.repeat(np.arange(n), times))
@@ -113,7 +91,7 @@ def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
         for times in weights.astype(int)
     ]
     kept = [height for height in drawn if height is not None]
-    assert (len(kept) < len(drawn)) == bool(rare)
+    assert (len(kept) < len(drawn)) == rare
     mean, band = mean_and_band(kind, runs, n_draws, seed=3)
     expected = slow_mean(kind, runs, np.arange(n))
     np.testing.assert_allclose(mean, expected, atol=1e-12)
@@ -122,8 +100,8 @@ def test_mean_and_band_equal_slow_loops(kind, n_classes, rare):
 
 
 def test_few_patients_or_no_draws_give_no_band():
-    few = made(n=12, n_patients=4)
-    assert mean_and_band(ROC, few, N_DRAWS)[1] is None
+    few = random_predictions(n=12, n_patients=4)
+    assert mean_and_band(ROC, [few], N_DRAWS)[1] is None
     assert mean_and_band(ROC, made(), 0)[1] is None
 
 
@@ -151,23 +129,18 @@ def test_equal_probabilities_and_few_recordings_are_one_group():
     right = np.arange(40) < 10
     (group,) = equal_size_bins(np.full(40, 0.3), right, [*range(40)])
     assert (group.predicted, group.observed) == (pytest.approx(0.3), 0.25)
-    assert (
-        len(equal_size_bins(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"]))
-        == 1
-    )
+    few = equal_size_bins(np.linspace(0, 1, 7), np.ones(7), [*"abcdefg"])
+    assert len(few) == 1
 
 
-def test_reliability_pools_seeds_and_counts_patients_once():
-    runs = made(seeds=2)
-    predicted = np.concatenate([p.scores[:, 1] for p in runs])
-    right = np.concatenate([p.labels == 1 for p in runs])
-    patients = runs[0].patients + runs[1].patients
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_reliability_pools_seeds_and_counts_patients_once(n_classes):
+    """The positive class of two; of three, the predicted one."""
+    runs = made(n_classes, seeds=2)
+    labels = np.tile(runs[0].labels, 2)
+    scores = np.concatenate([p.scores for p in runs])
+    predicted, right = scores[:, 1], labels == 1
+    if n_classes == 3:
+        predicted, right = scores.max(axis=1), scores.argmax(axis=1) == labels
+    patients = runs[0].patients * 2
     assert reliability(runs) == equal_size_bins(predicted, right, patients)
-    assert len(set(patients)) == 20
-
-
-def test_with_several_classes_the_predicted_one_is_calibrated():
-    p = made(3)[0]
-    right = p.scores.argmax(axis=1) == p.labels
-    expected = equal_size_bins(p.scores.max(axis=1), right, p.patients)
-    assert reliability([p]) == expected

@@ -46,11 +46,6 @@ def test_full_batches_use_each_recording_once_and_leave_out_others_each_time():
     assert not never
 
 
-def test_fewer_recordings_than_a_full_batch_are_refused():
-    with pytest.raises(ValueError, match="needs 4 recordings.*there are 3"):
-        FullBatches(3, batch_size=4, seed=0)
-
-
 @pytest.mark.parametrize(
     "order", [{"batch_size": 3}, {"batch_sampler": [[6, 0, 3], [5], [1, 2]]}]
 )

@@ -5,18 +5,17 @@ import subprocess
 import sys
 from functools import partial
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
-from torch.autograd.graph import saved_tensors_hooks
 
 from cry_modules.cnn14 import Cnn14
 from cry_modules.training import forecast, memory
 from cry_modules.training.cost import activation_bytes, measure
 from cry_modules.training.experiment import check_same_experiment
-
-CPU = torch.device("cpu")
+from tests.saved_tensors import saved_bytes
 
 
 def network(width=2):
@@ -24,34 +23,21 @@ def network(width=2):
     return nn.ModuleDict({"encoder": Cnn14(mel_bins=80, width=width)})
 
 
-def saved_bytes(modules, n):
-    """Bytes that autograd holds after a forward pass, weights left out."""
-    sizes = {}
+def measured(modules):
+    def forward(n):
+        return modules["encoder"](torch.ones(n, 101, 80))
 
-    def pack(tensor):
-        storage = tensor.untyped_storage()
-        sizes[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    weights = {p.untyped_storage().data_ptr() for p in modules.parameters()}
-    modules.train()
-    with saved_tensors_hooks(pack, lambda tensor: tensor):
-        out = modules["encoder"](torch.ones(n, 101, 80))
-    assert out.requires_grad
-    return sum(size for at, size in sizes.items() if at not in weights)
+    return measure(forward, modules, 2, 2, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("width", [2, 16])
 def test_bytes_saved_grow_with_the_batch(width):
     modules = network(width)
-
-    def forward(n):
-        return modules["encoder"](torch.ones(n, 101, 80))
-
-    blocks = measure(forward, modules, 2, 2, CPU).blocks
+    blocks = measured(modules).blocks
     saved = sum(block.saved for block in blocks)
     # BatchNorm saves two numbers a channel, whatever the batch.
-    assert 12 * saved == pytest.approx(saved_bytes(modules, 12), rel=0.01)
+    whole = saved_bytes(modules["encoder"].train(), torch.ones(12, 101, 80))
+    assert 12 * saved == pytest.approx(whole, rel=0.01)
     assert activation_bytes(blocks, 12, False) >= 12 * saved
     assert activation_bytes(blocks, 12, True) < 12 * saved
 
@@ -62,8 +48,9 @@ def test_the_measured_pass_changes_nothing():
     before = {k: v.clone() for k, v in modules.state_dict().items()}
     modes = [module.training for module in modules.modules()]
     random = torch.get_rng_state()
+    cpu = torch.device("cpu")
     measure(
-        lambda n: modules["encoder"](torch.rand(n, 64, 80)), modules, 2, 4, CPU
+        lambda n: modules["encoder"](torch.rand(n, 64, 80)), modules, 2, 4, cpu
     )
     assert torch.equal(torch.get_rng_state(), random)
     assert [module.training for module in modules.modules()] == modes
@@ -74,26 +61,22 @@ def test_the_measured_pass_changes_nothing():
 
 
 def test_limits_of_control_groups(tmp_path):
-    proc, root = tmp_path / "proc", tmp_path / "cgroup"
-    (proc / "self").mkdir(parents=True)
-    groups = "5:cpu:/x\n4:memory:/job/step\n0::/unit/task\n"
-    (proc / "self/cgroup").write_text(groups)
-    for folder, names in (
-        ("memory/job/step", ("memory.limit_in_bytes", "5e18")),
-        ("memory/job", ("memory.limit_in_bytes", "4000")),
-        ("unit/task", ("memory.max", "max")),
-        ("unit", ("memory.max", "9000")),
-    ):
-        (root / folder).mkdir(parents=True, exist_ok=True)
-        (root / folder / names[0]).write_text(names[1] + "\n")
-    (root / "memory/job/memory.usage_in_bytes").write_text("1500\n")
-    # Files that are only cached can be dropped.
-    stat = "cache 700\ntotal_inactive_file 500\n"
-    (root / "memory/job/memory.stat").write_text(stat)
-    (root / "unit/memory.current").write_text("2000\n")
-    (root / "memory/job/step/memory.usage_in_bytes").write_text("0\n")
-    (root / "unit/task/memory.current").write_text("0\n")
-    left = list(memory._left_in_groups(proc, root))
+    for name, text in {
+        "self/cgroup": "5:cpu:/x\n4:memory:/job/step\n0::/unit/task",
+        "memory/job/step/memory.limit_in_bytes": "5e18",
+        "memory/job/step/memory.usage_in_bytes": "0",
+        "memory/job/memory.limit_in_bytes": "4000",
+        "memory/job/memory.usage_in_bytes": "1500",
+        # Files that are only cached can be dropped.
+        "memory/job/memory.stat": "cache 700\ntotal_inactive_file 500",
+        "unit/task/memory.max": "max",
+        "unit/task/memory.current": "0",
+        "unit/memory.max": "9000",
+        "unit/memory.current": "2000",
+    }.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(f"{text}\n")
+    left = list(memory._left_in_groups(tmp_path, tmp_path))
     assert min(left) == 4000 - (1500 - 500)
     assert 9000 - 2000 in left
 
@@ -101,29 +84,25 @@ def test_limits_of_control_groups(tmp_path):
 def test_available_memory_is_read_from_the_system(tmp_path):
     text = "MemTotal: 9 kB\nMemAvailable:    3 kB\n"
     (tmp_path / "meminfo").write_text(text)
-    assert memory._available(tmp_path) == 3 * 1024
-    assert memory._available(tmp_path / "absent") == float("inf")
+    assert memory._field(tmp_path / "meminfo", "MemAvailable") == 3 * 1024
+    assert memory._field(tmp_path / "absent", "MemAvailable") == 0
 
 
-@pytest.mark.parametrize("name", ["simclr", "adapt", "cls"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "simclr.train_simclr hparams/small_simclr.yaml "
+        "--data_folder={}/vggsound",
+        "adaptation.train_adapt hparams/small_adapt.yaml --cry_folder={}/cry "
+        "--encoder_source=null --valid_share=0.25",
+        "classification.train_cls hparams/neuro_end_to_end.yaml "
+        "--data_folder={}/cry",
+    ],
+)
 def test_too_little_memory_is_refused_with_what_fits(
-    name, corpus, tmp_path, monkeypatch, capsys
+    command, corpus, tmp_path, monkeypatch, capsys
 ):
-    recipe, *options = {
-        "simclr": [
-            *["simclr.train_simclr", "hparams/small_simclr.yaml"],
-            f"--data_folder={corpus}/vggsound",
-        ],
-        "adapt": [
-            *["adaptation.train_adapt", "hparams/small_adapt.yaml"],
-            *[f"--cry_folder={corpus}/cry", "--encoder_source=null"],
-            "--valid_share=0.25",
-        ],
-        "cls": [
-            *["classification.train_cls", "hparams/neuro_end_to_end.yaml"],
-            f"--data_folder={corpus}/cry",
-        ],
-    }[name]
+    recipe, *options = command.format(corpus).split()
     options += [f"--output_folder={tmp_path}", "--device=cpu", "--width=8"]
     options += ["--batch_size=16"]
     monkeypatch.setattr(forecast, "free_memory", lambda device: 2.3e8)
@@ -137,19 +116,10 @@ def test_too_little_memory_is_refused_with_what_fits(
     assert not list(tmp_path.glob("save/CKPT*"))
 
 
-class Brain:
-    """The part of a Brain that a forecast reads."""
-
-    device, precision, keeps_memory = "cpu", "fp32", False
-
-    def __init__(self, modules):
-        self.modules = modules
-
-
 def forecast_of(batch_size=64, **hparams):
     modules = network()
-    measured = measure(
-        lambda n: modules["encoder"](torch.ones(n, 101, 80)), modules, 2, 2, CPU
+    brain = SimpleNamespace(
+        device="cpu", precision="fp32", keeps_memory=False, modules=modules
     )
     hparams = {
         "number_of_epochs": 2,
@@ -160,7 +130,7 @@ def forecast_of(batch_size=64, **hparams):
         **hparams,
     }
     size = forecast.Size(batch_size, 1, 10 * batch_size, 5)
-    return forecast.Forecast(Brain(modules), hparams, measured, size, 10)
+    return forecast.Forecast(brain, hparams, measured(modules), size, 10)
 
 
 def test_the_batch_size_named_fits_and_the_next_does_not():

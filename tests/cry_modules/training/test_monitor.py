@@ -58,19 +58,11 @@ def test_effective_rank_by_singular_values(n, dim):
     )
 
 
-def test_effective_rank_of_a_line_and_of_a_point():
+def test_effective_rank_of_a_line_of_a_point_and_where_not_finite():
     line = torch.arange(9.0)[:, None] * torch.ones(3) + 5
     assert Moments.of(line).effective_rank() == pytest.approx(1, abs=1e-4)
     assert Moments.of(torch.ones(4, 3)).effective_rank() == 0
-
-
-def test_effective_rank_of_what_is_not_finite():
     assert Moments.of(torch.full((4, 3), float("nan"))).effective_rank() == 0
-
-
-def row(**changes):
-    healthy = {"epoch": 9, "train_loss": 1.0, "valid_effective_rank": 12.0}
-    return {**healthy, **changes}
 
 
 @pytest.mark.parametrize(
@@ -78,14 +70,13 @@ def row(**changes):
     [
         ({}, None),
         ({"valid_effective_rank": 1.2}, "collapsed"),
-        (
-            {"train_loss": math.log(63)},
-            "not below that of guessing",
-        ),
+        ({"train_loss": math.log(63)}, "not below that of guessing"),
         ({"train_loss": math.log(63), "epoch": 2}, None),  # still warming up
         ({"train_loss": 0.9 * math.log(63)}, None),
     ],
 )
 def test_collapse_is_described(changes, says):
-    reason = collapse(row(**changes), chance_loss=math.log(63), warmup_epochs=2)
+    row = {"epoch": 9, "train_loss": 1.0, "valid_effective_rank": 12.0}
+    row.update(changes)
+    reason = collapse(row, chance_loss=math.log(63), warmup_epochs=2)
     assert reason is None if says is None else says in reason

@@ -113,11 +113,7 @@ def warnings_of_a_run(tmp_path, caplog):
         brain = Line(
             {"line": line},
             torch.optim.SGD,
-            {
-                "seed": 0,
-                "epoch_counter": counter,
-                "checkpoint_activations": False,
-            },
+            dict(seed=0, epoch_counter=counter, checkpoint_activations=False),
             {"device": "cpu", "noprogressbar": True},
             CompleteCheckpointer(tmp_path, {"line": line, "counter": counter}),
         )

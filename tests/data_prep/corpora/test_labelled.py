@@ -248,19 +248,8 @@ def test_bad_rows(database, old, new, message):
             "class 'injury' has no recording in train; splits are those",
         ),
         ("fold", lambda i: i // 2 % 5, {"test_fold": 9}, "9.*0, 1, 2, 3, 4"),
-        ("fold", lambda i: i % 3, {"test_fold": 0}, "keep each patient"),
-        (
-            "fold",
-            lambda i: i % 3,
-            {"test_fold": 0, "valid_fold": 1},
-            "'p.*' is in .* keep each patient",
-        ),
-        (
-            "fold",
-            lambda i: i // 2 % 5 or "",
-            {"test_fold": 2},
-            "row 2: fold is",
-        ),
+        ("fold", lambda i: i % 3, {"test_fold": 0}, "'p.*in.* keep each pat"),
+        ("fold", lambda i: i // 2 % 5 or "", {"test_fold": 2}, "row 2: fold"),
     ],
 )
 def test_bad_splits(database, column, cell, options, message):
