@@ -28,20 +28,26 @@ def changing(seconds, seed=0):
 
 
 @torch.no_grad()
-def random_model(**settings):
-    """Random weights with matching BatchNorm statistics: a newly built model
-    has equal scores for all sounds."""
-    torch.manual_seed(0)
-    two = {"classes": ["no", "yes"], "log_prior": [0.0, -1.0]}
-    model = build(Blueprint(**{"width": 1, "chunk_s": 0.5, **two, **settings}))
-    for module in model.embedder.encoder.modules():
+def calibrate(embedder, wavs):
+    """Draw weights and match the statistics of BatchNorm to sounds: a newly
+    built encoder has equal embeddings for all sounds."""
+    for module in embedder.encoder.modules():
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight)
         if isinstance(module, _BatchNorm):
             module.momentum = 1.0
+    embedder.train()(wavs)
+    embedder.eval()
+
+
+@torch.no_grad()
+def random_model(**settings):
+    """A classifier whose scores of sounds differ."""
+    torch.manual_seed(0)
+    two = {"classes": ["no", "yes"], "log_prior": [0.0, -1.0]}
+    model = build(Blueprint(**{"width": 1, "chunk_s": 0.5, **two, **settings}))
     wavs = torch.stack([torch.from_numpy(changing(1.0, n)) for n in range(16)])
-    model.embedder.train()(wavs)
-    model.embedder.eval()
+    calibrate(model.embedder, wavs)
     embs = torch.cat([model.embedder(wavs), model.embedder(wavs[:, :8000])])
     head = model.posterior.head
     head.norm.running_mean.copy_(embs.mean(dim=0))
@@ -50,21 +56,25 @@ def random_model(**settings):
     return model
 
 
-def write_model(folder, classes=("other", "crying_baby"), **about_model):
-    """Export a model; its weights have seen no data. Returns the folder."""
-    folder.mkdir()
+def new_model(classes=("other", "crying_baby"), **blueprint):
+    """A model whose weights have seen no data."""
     torch.manual_seed(1)
-    blueprint = Blueprint(
-        1, classes=list(classes), log_prior=[0.0] * len(classes)
+    log_prior = [0.0] * len(classes)
+    blueprint.update(classes=list(classes), log_prior=log_prior)
+    return build(Blueprint(1, **blueprint))
+
+
+def write_model(folder, model=None, **facts):
+    """Export a model. Returns the folder."""
+    model = model or new_model()
+    folder.mkdir()
+    save_file(model.state(), folder / WEIGHTS_FILE)
+    if len(model.blueprint.classes) == 2:
+        facts["operating_point"] = {"threshold": 0.25}
+    facts.update(
+        format=FORMAT,
+        model=asdict(model.blueprint),
+        files={WEIGHTS_FILE: sha256(folder / WEIGHTS_FILE)},
     )
-    save_file(build(blueprint).state(), folder / WEIGHTS_FILE)
-    threshold = {"threshold": 0.25} if len(classes) == 2 else None
-    facts = {
-        "format": FORMAT,
-        "model": asdict(blueprint),
-        "files": {WEIGHTS_FILE: sha256(folder / WEIGHTS_FILE)},
-        "operating_point": threshold,
-        **about_model,
-    }
     (folder / MODEL_FILE).write_text(json.dumps(facts))
     return folder

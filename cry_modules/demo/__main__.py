@@ -8,7 +8,6 @@ upload is deleted as soon as it is scored. For research: not a medical device.
 
 import argparse
 import importlib.util
-import sys
 import tempfile
 import webbrowser
 from typing import Optional, Sequence
@@ -17,8 +16,7 @@ from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
 from cry_modules.inference.classifier import CryClassifier
-from cry_modules.inference.options import check_run_opts
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import one_line_errors, require
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -51,31 +49,28 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     """Serve the page until Ctrl-C or SIGTERM."""
     args = make_parser().parse_args(argv)
     with one_line_errors(), until_signal():
-        _serve(args.model, args.port, args.device, args.open)
+        _serve(args)
 
 
-def _serve(source: str, port: int, device: str, opens: bool):
-    if importlib.util.find_spec("gradio") is None:
-        raise InputError(
-            "the page needs Gradio, which is not installed; pip install "
-            "'cry-ssl[demo]'"
-        )
-    check_run_opts({"device": device})
-    model = load_model(source)
-    if model.posterior is None:
-        raise InputError(
-            f"{source} is an encoder without classes; pass a classifier "
-            "(train_cls.py trains one on top of it)"
-        )
-    classifier = CryClassifier.from_model(model, {"device": device})
+def _serve(args):
+    require(
+        importlib.util.find_spec("gradio") is not None,
+        "the page needs Gradio, which is not installed",
+        "pip install 'cry-ssl[demo]'",
+    )
+    model = load_model(args.model)
+    classifier = CryClassifier.from_model(model, {"device": args.device})
+    classifier.require_classes()
     private = tempfile.TemporaryDirectory(prefix="cry_ssl_demo_")
-    with listen(port) as server, private as folder:
+    with listen(args.port) as server, private as folder:
         restrict_gradio(folder)
-        app = make_app(model, classifier, source)
+        app = make_app(model, classifier, args.model)
         url = f"http://{HOST}:{server.getsockname()[1]}"
-        print(f"listening on {url} for this machine only; Ctrl-C ends it")
-        sys.stdout.flush()
-        if opens:
+        print(
+            f"listening on {url} for this machine only; Ctrl-C ends it",
+            flush=True,
+        )
+        if args.open:
             webbrowser.open(url)
         run(app, server)
 

@@ -5,7 +5,7 @@ import socket
 from contextlib import contextmanager, suppress
 from typing import Iterator
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 HOST = "127.0.0.1"
 #: Sources that a browser may load the page's parts from: this server, and the
@@ -22,8 +22,7 @@ _NAMES = (HOST, "localhost")
 
 def listen(port: int) -> socket.socket:
     """Listen on a port that only this machine can reach."""
-    if not 0 <= port <= 65535:
-        raise InputError(f"--port is {port}; pass 1024 to 65535")
+    require(0 <= port <= 65535, f"--port is {port}", "pass 1024 to 65535")
     server = socket.socket()
     server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -41,7 +40,6 @@ def listen(port: int) -> socket.socket:
 @contextmanager
 def until_signal() -> Iterator[None]:
     """Leave the block quietly at Ctrl-C, SIGTERM or a closed terminal."""
-
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(*_):
@@ -80,27 +78,23 @@ class LocalOnly:
             await send(message)
 
         app = self.app
-        if scope["type"] == "http" and not _is_local(Headers(scope=scope)):
-            app = PlainTextResponse("only for the page itself", 403)
+        if scope["type"] == "http":
+            headers = Headers(scope=scope)
+            host = headers.get("host", "")
+            is_named = host.rsplit(":", 1)[0] in _NAMES
+            origin = headers.get("origin", f"http://{host}")
+            if not is_named or origin != f"http://{host}":
+                app = PlainTextResponse("only for the page itself", 403)
         await app(scope, receive, send_with_headers)
-
-
-def _is_local(headers) -> bool:
-    """Check that a request names this machine and no other site's page."""
-    host = headers.get("host", "")
-    is_named = host.rsplit(":", 1)[0] in _NAMES
-    return is_named and headers.get("origin") in (None, f"http://{host}")
 
 
 def run(app, listening: socket.socket) -> None:
     """Serve an application until a signal, in the main thread."""
     import uvicorn
 
+    # No log: it would hold file names.
     config = uvicorn.Config(
-        app,
-        log_level="error",  # file names stay out of logs
-        access_log=False,
-        timeout_graceful_shutdown=1,
+        app, log_level="error", access_log=False, timeout_graceful_shutdown=1
     )
     server = uvicorn.Server(config)
     # uvicorn handles Ctrl-C and SIGTERM, but not SIGHUP, which would raise in

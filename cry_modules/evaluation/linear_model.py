@@ -47,7 +47,7 @@ def folds(
     labels: np.ndarray, groups: Optional[np.ndarray], n_folds: int, seed: int
 ) -> List:
     """Train and test rows of folds stratified by label, with each group in one
-    fold unless `groups` is None."""
+    fold; without groups, recordings are split."""
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(n_folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():

@@ -68,13 +68,13 @@ class OnnxClassifier:
             score.error = audit.reason
             return score
         try:
-            with reading():
+            with reading(path):
                 if audit.duration > LONGEST_S:
                     logits = self._windows(audit)
                 else:
                     logits = self.whole(read_whole(audit, self.rate))
-        except Unusable as reason:
-            score.error = str(reason)
+        except Unusable as error:
+            score.error = error.reason
         else:
             score.set_logits(logits.mean(axis=0), len(logits))
         return score
@@ -102,7 +102,7 @@ class OnnxClassifier:
             if loud:
                 logits.append(self.logits(loud, audit.peak))
         if not logits:
-            raise Unusable("silent: in every window")
+            raise Unusable(audit.path, "silent: in every window")
         return np.concatenate(logits)
 
     def _long_enough(self, sig: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ def set_axes(axes: Axes, groups: Iterable[ReliabilityBin]) -> None:
 def draw_calibration(run, folder) -> None:
     """Write the sheet of a classifier's calibration."""
     predicted, _ = event_probabilities(run.test.labels, run.test.scores)
+    n_of = np.bincount(bin_of(predicted), minlength=N_BINS)
     groups = reliability([run.test])
     whose, observed = "of the predicted class", "share that is right"
     if len(run.classes) == 2:
@@ -49,20 +50,14 @@ def draw_calibration(run, folder) -> None:
         points = {**look(0), "linestyle": "", "markersize": 5}
         draw_groups(upper, groups, points)
         lower.set(xlabel=f"predicted probability {whose}", ylabel="n")
-        _draw_counts(lower, np.bincount(bin_of(predicted), minlength=N_BINS))
-
-
-def _draw_counts(axes, n_of) -> None:
-    """Draw the number of recordings in each bin as bars with numbers."""
-    axes.set(xlim=(-0.02, 1.02), ylim=(0, 1.7 * n_of.max()), yticks=[])
-    axes.grid(False)
-    for k, n in enumerate(n_of):
-        middle = (k + 0.5) / N_BINS
-        axes.bar(middle, n, 0.9 / N_BINS, color=GREY, alpha=0.6)
-        text = f"{n}" if n < 10000 else f"{n / 1000:.0f}k"
-        axes.text(
-            middle, n, text, ha="center", va="bottom", fontsize=SMALLEST
+        lower.set(xlim=(-0.02, 1.02), ylim=(0, 1.7 * n_of.max()), yticks=[])
+        lower.grid(False)
+        bars = lower.bar(
+            (np.arange(N_BINS) + 0.5) / N_BINS, n_of, 0.9 / N_BINS,
+            color=GREY, alpha=0.6,
         )  # fmt: skip
+        texts = [f"{n}" if n < 10000 else f"{n / 1000:.0f}k" for n in n_of]
+        lower.bar_label(bars, texts, fontsize=SMALLEST)
 
 
 def _caption(block) -> str:

@@ -5,14 +5,8 @@ import textwrap
 import numpy as np
 from sklearn.metrics import confusion_matrix
 
+from cry_modules.figures import sheet
 from cry_modules.figures.ranking import AT_SPECIFICITY
-from cry_modules.figures.sheet import (
-    COLUMN,
-    SMALLEST,
-    TWO_COLUMNS,
-    sheet,
-    with_ci95,
-)
 from cry_modules.figures.style import INK, PAGE, write_in
 
 #: With more classes, cells have no numbers.
@@ -35,11 +29,15 @@ def draw_confusion(run, folder) -> None:
             "predicted at\nequal prevalence": balanced,
             "predicted at\nthe threshold": at_threshold(test, choices),
         }
-    width = COLUMN if n_classes <= 5 else TWO_COLUMNS
+    width = sheet.COLUMN if n_classes <= 5 else sheet.TWO_COLUMNS
     letters = int((width - 1.1) / n_classes / len(panels) * 72 / 4.4)
-    size = width, _height(run.classes, letters)
+    # A word that is wider than a cell.
+    is_turned = max(map(len, " ".join(run.classes).split())) > letters
+    names = 0.065 * max(map(len, run.classes)) if is_turned else 0.3
+    a_row = 0.55 if n_classes == 2 else 0.4 if _has_numbers(run) else 0.13
+    size = width, 0.8 + names + a_row * min(n_classes, MOST_NAMES)
     caption = f"{run.caption}{_caption(run)}"
-    with sheet(folder, "confusion", size, caption) as figure:
+    with sheet.sheet(folder, "confusion", size, caption) as figure:
         row = figure.subplots(1, len(panels), squeeze=False, sharey=True)[0]
         for axes, (title, predicted) in zip(row, panels.items()):
             axes.set_title(title)
@@ -50,9 +48,9 @@ def draw_confusion(run, folder) -> None:
                 test.labels, predicted, labels=range(n_classes)
             )
             mesh = _draw_matrix(axes, counts)
-            _name_cells(axes, run.classes, letters)
+            _name_cells(axes, run.classes, letters, is_turned)
         row[0].set_ylabel("true class")
-        if n_classes > MOST_NUMBERS:
+        if not _has_numbers(run):
             figure.colorbar(mesh, label="share of the row", fraction=0.03)
 
 
@@ -64,18 +62,8 @@ def at_threshold(predictions, choices):
     return (predictions.scores[:, 1] >= choices.at_specificity).astype(int)
 
 
-def _must_turn(classes, letters) -> bool:
-    """True if a word is wider than a cell."""
-    return max(map(len, " ".join(classes).split())) > letters
-
-
-def _height(classes, letters) -> float:
-    """Inches that names and numbers need."""
-    n = len(classes)
-    a_row = 0.55 if n == 2 else 0.4 if n <= MOST_NUMBERS else 0.13
-    longest = max(map(len, classes))
-    names = 0.065 * longest if _must_turn(classes, letters) else 0.3
-    return 0.8 + names + a_row * min(n, MOST_NAMES)
+def _has_numbers(run) -> bool:
+    return len(run.classes) <= MOST_NUMBERS
 
 
 def _draw_matrix(axes, counts):
@@ -95,21 +83,19 @@ def _draw_matrix(axes, counts):
             per_cent = f"\n{100 * shares[i, j]:.0f} %" if totals[i] else ""
             axes.text(
                 j + 0.5, i + 0.5, f"{n}{per_cent}", ha="center", va="center",
-                fontsize=SMALLEST, color=PAGE if shares[i, j] > 0.55 else INK,
+                fontsize=sheet.SMALLEST,
+                color=PAGE if shares[i, j] > 0.55 else INK,
             )  # fmt: skip
     return mesh
 
 
-def _name_cells(axes, classes, letters) -> None:
-    is_turned = _must_turn(classes, letters)
-    at = np.arange(len(classes)) + 0.5
-    if len(classes) > MOST_NAMES:
-        at, classes = [], []
-    columns = rows = classes
+def _name_cells(axes, classes, letters, is_turned) -> None:
+    columns = rows = classes if len(classes) <= MOST_NAMES else []
+    at = np.arange(len(rows)) + 0.5
     if not is_turned:
-        columns = [textwrap.fill(name, letters) for name in classes]
+        columns = [textwrap.fill(name, letters) for name in rows]
     if len(classes) <= MOST_NUMBERS:
-        rows = [textwrap.fill(name, 12) for name in classes]
+        rows = [textwrap.fill(name, 12) for name in rows]
     axes.set_xticks(at, columns, rotation=90 if is_turned else 0)
     axes.set_yticks(at, rows)
     axes.tick_params(length=0)
@@ -117,16 +103,13 @@ def _name_cells(axes, classes, letters) -> None:
 
 
 def _caption(run) -> str:
-    block = run.blocks["recording"]
-    text = ""
-    if len(run.classes) <= MOST_NUMBERS:
-        text = " Recordings, and per cent of the row."
+    accuracy = sheet.with_ci95(run.blocks["recording"], "balanced_accuracy")
+    text = " Recordings, and per cent of the row." if _has_numbers(run) else ""
     text += (
         " Equal prevalence: the class whose probability exceeds its share in "
-        "training most; balanced accuracy "
-        f"{with_ci95(block, 'balanced_accuracy')}."
+        f"training most; balanced accuracy {accuracy}."
     )
-    has_threshold = run.choices["recording"].at_specificity is not None
-    if len(run.classes) == 2 and has_threshold:
+    # Only of two classes.
+    if run.choices["recording"].at_specificity is not None:
         text += f" Threshold: chosen on validation {AT_SPECIFICITY}."
     return text

@@ -7,7 +7,6 @@ picture's name, so that several pictures fit on a page.
 
 import io
 import re
-import textwrap
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -62,11 +61,6 @@ class Picture:
                 for key, value in element.items()
                 if key != "id" or value in ids
             }
-        self._head(root)
-        return ElementTree.tostring(root, "unicode")
-
-    def _head(self, root) -> None:
-        """Size, and title and description for screen readers."""
         width = float(root.get("viewBox").split()[2])
         root.attrib = {
             "viewBox": root.get("viewBox"),
@@ -80,8 +74,9 @@ class Picture:
         texts = {"title": self.title, "desc": self.alt}
         for place, (tag, text) in enumerate(texts.items()):
             element = ElementTree.Element(tag, id=f"{self.name}-{tag}")
-            element.text = _NOT_XML.sub("\ufffd", text)
+            element.text = text
             root.insert(place, element)
+        return ElementTree.tostring(root, "unicode")
 
 
 @contextmanager
@@ -93,44 +88,33 @@ def drawing(
     """
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"{name!r} cannot begin an id")
-    picture = Picture(name, title, alt)
+    picture = Picture(name, _xml(title), _xml(alt))
     with style(_FONT_SIZE):
         inches = [length / _INCH for length in size]
         figure = Figure(inches, layout="constrained")
         yield figure, picture
         figure.patch.set_visible(False)
         for text in figure.findobj(Text):
-            text.set_text(_NOT_XML.sub("\ufffd", text.get_text()))
+            text.set_text(_xml(text.get_text()))
         file = io.StringIO()
         with warnings.catch_warnings():
             # The reader's font may have what matplotlib's lacks.
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             fix_layout(figure)
-            figure.savefig(
-                file,
-                format="svg",
-                metadata={
-                    "Date": None,
-                    "Title": _NOT_XML.sub("\ufffd", title),
-                    "Description": _NOT_XML.sub("\ufffd", alt),
-                },
-            )
+            metadata = {"Title": picture.title, "Description": picture.alt}
+            metadata["Date"] = None  # the same picture is the same file
+            figure.savefig(file, format="svg", metadata=metadata)
         picture.file = file.getvalue()
 
 
-def words(name: str, title: str, text: str) -> Picture:
-    """A picture that explains why there is nothing to draw."""
-    lines = textwrap.wrap(text, 80)
-    size = WIDTH, 24 + 18 * len(lines)
-    with drawing(name, size, title, text) as (figure, picture):
-        figure.text(0.5, 0.5, "\n".join(lines), ha="center", va="center")
-    return picture
+def _xml(text):
+    """Replace what no XML can hold."""
+    return _NOT_XML.sub("\ufffd", text)
 
 
 def style_sheet(theme: int) -> str:
     """CSS variables of the light theme (0) or the dark one (1)."""
-    pairs = [f"--{name}: {of[theme]}" for name, of in COLOURS.items()]
-    return "; ".join(pairs)
+    return "; ".join(f"--{name}: {of[theme]}" for name, of in COLOURS.items())
 
 
 def page_style(css: str) -> str:

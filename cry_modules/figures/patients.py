@@ -5,17 +5,12 @@ import textwrap
 import numpy as np
 from matplotlib.ticker import NullLocator
 
+from cry_modules.figures import sheet
 from cry_modules.figures.confusion import MOST_NAMES, at_threshold
 from cry_modules.figures.ranking import (
     AT_SPECIFICITY,
     MOST_CURVES,
     operating_point,
-)
-from cry_modules.figures.sheet import (
-    COLUMN,
-    sheet,
-    threshold_in_words,
-    with_ci95,
 )
 from cry_modules.figures.style import GREY, INK, PAGE, add_legend, look
 from cry_modules.metrics.curves import ROC
@@ -27,28 +22,34 @@ _TICKS_OF_A_WIDE_RANGE = (0.0001, 0.01, 0.5, 0.99, 0.9999)
 _RECORDING = {
     "marker": "|", "linestyle": "", "color": GREY, "markeredgewidth": 0.6,
 }  # fmt: skip
+_DOT = {"color": INK, "marker": "o", "markersize": 4, "linestyle": ""}
+_ENTRIES = [
+    ("patient, rightly predicted", _DOT),
+    ("wrongly predicted", {**_DOT, "markerfacecolor": PAGE}),
+    ("recording", {**_RECORDING, "markersize": 5}),
+]
 _THRESHOLD = {"color": INK, "linestyle": "--", "linewidth": 0.9}
 
 
 def draw_patients(run, folder) -> None:
     """Write the sheet of a classifier's scores by patient."""
-    choices = run.choices["patient"]
+    threshold = run.choices["patient"].at_specificity
     shown = np.unique(run.patients.labels).tolist()  # from below
     if len(run.classes) > 2:
         shown = shown[::-1]
     height = float(np.clip(0.17 * len(shown), 3.2, 9))
     strip = 72 * 0.9 * height / len(shown)  # pt
-    caption = f"{run.caption} {_caption(run)}"
-    with sheet(folder, "patients", (COLUMN, height + 1.1), caption) as figure:
+    size = sheet.COLUMN, height + 1.1
+    caption, entries = f"{run.caption} {_caption(run)}", list(_ENTRIES)
+    with sheet.sheet(folder, "patients", size, caption) as figure:
         axes = figure.subplots()
         macro = "macro " if len(run.classes) > 2 else ""
-        auc = with_ci95(run.blocks["patient"], "auc")
+        auc = sheet.with_ci95(run.blocks["patient"], "auc")
         figure.suptitle(f"Scores by patient\n{macro}AUC {auc}")
         for place, k in enumerate(shown):
             _draw_strip(axes, run, k, place, strip)
-        entries = _entries()
-        if isinstance(choices.at_specificity, float):
-            axes.axvline(_clipped(choices.at_specificity), **_THRESHOLD)
+        if isinstance(threshold, float):  # not one of each fold
+            axes.axvline(_clipped(threshold), **_THRESHOLD)
             entries.append(("threshold", _THRESHOLD))
         _name_strips(axes, run, shown)
         _scale(axes, run)
@@ -68,7 +69,11 @@ def _draw_strip(axes, run, k, place, strip) -> None:
         [row_of[run.test.patients[i]] for i in recordings],
         **_RECORDING, markersize=np.clip(strip / len(rows), 2.5, 5),
     )  # fmt: skip
-    wrong = _predicted(units, run.choices["patient"])[rows] != k
+    choices = run.choices["patient"]
+    predicted = at_threshold(units, choices)
+    if predicted is None:
+        predicted = choices.balanced_predictions(units.scores)
+    wrong = predicted[rows] != k
     style = {**look(k), "markersize": np.clip(strip / len(rows), 2, 5)}
     for which, face in ((~wrong, style["color"]), (wrong, PAGE)):
         axes.plot(
@@ -77,14 +82,6 @@ def _draw_strip(axes, run, k, place, strip) -> None:
         )  # fmt: skip
     if strip > 5:
         axes.axhline(place, color=GREY, linewidth=0.5)
-
-
-def _predicted(units, choices) -> np.ndarray:
-    """Classes at the threshold where there is one, else at equal prevalence."""
-    predicted = at_threshold(units, choices)
-    if predicted is None:
-        return choices.balanced_predictions(units.scores)
-    return predicted
 
 
 def _scores(units) -> np.ndarray:
@@ -99,8 +96,7 @@ def _clipped(scores):
 
 
 def _name_strips(axes, run, shown) -> None:
-    n_of = np.bincount(run.patients.labels, minlength=len(run.classes))
-    axes.set_ylim(0, len(shown))
+    n_of = np.bincount(run.patients.labels)
     names = [run.classes[k] for k in shown]
     if len(shown) <= MOST_CURVES:
         names = [
@@ -109,6 +105,7 @@ def _name_strips(axes, run, shown) -> None:
         ]
     if len(shown) > MOST_NAMES:
         names = [""] * len(names)
+    axes.set_ylim(0, len(shown))
     axes.set_yticks(np.arange(len(shown)) + 0.5, names)
     axes.tick_params(axis="y", length=0)
     axes.grid(False, axis="y")
@@ -116,45 +113,35 @@ def _name_strips(axes, run, shown) -> None:
 
 def _scale(axes, run) -> None:
     """Show probabilities on an axis of log-odds, 0.1 to 0.9 at least."""
-    both = np.concatenate([_scores(run.patients), _scores(run.test)])
-    low, high = _clipped([min(both.min(), 0.09), max(both.max(), 0.91)])
+    both = [0.09, 0.91, *_scores(run.patients), *_scores(run.test)]
+    low, high = _clipped([min(both), max(both)])
+    ends = 0.75 * low, 1 - 0.75 * (1 - high)
     axes.set_xscale("logit")
-    axes.set_xlim(0.75 * low, 1 - 0.75 * (1 - high))
+    axes.set_xlim(ends)
     is_wide = high / (1 - high) * (1 - low) / low > 1e6
     ticks = _TICKS_OF_A_WIDE_RANGE if is_wide else _TICKS
-    ticks = [p for p in ticks if 0.75 * low <= p <= 1 - 0.75 * (1 - high)]
+    ticks = [p for p in ticks if ends[0] <= p <= ends[1]]
     axes.set_xticks(ticks, [f"{p:g}" for p in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
     whose = "the true class" if len(run.classes) > 2 else run.classes[1]
     axes.set_xlabel(f"predicted probability of {whose}")
 
 
-def _entries():
-    """Entries of the legend."""
-    dot = {"color": INK, "marker": "o", "markersize": 4, "linestyle": ""}
-    return [
-        ("patient, rightly predicted", dot),
-        ("wrongly predicted", {**dot, "markerfacecolor": PAGE}),
-        ("recording", {**_RECORDING, "markersize": 5}),
-    ]
-
-
 def _caption(run) -> str:
     choices = run.choices["patient"]
-    text = (
-        "A row for each patient, from the lowest score on; patient's score: "
-        f"{run.patient_score.replace('_', ' ')} of the recordings. "
-    )
-    if choices.at_specificity is None:
-        text += "Predicted at equal prevalence."
-    else:
-        text += (
-            f"Predicted at {threshold_in_words(choices)}, chosen on "
+    how = "Predicted at equal prevalence"
+    if choices.at_specificity is not None:
+        how = (
+            f"Predicted at {sheet.threshold_in_words(choices)}, chosen on "
             f"validation {AT_SPECIFICITY}"
         )
         block, classes = run.blocks["patient"], run.test.classes
         point = operating_point(ROC, block, classes)
-        text += f": {point[2]}." if point else "."
+        how += f": {point[2]}" if point else ""
+    text = (
+        "A row for each patient, from the lowest score on; patient's score: "
+        f"{run.patient_score.replace('_', ' ')} of the recordings. {how}."
+    )
     scores = np.concatenate([_scores(run.patients), _scores(run.test)])
     if np.any(scores != _clipped(scores)):
         text += (

@@ -1,27 +1,19 @@
 """ROC curves, and curves of precision over recall."""
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from matplotlib.axes import Axes
 
+from cry_modules.figures import style
 from cry_modules.figures.sheet import (
     COLUMN,
     sheet,
     threshold_in_words,
     with_ci95,
 )
-from cry_modules.figures.style import (
-    CHANCE,
-    DASHES,
-    INK,
-    SERIES,
-    add_legend,
-    line,
-    look,
-    write_in,
-)
 from cry_modules.metrics.curves import GRID, ROC, CurveKind, mean_and_band
+from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import OPERATING_SHARE, ranked_classes
 
 #: With more classes, only the mean of their curves is drawn.
@@ -29,20 +21,21 @@ MOST_CURVES = 8
 AT_SPECIFICITY = f"for {100 * OPERATING_SHARE:.0f} % specificity"
 
 _DIAMOND = {
-    "marker": "D", "markersize": 5.5, "linestyle": "", "color": SERIES[1],
-    "markeredgecolor": INK, "markeredgewidth": 0.7, "clip_on": False,
-    "zorder": 5,
+    "marker": "D", "markersize": 5.5, "linestyle": "",
+    "color": style.SERIES[1], "markeredgecolor": style.INK,
+    "markeredgewidth": 0.7, "clip_on": False, "zorder": 5,
 }  # fmt: skip
 
 
-def draw_curve(
-    axes: Axes,
-    kind: CurveKind,
-    x: np.ndarray,
-    y: np.ndarray,
-    properties: Dict,
-    band: Optional[np.ndarray] = None,
-):
+def only_class(test: Predictions) -> Optional[str]:
+    """Class of all recordings, if it is the same."""
+    present = np.unique(test.labels)
+    if len(present) > 1:
+        return None
+    return style.shortened(test.classes[present[0]], 20)
+
+
+def draw_curve(axes: Axes, kind: CurveKind, x, y, properties: Dict, band=None):
     """Draw a curve and the band of its draws, ``[2, 201]``; return the line
     for the legend."""
     if band is not None:
@@ -52,16 +45,18 @@ def draw_curve(
     return axes.plot(x, y, drawstyle=kind.drawstyle, **properties)[0]
 
 
-def draw_chance(
-    axes: Axes, kind: CurveKind, shares: Sequence[Tuple[str, float]]
-) -> None:
+def draw_chance(axes: Axes, kind: CurveKind, test: Predictions) -> Tuple:
     """Draw what guessing gives: the diagonal for ROC, else the share of
-    positives of each curve, in its colour."""
+    positives (mean share of a class); return its entry of the legend."""
     if kind is ROC:
-        axes.plot([0, 1], [0, 1], **CHANCE)
-        return
-    for colour, share in shares:
-        axes.axhline(share, **{**CHANCE, "color": colour})
+        axes.plot([0, 1], [0, 1], **style.CHANCE)
+        return "chance", style.CHANCE
+    ranked = ranked_classes(test.labels, len(test.classes))
+    share = np.mean([np.mean(test.labels == k) for k in ranked])
+    axes.axhline(share, **style.CHANCE)
+    is_binary = len(test.classes) == 2
+    name = "share of positives" if is_binary else "mean share of a class"
+    return f"chance: {name} {share:.3f}", style.CHANCE
 
 
 def set_axes(axes: Axes, kind: CurveKind) -> None:
@@ -72,30 +67,23 @@ def set_axes(axes: Axes, kind: CurveKind) -> None:
 
 def draw_ranking(run, kind: CurveKind, folder) -> None:
     """Write the sheet of a classifier's ROC curve or precision and recall."""
-    caption = f"{run.caption}{_caption(run, kind)}"
-    n_lines = 4  # curve, two of the operating point, chance
+    n_lines, draw = 4, _draw_positive_class  # two of the operating point
     if len(run.classes) > 2:
+        is_mean = len(run.classes) > MOST_CURVES
+        draw = _draw_mean if is_mean else _draw_classes
         n_lines = 1 + min(MOST_CURVES, len(np.unique(run.test.labels)))
-    size = COLUMN, 3.3 + 0.17 * n_lines
+    size, class_of_all = (COLUMN, 3.3 + 0.17 * n_lines), only_class(run.test)
+    caption = run.caption + ("" if class_of_all else _caption(run, kind))
     with sheet(folder, kind.name, size, caption) as figure:
         axes = figure.subplots()
         axes.set_title(_title(run, kind))
-        if run.only_class:
+        if class_of_all:
             axes.set(xlabel=kind.x, ylabel=kind.y)
-            write_in(
-                axes, f"no curve: all test recordings are {run.only_class}"
-            )
+            why = f"no curve: all test recordings are {class_of_all}"
+            style.write_in(axes, why)
             return
         set_axes(axes, kind)
-        draw = _draw_classes
-        if len(run.classes) == 2:
-            draw = _draw_positive_class
-        elif len(run.classes) > MOST_CURVES:
-            draw = _draw_mean
-        entries = draw(axes, run, kind)
-        if kind is ROC:
-            entries[-1] = ("chance", CHANCE)
-        add_legend(figure, entries, ncols=1)
+        style.add_legend(figure, draw(axes, run, kind), ncols=1)
 
 
 def _draw_positive_class(axes, run, kind) -> List[Tuple]:
@@ -106,27 +94,24 @@ def _draw_positive_class(axes, run, kind) -> List[Tuple]:
     if block[f"{kind.measure}_ci95"] is not None:
         n_draws = block["bootstrap_draws"]
         _, band = mean_and_band(kind, [test], n_draws, run.seed)
-    (x,), (y,) = _points(kind, test, 1)
     label = f"{kind.words} {with_ci95(block, kind.measure)}"
-    entries = [(label, draw_curve(axes, kind, x, y, line(0), band))]
+    curve = draw_curve(axes, kind, *_points(kind, test, 1), style.line(0), band)
+    entries = [(label, curve)]
     point = operating_point(kind, block, test.classes)
     if point:
         x, y, text = point
         label = f"at {threshold_in_words(run.choices['recording'])}:\n{text}"
         entries += [(label, axes.plot(x, y, **_DIAMOND)[0])]
-    share = np.mean(test.labels == 1)
-    draw_chance(axes, kind, [(CHANCE["color"], share)])
-    return [*entries, (f"chance: share of positives {share:.3f}", CHANCE)]
+    return [*entries, draw_chance(axes, kind, test)]
 
 
 def _points(kind, test, k):
     ones = np.ones((1, len(test.labels)))
-    return kind.points(test.labels == k, test.scores[:, k], ones)
+    x, y = kind.points(test.labels == k, test.scores[:, k], ones)
+    return x[0], y[0]
 
 
-def operating_point(
-    kind: CurveKind, block: Dict, classes: Sequence[str]
-) -> Optional[Tuple[float, float, str]]:
+def operating_point(kind: CurveKind, block: Dict, classes) -> Optional[Tuple]:
     """x, y and words of the threshold chosen on validation; None without a
     threshold, and where the precision at it is not defined."""
     sensitivity = block["sensitivity_at_spec80"]
@@ -150,31 +135,30 @@ def _draw_classes(axes, run, kind) -> List[Tuple]:
     entries, shares = [], []
     for k in ranked_classes(run.test.labels, len(run.classes)):
         block = run.blocks["recording"]["per_class"][run.test.classes[k]]
-        (x,), (y,) = _points(kind, run.test, k)
-        style = {
-            **look(k), "linestyle": DASHES[k % len(DASHES)], "markersize": 4,
+        properties = {
+            **style.line(k), **style.look(k), "markersize": 4,
             "linewidth": 1.2, "markevery": (0.02 * k, 0.15),
         }  # fmt: skip
         share = np.mean(run.test.labels == k)
         label = f"{run.classes[k]}: {block[kind.measure]:.3f}"
-        curve = draw_curve(axes, kind, x, y, style)
+        points = _points(kind, run.test, k)
+        curve = draw_curve(axes, kind, *points, properties)
         entries.append((f"{label}, share {share:.3f}", curve))
-        shares.append((style["color"], share))
-    draw_chance(axes, kind, shares)
-    return [*entries, ("chance: share of the class", CHANCE)]
+        shares.append((properties["color"], share))
+    if kind is ROC:
+        return [*entries, draw_chance(axes, kind, run.test)]
+    for colour, share in shares:
+        axes.axhline(share, **{**style.CHANCE, "color": colour})
+    return [*entries, ("chance: share of the class", style.CHANCE)]
 
 
 def _draw_mean(axes, run, kind) -> List[Tuple]:
     """Draw the mean of the curves of all classes."""
     ranked = ranked_classes(run.test.labels, len(run.classes))
     mean, _ = mean_and_band(kind, [run.test], 0)
-    curve = draw_curve(axes, kind, GRID, mean, line(0))
-    share = np.mean([np.mean(run.test.labels == k) for k in ranked])
-    draw_chance(axes, kind, [(CHANCE["color"], share)])
-    return [
-        (f"mean of {len(ranked)} classes", curve),
-        (f"chance: mean share of a class {share:.3f}", CHANCE),
-    ]
+    curve = draw_curve(axes, kind, GRID, mean, style.line(0))
+    label = f"mean of {len(ranked)} classes"
+    return [(label, curve), draw_chance(axes, kind, run.test)]
 
 
 def _title(run, kind) -> str:
@@ -187,17 +171,16 @@ def _title(run, kind) -> str:
 
 def _caption(run, kind) -> str:
     block, n_classes = run.blocks["recording"], len(run.classes)
-    if run.only_class:
-        return ""
-    text = " Each class against the rest."
+    has_band = block[f"{kind.measure}_ci95"] is not None
     if n_classes == 2:
         text = _caption_of_point(run, kind)
-        if block[f"{kind.measure}_ci95"] is not None:
+        if has_band:
             text += (
                 f" Band: 95 % of {block['bootstrap_draws']} draws of patients "
                 "with replacement, pointwise."
             )
     else:
+        text = " Each class against the rest."
         if n_classes > MOST_CURVES:
             text = " Mean over the classes, each against the rest."
         missing = n_classes - len(np.unique(run.test.labels))
@@ -205,7 +188,7 @@ def _caption(run, kind) -> str:
             text += f" Classes without test recordings: {missing}."
         value = with_ci95(block, kind.measure)
         text += f" Macro {kind.words} {value}."
-    if block[kind.measure] is None or block[f"{kind.measure}_ci95"]:
+    if has_band or block[kind.measure] is None:
         return text
     why = block["no_interval"] or "the draws of patients give none"
     return f"{text} No interval: {why}."

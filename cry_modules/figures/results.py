@@ -9,7 +9,7 @@ files.
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 
@@ -59,12 +59,6 @@ class Results:
         """Names of the classes, shortened for a picture."""
         return [shortened(name, 20) for name in self.test.classes]
 
-    @property
-    def only_class(self) -> Optional[str]:
-        """Class of all test recordings, if it is the same."""
-        present = np.unique(self.test.labels)
-        return self.classes[present[0]] if len(present) == 1 else None
-
 
 def results_of(
     metrics: Dict, outcomes: List[Outcome], history: Sequence[Dict] = ()
@@ -109,11 +103,10 @@ def caption_of(metrics: Dict, n_folds: int = 1) -> str:
 def draw_results(run: Results, folder: Path) -> List[Path]:
     """Write all pictures of a run; return their png files."""
     figures = make_folder(Path(folder) / "figures")
-    draw_ranking(run, ROC, figures)
-    draw_ranking(run, PRECISION_RECALL, figures)
-    draw_calibration(run, figures)
-    draw_confusion(run, figures)
-    draw_patients(run, figures)
+    for kind in (ROC, PRECISION_RECALL):
+        draw_ranking(run, kind, figures)
+    for draw in (draw_calibration, draw_confusion, draw_patients):
+        draw(run, figures)
     names = ["roc", "precision_recall", "calibration", "confusion", "patients"]
     shown = [
         panel
@@ -134,9 +127,8 @@ def read_results(folder: Path) -> Results:
     folder = Path(folder)
     metrics = _read_metrics(folder, _KEYS)
     folds = metrics.get("folds", ["."])
-    outcomes = [
-        _read_outcome(folder / fold, metrics["classes"]) for fold in folds
-    ]
+    classes = metrics["classes"]
+    outcomes = [_read_outcome(folder / fold, classes) for fold in folds]
     history = [] if "folds" in metrics else read_run(str(folder))
     return results_of(metrics, outcomes, history)
 

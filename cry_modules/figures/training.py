@@ -1,8 +1,8 @@
 """Training curves of one or more runs, from their ``history.json``.
 
 A panel for each measure. Colours show runs (of a single run, corpora), dashes
-training against validation, and markers corpora. Measures before the first step (``before.json``) are a hollow point at
-epoch 0.
+training against validation, and markers corpora. Measures before the first
+step (``before.json``) are a hollow point at epoch 0.
 """
 
 import json
@@ -13,16 +13,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from matplotlib.figure import FigureBase
 
-from cry_modules.figures.style import (
-    CHANCE,
-    GREY,
-    INK,
-    MARKERS,
-    PAGE,
-    SERIES,
-    add_legend,
-    picture,
-)
+from cry_modules.figures import style
 from data_prep.files.errors import require
 
 #: Panels in their order: keys begin with, title, axis.
@@ -34,11 +25,7 @@ _PANELS = (
         "share of views matched",
     ),
     (("valid_auc",), "validation AUC", "0.5: guessing, 1: all right"),
-    (
-        ("valid_alignment",),
-        "alignment",
-        "lower: views of a recording closer",
-    ),
+    (("valid_alignment",), "alignment", "lower: views of a recording closer"),
     (("valid_uniformity",), "uniformity", "lower: recordings more spread out"),
     (("valid_effective_rank",), "effective rank", "dimensions in use"),
     (("train_grad_norm",), "gradient norm", "before any clipping"),
@@ -53,7 +40,7 @@ _PROBE_MEASURES = {
     "map": "mean average precision",
     "auc": "AUC",
 }
-_BEFORE = {"linestyle": ":", "markersize": 7, "markerfacecolor": PAGE}
+_BEFORE = {"linestyle": ":", "markersize": 7, "markerfacecolor": style.PAGE}
 
 
 class Curve(NamedTuple):
@@ -62,8 +49,8 @@ class Curve(NamedTuple):
     """
 
     key: str
-    dashed: bool
-    corpus: str
+    dashed: bool = False
+    corpus: str = ""
 
 
 class Panel(NamedTuple):
@@ -94,10 +81,9 @@ def panels(keys: Iterable[str]) -> List[Panel]:
             shown.append(Panel(title, axis, curves))
     for key in keys:
         if key.startswith("probe_"):
-            column, _, measure = key[len("probe_") :].rpartition("_")
-            axis = _PROBE_MEASURES.get(measure, measure)
-            curve = Curve(key, False, "")
-            shown.append(Panel(f"probe: {column}", axis, [curve]))
+            column, measure = key[len("probe_") :].rsplit("_", 1)
+            axis = _PROBE_MEASURES[measure]
+            shown.append(Panel(f"probe: {column}", axis, [Curve(key)]))
     return shown
 
 
@@ -114,20 +100,20 @@ def shown_panels(
     """Histories without averages over corpora whose parts are there, their
     panels, and the number of panels in a row.
     """
-    names = [name for names, _, _ in _PANELS for name in names]
     result, every = {}, set()
     for run, rows in histories.items():
         keys = {key for row in rows for key in row}
         averages = {
             name
+            for names, _, _ in _PANELS
             for name in names
             if any(corpus for _, corpus in _with_corpora(name, keys))
         }
+        every |= keys - averages
         result[run] = [
             {key: value for key, value in row.items() if key not in averages}
             for row in rows
         ]
-        every |= keys - averages
     shown = panels(every)
     return result, shown, 2 if len(shown) in (2, 4) else min(3, len(shown))
 
@@ -143,7 +129,7 @@ def draw_curves(
         "pass the output_folder of a training",
     )
     n_rows = -(-len(shown) // n_columns)
-    with picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
+    with style.picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
         figure.suptitle(title)
         draw_panels(figure, shown, histories, n_columns)
 
@@ -163,7 +149,7 @@ def draw_panels(
         _draw_panel(axes, panel, histories, corpora)
     entries = _entries(shown, histories, corpora)
     if entries:
-        add_legend(figure, entries)
+        style.add_legend(figure, entries)
 
 
 def _draw_panel(axes, panel, histories, corpora) -> None:
@@ -178,7 +164,7 @@ def _draw_panel(axes, panel, histories, corpora) -> None:
                 look = _look(curve, run, len(histories), corpora)
                 _draw_curve(axes, points, look)
     if panel.is_auc:
-        axes.axhline(0.5, **CHANCE)
+        axes.axhline(0.5, **style.CHANCE)
     axes.set(title=panel.title, ylabel=panel.axis, xlabel="epoch")
     if panel.curves[0].key.startswith(_FROM_ZERO):
         axes.set_ylim(bottom=0)
@@ -197,17 +183,17 @@ def _draw_curve(axes, points, look) -> None:
 
 
 def _look(curve, run, n_runs, corpora) -> Dict:
-    mark = corpora.index(curve.corpus) if curve.corpus in corpora else None
-    colour = SERIES[run % len(SERIES)]
-    if n_runs == 1 and corpora:
-        colour = INK if mark is None else SERIES[mark % len(SERIES)]
-    return {
-        "color": colour,
-        "linestyle": "--" if curve.dashed else "-",
-        "marker": "." if mark is None else MARKERS[mark % len(MARKERS)],
-        "markersize": 5,
-        "linewidth": 1.4,
-    }
+    dashes = "--" if curve.dashed else "-"
+    look = {"linestyle": dashes, "markersize": 5, "linewidth": 1.4}
+    look.update(style.look(run), marker=".")
+    if curve.corpus in corpora:
+        of_corpus = style.look(corpora.index(curve.corpus))
+        look["marker"] = of_corpus["marker"]
+        if n_runs == 1:
+            look["color"] = of_corpus["color"]
+    elif n_runs == 1 and corpora:
+        look["color"] = style.INK
+    return look
 
 
 def _entries(shown, histories, corpora) -> List[Tuple[str, Dict]]:
@@ -215,18 +201,18 @@ def _entries(shown, histories, corpora) -> List[Tuple[str, Dict]]:
     n_runs, entries = len(histories), []
     if n_runs > 1:
         for run, name in enumerate(histories):
-            look = _look(Curve("", False, ""), run, n_runs, [])
+            look = _look(Curve(""), run, n_runs, [])
             entries.append((name, {**look, "marker": ""}))
     for corpus in corpora:
-        look = _look(Curve("", False, corpus), 0, n_runs, corpora)
-        look["color"] = GREY if n_runs > 1 else look["color"]
+        look = _look(Curve("", corpus=corpus), 0, n_runs, corpora)
+        look["color"] = style.GREY if n_runs > 1 else look["color"]
         entries.append((corpus, look))
-    grey = {"color": GREY}
+    grey = {"color": style.GREY}
     if any(curve.dashed for panel in shown for curve in panel.curves):
         entries.append(("training", {**grey, "linestyle": "--"}))
         entries.append(("validation", grey))
     if any(panel.is_auc for panel in shown):
-        entries.append(("chance", CHANCE))
+        entries.append(("chance", style.CHANCE))
     if any(row["epoch"] == 0 for rows in histories.values() for row in rows):
         entries.append(("before training", {**grey, **_BEFORE, "marker": "o"}))
     return entries
@@ -240,13 +226,7 @@ def read_run(folder: str) -> List[dict]:
         f"{folder} holds no history.json",
         "pass the output_folder of a training that has completed an epoch",
     )
-    rows = _read(path, list)
-    require(
-        bool(rows)
-        and all(isinstance(row, dict) and "epoch" in row for row in rows),
-        f"{path} is not a list of epochs",
-        "train again into another folder",
-    )
+    rows = _read(path, lambda rows: [row["epoch"] for row in rows])
     before = path.with_name("before.json")
     if before.is_file():
         rows = [{"epoch": 0, **_read(before, dict)}, *rows]
@@ -256,13 +236,15 @@ def read_run(folder: str) -> List[dict]:
     ]
 
 
-def _read(path, kind):
+def _read(path, check):
+    """Read a file whose content passes ``check``: the result is not empty."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        content = None
+        is_right = bool(check(content))
+    except (ValueError, TypeError, KeyError):
+        is_right = False
     require(
-        isinstance(content, kind),
+        is_right,
         f"{path} was not written by a training",
         "train again into another folder",
     )

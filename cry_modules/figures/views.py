@@ -73,35 +73,23 @@ def make_pairs(
     """Views of recordings as in a training batch."""
     chunks, rate = hparams["chunks"], hparams["sample_rate"]
     chunks.epoch = epoch
-    sigs, firsts, seconds = [], [], []
+    logmel = hparams["views"].logmel
+    wholes, first, second = [], [], []
     for rec in recordings:
         sig = _read_audio(hparams["reader"], rec, root)
-        seconds.append(len(sig) / rate)
-        sigs.append(repeat_to(sig, chunks.n_samples))
+        seconds, sig = len(sig) / rate, repeat_to(sig, chunks.n_samples)
         # Samples that hold their own position show where the chunks begin.
-        positions = torch.arange(len(sigs[-1]))
-        firsts.append([int(c[0]) for c in chunks(positions, rec.ID, 2)])
-    wavs = torch.stack(
-        [
-            sig[both[view] : both[view] + chunks.n_samples]
-            for view in range(2)
-            for sig, both in zip(sigs, firsts)
-        ]
-    )
+        both = chunks(torch.arange(len(sig)), rec.ID, 2)
+        starts = tuple(int(positions[0]) / rate for positions in both)
+        wholes.append((rec.ID, seconds, logmel(sig[None])[0][0], starts))
+        first.append(sig[both[0]])
+        second.append(sig[both[1]])
+    wavs = torch.stack(first + second)  # in a batch's order
     feats, masked, shifts = _augmented(hparams, wavs, epoch)
-    n = len(recordings)
-    logmel = hparams["views"].logmel
+    rows = [[i, len(wholes) + i] for i in range(len(wholes))]
     return [
-        Pair(
-            rec.ID,
-            seconds[i],
-            logmel(sigs[i][None])[0][0],
-            (firsts[i][0] / rate, firsts[i][1] / rate),
-            feats[[i, n + i]],
-            masked[[i, n + i]],
-            [shifts[i], shifts[n + i]],
-        )
-        for i, rec in enumerate(recordings)
+        Pair(*whole, feats[row], masked[row], shifts[row].tolist())
+        for whole, row in zip(wholes, rows)
     ]
 
 
@@ -141,7 +129,7 @@ def _augmented(hparams, wavs, seed):
         warped = augment.warp(ramp)
     frames = (warped - ramp).abs().amax(dim=(1, 2))
     hop_s = views.logmel.hop / hparams["sample_rate"]
-    return feats, masked, (frames * hop_s).tolist()
+    return feats, masked, frames * hop_s
 
 
 def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
@@ -166,7 +154,7 @@ def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
             label="level in dB, relative to the mean of its frequency",
         )  # fmt: skip
         figure.suptitle(title)
-        figure.supxlabel(caption(hparams), fontsize="medium")
+        figure.supxlabel(_caption(hparams), fontsize="medium")
 
 
 def draw_pair(
@@ -247,7 +235,7 @@ def _show(axes, feats, hparams, start, colours, limits):
     n_frames, n_mels = feats.shape
     rate, logmel = hparams["sample_rate"], hparams["views"].logmel
     image = axes.imshow(
-        narrowed(feats.numpy()).T, origin="lower", aspect="auto",
+        _narrowed(feats.numpy()).T, origin="lower", aspect="auto",
         cmap=colormaps[colours].resampled(_N_COLOURS), vmin=limits[0],
         vmax=limits[1], interpolation="none",
         extent=(start, start + n_frames * logmel.hop / rate, 0, n_mels),
@@ -260,14 +248,8 @@ def _show(axes, feats, hparams, start, colours, limits):
     return image
 
 
-def narrowed(level: np.ndarray) -> np.ndarray:
-    """Means of neighbouring frames, where there are more than can be seen.
-
-    Example
-    -------
-    >>> narrowed(np.arange(800.0)[:, None])[:2, 0]
-    array([0.5, 2.5])
-    """
+def _narrowed(level: np.ndarray) -> np.ndarray:
+    """Means of neighbouring frames, where there are more than can be seen."""
     n_each = -(-len(level) // _MOST_COLUMNS)
     starts = np.arange(0, len(level), n_each)
     n_of = np.diff([*starts, len(level)])
@@ -277,16 +259,16 @@ def narrowed(level: np.ndarray) -> np.ndarray:
 def in_words(pair: Pair, hparams: Dict) -> str:
     """Length of a recording and overlap of its chunks."""
     chunk_s = hparams["chunks"].n_samples / hparams["sample_rate"]
-    overlap = max(0.0, chunk_s - abs(pair.starts[1] - pair.starts[0]))
+    overlap = chunk_s - abs(pair.starts[1] - pair.starts[0])
     text = f"{pair.seconds:.1f} s"
     if pair.seconds < chunk_s:
         text += f", repeated to {chunk_s:g} s"
-    if overlap == 0:
+    if overlap <= 0:
         return f"{text}; the chunks do not overlap"
     return f"{text}; the chunks overlap by {overlap:.2f} s"
 
 
-def caption(hparams: Dict) -> str:
+def _caption(hparams) -> str:
     """Augmentation of the recordings in words."""
     views, rate = hparams["views"], hparams["sample_rate"]
     augment, hop_ms = views.augment, 1000 * views.logmel.hop / rate
@@ -310,19 +292,12 @@ def caption(hparams: Dict) -> str:
 def _draw_manifest(args, settings) -> None:
     """Write the picture of recordings that are evenly spread over a
     manifest."""
-    n, epoch, root = args.n, args.epoch, args.data_folder or "."
+    n, epoch, root = args.n, args.epoch, args.data_folder
     require(1 <= n <= MOST_ROWS, f"--n is {n}", f"pass 1 to {MOST_ROWS}")
     require(epoch >= 0, f"--epoch is {epoch}", "pass 0 or more")
     recordings = read(Path(args.manifest))
     n = min(n, len(recordings))
     chosen = [recordings[i * len(recordings) // n] for i in range(n)]
-    require(
-        args.data_folder is not None or holds(root, chosen[0].wav),
-        f"{args.manifest} does not tell where {chosen[0].wav} is",
-        "pass the folder of the audio as --data_folder",
-    )
-    is_folder = Path(root).is_dir()
-    require(is_folder, f"{root} is not a folder", "correct --data_folder")
     hparams = settings_of(settings)
     hparams["reader"].pack_of(root)
     pairs = make_pairs(hparams, chosen, root, epoch)
@@ -352,7 +327,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         "manifest", metavar="MANIFEST", help="such as <run>/manifest/train.csv"
     )
     parser.add_argument(
-        "--data_folder", help="folder that the manifest's paths start from"
+        "--data_folder",
+        default=".",
+        help="folder that the manifest's paths start from",
     )
     parser.add_argument(
         "--hparams",

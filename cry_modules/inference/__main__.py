@@ -28,7 +28,7 @@ from cry_modules.inference.scores import header_of, rows_of, write_track
 from data_prep.audio.folder import AUDIO, audio_files
 from data_prep.audio.packs import pack_at
 from data_prep.files.atomic import cannot_write, make_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import write_table
 
 
@@ -121,10 +121,8 @@ def _score(args) -> int:
     _check_options(args)
     paths = _list_audio(args.audio)
     out = None if args.csv is None else Path(args.csv)
-    folder = None
-    if args.plot:
-        table = (out or Path("scores.csv")).with_suffix("")
-        folder = table.with_name(f"{table.name}_over_time")
+    table = (out or Path("scores.csv")).with_suffix("")
+    folder = table.with_name(f"{table.name}_over_time") if args.plot else None
     _check_outputs(out, folder, paths)
     classifier = CryClassifier.from_hparams(
         args.model,
@@ -135,7 +133,14 @@ def _score(args) -> int:
         classifier.window_sizes(args.window_s, args.hop_s)  # refuses bad ones
     print(CAUTION, file=sys.stderr)
     scores = classifier.classify_files(paths, args.longest_s, progressbar=True)
-    _write_scores(classifier, scores, out)
+    hparams = classifier.hparams
+    header = header_of(hparams.classes)
+    rows = rows_of(scores, hparams.classes, hparams.threshold)
+    if out is None:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerows([header, *rows])
+    else:
+        write_table(out, header, rows)
     failed = {}
     if folder is not None:
         state = f"{out or 'the table'} is complete, {folder} is not"
@@ -152,17 +157,16 @@ def _score(args) -> int:
 def _check_options(args):
     texts = [("MODEL", args.model), ("--csv", args.csv)]
     for name, value in [*texts, *(("AUDIO", path) for path in args.audio)]:
-        if value == "":
-            raise InputError(f"{name} is empty; pass a name")
+        require(value != "", f"{name} is empty", "pass a name")
     if not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
     for name in ("window_s", "hop_s"):
         value = getattr(args, name)
-        if value is not None and not args.plot:
-            raise InputError(
-                f"--{name} {value} applies to scores over time; pass --plot "
-                f"too, or leave out --{name}"
-            )
+        require(
+            value is None or args.plot,
+            f"--{name} {value} applies to scores over time",
+            f"pass --plot too, or leave out --{name}",
+        )
 
 
 def _list_audio(names: Sequence[str]) -> List[str]:
@@ -173,11 +177,11 @@ def _list_audio(names: Sequence[str]) -> List[str]:
             paths.append(name)
             continue
         pack = pack_at(name)
-        if pack is not None:
-            raise InputError(
-                f"{name} is a pack, which only training reads; pass the folder "
-                f"that was packed, {pack.name}"
-            )
+        require(
+            pack is None,
+            f"{name} is a pack, which only training reads",
+            f"pass the folder that was packed, {pack and pack.name}",
+        )
         paths += [str(Path(name) / path) for path in audio_files(name)]
     return list(dict.fromkeys(paths))
 
@@ -190,11 +194,12 @@ def _check_outputs(
         if out.is_dir():
             raise InputError(f"--csv {out} is a folder; pass a file name")
         recordings = {os.path.realpath(path) for path in paths}
-        if str(out).lower().endswith(AUDIO) or str(out.resolve()) in recordings:
-            raise InputError(
-                f"--csv {out} is a recording, or has the name of one; name the "
-                "table to write, such as scores.csv"
-            )
+        require(
+            not str(out).lower().endswith(AUDIO)
+            and os.path.realpath(out) not in recordings,
+            f"--csv {out} is a recording, or has the name of one",
+            "name the table to write, such as scores.csv",
+        )
         _check_writable(out, out.parent)
     if folder is not None:
         _check_writable(folder, folder if folder.exists() else folder.parent)
@@ -203,21 +208,9 @@ def _check_outputs(
 def _check_writable(path: Path, folder: Path):
     make_folder(folder)
     try:
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         raise cannot_write(path, error)
-
-
-def _write_scores(classifier, scores, out):
-    hparams = classifier.hparams
-    header = header_of(hparams.classes)
-    rows = rows_of(scores, hparams.classes, hparams.threshold)
-    if out is None:
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerows([header, *rows])
-    else:
-        write_table(out, header, rows)
 
 
 def _write_over_time(
@@ -226,8 +219,10 @@ def _write_over_time(
     """Write a table and a picture per recording; return the reason why some
     have none, by path."""
     # Imported here: a table alone does not need matplotlib.
-    from cry_modules.inference.picture import spectrogram
+    from cry_modules.figures.style import picture, shortened
+    from cry_modules.inference.picture import SIZE, draw_scores, spectrogram
 
+    hparams = classifier.hparams
     make_folder(folder)
     failed = {}
     for path, name in tqdm(
@@ -242,8 +237,10 @@ def _write_over_time(
         except (InputError, soundfile.LibsndfileError, OSError) as error:
             failed[path] = " ".join(str(error).split())
             continue
-        write_track(track, classifier.hparams.classes, folder / f"{name}.csv")
-        _draw(classifier, track, levels, path, folder / f"{name}.png")
+        write_track(track, hparams.classes, folder / f"{name}.csv")
+        shown = (track, hparams.classes, hparams.threshold, levels)
+        with picture(folder / f"{name}.png", SIZE) as figure:
+            draw_scores(figure, *shown, shortened(Path(path).name, 60))
     return failed
 
 
@@ -267,27 +264,14 @@ def plot_names(paths: Sequence[str]) -> Dict[str, str]:
     return names
 
 
-def _draw(classifier, track, levels, path, out):
-    from cry_modules.figures.style import picture, shortened
-    from cry_modules.inference.picture import SIZE, Shown, draw_scores
-
-    hparams = classifier.hparams
-    title = shortened(Path(path).name, 60)
-    shown = Shown(track, hparams.classes, hparams.threshold, levels, title)
-    with picture(out, SIZE) as figure:
-        draw_scores(figure, shown)
-
-
 def _summary(scores, failed: Dict[str, str], out) -> str:
     scored = [score for score in scores if not score.error]
+    unusable = [score for score in scores if score.error]
     minutes = sum(score.seconds for score in scored) / 60
     line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
-    unusable = [score for score in scores if score.error]
     if unusable:
-        line += (
-            f", {len(unusable)} could not be used, such as "
-            f"{unusable[0].path} ({unusable[0].error})"
-        )
+        example = f"{unusable[0].path} ({unusable[0].error})"
+        line += f", {len(unusable)} could not be used, such as {example}"
     if failed:
         reason = next(iter(failed.values()))
         line += f", {len(failed)} have no scores over time, such as {reason}"

@@ -11,23 +11,18 @@ import numpy as np
 import torch
 from speechbrain.dataio.encoder import CategoricalEncoder
 from speechbrain.inference.classifiers import EncoderClassifier
+from speechbrain.utils.autocast import AMPConfig
 from speechbrain.utils.fetching import FetchConfig
 from torch.nn.utils.rnn import pad_sequence
 
 from cry_modules.audio import AudioNormalizer, shortest_input
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
-from cry_modules.inference.options import (
-    check_run_opts,
-    refuse_arguments,
-    trusting,
-)
 from cry_modules.inference.recordings import (
     LONGEST_S,
     Unusable,
     audit_usable,
     read_whole,
-    required,
     score_files,
     window_logits,
 )
@@ -38,8 +33,7 @@ from cry_modules.inference.scores import (
     call_of,
     softmax,
 )
-from cry_modules.inference.windows import sliding
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 
 class CryClassifier(EncoderClassifier):
@@ -81,6 +75,8 @@ class CryClassifier(EncoderClassifier):
     ... )
     >>> log_posteriors.shape, len(labels)
     (torch.Size([2, 2]), 2)
+    >>> classifier.call(torch.tensor([0.6, 0.4]))
+    'a'
     """
 
     MODULES_NEEDED = ["embedding_model", "classifier"]
@@ -89,7 +85,7 @@ class CryClassifier(EncoderClassifier):
     def __init__(
         self, modules=None, hparams=None, run_opts=None, freeze_params=True
     ):
-        check_run_opts(run_opts or {})
+        _check_run_opts(run_opts or {})
         super().__init__(modules, hparams, run_opts, freeze_params)
         self.audio_normalizer = AudioNormalizer(
             self.hparams.sample_rate, shortest_input(self.hparams.hop)
@@ -129,43 +125,39 @@ class CryClassifier(EncoderClassifier):
             Commit, tag or branch of a Hugging Face id.
         **kwargs
             Arguments of SpeechBrain's ``from_hparams``; only with ``trust``.
-
-        Returns
-        -------
-        CryClassifier
-
-        Example
-        -------
-        >>> CryClassifier.from_hparams("no/model", runopts={"device": "cuda"})
-        Traceback (most recent call last):
-        ...
-        data_prep.files.errors.InputError: from_hparams() has no argument \
-'runopts' without trust=True; correct its name, or leave it out
         """
-        check_run_opts(run_opts or {})
+        _check_run_opts(run_opts or {})
         if not trust:
-            refuse_arguments(hparams_file, kwargs)
+            if hparams_file != YAML_FILE:
+                kwargs["hparams_file"] = hparams_file
+            require(
+                not kwargs,
+                f"from_hparams() takes {', '.join(kwargs)} only with trust=True",
+                "correct the name, or leave it out",
+            )
             model = load_model(source, savedir, revision)
             return cls.from_model(model, run_opts)
         if revision is not None:
             kwargs["fetch_config"] = FetchConfig(revision=revision)
         kwargs.update(savedir=savedir, run_opts=run_opts)
-        with trusting(source, hparams_file):
+        try:
             return super().from_hparams(source, hparams_file, **kwargs)
+        except (KeyError, OSError, ValueError, ImportError) as error:
+            reason = str(error).strip().split("\n")[0]
+            if isinstance(error, KeyError):
+                reason = f"it has no {reason}"
+            raise InputError(
+                f"{hparams_file} of {source} cannot be loaded as a classifier "
+                f"({reason}); pass a folder that cry_modules.export wrote, or "
+                "leave out trust"
+            )
 
     @classmethod
     def from_model(
         cls, model: SavedModel, run_opts: Optional[Dict] = None
     ) -> "CryClassifier":
-        """Make a classifier from a model in memory.
-
-        Arguments
-        ---------
-        model : SavedModel
-            Result of ``checkpoints.description.build`` or ``load_model``.
-        run_opts : dict or None
-            ``device`` and ``precision``.
-        """
+        """Make a classifier from a model in memory, a result of
+        ``checkpoints.saved_model.build`` or ``load_model``."""
         blueprint = model.blueprint
         logmel = model.embedder.features.logmel
         hparams = {
@@ -203,7 +195,7 @@ class CryClassifier(EncoderClassifier):
         """
         if normalize:
             raise ValueError("normalize is not supported; leave it out")
-        wavs = (wavs if wavs.dim() == 2 else wavs.unsqueeze(0)).float()
+        wavs = torch.atleast_2d(wavs).float()
         if wav_lens is not None:
             wav_lens = wav_lens.to(self.device)
         with self.inference_ctx:
@@ -211,13 +203,8 @@ class CryClassifier(EncoderClassifier):
 
     @torch.inference_mode()
     def classify_batch(self, wavs, wav_lens=None):
-        """Classify waveforms; the label is the most probable class, whatever
-        the operating point (see ``call``).
-
-        Arguments
-        ---------
-        wavs, wav_lens : torch.Tensor
-            See ``encode_batch``.
+        """Classify waveforms, given as for ``encode_batch``; the label is the
+        most probable class, whatever the operating point (see ``call``).
 
         Returns
         -------
@@ -233,54 +220,24 @@ class CryClassifier(EncoderClassifier):
         logits = self._logits(wavs, wav_lens)
         return self._decide(torch.log_softmax(logits, dim=1))
 
-    def forward(self, wavs, wav_lens=None):
-        """Same as ``classify_batch``."""
-        return self.classify_batch(wavs, wav_lens)
-
     def classify_file(self, path, savedir=None, longest_s=LONGEST_S):
-        """Classify one recording of any length; an ``InputError`` says why it
-        cannot be used.
+        """Classify one recording of any length (WAV, FLAC, OGG or MP3 at any
+        rate), and return what ``classify_batch`` returns, for a batch of one.
 
-        Arguments
-        ---------
-        path : str or os.PathLike
-            WAV, FLAC, OGG or MP3 at any rate.
-        savedir : str or None
-            Unused: nothing is downloaded.
-        longest_s : float
-            See ``classify_files``.
-
-        Returns
-        -------
-        tuple
-            See ``classify_batch``; a batch of one.
+        An ``InputError`` says why it cannot be used. ``savedir`` is unused, as
+        nothing is downloaded; for ``longest_s`` see ``classify_files``.
         """
-        score = self.classify_files([path], longest_s)[0]
-        with required(path):
-            if score.error:
-                raise Unusable(score.error)
+        (score,) = self.classify_files([path], longest_s)
+        if score.error:
+            raise Unusable(path, score.error)
         posteriors = torch.from_numpy(score.scores).float().unsqueeze(0)
         return self._decide(posteriors.log())
 
     def call(self, scores) -> str:
-        """Class that a recording is assigned to at the operating point.
-
-        Arguments
-        ---------
-        scores : numpy.ndarray or torch.Tensor
-            Finite probability of each class, ``[n_classes]``: ``scores`` of a
-            ``FileScore``, or a row of ``exp()`` of ``classify_batch``'s log
-            posteriors.
-
-        Example
-        -------
-        >>> from cry_modules.checkpoints.description import Blueprint
-        >>> from cry_modules.checkpoints.saved_model import build
-        >>> model = build(
-        ...     Blueprint(1, classes=["no", "yes"], log_prior=[0.0, 0.0])
-        ... )
-        >>> CryClassifier.from_model(model).call(torch.tensor([0.6, 0.4]))
-        'no'
+        """Class that a recording is assigned to at the operating point, by the
+        finite probability of each class, ``[n_classes]``: ``scores`` of a
+        ``FileScore``, or a row of ``exp()`` of ``classify_batch``'s log
+        posteriors.
         """
         scores = torch.as_tensor(scores).detach().cpu().numpy()
         return call_of(scores, self.hparams.classes, self.hparams.threshold)
@@ -289,16 +246,9 @@ class CryClassifier(EncoderClassifier):
         """Read a recording as model input ``[samples]``: mono, resampled,
         scaled to one peak, repeated if it is too short for the encoder.
 
-        Arguments
-        ---------
-        path : str or os.PathLike
-            WAV, FLAC, OGG or MP3; an ``InputError`` says why it cannot be
-            used.
-        savedir : str or None
-            Unused: nothing is downloaded.
+        An ``InputError`` says why it cannot be used. ``savedir`` is unused.
         """
-        with required(path):
-            sig = read_whole(audit_usable(path), self.audio_normalizer)
+        sig = read_whole(audit_usable(path), self.audio_normalizer)
         return sig.to(self.device)
 
     def classify_files(
@@ -326,12 +276,12 @@ class CryClassifier(EncoderClassifier):
         list of FileScore
             In the order of ``paths``.
         """
-        if isinstance(paths, (str, os.PathLike)):
-            raise InputError(
-                f"classify_files takes a list of recordings, not {str(paths)!r}"
-                ": put it in a list"
-            )
-        self._require_classes()
+        require(
+            not isinstance(paths, (str, os.PathLike)),
+            f"classify_files takes a list of recordings, not {str(paths)!r}",
+            "put it in a list",
+        )
+        self.require_classes()
         return score_files(self, paths, longest_s, progressbar)
 
     def score_over_time(
@@ -341,74 +291,52 @@ class CryClassifier(EncoderClassifier):
         hop_s: Optional[float] = None,
     ) -> ScoreTrack:
         """Score overlapping windows of a recording, in bounded memory; an
-        ``InputError`` says why it cannot be used.
-
-        Arguments
-        ---------
-        path : str or os.PathLike
-            WAV, FLAC, OGG or MP3.
-        window_s, hop_s : float or None
-            See ``window_sizes``.
-
-        Returns
-        -------
-        ScoreTrack
+        ``InputError`` says why it cannot be used. For the windows, see
+        ``window_sizes``.
         """
-        self._require_classes()
+        self.require_classes()
         sizes = self.window_sizes(window_s, hop_s)
         size, hop = (round(s * self.hparams.sample_rate) for s in sizes)
-        with required(path):
-            audit = audit_usable(path)
-            spans, logits, is_loud = window_logits(
-                self, audit, size, lambda length: sliding(length, size, hop)
-            )
-            if not np.isfinite(logits[is_loud]).all():
-                raise Unusable(NOT_FINITE)
+        audit = audit_usable(path)
+        spans, logits, is_loud = window_logits(self, audit, size, hop)
+        if not np.isfinite(logits[is_loud]).all():
+            raise Unusable(path, NOT_FINITE)
         starts, stops = np.array(spans).T
         return ScoreTrack(starts, stops, softmax(logits))
 
     def window_sizes(
         self, window_s: Optional[float] = None, hop_s: Optional[float] = None
     ) -> Tuple[float, float]:
-        """Check window and hop of scores over time, and fill in defaults.
+        """Check window and hop of scores over time, in seconds.
 
-        Arguments
-        ---------
-        window_s : float or None
-            Seconds, at least the encoder's shortest input; None: the chunk
-            length of training.
-        hop_s : float or None
-            Seconds from one window to the next, at least a sample; None: half
-            of the window.
-
-        Returns
-        -------
-        window_s, hop_s : float
+        The window has at least the encoder's shortest input, the hop from one
+        window to the next a sample. Defaults: the chunk length of training,
+        and half of the window.
         """
         rate = self.hparams.sample_rate
-        shortest = self.audio_normalizer.shortest / rate
         window_s = self.hparams.chunk_s if window_s is None else window_s
         hop_s = window_s / 2 if hop_s is None else hop_s
         for name, value, least in (
-            ("window_s", window_s, shortest),
+            ("window_s", window_s, self.audio_normalizer.shortest / rate),
             ("hop_s", hop_s, 1 / rate),
         ):
-            if not least <= value < math.inf:
-                raise InputError(
-                    f"{name} is {value}; pass a finite number of seconds, "
-                    f"{least} or more"
-                )
+            require(
+                least <= value < math.inf,
+                f"{name} is {value}",
+                f"pass a finite number of seconds, {least} or more",
+            )
         return window_s, hop_s
 
-    def _require_classes(self):
-        if self.mods.classifier is None:
-            raise InputError(
-                "this model is an encoder without classes; train_cls.py trains "
-                "a classifier on top of it"
-            )
+    def require_classes(self) -> None:
+        """Refuse an encoder without a classifier."""
+        require(
+            self.mods.classifier is not None,
+            "this model is an encoder without classes",
+            "train_cls.py trains a classifier on top of it",
+        )
 
     def _logits(self, wavs, wav_lens=None) -> torch.Tensor:
-        self._require_classes()
+        self.require_classes()
         emb = self.encode_batch(wavs, wav_lens)
         return self.mods.classifier.logits(emb.float())
 
@@ -426,16 +354,8 @@ class CryClassifier(EncoderClassifier):
 
 
 def label_encoder(classes: List[str]) -> CategoricalEncoder:
-    """SpeechBrain's map from logit index to class name.
-
-    Arguments
-    ---------
-    classes : list of str
-        In the order of the logits.
-
-    Returns
-    -------
-    CategoricalEncoder
+    """SpeechBrain's map from logit index to class name, for classes in the
+    order of the logits.
 
     Example
     -------
@@ -446,3 +366,27 @@ def label_encoder(classes: List[str]) -> CategoricalEncoder:
     encoder.update_from_iterable(classes, sequence_input=False)
     encoder.expect_len(len(classes))
     return encoder
+
+
+def _check_run_opts(run_opts: Dict) -> None:
+    """Refuse a device or precision that is unavailable."""
+    device = str(run_opts.get("device", "cpu"))
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        kind = None
+    require(
+        kind in ("cpu", "cuda"),
+        f"device is {device!r}",
+        "pass cpu, cuda or cuda:0",
+    )
+    require(
+        kind == "cpu" or torch.cuda.is_available(),
+        f"device is {device}, but torch finds no GPU",
+        "pass cpu",
+    )
+    precision = run_opts.get("precision", "fp32")
+    try:
+        AMPConfig.from_name(precision)
+    except ValueError:
+        raise InputError(f"precision is {precision!r}; pass fp32, bf16 or fp16")

@@ -2,15 +2,10 @@
 Representations (https://hearbenchmark.com/hear-api.html): embeddings of whole
 sounds and of moments, for its validator and its benchmark of 19 tasks.
 
-    hear-validator cry_modules.inference.hear -m MODEL
-    python -m heareval.embeddings.runner cry_modules.inference.hear --model MODEL --tasks-dir TASKS --embeddings-dir embeddings/NAME
-    python -m heareval.predictions.runner embeddings/NAME/cry_modules.inference.hear/*
-
-``MODEL`` is an exported folder, the results folder of any train script, or a
-file in one of them (``model.json``, ``encoder.ckpt``). The runner requires a
-path that exists: pass a Hugging Face id as ``CRY_HEAR_MODEL``, without
-``--model``. It names its output after this module, not after the model, and
-skips existing output: each model needs an ``--embeddings-dir`` of its own.
+The commands are in cry_modules/README.md. ``MODEL`` is an exported folder, the
+results folder of any train script, or a file in one of them (``model.json``,
+``encoder.ckpt``). HEAR's tools require a path that exists: pass a Hugging Face
+id as ``CRY_HEAR_MODEL``.
 
 Sounds are prepared as in classification: scaled to one peak, and repeated if
 they are shorter than the encoder needs. The head of a classifier is not used.
@@ -35,7 +30,7 @@ from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.windows import level_dbfs
 from cry_modules.lengths import covering
 from data_prep.audio.measure import SILENT_DBFS
-from data_prep.files.errors import InputError
+from data_prep.files.errors import require
 
 #: Environment variable with the model if none is passed.
 MODEL_VARIABLE = "CRY_HEAR_MODEL"
@@ -46,7 +41,23 @@ BATCH_S = 20.0
 
 
 class HearModel(nn.Module):
-    """Embed sounds of one length, in bounded memory."""
+    """Embed sounds of one length, in bounded memory.
+
+    Example
+    -------
+    >>> from cry_modules.checkpoints.description import Blueprint
+    >>> from cry_modules.checkpoints.saved_model import build
+    >>> model = HearModel(build(Blueprint(width=1)).embedder)
+    >>> model.sample_rate, model.scene_embedding_size
+    (16000, 32)
+    >>> get_scene_embeddings(torch.rand(2, 16000), model).shape
+    torch.Size([2, 32])
+    >>> embeddings, timestamps = get_timestamp_embeddings(
+    ...     torch.rand(2, 16000), model
+    ... )
+    >>> embeddings.shape, timestamps[0, :3]
+    (torch.Size([2, 21, 32]), tensor([  0.,  50., 100.]))
+    """
 
     def __init__(self, embedder: Embedder):
         super().__init__()
@@ -75,15 +86,14 @@ class HearModel(nn.Module):
 
 def load_model(model_file_path: str = "") -> HearModel:
     """Load a model, executing none of its files; without a path, the one
-    that ``CRY_HEAR_MODEL`` names.
-    """
+    that ``CRY_HEAR_MODEL`` names."""
     source = str(model_file_path) or os.environ.get(MODEL_VARIABLE, "")
-    if not source:
-        raise InputError(
-            "the path of the model is empty; pass its folder (-m of "
-            "hear-validator, --model of heareval.embeddings.runner) or set "
-            f"the environment variable {MODEL_VARIABLE}"
-        )
+    require(
+        source != "",
+        "the path of the model is empty",
+        "pass its folder (-m of hear-validator, --model of heareval.embeddings"
+        f".runner) or set the environment variable {MODEL_VARIABLE}",
+    )
     path = Path(source)
     files = (MODEL_FILE, WEIGHTS_FILE, ENCODER_FILE)
     if path.name in files and path.with_name(MODEL_FILE).is_file():
@@ -106,7 +116,13 @@ def get_scene_embeddings(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     wavs = _prepared(audio, model)
     if wavs.shape[1] <= LONGEST_S * model.sample_rate:
         return model(wavs)
-    return torch.stack([_mean_over_windows(wav, model) for wav in wavs])
+    size = model.embedder.n_samples
+    means = []
+    for wav in wavs:
+        windows = [wav[i : i + size] for i in covering(len(wav), size)]
+        loud = [part for part in windows if level_dbfs(part) >= SILENT_DBFS]
+        means.append(model(torch.stack(loud or windows)).mean(dim=0))
+    return torch.stack(means)
 
 
 def get_timestamp_embeddings(
@@ -116,11 +132,10 @@ def get_timestamp_embeddings(
 
     A window has the encoder's shortest input (32 frames: 0.31 s with the
     front end ``fbank``). Beyond its ends a sound is mirrored, so that windows
-    hold no artificial silence. Each window is embedded separately, 6 times the
-    sound in all: a minute takes 0.8 s at width 8 and 30 s at width 64 on one
-    CPU core. Longer windows cost more and locate events less well: average
-    precision of a linear probe for the onsets of synthetic tones, at width 8,
-    fell from 0.59 (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s) and 0.21 (0.95 s).
+    hold no artificial silence. Longer windows cost more and locate events less
+    well: average precision of a linear probe for the onsets of synthetic
+    tones, at width 8, fell from 0.59 (0.31 s) to 0.39 (0.47 s), 0.29 (0.63 s)
+    and 0.21 (0.95 s).
 
     Shapes: audio ``[n_sounds, n_samples]``; returns embeddings ``[n_sounds,
     n_timestamps, timestamp_embedding_size]`` and timestamps in milliseconds
@@ -133,34 +148,28 @@ def get_timestamp_embeddings(
 
 
 def timestamps(n_samples: int, sample_rate: int) -> torch.Tensor:
-    """Moments of a sound, 50 ms apart, in milliseconds ``[n_timestamps]``.
-
-    They are integers, which float32 holds exactly up to 4.6 hours.
-    """
+    """Moments of a sound, 50 ms apart, in milliseconds ``[n_timestamps]``:
+    integers, which float32 holds exactly up to 4.6 hours."""
     n_hops = n_samples * 1000 // (sample_rate * HOP_MS)
     return HOP_MS * torch.arange(n_hops + 1)
 
 
 def _load_checkpoint(path: Path) -> Embedder:
     """Embedder of a run with the encoder of one checkpoint."""
-    if not path.exists():
-        raise InputError(
-            f"{path} does not exist; pass an exported folder, the results "
-            "folder of a train script, or a Hugging Face id"
-        )
+    require(path.exists(), f"{path} does not exist", "pass a model's folder")
     # A checkpoint is a file in, or a folder, save/CKPT.../ of a run.
     parents = path.resolve().parents[:3]
     run = next((p for p in parents if (p / YAML_FILE).is_file()), None)
-    if run is None:
-        raise InputError(
-            f"{path} is not in a run: no folder above it has {YAML_FILE}, "
-            "which describes the model; pass the results folder of the run, "
-            "or export it with python -m cry_modules.export"
-        )
+    require(
+        run is not None,
+        f"{path} is not in a run: no folder above it has {YAML_FILE}, which "
+        "describes the model",
+        "pass the results folder of the run, or export it with python -m "
+        "cry_modules.export",
+    )
     blueprint, _ = saved_model.read_run(run)
     embedder = saved_model.build(blueprint).embedder
-    source = EncoderSource(path, option="")
-    source.load(embedder.encoder, blueprint.front_end)
+    EncoderSource(path, "").load(embedder.encoder, blueprint.front_end)
     return embedder
 
 
@@ -178,14 +187,6 @@ def _prepared(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
     peak = wavs.abs().amax(dim=1, keepdim=True)
     wavs = wavs / torch.where(peak > 0, peak, 1.0) * PEAK
     return torch.stack([repeat_to(wav, model.shortest) for wav in wavs])
-
-
-def _mean_over_windows(wav: torch.Tensor, model: HearModel) -> torch.Tensor:
-    """Embed ``[samples]`` as ``[emb_dim]``."""
-    size = model.embedder.n_samples
-    windows = [wav[i : i + size] for i in covering(len(wav), size)]
-    loud = [part for part in windows if level_dbfs(part) >= SILENT_DBFS]
-    return model(torch.stack(loud or windows)).mean(dim=0)
 
 
 def _around(

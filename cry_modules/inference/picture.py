@@ -1,16 +1,16 @@
 """A recording and its scores over time, as a picture."""
 
-from typing import List, NamedTuple, Optional
+from typing import List, Optional
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 
 from cry_modules.figures.style import INK, SERIES, add_legend
-from cry_modules.inference.classifier import ScoreTrack
-from cry_modules.inference.windows import WindowReader, batches
+from cry_modules.inference.scores import ScoreTrack
+from cry_modules.inference.windows import batches, read_windows
 
 #: Inches.
 SIZE = (8.0, 4.4)
@@ -27,19 +27,6 @@ _SMALLEST, _TICKS = 5e-4, (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _MINUTES_FROM = 600.0  # seconds; longer recordings have an axis in minutes
 
 
-class Shown(NamedTuple):
-    """Contents of a picture: scores over time, classes (the positive one
-    last) and its threshold, ``spectrogram`` ``[bins, columns]`` in dB from 0
-    to 8 kHz, and title.
-    """
-
-    track: ScoreTrack
-    classes: List[str]
-    threshold: Optional[float]
-    spectrogram: np.ndarray
-    title: str = ""
-
-
 def spectrogram(path: str, seconds: float) -> np.ndarray:
     """Power in dB over time and frequency, ``[257, columns]``, in bounded
     memory.
@@ -49,10 +36,8 @@ def spectrogram(path: str, seconds: float) -> np.ndarray:
     n_at_once = max(1, int(_BLOCK_S * n_columns / seconds))
     parts = list(batches(range(n_columns), n_at_once))
     spans = [(edges[part[0]], edges[part[-1] + 1]) for part in parts]
-    reader = WindowReader(path, _RATE)
-    columns = [
-        _columns(sig, len(part)) for sig, part in zip(reader(spans), parts)
-    ]
+    sounds = zip(read_windows(path, spans, _RATE), parts)
+    columns = [_columns(sig, len(part)) for sig, part in sounds]
     power = np.concatenate(columns, axis=1)
     loudest = max(power.max(), _SMALLEST_POWER)
     decibels = 10 * np.log10(np.maximum(power, _SMALLEST_POWER) / loudest)
@@ -72,83 +57,81 @@ def _columns(sig, n_columns) -> np.ndarray:
     return F.adaptive_avg_pool1d(spectrum.abs().square(), n_columns).numpy()
 
 
-def draw_scores(figure: Figure, shown: Shown) -> None:
-    """Draw the spectrogram and, below it, the scores on the same time axis."""
+def draw_scores(
+    figure: Figure,
+    track: ScoreTrack,
+    classes: List[str],
+    threshold: Optional[float],
+    levels: np.ndarray,
+    title: str = "",
+    is_narrow: bool = False,
+) -> None:
+    """Draw a spectrogram ``[bins, columns]`` in dB from 0 to 8 kHz and, below
+    it, the scores on the same time axis. The last class is the positive one.
+    """
     sound, scores = figure.subplots(
-        2, 1, sharex=True, height_ratios=(1, 1), gridspec_kw={"hspace": 0.12}
+        2, 1, sharex=True, gridspec_kw={"hspace": 0.12}
     )
-    seconds = float(shown.track.stops[-1])
+    is_long = track.stops[-1] >= _MINUTES_FROM
+    unit_s = 60 if is_long else 1
+    end = track.stops[-1] / unit_s
+    middles = (track.starts + track.stops) / 2 / unit_s
     sound.imshow(
-        shown.spectrogram, origin="lower", aspect="auto", cmap="magma",
-        extent=(0, seconds, 0, _RATE / 2000), interpolation="nearest",
+        levels, origin="lower", aspect="auto", cmap="magma",
+        extent=(0, end, 0, _RATE / 2000), interpolation="nearest",
     )  # fmt: skip
     sound.grid(False)
     sound.set_ylabel("kHz")
-    sound.set_title(shown.title, loc="left")
-    _draw_lines(scores, shown)
-    _draw_silence(scores, shown.track, seconds)
+    sound.set_title(title, loc="left")
+    _draw_lines(scores, middles, track.scores, classes, threshold)
+    _draw_silence(scores, middles, np.isnan(track.scores).any(axis=1), end)
     # Log-odds: a threshold may be far below a half.
     scores.set_yscale("logit", nonpositive="clip")
     scores.set_ylim(_SMALLEST / 2, 1 - _SMALLEST / 2)
     scores.set_yticks(_TICKS, [f"{p:g}" for p in _TICKS])
     scores.yaxis.set_minor_locator(NullLocator())
     scores.set_ylabel("score")
-    _label_time(scores, seconds)
-    if len(shown.classes) > 2 or shown.threshold is not None:
-        draw_legend(scores, scores, loc="upper left", bbox_to_anchor=(1.01, 1))
-
-
-def draw_legend(place, scores, **where) -> None:
-    """Name the lines and areas of the axes ``scores`` in a legend."""
+    scores.set_xlim(0, end)
+    scores.set_xlabel("minutes" if is_long else "seconds")
     artists = [*scores.get_lines(), *scores.collections]
     entries = [(artist.get_label(), artist) for artist in artists]
-    add_legend(place, entries, **where)
+    if len(classes) == 2 and threshold is None:
+        return
+    if is_narrow:  # below, as there is no room next to the lines
+        n_rows = -(-len(entries) // 2)
+        figure.set_figheight(figure.get_figheight() + 0.2 * n_rows)
+        add_legend(figure, entries, ncols=2)
+    else:
+        add_legend(scores, entries, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
-def _draw_lines(axes, shown) -> None:
+def _draw_lines(axes, middles, scores, classes, threshold) -> None:
     """Draw a line for each class; of two, only for the positive one."""
-    track = shown.track
-    middles = (track.starts + track.stops) / 2
-    means = np.nan_to_num(track.scores).sum(axis=0)
-    lines = np.argsort(means)[::-1][:MOST_LINES]
-    if len(shown.classes) == 2:
+    lines = np.argsort(np.nan_to_num(scores).sum(axis=0))[::-1][:MOST_LINES]
+    if len(classes) == 2:
         lines = [1]
     for i, k in enumerate(lines):
         axes.plot(
-            middles, track.scores[:, k].clip(_SMALLEST, 1 - _SMALLEST),
-            color=SERIES[i % len(SERIES)], label=shown.classes[k],
+            middles, scores[:, k].clip(_SMALLEST, 1 - _SMALLEST),
+            color=SERIES[i % len(SERIES)], label=classes[k],
             marker="o" if len(middles) <= 100 else None, markersize=3,
             linewidth=1.5, linestyle="-" if i < len(SERIES) else "--",
         )  # fmt: skip
-    if shown.threshold is not None:
+    if threshold is not None:
         axes.axhline(
-            np.clip(shown.threshold, _SMALLEST, 1 - _SMALLEST), color=INK,
+            np.clip(threshold, _SMALLEST, 1 - _SMALLEST), color=INK,
             linestyle=(0, (4, 3)), linewidth=1,
-            label=f"threshold {shown.threshold:.3g}",
+            label=f"threshold {threshold:.3g}",
         )  # fmt: skip
 
 
-def _draw_silence(axes, track, seconds) -> None:
+def _draw_silence(axes, middles, is_silent, end) -> None:
     """Shade silent windows, which have no score, around their middles."""
-    silent = np.isnan(track.scores).any(axis=1)
-    if not silent.any():
+    if not is_silent.any():
         return
-    middles = (track.starts + track.stops) / 2
-    between = (middles[1:] + middles[:-1]) / 2
-    edges = np.concatenate([[0], between, [seconds]])
-    spans = zip(edges[:-1][silent], np.diff(edges)[silent])
+    edges = np.array([0, *(middles[1:] + middles[:-1]) / 2, end])
+    spans = zip(edges[:-1][is_silent], np.diff(edges)[is_silent])
     axes.broken_barh(
         list(spans), (0, 1), facecolors="0.85", label="silence",
         transform=axes.get_xaxis_transform(), zorder=0,
     )  # fmt: skip
-
-
-def _label_time(axes, seconds) -> None:
-    axes.set_xlim(0, seconds)
-    axes.set_xlabel("seconds")
-    if seconds < _MINUTES_FROM:
-        return
-    axes.set_xlabel("minutes")
-    at = MaxNLocator(8, steps=[1, 2, 3, 5, 6, 10]).tick_values(0, seconds / 60)
-    at = at[(at >= 0) & (at <= seconds / 60)]
-    axes.set_xticks(60 * at, [f"{minute:g}" for minute in at])

@@ -3,7 +3,8 @@
 import os
 from concurrent.futures import as_completed
 from contextlib import contextmanager
-from typing import Callable, Iterator, List, Sequence, Tuple
+from functools import partial
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import soundfile
@@ -13,10 +14,11 @@ from tqdm import tqdm
 from cry_modules.audio import PEAK, AudioNormalizer, repeat_to
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import (
-    WindowReader,
     batches,
     level_dbfs,
     read_mixed,
+    read_windows,
+    sliding,
 )
 from cry_modules.lengths import covering
 from cry_modules.training.batches import batches_by_length
@@ -30,59 +32,34 @@ LONGEST_S = 120.0
 BATCH_S = 120.0
 
 
-class Unusable(Exception):
-    """A recording has no scores; the message is the reason."""
+class Unusable(InputError):
+    """A recording has no scores, for the ``reason``."""
+
+    def __init__(self, path, reason: str):
+        super().__init__(f"{path}: {reason}; pass another recording")
+        self.reason = reason
 
 
 @contextmanager
-def reading() -> Iterator[None]:
+def reading(path) -> Iterator[None]:
     """Raise ``Unusable`` for a file that has changed since its audit."""
     try:
         yield
     except (soundfile.LibsndfileError, OSError) as error:
-        raise Unusable(f"unreadable: {' '.join(str(error).split())}")
-
-
-@contextmanager
-def required(path) -> Iterator[None]:
-    """Turn ``Unusable`` into an ``InputError`` that names the file."""
-    try:
-        yield
-    except Unusable as reason:
-        raise InputError(f"{path}: {reason}; pass another recording")
+        raise Unusable(path, f"unreadable: {' '.join(str(error).split())}")
 
 
 def audit_usable(path) -> Audit:
     """Audit of a file; raises ``Unusable`` if the audit rejects it."""
     audit = audit_file(os.fspath(path))
     if not audit.usable:
-        raise Unusable(audit.reason)
+        raise Unusable(path, audit.reason)
     return audit
-
-
-def audit_all(paths: Sequence[str], progressbar: bool) -> List[Audit]:
-    """Audits of files, in their order."""
-    with in_threads(audit_file, paths) as audits:
-        with progress(len(paths), "reading", progressbar) as bar:
-            for _ in as_completed(audits):
-                bar.update()
-        return [audit.result() for audit in audits]
-
-
-def progress(n_files: int, description: str, is_shown: bool) -> tqdm:
-    """Progress bar that counts files."""
-    return tqdm(
-        total=n_files,
-        unit="file",
-        desc=description,
-        dynamic_ncols=True,
-        disable=not is_shown,
-    )
 
 
 def read_whole(audit: Audit, normalizer: AudioNormalizer) -> torch.Tensor:
     """A whole recording as model input ``[samples]``."""
-    with reading(), soundfile.SoundFile(audit.path) as file:
+    with reading(audit.path), soundfile.SoundFile(audit.path) as file:
         sig = read_mixed(file, round(audit.duration * audit.rate))
         if not len(sig):
             raise OSError("the file no longer holds samples")
@@ -93,7 +70,15 @@ def score_files(
     model, paths: Sequence, longest_s: float, progressbar: bool
 ) -> List[FileScore]:
     """Score files with a ``CryClassifier``, short ones in padded batches."""
-    audits = audit_all([os.fspath(path) for path in paths], progressbar)
+    progress = partial(
+        tqdm, unit="file", dynamic_ncols=True, disable=not progressbar
+    )
+    with in_threads(audit_file, [os.fspath(path) for path in paths]) as futures:
+        for _ in progress(
+            as_completed(futures), desc="reading", total=len(futures)
+        ):
+            pass
+        audits = [future.result() for future in futures]
     scores = [
         FileScore(a.path, a.duration, error="" if a.usable else a.reason)
         for a in audits
@@ -101,40 +86,38 @@ def score_files(
     usable = [i for i, score in enumerate(scores) if not score.error]
     short = [i for i in usable if scores[i].seconds <= longest_s]
     seconds = [scores[i].seconds for i in short]
-    with progress(len(usable), "scoring", progressbar) as bar:
+    with progress(total=len(usable), desc="scoring") as bar:
         for batch in batches_by_length(seconds, BATCH_S):
             files = [short[j] for j in batch]
-            score_whole(model, [(scores[i], audits[i]) for i in files])
+            _score_whole(model, [(scores[i], audits[i]) for i in files])
             bar.update(len(files))
         for i in sorted(set(usable) - set(short)):
-            score_in_windows(model, scores[i], audits[i])
+            _score_in_windows(model, scores[i], audits[i])
             bar.update()
     return scores
 
 
-def score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
+def _score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
     """Score whole recordings in one batch."""
     sigs, read = [], []
     for score, audit in files:
         try:
             sigs.append(read_whole(audit, model.audio_normalizer))
             read.append(score)
-        except Unusable as reason:
-            score.error = str(reason)
+        except Unusable as error:
+            score.error = error.reason
     if read:
         for score, logits in zip(read, model.padded_logits(sigs)):
             score.set_logits(logits, n_windows=1)
 
 
-def score_in_windows(model, score: FileScore, audit: Audit) -> None:
+def _score_in_windows(model, score: FileScore, audit: Audit) -> None:
     """Average the logits of the windows that are not silent."""
     size = round(model.hparams.chunk_s * model.hparams.sample_rate)
     try:
-        _, logits, is_loud = window_logits(
-            model, audit, size, lambda length: covering(length, size)
-        )
-    except Unusable as reason:
-        score.error = str(reason)
+        _, logits, is_loud = window_logits(model, audit, size)
+    except Unusable as error:
+        score.error = error.reason
         return
     if is_loud.any():
         score.set_logits(logits[is_loud].mean(axis=0), int(is_loud.sum()))
@@ -143,32 +126,26 @@ def score_in_windows(model, score: FileScore, audit: Audit) -> None:
 
 
 def window_logits(
-    model,
-    audit: Audit,
-    size: int,
-    starts_of: Callable[[int], List[int]],
+    model, audit: Audit, size: int, hop: Optional[int] = None
 ) -> Tuple[List[Tuple[float, float]], np.ndarray, np.ndarray]:
     """Logits of the windows of a recording, in bounded memory.
 
-    Windows have ``size`` samples and begin where ``starts_of`` says for a
-    recording's length in samples. All have the gain that scales the whole
-    recording to one peak.
+    Windows have ``size`` samples and are ``hop`` samples apart, or as few as
+    cover the recording. All have the gain that scales the whole recording to
+    one peak.
 
     Returns the windows' start and end in seconds, their logits ``[n,
     n_classes]``, NaN if silent, and a mask ``[n]``: False if silent.
     """
     rate = model.hparams.sample_rate
     length = round(audit.duration * rate)
-    spans = [
-        (start / rate, min(start + size, length) / rate)
-        for start in starts_of(length)
-    ]
-    gain = PEAK / audit.peak if audit.peak > 0 else 1.0
-    reader = WindowReader(audit.path, rate, gain)
+    starts = sliding(length, size, hop) if hop else covering(length, size)
+    spans = [(at / rate, min(at + size, length) / rate) for at in starts]
+    windows = read_windows(audit.path, spans, rate, PEAK / audit.peak)
     longest = max(stop - start for start, stop in spans)
     logits, is_loud = [], []
-    with reading():
-        for batch in batches(reader(spans), max(1, int(BATCH_S / longest))):
+    with reading(audit.path):
+        for batch in batches(windows, max(1, int(BATCH_S / longest))):
             mask = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
             sigs = [
                 repeat_to(batch[i], model.audio_normalizer.shortest)

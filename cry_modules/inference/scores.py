@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -28,27 +28,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclass
 class FileScore:
-    """Scores of one file, or the reason why it has none.
+    """Scores of one file, or the reason why it has none."""
 
-    Arguments
-    ---------
-    path : str
-        Path as passed.
-    seconds : float
-        Duration of the recording.
-    scores : numpy.ndarray or None
-        Probability of each class, ``[n_classes]``; None if there is an error.
-    n_windows : int
-        Number of windows that were averaged; 1 for a whole recording.
-    error : str
-        Reason for missing scores; empty if there are scores.
-    """
-
-    path: str
+    path: str  #: as passed
     seconds: float = 0.0
-    scores: Optional[np.ndarray] = None
-    n_windows: int = 0
-    error: str = ""
+    scores: Optional[np.ndarray] = None  #: class probabilities ``[n_classes]``
+    n_windows: int = 0  #: that were averaged; 1 for a whole recording
+    error: str = ""  #: reason for missing scores
 
     def set_logits(self, logits: np.ndarray, n_windows: int) -> None:
         """Set the scores from logits ``[n_classes]``, or the error if these
@@ -60,23 +46,12 @@ class FileScore:
             self.error = NOT_FINITE
 
 
-@dataclass
-class ScoreTrack:
-    """Scores of a recording over time.
+class ScoreTrack(NamedTuple):
+    """Scores of a recording over time."""
 
-    Arguments
-    ---------
-    starts : numpy.ndarray
-        Start of each window in seconds, ``[n]``.
-    stops : numpy.ndarray
-        End of each window in seconds, ``[n]``.
-    scores : numpy.ndarray
-        Probability of each class, ``[n, n_classes]``; NaN in silent windows.
-    """
-
-    starts: np.ndarray
-    stops: np.ndarray
-    scores: np.ndarray
+    starts: np.ndarray  #: of the windows, seconds ``[n]``
+    stops: np.ndarray  #: seconds ``[n]``
+    scores: np.ndarray  #: ``[n, n_classes]``; NaN in silent windows
 
 
 def call_of(
@@ -133,12 +108,11 @@ def header_of(
 
 
 def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
-    """Write start and stop in seconds and the probability of each class;
-    cells of silent windows are empty.
-    """
+    """Write start and stop in seconds and the probability of each class,
+    empty for silent windows."""
     rows = [
         [f"{start:.3f}", f"{stop:.3f}"]
         + ["" if np.isnan(value) else repr(value) for value in row.tolist()]
-        for start, stop, row in zip(track.starts, track.stops, track.scores)
+        for start, stop, row in zip(*track)
     ]
     write_table(path, header_of(classes, ("start", "stop")), rows)

@@ -1,5 +1,6 @@
 """Windows of a recording, read in bounded memory."""
 
+from itertools import islice
 from typing import Iterable, Iterator, List, Tuple
 
 import numpy as np
@@ -16,33 +17,28 @@ def sliding(length: int, size: int, hop: int) -> List[int]:
     the recording.
     """
     last = max(0, length - size)
-    starts = list(range(0, last + 1, hop))
-    return starts if starts[-1] == last else [*starts, last]
+    return [*range(0, last, hop), last]
 
 
-class WindowReader:
-    """Read windows of a file one after the other: mono, resampled, amplified."""
+def read_windows(
+    path: str,
+    spans: Iterable[Tuple[float, float]],
+    sample_rate: int,
+    gain: float = 1.0,
+) -> Iterator[torch.Tensor]:
+    """Yield windows of a file as ``[samples]``: mono, resampled, amplified,
+    shorter where the file ends.
 
-    def __init__(self, path: str, sample_rate: int, gain: float = 1.0):
-        self.path = path
-        self.sample_rate = sample_rate
-        self.gain = gain
-
-    def __call__(
-        self, spans: Iterable[Tuple[float, float]]
-    ) -> Iterator[torch.Tensor]:
-        """Yield each window as ``[samples]``, shorter where the file ends.
-
-        ``spans`` are start and end in seconds, in the order of time.
-        """
-        with soundfile.SoundFile(self.path) as file:
-            rate = file.samplerate
-            for start, stop in spans:
-                first = min(round(start * rate), file.frames)
-                if first != file.tell():
-                    file.seek(first)
-                sig = read_mixed(file, round(stop * rate) - first)
-                yield resampled(sig * self.gain, rate, self.sample_rate)
+    ``spans`` are start and end in seconds, in the order of time.
+    """
+    with soundfile.SoundFile(path) as file:
+        rate = file.samplerate
+        for start, stop in spans:
+            first = min(round(start * rate), file.frames)
+            if first != file.tell():
+                file.seek(first)
+            sig = read_mixed(file, round(stop * rate) - first)
+            yield resampled(sig * gain, rate, sample_rate)
 
 
 def read_mixed(file: soundfile.SoundFile, n_frames: int) -> torch.Tensor:
@@ -72,11 +68,5 @@ def batches(
     windows: Iterable[torch.Tensor], size: int
 ) -> Iterator[List[torch.Tensor]]:
     """Group windows into lists of up to ``size``."""
-    batch = []
-    for window in windows:
-        batch.append(window)
-        if len(batch) == size:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+    windows = iter(windows)
+    return iter(lambda: list(islice(windows, size)), [])

@@ -120,7 +120,7 @@ def mean_and_band(
     ``[2, 201]``, of runs with the same test recordings.
 
     The mean is over runs and, with more than two classes, over the curves of
-    each class against the rest. The band is None with too few patients.
+    each class against the rest. With too few patients, no band (None).
     """
     first = runs[0]
     mean = _heights(kind, runs, np.ones((1, len(first.labels))))[0]

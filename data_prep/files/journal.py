@@ -64,7 +64,7 @@ class Journal:
         self._file.write((line + "\n").encode("ascii"))
 
     def get(self, name: str, file: Path) -> Optional[Dict]:
-        """Entry of a file, None if there is none or the file has changed."""
+        """Entry of a file, None if absent or if the file has changed."""
         if name not in self._entries:
             return None
         file_stamp, entry = self._entries[name]

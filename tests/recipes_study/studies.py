@@ -13,7 +13,7 @@ from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
-from recipes.study.report import figures, results
+from recipes.study.report import pictures, results
 from recipes.study.settings import check_settings
 
 
@@ -132,7 +132,7 @@ def fewer_draws(n=100):
     with pytest.MonkeyPatch.context() as patch:
         compare = functools.partial(results.compare, n_draws=n)
         patch.setattr(results, "compare", compare)
-        patch.setattr(figures, "_N_DRAWS", n)
+        patch.setattr(pictures, "N_DRAWS", n)
         yield
 
 

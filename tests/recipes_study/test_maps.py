@@ -28,9 +28,9 @@ def test_neighbours_are_those_of_plain_loops(cries):
         same.append(cries.patients[nearest] == patient)
         chance.append(np.mean([cries.patients[j] == patient for j in others]))
     result = maps.neighbours(cries)
-    assert result.same_patient == pytest.approx(np.mean(same))
-    assert result.by_chance == pytest.approx(np.mean(chance))
-    assert result.same_patient > 3 * result.by_chance
+    assert result["same_patient"] == pytest.approx(np.mean(same))
+    assert result["by_chance"] == pytest.approx(np.mean(chance))
+    assert result["same_patient"] > 3 * result["by_chance"]
 
 
 def test_chance_is_a_random_recording_of_another_patient(cries):
@@ -48,7 +48,6 @@ def test_chance_is_a_random_recording_of_another_patient(cries):
 
 
 def test_maps_of_few_recordings(cries):
-    assert maps.maps(cries.embs[:1]) == {}
     assert list(maps.maps(cries.embs[:5])) == ["PCA"]
     both = maps.maps(cries.embs)
     assert {name: points.shape for name, points in both.items()} == {
@@ -69,5 +68,5 @@ def test_single_recordings_have_no_neighbours_of_their_patient():
         np.eye(4), list("abab"), list("pqrs"), ["x"] * 4
     )  # fmt: skip
     result = maps.neighbours(single)
-    assert result.same_patient is None and result.by_chance is None
-    assert result.site is None and result.label is not None
+    assert result["same_patient"] is None and result["by_chance"] is None
+    assert result["site"] is None and result["label"] is not None

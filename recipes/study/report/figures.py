@@ -19,7 +19,6 @@ from recipes.study.settings import MODE_NAMES
 
 #: Encoders of the ROC curves: the study's subject.
 _CURVES = ("random", "supervised", "simclr", "adapt_replay")
-_N_DRAWS = 500  # of patients, for a curve's band
 
 
 def auc_pictures(results) -> List[Picture]:
@@ -40,35 +39,33 @@ def auc_pictures(results) -> List[Picture]:
         classical = results.classical(task.name)
         for label, cell in classical.items():
             cells[label] = {MODE_NAMES["linear"]: cell}
-        drawn.append(
-            rows.auc_by_encoder(
-                f"auc_{task.name}",
-                f"Test AUC: {task.label_column}",
-                cells,
-                [MODE_NAMES[mode] for mode in modes],
-                controls | set(classical),
+        if any(cells.values()):
+            drawn.append(
+                rows.auc_by_encoder(
+                    f"auc_{task.name}",
+                    f"Test AUC: {task.label_column}",
+                    cells,
+                    [MODE_NAMES[mode] for mode in modes],
+                    controls | set(classical),
+                )
             )
-        )
     return drawn
 
 
-def claims_forest(verdicts, results) -> Picture:
+def claims_forest(verdicts, results) -> Optional[Picture]:
     """Differences that the claims consist of, as far as they were run."""
-    compared = [
-        rows.ForestRow(
-            f"claim {verdict.claim.number}: {verdict.verdict}",
-            hypotheses.in_words(tested.part, results),
-            tested.result["difference"],
-            tested.result["ci95"],
-            1,
-            tested.verdict,
-        )
-        for verdict in verdicts
-        for tested in verdict.parts
-        if tested.result is not None
-    ]
+    groups = {}
+    for verdict in verdicts:
+        compared = {
+            hypotheses.in_words(tested.part, results): tested
+            for tested in verdict.parts
+            if tested.result is not None
+        }
+        if compared:
+            claim = f"claim {verdict.claim.number}: {verdict.verdict}"
+            groups[claim] = compared
     title = "Each inequality of the paper's claims"
-    return rows.forest("claims", title, compared)
+    return rows.forest("claims", title, groups) if groups else None
 
 
 def ranking_curves(results) -> List[Picture]:
@@ -78,29 +75,34 @@ def ranking_curves(results) -> List[Picture]:
         sets = [results.set_of(task.name, name, mode) for name in _CURVES]
         if any(sets):
             panels[MODE_NAMES[mode]] = [runs for runs in sets if runs]
-    curves = [
+    if not panels:
+        return []
+    of = task.label_column
+    return [
+        pictures.ranking("roc", f"ROC curves: {of}", ROC, panels),
         pictures.ranking(
-            kind.name, f"{title}: {task.label_column}", kind, panels, _N_DRAWS
-        )
-        for kind, title in (
-            (ROC, "ROC curves"), (PRECISION_RECALL, "Precision and recall"),
-        )
-    ]  # fmt: skip
-    title = f"Calibration: {task.label_column}"
-    return [*curves, pictures.calibration("calibration", title, panels)]
+            "precision_recall",
+            f"Precision and recall: {of}",
+            PRECISION_RECALL,
+            panels,
+        ),
+        pictures.calibration("calibration", f"Calibration: {of}", panels),
+    ]
 
 
 def few_labels(results) -> Optional[Picture]:
-    """Test AUC by the share of labels; None if the study has only one."""
+    """Test AUC by the share of labels, if the study has several."""
     settings, curves = results.settings, {}
     task = settings.tasks[0]
     for encoder, mode in tables.few_labels_rows(settings):
         cells = {
-            fraction: results.cell(task.name, encoder, mode, fraction)
+            fraction: cell
             for fraction in settings.fractions
+            if (cell := results.cell(task.name, encoder, mode, fraction))
         }
-        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
-        curves[label] = {f: cell for f, cell in cells.items() if cell}
+        if cells:
+            label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+            curves[label] = cells
     if not curves:
         return None
     title = f"Few labels: {task.label_column}"
@@ -169,13 +171,15 @@ def embedding_maps(results) -> List[Dict]:
     return drawn
 
 
-def forgetting_picture(results) -> Picture:
+def forgetting_picture(results) -> Optional[Picture]:
     """Generic audio before and after each adaptation, by seed."""
-    shown = []
+    shown = {}
     for entry in findings.forgetting(results):
         before, after = (entry["generic"][x] for x in ("before", "after"))
         if after:
-            shown.append((entry["encoder"], sum(before) / len(before), after))
+            shown[entry["encoder"]] = sum(before) / len(before), after
+    if not shown:
+        return None
     title = "Held-out generic audio, before and after adaptation"
     measure = "contrastive accuracy"
     return rows.forgetting("forgetting", title, shown, measure)

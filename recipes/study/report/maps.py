@@ -1,7 +1,6 @@
 """Embeddings of an encoder: maps, and how often neighbours are alike."""
 
 from collections import Counter
-from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
@@ -31,46 +30,24 @@ class Embeddings(NamedTuple):
     sites: List[str]
 
 
-class Neighbours(NamedTuple):
-    """How often the nearest recording is alike, and a random one.
-
-    ``same_patient`` is a share of the recordings whose patient has others;
-    ``label`` and ``site`` are shares of the nearest recordings of other
-    patients.
-    """
-
-    same_patient: Optional[float]
-    by_chance: Optional[float]
-    label: Optional[float]
-    label_by_chance: Optional[float]
-    site: Optional[float]
-    site_by_chance: Optional[float]
-
-
-def read(path: Path, corpus: str) -> Embeddings:
-    """Read the embeddings of a corpus, ``cry`` or ``sound``, from the file of
-    ``recipes.study.embed``."""
+def of_encoder(
+    results: Results, encoder: str, corpus: str
+) -> Optional[Embeddings]:
+    """Read an encoder's embeddings of ``cry`` or ``sound`` from the file of
+    ``recipes.study.embed``, if its run is complete."""
+    run = results.plan.runs.get(f"embeddings/{encoder}")
+    if run is None or not run.done:
+        return None
     columns = ("labels", "patients", "sites")
-    with np.load(path) as arrays:
+    with np.load(run.result) as arrays:
         return Embeddings(
             arrays[f"{corpus}_embs"].astype(np.float64),
             *(arrays[f"{corpus}_{name}"].tolist() for name in columns),
         )
 
 
-def of_encoder(
-    results: Results, encoder: str, corpus: str
-) -> Optional[Embeddings]:
-    """Read the embeddings of an encoder, if its run is complete."""
-    run = results.plan.runs.get(f"embeddings/{encoder}")
-    is_done = run is not None and run.done
-    return read(run.result, corpus) if is_done else None
-
-
 def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
     """Points ``[n, 2]`` of embeddings ``[n, emb_dim]`` by method."""
-    if len(embs) < 2:
-        return {}
     standard = scaled(embs)
     points = {"PCA": PCA(2, random_state=0).fit_transform(standard)}
     if len(embs) >= 10:
@@ -92,29 +69,32 @@ def drawn(embeddings: Embeddings) -> Embeddings:
 
 def pseudonyms(patients: List[str]) -> List[str]:
     """Numbers for the patients with most recordings; the rest are "others"."""
-    counts = sorted(Counter(patients).items(), key=lambda x: (-x[1], x[0]))
+    counts = Counter(sorted(patients)).most_common(_MOST_PATIENTS)
     chosen = [p for p, n in counts if n >= _FEWEST_RECORDINGS]
-    name_of = {
-        p: f"infant {i}" for i, p in enumerate(chosen[:_MOST_PATIENTS], 1)
-    }
+    name_of = {p: f"infant {i}" for i, p in enumerate(chosen, 1)}
     return [name_of.get(patient, OTHERS) for patient in patients]
 
 
-def neighbours(embeddings: Embeddings) -> Neighbours:
-    """How much an encoder orders recordings by infant, label and site."""
+def neighbours(embeddings: Embeddings) -> Dict[str, Optional[float]]:
+    """How often the nearest recording is alike, and a random one.
+
+    ``same_patient`` is a share of the recordings whose patient has others;
+    ``label`` and ``site`` are shares of the nearest recordings of other
+    patients.
+    """
     embs, labels, patients, sites = embeddings
-    n_of, recordings = Counter(patients), range(len(patients))
-    shares = [(n_of[p] - 1) / max(1, len(patients) - 1) for p in patients]
+    n_of = Counter(patients)
+    shares = [(n_of[p] - 1) / (len(patients) - 1) for p in patients]
     shares = [share for share in shares if share > 0]
     has_sites = len(set(sites)) > 1
-    return Neighbours(
-        knn_accuracy(embs, patients, recordings),
-        float(np.mean(shares)) if shares else None,
-        knn_accuracy(embs, labels, patients),
-        by_chance(labels, patients),
-        knn_accuracy(embs, sites, patients) if has_sites else None,
-        by_chance(sites, patients) if has_sites else None,
-    )
+    return {
+        "same_patient": knn_accuracy(embs, patients, range(len(patients))),
+        "by_chance": float(np.mean(shares)) if shares else None,
+        "label": knn_accuracy(embs, labels, patients),
+        "label_by_chance": by_chance(labels, patients),
+        "site": knn_accuracy(embs, sites, patients) if has_sites else None,
+        "site_by_chance": by_chance(sites, patients) if has_sites else None,
+    }
 
 
 def by_chance(values: List[str], patients: List[str]) -> Optional[float]:

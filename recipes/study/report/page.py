@@ -201,16 +201,17 @@ _MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
 def _write_figures(context, folder) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)
-    for picture in [
+    pictures = [
         *context["auc_pictures"],
         context["forest"],
         *context["curves"],
-        *filter(None, [context["few_labels"]]),
+        context["few_labels"],
         *context["training"],
         *context["view_pictures"],
         *(entry["picture"] for entry in context["maps"]),
         context["forgetting_picture"],
-    ]:
+    ]
+    for picture in filter(None, pictures):
         picture.write(make_folder(folder))
 
 

@@ -4,22 +4,16 @@ Undefined values are left out, and the descriptions name them.
 """
 
 from contextlib import contextmanager
-from typing import Dict, List, Optional
+from typing import Dict, List
 
 import numpy as np
 
-from cry_modules.figures import calibration as reliability_diagrams
-from cry_modules.figures.page import WIDTH, Picture, drawing, words
-from cry_modules.figures.ranking import draw_chance, draw_curve, set_axes
-from cry_modules.figures.style import (
-    CHANCE,
-    GREY,
-    add_legend,
-    line,
-    look,
-    shortened,
-    write_in,
+from cry_modules.figures import (
+    calibration as reliability_diagrams,
+    ranking as curves_of_scores,
+    style,
 )
+from cry_modules.figures.page import WIDTH, Picture, drawing
 from cry_modules.figures.training import draw_panels, shown_panels
 from cry_modules.figures.views import Pair, draw_pair, in_words, limit_of
 from cry_modules.metrics.bootstrap import why_no_interval
@@ -30,12 +24,10 @@ from cry_modules.metrics.calibration import (
 from cry_modules.metrics.compare import RunSet
 from cry_modules.metrics.curves import (
     GRID,
-    ROC,
     CurveKind,
     mean_and_band,
     reliability,
 )
-from cry_modules.metrics.ranking import ranked_classes
 from cry_modules.metrics.words import count
 from recipes.study.report.results import Cell
 from recipes.study.report.rows import (
@@ -45,7 +37,7 @@ from recipes.study.report.rows import (
     undefined_in_words,
 )
 
-#: Sets of runs by the title of their panel.
+#: Sets of runs, at least one, by the title of their panel.
 Panels = Dict[str, List[RunSet]]
 
 #: Draws of patients; a band at each point needs fewer than an interval.
@@ -62,64 +54,38 @@ _POINTS = {"markersize": 4, "linewidth": 1.2}
 # A panel for each fine-tuning mode.
 
 
-def ranking(
-    name: str,
-    title: str,
-    kind: CurveKind,
-    panels: Panels,
-    n_draws: int = N_DRAWS,
-    seed: int = 0,
-) -> Picture:
+def ranking(name: str, title: str, kind: CurveKind, panels: Panels) -> Picture:
     """ROC curves, or precision and recall: mean over seeds and classes, with
     the band of the draws of patients.
     """
-    if not any(panels.values()):
-        return words(name, title, "No run is there to draw a curve of.")
-    names, chance = _names(panels), "chance"
-    alt = _describe_ranking(kind, panels, n_draws)
+    names, chance = _names(panels), ("chance", style.CHANCE)
+    alt = _describe_ranking(kind, panels)
     with _grid(name, title, alt, panels) as (figure, picture, cells):
         for axes, (mode, sets) in zip(cells, panels.items()):
-            ranked = [runs for runs in sets if not _only_class(runs)]
-            set_axes(axes, kind)
-            axes.set_title(shortened(mode))
-            if not ranked:
-                class_of_all = _only_class(sets[0]) if sets else None
-                why = f"no curve: all are {class_of_all}" if sets else "no runs"
-                write_in(axes, why)
+            curves_of_scores.set_axes(axes, kind)
+            axes.set_title(style.shortened(mode))
+            test = sets[0].predictions[0]  # all sets have the same recordings
+            class_of_all = curves_of_scores.only_class(test)
+            if class_of_all:
+                style.write_in(axes, f"no curve: all are {class_of_all}")
                 continue
-            for runs in ranked:
-                curve = mean_and_band(kind, runs.predictions, n_draws, seed)
-                properties = line(names.index(runs.name))
-                draw_curve(axes, kind, GRID, curve[0], properties, curve[1])
-            share = _share(ranked[0].predictions[0])
-            draw_chance(axes, kind, [(CHANCE["color"], share)])
-            if kind is not ROC:
-                chance = f"chance: share of positives {share:.3f}"
-        entries = [(label, line(i)) for i, label in enumerate(names)]
-        add_legend(figure, [*entries, (chance, CHANCE)])
+            for runs in sets:
+                mean, band = mean_and_band(kind, runs.predictions, N_DRAWS)
+                look = style.line(names.index(runs.name))
+                curves_of_scores.draw_curve(axes, kind, GRID, mean, look, band)
+            chance = curves_of_scores.draw_chance(axes, kind, test)
+        entries = [(label, style.line(i)) for i, label in enumerate(names)]
+        style.add_legend(figure, [*entries, chance])
     return picture
 
 
-def _share(test) -> float:
-    """Share of positives; with more than two classes, mean share of a class."""
-    ranked = ranked_classes(test.labels, len(test.classes))
-    return float(np.mean([np.mean(test.labels == k) for k in ranked]))
-
-
-def _only_class(runs) -> Optional[str]:
-    """Class of all test recordings, if it is the same."""
-    test = runs.predictions[0]
-    present = np.unique(test.labels)
-    return shortened(test.classes[present[0]], 24) if len(present) < 2 else None
-
-
-def _describe_ranking(kind, panels, n_draws) -> str:
+def _describe_ranking(kind, panels) -> str:
     text = (
         f"{kind.title}: {kind.y} by {kind.x}, the mean over seeds, with the "
-        f"band of 95 % of {n_draws} draws of patients at each point. Mean "
+        f"band of 95 % of {N_DRAWS} draws of patients at each point. Mean "
         f"{kind.words} over seeds by panel. {_by_panel(panels, kind.value)}"
     )
-    first = next(sets[0] for sets in panels.values() if sets).predictions[0]
+    first = next(iter(panels.values()))[0].predictions[0]
     why = why_no_interval(first.labels, first.patients, first.classes)
     return f"{text} No band: {why}." if why else text
 
@@ -133,7 +99,7 @@ def _by_panel(panels, value) -> str:
             mean = np.mean([value(p) for p in runs.predictions])
             number = f"{mean:.3f}" if np.isfinite(mean) else "not defined"
             texts.append(f"{runs.name} {number}")
-        parts.append(f"{mode}: {', '.join(texts) or 'no runs'}.")
+        parts.append(f"{mode}: {', '.join(texts)}.")
     return " ".join(parts)
 
 
@@ -141,22 +107,19 @@ def calibration(name: str, title: str, panels: Panels) -> Picture:
     """Reliability diagrams; a point is a group of recordings of all seeds,
     whose interval counts each patient once.
     """
-    if not any(panels.values()):
-        return words(name, title, "No run is there to draw a point of.")
 
     def error(p):
         ones = np.ones((1, len(p.labels)))
-        return calibration_error(
-            *event_probabilities(p.labels, p.scores), ones
-        )[0]
+        both = event_probabilities(p.labels, p.scores)
+        return calibration_error(*both, ones)[0]
 
     names = _names(panels)
     groups = {
-        mode: [(runs.name, reliability(runs.predictions)) for runs in sets]
+        mode: {runs.name: reliability(runs.predictions) for runs in sets}
         for mode, sets in panels.items()
     }
     every = [
-        g for sets in groups.values() for _, points in sets for g in points
+        g for of in groups.values() for points in of.values() for g in points
     ]
     alt = (
         "Predicted probability and share that is true, in up to ten equally "
@@ -165,16 +128,17 @@ def calibration(name: str, title: str, panels: Panels) -> Picture:
         "right. Expected calibration error, mean over seeds. "
         f"{_by_panel(panels, error)}"
     )
+    looks = {n: {**style.look(i), **_POINTS} for i, n in enumerate(names)}
     with _grid(name, title, alt, panels) as (figure, picture, cells):
         for axes, (mode, sets) in zip(cells, groups.items()):
-            axes.set(title=shortened(mode), xlabel="predicted probability")
+            title = style.shortened(mode)
+            axes.set(title=title, xlabel="predicted probability")
             axes.set_ylabel("share that is true")
             reliability_diagrams.set_axes(axes, every)
-            for which, points in sets:
-                properties = {**look(names.index(which)), **_POINTS}
-                reliability_diagrams.draw_groups(axes, points, properties)
-        entries = [(n, {**look(i), **_POINTS}) for i, n in enumerate(names)]
-        add_legend(figure, [*entries, ("well calibrated", CHANCE)])
+            for which, points in sets.items():
+                reliability_diagrams.draw_groups(axes, points, looks[which])
+        entries = [*looks.items(), ("well calibrated", style.CHANCE)]
+        style.add_legend(figure, entries)
     return picture
 
 
@@ -209,12 +173,9 @@ def label_fractions(
     name: str, title: str, curves: Dict[str, Dict[float, Cell]]
 ) -> Picture:
     """Test AUC over the share of the labels, with patient bands and seeds."""
-    curves = {label: cells for label, cells in curves.items() if cells}
-    means = [cell.mean for cells in curves.values() for cell in cells.values()]
-    if not defined(means):
-        return words(name, title, "No test AUC by share of labels is there.")
     looks = {
-        label: {**look(i), "markersize": 5} for i, label in enumerate(curves)
+        label: {**style.look(i), "markersize": 5}
+        for i, label in enumerate(curves)
     }
     alt = _describe_fractions(curves)
     with drawing(name, (620, 400), title, alt) as (figure, picture):
@@ -226,7 +187,7 @@ def label_fractions(
         axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
         axes.minorticks_off()
         axes.set(xlabel="share of the training labels", ylabel="test AUC")
-        add_legend(figure, [*looks.items(), *SEEDS_AND_PATIENTS])
+        style.add_legend(figure, [*looks.items(), *SEEDS_AND_PATIENTS])
     return picture
 
 
@@ -249,17 +210,13 @@ def _draw_fractions(axes, cells, properties) -> None:
 def _describe_fractions(curves) -> str:
     text, missing = "Test AUC over the share of the training labels.", []
     for label, cells in curves.items():
-        parts = [
-            f"{cell.mean:.3f} at {100 * x:g} %"
-            for x, cell in cells.items()
-            if cell.mean is not None
-        ]
+        parts = []
+        for x, cell in cells.items():
+            if cell.mean is None:
+                missing.append(f"{label} at {100 * x:g} %")
+            else:
+                parts.append(f"{cell.mean:.3f} at {100 * x:g} %")
         text += f" {label}: {', '.join(parts)}." if parts else ""
-        missing += [
-            f"{label} at {100 * x:g} %"
-            for x, cell in cells.items()
-            if cell.mean is None
-        ]
     return text + undefined_in_words(missing)
 
 
@@ -271,28 +228,20 @@ def training(
 ) -> Picture:
     """All measures of trainings, a panel each."""
     drawn, shown, n_columns = shown_panels(histories)
-    if not shown:
-        return words(name, title, "No measure of a training is there.")
     n_rows = -(-len(shown) // n_columns)
     size = 300 * max(n_columns, 2), 230 * n_rows + 30 + 14 * len(histories)
-    alt = _describe_training(shown, histories)
-    with drawing(name, size, title, alt) as (figure, picture):
-        draw_panels(figure, shown, drawn, n_columns)
-    return picture
-
-
-def _describe_training(shown, histories) -> str:
-    text = f"By epoch: {', '.join(panel.title for panel in shown)}."
+    alt = f"By epoch: {', '.join(panel.title for panel in shown)}."
     for run, rows in histories.items():
-        n_epochs = max((row["epoch"] for row in rows), default=0)
         last = [
             f"{key.replace('_', ' ')} {rows[-1][key]:.4g}"
             for key in ("train_loss", "valid_loss", "valid_auc")
-            if rows and rows[-1].get(key) is not None
+            if rows[-1].get(key) is not None
         ]
         ends = f", at the end {', '.join(last)}" if last else ""
-        text += f" {run}: {count(n_epochs, 'epoch')}{ends}."
-    return text
+        alt += f" {run}: {count(rows[-1]['epoch'], 'epoch')}{ends}."
+    with drawing(name, size, title, alt) as (figure, picture):
+        draw_panels(figure, shown, drawn, n_columns)
+    return picture
 
 
 def views(name: str, title: str, pair: Pair, hparams: Dict) -> Picture:
@@ -307,12 +256,9 @@ def views(name: str, title: str, pair: Pair, hparams: Dict) -> Picture:
         "view 2."
     )
     with drawing(name, (WIDTH, 420), title, alt) as (figure, picture):
-        places = figure.subplot_mosaic(
-            [["whole", "whole"], ["view 1", "view 2"]]
-        )
-        draw_pair(
-            list(places.values()), pair, hparams, limit_of([pair]), length
-        )
+        mosaic = [["whole", "whole"], ["view 1", "view 2"]]
+        places = list(figure.subplot_mosaic(mosaic).values())
+        draw_pair(places, pair, hparams, limit_of([pair]), length)
     return picture
 
 
@@ -326,13 +272,9 @@ def embedding_maps(
     colourings: Dict[str, List[str]],
 ) -> Picture:
     """Maps ``[n, 2]`` of embeddings, coloured by a value of each recording."""
-    n = len(next(iter(maps.values()), []))
-    if n == 0 or not colourings:
-        return words(name, title, "No embeddings are there to draw.")
+    n = len(next(iter(maps.values())))
     values_of = {
-        column: np.array(
-            [value or _NOT_GIVEN for value in values], dtype=object
-        )
+        column: np.array([v or _NOT_GIVEN for v in values], dtype=object)
         for column, values in colourings.items()
     }
     size = _CELL[0] * len(colourings), _CELL[1] * len(maps) + 130
@@ -349,7 +291,7 @@ def embedding_maps(
         for row, (method, points) in zip(grid, maps.items()):
             row[0].set_ylabel(method)
             for axes, values in zip(row, values_of.values()):
-                _draw_map(axes, np.asarray(points), values)
+                _draw_map(axes, points, values)
         for above, below, column in zip(grid[0], grid[-1], values_of):
             _name_values(above, below, column, sorted(set(values_of[column])))
     return picture
@@ -365,10 +307,10 @@ def _draw_map(axes, points, values) -> None:
 
 
 def _look(i, value) -> Dict:
+    look = {**style.look(i), "linestyle": ""}
     if value in (_NOT_GIVEN, OTHERS):
-        size = {"markersize": 2.5, "zorder": 1}
-        return {**look(i), **size, "color": GREY, "linestyle": ""}
-    return {**look(i), "markersize": 3.5, "zorder": 2, "linestyle": ""}
+        return {**look, "markersize": 2.5, "zorder": 1, "color": style.GREY}
+    return {**look, "markersize": 3.5, "zorder": 2}
 
 
 def _name_values(above, below, column, values) -> None:
@@ -377,7 +319,7 @@ def _name_values(above, below, column, values) -> None:
         above.set_title(f"{column}: {len(values)} values")
         return
     above.set_title(column)
-    add_legend(
+    style.add_legend(
         below, [(value, _look(i, value)) for i, value in enumerate(values)],
         loc="upper center", bbox_to_anchor=(0.5, -0.01),
         ncols=1 if len(values) <= 4 else 2, markerscale=1.6,

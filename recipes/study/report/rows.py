@@ -4,35 +4,15 @@ over patients, and the seeds.
 
 import textwrap
 from contextlib import contextmanager
-from itertools import groupby
-from typing import (
-    Collection,
-    Dict,
-    Iterable,
-    List,
-    NamedTuple,
-    Optional,
-    Sequence,
-    Tuple,
-)
+from typing import Collection, Dict, Iterable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.figures.page import WIDTH, Picture, drawing, words
-from cry_modules.figures.style import (
-    CHANCE,
-    GREY,
-    INK,
-    SERIES,
-    add_legend,
-    look,
-    shortened,
-)
+from cry_modules.figures import style
+from cry_modules.figures.page import WIDTH, Picture, drawing
 from cry_modules.metrics.words import count, interval_in_words
+from recipes.study.report.hypotheses import Tested
 from recipes.study.report.results import Cell
-
-#: Ends of an interval, if it has one.
-Ends = Optional[Sequence[float]]
 
 #: A single seed, and an interval.
 SEED = {
@@ -41,22 +21,35 @@ SEED = {
 }  # fmt: skip
 _INTERVAL = {"linewidth": 1.6, "solid_capstyle": "butt"}
 SEEDS_AND_PATIENTS = (
-    ("one seed", {**SEED, "color": INK}),
-    ("95 % over patients", {**_INTERVAL, "color": INK}),
+    ("one seed", {**SEED, "color": style.INK}),
+    ("95 % over patients", {**_INTERVAL, "color": style.INK}),
 )
-_DOT = {"linestyle": "", "markersize": 6}
-_BEFORE = {**_DOT, "marker": "D", "color": SERIES[1]}
-_AFTER = {**_DOT, "marker": "o", "color": SERIES[0]}
+_DOT = {"linestyle": "", "markersize": 6, "marker": "o"}
+_BEFORE = {**_DOT, "marker": "D", "color": style.SERIES[1]}
+_AFTER = {**_DOT, "color": style.SERIES[0]}
+#: Verdict of a comparison, and its look.
+_VERDICTS = {
+    "supported": {**_DOT, "color": style.SERIES[0]},
+    "contradicted": {**_DOT, "color": style.SERIES[1], "marker": "s"},
+    "not separable": {
+        **_DOT, "color": style.GREY, "marker": "D", "markerfacecolor": "none",
+    },
+}  # fmt: skip
+_EXPECTED = {"color": style.INK, "alpha": 0.15, "linewidth": 8}
 
 
 @contextmanager
-def _rows(name, title, alt, names, row_height, xlabel, entries, width=26):
-    """Give axes with a row for each name, from above, and the picture; names
-    have lines of this width, and the legend these entries."""
+def _rows(frame, names, row_height, xlabel, entries, width=26):
+    """Give axes with a row for each name, from above, and the picture with
+    this frame (name, title and description); names have lines of this width,
+    and the legend these entries."""
     longest = round(1.85 * width)
-    labels = [textwrap.fill(shortened(text, longest), width) for text in names]
+    labels = [
+        textwrap.fill(style.shortened(text, longest), width) for text in names
+    ]
     height = 90 + sum(row_height + 11 * text.count("\n") for text in labels)
-    with drawing(name, (WIDTH, height), title, alt) as (figure, picture):
+    name, *texts = frame
+    with drawing(name, (WIDTH, height), *texts) as (figure, picture):
         axes = figure.subplots()
         axes.set_yticks(range(len(labels)), labels)
         axes.set_ylim(len(labels) - 0.4, -0.6)
@@ -65,7 +58,7 @@ def _rows(name, title, alt, names, row_height, xlabel, entries, width=26):
         axes.grid(False, axis="y")
         axes.set_xlabel(xlabel)
         yield axes, picture
-        add_legend(figure, entries)
+        style.add_legend(figure, entries)
 
 
 def auc_by_encoder(
@@ -73,36 +66,33 @@ def auc_by_encoder(
     title: str,
     rows: Dict[str, Dict[str, Cell]],
     modes: Sequence[str],
-    controls: Collection[str] = (),
+    controls: Collection[str],
 ) -> Picture:
     """A row for each encoder, a mark for each fine-tuning mode."""
-    if not any(rows.values()):
-        return words(name, title, "No test AUC is there yet.")
-    entries = [(mode, {**look(j), **_DOT}) for j, mode in enumerate(modes)]
+    looks = [{**_DOT, **style.look(j)} for j in range(len(modes))]
+    entries = list(zip(modes, looks))
     if set(controls) & set(rows):
-        entries.append(("control", {**_DOT, "color": GREY, "marker": "o"}))
-    entries += [*SEEDS_AND_PATIENTS, ("chance", CHANCE)]
-    alt, height = _describe_encoders(rows, modes), 13 + 15 * len(modes)
-    with _rows(name, title, alt, rows, height, "test AUC", entries) as (
-        axes,
-        picture,
-    ):
-        axes.axvline(0.5, **CHANCE)
+        entries.append(("control", {**_DOT, "color": style.GREY}))
+    entries += [*SEEDS_AND_PATIENTS, ("chance", style.CHANCE)]
+    frame, height = (
+        (name, title, _describe_encoders(rows)),
+        13 + 15 * len(modes),
+    )
+    place = _rows(frame, rows, height, "test AUC", entries)
+    with place as (axes, picture):
+        axes.axvline(0.5, **style.CHANCE)
         for i, (encoder, cells) in enumerate(rows.items()):
+            grey = {"color": style.GREY} if encoder in controls else {}
             for j, mode in enumerate(modes):
-                properties = {**look(j), **_DOT}
-                if encoder in controls:
-                    properties["color"] = GREY
-                y = i + 0.7 * ((j + 0.5) / len(modes) - 0.5)
                 if mode in cells:
-                    cell = cells[mode]
-                    _draw_mark(
-                        axes, y, properties, cell.mean, cell.ci95, cell.by_seed
-                    )
+                    y = i + 0.7 * ((j + 0.5) / len(modes) - 0.5)
+                    mean, by_seed, _, ci95 = cells[mode]
+                    properties = {**looks[j], **grey}
+                    _draw_mark(axes, y, properties, mean, by_seed, ci95)
     return picture
 
 
-def _draw_mark(axes, y, properties, mean, ci95=None, by_seed=()) -> None:
+def _draw_mark(axes, y, properties, mean, by_seed=(), ci95=None) -> None:
     """Draw a value, its interval and its seeds in a row."""
     if mean is None:
         _write_beside(axes, 0.99, y, "not defined", ha="right")
@@ -112,7 +102,7 @@ def _draw_mark(axes, y, properties, mean, ci95=None, by_seed=()) -> None:
     axes.plot(mean, y, **properties)
     seeds = defined(by_seed)
     if len(seeds) > 1:  # below the mean, which would hide them
-        axes.plot(seeds, [y + 0.1] * len(seeds), color=INK, **SEED)
+        axes.plot(seeds, [y + 0.1] * len(seeds), color=style.INK, **SEED)
 
 
 def _write_beside(axes, x, y, text, **options) -> None:
@@ -128,168 +118,110 @@ def defined(values: Iterable[Optional[float]]) -> List[float]:
     return [value for value in values if value is not None]
 
 
-def _describe_encoders(rows, modes) -> str:
-    cells = [
-        (cells[mode], f"{encoder}, {mode}")
+def _describe_encoders(rows) -> str:
+    cells = {
+        f"{encoder}, {mode}": cell
         for encoder, cells in rows.items()
-        for mode in modes
-        if mode in cells
-    ]
-    known = [pair for pair in cells if pair[0].mean is not None]
+        for mode, cell in cells.items()
+    }
+    known = [n for n, cell in cells.items() if cell.mean is not None]
     text = f"Test AUC of {count(len(rows), 'encoder')} by mode."
     for word, choose in (("Highest", max), ("Lowest", min)):
         if known:
-            cell, label = choose(known, key=lambda pair: pair[0].mean)
-            ends = " (no interval)"
+            label = choose(known, key=lambda name: cells[name].mean)
+            cell, ends = cells[label], " (no interval)"
             if cell.ci95:
                 ends = f" (95 % {interval_in_words(cell.ci95)})"
             text += f" {word}: {label}, {cell.mean:.3f}{ends}."
-    return text + undefined_in_words(
-        label for cell, label in cells if cell.mean is None
-    )
+    return text + undefined_in_words([n for n in cells if n not in known])
 
 
-def undefined_in_words(names: Iterable[str]) -> str:
-    """Sentence that names undefined values.
-
-    Example
-    -------
-    >>> undefined_in_words(["random, linear"])
-    ' Not defined: random, linear.'
-    """
-    names = list(names)
+def undefined_in_words(names: List[str]) -> str:
+    """Sentence that names undefined values, if there are any."""
     return f" Not defined: {'; '.join(names)}." if names else ""
 
 
-class ForestRow(NamedTuple):
-    """A comparison for or against a hypothesis (``group``): difference of two
-    AUC with its interval, the side of 0 that the hypothesis expects (1 or
-    -1), and one of ``VERDICTS``.
-    """
-
-    group: str
-    text: str
-    difference: Optional[float]
-    ci95: Ends
-    expected: int
-    verdict: str
-
-
-#: Verdict of a comparison, and its look.
-VERDICTS = {
-    "supported": {**_DOT, "color": SERIES[0], "marker": "o"},
-    "contradicted": {**_DOT, "color": SERIES[1], "marker": "s"},
-    "not separable": {
-        **_DOT, "color": GREY, "marker": "D", "markerfacecolor": "none",
-    },
-}  # fmt: skip
-
-
-def forest(name: str, title: str, rows: Sequence[ForestRow]) -> Picture:
-    """Differences with their intervals by hypothesis, the expected side
-    shaded.
-    """
-    if not rows:
-        return words(name, title, "No comparison is complete yet.")
-    lines = []  # a line for each hypothesis, then one for each comparison
-    for group, members in groupby(rows, key=lambda row: row.group):
-        lines += [(group, None), *((row.text, row) for row in members)]
+def forest(
+    name: str, title: str, groups: Dict[str, Dict[str, Tested]]
+) -> Picture:
+    """Differences with their intervals by hypothesis and inequality, the
+    expected side, above 0, shaded."""
+    lines, alt = (
+        [],
+        "Differences in AUC, in points of 0.01, with 95 % intervals.",
+    )
+    for group, members in groups.items():
+        lines += [(group, None), *members.items()]
+        parts = [f"{text} {_in_words(row)}" for text, row in members.items()]
+        alt += f" {group}: {'; '.join(parts)}."
     ends = [
         abs(value)
-        for row in rows
-        for value in defined([row.difference, *(row.ci95 or [])])
+        for members in groups.values()
+        for row in members.values()
+        for value in defined(
+            [row.result["difference"], *(row.result["ci95"] or [])]
+        )
     ]
     limit = 105 * max(ends, default=0) or 1.0
-    expected = {"color": INK, "alpha": 0.15, "linewidth": 8}
-    entries = [*VERDICTS.items(), ("expected side", expected)]
-    names, xlabel = (
-        [text for text, _ in lines],
-        "difference in AUC, points of 0.01",
-    )
-    alt = _describe_forest(rows)
-    with _rows(name, title, alt, names, 27, xlabel, entries, width=48) as (
-        axes,
-        picture,
-    ):
+    entries = [*_VERDICTS.items(), ("expected side", _EXPECTED)]
+    xlabel = "difference in AUC, points of 0.01"
+    frame, names = (name, title, alt), [text for text, _ in lines]
+    place = _rows(frame, names, 27, xlabel, entries, width=48)
+    with place as (axes, picture):
         for y, (_, row) in enumerate(lines):
             if row:
                 _draw_difference(axes, y, row, limit)
             else:
                 axes.get_yticklabels()[y].set_fontweight("bold")
-        axes.axvline(0, color=INK, linewidth=1)
+        axes.axvline(0, color=style.INK, linewidth=1)
         axes.set_xlim(-limit, limit)
     return picture
 
 
 def _draw_difference(axes, y, row, limit) -> None:
-    side = 0, row.expected * limit
-    axes.fill_betweenx([y - 0.5, y + 0.5], *side, color=INK, alpha=0.07, lw=0)
-    if row.difference is not None:
-        ends = row.ci95 and [100 * end for end in row.ci95]
-        properties = VERDICTS[row.verdict]
-        _draw_mark(axes, y, properties, 100 * row.difference, ends)
-    _write_beside(axes, 1.02, y, f"{_points(row)}, {row.verdict}")
+    axes.fill_betweenx(
+        [y - 0.5, y + 0.5], 0, limit, color=style.INK, alpha=0.07, lw=0
+    )
+    difference, ci95 = row.result["difference"], row.result["ci95"]
+    if difference is not None:
+        ends = ci95 and [100 * end for end in ci95]
+        properties = _VERDICTS[row.verdict]
+        _draw_mark(axes, y, properties, 100 * difference, ci95=ends)
+    _write_beside(axes, 1.02, y, _in_words(row))
 
 
-def _points(row) -> str:
-    """Difference and interval in words."""
-    if row.difference is None:
-        return "not defined"
-    text = f"{100 * row.difference:+.1f}"
-    if not row.ci95:
-        return text
-    ends = [100 * end for end in row.ci95]
-    return f"{text} ({interval_in_words(ends, '+.1f')})"
-
-
-def _describe_forest(rows) -> str:
-    text = "Differences in AUC, in points of 0.01, with 95 % intervals."
-    for group, members in groupby(rows, key=lambda row: row.group):
-        parts = [f"{m.text} {_points(m)}, {m.verdict}" for m in members]
-        text += f" {group}: {'; '.join(parts)}."
-    return text
+def _in_words(row) -> str:
+    """Difference in points, its interval, and the verdict."""
+    difference, ci95 = row.result["difference"], row.result["ci95"]
+    if difference is None:
+        return f"not defined, {row.verdict}"
+    text = f"{100 * difference:+.1f}"
+    if ci95:
+        ends = [100 * end for end in ci95]
+        text += f" ({interval_in_words(ends, '+.1f')})"
+    return f"{text}, {row.verdict}"
 
 
 def forgetting(
     name: str,
     title: str,
-    rows: Sequence[Tuple[str, Optional[float], Sequence[Optional[float]]]],
+    rows: Dict[str, Tuple[float, List[float]]],
     measure: str,
 ) -> Picture:
     """A measure of generic audio before adaptation, and after it by seed."""
-    rows = [
-        (encoder, before, defined(after)) for encoder, before, after in rows
-    ]
-    if not any(before is not None or after for _, before, after in rows):
-        return words(name, title, f"No {measure} is there yet.")
-    entries = [("before", _BEFORE), ("after", _AFTER)]
-    entries.append(("one seed after", {**SEED, "color": INK}))
-    alt, names = _describe_forgetting(rows, measure), [row[0] for row in rows]
-    with _rows(name, title, alt, names, 32, measure, entries) as (
-        axes,
-        picture,
-    ):
-        for y, (_, before, after) in enumerate(rows):
-            mean = np.mean(after) if after else None
-            if before is not None and after:
-                axes.plot([before, mean], [y, y], color=GREY, linewidth=1.2)
-            if before is not None:
-                axes.plot(before, y, **_BEFORE)
-            if after:
-                _draw_mark(axes, y, _AFTER, mean, by_seed=after)
-            ends = (("before", before is None), ("after", not after))
-            missing = " and ".join(word for word, is_none in ends if is_none)
-            if missing:
-                _write_beside(axes, 1.01, y, f"{missing}: not defined")
-    return picture
-
-
-def _describe_forgetting(rows, measure) -> str:
     parts = []
-    for encoder, before, after in rows:
-        first = "not defined" if before is None else f"{before:.3f}"
-        last = f"{np.mean(after):.3f}" if after else "not defined"
+    for encoder, (before, after) in rows.items():
         seeds = f" (mean of {len(after)} seeds)" if len(after) > 1 else ""
-        parts.append(f"{encoder} {first} to {last}{seeds}")
-    text = f"{measure} before and after adaptation: {'; '.join(parts)}."
-    return text[0].upper() + text[1:]
+        values = f"{before:.3f} to {np.mean(after):.3f}{seeds}"
+        parts.append(f"{encoder} {values}")
+    alt = f"{measure} before and after adaptation: {'; '.join(parts)}."
+    entries = [("before", _BEFORE), ("after", _AFTER)]
+    entries.append(("one seed after", {**SEED, "color": style.INK}))
+    frame = name, title, alt[0].upper() + alt[1:]
+    with _rows(frame, rows, 32, measure, entries) as (axes, picture):
+        for y, (before, after) in enumerate(rows.values()):
+            mean = np.mean(after)
+            axes.plot([before, mean], [y, y], color=style.GREY, linewidth=1.2)
+            axes.plot(before, y, **_BEFORE)
+            _draw_mark(axes, y, _AFTER, mean, after)
+    return picture

@@ -91,14 +91,7 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
 
 
 def data_uri(samples, rate: int) -> str:
-    """Audio ``[n]`` that a page can hold.
-
-    Example
-    -------
-    >>> import numpy
-    >>> data_uri(numpy.zeros(4), 16000)[:22]
-    'data:audio/wav;base64,'
-    """
+    """Audio ``[n]`` that a page can hold."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
     text = base64.b64encode(file.getvalue()).decode()

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from cry_modules.figures.page import drawing, style_sheet, words
+from cry_modules.figures.page import drawing, style_sheet
 from cry_modules.figures.style import COLOURS, INK, SERIES, add_legend, look
 from data_prep.files.errors import InputError
 
@@ -69,14 +69,6 @@ def test_letters_that_matplotlib_lacks_are_no_warning(recwarn):
     assert not list(recwarn)
 
 
-def test_screen_readers_get_a_title_and_a_description():
-    root = ElementTree.fromstring(example("a").svg)
-    by_id = {e.get("id"): e.text for e in root.iter()}
-    assert root.get("role") == "img"
-    assert by_id[root.get("aria-labelledby")] == "Title"
-    assert by_id[root.get("aria-describedby")] == "What one sees."
-
-
 def test_colours_and_font_are_the_pages():
     picture = example(label="x")
     assert not re.findall(r"#[0-9a-fA-F]{6}\b", picture.svg)
@@ -88,17 +80,20 @@ def test_colours_and_font_are_the_pages():
         assert part not in picture.svg
 
 
-def test_it_is_as_wide_as_its_place():
-    root = ElementTree.fromstring(example().svg)
+def test_it_is_as_wide_as_its_place_and_described():
+    root = ElementTree.fromstring(example("a").svg)
     assert root.get("viewBox") == "0 0 400 300" and root.get("width") == "100%"
-    assert root.get("height") is None
+    assert root.get("height") is None and root.get("role") == "img"
     assert "max-width: 400px; min-width: 320px" in root.get("style")
+    text_of = {e.get("id"): e.text for e in root.iter()}
+    assert text_of[root.get("aria-labelledby")] == "Title"
+    assert text_of[root.get("aria-describedby")] == "What one sees."
 
 
 def test_the_same_picture_is_the_same_text():
     first = example().svg
     np.random.rand(3)
-    words("other", "Other", "Another picture.")
+    example("other", "Other")
     assert example().svg == first
 
 
@@ -136,13 +131,7 @@ def test_a_file_has_the_light_colours(tmp_path):
         picture.write(tmp_path / "no")
 
 
-def test_words_are_all_there():
-    text = "No run is complete yet. " * 9
-    picture = words("a", "A picture", text)
-    assert " ".join(texts(picture.svg)).split() == text.split()
-
-
 @pytest.mark.parametrize("name", ["", "a b", "a)", "<a>"])
 def test_a_name_that_breaks_references_is_refused(name):
     with pytest.raises(ValueError, match="cannot begin an id"):
-        words(name, "", "text")
+        example(name)

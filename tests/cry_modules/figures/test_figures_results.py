@@ -369,10 +369,6 @@ EDGES = {
         lambda: made_run((9, 6, 6), (12, 9, 0)),
         {"roc": "Classes without test recordings: 1", "confusion": "class"},
     ),
-    "no draws": (
-        lambda: made_run((9, 6), (12, 8), n_draws=0),
-        {"roc": "No interval"},
-    ),
     "one class of three": (
         lambda: made_run((9, 6, 6), (12, 0, 0)),
         {"roc": "all test recordings are healthy"},
@@ -510,19 +506,12 @@ def test_folds_are_read_and_pooled(tmp_path):
     assert run.test.ids == sum((fold.test.ids for fold in FOLDS), [])
 
 
-def damage(folder, name, text=None):
-    if text is None:
-        (folder / name).unlink()
-    else:
-        (folder / name).write_text(text)
-
-
 @pytest.mark.parametrize(
     "changes, damaged, message",
     [
         ({}, ("metrics.json", "{"), "has no 'classes'"),
-        ({"classes": ["a", "b"]}, (), "and metrics.json of a, b"),
-        ({}, ("predictions_test.csv",), "predictions_test.csv does not exist"),
+        ({"classes": ["a", "b"]}, None, "and metrics.json of a, b"),
+        ({"folds": ["no"]}, None, "no holds no metrics.json"),
         ({}, ("figures", ""), "figures is a file"),
     ],
 )
@@ -531,7 +520,7 @@ def test_wrong_input_is_refused_in_one_line(
 ):
     write_run(tmp_path / "run", run_of(USUAL)[0], USUAL, **changes)
     if damaged:
-        damage(tmp_path / "run", *damaged)
+        (tmp_path / "run" / damaged[0]).write_text(damaged[1])
     with pytest.raises(SystemExit) as stopped:
         main([str(tmp_path / "run")])
     (line,) = capsys.readouterr().err.strip().split("\n")

@@ -150,7 +150,7 @@ def test_names_are_short():
     "history, before, arguments, message",
     [
         (None, None, (), "holds no history.json"),
-        ([], None, (), "is not a list of epochs"),
+        ([], None, (), "was not written by a training"),
         ({}, None, (), "was not written by a training"),
         ("[{", None, (), "was not written by a training"),
         (rows(1), [], (), "before.json was not written by"),

@@ -13,6 +13,15 @@ YAML = "hparams/small_simclr.yaml"
 
 
 @pytest.fixture
+def pairs(manifest):
+    """Views of the manifest's recordings."""
+    root = str(manifest.parent.parent / "corpus")
+    return lambda hparams, epoch: make_pairs(
+        hparams, read(manifest), root, epoch
+    )
+
+
+@pytest.fixture
 def manifest(noise, tmp_path):
     """A manifest of five recordings, the last shorter than a chunk."""
     recordings = []
@@ -48,26 +57,26 @@ def test_the_command_writes_the_same_picture_again(
     ]  # fmt: skip
 
 
-def test_views_are_those_of_training(manifest):
+def test_views_are_those_of_training(manifest, pairs):
     """Without warp and masks, a view is the chunk's normalised features."""
     hparams = settings_of([YAML, "--n_masks=0"])
     hparams["views"].augment.warp.window = 0
     root = str(manifest.parent.parent / "corpus")
-    shown = make_pairs(hparams, read(manifest), root, epoch=3)
-    for rec, pair in zip(read(manifest), shown):
+    for rec, pair in zip(read(manifest), pairs(hparams, 3)):
         sig = hparams["reader"](f"{root}/{rec.wav}", rec.start, rec.stop)
         chunks = hparams["chunks"](sig, rec.ID, 2)
         feats, _ = hparams["views"].eval()(torch.stack(chunks))
         torch.testing.assert_close(pair.views, feats)
         assert not pair.masked.any() and pair.shifts == [0, 0]
+    assert pair.starts == (0, 0) and pair.seconds == 0.4
+    assert pair.whole.shape == (101, 80)  # repeated to the chunk's length
 
 
 @pytest.mark.parametrize("before_norm", [False, True])
-def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
+def test_masks_and_warps_shown_are_those_drawn(pairs, before_norm):
     hparams = settings_of([YAML])
     hparams["views"].augment_before_norm = before_norm
-    root = str(manifest.parent.parent / "corpus")
-    shown = make_pairs(hparams, read(manifest), root, 1)
+    shown = pairs(hparams, 1)
     masked = torch.stack([pair.masked for pair in shown])
     views = torch.stack([pair.views for pair in shown])
     assert 0.1 < masked.float().mean() < 0.6
@@ -77,28 +86,12 @@ def test_masks_and_warps_shown_are_those_drawn(manifest, before_norm):
     assert 0 < shifts.max() <= 0.08 + 1e-6
 
 
-def test_short_recordings_are_shown_repeated(manifest):
-    root = str(manifest.parent.parent / "corpus")
-    shown = make_pairs(settings_of([YAML]), read(manifest), root, epoch=1)
-    assert shown[-1].starts == (0, 0) and shown[-1].seconds == 0.4
-    assert shown[-1].whole.shape == (101, 80)
-
-
-def test_yaml_of_a_run_and_order_of_masks(manifest, tmp_path):
-    hparams = "hparams/vggsound.yaml"
-    main(
-        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "9"]
-        + ["--hparams", hparams, "--width=1", "--out", f"{tmp_path}/a.pdf"]
-    )
-    assert (tmp_path / "a.pdf").is_file()
-
-
 @pytest.mark.parametrize(
     "arguments, message",
     [
         (["no.csv", "--data_folder=corpus"], "no.csv does not exist"),
         (["{}"], "--data_folder"),
-        (["{}", "--data_folder=no"], "no is not a folder"),
+        (["{}", "--data_folder=no"], "r0.wav is not in no"),
         (["{}", "--data_folder=."], "train.csv row 2: r0.wav is not in"),
         (["{}", "--data_folder=damaged"], "r0.wav cannot be decoded"),
         *(
@@ -137,16 +130,15 @@ def test_wrong_input_is_refused_in_one_line(
     assert not list(tmp_path.glob("*.png"))
 
 
-def test_settings_of_a_run_may_be_given(manifest, tmp_path):
+@pytest.mark.parametrize("yaml", [YAML, "hparams/vggsound.yaml"])
+def test_settings_of_a_run_may_be_given(yaml, manifest, tmp_path):
     """A run's hyperparams.yaml is resolved; its folder is left alone."""
     run = "results/no_such_run"
-    with open(YAML, encoding="utf-8") as file:
-        text = resolve_references(file, {"output_folder": run}).read()
-    (tmp_path / "hyperparams.yaml").write_text(f"# Generated\n{text}")
-    main(
-        [str(manifest), "--data_folder", str(tmp_path / "corpus"), "--n", "1"]
-        + ["--hparams", str(tmp_path / "hyperparams.yaml")]
-        + ["--out", str(tmp_path / "a.svg")]
-    )
-    assert (tmp_path / "a.svg").is_file()
-    assert not Path(run).exists()
+    with open(yaml, encoding="utf-8") as file:
+        text = resolve_references(file, {"output_folder": run, "width": 1})
+    of_run = tmp_path / "hyperparams.yaml"
+    of_run.write_text(f"# Generated\n{text.read()}")
+    out = tmp_path / "a.pdf"
+    arguments = ["--data_folder", tmp_path / "corpus", "--n", 9, "--out", out]
+    main([*map(str, [manifest, *arguments, "--hparams", of_run])])
+    assert out.is_file() and not Path(run).exists()

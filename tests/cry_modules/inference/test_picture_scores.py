@@ -6,26 +6,17 @@ import soundfile
 from matplotlib.figure import Figure
 
 from cry_modules.figures.style import style
-from cry_modules.inference.classifier import ScoreTrack
-from cry_modules.inference.picture import (
-    MOST_LINES,
-    Shown,
-    draw_scores,
-    spectrogram,
-)
+from cry_modules.inference.picture import MOST_LINES, draw_scores, spectrogram
+from cry_modules.inference.scores import ScoreTrack
 
 
-def track(scores, hop=1.0, size=2.0):
-    starts = hop * np.arange(len(scores))
-    return ScoreTrack(starts, starts + size, np.array(scores, dtype=float))
-
-
-def drawn(scores, classes, threshold=None, title="t"):
+def drawn(scores, classes, threshold=None, title="t", hop=1.0):
     levels = np.zeros((257, 10))
-    shown = Shown(track(scores), classes, threshold, levels, title)
+    starts = hop * np.arange(len(scores))
+    track = ScoreTrack(starts, starts + 2 * hop, np.array(scores, dtype=float))
     with style():
         figure = Figure()
-        draw_scores(figure, shown)
+        draw_scores(figure, track, classes, threshold, levels, title)
         figure.draw_without_rendering()  # mathtext of a name would fail here
     return figure.axes[1]
 
@@ -41,6 +32,10 @@ def test_two_classes_have_one_line_with_the_threshold():
     np.testing.assert_allclose(line.get_ydata(), [0.2, 0.7])
     assert set(threshold.get_ydata()) == {0.4}
     assert names(axes) == ["yes", "threshold 0.4"]
+    assert axes.get_xlabel() == "seconds" and axes.get_xlim() == (0, 3)
+    axes = drawn([[0.8, 0.2]] * 4, ["no", "yes"], hop=240.0)
+    assert axes.get_xlabel() == "minutes" and axes.get_xlim() == (0, 20)
+    assert axes.get_lines()[0].get_xdata().tolist() == [4, 8, 12, 16]
 
 
 def test_the_most_probable_of_many_classes_are_drawn():
