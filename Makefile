@@ -20,11 +20,11 @@ help:
 	@echo "make test       setup, then the tests (5 minutes, two processes)"
 	@echo "make test-slow  setup, then the tests that take longer"
 	@echo "make test-all   both"
-	@echo "make test-matrix setup, then the tests of modules under ten settings of processor, threads and locale (an hour or two)"
+	@echo "make test-matrix setup, then the tests of the packages under ten settings of processor, threads and locale (an hour or two)"
 	@echo "make bench      setup, then steps of SimCLR and crops on this machine, compared with a plain SpeechBrain recipe"
 	@echo "make upstream   setup, then the recipes as pull requests for SpeechBrain, and its own checks on them: SB=its checkout (5 minutes)"
 	@echo "make test-latest  the tests with the newest versions that pyproject.toml allows, in .venv-latest"
-	@echo "make lock       setup, then constraints.txt anew: OPTIONS=--upgrade for the newest versions"
+	@echo "make lock       setup, then renew constraints.txt: OPTIONS=--upgrade for the newest versions"
 	@echo "make lint       setup, then ruff, yamllint and codespell as SpeechBrain has them, and the layers of docs/architecture.md"
 
 setup: $(READY)
