@@ -40,7 +40,7 @@ from data_prep.files.errors import InputError, require
 
 
 class Architecture(NamedTuple):
-    """A kind of encoder.
+    """Registry entry of an encoder: how to build and to recognise it.
 
     Arguments
     ---------
@@ -72,7 +72,7 @@ _YAML_FOLDER = Path(__file__).resolve().parents[1] / "hparams/models"
 
 
 def architecture(name: str) -> Architecture:
-    """The architecture of a name.
+    """Look up an architecture by name; refuse an unknown name.
 
     Example
     -------
@@ -90,7 +90,7 @@ def architecture(name: str) -> Architecture:
 
 
 def make_encoder(name: str, mel_bins: int, width: int) -> nn.Module:
-    """An encoder with random weights."""
+    """Build an encoder with random weights."""
     module, _, cls = architecture(name).class_path.rpartition(".")
     return getattr(importlib.import_module(module), cls)(
         mel_bins=mel_bins, width=width
@@ -112,8 +112,10 @@ def name_of_state(state: Dict[str, torch.Tensor]) -> Optional[str]:
 
 
 def include(architecture_name: str, **settings):
-    """The yaml file of an architecture with these settings, references
-    resolved: what ``!include:`` does, by name (``!applyref:`` in yaml files).
+    """Include an architecture's yaml file by name, as ``!include:`` by path.
+
+    Its references are resolved with these settings. Yaml files call this with
+    ``!applyref:``.
     """
     path = architecture(architecture_name).yaml
     path = Path(path or _YAML_FOLDER / f"{architecture_name}.yaml")

@@ -60,8 +60,11 @@ class RecordingReader:
         return sig
 
     def open(self, path: str, start: float, stop: float) -> "Sound":
-        """Open (part of) a recording to cut chunks from it. From a pack, only
-        the chunks are read. Times its gain, it equals what a call returns."""
+        """Open (part of) a recording as a ``Sound``, to cut chunks from it.
+
+        Its samples times its gain equal the result of a call; from a pack, only
+        the chunks are read.
+        """
         stored = self._stored(path, start, stop)
         if stored is None:
             return Sound(self(path, start, stop).numpy())
@@ -92,9 +95,11 @@ class RecordingReader:
         return stored
 
     def pack_of(self, folder: str) -> Tuple[Optional[Pack], str]:
-        """The pack that holds a folder of recordings (None for a folder of
-        files) and the folder's path in it. ``InputError`` for an incomplete
-        pack, or one of another sample rate."""
+        """Find the pack that holds a folder, and the folder's path in it.
+
+        ``(None, "")`` for a folder of audio files; ``InputError`` for an
+        incomplete pack, or one of another sample rate.
+        """
         for root in (Path(folder), *Path(folder).parents):
             pack = pack_at(root)
             if pack is None:
@@ -131,7 +136,7 @@ class Sound:
 
 
 def packed_sound(stored: Stored) -> Sound:
-    """Make a ``Sound`` of stored samples.
+    """Make a ``Sound`` of a pack's samples, with the gain to the common peak.
 
     Example
     -------
@@ -184,7 +189,7 @@ class AudioNormalizer:
 
 
 def repeat_to(sig: torch.Tensor, n_samples: int) -> torch.Tensor:
-    """Repeat a recording that is shorter than ``n_samples``.
+    """Repeat a recording up to ``n_samples``; longer ones stay unchanged.
 
     Not padded with zeros: artificial silence would be what the two views of a
     short recording have in common.

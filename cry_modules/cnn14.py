@@ -1,4 +1,4 @@
-"""CNN14 (PANNs, https://arxiv.org/abs/1912.10211) with a width and lengths.
+"""PANNs' CNN14 (https://arxiv.org/abs/1912.10211), any width; ignores padding.
 
 SpeechBrain's ``speechbrain.lobes.models.Cnn14`` fixes the channels to
 64..1024 and pools over padding as if it were sound. This one scales the
@@ -166,7 +166,9 @@ class ConvBlock(nn.Module):
         nn.init.xavier_uniform_(self.conv2.weight)
 
     def forward(self, x, n_frames=None):
-        """Arguments
+        """Convolve, normalise and pool; padding stays zero.
+
+        Arguments
         ---------
         x : torch.Tensor
             ``[batch, in_channels, frames, bins]``, zero beyond ``n_frames``.
@@ -246,7 +248,9 @@ class Cnn14(nn.Module):
     def forward(
         self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
     ) -> torch.Tensor:
-        """Arguments
+        """Embed log-mel features of different lengths.
+
+        Arguments
         ---------
         feats : torch.Tensor
             ``[batch, frames, mel_bins]``.

@@ -69,7 +69,7 @@ def sum_of_ranks(number: int, device: str) -> int:
 
 
 def part_of_mean(values: torch.Tensor, n_all: int) -> torch.Tensor:
-    """Contribution of this rank to the mean over the values of all ranks.
+    """Scale a rank's sum so that averaging over ranks gives the overall mean.
 
     Data parallelism averages gradients over ranks with equal weights, whatever
     their numbers of values.

@@ -17,7 +17,7 @@ FINETUNE_MODES = {
 
 
 class FinetunedEncoder(nn.Module):
-    """An encoder in one of the paper's three modes, called like the encoder.
+    """Wrapper of an encoder for one of the paper's three fine-tuning modes.
 
     ``linear``: nothing changes, not even running statistics. ``linear_bn``:
     the affine parameters of the BatchNorm layers train (16,288 in CNN14 with 80

@@ -81,7 +81,9 @@ class MelFrames(nn.Module):
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Arguments
+        """Compute the mel frames of waveforms of different lengths.
+
+        Arguments
         ---------
         wavs : torch.Tensor
             ``[batch, samples]``, zero beyond each item's end.
@@ -212,7 +214,7 @@ class LogMel(MelFrames):
         )
 
     def from_power(self, power: torch.Tensor) -> torch.Tensor:
-        """Decibels, clipped 80 dB below the loudest band of the recording."""
+        """Mel bands in dB, clipped 80 dB below the loudest of the recording."""
         mel = power @ self.filters
         decibels = 10 * mel.clamp(min=LEAST_POWER).log10()
         loudest = decibels.amax(dim=(1, 2), keepdim=True)
@@ -247,7 +249,7 @@ class Log1pMel(MelFrames):
         )
 
     def from_power(self, power: torch.Tensor) -> torch.Tensor:
-        """Filter the magnitude, not the power."""
+        """log(1 + x) of the mel bands of the magnitude, not of the power."""
         magnitude = (power + _SPEECHBRAIN_EPS).sqrt()
         return torch.log1p(magnitude @ self.filters)
 
@@ -274,7 +276,7 @@ class PannsMel(MelFrames):
         super().__init__(16000, 512, 160, torch.hann_window(512), filters)
 
     def from_power(self, power: torch.Tensor) -> torch.Tensor:
-        """Decibels."""
+        """Mel bands in dB."""
         mel = power @ self.filters
         return 10 * mel.clamp(min=LEAST_POWER).log10()
 
@@ -284,7 +286,7 @@ FRONT_ENDS = {kind.name: kind for kind in (LogMel, Log1pMel, PannsMel)}
 
 
 def make_front_end(name: str) -> MelFrames:
-    """Build a front end.
+    """Build a front end by its name, such as ``fbank``.
 
     Arguments
     ---------
@@ -407,7 +409,9 @@ class AugmentedFeatures(nn.Module):
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
     ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Arguments
+        """Compute features, normalised and, in train mode, augmented.
+
+        Arguments
         ---------
         wavs : torch.Tensor
             ``[batch, samples]``.

@@ -123,6 +123,6 @@ class Posterior(nn.Module):
         return torch.log_softmax(self.logits(emb), dim=1)
 
     def logits(self, emb: torch.Tensor) -> torch.Tensor:
-        """Logits ``[batch, n_classes]``, which can be averaged over the windows
-        of a recording."""
+        """Head's logits plus log priors ``[batch, n_classes]``, which can be
+        averaged over the windows of a recording."""
         return self.head(emb).float() + self.log_prior

@@ -83,7 +83,9 @@ class NTXentLoss(Objective):
         self.temperature = temperature
 
     def forward(self, *views: torch.Tensor) -> torch.Tensor:
-        """Arguments
+        """Compute the mean cross entropy over all ordered pairs of views.
+
+        Arguments
         ---------
         *views : torch.Tensor
             Projections of the first views, of the second ones, ..., each
@@ -102,8 +104,7 @@ class NTXentLoss(Objective):
         return part_of_mean(losses, logits.shape[1] * (len(views) - 1))
 
     def rows(self, *views: torch.Tensor) -> Rows:
-        """Cross entropy of each row of ``logits``, and whether the other view
-        was found."""
+        """Cross entropy and accuracy of each row of ``logits``."""
         logits, targets = self.logits(*views)
         losses = F.cross_entropy(logits, targets, reduction="none")
         correct = (logits.detach().argmax(dim=1) == targets).float()
@@ -112,7 +113,7 @@ class NTXentLoss(Objective):
         return Rows(losses, {"accuracy": correct}, recordings.repeat(n_rows))
 
     def chance_loss(self, n_recordings: int, n_views: int) -> float:
-        """Loss of guessing among the other view and all of other recordings.
+        """Loss of a uniform guess: the logarithm of the number of candidates.
 
         Example
         -------

@@ -7,7 +7,7 @@ from torch import nn
 
 
 class Rows(NamedTuple):
-    """An objective on one batch, term by term; each term is a row.
+    """Loss terms of a batch, one row each; the objective is their mean.
 
     Arguments
     ---------
@@ -62,7 +62,7 @@ class Objective(nn.Module):
     figures: Dict[str, str] = {}
 
     def rows(self, *views: torch.Tensor) -> Rows:
-        """Compute losses and figures of a batch.
+        """Compute the loss and recorded values of each row of a batch.
 
         Arguments
         ---------

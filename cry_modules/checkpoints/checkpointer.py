@@ -136,7 +136,7 @@ class CompleteCheckpointer(Checkpointer):
         max_key: Optional[str] = None,
         min_key: Optional[str] = None,
     ) -> None:
-        """Save; keep the two most recent checkpoints and the best.
+        """Save; delete all but the two most recent checkpoints and the best.
 
         The best has the largest ``max_key`` or smallest ``min_key`` of the
         values ``meta``, which ``CKPT.yaml`` records.
@@ -182,7 +182,7 @@ class CompleteCheckpointer(Checkpointer):
         min_key=None,
         ckpt_predicate=None,
     ) -> Optional[Checkpoint]:
-        """Load the best checkpoint, or the newest undamaged one.
+        """Load the best checkpoint by a key, or without a key the newest undamaged.
 
         Raises
         ------
@@ -307,7 +307,7 @@ def best_checkpoint(folder: Path) -> Optional[Path]:
 
 
 def whole(folders: Iterable[Path]) -> Optional[Path]:
-    """The first undamaged checkpoint; a warning for each one before it."""
+    """Return the first undamaged checkpoint; warn of damaged ones before it."""
     for folder in folders:
         reason = damage(folder)
         if reason is None:

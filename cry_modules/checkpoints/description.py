@@ -103,7 +103,7 @@ def read_description(folder: Path) -> Dict:
 
 
 def check_unchanged(path: Path) -> None:
-    """Refuse a file of an exported model that ``model.json`` does not list.
+    """Refuse a file whose checksum differs from that in ``model.json``.
 
     A file without a ``model.json`` in its folder passes.
     """

@@ -74,7 +74,7 @@ class EncoderSource:
 
     @property
     def kind(self) -> str:
-        """See the class."""
+        """Kind of source, from ``random`` to ``missing``; see the class."""
         if self.source is None:
             return "random"
         if self.source == CALIBRATED:
@@ -200,7 +200,7 @@ class EncoderSource:
 
 
 def load_companion(path: Path, name: str, module: nn.Module) -> bool:
-    """Load another module's weights from the folder of an encoder file.
+    """Load weights saved with an encoder, such as the head's, from its folder.
 
     Returns whether the folder holds a file of that name.
     """

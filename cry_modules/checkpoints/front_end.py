@@ -37,14 +37,14 @@ _LEAST_BATCHES = 100
 
 
 class Known(NamedTuple):
-    """A front end, and the evidence for it."""
+    """Front end that an encoder was trained with, and how that is known."""
 
     front_end: str
     evidence: str
 
 
 def recorded_front_end(source: str, path: Path, meta: Dict) -> Optional[Known]:
-    """The front end that an encoder is known to be trained with.
+    """Find the front end that an encoder was trained with; None if unknown.
 
     Evidence: the exported model that ``path`` is in, a public encoder's id,
     the ``meta`` of its checkpoint, or the yaml file of its folder or run.
@@ -107,7 +107,7 @@ def _of_yaml(path) -> Optional[Known]:
 
 
 def check_statistics(encoder: nn.Module, front_end: str, title: str) -> None:
-    """Refuse an encoder whose first BatchNorm was trained on other features.
+    """Refuse an encoder whose first BatchNorm contradicts ``mean_norm``.
 
     The means of its bands are around zero if the features were
     mean-normalised, and far from it if not.

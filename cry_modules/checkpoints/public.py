@@ -58,7 +58,7 @@ def is_hub_id(source: str) -> bool:
 def download(
     repository: str, file: str, title: str, cure: str, **options
 ) -> Optional[Path]:
-    """Download a file of a Hugging Face repository; None if it has none.
+    """Download a file of a Hugging Face repository; None if it is not there.
 
     ``title`` names the repository in errors, ``cure`` says what to do instead;
     ``options`` are those of ``hf_hub_download``.

@@ -43,7 +43,7 @@ HEAD_FILE = "head.ckpt"
 
 
 def between_scores(threshold: Optional[float], scores) -> Optional[float]:
-    """A threshold half-way to the next lower score.
+    """Move a threshold half-way down to the next lower score.
 
     A threshold chosen on validation is the score of a recording. Another
     batch or machine reproduces that score except for the last digits, and the
@@ -57,7 +57,7 @@ def between_scores(threshold: Optional[float], scores) -> Optional[float]:
 
 @dataclass
 class SavedModel:
-    """A model and its facts."""
+    """A model with its settings, metadata and decision threshold."""
 
     blueprint: Blueprint
     embedder: Embedder  #: in evaluation mode
@@ -76,7 +76,7 @@ class SavedModel:
         }
 
     def parts(self) -> nn.ModuleDict:
-        """The modules with weights."""
+        """Modules with weights: ``encoder`` and, for a classifier, ``head``."""
         parts = nn.ModuleDict({"encoder": self.embedder.encoder})
         if self.posterior is not None:
             parts["head"] = self.posterior.head
@@ -84,7 +84,7 @@ class SavedModel:
 
 
 def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
-    """A model with random weights."""
+    """Build a model with random weights; ``facts`` is its metadata."""
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
@@ -193,7 +193,7 @@ def _load_weights(model, path):
 
 
 def load_run(folder: Path) -> SavedModel:
-    """Load the best checkpoint of a train script's results folder.
+    """Load a results folder's best checkpoint on validation, else the newest.
 
     Its ``hyperparams.yaml`` is read as text: nothing of it is built.
     """
@@ -267,7 +267,7 @@ def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
 
 
 def run_settings(folder: Path) -> Dict[str, str]:
-    """Plain settings of a run, read as text."""
+    """Settings in the yaml file of a results folder, as text by key."""
     path = Path(folder) / YAML_FILE
     if not path.is_file():
         raise InputError(

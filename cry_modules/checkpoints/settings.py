@@ -16,7 +16,7 @@ from data_prep.files.errors import require
 
 
 class Range(NamedTuple):
-    """Allowed values of a setting: a test of its text, and words."""
+    """Allowed values of a setting: a test of its text, and a description."""
 
     allows: Callable[[str], bool]
     words: str
@@ -66,8 +66,9 @@ def yaml_nodes(text: str) -> Dict[str, Node]:
 
 
 def plain_settings(text: str) -> Dict[str, str]:
-    """Scalars and lists of a resolved yaml file as text, by key; those of its
-    ``base`` included.
+    """Scalars and lists of a resolved yaml file, as text by key.
+
+    Also those of the yaml file that it includes as ``base``.
     """
     return _plain(YAML().compose(text))
 

@@ -10,7 +10,7 @@ _CURE = "install cry-ssl from commit 285f0bd, or train again"
 
 
 def written_before(path: Path) -> InputError:
-    """The error for a run or model of version 0.1.0."""
+    """Make the error for a run or model that version 0.1.0 wrote."""
     return InputError(f"{path} was written by version 0.1.0; {_CURE}")
 
 

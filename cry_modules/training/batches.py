@@ -49,7 +49,7 @@ class FullBatches(BatchSampler):
 def random_order(
     labels: Sequence[str], balanced: bool, seed: int
 ) -> Sampler[int]:
-    """Order of the recordings in an epoch, with ``set_epoch``.
+    """Make a sampler in random order, with or without balanced classes.
 
     Arguments
     ---------

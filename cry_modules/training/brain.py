@@ -36,8 +36,10 @@ _OPTIONS = (
 
 
 class SameOptions(PerRank):
-    """Part of a checkpoint: SpeechBrain's options, with which a run must
-    resume. ``experiment.check_same_experiment`` compares the yaml file's."""
+    """SpeechBrain's options in a checkpoint; refuses a resume with others.
+
+    ``experiment.check_same_experiment`` compares the yaml file's.
+    """
 
     def __init__(self, brain):
         self.options = {name: getattr(brain, name) for name in _OPTIONS}
@@ -57,7 +59,7 @@ class SameOptions(PerRank):
 
 
 class LateLoss:
-    """The loss of a step, read one step later.
+    """Loss of a training step, read a step later to avoid waiting for a GPU.
 
     To read a number from a GPU waits until all queued work is done, and then
     the GPU waits for the next step. One step later the number is there.
@@ -130,7 +132,7 @@ class ResumableBrain(sb.Brain):
         )
 
     def make_train_loader(self, dataset, batches, num_workers, **kwargs):
-        """Loader of this rank's share of each global batch."""
+        """Make the resumable loader of this rank's share of each batch."""
         require(
             batches.batch_size >= n_ranks(),
             f"--batch_size is {batches.batch_size} for {n_ranks()} processes",
@@ -157,7 +159,7 @@ class ResumableBrain(sb.Brain):
             super().fit(*args, **kwargs)
 
     def on_fit_start(self):
-        """Give each rank its own masks, then load the last checkpoint."""
+        """Give each rank its own random seed, then load the last checkpoint."""
         if rank() > 0:
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()

@@ -25,8 +25,8 @@ _LONG_ENOUGH = 0.15
 
 @dataclass
 class Block:
-    """Bytes of a block, and of the layers up to the next one: input, tensors
-    saved for backward, largest activation."""
+    """Memory of an encoder block and of the layers up to the next, in bytes:
+    its input, the tensors saved for backward, the largest activation."""
 
     entry: float
     saved: float = 0
@@ -34,9 +34,12 @@ class Block:
 
 
 class Pass(NamedTuple):
-    """Measured forward pass: seconds and blocks a row, beginning with the
-    layers before the first block; ``weights`` are bytes saved for backward
-    whatever the batch, such as weights in another precision."""
+    """Measured time and memory of a forward pass: seconds and bytes per row.
+
+    ``blocks`` begins with the layers before the first block; ``weights`` are
+    bytes saved for backward whatever the batch size, such as weights in another
+    precision.
+    """
 
     seconds: float
     blocks: List[Block]

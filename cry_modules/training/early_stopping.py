@@ -15,7 +15,7 @@ _STATE = ("current", "best", "best_epoch")
 
 @register_checkpoint_hooks
 class EarlyStopping(EpochCounter):
-    """SpeechBrain's epoch counter, which also ends without a better score.
+    """Epoch counter that also ends if the score stops getting better.
 
     SpeechBrain's ``EpochCounterWithStopper`` is not registered for
     checkpoints, so a resumed run forgets its best score; and it counts an

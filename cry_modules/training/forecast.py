@@ -43,8 +43,9 @@ _SOON = 60.0
 
 
 class Size(NamedTuple):
-    """Rows of this process, in units of the measured pass's: in a training
-    batch, an evaluation batch, an epoch's training and its evaluation."""
+    """Numbers of rows of this process, counted in rows of the measured pass:
+    in a training batch, in an evaluation batch, and trained on and evaluated in
+    an epoch."""
 
     batch: float
     eval_batch: float
@@ -83,7 +84,7 @@ class Forecast:
         self.steps: List[float] = []
 
     def need(self, share: float = 1.0, recompute: bool = False) -> Need:
-        """Memory of the run with a share of the activations."""
+        """Estimate the memory of the run if activations shrink to ``share``."""
         blocks, size = self.measured.blocks, self.size
         training = 0.0
         if self.trains:
@@ -187,7 +188,7 @@ class Forecast:
 
 
 def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
-    """Announce time and memory of a contrastive training."""
+    """Log a contrastive run's time and memory; refuse one that does not fit."""
     n_views, chunks = hparams["n_views"], hparams["chunks"]
 
     def forward(n):
@@ -212,8 +213,10 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
 def forecast_classification(
     brain, hparams: Dict, seconds: Dict[str, List[float]], n_batches: int
 ) -> None:
-    """Announce time and memory of a classifier's training, from the seconds of
-    the recordings of each split."""
+    """Log a classifier's time and memory; refuse one that does not fit.
+
+    ``seconds`` are those of the recordings of each split.
+    """
     row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
 
     def forward(n):

@@ -1,4 +1,4 @@
-"""``history.json``: a row of figures for each epoch."""
+"""``history.json``: losses and metrics, one row for each epoch."""
 
 import importlib.util
 import json
@@ -11,7 +11,7 @@ from data_prep.files.tables import write_text
 
 
 def read_json(path: Path):
-    """Read what a run wrote and a resume needs."""
+    """Read a json file that a resume needs; refuse a missing or damaged one."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

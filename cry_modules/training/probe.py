@@ -282,7 +282,7 @@ def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
 def make_probes(
     hparams: Dict, train_sets: Sequence[DynamicItemDataset]
 ) -> List[Probe]:
-    """Probes that the options ``probe`` and ``probe_folder`` name."""
+    """Build the probes of the option ``probe``; warn if trained on them."""
     require(
         hparams["probe"],
         "--probe_folder is given and no probe",

@@ -40,7 +40,7 @@ BEFORE_FILE = "before.json"
 
 
 class Views(NamedTuple):
-    """Outputs for the first views of a batch, then the second ones, ...
+    """Outputs of the model: all first views of a batch, then all second ones.
 
     ``feats`` ``[n_views * batch, frames, n_mels]``, ``embs`` ``[n_views *
     batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``.
@@ -78,8 +78,7 @@ class SimCLRBrain(ResumableBrain):
         return Views(feats, torch.cat(embs), torch.cat(z))
 
     def compute_objectives(self, predictions, batch, stage):
-        """Loss of the objective; adds its losses and figures to the sums of
-        each corpus."""
+        """Compute the loss; add loss and metrics to the sums of each corpus."""
         views = predictions.z.chunk(len(predictions.z) // len(batch.id))
         rows = self.hparams.loss.rows(*views)
         training = stage == sb.Stage.TRAIN
@@ -147,7 +146,7 @@ class SimCLRBrain(ResumableBrain):
         self.hparams.loss.train(stage == sb.Stage.TRAIN)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
-        """Write the epoch's row and the checkpoint."""
+        """Probe the encoder, write the epoch's row, warn of collapse, save."""
         if stage == sb.Stage.TRAIN:
             self.row = self._train_row(epoch)
             return
@@ -215,7 +214,7 @@ def averages(
 
 
 def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
-    """Build the probes that the options ``probe`` and ``probe_folder`` name."""
+    """Build the probes; return an empty list without the option ``probe``."""
     if not (hparams["probe"] or hparams["probe_folder"]):
         return []
     # Imported here: scikit-learn takes a third of a second.

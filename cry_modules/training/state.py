@@ -227,7 +227,7 @@ class Snapshot:
 
     @contextmanager
     def restored(self) -> Iterator[None]:
-        """Restore the snapshot within this context, and then the present."""
+        """Set the snapshot's states in this context, then the former ones."""
         now = list(map(_state, self._objects))
         _set_states(self._objects, self._states)
         try:

@@ -68,7 +68,7 @@ def ignore_signals(worker_id: int) -> None:
 
 
 def kill_workers() -> None:
-    """End the loader workers that a run leaves when it stops within an epoch."""
+    """Kill the loader workers that a run leaves when it stops in an epoch."""
     workers = multiprocessing.active_children()
     if workers:
         # Torch's handler would take their end for a failure.

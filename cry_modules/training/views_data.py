@@ -14,9 +14,11 @@ from data_prep.files.errors import InputError
 def read_views(
     hparams: Dict, manifests: str, data_folder: str, corpus: str = ""
 ) -> List[DynamicItemDataset]:
-    """Datasets for training and validation, with two views in the latter:
-    ``chunks`` ``[n_views, chunk samples]`` as they are stored, their ``gain``
-    ``[1]`` and the ``corpus``."""
+    """Make the datasets for training (``n_views`` views) and validation (two).
+
+    Items: ``chunks`` ``[n_views, chunk samples]`` as they are stored, their
+    ``gain`` ``[1]`` and the ``corpus``.
+    """
     # Refuses a pack of another sample rate here rather than in a loader worker.
     hparams["reader"].pack_of(str(data_folder))
     return [
