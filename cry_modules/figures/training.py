@@ -251,7 +251,7 @@ def _read(path, check):
 
 
 def names_of(folders: Sequence[str]) -> List[str]:
-    """Folders without the part of their paths that they share."""
+    """Short names of folders: their paths without the part that they share."""
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
         is_single = names.count(name) == 1

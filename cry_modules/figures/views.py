@@ -258,7 +258,7 @@ def _narrowed(level: np.ndarray) -> np.ndarray:
 
 
 def in_words(pair: Pair, hparams: Dict) -> str:
-    """Length of a recording and overlap of its chunks."""
+    """Describe the length of a recording and the overlap of its chunks."""
     chunk_s = hparams["chunks"].n_samples / hparams["sample_rate"]
     overlap = chunk_s - abs(pair.starts[1] - pair.starts[0])
     text = f"{pair.seconds:.1f} s"

@@ -55,19 +55,19 @@ FEW_LABELS_MODES = ("linear_bn", "end_to_end")
 
 
 def table_rows(table: int) -> List[str]:
-    """Encoders of a table, controls last."""
+    """Names of the encoders of a table of the report, controls last."""
     names = [n for n, encoder in ENCODERS.items() if table in encoder.tables]
     controls = [name for name in names if ENCODERS[name].control]
     return [n for n in names if n not in controls] + controls[::-1]
 
 
 def trained_by(stage: str) -> List[str]:
-    """Encoders that a stage trains."""
+    """Names of the encoders that a stage of the study trains."""
     return [
         name for name, encoder in ENCODERS.items() if encoder.stage == stage
     ]
 
 
 def adapted() -> List[str]:
-    """Encoders that are adapted to cries."""
+    """Names of the encoders that are adapted to cries."""
     return [name for name, encoder in ENCODERS.items() if encoder.cries]

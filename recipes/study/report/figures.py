@@ -22,7 +22,7 @@ _CURVES = ("random", "supervised", "simclr", "adapt_replay")
 
 
 def auc_pictures(results) -> List[Picture]:
-    """Test AUC of each task, by encoder and mode."""
+    """Pictures of the test AUC, one for each task, by encoder and mode."""
     controls = {e.label for e in ENCODERS.values() if e.control}
     modes, drawn = results.settings.modes, []
     for i, task in enumerate(results.settings.tasks):
@@ -70,7 +70,7 @@ def claims_forest(verdicts, results) -> Optional[Picture]:
 
 
 def ranking_curves(results) -> List[Picture]:
-    """ROC, precision and recall, and calibration of the first task."""
+    """Pictures of ROC, precision-recall and calibration for the first task."""
     task, panels = results.settings.tasks[0], {}
     for mode in results.settings.modes:
         sets = [results.set_of(task.name, name, mode) for name in _CURVES]
@@ -111,7 +111,7 @@ def few_labels(results) -> Optional[Picture]:
 
 
 def training_curves(results) -> List[Picture]:
-    """Curves of pre-training, and of the adaptations."""
+    """Pictures of training curves: of pre-training, and of the adaptations."""
     seed = results.settings.pretraining_seeds[0]
     groups = {
         "pretraining": ("Pre-training with SimCLR", trained_by("simclr")),
