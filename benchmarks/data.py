@@ -79,7 +79,8 @@ def changed(samples, rate):
 
 
 def common(marks, other_marks):
-    """Landmarks in common at the best offset."""
+    """Largest number of audio landmarks that two recordings share at one time
+    offset."""
     pair = [
         Audit(name, verdict="ok", digest=name, landmarks=landmarks)
         for name, landmarks in (("a", marks), ("b", other_marks))
@@ -88,7 +89,8 @@ def common(marks, other_marks):
 
 
 def landmarks_in_common(root, paths):
-    """Print the landmarks that different recordings, and copies, share."""
+    """Print how many landmarks different recordings share, and a recording and
+    its altered copies."""
     audits = audit_files(paths, root, None, True)
     usable = [a for a in audits.values() if a.landmarks is not None]
     duplicates.LEAST_COMMON, duplicates.LEAST_SHARE = 1, 0.0
@@ -114,7 +116,7 @@ def landmarks_in_common(root, paths):
 
 
 def reading(root, paths):
-    """Print the time of an epoch from the files over that from a pack."""
+    """Print how much longer an epoch is read from files than from a pack."""
     with tempfile.TemporaryDirectory() as folder:
         print(f"pack: {pack(str(root), f'{folder}/pack')}")
         audits = audit_files(paths, root)

@@ -28,9 +28,9 @@ class Way:
 
 @dataclass
 class Duel:
-    """Seconds of both sides, one pair for each round; by side the floating
-    point operations of a step (in 1e9, convolutions and matrix products) and
-    the process's peak memory."""
+    """Timings of two implementations in seconds, one pair for each round; and
+    by implementation the floating point operations of a step (in 1e9,
+    convolutions and matrix products) and the process's peak memory."""
 
     reference: List[float]
     project: List[float]
@@ -65,8 +65,8 @@ class Contender:
         theirs.close()
 
     def request(self, name: str, *arguments):
-        """Return ``seconds`` (of so many steps in a row), ``gflop`` (of a
-        step) or ``peak_mb`` (so far)."""
+        """Request a measurement from the process: ``seconds`` of the given
+        number of steps, ``gflop`` of a step, or ``peak_mb`` so far."""
         self.pipe.send((name, arguments))
         return self.pipe.recv()
 

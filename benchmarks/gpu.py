@@ -86,7 +86,8 @@ N_KERNELS = 25  # of a profile
 
 
 class Forever(Sampler):
-    """Endless passes over the recordings, each in a new order.
+    """Batch sampler without an end: passes over the recordings, each in a new
+    order.
 
     At the end of an epoch the loader restarts its workers: once in a thousand
     batches with VGGSound, in every batch with a small corpus.
@@ -199,7 +200,7 @@ def spread(values):
 
 
 def places(caught):
-    """Count the warnings of ``SYNC`` by ``file:line``."""
+    """Count torch's warnings of a wait for the GPU by ``file:line``."""
     counts = Counter(
         f"{'/'.join(Path(w.filename).parts[-2:])}:{w.lineno}"
         for w in caught

@@ -48,7 +48,8 @@ def peak_gb(device):
 
 
 def tflops(work, flop, device, n=10):
-    """Highest TFLOP/s of some windows of ``n`` calls."""
+    """Throughput of ``work`` in TFLOP/s: the best of four windows of ``n``
+    calls."""
     best = math.inf
     for _ in range(4):  # the first warms up
         synchronize(device)
@@ -61,7 +62,7 @@ def tflops(work, flop, device, n=10):
 
 
 def convolution_peak(device, dtype, batch, n=10):
-    """Highest TFLOP/s of convolutions of CNN14's kind."""
+    """Highest TFLOP/s of 3x3 convolutions with the shapes of CNN14's layers."""
     best = 0.0
     for channels, h, w in ((128, 200, 40), (256, 100, 20), (512, 50, 10)):
         shapes = (batch, channels, h, w), (channels, channels, 3, 3)

@@ -65,7 +65,8 @@ def make_brain(width, batch_size, chunk_s, recompute, precision, folder):
 
 
 def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
-    """Measure two steps in this process."""
+    """Measure peak memory and the time of the second training step in this
+    process."""
     with tempfile.TemporaryDirectory() as folder:
         brain, hparams = make_brain(
             width, batch_size, chunk_s, recompute, precision, folder

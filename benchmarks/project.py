@@ -76,9 +76,9 @@ def simclr_step(folder: str, precision: str = "bf16", **overrides):
 
 
 def crops(folder: str, chunk_s: float = 4.0):
-    """Prepare two random crops of a packed recording as ``read_views`` makes
-    them: integers, converted on the device. No dataset, as in the
-    reference."""
+    """Prepare a step that reads two random crops of a packed recording as
+    ``read_views`` does: integers, converted on the device. Without a dataset,
+    as in the reference."""
     keep_freed_memory()  # as a Brain does
     reader = RecordingReader(SAMPLE_RATE)
     chunks = RandomChunks(chunk_s, SAMPLE_RATE, seed=0)

@@ -107,7 +107,8 @@ def run(command: List[str], log: Path) -> float:
 
 
 def folder_of(way: str, out: Path, seed: int) -> Path:
-    """Folder of a run: the way without blanks and commas."""
+    """Folder of a run: its seed, then its key of ``WAYS`` without commas and
+    with underscores for blanks."""
     return out / f"{seed}" / way.replace(",", "").replace(" ", "_")
 
 

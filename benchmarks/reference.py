@@ -94,7 +94,8 @@ def projector(dim: int) -> nn.Module:
 
 
 class SimCLR:
-    """Decode, crop twice, features, two passes, loss, backward, update."""
+    """Plain SimCLR training: decode, crop twice, compute features, encode and
+    project each crop, NT-Xent, update."""
 
     def __init__(
         self,

@@ -54,8 +54,8 @@ def make_corpus(folder: Path, rate: int, n_files: int = N_FILES) -> None:
 
 
 class Row(NamedTuple):
-    """One kind of work: title, goal for the ratio, and
-    ``measure(work, rounds, threads)``."""
+    """Row of the table: title, ratio to reach, and the function that measures
+    it, ``measure(work, rounds, threads)``."""
 
     title: str
     to_reach: float
@@ -149,7 +149,7 @@ def machine(threads: int) -> Dict:
 
 
 def measure(names: List[str], rounds: int, threads: int, results: Dict):
-    """Add the rows to the results and the file, one at a time."""
+    """Measure the named rows, and save all results after each row."""
     results["rows"] = {}
     with tempfile.TemporaryDirectory() as work:
         work = Path(work)

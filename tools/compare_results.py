@@ -1,5 +1,5 @@
-"""Compare two results folders digit by digit: did a change of the code change
-any figure?
+"""Compare two results folders digit by digit, to show that a change of the code
+has changed no number.
 
 > make demo && cp -r results/study/miniature before
 > make demo                                  # after the change, elsewhere
@@ -23,7 +23,7 @@ TIMES = ("seconds", "clips_per_s")
 
 
 def compared(folder: Path) -> List[Path]:
-    """Paths of the files of figures, relative to the folder."""
+    """List the files to compare, relative to the folder."""
     paths = (path.relative_to(folder) for path in sorted(folder.rglob("*")))
     return [
         path
@@ -33,7 +33,7 @@ def compared(folder: Path) -> List[Path]:
 
 
 def content(path: Path) -> Any:
-    """Text of a file, or its json without times: it must not change."""
+    """Read what must be equal: a text file, or json without its times."""
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".json":
         return text

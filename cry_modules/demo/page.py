@@ -76,7 +76,8 @@ def score(classifier: CryClassifier, path: str) -> Scored:
 
 
 def describe(model: SavedModel, source: str, title: str) -> str:
-    """Title, and name, corpus, task, classes and architecture of a model."""
+    """HTML with the title, and name, corpus, task, classes and architecture of
+    a model."""
     facts = model.facts
     # metrics.json holds the corpus as text, model.json as a block.
     corpus = facts.get("corpus")
@@ -106,7 +107,8 @@ def formatted(score: float) -> str:
 
 
 def result(scored: Scored, hparams) -> str:
-    """Scores of a recording, in words, as a table and as a picture."""
+    """HTML with the scores of a recording in words, as a table and as a
+    picture."""
     classes, threshold = hparams.classes, hparams.threshold
     order = range(len(classes))
     if len(classes) > 2:  # the most probable first

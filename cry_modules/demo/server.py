@@ -39,7 +39,8 @@ def listen(port: int) -> socket.socket:
 
 @contextmanager
 def until_signal() -> Iterator[None]:
-    """Leave the block quietly at Ctrl-C, SIGTERM or a closed terminal."""
+    """Context manager that ends its block without an error at Ctrl-C, SIGTERM
+    or a closed terminal."""
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(*_):

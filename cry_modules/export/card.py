@@ -63,7 +63,8 @@ def model_card(
 
 
 def plain(value):
-    """Escape names, which may hold any character; keep our own Markdown."""
+    """Escape Markdown's table bars and HTML's brackets in names; text of type
+    ``Markup`` is unchanged."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return value.replace("|", "\\|").replace("<", "&lt;")

@@ -117,9 +117,8 @@ def subgroup_facts(metrics: Dict) -> Dict:
 
 
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
-    """Training steps of an encoder, the first one first, without names of
-    files and folders.
-    """
+    """History of an encoder in words, one entry for each training, the earliest
+    first, without names of files and folders."""
     kind = EncoderSource(source).kind
     if kind == "random":
         return ["random weights"]

@@ -122,7 +122,7 @@ def describe(
     name: Optional[str],
     corpus_name: Optional[str],
 ) -> Dict:
-    """Entries of ``model.json``, except for the files."""
+    """Contents of ``model.json`` without the list of files."""
     metrics, corpus = model.facts, corpus_facts(run)
     if corpus_name is not None:
         corpus["name"] = " ".join(corpus_name.split())

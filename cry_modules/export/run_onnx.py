@@ -156,7 +156,7 @@ def description(session, path: str) -> Dict:
 
 
 def list_audio(names: Sequence[str]) -> List[str]:
-    """Files, and the audio files of folders, each once."""
+    """List the given files, and the audio files in given folders, each once."""
     paths = []
     for name in names:
         if os.path.isdir(name):

@@ -1,4 +1,4 @@
-"""One file from a module of the project and the parts of others it uses."""
+"""Merge a module and the project's definitions that it uses into one file."""
 
 import ast
 import importlib

@@ -1,4 +1,4 @@
-"""Pictures of runs.
+"""Draw the results of a classifier, or the training curves of runs.
 
 > python -m cry_modules.figures results/neuro_linear/2022
 > python -m cry_modules.figures results/small_adapt/2022 \\
@@ -18,7 +18,7 @@ from data_prep.files.errors import one_line_errors
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command ``python -m cry_modules.figures``."""
+    """Run the command ``python -m cry_modules.figures``."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.figures",
         description="Draw the results of a classifier, or the training curves "

@@ -14,7 +14,8 @@ from cry_modules.metrics.curves import ReliabilityBin, reliability
 def draw_groups(
     axes: Axes, groups: Sequence[ReliabilityBin], properties: Dict
 ) -> None:
-    """Draw a point for each group and its interval as a bar."""
+    """Draw a point for each group of similar predictions, observed share over
+    mean predicted probability, and its interval as a bar."""
     predicted, observed, low, high = zip(*groups)
     colour = properties["color"]
     axes.vlines(predicted, low, high, colour, linewidth=1.1, alpha=0.6)
@@ -22,8 +23,8 @@ def draw_groups(
 
 
 def set_axes(axes: Axes, groups: Iterable[ReliabilityBin]) -> None:
-    """Draw the diagonal, on which probabilities are right. The axes end at 1,
-    or earlier where nothing would be seen of a rare class."""
+    """Draw the diagonal of perfect calibration, and end both axes at 1, or
+    earlier if all points of a rare class are near 0."""
     top = max(max(group.predicted, group.high) for group in groups)
     limit = 1.0 if top > 0.4 else 1.05 * top
     axes.plot([0, limit], [0, limit], **CHANCE)
@@ -32,7 +33,8 @@ def set_axes(axes: Axes, groups: Iterable[ReliabilityBin]) -> None:
 
 
 def draw_calibration(run, folder) -> None:
-    """Write the sheet of a classifier's calibration."""
+    """Write a classifier's reliability diagram, with a histogram of its
+    predictions, as png and svg."""
     predicted, _ = event_probabilities(run.test.labels, run.test.scores)
     n_of = np.bincount(bin_of(predicted), minlength=N_BINS)
     groups = reliability([run.test])

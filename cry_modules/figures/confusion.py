@@ -16,8 +16,8 @@ MOST_NAMES = 50
 
 
 def draw_confusion(run, folder) -> None:
-    """Write the sheet of a classifier's confusion matrices: at equal
-    prevalence, and of two classes also at the threshold."""
+    """Write a classifier's confusion matrices as png and svg: at equal
+    prevalence and, for two classes, also at the threshold."""
     test, choices = run.test, run.choices["recording"]
     n_classes, balanced = (
         len(run.classes),

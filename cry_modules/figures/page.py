@@ -83,9 +83,8 @@ class Picture:
 def drawing(
     name: str, size: Tuple[float, float], title: str, alt: str
 ) -> Iterator[Tuple[Figure, Picture]]:
-    """Give a figure of this size, px, to draw in; at the end the picture is
-    complete.
-    """
+    """Context manager with a figure of this size, px, to draw in, and its
+    ``Picture``, which has its SVG file after the block."""
     if not re.fullmatch(r"[\w-]+", name):
         raise ValueError(f"{name!r} cannot begin an id")
     picture = Picture(name, _xml(title), _xml(alt))

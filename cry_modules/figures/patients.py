@@ -32,7 +32,8 @@ _THRESHOLD = {"color": INK, "linestyle": "--", "linewidth": 0.9}
 
 
 def draw_patients(run, folder) -> None:
-    """Write the sheet of a classifier's scores by patient."""
+    """Write a classifier's scores of patients and their recordings as png and
+    svg."""
     threshold = run.choices["patient"].at_specificity
     shown = np.unique(run.patients.labels).tolist()  # from below
     if len(run.classes) > 2:

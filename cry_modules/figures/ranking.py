@@ -36,8 +36,8 @@ def only_class(test: Predictions) -> Optional[str]:
 
 
 def draw_curve(axes: Axes, kind: CurveKind, x, y, properties: Dict, band=None):
-    """Draw a curve and the band of its draws, ``[2, 201]``; return the line
-    for the legend."""
+    """Draw a curve and its bootstrap band, ``[2, 201]`` (lower and upper
+    limits); return the line for the legend."""
     if band is not None:
         axes.fill_between(
             GRID, *band, color=properties["color"], alpha=0.16, linewidth=0
@@ -60,13 +60,14 @@ def draw_chance(axes: Axes, kind: CurveKind, test: Predictions) -> Tuple:
 
 
 def set_axes(axes: Axes, kind: CurveKind) -> None:
-    """Name the axes of a ranking and give them equal limits."""
+    """Label the axes of a ROC or precision-recall curve, and give both the
+    range from 0 to 1."""
     axes.set(xlabel=kind.x, ylabel=kind.y)
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
 
 
 def draw_ranking(run, kind: CurveKind, folder) -> None:
-    """Write the sheet of a classifier's ROC curve or precision and recall."""
+    """Write a classifier's ROC or precision-recall curve as png and svg."""
     n_lines, draw = 4, _draw_positive_class  # two of the operating point
     if len(run.classes) > 2:
         is_mean = len(run.classes) > MOST_CURVES
@@ -112,8 +113,9 @@ def _points(kind, test, k):
 
 
 def operating_point(kind: CurveKind, block: Dict, classes) -> Optional[Tuple]:
-    """x, y and words of the threshold chosen on validation; None without a
-    threshold, and where the precision at it is not defined."""
+    """Position and description of the threshold chosen on validation, ``(x, y,
+    text)``; None without a threshold, and where the precision at it is not
+    defined."""
     sensitivity = block["sensitivity_at_spec80"]
     specificity = block["specificity_at_threshold"]
     if sensitivity is None or specificity is None:

@@ -37,7 +37,7 @@ _KEYS = (
 
 @dataclass
 class Results:
-    """Contents of the pictures of a run.
+    """Test results of a run that its pictures show.
 
     ``test`` and ``patients`` are the test predictions by recording and by
     patient; ``choices`` and ``blocks`` (of ``metrics.json``) are by unit,
@@ -63,8 +63,8 @@ class Results:
 def results_of(
     metrics: Dict, outcomes: List[Outcome], history: Sequence[Dict] = ()
 ) -> Results:
-    """Contents of the pictures from ``metrics.json`` and the predictions of
-    a run, or of several folds, which are pooled."""
+    """Make ``Results`` from ``metrics.json`` and the predictions of a run, or
+    of several folds, which are pooled."""
     how = metrics["patient_score"]
     pairs = {unit: pooled_predictions(outcomes, unit, how) for unit in UNITS}
     return Results(
@@ -80,7 +80,8 @@ def results_of(
 
 
 def caption_of(metrics: Dict, n_folds: int = 1) -> str:
-    """Corpus, task and model of a run.
+    """Caption with corpus, task and model of a run, and its number of test
+    recordings.
 
     Example
     -------

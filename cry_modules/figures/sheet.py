@@ -20,8 +20,8 @@ _LETTERS = 17  # of a caption, per inch
 
 @contextmanager
 def sheet(folder, name, size, caption):
-    """Give a figure of this size, inches, to draw in; the caption is added
-    below it and two files are written."""
+    """Context manager with a figure of this size, inches, to draw in; after the
+    block, it is written as png and svg with its caption below it."""
     width, height = size
     words = caption.replace(" %", "\xa0%").split(" ")
     caption = " ".join(shortened(word, 48) for word in words)
@@ -42,7 +42,7 @@ def sheet(folder, name, size, caption):
 
 
 def with_ci95(block, name) -> str:
-    """A metric of a block of ``metrics.json`` and its interval, if any."""
+    """Format a metric of a ``metrics.json`` block with its interval, if any."""
     if block[name] is None:
         return "not defined"
     text, ci95 = f"{block[name]:.3f}", block[f"{name}_ci95"]

@@ -91,7 +91,8 @@ def picture(
     dpi: int = 150,
     font_size: float = 10,
 ) -> Iterator[Figure]:
-    """Give a figure of this size, inches, to draw in, then write it."""
+    """Context manager with a figure of this size, inches, to draw in; after the
+    block, it is written to ``path`` and ``copies``."""
     paths = [Path(path), *copies]
     for path in paths:
         require(
@@ -146,9 +147,8 @@ def add_legend(
     entries: Iterable[Tuple[str, Union[Artist, Dict]]],
     **options,
 ) -> Legend:
-    """Legend from pairs of a label and an artist, or a line's properties.
-    Below a figure, unless ``options`` say otherwise.
-    """
+    """Add a legend from pairs of a label and an artist, or a line's properties.
+    It is below a figure, unless ``options`` say otherwise."""
     labels, artists = zip(*entries)
     labels = [
         "\n".join(shortened(part, _LONGEST_LABEL) for part in label.split("\n"))

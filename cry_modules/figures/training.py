@@ -97,9 +97,8 @@ def _with_corpora(name, keys) -> List[Tuple[str, str]]:
 def shown_panels(
     histories: Dict[str, List[dict]],
 ) -> Tuple[Dict[str, List[dict]], List[Panel], int]:
-    """Histories without averages over corpora whose parts are there, their
-    panels, and the number of panels in a row.
-    """
+    """Select the curves to draw: histories without averages of measures that
+    are drawn by corpus, their panels, and the number of panels in a row."""
     result, every = {}, set()
     for run, rows in histories.items():
         keys = {key for row in rows for key in row}

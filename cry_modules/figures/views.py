@@ -187,7 +187,8 @@ def draw_pair(
 
 
 def limit_of(pairs: Sequence[Pair]) -> float:
-    """Largest level of the views' colours, dB; masks do not count."""
+    """Limit of the views' colour scale, dB: 99th percentile of the absolute
+    levels outside masks, at least 1."""
     values = torch.cat([pair.views[~pair.masked] for pair in pairs])
     if not len(values):
         return 1.0
@@ -306,7 +307,8 @@ def _draw_manifest(args, settings) -> None:
 
 
 def settings_of(arguments: Sequence[str]) -> Dict:
-    """Objects of a yaml file of SimCLR, without leaving an output folder."""
+    """Load a yaml file of SimCLR and build its objects, with a temporary output
+    folder."""
     with tempfile.TemporaryDirectory() as folder:
         hparams_file, _, overrides = parse_arguments(
             [*arguments, f"--output_folder={folder}/run"]
@@ -316,7 +318,7 @@ def settings_of(arguments: Sequence[str]) -> Dict:
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
-    """The command ``python -m cry_modules.views``."""
+    """Run the command ``python -m cry_modules.views``."""
     parser = argparse.ArgumentParser(
         prog="python -m cry_modules.views",
         description=__doc__.split("\n")[0],

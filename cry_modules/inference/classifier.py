@@ -234,8 +234,9 @@ class CryClassifier(EncoderClassifier):
         return self._decide(posteriors.log())
 
     def call(self, scores) -> str:
-        """Class that a recording is assigned to at the operating point, by the
-        finite probability of each class, ``[n_classes]``: ``scores`` of a
+        """Assign a recording to a class at the operating point.
+
+        ``scores`` are finite probabilities ``[n_classes]``: ``scores`` of a
         ``FileScore``, or a row of ``exp()`` of ``classify_batch``'s log
         posteriors.
         """

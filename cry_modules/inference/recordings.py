@@ -42,7 +42,8 @@ class Unusable(InputError):
 
 @contextmanager
 def reading(path) -> Iterator[None]:
-    """Raise ``Unusable`` for a file that has changed since its audit."""
+    """Context manager that raises ``Unusable`` if a file has become unreadable
+    since its audit."""
     try:
         yield
     except (soundfile.LibsndfileError, OSError) as error:

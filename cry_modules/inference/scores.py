@@ -96,7 +96,8 @@ def rows_of(
 def header_of(
     classes: Sequence[str], columns: Sequence[str] = COLUMNS
 ) -> List[str]:
-    """Column names, all different."""
+    """Column names of the table of scores; a class with the name of another
+    column has ``class`` before its name."""
     names, taken = [], {*columns, *classes}
     for name in classes:
         if name in columns:

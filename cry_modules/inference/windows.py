@@ -13,9 +13,8 @@ _BLOCK = 1 << 18  # samples of a channel, decoded at once
 
 
 def sliding(length: int, size: int, hop: int) -> List[int]:
-    """First samples of windows that are a hop apart; the last window ends with
-    the recording.
-    """
+    """Start indices of windows that are ``hop`` samples apart; the last window
+    ends with the recording."""
     last = max(0, length - size)
     return [*range(0, last, hop), last]
 

@@ -77,7 +77,7 @@ def dataio_prep(hparams, manifests):
 
 
 def pretrained_folder(hparams):
-    """Folder of the weights that the run began with; anchors need them when it
+    """Folder of the weights before adaptation, which anchors need when the run
     resumes."""
     return Path(hparams["output_folder"]) / "pretrained"
 
@@ -108,7 +108,8 @@ def check_options(hparams):
 
 
 def make_sampler(hparams, datasets):
-    """Batches with their share of replay; indices into the joined datasets."""
+    """Make the sampler of batches of cries and replayed generic audio; it
+    yields indices into the joined datasets."""
     n_cries = len(datasets[0])
     n_generic = sum(map(len, datasets[1:]))
     try:
@@ -206,7 +207,7 @@ def make_loaders(brain, hparams, datasets):
 
 
 def corpus_name(hparams, manifests):
-    """Names of the corpora that this run trains on."""
+    """Names of the corpora that this run trains on, joined by ``+``."""
     names = [read_corpus(manifests)["name"]]
     if hparams["replay_folder"] is not None:
         generic = read_corpus(manifests / "replay")["name"]

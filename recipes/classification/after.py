@@ -49,7 +49,8 @@ def evaluation_options(hparams):
 
 
 def batch_options(brain, hparams):
-    """DataLoader options of the Brain's batches."""
+    """DataLoader options for training and evaluation; embeddings in memory need
+    no worker processes."""
     if brain.cached:
         # No work for another process.
         return {"num_workers": 0, "collate_fn": keep_batch}

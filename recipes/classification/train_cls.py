@@ -217,7 +217,8 @@ def train_batches(hparams, train_set):
 
 
 def forecast(brain, hparams, recordings, n_batches):
-    """Log the cost of the run, and recompute activations if requested."""
+    """Log the expected time and memory of training, and turn on activation
+    checkpointing if requested."""
     logger.info(
         "%s on %d recordings: %d batches in at most %d epochs",
         hparams["finetune_mode"],
@@ -232,7 +233,7 @@ def forecast(brain, hparams, recordings, n_batches):
 
 
 def fit(brain, hparams, datasets, batches):
-    """Train with the schedule of the real number of steps."""
+    """Train, with a learning-rate schedule for the actual number of steps."""
     options = after.batch_options(brain, hparams)
     train_loader = brain.make_train_loader(
         datasets["train"], batches, **options
@@ -314,8 +315,8 @@ def run(hparams, hparams_file, overrides, run_opts):
 
 
 def run_random_encoder(hparams, hparams_file, overrides, run_opts):
-    """Run the same recipe with a random encoder: the control of a read-out
-    with log-mel statistics, since these improve any encoder."""
+    """Run the same recipe with a random encoder: the control for a head that
+    also has log-mel statistics as input, since these improve any encoder."""
     folder = Path(hparams["output_folder"]) / "controls/random_encoder"
     changes = {
         "encoder_source": CALIBRATED,

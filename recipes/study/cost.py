@@ -102,7 +102,8 @@ def _recordings(run: Run, size: Size) -> float:
 
 
 def file_of(folder: Path, settings: Settings) -> Path:
-    """File in which ``command`` writes the costs of a run, by its folder."""
+    """Path of the file to which ``command`` writes the costs of the run with
+    this folder."""
     out = settings.output_folder
     path = folder.relative_to(out)
     return out / "costs" / path.parent / f"{path.name}.tsv"
@@ -136,7 +137,8 @@ class Estimate:
         }
 
     def of(self, runs: Iterable[Run], done: Iterable[Run]) -> float:
-        """Seconds of some runs, one after the other."""
+        """Estimated total seconds of some runs, if they run one after the
+        other."""
         ratios = self._ratios(list(done))
         overall = ratios.get("", 1.0)
         return sum(

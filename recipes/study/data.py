@@ -71,6 +71,7 @@ def checksum(path: Path) -> str:
 
 
 def generic_table(folder: Path) -> Optional[Path]:
-    """The table of generic audio, if it has one."""
+    """Path of the table of a folder of generic audio, ``vggsound.csv``; None if
+    it does not exist."""
     table = Path(folder) / "vggsound.csv"
     return table if table.is_file() else None

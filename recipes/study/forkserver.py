@@ -168,7 +168,8 @@ class ForkServer:
             _signal_group(pid, signal.SIGKILL)
 
     def read_study(self, stdin: int) -> None:
-        """Read Snakemake's process group, or the end of the study."""
+        """Read Snakemake's process group from the study; at the end of its
+        input, accept no more requests and terminate the group."""
         line = os.read(stdin, 64)
         if line:
             self.group = int(line.split()[-1])

@@ -103,7 +103,7 @@ class Watch:
 
 
 def log_of(run: Run, plan: Plan) -> Path:
-    """Log of a run's command."""
+    """Path of the log of a run's command."""
     out = plan.settings.output_folder
     path = run.folder.relative_to(out)
     if run.rule in ("corpus", "tables"):

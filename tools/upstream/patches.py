@@ -97,7 +97,8 @@ def growing(
     series: Sequence[PullRequest] = tuple(SERIES),
     results: str = "",
 ) -> Iterator[Tuple[Path, PullRequest]]:
-    """Export the series up to each pull request in turn, to one folder."""
+    """Export the series up to each pull request in turn, and yield the tree
+    (always the same folder) and the pull request."""
     for n, request in enumerate(series, start=1):
         export(tree, checkout, series[:n], results)
         yield tree, request

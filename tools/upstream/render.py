@@ -153,7 +153,7 @@ class Homes:
                     )
 
     def of(self, source: str, name: str) -> str:
-        """SpeechBrain's module with a definition."""
+        """Name of SpeechBrain's module that will hold a definition."""
         if (source, name) not in self._home:
             raise InputError(
                 f"{source}.{name} is in no file of speechbrain/; take it there, "
@@ -162,7 +162,7 @@ class Homes:
         return self._home[source, name]
 
     def siblings(self, source: Module) -> List[Import]:
-        """Definitions of a module, as imports from this project."""
+        """Imports of those definitions of a module that move to SpeechBrain."""
         names = [name for module, name in self._home if module == source.name]
         return [Import(source.name, name, name) for name in names]
 

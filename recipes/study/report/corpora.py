@@ -65,7 +65,7 @@ def cry_corpora(results: Results) -> List[Corpus]:
 
 
 def adapted_to(cries: str) -> str:
-    """Purpose of a corpus that encoders are adapted to."""
+    """Describe the purpose of a corpus for adaptation."""
     return f"adaptation, {cries} cries"
 
 

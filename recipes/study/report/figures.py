@@ -53,7 +53,8 @@ def auc_pictures(results) -> List[Picture]:
 
 
 def claims_forest(verdicts, results) -> Optional[Picture]:
-    """Differences that the claims consist of, as far as they were run."""
+    """Forest plot of the differences in AUC that test the claims; None if none
+    was run."""
     groups = {}
     for verdict in verdicts:
         compared = {
@@ -91,7 +92,7 @@ def ranking_curves(results) -> List[Picture]:
 
 
 def few_labels(results) -> Optional[Picture]:
-    """Test AUC by the share of labels, if the study has several."""
+    """Picture of test AUC by the share of labels, if the study has several."""
     settings, curves = results.settings, {}
     task = settings.tasks[0]
     for encoder, mode in tables.few_labels_rows(settings):
@@ -141,7 +142,8 @@ def training_curves(results) -> List[Picture]:
 
 
 def embedding_maps(results) -> List[Dict]:
-    """Maps of embeddings, and how often neighbours are alike."""
+    """Two-dimensional maps of each encoder's cry embeddings, and how often
+    nearest neighbours share patient, label or site."""
     drawn = []
     for encoder in [n for n, e in ENCODERS.items() if e.mapped]:
         embeddings = maps.of_encoder(results, encoder, "cry")
@@ -172,7 +174,8 @@ def embedding_maps(results) -> List[Dict]:
 
 
 def forgetting_picture(results) -> Optional[Picture]:
-    """Generic audio before and after each adaptation, by seed."""
+    """Picture of the contrastive accuracy on held-out generic audio before and
+    after each adaptation, by seed."""
     shown = {}
     for entry in findings.forgetting(results):
         before, after = (entry["generic"][x] for x in ("before", "after"))

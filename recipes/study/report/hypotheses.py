@@ -59,8 +59,8 @@ class Tested(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A claim, its tested parts, one of the verdicts above, and the number of
-    parts that need encoders or modes the study does not have."""
+    """A claim, its tested parts, its verdict, such as ``SUPPORTED``, and the
+    number of parts that need encoders or modes the study does not have."""
 
     claim: Claim
     parts: List[Tested]
@@ -72,7 +72,8 @@ _ADAPTED = ("adapt_labelled", "adapt_all", PROPOSED)
 
 
 def claims(n_tasks: int) -> List[Claim]:
-    """The poster's four claims; the fourth is longer with two tasks."""
+    """The poster's four claims as inequalities; the fourth has more of them if
+    the study has two tasks."""
     return [
         Claim(
             "1",

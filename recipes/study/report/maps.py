@@ -1,4 +1,5 @@
-"""Embeddings of an encoder: maps, and how often neighbours are alike."""
+"""Two-dimensional maps of embeddings, and how often nearest neighbours share
+patient, label or site."""
 
 from collections import Counter
 from typing import Dict, List, NamedTuple, Optional
@@ -68,7 +69,8 @@ def drawn(embeddings: Embeddings) -> Embeddings:
 
 
 def pseudonyms(patients: List[str]) -> List[str]:
-    """Numbers for the patients with most recordings; the rest are "others"."""
+    """Pseudonyms (``infant 1``) of the patients with most recordings; the
+    others share one."""
     counts = Counter(sorted(patients)).most_common(_MOST_PATIENTS)
     chosen = [p for p, n in counts if n >= _FEWEST_RECORDINGS]
     name_of = {p: f"infant {i}" for i, p in enumerate(chosen, 1)}
@@ -76,7 +78,8 @@ def pseudonyms(patients: List[str]) -> List[str]:
 
 
 def neighbours(embeddings: Embeddings) -> Dict[str, Optional[float]]:
-    """How often the nearest recording is alike, and a random one.
+    """Share of recordings whose nearest neighbour has the same patient, label
+    or site, and the same share for a random recording.
 
     ``same_patient`` is a share of the recordings whose patient has others;
     ``label`` and ``site`` are shares of the nearest recordings of other
@@ -98,7 +101,8 @@ def neighbours(embeddings: Embeddings) -> Dict[str, Optional[float]]:
 
 
 def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
-    """How often a random recording of another patient has the same value."""
+    """Mean probability that a random recording of another patient has the same
+    value (label or site)."""
     values, patients = np.array(values), np.array(patients)
     others = patients[:, None] != patients[None, :]
     n_others = others.sum(axis=1)

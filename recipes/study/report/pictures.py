@@ -226,7 +226,7 @@ def _describe_fractions(curves) -> str:
 def training(
     name: str, title: str, histories: Dict[str, List[Dict]]
 ) -> Picture:
-    """All measures of trainings, a panel each."""
+    """Training curves: a panel for each measure, a line for each run."""
     drawn, shown, n_columns = shown_panels(histories)
     n_rows = -(-len(shown) // n_columns)
     size = 300 * max(n_columns, 2), 230 * n_rows + 30 + 14 * len(histories)

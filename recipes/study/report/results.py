@@ -24,7 +24,7 @@ CLASSICAL = {
 @dataclass
 class SeedSet(RunSet):
     """Predictions of one method, a file for each seed; ``seed_names`` are the
-    seeds, which the folders of a study do not end in."""
+    seeds, which a study's folder names do not end in."""
 
     seed_names: Sequence[str] = ()
 

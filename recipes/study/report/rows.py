@@ -68,7 +68,8 @@ def auc_by_encoder(
     modes: Sequence[str],
     controls: Collection[str],
 ) -> Picture:
-    """A row for each encoder, a mark for each fine-tuning mode."""
+    """Picture of AUC with a row for each encoder and a mark for each
+    fine-tuning mode."""
     looks = [{**_DOT, **style.look(j)} for j in range(len(modes))]
     entries = list(zip(modes, looks))
     if set(controls) & set(rows):
@@ -144,8 +145,8 @@ def undefined_in_words(names: List[str]) -> str:
 def forest(
     name: str, title: str, groups: Dict[str, Dict[str, Tested]]
 ) -> Picture:
-    """Differences with their intervals by hypothesis and inequality, the
-    expected side, above 0, shaded."""
+    """Forest plot of differences in AUC and their intervals, by claim and
+    inequality; the expected side, above 0, is shaded."""
     lines, alt = (
         [],
         "Differences in AUC, in points of 0.01, with 95 % intervals.",
@@ -208,7 +209,8 @@ def forgetting(
     rows: Dict[str, Tuple[float, List[float]]],
     measure: str,
 ) -> Picture:
-    """A measure of generic audio before adaptation, and after it by seed."""
+    """Picture of a measure on generic audio, before adaptation and after it by
+    seed, a row for each encoder."""
     parts = []
     for encoder, (before, after) in rows.items():
         seeds = f" (mean of {len(after)} seeds)" if len(after) > 1 else ""

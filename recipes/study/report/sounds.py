@@ -91,7 +91,7 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
 
 
 def data_uri(samples, rate: int) -> str:
-    """Audio ``[n]`` that a page can hold."""
+    """Encode audio ``[n]`` as a data URI (WAV) for a page."""
     file = io.BytesIO()
     soundfile.write(file, samples, rate, format="WAV", subtype="PCM_16")
     text = base64.b64encode(file.getvalue()).decode()

@@ -14,7 +14,7 @@ from speechbrain.utils.checkpoints import Checkpointer
 
 
 class Killed(BaseException):
-    """Not an Exception, so that no handler catches it."""
+    """Simulated kill; not an Exception, so that no handler catches it."""
 
 
 def killed_before_writing(obj, path):
