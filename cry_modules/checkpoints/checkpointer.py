@@ -182,7 +182,7 @@ class CompleteCheckpointer(Checkpointer):
         min_key=None,
         ckpt_predicate=None,
     ) -> Optional[Checkpoint]:
-        """Load the best checkpoint by a key, or without a key the newest undamaged.
+        """Load the best checkpoint by a key, or the newest undamaged one.
 
         Raises
         ------
