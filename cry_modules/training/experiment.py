@@ -3,6 +3,7 @@
 import functools
 import io
 import re
+import shutil
 import threading
 from pathlib import Path
 from typing import Dict, Sequence
@@ -84,9 +85,10 @@ def _check_before_building(hparams_file, resolved, needs):
 
 
 def begin(
-    hparams: Dict, hparams_file: str, overrides: Dict
+    hparams: Dict, hparams_file: str, overrides: Dict, script: str
 ) -> threading.Thread:
-    """Create the output folder; return the thread that writes ``env.log``."""
+    """Create the output folder with a copy of the script; return the thread
+    that writes ``env.log``."""
     folder = hparams["output_folder"]
     create_experiment_directory(
         experiment_directory=folder,
@@ -95,6 +97,10 @@ def begin(
         overrides=overrides,
         save_env_desc=False,
     )
+    if if_main_process():
+        # SpeechBrain copies the file that calls it, which is this one.
+        (Path(folder) / Path(__file__).name).unlink(missing_ok=True)
+        shutil.copy(script, folder)
     return log_environment(folder)
 
 

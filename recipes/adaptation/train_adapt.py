@@ -259,7 +259,7 @@ def main(argv=None):
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
-        environment = begin(hparams, hparams_file, overrides)
+        environment = begin(hparams, hparams_file, overrides, __file__)
         load_pretrained(hparams)
         pretrained = {
             name: copy.deepcopy(hparams[name].state_dict())

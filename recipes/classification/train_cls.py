@@ -267,7 +267,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     check_options(hparams)
     options = after.evaluation_options(hparams)
     nuisance = nuisance_columns(hparams)
-    environment = begin(hparams, hparams_file, overrides)
+    environment = begin(hparams, hparams_file, overrides, __file__)
     manifests = f"{hparams['output_folder']}/manifest"
     run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
     environment.join()
@@ -351,7 +351,7 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
     values = fold_values(
         *(hparams[name] for name in (*names, "other_labels")), column
     )
-    begin(hparams, hparams_file, overrides).join()
+    begin(hparams, hparams_file, overrides, __file__).join()
     runs = {}
     for i, fold in enumerate(rounds(column, values)):
         name = f"fold_{i}_" + re.sub(r"[^\w.-]+", "_", fold.test)

@@ -69,7 +69,7 @@ def main(argv=None):
         needs = ("data_folder", "min_clips", "warmup_epochs")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
-        environment = begin(hparams, hparams_file, overrides)
+        environment = begin(hparams, hparams_file, overrides, __file__)
         manifests = f"{hparams['output_folder']}/manifest"
         run_on_main(
             prepare_vggsound,
