@@ -92,7 +92,7 @@ def begin(
     folder = hparams["output_folder"]
     create_experiment_directory(
         experiment_directory=folder,
-        # Writing anew the file that checkpoints belong to could be interrupted.
+        # Rewriting the file that checkpoints belong to could be interrupted.
         hyperparams_to_save=None if has_begun(folder) else hparams_file,
         overrides=overrides,
         save_env_desc=False,

@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import resource
 import shutil
 import signal
 import struct
@@ -204,6 +205,22 @@ def test_amr_is_whole(src, out, tmp_path, suffix, stated):
     assert np.abs(samples - expected).max() < 1e-4
     row = rows(out)[f"a.{suffix}"]
     assert (row["codec"], row["container_s"]) == ("amr_nb", stated)
+
+
+def test_lost_packets_are_rejected(src, out, monkeypatch, noise):
+    """Were AMR not unpacked, the comparison of lengths would show it."""
+    noise("src/good.wav")
+    write_3gp(src / "a.3gp", seconds=9.8)
+    plain = conversion.decode
+
+    def without_unpacking(processes, path, source, *others):
+        source.codec = "not amr"
+        return plain(processes, path, source, *others)
+
+    monkeypatch.setattr(conversion, "decode", without_unpacking)
+    assert convert(src, out).rejected == 1
+    assert rows(out)["a.3gp"]["reason"] == "decoded 1.40 s of 9.80 s"
+    assert audio_in(out) == ["good.flac"]
 
 
 def test_truncated_files(src, out, noise):
@@ -489,6 +506,28 @@ def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path, fake_ffmpeg):
     assert process.returncode == 1
     assert errors.splitlines()[-1].startswith("Interrupted. Run the same")
     assert audio_in(out) == []
+
+
+def test_limit_of_file_size(noise, src, out):
+    noise("src/a.wav", seconds=0.1)
+    noise("src/b.wav", seconds=1.0)
+    done = subprocess.run(
+        [sys.executable, "-m", "data_prep.convert", str(src), str(out)],
+        cwd=Path(__file__).parents[2],
+        # Else Python's own caches are files that cannot be written.
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
+        text=True,
+        capture_output=True,
+        preexec_fn=lambda: resource.setrlimit(
+            resource.RLIMIT_FSIZE, (20000, 20000)
+        ),
+    )
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith("error: ") and "free some space" in last
+    assert "b.flac" in last and "Traceback" not in done.stderr
+    assert "b.flac" not in audio_in(out)
+    assert convert(src, out).rejected == 0
 
 
 @pytest.mark.parametrize(

@@ -182,3 +182,21 @@ def test_constant_dimensions_and_a_collapsed_encoder():
     computed = retrieval_map(same, labels, groups)
     assert computed == pytest.approx(np.mean(shares))
     assert linear_auc(same, labels, groups) == 0.5
+
+
+@pytest.mark.parametrize("n_labels", [2, 3])
+def test_clusters_are_perfect_and_shuffled_labels_at_chance(n_labels):
+    rng = np.random.default_rng(0)
+    labels = np.arange(600) % n_labels
+    groups = np.arange(600) // n_labels
+    embs = 50 * np.eye(n_labels)[labels]
+    embs += rng.normal(0, 0.01, embs.shape)
+    names = np.array(["crying", "silence", "fuss"])[labels]
+    for metric in (knn_accuracy, retrieval_map, linear_auc):
+        assert metric(embs, names, groups) == 1.0
+    shuffled = rng.permutation(labels)
+    chance = 1 / n_labels
+    data = embs, shuffled, groups
+    assert knn_accuracy(*data) == pytest.approx(chance, abs=0.07)
+    assert retrieval_map(*data) == pytest.approx(chance, abs=0.03)
+    assert linear_auc(*data) == pytest.approx(0.5, abs=0.07)

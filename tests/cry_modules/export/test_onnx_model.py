@@ -125,6 +125,8 @@ def test_outputs_equal_torchs(pair):
     assert np.ptp([logits for logits, _ in expected], axis=0).min() > 0.01
     together = session.run(None, padded(sigs))
     noisy = session.run(None, padded(sigs, 40000, 9.0))
+    for a, b in zip(noisy, together):
+        np.testing.assert_allclose(a, b, atol=2e-5, rtol=2e-5)
     for i, sig in enumerate(sigs):
         alone = session.run(None, padded([sig]))
         for logits, probabilities, emb in (
