@@ -260,3 +260,13 @@ def test_refused_sources(run, tmp_path, monkeypatch):
         message = str(error.value)
         assert "\n" not in message
         assert all(word in message for word in [str(source), *words])
+
+
+@torch.no_grad()
+def test_level_does_not_matter():
+    audio = white_noise(1, 1.0)
+    # This front end has no normalisation that would undo a level.
+    model = make_model(front_end="log1p")
+    soft = 0.01 * audio
+    close(get_scene_embeddings(soft, model), get_scene_embeddings(audio, model))
+    assert not torch.allclose(model(soft), model(audio), rtol=1e-2)
