@@ -119,7 +119,11 @@ def log_environment(folder: Path) -> threading.Thread:
 
     def write():
         if if_main_process():
-            write_text(Path(folder) / "env.log", environment())
+            # Without the folders that packages were installed from.
+            text = re.sub(
+                r" @ file:\S*|(?<=-e )/\S*", " (local)", environment()
+            )
+            write_text(Path(folder) / "env.log", text)
 
     thread = threading.Thread(target=write)
     thread.start()

@@ -224,10 +224,9 @@ def _usable(
         bad = next(rec for rec in recordings if not audits[rec.wav].usable)
         logger.warning(
             "%s: %d recordings of the probe cannot be used and are left out, "
-            "such as %s (%s, %s)",
+            "such as that of %s (%s)",
             table,
             len(recordings) - len(kept),
-            bad.wav,
             bad.source,
             audits[bad.wav].reason,
         )
