@@ -176,7 +176,7 @@ def test_wrong_input_of_adaptation(
         ("--label_fraction=2", ["label_fraction is 2"]),
         ("--trained_on=chunk", ["--trained_on is chunk; expected one of"]),
         (
-            "--finetune_mode=end_to_end --readout=encoder+logmel",
+            "--finetune_mode=end_to_end --readout=embedding+logmel",
             ["log-mel statistics are for frozen modes"],
         ),
         ("--folds=all --test_fold=0", ["leave out --test_fold and --valid_f"]),

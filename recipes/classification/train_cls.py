@@ -32,7 +32,7 @@ from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.distributed import rank, unwrapped
-from cry_modules.embeddings import LogMelStatistics
+from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
 from cry_modules.evaluation.embed import joined_arrays
@@ -127,11 +127,12 @@ def read_labels(manifests, classes):
 def check_options(hparams):
     """Refuse options that do not go together."""
     trains_all = hparams["finetuned"].trained == "all"
-    if hparams["readout"] == "encoder+logmel" and trains_all:
+    readout = hparams["readout"]
+    if LOGMEL in hparams["embedder"].parts and trains_all:
         raise InputError(
-            "readout is encoder+logmel and finetune_mode is "
+            f"readout is {readout} and finetune_mode is "
             f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
-            "modes: pass --readout encoder"
+            f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
         )
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
@@ -294,7 +295,7 @@ def run(hparams, hparams_file, overrides, run_opts):
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.classical_controls(hparams, logmel, brain)
-    if hparams["readout"] != "encoder" and (
+    if hparams["readout"] != EMBEDDING and (
         EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
     ):
         random = run_random_encoder(hparams, hparams_file, overrides, run_opts)

@@ -22,7 +22,7 @@ from tests.classifiers import changing, random_model
 
 RATE = 16000
 CHUNKS = {"tested_on": "chunks", "chunk_s": 0.5, "balance": "none"}
-CHUNKS["readout"] = "encoder+logmel"
+CHUNKS["readout"] = "embedding+logmel"
 
 
 @pytest.fixture(scope="module")
