@@ -134,6 +134,15 @@ def check_options(hparams):
             f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
             f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
         )
+    if hparams.get("solver") == "lbfgs" and not (
+        hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
+    ):
+        raise InputError(
+            f"solver is lbfgs, finetune_mode is {hparams['finetune_mode']} and "
+            f"trained_on is {hparams['trained_on']}; the optimum is that of "
+            "embeddings which do not change: pass --solver adamw, or a linear "
+            "mode and --trained_on recordings"
+        )
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
         hparams["encoder_source"] = str(hparams["encoder_source"])
@@ -288,7 +297,10 @@ def run(hparams, hparams_file, overrides, run_opts):
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
-    fit(brain, hparams, datasets, batches)
+    if hparams.get("solver") == "lbfgs":
+        brain.solve(datasets["train"], datasets["valid"])
+    else:
+        fit(brain, hparams, datasets, batches)
     done = after.Run([after.predict(brain, hparams, datasets)])
 
     if hparams["controls"] or nuisance:
