@@ -19,7 +19,7 @@ from recipes.study.report.page import make_report
 from tests.recipes_study import studies
 
 #: Files of a run for its user's own analysis, which hold ids and paths.
-OWN = ("predictions_*.csv", "manifest/*", "manifest/*/*", "hyperparams.yaml")
+OWN = ("**/predictions_*.csv", "manifest/*", "manifest/*/*", "hyperparams.yaml")
 EXAMINERS = ("Dr. Hartmann", "Nurse Okafor")
 
 
