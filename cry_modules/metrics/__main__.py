@@ -69,7 +69,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Compare sets of predictions and print tables and sentences."""
-    args = make_parser().parse_args(argv)
+    args = make_parser().parse_intermixed_args(argv)
     with one_line_errors():
         _check(args)
         names = args.names and [n.strip() for n in args.names.split(",")]

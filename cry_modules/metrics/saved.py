@@ -46,6 +46,10 @@ def _is_classes(value) -> bool:
     return is_texts and len(set(value)) == len(value) > 1
 
 
+#: Shape of the names of classes.
+CLASSES = Rule(_is_classes, "a list of two or more class names")
+
+
 #: Shapes of the entries of ``metrics.json``.
 _ENTRIES = {
     "task": str,
@@ -59,7 +63,7 @@ _ENTRIES = {
     "balance": str,
     "patient_score": one_of(*AGGREGATIONS),
     "corpus": str,
-    "classes": Rule(_is_classes, "a list of two or more class names"),
+    "classes": CLASSES,
     "prevalence": ([_SHARE], None),
     "n_trainable": whole(0),
     "n_parameters": whole(0),
