@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
 from cry_modules.distributed import any_rank, gather_objects, part_of_mean
+from cry_modules.embeddings import embedded
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.brain import ResumableBrain
@@ -35,7 +36,8 @@ class ClassificationBrain(ResumableBrain):
         batch = batch.to(self.device)
         if self.cached:
             return self.modules.head(batch.emb)
-        return self.modules.head(self.modules.embedder(*batch.sig))
+        embs = embedded(self.modules.embedder, batch.sig, self.device)
+        return self.modules.head(embs)
 
     def compute_objectives(self, predictions, batch, stage):
         """Weighted cross-entropy; keep the scores in evaluation."""

@@ -11,6 +11,8 @@ import torch
 from data_prep.audio.headers import TO_THE_END, sample_bytes
 from data_prep.audio.resample import reach, reduced, resampled
 
+#: Longer recordings are read in parts, so that memory is bounded; seconds.
+LONGEST_S = 120.0
 _BLOCK = 1 << 18  # samples of all channels, decoded at once
 
 
