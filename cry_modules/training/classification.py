@@ -128,7 +128,7 @@ class ClassificationBrain(ResumableBrain):
         and written every few seconds, the last at the end. Among equal scores
         the newest is best, here and for the checkpointer.
         """
-        meta = {"epoch": epoch, "score": score}
+        meta = {"step": self.optimizer_step, "epoch": epoch, "score": score}
         counter = self.hparams.epoch_counter
         is_last = counter.should_stop or epoch == counter.limit
         is_best = score >= self.best
