@@ -1,7 +1,7 @@
 """Waveforms to embeddings, the input of a classification head."""
 
 from itertools import islice
-from typing import List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
 from speechbrain.dataio.batch import PaddedData
@@ -12,8 +12,10 @@ from cry_modules.audio import LongRecording
 from cry_modules.distributed import unwrapped
 from cry_modules.lengths import LONGEST_S, covering, frame_mask
 
-#: Parts of an embedding.
-READOUTS = ("encoder", "encoder+logmel")
+#: The paper's read-out.
+EMBEDDING = "embedding"
+#: Part of a read-out that is not a place of the encoder.
+LOGMEL = "logmel"
 #: Input of the model: a whole recording at once, or chunks of it.
 INPUTS = ("recordings", "chunks")
 
@@ -33,9 +35,10 @@ class Embedder(nn.Module):
     encoder : torch.nn.Module
         Features and lengths to embeddings ``[batch, emb_dim]``.
     readout : str
-        ``encoder``, or ``encoder+logmel``, which appends mean and standard
-        deviation over time of the log-mel before normalisation, which would
-        remove level and tilt.
+        Where the encoder is read, parts joined by ``+``: ``embedding``, another
+        of the encoder's ``places`` such as ``block3``, and ``logmel``, which
+        adds mean and standard deviation over time of the log-mel before
+        normalisation, which would remove level and tilt.
     tested_on : str
         Input in evaluation mode: whole ``recordings`` or ``chunks``.
     chunk_s : float
@@ -50,7 +53,7 @@ class Embedder(nn.Module):
     >>> from cry_modules.front_ends import AugmentedFeatures
     >>> from cry_modules.views import SpecAugment
     >>> features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
-    >>> embedder = Embedder(features, Cnn14(80, width=1), "encoder+logmel")
+    >>> embedder = Embedder(features, Cnn14(80, width=1), "embedding+logmel")
     >>> embedder(torch.randn(2, 8000)).shape
     torch.Size([2, 192])
     """
@@ -59,24 +62,22 @@ class Embedder(nn.Module):
         self,
         features: nn.Module,
         encoder: nn.Module,
-        readout: str = "encoder",
+        readout: str = "embedding",
         tested_on: str = "recordings",
         chunk_s: float = 4.0,
         sample_rate: int = 16000,
     ):
         super().__init__()
-        for name, value, known in (
-            ("readout", readout, READOUTS),
-            ("tested_on", tested_on, INPUTS),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"{name} is {value!r}; expected one of {', '.join(known)}"
-                )
+        if tested_on not in INPUTS:
+            raise ValueError(
+                f"tested_on is {tested_on!r}; expected one of "
+                f"{', '.join(INPUTS)}"
+            )
         self.features = features
         self.encoder = encoder
+        self.parts = parts_of(readout, encoder)
         self.statistics = None
-        if readout == "encoder+logmel":
+        if LOGMEL in self.parts:
             self.statistics = LogMelStatistics(features.logmel)
         self.tested_on = tested_on
         self.n_samples = round(chunk_s * sample_rate)
@@ -111,10 +112,52 @@ class Embedder(nn.Module):
         return emb.shape[1]
 
     def _embed(self, wavs, lengths):
-        embs = self.encoder(*self.features(wavs, lengths))
+        places = [part for part in self.parts if part != LOGMEL]
+        where = {} if places == [EMBEDDING] else {"places": places}
+        embs = self.encoder(*self.features(wavs, lengths), **where)
         if self.statistics is None:
             return embs
         return torch.cat([embs, self.statistics(wavs, lengths)], dim=1)
+
+
+def places_of(encoder: nn.Module) -> Dict[str, int]:
+    """Places that an encoder can be read at, and the dimension of each; an
+    encoder without ``places`` has its embedding alone."""
+    inner = getattr(encoder, "encoder", encoder)
+    return getattr(inner, "places", {EMBEDDING: inner.emb_dim})
+
+
+def parts_of(readout: str, encoder: nn.Module) -> List[str]:
+    """Parts of a read-out, ``logmel`` last.
+
+    Raises ``ValueError`` unless they are different places of the encoder, with
+    or without ``logmel``.
+
+    Example
+    -------
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> parts_of("block3+logmel", Cnn14(80, width=1))
+    ['block3', 'logmel']
+    """
+    parts, places = str(readout).split("+"), places_of(encoder)
+    if (
+        set(parts) - {*places, LOGMEL}
+        or len(set(parts)) < len(parts)
+        or parts == [LOGMEL]
+        or LOGMEL in parts[:-1]
+    ):
+        raise ValueError(
+            f"readout is {readout!r}; expected one or more of "
+            f"{', '.join(places)}, joined by + and followed by +{LOGMEL} or "
+            "not"
+        )
+    return parts
+
+
+def readout_dim(readout: str, encoder: nn.Module, n_mels: int) -> int:
+    """Dimension of a read-out."""
+    dims = {**places_of(encoder), LOGMEL: 2 * n_mels}
+    return sum(dims[part] for part in parts_of(readout, encoder))
 
 
 class Unchanged(nn.Module):

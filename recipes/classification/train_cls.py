@@ -32,7 +32,7 @@ from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.distributed import rank, unwrapped
-from cry_modules.embeddings import LogMelStatistics
+from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
 from cry_modules.evaluation.embed import joined_arrays
@@ -132,11 +132,21 @@ def read_labels(manifests, classes):
 def check_options(hparams):
     """Refuse options that do not go together."""
     trains_all = hparams["finetuned"].trained == "all"
-    if hparams["readout"] == "encoder+logmel" and trains_all:
+    readout = hparams["readout"]
+    if LOGMEL in hparams["embedder"].parts and trains_all:
         raise InputError(
-            "readout is encoder+logmel and finetune_mode is "
+            f"readout is {readout} and finetune_mode is "
             f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
-            "modes: pass --readout encoder"
+            f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
+        )
+    if hparams.get("solver") == "lbfgs" and not (
+        hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
+    ):
+        raise InputError(
+            f"solver is lbfgs, finetune_mode is {hparams['finetune_mode']} and "
+            f"trained_on is {hparams['trained_on']}; the optimum is that of "
+            "embeddings which do not change: pass --solver adamw, or a linear "
+            "mode and --trained_on recordings"
         )
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
@@ -283,14 +293,17 @@ def run(hparams, hparams_file, overrides, run_opts):
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
-    fit(brain, hparams, datasets, batches)
+    if hparams.get("solver") == "lbfgs":
+        brain.solve(datasets["train"], datasets["valid"])
+    else:
+        fit(brain, hparams, datasets, batches)
     done = after.Run([after.predict(brain, hparams, datasets)])
 
     if hparams["controls"] or nuisance:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.classical_controls(hparams, logmel, brain)
-    if hparams["readout"] != "encoder" and (
+    if hparams["readout"] != EMBEDDING and (
         EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
     ):
         random = run_random_encoder(hparams, hparams_file, overrides, run_opts)

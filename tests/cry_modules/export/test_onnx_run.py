@@ -71,7 +71,7 @@ def main(*arguments, capsys):
     "options, longest_s",
     [
         ({}, 120),
-        ({"readout": "encoder+logmel", "chunk_s": 1.0}, 2.2),
+        ({"readout": "embedding+logmel", "chunk_s": 1.0}, 2.2),
         ({"front_end": "panns", "tested_on": "chunks", "chunk_s": 1.0}, 120),
         ({"front_end": "log1p", "tested_on": "chunks", "chunk_s": 1.0}, 2.2),
     ],
