@@ -30,7 +30,7 @@ from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
-from cry_modules.embeddings import Embedder
+from cry_modules.embeddings import Embedder, readout_dim
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
@@ -108,9 +108,7 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     posterior = None
     if blueprint.classes:
         # Computed rather than tried: a chunk may have any length.
-        dimension = encoder.emb_dim
-        if blueprint.readout != "encoder":
-            dimension += 2 * logmel.n_mels
+        dimension = readout_dim(blueprint.readout, encoder, logmel.n_mels)
         head = ClassificationHead(dimension, len(blueprint.classes))
         posterior = Posterior(head, blueprint.log_prior).eval()
     return SavedModel(blueprint, embedder, posterior, facts or {})

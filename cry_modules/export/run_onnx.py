@@ -26,10 +26,10 @@ from cry_modules.inference.command import (
     scoring_parser,
     write_scores,
 )
-from cry_modules.inference.recordings import LONGEST_S, Unusable, reading
+from cry_modules.inference.recordings import Unusable, reading
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches
-from cry_modules.lengths import covering
+from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.metrics.saved import CLASSES
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError, one_line_errors, require

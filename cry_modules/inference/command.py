@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Sequence
 
 from cry_modules.checkpoints.description import CAUTION
-from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.scores import FileScore, header_of, rows_of
+from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.packs import PACK_FILE
 from data_prep.files.atomic import cannot_write, make_folder
