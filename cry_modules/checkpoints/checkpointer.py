@@ -245,6 +245,8 @@ class CompleteCheckpointer(Checkpointer):
             RuntimeError,
             LookupError,
             ValueError,
+            TypeError,  # another shape, as the next
+            AttributeError,
             EOFError,  # truncated, as the next two
             OSError,
             struct.error,
