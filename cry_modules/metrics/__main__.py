@@ -13,7 +13,8 @@ import json
 from typing import Optional, Sequence
 
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.compare import FILE, compare, read_sets, report
+from cry_modules.metrics.compare import FILE, compare, read_sets
+from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS

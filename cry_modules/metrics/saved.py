@@ -10,6 +10,8 @@ from data_prep.files.inside import FILE_NAME
 from data_prep.files.shapes import Rule, number, one_of, read_json, whole
 
 METRICS_FILE = "metrics.json"
+#: ``encoder_source`` of runs that draw an encoder of their own.
+RANDOM_ENCODERS = (None, "random_calibrated")
 _CURE = "let that run finish, or train again into another folder"
 
 _SHARE = number(1e-12, 1)
