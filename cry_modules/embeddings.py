@@ -1,12 +1,16 @@
 """Waveforms to embeddings, the input of a classification head."""
 
-from typing import Dict, List, Optional, Tuple
+from itertools import islice
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
+from speechbrain.dataio.batch import PaddedData
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from cry_modules.lengths import covering, frame_mask
+from cry_modules.audio import LongRecording
+from cry_modules.distributed import unwrapped
+from cry_modules.lengths import LONGEST_S, covering, frame_mask
 
 #: The paper's read-out.
 EMBEDDING = "embedding"
@@ -185,6 +189,7 @@ class LogMelStatistics(nn.Module):
     def __init__(self, logmel: nn.Module):
         super().__init__()
         self.logmel = logmel
+        self.n_samples = round(LONGEST_S * logmel.sample_rate)
 
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
@@ -200,6 +205,34 @@ class LogMelStatistics(nn.Module):
         mean = (feats * mask).sum(dim=1) / n_frames
         squares = ((feats - mean.unsqueeze(1)) * mask).square().sum(dim=1)
         return torch.cat([mean, (squares / n_frames).sqrt()], dim=1)
+
+
+def embedded(
+    embedder: nn.Module,
+    sigs: Union[PaddedData, List[LongRecording]],
+    device: str,
+) -> torch.Tensor:
+    """Embed the signals of a batch: padded recordings as they are, long ones
+    as the mean over their windows of ``embedder.n_samples``.
+
+    Returns ``[batch, dimensions]``.
+    """
+    if isinstance(sigs, PaddedData):
+        return embedder(*sigs)
+    embedder = unwrapped(embedder)
+    return torch.stack([_mean_of_windows(embedder, s, device) for s in sigs])
+
+
+def _mean_of_windows(embedder, recording, device):
+    size = embedder.n_samples
+    at_once = max(1, round(LONGEST_S * recording.sample_rate) // size)
+    total, n_windows = 0.0, 0
+    windows = iter(recording.windows(size))
+    while batch := list(islice(windows, at_once)):
+        embs = embedder(torch.stack(batch).to(device))
+        total = total + embs.sum(dim=0)
+        n_windows += len(batch)
+    return total / n_windows
 
 
 def cut(

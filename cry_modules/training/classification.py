@@ -17,6 +17,7 @@ from cry_modules.distributed import (
     part_of_mean,
     unwrapped,
 )
+from cry_modules.embeddings import embedded
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.batches import EmbeddingSet
@@ -45,7 +46,8 @@ class ClassificationBrain(ResumableBrain):
         batch = batch.to(self.device)
         if self.cached:
             return self.modules.head(batch.emb)
-        return self.modules.head(self.modules.embedder(*batch.sig))
+        embs = embedded(self.modules.embedder, batch.sig, self.device)
+        return self.modules.head(embs)
 
     def compute_objectives(self, predictions, batch, stage):
         """Weighted cross-entropy; keep the scores in evaluation."""
