@@ -254,6 +254,9 @@ def _tasks(values) -> Tuple[Task, ...]:
             _require(plain, key, text, cure + "recordings.csv")
         cure = "rename it: no comma"
         _require("," not in column, f"{key}: label_column", column, cure)
+        dashes = [name for name in classes if str(name).startswith("-")]
+        cure = "rename it: a command would take it for an option"
+        _require(not dashes, f"{key}: classes", dashes, cure)
         tasks.append(Task(str(name), column, tuple(classes), hparams))
     unique = len({task.name for task in tasks}) == len(tasks)
     _require(unique, "tasks", list(values), "a name is repeated; rename one")

@@ -82,6 +82,14 @@ def test_recipes_of_a_study_are_names_of_hparams(
     assert "stages: simclr: yaml is" in one_line(make_report, out)
 
 
+def test_classes_are_no_options(tmp_path):
+    """The search for confounders gets them as separate arguments."""
+    settings = studies.settings(tmp_path / "out")
+    settings["tasks"]["neuro"]["classes"] = ["healthy", "--out=elsewhere"]
+    message = one_line(studies.plan_of, settings)
+    assert "classes is ['--out=elsewhere']; rename it" in message
+
+
 @pytest.mark.parametrize(
     "line",
     ["snakefile: {}/Snakefile", "cluster-generic-submit-cmd: touch {}",
