@@ -115,8 +115,7 @@ def check(
     split_of: Dict[str, Tuple[str, str]] = {}
     for split, recordings in splits.items():
         for rec in recordings:
-            # Names of videos and files differ by case.
-            key = identity(rec.ID, fold_case=False)
+            key = identity(rec.ID, is_name=True)
             if key in seen:
                 raise InputError(
                     f"{rec.source}: ID {rec.ID!r} was already used in "

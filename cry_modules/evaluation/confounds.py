@@ -111,6 +111,8 @@ def null_range(evidence: Evidence) -> List[float]:
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
+# The column's name may hold a $.
+@matplotlib.rc_context({"text.parse_math": False})
 def draw_results(
     questions: Dict[str, Question], label: str, caption: str, path: Path
 ) -> None:

@@ -57,7 +57,7 @@ def _is_visible(sign: str) -> bool:
     return sign.isspace() or unicodedata.category(sign) not in ("Cc", "Cf")
 
 
-def spelling(text: str, fold_case: bool = True) -> str:
+def spelling(text: str) -> str:
     """Form of a text in which case, width, dashes and spaces do not count.
 
     Example
@@ -66,21 +66,21 @@ def spelling(text: str, fold_case: bool = True) -> str:
     ('baby-07', 'baby-07')
     """
     text = unicodedata.normalize("NFKC", cleaned(text)).translate(_ALIKE)
-    if fold_case:
-        text = unicodedata.normalize("NFKC", text.casefold())
+    text = unicodedata.normalize("NFKC", text.casefold())
     return " ".join(text.split())
 
 
-def identity(text: str, fold_case: bool = True) -> str:
+def identity(text: str, is_name: bool = False) -> str:
     """Key by which identifiers are compared: ``spelling``, and numbers without
-    the zeros that a spreadsheet removes or adds.
+    the zeros that a spreadsheet removes or adds. In names of files and videos
+    (``is_name``) only what cannot be seen does not count.
 
     Example
     -------
     >>> [identity(text) for text in ("007", "7.0", "P7", "p\\u200b7")]
     ['7', '7', 'p7', 'p7']
     """
-    text = spelling(text, fold_case)
+    text = cleaned(text) if is_name else spelling(text)
     if not text.isascii():
         digits = (unicodedata.decimal(sign, sign) for sign in text)
         number = _NUMBER.fullmatch("".join(map(str, digits)))

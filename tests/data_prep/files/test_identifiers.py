@@ -57,8 +57,8 @@ def test_different_identifiers_stay_different():
 
 def test_cases_that_count():
     """Names of videos and files differ by case."""
-    assert identity("aB3", fold_case=False) == "aB3"
-    assert identity("007", fold_case=False) == "7"
+    assert identity("aB\u20133", is_name=True) == "aB\u20133"
+    assert identity("007\u200b", is_name=True) == "7"
 
 
 @given(st.text())
