@@ -20,9 +20,8 @@ peak. The original level is stored.
 Limits: a part of a recording (start, stop) of another rate is cut after
 resampling instead of before: it begins up to one sample earlier, and its first
 and last millisecond differ. Near-duplicates are searched for in up to 5,000
-files. Each recording is decoded in memory as a whole. The index takes 0.12 kB
-of memory per recording. Packs are not updated: changed recordings need a new
-one.
+files. The index takes 0.12 kB of memory per recording. Packs are not updated:
+changed recordings need a new one.
 """
 
 import argparse
@@ -48,6 +47,8 @@ from data_prep.audio.measure import Audit, check_rate
 from data_prep.audio.packs import (
     DTYPE,
     PACK_FILE,
+    PART,
+    ROW,
     VERSION,
     Packed,
     pack_at,
@@ -61,12 +62,22 @@ from data_prep.corpora.listing import read_recordings
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal, stamp
+from data_prep.files.shapes import number, whole
 from data_prep.files.tables import read_table, write_text
 from data_prep.manifest import CORPUS_FILE
 from data_prep.vggsound_prepare import CSV_FILE
 
 #: Files that preparers need besides the audio.
 TABLES = (CSV_FILE, TABLE, CORPUS_FILE)
+#: Shapes of the description of a finished part, and of a finished shard.
+_DONE = {
+    **PART,
+    "recordings": whole(0),
+    "rejected": whole(0),
+    "seconds": number(0),
+    "stamps": str,
+}
+_SHARD = {"rows": [ROW], "bytes": whole(0), "sha256": str}
 
 
 @dataclass
@@ -218,7 +229,7 @@ def _begin(out: Path, head: Dict, root: Path):
     file = out / PACK_FILE
     if not file.is_file():
         write_text(file, json.dumps(head, indent=1) + "\n")
-    existing = read_json(file)
+    existing = read_json(file, {str: object})
     for key, value in head.items():
         difference = f"a pack with {key} {existing.get(key)}, not {value}"
         if key == "sources":
@@ -253,7 +264,7 @@ class _Part:
         """Check that the part's files exist and are of these recordings."""
         if not self._file.is_file():
             return False
-        part = read_json(self._file)
+        part = read_json(self._file, _DONE)
         require(
             part["stamps"] == self.stamps,
             f"{self.root} has changed since {self._file} was packed",
@@ -268,7 +279,7 @@ class _Part:
 
     def summary(self) -> Summary:
         """Summary of the finished part."""
-        part = read_json(self._file)
+        part = read_json(self._file, _DONE)
         sizes = [
             entry["bytes"]
             for name, entry in part["files"].items()
@@ -286,7 +297,7 @@ class _Part:
             shutil.copyfile(source / JOURNAL, work / JOURNAL)
         audits = audit_files(self.paths, self.root, work, compare)
         header = {"head": self.head, "stamps": self.stamps}
-        with Journal(work / "shards.jsonl", header) as journal:
+        with Journal(work / "shards.jsonl", header, _SHARD) as journal:
             shards = self._write_shards(list(audits.values()), journal)
         require(
             self.stamps == _digest((p, stamp(self.root / p)) for p in audits),
@@ -415,7 +426,7 @@ def main() -> None:
     parser.add_argument(
         "--verify", metavar="OUT", help="check a pack instead of making one"
     )
-    args = vars(parser.parse_args())
+    args = vars(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # One thread per recording: the order of sums is the same on all machines.
     torch.set_num_threads(1)
