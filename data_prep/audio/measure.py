@@ -9,9 +9,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 import soundfile
 
+from data_prep.audio.decode import open_audio
 from data_prep.audio.folder import kind_of
 from data_prep.audio.headers import SampleBytes, sample_bytes
-from data_prep.audio.read import open_audio
 from data_prep.files.errors import require
 from data_prep.files.shapes import is_unicode
 
