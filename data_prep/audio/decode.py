@@ -1,6 +1,7 @@
 """Decode audio files to mono samples of their rate, in bounded memory."""
 
 import os
+from contextlib import contextmanager
 from io import FileIO
 from typing import Iterable, Iterator, Tuple
 
@@ -14,21 +15,22 @@ LONGEST_S = 120.0
 _BLOCK = 1 << 18  # samples of all channels, decoded at once
 
 
-def open_audio(path: str) -> soundfile.SoundFile:
+@contextmanager
+def open_audio(path: str) -> Iterator[soundfile.SoundFile]:
     """Open an audio file; where a recorder that lost its power left a length
     of zero in the header, up to the end of the file."""
     path = os.path.abspath(path)  # a file called "-" is not standard input
-    file = soundfile.SoundFile(path)
-    if file.frames:
-        return file
-    lengths = sample_bytes(path)
-    if lengths is None or not lengths.is_unknown:
-        return file
-    file.close()
+    with soundfile.SoundFile(path) as file:
+        lengths = None if file.frames else sample_bytes(path)
+        if lengths is None or not lengths.is_unknown:
+            yield file
+            return
     length = TO_THE_END
     if lengths.width == 8:
         length = lengths.present.to_bytes(8, "little")
-    return soundfile.SoundFile(_Patched(path, lengths.field, length))
+    with _Patched(path, lengths.field, length) as patched:
+        with soundfile.SoundFile(patched) as file:
+            yield file
 
 
 class _Patched(FileIO):
@@ -62,10 +64,21 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
         block = file.read(size, "float32", always_2d=True)
         if not len(block):
             break
-        mono = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1)
-        sig[n_read : n_read + len(block)] = mono
+        sig[n_read : n_read + len(block)] = _mean(block)
         n_read += len(block)
     return sig[:n_read]
+
+
+def _mean(block: np.ndarray) -> np.ndarray:
+    """Mean of the channels ``[frames, channels]``."""
+    n_channels = block.shape[1]
+    if n_channels > 7:
+        return block.mean(axis=1)
+    # The same sums; numpy takes three times as long for a few columns.
+    mono = block[:, 0]
+    for channel in range(1, n_channels):
+        mono = mono + block[:, channel]
+    return mono if n_channels == 1 else mono / np.float32(n_channels)
 
 
 def mixed_windows(
