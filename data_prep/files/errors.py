@@ -1,7 +1,16 @@
 """Errors that the user can fix, and their report in one line."""
 
+import errno
+import logging
+import os
 import sys
 from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What a disk or network folder that broke or was taken away answers.
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN)
 
 
 class InputError(ValueError):
@@ -25,17 +34,69 @@ def require(condition: bool, problem: str, cure: str) -> None:
         raise InputError(f"{problem}; {cure}")
 
 
+def cure_of(error: OSError) -> str:
+    """What to do about a file or folder that cannot be written."""
+    if error.errno in _NO_SPACE:
+        return "free some space, then run the same command again"
+    if error.errno in _GONE:
+        return "check its disk, then run the same command again"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "bring back its folder, or choose another place to write to"
+    return "choose another place to write to"
+
+
+def is_of_disk(error: OSError) -> bool:
+    """Check for an error of a disk that is full, broken or gone."""
+    return error.errno in (*_NO_SPACE, *_GONE)
+
+
+def cannot_access(error: OSError) -> InputError:
+    """Make the ``InputError`` for the file or folder that an error names.
+
+    Example
+    -------
+    >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
+    InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
+    """
+    name = "a file" if error.filename is None else str(error.filename)
+    cure = cure_of(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        cure = (
+            "if it was moved or unmounted, bring it back, then run the same "
+            "command again"
+        )
+    elif not is_of_disk(error):
+        cure = (
+            "change its permissions or place, then run the same command again"
+        )
+    return InputError(f"{name}: {error.strerror}; {cure}")
+
+
 @contextmanager
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
-    Any other exception stays a traceback: it is a fault of the program.
+    So are errors of files and disks. The command ends quietly, with status 1,
+    once nobody reads what it prints. Any other exception stays a traceback: it
+    is a fault of the program.
     """
     try:
         yield
+        print(end="", flush=True)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2)
+        _fail(error)
+    except BrokenPipeError:
+        if not close_broken_streams():
+            raise
+        raise SystemExit(1)
+    except OSError as error:
+        # Others are errors of a network, or faults of the program.
+        if error.errno is None or not (error.filename or is_of_disk(error)):
+            raise
+        logger.debug("the error was raised here", exc_info=True)
+        if close_broken_streams() and error.filename is None:
+            error.filename = "standard output"
+        _fail(cannot_access(error))
     except KeyboardInterrupt as stop:
         # Training raises it with the command that resumes the run.
         print(
@@ -43,3 +104,25 @@ def one_line_errors():
             file=sys.stderr,
         )
         raise SystemExit(1)
+
+
+def _fail(error: InputError) -> None:
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def close_broken_streams() -> bool:
+    """Discard what is printed from now on where it cannot be written; True if
+    that is so for standard output or standard error."""
+    broken = False
+    for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
+        try:
+            stream.flush()
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+            broken = True
+    return broken
