@@ -13,11 +13,20 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from data_prep.audio.folder import holds
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
+from data_prep.files.shapes import read_json
 from data_prep.files.tables import read_table, write_table, write_text
 
 DATA_ROOT = "$data_root"
 SPLITS = ("train", "valid", "test")
 CORPUS_FILE = "corpus.json"
+#: Shape of its content.
+CORPUS = {
+    "name": (str, float),
+    "synthetic?": bool,
+    "licence?": (str, None),
+    "shareable_audio?": bool,
+    str: object,
+}
 #: Options and sources that the manifests of a folder were prepared from.
 PREPARED_FILE = "prepared.json"
 
@@ -270,11 +279,7 @@ def read_corpus(folder: Path) -> Optional[Dict]:
     path = Path(folder) / CORPUS_FILE
     if not path.is_file():
         return None
-    try:
-        corpus = json.loads(path.read_text(encoding="utf-8"))
-        return {**corpus, "name": str(corpus["name"])}
-    except (ValueError, KeyError, TypeError):
-        raise InputError(
-            f"{path} is not a description of a corpus; write "
-            '{"name": ..., "synthetic": true or false}, or remove it'
-        )
+    cure = 'write {"name": ..., "synthetic": true or false}, or remove it'
+    title = f"{path} is not a description of a corpus"
+    corpus = read_json(path, CORPUS, cure, title)
+    return {**corpus, "name": str(corpus["name"])}

@@ -266,7 +266,7 @@ def pretrained(script, corpus, once):
 @pytest.fixture(scope="session")
 def trained(script, clinic, once):
     """A finished tiny run of train_cls.py on the clinic, such as
-    ``trained(readout="encoder+logmel")``; each is trained once."""
+    ``trained(readout="embedding+logmel")``; each is trained once."""
     least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
     # Without calibration a random encoder gives all sounds one embedding.
     least.update(encoder_source="random_calibrated")

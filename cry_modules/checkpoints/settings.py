@@ -46,6 +46,7 @@ RANGES = {
     "min_clips": _at_least(0),
     "interpolate": Range(lambda x: 0 <= float(x) <= 1, "it must be 0 to 1"),
     "trained_on": _one_of(INPUTS),
+    "solver": _one_of(("adamw", "lbfgs")),
     "balance": _one_of(("loss", "sampling", "none")),
     "patient_score": _one_of(tuple(AGGREGATIONS)),
     "bootstrap_draws": _at_least(100),  # LEAST_DRAWS of metrics/paired.py

@@ -21,10 +21,10 @@ import numpy as np
 
 from cry_modules.audio import PEAK
 from cry_modules.export.onnx_audio import read_whole, read_windows
-from cry_modules.inference.recordings import LONGEST_S, Unusable, reading
+from cry_modules.inference.recordings import Unusable, reading
 from cry_modules.inference.scores import FileScore, header_of, rows_of
 from cry_modules.inference.windows import batches
-from cry_modules.lengths import covering
+from cry_modules.lengths import LONGEST_S, covering
 from data_prep.audio.folder import READABLE, audio_among, files_below
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError, one_line_errors, require

@@ -23,8 +23,8 @@ from tqdm import tqdm
 
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.inference.classifier import CryClassifier
-from cry_modules.inference.recordings import LONGEST_S
 from cry_modules.inference.scores import header_of, rows_of, write_track
+from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_files
 from data_prep.audio.packs import pack_at
 from data_prep.files.atomic import cannot_write, make_folder

@@ -192,7 +192,7 @@ class ResumableBrain(sb.Brain):
             self.totals.start(epoch)
             # Workers' seeds follow from it: the same after a resume.
             self.loader_generator.manual_seed(epoch)
-            self.timer = time.time()
+            self.timer = self.unsaved_since = time.monotonic()
 
     def fit_batch(self, batch):
         """Train on a batch as SpeechBrain does, without waiting for a GPU."""
@@ -221,7 +221,7 @@ class ResumableBrain(sb.Brain):
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Count the seconds of the step, loading included."""
-        now = time.time()
+        now = time.monotonic()
         self.totals.add("/clock", seconds=now - self.timer)
         if self.forecast is not None:
             n_done = self.optimizer_step * self.grad_accumulation_factor
@@ -250,16 +250,22 @@ class ResumableBrain(sb.Brain):
         self.stopping = any_rank(self.stop.requested, self.device)
         if self.step % self.grad_accumulation_factor:
             return False
-        return self.stopping or super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )
+        n_steps, minutes = self.ckpt_interval_steps, self.ckpt_interval_minutes
+        due = 0 < n_steps <= steps_since_ckpt
+        if minutes > 0:
+            # Not last_ckpt_time, which is of a clock that may be set.
+            waited = time.monotonic() - self.unsaved_since
+            due = any_rank(waited > 60 * minutes, self.device)
+        return self.stopping or due
 
     def _save_intra_epoch_ckpt(self):
         """Save within an epoch, and stop if requested."""
         self._require_finite(self.late_loss.take())
+        meta = {"step": self.optimizer_step, "epoch": self.totals.epoch}
         self.checkpointer.save_and_keep(
-            {"step": self.optimizer_step}, end_of_epoch=False, **self.best_by
+            meta, end_of_epoch=False, **self.best_by
         )
+        self.unsaved_since = time.monotonic()
         if self.stopping:
             raise self._stopped()
 
@@ -267,6 +273,7 @@ class ResumableBrain(sb.Brain):
         """Save at the end of an epoch unless ``meta`` is None, and stop if
         requested."""
         if meta is not None:
+            meta = {"step": self.optimizer_step, **meta}
             self.checkpointer.save_and_keep(meta, **self.best_by)
         if any_rank(self.stop.requested, self.device):
             raise self._stopped()

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Dict, Iterator, List
 
 from speechbrain.dataio.dataset import DynamicItemDataset
 
@@ -93,3 +93,14 @@ def manifest_dataset(
     )
     dataset.data, dataset.data_ids = rows, rows.ids
     return dataset
+
+
+def rows_of(dataset: DynamicItemDataset) -> List[Dict]:
+    """Manifest rows in the order of the dataset, not of the csv file."""
+    return [dataset.data[key] for key in dataset.data_ids]
+
+
+def seconds_of(dataset: DynamicItemDataset) -> List[float]:
+    """Duration of each recording."""
+    rows = rows_of(dataset)
+    return [float(row["stop"]) - float(row["start"]) for row in rows]

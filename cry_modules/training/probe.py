@@ -20,7 +20,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
-from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.audio import RecordingReader, shortest_input
 from cry_modules.distributed import gather_objects, own_share, unwrapped
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
@@ -240,12 +240,13 @@ def _whole_recordings(
     reader: RecordingReader,
     shortest: int,
 ) -> DynamicItemDataset:
-    """Dataset of ``sig``, ``[samples]``, by number of the recording."""
+    """Dataset of ``sig``, ``[samples]`` or what reads the windows of a long
+    recording, by number of the recording."""
 
     @takes("wav", "start", "stop")
     @provides("sig")
     def whole(wav, start, stop):
-        return repeat_to(reader(wav, start, stop), shortest)
+        return reader.model_input(wav, start, stop, shortest)
 
     items = {
         str(i): {**vars(rec), "wav": str(root / rec.wav)}

@@ -25,6 +25,7 @@ AUDIO = READABLE + CONVERTIBLE
 _SIGNATURES = (
     (0, b"RIFF", "WAV"),
     (0, b"RF64", "WAV"),
+    (0, b"BW64", "BW64"),
     (0, b"fLaC", "FLAC"),
     (0, b"OggS", "OGG"),
     (0, b"ID3", "MP3"),

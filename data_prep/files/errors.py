@@ -3,8 +3,10 @@
 import errno
 import logging
 import os
+import select
 import sys
 from contextlib import contextmanager
+from typing import TextIO
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +37,7 @@ def require(condition: bool, problem: str, cure: str) -> None:
 
 
 def cure_of(error: OSError) -> str:
-    """What to do about a file or folder that cannot be written."""
+    """Name what the user can do about a file that cannot be written."""
     if error.errno in _NO_SPACE:
         return "free some space, then run the same command again"
     if error.errno in _GONE:
@@ -58,7 +60,7 @@ def cannot_access(error: OSError) -> InputError:
     >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
     InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
     """
-    name = "a file" if error.filename is None else str(error.filename)
+    name = "the output" if error.filename is None else str(error.filename)
     cure = cure_of(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         cure = (
@@ -94,8 +96,7 @@ def one_line_errors():
         if error.errno is None or not (error.filename or is_of_disk(error)):
             raise
         logger.debug("the error was raised here", exc_info=True)
-        if close_broken_streams() and error.filename is None:
-            error.filename = "standard output"
+        close_broken_streams()
         _fail(cannot_access(error))
     except KeyboardInterrupt as stop:
         # Training raises it with the command that resumes the run.
@@ -114,15 +115,28 @@ def _fail(error: InputError) -> None:
 def close_broken_streams() -> bool:
     """Discard what is printed from now on where it cannot be written; True if
     that is so for standard output or standard error."""
-    broken = False
-    for stream in (sys.stdout, sys.stderr):
-        if stream is None or stream.closed:
-            continue
-        try:
-            stream.flush()
-        except OSError:
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
-            broken = True
-    return broken
+    streams = [s for s in (sys.stdout, sys.stderr) if s and not s.closed]
+    broken = list(filter(_is_broken, streams))
+    for stream in broken:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(broken)
+
+
+def _is_broken(stream: TextIO) -> bool:
+    """Check for a full disk, or a pipe without a reader."""
+    try:
+        descriptor = stream.fileno()
+    except OSError:  # no file of the system, as in a notebook
+        return False
+    try:
+        stream.flush()
+    except OSError:
+        return True
+    if os.name == "nt":
+        return False
+    # What could not be written may be lost, and then flushing succeeds.
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))

@@ -21,7 +21,9 @@ from cry_modules.evaluation.outcome import (
     pooled_predictions,
 )
 from cry_modules.figures.results import draw_results, results_of
-from cry_modules.training.batches import keep_batch
+from cry_modules.lengths import batches_in_order
+from cry_modules.training.batches import EmbeddingSet, keep_batch
+from cry_modules.training.dataset import seconds_of
 from cry_modules.training.loader_workers import worker_options
 from data_prep.files.tables import write_text
 
@@ -57,11 +59,15 @@ def batch_options(brain, hparams):
     return {"num_workers": hparams["num_workers"]}
 
 
-def eval_options(hparams, num_workers, **options):
+def eval_options(hparams, dataset, num_workers, **options):
     """DataLoader options for evaluation."""
+    # Whole recordings: fewer at once than chunks.
+    size = max(1, hparams["batch_size"] // 4)
+    batches = {"batch_size": size}
+    if not isinstance(dataset, EmbeddingSet):
+        batches = {"batch_sampler": batches_in_order(seconds_of(dataset), size)}
     return {
-        # Whole recordings: fewer at once than chunks.
-        "batch_size": max(1, hparams["batch_size"] // 4),
+        **batches,
         # Otherwise a loader draws from the generator of training.
         "generator": torch.Generator(),
         **worker_options(num_workers),
@@ -78,7 +84,7 @@ def embed_all(brain, hparams, datasets, embedder, description):
             brain.device,
             description=f"{description}, {split}",
             progressbar=not brain.noprogressbar,
-            **eval_options(hparams, hparams["num_workers"]),
+            **eval_options(hparams, dataset, hparams["num_workers"]),
         )
         for split, dataset in datasets.items()
     }
@@ -92,7 +98,7 @@ def predict(brain, hparams, datasets):
             datasets[split],
             max_key="score",
             test_loader_kwargs=eval_options(
-                hparams, **batch_options(brain, hparams)
+                hparams, datasets[split], **batch_options(brain, hparams)
             ),
         )
         predictions[split] = brain.predictions

@@ -18,10 +18,11 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
-from cry_modules.audio import repeat_to, shortest_input
+from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
+from cry_modules.lengths import batches_in_order
 from cry_modules.training import experiment
 from data_prep import manifest
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -73,10 +74,11 @@ def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
     @takes("wav", "start", "stop")
     @provides("sig")
     def whole(wav, start, stop):
-        return repeat_to(reader(wav, start, stop), shortest)
+        return reader.model_input(wav, start, stop, shortest)
 
     # Recordings of similar length share a batch: less padding.
     order = sorted(range(len(rows)), key=lambda i: rows[i].duration)
+    seconds = [rows[i].stop - rows[i].start for i in order]
     items = {
         str(i): {
             "wav": f"{root}/{rows[i].wav}",
@@ -90,7 +92,7 @@ def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
         DynamicItemDataset(items, [whole], ["id", "sig"]),
         "cuda" if torch.cuda.is_available() else "cpu",
         description=f"embedding, {name}",
-        batch_size=_BATCH,
+        batch_sampler=batches_in_order(seconds, _BATCH),
     )
     embs = {item["id"]: item["emb"].numpy() for item in embedded}
     return np.stack([embs[str(i)] for i in range(len(rows))])

@@ -77,9 +77,9 @@ def _examples(run, root, noun, corpus) -> List[Example]:
 def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
     """Name and audio of the recording, and of the chunk of each view."""
     rate, chunks = hparams["sample_rate"], hparams["chunks"]
-    sig = hparams["reader"](str(Path(root) / rec.wav), rec.start, rec.stop)
-    sig = repeat_to(sig, chunks.n_samples)
-    longest = round(_LONGEST_S * rate)
+    wav = str(Path(root) / rec.wav)
+    sound = hparams["reader"].open(wav, rec.start, rec.stop)
+    sig, longest = repeat_to(sound, chunks.n_samples), round(_LONGEST_S * rate)
     name = "whole recording"
     if len(sig) > longest:
         name = f"its first {_LONGEST_S:.0f} s"
@@ -87,7 +87,10 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
     for i, start in enumerate(pair.starts, start=1):
         first = round(start * rate)
         parts.append((f"view {i}", sig[first : first + chunks.n_samples]))
-    return [(name, data_uri(part.numpy(), rate)) for name, part in parts]
+    return [
+        (name, data_uri((part * sound.gain).numpy(), rate))
+        for name, part in parts
+    ]
 
 
 def data_uri(samples, rate: int) -> str:

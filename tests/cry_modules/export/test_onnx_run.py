@@ -14,15 +14,13 @@ import soundfile
 import torch
 from torchaudio.transforms import Resample
 
-from cry_modules.export import (
-    onnx_audio,
-    run_onnx as onnx_run,
-)
+from cry_modules.export import run_onnx as onnx_run
 from cry_modules.export.onnx import write_onnx
-from cry_modules.export.onnx_audio import resample
 from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.export.standalone import standalone
 from cry_modules.inference.classifier import CryClassifier
+from data_prep.audio import read
+from data_prep.audio.resample import resample
 from tests.classifiers import random_model
 
 onnx = pytest.importorskip("onnx", reason="the extra `export`")
@@ -73,7 +71,7 @@ def main(*arguments, capsys):
     "options, longest_s",
     [
         ({}, 120),
-        ({"readout": "encoder+logmel", "chunk_s": 1.0}, 2.2),
+        ({"readout": "embedding+logmel", "chunk_s": 1.0}, 2.2),
         ({"front_end": "panns", "tested_on": "chunks", "chunk_s": 1.0}, 120),
         ({"front_end": "log1p", "tested_on": "chunks", "chunk_s": 1.0}, 2.2),
     ],
@@ -218,13 +216,13 @@ def test_memory_is_bounded(path, tmp_path, monkeypatch):
     """At most a window is read at once."""
     sig = np.random.default_rng(0).normal(0, 0.1, 8000 * 130)
     soundfile.write(tmp_path / "tape.flac", sig, 8000)
-    sizes, read_mono = [], onnx_audio.read_mono
+    sizes, read_mixed = [], read.read_mixed
 
     def counted(file, n_frames):
         sizes.append(n_frames)
-        return read_mono(file, n_frames)
+        return read_mixed(file, n_frames)
 
-    monkeypatch.setattr(onnx_audio, "read_mono", counted)
+    monkeypatch.setattr(read, "read_mixed", counted)
     score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
     assert score.n_windows == len(sizes) == 33
     assert max(sizes) == 8000 * 4
