@@ -27,6 +27,7 @@ from cry_modules.inference.windows import batches
 from cry_modules.lengths import LONGEST_S, covering
 from data_prep.audio.folder import READABLE, audio_among, files_below
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
+from data_prep.files.atomic import require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import write_table
 
@@ -231,6 +232,8 @@ def run(args: argparse.Namespace) -> int:
             f"--csv {args.csv} is a recording, or has the name of one; name "
             "the table to write, such as scores.csv"
         )
+    if args.csv:
+        require_writable(args.csv)
     classifier = OnnxClassifier(args.model, args.threads)
     print(classifier.facts["caution"], file=sys.stderr)
     failed = score_all(classifier, paths, args.csv)
@@ -244,12 +247,8 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command line."""
     args = make_parser().parse_args(argv)
-    try:
-        with one_line_errors():
-            status = run(args)
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+    with one_line_errors():
+        status = run(args)
     raise SystemExit(status)
 
 

@@ -13,7 +13,6 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -27,7 +26,7 @@ from cry_modules.inference.scores import header_of, rows_of, write_track
 from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_files
 from data_prep.audio.packs import pack_at
-from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.tables import write_table
 
@@ -96,13 +95,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     # File names that are not Unicode are escaped, as in a file.
     sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        with one_line_errors(), _if_interrupted("nothing was written"):
-            n_failed = _score(args)
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1)
+    with one_line_errors(), _if_interrupted("nothing was written"):
+        n_failed = _score(args)
     if n_failed:
         raise SystemExit(1)
 
@@ -121,7 +115,8 @@ def _score(args) -> int:
     _check_options(args)
     paths = _list_audio(args.audio)
     out = None if args.csv is None else Path(args.csv)
-    table = (out or Path("scores.csv")).with_suffix("")
+    to_file = out is not None and not is_stream(out)
+    table = (out if to_file else Path("scores.csv")).with_suffix("")
     folder = table.with_name(f"{table.name}_over_time") if args.plot else None
     _check_outputs(out, folder, paths)
     classifier = CryClassifier.from_hparams(
@@ -149,7 +144,7 @@ def _score(args) -> int:
             failed = _write_over_time(classifier, paths, folder, args)
     print(
         _summary(scores, failed, out),
-        file=sys.stderr if out is None else sys.stdout,
+        file=sys.stdout if to_file else sys.stderr,
     )
     return sum(bool(score.error) for score in scores) + len(failed)
 
@@ -191,8 +186,6 @@ def _check_outputs(
 ):
     """Refuse outputs that cannot be written or would replace a recording."""
     if out is not None:
-        if out.is_dir():
-            raise InputError(f"--csv {out} is a folder; pass a file name")
         recordings = {os.path.realpath(path) for path in paths}
         require(
             not str(out).lower().endswith(AUDIO)
@@ -200,17 +193,12 @@ def _check_outputs(
             f"--csv {out} is a recording, or has the name of one",
             "name the table to write, such as scores.csv",
         )
-        _check_writable(out, out.parent)
+        if not is_stream(out):
+            make_folder(out.parent)
+        require_writable(out)
     if folder is not None:
-        _check_writable(folder, folder if folder.exists() else folder.parent)
-
-
-def _check_writable(path: Path, folder: Path):
-    make_folder(folder)
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise cannot_write(path, error)
+        # Its files, or the folder itself beside the table.
+        require_writable(folder / "a.csv" if folder.exists() else folder)
 
 
 def _write_over_time(

@@ -135,6 +135,20 @@ def is_stream(path: Path) -> bool:
         return False
 
 
+def require_writable(path: Path) -> None:
+    """Refuse an output file that cannot be written, before there is work to
+    lose."""
+    check_output(path)
+    folder = os.path.dirname(os.path.realpath(path))
+    try:
+        if not is_stream(path):
+            tempfile.TemporaryFile(dir=folder).close()
+        elif descriptor_of(path) is None and not os.access(path, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise cannot_write(path, error)
+
+
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
     """Yield a temporary path; when the block succeeds, rename its file to
