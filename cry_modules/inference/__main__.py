@@ -197,8 +197,10 @@ def _check_outputs(
             make_folder(out.parent)
         require_writable(out)
     if folder is not None:
-        # Its files, or the folder itself beside the table.
-        require_writable(folder / "a.csv" if folder.exists() else folder)
+        if folder.exists():
+            require_writable(make_folder(folder) / "a.csv")
+        else:
+            require_writable(folder)
 
 
 def _write_over_time(

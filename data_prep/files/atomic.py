@@ -167,8 +167,9 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
     except BrokenPipeError:  # the reader has seen enough
         raise
     except OSError as error:
-        written = {None, str(path), str(partial), os.path.realpath(path)}
-        if partial is None or error.filename in written:
+        written = {str(path), str(partial), os.path.realpath(path)}
+        named = {str(n) for n in (error.filename, error.filename2) if n}
+        if partial is None or not named or named & written:
             raise cannot_write(path, error)
         raise cannot_access(error)  # a file that the block reads
     except RuntimeError as error:

@@ -60,7 +60,8 @@ def cannot_access(error: OSError) -> InputError:
     >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
     InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
     """
-    name = "the output" if error.filename is None else str(error.filename)
+    # A copy names its source first, and fails at its target if that is full.
+    name = is_of_disk(error) and error.filename2 or error.filename
     cure = cure_of(error)
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         cure = (
@@ -71,7 +72,7 @@ def cannot_access(error: OSError) -> InputError:
         cure = (
             "change its permissions or place, then run the same command again"
         )
-    return InputError(f"{name}: {error.strerror}; {cure}")
+    return InputError(f"{name or 'the output'}: {error.strerror}; {cure}")
 
 
 @contextmanager
