@@ -427,7 +427,7 @@ def main() -> None:
     parser.add_argument(
         "--verify", metavar="OUT", help="check a pack instead of making one"
     )
-    args = vars(parser.parse_args())
+    args = vars(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # One thread per recording: the order of sums is the same on all machines.
     torch.set_num_threads(1)

@@ -241,6 +241,9 @@ class CompleteCheckpointer(Checkpointer):
             RuntimeError,
             LookupError,
             ValueError,
+            TypeError,  # another shape, as the next two
+            AttributeError,
+            yaml.YAMLError,
             EOFError,  # truncated, as the next two
             OSError,
             struct.error,

@@ -6,6 +6,8 @@ from typing import Dict, Sequence
 from cry_modules.evaluation.subgroups import assign_groups
 from data_prep.corpora.database import locate, read_database
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import Spellings
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
 
 #: By column, the cell of each recording.
@@ -37,9 +39,21 @@ def read_columns(
                 f"columns {', '.join(known)}; name some of them"
             )
     return {
-        column: {ID: cells[column] for ID, (_, cells) in cells_of.items()}
+        column: _one_spelling(table_path, column, cells_of)
         for column in columns
     }
+
+
+def _one_spelling(table_path, column, cells_of) -> Dict[str, str]:
+    """Cells of a column by recording, each value in its first spelling and
+    marks of a missing value as empty cells."""
+    first, values = Spellings(f"{column} of {table_path.name}"), {}
+    for ID, (source, cells) in cells_of.items():
+        refuse_damaged(source, column, cells[column])
+        missing = is_missing(cells[column])
+        values[ID] = "" if missing else first(source, cells[column])
+    first.report()
+    return values
 
 
 def subgroup_columns(hparams: Dict) -> Columns:

@@ -124,9 +124,13 @@ def kind_of(run: Run) -> str:
 
 
 def parse(argv: Optional[Sequence[str]] = None):
-    """Parse the command line."""
+    """Parse the command line; what follows ``--`` is for Snakemake."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    end = argv.index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(
-        description="Run a study.", allow_abbrev=False
+        description="Run a study.",
+        epilog="Options of Snakemake follow after --, such as: -- --touch",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "profile", help="miniature, demo, real, poster, slurm, or a folder"
@@ -144,10 +148,9 @@ def parse(argv: Optional[Sequence[str]] = None):
     parser.add_argument(
         "--cores", type=int, help="runs at a time; default: the profile's"
     )
-    parser.add_argument(
-        "snakemake", nargs="*", help="options of Snakemake, after --"
-    )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv[:end])
+    args.snakemake = argv[end + 1 :]
+    return args
 
 
 def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:

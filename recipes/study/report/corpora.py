@@ -137,4 +137,6 @@ def confounds(results: Results, task: Task) -> Optional[Dict]:
     if not results.settings.confounds:
         return None
     run = results.plan[f"confounds/{task.name}"]
-    return read_if_there(run.result, {"verdict": [str], str: object})
+    return read_if_there(
+        run.result, {"verdict": [str], "notes": [str], str: object}
+    )
