@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from data_prep.files.signals import SIGNALS, Requests
 
 
 class Stopped(KeyboardInterrupt):
@@ -22,7 +22,7 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def stop_signals() -> Iterator[SimpleNamespace]:
     """Turn SIGTERM and Ctrl-C into ``requested = True`` within this context; a
-    second Ctrl-C stops at once.
+    second one stops at once.
 
     Slurm and torchrun send SIGTERM some seconds before SIGKILL.
 
@@ -33,15 +33,17 @@ def stop_signals() -> Iterator[SimpleNamespace]:
     ...     stop.requested
     True
     """
-    stop = SimpleNamespace(requested=False)
+    stop, requests = SimpleNamespace(requested=False), Requests()
 
     def request(number, frame):
-        if stop.requested and number == signal.SIGINT:
+        if requests.is_second():
             raise KeyboardInterrupt
+        if stop.requested:
+            return
         stop.requested = True
         print(
             "stopping after this step, or validation, and saving first "
-            "(Ctrl-C again stops at once)",
+            "(again: stops at once)",
             file=sys.stderr,
             flush=True,
         )
