@@ -17,6 +17,7 @@ from typing import Dict, List, Optional, Set, Tuple
 from tqdm import tqdm
 
 from data_prep.audio.conversion import (
+    ENTRY,
     Conversion,
     Converter,
     output_names,
@@ -91,7 +92,8 @@ def convert(
         raise cannot_write(out, error)
     # The settings are in the entries, not in the header: a new journal would
     # no longer know which files in OUT were made by this command.
-    with Journal(out / JOURNAL, {"journal of": "data_prep.convert"}) as journal:
+    header = {"journal of": "data_prep.convert"}
+    with Journal(out / JOURNAL, header, ENTRY) as journal:
         converter = Converter(root, out, settings, journal)
         rows, n_done = _convert_all(converter, outputs, jobs or os.cpu_count())
         made = {row.output for row in rows if row.output}

@@ -48,6 +48,8 @@ from data_prep.audio.measure import Audit, check_rate
 from data_prep.audio.packs import (
     DTYPE,
     PACK_FILE,
+    PART,
+    ROW,
     VERSION,
     Packed,
     pack_at,
@@ -61,12 +63,22 @@ from data_prep.corpora.listing import read_recordings
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal, stamp
+from data_prep.files.shapes import number, whole
 from data_prep.files.tables import read_table, write_text
 from data_prep.manifest import CORPUS_FILE
 from data_prep.vggsound_prepare import CSV_FILE
 
 #: Files that preparers need besides the audio.
 TABLES = (CSV_FILE, TABLE, CORPUS_FILE)
+#: Shapes of the description of a finished part, and of a finished shard.
+_DONE = {
+    **PART,
+    "recordings": whole(0),
+    "rejected": whole(0),
+    "seconds": number(0),
+    "stamps": str,
+}
+_SHARD = {"rows": [ROW], "bytes": whole(0), "sha256": str}
 
 
 @dataclass
@@ -218,7 +230,7 @@ def _begin(out: Path, head: Dict, root: Path):
     file = out / PACK_FILE
     if not file.is_file():
         write_text(file, json.dumps(head, indent=1) + "\n")
-    existing = read_json(file)
+    existing = read_json(file, {str: object})
     for key, value in head.items():
         difference = f"a pack with {key} {existing.get(key)}, not {value}"
         if key == "sources":
@@ -253,7 +265,7 @@ class _Part:
         """Check that the part's files exist and are of these recordings."""
         if not self._file.is_file():
             return False
-        part = read_json(self._file)
+        part = read_json(self._file, _DONE)
         require(
             part["stamps"] == self.stamps,
             f"{self.root} has changed since {self._file} was packed",
@@ -268,7 +280,7 @@ class _Part:
 
     def summary(self) -> Summary:
         """Summary of the finished part."""
-        part = read_json(self._file)
+        part = read_json(self._file, _DONE)
         sizes = [
             entry["bytes"]
             for name, entry in part["files"].items()
@@ -286,7 +298,7 @@ class _Part:
             shutil.copyfile(source / JOURNAL, work / JOURNAL)
         audits = audit_files(self.paths, self.root, work, compare)
         header = {"head": self.head, "stamps": self.stamps}
-        with Journal(work / "shards.jsonl", header) as journal:
+        with Journal(work / "shards.jsonl", header, _SHARD) as journal:
             shards = self._write_shards(list(audits.values()), journal)
         require(
             self.stamps == _digest((p, stamp(self.root / p)) for p in audits),

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from cry_modules.architectures import ARCHITECTURES
-from cry_modules.checkpoints.state_dict import inside, sha256
+from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.checkpoints.versions import written_before
 from cry_modules.embeddings import INPUTS, READOUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
+from data_prep.files.inside import inside
 
 MODEL_FILE = "model.json"
 FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"

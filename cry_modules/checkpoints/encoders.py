@@ -24,13 +24,10 @@ from cry_modules.checkpoints.front_end import (
     recorded_front_end,
 )
 from cry_modules.checkpoints.public import download, is_hub_id, public_encoder
-from cry_modules.checkpoints.state_dict import (
-    check_fit,
-    inside,
-    read_state_dict,
-)
+from cry_modules.checkpoints.state_dict import check_fit, read_state_dict
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError, require
+from data_prep.files.inside import inside
 
 logger = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
-from cry_modules.checkpoints.state_dict import check_fit, inside
+from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
 from cry_modules.embeddings import Embedder
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
@@ -37,6 +37,7 @@ from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
+from data_prep.files.inside import inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"

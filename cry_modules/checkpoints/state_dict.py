@@ -1,7 +1,6 @@
 """State dicts: read without running code, checked, and loaded strictly."""
 
 import hashlib
-import os
 import pickle
 import re
 import zipfile
@@ -198,24 +197,6 @@ def check_fit(
             f"{title} does not fit this model: {'; '.join(wrong[:3])}{more}"
             + hint()
         )
-
-
-def inside(folder: Path, name: str) -> Path:
-    """Path of a file in a model's folder; a link must not lead out of it."""
-    path = Path(folder) / name
-    # Not Path.resolve, which raises where links form a circle.
-    root, real = (Path(os.path.realpath(p)) for p in (folder, path))
-    allowed = [root]
-    if root.parent.name == "snapshots":  # of Hugging Face's cache
-        allowed.append(root.parent.parent / "blobs")
-    if real.parent not in allowed:
-        raise InputError(
-            f"{path} is a link that leads out of the folder; put the file "
-            "itself there"
-        )
-    if not real.is_file():
-        raise InputError(f"{path} does not exist; get the model again")
-    return path
 
 
 def sha256(path: Path) -> str:

@@ -15,12 +15,19 @@ import numpy as np
 from tqdm import tqdm
 
 from data_prep.audio.duplicates import Copy, exact_copies, near_copies
-from data_prep.audio.measure import COLUMNS, Audit, audit_file
+from data_prep.audio.measure import (
+    COLUMNS,
+    RATES,
+    SHORTEST_S,
+    Audit,
+    audit_file,
+)
 from data_prep.audio.packs import pack_at
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
 from data_prep.files.journal import Journal
+from data_prep.files.shapes import Rule, fields_of, number, one_of, whole
 from data_prep.files.tables import write_table
 
 JOURNAL = "audit.jsonl"
@@ -30,6 +37,33 @@ MOST_REJECTED = 0.2
 MOST_COMPARED = 5000
 
 _HEADER = {"audit": 1}  # increment when the measurements change
+
+
+def _is_landmarks(value) -> bool:
+    """Check for base64 of pairs of four-byte numbers."""
+    try:
+        return len(base64.b64decode(value, validate=True)) % 8 == 0
+    except (TypeError, ValueError):
+        return False
+
+
+#: Shape of an entry of the journal: a usable file, or a rejected one.
+_REJECTED = fields_of(
+    Audit,
+    without=["path"],
+    verdict=one_of("rejected"),
+    landmarks=(None, Rule(_is_landmarks, "landmarks in base64")),
+)
+_ENTRY = (
+    {
+        **_REJECTED,
+        "verdict": one_of("ok", "flagged"),
+        "rate": whole(*RATES),
+        "duration": number(SHORTEST_S, 1e9),
+        "peak": number(1e-30),
+    },
+    _REJECTED,
+)
 
 
 @dataclass
@@ -125,8 +159,8 @@ def audit_files(
     root = Path(root)
     pack = pack_at(root)
     journals = [root / JOURNAL] if pack is None else pack.audits
-    trusted = [Journal(path, _HEADER) for path in journals]
-    kept = Journal(Path(save_folder or root) / JOURNAL, _HEADER)
+    trusted = [Journal(path, _HEADER, _ENTRY) for path in journals]
+    kept = Journal(Path(save_folder or root) / JOURNAL, _HEADER, _ENTRY)
     # Landmarks that a pack lacks cannot be computed from it.
     needs_landmarks = with_landmarks and pack is None
     audits = {}
@@ -173,7 +207,7 @@ def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
 
 def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
     """Write audits to a journal, so that later ones need not read files."""
-    with Journal(path, _HEADER) as journal:
+    with Journal(path, _HEADER, _ENTRY) as journal:
         for audit in audits:
             journal.add(audit.path, Path(root) / audit.path, _to_json(audit))
 

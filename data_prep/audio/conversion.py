@@ -26,7 +26,9 @@ from data_prep.audio.measure import (
 )
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
-from data_prep.files.journal import Journal, stamp
+from data_prep.files.inside import RELATIVE
+from data_prep.files.journal import FILE, STAMP, Journal, stamp
+from data_prep.files.shapes import fields_of, number
 
 #: Decoded and stated length may differ by the largest of these. Encoders pad
 #: the first and the last packet, and decoders may or may not remove the
@@ -53,6 +55,17 @@ class Conversion:
     #: "ok", "flagged" (kept; the lengths differ a little) or "rejected"
     verdict: str = "ok"
     reason: str = ""
+
+
+#: Shape of an entry of the journal.
+ENTRY = {
+    "source": FILE,
+    "stamp": STAMP,
+    "settings": {str: object},
+    "row": fields_of(
+        Conversion, path=FILE, output=RELATIVE, decoded_s=number(0)
+    ),
+}
 
 
 def output_names(names: List[str], format: str) -> Dict[str, str]:

@@ -12,6 +12,7 @@ import soundfile
 
 from data_prep.audio.folder import kind_of
 from data_prep.files.errors import require
+from data_prep.files.shapes import is_unicode
 
 #: Plausible sample rates of recordings, Hz.
 RATES = (4000, 192000)
@@ -177,15 +178,6 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     if audit.usable:
         audit.landmarks = meter.landmarks()
     return audit
-
-
-def is_unicode(path: str) -> bool:
-    r"""Check that a path is Unicode: old file names may hold other bytes."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:

@@ -8,7 +8,6 @@ sizes and checksums), ``.csv`` (the index of recordings), ``.audit.jsonl``
 share.
 """
 
-import json
 import os
 from collections.abc import Sequence
 from functools import lru_cache
@@ -17,8 +16,11 @@ from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from data_prep.files import shapes
 from data_prep.files.errors import InputError, require
+from data_prep.files.inside import FILE_NAME, inside
 from data_prep.files.keyed_rows import KeyedRows
+from data_prep.files.shapes import mismatch, number, one_of, whole
 from data_prep.files.tables import write_table
 
 PACK_FILE = "pack.json"
@@ -40,6 +42,31 @@ class Packed(NamedTuple):
     frames: int = 0  #: of the original file
 
 
+#: Shapes of an index row, of a recording with samples and of a rejected one.
+ROW = [
+    *(object, FILE_NAME, whole(0), whole(1), number(1e-30, 1e30)),
+    *(whole(0, 1 << 15), whole(1), whole(1)),
+]
+REJECTED = [object, one_of(""), *[whole(0, 0)] * 2, *[object] * 4]
+
+#: Shapes of ``pack.json`` and of ``pack-<i>of<n>.json``.
+HEAD = {
+    "pack": whole(VERSION, VERSION),
+    "rate": whole(1, 1 << 20),
+    "dtype?": one_of(DTYPE),
+    "parts": whole(1, 10000),
+    str: object,
+}
+PART = {
+    "head": HEAD,
+    "name": str,
+    "files": {FILE_NAME: {"bytes": whole(0), "sha256?": str}},
+    str: object,
+}
+#: Cure of a damaged file.
+_COPY = "copy it again, or delete it and pack again"
+
+
 class Stored(NamedTuple):
     """Samples of a recording in a pack, or of a part of it."""
 
@@ -57,20 +84,21 @@ class Pack:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self._head = read_json(self.folder / PACK_FILE)
+        self._head = read_json(self.folder / PACK_FILE, {str: object})
         require(
             self._head.get("pack") == VERSION,
             f"{folder} is a pack of version {self._head.get('pack')}, not "
             f"{VERSION}",
             "pack the recordings again",
         )
+        read_json(self.folder / PACK_FILE, HEAD)
         self.rate = self._head["rate"]
         self.files: Dict[str, Dict] = {}
         self.audits: List[Path] = []
         self._parts: List[Index] = []
         self._shards: Dict[str, np.memmap] = {}
-        for number in range(1, self._head["parts"] + 1):
-            self._add_part(number, self._head["parts"])
+        for part in range(1, self._head["parts"] + 1):
+            self._add_part(part, self._head["parts"])
 
     def __reduce__(self):
         return pack_at, (str(self.folder),)
@@ -96,7 +124,7 @@ class Pack:
             f"{self.folder} lacks part {number} of {n_parts} ({name}.json)",
             "copy it there, or run the same pack command again to resume",
         )
-        part = read_json(self.folder / f"{name}.json")
+        part = read_json(self.folder / f"{name}.json", PART)
         for key, value in self._head.items():
             require(
                 part["head"].get(key) == value,
@@ -112,13 +140,12 @@ class Pack:
         self._parts.append(read_index(self.folder / f"{name}.csv"))
 
     def _check_size(self, file, n_bytes):
-        try:
-            size = os.stat(self.folder / file).st_size
-        except OSError:
-            raise InputError(
-                f"{self.folder} lacks {file}; copy it there, or pack into a "
-                "new folder"
-            )
+        require(
+            os.path.lexists(self.folder / file),
+            f"{self.folder} lacks {file}",
+            "copy it there, or pack into a new folder",
+        )
+        size = os.stat(inside(self.folder, file, _COPY)).st_size
         require(
             size == n_bytes,
             f"{self.folder / file} has {size} bytes, not {n_bytes}",
@@ -137,17 +164,28 @@ class Pack:
             "prepare the manifests from the pack",
         )
         first, last = _span(recording, self.rate, start, stop)
-        if recording.shard not in self._shards:
-            # A plain array on the map: slicing a memmap takes longer.
-            self._shards[recording.shard] = np.asarray(
-                np.memmap(self.folder / recording.shard, dtype=DTYPE, mode="r")
-            )
-        samples = self._shards[recording.shard][
-            recording.offset + first : recording.offset + last
-        ]
+        shard = self._mapped(recording)
+        samples = shard[recording.offset + first : recording.offset + last]
         whole = last - first == recording.samples
         peak = recording.peak * recording.scale if whole else None
         return Stored(samples, recording.scale, peak)
+
+    def _mapped(self, recording: Packed) -> np.ndarray:
+        """The shard of a recording, mapped into memory."""
+        name = recording.shard
+        known = self.files.get(name, {"bytes": 0})
+        require(
+            2 * (recording.offset + recording.samples) <= known["bytes"],
+            f"{self.folder}: the index has {recording.path} beyond the end of "
+            f"{name}",
+            _COPY,
+        )
+        if name not in self._shards:
+            # A plain array on the map: slicing a memmap takes longer.
+            self._shards[name] = np.asarray(
+                np.memmap(self.folder / name, dtype=DTYPE, mode="r")
+            )
+        return self._shards[name]
 
 
 def _span(
@@ -182,7 +220,7 @@ def pack_at(folder: Path) -> Optional[Pack]:
 
 @lru_cache(maxsize=None)
 def _open(folder: str, changed: int) -> Optional[Pack]:
-    head = read_json(Path(folder) / PACK_FILE)
+    head = read_json(Path(folder) / PACK_FILE, {str: object})
     return Pack(Path(folder)) if "pack" in head else None  # unrelated file
 
 
@@ -191,12 +229,9 @@ def part_name(number: int, n_parts: int) -> str:
     return f"pack-{number}of{n_parts}"
 
 
-def read_json(path: Path) -> Dict:
+def read_json(path: Path, shape: Dict) -> Dict:
     """Read the description of a pack or of a part."""
-    try:
-        return dict(json.loads(Path(path).read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise InputError(f"{path} is damaged; copy it again")
+    return shapes.read_json(path, shape, _COPY)
 
 
 #: Keeps the bytes of names that are not Unicode in the index.
@@ -213,6 +248,11 @@ class Index(Sequence):
 
     def __init__(self, path: Path):
         self._rows = KeyedRows(path, "path", _plain, _ODD, errors=_ERRORS)
+        require(
+            tuple(self._rows.columns) == Packed._fields,
+            f"{path} has other columns than {', '.join(Packed._fields)}",
+            _COPY,
+        )
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -223,12 +263,16 @@ class Index(Sequence):
     def __getitem__(self, number: int) -> Packed:
         row = zip(Packed.__annotations__.values(), self._rows[number])
         try:
-            return Packed(*(kind(cell) for kind, cell in row))
+            values = [kind(cell) for kind, cell in row]
+            fault = mismatch(values, (ROW, REJECTED))
         except ValueError as error:
-            raise InputError(
-                f"{self._rows.source(number)} is damaged ({error}); copy the "
-                "file again"
-            )
+            fault = error
+        require(
+            not fault,
+            f"{self._rows.source(number)} is damaged ({fault})",
+            "copy the file again",
+        )
+        return Packed(*values)
 
     def find(self, path: str) -> Optional[Packed]:
         """Recording at a path, None if absent; ``./a//b`` equals ``a/b``."""

@@ -1,10 +1,20 @@
 """Journal of results per file, from which an interrupted run resumes."""
 
 import json
+import logging
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Any, Dict, Iterator, List, Optional, Union
 
 from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.errors import InputError
+from data_prep.files.shapes import MOST_BYTES, Rule, mismatch, whole
+
+logger = logging.getLogger(__name__)
+
+#: Names of files may hold bytes that are not Unicode.
+FILE = Rule(lambda name: isinstance(name, str), "a text")
+#: Shape of a ``stamp``.
+STAMP = ([whole(0), whole(-(1 << 63), 1 << 63)], str)
 
 
 class Journal:
@@ -12,7 +22,8 @@ class Journal:
 
     An entry is valid while its file keeps its size and modification time. A
     line cut short by a kill is ignored, and so is a journal whose first line
-    is not ``header``.
+    is not ``header``. An entry that is not of ``shape`` (see ``shapes``) is
+    ignored with a warning: the work on its file is done again.
 
     Example
     -------
@@ -25,9 +36,10 @@ class Journal:
     {'seconds': 3}
     """
 
-    def __init__(self, path: Path, header: Dict):
+    def __init__(self, path: Path, header: Dict, shape: Any = object):
         self.path = Path(path)
         self._header = json.dumps(header, sort_keys=True)
+        self._shape = [FILE, STAMP, shape]
         self._entries = {}
         self._resumes = self._read()
         self._file = None
@@ -42,16 +54,37 @@ class Journal:
     def _read(self) -> bool:
         if not self.path.is_file():
             return False
-        with open(self.path, encoding="ascii", errors="replace") as file:
-            if file.readline().rstrip("\n") != self._header:
-                return False
-            for line in file:
-                try:
-                    name, file_stamp, entry = json.loads(line)
-                except ValueError:
-                    continue
-                self._entries[name] = (file_stamp, entry)
+        try:
+            with open(self.path, encoding="ascii", errors="replace") as file:
+                if file.readline(MOST_BYTES).rstrip("\n") != self._header:
+                    return False
+                faults = list(filter(None, map(self._fault, _lines(file))))
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error.strerror}); change its "
+                "permissions, or delete it"
+            )
+        if faults:
+            logger.warning(
+                "%s has %d entries that it was not written with (%s); their "
+                "files are done again. If that fails, delete it",
+                self.path,
+                len(faults),
+                faults[0],
+            )
         return True
+
+    def _fault(self, line: str) -> Optional[str]:
+        """Keep the entry of a line, or return what is wrong with it."""
+        try:
+            content = json.loads(line)
+        except (ValueError, RecursionError):  # cut short by a kill
+            return None
+        fault = mismatch(content, self._shape)
+        if fault is None:
+            name, file_stamp, entry = content
+            self._entries[name] = (file_stamp, entry)
+        return fault and f"{line[:60]!r}: {fault}"
 
     def _open(self):
         make_folder(self.path.parent)
@@ -80,6 +113,11 @@ class Journal:
             self._write(json.dumps([name, file_stamp, entry]))
         except OSError as error:
             raise cannot_write(self.path, error)
+
+
+def _lines(file) -> Iterator[str]:
+    """Lines of a file, in parts if they are longer than any entry."""
+    return iter(lambda: file.readline(MOST_BYTES), "")
 
 
 def stamp(file: Path) -> Union[List[int], str]:

@@ -1,4 +1,7 @@
-"""Fixtures of several preparations."""
+"""Fixtures of the preparations and of conversion."""
+
+import os
+import shutil
 
 import pytest
 
@@ -40,3 +43,31 @@ def patients():
         return len(everyone)
 
     return count
+
+
+@pytest.fixture
+def src(tmp_path):
+    (tmp_path / "src").mkdir()
+    return tmp_path / "src"
+
+
+@pytest.fixture
+def out(tmp_path):
+    """Folder of the outputs, where there is ffmpeg to make them."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("ffmpeg is not installed")
+    return tmp_path / "out"
+
+
+@pytest.fixture
+def fake_ffmpeg(tmp_path, monkeypatch):
+    """Replace ffmpeg by a shell script: ``fake_ffmpeg("exit 1")``."""
+
+    def fake(script):
+        (tmp_path / "bin").mkdir()
+        (tmp_path / "bin/ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin/ffmpeg").chmod(0o755)
+        path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+        monkeypatch.setenv("PATH", path)
+
+    return fake

@@ -2,9 +2,6 @@
 simulations in which the truth is known."""
 
 import json
-import os
-from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,89 +11,21 @@ from scipy.stats import (
 )
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from cry_modules.metrics.__main__ import main
 from cry_modules.metrics.bootstrap import (
     fewest_patients,
     logit_interval,
     patient_weights,
 )
-from cry_modules.metrics.compare import (
-    RunSet,
-    compare,
-    find_files,
-    read_sets,
-    report,
-    short_names,
-)
+from cry_modules.metrics.compare import compare, report
 from cry_modules.metrics.paired import LEAST_DRAWS, paired_difference
-from cry_modules.metrics.predictions import Predictions
-from data_prep.files.errors import InputError
+from tests.cry_modules.metrics.compared import (
+    exact,
+    models,
+    predictions,
+    run_set,
+    shuffled,
+)
 from tests.cry_modules.metrics.made import delong, random_predictions
-
-CLASSES = ["healthy", "injury"]
-
-
-def predictions(labels, scores, patients=None):
-    """Predictions from one score a recording, whatever its range."""
-    claimed = norm.cdf(scores)
-    ids = [f"r{i}" for i in range(len(labels))]
-    return Predictions(
-        ids,
-        ids if patients is None else [f"p{i}" for i in patients],
-        np.asarray(labels),
-        np.stack([1 - claimed, claimed], axis=1),
-        CLASSES,
-    )
-
-
-def models(rng, n_pos, n_neg, aucs, most=6, shared=0.5):
-    """Two models of known AUC, with alike scores for the 1 to 6 recordings of
-    a patient, and errors that the models partly share."""
-    of_patient = np.repeat([1, 0], [n_pos, n_neg])
-    owner = np.repeat(
-        np.arange(len(of_patient)), rng.integers(1, most + 1, len(of_patient))
-    )
-    labels = of_patient[owner]
-    patient, recording = (rng.normal(size=len(x)) for x in (of_patient, owner))
-
-    def noise(common):
-        alone = rng.normal(size=common.shape)
-        return np.sqrt(shared) * common + np.sqrt(1 - shared) * alone
-
-    return [
-        predictions(
-            labels,
-            np.sqrt(2) * norm.ppf(auc) * labels
-            + np.sqrt(0.5) * (noise(patient)[owner] + noise(recording)),
-            owner,
-        )
-        for auc in aucs
-    ]
-
-
-def exact(seed_noise, n=20, base=9):
-    """AUC (base + seed_noise) / n: each positive is above that many of the n
-    negatives, or up to two more or fewer."""
-    above = base + seed_noise + np.tile(np.arange(-2, 3), n // 5)
-    negatives = np.arange(n) + 0.5
-    labels = np.repeat([1, 0], n)
-    return predictions(labels, np.concatenate([above, negatives]) / n)
-
-
-def shuffled(p, seed=1):
-    return p.take(np.random.default_rng(seed).permutation(len(p.ids)))
-
-
-def run_set(name, predicted, folder="runs"):
-    files = [f"/{folder}/{name}/{seed}/f.csv" for seed in range(len(predicted))]
-    return RunSet(name, [Path(file) for file in files], predicted)
-
-
-def write(folder, predicted, name="predictions_test.csv"):
-    folder.mkdir(parents=True, exist_ok=True)
-    predicted.write(folder / name)
-    return str(folder)
-
 
 # The paired difference.
 
@@ -365,217 +294,3 @@ def test_by_patient_compares_the_scores_of_patients(how):
     assert {key: difference[key] for key in expected} == expected
     assert result["n"] == result["n_patients"] == 40
     assert "AUC by patient" in report(result)
-
-
-# Words.
-
-
-def sentence_of(a, b):
-    sets = [run_set("random", a), run_set("SimCLR", b)]
-    result = compare(sets)
-    text = report(result)
-    (line,) = [row for row in text.splitlines() if "SimCLR has" in row]
-    return line, result["differences"][0], text
-
-
-def test_a_difference_in_words():
-    a, b = models(np.random.default_rng(0), 40, 80, (0.7, 0.9))
-    line, d, _ = sentence_of([a, a], [b, b])
-    low, high = d["ci95"]
-    assert line == (
-        f"SimCLR has an AUC {d['difference']:.3f} above random (95 % interval "
-        f"over 120 patients {low:.3f} to {high:.3f}, p < 0.001; 2 of 2 seeds; "
-        "between seeds +-0.000)."
-    )
-    line, d, _ = sentence_of([b], [a])
-    low, high = d["ci95"]
-    assert line == (
-        f"SimCLR has an AUC {-d['difference']:.3f} below random (95 % interval "
-        f"over 120 patients {-high:.3f} to {-low:.3f}, p < 0.001; one seed "
-        "each)."
-    )
-
-
-def test_an_unproven_difference_in_words():
-    a, b = models(np.random.default_rng(0), 10, 30, (0.75, 0.75))
-    line, d, _ = sentence_of([a], [b])
-    assert d["p"] > 0.1
-    side = "above" if d["difference"] > 0 else "below"
-    assert line == (
-        f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, a "
-        f"difference that these 40 patients cannot prove (p = {d['p']:.2f}; a "
-        f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out; one "
-        "seed each)."
-    )
-
-
-def test_seeds_that_differ_more_than_the_models_in_words():
-    a, b = [exact(0)] * 3, [exact(e) for e in (-5, 0, 8)]
-    line, d, text = sentence_of(a, b)
-    assert d["sd_between_seeds"] > d["difference"] > 0
-    expected = "between seeds +-0.328, more than the difference: another seed"
-    assert f"1 of 3 seeds; {expected} may reverse it" in line
-    line, _, text = sentence_of(a[:1], b)
-    assert "seeds not paired, 1 of 3 above the mean of random" in line
-    assert "not paired by seed" in text
-
-
-# Files.
-
-
-def pair():
-    return models(np.random.default_rng(0), 10, 30, (0.7, 0.9))
-
-
-def test_a_set_is_a_file_a_run_a_folder_of_runs_or_a_pattern(tmp_path):
-    a, _ = pair()
-    runs = tmp_path / "linear"
-    for seed in ("2023", "2022"):
-        write(runs / seed, a)
-    (runs / "save").mkdir()
-    both = [runs / s / "predictions_test.csv" for s in ("2022", "2023")]
-    assert find_files(str(both[0])) == both[:1]
-    assert find_files(str(runs / "2022")) == both[:1]
-    for folder in (runs, runs / "20*", runs / "*" / "*.csv", tmp_path / "lin*"):
-        assert find_files(str(folder)) == both
-    write(runs, a)  # of all folds, say
-    assert find_files(str(runs)) == [runs / "predictions_test.csv"]
-    bracket = tmp_path / "lr[0.1]"
-    write(bracket, a)
-    assert find_files(str(bracket)) == [bracket / "predictions_test.csv"]
-
-
-@pytest.mark.parametrize(
-    "arguments, names",
-    [
-        (["r/random", "r/SimCLR/"], ["random", "SimCLR"]),
-        (["r/a/2022/predictions_test.csv", "r/b/2022"], ["a", "b"]),
-        (["r/a/2022", "r/b/2023"], ["a/2022", "b/2023"]),
-        (["r/a", "r/a/2022"], ["a", "a/2022"]),
-        (["r/a"], ["a"]),
-        (["r/a*", "r/b*"], ["a*", "b*"]),
-    ],
-)
-def test_names_are_what_tells_sets_apart(arguments, names):
-    assert short_names(arguments) == names
-
-
-def refusal(*arguments):
-    with pytest.raises(InputError) as error:
-        read_sets([str(argument) for argument in arguments])
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-def test_other_recordings_are_refused(tmp_path):
-    a, b = pair()
-    write(tmp_path / "a", a)
-    write(tmp_path / "b", b.take(range(3, len(b.ids))))
-    message = refusal(tmp_path / "a", tmp_path / "b")
-    assert "'r0' is in " in message
-    assert f"(3 of {len(a.ids)} are not)" in message
-    assert message.index("a/predictions") < message.index("b/predictions")
-    message = refusal(tmp_path / "b", tmp_path / "a")
-    assert f"'r0' is in {tmp_path / 'a'}" in message
-    assert refusal(tmp_path)  # as two seeds
-
-
-def test_other_labels_patients_and_classes_are_refused(tmp_path):
-    a, _ = pair()
-    write(tmp_path / "a", a)
-    for change, words in (
-        ({"labels": 1 - a.labels}, "label of ID 'r0' is 'injury'"),
-        ({"patients": ["x", *a.patients[1:]]}, "patient_id of ID 'r0' is 'p0'"),
-        ({"classes": ["healthy", "pain"]}, "healthy, pain"),
-    ):
-        write(tmp_path / "b", shuffled(replace(a, **change)))
-        message = refusal(tmp_path / "a", tmp_path / "b")
-        assert words in message
-        for name in "ab":
-            assert f"{tmp_path}/{name}/predictions_test.csv" in message
-
-
-def test_missing_and_repeated_files_are_refused(tmp_path):
-    write(tmp_path / "a", pair()[0])
-    (tmp_path / "metrics.json").write_text("{}")
-    (tmp_path / "empty").mkdir()
-    os.symlink(tmp_path / "a", tmp_path / "link")
-    same = tmp_path / "a" / "predictions_test.csv"
-    for arguments, words in (
-        (["missing"], "does not exist"),
-        (["missing*"], "matches no file"),
-        (["empty"], "empty holds no predictions_test"),
-        (["metrics.json"], "metrics.json is not a csv"),
-        (["a", same], "is the same as"),
-        (["a", "a"], "is the same as"),
-        (["a**/**"], "one file twice"),
-        (["[al]*"], "one file twice"),
-    ):
-        assert words in refusal(*(tmp_path / name for name in arguments))
-
-
-# The command.
-
-
-def test_command_line(tmp_path, capsys, monkeypatch):
-    a, b = pair()
-    for seed in ("2022", "2023"):
-        write(tmp_path / "random" / seed, a)
-        write(tmp_path / "SimCLR" / seed, shuffled(b))
-    out = tmp_path / "both.json"
-    arguments = [str(tmp_path / name) for name in ("random", "SimCLR")]
-    argv = ["metrics", *arguments, "--out", str(out)]
-    monkeypatch.setattr("sys.argv", argv)
-    main()
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[-1] == (
-        f"done: sets 2, files 4, by recording, patients 40; numbers in {out}"
-    )
-    result = json.loads(out.read_text())
-    (d,) = result["differences"]
-    assert (d["a"], d["b"], d["paired_by_seed"]) == ("random", "SimCLR", True)
-    expected = paired_difference(a, b)
-    assert {key: d[key] for key in expected} == expected
-    expected = roc_auc_score(b.labels, b.scores[:, 1])
-    assert result["sets"][1]["mean"] == pytest.approx(expected)
-    assert f"| SimCLR | 2 | {expected:.3f} | 0.000 |" in "\n".join(printed)
-
-    main(
-        [arguments[0], "--names", "untrained", "--metric", "average_precision"]
-    )
-    printed = capsys.readouterr().out
-    expected = average_precision_score(a.labels, a.scores[:, 1])
-    assert f"| untrained | 2 | {expected:.3f} | 0.000 |" in printed
-    assert "difference" not in printed
-
-
-def test_several_comparisons_are_not_corrected_and_say_so(tmp_path, capsys):
-    a, b = pair()
-    c = a.with_scores(np.random.default_rng(9).permutation(a.scores))
-    main([write(tmp_path / n, p) for n, p in zip("abc", (a, b, c))])
-    printed = capsys.readouterr().out
-    assert "p of these 2 comparisons are not corrected" in printed
-    assert "| b - a |" in printed and "| c - a |" in printed
-
-
-@pytest.mark.parametrize(
-    "options, words",
-    [
-        ("--n_draws 5", "--n_draws is 5"),
-        ("--seed -1", "--seed is -1"),
-        ("--names a,b", "2 names"),
-        ("--patient_score max", "add --unit patient"),
-        ("--out x.csv", "ends in .json"),
-        ("--out none/x.json", "could not be written"),
-    ],
-)
-def test_wrong_options_are_refused_in_one_line(
-    tmp_path, capsys, options, words
-):
-    folder = write(tmp_path / "a", pair()[0])
-    with pytest.raises(SystemExit) as stop:
-        main([folder, *options.split()])
-    printed = capsys.readouterr()
-    assert stop.value.code == 2 and printed.out == ""
-    assert words in printed.err and printed.err.count("\n") == 1

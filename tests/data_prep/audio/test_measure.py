@@ -37,7 +37,7 @@ def test_readable_formats(noise, name, kinds):
 
 
 def make_bad_files(folder):
-    """Files that cannot be used, by the beginning of the reason."""
+    """Write files that cannot be used, each for one of ``REASONS``."""
     write = soundfile.write
     rate = 16000
     sound = np.random.default_rng(0).normal(0, 0.1, 2 * rate)
@@ -71,38 +71,42 @@ def make_bad_files(folder):
     content[21] &= 0xF0  # the number of samples in STREAMINFO
     content[22:26] = bytes(4)
     (folder / "streamed.flac").write_bytes(content)
-    return {
-        "missing.wav": "unreadable: no such file",
-        "text.wav": "unreadable: text, not audio",
-        "none.wav": "empty: the file has no bytes",
-        "noise.wav": "unreadable:",
-        "phone.wav": "unreadable: 3GP or MP4, convert it",
-        "phone.3gp": "unreadable: 3GP or MP4, convert it",
-        "header_only.wav": "empty: a header and no samples",
-        "silent.wav": "silent: -inf dBFS",
-        "faint.wav": "silent: -66 dBFS",
-        "nan.wav": "not finite: 1 samples",
-        "infinite.wav": "not finite: 1 samples",
-        "short.wav": "too short: 0.050 s",
-        "antiphase.wav": "channels in antiphase",
-        "cut.wav": "truncated: 0.999 of 2.000 s",
-        "cut.flac": "truncated or damaged",
-        "cut.mp3": "truncated: ",
-        "cut.ogg": "empty: a header and no samples",
-        "long_cut.wav": "truncated: ",
-        "long_cut.flac": "truncated or damaged",
-        "long_cut.mp3": "truncated: ",
-        "long_cut.ogg": "truncated: the last page",
-        "slow.wav": "implausible: a sample rate of 16 Hz",
-        "bare.raw": "unreadable: samples without a header",
-        "folder.wav": "unreadable: no regular file",
-        "pipe.wav": "unreadable: no regular file",
-        "streamed.flac": "unreadable: the header states no length, convert",
-    }
+
+
+#: Beginning of the reason of each file of ``make_bad_files``.
+REASONS = {
+    "missing.wav": "unreadable: no such file",
+    "text.wav": "unreadable: text, not audio",
+    "none.wav": "empty: the file has no bytes",
+    "noise.wav": "unreadable:",
+    "phone.wav": "unreadable: 3GP or MP4, convert it",
+    "phone.3gp": "unreadable: 3GP or MP4, convert it",
+    "header_only.wav": "empty: a header and no samples",
+    "silent.wav": "silent: -inf dBFS",
+    "faint.wav": "silent: -66 dBFS",
+    "nan.wav": "not finite: 1 samples",
+    "infinite.wav": "not finite: 1 samples",
+    "short.wav": "too short: 0.050 s",
+    "antiphase.wav": "channels in antiphase",
+    "cut.wav": "truncated: 0.999 of 2.000 s",
+    "cut.flac": "truncated or damaged",
+    "cut.mp3": "truncated: ",
+    "cut.ogg": "empty: a header and no samples",
+    "long_cut.wav": "truncated: ",
+    "long_cut.flac": "truncated or damaged",
+    "long_cut.mp3": "truncated: ",
+    "long_cut.ogg": "truncated: the last page",
+    "slow.wav": "implausible: a sample rate of 16 Hz",
+    "bare.raw": "unreadable: samples without a header",
+    "folder.wav": "unreadable: no regular file",
+    "pipe.wav": "unreadable: no regular file",
+    "streamed.flac": "unreadable: the header states no length, convert",
+}
 
 
 def test_unusable_files(tmp_path):
-    for name, reason in make_bad_files(tmp_path).items():
+    make_bad_files(tmp_path)
+    for name, reason in REASONS.items():
         audit = audit_file(str(tmp_path / name))
         assert audit.verdict == "rejected", name
         assert audit.reason.startswith(reason), name

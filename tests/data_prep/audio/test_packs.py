@@ -106,3 +106,58 @@ def test_a_damaged_number_is_refused(tmp_path):
     write_index(tmp_path / "a.csv", [packed("a.wav")._replace(samples="1O")])
     with pytest.raises(InputError, match="a.csv row 2 is damaged .*copy the f"):
         read_index(tmp_path / "a.csv")[0]
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"shard": "../x.i16"}, "is '../x.i16', not the name of a file"),
+        ({"shard": "/etc/hostname"}, "not the name of a file"),
+        ({"shard": "pack.json"}, "beyond the end of pack.json"),
+        ({"offset": -8000}, "not a whole number from 0"),
+        ({"offset": 7901}, "beyond the end of x.i16"),
+        ({"samples": 1 << 40}, "beyond the end of x.i16"),
+        ({"samples": -1}, "not a whole number from"),
+        ({"scale": float("nan")}, "is nan, not a number"),
+        ({"peak": 1 << 20}, "from 0 to 32768"),
+        ({"rate": 0}, "not a whole number from 1"),
+    ],
+)
+def test_an_index_row_of_another_shape_is_refused(folder, changes, message):
+    write_index(folder / "pack-1of2.csv", [packed("z.wav")._replace(**changes)])
+    with pytest.raises(InputError, match=message):
+        Pack(folder).stored("z.wav", 0, 1)
+
+
+@pytest.mark.parametrize(
+    "name, changes, message",
+    [
+        ("pack.json", {"parts": 10**9}, "parts is 1000000000, not a whole"),
+        ("pack.json", {"parts": "2"}, "parts is '2', not a whole number"),
+        ("pack.json", {"rate": None}, "rate is None, not a whole number"),
+        ("pack.json", {"pack": True}, "pack is True, not"),
+        ("pack-1of2.json", {"head": []}, r"head is \[\], not a map"),
+        ("pack-1of2.json", {"name": 7}, "name is 7, not a text"),
+        ("pack-1of2.json", {"files": {"../x.i16": {"bytes": 1}}}, "the key"),
+        ("pack-1of2.json", {"files": {"x.i16": {"bytes": "1"}}}, "x.i16.bytes"),
+        ("pack-1of2.json", {"files": {"link.i16": {"bytes": 9}}}, "leads out"),
+    ],
+)
+def test_a_description_of_another_shape_is_refused(
+    folder, name, changes, message
+):
+    (folder.parent / "secret").write_bytes(b"123456789")
+    (folder / "link.i16").symlink_to(folder.parent / "secret")
+    content = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**content, **changes}))
+    with pytest.raises(InputError, match=message) as refusal:
+        pack_at(folder)
+    assert name in str(refusal.value) or "link.i16" in str(refusal.value)
+
+
+def test_an_index_with_columns_in_another_order_is_refused(folder):
+    path = folder / "pack-1of2.csv"
+    text = path.read_text(**{k: INDEX[k] for k in ("encoding", "errors")})
+    path.write_text(text.replace("rate,frames", "frames,rate"), errors="ignore")
+    with pytest.raises(InputError, match="is damaged; copy it again"):
+        Pack(folder)
