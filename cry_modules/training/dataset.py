@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Any, Dict, Iterator
 
+import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
+from cry_modules.audio import RecordingReader, repeat_to
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
 
@@ -93,3 +96,21 @@ def manifest_dataset(
     )
     dataset.data, dataset.data_ids = rows, rows.ids
     return dataset
+
+
+def whole_recording(reader: RecordingReader, shortest: int) -> Dict[str, Any]:
+    """Dynamic item ``sig``, ``[samples]``: a whole recording, repeated up to
+    ``shortest`` samples.
+
+    Dynamic items are functions of modules, which a loader worker that is not a
+    fork can be sent, and not local ones.
+    """
+    return {
+        "func": partial(_whole_recording, reader, shortest),
+        "takes": ["wav", "start", "stop"],
+        "provides": "sig",
+    }
+
+
+def _whole_recording(reader, shortest, wav, start, stop) -> torch.Tensor:
+    return repeat_to(reader(wav, float(start), float(stop)), shortest)

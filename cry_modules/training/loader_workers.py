@@ -1,6 +1,6 @@
 """How data loaders start their worker processes, and how these end."""
 
-import multiprocessing
+import atexit
 import os
 import re
 import shutil
@@ -8,11 +8,11 @@ import sys
 from contextlib import contextmanager
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any, Dict, Iterator
+from typing import Any, Dict, Iterator, Optional
 
 from torch._utils import ExceptionWrapper
 
-from cry_modules.training.stopping import ignore_signals
+from cry_modules.training.stopping import ignore_signals, kill_workers
 from data_prep.files.errors import InputError, require
 from data_prep.files.parent import end_with_parent
 
@@ -29,6 +29,10 @@ def worker_options(num_workers: int) -> Dict[str, Any]:
     They are forked on Linux, which takes no time. Elsewhere they are new
     processes: forks may crash after macOS frameworks were used.
     """
+    # Multiprocessing's own handler, which runs later, would wait for ever for
+    # workers that ignore signals.
+    atexit.unregister(kill_workers)
+    atexit.register(kill_workers)
     start = "fork" if sys.platform == "linux" else "spawn"
     return {
         "num_workers": num_workers,
@@ -60,22 +64,35 @@ def _send_error(queue: Queue, error: Exception, batch: Any) -> None:
 
 @contextmanager
 def worker_errors() -> Iterator[None]:
-    """Turn errors of loader workers into one line."""
+    """End the loader workers at an error, and turn theirs into one line."""
     try:
         yield
-    except InputError as error:
-        # Torch adds the worker's traceback.
-        last = str(error).strip().rpartition("\n")[2]
-        raise InputError(last.partition("InputError: ")[2] or last)
-    except RuntimeError as error:
-        lost = _LOST.match(str(error))
-        if lost is None:
+    except BaseException as error:
+        # Torch would wait for each of them.
+        kill_workers()
+        problem = _problem(error)
+        if problem is None:
             raise
-        raise InputError(
-            f"a loader worker {' '.join(lost[1].split()).rstrip('.')}; lower "
-            "--num_workers, which needs less memory, and run the same command "
-            "again to resume"
-        )
+    else:
+        return
+    raise InputError(problem)
+
+
+def _problem(error: BaseException) -> Optional[str]:
+    """Describe an error of a worker; None for any other."""
+    text = str(error).strip()
+    if isinstance(error, InputError):
+        # Torch adds the worker's traceback.
+        last = text.rpartition("\n")[2]
+        return last.partition("InputError: ")[2] or last
+    lost = _LOST.match(text)
+    if lost is None or not isinstance(error, RuntimeError):
+        return None
+    return (
+        f"a loader worker {' '.join(lost[1].split()).rstrip('.')}; lower "
+        "--num_workers, which needs less memory, and run the same command "
+        "again to resume"
+    )
 
 
 def check_shared_memory(num_workers: int, batch_bytes: float) -> None:

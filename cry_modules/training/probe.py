@@ -17,10 +17,9 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
-from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.audio import RecordingReader, shortest_input
 from cry_modules.distributed import gather_objects, own_share, unwrapped
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
@@ -33,6 +32,7 @@ from cry_modules.evaluation.separability import (
 )
 from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.training.batches import batches_by_length
+from cry_modules.training.dataset import whole_recording
 from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
@@ -241,16 +241,11 @@ def _whole_recordings(
     shortest: int,
 ) -> DynamicItemDataset:
     """Dataset of ``sig``, ``[samples]``, by number of the recording."""
-
-    @takes("wav", "start", "stop")
-    @provides("sig")
-    def whole(wav, start, stop):
-        return repeat_to(reader(wav, start, stop), shortest)
-
     items = {
         str(i): {**vars(rec), "wav": str(root / rec.wav)}
         for i, rec in enumerate(recordings)
     }
+    whole = whole_recording(reader, shortest)
     return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
 
 

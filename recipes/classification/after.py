@@ -22,7 +22,7 @@ from cry_modules.evaluation.outcome import (
 )
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.training.batches import keep_batch
-from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
 #: Keys of ``metrics.json`` that differ between folds.
@@ -71,17 +71,18 @@ def eval_options(hparams, num_workers, **options):
 
 def embed_all(brain, hparams, datasets, embedder, description):
     """Embed the recordings of each split."""
-    return {
-        split: embed(
-            embedder,
-            dataset,
-            brain.device,
-            description=f"{description}, {split}",
-            progressbar=not brain.noprogressbar,
-            **eval_options(hparams, hparams["num_workers"]),
-        )
-        for split, dataset in datasets.items()
-    }
+    with worker_errors():
+        return {
+            split: embed(
+                embedder,
+                dataset,
+                brain.device,
+                description=f"{description}, {split}",
+                progressbar=not brain.noprogressbar,
+                **eval_options(hparams, hparams["num_workers"]),
+            )
+            for split, dataset in datasets.items()
+        }
 
 
 def predict(brain, hparams, datasets):

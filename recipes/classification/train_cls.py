@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
@@ -31,7 +30,7 @@ from tqdm import tqdm
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
-from cry_modules.distributed import rank, unwrapped
+from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
@@ -47,7 +46,7 @@ from cry_modules.training.classification import (
     ClassificationBrain,
     prevalence_of,
 )
-from cry_modules.training.dataset import manifest_dataset
+from cry_modules.training.dataset import manifest_dataset, whole_recording
 from cry_modules.training.experiment import begin, load, write_variant
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
@@ -75,25 +74,18 @@ def dataio_prepare(hparams, manifests, classes, trained_on):
     reader.pack_of(str(hparams["data_folder"]))
     shortest = shortest_input(hparams["logmel"].hop)
 
-    @sb.utils.data_pipeline.takes("wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig")
-    def whole_recording(wav, start, stop):
-        return repeat_to(reader(wav, float(start), float(stop)), shortest)
-
-    @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig")
-    def chunk(recording_id, wav, start, stop):
-        sig = reader(wav, float(start), float(stop))
-        if len(sig) > chunks.n_samples:
-            sig = chunks(sig, recording_id, 1)[0]
-        return repeat_to(sig, shortest)
-
-    @sb.utils.data_pipeline.takes("label")
-    @sb.utils.data_pipeline.provides("class_index")
-    def class_index(label):
-        return classes.index(label)
-
-    signals = dict.fromkeys(manifest.SPLITS, whole_recording)
+    whole = whole_recording(reader, shortest)
+    chunk = {
+        "func": partial(random_chunk, reader, chunks, shortest),
+        "takes": ["id", "wav", "start", "stop"],
+        "provides": "sig",
+    }
+    class_index = {
+        "func": classes.index,
+        "takes": ["label"],
+        "provides": "class_index",
+    }
+    signals = dict.fromkeys(manifest.SPLITS, whole)
     if trained_on == "chunks":
         signals["train"] = chunk
     return {
@@ -105,6 +97,14 @@ def dataio_prepare(hparams, manifests, classes, trained_on):
         ).filtered_sorted(sort_key="duration")
         for split, signal in signals.items()
     }
+
+
+def random_chunk(reader, chunks, shortest, recording_id, wav, start, stop):
+    """Cut a random chunk ``[samples]`` from a recording."""
+    sig = reader(wav, float(start), float(stop))
+    if len(sig) > chunks.n_samples:
+        sig = chunks(sig, recording_id, 1)[0]
+    return repeat_to(sig, shortest)
 
 
 def read_labels(manifests, classes):
@@ -376,7 +376,7 @@ def main(argv=None):
     """Train, test and report from the command line."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
-        sb.utils.distributed.ddp_init_group(run_opts)
+        join_ranks(run_opts)
         if "label_column" in overrides:
             overrides.setdefault("task", overrides["label_column"])
         needs = ("task", "prepare", "finetune_mode")

@@ -16,13 +16,13 @@ from typing import List, Optional
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.data_pipeline import provides, takes
 
-from cry_modules.audio import repeat_to, shortest_input
+from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.training import experiment
+from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
@@ -67,14 +67,9 @@ def _folder_of(run: Path) -> Path:
 
 def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
     """Embed recordings; the embeddings are in the order of the rows."""
-    reader = hparams["reader"]
     shortest = shortest_input(hparams["logmel"].hop)
 
-    @takes("wav", "start", "stop")
-    @provides("sig")
-    def whole(wav, start, stop):
-        return repeat_to(reader(wav, start, stop), shortest)
-
+    whole = whole_recording(hparams["reader"], shortest)
     # Recordings of similar length share a batch: less padding.
     order = sorted(range(len(rows)), key=lambda i: rows[i].duration)
     items = {
