@@ -24,10 +24,11 @@ from sklearn.preprocessing import StandardScaler
 from speechbrain.dataio.dataset import DynamicItemDataset
 from torch import nn
 
-from cry_modules.audio import RecordingReader, repeat_to, shortest_input
+from cry_modules.audio import RecordingReader, shortest_input
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.front_ends import AugmentedFeatures, LogMel
+from cry_modules.lengths import batches_in_order
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines, read_table, write_table
@@ -147,8 +148,8 @@ def embeddings(
     @sb.utils.data_pipeline.takes("file", "duration")
     @sb.utils.data_pipeline.provides("sig")
     def whole(file, duration):
-        sig = reader(file, 0.0, duration)
-        return repeat_to(sig, shortest_input(features.logmel.hop))
+        shortest = shortest_input(features.logmel.hop)
+        return reader.model_input(file, 0.0, duration, shortest)
 
     items = {
         str(i): {
@@ -166,7 +167,9 @@ def embeddings(
         "cpu",
         description=f"embeddings, {name}",
         progressbar=sys.stderr.isatty(),
-        batch_size=BATCH_SIZE,
+        batch_sampler=batches_in_order(
+            [items[i]["duration"] for i in dataset.data_ids], BATCH_SIZE
+        ),
     ).data
     return np.stack([embedded[i]["emb"].numpy() for i in items])
 

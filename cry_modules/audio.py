@@ -1,19 +1,23 @@
 """Recordings as input of the models: mono, one sample rate, one peak."""
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Optional, Tuple
+from typing import Iterator, Optional, Tuple, Union
 
 import numpy as np
 import torch
 
-from cry_modules.lengths import MIN_FRAMES
+from cry_modules.lengths import LONGEST_S, MIN_FRAMES, covering
+from data_prep.audio.measure import SILENT_DBFS
 from data_prep.audio.packs import Pack, Stored, pack_at
-from data_prep.audio.read import read_mono, resampled
+from data_prep.audio.read import MonoFile, read_mono
+from data_prep.audio.resample import resampled
 from data_prep.files.errors import InputError
 
 #: Peak to which the paper's code scales each recording before cropping.
 PEAK = 0.9
+_BLOCK_S = 60  # of a long file, decoded at once to find its peak
 
 
 class RecordingReader:
@@ -45,6 +49,7 @@ class RecordingReader:
         self._size = self._free = int(cache_mb * 1e6)
         self._cache = {}
         self._packs = {}
+        self._gains = {}  # of long files
 
     def __getstate__(self):
         """A loader worker that is not a fork starts with an empty cache."""
@@ -66,13 +71,31 @@ class RecordingReader:
     def open(self, path: str, start: float, stop: float) -> "Sound":
         """Open (part of) a recording as a ``Sound``, to cut chunks from it.
 
-        Its samples times its gain equal the result of a call; from a pack, only
-        the chunks are read.
+        Its samples times its gain equal the result of a call; from a pack or a
+        long file, only the chunks are read, the latter after its peak was
+        found.
         """
         stored = self._stored(path, start, stop)
-        if stored is None:
+        if stored is not None:
+            return packed_sound(stored)
+        if stop - start <= LONGEST_S:
             return Sound(self(path, start, stop).numpy())
-        return packed_sound(stored)
+        file = MonoFile(path, start, stop, self.sample_rate)
+        key = (path, start, stop)
+        if key not in self._gains:
+            blocks = file.blocks(_BLOCK_S * self.sample_rate)
+            peak = max(np.abs(block).max() for block in blocks)
+            self._gains[key] = _gain(float(peak))
+        return Sound(file, self._gains[key])
+
+    def model_input(
+        self, path: str, start: float, stop: float, shortest: int
+    ) -> Union[torch.Tensor, "LongRecording"]:
+        """Read (part of) a recording, repeated up to ``shortest`` samples; above
+        ``LONGEST_S``, return what reads its windows."""
+        if stop - start > LONGEST_S:
+            return LongRecording(path, start, stop, self.sample_rate)
+        return repeat_to(self(path, start, stop), shortest)
 
     def _read(self, path, start, stop):
         stored = self._stored(path, start, stop)
@@ -118,6 +141,33 @@ class RecordingReader:
         return None, ""
 
 
+@dataclass
+class LongRecording:
+    """(Part of) a recording that is read window by window."""
+
+    path: str
+    start: float  #: seconds
+    stop: float  #: seconds
+    sample_rate: int  #: Hz
+
+    def windows(self, n_samples: int) -> Iterator[torch.Tensor]:
+        """Yield as few windows ``[n_samples]`` as cover the recording; those
+        that are silent are left out unless all are."""
+        reader = RecordingReader(self.sample_rate)
+        sound = reader.open(self.path, self.start, self.stop)
+        starts = covering(len(sound), n_samples)
+        any_is_loud = False
+        for at in starts:
+            sig = sound[at : at + n_samples] * sound.gain
+            if level_dbfs(sig) >= SILENT_DBFS:
+                any_is_loud = True
+                yield sig
+        if not any_is_loud:
+            yield from (
+                sound[at : at + n_samples] * sound.gain for at in starts
+            )
+
+
 class Sound:
     """(Part of) a stored recording ``[samples]``; slices are copies.
 
@@ -128,7 +178,7 @@ class Sound:
     (4, tensor([  50, -100], dtype=torch.int16), tensor([ 0.4500, -0.9000]))
     """
 
-    def __init__(self, samples: np.ndarray, gain: float = 1.0):
+    def __init__(self, samples: Union[np.ndarray, MonoFile], gain: float = 1.0):
         self.samples = samples
         self.gain = gain
 
@@ -150,14 +200,21 @@ def packed_sound(stored: Stored) -> Sound:
     """
     peak = stored.peak
     if peak is None:
-        # int32: the absolute value of the smallest int16 overflows.
-        peak = np.abs(stored.samples.astype(np.int32)).max() * stored.scale
+        # Not the absolute values: that of the smallest int16 overflows.
+        largest = max(int(stored.samples.max()), -int(stored.samples.min()))
+        peak = largest * stored.scale
     return Sound(stored.samples, stored.scale * _gain(float(peak)))
 
 
 def _gain(peak: float) -> float:
     """Factor that scales to the peak; 1 for silence."""
     return PEAK / peak if peak > 0 else 1.0
+
+
+def level_dbfs(sig: torch.Tensor) -> float:
+    """Root mean square of ``[samples]``, dB of full scale."""
+    power = sig.double().square().mean().item() if len(sig) else 0.0
+    return float(10 * np.log10(power)) if power > 0 else float("-inf")
 
 
 class AudioNormalizer:

@@ -7,13 +7,15 @@ padding. At width 64 and without padding, state dict and outputs equal
 SpeechBrain's ``Cnn14(mel_bins, 2048)``.
 """
 
-from typing import Optional
+from typing import Dict, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.lengths import MIN_FRAMES, frame_mask
+
+_LEAST_VARIANCE = 1e-10
 
 
 def masked_batch_norm(
@@ -137,6 +139,43 @@ def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
     return x * noise
 
 
+def mean_and_spread(
+    x: torch.Tensor, n_frames: Optional[torch.Tensor] = None
+) -> torch.Tensor:
+    """Mean and standard deviation of each channel and band over valid frames.
+
+    Arguments
+    ---------
+    x : torch.Tensor
+        ``[batch, channels, frames, bands]``, zero beyond ``n_frames``.
+    n_frames : torch.Tensor or None
+        Valid frames of each item, ``[batch]``; None without padding.
+
+    Returns
+    -------
+    torch.Tensor
+        ``[batch, 2 * channels * bands]``, means first.
+
+    Example
+    -------
+    >>> x = torch.tensor([1.0, 3.0, 0.0]).view(1, 1, 3, 1)
+    >>> mean_and_spread(x, torch.tensor([2]))
+    tensor([[2., 1.]])
+    """
+    mask = frame_mask(n_frames, x.shape[2])
+    x = x.float()  # squares of bfloat16 differences are too coarse
+    if mask is None:
+        mean = x.mean(dim=2, keepdim=True)
+        variance = (x - mean).square().mean(dim=2)
+    else:
+        n, mask = n_frames.view(-1, 1, 1), mask[:, None, :, None]
+        mean = x.sum(dim=2, keepdim=True) / n.unsqueeze(3)
+        variance = ((x - mean).square() * mask).sum(dim=2) / n
+    # The gradient of a root at 0, where a ReLU never fires, is infinite.
+    spread = variance.clamp(min=_LEAST_VARIANCE).sqrt()
+    return torch.cat([mean.squeeze(2).flatten(1), spread.flatten(1)], dim=1)
+
+
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm and ReLU, then average pooling.
 
@@ -198,6 +237,7 @@ class Cnn14(nn.Module):
     """CNN14: log-mel frames to one embedding.
 
     Six blocks, mean over frequency, then maximum plus mean over valid frames.
+    A block can be read directly, with frequency kept (``places``).
 
     Arguments
     ---------
@@ -245,8 +285,31 @@ class Cnn14(nn.Module):
         # (width 8).
         self.to(memory_format=torch.channels_last)
 
+    @property
+    def places(self) -> Dict[str, int]:
+        """Dimension of each place that the encoder can be read at.
+
+        ``embedding`` is the paper's. ``block1`` to ``block6`` are mean and
+        standard deviation over time of a block's output, of each channel in
+        each band: CNN14 itself averages over the bands. BYOL-A keeps frequency
+        for this reason (https://arxiv.org/abs/2204.07402).
+
+        Example
+        -------
+        >>> Cnn14(80, width=8).places["block3"]  # 2 x 32 channels x 10 bands
+        640
+        """
+        dims, bands = {}, self.mel_bins
+        for i in range(6):
+            bands = bands // 2 if i < 5 else bands
+            dims[f"block{i + 1}"] = 2 * bands * self.width * 2**i
+        return {**dims, "embedding": self.emb_dim}
+
     def forward(
-        self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
+        self,
+        feats: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        places: Sequence[str] = ("embedding",),
     ) -> torch.Tensor:
         """Embed log-mel features of different lengths.
 
@@ -257,16 +320,22 @@ class Cnn14(nn.Module):
         lengths : torch.Tensor or None
             Valid share of the frames of each item, 0..1, ``[batch]``. None
             (faster) without padding.
+        places : sequence of str
+            Where to read, see ``places``; blocks after the last one are not
+            computed.
 
         Returns
         -------
         torch.Tensor
-            ``[batch, 32 * width]``.
+            ``[batch, dimensions]``: of the places, in their order.
         """
-        return self.embed_frames(feats, self._n_frames(feats, lengths))
+        return self.embed_frames(feats, self._n_frames(feats, lengths), places)
 
     def embed_frames(
-        self, feats: torch.Tensor, n_frames: Optional[torch.Tensor] = None
+        self,
+        feats: torch.Tensor,
+        n_frames: Optional[torch.Tensor] = None,
+        places: Sequence[str] = ("embedding",),
     ) -> torch.Tensor:
         """Forward pass without checks, whose operations do not depend on
         values, so that it can be traced.
@@ -278,16 +347,24 @@ class Cnn14(nn.Module):
         n_frames : torch.Tensor or None
             Valid frames of each item, at least ``MIN_FRAMES``, ``[batch]``.
             None without padding.
+        places : sequence of str
+            As in ``forward``.
 
         Returns
         -------
         torch.Tensor
-            ``[batch, 32 * width]``.
+            ``[batch, dimensions]``.
         """
-        x = self._normalise_bins(feats, n_frames)
+        x, read = self._normalise_bins(feats, n_frames), {}
         for i in range(6):
+            if read.keys() == set(places):
+                break
             x, n_frames = self.run_block(i, x, n_frames)
-        return self._pool(x.mean(dim=3), n_frames)
+            if f"block{i + 1}" in places:
+                read[f"block{i + 1}"] = mean_and_spread(x, n_frames)
+        if "embedding" in places:
+            read["embedding"] = self._pool(x.mean(dim=3), n_frames)
+        return torch.cat([read[place] for place in places], dim=1)
 
     def run_block(self, i, x, n_frames):
         """Block ``i``, counted from 0, and the dropout after it."""

@@ -1,15 +1,21 @@
 """Waveforms to embeddings, the input of a classification head."""
 
-from typing import Optional, Tuple
+from itertools import islice
+from typing import Dict, List, Optional, Tuple, Union
 
 import torch
+from speechbrain.dataio.batch import PaddedData
 from torch import nn
 from torch.nn.utils.rnn import pad_sequence
 
-from cry_modules.lengths import covering, frame_mask
+from cry_modules.audio import LongRecording
+from cry_modules.distributed import unwrapped
+from cry_modules.lengths import LONGEST_S, covering, frame_mask
 
-#: Parts of an embedding.
-READOUTS = ("encoder", "encoder+logmel")
+#: The paper's read-out.
+EMBEDDING = "embedding"
+#: Part of a read-out that is not a place of the encoder.
+LOGMEL = "logmel"
 #: Input of the model: a whole recording at once, or chunks of it.
 INPUTS = ("recordings", "chunks")
 
@@ -29,9 +35,10 @@ class Embedder(nn.Module):
     encoder : torch.nn.Module
         Features and lengths to embeddings ``[batch, emb_dim]``.
     readout : str
-        ``encoder``, or ``encoder+logmel``, which appends mean and standard
-        deviation over time of the log-mel before normalisation, which would
-        remove level and tilt.
+        Where the encoder is read, parts joined by ``+``: ``embedding``, another
+        of the encoder's ``places`` such as ``block3``, and ``logmel``, which
+        adds mean and standard deviation over time of the log-mel before
+        normalisation, which would remove level and tilt.
     tested_on : str
         Input in evaluation mode: whole ``recordings`` or ``chunks``.
     chunk_s : float
@@ -46,7 +53,7 @@ class Embedder(nn.Module):
     >>> from cry_modules.front_ends import AugmentedFeatures
     >>> from cry_modules.views import SpecAugment
     >>> features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
-    >>> embedder = Embedder(features, Cnn14(80, width=1), "encoder+logmel")
+    >>> embedder = Embedder(features, Cnn14(80, width=1), "embedding+logmel")
     >>> embedder(torch.randn(2, 8000)).shape
     torch.Size([2, 192])
     """
@@ -55,24 +62,22 @@ class Embedder(nn.Module):
         self,
         features: nn.Module,
         encoder: nn.Module,
-        readout: str = "encoder",
+        readout: str = "embedding",
         tested_on: str = "recordings",
         chunk_s: float = 4.0,
         sample_rate: int = 16000,
     ):
         super().__init__()
-        for name, value, known in (
-            ("readout", readout, READOUTS),
-            ("tested_on", tested_on, INPUTS),
-        ):
-            if value not in known:
-                raise ValueError(
-                    f"{name} is {value!r}; expected one of {', '.join(known)}"
-                )
+        if tested_on not in INPUTS:
+            raise ValueError(
+                f"tested_on is {tested_on!r}; expected one of "
+                f"{', '.join(INPUTS)}"
+            )
         self.features = features
         self.encoder = encoder
+        self.parts = parts_of(readout, encoder)
         self.statistics = None
-        if readout == "encoder+logmel":
+        if LOGMEL in self.parts:
             self.statistics = LogMelStatistics(features.logmel)
         self.tested_on = tested_on
         self.n_samples = round(chunk_s * sample_rate)
@@ -107,10 +112,52 @@ class Embedder(nn.Module):
         return emb.shape[1]
 
     def _embed(self, wavs, lengths):
-        embs = self.encoder(*self.features(wavs, lengths))
+        places = [part for part in self.parts if part != LOGMEL]
+        where = {} if places == [EMBEDDING] else {"places": places}
+        embs = self.encoder(*self.features(wavs, lengths), **where)
         if self.statistics is None:
             return embs
         return torch.cat([embs, self.statistics(wavs, lengths)], dim=1)
+
+
+def places_of(encoder: nn.Module) -> Dict[str, int]:
+    """Places that an encoder can be read at, and the dimension of each; an
+    encoder without ``places`` has its embedding alone."""
+    inner = getattr(encoder, "encoder", encoder)
+    return getattr(inner, "places", {EMBEDDING: inner.emb_dim})
+
+
+def parts_of(readout: str, encoder: nn.Module) -> List[str]:
+    """Parts of a read-out, ``logmel`` last.
+
+    Raises ``ValueError`` unless they are different places of the encoder, with
+    or without ``logmel``.
+
+    Example
+    -------
+    >>> from cry_modules.cnn14 import Cnn14
+    >>> parts_of("block3+logmel", Cnn14(80, width=1))
+    ['block3', 'logmel']
+    """
+    parts, places = str(readout).split("+"), places_of(encoder)
+    if (
+        set(parts) - {*places, LOGMEL}
+        or len(set(parts)) < len(parts)
+        or parts == [LOGMEL]
+        or LOGMEL in parts[:-1]
+    ):
+        raise ValueError(
+            f"readout is {readout!r}; expected one or more of "
+            f"{', '.join(places)}, joined by + and followed by +{LOGMEL} or "
+            "not"
+        )
+    return parts
+
+
+def readout_dim(readout: str, encoder: nn.Module, n_mels: int) -> int:
+    """Dimension of a read-out."""
+    dims = {**places_of(encoder), LOGMEL: 2 * n_mels}
+    return sum(dims[part] for part in parts_of(readout, encoder))
 
 
 class Unchanged(nn.Module):
@@ -142,6 +189,7 @@ class LogMelStatistics(nn.Module):
     def __init__(self, logmel: nn.Module):
         super().__init__()
         self.logmel = logmel
+        self.n_samples = round(LONGEST_S * logmel.sample_rate)
 
     def forward(
         self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
@@ -157,6 +205,34 @@ class LogMelStatistics(nn.Module):
         mean = (feats * mask).sum(dim=1) / n_frames
         squares = ((feats - mean.unsqueeze(1)) * mask).square().sum(dim=1)
         return torch.cat([mean, (squares / n_frames).sqrt()], dim=1)
+
+
+def embedded(
+    embedder: nn.Module,
+    sigs: Union[PaddedData, List[LongRecording]],
+    device: str,
+) -> torch.Tensor:
+    """Embed the signals of a batch: padded recordings as they are, long ones
+    as the mean over their windows of ``embedder.n_samples``.
+
+    Returns ``[batch, dimensions]``.
+    """
+    if isinstance(sigs, PaddedData):
+        return embedder(*sigs)
+    embedder = unwrapped(embedder)
+    return torch.stack([_mean_of_windows(embedder, s, device) for s in sigs])
+
+
+def _mean_of_windows(embedder, recording, device):
+    size = embedder.n_samples
+    at_once = max(1, round(LONGEST_S * recording.sample_rate) // size)
+    total, n_windows = 0.0, 0
+    windows = iter(recording.windows(size))
+    while batch := list(islice(windows, at_once)):
+        embs = embedder(torch.stack(batch).to(device))
+        total = total + embs.sum(dim=0)
+        n_windows += len(batch)
+    return total / n_windows
 
 
 def cut(

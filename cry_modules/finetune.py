@@ -1,6 +1,6 @@
 """Fine-tuning modes: how much of a pre-trained encoder may change."""
 
-from typing import Iterable, Optional
+from typing import Iterable, Optional, Sequence
 
 import torch
 from torch import nn
@@ -72,10 +72,14 @@ class FinetunedEncoder(nn.Module):
         return self
 
     def forward(
-        self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
+        self,
+        feats: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        **where: Sequence[str],
     ) -> torch.Tensor:
-        """``[batch, frames, n_mels]`` to ``[batch, emb_dim]``."""
-        return self.encoder(feats, lengths)
+        """``[batch, frames, n_mels]`` to ``[batch, emb_dim]``, or to the
+        encoder's ``places``."""
+        return self.encoder(feats, lengths, **where)
 
 
 class AdaptedEncoder(nn.Module):

@@ -1,9 +1,11 @@
 """Lengths of recordings: valid frames of a padded batch, windows that cover a
 long recording."""
 
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 import torch
+
+from data_prep.audio.read import LONGEST_S
 
 #: Fewest frames and mel bins of an input: five of the six blocks of CNN14 halve
 #: both.
@@ -49,3 +51,23 @@ def covering(length: int, size: int) -> List[int]:
     n_windows = max(1, -(-length // size))
     last, steps = max(0, length - size), max(1, n_windows - 1)
     return [round(last * i / steps) for i in range(n_windows)]
+
+
+def batches_in_order(
+    seconds: Sequence[float], batch_size: int
+) -> List[List[int]]:
+    """Batches of indices in order; recordings above ``LONGEST_S`` are alone.
+
+    Example
+    -------
+    >>> batches_in_order([1.0, 500.0, 2.0, 3.0, 4.0], batch_size=2)
+    [[0], [1], [2, 3], [4]]
+    """
+    batches = []
+    for i, length in enumerate(seconds):
+        is_long = max(length, seconds[i - 1]) > LONGEST_S
+        if i and not is_long and len(batches[-1]) < batch_size:
+            batches[-1].append(i)
+        else:
+            batches.append([i])
+    return batches

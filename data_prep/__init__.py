@@ -1,6 +1,12 @@
 """From a corpus as it was published to manifests that training can trust."""
 
+import time
+
+import tqdm.std
+
 from data_prep.files.environment import install_hook
 
 # Here, because every command imports this package before torch.
 install_hook()
+# Progress bars measure time by a clock that cannot be set.
+tqdm.std.time = time.monotonic

@@ -20,9 +20,8 @@ peak. The original level is stored.
 Limits: a part of a recording (start, stop) of another rate is cut after
 resampling instead of before: it begins up to one sample earlier, and its first
 and last millisecond differ. Near-duplicates are searched for in up to 5,000
-files. Each recording is decoded in memory as a whole. The index takes 0.12 kB
-of memory per recording. Packs are not updated: changed recordings need a new
-one.
+files. The index takes 0.12 kB of memory per recording. Packs are not updated:
+changed recordings need a new one.
 """
 
 import argparse
@@ -427,7 +426,7 @@ def main() -> None:
     parser.add_argument(
         "--verify", metavar="OUT", help="check a pack instead of making one"
     )
-    args = vars(parser.parse_args())
+    args = vars(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # One thread per recording: the order of sums is the same on all machines.
     torch.set_num_threads(1)

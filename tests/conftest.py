@@ -133,6 +133,14 @@ def free_port():
 
 
 @pytest.fixture
+def marker(tmp_path):
+    """The file that planted code would write (see planted.py); none may."""
+    path = tmp_path / "it_ran"
+    yield path
+    assert not path.exists()
+
+
+@pytest.fixture
 def database(noise, tmp_path):
     """Write recordings.csv: 40 recordings of 20 patients, 6 injured."""
 
@@ -266,7 +274,7 @@ def pretrained(script, corpus, once):
 @pytest.fixture(scope="session")
 def trained(script, clinic, once):
     """A finished tiny run of train_cls.py on the clinic, such as
-    ``trained(readout="encoder+logmel")``; each is trained once."""
+    ``trained(readout="embedding+logmel")``; each is trained once."""
     least = {"width": 1, "batch_size": 4, "number_of_epochs": 3}
     # Without calibration a random encoder gives all sounds one embedding.
     least.update(encoder_source="random_calibrated")

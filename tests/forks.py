@@ -93,8 +93,8 @@ def child(request):
 def wait(pid, number, after):
     """Wait for a fork; send a signal after some seconds. Returns its exit
     status, or minus the number of the signal that ended it."""
-    end = time.time() + after if number else float("inf")
-    while time.time() < end:
+    end = time.monotonic() + after if number else float("inf")
+    while time.monotonic() < end:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
             return os.waitstatus_to_exitcode(status)
@@ -110,12 +110,12 @@ def main():
     print(json.dumps("ready"), flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        began = time.time()
+        began = time.monotonic()
         pid = os.fork()
         if pid == 0:
             child(request)
         status = wait(pid, request["signal"], request["after"])
-        answer = {"status": status, "seconds": time.time() - began}
+        answer = {"status": status, "seconds": time.monotonic() - began}
         print(json.dumps(answer), flush=True)
 
 

@@ -2,7 +2,7 @@
 
 import json
 
-from cry_modules.checkpoints.checkpointer import read_meta
+from cry_modules.checkpoints.checkpointer import progress, read_meta
 
 
 def history(folder):
@@ -14,6 +14,6 @@ def history(folder):
 
 
 def checkpoints(folder):
-    """Checkpoints, oldest first: names have a resolution of a second."""
+    """Checkpoints, the most advanced last."""
     folders = [f for f in folder.glob("save/CKPT*") if read_meta(f)]
-    return sorted(folders, key=lambda f: read_meta(f)["unixtime"])
+    return sorted(folders, key=lambda f: progress(read_meta(f)))

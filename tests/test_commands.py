@@ -70,7 +70,7 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused, script):
     assert last.startswith("done: neuro_injury linear")
     assert same(weights(adapted), weights(tmp_path / "cls"))
     metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
-    assert metrics["encoder_source"] == str(adapted)
+    assert metrics["encoder_source"] == adapted.name
     # The same from the run's own resolved settings.
     script(
         *["train_cls.py", tmp_path / "cls/hyperparams.yaml"],
@@ -176,9 +176,12 @@ def test_wrong_input_of_adaptation(
         ("--label_fraction=2", ["label_fraction is 2"]),
         ("--trained_on=chunk", ["--trained_on is chunk; expected one of"]),
         (
-            "--finetune_mode=end_to_end --readout=encoder+logmel",
+            "--finetune_mode=end_to_end --readout=embedding+logmel",
             ["log-mel statistics are for frozen modes"],
         ),
+        ("--readout=block7", ["readout is 'block7'; expected one or more of"]),
+        ("--solver=sgd", ["--solver is sgd; expected one of"]),
+        ("--solver=lbfgs --trained_on=chunks", ["pass --solver adamw, or"]),
         ("--folds=all --test_fold=0", ["leave out --test_fold and --valid_f"]),
         ("--folds=all", ["fold", "recordings.csv"]),
         ("--folds=ward", ["no column 'ward'"]),

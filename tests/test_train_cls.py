@@ -293,7 +293,7 @@ def test_sites_left_out_with_an_encoder_for_each(train, clinic):
     run = train("linear", *PLAIN, "--folds=site", "--number_of_epochs=1",
                 f"--encoder_source={source}")  # fmt: skip
     metrics = metrics_of(run)
-    assert metrics["encoder_source"] == str(source)
+    assert metrics["encoder_source"] == source.name
     folds = [fold["fold"] for fold in metrics["by_fold"]["each"]]
     assert folds == sites
     for name, site in zip(metrics["folds"], sites):
@@ -308,7 +308,7 @@ def test_sites_left_out_with_an_encoder_for_each(train, clinic):
 @pytest.mark.slow
 def test_a_log_mel_readout_has_a_random_encoder_as_control(train):
     run = train(
-        "linear", *TINY, *FOLD, "--readout=encoder+logmel", "--figures=False"
+        "linear", *TINY, *FOLD, "--readout=embedding+logmel", "--figures=False"
     )
     metrics = metrics_of(run)
     # BatchNorm1d and Linear of two classes on 32 + 160 dimensions.
@@ -316,8 +316,20 @@ def test_a_log_mel_readout_has_a_random_encoder_as_control(train):
     assert "random_encoder" in metrics["controls"]
     control = metrics_of(run / "controls/random_encoder")
     assert control["encoder_source"] == "random_calibrated"
-    assert control["readout"] == "encoder+logmel"
+    assert control["readout"] == "embedding+logmel"
     assert "random encoder" in (run / "report.md").read_text().lower()
+
+
+def test_a_probe_at_its_optimum_read_at_a_block(train):
+    options = ["--solver=lbfgs", "--readout=block3", "--figures=False"]
+    run = train("linear", *TINY, *FOLD, *options)
+    metrics = metrics_of(run)
+    # Mean and deviation of 4 channels in 10 bands.
+    assert metrics["n_trainable"] == 2 * 4 * 10 * 4 + 2
+    assert "random_encoder" in metrics["controls"]
+    assert not (run / "history.json").exists()  # no epochs
+    again = train("linear", *TINY, *FOLD, *options, output=run)
+    assert metrics_of(again) == metrics
 
 
 def test_splits_of_one_class_leave_metrics_undefined(train):

@@ -75,7 +75,7 @@ def environment(setting: str, outside: Mapping[str, str]) -> Dict[str, str]:
 
 def run(setting: str, arguments: List[str], xml: Path) -> Outcome:
     """Run pytest in a new process and read its report."""
-    began = time.time()
+    began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-m", "not slow", *arguments]
         + ["-p", "no:cacheprovider", f"--junitxml={xml}"],
@@ -87,7 +87,7 @@ def run(setting: str, arguments: List[str], xml: Path) -> Outcome:
         encoding="utf-8",
         errors="replace",
     )
-    seconds = time.time() - began
+    seconds = time.monotonic() - began
     if done.returncode not in (0, 1):
         tail = "\n".join(done.stdout.splitlines()[-20:])
         raise SystemExit(f"error: pytest failed under {setting}:\n{tail}")

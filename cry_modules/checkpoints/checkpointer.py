@@ -12,7 +12,7 @@ import shutil
 import struct
 import zlib
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional
+from typing import Dict, Iterable, List, Optional, Tuple
 
 import yaml
 from speechbrain.utils.checkpoints import (
@@ -65,7 +65,7 @@ class CompleteCheckpointer(Checkpointer):
     >>> checkpointer = CompleteCheckpointer(folder, {"net": net})
     >>> for epoch in (1, 2):
     ...     _ = checkpointer.save_checkpoint(meta={"epoch": epoch})
-    >>> newest = max(folder.glob("CKPT*"))
+    >>> newest = checkpointer.list_checkpoints()[-1].path
     >>> _ = (newest / "net.ckpt").write_bytes(b"truncated")
     >>> damage(newest)
     'net.ckpt is not what was saved'
@@ -147,9 +147,7 @@ class CompleteCheckpointer(Checkpointer):
             for folder in self._damaged:
                 self._remove(folder)
             self._damaged = []
-            keep = self.find_checkpoints(
-                importance_key=ckpt_recency, max_num_checkpoints=N_RECENT
-            )
+            keep = self.find_checkpoints(max_num_checkpoints=N_RECENT)
             if max_key or min_key:
                 keep += self.find_checkpoints(
                     max_key=max_key, min_key=min_key, max_num_checkpoints=1
@@ -168,12 +166,32 @@ class CompleteCheckpointer(Checkpointer):
         shutil.rmtree(removed)
 
     def list_checkpoints(self) -> List[Checkpoint]:
-        """Checkpoints with a readable ``CKPT.yaml``."""
-        return self._construct_checkpoint_objects(
+        """Checkpoints with a readable ``CKPT.yaml``, the most advanced last."""
+        checkpoints = self._construct_checkpoint_objects(
             folder
             for folder in self._list_checkpoint_dirs()
             if read_meta(folder) is not None
         )
+        return sorted(checkpoints, key=lambda c: progress(c.meta))
+
+    def find_checkpoints(
+        self,
+        importance_key=None,
+        max_key=None,
+        min_key=None,
+        ckpt_predicate=None,
+        max_num_checkpoints=None,
+    ) -> List[Checkpoint]:
+        """Checkpoints by a key, best first; among equals and without a key the
+        most advanced first, where SpeechBrain goes by the clock."""
+        found = list(filter(ckpt_predicate, self.list_checkpoints()))[::-1]
+        name, sign = (max_key, 1) if max_key else (min_key, -1)
+        if importance_key not in (None, ckpt_recency):
+            found.sort(key=importance_key, reverse=True)
+        elif name:
+            found = [c for c in found if name in c.meta]
+            found.sort(key=lambda c: sign * c.meta[name], reverse=True)
+        return found[:max_num_checkpoints]
 
     def recover_if_possible(
         self,
@@ -190,10 +208,7 @@ class CompleteCheckpointer(Checkpointer):
             The best is damaged, or the checkpoint does not fit the modules.
         """
         candidates = self.find_checkpoints(
-            importance_key or (None if max_key or min_key else ckpt_recency),
-            max_key,
-            min_key,
-            ckpt_predicate,
+            importance_key, max_key, min_key, ckpt_predicate
         )
         self._damaged = self._unreadable()
         for checkpoint in candidates:
@@ -224,12 +239,18 @@ class CompleteCheckpointer(Checkpointer):
         return unreadable
 
     def _load(self, checkpoint):
+        # SpeechBrain leaves it to torch's default to load only tensors, and
+        # this variable changes that.
+        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
         try:
             self.load_checkpoint(checkpoint)
         except (
             RuntimeError,
             LookupError,
             ValueError,
+            TypeError,  # another shape, as the next two
+            AttributeError,
+            yaml.YAMLError,
             EOFError,  # truncated, as the next two
             OSError,
             struct.error,
@@ -255,9 +276,21 @@ def read_meta(folder: Path) -> Optional[Dict]:
     return meta if isinstance(meta, dict) and _is_sound(meta) else None
 
 
+def progress(meta: Dict) -> Tuple:
+    """Sort key of checkpoints: how far their run was.
+
+    By step and epoch, since a clock can be set back. The time counts only
+    between checkpoints that record neither, which this project does not write.
+    """
+    is_end = bool(meta.get("end-of-epoch", True))
+    step, epoch = meta.get("step", 0), meta.get("epoch", 0)
+    return step, epoch, is_end, meta["unixtime"]
+
+
 def _is_sound(meta) -> bool:
     """Check the types of the entries that are used."""
     numbers = meta.get("unixtime"), meta.get("score", 0.0)
+    numbers += meta.get("step", 0), meta.get("epoch", 0)
     texts = meta.get("version", ""), meta.get("front_end", "")
     files = meta.get("files", {})
     return (
@@ -296,11 +329,12 @@ def damage(folder: Path) -> Optional[str]:
 
 
 def best_checkpoint(folder: Path) -> Optional[Path]:
-    """The undamaged checkpoint with the best validation score, else the newest."""
+    """The undamaged checkpoint with the best validation score, else the most
+    advanced."""
 
     def rank(path):
         meta = read_meta(path)
-        return meta.get("score", float("-inf")), meta["unixtime"]
+        return meta.get("score", float("-inf")), progress(meta)
 
     readable = [p for p in folder.glob("CKPT*") if read_meta(p) is not None]
     return whole(sorted(readable, key=rank, reverse=True))

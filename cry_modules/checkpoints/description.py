@@ -9,7 +9,7 @@ from typing import Dict, List, Optional
 from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.checkpoints.versions import written_before
-from cry_modules.embeddings import INPUTS, READOUTS
+from cry_modules.embeddings import INPUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
 from data_prep.files.inside import inside
@@ -34,7 +34,7 @@ class Blueprint:
 
     width: int  #: of the encoder, 1 to 256
     front_end: str = "fbank"
-    readout: str = "encoder"
+    readout: str = "embedding"
     tested_on: str = "recordings"
     chunk_s: float = 4.0  #: length of the training chunks, seconds
     #: The positive one last; empty for an encoder without a classifier.
@@ -48,7 +48,6 @@ class Blueprint:
         for name, known in (
             ("architecture", ARCHITECTURES),
             ("front_end", FRONT_ENDS),
-            ("readout", READOUTS),
             ("tested_on", INPUTS),
         ):
             value = getattr(self, name)
@@ -56,6 +55,8 @@ class Blueprint:
                 raise ValueError(
                     f"{name} is {value!r}; one of {', '.join(known)}"
                 )
+        if not isinstance(self.readout, str):
+            raise ValueError(f"readout is {self.readout!r}; it must be a text")
         if not _is_number(self.chunk_s) or not 0.3 <= self.chunk_s <= 3600:
             raise ValueError(f"chunk_s is {self.chunk_s!r}; 0.3 to 3600 s")
         self._check_classes()

@@ -5,7 +5,6 @@ weights that are only numbers (``model.safetensors``); of a run's settings the
 text is read. Loading executes nothing of either.
 """
 
-import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,16 +30,22 @@ from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
-from cry_modules.embeddings import Embedder
+from cry_modules.embeddings import Embedder, readout_dim
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 from data_prep.files.inside import inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"
+#: Entries of ``metrics.json`` that a run's model needs, and its export.
+_OF_RUN = (
+    "task", "finetune_mode", "seed", "label_fraction", "readout", "tested_on",
+    "balance", "classes", "prevalence", "n_trainable", "n_parameters", "test",
+)  # fmt: skip
 
 
 def between_scores(threshold: Optional[float], scores) -> Optional[float]:
@@ -103,9 +108,7 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     posterior = None
     if blueprint.classes:
         # Computed rather than tried: a chunk may have any length.
-        dimension = encoder.emb_dim
-        if blueprint.readout != "encoder":
-            dimension += 2 * logmel.n_mels
+        dimension = readout_dim(blueprint.readout, encoder, logmel.n_mels)
         head = ClassificationHead(dimension, len(blueprint.classes))
         posterior = Posterior(head, blueprint.log_prior).eval()
     return SavedModel(blueprint, embedder, posterior, facts or {})
@@ -130,7 +133,7 @@ def load_model(
         return load_exported(_from_hub(str(source), savedir, revision))
     if (folder / MODEL_FILE).exists() or (folder / MODEL_FILE).is_symlink():
         return load_exported(folder)
-    if (folder / "save").is_dir() or (folder / "metrics.json").is_file():
+    if (folder / "save").is_dir() or (folder / METRICS_FILE).is_file():
         return load_run(folder)
     if (folder / YAML_FILE).is_file():
         raise InputError(
@@ -245,10 +248,7 @@ def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
     }
     if "finetune_mode" not in settings:
         return Blueprint(**encoder), {}
-    path = folder / "metrics.json"
-    if not path.is_file():
-        raise InputError(f"{folder} has no metrics.json: let that run finish")
-    metrics = json.loads(path.read_text(encoding="utf-8"))
+    metrics = read_metrics(folder, _OF_RUN)
     if "folds" in metrics:
         raise InputError(
             f"{folder} holds one model a fold; pass one of them, such as "
@@ -281,7 +281,10 @@ def run_settings(folder: Path) -> Dict[str, str]:
         check_settings_version(path, text)
     except InputError:
         raise
-    except (OSError, ValueError, AttributeError, YAMLError) as error:
+    except (
+        OSError, ValueError, TypeError, AttributeError, RecursionError,
+        YAMLError,
+    ) as error:  # fmt: skip
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path} cannot be read ({reason}); pass another run")
     missing = [name for name in ("width", "chunk_s") if name not in settings]

@@ -46,6 +46,7 @@ RANGES = {
     "min_clips": _at_least(0),
     "interpolate": Range(lambda x: 0 <= float(x) <= 1, "it must be 0 to 1"),
     "trained_on": _one_of(INPUTS),
+    "solver": _one_of(("adamw", "lbfgs")),
     "balance": _one_of(("loss", "sampling", "none")),
     "patient_score": _one_of(tuple(AGGREGATIONS)),
     "bootstrap_draws": _at_least(100),  # LEAST_DRAWS of metrics/paired.py
@@ -83,11 +84,27 @@ def _plain(mapping):
     return {**base, **plain}
 
 
+def nested_setting(text: str, *keys: str) -> str:
+    """A setting inside mappings of a resolved yaml file, as text.
+
+    Example
+    -------
+    >>> nested_setting(
+    ...     "base: {augment: !new:x.Y {width: 10}}", "base", "augment", "width"
+    ... )
+    '10'
+    """
+    node = YAML().compose(text)
+    for key in keys:
+        node = {k.value: value for k, value in node.value}[key]
+    return as_text(node)
+
+
 def as_text(node: Node) -> str:
     """Text of a scalar, or of a list of scalars as typed: ``[a, b]``."""
     if isinstance(node.value, str):
         return node.value
-    return "[" + ", ".join(item.value for item in node.value) + "]"
+    return "[" + ", ".join(str(item.value) for item in node.value) + "]"
 
 
 def check_ranges(settings: Dict[str, str]) -> None:

@@ -8,8 +8,9 @@ import torch
 from scipy.stats import rankdata
 from tqdm import tqdm
 
-from cry_modules.audio import RecordingReader
+from cry_modules.audio import RecordingReader, Sound
 from cry_modules.front_ends import LogMel
+from cry_modules.lengths import LONGEST_S, covering
 from data_prep.audio.measure import Audit
 from data_prep.manifest import Recording
 
@@ -20,7 +21,7 @@ QUIET_SHARE = 0.1
 LEAST_QUIET_FRAMES = 5
 
 _SAMPLE_RATE = 16000
-_PIECE_S = 60  # analysed at once: memory does not grow with the recording
+_PIECE_S = 60  # analysed at once
 
 
 def sound_features(
@@ -34,10 +35,10 @@ def sound_features(
     for rec in tqdm(
         recordings, desc="features", unit="file", leave=False, disable=None
     ):
-        sig = reader(str(root / rec.wav), rec.start, rec.stop)
-        frames = _log_mel(sig, log_mel)
-        audio.append(mean_and_deviation(frames))
-        background.append(mean_and_deviation(quietest_frames(frames)))
+        sound = reader.open(str(root / rec.wav), rec.start, rec.stop)
+        of_all, of_quietest = _features(sound, log_mel)
+        audio.append(of_all)
+        background.append(of_quietest)
     return np.array(audio), np.array(background)
 
 
@@ -60,6 +61,18 @@ def file_facts(audits: Sequence[Audit]) -> np.ndarray:
     numbers = np.array([[a.duration, a.level_dbfs] for a in audits])
     ranks = rankdata(numbers, axis=0) / len(numbers)
     return np.hstack([ranks, one_hot(kinds)])
+
+
+def _features(sound: Sound, log_mel: LogMel) -> np.ndarray:
+    """Mean and deviation over all frames and over the quietest ones, ``[2, 2 *
+    N_MELS]``; means over the parts of a long recording."""
+    size = round(LONGEST_S * _SAMPLE_RATE)
+    rows = []
+    for at in covering(len(sound), size):
+        frames = _log_mel(sound[at : at + size] * sound.gain, log_mel)
+        quietest = quietest_frames(frames)
+        rows.append([mean_and_deviation(frames), mean_and_deviation(quietest)])
+    return np.mean(rows, axis=0)
 
 
 def _log_mel(sig: torch.Tensor, log_mel: LogMel) -> np.ndarray:

@@ -10,6 +10,7 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from torch import nn
 from tqdm import tqdm
 
+from cry_modules.embeddings import embedded
 from cry_modules.metrics.predictions import Predictions
 
 
@@ -37,7 +38,7 @@ def embed(
         disable=not progressbar,
     )
     for batch in bar:
-        embs = embedder(*batch.to(device).sig).cpu()
+        embs = embedded(embedder, batch.to(device).sig, device).cpu()
         for row in zip(*(_plain(batch[k]) for k in keys), embs):
             item = dict(zip([*keys, "emb"], row))
             items[item.pop("id")] = item

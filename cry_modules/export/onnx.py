@@ -134,11 +134,11 @@ class _UncheckedEncoder(nn.Module):
         super().__init__()
         self.encoder = encoder
 
-    def forward(self, feats, lengths):
+    def forward(self, feats, lengths, **where):
         if not hasattr(self.encoder, "embed_frames"):
-            return self.encoder(feats, lengths)
+            return self.encoder(feats, lengths, **where)
         n_frames = torch.round(lengths * feats.shape[1]).long()
-        return self.encoder.embed_frames(feats, n_frames)
+        return self.encoder.embed_frames(feats, n_frames, **where)
 
 
 def windowed_waves(window: torch.Tensor, n_fft: int) -> torch.Tensor:

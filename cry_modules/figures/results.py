@@ -6,7 +6,6 @@ They are written to ``figures/`` of the run folder, each as png and svg:
 files.
 """
 
-import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Sequence
@@ -24,6 +23,7 @@ from cry_modules.figures.training import draw_panels, panels, read_run
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
 from cry_modules.metrics.predictions import UNITS, Predictions
+from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.metrics.words import count
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
@@ -135,23 +135,12 @@ def read_results(folder: Path) -> Results:
 
 
 def _read_metrics(folder, keys) -> Dict:
-    path = folder / "metrics.json"
     require(
-        path.is_file(),
+        (folder / METRICS_FILE).is_file(),
         f"{folder} holds no metrics.json",
         "pass the output_folder of a train_cls.py run that is complete",
     )
-    try:
-        metrics = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError:
-        metrics = {}
-    for key in keys:
-        require(
-            key in metrics,
-            f"{path} has no {key!r}, so this version did not write it",
-            "train again into another folder",
-        )
-    return metrics
+    return read_metrics(folder, keys)
 
 
 def _read_outcome(folder, classes) -> Outcome:

@@ -5,7 +5,6 @@ training against validation, and markers corpora. Measures before the first
 step (``before.json``) are a hollow point at epoch 0.
 """
 
-import json
 import os
 import re
 from pathlib import Path
@@ -13,8 +12,13 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from matplotlib.figure import FigureBase
 
+from cry_modules.checkpoints.encoders import run_name
 from cry_modules.figures import style
+from cry_modules.training.history import BEFORE_FILE, HISTORY_FILE, ROW
 from data_prep.files.errors import require
+from data_prep.files.shapes import read_json
+
+_CURE = "train again into another folder"
 
 #: Panels in their order: keys begin with, title, axis.
 _PANELS = (
@@ -219,45 +223,39 @@ def _entries(shown, histories, corpora) -> List[Tuple[str, Dict]]:
 
 def read_run(folder: str) -> List[dict]:
     """Rows of a run's history; measures before training are epoch 0."""
-    path = Path(folder) / "history.json"
+    path = Path(folder) / HISTORY_FILE
     require(
         path.is_file(),
         f"{folder} holds no history.json",
         "pass the output_folder of a training that has completed an epoch",
     )
-    rows = _read(path, lambda rows: [row["epoch"] for row in rows])
-    before = path.with_name("before.json")
+    rows = _read(path, [ROW])
+    require(bool(rows), f"{path} was not written by a training", _CURE)
+    before = path.with_name(BEFORE_FILE)
     if before.is_file():
-        rows = [{"epoch": 0, **_read(before, dict)}, *rows]
+        rows = [{**_read(before, ROW), "epoch": 0}, *rows]
     return [
         {k: v for k, v in row.items() if isinstance(v, (int, float))}
         for row in rows
     ]
 
 
-def _read(path, check):
-    """Read a file whose content passes ``check``: the result is not empty."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        is_right = bool(check(content))
-    except (ValueError, TypeError, KeyError):
-        is_right = False
-    require(
-        is_right,
-        f"{path} was not written by a training",
-        "train again into another folder",
-    )
-    return content
+def _read(path, shape):
+    title = f"{path} was not written by a training"
+    return read_json(path, shape, _CURE, title)
 
 
 def names_of(folders: Sequence[str]) -> List[str]:
-    """Short names of folders: their paths without the part that they share."""
+    """Short names of folders: their paths without the part that they share;
+    of one folder, the name of the run."""
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
         is_single = names.count(name) == 1
         require(is_single, f"{name} is given twice", "keep one of them")
     full = [os.path.abspath(name) for name in names]
     shared = os.path.commonpath(full)
-    if len(names) == 1 or shared in full:
-        return names
+    if len(names) == 1:
+        return [run_name(names[0])]
+    if shared in full:
+        shared = os.path.dirname(shared)
     return [os.path.relpath(name, shared) for name in full]

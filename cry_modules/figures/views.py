@@ -9,18 +9,22 @@ changed as in training (``--chunk_s 2.0 --n_masks 0``).
 """
 
 import argparse
+import os
 import tempfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from cry_modules.audio import repeat_to
-from cry_modules.figures.style import INK, PAGE, SERIES, picture, shortened
+from cry_modules.checkpoints.encoders import run_name
+from cry_modules.figures.style import INK, PAGE, SERIES, picture
+from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from data_prep.audio.folder import holds
@@ -52,7 +56,8 @@ _ORDER = {
 class Pair(NamedTuple):
     """A recording and its two views.
 
-    ``whole`` ``[frames, n_mels]`` in dB is repeated where a chunk is longer;
+    ``whole`` ``[frames, n_mels]`` in dB is repeated where a chunk is longer,
+    and has fewer frames where the recording is long;
     ``starts`` of the chunks are in seconds; ``views``
     ``[2, chunk frames, n_mels]`` are the encoder's input; ``masked`` has the
     same shape; ``shifts`` are the largest moves of the time warp, seconds.
@@ -76,14 +81,14 @@ def make_pairs(
     logmel = hparams["views"].logmel
     wholes, first, second = [], [], []
     for rec in recordings:
-        sig = _read_audio(hparams["reader"], rec, root)
-        seconds, sig = len(sig) / rate, repeat_to(sig, chunks.n_samples)
-        # Samples that hold their own position show where the chunks begin.
-        both = chunks(torch.arange(len(sig)), rec.ID, 2)
-        starts = tuple(int(positions[0]) / rate for positions in both)
-        wholes.append((rec.ID, seconds, logmel(sig[None])[0][0], starts))
-        first.append(sig[both[0]])
-        second.append(sig[both[1]])
+        sound = _open(hparams["reader"], rec, root)
+        n_samples = max(len(sound), chunks.n_samples)
+        starts = (n / rate for n in chunks.starts(n_samples, rec.ID, 2))
+        views = [c * sound.gain for c in chunks(sound, rec.ID, 2)]
+        whole = _whole(sound, chunks.n_samples, logmel)
+        wholes.append((rec.ID, len(sound) / rate, whole, tuple(starts)))
+        first.append(views[0])
+        second.append(views[1])
     wavs = torch.stack(first + second)  # in a batch's order
     feats, masked, shifts = _augmented(hparams, wavs, epoch)
     rows = [[i, len(wholes) + i] for i in range(len(wholes))]
@@ -93,7 +98,7 @@ def make_pairs(
     ]
 
 
-def _read_audio(reader, rec, root):
+def _open(reader, rec, root):
     require(
         holds(root, rec.wav),
         f"{rec.source}: {rec.wav} is not in {root}",
@@ -101,12 +106,27 @@ def _read_audio(reader, rec, root):
         "manifest again",
     )
     try:
-        return reader(str(Path(root) / rec.wav), rec.start, rec.stop)
+        return reader.open(str(Path(root) / rec.wav), rec.start, rec.stop)
     except RuntimeError as error:  # soundfile's errors are
         raise InputError(
             f"{rec.source}: {rec.wav} cannot be decoded ({error}); prepare "
             "the manifest again"
         )
+
+
+def _whole(sound, shortest, logmel):
+    """Frames ``[frames, n_mels]`` of a recording; means of neighbouring ones
+    of a long one, part by part."""
+    size = round(LONGEST_S * logmel.sample_rate)
+    if len(sound) <= size:
+        sig = repeat_to(sound, shortest)[:] * sound.gain
+        return logmel(sig[None])[0][0]
+    n_columns = -(-_MOST_COLUMNS * size // len(sound))
+    columns = []
+    for at in covering(len(sound), size):
+        feats = logmel((sound[at : at + size] * sound.gain)[None])[0][0]
+        columns.append(F.adaptive_avg_pool1d(feats.T, n_columns).T)
+    return torch.cat(columns)
 
 
 @torch.no_grad()
@@ -139,8 +159,8 @@ def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
         grid = figure.subplots(
             len(pairs), 3, squeeze=False, width_ratios=[2, 1, 1]
         )
-        for row, pair in zip(grid, pairs):
-            title_of_row = f"{shortened(pair.name)}, {in_words(pair, hparams)}"
+        for n, (row, pair) in enumerate(zip(grid, pairs), start=1):
+            title_of_row = f"Recording {n}, {in_words(pair, hparams)}"
             whole, view = draw_pair(row, pair, hparams, limit, title_of_row)
         for axes in grid[:-1].flat:
             axes.set_xlabel("")
@@ -164,7 +184,9 @@ def draw_pair(
     bars where they are masked; return the first and last image."""
     axes, *of_views = places
     level = pair.whole - pair.whole.max()
-    whole = _show(axes, level, hparams, 0.0, "magma", (-_RANGE_DB, 0))
+    seconds = pair.seconds if pair.seconds > LONGEST_S else None
+    limits = (-_RANGE_DB, 0)
+    whole = _show(axes, level, hparams, 0.0, "magma", limits, seconds)
     chunk_s = hparams["chunks"].n_samples / hparams["sample_rate"]
     n_mels = level.shape[1]
     for i, start in enumerate(pair.starts):
@@ -231,15 +253,17 @@ def runs(flags: Sequence[bool]) -> List[Tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
 
 
-def _show(axes, feats, hparams, start, colours, limits):
+def _show(axes, feats, hparams, start, colours, limits, seconds=None):
     """Draw ``[frames, n_mels]`` as an image over seconds and kHz."""
     n_frames, n_mels = feats.shape
     rate, logmel = hparams["sample_rate"], hparams["views"].logmel
+    if seconds is None:
+        seconds = n_frames * logmel.hop / rate
     image = axes.imshow(
         _narrowed(feats.numpy()).T, origin="lower", aspect="auto",
         cmap=colormaps[colours].resampled(_N_COLOURS), vmin=limits[0],
         vmax=limits[1], interpolation="none",
-        extent=(start, start + n_frames * logmel.hop / rate, 0, n_mels),
+        extent=(start, start + seconds, 0, n_mels),
     )  # fmt: skip
     ticks = [khz for khz in _KILOHERTZ if 2000 * khz <= rate]
     at = [logmel.band_at(1000 * khz) for khz in ticks]
@@ -303,7 +327,16 @@ def _draw_manifest(args, settings) -> None:
     hparams["reader"].pack_of(root)
     pairs = make_pairs(hparams, chosen, root, epoch)
     title = f"Two views of {n} of {len(recordings)} recordings, epoch {epoch}"
-    draw(pairs, hparams, Path(args.out), f"{title}\n{args.manifest}")
+    draw(pairs, hparams, Path(args.out), f"{title}\n{_title(args.manifest)}")
+
+
+def _title(manifest) -> str:
+    """Name of the run and of its manifest, without the folders around."""
+    path = Path(os.path.abspath(manifest))
+    parts = path.parts[-1:]
+    if path.parent.name == "manifest":
+        parts = (run_name(path.parents[1]), *path.parts[-2:])
+    return "/".join(parts)
 
 
 def settings_of(arguments: Sequence[str]) -> Dict:

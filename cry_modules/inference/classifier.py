@@ -19,7 +19,6 @@ from cry_modules.audio import AudioNormalizer, shortest_input
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
 from cry_modules.inference.recordings import (
-    LONGEST_S,
     Unusable,
     audit_usable,
     read_whole,
@@ -33,6 +32,7 @@ from cry_modules.inference.scores import (
     call_of,
     softmax,
 )
+from cry_modules.lengths import LONGEST_S
 from data_prep.files.errors import InputError, require
 
 

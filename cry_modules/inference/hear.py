@@ -19,16 +19,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cry_modules.audio import PEAK, repeat_to, shortest_input
+from cry_modules.audio import PEAK, level_dbfs, repeat_to, shortest_input
 from cry_modules.checkpoints import saved_model
 from cry_modules.checkpoints.description import MODEL_FILE
 from cry_modules.checkpoints.encoders import ENCODER_FILE, EncoderSource
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import WEIGHTS_FILE
 from cry_modules.embeddings import Embedder
-from cry_modules.inference.recordings import LONGEST_S
-from cry_modules.inference.windows import level_dbfs
-from cry_modules.lengths import covering
+from cry_modules.lengths import LONGEST_S, covering
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.files.errors import require
 

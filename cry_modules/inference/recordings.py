@@ -11,23 +11,16 @@ import soundfile
 import torch
 from tqdm import tqdm
 
-from cry_modules.audio import PEAK, AudioNormalizer, repeat_to
+from cry_modules.audio import PEAK, AudioNormalizer, level_dbfs, repeat_to
 from cry_modules.inference.scores import FileScore
-from cry_modules.inference.windows import (
-    batches,
-    level_dbfs,
-    read_mixed,
-    read_windows,
-    sliding,
-)
+from cry_modules.inference.windows import batches, read_windows, sliding
 from cry_modules.lengths import covering
 from cry_modules.training.batches import batches_by_length
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
+from data_prep.audio.read import mixed_windows
 from data_prep.audio.threads import in_threads
 from data_prep.files.errors import InputError
 
-#: Longer recordings are split into windows, so that memory is bounded; seconds.
-LONGEST_S = 120.0
 #: Audio in one batch, seconds, padding included.
 BATCH_S = 120.0
 
@@ -60,11 +53,12 @@ def audit_usable(path) -> Audit:
 
 def read_whole(audit: Audit, normalizer: AudioNormalizer) -> torch.Tensor:
     """A whole recording as model input ``[samples]``."""
-    with reading(audit.path), soundfile.SoundFile(audit.path) as file:
-        sig = read_mixed(file, round(audit.duration * audit.rate))
+    with reading(audit.path):
+        spans = [(0.0, audit.duration)]
+        ((sig, rate),) = mixed_windows(audit.path, spans)
         if not len(sig):
             raise OSError("the file no longer holds samples")
-    return normalizer(sig, audit.rate)
+    return normalizer(torch.from_numpy(sig), rate)
 
 
 def score_files(

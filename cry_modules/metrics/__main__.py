@@ -13,7 +13,8 @@ import json
 from typing import Optional, Sequence
 
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.compare import FILE, compare, read_sets, report
+from cry_modules.metrics.compare import FILE, compare, read_sets
+from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS
@@ -69,7 +70,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Compare sets of predictions and print tables and sentences."""
-    args = make_parser().parse_args(argv)
+    args = make_parser().parse_intermixed_args(argv)
     with one_line_errors():
         _check(args)
         names = args.names and [n.strip() for n in args.names.split(",")]

@@ -24,6 +24,7 @@ from cry_modules.training.state import (
 )
 from cry_modules.training.stopping import Stopped, resume_command, stop_signals
 from data_prep.files.errors import InputError, require
+from data_prep.files.shapes import ANY_NUMBER, checked, whole
 
 #: SpeechBrain's options that change the result.
 _OPTIONS = (
@@ -33,6 +34,12 @@ _OPTIONS = (
     "max_grad_norm",
     "skip_nonfinite_grads",
 )
+#: SpeechBrain's entries of a checkpoint, which it does not check.
+_BRAIN = {
+    "step": whole(0),
+    "optimizer_step": whole(0),
+    "avg_train_loss": ANY_NUMBER,
+}
 
 
 class SameOptions(PerRank):
@@ -40,6 +47,8 @@ class SameOptions(PerRank):
 
     ``experiment.check_same_experiment`` compares the yaml file's.
     """
+
+    shape = {str: (str, bool, ANY_NUMBER, None)}
 
     def __init__(self, brain):
         self.options = {name: getattr(brain, name) for name in _OPTIONS}
@@ -168,6 +177,12 @@ class ResumableBrain(sb.Brain):
         if rank() > 0:
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
+        checked(
+            {name: getattr(self, name) for name in _BRAIN},
+            _BRAIN,
+            f"{self.checkpointer.checkpoints_dir}: brain.ckpt of the newest",
+            "pass another --output_folder",
+        )
         self.history.require(self.hparams.epoch_counter.current)
 
     def _wrap_distributed(self):
@@ -197,7 +212,7 @@ class ResumableBrain(sb.Brain):
             self.totals.start(epoch)
             # Workers' seeds follow from it: the same after a resume.
             self.loader_generator.manual_seed(epoch)
-            self.timer = time.time()
+            self.timer = self.unsaved_since = time.monotonic()
 
     def fit_batch(self, batch):
         """Train on a batch as SpeechBrain does, without waiting for a GPU."""
@@ -226,7 +241,7 @@ class ResumableBrain(sb.Brain):
 
     def on_fit_batch_end(self, batch, outputs, loss, should_step):
         """Count the seconds of the step, loading included."""
-        now = time.time()
+        now = time.monotonic()
         self.totals.add("/clock", seconds=now - self.timer)
         if self.forecast is not None:
             n_done = self.optimizer_step * self.grad_accumulation_factor
@@ -255,16 +270,22 @@ class ResumableBrain(sb.Brain):
         self.stopping = any_rank(self.stop.requested, self.device)
         if self.step % self.grad_accumulation_factor:
             return False
-        return self.stopping or super()._should_save_intra_epoch_ckpt(
-            last_ckpt_time, steps_since_ckpt
-        )
+        n_steps, minutes = self.ckpt_interval_steps, self.ckpt_interval_minutes
+        due = 0 < n_steps <= steps_since_ckpt
+        if minutes > 0:
+            # Not last_ckpt_time, which is of a clock that may be set.
+            waited = time.monotonic() - self.unsaved_since
+            due = any_rank(waited > 60 * minutes, self.device)
+        return self.stopping or due
 
     def _save_intra_epoch_ckpt(self):
         """Save within an epoch, and stop if requested."""
         self._require_finite(self.late_loss.take())
+        meta = {"step": self.optimizer_step, "epoch": self.totals.epoch}
         self.checkpointer.save_and_keep(
-            {"step": self.optimizer_step}, end_of_epoch=False, **self.best_by
+            meta, end_of_epoch=False, **self.best_by
         )
+        self.unsaved_since = time.monotonic()
         if self.stopping:
             raise self._stopped()
 
@@ -272,6 +293,7 @@ class ResumableBrain(sb.Brain):
         """Save at the end of an epoch unless ``meta`` is None, and stop if
         requested."""
         if meta is not None:
+            meta = {"step": self.optimizer_step, **meta}
             self.checkpointer.save_and_keep(meta, **self.best_by)
         if any_rank(self.stop.requested, self.device):
             raise self._stopped()

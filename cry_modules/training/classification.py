@@ -1,5 +1,6 @@
 """Brain of supervised classification: cross-entropy on recordings."""
 
+import logging
 import time
 from collections import Counter
 from typing import List, Sequence
@@ -10,11 +11,21 @@ import torch
 import torch.nn.functional as F
 from speechbrain.utils.distributed import ddp_broadcast, run_on_main
 
-from cry_modules.distributed import any_rank, gather_objects, part_of_mean
+from cry_modules.distributed import (
+    any_rank,
+    gather_objects,
+    part_of_mean,
+    unwrapped,
+)
+from cry_modules.embeddings import embedded
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
+from cry_modules.training.batches import EmbeddingSet
 from cry_modules.training.brain import ResumableBrain
+from cry_modules.training.logistic import fit_logistic
 from cry_modules.training.state import Snapshot
+
+logger = logging.getLogger(__name__)
 
 #: Least seconds between two checkpoints of a cached probe.
 _PAUSE = 5.0
@@ -35,7 +46,8 @@ class ClassificationBrain(ResumableBrain):
         batch = batch.to(self.device)
         if self.cached:
             return self.modules.head(batch.emb)
-        return self.modules.head(self.modules.embedder(*batch.sig))
+        embs = embedded(self.modules.embedder, batch.sig, self.device)
+        return self.modules.head(embs)
 
     def compute_objectives(self, predictions, batch, stage):
         """Weighted cross-entropy; keep the scores in evaluation."""
@@ -70,6 +82,19 @@ class ClassificationBrain(ResumableBrain):
         if self.hparams.balance == "none":
             return 0.0
         return torch.tensor(np.log(self.prevalence), device=self.device)
+
+    def solve(self, train: EmbeddingSet, valid: EmbeddingSet):
+        """Set the head to the optimum of a logistic regression and save it, in
+        place of ``fit``. ``balance`` weights the classes, however it says."""
+        weights, log_prior = None, 0.0
+        if self.hparams.balance != "none":
+            weights = 1 / (self.prevalence * len(self.prevalence))
+            log_prior = np.log(self.prevalence)
+        head = unwrapped(self.modules.head)
+        best = fit_logistic(head, train, valid, weights, log_prior)
+        logger.info("Penalty that is best on validation: C = %.2g", best.c)
+        meta = {"epoch": 0, "score": best.score}
+        self.checkpointer.save_and_keep(meta, **self.best_by)
 
     def on_fit_start(self):
         """Resume, and recall the best score so far."""
@@ -126,7 +151,7 @@ class ClassificationBrain(ResumableBrain):
         and written every few seconds, the last at the end. Among equal scores
         the newest is best, here and for the checkpointer.
         """
-        meta = {"epoch": epoch, "score": score}
+        meta = {"step": self.optimizer_step, "epoch": epoch, "score": score}
         counter = self.hparams.epoch_counter
         is_last = counter.should_stop or epoch == counter.limit
         is_best = score >= self.best

@@ -12,6 +12,7 @@ from speechbrain.utils.distributed import if_main_process
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import any_rank, n_ranks
+from cry_modules.lengths import LONGEST_S
 from cry_modules.training.cost import (
     activation_bytes,
     measure,
@@ -230,10 +231,12 @@ def forecast_classification(
         with brain.training_ctx:
             return brain.modules.head(brain.modules.embedder(*batch.sig))
 
-    longest = max(map(max, seconds.values())) / row_s
+    # Longer ones are evaluated in windows, and trained on in chunks.
+    longest = min(LONGEST_S, max(map(max, seconds.values()))) / row_s
     batch = -(-hparams["batch_size"] // n_ranks())
     if hparams["trained_on"] == "recordings":
-        batch *= max(seconds["train"]) / row_s
+        whole = [s for s in seconds["train"] if s <= LONGEST_S]
+        batch *= max(whole, default=row_s) / row_s
     evaluated_s = sum(seconds["valid"])
     if brain.cached:  # each recording is embedded once, whatever the epochs
         batch = 0

@@ -3,22 +3,23 @@
 import importlib.util
 import json
 import math
+import os
 from pathlib import Path
 from typing import Dict
 
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import require
+from data_prep.files.shapes import read_json, whole
 from data_prep.files.tables import write_text
 
+HISTORY_FILE, BEFORE_FILE = "history.json", "before.json"
+#: Shape of a row of ``history.json``, and of ``before.json``.
+ROW = {"epoch": whole(0), str: (float, str, bool, None)}
+_RESTORE = "restore it, or pass another --output_folder"
 
-def read_json(path: Path):
-    """Read a json file that a resume needs; refuse a missing or damaged one."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(
-            f"{path} is missing or damaged; restore it, or pass another "
-            "--output_folder"
-        )
+
+def read_before(output_folder: str) -> Dict:
+    """Read the metrics before the first step, which a resume needs."""
+    return read_json(Path(output_folder) / BEFORE_FILE, ROW, _RESTORE)
 
 
 class History:
@@ -26,8 +27,10 @@ class History:
     scalars in ``tensorboard/``."""
 
     def __init__(self, output_folder: str, tensorboard: bool = False):
-        self.path = Path(output_folder) / "history.json"
-        self.rows = read_json(self.path) if self.path.is_file() else []
+        self.path = Path(output_folder) / HISTORY_FILE
+        self.rows = []
+        if os.path.lexists(self.path):
+            self.rows = read_json(self.path, [ROW], _RESTORE)
         require(
             not tensorboard or importlib.util.find_spec("tensorboard"),
             "--tensorboard is True and the package tensorboard is not "
@@ -43,7 +46,7 @@ class History:
         require(
             n_rows >= n_epochs,
             f"{self.path} has {n_rows} of the {n_epochs} epochs done",
-            "restore it, or pass another --output_folder",
+            _RESTORE,
         )
 
     def add(self, row: Dict) -> None:

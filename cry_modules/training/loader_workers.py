@@ -82,9 +82,8 @@ def _problem(error: BaseException) -> Optional[str]:
     """Describe an error of a worker; None for any other."""
     text = str(error).strip()
     if isinstance(error, InputError):
-        # Torch adds the worker's traceback.
-        last = text.rpartition("\n")[2]
-        return last.partition("InputError: ")[2] or last
+        # Torch puts the worker's traceback, with its line ends, before it.
+        return text.rpartition("InputError: ")[2].removesuffix("\\n")
     lost = _LOST.match(text)
     if lost is None or not isinstance(error, RuntimeError):
         return None

@@ -20,7 +20,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.forecast import forecast_simclr
-from cry_modules.training.history import History, read_json
+from cry_modules.training.history import BEFORE_FILE, History, read_before
 from cry_modules.training.monitor import (
     Moments,
     alignment_sum,
@@ -36,7 +36,6 @@ from data_prep.files.tables import write_text
 logger = logging.getLogger(__name__)
 
 #: Validation before the first step.
-BEFORE_FILE = "before.json"
 
 
 class Views(NamedTuple):
@@ -128,7 +127,7 @@ class SimCLRBrain(ResumableBrain):
         super().on_fit_start()
         path = Path(self.hparams.output_folder) / BEFORE_FILE
         if self.optimizer_step:  # otherwise the file is another run's
-            self.before = read_json(path)
+            self.before = read_before(self.hparams.output_folder)
             return
         self._fit_valid(
             self.valid_loader, 0, if_main_process() and not self.noprogressbar

@@ -70,12 +70,16 @@ class RandomChunks:
         sig = repeat_to(sig, self.n_samples)
         return [
             sig[start : start + self.n_samples]
-            for start in self._starts(len(sig), recording_id, n_chunks)
+            for start in self.starts(len(sig), recording_id, n_chunks)
         ]
 
-    def _starts(self, n_samples, recording_id, n_chunks):
-        """Draw by a hash: making a generator for each recording takes longer
-        than reading its chunks."""
+    def starts(
+        self, n_samples: int, recording_id: str, n_chunks: int
+    ) -> List[int]:
+        """Draw the first samples of the chunks of ``n_samples``, not fewer
+        than a chunk has."""
+        # By a hash: making a generator for each recording takes longer than
+        # reading its chunks.
         key = f"{self.seed} {self.epoch} {recording_id}".encode()
         bits = hashlib.shake_128(key).digest(8 * n_chunks)
         numbers = np.frombuffer(bits, dtype="<u8").tolist()

@@ -36,7 +36,7 @@ MOST_REJECTED = 0.2
 #: Preparers search for near-duplicates in up to this many files.
 MOST_COMPARED = 5000
 
-_HEADER = {"audit": 1}  # increment when the measurements change
+_HEADER = {"audit": 2}  # increment when the measurements change
 
 
 def _is_landmarks(value) -> bool:

@@ -14,15 +14,14 @@ from typing import Dict, List, Optional, Union
 
 from data_prep.audio.ffmpeg import Processes, Undecodable, decode, probe
 from data_prep.audio.folder import AUDIO
+from data_prep.audio.headers import sample_bytes
 from data_prep.audio.measure import (
     CANCELS_DB,
     NOT_UNICODE,
     SILENT_DBFS,
-    STREAMED,
     Audit,
     audit_file,
     is_unicode,
-    wav_bytes,
 )
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
@@ -166,10 +165,12 @@ class Converter:
             stated = probe(self.processes, source)
             row.codec, row.rate = stated.codec, stated.rate
             row.channels, length_s = stated.channels, stated.length_s
+            if _is_streamed(source):
+                row.verdict, length_s = "flagged", None
+                row.reason = "the header states no length, may be truncated"
             row.container_s = (
                 "unknown" if length_s is None else round(length_s, 3)
             )
-            _check_header(source)
             with complete_or_absent(self.out / output) as partial:
                 partial.parent.mkdir(parents=True, exist_ok=True)
                 channels_db = decode(
@@ -193,13 +194,15 @@ class Converter:
         return row
 
 
-def _check_header(source: Path) -> None:
-    """Reject a truncated WAV file, whose header ffmpeg silently corrects."""
-    sizes = wav_bytes(source)
-    if sizes is not None and sizes[0] < STREAMED and sizes[1] < sizes[0]:
+def _is_streamed(source: Path) -> bool:
+    """Check for a header without a length; reject a truncated file, whose
+    header ffmpeg silently corrects."""
+    lengths = sample_bytes(source)
+    if lengths is not None and lengths.is_truncated:
         raise Undecodable(
-            f"truncated: {sizes[1]} of {sizes[0]} bytes of samples"
+            f"truncated: {lengths.present} of {lengths.stated} bytes of samples"
         )
+    return lengths is not None and lengths.is_unknown
 
 
 def _compare(row: Conversion, length_s, channels_db, audit: Audit) -> None:

@@ -17,10 +17,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from data_prep.audio.measure import RATES
 from data_prep.files.errors import InputError
 
 #: ffmpeg encoder of each output format; the muxer has the format's name.
 ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
+#: Containers that hold their own sound, by ffmpeg's names. Not playlists and
+#: the like, which name other files, nor texts and pictures.
+_DEMUXERS = (
+    "aac,ac3,aiff,amr,amrnb,amrwb,ape,asf,au,avi,caf,eac3,flac,flv,matroska,"
+    "mov,mp3,mpeg,mpegts,ogg,tta,w64,wav,wv"
+)
+_INPUT = ("-protocol_whitelist", "file,pipe", "-format_whitelist", _DEMUXERS)
 NOT_INSTALLED = (
     "ffmpeg is not installed; type: apt-get install ffmpeg (Debian, Ubuntu), "
     "brew install ffmpeg (macOS) or conda install ffmpeg"
@@ -108,25 +116,30 @@ def probe(processes: Processes, path: Path) -> Source:
     status, output, errors = processes.run(
         *"ffprobe -v warning -of json".split(),
         *"-show_error -show_streams -show_format".split(),
-        *"-protocol_whitelist file".split(),
+        *_INPUT,
         f"file:{path}",
     )
     try:
         facts = json.loads(output.decode(errors="replace"))
     except ValueError:
         facts = {}
+    if "Format not on whitelist" in errors:
+        raise Undecodable("not a recording: a playlist, a text or a picture")
     if status != 0 or "format" not in facts:
         error = facts.get("error", {}).get("string", f"status {status}")
         raise Undecodable(f"unreadable: {error}")
     audio = [s for s in facts["streams"] if s.get("codec_type") == "audio"]
     if not audio or not int(audio[0].get("sample_rate", 0)):
         raise Undecodable("no audio in it")
+    rate = int(audio[0]["sample_rate"])
+    if not RATES[0] <= rate <= RATES[1]:
+        raise Undecodable(f"implausible: a sample rate of {rate} Hz")
     # Without a stated length, ffprobe estimates it from size and bit rate,
     # which is wrong for variable bit rates.
     estimated = "Estimating duration from bitrate" in errors
     return Source(
         codec=audio[0].get("codec_name", "unknown"),
-        rate=int(audio[0]["sample_rate"]),
+        rate=rate,
         channels=int(audio[0].get("channels", 0)),
         length_s=None if estimated else _stated_length(facts, audio[0]),
     )
@@ -166,11 +179,11 @@ def decode(
 
     The level is None for a mono file and for a single `channel`.
     """
-    data, inputs = None, ["-i", f"file:{path}"]
+    data, inputs = None, [*_INPUT, "-i", f"file:{path}"]
     if source.codec in ("amr_nb", "amr_wb"):
         # In memory: an hour is 6 MB. One frame per packet: none is dropped.
         data = _unpack_amr(processes, path)
-        inputs = ["-f", "amr", "-i", "pipe:0"]
+        inputs = [*_INPUT, "-f", "amr", "-i", "pipe:0"]
     # Do not fill gaps (aresample=async): silence in place of dropped frames
     # would hide the loss from the comparison of lengths.
     filters = [f"aresample={rate}", *_mix(channel, source.channels)]
@@ -209,7 +222,7 @@ def _mix(channel: Optional[int], n: int) -> List[str]:
 def _unpack_amr(processes: Processes, path: Path) -> bytes:
     output, _ = _ffmpeg(
         processes,
-        *["-i", f"file:{path}", "-map", "0:a:0"],
+        *[*_INPUT, "-i", f"file:{path}", "-map", "0:a:0"],
         *"-map_metadata -1 -c copy -f amr pipe:1".split(),
     )
     return output
@@ -225,7 +238,6 @@ def _ffmpeg(
     """
     status, output, errors = processes.run(
         *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
-        *"-protocol_whitelist file,pipe".split(),  # a playlist stays offline
         *arguments,
         data=data,
     )

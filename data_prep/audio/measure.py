@@ -1,7 +1,6 @@
 """Decode and measure one audio file; decide whether it can be used."""
 
 import os
-import struct
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -11,6 +10,8 @@ import numpy as np
 import soundfile
 
 from data_prep.audio.folder import kind_of
+from data_prep.audio.headers import SampleBytes, sample_bytes
+from data_prep.audio.read import open_audio
 from data_prep.files.errors import require
 from data_prep.files.shapes import is_unicode
 
@@ -26,9 +27,12 @@ SILENT_DBFS = -60.0
 #: Channels cancel if the mono mix is this much weaker than they are, dB.
 CANCELS_DB = 20.0
 WEAKENS_DB = 6.0
+HEADERLESS = "unreadable: samples without a header"
 NOT_UNICODE = "unreadable: name not Unicode; rename it"
 #: Samples above this are clipped.
 FULL_SCALE = 0.999
+#: Larger samples are damage; floats may hold unscaled 32 bit integers.
+LOUDEST = 2.0**31
 #: A larger share of clipped samples is flagged.
 MOST_CLIPPED = 0.01
 #: A larger mean is flagged, of full scale.
@@ -38,9 +42,8 @@ MOST_SILENCE = 0.9
 _MOST_FRAMES = 1 << 40  # libsndfile reports more if the length is unknown
 _LARGEST_PAGE = 65536  # bytes of an Ogg page
 _FRAME_S = 0.02
-_FRAMES_AT_ONCE = 1000  # bounds the memory
-#: RIFF sizes from here on mean that the recorder did not know the length.
-STREAMED = 0x7FFFF000
+_FRAMES_AT_ONCE = 1000  # bounds the memory ...
+_SAMPLES_AT_ONCE = 1 << 23  # ... at high rates and with many channels
 #: Formats whose header length is an estimate, accepted to within 2 %.
 _ESTIMATED = ("MP3", "OGG")
 
@@ -146,17 +149,21 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     try:
         with open(path, "rb") as file:
             head = file.read(64)
-        header_bytes = wav_bytes(path)
+        lengths = sample_bytes(path)
     except OSError as error:
         return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
     if not head:
         return Audit(path, reason="empty: the file has no bytes")
     audit, meter = Audit(path), None
     try:
-        with soundfile.SoundFile(path) as file:
+        with open_audio(path) as file:
+            _describe(audit, file, lengths)
+            if audit.reason:
+                return audit
             meter = _Meter(file.samplerate, with_landmarks)
-            _describe(audit, file, header_bytes)
-            size = _FRAMES_AT_ONCE * max(1, round(_FRAME_S * file.samplerate))
+            frame = max(1, round(_FRAME_S * file.samplerate))
+            n_frames = _SAMPLES_AT_ONCE // (frame * file.channels)
+            size = frame * max(1, min(_FRAMES_AT_ONCE, n_frames))
             # Not file.blocks(): at the end of a truncated MP3 it pads the
             # block with leftovers from memory.
             block = file.read(size, dtype="float32", always_2d=True)
@@ -167,34 +174,17 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
         audit.reason = _decoding_failed(head, meter, audit, error)
         return audit
     except TypeError:  # soundfile needs a sample rate for x.raw
-        audit.reason = "unreadable: samples without a header"
+        audit.reason = HEADERLESS
         return audit
     if head[:4] == b"OggS":
         meter.cut_short = not _ogg_ends(path)
     _measure(audit, meter)
-    rejected, flags = _judge(audit, meter, header_bytes, kind_of(head))
+    rejected, flags = _judge(audit, meter, lengths, kind_of(head))
     audit.verdict = "rejected" if rejected else "flagged" if flags else "ok"
     audit.reason = rejected or "; ".join(flags)
     if audit.usable:
         audit.landmarks = meter.landmarks()
     return audit
-
-
-def wav_bytes(path: Path) -> Optional[Tuple[int, int]]:
-    """Bytes of samples that a WAV header states, and that the file holds; None
-    for other formats."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"RIFF":
-            return None
-        size = file.seek(0, os.SEEK_END)
-        offset = 12
-        while offset + 8 <= size:
-            file.seek(offset)
-            name, length = struct.unpack("<4sI", file.read(8))
-            if name == b"data":
-                return length, size - offset - 8
-            offset += 8 + length + length % 2
-    return None
 
 
 def _ogg_ends(path: str) -> bool:
@@ -207,24 +197,22 @@ def _ogg_ends(path: str) -> bool:
     return last >= 0 and bool(tail[last + 5 : last + 6][0] & 4)
 
 
-def _describe(audit, file, header_bytes):
+def _describe(audit, file, lengths: Optional[SampleBytes]):
+    """Note what the header states; the reason if it cannot be true."""
     audit.format = f"{file.format} {file.subtype}"
     audit.rate, audit.channels = file.samplerate, file.channels
+    if file.format == "RAW":  # libsndfile goes by suffixes such as .vox
+        audit.reason = HEADERLESS
+    elif not RATES[0] <= audit.rate <= RATES[1]:
+        audit.reason = f"implausible: a sample rate of {audit.rate} Hz"
     frames = file.frames
-    if frames > _MOST_FRAMES or _is_streamed(header_bytes):
+    if frames > _MOST_FRAMES or (lengths and lengths.is_unknown):
         return
-    if header_bytes is not None:
+    if lengths is not None:
         # libsndfile limits the header's length to the samples in the file.
-        promised, present = header_bytes
-        frames = max(frames, promised * frames // max(present, 1))
+        stated = lengths.stated * frames // max(lengths.present, 1)
+        frames = max(frames, stated)
     audit.header_s = frames / file.samplerate
-
-
-def _is_streamed(header_bytes) -> bool:
-    """Detect a header of unknown length: the maximum, in a shorter file."""
-    return header_bytes is not None and (
-        header_bytes[0] >= STREAMED and header_bytes[1] < header_bytes[0]
-    )
 
 
 def _decoding_failed(head, meter, audit, error) -> str:
@@ -234,7 +222,11 @@ def _decoding_failed(head, meter, audit, error) -> str:
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
         return f"unreadable: {kind}, convert it (data_prep.convert)"
+    if kind == "BW64":
+        return "unreadable: BW64, convert it (data_prep.convert)"
     reason = error.error_string.replace("Error : ", "").rstrip(".")
+    if "SF_INFO struct" in reason:
+        reason = "the header states no plausible sample rate"
     if meter is None:  # the header cannot be read
         return f"unreadable: {reason}"
     if audit.header_s is None:
@@ -256,7 +248,7 @@ def _measure(audit, meter):
     audit.silence = 1 - meter.loud_frames / max(1, meter.n_short)
 
 
-def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
+def _judge(audit, meter, lengths, kind) -> Tuple[str, List[str]]:
     """Reason for a rejection, and flags of a usable file."""
     rejected = _rejection(audit, meter)
     if rejected:
@@ -264,8 +256,15 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
     suffix = Path(audit.path).suffix.lower()
     named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
     flags = []
-    if _is_streamed(header_bytes):
+    if lengths is not None and lengths.is_unknown:
         flags.append("streamed: the header states no length, may be truncated")
+    if lengths is not None and not lengths.is_followed and audit.header_s:
+        held = audit.header_s * lengths.present / lengths.stated
+        if held - audit.header_s >= SHORTEST_S:
+            flags.append(
+                f"short header: {audit.header_s:.3f} s stated and read, the "
+                f"file may hold {held:.3f} s"
+            )
     if kind is not None and named.get(suffix, kind) != kind:
         flags.append(f"misnamed: {suffix} holds {kind}")
     if audit.clipped > MOST_CLIPPED:
@@ -284,9 +283,8 @@ def _judge(audit, meter, header_bytes, kind) -> Tuple[str, List[str]]:
 def _rejection(audit, meter) -> str:
     """Reason for a rejection, empty for a usable file."""
     if meter.frames == 0:
-        return "empty: a header and no samples"
-    if not RATES[0] <= audit.rate <= RATES[1]:
-        return f"implausible: a sample rate of {audit.rate} Hz"
+        cause = ", the stream is cut off" if meter.cut_short else ""
+        return f"empty: a header and no samples{cause}"
     promised = audit.header_s
     least = 0.98 if audit.format.startswith(_ESTIMATED) else 1.0
     if promised is not None and audit.duration < least * promised:
@@ -295,6 +293,8 @@ def _rejection(audit, meter) -> str:
         return "truncated: the last page of the stream is missing"
     if audit.duration < SHORTEST_S:
         return f"too short: {audit.duration:.3f} s"
+    if audit.peak > LOUDEST:
+        return f"damaged: a sample is {audit.peak:.3g} times full scale"
     if audit.non_finite:
         return f"not finite: {audit.non_finite} samples are NaN or infinite"
     if meter.energy > 0 and _weaker_than_channels(meter) > CANCELS_DB:

@@ -1,9 +1,10 @@
 """Shards of a pack: recordings as 16 bit samples in a few large files."""
 
 import hashlib
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from tqdm import tqdm
 
 from data_prep.audio.measure import Audit
 from data_prep.audio.packs import DTYPE, Packed
-from data_prep.audio.read import read_mono
+from data_prep.audio.read import LONGEST_S, MonoFile, read_mono
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
@@ -51,14 +52,25 @@ def write_shard(
     rows, offset, digest = [], 0, hashlib.sha256()
     with complete_or_absent(path) as partial_file:
         work = partial(decode, root=root, rate=rate)
-        with open(partial_file, "wb") as file, in_threads(work, audits) as todo:
+        short = [audit for audit in audits if audit.duration <= LONGEST_S]
+        with open(partial_file, "wb") as file, in_threads(work, short) as todo:
             for audit in audits:
-                # Popped: the shard is not held in memory.
-                samples, scale = todo.pop(0).result()
-                file.write(samples.tobytes())
-                digest.update(samples.tobytes())
-                rows.append(_row(audit, path.name, offset, samples, scale))
-                offset += len(samples)
+                if audit.duration <= LONGEST_S:
+                    # Popped: the shard is not held in memory.
+                    samples, scale = todo.pop(0).result()
+                    parts = [samples]
+                else:
+                    parts, scale = decode_in_parts(audit, root, rate)
+                n_samples, peak = 0, 0
+                for samples in parts:
+                    file.write(samples.tobytes())
+                    digest.update(samples.tobytes())
+                    n_samples += len(samples)
+                    peak = max(peak, int(samples.max()), -int(samples.min()))
+                place = (path.name, offset, n_samples, scale, peak)
+                n_frames = round(audit.duration * audit.rate)
+                rows.append(Packed(audit.path, *place, audit.rate, n_frames))
+                offset += n_samples
                 bar.update()
     sha256 = digest.hexdigest()
     return {"rows": rows, "bytes": SAMPLE_BYTES * offset, "sha256": sha256}
@@ -67,14 +79,39 @@ def write_shard(
 def decode(audit: Audit, root: Path, rate: int) -> Tuple[np.ndarray, float]:
     """Decode a recording to int16 ``[samples]``; also return the value of one
     integer step."""
-    try:
+    with _readable(root / audit.path):
         sig = read_mono(str(root / audit.path), 0.0, audit.duration, rate)
-    except RuntimeError as error:
+    return to_int16(sig)
+
+
+def decode_in_parts(
+    audit: Audit, root: Path, rate: int
+) -> Tuple[Iterator[np.ndarray], float]:
+    """Decode a long recording twice, to bound the memory: for the value of
+    one integer step, and for the int16 ``[samples]`` of its parts."""
+    path, size = root / audit.path, round(LONGEST_S * rate)
+    with _readable(path):
+        sound = MonoFile(str(path), 0.0, audit.duration, rate)
+        scale = step_of(sound.blocks(size))
+
+    def parts():
+        with _readable(path):
+            for sig in sound.blocks(size):
+                yield rounded(sig, scale)
+
+    return parts(), scale
+
+
+@contextmanager
+def _readable(path: Path):
+    """Refuse a file that has become unreadable since its audit."""
+    try:
+        yield
+    except RuntimeError as error:  # soundfile's errors are
         raise InputError(
-            f"{root / audit.path} was readable before and is not now "
+            f"{path} was readable before and is not now "
             f"({str(error).splitlines()[0]}); run the same command again"
         )
-    return to_int16(sig)
 
 
 def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
@@ -82,29 +119,28 @@ def to_int16(sig: torch.Tensor) -> Tuple[np.ndarray, float]:
 
     Returns the integers and the value of one step.
     """
-    sig = sig.numpy()
-    steps = sig / np.float32(STEP)
-    whole = np.rint(steps)
-    fits = -_LARGEST - 1 <= whole.min() and whole.max() <= _LARGEST
-    if fits and (whole == steps).all():
-        return whole.astype(DTYPE), STEP
-    scale = np.abs(sig).max() / np.float32(_LARGEST)
+    scale = step_of([sig.numpy()])
+    return rounded(sig.numpy(), scale), scale
+
+
+def step_of(parts: Iterable[np.ndarray]) -> float:
+    """Value of one integer step: that of 16 bit files if all samples are
+    multiples of it, else such that the peak uses all bits."""
+    fits, peak = True, np.float32(0)
+    for sig in parts:
+        steps = sig / np.float32(STEP)
+        whole = np.rint(steps)
+        fits = fits and -_LARGEST - 1 <= whole.min()
+        fits = fits and whole.max() <= _LARGEST and (whole == steps).all()
+        peak = max(peak, np.abs(sig).max())
+    return STEP if fits else float(peak / np.float32(_LARGEST))
+
+
+def rounded(sig: np.ndarray, step: float) -> np.ndarray:
+    """Round samples ``[samples]`` to integer steps."""
     # In 64 bits: else the peak could be rounded beyond the largest integer.
-    steps = np.rint(sig / np.float64(scale)).clip(-_LARGEST, _LARGEST)
-    return steps.astype(DTYPE), float(scale)
-
-
-def _row(audit: Audit, shard, offset, samples, scale) -> Packed:
-    return Packed(
-        audit.path,
-        shard,
-        offset,
-        len(samples),
-        scale,
-        peak=max(int(samples.max()), -int(samples.min())),
-        rate=audit.rate,
-        frames=round(audit.duration * audit.rate),
-    )
+    steps = np.rint(sig / np.float64(step))
+    return steps.clip(-_LARGEST - 1, _LARGEST).astype(DTYPE)
 
 
 def checksum(path: Path, bar: Optional[tqdm] = None) -> Dict:

@@ -19,7 +19,18 @@ class InputError(ValueError):
     """Wrong input or usage, which the user can fix.
 
     The message is one line: what is wrong, in which file and row, what to do.
+    Line ends and other invisible characters of names are shown as escapes.
+
+    Example
+    -------
+    >>> print(InputError("a\\nb.wav is missing"))
+    a\\nb.wav is missing
     """
+
+    def __init__(self, message: str):
+        super().__init__(
+            "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
+        )
 
 
 def require(condition: bool, problem: str, cure: str) -> None:

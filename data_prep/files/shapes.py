@@ -42,6 +42,10 @@ class Rule:
     words: str
 
 
+#: Any number, also infinity and NaN.
+ANY_NUMBER = Rule(lambda value: type(value) in (int, float), "a number")
+
+
 def whole(least: int, most: int = 1 << 53) -> Rule:
     """Rule for a whole number in a range."""
     return Rule(
@@ -79,25 +83,28 @@ def checked(data: Any, shape: Any, where: str, cure: str) -> Any:
     return data
 
 
-def read_json(path: Path, shape: Any, cure: str) -> Any:
-    """Read a JSON file of a shape; refuse any other in one line."""
+def read_json(path: Path, shape: Any, cure: str, title: str = "") -> Any:
+    """Read a JSON file of a shape; refuse any other in one line.
+
+    ``title`` begins the message, instead of the path.
+    """
+    title = title or str(path)
     # A pipe would block.
-    require(os.path.isfile(path), f"{path} does not exist", cure)
+    require(os.path.isfile(path), f"{title}: the file is missing", cure)
     try:
         with open(path, "rb") as file:
             content = file.read(MOST_BYTES + 1)
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}); {cure}")
-    require(
-        len(content) <= MOST_BYTES,
-        f"{path} has more than {MOST_BYTES >> 20} MiB",
-        cure,
-    )
+        raise InputError(
+            f"{title}: it cannot be read ({error.strerror}); {cure}"
+        )
+    is_short = len(content) <= MOST_BYTES
+    require(is_short, f"{title}: more than {MOST_BYTES >> 20} MiB", cure)
     try:
         data = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is damaged: not JSON ({error}); {cure}")
-    return checked(data, shape, str(path), cure)
+        raise InputError(f"{title}: it is damaged, not JSON ({error}); {cure}")
+    return checked(data, shape, title, cure)
 
 
 def mismatch(value: Any, shape: Any, key: str = "") -> Optional[str]:

@@ -49,7 +49,9 @@ import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
+from data_prep.files.errors import InputError
 from data_prep.files.parent import end_with_parent
+from data_prep.files.shapes import read_json
 from data_prep.synthetic.cry import make_cry
 from data_prep.synthetic.plan import (
     CryPlan,
@@ -133,9 +135,9 @@ def _check_folder(folder: Path, settings: dict) -> None:
     for name in ("corpus.json", MARKER):
         if (folder / name).is_file():
             try:
-                corpus = json.loads((folder / name).read_text(encoding="utf-8"))
+                corpus = read_json(folder / name, {str: object}, cure)
                 same = all(corpus.get(k) == v for k, v in settings.items())
-            except (ValueError, AttributeError):
+            except InputError:
                 corpus, same = {}, False
             if same:
                 return

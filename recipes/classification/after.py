@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import run_on_main
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed
@@ -21,7 +22,9 @@ from cry_modules.evaluation.outcome import (
     pooled_predictions,
 )
 from cry_modules.figures.results import draw_results, results_of
-from cry_modules.training.batches import keep_batch
+from cry_modules.lengths import batches_in_order
+from cry_modules.training.batches import EmbeddingSet, keep_batch
+from cry_modules.training.dataset import seconds_of
 from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
@@ -57,11 +60,15 @@ def batch_options(brain, hparams):
     return {"num_workers": hparams["num_workers"]}
 
 
-def eval_options(hparams, num_workers, **options):
+def eval_options(hparams, dataset, num_workers, **options):
     """DataLoader options for evaluation."""
+    # Whole recordings: fewer at once than chunks.
+    size = max(1, hparams["batch_size"] // 4)
+    batches = {"batch_size": size}
+    if not isinstance(dataset, EmbeddingSet):
+        batches = {"batch_sampler": batches_in_order(seconds_of(dataset), size)}
     return {
-        # Whole recordings: fewer at once than chunks.
-        "batch_size": max(1, hparams["batch_size"] // 4),
+        **batches,
         # Otherwise a loader draws from the generator of training.
         "generator": torch.Generator(),
         **worker_options(num_workers),
@@ -79,7 +86,7 @@ def embed_all(brain, hparams, datasets, embedder, description):
                 brain.device,
                 description=f"{description}, {split}",
                 progressbar=not brain.noprogressbar,
-                **eval_options(hparams, hparams["num_workers"]),
+                **eval_options(hparams, dataset, hparams["num_workers"]),
             )
             for split, dataset in datasets.items()
         }
@@ -93,7 +100,7 @@ def predict(brain, hparams, datasets):
             datasets[split],
             max_key="score",
             test_loader_kwargs=eval_options(
-                hparams, **batch_options(brain, hparams)
+                hparams, datasets[split], **batch_options(brain, hparams)
             ),
         )
         predictions[split] = brain.predictions
@@ -129,12 +136,13 @@ def classical_controls(hparams, logmel, brain):
 def model_metrics(hparams, brain, done, options, corpus):
     """``metrics.json`` of one model, without nuisance probes."""
     names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
-    names += ("encoder_source", "readout", "trained_on", "tested_on", "balance")
+    names += ("readout", "trained_on", "tested_on", "balance")
     defaults = {"label_column": hparams["task"], "label_fraction": 1.0}
     parameters = [*brain.modules.embedder.parameters()]
     parameters += brain.modules.head.parameters()
     return {
         **{name: hparams.get(name, defaults.get(name)) for name in names},
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "patient_score": hparams["patient_score"],
         "corpus": corpus["name"],
         "synthetic": bool(corpus.get("synthetic")),
@@ -181,7 +189,7 @@ def pool(hparams, values, runs, options):
     first = every[0].metrics
     done.metrics = {
         **{name: first[name] for name in first if name not in _OF_A_FOLD},
-        "encoder_source": hparams["encoder_source"],
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "prevalence": np.mean(
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),

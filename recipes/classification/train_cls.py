@@ -31,12 +31,13 @@ from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.distributed import join_ranks, rank, unwrapped
-from cry_modules.embeddings import LogMelStatistics
+from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
 from cry_modules.evaluation.embed import joined_arrays
 from cry_modules.evaluation.nuisance import nuisance_probes
 from cry_modules.finetune import calibrate_batch_norms
+from cry_modules.lengths import LONGEST_S
 from cry_modules.training.batches import (
     EmbeddingSet,
     LengthBatchSampler,
@@ -46,7 +47,12 @@ from cry_modules.training.classification import (
     ClassificationBrain,
     prevalence_of,
 )
-from cry_modules.training.dataset import manifest_dataset, whole_recording
+from cry_modules.training.dataset import (
+    manifest_dataset,
+    rows_of,
+    seconds_of,
+    whole_recording,
+)
 from cry_modules.training.experiment import begin, load, write_variant
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
@@ -66,17 +72,19 @@ logger = logging.getLogger(__name__)
 _CALIBRATION_BATCHES = 6
 
 
-def dataio_prepare(hparams, manifests, classes, trained_on):
-    """Dataset of each split, with signals ``[samples]``; training recordings
-    as random chunks if `trained_on` is ``chunks``."""
+def dataio_prepare(hparams, manifests, classes, trained_on=None):
+    """Dataset of each split, with signals ``[samples]``, or what reads the
+    windows of long ones. To train on, training recordings are random chunks
+    if `trained_on` is ``chunks``, or if they are long."""
     reader, chunks = hparams["reader"], hparams["chunks"]
     # Refuse a pack of another rate here, not in a loader worker.
     reader.pack_of(str(hparams["data_folder"]))
     shortest = shortest_input(hparams["logmel"].hop)
 
     whole = whole_recording(reader, shortest)
-    chunk = {
-        "func": partial(random_chunk, reader, chunks, shortest),
+    part = partial(trained_part, reader, chunks, shortest, trained_on)
+    trained = {
+        "func": part,
         "takes": ["id", "wav", "start", "stop"],
         "provides": "sig",
     }
@@ -86,8 +94,8 @@ def dataio_prepare(hparams, manifests, classes, trained_on):
         "provides": "class_index",
     }
     signals = dict.fromkeys(manifest.SPLITS, whole)
-    if trained_on == "chunks":
-        signals["train"] = chunk
+    if trained_on is not None:
+        signals["train"] = trained
     return {
         split: manifest_dataset(
             f"{manifests}/{split}.csv",
@@ -99,12 +107,17 @@ def dataio_prepare(hparams, manifests, classes, trained_on):
     }
 
 
-def random_chunk(reader, chunks, shortest, recording_id, wav, start, stop):
-    """Cut a random chunk ``[samples]`` from a recording."""
-    sig = reader(wav, float(start), float(stop))
-    if len(sig) > chunks.n_samples:
-        sig = chunks(sig, recording_id, 1)[0]
-    return repeat_to(sig, shortest)
+def trained_part(
+    reader, chunks, shortest, trained_on, recording_id, wav, start, stop
+):
+    """Read what a recording gives to training: itself or a random chunk."""
+    start, stop = float(start), float(stop)
+    if trained_on == "recordings" and stop - start <= LONGEST_S:
+        return reader.model_input(wav, start, stop, shortest)
+    sound = reader.open(wav, start, stop)
+    is_longer = len(sound) > chunks.n_samples
+    sig = chunks(sound, recording_id, 1)[0] if is_longer else sound[:]
+    return repeat_to(sig * sound.gain, shortest)
 
 
 def read_labels(manifests, classes):
@@ -127,11 +140,21 @@ def read_labels(manifests, classes):
 def check_options(hparams):
     """Refuse options that do not go together."""
     trains_all = hparams["finetuned"].trained == "all"
-    if hparams["readout"] == "encoder+logmel" and trains_all:
+    readout = hparams["readout"]
+    if LOGMEL in hparams["embedder"].parts and trains_all:
         raise InputError(
-            "readout is encoder+logmel and finetune_mode is "
+            f"readout is {readout} and finetune_mode is "
             f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
-            "modes: pass --readout encoder"
+            f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
+        )
+    if hparams.get("solver") == "lbfgs" and not (
+        hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
+    ):
+        raise InputError(
+            f"solver is lbfgs, finetune_mode is {hparams['finetune_mode']} and "
+            f"trained_on is {hparams['trained_on']}; the optimum is that of "
+            "embeddings which do not change: pass --solver adamw, or a linear "
+            "mode and --trained_on recordings"
         )
     if hparams["encoder_source"] is not None:
         # A folder may be called 2022.
@@ -194,23 +217,12 @@ def calibrate(hparams, dataset, device):
     calibrate_batch_norms(hparams["encoder"].to(device), batches())
 
 
-def rows_of(dataset):
-    """Manifest rows in the order of the dataset, not of the csv file."""
-    return [dataset.data[key] for key in dataset.data_ids]
-
-
-def seconds_of(dataset):
-    """Duration of each recording."""
-    rows = rows_of(dataset)
-    return [float(row["stop"]) - float(row["start"]) for row in rows]
-
-
 def train_batches(hparams, train_set):
     """Batches of training recordings of similar length."""
     labels = [row["label"] for row in rows_of(train_set)]
-    seconds = np.array(seconds_of(train_set))
-    if hparams["trained_on"] == "chunks":
-        seconds = np.minimum(seconds, hparams["chunk_s"])
+    seconds, chunk_s = np.array(seconds_of(train_set)), hparams["chunk_s"]
+    longest = chunk_s if hparams["trained_on"] == "chunks" else LONGEST_S
+    seconds = np.where(seconds > longest, chunk_s, seconds)
     seed = hparams["seed"]
     order = random_order(labels, hparams["balance"] == "sampling", seed)
     return LengthBatchSampler(order, seconds, hparams["batch_size"], seed)
@@ -258,7 +270,9 @@ def fit(brain, hparams, datasets, batches):
         train_loader,
         datasets["valid"],
         progressbar=bars,
-        valid_loader_kwargs=after.eval_options(hparams, **options),
+        valid_loader_kwargs=after.eval_options(
+            hparams, datasets["valid"], **options
+        ),
     )
 
 
@@ -274,7 +288,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     train_labels, classes = read_labels(manifests, hparams["classes"])
     if hparams["controls"]:
         controls.check_training_size(len(train_labels))
-    recordings = dataio_prepare(hparams, manifests, classes, "recordings")
+    recordings = dataio_prepare(hparams, manifests, classes)
     datasets = dataio_prepare(
         hparams, manifests, classes, hparams["trained_on"]
     )
@@ -287,14 +301,17 @@ def run(hparams, hparams_file, overrides, run_opts):
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
-    fit(brain, hparams, datasets, batches)
+    if hparams.get("solver") == "lbfgs":
+        brain.solve(datasets["train"], datasets["valid"])
+    else:
+        fit(brain, hparams, datasets, batches)
     done = after.Run([after.predict(brain, hparams, datasets)])
 
     if hparams["controls"] or nuisance:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.classical_controls(hparams, logmel, brain)
-    if hparams["readout"] != "encoder" and (
+    if hparams["readout"] != EMBEDDING and (
         EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
     ):
         random = run_random_encoder(hparams, hparams_file, overrides, run_opts)
@@ -346,11 +363,12 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         )
     column = hparams["folds"]
     column = hparams["fold_column"] if column == "all" else str(column)
-    refuse_personal(column, "folds")
+    refuse_personal(column, "folds", ())
     names = ("data_folder", "recordings_csv", "label_column", "classes")
     values = fold_values(
         *(hparams[name] for name in (*names, "other_labels")), column
     )
+    refuse_personal(column, "folds", values)
     begin(hparams, hparams_file, overrides, __file__).join()
     runs = {}
     for i, fold in enumerate(rounds(column, values)):

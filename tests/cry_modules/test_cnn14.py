@@ -2,13 +2,22 @@
 
 import copy
 
+import numpy as np
 import pytest
 import torch
 from speechbrain.lobes.models import Cnn14 as speechbrain_cnn14
 
 from cry_modules import cnn14
-from cry_modules.cnn14 import Cnn14, Conv3x3, dropout
+from cry_modules.cnn14 import Cnn14, Conv3x3, dropout, mean_and_spread
 from cry_modules.finetune import batch_norms
+
+
+@torch.no_grad()
+def randomise_norms(encoder):
+    for norm in batch_norms(encoder):
+        norm.running_mean.normal_(0, 0.1)
+        norm.running_var.uniform_(0.5, 2)
+        norm.weight.uniform_(0.5, 2)
 
 
 @pytest.fixture(scope="module")
@@ -16,11 +25,7 @@ def pair():
     """Ours and SpeechBrain's with the same weights and statistics."""
     torch.manual_seed(0)
     theirs = speechbrain_cnn14.Cnn14(80, 2048)
-    with torch.no_grad():
-        for norm in batch_norms(theirs):
-            norm.running_mean.normal_(0, 0.1)
-            norm.running_var.uniform_(0.5, 2)
-            norm.weight.uniform_(0.5, 2)
+    randomise_norms(theirs)
     ours = Cnn14(80, width=64)
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
@@ -178,3 +183,56 @@ def test_refuses_what_five_poolings_cannot_hold():
         encoder(torch.randn(2, 64, 80), torch.tensor([1.0, 0.25]))
     with pytest.raises(ValueError, match="width 0"):
         Cnn14(80, width=0)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mel_bins", [32, 64, 80])
+def test_places_are_mean_and_deviation_with_frequency_kept(mel_bins):
+    """Each recording alone, by numpy, equals the padded batch."""
+    torch.manual_seed(0)
+    encoder = Cnn14(mel_bins, width=2).eval()
+    randomise_norms(encoder)
+    feats = torch.randn(3, 90, mel_bins)
+    n_frames = [90, 33, 64]
+    places = [*encoder.places]
+    batch = encoder(feats, torch.tensor(n_frames) / 90, places)
+    for row, recording, n in zip(batch, feats, n_frames):
+        parts, x = {}, encoder._normalise_bins(recording[None, :n], None)
+        for i in range(6):
+            x, _ = encoder.run_block(i, x, None)
+            values = (
+                x[0].numpy().astype(np.float64)
+            )  # [channels, frames, bands]
+            spread = values.std(axis=1)
+            parts[f"block{i + 1}"] = np.concatenate(
+                [values.mean(axis=1).ravel(), spread.ravel()]
+            )
+        parts["embedding"] = encoder(recording[None, :n])[0].numpy()
+        got = dict(zip(places, row.split([*encoder.places.values()])))
+        for place in places:
+            np.testing.assert_allclose(
+                got[place], parts[place], rtol=1e-4, atol=2e-5, err_msg=place
+            )
+
+
+@torch.no_grad()
+def test_blocks_after_the_last_place_are_not_computed(monkeypatch):
+    encoder, run = Cnn14(80, width=1).eval(), []
+    compute = encoder.run_block
+
+    def counted(i, x, n_frames):
+        run.append(i)
+        return compute(i, x, n_frames)
+
+    monkeypatch.setattr(encoder, "run_block", counted)
+    joined = encoder(torch.randn(2, 40, 80), places=["block3", "block1"])
+    assert run == [0, 1, 2]
+    dims = encoder.places
+    assert joined.shape == (2, dims["block3"] + dims["block1"])
+
+
+def test_a_silent_channel_has_a_finite_gradient():
+    """A ReLU that never fires has no spread; its root has no slope."""
+    x = torch.zeros(1, 1, 4, 2, requires_grad=True)
+    mean_and_spread(x).sum().backward()
+    assert x.grad.isfinite().all()

@@ -33,7 +33,7 @@ def sigs():
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
+@pytest.mark.parametrize("readout", ["embedding", "block3", "embedding+logmel"])
 def test_chunk_embeddings_are_averaged(sigs, readout):
     """Recordings not longer than a chunk keep their embedding."""
     embedder = make_embedder(readout=readout, tested_on="chunks", chunk_s=1.0)
@@ -86,7 +86,7 @@ def test_log_mel_statistics_are_those_of_the_frames_without_padding(sigs):
 @torch.no_grad()
 def test_readout_appends_the_statistics(sigs):
     wavs, lengths = padded(sigs)
-    both = make_embedder(readout="encoder+logmel")
+    both = make_embedder(readout="embedding+logmel")
     assert both.dimension() == 32 + 160
     encoder = make_embedder()(wavs, lengths)
     statistics = LogMelStatistics(LogMel())(wavs, lengths)
@@ -106,7 +106,11 @@ def test_train_mode_embeds_its_input_as_a_whole(sigs):
 
 
 def test_refuses_unknown_options():
-    with pytest.raises(ValueError, match="readout is 'logmel'; expected"):
-        make_embedder(readout="logmel")
+    for readout in (
+        *("logmel", "", "encoder", "block7", "block3+", "block3+block3"),
+        *("logmel+block3", "block3 + block4", None),
+    ):
+        with pytest.raises(ValueError, match="readout is .*block1, .*embedd"):
+            make_embedder(readout=readout)
     with pytest.raises(ValueError, match="tested_on is 'chunk'; expected one"):
         make_embedder(tested_on="chunk")

@@ -7,7 +7,7 @@ from typing import Dict, List, NamedTuple, Optional
 
 from data_prep.manifest import SPLITS, read, read_corpus
 from recipes.study.plan import Run
-from recipes.study.report.results import Results, read_json
+from recipes.study.report.results import Results, read_if_there
 from recipes.study.settings import Task
 
 #: Cries of the adaptations without replay, whose manifests have no generic
@@ -88,9 +88,9 @@ def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
     name may reveal a place or a date."""
     if not (manifests / "train.csv").is_file():
         return None
-    description = read_corpus(manifests)
+    description = read_corpus(manifests) or {}
     rows = [rec for split in splits for rec in read(manifests / f"{split}.csv")]
-    named = read_json(Path(root) / "corpus.json") or {}
+    named = read_corpus(Path(root)) or {}
     return Corpus(
         str(named.get("name") or name),
         purpose,
@@ -137,4 +137,6 @@ def confounds(results: Results, task: Task) -> Optional[Dict]:
     if not results.settings.confounds:
         return None
     run = results.plan[f"confounds/{task.name}"]
-    return read_json(run.result)
+    return read_if_there(
+        run.result, {"verdict": [str], "notes": [str], str: object}
+    )

@@ -1,15 +1,17 @@
 """Results of a study's runs, read from their folders."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cry_modules.metrics.bootstrap import why_no_interval
-from cry_modules.metrics.compare import RunSet, compare
+from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, encoder_of
 from cry_modules.metrics.paired import aligned
 from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.saved import METRICS_FILE, read_metrics
+from cry_modules.training.history import HISTORY_FILE, ROW
+from data_prep.files.shapes import read_json
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import Task
@@ -61,8 +63,12 @@ class Results:
     def of(self, task, encoder, mode, fraction=1.0) -> List[Dict]:
         """Read ``metrics.json`` of each seed that is done."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
-        files = [read_json(run.folder / "metrics.json") for run in runs]
-        return [metrics for metrics in files if metrics is not None]
+        folders = [run.folder for run in runs]
+        return [
+            read_metrics(folder)
+            for folder in folders
+            if (folder / METRICS_FILE).is_file()
+        ]
 
     def set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of the seeds that are done, or None."""
@@ -77,7 +83,9 @@ class Results:
             for file in files
         ]
         seeds = [str(run.facts["seed"]) for run in runs]
-        return SeedSet(ENCODERS[encoder].label, files, aligned_sets, seeds)
+        encoders = [encoder_of(file) for file in files]
+        label = ENCODERS[encoder].label
+        return SeedSet(label, files, aligned_sets, encoders, seeds)
 
     def classical(self, task: str) -> Dict[str, Cell]:
         """Test AUC of the classical controls by name; they have no seed."""
@@ -106,8 +114,9 @@ class Results:
         return self._cells[key]
 
     def difference(self, task, mode, lower, higher) -> Optional[Dict]:
-        """Difference in AUC of two encoders in one mode, paired by patient;
-        see ``cry_modules.metrics.compare``."""
+        """Difference in AUC of two methods in one mode, over patients and
+        pre-training seeds; see ``cry_modules.metrics.compare``. With one seed
+        the interval is over patients alone, and there is no p."""
         sets = [self.set_of(task, name, mode) for name in (lower, higher)]
         if None in sets:
             return None
@@ -116,7 +125,11 @@ class Results:
             aligned(first.predictions[0], first.files[0], p, file)
             for p, file in zip(sets[1].predictions, sets[1].files)
         ]
-        return compare(sets)["differences"][0]
+        difference = compare(sets)["differences"][0]
+        methods = difference.pop("methods")
+        if methods["no_interval"] == ONE_SEED:
+            methods = {"p": None, "no_interval": ONE_SEED}
+        return {**difference, **methods}
 
     def no_interval(self, task: str) -> Optional[str]:
         """Reason why a task's metrics have no interval, or None."""
@@ -128,7 +141,7 @@ class Results:
 
     def history(self, run: Run) -> List[Dict]:
         """Rows of ``history.json``, if there is one."""
-        return read_json(run.folder / "history.json") or []
+        return read_if_there(run.folder / HISTORY_FILE, [ROW]) or []
 
     def main_run(self, task: Task) -> Optional[Run]:
         """A finished run with all recordings of a task, or None."""
@@ -142,8 +155,8 @@ class Results:
         return next(runs, None)
 
 
-def read_json(path: Path):
-    """Contents of a JSON file, or None if it does not exist."""
+def read_if_there(path: Path, shape: Any = object) -> Any:
+    """Contents of a JSON file of a shape, or None if it does not exist."""
     if not Path(path).is_file():
         return None
-    return json.loads(Path(path).read_text("utf-8"))
+    return read_json(path, shape, "delete it, and run the study again")

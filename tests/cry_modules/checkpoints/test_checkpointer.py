@@ -1,14 +1,19 @@
 """Checkpoints are complete or absent, and the right ones are kept."""
 
+import os
 import resource
+from time import time
 
 import pytest
 import torch
+from speechbrain.utils.checkpoints import ckpt_recency
 from torch import nn
 
 from cry_modules.checkpoints.checkpointer import (
     CompleteCheckpointer,
+    best_checkpoint,
     damage,
+    progress,
     read_meta,
 )
 from data_prep.files.errors import InputError
@@ -22,11 +27,7 @@ def checkpointer(tmp_path):
 
 def kept(checkpointer):
     """Epochs of the checkpoints on disk, oldest first."""
-    checkpoints = checkpointer.list_checkpoints()
-    return [
-        c.meta["epoch"]
-        for c in sorted(checkpoints, key=lambda c: c.meta["unixtime"])
-    ]
+    return [c.meta["epoch"] for c in checkpointer.list_checkpoints()]
 
 
 def test_the_last_two_and_the_best_are_kept(checkpointer, tmp_path):
@@ -46,6 +47,43 @@ def test_a_damaged_best_is_not_replaced_by_another_model(checkpointer):
     with pytest.raises(InputError, match="was the best checkpoint"):
         checkpointer.recover_if_possible(min_key="l")
     assert checkpointer.recover_if_possible().meta["epoch"] == 3
+
+
+def test_a_clock_that_is_set_back_changes_nothing(
+    checkpointer, tmp_path, monkeypatch
+):
+    """The best is kept, the last two are, and the last is resumed from."""
+    day = 86400.0
+    for epoch in range(1, 8):
+        now = time() + (day if epoch < 4 else 0)
+        monkeypatch.setattr("time.time", lambda: now)
+        meta = {"epoch": epoch, "l": abs(epoch - 2.0)}
+        checkpointer.save_and_keep(meta, min_key="l")
+        for file in tmp_path.rglob("*"):
+            os.utime(file, (day / epoch, day / epoch))
+    assert kept(checkpointer) == [2, 6, 7]
+    assert checkpointer.recover_if_possible().meta["epoch"] == 7
+    for key in (None, ckpt_recency):
+        assert checkpointer.find_checkpoint(key).meta["epoch"] == 7
+    assert best_checkpoint(tmp_path).name == kept_paths(checkpointer)[-1]
+
+
+def kept_paths(checkpointer):
+    return [c.path.name for c in checkpointer.list_checkpoints()]
+
+
+def test_steps_order_what_an_epoch_does_not():
+    metas = [
+        {"step": 8, "epoch": 2},
+        {"step": 9, "epoch": 3, "end-of-epoch": False},
+        {"step": 12, "epoch": 3, "end-of-epoch": False},
+        {"step": 12, "epoch": 3},
+        # No step was made: all gradients so far overflowed.
+        {"step": 12, "epoch": 4, "end-of-epoch": False},
+    ]
+    for seconds, meta in zip((5.0, 4.0, 3.0, 2.0, 1.0), metas):
+        meta["unixtime"] = seconds
+    assert sorted(reversed(metas), key=progress) == metas
 
 
 def test_without_a_best_the_last_two(checkpointer):
@@ -147,6 +185,8 @@ def test_speechbrains_own_checkpoints_are_taken_as_they_are(tmp_path):
         "unixtime: yesterday",
         "unixtime: true",
         "unixtime: 1.0\nscore: high",
+        "unixtime: 1.0\nstep: last",
+        "unixtime: 1.0\nepoch: [3]",
         "unixtime: 1.0\nfiles: 5",
         "unixtime: 1.0\nfiles: {1: a}",
         "unixtime: 1.0\nfiles: {../../../etc/passwd: x}",

@@ -62,7 +62,9 @@ def run(trained, tmp_path):
 
 def test_a_written_model_is_loaded(tmp_path):
     model = build(
-        Blueprint(2, "fbank", "encoder+logmel", "chunks", 1.5, CLASSES, [0, -2])
+        Blueprint(
+            2, "fbank", "embedding+logmel", "chunks", 1.5, CLASSES, [0, -2]
+        )
     )
     loaded = load_model(str(write_folder(tmp_path / "a", model)))
     assert loaded.blueprint == model.blueprint
@@ -82,7 +84,8 @@ def test_a_written_model_is_loaded(tmp_path):
         ({"width": True}, "width is True"),
         ({"architecture": "os.system"}, "architecture is 'os.system'"),
         ({"front_end": "os.system"}, "front_end is 'os.system'"),
-        ({"readout": ["encoder"]}, "readout is"),
+        ({"readout": ["embedding"]}, "readout is"),
+        ({"readout": "encoder"}, "readout is 'encoder'; expected"),
         ({"chunk_s": float("nan")}, "chunk_s is nan"),
         ({"chunk_s": 0.31, "front_end": "log1p"}, "log1p needs 0.36"),
         ({"classes": ["a", "a"]}, "twice"),

@@ -33,9 +33,10 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `export`")
 CLASSES = ["healthy", "hurt", "tired"]
 VARIANTS = {
     "fbank": {},
-    "fbank, log-mel": {"readout": "encoder+logmel"},
+    "fbank, log-mel": {"readout": "embedding+logmel"},
+    "fbank, block": {"readout": "block3+embedding+logmel"},
     "log1p": {"front_end": "log1p"},
-    "panns, log-mel": {"front_end": "panns", "readout": "encoder+logmel"},
+    "panns, log-mel": {"front_end": "panns", "readout": "embedding+logmel"},
 }
 SHORTEST = {"fbank": 4960, "log1p": 5766, "panns": 4960}
 ABOUT = {"name": "x", "classes": CLASSES, "threshold": None, "caution": "no"}
@@ -281,7 +282,7 @@ def test_quantized(pair, tmp_path):
 
 def test_log_mel_is_not_quantized(tmp_path, tmp_path_factory):
     """The part of the embedding that does not come from the encoder."""
-    _, session, path = make_pair(tmp_path_factory, readout="encoder+logmel")
+    _, session, path = make_pair(tmp_path_factory, readout="embedding+logmel")
     quantize(path, tmp_path / "int8.onnx")
     given = padded(recordings(6000))
     embs = [

@@ -228,7 +228,8 @@ def test_folds_are_read_and_pooled(tmp_path):
 @pytest.mark.parametrize(
     "changes, damaged, message",
     [
-        ({}, ("metrics.json", "{"), "has no 'classes'"),
+        ({}, ("metrics.json", "{"), "metrics.json: it is damaged, not JSON"),
+        ({}, ("metrics.json", "{}"), "metrics.json: label_column is missing"),
         ({"classes": ["a", "b"]}, None, "and metrics.json of a, b"),
         ({"folds": ["no"]}, None, "no holds no metrics.json"),
         ({}, ("figures", ""), "figures is a file"),

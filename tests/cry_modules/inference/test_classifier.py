@@ -10,19 +10,18 @@ import torch
 from cry_modules.audio import RecordingReader
 from cry_modules.checkpoints.description import Blueprint
 from cry_modules.checkpoints.saved_model import build
-from cry_modules.inference import (
-    classifier as module,
-    windows,
-)
+from cry_modules.inference import classifier as module
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, rows_of
 from cry_modules.metrics.predictions import Predictions
+from data_prep.audio import read
 from data_prep.files.errors import InputError
 from tests.classifiers import changing, random_model
 
 RATE = 16000
 CHUNKS = {"tested_on": "chunks", "chunk_s": 0.5, "balance": "none"}
-CHUNKS["readout"] = "encoder+logmel"
+CHUNKS["readout"] = "embedding+logmel"
+BLOCK = {"readout": "block3+embedding", "solver": "lbfgs"}
 
 
 @pytest.fixture(scope="module")
@@ -31,10 +30,14 @@ def classifier():
 
 
 @pytest.mark.parametrize(
-    "options", [{"lr": 0.05}, CHUNKS], ids=["whole", "chunks"]
+    # The strongest penalty is best on labels without a signal: scores of the
+    # optimum differ less.
+    "options, least",
+    [({"lr": 0.05}, 1e-2), (CHUNKS, 1e-2), (BLOCK, 1e-4)],
+    ids=["whole", "chunks", "block"],
 )
 def test_scores_equal_those_of_the_training_run(
-    options, trained, clinic, tmp_path
+    options, least, trained, clinic, tmp_path
 ):
     """8 kHz files of three lengths in one batch."""
     run = trained(**options)
@@ -56,7 +59,7 @@ def test_scores_equal_those_of_the_training_run(
     other = tmp_path / Path(paths[0]).name
     soundfile.write(other, changing(1.0), RATE)
     (score,) = classifier.classify_files([other])
-    assert abs(score.scores[1] - scores[0, 1]) > 1e-2
+    assert abs(score.scores[1] - scores[0, 1]) > least
 
 
 def test_a_batch_equals_its_items(classifier):
@@ -74,7 +77,7 @@ def test_a_recording_is_read_as_in_training(
     rate, classifier, noise, monkeypatch
 ):
     """Mixed block by block, resampled as a whole."""
-    monkeypatch.setattr(windows, "_BLOCK", 1000)
+    monkeypatch.setattr(read, "_BLOCK", 1000)
     path = str(noise("a.flac", seconds=0.71, rate=rate, channels=2))
     seconds = soundfile.info(path).frames / rate
     expected = RecordingReader(RATE)(path, 0.0, seconds)

@@ -58,7 +58,7 @@ def close(a, b):
 
 
 @pytest.mark.parametrize("front_end", FRONT_ENDS)
-@pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
+@pytest.mark.parametrize("readout", ["embedding", "block3", "embedding+logmel"])
 def test_requirements_of_hear_validator(front_end, readout):
     model = make_model(front_end=front_end, readout=readout)
     for seconds in (1.07, 1.98, 4.0):
@@ -84,7 +84,7 @@ def test_timestamps_are_exact_for_hours(rate):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
+@pytest.mark.parametrize("readout", ["embedding", "block3", "embedding+logmel"])
 @pytest.mark.parametrize("tested_on", ["recordings", "chunks"])
 def test_a_scene_has_the_embedding_of_classification(
     tmp_path, readout, tested_on
@@ -125,7 +125,7 @@ def test_a_long_sound_has_the_mean_over_windows_that_are_not_silent(model):
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("readout", ["encoder", "encoder+logmel"])
+@pytest.mark.parametrize("readout", ["embedding", "block3", "embedding+logmel"])
 def test_a_timestamp_has_the_embedding_of_the_window_around_it(readout):
     """Of that window only; mirrored beyond the ends of the sound."""
     model = make_model(readout=readout)
@@ -189,7 +189,7 @@ def test_audio_that_is_refused(model, audio, message):
 @pytest.fixture
 def exported(tmp_path):
     """A folder as ``export.py`` writes it, and its embedder."""
-    model = new_model((), readout="encoder+logmel")
+    model = new_model((), readout="embedding+logmel")
     calibrated(model.embedder)
     return write_model(tmp_path / "exported", model), model.embedder
 

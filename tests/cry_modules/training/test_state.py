@@ -1,6 +1,8 @@
 """Snapshots of a run; the warning of a resume on another platform."""
 
+import itertools
 import random
+import time
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from speechbrain.utils.epoch_loop import EpochCounter
 from torch import nn
 from torch.nn.functional import mse_loss
 
-from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
+from cry_modules.checkpoints.checkpointer import CompleteCheckpointer, read_meta
 from cry_modules.heads import ClassificationHead
 from cry_modules.training import state
 from cry_modules.training.brain import ResumableBrain
@@ -22,6 +24,7 @@ from cry_modules.training.state import (
     Snapshot,
     differences,
 )
+from tests.runs import checkpoints
 
 
 class Training:
@@ -97,7 +100,7 @@ class Line(ResumableBrain):
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         if stage == sb.Stage.TRAIN:
-            self.history.add({"epoch": epoch})
+            self.history.add({"epoch": epoch, **self.timing(1)})
             self.save_epoch({"epoch": epoch})
 
 
@@ -114,8 +117,14 @@ def warnings_of_a_run(tmp_path, caplog):
             {"line": line},
             torch.optim.SGD,
             dict(seed=0, epoch_counter=counter, checkpoint_activations=False),
-            {"device": "cpu", "noprogressbar": True},
-            CompleteCheckpointer(tmp_path, {"line": line, "counter": counter}),
+            {
+                "device": "cpu",
+                "noprogressbar": True,
+                "ckpt_interval_minutes": 15,
+            },
+            CompleteCheckpointer(
+                tmp_path / "save", {"line": line, "counter": counter}
+            ),
         )
         brain.history = History(str(tmp_path))
         brain.schedule = dict(n_warmup=1, n_steps=9, lr=0.1, final_lr=0.0)
@@ -136,6 +145,32 @@ def test_another_number_of_threads_is_one_line(warnings_of_a_run):
     assert "(threads: 1, now 2)" in line and "\n" not in line
     # From then on its checkpoints are of two threads.
     assert warnings_of_a_run(4, threads=2) == []
+
+
+def test_a_clock_a_day_ahead_at_the_first_start(
+    warnings_of_a_run, tmp_path, monkeypatch
+):
+    """Killed after 5 of 9 epochs, resumed with the right clock."""
+    now, day = time.time, 86400.0
+    monkeypatch.setattr("time.time", lambda: now() + day)
+    warnings_of_a_run(5)
+    monkeypatch.setattr("time.time", now)
+    for _ in range(2):  # nothing is left to do the second time
+        warnings_of_a_run(9)
+        assert [read_meta(f)["epoch"] for f in checkpoints(tmp_path)] == [8, 9]
+
+
+@pytest.mark.parametrize("direction", [-1, 1])
+def test_a_clock_that_jumps_measures_no_time(
+    warnings_of_a_run, tmp_path, monkeypatch, direction
+):
+    """Neither negative seconds nor a checkpoint long before it is due."""
+    now, jumps = time.time, itertools.count(0, direction * 86400)
+    monkeypatch.setattr("time.time", lambda: now() + next(jumps))
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "_save_intra_epoch_ckpt", lambda self: 1 / 0)
+        warnings_of_a_run(2)
+    assert all(0 <= r["seconds"] < 60 for r in History(str(tmp_path)).rows)
 
 
 def test_another_library_and_instruction_set_are_one_line(
