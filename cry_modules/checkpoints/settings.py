@@ -88,7 +88,13 @@ def as_text(node: Node) -> str:
     """Text of a scalar, or of a list of scalars as typed: ``[a, b]``."""
     if isinstance(node.value, str):
         return node.value
-    return "[" + ", ".join(item.value for item in node.value) + "]"
+    texts = [item.value for item in node.value]
+    require(
+        all(isinstance(text, str) for text in texts),
+        f"line {node.start_mark.line + 1}: a list holds another list or a map",
+        "write names and numbers only",
+    )
+    return "[" + ", ".join(texts) + "]"
 
 
 def check_ranges(settings: Dict[str, str]) -> None:
