@@ -9,6 +9,7 @@ changed as in training (``--chunk_s 2.0 --n_masks 0``).
 """
 
 import argparse
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -22,7 +23,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from cry_modules.audio import repeat_to
-from cry_modules.figures.style import INK, PAGE, SERIES, picture, shortened
+from cry_modules.checkpoints.encoders import run_name
+from cry_modules.figures.style import INK, PAGE, SERIES, picture
 from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
@@ -162,8 +164,8 @@ def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
         grid = figure.subplots(
             len(pairs), 3, squeeze=False, width_ratios=[2, 1, 1]
         )
-        for row, pair in zip(grid, pairs):
-            title_of_row = f"{shortened(pair.name)}, {in_words(pair, hparams)}"
+        for n, (row, pair) in enumerate(zip(grid, pairs), start=1):
+            title_of_row = f"Recording {n}, {in_words(pair, hparams)}"
             whole, view = draw_pair(row, pair, hparams, limit, title_of_row)
         for axes in grid[:-1].flat:
             axes.set_xlabel("")
@@ -330,7 +332,16 @@ def _draw_manifest(args, settings) -> None:
     hparams["reader"].pack_of(root)
     pairs = make_pairs(hparams, chosen, root, epoch)
     title = f"Two views of {n} of {len(recordings)} recordings, epoch {epoch}"
-    draw(pairs, hparams, Path(args.out), f"{title}\n{args.manifest}")
+    draw(pairs, hparams, Path(args.out), f"{title}\n{_title(args.manifest)}")
+
+
+def _title(manifest) -> str:
+    """Name of the run and of its manifest, without the folders around."""
+    path = Path(os.path.abspath(manifest))
+    parts = path.parts[-1:]
+    if path.parent.name == "manifest":
+        parts = (run_name(path.parents[1]), *path.parts[-2:])
+    return "/".join(parts)
 
 
 def settings_of(arguments: Sequence[str]) -> Dict:
