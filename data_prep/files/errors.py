@@ -19,7 +19,8 @@ class InputError(ValueError):
     """Wrong input or usage, which the user can fix.
 
     The message is one line: what is wrong, in which file and row, what to do.
-    Line ends and other invisible characters of names are shown as escapes.
+    Line ends and other invisible characters of names are shown as escapes, and
+    the middle of a very long word is left out.
 
     Example
     -------
@@ -28,6 +29,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
+        message = re.sub(r"(\S{200})\S{200,}(\S{100})", r"\1[...]\2", message)
         super().__init__(
             "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         )
