@@ -13,7 +13,7 @@ from importlib import metadata
 from types import TracebackType
 from typing import Iterator, Optional, Tuple
 
-from data_prep.files.errors import close_broken_streams
+from data_prep.files.streams import close_broken_streams
 
 #: Packages whose versions must match for the others to load.
 _REPORTED = ("torch", "torchaudio", "speechbrain", "numpy")

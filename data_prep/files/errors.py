@@ -3,10 +3,13 @@
 import errno
 import logging
 import os
-import select
+import re
 import sys
+import time
 from contextlib import contextmanager
-from typing import TextIO
+
+from data_prep.files.signals import INTERRUPTED, second_signal_ends
+from data_prep.files.streams import close_broken_streams
 
 logger = logging.getLogger(__name__)
 
@@ -14,12 +17,19 @@ _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 #: What a disk or network folder that broke or was taken away answers.
 _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN)
 
+#: Errors of torch.distributed where another process has ended.
+_LOST_RANK = re.compile("gloo|NCCL|TCPStore|[Cc]onnection closed by peer")
+#: Seconds within which torchrun ends the other processes, and that each waits
+#: longer than the one before it.
+_TORCHRUN_S, _RANK_S = 4.0, 1.0
+
 
 class InputError(ValueError):
     """Wrong input or usage, which the user can fix.
 
     The message is one line: what is wrong, in which file and row, what to do.
-    Line ends and other invisible characters of names are shown as escapes.
+    Line ends and other invisible characters of names are shown as escapes, and
+    the middle of a very long word is left out.
 
     Example
     -------
@@ -28,6 +38,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
+        message = re.sub(r"(\S{200})\S{200,}(\S{100})", r"\1[...]\2", message)
         super().__init__(
             "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         )
@@ -92,11 +103,13 @@ def one_line_errors():
 
     So are errors of files and disks. The command ends quietly, with status 1,
     once nobody reads what it prints. Any other exception stays a traceback: it
-    is a fault of the program.
+    is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
+    whatever it waits for.
     """
     try:
-        yield
-        print(end="", flush=True)
+        with second_signal_ends():
+            yield
+            print(end="", flush=True)
     except InputError as error:
         _fail(error)
     except BrokenPipeError:
@@ -112,43 +125,36 @@ def one_line_errors():
         _fail(cannot_access(error))
     except KeyboardInterrupt as stop:
         # Training raises it with the command that resumes the run.
+        if _local_rank() == 0:
+            print(str(stop) or INTERRUPTED, file=sys.stderr)
+        raise SystemExit(1)
+    except RuntimeError as error:
+        if "LOCAL_RANK" not in os.environ or not _LOST_RANK.search(str(error)):
+            raise
+        # The lost process has its own message.
+        time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
+        reason = str(error).strip().partition("\n")[0]
         print(
-            str(stop) or "Interrupted. Run the same command again to resume.",
+            f"error: another process of this run has ended ({reason}); start "
+            "all of them again to resume",
             file=sys.stderr,
         )
         raise SystemExit(1)
 
 
 def _fail(error: InputError) -> None:
+    _let_first_rank_speak()
     print(f"error: {error}", file=sys.stderr)
     raise SystemExit(2)
 
 
-def close_broken_streams() -> bool:
-    """Discard what is printed from now on where it cannot be written; True if
-    that is so for standard output or standard error."""
-    streams = [s for s in (sys.stdout, sys.stderr) if s and not s.closed]
-    broken = list(filter(_is_broken, streams))
-    for stream in broken:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
-    return bool(broken)
+def _let_first_rank_speak() -> None:
+    """Wait in a process of torchrun that is not its first: most errors are
+    those of all processes, and torchrun ends the others after the first."""
+    if _local_rank() > 0:
+        time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
 
 
-def _is_broken(stream: TextIO) -> bool:
-    """Check for a full disk, or a pipe without a reader."""
-    try:
-        descriptor = stream.fileno()
-    except OSError:  # no file of the system, as in a notebook
-        return False
-    try:
-        stream.flush()
-    except OSError:
-        return True
-    if os.name == "nt":
-        return False
-    # What could not be written may be lost, and then flushing succeeds.
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    return any(event & select.POLLERR for _, event in poll.poll(0))
+def _local_rank() -> int:
+    text = os.environ.get("LOCAL_RANK", "")  # set by torchrun
+    return int(text) if text.isdecimal() else 0
