@@ -13,6 +13,7 @@ from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
+from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
@@ -41,16 +42,15 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
     """
-    resolved = _resolve(hparams_file, overrides)
-    _check_before_building(hparams_file, resolved, needs)
-    with open(hparams_file, encoding="utf-8") as file:
-        try:
-            hparams = load_hyperpyyaml(file, overrides)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{hparams_file}: {error}")
-        except ImportError as error:
-            raise missing_class(hparams_file, error)
-    check_same_experiment(Path(hparams["output_folder"]), resolved)
+    text = resolved(hparams_file, overrides)
+    _check_before_building(hparams_file, text, needs)
+    try:
+        hparams = load_hyperpyyaml(text, loader=TextLoader)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{hparams_file}: {error}")
+    except ImportError as error:
+        raise missing_class(hparams_file, error)
+    check_same_experiment(Path(hparams["output_folder"]), text)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}
     if "chunk_s" in hparams:
@@ -58,22 +58,17 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     return hparams
 
 
-def _resolve(hparams_file, overrides) -> str:
-    with open(hparams_file, encoding="utf-8") as file:
-        return resolve_references(file, overrides).read()
-
-
-def _check_before_building(hparams_file, resolved, needs):
+def _check_before_building(hparams_file, text, needs):
     """Check keys, ranges and output folder; building makes that folder."""
-    keys = yaml_nodes(resolved)
+    keys = yaml_nodes(text)
     for key in (*needs, "output_folder"):
         require(
             key in keys,
             f"{hparams_file} has no {key!r}, so it is not for this script",
             "the READMEs of recipes/ list the yaml files of each script",
         )
-    settings = plain_settings(resolved)
-    check_settings_version(hparams_file, resolved)
+    settings = plain_settings(text)
+    check_settings_version(hparams_file, text)
     check_ranges(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
@@ -124,7 +119,11 @@ def log_environment(folder: Path) -> threading.Thread:
 
     def write():
         if if_main_process():
-            write_text(Path(folder) / "env.log", environment())
+            # Without the folders that packages were installed from.
+            text = re.sub(
+                r" @ file:\S*|(?<=-e )/\S*", " (local)", environment()
+            )
+            write_text(Path(folder) / "env.log", text)
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -137,14 +136,14 @@ def has_begun(folder: Path) -> bool:
     return any(any(f.glob("save/CKPT*")) for f in folders)
 
 
-def check_same_experiment(folder: Path, resolved: str) -> None:
+def check_same_experiment(folder: Path, settings: str) -> None:
     """Check that a run with checkpoints resumes with its own settings."""
     saved = folder / "hyperparams.yaml"
     if not saved.is_file() or not has_begun(folder):
         return
     text = saved.read_text("utf-8")
     check_settings_version(saved, text)
-    before, now = plain_settings(text), plain_settings(resolved)
+    before, now = plain_settings(text), plain_settings(settings)
     # A run may be moved to another folder.
     for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
         require(
@@ -169,7 +168,7 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = _resolve(hparams_file, overrides)
+    text = resolved(hparams_file, overrides)
     old = re.escape(plain_settings(text)["output_folder"])
     # Other values that begin alike, such as encoder_source, do not change.
     # A long value is in the line below its key.

@@ -89,10 +89,10 @@ def files_by_class(
     )
     if elsewhere:
         logger.warning(
-            "%d audio files outside the class folders are left out, such as %s",
+            "%d audio files outside the class folders are left out",
             len(elsewhere),
-            elsewhere[0],
         )
+        logger.debug("outside the class folders: %s", ", ".join(elsewhere))
     return files
 
 
