@@ -23,11 +23,8 @@ sys.path.append(str(ROOT))  # the recipes are not installed
 
 from sounds import CRY, build_generic, read_sounds  # noqa: E402
 
-from cry_modules.metrics.compare import (  # noqa: E402
-    compare,
-    read_sets,
-    sentence,
-)
+from cry_modules.metrics.compare import compare, read_sets  # noqa: E402
+from cry_modules.metrics.compare_report import sentence  # noqa: E402
 from cry_modules.metrics.predictions import UNITS  # noqa: E402
 from cry_modules.metrics.words import with_interval  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402

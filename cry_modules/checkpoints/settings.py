@@ -84,11 +84,27 @@ def _plain(mapping):
     return {**base, **plain}
 
 
+def nested_setting(text: str, *keys: str) -> str:
+    """A setting inside mappings of a resolved yaml file, as text.
+
+    Example
+    -------
+    >>> nested_setting(
+    ...     "base: {augment: !new:x.Y {width: 10}}", "base", "augment", "width"
+    ... )
+    '10'
+    """
+    node = YAML().compose(text)
+    for key in keys:
+        node = {k.value: value for k, value in node.value}[key]
+    return as_text(node)
+
+
 def as_text(node: Node) -> str:
     """Text of a scalar, or of a list of scalars as typed: ``[a, b]``."""
     if isinstance(node.value, str):
         return node.value
-    return "[" + ", ".join(item.value for item in node.value) + "]"
+    return "[" + ", ".join(str(item.value) for item in node.value) + "]"
 
 
 def check_ranges(settings: Dict[str, str]) -> None:

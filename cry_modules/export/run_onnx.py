@@ -11,35 +11,52 @@ or an unusable model.
 """
 
 import argparse
-import csv
 import json
 import os
 import sys
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence
 
 import numpy as np
 
 from cry_modules.audio import PEAK
 from cry_modules.export.onnx_audio import read_whole, read_windows
+from cry_modules.inference.command import (
+    check_arguments,
+    print_summary,
+    scoring_parser,
+    write_scores,
+)
 from cry_modules.inference.recordings import Unusable, reading
-from cry_modules.inference.scores import FileScore, header_of, rows_of
+from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches
 from cry_modules.lengths import LONGEST_S, covering
-from data_prep.audio.folder import READABLE, audio_among, files_below
+from cry_modules.metrics.saved import CLASSES
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import InputError, one_line_errors, require
-from data_prep.files.tables import write_table
+from data_prep.files.shapes import checked, number, one_of, whole
 
 #: Key of the model's description in its file.
 METADATA_KEY = "cry-ssl onnx 1"
 #: Audio in one batch, seconds; more is not faster on a CPU.
 BATCH_S = 10.0
+#: Shape of the description.
+FACTS = {
+    "classes": CLASSES,
+    "threshold": (number(0, 1.001), None),
+    "caution": str,
+    "sample_rate": whole(1000, 1 << 20),
+    "tested_on": one_of("recordings", "chunks"),
+    "chunk_s": number(0.3, 3600),
+    "shortest": whole(1, 1 << 20),
+    str: object,
+}
 
 
 class OnnxClassifier:
     """A classifier from its ONNX file."""
 
     def __init__(self, path: str, threads: int = 1):
+        self.path = path
         self.session = open_session(path, threads)
         self.facts = description(self.session, path)
         self.classes = self.facts["classes"]
@@ -58,10 +75,23 @@ class OnnxClassifier:
             "n_samples": n_samples,
             "peak": np.array([peak], np.float32),
         }
-        return self.session.run(["logits"], inputs)[0].astype(np.float64)
+        try:
+            logits = self.session.run(["logits"], inputs)[0]
+        except Exception as error:  # onnxruntime's have no common class
+            reason = " ".join(str(error).split())[:200]
+            raise InputError(
+                f"{self.path} cannot be run ({reason}); get it again"
+            )
+        shape = (len(sigs), len(self.classes))
+        require(
+            np.shape(logits) == shape,
+            f"{self.path} gives scores of shape {np.shape(logits)}, not {shape}",
+            "get it again",
+        )
+        return logits.astype(np.float64)
 
-    def score(self, path: str) -> FileScore:
-        """Score a file."""
+    def score(self, path: str, longest_s: Optional[float] = None) -> FileScore:
+        """Score a file; longer ones than ``longest_s`` in windows."""
         audit = audit_file(path)
         score = FileScore(path, audit.duration)
         if not audit.usable:
@@ -69,7 +99,7 @@ class OnnxClassifier:
             return score
         try:
             with reading(path):
-                if audit.duration > LONGEST_S:
+                if audit.duration > (longest_s or LONGEST_S):
                     logits = self._windows(audit)
                 else:
                     logits = self.whole(read_whole(audit, self.rate))
@@ -143,54 +173,33 @@ def open_session(path: str, threads: int):
 def description(session, path: str) -> Dict:
     """Description of a model, from the metadata of its file."""
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    cure = "pass one that python -m cry_modules.export wrote"
     if text is None:
         raise InputError(
             f"{path} is not a classifier of cry-ssl, or is truncated (it has "
-            f"no {METADATA_KEY!r}); pass one that python -m "
-            "cry_modules.export wrote"
+            f"no {METADATA_KEY!r}); {cure}"
         )
+    nodes = [*session.get_inputs(), *session.get_outputs()]
+    require(
+        {"waveform", "n_samples", "logits"} <= {node.name for node in nodes},
+        f"{path} has other inputs and outputs than a classifier of cry-ssl",
+        cure,
+    )
     try:
-        return json.loads(text)
-    except ValueError as error:
+        facts = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}); get it again")
-
-
-def list_audio(names: Sequence[str]) -> List[str]:
-    """List the given files, and the audio files in given folders, each once."""
-    paths = []
-    for name in names:
-        if os.path.isdir(name):
-            inside = audio_among(files_below(name), name, READABLE)
-            paths += [os.path.join(name, path) for path in inside]
-        else:
-            paths.append(name)
-    return list(dict.fromkeys(paths))
+    return checked(facts, FACTS, f"{path}: its description", "get it again")
 
 
 def score_all(
-    classifier: OnnxClassifier, paths: Sequence[str], out: Optional[str]
-) -> int:
-    """Write or print the table; return the number of files without scores."""
-    scores = []
-
-    def rows():
-        for path in paths:
-            _progress(len(scores), len(paths))
-            scores.append(classifier.score(path))
-            threshold = classifier.facts["threshold"]
-            yield from rows_of(scores[-1:], classifier.classes, threshold)
-        _progress(len(paths), len(paths))
-
-    header = header_of(classifier.classes)
-    if out is None:
-        sys.stdout.reconfigure(errors="backslashreplace")
-        table = csv.writer(sys.stdout, lineterminator="\n")
-        table.writerow(header)
-        table.writerows(rows())
-        sys.stdout.flush()
-    else:
-        write_table(out, header, rows())
-    return sum(bool(score.error) for score in scores)
+    classifier: OnnxClassifier, paths: Sequence[str], longest_s: float
+) -> Iterator[FileScore]:
+    """Score files, showing the progress."""
+    for done, path in enumerate(paths):
+        _progress(done, len(paths))
+        yield classifier.score(path, longest_s)
+    _progress(len(paths), len(paths))
 
 
 def _progress(done: int, n: int) -> None:
@@ -201,21 +210,7 @@ def _progress(done: int, n: int) -> None:
 
 def make_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        description="Score recordings with an exported classifier. For "
-        "research: not a medical device.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("model", metavar="MODEL.onnx", help="exported model")
-    parser.add_argument(
-        "audio",
-        metavar="AUDIO",
-        nargs="+",
-        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
-    )
-    parser.add_argument(
-        "--csv", help="file for the table (default: print the table)"
-    )
+    parser = scoring_parser("MODEL.onnx", "exported model")
     parser.add_argument(
         "--threads", type=int, default=1, help="threads to use (default: 1)"
     )
@@ -225,31 +220,27 @@ def make_parser() -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> int:
     """Run the command; return the exit status."""
     require(args.threads > 0, f"--threads is {args.threads}", "pass 1 or more")
-    paths = list_audio(args.audio)
-    if args.csv and (args.csv in paths or args.csv.lower().endswith(READABLE)):
-        raise InputError(
-            f"--csv {args.csv} is a recording, or has the name of one; name "
-            "the table to write, such as scores.csv"
-        )
+    paths = check_arguments(args)
     classifier = OnnxClassifier(args.model, args.threads)
     print(classifier.facts["caution"], file=sys.stderr)
-    failed = score_all(classifier, paths, args.csv)
-    print(
-        f"done: {len(paths) - failed} of {len(paths)} recordings scored",
-        file=sys.stderr,
-    )
-    return 1 if failed else 0
+    scores = []
+
+    def kept():
+        for score in score_all(classifier, paths, args.longest_s):
+            scores.append(score)
+            yield score
+
+    threshold = classifier.facts["threshold"]
+    write_scores(kept(), classifier.classes, threshold, args.csv)
+    print_summary(scores, args.csv)
+    return 1 if any(score.error for score in scores) else 0
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command line."""
-    args = make_parser().parse_args(argv)
-    try:
-        with one_line_errors():
-            status = run(args)
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+    args = make_parser().parse_intermixed_args(argv)
+    with one_line_errors():
+        status = run(args)
     raise SystemExit(status)
 
 

@@ -33,7 +33,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         help="picture of the training curves (default: curves.png, or a "
         "classifier's results in its folder)",
     )
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     with one_line_errors():
         first = Path(args.runs[0])
         is_classifier = (first / "metrics.json").is_file()

@@ -8,12 +8,9 @@ or an unusable model.
 """
 
 import argparse
-import csv
 import logging
-import os
 import re
 import sys
-import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -23,36 +20,23 @@ from tqdm import tqdm
 
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.inference.classifier import CryClassifier
-from cry_modules.inference.scores import header_of, rows_of, write_track
-from cry_modules.lengths import LONGEST_S
-from data_prep.audio.folder import AUDIO, audio_files
-from data_prep.audio.packs import pack_at
-from data_prep.files.atomic import cannot_write, make_folder
+from cry_modules.inference.command import (
+    check_arguments,
+    print_summary,
+    scoring_parser,
+    write_scores,
+)
+from cry_modules.inference.scores import write_track
+from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
-from data_prep.files.tables import write_table
 
 
 def make_parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cry_modules.inference",
-        description=f"Score recordings with a trained classifier. {CAUTION}",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="exported folder, results folder of train_cls.py, or Hugging "
-        "Face id",
-    )
-    parser.add_argument(
-        "audio",
-        metavar="AUDIO",
-        nargs="+",
-        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
-    )
-    parser.add_argument(
-        "--csv", help="file for the table (default: print the table)"
+    parser = scoring_parser(
+        "MODEL",
+        "exported folder, results folder of train_cls.py, or Hugging Face id",
+        "python -m cry_modules.inference",
     )
     parser.add_argument(
         "--plot",
@@ -71,13 +55,6 @@ def make_parser() -> argparse.ArgumentParser:
         type=float,
         help="seconds from one window to the next (default: half a window)",
     )
-    parser.add_argument(
-        "--longest_s",
-        type=float,
-        default=LONGEST_S,
-        help="split longer recordings into windows and average their "
-        f"log-odds, seconds (default: {LONGEST_S:g})",
-    )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
     parser.add_argument(
@@ -94,15 +71,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     # Intermixed: recordings may follow options.
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    # File names that are not Unicode are escaped, as in a file.
-    sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        with one_line_errors(), _if_interrupted("nothing was written"):
-            n_failed = _score(args)
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1)
+    with one_line_errors(), _if_interrupted("nothing was written"):
+        n_failed = _score(args)
     if n_failed:
         raise SystemExit(1)
 
@@ -118,12 +88,17 @@ def _if_interrupted(state: str):
 
 def _score(args) -> int:
     """Score the recordings; return the number of those that failed."""
+    paths, out = check_arguments(args), args.csv
     _check_options(args)
-    paths = _list_audio(args.audio)
-    out = None if args.csv is None else Path(args.csv)
-    table = (out or Path("scores.csv")).with_suffix("")
+    to_file = out is not None and not is_stream(out)
+    table = Path(out if to_file else "scores.csv").with_suffix("")
     folder = table.with_name(f"{table.name}_over_time") if args.plot else None
-    _check_outputs(out, folder, paths)
+    if folder is not None:
+        if folder.exists():
+            require_writable(make_folder(folder) / "a.csv")
+        else:
+            make_folder(folder.parent)
+            require_writable(folder)
     classifier = CryClassifier.from_hparams(
         args.model,
         trust=args.trust,
@@ -134,32 +109,21 @@ def _score(args) -> int:
     print(CAUTION, file=sys.stderr)
     scores = classifier.classify_files(paths, args.longest_s, progressbar=True)
     hparams = classifier.hparams
-    header = header_of(hparams.classes)
-    rows = rows_of(scores, hparams.classes, hparams.threshold)
-    if out is None:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerows([header, *rows])
-    else:
-        write_table(out, header, rows)
-    failed = {}
+    write_scores(scores, hparams.classes, hparams.threshold, out)
+    failed, more = {}, ""
     if folder is not None:
         state = f"{out or 'the table'} is complete, {folder} is not"
         with _if_interrupted(state):
             paths = [score.path for score in scores if not score.error]
             failed = _write_over_time(classifier, paths, folder, args)
-    print(
-        _summary(scores, failed, out),
-        file=sys.stderr if out is None else sys.stdout,
-    )
+    if failed:
+        reason = next(iter(failed.values()))
+        more = f", {len(failed)} have no scores over time, such as {reason}"
+    print_summary(scores, out, more)
     return sum(bool(score.error) for score in scores) + len(failed)
 
 
 def _check_options(args):
-    texts = [("MODEL", args.model), ("--csv", args.csv)]
-    for name, value in [*texts, *(("AUDIO", path) for path in args.audio)]:
-        require(value != "", f"{name} is empty", "pass a name")
-    if not args.longest_s > 0:
-        raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
     for name in ("window_s", "hop_s"):
         value = getattr(args, name)
         require(
@@ -167,50 +131,6 @@ def _check_options(args):
             f"--{name} {value} applies to scores over time",
             f"pass --plot too, or leave out --{name}",
         )
-
-
-def _list_audio(names: Sequence[str]) -> List[str]:
-    """Files, and the audio files of folders, each once."""
-    paths = []
-    for name in names:
-        if not os.path.isdir(name):
-            paths.append(name)
-            continue
-        pack = pack_at(name)
-        require(
-            pack is None,
-            f"{name} is a pack, which only training reads",
-            f"pass the folder that was packed, {pack and pack.name}",
-        )
-        paths += [str(Path(name) / path) for path in audio_files(name)]
-    return list(dict.fromkeys(paths))
-
-
-def _check_outputs(
-    out: Optional[Path], folder: Optional[Path], paths: Sequence[str]
-):
-    """Refuse outputs that cannot be written or would replace a recording."""
-    if out is not None:
-        if out.is_dir():
-            raise InputError(f"--csv {out} is a folder; pass a file name")
-        recordings = {os.path.realpath(path) for path in paths}
-        require(
-            not str(out).lower().endswith(AUDIO)
-            and os.path.realpath(out) not in recordings,
-            f"--csv {out} is a recording, or has the name of one",
-            "name the table to write, such as scores.csv",
-        )
-        _check_writable(out, out.parent)
-    if folder is not None:
-        _check_writable(folder, folder if folder.exists() else folder.parent)
-
-
-def _check_writable(path: Path, folder: Path):
-    make_folder(folder)
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise cannot_write(path, error)
 
 
 def _write_over_time(
@@ -262,20 +182,6 @@ def plot_names(paths: Sequence[str]) -> Dict[str, str]:
         taken.add(name.lower())
         names[path] = name
     return names
-
-
-def _summary(scores, failed: Dict[str, str], out) -> str:
-    scored = [score for score in scores if not score.error]
-    unusable = [score for score in scores if score.error]
-    minutes = sum(score.seconds for score in scored) / 60
-    line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
-    if unusable:
-        example = f"{unusable[0].path} ({unusable[0].error})"
-        line += f", {len(unusable)} could not be used, such as {example}"
-    if failed:
-        reason = next(iter(failed.values()))
-        line += f", {len(failed)} have no scores over time, such as {reason}"
-    return line if out is None else f"{line}; table in {out}"
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ the first on the same recordings, with the same draws of patients for all.
 import glob
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
 from cry_modules.metrics.bootstrap import N_DRAWS, why_no_interval
 from cry_modules.metrics.evaluate import finite_or_none
-from cry_modules.metrics.figures import METRICS, rarest_class_interval
+from cry_modules.metrics.figures import rarest_class_interval
 from cry_modules.metrics.paired import (
-    ALPHA,
     DIGITS,
     aligned,
     mean_difference,
@@ -25,14 +25,16 @@ from cry_modules.metrics.paired import (
     why_no_test,
 )
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, Predictions
-from cry_modules.metrics.words import (
-    interval_in_words,
-    markdown_table,
-    p_in_words,
+from cry_modules.metrics.saved import (
+    METRICS_FILE,
+    RANDOM_ENCODERS,
+    read_metrics,
 )
 from data_prep.files.errors import InputError
 
 FILE = "predictions_test.csv"
+#: Reason against a statement about methods.
+ONE_SEED = "one pre-training seed, and another may reverse the difference"
 
 
 @dataclass
@@ -42,11 +44,20 @@ class RunSet:
     name: str  # in tables and sentences
     files: List[Path]  # one per seed
     predictions: List[Predictions]  # all in the same order of recordings
+    #: Pre-trained encoder of each file; empty: every file has its own.
+    encoders: Sequence[str] = ()
 
     @property
     def seeds(self) -> List[str]:
         """Names of the runs' folders, which tell seeds apart."""
         return [file.absolute().parent.name for file in self.files]
+
+    def by_encoder(self, values: np.ndarray) -> np.ndarray:
+        """Mean over the files of each encoder, ``[encoders]``: seeds of heads
+        on one encoder say nothing about another pre-training."""
+        names = [*self.encoders] or [str(file) for file in self.files]
+        owner = np.array([names.index(name) for name in names])
+        return np.array([values[owner == i].mean() for i in np.unique(owner)])
 
 
 # Reading sets.
@@ -139,8 +150,19 @@ def read_sets(
             read = Predictions.read(file)
             first = first or (read, file)
             predictions.append(aligned(*first, read, file))
-        sets.append(RunSet(name, files, predictions))
+        encoders = [encoder_of(file) for file in files]
+        sets.append(RunSet(name, files, predictions, encoders))
     return sets
+
+
+def encoder_of(file: Path) -> str:
+    """Pre-trained encoder of a run by its predictions file: as its
+    ``metrics.json`` says; the file itself where it had none, or is no run's."""
+    source = None
+    if (file.parent / METRICS_FILE).is_file():
+        metrics = read_metrics(file.parent, required=())
+        source = metrics.get("encoder_source")
+    return str(file) if source in RANDOM_ENCODERS else source
 
 
 # Numbers.
@@ -170,12 +192,18 @@ def compare(
     for i in range(1, len(sets)):
         names = sets[0].name, sets[i].name
         no_test = why_no_test(units[0], units[i], names, n_draws)
+        pair = rows[0], rows[i], first
         differences.append(
             {
                 "a": names[0],
                 "b": names[1],
-                **mean_difference(computed, rows[0], rows[i], first, no_test),
+                **mean_difference(computed, *pair, no_test),
                 **_between_seeds(sets[0], values[0], sets[i], values[i]),
+                "methods": _of_methods(
+                    *(sets[0], values[0], sets[i], values[i]),
+                    partial(mean_difference, computed, *pair),
+                    no_test,
+                ),
             }
         )
     return {
@@ -241,133 +269,22 @@ def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:
     }
 
 
+def _of_methods(a, values_a, b, values_b, difference, no_test) -> Dict:
+    """Interval and p of the difference between the methods: over patients and
+    pre-training seeds."""
+    varied = [a.by_encoder(values_a), b.by_encoder(values_b)]
+    n_encoders = [len(values) for values in varied]
+    if a.seeds == b.seeds and n_encoders == [len(a.files)] * 2:
+        varied = [np.round(values_b - values_a, DIGITS)]
+    if no_test is None and min(n_encoders) < 2:
+        no_test = ONE_SEED
+    result = difference(no_test, varied)
+    keys = ("ci95", "p", "no_interval")
+    return {**{key: result[key] for key in keys}, "n_encoders": n_encoders}
+
+
 def _sd(values) -> float:
     """Standard deviation; exactly 0 if all values are equal."""
     if np.ptp(values) == 0:
         return 0.0
     return float(np.std(values, ddof=1))
-
-
-# Words.
-
-
-def report(result: Dict) -> str:
-    """Result of ``compare`` as Markdown: tables and sentences."""
-    metric, unit = METRICS[result["metric"]], result["unit"]
-    lines = [
-        f"{metric.label} by {unit}: {result['n']} {unit}s"
-        + f" of {result['n_patients']} patients" * (unit != "patient")
-        + f", {result['n_draws']} draws of patients",
-        "",
-    ]
-    lines += _table(
-        {
-            "set": entry["name"],
-            "seeds": len(entry["by_seed"]),
-            metric.words: _number(entry["mean"]),
-            "sd between seeds": _number(entry["sd_between_seeds"]),
-            "95 % interval over patients": _range(entry["ci95"]),
-            "one run, new seed and new patients": _range(
-                entry["ci95_new_seed"]
-            ),
-        }
-        for entry in result["sets"]
-    )
-    if result["no_interval"]:
-        lines += ["", f"No intervals: {result['no_interval']}."]
-    if result["differences"]:
-        rows = (_difference_cells(d, metric) for d in result["differences"])
-        lines += ["", *_table(rows), ""]
-        lines += [sentence(d, result) for d in result["differences"]]
-    if len(result["differences"]) > 1:
-        lines.append(
-            f"The p of these {len(result['differences'])} comparisons are not "
-            "corrected for their number."
-        )
-    return "\n".join(lines)
-
-
-def _table(rows: Iterable[Dict]) -> List[str]:
-    rows = list(rows)
-    return markdown_table(list(rows[0]), [row.values() for row in rows])
-
-
-def _difference_cells(d, metric) -> Dict[str, str]:
-    how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
-    spread, p = d["sd_between_seeds"], "none"
-    if d["p"] is not None:
-        p = p_in_words(d["p"]).replace("p = ", "")
-    return {
-        "difference": f"{d['b']} - {d['a']}",
-        metric.words: _number(d["difference"], "+.3f"),
-        "95 % interval over paired patients": _range(d["ci95"]),
-        "p": p,
-        "sd between seeds": "none"
-        if spread is None
-        else f"{_number(spread)} ({how})",
-        "seeds above": f"{d['n_above']} of {len(d['by_seed'])}",
-    }
-
-
-def sentence(difference: Dict, result: Dict) -> str:
-    """Difference between two sets as a sentence for a paper."""
-    d, n = difference, result["n_patients"]
-    words = METRICS[result["metric"]].words
-    words += " by patient" * (result["unit"] == "patient")
-    if d["difference"] is None:
-        return (
-            f"{words} of {d['b']} and {d['a']} is not defined: "
-            f"{d['no_interval']}."
-        )
-    seeds = _seeds_in_words(d)
-    if d["p"] is not None and d["ci95"] is None:
-        return (
-            f"{d['b']} has the same {words} as {d['a']} in every draw of "
-            f"{n} patients ({p_in_words(d['p'])}; {seeds})."
-        )
-    article = "an" if words[0] in "aeiouA" else "a"
-    text = (
-        f"{d['b']} has {article} {words} {abs(d['difference']):.3f} "
-        f"{_side(d)} {d['a']}"
-    )
-    if d["p"] is None:
-        return f"{text} (no interval and no p: {d['no_interval']}; {seeds})."
-    if d["p"] >= ALPHA:
-        up_to = max(map(abs, d["ci95"]))
-        return (
-            f"{text}, a difference that these {n} patients cannot prove "
-            f"({p_in_words(d['p'])}; a difference up to {up_to:.3f} is not "
-            f"ruled out; {seeds})."
-        )
-    ends = sorted(map(abs, d["ci95"]))  # both on one side of 0
-    return (
-        f"{text} (95 % interval over {n} patients {_range(ends)}, "
-        f"{p_in_words(d['p'])}; {seeds})."
-    )
-
-
-def _side(d) -> str:
-    return "below" if d["difference"] < 0 else "above"
-
-
-def _seeds_in_words(d) -> str:
-    if d["sd_between_seeds"] is None:
-        return "one seed each"
-    side, n = _side(d), len(d["by_seed"])
-    spread = f"between seeds +-{d['sd_between_seeds']:.3f}"
-    if d["sd_between_seeds"] > abs(d["difference"]):
-        spread += ", more than the difference: another seed may reverse it"
-    if d["paired_by_seed"]:
-        return f"{d[f'n_{side}']} of {n} seeds; {spread}"
-    return (
-        f"seeds not paired, {d[f'n_{side}']} of {n} {side} the mean of "
-        f"{d['a']}; {spread}"
-    )
-
-
-def _number(value, form=".3f") -> str:
-    return "none" if value is None else format(value, form)
-
-
-def _range(ends) -> str:
-    return "none" if ends is None else interval_in_words(ends)

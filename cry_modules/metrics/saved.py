@@ -10,6 +10,8 @@ from data_prep.files.inside import FILE_NAME
 from data_prep.files.shapes import Rule, number, one_of, read_json, whole
 
 METRICS_FILE = "metrics.json"
+#: ``encoder_source`` of runs that draw an encoder of their own.
+RANDOM_ENCODERS = (None, "random_calibrated")
 _CURE = "let that run finish, or train again into another folder"
 
 _SHARE = number(1e-12, 1)
@@ -46,6 +48,10 @@ def _is_classes(value) -> bool:
     return is_texts and len(set(value)) == len(value) > 1
 
 
+#: Shape of the names of classes.
+CLASSES = Rule(_is_classes, "a list of two or more class names")
+
+
 #: Shapes of the entries of ``metrics.json``.
 _ENTRIES = {
     "task": str,
@@ -59,7 +65,7 @@ _ENTRIES = {
     "balance": str,
     "patient_score": one_of(*AGGREGATIONS),
     "corpus": str,
-    "classes": Rule(_is_classes, "a list of two or more class names"),
+    "classes": CLASSES,
     "prevalence": ([_SHARE], None),
     "n_trainable": whole(0),
     "n_parameters": whole(0),

@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.distributed import RankShare, any_rank, n_ranks, rank
 from cry_modules.training.batch_norm import convert_batch_norms
-from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.loader_workers import worker_errors, worker_options
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import warmup_cosine
 from cry_modules.training.state import (
@@ -24,6 +24,7 @@ from cry_modules.training.state import (
 )
 from cry_modules.training.stopping import Stopped, resume_command, stop_signals
 from data_prep.files.errors import InputError, require
+from data_prep.files.shapes import ANY_NUMBER, checked, whole
 
 #: SpeechBrain's options that change the result.
 _OPTIONS = (
@@ -33,6 +34,12 @@ _OPTIONS = (
     "max_grad_norm",
     "skip_nonfinite_grads",
 )
+#: SpeechBrain's entries of a checkpoint, which it does not check.
+_BRAIN = {
+    "step": whole(0),
+    "optimizer_step": whole(0),
+    "avg_train_loss": ANY_NUMBER,
+}
 
 
 class SameOptions(PerRank):
@@ -40,6 +47,8 @@ class SameOptions(PerRank):
 
     ``experiment.check_same_experiment`` compares the yaml file's.
     """
+
+    shape = {str: (str, bool, ANY_NUMBER, None)}
 
     def __init__(self, brain):
         self.options = {name: getattr(brain, name) for name in _OPTIONS}
@@ -155,14 +164,25 @@ class ResumableBrain(sb.Brain):
 
     def fit(self, *args, **kwargs):
         """Train as SpeechBrain does, until a signal requests a stop."""
-        with stop_signals() as self.stop:
+        with stop_signals() as self.stop, worker_errors():
             super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """Evaluate as SpeechBrain does; errors of workers are one line."""
+        with worker_errors():
+            return super().evaluate(*args, **kwargs)
 
     def on_fit_start(self):
         """Give each rank its own random seed, then load the last checkpoint."""
         if rank() > 0:
             torch.manual_seed(self.hparams.seed + rank())
         super().on_fit_start()
+        checked(
+            {name: getattr(self, name) for name in _BRAIN},
+            _BRAIN,
+            f"{self.checkpointer.checkpoints_dir}: brain.ckpt of the newest",
+            "pass another --output_folder",
+        )
         self.history.require(self.hparams.epoch_counter.current)
 
     def _wrap_distributed(self):

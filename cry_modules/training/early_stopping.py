@@ -10,7 +10,10 @@ from speechbrain.utils.checkpoints import (
 )
 from speechbrain.utils.epoch_loop import EpochCounter
 
-_STATE = ("current", "best", "best_epoch")
+from data_prep.files.shapes import ANY_NUMBER, checked, whole
+
+#: Attributes in a checkpoint, and their shapes.
+_STATE = {"current": whole(0), "best": ANY_NUMBER, "best_epoch": whole(0)}
 
 
 @register_checkpoint_hooks
@@ -66,5 +69,7 @@ class EarlyStopping(EpochCounter):
     @mark_as_loader
     def load(self, path: Path, end_of_epoch: bool) -> None:
         """Read the state; repeat an epoch that had not ended."""
-        vars(self).update(yaml.safe_load(Path(path).read_text("utf-8")))
+        state = yaml.safe_load(Path(path).read_text("utf-8"))
+        cure = "pass another --output_folder"
+        vars(self).update(checked(state, _STATE, str(path), cure))
         self.current -= not end_of_epoch

@@ -2,17 +2,20 @@
 
 import functools
 import io
+import logging
 import re
 import shutil
 import threading
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Iterator, Sequence
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
+from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
@@ -23,8 +26,13 @@ from cry_modules.checkpoints.versions import (
     check_settings_version,
     missing_class,
 )
+from cry_modules.distributed import gather_objects, rank
+from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
+
+logger = logging.getLogger(__name__)
 
 #: Settings that may change when a run resumes: they decide how fast it is, or
 #: how its result is evaluated, not what is trained.
@@ -41,16 +49,15 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
     """
-    resolved = _resolve(hparams_file, overrides)
-    _check_before_building(hparams_file, resolved, needs)
-    with open(hparams_file, encoding="utf-8") as file:
-        try:
-            hparams = load_hyperpyyaml(file, overrides)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{hparams_file}: {error}")
-        except ImportError as error:
-            raise missing_class(hparams_file, error)
-    check_same_experiment(Path(hparams["output_folder"]), resolved)
+    text = resolved(hparams_file, overrides)
+    _check_before_building(hparams_file, text, needs)
+    try:
+        hparams = load_hyperpyyaml(text, loader=TextLoader)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{hparams_file}: {error}")
+    except ImportError as error:
+        raise missing_class(hparams_file, error)
+    check_same_experiment(Path(hparams["output_folder"]), text)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}
     if "chunk_s" in hparams:
@@ -58,22 +65,17 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     return hparams
 
 
-def _resolve(hparams_file, overrides) -> str:
-    with open(hparams_file, encoding="utf-8") as file:
-        return resolve_references(file, overrides).read()
-
-
-def _check_before_building(hparams_file, resolved, needs):
+def _check_before_building(hparams_file, text, needs):
     """Check keys, ranges and output folder; building makes that folder."""
-    keys = yaml_nodes(resolved)
+    keys = yaml_nodes(text)
     for key in (*needs, "output_folder"):
         require(
             key in keys,
             f"{hparams_file} has no {key!r}, so it is not for this script",
             "the READMEs of recipes/ list the yaml files of each script",
         )
-    settings = plain_settings(resolved)
-    check_settings_version(hparams_file, resolved)
+    settings = plain_settings(text)
+    check_settings_version(hparams_file, text)
     check_ranges(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
@@ -82,6 +84,27 @@ def _check_before_building(hparams_file, resolved, needs):
             f"output_folder {output}: {folder} is a file",
             "pass a folder",
         )
+
+
+@contextmanager
+def only_process_in(output_folder: Path) -> Iterator[None]:
+    """Lock the folder of a run; every rank must call this.
+
+    The first rank holds the lock. If another run has it, all ranks raise the
+    same ``InputError``.
+    """
+    with ExitStack() as stack:
+        problem = None
+        if rank() == 0:
+            try:
+                stack.enter_context(locked(output_folder))
+            except InputError as error:
+                problem = str(error)
+        problem = gather_objects(problem)[0]
+        if problem is not None:
+            raise InputError(problem)
+        with named_in_errors(output_folder):
+            yield
 
 
 def begin(
@@ -123,8 +146,14 @@ def log_environment(folder: Path) -> threading.Thread:
     """
 
     def write():
-        if if_main_process():
-            write_text(Path(folder) / "env.log", environment())
+        if not if_main_process():
+            return
+        # Without the folders that packages were installed from.
+        text = re.sub(r" @ file:\S*|(?<=-e )/\S*", " (local)", environment())
+        try:
+            write_text(Path(folder) / "env.log", text)
+        except InputError as error:  # nobody would handle it in a thread
+            logger.warning("%s", error)
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -137,14 +166,14 @@ def has_begun(folder: Path) -> bool:
     return any(any(f.glob("save/CKPT*")) for f in folders)
 
 
-def check_same_experiment(folder: Path, resolved: str) -> None:
+def check_same_experiment(folder: Path, settings: str) -> None:
     """Check that a run with checkpoints resumes with its own settings."""
     saved = folder / "hyperparams.yaml"
     if not saved.is_file() or not has_begun(folder):
         return
     text = saved.read_text("utf-8")
     check_settings_version(saved, text)
-    before, now = plain_settings(text), plain_settings(resolved)
+    before, now = plain_settings(text), plain_settings(settings)
     # A run may be moved to another folder.
     for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
         require(
@@ -169,7 +198,7 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = _resolve(hparams_file, overrides)
+    text = resolved(hparams_file, overrides)
     old = re.escape(plain_settings(text)["output_folder"])
     # Other values that begin alike, such as encoder_source, do not change.
     # A long value is in the line below its key.
@@ -182,5 +211,5 @@ def write_variant(
     )
     text = resolve_references(io.StringIO(text), changes).read()
     check_same_experiment(Path(output_folder), text)
-    Path(output_folder).mkdir(parents=True, exist_ok=True)
+    make_folder(output_folder)
     write_text(Path(output_folder) / "hyperparams.yaml", text)

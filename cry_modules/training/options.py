@@ -9,10 +9,10 @@ from typing import Optional, Sequence, Tuple
 
 import speechbrain as sb
 import torch
-from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.settings import (
     RANGES,
     as_text,
@@ -21,9 +21,6 @@ from cry_modules.checkpoints.settings import (
 )
 from cry_modules.training.experiment import write_variant
 from data_prep.files.errors import InputError, require
-
-#: First words of the hyperparams.yaml that SpeechBrain writes for a run.
-_RESOLVED = "# Generated"
 
 #: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
@@ -66,7 +63,7 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     )
     _check_run_options(run_opts)
     _check_overrides(hparams_file, overrides)
-    if overrides and path.read_text("utf-8").startswith(_RESOLVED):
+    if overrides and path.read_text("utf-8").startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
 
@@ -117,14 +114,7 @@ def _check_run_options(run_opts):
 
 def _check_overrides(hparams_file, overrides):
     """Check names and types of the options that the yaml file defines."""
-    try:
-        with open(hparams_file, encoding="utf-8") as file:
-            defaults = yaml_nodes(resolve_references(file).read())
-    except (YAMLError, AttributeError, TypeError, ValueError):
-        raise InputError(
-            f"{hparams_file} is not a yaml file of settings; pass one of "
-            "hparams/"
-        )
+    defaults = yaml_nodes(resolved(hparams_file, {}))
     # Scalars and lists, not objects.
     options = [
         key

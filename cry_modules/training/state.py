@@ -32,6 +32,7 @@ from torch.utils.data import DataLoader
 
 from cry_modules.distributed import gather_objects, n_ranks, rank
 from data_prep.files.errors import InputError
+from data_prep.files.shapes import ANY_NUMBER, Rule, checked, whole
 
 logger = logging.getLogger(__name__)
 
@@ -45,14 +46,24 @@ _VARIABLES = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "MKL_CBWR")
 #: A Brain's attributes that a checkpoint holds.
 _OF_BRAIN = ("step", "avg_train_loss", "optimizer_step")
 
+#: Shapes of epoch and sums, and of a generator's state.
+_TOTALS = [(whole(0), None), {str: {str: ANY_NUMBER}}]
+_BYTES = Rule(
+    lambda value: torch.is_tensor(value) and value.dtype == torch.uint8,
+    "a tensor of bytes",
+)
+
 
 @partial(register_checkpoint_hooks, save_on_main_only=False)
 class PerRank:
     """State that each rank has its own copy of; a checkpoint holds all copies.
 
     Subclasses define ``get_state``, which returns what ``torch.save`` can write
-    and read without running code, and ``set_state``, which restores it.
+    and read without running code, its ``shape``, and ``set_state``, which
+    restores it.
     """
+
+    shape: Any = object
 
     @mark_as_saver
     def save(self, path):
@@ -66,6 +77,8 @@ class PerRank:
         """Restore the state of this rank."""
         del end_of_epoch  # the state is the same
         states = torch.load(path, map_location="cpu", weights_only=True)
+        cure = "pass another --output_folder"
+        checked(states, [self.shape], str(path), cure)
         if len(states) != n_ranks():
             raise InputError(
                 f"{path}: this run started on {len(states)} processes and "
@@ -77,6 +90,8 @@ class PerRank:
 
 class EpochTotals(PerRank):
     """Sums over an epoch; a run can resume in the middle of it."""
+
+    shape = str
 
     def __init__(self):
         self.epoch = None
@@ -121,7 +136,9 @@ class EpochTotals(PerRank):
 
     def set_state(self, state):
         """Restore what ``get_state`` returned."""
-        self.epoch, self.sums = json.loads(state)
+        self.epoch, self.sums = checked(
+            json.loads(state), _TOTALS, "the sums of the epoch", "save again"
+        )
 
 
 class RandomStates(PerRank):
@@ -131,6 +148,13 @@ class RandomStates(PerRank):
     rank. Loaders need no state: their generator is seeded for each epoch, and
     chunks are drawn from (seed, epoch, recording).
     """
+
+    shape = {
+        "python": [whole(0), [whole(0)], (float, None)],
+        "numpy": [str, [whole(0, 2**32 - 1)], whole(0), whole(0), float],
+        "torch": _BYTES,
+        "cuda": (_BYTES, None),
+    }
 
     def get_state(self):
         """States as numbers, lists and tensors."""
@@ -171,6 +195,8 @@ class PlatformRecord(PerRank):
 
     A run that resumes on another platform logs one warning.
     """
+
+    shape = {str: str}
 
     def __init__(self, device: str):
         on_gpu = torch.device(device).type == "cuda"

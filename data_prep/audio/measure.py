@@ -31,6 +31,8 @@ HEADERLESS = "unreadable: samples without a header"
 NOT_UNICODE = "unreadable: name not Unicode; rename it"
 #: Samples above this are clipped.
 FULL_SCALE = 0.999
+#: Larger samples are damage; floats may hold unscaled 32 bit integers.
+LOUDEST = 2.0**31
 #: A larger share of clipped samples is flagged.
 MOST_CLIPPED = 0.01
 #: A larger mean is flagged, of full scale.
@@ -291,6 +293,8 @@ def _rejection(audit, meter) -> str:
         return "truncated: the last page of the stream is missing"
     if audit.duration < SHORTEST_S:
         return f"too short: {audit.duration:.3f} s"
+    if audit.peak > LOUDEST:
+        return f"damaged: a sample is {audit.peak:.3g} times full scale"
     if audit.non_finite:
         return f"not finite: {audit.non_finite} samples are NaN or infinite"
     if meter.energy > 0 and _weaker_than_channels(meter) > CANCELS_DB:

@@ -87,8 +87,8 @@ class Pack:
         self._head = read_json(self.folder / PACK_FILE, {str: object})
         require(
             self._head.get("pack") == VERSION,
-            f"{folder} is a pack of version {self._head.get('pack')}, not "
-            f"{VERSION}",
+            f"{folder} is a pack of version {self._head.get('pack')!r:.60}, "
+            f"not {VERSION}",
             "pack the recordings again",
         )
         read_json(self.folder / PACK_FILE, HEAD)
@@ -129,7 +129,7 @@ class Pack:
             require(
                 part["head"].get(key) == value,
                 f"{self.folder}: {name}.json is of a pack with {key} "
-                f"{part['head'].get(key)}, {PACK_FILE} has {value}",
+                f"{part['head'].get(key)!r:.80}, {PACK_FILE} has {value!r:.80}",
                 "keep the parts of one pack together",
             )
         self.name = part["name"]

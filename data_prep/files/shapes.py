@@ -42,6 +42,10 @@ class Rule:
     words: str
 
 
+#: Any number, also infinity and NaN.
+ANY_NUMBER = Rule(lambda value: type(value) in (int, float), "a number")
+
+
 def whole(least: int, most: int = 1 << 53) -> Rule:
     """Rule for a whole number in a range."""
     return Rule(

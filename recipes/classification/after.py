@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import run_on_main
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed
@@ -24,7 +25,7 @@ from cry_modules.figures.results import draw_results, results_of
 from cry_modules.lengths import batches_in_order
 from cry_modules.training.batches import EmbeddingSet, keep_batch
 from cry_modules.training.dataset import seconds_of
-from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
 #: Keys of ``metrics.json`` that differ between folds.
@@ -77,17 +78,18 @@ def eval_options(hparams, dataset, num_workers, **options):
 
 def embed_all(brain, hparams, datasets, embedder, description):
     """Embed the recordings of each split."""
-    return {
-        split: embed(
-            embedder,
-            dataset,
-            brain.device,
-            description=f"{description}, {split}",
-            progressbar=not brain.noprogressbar,
-            **eval_options(hparams, dataset, hparams["num_workers"]),
-        )
-        for split, dataset in datasets.items()
-    }
+    with worker_errors():
+        return {
+            split: embed(
+                embedder,
+                dataset,
+                brain.device,
+                description=f"{description}, {split}",
+                progressbar=not brain.noprogressbar,
+                **eval_options(hparams, dataset, hparams["num_workers"]),
+            )
+            for split, dataset in datasets.items()
+        }
 
 
 def predict(brain, hparams, datasets):
@@ -134,12 +136,13 @@ def classical_controls(hparams, logmel, brain):
 def model_metrics(hparams, brain, done, options, corpus):
     """``metrics.json`` of one model, without nuisance probes."""
     names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
-    names += ("encoder_source", "readout", "trained_on", "tested_on", "balance")
+    names += ("readout", "trained_on", "tested_on", "balance")
     defaults = {"label_column": hparams["task"], "label_fraction": 1.0}
     parameters = [*brain.modules.embedder.parameters()]
     parameters += brain.modules.head.parameters()
     return {
         **{name: hparams.get(name, defaults.get(name)) for name in names},
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "patient_score": hparams["patient_score"],
         "corpus": corpus["name"],
         "synthetic": bool(corpus.get("synthetic")),
@@ -186,7 +189,7 @@ def pool(hparams, values, runs, options):
     first = every[0].metrics
     done.metrics = {
         **{name: first[name] for name in first if name not in _OF_A_FOLD},
-        "encoder_source": hparams["encoder_source"],
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "prevalence": np.mean(
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),

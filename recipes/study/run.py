@@ -10,22 +10,21 @@ continue. Options after ``--`` are passed to Snakemake.
 
 import argparse
 import copy
-import fcntl
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 import yaml
 
-from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
@@ -59,7 +58,36 @@ def read_profile(folder: Path) -> Dict:
         problem = f"{path}: {name} is {value!r}"
         cure = "correct it as in recipes/study/profiles/demo/config.yaml"
         require(isinstance(value, kind), problem, cure)
+    _check_profile(profile, path)
     return profile
+
+
+#: Options of Snakemake that a profile may set: none runs a command or a file.
+_PROFILE = {
+    "configfile", "cores", "jobs", "keep-going", "rerun-incomplete",
+    "rerun-triggers", "executor", "retries", "latency-wait", "slurm-requeue",
+    "default-resources", "set-resources", "set-threads", "printshellcmds",
+    "max-jobs-per-second", "max-status-checks-per-second", "restart-times",
+    "resources", "local-cores", "quiet", "show-failed-logs", "nolock",
+}  # fmt: skip
+#: A value of a resource: Snakemake would compute any other Python expression.
+_RESOURCE = re.compile(r"(\w+=)?('[\w:./ -]*'|\"[\w:./ -]*\"|[\w:./-]+)")
+
+
+def _check_profile(profile: Dict, path: Path) -> None:
+    """Refuse what Snakemake would run: a profile may come from a stranger."""
+    cure = "pass it to Snakemake, after --, if you trust it"
+    for name in profile:
+        problem = f"{path}: {name!r} is not a setting of these profiles"
+        require(name in _PROFILE, problem, cure)
+    values = [profile.get(n) or [] for n in _PROFILE if n.endswith("resources")]
+    while values:
+        value = values.pop()
+        if isinstance(value, (dict, list)):
+            values += value.values() if isinstance(value, dict) else value
+            continue
+        problem = f"{path}: the resource {value!r:.80} is an expression"
+        require(_RESOURCE.fullmatch(str(value)), problem, cure)
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:
@@ -90,20 +118,6 @@ def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
         require(isinstance(parent, dict), problem, "correct it")
         parent[last] = value
     return settings
-
-
-@contextmanager
-def locked(folder: Path):
-    """Hold the study's lock; yield its file descriptor for child processes."""
-    with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder} is in use by another process; wait for it, or stop "
-                "it"
-            )
-        yield file.fileno()
 
 
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
@@ -140,9 +154,13 @@ def kind_of(run: Run) -> str:
 
 
 def parse(argv: Optional[Sequence[str]] = None):
-    """Parse the command line."""
+    """Parse the command line; what follows ``--`` is for Snakemake."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    end = argv.index("--") if "--" in argv else len(argv)
     parser = argparse.ArgumentParser(
-        description="Run a study.", allow_abbrev=False
+        description="Run a study.",
+        epilog="Options of Snakemake follow after --, such as: -- --touch",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "profile", help="miniature, demo, real, poster, slurm, or a folder"
@@ -160,10 +178,9 @@ def parse(argv: Optional[Sequence[str]] = None):
     parser.add_argument(
         "--cores", type=int, help="runs at a time; default: the profile's"
     )
-    parser.add_argument(
-        "snakemake", nargs="*", help="options of Snakemake, after --"
-    )
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv[:end])
+    args.snakemake = argv[end + 1 :]
+    return args
 
 
 def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:

@@ -7,6 +7,7 @@ import pytest
 import studies
 from scipy.stats import norm
 
+from cry_modules.metrics.compare import ONE_SEED, compare
 from cry_modules.metrics.paired import paired_difference
 from recipes.study.encoders import table_rows
 from recipes.study.report.hypotheses import claims, holm, judge, verdict_on
@@ -47,6 +48,9 @@ def test_all_parts_must_be_significant():
     assert verdict_on([good, part(-0.1, 0.024)]) == "contradicted"
     assert verdict_on([good, part(-0.1, 0.026)]) == "contradicted"
     assert verdict_on([weak, part(-0.1, 0.026)]) == "not separable"
+    one_seed = {**part(-0.1, None), "no_interval": ONE_SEED}
+    assert verdict_on([good, one_seed]) == "undecided"
+    assert verdict_on([None, one_seed]) == "not run"
 
 
 def chance_of(verdict, means, n=20000):
@@ -116,9 +120,26 @@ def test_differences_are_the_paired_bootstrap_of_the_runs(tmp_path):
                 for name in (tested.part.lower, tested.part.higher)
             )
             slow = paired_difference(a, b)
-            for key in ("difference", "p", "ci95"):
+            for key in ("difference", "ci95"):
                 assert tested.result[key] == pytest.approx(slow[key])
-            assert tested.verdict == verdict_on([slow])
+            # One seed: these models, not the methods.
+            assert tested.result["p"] is None
+            assert tested.verdict == verdict.verdict == "undecided"
+
+
+def test_differences_of_several_seeds_are_those_of_the_methods(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path, seeds=[1, 2]))
+    studies.pretend(plan)
+    results = Results(plan)
+    task = plan.settings.tasks[0].name
+    pair = [
+        results.set_of(task, name, "linear") for name in ("simclr", "adapt_all")
+    ]
+    expected = compare(pair)["differences"][0]["methods"]
+    result = results.difference(task, "linear", "simclr", "adapt_all")
+    assert expected["n_encoders"] == [2, 2]
+    for key in ("p", "ci95"):
+        assert result[key] == pytest.approx(expected[key])
 
 
 def test_a_missing_run_leaves_its_claim_untested(tmp_path):

@@ -1,21 +1,21 @@
 """The paper's claims as hypothesis tests on a study's results.
 
 A claim consists of parts: in one mode, one encoder's AUC is above another's.
-Each part is tested by the paired bootstrap over patients of the test set, at
-5 %. A claim is
+Each part is tested at 5 % over patients of the test set and pre-training seeds
+(``cry_modules/metrics/paired.py``). A claim is
 
 - supported, if every part is significant (an intersection-union test: parts
   need no correction, and a claim with a false part is called supported in at
   most 5 %);
 - contradicted, if a part is significant in the opposite direction after Holm's
   correction for the number of parts;
-- otherwise not separable: the patients are too few to decide.
-
-The tests treat the seeds as given; their spread is shown with each part.
+- undecided, if a part has one pre-training seed: another may reverse it;
+- otherwise not separable: patients and seeds are too few to decide.
 """
 
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
+from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
@@ -26,6 +26,7 @@ CONTRADICTED = "contradicted"
 #: Supported, but the study does not have all inequalities of the claim.
 SUPPORTED_SO_FAR = "supported as far as tested"
 NOT_SEPARABLE = "not separable"
+UNDECIDED = "undecided"
 NOT_RUN = "not run"
 
 
@@ -149,6 +150,8 @@ def verdict_on(differences: Sequence[Optional[Dict]]) -> str:
     """Verdict on a claim with these differences of its parts."""
     if any(part is None for part in differences):
         return NOT_RUN
+    if any(part.get("no_interval") == ONE_SEED for part in differences):
+        return UNDECIDED
     signs = [_sign(part, part["p"]) for part in differences]
     if all(sign > 0 for sign in signs):
         return SUPPORTED

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cry_modules.metrics.bootstrap import why_no_interval
-from cry_modules.metrics.compare import RunSet, compare
+from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, encoder_of
 from cry_modules.metrics.paired import aligned
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
@@ -83,7 +83,9 @@ class Results:
             for file in files
         ]
         seeds = [str(run.facts["seed"]) for run in runs]
-        return SeedSet(ENCODERS[encoder].label, files, aligned_sets, seeds)
+        encoders = [encoder_of(file) for file in files]
+        label = ENCODERS[encoder].label
+        return SeedSet(label, files, aligned_sets, encoders, seeds)
 
     def classical(self, task: str) -> Dict[str, Cell]:
         """Test AUC of the classical controls by name; they have no seed."""
@@ -112,8 +114,9 @@ class Results:
         return self._cells[key]
 
     def difference(self, task, mode, lower, higher) -> Optional[Dict]:
-        """Difference in AUC of two encoders in one mode, paired by patient;
-        see ``cry_modules.metrics.compare``."""
+        """Difference in AUC of two methods in one mode, over patients and
+        pre-training seeds; see ``cry_modules.metrics.compare``. With one seed
+        the interval is over patients alone, and there is no p."""
         sets = [self.set_of(task, name, mode) for name in (lower, higher)]
         if None in sets:
             return None
@@ -122,7 +125,11 @@ class Results:
             aligned(first.predictions[0], first.files[0], p, file)
             for p, file in zip(sets[1].predictions, sets[1].files)
         ]
-        return compare(sets)["differences"][0]
+        difference = compare(sets)["differences"][0]
+        methods = difference.pop("methods")
+        if methods["no_interval"] == ONE_SEED:
+            methods = {"p": None, "no_interval": ONE_SEED}
+        return {**difference, **methods}
 
     def no_interval(self, task: str) -> Optional[str]:
         """Reason why a task's metrics have no interval, or None."""

@@ -34,6 +34,7 @@ _VERDICTS = {
     "not separable": {
         **_DOT, "color": style.GREY, "marker": "D", "markerfacecolor": "none",
     },
+    "undecided": {**_DOT, "color": style.GREY, "marker": "x"},
 }  # fmt: skip
 _EXPECTED = {"color": style.INK, "alpha": 0.15, "linewidth": 8}
 

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.stats import (
     norm,
     t as student,
@@ -16,8 +17,13 @@ from cry_modules.metrics.bootstrap import (
     logit_interval,
     patient_weights,
 )
-from cry_modules.metrics.compare import compare, report
-from cry_modules.metrics.paired import LEAST_DRAWS, paired_difference
+from cry_modules.metrics.compare import ONE_SEED, compare
+from cry_modules.metrics.compare_report import report
+from cry_modules.metrics.paired import (
+    LEAST_DRAWS,
+    metric_draws,
+    paired_difference,
+)
 from tests.cry_modules.metrics.compared import (
     exact,
     models,
@@ -294,3 +300,83 @@ def test_by_patient_compares_the_scores_of_patients(how):
     assert {key: difference[key] for key in expected} == expected
     assert result["n"] == result["n_patients"] == 40
     assert "AUC by patient" in report(result)
+
+
+def test_methods_differ_by_patients_and_seeds():
+    """Standard error and Satterthwaite's degrees of freedom by hand."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    runs = [
+        predictions(labels, s * labels + rng.normal(size=60), np.arange(60))
+        for s in (0.5, 0.7, 0.9, 1.1, 1.3, 1.2)
+    ]
+    sets = [run_set("a", runs[:3]), run_set("b", runs[3:])]
+    (paired,) = compare(sets, n_draws=200)["differences"]
+    sets[1].files[0] = sets[1].files[0].parent.parent / "other/f.csv"
+    (unpaired,) = compare(sets, n_draws=200)["differences"]
+    auc = np.array([roc_auc_score(labels, p.scores[:, 1]) for p in runs])
+    draws = np.array([metric_draws([p], "auc", 0, 200).draws[0] for p in runs])
+    spread = (draws[3:].mean(0) - draws[:3].mean(0)).std(ddof=1)
+    reach = np.diff(paired["ci95"])[0] / 2 / spread  # over patients alone
+    patients = brentq(lambda f: student.ppf(0.975, f) - reach, 5, 1e4)
+    for result, varied in (
+        (paired, [auc[3:] - auc[:3]]),
+        (unpaired, [auc[:3], auc[3:]]),
+    ):
+        terms = [(spread**2, patients)]
+        terms += [(x.var(ddof=1) / 3, 2) for x in varied]
+        variance = sum(v for v, _ in terms)
+        freedom = variance**2 / sum(v**2 / f for v, f in terms)
+        t = result["difference"] / np.sqrt(variance)
+        methods = result["methods"]
+        assert methods["n_encoders"] == [3, 3]
+        assert methods["p"] == pytest.approx(2 * student.sf(t, freedom), 1e-6)
+        assert np.diff(methods["ci95"])[0] / 2 == pytest.approx(
+            student.ppf(0.975, freedom) * np.sqrt(variance), rel=1e-6
+        )
+        assert methods["p"] > result["p"]
+
+
+def test_heads_on_one_encoder_decide_nothing_about_methods():
+    a, b = models(np.random.default_rng(0), 40, 80, (0.7, 0.9))
+    sets = [run_set("a", [a] * 4), run_set("b", [b] * 4)]
+    sets[1].encoders = ["simclr/1"] * 4
+    (result,) = compare(sets)["differences"]
+    assert result["p"] < 0.001
+    assert result["methods"] == {
+        "ci95": None,
+        "p": None,
+        "no_interval": ONE_SEED,
+        "n_encoders": [4, 1],
+    }
+    # Two heads on each of two encoders are two seeds.
+    noise = [-2, -2, 3, 3]
+    sets = [
+        run_set("a", [exact(0)] * 4),
+        run_set("b", [exact(e) for e in noise]),
+    ]
+    sets[1].encoders = ["1", "1", "2", "2"]
+    values = sets[1].by_encoder(np.array(noise))
+    assert values.tolist() == [-2, 3]
+    (result,) = compare(sets)["differences"]
+    assert result["methods"]["n_encoders"] == [4, 2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [3, 5])
+def test_equal_methods_are_seldom_called_different(n_seeds):
+    """Pre-training seeds whose AUCs spread by 0.025: the test of methods says
+    so in at most 5 %, the one of these models in 15 % and more."""
+    rng = np.random.default_rng(0)
+    called = {"methods": 0, "models": 0}
+    n_studies = 150
+    for _ in range(n_studies):
+        aucs = 0.85 + 0.025 * rng.normal(size=2 * n_seeds)
+        runs = models(rng, 60, 120, np.clip(aucs, 0.6, 0.98), most=2)
+        sets = [run_set("a", runs[:n_seeds]), run_set("b", runs[n_seeds:])]
+        (result,) = compare(sets, n_draws=100)["differences"]
+        called["models"] += result["p"] < 0.05
+        called["methods"] += result["methods"]["p"] < 0.05
+    # Three standard errors of 5 % in so many studies.
+    assert called["methods"] / n_studies <= 0.05 + 3 * 0.018
+    assert called["models"] / n_studies >= 0.15

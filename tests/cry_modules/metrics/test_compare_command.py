@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.metrics.__main__ import main
 from cry_modules.metrics.compare import (
     compare,
+    encoder_of,
     find_files,
     read_sets,
-    report,
     short_names,
 )
+from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.paired import paired_difference
 from data_prep.files.errors import InputError
 from tests.cry_modules.metrics.compared import (
@@ -40,18 +42,18 @@ def sentence_of(a, b):
 def test_a_difference_in_words():
     a, b = models(np.random.default_rng(0), 40, 80, (0.7, 0.9))
     line, d, _ = sentence_of([a, a], [b, b])
-    low, high = d["ci95"]
+    low, high = d["methods"]["ci95"]
     assert line == (
         f"SimCLR has an AUC {d['difference']:.3f} above random (95 % interval "
-        f"over 120 patients {low:.3f} to {high:.3f}, p < 0.001; 2 of 2 seeds; "
-        "between seeds +-0.000)."
+        f"over 120 patients and 2 seeds {low:.3f} to {high:.3f}, p < 0.001; 2 "
+        "of 2 seeds; between seeds +-0.000)."
     )
     line, d, _ = sentence_of([b], [a])
     low, high = d["ci95"]
     assert line == (
         f"SimCLR has an AUC {-d['difference']:.3f} below random (95 % interval "
         f"over 120 patients {-high:.3f} to {-low:.3f}, p < 0.001; one seed "
-        "each)."
+        "each; about these models, not the methods)."
     )
 
 
@@ -62,9 +64,9 @@ def test_an_unproven_difference_in_words():
     side = "above" if d["difference"] > 0 else "below"
     assert line == (
         f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, a "
-        f"difference that these 40 patients cannot prove (p = {d['p']:.2f}; a "
+        f"difference that 40 patients cannot prove (p = {d['p']:.2f}; a "
         f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out; one "
-        "seed each)."
+        "seed each; about these models, not the methods)."
     )
 
 
@@ -74,6 +76,7 @@ def test_seeds_that_differ_more_than_the_models_in_words():
     assert d["sd_between_seeds"] > d["difference"] > 0
     expected = "between seeds +-0.328, more than the difference: another seed"
     assert f"1 of 3 seeds; {expected} may reverse it" in line
+    assert "that 40 patients and 3 seeds cannot prove" in line
     line, _, text = sentence_of(a[:1], b)
     assert "seeds not paired, 1 of 3 above the mean of random" in line
     assert "not paired by seed" in text
@@ -102,6 +105,22 @@ def test_a_set_is_a_file_a_run_a_folder_of_runs_or_a_pattern(tmp_path):
     bracket = tmp_path / "lr[0.1]"
     write(bracket, a)
     assert find_files(str(bracket)) == [bracket / "predictions_test.csv"]
+
+
+def test_the_encoder_of_a_run_is_the_one_it_names(tmp_path):
+    """Heads on one encoder are no pre-training seeds; a random encoder is
+    drawn by each run."""
+    file = tmp_path / "predictions_test.csv"
+    assert encoder_of(file) == str(file)  # no run's
+    for source, expected in (
+        ("results/simclr/1", "results/simclr/1"),
+        (None, str(file)),
+        ("random_calibrated", str(file)),
+    ):
+        text = json.dumps({"encoder_source": source})
+        (tmp_path / "metrics.json").write_text(text)
+        assert encoder_of(file) == expected
+        assert EncoderSource(source).is_random == (expected == str(file))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,135 @@
+"""Arguments, table and messages of the commands that score recordings.
+
+``python -m cry_modules.inference`` and the ``run_onnx.py`` of an exported
+model share them. That file has a copy: only numpy and soundfile are used here.
+"""
+
+import argparse
+import csv
+import os
+import sys
+from pathlib import Path
+from typing import Iterable, List, Optional, Sequence
+
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.inference.scores import FileScore, header_of, rows_of
+from cry_modules.lengths import LONGEST_S
+from data_prep.audio.folder import AUDIO, audio_among, files_below
+from data_prep.audio.packs import PACK_FILE
+from data_prep.files.atomic import is_stream, make_folder, require_writable
+from data_prep.files.errors import InputError, require
+from data_prep.files.tables import write_table
+
+
+def scoring_parser(
+    model: str, model_help: str, prog: Optional[str] = None
+) -> argparse.ArgumentParser:
+    """Parser of the shared arguments; parse them intermixed, since recordings
+    may follow options."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description=f"Score recordings with a trained classifier. {CAUTION}",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar=model, help=model_help)
+    parser.add_argument(
+        "audio",
+        metavar="AUDIO",
+        nargs="+",
+        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
+    )
+    parser.add_argument(
+        "--csv", help="file for the table (default: print the table)"
+    )
+    parser.add_argument(
+        "--longest_s",
+        type=float,
+        default=LONGEST_S,
+        help="split longer recordings into windows and average their "
+        f"log-odds, seconds (default: {LONGEST_S:g})",
+    )
+    return parser
+
+
+def check_arguments(args: argparse.Namespace) -> List[str]:
+    """Check the shared arguments; return the paths of the recordings."""
+    texts = [("MODEL", args.model), ("--csv", args.csv)]
+    for name, value in [*texts, *(("AUDIO", path) for path in args.audio)]:
+        require(value != "", f"{name} is empty", "pass a name")
+    if not args.longest_s > 0:
+        raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
+    paths = list_recordings(args.audio)
+    if args.csv is not None:
+        _check_table(Path(args.csv), paths)
+    return paths
+
+
+def list_recordings(names: Sequence[str]) -> List[str]:
+    """Files, and the audio files of folders, each once."""
+    paths = []
+    for name in names:
+        if not os.path.isdir(name):
+            paths.append(name)
+            continue
+        files = list(files_below(name))
+        require(
+            PACK_FILE not in files
+            or any(file.lower().endswith(AUDIO) for file in files),
+            f"{name} is a pack, which only training reads",
+            "pass the folder that was packed",
+        )
+        paths += [str(Path(name) / p) for p in audio_among(files, name, AUDIO)]
+    return list(dict.fromkeys(paths))
+
+
+def _check_table(out: Path, paths: Sequence[str]) -> None:
+    """Refuse a table that cannot be written or would replace a recording."""
+    recordings = {os.path.realpath(path) for path in paths}
+    require(
+        not str(out).lower().endswith(AUDIO)
+        and os.path.realpath(out) not in recordings,
+        f"--csv {out} is a recording, or has the name of one",
+        "name the table to write, such as scores.csv",
+    )
+    if not is_stream(out):
+        make_folder(out.parent)
+    require_writable(out)
+
+
+def write_scores(
+    scores: Iterable[FileScore],
+    classes: Sequence[str],
+    threshold: Optional[float],
+    out: Optional[str],
+) -> None:
+    """Write the table of scores to a file, or print it."""
+    header = header_of(classes)
+    rows = (
+        row for score in scores for row in rows_of([score], classes, threshold)
+    )
+    if out is not None:
+        write_table(Path(out), header, rows)
+        return
+    # File names that are not Unicode are escaped, as in a file.
+    sys.stdout.reconfigure(errors="backslashreplace")
+    table = csv.writer(sys.stdout, lineterminator="\n")
+    table.writerow(header)
+    table.writerows(rows)
+
+
+def print_summary(
+    scores: Sequence[FileScore], out: Optional[str], more: str = ""
+) -> None:
+    """Print the summary line, next to the table if that is printed."""
+    scored = [score for score in scores if not score.error]
+    unusable = [score for score in scores if score.error]
+    minutes = sum(score.seconds for score in scored) / 60
+    line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
+    if unusable:
+        example = f"{unusable[0].path} ({unusable[0].error})"
+        line += f", {len(unusable)} could not be used, such as {example}"
+    line += more
+    if out is None or is_stream(Path(out)):
+        print(line, file=sys.stderr)
+    else:
+        print(f"{line}; table in {out}")

@@ -1,0 +1,150 @@
+"""Comparison of runs in words: Markdown tables, and a sentence for a paper."""
+
+from typing import Dict, Iterable, List
+
+from cry_modules.metrics.compare import ONE_SEED
+from cry_modules.metrics.figures import METRICS
+from cry_modules.metrics.paired import ALPHA
+from cry_modules.metrics.words import (
+    interval_in_words,
+    markdown_table,
+    p_in_words,
+)
+
+
+def report(result: Dict) -> str:
+    """Result of ``compare`` as Markdown: tables and sentences."""
+    metric, unit = METRICS[result["metric"]], result["unit"]
+    lines = [
+        f"{metric.label} by {unit}: {result['n']} {unit}s"
+        + f" of {result['n_patients']} patients" * (unit != "patient")
+        + f", {result['n_draws']} draws of patients",
+        "",
+    ]
+    lines += _table(
+        {
+            "set": entry["name"],
+            "seeds": len(entry["by_seed"]),
+            metric.words: _number(entry["mean"]),
+            "sd between seeds": _number(entry["sd_between_seeds"]),
+            "95 % interval over patients": _range(entry["ci95"]),
+            "one run, new seed and new patients": _range(
+                entry["ci95_new_seed"]
+            ),
+        }
+        for entry in result["sets"]
+    )
+    if result["no_interval"]:
+        lines += ["", f"No intervals: {result['no_interval']}."]
+    if result["differences"]:
+        rows = (_difference_cells(d, metric) for d in result["differences"])
+        lines += ["", *_table(rows), ""]
+        lines += [sentence(d, result) for d in result["differences"]]
+    if len(result["differences"]) > 1:
+        lines.append(
+            f"The p of these {len(result['differences'])} comparisons are not "
+            "corrected for their number."
+        )
+    return "\n".join(lines)
+
+
+def _table(rows: Iterable[Dict]) -> List[str]:
+    rows = list(rows)
+    return markdown_table(list(rows[0]), [row.values() for row in rows])
+
+
+def _difference_cells(d, metric) -> Dict[str, str]:
+    how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
+    spread, p = d["sd_between_seeds"], "none"
+    if d["p"] is not None:
+        p = p_in_words(d["p"]).replace("p = ", "")
+    return {
+        "difference": f"{d['b']} - {d['a']}",
+        metric.words: _number(d["difference"], "+.3f"),
+        "95 % interval over paired patients": _range(d["ci95"]),
+        "p": p,
+        "of the methods": _methods_in_words(d["methods"]),
+        "sd between seeds": "none"
+        if spread is None
+        else f"{_number(spread)} ({how})",
+        "seeds above": f"{d['n_above']} of {len(d['by_seed'])}",
+    }
+
+
+def _methods_in_words(methods) -> str:
+    if methods["p"] is None:
+        return "undecided" if methods["no_interval"] == ONE_SEED else "none"
+    return f"{_range(methods['ci95'])}, {p_in_words(methods['p'])}"
+
+
+def sentence(difference: Dict, result: Dict) -> str:
+    """Difference between two sets as a sentence for a paper: between the
+    methods where both have several pre-training seeds, else between these
+    models."""
+    methods = difference["methods"]
+    d = {**difference, **methods} if methods["p"] else difference
+    n, over = result["n_patients"], f"{result['n_patients']} patients"
+    if methods["p"]:
+        numbers = dict.fromkeys(map(str, methods["n_encoders"]))
+        over += f" and {' against '.join(numbers)} seeds"
+    words = METRICS[result["metric"]].words
+    words += " by patient" * (result["unit"] == "patient")
+    if d["difference"] is None:
+        return (
+            f"{words} of {d['b']} and {d['a']} is not defined: "
+            f"{d['no_interval']}."
+        )
+    seeds = _seeds_in_words(d)
+    if methods["no_interval"] == ONE_SEED:
+        seeds += "; about these models, not the methods"
+    if d["p"] is not None and d["ci95"] is None:
+        return (
+            f"{d['b']} has the same {words} as {d['a']} in every draw of "
+            f"{n} patients ({p_in_words(d['p'])}; {seeds})."
+        )
+    article = "an" if words[0] in "aeiouA" else "a"
+    text = (
+        f"{d['b']} has {article} {words} {abs(d['difference']):.3f} "
+        f"{_side(d)} {d['a']}"
+    )
+    if d["p"] is None:
+        return f"{text} (no interval and no p: {d['no_interval']}; {seeds})."
+    if d["p"] >= ALPHA:
+        up_to = max(map(abs, d["ci95"]))
+        return (
+            f"{text}, a difference that {over} cannot prove "
+            f"({p_in_words(d['p'])}; a difference up to {up_to:.3f} is not "
+            f"ruled out; {seeds})."
+        )
+    ends = sorted(map(abs, d["ci95"]))  # both on one side of 0
+    return (
+        f"{text} (95 % interval over {over} {_range(ends)}, "
+        f"{p_in_words(d['p'])}; {seeds})."
+    )
+
+
+def _side(d) -> str:
+    return "below" if d["difference"] < 0 else "above"
+
+
+def _seeds_in_words(d) -> str:
+    if d["sd_between_seeds"] is None:
+        return "one seed each"
+    side, n = _side(d), len(d["by_seed"])
+    spread = f"between seeds +-{d['sd_between_seeds']:.3f}"
+    if d["sd_between_seeds"] > abs(d["difference"]):
+        spread += ", more than the difference: another seed may reverse it"
+    if d["paired_by_seed"]:
+        return f"{d[f'n_{side}']} of {n} seeds; {spread}"
+    return (
+        f"seeds not paired, {d[f'n_{side}']} of {n} {side} the mean of "
+        f"{d['a']}; {spread}"
+    )
+
+
+def _number(value, form=".3f") -> str:
+    return "none" if value is None else format(value, form)
+
+
+def _range(ends) -> str:
+    return "none" if ends is None else interval_in_words(ends)
