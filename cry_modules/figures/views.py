@@ -10,6 +10,7 @@ changed as in training (``--chunk_s 2.0 --n_masks 0``).
 
 import argparse
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -33,6 +34,10 @@ from data_prep.manifest import Recording, read
 
 #: More rows than this cannot be read.
 MOST_ROWS = 20
+#: Options of this command; others are settings of the yaml file.
+_OPTIONS = (
+    "--help", "--data_folder", "--hparams", "--n", "--epoch", "--out", "--",
+)  # fmt: skip
 
 _KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)  # ticks
 _RANGE_DB = 60  # of a whole recording
@@ -350,6 +355,18 @@ def settings_of(arguments: Sequence[str]) -> Dict:
         return load(hparams_file, overrides, needs=("temperature",))
 
 
+def _split(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
+    """Separate the arguments of the command from settings of the yaml file and
+    their values."""
+    own, settings, words = [], [], iter(argv)
+    for word in words:
+        is_own = word.partition("=")[0] in _OPTIONS or not word.startswith("--")
+        (own if is_own else settings).append(word)
+        if not is_own and "=" not in word:
+            settings += [value for value in [next(words, None)] if value]
+    return own, settings
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command ``python -m cry_modules.views``."""
     parser = argparse.ArgumentParser(
@@ -376,7 +393,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         "--epoch", type=int, default=1, help="0: chunks of validation"
     )
     parser.add_argument("--out", default="views.png", help="the picture")
-    args, rest = parser.parse_known_args(argv)
+    own, settings = _split(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(own)
     with one_line_errors():
-        _draw_manifest(args, [args.hparams, *rest])
+        _draw_manifest(args, [args.hparams, *settings])
         print(f"picture in {args.out}")
