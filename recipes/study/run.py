@@ -10,7 +10,6 @@ continue. Options after ``--`` are passed to Snakemake.
 
 import argparse
 import copy
-import fcntl
 import importlib.util
 import os
 import re
@@ -19,14 +18,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 import yaml
 
-from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from recipes.study import cost, spent
 from recipes.study.engine import report_so_far, snakemake_command, work
@@ -120,20 +118,6 @@ def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
         require(isinstance(parent, dict), problem, "correct it")
         parent[last] = value
     return settings
-
-
-@contextmanager
-def locked(folder: Path):
-    """Hold the study's lock; yield its file descriptor for child processes."""
-    with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder} is in use by another process; wait for it, or stop "
-                "it"
-            )
-        yield file.fileno()
 
 
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:
