@@ -27,7 +27,12 @@ from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from recipes.study import cost, spent
-from recipes.study.engine import report_so_far, snakemake_command, work
+from recipes.study.engine import (
+    report_so_far,
+    snakemake_command,
+    with_cache,
+    work,
+)
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import check_settings, read_study
 from recipes.study.watch import Watch
@@ -190,7 +195,8 @@ def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:
         write_text(config, yaml.safe_dump(settings, sort_keys=False))
         quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
         command = snakemake_command(profile, config, [*more, *quiet])
-        return subprocess.run(command).returncode
+        environment = with_cache(dict(os.environ), Path(folder) / "cache")
+        return subprocess.run(command, env=environment).returncode
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:
