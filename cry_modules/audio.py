@@ -1,11 +1,13 @@
 """Recordings as input of the models: mono, one sample rate, one peak."""
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Optional, Tuple, Union
 
 import numpy as np
+import soundfile
 import torch
 
 from cry_modules.lengths import LONGEST_S, MIN_FRAMES, covering
@@ -62,7 +64,8 @@ class RecordingReader:
         key = (path, start, stop)
         if key in self._cache:
             return self._cache[key]
-        sig = self._read(path, start, stop)
+        with _still_readable(path):
+            sig = self._read(path, start, stop)
         size = sig.numel() * sig.element_size()
         if size <= self._free:
             self._free -= size
@@ -81,12 +84,13 @@ class RecordingReader:
             return packed_sound(stored)
         if stop - start <= LONGEST_S:
             return Sound(self(path, start, stop).numpy())
-        file = MonoFile(path, start, stop, self.sample_rate)
         key = (path, start, stop)
-        if key not in self._gains:
-            blocks = file.blocks(_BLOCK_S * self.sample_rate)
-            peak = max(np.abs(block).max() for block in blocks)
-            self._gains[key] = _gain(float(peak))
+        with _still_readable(path):
+            file = MonoFile(path, start, stop, self.sample_rate)
+            if key not in self._gains:
+                blocks = file.blocks(_BLOCK_S * self.sample_rate)
+                peak = max(np.abs(block).max() for block in blocks)
+                self._gains[key] = _gain(float(peak))
         return Sound(file, self._gains[key])
 
     def model_input(
@@ -111,6 +115,8 @@ class RecordingReader:
             sound = packed_sound(stored)
             return sound[:] * sound.gain
         sig = read_mono(path, start, stop, self.sample_rate)
+        if not len(sig):
+            raise OSError("it has no samples there")
         return sig * _gain(sig.abs().max().item())
 
     def _stored(self, path, start, stop):
@@ -149,6 +155,19 @@ class RecordingReader:
                 )
             return pack, Path(folder).relative_to(root).as_posix()
         return None, ""
+
+
+@contextmanager
+def _still_readable(path: str) -> Iterator[None]:
+    """Explain in one line that a file has become unreadable since its audit."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = str(error).rpartition(": ")[2].rstrip(".")
+        raise InputError(
+            f"{path} cannot be read any more ({reason}); bring it back, then "
+            "run the same command again"
+        )
 
 
 @dataclass

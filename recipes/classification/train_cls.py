@@ -6,7 +6,7 @@ probe, a probe with the encoder's BatchNorm, or end to end.
     --data_folder=/path/to/cries --encoder_source=results/cry_adapt_replay/2022
 
 Trains on random chunks or whole recordings, tests on whole recordings or
-averaged chunks, and chooses the model on the validation split by AUC. A
+averaged chunks (recordings above two minutes: always chunks), and chooses the model on the validation split by AUC. A
 ``linear`` encoder does not change, so it embeds each recording once.
 ``--folds all`` trains and tests one model per fold and pools the predictions.
 The Brain is in cry_modules/training/classification.py, the metrics are in
