@@ -182,6 +182,7 @@ def _prepare(root, save_folder, options):
     for split, clip in present:
         if audits.files[clip.wav].usable:
             splits[split].append(clip)
+    require(bool(splits["train"]), f"{root} has no clip in train", "add some")
     _carve_valid(splits, options["valid_share"])
     _drop_rare_classes(
         splits, options["min_clips"], options["require_all_classes"]
@@ -225,6 +226,7 @@ def _drop_rare_classes(splits, min_clips, uses_labels):
     n_of = Counter(clip.label for clip in splits["train"] + splits["valid"])
     in_train = {clip.label for clip in splits["train"]}
     labels = {clip.label for clips in splits.values() for clip in clips}
+    _require_common_classes(n_of, min_clips, 2 if uses_labels else 1)
     rare = {label for label in labels if n_of[label] < min_clips}
     if uses_labels:
         rare |= labels - in_train
@@ -241,6 +243,31 @@ def _drop_rare_classes(splits, min_clips, uses_labels):
             min_clips,
             ", ".join(sorted(rare)),
         )
+    for split in SPLITS if uses_labels else ("train", "valid"):
+        require(
+            bool(splits[split]),
+            f"{split} has no clip of the {len(labels - rare)} classes that "
+            f"min_clips {min_clips} leaves",
+            "lower --min_clips, change --valid_share, or add clips",
+        )
+
+
+def _require_common_classes(n_of, min_clips, n_needed):
+    """Refuse a least number of clips that leaves too few classes."""
+    largest = n_of.most_common(n_needed)
+    require(
+        len(largest) == n_needed,
+        f"all clips to train with are of one class, {largest[0][0]!r}",
+        "add clips of another class",
+    )
+    label, n = largest[-1]
+    which = "largest" if n_needed == 1 else "second largest"
+    require(
+        n >= min_clips,
+        f"min_clips is {min_clips} and the {which} class, {label!r}, has {n} "
+        "clips to train with",
+        f"pass --min_clips {n} or less, or add clips",
+    )
 
 
 def _carve_valid(splits, valid_share):
@@ -249,7 +276,14 @@ def _carve_valid(splits, valid_share):
         {clip.patient_id for clip in splits["train"]},
         key=lambda video: hashlib.sha256(video.encode()).digest(),
     )
-    valid = set(videos[: max(1, round(valid_share * len(videos)))])
+    n_valid = max(1, round(valid_share * len(videos)))
+    require(
+        n_valid < len(videos),
+        f"valid_share is {valid_share} of {len(videos)} training videos, which "
+        "leaves none to train with",
+        "lower --valid_share, or add videos",
+    )
+    valid = set(videos[:n_valid])
     clips = splits["train"]
     splits["train"] = [c for c in clips if c.patient_id not in valid]
     splits["valid"] = [c for c in clips if c.patient_id in valid]

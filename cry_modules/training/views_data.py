@@ -1,6 +1,6 @@
 """Recordings as views for SimCLR: datasets of chunks and validation batches."""
 
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import speechbrain as sb
@@ -47,7 +47,10 @@ def _read_views(hparams, csv_path, data_folder, n_views, corpus):
 
 
 def valid_batches(
-    sizes: List[int], batch_size: int, seed: int
+    sizes: List[int],
+    batch_size: int,
+    seed: int,
+    valid_share: Optional[float] = None,
 ) -> List[List[int]]:
     """Make batches of equal size that do not mix corpora.
 
@@ -63,6 +66,8 @@ def valid_batches(
         Largest batch size.
     seed : int
         Seed of the order.
+    valid_share : float
+        Share of each corpus, for the error if it is too small.
 
     Returns
     -------
@@ -75,6 +80,7 @@ def valid_batches(
     """
     if min(sizes) < 2:
         raise InputError(
+            f"valid_share is {valid_share}, which leaves "
             f"{' and '.join(map(str, sizes))} recordings to validate with; each "
             "corpus needs at least 2: raise --valid_share, or add recordings"
         )
