@@ -6,7 +6,6 @@ Only this machine can open the page. It loads nothing from elsewhere, and an
 upload is deleted as soon as it is scored. For research: not a medical device.
 """
 
-import argparse
 import importlib.util
 import tempfile
 import webbrowser
@@ -16,15 +15,15 @@ from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
 from cry_modules.inference.classifier import CryClassifier
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.typed import whole_number
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Arguments:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cry_modules.demo",
-        description=__doc__.split("\n")[0],
-        allow_abbrev=False,
+    parser = Arguments(
+        prog="python -m cry_modules.demo", description=__doc__.split("\n")[0]
     )
     parser.add_argument(
         "model",
@@ -34,7 +33,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=whole_number(0, 65_535),
         default=7860,
         help="port to listen on; 0: any free one (default: 7860)",
     )
