@@ -6,9 +6,12 @@ import re
 import shutil
 import threading
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, List, Sequence, Set, Tuple
 
+import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import Node
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
@@ -16,7 +19,9 @@ from speechbrain.utils.logger import get_environment_description
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
+    misread,
     plain_settings,
+    quoted,
     yaml_nodes,
 )
 from cry_modules.checkpoints.versions import (
@@ -25,6 +30,7 @@ from cry_modules.checkpoints.versions import (
 )
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_text
+from data_prep.files.yaml_text import pairs_of
 
 #: Settings that may change when a run resumes: they decide how fast it is, or
 #: how its result is evaluated, not what is trained.
@@ -41,11 +47,12 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
     """
-    resolved = _resolve(hparams_file, overrides)
+    overrides = as_typed(hparams_file, overrides)
+    resolved = resolve(hparams_file, overrides)
     _check_before_building(hparams_file, resolved, needs)
     with open(hparams_file, encoding="utf-8") as file:
         try:
-            hparams = load_hyperpyyaml(file, overrides)
+            hparams = load_hyperpyyaml(file, overrides, loader=_Loader)
         except (ValueError, TypeError) as error:
             raise InputError(f"{hparams_file}: {error}")
         except ImportError as error:
@@ -58,9 +65,53 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     return hparams
 
 
-def _resolve(hparams_file, overrides) -> str:
+#: What HyperPyYAML raises where a file is wrong: a value or file is missing, a
+#: reference leads nowhere or to itself.
+_FAULTS = (ValueError, TypeError, KeyError, AttributeError, OSError)
+_FAULTS += (RecursionError,)
+
+
+class _Loader(yaml.Loader):
+    """HyperPyYAML's loader, to which 1e-3 is a number, not a text."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?[0-9][0-9.]*[eE][-+]?[0-9]+$"),
+    list("-+0123456789"),
+)
+
+
+def as_typed(hparams_file: str, overrides: Dict) -> Dict:
+    """Overrides, and the settings of the file that yaml would misread."""
+    read_pairs(hparams_file)
+    resolved = resolve(hparams_file, quoted(overrides))
+    content = Path(hparams_file).read_text("utf-8")
+    return quoted({**misread(content, resolved, overrides), **overrides})
+
+
+def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
+    """Keys of a yaml file and their nodes, read as text."""
+    try:
+        content = Path(hparams_file).read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{hparams_file} cannot be read as text ({error}); pass one of "
+            "hparams/"
+        )
+    return pairs_of(content, hparams_file, "pass one of hparams/")
+
+
+def resolve(hparams_file: str, overrides: Dict) -> str:
+    """Text of a yaml file with its references replaced."""
     with open(hparams_file, encoding="utf-8") as file:
-        return resolve_references(file, overrides).read()
+        try:
+            return resolve_references(file, overrides).read()
+        except InputError:
+            raise
+        except _FAULTS as error:
+            why = " ".join(f"{error}".split())
+            raise InputError(f"{hparams_file}: {why}; correct the file")
 
 
 def _check_before_building(hparams_file, resolved, needs):
@@ -94,7 +145,7 @@ def begin(
         experiment_directory=folder,
         # Rewriting the file that checkpoints belong to could be interrupted.
         hyperparams_to_save=None if has_begun(folder) else hparams_file,
-        overrides=overrides,
+        overrides=as_typed(hparams_file, overrides),
         save_env_desc=False,
     )
     if if_main_process():
@@ -169,18 +220,28 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = _resolve(hparams_file, overrides)
-    old = re.escape(plain_settings(text)["output_folder"])
-    # Other values that begin alike, such as encoder_source, do not change.
-    # A long value is in the line below its key.
-    text = re.sub(
-        rf"^(\s*(?:output_folder|checkpoints_dir|save_file):\s+['\"]?){old}"
-        r"(?=/|['\"]?\s*(#|$))",
-        lambda match: match[1] + str(output_folder),
-        text,
-        flags=re.M,
-    )
-    text = resolve_references(io.StringIO(text), changes).read()
+    text = resolve(hparams_file, as_typed(hparams_file, overrides))
+    settings, stream = YAML().load(text), io.StringIO()
+    _move(settings, str(settings["output_folder"]), str(output_folder), set())
+    YAML().dump(settings, stream)
+    stream.seek(0)
+    text = resolve_references(stream, quoted(changes)).read()
     check_same_experiment(Path(output_folder), text)
     Path(output_folder).mkdir(parents=True, exist_ok=True)
     write_text(Path(output_folder) / "hyperparams.yaml", text)
+
+
+def _move(settings, old: str, new: str, seen: Set[int]) -> None:
+    """Replace the output folder wherever a run writes to it."""
+    if id(settings) in seen:  # yaml's aliases
+        return
+    seen.add(id(settings))
+    is_mapping = isinstance(settings, dict)
+    for key in settings if is_mapping else range(len(settings)):
+        value = settings[key]
+        if isinstance(value, (dict, list)):
+            _move(value, old, new, seen)
+        # Other values that begin alike, such as encoder_source, do not change.
+        elif key in ("output_folder", "checkpoints_dir", "save_file"):
+            if value == old or str(value).startswith(f"{old}/"):
+                settings[key] = quoted(new + value[len(old) :])
