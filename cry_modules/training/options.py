@@ -158,15 +158,19 @@ def _unknown(name, hparams_file, options, known) -> InputError:
     """The error for an option that neither yaml file nor SpeechBrain has."""
     hint = nearest(f"--{name}", [f"--{n}" for n in (*options, *known)])
     others = [
-        path.name
-        for path in sorted(Path(hparams_file).parent.glob("*.yaml"))
-        if re.search(rf"^{re.escape(name)}:", path.read_text("utf-8"), re.M)
+        file.name
+        for file in sorted(Path(hparams_file).parent.glob("*.yaml"))
+        if file.is_file()
+        and re.search(
+            rf"^{re.escape(name)}:", file.read_text("utf-8", "ignore"), re.M
+        )
     ]
     if others:
         hint = f", but of {' and '.join(others[:2])}"
     return InputError(
-        f"--{name} is not an option of {hparams_file}{hint}; it has {', '.join('--' + key for key in options)}, and "
-        "SpeechBrain has those that --help shows"
+        f"--{name} is not an option of {hparams_file}{hint}; it has "
+        f"{', '.join('--' + key for key in options)}, and SpeechBrain has "
+        "those that --help shows"
     )
 
 

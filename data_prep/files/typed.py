@@ -127,7 +127,8 @@ class Number(NamedTuple):
             return f"it must be {most} or less"
         if math.isinf(self.least):
             return "it must be a number"
-        return f"it must be {f'above {least}' if self.above else f'{least} or more'}"
+        low = f"above {least}" if self.above else f"{least} or more"
+        return f"it must be {low}"
 
 
 def whole_number(least: int, most: int) -> Number:

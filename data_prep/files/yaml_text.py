@@ -100,7 +100,7 @@ def plain(typed: str) -> Any:
 
 
 def text_of(node: Node, content: str) -> Union[str, List[str], None]:
-    """Text that was typed for a node, by item if it is a list; None for null."""
+    """Text typed for a node, by item if it is a list; None for null."""
     if isinstance(node, SequenceNode):
         return [_typed(item, content) for item in node.value]
     if node.style is None and node.value in _NULL:
