@@ -74,9 +74,8 @@ _EPOCHS = 1_000_000
 RANGES: Dict[str, Callable[[str], Any]] = {
     "seed": typed.seed,
     "number_of_epochs": whole_number(1, _EPOCHS),
-    "batch_size": whole_number(
-        2, 100_000
-    ),  # BatchNorm cannot train on one recording
+    # BatchNorm cannot train on one recording.
+    "batch_size": whole_number(2, 100_000),
     "n_views": whole_number(2, 100),
     "lr": Number(0, 1000, above=True),
     "final_lr": Number(0, 1000),
@@ -101,9 +100,8 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "solver": _one_of("adamw", "lbfgs"),
     "balance": _one_of("loss", "sampling", "none"),
     "patient_score": _one_of("mean_log_odds", "max", "noisy_or"),
-    "bootstrap_draws": whole_number(
-        100, 1_000_000
-    ),  # LEAST_DRAWS of metrics/paired
+    # LEAST_DRAWS of metrics/paired.py.
+    "bootstrap_draws": whole_number(100, 1_000_000),
     "probe_every": whole_number(1, _EPOCHS),
     "num_workers": whole_number(0, 1000),
     "cache_mb": Number(0, 1e9),
