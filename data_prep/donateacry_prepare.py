@@ -187,10 +187,9 @@ def _converted(root: Path):
     )
     if waiting:
         logger.warning(
-            "%d uploads that are not converted are left out, such as %s",
-            len(waiting),
-            waiting[0],
+            "%d uploads that are not converted are left out", len(waiting)
         )
+        logger.debug("not converted: %s", ", ".join(waiting))
     return readable
 
 

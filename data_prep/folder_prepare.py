@@ -18,6 +18,7 @@ from data_prep.corpora.published import (
 )
 from data_prep.corpora.unlabelled import prepare_unlabelled
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import identity
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +128,7 @@ def _check_patients(rows, pattern) -> None:
         )
         return
     require(
-        len({row["patient_id"].lower() for row in rows}) > 1,
+        len({identity(row["patient_id"]) for row in rows}) > 1,
         f"--patient {pattern.pattern!r} finds {rows[0]['patient_id']!r} in all "
         f"{len(rows)} files, so no patient can be held out",
         "correct the expression",

@@ -6,6 +6,7 @@ that the audio can be moved; unlabelled recordings have an empty label.
 """
 
 import json
+import math
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -13,6 +14,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from data_prep.audio.folder import holds
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import identity
 from data_prep.files.shapes import read_json
 from data_prep.files.tables import read_table, write_table, write_text
 
@@ -122,12 +124,14 @@ def check(
     split_of: Dict[str, Tuple[str, str]] = {}
     for split, recordings in splits.items():
         for rec in recordings:
-            if rec.ID in seen:
+            key = identity(rec.ID, is_name=True)
+            if key in seen:
                 raise InputError(
                     f"{rec.source}: ID {rec.ID!r} was already used in "
-                    f"{seen[rec.ID]}; give each recording its own ID"
+                    f"{seen[key]}; give each recording its own ID"
                 )
-            seen[rec.ID] = rec.source
+            seen[key] = rec.source
+            _check_signs(rec)
             _check_patient(rec, split, split_of)
             _check_recording(rec, data_root, classes)
 
@@ -138,7 +142,9 @@ def _check_patient(rec, split, split_of):
             f"{rec.source}: patient_id of {rec.ID!r} is empty; fill it in, or "
             "a patient can be in two splits"
         )
-    other, source = split_of.setdefault(rec.patient_id, (split, rec.source))
+    other, source = split_of.setdefault(
+        identity(rec.patient_id), (split, rec.source)
+    )
     if other != split:
         raise InputError(
             f"{rec.source}: patient_id {rec.patient_id!r} is in {split} and in "
@@ -146,12 +152,22 @@ def _check_patient(rec, split, split_of):
         )
 
 
-def _check_recording(rec, data_root, classes):
+def _check_signs(rec):
+    """Refuse a ``$`` in any text: SpeechBrain would replace it."""
     if DATA_ROOT[0] in rec.wav:
         raise InputError(
             f"{rec.source}: the path {rec.wav!r} holds a '$', which manifests "
             "use for the data folder; rename the file"
         )
+    for name in ("ID", "label", "patient_id", "site"):
+        if DATA_ROOT[0] in getattr(rec, name):
+            raise InputError(
+                f"{rec.source}: {name} holds a '$', which manifests use for "
+                "the data folder; write it in another way"
+            )
+
+
+def _check_recording(rec, data_root, classes):
     if not holds(data_root, rec.wav):
         raise InputError(
             f"{rec.source}: {rec.wav} is not in {data_root}; add the file, "
@@ -245,18 +261,27 @@ def read(path: Path) -> List[Recording]:
     """
     recordings = []
     for source, row in read_table(path, COLUMNS):
-        seconds = {}
-        for name in ("duration", "start", "stop"):
-            try:
-                seconds[name] = float(row[name])
-            except ValueError:
-                raise InputError(
-                    f"{source}: {name} is {row[name]!r}; expected seconds"
-                )
+        seconds = {
+            name: as_seconds(source, name, row[name])
+            for name in ("duration", "start", "stop")
+        }
         wav = row["wav"].replace(f"{DATA_ROOT}/", "", 1)
         cells = {**{c: row[c] for c in COLUMNS}, **seconds, "wav": wav}
         recordings.append(Recording(**cells, source=source))
     return recordings
+
+
+def as_seconds(source: str, name: str, cell: str) -> float:
+    """Number in a cell of a manifest; refuses other text, such as ``0,5``."""
+    try:
+        seconds = float(cell)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise InputError(
+            f"{source}: {name} is {cell!r}; expected seconds, such as 0.5"
+        )
+    return seconds
 
 
 def read_corpus(folder: Path) -> Optional[Dict]:

@@ -95,18 +95,10 @@ def split_database(
 
 
 def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
-    """Labelled recordings; refuses a label in two spellings."""
+    """Labelled recordings."""
     for rec, cells in rows:
         rec.label = cells[label_column]
     labelled = [rec for rec, _ in rows if rec.label]
-    spelt = {}
-    for rec in labelled:
-        other = spelt.setdefault(rec.label.casefold(), rec)
-        if other.label != rec.label:
-            raise InputError(
-                f"{rec.source}: {label_column} is {rec.label!r}, and "
-                f"{other.label!r} in {other.source}; use one spelling"
-            )
     require(
         bool(labelled),
         f"no row of {table} has a label in {label_column}",

@@ -20,6 +20,8 @@ from data_prep.audio.packs import PACK_FILE, pack_at
 from data_prep.corpora import preparation
 from data_prep.corpora.published import command_line, compare_with_published
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import Spellings, cleaned
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_lines, write_table
 from data_prep.manifest import SPLITS, Recording
 
@@ -29,6 +31,8 @@ CSV_FILE = "vggsound.csv"
 EXTENSIONS = (".wav", ".flac", ".ogg", ".mp3")
 
 Clip = Tuple[str, Recording]  # the split, and the clip
+
+_LABEL = 2  # column
 
 #: Number of clips by split, and of classes, in the official csv.
 PUBLISHED = {"train": 183730, "test": 15446, "classes": 309}
@@ -99,10 +103,7 @@ def _official(root: Path) -> List[Clip]:
     """Clips of the csv; ``wav`` is empty if the video is missing."""
     path_of = _files_by_stem(root)
     clips = []
-    for n, row in enumerate(read_lines(root / CSV_FILE), start=1):
-        if not row:
-            continue
-        source = f"{CSV_FILE} row {n}"
+    for source, row in _csv_rows(root / CSV_FILE):
         video, start, label, split = _official_row(row, source)
         stem = f"{video}_{start:06d}"
         path = path_of.get(stem, "")
@@ -111,13 +112,34 @@ def _official(root: Path) -> List[Clip]:
     return clips
 
 
+def _csv_rows(table: Path) -> List[Tuple[str, List[str]]]:
+    """Rows of the official csv with their sources: ids and labels are there,
+    and a label has one spelling."""
+    rows, labels = [], Spellings("label")
+    for n, line in enumerate(read_lines(table), start=1):
+        source, row = f"{CSV_FILE} row {n}", [cleaned(cell) for cell in line]
+        while row and not row[-1]:  # empty columns of a spreadsheet
+            row.pop()
+        if not row:
+            continue
+        for name, cell in zip(("the video's id", "start", "label"), row):
+            refuse_damaged(source, name, cell, is_id=name != "label")
+            if is_missing(cell):
+                raise InputError(f"{source}: {name} is {cell!r}; fill it in")
+        if len(row) > _LABEL:
+            row[_LABEL] = labels(source, row[_LABEL])
+        rows.append((source, row))
+    labels.report()
+    return rows
+
+
 def _official_row(row, source):
     if len(row) != 4:
         raise InputError(
             f"{source}: {len(row)} cells, expected id, start, label, split; "
             "quote labels that hold a comma"
         )
-    video, start, label, split = (cell.strip() for cell in row)
+    video, start, label, split = row
     if not (start.isascii() and start.isdigit()):
         raise InputError(
             f"{source}: start is {start!r}; expected whole seconds (the "

@@ -133,6 +133,14 @@ def free_port():
 
 
 @pytest.fixture
+def marker(tmp_path):
+    """The file that planted code would write (see planted.py); none may."""
+    path = tmp_path / "it_ran"
+    yield path
+    assert not path.exists()
+
+
+@pytest.fixture
 def database(noise, tmp_path):
     """Write recordings.csv: 40 recordings of 20 patients, 6 injured."""
 

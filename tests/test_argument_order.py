@@ -4,7 +4,10 @@ import sys
 
 import pytest
 
-from cry_modules.figures import __main__ as figures
+from cry_modules.figures import (
+    __main__ as figures,
+    views,
+)
 from cry_modules.metrics import __main__ as metrics
 from data_prep import pack
 from recipes.study import run as study
@@ -78,3 +81,21 @@ def test_folders_of_a_pack(argv, monkeypatch, capsys):
     pack.main()
     out = capsys.readouterr().out
     assert "'source': 'A', 'out': 'B'" in out and "'rate': 8000" in out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["a.csv", "--temperature", "0.5", "--n", "2"],
+        ["--temperature", "0.5", "a.csv", "--n=2"],
+        ["--n", "2", "--temperature=0.5", "a.csv"],
+    ],
+)
+def test_settings_of_views(argv, monkeypatch):
+    """The value of a setting is not taken for the manifest."""
+    drawn = []
+    monkeypatch.setattr(views, "_draw_manifest", lambda *a: drawn.append(a))
+    views.main(argv)
+    ((args, settings),) = drawn
+    assert (args.manifest, args.n) == ("a.csv", 2)
+    assert "=".join(settings[1:]) == "--temperature=0.5"

@@ -70,7 +70,7 @@ def test_the_pipeline(corpus, pretrained, tmp_path, refused, script):
     assert last.startswith("done: neuro_injury linear")
     assert same(weights(adapted), weights(tmp_path / "cls"))
     metrics = json.loads((tmp_path / "cls/metrics.json").read_text())
-    assert metrics["encoder_source"] == str(adapted)
+    assert metrics["encoder_source"] == adapted.name
     # The same from the run's own resolved settings.
     script(
         *["train_cls.py", tmp_path / "cls/hyperparams.yaml"],

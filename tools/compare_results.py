@@ -37,12 +37,15 @@ def content(path: Path) -> Any:
     text = path.read_text(encoding="utf-8")
     if path.suffix != ".json":
         return text
-    return json.loads(
-        text,
-        object_hook=lambda entry: {
-            key: value for key, value in entry.items() if key not in TIMES
-        },
-    )
+    try:
+        return json.loads(
+            text,
+            object_hook=lambda entry: {
+                key: value for key, value in entry.items() if key not in TIMES
+            },
+        )
+    except (ValueError, RecursionError) as error:
+        sys.exit(f"error: {path} is damaged, not JSON ({error}); run it again")
 
 
 def differences(before: Path, after: Path) -> List[str]:

@@ -239,6 +239,9 @@ class CompleteCheckpointer(Checkpointer):
         return unreadable
 
     def _load(self, checkpoint):
+        # SpeechBrain leaves it to torch's default to load only tensors, and
+        # this variable changes that.
+        os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
         try:
             self.load_checkpoint(checkpoint)
         except (

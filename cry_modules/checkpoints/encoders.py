@@ -6,6 +6,7 @@ end that they were trained with.
 
 import logging
 import os
+import re
 from pathlib import Path
 from typing import Dict, Optional, Union
 
@@ -36,6 +37,41 @@ ENCODER_FILE = "encoder.ckpt"
 SPEECHBRAIN_FILE = "embedding_model.ckpt"
 #: Random weights with the BatchNorm statistics of the training recordings.
 CALIBRATED = "random_calibrated"
+
+
+#: Folders of home folders; file names that all runs share; a part of a path that
+#: says little without the one before: a seed, a study's run, a fold.
+_HOMES = (["home"], ["Users"])
+_WEIGHTS = (ENCODER_FILE, SPEECHBRAIN_FILE, "model.safetensors", MODEL_FILE)
+_SEED = re.compile(r"\d+(-[0-9a-f]{8})?|\{fold\}|fold_\d+_.*")
+
+
+def run_name(path: Union[str, Path]) -> str:
+    """Name of a run or of a file with weights, for what is shared.
+
+    Folders above it may name a user, a place or a date.
+
+    Example
+    -------
+    >>> run_name("/home/anna/results/vggsound/2022/save/CKPT+1/encoder.ckpt")
+    'vggsound/2022'
+    >>> run_name("/home/anna/2022"), run_name("study/simclr/1-0a1b2c3d/{fold}")
+    ('2022', 'simclr/1-0a1b2c3d/{fold}')
+    """
+    parts = [*Path(os.path.abspath(path)).parts[1:]]
+    homes = [*Path.home().parts[1:]]
+    if parts[: len(homes)] == homes:
+        parts = parts[len(homes) :]
+    elif parts[:1] in _HOMES:
+        parts = parts[2:]
+    if "save" in parts[1:]:  # a checkpoint, whose name is a date
+        parts = parts[: parts.index("save", 1)]
+    if parts[1:] and parts[-1] in _WEIGHTS:
+        del parts[-1]
+    first = len(parts) - 1
+    while first > 0 and _SEED.fullmatch(parts[first]):
+        first -= 1
+    return "/".join(parts[max(first, 0) :]) or "a run"
 
 
 class EncoderSource:
@@ -92,6 +128,13 @@ class EncoderSource:
     def is_random(self) -> bool:
         """True if no weights are loaded."""
         return self.kind in ("random", CALIBRATED)
+
+    @property
+    def name(self) -> Optional[str]:
+        """Name for what is shared, without the folders that it is in."""
+        if self.kind in ("random", CALIBRATED, "hub"):
+            return self.source
+        return run_name(self.source)
 
     def file(self) -> Path:
         """The file with the weights, downloaded where it is on the hub.

@@ -278,12 +278,13 @@ def run_settings(folder: Path) -> Dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8")
         settings = plain_settings(text)
-        check_settings_version(path, text)
-    except InputError:
-        raise
-    except (OSError, ValueError, AttributeError, YAMLError) as error:
+    except (
+        OSError, ValueError, TypeError, AttributeError, RecursionError,
+        YAMLError,
+    ) as error:  # fmt: skip
         reason = str(error).strip().split("\n")[0]
         raise InputError(f"{path} cannot be read ({reason}); pass another run")
+    check_settings_version(path, text)
     missing = [name for name in ("width", "chunk_s") if name not in settings]
     if missing:
         raise InputError(

@@ -147,11 +147,27 @@ def _plain(mapping):
     return {**base, **plain}
 
 
+def nested_setting(text: str, *keys: str) -> str:
+    """A setting inside mappings of a resolved yaml file, as text.
+
+    Example
+    -------
+    >>> nested_setting(
+    ...     "base: {augment: !new:x.Y {width: 10}}", "base", "augment", "width"
+    ... )
+    '10'
+    """
+    node = YAML().compose(text)
+    for key in keys:
+        node = {k.value: value for k, value in node.value}[key]
+    return as_text(node)
+
+
 def as_text(node: Node) -> str:
     """Text of a scalar, or of a list of scalars as typed: ``[a, b]``."""
     if isinstance(node.value, str):
         return node.value
-    return "[" + ", ".join(item.value for item in node.value) + "]"
+    return "[" + ", ".join(str(item.value) for item in node.value) + "]"
 
 
 def check_ranges(settings: Dict[str, str]) -> None:
@@ -178,6 +194,11 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
         return None
     kind = typed.path if name in PATHS else typed.text
     if isinstance(value, str):
+        if "  " in value:
+            raise Unfit(
+                f"is {value!r}, with two spaces in a row, of which yaml may "
+                "lose one; rename it"
+            )
         if name in LISTS:
             raise Unfit(f"is {value}; it must be a list: '[{value}, ...]'")
         reference = _REFERENCE.search(value)
@@ -254,9 +275,6 @@ def _is_read_as(node, value) -> bool:
 def _is_plain(text: str) -> bool:
     """Check that both libraries of HyperPyYAML read a text without quotes as
     that text: it writes yaml 1.2 and reads it as 1.1, to which no is False."""
-    # Two spaces would be one in a long line; HyperPyYAML reads (a) as a tuple.
-    if "  " in text or (text[:1] == "(" and text[-1:] == ")"):
-        return False
     try:
         return yaml.safe_load(text) == text == YAML(typ="safe").load(text)
     except (yaml.YAMLError, YAMLError, ValueError):

@@ -2,21 +2,24 @@
 
     python -m cry_modules.demo MODEL --open
 
-Only this machine can open the page. It loads nothing from elsewhere, and an
-upload is deleted as soon as it is scored. For research: not a medical device.
+Only who has the printed address, on this machine, can open the page. It loads
+nothing from elsewhere, and an upload is deleted as soon as it is scored. For
+research: not a medical device.
 """
 
 import importlib.util
-import tempfile
+import secrets
 import webbrowser
 from typing import Optional, Sequence
 
 from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
+from cry_modules.demo.uploads import Uploads, private_folder
 from cry_modules.inference.classifier import CryClassifier
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.tables import write_text
 from data_prep.files.typed import whole_number
 
 
@@ -60,17 +63,24 @@ def _serve(args):
     model = load_model(args.model)
     classifier = CryClassifier.from_model(model, {"device": args.device})
     classifier.require_classes()
-    private = tempfile.TemporaryDirectory(prefix="cry_ssl_demo_")
-    with listen(args.port) as server, private as folder:
-        restrict_gradio(folder)
-        app = make_app(model, classifier, args.model)
+    with listen(args.port) as server, private_folder() as folder:
+        uploads, token = Uploads(folder / "uploads"), secrets.token_urlsafe(24)
+        restrict_gradio(str(uploads.folder))
+        app = make_app(model, classifier, args.model, uploads, token)
         url = f"http://{HOST}:{server.getsockname()[1]}"
         print(
-            f"listening on {url} for this machine only; Ctrl-C ends it",
+            f"listening on {url} for this machine only; open {url}/{token}/ "
+            "(Ctrl-C ends it)",
             flush=True,
         )
         if args.open:
-            webbrowser.open(url)
+            # Others see the address in the list of processes, if it is passed.
+            start = folder / "open.html"
+            refresh = f"0; url={url}/{token}/"
+            write_text(
+                start, f'<meta http-equiv="refresh" content="{refresh}">'
+            )
+            webbrowser.open(start.as_uri())
         run(app, server)
 
 

@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Optional, Tuple
 
 import jinja2
 import numpy as np
@@ -43,9 +43,11 @@ class Scored:
     sound: bytes  #: the model's input as a FLAC file
 
 
-def score(classifier: CryClassifier, path: str) -> Scored:
+def score(
+    classifier: CryClassifier, path: str, name: Optional[str] = None
+) -> Scored:
     """Score a recording as a whole and over time."""
-    name = Path(path).name
+    name = name or Path(path).name
     seconds = audit_file(path).duration
     require(
         seconds <= UNCUT_S,

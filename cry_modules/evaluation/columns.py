@@ -1,11 +1,14 @@
 """Columns of recordings.csv that the evaluation uses: subgroups, nuisances."""
 
+import re
 from pathlib import Path
-from typing import Dict, Sequence
+from typing import Dict, Iterable, Sequence
 
 from cry_modules.evaluation.subgroups import assign_groups
 from data_prep.corpora.database import locate, read_database
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import Spellings
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
 
 #: By column, the cell of each recording.
@@ -14,6 +17,18 @@ Columns = Dict[str, Dict[str, str]]
 _ID = "recording_id"
 #: Columns that must not appear in a report.
 _PERSONAL = ("patient_id", _ID, "path", "recorded_at")
+_MONTH = (
+    "(jan(uary)?|feb(ruary)?|mar(ch)?|apr(il)?|may|june?|july?|aug(ust)?"
+    "|sept?(ember)?|oct(ober)?|nov(ember)?|dec(ember)?)"
+)
+_DATE = re.compile(
+    rf"""(19|20)\d\d[-/]\d\d?\b                     # 2024-05, 2024-05-06T10:00
+    |(19|20)\d\d\.\d\d?\.\d\d?\b                  # 2024.05.06
+    |(19|20)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(\D|$)   # 20240506
+    |\d\d?(?P<mark>[./-])\d\d?(?P=mark)(\d\d|\d{{4}})\b   # 6.5.24, 05/06/2024
+    |(\d\d?\.?[ -]?)?{_MONTH}\.?[ ,-]+(\d\d?,?[ -]+)?\d{{2,4}}\b""",
+    re.I | re.X,
+)
 
 
 def read_columns(
@@ -37,9 +52,21 @@ def read_columns(
                 f"columns {', '.join(known)}; name some of them"
             )
     return {
-        column: {ID: cells[column] for ID, (_, cells) in cells_of.items()}
+        column: _one_spelling(table_path, column, cells_of)
         for column in columns
     }
+
+
+def _one_spelling(table_path, column, cells_of) -> Dict[str, str]:
+    """Cells of a column by recording, each value in its first spelling and
+    marks of a missing value as empty cells."""
+    first, values = Spellings(f"{column} of {table_path.name}"), {}
+    for ID, (source, cells) in cells_of.items():
+        refuse_damaged(source, column, cells[column])
+        missing = is_missing(cells[column])
+        values[ID] = "" if missing else first(source, cells[column])
+    first.report()
+    return values
 
 
 def subgroup_columns(hparams: Dict) -> Columns:
@@ -72,13 +99,16 @@ def _option_columns(hparams: Dict, option: str) -> Columns:
             "or site,age"
         )
     for name in names:
-        refuse_personal(name, option)
+        refuse_personal(name, option, ())
     if "recordings_csv" not in hparams:
         raise InputError(
             f"{option} is {', '.join(names)} and this corpus has no "
             f"recordings.csv; pass --{option} null"
         )
-    return read_columns(_table(hparams), names, f"--{option}")
+    columns = read_columns(_table(hparams), names, f"--{option}")
+    for name, cell_of in columns.items():
+        refuse_personal(name, option, cell_of.values())
+    return columns
 
 
 def _table(hparams: Dict) -> Path:
@@ -87,13 +117,35 @@ def _table(hparams: Dict) -> Path:
     )[1]
 
 
-def refuse_personal(column: str, option: str) -> None:
-    """Refuse a column that would identify patients in a report."""
+def refuse_personal(column: str, option: str, cells: Iterable[str]) -> None:
+    """Refuse a column that would identify patients in a report: ids, dates."""
     if column in _PERSONAL:
         raise InputError(
             f"{option} is {column}, which identifies patients; name a column "
             "of groups"
         )
+    dates = [cell for cell in cells if is_date(cell)]
+    if dates:
+        raise InputError(
+            f"{option} is {column}, which holds {len(dates)} dates such as "
+            f"{dates[0]!r}; name a column of groups, such as one of seasons"
+        )
+
+
+def is_date(text: str) -> bool:
+    """Check whether a text is a day, or a month of a year.
+
+    Example
+    -------
+    >>> [
+    ...     is_date(t)
+    ...     for t in ("2024-05-06", "6.5.24 10:00", "20240506", "May 24")
+    ... ]
+    [True, True, True, True]
+    >>> [is_date(text) for text in ("3.5", "2024", "12-24 weeks", "20241399")]
+    [False, False, False, False]
+    """
+    return _DATE.match(text.strip()) is not None
 
 
 def nuisance_columns(hparams: Dict) -> Columns:

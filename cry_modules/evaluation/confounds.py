@@ -52,6 +52,7 @@ from data_prep.corpora.preparation import corpus_of, require_out
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.identifiers import cleaned
 from data_prep.files.tables import write_text
 
 #: A column of more labels holds ids, dates or ages.
@@ -110,6 +111,8 @@ def null_range(evidence: Evidence) -> List[float]:
     return np.quantile(evidence.null, [0.025, 0.975]).tolist()
 
 
+# The column's name may hold a $.
+@matplotlib.rc_context({"text.parse_math": False})
 def draw_results(
     questions: Dict[str, Question], label: str, caption: str, path: Path
 ) -> None:
@@ -233,6 +236,7 @@ def _check(settings: Settings):
 def _keep_classes(rows, classes, label_column, csv):
     """Label the recordings; empty outside the classes."""
     present = sorted({cells[label_column] for _, cells in rows} - {""})
+    classes = classes and [cleaned(str(name)) for name in classes]
     if classes is None and len(present) > MOST_CLASSES:
         raise InputError(
             f"{csv}: {label_column} has {len(present)} different values, too "

@@ -145,13 +145,14 @@ def _require_numbers(values, column):
         raise InputError(
             f"--subgroups names {column!r}, which has {len(values)} values "
             f"such as {values[0]!r} and {values[1]!r}: ids or dates, not "
-            f"groups (up to {MOST_GROUPS}, or numbers); name another column"
+            f"groups (up to {MOST_GROUPS}, or numbers with a decimal point); "
+            "name another column"
         )
     if others:
         raise InputError(
             f"--subgroups names {column!r}, which has {len(values)} values, "
-            f"numbers and {others[0]!r}; write numbers only, and leave unknown "
-            "cells empty"
+            f"numbers and {others[0]!r}; write numbers only, with a decimal "
+            "point, and leave unknown cells empty"
         )
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
+from cry_modules.export.facts import SHAREABLE_COLUMNS
 from cry_modules.export.folder import export
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
@@ -26,6 +27,11 @@ def make_parser() -> Arguments:
     parser.add_argument(
         "--corpus_name",
         help="name of the corpus (default: that in its corpus.json)",
+    )
+    parser.add_argument(
+        "--subgroups",
+        help="columns of the run's subgroups to name on the card, separated by "
+        f"commas, besides {', '.join(SHAREABLE_COLUMNS)}",
     )
     parser.add_argument(
         "--licence",

@@ -2,19 +2,24 @@
 origin, without a patient, path or date.
 """
 
+import re
 from pathlib import Path
-from typing import Dict, List, Optional, Union
+from typing import Dict, List, Optional, Sequence, Union
 
 from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.saved_model import run_settings
+from cry_modules.evaluation.columns import is_date
 from cry_modules.metrics.figures import shown_in
 from data_prep import manifest
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 #: Smaller numbers of patients are withheld, so that nobody can be identified.
 FEWEST = 5
+
+#: Columns whose groups are on the card without being asked for.
+SHAREABLE_COLUMNS = ("site", "sex", "gender", "age", "language", "device")
 
 #: Entries of ``metrics.json`` that describe an operating point.
 _ON_VALIDATION = (
@@ -100,8 +105,19 @@ def _shareable(block, names) -> Dict:
     return {n: block[n] for n in names if n in block and n not in withheld}
 
 
-def subgroup_facts(metrics: Dict) -> Dict:
-    """Recordings, patients and AUC of the test split, by subgroup."""
+def subgroup_facts(metrics: Dict, named: Sequence[str] = ()) -> Dict:
+    """Recordings, patients and AUC of the test split, by subgroup.
+
+    Only of columns that say little about a person, and of those ``named``: the
+    values of another may be examiners, or rooms.
+    """
+    subgroups = metrics.get("subgroups") or {}
+    for column in named:
+        require(
+            column in subgroups,
+            f"--subgroups names {column!r}, by which the run was not evaluated",
+            f"it has {', '.join(subgroups) or 'none'}",
+        )
     return {
         column: {
             group: {
@@ -112,8 +128,15 @@ def subgroup_facts(metrics: Dict) -> Dict:
             }
             for group, block in entry["groups"].items()
         }
-        for column, entry in (metrics.get("subgroups") or {}).items()
+        for column, entry in subgroups.items()
+        if (column in named or column.lower() in SHAREABLE_COLUMNS)
+        and not any(map(_holds_date, entry["groups"]))
     }
+
+
+def _holds_date(group: str) -> bool:
+    """Check whether a group, such as ``[2024-05-06, 2024-06-07)``, has a date."""
+    return any(map(is_date, re.split(r"[][(),]", group)))
 
 
 def origin(source: Optional[str], steps: int = 0) -> List[str]:

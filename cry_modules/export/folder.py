@@ -67,12 +67,13 @@ def export(
     onnx: bool = False,
     int8: bool = False,
     corpus_name: Optional[str] = None,
+    subgroups: Optional[str] = None,
 ) -> Dict:
     """Write a model's folder, complete or not at all; return ``model.json``.
 
     ``results`` is a results folder of ``train_cls.py``; ``name`` is the
     model's on its card (default: task and corpus); ``corpus_name`` replaces
-    that of ``corpus.json``.
+    that of ``corpus.json``; ``subgroups`` names further columns for the card.
     """
     target = Path(out).resolve()
     _check_out(target)
@@ -88,6 +89,8 @@ def export(
             "train_cls.py as --encoder_source, and export that run"
         )
     description = describe(Path(results), model, name, corpus_name)
+    named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
+    description["subgroups"] = subgroup_facts(model.facts, named)
     try:
         with tempfile.TemporaryDirectory(
             dir=target.parent, prefix=f".{target.name}."

@@ -12,6 +12,7 @@ from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
 
 from matplotlib.figure import FigureBase
 
+from cry_modules.checkpoints.encoders import run_name
 from cry_modules.figures import style
 from cry_modules.training.history import BEFORE_FILE, HISTORY_FILE, ROW
 from data_prep.files.errors import require
@@ -245,13 +246,16 @@ def _read(path, shape):
 
 
 def names_of(folders: Sequence[str]) -> List[str]:
-    """Short names of folders: their paths without the part that they share."""
+    """Short names of folders: their paths without the part that they share;
+    of one folder, the name of the run."""
     names = [os.path.normpath(folder) for folder in folders]
     for name in names:
         is_single = names.count(name) == 1
         require(is_single, f"{name} is given twice", "keep one of them")
     full = [os.path.abspath(name) for name in names]
     shared = os.path.commonpath(full)
-    if len(names) == 1 or shared in full:
-        return names
+    if len(names) == 1:
+        return [run_name(names[0])]
+    if shared in full:
+        shared = os.path.dirname(shared)
     return [os.path.relpath(name, shared) for name in full]

@@ -8,6 +8,8 @@ views as the encoder gets them in training. Settings of the yaml file may be
 changed as in training (``--chunk_s 2.0 --n_masks 0``).
 """
 
+import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -20,7 +22,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from cry_modules.audio import repeat_to
-from cry_modules.figures.style import INK, PAGE, SERIES, picture, shortened
+from cry_modules.checkpoints.encoders import run_name
+from cry_modules.figures.style import INK, PAGE, SERIES, picture
 from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
@@ -31,6 +34,10 @@ from data_prep.manifest import Recording, read
 
 #: More rows than this cannot be read.
 MOST_ROWS = 20
+#: Options of this command; others are settings of the yaml file.
+_OPTIONS = (
+    "--help", "--data_folder", "--hparams", "--n", "--epoch", "--out", "--",
+)  # fmt: skip
 
 _KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)  # ticks
 _RANGE_DB = 60  # of a whole recording
@@ -157,8 +164,8 @@ def draw(pairs: Sequence[Pair], hparams: Dict, path: Path, title: str) -> None:
         grid = figure.subplots(
             len(pairs), 3, squeeze=False, width_ratios=[2, 1, 1]
         )
-        for row, pair in zip(grid, pairs):
-            title_of_row = f"{shortened(pair.name)}, {in_words(pair, hparams)}"
+        for n, (row, pair) in enumerate(zip(grid, pairs), start=1):
+            title_of_row = f"Recording {n}, {in_words(pair, hparams)}"
             whole, view = draw_pair(row, pair, hparams, limit, title_of_row)
         for axes in grid[:-1].flat:
             axes.set_xlabel("")
@@ -325,7 +332,16 @@ def _draw_manifest(args, settings) -> None:
     hparams["reader"].pack_of(root)
     pairs = make_pairs(hparams, chosen, root, epoch)
     title = f"Two views of {n} of {len(recordings)} recordings, epoch {epoch}"
-    draw(pairs, hparams, Path(args.out), f"{title}\n{args.manifest}")
+    draw(pairs, hparams, Path(args.out), f"{title}\n{_title(args.manifest)}")
+
+
+def _title(manifest) -> str:
+    """Name of the run and of its manifest, without the folders around."""
+    path = Path(os.path.abspath(manifest))
+    parts = path.parts[-1:]
+    if path.parent.name == "manifest":
+        parts = (run_name(path.parents[1]), *path.parts[-2:])
+    return "/".join(parts)
 
 
 def settings_of(arguments: Sequence[str]) -> Dict:
@@ -337,6 +353,18 @@ def settings_of(arguments: Sequence[str]) -> Dict:
         )
         # Only yaml files of SimCLR, whose recordings have two views, have it.
         return load(hparams_file, overrides, needs=("temperature",))
+
+
+def _split(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
+    """Separate the arguments of the command from settings of the yaml file and
+    their values."""
+    own, settings, words = [], [], iter(argv)
+    for word in words:
+        is_own = word.partition("=")[0] in _OPTIONS or not word.startswith("--")
+        (own if is_own else settings).append(word)
+        if not is_own and "=" not in word:
+            settings += [value for value in [next(words, None)] if value]
+    return own, settings
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -364,7 +392,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         "--epoch", type=int, default=1, help="0: chunks of validation"
     )
     parser.add_argument("--out", default="views.png", help="the picture")
-    args, rest = parser.parse_known_args(argv)
+    own, settings = _split(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(own)
     with one_line_errors():
-        _draw_manifest(args, [args.hparams, *rest])
+        _draw_manifest(args, [args.hparams, *settings])
         print(f"picture in {args.out}")

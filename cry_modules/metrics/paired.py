@@ -28,6 +28,7 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import identity
 
 #: Fewer draws cannot estimate a spread.
 LEAST_DRAWS = 100
@@ -81,7 +82,7 @@ def aligned(
             ("label", *(p.classes[p.labels[i]] for p in (first, other))),
             ("patient_id", first.patients[i], other.patients[i]),
         ):
-            if a != b:
+            if identity(a) != identity(b):
                 raise InputError(
                     f"{column} of ID {ID!r} is {a!r} in {first_name} and "
                     f"{b!r} in {other_name}; correct the manifest and run "

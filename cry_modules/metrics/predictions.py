@@ -8,6 +8,7 @@ from typing import Callable, List, Sequence
 import numpy as np
 
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import Spellings
 from data_prep.files.tables import read_table, write_table
 
 UNITS = ("recording", "patient")
@@ -65,9 +66,10 @@ class Predictions:
                     f"{source}: ID {row['ID']!r} is in {first} already; "
                     "remove one of the rows"
                 )
+        patients = Spellings(f"patient_id of {path}", refuse_zeros=True)
         return cls(
             [row["ID"] for _, row in rows],
-            [row["patient_id"] for _, row in rows],
+            [patients(source, row["patient_id"]) for source, row in rows],
             np.array([classes.index(row["label"]) for _, row in rows]),
             np.array(
                 [[_probability(source, row, c) for c in classes]

@@ -1,6 +1,5 @@
 """Manifests as SpeechBrain datasets, without a Python object per recording."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Dict, Iterator, List
@@ -9,20 +8,27 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
+from data_prep.manifest import as_seconds
 
-#: SpeechBrain's syntax of a replacement.
-_VARIABLE = re.compile(r"\$([\w.]+)")
+#: SpeechBrain's syntax of a replacement, in any column and any alphabet.
+_VARIABLE = rb"\$([\w.\x80-\xff]+)"
+_PATH = "wav"
+_NUMBERS = ("duration", "start", "stop")
 
 
 class ManifestRows(Mapping):
     """Rows of a manifest by ID, in the order of the file.
 
     Like the result of SpeechBrain's ``load_data_csv``, but rows are made on
-    access. ``duration`` is a number, everything else text.
+    access, and variables are replaced only where a path begins with one: in
+    any other place they are text that a user has written. ``duration`` is a
+    number, everything else text.
     """
 
     def __init__(self, path: Path, replacements: Dict[str, str]):
-        self._rows = KeyedRows(path, "ID", skipinitialspace=True)
+        self._rows = KeyedRows(
+            path, "ID", skipinitialspace=True, skip_empty=True
+        )
         self._replacements = replacements
         self.ids = _Ids(self._rows)
         if not self._rows:
@@ -33,7 +39,7 @@ class ManifestRows(Mapping):
                 f"{again}: ID {self.ids[doubled[0]]!r} is already used in "
                 f"{first}; give each recording its own ID"
             )
-        unknown = self._rows.matches(_VARIABLE.pattern) - replacements.keys()
+        unknown = self._rows.matches(_VARIABLE) - replacements.keys()
         if unknown:
             raise InputError(
                 f"{path} holds the unknown variable '${min(unknown)}'; remove "
@@ -52,12 +58,16 @@ class ManifestRows(Mapping):
             raise KeyError(recording_id)
         row = dict(zip(self._rows.columns, self._rows[number]))
         del row["ID"]
-        for name, cell in row.items():
-            row[name] = _VARIABLE.sub(
-                lambda match: str(self._replacements[match[1]]), cell
-            )
-        if "duration" in row:
-            row["duration"] = float(row["duration"])
+        for name, value in self._replacements.items():
+            if row.get(_PATH, "").startswith(f"${name}/"):
+                row[_PATH] = str(value) + row[_PATH][len(name) + 1 :]
+                break
+        for name in _NUMBERS:
+            if name in row:
+                source = self._rows.source(number)
+                seconds = as_seconds(source, name, row[name])
+                if name == "duration":
+                    row[name] = seconds
         return row
 
 

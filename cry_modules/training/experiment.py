@@ -8,7 +8,6 @@ import threading
 from pathlib import Path
 from typing import Dict, List, Sequence, Set, Tuple
 
-import yaml
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from ruamel.yaml.nodes import Node
@@ -16,6 +15,7 @@ from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
+from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
@@ -47,17 +47,15 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
     """
-    overrides = as_typed(hparams_file, overrides)
-    resolved = resolve(hparams_file, overrides)
-    _check_before_building(hparams_file, resolved, needs)
-    with open(hparams_file, encoding="utf-8") as file:
-        try:
-            hparams = load_hyperpyyaml(file, overrides, loader=_Loader)
-        except (ValueError, TypeError) as error:
-            raise InputError(f"{hparams_file}: {error}")
-        except ImportError as error:
-            raise missing_class(hparams_file, error)
-    check_same_experiment(Path(hparams["output_folder"]), resolved)
+    text = resolved(hparams_file, as_typed(hparams_file, overrides))
+    _check_before_building(hparams_file, text, needs)
+    try:
+        hparams = load_hyperpyyaml(text, loader=TextLoader)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{hparams_file}: {error}")
+    except ImportError as error:
+        raise missing_class(hparams_file, error)
+    check_same_experiment(Path(hparams["output_folder"]), text)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}
     if "chunk_s" in hparams:
@@ -65,29 +63,12 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     return hparams
 
 
-#: What HyperPyYAML raises where a file is wrong: a value or file is missing, a
-#: reference leads nowhere or to itself.
-_FAULTS = (ValueError, TypeError, KeyError, AttributeError, OSError)
-_FAULTS += (RecursionError,)
-
-
-class _Loader(yaml.Loader):
-    """HyperPyYAML's loader, to which 1e-3 is a number, not a text."""
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9][0-9.]*[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
-
-
 def as_typed(hparams_file: str, overrides: Dict) -> Dict:
     """Overrides, and the settings of the file that yaml would misread."""
     read_pairs(hparams_file)
-    resolved = resolve(hparams_file, quoted(overrides))
+    text = resolved(hparams_file, quoted(overrides))
     content = Path(hparams_file).read_text("utf-8")
-    return quoted({**misread(content, resolved, overrides), **overrides})
+    return quoted({**misread(content, text, overrides), **overrides})
 
 
 def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
@@ -102,29 +83,17 @@ def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
     return pairs_of(content, hparams_file, "pass one of hparams/")
 
 
-def resolve(hparams_file: str, overrides: Dict) -> str:
-    """Text of a yaml file with its references replaced."""
-    with open(hparams_file, encoding="utf-8") as file:
-        try:
-            return resolve_references(file, overrides).read()
-        except InputError:
-            raise
-        except _FAULTS as error:
-            why = " ".join(f"{error}".split())
-            raise InputError(f"{hparams_file}: {why}; correct the file")
-
-
-def _check_before_building(hparams_file, resolved, needs):
+def _check_before_building(hparams_file, text, needs):
     """Check keys, ranges and output folder; building makes that folder."""
-    keys = yaml_nodes(resolved)
+    keys = yaml_nodes(text)
     for key in (*needs, "output_folder"):
         require(
             key in keys,
             f"{hparams_file} has no {key!r}, so it is not for this script",
             "the READMEs of recipes/ list the yaml files of each script",
         )
-    settings = plain_settings(resolved)
-    check_settings_version(hparams_file, resolved)
+    settings = plain_settings(text)
+    check_settings_version(hparams_file, text)
     check_ranges(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
@@ -175,7 +144,11 @@ def log_environment(folder: Path) -> threading.Thread:
 
     def write():
         if if_main_process():
-            write_text(Path(folder) / "env.log", environment())
+            # Without the folders that packages were installed from.
+            text = re.sub(
+                r" @ file:\S*|(?<=-e )/\S*", " (local)", environment()
+            )
+            write_text(Path(folder) / "env.log", text)
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -188,14 +161,14 @@ def has_begun(folder: Path) -> bool:
     return any(any(f.glob("save/CKPT*")) for f in folders)
 
 
-def check_same_experiment(folder: Path, resolved: str) -> None:
+def check_same_experiment(folder: Path, settings: str) -> None:
     """Check that a run with checkpoints resumes with its own settings."""
     saved = folder / "hyperparams.yaml"
     if not saved.is_file() or not has_begun(folder):
         return
     text = saved.read_text("utf-8")
     check_settings_version(saved, text)
-    before, now = plain_settings(text), plain_settings(resolved)
+    before, now = plain_settings(text), plain_settings(settings)
     # A run may be moved to another folder.
     for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
         require(
@@ -220,7 +193,7 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = resolve(hparams_file, as_typed(hparams_file, overrides))
+    text = resolved(hparams_file, as_typed(hparams_file, overrides))
     settings, stream = YAML().load(text), io.StringIO()
     _move(settings, str(settings["output_folder"]), str(output_folder), set())
     YAML().dump(settings, stream)

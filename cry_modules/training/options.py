@@ -4,7 +4,7 @@ import io
 import os
 import re
 import sys
-from contextlib import redirect_stderr, suppress
+from contextlib import redirect_stderr
 from functools import partial
 from pathlib import Path
 from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
@@ -14,6 +14,7 @@ import torch
 from ruamel.yaml.nodes import Node
 from speechbrain.utils.run_opts import RunOptions
 
+from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.settings import (
     RANGES,
     TEXTS,
@@ -27,9 +28,6 @@ from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, require
 from data_prep.files.typed import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
-
-#: First words of the hyperparams.yaml that SpeechBrain writes for a run.
-_RESOLVED = "# Generated"
 
 #: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
@@ -70,22 +68,18 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     run_opts = _speechbrain_options(hparams_file, others, options)
     overrides = _overrides(own, options)
     _check_run_options(run_opts)
-    if overrides and _is_resolved(hparams_file):
+    if overrides and Path(hparams_file).read_text("utf-8").startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
-
-
-def _is_resolved(hparams_file):
-    return Path(hparams_file).read_text("utf-8").startswith(_RESOLVED)
 
 
 def _options(hparams_file) -> Dict[str, Node]:
     """Settings of a yaml file that are options: scalars and lists, no objects,
     with the nodes of their defaults."""
     nodes = dict(experiment.read_pairs(hparams_file))
-    with suppress(InputError):
-        # Not if a value is missing, which the command line may give.
-        nodes.update(yaml_nodes(experiment.resolve(hparams_file, {})))
+    # Not if a value is missing, which the command line may give.
+    if not any(str(node.tag) == "!PLACEHOLDER" for node in nodes.values()):
+        nodes.update(yaml_nodes(resolved(hparams_file, {})))
     return {
         key: node
         for key, node in nodes.items()

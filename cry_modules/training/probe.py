@@ -36,10 +36,12 @@ from cry_modules.training.batches import batches_by_length
 from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
-from data_prep.audio.folder import holds
+from data_prep.audio.folder import find_file, holds
 from data_prep.corpora.database import read_database
 from data_prep.files.errors import require
-from data_prep.files.tables import read_lines, read_table
+from data_prep.files.identifiers import identity
+from data_prep.files.missing import is_missing
+from data_prep.files.tables import read_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
@@ -185,15 +187,17 @@ class Probe:
 def _read(table: Path, column: str) -> List[Recording]:
     """Recordings of a manifest or a recordings.csv with a label in a column;
     those of the latter stop at infinity until their audio is read."""
-    cells = [cells for _, cells in read_table(table, [column])]
-    if {"ID", "wav"} <= {name.strip() for name in read_lines(table)[0]}:
-        recordings = manifest.read(table)
+    rows = read_table(table, [column])
+    if {"ID", "wav"} <= set(rows[0][1]):
+        rows = zip(manifest.read(table), [cells for _, cells in rows])
     else:
-        recordings = [rec for rec, _ in read_database(table, [column])]
-        for rec in recordings:
+        rows = read_database(table, [column])
+        for rec, _ in rows:
             rec.stop = math.inf
-    for rec, row in zip(recordings, cells):
-        rec.label = row[column]
+    recordings = []
+    for rec, cells in rows:
+        rec.label = "" if is_missing(cells[column]) else cells[column]
+        recordings.append(rec)
         require(
             rec.patient_id or not rec.label,
             f"{rec.source}: patient_id is empty",
@@ -207,6 +211,7 @@ def _usable(
 ) -> List[Recording]:
     """Recordings whose audio can be used, with its durations."""
     for rec in recordings:
+        rec.wav = find_file(root, rec.wav) or rec.wav
         require(
             holds(root, rec.wav),
             f"{rec.source}: {rec.wav} is not in {root}",
@@ -224,10 +229,9 @@ def _usable(
         bad = next(rec for rec in recordings if not audits[rec.wav].usable)
         logger.warning(
             "%s: %d recordings of the probe cannot be used and are left out, "
-            "such as %s (%s, %s)",
+            "such as that of %s (%s)",
             table,
             len(recordings) - len(kept),
-            bad.wav,
             bad.source,
             audits[bad.wav].reason,
         )
@@ -265,9 +269,9 @@ def warn_if_trained_on(probe: Probe, trained: Iterable[Dict]) -> None:
     files, patients = set(), set()
     for row in trained:
         files.add(os.path.realpath(row["wav"]))
-        patients.add(row["patient_id"].lower())
+        patients.add(identity(row["patient_id"]))
     n_files = sum(path in files for path in probe.paths)
-    n_patients = sum(patient.lower() in patients for patient in probe.patients)
+    n_patients = sum(map(patients.__contains__, map(identity, probe.patients)))
     if n_files or n_patients:
         logger.warning(
             "probe %s: %d of its %d recordings are also trained on, and %d "

@@ -6,6 +6,7 @@ from typing import Iterable, Iterator, List, Optional
 
 from data_prep.audio.packs import pack_at
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import cleaned
 
 #: Suffixes that soundfile reads.
 READABLE = (
@@ -59,6 +60,30 @@ def holds(root: Path, path: str) -> bool:
         return path in pack
     # Not Path.is_file(), which raises if a name is too long.
     return os.path.isfile(os.path.join(root, path))
+
+
+def find_file(root: Path, path: str) -> Optional[str]:
+    """Path of a recording as the data folder spells it, None if absent.
+
+    Accents in one or two code points (as macOS writes them), invisible
+    characters and kinds of space do not count, unless two files differ in
+    nothing else.
+    """
+    if holds(root, path):
+        return path
+    if pack_at(root) is not None:
+        return None
+    place = Path(root)
+    for part in PurePosixPath(path).parts:
+        names = [part]
+        if not os.path.exists(place / part) and os.path.isdir(place):
+            names = os.listdir(place)
+            names = [name for name in names if cleaned(name) == cleaned(part)]
+        if len(names) != 1:
+            return None
+        place /= names[0]
+    spelt = place.relative_to(root).as_posix()
+    return spelt if holds(root, spelt) else None
 
 
 def matching(root: Path, pattern: str) -> List[str]:

@@ -5,16 +5,18 @@ Columns: ``recording_id, patient_id, path``, any labels, ``site``,
 """
 
 import logging
-import re
+from collections import Counter
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.audio.audits import Audits
-from data_prep.audio.folder import holds, name_of
+from data_prep.audio.folder import find_file, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import Spellings, identity
+from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import Recording
 
@@ -24,11 +26,6 @@ TABLE = "recordings.csv"
 REQUIRED = ("recording_id", "patient_id", "path")
 
 Row = Tuple[Recording, Dict[str, str]]
-
-#: Ids changed by a spreadsheet: 100000 to 1E+05, "=..." or "-..." to errors.
-_MANGLED = re.compile(
-    r"\d([.,]\d+)?E[+-]\d{2,}|#(NAME\?|REF!|VALUE!|N/A)", re.I
-)
 
 
 def locate(
@@ -94,9 +91,13 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
         A missing column, an empty cell, an absolute path, an id changed by a
         spreadsheet, or a recording that is listed twice.
     """
-    rows = []
-    for source, cells in read_table(table, [*REQUIRED, *label_columns]):
-        _check_cells(source, cells)
+    rows, n_missing = [], Counter()
+    patients = Spellings("patient_id", refuse_zeros=True)
+    sites = Spellings("site")
+    for source, raw in read_table(table, [*REQUIRED, *label_columns]):
+        _check_cells(source, raw)
+        cells = without_marks(raw)
+        n_missing.update(c for c in label_columns if raw[c] != cells[c])
         rec = Recording(
             ID=cells["recording_id"],
             duration=0.0,
@@ -106,28 +107,38 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
             stop=0.0,
             label="",
             # Some phones write ids in upper case, others in lower case.
-            patient_id=cells["patient_id"].lower(),
-            site=cells.get("site", ""),
+            patient_id=patients(source, cells["patient_id"]).lower(),
+            site=sites(source, cells["site"]) if cells.get("site") else "",
             source=source,
         )
         rows.append((rec, cells))
+    for column, n in n_missing.items():
+        logger.warning(
+            "%s: %d cells of %s are marks of a missing value, such as NA or "
+            "-, and count as empty; if one is a class, give it another name",
+            table,
+            n,
+            column,
+        )
     _check_listed_once(rows, label_columns)
-    _report_case(rows)
+    for column in label_columns:
+        check_one_spelling(rows, column)
+    patients.report()
+    sites.report()
     return rows
 
 
 def _check_cells(source, cells):
-    """Raise ``InputError`` for an empty, mangled or absolute cell."""
+    """Raise ``InputError`` for an empty, damaged or absolute cell."""
     for name in REQUIRED:
-        if not cells[name]:
-            raise InputError(f"{source}: {name} is empty; fill it in")
+        if name != "path" and is_missing(cells[name]) or not cells[name]:
+            state = f"{cells[name]!r}, a missing value"
+            state = state if cells[name] else "empty"
+            raise InputError(f"{source}: {name} is {state}; fill it in")
     for name in ("recording_id", "patient_id"):
-        if _MANGLED.fullmatch(cells[name]):
-            raise InputError(
-                f"{source}: {name} is {cells[name]!r}, which a spreadsheet "
-                "has changed; restore the ids and format the column as text "
-                "before saving"
-            )
+        refuse_damaged(source, name, cells[name], is_id=True)
+    for name in ("site", "split", "fold"):
+        refuse_damaged(source, name, cells.get(name, ""))
     if Path(cells["path"]).is_absolute():
         raise InputError(
             f"{source}: path {cells['path']} is absolute; write it relative"
@@ -155,20 +166,18 @@ def _check_listed_once(rows: List[Row], label_columns):
         )
 
 
-def _report_case(rows: List[Row]):
-    """Warn about the first patient id that occurs in two spellings."""
+def check_one_spelling(rows: List[Row], column: str) -> None:
+    """Raise ``InputError`` if a label is written in two ways: it would be two
+    classes."""
     spelt = {}
     for rec, cells in rows:
-        other = spelt.setdefault(rec.patient_id, (cells["patient_id"], rec))
-        if other[0] != cells["patient_id"]:
-            logger.warning(
-                "%s: patient_id %r is %r in %s; they count as one patient",
-                rec.source,
-                cells["patient_id"],
-                other[0],
-                other[1].source,
+        label = cells[column]
+        other, source = spelt.setdefault(identity(label), (label, rec.source))
+        if other != label:
+            raise InputError(
+                f"{rec.source}: {column} is {label!r}, and {other!r} in "
+                f"{source}; use one spelling"
             )
-            return
 
 
 def usable_rows(
@@ -179,14 +188,23 @@ def usable_rows(
 ) -> Tuple[List[Row], Audits]:
     """Audit the rows of a database; return the usable ones, with durations of
     the decoded audio, and the audits."""
+    row_of = {}
     for rec, _ in rows:
-        if not holds(root, rec.wav):
+        path = find_file(root, rec.wav)
+        if path is None:
             cure = "add the file, correct the path, or remove the row"
             if "\\" in rec.wav:
                 cure = "write paths with /"
             raise InputError(
                 f"{rec.source}: {rec.wav} is not in {root}; {cure}"
             )
+        other = row_of.setdefault(path, rec.source)
+        if other != rec.source:
+            raise InputError(
+                f"{rec.source}: {rec.wav} is listed in {other} already, in "
+                "another spelling; remove one of the rows"
+            )
+        rec.wav = path
     recordings = [rec for rec, _ in rows]
     audits = preparation.audit(recordings, root, save_folder, left_out)
     kept = [row for row in rows if audits.files[row[0].wav].usable]

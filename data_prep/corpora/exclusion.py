@@ -1,6 +1,6 @@
 """Exclude held-out patients and their recordings from adaptation.
 
-A patient is recognised by the id, in upper or lower case, and by the sound: the
+A patient is recognised by the id, in any spelling, and by the sound: the
 same decoded samples (``Audit.digest``) under another name, id or lossless
 format. Copies that were resampled or compressed to MP3 are not detected.
 Messages name rows, never patient ids or paths, which may hold an id.
@@ -13,10 +13,12 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from data_prep.audio.audits import MOST_COMPARED, audit_files
-from data_prep.audio.folder import holds
+from data_prep.audio.folder import find_file
 from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import identity
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
 from data_prep.manifest import DATA_ROOT, Recording
 
@@ -31,7 +33,7 @@ FOLDER = "excluded"
 class HeldOut:
     """Held-out patients and recordings, with their rows of the tables."""
 
-    #: Row by patient id in lower case.
+    #: Row by patient, see ``identity``.
     patients: Dict[str, str] = field(default_factory=dict)
     #: Row by digest of the decoded samples.
     samples: Dict[str, str] = field(default_factory=dict)
@@ -70,31 +72,74 @@ def check_options(
 
 def read_held_out(
     tables: Sequence[Path],
+    rows_here: List[Row],
     root: Path,
     save_folder: Path,
     folder: Optional[str] = None,
 ) -> HeldOut:
     """Read the held-out patients of tables, and the samples of the audio files
-    listed in them."""
+    listed in them.
+
+    Raises ``InputError`` for a table that protects nobody: it lists no patient
+    of the database, and no audio to compare.
+    """
     held_out = HeldOut()
+    here = {identity(rec.patient_id) for rec, _ in rows_here}
     for table in tables:
         rows = read_table(table, ["patient_id"])
-        for source, cells in rows:
-            # With its folder: several tables may be called test.csv.
-            row = str(table.parent / source)
-            patient = cells["patient_id"].lower()
-            require(bool(patient), f"{row}: patient_id is empty", "fill it in")
-            held_out.patients.setdefault(patient, row)
-        if not {"wav", "path"} & set(rows[0][1]):
+        listed = _listed_patients(table, rows)
+        held_out.patients = {**listed, **held_out.patients}
+        has_audio = False
+        if {"wav", "path"} & set(rows[0][1]):
+            for place, row_of in _files(table, rows, root, folder).items():
+                has_audio |= _add_samples(
+                    held_out, row_of, place, save_folder, table
+                )
+        else:
             logger.warning(
                 "%s has neither path nor wav: compared by patient only, copies "
                 "under another patient_id are not detected",
                 table,
             )
-            continue
-        for place, row_of in _files(table, rows, root, folder).items():
-            _add_samples(held_out, row_of, place, save_folder, table)
+        _require_effect(table, here, listed, has_audio)
     return held_out
+
+
+def _listed_patients(table, rows) -> Dict[str, str]:
+    """First row of each patient of a table."""
+    listed: Dict[str, str] = {}
+    for source, cells in rows:
+        # With its folder: several tables may be called test.csv.
+        row, patient = str(table.parent / source), cells["patient_id"]
+        state = f"is {patient!r}" if patient else "is empty"
+        missing = is_missing(patient)
+        require(not missing, f"{row}: patient_id {state}", "fill it in")
+        refuse_damaged(row, "patient_id", patient, is_id=True)
+        listed.setdefault(identity(patient), row)
+    return listed
+
+
+def _require_effect(table, here, listed, has_audio):
+    """Refuse a list of ids that are not those of the database; warn if its
+    audio is compared anyway."""
+    n_here = len(here & listed.keys())
+    logger.info(
+        "--exclude %s: %d of its %d patients are in the database",
+        table,
+        n_here,
+        len(listed),
+    )
+    if n_here:
+        return
+    problem = (
+        f"--exclude {table}: no listed id exists here (the database has "
+        f"{len(here)} other patients)"
+    )
+    if has_audio:
+        logger.warning("%s; only the sound is compared", problem)
+        return
+    cure = "correct the ids, or leave out --exclude if all patients are others"
+    raise InputError(f"{problem}; {cure}")
 
 
 def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
@@ -107,7 +152,8 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
         path = path.replace(f"{DATA_ROOT}/", "", 1)
         path = PurePosixPath(path).as_posix()
         row = str(table.parent / source)
-        place = next((place for place in places if holds(place, path)), None)
+        spelt = ((place, find_file(place, path)) for place in places)
+        place, path = next((pair for pair in spelt if pair[1]), (None, path))
         if place is None:
             raise InputError(
                 f"{row}: its audio file is not in {', '.join(map(str, places))}"
@@ -120,7 +166,8 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
     return rows_in
 
 
-def _add_samples(held_out, row_of, place, save_folder, table):
+def _add_samples(held_out, row_of, place, save_folder, table) -> bool:
+    """Add the samples of files; whether any can be compared."""
     # One journal per folder: files of two folders may have the same name, size
     # and time.
     name = blake2b(str(place.resolve()).encode(), digest_size=8).hexdigest()
@@ -138,6 +185,7 @@ def _add_samples(held_out, row_of, place, save_folder, table):
             table,
             row_of[unread[0]],
         )
+    return len(unread) < len(audits)
 
 
 def find_shared(
@@ -150,7 +198,7 @@ def find_shared(
         others = [
             rec.wav
             for rec in recordings
-            if rec.patient_id not in held_out.patients
+            if identity(rec.patient_id) not in held_out.patients
         ]
         # With the landmarks that the preparer's audit needs: files are read
         # once. Usable files only: all silent files are alike.
@@ -160,10 +208,9 @@ def find_shared(
         digests = {path: a.digest for path, a in audits.items() if a.usable}
     shared = []
     for rec in recordings:
-        by_patient = rec.patient_id in held_out.patients
-        if by_patient:
-            row = held_out.patients[rec.patient_id]
-        else:
+        row = held_out.patients.get(identity(rec.patient_id))
+        by_patient = row is not None
+        if not by_patient:
             row = held_out.samples.get(digests.get(rec.wav))
         if row is not None:
             shared.append(Shared(rec, row, by_patient))

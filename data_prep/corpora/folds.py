@@ -16,6 +16,7 @@ from data_prep.corpora.database import Row
 from data_prep.corpora.preparation import shortened_list
 from data_prep.corpora.stratify import split_patients, strata
 from data_prep.files.errors import InputError, require
+from data_prep.files.missing import refuse_damaged
 from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
@@ -89,6 +90,7 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
     spelt = {}
     for rec, cells in rows:
         value = cells[column]
+        refuse_damaged(rec.source, column, value)
         if value == "" and column == FOLD:
             raise InputError(
                 f"{rec.source}: fold is empty in a row with a label; fill it in"

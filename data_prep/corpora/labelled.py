@@ -30,6 +30,8 @@ from data_prep.corpora.stratify import (
     strata,
 )
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import cleaned, identity
+from data_prep.files.missing import is_missing
 from data_prep.manifest import SPLITS
 
 _COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
@@ -51,7 +53,7 @@ class Task:
     seed: int = 0  #: of the split and of the fraction
 
     def __post_init__(self):
-        self.classes = [str(name) for name in self.classes]
+        self.classes = [cleaned(str(name)) for name in self.classes]
         require(
             len(set(self.classes)) == len(self.classes) > 1,
             f"classes is {self.classes}",
@@ -62,6 +64,11 @@ class Task:
                 name not in _COLUMNS_OF_PREDICTIONS,
                 f"classes holds {name!r}, which is a column of the predictions",
                 "rename the label",
+            )
+            require(
+                not is_missing(name),
+                f"classes holds {name!r}, which marks a missing value",
+                "rename the label in the table",
             )
         choose_folds(self.fold_column, self.test_fold, self.valid_fold)
         try:
@@ -173,11 +180,16 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
         raise InputError(
             f"other_labels is {other_labels!r}; expected error or drop"
         )
-    kept = []
+    kept, spelt = [], {identity(name): name for name in classes}
     for rec, cells in rows:
         rec.label = cells[label_column]
         if rec.label in classes:
             kept.append((rec, cells))
+        elif identity(rec.label) in spelt:
+            raise InputError(
+                f"{rec.source}: {label_column} is {rec.label!r}, and the class "
+                f"{spelt[identity(rec.label)]!r}; use one spelling"
+            )
         elif rec.label and other_labels == "error":
             raise InputError(
                 f"{rec.source}: {label_column} is {rec.label!r}, expected one "

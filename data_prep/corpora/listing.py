@@ -7,6 +7,8 @@ from typing import Dict, List, Optional, Tuple
 from data_prep import manifest
 from data_prep.audio.folder import AUDIO, audio_files
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import Spellings
+from data_prep.files.missing import without_marks
 from data_prep.files.tables import read_table
 from data_prep.manifest import Recording
 
@@ -68,9 +70,12 @@ def _rows(table: Path, label_column: Optional[str]):
             yield table.stem, recording
         return
     columns = ["path", "patient_id", *([label_column] if label_column else [])]
+    patients = Spellings("patient_id", refuse_zeros=True)
     for source, cells in read_table(table, columns):
+        cells = without_marks(cells)
         recording = _file(PurePosixPath(cells["path"]).as_posix())
-        recording.patient_id = cells["patient_id"].lower()
+        recording.patient_id = patients(source, cells["patient_id"]).lower()
         recording.label = cells[label_column] if label_column else ""
         recording.source = source
         yield cells.get("split") or cells.get("fold") or "", recording
+    patients.report()

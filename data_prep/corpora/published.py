@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Callable, Dict, List, Sequence, Tuple
 
-from data_prep.audio.folder import audio_files, holds
+from data_prep.audio.folder import audio_files, find_file
 from data_prep.corpora.database import TABLE, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.identifiers import identity
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +66,9 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
     """Path listed in a table of the corpus, which must exist."""
-    require(holds(root, path), f"{source}: {path} is not in {root}", cure)
-    return path
+    spelt = find_file(root, path)
+    require(spelt is not None, f"{source}: {path} is not in {root}", cure)
+    return spelt
 
 
 def files_by_class(
@@ -87,10 +89,10 @@ def files_by_class(
     )
     if elsewhere:
         logger.warning(
-            "%d audio files outside the class folders are left out, such as %s",
+            "%d audio files outside the class folders are left out",
             len(elsewhere),
-            elsewhere[0],
         )
+        logger.debug("outside the class folders: %s", ", ".join(elsewhere))
     return files
 
 
@@ -104,7 +106,7 @@ def write_recordings(
         "%s: %d recordings of %d patients",
         table,
         len(rows),
-        len({row["patient_id"].lower() for row in rows}),
+        len({identity(row["patient_id"]) for row in rows}),
     )
     return str(table)
 

@@ -85,7 +85,7 @@ def _held_out(root, table, save_folder, tables, options):
     rows = _without(everything, reasons)
     if tables and rows:
         held_out = exclusion.read_held_out(
-            tables, root, save_folder, options["exclude_folder"]
+            tables, everything, root, save_folder, options["exclude_folder"]
         )
         shared = exclusion.find_shared(rows, root, save_folder, held_out)
         if options["excluded"] == exclusion.REFUSE:

@@ -74,8 +74,8 @@ def _type_of(name: str, given: Optional[Callable]) -> Callable:
     if name == "seed":
         return seed
     if given in (int, float):
-        most = _MOST.get(name, 10**9)
-        return Number(most=most, whole=given is int)
+        number = Number(most=_MOST.get(name, 10**9), whole=given is int)
+        return lambda value: given(number(value))
     if given in (None, str):
         return path if name in PATHS else text
     return given

@@ -1,5 +1,6 @@
 """Errors that the user can fix, and their report in one line."""
 
+import re
 import sys
 from contextlib import contextmanager
 
@@ -8,7 +9,8 @@ class InputError(ValueError):
     """Wrong input or usage, which the user can fix.
 
     The message is one line: what is wrong, in which file and row, what to do.
-    Line ends and other invisible characters of names are shown as escapes.
+    Line ends and other invisible characters of names are shown as escapes, and
+    the middle of a very long word is left out.
 
     Example
     -------
@@ -17,6 +19,7 @@ class InputError(ValueError):
     """
 
     def __init__(self, message: str):
+        message = re.sub(r"(\S{200})\S{200,}(\S{100})", r"\1[...]\2", message)
         super().__init__(
             "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)
         )

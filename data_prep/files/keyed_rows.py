@@ -5,7 +5,9 @@ copy in each loader worker, because reading an object changes its reference
 count. Here the file is kept as bytes, with a few numbers per row.
 """
 
+import codecs
 import csv
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,19 +17,29 @@ from zlib import crc32
 import numpy as np
 
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import cleaned
+from data_prep.files.spreadsheets import csv_text, parsed_lines
+from data_prep.files.tables import checked_header
 
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 #: Bytes scanned at a time, to bound the memory.
 _BLOCK = 1 << 18
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # written by some spreadsheets
+#: Tables that a spreadsheet has exported: UTF-16, a declared separator, an
+#: empty first row, a column without a name at the end.
+_EXPORTED = re.compile(
+    rb'\0|\A\s*"?sep=|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]',
+    re.IGNORECASE,
+)
+_EMPTY_ROW = re.compile(rb"[\r\n][ ,\t]*,[ ,\t]*[\r\n]")
 
 
 class KeyedRows(Sequence):
     """Rows of a csv file with a header; blank lines are skipped.
 
     Keys are compared after ``plain``; the regular expression ``odd`` matches
-    the keys that are quoted or that ``plain`` changes. Memory: the file's size
-    and 28 bytes per row.
+    the keys that are quoted or that ``plain`` changes. With ``skip_empty``,
+    rows of empty cells, which spreadsheets append, are skipped too. Memory:
+    the file's size and 28 bytes per row.
     """
 
     def __init__(
@@ -38,16 +50,17 @@ class KeyedRows(Sequence):
         odd: bytes = rb'^[" ]',
         errors: str = "strict",
         skipinitialspace: bool = False,
+        skip_empty: bool = False,
     ):
         self.path, self._plain = Path(path), plain
         self._errors, self._skip = errors, skipinitialspace
-        self._bytes = self._read()
+        self._bytes = self._read(skip_empty)
         begins, ends = self._lines()
         self.columns = self._cells(begins[0], ends[0], -1)
+        checked_header(path, self.columns, [key])
         if key not in self.columns:
             raise InputError(
-                f"{path} has no column {key!r}, only "
-                f"{', '.join(self.columns)}; add or rename it"
+                f"{path} has space around the column {key!r}; remove it"
             )
         self._column = self.columns.index(key)
         self._begins, self._ends = begins[1:].copy(), ends[1:].copy()
@@ -58,25 +71,42 @@ class KeyedRows(Sequence):
         self._order = np.argsort(codes, kind="stable")
         self._sorted = codes[self._order]
 
-    def _read(self) -> bytes:
+    def _read(self, skip_empty: bool) -> bytes:
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})")
-        if content.startswith(_BYTE_ORDER_MARK):
-            content = content[len(_BYTE_ORDER_MARK) :]
-        if not content.isascii():
+        if content.startswith(codecs.BOM_UTF8):
+            content = content[len(codecs.BOM_UTF8) :]
+        if _EXPORTED.search(content) or (
+            skip_empty and _EMPTY_ROW.search(content)
+        ):
+            content = self._rewritten()
+        elif not content.isascii():
             try:
                 content.decode("utf-8", self._errors)
             except UnicodeDecodeError:
-                raise InputError(
-                    f"{self.path} is not UTF-8; save it as 'CSV UTF-8'"
-                )
+                csv_text(self.path)  # refuses it and names the row
         if not content.strip():
             raise InputError(
                 f"{self.path} is empty; expected a header and rows"
             )
         return content if content[-1] in b"\r\n" else content + b"\n"
+
+    def _rewritten(self) -> bytes:
+        """The table as this project writes it, from a spreadsheet's export."""
+        text, separator = csv_text(self.path)
+        lines = parsed_lines(text, separator, self.path)
+        lines = [line for line in lines if any(map(cleaned, line))]
+        if not lines:
+            return b""
+        n_columns = len(checked_header(self.path, lines[0], []))
+        file = io.StringIO(newline="")
+        writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        for line in lines:
+            beyond = any(map(cleaned, line[n_columns:]))
+            writer.writerow(line if beyond else line[:n_columns])
+        return file.getvalue().encode("utf-8", self._errors)
 
     def _lines(self) -> Tuple[np.ndarray, np.ndarray]:
         """Offsets of the first byte and of the end of each line, header first.
@@ -156,11 +186,11 @@ class KeyedRows(Sequence):
             )
         return cells
 
-    def matches(self, pattern: str) -> Set[str]:
+    def matches(self, pattern: bytes) -> Set[str]:
         """Distinct texts that the first group of a regular expression matches
         in the file."""
-        matches = re.finditer(pattern.encode("ascii"), self._bytes)
-        return {match[1].decode("ascii") for match in matches}
+        matches = re.finditer(pattern, self._bytes)
+        return {match[1].decode("utf-8", self._errors) for match in matches}
 
     def source(self, number: int) -> str:
         """File and row, for messages."""

@@ -7,6 +7,9 @@ from typing import Dict, Iterable, List, Sequence, Tuple
 
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import cleaned
+from data_prep.files.missing import PATHS, refuse_damaged
+from data_prep.files.spreadsheets import csv_text, parsed_lines
 
 logger = logging.getLogger(__name__)
 
@@ -17,7 +20,8 @@ def read_lines(path: Path) -> List[List[str]]:
     Arguments
     ---------
     path : pathlib.Path
-        Comma-separated, UTF-8 (a byte-order mark is accepted).
+        Comma-separated, or with a first line like ``sep=;``, in UTF-8 or
+        UTF-16.
 
     Returns
     -------
@@ -30,25 +34,8 @@ def read_lines(path: Path) -> List[List[str]]:
     >>> read_lines(path)
     [['x', 'y'], ['1', ' 2']]
     """
-    path = Path(path)
-    if path.is_dir():
-        raise InputError(f"{path} is a folder; pass the csv file in it")
-    if not path.is_file():
-        raise InputError(f"{path} does not exist; correct the path")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file))
-    except UnicodeDecodeError:
-        raise InputError(f"{path} is not UTF-8; save it as 'CSV UTF-8'")
-    except csv.Error as error:
-        raise InputError(
-            f"{path} is not a csv file ({error}); look for an unclosed quote"
-        )
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror})")
-    if not lines:
-        raise InputError(f"{path} is empty; expected a header and rows")
-    return lines
+    text, separator = csv_text(path)
+    return parsed_lines(text, separator, path)
 
 
 def read_table(
@@ -56,14 +43,16 @@ def read_table(
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read a user's csv file with a header, checking for common faults.
 
-    Cells are stripped of surrounding space. Rows are numbered as in a
-    spreadsheet: the header is row 1. Raises ``InputError`` if the file is
-    missing, empty or not UTF-8, lacks or repeats a column, or has ragged rows.
+    Cells are cleaned (``identifiers.cleaned``), paths stripped of surrounding
+    space. Empty rows and empty columns without a name are skipped. Rows are
+    numbered as in a spreadsheet: the first line is row 1. Raises ``InputError``
+    if the file is missing, empty or not Unicode, lacks or repeats a column, has
+    ragged rows, or if a spreadsheet's error is in a required column.
 
     Arguments
     ---------
     path : pathlib.Path
-        Comma-separated, UTF-8 (a byte-order mark is accepted).
+        See ``read_lines``.
     required : sequence of str
         Required columns.
 
@@ -80,45 +69,87 @@ def read_table(
     [('a.csv row 2', {'x': '1', 'y': '2'})]
     """
     path = Path(path)
-    lines = read_lines(path)
-    header = [name.strip() for name in lines[0]]
-    _check_header(path, header, required)
-    rows, padded = [], []
-    for n, line in enumerate(lines[1:], start=2):
-        cells = [cell.strip() for cell in line]
-        if not any(cells):
-            continue
-        if len(line) != len(header):
-            raise InputError(
-                f"{path} row {n} has {len(line)} cells, the header "
-                f"{len(header)}; quote cells that hold a comma"
-            )
-        if cells != line:
-            padded += [
-                f"{path.name} row {n}: {name} is {raw!r}"
-                for name, raw, cell in zip(header, line, cells)
-                if raw != cell
+    lines = [
+        (f"{path.name} row {n}", line)
+        for n, line in enumerate(read_lines(path), start=1)
+        if any(map(cleaned, line))
+    ]
+    if not lines:  # as ",,,"
+        raise InputError(f"{path} is empty; expected a header and rows")
+    header = checked_header(path, lines[0][1], required)
+    rows, changed = [], []
+    for source, line in lines[1:]:
+        raw = _cells(path, source, header, line)
+        cells = {
+            name: (str.strip if name in PATHS else cleaned)(cell)
+            for name, cell in raw.items()
+        }
+        for name in required:
+            refuse_damaged(source, name, cells[name])
+        if cells != raw:
+            changed += [
+                (source, name, raw[name])
+                for name in cells
+                if cells[name] != raw[name]
             ]
-        rows.append((f"{path.name} row {n}", dict(zip(header, cells))))
+        rows.append((source, cells))
     if not rows:
         raise InputError(f"{path} has a header and no rows")
-    if padded:
-        logger.info(
-            "%s; the space around it, and around %d other cells, is removed",
-            padded[0],
-            len(padded) - 1,
-        )
+    _report_cleaned(changed, required)
     return rows
 
 
-def _check_header(path, header, required):
+def _cells(path, source, header, line) -> Dict[str, str]:
+    """Cells of a line by column, without columns that have no name."""
+    beyond = [cell for cell in line[len(header) :] if cleaned(cell)]
+    if len(line) < len(header) or beyond:
+        row = source.rpartition(" ")[2]
+        raise InputError(
+            f"{path} row {row} has {len(line)} cells, the header "
+            f"{len(header)}; quote cells that hold a comma, and name each "
+            "column"
+        )
+    pairs = list(zip(header, line))
+    if any(cleaned(cell) for name, cell in pairs if not name):
+        raise InputError(
+            f"{source} has a value in a column without a name; name it in the "
+            "header, or remove it"
+        )
+    return {name: cell for name, cell in pairs if name}
+
+
+def _report_cleaned(changed: List[Tuple[str, str, str]], required) -> None:
+    """Say which cells were cleaned. The example is shown only if it is of a
+    column that is asked for and holds neither ids nor paths."""
+    if not changed:
+        return
+    shown = {*required} - {"recording_id", "patient_id", "ID", *PATHS}
+    source, name, raw = next((c for c in changed if c[1] in shown), changed[0])
+    cell = f"{name} is {raw!r}" if name in shown else f"{name}"
+    logger.info(
+        "%s: %s; spaces and invisible characters in it, and in %d other "
+        "cells, are removed or made one",
+        source,
+        cell,
+        len(changed) - 1,
+    )
+
+
+def checked_header(
+    path: Path, line: Sequence[str], required: Sequence[str]
+) -> List[str]:
+    """Column names of a header line, without empty ones at its end."""
+    header = [cleaned(name) for name in line]
     for mark, name in ((";", "semicolons"), ("\t", "tabs")):
-        if len(header) == 1 and mark in header[0]:
+        if len(line) == 1 and mark in line[0]:
             raise InputError(
                 f"{path} is separated by {name}; save it with commas (a "
-                "spreadsheet takes them from the list separator of its region)"
+                "spreadsheet takes them from the list separator of its "
+                "region), or put a line before the header: sep= and the sign"
             )
-    repeated = sorted({name for name in header if header.count(name) > 1})
+    while header and not header[-1]:
+        header.pop()
+    repeated = sorted({n for n in header if n and header.count(n) > 1})
     if repeated:
         raise InputError(
             f"{path} has the column {repeated[0]!r} twice; rename one"
@@ -129,6 +160,7 @@ def _check_header(path, header, required):
                 f"{path} has no column {name!r}, only {', '.join(header)}; "
                 "add or rename it"
             )
+    return header
 
 
 def write_table(

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from speechbrain.utils.distributed import run_on_main
 
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed
@@ -134,12 +135,13 @@ def classical_controls(hparams, logmel, brain):
 def model_metrics(hparams, brain, done, options, corpus):
     """``metrics.json`` of one model, without nuisance probes."""
     names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
-    names += ("encoder_source", "readout", "trained_on", "tested_on", "balance")
+    names += ("readout", "trained_on", "tested_on", "balance")
     defaults = {"label_column": hparams["task"], "label_fraction": 1.0}
     parameters = [*brain.modules.embedder.parameters()]
     parameters += brain.modules.head.parameters()
     return {
         **{name: hparams.get(name, defaults.get(name)) for name in names},
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "patient_score": hparams["patient_score"],
         "corpus": corpus["name"],
         "synthetic": bool(corpus.get("synthetic")),
@@ -186,7 +188,7 @@ def pool(hparams, values, runs, options):
     first = every[0].metrics
     done.metrics = {
         **{name: first[name] for name in first if name not in _OF_A_FOLD},
-        "encoder_source": hparams["encoder_source"],
+        "encoder_source": EncoderSource(hparams["encoder_source"]).name,
         "prevalence": np.mean(
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),

@@ -352,11 +352,12 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         )
     column = hparams["folds"]
     column = hparams["fold_column"] if column == "all" else str(column)
-    refuse_personal(column, "folds")
+    refuse_personal(column, "folds", ())
     names = ("data_folder", "recordings_csv", "label_column", "classes")
     values = fold_values(
         *(hparams[name] for name in (*names, "other_labels")), column
     )
+    refuse_personal(column, "folds", values)
     begin(hparams, hparams_file, overrides, __file__).join()
     runs = {}
     for i, fold in enumerate(rounds(column, values)):

@@ -5,6 +5,7 @@ hours are right to within a factor of about two until runs of this study have
 been timed.
 """
 
+import math
 from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
@@ -118,10 +119,14 @@ def read(path: Path) -> Optional[Dict[str, float]]:
     """Read a file of costs; None if it does not exist or has no values."""
     if not path.is_file():
         return None
-    values = path.read_text("utf-8").split()[3:]
-    if len(values) != 3:  # not yet written
+    values = path.read_text("utf-8", "replace").split()[3:]
+    try:
+        numbers = [float(value) for value in values]
+    except ValueError:
         return None
-    return dict(zip(("seconds", "peak_mb", "cpu_s"), map(float, values)))
+    if len(numbers) != 3 or not all(map(math.isfinite, numbers)):
+        return None  # not yet written
+    return dict(zip(("seconds", "peak_mb", "cpu_s"), numbers))
 
 
 class Estimate:

@@ -24,6 +24,7 @@ from data_prep.corpora.folds import FOLD, rounds
 from data_prep.corpora.stratify import SHARES, split_patients, strata
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.identifiers import Spellings
 
 #: Columns of the tables for adaptation: without labels.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
@@ -48,6 +49,10 @@ def write_tables(
         problem += ", ".join(rows[0][1])
         require(name in rows[0][1], problem, "correct label_column")
     further = read_database(Path(more), []) if more else []
+    patients = Spellings("patient_id", refuse_zeros=True)
+    for rec, _ in [*rows, *further]:  # of both tables
+        rec.patient_id = patients(rec.source, rec.patient_id)
+    patients.report()
     out = Path(out)
     if folds:
         _write_folds(rows, further, labels, folds, table, out)

@@ -9,6 +9,7 @@ from data_prep.corpora.database import read_database
 from data_prep.corpora.folds import FOLD
 from data_prep.corpora.labelled import fold_values
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import cleaned
 from recipes.study.settings import Settings
 
 
@@ -49,7 +50,7 @@ def check_database(settings: Settings) -> None:
         for name in task.classes:
             problem = f"{table}: no row has {task.label_column} {name!r}, only "
             cure = f"correct classes of tasks: {task.name}"
-            require(name in labels, problem + present, cure)
+            require(cleaned(name) in labels, problem + present, cure)
     column = settings.nuisance
     require(
         column is None or column in rows[0][1],

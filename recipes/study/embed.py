@@ -17,12 +17,11 @@ import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.data_pipeline import provides, takes
 
-from cry_modules.audio import shortest_input
-from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.audio import RecordingReader, shortest_input
+from cry_modules.checkpoints.saved_model import load_run, run_settings
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.lengths import batches_in_order
-from cry_modules.training import experiment
 from data_prep import manifest
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -37,11 +36,10 @@ def embed_run(
 ) -> None:
     """Write the embeddings ``[n, emb_dim]``, labels, patients and sites."""
     folder = _folder_of(Path(run))
-    hparams = experiment.load(str(folder / "hyperparams.yaml"), {})
-    mode = hparams["finetune_mode"]
+    mode = run_settings(folder).get("finetune_mode")
     problem = f"{run} has finetune_mode {mode}, which changes the encoder"
     require(mode == "linear", problem, "pass a linear run")
-    EncoderSource(folder).load(hparams["encoder"], hparams["logmel"].name)
+    embedder = load_run(folder).embedder
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:
         manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)
@@ -51,7 +49,7 @@ def embed_run(
         for column in ("label", "patient_id", "site"):
             key = f"{name}_{column.removesuffix('_id')}s"
             arrays[key] = np.array([getattr(rec, column) for rec in rows])
-        arrays[f"{name}_embs"] = _embed(hparams, rows, root, name)
+        arrays[f"{name}_embs"] = _embed(embedder, rows, root, name)
     make_folder(Path(out).parent)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
@@ -66,10 +64,11 @@ def _folder_of(run: Path) -> Path:
     raise InputError(f"{run} holds no classifier; pass a run of train_cls.py")
 
 
-def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
+def _embed(embedder, rows: List[Recording], root, name) -> np.ndarray:
     """Embed recordings; the embeddings are in the order of the rows."""
-    reader = hparams["reader"]
-    shortest = shortest_input(hparams["logmel"].hop)
+    logmel = embedder.features.logmel
+    reader = RecordingReader(logmel.sample_rate)
+    shortest = shortest_input(logmel.hop)
 
     @takes("wav", "start", "stop")
     @provides("sig")
@@ -88,7 +87,7 @@ def _embed(hparams, rows: List[Recording], root, name) -> np.ndarray:
         for i in order
     }
     embedded = embed(
-        Embedder(hparams["features"], hparams["encoder"]),
+        Embedder(embedder.features, embedder.encoder),
         DynamicItemDataset(items, [whole], ["id", "sig"]),
         "cuda" if torch.cuda.is_available() else "cpu",
         description=f"embedding, {name}",

@@ -12,6 +12,7 @@ import copy
 import fcntl
 import importlib.util
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,36 @@ def read_profile(folder: Path) -> Dict:
         problem = f"{path}: {name} is {value!r}"
         cure = "correct it as in recipes/study/profiles/demo/config.yaml"
         require(isinstance(value, kind), problem, cure)
+    _check_profile(profile, path)
     return profile
+
+
+#: Options of Snakemake that a profile may set: none runs a command or a file.
+_PROFILE = {
+    "configfile", "cores", "jobs", "keep-going", "rerun-incomplete",
+    "rerun-triggers", "executor", "retries", "latency-wait", "slurm-requeue",
+    "default-resources", "set-resources", "set-threads", "printshellcmds",
+    "max-jobs-per-second", "max-status-checks-per-second", "restart-times",
+    "resources", "local-cores", "quiet", "show-failed-logs", "nolock",
+}  # fmt: skip
+#: A value of a resource: Snakemake would compute any other Python expression.
+_RESOURCE = re.compile(r"(\w+=)?('[\w:./ -]*'|\"[\w:./ -]*\"|[\w:./-]+)")
+
+
+def _check_profile(profile: Dict, path: Path) -> None:
+    """Refuse what Snakemake would run: a profile may come from a stranger."""
+    cure = "pass it to Snakemake, after --, if you trust it"
+    for name in profile:
+        problem = f"{path}: {name!r} is not a setting of these profiles"
+        require(name in _PROFILE, problem, cure)
+    values = [profile.get(n) or [] for n in _PROFILE if n.endswith("resources")]
+    while values:
+        value = values.pop()
+        if isinstance(value, (dict, list)):
+            values += value.values() if isinstance(value, dict) else value
+            continue
+        problem = f"{path}: the resource {value!r:.80} is an expression"
+        require(_RESOURCE.fullmatch(str(value)), problem, cure)
 
 
 def read_changes(pairs: Sequence[str]) -> Dict:

@@ -271,6 +271,9 @@ def _tasks(values) -> Tuple[Task, ...]:
             _require(valid, key, text, "it is not plain text in yaml; quote it")
         cure = "rename it: no comma"
         _require("," not in column, f"{key}: label_column", column, cure)
+        dashes = [name for name in classes if str(name).startswith("-")]
+        cure = "rename it: a command would take it for an option"
+        _require(not dashes, f"{key}: classes", dashes, cure)
         tasks.append(Task(str(name), column, tuple(classes), hparams))
     unique = len({task.name for task in tasks}) == len(tasks)
     _require(unique, "tasks", list(values), "a name is repeated; rename one")
@@ -320,9 +323,10 @@ def _check_options(name, key, options) -> None:
     path = HPARAMS / f"{file}.yaml"
     own_yaml = name not in MODES or "yaml" not in options
     _require(own_yaml, key, "yaml", "task and mode decide it; remove it")
-    valid = isinstance(file, str) and path.is_file()
-    files = ", ".join(sorted(p.stem for p in HPARAMS.glob("*.yaml")))
-    _require(valid, f"{key}: yaml", file, f"use one of {files}")
+    # By name: a recipe elsewhere could run any code.
+    files = sorted(p.stem for p in HPARAMS.glob("*.yaml"))
+    cure = f"use one of {', '.join(files)}"
+    _require(file in files, f"{key}: yaml", file, cure)
     known = {*plain_settings(path), *_SPEECHBRAIN_OPTIONS, "yaml"}
     for option, value in options.items():
         cure = f"{path.name} has no such option"

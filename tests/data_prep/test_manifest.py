@@ -39,6 +39,13 @@ def refused(splits, tmp_path, *parts):
         assert part in message
 
 
+@pytest.mark.parametrize("same", ["P1", "p\u200b1", "p1\u00a0", "P\uff11"])
+def test_patient_in_two_splits_in_two_spellings(recordings, tmp_path, same):
+    recordings[3] = replace(recordings[3], patient_id=same)
+    splits = {"train": recordings[:3], "test": recordings[3:]}
+    refused(splits, tmp_path, "recordings.csv row 4", "keep each patient")
+
+
 def test_good_splits_pass(recordings, tmp_path):
     splits = {"train": recordings[:2], "test": recordings[2:]}
     check(splits, tmp_path, ["a", "b"])
@@ -65,6 +72,12 @@ def test_patient_in_two_splits(recordings, tmp_path):
         ({"stop": float("nan")}, ("stop nan s",)),
         ({"patient_id": ""}, ("patient_id of 'r3' is empty",)),
         ({"wav": "audio/$x.wav"}, ("$", "rename")),
+        *(
+            ({name: text}, (f"{name} holds a '$'",))
+            for name in ("ID", "label", "patient_id", "site")
+            for text in ("$x", "$data_root/a", "5 $", "$\u00e9")
+        ),
+        ({"ID": "r\u200b0"}, ("was already used",)),
     ],
 )
 def test_bad_cells(recordings, tmp_path, change, parts):

@@ -192,6 +192,11 @@ def test_only_the_official_csv_is_compared_with_its_counts(
         ("a,1,child speech, kid speaking,train", "row 41: 5 cells, .*quote"),
         ("a,one,dog,train", "row 41: start is 'one'"),
         ("a,1,dog,valid", "row 41: split is 'valid'"),
+        ("#NAME?,1,dog,train", "row 41: the video's id is '#NAME\\?', which a"),
+        ("1.2E+11,1,dog,train", "row 41: the video's id is '1.2E"),
+        ("a,1,#REF!,train", "row 41: label is '#REF!', which a spreadsheet"),
+        ("a,1,NA,train", "row 41: label is 'NA'; fill it in"),
+        ("a,1,,train", "row 41: label is ''; fill it in"),
     ],
 )
 def test_bad_rows(vggsound, prepare, row, message):
@@ -199,6 +204,15 @@ def test_bad_rows(vggsound, prepare, row, message):
         table.write(row + "\n")
     with pytest.raises(InputError, match=message):
         prepare()
+
+
+def test_a_spreadsheets_export(vggsound, prepare, change, caplog):
+    """A declared separator, empty columns, invisible signs, two spellings."""
+    change('dog barking",train', 'Dog\u00a0 barking\u200b",train', 2)
+    change("\n", ",,\n")
+    change("-_00", "sep=,\n\n-_00", 1)
+    assert labels(prepare()) == set(LABELS)
+    assert "rows spell label differently from an earlier row" in caplog.text
 
 
 def test_other_folders(prepare, tmp_path):

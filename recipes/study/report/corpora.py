@@ -1,10 +1,12 @@
 """Descriptions of a study's corpora for its report, without patient ids."""
 
-import csv
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+from data_prep.files.errors import require
+from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import SPLITS, read, read_corpus
 from recipes.study.plan import Run
 from recipes.study.report.results import Results, read_if_there
@@ -102,16 +104,21 @@ def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
         sum(rec.duration for rec in rows) / 3600,
         len({rec.site for rec in rows} - {""}),
         # Verdicts only: the reasons may name patients.
-        dict(Counter(r["verdict"] for r in _rows(manifests / "rejected.csv"))),
+        dict(
+            Counter(
+                r["verdict"]
+                for r in _rows(manifests / "rejected.csv", "verdict")
+            )
+        ),
         len(_rows(manifests / "duplicates.csv")),
     )
 
 
-def _rows(path: Path) -> List[Dict[str, str]]:
-    if not path.is_file():
+def _rows(path: Path, *columns: str) -> List[Dict[str, str]]:
+    """Rows of a table that a preparer wrote, if it exists and has any."""
+    if not path.is_file() or len(read_lines(path)) < 2:
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        return list(csv.DictReader(file))
+    return [row for _, row in read_table(path, columns)]
 
 
 def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
@@ -120,7 +127,15 @@ def split_table(results: Results, task: Task) -> Optional[List[List[str]]]:
     run = results.main_run(task)
     if run is None:
         return None
-    rows = _rows(folder_of(run) / "manifest/table.csv")
+    table = folder_of(run) / "manifest/table.csv"
+    columns = ("class", "split", "recordings", "patients", "hours")
+    rows = _rows(table, *columns)
+    for row in rows:
+        require(
+            re.fullmatch(r"\d+(\.\d+)?", row["hours"]),
+            f"{table}: hours is not a number",
+            "delete the folder of the run and start the study again",
+        )
     splits = list(dict.fromkeys(row["split"] for row in rows))
     lines = [["class", *splits]]
     for name in dict.fromkeys(row["class"] for row in rows):

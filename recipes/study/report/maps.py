@@ -3,6 +3,7 @@ patient, label or site."""
 
 from collections import Counter
 from typing import Dict, List, NamedTuple, Optional
+from zipfile import BadZipFile
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -10,6 +11,7 @@ from sklearn.manifold import TSNE
 
 from cry_modules.evaluation.linear_model import scaled
 from cry_modules.evaluation.separability import knn_accuracy, retrieval_map
+from data_prep.files.errors import InputError
 from recipes.study.report.pictures import OTHERS
 from recipes.study.report.results import Results
 
@@ -40,10 +42,16 @@ def of_encoder(
     if run is None or not run.done:
         return None
     columns = ("labels", "patients", "sites")
-    with np.load(run.result) as arrays:
-        return Embeddings(
-            arrays[f"{corpus}_embs"].astype(np.float64),
-            *(arrays[f"{corpus}_{name}"].tolist() for name in columns),
+    try:
+        with np.load(run.result, allow_pickle=False) as arrays:
+            return Embeddings(
+                arrays[f"{corpus}_embs"].astype(np.float64),
+                *(arrays[f"{corpus}_{name}"].tolist() for name in columns),
+            )
+    except (OSError, ValueError, KeyError, TypeError, BadZipFile) as error:
+        raise InputError(
+            f"{run.result} does not hold embeddings ({error}); delete it and "
+            "run the study again"
         )
 
 

@@ -9,10 +9,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import soundfile
 
-from cry_modules.audio import repeat_to
+from cry_modules.audio import RecordingReader, repeat_to
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.saved_model import run_settings
+from cry_modules.checkpoints.settings import nested_setting
 from cry_modules.figures.views import Pair, make_pairs
-from cry_modules.training import experiment
+from cry_modules.front_ends import AugmentedFeatures, make_front_end
+from cry_modules.views import RandomChunks, SpecAugment
 from data_prep import manifest
+from data_prep.files.errors import InputError
 from recipes.study.report import corpora
 from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
@@ -23,9 +28,8 @@ _LONGEST_S = 10.0  # the page stays small
 
 
 class Example(NamedTuple):
-    """A recording with its two views: title without its id, views, objects of
-    the training's yaml file, and names and data URIs of audio (none where it
-    may not be shared)."""
+    """A recording with its two views: title without its id, views, what made
+    them, and names and data URIs of audio (none where it may not be shared)."""
 
     title: str
     pair: Pair
@@ -55,8 +59,37 @@ def examples(
     return chosen
 
 
+def recorded_views(folder: Path) -> Dict[str, Any]:
+    """Reader, chunks and views of a SimCLR run, by their names in its recipe.
+
+    They are made here from its settings: nothing that its file names is built.
+    """
+    settings = run_settings(folder)
+    text = (folder / YAML_FILE).read_text("utf-8")
+    try:
+        width = nested_setting(text, "base", "augment", "mask_width")
+        logmel = make_front_end(settings["front_end"])
+        rate, seed = logmel.sample_rate, int(settings["seed"])
+        masks = (int(settings["time_warp"]), int(settings["n_masks"]))
+        before_norm = settings["augment_before_norm"].lower() == "true"
+        augment = SpecAugment(*masks, int(width))
+        chunks = RandomChunks(float(settings["chunk_s"]), rate, seed)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(
+            f"{folder / YAML_FILE} is not that of a SimCLR run ({error!r}); "
+            "run the study again"
+        )
+    return {
+        "seed": seed,
+        "sample_rate": rate,
+        "reader": RecordingReader(rate),
+        "chunks": chunks,
+        "views": AugmentedFeatures(logmel, augment, before_norm),
+    }
+
+
 def _examples(run, root, noun, corpus) -> List[Example]:
-    hparams = experiment.load(str(run.folder / "hyperparams.yaml"), {})
+    hparams = recorded_views(run.folder)
     rows = manifest.read(run.folder / "manifest/train.csv")
     # From the middle on: tables often begin with all of one class.
     step = max(1, len(rows) // (_EXAMPLES + 1))

@@ -19,6 +19,8 @@ from cry_modules.inference.classifier import CryClassifier
 from tests.classifiers import new_model, write_model
 
 LISTENING = r"listening on (http://127\.0\.0\.1:\d+) for this machine only"
+#: The address with the token, without which nobody can open the page.
+OPEN = r".*; open (http://127\.0\.0\.1:\d+/[\w-]+/) "
 
 
 def response(url, **headers):
@@ -67,7 +69,8 @@ def serving(command, tmp_path, stop, **environment):
     late = threading.Timer(120, process.kill)
     late.start()
     try:
-        listening = re.match(LISTENING, process.stdout.readline())
+        line = process.stdout.readline()
+        listening = re.match(OPEN, line) or re.match(LISTENING, line)
         assert listening, process.stderr.read()
         assert len(list(folder.iterdir())) == 1
         yield listening.group(1)

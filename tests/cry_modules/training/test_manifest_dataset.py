@@ -125,6 +125,40 @@ def test_what_from_csv_refuses_is_refused_in_one_line(lines, message, tmp_path):
         manifest_dataset(path, {"data_root": "/d"})
 
 
+@pytest.mark.parametrize(
+    "cell", ["$data_root", "$data_root/x", "{x} %s", "5 $ a night", "=1+1"]
+)
+def test_only_the_path_is_replaced(cell, tmp_path):
+    """Signs of templates in any other column are text."""
+    path = tmp_path / "a.csv"
+    path.write_text(
+        "ID,duration,wav,label,patient_id,site\n"
+        + f"{cell},1,$data_root/{cell},{cell},{cell},{cell}\n"
+    )
+    [row] = manifest_dataset(path, {"data_root": "/d"}).data.values()
+    assert row.pop("wav") == f"/d/{cell}" and row.pop("duration") == 1.0
+    assert set(row.values()) == {cell}
+
+
+@pytest.mark.parametrize("column", ["label", "patient_id", "site"])
+@pytest.mark.parametrize("cell", ["$x", "$\u00e9", "a$x.b"])
+def test_variables_of_a_user_are_refused_in_one_line(column, cell, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(
+        f"ID,duration,wav,{column}\na,1,$data_root/a,{cell}\n", encoding="utf-8"
+    )
+    with pytest.raises(InputError, match="a.csv holds the unknown variable"):
+        manifest_dataset(path, {"data_root": "/d"})
+
+
+@pytest.mark.parametrize("cell", ['"0,5"', "long", "nan", ""])
+def test_durations_that_are_not_numbers_are_refused(cell, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(f"ID,duration,wav\na,{cell},$data_root/a\n")
+    with pytest.raises(InputError, match="row 2: duration is .* such as 0.5"):
+        manifest_dataset(path, {"data_root": "/d"})
+
+
 def test_a_copy_holds_the_file_and_a_few_numbers_a_row(path, both):
     copy = pickle.dumps(both[1].data)
     assert len(copy) < os.path.getsize(path) + 500 * 28 + 2000

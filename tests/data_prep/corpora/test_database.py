@@ -88,6 +88,11 @@ def test_ids_in_both_cases_are_one_patient_with_a_warning(tmp_path, caplog):
     content = HEADER + "r1,Ab-1,a.wav,\nr2,AB-1,b.wav,\n"
     rows = read_database(table_of(tmp_path, content), [])
     assert {rec.patient_id for rec, _ in rows} == {"ab-1"}
+    assert "1 rows spell patient_id differently" in caplog.text
+    assert "recordings.csv row 3 and recordings.csv row 2" in caplog.text
+    assert "ab-1" not in caplog.text.lower()  # ids at DEBUG only
+    caplog.set_level(logging.DEBUG)
+    read_database(table_of(tmp_path, content), [])
     assert "row 3: patient_id 'AB-1' is 'Ab-1' in recordings.csv row 2" in (
         caplog.text
     )

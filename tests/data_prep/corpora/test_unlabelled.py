@@ -161,12 +161,14 @@ def test_tables_without_readable_audio_are_reported(
     database, table, tmp_path, caplog
 ):
     folder = database()
-    exclude = table("patient_id", "nobody")
-    assert prepare(folder, tmp_path, exclude)[0] == EVERYONE
+    exclude = table("patient_id", "nobody", "p7")
+    assert prepare(folder, tmp_path, exclude, excluded="drop")[0] == (
+        EVERYONE - {"p7"}
+    )
     assert f"{exclude} has neither path nor wav: compared by" in caplog.text
-    exclude = table("patient_id,path", "Zoe,zoe.wav", folder="test")
+    exclude = table("patient_id,path", "P7,zoe.wav", folder="test")
     (tmp_path / "test/zoe.wav").write_text("no audio")
-    prepare(folder, tmp_path, exclude)
+    prepare(folder, tmp_path, exclude, excluded="drop")
     assert (
         f"1 of 1 audio files of {exclude} cannot be read, such as that of "
         f"{exclude} row 2: compared by patient only"

@@ -1,0 +1,135 @@
+"""Objects that a yaml file may build.
+
+A recipe is code of whoever runs it. The ``hyperparams.yaml`` of a run's folder
+may come from a stranger: it builds only what the recipes of ``hparams/`` do.
+"""
+
+import functools
+import re
+from pathlib import Path
+from typing import Dict, Set
+
+from hyperpyyaml import resolve_references
+from ruamel.yaml import YAML, SafeLoader
+from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import MappingNode
+
+from cry_modules.architectures import ARCHITECTURES
+from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.versions import check_settings_version
+from data_prep.files.errors import InputError, require
+
+_HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
+#: First words of the file that SpeechBrain writes for a run.
+RESOLVED = "# Generated"
+#: Tags of plain values, all after ``tag:yaml.org,2002:``.
+_PLAIN = {"null", "bool", "int", "float", "str", "seq", "map", "timestamp"}
+#: HyperPyYAML's reference to an attribute, ``!ref <logmel.n_mels>``, resolved.
+_ATTRIBUTE = "!apply:getattr "
+
+
+class TextLoader(SafeLoader):
+    """Loader for HyperPyYAML in which a text in parentheses stays a text.
+
+    HyperPyYAML parses it as a tuple with PyYAML's unsafe loader, so that a
+    value from a table, such as a fold's name, could run code.
+    """
+
+    @classmethod
+    def add_constructor(cls, tag, constructor):
+        """Add a constructor of objects; that of tuples returns the text."""
+        if tag == "!tuple":
+            super().add_constructor(tag, lambda loader, node: node.value)
+        else:
+            super().add_constructor(tag, constructor)
+
+
+#: Errors of yaml's libraries, by what a text looks like.
+_WRONG_SHAPES = (
+    OSError, ValueError, TypeError, AttributeError, KeyError, RecursionError,
+)  # fmt: skip
+#: What the recipes build that this process was started with: its folds and
+#: controls, whose hyperparams.yaml it writes itself, build the same.
+_STARTED_WITH: Set[str] = set()
+
+
+def resolved(path: Path, overrides: Dict) -> str:
+    """Yaml file with its references resolved and settings replaced.
+
+    Raises
+    ------
+    InputError
+        It holds no settings; or it is the file of a run's folder, and builds
+        what no recipe does.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+            file.seek(0)
+            is_of_run = Path(path).resolve().name == YAML_FILE
+            is_of_run = is_of_run or text.startswith(RESOLVED)
+            if is_of_run:
+                check_objects(path, text)
+            text = resolve_references(file, overrides).read()
+            objects = objects_of(text)
+    except InputError:
+        raise
+    except (YAMLError, *_WRONG_SHAPES) as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{path} is not a yaml file of settings ({why}); pass one of "
+            "hparams/"
+        )
+    if not is_of_run:
+        _STARTED_WITH.update(objects)
+    return text
+
+
+def check_objects(path: Path, text: str) -> None:
+    """Refuse a yaml file that builds what no recipe of ``hparams/`` builds.
+
+    References are refused too, as they are resolved later: the file of a run
+    has none.
+    """
+    check_settings_version(path, text)
+    unknown = objects_of(text) - _allowed() - _STARTED_WITH
+    require(
+        not unknown,
+        f"{path} builds {min(unknown, default='')[:80]}, which no recipe of "
+        "hparams/ does: it could run any code",
+        "pass the yaml file that the run was started with, if you trust it",
+    )
+
+
+@functools.cache
+def _allowed() -> Set[str]:
+    """Tags of plain values and of what recipes build."""
+    files = [*_HPARAMS.rglob("*.yaml")]
+    files += [Path(a.yaml) for a in ARCHITECTURES.values() if a.yaml]
+    text = "\n".join(file.read_text("utf-8") for file in files)
+    return {
+        *(f"tag:yaml.org,2002:{name}" for name in _PLAIN),
+        *re.findall(r"!(?:new|name|apply):[\w.]+", text),
+        *(f"!new:{a.class_path}" for a in ARCHITECTURES.values()),
+        *(_ATTRIBUTE + name for name in re.findall(r"<[^<>]*\.(\w+)>", text)),
+    }
+
+
+def objects_of(text: str) -> Set[str]:
+    """Tags of a yaml file, each with the attribute that it refers to."""
+    root = YAML().compose(text)
+    if not isinstance(root, MappingNode):
+        raise ValueError("it has no settings by name")
+    tags, seen, nodes = set(), set(), [root]
+    while nodes:  # an alias may refer to its parent
+        node = nodes.pop()
+        if isinstance(node, tuple):
+            nodes += node
+        elif id(node) not in seen:
+            seen.add(id(node))
+            tag, parts = str(node.tag), node.value
+            if tag == _ATTRIBUTE.strip():
+                tag = _ATTRIBUTE + " ".join(str(p.value) for p in parts[1:])
+            tags.add(tag)
+            nodes += [] if isinstance(parts, str) else parts
+    return tags
