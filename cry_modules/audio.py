@@ -46,10 +46,14 @@ class RecordingReader:
 
     def __init__(self, sample_rate: int = 16000, cache_mb: float = 0):
         self.sample_rate = sample_rate
-        self._free = int(cache_mb * 1e6)
+        self._size = self._free = int(cache_mb * 1e6)
         self._cache = {}
         self._packs = {}
         self._gains = {}  # of long files
+
+    def __getstate__(self):
+        """A loader worker that is not a fork starts with an empty cache."""
+        return {**vars(self), "_cache": {}, "_free": self._size}
 
     def __call__(self, path: str, start: float, stop: float) -> torch.Tensor:
         """Read the samples from ``start`` to ``stop`` (seconds): ``[samples]``,

@@ -3,14 +3,39 @@
 Without ``torch.distributed`` there is one rank.
 """
 
-from typing import Any, Iterator, List
+import os
+from typing import Any, Dict, Iterator, List
 
 import torch
 import torch.distributed as dist
-from speechbrain.utils.distributed import is_distributed_initialized
+from speechbrain.utils.distributed import (
+    ddp_init_group,
+    is_distributed_initialized,
+)
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import Sampler
+
+from data_prep.files.errors import InputError
+from data_prep.files.parent import end_with_parent
+
+#: Seconds that a run has to save its state after torchrun was killed.
+_GRACE_S = 30.0
+
+
+def join_ranks(run_opts: Dict) -> None:
+    """Join the other processes that torchrun has started, if it has, and end
+    when it ends."""
+    if "LOCAL_RANK" not in os.environ:
+        return
+    end_with_parent(_GRACE_S)
+    try:
+        ddp_init_group(run_opts)
+    except ValueError as error:
+        raise InputError(
+            f"LOCAL_RANK is set and there is no group of processes ({error}); "
+            "start the command with torchrun, or unset LOCAL_RANK"
+        )
 
 
 def rank() -> int:

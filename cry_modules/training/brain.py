@@ -13,7 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from cry_modules.distributed import RankShare, any_rank, n_ranks, rank
 from cry_modules.training.batch_norm import convert_batch_norms
-from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.loader_workers import worker_errors, worker_options
 from cry_modules.training.memory import keep_freed_memory
 from cry_modules.training.schedule import warmup_cosine
 from cry_modules.training.state import (
@@ -164,8 +164,13 @@ class ResumableBrain(sb.Brain):
 
     def fit(self, *args, **kwargs):
         """Train as SpeechBrain does, until a signal requests a stop."""
-        with stop_signals() as self.stop:
+        with stop_signals() as self.stop, worker_errors():
             super().fit(*args, **kwargs)
+
+    def evaluate(self, *args, **kwargs):
+        """Evaluate as SpeechBrain does; errors of workers are one line."""
+        with worker_errors():
+            return super().evaluate(*args, **kwargs)
 
     def on_fit_start(self):
         """Give each rank its own random seed, then load the last checkpoint."""

@@ -1,11 +1,13 @@
 """Manifests as SpeechBrain datasets, without a Python object per recording."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 from speechbrain.dataio.dataset import DynamicItemDataset
 
+from cry_modules.audio import RecordingReader
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.manifest import as_seconds
@@ -103,6 +105,23 @@ def manifest_dataset(
     )
     dataset.data, dataset.data_ids = rows, rows.ids
     return dataset
+
+
+def whole_recording(reader: RecordingReader, shortest: int) -> Dict[str, Any]:
+    """Dynamic item ``sig``: a whole recording, see ``model_input``.
+
+    Dynamic items are functions of modules, which a loader worker that is not a
+    fork can be sent, and not local ones.
+    """
+    return {
+        "func": partial(_whole_recording, reader, shortest),
+        "takes": ["wav", "start", "stop"],
+        "provides": "sig",
+    }
+
+
+def _whole_recording(reader, shortest, wav, start, stop):
+    return reader.model_input(wav, float(start), float(stop), shortest)
 
 
 def rows_of(dataset: DynamicItemDataset) -> List[Dict]:

@@ -19,6 +19,7 @@ from cry_modules.training.cost import (
     passes_per_step,
     state_bytes,
 )
+from cry_modules.training.loader_workers import check_shared_memory
 from cry_modules.training.memory import (
     free_memory,
     resident_memory,
@@ -41,6 +42,8 @@ MARGIN = 1.1
 _STEPS = 3
 #: Seconds; a run with less left needs no correction.
 _SOON = 60.0
+#: Bytes of a sample in a batch.
+_SAMPLE_BYTES = 4
 
 
 class Size(NamedTuple):
@@ -208,6 +211,8 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
     batch = -(-hparams["batch_size"] // n_ranks())
     valid = hparams["batch_size"] * 2 / n_views
     size = Size(batch, valid, batch * n_batches, n_valid * valid)
+    samples = batch * n_views * chunks.n_samples
+    check_shared_memory(hparams["num_workers"], _SAMPLE_BYTES * samples)
     _announce(brain, hparams, forward, least, size, n_batches)
 
 
@@ -243,6 +248,8 @@ def forecast_classification(
         batch * n_batches,
         evaluated_s / row_s / n_ranks(),
     )
+    samples = max(size.batch, size.eval_batch) * row_s * rate
+    check_shared_memory(hparams["num_workers"], _SAMPLE_BYTES * samples)
     _announce(brain, hparams, forward, 2, size, n_batches)
 
 

@@ -17,7 +17,6 @@ from typing import Dict, Iterable, List, Optional, Sequence
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.data_pipeline import provides, takes
 from torch import nn
 
 from cry_modules.audio import RecordingReader, shortest_input
@@ -33,6 +32,7 @@ from cry_modules.evaluation.separability import (
 )
 from cry_modules.metrics.bootstrap import patients_per_class
 from cry_modules.training.batches import batches_by_length
+from cry_modules.training.dataset import whole_recording
 from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
@@ -246,16 +246,11 @@ def _whole_recordings(
 ) -> DynamicItemDataset:
     """Dataset of ``sig``, ``[samples]`` or what reads the windows of a long
     recording, by number of the recording."""
-
-    @takes("wav", "start", "stop")
-    @provides("sig")
-    def whole(wav, start, stop):
-        return reader.model_input(wav, start, stop, shortest)
-
     items = {
         str(i): {**vars(rec), "wav": str(root / rec.wav)}
         for i, rec in enumerate(recordings)
     }
+    whole = whole_recording(reader, shortest)
     return DynamicItemDataset(items, [whole], output_keys=["id", "sig"])
 
 

@@ -1,17 +1,23 @@
 """SIGTERM and Ctrl-C as requests to stop, granted where nothing is lost."""
 
-import atexit
 import multiprocessing
 import os
 import shlex
 import signal
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Iterator
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from data_prep.files.signals import SIGNALS, Requests
+
+_STOPPING = (
+    b"stopping after this step, or validation, and saving first (Ctrl-C again "
+    b"stops at once)\n"
+)
+#: Seconds to wait for a killed worker, which may read a drive that has gone.
+_JOIN_S = 1.0
 
 
 class Stopped(KeyboardInterrupt):
@@ -22,7 +28,7 @@ class Stopped(KeyboardInterrupt):
 @contextmanager
 def stop_signals() -> Iterator[SimpleNamespace]:
     """Turn SIGTERM and Ctrl-C into ``requested = True`` within this context; a
-    second Ctrl-C stops at once.
+    second one stops at once.
 
     Slurm and torchrun send SIGTERM some seconds before SIGKILL.
 
@@ -33,25 +39,21 @@ def stop_signals() -> Iterator[SimpleNamespace]:
     ...     stop.requested
     True
     """
-    stop = SimpleNamespace(requested=False)
+    stop, requests = SimpleNamespace(requested=False), Requests()
 
     def request(number, frame):
-        if stop.requested and number == signal.SIGINT:
+        if requests.is_second():
             raise KeyboardInterrupt
+        if stop.requested:
+            return
         stop.requested = True
-        print(
-            "stopping after this step, or validation, and saving first "
-            "(Ctrl-C again stops at once)",
-            file=sys.stderr,
-            flush=True,
-        )
+        # Not by print, which may be what the signal has interrupted.
+        with suppress(OSError):
+            os.write(2, _STOPPING)
 
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread can handle signals
         return
-    # Registered after multiprocessing's own, so it comes first: that one
-    # would wait forever for workers that ignore signals.
-    atexit.register(kill_workers)
     before = {number: signal.signal(number, request) for number in SIGNALS}
     try:
         yield stop
@@ -70,11 +72,15 @@ def ignore_signals(worker_id: int) -> None:
 def kill_workers() -> None:
     """Kill the loader workers that a run leaves when it stops in an epoch."""
     workers = multiprocessing.active_children()
-    if workers:
-        # Torch's handler would take their end for a failure.
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    if not workers:
+        return
+    # Torch's handler would take their end for a failure.
+    before = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for worker in workers:
         worker.kill()
+    for worker in workers:
+        worker.join(_JOIN_S)
+    signal.signal(signal.SIGCHLD, before)
 
 
 def resume_command() -> str:

@@ -1,9 +1,9 @@
 """Recordings as views for SimCLR: datasets of chunks and validation batches."""
 
+from functools import partial
 from typing import Dict, List, Optional
 
 import numpy as np
-import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
@@ -28,22 +28,26 @@ def read_views(
 
 
 def _read_views(hparams, csv_path, data_folder, n_views, corpus):
-    reader, chunks = hparams["reader"], hparams["chunks"]
-
-    @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("chunks", "gain", "corpus")
-    def random_chunks(recording_id, wav, start, stop):
-        sound = reader.open(wav, float(start), float(stop))
-        yield torch.stack(chunks(sound, recording_id, n_views))
-        yield torch.tensor([sound.gain])
-        yield corpus
-
+    cut = partial(_cut, hparams["reader"], hparams["chunks"], n_views, corpus)
+    random_chunks = {
+        "func": cut,
+        "takes": ["id", "wav", "start", "stop"],
+        "provides": ["chunks", "gain", "corpus"],
+    }
     return manifest_dataset(
         csv_path,
         replacements={"data_root": str(data_folder)},
         dynamic_items=[random_chunks],
         output_keys=["id", "chunks", "gain", "corpus"],
     )
+
+
+def _cut(reader, chunks, n_views, corpus, recording_id, wav, start, stop):
+    """Draw the views of a recording."""
+    sound = reader.open(wav, float(start), float(stop))
+    yield torch.stack(chunks(sound, recording_id, n_views))
+    yield torch.tensor([sound.gain])
+    yield corpus
 
 
 def valid_batches(

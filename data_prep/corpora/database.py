@@ -17,7 +17,7 @@ from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
-from data_prep.files.tables import read_table, write_table
+from data_prep.files.tables import read_lines, read_table, write_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
@@ -225,7 +225,7 @@ def write_database(rows: List[Dict[str, str]], table: Path) -> None:
     make_folder(table.parent)
     if table.is_file():
         # An unchanged file keeps the manifests made of it up to date.
-        existing = [cells for _, cells in read_table(table, [])]
-        if existing == rows:
+        existing = read_lines(table)  # as written: cells are cleaned later
+        if existing == [list(rows[0]), *(list(row.values()) for row in rows)]:
             return
     write_table(table, list(rows[0]), [row.values() for row in rows])

@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Tuple
 
 from data_prep import manifest
-from data_prep.audio.folder import AUDIO, audio_files
+from data_prep.audio.folder import AUDIO, audio_files, find_file
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.missing import without_marks
@@ -38,6 +38,8 @@ def read_recordings(
     splits, listed = {}, {}
     for table in tables:
         for split, recording in _rows(table, label_column):
+            path = recording.wav
+            recording.wav = find_file(root, path) or path
             other = listed.setdefault(recording.wav, recording.source)
             if other != recording.source:
                 raise InputError(

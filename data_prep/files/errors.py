@@ -1,8 +1,18 @@
 """Errors that the user can fix, and their report in one line."""
 
+import os
 import re
 import sys
+import time
 from contextlib import contextmanager
+
+from data_prep.files.signals import INTERRUPTED, second_signal_ends
+
+#: Errors of torch.distributed where another process has ended.
+_LOST_RANK = re.compile("gloo|NCCL|TCPStore|[Cc]onnection closed by peer")
+#: Seconds within which torchrun ends the other processes, and that each waits
+#: longer than the one before it.
+_TORCHRUN_S, _RANK_S = 4.0, 1.0
 
 
 class InputError(ValueError):
@@ -43,17 +53,42 @@ def require(condition: bool, problem: str, cure: str) -> None:
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
-    Any other exception stays a traceback: it is a fault of the program.
+    Any other exception stays a traceback: it is a fault of the program. The
+    second Ctrl-C or SIGTERM ends the command, whatever it waits for.
     """
     try:
-        yield
+        with second_signal_ends():
+            yield
     except InputError as error:
+        _let_first_rank_speak()
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2)
     except KeyboardInterrupt as stop:
         # Training raises it with the command that resumes the run.
+        if _local_rank() == 0:
+            print(str(stop) or INTERRUPTED, file=sys.stderr)
+        raise SystemExit(1)
+    except RuntimeError as error:
+        if "LOCAL_RANK" not in os.environ or not _LOST_RANK.search(str(error)):
+            raise
+        # The lost process has its own message.
+        time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
+        reason = str(error).strip().partition("\n")[0]
         print(
-            str(stop) or "Interrupted. Run the same command again to resume.",
+            f"error: another process of this run has ended ({reason}); start "
+            "all of them again to resume",
             file=sys.stderr,
         )
         raise SystemExit(1)
+
+
+def _let_first_rank_speak() -> None:
+    """Wait in a process of torchrun that is not its first: most errors are
+    those of all processes, and torchrun ends the others after the first."""
+    if _local_rank() > 0:
+        time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
+
+
+def _local_rank() -> int:
+    text = os.environ.get("LOCAL_RANK", "")  # set by torchrun
+    return int(text) if text.isdecimal() else 0

@@ -9,6 +9,7 @@ them.
 import logging
 import re
 import unicodedata
+from functools import lru_cache
 from typing import Dict, List, Tuple
 
 from data_prep.files.errors import InputError
@@ -70,6 +71,7 @@ def spelling(text: str) -> str:
     return " ".join(text.split())
 
 
+@lru_cache(maxsize=4096)  # labels are repeated
 def identity(text: str, is_name: bool = False) -> str:
     """Key by which identifiers are compared: ``spelling``, and numbers without
     the zeros that a spreadsheet removes or adds. In names of files and videos

@@ -120,7 +120,7 @@ def _cells(path, source, header, line) -> Dict[str, str]:
 
 def _report_cleaned(changed: List[Tuple[str, str, str]], required) -> None:
     """Say which cells were cleaned. The example is shown only if it is of a
-    column that is asked for and holds neither ids nor paths."""
+    column that is required and holds neither ids nor paths."""
     if not changed:
         return
     shown = {*required} - {"recording_id", "patient_id", "ID", *PATHS}

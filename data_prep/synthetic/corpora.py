@@ -40,7 +40,7 @@ import io
 import json
 import multiprocessing
 import os
-import threading
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
@@ -50,6 +50,7 @@ import soundfile as sf
 from tqdm import tqdm
 
 from data_prep.files.errors import InputError
+from data_prep.files.parent import end_with_parent
 from data_prep.files.shapes import read_json
 from data_prep.synthetic.cry import make_cry
 from data_prep.synthetic.plan import (
@@ -209,19 +210,15 @@ def _run(todo: List[tuple], seed: int, workers: int, name: str) -> None:
         return
     # Spawned, not forked: the threads of torch do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _end_with_parent) as pool:
+    with ProcessPoolExecutor(workers, spawn, _start_worker) as pool:
         for _ in bar(pool.map(work, todo, chunksize=4)):
             pass
 
 
-def _end_with_parent() -> None:
-    """Make a worker exit when the main process is killed."""
-
-    def watch() -> None:
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+def _start_worker() -> None:
+    """Prepare a worker: Ctrl-C in a terminal reaches it, too."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
 
 
 def _cores() -> int:

@@ -26,7 +26,7 @@ from torch.utils.data import ConcatDataset
 
 from cry_modules.anchors import Anchor, interpolate
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
-from cry_modules.distributed import own_share
+from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.experiment import begin, load
@@ -256,7 +256,7 @@ def main(argv=None):
     """Adapt an encoder as the command line says."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
-        sb.utils.distributed.ddp_init_group(run_opts)
+        join_ranks(run_opts)
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)

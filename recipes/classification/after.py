@@ -25,7 +25,7 @@ from cry_modules.figures.results import draw_results, results_of
 from cry_modules.lengths import batches_in_order
 from cry_modules.training.batches import EmbeddingSet, keep_batch
 from cry_modules.training.dataset import seconds_of
-from cry_modules.training.loader_workers import worker_options
+from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
 #: Keys of ``metrics.json`` that differ between folds.
@@ -78,17 +78,18 @@ def eval_options(hparams, dataset, num_workers, **options):
 
 def embed_all(brain, hparams, datasets, embedder, description):
     """Embed the recordings of each split."""
-    return {
-        split: embed(
-            embedder,
-            dataset,
-            brain.device,
-            description=f"{description}, {split}",
-            progressbar=not brain.noprogressbar,
-            **eval_options(hparams, dataset, hparams["num_workers"]),
-        )
-        for split, dataset in datasets.items()
-    }
+    with worker_errors():
+        return {
+            split: embed(
+                embedder,
+                dataset,
+                brain.device,
+                description=f"{description}, {split}",
+                progressbar=not brain.noprogressbar,
+                **eval_options(hparams, dataset, hparams["num_workers"]),
+            )
+            for split, dataset in datasets.items()
+        }
 
 
 def predict(brain, hparams, datasets):

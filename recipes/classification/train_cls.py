@@ -23,7 +23,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import speechbrain as sb
 import torch
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
@@ -31,7 +30,7 @@ from tqdm import tqdm
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
-from cry_modules.distributed import rank, unwrapped
+from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
@@ -48,7 +47,12 @@ from cry_modules.training.classification import (
     ClassificationBrain,
     prevalence_of,
 )
-from cry_modules.training.dataset import manifest_dataset, rows_of, seconds_of
+from cry_modules.training.dataset import (
+    manifest_dataset,
+    rows_of,
+    seconds_of,
+    whole_recording,
+)
 from cry_modules.training.experiment import begin, load, write_variant
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
@@ -77,30 +81,21 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
     reader.pack_of(str(hparams["data_folder"]))
     shortest = shortest_input(hparams["logmel"].hop)
 
-    @sb.utils.data_pipeline.takes("wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig")
-    def whole_recording(wav, start, stop):
-        return reader.model_input(wav, float(start), float(stop), shortest)
-
-    @sb.utils.data_pipeline.takes("id", "wav", "start", "stop")
-    @sb.utils.data_pipeline.provides("sig")
-    def trained_part(recording_id, wav, start, stop):
-        start, stop = float(start), float(stop)
-        if trained_on == "recordings" and stop - start <= LONGEST_S:
-            return reader.model_input(wav, start, stop, shortest)
-        sound = reader.open(wav, start, stop)
-        is_longer = len(sound) > chunks.n_samples
-        sig = chunks(sound, recording_id, 1)[0] if is_longer else sound[:]
-        return repeat_to(sig * sound.gain, shortest)
-
-    @sb.utils.data_pipeline.takes("label")
-    @sb.utils.data_pipeline.provides("class_index")
-    def class_index(label):
-        return classes.index(label)
-
-    signals = dict.fromkeys(manifest.SPLITS, whole_recording)
+    whole = whole_recording(reader, shortest)
+    part = partial(trained_part, reader, chunks, shortest, trained_on)
+    trained = {
+        "func": part,
+        "takes": ["id", "wav", "start", "stop"],
+        "provides": "sig",
+    }
+    class_index = {
+        "func": classes.index,
+        "takes": ["label"],
+        "provides": "class_index",
+    }
+    signals = dict.fromkeys(manifest.SPLITS, whole)
     if trained_on is not None:
-        signals["train"] = trained_part
+        signals["train"] = trained
     return {
         split: manifest_dataset(
             f"{manifests}/{split}.csv",
@@ -110,6 +105,19 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
         ).filtered_sorted(sort_key="duration")
         for split, signal in signals.items()
     }
+
+
+def trained_part(
+    reader, chunks, shortest, trained_on, recording_id, wav, start, stop
+):
+    """Read what a recording gives to training: itself or a random chunk."""
+    start, stop = float(start), float(stop)
+    if trained_on == "recordings" and stop - start <= LONGEST_S:
+        return reader.model_input(wav, start, stop, shortest)
+    sound = reader.open(wav, start, stop)
+    is_longer = len(sound) > chunks.n_samples
+    sig = chunks(sound, recording_id, 1)[0] if is_longer else sound[:]
+    return repeat_to(sig * sound.gain, shortest)
 
 
 def read_labels(manifests, classes):
@@ -383,7 +391,7 @@ def main(argv=None):
     """Train, test and report from the command line."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
-        sb.utils.distributed.ddp_init_group(run_opts)
+        join_ranks(run_opts)
         if "label_column" in overrides:
             overrides.setdefault("task", overrides["label_column"])
         needs = ("task", "prepare", "finetune_mode")

@@ -13,10 +13,9 @@ import data_prep  # noqa: F401 (explains a broken environment)
 # isort: split
 from pathlib import Path
 
-import speechbrain as sb
 from speechbrain.utils.distributed import run_on_main
 
-from cry_modules.distributed import own_share
+from cry_modules.distributed import join_ranks, own_share
 from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import begin, load
 from cry_modules.training.options import parse_arguments
@@ -69,7 +68,7 @@ def main(argv=None):
     """Pre-train an encoder as the command line says."""
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
-        sb.utils.distributed.ddp_init_group(run_opts)
+        join_ranks(run_opts)
         needs = ("data_folder", "min_clips", "warmup_epochs")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")

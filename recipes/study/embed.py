@@ -15,13 +15,13 @@ from typing import List, Optional
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
-from speechbrain.utils.data_pipeline import provides, takes
 
 from cry_modules.audio import RecordingReader, shortest_input
 from cry_modules.checkpoints.saved_model import load_run, run_settings
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.lengths import batches_in_order
+from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -70,11 +70,7 @@ def _embed(embedder, rows: List[Recording], root, name) -> np.ndarray:
     reader = RecordingReader(logmel.sample_rate)
     shortest = shortest_input(logmel.hop)
 
-    @takes("wav", "start", "stop")
-    @provides("sig")
-    def whole(wav, start, stop):
-        return reader.model_input(wav, start, stop, shortest)
-
+    whole = whole_recording(reader, shortest)
     # Recordings of similar length share a batch: less padding.
     order = sorted(range(len(rows)), key=lambda i: rows[i].duration)
     seconds = [rows[i].stop - rows[i].start for i in order]

@@ -95,12 +95,12 @@ def numbered(text):
     return lambda i, row: row.replace(f"P{i // 2},", text(i) + ",", 1)
 
 
-@pytest.mark.parametrize("listed, there", [("007", "7"), ("7.0", "007")])
+@pytest.mark.parametrize("listed, known", [("007", "7"), ("7.0", "007")])
 def test_a_number_excluded_as_a_spreadsheet_writes_it(
-    database, tmp_path, listed, there
+    database, tmp_path, listed, known
 ):
     names = [f"q{i}" for i in range(20)]
-    names[7] = there
+    names[7] = known
     folder = database(change=numbered(lambda i: names[i // 2]))
     (tmp_path / "list.csv").write_text(f"patient_id\n{listed}\n")
     with pytest.raises(InputError, match="2 of 40 recordings .* row 16, which"):
@@ -239,6 +239,8 @@ def test_files_in_another_form_of_their_names(database, tmp_path, noise):
     prepare_unlabelled(str(folder), str(out))
     paths = {r.wav for s in ("train", "valid") for r in read(out / f"{s}.csv")}
     assert len(paths) == 40 and f"audio/{decomposed}/a b.wav" in paths
+    _, splits = read_recordings(table)  # of audit and pack
+    assert {rec.wav for rec in splits[""]} == paths
     again = rows + f"r40,P0,audio/{decomposed}/a b.wav,,\n"
     table.write_text(again, encoding="utf-8")
     with pytest.raises(InputError, match="row 42: .* listed in .* row 41"):
