@@ -11,8 +11,7 @@ import torch
 from cry_modules.lengths import LONGEST_S, MIN_FRAMES, covering
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.audio.packs import Pack, Stored, pack_at
-from data_prep.audio.read import MonoFile, read_mono
-from data_prep.audio.resample import resampled
+from data_prep.audio.read import MonoFile, read_mono, resampled
 from data_prep.files.errors import InputError
 
 #: Peak to which the paper's code scales each recording before cropping.

@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 
 import torch
 
-from data_prep.audio.read import LONGEST_S
+from data_prep.audio.decode import LONGEST_S
 
 #: Fewest frames and mel bins of an input: five of the six blocks of CNN14 halve
 #: both.

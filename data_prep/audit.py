@@ -19,6 +19,7 @@ from data_prep.corpora.copies import report_copies
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.lock import locked
 
 
 def summary(audits: Audits) -> str:
@@ -92,15 +93,16 @@ def _audit(source: Path, args) -> None:
     recordings = [rec for recs in splits.values() for rec in recs]
     paths = list(dict.fromkeys(rec.wav for rec in recordings))
     out = Path(args.out)
-    audits = audit_corpus(paths, root, out, compare=not args.exact_only)
-    patient_of = {rec.wav: rec.patient_id for rec in recordings}
-    write_rejected(audits, patient_of, [], out / "rejected.csv")
-    copies = report_copies(audits.copies, splits, out / "duplicates.csv")
-    if pack_at(root) is not None:
-        print(f"{root} is a pack: these are the results of packing it")
-    print(summary(audits))
-    print(f"copies: {copies or 'none'}")
-    print(f"Audited {len(paths)} files; reports in {out}")
+    with locked(out):
+        audits = audit_corpus(paths, root, out, compare=not args.exact_only)
+        patient_of = {rec.wav: rec.patient_id for rec in recordings}
+        write_rejected(audits, patient_of, [], out / "rejected.csv")
+        copies = report_copies(audits.copies, splits, out / "duplicates.csv")
+        if pack_at(root) is not None:
+            print(f"{root} is a pack: these are the results of packing it")
+        print(summary(audits))
+        print(f"copies: {copies or 'none'}")
+        print(f"Audited {len(paths)} files; reports in {out}")
 
 
 if __name__ == "__main__":

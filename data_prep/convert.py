@@ -26,9 +26,9 @@ from data_prep.audio.ffmpeg import ENCODERS, require_ffmpeg
 from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -85,22 +85,20 @@ def convert(
     outputs = output_names(names, format)
     if Path(source).is_file():
         outputs = {name: outputs[name] for name in [Path(source).name]}
-    make_folder(out)
-    try:
-        (out / JOURNAL).touch()
-    except OSError as error:
-        raise cannot_write(out, error)
-    # The settings are in the entries, not in the header: a new journal would
-    # no longer know which files in OUT were made by this command.
-    header = {"journal of": "data_prep.convert"}
-    with Journal(out / JOURNAL, header, ENTRY) as journal:
-        converter = Converter(root, out, settings, journal)
-        rows, n_done = _convert_all(converter, outputs, jobs or os.cpu_count())
-        made = {row.output for row in rows if row.output}
-        _remove_stale(converter, outputs, made)
-    if Path(source).is_dir():
-        _warn_of_orphans(out, made)
-    return _report(rows, n_done, n_ignored, out)
+    with locked(out):
+        # The settings are in the entries, not in the header: a new journal would
+        # no longer know which files in OUT were made by this command.
+        header = {"journal of": "data_prep.convert"}
+        with Journal(out / JOURNAL, header, ENTRY) as journal:
+            converter = Converter(root, out, settings, journal)
+            rows, n_done = _convert_all(
+                converter, outputs, jobs or os.cpu_count()
+            )
+            made = {row.output for row in rows if row.output}
+            _remove_stale(converter, outputs, made)
+        if Path(source).is_dir():
+            _warn_of_orphans(out, made)
+        return _report(rows, n_done, n_ignored, out)
 
 
 def _settings(rate, format, channel, jobs) -> Dict:

@@ -62,6 +62,7 @@ from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal, stamp
+from data_prep.files.lock import locked
 from data_prep.files.shapes import number, whole
 from data_prep.files.tables import read_table, write_text
 from data_prep.manifest import CORPUS_FILE
@@ -147,7 +148,8 @@ def pack(
         _digest(zip(paths[first:last], stamps[first:last])),
     )
     compare = len(paths) <= MOST_COMPARED
-    return work.summary() if work.is_done() else work.write(source, compare)
+    with locked(out, f".{work.name}.lock"):  # other parts may be written, too
+        return work.summary() if work.is_done() else work.write(source, compare)
 
 
 def _check_options(rate, shard_mb, part) -> Tuple[int, int]:
@@ -356,7 +358,6 @@ class _Part:
         write_index(index, (rows.get(p, Packed(p)) for p in audits))
         journal = self.out / f"{self.name}.audit.jsonl"
         with complete_or_absent(journal) as partial_file:
-            partial_file.unlink(missing_ok=True)  # left by a killed run
             write_journal(audits.values(), self.out, partial_file)
         files = {**shards, **{f.name: checksum(f) for f in (index, journal)}}
         part = {

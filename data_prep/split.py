@@ -32,6 +32,7 @@ from data_prep.corpora.stratify import (
 )
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import SPLITS, Recording
 
@@ -65,33 +66,39 @@ def split_database(
     )
     save_folder = preparation.require_out(save_folder, table.parent)
     preparation.require_out(save_folder, root)
-    rows, audits = usable_rows(rows, root, save_folder)
-    labelled = _labelled(rows, label_column, table)
-    stratum_of = strata(labelled)
-    if folds:
-        names, part_of = range(folds), fold_patients(stratum_of, folds, seed)
-    else:
-        names, part_of = SPLITS, split_patients(stratum_of, shares, seed)
-    parts = {str(name): [] for name in names}
-    for rec in labelled:
-        parts[part_of[rec.patient_id]].append(rec)
-    if not folds:
-        preparation.require_classes(
-            parts,
-            sorted({rec.label for rec in labelled}),
-            f"--shares are {', '.join(f'{x:.3g}' for x in shares.values())} of "
-            f"{len(stratum_of)} patients: change them, add patients, or use "
-            "--folds",
-            least=2,  # a new split must allow an AUC
+    with locked(save_folder):
+        rows, audits = usable_rows(rows, root, save_folder)
+        labelled = _labelled(rows, label_column, table)
+        stratum_of = strata(labelled)
+        if folds:
+            names, part_of = (
+                range(folds),
+                fold_patients(stratum_of, folds, seed),
+            )
+        else:
+            names, part_of = SPLITS, split_patients(stratum_of, shares, seed)
+        parts = {str(name): [] for name in names}
+        for rec in labelled:
+            parts[part_of[rec.patient_id]].append(rec)
+        if not folds:
+            preparation.require_classes(
+                parts,
+                sorted({rec.label for rec in labelled}),
+                f"--shares are {', '.join(f'{x:.3g}' for x in shares.values())} "
+                f"of {len(stratum_of)} patients: change them, add patients, or "
+                "use --folds",
+                least=2,  # a new split must allow an AUC
+            )
+        _write_split(rows, column, part_of, save_folder / TABLE)
+        print(write_counts(parts, save_folder))
+        copies = report_copies(
+            audits.copies, parts, save_folder / "duplicates.csv"
         )
-    _write_split(rows, column, part_of, save_folder / TABLE)
-    print(write_counts(parts, save_folder))
-    copies = report_copies(audits.copies, parts, save_folder / "duplicates.csv")
-    if copies:
-        logger.warning("%s", copies)
-    if fractions:
-        _report_fractions(parts, fractions, seed, save_folder)
-    print(f"Wrote {save_folder / TABLE}: pass it with --recordings_csv")
+        if copies:
+            logger.warning("%s", copies)
+        if fractions:
+            _report_fractions(parts, fractions, seed, save_folder)
+        print(f"Wrote {save_folder / TABLE}: pass it with --recordings_csv")
 
 
 def _labelled(rows: List[Row], label_column, table) -> List[Recording]:

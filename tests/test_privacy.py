@@ -1,4 +1,4 @@
-"""What is shared of a run and of a study: no patient, name, date or place."""
+"""Shared files of a run and of a study name no patient, date or place."""
 
 import csv
 import json
@@ -7,6 +7,7 @@ import shutil
 import zipfile
 
 import pytest
+import soundfile
 import yaml
 
 from cry_modules.evaluation.columns import is_date, refuse_personal
@@ -25,7 +26,7 @@ EXAMINERS = ("Dr. Hartmann", "Nurse Okafor")
 @pytest.fixture(scope="module")
 def hospital(clinic, tmp_path_factory):
     """The clinic's recordings in a folder with a place and a date in its name,
-    with examiners and days beside."""
+    with columns of examiners and days."""
     folder = tmp_path_factory.mktemp("StMary_2019-03-14")
     with open(clinic / "recordings.csv", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -99,7 +100,7 @@ def test_what_a_run_shares_names_nobody(run, hospital):
     assert "linear on pretraining/2022" in report
     picture = (run / "figures/roc.svg").read_text()
     assert "Encoder pretraining/2022" in picture
-    # Asked for by name: these are for the user.
+    # Requested by name, and for the user.
     assert EXAMINERS[0] in report and EXAMINERS[0] in str(metrics["subgroups"])
 
 
@@ -185,3 +186,20 @@ def test_views_name_no_recording(hospital, run, tmp_path, command_of):
     for secret in planted(hospital):
         assert secret not in text
     assert "classifier/manifest/train.csv" in text
+
+
+def test_log_lines_name_no_patient(hospital, tmp_path, command_of):
+    """The table has faults that are reported and not refused."""
+    source = tmp_path / "src"
+    shutil.copytree(hospital, source)
+    table = source / "recordings.csv"
+    text = table.read_text().replace("patient-3,", " Patient-3 ,", 1)
+    table.write_text(text)
+    soundfile.write(source / "cry_p4_0x.wav", [0.0] * 4000, 8000)
+    done = command_of("data_prep.split")(
+        table, "--data_folder", source, "--label_column", "neuro_injury",
+        "--out", tmp_path / "out",
+    )  # fmt: skip
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert not re.search(r"patient-\d|cry_p\d", output, re.I), output

@@ -139,15 +139,15 @@ def test_no_command_runs_the_code_of_a_models_folder(
     done = command_of("cry_modules.inference")(folder, wav)
     assert done.returncode == 0, done.stderr
     # From the hub, only the files of a model are loaded.
-    asked = []
+    requested = []
 
     def fetch(repository, name, **how):
-        asked.append(name)
+        requested.append(name)
         return str(folder / name)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", fetch)
     load_model("somebody/model")
-    assert asked == ["model.json", "model.safetensors"]
+    assert requested == ["model.json", "model.safetensors"]
     weights = folder / "model.safetensors"
     weights.write_bytes(pickle.dumps(Evil(marker)))
     description = json.loads((folder / "model.json").read_text())

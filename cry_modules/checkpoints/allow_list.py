@@ -5,14 +5,15 @@ may come from a stranger: it builds only what the recipes of ``hparams/`` do.
 """
 
 import functools
+import os
 import re
 from pathlib import Path
-from typing import Dict, Set
+from typing import Dict, Iterator, Set
 
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML, SafeLoader
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.nodes import MappingNode
+from ruamel.yaml.nodes import MappingNode, Node
 
 from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.front_end import YAML_FILE
@@ -24,6 +25,8 @@ _HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 RESOLVED = "# Generated"
 #: Tags of plain values, all after ``tag:yaml.org,2002:``.
 _PLAIN = {"null", "bool", "int", "float", "str", "seq", "map", "timestamp"}
+#: Arguments of known objects that say where they write, or what they delete.
+_PLACES = ("checkpoints_dir", "save_file")
 #: HyperPyYAML's reference to an attribute, ``!ref <logmel.n_mels>``, resolved.
 _ATTRIBUTE = "!apply:getattr "
 
@@ -99,6 +102,7 @@ def check_objects(path: Path, text: str) -> None:
         "hparams/ does: it could run any code",
         "pass the yaml file that the run was started with, if you trust it",
     )
+    _check_places(path, text)
 
 
 @functools.cache
@@ -117,19 +121,45 @@ def _allowed() -> Set[str]:
 
 def objects_of(text: str) -> Set[str]:
     """Tags of a yaml file, each with the attribute that it refers to."""
+    tags = set()
+    for node in _nodes(text):
+        tag = str(node.tag)
+        if tag == _ATTRIBUTE.strip():
+            tag = _ATTRIBUTE + " ".join(str(p.value) for p in node.value[1:])
+        tags.add(tag)
+    return tags
+
+
+def _check_places(path, text) -> None:
+    """Refuse a run's file that writes to another folder than its own."""
+    pairs = [
+        (key.value, str(value.value))
+        for node in _nodes(text)
+        if isinstance(node, MappingNode)
+        for key, value in node.value
+        if key.value in ("output_folder", *_PLACES)
+    ]
+    roots = {os.path.normpath(v) for key, v in pairs if key not in _PLACES}
+    for key, value in pairs:
+        parents = map(str, Path(os.path.normpath(value)).parents)
+        require(
+            key not in _PLACES or roots.intersection(parents),
+            f"{path} has {key}: {value:.200}, which is not in its output_folder",
+            "get the file of the run again",
+        )
+
+
+def _nodes(text: str) -> Iterator[Node]:
+    """Nodes of a yaml file, each once."""
     root = YAML().compose(text)
     if not isinstance(root, MappingNode):
         raise ValueError("it has no settings by name")
-    tags, seen, nodes = set(), set(), [root]
+    seen, nodes = set(), [root]
     while nodes:  # an alias may refer to its parent
         node = nodes.pop()
         if isinstance(node, tuple):
             nodes += node
         elif id(node) not in seen:
             seen.add(id(node))
-            tag, parts = str(node.tag), node.value
-            if tag == _ATTRIBUTE.strip():
-                tag = _ATTRIBUTE + " ".join(str(p.value) for p in parts[1:])
-            tags.add(tag)
-            nodes += [] if isinstance(parts, str) else parts
-    return tags
+            yield node
+            nodes += [] if isinstance(node.value, str) else node.value

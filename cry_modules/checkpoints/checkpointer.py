@@ -4,7 +4,6 @@ SpeechBrain's ``Checkpointer`` writes in place: a run that is killed while it
 saves leaves a folder on which the next start crashes.
 """
 
-import errno
 import logging
 import os
 import pickle
@@ -24,16 +23,13 @@ from speechbrain.utils.checkpoints import (
 from speechbrain.utils.distributed import ddp_barrier, if_main_process
 
 from cry_modules import __version__
-from data_prep.files.atomic import cannot_write
+from data_prep.files.atomic import to_disk, write_error
 from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
 
 #: Folders of a checkpoint that is being written, and of one being removed.
 _PARTIAL, _REMOVED = "partial", "removed"
-
-#: Words in the errors of torch's writer.
-_TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
 
 #: Recent checkpoints kept: the last, and one in case the last is damaged.
 N_RECENT = 2
@@ -106,7 +102,7 @@ class CompleteCheckpointer(Checkpointer):
                 saved = self._complete(saved)
         except (OSError, RuntimeError) as error:
             shutil.rmtree(partial, ignore_errors=True)
-            raise _as_disk_error(self.checkpoints_dir, error)
+            raise write_error(self.checkpoints_dir, error)
         ddp_barrier()
         if saved is not None:
             logger.log(verbosity, "Saved a checkpoint in %s", saved.path)
@@ -123,9 +119,9 @@ class CompleteCheckpointer(Checkpointer):
         metafile = saved.path / METAFNAME
         metafile.write_text("# yamllint disable\n" + yaml.dump(meta), "utf-8")
         for path in (*files, metafile, saved.path):
-            _to_disk(path)
+            to_disk(path)
         os.rename(saved.path, self._final)
-        _to_disk(self._final.parent)
+        to_disk(self._final.parent)
         moved = {n: self._final / p.name for n, p in saved.paramfiles.items()}
         return Checkpoint(self._final, meta, moved)
 
@@ -350,28 +346,9 @@ def whole(folders: Iterable[Path]) -> Optional[Path]:
     return None
 
 
-def _as_disk_error(folder, error):
-    """Turn torch's RuntimeError of a full disk into one of the disk."""
-    if isinstance(error, OSError):
-        return cannot_write(folder, error)
-    if any(name in str(error) for name in _TORCH_WRITER):
-        reason = "torch could not write; is the disk full?"
-        return cannot_write(folder, OSError(errno.ENOSPC, reason))
-    return error
-
-
 def _checksum(path: Path) -> str:
     value = 0
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 22), b""):
             value = zlib.crc32(block, value)
     return f"{value:08x} {path.stat().st_size}"
-
-
-def _to_disk(path: Path) -> None:
-    """Force a file or folder from the system's buffers to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -53,6 +53,7 @@ from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.identifiers import cleaned
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 
 #: A column of more labels holds ids, dates or ages.
@@ -208,17 +209,18 @@ def confounds(
     _keep_classes(rows, classes, label_column, csv)
     _check_patients(rows, settings, csv)
     folder = require_out(Path(out), root)
-    rows, audits = usable_rows(rows, root, folder)
-    _check_patients(rows, settings, csv)
-    data = _data([rec for rec, _ in rows], root, audits)
-    questions, gap, notes = answer_questions(data, settings)
-    if audits.n_rejected:
-        left_out = count(audits.n_rejected, "recording")
-        notes.insert(0, f"{left_out} cannot be used: see rejected.csv.")
-    corpus = corpus_of(root, database_name(root, csv))
-    return _report(
-        folder, corpus, label_column, settings, questions, gap, notes, data
-    )
+    with locked(folder):
+        rows, audits = usable_rows(rows, root, folder)
+        _check_patients(rows, settings, csv)
+        data = _data([rec for rec, _ in rows], root, audits)
+        questions, gap, notes = answer_questions(data, settings)
+        if audits.n_rejected:
+            left_out = count(audits.n_rejected, "recording")
+            notes.insert(0, f"{left_out} cannot be used: see rejected.csv.")
+        corpus = corpus_of(root, database_name(root, csv))
+        return _report(
+            folder, corpus, label_column, settings, questions, gap, notes, data
+        )
 
 
 def _check(settings: Settings):

@@ -4,7 +4,7 @@ It holds no patient, path, date or optimizer state.
 """
 
 import json
-import tempfile
+import shutil
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -35,8 +35,9 @@ from cry_modules.export.facts import (
     subgroup_facts,
 )
 from cry_modules.export.standalone import standalone
-from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.atomic import make_folder, to_disk, write_error
 from data_prep.files.errors import InputError, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 
 CARD_FILE = "README.md"
@@ -91,17 +92,22 @@ def export(
     description = describe(Path(results), model, name, corpus_name)
     named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
     description["subgroups"] = subgroup_facts(model.facts, named)
-    try:
-        with tempfile.TemporaryDirectory(
-            dir=target.parent, prefix=f".{target.name}."
-        ) as scratch:
-            partial = make_folder(Path(scratch) / "model")
-            _write(partial, model, description, licence, onnx or int8, int8)
+    # Beside the folder, which appears when it is complete.
+    with locked(target.parent, f".{target.name}.lock"):
+        _check_out(target)
+        scratch = target.with_name(f".{target.name}.export")
+        shutil.rmtree(scratch, ignore_errors=True)  # of a killed export
+        try:
+            make_folder(scratch)
+            _write(scratch, model, description, licence, onnx or int8, int8)
             if target.is_dir():
                 target.rmdir()  # empty: see _check_out
-            partial.rename(target)
-    except OSError as error:
-        raise cannot_write(target, error)
+            scratch.rename(target)
+            to_disk(target.parent)
+        except (OSError, RuntimeError) as error:
+            raise write_error(target, error)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
     return description
 
 

@@ -5,8 +5,8 @@ from typing import Iterator
 import numpy as np
 
 from cry_modules.lengths import covering
+from data_prep.audio.decode import mixed_windows
 from data_prep.audio.measure import Audit
-from data_prep.audio.read import mixed_windows
 from data_prep.audio.resample import resample
 
 

@@ -239,12 +239,8 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command line."""
     args = make_parser().parse_intermixed_args(argv)
-    try:
-        with one_line_errors():
-            status = run(args)
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 1
+    with one_line_errors():
+        status = run(args)
     raise SystemExit(status)
 
 

@@ -19,7 +19,11 @@ from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.transforms import Bbox
 
-from data_prep.files.atomic import complete_or_absent
+from data_prep.files.atomic import (
+    complete_or_absent,
+    is_stream,
+    require_writable,
+)
 from data_prep.files.errors import require
 
 #: Light and dark colour of each role, all different. Series are Okabe and
@@ -96,18 +100,22 @@ def picture(
     paths = [Path(path), *copies]
     for path in paths:
         require(
-            path.suffix in SUFFIXES,
+            path.suffix in SUFFIXES or is_stream(path),
             f"{path} is not a picture's name",
             f"let it end in {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]}",
         )
+        require_writable(path)
     with style(font_size):
         figure = Figure(size, layout="constrained")
         yield figure
         fix_layout(figure)
         for path in paths:
             with complete_or_absent(path) as partial:
-                undated = _UNDATED[path.suffix]
-                figure.savefig(partial, dpi=dpi, metadata=undated)
+                kind = path.suffix if path.suffix in SUFFIXES else ".png"
+                undated = _UNDATED[kind]
+                figure.savefig(
+                    partial, dpi=dpi, metadata=undated, format=kind[1:]
+                )
 
 
 def fix_layout(figure: Figure) -> None:

@@ -9,7 +9,6 @@ or an unusable model.
 
 import argparse
 import logging
-import os
 import re
 import sys
 from contextlib import contextmanager
@@ -23,13 +22,12 @@ from cry_modules.checkpoints.description import CAUTION
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.command import (
     check_arguments,
-    check_writable,
     print_summary,
     scoring_parser,
     write_scores,
 )
 from cry_modules.inference.scores import write_track
-from data_prep.files.atomic import make_folder
+from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 
 
@@ -73,13 +71,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     # Intermixed: recordings may follow options.
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        with one_line_errors(), _if_interrupted("nothing was written"):
-            n_failed = _score(args)
-            sys.stdout.flush()
-    except BrokenPipeError:  # the reader of the table has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(1)
+    with one_line_errors(), _if_interrupted("nothing was written"):
+        n_failed = _score(args)
     if n_failed:
         raise SystemExit(1)
 
@@ -97,10 +90,15 @@ def _score(args) -> int:
     """Score the recordings; return the number of those that failed."""
     paths, out = check_arguments(args), args.csv
     _check_options(args)
-    table = Path(out or "scores.csv").with_suffix("")
+    to_file = out is not None and not is_stream(out)
+    table = Path(out if to_file else "scores.csv").with_suffix("")
     folder = table.with_name(f"{table.name}_over_time") if args.plot else None
     if folder is not None:
-        check_writable(folder, folder if folder.exists() else folder.parent)
+        if folder.exists():
+            require_writable(make_folder(folder) / "a.csv")
+        else:
+            make_folder(folder.parent)
+            require_writable(folder)
     classifier = CryClassifier.from_hparams(
         args.model,
         trust=args.trust,

@@ -8,7 +8,6 @@ import argparse
 import csv
 import os
 import sys
-import tempfile
 from pathlib import Path
 from typing import Iterable, List, Optional, Sequence
 
@@ -18,7 +17,7 @@ from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.packs import PACK_FILE
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import cannot_write, make_folder
+from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_table
 
@@ -82,7 +81,6 @@ def list_recordings(names: Sequence[str]) -> List[str]:
 
 def _check_table(out: Path, paths: Sequence[str]) -> None:
     """Refuse a table that cannot be written or would replace a recording."""
-    require(not out.is_dir(), f"--csv {out} is a folder", "pass a file name")
     recordings = {os.path.realpath(path) for path in paths}
     require(
         not str(out).lower().endswith(AUDIO)
@@ -90,16 +88,9 @@ def _check_table(out: Path, paths: Sequence[str]) -> None:
         f"--csv {out} is a recording, or has the name of one",
         "name the table to write, such as scores.csv",
     )
-    check_writable(out, out.parent)
-
-
-def check_writable(path: Path, folder: Path) -> None:
-    """Check that files can be written to a folder, which is made."""
-    make_folder(folder)
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise cannot_write(path, error)
+    if not is_stream(out):
+        make_folder(out.parent)
+    require_writable(out)
 
 
 def write_scores(
@@ -121,7 +112,6 @@ def write_scores(
     table = csv.writer(sys.stdout, lineterminator="\n")
     table.writerow(header)
     table.writerows(rows)
-    sys.stdout.flush()
 
 
 def print_summary(
@@ -136,7 +126,7 @@ def print_summary(
         example = f"{unusable[0].path} ({unusable[0].error})"
         line += f", {len(unusable)} could not be used, such as {example}"
     line += more
-    if out is None:
+    if out is None or is_stream(Path(out)):
         print(line, file=sys.stderr)
     else:
         print(f"{line}; table in {out}")

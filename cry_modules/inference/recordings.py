@@ -16,8 +16,8 @@ from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches, read_windows, sliding
 from cry_modules.lengths import covering
 from cry_modules.training.batches import batches_by_length
+from data_prep.audio.decode import mixed_windows
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
-from data_prep.audio.read import mixed_windows
 from data_prep.audio.threads import in_threads
 from data_prep.files.errors import InputError
 

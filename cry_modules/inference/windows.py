@@ -5,8 +5,8 @@ from typing import Iterable, Iterator, List, Tuple
 
 import torch
 
-from data_prep.audio.read import mixed_windows
-from data_prep.audio.resample import resampled
+from data_prep.audio.decode import mixed_windows
+from data_prep.audio.read import resampled
 
 
 def sliding(length: int, size: int, hop: int) -> List[int]:

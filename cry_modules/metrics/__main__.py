@@ -18,6 +18,7 @@ from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS
 from data_prep.files.arguments import Arguments
+from data_prep.files.atomic import is_stream, require_writable
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
 
@@ -97,8 +98,10 @@ def _check(args):
             f"--patient_score {args.patient_score} has no effect per "
             "recording; add --unit patient"
         )
-    if args.out and not args.out.endswith(".json"):
+    if args.out and not (args.out.endswith(".json") or is_stream(args.out)):
         raise InputError(f"--out is {args.out}; pass a name that ends in .json")
+    if args.out:
+        require_writable(args.out)
 
 
 def _summary(result, out) -> str:

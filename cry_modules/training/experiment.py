@@ -2,11 +2,13 @@
 
 import functools
 import io
+import logging
 import re
 import shutil
 import threading
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Dict, List, Sequence, Set, Tuple
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
@@ -28,9 +30,14 @@ from cry_modules.checkpoints.versions import (
     check_settings_version,
     missing_class,
 )
+from cry_modules.distributed import gather_objects, rank
+from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from data_prep.files.yaml_text import pairs_of
+
+logger = logging.getLogger(__name__)
 
 #: Settings that may change when a run resumes: they decide how fast it is, or
 #: how its result is evaluated, not what is trained.
@@ -104,6 +111,27 @@ def _check_before_building(hparams_file, text, needs):
         )
 
 
+@contextmanager
+def only_process_in(output_folder: Path) -> Iterator[None]:
+    """Lock the folder of a run; every rank must call this.
+
+    The first rank holds the lock. If another run has it, all ranks raise the
+    same ``InputError``.
+    """
+    with ExitStack() as stack:
+        problem = None
+        if rank() == 0:
+            try:
+                stack.enter_context(locked(output_folder))
+            except InputError as error:
+                problem = str(error)
+        problem = gather_objects(problem)[0]
+        if problem is not None:
+            raise InputError(problem)
+        with named_in_errors(output_folder):
+            yield
+
+
 def begin(
     hparams: Dict, hparams_file: str, overrides: Dict, script: str
 ) -> threading.Thread:
@@ -143,12 +171,14 @@ def log_environment(folder: Path) -> threading.Thread:
     """
 
     def write():
-        if if_main_process():
-            # Without the folders that packages were installed from.
-            text = re.sub(
-                r" @ file:\S*|(?<=-e )/\S*", " (local)", environment()
-            )
+        if not if_main_process():
+            return
+        # Without the folders that packages were installed from.
+        text = re.sub(r" @ file:\S*|(?<=-e )/\S*", " (local)", environment())
+        try:
             write_text(Path(folder) / "env.log", text)
+        except InputError as error:  # nobody would handle it in a thread
+            logger.warning("%s", error)
 
     thread = threading.Thread(target=write)
     thread.start()
@@ -200,7 +230,7 @@ def write_variant(
     stream.seek(0)
     text = resolve_references(stream, quoted(changes)).read()
     check_same_experiment(Path(output_folder), text)
-    Path(output_folder).mkdir(parents=True, exist_ok=True)
+    make_folder(output_folder)
     write_text(Path(output_folder) / "hyperparams.yaml", text)
 
 

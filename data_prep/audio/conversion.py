@@ -23,7 +23,7 @@ from data_prep.audio.measure import (
     audit_file,
     is_unicode,
 )
-from data_prep.files.atomic import complete_or_absent
+from data_prep.files.atomic import complete_or_absent, make_folder, to_disk
 from data_prep.files.errors import InputError
 from data_prep.files.inside import RELATIVE
 from data_prep.files.journal import FILE, STAMP, Journal, stamp
@@ -117,9 +117,11 @@ class Converter:
         self._lock = threading.Lock()
 
     def add_to_journal(self, output: str, file: Path, entry: Dict) -> None:
-        """Add an output to the journal."""
+        """Add an output to the journal, before the file has its name: one that
+        a power cut left without an entry would be refused as another's."""
         with self._lock:
             self.journal.add(output, file, entry)
+            to_disk(self.journal.path)
 
     def earlier_row(self, name: str, output: str) -> Optional[Conversion]:
         """Row of an earlier run with the same source, output and settings.
@@ -171,8 +173,8 @@ class Converter:
             row.container_s = (
                 "unknown" if length_s is None else round(length_s, 3)
             )
+            make_folder((self.out / output).parent)
             with complete_or_absent(self.out / output) as partial:
-                partial.parent.mkdir(parents=True, exist_ok=True)
                 channels_db = decode(
                     self.processes,
                     source,

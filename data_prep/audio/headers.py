@@ -21,7 +21,9 @@ class SampleBytes(NamedTuple):
     present: int
     field: int  #: offset of the stated length in the file
     width: int = 4  #: bytes of that field
-    is_followed: bool = True  #: False if what follows the samples is no chunk
+    is_followed: bool = (
+        True  #: False if the samples are followed by bytes that are not a chunk
+    )
 
     @property
     def is_unknown(self) -> bool:
@@ -83,8 +85,8 @@ def _in_chunks(
     file, size, offset, name, header, counted, before=0
 ) -> Optional[SampleBytes]:
     """Find the chunk of samples, whose length counts some bytes more."""
-    for found, stated, begin in _chunks(file, size, offset, header, counted):
-        if found[:4] == name:
+    for chunk, stated, begin in _chunks(file, size, offset, header, counted):
+        if chunk[:4] == name:
             width = 8 if counted else 4
             return SampleBytes(
                 max(0, stated - before),

@@ -27,18 +27,44 @@ FAN_OUT = 5
 FARTHEST = 63
 
 _BIN_BITS = 8
-_FRAMES_AT_ONCE = 4096
+_SAMPLES_AT_ONCE = 1 << 22  # 4096 windows at 16 kHz
+
+
+class Landmarks:
+    """Landmarks of a recording, from blocks of its ``[samples]``."""
+
+    def __init__(self, rate: int):
+        self.rate = rate
+        self._n_samples = 0
+        self._rest = np.zeros(0, np.float32)
+        self._logs = []
+
+    def add(self, samples: np.ndarray) -> None:
+        """Add the next block; only its spectrogram is kept."""
+        self._n_samples += len(samples)
+        self._rest = np.concatenate([self._rest, samples])
+        logs = _spectrogram(self._rest, self.rate)
+        if len(logs):
+            self._logs.append(logs)
+            self._rest = self._rest[len(logs) * round(self.rate * HOP_S) :]
+
+    def result(self) -> np.ndarray:
+        """Landmarks ``[n, 2]``: a number that encodes two spectral peaks and
+        their distance, and the frame of the first."""
+        logs = np.concatenate(self._logs or [np.zeros((0, 1), np.float32)])
+        frames, bins, heights = _peaks(logs)
+        most = int(np.ceil(PEAKS_PER_S * self._n_samples / self.rate))
+        if len(frames) > most:
+            strongest = np.sort(np.argpartition(-heights, most)[:most])
+            frames, bins = frames[strongest], bins[strongest]
+        return _pairs(frames, bins)
 
 
 def landmarks(samples: np.ndarray, rate: int) -> np.ndarray:
-    """Landmarks ``[n, 2]`` of ``[samples]``: a number that encodes two spectral
-    peaks and their distance, and the frame of the first."""
-    frames, bins, heights = _peaks(_spectrogram(samples, rate))
-    most = int(np.ceil(PEAKS_PER_S * len(samples) / rate))
-    if len(frames) > most:
-        strongest = np.sort(np.argpartition(-heights, most)[:most])
-        frames, bins = frames[strongest], bins[strongest]
-    return _pairs(frames, bins)
+    """Landmarks of a whole recording ``[samples]``, see ``Landmarks``."""
+    whole = Landmarks(rate)
+    whole.add(samples)
+    return whole.result()
 
 
 def _spectrogram(samples, rate) -> np.ndarray:
@@ -50,9 +76,10 @@ def _spectrogram(samples, rate) -> np.ndarray:
     cut = cut[:: round(rate * HOP_S)]
     low, high = (round(hz * WINDOW_S) for hz in BAND_HZ)
     taper = np.hanning(window).astype(np.float32)
+    size = max(1, _SAMPLES_AT_ONCE // window)
     blocks = [
-        np.abs(rfft(cut[i : i + _FRAMES_AT_ONCE] * taper, axis=1)[:, low:high])
-        for i in range(0, len(cut), _FRAMES_AT_ONCE)
+        np.abs(rfft(cut[i : i + size] * taper, axis=1)[:, low:high])
+        for i in range(0, len(cut), size)
     ]
     return np.log(np.concatenate(blocks) + 1e-9)
 

@@ -9,9 +9,9 @@ from typing import List, Optional, Tuple
 import numpy as np
 import soundfile
 
+from data_prep.audio.decode import open_audio
 from data_prep.audio.folder import kind_of
 from data_prep.audio.headers import SampleBytes, sample_bytes
-from data_prep.audio.read import open_audio
 from data_prep.files.errors import require
 from data_prep.files.shapes import is_unicode
 
@@ -100,7 +100,12 @@ class _Meter:
         self.n_clipped = self.n_samples = self.non_finite = 0
         self.hash = blake2b(digest_size=16)
         self.cut_short = False
-        self._kept = [] if with_landmarks else None
+        self._landmarks = None
+        if with_landmarks:
+            # Imported here: takes scipy, which `run_onnx.py` does without.
+            from data_prep.audio.landmarks import Landmarks
+
+            self._landmarks = Landmarks(rate)
 
     def __call__(self, block: np.ndarray) -> None:
         """Add a block ``[frames, channels]``, float32."""
@@ -119,8 +124,8 @@ class _Meter:
         self.total += float(mono.sum(dtype=np.float64))
         self.peak = max(self.peak, float(np.abs(mono).max()))
         self._count_silence(mono)
-        if self._kept is not None and self.frames < UNCUT_S * self.rate:
-            self._kept.append(mono)
+        if self._landmarks and self.frames < UNCUT_S * self.rate:
+            self._landmarks.add(mono)
         self.frames += len(mono)
 
     def _count_silence(self, mono):
@@ -132,12 +137,7 @@ class _Meter:
 
     def landmarks(self) -> Optional[np.ndarray]:
         """Landmarks of the first ``UNCUT_S`` seconds, None if not wanted."""
-        if not self._kept:
-            return None
-        # Imported here: takes scipy, which `run_onnx.py` does without.
-        from data_prep.audio.landmarks import landmarks
-
-        return landmarks(np.concatenate(self._kept), self.rate)
+        return self._landmarks.result() if self._landmarks else None
 
 
 def audit_file(path: str, with_landmarks: bool = False) -> Audit:

@@ -10,9 +10,7 @@ from functools import lru_cache
 from typing import Tuple
 
 import numpy as np
-import torch
 from numpy.lib.stride_tricks import sliding_window_view
-from torchaudio.transforms import Resample
 
 #: Zero crossings of the filter on each side, and its cut-off as a share of
 #: half the lower rate: torchaudio's.
@@ -42,21 +40,6 @@ def reach(old: int, new: int) -> int:
 def is_odd(old: int, new: int) -> bool:
     """Check for rates whose torchaudio filter is too large."""
     return new * (old + 2 * reach(old, new)) > _MOST_WEIGHTS
-
-
-def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
-    """Resample ``[samples]`` to ``[samples * new_rate / rate]``."""
-    if rate == new_rate:
-        return sig
-    if is_odd(*reduced(rate, new_rate)):
-        return torch.from_numpy(resample(sig.numpy(), rate, new_rate))
-    return _resampler(rate, new_rate)(sig)
-
-
-@lru_cache(maxsize=16)
-def _resampler(rate: int, new_rate: int) -> Resample:
-    """Resampler of a pair of rates; making one takes longer than using it."""
-    return Resample(rate, new_rate)
 
 
 def resample(sig: np.ndarray, rate: int, new_rate: int) -> np.ndarray:

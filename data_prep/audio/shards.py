@@ -10,9 +10,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from data_prep.audio.decode import LONGEST_S
 from data_prep.audio.measure import Audit
 from data_prep.audio.packs import DTYPE, Packed
-from data_prep.audio.read import LONGEST_S, MonoFile, read_mono
+from data_prep.audio.read import MonoFile, read_mono
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError

@@ -22,6 +22,7 @@ from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
 from data_prep.files.journal import stamp
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from data_prep.manifest import Recording
 
@@ -70,6 +71,11 @@ def prepare_once(
     save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
 ) -> None:
     """Run `prepare`, unless its result for these options and sources exists."""
+    with locked(save_folder):
+        _prepare_once(save_folder, options, sources, prepare)
+
+
+def _prepare_once(save_folder, options, sources, prepare):
     stamps = [[str(p), stamp(p)] for p in sources]
     key = json.dumps([options, stamps], sort_keys=True, default=str)
     done = Path(save_folder) / manifest.PREPARED_FILE

@@ -1,4 +1,5 @@
-"""Explain a broken Python environment in one line.
+"""Explain a broken Python environment in one line; end quietly if nobody reads
+what is printed.
 
 A package whose binary library does not fit the others (torchaudio built for
 another torch, torch without its CUDA libraries) fails during import, before a
@@ -6,10 +7,13 @@ command can catch the error. So the explanation comes from ``sys.excepthook``,
 which ``data_prep/__init__.py`` sets: every command imports that package first.
 """
 
+import atexit
 import sys
 from importlib import metadata
 from types import TracebackType
 from typing import Iterator, Optional, Tuple
+
+from data_prep.files.streams import close_broken_streams
 
 #: Packages whose versions must match for the others to load.
 _REPORTED = ("torch", "torchaudio", "speechbrain", "numpy")
@@ -17,7 +21,8 @@ _PROJECT = ("cry_modules", "data_prep", "recipes", "tools", "benchmarks")
 
 
 def install_hook() -> None:
-    """Make ``sys.excepthook`` explain a broken environment in one line."""
+    """Make ``sys.excepthook`` explain a broken environment in one line, and the
+    end of a command quiet if nobody reads what it prints (``--help | head``)."""
     previous = sys.excepthook
 
     def hook(kind, error, traceback):
@@ -26,10 +31,14 @@ def install_hook() -> None:
             print(f"error: {explanation(package, error)}", file=sys.stderr)
         elif isinstance(error, KeyboardInterrupt):
             print("Interrupted.", file=sys.stderr)
+        elif isinstance(error, BrokenPipeError) and close_broken_streams():
+            pass
         else:
             previous(kind, error, traceback)
 
     sys.excepthook = hook
+    # Python's own flush at the end would report the broken pipe.
+    atexit.register(close_broken_streams)
 
 
 def broken_package(

@@ -1,5 +1,7 @@
 """Errors that the user can fix, and their report in one line."""
 
+import errno
+import logging
 import os
 import re
 import sys
@@ -7,6 +9,13 @@ import time
 from contextlib import contextmanager
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
+from data_prep.files.streams import close_broken_streams
+
+logger = logging.getLogger(__name__)
+
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+#: What a disk or network folder that broke or was taken away answers.
+_GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN)
 
 #: Errors of torch.distributed where another process has ended.
 _LOST_RANK = re.compile("gloo|NCCL|TCPStore|[Cc]onnection closed by peer")
@@ -49,20 +58,71 @@ def require(condition: bool, problem: str, cure: str) -> None:
         raise InputError(f"{problem}; {cure}")
 
 
+def cure_of(error: OSError) -> str:
+    """Name what the user can do about a file that cannot be written."""
+    if error.errno in _NO_SPACE:
+        return "free some space, then run the same command again"
+    if error.errno in _GONE:
+        return "check its disk, then run the same command again"
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return "bring back its folder, or choose another place to write to"
+    return "choose another place to write to"
+
+
+def is_of_disk(error: OSError) -> bool:
+    """Check for an error of a disk that is full, broken or gone."""
+    return error.errno in (*_NO_SPACE, *_GONE)
+
+
+def cannot_access(error: OSError) -> InputError:
+    """Make the ``InputError`` for the file or folder that an error names.
+
+    Example
+    -------
+    >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
+    InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
+    """
+    # A copy names its source first, and fails at its target if that is full.
+    name = is_of_disk(error) and error.filename2 or error.filename
+    cure = cure_of(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        cure = (
+            "if it was moved or unmounted, bring it back, then run the same "
+            "command again"
+        )
+    elif not is_of_disk(error):
+        cure = (
+            "change its permissions or place, then run the same command again"
+        )
+    return InputError(f"{name or 'the output'}: {error.strerror}; {cure}")
+
+
 @contextmanager
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
-    Any other exception stays a traceback: it is a fault of the program. The
-    second Ctrl-C or SIGTERM ends the command, whatever it waits for.
+    So are errors of files and disks. The command ends quietly, with status 1,
+    once nobody reads what it prints. Any other exception stays a traceback: it
+    is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
+    whatever it waits for.
     """
     try:
         with second_signal_ends():
             yield
+            print(end="", flush=True)
     except InputError as error:
-        _let_first_rank_speak()
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2)
+        _fail(error)
+    except BrokenPipeError:
+        if not close_broken_streams():
+            raise
+        raise SystemExit(1)
+    except OSError as error:
+        # Others are errors of a network, or faults of the program.
+        if error.errno is None or not (error.filename or is_of_disk(error)):
+            raise
+        logger.debug("the error was raised here", exc_info=True)
+        close_broken_streams()
+        _fail(cannot_access(error))
     except KeyboardInterrupt as stop:
         # Training raises it with the command that resumes the run.
         if _local_rank() == 0:
@@ -80,6 +140,12 @@ def one_line_errors():
             file=sys.stderr,
         )
         raise SystemExit(1)
+
+
+def _fail(error: InputError) -> None:
+    _let_first_rank_speak()
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _let_first_rank_speak() -> None:

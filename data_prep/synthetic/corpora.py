@@ -40,18 +40,22 @@ import io
 import json
 import multiprocessing
 import os
+import re
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
+from data_prep.files.atomic import renamed
 from data_prep.files.errors import InputError
+from data_prep.files.lock import locked
 from data_prep.files.parent import end_with_parent
 from data_prep.files.shapes import read_json
+from data_prep.files.tables import write_text
 from data_prep.synthetic.cry import make_cry
 from data_prep.synthetic.plan import (
     CryPlan,
@@ -88,24 +92,14 @@ def render_sound(plan: SoundPlan, seed: int = 1234) -> np.ndarray:
     return make_sound(rng, plan.label_index, plan.seconds, recorder)
 
 
-def _write_file(path: Path, write: Callable[[Path], None]) -> None:
-    """Write under a temporary name, then rename."""
-    temporary = path.with_name(path.name + ".part")
-    write(temporary)
-    os.replace(temporary, path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    _write_file(path, lambda part: part.write_text(text, encoding="utf-8"))
-
-
 def _write_audio(task: Tuple[Path, object], seed: int) -> float:
     """Synthesise and write one file; return its length in seconds."""
     path, plan = task
     render = render_cry if isinstance(plan, CryPlan) else render_sound
     wave = np.round(render(plan, seed) * 32767).astype(np.int16)
     kind = "FLAC" if path.suffix == ".flac" else "WAV"
-    _write_file(path, lambda p: sf.write(p, wave, RATE, "PCM_16", format=kind))
+    with renamed(path) as partial:
+        sf.write(partial, wave, RATE, "PCM_16", format=kind)
     return len(wave) / RATE
 
 
@@ -146,8 +140,10 @@ def _check_folder(folder: Path, settings: dict) -> None:
                 f"{folder} holds another corpus ({name}: {of}), not "
                 f"{settings['name']} version {VERSION}: {cure}"
             )
-    # A run killed at once leaves only the marker's temporary file.
-    if {path.name for path in folder.iterdir()} - {MARKER + ".part"}:
+    # A run killed at once leaves only a lock and the marker's temporary file.
+    if not all(
+        re.match(r"\.(lock$|.*\.partial)", p.name) for p in folder.iterdir()
+    ):
         raise ValueError(
             f"{folder} is not empty and not a synthetic corpus; nothing was "
             f"written, so that real and synthetic data never mix: {cure}"
@@ -186,15 +182,15 @@ def _make_part(
     if written and not todo and not (folder / MARKER).exists():
         print(f"{folder}: {settings['name']} is complete, left unchanged")
         return counts
-    folder.mkdir(parents=True, exist_ok=True)
-    _write_text(folder / MARKER, json.dumps(settings, indent=2))
-    audio.mkdir(exist_ok=True)
-    _run(todo, settings["seed"], workers, settings["name"])
-    _write_text(table, _csv_text(part, plans))
-    _write_text(
-        folder / "corpus.json", json.dumps({**settings, **counts}, indent=2)
-    )
-    (folder / MARKER).unlink()
+    with locked(folder):
+        write_text(folder / MARKER, json.dumps(settings, indent=2))
+        audio.mkdir(exist_ok=True)
+        _run(todo, settings["seed"], workers, settings["name"])
+        write_text(table, _csv_text(part, plans))
+        write_text(
+            folder / "corpus.json", json.dumps({**settings, **counts}, indent=2)
+        )
+        (folder / MARKER).unlink()
     return counts
 
 

@@ -29,7 +29,7 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.training.experiment import begin, load
+from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import read_views, valid_batches
@@ -260,26 +260,29 @@ def main(argv=None):
         needs = ("cry_folder", "replay_ratio")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
-        environment = begin(hparams, hparams_file, overrides, __file__)
-        load_pretrained(hparams)
-        pretrained = {
-            name: copy.deepcopy(hparams[name].state_dict())
-            for name in ("encoder", "projector")
-        }
-        run_on_main(save_states, args=[pretrained, pretrained_folder(hparams)])
-        manifests = Path(hparams["output_folder"]) / "manifest"
-        prepare(hparams, manifests)
-        warn_of_pretrained_on(hparams, manifests)
-        datasets = dataio_prep(hparams, manifests)
-        brain = make_brain(hparams, run_opts)
-        brain.probes = probes_of(hparams, datasets["train"])
-        loaders = make_loaders(brain, hparams, datasets)
-        corpus = corpus_name(hparams, manifests)
-        environment.join()
-        rows = train_simclr(brain, hparams, *loaders, corpus)
-        if hparams["interpolate"]:
-            run_on_main(save_interpolated, args=[hparams, pretrained])
-        run_on_main(finish, args=[hparams, rows, corpus])
+        with only_process_in(hparams["output_folder"]):
+            environment = begin(hparams, hparams_file, overrides, __file__)
+            load_pretrained(hparams)
+            pretrained = {
+                name: copy.deepcopy(hparams[name].state_dict())
+                for name in ("encoder", "projector")
+            }
+            run_on_main(
+                save_states, args=[pretrained, pretrained_folder(hparams)]
+            )
+            manifests = Path(hparams["output_folder"]) / "manifest"
+            prepare(hparams, manifests)
+            warn_of_pretrained_on(hparams, manifests)
+            datasets = dataio_prep(hparams, manifests)
+            brain = make_brain(hparams, run_opts)
+            brain.probes = probes_of(hparams, datasets["train"])
+            loaders = make_loaders(brain, hparams, datasets)
+            corpus = corpus_name(hparams, manifests)
+            environment.join()
+            rows = train_simclr(brain, hparams, *loaders, corpus)
+            if hparams["interpolate"]:
+                run_on_main(save_interpolated, args=[hparams, pretrained])
+            run_on_main(finish, args=[hparams, rows, corpus])
 
 
 if __name__ == "__main__":

@@ -53,7 +53,12 @@ from cry_modules.training.dataset import (
     seconds_of,
     whole_recording,
 )
-from cry_modules.training.experiment import begin, load, write_variant
+from cry_modules.training.experiment import (
+    begin,
+    load,
+    only_process_in,
+    write_variant,
+)
 from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
@@ -342,9 +347,11 @@ def run_random_encoder(hparams, hparams_file, overrides, run_opts):
 
 def run_variant(hparams_file, overrides, run_opts, folder, changes):
     """Run the same recipe in another folder with some settings changed."""
-    run_on_main(write_variant, args=[hparams_file, overrides, folder, changes])
-    variant = str(folder / "hyperparams.yaml")
-    done = run(load(variant, {}), variant, {}, run_opts)
+    with only_process_in(folder):
+        arguments = [hparams_file, overrides, folder, changes]
+        run_on_main(write_variant, args=arguments)
+        variant = str(folder / "hyperparams.yaml")
+        done = run(load(variant, {}), variant, {}, run_opts)
     gc.collect()  # its recordings and weights, which are in reference cycles
     return done
 
@@ -398,7 +405,8 @@ def main(argv=None):
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")
         how = run_folds if hparams.get("folds") else run
-        done = how(hparams, hparams_file, overrides, run_opts)
+        with only_process_in(hparams["output_folder"]):
+            done = how(hparams, hparams_file, overrides, run_opts)
         if rank() == 0:
             print(report.summary(done.metrics, hparams["output_folder"]))
 

@@ -17,7 +17,7 @@ from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.training.batches import FullBatches
-from cry_modules.training.experiment import begin, load
+from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import read_views, valid_batches
@@ -72,31 +72,34 @@ def main(argv=None):
         needs = ("data_folder", "min_clips", "warmup_epochs")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
-        environment = begin(hparams, hparams_file, overrides, __file__)
-        manifests = f"{hparams['output_folder']}/manifest"
-        run_on_main(
-            prepare_vggsound,
-            kwargs={
-                "data_folder": hparams["data_folder"],
-                "save_folder": manifests,
-                "valid_share": hparams["valid_share"],
-                "min_clips": hparams["min_clips"],
-            },
-        )
-        train, valid = read_views(hparams, manifests, hparams["data_folder"])
-        brain = SimCLRBrain(
-            modules=hparams["modules"],
-            opt_class=hparams["opt_class"],
-            hparams=hparams,
-            run_opts=run_opts,
-            checkpointer=hparams["checkpointer"],
-        )
-        brain.probes = probes_of(hparams, [train])
-        loaders = make_loaders(brain, hparams, train, valid)
-        corpus = read_corpus(manifests)["name"]
-        environment.join()
-        rows = train_simclr(brain, hparams, *loaders, corpus)
-        run_on_main(finish, args=[hparams, rows, corpus])
+        with only_process_in(hparams["output_folder"]):
+            environment = begin(hparams, hparams_file, overrides, __file__)
+            manifests = f"{hparams['output_folder']}/manifest"
+            run_on_main(
+                prepare_vggsound,
+                kwargs={
+                    "data_folder": hparams["data_folder"],
+                    "save_folder": manifests,
+                    "valid_share": hparams["valid_share"],
+                    "min_clips": hparams["min_clips"],
+                },
+            )
+            train, valid = read_views(
+                hparams, manifests, hparams["data_folder"]
+            )
+            brain = SimCLRBrain(
+                modules=hparams["modules"],
+                opt_class=hparams["opt_class"],
+                hparams=hparams,
+                run_opts=run_opts,
+                checkpointer=hparams["checkpointer"],
+            )
+            brain.probes = probes_of(hparams, [train])
+            loaders = make_loaders(brain, hparams, train, valid)
+            corpus = read_corpus(manifests)["name"]
+            environment.join()
+            rows = train_simclr(brain, hparams, *loaders, corpus)
+            run_on_main(finish, args=[hparams, rows, corpus])
 
 
 if __name__ == "__main__":

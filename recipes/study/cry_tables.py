@@ -25,6 +25,7 @@ from data_prep.corpora.stratify import SHARES, split_patients, strata
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.identifiers import Spellings
+from data_prep.files.lock import locked
 
 #: Columns of the tables for adaptation: without labels.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
@@ -53,7 +54,11 @@ def write_tables(
     for rec, _ in [*rows, *further]:  # of both tables
         rec.patient_id = patients(rec.source, rec.patient_id)
     patients.report()
-    out = Path(out)
+    with locked(Path(out)):
+        _write_all(rows, further, labels, folds, table, Path(out), seed)
+
+
+def _write_all(rows, further, labels, folds, table, out, seed) -> None:
     if folds:
         _write_folds(rows, further, labels, folds, table, out)
         return

@@ -24,7 +24,11 @@ from cry_modules.lengths import batches_in_order
 from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.atomic import (
+    complete_or_absent,
+    make_folder,
+    require_writable,
+)
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.manifest import Recording
 
@@ -40,6 +44,8 @@ def embed_run(
     problem = f"{run} has finetune_mode {mode}, which changes the encoder"
     require(mode == "linear", problem, "pass a linear run")
     embedder = load_run(folder).embedder
+    make_folder(Path(out).parent)
+    require_writable(out)
     parts = [("sound", manifest.read(Path(sounds)), sound_folder)]
     if cries is not None:
         manifests = (folder / f"manifest/{s}.csv" for s in manifest.SPLITS)
@@ -50,7 +56,6 @@ def embed_run(
             key = f"{name}_{column.removesuffix('_id')}s"
             arrays[key] = np.array([getattr(rec, column) for rec in rows])
         arrays[f"{name}_embs"] = _embed(embedder, rows, root, name)
-    make_folder(Path(out).parent)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
 

@@ -25,7 +25,7 @@ def snakemake_command(
     return [
         sys.executable, "-m", "snakemake", "--snakefile", SNAKEFILE,
         "--profile", str(profile), "--configfile", str(config),
-        # The lock of `locked` ends with its process.
+        # The lock of the study ends with its process.
         "--nolock", *more,
     ]  # fmt: skip
 

@@ -9,7 +9,6 @@ continue. Options after ``--`` are passed to Snakemake.
 """
 
 import copy
-import fcntl
 import importlib.util
 import os
 import re
@@ -18,15 +17,14 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
 import yaml
 
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from data_prep.files.typed import whole_number
 from data_prep.files.yaml_text import read_settings, text_or_texts
@@ -124,20 +122,6 @@ def apply_changes(settings: Dict, changes: Dict, source: str) -> Dict:
         require(isinstance(parent, dict), problem, "correct it")
         parent[last] = value
     return settings
-
-
-@contextmanager
-def locked(folder: Path):
-    """Hold the study's lock; yield its file descriptor for child processes."""
-    with open(make_folder(folder) / ".lock", "w", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
-                f"{folder} is in use by another process; wait for it, or stop "
-                "it"
-            )
-        yield file.fileno()
 
 
 def describe(plan: Plan, estimate: cost.Estimate, jobs: int) -> str:

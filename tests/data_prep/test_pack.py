@@ -95,7 +95,7 @@ def test_a_killed_pack_resumes(sounds, tmp_path, run):
     slow = subprocess.Popen(
         [sys.executable, "-c", SLOW, *command], stderr=subprocess.DEVNULL
     )
-    while not (out / "pack-1of1-00001.partial.i16").is_file():
+    while not (out / ".pack-1of1-00001.partial.i16").is_file():
         assert slow.poll() is None
         time.sleep(0.01)
     os.kill(slow.pid, signal.SIGKILL)

@@ -92,12 +92,16 @@ def test_wrong_options_are_one_line(capsys, monkeypatch):
 
 
 def test_a_study_is_locked(tmp_path):
+    """Another process is refused; see also test_lock.py."""
+    other = "import sys; from recipes.study import run\n"
+    other += "with run.locked(sys.argv[1]): pass"
+    command = [sys.executable, "-c", other, str(tmp_path)]
     with run.locked(tmp_path):
-        with pytest.raises(InputError, match="in use by another process"):
-            with run.locked(tmp_path):
-                pass
-    with run.locked(tmp_path):
-        pass
+        refused = subprocess.run(
+            command, cwd=run.ROOT, capture_output=True, text=True
+        )
+        assert f"in use by process {os.getpid()} on" in refused.stderr
+    subprocess.run(command, cwd=run.ROOT, check=True)
 
 
 def test_a_failure_names_log_and_error(tmp_path):

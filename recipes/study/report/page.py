@@ -18,6 +18,7 @@ from cry_modules.figures.page import style_sheet
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
+from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan
@@ -56,7 +57,12 @@ def make_report(folder: Path) -> Path:
     cure = "run the study first, or read its logs"
     require(done, f"no classifier of {folder} is done", cure)
     context = contents(results)
-    out = Path(folder)
+    # A lock of its own: a study, which holds that of the folder, runs this.
+    with locked(folder, ".report.lock"):
+        return _write_report(Path(folder), context)
+
+
+def _write_report(out: Path, context: Dict[str, Any]) -> Path:
     for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
         old.unlink()
     all_tables = [*context["tables"], *context["more_tables"]]

@@ -35,6 +35,25 @@ def test_the_settings_of_a_run_build_known_objects_only(
     assert str(link) in one_line(experiment.load, str(link), {})
 
 
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("checkpoints_dir", "/home/anna"),
+        ("save_file", "runs/out/../../.bashrc"),
+        ("save_file", "runs/out"),
+        ("checkpoints_dir", "[1]"),
+    ],
+)
+def test_a_run_writes_to_its_own_folder(place, value, tmp_path):
+    """A checkpointer also deletes what is in its folder."""
+    path = tmp_path / "hyperparams.yaml"
+    text = f"output_folder: runs/out\nbase: {{x: {{{place}: {value}}}}}\n"
+    path.write_text(text)
+    assert "not in its output_folder" in one_line(experiment.load, path, {})
+    own = text.replace(f"{place}: {value}", f"{place}: runs/out/save")
+    check_objects(path, own)
+
+
 def test_the_settings_of_our_runs_are_known(trained, pretrained):
     for folder in (trained(), pretrained):
         path = folder / "hyperparams.yaml"

@@ -1,4 +1,4 @@
-"""Who may open the page, and which files it reads: its uploads, no others."""
+"""The page is opened with its token only, and reads its uploads only."""
 
 import http.client
 import json
@@ -110,7 +110,7 @@ def page(tmp_path):
 
 
 def submit(page, data):
-    """What the page's queue answers to a recording."""
+    """Answer of the page's queue to a recording."""
     root = f"/{page.token}/gradio_api/queue"
     config = json.loads(page.ask("GET", f"/{page.token}/config")[1])
     session = uuid.uuid4().hex

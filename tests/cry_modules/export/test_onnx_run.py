@@ -19,7 +19,7 @@ from cry_modules.export.onnx import write_onnx
 from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.export.standalone import standalone
 from cry_modules.inference.classifier import CryClassifier
-from data_prep.audio import read
+from data_prep.audio import decode
 from data_prep.audio.resample import resample
 from tests.classifiers import random_model
 
@@ -216,13 +216,13 @@ def test_memory_is_bounded(path, tmp_path, monkeypatch):
     """At most a window is read at once."""
     sig = np.random.default_rng(0).normal(0, 0.1, 8000 * 130)
     soundfile.write(tmp_path / "tape.flac", sig, 8000)
-    sizes, read_mixed = [], read.read_mixed
+    sizes, read_mixed = [], decode.read_mixed
 
     def counted(file, n_frames):
         sizes.append(n_frames)
         return read_mixed(file, n_frames)
 
-    monkeypatch.setattr(read, "read_mixed", counted)
+    monkeypatch.setattr(decode, "read_mixed", counted)
     score = OnnxClassifier(str(path)).score(str(tmp_path / "tape.flac"))
     assert score.n_windows == len(sizes) == 33
     assert max(sizes) == 8000 * 4

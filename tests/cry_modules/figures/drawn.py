@@ -107,7 +107,8 @@ def drawn_figures(folder, run):
 
     def keep(figure, path, **kwargs):
         Path(path).write_bytes(b"")
-        drawn[Path(path).name.split(".")[0]] = figure
+        # The temporary file is hidden: .roc.partial.png.
+        drawn[Path(path).name.strip(".").split(".")[0]] = figure
 
     with patch("matplotlib.figure.Figure.savefig", keep):
         draw_results(run, folder)

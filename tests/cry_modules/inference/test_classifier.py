@@ -14,7 +14,7 @@ from cry_modules.inference import classifier as module
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.scores import header_of, rows_of
 from cry_modules.metrics.predictions import Predictions
-from data_prep.audio import read
+from data_prep.audio import decode
 from data_prep.files.errors import InputError
 from tests.classifiers import changing, random_model
 
@@ -77,7 +77,7 @@ def test_a_recording_is_read_as_in_training(
     rate, classifier, noise, monkeypatch
 ):
     """Mixed block by block, resampled as a whole."""
-    monkeypatch.setattr(read, "_BLOCK", 1000)
+    monkeypatch.setattr(decode, "_BLOCK", 1000)
     path = str(noise("a.flac", seconds=0.71, rate=rate, channels=2))
     seconds = soundfile.info(path).frames / rate
     expected = RecordingReader(RATE)(path, 0.0, seconds)

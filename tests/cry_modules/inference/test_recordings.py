@@ -12,7 +12,7 @@ import torch
 
 from cry_modules.inference import recordings
 from cry_modules.inference.classifier import CryClassifier
-from data_prep.audio import read
+from data_prep.audio import decode
 from data_prep.audio.measure import audit_file
 from data_prep.files.errors import InputError
 from tests.classifiers import changing, random_model
@@ -116,7 +116,7 @@ def test_many_channels_are_mixed_block_by_block(
     classifier, write_sound, monkeypatch
 ):
     """Decoded, the file has 16 MB; mixed, 2 MB."""
-    monkeypatch.setattr(read, "_BLOCK", 10000)
+    monkeypatch.setattr(decode, "_BLOCK", 10000)
     rng = np.random.default_rng(0)
     path = write_sound("a.wav", rng.normal(0, 0.1, (RATE * 30, 8)))
     audit = audit_file(path)

@@ -8,8 +8,8 @@ import torch
 from cry_modules.audio import level_dbfs
 from cry_modules.inference.windows import read_windows, sliding
 from cry_modules.lengths import covering
-from data_prep.audio import read
-from data_prep.audio.read import read_mixed
+from data_prep.audio import decode
+from data_prep.audio.decode import read_mixed
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_windows_hold_the_samples_of_the_file(noise):
 
 
 def test_blocks_end_with_the_file(noise, monkeypatch):
-    monkeypatch.setattr(read, "_BLOCK", 1000)
+    monkeypatch.setattr(decode, "_BLOCK", 1000)
     path = noise("a.wav", seconds=0.5, rate=8000, channels=3)
     whole = soundfile.read(path, dtype="float32")[0].mean(axis=1)
     with soundfile.SoundFile(path) as file:

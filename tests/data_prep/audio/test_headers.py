@@ -31,7 +31,7 @@ def lengths_set_to(data, byte, places):
 
 
 def length_places(data, format):
-    """Where a header states the length of its samples."""
+    """Offsets and sizes of the lengths in a header."""
     if format == "WAV":
         return WAV
     if format == "RF64":

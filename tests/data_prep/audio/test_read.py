@@ -1,10 +1,11 @@
-"""Parts of files are those of the whole; broken headers are mended."""
+"""Parts of files are those of the whole; broken headers are corrected."""
 
 import numpy as np
 import pytest
 import soundfile
 
-from data_prep.audio.read import MonoFile, open_audio, read_mono
+from data_prep.audio.decode import open_audio
+from data_prep.audio.read import MonoFile, read_mono
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torchaudio.transforms import Resample
 
-from data_prep.audio.resample import is_odd, reduced, resample, resampled
+from data_prep.audio.read import resampled
+from data_prep.audio.resample import is_odd, reduced, resample
 
 USUAL = (8000, 11025, 22050, 24000, 32000, 44100, 48000, 96000)
 ODD = (4001, 11127, 15999, 22255, 44056, 44099, 191999)

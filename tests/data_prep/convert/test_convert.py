@@ -281,3 +281,35 @@ def test_odd_names(noise, src, out, monkeypatch):
     assert audio_in(out) == sorted(name[:-4] + ".flac" for name in names)
     reason = rows(out)["latin\\udce4.wav"]["reason"]
     assert reason == "unreadable: name not Unicode; rename it"
+
+
+def test_a_playlist_is_not_the_sound_that_it_names(noise, src, out):
+    """By content: the suffix says that they are recordings."""
+    shutil.copy(noise("a.wav"), src / "neighbour.wav")
+    playlist = "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:1,\n"
+    playlist += "neighbour.wav\n#EXT-X-ENDLIST\n"
+    subtitles = "1\n00:00:00,000 --> 00:00:01,000\nHello\n"
+    concat = "ffconcat version 1.0\nfile 'neighbour.wav'\n"
+    texts = {"concat.m4a": concat, "list.m4a": playlist, "said.mka": subtitles}
+    for name, text in texts.items():
+        (src / name).write_text(text)
+    summary = convert(src, out)
+    assert (summary.converted, summary.rejected) == (1, 3)
+    for name in texts:
+        reason = rows(out)[name]["reason"]
+        assert reason == "not a recording: a playlist, a text or a picture"
+    assert audio_in(out) == ["neighbour.flac"]
+
+
+def test_lengths_and_rates_of_broken_headers(noise, src, out):
+    """A recorder that lost its power; a rate that cannot be."""
+    whole = noise("a.wav", seconds=1.0).read_bytes()
+    zero = whole[:4] + bytes(4) + whole[8:40] + bytes(4) + whole[44:]
+    (src / "power.wav").write_bytes(zero)
+    fast = (10**9).to_bytes(4, "little")
+    (src / "rate.wav").write_bytes(whole[:24] + fast + whole[28:])
+    convert(src, out)
+    power, rate = rows(out)["power.wav"], rows(out)["rate.wav"]
+    assert (power["verdict"], power["decoded_s"]) == ("flagged", "1.0")
+    assert power["reason"].startswith("the header states no length")
+    assert rate["reason"] == "implausible: a sample rate of 1000000000 Hz"
