@@ -16,6 +16,7 @@ from data_prep.corpora.database import Row
 from data_prep.corpora.preparation import shortened_list
 from data_prep.corpora.stratify import split_patients, strata
 from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import spelling
 from data_prep.files.missing import refuse_damaged
 from data_prep.manifest import SPLITS, Recording
 
@@ -96,7 +97,7 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
                 f"{rec.source}: fold is empty in a row with a label; fill it in"
             )
         other, source = spelt.setdefault(
-            natural_order(value), (value, rec.source)
+            natural_order(spelling(value)), (value, rec.source)
         )
         if other != value:
             raise InputError(
@@ -246,10 +247,11 @@ def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
     Folds(column='fold', test='01', valid='x')
     """
     cells = {cells.get(folds.column, "") for _, cells in rows}
-    spelt = {natural_order(cell): cell for cell in sorted(cells)}
+    spelt = {natural_order(spelling(cell)): cell for cell in sorted(cells)}
 
     def respelt(fold):
-        return fold if fold in cells else spelt.get(natural_order(fold), fold)
+        key = natural_order(spelling(fold))
+        return fold if fold in cells else spelt.get(key, fold)
 
     valid = None if folds.valid is None else respelt(folds.valid)
     return Folds(folds.column, respelt(folds.test), valid)

@@ -14,8 +14,10 @@ _MARKS = frozenset(
 _LONGEST = max(map(len, _MARKS))
 #: An error of a formula, in any language: #NAME?, #REF!, #N/A, Err:508.
 _ERROR = re.compile(r"#(\S+[!?]|N/A|N/D|NV|#+)|Err:\d{3}", re.IGNORECASE)
-#: Ids that became numbers or dates: 100000 is 1E+05, and 3-1 is 3-Jan.
-_SCIENTIFIC = re.compile(r"\d([.,]\d+)?E[+-]\d{2,}", re.IGNORECASE)
+#: Ids that became numbers or dates: 100000 is 1E+05 or 100,000, 3-1 is 3-Jan.
+_FORMATTED = re.compile(
+    r"\d([.,]\d+)?E[+-]\d{2,}|\d{1,3}(,\d{3})+", re.IGNORECASE
+)
 _DATE = re.compile(
     r"\d{1,2}[-. ]{1,2}(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)",
     re.IGNORECASE,
@@ -51,9 +53,7 @@ def refuse_damaged(source: str, name: str, cell: str, is_id: bool = False):
     id that became a number or a date."""
     changed = _ERROR.fullmatch(cell)
     if is_id:
-        changed = (
-            changed or _SCIENTIFIC.fullmatch(cell) or _DATE.fullmatch(cell)
-        )
+        changed = changed or _FORMATTED.fullmatch(cell) or _DATE.fullmatch(cell)
     if changed:
         noun = "ids" if is_id else "cells"
         raise InputError(

@@ -14,6 +14,7 @@ from data_prep.corpora.folds import (
     FOLD,
     Folds,
     as_number,
+    as_spelt,
     check_rounds,
     choose_folds,
     leave_out_other_folds,
@@ -105,6 +106,16 @@ def test_validation_is_15_percent_of_the_patients_who_are_left(rows, seed):
         if n == len(patients(splits["train"] + splits["valid"])):
             expected = max(0.15 * n, min(n - 1, 1))
             assert abs(len(pure[1]) - expected) < 1
+
+
+@pytest.mark.parametrize(
+    "other", ["NORD 1", "nord\u20091", "nord 01", "\uff4eord 1"]
+)
+def test_a_fold_in_two_spellings_is_refused(other):
+    rows = as_rows([(0, "a", "nord 1"), (1, "a", other)])
+    with pytest.raises(InputError, match="use one spelling, or one fold"):
+        values_of(rows, TABLE, "site")
+    assert as_spelt(Folds("site", other), rows[:1]).test == "nord 1"
 
 
 def test_each_value_is_tested_on_and_validated_on_once():

@@ -47,7 +47,9 @@ def test_errors_of_formulas_are_refused(cell):
         refuse_damaged("a.csv row 3", "label", cell)
 
 
-@pytest.mark.parametrize("cell", ["1E+05", "1,23E+11", "3-Jan", "02. Mar"])
+@pytest.mark.parametrize(
+    "cell", ["1E+05", "1,23E+11", "1,000", "3-Jan", "02. Mar"]
+)
 def test_ids_that_became_numbers_or_dates(cell):
     with pytest.raises(InputError, match="restore the ids and format"):
         refuse_damaged("a.csv row 3", "patient_id", cell, is_id=True)
