@@ -205,10 +205,18 @@ def _prepare(root, save_folder, options):
         if audits.files[clip.wav].usable:
             splits[split].append(clip)
     require(bool(splits["train"]), f"{root} has no clip in train", "add some")
-    _carve_valid(splits, options["valid_share"])
-    _drop_rare_classes(
-        splits, options["min_clips"], options["require_all_classes"]
-    )
+    share, min_clips = options["valid_share"], options["min_clips"]
+    uses_labels = options["require_all_classes"]
+    _check_settings(splits["train"], share, min_clips, uses_labels)
+    _carve_valid(splits, share)
+    _drop_rare_classes(splits, min_clips, uses_labels)
+    for split in SPLITS if uses_labels else ("train", "valid"):
+        require(
+            bool(splits[split]),
+            f"min_clips {min_clips} and valid_share {share} leave no clip in "
+            f"{split}",
+            "change --min_clips or --valid_share, or add clips",
+        )
     preparation.write_prepared(splits, audits, root, save_folder, name)
 
 
@@ -244,11 +252,36 @@ def _report_missing(clips, save_folder, require_all_classes):
     logger.warning("%d classes have no clip left", len(empty))
 
 
+def _check_settings(train, valid_share, min_clips, uses_labels):
+    """Refuse settings that leave too few classes, or nothing to train with."""
+    n_needed = 2 if uses_labels else 1
+    largest = Counter(clip.label for clip in train).most_common(n_needed)
+    require(
+        len(largest) == n_needed,
+        f"all clips to train with are of one class, {largest[0][0]!r}",
+        "add clips of another class",
+    )
+    label, n = largest[-1]
+    which = "second largest" if uses_labels else "largest"
+    require(
+        n >= min_clips,
+        f"min_clips is {min_clips} and the {which} class, {label!r}, has {n} "
+        "clips to train with",
+        f"pass --min_clips {n} or less, or add clips",
+    )
+    n_videos = len({clip.patient_id for clip in train})
+    require(
+        max(1, round(valid_share * n_videos)) < n_videos,
+        f"valid_share is {valid_share} of {n_videos} training videos, which "
+        "leaves none to train with",
+        "lower --valid_share, or add videos",
+    )
+
+
 def _drop_rare_classes(splits, min_clips, uses_labels):
     n_of = Counter(clip.label for clip in splits["train"] + splits["valid"])
     in_train = {clip.label for clip in splits["train"]}
     labels = {clip.label for clips in splits.values() for clip in clips}
-    _require_common_classes(n_of, min_clips, 2 if uses_labels else 1)
     rare = {label for label in labels if n_of[label] < min_clips}
     if uses_labels:
         rare |= labels - in_train
@@ -265,31 +298,6 @@ def _drop_rare_classes(splits, min_clips, uses_labels):
             min_clips,
             ", ".join(sorted(rare)),
         )
-    for split in SPLITS if uses_labels else ("train", "valid"):
-        require(
-            bool(splits[split]),
-            f"{split} has no clip of the {len(labels - rare)} classes that "
-            f"min_clips {min_clips} leaves",
-            "lower --min_clips, change --valid_share, or add clips",
-        )
-
-
-def _require_common_classes(n_of, min_clips, n_needed):
-    """Refuse a least number of clips that leaves too few classes."""
-    largest = n_of.most_common(n_needed)
-    require(
-        len(largest) == n_needed,
-        f"all clips to train with are of one class, {largest[0][0]!r}",
-        "add clips of another class",
-    )
-    label, n = largest[-1]
-    which = "largest" if n_needed == 1 else "second largest"
-    require(
-        n >= min_clips,
-        f"min_clips is {min_clips} and the {which} class, {label!r}, has {n} "
-        "clips to train with",
-        f"pass --min_clips {n} or less, or add clips",
-    )
 
 
 def _carve_valid(splits, valid_share):
@@ -298,14 +306,7 @@ def _carve_valid(splits, valid_share):
         {clip.patient_id for clip in splits["train"]},
         key=lambda video: hashlib.sha256(video.encode()).digest(),
     )
-    n_valid = max(1, round(valid_share * len(videos)))
-    require(
-        n_valid < len(videos),
-        f"valid_share is {valid_share} of {len(videos)} training videos, which "
-        "leaves none to train with",
-        "lower --valid_share, or add videos",
-    )
-    valid = set(videos[:n_valid])
+    valid = set(videos[: max(1, round(valid_share * len(videos)))])
     clips = splits["train"]
     splits["train"] = [c for c in clips if c.patient_id not in valid]
     splits["valid"] = [c for c in clips if c.patient_id in valid]
