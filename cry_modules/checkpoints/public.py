@@ -63,6 +63,7 @@ def download(
     ``title`` names the repository in errors, ``cure`` says what to do instead;
     ``options`` are those of ``hf_hub_download``.
     """
+    import httpx
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import (
         EntryNotFoundError,
@@ -78,7 +79,10 @@ def download(
         )
     except EntryNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (
+        *(OSError, ValueError, httpx.HTTPError, httpx.InvalidURL),
+        ImportError,  # a SOCKS proxy, which needs another package
+    ) as error:
         reason = str(error).strip().split("\n")[0]
         raise InputError(
             f"{title} does not exist here and is unavailable from the Hugging "

@@ -36,12 +36,15 @@ def score_upload(
 
 
 def restrict_gradio(folder: str) -> None:
-    """Keep Gradio's uploads in one folder, and its telemetry off.
+    """Keep Gradio's uploads in one folder, and its telemetry off; a page of
+    this machine needs no proxy, and Gradio fails at some.
 
     Has an effect only before Gradio is imported.
     """
-    for name in [name for name in os.environ if name.startswith("GRADIO_")]:
-        del os.environ[name]  # might share, store or report
+    for name in list(os.environ):
+        # Gradio's own options might share, store or report.
+        if name.startswith("GRADIO_") or name.lower().endswith("_proxy"):
+            del os.environ[name]
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ["GRADIO_TEMP_DIR"] = folder
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"

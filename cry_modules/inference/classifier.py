@@ -33,6 +33,7 @@ from cry_modules.inference.scores import (
     softmax,
 )
 from cry_modules.lengths import LONGEST_S
+from cry_modules.training.devices import check_device
 from data_prep.files.errors import InputError, require
 
 
@@ -371,21 +372,7 @@ def label_encoder(classes: List[str]) -> CategoricalEncoder:
 
 def _check_run_opts(run_opts: Dict) -> None:
     """Refuse a device or precision that is unavailable."""
-    device = str(run_opts.get("device", "cpu"))
-    try:
-        kind = torch.device(device).type
-    except RuntimeError:
-        kind = None
-    require(
-        kind in ("cpu", "cuda"),
-        f"device is {device!r}",
-        "pass cpu, cuda or cuda:0",
-    )
-    require(
-        kind == "cpu" or torch.cuda.is_available(),
-        f"device is {device}, but torch finds no GPU",
-        "pass cpu",
-    )
+    check_device(str(run_opts.get("device", "cpu")))
     precision = run_opts.get("precision", "fp32")
     try:
         AMPConfig.from_name(precision)

@@ -24,6 +24,7 @@ from cry_modules.checkpoints.settings import (
     yaml_nodes,
 )
 from cry_modules.training import experiment
+from cry_modules.training.devices import check_device
 from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, require
 from data_prep.files.typed import Unfit, convert, path, text
@@ -217,19 +218,15 @@ def _check_run_options(run_opts):
     """Check SpeechBrain's own options."""
     ranged = {k: run_opts[k] for k in RANGES.keys() & run_opts.keys()}
     check_ranges({k: str(v) for k, v in ranged.items() if v is not None})
-    device = run_opts["device"] or ""
-    try:
-        torch.device(device or "cpu")
-    except RuntimeError:
-        raise InputError(f"--device is {device}; use cpu, cuda or cuda:0")
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise InputError(f"--device is {device} and there is no GPU; use cpu")
+    device = run_opts["device"]
+    if device is not None:
+        check_device(device)
     local_rank = os.environ.get("LOCAL_RANK")  # set by torchrun
     if local_rank is not None and run_opts["distributed_backend"] != "gloo":
         n_gpus = torch.cuda.device_count()
         require(
-            int(local_rank) < n_gpus,
-            f"{os.environ['LOCAL_WORLD_SIZE']} processes and {n_gpus} GPUs",
+            local_rank.isdecimal() and int(local_rank) < n_gpus,
+            f"{os.environ.get('LOCAL_WORLD_SIZE')} processes and {n_gpus} GPUs",
             "start fewer, or use CPUs with --distributed_backend gloo --device "
             "cpu",
         )

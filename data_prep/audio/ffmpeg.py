@@ -19,6 +19,7 @@ from typing import Dict, List, Optional, Tuple
 
 from data_prep.audio.measure import RATES
 from data_prep.files.errors import InputError
+from data_prep.files.parent import program_ends_with_parent
 
 #: ffmpeg encoder of each output format; the muxer has the format's name.
 ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
@@ -89,6 +90,7 @@ class Processes:
                 stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
+                preexec_fn=program_ends_with_parent(),
             )
             self._running.add(process)
         try:

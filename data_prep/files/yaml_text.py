@@ -47,7 +47,9 @@ def pairs_of(content: str, source: str, cure: str) -> List[Tuple[str, Node]]:
 def _check_keys(mapping, source):
     keys = [key.value for key, _ in mapping.value]
     for key in keys:
-        once = not isinstance(key, str) or keys.count(key) == 1
+        is_text = isinstance(key, str)
+        require(is_text, f"{source} holds {key!r:.80}", "a key must be a text")
+        once = keys.count(key) == 1
         require(once, f"{source} holds {key!r} twice", "keep one of them")
 
 

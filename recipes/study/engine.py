@@ -18,6 +18,17 @@ SNAKEFILE = "recipes/study/Snakefile"
 _LOOK_EVERY = 0.5  # seconds
 
 
+def with_cache(environment: Dict[str, str], folder: Path) -> Dict[str, str]:
+    """Environment of Snakemake, which fails where it cannot write its cache:
+    without a home to write to, the cache is in a folder."""
+    home = environment.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    try:
+        os.makedirs(os.path.join(home, "snakemake"), exist_ok=True)
+    except OSError:
+        return {**environment, "XDG_CACHE_HOME": str(Path(folder).absolute())}
+    return environment
+
+
 def snakemake_command(
     profile: Path, config: Path, more: Sequence[str]
 ) -> List[str]:
@@ -83,7 +94,7 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
     logs = make_folder(watch.log.parent)
     # Rules must find this interpreter as `python`.
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    environment = {**os.environ, "PATH": path}
+    environment = with_cache({**os.environ, "PATH": path}, logs / "cache")
     server_context = nullcontext()
     # Forks may crash after macOS frameworks were used.
     if local and sys.platform == "linux":

@@ -29,7 +29,12 @@ from data_prep.files.tables import write_text
 from data_prep.files.typed import whole_number
 from data_prep.files.yaml_text import read_settings, text_or_texts
 from recipes.study import cost, spent
-from recipes.study.engine import report_so_far, snakemake_command, work
+from recipes.study.engine import (
+    report_so_far,
+    snakemake_command,
+    with_cache,
+    work,
+)
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import STUDY_TEXTS, check_settings, read_study
 from recipes.study.watch import Watch
@@ -195,7 +200,8 @@ def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:
         write_text(config, yaml.safe_dump(settings, sort_keys=False))
         quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
         command = snakemake_command(profile, config, [*more, *quiet])
-        return subprocess.run(command).returncode
+        environment = with_cache(dict(os.environ), Path(folder) / "cache")
+        return subprocess.run(command, env=environment).returncode
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -199,3 +199,29 @@ def _not_one_line(message: str):
     if len(message) > 1500:
         return f"a refusal of {len(message)} characters: {message[:200]!r}"
     return None
+
+
+def of_export(content: bytes, rng: random.Random) -> bytes:
+    """Write the same table in another form of spreadsheets."""
+    rows = list(csv.reader(io.StringIO(content.decode())))
+    if rng.random() < 0.3:
+        extra = [""] * rng.randrange(1, 4)
+        rows = [row + extra for row in rows]
+    for _ in range(rng.randrange(3)):
+        blank = [""] * rng.choice([0, len(rows[0])])
+        rows.insert(rng.randrange(len(rows) + 1), blank)
+    separator = rng.choice(",,,;\t|")
+    out = io.StringIO()
+    if rng.random() < 0.2:
+        out.write(f"sep={separator}\n")
+    csv.writer(
+        out,
+        delimiter=separator,
+        quoting=rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+        lineterminator=rng.choice(["\n", "\r\n", "\r"]),
+    ).writerows(rows)
+    text = out.getvalue()
+    if rng.random() < 0.2:
+        text = text.rstrip("\r\n")
+    coding = rng.choice(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+    return text.encode(coding)

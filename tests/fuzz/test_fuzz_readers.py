@@ -35,6 +35,7 @@ from data_prep.corpora.database import read_database
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.errors import InputError
 from data_prep.files.keyed_rows import KeyedRows
+from data_prep.files.tables import read_table
 from data_prep.pack import pack
 from recipes.study.settings import check_settings, read_study
 from tests.classifiers import random_model, write_model
@@ -135,6 +136,31 @@ def test_keyed_rows(audio, n):
         return [rows[k] for k in range(len(rows))]
 
     fuzz(read, audio / "recordings.csv", mutations.of_table, n)
+
+
+def test_another_form_of_a_table_is_read_alike_or_refused(audio, n):
+    """Never with rows shifted, lost or renamed."""
+    path, columns = audio / "recordings.csv", ["neuro_injury", "trigger"]
+    readers = {
+        "table": lambda path: [row for _, row in read_table(path, columns)],
+        "database": lambda path: [
+            (rec.ID, rec.patient_id, rec.wav, cells["neuro_injury"])
+            for rec, cells in read_database(path, columns)
+        ],
+        "keyed": lambda path: list(KeyedRows(path, "recording_id")),
+    }
+    for name, read in readers.items():
+        right = read(path)
+
+        def check(rows, content):
+            if name == "table":
+                rows = [{k: v for k, v in r.items() if k} for r in rows]
+            if name == "keyed":
+                # It keeps rows of empty cells, which readers of tables skip.
+                rows = [row[: len(right[0])] for row in rows if any(row)]
+            return None if rows == right else f"{name} reads {content[:300]}"
+
+        fuzz(read, path, mutations.of_export, n // 4, check)
 
 
 def test_predictions(predictions, n):
