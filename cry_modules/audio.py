@@ -1,14 +1,17 @@
 """Recordings as input of the models: mono, one sample rate, one peak."""
 
 import os
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Optional, Tuple, Union
 
 import numpy as np
+import soundfile
 import torch
 
 from cry_modules.lengths import LONGEST_S, MIN_FRAMES, covering
+from data_prep.audio.checksums import CHECKSUM_FILE, Checksums
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.audio.packs import Pack, Stored, pack_at
 from data_prep.audio.read import MonoFile, read_mono, resampled
@@ -49,6 +52,7 @@ class RecordingReader:
         self._cache = {}
         self._packs = {}
         self._gains = {}  # of long files
+        self._known = {}
 
     def __getstate__(self):
         """A loader worker that is not a fork starts with an empty cache."""
@@ -60,7 +64,8 @@ class RecordingReader:
         key = (path, start, stop)
         if key in self._cache:
             return self._cache[key]
-        sig = self._read(path, start, stop)
+        with _still_readable(path):
+            sig = self._read(path, start, stop)
         size = sig.numel() * sig.element_size()
         if size <= self._free:
             self._free -= size
@@ -79,12 +84,13 @@ class RecordingReader:
             return packed_sound(stored)
         if stop - start <= LONGEST_S:
             return Sound(self(path, start, stop).numpy())
-        file = MonoFile(path, start, stop, self.sample_rate)
         key = (path, start, stop)
-        if key not in self._gains:
-            blocks = file.blocks(_BLOCK_S * self.sample_rate)
-            peak = max(np.abs(block).max() for block in blocks)
-            self._gains[key] = _gain(float(peak))
+        with _still_readable(path):
+            file = MonoFile(path, start, stop, self.sample_rate)
+            if key not in self._gains:
+                blocks = file.blocks(_BLOCK_S * self.sample_rate)
+                peak = max(np.abs(block).max() for block in blocks)
+                self._gains[key] = _gain(float(peak))
         return Sound(file, self._gains[key])
 
     def model_input(
@@ -93,8 +99,15 @@ class RecordingReader:
         """Read (part of) a recording, repeated up to ``shortest`` samples; above
         ``LONGEST_S``, return what reads its windows."""
         if stop - start > LONGEST_S:
+            self._stored(path, start, stop)  # checks the file
             return LongRecording(path, start, stop, self.sample_rate)
         return repeat_to(self(path, start, stop), shortest)
+
+    def expect(self, manifests: Path, root: str) -> None:
+        """Refuse, from now on, files of a data folder that are not those of
+        the manifests of a folder."""
+        if (Path(manifests) / CHECKSUM_FILE).is_file():
+            self._known[manifests, root] = Checksums(manifests, root)
 
     def _read(self, path, start, stop):
         stored = self._stored(path, start, stop)
@@ -102,6 +115,8 @@ class RecordingReader:
             sound = packed_sound(stored)
             return sound[:] * sound.gain
         sig = read_mono(path, start, stop, self.sample_rate)
+        if not len(sig):
+            raise OSError("it has no samples there")
         return sig * _gain(sig.abs().max().item())
 
     def _stored(self, path, start, stop):
@@ -111,6 +126,8 @@ class RecordingReader:
             self._packs[folder] = self.pack_of(folder)
         pack, below = self._packs[folder]
         if pack is None:
+            for known in self._known.values():
+                known.check(path)
             return None
         stored = pack.stored(f"{below}/{name}", start, stop)
         if stored is None and not os.path.isfile(path):
@@ -138,6 +155,19 @@ class RecordingReader:
                 )
             return pack, Path(folder).relative_to(root).as_posix()
         return None, ""
+
+
+@contextmanager
+def _still_readable(path: str) -> Iterator[None]:
+    """Explain in one line that a file has become unreadable since its audit."""
+    try:
+        yield
+    except (soundfile.LibsndfileError, OSError) as error:
+        reason = str(error).rpartition(": ")[2].rstrip(".")
+        raise InputError(
+            f"{path} cannot be read any more ({reason}); bring it back, then "
+            "run the same command again"
+        )
 
 
 @dataclass

@@ -4,6 +4,7 @@ Where a test runs many commands, they run in forks (see conftest.py).
 """
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.state_dict import read_state_dict
+from data_prep.files.lock import locked
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 SIMCLR = ["train_simclr.py", "hparams/small_simclr.yaml", *TINY]
@@ -111,6 +113,33 @@ def test_missing_data_is_one_line_with_the_cures(
     line = refused(*command.split(), data, output)
     assert f"{tmp_path}/no does not exist" in line
     assert option in line and "make demo-data" in line
+
+
+@pytest.mark.parametrize(
+    "command, options",
+    [
+        (SIMCLR, ["--data_folder={}/vggsound"]),
+        (
+            ["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
+            ["--cry_folder={}/cry", "--encoder_source=null"],
+        ),
+        (
+            ["train_cls.py", "hparams/neuro_linear.yaml", *TINY],
+            ["--data_folder={}/cry", "--encoder_source=null"],
+        ),
+    ],
+)
+def test_a_second_start_names_the_first_and_touches_nothing(
+    command, options, corpus, tmp_path, refused
+):
+    out = tmp_path / "out"
+    with locked(out):
+        before = {p: p.stat().st_mtime_ns for p in out.rglob("*.*")}
+        options = [option.format(corpus) for option in options]
+        line = refused(*command, *options, f"--output_folder={out}")
+        after = {p: p.stat().st_mtime_ns for p in out.rglob("*.*")}
+    assert f"{out} is in use by process {os.getpid()} on " in line
+    assert before == after
 
 
 SMALL = "hparams/small_simclr.yaml"

@@ -1,6 +1,7 @@
 """A pack gives the same samples as the files it was made of."""
 
 import itertools
+import os
 import pickle
 
 import numpy as np
@@ -181,3 +182,15 @@ def test_stored_chunks_times_gain_are_those_of_the_recording(noise, tmp_path):
         for chunk, kept in zip(chunks(whole, name, 3), chunks(sound, name, 3)):
             assert kept.dtype == kinds[folder]
             assert torch.equal(chunk, kept * sound.gain)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [os.remove, lambda p: os.truncate(p, 30), lambda p: os.truncate(p, 44)],
+)
+def test_a_file_that_became_unreadable_is_one_line(tmp_path, damage):
+    path = str(tmp_path / "a.wav")
+    soundfile.write(path, np.ones(1600, np.float32) / 2, 16000)
+    damage(path)
+    with pytest.raises(InputError, match="a.wav cannot be read any more .*; b"):
+        RecordingReader()(path, 0.0, 0.1)

@@ -19,10 +19,10 @@ HOLDS = """
 import os, sys, time
 from data_prep.files.lock import locked
 with locked(sys.argv[1]):
-    if "fork" in sys.argv and os.fork() == 0:
-        os.setsid()
-        time.sleep(60)  # a loader worker that outlives its parent
-    print("held", flush=True)
+    # The child is a loader worker that outlives its parent.
+    is_parent = "fork" in sys.argv and os.fork() > 0
+    if not is_parent:
+        print("held", flush=True)
     time.sleep(60)
 """
 
@@ -176,3 +176,27 @@ def test_many_at_once_take_turns(tmp_path):
     assert all(errors == "" for _, errors in results)
     assert sum(int(output) for output, _ in results) > 20
     assert list(tmp_path.iterdir()) == []
+
+
+COMMANDS = {
+    "convert": "data_prep.convert src out",
+    "audit": "data_prep.audit src --out out",
+    "synthetic": "data_prep.synthetic . --part cry --scale tiny",
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_lock_their_output(command, tmp_path, noise):
+    noise("src/a.wav")
+    with locked(tmp_path / ("cry" if command == "synthetic" else "out")):
+        done = subprocess.run(
+            [sys.executable, "-m", *COMMANDS[command].split()],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": os.getcwd()},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 2
+        (line,) = done.stderr.strip().splitlines()
+        assert f"is in use by process {os.getpid()} on " in line
+        assert len(list(tmp_path.rglob("*"))) == 4
