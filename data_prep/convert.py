@@ -238,7 +238,7 @@ def _remove_stale(
                 entry = converter.journal.get(other, path)
                 if entry is None or other in made:
                     continue
-                if entry["source"] == str(converter.root / name):
+                if converter.is_source(name, entry["source"]):
                     n_removed += path.is_file()
                     path.unlink(missing_ok=True)
     if n_removed:

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -91,12 +90,15 @@ def prepare_vggsound(
         "min_clips": min_clips,
         "require_all_classes": require_all_classes,
     }
-    # A folder's time changes when a file is added to it.
     sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
     if (root / CSV_FILE).is_file():
         sources = [root / CSV_FILE, *root.glob("audio"), *root.glob(PACK_FILE)]
-    prepare = partial(_prepare, root, save_folder, options)
-    preparation.prepare_once(save_folder, options, sources, prepare)
+    preparation.prepare_once(
+        save_folder,
+        options,
+        sources,
+        lambda folder: _prepare(root, folder, options),
+    )
 
 
 def _official(root: Path) -> List[Clip]:

@@ -142,7 +142,7 @@ def test_every_key_is_used_by_the_script_or_in_the_file(path):
         for row in RECIPES
         if row["Hparam_file"] == f"hparams/{path.name}"
     )
-    modules = ("simclr", "classification", "experiment", "schedule")
+    modules = ("simclr", "classification", "experiment", "resume", "schedule")
     parts = [script, *(f"cry_modules/training/{m}.py" for m in modules)]
     code = "".join((ROOT / p).read_text(encoding="utf-8") for p in parts)
     text = path.read_text(encoding="utf-8")

@@ -47,7 +47,8 @@ class CryClassifier(EncoderClassifier):
 
     The scores of a recording of up to ``LONGEST_S`` equal those in
     ``predictions_test.csv`` of the training run. Longer ones are split into
-    windows, which no training run does (see ``classify_files``).
+    the same windows (see ``classify_files``); where they are resampled, scores
+    may differ a little, since each window is resampled by itself here.
 
     Arguments
     ---------

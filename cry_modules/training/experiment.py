@@ -27,20 +27,18 @@ from cry_modules.checkpoints.versions import (
     missing_class,
 )
 from cry_modules.distributed import gather_objects, rank
+from cry_modules.training.resume import (
+    YAML_FILE,
+    check_same_experiment,
+    comparable_settings,
+    has_begun,
+)
 from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
-
-#: Settings that may change when a run resumes: they decide how fast it is, or
-#: how its result is evaluated, not what is trained.
-_FREE_TO_CHANGE = {
-    *("num_workers", "cache_mb", "checkpoint_activations", "tensorboard"),
-    *("patient_score", "bootstrap_draws", "controls", "nuisance"),
-    *("subgroups", "figures"),
-}
 
 
 def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
@@ -60,6 +58,8 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     check_same_experiment(Path(hparams["output_folder"]), text)
     base = hparams.pop("base", {})
     hparams = {**base.pop("base", {}), **base, **hparams}
+    if "checkpointer" in hparams:
+        hparams["checkpointer"].record(settings=comparable_settings(text))
     if "chunk_s" in hparams:
         check_chunk(hparams["chunk_s"], hparams["logmel"])
     return hparams
@@ -113,10 +113,11 @@ def begin(
     """Create the output folder with a copy of the script; return the thread
     that writes ``env.log``."""
     folder = hparams["output_folder"]
+    is_saved = has_begun(folder) and (Path(folder) / YAML_FILE).is_file()
     create_experiment_directory(
         experiment_directory=folder,
         # Rewriting the file that checkpoints belong to could be interrupted.
-        hyperparams_to_save=None if has_begun(folder) else hparams_file,
+        hyperparams_to_save=None if is_saved else hparams_file,
         overrides=overrides,
         save_env_desc=False,
     )
@@ -158,30 +159,6 @@ def log_environment(folder: Path) -> threading.Thread:
     thread = threading.Thread(target=write)
     thread.start()
     return thread
-
-
-def has_begun(folder: Path) -> bool:
-    """Check for checkpoints of a run or of its folds."""
-    folders = (Path(folder), *Path(folder).glob("fold_*"))
-    return any(any(f.glob("save/CKPT*")) for f in folders)
-
-
-def check_same_experiment(folder: Path, settings: str) -> None:
-    """Check that a run with checkpoints resumes with its own settings."""
-    saved = folder / "hyperparams.yaml"
-    if not saved.is_file() or not has_begun(folder):
-        return
-    text = saved.read_text("utf-8")
-    check_settings_version(saved, text)
-    before, now = plain_settings(text), plain_settings(settings)
-    # A run may be moved to another folder.
-    for name in sorted({*before, *now} - _FREE_TO_CHANGE - {"output_folder"}):
-        require(
-            before.get(name) == now.get(name),
-            f"{folder} holds a run with {name}: {before.get(name)}, now it is "
-            f"{now.get(name)}",
-            "pass another --output_folder, or delete it",
-        )
 
 
 def write_variant(

@@ -21,6 +21,7 @@ def read_views(
     """
     # Refuses a pack of another sample rate here rather than in a loader worker.
     hparams["reader"].pack_of(str(data_folder))
+    hparams["reader"].expect(manifests, str(data_folder))
     return [
         _read_views(hparams, f"{manifests}/{split}.csv", data_folder, n, corpus)
         for split, n in (("train", hparams["n_views"]), ("valid", 2))

@@ -57,7 +57,7 @@ def prepare_unlabelled(
         save_folder,
         options,
         [table, *tables],
-        lambda: _prepare(root, table, save_folder, tables, options),
+        lambda folder: _prepare(root, table, folder, tables, options),
     )
 
 

@@ -1,6 +1,8 @@
 """Recordings above two minutes: the same samples, read in windows."""
 
+import csv
 import pickle
+import shutil
 
 import numpy as np
 import pytest
@@ -141,3 +143,31 @@ def test_a_recording_that_is_silent_in_every_window_has_all_windows(tmp_path):
     assert sum(1 for _ in recording.windows(4 * RATE)) == n_all
     soundfile.write(path, quiet * sig, RATE, subtype="FLOAT")
     assert sum(1 for _ in recording.windows(4 * RATE)) == n_all
+
+
+@pytest.mark.slow
+def test_a_tape_among_clips(script, clinic, tmp_path):
+    """Trained end to end on whole recordings: one tape is trained on, in
+    chunks, and the other is tested, in the windows of inference."""
+    folder, out = tmp_path / "clinic", tmp_path / "out"
+    shutil.copytree(clinic, folder)
+    with open(folder / "recordings.csv", "a", newline="") as file:
+        for name, fold in (("tested", 0), ("trained", 2)):
+            sig = np.resize(changing(9.7), round(SECONDS * RATE))
+            soundfile.write(folder / f"{name}.wav", sig, RATE)
+            cells = [name, f"patient-{name}", f"{name}.wav", "healthy"]
+            csv.writer(file).writerow([*cells, "north", fold, 1, "a"])
+    script(
+        *["train_cls.py", "hparams/neuro_end_to_end.yaml", "--width=1"],
+        *["--trained_on=recordings", "--test_fold=0", "--valid_fold=1"],
+        *["--batch_size=8", "--number_of_epochs=2", "--controls=True"],
+        *["--encoder_source=random_calibrated", "--nuisance=null"],
+        *["--bootstrap_draws=100", "--device=cpu", "--figures=False"],
+        *[f"--data_folder={folder}", f"--output_folder={out}"],
+    )
+    with open(out / "predictions_test.csv", newline="") as file:
+        row = next(r for r in csv.DictReader(file) if r["ID"] == "tested")
+    classifier = CryClassifier.from_hparams(str(out))
+    (score,) = classifier.classify_files([str(folder / "tested.wav")])
+    assert score.n_windows > 30
+    assert float(row["injury"]) == pytest.approx(score.scores[1], abs=1e-4)
