@@ -110,7 +110,12 @@ class EncoderSource:
         source: Union[str, Path, None],
         option: str = "encoder_source",
     ):
-        self.source = None if source in (None, "", "null") else str(source)
+        require(
+            str(source).strip(),
+            f"{option or 'the source'} is empty",
+            "pass a source, or null for a random encoder",
+        )
+        self.source = None if source in (None, "null") else str(source)
         self.option = option
 
     @property
