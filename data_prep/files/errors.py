@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
-from data_prep.files.streams import close_broken_streams
+from data_prep.files.streams import close_broken_streams, escape_unprintable
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +106,7 @@ def one_line_errors():
     is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
     whatever it waits for.
     """
+    escape_unprintable()
     try:
         with second_signal_ends():
             yield

@@ -22,14 +22,7 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--workers", type=int, help="default: all cores")
     args = parser.parse_args(arguments)
     began = time.monotonic()
-    try:
-        made = make_corpus(**vars(args))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except (OSError, RuntimeError) as error:
-        print(f"error: {error}; run again to resume", file=sys.stderr)
-        return 1
+    made = make_corpus(**vars(args))
     total = Counter()
     for counts in made.values():
         total.update(counts)
