@@ -11,6 +11,7 @@ import soundfile
 import torch
 
 from cry_modules.lengths import LONGEST_S, MIN_FRAMES, covering
+from data_prep.audio.checksums import CHECKSUM_FILE, Checksums
 from data_prep.audio.measure import SILENT_DBFS
 from data_prep.audio.packs import Pack, Stored, pack_at
 from data_prep.audio.read import MonoFile, read_mono, resampled
@@ -51,6 +52,7 @@ class RecordingReader:
         self._cache = {}
         self._packs = {}
         self._gains = {}  # of long files
+        self._known = {}
 
     def __getstate__(self):
         """A loader worker that is not a fork starts with an empty cache."""
@@ -97,8 +99,15 @@ class RecordingReader:
         """Read (part of) a recording, repeated up to ``shortest`` samples; above
         ``LONGEST_S``, return what reads its windows."""
         if stop - start > LONGEST_S:
+            self._stored(path, start, stop)  # checks the file
             return LongRecording(path, start, stop, self.sample_rate)
         return repeat_to(self(path, start, stop), shortest)
+
+    def expect(self, manifests: Path, root: str) -> None:
+        """Refuse, from now on, files of a data folder that are not those of
+        the manifests of a folder."""
+        if (Path(manifests) / CHECKSUM_FILE).is_file():
+            self._known[manifests, root] = Checksums(manifests, root)
 
     def _read(self, path, start, stop):
         stored = self._stored(path, start, stop)
@@ -117,6 +126,8 @@ class RecordingReader:
             self._packs[folder] = self.pack_of(folder)
         pack, below = self._packs[folder]
         if pack is None:
+            for known in self._known.values():
+                known.check(path)
             return None
         stored = pack.stored(f"{below}/{name}", start, stop)
         if stored is None and not os.path.isfile(path):

@@ -6,19 +6,17 @@
 ``fold``; audio in the same folder. Any column may serve as folds.
 """
 
-import argparse
 import logging
 
 from data_prep.corpora.folds import FOLD
 from data_prep.corpora.labelled import prepare_clinical
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 
 
 def main() -> None:
     """Parse the command line and prepare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument("data_folder", help="folder of the database")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument(
@@ -53,7 +51,7 @@ def main() -> None:
         default=1.0,
         help="share of the training patients, per class",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

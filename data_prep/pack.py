@@ -24,10 +24,10 @@ files. The index takes 0.12 kB of memory per recording. Packs are not updated:
 changed recordings need a new one.
 """
 
-import argparse
 import hashlib
 import json
 import logging
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -59,9 +59,11 @@ from data_prep.audio.packs import (
 from data_prep.audio.shards import SAMPLE_BYTES, checksum, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
-from data_prep.files.journal import Journal, stamp
+from data_prep.files.identity import checksum as identity_of
+from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
 from data_prep.files.shapes import number, whole
 from data_prep.files.tables import read_table, write_text
@@ -127,15 +129,13 @@ def pack(
         f"--part {part} asks for more parts than the {len(paths)} recordings",
         "use fewer parts",
     )
-    stamps = [stamp(root / path) for path in paths]
     head = {
         "pack": VERSION,
         "rate": rate,
         "dtype": DTYPE,
         "parts": n_parts,
         "shard_mb": shard_mb,
-        # Sizes, not times, which differ in copies on other machines.
-        "sources": _digest((p, size) for p, (size, _) in zip(paths, stamps)),
+        "sources": _digest((p, os.stat(root / p).st_size) for p in paths),
     }
     _begin(out, head, root)
     first, last = (n * len(paths) // n_parts for n in (number - 1, number))
@@ -145,7 +145,7 @@ def pack(
         part_name(number, n_parts),
         head,
         paths[first:last],
-        _digest(zip(paths[first:last], stamps[first:last])),
+        _identities(paths[first:last], root),
     )
     compare = len(paths) <= MOST_COMPARED
     with locked(out, f".{work.name}.lock"):  # other parts may be written, too
@@ -216,6 +216,11 @@ def _check_folders(root: Path, out: Path):
         f"OUT {out} holds other files and is not a pack",
         "pass a new folder",
     )
+
+
+def _identities(paths: Iterable[str], root: Path) -> str:
+    """Digest of the content of files, the same for copies elsewhere."""
+    return _digest((path, identity_of(root / path)) for path in paths)
 
 
 def _digest(items: Iterable) -> str:
@@ -302,7 +307,7 @@ class _Part:
         with Journal(work / "shards.jsonl", header, _SHARD) as journal:
             shards = self._write_shards(list(audits.values()), journal)
         require(
-            self.stamps == _digest((p, stamp(self.root / p)) for p in audits),
+            self.stamps == _identities(audits, self.root),
             f"{self.root} changed while it was packed",
             "run the same command again",
         )
@@ -404,9 +409,7 @@ def verify(folder: str) -> str:
 
 def main() -> None:
     """Parse the command line and pack, or verify a pack."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument(
         "source",
         nargs="?",

@@ -3,19 +3,17 @@
 Patients that a classifier will be tested on are excluded.
 """
 
-import argparse
 import logging
 
 from data_prep.corpora import exclusion
 from data_prep.corpora.unlabelled import prepare_unlabelled
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 
 
 def main() -> None:
     """Parse the command line and prepare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument("cry_folder", help="folder of the database")
     parser.add_argument("--out", required=True, help="manifest folder")
     parser.add_argument(
@@ -41,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--valid_share", type=float, default=0.1, help="share of the patients"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

@@ -11,7 +11,6 @@ import hashlib
 import logging
 import re
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Dict, List, Tuple
 
@@ -91,12 +90,15 @@ def prepare_vggsound(
         "min_clips": min_clips,
         "require_all_classes": require_all_classes,
     }
-    # A folder's time changes when a file is added to it.
     sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
     if (root / CSV_FILE).is_file():
         sources = [root / CSV_FILE, *root.glob("audio"), *root.glob(PACK_FILE)]
-    prepare = partial(_prepare, root, save_folder, options)
-    preparation.prepare_once(save_folder, options, sources, prepare)
+    preparation.prepare_once(
+        save_folder,
+        options,
+        sources,
+        lambda folder: _prepare(root, folder, options),
+    )
 
 
 def _official(root: Path) -> List[Clip]:
@@ -204,10 +206,19 @@ def _prepare(root, save_folder, options):
     for split, clip in present:
         if audits.files[clip.wav].usable:
             splits[split].append(clip)
-    _carve_valid(splits, options["valid_share"])
-    _drop_rare_classes(
-        splits, options["min_clips"], options["require_all_classes"]
-    )
+    require(bool(splits["train"]), f"{root} has no clip in train", "add some")
+    share, min_clips = options["valid_share"], options["min_clips"]
+    uses_labels = options["require_all_classes"]
+    _check_settings(splits["train"], share, min_clips, uses_labels)
+    _carve_valid(splits, share)
+    _drop_rare_classes(splits, min_clips, uses_labels)
+    for split in SPLITS if uses_labels else ("train", "valid"):
+        require(
+            bool(splits[split]),
+            f"min_clips {min_clips} and valid_share {share} leave no clip in "
+            f"{split}",
+            "change --min_clips or --valid_share, or add clips",
+        )
     preparation.write_prepared(splits, audits, root, save_folder, name)
 
 
@@ -241,6 +252,32 @@ def _report_missing(clips, save_folder, require_all_classes):
             f"rows from {CSV_FILE}"
         )
     logger.warning("%d classes have no clip left", len(empty))
+
+
+def _check_settings(train, valid_share, min_clips, uses_labels):
+    """Refuse settings that leave too few classes, or nothing to train with."""
+    n_needed = 2 if uses_labels else 1
+    largest = Counter(clip.label for clip in train).most_common(n_needed)
+    require(
+        len(largest) == n_needed,
+        f"all clips to train with are of one class, {largest[0][0]!r}",
+        "add clips of another class",
+    )
+    label, n = largest[-1]
+    which = "second largest" if uses_labels else "largest"
+    require(
+        n >= min_clips,
+        f"min_clips is {min_clips} and the {which} class, {label!r}, has {n} "
+        "clips to train with",
+        f"pass --min_clips {n} or less, or add clips",
+    )
+    n_videos = len({clip.patient_id for clip in train})
+    require(
+        max(1, round(valid_share * n_videos)) < n_videos,
+        f"valid_share is {valid_share} of {n_videos} training videos, which "
+        "leaves none to train with",
+        "lower --valid_share, or add videos",
+    )
 
 
 def _drop_rare_classes(splits, min_clips, uses_labels):

@@ -11,7 +11,7 @@ import shutil
 import struct
 import zlib
 from pathlib import Path
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 import yaml
 from speechbrain.utils.checkpoints import (
@@ -74,6 +74,14 @@ class CompleteCheckpointer(Checkpointer):
         self._recorded = {"version": __version__, "front_end": front_end}
         self._damaged = []
 
+    def record(self, **values) -> None:
+        """Add values to ``CKPT.yaml`` of all later checkpoints."""
+        self._recorded.update(values)
+
+    def recorded(self, name: str) -> Optional[Any]:
+        """Value that ``CKPT.yaml`` of the run's last checkpoint records."""
+        return newest_meta(self.checkpoints_dir).get(name)
+
     def save_checkpoint(
         self, meta=None, end_of_epoch=True, name=None, verbosity=logging.INFO
     ) -> Optional[Checkpoint]:
@@ -115,7 +123,7 @@ class CompleteCheckpointer(Checkpointer):
     def _complete(self, saved):
         """Add checksums, force the files to the disk, rename the folder."""
         files = sorted(p for p in saved.path.iterdir() if p.name != METAFNAME)
-        meta = {**saved.meta, "files": {p.name: _checksum(p) for p in files}}
+        meta = {**saved.meta, "files": {p.name: checksum(p) for p in files}}
         metafile = saved.path / METAFNAME
         metafile.write_text("# yamllint disable\n" + yaml.dump(meta), "utf-8")
         for path in (*files, metafile, saved.path):
@@ -288,13 +296,21 @@ def _is_sound(meta) -> bool:
     numbers = meta.get("unixtime"), meta.get("score", 0.0)
     numbers += meta.get("step", 0), meta.get("epoch", 0)
     texts = meta.get("version", ""), meta.get("front_end", "")
+    texts += (meta.get("encoder", ""),)
     files = meta.get("files", {})
+    maps = meta.get("settings", {}), meta.get("data", {})
     return (
-        all(type(value) in (int, float) for value in numbers)
-        and all(isinstance(t, str) and t.isprintable() for t in texts)
+        all(isinstance(m, dict) and _is_text(*m, *m.values()) for m in maps)
+        and all(type(value) in (int, float) for value in numbers)
+        and _is_text(*texts)
         and isinstance(files, dict)
         and all(map(_is_name, files))
     )
+
+
+def _is_text(*values) -> bool:
+    """Check that all are texts of one line."""
+    return all(isinstance(t, str) and t.isprintable() for t in values)
 
 
 def _is_name(name) -> bool:
@@ -309,31 +325,45 @@ def damage(folder: Path) -> Optional[str]:
     meta = read_meta(folder)
     if meta is None:
         return f"{METAFNAME} cannot be read"
-    for name, checksum in meta.get("files", {}).items():
+    for name, expected in meta.get("files", {}).items():
         path = folder / name
         if path.is_symlink():  # it may lead out of the folder
             return f"{name} is a link"
         if not path.is_file():
             return f"{name} is missing"
         try:
-            current = _checksum(path)
+            current = checksum(path)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
-        if current != checksum:
+        if current != expected:
             return f"{name} is not what was saved"
     return None
 
 
 def best_checkpoint(folder: Path) -> Optional[Path]:
     """The undamaged checkpoint with the best validation score, else the most
-    advanced."""
+    advanced; none of the middle of an epoch."""
 
     def rank(path):
-        meta = read_meta(path)
-        return meta.get("score", float("-inf")), progress(meta)
+        return metas[path].get("score", float("-inf")), progress(metas[path])
 
-    readable = [p for p in folder.glob("CKPT*") if read_meta(p) is not None]
-    return whole(sorted(readable, key=rank, reverse=True))
+    metas = {
+        path: meta
+        for path, meta in _metas(folder).items()
+        if meta.get("end-of-epoch", True)
+    }
+    return whole(sorted(metas, key=rank, reverse=True))
+
+
+def newest_meta(folder: Path) -> Dict:
+    """Meta of the most advanced checkpoint of a run, empty without one."""
+    return max(_metas(folder).values(), key=progress, default={})
+
+
+def _metas(folder: Path) -> Dict[Path, Dict]:
+    """Meta of each readable checkpoint in a folder."""
+    metas = {path: read_meta(path) for path in folder.glob("CKPT*")}
+    return {path: meta for path, meta in metas.items() if meta is not None}
 
 
 def whole(folders: Iterable[Path]) -> Optional[Path]:
@@ -346,7 +376,8 @@ def whole(folders: Iterable[Path]) -> Optional[Path]:
     return None
 
 
-def _checksum(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """CRC and size of a file."""
     value = 0
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 22), b""):

@@ -16,7 +16,11 @@ from torch import nn
 from cry_modules import __version__
 from cry_modules.architectures import ARCHITECTURES, name_of, name_of_state
 from cry_modules.checkpoints import panns
-from cry_modules.checkpoints.checkpointer import best_checkpoint, read_meta
+from cry_modules.checkpoints.checkpointer import (
+    best_checkpoint,
+    newest_meta,
+    read_meta,
+)
 from cry_modules.checkpoints.description import MODEL_FILE, check_unchanged
 from cry_modules.checkpoints.front_end import (
     YAML_FILE,
@@ -25,7 +29,11 @@ from cry_modules.checkpoints.front_end import (
     recorded_front_end,
 )
 from cry_modules.checkpoints.public import download, is_hub_id, public_encoder
-from cry_modules.checkpoints.state_dict import check_fit, read_state_dict
+from cry_modules.checkpoints.state_dict import (
+    check_fit,
+    checksum_of,
+    read_state_dict,
+)
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError, require
 from data_prep.files.inside import inside
@@ -102,7 +110,12 @@ class EncoderSource:
         source: Union[str, Path, None],
         option: str = "encoder_source",
     ):
-        self.source = None if source in (None, "", "null") else str(source)
+        require(
+            str(source).strip(),
+            f"{option or 'the source'} is empty",
+            "pass a source, or null for a random encoder",
+        )
+        self.source = None if source in (None, "null") else str(source)
         self.option = option
 
     @property
@@ -162,8 +175,14 @@ class EncoderSource:
             missing, unexpected or misshapen; or the weights were trained with
             another front end.
         """
-        # For a run: checkpointer.py, front_end.py, state_dict.py, in turn.
         path = self.file()
+        self._warn_if_unfinished(path)
+        self.load_file(path, encoder, front_end)
+        return path
+
+    def load_file(self, path: Path, encoder: nn.Module, front_end: str) -> None:
+        """Load the weights of a file of this source, as ``load`` does."""
+        # For a run: checkpointer.py, front_end.py, state_dict.py, in turn.
         meta, title = read_meta(path.parent) or {}, self._title(path)
         known = recorded_front_end(self.source, path, meta)
         if self.kind == "folder":
@@ -183,7 +202,31 @@ class EncoderSource:
         encoder.load_state_dict(state, strict=True)
         if known is None:
             check_statistics(encoder, front_end, title)
-        return path
+
+    def checksum(self) -> str:
+        """Identity of the weights, wherever their file is; the kind of source
+        if they are random."""
+        if self.is_random:
+            return self.kind
+        path = self.file()
+        return checksum_of(read_state_dict(path, self._title(path)))
+
+    def _warn_if_unfinished(self, path):
+        """Say from which epoch the weights are if their run has not ended."""
+        meta, last = read_meta(path.parent), newest_meta(path.parent.parent)
+        if meta is None or last.get("finished", True):
+            return
+        n_epochs = last.get("settings", {}).get("number_of_epochs", "unknown")
+        at = "after" if meta.get("end-of-epoch", True) else "in the middle of"
+        logger.warning(
+            "%s: its run has not finished (last saved in epoch %s of %s); the "
+            "encoder is that %s epoch %s",
+            self._title(path.parent),
+            last.get("epoch", "unknown"),
+            n_epochs,
+            at,
+            meta.get("epoch", "unknown"),
+        )
 
     def _title(self, path) -> str:
         return f"{self.option} {path}".lstrip()

@@ -206,3 +206,20 @@ def sha256(path: Path) -> str:
         for block in iter(lambda: file.read(1 << 22), b""):
             checksum.update(block)
     return checksum.hexdigest()
+
+
+def checksum_of(state: Dict[str, torch.Tensor]) -> str:
+    """Checksum of weights, the same for all files that hold them.
+
+    Example
+    -------
+    >>> a, b = torch.tensor(1.0), torch.eye(2)
+    >>> checksum_of({"a": a, "b": b}) == checksum_of({"b": b, "a": a})
+    True
+    """
+    digest = hashlib.sha256()
+    for name, value in sorted(state.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)} ".encode())
+        flat = value.detach().contiguous().reshape(-1)
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]

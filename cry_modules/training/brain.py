@@ -45,7 +45,7 @@ _BRAIN = {
 class SameOptions(PerRank):
     """SpeechBrain's options in a checkpoint; refuses a resume with others.
 
-    ``experiment.check_same_experiment`` compares the yaml file's.
+    ``resume.check_same_experiment`` compares the yaml file's.
     """
 
     shape = {str: (str, bool, ANY_NUMBER, None)}
@@ -282,6 +282,7 @@ class ResumableBrain(sb.Brain):
         """Save within an epoch, and stop if requested."""
         self._require_finite(self.late_loss.take())
         meta = {"step": self.optimizer_step, "epoch": self.totals.epoch}
+        meta["finished"] = False
         self.checkpointer.save_and_keep(
             meta, end_of_epoch=False, **self.best_by
         )

@@ -151,9 +151,10 @@ class ClassificationBrain(ResumableBrain):
         and written every few seconds, the last at the end. Among equal scores
         the newest is best, here and for the checkpointer.
         """
-        meta = {"step": self.optimizer_step, "epoch": epoch, "score": score}
         counter = self.hparams.epoch_counter
         is_last = counter.should_stop or epoch == counter.limit
+        meta = {"step": self.optimizer_step, "epoch": epoch, "score": score}
+        meta["finished"] = is_last
         is_best = score >= self.best
         self.best = max(self.best, score)
         if not self.cached:

@@ -169,7 +169,8 @@ class SimCLRBrain(ResumableBrain):
         if reason and if_main_process():
             cure = "lower --lr or raise --batch_size"
             logger.warning("epoch %d: %s; %s", epoch, reason, cure)
-        self.save_epoch({"epoch": epoch, "valid_loss": self.row["valid_loss"]})
+        meta = {"epoch": epoch, "finished": epoch == last}
+        self.save_epoch({**meta, "valid_loss": self.row["valid_loss"]})
 
     def _train_row(self, epoch):
         totals = self.totals.joined()

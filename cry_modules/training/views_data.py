@@ -1,7 +1,7 @@
 """Recordings as views for SimCLR: datasets of chunks and validation batches."""
 
 from functools import partial
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
@@ -21,6 +21,7 @@ def read_views(
     """
     # Refuses a pack of another sample rate here rather than in a loader worker.
     hparams["reader"].pack_of(str(data_folder))
+    hparams["reader"].expect(manifests, str(data_folder))
     return [
         _read_views(hparams, f"{manifests}/{split}.csv", data_folder, n, corpus)
         for split, n in (("train", hparams["n_views"]), ("valid", 2))
@@ -51,7 +52,10 @@ def _cut(reader, chunks, n_views, corpus, recording_id, wav, start, stop):
 
 
 def valid_batches(
-    sizes: List[int], batch_size: int, seed: int
+    sizes: List[int],
+    batch_size: int,
+    seed: int,
+    valid_share: Optional[float] = None,
 ) -> List[List[int]]:
     """Make batches of equal size that do not mix corpora.
 
@@ -67,6 +71,8 @@ def valid_batches(
         Largest batch size.
     seed : int
         Seed of the order.
+    valid_share : float
+        Share of each corpus, for the error if it is too small.
 
     Returns
     -------
@@ -79,6 +85,7 @@ def valid_batches(
     """
     if min(sizes) < 2:
         raise InputError(
+            f"valid_share is {valid_share}, which leaves "
             f"{' and '.join(map(str, sizes))} recordings to validate with; each "
             "corpus needs at least 2: raise --valid_share, or add recordings"
         )

@@ -26,6 +26,7 @@ from data_prep.audio.packs import pack_at
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
+from data_prep.files.identity import checksum, text_of
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import Rule, fields_of, number, one_of, whole
 from data_prep.files.tables import write_table
@@ -50,7 +51,7 @@ def _is_landmarks(value) -> bool:
 #: Shape of an entry of the journal: a usable file, or a rejected one.
 _REJECTED = fields_of(
     Audit,
-    without=["path"],
+    without=["path", "checksum"],
     verdict=one_of("rejected"),
     landmarks=(None, Rule(_is_landmarks, "landmarks in base64")),
 )
@@ -166,9 +167,11 @@ def audit_files(
     audits = {}
     for path in paths:
         for journal in (*trusted, kept):
-            entry = journal.get(path, root / path)
+            entry = journal.get(path, root / path, len(paths) > MOST_COMPARED)
             if entry and not (needs_landmarks and _lacks_landmarks(entry)):
                 audits[path] = _from_json(path, entry, with_landmarks)
+                if pack is None:
+                    audits[path].checksum = text_of(journal.stamp_of(path))
     unknown = [path for path in dict.fromkeys(paths) if path not in audits]
     require(
         pack is None or not any(path in pack for path in unknown),
@@ -201,7 +204,7 @@ def _read_all(paths, root, with_landmarks):
 
 def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
     audit = audit_file(str(root / path), with_landmarks)
-    audit.path = path
+    audit.path, audit.checksum = path, checksum(root / path)
     return audit
 
 
@@ -214,7 +217,7 @@ def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
 
 def _to_json(audit: Audit) -> Dict:
     entry = asdict(audit)
-    del entry["path"]
+    del entry["path"], entry["checksum"]
     if audit.landmarks is not None:
         packed = audit.landmarks.astype("<u4").tobytes()
         entry["landmarks"] = base64.b64encode(packed).decode("ascii")

@@ -25,8 +25,9 @@ from data_prep.audio.measure import (
 )
 from data_prep.files.atomic import complete_or_absent, make_folder, to_disk
 from data_prep.files.errors import InputError
+from data_prep.files.identity import is_same, stamp
 from data_prep.files.inside import RELATIVE
-from data_prep.files.journal import FILE, STAMP, Journal, stamp
+from data_prep.files.journal import FILE, STAMP, Journal
 from data_prep.files.shapes import fields_of, number
 
 #: Decoded and stated length may differ by the largest of these. Encoders pad
@@ -132,9 +133,13 @@ class Converter:
         entry = self.journal.get(output, self.out / output)
         if entry is None or entry["settings"] != self.settings:
             return None
-        if entry["stamp"] != stamp(self.root / name):
+        if not is_same(entry["stamp"], self.root / name):
             return None
         return Conversion(**{**entry["row"], "path": name})
+
+    def is_source(self, name: str, other: str) -> bool:
+        """Check that two paths lead to one file, which need not exist."""
+        return os.path.realpath(self.root / name) == os.path.realpath(other)
 
     def check_overwrites(self, name: str, output: str) -> None:
         """Refuse to overwrite a file that was not made of this source."""
@@ -148,7 +153,7 @@ class Converter:
                 "move it away, or choose another OUT"
             )
         maker = entry["source"]
-        if maker != str(self.root / name) and os.path.exists(maker):
+        if os.path.exists(maker) and not self.is_source(name, maker):
             raise InputError(
                 f"{path} was made of {maker}, not of {self.root / name}; "
                 "choose another OUT"

@@ -78,6 +78,7 @@ class Audit:
     reason: str = ""  #: empty if ok
     digest: str = ""  #: hash of the decoded samples, equal in lossless copies
     landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
+    checksum: str = ""  #: of the file, see ``data_prep/files/identity.py``
 
     @property
     def usable(self) -> bool:
@@ -86,7 +87,9 @@ class Audit:
 
 
 COLUMNS = tuple(
-    f.name for f in fields(Audit) if f.name not in ("digest", "landmarks")
+    f.name
+    for f in fields(Audit)
+    if f.name not in ("digest", "landmarks", "checksum")
 )
 
 

@@ -212,14 +212,16 @@ def _span(
 def pack_at(folder: Path) -> Optional[Pack]:
     """Pack in a folder, None if the folder is not a pack."""
     try:
-        changed = os.stat(os.path.join(folder, PACK_FILE)).st_mtime_ns
+        status = os.stat(os.path.join(folder, PACK_FILE))
     except OSError:
         return None
+    # Another file, whatever the clock says.
+    changed = status.st_ino, status.st_size, status.st_mtime_ns
     return _open(os.path.abspath(folder), changed)
 
 
 @lru_cache(maxsize=None)
-def _open(folder: str, changed: int) -> Optional[Pack]:
+def _open(folder: str, changed: Tuple) -> Optional[Pack]:
     head = read_json(Path(folder) / PACK_FILE, {str: object})
     return Pack(Path(folder)) if "pack" in head else None  # unrelated file
 

@@ -239,7 +239,7 @@ def _report_unknown(rows, column):
 
 
 def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
-    """Folds in the spelling of the table: a command line turns 01 into 1.
+    """Folds in the spelling of the table, such as 01 for 1.
 
     Example
     -------

@@ -142,7 +142,7 @@ def prepare_clinical(
         save_folder,
         state,
         [table],
-        lambda: _prepare(root, table, save_folder, task, corpus_name),
+        lambda folder: _prepare(root, table, folder, task, corpus_name),
     )
 
 

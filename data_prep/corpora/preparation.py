@@ -7,6 +7,10 @@ to write the manifests. ``prepare_once`` skips all of it if nothing has changed.
 
 import json
 import logging
+import os
+import shutil
+from hashlib import blake2b
+from itertools import zip_longest
 from pathlib import Path
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
@@ -17,16 +21,26 @@ from data_prep.audio.audits import (
     stop_if_too_many,
     write_rejected,
 )
+from data_prep.audio.checksums import (
+    CHECKSUM_FILE,
+    PACKED,
+    Checksums,
+    write_checksums,
+)
+from data_prep.audio.packs import pack_at
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.journal import stamp
+from data_prep.files.identity import checksum
 from data_prep.files.lock import locked
-from data_prep.files.tables import write_text
+from data_prep.files.tables import read_lines, write_text
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
+
+#: Options that say where the data are, not what they are.
+_PATHS = ("data_folder", "cry_folder", "exclude", "exclude_folder")
 
 
 def require_folder(folder: str, option: str, holds: str) -> Path:
@@ -68,31 +82,131 @@ def check_share(valid_share: float) -> None:
 
 
 def prepare_once(
-    save_folder: Path, options: Dict, sources: List[Path], prepare: Callable
+    save_folder: Path,
+    options: Dict,
+    sources: List[Path],
+    prepare: Callable[[Path], None],
 ) -> None:
-    """Run `prepare`, unless its result for these options and sources exists."""
+    """Run `prepare` on a folder, unless its result for these options and
+    sources exists: folders may be moved, linked or copied.
+
+    The manifests of a run that has begun stay as they are: what changes them is
+    refused.
+    """
     with locked(save_folder):
-        _prepare_once(save_folder, options, sources, prepare)
+        _prepare_once(Path(save_folder), options, sources, prepare)
 
 
 def _prepare_once(save_folder, options, sources, prepare):
-    stamps = [[str(p), stamp(p)] for p in sources]
-    key = json.dumps([options, stamps], sort_keys=True, default=str)
-    done = Path(save_folder) / manifest.PREPARED_FILE
-    if done.is_file() and done.read_text(encoding="utf-8") == key:
-        logger.info("Manifests in %s are up to date.", save_folder)
-        return
-    for folder in Path(save_folder).parents[:2]:
-        require(
-            not list(folder.glob("save/CKPT*")),
-            "the corpus or its options changed since the run in "
-            f"{folder} began",
-            "pass another --output_folder, or delete that one",
-        )
-    # Half-replaced manifests must not count as prepared.
-    done.unlink(missing_ok=True)
-    prepare()
-    write_text(done, key)
+    root = options.get("data_folder") or options.get("cry_folder")
+    parts = sorted(Path(root).glob("pack-*.json"))
+    contents = [_content(path) for path in (*sources, *parts)]
+    key = json.loads(json.dumps([options, contents], default=str))
+    done = save_folder / manifest.PREPARED_FILE
+    before = _read_prepared(done)
+    run = _begun(save_folder)
+    if before is not None and _without_paths(before) == _without_paths(key):
+        changed = _changed_audio(save_folder, root)
+        if changed is None:
+            _note_moved(before, key, done)
+            logger.info("Manifests in %s are up to date.", save_folder)
+            return
+        logger.warning("%s is another file now, or missing", changed)
+    if run is not None and any(save_folder.glob("*.csv")):
+        _require_same(prepare, save_folder, run)
+    else:
+        # Half-replaced manifests must not count as prepared.
+        done.unlink(missing_ok=True)
+        prepare(save_folder)
+    write_text(done, json.dumps(key, sort_keys=True))
+
+
+def _content(path: Path) -> str:
+    """Identity of a table, or of the list of names in a folder."""
+    if path.is_dir():
+        names = sorted(n for n in os.listdir(path) if not n.startswith("."))
+        content = "\n".join(names).encode(errors="replace")
+    else:
+        content = path.read_bytes()
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def _read_prepared(path: Path):
+    """Options and contents of the last preparation; None if unknown."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        return before if isinstance(before[0], dict) else None
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
+
+
+def _without_paths(key):
+    options, *contents = key
+    return [{k: v for k, v in options.items() if k not in _PATHS}, contents]
+
+
+def _begun(save_folder: Path) -> Optional[Path]:
+    """Run that has begun with the manifests of a folder."""
+    runs = save_folder.parents[:2]
+    return next((run for run in runs if any(run.glob("save/CKPT*"))), None)
+
+
+def _changed_audio(save_folder, root) -> Optional[str]:
+    if not (save_folder / CHECKSUM_FILE).is_file():
+        return None
+    return Checksums(save_folder, root).changed()
+
+
+def _note_moved(before, key, done):
+    """Say that data are elsewhere now, and remember where."""
+    for name in _PATHS:
+        old, new = before[0].get(name), key[0].get(name)
+        if old != new:
+            logger.info(
+                "%s is %s now, before %s: the same content", name, new, old
+            )
+    if before != key:
+        write_text(done, json.dumps(key, sort_keys=True))
+
+
+def _require_same(prepare, save_folder, run):
+    """Refuse what would change the manifests that a run has begun with."""
+    beside = save_folder.with_name(f"{save_folder.name}.partial")
+    shutil.rmtree(beside, ignore_errors=True)
+    shutil.copytree(save_folder, beside)  # with its audits
+    try:
+        prepare(beside)
+        names = (CHECKSUM_FILE, *(f"{split}.csv" for split in manifest.SPLITS))
+        differences = (_difference(save_folder, beside, n) for n in names)
+        difference = next(filter(None, differences), None)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+    require(
+        difference is None,
+        f"the corpus or its options changed since the run in {run} began "
+        f"({difference})",
+        "restore them, or pass another --output_folder",
+    )
+    logger.info(
+        "The corpus or its options changed since the run in %s began, and its "
+        "manifests did not",
+        run,
+    )
+
+
+def _difference(before: Path, now: Path, name: str) -> Optional[str]:
+    """First row of a table that differs between two folders."""
+    old, new = (
+        read_lines(folder / name) if (folder / name).is_file() else []
+        for folder in (before, now)
+    )
+    rows = zip_longest(old, new, fillvalue=())
+    for n, (row, other) in enumerate(rows, start=1):
+        if row != other:
+            if name != CHECKSUM_FILE:
+                return f"{before / name} row {n} would be another"
+            return f"{(row or other)[0]} is another file, or missing"
+    return None
 
 
 def audit(
@@ -134,12 +248,26 @@ def write_prepared(
     save_folder = Path(save_folder)
     corpus = corpus_of(root, corpus_name)
     manifest.write(splits, save_folder, root, corpus, classes)
+    write_checksums(_checksums(splits, audits, root), save_folder)
     logger.info("Prepared:\n%s", write_counts(splits, save_folder))
     copies = report_copies(
         audits.copies, splits, save_folder / "duplicates.csv"
     )
     if copies:
         logger.warning("%s", copies)
+
+
+def _checksums(splits, audits, root) -> Dict[str, str]:
+    """Checksum of each recording of the manifests, by path."""
+    is_pack = pack_at(root) is not None
+    paths = dict.fromkeys(rec.wav for recs in splits.values() for rec in recs)
+    found = {path: audits.files[path] for path in paths}
+    return {
+        path: PACKED + audit.digest
+        if is_pack
+        else audit.checksum or checksum(Path(root) / path)
+        for path, audit in found.items()
+    }
 
 
 def require_classes(

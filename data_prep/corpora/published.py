@@ -5,7 +5,6 @@ Each reads the file names or tables of its corpus and writes
 on any label. ``prepare_clinical`` then writes the manifests of one label.
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from data_prep.audio.folder import audio_files, find_file
 from data_prep.corpora.database import TABLE, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.identifiers import identity
 
@@ -155,9 +155,7 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     makes a flag. The description is the first line of the module.
     """
     module = sys.modules[prepare.__module__]
-    parser = argparse.ArgumentParser(
-        description=module.__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=module.__doc__.split("\n")[0])
     parser.add_argument("data_folder", metavar="SRC", help="corpus folder")
     parser.add_argument("--out", required=True, help="folder of all output")
     for name, (default, words) in options.items():

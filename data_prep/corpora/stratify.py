@@ -167,7 +167,7 @@ def fold_patients(
     require(
         len(stratum_of) >= n_folds,
         f"{len(stratum_of)} patients cannot be put into {n_folds} folds",
-        "use fewer folds, or add patients",
+        f"pass --folds {len(stratum_of)} or less, or add patients",
     )
     n_of = Counter(label for label, _ in stratum_of.values())
     for label, n in sorted(n_of.items()):

@@ -3,10 +3,11 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterator, Optional
 
 from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError
+from data_prep.files.identity import Stamp, is_same, stamp
 from data_prep.files.shapes import MOST_BYTES, Rule, mismatch, whole
 
 logger = logging.getLogger(__name__)
@@ -14,13 +15,14 @@ logger = logging.getLogger(__name__)
 #: Names of files may hold bytes that are not Unicode.
 FILE = Rule(lambda name: isinstance(name, str), "a text")
 #: Shape of a ``stamp``.
-STAMP = ([whole(0), whole(-(1 << 63), 1 << 63)], str)
+_TIMES = whole(0), whole(-(1 << 63), 1 << 63)
+STAMP = ([*_TIMES, whole(0)], [*_TIMES], str)
 
 
 class Journal:
     """One line of JSON per file, appended as soon as the file is done.
 
-    An entry is valid while its file keeps its size and modification time. A
+    An entry is valid while its file keeps its content (see ``identity``). A
     line cut short by a kill is ignored, and so is a journal whose first line
     is not ``header``. An entry that is not of ``shape`` (see ``shapes``) is
     ignored with a warning: the work on its file is done again.
@@ -96,15 +98,22 @@ class Journal:
     def _write(self, line: str):
         self._file.write((line + "\n").encode("ascii"))
 
-    def get(self, name: str, file: Path) -> Optional[Dict]:
-        """Entry of a file, None if absent or if the file has changed."""
+    def get(
+        self, name: str, file: Path, by_time: bool = False
+    ) -> Optional[Dict]:
+        """Entry of a file, None if absent or if the file has changed (see
+        ``identity.is_same``)."""
         if name not in self._entries:
             return None
         file_stamp, entry = self._entries[name]
-        return entry if file_stamp == stamp(file) else None
+        return entry if is_same(file_stamp, file, by_time) else None
+
+    def stamp_of(self, name: str) -> Stamp:
+        """Stamp of a file with an entry."""
+        return self._entries[name][0]
 
     def add(self, name: str, file: Path, entry: Dict) -> None:
-        """Append the entry of a file, and its size and modification time."""
+        """Append the entry of a file, and its stamp."""
         file_stamp = stamp(file)
         self._entries[name] = (file_stamp, entry)
         try:
@@ -118,18 +127,3 @@ class Journal:
 def _lines(file) -> Iterator[str]:
     """Lines of a file, in parts if they are longer than any entry."""
     return iter(lambda: file.readline(MOST_BYTES), "")
-
-
-def stamp(file: Path) -> Union[List[int], str]:
-    """Size and modification time of a file, to detect changes.
-
-    Example
-    -------
-    >>> stamp(Path("no.wav"))
-    'unreadable'
-    """
-    try:
-        status = Path(file).stat()
-    except OSError:
-        return "unreadable"
-    return [status.st_size, status.st_mtime_ns]

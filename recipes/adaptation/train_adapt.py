@@ -31,6 +31,7 @@ from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
+from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import read_views, valid_batches
 from data_prep import manifest
@@ -129,6 +130,7 @@ def make_sampler(hparams, datasets):
 def load_pretrained(hparams):
     """Load the encoder to adapt, and the projector if its file is in the same
     folder: a new one would send noise into the encoder."""
+    check_encoder(hparams)
     source = EncoderSource(hparams["encoder_source"])
     folder = pretrained_folder(hparams)
     front_end = hparams["logmel"].name
@@ -199,7 +201,8 @@ def make_loaders(brain, hparams, datasets):
     }
     train, valid = (ConcatDataset(datasets[s]) for s in ("train", "valid"))
     sizes = [len(dataset) for dataset in datasets["valid"]]
-    batches = valid_batches(sizes, hparams["batch_size"], hparams["seed"])
+    names = ("batch_size", "seed", "valid_share")
+    batches = valid_batches(sizes, *(hparams[name] for name in names))
     return (
         brain.make_train_loader(train, sampler, **kwargs),
         brain.make_loader(valid, batch_sampler=own_share(batches), **kwargs),
@@ -271,6 +274,7 @@ def main(argv=None):
             )
             manifests = Path(hparams["output_folder"]) / "manifest"
             prepare(hparams, manifests)
+            check_data(hparams, manifests)
             warn_of_pretrained_on(hparams, manifests)
             datasets = dataio_prep(hparams, manifests)
             brain = make_brain(hparams, run_opts)

@@ -29,7 +29,11 @@ from tqdm import tqdm
 
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
-from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
+from cry_modules.checkpoints.encoders import (
+    CALIBRATED,
+    ENCODER_FILE,
+    EncoderSource,
+)
 from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
@@ -63,6 +67,7 @@ from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
+from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
 from data_prep.corpora.folds import rounds
@@ -84,6 +89,7 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
     reader, chunks = hparams["reader"], hparams["chunks"]
     # Refuse a pack of another rate here, not in a loader worker.
     reader.pack_of(str(hparams["data_folder"]))
+    reader.expect(manifests, str(hparams["data_folder"]))
     shortest = shortest_input(hparams["logmel"].hop)
 
     whole = whole_recording(reader, shortest)
@@ -161,9 +167,6 @@ def check_options(hparams):
             "embeddings which do not change: pass --solver adamw, or a linear "
             "mode and --trained_on recordings"
         )
-    if hparams["encoder_source"] is not None:
-        # A folder may be called 2022.
-        hparams["encoder_source"] = str(hparams["encoder_source"])
 
 
 def make_brain(hparams, run_opts, train_labels, classes):
@@ -189,12 +192,14 @@ def make_brain(hparams, run_opts, train_labels, classes):
 
 def load_pretrained(hparams, train_set, device):
     """Load the encoder that the run starts from, or resumes with."""
+    check_encoder(hparams)
     source = EncoderSource(hparams["encoder_source"])
     encoder, front_end = hparams["encoder"], hparams["logmel"].name
-    folder = hparams["output_folder"]
-    if whole(Path(folder).glob("save/CKPT*")) is not None:
+    saved = hparams["checkpointer"].find_checkpoints()
+    last = whole(checkpoint.path for checkpoint in saved)
+    if last is not None:
         # A run resumes even if the source has changed since.
-        EncoderSource(folder).load(encoder, front_end)
+        EncoderSource(last).load_file(last / ENCODER_FILE, encoder, front_end)
     elif source.kind == "random":
         logger.warning("encoder_source is null: a random encoder")
     elif source.kind == CALIBRATED:
@@ -290,6 +295,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     manifests = f"{hparams['output_folder']}/manifest"
     run_on_main(hparams["prepare"], kwargs={"save_folder": manifests})
     environment.join()
+    check_data(hparams, manifests)
     train_labels, classes = read_labels(manifests, hparams["classes"])
     if hparams["controls"]:
         controls.check_training_size(len(train_labels))

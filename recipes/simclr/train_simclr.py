@@ -19,6 +19,7 @@ from cry_modules.distributed import join_ranks, own_share
 from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
+from cry_modules.training.resume import check_data
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
 from cry_modules.training.views_data import read_views, valid_batches
 from data_prep.corpora.preparation import require_folder
@@ -35,10 +36,14 @@ def make_loaders(brain, hparams, train, valid):
     except ValueError as error:
         raise InputError(str(error))
     n_workers = hparams["num_workers"]
-    share = own_share(valid_batches([len(valid)], batch_size, seed))
+    batches_of_valid = valid_batches(
+        [len(valid)], batch_size, seed, hparams["valid_share"]
+    )
     return (
         brain.make_train_loader(train, batches, n_workers),
-        brain.make_loader(valid, n_workers, batch_sampler=share),
+        brain.make_loader(
+            valid, n_workers, batch_sampler=own_share(batches_of_valid)
+        ),
     )
 
 
@@ -80,6 +85,7 @@ def main(argv=None):
                     "min_clips": hparams["min_clips"],
                 },
             )
+            check_data(hparams, manifests)
             train, valid = read_views(
                 hparams, manifests, hparams["data_folder"]
             )

@@ -113,7 +113,19 @@ class Plan:
         """Folder of a run: its name and the digest of what it depends on."""
         out = self.settings.output_folder
         parts = [str(part).replace(str(out), _STUDY) for part in identity]
+        if self.settings.synthetic is None:
+            parts = [self._without_place(part) for part in parts]
         return out / kind / f"{name}-{digest(*parts)}"
+
+    def _without_place(self, part: str) -> str:
+        """An argument without the place of data, which may be moved: the
+        content of their tables is part of what a run depends on."""
+        s = self.settings
+        places = {"CRIES": s.cries, "GENERIC": s.generic}
+        places.update(TABLE=s.recordings_csv, MORE=s.unlabelled_csv)
+        option, sign, value = part.rpartition("=")
+        names = (name for name in places if value == str(places[name]))
+        return option + sign + next(names, value)
 
     def _plan_corpus(self) -> Tuple[str, ...]:
         """Make and audit the synthetic corpus, if the study has one."""

@@ -136,6 +136,16 @@ def test_a_study_may_be_moved(tmp_path):
         )
 
 
+def test_the_data_of_a_study_may_be_moved(tmp_path, database):
+    settings = studies.real(tmp_path, database())
+    before = folders(settings)
+    (tmp_path / "db").rename(tmp_path / "scratch")
+    (tmp_path / "sounds").rename(tmp_path / "generic")
+    settings["cries"] = f"{tmp_path}/generic/../scratch/"
+    settings["generic"] = f"{tmp_path}/generic"
+    assert folders(settings) == before
+
+
 def test_other_data_is_another_study(tmp_path, database):
     folder = database()
     settings = studies.real(tmp_path, folder)

@@ -82,6 +82,32 @@ def test_a_run_gives_its_best_or_its_newest_checkpoint(tmp_path):
     assert EncoderSource(tmp_path / "ssl").file().parent.name == "CKPT+new"
 
 
+def test_a_run_that_was_killed_gives_its_last_whole_epoch(tmp_path, caplog):
+    encoder = Cnn14(80, width=1)
+    checkpointer = CompleteCheckpointer(
+        tmp_path / "run/save", {"encoder": encoder}
+    )
+    checkpointer.record(settings={"number_of_epochs": "9"})
+    meta = {"epoch": 1, "step": 3, "finished": False}
+    checkpointer.save_checkpoint(meta, end_of_epoch=False)
+    assert "let its run finish an epoch" in refusal(tmp_path / "run")
+    whole = checkpointer.save_checkpoint({**meta, "step": 4}).path
+    meta.update(epoch=2, step=7)
+    middle = checkpointer.save_checkpoint(meta, end_of_epoch=False).path
+    for source, taken, words in (
+        (tmp_path / "run", whole, "after epoch 1"),
+        (middle, middle, "in the middle of epoch 2"),
+    ):
+        assert EncoderSource(source).file().parent == taken
+        load(source)
+        (line,) = caplog.messages
+        assert "last saved in epoch 2 of 9" in line and line.endswith(words)
+        caplog.clear()
+    checkpointer.save_checkpoint({"epoch": 9, "step": 36, "finished": True})
+    load(tmp_path / "run")
+    assert not caplog.messages
+
+
 def test_every_layer_equals_speechbrains(tmp_path):
     """A file as SpeechBrain's recipes leave it, at full size."""
     theirs = quickly(lambda: SpeechBrainCnn14(80, 2048))

@@ -9,7 +9,8 @@ import torch
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.cnn14 import Cnn14
-from cry_modules.training.experiment import check_same_experiment, load
+from cry_modules.training.experiment import load
+from cry_modules.training.resume import check_same_experiment
 from data_prep.files.errors import InputError
 
 MESSAGE = "was written by version 0.1.0; install cry-ssl from commit 285f0bd, or train again"  # fmt: skip

@@ -14,7 +14,7 @@ from torch import nn
 from cry_modules.cnn14 import Cnn14
 from cry_modules.training import forecast, memory
 from cry_modules.training.cost import activation_bytes, measure
-from cry_modules.training.experiment import check_same_experiment
+from cry_modules.training.resume import check_same_experiment
 from tests.saved_tensors import saved_bytes
 
 

@@ -1,0 +1,61 @@
+"""Checksums of the audio of manifests, to notice a file that was exchanged.
+
+``checksums.csv`` is beside the manifests. Of a small corpus all files are
+compared before training, of any corpus each whenever it is read.
+"""
+
+import os
+from pathlib import Path
+from typing import Dict, Optional
+
+from data_prep.files.errors import require
+from data_prep.files.identity import checksum
+from data_prep.files.keyed_rows import KeyedRows
+from data_prep.files.tables import write_table
+
+CHECKSUM_FILE = "checksums.csv"
+#: Begins the checksum of a recording in a pack, which is of its samples.
+PACKED = "packed-"
+#: Corpora of up to so many files are compared as a whole, others by size and
+#: time, and by content when a file is read.
+FEW = 5000
+
+
+class Checksums:
+    """Checksums of the recordings in a data folder, by path."""
+
+    def __init__(self, manifests: Path, root: Path):
+        self._rows = KeyedRows(Path(manifests) / CHECKSUM_FILE, "path")
+        self._root = os.path.join(root, "")
+
+    def check(self, path: str) -> None:
+        """Refuse a file of the data folder that is not the one it was."""
+        if not path.startswith(self._root):
+            return
+        number = self._rows.find(path[len(self._root) :])
+        require(
+            number is None or self._is_same(number),
+            f"{path} is not the file that it was when {self._rows.path} was "
+            "written",
+            "restore it, or start a new run, with another --output_folder",
+        )
+
+    def changed(self) -> Optional[str]:
+        """First path of a small corpus with another file; None if all are the
+        same, or if there are too many to read now."""
+        numbers = range(len(self._rows) if len(self._rows) <= FEW else 0)
+        paths = (self._rows.key(n) for n in numbers if not self._is_same(n))
+        return next(paths, None)
+
+    def _is_same(self, number) -> bool:
+        path, expected = self._rows[number]
+        return expected.startswith(PACKED) or expected == checksum(
+            self._root + path
+        )
+
+
+def write_checksums(checksums: Dict[str, str], folder: Path) -> None:
+    """Write the checksums of recordings, by path."""
+    write_table(
+        Path(folder) / CHECKSUM_FILE, ("path", "checksum"), checksums.items()
+    )
