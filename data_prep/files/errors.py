@@ -9,7 +9,11 @@ import time
 from contextlib import contextmanager
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
-from data_prep.files.streams import close_broken_streams, escape_unprintable
+from data_prep.files.streams import (
+    close_broken_streams,
+    escape_unprintable,
+    replace_closed_streams,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -106,6 +110,7 @@ def one_line_errors():
     is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
     whatever it waits for.
     """
+    replace_closed_streams()
     escape_unprintable()
     try:
         with second_signal_ends():
