@@ -70,13 +70,6 @@ def prepare_vggsound(
     ------
     InputError
         No corpus, a bad row, or (see above) an empty class.
-
-    Example
-    -------
-    >>> prepare_vggsound("data/no", "results/manifest")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; link ...
     """
     root = preparation.require_folder(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"

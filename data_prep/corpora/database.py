@@ -212,16 +212,7 @@ def usable_rows(
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:
-    """Write ``recordings.csv``, unless the file holds the same rows already.
-
-    Example
-    -------
-    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
-    >>> row = {"recording_id": "r1", "patient_id": "p1", "path": "a.wav"}
-    >>> write_database([row], table)
-    >>> read_database(table, [])[0][0].wav
-    'a.wav'
-    """
+    """Write ``recordings.csv``, unless the file holds the same rows already."""
     make_folder(table.parent)
     if table.is_file():
         # An unchanged file keeps the manifests made of it up to date.

@@ -316,12 +316,6 @@ def shortened_list(names: Sequence[str], most: int = 10) -> str:
 
 
 def corpus_of(root: Path, otherwise: str) -> Dict:
-    """Description of the corpus by its ``corpus.json``, else by a given name.
-
-    Example
-    -------
-    >>> corpus_of(Path("clinic"), "clinic's cries")
-    {'name': "clinic's cries", 'synthetic': False}
-    """
+    """Description of the corpus by its ``corpus.json``, else by a given name."""
     corpus = manifest.read_corpus(root)
     return corpus or {"name": otherwise, "synthetic": False}

@@ -79,13 +79,7 @@ def is_of_disk(error: OSError) -> bool:
 
 
 def cannot_access(error: OSError) -> InputError:
-    """Make the ``InputError`` for the file or folder that an error names.
-
-    Example
-    -------
-    >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
-    InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
-    """
+    """Make the ``InputError`` for the file or folder that an error names."""
     # A copy names its source first, and fails at its target if that is full.
     name = is_of_disk(error) and error.filename2 or error.filename
     cure = cure_of(error)
