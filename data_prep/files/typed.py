@@ -19,6 +19,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _NUMBER = re.compile(
     r"[+-]?([0-9]{1,30}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.I
 )
+#: Bytes of a file name that is not Unicode, as Python shows them.
+_NOT_UNICODE = re.compile("[\udc80-\udcff]")
 #: What a template, a shell or a document left in a path.
 _PLACEHOLDER = re.compile(r"<[^<>]*>|\$\w+|\$?\{(?!fold\})[^{}]*\}|%\w+%")
 
@@ -63,7 +65,7 @@ def path(value: str) -> str:
     expanded = os.path.expanduser(value)
     if value.strip() and os.path.lexists(expanded):
         return expanded  # whatever its name holds
-    text(value)
+    text(_NOT_UNICODE.sub("?", value))  # names of files are bytes
     if value.startswith("~") and expanded == value:
         raise Unfit(
             f"is {value}; {value.split('/')[0]} is not a user of this machine: "
