@@ -38,45 +38,19 @@ TOLERANCE_S = 1e-3
 
 @dataclass
 class Recording:
-    """One row of a manifest.
+    """One row of a manifest."""
 
-    Arguments
-    ---------
-    ID : str
-        Unique over all splits.
-    duration : float
-        Length of the file, seconds.
-    wav : str
-        Path, relative to the data folder.
-    start : float
-        Start of the part that is used, seconds.
-    stop : float
-        End of the part that is used, seconds.
-    label : str
-        Class, empty if unlabelled.
-    patient_id : str
-        Unit that must not be divided between splits: the patient, the video,
-        the source recording.
-    site : str
-        Hospital or device, empty if unknown.
-    source : str
-        File and row it was read from, for messages; not written.
-
-    Example
-    -------
-    >>> Recording("r1", 2.0, "a.wav", 0.0, 2.0, "", "p1", "").seconds
-    2.0
-    """
-
-    ID: str
-    duration: float
-    wav: str
-    start: float
-    stop: float
-    label: str
+    ID: str  #: unique over all splits
+    duration: float  #: length of the file, seconds
+    wav: str  #: path, relative to the data folder
+    start: float  #: of the part that is used, seconds
+    stop: float  #: of the part that is used, seconds
+    label: str  #: class, empty if unlabelled
+    #: unit that must not be divided between splits: the patient, the video,
+    #: the source recording
     patient_id: str
-    site: str
-    source: str = ""
+    site: str  #: hospital or device, empty if unknown
+    source: str = ""  #: file and row it was read from; not written
 
     @property
     def seconds(self) -> float:
@@ -228,3 +202,13 @@ def read_corpus(folder: Path) -> Optional[Dict]:
     title = f"{path} is not a description of a corpus"
     corpus = read_json(path, CORPUS, cure, title)
     return {**corpus, "name": str(corpus["name"])}
+
+
+def read_prepared(manifests: Path) -> Optional[List]:
+    """Options and sources that manifests were prepared from, None if unknown."""
+    try:
+        text = (Path(manifests) / PREPARED_FILE).read_text(encoding="utf-8")
+        content = json.loads(text)
+        return content if isinstance(content[0], dict) else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None

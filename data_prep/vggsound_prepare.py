@@ -48,28 +48,14 @@ def prepare_vggsound(
 ) -> None:
     """Write train, valid and test manifests; no video is in two splits.
 
-    Arguments
-    ---------
-    data_folder : str
-        Folder of the corpus, in one of the layouts above.
-    save_folder : str
-        Folder of the manifests.
-    valid_share : float
-        Share of the training videos, those with the smallest hashes of their
-        ids: a smaller share is part of a larger one, so videos held out from
-        pre-training are held out from adaptation too.
-    min_clips : int
-        Classes with fewer training clips (valid included) are left out; the
-        paper's code keeps those with more than ten. With 1 and without labels,
-        classes that are only in test are kept.
-    require_all_classes : bool
-        For training with labels: a class without any clip is an error instead
-        of a warning, and a class without a training clip is left out.
-
-    Raises
-    ------
-    InputError
-        No corpus, a bad row, or (see above) an empty class.
+    The validation videos are the `valid_share` of the training videos with the
+    smallest hashes of their ids: a smaller share is part of a larger one, so
+    videos held out from pre-training are held out from adaptation too. Classes
+    with fewer than `min_clips` training clips (valid included) are left out;
+    the paper's code keeps those with more than ten. With 1 and without labels,
+    classes that are only in test are kept. `require_all_classes` is for
+    training with labels: a class without any clip is an error instead of a
+    warning, and a class without a training clip is left out.
     """
     root = preparation.require_folder(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
@@ -108,8 +94,8 @@ def _official(root: Path) -> List[Clip]:
 
 
 def _csv_rows(table: Path) -> List[Tuple[str, List[str]]]:
-    """Rows of the official csv with their sources: ids and labels are there,
-    and a label has one spelling."""
+    """Read the rows of the official csv, each with its source: cells are
+    checked, and a label has one spelling."""
     rows, labels = [], Spellings("label")
     for n, line in enumerate(read_lines(table), start=1):
         source, row = f"{CSV_FILE} row {n}", [cleaned(cell) for cell in line]

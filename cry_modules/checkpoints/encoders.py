@@ -110,12 +110,8 @@ class EncoderSource:
         source: Union[str, Path, None],
         option: str = "encoder_source",
     ):
-        require(
-            str(source).strip(),
-            f"{option or 'the source'} is empty",
-            "pass a source, or null for a random encoder",
-        )
-        self.source = None if source in (None, "null") else str(source)
+        # Empty is null in a yaml file; the options refuse an empty text.
+        self.source = None if source in (None, "", "null") else str(source)
         self.option = option
 
     @property

@@ -74,22 +74,8 @@ def database_name(root: Path, table: Path) -> str:
 def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
     """Read the rows of a database: recordings without labels, and cells.
 
-    Arguments
-    ---------
-    table : pathlib.Path
-        recordings.csv.
-    label_columns : sequence of str
-        Required columns, in addition to ``REQUIRED``.
-
-    Returns
-    -------
-    list of (Recording, dict)
-
-    Raises
-    ------
-    InputError
-        A missing column, an empty cell, an absolute path, an id changed by a
-        spreadsheet, or a recording that is listed twice.
+    Raises ``InputError`` for a missing column, an empty cell, an absolute path,
+    an id changed by a spreadsheet, or a recording that is listed twice.
     """
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)

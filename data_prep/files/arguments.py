@@ -100,7 +100,7 @@ def refuse_repeated(parser: Arguments, args: Sequence[str]) -> None:
 
 
 def unknown(arg: str, names: Sequence[str]) -> str:
-    """Words on an argument that no option takes."""
+    """Explain an argument that no option takes."""
     name = arg.partition("=")[0]
     if not name.startswith("--"):
         hint = "options begin with two hyphens, --"
@@ -112,7 +112,7 @@ def unknown(arg: str, names: Sequence[str]) -> str:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """The question that answers a misspelt name; empty if none is near.
+    """Suggest the name nearest to a misspelt one; empty if none is near.
 
     Example
     -------

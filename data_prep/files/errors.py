@@ -143,16 +143,12 @@ def one_line_errors():
 
 
 def _fail(error: InputError) -> None:
-    _let_first_rank_speak()
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def _let_first_rank_speak() -> None:
-    """Wait in a process of torchrun that is not its first: most errors are
-    those of all processes, and torchrun ends the others after the first."""
+    # Most errors are those of all processes of torchrun, which ends the others
+    # after the first: let the first one speak.
     if _local_rank() > 0:
         time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _local_rank() -> int:

@@ -1,4 +1,4 @@
-"""Identifiers: all spellings of one patient, recording or site are one.
+"""Canonical forms of identifiers: all spellings of one patient are one.
 
 Spellings that look alike must not become two patients, one to train on and one
 to test on: accents in one or two code points, invisible characters, any kind of

@@ -1,5 +1,4 @@
-"""Missing values, and cells that a spreadsheet has damaged: one rule for the
-tables of users."""
+"""Missing values, and cells that a spreadsheet has damaged."""
 
 import re
 from typing import Dict

@@ -104,7 +104,7 @@ def mismatch(value: Any, shape: Any, key: str = "") -> Optional[str]:
     if isinstance(shape, tuple):
         if any(mismatch(value, option, key) is None for option in shape):
             return None
-        # Of alternatives of which one is a list or a map, that one's reason.
+        # If one alternative is a list or a map, give its reason.
         for option in shape:
             if isinstance(option, type(value)) and value is not None:
                 return mismatch(value, option, key)
@@ -188,7 +188,7 @@ def _words(shape) -> str:
 
 
 def _shown(value) -> str:
-    """A value in a few characters of one line."""
+    """Show a value in a few characters of one line."""
     return reprlib.repr(value).encode("ascii", "backslashreplace").decode()
 
 

@@ -22,7 +22,7 @@ _GRACE_S = 2.0
 
 
 class Requests:
-    """Counts signals; those that come together count once."""
+    """Count of signals; those that come together count once."""
 
     def __init__(self):
         self._first = None

@@ -46,7 +46,7 @@ def convert(option: str, kind: Callable, value: str):
 
 
 def text(value: str) -> str:
-    """A text: not empty, on one line, in Unicode."""
+    """Check that a text is not empty, on one line and in Unicode."""
     if not value.strip():
         raise Unfit(
             "is empty; pass a value, or leave the option out (a variable of "
@@ -61,7 +61,7 @@ def text(value: str) -> str:
 
 
 def path(value: str) -> str:
-    """A path: a text, with the home folder in place of ``~`` or ``~user``."""
+    """Expand ``~`` in a path, and refuse what a template left in it."""
     expanded = os.path.expanduser(value)
     if value.strip() and os.path.lexists(expanded):
         return expanded  # whatever its name holds
@@ -80,15 +80,6 @@ def path(value: str) -> str:
 class Number(NamedTuple):
     """Range of a number, which converts its text.
 
-    Arguments
-    ---------
-    least, most : float
-        Bounds.
-    whole : bool
-        Whether it must be a whole number.
-    above, below : bool
-        Whether ``least``, ``most`` themselves are out of range.
-
     Example
     -------
     >>> Number(0, 1, below=True)("0.5")
@@ -101,9 +92,9 @@ class Number(NamedTuple):
 
     least: float = -math.inf
     most: float = math.inf
-    whole: bool = False
-    above: bool = False
-    below: bool = False
+    whole: bool = False  #: without a fraction
+    above: bool = False  #: `least` itself is out of range
+    below: bool = False  #: `most` itself is out of range
 
     def __call__(self, value: str) -> Union[int, float]:
         """Convert a text; refuse what is out of range."""

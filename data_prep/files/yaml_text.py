@@ -24,12 +24,9 @@ BOOLEANS = {
 
 
 def pairs_of(content: str, source: str, cure: str) -> List[Tuple[str, Node]]:
-    """Keys and nodes of the top level of a yaml file; ``source`` names it.
+    """Keys and nodes of the top level of a yaml file, which ``source`` names.
 
-    Raises
-    ------
-    InputError
-        It is not yaml, holds no settings, or one of them twice.
+    Raises ``InputError`` if it is not yaml, holds no settings, or one twice.
     """
     try:
         root = YAML().compose(content)
