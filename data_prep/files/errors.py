@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
 from data_prep.files.streams import (
@@ -60,6 +61,21 @@ def require(condition: bool, problem: str, cure: str) -> None:
     """
     if not condition:
         raise InputError(f"{problem}; {cure}")
+
+
+def not_a_file(path: str) -> str:
+    """Words on a path at which there is no regular file.
+
+    Example
+    -------
+    >>> not_a_file("no/a.csv"), not_a_file("/")
+    ('no/a.csv does not exist', '/ is a folder')
+    """
+    if Path(path).is_dir():
+        return f"{path} is a folder"
+    if Path(path).exists():
+        return f"{path} is a pipe or a device (save its content in a file)"
+    return f"{path} does not exist"
 
 
 def cure_of(error: OSError) -> str:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import List, Tuple
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, not_a_file
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def _content(path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a folder; pass the csv file in it")
     if not path.is_file():
-        raise InputError(f"{path} does not exist; correct the path")
+        raise InputError(f"{not_a_file(path)}; correct the path")
     try:
         return path.read_bytes()
     except OSError as error:
