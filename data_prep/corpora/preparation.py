@@ -191,12 +191,13 @@ def _difference(before: Path, now: Path, name: str) -> Optional[str]:
         read_lines(folder / name) if (folder / name).is_file() else []
         for folder in (before, now)
     )
+    if name == CHECKSUM_FILE:  # in any order
+        changed = {tuple(row) for row in old} ^ {tuple(row) for row in new}
+        return changed and f"{min(changed)[0]} is another file, or missing"
     rows = zip_longest(old, new, fillvalue=())
     for n, (row, other) in enumerate(rows, start=1):
         if row != other:
-            if name != CHECKSUM_FILE:
-                return f"{before / name} row {n} would be another"
-            return f"{(row or other)[0]} is another file, or missing"
+            return f"{before / name} row {n} would be another"
     return None
 
 
