@@ -193,7 +193,9 @@ def _difference(before: Path, now: Path, name: str) -> Optional[str]:
     )
     if name == CHECKSUM_FILE:  # in any order
         changed = {tuple(row) for row in old} ^ {tuple(row) for row in new}
-        return changed and f"{min(changed)[0]} is another file, or missing"
+        if not changed:
+            return None
+        return f"{min(changed)[0]} is another file, or missing"
     rows = zip_longest(old, new, fillvalue=())
     for n, (row, other) in enumerate(rows, start=1):
         if row != other:
