@@ -1,7 +1,7 @@
 """Waveforms to embeddings, the input of a classification head."""
 
 from itertools import islice
-from typing import Dict, List, Optional, Tuple, Union
+from typing import List, Optional, Sequence, Tuple, Union
 
 import torch
 from speechbrain.dataio.batch import PaddedData
@@ -120,11 +120,11 @@ class Embedder(nn.Module):
         return torch.cat([embs, self.statistics(wavs, lengths)], dim=1)
 
 
-def places_of(encoder: nn.Module) -> Dict[str, int]:
-    """Places that an encoder can be read at, and the dimension of each; an
-    encoder without ``places`` has its embedding alone."""
-    inner = getattr(encoder, "encoder", encoder)
-    return getattr(inner, "places", {EMBEDDING: inner.emb_dim})
+def places_of(encoder: nn.Module) -> Sequence[str]:
+    """Places that an encoder can be read at; an encoder without ``places`` has
+    its embedding alone."""
+    inner = getattr(encoder, "encoder", encoder)  # of a fine-tuning mode
+    return [*getattr(inner, "places", [EMBEDDING])]
 
 
 def parts_of(readout: str, encoder: nn.Module) -> List[str]:
@@ -156,7 +156,8 @@ def parts_of(readout: str, encoder: nn.Module) -> List[str]:
 
 def readout_dim(readout: str, encoder: nn.Module, n_mels: int) -> int:
     """Dimension of a read-out."""
-    dims = {**places_of(encoder), LOGMEL: 2 * n_mels}
+    dims = {EMBEDDING: encoder.emb_dim, LOGMEL: 2 * n_mels}
+    dims.update(getattr(encoder, "places", {}))
     return sum(dims[part] for part in parts_of(readout, encoder))
 
 

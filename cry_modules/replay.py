@@ -100,9 +100,11 @@ class ReplayBatchSampler(Sampler):
                 "is less than one recording; raise one of them, or set it to 0"
             )
         if self.n_new < n_fresh:
+            most = int(self.n_new / (1 - replay_ratio))
             raise ValueError(
-                f"a batch needs {n_fresh} recordings, but there are "
-                f"{self.n_new}; lower batch_size"
+                f"batch_size is {self.batch_size} with replay_ratio "
+                f"{replay_ratio}: a batch needs {n_fresh} recordings, but "
+                f"there are {self.n_new}; lower batch_size to {most} or less"
             )
         return np.full(self.n_new // n_fresh, n_replay)
 
@@ -111,8 +113,9 @@ class ReplayBatchSampler(Sampler):
         n_batches = n_all // self.batch_size
         if not n_batches:
             raise ValueError(
-                f"a batch needs {self.batch_size} recordings, but there are "
-                f"{n_all}; lower batch_size"
+                f"batch_size is {self.batch_size}: a batch needs "
+                f"{self.batch_size} recordings, but there are {n_all} in both "
+                f"corpora; pass --batch_size {n_all} or less"
             )
         seen = np.arange(n_batches + 1) * self.batch_size
         return np.diff(seen * self.n_old // n_all)
@@ -121,8 +124,9 @@ class ReplayBatchSampler(Sampler):
         most = int(self.n_replay.max())
         if self.n_old < most:
             raise ValueError(
-                f"a batch needs {most} replayed recordings, but there are "
-                f"{self.n_old}; lower batch_size"
+                f"batch_size is {self.batch_size}: a batch needs {most} "
+                f"replayed recordings, but there are {self.n_old}; "
+                "lower batch_size or replay_ratio"
             )
 
     def set_epoch(self, epoch: int) -> None:

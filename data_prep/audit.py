@@ -6,7 +6,6 @@ writes ``audit.csv`` (a row a file), ``rejected.csv`` (unusable and doubtful
 files) and ``duplicates.csv``.
 """
 
-import argparse
 import logging
 from collections import Counter
 from pathlib import Path
@@ -18,6 +17,7 @@ from data_prep.audio.audits import Audits, audit_corpus, write_rejected
 from data_prep.audio.packs import pack_at
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.listing import read_recordings
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
 
@@ -62,9 +62,7 @@ def _most_common(names: Iterable[str], most: int = 8) -> str:
 
 def main() -> None:
     """Parse the command line and audit."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument(
         "source",
         metavar="MANIFEST_OR_FOLDER",

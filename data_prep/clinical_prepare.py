@@ -6,59 +6,20 @@
 ``fold``; audio in the same folder. Any column may serve as folds.
 """
 
-import argparse
-import logging
-
 from data_prep.corpora.folds import FOLD
 from data_prep.corpora.labelled import prepare_clinical
-from data_prep.files.errors import one_line_errors
-
-
-def main() -> None:
-    """Parse the command line and prepare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
-    parser.add_argument("data_folder", help="folder of the database")
-    parser.add_argument("--out", required=True, help="manifest folder")
-    parser.add_argument(
-        "--recordings_csv", help="default: recordings.csv in the folder"
-    )
-    parser.add_argument("--label_column", default="neuro_injury")
-    parser.add_argument(
-        "--classes",
-        nargs="+",
-        default=["healthy", "injury"],
-        metavar="LABEL",
-        help="the positive class last",
-    )
-    parser.add_argument(
-        "--other_labels",
-        default="error",
-        metavar="error|drop",
-        help="treatment of rows with another label",
-    )
-    parser.add_argument(
-        "--fold_column", default=FOLD, help="fold, or any other column"
-    )
-    parser.add_argument("--test_fold", metavar="VALUE")
-    parser.add_argument(
-        "--valid_fold",
-        metavar="VALUE",
-        help="default: 15 %% of the other patients",
-    )
-    parser.add_argument(
-        "--label_fraction",
-        type=float,
-        default=1.0,
-        help="share of the training patients, per class",
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_clinical(save_folder=args.pop("out"), **args)
-
+from data_prep.corpora.published import command_line
 
 if __name__ == "__main__":
-    main()
+    command_line(
+        prepare_clinical,
+        recordings_csv=(None, "default: recordings.csv in the folder"),
+        label_column=("neuro_injury", "column of the task"),
+        classes=(["healthy", "injury"], "labels, the positive class last"),
+        other_labels=("error", "or drop: treatment of rows with another label"),
+        fold_column=(FOLD, "fold, or any other column"),
+        test_fold=(None, "value of the test set"),
+        valid_fold=(None, "default: 15 %% of the other patients"),
+        label_fraction=(1.0, "share of the training patients, per class"),
+        seed=(0, "seed of the split"),
+    )

@@ -6,7 +6,6 @@ The decoded length of every file is compared with the length that its container
 states.
 """
 
-import argparse
 import logging
 import os
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -26,6 +25,7 @@ from data_prep.audio.conversion import (
 from data_prep.audio.ffmpeg import ENCODERS, require_ffmpeg
 from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
@@ -293,9 +293,7 @@ def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
 
 def main() -> None:
     """Parse the command line and convert."""
-    parser = argparse.ArgumentParser(
-        description=convert.__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=convert.__doc__.split("\n")[0])
     parser.add_argument("source", metavar="SRC", help="a folder or one file")
     parser.add_argument("out", metavar="OUT", help="a folder outside SRC")
     parser.add_argument("--rate", type=int, default=16000, help="Hz")

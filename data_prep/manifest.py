@@ -38,45 +38,19 @@ TOLERANCE_S = 1e-3
 
 @dataclass
 class Recording:
-    """One row of a manifest.
+    """One row of a manifest."""
 
-    Arguments
-    ---------
-    ID : str
-        Unique over all splits.
-    duration : float
-        Length of the file, seconds.
-    wav : str
-        Path, relative to the data folder.
-    start : float
-        Start of the part that is used, seconds.
-    stop : float
-        End of the part that is used, seconds.
-    label : str
-        Class, empty if unlabelled.
-    patient_id : str
-        Unit that must not be divided between splits: the patient, the video,
-        the source recording.
-    site : str
-        Hospital or device, empty if unknown.
-    source : str
-        File and row it was read from, for messages; not written.
-
-    Example
-    -------
-    >>> Recording("r1", 2.0, "a.wav", 0.0, 2.0, "", "p1", "").seconds
-    2.0
-    """
-
-    ID: str
-    duration: float
-    wav: str
-    start: float
-    stop: float
-    label: str
+    ID: str  #: unique over all splits
+    duration: float  #: length of the file, seconds
+    wav: str  #: path, relative to the data folder
+    start: float  #: of the part that is used, seconds
+    stop: float  #: of the part that is used, seconds
+    label: str  #: class, empty if unlabelled
+    #: unit that must not be divided between splits: the patient, the video,
+    #: the source recording
     patient_id: str
-    site: str
-    source: str = ""
+    site: str  #: hospital or device, empty if unknown
+    source: str = ""  #: file and row it was read from; not written
 
     @property
     def seconds(self) -> float:
@@ -94,31 +68,8 @@ def check(
 ) -> None:
     """Check manifests for faults that falsify metrics or stop a run halfway.
 
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    data_root : pathlib.Path
-        Folder that ``wav`` paths are relative to.
-    classes : sequence of str or None
-        Known labels; None: labels are not checked.
-
-    Raises
-    ------
-    InputError
-        Duplicate ID, patient in two splits, missing file, label outside the
-        classes, stop beyond the end; names file, row, value and cure.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.wav")
-    >>> path.write("")
-    >>> a = Recording("a", 2.0, "a.wav", 0.0, 2.0, "", "p1", "", "a.csv row 2")
-    >>> b = Recording("b", 2.0, "a.wav", 0.0, 2.0, "", "p1", "", "a.csv row 3")
-    >>> check({"train": [a], "test": [b]}, path.dirname)
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: a.csv row 3: patient_id 'p1' is in test and in train (a.csv row 2); keep each patient in one split
+    Refuses a repeated ID, a patient in two splits, a missing file, a label
+    outside the classes (None: not checked), and a stop beyond the end.
     """
     seen: Dict[str, str] = {}
     split_of: Dict[str, Tuple[str, str]] = {}
@@ -199,27 +150,7 @@ def write(
 ) -> None:
     """Check, then write one csv per split and the description of the corpus.
 
-    Arguments
-    ---------
-    splits : dict
-        Recordings by split.
-    save_folder : pathlib.Path
-        Created if missing; files in it are replaced.
-    data_root : pathlib.Path
-        Folder that ``wav`` paths are relative to.
-    corpus : dict
-        At least ``name`` and ``synthetic``, for logs, reports and model cards.
-    classes : sequence of str or None
-        Known labels, see ``check``.
-
-    Example
-    -------
-    >>> tmp = getfixture("tmpdir")
-    >>> tmp.join("a.wav").write("")
-    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "", "p1", "")
-    >>> write({"train": [rec]}, tmp, tmp, {"name": "x", "synthetic": True})
-    >>> read(tmp.join("train.csv"))[0].wav
-    'a.wav'
+    `corpus` holds at least ``name`` and ``synthetic``.
     """
     check(splits, data_root, classes)
     save_folder = make_folder(save_folder)
@@ -236,29 +167,7 @@ def write(
 
 
 def read(path: Path) -> List[Recording]:
-    """Read the recordings of one manifest file.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        A csv file written by ``write``.
-
-    Returns
-    -------
-    list of Recording
-
-    Raises
-    ------
-    InputError
-        See ``read_table``; or a duration, start or stop is not a number.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write(",".join(COLUMNS) + "\\nr1,2.0,$data_root/a.wav,0,2,,p1,\\n")
-    >>> read(path)[0].stop
-    2.0
-    """
+    """Read the recordings of one manifest file."""
     recordings = []
     for source, row in read_table(path, COLUMNS):
         seconds = {
@@ -285,22 +194,7 @@ def as_seconds(source: str, name: str, cell: str) -> float:
 
 
 def read_corpus(folder: Path) -> Optional[Dict]:
-    """Description of a corpus in a data folder or manifest folder.
-
-    Arguments
-    ---------
-    folder : pathlib.Path
-        Folder that may hold ``corpus.json``.
-
-    Returns
-    -------
-    dict or None
-
-    Example
-    -------
-    >>> read_corpus(getfixture("tmpdir")) is None
-    True
-    """
+    """Description of a corpus in a data folder or manifest folder."""
     path = Path(folder) / CORPUS_FILE
     if not path.is_file():
         return None
@@ -308,3 +202,13 @@ def read_corpus(folder: Path) -> Optional[Dict]:
     title = f"{path} is not a description of a corpus"
     corpus = read_json(path, CORPUS, cure, title)
     return {**corpus, "name": str(corpus["name"])}
+
+
+def read_prepared(manifests: Path) -> Optional[List]:
+    """Options and sources that manifests were prepared from, None if unknown."""
+    try:
+        text = (Path(manifests) / PREPARED_FILE).read_text(encoding="utf-8")
+        content = json.loads(text)
+        return content if isinstance(content[0], dict) else None
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None

@@ -24,7 +24,6 @@ files. The index takes 0.12 kB of memory per recording. Packs are not updated:
 changed recordings need a new one.
 """
 
-import argparse
 import hashlib
 import json
 import logging
@@ -60,6 +59,7 @@ from data_prep.audio.packs import (
 from data_prep.audio.shards import SAMPLE_BYTES, checksum, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.identity import checksum as identity_of
@@ -409,9 +409,7 @@ def verify(folder: str) -> str:
 
 def main() -> None:
     """Parse the command line and pack, or verify a pack."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument(
         "source",
         nargs="?",

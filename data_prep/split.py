@@ -6,10 +6,9 @@ writes ``recordings.csv`` with a column ``split``, or ``fold`` (``--folds K``),
 and the paper's table.
 """
 
-import argparse
 import logging
 from pathlib import Path
-from typing import Dict, List, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -31,7 +30,8 @@ from data_prep.corpora.stratify import (
     split_patients,
     strata,
 )
-from data_prep.files.errors import one_line_errors, require
+from data_prep.files.arguments import Arguments
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
 from data_prep.files.tables import read_table, write_table
 from data_prep.manifest import SPLITS, Recording
@@ -43,7 +43,7 @@ def split_database(
     recordings: str,
     save_folder: str,
     label_column: str,
-    data_folder: str = "",
+    data_folder: Optional[str] = None,
     folds: int = 0,
     shares: Sequence[float] = tuple(SHARES.values()),
     fractions: Sequence[float] = (),
@@ -84,7 +84,9 @@ def split_database(
             preparation.require_classes(
                 parts,
                 sorted({rec.label for rec in labelled}),
-                "add patients, or use --folds",
+                f"--shares are {', '.join(f'{x:.3g}' for x in shares.values())} "
+                f"of {len(stratum_of)} patients: change them, add patients, or "
+                "use --folds",
                 least=2,  # a new split must allow an AUC
             )
         _write_split(rows, column, part_of, save_folder / TABLE)
@@ -130,7 +132,10 @@ def _check_fractions(fractions: Sequence[float], folds: int) -> None:
         "leave out --folds or --fractions",
     )
     for fraction in fractions:
-        check_fraction(fraction)
+        try:
+            check_fraction(fraction)
+        except InputError as error:
+            raise InputError(f"--fractions holds {fraction}: {error}")
 
 
 def _write_split(rows: List[Row], column, part_of, path: Path):
@@ -173,9 +178,7 @@ def _report_fractions(parts, fractions, seed, save_folder):
 
 def main() -> None:
     """Parse the command line and split."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
+    parser = Arguments(description=__doc__.split("\n")[0])
     parser.add_argument(
         "recordings", metavar="RECORDINGS", help="recordings.csv or its folder"
     )
@@ -187,7 +190,6 @@ def main() -> None:
     )
     parser.add_argument(
         "--data_folder",
-        default="",
         help="folder that paths are relative to; default: the table's",
     )
     parser.add_argument(
@@ -207,7 +209,7 @@ def main() -> None:
         default=[],
         help="label fractions of the training patients to list",
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

@@ -3,50 +3,24 @@
 Patients that a classifier will be tested on are excluded.
 """
 
-import argparse
-import logging
-
 from data_prep.corpora import exclusion
+from data_prep.corpora.published import command_line
 from data_prep.corpora.unlabelled import prepare_unlabelled
-from data_prep.files.errors import one_line_errors
-
-
-def main() -> None:
-    """Parse the command line and prepare."""
-    parser = argparse.ArgumentParser(
-        description=__doc__.split("\n")[0], allow_abbrev=False
-    )
-    parser.add_argument("cry_folder", help="folder of the database")
-    parser.add_argument("--out", required=True, help="manifest folder")
-    parser.add_argument(
-        "--recordings_csv", help="default: recordings.csv in the folder"
-    )
-    parser.add_argument(
-        "--exclude",
-        action="append",
-        default=[],
-        metavar="TABLE",
-        help="manifest or recordings.csv of held-out patients; repeatable",
-    )
-    parser.add_argument(
-        "--excluded",
-        default=exclusion.REFUSE,
-        metavar=f"{exclusion.REFUSE}|{exclusion.DROP}",
-        help="treatment of recordings shared with these tables",
-    )
-    parser.add_argument(
-        "--exclude_folder",
-        help="folder that paths in these tables are relative to",
-    )
-    parser.add_argument(
-        "--valid_share", type=float, default=0.1, help="share of the patients"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = vars(parser.parse_args())
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        prepare_unlabelled(save_folder=args.pop("out"), **args)
-
 
 if __name__ == "__main__":
-    main()
+    command_line(
+        prepare_unlabelled,
+        recordings_csv=(None, "default: recordings.csv in the folder"),
+        exclude=([], "manifest or recordings.csv of held-out patients"),
+        excluded=(
+            exclusion.REFUSE,
+            f"or {exclusion.DROP}: treatment of recordings shared with these "
+            "tables",
+        ),
+        exclude_folder=(
+            None,
+            "folder that paths in these tables are relative to",
+        ),
+        valid_share=(0.1, "share of the patients"),
+        seed=(0, "seed of the split"),
+    )

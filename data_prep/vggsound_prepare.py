@@ -48,35 +48,14 @@ def prepare_vggsound(
 ) -> None:
     """Write train, valid and test manifests; no video is in two splits.
 
-    Arguments
-    ---------
-    data_folder : str
-        Folder of the corpus, in one of the layouts above.
-    save_folder : str
-        Folder of the manifests.
-    valid_share : float
-        Share of the training videos, those with the smallest hashes of their
-        ids: a smaller share is part of a larger one, so videos held out from
-        pre-training are held out from adaptation too.
-    min_clips : int
-        Classes with fewer training clips (valid included) are left out; the
-        paper's code keeps those with more than ten. With 1 and without labels,
-        classes that are only in test are kept.
-    require_all_classes : bool
-        For training with labels: a class without any clip is an error instead
-        of a warning, and a class without a training clip is left out.
-
-    Raises
-    ------
-    InputError
-        No corpus, a bad row, or (see above) an empty class.
-
-    Example
-    -------
-    >>> prepare_vggsound("data/no", "results/manifest")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: data/no does not exist; link ...
+    The validation videos are the `valid_share` of the training videos with the
+    smallest hashes of their ids: a smaller share is part of a larger one, so
+    videos held out from pre-training are held out from adaptation too. Classes
+    with fewer than `min_clips` training clips (valid included) are left out;
+    the paper's code keeps those with more than ten. With 1 and without labels,
+    classes that are only in test are kept. `require_all_classes` is for
+    training with labels: a class without any clip is an error instead of a
+    warning, and a class without a training clip is left out.
     """
     root = preparation.require_folder(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
@@ -115,8 +94,8 @@ def _official(root: Path) -> List[Clip]:
 
 
 def _csv_rows(table: Path) -> List[Tuple[str, List[str]]]:
-    """Rows of the official csv with their sources: ids and labels are there,
-    and a label has one spelling."""
+    """Read the rows of the official csv, each with its source: cells are
+    checked, and a label has one spelling."""
     rows, labels = [], Spellings("label")
     for n, line in enumerate(read_lines(table), start=1):
         source, row = f"{CSV_FILE} row {n}", [cleaned(cell) for cell in line]
@@ -206,10 +185,19 @@ def _prepare(root, save_folder, options):
     for split, clip in present:
         if audits.files[clip.wav].usable:
             splits[split].append(clip)
-    _carve_valid(splits, options["valid_share"])
-    _drop_rare_classes(
-        splits, options["min_clips"], options["require_all_classes"]
-    )
+    require(bool(splits["train"]), f"{root} has no clip in train", "add some")
+    share, min_clips = options["valid_share"], options["min_clips"]
+    uses_labels = options["require_all_classes"]
+    _check_settings(splits["train"], share, min_clips, uses_labels)
+    _carve_valid(splits, share)
+    _drop_rare_classes(splits, min_clips, uses_labels)
+    for split in SPLITS if uses_labels else ("train", "valid"):
+        require(
+            bool(splits[split]),
+            f"min_clips {min_clips} and valid_share {share} leave no clip in "
+            f"{split}",
+            "change --min_clips or --valid_share, or add clips",
+        )
     preparation.write_prepared(splits, audits, root, save_folder, name)
 
 
@@ -243,6 +231,32 @@ def _report_missing(clips, save_folder, require_all_classes):
             f"rows from {CSV_FILE}"
         )
     logger.warning("%d classes have no clip left", len(empty))
+
+
+def _check_settings(train, valid_share, min_clips, uses_labels):
+    """Refuse settings that leave too few classes, or nothing to train with."""
+    n_needed = 2 if uses_labels else 1
+    largest = Counter(clip.label for clip in train).most_common(n_needed)
+    require(
+        len(largest) == n_needed,
+        f"all clips to train with are of one class, {largest[0][0]!r}",
+        "add clips of another class",
+    )
+    label, n = largest[-1]
+    which = "second largest" if uses_labels else "largest"
+    require(
+        n >= min_clips,
+        f"min_clips is {min_clips} and the {which} class, {label!r}, has {n} "
+        "clips to train with",
+        f"pass --min_clips {n} or less, or add clips",
+    )
+    n_videos = len({clip.patient_id for clip in train})
+    require(
+        max(1, round(valid_share * n_videos)) < n_videos,
+        f"valid_share is {valid_share} of {n_videos} training videos, which "
+        "leaves none to train with",
+        "lower --valid_share, or add videos",
+    )
 
 
 def _drop_rare_classes(splits, min_clips, uses_labels):

@@ -156,7 +156,7 @@ SMALL = "hparams/small_simclr.yaml"
         (f"{SMALL} --output_foldr=x", "did you mean --output_folder?"),
         (f"{SMALL} --base=x", "--base is not an option"),
         (f"{SMALL} --seed=1 --seed=2", "--seed is given twice"),
-        (f"{SMALL} --output_folder=runs/lr=1", "runs/lr=1 holds an '='"),
+        (f"{SMALL} --data_folder=runs/lr=1", "runs/lr=1 does not exist"),
         (f"{SMALL} --output_folder=README.md", "README.md is a file"),
         (f"{SMALL} --number_of_epochs=many", "'100' (a whole number)"),
         ("hparams/vggsound.yaml --lr=fast", "'0.015' (a number)"),

@@ -7,6 +7,7 @@ import pytest
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 
+from cry_modules.checkpoints.settings import RANGES, TEXTS
 from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.front_ends import FRONT_ENDS
 from cry_modules.training.experiment import load
@@ -151,6 +152,15 @@ def test_every_key_is_used_by_the_script_or_in_the_file(path):
         referred = f"<{key}>" in text
         built_in = key.startswith("__") or key == "base"
         assert used or referred or built_in, key
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+def test_every_option_is_known_as_a_text_or_has_a_range(path):
+    """Otherwise yaml decides what 01 or no is, and nan is a number."""
+    for key, node in compose(path).items():
+        tag = str(node.tag)
+        if not key.startswith("__") and not tag.startswith(("!n", "!include")):
+            assert key in TEXTS or key in RANGES, key
 
 
 def test_every_yaml_is_in_the_recipe_list():

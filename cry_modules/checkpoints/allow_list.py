@@ -46,6 +46,10 @@ class TextLoader(SafeLoader):
         else:
             super().add_constructor(tag, constructor)
 
+    @classmethod
+    def add_implicit_resolver(cls, tag, regexp, first=None):
+        """Add nothing: it would reach all loaders of the process."""
+
 
 #: Errors of yaml's libraries, by what a text looks like.
 _WRONG_SHAPES = (

@@ -110,6 +110,7 @@ class EncoderSource:
         source: Union[str, Path, None],
         option: str = "encoder_source",
     ):
+        # Empty is null in a yaml file; the options refuse an empty text.
         self.source = None if source in (None, "", "null") else str(source)
         self.option = option
 

@@ -7,7 +7,6 @@ nothing from elsewhere, and an upload is deleted as soon as it is scored. For
 research: not a medical device.
 """
 
-import argparse
 import importlib.util
 import secrets
 import webbrowser
@@ -18,16 +17,16 @@ from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
 from cry_modules.demo.uploads import Uploads, private_folder
 from cry_modules.inference.classifier import CryClassifier
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.tables import write_text
+from data_prep.files.typed import whole_number
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Arguments:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
-        prog="python -m cry_modules.demo",
-        description=__doc__.split("\n")[0],
-        allow_abbrev=False,
+    parser = Arguments(
+        prog="python -m cry_modules.demo", description=__doc__.split("\n")[0]
     )
     parser.add_argument(
         "model",
@@ -37,7 +36,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--port",
-        type=int,
+        type=whole_number(0, 65_535),
         default=7860,
         help="port to listen on; 0: any free one (default: 7860)",
     )

@@ -12,7 +12,6 @@ shuffled between patients. The report is a table, a verdict in words, a
 picture, and all numbers.
 """
 
-import argparse
 import json
 import logging
 from dataclasses import asdict, fields
@@ -50,6 +49,7 @@ from data_prep.corpora.database import (
     usable_rows,
 )
 from data_prep.corpora.preparation import corpus_of, require_out
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.identifiers import cleaned
@@ -352,10 +352,9 @@ def _as_json(question: Question) -> Dict:
 def main() -> None:
     """Parse the command line and write a confound report."""
     default = Settings()
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         description="Examine what besides the cry predicts a label: the "
-        "patient, the site, the file or the background.",
-        allow_abbrev=False,
+        "patient, the site, the file or the background."
     )
     parser.add_argument(
         "recordings",

@@ -3,22 +3,21 @@
 python -m cry_modules.export results/neuro_linear_bn/2022 OUT --onnx
 """
 
-import argparse
 import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
 from cry_modules.export.facts import SHAREABLE_COLUMNS
 from cry_modules.export.folder import export
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Arguments:
     """Options of the command."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m cry_modules.export",
         description="Export a trained model to a folder that others can use.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "results", metavar="RESULTS", help="results folder of train_cls.py"

@@ -8,22 +8,21 @@ A run of train_cls.py has its results drawn into its ``figures`` folder. Of
 other runs, and wherever ``--out`` is given, training curves are drawn.
 """
 
-import argparse
 from pathlib import Path
 from typing import Optional, Sequence
 
 from cry_modules.figures.results import draw_results, read_results
 from cry_modules.figures.training import draw_curves, names_of, read_run
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command ``python -m cry_modules.figures``."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m cry_modules.figures",
         description="Draw the results of a classifier, or the training curves "
         "of runs.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "runs", nargs="+", metavar="RUN", help="output_folder of a training"

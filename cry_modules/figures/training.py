@@ -14,7 +14,7 @@ from matplotlib.figure import FigureBase
 
 from cry_modules.checkpoints.encoders import run_name
 from cry_modules.figures import style
-from cry_modules.training.history import BEFORE_FILE, HISTORY_FILE, ROW
+from cry_modules.training.history import BEFORE, BEFORE_FILE, HISTORY_FILE, ROW
 from data_prep.files.errors import require
 from data_prep.files.shapes import read_json
 
@@ -233,7 +233,7 @@ def read_run(folder: str) -> List[dict]:
     require(bool(rows), f"{path} was not written by a training", _CURE)
     before = path.with_name(BEFORE_FILE)
     if before.is_file():
-        rows = [{**_read(before, ROW), "epoch": 0}, *rows]
+        rows = [{**_read(before, BEFORE), "epoch": 0}, *rows]
     return [
         {k: v for k, v in row.items() if isinstance(v, (int, float))}
         for row in rows

@@ -8,7 +8,6 @@ views as the encoder gets them in training. Settings of the yaml file may be
 changed as in training (``--chunk_s 2.0 --n_masks 0``).
 """
 
-import argparse
 import os
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from data_prep.audio.folder import holds
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.manifest import Recording, read
 
@@ -369,11 +369,10 @@ def _split(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command ``python -m cry_modules.views``."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m cry_modules.views",
         description=__doc__.split("\n")[0],
         epilog="Other options are settings of the yaml file.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "manifest", metavar="MANIFEST", help="such as <run>/manifest/train.csv"

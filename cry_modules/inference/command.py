@@ -16,6 +16,7 @@ from cry_modules.inference.scores import FileScore, header_of, rows_of
 from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.packs import PACK_FILE
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_table
@@ -23,13 +24,12 @@ from data_prep.files.tables import write_table
 
 def scoring_parser(
     model: str, model_help: str, prog: Optional[str] = None
-) -> argparse.ArgumentParser:
+) -> Arguments:
     """Parser of the shared arguments; parse them intermixed, since recordings
     may follow options."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog=prog,
         description=f"Score recordings with a trained classifier. {CAUTION}",
-        allow_abbrev=False,
     )
     parser.add_argument("model", metavar=model, help=model_help)
     parser.add_argument(
@@ -53,9 +53,6 @@ def scoring_parser(
 
 def check_arguments(args: argparse.Namespace) -> List[str]:
     """Check the shared arguments; return the paths of the recordings."""
-    texts = [("MODEL", args.model), ("--csv", args.csv)]
-    for name, value in [*texts, *(("AUDIO", path) for path in args.audio)]:
-        require(value != "", f"{name} is empty", "pass a name")
     if not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
     paths = list_recordings(args.audio)

@@ -8,7 +8,6 @@ seed. Each later set is compared to the first on the same recordings, with the
 same draws of patients for all files.
 """
 
-import argparse
 import json
 from typing import Optional, Sequence
 
@@ -18,18 +17,18 @@ from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, require_writable
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
 
 
-def make_parser() -> argparse.ArgumentParser:
+def make_parser() -> Arguments:
     """Build the parser of ``python -m cry_modules.metrics``."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m cry_modules.metrics",
         description="Compare runs: a metric of each set of predictions, and "
         "the difference of each later set to the first.",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "sets",
@@ -57,7 +56,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="metric to compare",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="seed of the draws of patients"
+        "--seed", default=0, help="seed of the draws of patients"
     )
     parser.add_argument(
         "--n_draws", type=int, default=N_DRAWS, help="draws of patients"

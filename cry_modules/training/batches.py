@@ -35,8 +35,9 @@ class FullBatches(BatchSampler):
     def __init__(self, n_items: int, batch_size: int, seed: int):
         if n_items < batch_size:
             raise ValueError(
-                f"a batch needs {batch_size} recordings, but there are "
-                f"{n_items}; lower --batch_size"
+                f"batch_size is {batch_size}: a batch needs {batch_size} "
+                f"recordings, but there are {n_items} to train with; pass "
+                f"--batch_size {n_items} or less"
             )
         order = ReproducibleRandomSampler(range(n_items), seed=seed)
         super().__init__(order, batch_size, drop_last=True)

@@ -8,9 +8,11 @@ import shutil
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, Sequence
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from hyperpyyaml import load_hyperpyyaml, resolve_references
+from ruamel.yaml import YAML
+from ruamel.yaml.nodes import Node
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
@@ -19,7 +21,9 @@ from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
+    misread,
     plain_settings,
+    quoted,
     yaml_nodes,
 )
 from cry_modules.checkpoints.versions import (
@@ -37,6 +41,7 @@ from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
+from data_prep.files.yaml_text import pairs_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +52,7 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     Entries of an included ``base`` are merged in, so that a script finds
     every key in one place. ``needs`` are the keys that the script uses.
     """
-    text = resolved(hparams_file, overrides)
+    text = resolved(hparams_file, as_typed(hparams_file, overrides))
     _check_before_building(hparams_file, text, needs)
     try:
         hparams = load_hyperpyyaml(text, loader=TextLoader)
@@ -63,6 +68,26 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
     if "chunk_s" in hparams:
         check_chunk(hparams["chunk_s"], hparams["logmel"])
     return hparams
+
+
+def as_typed(hparams_file: str, overrides: Dict) -> Dict:
+    """Overrides, and the settings of the file that yaml would misread."""
+    read_pairs(hparams_file)
+    text = resolved(hparams_file, quoted(overrides))
+    content = Path(hparams_file).read_text("utf-8")
+    return quoted({**misread(content, text, overrides), **overrides})
+
+
+def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
+    """Keys of a yaml file and their nodes, read as text."""
+    try:
+        content = Path(hparams_file).read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{hparams_file} cannot be read as text ({error}); pass one of "
+            "hparams/"
+        )
+    return pairs_of(content, hparams_file, "pass one of hparams/")
 
 
 def _check_before_building(hparams_file, text, needs):
@@ -118,7 +143,7 @@ def begin(
         experiment_directory=folder,
         # Rewriting the file that checkpoints belong to could be interrupted.
         hyperparams_to_save=None if is_saved else hparams_file,
-        overrides=overrides,
+        overrides=as_typed(hparams_file, overrides),
         save_env_desc=False,
     )
     if if_main_process():
@@ -175,18 +200,28 @@ def write_variant(
     >>> written["fold"], written["x"]
     ('3', '2')
     """
-    text = resolved(hparams_file, overrides)
-    old = re.escape(plain_settings(text)["output_folder"])
-    # Other values that begin alike, such as encoder_source, do not change.
-    # A long value is in the line below its key.
-    text = re.sub(
-        rf"^(\s*(?:output_folder|checkpoints_dir|save_file):\s+['\"]?){old}"
-        r"(?=/|['\"]?\s*(#|$))",
-        lambda match: match[1] + str(output_folder),
-        text,
-        flags=re.M,
-    )
-    text = resolve_references(io.StringIO(text), changes).read()
+    text = resolved(hparams_file, as_typed(hparams_file, overrides))
+    settings, stream = YAML().load(text), io.StringIO()
+    _move(settings, str(settings["output_folder"]), str(output_folder), set())
+    YAML().dump(settings, stream)
+    stream.seek(0)
+    text = resolve_references(stream, quoted(changes)).read()
     check_same_experiment(Path(output_folder), text)
     make_folder(output_folder)
     write_text(Path(output_folder) / "hyperparams.yaml", text)
+
+
+def _move(settings, old: str, new: str, seen: Set[int]) -> None:
+    """Replace the output folder wherever a run writes to it."""
+    if id(settings) in seen:  # yaml's aliases
+        return
+    seen.add(id(settings))
+    is_mapping = isinstance(settings, dict)
+    for key in settings if is_mapping else range(len(settings)):
+        value = settings[key]
+        if isinstance(value, (dict, list)):
+            _move(value, old, new, seen)
+        # Other values that begin alike, such as encoder_source, do not change.
+        elif key in ("output_folder", "checkpoints_dir", "save_file"):
+            if value == old or str(value).startswith(f"{old}/"):
+                settings[key] = quoted(new + value[len(old) :])

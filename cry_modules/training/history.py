@@ -8,18 +8,19 @@ from pathlib import Path
 from typing import Dict
 
 from data_prep.files.errors import require
-from data_prep.files.shapes import read_json, whole
+from data_prep.files.shapes import ANY_NUMBER, read_json, whole
 from data_prep.files.tables import write_text
 
 HISTORY_FILE, BEFORE_FILE = "history.json", "before.json"
+_VALUES = {str: (ANY_NUMBER, str, bool, None)}
 #: Shape of a row of ``history.json``, and of ``before.json``.
-ROW = {"epoch": whole(0), str: (float, str, bool, None)}
+ROW, BEFORE = {"epoch": whole(0), **_VALUES}, {"epoch?": whole(0), **_VALUES}
 _RESTORE = "restore it, or pass another --output_folder"
 
 
 def read_before(output_folder: str) -> Dict:
     """Read the metrics before the first step, which a resume needs."""
-    return read_json(Path(output_folder) / BEFORE_FILE, ROW, _RESTORE)
+    return read_json(Path(output_folder) / BEFORE_FILE, BEFORE, _RESTORE)
 
 
 class History:

@@ -1,91 +1,217 @@
 """The command line of a train script, with one-line errors."""
 
-import argparse
-import difflib
+import io
 import os
+import re
 import sys
+from contextlib import redirect_stderr
+from functools import partial
 from pathlib import Path
-from typing import Optional, Sequence, Tuple
+from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
 import speechbrain as sb
 import torch
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node
+from speechbrain.utils.run_opts import RunOptions
 
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.settings import (
     RANGES,
+    TEXTS,
     as_text,
     check_ranges,
+    setting,
     yaml_nodes,
 )
+from cry_modules.training import experiment
 from cry_modules.training.devices import check_device
-from cry_modules.training.experiment import write_variant
+from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, require
+from data_prep.files.typed import Unfit, convert, path, text
+from data_prep.files.yaml_text import plain, text_or_texts
 
 #: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
 
-#: Types of the values that may replace a default of a yaml tag, and a
-#: description.
-_TYPES = {
-    "int": ((int,), "a whole number"),
-    "float": ((int, float), "a number"),
-    "bool": ((bool,), "True or False"),
-    "seq": ((list,), "a list"),
+#: What an option takes, by the yaml tag of its default.
+_DESCRIPTIONS = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "True or False",
+    "seq": "a list",
 }
+
+Typed = List[Tuple[str, str]]  # names and values of options
 
 
 def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     """Parse like SpeechBrain's ``parse_arguments``, with one-line errors.
 
-    ``--exclude`` and ``--probe`` may be given several times.
+    Values keep the kind of the setting: what is typed for a text stays that
+    text. ``--exclude`` and ``--probe`` may be given several times.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    repeatable = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    for name in _REPEATABLE:
-        repeatable.add_argument(f"--{name}", action="append")
-    lists, argv = repeatable.parse_known_args(argv)
-    _check_words(argv)
-    hparams_file, run_opts, text = sb.parse_arguments(argv)
-    try:
-        overrides = dict(YAML(typ="safe").load(text) or {})
-    except (YAMLError, ValueError):
-        raise InputError(
-            f"{' '.join(argv[1:])} cannot be parsed; options are --name value, "
-            "lists '[a, b]'"
-        )
-    overrides.update({k: v for k, v in vars(lists).items() if v})
-    path = Path(hparams_file)
+    if not argv or argv[0] in ("-h", "--help"):
+        sb.parse_arguments(argv)  # prints and exits
+    hparams_file, *rest = argv
     require(
-        path.is_file(),
-        f"{path} does not exist",
+        not hparams_file.startswith("-"),
+        f"{hparams_file} is where the yaml file must be",
+        "type that first, then the options",
+    )
+    require(
+        Path(hparams_file).is_file(),
+        f"{hparams_file or 'an empty name'} does not exist",
         "the first argument must be a yaml file, such as one of hparams/",
     )
+    options = _options(hparams_file)
+    own, others = _divide(rest, options)
+    run_opts = _speechbrain_options(hparams_file, others, options)
+    overrides = _overrides(own, options)
     _check_run_options(run_opts)
-    _check_overrides(hparams_file, overrides)
-    if overrides and path.read_text("utf-8").startswith(RESOLVED):
+    if overrides and Path(hparams_file).read_text("utf-8").startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
 
 
-def _check_words(argv):
-    """Refuse what SpeechBrain's parser would misread."""
-    if argv and argv[0].startswith("--") and argv[0] != "--help":
-        raise InputError(
-            f"{argv[0]} is where the yaml file must be; type that first, then "
-            "the options"
-        )
-    names = [arg.partition("=")[0] for arg in argv if arg.startswith("--")]
-    for name in names:
-        if names.count(name) > 1:
-            raise InputError(f"{name} is given twice; keep one of them")
+def _options(hparams_file) -> Dict[str, Node]:
+    """Settings of a yaml file that are options: scalars and lists, no objects,
+    with the nodes of their defaults."""
+    nodes = dict(experiment.read_pairs(hparams_file))
+    # Not if a value is missing, which the command line may give.
+    if not any(str(node.tag) == "!PLACEHOLDER" for node in nodes.values()):
+        nodes.update(yaml_nodes(resolved(hparams_file, {})))
+    return {
+        key: node
+        for key, node in nodes.items()
+        if not key.startswith("__")
+        and not str(node.tag).startswith(("!new", "!name", "!include"))
+        and not str(node.tag).endswith(":map")
+    }
+
+
+def _divide(
+    argv: Sequence[str], options: Container[str]
+) -> Tuple[Typed, List[str]]:
+    """Options of the yaml file, and the arguments for SpeechBrain's parser.
+
+    Words up to the next option are one value, as in SpeechBrain.
+    """
+    own, others, names = [], [], []
     for arg in argv:
+        if not arg.startswith("--"):
+            if names and names[-1] in options:
+                name, value = own[-1]
+                own[-1] = name, arg if value is None else f"{value} {arg}"
+            else:
+                others.append(arg)
+            continue
+        name, has_value, value = arg[2:].partition("=")
         require(
-            arg.count("=") <= arg.startswith("--"),
-            f"{arg} holds an '=' that SpeechBrain takes for a space",
-            "rename the file or folder, or pass a link to it",
+            name not in names or name in _REPEATABLE,
+            f"--{name} is given twice",
+            "keep one of them",
         )
+        names.append(name)
+        if name in options:
+            own.append((name, value if has_value else None))
+        else:
+            others.append(arg)
+    for name, value in own:
+        cure = "type one after it"
+        require(value is not None, f"--{name} has no value", cure)
+    return own, others
+
+
+def _speechbrain_options(hparams_file, argv, options):
+    """Parse SpeechBrain's own options; refuse what is no option at all."""
+    known = [*RunOptions().keys()]
+    for arg in argv:
+        name, _, value = arg[2:].partition("=")
+        if arg.startswith("--") and name not in known and name != "help":
+            raise _unknown(name, hparams_file, options, known)
+        if not arg or (not value and "=" in arg):
+            convert(f"--{name}" if name else "an argument", text, value)
+    usage = io.StringIO()
+    try:
+        with redirect_stderr(usage):
+            _, run_opts, left = sb.parse_arguments([hparams_file, *argv])
+    except SystemExit as stop:
+        if not stop.code:
+            raise
+        line = usage.getvalue().strip().split("\n")[-1]
+        raise InputError(line.partition("error: argument ")[2] or line)
+    if left:
+        flags = [a for a, b in zip(argv, argv[1:]) if b == left]
+        if flags:
+            raise InputError(f"{flags[0]} takes no value; leave out {left}")
+        raise InputError(unknown(left.split()[0], known))
+    return run_opts
+
+
+def _unknown(name, hparams_file, options, known) -> InputError:
+    """The error for an option that neither yaml file nor SpeechBrain has."""
+    hint = nearest(f"--{name}", [f"--{n}" for n in (*options, *known)])
+    others = [
+        file.name
+        for file in sorted(Path(hparams_file).parent.glob("*.yaml"))
+        if file.is_file()
+        and re.search(
+            rf"^{re.escape(name)}:", file.read_text("utf-8", "ignore"), re.M
+        )
+    ]
+    if others:
+        hint = f", but of {' and '.join(others[:2])}"
+    return InputError(
+        f"--{name} is not an option of {hparams_file}{hint}; it has "
+        f"{', '.join('--' + key for key in options)}, and SpeechBrain has "
+        "those that --help shows"
+    )
+
+
+def _overrides(own: Typed, options: Dict[str, Node]) -> Dict[str, Any]:
+    """Values of the options, of the kind that the settings are."""
+    overrides = {}
+    for name, value in own:
+        if name in _REPEATABLE:
+            value = convert(f"--{name}", path, value)
+            overrides.setdefault(name, []).append(value)
+            continue
+        is_known = name in RANGES or name in TEXTS
+        kind = partial(_known if is_known else _as_default, name, options[name])
+        overrides[name] = convert(f"--{name}", kind, value)
+    return overrides
+
+
+def _known(name, default, value):
+    """Value of a setting that settings.py knows."""
+    if name not in TEXTS:
+        try:
+            return setting(name, value)
+        except Unfit:
+            _as_default(name, default, value)  # names the kind
+            raise
+    return setting(name, text_or_texts(text(value)))
+
+
+def _as_default(name, default, value):
+    """Value of the kind of its default in the yaml file."""
+    result = text_or_texts(value)
+    if isinstance(result, list):
+        result = [plain(item) for item in result]
+    elif result is not None:
+        result = plain(result)
+    tag = str(default.tag).rpartition(":")[2]
+    kinds = {"int": int, "float": (int, float), "bool": bool, "seq": list}
+    is_bool = isinstance(result, bool)  # Python counts it as an int
+    if not isinstance(result, kinds.get(tag, object)) or (
+        is_bool and tag in ("int", "float")
+    ):
+        raise Unfit(
+            f"is {value!r}; expected a value like the default, "
+            f"'{as_text(default)}' ({_DESCRIPTIONS[tag]})"
+        )
+    return result
 
 
 def _check_run_options(run_opts):
@@ -109,37 +235,6 @@ def _check_run_options(run_opts):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
 
 
-def _check_overrides(hparams_file, overrides):
-    """Check names and types of the options that the yaml file defines."""
-    defaults = yaml_nodes(resolved(hparams_file, {}))
-    # Scalars and lists, not objects.
-    options = [
-        key
-        for key, node in defaults.items()
-        if not key.startswith("__")
-        and not str(node.tag).startswith(("!new", "!name", "!include"))
-        and not str(node.tag).endswith(":map")
-    ]
-    for name, value in overrides.items():
-        if name not in options:
-            close = difflib.get_close_matches(name, options, n=1)
-            meant = f" (did you mean --{close[0]}?)" if close else ""
-            raise InputError(
-                f"--{name} is not an option of {hparams_file}{meant}; it has "
-                f"{', '.join('--' + key for key in options)}, and SpeechBrain "
-                "has those that --help shows"
-            )
-        tag = str(defaults[name].tag).rpartition(":")[2]
-        types, description = _TYPES.get(tag, ((object,), ""))
-        is_bool = isinstance(value, bool)  # Python counts it as an int
-        require(
-            isinstance(value, types) and not (is_bool and int in types),
-            f"--{name} is {value!r}",
-            "expected a value like the default, "
-            f"'{as_text(defaults[name])}' ({description})",
-        )
-
-
 def _move(hparams_file, overrides):
     """Prepare to run a run's own hyperparams.yaml again in another folder.
 
@@ -153,5 +248,5 @@ def _move(hparams_file, overrides):
             "use the yaml file of hparams/ that it came from",
         )
     folder = Path(overrides["output_folder"])
-    write_variant(hparams_file, {}, folder, {})
+    experiment.write_variant(hparams_file, {}, folder, {})
     return str(folder / "hyperparams.yaml"), {}

@@ -1,7 +1,7 @@
 """Recordings as views for SimCLR: datasets of chunks and validation batches."""
 
 from functools import partial
-from typing import Dict, List
+from typing import Dict, List, Optional
 
 import numpy as np
 import torch
@@ -52,7 +52,10 @@ def _cut(reader, chunks, n_views, corpus, recording_id, wav, start, stop):
 
 
 def valid_batches(
-    sizes: List[int], batch_size: int, seed: int
+    sizes: List[int],
+    batch_size: int,
+    seed: int,
+    valid_share: Optional[float] = None,
 ) -> List[List[int]]:
     """Make batches of equal size that do not mix corpora.
 
@@ -68,6 +71,8 @@ def valid_batches(
         Largest batch size.
     seed : int
         Seed of the order.
+    valid_share : float
+        Share of each corpus, for the error if it is too small.
 
     Returns
     -------
@@ -80,6 +85,7 @@ def valid_batches(
     """
     if min(sizes) < 2:
         raise InputError(
+            f"valid_share is {valid_share}, which leaves "
             f"{' and '.join(map(str, sizes))} recordings to validate with; each "
             "corpus needs at least 2: raise --valid_share, or add recordings"
         )

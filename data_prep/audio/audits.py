@@ -168,7 +168,12 @@ def audit_files(
     for path in paths:
         for journal in (*trusted, kept):
             entry = journal.get(path, root / path, len(paths) > MOST_COMPARED)
-            if entry and not (needs_landmarks and _lacks_landmarks(entry)):
+            if entry is None:
+                continue
+            lacks = (
+                entry["landmarks"] is None and entry["verdict"] != "rejected"
+            )
+            if not (needs_landmarks and lacks):
                 audits[path] = _from_json(path, entry, with_landmarks)
                 if pack is None:
                     audits[path].checksum = text_of(journal.stamp_of(path))
@@ -230,7 +235,3 @@ def _from_json(path: str, entry: Dict, with_landmarks: bool) -> Audit:
         packed = base64.b64decode(entry["landmarks"])
         audit.landmarks = np.frombuffer(packed, "<u4").reshape(-1, 2)
     return audit
-
-
-def _lacks_landmarks(entry: Dict) -> bool:
-    return entry["landmarks"] is None and entry["verdict"] != "rejected"

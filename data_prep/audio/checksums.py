@@ -1,7 +1,7 @@
 """Checksums of the audio of manifests, to notice a file that was exchanged.
 
-``checksums.csv`` is beside the manifests. Of a small corpus all files are
-compared before training, of any corpus each whenever it is read.
+``checksums.csv`` is in the manifest folder. All files of a small corpus are
+compared before training; files of any corpus are compared when they are read.
 """
 
 import os
@@ -29,7 +29,7 @@ class Checksums:
         self._root = os.path.join(root, "")
 
     def check(self, path: str) -> None:
-        """Refuse a file of the data folder that is not the one it was."""
+        """Refuse a recording of the data folder whose content has changed."""
         if not path.startswith(self._root):
             return
         number = self._rows.find(path[len(self._root) :])
@@ -41,7 +41,7 @@ class Checksums:
         )
 
     def changed(self) -> Optional[str]:
-        """First path of a small corpus with another file; None if all are the
+        """Find the first changed file of a small corpus; None if all are the
         same, or if there are too many to read now."""
         numbers = range(len(self._rows) if len(self._rows) <= FEW else 0)
         paths = (self._rows.key(n) for n in numbers if not self._is_same(n))

@@ -1,8 +1,4 @@
-"""Conversion of single files to mono 16 bit, checked for loss.
-
-The decoded length of every file is compared with the length that its container
-states.
-"""
+"""Conversion of single files to mono 16 bit, checked for loss."""
 
 import math
 import os

@@ -21,9 +21,8 @@ class SampleBytes(NamedTuple):
     present: int
     field: int  #: offset of the stated length in the file
     width: int = 4  #: bytes of that field
-    is_followed: bool = (
-        True  #: False if the samples are followed by bytes that are not a chunk
-    )
+    #: False if the samples are followed by bytes that are not a chunk
+    is_followed: bool = True
 
     @property
     def is_unknown(self) -> bool:

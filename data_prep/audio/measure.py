@@ -201,7 +201,7 @@ def _ogg_ends(path: str) -> bool:
 
 
 def _describe(audit, file, lengths: Optional[SampleBytes]):
-    """Note what the header states; the reason if it cannot be true."""
+    """Record what the header states, or a reason for rejection."""
     audit.format = f"{file.format} {file.subtype}"
     audit.rate, audit.channels = file.samplerate, file.channels
     if file.format == "RAW":  # libsndfile goes by suffixes such as .vox

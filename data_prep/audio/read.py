@@ -39,15 +39,6 @@ def read_mono(
 class MonoFile:
     """(Part of) a file as mono ``[samples]`` at one rate, decoded where it is
     sliced.
-
-    Example
-    -------
-    >>> import soundfile
-    >>> path = str(getfixture("tmpdir").join("a.wav"))
-    >>> soundfile.write(path, [[0.25, 0.75]] * 800, samplerate=8000)
-    >>> sound = MonoFile(path, 0.0, 0.05, sample_rate=16000)
-    >>> len(sound), sound[300:302].round(2)
-    (800, array([0.5, 0.5], dtype=float32))
     """
 
     def __init__(self, path: str, start: float, stop: float, sample_rate: int):

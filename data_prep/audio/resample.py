@@ -21,13 +21,7 @@ _AT_ONCE = 1 << 20  # products of samples and weights
 
 
 def reduced(rate: int, new_rate: int) -> Tuple[int, int]:
-    """Samples of a period before and after resampling.
-
-    Example
-    -------
-    >>> reduced(44100, 16000)
-    (441, 160)
-    """
+    """Samples of a period before and after resampling."""
     divisor = math.gcd(rate, new_rate)
     return rate // divisor, new_rate // divisor
 

@@ -15,12 +15,6 @@ def in_threads(work: Callable, items: Sequence) -> Iterator[List[Future]]:
     Yields a future per item, in their order. Leaving the context cancels the
     calls that have not begun and waits for none: an interrupted command does
     not wait for the end of an hour-long recording.
-
-    Example
-    -------
-    >>> with in_threads(len, ["a", "bc"]) as futures:
-    ...     [future.result() for future in futures]
-    [1, 2]
     """
     futures = [Future() for _ in items]
     waiting = deque(zip(items, futures))

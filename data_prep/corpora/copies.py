@@ -1,6 +1,6 @@
 """Report of the copies in a corpus, by patient, split and label."""
 
-from dataclasses import astuple
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Dict, List, Optional
 
@@ -8,16 +8,7 @@ from data_prep.audio.duplicates import Copy
 from data_prep.files.tables import write_table
 from data_prep.manifest import Recording
 
-COLUMNS = (
-    "kind",
-    "path",
-    "copy",
-    "offset_s",
-    "common",
-    "patients",
-    "splits",
-    "labels",
-)
+COLUMNS = (*(f.name for f in fields(Copy)), "patients", "splits", "labels")
 
 
 def report_copies(

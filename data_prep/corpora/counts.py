@@ -54,17 +54,7 @@ def as_markdown(table: Dict[str, Dict[str, Count]]) -> str:
 
 
 def write_counts(splits: Dict[str, List[Recording]], folder: Path) -> str:
-    """Write ``table.md`` and ``table.csv``; return the Markdown.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = write_counts({"train": []}, tmp)
-    >>> print((tmp / "table.csv").read_text(), end="")
-    class,split,recordings,patients,hours
-    all,train,0,0,0.0
-    all,all,0,0,0.0
-    """
+    """Write ``table.md`` and ``table.csv``; return the Markdown."""
     table = counts(splits)
     text = as_markdown(table)
     write_text(Path(folder) / "table.md", text + "\n")

@@ -74,22 +74,8 @@ def database_name(root: Path, table: Path) -> str:
 def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
     """Read the rows of a database: recordings without labels, and cells.
 
-    Arguments
-    ---------
-    table : pathlib.Path
-        recordings.csv.
-    label_columns : sequence of str
-        Required columns, in addition to ``REQUIRED``.
-
-    Returns
-    -------
-    list of (Recording, dict)
-
-    Raises
-    ------
-    InputError
-        A missing column, an empty cell, an absolute path, an id changed by a
-        spreadsheet, or a recording that is listed twice.
+    Raises ``InputError`` for a missing column, an empty cell, an absolute path,
+    an id changed by a spreadsheet, or a recording that is listed twice.
     """
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
@@ -212,16 +198,7 @@ def usable_rows(
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:
-    """Write ``recordings.csv``, unless the file holds the same rows already.
-
-    Example
-    -------
-    >>> table = Path(getfixture("tmpdir")) / "recordings.csv"
-    >>> row = {"recording_id": "r1", "patient_id": "p1", "path": "a.wav"}
-    >>> write_database([row], table)
-    >>> read_database(table, [])[0][0].wav
-    'a.wav'
-    """
+    """Write ``recordings.csv``, unless the file holds the same rows already."""
     make_folder(table.parent)
     if table.is_file():
         # An unchanged file keeps the manifests made of it up to date.

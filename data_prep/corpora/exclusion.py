@@ -167,7 +167,7 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
 
 
 def _add_samples(held_out, row_of, place, save_folder, table) -> bool:
-    """Add the samples of files; whether any can be compared."""
+    """Add the samples of files; return whether any can be compared."""
     # One journal per folder: files of two folders may have the same name, size
     # and time.
     name = blake2b(str(place.resolve()).encode(), digest_size=8).hexdigest()

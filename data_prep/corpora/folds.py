@@ -239,13 +239,7 @@ def _report_unknown(rows, column):
 
 
 def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
-    """Folds in the spelling of the table: a command line turns 01 into 1.
-
-    Example
-    -------
-    >>> as_spelt(Folds("fold", "1", "x"), [(None, {"fold": "01"})])
-    Folds(column='fold', test='01', valid='x')
-    """
+    """Folds in the spelling of the table, such as 01 for 1."""
     cells = {cells.get(folds.column, "") for _, cells in rows}
     spelt = {natural_order(spelling(cell)): cell for cell in sorted(cells)}
 

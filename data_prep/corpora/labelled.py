@@ -101,30 +101,7 @@ def prepare_clinical(
     whole patients are split 70/15/15, stratified by label and site. Rows with
     an empty label are left out. No patient is in two splits: recordings of a
     test patient with other values of ``fold_column`` are left out too (for the
-    column ``fold`` that is an error).
-
-    Arguments
-    ---------
-    data_folder : str
-        Folder that the paths in the csv are relative to.
-    save_folder : str
-        Folder of the manifests.
-    label_column : str
-        Column of the task.
-    classes : sequence of str
-        Labels, the positive class last.
-    recordings_csv : str or None
-        Default ``<data_folder>/recordings.csv``.
-    corpus_name : str or None
-        Default: the name in the data folder's ``corpus.json``, else the
-        folder's.
-    **options
-        Other arguments of ``Task``.
-
-    Raises
-    ------
-    InputError
-        The database or an option is wrong.
+    column ``fold`` that is an error). `options` are those of ``Task``.
     """
     root, table = locate(data_folder, recordings_csv, "--data_folder")
     save_folder = preparation.require_out(save_folder, root)

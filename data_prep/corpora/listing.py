@@ -1,6 +1,5 @@
 """Recordings listed in manifests or in a database, or in a folder of audio."""
 
-import json
 from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Tuple
 
@@ -52,11 +51,7 @@ def read_recordings(
 
 def prepared_from(manifests: Path) -> Optional[str]:
     """Data folder that manifests were prepared from, None if unknown."""
-    try:
-        text = (manifests / manifest.PREPARED_FILE).read_text(encoding="utf-8")
-        options, _ = json.loads(text)
-    except (OSError, ValueError):
-        return None
+    options, *_ = manifest.read_prepared(manifests) or [{}]
     return options.get("data_folder") or options.get("cry_folder")
 
 

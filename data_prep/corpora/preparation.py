@@ -103,7 +103,7 @@ def _prepare_once(save_folder, options, sources, prepare):
     contents = [_content(path) for path in (*sources, *parts)]
     key = json.loads(json.dumps([options, contents], default=str))
     done = save_folder / manifest.PREPARED_FILE
-    before = _read_prepared(done)
+    before = manifest.read_prepared(save_folder)
     run = _begun(save_folder)
     if before is not None and _without_paths(before) == _without_paths(key):
         changed = _changed_audio(save_folder, root)
@@ -131,22 +131,13 @@ def _content(path: Path) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
-def _read_prepared(path: Path):
-    """Options and contents of the last preparation; None if unknown."""
-    try:
-        before = json.loads(path.read_text(encoding="utf-8"))
-        return before if isinstance(before[0], dict) else None
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
-
-
 def _without_paths(key):
     options, *contents = key
     return [{k: v for k, v in options.items() if k not in _PATHS}, contents]
 
 
 def _begun(save_folder: Path) -> Optional[Path]:
-    """Run that has begun with the manifests of a folder."""
+    """Find the run that has begun with the manifests of a folder."""
     runs = save_folder.parents[:2]
     return next((run for run in runs if any(run.glob("save/CKPT*"))), None)
 
@@ -158,7 +149,7 @@ def _changed_audio(save_folder, root) -> Optional[str]:
 
 
 def _note_moved(before, key, done):
-    """Say that data are elsewhere now, and remember where."""
+    """Log that data have moved, and remember where they are."""
     for name in _PATHS:
         old, new = before[0].get(name), key[0].get(name)
         if old != new:
@@ -171,16 +162,16 @@ def _note_moved(before, key, done):
 
 def _require_same(prepare, save_folder, run):
     """Refuse what would change the manifests that a run has begun with."""
-    beside = save_folder.with_name(f"{save_folder.name}.partial")
-    shutil.rmtree(beside, ignore_errors=True)
-    shutil.copytree(save_folder, beside)  # with its audits
+    trial = save_folder.with_name(f"{save_folder.name}.partial")
+    shutil.rmtree(trial, ignore_errors=True)
+    shutil.copytree(save_folder, trial)  # with its audits
     try:
-        prepare(beside)
+        prepare(trial)
         names = (CHECKSUM_FILE, *(f"{split}.csv" for split in manifest.SPLITS))
-        differences = (_difference(save_folder, beside, n) for n in names)
+        differences = (_difference(save_folder, trial, n) for n in names)
         difference = next(filter(None, differences), None)
     finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        shutil.rmtree(trial, ignore_errors=True)
     require(
         difference is None,
         f"the corpus or its options changed since the run in {run} began "
@@ -261,12 +252,12 @@ def _checksums(splits, audits, root) -> Dict[str, str]:
     """Checksum of each recording of the manifests, by path."""
     is_pack = pack_at(root) is not None
     paths = dict.fromkeys(rec.wav for recs in splits.values() for rec in recs)
-    found = {path: audits.files[path] for path in paths}
+    audit_of = {path: audits.files[path] for path in paths}
     return {
         path: PACKED + audit.digest
         if is_pack
         else audit.checksum or checksum(Path(root) / path)
-        for path, audit in found.items()
+        for path, audit in audit_of.items()
     }
 
 
@@ -316,12 +307,6 @@ def shortened_list(names: Sequence[str], most: int = 10) -> str:
 
 
 def corpus_of(root: Path, otherwise: str) -> Dict:
-    """Description of the corpus by its ``corpus.json``, else by a given name.
-
-    Example
-    -------
-    >>> corpus_of(Path("clinic"), "clinic's cries")
-    {'name': "clinic's cries", 'synthetic': False}
-    """
+    """Description of the corpus by its ``corpus.json``, else by a given name."""
     corpus = manifest.read_corpus(root)
     return corpus or {"name": otherwise, "synthetic": False}

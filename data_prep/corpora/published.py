@@ -5,7 +5,6 @@ Each reads the file names or tables of its corpus and writes
 on any label. ``prepare_clinical`` then writes the manifests of one label.
 """
 
-import argparse
 import logging
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from data_prep.audio.folder import audio_files, find_file
 from data_prep.corpora.database import TABLE, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.identifiers import identity
 
@@ -152,24 +152,24 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     """Run a preparation ``prepare(SRC, OUT, **options)`` from the command line.
 
     `options` maps names to (default, help); the type is the default's, False
-    makes a flag. The description is the first line of the module.
+    makes a flag, an empty list an option that is repeated. The description is
+    the first line of the module that is run.
     """
-    module = sys.modules[prepare.__module__]
-    parser = argparse.ArgumentParser(
-        description=module.__doc__.split("\n")[0], allow_abbrev=False
-    )
+    description = sys.modules["__main__"].__doc__.split("\n")[0]
+    parser = Arguments(description=description)
     parser.add_argument("data_folder", metavar="SRC", help="corpus folder")
     parser.add_argument("--out", required=True, help="folder of all output")
     for name, (default, words) in options.items():
+        kind = {"default": default}
         if default is False:
-            parser.add_argument(f"--{name}", action="store_true", help=words)
-            continue
-        parser.add_argument(
-            f"--{name}",
-            type=str if default is None else type(default),
-            default=default,
-            help=words if default is None else f"{words}; default: {default}",
-        )
+            kind["action"] = "store_true"
+        elif default == []:
+            kind["action"], words = "append", f"{words}; repeatable"
+        elif isinstance(default, list):
+            kind["nargs"], words = "+", f"{words}; default: {' '.join(default)}"
+        elif default is not None:
+            kind["type"], words = type(default), f"{words}; default: {default}"
+        parser.add_argument(f"--{name}", help=words, **kind)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

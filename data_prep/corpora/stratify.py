@@ -17,26 +17,10 @@ SHARES = {"train": 0.7, "valid": 0.15, "test": 0.15}
 
 
 def strata(recordings: List[Recording]) -> Dict[str, tuple]:
-    """Label and site of each patient.
+    """Label and site of each patient, by patient_id.
 
     A patient with recordings of several labels counts for the rarest label,
     whose distribution over splits matters most.
-
-    Arguments
-    ---------
-    recordings : list of Recording
-        Recordings of all splits.
-
-    Returns
-    -------
-    dict
-        (label, site) by patient_id.
-
-    Example
-    -------
-    >>> rec = Recording("a", 2.0, "a.wav", 0.0, 2.0, "pain", "p1", "north")
-    >>> strata([rec])
-    {'p1': ('pain', 'north')}
     """
     n_of = Counter(rec.label for rec in recordings)
     strata_of = defaultdict(list)
@@ -54,20 +38,6 @@ def split_patients(
     Each split gets its share of each label to within one patient, and at least
     one patient if the label has as many patients as there are splits (which may
     take more than one from the largest split).
-
-    Arguments
-    ---------
-    stratum_of : dict
-        (label, site) by patient, see ``strata``.
-    shares : dict
-        Share by split; they sum to 1.
-    seed : int
-        Seed of the assignment.
-
-    Returns
-    -------
-    dict
-        Split by patient.
 
     Example
     -------
@@ -101,22 +71,7 @@ def split_patients(
 def split_by_patient(
     recordings: List[Recording], shares: Dict[str, float], seed: int
 ) -> Dict[str, List[Recording]]:
-    """Split recordings by whole patients.
-
-    Arguments
-    ---------
-    recordings : list of Recording
-        Recordings to split.
-    shares : dict
-        Share by split.
-    seed : int
-        Seed of the split.
-
-    Returns
-    -------
-    dict
-        Recordings by split.
-    """
+    """Split recordings by whole patients."""
     split_of = split_patients(strata(recordings), shares, seed)
     return {
         split: [r for r in recordings if split_of[r.patient_id] == split]
@@ -167,7 +122,7 @@ def fold_patients(
     require(
         len(stratum_of) >= n_folds,
         f"{len(stratum_of)} patients cannot be put into {n_folds} folds",
-        "use fewer folds, or add patients",
+        f"pass --folds {len(stratum_of)} or less, or add patients",
     )
     n_of = Counter(label for label, _ in stratum_of.values())
     for label, n in sorted(n_of.items()):
@@ -184,22 +139,7 @@ def fold_patients(
 
 
 def check_fraction(fraction: float) -> None:
-    """Check that `fraction` is in (0, 1].
-
-    Arguments
-    ---------
-    fraction : float
-        Share of the labels.
-
-    Raises
-    ------
-    InputError
-        If `fraction` is not in (0, 1].
-
-    Example
-    -------
-    >>> check_fraction(0.03)
-    """
+    """Check that `fraction` is in (0, 1]."""
     if not 0 < fraction <= 1:
         raise InputError(
             f"label_fraction is {fraction}; it must be above 0 and up to 1 "
@@ -213,31 +153,6 @@ def fraction_of_patients(
     """Draw a fraction of the patients of each label, at least one.
 
     Fractions are nested: the 3 % of a seed are among its 5 %.
-
-    Arguments
-    ---------
-    stratum_of : dict
-        (label, site) by patient.
-    fraction : float
-        In (0, 1].
-    seed : int
-        Seed of the experiment.
-
-    Returns
-    -------
-    set of str
-
-    Raises
-    ------
-    InputError
-        If `fraction` is not in (0, 1].
-
-    Example
-    -------
-    >>> patients = {f"p{i}": ("a", "") for i in range(100)}
-    >>> some = fraction_of_patients(patients, 0.03, seed=1)
-    >>> len(some), some < fraction_of_patients(patients, 0.1, seed=1)
-    (3, True)
     """
     check_fraction(fraction)
     rng = _generator(seed)

@@ -1,6 +1,7 @@
 """Manifests of unlabelled cries for adaptation, without held-out patients."""
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Container, Dict, List, Optional, Sequence
 
@@ -96,11 +97,13 @@ def _held_out(root, table, save_folder, tables, options):
         for rec, _ in everything
         if rec.patient_id in reasons
     ]
+    by_reason = Counter(reason for _, _, reason in left_out)
     require(
         bool(rows),
-        f"no recording of {table} is left for adaptation: all are of held-out "
-        "splits or excluded patients",
-        "add unlabelled ones",
+        f"no recording of {table} is left for adaptation: of its "
+        f"{len(everything)}, "
+        + ", ".join(f"{n}: {why}" for why, n in by_reason.most_common(3)),
+        "add unlabelled ones, or exclude fewer (the column 'split', --exclude)",
     )
     if left_out:
         logger.info("%d recordings held out from adaptation", len(left_out))

@@ -31,13 +31,7 @@ _STANDARD_STREAMS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
 def cannot_write(path: Path, error: OSError) -> InputError:
-    """Make the ``InputError`` for a file or folder that cannot be written.
-
-    Example
-    -------
-    >>> cannot_write("a.csv", OSError(errno.ENOSPC, "No space left on device"))
-    InputError('a.csv could not be written (No space left on device); free some space, then run the same command again')
-    """
+    """Make the ``InputError`` for a file or folder that cannot be written."""
     reason = error.strerror or error
     return InputError(
         f"{path} could not be written ({reason}); {cure_of(error)}"
@@ -103,11 +97,6 @@ def check_output(path: Path) -> None:
 def descriptor_of(path: Path) -> Optional[int]:
     """Number of this process's open file that a path, or the link there,
     names: ``-``, ``/dev/stdout``, ``/dev/fd/63``; None for other paths.
-
-    Example
-    -------
-    >>> descriptor_of("/dev/stdout"), descriptor_of("a.csv")
-    (1, None)
     """
     path = str(path)
     for _ in range(40):  # links, as many as Linux follows

@@ -1,5 +1,4 @@
-"""Explain a broken Python environment in one line; end quietly if nobody reads
-what is printed.
+"""One-line errors of a broken environment, and of output that nobody reads.
 
 A package whose binary library does not fit the others (torchaudio built for
 another torch, torch without its CUDA libraries) fails during import, before a
@@ -10,8 +9,9 @@ which ``data_prep/__init__.py`` sets: every command imports that package first.
 import atexit
 import sys
 from importlib import metadata
+from traceback import walk_tb
 from types import TracebackType
-from typing import Iterator, Optional, Tuple
+from typing import Optional
 
 from data_prep.files.streams import close_broken_streams
 
@@ -45,7 +45,10 @@ def broken_package(
     error: BaseException, traceback: Optional[TracebackType]
 ) -> Optional[str]:
     """Name the installed package whose import raised `error`."""
-    frames = list(_frames(traceback))
+    frames = [
+        (str(f.f_globals.get("__name__")).partition(".")[0], f.f_code.co_name)
+        for f, _ in walk_tb(traceback)
+    ]
     if not isinstance(error, Exception) or not frames:
         return None
     installed = metadata.packages_distributions()
@@ -74,15 +77,6 @@ def explanation(package: str, error: BaseException) -> str:
         "rm -r .venv && make setup, or in your own environment "
         "pip install -c constraints.txt -e ."
     )
-
-
-def _frames(traceback: Optional[TracebackType]) -> Iterator[Tuple[str, str]]:
-    """Yield each frame's top-level package and the name of its function."""
-    while traceback is not None:
-        frame = traceback.tb_frame
-        module = str(frame.f_globals.get("__name__"))
-        yield module.partition(".")[0], frame.f_code.co_name
-        traceback = traceback.tb_next
 
 
 def _version(name: str) -> str:

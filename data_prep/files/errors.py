@@ -75,13 +75,7 @@ def is_of_disk(error: OSError) -> bool:
 
 
 def cannot_access(error: OSError) -> InputError:
-    """Make the ``InputError`` for the file or folder that an error names.
-
-    Example
-    -------
-    >>> cannot_access(FileNotFoundError(errno.ENOENT, "No such file", "a/b"))
-    InputError('a/b: No such file; if it was moved or unmounted, bring it back, then run the same command again')
-    """
+    """Make the ``InputError`` for the file or folder that an error names."""
     # A copy names its source first, and fails at its target if that is full.
     name = is_of_disk(error) and error.filename2 or error.filename
     cure = cure_of(error)
@@ -143,16 +137,12 @@ def one_line_errors():
 
 
 def _fail(error: InputError) -> None:
-    _let_first_rank_speak()
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
-
-
-def _let_first_rank_speak() -> None:
-    """Wait in a process of torchrun that is not its first: most errors are
-    those of all processes, and torchrun ends the others after the first."""
+    # Most errors are those of all processes of torchrun, which ends the others
+    # after the first: let the first one speak.
     if _local_rank() > 0:
         time.sleep(_TORCHRUN_S + _RANK_S * _local_rank())
+    print(f"error: {error}", file=sys.stderr)
+    raise SystemExit(2)
 
 
 def _local_rank() -> int:

@@ -1,4 +1,4 @@
-"""Identifiers: all spellings of one patient, recording or site are one.
+"""Canonical forms of identifiers: all spellings of one patient are one.
 
 Spellings that look alike must not become two patients, one to train on and one
 to test on: accents in one or two code points, invisible characters, any kind of
@@ -38,11 +38,6 @@ _NUMBER = re.compile(r"\+?(\d+)(?:[.,](\d*))?", re.ASCII)
 def cleaned(text: str) -> str:
     """Remove what cannot be seen: accents in two code points become one,
     invisible characters disappear, and any space becomes a single one.
-
-    Example
-    -------
-    >>> cleaned(" Zoe\\u0308\\u00a0 \\u200bB")
-    'Zoë B'
     """
     if text.isascii() and text.isprintable() and "  " not in text:
         text = text.strip()
@@ -59,13 +54,7 @@ def _is_visible(sign: str) -> bool:
 
 
 def spelling(text: str) -> str:
-    """Form of a text in which case, width, dashes and spaces do not count.
-
-    Example
-    -------
-    >>> spelling("Baby\\u201307"), spelling("ＢＡＢＹ-07")
-    ('baby-07', 'baby-07')
-    """
+    """Form of a text in which case, width, dashes and spaces do not count."""
     text = unicodedata.normalize("NFKC", cleaned(text)).translate(_ALIKE)
     text = unicodedata.normalize("NFKC", text.casefold())
     return " ".join(text.split())
@@ -103,12 +92,6 @@ class Spellings:
     cells, which may identify patients. With ``refuse_zeros``, identifiers that
     differ only in zeros (007 and 7) are refused: a spreadsheet may have changed
     one, or they may be two patients.
-
-    Example
-    -------
-    >>> first = Spellings("patient_id")
-    >>> first("a.csv row 2", "Zoe"), first("a.csv row 3", "ZOE")
-    ('Zoe', 'Zoe')
     """
 
     def __init__(self, column: str, refuse_zeros: bool = False):

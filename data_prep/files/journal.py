@@ -26,16 +26,6 @@ class Journal:
     line cut short by a kill is ignored, and so is a journal whose first line
     is not ``header``. An entry that is not of ``shape`` (see ``shapes``) is
     ignored with a warning: the work on its file is done again.
-
-    Example
-    -------
-    >>> tmp = Path(getfixture("tmpdir"))
-    >>> _ = (tmp / "a.wav").write_bytes(b"12")
-    >>> with Journal(tmp / "journal.jsonl", {"version": 1}) as journal:
-    ...     journal.add("a.wav", tmp / "a.wav", {"seconds": 3})
-    >>> with Journal(tmp / "journal.jsonl", {"version": 1}) as journal:
-    ...     journal.get("a.wav", tmp / "a.wav")
-    {'seconds': 3}
     """
 
     def __init__(self, path: Path, header: Dict, shape: Any = object):

@@ -23,21 +23,8 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[int]:
     """Hold the lock of an output folder; yield its descriptor.
 
     The system frees the lock when this process ends, however it ends. Within
-    one process the same folder can be locked again.
-
-    Raises
-    ------
-    InputError
-        Another process writes to the folder; the message names it.
-
-    Example
-    -------
-    >>> folder = Path(getfixture("tmpdir"))
-    >>> with locked(folder), locked(folder):
-    ...     [path.name for path in folder.iterdir()]
-    ['.lock']
-    >>> list(folder.iterdir())
-    []
+    one process the same folder can be locked again. Raises ``InputError``,
+    which names the other process, if there is one.
     """
     path = os.path.join(os.path.realpath(make_folder(folder)), name)
     if path in _held:

@@ -1,5 +1,4 @@
-"""Missing values, and cells that a spreadsheet has damaged: one rule for the
-tables of users."""
+"""Missing values, and cells that a spreadsheet has damaged."""
 
 import re
 from typing import Dict
@@ -27,13 +26,7 @@ PATHS = ("path", "wav", "file_name", "filename")
 
 
 def is_missing(cell: str) -> bool:
-    """Check that a cell is empty or a mark of a missing value.
-
-    Example
-    -------
-    >>> is_missing("N/A"), is_missing(""), is_missing("nap")
-    (True, True, False)
-    """
+    """Check that a cell is empty or a mark of a missing value."""
     # A cell of two or three code points can be a mark of one dash.
     if len(cell) > 3 * _LONGEST:
         return False

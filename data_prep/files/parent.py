@@ -37,8 +37,8 @@ def end_with_parent(grace_s: float = 0.0) -> None:
 
 
 def program_ends_with_parent() -> Optional[Callable]:
-    """Make ``preexec_fn`` of a program that is not ours, such as ffmpeg: Linux
-    kills it when the thread that started it ends; elsewhere None."""
+    """Make the ``preexec_fn`` of a program such as ffmpeg, which Linux kills
+    when the thread that started it ends; elsewhere None."""
     if sys.platform != "linux":
         return None
     import ctypes  # here: it must be loaded before the fork

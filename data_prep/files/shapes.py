@@ -69,15 +69,7 @@ def one_of(*values) -> Rule:
 
 
 def checked(data: Any, shape: Any, where: str, cure: str) -> Any:
-    """Return data of a shape; the ``InputError`` for other data names the key.
-
-    Example
-    -------
-    >>> checked([{"epoch": 0}], [{"epoch": whole(1)}], "a.json", "delete it")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: a.json: [0].epoch is 0, not a whole number from 1 to 9007199254740992; delete it
-    """
+    """Return data of a shape; the ``InputError`` for other data names the key."""
     problem = mismatch(data, shape)
     require(problem is None, f"{where}: {problem}", cure)
     return data
@@ -112,7 +104,7 @@ def mismatch(value: Any, shape: Any, key: str = "") -> Optional[str]:
     if isinstance(shape, tuple):
         if any(mismatch(value, option, key) is None for option in shape):
             return None
-        # Of alternatives of which one is a list or a map, that one's reason.
+        # If one alternative is a list or a map, give its reason.
         for option in shape:
             if isinstance(option, type(value)) and value is not None:
                 return mismatch(value, option, key)
@@ -196,18 +188,12 @@ def _words(shape) -> str:
 
 
 def _shown(value) -> str:
-    """A value in a few characters of one line."""
+    """Show a value in a few characters of one line."""
     return reprlib.repr(value).encode("ascii", "backslashreplace").decode()
 
 
 def fields_of(kind: type, without=(), **narrower) -> Dict[str, Any]:
-    """Shape of a dataclass or named tuple, with narrower shapes of fields.
-
-    Example
-    -------
-    >>> fields_of(Rule, holds=object)
-    {'holds': <class 'object'>, 'words': <class 'str'>}
-    """
+    """Shape of a dataclass or named tuple, with narrower shapes of fields."""
     hints = typing.get_type_hints(kind)
     return {
         name: narrower[name] if name in narrower else _of_hint(hint)

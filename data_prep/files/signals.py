@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Iterator
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -22,7 +22,7 @@ _GRACE_S = 2.0
 
 
 class Requests:
-    """Counts signals; those that come together count once."""
+    """Count of signals; those that come together count once."""
 
     def __init__(self):
         self._first = None
@@ -53,7 +53,8 @@ def second_signal_ends() -> Iterator[None]:
     finally:
         signal.set_wakeup_fd(before)
         left.set()
-        os.write(writing, b"\0")  # wakes the thread
+        with suppress(BrokenPipeError):  # the thread has ended by itself
+            os.write(writing, b"\0")  # wakes it
         os.close(writing)
 
 

@@ -95,7 +95,7 @@ def _decoded(path, content) -> str:
 
 
 def _encoding_without_mark(content: bytes) -> str:
-    """UTF-16 has a zero byte in most characters of a table, UTF-8 has none."""
+    """Guess UTF-16, which has a zero byte in most characters of a table."""
     head = content[:1000]
     for first, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):
         zeros, others = head[first::2].count(0), head[1 - first :: 2].count(0)

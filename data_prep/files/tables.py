@@ -17,22 +17,8 @@ logger = logging.getLogger(__name__)
 def read_lines(path: Path) -> List[List[str]]:
     """Read the cells of a csv file by line, header included.
 
-    Arguments
-    ---------
-    path : pathlib.Path
-        Comma-separated, or with a first line like ``sep=;``, in UTF-8 or
-        UTF-16.
-
-    Returns
-    -------
-    list of list of str
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write("x,y\\n1, 2\\n")
-    >>> read_lines(path)
-    [['x', 'y'], ['1', ' 2']]
+    The file is comma-separated, or has a first line like ``sep=;``, in UTF-8
+    or UTF-16.
     """
     text, separator = csv_text(path)
     return parsed_lines(text, separator, path)
@@ -43,30 +29,12 @@ def read_table(
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read a user's csv file with a header, checking for common faults.
 
+    Returns "<file name> row <n>" and the cells by column, for each row.
     Cells are cleaned (``identifiers.cleaned``), paths stripped of surrounding
     space. Empty rows and empty columns without a name are skipped. Rows are
     numbered as in a spreadsheet: the first line is row 1. Raises ``InputError``
     if the file is missing, empty or not Unicode, lacks or repeats a column, has
     ragged rows, or if a spreadsheet's error is in a required column.
-
-    Arguments
-    ---------
-    path : pathlib.Path
-        See ``read_lines``.
-    required : sequence of str
-        Required columns.
-
-    Returns
-    -------
-    list of (str, dict)
-        "<file name> row <n>" and the row by column.
-
-    Example
-    -------
-    >>> path = getfixture("tmpdir").join("a.csv")
-    >>> path.write("x,y\\n1, 2\\n")
-    >>> read_table(path, ["x"])
-    [('a.csv row 2', {'x': '1', 'y': '2'})]
     """
     path = Path(path)
     lines = [
@@ -119,7 +87,7 @@ def _cells(path, source, header, line) -> Dict[str, str]:
 
 
 def _report_cleaned(changed: List[Tuple[str, str, str]], required) -> None:
-    """Say which cells were cleaned. The example is shown only if it is of a
+    """Log which cells were cleaned. The example is shown only if it is of a
     column that is required and holds neither ids nor paths."""
     if not changed:
         return

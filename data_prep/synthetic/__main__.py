@@ -1,24 +1,24 @@
 """Write synthetic corpora in the form of VGGSound and of a clinical database."""
 
-import argparse
 import sys
 import time
 from collections import Counter
 from typing import Optional, Sequence
 
+from data_prep.files.arguments import Arguments
 from data_prep.synthetic.corpora import PARTS, make_corpus
 from data_prep.synthetic.plan import SCALES
 
 
 def main(arguments: Optional[Sequence[str]] = None) -> int:
     """Parse the command line and write the corpora; return the exit status."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         prog="python -m data_prep.synthetic", description=__doc__
     )
     parser.add_argument("out", help="folder of vggsound/ and cry/")
     parser.add_argument("--scale", choices=sorted(SCALES), default="demo")
     parser.add_argument("--part", choices=("all", *PARTS), default="all")
-    parser.add_argument("--seed", type=int, default=1234)
+    parser.add_argument("--seed", default=1234)
     parser.add_argument("--workers", type=int, help="default: all cores")
     args = parser.parse_args(arguments)
     began = time.monotonic()

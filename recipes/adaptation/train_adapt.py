@@ -201,7 +201,8 @@ def make_loaders(brain, hparams, datasets):
     }
     train, valid = (ConcatDataset(datasets[s]) for s in ("train", "valid"))
     sizes = [len(dataset) for dataset in datasets["valid"]]
-    batches = valid_batches(sizes, hparams["batch_size"], hparams["seed"])
+    names = ("batch_size", "seed", "valid_share")
+    batches = valid_batches(sizes, *(hparams[name] for name in names))
     return (
         brain.make_train_loader(train, sampler, **kwargs),
         brain.make_loader(valid, batch_sampler=own_share(batches), **kwargs),

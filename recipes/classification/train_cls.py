@@ -167,9 +167,6 @@ def check_options(hparams):
             "embeddings which do not change: pass --solver adamw, or a linear "
             "mode and --trained_on recordings"
         )
-    if hparams["encoder_source"] is not None:
-        # A folder may be called 2022.
-        hparams["encoder_source"] = str(hparams["encoder_source"])
 
 
 def make_brain(hparams, run_opts, train_labels, classes):

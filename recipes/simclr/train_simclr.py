@@ -36,10 +36,14 @@ def make_loaders(brain, hparams, train, valid):
     except ValueError as error:
         raise InputError(str(error))
     n_workers = hparams["num_workers"]
-    share = own_share(valid_batches([len(valid)], batch_size, seed))
+    batches_of_valid = valid_batches(
+        [len(valid)], batch_size, seed, hparams["valid_share"]
+    )
     return (
         brain.make_train_loader(train, batches, n_workers),
-        brain.make_loader(valid, n_workers, batch_sampler=share),
+        brain.make_loader(
+            valid, n_workers, batch_sampler=own_share(batches_of_valid)
+        ),
     )
 
 

@@ -9,7 +9,6 @@
 there is one of the last three for each fold, such as ``all_0.csv``.
 """
 
-import argparse
 import logging
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -23,6 +22,7 @@ from data_prep.corpora.database import (
 )
 from data_prep.corpora.folds import FOLD, rounds
 from data_prep.corpora.stratify import SHARES, split_patients, strata
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.lock import locked
@@ -131,9 +131,8 @@ def _write_round(rows, further, labels, part_of, out, suffix) -> None:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description="Write the tables of cries that a study's runs read.",
-        allow_abbrev=False,
+    parser = Arguments(
+        description="Write the tables of cries that a study's runs read."
     )
     parser.add_argument("cries", metavar="CRIES")
     parser.add_argument("recordings", metavar="RECORDINGS")
@@ -145,7 +144,7 @@ def main() -> None:
         "--more", help="table of further cries, for adaptation only"
     )
     parser.add_argument("--folds", nargs="+", default=[])
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default=0)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

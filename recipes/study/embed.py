@@ -8,7 +8,6 @@ Embeddings can identify infants: they are personal data and stay in the study's
 folder.
 """
 
-import argparse
 from itertools import chain
 from pathlib import Path
 from typing import List, Optional
@@ -24,6 +23,7 @@ from cry_modules.evaluation.embed import embed
 from cry_modules.lengths import batches_in_order
 from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
+from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import (
     complete_or_absent,
     make_folder,
@@ -100,10 +100,9 @@ def _embed(embedder, rows: List[Recording], root, name) -> np.ndarray:
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         description="Embed cries and generic sounds by a linear probe's "
-        "encoder.",
-        allow_abbrev=False,
+        "encoder."
     )
     parser.add_argument("run", metavar="RUN")
     for option in ("cries", "sounds", "sound_folder", "out"):

@@ -8,7 +8,6 @@ change of the settings. After a failed run, whose log is named, the others
 continue. Options after ``--`` are passed to Snakemake.
 """
 
-import argparse
 import copy
 import importlib.util
 import os
@@ -23,9 +22,12 @@ from typing import Dict, Optional, Sequence
 
 import yaml
 
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
+from data_prep.files.typed import whole_number
+from data_prep.files.yaml_text import read_settings, text_or_texts
 from recipes.study import cost, spent
 from recipes.study.engine import (
     report_so_far,
@@ -34,7 +36,7 @@ from recipes.study.engine import (
     work,
 )
 from recipes.study.plan import Plan, Run
-from recipes.study.settings import check_settings, read_study
+from recipes.study.settings import STUDY_TEXTS, check_settings, read_study
 from recipes.study.watch import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -102,12 +104,14 @@ def read_changes(pairs: Sequence[str]) -> Dict:
         name, sign, value = pair.partition("=")
         if not sign or not name:
             raise InputError(f"--set {pair}: write it as name=value")
-        try:
-            changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise InputError(
-                f"--set {pair}: the value is not yaml; quote or correct it"
-            )
+        require(name not in changes, f"--set {name} is given twice", "keep one")
+        if name.rpartition(".")[2] in STUDY_TEXTS:
+            changes[name] = text_or_texts(value)
+        else:
+            cure = "the value is not yaml: quote or correct it"
+            content = f"value: {value}"
+            read = read_settings(content, f"--set {pair}", cure, STUDY_TEXTS)
+            changes[name] = read["value"]
     return changes
 
 
@@ -162,10 +166,9 @@ def parse(argv: Optional[Sequence[str]] = None):
     """Parse the command line; what follows ``--`` is for Snakemake."""
     argv = list(sys.argv[1:] if argv is None else argv)
     end = argv.index("--") if "--" in argv else len(argv)
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         description="Run a study.",
         epilog="Options of Snakemake follow after --, such as: -- --touch",
-        allow_abbrev=False,
     )
     parser.add_argument(
         "profile", help="miniature, demo, real, poster, slurm, or a folder"
@@ -181,7 +184,9 @@ def parse(argv: Optional[Sequence[str]] = None):
         "--dry_run", action="store_true", help="print the plan, run nothing"
     )
     parser.add_argument(
-        "--cores", type=int, help="runs at a time; default: the profile's"
+        "--cores",
+        type=whole_number(1, 10_000),
+        help="runs at a time; default: the profile's",
     )
     args = parser.parse_args(argv[:end])
     args.snakemake = argv[end + 1 :]

@@ -1,15 +1,17 @@
 """Settings of a study: the comparison, its data, and options of the commands."""
 
-import functools
 import math
 from dataclasses import dataclass, fields
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple
 
-import yaml
 from ruamel.yaml import YAML
 
+from cry_modules.checkpoints.settings import RANGES, TEXTS, setting
+from data_prep.files import typed
 from data_prep.files.errors import InputError, require
+from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ENCODERS
 
@@ -38,6 +40,11 @@ _STUDY_OPTIONS = {
     "valid_fold", "nuisance", "controls", "figures", "exclude", "excluded",
     "exclude_folder", "control", "finetune_mode",
 }  # fmt: skip
+#: Settings of a study that are texts, and options of its stages that are.
+STUDY_TEXTS = {"title", "generic", "cries", "unlabelled_csv", "hparams", "yaml"}
+STUDY_TEXTS |= TEXTS - {"folds"}
+#: Upper limit of its numbers without one of their own.
+_MOST = 10**6
 
 
 @dataclass(frozen=True)
@@ -86,14 +93,12 @@ def read_study(path: Path) -> Dict:
     """Read a study's yaml file without checking its keys."""
     cure = "pass a yaml file like those in recipes/study/studies"
     try:
-        settings = yaml.safe_load(Path(path).read_text("utf-8"))
+        content = Path(path).read_text("utf-8")
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}); {cure}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())
-        raise InputError(f"{path} is not a yaml file ({why}); correct it")
-    require(isinstance(settings, dict), f"{path} holds no settings", cure)
-    return settings
+    except UnicodeDecodeError:
+        raise InputError(f"{path} is not a text in UTF-8; {cure}")
+    return read_settings(content, str(path), cure, STUDY_TEXTS)
 
 
 def check_settings(values: Dict, source: str) -> Settings:
@@ -115,6 +120,7 @@ def _checked(values: Dict) -> Settings:
     out = _text("output_folder", values["output_folder"])
     cure = "Snakemake interprets braces; rename it"
     _require(not {*"{}"} & {*out}, "output_folder", out, cure)
+    out = typed.convert("output_folder", typed.path, out)
     return Settings(
         title=_text("title", values["title"]),
         output_folder=Path(out),
@@ -124,7 +130,7 @@ def _checked(values: Dict) -> Settings:
         tasks=_tasks(values["tasks"]),
         encoders=_ordered("encoders", values["encoders"], ENCODERS, "simclr"),
         modes=_ordered("modes", values["modes"], MODES, "linear"),
-        width=_numbers("width", [values["width"]], int, 1)[0],
+        width=_numbers("width", [values["width"]], int, 1, 1024)[0],
         **_seeds(values),
         fractions=_fractions(values["fractions"]),
         speed=_numbers("speed", [values["speed"]], float, 0.01)[0],
@@ -165,7 +171,15 @@ def _flag(name, value):
     return _require(valid, name, value, "it must be true or false")
 
 
-def _numbers(name, values, kind, least) -> Tuple:
+def _path(name, value):
+    return Path(typed.convert(name, typed.path, _text(name, value)))
+
+
+def _path_or_none(name, value):
+    return None if value is None else _path(name, value)
+
+
+def _numbers(name, values, kind, least, most=_MOST) -> Tuple:
     valid = isinstance(values, list) and values
     _require(valid, name, values, "it must be a list of numbers")
     kinds = (int,) if kind is int else (int, float)
@@ -174,6 +188,7 @@ def _numbers(name, values, kind, least) -> Tuple:
         # By type: a bool is an int, too.
         valid = type(value) in kinds and least <= value < math.inf
         _require(valid, name, value, f"it must be {noun}, {least} or more")
+        _require(value <= most, name, value, f"it must be {most} or less")
         unique = values.count(value) == 1
         _require(unique, name, values, f"{value} is repeated; remove one")
     return tuple(map(kind, values))
@@ -190,9 +205,9 @@ def _known(name, keys, allowed):
 
 
 def _seeds(values) -> Dict:
-    seeds = _numbers("seeds", values["seeds"], int, 0)
+    seeds = _numbers("seeds", values["seeds"], int, 0, typed.MOST_SEED)
     name = "pretraining_seeds"
-    pretraining = _numbers(name, values[name], int, 0)
+    pretraining = _numbers(name, values[name], int, 0, typed.MOST_SEED)
     cure = "pass at most as many as seeds; the rest would not be used"
     _require(len(pretraining) <= len(seeds), name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
@@ -202,15 +217,16 @@ def _places(values, out) -> Dict:
     """Paths of the corpora: given, or those of the synthetic corpus."""
     if values["synthetic"] is not None:
         return _synthetic_places(values, out)
-    cries = Path(_text("cries", values["cries"]))
-    table = _text_or_none("recordings_csv", values["recordings_csv"])
-    more = _text_or_none("unlabelled_csv", values["unlabelled_csv"])
+    cries = _path("cries", values["cries"])
+    table = _path_or_none("recordings_csv", values["recordings_csv"])
     return {
         "synthetic": None,
-        "generic": Path(_text("generic", values["generic"])),
+        "generic": _path("generic", values["generic"]),
         "cries": cries,
-        "recordings_csv": Path(table) if table else cries / "recordings.csv",
-        "unlabelled_csv": Path(more) if more else None,
+        "recordings_csv": table or cries / "recordings.csv",
+        "unlabelled_csv": _path_or_none(
+            "unlabelled_csv", values["unlabelled_csv"]
+        ),
     }
 
 
@@ -218,7 +234,9 @@ def _synthetic_places(values, out) -> Dict:
     synthetic = _mapping("synthetic", values["synthetic"])
     _known("synthetic", synthetic, ("scale", "seed"))
     _known("synthetic scale", [synthetic.get("scale")], SCALES)
-    seed = _numbers("synthetic seed", [synthetic.get("seed")], int, 0)
+    seed = _numbers(
+        "synthetic seed", [synthetic.get("seed")], int, 0, typed.MOST_SEED
+    )
     cure = "the synthetic corpus has its own place; remove this setting, or "
     for name in _PLACES:
         value = values[name]
@@ -247,11 +265,10 @@ def _tasks(values) -> Tuple[Task, ...]:
         hparams = task.get("hparams", "neuro")
         _known(f"{key}: hparams", [hparams], ("neuro", "trigger"))
         column = _text(f"{key}: label_column", task.get("label_column"))
-        # Commands read these as yaml, and tables as text.
-        cure = "it is not plain text in yaml; quote it, or rename it in "
         for text in (column, *classes):
-            plain = isinstance(text, str) and yaml.safe_load(text) == text
-            _require(plain, key, text, cure + "recordings.csv")
+            # Not if another program than ours has read the file.
+            valid = isinstance(text, str) and text.strip()
+            _require(valid, key, text, "it is not plain text in yaml; quote it")
         cure = "rename it: no comma"
         _require("," not in column, f"{key}: label_column", column, cure)
         dashes = [name for name in classes if str(name).startswith("-")]
@@ -316,9 +333,18 @@ def _check_options(name, key, options) -> None:
         _require(option in known, key, option, cure)
         if option in ("number_of_epochs", "chunk_s"):
             _numbers(f"{key}: {option}", [value], float, 0)
+        if option in RANGES:
+            typed.convert(f"{key}: {option}", RANGES[option], _as_text(value))
+        elif option in TEXTS:
+            typed.convert(f"{key}: {option}", partial(setting, option), value)
 
 
-@functools.cache
+def _as_text(value) -> str:
+    """A value of a stage as it is typed."""
+    return "null" if value is None else str(value)
+
+
+@cache
 def plain_settings(path: Path) -> Dict[str, Any]:
     """Values of a yaml file as text, by key, without building objects."""
     nodes = YAML().compose(Path(path).read_text("utf-8")).value

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from data_prep import manifest
+from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError
 from data_prep.manifest import Recording, check, read, write
 
@@ -115,3 +116,10 @@ def test_bad_files(tmp_path):
     (tmp_path / "corpus.json").write_text("{}")
     with pytest.raises(InputError, match="corpus.json is not a description"):
         manifest.read_corpus(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "{", "{}", "1", "[]", "[[], 1]", "null"])
+def test_a_damaged_record_of_the_preparation_counts_as_none(text, tmp_path):
+    (tmp_path / "prepared.json").write_text(text)
+    assert manifest.read_prepared(tmp_path) is None
+    assert prepared_from(tmp_path) is None

@@ -109,6 +109,34 @@ def test_classes_that_are_left_out(prepare, change, caplog):
     assert labels(prepare(min_clips=5)) == set(LABELS)
 
 
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (
+            {"min_clips": 50},
+            "min_clips is 50 and the largest class, .*, has 1[0-9] clips .* "
+            "pass --min_clips 1[0-9] or less",
+        ),
+        (
+            {"min_clips": 16, "require_all_classes": True},
+            "min_clips is 16 and the second largest class, .* has 15 clips",
+        ),
+        ({"valid_share": 0.99}, "valid_share is 0.99 of 23 training videos"),
+    ],
+)
+def test_a_setting_that_leaves_nothing_is_named(
+    vggsound, prepare, options, words
+):
+    with pytest.raises(InputError, match=words):
+        prepare(**options)
+
+
+def test_one_class_is_too_few_to_classify(prepare, change):
+    change(f'"{LABELS[1]}"', f'"{LABELS[0]}"')
+    with pytest.raises(InputError, match="of one class, 'dog barking'; add"):
+        prepare(require_all_classes=True)
+
+
 def test_without_labels_one_clip_per_class_is_enough(vggsound, prepare, caplog):
     table = vggsound / "vggsound.csv"
     rows = [line.split(",") for line in table.read_text().splitlines()]

@@ -7,7 +7,7 @@ import yaml
 from cry_modules.finetune import FINETUNE_MODES
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS
-from recipes.study.run import PROFILES, ROOT, apply_changes, read_changes
+from recipes.study.run import PROFILES, ROOT, apply_changes, parse, read_changes
 from recipes.study.settings import MODES, check_settings, read_study, seeds_of
 
 STUDIES = sorted((ROOT / "recipes/study/studies").glob("*.yaml"))
@@ -57,7 +57,7 @@ def changed(path, value):
         ("stages.simclr.number_of_epoch", 3, "has no such option"),
         ("stages.simclr.number_of_epochs", "many", "is 'many'; it must be"),
         ("tasks.neuro.classes", [False, True], "is False; it is not plain"),
-        ("tasks.neuro.classes", ["a: b", "c"], "is 'a: b'; it is not plain"),
+        ("tasks.neuro.classes", ["", "c"], "is ''; it is not plain text"),
         ("tasks.neuro.label_column", "a,b", "no comma"),
         ("pretraining_seeds", [1, 2], "at most as many as seeds"),
         ("output_folder", "a{b}", "Snakemake interprets braces"),
@@ -65,6 +65,17 @@ def changed(path, value):
         ("stages.lineal", {}, "'lineal'; use simclr"),
         ("stages", [], "stages is []"),
         ("title", "", "title is ''"),
+        ("width", 10**6, "width is 1000000; it must be 1024 or less"),
+        ("seeds", [2**32], "it must be 4294967295 or less"),
+        ("output_folder", "r/<seed>", "type a value in place of <seed>"),
+        ("output_folder", "~no_one/x", "is not a user of this machine"),
+        ("output_folder", "", "output_folder is ''"),
+        ("stages.simclr.lr", -1, "simclr: lr is -1; it must be above 0"),
+        ("stages.simclr.lr", float("nan"), "simclr: lr is nan; it must be"),
+        ("stages.simclr.batch_size", True, "batch_size is True; it must be"),
+        ("stages.simclr.dropout", None, "dropout is null; it must be 0 to"),
+        ("stages.simclr.precision", "bf17", "is bf17; expected one of fp32"),
+        ("stages.simclr.tensorboard", 3, "is 3; it must be True or False"),
     ],
 )
 def test_a_mistake_is_one_line(path, value, words):
@@ -145,3 +156,97 @@ def test_changes_on_the_command_line():
             read_changes([wrong])
     with pytest.raises(InputError, match="no such setting"):
         apply_changes(settings, {"nothing.here.x": 1}, "x")
+
+
+STRANGE = """
+title: 2022
+output_folder: 1e3
+generic: ~/sounds
+cries: 2023
+nuisance: no
+tasks:
+  01: {label_column: 2022-01-01, classes: [0, 1]}
+  pain:
+    label_column: on
+    classes: [pain: no, "pain: yes", 'null']
+width: 8
+seeds: [010]
+pretraining_seeds: [1]
+fractions: [1e-1, 1.0]
+stages:
+  simclr: {yaml: small_simclr, lr: 1e-3}
+  supervised: {yaml: small_supervised}
+  adapt: {yaml: small_adapt}
+  adapt_replay: {yaml: small_adapt_replay}
+"""
+
+
+def test_texts_stay_what_was_typed(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    path = tmp_path / "study.yaml"
+    path.write_text(STRANGE)
+    for _ in range(2):  # as typed, and as the study writes it
+        read = read_study(path)
+        settings = check_settings(read, "x")
+        assert settings.title == "2022" and str(settings.output_folder) == "1e3"
+        assert str(settings.generic) == "/home/me/sounds"
+        assert settings.nuisance == "no" and settings.seeds == (10,)
+        first, second = settings.tasks
+        assert (first.name, first.label_column) == ("01", "2022-01-01")
+        assert first.classes == ("0", "1") and second.label_column == "on"
+        assert second.classes == ("pain: no", "pain: yes", "null")
+        assert settings.fractions == (0.1, 1.0)
+        assert settings.stages["simclr"]["lr"] == 0.001
+        path.write_text(yaml.safe_dump(read, sort_keys=False))
+
+
+@pytest.mark.parametrize(
+    "text, words",
+    [
+        ("seeds: [1]\nseeds: [2]", "holds 'seeds' twice"),
+        ("tasks: {a: {x: 1, x: 2}}", "holds 'x' twice"),
+        ("title: !!python/name:os.system x", "title is a tag"),
+        ("stages: !new:os.system {}", "stages is a !new:os.system, not a"),
+        ("width: &a [*a]", "holds itself"),
+    ],
+)
+def test_files_that_are_not_plain_settings(text, words, tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=words) as error:
+        check_settings(read_study(path), "study.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_texts_of_changes_stay_what_was_typed():
+    changes = read_changes(
+        ["title=2022", "tasks.a.classes=[no, 01]", "output_folder=a #1"]
+        + ["tasks.b={label_column: on, classes: [0, 1]}", "nuisance=null"]
+    )
+    assert list(changes.values()) == [
+        *("2022", ["no", "01"], "a #1"),
+        {"label_column": "on", "classes": ["0", "1"]},
+        None,
+    ]
+    with pytest.raises(InputError, match="--set title is given twice"):
+        read_changes(["title=a", "title=b"])
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "real --study=s.yaml --dry_run -- --touch -n",
+        "--study s.yaml --dry_run real -- --touch -n",
+        "--dry_run real --study s.yaml -- --touch -n",
+    ],
+)
+def test_snakemakes_options_follow_two_hyphens(arguments):
+    """In any place after the profile, as recipes/study/README.md says."""
+    args = parse(arguments.split())
+    assert (args.profile, args.study, args.dry_run) == ("real", "s.yaml", True)
+    assert args.snakemake == ["--touch", "-n"]
+
+
+def test_no_option_of_snakemake_is_needed():
+    assert parse(["real"]).snakemake == parse(["real", "--"]).snakemake == []
+    assert parse(["real", "--", "--", "x"]).snakemake == ["--", "x"]

@@ -3,19 +3,17 @@
 > python -m recipes.study.report results/study/demo
 """
 
-import argparse
 import os
 from pathlib import Path
 
+from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 from recipes.study.report.page import make_report
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description="Write the report of a study.", allow_abbrev=False
-    )
+    parser = Arguments(description="Write the report of a study.")
     parser.add_argument("study", metavar="STUDY", help="its output_folder")
     args = parser.parse_args()
     with one_line_errors():

@@ -6,7 +6,7 @@ import math
 from statistics import median_high
 from typing import Dict, List, Optional, Tuple
 
-from cry_modules.training.history import BEFORE_FILE, ROW
+from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
 from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import read_if_there
@@ -80,7 +80,7 @@ def _change(results, encoder, seed, key) -> Optional[Tuple[float, float]]:
     pairs = []
     for fold in results.plan.folds or [""]:
         run = results.plan.encoder(encoder, seed, fold)
-        first = read_if_there(run.folder / BEFORE_FILE, ROW) or {}
+        first = read_if_there(run.folder / BEFORE_FILE, BEFORE) or {}
         last = (results.history(run) or [{}])[-1]
         if run.done and key in first and key in last:
             pairs.append((first[key], last[key]))

@@ -4,9 +4,12 @@ import pytest
 
 from cry_modules.checkpoints.settings import (
     RANGES,
+    TEXTS,
     check_ranges,
     plain_settings,
 )
+from cry_modules.embeddings import INPUTS
+from cry_modules.metrics.predictions import AGGREGATIONS
 from data_prep.files.errors import InputError
 
 
@@ -34,3 +37,23 @@ def test_ranges_of_the_base_are_checked_and_overridden():
         check_ranges(plain_settings(text))
     check_ranges(plain_settings(text + "lr: 1e-3\n"))
     assert {"lr", "n_masks"} < set(RANGES)
+
+
+def test_names_are_those_of_the_modules():
+    for name, names in (
+        ("trained_on", INPUTS),
+        ("patient_score", AGGREGATIONS),
+    ):
+        for value in names:
+            check_ranges({name: value})
+        with pytest.raises(InputError, match=", ".join(names) + "$"):
+            check_ranges({name: "other"})
+
+
+@pytest.mark.parametrize(
+    "name", sorted(name for name in RANGES if name not in TEXTS)
+)
+def test_every_number_has_an_upper_limit(name):
+    for value in ("1" + "0" * 29, "nan", "inf", "[1]", "", "abc"):
+        with pytest.raises(InputError, match=f"--{name} is "):
+            check_ranges({name: value})

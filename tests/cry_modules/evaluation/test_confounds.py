@@ -146,7 +146,9 @@ def command(database, monkeypatch, capsys):
     folder = database()
 
     def run(*arguments, source=folder):
-        arguments = [source, "--label_column", "neuro_injury", *arguments]
+        if "--label_column" not in arguments:
+            arguments = ["--label_column", "neuro_injury", *arguments]
+        arguments = [source, *arguments]
         monkeypatch.setattr(sys, "argv", ["confounds", *map(str, arguments)])
         try:
             main()
@@ -203,7 +205,8 @@ def test_the_command(command, database, tmp_path):
     ],
 )
 def test_wrong_input_is_one_line(command, tmp_path, arguments, message):
-    status, _, errors = command("--out", tmp_path / "out", *arguments)
+    out = [] if "--out" in arguments else ["--out", tmp_path / "out"]
+    status, _, errors = command(*out, *arguments)
     assert status == 2 and errors.count("\n") == 1
     assert errors.startswith("error: ") and message in errors
 

@@ -1,0 +1,125 @@
+"""Command lines with errors of one line that name the option as typed."""
+
+import argparse
+import difflib
+import re
+import sys
+from typing import Callable, Optional, Sequence
+
+from data_prep.files.typed import Number, path, seed, text
+
+#: Names of arguments that are paths: ~ is the home folder.
+PATHS = {
+    *("source", "out", "data_folder", "cry_folder", "sound_folder"),
+    *("recordings_csv", "recordings", "exclude", "exclude_folder", "raw"),
+    *("manifest", "hparams", "csv", "audio", "verify", "more", "exported"),
+    *("cries", "sounds", "study", "profile", "run", "runs", "sets"),
+    *("results", "model", "data", "folder", "before", "after"),
+}
+#: Upper limits of numbers. The commands know the lower ones.
+_MOST = {
+    **dict.fromkeys(("jobs", "workers", "threads"), 1000),
+    **dict.fromkeys(("n_draws", "permutations"), 1_000_000),
+    **{"folds": 1000, "repeats": 10_000, "rate": 384_000},
+    **{"shard_mb": 1_000_000, "longest_s": 86_400, "channel": 1000},
+}
+
+
+class Arguments(argparse.ArgumentParser):
+    """An ``ArgumentParser`` for careless users.
+
+    Options cannot be abbreviated or given twice, a misspelt one is answered
+    with the nearest name, and errors are one line and exit status 2. Values
+    without a ``type`` are paths, seeds or texts by the name of the argument.
+    """
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def add_argument(self, *names, **options):
+        """Add an argument; one with a value has a type."""
+        action = super().add_argument(*names, **options)
+        if action.nargs != 0:
+            action.type = _type_of(action.dest, action.type)
+        return action
+
+    def parse_known_args(self, args=None, namespace=None):
+        """Parse, unless an option is given twice."""
+        args = list(sys.argv[1:] if args is None else args)
+        refuse_repeated(self, args)
+        return super().parse_known_args(args, namespace)
+
+    def parse_args(self, args=None, namespace=None):
+        """Parse; refuse arguments that are left over."""
+        return self._whole(*self.parse_known_args(args, namespace))
+
+    def parse_intermixed_args(self, args=None, namespace=None):
+        """Parse with options anywhere; refuse arguments that are left over."""
+        return self._whole(*self.parse_known_intermixed_args(args, namespace))
+
+    def _whole(self, args, left):
+        if left:
+            self.error(unknown(left[0], self._option_string_actions))
+        return args
+
+    def error(self, message: str) -> None:
+        """Print one line on stderr and exit."""
+        # argparse: "argument --rate: is 3", "argument -h/--help: ..."
+        message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
+        message = re.sub(r"^argument (\S+: )", r"\1", message)
+        self.exit(2, f"error: {' '.join(message.split())}\n")
+
+
+def _type_of(name: str, given: Optional[Callable]) -> Callable:
+    if name == "seed":
+        return seed
+    if given in (int, float):
+        number = Number(most=_MOST.get(name, 10**9), whole=given is int)
+        return lambda value: given(number(value))
+    if given in (None, str):
+        return path if name in PATHS else text
+    return given
+
+
+def refuse_repeated(parser: Arguments, args: Sequence[str]) -> None:
+    """Refuse an option that is given twice: one value would be ignored."""
+    once = {
+        name
+        for action in parser._actions
+        for name in action.option_strings
+        if not isinstance(action, argparse._AppendAction)
+    }
+    names = []
+    for arg in args:
+        if arg == "--":
+            break
+        names.append(arg.partition("=")[0])
+    for name in once.intersection(names):
+        if names.count(name) > 1:
+            parser.error(f"{name} is given twice; keep one of them")
+
+
+def unknown(arg: str, names: Sequence[str]) -> str:
+    """Explain an argument that no option takes."""
+    name = arg.partition("=")[0]
+    if not name.startswith("--"):
+        hint = "options begin with two hyphens, --"
+        if arg.startswith("-") or not arg.isascii():
+            return f"{name} is not an option; {hint}"
+        return f"{arg} is one argument too many; quote values with spaces"
+    near = nearest(name, names)
+    return f"{name} is not an option{near}; --help lists them"
+
+
+def nearest(name: str, names: Sequence[str]) -> str:
+    """Suggest the name nearest to a misspelt one; empty if none is near.
+
+    Example
+    -------
+    >>> nearest("--sed", ["--rate", "--seed"])
+    ' (did you mean --seed?)'
+    """
+    close: Optional[Sequence[str]] = difflib.get_close_matches(
+        name.lower(), names, n=1
+    )
+    return f" (did you mean {close[0]}?)" if close else ""
