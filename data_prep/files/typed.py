@@ -30,15 +30,7 @@ class Unfit(ArgumentTypeError, ValueError):
 
 
 def convert(option: str, kind: Callable, value: str):
-    """Convert the value of an option, which errors name.
-
-    Example
-    -------
-    >>> convert("--seed", Number(0, whole=True), "-1")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --seed is -1; it must be 0 or more
-    """
+    """Convert the value of an option, which errors name."""
     try:
         return kind(value)
     except Unfit as error:
@@ -78,17 +70,7 @@ def path(value: str) -> str:
 
 
 class Number(NamedTuple):
-    """Range of a number, which converts its text.
-
-    Example
-    -------
-    >>> Number(0, 1, below=True)("0.5")
-    0.5
-    >>> Number(0, 1, below=True)("1")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.typed.Unfit: is 1; it must be 0 to below 1
-    """
+    """Range of a number, which converts its text."""
 
     least: float = -math.inf
     most: float = math.inf

@@ -130,10 +130,9 @@ def _check_folder(folder: Path, settings: dict) -> None:
         if (folder / name).is_file():
             try:
                 corpus = read_json(folder / name, {str: object}, cure)
-                same = all(corpus.get(k) == v for k, v in settings.items())
             except InputError:
-                corpus, same = {}, False
-            if same:
+                corpus = {}
+            if all(corpus.get(k) == v for k, v in settings.items()):
                 return
             of = corpus.get("name", "unknown") if corpus else "unreadable"
             raise InputError(
