@@ -24,8 +24,9 @@ _INVISIBLE = re.compile(
 )
 #: Any space but the ends of lines within a cell.
 _SPACES = re.compile(r"[^\S\r\n]+")
-#: ="007" and '007, by which people keep a spreadsheet from changing a cell.
-_KEPT_AS_TEXT = re.compile(r"=\"([^\"]*)\"|'(\d+)")
+#: ="007" and '007, by which programs and people keep a spreadsheet from
+#: changing a cell, and quotes that a space before them made part of the cell.
+_KEPT_AS_TEXT = re.compile(r"""=?"([^"]*)"|['\u2019](\d+(?:[.,]\d*)?)""")
 #: Thousands as a spreadsheet shows them in many countries.
 _GROUPED = re.compile(r"\d{1,3}( \d{3})+")
 #: The Turkish capital with a dot in lower case, and the letter without one.

@@ -99,12 +99,19 @@ def relabelled(folder):
     os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def reordered(folder):
+    table = folder / "recordings.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[::-1]]) + "\n")
+
+
 @pytest.mark.parametrize(
     "change, word",
     [
         (exchanged, "r3.wav is another file, or missing"),
         (truncated, "r3.wav is another file, or missing"),
         (relabelled, "would be another"),
+        (reordered, "train.csv row 2 would be another"),
     ],
 )
 def test_other_data(run, change, word):
