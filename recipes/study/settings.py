@@ -8,7 +8,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 from ruamel.yaml import YAML
 
-from cry_modules.checkpoints.settings import RANGES, TEXTS, setting
+from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
 from data_prep.files import typed
 from data_prep.files.errors import InputError, require
 from data_prep.files.yaml_text import read_settings
@@ -336,6 +336,8 @@ def _check_options(name, key, options) -> None:
         if option in RANGES:
             typed.convert(f"{key}: {option}", RANGES[option], _as_text(value))
         elif option in TEXTS:
+            if option in LISTS and isinstance(value, str):
+                value = [value]  # as an option that is typed once
             typed.convert(f"{key}: {option}", partial(setting, option), value)
 
 
