@@ -99,9 +99,15 @@ def relabelled(folder):
     os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def without_checksums(folder):
+    relabelled(folder)
+    (folder.parent / "run/manifest/checksums.csv").unlink()
+
+
 @pytest.mark.parametrize(
     "change, word",
     [
+        (without_checksums, "manifest/checksums.csv is missing"),
         (exchanged, "r3.wav is another file, or missing"),
         (truncated, "r3.wav is another file, or missing"),
         (relabelled, "would be another"),
@@ -110,8 +116,8 @@ def relabelled(folder):
 def test_other_data(run, change, word):
     """A run that has begun keeps its manifests; else they are made again."""
     folder, manifests = run
-    before = contents(manifests)
     change(folder)
+    before = contents(manifests)
     with pytest.raises(InputError) as error:
         prepare_clinical(str(folder), str(manifests), **TASK)
     assert "changed since the run in" in str(error.value)
