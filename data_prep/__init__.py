@@ -5,8 +5,10 @@ import time
 import tqdm.std
 
 from data_prep.files.environment import install_hook
+from data_prep.files.streams import replace_closed_streams
 
 # Here, because every command imports this package before torch.
+replace_closed_streams()
 install_hook()
 # Progress bars measure time by a clock that cannot be set.
 tqdm.std.time = time.monotonic

@@ -32,7 +32,12 @@ from cry_modules.inference.windows import batches
 from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.metrics.saved import CLASSES
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
-from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.errors import (
+    InputError,
+    not_a_file,
+    one_line_errors,
+    require,
+)
 from data_prep.files.shapes import checked, number, one_of, whole
 
 #: Key of the model's description in its file.
@@ -152,8 +157,7 @@ def open_session(path: str, threads: int):
             "onnxruntime is not installed; install it: pip install onnxruntime"
         )
     if not os.path.isfile(path):
-        problem = "is a folder" if os.path.isdir(path) else "does not exist"
-        raise InputError(f"{path} {problem}; pass the model's .onnx file")
+        raise InputError(f"{not_a_file(path)}; pass the model's .onnx file")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1

@@ -26,7 +26,7 @@ from cry_modules.checkpoints.settings import (
 from cry_modules.training import experiment
 from cry_modules.training.devices import check_device
 from data_prep.files.arguments import nearest, unknown
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.typed import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
 
@@ -61,7 +61,7 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     )
     require(
         Path(hparams_file).is_file(),
-        f"{hparams_file or 'an empty name'} does not exist",
+        not_a_file(hparams_file or "an empty name"),
         "the first argument must be a yaml file, such as one of hparams/",
     )
     options = _options(hparams_file)

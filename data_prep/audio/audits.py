@@ -14,6 +14,7 @@ from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.audio.checksums import FEW
 from data_prep.audio.duplicates import Copy, exact_copies, near_copies
 from data_prep.audio.measure import (
     COLUMNS,
@@ -167,16 +168,15 @@ def audit_files(
     audits = {}
     for path in paths:
         for journal in (*trusted, kept):
-            entry = journal.get(path, root / path, len(paths) > MOST_COMPARED)
+            entry = journal.get(path, root / path, len(paths) > FEW)
             if entry is None:
                 continue
-            lacks = (
-                entry["landmarks"] is None and entry["verdict"] != "rejected"
-            )
-            if not (needs_landmarks and lacks):
-                audits[path] = _from_json(path, entry, with_landmarks)
-                if pack is None:
-                    audits[path].checksum = text_of(journal.stamp_of(path))
+            is_usable = entry["verdict"] != "rejected"
+            if needs_landmarks and is_usable and entry["landmarks"] is None:
+                continue
+            audits[path] = _from_json(path, entry, with_landmarks)
+            if pack is None:
+                audits[path].checksum = text_of(journal.stamp_of(path))
     unknown = [path for path in dict.fromkeys(paths) if path not in audits]
     require(
         pack is None or not any(path in pack for path in unknown),

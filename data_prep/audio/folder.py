@@ -119,7 +119,7 @@ def audio_files(root: Path, suffixes=AUDIO) -> List[str]:
 
 
 def audio_among(files: Iterable[str], root: Path, suffixes) -> List[str]:
-    """Paths with these suffixes, sorted; an error if there is none."""
+    """Paths with these suffixes, sorted; refuse a folder without any."""
     paths = [path for path in files if path.lower().endswith(suffixes)]
     require(
         bool(paths),
@@ -130,16 +130,8 @@ def audio_among(files: Iterable[str], root: Path, suffixes) -> List[str]:
 
 
 def files_below(root: Path) -> Iterator[str]:
-    """Yield the paths of a folder's files at any depth, hidden ones left
-    out."""
-    for folder, names in _walk(root):
-        for name in names:
-            if not name.startswith("."):
-                yield (Path(folder) / name).relative_to(root).as_posix()
-
-
-def _walk(root: Path):
-    """Yield (folder, file names) at any depth; follow each link once."""
+    """Yield the paths of a folder's files at any depth, without hidden ones;
+    follow each link once."""
     seen = set()
     for folder, folders, names in os.walk(
         root, followlinks=True, onerror=unreadable
@@ -150,7 +142,9 @@ def _walk(root: Path):
             folders[:] = []
             continue
         seen.add(real)
-        yield folder, names
+        for name in names:
+            if not name.startswith("."):
+                yield (Path(folder) / name).relative_to(root).as_posix()
 
 
 def unreadable(error: OSError):

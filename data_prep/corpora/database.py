@@ -14,7 +14,7 @@ from data_prep.audio.folder import find_file, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.tables import read_lines, read_table, write_table
@@ -37,7 +37,7 @@ def locate(
     table = Path(recordings_csv) if recordings_csv else root / TABLE
     require(
         table.is_file(),
-        f"{table} does not exist",
+        not_a_file(table),
         "pass the csv file of the database with --recordings_csv",
     )
     return root, table
@@ -52,7 +52,7 @@ def locate_table(
         table = table / TABLE
     require(
         table.is_file(),
-        f"{table} does not exist",
+        not_a_file(table),
         "pass a recordings.csv or its folder",
     )
     return locate(data_folder or str(table.parent), str(table), "--data_folder")

@@ -16,7 +16,7 @@ from data_prep.audio.audits import MOST_COMPARED, audit_files
 from data_prep.audio.folder import find_file
 from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import identity
 from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
@@ -60,7 +60,7 @@ def check_options(
     for table in tables:
         require(
             table.is_file(),
-            f"--exclude {table} does not exist",
+            f"--exclude {not_a_file(table)}",
             "pass a manifest or a recordings.csv, or leave it out",
         )
     require(

@@ -106,7 +106,9 @@ def _prepare_once(save_folder, options, sources, prepare):
     before = manifest.read_prepared(save_folder)
     run = _begun(save_folder)
     if before is not None and _without_paths(before) == _without_paths(key):
-        changed = _changed_audio(save_folder, root)
+        changed = None
+        if (save_folder / CHECKSUM_FILE).is_file():
+            changed = Checksums(save_folder, root).changed()
         if changed is None:
             _note_moved(before, key, done)
             logger.info("Manifests in %s are up to date.", save_folder)
@@ -140,12 +142,6 @@ def _begun(save_folder: Path) -> Optional[Path]:
     """Find the run that has begun with the manifests of a folder."""
     runs = save_folder.parents[:2]
     return next((run for run in runs if any(run.glob("save/CKPT*"))), None)
-
-
-def _changed_audio(save_folder, root) -> Optional[str]:
-    if not (save_folder / CHECKSUM_FILE).is_file():
-        return None
-    return Checksums(save_folder, root).changed()
 
 
 def _note_moved(before, key, done):
@@ -193,12 +189,15 @@ def _difference(before: Path, now: Path, name: str) -> Optional[str]:
         read_lines(folder / name) if (folder / name).is_file() else []
         for folder in (before, now)
     )
+    if name == CHECKSUM_FILE:  # in any order
+        changed = {tuple(row) for row in old} ^ {tuple(row) for row in new}
+        if not changed:
+            return None
+        return f"{min(changed)[0]} is another file, or missing"
     rows = zip_longest(old, new, fillvalue=())
     for n, (row, other) in enumerate(rows, start=1):
         if row != other:
-            if name != CHECKSUM_FILE:
-                return f"{before / name} row {n} would be another"
-            return f"{(row or other)[0]} is another file, or missing"
+            return f"{before / name} row {n} would be another"
     return None
 
 

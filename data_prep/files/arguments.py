@@ -112,13 +112,7 @@ def unknown(arg: str, names: Sequence[str]) -> str:
 
 
 def nearest(name: str, names: Sequence[str]) -> str:
-    """Suggest the name nearest to a misspelt one; empty if none is near.
-
-    Example
-    -------
-    >>> nearest("--sed", ["--rate", "--seed"])
-    ' (did you mean --seed?)'
-    """
+    """Suggest the name nearest to a misspelt one; empty if none is near."""
     close: Optional[Sequence[str]] = difflib.get_close_matches(
         name.lower(), names, n=1
     )

@@ -95,17 +95,15 @@ def check_output(path: Path) -> None:
 
 
 def descriptor_of(path: Path) -> Optional[int]:
-    """Number of this process's open file that a path, or the link there,
-    names: ``-``, ``/dev/stdout``, ``/dev/fd/63``; None for other paths.
+    """Descriptor of this process that a path, or the link there, names, such
+    as ``-``, ``/dev/stdout`` or ``/dev/fd/63``; None for other paths.
     """
     path = str(path)
     for _ in range(40):  # links, as many as Linux follows
         if path in _STANDARD_STREAMS:
             return _STANDARD_STREAMS[path]
-        own = (
-            rf"/dev/fd/(\d+)|/proc/(?:(?:thread-)?self|{os.getpid()})/fd/(\d+)"
-        )
-        match = re.fullmatch(own, path)
+        process = rf"/proc/(?:(?:thread-)?self|{os.getpid()})"
+        match = re.fullmatch(rf"/dev/fd/(\d+)|{process}/fd/(\d+)", path)
         if match:
             return int(match[1] or match[2])
         if not os.path.islink(path):

@@ -7,9 +7,14 @@ import re
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
-from data_prep.files.streams import close_broken_streams
+from data_prep.files.streams import (
+    close_broken_streams,
+    escape_unprintable,
+    replace_closed_streams,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +63,21 @@ def require(condition: bool, problem: str, cure: str) -> None:
         raise InputError(f"{problem}; {cure}")
 
 
+def not_a_file(path: str) -> str:
+    """Words on a path at which there is no regular file.
+
+    Example
+    -------
+    >>> not_a_file("no/a.csv"), not_a_file("/")
+    ('no/a.csv does not exist', '/ is a folder')
+    """
+    if Path(path).is_dir():
+        return f"{path} is a folder"
+    if Path(path).exists():
+        return f"{path} is a pipe or a device (save its content in a file)"
+    return f"{path} does not exist"
+
+
 def cure_of(error: OSError) -> str:
     """Name what the user can do about a file that cannot be written."""
     if error.errno in _NO_SPACE:
@@ -100,6 +120,8 @@ def one_line_errors():
     is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
     whatever it waits for.
     """
+    replace_closed_streams()
+    escape_unprintable()
     try:
         with second_signal_ends():
             yield

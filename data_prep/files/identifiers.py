@@ -24,8 +24,9 @@ _INVISIBLE = re.compile(
 )
 #: Any space but the ends of lines within a cell.
 _SPACES = re.compile(r"[^\S\r\n]+")
-#: ="007", by which some programs keep a spreadsheet from changing a cell.
-_KEPT_AS_TEXT = re.compile(r'="([^"]*)"')
+#: ="007" and '007, by which programs and people keep a spreadsheet from
+#: changing a cell, and quotes that a space before them made part of the cell.
+_KEPT_AS_TEXT = re.compile(r"""=?"([^"]*)"|['\u2019](\d+(?:[.,]\d*)?)""")
 _ALIKE = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
@@ -46,7 +47,7 @@ def cleaned(text: str) -> str:
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", visible))
         text = _SPACES.sub(" ", text).strip()
     kept = _KEPT_AS_TEXT.fullmatch(text)
-    return kept[1].strip() if kept else text
+    return (kept[1] or kept[2] or "").strip() if kept else text
 
 
 def _is_visible(sign: str) -> bool:

@@ -3,7 +3,7 @@
 import json
 import logging
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional
+from typing import Any, Dict, Optional
 
 from data_prep.files.atomic import cannot_write, make_folder
 from data_prep.files.errors import InputError
@@ -50,7 +50,9 @@ class Journal:
             with open(self.path, encoding="ascii", errors="replace") as file:
                 if file.readline(MOST_BYTES).rstrip("\n") != self._header:
                     return False
-                faults = list(filter(None, map(self._fault, _lines(file))))
+                # In parts, if a line is longer than any entry.
+                lines = iter(lambda: file.readline(MOST_BYTES), "")
+                faults = list(filter(None, map(self._fault, lines)))
         except OSError as error:
             raise InputError(
                 f"{self.path} cannot be read ({error.strerror}); change its "
@@ -112,8 +114,3 @@ class Journal:
             self._write(json.dumps([name, file_stamp, entry]))
         except OSError as error:
             raise cannot_write(self.path, error)
-
-
-def _lines(file) -> Iterator[str]:
-    """Lines of a file, in parts if they are longer than any entry."""
-    return iter(lambda: file.readline(MOST_BYTES), "")

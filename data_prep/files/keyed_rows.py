@@ -27,7 +27,8 @@ _BLOCK = 1 << 18
 #: Tables that a spreadsheet has exported: UTF-16, a declared separator, an
 #: empty first row, a column without a name at the end.
 _EXPORTED = re.compile(
-    rb'\0|\A\s*"?sep=|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]',
+    rb'\0|\A\s*"?sep=|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]'
+    rb'|\A\s*[^\r\n]*, "',
     re.IGNORECASE,
 )
 _EMPTY_ROW = re.compile(rb"[\r\n][ ,\t]*,[ ,\t]*[\r\n]")

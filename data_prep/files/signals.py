@@ -15,7 +15,7 @@ from typing import Iterator
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 INTERRUPTED = "Interrupted. Run the same command again to resume."
 #: Seconds within which signals count as one: torchrun and Slurm pass on a
-#: signal that a process may also get by itself.
+#: signal that a process may also get directly.
 TOGETHER_S = 1.0
 #: Seconds that the main thread has to end after the second signal.
 _GRACE_S = 2.0

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import List, Tuple
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, not_a_file
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +26,7 @@ _NOT_TEXT = {
     b"\xd0\xcf\x11\xe0": "a workbook",
     b"\x1f\x8b": "compressed",
     b"%PDF": "a PDF",
+    b"<": "a web page",
 }
 #: First line in which a spreadsheet declares its separator.
 _DECLARED = re.compile(
@@ -67,7 +68,7 @@ def _content(path) -> bytes:
     if path.is_dir():
         raise InputError(f"{path} is a folder; pass the csv file in it")
     if not path.is_file():
-        raise InputError(f"{path} does not exist; correct the path")
+        raise InputError(f"{not_a_file(path)}; correct the path")
     try:
         return path.read_bytes()
     except OSError as error:
@@ -107,10 +108,13 @@ def _encoding_without_mark(content: bytes) -> str:
 def parsed_lines(text: str, separator: str, path: Path) -> List[List[str]]:
     """Cells of a csv text by line; raise ``InputError`` for an open quote."""
     end = "" if text[-1] in "\r\n" else "\n"
-    lines = []
+    lines, first = [], text.lstrip().partition("\n")[0]
+    spaced = f'{separator} "' in first  # else the quotes are part of cells
     try:
         source = io.StringIO(f"{text}{end}{_END}", newline="")
-        for line in csv.reader(source, delimiter=separator):
+        for line in csv.reader(
+            source, delimiter=separator, skipinitialspace=spaced
+        ):
             lines.append(line)
     except csv.Error as error:
         row, reason = len(lines) + 1, str(error).split(" - ")[0]

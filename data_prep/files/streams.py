@@ -1,9 +1,32 @@
-"""Standard output and standard error that cannot be written any more."""
+"""Standard streams that are closed, cannot show a letter, or cannot be written
+any more."""
 
+import io
 import os
 import select
 import sys
 from typing import TextIO
+
+
+def replace_closed_streams() -> None:
+    """Open the null device in place of standard streams that a process was
+    started without: else the next file that it opens gets their number, and
+    what is printed is written there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:  # the lowest free number is taken
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))
+
+
+def escape_unprintable() -> None:
+    """Print escapes of letters that the locale or terminal does not have."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="backslashreplace")
 
 
 def close_broken_streams() -> bool:

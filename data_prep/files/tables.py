@@ -44,6 +44,7 @@ def read_table(
     ]
     if not lines:  # as ",,,"
         raise InputError(f"{path} is empty; expected a header and rows")
+    _refuse_title(lines, required)
     header = checked_header(path, lines[0][1], required)
     rows, changed = [], []
     for source, line in lines[1:]:
@@ -65,6 +66,18 @@ def read_table(
         raise InputError(f"{path} has a header and no rows")
     _report_cleaned(changed, required)
     return rows
+
+
+def _refuse_title(lines: List[Tuple[str, List[str]]], required) -> None:
+    """Refuse rows above the header, such as a title of the sheet."""
+    names = set(required)
+    for number, (source, line) in enumerate(lines[:20]):
+        if names and names <= set(map(cleaned, line)):
+            if number:
+                raise InputError(
+                    f"{source} is the header; remove the rows above it"
+                )
+            return
 
 
 def _cells(path, source, header, line) -> Dict[str, str]:
@@ -108,7 +121,7 @@ def checked_header(
 ) -> List[str]:
     """Column names of a header line, without empty ones at its end."""
     header = [cleaned(name) for name in line]
-    for mark, name in ((";", "semicolons"), ("\t", "tabs")):
+    for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
         if len(line) == 1 and mark in line[0]:
             raise InputError(
                 f"{path} is separated by {name}; save it with commas (a "

@@ -19,6 +19,8 @@ _WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 _NUMBER = re.compile(
     r"[+-]?([0-9]{1,30}(\.[0-9]*)?|\.[0-9]+)(e[+-]?[0-9]{1,3})?", re.I
 )
+#: Bytes of a file name that is not Unicode, as Python shows them.
+_NOT_UNICODE = re.compile("[\udc80-\udcff]")
 #: What a template, a shell or a document left in a path.
 _PLACEHOLDER = re.compile(r"<[^<>]*>|\$\w+|\$?\{(?!fold\})[^{}]*\}|%\w+%")
 
@@ -28,15 +30,7 @@ class Unfit(ArgumentTypeError, ValueError):
 
 
 def convert(option: str, kind: Callable, value: str):
-    """Convert the value of an option, which errors name.
-
-    Example
-    -------
-    >>> convert("--seed", Number(0, whole=True), "-1")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.errors.InputError: --seed is -1; it must be 0 or more
-    """
+    """Convert the value of an option, which errors name."""
     try:
         return kind(value)
     except Unfit as error:
@@ -63,7 +57,7 @@ def path(value: str) -> str:
     expanded = os.path.expanduser(value)
     if value.strip() and os.path.lexists(expanded):
         return expanded  # whatever its name holds
-    text(value)
+    text(_NOT_UNICODE.sub("?", value))  # names of files are bytes
     if value.startswith("~") and expanded == value:
         raise Unfit(
             f"is {value}; {value.split('/')[0]} is not a user of this machine: "
@@ -76,17 +70,7 @@ def path(value: str) -> str:
 
 
 class Number(NamedTuple):
-    """Range of a number, which converts its text.
-
-    Example
-    -------
-    >>> Number(0, 1, below=True)("0.5")
-    0.5
-    >>> Number(0, 1, below=True)("1")
-    Traceback (most recent call last):
-    ...
-    data_prep.files.typed.Unfit: is 1; it must be 0 to below 1
-    """
+    """Range of a number, which converts its text."""
 
     least: float = -math.inf
     most: float = math.inf

@@ -6,6 +6,7 @@ from collections import Counter
 from typing import Optional, Sequence
 
 from data_prep.files.arguments import Arguments
+from data_prep.files.errors import one_line_errors
 from data_prep.synthetic.corpora import PARTS, make_corpus
 from data_prep.synthetic.plan import SCALES
 
@@ -28,6 +29,8 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except (OSError, RuntimeError) as error:
+        if getattr(error, "errno", None):
+            raise  # one_line_errors names the cure
         print(f"error: {error}; run again to resume", file=sys.stderr)
         return 1
     total = Counter()
@@ -43,4 +46,6 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with one_line_errors():
+        status = main()
+    raise SystemExit(status)

@@ -120,33 +120,32 @@ def _settings(part: str, scale: str, seed: int) -> dict:
 
 
 def _check_folder(folder: Path, settings: dict) -> None:
-    """Raise ``ValueError`` unless the folder is new, empty or of these settings."""
+    """Raise ``InputError`` unless the folder is new, empty or of these settings."""
     cure = "choose another OUT, or another --part, or move that folder away"
     if not folder.exists():
         return
     if not folder.is_dir():
-        raise ValueError(f"{folder} is a file, not a folder: {cure}")
+        raise InputError(f"{folder} is a file, not a folder; {cure}")
     for name in ("corpus.json", MARKER):
         if (folder / name).is_file():
             try:
                 corpus = read_json(folder / name, {str: object}, cure)
-                same = all(corpus.get(k) == v for k, v in settings.items())
             except InputError:
-                corpus, same = {}, False
-            if same:
+                corpus = {}
+            if all(corpus.get(k) == v for k, v in settings.items()):
                 return
             of = corpus.get("name", "unknown") if corpus else "unreadable"
-            raise ValueError(
+            raise InputError(
                 f"{folder} holds another corpus ({name}: {of}), not "
-                f"{settings['name']} version {VERSION}: {cure}"
+                f"{settings['name']} version {VERSION}; {cure}"
             )
     # A run killed at once leaves only a lock and the marker's temporary file.
     if not all(
         re.match(r"\.(lock$|.*\.partial)", p.name) for p in folder.iterdir()
     ):
-        raise ValueError(
+        raise InputError(
             f"{folder} is not empty and not a synthetic corpus; nothing was "
-            f"written, so that real and synthetic data never mix: {cure}"
+            f"written, so that real and synthetic data never mix; {cure}"
         )
 
 
@@ -234,13 +233,13 @@ def make_corpus(
     """Write the synthetic corpora, unless they are complete."""
     find_scale(scale)
     if part not in ("all", *PARTS):
-        raise ValueError(f"part {part!r} is unknown: use all, generic or cry")
+        raise InputError(f"part {part!r} is unknown; use all, generic or cry")
     if seed < 0:
-        raise ValueError(f"seed {seed} is negative: use 0 or more")
+        raise InputError(f"seed {seed} is negative; use 0 or more")
     if workers is None:
         workers = _cores()
     if workers < 1:
-        raise ValueError(f"workers {workers} is too few: use 1 or more")
+        raise InputError(f"workers {workers} is too few; use 1 or more")
     parts = list(PARTS) if part == "all" else [part]
     settings = {p: _settings(p, scale, seed) for p in parts}
     for p in parts:  # check all before writing any

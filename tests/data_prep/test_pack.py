@@ -209,7 +209,11 @@ def test_other_settings_and_changed_recordings_are_refused(sounds, tmp_path):
     ):
         with pytest.raises(InputError, match=message):
             pack(sounds, out, **options)
-    os.utime(sounds / "audio/00.wav", (1, 1))
+    first = sounds / "audio/00.wav"
+    os.utime(first, (1, 1))
+    assert pack(sounds, out).recordings == 11  # the same content
+    *samples, last = first.read_bytes()
+    first.write_bytes(bytes([*samples, last ^ 1]))  # of the same size
     with pytest.raises(InputError, match="in has changed since"):
         pack(sounds, out)
     shutil.copy(sounds / "audio/00.wav", sounds / "audio/zz.wav")

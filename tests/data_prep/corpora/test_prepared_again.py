@@ -104,6 +104,12 @@ def without_checksums(folder):
     (folder.parent / "run/manifest/checksums.csv").unlink()
 
 
+def reordered(folder):
+    table = folder / "recordings.csv"
+    header, *rows = table.read_text().splitlines()
+    table.write_text("\n".join([header, *rows[::-1]]) + "\n")
+
+
 @pytest.mark.parametrize(
     "change, word",
     [
@@ -111,6 +117,7 @@ def without_checksums(folder):
         (exchanged, "r3.wav is another file, or missing"),
         (truncated, "r3.wav is another file, or missing"),
         (relabelled, "would be another"),
+        (reordered, "train.csv row 2 would be another"),
     ],
 )
 def test_other_data(run, change, word):

@@ -8,7 +8,8 @@ import sys
 
 import pytest
 
-from data_prep.files.errors import one_line_errors
+from data_prep.files.errors import InputError, not_a_file, one_line_errors
+from data_prep.files.tables import read_table
 
 COMMANDS = (
     "data_prep.audit", "data_prep.convert", "data_prep.pack",
@@ -18,7 +19,8 @@ COMMANDS = (
 #: Prints more than a pipe holds, in lines or at once, or only at the end.
 PRINTS = """
 import sys
-from data_prep.files.errors import one_line_errors
+from data_prep.files.errors import InputError, not_a_file, one_line_errors
+from data_prep.files.tables import read_table
 with one_line_errors():
     if "lines" in sys.argv:
         for _ in range(100_000):
@@ -120,3 +122,11 @@ def test_other_errors_stay_faults_of_the_program(error):
     with pytest.raises(OSError):
         with one_line_errors():
             raise error
+
+
+def test_a_pipe_is_not_said_to_be_absent(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    said = not_a_file(tmp_path / "pipe")
+    assert "is a pipe or a device (save" in said
+    with pytest.raises(InputError, match="is a pipe or a device"):
+        read_table(tmp_path / "pipe", [])

@@ -22,6 +22,9 @@ EXPORTS = {
     + PLAIN.replace(",", ";").replace("\n", "\r\n"),
     "declared tab": "sep=\t\n" + PLAIN.replace(",", "\t"),
     "quoted declaration": '"sep=,"\n' + PLAIN,
+    "quotes after spaces": PLAIN.replace("ID,label", '"ID", "label"').replace(
+        ",pain", ', "pain"'
+    ),
     "declaration saved again": "sep=,,,\n" + PLAIN,
     "blank first line": "\n \n" + PLAIN,
     "empty first row": ",\n" + PLAIN,
@@ -107,6 +110,8 @@ def test_cells_of_ids_are_not_said(tmp_path, caplog):
         (b'x,y\n1,2\n3,"4', "row 3: unexpected end.*unclosed quote"),
         (b"x;y\n1;2\n", "is separated by semicolons; save .* sep="),
         (b"x\ty\n1\t2\n", "is separated by tabs; save it with commas"),
+        (b"x|y\n1|2\n", "is separated by bars; save it with commas"),
+        (b"<!DOCTYPE html>\n<html>", "is a web page, not a csv file"),
     ],
 )
 def test_faults_are_refused_in_one_line(tmp_path, content, message):
@@ -115,3 +120,12 @@ def test_faults_are_refused_in_one_line(tmp_path, content, message):
     with pytest.raises(InputError, match=message) as error:
         read_table(path, [])
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("title", ["Cries of 2023\n", "Cries,\n\n", "a\nb,,\n"])
+def test_rows_above_the_header_are_named(tmp_path, title):
+    path = tmp_path / "a.csv"
+    path.write_text(f"{title}x,y\n1,2\n")
+    row = title.count("\n") + 1
+    with pytest.raises(InputError, match=f"row {row} is the header; remove"):
+        read_table(path, ["x", "y"])
