@@ -129,7 +129,7 @@ def _settings(rate, format, channel, jobs) -> Dict:
 def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
     """Folder of SRC, and OUT; neither can overwrite the other."""
     require(source.exists(), f"SRC {source} does not exist", "correct the path")
-    src, dst = source.resolve(), out.resolve()
+    src, dst = (Path(os.path.realpath(p)) for p in (source, out))
     require(src != dst, f"OUT {out} is SRC itself", "choose another folder")
     require(
         src not in dst.parents or not source.is_dir(),

@@ -204,7 +204,7 @@ def _rejected(source: Path, root: Path) -> List[str]:
 
 
 def _check_folders(root: Path, out: Path):
-    data, target = root.resolve(), out.resolve()
+    data, target = (Path(os.path.realpath(p)) for p in (root, out))
     require(
         data != target and target not in data.parents,
         f"OUT {out} holds the recordings themselves",

@@ -4,6 +4,7 @@ It holds no patient, path, date or optimizer state.
 """
 
 import json
+import os
 import shutil
 from dataclasses import asdict
 from importlib.metadata import version
@@ -76,7 +77,7 @@ def export(
     model's on its card (default: task and corpus); ``corpus_name`` replaces
     that of ``corpus.json``; ``subgroups`` names further columns for the card.
     """
-    target = Path(out).resolve()
+    target = Path(os.path.realpath(out))
     _check_out(target)
     require(
         licence in LICENCES,

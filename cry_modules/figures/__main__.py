@@ -14,6 +14,7 @@ from typing import Optional, Sequence
 from cry_modules.figures.results import draw_results, read_results
 from cry_modules.figures.training import draw_curves, names_of, read_run
 from data_prep.files.arguments import Arguments
+from data_prep.files.atomic import messages_to
 from data_prep.files.errors import one_line_errors
 
 
@@ -44,7 +45,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         histories = {n: read_run(run) for n, run in zip(names, args.runs)}
         title = names[0] if len(names) == 1 else f"{len(names)} trainings"
         draw_curves(histories, Path(out), title)
-        print(f"picture in {out}")
+        print(f"picture in {out}", file=messages_to(out))
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from data_prep.audio.folder import holds
 from data_prep.files.arguments import Arguments
+from data_prep.files.atomic import messages_to
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.manifest import Recording, read
 
@@ -396,4 +397,4 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = parser.parse_args(own)
     with one_line_errors():
         _draw_manifest(args, [args.hparams, *settings])
-        print(f"picture in {args.out}")
+        print(f"picture in {args.out}", file=messages_to(args.out))

@@ -18,7 +18,7 @@ from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import is_stream, require_writable
+from data_prep.files.atomic import is_stream, messages_to, require_writable
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.tables import write_text
 
@@ -84,8 +84,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         )
         if args.out:
             write_text(args.out, json.dumps(result, indent=1, allow_nan=False))
-        print(report(result) + "\n")
-        print(_summary(result, args.out))
+        to = messages_to(args.out)
+        print(report(result) + "\n", file=to)
+        print(_summary(result, args.out), file=to)
 
 
 def _check(args):

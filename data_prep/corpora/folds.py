@@ -247,8 +247,15 @@ def as_spelt(folds: Folds, rows: List[Row]) -> Folds:
         key = natural_order(spelling(fold))
         return fold if fold in cells else spelt.get(key, fold)
 
+    test = respelt(folds.test)
     valid = None if folds.valid is None else respelt(folds.valid)
-    return Folds(folds.column, respelt(folds.test), valid)
+    require(
+        test != valid,
+        f"test_fold {folds.test} and valid_fold {folds.valid} are both the "
+        f"value {test!r} of {folds.column}",
+        "choose two folds",
+    )
+    return Folds(folds.column, test, valid)
 
 
 def split_by_fold(

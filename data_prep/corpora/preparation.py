@@ -64,7 +64,7 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
 def require_out(save_folder: Path, root: Path) -> Path:
     """Create the folder to write to, which must not be the data folder."""
     require(
-        Path(save_folder).resolve() != Path(root).resolve(),
+        os.path.realpath(save_folder) != os.path.realpath(root),
         f"{save_folder} is the data folder itself, whose tables would be "
         "replaced",
         "pass another folder to write to",

@@ -15,7 +15,7 @@ import tempfile
 import uuid
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator, Optional, TextIO
 
 from data_prep.files.errors import (
     InputError,
@@ -126,14 +126,29 @@ def require_writable(path: Path) -> None:
     """Refuse an output file that cannot be written, before there is work to
     lose."""
     check_output(path)
-    folder = os.path.dirname(os.path.realpath(path))
     try:
         if not is_stream(path):
+            folder = os.path.dirname(_target(path))
             tempfile.TemporaryFile(dir=folder).close()
         elif descriptor_of(path) is None and not os.access(path, os.W_OK):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise cannot_write(path, error)
+
+
+def _target(path: Path) -> str:
+    """Path behind links; raise ``OSError`` for links that form a loop."""
+    target = os.path.realpath(path)
+    if os.path.islink(target):
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    return target
+
+
+def messages_to(out: Optional[Path]) -> TextIO:
+    """Stream for the messages of a command: not standard output if that may
+    be where `out` is written."""
+    is_apart = out is None or not is_stream(out)
+    return sys.stdout if is_apart else sys.stderr
 
 
 @contextmanager
@@ -197,9 +212,7 @@ def _stream(path: Path) -> int:
 def renamed(path: Path) -> Iterator[Path]:
     """Yield a temporary path; rename its file to that of `path`, or to the
     target of a link there."""
-    target = Path(os.path.realpath(path))
-    if target.is_symlink():
-        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+    target = Path(_target(path))
     with _own_file(target) as partial:
         yield partial
         _keep_permissions(target, partial)

@@ -27,6 +27,10 @@ _SPACES = re.compile(r"[^\S\r\n]+")
 #: ="007" and '007, by which programs and people keep a spreadsheet from
 #: changing a cell, and quotes that a space before them made part of the cell.
 _KEPT_AS_TEXT = re.compile(r"""=?"([^"]*)"|['\u2019](\d+(?:[.,]\d*)?)""")
+#: Thousands as a spreadsheet shows them in many countries.
+_GROUPED = re.compile(r"\d{1,3}( \d{3})+")
+#: The Turkish capital with a dot in lower case, and the letter without one.
+_TURKISH = re.compile("i\u0307+|\u0131")
 _ALIKE = str.maketrans(
     {
         **dict.fromkeys("\u2010\u2011\u2012\u2013\u2014\u2015\u2212", "-"),
@@ -46,8 +50,9 @@ def cleaned(text: str) -> str:
         visible = "".join(sign for sign in text if _is_visible(sign))
         text = unicodedata.normalize("NFC", _INVISIBLE.sub("", visible))
         text = _SPACES.sub(" ", text).strip()
-    kept = _KEPT_AS_TEXT.fullmatch(text)
-    return (kept[1] or kept[2] or "").strip() if kept else text
+    while kept := _KEPT_AS_TEXT.fullmatch(text):
+        text = (kept[1] or kept[2] or "").strip()
+    return text
 
 
 def _is_visible(sign: str) -> bool:
@@ -57,7 +62,8 @@ def _is_visible(sign: str) -> bool:
 def spelling(text: str) -> str:
     """Form of a text in which case, width, dashes and spaces do not count."""
     text = unicodedata.normalize("NFKC", cleaned(text)).translate(_ALIKE)
-    text = unicodedata.normalize("NFKC", text.casefold())
+    text = _TURKISH.sub("i", text.casefold())
+    text = unicodedata.normalize("NFKC", text)
     return " ".join(text.split())
 
 
@@ -73,6 +79,8 @@ def identity(text: str, is_name: bool = False) -> str:
     ['7', '7', 'p7', 'p7']
     """
     text = cleaned(text) if is_name else spelling(text)
+    if not is_name and _GROUPED.fullmatch(text):
+        text = text.replace(" ", "")
     if not text.isascii():
         digits = (unicodedata.decimal(sign, sign) for sign in text)
         number = _NUMBER.fullmatch("".join(map(str, digits)))
@@ -108,9 +116,9 @@ class Spellings:
         if self.refuse_zeros and spelling(text) != spelling(first):
             raise InputError(
                 f"{source}: {self.column} differs from that of {row} in zeros "
-                "only, as 007, 7 and 7.0 do; write an id in one way, in a "
-                "column that is formatted as text, and give two patients ids "
-                "that differ in more"
+                "only, as 007, 7 and 7.0 do, or in spaces; write an id in one "
+                "way, in a column that is formatted as text, and give two "
+                "patients ids that differ in more"
             )
         self._others.append((source, row))
         column = self.column

@@ -205,7 +205,11 @@ def _run(todo: List[tuple], seed: int, workers: int, name: str) -> None:
         return
     # Spawned, not forked: the threads of torch do not survive a fork.
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawn, _start_worker) as pool:
+    try:
+        pool = ProcessPoolExecutor(workers, spawn, _start_worker)
+    except OSError:  # no shared memory for locks, as in some containers
+        return _run(todo, seed, 1, name)
+    with pool:
         for _ in bar(pool.map(work, todo, chunksize=4)):
             pass
 

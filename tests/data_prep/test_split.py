@@ -240,6 +240,9 @@ def test_existing_tables_are_not_replaced(database, tmp_path, run):
     before = table.read_text()
     message = refused(run, table, *LABEL, "--out", folder)
     assert "is the data folder itself" in message
+    (tmp_path / "loop").symlink_to("loop")
+    message = refused(run, table, *LABEL, "--out", tmp_path / "loop")
+    assert "which does not exist; create that folder" in message
     assert table.read_text() == before
     assert not (folder / "table.md").exists()
     usual = (folder, *LABEL, "--out", tmp_path / "a")

@@ -228,6 +228,14 @@ def test_command_line(tmp_path, capsys, monkeypatch):
     assert "difference" not in printed
 
 
+def test_numbers_on_standard_output_are_alone_there(tmp_path, capfd):
+    runs = [write(tmp_path / n, p) for n, p in zip("ab", pair())]
+    main([*runs, "--out", "/dev/stdout"])
+    printed = capfd.readouterr()
+    assert len(json.loads(printed.out)["sets"]) == 2
+    assert "done: sets 2" in printed.err
+
+
 def test_several_comparisons_are_not_corrected_and_say_so(tmp_path, capsys):
     a, b = pair()
     c = a.with_scores(np.random.default_rng(9).permutation(a.scores))

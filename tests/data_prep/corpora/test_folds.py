@@ -116,6 +116,8 @@ def test_a_fold_in_two_spellings_is_refused(other):
     with pytest.raises(InputError, match="use one spelling, or one fold"):
         values_of(rows, TABLE, "site")
     assert as_spelt(Folds("site", other), rows[:1]).test == "nord 1"
+    with pytest.raises(InputError, match="are both the value 'nord 1' of site"):
+        as_spelt(Folds("site", "nord 1", other), rows[:1])
 
 
 def test_each_value_is_tested_on_and_validated_on_once():

@@ -11,7 +11,11 @@ import threading
 
 import pytest
 
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.atomic import (
+    complete_or_absent,
+    make_folder,
+    require_writable,
+)
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_table, write_text
 
@@ -90,7 +94,11 @@ def test_links_that_lead_nowhere_are_one_line(tmp_path):
     for name in ("loop", "gone"):
         with pytest.raises(InputError, match=f"{name} could not be written"):
             write(tmp_path / name)
+        with pytest.raises(InputError, match=f"{name} could not be written"):
+            require_writable(tmp_path / name)  # before the work
         assert (tmp_path / name).is_symlink()
+    with pytest.raises(InputError, match="loop, which does not exist"):
+        make_folder(tmp_path / "loop")
     (tmp_path / "disk").symlink_to("unmounted")
     with pytest.raises(InputError, match="unmounted, which does not exist"):
         make_folder(tmp_path / "disk/run")

@@ -113,10 +113,19 @@ def test_both_corpora_are_marked_as_synthetic(tiny):
         assert facts == (True, "CC0-1.0", 1234)
 
 
-def test_bytes_do_not_depend_on_workers_but_on_the_seed(tiny, tmp_path):
+def test_bytes_do_not_depend_on_workers_but_on_the_seed(
+    tiny, tmp_path, monkeypatch
+):
     synthetic.make_corpus(tmp_path / "two", "tiny", workers=2)
     assert contents(tmp_path / "two") == contents(tiny)
     synthetic.make_corpus(tmp_path / "other", "tiny", "cry", 7, workers=1)
+
+    def no_locks(*_):
+        raise OSError(30, "Read-only file system")  # /dev/shm
+
+    monkeypatch.setattr(synthetic, "ProcessPoolExecutor", no_locks)
+    synthetic.make_corpus(tmp_path / "one", "tiny", "cry", workers=2)
+    assert contents(tmp_path / "one/cry") == contents(tiny / "cry")
     other = contents(tmp_path / "other/cry")
     same = contents(tiny / "cry")
     assert other.keys() == same.keys()
