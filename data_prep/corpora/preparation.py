@@ -183,6 +183,8 @@ def _require_same(prepare, save_folder, run):
 
 def _difference(before: Path, now: Path, name: str) -> Optional[str]:
     """First row of a table that differs between two folders."""
+    if not (before / name).is_file() and (now / name).is_file():
+        return f"{before / name} is missing"
     old, new = (
         read_lines(folder / name) if (folder / name).is_file() else []
         for folder in (before, now)

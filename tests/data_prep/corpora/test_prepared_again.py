@@ -99,6 +99,11 @@ def relabelled(folder):
     os.utime(table, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def without_checksums(folder):
+    relabelled(folder)
+    (folder.parent / "run/manifest/checksums.csv").unlink()
+
+
 def reordered(folder):
     table = folder / "recordings.csv"
     header, *rows = table.read_text().splitlines()
@@ -108,6 +113,7 @@ def reordered(folder):
 @pytest.mark.parametrize(
     "change, word",
     [
+        (without_checksums, "manifest/checksums.csv is missing"),
         (exchanged, "r3.wav is another file, or missing"),
         (truncated, "r3.wav is another file, or missing"),
         (relabelled, "would be another"),
@@ -117,8 +123,8 @@ def reordered(folder):
 def test_other_data(run, change, word):
     """A run that has begun keeps its manifests; else they are made again."""
     folder, manifests = run
-    before = contents(manifests)
     change(folder)
+    before = contents(manifests)
     with pytest.raises(InputError) as error:
         prepare_clinical(str(folder), str(manifests), **TASK)
     assert "changed since the run in" in str(error.value)
