@@ -71,15 +71,17 @@ def test_a_run_or_model_is_refused(run, exported, use):
 
 
 def test_a_class_that_does_not_exist_is_one_line(tmp_path):
-    path = tmp_path / "hyperparams.yaml"
-    path.write_text(
-        f"architecture: a\noutput_folder: {tmp_path}\nx: !new:cry_modules.No {{}}"
-    )
-    with pytest.raises(
-        InputError, match=r"cry_modules\.No; .*0\.1\.0"
-    ) as error:
-        load(str(path), {})
-    assert "\n" not in str(error.value)
+    text = f"architecture: a\noutput_folder: {tmp_path}\n"
+    text += "x: !new:cry_modules.No {}"
+    for name, message in (
+        # A run's file builds what the recipes build, and nothing else.
+        ("hyperparams.yaml", r"cry_modules\.No, which no recipe of hparams/"),
+        ("mine.yaml", r"cry_modules\.No; .*0\.1\.0"),
+    ):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=message) as error:
+            load(str(tmp_path / name), {})
+        assert "\n" not in str(error.value)
 
 
 def test_weights_of_an_encoder_are_used_with_a_warning(run, caplog):
