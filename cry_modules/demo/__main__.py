@@ -69,7 +69,7 @@ def _serve(args):
         app = make_app(model, classifier, args.model, uploads, token)
         url = f"http://{HOST}:{server.getsockname()[1]}"
         print(
-            f"listening on {url} for this machine only; open {url}/{token}/ "
+            f"listening for this machine only; open {url}/{token}/ "
             "(Ctrl-C ends it)",
             flush=True,
         )
