@@ -159,14 +159,16 @@ class RecordingReader:
 
 @contextmanager
 def _still_readable(path: str) -> Iterator[None]:
-    """Explain in one line that a file has become unreadable since its audit."""
+    """Explain in one line that a file cannot be read, perhaps since its audit."""
     try:
         yield
     except (soundfile.LibsndfileError, OSError) as error:
         reason = str(error).rpartition(": ")[2].rstrip(".")
+        what, cure = "cannot be decoded", "restore it"
+        if not os.path.exists(path):
+            what, cure = "cannot be read any more", "bring it back"
         raise InputError(
-            f"{path} cannot be read any more ({reason}); bring it back, then "
-            "run the same command again"
+            f"{path} {what} ({reason}); {cure}, then run the same command again"
         )
 
 

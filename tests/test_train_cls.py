@@ -247,8 +247,11 @@ def test_a_folder_of_folds_keeps_its_settings(train):
             "--subgroups=recording_id",
             "subgroups is recording_id, which identifies",
         ),
-        ("--nuisance=2020", "nuisance is 2020; name columns"),
-        ("--patient_score=[max]", "patient_score is [max]; expected one of"),
+        ("--nuisance=2020", "--nuisance names '2020', and"),
+        (
+            "--patient_score=[max]",
+            "patient_score is [max]; it must be one text",
+        ),
         ("--encoder_source=2022", "2022"),
         ("--classes=[healthy, label]", "a column of the predictions"),
     ],

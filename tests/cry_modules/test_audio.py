@@ -185,12 +185,16 @@ def test_stored_chunks_times_gain_are_those_of_the_recording(noise, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "damage",
-    [os.remove, lambda p: os.truncate(p, 30), lambda p: os.truncate(p, 44)],
+    "damage, message",
+    [
+        (os.remove, "cannot be read any more .*; bring"),
+        (lambda p: os.truncate(p, 30), "cannot be decoded .*; restore"),
+        (lambda p: os.truncate(p, 44), "cannot be decoded .*; restore"),
+    ],
 )
-def test_a_file_that_became_unreadable_is_one_line(tmp_path, damage):
+def test_a_file_that_became_unreadable_is_one_line(tmp_path, damage, message):
     path = str(tmp_path / "a.wav")
     soundfile.write(path, np.ones(1600, np.float32) / 2, 16000)
     damage(path)
-    with pytest.raises(InputError, match="a.wav cannot be read any more .*; b"):
+    with pytest.raises(InputError, match=f"a.wav {message}"):
         RecordingReader()(path, 0.0, 0.1)

@@ -86,6 +86,7 @@ def test_ids_that_only_look_mangled(tmp_path):
 
 def test_ids_in_both_cases_are_one_patient_with_a_warning(tmp_path, caplog):
     content = HEADER + "r1,Ab-1,a.wav,\nr2,AB-1,b.wav,\n"
+    caplog.set_level(logging.INFO)
     rows = read_database(table_of(tmp_path, content), [])
     assert {rec.patient_id for rec, _ in rows} == {"ab-1"}
     assert "1 rows spell patient_id differently" in caplog.text
