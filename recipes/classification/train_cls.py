@@ -6,8 +6,9 @@ probe, a probe with the encoder's BatchNorm, or end to end.
     --data_folder=/path/to/cries --encoder_source=results/cry_adapt_replay/2022
 
 Trains on random chunks or whole recordings, tests on whole recordings or
-averaged chunks (recordings above two minutes: always chunks), and chooses the model on the validation split by AUC. A
-``linear`` encoder does not change, so it embeds each recording once.
+averaged chunks (recordings above two minutes: always chunks), and chooses the
+model on the validation split by AUC. A ``linear`` encoder does not change, so
+it embeds each recording once.
 ``--folds all`` trains and tests one model per fold and pools the predictions.
 The Brain is in cry_modules/training/classification.py, the metrics are in
 cry_modules/metrics/figures.py; after.py evaluates and reports.
@@ -24,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from speechbrain.utils.data_pipeline import DynamicItem
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
@@ -92,19 +94,11 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
     reader.expect(manifests, str(hparams["data_folder"]))
     shortest = shortest_input(hparams["logmel"].hop)
 
-    whole = whole_recording(reader, shortest)
+    recording = whole_recording(reader, shortest)
     part = partial(trained_part, reader, chunks, shortest, trained_on)
-    trained = {
-        "func": part,
-        "takes": ["id", "wav", "start", "stop"],
-        "provides": "sig",
-    }
-    class_index = {
-        "func": classes.index,
-        "takes": ["label"],
-        "provides": "class_index",
-    }
-    signals = dict.fromkeys(manifest.SPLITS, whole)
+    trained = DynamicItem(["id", "wav", "start", "stop"], part, ["sig"])
+    class_index = DynamicItem(["label"], classes.index, ["class_index"])
+    signals = dict.fromkeys(manifest.SPLITS, recording)
     if trained_on is not None:
         signals["train"] = trained
     return {
