@@ -110,7 +110,9 @@ def test_refuses_unknown_options():
         *("logmel", "", "encoder", "block7", "block3+", "block3+block3"),
         *("logmel+block3", "block3 + block4", None),
     ):
-        with pytest.raises(ValueError, match="readout is .*block1, .*embedd"):
+        with pytest.raises(
+            ValueError, match="readout is .*block1, .*joined by"
+        ):
             make_embedder(readout=readout)
     with pytest.raises(ValueError, match="tested_on is 'chunk'; expected one"):
         make_embedder(tested_on="chunk")
