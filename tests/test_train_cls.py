@@ -16,6 +16,7 @@ from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.metrics.choices import choose, pooled
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import Predictions
+from cry_modules.training.experiment import load
 from recipes.classification import train_cls
 
 N_PATIENTS = 18
@@ -321,6 +322,27 @@ def test_a_log_mel_readout_has_a_random_encoder_as_control(train):
     assert control["encoder_source"] == "random_calibrated"
     assert control["readout"] == "embedding+logmel"
     assert "random encoder" in (run / "report.md").read_text().lower()
+
+
+def test_each_epoch_trains_on_other_chunks(clinic, tmp_path):
+    """Also after the dataset was sorted, which copies its functions."""
+    options = {
+        "data_folder": str(clinic),
+        "output_folder": str(tmp_path),
+        "chunk_s": 0.4,
+        "width": 1,
+    }
+    hparams = load("hparams/neuro_linear_bn.yaml", options)
+    hparams["prepare"](save_folder=f"{tmp_path}/manifest")
+    _, classes = train_cls.read_labels(f"{tmp_path}/manifest", None)
+    dataset = train_cls.dataio_prepare(
+        hparams, f"{tmp_path}/manifest", classes, "chunks"
+    )["train"]
+    first = [item["sig"] for item in dataset]
+    hparams["chunks"].epoch = 1
+    second = [item["sig"] for item in dataset]
+    assert {len(sig) for sig in first + second} == {6400}
+    assert not any(torch.equal(a, b) for a, b in zip(first, second))
 
 
 def test_a_probe_at_its_optimum_read_at_a_block(train):

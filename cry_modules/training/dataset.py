@@ -107,6 +107,25 @@ def manifest_dataset(
     return dataset
 
 
+class SharedPartial(partial):
+    """``functools.partial`` whose arguments stay the same objects in copies.
+
+    SpeechBrain copies the functions of a sorted dataset deeply: the copy would
+    cut the chunks of epoch 0 for ever, and cache recordings of its own.
+
+    Example
+    -------
+    >>> import copy
+    >>> counts = []
+    >>> copy.deepcopy(SharedPartial(counts.append, 1))()
+    >>> counts
+    [1]
+    """
+
+    def __deepcopy__(self, memo) -> "SharedPartial":
+        return self
+
+
 def whole_recording(reader: RecordingReader, shortest: int) -> Dict[str, Any]:
     """Dynamic item ``sig``: a whole recording, see ``model_input``.
 
@@ -114,7 +133,7 @@ def whole_recording(reader: RecordingReader, shortest: int) -> Dict[str, Any]:
     fork can be sent, and not local ones.
     """
     return {
-        "func": partial(_whole_recording, reader, shortest),
+        "func": SharedPartial(_whole_recording, reader, shortest),
         "takes": ["wav", "start", "stop"],
         "provides": "sig",
     }

@@ -1,13 +1,12 @@
 """Recordings as views for SimCLR: datasets of chunks and validation batches."""
 
-from functools import partial
 from typing import Dict, List, Optional
 
 import numpy as np
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 
-from cry_modules.training.dataset import manifest_dataset
+from cry_modules.training.dataset import SharedPartial, manifest_dataset
 from data_prep.files.errors import InputError
 
 
@@ -29,7 +28,9 @@ def read_views(
 
 
 def _read_views(hparams, csv_path, data_folder, n_views, corpus):
-    cut = partial(_cut, hparams["reader"], hparams["chunks"], n_views, corpus)
+    cut = SharedPartial(
+        _cut, hparams["reader"], hparams["chunks"], n_views, corpus
+    )
     random_chunks = {
         "func": cut,
         "takes": ["id", "wav", "start", "stop"],

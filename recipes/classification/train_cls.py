@@ -54,6 +54,7 @@ from cry_modules.training.classification import (
     prevalence_of,
 )
 from cry_modules.training.dataset import (
+    SharedPartial,
     manifest_dataset,
     rows_of,
     seconds_of,
@@ -95,7 +96,7 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
     shortest = shortest_input(hparams["logmel"].hop)
 
     recording = whole_recording(reader, shortest)
-    part = partial(trained_part, reader, chunks, shortest, trained_on)
+    part = SharedPartial(trained_part, reader, chunks, shortest, trained_on)
     trained = DynamicItem(["id", "wav", "start", "stop"], part, ["sig"])
     class_index = DynamicItem(["label"], classes.index, ["class_index"])
     signals = dict.fromkeys(manifest.SPLITS, recording)
