@@ -156,8 +156,9 @@ def read_sets(
 
 
 def encoder_of(file: Path) -> str:
-    """Pre-trained encoder of a run by its predictions file: as its
-    ``metrics.json`` says; the file itself where it had none, or is no run's."""
+    """Name of the pre-trained encoder of a run, from the ``metrics.json`` beside
+    its predictions; the predictions file if the encoder is random or unknown.
+    """
     source = None
     if (file.parent / METRICS_FILE).is_file():
         metrics = read_metrics(file.parent, required=())

@@ -7,9 +7,10 @@ two equal models with 10 or 40 patients of the rarer class a difference was
 reported in 3 to 7.5 %; with quantiles of the draws, or with z, in up to 10 %
 with 10 patients. With 10 and both AUCs near 0.98 it was 1 %: cautious.
 Interval and p over patients alone are about the given models. About methods,
-models trained with other seeds count as well: with a standard deviation of 0.02
-to 0.03 AUC between pre-training seeds, the test over patients alone calls two
-equal methods different in 18 to 37 % of studies. The variance between seeds,
+models trained with other seeds count as well: with a standard deviation of
+0.025 AUC between pre-training seeds, the test over patients alone calls two
+equal methods different in 15 % of studies and more (simulated in
+``tests/cry_modules/metrics/test_compare.py``). The variance between seeds,
 divided by their number, is then added to that over patients, with degrees of
 freedom by Satterthwaite.
 """

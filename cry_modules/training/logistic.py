@@ -35,7 +35,7 @@ class Solution(NamedTuple):
 
     @property
     def score(self) -> float:
-        """Larger is better: the AUC, or minus the loss where there is none."""
+        """AUC on validation, or minus the loss if it is not defined."""
         return -self.loss if self.auc is None else self.auc
 
 
