@@ -272,7 +272,7 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
-        needs = ("cry_folder", "replay_ratio")
+        needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
         with only_process_in(hparams["output_folder"]):
