@@ -120,6 +120,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "replay_ratio": Number(0, 1, below=True),
     "anchor_weights": Number(0, 1e6),
     "anchor_distillation": Number(0, 1e6),
+    "anchor_projection": Number(0, 1e6),
     "chunk_s": Number(0, 600, above=True),
     "temperature": Number(0, 1000, above=True),
     "width": Number(most=1024, whole=True),  # its class knows the least
