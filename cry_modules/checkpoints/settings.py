@@ -77,14 +77,14 @@ def _snr_range(value: str) -> Optional[List[float]]:
     """Two signal-to-noise ratios in dB, ``[0, 20]``, or null."""
     if value == "null":
         return None
-    parts = value.strip().removeprefix("[").removesuffix("]").split(",")
+    inner = re.fullmatch(r"\[(.*)\]", value.strip())
     problem = f"is {value}; it must be null, or the lowest and the highest "
     problem += "signal-to-noise ratio in dB, -100 to 100: [0, 20]"
     try:
-        low, high = map(Number(-100, 100), parts)
+        low, high = map(Number(-100, 100), inner[1].split(",") if inner else [])
     except ValueError:
         raise Unfit(problem)
-    if low > high or not value.strip().startswith("["):
+    if low > high:
         raise Unfit(problem)
     return [low, high]
 
