@@ -73,6 +73,8 @@ def not_a_file(path: str) -> str:
     """
     if Path(path).is_dir():
         return f"{path} is a folder"
+    if Path(path).is_socket():
+        return f"{path} is a socket"
     if Path(path).exists():
         return f"{path} is a pipe or a device (save its content in a file)"
     return f"{path} does not exist"
