@@ -64,7 +64,7 @@ def corpus_facts(run: Path) -> Dict:
 def shared_name(corpus: Dict) -> str:
     """Name of a corpus on the card. Without a name of its own it has that of a
     folder, which may be a person's or a hospital's."""
-    is_named = corpus.get("is_named", True)  # not recorded by earlier versions
+    is_named = corpus.get("is_named", True)
     return corpus.get("name", UNNAMED) if is_named else UNNAMED
 
 

@@ -1,11 +1,12 @@
 """Recordings of a data folder of files or a pack; formats by first bytes."""
 
 import os
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Iterable, Iterator, List, Optional
 
 from data_prep.audio.packs import pack_at
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError, other_locale, require
 from data_prep.files.identifiers import cleaned
 
 #: Suffixes that soundfile reads.
@@ -53,8 +54,8 @@ _FOREIGN = (
 
 
 def foreign(path: str) -> Optional[str]:
-    """What a file is that no decoder of audio reads, and the cure; None for
-    others."""
+    """Name the kind of a file that no decoder of audio reads, and the cure;
+    None for others."""
     try:
         with open(path, "rb") as file:
             head = file.read(64)
@@ -87,6 +88,11 @@ def holds(root: Path, path: str) -> bool:
     pack = pack_at(root)
     if pack is not None:
         return path in pack
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        if sys.getfilesystemencoding() != "utf-8":
+            raise other_locale(path)
     # Not Path.is_file(), which raises if a name is too long.
     return os.path.isfile(os.path.join(root, path))
 

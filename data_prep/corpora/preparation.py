@@ -314,5 +314,6 @@ def corpus_of(root: Path, otherwise: str, is_named: bool = False) -> Dict:
     """Description of the corpus by its ``corpus.json``, else by a given name."""
     corpus = manifest.read_corpus(root)
     if corpus is not None:
-        return {**corpus, "is_named": True}
-    return {"name": otherwise, "synthetic": False, "is_named": is_named}
+        return corpus
+    corpus = {"name": otherwise, "synthetic": False}
+    return corpus if is_named else {**corpus, "is_named": False}

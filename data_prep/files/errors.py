@@ -91,6 +91,15 @@ def cure_of(error: OSError) -> str:
     return "choose another place to write to"
 
 
+def other_locale(name: str) -> InputError:
+    """Make the ``InputError`` for a file name that the locale does not have."""
+    return InputError(
+        f"{name}: Python takes names of files for "
+        f"{sys.getfilesystemencoding().upper()} in this locale; set "
+        "PYTHONUTF8=1, or LC_ALL=C.UTF-8"
+    )
+
+
 def is_of_disk(error: OSError) -> bool:
     """Check for an error of a disk that is full, broken or gone."""
     return error.errno in (*_NO_SPACE, *_GONE)
@@ -130,6 +139,10 @@ def one_line_errors():
             print(end="", flush=True)
     except InputError as error:
         _fail(error)
+    except UnicodeEncodeError as error:
+        if sys.getfilesystemencoding() == "utf-8":
+            raise
+        _fail(other_locale(error.object))
     except BrokenPipeError:
         if not close_broken_streams():
             raise

@@ -1,4 +1,4 @@
-"""What a folder may hold: names and links that stay in it, regular files."""
+"""Names, links and regular files that a folder may hold."""
 
 import os
 from contextlib import suppress
