@@ -62,7 +62,7 @@ from data_prep.corpora.listing import read_recordings
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
-from data_prep.files.identity import checksum as identity_of
+from data_prep.files.fingerprint import checksum as identity_of
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
 from data_prep.files.shapes import number, whole

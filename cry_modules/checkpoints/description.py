@@ -12,7 +12,7 @@ from cry_modules.checkpoints.versions import written_before
 from cry_modules.embeddings import INPUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
-from data_prep.files.inside import inside
+from data_prep.files.folders import inside
 
 MODEL_FILE = "model.json"
 FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"

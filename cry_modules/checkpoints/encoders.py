@@ -36,7 +36,7 @@ from cry_modules.checkpoints.state_dict import (
 )
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError, require
-from data_prep.files.inside import inside
+from data_prep.files.folders import inside
 
 logger = logging.getLogger(__name__)
 

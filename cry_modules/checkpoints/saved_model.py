@@ -37,7 +37,7 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
-from data_prep.files.inside import inside
+from data_prep.files.folders import inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"

@@ -27,7 +27,7 @@ from data_prep.audio.packs import pack_at
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.identity import checksum, text_of
+from data_prep.files.fingerprint import checksum, text_of
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import Rule, fields_of, number, one_of, whole
 from data_prep.files.tables import write_table

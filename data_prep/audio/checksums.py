@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from data_prep.files.errors import require
-from data_prep.files.identity import checksum
+from data_prep.files.fingerprint import checksum
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.tables import write_table
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_prep.files import shapes
 from data_prep.files.errors import InputError, require
-from data_prep.files.inside import FILE_NAME, inside
+from data_prep.files.folders import FILE_NAME, inside
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.shapes import mismatch, number, one_of, whole
 from data_prep.files.tables import write_table

@@ -32,7 +32,7 @@ from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.identity import checksum
+from data_prep.files.fingerprint import checksum
 from data_prep.files.lock import locked
 from data_prep.files.tables import read_lines, write_text
 from data_prep.manifest import Recording

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Callable, Optional, Sequence
 
-from data_prep.files.typed import Number, path, seed, text
+from data_prep.files.option_values import Number, path, seed, text
 
 #: Names of arguments that are paths: ~ is the home folder.
 PATHS = {

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from data_prep.files.errors import InputError
-from data_prep.files.inside import FILE_NAME, RELATIVE, inside
+from data_prep.files.folders import FILE_NAME, RELATIVE, inside
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import (
     MOST_BYTES,

@@ -8,7 +8,7 @@ import pytest
 from cry_modules.audio import RecordingReader
 from data_prep.audio.checksums import write_checksums
 from data_prep.files.errors import InputError
-from data_prep.files.identity import checksum, is_same, stamp
+from data_prep.files.fingerprint import checksum, is_same, stamp
 from data_prep.files.journal import Journal
 
 
