@@ -21,7 +21,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Dict, List, NamedTuple, Optional
 
-from recipes.study.command import die_with_parent, ended
+from data_prep.files.parent import program_ends_with_parent
+from recipes.study.command import ended
 
 #: Modules of the study's commands, and modules that they import later.
 MODULES = (
@@ -83,6 +84,7 @@ class ForkServer:
         self.selector.register(self.wake, selectors.EVENT_READ, self.reap)
         self.selector.register(0, selectors.EVENT_READ, self.read_study)
         self.end_by: Optional[float] = None
+        self.end_with_server = program_ends_with_parent(signal.SIGTERM)
 
     def serve(self) -> Optional[Request]:
         """Serve until the study ends; return None then, and in each child its
@@ -123,7 +125,7 @@ class ForkServer:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()  # a new group, with its loader workers
-        die_with_parent()
+        self.end_with_server()
         self.selector.close()
         # A connection closes once no process holds it.
         for held in (self.listener, *self.clients.values()):
