@@ -44,11 +44,11 @@ def sample_bytes(path: str) -> Optional[SampleBytes]:
         head = file.read(12)
         size = file.seek(0, os.SEEK_END)
         if head[:4] in (b"RIFF", b"RF64", b"BW64"):
-            return _in_wav(file, size)
+            return _wav_samples(file, size)
         if head[:4] == b"riff":
-            return _in_chunks(file, size, 40, b"data", "<16sQ", 24)
+            return _chunk_samples(file, size, 40, b"data", "<16sQ", 24)
         if head[:4] == b"FORM":
-            return _in_chunks(file, size, 12, b"SSND", ">4sI", 0, 8)
+            return _chunk_samples(file, size, 12, b"SSND", ">4sI", 0, 8)
         if head[:4] == b".snd" and len(head) == 12:
             offset, stated = struct.unpack(">4xII", head)
             # A length of 0xFFFFFFFF is the format's own way to stream.
@@ -57,7 +57,7 @@ def sample_bytes(path: str) -> Optional[SampleBytes]:
     return None
 
 
-def _in_wav(file, size: int) -> Optional[SampleBytes]:
+def _wav_samples(file, size: int) -> Optional[SampleBytes]:
     long, long_at = 0, 0
     for name, stated, begin in _chunks(file, size, 12):
         if name == b"ds64" and begin + 16 <= size:
@@ -80,7 +80,7 @@ def _in_wav(file, size: int) -> Optional[SampleBytes]:
     return None
 
 
-def _in_chunks(
+def _chunk_samples(
     file, size, offset, name, header, counted, before=0
 ) -> Optional[SampleBytes]:
     """Find the chunk of samples, whose length counts some bytes more."""

@@ -1,9 +1,9 @@
-"""Names and links of files that must stay in their folder."""
+"""Files that must be in a folder, and output that must be outside the input."""
 
 import os
 from pathlib import Path
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import Rule
 
 
@@ -26,7 +26,9 @@ RELATIVE = Rule(
 )
 
 
-def inside(folder: Path, name: str, cure: str = "get the model again") -> Path:
+def file_inside(
+    folder: Path, name: str, cure: str = "get the model again"
+) -> Path:
     """Path of a file in a folder; a link must not lead out of it."""
     path = Path(folder) / name
     # Not Path.resolve, which raises where links form a circle.
@@ -42,3 +44,27 @@ def inside(folder: Path, name: str, cure: str = "get the model again") -> Path:
     if not real.is_file():
         raise InputError(f"{path} does not exist; {cure}")
     return path
+
+
+def require_outside(out: Path, source: Path) -> None:
+    """Refuse an output folder inside the input folder: the next command that
+    lists the input would read the output, too."""
+    target, root = (Path(os.path.realpath(p)) for p in (out, source))
+    require(
+        root not in target.parents,
+        f"{out} is inside {source}, whose files are read",
+        "choose an output folder outside it",
+    )
+
+
+def require_apart(out: Path, source: Path) -> None:
+    """Refuse an output folder inside the input folder, and one that the input
+    is in: an original could be overwritten."""
+    require_outside(out, source)
+    target, root = (Path(os.path.realpath(p)) for p in (out, source))
+    where = "" if target == root else f" ({source} is inside it)"
+    require(
+        target not in (root, *root.parents),
+        f"OUT {out} holds the recordings themselves{where}",
+        "choose another OUT, so that no original can be overwritten",
+    )
