@@ -166,6 +166,12 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--control=True"], "pass --replay_folder"),
         (["--replay=proportional"], "pass --replay_folder"),
         (["--replay=some"], "pass --replay_folder"),
+        (["--background_snr=[0, 20]"], "pass --replay_folder"),
+        (["--negatives=corpus"], "pass --replay_folder"),
+        (["--negatives=own"], "negatives is own; expected one of all, corpus"),
+        (["--background_snr=10"], "is 10; it must be null, or the lowest and"),
+        (["--noise_snr=[20, 0]"], "must be null, or the lowest and the high"),
+        (["--frequency_response=6"], "removes from a view without background"),
         (["--adapt_layers=top"], "adapt_layers is 'top'; expected all, batch"),
         (["--anchor_weights=-1"], "anchor_weights is -1"),
         (["--interpolate=2"], "interpolate is 2"),
@@ -185,6 +191,14 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
 def test_wrong_usage(options, message, adapt):
     _, output = adapt(*options, status=2)
     assert message in output.strip().split("\n")[-1]
+
+
+def test_background_needs_replayed_sounds_in_the_batches(adapt, corpus):
+    options = [generic(corpus), "--background_snr=[0, 20]"]
+    _, output = adapt(*options, "--replay_ratio=0", status=2)
+    assert "without generic audio; pass --replay_ratio" in output
+    folder, _ = adapt(*options, "--replay_ratio=0.5", "--negatives=corpus")
+    assert len(history(folder)) == 2
 
 
 def test_an_evaluation_manifest_that_shares_a_patient(adapt, corpus):

@@ -5,7 +5,16 @@ A yaml file is read as text: nothing that it names is built or executed.
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Container, Dict, List, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Container,
+    Dict,
+    List,
+    Optional,
+    Union,
+)
 
 import yaml
 from ruamel.yaml import YAML
@@ -64,6 +73,22 @@ def _boolean(value: str) -> bool:
     return BOOLEANS[value.lower()]
 
 
+def _snr_range(value: str) -> Optional[List[float]]:
+    """Two signal-to-noise ratios in dB, ``[0, 20]``, or null."""
+    if value == "null":
+        return None
+    parts = value.strip().removeprefix("[").removesuffix("]").split(",")
+    problem = f"is {value}; it must be null, or the lowest and the highest "
+    problem += "signal-to-noise ratio in dB, -100 to 100: [0, 20]"
+    try:
+        low, high = map(Number(-100, 100), parts)
+    except ValueError:
+        raise Unfit(problem)
+    if low > high or not value.strip().startswith("["):
+        raise Unfit(problem)
+    return [low, high]
+
+
 _SHARE = Number(0, 1)
 #: Between 0 and 1, the ends excluded.
 _PART = Number(0, 1, above=True, below=True)
@@ -84,6 +109,10 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "patience": whole_number(1, _EPOCHS),
     "n_masks": whole_number(0, 100),
     "time_warp": whole_number(0, 10_000),
+    "background_snr": _snr_range,
+    "noise_snr": _snr_range,
+    "frequency_response": Number(0, 40),
+    "negatives": _one_of("all", "corpus"),
     "min_clips": whole_number(0, 1_000_000),
     "valid_share": _PART,
     "label_fraction": Number(0, 1, above=True),
@@ -296,6 +325,19 @@ def quoted(value: Any) -> Any:
     if isinstance(value, str) and not _is_plain(value):
         return SingleQuotedScalarString(value)
     return value
+
+
+def check_response(settings: Dict[str, Any], logmel: "MelFrames") -> None:
+    """Refuse a random frequency response that the front end removes."""
+    require(
+        not (settings["frequency_response"] and logmel.mean_norm)
+        or settings["background_snr"] is not None
+        or settings["noise_snr"] is not None,
+        f"--frequency_response is {settings['frequency_response']}, which the "
+        f"mean normalisation of the front end {logmel.name} removes from a "
+        "view without background and noise",
+        "pass --noise_snr '[0, 20]' or --background_snr too, or 0",
+    )
 
 
 def check_chunk(chunk_s: float, logmel: "MelFrames") -> None:

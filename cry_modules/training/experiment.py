@@ -21,6 +21,7 @@ from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
+    check_response,
     misread,
     plain_settings,
     quoted,
@@ -67,6 +68,8 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
         hparams["checkpointer"].record(settings=comparable_settings(text))
     if "chunk_s" in hparams:
         check_chunk(hparams["chunk_s"], hparams["logmel"])
+    if "waveform_augment" in hparams:
+        check_response(hparams, hparams["logmel"])
     return hparams
 
 

@@ -33,7 +33,12 @@ from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
-from cry_modules.training.views_data import read_views, valid_batches
+from cry_modules.training.views_data import (
+    CRY,
+    GENERIC,
+    read_views,
+    valid_batches,
+)
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.corpora.unlabelled import prepare_unlabelled
@@ -67,9 +72,9 @@ def prepare(hparams, manifests):
 
 def dataio_prep(hparams, manifests):
     """Datasets of each split: the cries, then the generic audio if any."""
-    folders = {"cry": (manifests, hparams["cry_folder"])}
+    folders = {CRY: (manifests, hparams["cry_folder"])}
     if hparams["replay_folder"] is not None:
-        folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
+        folders[GENERIC] = (f"{manifests}/replay", hparams["replay_folder"])
     views = [
         read_views(hparams, folder, root, corpus)
         for corpus, (folder, root) in folders.items()
@@ -99,13 +104,20 @@ def check_options(hparams):
         "pass --exclude with the manifests that you evaluate on",
     )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
-    if hparams["replay_folder"] is not None:
-        require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
-        return
+    of_generic = {"background_snr": None, "negatives": "all"}
     off = {"replay_ratio": 0.0, "replay": "fixed", "control": False}
+    if hparams["replay_folder"] is None:
+        _require_off({**off, **of_generic}, hparams, "pass --replay_folder")
+        return
+    require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
+    if all(hparams[name] == value for name, value in off.items()):
+        _require_off(of_generic, hparams, "pass --replay_ratio 0.5")
+
+
+def _require_off(off, hparams, cure):
     for name, value in off.items():
         problem = f"--{name} is {hparams[name]} without generic audio"
-        require(hparams[name] == value, problem, "pass --replay_folder")
+        require(hparams[name] == value, problem, cure)
 
 
 def make_sampler(hparams, datasets):
@@ -186,6 +198,7 @@ def make_brain(hparams, run_opts):
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    brain.negatives = hparams["negatives"]
     if anchor.weights or anchor.distillation:
         brain.anchor = anchor.to(brain.device)
     return brain
