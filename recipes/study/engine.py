@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from data_prep.files.atomic import make_folder
-from data_prep.files.parent import program_ends_with_parent
 from data_prep.files.signals import Requests
 from recipes.study.command import SOCKET, THREADS
 from recipes.study.watch import Watch, failure
@@ -113,7 +112,6 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
         process = subprocess.Popen(
             command, stdout=file, stderr=subprocess.STDOUT,
             env=environment, pass_fds=[lock], start_new_session=True,
-            preexec_fn=program_ends_with_parent(signal.SIGTERM),
         )  # fmt: skip
         guard(server, process.pid)
         _follow(process, watch)

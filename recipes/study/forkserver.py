@@ -136,6 +136,12 @@ class ForkServer:
             os.close(stream)
         return request
 
+    def refuse(self) -> None:
+        """Serve no command, but still end Snakemake with the study."""
+        if self.listener.fileno() >= 0:
+            self.selector.unregister(self.listener)
+            self.listener.close()
+
     def answer(self, pid: int, value) -> None:
         """Send a line to the client of a child."""
         with suppress(OSError):  # the client was killed; `forward` handles it
@@ -177,8 +183,7 @@ class ForkServer:
             self.group = int(line.split()[-1])
             return
         self.selector.unregister(stdin)
-        self.selector.unregister(self.listener)
-        self.listener.close()
+        self.refuse()
         self.end_by = time.monotonic() + _GRACE_S
         if self.group:
             # Its clients forward the signal, and runs save their state.
@@ -207,15 +212,17 @@ def execute(request: Request) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
-def load() -> None:
+def load(server: ForkServer) -> None:
     """Import everything that the commands need."""
+    if import_module("torch").cuda.is_available():
+        # Forks cannot use CUDA once it was initialised, and runs are long.
+        print("GPU available: each run is a new process", flush=True)
+        server.refuse()
+        return
     for name in MODULES:
         import_module(name)
     from cry_modules.training.experiment import environment
 
-    if import_module("torch").cuda.is_available():
-        # Forks cannot use CUDA once it was initialised, and runs are long.
-        sys.exit("GPU available: each run is a new process")
     environment()
     # No present object becomes garbage in a child.
     gc.collect()
@@ -238,7 +245,7 @@ def end(status: int) -> None:
 def main() -> None:
     """Run the command line."""
     server = ForkServer(sys.argv[1])
-    load()
+    load(server)
     request = server.serve()
     if request is None:
         return
