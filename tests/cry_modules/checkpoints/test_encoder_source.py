@@ -46,7 +46,6 @@ def save(folder, score=None, time=0.0, width=1):
     "source, kind",
     [
         (None, "random"),
-        ("", "random"),
         ("null", "random"),
         ("random_calibrated", "random_calibrated"),
         ("{}", "folder"),
