@@ -27,8 +27,10 @@ from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.folders import require_apart
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
+from data_prep.files.processors import n_processors
 from data_prep.files.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def convert(
         with Journal(out / JOURNAL, header, ENTRY) as journal:
             converter = Converter(root, out, settings, journal)
             rows, n_done = _convert_all(
-                converter, outputs, jobs or os.cpu_count()
+                converter, outputs, jobs or n_processors()
             )
             made = {row.output for row in rows if row.output}
             _remove_stale(converter, outputs, made)
@@ -129,19 +131,7 @@ def _settings(rate, format, channel, jobs) -> Dict:
 def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
     """Folder of SRC, and OUT; neither can overwrite the other."""
     require(source.exists(), f"SRC {source} does not exist", "correct the path")
-    src, dst = (Path(os.path.realpath(p)) for p in (source, out))
-    require(src != dst, f"OUT {out} is SRC itself", "choose another folder")
-    require(
-        src not in dst.parents or not source.is_dir(),
-        f"{out} is inside {source}",
-        "choose a folder outside it: else the next run would convert the "
-        "outputs",
-    )
-    require(
-        dst not in src.parents,
-        f"{source} is inside {out}",
-        "choose another OUT, so that no original can be overwritten",
-    )
+    require_apart(out, source)
     root = source if source.is_dir() else source.parent
     return Path(os.path.abspath(root)), Path(os.path.abspath(out))
 

@@ -61,7 +61,7 @@ def prepare_vggsound(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
     )
     pack_at(root)  # checks all shards now, not in the middle of a run
-    save_folder = preparation.require_out(save_folder, root)
+    save_folder = preparation.require_out(save_folder, root, is_listed=True)
     preparation.check_share(valid_share)
     options = {
         "data_folder": str(root.resolve()),

@@ -123,7 +123,7 @@ class CompleteCheckpointer(Checkpointer):
     def _complete(self, saved):
         """Add checksums, force the files to the disk, rename the folder."""
         files = sorted(p for p in saved.path.iterdir() if p.name != METAFNAME)
-        meta = {**saved.meta, "files": {p.name: checksum(p) for p in files}}
+        meta = {**saved.meta, "files": {p.name: crc_and_size(p) for p in files}}
         metafile = saved.path / METAFNAME
         metafile.write_text("# yamllint disable\n" + yaml.dump(meta), "utf-8")
         for path in (*files, metafile, saved.path):
@@ -335,7 +335,7 @@ def damage(folder: Path) -> Optional[str]:
         if not path.is_file():
             return f"{name} is missing"
         try:
-            current = checksum(path)
+            current = crc_and_size(path)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         if current != expected:
@@ -385,7 +385,7 @@ def whole(folders: Iterable[Path]) -> Optional[Path]:
     return None
 
 
-def checksum(path: Path) -> str:
+def crc_and_size(path: Path) -> str:
     """CRC and size of a file."""
     value = 0
     with open(path, "rb") as file:

@@ -37,7 +37,7 @@ from cry_modules.checkpoints.state_dict import (
 )
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError, not_a_file, require
-from data_prep.files.inside import inside
+from data_prep.files.folders import file_inside
 
 logger = logging.getLogger(__name__)
 
@@ -111,8 +111,13 @@ class EncoderSource:
         source: Union[str, Path, None],
         option: str = "--encoder_source",
     ):
-        # Empty is null in a yaml file; the options refuse an empty text.
-        self.source = None if source in (None, "", "null") else str(source)
+        # A variable of the shell that is not set is empty.
+        require(
+            source is None or bool(str(source).strip()),
+            f"{option or 'the source of the encoder'} is empty",
+            "pass null for random weights, or a run, file or hub id",
+        )
+        self.source = None if source in (None, "null") else str(source)
         self.option = option
 
     @property
@@ -183,7 +188,7 @@ class EncoderSource:
         meta, title = read_meta(path.parent) or {}, self._title(path)
         known = recorded_front_end(self.source, path, meta)
         if self.kind == "folder":
-            inside(path.parent, path.name)
+            file_inside(path.parent, path.name)
         state = read_state_dict(path, title)
         if panns.MARKER in state:
             known = Known("panns", "its names are PANNs'")
@@ -294,7 +299,7 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     companion = path.parent / name
     if not os.path.lexists(companion):
         return False
-    check_unchanged(inside(path.parent, name))
+    check_unchanged(file_inside(path.parent, name))
     state = read_state_dict(companion)
     check_fit(
         module,

@@ -38,7 +38,7 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError, require
-from data_prep.files.inside import inside
+from data_prep.files.folders import file_inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"
@@ -151,7 +151,7 @@ def load_model(
 def load_exported(folder: Path) -> SavedModel:
     """Load a model from ``model.json`` and ``model.safetensors``."""
     facts = read_description(folder)
-    weights = inside(folder, WEIGHTS_FILE)
+    weights = file_inside(folder, WEIGHTS_FILE)
     check_unchanged(weights)
     try:
         model = _build_described(facts, weights)

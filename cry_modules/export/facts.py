@@ -151,7 +151,7 @@ def _holds_date(group: str) -> bool:
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
     """History of an encoder in words, one entry for each training, the earliest
     first, without names of files and folders."""
-    kind = EncoderSource(source).kind
+    kind = EncoderSource(source or None).kind
     if kind == "random":
         return ["random weights"]
     if kind == CALIBRATED:
@@ -195,7 +195,7 @@ def _of_run(folder: Path, steps: int) -> List[str]:
     settings = run_settings(folder)
     name = _corpus(manifest.read_corpus(folder / "manifest") or {})
     source = settings.get("encoder_source")
-    is_random = EncoderSource(source).kind == "random"
+    is_random = EncoderSource(source or None).kind == "random"
     before = [] if is_random else origin(source, steps)
     if "finetune_mode" in settings:
         mode = settings["finetune_mode"]

@@ -27,7 +27,6 @@ from cry_modules.checkpoints.saved_model import (
     load_run,
     run_settings,
 )
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (
     UNNAMED,
@@ -40,6 +39,7 @@ from cry_modules.export.facts import (
 from cry_modules.export.standalone import standalone
 from data_prep.files.atomic import make_folder, to_disk, write_error
 from data_prep.files.errors import InputError, require
+from data_prep.files.fingerprint import sha256
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 

@@ -41,7 +41,7 @@ from cry_modules.training.resume import (
 )
 from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
-from data_prep.files.inside import require_regular_files
+from data_prep.files.folders import require_regular_files
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from data_prep.files.yaml_text import pairs_of

@@ -45,11 +45,11 @@ def sample_bytes(path: str) -> Optional[SampleBytes]:
         head = file.read(12)
         size = file.seek(0, os.SEEK_END)
         if head[:4] in (b"RIFF", b"RF64", b"BW64"):
-            return _in_wav(file, size, begin + 12)
+            return _wav_samples(file, size, begin + 12)
         if head[:4] == b"riff":
-            return _in_chunks(file, size, begin + 40, b"data", "<16sQ", 24)
+            return _chunk_samples(file, size, begin + 40, b"data", "<16sQ", 24)
         if head[:4] == b"FORM":
-            return _in_chunks(file, size, begin + 12, b"SSND", ">4sI", 0, 8)
+            return _chunk_samples(file, size, begin + 12, b"SSND", ">4sI", 0, 8)
         if head[:4] == b".snd" and len(head) == 12:
             offset, stated = struct.unpack(">4xII", head)
             # A length of 0xFFFFFFFF is the format's own way to stream.
@@ -73,7 +73,7 @@ def after_tags(file: BinaryIO) -> int:
         offset += 10 + length + footer
 
 
-def _in_wav(file, size: int, first: int) -> Optional[SampleBytes]:
+def _wav_samples(file, size: int, first: int) -> Optional[SampleBytes]:
     long, long_at = 0, 0
     for name, stated, begin in _chunks(file, size, first):
         if name == b"ds64" and begin + 16 <= size:
@@ -96,7 +96,7 @@ def _in_wav(file, size: int, first: int) -> Optional[SampleBytes]:
     return None
 
 
-def _in_chunks(
+def _chunk_samples(
     file, size, offset, name, header, counted, before=0
 ) -> Optional[SampleBytes]:
     """Find the chunk of samples, whose length counts some bytes more."""

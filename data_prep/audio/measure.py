@@ -84,7 +84,7 @@ class Audit:
     reason: str = ""  #: empty if ok
     digest: str = ""  #: hash of the decoded samples, equal in lossless copies
     landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
-    checksum: str = ""  #: of the file, see ``data_prep/files/identity.py``
+    checksum: str = ""  #: of the file, see ``data_prep/files/fingerprint.py``
 
     @property
     def usable(self) -> bool:

@@ -32,7 +32,8 @@ from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.identity import checksum
+from data_prep.files.fingerprint import fingerprint
+from data_prep.files.folders import require_outside
 from data_prep.files.lock import locked
 from data_prep.files.tables import read_lines, write_text
 from data_prep.manifest import Recording
@@ -61,8 +62,11 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     )
 
 
-def require_out(save_folder: Path, root: Path) -> Path:
-    """Create the folder to write to, which must not be the data folder."""
+def require_out(save_folder: Path, root: Path, is_listed: bool = False) -> Path:
+    """Create the folder to write to, which must not be the data folder, nor
+    inside one whose files are listed instead of read from a table."""
+    if is_listed:
+        require_outside(save_folder, root)
     require(
         os.path.realpath(save_folder) != os.path.realpath(root),
         f"{save_folder} is the data folder itself, whose tables would be "
@@ -260,7 +264,7 @@ def _checksums(splits, audits, root) -> Dict[str, str]:
     return {
         path: PACKED + audit.digest
         if is_pack
-        else audit.checksum or checksum(Path(root) / path)
+        else audit.checksum or fingerprint(Path(root) / path)
         for path, audit in audit_of.items()
     }
 

@@ -231,7 +231,7 @@ def _own_file(target: Path) -> Iterator[Path]:
     """
     path = target.with_name(f".{target.stem}.partial{target.suffix}")
     # Windows renames no open file.
-    descriptor = None if os.name == "nt" else _claim(path)
+    descriptor = None if os.name == "nt" else _create_locked(path)
     if descriptor is None:
         name = f".{uuid.uuid4().hex[:12]}.partial{target.suffix}"
         path = target.with_name(name)
@@ -247,7 +247,7 @@ def _own_file(target: Path) -> Iterator[Path]:
             os.close(descriptor)  # which also unlocks it
 
 
-def _claim(path: Path) -> Optional[int]:
+def _create_locked(path: Path) -> Optional[int]:
     """Create and lock a file, in place of one that no process has locked; None
     if another process has it."""
     for _ in range(2):

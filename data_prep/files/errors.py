@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
-from data_prep.files.streams import (
+from data_prep.files.standard_streams import (
     close_broken_streams,
     escape_unprintable,
     replace_closed_streams,

@@ -141,7 +141,7 @@ def checked_header(
         if name not in header:
             raise InputError(
                 f"{path} has no column {name!r}, only {', '.join(header)}; "
-                "add or rename it"
+                "add or rename it, or correct the option that names it"
             )
     return header
 

@@ -216,6 +216,12 @@ def test_a_spreadsheets_export(vggsound, prepare, change, caplog):
     assert "rows spell label differently from an earlier row" in caplog.text
 
 
+@pytest.mark.parametrize("out", ["manifest", "results/1/manifest"])
+def test_manifests_inside_the_listed_folder_are_refused(vggsound, out):
+    with pytest.raises(InputError, match="is inside .*outside it"):
+        prepare_vggsound(str(vggsound), str(vggsound / out))
+
+
 def test_other_folders(prepare, tmp_path):
     with pytest.raises(InputError, match="vgg does not exist.*make demo-data"):
         prepare()

@@ -17,7 +17,6 @@ from speechbrain.inference.classifiers import EncoderClassifier
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.saved_model import load_model
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.export import folder as folder_module
 from cry_modules.export.__main__ import main
@@ -28,6 +27,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from data_prep import manifest
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 
 
 @pytest.fixture(scope="module")

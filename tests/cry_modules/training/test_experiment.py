@@ -8,7 +8,7 @@ import pytest
 from cry_modules.training import experiment
 from cry_modules.training.experiment import load, log_environment
 from data_prep.files.errors import InputError
-from data_prep.files.inside import require_regular_files
+from data_prep.files.folders import require_regular_files
 
 CLS = "hparams/neuro_linear_bn.yaml"
 

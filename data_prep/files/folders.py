@@ -1,4 +1,4 @@
-"""Names, links and regular files that a folder may hold."""
+"""Files that a folder may hold, and output that must be outside the input."""
 
 import os
 from contextlib import suppress
@@ -28,7 +28,9 @@ RELATIVE = Rule(
 )
 
 
-def inside(folder: Path, name: str, cure: str = "get the model again") -> Path:
+def file_inside(
+    folder: Path, name: str, cure: str = "get the model again"
+) -> Path:
     """Path of a file in a folder; a link must not lead out of it."""
     path = Path(folder) / name
     # Not Path.resolve, which raises where links form a circle.
@@ -65,3 +67,27 @@ def _irregular(folder: Path, depth: int) -> Iterator[str]:
                 yield from _irregular(entry.path, depth - 1) if depth else ()
             elif not entry.is_file() and os.path.exists(entry.path):
                 yield entry.path
+
+
+def require_outside(out: Path, source: Path) -> None:
+    """Refuse an output folder inside the input folder: the next command that
+    lists the input would read the output, too."""
+    target, root = (Path(os.path.realpath(p)) for p in (out, source))
+    require(
+        root not in target.parents,
+        f"{out} is inside {source}, whose files are read",
+        "choose an output folder outside it",
+    )
+
+
+def require_apart(out: Path, source: Path) -> None:
+    """Refuse an output folder inside the input folder, and one that the input
+    is in: an original could be overwritten."""
+    require_outside(out, source)
+    target, root = (Path(os.path.realpath(p)) for p in (out, source))
+    where = "" if target == root else f" ({source} is inside it)"
+    require(
+        target not in (root, *root.parents),
+        f"OUT {out} holds the recordings themselves{where}",
+        "choose another OUT, so that no original can be overwritten",
+    )
