@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.figures import METRICS, shown_in
@@ -140,6 +141,10 @@ def page(metrics: Dict) -> str:
         "Folds": metrics.get("folds") and _folds_table(metrics),
         "Controls on the same split": metrics.get("controls")
         and controls_table(metrics),
+        "Decisions, and other prevalences": metrics.get("clinical")
+        and decision_lines(metrics["clinical"]),
+        "The most certain recordings": metrics.get("clinical")
+        and abstention_lines(metrics["clinical"]),
         "What the embedding should not predict": metrics.get("nuisance")
         and _nuisance_lines(metrics["nuisance"]),
         "Subgroups": metrics.get("subgroups")

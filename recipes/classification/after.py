@@ -29,7 +29,9 @@ from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
 #: Keys of ``metrics.json`` that differ between folds.
-_OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
+_OF_A_FOLD = (
+    "valid", "test", "clinical", "controls", "subgroups", "nuisance", "figures",
+)  # fmt: skip
 
 
 @dataclass

@@ -6,6 +6,7 @@ import math
 from statistics import median_high
 from typing import Dict, List, Optional, Tuple
 
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
 from recipes.study.encoders import ENCODERS
@@ -14,8 +15,9 @@ from recipes.study.settings import MODE_NAMES
 
 
 def controls(results) -> List[Dict]:
-    """Differences between encoders and their controls."""
-    return [
+    """Differences between encoders and their controls; ``p_holm`` is corrected
+    for their number."""
+    rows: List[Dict] = [
         {
             "task": task.label_column,
             "mode": MODE_NAMES[mode],
@@ -29,6 +31,9 @@ def controls(results) -> List[Dict]:
         for mode in results.settings.modes
         if (difference := results.difference(task.name, mode, control, method))
     ]
+    for row, p in zip(rows, holm([row["p"] for row in rows])):
+        row["p_holm"] = p
+    return rows
 
 
 def nuisance(results) -> List[Dict]:

@@ -16,6 +16,7 @@ Each part is tested at 5 % over patients of the test set and pre-training seeds
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from cry_modules.metrics.compare import ONE_SEED
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
@@ -169,15 +170,22 @@ def _sign(part, p) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
-    """Correct p values for their number by Holm's procedure."""
-    corrected: List[Optional[float]] = [None] * len(ps)
-    largest = 0.0
-    known = [i for i, p in enumerate(ps) if p is not None]
-    for rank, i in enumerate(sorted(known, key=ps.__getitem__)):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
-        corrected[i] = largest
-    return corrected
+def corrected_claims(verdicts: Sequence[Verdict]) -> List[Optional[float]]:
+    """p of each claim, corrected for the number of claims by Holm's procedure.
+
+    The p of a claim is the largest of its inequalities, and 1 if a difference
+    has the opposite direction; None if one has no p.
+    """
+    return holm([_p_of_claim(verdict) for verdict in verdicts])
+
+
+def _p_of_claim(verdict) -> Optional[float]:
+    parts = [tested.result for tested in verdict.parts]
+    if any(part is None or part["p"] is None for part in parts):
+        return None
+    if any(part["difference"] <= 0 for part in parts):
+        return 1.0
+    return max(part["p"] for part in parts)
 
 
 def in_words(part: Part, results: Results) -> str:

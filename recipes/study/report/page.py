@@ -157,6 +157,7 @@ def _results(results) -> Dict[str, Any]:
         "more_tables": [t for t in all_tables if t.name not in _MAIN_TABLES],
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
+        "claims_p": hypotheses.corrected_claims(verdicts),
         "part_in_words": lambda part: hypotheses.in_words(part, results),
         "forest": figures.claims_forest(verdicts, results),
         "curves": figures.ranking_curves(results),
@@ -228,6 +229,7 @@ def _numbers(context) -> Dict:
                 "claim": verdict.claim.number,
                 "text": verdict.claim.text,
                 "verdict": verdict.verdict,
+                "p_holm": p,
                 "left_out": verdict.left_out,
                 "parts": [
                     {
@@ -241,7 +243,7 @@ def _numbers(context) -> Dict:
                     for tested in verdict.parts
                 ],
             }
-            for verdict in context["verdicts"]
+            for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
         "forgetting": context["forgetting"],
         "generic_sounds": context["generic_sounds"],

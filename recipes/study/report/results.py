@@ -129,6 +129,8 @@ class Results:
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
             methods = {"p": None, "no_interval": ONE_SEED}
+        for name in ("p_holm", "methods_p_holm"):  # of one comparison
+            del difference[name]
         return {**difference, **methods}
 
     def no_interval(self, task: str) -> Optional[str]:
