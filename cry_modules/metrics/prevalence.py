@@ -24,6 +24,7 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import rarest_class_interval, share
 from cry_modules.metrics.net_benefit import decision_curve, treat_all
 from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.ranking import ratio
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.metrics.words import interval_in_words, markdown_table
 from data_prep.files.errors import require
@@ -85,7 +86,7 @@ def _row(p, choices, trained, rates, prevalence) -> Dict:
     if threshold is not None and np.ndim(threshold) == 0:
         row["threshold"] = float(threshold)
     of_values, of_draws = (
-        _figures(rates.get(name), prevalence, threshold, p.labels.size)
+        _figures(rates.get(name), prevalence, threshold)
         for name in ("value", "draws")
     )
     for name, value in of_values.items():
@@ -106,16 +107,15 @@ def _row(p, choices, trained, rates, prevalence) -> Dict:
     return row
 
 
-def _figures(rates, prevalence, threshold, n) -> Dict[str, np.ndarray]:
+def _figures(rates, prevalence, threshold) -> Dict[str, np.ndarray]:
     """Predictive values, and the net benefit with the threshold's odds."""
     if rates is None:
         return {}
     true, false = rates[0] * prevalence, rates[1] * (1 - prevalence)
     missed, spared = prevalence - true, 1 - prevalence - false
-    none = np.full_like(true, np.nan)
     figures = {
-        "ppv": np.divide(true, true + false, out=none, where=true + false > 0),
-        "npv": spared / (spared + missed),
+        "ppv": ratio(true, true + false),
+        "npv": ratio(spared, spared + missed),
     }
     if np.ndim(threshold) == 0 and threshold is not None and threshold < 1:
         gain = true - false * threshold / (1 - threshold)
