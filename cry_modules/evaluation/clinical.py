@@ -1,4 +1,4 @@
-"""What a model's decisions are worth: net benefit, other prevalences and
+"""Value of a model's decisions: net benefit, other prevalences and
 abstention, by recording. The entry ``clinical`` of ``metrics.json``."""
 
 from typing import Dict, List, Optional

@@ -51,7 +51,8 @@ def at_prevalences(
     seed: int = 0,
     n_draws: int = N_DRAWS,
 ) -> List[Dict]:
-    """What two classes' predictions are worth at each prevalence, a row each.
+    """Predictive values, net benefit and calibration of two classes at each
+    prevalence, a row each.
 
     Decisions are those at the threshold chosen on validation for 80 %
     specificity. `trained` is the share of the positive class that the scores
