@@ -139,10 +139,12 @@ class TimeWarp(nn.Module):
 class SpecAugment(nn.Module):
     """Time warp, frequency masks and time masks, drawn for each item.
 
-    Masks are drawn as in SpeechBrain's ``SpectrogramDrop`` with zeros, without
-    waiting for a GPU: widths from 0 to ``mask_width``, starts anywhere, so that
-    a mask may reach beyond the end. Zero is the mean after mean normalisation;
-    before it, in dB, zero is loud.
+    Masks are drawn as in the paper: widths ``f`` from 0 to ``mask_width``,
+    starts from ``[0, v - f)`` among ``v`` bands or frames, so that each lies
+    inside and the last one is never masked. A mask as wide as ``v`` covers all.
+    SpeechBrain's ``SpectrogramDrop`` (1.1) starts anywhere and cuts masks off
+    at the end. Zero is the mean after mean normalisation; before it, in dB,
+    zero is loud.
 
     Arguments
     ---------
@@ -181,6 +183,7 @@ class SpecAugment(nn.Module):
         """Draw masks: True where any of them is, ``[n_items, size]``."""
         shape = (n_items, self.n_masks, 1)
         width = torch.randint(self.mask_width + 1, shape, device=device)
-        begin = torch.randint(size, shape, device=device)
+        room = (size - width).clamp(min=1)
+        begin = (torch.rand(shape, device=device) * room).long()
         place = torch.arange(size, device=device)
         return ((begin <= place) & (place < begin + width)).any(dim=1)

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from cry_modules.checkpoints.encoders import EncoderSource
@@ -130,6 +131,39 @@ def test_calibration_sets_the_statistics_of_the_data_and_learns_nothing():
     )
     assert all(torch.equal(a, b) for a, b in zip(weights, encoder.parameters()))
     assert encoder.norm0.momentum == 0.1
+
+
+def test_calibration_against_the_mean_of_the_batches_without_dropout():
+    torch.manual_seed(0)
+    encoder = Cnn14(80, width=1, dropout=0.5)
+    plain = Cnn14(80, width=1, dropout=0.0)
+    plain.load_state_dict(encoder.state_dict())
+    seen = {}
+    for name, norm in plain.named_modules():
+        if isinstance(norm, nn.modules.batchnorm._BatchNorm):
+
+            def keep(module, inputs, output, name=name):
+                values = inputs[0].transpose(0, 1).flatten(1)
+                seen.setdefault(name, []).append(
+                    (values.mean(dim=1), values.var(dim=1))
+                )
+
+            norm.register_forward_hook(keep)
+    batches = [torch.randn(4, 64, 80) for _ in range(3)]
+    with torch.no_grad():
+        for batch in batches:
+            plain.train()(batch)
+    random_state = torch.get_rng_state()
+    calibrate_batch_norms(encoder.eval(), batches)
+    assert torch.equal(random_state, torch.get_rng_state())
+    assert not any(module.training for module in encoder.modules())
+    assert len(seen) == 13
+    for name, values in seen.items():
+        norm = encoder.get_submodule(name)
+        mean, variance = (sum(part) / 3 for part in zip(*values))
+        close = dict(rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(norm.running_mean, mean, **close)
+        torch.testing.assert_close(norm.running_var, variance, **close)
 
 
 def names_that_moved(before, encoder):

@@ -1,9 +1,9 @@
 """Views: random draws of chunks, masks and time warp."""
 
 import numpy as np
+import pytest
 import torch
 from scipy.stats import chisquare
-from speechbrain.augment.freq_domain import SpectrogramDrop
 
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.views import RandomChunks, SpecAugment, TimeWarp
@@ -59,21 +59,52 @@ def test_masks_differ_between_items_and_have_the_right_size():
     assert len({tuple(m.all(dim=0).tolist()) for m in masked}) > 50
 
 
-def test_masks_are_drawn_as_speechbrains():
-    """Share of masked values in each band and each frame."""
+def masks_in_loops(rng, n_items, size, n_masks, mask_width):
+    """SpecAugment 3.1, 2 and 3: width f from 0 to F, start in [0, v - f)."""
+    masked = np.zeros((n_items, size), dtype=bool)
+    for i in range(n_items):
+        for _ in range(n_masks):
+            f = rng.integers(0, mask_width + 1)
+            f0 = rng.integers(0, max(1, size - f))
+            masked[i, f0 : f0 + f] = True
+    return masked
+
+
+@pytest.mark.parametrize(("n_frames", "n_bands"), [(40, 32), (12, 10), (9, 5)])
+def test_masks_are_drawn_as_in_the_paper(n_frames, n_bands):
+    """Share of masked values in each frame and each band, and of masks of
+    each size."""
     torch.manual_seed(0)
-    ones = torch.ones(20000, 40, 32)
-    ours = SpecAugment(0, n_masks=2, mask_width=10)(ones) == 0
-    limits = dict(drop_length_low=0, drop_length_high=11)
-    limits.update(drop_count_low=2, drop_count_high=2)
-    theirs = ones.clone()
-    for dim in (2, 1):
-        theirs = SpectrogramDrop(**limits, dim=dim)(theirs)
-    for dims in ((0, 1), (0, 2)):
-        shares = [m.double().mean(dims) for m in (ours, theirs == 0)]
-        # Shares near 0.5 of 20,000 draws: five standard deviations of a
-        # difference, and the mean over bands is the wider one.
-        torch.testing.assert_close(*shares, rtol=0, atol=0.025)
+    n = 20000
+    augment = SpecAugment(0, n_masks=2, mask_width=10)
+    masked = (augment(torch.ones(n, n_frames, n_bands)) == 0).numpy()
+    rng = np.random.default_rng(0)
+    frames, bands = (
+        masks_in_loops(rng, n, size, 2, 10) for size in (n_frames, n_bands)
+    )
+    expected = frames[:, :, None] | bands[:, None]
+    # Shares near 0.5 of 20,000 draws: five standard deviations of a difference.
+    for axis in ((0, 1), (0, 2)):
+        both = masked.mean(axis), expected.mean(axis)
+        np.testing.assert_allclose(*both, rtol=0, atol=0.025)
+    both = (np.bincount(m.sum((1, 2)), minlength=1) for m in (masked, expected))
+    both = np.array(
+        [np.pad(x, (0, n_frames * n_bands + 1 - len(x))) for x in both]
+    )
+    assert np.abs(both[0] - both[1]).max() / n < 0.025
+
+
+def test_masks_lie_inside():
+    """A single mask keeps its width: the last band and frame are never
+    masked."""
+    torch.manual_seed(0)
+    augment = SpecAugment(0, n_masks=1, mask_width=10)
+    masked = augment(torch.ones(20000, 40, 32)) == 0
+    in_bands = masked.all(dim=1)
+    assert not in_bands[:, -1].any() and in_bands[:, -2].any()
+    assert not masked.all(dim=2)[:, -1].any()
+    widths = torch.bincount(in_bands.sum(dim=1), minlength=11)
+    assert len(widths) == 11 and chisquare(widths.numpy()).pvalue > 1e-3
 
 
 def test_augmentation_leaves_its_input_alone():
