@@ -38,8 +38,8 @@ from cry_modules.metrics.variance import add_folds
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, messages_to, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.option_values import path
 from data_prep.files.tables import write_text
-from data_prep.files.typed import path
 
 
 def make_parser() -> Arguments:
