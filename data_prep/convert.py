@@ -283,7 +283,12 @@ def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
 
 def main() -> None:
     """Parse the command line and convert."""
-    parser = Arguments(description=convert.__doc__.split("\n")[0])
+    parser = Arguments(
+        description=convert.__doc__.split("\n")[0],
+        epilog="Exit status: 0 if every recording has an output, 1 if some "
+        f"were rejected (OUT/{REJECTED} says why) or the command was "
+        "interrupted, 2 if all were, or for wrong usage.",
+    )
     parser.add_argument("source", metavar="SRC", help="a folder or one file")
     parser.add_argument("out", metavar="OUT", help="a folder outside SRC")
     parser.add_argument("--rate", type=int, default=16000, help="Hz")
@@ -295,7 +300,10 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        print(convert(**vars(args)))
+        summary = convert(**vars(args))
+        print(summary)
+    if summary.rejected:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

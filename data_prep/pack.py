@@ -407,7 +407,8 @@ def verify(folder: str) -> str:
 
 def main() -> None:
     """Parse the command line and pack, or verify a pack."""
-    parser = Arguments(description=__doc__.split("\n")[0])
+    status = "Exit status: 0 also where rejected files are listed, unpacked."
+    parser = Arguments(description=__doc__.split("\n")[0], epilog=status)
     parser.add_argument(
         "source",
         nargs="?",

@@ -198,7 +198,9 @@ def _prepare(root, save_folder, options):
             f"{split}",
             "change --min_clips or --valid_share, or add clips",
         )
-    preparation.write_prepared(splits, audits, root, save_folder, name)
+    preparation.write_prepared(
+        splits, audits, root, save_folder, name, is_named=name == "VGGSound"
+    )
 
 
 def _report_missing(clips, save_folder, require_all_classes):

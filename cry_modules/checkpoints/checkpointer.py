@@ -273,8 +273,11 @@ class CompleteCheckpointer(Checkpointer):
 
 def read_meta(folder: Path) -> Optional[Dict]:
     """Values that ``CKPT.yaml`` records; None if it cannot be read."""
+    path = folder / METAFNAME
+    if not path.is_file():  # a pipe would block
+        return None
     try:
-        meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
+        meta = yaml.safe_load(path.read_text(encoding="utf-8"))
     except Exception:  # yaml raises any, by what the text looks like
         return None
     return meta if isinstance(meta, dict) and _is_sound(meta) else None
@@ -353,6 +356,12 @@ def best_checkpoint(folder: Path) -> Optional[Path]:
         if meta.get("end-of-epoch", True)
     }
     return whole(sorted(metas, key=rank, reverse=True))
+
+
+def damaged(folder: Path) -> Dict[Path, str]:
+    """Damaged checkpoints in a folder, and what is wrong with each."""
+    reasons = {path: damage(path) for path in sorted(folder.glob("CKPT*"))}
+    return {path: reason for path, reason in reasons.items() if reason}
 
 
 def newest_meta(folder: Path) -> Dict:

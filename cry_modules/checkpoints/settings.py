@@ -77,14 +77,14 @@ def _snr_range(value: str) -> Optional[List[float]]:
     """Two signal-to-noise ratios in dB, ``[0, 20]``, or null."""
     if value == "null":
         return None
-    parts = value.strip().removeprefix("[").removesuffix("]").split(",")
+    inner = re.fullmatch(r"\[(.*)\]", value.strip())
     problem = f"is {value}; it must be null, or the lowest and the highest "
     problem += "signal-to-noise ratio in dB, -100 to 100: [0, 20]"
     try:
-        low, high = map(Number(-100, 100), parts)
+        low, high = map(Number(-100, 100), inner[1].split(",") if inner else [])
     except ValueError:
         raise Unfit(problem)
-    if low > high or not value.strip().startswith("["):
+    if low > high:
         raise Unfit(problem)
     return [low, high]
 
@@ -120,6 +120,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "replay_ratio": Number(0, 1, below=True),
     "anchor_weights": Number(0, 1e6),
     "anchor_distillation": Number(0, 1e6),
+    "anchor_projection": Number(0, 1e6),
     "chunk_s": Number(0, 600, above=True),
     "temperature": Number(0, 1000, above=True),
     "width": Number(most=1024, whole=True),  # its class knows the least

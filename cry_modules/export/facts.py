@@ -26,6 +26,8 @@ _ON_VALIDATION = (
     "n", "n_patients", "sensitivity_at_spec80", "sensitivity_at_spec80_ci95",
     "specificity_at_threshold", "specificity_at_threshold_ci95",
 )  # fmt: skip
+#: Corpus without a name of its own.
+UNNAMED = "an unnamed corpus"
 #: Most steps of an origin; guards against a run that names itself.
 _MOST_STEPS = 20
 
@@ -53,10 +55,17 @@ def corpus_facts(run: Path) -> Dict:
             "classes": _by_class(recordings),
         }
     return {
-        "name": corpus["name"],
+        "name": shared_name(corpus),
         "synthetic": bool(corpus.get("synthetic")),
         "splits": splits,
     }
+
+
+def shared_name(corpus: Dict) -> str:
+    """Name of a corpus on the card. Without a name of its own it has that of a
+    folder, which may be a person's or a hospital's."""
+    is_named = corpus.get("is_named", True)
+    return corpus.get("name", UNNAMED) if is_named else UNNAMED
 
 
 def _by_class(recordings) -> Dict:
@@ -178,7 +187,7 @@ def _of_exported(folder: Path) -> List[str]:
 
 
 def _corpus(corpus: Dict) -> str:
-    name = corpus.get("name", "an unnamed corpus")
+    name = shared_name(corpus)
     return f"{name} (synthetic)" if corpus.get("synthetic") else name
 
 

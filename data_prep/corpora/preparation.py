@@ -236,13 +236,16 @@ def write_prepared(
     save_folder: Path,
     corpus_name: str,
     classes: Optional[Sequence[str]] = None,
+    is_named: bool = False,
 ) -> None:
     """Write the manifests, the paper's table and the list of copies.
 
-    `corpus_name` is used unless the data folder has a ``corpus.json``.
+    `corpus_name` is used unless the data folder has a ``corpus.json``. Where
+    it is not the corpus's own (`is_named`), but that of a folder or a table,
+    it stays out of what is shared.
     """
     save_folder = Path(save_folder)
-    corpus = corpus_of(root, corpus_name)
+    corpus = corpus_of(root, corpus_name, is_named)
     manifest.write(splits, save_folder, root, corpus, classes)
     write_checksums(_checksums(splits, audits, root), save_folder)
     logger.info("Prepared:\n%s", write_counts(splits, save_folder))
@@ -311,7 +314,10 @@ def shortened_list(names: Sequence[str], most: int = 10) -> str:
     return f"{text} and {len(names) - most} more"
 
 
-def corpus_of(root: Path, otherwise: str) -> Dict:
+def corpus_of(root: Path, otherwise: str, is_named: bool = False) -> Dict:
     """Description of the corpus by its ``corpus.json``, else by a given name."""
     corpus = manifest.read_corpus(root)
-    return corpus or {"name": otherwise, "synthetic": False}
+    if corpus is not None:
+        return corpus
+    corpus = {"name": otherwise, "synthetic": False}
+    return corpus if is_named else {**corpus, "is_named": False}

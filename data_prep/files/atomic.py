@@ -33,8 +33,9 @@ _STANDARD_STREAMS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Make the ``InputError`` for a file or folder that cannot be written."""
     reason = error.strerror or error
+    name = "standard output" if str(path) == "-" else path
     return InputError(
-        f"{path} could not be written ({reason}); {cure_of(error)}"
+        f"{name} could not be written ({reason}); {cure_of(error)}"
     )
 
 

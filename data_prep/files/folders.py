@@ -1,7 +1,9 @@
-"""Files that must be in a folder, and output that must be outside the input."""
+"""Files that a folder may hold, and output that must be outside the input."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Iterator
 
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import Rule
@@ -44,6 +46,27 @@ def file_inside(
     if not real.is_file():
         raise InputError(f"{path} does not exist; {cure}")
     return path
+
+
+def require_regular_files(folder: Path, depth: int = 4) -> None:
+    """Refuse a folder to work in that holds a pipe, a socket or a device:
+    reading or writing it could wait for ever."""
+    for path in _irregular(folder, depth):
+        require(
+            False,
+            f"{path} is a pipe, a socket or a device",
+            "remove it, or pass another folder",
+        )
+
+
+def _irregular(folder: Path, depth: int) -> Iterator[str]:
+    """Yield what is neither a file nor a folder; broken links are absent."""
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _irregular(entry.path, depth - 1) if depth else ()
+            elif not entry.is_file() and os.path.exists(entry.path):
+                yield entry.path
 
 
 def require_outside(out: Path, source: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from data_prep.files.atomic import cannot_write, make_folder
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.fingerprint import Stamp, is_same, stamp
 from data_prep.files.shapes import MOST_BYTES, Rule, mismatch, whole
 
@@ -82,6 +82,11 @@ class Journal:
 
     def _open(self):
         make_folder(self.path.parent)
+        require(
+            self.path.is_file() or not self.path.exists(),
+            not_a_file(str(self.path)),
+            "remove it",
+        )
         # Unbuffered: on a full disk, closing would fail a second time.
         self._file = open(self.path, "ab" if self._resumes else "wb", 0)
         # The newline ends a last line that a kill may have cut short.

@@ -48,6 +48,8 @@ def read_table(
     header = checked_header(path, lines[0][1], required)
     rows, changed = [], []
     for source, line in lines[1:]:
+        if list(map(cleaned, line))[: len(header)] == header:
+            raise InputError(f"{source} repeats the header; remove that row")
         raw = _cells(path, source, header, line)
         cells = {
             name: (str.strip if name in PATHS else cleaned)(cell)

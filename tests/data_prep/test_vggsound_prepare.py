@@ -61,6 +61,7 @@ def test_splits_labels_and_missing_videos(
         ("dog barking", "1"),
     ]
     corpus = {"name": "vgg (in VGGSound's form)", "synthetic": False}
+    corpus["is_named"] = False  # only its folder has this name
     assert read_corpus(tmp_path / "out") == corpus
 
 

@@ -1,6 +1,8 @@
 """``EncoderSource``: where weights come from, and strict loading."""
 
 import json
+import os
+import socket
 
 import pytest
 import torch
@@ -166,7 +168,21 @@ def test_a_damaged_checkpoint_of_a_run_is_skipped(tmp_path, caplog):
     assert EncoderSource(tmp_path).file().parent == first.path
     assert "encoder.ckpt is not what was saved" in caplog.text
     (first.path / "encoder.ckpt").unlink()
-    assert "holds no encoder.ckpt" in refusal(tmp_path)
+    message = refusal(tmp_path)
+    assert "holds no encoder.ckpt" in message
+    assert f"{first.path.name}: encoder.ckpt is missing" in message
+    assert "let its run finish" not in message
+
+
+def test_pipes_and_sockets_are_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe is a pipe or a device" in refusal(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        assert "s is a socket" in refusal(tmp_path / "s")
+    (tmp_path / "save/CKPT+1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "save/CKPT+1/CKPT.yaml")
+    assert "CKPT.yaml cannot be read" in refusal(tmp_path)
 
 
 def test_missing_and_empty_sources_are_refused(tmp_path):

@@ -371,6 +371,29 @@ def test_a_corpus_may_have_any_name(run, tmp_path):
     assert "St\\|Mary &lt;img" in card
 
 
+def test_a_corpus_named_after_a_folder_is_not_named(run, tmp_path, caplog):
+    """The folder may have the name of a person or a hospital."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "manifest/corpus.json"
+    corpus = json.loads(file.read_text())
+    file.write_text(json.dumps({**corpus, "is_named": False, "name": "StMary"}))
+    export(str(copy), str(tmp_path / "a"))
+    for path in (tmp_path / "a").iterdir():
+        assert b"StMary" not in path.read_bytes(), path
+    assert "an unnamed corpus" in card_of(tmp_path / "a")
+    assert "--corpus_name" in caplog.text
+    assert "StMary" not in str(origin(str(copy)))
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    for folder in (copy / "save").glob("CKPT*"):
+        (folder / "head.ckpt").write_bytes(b"half")
+    message = refusal(copy, tmp_path / "out")
+    assert "head.ckpt is not what was saved" in message
+    assert "let its run finish" not in message
+
+
 def test_an_operating_point_above_every_score(run, tmp_path):
     """See ``ranking.threshold_at_specificity``."""
     copy = shutil.copytree(run, tmp_path / "run")
