@@ -17,12 +17,12 @@ TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 def adapt(corpus, pretrained, script, tmp_path):
     """Adapt with some options; returns the run folder and the output."""
 
-    def adapt(*options, name="run", status=0, **how):
+    def adapt(*options, name="run", status=0, source=pretrained, **how):
         folder = tmp_path / name
         done = script(
             *["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
             *[f"--cry_folder={corpus}/cry", "--valid_share=0.25"],
-            *[f"--encoder_source={pretrained}", f"--output_folder={folder}"],
+            *[f"--encoder_source={source}", f"--output_folder={folder}"],
             *options,
             status=status,
             **how,
@@ -130,6 +130,18 @@ def test_anchors_keep_the_weights_near(adapt, pretrained):
     assert "train_anchor" not in history(free)[0]
     taught, _ = adapt("--anchor_distillation=1.0", name="taught")
     assert history(taught)[0]["train_anchor"] > 0
+    cassle, _ = adapt("--anchor_projection=1.0", name="cassle")
+    assert history(cassle)[0]["train_anchor"] > 0
+    assert weights(cassle, "anchor_predictor")["0.weight"].shape == (256, 256)
+
+
+def test_projections_of_an_encoder_without_projector(
+    adapt, pretrained, tmp_path
+):
+    alone = tmp_path / "encoder.ckpt"
+    torch.save(weights(pretrained), alone)
+    _, output = adapt("--anchor_projection=1.0", source=alone, status=2)
+    assert "has no projector.ckpt; adapt from a run of" in output
 
 
 def test_interpolated_weights_can_be_used(adapt, pretrained):

@@ -23,9 +23,9 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-from data_prep.files import typed
+from data_prep.files import option_values
 from data_prep.files.errors import require
-from data_prep.files.typed import Number, Unfit, whole_number
+from data_prep.files.option_values import Number, Unfit, whole_number
 from data_prep.files.yaml_text import BOOLEANS, text_of
 
 if TYPE_CHECKING:
@@ -77,14 +77,14 @@ def _snr_range(value: str) -> Optional[List[float]]:
     """Two signal-to-noise ratios in dB, ``[0, 20]``, or null."""
     if value == "null":
         return None
-    parts = value.strip().removeprefix("[").removesuffix("]").split(",")
+    inner = re.fullmatch(r"\[(.*)\]", value.strip())
     problem = f"is {value}; it must be null, or the lowest and the highest "
     problem += "signal-to-noise ratio in dB, -100 to 100: [0, 20]"
     try:
-        low, high = map(Number(-100, 100), parts)
+        low, high = map(Number(-100, 100), inner[1].split(",") if inner else [])
     except ValueError:
         raise Unfit(problem)
-    if low > high or not value.strip().startswith("["):
+    if low > high:
         raise Unfit(problem)
     return [low, high]
 
@@ -97,7 +97,7 @@ _EPOCHS = 1_000_000
 #: also check what only they know. Names are not imported from the modules that
 #: define them: those import torch, for seconds. A test compares.
 RANGES: Dict[str, Callable[[str], Any]] = {
-    "seed": typed.seed,
+    "seed": option_values.seed,
     "number_of_epochs": whole_number(1, _EPOCHS),
     # BatchNorm cannot train on one recording.
     "batch_size": whole_number(2, 100_000),
@@ -120,6 +120,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "replay_ratio": Number(0, 1, below=True),
     "anchor_weights": Number(0, 1e6),
     "anchor_distillation": Number(0, 1e6),
+    "anchor_projection": Number(0, 1e6),
     "chunk_s": Number(0, 600, above=True),
     "temperature": Number(0, 1000, above=True),
     "width": Number(most=1024, whole=True),  # its class knows the least
@@ -203,7 +204,9 @@ def check_ranges(settings: Dict[str, str]) -> None:
     """Refuse plain settings out of their range."""
     for name in RANGES:
         if name in settings:
-            typed.convert(f"--{name}", RANGES[name], settings[name] or "null")
+            option_values.convert(
+                f"--{name}", RANGES[name], settings[name] or "null"
+            )
 
 
 def setting(name: str, value: Union[str, List[str], None]) -> Any:
@@ -221,7 +224,7 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
         if name not in NULLABLE:
             raise Unfit("is null; type a value")
         return None
-    kind = typed.path if name in PATHS else typed.text
+    kind = option_values.path if name in PATHS else option_values.text
     if isinstance(value, str):
         if "  " in value:
             raise Unfit(
@@ -233,7 +236,7 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
         reference = _REFERENCE.search(value)
         if reference is not None:  # yaml would look it up
             raise Unfit(f"is {value}; type a value in place of {reference[0]}")
-        return kind(typed.text(value))
+        return kind(option_values.text(value))
     if name not in LISTS | COLUMNS:
         raise Unfit(f"is {_shown(value)}; it must be one text, not a list")
     if not all(item.strip() for item in value):
@@ -265,7 +268,9 @@ def misread(
             if _is_reference(node):
                 node, text = nodes[name], resolved
             convert = partial(setting, name)
-            value = typed.convert(f"--{name}", convert, text_of(node, text))
+            value = option_values.convert(
+                f"--{name}", convert, text_of(node, text)
+            )
             if not _is_read_as(node, value):
                 values[name] = value
     return {name: value for name, value in values.items() if value != {}}

@@ -55,11 +55,11 @@ class SimCLRBrain(ResumableBrain):
     """Self-supervised training on views, logged per corpus if there are several.
 
     Set ``probes`` before ``train_simclr``, which sets what the settings and
-    the loaders decide; adaptation may set ``anchor`` and ``negatives``.
+    the loaders decide; adaptation may set the anchors and ``negatives``.
     """
 
     best_by = {"min_key": "valid_loss"}
-    anchor = None
+    anchor = projection_anchor = None
     negatives = "all"
 
     def compute_forward(self, batch, stage):
@@ -107,17 +107,19 @@ class SimCLRBrain(ResumableBrain):
             return rows.losses.mean()
         n_rows = sum_of_ranks(len(rows.losses), self.device)
         loss = part_of_mean(rows.losses, n_rows)
-        if self.anchor is not None:
+        if self.anchor is not None or self.projection_anchor is not None:
             loss = loss + self._anchor_loss(predictions)
         return loss
 
     def _anchor_loss(self, predictions):
-        loss = self.anchor(
-            unwrapped(self.modules.encoder),
-            predictions.feats,
-            predictions.embs,
-            sum_of_ranks(len(predictions.embs), self.device),
-        )
+        feats, embs, z = predictions
+        n_views, loss = sum_of_ranks(len(embs), self.device), 0.0
+        if self.anchor is not None:
+            encoder = unwrapped(self.modules.encoder)
+            loss = loss + self.anchor(encoder, feats, embs, n_views)
+        if self.projection_anchor is not None:
+            predicted = self.modules.anchor_predictor(z)
+            loss = loss + self.projection_anchor(feats, predicted, n_views)
         self.totals.add("/anchor", loss=loss, batches=1)
         return loss
 

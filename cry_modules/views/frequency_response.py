@@ -56,5 +56,7 @@ class FrequencyResponse(nn.Module):
         cosines = torch.cos(waves[:, None] * mel / mel[-1])
         draws = torch.randn(n_items, self.n_cosines, device=mel.device)
         # The mean square of a cosine is a half.
-        decibels = draws @ cosines * self.decibels * (2 / self.n_cosines) ** 0.5
+        draws *= self.decibels * (2 / self.n_cosines) ** 0.5
+        with torch.autocast(mel.device.type, enabled=False):
+            decibels = draws @ cosines
         return 10 ** (decibels / 20)

@@ -24,7 +24,7 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
-from cry_modules.anchors import Anchor, interpolate
+from cry_modules.anchors import Anchor, ProjectionAnchor, interpolate
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
@@ -158,6 +158,12 @@ def load_pretrained(hparams):
     if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
+        require(
+            not hparams["anchor_projection"],
+            f"--anchor_projection is {hparams['anchor_projection']} and "
+            f"{path.parent} has no projector.ckpt",
+            "adapt from a run of train_simclr.py, or pass 0",
+        )
         logger.warning("Encoder from %s; a new, random projector", path)
 
 
@@ -191,13 +197,25 @@ def make_brain(hparams, run_opts):
         )
     except ValueError as error:
         raise InputError(str(error))
+    modules, factor = {"encoder": encoder}, hparams["anchor_projection"]
+    if factor:
+        # Copies the weights before adaptation; a checkpoint has the predictor.
+        pretrained = hparams["encoder"], hparams["projector"]
+        projection_anchor = ProjectionAnchor(
+            *pretrained, factor, hparams["temperature"]
+        )
+        predictor = ProjectionAnchor.predictor(hparams["projection_dim"])
+        modules["anchor_predictor"] = predictor
+        hparams["checkpointer"].add_recoverable("anchor_predictor", predictor)
     brain = SimCLRBrain(
-        modules={**hparams["modules"], "encoder": encoder},
+        modules={**hparams["modules"], **modules},
         opt_class=hparams["opt_class"],
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    if factor:
+        brain.projection_anchor = projection_anchor.to(brain.device)
     brain.negatives = hparams["negatives"]
     if anchor.weights or anchor.distillation:
         brain.anchor = anchor.to(brain.device)
@@ -272,7 +290,7 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
-        needs = ("cry_folder", "replay_ratio")
+        needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
         with only_process_in(hparams["output_folder"]):

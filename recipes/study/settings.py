@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 from ruamel.yaml import YAML
 
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
-from data_prep.files import typed
+from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
 from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
@@ -129,7 +129,7 @@ def _checked(values: Dict) -> Settings:
     out = _text("output_folder", values["output_folder"])
     cure = "Snakemake interprets braces; rename it"
     _require(not {*"{}"} & {*out}, "output_folder", out, cure)
-    out = typed.convert("output_folder", typed.path, out)
+    out = option_values.convert("output_folder", option_values.path, out)
     return Settings(
         title=_text("title", values["title"]),
         output_folder=Path(out),
@@ -183,7 +183,9 @@ def _flag(name, value):
 
 
 def _path(name, value):
-    return Path(typed.convert(name, typed.path, _text(name, value)))
+    return Path(
+        option_values.convert(name, option_values.path, _text(name, value))
+    )
 
 
 def _path_or_none(name, value):
@@ -216,9 +218,9 @@ def _known(name, keys, allowed):
 
 
 def _seeds(values) -> Dict:
-    seeds = _numbers("seeds", values["seeds"], int, 0, typed.MOST_SEED)
+    seeds = _numbers("seeds", values["seeds"], int, 0, option_values.MOST_SEED)
     name = "pretraining_seeds"
-    pretraining = _numbers(name, values[name], int, 0, typed.MOST_SEED)
+    pretraining = _numbers(name, values[name], int, 0, option_values.MOST_SEED)
     cure = "pass at most as many as seeds; the rest would not be used"
     _require(len(pretraining) <= len(seeds), name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
@@ -249,7 +251,11 @@ def _synthetic_places(values, out) -> Dict:
     _known("synthetic", synthetic, ("scale", "seed"))
     _known("synthetic scale", [synthetic.get("scale")], SCALES)
     seed = _numbers(
-        "synthetic seed", [synthetic.get("seed")], int, 0, typed.MOST_SEED
+        "synthetic seed",
+        [synthetic.get("seed")],
+        int,
+        0,
+        option_values.MOST_SEED,
     )
     cure = "the synthetic corpus has its own place; remove this setting, or "
     for name in _PLACES:
@@ -365,11 +371,15 @@ def _check_options(name, key, options) -> None:
         if option in ("number_of_epochs", "chunk_s"):
             _numbers(f"{key}: {option}", [value], float, 0)
         if option in RANGES:
-            typed.convert(f"{key}: {option}", RANGES[option], _as_text(value))
+            option_values.convert(
+                f"{key}: {option}", RANGES[option], _as_text(value)
+            )
         elif option in TEXTS:
             if option in LISTS and isinstance(value, str):
                 value = [value]  # as an option that is typed once
-            typed.convert(f"{key}: {option}", partial(setting, option), value)
+            option_values.convert(
+                f"{key}: {option}", partial(setting, option), value
+            )
 
 
 def hparams_of(task: str, mode: str) -> str:

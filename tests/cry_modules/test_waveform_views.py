@@ -208,6 +208,18 @@ def test_off_or_in_evaluation_nothing_is_changed_or_drawn():
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_autocast_changes_nothing():
+    wavs, augment = (
+        torch.randn(4, 1600),
+        WaveformAugment(RATE, [0, 20], [0, 20], 6),
+    )
+    torch.manual_seed(0)
+    exact = augment(wavs)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(augment(wavs), exact)
+
+
 def test_views_are_not_changed_in_place():
     wavs = torch.randn(4, 1600)
     before = wavs.clone()

@@ -2,6 +2,7 @@
 runs that depend on a change."""
 
 import collections
+import os
 import re
 import subprocess
 import sys
@@ -305,23 +306,48 @@ def test_snakemake_would_run_the_plan(profile, tmp_path):
     config = yaml.safe_load((PROFILES / profile / "config.yaml").read_text())
     settings = read_study(config["configfile"])
     settings["output_folder"] = str(tmp_path / "out")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(settings))
     plan = studies.plan_of(settings)
+    expected = collections.Counter(run.rule for run in plan.runs.values())
+    expected.update(report=1, all=1)
+    assert jobs(tmp_path, settings, profile) == expected
+    assert not (tmp_path / "out").exists()
+
+
+def jobs(folder, settings, profile="demo"):
+    """Numbers of the jobs that Snakemake would run, by rule."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(settings))
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile"]
         + ["recipes/study/Snakefile", "--profile", str(PROFILES / profile)]
-        + ["--configfile", str(tmp_path / "study.yaml"), "--dry-run"]
+        + ["--configfile", str(folder / "study.yaml"), "--dry-run"]
         + ["--nolock"], capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    counts = dict(
-        re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
-    )
-    expected = collections.Counter(run.rule for run in plan.runs.values())
-    expected.update(report=1, all=1)
-    expected["total"] = sum(expected.values())
-    assert {name: int(n) for name, n in counts.items()} == expected
-    assert not (tmp_path / "out").exists()
+    counts = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
+    by_rule = {name: int(n) for name, n in counts}
+    assert by_rule.pop("total") == sum(by_rule.values())
+    return by_rule
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead_s", [-86400, 86400])
+def test_a_clock_that_jumps_repeats_and_skips_nothing(ahead_s, tmp_path):
+    """Encoders and tables of another day than the classifiers made of them."""
+    pytest.importorskip("snakemake")
+    settings = studies.settings(tmp_path / "out")
+    plan = studies.plan_of(settings)
+    *finished, unfinished = plan.of_rule("train_cls")
+    for run in plan.runs.values():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        kept = run.result if run != unfinished else run.folder / "log.txt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("{}")
+        if run not in finished:
+            then = kept.stat().st_mtime + ahead_s
+            os.utime(kept, (then, then))
+    assert len(finished) > 1
+    left = {"train_cls": 1, "embed": 1}  # and the embeddings made of it
+    assert jobs(tmp_path, settings) == {**left, "report": 1, "all": 1}
 
 
 def test_encoders_have_different_names():
