@@ -186,7 +186,9 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     assert by_fold["folds"] == pytest.approx(folds)
     assert by_fold["mean"] == pytest.approx(np.mean(folds))
     assert by_fold["sd"] == pytest.approx(np.std(folds, ddof=1))
-    assert set(metrics["controls"]) == {"logmel_logistic", "logmel_svm"}
+    assert set(metrics["controls"]) == {
+        "logmel_logistic", "logmel_svm", "logmel_spread",
+    }  # fmt: skip
     assert set(metrics["subgroups"]) == {"site"}
     last = train.output.strip().split("\n")[-1]
     assert last.startswith("done: neuro_injury linear") and "3 folds" in last

@@ -153,8 +153,8 @@ def _results(results) -> Dict[str, Any]:
     all_tables = tables.study_tables(results)
     verdicts = hypotheses.judge(results)
     return {
-        "tables": [t for t in all_tables if t.name in _MAIN_TABLES],
-        "more_tables": [t for t in all_tables if t.name not in _MAIN_TABLES],
+        "tables": [t for t in all_tables if t.main],
+        "more_tables": [t for t in all_tables if not t.main],
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
         "claims_p": hypotheses.corrected_claims(verdicts),
@@ -185,10 +185,11 @@ def _sounds(results) -> Dict[str, Any]:
 
 _MODES_IN_WORDS = {
     "linear": "a linear probe",
+    "linear_blocks": "a linear probe on the output of blocks, with frequency "
+    "kept",
     "linear_bn": "a probe that also trains BatchNorm (linear+BN)",
     "end_to_end": "a network trained end to end",
 }
-_MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
 
 
 def _write_figures(context, folder) -> None:
