@@ -17,6 +17,7 @@ import numpy as np
 from cry_modules.metrics.bootstrap import N_DRAWS, why_no_interval
 from cry_modules.metrics.evaluate import finite_or_none
 from cry_modules.metrics.figures import rarest_class_interval
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import (
     DIGITS,
     aligned,
@@ -30,6 +31,7 @@ from cry_modules.metrics.saved import (
     RANDOM_ENCODERS,
     read_metrics,
 )
+from cry_modules.metrics.variance import components
 from data_prep.files.errors import InputError
 
 FILE = "predictions_test.csv"
@@ -207,6 +209,10 @@ def compare(
                 ),
             }
         )
+    corrected = holm([d["p"] for d in differences])
+    of_methods = holm([d["methods"]["p"] for d in differences])
+    for d, p, methods_p in zip(differences, corrected, of_methods):
+        d.update(p_holm=p, methods_p_holm=methods_p)
     return {
         "metric": metric,
         "unit": unit,
@@ -219,6 +225,7 @@ def compare(
         "no_interval": why,
         "sets": [
             _summary_of(run_set, v, computed.draws[r], first, seed, why)
+            | _variance_of(run_set, v, computed.draws[r], why)
             for run_set, v, r in zip(sets, values, rows)
         ],
         "differences": differences,
@@ -249,6 +256,16 @@ def _summary_of(run_set, values, draws, first, seed, why) -> Dict:
         )
         result["ci95_new_seed"] = new_seed if several else None
     return result
+
+
+def _variance_of(run_set, values, draws, why) -> Dict:
+    """Variance of one run by source: patients and pre-training seeds, or those
+    of heads on one encoder."""
+    seeds = run_set.by_encoder(values)
+    seeds = seeds if len(seeds) > 1 else values
+    known = why is None and draws.shape[1] > 1
+    variance = components(draws, seeds) if known else None
+    return {"variance": variance, "n_seeds": len(seeds)}
 
 
 def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:

@@ -75,6 +75,7 @@ _ENTRIES = {
     "subgroups": ({str: {"groups": _GROUPS, str: object}}, None),
     "nuisance": ({str: {str: {**_VALUES, str: object}}}, None),
     "folds": [FILE_NAME],
+    "fold_column": str,
 }
 
 

@@ -37,7 +37,7 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032\u00b4`", "'"),
     }
 )
-#: Cyrillic and Greek letters, in lower case, of which one case looks Latin.
+#: Cyrillic and Greek letters whose small or capital form looks Latin.
 _LATIN = str.maketrans(
     "авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx"
 )

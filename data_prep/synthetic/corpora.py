@@ -52,7 +52,7 @@ from tqdm import tqdm
 
 from data_prep.audio.folder import AUDIO
 from data_prep.files.atomic import renamed
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError
 from data_prep.files.lock import locked
 from data_prep.files.parent import end_with_parent
 from data_prep.files.processors import n_processors
@@ -163,11 +163,11 @@ def _check_place(out: Path) -> None:
     ]
     if real.is_dir():
         inputs += [p for p in real.iterdir() if p.suffix.lower() in AUDIO]
-    require(
-        not inputs,
-        f"OUT {out} is among real data, such as {', '.join(map(str, inputs[:1]))}",
-        "choose an OUT outside that folder",
-    )
+    for path in inputs:
+        raise InputError(
+            f"OUT {out} is among real data, such as {path}; choose an OUT "
+            "outside that folder"
+        )
 
 
 def _csv_text(part: str, plans: Sequence) -> str:
