@@ -47,7 +47,7 @@ def make_parser() -> Arguments:
         "--patient_score",
         choices=tuple(AGGREGATIONS),
         help="how recordings become a patient's score, with --unit patient "
-        f"(default: {MEAN_LOG_ODDS})",
+        f"(default: as the runs' reports, else {MEAN_LOG_ODDS})",
     )
     parser.add_argument(
         "--metric",
@@ -56,10 +56,15 @@ def make_parser() -> Arguments:
         help="metric to compare",
     )
     parser.add_argument(
-        "--seed", default=0, help="seed of the draws of patients"
+        "--seed",
+        help="seed of the draws of patients (default: that of the runs' "
+        "reports, else 0)",
     )
     parser.add_argument(
-        "--n_draws", type=int, default=N_DRAWS, help="draws of patients"
+        "--n_draws",
+        type=int,
+        help="draws of patients (default: as the runs' reports, else "
+        f"{N_DRAWS})",
     )
     parser.add_argument(
         "--names", help="names of the sets, separated by commas"
@@ -77,7 +82,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         result = compare(
             read_sets(args.sets, names),
             args.unit,
-            args.patient_score or MEAN_LOG_ODDS,
+            args.patient_score,
             args.seed,
             args.n_draws,
             args.metric,
@@ -92,7 +97,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 def _check(args):
     for name, least in (("n_draws", LEAST_DRAWS), ("seed", 0)):
         value = getattr(args, name)
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"--{name} is {value}; pass {least} or more")
     if args.patient_score and args.unit != "patient":
         raise InputError(

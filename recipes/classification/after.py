@@ -2,7 +2,7 @@
 ``metrics.json``, pictures and ``report.md``, of one model or all folds."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, List
 
@@ -179,10 +179,15 @@ def pool(hparams, values, runs, options):
     `values` are the folds' names in the table, `runs` the runs by folder.
     """
     every = list(runs.values())
+
+    def of_folds(outcomes):
+        pairs = zip(outcomes, values)
+        return [replace(first, fold=str(value)) for (first,), value in pairs]
+
     done = Run(
-        [run.outcomes[0] for run in every],
+        of_folds(run.outcomes for run in every),
         {
-            name: [run.controls[name][0] for run in every]
+            name: of_folds(run.controls[name] for run in every)
             for name in every[0].controls
         },
     )
