@@ -31,6 +31,7 @@ from cry_modules.training.forecast import forecast_simclr, tone  # noqa: E402
 from cry_modules.training.recompute import recompute_blocks  # noqa: E402
 from cry_modules.training.schedule import step_schedule  # noqa: E402
 from cry_modules.training.simclr import SimCLRBrain  # noqa: E402
+from data_prep.files.errors import one_line_errors  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
 #: Width, batch size, chunk in seconds.
@@ -150,4 +151,5 @@ def main(argv=None):
 
 
 if __name__ == "__main__":
-    main()
+    with one_line_errors():
+        main()

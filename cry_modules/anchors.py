@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.distributed import part_of_mean
+from cry_modules.losses import gather_ranks
 
 
 class Anchor(nn.Module):
@@ -84,6 +85,82 @@ class Anchor(nn.Module):
             cosine = F.cosine_similarity(embs.float(), targets.float(), dim=1)
             loss = loss + self.distillation * part_of_mean(1 - cosine, n_views)
         return loss
+
+
+class ProjectionAnchor(nn.Module):
+    """Penalty that keeps the pre-trained projections predictable from the new
+    ones: CaSSLe with NT-Xent (Fini et al. 2022,
+    https://arxiv.org/abs/2112.04215, equations 3 and 4).
+
+    A predictor maps the new projection of a view to the old one, which it must
+    find among the old projections of all views of the batch, of all ranks.
+
+    Arguments
+    ---------
+    encoder, projector : torch.nn.Module
+        The pre-trained ones; copied, and never changed.
+    factor : float
+        Factor of the loss.
+    temperature : float
+        Temperature of NT-Xent.
+
+    Example
+    -------
+    >>> anchor = ProjectionAnchor(nn.Linear(2, 2), nn.Linear(2, 4), 1.0, 0.5)
+    >>> anchor(torch.randn(3, 2), torch.randn(3, 4), n_views=3).shape
+    torch.Size([])
+    """
+
+    def __init__(
+        self,
+        encoder: nn.Module,
+        projector: nn.Module,
+        factor: float,
+        temperature: float,
+    ):
+        super().__init__()
+        pretrained = copy.deepcopy(nn.Sequential(encoder, projector))
+        self.pretrained = pretrained.requires_grad_(False).eval()
+        self.factor, self.temperature = factor, temperature
+
+    def train(self, mode: bool = True) -> "ProjectionAnchor":
+        """Set train mode, except for the pre-trained modules."""
+        super().train(mode)
+        self.pretrained.eval()
+        return self
+
+    @staticmethod
+    def predictor(dim: int) -> nn.Module:
+        """Make the predictor, which is trained with the encoder."""
+        return nn.Sequential(
+            nn.Linear(dim, dim),
+            nn.BatchNorm1d(dim),
+            nn.ReLU(),
+            nn.Linear(dim, dim),
+        )
+
+    def forward(
+        self, feats: torch.Tensor, predicted: torch.Tensor, n_views: int
+    ) -> torch.Tensor:
+        """Penalty to add to the loss, a scalar.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            Views, ``[n_views * batch, frames, n_mels]``.
+        predicted : torch.Tensor
+            Predictions from their projections, ``[n_views * batch, dim]``.
+        n_views : int
+            Number of views of all ranks.
+        """
+        with torch.no_grad():
+            old, offset = gather_ranks(self.pretrained(feats).float())
+        with torch.autocast(feats.device.type, enabled=False):
+            new = F.normalize(predicted.float(), dim=1)
+            logits = new @ F.normalize(old, dim=1).T / self.temperature
+            targets = offset + torch.arange(len(new), device=new.device)
+            losses = F.cross_entropy(logits, targets, reduction="none")
+        return self.factor * part_of_mean(losses, n_views)
 
 
 def interpolate(

@@ -13,7 +13,7 @@ from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 from torchaudio.functional import melscale_fbanks
 
-from cry_modules.lengths import frame_mask
+from cry_modules.lengths import float64, frame_mask
 
 #: Floor of the power before the logarithm, and dynamic range of a recording
 #: in dB.
@@ -100,7 +100,8 @@ class MelFrames(nn.Module):
         """
         n_samples = None
         if lengths is not None:
-            n_samples = torch.round(lengths.double() * wavs.shape[1]).long()
+            n_samples = torch.round(float64(lengths) * wavs.shape[1]).long()
+            n_samples = n_samples.to(lengths.device)
         with torch.autocast(wavs.device.type, enabled=False):
             power = self.power(wavs, n_samples)
             if n_samples is None:

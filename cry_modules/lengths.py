@@ -12,6 +12,12 @@ from data_prep.audio.decode import LONGEST_S
 MIN_FRAMES = 32
 
 
+def float64(x: torch.Tensor) -> torch.Tensor:
+    """A tensor in float64: on the CPU where its device may not have that, as
+    MPS and some XPUs."""
+    return (x if x.device.type in ("cpu", "cuda") else x.cpu()).double()
+
+
 def frame_mask(
     n_frames: Optional[torch.Tensor], total: int
 ) -> Optional[torch.Tensor]:

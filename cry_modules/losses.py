@@ -1,7 +1,7 @@
 """NT-Xent, the loss of SimCLR (https://arxiv.org/abs/2002.05709, section 2.1)."""
 
 import math
-from typing import Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.distributed as dist
@@ -103,14 +103,33 @@ class NTXentLoss(Objective):
         # A column is a view of any rank; it has a row for each other view.
         return part_of_mean(losses, logits.shape[1] * (len(views) - 1))
 
-    def rows(self, *views: torch.Tensor) -> Rows:
-        """Cross entropy and accuracy of each row of ``logits``."""
+    def rows(
+        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
+    ) -> Rows:
+        """Cross entropy and accuracy of each row of ``logits``; ``corpora``
+        ``[batch]``: among views of the recording's own corpus."""
         logits, targets = self.logits(*views)
+        if corpora is not None:
+            logits = self._of_own_corpus(logits, corpora, len(views))
         losses = F.cross_entropy(logits, targets, reduction="none")
         correct = (logits.detach().argmax(dim=1) == targets).float()
         recordings = torch.arange(len(views[0]), device=logits.device)
         n_rows = len(views) * (len(views) - 1)  # of each recording
         return Rows(losses, {"accuracy": correct}, recordings.repeat(n_rows))
+
+    def _of_own_corpus(self, logits, corpora, n_views):
+        """Minus infinity where the column is a view of another corpus.
+
+        Negatives of another corpus are easy, and teach to tell the corpora
+        apart. Comparing within a domain is usual where representations shall
+        not depend on it (https://arxiv.org/abs/2303.06088, related work).
+        """
+        columns = corpora
+        if self.training and n_ranks() > 1:
+            columns = gather_ranks(corpora[:, None].float())[0][:, 0]
+        columns = columns.repeat(n_views)
+        rows = corpora.repeat(n_views * (n_views - 1))
+        return logits.masked_fill(rows[:, None] != columns, float("-inf"))
 
     def chance_loss(self, n_recordings: int, n_views: int) -> float:
         """Loss of a uniform guess: the logarithm of the number of candidates.

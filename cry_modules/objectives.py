@@ -61,7 +61,9 @@ class Objective(nn.Module):
 
     figures: Dict[str, str] = {}
 
-    def rows(self, *views: torch.Tensor) -> Rows:
+    def rows(
+        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
+    ) -> Rows:
         """Compute the loss and recorded values of each row of a batch.
 
         Arguments
@@ -70,6 +72,10 @@ class Objective(nn.Module):
             Projections of the first views, of the second ones, ..., each
             ``[batch, dim]`` in the order of the recordings. Two in validation,
             ``n_views`` in training.
+        corpora : torch.Tensor or None
+            Number of each recording's corpus, ``[batch]``, if recordings of
+            other corpora must not be negatives; passed only with the setting
+            ``negatives: corpus``.
 
         Returns
         -------

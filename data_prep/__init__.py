@@ -5,7 +5,7 @@ import time
 import tqdm.std
 
 from data_prep.files.environment import install_hook
-from data_prep.files.streams import replace_closed_streams
+from data_prep.files.standard_streams import replace_closed_streams
 
 # Here, because every command imports this package before torch.
 replace_closed_streams()

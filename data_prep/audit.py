@@ -62,7 +62,12 @@ def _most_common(names: Iterable[str], most: int = 8) -> str:
 
 def main() -> None:
     """Parse the command line and audit."""
-    parser = Arguments(description=__doc__.split("\n")[0])
+    parser = Arguments(
+        description=__doc__.split("\n")[0],
+        epilog="Exit status: 0 if every file has a verdict, also where that "
+        "is to reject it (DIR/rejected.csv), 1 if the command was "
+        "interrupted, 2 for wrong usage.",
+    )
     parser.add_argument(
         "source",
         metavar="MANIFEST_OR_FOLDER",

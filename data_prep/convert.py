@@ -27,8 +27,10 @@ from data_prep.audio.folder import AUDIO, unreadable
 from data_prep.audio.measure import check_rate
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.folders import require_apart
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
+from data_prep.files.processors import n_processors
 from data_prep.files.tables import write_table
 
 logger = logging.getLogger(__name__)
@@ -92,7 +94,7 @@ def convert(
         with Journal(out / JOURNAL, header, ENTRY) as journal:
             converter = Converter(root, out, settings, journal)
             rows, n_done = _convert_all(
-                converter, outputs, jobs or os.cpu_count()
+                converter, outputs, jobs or n_processors()
             )
             made = {row.output for row in rows if row.output}
             _remove_stale(converter, outputs, made)
@@ -129,19 +131,7 @@ def _settings(rate, format, channel, jobs) -> Dict:
 def _folders(source: Path, out: Path) -> Tuple[Path, Path]:
     """Folder of SRC, and OUT; neither can overwrite the other."""
     require(source.exists(), f"SRC {source} does not exist", "correct the path")
-    src, dst = (Path(os.path.realpath(p)) for p in (source, out))
-    require(src != dst, f"OUT {out} is SRC itself", "choose another folder")
-    require(
-        src not in dst.parents or not source.is_dir(),
-        f"{out} is inside {source}",
-        "choose a folder outside it: else the next run would convert the "
-        "outputs",
-    )
-    require(
-        dst not in src.parents,
-        f"{source} is inside {out}",
-        "choose another OUT, so that no original can be overwritten",
-    )
+    require_apart(out, source)
     root = source if source.is_dir() else source.parent
     return Path(os.path.abspath(root)), Path(os.path.abspath(out))
 
@@ -293,7 +283,12 @@ def _report(rows: List[Conversion], n_done, n_ignored, out: Path) -> Summary:
 
 def main() -> None:
     """Parse the command line and convert."""
-    parser = Arguments(description=convert.__doc__.split("\n")[0])
+    parser = Arguments(
+        description=convert.__doc__.split("\n")[0],
+        epilog="Exit status: 0 if every recording has an output, 1 if some "
+        f"were rejected (OUT/{REJECTED} says why) or the command was "
+        "interrupted, 2 if all were, or for wrong usage.",
+    )
     parser.add_argument("source", metavar="SRC", help="a folder or one file")
     parser.add_argument("out", metavar="OUT", help="a folder outside SRC")
     parser.add_argument("--rate", type=int, default=16000, help="Hz")
@@ -305,7 +300,10 @@ def main() -> None:
     args = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        print(convert(**vars(args)))
+        summary = convert(**vars(args))
+        print(summary)
+    if summary.rejected:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ CORPUS = {
     "synthetic?": bool,
     "licence?": (str, None),
     "shareable_audio?": bool,
+    "is_named?": bool,
     str: object,
 }
 #: Options and sources that the manifests of a folder were prepared from.

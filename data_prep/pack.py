@@ -53,16 +53,17 @@ from data_prep.audio.packs import (
     Packed,
     pack_at,
     part_name,
-    read_json,
+    read_description,
     write_index,
 )
-from data_prep.audio.shards import SAMPLE_BYTES, checksum, plan, write_shard
+from data_prep.audio.shards import SAMPLE_BYTES, digest_of, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
-from data_prep.files.identity import checksum as identity_of
+from data_prep.files.fingerprint import fingerprint
+from data_prep.files.folders import require_apart
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
 from data_prep.files.shapes import number, whole
@@ -204,15 +205,12 @@ def _rejected(source: Path, root: Path) -> List[str]:
 
 
 def _check_folders(root: Path, out: Path):
-    data, target = (Path(os.path.realpath(p)) for p in (root, out))
-    require(
-        data != target and target not in data.parents,
-        f"OUT {out} holds the recordings themselves",
-        "pass another folder",
-    )
+    require_apart(out, root)
     make_folder(out)
     require(
-        not any(out.iterdir()) or (out / PACK_FILE).is_file(),
+        (out / PACK_FILE).is_file()
+        # Hidden files: of another part that has just begun.
+        or all(path.name.startswith(".") for path in out.iterdir()),
         f"OUT {out} holds other files and is not a pack",
         "pass a new folder",
     )
@@ -220,7 +218,7 @@ def _check_folders(root: Path, out: Path):
 
 def _identities(paths: Iterable[str], root: Path) -> str:
     """Digest of the content of files, the same for copies elsewhere."""
-    return _digest((path, identity_of(root / path)) for path in paths)
+    return _digest((path, fingerprint(root / path)) for path in paths)
 
 
 def _digest(items: Iterable) -> str:
@@ -236,7 +234,7 @@ def _begin(out: Path, head: Dict, root: Path):
     file = out / PACK_FILE
     if not file.is_file():
         write_text(file, json.dumps(head, indent=1) + "\n")
-    existing = read_json(file, {str: object})
+    existing = read_description(file, {str: object})
     for key, value in head.items():
         difference = f"a pack with {key} {existing.get(key)}, not {value}"
         if key == "sources":
@@ -271,7 +269,7 @@ class _Part:
         """Check that the part's files exist and are of these recordings."""
         if not self._file.is_file():
             return False
-        part = read_json(self._file, _DONE)
+        part = read_description(self._file, _DONE)
         require(
             part["stamps"] == self.stamps,
             f"{self.root} has changed since {self._file} was packed",
@@ -286,7 +284,7 @@ class _Part:
 
     def summary(self) -> Summary:
         """Summary of the finished part."""
-        part = read_json(self._file, _DONE)
+        part = read_description(self._file, _DONE)
         sizes = [
             entry["bytes"]
             for name, entry in part["files"].items()
@@ -364,7 +362,7 @@ class _Part:
         journal = self.out / f"{self.name}.audit.jsonl"
         with complete_or_absent(journal) as partial_file:
             write_journal(audits.values(), self.out, partial_file)
-        files = {**shards, **{f.name: checksum(f) for f in (index, journal)}}
+        files = {**shards, **{f.name: digest_of(f) for f in (index, journal)}}
         part = {
             "head": self.head,
             "name": self.root.resolve().name,
@@ -396,7 +394,7 @@ def verify(folder: str) -> str:
         damaged = [
             name
             for name, entry in opened.files.items()
-            if checksum(opened.folder / name, bar) != entry
+            if digest_of(opened.folder / name, bar) != entry
         ]
     require(
         not damaged,
@@ -409,7 +407,8 @@ def verify(folder: str) -> str:
 
 def main() -> None:
     """Parse the command line and pack, or verify a pack."""
-    parser = Arguments(description=__doc__.split("\n")[0])
+    status = "Exit status: 0 also where rejected files are listed, unpacked."
+    parser = Arguments(description=__doc__.split("\n")[0], epilog=status)
     parser.add_argument(
         "source",
         nargs="?",

@@ -7,6 +7,7 @@ and the paper's table.
 """
 
 import logging
+from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -18,6 +19,7 @@ from data_prep.corpora.counts import as_markdown, counts, write_counts
 from data_prep.corpora.database import (
     TABLE,
     Row,
+    check_labels,
     locate_table,
     read_database,
     usable_rows,
@@ -64,6 +66,7 @@ def split_database(
         f"{table} has a column {column!r} already",
         "use it, or remove it for a new one",
     )
+    check_labels(rows, label_column, table)
     save_folder = preparation.require_out(save_folder, table.parent)
     preparation.require_out(save_folder, root)
     with locked(save_folder):
@@ -84,9 +87,7 @@ def split_database(
             preparation.require_classes(
                 parts,
                 sorted({rec.label for rec in labelled}),
-                f"--shares are {', '.join(f'{x:.3g}' for x in shares.values())} "
-                f"of {len(stratum_of)} patients: change them, add patients, or "
-                "use --folds",
+                _classes_and_shares(label_column, stratum_of, shares),
                 least=2,  # a new split must allow an AUC
             )
         _write_split(rows, column, part_of, save_folder / TABLE)
@@ -112,6 +113,18 @@ def _labelled(rows: List[Row], label_column, table) -> List[Recording]:
         "correct --label_column",
     )
     return labelled
+
+
+def _classes_and_shares(column, stratum_of, shares) -> str:
+    """Describe what may leave a split without a class, and the cure."""
+    n_of = Counter(label for label, _ in stratum_of.values())
+    classes = [f"{label!r} of {n}" for label, n in n_of.most_common()[::-1]]
+    return (
+        f"--label_column {column} has the classes "
+        f"{preparation.shortened_list(classes, 5)} patients, --shares are "
+        f"{', '.join(f'{x:.3g}' for x in shares.values())} of "
+        f"{len(stratum_of)} patients: change them, add patients, or use --folds"
+    )
 
 
 def _shares(shares: Sequence[float]) -> Dict[str, float]:

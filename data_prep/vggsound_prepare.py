@@ -61,7 +61,7 @@ def prepare_vggsound(
         data_folder, "--data_folder", f"{CSV_FILE} and audio/"
     )
     pack_at(root)  # checks all shards now, not in the middle of a run
-    save_folder = preparation.require_out(save_folder, root)
+    save_folder = preparation.require_out(save_folder, root, is_listed=True)
     preparation.check_share(valid_share)
     options = {
         "data_folder": str(root.resolve()),
@@ -198,7 +198,9 @@ def _prepare(root, save_folder, options):
             f"{split}",
             "change --min_clips or --valid_share, or add clips",
         )
-    preparation.write_prepared(splits, audits, root, save_folder, name)
+    preparation.write_prepared(
+        splits, audits, root, save_folder, name, is_named=name == "VGGSound"
+    )
 
 
 def _report_missing(clips, save_folder, require_all_classes):

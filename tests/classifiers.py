@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from cry_modules.checkpoints.description import FORMAT, MODEL_FILE, Blueprint
 from cry_modules.checkpoints.saved_model import WEIGHTS_FILE, build
-from cry_modules.checkpoints.state_dict import sha256
+from data_prep.files.fingerprint import sha256
 
 RATE = 16000
 

@@ -17,12 +17,12 @@ TINY += ["--number_of_epochs=2", "--warmup_epochs=1"]
 def adapt(corpus, pretrained, script, tmp_path):
     """Adapt with some options; returns the run folder and the output."""
 
-    def adapt(*options, name="run", status=0, **how):
+    def adapt(*options, name="run", status=0, source=pretrained, **how):
         folder = tmp_path / name
         done = script(
             *["train_adapt.py", "hparams/small_adapt.yaml", *TINY],
             *[f"--cry_folder={corpus}/cry", "--valid_share=0.25"],
-            *[f"--encoder_source={pretrained}", f"--output_folder={folder}"],
+            *[f"--encoder_source={source}", f"--output_folder={folder}"],
             *options,
             status=status,
             **how,
@@ -130,6 +130,18 @@ def test_anchors_keep_the_weights_near(adapt, pretrained):
     assert "train_anchor" not in history(free)[0]
     taught, _ = adapt("--anchor_distillation=1.0", name="taught")
     assert history(taught)[0]["train_anchor"] > 0
+    cassle, _ = adapt("--anchor_projection=1.0", name="cassle")
+    assert history(cassle)[0]["train_anchor"] > 0
+    assert weights(cassle, "anchor_predictor")["0.weight"].shape == (256, 256)
+
+
+def test_projections_of_an_encoder_without_projector(
+    adapt, pretrained, tmp_path
+):
+    alone = tmp_path / "encoder.ckpt"
+    torch.save(weights(pretrained), alone)
+    _, output = adapt("--anchor_projection=1.0", source=alone, status=2)
+    assert "has no projector.ckpt; adapt from a run of" in output
 
 
 def test_interpolated_weights_can_be_used(adapt, pretrained):
@@ -166,6 +178,12 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
         (["--control=True"], "pass --replay_folder"),
         (["--replay=proportional"], "pass --replay_folder"),
         (["--replay=some"], "pass --replay_folder"),
+        (["--background_snr=[0, 20]"], "pass --replay_folder"),
+        (["--negatives=corpus"], "pass --replay_folder"),
+        (["--negatives=own"], "negatives is own; expected one of all, corpus"),
+        (["--background_snr=10"], "is 10; it must be null, or the lowest and"),
+        (["--noise_snr=[20, 0]"], "must be null, or the lowest and the high"),
+        (["--frequency_response=6"], "removes from a view without background"),
         (["--adapt_layers=top"], "adapt_layers is 'top'; expected all, batch"),
         (["--anchor_weights=-1"], "anchor_weights is -1"),
         (["--interpolate=2"], "interpolate is 2"),
@@ -185,6 +203,14 @@ def test_the_variants_of_the_closest_public_code(corpus, script, tmp_path):
 def test_wrong_usage(options, message, adapt):
     _, output = adapt(*options, status=2)
     assert message in output.strip().split("\n")[-1]
+
+
+def test_background_needs_replayed_sounds_in_the_batches(adapt, corpus):
+    options = [generic(corpus), "--background_snr=[0, 20]"]
+    _, output = adapt(*options, "--replay_ratio=0", status=2)
+    assert "without generic audio; pass --replay_ratio" in output
+    folder, _ = adapt(*options, "--replay_ratio=0.5", "--negatives=corpus")
+    assert len(history(folder)) == 2
 
 
 def test_an_evaluation_manifest_that_shares_a_patient(adapt, corpus):

@@ -39,6 +39,9 @@ def command(corpus, tmp_path_factory):
             run += [f"--cry_folder={cries}", f"--replay_folder={sounds}"]
             run += ["--valid_share=0.25", "--anchor_distillation=0.1"]
             run += ["--anchor_weights=0.1", "--interpolate=0.5"]
+            run += ["--background_snr=[0, 20]", "--noise_snr=[0, 20]"]
+            run += ["--frequency_response=6", "--negatives=corpus"]
+            run += ["--anchor_projection=0.1"]
             if "--encoder_source" not in str(options):
                 run += ["--encoder_source=null"]
         else:

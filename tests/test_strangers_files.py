@@ -11,7 +11,10 @@ import pytest
 import torch
 import yaml
 
-from cry_modules.checkpoints.checkpointer import CompleteCheckpointer, checksum
+from cry_modules.checkpoints.checkpointer import (
+    CompleteCheckpointer,
+    crc_and_size,
+)
 from cry_modules.checkpoints.saved_model import load_model
 from tests.classifiers import random_model, write_model
 from tests.encoder_files import Evil
@@ -100,7 +103,7 @@ def test_a_resumed_run_reads_tensors_only(
             if name.endswith(".ckpt") and name != "encoder.ckpt":
                 path = folder / name
                 torch.save({"a": Evil(marker)}, path)
-                meta["files"][name] = checksum(path)
+                meta["files"][name] = crc_and_size(path)
         (folder / "CKPT.yaml").write_text(yaml.safe_dump(meta))
     settings = yaml.safe_load(
         "\n".join(

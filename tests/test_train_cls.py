@@ -188,7 +188,9 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     assert by_fold["folds"] == pytest.approx(folds)
     assert by_fold["mean"] == pytest.approx(np.mean(folds))
     assert by_fold["sd"] == pytest.approx(np.std(folds, ddof=1))
-    assert set(metrics["controls"]) == {"logmel_logistic", "logmel_svm"}
+    assert set(metrics["controls"]) == {
+        "logmel_logistic", "logmel_svm", "logmel_spread",
+    }  # fmt: skip
     assert set(metrics["subgroups"]) == {"site"}
     last = train.output.strip().split("\n")[-1]
     assert last.startswith("done: neuro_injury linear") and "3 folds" in last
@@ -293,12 +295,21 @@ def test_sites_that_cannot_be_ranked(train, clinic, tmp_path):
     table = tmp_path / "sites.csv"
     table.write_text("\n".join([header, *map(",".join, body)]))
     run = train(
-        "linear", *TINY, "--folds=site", "--number_of_epochs=1",
-        f"--recordings_csv={table}", "--figures=False",
+        "linear", *TINY, "--folds=all", "--fold_column=site",
+        "--number_of_epochs=1", f"--recordings_csv={table}", "--figures=False",
     )  # fmt: skip
     metrics = metrics_of(run)
     aucs = metrics["by_fold"]["auc"]["folds"]
     assert [auc is None for auc in aucs] == [True, True, False]
+    # External validation: a row for each site, also in what is printed.
+    assert metrics["fold_column"] == "site"
+    assert metrics["by_fold"]["n_patients_of_several"] == 1
+    rows = train.output.strip().split("\n")[-4:-1]
+    for row, fold in zip(rows, metrics["by_fold"]["each"]):
+        assert row.startswith(f"left-out site {fold['fold']}: AUC ")
+    report = (run / "report.md").read_text()
+    assert "## External validation: each left-out site" in report
+    assert "1 patient of several values of site: in each row" in report
     assert metrics["by_fold"]["auc"]["sd"] is None
     assert metrics["test"]["recording"]["auc"] is not None
     assert metrics["controls"]["logmel_svm"]["patient"]["auc"] is not None

@@ -57,6 +57,9 @@ def brain_and_batches(noise, tmp_path, request):
             "batch_size": 4,
             "n_views": request.param,
             "valid_share": 0.2,
+            "background_snr": [0, 20],
+            "noise_snr": [0, 20],
+            "frequency_response": 6.0,
         },
     )
     manifests = tmp_path / "out/manifest"

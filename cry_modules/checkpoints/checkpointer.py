@@ -123,7 +123,7 @@ class CompleteCheckpointer(Checkpointer):
     def _complete(self, saved):
         """Add checksums, force the files to the disk, rename the folder."""
         files = sorted(p for p in saved.path.iterdir() if p.name != METAFNAME)
-        meta = {**saved.meta, "files": {p.name: checksum(p) for p in files}}
+        meta = {**saved.meta, "files": {p.name: crc_and_size(p) for p in files}}
         metafile = saved.path / METAFNAME
         metafile.write_text("# yamllint disable\n" + yaml.dump(meta), "utf-8")
         for path in (*files, metafile, saved.path):
@@ -273,8 +273,11 @@ class CompleteCheckpointer(Checkpointer):
 
 def read_meta(folder: Path) -> Optional[Dict]:
     """Values that ``CKPT.yaml`` records; None if it cannot be read."""
+    path = folder / METAFNAME
+    if not path.is_file():  # a pipe would block
+        return None
     try:
-        meta = yaml.safe_load((folder / METAFNAME).read_text(encoding="utf-8"))
+        meta = yaml.safe_load(path.read_text(encoding="utf-8"))
     except Exception:  # yaml raises any, by what the text looks like
         return None
     return meta if isinstance(meta, dict) and _is_sound(meta) else None
@@ -332,7 +335,7 @@ def damage(folder: Path) -> Optional[str]:
         if not path.is_file():
             return f"{name} is missing"
         try:
-            current = checksum(path)
+            current = crc_and_size(path)
         except OSError as error:
             return f"{name} cannot be read ({error.strerror})"
         if current != expected:
@@ -353,6 +356,12 @@ def best_checkpoint(folder: Path) -> Optional[Path]:
         if meta.get("end-of-epoch", True)
     }
     return whole(sorted(metas, key=rank, reverse=True))
+
+
+def damaged(folder: Path) -> Dict[Path, str]:
+    """Damaged checkpoints in a folder, and what is wrong with each."""
+    reasons = {path: damage(path) for path in sorted(folder.glob("CKPT*"))}
+    return {path: reason for path, reason in reasons.items() if reason}
 
 
 def newest_meta(folder: Path) -> Dict:
@@ -376,7 +385,7 @@ def whole(folders: Iterable[Path]) -> Optional[Path]:
     return None
 
 
-def checksum(path: Path) -> str:
+def crc_and_size(path: Path) -> str:
     """CRC and size of a file."""
     value = 0
     with open(path, "rb") as file:

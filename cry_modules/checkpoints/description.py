@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Dict, List, Optional
 
 from cry_modules.architectures import ARCHITECTURES
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.checkpoints.versions import written_before
 from cry_modules.embeddings import INPUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
-from data_prep.files.inside import inside
+from data_prep.files.fingerprint import sha256
+from data_prep.files.folders import file_inside
 
 MODEL_FILE = "model.json"
 FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"
@@ -82,7 +82,7 @@ class Blueprint:
 
 def read_description(folder: Path) -> Dict:
     """Read and check the ``model.json`` of an exported model."""
-    path = inside(folder, MODEL_FILE)
+    path = file_inside(folder, MODEL_FILE)
     if path.stat().st_size > _LONGEST:
         raise InputError(
             f"{path} has more than 1 MiB: it is not a {MODEL_FILE}; get the "

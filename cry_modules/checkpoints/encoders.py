@@ -18,6 +18,7 @@ from cry_modules.architectures import ARCHITECTURES, name_of, name_of_state
 from cry_modules.checkpoints import panns
 from cry_modules.checkpoints.checkpointer import (
     best_checkpoint,
+    damaged,
     newest_meta,
     read_meta,
 )
@@ -35,8 +36,8 @@ from cry_modules.checkpoints.state_dict import (
     read_state_dict,
 )
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
-from data_prep.files.errors import InputError, require
-from data_prep.files.inside import inside
+from data_prep.files.errors import InputError, not_a_file, require
+from data_prep.files.folders import file_inside
 
 logger = logging.getLogger(__name__)
 
@@ -108,10 +109,15 @@ class EncoderSource:
     def __init__(
         self,
         source: Union[str, Path, None],
-        option: str = "encoder_source",
+        option: str = "--encoder_source",
     ):
-        # Empty is null in a yaml file; the options refuse an empty text.
-        self.source = None if source in (None, "", "null") else str(source)
+        # A variable of the shell that is not set is empty.
+        require(
+            source is None or bool(str(source).strip()),
+            f"{option or 'the source of the encoder'} is empty",
+            "pass null for random weights, or a run, file or hub id",
+        )
+        self.source = None if source in (None, "null") else str(source)
         self.option = option
 
     @property
@@ -182,7 +188,7 @@ class EncoderSource:
         meta, title = read_meta(path.parent) or {}, self._title(path)
         known = recorded_front_end(self.source, path, meta)
         if self.kind == "folder":
-            inside(path.parent, path.name)
+            file_inside(path.parent, path.name)
         state = read_state_dict(path, title)
         if panns.MARKER in state:
             known = Known("panns", "its names are PANNs'")
@@ -235,6 +241,12 @@ class EncoderSource:
         checkpoint = best_checkpoint(save)
         if checkpoint is not None and (checkpoint / ENCODER_FILE).is_file():
             return checkpoint / ENCODER_FILE
+        for path, reason in damaged(save).items():
+            raise InputError(
+                f"{self._title(folder)} holds no {ENCODER_FILE} of an "
+                f"undamaged checkpoint ({path.name}: {reason}); bring that "
+                "file back, or pass another run"
+            )
         raise InputError(
             f"{self._title(folder)} holds no {ENCODER_FILE}, in itself or in "
             "save/CKPT*/; let its run finish an epoch, or pass another folder"
@@ -275,7 +287,8 @@ class EncoderSource:
         public = public_encoder(Path(self.source).name)
         if public is not None:
             cure = f"download {public.where()}, and pass its path"
-        return InputError(f"{self._title(self.source)} does not exist; {cure}")
+        problem = not_a_file(self.source)
+        return InputError(f"{self._title(problem)}; {cure}")
 
 
 def load_companion(path: Path, name: str, module: nn.Module) -> bool:
@@ -286,7 +299,7 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     companion = path.parent / name
     if not os.path.lexists(companion):
         return False
-    check_unchanged(inside(path.parent, name))
+    check_unchanged(file_inside(path.parent, name))
     state = read_state_dict(companion)
     check_fit(
         module,

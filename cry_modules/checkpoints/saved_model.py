@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from cry_modules.architectures import make_encoder
+from cry_modules.checkpoints.checkpointer import damaged, read_meta
 from cry_modules.checkpoints.description import (
     MODEL_FILE,
     Blueprint,
@@ -36,8 +37,8 @@ from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.views import SpecAugment
-from data_prep.files.errors import InputError
-from data_prep.files.inside import inside
+from data_prep.files.errors import InputError, require
+from data_prep.files.folders import file_inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"
@@ -150,7 +151,7 @@ def load_model(
 def load_exported(folder: Path) -> SavedModel:
     """Load a model from ``model.json`` and ``model.safetensors``."""
     facts = read_description(folder)
-    weights = inside(folder, WEIGHTS_FILE)
+    weights = file_inside(folder, WEIGHTS_FILE)
     check_unchanged(weights)
     try:
         model = _build_described(facts, weights)
@@ -213,6 +214,16 @@ def load_run(folder: Path) -> SavedModel:
     path = source.load(model.embedder.encoder, blueprint.front_end)
     if model.posterior is None:
         return model
+    score = (read_meta(path.parent) or {}).get("score", math.inf)
+    for other, reason in damaged(checkpoints).items():
+        # The metrics of the run are those of its best checkpoint.
+        meta = read_meta(other)
+        require(
+            meta is not None and meta.get("score", -math.inf) <= score,
+            f"{other} is damaged ({reason}) and may be the best checkpoint, "
+            "whose metrics these are",
+            "bring that file back, or train again in another --output_folder",
+        )
     if not load_companion(path, HEAD_FILE, model.posterior.head):
         raise InputError(
             f"{path.parent} has no {HEAD_FILE}; let that run finish, or train "

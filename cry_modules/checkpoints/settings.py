@@ -5,7 +5,16 @@ A yaml file is read as text: nothing that it names is built or executed.
 
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, Callable, Container, Dict, List, Union
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Container,
+    Dict,
+    List,
+    Optional,
+    Union,
+)
 
 import yaml
 from ruamel.yaml import YAML
@@ -14,9 +23,9 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
-from data_prep.files import typed
+from data_prep.files import option_values
 from data_prep.files.errors import require
-from data_prep.files.typed import Number, Unfit, whole_number
+from data_prep.files.option_values import Number, Unfit, whole_number
 from data_prep.files.yaml_text import BOOLEANS, text_of
 
 if TYPE_CHECKING:
@@ -64,6 +73,22 @@ def _boolean(value: str) -> bool:
     return BOOLEANS[value.lower()]
 
 
+def _snr_range(value: str) -> Optional[List[float]]:
+    """Two signal-to-noise ratios in dB, ``[0, 20]``, or null."""
+    if value == "null":
+        return None
+    inner = re.fullmatch(r"\[(.*)\]", value.strip())
+    problem = f"is {value}; it must be null, or the lowest and the highest "
+    problem += "signal-to-noise ratio in dB, -100 to 100: [0, 20]"
+    try:
+        low, high = map(Number(-100, 100), inner[1].split(",") if inner else [])
+    except ValueError:
+        raise Unfit(problem)
+    if low > high:
+        raise Unfit(problem)
+    return [low, high]
+
+
 _SHARE = Number(0, 1)
 #: Between 0 and 1, the ends excluded.
 _PART = Number(0, 1, above=True, below=True)
@@ -72,7 +97,7 @@ _EPOCHS = 1_000_000
 #: also check what only they know. Names are not imported from the modules that
 #: define them: those import torch, for seconds. A test compares.
 RANGES: Dict[str, Callable[[str], Any]] = {
-    "seed": typed.seed,
+    "seed": option_values.seed,
     "number_of_epochs": whole_number(1, _EPOCHS),
     # BatchNorm cannot train on one recording.
     "batch_size": whole_number(2, 100_000),
@@ -84,6 +109,10 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "patience": whole_number(1, _EPOCHS),
     "n_masks": whole_number(0, 100),
     "time_warp": whole_number(0, 10_000),
+    "background_snr": _snr_range,
+    "noise_snr": _snr_range,
+    "frequency_response": Number(0, 40),
+    "negatives": _one_of("all", "corpus"),
     "min_clips": whole_number(0, 1_000_000),
     "valid_share": _PART,
     "label_fraction": Number(0, 1, above=True),
@@ -91,6 +120,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "replay_ratio": Number(0, 1, below=True),
     "anchor_weights": Number(0, 1e6),
     "anchor_distillation": Number(0, 1e6),
+    "anchor_projection": Number(0, 1e6),
     "chunk_s": Number(0, 600, above=True),
     "temperature": Number(0, 1000, above=True),
     "width": Number(most=1024, whole=True),  # its class knows the least
@@ -174,7 +204,9 @@ def check_ranges(settings: Dict[str, str]) -> None:
     """Refuse plain settings out of their range."""
     for name in RANGES:
         if name in settings:
-            typed.convert(f"--{name}", RANGES[name], settings[name] or "null")
+            option_values.convert(
+                f"--{name}", RANGES[name], settings[name] or "null"
+            )
 
 
 def setting(name: str, value: Union[str, List[str], None]) -> Any:
@@ -192,7 +224,7 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
         if name not in NULLABLE:
             raise Unfit("is null; type a value")
         return None
-    kind = typed.path if name in PATHS else typed.text
+    kind = option_values.path if name in PATHS else option_values.text
     if isinstance(value, str):
         if "  " in value:
             raise Unfit(
@@ -204,7 +236,7 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
         reference = _REFERENCE.search(value)
         if reference is not None:  # yaml would look it up
             raise Unfit(f"is {value}; type a value in place of {reference[0]}")
-        return kind(typed.text(value))
+        return kind(option_values.text(value))
     if name not in LISTS | COLUMNS:
         raise Unfit(f"is {_shown(value)}; it must be one text, not a list")
     if not all(item.strip() for item in value):
@@ -236,7 +268,9 @@ def misread(
             if _is_reference(node):
                 node, text = nodes[name], resolved
             convert = partial(setting, name)
-            value = typed.convert(f"--{name}", convert, text_of(node, text))
+            value = option_values.convert(
+                f"--{name}", convert, text_of(node, text)
+            )
             if not _is_read_as(node, value):
                 values[name] = value
     return {name: value for name, value in values.items() if value != {}}
@@ -292,6 +326,19 @@ def quoted(value: Any) -> Any:
     if isinstance(value, str) and not _is_plain(value):
         return SingleQuotedScalarString(value)
     return value
+
+
+def check_response(settings: Dict[str, Any], logmel: "MelFrames") -> None:
+    """Refuse a random frequency response that the front end removes."""
+    require(
+        not (settings["frequency_response"] and logmel.mean_norm)
+        or settings["background_snr"] is not None
+        or settings["noise_snr"] is not None,
+        f"--frequency_response is {settings['frequency_response']}, which the "
+        f"mean normalisation of the front end {logmel.name} removes from a "
+        "view without background and noise",
+        "pass --noise_snr '[0, 20]' or --background_snr too, or 0",
+    )
 
 
 def check_chunk(chunk_s: float, logmel: "MelFrames") -> None:

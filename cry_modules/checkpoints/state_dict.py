@@ -199,15 +199,6 @@ def check_fit(
         )
 
 
-def sha256(path: Path) -> str:
-    """Checksum of a file."""
-    checksum = hashlib.sha256()
-    with open(path, "rb") as file:
-        for block in iter(lambda: file.read(1 << 22), b""):
-            checksum.update(block)
-    return checksum.hexdigest()
-
-
 def checksum_of(state: Dict[str, torch.Tensor]) -> str:
     """Checksum of weights, the same for all files that hold them.
 

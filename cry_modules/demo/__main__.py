@@ -19,8 +19,8 @@ from cry_modules.demo.uploads import Uploads, private_folder
 from cry_modules.inference.classifier import CryClassifier
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.option_values import whole_number
 from data_prep.files.tables import write_text
-from data_prep.files.typed import whole_number
 
 
 def make_parser() -> Arguments:

@@ -95,14 +95,14 @@ def _option_columns(hparams: Dict, option: str) -> Columns:
         isinstance(name, str) for name in names
     ):
         raise InputError(
-            f"{option} is {names!r}; name columns separated by commas, as site "
+            f"--{option} is {names!r}; name columns separated by commas, as site "
             "or site,age"
         )
     for name in names:
         refuse_personal(name, option, ())
     if "recordings_csv" not in hparams:
         raise InputError(
-            f"{option} is {', '.join(names)} and this corpus has no "
+            f"--{option} is {', '.join(names)} and this corpus has no "
             f"recordings.csv; pass --{option} null"
         )
     columns = read_columns(_table(hparams), names, f"--{option}")
@@ -121,13 +121,13 @@ def refuse_personal(column: str, option: str, cells: Iterable[str]) -> None:
     """Refuse a column that would identify patients in a report: ids, dates."""
     if column in _PERSONAL:
         raise InputError(
-            f"{option} is {column}, which identifies patients; name a column "
+            f"--{option} is {column}, which identifies patients; name a column "
             "of groups"
         )
     dates = [cell for cell in cells if is_date(cell)]
     if dates:
         raise InputError(
-            f"{option} is {column}, which holds {len(dates)} dates such as "
+            f"--{option} is {column}, which holds {len(dates)} dates such as "
             f"{dates[0]!r}; name a column of groups, such as one of seasons"
         )
 

@@ -6,6 +6,7 @@ from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 
+from cry_modules.evaluation.clinical import clinical
 from cry_modules.evaluation.controls import compare_with_control
 from cry_modules.evaluation.subgroups import by_subgroup
 from cry_modules.metrics.bootstrap import N_DRAWS
@@ -86,7 +87,8 @@ def evaluate_outcomes(
     options: EvaluationOptions,
 ) -> Dict:
     """Evaluate a model and its controls: the blocks ``valid`` or ``by_fold``,
-    ``test``, ``controls`` and ``subgroups`` of ``metrics.json``."""
+    ``test``, ``clinical``, ``controls`` and ``subgroups`` of
+    ``metrics.json``."""
     how = (options.seed, options.n_draws)
     tested = {
         unit: pooled_predictions(model, unit, options.patient_score)
@@ -105,6 +107,9 @@ def evaluate_outcomes(
     else:
         blocks["by_fold"] = _by_fold(model, how)
     blocks["test"] = {unit: evaluate(*tested[unit], *how) for unit in UNITS}
+    known = [o.prevalence for o in model if o.prevalence is not None]
+    trained = np.mean(known, axis=0) if known else None
+    blocks["clinical"] = clinical(*tested["recording"], trained, *how)
     blocks["controls"] = {
         name: {
             unit: compare_with_control(

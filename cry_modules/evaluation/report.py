@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.bootstrap import NO_PAIR
@@ -14,6 +15,7 @@ from cry_modules.metrics.words import (
     markdown_table,
     with_interval,
 )
+from data_prep.corpora.folds import FOLD
 
 
 def summary(metrics: Dict, output_folder: str) -> str:
@@ -33,6 +35,18 @@ def summary(metrics: Dict, output_folder: str) -> str:
         f"{test['accuracy']:.3f} (majority {test['majority_accuracy']:.3f})"
         f"{_controls_in_short(metrics)}; report in {output_folder}/report.md"
     )
+
+
+def fold_rows(metrics: Dict) -> List[str]:
+    """A line for each fold, with its interval: ``left-out site north: ...``."""
+    column = metrics.get("fold_column", FOLD)
+    return [
+        f"left-out {column} {fold['fold']}: AUC {with_interval(fold)}, "
+        f"{count(fold['n'], 'recording')} of "
+        f"{count(fold['n_patients'], 'patient')}"
+        + (f" ({fold['no_interval']})" if fold["no_interval"] else "")
+        for fold in metrics.get("by_fold", {}).get("each", [])
+    ]
 
 
 def _encoder(metrics) -> str:
@@ -142,9 +156,14 @@ def page(metrics: Dict) -> str:
     ]
     sections = {
         "Results": metrics_table(metrics),
-        "Folds": metrics.get("folds") and _folds_table(metrics),
+        _title_of_folds(metrics): metrics.get("folds")
+        and _folds_table(metrics),
         "Controls on the same split": metrics.get("controls")
         and controls_table(metrics),
+        "Decisions, and other prevalences": metrics.get("clinical")
+        and decision_lines(metrics["clinical"]),
+        "The most certain recordings": metrics.get("clinical")
+        and abstention_lines(metrics["clinical"]),
         "What the embedding should not predict": metrics.get("nuisance")
         and _nuisance_lines(metrics["nuisance"]),
         "Subgroups": metrics.get("subgroups")
@@ -177,6 +196,10 @@ of one class has neither. All else is of the predictions of all folds, each at \
 the threshold of its fold."""
 
 
+_SHARED = """{n} of several values of {column}: in each row the other \
+recordings of its patients are in neither training nor test."""
+
+
 def metrics_table(metrics: Dict) -> List[str]:
     """Markdown table of the test metrics, by recording and by patient."""
     rows = []
@@ -194,8 +217,15 @@ def metrics_table(metrics: Dict) -> List[str]:
     return markdown_table(["test", "by recording", "by patient"], rows)
 
 
+def _title_of_folds(metrics) -> str:
+    column = metrics.get("fold_column", FOLD)
+    if column == FOLD:
+        return "Folds"
+    return f"External validation: each left-out {column}"
+
+
 def _folds_table(metrics) -> List[str]:
-    shown = shown_in("folds")
+    shown, column = shown_in("folds"), metrics.get("fold_column", FOLD)
     rows = [
         [
             fold["fold"],
@@ -205,7 +235,12 @@ def _folds_table(metrics) -> List[str]:
         for fold in metrics["by_fold"]["each"]
     ]
     names = [METRICS[name].words for name in shown]
-    return markdown_table(["left out", "recordings / patients", *names], rows)
+    head = [f"left-out {column}", "recordings / patients", *names]
+    lines = markdown_table(head, rows)
+    shared = metrics["by_fold"].get("n_patients_of_several", 0)
+    if shared:
+        lines += ["", _SHARED.format(n=count(shared, "patient"), column=column)]
+    return lines
 
 
 def controls_table(metrics: Dict) -> List[str]:

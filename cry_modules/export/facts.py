@@ -26,6 +26,8 @@ _ON_VALIDATION = (
     "n", "n_patients", "sensitivity_at_spec80", "sensitivity_at_spec80_ci95",
     "specificity_at_threshold", "specificity_at_threshold_ci95",
 )  # fmt: skip
+#: Corpus without a name of its own.
+UNNAMED = "an unnamed corpus"
 #: Most steps of an origin; guards against a run that names itself.
 _MOST_STEPS = 20
 
@@ -53,10 +55,17 @@ def corpus_facts(run: Path) -> Dict:
             "classes": _by_class(recordings),
         }
     return {
-        "name": corpus["name"],
+        "name": shared_name(corpus),
         "synthetic": bool(corpus.get("synthetic")),
         "splits": splits,
     }
+
+
+def shared_name(corpus: Dict) -> str:
+    """Name of a corpus on the card. Without a name of its own it has that of a
+    folder, which may be a person's or a hospital's."""
+    is_named = corpus.get("is_named", True)
+    return corpus.get("name", UNNAMED) if is_named else UNNAMED
 
 
 def _by_class(recordings) -> Dict:
@@ -142,7 +151,7 @@ def _holds_date(group: str) -> bool:
 def origin(source: Optional[str], steps: int = 0) -> List[str]:
     """History of an encoder in words, one entry for each training, the earliest
     first, without names of files and folders."""
-    kind = EncoderSource(source).kind
+    kind = EncoderSource(source or None).kind
     if kind == "random":
         return ["random weights"]
     if kind == CALIBRATED:
@@ -178,7 +187,7 @@ def _of_exported(folder: Path) -> List[str]:
 
 
 def _corpus(corpus: Dict) -> str:
-    name = corpus.get("name", "an unnamed corpus")
+    name = shared_name(corpus)
     return f"{name} (synthetic)" if corpus.get("synthetic") else name
 
 
@@ -186,7 +195,7 @@ def _of_run(folder: Path, steps: int) -> List[str]:
     settings = run_settings(folder)
     name = _corpus(manifest.read_corpus(folder / "manifest") or {})
     source = settings.get("encoder_source")
-    is_random = EncoderSource(source).kind == "random"
+    is_random = EncoderSource(source or None).kind == "random"
     before = [] if is_random else origin(source, steps)
     if "finetune_mode" in settings:
         mode = settings["finetune_mode"]

@@ -4,6 +4,7 @@ It holds no patient, path, date or optimizer state.
 """
 
 import json
+import logging
 import os
 import shutil
 from dataclasses import asdict
@@ -26,9 +27,9 @@ from cry_modules.checkpoints.saved_model import (
     load_run,
     run_settings,
 )
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (
+    UNNAMED,
     corpus_facts,
     figures_of_test,
     operating_point,
@@ -38,8 +39,11 @@ from cry_modules.export.facts import (
 from cry_modules.export.standalone import standalone
 from data_prep.files.atomic import make_folder, to_disk, write_error
 from data_prep.files.errors import InputError, require
+from data_prep.files.fingerprint import sha256
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
+
+logger = logging.getLogger(__name__)
 
 CARD_FILE = "README.md"
 #: Files of a model that runs without torch.
@@ -136,6 +140,11 @@ def describe(
     metrics, corpus = model.facts, corpus_facts(run)
     if corpus_name is not None:
         corpus["name"] = " ".join(corpus_name.split())
+    elif corpus["name"] == UNNAMED:
+        logger.warning(
+            "The card does not name the corpus, whose only name is that of a "
+            "folder; pass --corpus_name to name it"
+        )
     logmel = model.embedder.features.logmel
     default = f"{metrics['task']} on {corpus['name']}"
     return {

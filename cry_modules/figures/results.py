@@ -1,8 +1,8 @@
 """Pictures of a classifier's test results.
 
 They are written to ``figures/`` of the run folder, each as png and svg:
-``roc``, ``precision_recall``, ``calibration``, ``confusion``, ``patients`` and
-``training``. No picture names a patient, and the same results give the same
+``roc``, ``precision_recall``, ``calibration``, ``confusion``, ``patients``,
+``decision_curve`` (of two classes), ``abstention`` and ``training``. No picture names a patient, and the same results give the same
 files.
 """
 
@@ -15,6 +15,7 @@ import numpy as np
 from cry_modules.evaluation.outcome import Outcome, pooled_predictions
 from cry_modules.figures.calibration import draw_calibration
 from cry_modules.figures.confusion import draw_confusion
+from cry_modules.figures.decision import draw_abstention, draw_decision_curve
 from cry_modules.figures.patients import draw_patients
 from cry_modules.figures.ranking import draw_ranking
 from cry_modules.figures.sheet import COLUMN, sheet
@@ -109,6 +110,11 @@ def draw_results(run: Results, folder: Path) -> List[Path]:
     for draw in (draw_calibration, draw_confusion, draw_patients):
         draw(run, figures)
     names = ["roc", "precision_recall", "calibration", "confusion", "patients"]
+    if len(run.classes) == 2:
+        draw_decision_curve(run, figures)
+        names.insert(1, "decision_curve")
+    draw_abstention(run, figures)
+    names.append("abstention")
     shown = [
         panel
         for panel in panels({key for row in run.history for key in row})

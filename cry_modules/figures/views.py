@@ -66,7 +66,8 @@ class Pair(NamedTuple):
     and has fewer frames where the recording is long;
     ``starts`` of the chunks are in seconds; ``views``
     ``[2, chunk frames, n_mels]`` are the encoder's input; ``masked`` has the
-    same shape; ``shifts`` are the largest moves of the time warp, seconds.
+    same shape; ``shifts`` are the largest moves of the time warp, seconds;
+    ``wavs`` ``[2, chunk samples]`` are the chunks with what is mixed in.
     """
 
     name: str
@@ -76,12 +77,13 @@ class Pair(NamedTuple):
     views: torch.Tensor
     masked: torch.Tensor
     shifts: List[float]
+    wavs: torch.Tensor
 
 
 def make_pairs(
     hparams: Dict, recordings: Sequence[Recording], root: str, epoch: int
 ) -> List[Pair]:
-    """Views of recordings as in a training batch."""
+    """Views of recordings as in a training batch of these recordings."""
     chunks, rate = hparams["chunks"], hparams["sample_rate"]
     chunks.epoch = epoch
     logmel = hparams["views"].logmel
@@ -96,10 +98,11 @@ def make_pairs(
         first.append(views[0])
         second.append(views[1])
     wavs = torch.stack(first + second)  # in a batch's order
+    wavs = _with_mixed_in(hparams, wavs, epoch)
     feats, masked, shifts = _augmented(hparams, wavs, epoch)
     rows = [[i, len(wholes) + i] for i in range(len(wholes))]
     return [
-        Pair(*whole, feats[row], masked[row], shifts[row].tolist())
+        Pair(*whole, feats[row], masked[row], shifts[row].tolist(), wavs[row])
         for whole, row in zip(wholes, rows)
     ]
 
@@ -133,6 +136,15 @@ def _whole(sound, shortest, logmel):
         feats = logmel((sound[at : at + size] * sound.gain)[None])[0][0]
         columns.append(F.adaptive_avg_pool1d(feats.T, n_columns).T)
     return torch.cat(columns)
+
+
+def _with_mixed_in(hparams, wavs, seed):
+    """Waveforms ``[2 * recordings, samples]`` as they are augmented."""
+    augment = hparams["waveform_augment"].train()
+    any_may_be_background = torch.ones(len(wavs) // 2, dtype=torch.bool)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed + hparams["seed"])
+        return augment(wavs, any_may_be_background)
 
 
 @torch.no_grad()
@@ -316,8 +328,24 @@ def _caption(hparams) -> str:
         order = f"\n{_ORDER[views.augment_before_norm]}"
     return (
         f"{_CAPTION}\nChunk: {hparams['chunks'].n_samples / rate:g} s. "
+        f"{_mixed_in(hparams['waveform_augment'])}"
         f"Time warp: {warp}. {masks}{order}"
     )
+
+
+def _mixed_in(augment) -> str:
+    """Augmentation of the waveforms in words; empty if there is none."""
+    parts = []
+    if augment.response is not None:
+        parts.append(f"random filter of {augment.response.decibels:g} dB (rms)")
+    for part, words in (
+        (augment.background, "another recording"),
+        (augment.noise, "white to brown noise"),
+    ):
+        if part is not None:
+            low, high = part.snr
+            parts.append(f"{words} mixed in, {low:g} to {high:g} dB below")
+    return f"Each view: {'; '.join(parts)}.\n" if parts else ""
 
 
 def _draw_manifest(args, settings) -> None:

@@ -32,7 +32,7 @@ from cry_modules.inference.scores import (
     call_of,
     softmax,
 )
-from cry_modules.lengths import LONGEST_S
+from cry_modules.lengths import LONGEST_S, float64
 from cry_modules.training.devices import check_device
 from data_prep.files.errors import InputError, require
 
@@ -348,7 +348,7 @@ class CryClassifier(EncoderClassifier):
         wavs = pad_sequence(sigs, batch_first=True)
         lengths = torch.tensor([len(sig) for sig in sigs]) / wavs.shape[1]
         with torch.inference_mode():
-            return self._logits(wavs, lengths).double().cpu().numpy()
+            return float64(self._logits(wavs, lengths)).cpu().numpy()
 
     def _decide(self, log_posteriors):
         score, index = log_posteriors.max(dim=1)

@@ -30,6 +30,9 @@ def scoring_parser(
     parser = Arguments(
         prog=prog,
         description=f"Score recordings with a trained classifier. {CAUTION}",
+        epilog="Exit status: 0 if every recording has scores, 1 if some could "
+        "not be used (the column error says why) or the command was "
+        "interrupted, 2 for wrong usage or an unusable model.",
     )
     parser.add_argument("model", metavar=model, help=model_help)
     parser.add_argument(

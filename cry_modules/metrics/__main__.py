@@ -6,20 +6,39 @@ Each argument is a set of predictions: a predictions csv, a run folder, a
 folder of runs of several seeds, or a quoted pattern of these; each file is a
 seed. Each later set is compared to the first on the same recordings, with the
 same draws of patients for all files.
+
+> python -m cry_modules.metrics results/neuro_linear --prevalence 0.01 0.05
+> python -m cry_modules.metrics --plan results/neuro_linear --half_width 0.05
+
+say what the predictions are worth where the positive class is rarer, and how
+many patients a study needs.
 """
 
 import json
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence, Tuple
 
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.compare import FILE, compare, read_sets
 from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.paired import LEAST_DRAWS
+from cry_modules.metrics.plan import (
+    DIFFERENCE,
+    HALF_WIDTH,
+    plan,
+    report as plan_report,
+)
 from cry_modules.metrics.predictions import AGGREGATIONS, MEAN_LOG_ODDS, UNITS
+from cry_modules.metrics.prevalence import (
+    check_prevalences,
+    of_run,
+    prevalence_table,
+)
+from cry_modules.metrics.variance import add_folds
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, messages_to, require_writable
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.option_values import path
 from data_prep.files.tables import write_text
 
 
@@ -32,7 +51,7 @@ def make_parser() -> Arguments:
     )
     parser.add_argument(
         "sets",
-        nargs="+",
+        nargs="*",
         metavar="SET",
         help=f"a predictions csv, a run folder (its {FILE}), a folder of runs "
         "of several seeds, or a quoted pattern of these",
@@ -70,31 +89,151 @@ def make_parser() -> Arguments:
         "--names", help="names of the sets, separated by commas"
     )
     parser.add_argument("--out", help="json file for all numbers")
+    _add_studies(parser)
     return parser
+
+
+def _add_studies(parser) -> None:
+    """Add the options on other prevalences and on the size of a study."""
+    parser.add_argument(
+        "--prevalence",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="also: predictive values, net benefit and calibration where this "
+        "share is of the positive class, as 0.01 0.05; after the sets",
+    )
+    parser.add_argument(
+        "--plan",
+        type=path,
+        metavar="RUN",
+        help="instead: patients that a study needs, by simulation from this "
+        "set of predictions",
+    )
+    parser.add_argument(
+        "--half_width",
+        type=float,
+        help="with --plan: half the width of the 95 %% interval of the metric "
+        f"(default: {HALF_WIDTH})",
+    )
+    parser.add_argument(
+        "--difference",
+        type=float,
+        help="with --plan: difference to the set of --with that is found with "
+        f"80 %% power (default: {DIFFERENCE})",
+    )
+    parser.add_argument(
+        "--with",
+        dest="other",
+        type=path,
+        metavar="RUN",
+        help="with --plan: set to be compared with, of the same recordings",
+    )
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Compare sets of predictions and print tables and sentences."""
-    args = make_parser().parse_intermixed_args(argv)
+    parser = make_parser()
+    args = parser.parse_intermixed_args(argv)
+    if not args.sets and args.plan is None:
+        parser.error("the following arguments are required: SET")
     with one_line_errors():
         _check(args)
         names = args.names and [n.strip() for n in args.names.split(",")]
-        result = compare(
-            read_sets(args.sets, names),
-            args.unit,
-            args.patient_score,
-            args.seed,
-            args.n_draws,
-            args.metric,
-        )
+        how = plan_study if args.plan else compare_sets
+        result, text = how(args, names)
         if args.out:
             write_text(args.out, json.dumps(result, indent=1, allow_nan=False))
-        to = messages_to(args.out)
-        print(report(result) + "\n", file=to)
-        print(_summary(result, args.out), file=to)
+        print(text, file=messages_to(args.out))
+
+
+def compare_sets(args, names) -> Tuple[Dict, str]:
+    """Compare sets as the options say: numbers, and their report."""
+    sets = read_sets(args.sets, names)
+    unit = args.unit
+    result = compare(
+        sets, unit, args.patient_score, args.seed, args.n_draws, args.metric
+    )
+    patient_score = result["patient_score"] or MEAN_LOG_ODDS
+    if unit == "recording":
+        add_folds(result)
+    lines = [report(result), ""]
+    for run_set in sets if args.prevalence else []:
+        entries = result.setdefault("prevalences", [])
+        for file, p in zip(run_set.files, run_set.predictions):
+            p = p.by_unit(unit, patient_score)
+            how = args.prevalence, unit, result["seed"], result["n_draws"]
+            rows = of_run(p, file, *how)
+            entries.append(
+                {"set": run_set.name, "file": str(file), "rows": rows}
+            )
+            lines += [
+                f"{run_set.name}, {file}, where the positive class has "
+                "another share:",
+                "",
+                *prevalence_table(rows),
+                "",
+            ]
+    return result, "\n".join([*lines, _summary(result, args.out)])
+
+
+def plan_study(args, names) -> Tuple[Dict, str]:
+    """Plan a study as the options say: numbers, and their report."""
+    sets = [args.plan, *([args.other] if args.other else [])]
+    difference = args.difference or (DIFFERENCE if args.other else None)
+    result = plan(
+        read_sets(sets, names),
+        args.half_width or HALF_WIDTH,
+        difference,
+        args.unit,
+        args.patient_score or MEAN_LOG_ODDS,
+        args.metric,
+        args.seed or 0,
+        args.n_draws or N_DRAWS,
+    )
+    where = f"; numbers in {args.out}" if args.out else ""
+    done = f"done: planned from {result['n_patients']} patients{where}"
+    return result, f"{plan_report(result)}\n\n{done}"
+
+
+def _check_studies(args) -> None:
+    """Check the options on prevalences and on the size of a study."""
+    check_prevalences(args.prevalence or [])
+    options = ("half_width", "difference", "with")
+    values = (args.half_width, args.difference, args.other)
+    given = [name for name, value in zip(options, values) if value is not None]
+    require(
+        args.plan is not None or not given,
+        f"--{(given or options)[0]} is for planning",
+        "pass the run to plan from with --plan RUN",
+    )
+    if args.plan is None:
+        return
+    require(
+        not args.sets,
+        f"{(args.sets or [None])[0]} is one set too many beside --plan",
+        "pass the run to be compared with as --with RUN",
+    )
+    require(
+        args.prevalence is None,
+        "--prevalence has no effect with --plan",
+        "leave out one of them",
+    )
+    require(
+        args.difference is None or args.other is not None,
+        "--difference needs the run that differs",
+        "pass it with --with RUN",
+    )
+    for name, value in zip(options[:2], values):
+        require(
+            value is None or 0.001 <= value < 0.5,
+            f"--{name} is {value}",
+            "pass a number from 0.001 to below 0.5, as 0.05",
+        )
 
 
 def _check(args):
+    _check_studies(args)
     for name, least in (("n_draws", LEAST_DRAWS), ("seed", 0)):
         value = getattr(args, name)
         if value is not None and value < least:

@@ -17,6 +17,7 @@ import numpy as np
 from cry_modules.metrics.bootstrap import N_DRAWS, why_no_interval
 from cry_modules.metrics.evaluate import finite_or_none
 from cry_modules.metrics.figures import METRICS
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import (
     DIGITS,
     LEAST_DRAWS,
@@ -32,6 +33,7 @@ from cry_modules.metrics.saved import (
     RANDOM_ENCODERS,
     read_metrics,
 )
+from cry_modules.metrics.variance import components
 from data_prep.files.errors import InputError
 
 FILE = "predictions_test.csv"
@@ -236,11 +238,11 @@ def compare(
     rows = [list(range(end - len(u), end)) for end, u in zip(ends, units)]
     values = [computed.values[r] for r in rows]
     draws = [computed.draws[r] for r in rows]
-    for i, run_set in enumerate(sets):
-        own = run_set.reports[0] if len(run_set.reports) == 1 else None
-        if as_reported and own and own[:2] != (seed, n_draws):
-            own_draws = max(own.n_draws, LEAST_DRAWS)
-            draws[i] = metric_draws(units[i], metric, own.seed, own_draws).draws
+    if as_reported:
+        draws = [
+            _draws_of_report(*x, metric, (seed, n_draws))
+            for x in zip(sets, units, draws)
+        ]
     parts = list(zip(sets, units, values, rows))
     compared = first.with_pairs()
     why = why_no_interval(compared.labels, compared.patients, first.classes)
@@ -256,17 +258,37 @@ def compare(
         "no_interval": why,
         "sets": [
             _summary_of(run_set, v, d, first, metric, why)
+            | _variance_of(run_set, v, d, why)
             for run_set, v, d in zip(sets, values, draws)
         ],
-        "differences": [
-            _difference(*zip(*(parts[i] for i in (0, j))), computed, n_draws)
-            for j in range(1, len(sets))
-        ],
+        "differences": _differences(parts, computed, n_draws),
     }
     if first.folds is not None:
         result["n_folds"] = len(set(first.folds))
         result["n_without_pair"] = len(first.ids) - len(compared.ids)
     return result
+
+
+def _draws_of_report(run_set, unit, draws, metric, drawn_with) -> np.ndarray:
+    """Draws of the report of a single run; the given ones of several runs."""
+    own = run_set.reports[0] if len(run_set.reports) == 1 else None
+    if own is None or own[:2] == drawn_with:
+        return draws
+    n_draws = max(own.n_draws, LEAST_DRAWS)
+    return metric_draws(unit, metric, own.seed, n_draws).draws
+
+
+def _differences(parts, computed, n_draws) -> List[Dict]:
+    """Difference of each later set to the first, p corrected by Holm too."""
+    differences = [
+        _difference(*zip(*(parts[i] for i in (0, j))), computed, n_draws)
+        for j in range(1, len(parts))
+    ]
+    corrected = holm([d["p"] for d in differences])
+    of_methods = holm([d["methods"]["p"] for d in differences])
+    for d, p, methods_p in zip(differences, corrected, of_methods):
+        d.update(p_holm=p, methods_p_holm=methods_p)
+    return differences
 
 
 def _difference(sets, units, values, rows, computed, n_draws) -> Dict:
@@ -304,6 +326,16 @@ def _summary_of(run_set, values, draws, first, metric, why) -> Dict:
             result["ci95"] = interval(values.mean(), mean, first)
         result["ci95_new_seed"] = new_seed_interval(values, mean, first)
     return result
+
+
+def _variance_of(run_set, values, draws, why) -> Dict:
+    """Variance of one run by source: patients and pre-training seeds, or those
+    of heads on one encoder."""
+    seeds = run_set.by_encoder(values)
+    seeds = seeds if len(seeds) > 1 else values
+    known = why is None and draws.shape[1] > 1
+    variance = components(draws, seeds) if known else None
+    return {"variance": variance, "n_seeds": len(seeds)}
 
 
 def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:

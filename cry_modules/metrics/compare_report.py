@@ -5,6 +5,7 @@ from typing import Dict, Iterable, List
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.paired import ALPHA, LEAST_SEEDS
+from cry_modules.metrics.variance import variance_sentence
 from cry_modules.metrics.words import (
     folds_in_words,
     interval_in_words,
@@ -36,16 +37,21 @@ def report(result: Dict) -> str:
         }
         for entry in result["sets"]
     )
+    spreads = filter(None, map(variance_sentence, result["sets"]))
+    lines += [line for text in spreads for line in ("", text)]
     if result["no_interval"]:
         lines += ["", f"No intervals: {result['no_interval']}."]
     if result["differences"]:
-        rows = (_difference_cells(d, metric) for d in result["differences"])
+        several = len(result["differences"]) > 1
+        rows = (
+            _difference_cells(d, metric, several) for d in result["differences"]
+        )
         lines += ["", *_table(rows), ""]
         lines += [sentence(d, result) for d in result["differences"]]
     if len(result["differences"]) > 1:
         lines.append(
             f"The p of these {len(result['differences'])} comparisons are not "
-            "corrected for their number."
+            "corrected for their number; beside them, Holm's correction for it."
         )
     return "\n".join(lines)
 
@@ -55,17 +61,17 @@ def _table(rows: Iterable[Dict]) -> List[str]:
     return markdown_table(list(rows[0]), [row.values() for row in rows])
 
 
-def _difference_cells(d, metric) -> Dict[str, str]:
+def _difference_cells(d, metric, several) -> Dict[str, str]:
     how = "paired by seed" if d["paired_by_seed"] else "not paired by seed"
-    spread, p = d["sd_between_seeds"], "none"
-    if d["p"] is not None:
-        p = p_in_words(d["p"]).replace("p = ", "")
+    spread, p = d["sd_between_seeds"], {"p": _p(d["p"])}
+    if several:
+        p["p, Holm"] = _p(d["p_holm"])
     return {
         "difference": f"{d['b']} - {d['a']}",
         metric.words: _number(d["difference"], "+.3f"),
         "95 % interval over paired patients": _range(d["ci95"]),
-        "p": p,
-        "of the methods": _methods_in_words(d["methods"]),
+        **p,
+        "of the methods": _methods_in_words(d, several),
         "sd between seeds": "none"
         if spread is None
         else f"{_number(spread)} ({how})",
@@ -73,10 +79,16 @@ def _difference_cells(d, metric) -> Dict[str, str]:
     }
 
 
-def _methods_in_words(methods) -> str:
+def _p(p) -> str:
+    return "none" if p is None else p_in_words(p).replace("p = ", "")
+
+
+def _methods_in_words(d, several) -> str:
+    methods = d["methods"]
     if methods["p"] is None:
         return "undecided" if methods["no_interval"] == ONE_SEED else "none"
-    return f"{_range(methods['ci95'])}, {p_in_words(methods['p'])}"
+    text = f"{_range(methods['ci95'])}, {p_in_words(methods['p'])}"
+    return text + f" (Holm: {_p(d['methods_p_holm'])})" * several
 
 
 def sentence(difference: Dict, result: Dict) -> str:

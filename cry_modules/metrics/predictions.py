@@ -73,6 +73,11 @@ class Predictions:
                     f"{source}: ID {row['ID']!r} is in {first} already; "
                     "remove one of the rows"
                 )
+        scores = np.array(
+            [[_probability(source, row, c) for c in classes]
+             for source, row in rows]
+        )  # fmt: skip
+        _check_sums(rows, classes, scores)
         patients = Spellings(f"patient_id of {path}", refuse_zeros=True)
         folds = None
         if "fold" in rows[0][1]:
@@ -81,13 +86,10 @@ class Predictions:
             [row["ID"] for _, row in rows],
             [patients(source, row["patient_id"]) for source, row in rows],
             np.array([classes.index(row["label"]) for _, row in rows]),
-            np.array(
-                [[_probability(source, row, c) for c in classes]
-                 for source, row in rows]
-            ),
+            scores,
             classes,
             folds,
-        )  # fmt: skip
+        )
 
     def take(self, rows: Sequence[int]) -> "Predictions":
         """Select recordings by their indices."""
@@ -194,6 +196,26 @@ def _probability(source, row, name):
             f"{source}: {name} is {row[name]!r}; expected a probability, 0 to 1"
         )
     return value
+
+
+def _check_sums(rows, classes, scores: np.ndarray) -> None:
+    """Refuse scores of a recording that do not add up to one, except for the
+    rounding of float32 and of the digits in the file, two or more."""
+    for (source, row), total in zip(rows, scores.sum(axis=1)):
+        rounding = sum(_half_digit(row[name]) for name in classes)
+        allowed = min(rounding, 0.005 * len(classes)) + 1e-6
+        if abs(total - 1) > allowed:
+            raise InputError(
+                f"{source}: the scores of {', '.join(classes)} add up to "
+                f"{total:.4g}, not to 1; pass probabilities of all classes"
+            )
+
+
+def _half_digit(number: str) -> float:
+    """Half of the last digit of a number up to 1, as it is written."""
+    mantissa, _, exponent = number.lower().partition("e")
+    n_decimals = len(mantissa.strip().partition(".")[2])
+    return 0.5 * 10.0 ** min(0, int(exponent or 0) - n_decimals)
 
 
 def aggregation(patient_score: str) -> Callable[[np.ndarray], np.ndarray]:

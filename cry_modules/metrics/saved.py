@@ -6,7 +6,7 @@ from typing import Dict, Sequence
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import AGGREGATIONS, UNITS
 from data_prep.files.errors import require
-from data_prep.files.inside import FILE_NAME
+from data_prep.files.folders import FILE_NAME
 from data_prep.files.shapes import Rule, number, one_of, read_json, whole
 
 METRICS_FILE = "metrics.json"
@@ -75,6 +75,7 @@ _ENTRIES = {
     "subgroups": ({str: {"groups": _GROUPS, str: object}}, None),
     "nuisance": ({str: {str: {**_VALUES, str: object}}}, None),
     "folds": [FILE_NAME],
+    "fold_column": str,
 }
 
 

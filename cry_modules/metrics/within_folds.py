@@ -95,7 +95,7 @@ def standardised(
         apart = (values - mean[:, None]) ** 2
         means.append(mean)
         squares.append(np.where(both, (weight * apart).sum(axis=1), 0))
-        freedom.append(np.where(both, n - 1, 0))
+        freedom.append(np.where(n > 1, n - 1, 0) * both)
     squares, freedom = np.array(squares), np.array(freedom)  # [folds, draws]
     common = squares.sum(axis=0) / np.maximum(1, freedom.sum(axis=0))
     spread = np.sqrt((squares + _PRIOR * common) / (freedom + _PRIOR))

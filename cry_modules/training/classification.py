@@ -18,6 +18,7 @@ from cry_modules.distributed import (
     unwrapped,
 )
 from cry_modules.embeddings import embedded
+from cry_modules.lengths import float64
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.batches import EmbeddingSet
@@ -63,7 +64,9 @@ class ClassificationBrain(ResumableBrain):
             self.totals.add("", loss=losses.sum().item(), n=n)
             return part_of_mean(losses, sum(gather_objects(n)))
         self.loss_sum += losses.sum().item()
-        scores = torch.softmax(logits.double() + self._log_prior(), dim=1)
+        logits = float64(logits)
+        prior = self._log_prior().to(logits.device)
+        scores = torch.softmax(logits + prior, dim=1)
         self.seen.append(
             (batch.id, batch.patient_id, labels.tolist(), scores.tolist())
         )
@@ -80,8 +83,8 @@ class ClassificationBrain(ResumableBrain):
         """Log prevalence, to add to the logits of a model trained on balanced
         classes (Elkan 2001, https://dl.acm.org/doi/10.5555/1642194.1642224)."""
         if self.hparams.balance == "none":
-            return 0.0
-        return torch.tensor(np.log(self.prevalence), device=self.device)
+            return torch.tensor(0.0)
+        return torch.tensor(np.log(self.prevalence))
 
     def solve(self, train: EmbeddingSet, valid: EmbeddingSet):
         """Set the head to the optimum of a logistic regression and save it, in

@@ -28,9 +28,7 @@ class ManifestRows(Mapping):
     """
 
     def __init__(self, path: Path, replacements: Dict[str, str]):
-        self._rows = KeyedRows(
-            path, "ID", skipinitialspace=True, skip_empty=True
-        )
+        self._rows = KeyedRows(path, "ID", skipinitialspace=True)
         self._replacements = replacements
         self.ids = _Ids(self._rows)
         if not self._rows:

@@ -3,6 +3,7 @@
 import functools
 import io
 import logging
+import queue
 import re
 import shutil
 import threading
@@ -21,6 +22,7 @@ from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
     check_ranges,
+    check_response,
     misread,
     plain_settings,
     quoted,
@@ -39,6 +41,7 @@ from cry_modules.training.resume import (
 )
 from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
+from data_prep.files.folders import require_regular_files
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from data_prep.files.yaml_text import pairs_of
@@ -67,6 +70,8 @@ def load(hparams_file: str, overrides: Dict, needs: Sequence[str] = ()) -> Dict:
         hparams["checkpointer"].record(settings=comparable_settings(text))
     if "chunk_s" in hparams:
         check_chunk(hparams["chunk_s"], hparams["logmel"])
+    if "waveform_augment" in hparams:
+        check_response(hparams, hparams["logmel"])
     return hparams
 
 
@@ -109,6 +114,7 @@ def _check_before_building(hparams_file, text, needs):
             f"output_folder {output}: {folder} is a file",
             "pass a folder",
         )
+    require_regular_files(output)
 
 
 @contextmanager
@@ -153,9 +159,28 @@ def begin(
     return log_environment(folder)
 
 
-#: Versions of Python, its packages and the code, as SpeechBrain describes
-#: them; pip takes more than a second to list them.
-environment = functools.cache(get_environment_description)
+#: Seconds in which pip and git must describe the environment.
+_ENVIRONMENT_S = 60.0
+
+
+@functools.cache
+def environment() -> str:
+    """Versions of Python, its packages and the code, as SpeechBrain describes
+    them; pip takes more than a second to list them."""
+    described = queue.SimpleQueue()
+    threading.Thread(
+        target=lambda: described.put(get_environment_description()),
+        daemon=True,  # else this process could not end before it
+    ).start()
+    try:
+        return described.get(timeout=_ENVIRONMENT_S)
+    except queue.Empty:
+        reason = f"pip or git gave no answer within {_ENVIRONMENT_S:g} s"
+        logger.warning(
+            "env.log lists no packages: %s; try `pip freeze` and `git status`",
+            reason,
+        )
+        return f"SpeechBrain system description\nunknown: {reason}\n"
 
 
 def log_environment(folder: Path) -> threading.Thread:

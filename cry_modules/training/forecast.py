@@ -19,7 +19,7 @@ from cry_modules.training.cost import (
     passes_per_step,
     state_bytes,
 )
-from cry_modules.training.loader_workers import check_shared_memory
+from cry_modules.training.loader_workers import check_workers
 from cry_modules.training.memory import (
     free_memory,
     resident_memory,
@@ -212,7 +212,7 @@ def forecast_simclr(brain, hparams: Dict, n_batches: int, n_valid: int) -> None:
     valid = hparams["batch_size"] * 2 / n_views
     size = Size(batch, valid, batch * n_batches, n_valid * valid)
     samples = batch * n_views * chunks.n_samples
-    check_shared_memory(hparams["num_workers"], _SAMPLE_BYTES * samples)
+    check_workers(hparams["num_workers"], _SAMPLE_BYTES * samples)
     _announce(brain, hparams, forward, least, size, n_batches)
 
 
@@ -249,7 +249,7 @@ def forecast_classification(
         evaluated_s / row_s / n_ranks(),
     )
     samples = max(size.batch, size.eval_batch) * row_s * rate
-    check_shared_memory(hparams["num_workers"], _SAMPLE_BYTES * samples)
+    check_workers(hparams["num_workers"], _SAMPLE_BYTES * samples)
     _announce(brain, hparams, forward, 2, size, n_batches)
 
 

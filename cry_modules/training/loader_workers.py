@@ -14,7 +14,9 @@ from torch._utils import ExceptionWrapper
 
 from cry_modules.training.stopping import ignore_signals, kill_workers
 from data_prep.files.errors import InputError, require
+from data_prep.files.option_values import convert
 from data_prep.files.parent import end_with_parent
+from data_prep.files.processors import fit_processors
 
 #: Where Linux keeps the memory that processes share.
 SHARED = Path("/dev/shm")
@@ -92,6 +94,13 @@ def _problem(error: BaseException) -> Optional[str]:
         "--num_workers, which needs less memory, and run the same command "
         "again to resume"
     )
+
+
+def check_workers(num_workers: int, batch_bytes: float) -> None:
+    """Refuse loader workers that this machine has no processors or no shared
+    memory for."""
+    convert("--num_workers", fit_processors, num_workers)
+    check_shared_memory(num_workers, batch_bytes)
 
 
 def check_shared_memory(num_workers: int, batch_bytes: float) -> None:

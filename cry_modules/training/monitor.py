@@ -9,6 +9,8 @@ from typing import Dict, Optional
 import torch
 import torch.nn.functional as F
 
+from cry_modules.lengths import float64
+
 #: An effective rank below this means that the embedding has collapsed.
 LEAST_RANK = 2.0
 #: A loss above this share of the loss of guessing has not begun to fall.
@@ -24,7 +26,7 @@ def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
 
     Shapes: z1 ``[batch, dim]``.
     """
-    h1, h2 = (F.normalize(z.double(), dim=1) for z in (z1, z2))
+    h1, h2 = (F.normalize(float64(z), dim=1) for z in (z1, z2))
     return (h1 - h2).square().sum().item()
 
 
@@ -36,7 +38,7 @@ def potential_sum(z: torch.Tensor) -> float:
 
     Shapes: z ``[batch, dim]``.
     """
-    distances = torch.pdist(F.normalize(z.double(), dim=1))
+    distances = torch.pdist(F.normalize(float64(z), dim=1))
     return distances.square().mul(-2).exp().sum().item()
 
 
@@ -53,7 +55,7 @@ class Moments:
     @classmethod
     def of(cls, embs: torch.Tensor) -> "Moments":
         """Moments of some embeddings, ``[batch, emb_dim]``."""
-        embs = embs.detach().double().cpu()
+        embs = float64(embs.detach()).cpu()
         return cls(len(embs), embs.sum(dim=0), embs.T @ embs)
 
     def __add__(self, other: "Moments") -> "Moments":

@@ -27,7 +27,7 @@ from cry_modules.training import experiment
 from cry_modules.training.devices import check_device
 from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, not_a_file, require
-from data_prep.files.typed import Unfit, convert, path, text
+from data_prep.files.option_values import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
 
 #: Options that may be given several times; their values make a list.

@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from cry_modules.checkpoints.checkpointer import (
     CompleteCheckpointer,
-    checksum,
+    crc_and_size,
     newest_meta,
 )
 from cry_modules.checkpoints.encoders import EncoderSource
@@ -146,7 +146,7 @@ def check_data(hparams: Dict, manifests: Path) -> None:
         table, _, column = str(spec).rpartition(":")
         if Path(table).is_file():
             files[f"probe {column}"] = Path(table)
-    now = {name: checksum(path) for name, path in files.items()}
+    now = {name: crc_and_size(path) for name, path in files.items()}
     before = hparams["checkpointer"].recorded("data") or now
     for name in sorted({*before, *now}):
         require(
@@ -203,4 +203,4 @@ def _source_before(folder: Path) -> Optional[str]:
     if not path.is_file():
         return ""
     settings = plain_settings(path.read_text("utf-8"))
-    return EncoderSource(settings.get("encoder_source")).source
+    return EncoderSource(settings.get("encoder_source") or None).source

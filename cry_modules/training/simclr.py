@@ -30,6 +30,7 @@ from cry_modules.training.monitor import (
 from cry_modules.training.recompute import recompute_blocks
 from cry_modules.training.schedule import step_schedule
 from cry_modules.training.state import EpochTotals
+from cry_modules.training.views_data import CRY
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 
@@ -54,11 +55,12 @@ class SimCLRBrain(ResumableBrain):
     """Self-supervised training on views, logged per corpus if there are several.
 
     Set ``probes`` before ``train_simclr``, which sets what the settings and
-    the loaders decide; adaptation may set ``anchor``.
+    the loaders decide; adaptation may set the anchors and ``negatives``.
     """
 
     best_by = {"min_key": "valid_loss"}
-    anchor = None
+    anchor = projection_anchor = None
+    negatives = "all"
 
     def compute_forward(self, batch, stage):
         """Features, embeddings and projections of all views."""
@@ -67,6 +69,7 @@ class SimCLRBrain(ResumableBrain):
         chunks = batch.chunks.data.transpose(0, 1)
         n_views = len(chunks)
         wavs = chunks.flatten(0, 1) * batch.gain.data.repeat(n_views, 1)
+        wavs = self.modules.waveform_augment(wavs, self._is_generic(batch))
         feats, _ = self.modules.views(wavs)
         encoder, projector = self.modules.encoder, self.modules.projector
         if stage != sb.Stage.TRAIN:
@@ -76,10 +79,18 @@ class SimCLRBrain(ResumableBrain):
         z = [projector(emb) for emb in embs]
         return Views(feats, torch.cat(embs), torch.cat(z))
 
+    def _is_generic(self, batch):
+        """True for a recording of a corpus other than the cries, ``[batch]``."""
+        flags = torch.tensor([corpus != CRY for corpus in batch.corpus])
+        return flags.to(self.device, non_blocking=True)
+
     def compute_objectives(self, predictions, batch, stage):
         """Compute the loss; add loss and metrics to the sums of each corpus."""
         views = predictions.z.chunk(len(predictions.z) // len(batch.id))
-        rows = self.hparams.loss.rows(*views)
+        apart = {}
+        if self.negatives == "corpus":
+            apart["corpora"] = self._is_generic(batch)
+        rows = self.hparams.loss.rows(*views, **apart)
         training = stage == sb.Stage.TRAIN
         totals = self.totals if training else self.valid_totals
         figures = {"loss": rows.losses.detach(), **rows.figures}
@@ -96,17 +107,19 @@ class SimCLRBrain(ResumableBrain):
             return rows.losses.mean()
         n_rows = sum_of_ranks(len(rows.losses), self.device)
         loss = part_of_mean(rows.losses, n_rows)
-        if self.anchor is not None:
+        if self.anchor is not None or self.projection_anchor is not None:
             loss = loss + self._anchor_loss(predictions)
         return loss
 
     def _anchor_loss(self, predictions):
-        loss = self.anchor(
-            unwrapped(self.modules.encoder),
-            predictions.feats,
-            predictions.embs,
-            sum_of_ranks(len(predictions.embs), self.device),
-        )
+        feats, embs, z = predictions
+        n_views, loss = sum_of_ranks(len(embs), self.device), 0.0
+        if self.anchor is not None:
+            encoder = unwrapped(self.modules.encoder)
+            loss = loss + self.anchor(encoder, feats, embs, n_views)
+        if self.projection_anchor is not None:
+            predicted = self.modules.anchor_predictor(z)
+            loss = loss + self.projection_anchor(feats, predicted, n_views)
         self.totals.add("/anchor", loss=loss, batches=1)
         return loss
 

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from types import ModuleType
+from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import speechbrain as sb
@@ -31,6 +32,7 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from cry_modules.distributed import gather_objects, n_ranks, rank
+from cry_modules.lengths import float64
 from data_prep.files.errors import InputError
 from data_prep.files.shapes import ANY_NUMBER, Rule, checked, whole
 
@@ -110,7 +112,7 @@ class EpochTotals(PerRank):
         sums = self.sums.setdefault(key, {})
         for name, value in values.items():
             if isinstance(value, torch.Tensor):
-                value = value.detach().double()
+                value = float64(value.detach())
             sums[name] = sums.get(name, 0) + value
 
     def joined(self) -> Dict[str, Dict[str, float]]:
@@ -142,7 +144,8 @@ class EpochTotals(PerRank):
 
 
 class RandomStates(PerRank):
-    """States of Python's, NumPy's, torch's and CUDA's generators of every rank.
+    """States of Python's, NumPy's, torch's and the GPU's generators of every
+    rank.
 
     SpeechBrain's ``SaveableGenerator`` has torch's and CUDA's of the first
     rank. Loaders need no state: their generator is seeded for each epoch, and
@@ -153,20 +156,19 @@ class RandomStates(PerRank):
         "python": [whole(0), [whole(0)], (float, None)],
         "numpy": [str, [whole(0, 2**32 - 1)], whole(0), whole(0), float],
         "torch": _BYTES,
-        "cuda": (_BYTES, None),
+        "cuda": (_BYTES, None),  # of any GPU
     }
 
     def get_state(self):
         """States as numbers, lists and tensors."""
+        gpu = _gpu()
         version, numbers, gauss = random.getstate()
         name, keys, position, has_gauss, cached = np.random.get_state()
         return {
             "python": [version, list(numbers), gauss],
             "numpy": [name, keys.tolist(), position, has_gauss, cached],
             "torch": torch.get_rng_state(),
-            "cuda": torch.cuda.get_rng_state()  # this rank's GPU
-            if torch.cuda.is_available()
-            else None,
+            "cuda": None if gpu is None else gpu.get_rng_state(),
         }
 
     def set_state(self, state):
@@ -176,8 +178,21 @@ class RandomStates(PerRank):
         name, keys, *rest = state["numpy"]
         np.random.set_state((name, np.array(keys, dtype=np.uint32), *rest))
         torch.set_rng_state(state["torch"])
-        if state["cuda"] is not None and torch.cuda.is_available():
-            torch.cuda.set_rng_state(state["cuda"])
+        gpu, of_gpu = _gpu(), state["cuda"]
+        # Not that of another kind of GPU.
+        if (
+            gpu
+            and of_gpu is not None
+            and len(of_gpu) == len(gpu.get_rng_state())
+        ):
+            gpu.set_rng_state(of_gpu)
+
+
+def _gpu() -> Optional[ModuleType]:
+    """Module of this machine's kind of GPU, such as ``torch.cuda``; its
+    functions are about this rank's GPU."""
+    device = torch.accelerator.current_accelerator(check_available=True)
+    return None if device is None else torch.get_device_module(device)
 
 
 def differences(before: Dict[str, str], now: Dict[str, str]) -> List[str]:

@@ -9,6 +9,9 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from cry_modules.training.dataset import SharedPartial, manifest_dataset
 from data_prep.files.errors import InputError
 
+#: Names of the corpora of adaptation.
+CRY, GENERIC = "cry", "generic"
+
 
 def read_views(
     hparams: Dict, manifests: str, data_folder: str, corpus: str = ""

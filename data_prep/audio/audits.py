@@ -27,7 +27,7 @@ from data_prep.audio.packs import pack_at
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.identity import checksum, text_of
+from data_prep.files.fingerprint import fingerprint, fingerprint_of
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import Rule, fields_of, number, one_of, whole
 from data_prep.files.tables import write_table
@@ -176,7 +176,7 @@ def audit_files(
                 continue
             audits[path] = _from_json(path, entry, with_landmarks)
             if pack is None:
-                audits[path].checksum = text_of(journal.stamp_of(path))
+                audits[path].checksum = fingerprint_of(journal.stamp_of(path))
     unknown = [path for path in dict.fromkeys(paths) if path not in audits]
     require(
         pack is None or not any(path in pack for path in unknown),
@@ -209,7 +209,7 @@ def _read_all(paths, root, with_landmarks):
 
 def _audit_below(path: str, root: Path, with_landmarks: bool) -> Audit:
     audit = audit_file(str(root / path), with_landmarks)
-    audit.path, audit.checksum = path, checksum(root / path)
+    audit.path, audit.checksum = path, fingerprint(root / path)
     return audit
 
 

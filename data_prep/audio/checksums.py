@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 from data_prep.files.errors import require
-from data_prep.files.identity import checksum
+from data_prep.files.fingerprint import fingerprint
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.tables import write_table
 
@@ -49,7 +49,7 @@ class Checksums:
 
     def _is_same(self, number) -> bool:
         path, expected = self._rows[number]
-        return expected.startswith(PACKED) or expected == checksum(
+        return expected.startswith(PACKED) or expected == fingerprint(
             self._root + path
         )
 

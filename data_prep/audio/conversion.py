@@ -21,8 +21,8 @@ from data_prep.audio.measure import (
 )
 from data_prep.files.atomic import complete_or_absent, make_folder, to_disk
 from data_prep.files.errors import InputError
-from data_prep.files.identity import is_same, stamp
-from data_prep.files.inside import RELATIVE
+from data_prep.files.fingerprint import is_same, stamp
+from data_prep.files.folders import RELATIVE
 from data_prep.files.journal import FILE, STAMP, Journal
 from data_prep.files.shapes import fields_of, number
 

@@ -12,11 +12,14 @@ import re
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Tuple
 
+from data_prep.audio.folder import foreign
 from data_prep.audio.measure import RATES
 from data_prep.files.errors import InputError
 from data_prep.files.parent import program_ends_with_parent
@@ -42,6 +45,12 @@ _ERROR_LINE = re.compile(
 _RMS_LINE = re.compile(
     r"^\[Parsed_astats_\d+ @ \w+\] \[info\] RMS level dB: (\S+)", re.MULTILINE
 )
+#: Seconds in which ffprobe must answer, and between two signs of ffmpeg's
+#: progress: a large file on a slow disk takes long, but does not stand still.
+STALLED_S = 120
+_STEP_S = 0.5
+#: A killed program that a broken drive holds does not end.
+_KILLED_S = 5.0
 # ffmpeg's messages are English in every locale.
 _DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
 
@@ -79,28 +88,58 @@ class Processes:
         self._stopped = False
 
     def run(
-        self, *command: str, data: Optional[bytes] = None
+        self,
+        *command: str,
+        data: Optional[bytes] = None,
+        target: Optional[Path] = None,
     ) -> Tuple[int, bytes, str]:
-        """Run a program; return its status, stdout and stderr."""
-        with self._lock:
+        """Run a program; return its status, stdout and stderr.
+
+        Raises ``Undecodable`` if it takes longer than ``STALLED_S``; if it
+        writes a `target`, without that growing.
+        """
+        with tempfile.TemporaryFile() as stdin, self._lock:
             if self._stopped:
                 raise Stopped
+            # Not a pipe: Popen.communicate with a timeout may stop to write.
+            stdin.write(data or b"")
+            stdin.seek(0)
             process = subprocess.Popen(
                 command,
-                stdin=subprocess.DEVNULL if data is None else subprocess.PIPE,
+                stdin=stdin,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 preexec_fn=program_ends_with_parent(),
             )
             self._running.add(process)
         try:
-            output, errors = process.communicate(data)
+            output, errors = self._finished(process, target)
         finally:
             with self._lock:
                 self._running.discard(process)
         if self._stopped:
             raise Stopped
         return process.returncode, output, errors.decode(errors="replace")
+
+    def _finished(self, process, target) -> Tuple[bytes, bytes]:
+        """Wait for a program; kill it if it stalls."""
+        size, n_idle = -1, 0  # steps: a suspended computer is not a stall
+        while True:
+            try:
+                return process.communicate(timeout=_STEP_S)
+            except subprocess.TimeoutExpired:
+                pass
+            if self._stopped:
+                _kill(process)
+                raise Stopped
+            before, size = size, _size(target)
+            n_idle = 0 if size > before else n_idle + 1
+            if n_idle * _STEP_S >= STALLED_S:
+                _kill(process)
+                raise Undecodable(
+                    f"{process.args[0]} made no progress for {STALLED_S:g} s, "
+                    "check the disk, else leave this file out"
+                )
 
     def stop(self) -> None:
         """Kill all processes and start no more."""
@@ -110,11 +149,31 @@ class Processes:
                 process.kill()
 
 
+def _size(path: Optional[Path]) -> int:
+    """Bytes of a file; 0 if there is none yet."""
+    try:
+        return 0 if path is None else os.stat(path).st_size
+    except OSError:
+        return 0
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """Kill a program, and wait for its end as long as it can end."""
+    process.kill()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_KILLED_S)
+    process.stdout.close()
+    process.stderr.close()
+
+
 def probe(processes: Processes, path: Path) -> Source:
     """Describe a file's first audio stream with ffprobe; raise ``Undecodable``
     if it has none."""
     if path.exists() and path.stat().st_size == 0:
         raise Undecodable("empty file")
+    other = foreign(str(path))
+    if other is not None:
+        raise Undecodable(f"unreadable: {other}")
     status, output, errors = processes.run(
         *"ffprobe -v warning -of json".split(),
         *"-show_error -show_streams -show_format".split(),
@@ -199,6 +258,7 @@ def decode(
         *["-c:a", ENCODERS[format], "-threads", "1"],
         *["-f", format, "-y", f"file:{target}"],
         data=data,
+        target=target,
     )
     levels = _RMS_LINE.findall(errors)
     return float(levels[-1]) if levels else None
@@ -231,7 +291,7 @@ def _unpack_amr(processes: Processes, path: Path) -> bytes:
 
 
 def _ffmpeg(
-    processes: Processes, *arguments: str, data: Optional[bytes] = None
+    processes: Processes, *arguments: str, **options
 ) -> Tuple[bytes, str]:
     """Run ffmpeg; return stdout and stderr.
 
@@ -241,7 +301,7 @@ def _ffmpeg(
     status, output, errors = processes.run(
         *"ffmpeg -nostdin -hide_banner -nostats -v level+info".split(),
         *arguments,
-        data=data,
+        **options,
     )
     lines = _ERROR_LINE.findall(errors)
     full = any(text in line for text in _DISK_FULL for line in lines)

@@ -1,11 +1,12 @@
 """Recordings of a data folder of files or a pack; formats by first bytes."""
 
 import os
+import sys
 from pathlib import Path, PurePosixPath
 from typing import Iterable, Iterator, List, Optional
 
 from data_prep.audio.packs import pack_at
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import InputError, other_locale, require
 from data_prep.files.identifiers import cleaned
 
 #: Suffixes that soundfile reads.
@@ -38,6 +39,35 @@ _SIGNATURES = (
     (0, b"\x1aE\xdf\xa3", "WebM or Matroska"),
     (0, b"0&\xb2u", "WMA"),
 )
+#: First bytes of what is not audio: what it is, and the cure.
+_FOREIGN = (
+    (b"\x1f\x8b", "compressed with gzip, unpack it"),
+    (b"BZh", "compressed with bzip2, unpack it"),
+    (b"\xfd7zXZ", "compressed with xz, unpack it"),
+    (b"PK\x03\x04", "a ZIP archive, unpack it"),
+    (b"7z\xbc\xaf", "a 7z archive, unpack it"),
+    (b"Rar!", "a RAR archive, unpack it"),
+    (b"%PDF", "a PDF, not audio"),
+    (b"version https://git-lfs", "a Git LFS pointer, type git lfs pull"),
+    (b"<", "a web page or XML, not audio, download it again"),
+)
+
+
+def foreign(path: str) -> Optional[str]:
+    """Name the kind of a file that no decoder of audio reads, and the cure;
+    None for others."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(64)
+            blocks = iter(lambda: file.read(1 << 20), b"")
+            if head and not any(head):
+                only = "begins with" if any(map(any, blocks)) else "only"
+                return f"{only} zero bytes, the copy failed, copy it again"
+    except OSError:
+        return None
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    words = (words for first, words in _FOREIGN if start.startswith(first))
+    return next(words, None)
 
 
 def kind_of(head: bytes) -> Optional[str]:
@@ -58,6 +88,11 @@ def holds(root: Path, path: str) -> bool:
     pack = pack_at(root)
     if pack is not None:
         return path in pack
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        if sys.getfilesystemencoding() != "utf-8":
+            raise other_locale(path)
     # Not Path.is_file(), which raises if a name is too long.
     return os.path.isfile(os.path.join(root, path))
 

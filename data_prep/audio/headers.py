@@ -6,7 +6,7 @@ largest; a copy that is cut off leaves one with more samples than the file.
 
 import os
 import struct
-from typing import Iterator, NamedTuple, Optional, Tuple
+from typing import BinaryIO, Iterator, NamedTuple, Optional, Tuple
 
 #: Lengths from here on mean that the recorder did not know the length.
 STREAMED = 0x7FFFF000
@@ -41,25 +41,41 @@ def sample_bytes(path: str) -> Optional[SampleBytes]:
     """Read the length from the header of a WAV, RF64, W64, AIFF or AU file;
     None for other files."""
     with open(path, "rb") as file:
+        begin = file.seek(after_tags(file))
         head = file.read(12)
         size = file.seek(0, os.SEEK_END)
         if head[:4] in (b"RIFF", b"RF64", b"BW64"):
-            return _in_wav(file, size)
+            return _wav_samples(file, size, begin + 12)
         if head[:4] == b"riff":
-            return _in_chunks(file, size, 40, b"data", "<16sQ", 24)
+            return _chunk_samples(file, size, begin + 40, b"data", "<16sQ", 24)
         if head[:4] == b"FORM":
-            return _in_chunks(file, size, 12, b"SSND", ">4sI", 0, 8)
+            return _chunk_samples(file, size, begin + 12, b"SSND", ">4sI", 0, 8)
         if head[:4] == b".snd" and len(head) == 12:
             offset, stated = struct.unpack(">4xII", head)
             # A length of 0xFFFFFFFF is the format's own way to stream.
-            if stated != 0xFFFFFFFF and offset <= size:
-                return SampleBytes(stated, size - offset, 8)
+            if stated != 0xFFFFFFFF and begin + offset <= size:
+                return SampleBytes(stated, size - begin - offset, begin + 8)
     return None
 
 
-def _in_wav(file, size: int) -> Optional[SampleBytes]:
+def after_tags(file: BinaryIO) -> int:
+    """Offset of a file's content, after ID3 tags in front of it."""
+    offset = 0
+    while True:
+        file.seek(offset)
+        head = file.read(10)
+        if len(head) < 10 or head[:3] != b"ID3" or max(head[6:]) > 127:
+            return offset
+        length = 0
+        for byte in head[6:]:
+            length = length << 7 | byte
+        footer = 10 if head[5] & 0x10 else 0
+        offset += 10 + length + footer
+
+
+def _wav_samples(file, size: int, first: int) -> Optional[SampleBytes]:
     long, long_at = 0, 0
-    for name, stated, begin in _chunks(file, size, 12):
+    for name, stated, begin in _chunks(file, size, first):
         if name == b"ds64" and begin + 16 <= size:
             file.seek(begin + 8)
             long, long_at = struct.unpack("<Q", file.read(8))[0], begin + 8
@@ -80,7 +96,7 @@ def _in_wav(file, size: int) -> Optional[SampleBytes]:
     return None
 
 
-def _in_chunks(
+def _chunk_samples(
     file, size, offset, name, header, counted, before=0
 ) -> Optional[SampleBytes]:
     """Find the chunk of samples, whose length counts some bytes more."""

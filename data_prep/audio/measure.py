@@ -1,6 +1,7 @@
 """Decode and measure one audio file; decide whether it can be used."""
 
 import os
+import sys
 from dataclasses import dataclass, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -10,8 +11,8 @@ import numpy as np
 import soundfile
 
 from data_prep.audio.decode import open_audio
-from data_prep.audio.folder import kind_of
-from data_prep.audio.headers import SampleBytes, sample_bytes
+from data_prep.audio.folder import foreign, kind_of
+from data_prep.audio.headers import SampleBytes, after_tags, sample_bytes
 from data_prep.files.errors import require
 from data_prep.files.shapes import is_unicode
 
@@ -28,7 +29,12 @@ SILENT_DBFS = -60.0
 CANCELS_DB = 20.0
 WEAKENS_DB = 6.0
 HEADERLESS = "unreadable: samples without a header"
-NOT_UNICODE = "unreadable: name not Unicode; rename it"
+NOT_UNICODE = (
+    "unreadable: name not Unicode; rename it"
+    if sys.getfilesystemencoding() == "utf-8"
+    # With PYTHONUTF8=0 in a locale that is not UTF-8.
+    else "unreadable: the locale cannot read its name, set PYTHONUTF8=1"
+)
 #: Samples above this are clipped.
 FULL_SCALE = 0.999
 #: Larger samples are damage; floats may hold unscaled 32 bit integers.
@@ -78,7 +84,7 @@ class Audit:
     reason: str = ""  #: empty if ok
     digest: str = ""  #: hash of the decoded samples, equal in lossless copies
     landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
-    checksum: str = ""  #: of the file, see ``data_prep/files/identity.py``
+    checksum: str = ""  #: of the file, see ``data_prep/files/fingerprint.py``
 
     @property
     def usable(self) -> bool:
@@ -152,6 +158,8 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     try:
         with open(path, "rb") as file:
             head = file.read(64)
+            file.seek(after_tags(file))
+            head = file.read(64) or head
         lengths = sample_bytes(path)
     except OSError as error:
         return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
@@ -182,7 +190,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
     if head[:4] == b"OggS":
         meter.cut_short = not _ogg_ends(path)
     _measure(audit, meter)
-    rejected, flags = _judge(audit, meter, lengths, kind_of(head))
+    rejected, flags = _judge(audit, meter, lengths)
     audit.verdict = "rejected" if rejected else "flagged" if flags else "ok"
     audit.reason = rejected or "; ".join(flags)
     if audit.usable:
@@ -220,7 +228,9 @@ def _describe(audit, file, lengths: Optional[SampleBytes]):
 
 def _decoding_failed(head, meter, audit, error) -> str:
     """Reason for the rejection of a file that libsndfile cannot decode."""
-    kind = kind_of(head)
+    other, kind = foreign(audit.path), kind_of(head)
+    if other is not None:
+        return f"unreadable: {other}"
     if kind == "text":
         return "unreadable: text, not audio"
     if kind in ("3GP or MP4", "CAF", "AMR", "WebM or Matroska", "WMA"):
@@ -251,13 +261,15 @@ def _measure(audit, meter):
     audit.silence = 1 - meter.loud_frames / max(1, meter.n_short)
 
 
-def _judge(audit, meter, lengths, kind) -> Tuple[str, List[str]]:
+def _judge(audit, meter, lengths) -> Tuple[str, List[str]]:
     """Reason for a rejection, and flags of a usable file."""
     rejected = _rejection(audit, meter)
     if rejected:
         return rejected, []
     suffix = Path(audit.path).suffix.lower()
     named = {".wav": "WAV", ".flac": "FLAC", ".ogg": "OGG", ".mp3": "MP3"}
+    kind = audit.format.split()[0]
+    kind = "WAV" if kind in ("WAVEX", "RF64") else kind
     flags = []
     if lengths is not None and lengths.is_unknown:
         flags.append("streamed: the header states no length, may be truncated")
@@ -268,7 +280,7 @@ def _judge(audit, meter, lengths, kind) -> Tuple[str, List[str]]:
                 f"short header: {audit.header_s:.3f} s stated and read, the "
                 f"file may hold {held:.3f} s"
             )
-    if kind is not None and named.get(suffix, kind) != kind:
+    if named.get(suffix, kind) != kind:
         flags.append(f"misnamed: {suffix} holds {kind}")
     if audit.clipped > MOST_CLIPPED:
         flags.append(f"clipped: {audit.clipped:.1%} of samples at full scale")

@@ -18,7 +18,7 @@ import numpy as np
 
 from data_prep.files import shapes
 from data_prep.files.errors import InputError, require
-from data_prep.files.inside import FILE_NAME, inside
+from data_prep.files.folders import FILE_NAME, file_inside
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.shapes import mismatch, number, one_of, whole
 from data_prep.files.tables import write_table
@@ -84,14 +84,14 @@ class Pack:
 
     def __init__(self, folder: Path):
         self.folder = Path(folder)
-        self._head = read_json(self.folder / PACK_FILE, {str: object})
+        self._head = read_description(self.folder / PACK_FILE, {str: object})
         require(
             self._head.get("pack") == VERSION,
             f"{folder} is a pack of version {self._head.get('pack')!r:.60}, "
             f"not {VERSION}",
             "pack the recordings again",
         )
-        read_json(self.folder / PACK_FILE, HEAD)
+        read_description(self.folder / PACK_FILE, HEAD)
         self.rate = self._head["rate"]
         self.files: Dict[str, Dict] = {}
         self.audits: List[Path] = []
@@ -124,7 +124,7 @@ class Pack:
             f"{self.folder} lacks part {number} of {n_parts} ({name}.json)",
             "copy it there, or run the same pack command again to resume",
         )
-        part = read_json(self.folder / f"{name}.json", PART)
+        part = read_description(self.folder / f"{name}.json", PART)
         for key, value in self._head.items():
             require(
                 part["head"].get(key) == value,
@@ -145,7 +145,7 @@ class Pack:
             f"{self.folder} lacks {file}",
             "copy it there, or pack into a new folder",
         )
-        size = os.stat(inside(self.folder, file, _COPY)).st_size
+        size = os.stat(file_inside(self.folder, file, _COPY)).st_size
         require(
             size == n_bytes,
             f"{self.folder / file} has {size} bytes, not {n_bytes}",
@@ -222,7 +222,7 @@ def pack_at(folder: Path) -> Optional[Pack]:
 
 @lru_cache(maxsize=None)
 def _open(folder: str, changed: Tuple) -> Optional[Pack]:
-    head = read_json(Path(folder) / PACK_FILE, {str: object})
+    head = read_description(Path(folder) / PACK_FILE, {str: object})
     return Pack(Path(folder)) if "pack" in head else None  # unrelated file
 
 
@@ -231,7 +231,7 @@ def part_name(number: int, n_parts: int) -> str:
     return f"pack-{number}of{n_parts}"
 
 
-def read_json(path: Path, shape: Dict) -> Dict:
+def read_description(path: Path, shape: Dict) -> Dict:
     """Read the description of a pack or of a part."""
     return shapes.read_json(path, shape, _COPY)
 

@@ -1,6 +1,7 @@
 """Shards of a pack: recordings as 16 bit samples in a few large files."""
 
 import hashlib
+import os
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -17,13 +18,13 @@ from data_prep.audio.read import MonoFile, read_mono
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 
 SAMPLE_BYTES = 2
 #: One step of a 16 bit file, of full scale: a power of two, so multiplying by
 #: it is exact.
 STEP = 2.0**-15
 _LARGEST = 32767
-_BYTES_AT_ONCE = 1 << 22
 
 
 def plan(
@@ -144,13 +145,7 @@ def rounded(sig: np.ndarray, step: float) -> np.ndarray:
     return steps.clip(-_LARGEST - 1, _LARGEST).astype(DTYPE)
 
 
-def checksum(path: Path, bar: Optional[tqdm] = None) -> Dict:
+def digest_of(path: Path, bar: Optional[tqdm] = None) -> Dict:
     """Size and sha256 of a file."""
-    digest, n_bytes = hashlib.sha256(), 0
-    with open(path, "rb") as file:
-        for block in iter(partial(file.read, _BYTES_AT_ONCE), b""):
-            digest.update(block)
-            n_bytes += len(block)
-            if bar is not None:
-                bar.update(len(block))
-    return {"bytes": n_bytes, "sha256": digest.hexdigest()}
+    digest = sha256(path) if bar is None else sha256(path, bar.update)
+    return {"bytes": os.path.getsize(path), "sha256": digest}

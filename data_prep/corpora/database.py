@@ -24,6 +24,10 @@ logger = logging.getLogger(__name__)
 
 TABLE = "recordings.csv"
 REQUIRED = ("recording_id", "patient_id", "path")
+#: Columns of a database that hold no labels.
+_NOT_LABELS = ("site", "recorded_at", "split", "fold")
+#: So many values may be classes even of few patients.
+_FEW_CLASSES = 10
 
 Row = Tuple[Recording, Dict[str, str]]
 
@@ -164,6 +168,25 @@ def check_one_spelling(rows: List[Row], column: str) -> None:
                 f"{rec.source}: {column} is {label!r}, and {other!r} in "
                 f"{source}; use one spelling"
             )
+
+
+def check_labels(rows: List[Row], column: str, table: Path) -> None:
+    """Refuse a column without labels, or whose values are not classes: an age,
+    a date, an id."""
+    patients = {r.patient_id for r, cells in rows if cells[column]}
+    values = sorted({cells[column] for _, cells in rows} - {""})
+    others = sorted({*rows[0][1]} - {column, *REQUIRED, *_NOT_LABELS})
+    cure = f"correct --label_column; {table} also has {', '.join(others) or 'no other'}"
+    require(bool(values), f"no row of {table} has a label in {column}", cure)
+    shown = f", {preparation.shortened_list(values, 5)}"
+    if column in (*REQUIRED, *_NOT_LABELS):
+        shown = ""  # may identify patients
+    require(
+        len(values) <= _FEW_CLASSES or 2 * len(values) <= len(patients),
+        f"{table}: {column} has {len(values)} values for {len(patients)} "
+        f"patients{shown}; those are not classes",
+        cure,
+    )
 
 
 def usable_rows(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
+from data_prep.audio.folder import name_of
 from data_prep.corpora import preparation
 from data_prep.corpora.database import (
     Row,
@@ -141,8 +142,9 @@ def _prepare(root, table, save_folder, task, corpus_name):
     _keep_fraction(splits, task)
     name = corpus_name or database_name(root, table)
     preparation.write_prepared(
-        splits, audits, root, save_folder, name, task.classes
-    )
+        splits, audits, root, save_folder, name, task.classes,
+        is_named=corpus_name not in (None, name_of(root)),
+    )  # fmt: skip
 
 
 def _rows(table: Path, task: Task) -> List[Row]:

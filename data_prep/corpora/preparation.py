@@ -32,7 +32,8 @@ from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import write_counts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
-from data_prep.files.identity import checksum
+from data_prep.files.fingerprint import fingerprint
+from data_prep.files.folders import require_outside
 from data_prep.files.lock import locked
 from data_prep.files.tables import read_lines, write_text
 from data_prep.manifest import Recording
@@ -61,8 +62,11 @@ def require_folder(folder: str, option: str, holds: str) -> Path:
     )
 
 
-def require_out(save_folder: Path, root: Path) -> Path:
-    """Create the folder to write to, which must not be the data folder."""
+def require_out(save_folder: Path, root: Path, is_listed: bool = False) -> Path:
+    """Create the folder to write to, which must not be the data folder, nor
+    inside one whose files are listed instead of read from a table."""
+    if is_listed:
+        require_outside(save_folder, root)
     require(
         os.path.realpath(save_folder) != os.path.realpath(root),
         f"{save_folder} is the data folder itself, whose tables would be "
@@ -232,13 +236,16 @@ def write_prepared(
     save_folder: Path,
     corpus_name: str,
     classes: Optional[Sequence[str]] = None,
+    is_named: bool = False,
 ) -> None:
     """Write the manifests, the paper's table and the list of copies.
 
-    `corpus_name` is used unless the data folder has a ``corpus.json``.
+    `corpus_name` is used unless the data folder has a ``corpus.json``. Where
+    it is not the corpus's own (`is_named`), but that of a folder or a table,
+    it stays out of what is shared.
     """
     save_folder = Path(save_folder)
-    corpus = corpus_of(root, corpus_name)
+    corpus = corpus_of(root, corpus_name, is_named)
     manifest.write(splits, save_folder, root, corpus, classes)
     write_checksums(_checksums(splits, audits, root), save_folder)
     logger.info("Prepared:\n%s", write_counts(splits, save_folder))
@@ -257,7 +264,7 @@ def _checksums(splits, audits, root) -> Dict[str, str]:
     return {
         path: PACKED + audit.digest
         if is_pack
-        else audit.checksum or checksum(Path(root) / path)
+        else audit.checksum or fingerprint(Path(root) / path)
         for path, audit in audit_of.items()
     }
 
@@ -307,7 +314,10 @@ def shortened_list(names: Sequence[str], most: int = 10) -> str:
     return f"{text} and {len(names) - most} more"
 
 
-def corpus_of(root: Path, otherwise: str) -> Dict:
+def corpus_of(root: Path, otherwise: str, is_named: bool = False) -> Dict:
     """Description of the corpus by its ``corpus.json``, else by a given name."""
     corpus = manifest.read_corpus(root)
-    return corpus or {"name": otherwise, "synthetic": False}
+    if corpus is not None:
+        return corpus
+    corpus = {"name": otherwise, "synthetic": False}
+    return corpus if is_named else {**corpus, "is_named": False}

@@ -100,7 +100,7 @@ def write_recordings(
     rows: List[Dict[str, str]], root: Path, save_folder: str
 ) -> str:
     """Write ``recordings.csv``; return its path."""
-    table = require_out(Path(save_folder), root) / TABLE
+    table = require_out(Path(save_folder), root, is_listed=True) / TABLE
     write_database(rows, table)
     logger.info(
         "%s: %d recordings of %d patients",

@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Container, Dict, List, Optional, Sequence
 
+from data_prep.audio.folder import name_of
 from data_prep.corpora import exclusion, preparation
 from data_prep.corpora.database import (
     Row,
@@ -75,7 +76,10 @@ def _prepare(root, table, save_folder, tables, options):
         "add patients: the validation loss needs another one",
     )
     name = options["corpus"] or database_name(root, table)
-    preparation.write_prepared(splits, audits, root, save_folder, name)
+    is_named = options["corpus"] not in (None, name_of(root))
+    preparation.write_prepared(
+        splits, audits, root, save_folder, name, is_named=is_named
+    )
 
 
 def _held_out(root, table, save_folder, tables, options):

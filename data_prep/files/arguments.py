@@ -6,7 +6,8 @@ import re
 import sys
 from typing import Callable, Optional, Sequence
 
-from data_prep.files.typed import Number, path, seed, text
+from data_prep.files.option_values import Number, path, seed, text
+from data_prep.files.processors import fit_processors
 
 #: Names of arguments that are paths: ~ is the home folder.
 PATHS = {
@@ -17,8 +18,9 @@ PATHS = {
     *("results", "model", "data", "folder", "before", "after"),
 }
 #: Upper limits of numbers. The commands know the lower ones.
+_PROCESSES = ("jobs", "workers", "threads")
 _MOST = {
-    **dict.fromkeys(("jobs", "workers", "threads"), 1000),
+    **dict.fromkeys(_PROCESSES, 1000),
     **dict.fromkeys(("n_draws", "permutations"), 1_000_000),
     **{"folds": 1000, "repeats": 10_000, "rate": 384_000},
     **{"shard_mb": 1_000_000, "longest_s": 86_400, "channel": 1000},
@@ -75,6 +77,8 @@ def _type_of(name: str, given: Optional[Callable]) -> Callable:
         return seed
     if given in (int, float):
         number = Number(most=_MOST.get(name, 10**9), whole=given is int)
+        if name in _PROCESSES:
+            return lambda value: fit_processors(number(value))
         return lambda value: given(number(value))
     if given in (None, str):
         return path if name in PATHS else text

@@ -33,8 +33,9 @@ _STANDARD_STREAMS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 def cannot_write(path: Path, error: OSError) -> InputError:
     """Make the ``InputError`` for a file or folder that cannot be written."""
     reason = error.strerror or error
+    name = "standard output" if str(path) == "-" else path
     return InputError(
-        f"{path} could not be written ({reason}); {cure_of(error)}"
+        f"{name} could not be written ({reason}); {cure_of(error)}"
     )
 
 
@@ -230,7 +231,7 @@ def _own_file(target: Path) -> Iterator[Path]:
     """
     path = target.with_name(f".{target.stem}.partial{target.suffix}")
     # Windows renames no open file.
-    descriptor = None if os.name == "nt" else _claim(path)
+    descriptor = None if os.name == "nt" else _create_locked(path)
     if descriptor is None:
         name = f".{uuid.uuid4().hex[:12]}.partial{target.suffix}"
         path = target.with_name(name)
@@ -246,7 +247,7 @@ def _own_file(target: Path) -> Iterator[Path]:
             os.close(descriptor)  # which also unlocks it
 
 
-def _claim(path: Path) -> Optional[int]:
+def _create_locked(path: Path) -> Optional[int]:
     """Create and lock a file, in place of one that no process has locked; None
     if another process has it."""
     for _ in range(2):

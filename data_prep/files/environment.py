@@ -13,7 +13,7 @@ from traceback import walk_tb
 from types import TracebackType
 from typing import Optional
 
-from data_prep.files.streams import close_broken_streams
+from data_prep.files.standard_streams import close_broken_streams
 
 #: Packages whose versions must match for the others to load.
 _REPORTED = ("torch", "torchaudio", "speechbrain", "numpy")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
-from data_prep.files.streams import (
+from data_prep.files.standard_streams import (
     close_broken_streams,
     escape_unprintable,
     replace_closed_streams,
@@ -73,6 +73,8 @@ def not_a_file(path: str) -> str:
     """
     if Path(path).is_dir():
         return f"{path} is a folder"
+    if Path(path).is_socket():
+        return f"{path} is a socket"
     if Path(path).exists():
         return f"{path} is a pipe or a device (save its content in a file)"
     return f"{path} does not exist"
@@ -87,6 +89,15 @@ def cure_of(error: OSError) -> str:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return "bring back its folder, or choose another place to write to"
     return "choose another place to write to"
+
+
+def other_locale(name: str) -> InputError:
+    """Make the ``InputError`` for a file name that the locale does not have."""
+    return InputError(
+        f"{name}: Python takes names of files for "
+        f"{sys.getfilesystemencoding().upper()} in this locale; set "
+        "PYTHONUTF8=1, or LC_ALL=C.UTF-8"
+    )
 
 
 def is_of_disk(error: OSError) -> bool:
@@ -128,6 +139,10 @@ def one_line_errors():
             print(end="", flush=True)
     except InputError as error:
         _fail(error)
+    except UnicodeEncodeError as error:
+        if sys.getfilesystemencoding() == "utf-8":
+            raise
+        _fail(other_locale(error.object))
     except BrokenPipeError:
         if not close_broken_streams():
             raise

@@ -37,6 +37,10 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032\u00b4`", "'"),
     }
 )
+#: Cyrillic and Greek letters whose small or capital form looks Latin.
+_LATIN = str.maketrans(
+    "авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx"
+)
 _NUMBER = re.compile(r"\+?(\d+)(?:[.,](\d*))?", re.ASCII)
 
 
@@ -100,17 +104,25 @@ class Spellings:
     says in one line how many rows had another. The lines name rows and no
     cells, which may identify patients. With ``refuse_zeros``, identifiers that
     differ only in zeros (007 and 7) are refused: a spreadsheet may have changed
-    one, or they may be two patients.
+    one, or they may be two patients. Those that differ only in letters of
+    another alphabet that look alike stay two; ``report`` warns of them.
     """
 
     def __init__(self, column: str, refuse_zeros: bool = False):
         self.column, self.refuse_zeros = column, refuse_zeros
         self._first: Dict[str, Tuple[str, str]] = {}
         self._others: List[Tuple[str, str]] = []
+        self._looks: Dict[str, Tuple[str, str]] = {}
+        self._alike: List[Tuple[str, str]] = []
 
     def __call__(self, source: str, text: str) -> str:
         text = cleaned(text)
-        first, row = self._first.setdefault(identity(text), (text, source))
+        key = identity(text)
+        if key not in self._first:
+            look = self._looks.setdefault(key.translate(_LATIN), (key, source))
+            if look[0] != key:
+                self._alike.append((source, look[1]))
+        first, row = self._first.setdefault(key, (text, source))
         if text == first:
             return first
         if self.refuse_zeros and spelling(text) != spelling(first):
@@ -126,7 +138,17 @@ class Spellings:
         return first
 
     def report(self) -> None:
-        """Warn once about all rows with another spelling."""
+        """Warn once about all rows with another spelling, and once about
+        identifiers that look alike."""
+        if self._alike:
+            logger.warning(
+                "%s in %s looks like that in %s, with letters of another "
+                "alphabet, and so in %d more; they count as two: if they are "
+                "one, write them in one alphabet",
+                self.column,
+                *self._alike[0],
+                len(self._alike) - 1,
+            )
         if self._others:
             logger.warning(
                 "%d rows spell %s differently from an earlier row, such as %s "

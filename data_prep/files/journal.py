@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional
 
 from data_prep.files.atomic import cannot_write, make_folder
-from data_prep.files.errors import InputError
-from data_prep.files.identity import Stamp, is_same, stamp
+from data_prep.files.errors import InputError, not_a_file, require
+from data_prep.files.fingerprint import Stamp, is_same, stamp
 from data_prep.files.shapes import MOST_BYTES, Rule, mismatch, whole
 
 logger = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ STAMP = ([*_TIMES, whole(0)], [*_TIMES], str)
 class Journal:
     """One line of JSON per file, appended as soon as the file is done.
 
-    An entry is valid while its file keeps its content (see ``identity``). A
+    An entry is valid while its file keeps its content (see ``fingerprint``). A
     line cut short by a kill is ignored, and so is a journal whose first line
     is not ``header``. An entry that is not of ``shape`` (see ``shapes``) is
     ignored with a warning: the work on its file is done again.
@@ -82,6 +82,11 @@ class Journal:
 
     def _open(self):
         make_folder(self.path.parent)
+        require(
+            self.path.is_file() or not self.path.exists(),
+            not_a_file(str(self.path)),
+            "remove it",
+        )
         # Unbuffered: on a full disk, closing would fail a second time.
         self._file = open(self.path, "ab" if self._resumes else "wb", 0)
         # The newline ends a last line that a kill may have cut short.
@@ -94,7 +99,7 @@ class Journal:
         self, name: str, file: Path, by_time: bool = False
     ) -> Optional[Dict]:
         """Entry of a file, None if absent or if the file has changed (see
-        ``identity.is_same``)."""
+        ``fingerprint.is_same``)."""
         if name not in self._entries:
             return None
         file_stamp, entry = self._entries[name]

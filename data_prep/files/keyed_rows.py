@@ -31,16 +31,17 @@ _EXPORTED = re.compile(
     rb'|\A\s*[^\r\n]*, "',
     re.IGNORECASE,
 )
-_EMPTY_ROW = re.compile(rb"[\r\n][ ,\t]*,[ ,\t]*[\r\n]")
+#: A row of empty cells, which spreadsheets append.
+_EMPTY_ROW = re.compile(rb'[\r\n][ \t"]*,[ ,\t"]*(?:[\r\n]|\Z)')
 
 
 class KeyedRows(Sequence):
-    """Rows of a csv file with a header; blank lines are skipped.
+    """Rows of a csv file with a header; blank lines and rows of empty cells
+    are skipped.
 
     Keys are compared after ``plain``; the regular expression ``odd`` matches
-    the keys that are quoted or that ``plain`` changes. With ``skip_empty``,
-    rows of empty cells, which spreadsheets append, are skipped too. Memory:
-    the file's size and 28 bytes per row.
+    the keys that are quoted or that ``plain`` changes. Memory: the file's size
+    and 28 bytes per row.
     """
 
     def __init__(
@@ -51,11 +52,10 @@ class KeyedRows(Sequence):
         odd: bytes = rb'^[" ]',
         errors: str = "strict",
         skipinitialspace: bool = False,
-        skip_empty: bool = False,
     ):
         self.path, self._plain = Path(path), plain
         self._errors, self._skip = errors, skipinitialspace
-        self._bytes = self._read(skip_empty)
+        self._bytes = self._read()
         begins, ends = self._lines()
         self.columns = self._cells(begins[0], ends[0], -1)
         checked_header(path, self.columns, [key])
@@ -72,16 +72,14 @@ class KeyedRows(Sequence):
         self._order = np.argsort(codes, kind="stable")
         self._sorted = codes[self._order]
 
-    def _read(self, skip_empty: bool) -> bytes:
+    def _read(self) -> bytes:
         try:
             content = self.path.read_bytes()
         except OSError as error:
             raise InputError(f"{self.path} cannot be read ({error.strerror})")
         if content.startswith(codecs.BOM_UTF8):
             content = content[len(codecs.BOM_UTF8) :]
-        if _EXPORTED.search(content) or (
-            skip_empty and _EMPTY_ROW.search(content)
-        ):
+        if _EXPORTED.search(content) or _EMPTY_ROW.search(content):
             content = self._rewritten()
         elif not content.isascii():
             try:

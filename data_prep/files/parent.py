@@ -36,9 +36,11 @@ def end_with_parent(grace_s: float = 0.0) -> None:
     threading.Thread(target=watch, daemon=True).start()
 
 
-def program_ends_with_parent() -> Optional[Callable]:
-    """Make the ``preexec_fn`` of a program such as ffmpeg, which Linux kills
-    when the thread that started it ends; elsewhere None."""
+def program_ends_with_parent(
+    number: int = signal.SIGKILL,
+) -> Optional[Callable]:
+    """Make the ``preexec_fn`` of a program such as ffmpeg, to which Linux sends
+    a signal when the thread that started it ends; elsewhere None."""
     if sys.platform != "linux":
         return None
     import ctypes  # here: it must be loaded before the fork
@@ -47,7 +49,7 @@ def program_ends_with_parent() -> Optional[Callable]:
 
     def prepare() -> None:
         pr_set_pdeathsig = 1
-        prctl(pr_set_pdeathsig, signal.SIGKILL)
+        prctl(pr_set_pdeathsig, number)
         if os.getppid() != parent:
             os._exit(1)
 

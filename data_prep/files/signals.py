@@ -1,4 +1,5 @@
-"""The second Ctrl-C or SIGTERM ends a command, whatever it waits for.
+"""SIGTERM interrupts as Ctrl-C does, and the second of them ends a command,
+whatever it waits for.
 
 Python handles signals between the steps of its main thread. In a call of a
 library that does not return (a collective of ranks, a file on a network drive
@@ -17,8 +18,9 @@ INTERRUPTED = "Interrupted. Run the same command again to resume."
 #: Seconds within which signals count as one: torchrun and Slurm pass on a
 #: signal that a process may also get directly.
 TOGETHER_S = 1.0
-#: Seconds that the main thread has to end after the second signal.
-_GRACE_S = 2.0
+#: Seconds that the main thread has to end after the second signal, and after a
+#: SIGTERM that no handler of a run takes.
+_GRACE_S, _TERM_S = 2.0, 20.0
 
 
 class Requests:
@@ -37,8 +39,8 @@ class Requests:
 
 @contextmanager
 def second_signal_ends() -> Iterator[None]:
-    """End this process at the second signal within this context, even if the
-    main thread is blocked."""
+    """Within this context, SIGTERM raises KeyboardInterrupt as Ctrl-C does, and
+    the second signal ends this process, even if the main thread is blocked."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can set it up
         return
@@ -46,11 +48,13 @@ def second_signal_ends() -> Iterator[None]:
     os.set_blocking(writing, False)
     left = threading.Event()
     before = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    on_term = signal.signal(signal.SIGTERM, signal.default_int_handler)
     arguments = (reading, left)
     threading.Thread(target=_watch, args=arguments, daemon=True).start()
     try:
         yield
     finally:
+        signal.signal(signal.SIGTERM, on_term)
         signal.set_wakeup_fd(before)
         left.set()
         with suppress(BrokenPipeError):  # the thread has ended by itself
@@ -62,8 +66,21 @@ def _watch(reading: int, left: threading.Event) -> None:
     requests = Requests()
     while not left.is_set():
         numbers = os.read(reading, 64)
-        second = not set(SIGNALS).isdisjoint(numbers) and requests.is_second()
-        if second and not left.wait(_GRACE_S):
-            os.write(2, f"{INTERRUPTED}\n".encode())
-            os._exit(1)
+        if set(SIGNALS).isdisjoint(numbers):
+            continue
+        if requests.is_second():
+            _end_unless(left, _GRACE_S)
+        elif signal.getsignal(signal.SIGTERM) is signal.default_int_handler:
+            if signal.SIGTERM in numbers:  # whose sender may not send a second
+                arguments = (left, _TERM_S)
+                threading.Thread(
+                    target=_end_unless, args=arguments, daemon=True
+                ).start()
     os.close(reading)
+
+
+def _end_unless(left: threading.Event, seconds: float) -> None:
+    """End this process if the main thread has not left in so many seconds."""
+    if not left.wait(seconds):
+        os.write(2, f"{INTERRUPTED}\n".encode())
+        os._exit(1)

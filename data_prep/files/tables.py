@@ -48,6 +48,8 @@ def read_table(
     header = checked_header(path, lines[0][1], required)
     rows, changed = [], []
     for source, line in lines[1:]:
+        if list(map(cleaned, line))[: len(header)] == header:
+            raise InputError(f"{source} repeats the header; remove that row")
         raw = _cells(path, source, header, line)
         cells = {
             name: (str.strip if name in PATHS else cleaned)(cell)
@@ -139,7 +141,7 @@ def checked_header(
         if name not in header:
             raise InputError(
                 f"{path} has no column {name!r}, only {', '.join(header)}; "
-                "add or rename it"
+                "add or rename it, or correct the option that names it"
             )
     return header
 

@@ -14,7 +14,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 
 from data_prep.files.errors import InputError, require
-from data_prep.files.typed import Number, Unfit
+from data_prep.files.option_values import Number, Unfit
 
 _NULL = ("", "~", "null", "Null", "NULL")
 BOOLEANS = {

@@ -22,15 +22,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
     parser.add_argument("--seed", default=1234)
     parser.add_argument("--workers", type=int, help="default: all cores")
     args = parser.parse_args(arguments)
+    with one_line_errors():
+        return _write(args)
+
+
+def _write(args) -> int:
+    """Write the corpora and print one line; return the exit status."""
     began = time.monotonic()
     try:
         made = make_corpus(**vars(args))
-    except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
     except (OSError, RuntimeError) as error:
         if getattr(error, "errno", None):
             raise  # one_line_errors names the cure
+        # A killed worker, or a full disk as soundfile reports it.
         print(f"error: {error}; run again to resume", file=sys.stderr)
         return 1
     total = Counter()
@@ -46,6 +50,4 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        status = main()
-    raise SystemExit(status)
+    sys.exit(main())

@@ -50,10 +50,12 @@ import numpy as np
 import soundfile as sf
 from tqdm import tqdm
 
+from data_prep.audio.folder import AUDIO
 from data_prep.files.atomic import renamed
 from data_prep.files.errors import InputError
 from data_prep.files.lock import locked
 from data_prep.files.parent import end_with_parent
+from data_prep.files.processors import n_processors
 from data_prep.files.shapes import read_json
 from data_prep.files.tables import write_text
 from data_prep.synthetic.cry import make_cry
@@ -149,6 +151,25 @@ def _check_folder(folder: Path, settings: dict) -> None:
         )
 
 
+def _check_place(out: Path) -> None:
+    """Refuse a folder of recordings, and one inside a corpus, whose next
+    listing would mix real and synthetic sounds."""
+    real = Path(os.path.realpath(out))
+    inputs = [
+        folder / name
+        for folder in (real, real.parent)
+        for name in ("recordings.csv", "vggsound.csv", "corpus.json")
+        if (folder / name).is_file()
+    ]
+    if real.is_dir():
+        inputs += [p for p in real.iterdir() if p.suffix.lower() in AUDIO]
+    for path in inputs:
+        raise InputError(
+            f"OUT {out} is among real data, such as {path}; choose an OUT "
+            "outside that folder"
+        )
+
+
 def _csv_text(part: str, plans: Sequence) -> str:
     """Csv table of a part, in the form of VGGSound or of a database."""
     out = io.StringIO()
@@ -220,13 +241,6 @@ def _start_worker() -> None:
     end_with_parent()
 
 
-def _cores() -> int:
-    """Number of cores available to this process."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def make_corpus(
     out,
     scale: str = "demo",
@@ -241,11 +255,12 @@ def make_corpus(
     if seed < 0:
         raise InputError(f"seed {seed} is negative; use 0 or more")
     if workers is None:
-        workers = _cores()
+        workers = n_processors()
     if workers < 1:
         raise InputError(f"workers {workers} is too few; use 1 or more")
     parts = list(PARTS) if part == "all" else [part]
     settings = {p: _settings(p, scale, seed) for p in parts}
+    _check_place(Path(out))
     for p in parts:  # check all before writing any
         _check_folder(Path(out) / PARTS[p], settings[p])
     return {

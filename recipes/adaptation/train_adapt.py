@@ -24,7 +24,7 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 from torch.utils.data import ConcatDataset
 
-from cry_modules.anchors import Anchor, interpolate
+from cry_modules.anchors import Anchor, ProjectionAnchor, interpolate
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
@@ -33,7 +33,12 @@ from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
-from cry_modules.training.views_data import read_views, valid_batches
+from cry_modules.training.views_data import (
+    CRY,
+    GENERIC,
+    read_views,
+    valid_batches,
+)
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.corpora.unlabelled import prepare_unlabelled
@@ -67,9 +72,9 @@ def prepare(hparams, manifests):
 
 def dataio_prep(hparams, manifests):
     """Datasets of each split: the cries, then the generic audio if any."""
-    folders = {"cry": (manifests, hparams["cry_folder"])}
+    folders = {CRY: (manifests, hparams["cry_folder"])}
     if hparams["replay_folder"] is not None:
-        folders["generic"] = (f"{manifests}/replay", hparams["replay_folder"])
+        folders[GENERIC] = (f"{manifests}/replay", hparams["replay_folder"])
     views = [
         read_views(hparams, folder, root, corpus)
         for corpus, (folder, root) in folders.items()
@@ -99,13 +104,20 @@ def check_options(hparams):
         "pass --exclude with the manifests that you evaluate on",
     )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
-    if hparams["replay_folder"] is not None:
-        require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
-        return
+    of_generic = {"background_snr": None, "negatives": "all"}
     off = {"replay_ratio": 0.0, "replay": "fixed", "control": False}
+    if hparams["replay_folder"] is None:
+        _require_off({**off, **of_generic}, hparams, "pass --replay_folder")
+        return
+    require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
+    if all(hparams[name] == value for name, value in off.items()):
+        _require_off(of_generic, hparams, "pass --replay_ratio 0.5")
+
+
+def _require_off(off, hparams, cure):
     for name, value in off.items():
         problem = f"--{name} is {hparams[name]} without generic audio"
-        require(hparams[name] == value, problem, "pass --replay_folder")
+        require(hparams[name] == value, problem, cure)
 
 
 def make_sampler(hparams, datasets):
@@ -146,6 +158,12 @@ def load_pretrained(hparams):
     if load_companion(path, "projector.ckpt", hparams["projector"]):
         logger.info("Encoder and projector from %s", path.parent)
     else:
+        require(
+            not hparams["anchor_projection"],
+            f"--anchor_projection is {hparams['anchor_projection']} and "
+            f"{path.parent} has no projector.ckpt",
+            "adapt from a run of train_simclr.py, or pass 0",
+        )
         logger.warning("Encoder from %s; a new, random projector", path)
 
 
@@ -179,13 +197,26 @@ def make_brain(hparams, run_opts):
         )
     except ValueError as error:
         raise InputError(str(error))
+    modules, factor = {"encoder": encoder}, hparams["anchor_projection"]
+    if factor:
+        # Copies the weights before adaptation; a checkpoint has the predictor.
+        pretrained = hparams["encoder"], hparams["projector"]
+        projection_anchor = ProjectionAnchor(
+            *pretrained, factor, hparams["temperature"]
+        )
+        predictor = ProjectionAnchor.predictor(hparams["projection_dim"])
+        modules["anchor_predictor"] = predictor
+        hparams["checkpointer"].add_recoverable("anchor_predictor", predictor)
     brain = SimCLRBrain(
-        modules={**hparams["modules"], "encoder": encoder},
+        modules={**hparams["modules"], **modules},
         opt_class=hparams["opt_class"],
         hparams=hparams,
         run_opts=run_opts,
         checkpointer=hparams["checkpointer"],
     )
+    if factor:
+        brain.projection_anchor = projection_anchor.to(brain.device)
+    brain.negatives = hparams["negatives"]
     if anchor.weights or anchor.distillation:
         brain.anchor = anchor.to(brain.device)
     return brain
@@ -259,7 +290,7 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
-        needs = ("cry_folder", "replay_ratio")
+        needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)
         with only_process_in(hparams["output_folder"]):

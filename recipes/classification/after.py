@@ -2,6 +2,7 @@
 ``metrics.json``, pictures and ``report.md``, of one model or all folds."""
 
 import json
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, List
@@ -29,7 +30,9 @@ from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
 
 #: Keys of ``metrics.json`` that differ between folds.
-_OF_A_FOLD = ("valid", "test", "controls", "subgroups", "nuisance", "figures")
+_OF_A_FOLD = (
+    "valid", "test", "clinical", "controls", "subgroups", "nuisance", "figures",
+)  # fmt: skip
 
 
 @dataclass
@@ -173,10 +176,11 @@ def write_metrics(folder, metrics):
     write_text(folder / "metrics.json", text)
 
 
-def pool(hparams, values, runs, options):
+def pool(hparams, column, values, runs, options):
     """Pool the models of all folds, write their results and return them.
 
-    `values` are the folds' names in the table, `runs` the runs by folder.
+    `values` are the folds' names in that column of the table, `runs` the runs
+    by folder.
     """
     every = list(runs.values())
 
@@ -199,10 +203,19 @@ def pool(hparams, values, runs, options):
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),
         "folds": list(runs),
+        "fold_column": column,
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
     for value, block in zip(values, done.metrics["by_fold"]["each"]):
         block["fold"] = value
+    folds_of = Counter(
+        patient
+        for outcome in done.outcomes
+        for patient in set(outcome.test.patients)
+    )
+    done.metrics["by_fold"]["n_patients_of_several"] = sum(
+        n > 1 for n in folds_of.values()
+    )
     if "nuisance" in first:
         done.metrics["nuisance"] = mean_over_folds(
             [run.metrics["nuisance"] for run in every]

@@ -395,7 +395,7 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
         runs[name] = run_variant(
             hparams_file, overrides, run_opts, folder, changes
         )
-    return after.pool(hparams, values, runs, options)
+    return after.pool(hparams, column, values, runs, options)
 
 
 def main(argv=None):
@@ -412,6 +412,8 @@ def main(argv=None):
         with only_process_in(hparams["output_folder"]):
             done = how(hparams, hparams_file, overrides, run_opts)
         if rank() == 0:
+            for row in report.fold_rows(done.metrics):
+                print(row)
             print(report.summary(done.metrics, hparams["output_folder"]))
 
 

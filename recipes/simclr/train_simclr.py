@@ -70,7 +70,7 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
-        needs = ("data_folder", "min_clips", "warmup_epochs")
+        needs = ("data_folder", "min_clips", "noise_snr")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
         with only_process_in(hparams["output_folder"]):

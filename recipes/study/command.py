@@ -50,15 +50,6 @@ def ended(wait_status: int, usage) -> Ended:
     )
 
 
-def die_with_parent() -> None:
-    """Ask Linux for SIGTERM when the parent of this process ends."""
-    if sys.platform == "linux":
-        import ctypes  # not needed by clients of a fork server
-
-        pr_set_pdeathsig = 1
-        ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGTERM)
-
-
 def forward_signals(send) -> None:
     """Forward signals that stop this process to its command."""
 
@@ -123,11 +114,14 @@ def run_forked(command: List[str]) -> Optional[Ended]:
 
 def run_new(command: List[str]) -> Ended:
     """Run a command in a new process."""
+    # Imported here: clients of a fork server do without it.
+    from data_prep.files.parent import program_ends_with_parent
+
     process = subprocess.Popen(
         [sys.executable, *command],
         # Otherwise Ctrl-C reaches it twice, directly and from here.
         start_new_session=True,
-        preexec_fn=die_with_parent,
+        preexec_fn=program_ends_with_parent(signal.SIGTERM),
     )
     forward_signals(lambda number: os.kill(process.pid, number))
     _, status, usage = os.wait4(process.pid, 0)

@@ -16,7 +16,7 @@ from data_prep.synthetic.plan import SCALES
 from recipes.study.data import generic_table
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
-from recipes.study.settings import Settings, plain_settings
+from recipes.study.settings import PROBES, Settings, plain_settings
 
 #: Seconds of a run without its training: start, audit, embeddings, bootstrap.
 _OVERHEAD = {
@@ -64,10 +64,11 @@ def size_of(settings: Settings, n_folds: int) -> Size:
     else:
         n_generic = sum(p.is_file() for p in settings.generic.rglob("*"))
     share = 1 - 2 / n_folds if n_folds > 2 else 0.7
+    heard = 0 if settings.unlabelled is not None else round(share * len(rows))
     return Size(
         n_generic,
         round(share * labelled),
-        round(share * len(rows)) + more,
+        heard + more,
         max(n_folds, 1),
     )
 
@@ -78,7 +79,7 @@ def seconds_of(run: Run, size: Size, width: int, speed: float) -> float:
         return _CORPUS * (size.generic + size.everything)
     n_models = size.folds if run.rule == "train_cls" else 1
     overhead = _OVERHEAD[run.rule] * n_models
-    if run.rule not in _RATE or run.facts.get("mode") == "linear":
+    if run.rule not in _RATE or run.facts.get("mode") in PROBES:
         return overhead
     options = dict(plain_settings(Path(run.command[1])))
     options.update(part[2:].split("=", 1) for part in run.command[2:])

@@ -1,6 +1,5 @@
 """The user's data, as far as the plan of a study depends on them."""
 
-import hashlib
 import re
 from pathlib import Path
 from typing import List, Optional
@@ -9,6 +8,7 @@ from data_prep.corpora.database import read_database
 from data_prep.corpora.folds import FOLD
 from data_prep.corpora.labelled import fold_values
 from data_prep.files.errors import InputError, require
+from data_prep.files.fingerprint import sha256
 from data_prep.files.identifiers import cleaned
 from recipes.study.settings import Settings
 
@@ -62,7 +62,7 @@ def check_database(settings: Settings) -> None:
 def checksum(path: Path) -> str:
     """SHA-256 of a file."""
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return sha256(path)
     except OSError as error:
         raise InputError(
             f"{path} cannot be read ({error.strerror}); correct `cries` and "

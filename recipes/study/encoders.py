@@ -51,7 +51,7 @@ ENCODERS = {
 #: The encoder that the paper proposes.
 PROPOSED = "adapt_replay"
 #: Modes of fine-tuning that are also trained with fewer labels.
-FEW_LABELS_MODES = ("linear_bn", "end_to_end")
+FEW_LABELS_MODES = ("linear_blocks", "linear_bn", "end_to_end")
 
 
 def table_rows(table: int) -> List[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from data_prep.files.atomic import make_folder
+from data_prep.files.signals import Requests
 from recipes.study.command import SOCKET, THREADS
 from recipes.study.watch import Watch, failure
 
@@ -43,10 +44,15 @@ def snakemake_command(
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt on Ctrl-C, SIGTERM and a closed terminal."""
+    """Raise KeyboardInterrupt on Ctrl-C, SIGTERM and a closed terminal, and
+    again on the second; those that come together count once."""
+    requests, seen = Requests(), []
 
-    def interrupt(*_):
-        raise KeyboardInterrupt
+    def interrupt(number, _):
+        is_second = requests.is_second()
+        if is_second or not seen:
+            seen.append(number)
+            raise KeyboardInterrupt
 
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {name: signal.signal(name, interrupt) for name in names}
@@ -121,21 +127,34 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
 
 def _follow(process: subprocess.Popen, watch: Watch) -> None:
     """Report progress until Snakemake ends or is interrupted."""
-    try:
-        with interruptible():
+    with interruptible():
+        try:
             while process.poll() is None:
                 watch.look()
                 time.sleep(_LOOK_EVERY)
-    except KeyboardInterrupt:
-        print("\nstopping: runs save their state", file=sys.stderr)
+        except KeyboardInterrupt:
+            _stop(process)
+            raise KeyboardInterrupt(
+                "interrupted; run the same command again to resume"
+            )
+        finally:
+            watch.close()
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """End Snakemake and its runs; at the second signal, at once."""
+    print(
+        "\nstopping: runs save their state (Ctrl-C again stops at once)",
+        file=sys.stderr,
+    )
+    try:
         # Snakemake and its runs handle it and end.
         os.killpg(process.pid, signal.SIGTERM)
         process.wait()
-        raise KeyboardInterrupt(
-            "interrupted; run the same command again to resume"
-        )
-    finally:
-        watch.close()
+    except KeyboardInterrupt:
+        # The fork server, or the system, then ends the runs.
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def report_so_far(out: Path) -> None:

@@ -21,7 +21,8 @@ from contextlib import suppress
 from importlib import import_module
 from typing import Dict, List, NamedTuple, Optional
 
-from recipes.study.command import die_with_parent, ended
+from data_prep.files.parent import program_ends_with_parent
+from recipes.study.command import ended
 
 #: Modules of the study's commands, and modules that they import later.
 MODULES = (
@@ -83,6 +84,7 @@ class ForkServer:
         self.selector.register(self.wake, selectors.EVENT_READ, self.reap)
         self.selector.register(0, selectors.EVENT_READ, self.read_study)
         self.end_by: Optional[float] = None
+        self.end_with_server = program_ends_with_parent(signal.SIGTERM)
 
     def serve(self) -> Optional[Request]:
         """Serve until the study ends; return None then, and in each child its
@@ -123,7 +125,7 @@ class ForkServer:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()  # a new group, with its loader workers
-        die_with_parent()
+        self.end_with_server()
         self.selector.close()
         # A connection closes once no process holds it.
         for held in (self.listener, *self.clients.values()):
@@ -133,6 +135,12 @@ class ForkServer:
             os.dup2(stream, number)
             os.close(stream)
         return request
+
+    def refuse(self) -> None:
+        """Serve no command, but still end Snakemake with the study."""
+        if self.listener.fileno() >= 0:
+            self.selector.unregister(self.listener)
+            self.listener.close()
 
     def answer(self, pid: int, value) -> None:
         """Send a line to the client of a child."""
@@ -175,8 +183,7 @@ class ForkServer:
             self.group = int(line.split()[-1])
             return
         self.selector.unregister(stdin)
-        self.selector.unregister(self.listener)
-        self.listener.close()
+        self.refuse()
         self.end_by = time.monotonic() + _GRACE_S
         if self.group:
             # Its clients forward the signal, and runs save their state.
@@ -205,15 +212,17 @@ def execute(request: Request) -> None:
         runpy.run_path(first, run_name="__main__")
 
 
-def load() -> None:
+def load(server: ForkServer) -> None:
     """Import everything that the commands need."""
+    if import_module("torch").cuda.is_available():
+        # Forks cannot use CUDA once it was initialised, and runs are long.
+        print("GPU available: each run is a new process", flush=True)
+        server.refuse()
+        return
     for name in MODULES:
         import_module(name)
     from cry_modules.training.experiment import environment
 
-    if import_module("torch").cuda.is_available():
-        # Forks cannot use CUDA once it was initialised, and runs are long.
-        sys.exit("GPU available: each run is a new process")
     environment()
     # No present object becomes garbage in a child.
     gc.collect()
@@ -236,7 +245,7 @@ def end(status: int) -> None:
 def main() -> None:
     """Run the command line."""
     server = ForkServer(sys.argv[1])
-    load()
+    load(server)
     request = server.serve()
     if request is None:
         return

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Tuple
 from data_prep.files.errors import InputError
 from recipes.study.data import check_database, checksum, folds_of, generic_table
 from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, table_rows
-from recipes.study.settings import Settings, Task, seeds_of
+from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
 
 #: Placeholder of the study's folder, which does not change a result.
 _STUDY = "STUDY"
@@ -121,7 +121,11 @@ class Plan:
         """An argument without the place of data, which may be moved: the
         content of their tables is part of what a run depends on."""
         s = self.settings
-        places = {"CRIES": s.cries, "GENERIC": s.generic}
+        places = {
+            "CRIES": s.cries,
+            "GENERIC": s.generic,
+            "OTHERS": s.unlabelled,
+        }
         places.update(TABLE=s.recordings_csv, MORE=s.unlabelled_csv)
         option, sign, value = part.rpartition("=")
         names = (name for name in places if value == str(places[name]))
@@ -175,7 +179,7 @@ class Plan:
         labels = [task.label_column for task in s.tasks]
         command = ["-m", "recipes.study.cry_tables", s.cries, s.recordings_csv]
         command += [f"--labels={','.join(labels)}"]
-        if s.unlabelled_csv is not None:
+        if s.unlabelled_csv is not None and s.unlabelled is None:
             command.append(f"--more={s.unlabelled_csv}")
         if s.folds:
             self.folds = folds_of(s)
@@ -196,18 +200,37 @@ class Plan:
             if row.stage and not row.cries:
                 self._plan_encoder(encoder, seed, generic, self._corpus)
         for encoder in self.settings.encoders:
-            for fold in (self.folds or [""]) if ENCODERS[encoder].cries else []:
-                self._plan_adaptation(encoder, seed, fold)
+            if ENCODERS[encoder].cries:
+                for fold in self.adapted_folds(encoder) or [""]:
+                    self._plan_adaptation(encoder, seed, fold)
+
+    def adapted_folds(self, encoder: str) -> List[str]:
+        """Folds with an adaptation of their own: none if one serves all."""
+        return [] if self._hears_others(encoder) else self.folds
+
+    def _hears_others(self, encoder: str) -> bool:
+        """Whether an encoder is adapted to cries of other infants alone."""
+        given = self.settings.unlabelled is not None
+        return given and ENCODERS[encoder].cries == "all"
 
     def _plan_adaptation(self, encoder: str, seed: int, fold: str) -> None:
-        suffix = f"_{fold}" if fold else ""
+        s, suffix = self.settings, f"_{fold}" if fold else ""
         cries = f"{ENCODERS[encoder].cries}{suffix}.csv"
         options = [
-            f"--cry_folder={self.settings.cries}",
+            f"--cry_folder={s.cries}",
             f"--recordings_csv={self._tables}/{cries}",
             f"--exclude={self._tables}/held_out{suffix}.csv",
+        ]
+        if self._hears_others(encoder):
+            options = [
+                f"--cry_folder={s.unlabelled}",
+                f"--recordings_csv={s.unlabelled_csv}",
+                f"--exclude={self._tables}/recordings.csv",
+                f"--exclude_folder={s.cries}",
+            ]
+        options += [
             "--excluded=drop",
-            f"--replay_folder={self.settings.generic}",
+            f"--replay_folder={s.generic}",
             f"--encoder_source={self.encoder('simclr', seed).folder}",
         ]
         parents = ["tables", _encoder_name("simclr", seed)]
@@ -247,8 +270,9 @@ class Plan:
         row = ENCODERS[encoder]
         if row.stage is None:
             return row.source, []
-        if row.cries and self.folds:
-            runs = [self.encoder(encoder, seed, fold) for fold in self.folds]
+        folds = self.adapted_folds(encoder)
+        if row.cries and folds:
+            runs = [self.encoder(encoder, seed, fold) for fold in folds]
             source = f"{runs[0].folder.parent}/{{fold}}"
             return source, [run.name for run in runs]
         run = self.encoder(encoder, seed)
@@ -259,7 +283,7 @@ class Plan:
     ):
         s = self.settings
         source, parents = self._source(encoder, encoder_seed)
-        hparams = f"{task.hparams}_{mode}"
+        hparams = hparams_of(task.hparams, mode)
         command = self._command("train_cls.py", mode, hparams, seed)
         command += [
             f"--data_folder={s.cries}",
@@ -272,10 +296,13 @@ class Plan:
             "--figures=False",
         ]
         # Both are the same for all classifiers on an encoder.
-        probes = mode == "linear" and fraction == 1.0
-        nuisance = s.nuisance if probes and s.nuisance else "null"
+        probed = mode in PROBES and fraction == 1.0
+        nuisance = s.nuisance if probed and s.nuisance else "null"
+        controls = (mode, encoder) == ("linear", "simclr") and (
+            fraction in (1.0, *s.compared_at)
+        )
         command.append(f"--nuisance={nuisance}")
-        command.append(f"--controls={probes and encoder == 'simclr'}")
+        command.append(f"--controls={controls}")
         if s.folds:
             command.append("--folds=all")
         name = _classifier_name(task.name, encoder, mode, fraction, seed)
@@ -349,6 +376,13 @@ def classifications(
         for encoder in settings.encoders
         if task is first or encoder in table_rows(2)
         for mode in settings.modes
+    ]
+    cells += [
+        (first, encoder, mode, fraction)
+        for fraction in settings.compared_at
+        for encoder in settings.encoders
+        for mode in settings.modes
+        if mode in PROBES and (encoder, mode) not in few_labels_rows(settings)
     ]
     cells += [
         (first, encoder, mode, fraction)

@@ -25,8 +25,8 @@ import yaml
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
+from data_prep.files.option_values import whole_number
 from data_prep.files.tables import write_text
-from data_prep.files.typed import whole_number
 from data_prep.files.yaml_text import read_settings, text_or_texts
 from recipes.study import cost, spent
 from recipes.study.engine import (

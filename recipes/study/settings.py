@@ -9,23 +9,29 @@ from typing import Any, Dict, List, Optional, Tuple
 from ruamel.yaml import YAML
 
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
-from data_prep.files import typed
+from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
 from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ENCODERS
 
-#: Modes of fine-tuning, with their names in tables and figures. Not read from
-#: finetune.FINETUNE_MODES: that imports torch, for seconds. A test compares.
+#: Modes of fine-tuning, with their names in tables and figures: the paper's,
+#: and the linear probe on the output of blocks, with frequency kept. Not read
+#: from finetune.FINETUNE_MODES: that imports torch, for seconds. A test compares.
 MODE_NAMES = {
     "linear": "linear",
+    "linear_blocks": "linear on blocks",
     "linear_bn": "linear+BN",
     "end_to_end": "end to end",
 }
 MODES = tuple(MODE_NAMES)
+#: Modes that leave the encoder as it is: they differ in where it is read.
+PROBES = ("linear", "linear_blocks")
 #: Keys of ``stages``. Each stage is a public command; its settings are options
 #: of that command.
 STAGES = ("simclr", "supervised", "adapt", "adapt_replay", *MODES)
+#: Options of stages that a study need not give.
+STAGE_DEFAULTS = {"linear_blocks": {"readout": "block3", "solver": "lbfgs"}}
 HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 #: Options of SpeechBrain that a stage may set.
 _SPEECHBRAIN_OPTIONS = {
@@ -41,7 +47,8 @@ _STUDY_OPTIONS = {
     "exclude_folder", "control", "finetune_mode",
 }  # fmt: skip
 #: Settings of a study that are texts, and options of its stages that are.
-STUDY_TEXTS = {"title", "generic", "cries", "unlabelled_csv", "hparams", "yaml"}
+STUDY_TEXTS = {"title", "generic", "cries", "hparams", "yaml"}
+STUDY_TEXTS |= {"unlabelled", "unlabelled_csv"}
 STUDY_TEXTS |= TEXTS - {"folds"}
 #: Upper limit of its numbers without one of their own.
 _MOST = 10**6
@@ -67,7 +74,8 @@ class Settings:
     generic: Path  # in VGGSound's form
     cries: Path  # paths in the tables of cries are relative to it
     recordings_csv: Path
-    unlabelled_csv: Optional[Path]  # further cries, for adaptation only
+    unlabelled: Optional[Path]  # cries of other infants, for adaptation alone
+    unlabelled_csv: Optional[Path]  # table of those, or of further cries
     folds: bool  # whether to test each value of the column `fold` once
     nuisance: Optional[str]  # column that embeddings should not predict
     tasks: Tuple[Task, ...]  # the second one is for table 3
@@ -77,6 +85,7 @@ class Settings:
     seeds: Tuple[int, ...]  # of fine-tuning
     pretraining_seeds: Tuple[int, ...]  # reused in turn if they are fewer
     fractions: Tuple[float, ...]  # of the labels, ascending, the last is 1
+    compared_at: Tuple[float, ...]  # fractions at which all encoders are probed
     speed: float  # relative to one CPU core, for the estimate of hours
     confounds: bool  # whether to search for confounders of the labels
     stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
@@ -120,7 +129,7 @@ def _checked(values: Dict) -> Settings:
     out = _text("output_folder", values["output_folder"])
     cure = "Snakemake interprets braces; rename it"
     _require(not {*"{}"} & {*out}, "output_folder", out, cure)
-    out = typed.convert("output_folder", typed.path, out)
+    out = option_values.convert("output_folder", option_values.path, out)
     return Settings(
         title=_text("title", values["title"]),
         output_folder=Path(out),
@@ -133,13 +142,14 @@ def _checked(values: Dict) -> Settings:
         width=_numbers("width", [values["width"]], int, 1, 1024)[0],
         **_seeds(values),
         fractions=_fractions(values["fractions"]),
+        compared_at=_compared_at(values),
         speed=_numbers("speed", [values["speed"]], float, 0.01)[0],
         confounds=_flag("confounds", values["confounds"]),
         stages=_stages(values),
     )
 
 
-_PLACES = ("generic", "cries", "recordings_csv", "unlabelled_csv")
+_PLACES = ("generic", "cries", "recordings_csv", "unlabelled", "unlabelled_csv")
 _DEFAULTS = {
     "synthetic": None,
     **dict.fromkeys(_PLACES),
@@ -149,6 +159,7 @@ _DEFAULTS = {
     "modes": list(MODES),
     "confounds": True,
     "speed": 1.0,
+    "compared_at": [],
 }
 
 
@@ -172,7 +183,9 @@ def _flag(name, value):
 
 
 def _path(name, value):
-    return Path(typed.convert(name, typed.path, _text(name, value)))
+    return Path(
+        option_values.convert(name, option_values.path, _text(name, value))
+    )
 
 
 def _path_or_none(name, value):
@@ -205,9 +218,9 @@ def _known(name, keys, allowed):
 
 
 def _seeds(values) -> Dict:
-    seeds = _numbers("seeds", values["seeds"], int, 0, typed.MOST_SEED)
+    seeds = _numbers("seeds", values["seeds"], int, 0, option_values.MOST_SEED)
     name = "pretraining_seeds"
-    pretraining = _numbers(name, values[name], int, 0, typed.MOST_SEED)
+    pretraining = _numbers(name, values[name], int, 0, option_values.MOST_SEED)
     cure = "pass at most as many as seeds; the rest would not be used"
     _require(len(pretraining) <= len(seeds), name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
@@ -219,14 +232,17 @@ def _places(values, out) -> Dict:
         return _synthetic_places(values, out)
     cries = _path("cries", values["cries"])
     table = _path_or_none("recordings_csv", values["recordings_csv"])
+    unlabelled = _path_or_none("unlabelled", values["unlabelled"])
+    more = _path_or_none("unlabelled_csv", values["unlabelled_csv"])
+    if unlabelled is not None:
+        more = more or unlabelled / "recordings.csv"
     return {
         "synthetic": None,
         "generic": _path("generic", values["generic"]),
         "cries": cries,
         "recordings_csv": table or cries / "recordings.csv",
-        "unlabelled_csv": _path_or_none(
-            "unlabelled_csv", values["unlabelled_csv"]
-        ),
+        "unlabelled": unlabelled,
+        "unlabelled_csv": more,
     }
 
 
@@ -235,7 +251,11 @@ def _synthetic_places(values, out) -> Dict:
     _known("synthetic", synthetic, ("scale", "seed"))
     _known("synthetic scale", [synthetic.get("scale")], SCALES)
     seed = _numbers(
-        "synthetic seed", [synthetic.get("seed")], int, 0, typed.MOST_SEED
+        "synthetic seed",
+        [synthetic.get("seed")],
+        int,
+        0,
+        option_values.MOST_SEED,
     )
     cure = "the synthetic corpus has its own place; remove this setting, or "
     for name in _PLACES:
@@ -247,6 +267,7 @@ def _synthetic_places(values, out) -> Dict:
         "generic": corpus / "vggsound",
         "cries": corpus / "cry",
         "recordings_csv": corpus / "cry/recordings.csv",
+        "unlabelled": None,
         "unlabelled_csv": None,
     }
 
@@ -297,6 +318,18 @@ def _fractions(values) -> Tuple[float, ...]:
     return fractions
 
 
+def _compared_at(values) -> Tuple[float, ...]:
+    name, given = "compared_at", values["compared_at"]
+    if given == []:
+        return ()
+    _numbers(name, given, float, 0)
+    known = values["fractions"][:-1]
+    cure = f"use fractions below 1: {', '.join(map(str, known)) or 'add some'}"
+    for value in given:
+        _require(value in known, name, value, cure)
+    return tuple(sorted(given))
+
+
 def _stages(values) -> Dict[str, Dict]:
     """Options of all stages; those that the study runs must be complete."""
     needed = {ENCODERS[name].stage for name in values["encoders"]}
@@ -305,21 +338,25 @@ def _stages(values) -> Dict[str, Dict]:
     _known("stages", given, STAGES)
     stages: Dict[str, Dict] = {}
     for name in STAGES:
-        key, options = f"stages: {name}", given.get(name) or {}
+        key = f"stages: {name}"
+        options = given.get(name) or {}
         valid = isinstance(options, dict)
         _require(valid, key, options, "it must hold options by name")
+        options = {**STAGE_DEFAULTS.get(name, {}), **options}
         for option in options:
             free = option not in _STUDY_OPTIONS
             _require(free, key, option, "the study sets it; remove it")
         if name in needed or options:
             _check_options(name, key, options)
-        stages[name] = dict(options)
+        stages[name] = options
     return stages
 
 
 def _check_options(name, key, options) -> None:
     """Each must be a key of the stage's yaml file or a SpeechBrain option."""
-    file = f"neuro_{name}" if name in MODES else options.get("yaml")
+    file = options.get("yaml")
+    if name in MODES:
+        file = hparams_of("neuro", name)
     path = HPARAMS / f"{file}.yaml"
     own_yaml = name not in MODES or "yaml" not in options
     _require(own_yaml, key, "yaml", "task and mode decide it; remove it")
@@ -334,11 +371,20 @@ def _check_options(name, key, options) -> None:
         if option in ("number_of_epochs", "chunk_s"):
             _numbers(f"{key}: {option}", [value], float, 0)
         if option in RANGES:
-            typed.convert(f"{key}: {option}", RANGES[option], _as_text(value))
+            option_values.convert(
+                f"{key}: {option}", RANGES[option], _as_text(value)
+            )
         elif option in TEXTS:
             if option in LISTS and isinstance(value, str):
                 value = [value]  # as an option that is typed once
-            typed.convert(f"{key}: {option}", partial(setting, option), value)
+            option_values.convert(
+                f"{key}: {option}", partial(setting, option), value
+            )
+
+
+def hparams_of(task: str, mode: str) -> str:
+    """Name of the yaml file of a mode: all probes have that of ``linear``."""
+    return f"{task}_{'linear' if mode in PROBES else mode}"
 
 
 def _as_text(value) -> str:

@@ -1,12 +1,13 @@
 """Anchors against forgetting, compared with their formulas."""
 
 import copy
+import math
 
 import pytest
 import torch
 from torch import nn
 
-from cry_modules.anchors import Anchor, interpolate
+from cry_modules.anchors import Anchor, ProjectionAnchor, interpolate
 from cry_modules.cnn14 import Cnn14
 
 
@@ -73,6 +74,49 @@ def test_the_anchor_is_a_copy():
 def test_refuses_negative_factors(weights, distillation):
     with pytest.raises(ValueError, match="0 switches it off"):
         Anchor(nn.Linear(1, 1), weights, distillation)
+
+
+def projections(n):
+    feats = torch.randn(n, 3, generator=torch.Generator().manual_seed(0))
+    torch.manual_seed(0)  # the same on each rank
+    encoder, projector = nn.Linear(3, 4), nn.Linear(4, 5)
+    return ProjectionAnchor(encoder, projector, 0.7, 0.2), feats
+
+
+def test_projections_find_the_old_ones_of_their_view():
+    """CaSSLe in loops: the cross entropy of the cosines."""
+    anchor, feats = projections(6)
+    predicted = torch.randn(6, 5, requires_grad=True)
+    old = anchor.pretrained(feats)
+    total = 0.0
+    for i in range(6):
+        cosines = [
+            nn.functional.cosine_similarity(predicted[i], old[j], dim=0).item()
+            for j in range(6)
+        ]
+        right = math.exp(cosines[i] / 0.2)
+        total -= math.log(right / sum(math.exp(c / 0.2) for c in cosines))
+    result = anchor(feats, predicted, n_views=6)
+    assert result.item() == pytest.approx(0.7 * total / 6, rel=1e-5)
+    result.backward()
+    assert predicted.grad.abs().sum() > 0
+    assert all(p.grad is None for p in anchor.pretrained.parameters())
+    assert not any(m.training for m in anchor.train().pretrained.modules())
+
+
+def one_rank(rank):
+    anchor, feats = projections(6)
+    mine = [slice(0, 4), slice(4, 6)][rank]
+    predicted = feats.repeat(1, 2)[:, :5]
+    return anchor(feats[mine], predicted[mine], n_views=6)
+
+
+def test_projections_of_two_ranks(two_ranks):
+    anchor, feats = projections(6)
+    whole = anchor(feats, feats.repeat(1, 2)[:, :5], n_views=6)
+    # part_of_mean: the mean over the ranks is that over all views.
+    first, second = two_ranks(one_rank)
+    torch.testing.assert_close((first + second) / 2, whole)
 
 
 def test_interpolation():

@@ -86,6 +86,53 @@ def test_each_row_of_many_views_has_one_target_and_hides_the_others():
         assert set(torch.where(values.isinf())[0].tolist()) == hidden
 
 
+def rows_by_corpus(many, corpora, temperature):
+    """The loss of each recording among those of its corpus alone."""
+    losses = np.empty(len(corpora))
+    for name in set(corpora):
+        members = [i for i, corpus in enumerate(corpora) if corpus == name]
+        for i in members:
+            order = [i, *(m for m in members if m != i)]
+            part = [view[order].numpy() for view in many]
+            losses[i] = of_first(part, temperature)
+    return losses
+
+
+def of_first(part, temperature):
+    z = [[v / np.linalg.norm(v) for v in view] for view in part]
+    total = []
+    for a, b in itertools.permutations(range(len(z)), 2):
+        right = math.exp(z[a][0] @ z[b][0] / temperature)
+        wrong = sum(
+            math.exp(z[a][0] @ v / temperature) for view in z for v in view[1:]
+        )
+        total.append(-math.log(right / (right + wrong)))
+    return np.mean(total)
+
+
+@pytest.mark.parametrize("n_views", [2, 3])
+@pytest.mark.parametrize("corpora", [[0, 1, 1, 0, 1], [0, 1, 1, 1, 1], [0] * 5])
+def test_negatives_of_the_same_corpus_only(n_views, corpora):
+    many = views(5, n_views=n_views)
+    rows = NTXentLoss(0.2).rows(*many, corpora=torch.tensor(corpora))
+    expected = rows_by_corpus(many, corpora, 0.2)
+    for recording, loss in enumerate(expected):
+        ours = rows.losses[rows.recordings == recording].mean().item()
+        assert ours == pytest.approx(loss, abs=1e-12)
+    if corpora == [0] * 5:
+        assert torch.equal(rows.losses, NTXentLoss(0.2).rows(*many).losses)
+
+
+def test_gradient_of_negatives_of_the_same_corpus():
+    z1, z2 = (z.requires_grad_() for z in views(4, 3))
+    corpora = torch.tensor([0, 1, 0, 1])
+
+    def loss(*z):
+        return NTXentLoss(0.3).rows(*z, corpora=corpora).losses.mean()
+
+    assert torch.autograd.gradcheck(loss, (z1, z2))
+
+
 def test_gradient_by_finite_differences():
     z1, z2 = (z.requires_grad_() for z in views(3, 4))
     assert torch.autograd.gradcheck(NTXentLoss(0.3), (z1, z2))
@@ -163,3 +210,26 @@ def test_two_ranks_equal_one_process_on_the_joined_batch(n_views, two_ranks):
         # Data parallelism averages over ranks what each rank computed.
         joined = torch.cat(grads) / 2
         torch.testing.assert_close(joined, z.grad, rtol=0, atol=1e-10)
+
+
+def one_rank_by_corpus(rank):
+    """The second rank holds one corpus alone."""
+    mine = [slice(0, 4), slice(4, 6)][rank]
+    part = [z[mine].clone().requires_grad_() for z in views(6)]
+    corpora = torch.tensor([True, False, True, False, True, True])[mine]
+    losses = NTXentLoss(0.2).rows(*part, corpora=corpora).losses
+    losses.sum().backward()
+    return losses.detach(), [z.grad for z in part]
+
+
+def test_corpora_of_two_ranks(two_ranks):
+    ranks = two_ranks(one_rank_by_corpus)
+    whole = [z.requires_grad_() for z in views(6)]
+    corpora = torch.tensor([True, False, True, False, True, True])
+    rows = NTXentLoss(0.2).rows(*whole, corpora=corpora)
+    rows.losses.sum().backward()
+    parts = [losses.view(2, -1) for losses, _ in ranks]
+    joined = torch.cat(parts, dim=1).flatten()
+    torch.testing.assert_close(joined, rows.losses.detach())
+    for z, *grads in zip(whole, *(grads for _, grads in ranks)):
+        torch.testing.assert_close(torch.cat(grads), z.grad)

@@ -33,6 +33,11 @@ def test_labels_from_folders_and_patients_from_names(
     assert "separate patient" not in caplog.text
 
 
+def test_output_inside_the_listed_folder_is_refused(folder):
+    with pytest.raises(InputError, match="out is inside .*outside it"):
+        prepare_folder(str(folder), str(folder / "out"))
+
+
 def test_without_labels(folder, prepared):
     splits = prepared(prepare_folder, folder, patient="(Baby.)")
     assert list(splits) == ["train", "valid"]

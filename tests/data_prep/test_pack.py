@@ -160,6 +160,8 @@ def test_parts_are_put_together(sounds, tmp_path):
     [
         ("in", "in", {}, "holds the recordings themselves"),
         ("in", ".", {}, "holds the recordings themselves"),
+        ("in", "in/packed", {}, "in/packed is inside"),
+        ("in", "in/a/b", {}, "in/a/b is inside"),
         ("in", "other", {}, "other holds other files"),
         ("no", "out", {}, "no does not exist"),
         ("pack", "out", {}, "pack is itself a pack"),

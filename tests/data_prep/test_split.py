@@ -212,6 +212,8 @@ def test_command_makes_folds_for_training(database, tmp_path, run):
         (["--shares", "1", "0", "1"], "three numbers above 0"),
         (["--shares", "1", "1"], "three numbers above 0"),
         (["--label_column", "no"], "has no column 'no'"),
+        (["--label_column", "no"], "or correct the option that names it"),
+        (["--label_column", "recording_id"], "40 values for 20 patients; thos"),
         (["--data_folder", "/no"], "/no does not exist"),
         (["--folds", "2", "--fractions", ".1"], "leave out --folds"),
         (["--fractions", "2"], "label_fraction is 2"),
@@ -258,6 +260,7 @@ def test_existing_tables_are_not_replaced(database, tmp_path, run):
         ({3}, "Injury", "row 5: neuro_injury is 'Injury', and 'injury' in"),
         (range(4, 36), None, "has no recording in"),
         (range(2, 12), "", "class 'injury' has no recording in"),
+        (range(2, 12), "", "neuro_injury has the classes 'injury' of 1, 'hea"),
     ],
 )
 def test_bad_databases(database, tmp_path, run, rows, new, message):

@@ -61,6 +61,7 @@ def test_splits_labels_and_missing_videos(
         ("dog barking", "1"),
     ]
     corpus = {"name": "vgg (in VGGSound's form)", "synthetic": False}
+    corpus["is_named"] = False  # only its folder has this name
     assert read_corpus(tmp_path / "out") == corpus
 
 
@@ -213,6 +214,12 @@ def test_a_spreadsheets_export(vggsound, prepare, change, caplog):
     change("-_00", "sep=,\n\n-_00", 1)
     assert labels(prepare()) == set(LABELS)
     assert "rows spell label differently from an earlier row" in caplog.text
+
+
+@pytest.mark.parametrize("out", ["manifest", "results/1/manifest"])
+def test_manifests_inside_the_listed_folder_are_refused(vggsound, out):
+    with pytest.raises(InputError, match="is inside .*outside it"):
+        prepare_vggsound(str(vggsound), str(vggsound / out))
 
 
 def test_other_folders(prepare, tmp_path):

@@ -18,7 +18,7 @@ from cry_modules.checkpoints.checkpointer import (
     damage,
 )
 from cry_modules.checkpoints.saved_model import load_model, run_settings
-from cry_modules.checkpoints.state_dict import read_state_dict, sha256
+from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.choices import choose
 from cry_modules.metrics.evaluate import evaluate
@@ -34,6 +34,7 @@ from data_prep.audio.measure import audit_file
 from data_prep.corpora.database import read_database
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.tables import read_table
 from data_prep.pack import pack

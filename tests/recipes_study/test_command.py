@@ -39,7 +39,7 @@ time.sleep(100)
 
 
 @contextmanager
-def fork_server(tmp_path, load="lambda: None"):
+def fork_server(tmp_path, load="lambda server: None"):
     """A fork server, and the environment of its clients."""
     path = tmp_path / "socket"
     server = subprocess.Popen(
@@ -180,7 +180,7 @@ def test_without_a_fork_server_a_new_process_runs(tmp_path):
 
 def test_a_fork_server_that_cannot_import_is_not_needed(tmp_path):
     """The command waits for the imports, then runs in a new process."""
-    load = "lambda: (sys.stdin.readline(), sys.exit('no torch'))"
+    load = "lambda server: (sys.stdin.readline(), sys.exit('no torch'))"
     with fork_server(tmp_path, load) as (server, environment):
         process = begin(tmp_path, environment, "print(1)")
         time.sleep(0.3)
@@ -210,10 +210,15 @@ def test_a_killed_fork_server_ends_its_commands(tmp_path):
         until(lambda: not is_alive(pid))
 
 
-def test_the_end_of_a_study_ends_its_group(tmp_path):
+@pytest.mark.parametrize("load", ["None", "server.refuse()"])
+def test_the_end_of_a_study_ends_its_group(load, tmp_path):
     """If the study is killed, Snakemake's group gets SIGTERM, commands forward
-    it, and the fork server waits until they have saved."""
-    with fork_server(tmp_path) as (server, environment):
+    it, and the fork server waits until they have saved. With a GPU it serves no
+    command, and the command is a new process."""
+    with fork_server(tmp_path, f"lambda server: {load}") as (
+        server,
+        environment,
+    ):
         process, pid = begin_waiting(
             tmp_path, environment, start_new_session=True
         )

@@ -7,12 +7,13 @@ import pytest
 import studies
 from scipy.stats import norm
 
+from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.metrics.compare import ONE_SEED, compare
 from cry_modules.metrics.paired import paired_difference
 from recipes.study.encoders import table_rows
 from recipes.study.report.hypotheses import claims, holm, judge, verdict_on
 from recipes.study.report.results import Results
-from recipes.study.settings import MODES
+from recipes.study.settings import PROBES
 
 
 def part(difference, p):
@@ -90,13 +91,32 @@ def test_the_claims_are_the_papers():
     assert parts["3"] == {
         f"0 end_to_end: adapt_{name} < simclr" for name in ("labelled", "all")
     }
-    best = [*itertools.product("0", MODES), *itertools.product("1", MODES[1:])]
+    modes = tuple(FINETUNE_MODES)  # the paper's
+    best = [*itertools.product("0", modes), *itertools.product("1", modes[1:])]
     assert parts["4"] == {
         f"{task} {mode}: {other} < adapt_replay"
         for task, mode in best
         for other in ("simclr", "adapt_labelled", "adapt_all")
     } | {"1 linear: adapt_replay < adapt_all"}
     assert len(claims(1)[3].parts) == 9
+    # Not the paper's: the same of encoders read at blocks.
+    assert parts["5"] == {"0 linear_blocks: random_calibrated < simclr"}
+    assert parts["6"] == {"0 linear_blocks: simclr < adapt_replay"}
+
+
+def test_claims_on_probes_are_also_tested_with_fewer_labels(tmp_path):
+    values = studies.whole(
+        tmp_path, fractions=[0.1, 0.2, 1.0], compared_at=[0.2]
+    )
+    plan = studies.plan_of(values)
+    studies.pretend(plan)
+    verdicts = {v.claim.number: v for v in judge(Results(plan))}
+    fewer = {n: v for n, v in verdicts.items() if "of the labels" in n}
+    assert {*fewer} == {f"{n}, 20 % of the labels" for n in "2456"}
+    for verdict in fewer.values():
+        assert {p.part.fraction for p in verdict.parts} == {0.2}
+        assert {p.part.mode for p in verdict.parts} <= {*PROBES}
+        assert verdict.verdict != "not run"
 
 
 def test_every_part_is_a_comparison_of_a_table():
@@ -172,8 +192,8 @@ def test_claims_are_reduced_to_the_encoders_and_modes_of_the_study(
     assert {p.part.mode for p in verdicts["4"].parts} == {"linear"}
     names = ["simclr", "adapt_all", "random_calibrated"]
     verdicts = judged(tmp_path, monkeypatch, 0.001, encoders=names)
-    assert list(verdicts) == ["2", "3"]
-    assert [v.left_out for v in verdicts.values()] == [2, 1]
+    assert list(verdicts) == ["2", "3", "5"]
+    assert [v.left_out for v in verdicts.values()] == [2, 1, 0]
     verdicts = judged(tmp_path, monkeypatch, 0.2, encoders=names)
     assert {v.verdict for v in verdicts.values()} == {"not separable"}
     assert not judged(tmp_path, monkeypatch, 0.001, encoders=["simclr"])

@@ -2,6 +2,7 @@
 runs that depend on a change."""
 
 import collections
+import os
 import re
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import yaml
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.run import PROFILES, ROOT, apply_changes
-from recipes.study.settings import MODES, read_study
+from recipes.study.settings import MODES, PROBES, read_study
 
 
 def folders(settings):
@@ -41,15 +42,70 @@ def test_every_cell_has_one_run(tmp_path):
                 plan.classifier("neuro", encoder, mode, 1.0, seed)
             for encoder in table_rows(2):
                 plan.classifier("trigger", encoder, mode, 1.0, seed)
-        for mode in ("linear_bn", "end_to_end"):
+        for mode in ("linear_blocks", "linear_bn", "end_to_end"):
             for encoder in ("supervised", "adapt_replay"):
                 plan.classifier("neuro", encoder, mode, 0.1, seed)
-    # (8 encoders + 6 of triggers) x 3 modes + 2 x 2 of few labels, 2 seeds
-    assert len(plan.of_rule("train_cls")) == 2 * (14 * 3 + 4)
+    # (8 encoders + 6 of triggers) x 4 modes + 2 x 3 of few labels, 2 seeds
+    assert len(plan.of_rule("train_cls")) == 2 * (14 * 4 + 6)
     assert len(plan.of_rule("train_adapt")) == 4
     for field in ("command", "folder"):
         values = [getattr(run, field) for run in plan.runs.values()]
         assert len(set(values)) == len(values)
+
+
+def test_probes_of_all_encoders_are_compared_with_fewer_labels(tmp_path):
+    settings = studies.whole(
+        tmp_path, fractions=[0.1, 0.2, 1.0], compared_at=[0.2]
+    )
+    plan = studies.plan_of(settings)
+    few = [r for r in plan.of_rule("train_cls") if r.facts["fraction"] < 1]
+    cells = {
+        (r.facts["encoder"], r.facts["mode"], r.facts["fraction"]) for r in few
+    }
+    labelled_few = {
+        (encoder, mode, fraction)
+        for encoder in ("supervised", "adapt_replay")
+        for mode in ("linear_blocks", "linear_bn", "end_to_end")
+        for fraction in (0.1, 0.2)
+    }
+    probed = {(name, mode, 0.2) for name in ENCODERS for mode in PROBES}
+    assert cells == labelled_few | probed
+    assert len(few) == 2 * len(cells)  # two seeds, none twice
+
+
+def test_the_probe_on_blocks_is_a_linear_probe_read_elsewhere(tmp_path):
+    plan = studies.plan_of(studies.whole(tmp_path))
+    run = plan.classifier("neuro", "simclr", "linear_blocks", 1.0, 1)
+    assert "hparams/neuro_linear.yaml" in run.command
+    assert option(run, "readout") == "block3"
+    assert option(run, "solver") == "lbfgs"
+    run = plan.classifier("neuro", "simclr", "linear", 1.0, 1)
+    assert not any("readout" in part for part in run.command)
+
+
+def test_one_adaptation_to_other_infants_serves_all_folds(tmp_path, database):
+    cries = database(",fold", cells=lambda i: f",{i // 2 % 3}")
+    (tmp_path / "others").mkdir()
+    others = tmp_path / "others/recordings.csv"
+    others.write_text((cries / "recordings.csv").read_text())
+    settings = studies.real(
+        tmp_path, cries, folds=True, unlabelled=str(others.parent)
+    )
+    plan = studies.plan_of(settings)
+    # That on labelled cries hears those of the training folds.
+    assert len(plan.of_rule("train_adapt")) == 3 + len(adapted()) - 1
+    adapt = plan.encoder("adapt_replay", 1)
+    assert option(adapt, "cry_folder") == str(others.parent)
+    assert option(adapt, "recordings_csv") == str(others)
+    # No infant with a label is heard.
+    (tables,) = plan.of_rule("tables")
+    assert option(adapt, "exclude") == f"{tables.folder}/recordings.csv"
+    assert option(adapt, "exclude_folder") == str(cries)
+    run = plan.classifier("neuro", "adapt_replay", "linear", 1.0, 1)
+    assert option(run, "encoder_source") == str(adapt.folder)
+    others.write_text(others.read_text() + "x,y,z.wav,,0\n")
+    changed = studies.plan_of(settings).encoder("adapt_replay", 1)
+    assert changed.folder != adapt.folder
 
 
 def test_parents_come_before_and_commands_name_their_folders(tmp_path):
@@ -69,7 +125,8 @@ def test_commands_have_mode_encoder_fraction_and_seed(tmp_path):
     for run in plan.of_rule("train_cls"):
         facts, text = run.facts, " ".join(run.command)
         hparams = facts["task"]
-        assert f" hparams/{hparams}_{facts['mode']}.yaml " in text
+        mode = facts["mode"].replace("linear_blocks", "linear")
+        assert f" hparams/{hparams}_{mode}.yaml " in text
         assert f"--label_fraction={facts['fraction']}" in text
         assert f"--seed={facts['seed']} " in text
         expected = {"random": "null", "random_calibrated": "random_calibrated"}
@@ -249,23 +306,48 @@ def test_snakemake_would_run_the_plan(profile, tmp_path):
     config = yaml.safe_load((PROFILES / profile / "config.yaml").read_text())
     settings = read_study(config["configfile"])
     settings["output_folder"] = str(tmp_path / "out")
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(settings))
     plan = studies.plan_of(settings)
+    expected = collections.Counter(run.rule for run in plan.runs.values())
+    expected.update(report=1, all=1)
+    assert jobs(tmp_path, settings, profile) == expected
+    assert not (tmp_path / "out").exists()
+
+
+def jobs(folder, settings, profile="demo"):
+    """Numbers of the jobs that Snakemake would run, by rule."""
+    (folder / "study.yaml").write_text(yaml.safe_dump(settings))
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--snakefile"]
         + ["recipes/study/Snakefile", "--profile", str(PROFILES / profile)]
-        + ["--configfile", str(tmp_path / "study.yaml"), "--dry-run"]
+        + ["--configfile", str(folder / "study.yaml"), "--dry-run"]
         + ["--nolock"], capture_output=True, text=True, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    counts = dict(
-        re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
-    )
-    expected = collections.Counter(run.rule for run in plan.runs.values())
-    expected.update(report=1, all=1)
-    expected["total"] = sum(expected.values())
-    assert {name: int(n) for name, n in counts.items()} == expected
-    assert not (tmp_path / "out").exists()
+    counts = re.findall(r"^(\w+) +(\d+)$", done.stdout + done.stderr, re.M)
+    by_rule = {name: int(n) for name, n in counts}
+    assert by_rule.pop("total") == sum(by_rule.values())
+    return by_rule
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ahead_s", [-86400, 86400])
+def test_a_clock_that_jumps_repeats_and_skips_nothing(ahead_s, tmp_path):
+    """Encoders and tables of another day than the classifiers made of them."""
+    pytest.importorskip("snakemake")
+    settings = studies.settings(tmp_path / "out")
+    plan = studies.plan_of(settings)
+    *finished, unfinished = plan.of_rule("train_cls")
+    for run in plan.runs.values():
+        run.folder.mkdir(parents=True, exist_ok=True)
+        kept = run.result if run != unfinished else run.folder / "log.txt"
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text("{}")
+        if run not in finished:
+            then = kept.stat().st_mtime + ahead_s
+            os.utime(kept, (then, then))
+    assert len(finished) > 1
+    left = {"train_cls": 1, "embed": 1}  # and the embeddings made of it
+    assert jobs(tmp_path, settings) == {**left, "report": 1, "all": 1}
 
 
 def test_encoders_have_different_names():

@@ -27,6 +27,27 @@ def by_name(results):
         return {table.name: table for table in tables.study_tables(results)}
 
 
+def test_tables_of_probes_with_fewer_labels(tmp_path):
+    values = studies.whole(
+        tmp_path, fractions=[0.2, 1.0], compared_at=[0.2], seeds=[1]
+    )
+    plan = studies.plan_of(values)
+    studies.pretend(plan)
+    results = Results(plan)
+    by_name = {table.name: table for table in tables.study_tables(results)}
+    for name, encoders in (("table_1_20", 1), ("table_2_20", 2)):
+        table = by_name[name]
+        assert table.main and "20 % of labels" in table.title
+        assert table.columns == ["linear", "linear on blocks"]
+        for row, encoder in zip(table.rows, table_rows(encoders)):
+            expected = [
+                results.cell("neuro", encoder, mode, 0.2)
+                for mode in ("linear", "linear_blocks")
+            ]
+            assert row.cells == expected and None not in expected
+    assert "table_3_20" not in by_name
+
+
 def metrics_of(results, *where):
     runs = results.plan.classifiers(*where)
     return [json.loads((r.folder / "metrics.json").read_text()) for r in runs]
@@ -69,7 +90,7 @@ def test_cells_are_the_mean_and_spread_of_the_runs(
 def test_few_labels_has_every_fraction(by_name):
     table = by_name["few_labels"]
     assert table.columns == ["10 %", "100 %"]
-    assert len(table.rows) == 4
+    assert len(table.rows) == 2 * 3  # encoders, modes
     assert all(cell is not None for row in table.rows for cell in row.cells)
 
 

@@ -156,10 +156,10 @@ def test_a_good_tree_passes(sb, tree, tmp_path, offline):
 
 
 @pytest.fixture
-def offline(monkeypatch):
+def offline(monkeypatch, tmp_path):
     """pre-commit cannot download its hooks."""
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
-    monkeypatch.setenv("PRE_COMMIT_HOME", "/nonexistent")
+    monkeypatch.setenv("PRE_COMMIT_HOME", str(tmp_path / "pre-commit"))
 
 
 def test_each_check_can_fail(sb, tree, tmp_path, offline):

@@ -3,13 +3,13 @@
 import csv
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from typing import Dict, List, Sequence
 
 from data_prep.files.errors import InputError
 from tools.upstream.checked_copy import files_of
+from tools.upstream.processes import run
 from tools.upstream.render import File, Homes, finished
 from tools.upstream.samples import make_sample
 from tools.upstream.series import CSV_COLUMNS, SERIES, PullRequest
@@ -116,14 +116,10 @@ def _tidy(out: Path) -> None:
         ["format"],
         ["check", "--select", "F821,F822,F823,F811"],
     ):
-        done = subprocess.run(
-            [sys.executable, "-m", "ruff", *command, *settings, *files],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        if done.returncode:
+        ruff = (sys.executable, "-m", "ruff", *command, *settings, *files)
+        status, output = run(Path.cwd(), *ruff)
+        if status:
             raise InputError(
                 f"ruff {command[0]} fails on the files in {out}; correct the "
-                f"templates:\n{done.stdout.strip()}"
+                f"templates:\n{output.strip()}"
             )

@@ -48,20 +48,23 @@ def generic_corpus(results: Results) -> Optional[Corpus]:
 
 def cry_corpora(results: Results) -> List[Corpus]:
     """Corpora of each classification task, then of adaptation."""
-    uses = []
-    for task in results.settings.tasks:
+    settings, uses = results.settings, []
+    for task in settings.tasks:
         run = results.main_run(task)
         if run is not None:
             purpose = f"{task.label_column}: training and test"
-            uses.append((folder_of(run), purpose, SPLITS))
+            uses.append((folder_of(run), purpose, SPLITS, settings.cries))
     for name, cries in CRIES.items():
         run = adaptation(results, name)
         if run is not None:
-            uses.append((run.folder, adapted_to(cries), ("train", "valid")))
-    root = results.settings.cries
+            root = settings.cries
+            if cries == "all" and settings.unlabelled is not None:
+                root = settings.unlabelled
+            use = (run.folder, adapted_to(cries), ("train", "valid"), root)
+            uses.append(use)
     cries = [
         _corpus(folder / "manifest", purpose, splits, root, "cries")
-        for folder, purpose, splits in uses
+        for folder, purpose, splits, root in uses
     ]
     return [corpus for corpus in cries if corpus is not None]
 
@@ -76,7 +79,7 @@ def adaptation(results: Results, name: str) -> Optional[Run]:
     if name not in results.settings.encoders:
         return None
     seed = results.settings.pretraining_seeds[0]
-    folds = results.plan.folds
+    folds = results.plan.adapted_folds(name)
     return results.plan.encoder(name, seed, folds[0] if folds else "")
 
 

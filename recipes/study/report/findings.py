@@ -3,22 +3,26 @@ and costs.
 """
 
 import math
+from itertools import product
 from statistics import median_high
 from typing import Dict, List, Optional, Tuple
 
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
 from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import read_if_there
-from recipes.study.settings import MODE_NAMES
+from recipes.study.report.tables import at_share
+from recipes.study.settings import MODE_NAMES, PROBES
 
 
 def controls(results) -> List[Dict]:
-    """Differences between encoders and their controls."""
-    return [
+    """Differences between encoders and their controls; ``p_holm`` is corrected
+    for their number."""
+    rows: List[Dict] = [
         {
             "task": task.label_column,
-            "mode": MODE_NAMES[mode],
+            "mode": at_share(MODE_NAMES[mode], fraction),
             "method": ENCODERS[method].label,
             "control": row.label,
             **difference,
@@ -26,23 +30,32 @@ def controls(results) -> List[Dict]:
         for task in results.settings.tasks
         for control, row in ENCODERS.items()
         for method in row.control_of
+        for fraction in (1.0, *results.settings.compared_at)
         for mode in results.settings.modes
-        if (difference := results.difference(task.name, mode, control, method))
+        if (
+            difference := results.difference(
+                task.name, mode, control, method, fraction
+            )
+        )
     ]
+    for row, p in zip(rows, holm([row["p"] for row in rows])):
+        row["p_holm"] = p
+    return rows
 
 
 def nuisance(results) -> List[Dict]:
     """AUC of predicting the nuisance column from embeddings and from log-mel
     statistics."""
     task, rows = results.settings.tasks[0].name, []
-    for encoder in results.settings.encoders:
-        metrics = results.of(task, encoder, "linear")
+    modes = [mode for mode in PROBES if mode in results.settings.modes]
+    for encoder, mode in product(results.settings.encoders, modes):
+        metrics = results.of(task, encoder, mode)
         probes = metrics[0].get("nuisance", {}) if metrics else {}
         for column, probe in probes.items():
             embedding = probe.get("embedding", {})
             rows.append(
                 {
-                    "encoder": ENCODERS[encoder].label,
+                    "encoder": f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}",
                     "column": column,
                     "embedding": embedding.get("auc"),
                     "ci95": embedding.get("auc_ci95"),
@@ -78,7 +91,7 @@ def forgetting(results) -> List[Dict]:
 def _change(results, encoder, seed, key) -> Optional[Tuple[float, float]]:
     """Values before and after an adaptation, means over folds."""
     pairs = []
-    for fold in results.plan.folds or [""]:
+    for fold in results.plan.adapted_folds(encoder) or [""]:
         run = results.plan.encoder(encoder, seed, fold)
         first = read_if_there(run.folder / BEFORE_FILE, BEFORE) or {}
         last = (results.history(run) or [{}])[-1]

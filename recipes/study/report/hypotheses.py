@@ -1,4 +1,4 @@
-"""The paper's claims as hypothesis tests on a study's results.
+"""The paper's claims, and two of ours, as hypothesis tests on a study's results.
 
 A claim consists of parts: in one mode, one encoder's AUC is above another's.
 Each part is tested at 5 % over patients of the test set and pre-training seeds
@@ -16,10 +16,12 @@ Each part is tested at 5 % over patients of the test set and pre-training seeds
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from cry_modules.metrics.compare import ONE_SEED
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
-from recipes.study.settings import MODE_NAMES, MODES
+from recipes.study.report.tables import at_share, percent
+from recipes.study.settings import MODE_NAMES, PROBES, Settings
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"
@@ -31,18 +33,19 @@ NOT_RUN = "not run"
 
 
 class Part(NamedTuple):
-    """An inequality: in one task (index) and mode, the first encoder's AUC is
-    below the second's."""
+    """An inequality: in one task (index) and mode, with a fraction of the
+    labels, the first encoder's AUC is below the second's."""
 
     task: int
     mode: str
     lower: str
     higher: str
+    fraction: float = 1.0
 
 
 class Claim(NamedTuple):
-    """A claim of the poster: number in the report, text, the poster's AUC in
-    percent, and its parts."""
+    """A claim: number in the report, text, the poster's AUC in percent (empty
+    if the claim is not the poster's), and its parts."""
 
     number: str
     text: str
@@ -73,8 +76,8 @@ _ADAPTED = ("adapt_labelled", "adapt_all", PROPOSED)
 
 
 def claims(n_tasks: int) -> List[Claim]:
-    """The poster's four claims as inequalities; the fourth has more of them if
-    the study has two tasks."""
+    """The poster's four claims as inequalities, of which the fourth has more if
+    the study has two tasks; then the same on encoders read at blocks."""
     return [
         Claim(
             "1",
@@ -99,11 +102,43 @@ def claims(n_tasks: int) -> List[Claim]:
             [Part(0, "end_to_end", name, "simclr") for name in _ADAPTED[:2]],
         ),
         _claim_on_replay(n_tasks > 1),
+        Claim(
+            "5",
+            "Read at blocks, with frequency kept, SimCLR pre-training is better "
+            "than random weights.",
+            "",
+            [Part(0, "linear_blocks", "random_calibrated", "simclr")],
+        ),
+        Claim(
+            "6",
+            "Read at blocks, adaptation with replay improves on pre-training.",
+            "",
+            [Part(0, "linear_blocks", "simclr", PROPOSED)],
+        ),
     ]
 
 
+def at_fractions(claims: Sequence[Claim], settings: Settings) -> List[Claim]:
+    """The claims, followed by those on linear probes with fewer labels."""
+    fewer = [
+        Claim(
+            f"{claim.number}, {percent(fraction)} of the labels",
+            claim.text,
+            claim.poster,
+            [
+                part._replace(fraction=fraction)
+                for part in claim.parts
+                if part.task == 0 and part.mode in PROBES
+            ],
+        )
+        for fraction in settings.compared_at
+        for claim in claims
+    ]
+    return [*claims, *fewer]
+
+
 def _claim_on_replay(two_tasks: bool) -> Claim:
-    best = [(0, mode) for mode in MODES]
+    best = [(0, mode) for mode in ("linear", "linear_bn", "end_to_end")]
     text, poster = "With replay all three modes are best", "80.8, 83.3, 85.0"
     if two_tasks:
         best += [(1, "linear_bn"), (1, "end_to_end")]
@@ -121,7 +156,7 @@ def judge(results: Results) -> List[Verdict]:
     """Test the claims; those without a part in the study are left out."""
     settings, verdicts = results.settings, []
     tasks, encoders = settings.tasks, {*settings.encoders}
-    for claim in claims(len(tasks)):
+    for claim in at_fractions(claims(len(tasks)), settings):
         parts = [
             part
             for part in claim.parts
@@ -131,7 +166,9 @@ def judge(results: Results) -> List[Verdict]:
         if not parts:
             continue
         differences = [
-            results.difference(tasks[p.task].name, p.mode, p.lower, p.higher)
+            results.difference(
+                tasks[p.task].name, p.mode, p.lower, p.higher, p.fraction
+            )
             for p in parts
         ]
         tested = [
@@ -169,21 +206,28 @@ def _sign(part, p) -> int:
     return (difference > 0) - (difference < 0)
 
 
-def holm(ps: Sequence[Optional[float]]) -> List[Optional[float]]:
-    """Correct p values for their number by Holm's procedure."""
-    corrected: List[Optional[float]] = [None] * len(ps)
-    largest = 0.0
-    known = [i for i, p in enumerate(ps) if p is not None]
-    for rank, i in enumerate(sorted(known, key=ps.__getitem__)):
-        largest = max(largest, min(1.0, (len(ps) - rank) * ps[i]))
-        corrected[i] = largest
-    return corrected
+def corrected_claims(verdicts: Sequence[Verdict]) -> List[Optional[float]]:
+    """p of each claim, corrected for the number of claims by Holm's procedure.
+
+    The p of a claim is the largest of its inequalities, and 1 if a difference
+    has the opposite direction; None if one has no p.
+    """
+    return holm([_p_of_claim(verdict) for verdict in verdicts])
+
+
+def _p_of_claim(verdict) -> Optional[float]:
+    parts = [tested.result for tested in verdict.parts]
+    if any(part is None or part["p"] is None for part in parts):
+        return None
+    if any(part["difference"] <= 0 for part in parts):
+        return 1.0
+    return max(part["p"] for part in parts)
 
 
 def in_words(part: Part, results: Results) -> str:
     """An inequality as text."""
     task = results.settings.tasks[part.task].label_column
-    mode = MODE_NAMES[part.mode]
+    mode = at_share(MODE_NAMES[part.mode], part.fraction)
     return (
         f"{task}, {mode}: {ENCODERS[part.higher].label} above "
         f"{ENCODERS[part.lower].label}"

@@ -153,10 +153,11 @@ def _results(results) -> Dict[str, Any]:
     all_tables = tables.study_tables(results)
     verdicts = hypotheses.judge(results)
     return {
-        "tables": [t for t in all_tables if t.name in _MAIN_TABLES],
-        "more_tables": [t for t in all_tables if t.name not in _MAIN_TABLES],
+        "tables": [t for t in all_tables if t.main],
+        "more_tables": [t for t in all_tables if not t.main],
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
+        "claims_p": hypotheses.corrected_claims(verdicts),
         "part_in_words": lambda part: hypotheses.in_words(part, results),
         "forest": figures.claims_forest(verdicts, results),
         "curves": figures.ranking_curves(results),
@@ -184,10 +185,11 @@ def _sounds(results) -> Dict[str, Any]:
 
 _MODES_IN_WORDS = {
     "linear": "a linear probe",
+    "linear_blocks": "a linear probe on the output of blocks, with frequency "
+    "kept",
     "linear_bn": "a probe that also trains BatchNorm (linear+BN)",
     "end_to_end": "a network trained end to end",
 }
-_MAIN_TABLES = ("table_1", "table_2", "table_3", "few_labels")
 
 
 def _write_figures(context, folder) -> None:
@@ -228,6 +230,7 @@ def _numbers(context) -> Dict:
                 "claim": verdict.claim.number,
                 "text": verdict.claim.text,
                 "verdict": verdict.verdict,
+                "p_holm": p,
                 "left_out": verdict.left_out,
                 "parts": [
                     {
@@ -241,7 +244,7 @@ def _numbers(context) -> Dict:
                     for tested in verdict.parts
                 ],
             }
-            for verdict in context["verdicts"]
+            for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
         "forgetting": context["forgetting"],
         "generic_sounds": context["generic_sounds"],

@@ -1,5 +1,6 @@
 """Everything needed to reproduce a study: commands, versions, checksums."""
 
+import logging
 import os
 import platform
 import re
@@ -18,6 +19,10 @@ from recipes.study.plan import Plan, Run
 from recipes.study.report import corpora
 from recipes.study.report.results import Results
 
+logger = logging.getLogger(__name__)
+
+#: Seconds in which git must answer.
+_GIT_S = 30.0
 _PACKAGES = (
     "torch", "torchaudio", "speechbrain", "hyperpyyaml", "scikit-learn",
     "numpy", "scipy", "soundfile", "snakemake", "matplotlib",
@@ -50,8 +55,10 @@ def commit() -> Optional[str]:
         head, changed = (
             subprocess.check_output(
                 ["git", "-C", str(_ROOT), *arguments],
+                stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 text=True,
+                timeout=_GIT_S,
             ).strip()
             for arguments in (
                 ("rev-parse", "HEAD"),
@@ -59,6 +66,14 @@ def commit() -> Optional[str]:
             )
         )
     except (OSError, subprocess.CalledProcessError):
+        return None
+    except subprocess.TimeoutExpired:
+        logger.warning(
+            "git gave no answer on %s within %g s, so the report names no "
+            "commit; try `git status` there",
+            _ROOT,
+            _GIT_S,
+        )
         return None
     return head + (" + changes that are in no commit" if changed else "")
 

@@ -20,6 +20,7 @@ from recipes.study.settings import Task
 CLASSICAL = {
     "logmel_logistic": "log-mel statistics, logistic regression",
     "logmel_svm": "log-mel statistics, SVM",
+    "logmel_spread": "log-mel statistics without means, logistic regression",
 }
 
 
@@ -87,10 +88,10 @@ class Results:
         facts = facts_of(files)
         return SeedSet(label, files, aligned_sets, **facts, seed_names=seeds)
 
-    def classical(self, task: str) -> Dict[str, Cell]:
+    def classical(self, task: str, fraction: float = 1.0) -> Dict[str, Cell]:
         """Test AUC of the classical controls by name; they have no seed."""
         cells = {}
-        for metrics in self.of(task, "simclr", "linear")[:1]:
+        for metrics in self.of(task, "simclr", "linear", fraction)[:1]:
             for name, block in metrics.get("controls", {}).items():
                 auc = block["recording"]["auc"]
                 ci95 = block["recording"]["auc_ci95"]
@@ -113,11 +114,15 @@ class Results:
             self._cells[key] = cell
         return self._cells[key]
 
-    def difference(self, task, mode, lower, higher) -> Optional[Dict]:
+    def difference(
+        self, task, mode, lower, higher, fraction=1.0
+    ) -> Optional[Dict]:
         """Difference in AUC of two methods in one mode, over patients and
         pre-training seeds; see ``cry_modules.metrics.compare``. With one seed
         the interval is over patients alone, and there is no p."""
-        sets = [self.set_of(task, name, mode) for name in (lower, higher)]
+        sets = [
+            self.set_of(task, name, mode, fraction) for name in (lower, higher)
+        ]
         if None in sets:
             return None
         first = sets[0]
@@ -129,6 +134,8 @@ class Results:
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
             methods = {"p": None, "no_interval": ONE_SEED}
+        for name in ("p_holm", "methods_p_holm"):  # of one comparison
+            del difference[name]
         return {**difference, **methods}
 
     def no_interval(self, task: str) -> Optional[str]:

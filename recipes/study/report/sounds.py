@@ -12,10 +12,11 @@ import soundfile
 from cry_modules.audio import RecordingReader, repeat_to
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import run_settings
-from cry_modules.checkpoints.settings import nested_setting
+from cry_modules.checkpoints.settings import RANGES, nested_setting
 from cry_modules.figures.views import Pair, make_pairs
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.views import RandomChunks, SpecAugment
+from cry_modules.views.waveform import WaveformAugment
 from data_prep import manifest
 from data_prep.files.errors import InputError
 from recipes.study.report import corpora
@@ -25,6 +26,9 @@ from recipes.study.report.results import Results
 _EXAMPLES = 2  # of each corpus
 _EPOCH = 1
 _LONGEST_S = 10.0  # the page stays small
+#: Settings of ``WaveformAugment`` that switch it off.
+_OFF = {"background_snr": "null", "noise_snr": "null"}
+_OFF["frequency_response"] = "0"
 
 
 class Example(NamedTuple):
@@ -74,6 +78,11 @@ def recorded_views(folder: Path) -> Dict[str, Any]:
         before_norm = settings["augment_before_norm"].lower() == "true"
         augment = SpecAugment(*masks, int(width))
         chunks = RandomChunks(float(settings["chunk_s"]), rate, seed)
+        mixed_in = {
+            # Runs from before these settings have none.
+            name: RANGES[name](settings.get(name, off))
+            for name, off in _OFF.items()
+        }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{folder / YAML_FILE} is not that of a SimCLR run ({error!r}); "
@@ -84,6 +93,7 @@ def recorded_views(folder: Path) -> Dict[str, Any]:
         "sample_rate": rate,
         "reader": RecordingReader(rate),
         "chunks": chunks,
+        "waveform_augment": WaveformAugment(rate, **mixed_in),
         "views": AugmentedFeatures(logmel, augment, before_norm),
     }
 
@@ -108,7 +118,7 @@ def _examples(run, root, noun, corpus) -> List[Example]:
 
 
 def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
-    """Name and audio of the recording, and of the chunk of each view."""
+    """Name and audio of the recording, and of each view's waveform."""
     rate, chunks = hparams["sample_rate"], hparams["chunks"]
     wav = str(Path(root) / rec.wav)
     sound = hparams["reader"].open(wav, rec.start, rec.stop)
@@ -116,14 +126,11 @@ def _players(hparams, rec, root, pair) -> List[Tuple[str, str]]:
     name = "whole recording"
     if len(sig) > longest:
         name = f"its first {_LONGEST_S:.0f} s"
-    parts = [(name, sig[:longest])]
-    for i, start in enumerate(pair.starts, start=1):
-        first = round(start * rate)
-        parts.append((f"view {i}", sig[first : first + chunks.n_samples]))
-    return [
-        (name, data_uri((part * sound.gain).numpy(), rate))
-        for name, part in parts
-    ]
+    parts = [(name, sig[:longest] * sound.gain)]
+    for i, view in enumerate(pair.wavs, start=1):
+        # Scaled down where what is mixed in would clip.
+        parts.append((f"view {i}", view / view.abs().max().clamp(min=1.0)))
+    return [(name, data_uri(part.numpy(), rate)) for name, part in parts]
 
 
 def data_uri(samples, rate: int) -> str:

@@ -3,7 +3,7 @@ page.
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -13,7 +13,7 @@ from data_prep.files.tables import write_table, write_text
 from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.plan import few_labels_rows
 from recipes.study.report.results import Cell, Results
-from recipes.study.settings import MODE_NAMES
+from recipes.study.settings import MODE_NAMES, PROBES
 
 #: Metric and unit of the main tables.
 MAIN = ("auc", "recording")
@@ -41,6 +41,7 @@ class Table:
     rows: List[Row]
     foot: List[List[str]] = field(default_factory=list)
     note: str = ""
+    main: bool = False  # by AUC of recordings
 
 
 def study_tables(results: Results) -> List[Table]:
@@ -70,29 +71,36 @@ def _by_measure(results, metric, unit) -> List[Table]:
         wanted.append(("table_1", "Pre-training", first, 1))
     if encoders & adaptations:
         wanted.append(("table_2", "Adaptation", first, 2))
-    wanted += [("table_3", "Adaptation", task, 2) for task in others]
+    wanted = [(*table, 1.0) for table in wanted]
+    wanted += [
+        (f"{name}_{100 * share:g}", title, task, which, share)
+        for share in settings.compared_at
+        for name, title, task, which, _ in wanted
+    ]
+    wanted += [("table_3", "Adaptation", task, 2, 1.0) for task in others]
     tables = []
-    for name, title, task, which in wanted:
-        title = f"{title}: {task.label_column}, {measure}"
+    for name, title, task, which, share in wanted:
+        title = at_share(f"{title}: {task.label_column}", share)
         table = _encoders_by_mode(
-            results, f"{name}{suffix}", title, task.name, which, metric, unit
-        )
+            results, f"{name}{suffix}", f"{title}, {measure}", task.name,
+            which, share, metric, unit,
+        )  # fmt: skip
         if main:
-            _complete(table, results, task.name)
+            _complete(table, results, task.name, share)
         tables.append(table)
     if few_labels_rows(settings):
         name = f"few_labels{suffix}"
         tables.append(_few_labels(results, name, measure, metric, unit))
-    return tables
+    return [replace(table, main=main) for table in tables]
 
 
-def _encoders_by_mode(results, name, title, task, table, metric, unit):
-    modes = results.settings.modes
+def _encoders_by_mode(results, name, title, task, table, share, metric, unit):
+    modes = _modes_at(results.settings, share)
     rows = [
         Row(
             ENCODERS[encoder].label,
             [
-                results.cell(task, encoder, mode, 1.0, metric, unit)
+                results.cell(task, encoder, mode, share, metric, unit)
                 for mode in modes
             ],
             ENCODERS[encoder].control,
@@ -104,6 +112,11 @@ def _encoders_by_mode(results, name, title, task, table, metric, unit):
     why = results.no_interval(task)
     note = f"No intervals over patients: {why}." if why else ""
     return Table(name, title, "encoder", columns, rows, [], note)
+
+
+def _modes_at(settings, share) -> List[str]:
+    """Modes in which all encoders are compared with a share of the labels."""
+    return [m for m in settings.modes if share == 1 or m in PROBES]
 
 
 def _few_labels(results, name, measure, metric, unit) -> Table:
@@ -128,17 +141,22 @@ def _few_labels(results, name, measure, metric, unit) -> Table:
     )
 
 
-def _complete(table: Table, results: Results, task: str) -> None:
+def _complete(table: Table, results: Results, task: str, share) -> None:
     """Add the row of trained parameters, and the classical controls in the
     column of the linear probe."""
     cells = ["trained parameters"]
-    for mode in results.settings.modes:
-        runs = results.of(task, "simclr", mode)
+    for mode in _modes_at(results.settings, share):
+        runs = results.of(task, "simclr", mode, share)
         cells.append(f"{runs[0]['n_trainable']:,}" if runs else "not run")
     table.foot.append(cells)
     empty = [None] * (len(table.columns) - 1)
-    for label, cell in results.classical(task).items():
+    for label, cell in results.classical(task, share).items():
         table.rows.append(Row(label, [cell, *empty], control=True))
+
+
+def at_share(text: str, fraction: float) -> str:
+    """Add the fraction of the labels to a text, unless it is all of them."""
+    return text if fraction == 1 else f"{text}, {percent(fraction)} of labels"
 
 
 def percent(fraction: float) -> str:

@@ -12,12 +12,12 @@ from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
 from cry_modules.checkpoints.description import FORMAT
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.public import PUBLIC_ENCODERS
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.front_ends import FRONT_ENDS, AugmentedFeatures, make_front_end
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 
 
 def load(source, front_end, width=1):

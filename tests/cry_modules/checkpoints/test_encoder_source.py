@@ -1,6 +1,8 @@
 """``EncoderSource``: where weights come from, and strict loading."""
 
 import json
+import os
+import socket
 
 import pytest
 import torch
@@ -9,10 +11,10 @@ from speechbrain.lobes.models.Cnn14 import Cnn14 as SpeechBrainCnn14
 from cry_modules.checkpoints.checkpointer import CompleteCheckpointer
 from cry_modules.checkpoints.description import FORMAT
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.front_ends import make_front_end
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 from tests.encoder_files import assert_same_layers, quickly
 
 
@@ -46,7 +48,6 @@ def save(folder, score=None, time=0.0, width=1):
     "source, kind",
     [
         (None, "random"),
-        ("", "random"),
         ("null", "random"),
         ("random_calibrated", "random_calibrated"),
         ("{}", "folder"),
@@ -60,6 +61,15 @@ def test_a_source_has_a_kind(tmp_path, source, kind):
     (tmp_path / "encoder.ckpt").write_text("")
     source = source and source.format(tmp_path)
     assert EncoderSource(source).kind == kind
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_source_is_refused(empty):
+    """It was a random encoder; a variable of the shell may not be set."""
+    with pytest.raises(InputError, match="encoder_source is empty; pass null"):
+        EncoderSource(empty)
+    with pytest.raises(InputError, match="the source of the encoder is empty"):
+        EncoderSource(empty, option="")
 
 
 def test_run_checkpoint_and_file_give_the_same_weights(tmp_path):
@@ -158,7 +168,21 @@ def test_a_damaged_checkpoint_of_a_run_is_skipped(tmp_path, caplog):
     assert EncoderSource(tmp_path).file().parent == first.path
     assert "encoder.ckpt is not what was saved" in caplog.text
     (first.path / "encoder.ckpt").unlink()
-    assert "holds no encoder.ckpt" in refusal(tmp_path)
+    message = refusal(tmp_path)
+    assert "holds no encoder.ckpt" in message
+    assert f"{first.path.name}: encoder.ckpt is missing" in message
+    assert "let its run finish" not in message
+
+
+def test_pipes_and_sockets_are_named(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert "pipe is a pipe or a device" in refusal(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        assert "s is a socket" in refusal(tmp_path / "s")
+    (tmp_path / "save/CKPT+1").mkdir(parents=True)
+    os.mkfifo(tmp_path / "save/CKPT+1/CKPT.yaml")
+    assert "CKPT.yaml cannot be read" in refusal(tmp_path)
 
 
 def test_missing_and_empty_sources_are_refused(tmp_path):

@@ -18,8 +18,8 @@ from cry_modules.checkpoints.saved_model import (
     build,
     load_model,
 )
-from cry_modules.checkpoints.state_dict import sha256
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 from tests.encoder_files import Evil
 
 CLASSES = ["healthy", "injury"]

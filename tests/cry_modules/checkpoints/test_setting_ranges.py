@@ -24,6 +24,12 @@ from data_prep.files.errors import InputError
         ("batch_size", "[8]", r"is \[8\]; it must be 2 or more"),
         ("balance", "some", "is some; expected one of loss, sampling, none"),
         ("patient_score", "[max]", r"is \[max\]; expected one of mean_log"),
+        ("noise_snr", "10", "is 10; it must be null, or the lowest and"),
+        ("noise_snr", "[10, 0]", r"is \[10, 0\]; it must be null, or the"),
+        ("noise_snr", "[0, 1, 2]", r"is \[0, 1, 2\]; it must be null, or"),
+        ("noise_snr", "[0, 1000]", r"is \[0, 1000\]; it must be null, or"),
+        ("noise_snr", "[[0, 1]]", r"is \[.*; it must be null, or"),
+        ("frequency_response", "-1", "is -1; it must be 0 or more"),
     ],
 )
 def test_a_value_out_of_range_is_refused(name, value, words):
@@ -55,5 +61,8 @@ def test_names_are_those_of_the_modules():
 )
 def test_every_number_has_an_upper_limit(name):
     for value in ("1" + "0" * 29, "nan", "inf", "[1]", "", "abc"):
+        if name.endswith("_snr") and not value:
+            check_ranges({name: value})  # null switches it off
+            continue
         with pytest.raises(InputError, match=f"--{name} is "):
             check_ranges({name: value})

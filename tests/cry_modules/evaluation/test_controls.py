@@ -39,7 +39,7 @@ def make_data(n_classes=2, signal=1.5, sizes=(200, 60, 80), seed=0):
         if n_classes == 3:
             labels = rng.integers(3, size=n)
         features[split] = rng.normal(size=(n, 6))
-        features[split][:, 0] += signal * labels
+        features[split][:, [0, 3]] += signal * labels[:, None]
         recordings[split] = recordings_of(split, labels, n_classes)
     prevalence = np.bincount(recordings["train"].labels) / sizes[0]
     return features, recordings, prevalence
@@ -63,6 +63,25 @@ def test_the_logistic_control_is_scikit_learns_best_on_validation():
     expected = values[max(values)] + np.log(share[1] / share[0])
     log_odds = logit(predicted["test"].scores[:, 1])
     np.testing.assert_allclose(log_odds, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_the_control_without_means_does_not_see_them():
+    features, recordings, prevalence = make_data()
+    shifted = {
+        split: f + np.array([5.0, -9.0, 1e3, 0, 0, 0]) * (split == "test")
+        for split, f in features.items()
+    }
+    first, second = (
+        controls.train_classical(f, recordings, prevalence)
+        for f in (features, shifted)
+    )
+    same, other = (
+        np.abs(
+            first[name][0]["test"].scores - second[name][0]["test"].scores
+        ).max()
+        for name in ("logmel_spread", "logmel_logistic")
+    )
+    assert same == 0 and other > 0.1
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])

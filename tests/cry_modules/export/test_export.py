@@ -17,7 +17,6 @@ from speechbrain.inference.classifiers import EncoderClassifier
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.saved_model import load_model
-from cry_modules.checkpoints.state_dict import sha256
 from cry_modules.cnn14 import Cnn14
 from cry_modules.export import folder as folder_module
 from cry_modules.export.__main__ import main
@@ -28,6 +27,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from data_prep import manifest
 from data_prep.files.errors import InputError
+from data_prep.files.fingerprint import sha256
 
 
 @pytest.fixture(scope="module")
@@ -369,6 +369,29 @@ def test_a_corpus_may_have_any_name(run, tmp_path):
     card = card_of(tmp_path / "a")
     assert "<img" not in card and "St|Mary" not in card
     assert "St\\|Mary &lt;img" in card
+
+
+def test_a_corpus_named_after_a_folder_is_not_named(run, tmp_path, caplog):
+    """The folder may have the name of a person or a hospital."""
+    copy = shutil.copytree(run, tmp_path / "run")
+    file = copy / "manifest/corpus.json"
+    corpus = json.loads(file.read_text())
+    file.write_text(json.dumps({**corpus, "is_named": False, "name": "StMary"}))
+    export(str(copy), str(tmp_path / "a"))
+    for path in (tmp_path / "a").iterdir():
+        assert b"StMary" not in path.read_bytes(), path
+    assert "an unnamed corpus" in card_of(tmp_path / "a")
+    assert "--corpus_name" in caplog.text
+    assert "StMary" not in str(origin(str(copy)))
+
+
+def test_a_damaged_checkpoint_is_named(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    for folder in (copy / "save").glob("CKPT*"):
+        (folder / "head.ckpt").write_bytes(b"half")
+    message = refusal(copy, tmp_path / "out")
+    assert "head.ckpt is not what was saved" in message
+    assert "let its run finish" not in message
 
 
 def test_an_operating_point_above_every_score(run, tmp_path):

@@ -16,7 +16,8 @@ from cry_modules.figures.results import draw_results, results_of
 from cry_modules.metrics.predictions import Predictions
 
 PICTURES = [
-    "roc", "precision_recall", "calibration", "confusion", "patients",
+    "roc", "decision_curve", "precision_recall", "calibration", "confusion",
+    "patients", "abstention",
 ]  # fmt: skip
 HISTORY = [
     {

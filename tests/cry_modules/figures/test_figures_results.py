@@ -10,12 +10,14 @@ from sklearn.metrics import confusion_matrix, precision_recall_curve, roc_curve
 
 from cry_modules.evaluation.outcome import Outcome
 from cry_modules.figures.style import PAGE
+from cry_modules.metrics.abstention import risk_coverage
 from cry_modules.metrics.choices import choose
 from cry_modules.metrics.curves import (
     PRECISION_RECALL,
     mean_and_band,
     reliability,
 )
+from cry_modules.metrics.net_benefit import decision_curve
 from cry_modules.metrics.predictions import Predictions
 from tests.cry_modules.figures.drawn import (
     FOLDS,
@@ -223,3 +225,22 @@ def test_recordings_are_in_the_row_of_their_patient(figures):
     assert y_of[0.2] == y_of[0.4] < y_of[0.9] < y_of[0.6] == y_of[0.7]
     patients = points_of(axes, "o") + points_of(axes, "s")
     assert {y for _, y in patients} == {y_of[0.2], y_of[0.9], y_of[0.6]}
+
+
+def test_the_decision_curve_and_the_most_certain_are_those_of_the_metrics(
+    usual, figures
+):
+    drawn, test = figures(usual), usual.test
+    (axes,) = axes_of(drawn["decision_curve"])
+    model, everyone, none = axes.lines
+    curve = decision_curve(test, SEED, N_DRAWS, [0.2])
+    for line, name in ((model, "model"), (everyone, "treat_all")):
+        at = np.searchsorted(line.get_xdata(), 0.2 - 1e-9)
+        assert line.get_ydata()[at] == pytest.approx(curve[name][0])
+    assert not none.get_ydata().any()
+    assert len(axes.collections) == 1  # the band
+    assert "Decision curve of injury" in words(drawn["decision_curve"])
+    (axes,) = axes_of(drawn["abstention"])
+    for line, name in zip(axes.lines, ("accuracy", "auc")):
+        rows = risk_coverage(test, SEED, 0, line.get_xdata().tolist())
+        assert line.get_ydata() == pytest.approx([row[name] for row in rows])

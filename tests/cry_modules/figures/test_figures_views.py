@@ -72,6 +72,26 @@ def test_views_are_those_of_training(manifest, pairs):
     assert pair.whole.shape == (101, 80)  # repeated to the chunk's length
 
 
+def test_what_is_mixed_in_is_shown(manifest, pairs, tmp_path):
+    """Views with noise, and words that say so."""
+    noisy = [f"--noise_snr={[5, 5]}", f"--background_snr={[10, 20]}"]
+    plain = pairs(settings_of([YAML]), 1)
+    mixed = pairs(settings_of([YAML, *noisy]), 1)
+    for before, after in zip(plain, mixed):
+        added = after.wavs - before.wavs
+        ratio = before.wavs.square().mean(1) / added.square().mean(1)
+        # 5 dB below the recording and its background, which is quieter.
+        assert bool((ratio > 1.5).all() and (ratio < 10**0.5).all())
+        assert torch.equal(before.masked, after.masked)
+        assert not torch.equal(before.views, after.views)
+    picture = tmp_path / "views.svg"
+    command = [str(manifest), "--data_folder", str(tmp_path / "corpus")]
+    main([*command, "--out", str(picture), "--frequency_response=6", *noisy])
+    words = picture.read_text(encoding="utf-8")
+    for text in ("filter of 6 dB", "10 to 20 dB below", "5 to 5 dB below"):
+        assert text in words
+
+
 @pytest.mark.parametrize("before_norm", [False, True])
 def test_masks_and_warps_shown_are_those_drawn(pairs, before_norm):
     hparams = settings_of([YAML])

@@ -162,6 +162,12 @@ def test_columns_of_classes_keep_their_order(tmp_path):
         # Percent or logits: Brier score and calibration would mean nothing.
         ("r,p,a,87,13\n", ["row 2", "expected a probability"]),
         ("r,p,a,-0.2,1.2\n", ["row 2", "expected a probability"]),
+        ("r,p,a,0.5,0.5\ns,p,a,0.5,0.2\n", ["row 3", "0.7", "not to 1"]),
+        ("r,p,a,1,1\n", ["row 2", "add up to 2"]),
+        ("r,p,a,0,0\n", ["row 2", "add up to 0"]),
+        ("r,p,a,0.50,0.52\n", ["row 2", "add up to 1.02"]),
+        ("ID,patient_id,label,a,b,c\nr,p,a,0.3,0.3,0.3\n", ["add up to 0.9"]),
+        ("r,p,a,1,0\nID,patient_id,label,a,b\n", ["row 3", "remove that row"]),
         ("r,p,a,1,0\ns,p,a,1,0\nr,q,b,1,0\n", ["row 4", "'r'", "row 2"]),
         ("", ["no rows"]),
         (None, ["does not exist"]),
@@ -182,3 +188,17 @@ def test_faulty_files_are_refused_in_one_line(tmp_path, rows, words):
     message = str(error.value)
     assert "p.csv" in message and "\n" not in message
     assert all(part in message for part in words)
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [
+        "0.33,0.33,0.33", "0.333,0.333,0.333", "0.67,0.17,0.17",
+        "3.333e-01,3.333e-01,3.333e-01", "1e-05,0.9,0.1", "1,1e-300,0",
+        "0.3333333432674408,0.3333333432674408,0.3333333432674408",
+    ],
+)  # fmt: skip
+def test_rounded_scores_are_accepted(tmp_path, cells):
+    path = tmp_path / "p.csv"
+    path.write_text(f"ID,patient_id,label,a,b,c\nr,p,a,{cells}\n")
+    assert len(Predictions.read(path).ids) == 1

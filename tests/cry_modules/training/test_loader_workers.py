@@ -22,6 +22,7 @@ from cry_modules.training import loader_workers
 from cry_modules.training.batches import EmbeddingSet
 from cry_modules.training.loader_workers import (
     check_shared_memory,
+    check_workers,
     worker_errors,
     worker_options,
 )
@@ -29,6 +30,7 @@ from cry_modules.training.probe import _whole_recordings
 from cry_modules.training.views_data import read_views
 from cry_modules.views import RandomChunks
 from data_prep import manifest
+from data_prep.files import processors
 from data_prep.files.errors import InputError
 from data_prep.vggsound_prepare import prepare_vggsound
 from recipes.classification import train_cls
@@ -160,6 +162,14 @@ def test_workers_need_room_for_their_batches(
 def test_workers_with_room_start(workers, free, shared):
     shared(free)
     check_shared_memory(workers, 65e6)
+
+
+def test_workers_are_few_for_each_processor(shared, monkeypatch):
+    shared(10_000)
+    monkeypatch.setattr(processors, "n_processors", lambda: 2)
+    check_workers(8, 65e6)
+    with pytest.raises(InputError, match="--num_workers is 9; it must be 8 or"):
+        check_workers(9, 65e6)
 
 
 def test_missing_shared_memory_is_one_line(shared, tmp_path):

@@ -1,5 +1,9 @@
 """Audio files of a folder, and formats by first bytes."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from data_prep.audio.folder import audio_files, kind_of
@@ -45,3 +49,25 @@ def test_a_folder_without_audio(tmp_path):
 )
 def test_kinds(head, kind):
     assert kind_of(head) == kind
+
+
+def test_names_that_the_locale_does_not_have(tmp_path):
+    """The table has the right name: the locale is to blame."""
+    (tmp_path / "é.wav").write_bytes(b"x")
+    code = (
+        "from data_prep.audio.folder import find_file\n"
+        "from data_prep.files.errors import one_line_errors\n"
+        "with one_line_errors(): {}"
+    )
+    for call in ("find_file('.', '\\xe9.wav')", "open('\\xe9.wav')"):
+        done = subprocess.run(
+            [sys.executable, "-c", code.format(call)],
+            cwd=tmp_path, text=True, capture_output=True,
+            env={
+                **os.environ, "PYTHONPATH": os.getcwd(),
+                "LC_ALL": "C", "PYTHONUTF8": "0",
+            },
+        )  # fmt: skip
+        assert done.returncode == 2
+        assert len(done.stderr.splitlines()) == 1
+        assert "set PYTHONUTF8=1" in done.stderr

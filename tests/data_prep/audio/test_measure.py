@@ -1,7 +1,10 @@
 """Measurements of a file; every kind of bad file gets its reason."""
 
+import gzip
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -178,3 +181,67 @@ def test_measurements_against_definitions(tmp_path):
     assert audit.dc == pytest.approx(sound.mean(), abs=1e-9)
     assert audit.clipped == np.mean(np.abs(sound) >= 0.999)
     assert audit.silence == pytest.approx(1 / 3, abs=0.01)
+
+
+#: Contents under an audio file's name, and the part of the reason for each.
+FOREIGN = {
+    b"\0" * 5000: "only zero bytes, the copy failed, copy it again",
+    b"\0" * 5000 + b"x": "begins with zero bytes",
+    gzip.compress(bytes(99)): "compressed with gzip, unpack it",
+    b"PK\3\4" + bytes(99): "a ZIP archive, unpack it",
+    b"\xef\xbb\xbf\n<!DOCTYPE html><p>404": "a web page or XML",
+    b"%PDF-1.7": "a PDF",
+    b"version https://git-lfs.github.com/spec/v1\n": "git lfs pull",
+    b"hello": "text, not audio",
+}
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3", "ogg"])
+@pytest.mark.parametrize("content", FOREIGN, ids=list(FOREIGN.values()))
+def test_content_that_is_not_audio_is_named(content, suffix, tmp_path):
+    path = tmp_path / f"a.{suffix}"
+    path.write_bytes(content)
+    reason = audit_file(str(path)).reason
+    assert reason.startswith("unreadable: ") and FOREIGN[content] in reason
+
+
+def tagged(content, length=300):
+    size = bytes([0, 0, length >> 7, length & 127])
+    return b"ID3\3\0\0" + size + bytes(length) + content
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "mp3"])
+@pytest.mark.parametrize("n_tags", [1, 2])
+def test_an_id3_tag_in_front_changes_nothing(noise, suffix, n_tags):
+    path = noise(f"a.{suffix}")
+    plain = audit_file(str(path))
+    content = path.read_bytes()
+    for _ in range(n_tags):
+        content = tagged(content)
+    path.write_bytes(content)
+    audit = audit_file(str(path))
+    if audit.usable or n_tags == 1:  # libsndfile reads one tag
+        assert (audit.verdict, audit.reason) == (plain.verdict, plain.reason)
+        assert audit.digest == plain.digest
+
+
+def test_a_truncated_wav_behind_a_tag(noise):
+    path = noise("a.wav")
+    path.write_bytes(tagged(path.read_bytes()[:-8000]))
+    assert audit_file(str(path)).reason.startswith("truncated: 0.75")
+
+
+@pytest.mark.parametrize("utf8, cure", [(0, "set PYTHONUTF8=1"), (1, "")])
+def test_the_cure_for_names_in_a_locale_without_utf8(noise, utf8, cure):
+    """PYTHONUTF8=1 is that cure, and not another name."""
+    path = noise("é.wav")
+    code = (
+        "import sys; from data_prep.audio.measure import audit_file; "
+        "print(audit_file(sys.argv[1]).reason)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(path)], text=True, capture_output=True,
+        env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": str(utf8)},
+    )  # fmt: skip
+    assert cure in done.stdout and "rename" not in done.stdout
+    assert bool(done.stdout.strip()) == bool(cure), done.stderr

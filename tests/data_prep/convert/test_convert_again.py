@@ -134,7 +134,10 @@ def test_killed_before_an_output_is_in_place(noise, src, out, monkeypatch):
     assert soundfile.info(out / "a.flac").duration == 2.0
 
 
-def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path, fake_ffmpeg):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_ffmpeg_at_once(
+    noise, src, out, tmp_path, fake_ffmpeg, number
+):
     noise("src/a.wav")
     fake_ffmpeg(f"touch {tmp_path}/begun\nexec sleep 60")
     process = subprocess.Popen(
@@ -151,7 +154,7 @@ def test_ctrl_c_ends_ffmpeg_at_once(noise, src, out, tmp_path, fake_ffmpeg):
         while not (tmp_path / "begun").exists() and time.monotonic() < end:
             time.sleep(0.05)
         begin = time.monotonic()
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         _, errors = process.communicate(timeout=30)
     finally:
         process.kill()

@@ -1,11 +1,13 @@
 """Manifests of a clinical database: splits, folds, fractions, refusals."""
 
+import shutil
+
 import pytest
 
 from data_prep.corpora.labelled import fold_values, prepare_clinical
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_table
-from data_prep.manifest import SPLITS, read
+from data_prep.manifest import SPLITS, read, read_corpus
 
 CLASSES = ["healthy", "injury"]
 
@@ -31,6 +33,22 @@ def test_the_columns_split_and_fold(database):
     splits = prepare(folder, test_fold=2, valid_fold=4)
     assert patients(splits["test"]) == {"p2", "p7", "p12", "p17"}
     assert patients(splits["valid"]) == {"p4", "p9", "p14", "p19"}
+
+
+def test_a_name_that_is_only_a_folders_is_marked(database):
+    """Export leaves it out: it may be a person's or a hospital's."""
+    folder = database()
+    prepare(folder)
+    out = folder.parent / "out"
+    assert read_corpus(out)["is_named"] is False
+    (folder / "corpus.json").write_text('{"name": "toy", "synthetic": true}')
+    shutil.rmtree(out)
+    prepare(folder)
+    assert read_corpus(out) == {"name": "toy", "synthetic": True}
+    with pytest.raises(InputError, match="is_named"):
+        text = '{"name": "toy", "synthetic": true, "is_named": "no"}'
+        (folder / "corpus.json").write_text(text)
+        read_corpus(folder)
 
 
 def test_label_fraction_removes_training_patients_only(database):

@@ -2,11 +2,13 @@
 
 import pytest
 
+from data_prep.files import processors
 from data_prep.files.arguments import Arguments
 
 
 @pytest.fixture
-def parser():
+def parser(monkeypatch):
+    monkeypatch.setattr(processors, "n_processors", lambda: 2)
     parser = Arguments(prog="x")
     parser.add_argument("recordings", metavar="RECORDINGS")
     parser.add_argument("--out", required=True)
@@ -48,6 +50,10 @@ def parser():
         ),
         (["r", "--out=o", "--share=1e400"], "it must be 1000000000 or less"),
         (["r", "--out=o", "--jobs=1000000"], "it must be 1000 or less"),
+        (
+            ["r", "--out=o", "--jobs=9"],
+            "--jobs is 9; it must be 8 or less, 4 fo",
+        ),
         (["r", "--out=o", "--rat=3"], "--rat is not an option (did you mean"),
         (["r", "--out=o", "-rate=3"], "-rate is not an option; options begin"),
         (["r", "--out=o", "–rate=3"], "–rate is not an option; options begin"),

@@ -12,6 +12,7 @@ import threading
 import pytest
 
 from data_prep.files.atomic import (
+    cannot_write,
     complete_or_absent,
     make_folder,
     require_writable,
@@ -173,8 +174,11 @@ def test_a_device_is_written_to(kind, number, tmp_path):
     except OSError:
         pytest.skip("only root can make devices")
     if kind == "full":
-        with pytest.raises(InputError, match="could not be .*free some space"):
+        problem = f"^{device} could not be .*free some space"
+        with pytest.raises(InputError, match=problem):
             write(device)
+        error = cannot_write("-", OSError(errno.ENOSPC, "No space"))
+        assert str(error).startswith("standard output could not be")
     else:
         write(device)
     assert stat.S_ISCHR(device.stat().st_mode)

@@ -53,6 +53,29 @@ def test_numbers_dashes_and_cases(texts):
     assert len(set(map(identity, texts))) == 1
 
 
+@pytest.mark.parametrize("other", ["\u0420a7", "P\u04307", "\u03a1\u03b17"])
+def test_letters_of_another_alphabet_stay_two_and_are_said(other, caplog):
+    patients = Spellings("patient_id")
+    assert [patients(f"row {n}", t) for n, t in enumerate(("Pa7", other))] == [
+        *("Pa7", other)
+    ]
+    patients("row 2", "Pb7"), patients("row 3", other)
+    patients.report()
+    assert (
+        caplog.text.count("alphabet, and so in 0 more; they count as two") == 1
+    )
+    assert "patient_id in row 1 looks like that in row 0" in caplog.text
+    assert other not in caplog.text
+
+
+def test_an_id_in_one_other_alphabet_is_no_mistake(caplog):
+    patients = Spellings("patient_id")
+    for n, text in enumerate(("\u0430\u043d\u043d\u0430", "Anna", "\u0430")):
+        patients(f"row {n}", text)
+    patients.report()
+    assert not caplog.text
+
+
 def test_different_identifiers_stay_different():
     texts = ("7", "70", "17", "1.7", "-7", "7a", "P7", "P07", "P 7", "p_7")
     texts += ("zoe", "zo\u00eb", "a.b", "ab", "7.0.1", "1e5", "", "0")

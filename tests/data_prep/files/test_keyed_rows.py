@@ -10,6 +10,7 @@ import pytest
 
 from data_prep.files import keyed_rows
 from data_prep.files.errors import InputError
+from data_prep.files.identifiers import cleaned
 from data_prep.files.keyed_rows import KeyedRows
 
 TABLES = {
@@ -56,6 +57,16 @@ def test_as_csv_reads_it(tmp_path, name, skip):
             assert rows.find(other) is None
 
 
+@pytest.mark.parametrize("empty", [",", ' , "" ', '"",""', ",,,"])
+@pytest.mark.parametrize("end", ["", "\n", "\n,\n\n"])
+def test_rows_of_empty_cells_are_skipped(tmp_path, empty, end):
+    path = tmp_path / "a.csv"
+    path.write_text(f"ID,label\na,dog\n{empty}\nb,cat\n{empty}{end}")
+    rows = KeyedRows(path, "ID")
+    assert list(rows) == [["a", "dog"], ["b", "cat"]]
+    assert rows.find("") is None and rows.find("b") == 1
+
+
 @pytest.mark.parametrize("block", [1, 7, 1 << 18])
 def test_random_tables_as_csv_writes_them(tmp_path, monkeypatch, block):
     """Cells of characters that are special in csv, for any block size."""
@@ -75,6 +86,7 @@ def test_random_tables_as_csv_writes_them(tmp_path, monkeypatch, block):
             writer = csv.writer(text, lineterminator="\n", quoting=quoting)
             writer.writerows([["x", "ID", "y"], *cells])
             path.write_bytes(text.getvalue().encode())
+            cells = [row for row in cells if any(map(cleaned, row))]
             last_of = {row[1]: number for number, row in enumerate(cells)}
             rows = KeyedRows(path, "ID")
             assert list(rows) == cells

@@ -6,7 +6,7 @@ import os
 import pytest
 
 from data_prep.files.errors import InputError
-from data_prep.files.inside import FILE_NAME, RELATIVE, inside
+from data_prep.files.folders import FILE_NAME, RELATIVE, file_inside
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import (
     MOST_BYTES,
@@ -109,10 +109,10 @@ def test_links_must_not_lead_out_of_the_folder(tmp_path):
     (folder / "a").symlink_to("../secret")
     (folder / "b").symlink_to("c")
     (folder / "c").write_text("y")
-    assert inside(folder, "b").read_text() == "y"
+    assert file_inside(folder, "b").read_text() == "y"
     for name, message in (("a", "leads out"), ("none", "copy it again")):
         with pytest.raises(InputError, match=message):
-            inside(folder, name, "copy it again")
+            file_inside(folder, name, "copy it again")
 
 
 LINES = [

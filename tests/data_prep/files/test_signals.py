@@ -57,6 +57,24 @@ def test_the_second_ctrl_c_ends_a_blocked_command(waits_for):
     assert errors == "Interrupted. Run the same command again to resume.\n"
 
 
+@pytest.mark.parametrize("wait", ["time.sleep(60)", *BLOCKED.values()])
+def test_sigterm_is_one_line_and_status_1(wait):
+    """One is enough, whatever the command waits for."""
+    calls = "" if wait.startswith("time") else "; wait()"
+    process, _ = start(
+        "import ctypes, threading, time\n"
+        "from data_prep.files import errors, signals\n"
+        "signals._TERM_S = 0.5\n"
+        "with errors.one_line_errors():\n"
+        "    print('begun', flush=True)\n"
+        f"    {wait}{calls}"
+    )
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors == "Interrupted. Run the same command again to resume.\n"
+
+
 def ended(pid):
     """Wait until a process has ended; return whether it has."""
     end = time.monotonic() + 10

@@ -57,7 +57,7 @@ def test_manifests_are_read_alike(tmp_path, name, encoding):
     path = tmp_path / "a.csv"
     text = EXPORTS[name].replace("\u200b", "").replace("\u00a0", "")
     path.write_bytes(text.encode(encoding))
-    rows = KeyedRows(path, "ID", skip_empty=True)
+    rows = KeyedRows(path, "ID")
     assert rows.columns == ["ID", "label"]
     assert [dict(zip(rows.columns, row)) for row in rows] == ROWS
     assert rows.find("r2") == 1

@@ -11,6 +11,7 @@ import pytest
 import soundfile as sf
 from scipy.stats import rankdata
 
+from data_prep.files.errors import InputError
 from data_prep.synthetic import (
     corpora as synthetic,
     plan as synthetic_plan,
@@ -165,11 +166,23 @@ def test_foreign_folder_is_refused(tmp_path, capsys):
     (tmp_path / "cry").mkdir()
     (tmp_path / "cry/recordings.csv").write_text("a hospital's")
     before = contents(tmp_path)
-    assert main([str(tmp_path), "--scale", "tiny"]) == 2
+    with pytest.raises(SystemExit) as stop:
+        main([str(tmp_path), "--scale", "tiny"])
+    assert stop.value.code == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and error.count("\n") == 1
     assert str(tmp_path / "cry") in error and "--part" in error
     assert contents(tmp_path) == before  # and the other part was not started
+
+
+@pytest.mark.parametrize("real", ["vggsound.csv", "../recordings.csv", "a.MP3"])
+def test_a_corpus_among_real_data_is_refused(real, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / real).write_text("real")
+    before = contents(tmp_path)
+    with pytest.raises(InputError, match=f"{real.strip('./')}; choose an OUT"):
+        synthetic.make_corpus(tmp_path / "out", "tiny")
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from cry_modules.audio import RecordingReader
 from data_prep.audio.checksums import write_checksums
 from data_prep.files.errors import InputError
-from data_prep.files.identity import checksum, is_same, stamp
+from data_prep.files.fingerprint import fingerprint, is_same, stamp
 from data_prep.files.journal import Journal
 
 
@@ -28,7 +28,7 @@ def test_the_beginning_the_middle_and_the_end_count(tmp_path, size, place):
     path.unlink()
     assert not is_same(before, path) and is_same("unreadable", path)
     os.mkfifo(path)  # must not block
-    assert checksum(path) == "unreadable"
+    assert fingerprint(path) == "unreadable"
 
 
 def test_a_journal_is_valid_for_copies(tmp_path):
@@ -47,7 +47,7 @@ def test_a_journal_is_valid_for_copies(tmp_path):
 
 def test_audio_is_compared_when_it_is_read(noise, tmp_path):
     path, other = noise("d/a.wav"), noise("d/b.wav")
-    write_checksums({"a.wav": checksum(path)}, tmp_path)
+    write_checksums({"a.wav": fingerprint(path)}, tmp_path)
     reader = RecordingReader()
     reader.expect(tmp_path, str(tmp_path / "d"))
     reader(str(path), 0.0, 1.0)

@@ -4,11 +4,11 @@ A file is compared by its size and a hash of three blocks, since reading
 200,000 recordings takes hours.
 """
 
+import hashlib
 import os
 import stat
-from hashlib import blake2b
 from pathlib import Path
-from typing import List, Union
+from typing import Callable, List, Union
 
 #: Bytes of each of the three blocks: the first, the middle and the last one.
 _BLOCK = 1 << 14
@@ -47,12 +47,12 @@ def is_same(before: Stamp, file: Path, by_time: bool = False) -> bool:
     return (before[0], *before[2:]) == (now[0], *now[2:])
 
 
-def checksum(file: Path) -> str:
+def fingerprint(file: Path) -> str:
     """Size and hash of a file as a text, ``unreadable`` without one."""
-    return text_of(stamp(file))
+    return fingerprint_of(stamp(file))
 
 
-def text_of(stamp: Stamp) -> str:
+def fingerprint_of(stamp: Stamp) -> str:
     """Text of a stamp, without the time; empty if it has no hash."""
     if isinstance(stamp, str):
         return stamp
@@ -61,8 +61,20 @@ def text_of(stamp: Stamp) -> str:
     return f"{stamp[0]}-{stamp[2]:012x}"
 
 
+def sha256(
+    file: Path, progress: Callable[[int], object] = lambda n_bytes: None
+) -> str:
+    """SHA-256 of a whole file; `progress` is called with the bytes read."""
+    digest = hashlib.sha256()
+    with open(file, "rb") as opened:
+        for block in iter(lambda: opened.read(1 << 22), b""):
+            digest.update(block)
+            progress(len(block))
+    return digest.hexdigest()
+
+
 def _hash(file: Path) -> int:
-    digest = blake2b(digest_size=6)
+    digest = hashlib.blake2b(digest_size=6)
     with open(file, "rb", buffering=0) as opened:
         size = opened.seek(0, os.SEEK_END)
         for offset in sorted({0, size // 2, max(0, size - _BLOCK)}):
