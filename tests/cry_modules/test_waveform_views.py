@@ -2,12 +2,15 @@
 a plain twin in loops."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import speechbrain as sb
 import torch
 
 from cry_modules.front_ends import LogMel, sentence_mean_norm
+from cry_modules.training.simclr import SimCLRBrain
 from cry_modules.views.background import Background, add_at_snr
 from cry_modules.views.frequency_response import FrequencyResponse
 from cry_modules.views.noise import ColouredNoise
@@ -225,3 +228,28 @@ def test_views_are_not_changed_in_place():
     before = wavs.clone()
     WaveformAugment(RATE, [0, 20], [0, 20], 6.0)(wavs)
     assert torch.equal(wavs, before)
+
+
+def test_backgrounds_of_cries_are_generic_sounds():
+    """Each recording one sample at its own place, through the Brain."""
+    corpora = ["cry", "generic", "cry", "generic"]
+    brain = object.__new__(SimCLRBrain)
+    brain.device, brain.two_passes = "cpu", False
+    brain.modules = SimpleNamespace(
+        waveform_augment=WaveformAugment(RATE, [0, 0]),
+        views=lambda wavs: (wavs, None),
+        encoder=torch.nn.Identity(),
+        projector=torch.nn.Identity(),
+    )
+    chunks = torch.eye(4)[:, None].repeat(1, 2, 1)  # [B, views, samples]
+    batch = SimpleNamespace(
+        chunks=SimpleNamespace(data=chunks),
+        gain=SimpleNamespace(data=torch.ones(4, 1)),
+        corpus=corpora,
+        to=lambda *args, **kwargs: batch,
+    )
+    for _ in range(20):
+        wavs = brain.compute_forward(batch, sb.Stage.TRAIN).feats
+        for row, wav in enumerate(wavs):
+            (other,) = set(torch.where(wav > 0.5)[0].tolist()) - {row % 4}
+            assert corpora[other] == "generic"
