@@ -7,12 +7,14 @@ from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.bootstrap import NO_PAIR
 from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import (
     count,
     difference_in_words,
     folds_in_words,
     markdown_table,
+    p_in_words,
     with_interval,
 )
 from data_prep.corpora.folds import FOLD
@@ -159,7 +161,7 @@ def page(metrics: Dict) -> str:
         _title_of_folds(metrics): metrics.get("folds")
         and _folds_table(metrics),
         "Controls on the same split": metrics.get("controls")
-        and controls_table(metrics),
+        and [*controls_table(metrics), *_number_of_tests(metrics["controls"])],
         "Decisions, and other prevalences": metrics.get("clinical")
         and decision_lines(metrics["clinical"]),
         "The most certain recordings": metrics.get("clinical")
@@ -262,6 +264,21 @@ def controls_table(metrics: Dict) -> List[str]:
     rows.append(["the majority class", *cells, ""])
     head = ["by recording", *(METRICS[name].words for name in shown)]
     return markdown_table([*head, "AUC of the model minus this"], rows)
+
+
+def _number_of_tests(controls) -> List[str]:
+    """State the number of comparisons, and their p after Holm's correction."""
+    ps = [c["recording"]["difference"]["p"] for c in controls.values()]
+    if sum(p is not None for p in ps) < 2:
+        return []
+    corrected = "; ".join(
+        f"{NAMES[name]} {p_in_words(p)}" for name, p in zip(controls, holm(ps))
+    )
+    return [
+        "",
+        f"The p of these {len(ps)} comparisons are not corrected for their "
+        f"number; after Holm's correction: {corrected}.",
+    ]
 
 
 def _cells(block, shown) -> List[str]:

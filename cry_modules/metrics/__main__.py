@@ -10,8 +10,8 @@ same draws of patients for all files.
 > python -m cry_modules.metrics results/neuro_linear --prevalence 0.01 0.05
 > python -m cry_modules.metrics --plan results/neuro_linear --half_width 0.05
 
-say what the predictions are worth where the positive class is rarer, and how
-many patients a study needs.
+add predictive values where the positive class is rarer, or compute how many
+patients a study needs.
 """
 
 import json
@@ -211,7 +211,7 @@ def _check_studies(args) -> None:
         return
     require(
         not args.sets,
-        f"{(args.sets or [None])[0]} is one set too many beside --plan",
+        f"{(args.sets or [None])[0]} is one set too many with --plan",
         "pass the run to be compared with as --with RUN",
     )
     require(

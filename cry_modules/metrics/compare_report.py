@@ -51,7 +51,7 @@ def report(result: Dict) -> str:
     if len(result["differences"]) > 1:
         lines.append(
             f"The p of these {len(result['differences'])} comparisons are not "
-            "corrected for their number; beside them, Holm's correction for it."
+            "corrected for their number; those of Holm are."
         )
     return "\n".join(lines)
 
