@@ -1,7 +1,7 @@
 """Database of recordings as a hospital keeps it: ``recordings.csv`` and audio.
 
-Columns: ``recording_id, patient_id, path``, any labels, ``site``,
-``recorded_at``, optionally ``split`` (train, valid, test) or ``fold``.
+Columns: ``patient_id, path``, any labels, optionally ``recording_id`` (default:
+the path), ``site``, ``recorded_at``, ``split`` (train, valid, test) or ``fold``.
 """
 
 import logging
@@ -10,14 +10,14 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.audio.audits import Audits
-from data_prep.audio.folder import find_file, name_of
+from data_prep.audio.folder import audio_files, find_file, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
-from data_prep.files.tables import read_lines, read_table, write_table
+from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
@@ -75,7 +75,38 @@ def database_name(root: Path, table: Path) -> str:
     return table.stem
 
 
-def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
+#: Options that name columns of a user's table.
+OPTIONS = ("patient_column", "path_column")
+
+
+def named_columns(
+    patient_column: str = "patient_id", path_column: str = "path"
+) -> Named:
+    """A user's names of columns, by ours."""
+    return {"patient_id": patient_column, "path": path_column}
+
+
+#: The names that a table of this project has.
+OURS = named_columns()
+
+
+def read_cells(
+    table: Path, label_columns: Sequence[str], named: Named = OURS
+) -> List[Tuple[str, Dict[str, str]]]:
+    """Read the cells of a database, each row with its source. A recording
+    without an id has its path for one."""
+    rows = read_table(table, [*REQUIRED[1:], *label_columns], named)
+    if REQUIRED[0] not in rows[0][1]:
+        rows = [
+            (source, {REQUIRED[0]: cells["path"], **cells})
+            for source, cells in rows
+        ]
+    return rows
+
+
+def read_database(
+    table: Path, label_columns: Sequence[str], named: Named = OURS
+) -> List[Row]:
     """Read the rows of a database: recordings without labels, and cells.
 
     Raises ``InputError`` for a missing column, an empty cell, an absolute path,
@@ -84,7 +115,7 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
-    for source, raw in read_table(table, [*REQUIRED, *label_columns]):
+    for source, raw in read_cells(table, label_columns, named):
         _check_cells(source, raw)
         cells = without_marks(raw)
         n_missing.update(c for c in label_columns if raw[c] != cells[c])
@@ -96,8 +127,9 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
             start=0.0,
             stop=0.0,
             label="",
-            # Some phones write ids in upper case, others in lower case.
-            patient_id=patients(source, cells["patient_id"]).lower(),
+            # The first spelling: some phones write ids in upper case, others
+            # in lower case.
+            patient_id=patients(source, cells["patient_id"]),
             site=sites(source, cells["site"]) if cells.get("site") else "",
             source=source,
         )
@@ -120,7 +152,7 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
 
 def _check_cells(source, cells):
     """Raise ``InputError`` for an empty, damaged or absolute cell."""
-    for name in REQUIRED:
+    for name in ("path", "patient_id", "recording_id"):
         if name != "path" and is_missing(cells[name]) or not cells[name]:
             state = f"{cells[name]!r}, a missing value"
             state = state if cells[name] else "empty"
@@ -187,6 +219,22 @@ def check_labels(rows: List[Row], column: str, table: Path) -> None:
         f"patients{shown}; those are not classes",
         cure,
     )
+
+
+def report_unlisted(rows: List[Row], root: Path, table: Path) -> None:
+    """Say how many audio files of the data folder are in no row."""
+    listed = {find_file(root, rec.wav) for rec, _ in rows}
+    if None in listed:  # refused by usable_rows, where its row is labelled
+        return
+    others = [path for path in audio_files(root) if path not in listed]
+    if others:
+        logger.info(
+            "%d audio files of %s are in no row of %s and are not used",
+            len(others),
+            root,
+            table.name,
+        )
+        logger.debug("in no row: %s", ", ".join(others))
 
 
 def usable_rows(

@@ -165,6 +165,8 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
             kind["action"] = "store_true"
         elif default == []:
             kind["action"], words = "append", f"{words}; repeatable"
+        elif default == ():
+            kind["nargs"] = "+"
         elif isinstance(default, list):
             kind["nargs"], words = "+", f"{words}; default: {' '.join(default)}"
         elif default is not None:

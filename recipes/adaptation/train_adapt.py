@@ -29,6 +29,7 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
+from cry_modules.training.derived_settings import with_encoder_settings
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
@@ -55,7 +56,8 @@ def prepare(hparams, manifests):
     """Write the manifests of the cries and, if --replay_folder is given, of
     the generic audio."""
     names = ("cry_folder", "recordings_csv", "exclude", "excluded")
-    names += ("exclude_folder", "valid_share", "seed")
+    names += ("exclude_folder", "valid_share", "seed", "group_by")
+    names += ("patient_column", "path_column")
     options = {name: hparams[name] for name in names}
     options["save_folder"] = str(manifests)
     run_on_main(prepare_unlabelled, kwargs=options)
@@ -66,6 +68,7 @@ def prepare(hparams, manifests):
                 "data_folder": hparams["replay_folder"],
                 "save_folder": f"{manifests}/replay",
                 "valid_share": hparams["valid_share"],
+                "group_by": hparams["replay_group_by"],
             },
         )
 
@@ -109,7 +112,7 @@ def check_options(hparams):
     if hparams["replay_folder"] is None:
         _require_off({**off, **of_generic}, hparams, "pass --replay_folder")
         return
-    require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
+    require_folder(hparams["replay_folder"], "--replay_folder", "sounds")
     if all(hparams[name] == value for name, value in off.items()):
         _require_off(of_generic, hparams, "pass --replay_ratio 0.5")
 
@@ -290,6 +293,7 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
+        overrides = with_encoder_settings(hparams_file, overrides)
         needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)

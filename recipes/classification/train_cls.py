@@ -39,7 +39,11 @@ from cry_modules.checkpoints.encoders import (
 from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
-from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
+from cry_modules.evaluation.columns import (
+    named_in,
+    nuisance_columns,
+    refuse_personal,
+)
 from cry_modules.evaluation.embed import joined_arrays
 from cry_modules.evaluation.nuisance import nuisance_probes
 from cry_modules.finetune import calibrate_batch_norms
@@ -59,6 +63,10 @@ from cry_modules.training.dataset import (
     rows_of,
     seconds_of,
     whole_recording,
+)
+from cry_modules.training.derived_settings import (
+    with_classes,
+    with_encoder_settings,
 )
 from cry_modules.training.experiment import (
     begin,
@@ -374,7 +382,9 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
     refuse_personal(column, "folds", ())
     names = ("data_folder", "recordings_csv", "label_column", "classes")
     values = fold_values(
-        *(hparams[name] for name in (*names, "other_labels")), column
+        *(hparams[name] for name in (*names, "other_labels")),
+        column,
+        named_in(hparams),
     )
     refuse_personal(column, "folds", values)
     begin(hparams, hparams_file, overrides, __file__).join()
@@ -405,6 +415,8 @@ def main(argv=None):
         join_ranks(run_opts)
         if "label_column" in overrides:
             overrides.setdefault("task", overrides["label_column"])
+        overrides = with_encoder_settings(hparams_file, overrides)
+        overrides = with_classes(hparams_file, overrides)
         needs = ("task", "prepare", "finetune_mode")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")

@@ -70,9 +70,9 @@ def main(argv=None):
     with one_line_errors():
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
-        needs = ("data_folder", "min_clips", "noise_snr")
+        needs = ("data_folder", "min_clips", "noise_snr", "group_by")
         hparams = load(hparams_file, overrides, needs)
-        require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
+        require_folder(hparams["data_folder"], "--data_folder", "sounds")
         with only_process_in(hparams["output_folder"]):
             environment = begin(hparams, hparams_file, overrides, __file__)
             manifests = f"{hparams['output_folder']}/manifest"
@@ -83,6 +83,7 @@ def main(argv=None):
                     "save_folder": manifests,
                     "valid_share": hparams["valid_share"],
                     "min_clips": hparams["min_clips"],
+                    "group_by": hparams["group_by"],
                 },
             )
             check_data(hparams, manifests)
