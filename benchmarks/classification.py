@@ -116,7 +116,7 @@ def run(command: List[str]) -> None:
 def table(task: str, done: List[Tuple[Cell, Dict]]) -> str:
     """Markdown of one task: a row for each run, then the controls."""
     rows = [
-        f"{task}, pooled over {N_FOLDS} folds (95 % interval over patients)",
+        f"{task}, within {N_FOLDS} folds (95 % interval over patients)",
         "",
         "| encoder | mode | seed | AUC by recording | by patient | mean of "
         "folds ± sd | average precision | accuracy (majority) |",

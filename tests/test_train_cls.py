@@ -14,8 +14,9 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.state_dict import read_state_dict
 from cry_modules.metrics.choices import choose, pooled
+from cry_modules.metrics.compare import compare, read_sets
 from cry_modules.metrics.evaluate import evaluate
-from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.predictions import UNITS, Predictions
 from cry_modules.training.experiment import load
 from recipes.classification import train_cls
 
@@ -178,6 +179,7 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
         parts.append((test, choose(valid, common)))
     IDs = read(run).ids
     assert len(IDs) == 2 * N_PATIENTS == len(set(IDs))
+    assert read(run).folds == list(np.repeat(["0", "1", "2"], 12))
     for name, value in evaluate(*pooled(parts), 2022, 100).items():
         if isinstance(value, float):
             assert metrics["test"]["recording"][name] == pytest.approx(value)
@@ -192,7 +194,23 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     assert set(metrics["subgroups"]) == {"site"}
     last = train.output.strip().split("\n")[-1]
     assert last.startswith("done: neuro_injury linear") and "3 folds" in last
-    assert "folds" in (run / "report.md").read_text().lower()
+    assert "within 3 folds" in last
+    text = (run / "report.md").read_text()
+    assert "recordings are compared within 3 folds" in text
+    assert_one_interval_for_one_figure(run)
+
+
+def assert_one_interval_for_one_figure(run):
+    """``metrics.json``, and so ``report.md``, and the metrics command agree."""
+    metrics = metrics_of(run)
+    for unit in UNITS:
+        for metric in ("auc", "average_precision"):
+            result = compare(read_sets([str(run)]), unit, metric=metric)
+            (alone,), block = result["sets"], metrics["test"][unit]
+            assert alone["mean"] == pytest.approx(block[metric], rel=1e-12)
+            expected = block[f"{metric}_ci95"]
+            expected = expected and pytest.approx(expected, rel=1e-9)
+            assert alone["ci95"] == expected
 
 
 def read_column(path, name="patient_id"):

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from cry_modules.evaluation.linear_model import (
     folds,
     indices,
-    out_of_fold_ranks,
+    out_of_fold_scores,
 )
 from cry_modules.metrics.bootstrap import (
     LEAST_PATIENTS,
     patient_weights,
     patients_per_class,
 )
-from cry_modules.metrics.ranking import auc, ranked_classes, weighted_auc
+from cry_modules.metrics.within_folds import auc_of_folds, macro_auc
 
 #: Names of the models in a report.
 MODELS = {
@@ -77,14 +77,14 @@ def cross_validate(
     patients = indices(patients)
     n_folds = min(settings.folds, patients_per_class(labels, patients).min())
 
-    def ranks(labels, seed):
+    def scored(labels, seed):
         groups = patients if grouped else None
         splits = folds(labels, groups, n_folds, seed)
-        return out_of_fold_ranks(features, labels, splits, settings.model)
+        return out_of_fold_scores(features, labels, splits, settings.model)
 
     first = settings.seed * 10**6  # seeds of two runs share no split
-    repeats = [ranks(labels, first + i) for i in range(settings.repeats)]
-    value = float(np.mean([auc(labels, scores) for scores in repeats]))
+    repeats = [scored(labels, first + i) for i in range(settings.repeats)]
+    value = float(np.mean([_auc(labels, *repeat) for repeat in repeats]))
     rng = np.random.default_rng(settings.seed)
     null = []
     for i in tqdm(
@@ -94,8 +94,8 @@ def cross_validate(
         disable=None,
     ):
         shuffled = shuffle_between_patients(labels, patients, rng)
-        scores = ranks(shuffled, first + settings.repeats + i)
-        null.append(auc(shuffled, scores))
+        repeat = scored(shuffled, first + settings.repeats + i)
+        null.append(_auc(shuffled, *repeat))
     draws = _draw_patients(labels, patients, repeats, settings.seed)
     as_large = np.sum(np.array(null) >= value - _ROUNDING)
     return Evidence(
@@ -108,6 +108,12 @@ def cross_validate(
         folds=int(n_folds),
         draws=draws,
     )
+
+
+def _auc(labels, scores, fold) -> float:
+    """AUC of pairs within folds; chance if no fold has any."""
+    value = auc_of_folds(labels, scores, fold)
+    return 0.5 if value is None else value
 
 
 def shuffle_between_patients(
@@ -145,9 +151,7 @@ def _draw_patients(labels, patients, repeats, seed) -> np.ndarray:
     draws = []
     for weights in patient_weights(patients, seed):
         values = [
-            weighted_auc(labels == k, scores[:, k], weights)
-            for scores in repeats
-            for k in ranked_classes(labels, scores.shape[1])
+            macro_auc(labels, scores, weights, fold) for scores, fold in repeats
         ]
         draws.append(np.mean(values, axis=0))
     return np.concatenate(draws)

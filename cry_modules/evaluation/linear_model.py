@@ -2,10 +2,9 @@
 linear model or a support vector machine."""
 
 import warnings
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import rankdata
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from sklearn.svm import SVC
@@ -56,44 +55,42 @@ def folds(
         return list(splitter.split(labels, labels, groups))
 
 
-def out_of_fold_ranks(
+def out_of_fold_scores(
     features: np.ndarray,
     labels: np.ndarray,
     splits: List,
     model: str = "logistic",
-) -> np.ndarray:
-    """Score each recording by a model trained without its fold, as its rank
-    within the fold in (0, 1), ``[n, n_classes]``.
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Score each recording by a model trained without its fold: scores
+    ``[n, n_classes]``, and the fold of each.
 
-    Ranks, because the scores of models of different folds have no common
-    scale: pooled unchanged, they pull the AUC of a rare class below chance.
-    Averaging the AUCs of folds would need both classes in every fold.
+    The models have no common scale, see ``metrics.within_folds``.
     """
-    ranks = np.empty((len(labels), labels.max() + 1))
-    for train, test in splits:
-        scores = np.zeros((len(test), ranks.shape[1]))
+    out = np.zeros((len(labels), labels.max() + 1))
+    fold = np.empty(len(labels), dtype=int)
+    for i, (train, test) in enumerate(splits):
+        fold[test] = i
         known = np.unique(labels[train])
         if len(known) > 1:  # else there is nothing to learn: all tie
             rows = standardised(features, features[train])
             fitted = _model(model).fit(rows[train], labels[train])
-            scores[:, known] = decision_per_class(
+            out[np.ix_(test, known)] = decision_per_class(
                 fitted.decision_function(rows[test])
             )
-        ranks[test] = (rankdata(scores, axis=0) - 0.5) / len(test)
-    return ranks
+    return out, fold
 
 
-def grouped_ranks(
+def grouped_scores(
     embs: np.ndarray,
     labels: np.ndarray,
     groups: np.ndarray,
     seed: int,
     n_folds: int,
-) -> np.ndarray:
-    """Out-of-fold ranks of a logistic regression on standardised embeddings,
-    with each group in one fold."""
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Out-of-fold scores of a logistic regression on standardised embeddings,
+    with each group in one fold, and the folds."""
     splits = folds(labels, groups, n_folds, seed)
-    return out_of_fold_ranks(scaled(embs), labels, splits)
+    return out_of_fold_scores(scaled(embs), labels, splits)
 
 
 def _model(name: str):

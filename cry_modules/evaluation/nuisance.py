@@ -6,7 +6,7 @@ from typing import Dict, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.evaluation.linear_model import grouped_ranks, indices
+from cry_modules.evaluation.linear_model import grouped_scores, indices
 from cry_modules.evaluation.questions import blank_rare
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
@@ -15,7 +15,7 @@ from cry_modules.metrics.bootstrap import (
     patient_weights,
 )
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import auc, macro, weighted_auc
+from cry_modules.metrics.within_folds import auc_of_folds, macro_auc
 
 N_FOLDS = 5
 #: A column of more values holds ids or dates.
@@ -42,12 +42,14 @@ def nuisance_probe(
             "not_asked": f"fewer than two values of {N_FOLDS} patients or more"
         }
     owners = indices(patients[known])
-    ranks = grouped_ranks(embs[known], labels, owners, seed, N_FOLDS)
+    scores, fold = grouped_scores(embs[known], labels, owners, seed, N_FOLDS)
+    value = auc_of_folds(labels, scores, fold)
+    if value is None:
+        return {"not_asked": "no fold has two values"}
     draws = [
-        macro(weighted_auc, labels, ranks, weights)
+        macro_auc(labels, scores, weights, fold)
         for weights in patient_weights(owners, seed, n_draws)
     ]
-    value = auc(labels, ranks)
     return {
         "auc": value,
         "auc_ci95": logit_interval(

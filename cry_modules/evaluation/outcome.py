@@ -1,7 +1,7 @@
 """``metrics.json`` from the predictions of a model and its controls, of one
 split or of all folds pooled."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, List, Optional, Tuple
 
 import numpy as np
@@ -24,14 +24,17 @@ class Outcome:
     test: Predictions
     #: Class frequencies that the scores assume, ``[n_classes]``.
     prevalence: Optional[np.ndarray]
+    #: Name of the fold that it was trained without, if it is one of several.
+    fold: str = ""
 
     def at(self, prevalence: np.ndarray) -> "Outcome":
         """Adjust the scores to other class frequencies, ``[n_classes]``."""
         change = (self.prevalence, prevalence)
-        return Outcome(
-            self.valid.at_prevalence(*change),
-            self.test.at_prevalence(*change),
-            prevalence,
+        return replace(
+            self,
+            valid=self.valid.at_prevalence(*change),
+            test=self.test.at_prevalence(*change),
+            prevalence=prevalence,
         )
 
 
@@ -53,7 +56,8 @@ def pooled_predictions(
 
     Folds are pooled, each with its own choices, all at the mean of their
     prevalences: a fold that leaves out many positives has few to train with,
-    and its scores are low for that reason alone.
+    and its scores are low for that reason alone. They are named, because AUC
+    and average precision compare recordings within folds.
     """
     if len(outcomes) > 1:
         common = np.mean([o.prevalence for o in outcomes], axis=0)
@@ -65,7 +69,10 @@ def pooled_predictions(
         )
         for outcome in outcomes
     ]
-    return parts[0] if len(parts) == 1 else pooled(parts)
+    if len(parts) == 1:
+        return parts[0]
+    names = [outcome.fold or str(i) for i, outcome in enumerate(outcomes)]
+    return pooled(parts, names)
 
 
 def _choices(outcome, unit, patient_score) -> Choices:
@@ -128,11 +135,7 @@ def evaluate_outcomes(
 
 
 def _by_fold(model, how) -> Dict:
-    """Each fold by recording, and mean and spread over folds.
-
-    Scores of different folds come from different models, so pooled metrics
-    can be lower than those of every fold.
-    """
+    """Each fold by recording, and mean and spread over folds."""
     each = []
     for outcome in model:
         block = evaluate(

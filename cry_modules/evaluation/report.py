@@ -5,12 +5,16 @@ from typing import Dict, List
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import in_words, sorted_by_auc, unbeaten
 from cry_modules.evaluation.subgroups import subgroup_table
+from cry_modules.metrics.bootstrap import NO_PAIR
 from cry_modules.metrics.figures import METRICS, shown_in
+from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import (
     count,
     difference_in_words,
+    folds_in_words,
     markdown_table,
+    p_in_words,
     with_interval,
 )
 from data_prep.corpora.folds import FOLD
@@ -22,7 +26,7 @@ def summary(metrics: Dict, output_folder: str) -> str:
     auc = f"test AUC {with_interval(test)}"
     if metrics.get("folds"):
         folds = metrics["by_fold"]["auc"]
-        auc = f"{len(metrics['folds'])} folds, pooled AUC {with_interval(test)}"
+        auc = f"AUC {folds_in_words(test)} {with_interval(test)}"
         if folds["sd"] is not None:
             auc += f", mean of folds {folds['mean']:.3f} sd {folds['sd']:.3f}"
     why = f": {test['no_interval']}" if test["no_interval"] else ""
@@ -78,7 +82,7 @@ def sentence(metrics: Dict) -> str:
     if recording["auc"] is None:
         return (
             f"The AUC of {metrics['label_column']} is not defined: "
-            f"{recording['no_interval']} in the test split."
+            f"{recording['no_interval'] or NO_PAIR} in the test split."
         )
     where = "test recordings"
     if metrics.get("folds"):
@@ -86,6 +90,9 @@ def sentence(metrics: Dict) -> str:
             "recordings, each classified by the model trained without its fold,"
         )
     macro = "macro AUC" if len(metrics["classes"]) > 2 else "AUC"
+    pairs = ""
+    if "n_folds" in recording:
+        pairs = f"; recordings are compared {folds_in_words(recording)}"
     classes = ", ".join(
         f"{name}: {entry['n']} of {count(entry['n_patients'], 'patient')}"
         for name, entry in recording["per_class"].items()
@@ -98,7 +105,7 @@ def sentence(metrics: Dict) -> str:
         f"{recording['n_patients']} patients "
         f"({classes}), {metrics['label_column']} was classified with "
         f"{macro} {with_interval(recording)} by recording and "
-        f"{with_interval(patient)} by patient ({intervals})."
+        f"{with_interval(patient)} by patient ({intervals}{pairs})."
     ]
     if not is_above_chance(metrics):
         sentences.append("It is not shown to be better than chance.")
@@ -159,7 +166,7 @@ def page(metrics: Dict) -> str:
         _title_of_folds(metrics): metrics.get("folds")
         and _folds_table(metrics),
         "Controls on the same split": metrics.get("controls")
-        and controls_table(metrics),
+        and [*controls_table(metrics), *_number_of_tests(metrics["controls"])],
         "Decisions, and other prevalences": metrics.get("clinical")
         and decision_lines(metrics["clinical"]),
         "The most certain recordings": metrics.get("clinical")
@@ -169,7 +176,9 @@ def page(metrics: Dict) -> str:
         "Subgroups": metrics.get("subgroups")
         and subgroup_table(metrics["subgroups"]),
         "Pictures": pictures or ["None were requested."],
-        "How to read this": [_READING.format(**metrics)],
+        "How to read this": [
+            _READING.format(**metrics) + _OF_FOLDS * bool(metrics.get("folds"))
+        ],
     }
     for title, section in sections.items():
         if section:
@@ -187,6 +196,11 @@ recordings; if a patient has recordings of several classes, of those of one \
 class. Thresholds and the epoch were chosen on validation. Accuracy is that of \
 the most probable class; balanced accuracy, recalls and confusion matrix are \
 those of the class whose probability exceeds its share in training most."""
+_OF_FOLDS = """ AUC compares each positive recording with the negative ones of \
+its own fold, because models of different folds have no common scale; average \
+precision is of scores standardised by the negative ones of their fold; a fold \
+of one class has neither. All else is of the predictions of all folds, each at \
+the threshold of its fold."""
 
 
 _SHARED = """{n} of several values of {column}: in each row the other \
@@ -255,6 +269,21 @@ def controls_table(metrics: Dict) -> List[str]:
     rows.append(["the majority class", *cells, ""])
     head = ["by recording", *(METRICS[name].words for name in shown)]
     return markdown_table([*head, "AUC of the model minus this"], rows)
+
+
+def _number_of_tests(controls) -> List[str]:
+    """State the number of comparisons, and their p after Holm's correction."""
+    ps = [c["recording"]["difference"]["p"] for c in controls.values()]
+    if sum(p is not None for p in ps) < 2:
+        return []
+    corrected = "; ".join(
+        f"{NAMES[name]} {p_in_words(p)}" for name, p in zip(controls, holm(ps))
+    )
+    return [
+        "",
+        f"The p of these {len(ps)} comparisons are not corrected for their "
+        f"number; after Holm's correction: {corrected}.",
+    ]
 
 
 def _cells(block, shown) -> List[str]:

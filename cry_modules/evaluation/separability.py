@@ -10,9 +10,9 @@ from typing import Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.evaluation.linear_model import grouped_ranks, indices, scaled
+from cry_modules.evaluation.linear_model import grouped_scores, indices, scaled
 from cry_modules.metrics.bootstrap import patients_per_class
-from cry_modules.metrics.ranking import auc
+from cry_modules.metrics.within_folds import auc_of_folds
 
 #: Folds of the linear probe.
 N_FOLDS = 5
@@ -89,7 +89,8 @@ def linear_auc(
     labels, groups = indices(labels), indices(groups)
     if patients_per_class(labels, groups).min() < n_folds:
         return None
-    return auc(labels, grouped_ranks(embs, labels, groups, seed, n_folds))
+    scored = grouped_scores(embs, labels, groups, seed, n_folds)
+    return auc_of_folds(labels, *scored)
 
 
 def _by_similarity(

@@ -25,7 +25,7 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.evaluate import class_counts, evaluate
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import macro, weighted_auc
+from cry_modules.metrics.within_folds import macro_auc
 from cry_modules.metrics.words import markdown_table, with_interval
 from data_prep.corpora.folds import as_number, natural_order
 from data_prep.files.errors import InputError
@@ -206,18 +206,19 @@ def permutation_p(
         size = min(_PERMUTATIONS_AT_ONCE, n_permutations - first)
         drawn = np.stack([draw(rng) for _ in range(size)])
         spread = _spread(predictions, drawn, len(names))
-        as_large += int((spread >= observed - _ROUNDING).sum())
+        # Groups without a pair of recordings within a fold count as different.
+        as_large += int((~(spread < observed - _ROUNDING)).sum())
     return (1 + as_large) / (1 + n_permutations)
 
 
 def _spread(predictions, group, n_groups) -> np.ndarray:
     """Largest AUC minus smallest; groups [draws, n] to [draws]."""
     aucs = [
-        macro(
-            weighted_auc,
+        macro_auc(
             predictions.labels,
             predictions.scores,
             (group == g).astype(np.float64),
+            predictions.folds,
         )
         for g in range(n_groups)
     ]

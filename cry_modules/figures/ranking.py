@@ -15,6 +15,7 @@ from cry_modules.figures.sheet import (
 from cry_modules.metrics.curves import GRID, ROC, CurveKind, mean_and_band
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import OPERATING_SHARE, ranked_classes
+from cry_modules.metrics.within_folds import ranked_in_folds
 
 #: With more classes, only the mean of their curves is drawn.
 MOST_CURVES = 8
@@ -27,12 +28,15 @@ _DIAMOND = {
 }  # fmt: skip
 
 
-def only_class(test: Predictions) -> Optional[str]:
-    """Class of all recordings, if it is the same."""
+def no_curve(test: Predictions, which: str = "") -> Optional[str]:
+    """Reason why recordings (`which`) have no curve, or None."""
     present = np.unique(test.labels)
-    if len(present) > 1:
-        return None
-    return style.shortened(test.classes[present[0]], 20)
+    if len(present) == 1:
+        name = style.shortened(test.classes[present[0]], 20)
+        return f"no curve: all{which} are {name}"
+    if not len(test.with_pairs().ids):
+        return "no curve: no fold has two classes"
+    return None
 
 
 def draw_curve(axes: Axes, kind: CurveKind, x, y, properties: Dict, band=None):
@@ -51,6 +55,7 @@ def draw_chance(axes: Axes, kind: CurveKind, test: Predictions) -> Tuple:
     if kind is ROC:
         axes.plot([0, 1], [0, 1], **style.CHANCE)
         return "chance", style.CHANCE
+    test = test.with_pairs()  # the recordings that the curve is about
     ranked = ranked_classes(test.labels, len(test.classes))
     share = np.mean([np.mean(test.labels == k) for k in ranked])
     axes.axhline(share, **style.CHANCE)
@@ -73,15 +78,15 @@ def draw_ranking(run, kind: CurveKind, folder) -> None:
         is_mean = len(run.classes) > MOST_CURVES
         draw = _draw_mean if is_mean else _draw_classes
         n_lines = 1 + min(MOST_CURVES, len(np.unique(run.test.labels)))
-    size, class_of_all = (COLUMN, 3.3 + 0.17 * n_lines), only_class(run.test)
-    caption = run.caption + ("" if class_of_all else _caption(run, kind))
+    size = COLUMN, 3.3 + 0.17 * n_lines
+    why_none = no_curve(run.test, " test recordings")
+    caption = run.caption + ("" if why_none else _caption(run, kind))
     with sheet(folder, kind.name, size, caption) as figure:
         axes = figure.subplots()
         axes.set_title(_title(run, kind))
-        if class_of_all:
+        if why_none:
             axes.set(xlabel=kind.x, ylabel=kind.y)
-            why = f"no curve: all test recordings are {class_of_all}"
-            style.write_in(axes, why)
+            style.write_in(axes, why_none)
             return
         set_axes(axes, kind)
         style.add_legend(figure, draw(axes, run, kind), ncols=1)
@@ -107,9 +112,7 @@ def _draw_positive_class(axes, run, kind) -> List[Tuple]:
 
 
 def _points(kind, test, k):
-    ones = np.ones((1, len(test.labels)))
-    x, y = kind.points(test.labels == k, test.scores[:, k], ones)
-    return x[0], y[0]
+    return next(iter(kind.curves(test, k, np.ones((1, len(test.labels))))))
 
 
 def operating_point(kind: CurveKind, block: Dict, classes) -> Optional[Tuple]:
@@ -135,7 +138,7 @@ def operating_point(kind: CurveKind, block: Dict, classes) -> Optional[Tuple]:
 def _draw_classes(axes, run, kind) -> List[Tuple]:
     """Draw a curve for each class against the rest."""
     entries, shares = [], []
-    for k in ranked_classes(run.test.labels, len(run.classes)):
+    for k in ranked_in_folds(run.test.labels, len(run.classes), run.test.folds):
         block = run.blocks["recording"]["per_class"][run.test.classes[k]]
         properties = {
             **style.line(k), **style.look(k), "markersize": 4,
@@ -156,7 +159,7 @@ def _draw_classes(axes, run, kind) -> List[Tuple]:
 
 def _draw_mean(axes, run, kind) -> List[Tuple]:
     """Draw the mean of the curves of all classes."""
-    ranked = ranked_classes(run.test.labels, len(run.classes))
+    ranked = ranked_in_folds(run.test.labels, len(run.classes), run.test.folds)
     mean, _ = mean_and_band(kind, [run.test], 0)
     curve = draw_curve(axes, kind, GRID, mean, style.line(0))
     label = f"mean of {len(ranked)} classes"
@@ -174,17 +177,19 @@ def _title(run, kind) -> str:
 def _caption(run, kind) -> str:
     block, n_classes = run.blocks["recording"], len(run.classes)
     has_band = block[f"{kind.measure}_ci95"] is not None
+    text = _caption_of_folds(run.test, kind)
     if n_classes == 2:
-        text = _caption_of_point(run, kind)
+        text += _caption_of_point(run, kind)
         if has_band:
             text += (
                 f" Band: 95 % of {block['bootstrap_draws']} draws of patients "
                 "with replacement, pointwise."
             )
     else:
-        text = " Each class against the rest."
+        each = " Each class against the rest."
         if n_classes > MOST_CURVES:
-            text = " Mean over the classes, each against the rest."
+            each = " Mean over the classes, each against the rest."
+        text += each
         missing = n_classes - len(np.unique(run.test.labels))
         if missing:
             text += f" Classes without test recordings: {missing}."
@@ -194,6 +199,14 @@ def _caption(run, kind) -> str:
         return text
     why = block["no_interval"] or "the draws of patients give none"
     return f"{text} No interval: {why}."
+
+
+def _caption_of_folds(test, kind) -> str:
+    if test.folds is None:
+        return ""
+    if kind is ROC:
+        return " Each positive among the negatives of its fold."
+    return " Scores standardised within folds."
 
 
 def _caption_of_point(run, kind) -> str:

@@ -6,7 +6,7 @@ They are written to ``figures/`` of the run folder, each as png and svg:
 files.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, List, Sequence
 
@@ -135,7 +135,10 @@ def read_results(folder: Path) -> Results:
     metrics = _read_metrics(folder, _KEYS)
     folds = metrics.get("folds", ["."])
     classes = metrics["classes"]
-    outcomes = [_read_outcome(folder / fold, classes) for fold in folds]
+    outcomes = [
+        replace(_read_outcome(folder / fold, classes), fold=fold)
+        for fold in folds
+    ]
     history = [] if "folds" in metrics else read_run(str(folder))
     return results_of(metrics, outcomes, history)
 

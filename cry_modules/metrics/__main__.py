@@ -10,8 +10,8 @@ same draws of patients for all files.
 > python -m cry_modules.metrics results/neuro_linear --prevalence 0.01 0.05
 > python -m cry_modules.metrics --plan results/neuro_linear --half_width 0.05
 
-say what the predictions are worth where the positive class is rarer, and how
-many patients a study needs.
+add predictive values where the positive class is rarer, or compute how many
+patients a study needs.
 """
 
 import json
@@ -66,7 +66,7 @@ def make_parser() -> Arguments:
         "--patient_score",
         choices=tuple(AGGREGATIONS),
         help="how recordings become a patient's score, with --unit patient "
-        f"(default: {MEAN_LOG_ODDS})",
+        f"(default: as the runs' reports, else {MEAN_LOG_ODDS})",
     )
     parser.add_argument(
         "--metric",
@@ -75,10 +75,15 @@ def make_parser() -> Arguments:
         help="metric to compare",
     )
     parser.add_argument(
-        "--seed", default=0, help="seed of the draws of patients"
+        "--seed",
+        help="seed of the draws of patients (default: that of the runs' "
+        "reports, else 0)",
     )
     parser.add_argument(
-        "--n_draws", type=int, default=N_DRAWS, help="draws of patients"
+        "--n_draws",
+        type=int,
+        help="draws of patients (default: as the runs' reports, else "
+        f"{N_DRAWS})",
     )
     parser.add_argument(
         "--names", help="names of the sets, separated by commas"
@@ -145,10 +150,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 def compare_sets(args, names) -> Tuple[Dict, str]:
     """Compare sets as the options say: numbers, and their report."""
     sets = read_sets(args.sets, names)
-    unit, patient_score = args.unit, args.patient_score or MEAN_LOG_ODDS
+    unit = args.unit
     result = compare(
-        sets, unit, patient_score, args.seed, args.n_draws, args.metric
+        sets, unit, args.patient_score, args.seed, args.n_draws, args.metric
     )
+    patient_score = result["patient_score"] or MEAN_LOG_ODDS
     if unit == "recording":
         add_folds(result)
     lines = [report(result), ""]
@@ -156,7 +162,7 @@ def compare_sets(args, names) -> Tuple[Dict, str]:
         entries = result.setdefault("prevalences", [])
         for file, p in zip(run_set.files, run_set.predictions):
             p = p.by_unit(unit, patient_score)
-            how = (args.prevalence, unit, args.seed, args.n_draws)
+            how = args.prevalence, unit, result["seed"], result["n_draws"]
             rows = of_run(p, file, *how)
             entries.append(
                 {"set": run_set.name, "file": str(file), "rows": rows}
@@ -182,8 +188,8 @@ def plan_study(args, names) -> Tuple[Dict, str]:
         args.unit,
         args.patient_score or MEAN_LOG_ODDS,
         args.metric,
-        args.seed,
-        args.n_draws,
+        args.seed or 0,
+        args.n_draws or N_DRAWS,
     )
     where = f"; numbers in {args.out}" if args.out else ""
     done = f"done: planned from {result['n_patients']} patients{where}"
@@ -205,7 +211,7 @@ def _check_studies(args) -> None:
         return
     require(
         not args.sets,
-        f"{(args.sets or [None])[0]} is one set too many beside --plan",
+        f"{(args.sets or [None])[0]} is one set too many with --plan",
         "pass the run to be compared with as --with RUN",
     )
     require(
@@ -230,7 +236,7 @@ def _check(args):
     _check_studies(args)
     for name, least in (("n_draws", LEAST_DRAWS), ("seed", 0)):
         value = getattr(args, name)
-        if value < least:
+        if value is not None and value < least:
             raise InputError(f"--{name} is {value}; pass {least} or more")
     if args.patient_score and args.unit != "patient":
         raise InputError(

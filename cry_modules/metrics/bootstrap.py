@@ -15,6 +15,9 @@ N_DRAWS = 2000
 #: With fewer patients of a class a bootstrap cannot estimate their spread.
 LEAST_PATIENTS = 5
 
+#: Reason why recordings of folds have no AUC.
+NO_PAIR = "no fold has recordings of two classes"
+
 _DRAWS_AT_ONCE = 100  # memory does not grow with their number
 _ROUNDING = 1e-12
 
@@ -186,6 +189,8 @@ def why_no_interval(
     labels: np.ndarray, patients: Sequence[str], classes: Sequence[str]
 ) -> Optional[str]:
     """Reason why these recordings give no interval, or None."""
+    if not len(labels):
+        return NO_PAIR
     n_of = zip(classes, patients_per_class(labels, patients))
     present = {name: int(n) for name, n in n_of if n}
     return too_few_patients(present, "an interval needs")

@@ -68,9 +68,11 @@ def choose(
 
 def pooled(
     folds: Sequence[Tuple[Predictions, Choices]],
+    names: Optional[Sequence[str]] = None,
 ) -> Tuple[Predictions, Choices]:
-    """Pool the test predictions of folds; each recording keeps the choices of
-    its fold."""
+    """Pool the test predictions of folds, which are numbered unless they have
+    names; each recording keeps the choices of its fold."""
+    names = names or [str(i) for i in range(len(folds))]
     n_classes = len(folds[0][0].classes)
     uniform = np.full(n_classes, 1 / n_classes)
     sizes = [len(p.ids) for p, _ in folds]
@@ -83,7 +85,7 @@ def pooled(
     shares = [
         uniform if c.prevalence is None else c.prevalence for _, c in folds
     ]
-    return Predictions.joined([p for p, _ in folds]), Choices(
+    return Predictions.joined([p for p, _ in folds], names), Choices(
         np.concatenate([np.tile(s, (n, 1)) for s, n in zip(shares, sizes)]),
         per_recording([c.at_specificity for _, c in folds]),
         per_recording([c.at_sensitivity for _, c in folds]),

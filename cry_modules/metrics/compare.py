@@ -10,19 +10,21 @@ import os
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
 from cry_modules.metrics.bootstrap import N_DRAWS, why_no_interval
 from cry_modules.metrics.evaluate import finite_or_none
-from cry_modules.metrics.figures import rarest_class_interval
+from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import (
     DIGITS,
+    LEAST_DRAWS,
     aligned,
     mean_difference,
     metric_draws,
+    new_seed_interval,
     why_no_test,
 )
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, Predictions
@@ -39,6 +41,14 @@ FILE = "predictions_test.csv"
 ONE_SEED = "one pre-training seed, and another may reverse the difference"
 
 
+class Report(NamedTuple):
+    """How the report of a run computed its intervals and patients' scores."""
+
+    seed: int = 0
+    n_draws: int = N_DRAWS
+    patient_score: str = MEAN_LOG_ODDS
+
+
 @dataclass
 class RunSet:
     """Predictions of one model, trained with several seeds."""
@@ -48,6 +58,8 @@ class RunSet:
     predictions: List[Predictions]  # all in the same order of recordings
     #: Pre-trained encoder of each file; empty: every file has its own.
     encoders: Sequence[str] = ()
+    #: Report of each file, None if unknown.
+    reports: Sequence[Optional[Report]] = ()
 
     @property
     def seeds(self) -> List[str]:
@@ -152,20 +164,47 @@ def read_sets(
             read = Predictions.read(file)
             first = first or (read, file)
             predictions.append(aligned(*first, read, file))
-        encoders = [encoder_of(file) for file in files]
-        sets.append(RunSet(name, files, predictions, encoders))
+        sets.append(RunSet(name, files, predictions, **facts_of(files)))
     return sets
+
+
+def facts_of(files: Sequence[Path]) -> Dict[str, List]:
+    """``encoders`` and ``reports`` of a set's files."""
+    return {
+        "encoders": [encoder_of(file) for file in files],
+        "reports": [report_of(file) for file in files],
+    }
 
 
 def encoder_of(file: Path) -> str:
     """Name of the pre-trained encoder of a run, from the ``metrics.json`` beside
     its predictions; the predictions file if the encoder is random or unknown.
     """
-    source = None
-    if (file.parent / METRICS_FILE).is_file():
-        metrics = read_metrics(file.parent, required=())
-        source = metrics.get("encoder_source")
+    source = _metrics_beside(file).get("encoder_source")
     return str(file) if source in RANDOM_ENCODERS else source
+
+
+def report_of(file: Path) -> Optional[Report]:
+    """How a run was evaluated, from the ``metrics.json`` beside its
+    predictions; None if unknown."""
+    metrics = _metrics_beside(file)
+    if not {"seed", "patient_score", "test"} <= set(metrics):
+        return None
+    n_draws = metrics["test"]["recording"]["bootstrap_draws"]
+    return Report(metrics["seed"], n_draws, metrics["patient_score"])
+
+
+def _metrics_beside(file: Path) -> Dict:
+    if not (file.parent / METRICS_FILE).is_file():
+        return {}
+    return read_metrics(file.parent, required=())
+
+
+def _common_report(sets: Sequence[RunSet]) -> Report:
+    """Options that all reports share; the default for the others."""
+    known = {report for s in sets for report in s.reports if report}
+    fields = zip(map(set, zip(*known)), Report())
+    return Report(*(x.pop() if len(x) == 1 else other for x, other in fields))
 
 
 # Numbers.
@@ -174,13 +213,21 @@ def encoder_of(file: Path) -> str:
 def compare(
     sets: Sequence[RunSet],
     unit: str = "recording",
-    patient_score: str = MEAN_LOG_ODDS,
-    seed: int = 0,
-    n_draws: int = N_DRAWS,
+    patient_score: Optional[str] = None,
+    seed: Optional[int] = None,
+    n_draws: Optional[int] = None,
     metric: str = "auc",
 ) -> Dict:
     """Compute a metric of each set and each later set's difference to the
-    first: the numbers of ``--out``."""
+    first: the numbers of ``--out``.
+
+    By default scores of patients, seed and number of draws are those that all
+    runs have in common, and the interval of a single run is that of its report.
+    """
+    common, as_reported = _common_report(sets), seed is None and n_draws is None
+    patient_score = patient_score or common.patient_score
+    seed = common.seed if seed is None else seed
+    n_draws = max(common.n_draws, LEAST_DRAWS) if n_draws is None else n_draws
     units = [
         [p.by_unit(unit, patient_score) for p in run_set.predictions]
         for run_set in sets
@@ -190,30 +237,16 @@ def compare(
     ends = np.cumsum([len(files) for files in units])
     rows = [list(range(end - len(u), end)) for end, u in zip(ends, units)]
     values = [computed.values[r] for r in rows]
-    why = why_no_interval(first.labels, first.patients, first.classes)
-    differences = []
-    for i in range(1, len(sets)):
-        names = sets[0].name, sets[i].name
-        no_test = why_no_test(units[0], units[i], names, n_draws)
-        pair = rows[0], rows[i], first
-        differences.append(
-            {
-                "a": names[0],
-                "b": names[1],
-                **mean_difference(computed, *pair, no_test),
-                **_between_seeds(sets[0], values[0], sets[i], values[i]),
-                "methods": _of_methods(
-                    *(sets[0], values[0], sets[i], values[i]),
-                    partial(mean_difference, computed, *pair),
-                    no_test,
-                ),
-            }
-        )
-    corrected = holm([d["p"] for d in differences])
-    of_methods = holm([d["methods"]["p"] for d in differences])
-    for d, p, methods_p in zip(differences, corrected, of_methods):
-        d.update(p_holm=p, methods_p_holm=methods_p)
-    return {
+    draws = [computed.draws[r] for r in rows]
+    if as_reported:
+        draws = [
+            _draws_of_report(*x, metric, (seed, n_draws))
+            for x in zip(sets, units, draws)
+        ]
+    parts = list(zip(sets, units, values, rows))
+    compared = first.with_pairs()
+    why = why_no_interval(compared.labels, compared.patients, first.classes)
+    result = {
         "metric": metric,
         "unit": unit,
         "patient_score": patient_score if unit == "patient" else None,
@@ -224,18 +257,60 @@ def compare(
         "classes": first.classes,
         "no_interval": why,
         "sets": [
-            _summary_of(run_set, v, computed.draws[r], first, seed, why)
-            | _variance_of(run_set, v, computed.draws[r], why)
-            for run_set, v, r in zip(sets, values, rows)
+            _summary_of(run_set, v, d, first, metric, why)
+            | _variance_of(run_set, v, d, why)
+            for run_set, v, d in zip(sets, values, draws)
         ],
-        "differences": differences,
+        "differences": _differences(parts, computed, n_draws),
+    }
+    if first.folds is not None:
+        result["n_folds"] = len(set(first.folds))
+        result["n_without_pair"] = len(first.ids) - len(compared.ids)
+    return result
+
+
+def _draws_of_report(run_set, unit, draws, metric, drawn_with) -> np.ndarray:
+    """Draws of the report of a single run; the given ones of several runs."""
+    own = run_set.reports[0] if len(run_set.reports) == 1 else None
+    if own is None or own[:2] == drawn_with:
+        return draws
+    n_draws = max(own.n_draws, LEAST_DRAWS)
+    return metric_draws(unit, metric, own.seed, n_draws).draws
+
+
+def _differences(parts, computed, n_draws) -> List[Dict]:
+    """Difference of each later set to the first, p corrected by Holm too."""
+    differences = [
+        _difference(*zip(*(parts[i] for i in (0, j))), computed, n_draws)
+        for j in range(1, len(parts))
+    ]
+    corrected = holm([d["p"] for d in differences])
+    of_methods = holm([d["methods"]["p"] for d in differences])
+    for d, p, methods_p in zip(differences, corrected, of_methods):
+        d.update(p_holm=p, methods_p_holm=methods_p)
+    return differences
+
+
+def _difference(sets, units, values, rows, computed, n_draws) -> Dict:
+    """Difference of the second of two sets to the first."""
+    (a, b), first = sets, units[0][0]
+    no_test = why_no_test(*units, (a.name, b.name), n_draws)
+    pair = *rows, first
+    both = a, values[0], b, values[1]
+    difference = partial(mean_difference, computed, *pair)
+    return {
+        "a": a.name,
+        "b": b.name,
+        **difference(no_test),
+        **_between_seeds(*both),
+        "methods": _of_methods(*both, difference, no_test),
     }
 
 
-def _summary_of(run_set, values, draws, first, seed, why) -> Dict:
+def _summary_of(run_set, values, draws, first, metric, why) -> Dict:
     """Mean and spread over seeds; intervals over patients, and over patients
-    and a random one of the seeds."""
-    several = len(values) > 1
+    and seeds for a run with another one."""
+    several, interval = len(values) > 1, METRICS[metric].interval
     result = {
         "name": run_set.name,
         "files": [str(file) for file in run_set.files],
@@ -245,16 +320,11 @@ def _summary_of(run_set, values, draws, first, seed, why) -> Dict:
         "ci95": None,
         "ci95_new_seed": None,
     }
-    if why is None:
-        # The draws of patients use this seed; another stream for the seeds.
-        rng = np.random.default_rng((seed, 1))
-        drawn_seed = rng.integers(len(values), size=draws.shape[1])
-        random_seed = draws[drawn_seed, np.arange(draws.shape[1])]
-        result["ci95"], new_seed = (
-            rarest_class_interval(values.mean(), x, first)
-            for x in (draws.mean(axis=0), random_seed)
-        )
-        result["ci95_new_seed"] = new_seed if several else None
+    if why is None and result["mean"] is not None:
+        mean = draws.mean(axis=0)
+        if interval:
+            result["ci95"] = interval(values.mean(), mean, first)
+        result["ci95_new_seed"] = new_seed_interval(values, mean, first)
     return result
 
 

@@ -4,24 +4,26 @@ from typing import Dict, Iterable, List
 
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.figures import METRICS
-from cry_modules.metrics.paired import ALPHA
+from cry_modules.metrics.paired import ALPHA, LEAST_SEEDS
 from cry_modules.metrics.variance import variance_sentence
 from cry_modules.metrics.words import (
+    folds_in_words,
     interval_in_words,
     markdown_table,
     p_in_words,
+    units_in_words,
 )
 
 
 def report(result: Dict) -> str:
     """Result of ``compare`` as Markdown: tables and sentences."""
     metric, unit = METRICS[result["metric"]], result["unit"]
-    lines = [
-        f"{metric.label} by {unit}: {result['n']} {unit}s"
-        + f" of {result['n_patients']} patients" * (unit != "patient")
-        + f", {result['n_draws']} draws of patients",
-        "",
+    parts = [
+        units_in_words(unit, result["n"], result["n_patients"]),
+        folds_in_words(result),
+        f"{result['n_draws']} draws of patients",
     ]
+    lines = [f"{metric.label} by {unit}: {', '.join(filter(None, parts))}", ""]
     lines += _table(
         {
             "set": entry["name"],
@@ -29,9 +31,9 @@ def report(result: Dict) -> str:
             metric.words: _number(entry["mean"]),
             "sd between seeds": _number(entry["sd_between_seeds"]),
             "95 % interval over patients": _range(entry["ci95"]),
-            "one run, new seed and new patients": _range(
-                entry["ci95_new_seed"]
-            ),
+            "of a run with another seed": _range(entry["ci95_new_seed"])
+            if len(entry["by_seed"]) >= LEAST_SEEDS
+            else f"needs {LEAST_SEEDS} seeds",
         }
         for entry in result["sets"]
     )
@@ -49,7 +51,7 @@ def report(result: Dict) -> str:
     if len(result["differences"]) > 1:
         lines.append(
             f"The p of these {len(result['differences'])} comparisons are not "
-            "corrected for their number; beside them, Holm's correction for it."
+            "corrected for their number; those of Holm are."
         )
     return "\n".join(lines)
 

@@ -1,6 +1,14 @@
 """Curves of test scores: ROC, precision over recall, and reliability."""
 
-from typing import Callable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 import numpy as np
 
@@ -13,7 +21,11 @@ from cry_modules.metrics.calibration import (
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import ranked_classes
+from cry_modules.metrics.within_folds import (
+    ranked_in_folds,
+    rows_of,
+    standardised,
+)
 
 #: Where mean curves and bands have their heights.
 GRID = np.linspace(0, 1, 201)
@@ -62,11 +74,72 @@ def _cumulated(positive, scores, weights):
     return tuple(np.pad(x[known], ((0, 0), (1, 0))) for x in (pos, neg))
 
 
+def mean_roc(
+    curves: Sequence[Tuple[np.ndarray, np.ndarray]], n_positives: Sequence
+) -> Tuple[np.ndarray, np.ndarray]:
+    """Mean of the ROC curves of folds over their positives: the distribution
+    of each positive's place among the negatives of its fold."""
+    grid = np.unique(np.concatenate([x for x, _ in curves]))
+    # A curve that rises at a place has two heights there.
+    low, high = (
+        np.average(heights, axis=0, weights=n_positives)
+        for heights in (
+            [-np.interp(-grid, -x[::-1], -y[::-1]) for x, y in curves],
+            [np.interp(grid, x, y) for x, y in curves],
+        )
+    )
+    return np.repeat(grid, 2), np.stack([low, high], axis=1).ravel()
+
+
+def _curves_of_one(points, positive, scores, weights) -> Iterator:
+    """Curve under each row of weights; None without one of the classes."""
+    curves = zip(*points(positive, scores, weights))
+    for known in has_both(weights, positive):
+        yield next(curves) if known else None
+
+
+def roc_curves(p: Predictions, k: int, weights: np.ndarray) -> Iterator:
+    """ROC curve of class `k` under each row of weights, None where undefined;
+    of folds, the mean of their curves over their positives."""
+    positive, scores = p.labels == k, p.scores[:, k]
+    if p.folds is None:
+        yield from _curves_of_one(roc_points, positive, scores, weights)
+        return
+    parts = rows_of(p.folds)
+    curves = [
+        _curves_of_one(roc_points, positive[r], scores[r], weights[:, r])
+        for r in parts
+    ]
+    for row, of_folds in zip(weights, zip(*curves)):
+        known = [
+            (curve, row[r] @ positive[r])
+            for curve, r in zip(of_folds, parts)
+            if curve is not None
+        ]
+        yield mean_roc(*zip(*known)) if known else None
+
+
+def precision_recall_curves(
+    p: Predictions, k: int, weights: np.ndarray
+) -> Iterator:
+    """Precision-recall curve of class `k` under each row of weights, None
+    where undefined; of folds, from log-odds standardised within folds."""
+    positive, scores = p.labels == k, p.scores[:, k]
+    points = precision_recall_points
+    if p.folds is None:
+        yield from _curves_of_one(points, positive, scores, weights)
+        return
+    both = standardised(positive, p.log_odds[:, k], weights, p.folds)
+    for row, weight in zip(*both):
+        yield from _curves_of_one(points, positive, row, weight[None])
+
+
 class CurveKind(NamedTuple):
     """ROC or precision-recall curve: how to compute, summarise and label it.
 
-    ``points`` computes the curve; ``at`` reads x and y of one curve at
-    ``GRID``; ``measure`` is the metric that summarises it.
+    ``curves`` computes x and y of a class under rows of weights, from
+    predictions; ``at`` reads those of one curve at ``GRID``; ``measure`` is
+    the metric that summarises it.
     """
 
     name: str
@@ -75,7 +148,7 @@ class CurveKind(NamedTuple):
     x: str
     y: str
     drawstyle: str
-    points: Callable
+    curves: Callable
     at: Callable
 
     @property
@@ -96,7 +169,7 @@ ROC = CurveKind(
     "false positive rate (1 - specificity)",
     "sensitivity",
     "default",
-    roc_points,
+    roc_curves,
     # On the line between points.
     lambda x, y: np.interp(GRID, x, y),
 )
@@ -107,7 +180,7 @@ PRECISION_RECALL = CurveKind(
     "recall (sensitivity)",
     "precision (positive predictive value)",
     "steps-pre",
-    precision_recall_points,
+    precision_recall_curves,
     # At the highest score that reaches each recall.
     lambda x, y: y[np.searchsorted(x, GRID)],
 )
@@ -142,15 +215,14 @@ def _heights(kind, runs, weights) -> np.ndarray:
     class."""
     heights = []
     for run in runs:
-        for k in ranked_classes(run.labels, len(run.classes)):
-            positive = run.labels == k
+        for k in ranked_in_folds(run.labels, len(run.classes), run.folds):
             height = np.full((len(weights), len(GRID)), np.nan)
-            curves = zip(*kind.points(positive, run.scores[:, k], weights))
-            for row, curve in zip(
-                np.flatnonzero(has_both(weights, positive)), curves
-            ):
-                height[row] = kind.at(*curve)
+            for row, curve in enumerate(kind.curves(run, k, weights)):
+                if curve is not None:
+                    height[row] = kind.at(*curve)
             heights.append(height)
+    if not heights:
+        return np.full((len(weights), len(GRID)), np.nan)
     return np.mean(heights, axis=0)
 
 

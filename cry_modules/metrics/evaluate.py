@@ -14,18 +14,14 @@ from cry_modules.metrics.calibration import (
     calibration_slope,
 )
 from cry_modules.metrics.choices import Choices
-from cry_modules.metrics.figures import METRICS, share
+from cry_modules.metrics.figures import METRICS, RANKING, share
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import weighted_auc, weighted_average_precision
+from cry_modules.metrics.within_folds import with_pair
 
-#: Metrics of one class against the rest: function of truth, scores, weights.
-_ONE_AGAINST_REST = {
-    "auc": weighted_auc,
-    "average_precision": weighted_average_precision,
-    "calibration_slope": lambda true, p, w: calibration_slope(p, true, w),
-    "calibration_intercept": lambda true, p, w: calibration_intercept(
-        p, true, w
-    ),
+#: Calibration of one class against the rest.
+_CALIBRATION = {
+    "calibration_slope": calibration_slope,
+    "calibration_intercept": calibration_intercept,
 }
 
 
@@ -64,6 +60,10 @@ def evaluate(
             if has_interval and metric.interval
             else None
         )
+    if predictions.folds is not None:
+        block["n_folds"] = len(set(predictions.folds))
+        compared = with_pair(labels, predictions.folds)
+        block["n_without_pair"] = int((~compared).sum())
     block["per_class"] = _per_class(predictions, choices)
     block["confusion_matrix"] = _confusion(predictions, choices)
     return block
@@ -104,8 +104,11 @@ def _per_class(p, choices) -> Dict[str, Dict]:
         true = p.labels == k
         recall = share(predicted == k, true, ones)[0]
         result[name]["recall"] = finite_or_none(recall)
-        for metric, function in _ONE_AGAINST_REST.items():
-            value = function(true, p.scores[:, k], ones)[0]
+        for metric, function in RANKING.items():
+            value = function(p, k, ones)[0]
+            result[name][metric] = finite_or_none(value)
+        for metric, function in _CALIBRATION.items():
+            value = function(p.scores[:, k], true, ones)[0]
             result[name][metric] = finite_or_none(value)
     return result
 

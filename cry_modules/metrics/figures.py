@@ -11,6 +11,7 @@ import numpy as np
 
 from cry_modules.metrics import calibration
 from cry_modules.metrics.bootstrap import (
+    LEAST_PATIENTS,
     fewest_patients,
     interval,
     interval_of_all_or_none,
@@ -18,11 +19,11 @@ from cry_modules.metrics.bootstrap import (
 )
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.ranking import (
-    macro,
-    ratio,
-    weighted_auc,
-    weighted_average_precision,
+from cry_modules.metrics.ranking import ratio
+from cry_modules.metrics.within_folds import (
+    auc_within,
+    average_precision_within,
+    ranked_in_folds,
 )
 
 
@@ -90,6 +91,15 @@ def rarest_class_interval(value, draws, p) -> Optional[List[float]]:
     return logit_interval(value, draws, few, len(set(p.patients)))
 
 
+def interval_of_pairs(value, draws, p) -> Optional[List[float]]:
+    """95 % interval of a metric of pairs, whose precision depends on the
+    rarest class in folds that have two classes."""
+    p = p.with_pairs()
+    if fewest_patients(p.labels, p.patients) < LEAST_PATIENTS:
+        return None
+    return rarest_class_interval(value, draws, p)
+
+
 def class_interval(k: int) -> Callable:
     """Make the interval function of a share of the recordings of class `k`."""
 
@@ -114,12 +124,31 @@ def share(hits, among, weights):
     return ratio(weights @ (hits & among).astype(np.float64), total)
 
 
-def _auc(p, choices, weights):
-    return macro(weighted_auc, p.labels, p.scores, weights)
+def class_auc(p, k, weights):
+    """AUC of class `k` against the rest, in pairs within folds."""
+    return auc_within(p.labels == k, p.scores[:, k], weights, p.folds)
 
 
-def _average_precision(p, choices, weights):
-    return macro(weighted_average_precision, p.labels, p.scores, weights)
+def class_average_precision(p, k, weights):
+    """Average precision of class `k` against the rest; of folds, from
+    log-odds standardised within folds."""
+    scores = p.scores if p.folds is None else p.log_odds
+    return average_precision_within(
+        p.labels == k, scores[:, k], weights, p.folds
+    )
+
+
+def macro(metric: Callable) -> Callable:
+    """Make the mean of a metric of a class over the classes that can be
+    ranked."""
+
+    def over_classes(p, choices, weights):
+        ranked = ranked_in_folds(p.labels, len(p.classes), p.folds)
+        if not ranked:
+            return _undefined(weights)
+        return np.mean([metric(p, k, weights) for k in ranked], axis=0)
+
+    return over_classes
 
 
 def _balanced_accuracy(p, choices, weights):
@@ -179,13 +208,22 @@ _EVERYWHERE = (
 )  # fmt: skip
 _AT_POINT = ("report", "subgroups", "card")
 
+#: Metrics of the ranking of one class against the rest: function of
+#: predictions, class and weights.
+RANKING = {
+    "auc": class_auc,
+    "average_precision": class_average_precision,
+}
+
 METRICS: Dict[str, Metric] = {
-    "auc": Metric("AUC", _auc, "higher", rarest_class_interval, _EVERYWHERE),
+    "auc": Metric(
+        "AUC", macro(class_auc), "higher", interval_of_pairs, _EVERYWHERE
+    ),
     "average_precision": Metric(
         "average precision",
-        _average_precision,
+        macro(class_average_precision),
         "higher",
-        rarest_class_interval,
+        interval_of_pairs,
         _EVERYWHERE,
     ),
     "balanced_accuracy": Metric(

@@ -6,7 +6,7 @@ replacement, each with all of its recordings (or one of them), so that the
 share of positives, the likeness of a patient's recordings and the scores are
 those of the run. The spread of a metric over such studies gives the half-width
 of its interval (``logit_interval``), and the power of a paired test at 5 %.
-Sizes are no surer than the run: its metric has an interval of its own, and
+The sizes are as uncertain as the run: its metric has an interval itself, and
 patients of another hospital or models of another seed differ more.
 """
 
@@ -190,8 +190,10 @@ def plan(
     total = _STEPS * len(one_each) * len(questions)
     with tqdm(total=total, desc="plan", leave=False, disable=None) as bar:
         for reach, target, n_models in questions:
-            for one in one_each:
-                design = Design(models[:n_models], metric, one, seed, n_draws)
+            for single in one_each:
+                design = Design(
+                    models[:n_models], metric, single, seed, n_draws
+                )
                 _require_spread(design, reach, sets)
                 n = smallest(reach, target, design, bar.update)
                 rows.append(_row(reach, target, design, n))

@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, List, Sequence
+from typing import Callable, List, Optional, Sequence
 
 import numpy as np
 
-from data_prep.files.errors import InputError
+from cry_modules.metrics.within_folds import with_pair
+from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.tables import read_table, write_table
 
@@ -27,16 +28,22 @@ class Predictions:
     labels: np.ndarray  # index of the true class, [n]
     scores: np.ndarray  # probability of each class, [n, n_classes]
     classes: List[str]  # names, the positive class last
+    #: Fold of each recording, which the model of its scores was trained
+    #: without; None if one model scored all.
+    folds: Optional[List[str]] = None
 
     def write(self, path: Path) -> None:
-        """Write a csv of ``ID, patient_id, label`` and one column per class."""
+        """Write a csv of ``ID, patient_id, label`` and one column per class;
+        with folds, ``fold`` is before ``label``."""
+        columns = {"ID": self.ids, "patient_id": self.patients}
+        if self.folds is not None:
+            columns["fold"] = self.folds
+        columns["label"] = [self.classes[label] for label in self.labels]
+        scores = ([repr(x) for x in row] for row in self.scores.tolist())
         rows = [
-            (ID, patient, self.classes[label], *map(repr, scores.tolist()))
-            for ID, patient, label, scores in zip(
-                self.ids, self.patients, self.labels, self.scores
-            )
+            (*cells, *row) for *cells, row in zip(*columns.values(), scores)
         ]
-        write_table(path, ("ID", "patient_id", "label", *self.classes), rows)
+        write_table(path, (*columns, *self.classes), rows)
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
@@ -47,7 +54,7 @@ class Predictions:
             (str(Path(path).parent / source), row)
             for source, row in read_table(path, required)
         ]
-        classes = [c for c in rows[0][1] if c not in required]
+        classes = [c for c in rows[0][1] if c not in (*required, "fold")]
         if len(classes) < 2:
             raise InputError(
                 f"{path} has {len(classes)} columns of scores; a classifier "
@@ -72,12 +79,16 @@ class Predictions:
         )  # fmt: skip
         _check_sums(rows, classes, scores)
         patients = Spellings(f"patient_id of {path}", refuse_zeros=True)
+        folds = None
+        if "fold" in rows[0][1]:
+            folds = [_fold(source, row["fold"]) for source, row in rows]
         return cls(
             [row["ID"] for _, row in rows],
             [patients(source, row["patient_id"]) for source, row in rows],
             np.array([classes.index(row["label"]) for _, row in rows]),
             scores,
             classes,
+            folds,
         )
 
     def take(self, rows: Sequence[int]) -> "Predictions":
@@ -89,7 +100,19 @@ class Predictions:
             self.labels[rows],
             self.scores[rows],
             self.classes,
+            self.folds and [self.folds[i] for i in rows],
         )
+
+    @property
+    def log_odds(self) -> np.ndarray:
+        """Log-odds of each class against the rest, ``[n, n_classes]``."""
+        p = np.clip(self.scores, _SMALLEST, 1 - _SMALLEST)
+        return np.log(p) - np.log1p(-p)
+
+    def with_pairs(self) -> "Predictions":
+        """Select the recordings that AUC and average precision compare: those
+        of folds with two classes or more."""
+        return self.take(np.flatnonzero(with_pair(self.labels, self.folds)))
 
     def with_scores(self, scores: np.ndarray) -> "Predictions":
         """Copy the recordings with other scores, ``[n, n_classes]``."""
@@ -107,14 +130,20 @@ class Predictions:
         return self.with_scores(odds / odds.sum(axis=1, keepdims=True))
 
     @classmethod
-    def joined(cls, parts: Sequence["Predictions"]) -> "Predictions":
-        """Join predictions of disjoint recordings."""
+    def joined(
+        cls,
+        parts: Sequence["Predictions"],
+        folds: Optional[Sequence[str]] = None,
+    ) -> "Predictions":
+        """Join predictions of disjoint recordings; `folds` names the parts if
+        each is of another model."""
         return cls(
             sum((p.ids for p in parts), []),
             sum((p.patients for p in parts), []),
             np.concatenate([p.labels for p in parts]),
             np.concatenate([p.scores for p in parts]),
             parts[0].classes,
+            folds and np.repeat(folds, [len(p.ids) for p in parts]).tolist(),
         )
 
     def by_unit(
@@ -126,27 +155,35 @@ class Predictions:
     def by_patient(self, patient_score: str = MEAN_LOG_ODDS) -> "Predictions":
         """Combine the scores of each patient's recordings.
 
-        If a patient has recordings of several classes (triggers), those of
-        one class are combined.
+        If a patient has recordings of several classes (triggers) or in
+        several folds, those of one class and fold are combined.
         """
         aggregate = aggregation(patient_score)
+        folds = self.folds or [""] * len(self.ids)
         rows_of = {}
-        for i, unit in enumerate(zip(self.patients, self.labels.tolist())):
+        for i, unit in enumerate(zip(self.patients, self.labels, folds)):
             rows_of.setdefault(unit, []).append(i)
-        patients = [patient for patient, _ in rows_of]
-        n_of = Counter(patients)
+        n_of = Counter(patient for patient, _, _ in rows_of)
+        names = [
+            "/".join(filter(None, (patient, self.classes[label], fold)))
+            if n_of[patient] > 1
+            else patient
+            for patient, label, fold in rows_of
+        ]
+        patients, labels, folds = zip(*rows_of)
         return Predictions(
-            [
-                f"{patient}/{self.classes[label]}"
-                if n_of[patient] > 1
-                else patient
-                for patient, label in rows_of
-            ],
-            patients,
-            np.array([label for _, label in rows_of]),
+            names,
+            list(patients),
+            np.array(labels),
             np.array([aggregate(self.scores[r]) for r in rows_of.values()]),
             self.classes,
+            self.folds and list(folds),
         )
+
+
+def _fold(source, name):
+    require(name != "", f"{source}: fold is empty", "write the fold's name")
+    return name
 
 
 def _probability(source, row, name):

@@ -56,7 +56,8 @@ def at_prevalences(
 
     Decisions are those at the threshold chosen on validation for 80 %
     specificity. `trained` is the share of the positive class that the scores
-    assume; None: it is not known, and nothing is corrected.
+    assume; None: it is not known, and there is no corrected threshold and no
+    net benefit.
     """
     rates = {"value": _rates(p, choices, np.ones((1, len(p.labels))))}
     if why_no_interval(p.labels, p.patients, p.classes) is None:
@@ -78,11 +79,11 @@ def _rates(p, choices, weights) -> np.ndarray:
 
 
 def _row(p, choices, trained, rates, prevalence) -> Dict:
-    threshold, corrected = choices.at_specificity, None
+    threshold = corrected = None
     if trained is not None:
         corrected = bayes(p.scores[:, 1], trained, prevalence)
-        if threshold is not None:
-            threshold = bayes(threshold, trained, prevalence)
+        if choices.at_specificity is not None:
+            threshold = bayes(choices.at_specificity, trained, prevalence)
     row = {"prevalence": float(prevalence), "threshold": None}
     if threshold is not None and np.ndim(threshold) == 0:
         row["threshold"] = float(threshold)
@@ -200,7 +201,7 @@ def of_run(
 ) -> List[Dict]:
     """Rows of ``at_prevalences`` for a run's predictions file, each with its
     decision curve there; threshold and training's shares are those of the
-    ``metrics.json`` beside it."""
+    run's ``metrics.json``."""
     require(
         len(p.classes) == 2,
         f"{file} has the classes {', '.join(p.classes)}, and --prevalence is "
@@ -224,14 +225,14 @@ def of_run(
         p, Choices(None, threshold), trained, prevalences, seed, n_draws
     )
     for row, value in zip(rows, prevalences):
-        there = p
+        row["decision_curve"] = None
         if trained is not None:
-            there = p.at_prevalence(
+            corrected = p.at_prevalence(
                 np.array([1 - trained, trained]), np.array([1 - value, value])
             )
-        row["decision_curve"] = decision_curve(
-            there, seed, n_draws, prevalence=value
-        )
+            row["decision_curve"] = decision_curve(
+                corrected, seed, n_draws, prevalence=value
+            )
     return rows
 
 

@@ -8,6 +8,41 @@ def count(n: int, thing: str) -> str:
     return f"{n} {thing}" + "s" * (n != 1)
 
 
+def units_in_words(unit: str, n: int, n_patients: int) -> str:
+    """Number of recordings or of patients that are classified.
+
+    Example
+    -------
+    >>> units_in_words("patient", 44, 22), units_in_words("patient", 22, 22)
+    ('22 patients, 44 patient-class pairs', '22 patients')
+    """
+    patients = count(n_patients, "patient")
+    if unit == "recording":
+        return f"{count(n, unit)} of {patients}"
+    pairs = f", {n} patient-class pairs"
+    return patients + (pairs if n != n_patients else "")
+
+
+def folds_in_words(block: Dict) -> str:
+    """Folds within which recordings are compared, as the end of a sentence;
+    empty without folds.
+
+    Example
+    -------
+    >>> folds_in_words({"n_folds": 5, "n_without_pair": 0})
+    'within 5 folds'
+    >>> folds_in_words({"n_folds": 5, "n_without_pair": 8})
+    'within 5 folds (8 in folds of one class are left out)'
+    """
+    if "n_folds" not in block:
+        return ""
+    text, n = (
+        f"within {count(block['n_folds'], 'fold')}",
+        block["n_without_pair"],
+    )
+    return text + (f" ({n} in folds of one class are left out)" if n else "")
+
+
 def with_interval(block: Dict, name: str = "auc") -> str:
     """Metric of a block of ``metrics.json`` with its interval, as text.
 

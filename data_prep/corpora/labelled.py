@@ -35,7 +35,7 @@ from data_prep.files.identifiers import cleaned, identity
 from data_prep.files.missing import is_missing
 from data_prep.manifest import SPLITS
 
-_COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "label")
+_COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "fold", "label")
 
 
 @dataclass

@@ -3,7 +3,7 @@
 
 import json
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Dict, List
 
@@ -183,10 +183,15 @@ def pool(hparams, column, values, runs, options):
     by folder.
     """
     every = list(runs.values())
+
+    def of_folds(outcomes):
+        pairs = zip(outcomes, values)
+        return [replace(first, fold=str(value)) for (first,), value in pairs]
+
     done = Run(
-        [run.outcomes[0] for run in every],
+        of_folds(run.outcomes for run in every),
         {
-            name: [run.controls[name][0] for run in every]
+            name: of_folds(run.controls[name] for run in every)
             for name in every[0].controls
         },
     )

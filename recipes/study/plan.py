@@ -209,7 +209,7 @@ class Plan:
         return [] if self._hears_others(encoder) else self.folds
 
     def _hears_others(self, encoder: str) -> bool:
-        """Whether an encoder is adapted to cries of other infants alone."""
+        """True if no adaptation of this encoder hears an infant with a label."""
         given = self.settings.unlabelled is not None
         return given and ENCODERS[encoder].cries == "all"
 

@@ -65,9 +65,9 @@ def ranking(name: str, title: str, kind: CurveKind, panels: Panels) -> Picture:
             curves_of_scores.set_axes(axes, kind)
             axes.set_title(style.shortened(mode))
             test = sets[0].predictions[0]  # all sets have the same recordings
-            class_of_all = curves_of_scores.only_class(test)
-            if class_of_all:
-                style.write_in(axes, f"no curve: all are {class_of_all}")
+            why_none = curves_of_scores.no_curve(test)
+            if why_none:
+                style.write_in(axes, why_none)
                 continue
             for runs in sets:
                 mean, band = mean_and_band(kind, runs.predictions, N_DRAWS)

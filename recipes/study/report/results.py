@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cry_modules.metrics.bootstrap import why_no_interval
-from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, encoder_of
+from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, facts_of
 from cry_modules.metrics.paired import aligned
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
@@ -84,9 +84,9 @@ class Results:
             for file in files
         ]
         seeds = [str(run.facts["seed"]) for run in runs]
-        encoders = [encoder_of(file) for file in files]
         label = ENCODERS[encoder].label
-        return SeedSet(label, files, aligned_sets, encoders, seeds)
+        facts = facts_of(files)
+        return SeedSet(label, files, aligned_sets, **facts, seed_names=seeds)
 
     def classical(self, task: str, fraction: float = 1.0) -> Dict[str, Cell]:
         """Test AUC of the classical controls by name; they have no seed."""

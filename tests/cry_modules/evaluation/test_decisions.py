@@ -66,3 +66,14 @@ def clinical_of_folds():
     outcomes = [Outcome(p, p, np.array([0.5, 0.5])) for p in parts]
     options = EvaluationOptions(n_draws=100)
     return evaluate_outcomes(outcomes, {}, options)["clinical"]
+
+
+def test_the_number_of_comparisons_with_controls_is_said():
+    ps = {"logmel_logistic": 0.02, "logmel_svm": 0.03}
+    controls = {
+        name: {"recording": {"difference": {"p": p}}} for name, p in ps.items()
+    }
+    _, text = report._number_of_tests(controls)
+    assert "p of these 2 comparisons" in text
+    assert text.count("p = 0.040") == 2  # Holm
+    assert report._number_of_tests({"a": controls["logmel_svm"]}) == []

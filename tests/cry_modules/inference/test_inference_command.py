@@ -26,7 +26,7 @@ from data_prep.audio.packs import PACK_FILE
 @pytest.fixture
 def run(trained):
     """A trained run in which some recordings are called positive."""
-    return trained(lr=0.05)
+    return trained(lr=0.05, readout="block3")
 
 
 def read_table(path):

@@ -1,6 +1,7 @@
 """Random predictions for the tests of metrics and evaluation."""
 
 import numpy as np
+from scipy.special import logit
 
 from cry_modules.metrics.predictions import Predictions
 
@@ -24,6 +25,45 @@ def random_predictions(n=60, n_patients=25, n_classes=2, seed=0):
 def own_patients(p):
     """The same recordings, each of another patient."""
     return Predictions(p.ids, p.ids, p.labels, p.scores, p.classes)
+
+
+def slow_auc(positive, scores, folds=None):
+    """AUC in a double loop: share of the negatives of its fold that a positive
+    is above, mean over the positives that have any."""
+    folds = [0] * len(scores) if folds is None else folds
+    places = []
+    for i in np.flatnonzero(positive):
+        negatives = [
+            j for j in np.flatnonzero(~positive) if folds[j] == folds[i]
+        ]
+        won = [
+            1.0 if scores[i] > scores[j] else 0.5 * (scores[i] == scores[j])
+            for j in negatives
+        ]
+        if won:
+            places.append(sum(won) / len(won))
+    return np.mean(places) if places else np.nan
+
+
+def slow_standardised(positive, scores, folds):
+    """Log-odds standardised by the negatives of their fold, whose variance
+    counts as that in all folds with 4 recordings; NaN in folds of one class."""
+    x = logit(scores)
+    squares, used = {}, {}
+    for fold in set(folds):
+        rows = np.array([f == fold for f in folds])
+        if positive[rows].all() or not positive[rows].any():
+            continue
+        used[fold] = rows
+        negatives = x[rows & ~positive]
+        squares[fold] = sum((v - negatives.mean()) ** 2 for v in negatives)
+    n = {f: (rows & ~positive).sum() for f, rows in used.items()}
+    common = sum(squares.values()) / max(1, sum(n.values()) - len(n))
+    result = np.full(len(x), np.nan)
+    for f, rows in used.items():
+        sd = np.sqrt((squares[f] + 4 * common) / (n[f] - 1 + 4))
+        result[rows] = (x[rows] - x[rows & ~positive].mean()) / sd
+    return result.round(9)  # ties up to rounding
 
 
 def slow_calibration_error(probability, occurred, weights=None):

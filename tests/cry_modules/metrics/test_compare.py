@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from scipy.optimize import brentq
+from scipy.special import expit, logit
 from scipy.stats import (
     norm,
     t as student,
@@ -13,17 +14,21 @@ from scipy.stats import (
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from cry_modules.metrics.bootstrap import (
+    N_DRAWS,
     fewest_patients,
     logit_interval,
     patient_weights,
 )
-from cry_modules.metrics.compare import ONE_SEED, compare
+from cry_modules.metrics.choices import Choices
+from cry_modules.metrics.compare import ONE_SEED, Report, compare
 from cry_modules.metrics.compare_report import report
+from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.paired import (
     LEAST_DRAWS,
     metric_draws,
     paired_difference,
 )
+from data_prep.files.errors import InputError
 from tests.cry_modules.metrics.compared import (
     exact,
     models,
@@ -228,19 +233,80 @@ def auc_draws(p, seed):
 
 
 def test_intervals_of_seeds_equal_the_loop():
-    seeds = [exact(e) for e in (-2, 4)]
+    seeds = [exact(e) for e in (-2, 4, 3)]
     (result,) = compare([run_set("a", seeds)], n_draws=100, seed=7)["sets"]
-    draws = np.array([auc_draws(p, seed=7) for p in seeds])
-    drawn_seed = np.random.default_rng((7, 1)).integers(2, size=100)
-    drawn = [draws[k, i] for i, k in enumerate(drawn_seed)]
-    for key, values in (("ci95", draws.mean(axis=0)), ("ci95_new_seed", drawn)):
-        expected = logit_interval(
-            result["mean"],
-            np.array(values),
-            fewest_patients(seeds[0].labels, seeds[0].patients),
-            len(set(seeds[0].patients)),
-        )
-        assert result[key] == pytest.approx(expected)
+    draws = np.array([auc_draws(p, seed=7) for p in seeds]).mean(axis=0)
+    few = fewest_patients(seeds[0].labels, seeds[0].patients)
+    n = len(set(seeds[0].patients))
+    expected = logit_interval(result["mean"], draws, few, n)
+    assert result["ci95"] == pytest.approx(expected)
+    # One more seed: Student's t of the mean seed and of the new one.
+    sd = logit(result["by_seed"]).std(ddof=1) * np.sqrt(1 + 1 / 3)
+    over_patients = np.diff(logit(expected))[0] / 2
+    reach = np.hypot(over_patients, student.ppf(0.975, 2) * sd)
+    expected = expit(logit(result["mean"]) + reach * np.array([-1, 1]))
+    assert result["ci95_new_seed"] == pytest.approx(expected)
+    two = compare([run_set("a", seeds[:2])], n_draws=100)
+    assert two["sets"][0]["ci95_new_seed"] is None
+    assert "| needs 3 seeds |" in report(two)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_seeds", [3, 5])
+@pytest.mark.parametrize("n_patients", [40, 200])
+def test_interval_of_a_new_seed_covers_its_auc(n_seeds, n_patients):
+    rng = np.random.default_rng(0)
+    covered, n_studies = 0, 200
+    for _ in range(n_studies):
+        aucs = np.clip(0.85 + 0.03 * rng.normal(size=n_seeds + 1), 0.6, 0.98)
+        runs = models(rng, n_patients, 2 * n_patients, aucs[1:], most=2)
+        (result,) = compare([run_set("a", runs)], n_draws=100)["sets"]
+        low, high = result["ci95_new_seed"]
+        covered += low <= aucs[0] <= high
+    # Three standard errors of 95 % in so many studies.
+    assert covered / n_studies >= 0.95 - 3 * 0.0154
+
+
+def test_folds_and_none_are_not_compared():
+    a, b = models(np.random.default_rng(0), 8, 20, (0.7, 0.85))
+    a.folds = ["x"] * len(a.ids)
+    for pair in ((a, b), (b, a)):
+        with pytest.raises(InputError, match="has a column fold and the "):
+            paired_difference(*pair)
+
+
+def test_patients_with_several_classes_are_counted_once_in_words():
+    p = random_predictions(n=80, n_patients=22)
+    text = report(compare([run_set("a", [p])], "patient", n_draws=100))
+    n = len(p.by_patient().ids)
+    assert n > 22
+    assert f"by patient: 22 patients, {n} patient-class pairs, 100" in text
+    p.folds = ["x"] * 30 + ["y"] * 30 + ["z"] * 20
+    p.labels[60:] = 0
+    text = report(compare([run_set("a", [p])], n_draws=100))
+    assert (
+        "AUC by recording: 80 recordings of 22 patients, within 3 folds (20 in "
+        "folds of one class are left out), 100 draws" in text
+    )
+
+
+def test_a_single_run_has_the_interval_of_its_report():
+    a, b = models(np.random.default_rng(0), 12, 20, (0.7, 0.85))
+    sets = [run_set("a", [a]), run_set("b", [b])]
+    sets[0].reports, sets[1].reports = [Report(5, 300)], [Report(6, 200)]
+    result = compare(sets)
+    for run, p, report_ in zip(result["sets"], (a, b), ((5, 300), (6, 200))):
+        block = evaluate(p, Choices(), *report_)
+        assert run["ci95"] == block["auc_ci95"]
+    assert (result["seed"], result["n_draws"]) == (0, N_DRAWS)
+    sets[1].reports = sets[0].reports
+    result = compare(sets)
+    assert (result["seed"], result["n_draws"]) == (5, 300)
+    expected = paired_difference(a, b, 5, 300)
+    (difference,) = result["differences"]
+    assert {key: difference[key] for key in expected} == expected
+    # As asked for.
+    assert compare(sets, seed=1)["sets"][0]["ci95"] != result["sets"][0]["ci95"]
 
 
 def test_seeds_are_paired_where_their_folders_are_named_alike():

@@ -33,7 +33,9 @@ from tests.cry_modules.metrics.evaluated import (
 from tests.cry_modules.metrics.made import (
     own_patients,
     random_predictions,
+    slow_auc,
     slow_calibration_error,
+    slow_standardised,
 )
 
 
@@ -48,11 +50,20 @@ def slow_metrics(p, choices):
     calls = (p.scores / prevalence).argmax(axis=1)
     most_probable = p.scores.argmax(axis=1)
     values = dict.fromkeys(METRICS)
+    auc, precision = roc_auc_score, average_precision_score
+    if p.folds is not None:
+
+        def auc(positive, scores):
+            return slow_auc(positive, scores, p.folds)
+
+        def precision(positive, scores):
+            scores = slow_standardised(positive, scores, p.folds)
+            known = np.isfinite(scores)
+            return average_precision_score(positive[known], scores[known])
+
     values.update(
-        auc=np.mean([roc_auc_score(*x) for x in one_against_rest]),
-        average_precision=np.mean(
-            [average_precision_score(*x) for x in one_against_rest]
-        ),
+        auc=np.mean([auc(*x) for x in one_against_rest]),
+        average_precision=np.mean([precision(*x) for x in one_against_rest]),
         balanced_accuracy=balanced_accuracy_score(p.labels, calls),
         accuracy=accuracy_score(p.labels, most_probable),
         brier=sum(brier_score_loss(*x) for x in one_against_rest),

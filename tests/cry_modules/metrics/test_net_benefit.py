@@ -171,6 +171,10 @@ def test_corrected_scores_are_calibrated_where_the_prevalence_differs():
         assert row["ppv"] is None and row["threshold"] is None
     (row,) = at_prevalences(p, Choices(), None, [0.02], n_draws=0)
     assert row["intercept_corrected"] is None
+    p = random_predictions()
+    (row,) = at_prevalences(p, Choices(None, 0.5), None, [0.02], n_draws=0)
+    assert row["ppv"] is not None and row["threshold"] is None
+    assert "net_benefit" not in row
 
 
 def test_bayes_correction_is_that_of_the_predictions():

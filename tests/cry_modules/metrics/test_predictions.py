@@ -117,6 +117,32 @@ def test_the_file_keeps_every_digit(tmp_path):
     assert np.array_equal(q.scores, p.scores)
 
 
+def test_folds_are_a_column_before_the_label(tmp_path):
+    path = tmp_path / "p.csv"
+    p = random_predictions()
+    p.folds = ["site 1", "ü, 2"] * 30
+    p.write(path)
+    header = path.read_text().splitlines()[0]
+    assert header == "ID,patient_id,fold,label,healthy,injury"
+    q = Predictions.read(path)
+    assert q.folds == p.folds and q.classes == p.classes
+    assert q.take([3, 0]).folds == ["ü, 2", "site 1"]
+    # Wherever a user adds the column, its numbers are no scores.
+    path.write_text("ID,patient_id,label,a,b,fold\nr,p,a,1,0,1\n")
+    q = Predictions.read(path)
+    assert q.folds == ["1"] and q.classes == ["a", "b"]
+
+
+def test_a_patient_in_several_folds_is_a_unit_of_each():
+    p = random_predictions(n=8, n_patients=1)
+    p.folds = ["x", "x", "y", "y"] * 2
+    q = p.by_patient()
+    assert q.ids == [
+        "p0/healthy/x", "p0/injury/x", "p0/healthy/y", "p0/injury/y",
+    ]  # fmt: skip
+    assert q.folds == ["x", "x", "y", "y"]
+
+
 def test_columns_of_classes_keep_their_order(tmp_path):
     path = tmp_path / "p.csv"
     path.write_text("z,label,ID,a,patient_id\n0.25,a,r,0.75,p\n")
@@ -149,6 +175,7 @@ def test_columns_of_classes_keep_their_order(tmp_path):
         ("ID,patient_id,label\nr,p,a\n", ["0 columns of scores"]),
         ("ID,patient_id,label,a\nr,p,a,1\n", ["1 columns of scores"]),
         ("ID,label,a,b\nr,a,1,0\n", ["patient_id"]),
+        ("ID,patient_id,fold,label,a,b\nr,p,,a,1,0\n", ["row 2", "fold is"]),
     ],
 )
 def test_faulty_files_are_refused_in_one_line(tmp_path, rows, words):

@@ -155,7 +155,7 @@ def test_the_command_plans(tmp_path, capsys):
 @pytest.mark.parametrize(
     "options, words",
     [
-        ("--plan a b", "b is one set too many beside --plan"),
+        ("--plan a b", "b is one set too many with --plan"),
         ("--plan a --difference 0.1", "--difference needs the run that"),
         ("--plan a --half_width 5", "--half_width is 5"),
         ("--plan a --with b --difference 0", "--difference is 0"),

@@ -1,6 +1,7 @@
 """Estimates of time and memory, and the runs that they refuse."""
 
 import json
+import statistics
 import subprocess
 import sys
 from functools import partial
@@ -201,14 +202,16 @@ def test_a_run_may_resume_with_the_option_changed(tmp_path):
 @pytest.mark.parametrize("recompute", ["False", "True"])
 @pytest.mark.parametrize("batch_size", [32, 96])
 def test_estimated_memory_is_what_a_process_takes(batch_size, recompute):
-    done = subprocess.run(
-        [
-            *[sys.executable, "benchmarks/memory.py", "--case"],
-            *["8", str(batch_size), "4.0", recompute, "fp32"],
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
+    command = [sys.executable, "benchmarks/memory.py", "--case"]
+    command += ["8", str(batch_size), "4.0", recompute, "fp32"]
+    rows = []
+    for _ in range(3):  # the allocator's gaps differ between processes
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, text=True, check=True
+        )
+        rows.append(json.loads(done.stdout.splitlines()[-1]))
+    estimate, peak = (
+        statistics.median(row[name] for row in rows)
+        for name in ("estimated_gb", "peak_gb")
     )
-    row = json.loads(done.stdout.splitlines()[-1])
-    assert row["estimated_gb"] == pytest.approx(row["peak_gb"], rel=0.15)
+    assert estimate == pytest.approx(peak, rel=0.15)
