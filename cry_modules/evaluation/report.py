@@ -277,7 +277,8 @@ def _number_of_tests(controls) -> List[str]:
     if sum(p is not None for p in ps) < 2:
         return []
     corrected = "; ".join(
-        f"{NAMES[name]} {p_in_words(p)}" for name, p in zip(controls, holm(ps))
+        f"{in_words(name, entry['recording'])} {p_in_words(p)}"
+        for (name, entry), p in zip(controls.items(), holm(ps))
     )
     return [
         "",
