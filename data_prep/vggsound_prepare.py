@@ -225,6 +225,8 @@ def _prepare(root, save_folder, options):
             f"{split}",
             "change --min_clips or --valid_share, or add clips",
         )
+    if not any(clip.label for _, clip in clips):
+        del splits["test"]  # a folder without a form
     preparation.write_prepared(
         splits, audits, root, save_folder, name, is_named=name == "VGGSound"
     )

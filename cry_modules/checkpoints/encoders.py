@@ -225,7 +225,8 @@ class EncoderSource:
         name = name_of_state(state)
         if name is not None:
             width = _length(state, ARCHITECTURES[name].marker)
-            settings.update(architecture=name, width=width)
+            pooling = pooling_of_state(name, state)
+            settings.update(architecture=name, width=width, pooling=pooling)
         return settings
 
     def checksum(self) -> str:

@@ -48,6 +48,11 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     return {**known, **overrides}
 
 
+def encoder_in_words(hparams: Settings) -> str:
+    """What is known of the encoder of an experiment, for a log line."""
+    return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
+
+
 def with_classes(hparams_file: str, overrides: Settings) -> Settings:
     """Add the classes of a table to what is typed, the positive one last.
 

@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.audio.audits import Audits
-from data_prep.audio.folder import audio_files, find_file, name_of
+from data_prep.audio.folder import audio_files, files_below, find_file, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
-from data_prep.files.identifiers import Spellings, identity
+from data_prep.files.identifiers import Spellings, cleaned, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
@@ -39,11 +39,14 @@ def locate(
     root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
     pack_at(root)  # checks all shards now, not in the middle of a run
     table = Path(recordings_csv) if recordings_csv else root / TABLE
-    require(
-        table.is_file(),
-        not_a_file(table),
-        "pass the csv file of the database with --recordings_csv",
-    )
+    if not table.is_file() and (root / table).is_file():
+        table = root / table
+    cure = "pass the csv file of the database with --recordings_csv"
+    others = sorted(root.glob("*.csv")) + sorted(root.glob("*.xlsx"))
+    if not table.is_file() and len(others) == 1:
+        cure = f"if the table is {others[0].name}, pass --recordings_csv "
+        cure += f"{others[0]}"
+    require(table.is_file(), not_a_file(table), cure)
     return root, table
 
 
@@ -249,7 +252,7 @@ def usable_rows(
     for rec, _ in rows:
         path = find_file(root, rec.wav)
         if path is None:
-            cure = "add the file, correct the path, or remove the row"
+            cure = _elsewhere(root, rec.wav)
             if "\\" in rec.wav:
                 cure = "write paths with /"
             raise InputError(
@@ -266,6 +269,24 @@ def usable_rows(
     audits = preparation.audit(recordings, root, save_folder, left_out)
     kept = [row for row in rows if audits.files[row[0].wav].usable]
     return kept, audits
+
+
+def _elsewhere(root: Path, path: str) -> str:
+    """Cure for a path without a file: where a file of this name is."""
+    name = cleaned(PurePosixPath(path).name).lower()
+    files = files_below(root) if pack_at(root) is None else pack_at(root).paths
+    names = (
+        (file, cleaned(PurePosixPath(file).name).lower()) for file in files
+    )
+    near = [
+        file
+        for file, other in names
+        if name in (other, other.rpartition(".")[0])
+    ]
+    if not near:
+        return "add the file, correct the path, or remove the row"
+    others = " or ".join(sorted(near)[:2])
+    return f"write its path, which may be {others}, or remove the row"
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:

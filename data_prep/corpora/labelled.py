@@ -162,14 +162,14 @@ def classes_of(
     classes = [cleaned(str(name)) for name in classes]
     if positive is None:
         return classes
-    positive = cleaned(positive)
+    last = [name for name in classes if identity(name) == identity(positive)]
     require(
-        positive in classes,
+        bool(last),
         f"--positive is {positive!r}, which is not one of the classes "
         f"{', '.join(classes)}",
         "correct it",
     )
-    return [name for name in classes if name != positive] + [positive]
+    return [name for name in classes if name not in last] + last
 
 
 def _prepare(root, table, save_folder, task, corpus_name, named):

@@ -4,7 +4,7 @@ import logging
 import re
 from collections import Counter
 from pathlib import Path, PurePosixPath
-from typing import Callable, List
+from typing import Callable, Dict, List
 
 from data_prep.audio.folder import AUDIO, audio_files, files_below
 from data_prep.audio.packs import pack_at
@@ -32,11 +32,12 @@ def list_folder(
         Recording(path, 0.0, path, 0.0, 0.0, "", unit(path), "", path)
         for path in map(_checked, audio_files(root))
     ]
+    _refuse_alike(recordings)
     if group_by == FILE:
         logger.warning(
             "Every file counts as a separate patient: if several are of one "
             "patient, the splits share that patient and metrics are too "
-            "optimistic; identify patients with %s",
+            "optimistic; identify patients with %s (folder, or a pattern)",
             option,
         )
     else:
@@ -51,6 +52,19 @@ def list_folder(
     return recordings
 
 
+def _refuse_alike(recordings: List[Recording]) -> None:
+    """Refuse two names that look the same."""
+    seen: Dict[str, str] = {}
+    for path in (rec.wav for rec in recordings):
+        other = seen.setdefault(identity(path, is_name=True), path)
+        require(
+            other == path,
+            f"{path!a} and {other!a} differ only in what cannot be seen, such "
+            "as forms of an accent, or in zeros",
+            "rename one",
+        )
+
+
 def folders_of(root: Path) -> List[Path]:
     """Folders whose lists of names make up a plain folder."""
     if pack_at(root) is not None:
@@ -63,8 +77,7 @@ def _report_others(root: Path) -> None:
     """Say which files are not audio, and which tables are not read."""
     if pack_at(root) is not None:
         return
-    paths = (path for path in files_below(root))
-    others = [path for path in paths if not path.lower().endswith(AUDIO)]
+    others = [p for p in files_below(root) if not p.lower().endswith(AUDIO)]
     kinds = Counter(PurePosixPath(path).suffix.lower() for path in others)
     if others:
         logger.warning(

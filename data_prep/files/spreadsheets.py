@@ -7,9 +7,8 @@ import logging
 import re
 from collections import Counter
 from datetime import date, datetime, time
-from functools import lru_cache
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Set, Tuple
 
 from data_prep.files.errors import InputError, not_a_file
 
@@ -37,6 +36,7 @@ _DECLARED = re.compile(
 )
 _SAVE = "save it as 'CSV UTF-8'"
 _NAMES = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_said: Set[str] = set()
 #: Text in quotes, where a separator is part of a cell.
 _IN_QUOTES = re.compile('"[^"]*"')
 #: Appended as a last row: it is swallowed if a quote is open.
@@ -76,10 +76,12 @@ def csv_text(path: Path) -> Tuple[str, str]:
     return text, separator
 
 
-@lru_cache(maxsize=1024)  # a command may read a table several times
 def say_once(words: str) -> None:
-    """Log how a table is read."""
-    logger.info("%s", words)
+    """Log how a table is read; a command may read it several times."""
+    # Before an experiment begins, nothing is shown.
+    if logger.isEnabledFor(logging.INFO) and words not in _said:
+        _said.add(words)
+        logger.info("%s", words)
 
 
 def _separator(text: str) -> str:

@@ -199,16 +199,17 @@ def _refuse_missing(path, header, missing, named) -> None:
     lower = {name.lower(): name for name in header if name}
     for ours in missing:
         name = (named or {}).get(ours, ours)
-        near = difflib.get_close_matches(name.lower(), lower, 1, 0.5)
+        near = difflib.get_close_matches(name.lower(), lower, 1)
         names.append(f"{name!r}" + (f" ({lower[near[0]]}?)" if near else ""))
         if named is not None and ours in NAMED_BY:
             cures.append(f"{NAMED_BY[ours]} NAME")
-    plural = "s" if missing[1:] else ""
     cure = "add or rename it, or correct the option that names it"
     if cures:
         cure = f"pass {' and '.join(cures)}, or rename"
+        if len(cures) < len(missing):
+            cure += "; correct the options that name the others"
     raise InputError(
-        f"{path} has no column{plural} {', '.join(names)}, only "
+        f"{path} has no column {', no column '.join(names)}, only "
         f"{', '.join(filter(None, header))}; {cure}"
     )
 

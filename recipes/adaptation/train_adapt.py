@@ -29,7 +29,10 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
-from cry_modules.training.derived_settings import with_encoder_settings
+from cry_modules.training.derived_settings import (
+    encoder_in_words,
+    with_encoder_settings,
+)
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
@@ -159,7 +162,11 @@ def load_pretrained(hparams):
         return
     path = source.load(hparams["encoder"], front_end)
     if load_companion(path, "projector.ckpt", hparams["projector"]):
-        logger.info("Encoder and projector from %s", path.parent)
+        logger.info(
+            "Encoder and projector from %s: %s",
+            path.parent,
+            encoder_in_words(hparams),
+        )
     else:
         require(
             not hparams["anchor_projection"],
@@ -167,7 +174,11 @@ def load_pretrained(hparams):
             f"{path.parent} has no projector.ckpt",
             "adapt from a run of train_simclr.py, or pass 0",
         )
-        logger.warning("Encoder from %s; a new, random projector", path)
+        logger.warning(
+            "Encoder from %s: %s; a new, random projector",
+            path,
+            encoder_in_words(hparams),
+        )
 
 
 def warn_of_pretrained_on(hparams, manifests):

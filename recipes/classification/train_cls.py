@@ -66,6 +66,7 @@ from cry_modules.training.dataset import (
     whole_recording,
 )
 from cry_modules.training.derived_settings import (
+    encoder_in_words,
     with_classes,
     with_encoder_settings,
 )
@@ -211,7 +212,7 @@ def load_pretrained(hparams, train_set, device):
         calibrate(hparams, train_set, device)
     else:
         path = source.load(encoder, front_end)
-        logger.info("Encoder from %s", path)
+        logger.info("Encoder from %s: %s", path, encoder_in_words(hparams))
 
 
 def calibrate(hparams, dataset, device):
