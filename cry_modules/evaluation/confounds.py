@@ -50,7 +50,12 @@ from data_prep.corpora.database import (
     usable_rows,
 )
 from data_prep.corpora.preparation import corpus_of, require_out
-from data_prep.files.arguments import Arguments, add_columns, take_columns
+from data_prep.files.arguments import (
+    Arguments,
+    add_columns,
+    take_columns,
+    texts,
+)
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.identifiers import cleaned
@@ -388,6 +393,7 @@ def main() -> None:
         )
     add_columns(parser)
     args = take_columns(parser.parse_args())
+    args["classes"] = texts(args["classes"])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})
     with one_line_errors():

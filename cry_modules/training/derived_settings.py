@@ -7,7 +7,7 @@ from typing import Any, Dict, Optional
 
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.checkpoints.settings import plain_settings
+from cry_modules.checkpoints.settings import RANGES, plain_settings
 from cry_modules.training.experiment import as_typed
 from cry_modules.training.resume import YAML_FILE, has_begun
 from data_prep.corpora.database import OPTIONS, locate, named_columns
@@ -34,7 +34,9 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     if has_begun(saved.parent) and saved.is_file():
         before = plain_settings(saved.read_text("utf-8"))
         kept = {name: before[name] for name in _OF_ENCODER if name in before}
-        return {**kept, "width": int(before["width"]), **overrides}
+        if "width" in kept:
+            kept["width"] = RANGES["width"](kept["width"])
+        return {**kept, **overrides}
     text = _text(settings, "encoder_source")
     source = EncoderSource(_of_first_fold(text))
     known = {} if source.is_random else source.settings()

@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 import sys
-from typing import Any, Callable, Dict, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from data_prep.files.option_values import Number, path, seed, text
 from data_prep.files.processors import fit_processors
@@ -99,6 +99,19 @@ def take_columns(args: argparse.Namespace) -> Dict[str, Any]:
     options = {ours: name.lstrip("-") for ours, name in NAMED_BY.items()}
     named = {ours: values.pop(name) for ours, name in options.items()}
     return {**values, "named": named}
+
+
+def texts(values: Optional[Sequence[str]]) -> Optional[List[str]]:
+    """Texts typed as words, or as one word with commas.
+
+    Example
+    -------
+    >>> texts(["a,b"]), texts(["a, b", "c"])
+    (['a', 'b'], ['a, b', 'c'])
+    """
+    if values and len(values) == 1:
+        return [value.strip() for value in values[0].split(",")]
+    return list(values) if values else None
 
 
 def refuse_repeated(parser: Arguments, args: Sequence[str]) -> None:
