@@ -78,10 +78,8 @@ def split_database(
         labelled = _labelled(rows, label_column, table)
         stratum_of = strata(labelled)
         if folds:
-            names, part_of = (
-                range(folds),
-                fold_patients(stratum_of, folds, seed),
-            )
+            names = range(folds)
+            part_of = fold_patients(stratum_of, folds, seed)
         else:
             names, part_of = SPLITS, split_patients(stratum_of, shares, seed)
         parts = {str(name): [] for name in names}

@@ -18,7 +18,12 @@ from typing import Dict, List, Tuple
 from data_prep.audio.folder import audio_files, matching, name_of
 from data_prep.audio.packs import PACK_FILE, pack_at
 from data_prep.corpora import preparation
-from data_prep.corpora.plain_folder import FILE, folders_of, list_folder
+from data_prep.corpora.plain_folder import (
+    FILE,
+    folders_of,
+    list_folder,
+    refuse_grouping,
+)
 from data_prep.corpora.published import command_line, compare_with_published
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings, cleaned
@@ -174,9 +179,11 @@ def _clips(root: Path, options: Dict) -> Tuple[str, List[Clip]]:
     """Name of the corpus and its clips, in VGGSound's form or in none."""
     name = f"{name_of(root)} (in VGGSound's form)"
     if (root / CSV_FILE).is_file():
+        refuse_grouping(options["group_by"], CSV_FILE)
         return name, _official(root)
     clips = _class_folders(root)
     if clips:
+        refuse_grouping(options["group_by"], "VGGSound's form")
         everything = audio_files(root, EXTENSIONS)
         if len(everything) > len(clips):
             logger.warning(

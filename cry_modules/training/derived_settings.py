@@ -51,7 +51,7 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
 
 
 def encoder_in_words(hparams: Settings) -> str:
-    """What is known of the encoder of an experiment, for a log line."""
+    """Describe the encoder of an experiment in a log line."""
     return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
 
 

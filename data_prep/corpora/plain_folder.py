@@ -65,6 +65,16 @@ def _refuse_alike(recordings: List[Recording]) -> None:
         )
 
 
+def refuse_grouping(group_by: str, given_by: str) -> None:
+    """Refuse ``--group_by`` where something else says what is one unit."""
+    require(
+        group_by == FILE,
+        f"--group_by is {group_by!r}, and {given_by} says what is held out "
+        "together",
+        "leave it out",
+    )
+
+
 def folders_of(root: Path) -> List[Path]:
     """Folders whose lists of names make up a plain folder."""
     if pack_at(root) is not None:

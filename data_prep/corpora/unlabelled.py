@@ -17,7 +17,12 @@ from data_prep.corpora.database import (
     report_unlisted,
     usable_rows,
 )
-from data_prep.corpora.plain_folder import FILE, folders_of, list_folder
+from data_prep.corpora.plain_folder import (
+    FILE,
+    folders_of,
+    list_folder,
+    refuse_grouping,
+)
 from data_prep.corpora.stratify import split_by_patient
 from data_prep.files.errors import InputError, require
 from data_prep.manifest import SPLITS
@@ -144,6 +149,7 @@ def _everything(root, table, options) -> List[Row]:
     """Rows of the table, or the files of a folder without one."""
     if table is None:
         return [(rec, {}) for rec in list_folder(root, options["group_by"])]
+    refuse_grouping(options["group_by"], str(table))
     rows = read_database(table, [], options["named"])
     report_unlisted(rows, root, table)
     return rows

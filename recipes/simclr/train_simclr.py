@@ -71,6 +71,7 @@ def main(argv=None):
         hparams_file, run_opts, overrides = parse_arguments(argv)
         join_ranks(run_opts)
         needs = ("data_folder", "min_clips", "noise_snr", "group_by")
+        needs += ("patient_column", "path_column")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "sounds")
         with only_process_in(hparams["output_folder"]):

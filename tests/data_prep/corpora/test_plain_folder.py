@@ -71,6 +71,20 @@ def test_vggsounds_form_is_kept(write, sounds, prepared, caplog):
     assert "12 audio files elsewhere in it are left out" in caplog.text
 
 
+def test_grouping_is_not_ignored(babies, write, tmp_path):
+    folder, out = babies(), tmp_path / "out"
+    with pytest.raises(
+        InputError, match="--group_by is 'folder', and .*babies"
+    ):
+        prepare_unlabelled(
+            *(str(folder), str(out), f"{folder}/babies.csv"),
+            group_by="folder", **NAMED,
+        )  # fmt: skip
+    write("train/dog/x_000000.wav")
+    with pytest.raises(InputError, match="VGGSound's form says what is held"):
+        prepare_vggsound(str(folder), str(out), group_by="folder")
+
+
 def test_labels_need_a_form(sounds, tmp_path):
     with pytest.raises(InputError, match="neither vggsound.csv nor train/"):
         prepare_vggsound(
