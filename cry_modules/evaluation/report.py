@@ -4,6 +4,7 @@ from typing import Dict, List
 
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
+from cry_modules.evaluation.file_facts import report_lines
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.bootstrap import NO_PAIR
 from cry_modules.metrics.figures import METRICS, shown_in
@@ -170,6 +171,8 @@ def page(metrics: Dict) -> str:
         and _nuisance_lines(metrics["nuisance"]),
         "Subgroups": metrics.get("subgroups")
         and subgroup_table(metrics["subgroups"]),
+        "Files": metrics.get("files")
+        and report_lines(metrics["files"], metrics["label_column"]),
         "Pictures": pictures or ["None were requested."],
         "How to read this": [
             _READING.format(**metrics) + _OF_FOLDS * bool(metrics.get("folds"))

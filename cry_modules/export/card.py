@@ -95,6 +95,10 @@ def limits(description: Dict, metrics: Dict) -> List[str]:
             f"Its probabilities are {kind} on the test split (calibration "
             f"slope {with_interval(test, 'calibration_slope')})."
         )
+    for name in ("class_warning", "split_warning"):
+        warning = (metrics.get("files") or {}).get(name)
+        if warning:
+            caveats.append(f"{warning[0].upper()}{plain(warning[1:])}.")
     return [
         *caveats,
         "It was trained, chosen and tested on recordings of one corpus; its "

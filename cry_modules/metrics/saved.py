@@ -74,6 +74,13 @@ _ENTRIES = {
     "controls": ({str: dict.fromkeys(UNITS, _CONTROL)}, None),
     "subgroups": ({str: {"groups": _GROUPS, str: object}}, None),
     "nuisance": ({str: {str: {**_VALUES, str: object}}}, None),
+    "files": (
+        {
+            **dict.fromkeys(("class_warning", "split_warning"), (str, None)),
+            **dict.fromkeys(("by_class", "by_split"), {str: [str]}),
+        },
+        None,
+    ),
     "folds": [FILE_NAME],
     "fold_column": str,
 }

@@ -292,6 +292,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     environment.join()
     check_data(hparams, manifests)
     train_labels, classes = read_labels(manifests, hparams["classes"])
+    files = after.look_at_files(hparams, manifests)
     if hparams["controls"]:
         controls.check_training_size(len(train_labels))
     recordings = dataio_prepare(hparams, manifests, classes)
@@ -323,7 +324,9 @@ def run(hparams, hparams_file, overrides, run_opts):
         random = run_random_encoder(hparams, hparams_file, overrides, run_opts)
         done.controls["random_encoder"] = random.outcomes
     corpus = manifest.read_corpus(manifests)
-    done.metrics = after.model_metrics(hparams, brain, done, options, corpus)
+    done.metrics = after.model_metrics(
+        hparams, brain, done, options, corpus, files
+    )
     if nuisance:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
         features = {"embedding": embs, "log-mel": logmel}
