@@ -22,9 +22,13 @@ An encoder is a ``torch.nn.Module`` with
 Frames are those of the front end. An encoder of waveforms comes with a front
 end that passes samples through, and has any frame rate inside.
 
-Optional are ``embed_frames(feats, n_frames)``, the forward pass without checks
-that depend on values, which the ONNX exporter traces; and ``run_block`` with
-blocks like ``cnn14.Cnn14``'s, which ``checkpoint_activations`` needs.
+Optional are ``pooling`` in the constructor, as in ``cnn14.Cnn14``, whose
+choices the state dict tells apart (``Architecture.frequency_marker``);
+``places`` and ``unread(places)``, where the encoder can be read and the layers
+that this leaves out; ``embed_frames(feats, n_frames)``, the forward pass
+without checks that depend on values, which the ONNX exporter traces; and
+``run_block`` with blocks like ``cnn14.Cnn14``'s, which
+``checkpoint_activations`` needs.
 """
 
 import importlib
@@ -52,6 +56,9 @@ class Architecture(NamedTuple):
     first_norm : str
         BatchNorm over the bands of the input, whose statistics tell which
         features it was trained on; empty if it has none.
+    frequency_marker : str
+        Buffer that only an encoder with ``pooling: frequency`` has; empty if
+        the architecture has no choice of pooling.
     yaml : str
         The yaml file that builds it; default: ``hparams/models/<name>.yaml``.
     """
@@ -59,12 +66,16 @@ class Architecture(NamedTuple):
     class_path: str
     marker: str
     first_norm: str = ""
+    frequency_marker: str = ""
     yaml: str = ""
 
 
 ARCHITECTURES = {
     "cnn14": Architecture(
-        "cry_modules.cnn14.Cnn14", "conv_block1.conv1.weight", "norm0"
+        "cry_modules.cnn14.Cnn14",
+        "conv_block1.conv1.weight",
+        first_norm="norm0",
+        frequency_marker="frequency_bins",
     ),
 }
 
@@ -89,12 +100,42 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def make_encoder(name: str, mel_bins: int, width: int) -> nn.Module:
+def make_encoder(
+    name: str, mel_bins: int, width: int, pooling: str = "mean"
+) -> nn.Module:
     """Build an encoder with random weights."""
+    check_pooling(name, pooling)
     module, _, cls = architecture(name).class_path.rpartition(".")
+    options = {} if pooling == "mean" else {"pooling": pooling}
     return getattr(importlib.import_module(module), cls)(
-        mel_bins=mel_bins, width=width
+        mel_bins=mel_bins, width=width, **options
     )
+
+
+def draw_again(encoder: nn.Module, mel_bins: int, seed: int) -> None:
+    """Replace the weights of an encoder by random ones of this seed."""
+    name, state = name_of(encoder), encoder.state_dict()
+    width = len(state[architecture(name).marker])
+    with torch.random.fork_rng():  # other draws stay as they are
+        torch.manual_seed(seed)
+        pooling = pooling_of_state(name, state)
+        drawn = make_encoder(name, mel_bins, width, pooling)
+    encoder.load_state_dict(drawn.state_dict())
+
+
+def check_pooling(name: str, pooling: str) -> None:
+    """Refuse a pooling that an architecture does not have."""
+    require(
+        pooling == "mean" or bool(architecture(name).frequency_marker),
+        f"pooling is {pooling}, and the architecture {name} has only its own",
+        "pass --pooling mean",
+    )
+
+
+def pooling_of_state(name: str, state: Dict[str, torch.Tensor]) -> str:
+    """Pooling of the encoder that a state dict of this architecture is of."""
+    marker = architecture(name).frequency_marker
+    return "frequency" if marker and marker in state else "mean"
 
 
 def name_of(encoder: nn.Module) -> Optional[str]:
@@ -118,6 +159,7 @@ def include(architecture_name: str, **settings):
     ``!applyref:``.
     """
     path = architecture(architecture_name).yaml
+    check_pooling(architecture_name, settings.get("pooling", "mean"))
     path = Path(path or _YAML_FOLDER / f"{architecture_name}.yaml")
     if not path.is_file():
         raise InputError(

@@ -7,13 +7,16 @@ padding. At width 64 and without padding, state dict and outputs equal
 SpeechBrain's ``Cnn14(mel_bins, 2048)``.
 """
 
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from cry_modules.lengths import MIN_FRAMES, frame_mask
+
+#: What an embedding is over frequency: the mean of the bins, or all of them.
+POOLINGS = ("mean", "frequency")
 
 _LEAST_VARIANCE = 1e-10
 
@@ -237,7 +240,8 @@ class Cnn14(nn.Module):
     """CNN14: log-mel frames to one embedding.
 
     Six blocks, mean over frequency, then maximum plus mean over valid frames.
-    A block can be read directly, with frequency kept (``places``).
+    Frequency can be kept: in this pooling, or by reading a block directly
+    (``places``).
 
     Arguments
     ---------
@@ -248,6 +252,12 @@ class Cnn14(nn.Module):
         ``width * (1, 2, 4, 8, 16, 32)``. 64 is the CNN14 of the paper.
     dropout : float
         Dropout after each block in train mode, 0 to 0.9.
+    pooling : str
+        ``mean`` over frequency, as in PANNs, or ``frequency``: all bins that
+        the five poolings leave (2 of 80) are kept, side by side, as in BYOL-A
+        (https://arxiv.org/abs/2204.07402), so ``emb_dim`` is as many times
+        larger. Its state dict has the buffer ``frequency_bins``, which tells
+        the weights of the two apart.
 
     Example
     -------
@@ -262,7 +272,11 @@ class Cnn14(nn.Module):
     """
 
     def __init__(
-        self, mel_bins: int = 80, width: int = 64, dropout: float = 0.2
+        self,
+        mel_bins: int = 80,
+        width: int = 64,
+        dropout: float = 0.2,
+        pooling: str = "mean",
     ):
         super().__init__()
         if mel_bins < MIN_FRAMES or width < 1:
@@ -272,10 +286,19 @@ class Cnn14(nn.Module):
             )
         if not 0 <= dropout <= 0.9:
             raise ValueError(f"dropout is {dropout}; it must be 0 to 0.9")
+        if pooling not in POOLINGS:
+            raise ValueError(
+                f"pooling is {pooling!r}; expected one of {', '.join(POOLINGS)}"
+            )
         self.mel_bins = mel_bins
         self.width = width
         self.emb_dim = 32 * width
         self.dropout = dropout
+        self.pooling = pooling
+        if pooling == "frequency":
+            n_bins = mel_bins // 2**5
+            self.register_buffer("frequency_bins", torch.tensor(n_bins))
+            self.emb_dim *= n_bins
         self.norm0 = nn.BatchNorm2d(mel_bins)
         channels = [1] + [width * 2**i for i in range(6)]
         for i in range(6):
@@ -304,6 +327,12 @@ class Cnn14(nn.Module):
             bands = bands // 2 if i < 5 else bands
             dims[f"block{i + 1}"] = 2 * bands * self.width * 2**i
         return {**dims, "embedding": self.emb_dim}
+
+    def unread(self, places: Sequence[str]) -> List[nn.Module]:
+        """Blocks after the last of these places, which are not computed."""
+        read = [i for i, place in enumerate(self.places) if place in places]
+        names = [f"conv_block{i + 1}" for i in range(max(read) + 1, 6)]
+        return [self.get_submodule(name) for name in names]
 
     def forward(
         self,
@@ -360,18 +389,20 @@ class Cnn14(nn.Module):
             if read.keys() == set(places):
                 break
             x, n_frames = self.run_block(i, x, n_frames)
+            # Without dropout, which would add to the deviation in training.
             if f"block{i + 1}" in places:
                 read[f"block{i + 1}"] = mean_and_spread(x, n_frames)
         if "embedding" in places:
-            read["embedding"] = self._pool(x.mean(dim=3), n_frames)
+            read["embedding"] = self._pool(self._dropped(x), n_frames)
         return torch.cat([read[place] for place in places], dim=1)
 
     def run_block(self, i, x, n_frames):
-        """Block ``i``, counted from 0, and the dropout after it."""
-        x, n_frames = self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
-        if self.training:
-            x = dropout(x, self.dropout)
-        return x, n_frames
+        """Block ``i``, counted from 0, and the dropout before it."""
+        x = self._dropped(x) if i else x
+        return self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
+
+    def _dropped(self, x):
+        return dropout(x, self.dropout) if self.training else x
 
     def _n_frames(self, feats, lengths):
         n_frames = None
@@ -394,9 +425,12 @@ class Cnn14(nn.Module):
         mask = frame_mask(n_frames, feats.shape[1])
         return masked_batch_norm(self.norm0, x, mask).transpose(1, 3)
 
-    @staticmethod
-    def _pool(x, n_frames):
-        """Maximum plus mean over valid time: [batch, channels]."""
+    def _pool(self, x, n_frames):
+        """Pool frequency, then maximum plus mean over valid time."""
+        if self.pooling == "mean":
+            x = x.mean(dim=3)
+        else:  # [batch, channels * bins, frames]
+            x = x.transpose(2, 3).flatten(1, 2)
         if n_frames is None:
             return x.amax(dim=2) + x.mean(dim=2)
         padding = ~frame_mask(n_frames, x.shape[2])[:, None]

@@ -33,7 +33,8 @@ class Embedder(nn.Module):
     features : torch.nn.Module
         Waveforms and lengths to features and lengths, with ``logmel``.
     encoder : torch.nn.Module
-        Features and lengths to embeddings ``[batch, emb_dim]``.
+        Features and lengths to embeddings ``[batch, emb_dim]``. Its layers
+        after the last place that is read are not trained.
     readout : str
         Where the encoder is read, parts joined by ``+``: ``embedding``, another
         of the encoder's ``places`` such as ``block3``, and ``logmel``, which
@@ -76,6 +77,8 @@ class Embedder(nn.Module):
         self.features = features
         self.encoder = encoder
         self.parts = parts_of(readout, encoder)
+        for layer in unread_layers(encoder, self.parts):
+            layer.requires_grad_(False)
         self.statistics = None
         if LOGMEL in self.parts:
             self.statistics = LogMelStatistics(features.logmel)
@@ -125,6 +128,15 @@ def places_of(encoder: nn.Module) -> Sequence[str]:
     its embedding alone."""
     inner = getattr(encoder, "encoder", encoder)  # of a fine-tuning mode
     return [*getattr(inner, "places", [EMBEDDING])]
+
+
+def unread_layers(
+    encoder: nn.Module, parts: Sequence[str]
+) -> Sequence[nn.Module]:
+    """Layers of an encoder that reading these parts does not compute."""
+    inner = getattr(encoder, "encoder", encoder)
+    has_choice = places_of(encoder) != [EMBEDDING]
+    return inner.unread(parts) if has_choice else []
 
 
 def parts_of(readout: str, encoder: nn.Module) -> List[str]:

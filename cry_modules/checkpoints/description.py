@@ -8,6 +8,7 @@ from typing import Dict, List, Optional
 
 from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.versions import written_before
+from cry_modules.cnn14 import POOLINGS
 from cry_modules.embeddings import INPUTS
 from cry_modules.front_ends import FRONT_ENDS
 from data_prep.files.errors import InputError
@@ -41,6 +42,7 @@ class Blueprint:
     classes: List[str] = field(default_factory=list)
     log_prior: List[float] = field(default_factory=list)  #: one number a class
     architecture: str = "cnn14"
+    pooling: str = "mean"  #: of frequency, at the end of the encoder
 
     def __post_init__(self):
         if type(self.width) is not int or not 1 <= self.width <= _WIDEST:
@@ -48,6 +50,7 @@ class Blueprint:
         for name, known in (
             ("architecture", ARCHITECTURES),
             ("front_end", FRONT_ENDS),
+            ("pooling", POOLINGS),
             ("tested_on", INPUTS),
         ):
             value = getattr(self, name)

@@ -14,7 +14,12 @@ import torch
 from torch import nn
 
 from cry_modules import __version__
-from cry_modules.architectures import ARCHITECTURES, name_of, name_of_state
+from cry_modules.architectures import (
+    ARCHITECTURES,
+    name_of,
+    name_of_state,
+    pooling_of_state,
+)
 from cry_modules.checkpoints import panns
 from cry_modules.checkpoints.checkpointer import (
     best_checkpoint,
@@ -329,7 +334,8 @@ def _check_front_end(known: Known, front_end: str, title: str) -> None:
 
 
 def _hint(state: Dict[str, torch.Tensor], encoder: nn.Module) -> str:
-    """The option to pass where architecture, width or mel bands differ."""
+    """The option to pass where architecture, width, mel bands or pooling
+    differ."""
     name = name_of_state(state)
     if name is None or name_of(encoder) is None:
         return ""
@@ -350,6 +356,9 @@ def _hint(state: Dict[str, torch.Tensor], encoder: nn.Module) -> str:
         ]
         cure = f": pass --front_end {' or '.join(names)}" if names else ""
         return f"; it takes {n_mels[0]} mel bands, here {n_mels[1]}{cure}"
+    pooling = pooling_of_state(name, state)
+    if pooling != pooling_of_state(name, expected):
+        return f"; it has the pooling {pooling}: pass --pooling {pooling}"
     return ""
 
 

@@ -95,9 +95,7 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
     features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
-    encoder = make_encoder(
-        blueprint.architecture, logmel.n_mels, blueprint.width
-    )
+    encoder = _encoder(blueprint, logmel.n_mels)
     embedder = Embedder(
         features,
         encoder,
@@ -113,6 +111,12 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
         head = ClassificationHead(dimension, len(blueprint.classes))
         posterior = Posterior(head, blueprint.log_prior).eval()
     return SavedModel(blueprint, embedder, posterior, facts or {})
+
+
+def _encoder(blueprint, n_mels) -> nn.Module:
+    return make_encoder(
+        *(blueprint.architecture, n_mels, blueprint.width, blueprint.pooling)
+    )
 
 
 def load_model(
@@ -172,7 +176,7 @@ def _build_described(facts: Dict, weights: Path) -> SavedModel:
     n_mels = make_front_end(blueprint.front_end).n_mels
     # Before any memory is taken for weights that are not there.
     with torch.device("meta"):
-        encoder = make_encoder(blueprint.architecture, n_mels, blueprint.width)
+        encoder = _encoder(blueprint, n_mels)
     n_bytes = sum(value.nbytes for value in encoder.state_dict().values())
     if weights.stat().st_size < n_bytes:
         raise ValueError(
@@ -255,6 +259,7 @@ def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
         "width": int(settings["width"]),
         "front_end": settings["front_end"],
         "architecture": settings["architecture"],
+        "pooling": settings.get("pooling", "mean"),
         "chunk_s": float(settings["chunk_s"]),
     }
     if "finetune_mode" not in settings:

@@ -125,6 +125,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "temperature": Number(0, 1000, above=True),
     "width": Number(most=1024, whole=True),  # its class knows the least
     "dropout": Number(0, 0.9),
+    "pooling": _one_of("mean", "frequency"),
     "projection_dim": whole_number(1, 100_000),
     "trained_on": _one_of("recordings", "chunks"),
     "solver": _one_of("adamw", "lbfgs"),

@@ -7,7 +7,7 @@ from typing import Dict, List, Optional, Tuple
 import numpy as np
 
 from cry_modules.evaluation.clinical import clinical
-from cry_modules.evaluation.controls import compare_with_control
+from cry_modules.evaluation.controls import by_method, compare_with_encoders
 from cry_modules.evaluation.subgroups import by_subgroup
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.choices import Choices, choose, pooled
@@ -112,14 +112,17 @@ def evaluate_outcomes(
     blocks["clinical"] = clinical(*tested["recording"], trained, *how)
     blocks["controls"] = {
         name: {
-            unit: compare_with_control(
+            unit: compare_with_encoders(
                 tested[unit][0],
-                *pooled_predictions(outcomes, unit, options.patient_score),
+                [
+                    pooled_predictions(outcomes, unit, options.patient_score)
+                    for outcomes in encoders
+                ],
                 *how,
             )
             for unit in UNITS
         }
-        for name, outcomes in controls.items()
+        for name, encoders in by_method(controls).items()
     }
     # Scores of a support vector machine rank but are not probabilities.
     for block in blocks["controls"].get("logmel_svm", {}).values():

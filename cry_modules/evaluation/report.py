@@ -3,7 +3,7 @@
 from typing import Dict, List
 
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
-from cry_modules.evaluation.controls import NAMES, sorted_by_auc, unbeaten
+from cry_modules.evaluation.controls import in_words, sorted_by_auc, unbeaten
 from cry_modules.evaluation.file_facts import report_lines
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.bootstrap import NO_PAIR
@@ -67,7 +67,8 @@ def _controls_in_short(metrics) -> str:
         return chance or ", better than its controls"
     best = metrics["controls"][names[0]]["recording"]
     value = "" if best["auc"] is None else f" {best['auc']:.3f}"
-    return f"{chance}, NOT shown to be better than {NAMES[names[0]]}{value}"
+    name = in_words(names[0], best)
+    return f"{chance}, NOT shown to be better than {name}{value}"
 
 
 def is_above_chance(metrics: Dict) -> bool:
@@ -127,7 +128,10 @@ def _on_controls(controls) -> List[str]:
     sentences = [_against(controls, best)]
     if "random_encoder" in controls and best != "random_encoder":
         sentences.append(_against(controls, "random_encoder"))
-    names = "; ".join(NAMES[name] for name in unbeaten(controls))
+    names = "; ".join(
+        in_words(name, controls[name]["recording"])
+        for name in unbeaten(controls)
+    )
     if names:
         sentences.append(f"It is not shown to be better than: {names}.")
     return sentences
@@ -135,7 +139,8 @@ def _on_controls(controls) -> List[str]:
 
 def _against(controls, name) -> str:
     entry = controls[name]["recording"]
-    text = f"{NAMES[name].capitalize()}: AUC {with_interval(entry)}"
+    words = in_words(name, entry)
+    text = f"{words[0].upper()}{words[1:]}: AUC {with_interval(entry)}"
     if entry["difference"]["difference"] is None:
         return f"{text}."
     difference = difference_in_words(entry["difference"])
@@ -256,7 +261,7 @@ def controls_table(metrics: Dict) -> List[str]:
     for name, entry in metrics["controls"].items():
         block = entry["recording"]
         difference = difference_in_words(block["difference"])
-        rows.append([NAMES[name], *_cells(block, shown), difference])
+        rows.append([in_words(name, block), *_cells(block, shown), difference])
     n_present = sum(bool(c["n"]) for c in test["per_class"].values())
     majority = {
         "auc": "0.500",
@@ -275,7 +280,8 @@ def _number_of_tests(controls) -> List[str]:
     if sum(p is not None for p in ps) < 2:
         return []
     corrected = "; ".join(
-        f"{NAMES[name]} {p_in_words(p)}" for name, p in zip(controls, holm(ps))
+        f"{in_words(name, entry['recording'])} {p_in_words(p)}"
+        for (name, entry), p in zip(controls.items(), holm(ps))
     )
     return [
         "",

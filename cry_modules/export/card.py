@@ -7,7 +7,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.evaluation.controls import NAMES, unbeaten
+from cry_modules.evaluation.controls import in_words, unbeaten
 from cry_modules.evaluation.report import (
     controls_table,
     is_above_chance,
@@ -73,9 +73,12 @@ def plain(value):
 def limits(description: Dict, metrics: Dict) -> List[str]:
     """Caveats of the results, one sentence each."""
     test, caveats = metrics["test"]["recording"], []
-    ahead = unbeaten(metrics.get("controls") or {})
+    controls = metrics.get("controls") or {}
+    ahead = unbeaten(controls)
     if ahead:
-        names = "; or than ".join(NAMES[name] for name in ahead)
+        names = "; or than ".join(
+            in_words(name, controls[name]["recording"]) for name in ahead
+        )
         caveats.append(
             "We found no evidence that it is better, on the same recordings, "
             f"than {names}."

@@ -35,6 +35,8 @@ _BLOCK = {
 }
 _CONTROL = {
     **_VALUES,
+    "n_encoders?": whole(1),
+    "auc_range?": [float, float],
     "difference": {"ci95": _INTERVAL, str: object},
     str: object,
 }

@@ -29,6 +29,7 @@ from speechbrain.utils.data_pipeline import DynamicItem
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
+from cry_modules.architectures import draw_again
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import (
@@ -318,11 +319,12 @@ def run(hparams, hparams_file, overrides, run_opts):
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.classical_controls(hparams, logmel, brain)
-    if hparams["readout"] != EMBEDDING and (
-        EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
-    ):
-        random = run_random_encoder(hparams, hparams_file, overrides, run_opts)
-        done.controls["random_encoder"] = random.outcomes
+        if hparams["readout"] != EMBEDDING and (
+            EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
+        ):
+            done.controls |= random_encoders(
+                hparams, hparams_file, overrides, run_opts, brain.cached
+            )
     corpus = manifest.read_corpus(manifests)
     done.metrics = after.model_metrics(
         hparams, brain, done, options, corpus, files
@@ -340,25 +342,39 @@ def run(hparams, hparams_file, overrides, run_opts):
     return done
 
 
-def run_random_encoder(hparams, hparams_file, overrides, run_opts):
-    """Run the same recipe with a random encoder: the control for a head that
-    also has log-mel statistics as input, since these improve any encoder."""
-    folder = Path(hparams["output_folder"]) / "controls/random_encoder"
+def random_encoders(hparams, hparams_file, overrides, run_opts, several):
+    """Run the same recipe with random encoders: the control for a head that
+    also reads blocks or log-mel statistics, from which any encoder gains.
+
+    One random encoder, or `several`, since they differ; outcomes by name.
+    """
     changes = {
         "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},
         **{"nuisance": None, "subgroups": None, "folds": None},
     }
-    return run_variant(hparams_file, overrides, run_opts, folder, changes)
+    outcomes = {}
+    for draw in range(controls.N_RANDOM_ENCODERS if several else 1):
+        name = controls.random_encoder(draw)
+        folder = Path(hparams["output_folder"]) / "controls" / name
+        outcomes[name] = run_variant(
+            hparams_file, overrides, run_opts, folder, changes, draw
+        ).outcomes
+    return outcomes
 
 
-def run_variant(hparams_file, overrides, run_opts, folder, changes):
-    """Run the same recipe in another folder with some settings changed."""
+def run_variant(hparams_file, overrides, run_opts, folder, changes, draw=0):
+    """Run the same recipe in another folder with some settings changed;
+    `draw` above 0 is another draw of the random encoder."""
     with only_process_in(folder):
         arguments = [hparams_file, overrides, folder, changes]
         run_on_main(write_variant, args=arguments)
         variant = str(folder / "hyperparams.yaml")
-        done = run(load(variant, {}), variant, {}, run_opts)
+        changed = load(variant, {})
+        if draw:
+            parts = changed["encoder"], changed["logmel"].n_mels
+            draw_again(*parts, changed["seed"] + draw)
+        done = run(changed, variant, {}, run_opts)
     gc.collect()  # its recordings and weights, which are in reference cycles
     return done
 

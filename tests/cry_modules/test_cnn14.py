@@ -236,3 +236,51 @@ def test_a_silent_channel_has_a_finite_gradient():
     x = torch.zeros(1, 1, 4, 2, requires_grad=True)
     mean_and_spread(x).sum().backward()
     assert x.grad.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("mel_bins", [32, 64, 80])
+def test_frequency_pooling_keeps_the_bins(mel_bins):
+    """Each recording alone, value by value, equals the padded batch; the mean
+    over bins, pooled, is the embedding of the other pooling."""
+    torch.manual_seed(0)
+    encoder = Cnn14(mel_bins, width=2, pooling="frequency").eval()
+    randomise_norms(encoder)
+    feats, n_frames = torch.randn(3, 130, mel_bins), [130, 33, 100]
+    embs = encoder(feats, torch.tensor(n_frames) / 130)
+    n_bins = mel_bins // 32
+    assert encoder.emb_dim == encoder.places["embedding"] == 64 * n_bins
+    assert embs.shape == (3, encoder.emb_dim)
+    mean = Cnn14(mel_bins, width=2).eval()
+    state = encoder.state_dict()
+    assert int(state.pop("frequency_bins")) == n_bins
+    mean.load_state_dict(state)
+    for emb, recording, n in zip(embs, feats, n_frames):
+        x = encoder._normalise_bins(recording[None, :n], None)
+        for i in range(6):
+            x, _ = encoder.run_block(i, x, None)
+        pooled = []
+        for channel in x[0].numpy():
+            for b in range(n_bins):
+                values = [float(frame[b]) for frame in channel]
+                pooled.append(max(values) + sum(values) / len(values))
+        np.testing.assert_allclose(emb, pooled, rtol=1e-4, atol=2e-5)
+        averaged = x[0].mean(dim=2)
+        averaged = averaged.amax(dim=1) + averaged.mean(dim=1)
+        torch.testing.assert_close(mean(recording[None, :n])[0], averaged)
+
+
+def test_refuses_another_pooling():
+    with pytest.raises(ValueError, match="'max'; expected one of mean, freq"):
+        Cnn14(80, width=1, pooling="max")
+
+
+def test_a_block_is_read_without_dropout():
+    """Dropout would add to the deviation in training, and not in testing."""
+    torch.manual_seed(0)
+    encoder = Cnn14(80, width=2, dropout=0.9).train()
+    feats = torch.randn(4, 64, 80)
+    x = encoder._normalise_bins(feats, None)
+    expected = mean_and_spread(encoder.conv_block1(x)[0])
+    got = encoder(feats, places=["block1"])
+    torch.testing.assert_close(got, expected)

@@ -7,6 +7,7 @@ import torch
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics, cut
 from cry_modules.evaluation.baseline import mean_and_deviation
+from cry_modules.finetune import FinetunedEncoder
 from cry_modules.front_ends import AugmentedFeatures, LogMel
 from cry_modules.heads import ClassificationHead
 from cry_modules.views import SpecAugment
@@ -116,3 +117,25 @@ def test_refuses_unknown_options():
             make_embedder(readout=readout)
     with pytest.raises(ValueError, match="tested_on is 'chunk'; expected one"):
         make_embedder(tested_on="chunk")
+
+
+@pytest.mark.parametrize("mode", ["linear_bn", "end_to_end"])
+@pytest.mark.parametrize("readout", ["block3", "block3+block1+logmel"])
+def test_layers_after_the_last_place_are_not_trained(sigs, mode, readout):
+    """All others are: each trained parameter has a gradient, which data
+    parallelism needs."""
+    torch.manual_seed(0)
+    features = AugmentedFeatures(LogMel(), SpecAugment(0, 0), False)
+    encoder = Cnn14(80, width=1)
+    tuned = FinetunedEncoder(encoder, mode)
+    embedder = Embedder(features, tuned, readout).train()
+    before = {name: value.clone() for name, value in encoder.named_buffers()}
+    embedder(*padded(sigs)).square().sum().backward()
+    last = ("conv_block4", "conv_block5", "conv_block6")
+    for name, parameter in encoder.named_parameters():
+        is_norm = "norm" in name
+        trains = not name.startswith(last) and (is_norm or mode != "linear_bn")
+        assert parameter.requires_grad == trains, name
+        assert (parameter.grad is not None) == trains, name
+    for name, buffer in encoder.named_buffers():
+        assert torch.equal(buffer, before[name]) == name.startswith(last), name

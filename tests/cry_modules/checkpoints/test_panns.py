@@ -74,6 +74,12 @@ def test_a_bare_state_dict_and_a_file_of_2019(small, tmp_path):
         assert_same_layers(encoder, small.model, feats)
 
 
+def test_published_weights_have_their_pooling(small):
+    encoder = Cnn14(64, width=1, pooling="frequency")
+    with pytest.raises(InputError, match="pass --pooling mean$"):
+        EncoderSource(small()).load(encoder, "panns")
+
+
 def test_every_name_is_converted_or_dropped(small):
     extra = {"att_block.att.weight": torch.ones(1)}
     assert "att_block.att.weight is unexpected" in refusal(small(extra))

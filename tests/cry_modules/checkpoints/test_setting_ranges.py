@@ -8,6 +8,7 @@ from cry_modules.checkpoints.settings import (
     check_ranges,
     plain_settings,
 )
+from cry_modules.cnn14 import POOLINGS
 from cry_modules.embeddings import INPUTS
 from cry_modules.metrics.predictions import AGGREGATIONS
 from data_prep.files.errors import InputError
@@ -49,6 +50,7 @@ def test_names_are_those_of_the_modules():
     for name, names in (
         ("trained_on", INPUTS),
         ("patient_score", AGGREGATIONS),
+        ("pooling", POOLINGS),
     ):
         for value in names:
             check_ranges({name: value})
