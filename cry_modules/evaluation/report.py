@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from cry_modules.evaluation import final
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import in_words, sorted_by_auc, unbeaten
 from cry_modules.evaluation.file_facts import report_lines
@@ -166,6 +167,7 @@ def page(metrics: Dict) -> str:
         "Results": metrics_table(metrics),
         _title_of_folds(metrics): metrics.get("folds")
         and _folds_table(metrics),
+        "Final model": metrics.get("folds") and final.report_lines(metrics),
         "Controls on the same split": metrics.get("controls")
         and [*controls_table(metrics), *_number_of_tests(metrics["controls"])],
         "Decisions, and other prevalences": metrics.get("clinical")

@@ -83,6 +83,14 @@ _ENTRIES = {
         },
         None,
     ),
+    "chosen": ({"epoch?": whole(0), "c?": number(0)}, None),
+    "final": (
+        {
+            **{"epochs?": whole(1), "c?": number(0), "n_folds?": whole(1)},
+            **{"slope?": number(0), "shift?": [float]},
+        },
+        None,
+    ),
     "folds": [FILE_NAME],
     "fold_column": str,
 }

@@ -28,10 +28,12 @@ from cry_modules.training.batches import EmbeddingSet, keep_batch
 from cry_modules.training.dataset import seconds_of
 from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
+from recipes.classification.folds import chosen_by_folds
 
 #: Keys of ``metrics.json`` that differ between folds.
 _OF_A_FOLD = (
     "valid", "test", "clinical", "controls", "subgroups", "nuisance", "figures",
+    "chosen",
 )  # fmt: skip
 
 
@@ -161,6 +163,7 @@ def model_metrics(hparams, brain, done, options, corpus, files):
         "files": files,
         "classes": brain.classes,
         "prevalence": brain.prevalence.tolist(),
+        "chosen": brain.chosen(),
         "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "n_parameters": sum(p.numel() for p in parameters),
         **evaluate_outcomes(done.outcomes, done.controls, options),
@@ -216,6 +219,9 @@ def pool(hparams, column, values, runs, options):
         and {**first["files"], "split_warning": None, "by_split": {}},
         "folds": list(runs),
         "fold_column": column,
+        "final": hparams["final"]
+        and chosen_by_folds([run.metrics for run in every])
+        or None,
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
     for value, block in zip(values, done.metrics["by_fold"]["each"]):
