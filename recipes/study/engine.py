@@ -133,6 +133,7 @@ def _follow(process: subprocess.Popen, watch: Watch) -> None:
                 watch.look()
                 time.sleep(_LOOK_EVERY)
         except KeyboardInterrupt:
+            watch.interrupted = True
             _stop(process)
             raise KeyboardInterrupt(
                 "interrupted; run the same command again to resume"

@@ -27,6 +27,7 @@ class Watch:
         self.by_result = {str(run.result): run for run in plan.runs.values()}
         self.done: Set[str] = {r.name for r in plan.runs.values() if r.done}
         self.failed: Dict[str, Path] = {}
+        self.interrupted = False  # runs then end because they are stopped
         self.began = self.changed = time.monotonic()
         self.left_s = self._estimate_left()
         self.last = "starting"
@@ -49,6 +50,8 @@ class Watch:
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
                 line = failure(run, self.failed[run.name])
+                if self.interrupted:
+                    line = line.replace("FAILED", "stopped", 1)
                 self.bar.write(line, file=sys.stdout)
                 sys.stdout.flush()  # somebody may follow the file
         self._draw()

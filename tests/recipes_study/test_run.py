@@ -117,7 +117,8 @@ def test_a_failure_names_log_and_error(tmp_path):
     assert watch.failure(failing, log).endswith(": killed")
 
 
-def test_failures_are_read_from_snakemakes_log(tmp_path):
+@pytest.mark.parametrize("word", ["FAILED", "stopped"])
+def test_failures_are_read_from_snakemakes_log(tmp_path, capsys, word):
     plan = studies.plan_of(studies.settings(tmp_path))
     failing = plan.classifier("neuro", "random", "linear", 1.0, 1)
     log = tmp_path / "snakemake.log"
@@ -125,12 +126,14 @@ def test_failures_are_read_from_snakemakes_log(tmp_path):
     progress = watch.Watch(plan, cost.Estimate(plan), 1, log)
     progress.look()
     assert not progress.failed
+    progress.interrupted = word == "stopped"
     log.write_text(
         "Error in rule train_cls:\n    jobid: 3\n    output: "
         f"{failing.result}\n    log: x (check log file(s) for error details)\n"
     )
     progress.look()
     assert list(progress.failed) == [failing.name]
+    assert f"\n{word} {failing.name}, see " in f"\n{capsys.readouterr().out}"
     # A run that succeeds when it is tried again has not failed.
     failing.folder.mkdir(parents=True)
     failing.result.write_text("{}")
