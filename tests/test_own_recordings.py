@@ -10,6 +10,7 @@ import soundfile
 
 TINY = ["--batch_size=4", "--device=cpu", "--noprogressbar"]
 ONCE = [*TINY, "--number_of_epochs=1", "--warmup_epochs=0"]
+ONCE += ["--valid_share=0.3"]
 TABLE = ["--recordings_csv=babies.csv", "--label_column=Condition"]
 NAMED = ["--patient_column=Baby", "--path_column=File"]
 

@@ -54,8 +54,10 @@ def test_encoders_of_folds(typed, pretrained, tmp_path):
 
 
 def test_a_missing_encoder_is_refused(typed):
-    with pytest.raises(InputError, match="--encoder_source no/such does not"):
-        with_encoder_settings(LINEAR, {**typed, "encoder_source": "no/such"})
+    with pytest.raises(
+        InputError, match="--encoder_source gone/a/run does not"
+    ):
+        with_encoder_settings(LINEAR, {**typed, "encoder_source": "gone/a/run"})
 
 
 def test_the_classes_of_another_column(clinic):
