@@ -236,7 +236,10 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
             )
         if name in LISTS:
             if "," not in value:
-                raise Unfit(f"is {value}; it must be a list: '{value},...'")
+                raise Unfit(
+                    f"is {value}; it must be a list: '[{value}, ...]' or "
+                    f"{value},..."
+                )
             return setting(name, [part.strip() for part in value.split(",")])
         reference = _REFERENCE.search(value)
         if reference is not None:  # yaml would look it up

@@ -12,7 +12,7 @@ from cry_modules.training.experiment import as_typed
 from cry_modules.training.resume import YAML_FILE, has_begun
 from data_prep.corpora.database import OPTIONS, locate, named_columns
 from data_prep.corpora.labelled import classes_of
-from data_prep.files.errors import require
+from data_prep.files.errors import InputError, require
 from data_prep.files.yaml_text import text_or_texts
 
 #: Settings of an encoder, by the names that its checkpoint and yaml file use.
@@ -39,7 +39,10 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
         return {**kept, **overrides}
     text = _text(settings, "encoder_source")
     source = EncoderSource(_of_first_fold(text))
-    known = {} if source.is_random else source.settings()
+    try:
+        known = {} if source.is_random else source.settings()
+    except InputError:  # raised again where the weights are loaded
+        return overrides
     for name, value in known.items():
         require(
             overrides.get(name, value) == value,

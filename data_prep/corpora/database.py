@@ -94,17 +94,19 @@ OURS = named_columns()
 
 
 def read_cells(
-    table: Path, label_columns: Sequence[str], named: Named = OURS
+    table: Path, columns: Sequence[str], named: Named = OURS
 ) -> List[Tuple[str, Dict[str, str]]]:
-    """Read the cells of a database, each row with its source. A recording
-    without an id has its path for one."""
-    rows = read_table(table, [*REQUIRED[1:], *label_columns], named)
-    if REQUIRED[0] not in rows[0][1]:
-        rows = [
-            (source, {REQUIRED[0]: cells["path"], **cells})
-            for source, cells in rows
-        ]
-    return rows
+    """Read the cells of a table of recordings, each row with its source. A
+    recording without an id has its path for one."""
+    rows = read_table(table, columns, named)
+    if "recording_id" in rows[0][1]:
+        return rows
+    if "path" not in rows[0][1]:
+        read_table(table, ["recording_id", "path"], named)  # is refused
+    return [
+        (source, {"recording_id": cells["path"], **cells})
+        for source, cells in rows
+    ]
 
 
 def read_database(
@@ -118,7 +120,8 @@ def read_database(
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
-    for source, raw in read_cells(table, label_columns, named):
+    columns = ("patient_id", "path", *label_columns)
+    for source, raw in read_cells(table, columns, named):
         _check_cells(source, raw)
         cells = without_marks(raw)
         n_missing.update(c for c in label_columns if raw[c] != cells[c])
