@@ -222,7 +222,7 @@ def main() -> None:
         default=[],
         help="label fractions of the training patients to list",
     )
-    parser.add_argument("--seed", default=0)
+    parser.add_argument("--seed", default=0, help="seed of the splits")
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

@@ -298,7 +298,9 @@ def finish(hparams, rows, corpus):
 def main(argv=None):
     """Adapt an encoder as the command line says."""
     with one_line_errors():
-        hparams_file, run_opts, overrides = parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(
+            argv, "cry_adapt_replay.yaml"
+        )
         join_ranks(run_opts)
         needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
