@@ -42,6 +42,8 @@ from data_prep.files.folders import file_inside
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"
+#: Model of all recordings, in the folder of a run with folds.
+FINAL = "final"
 #: Entries of ``metrics.json`` that a run's model needs, and its export.
 _OF_RUN = (
     "task", "finetune_mode", "seed", "label_fraction", "readout", "tested_on",
@@ -204,8 +206,10 @@ def _load_weights(model, path):
 def load_run(folder: Path) -> SavedModel:
     """Load a results folder's best checkpoint on validation, else the newest.
 
-    Its ``hyperparams.yaml`` is read as text: nothing of it is built.
+    Its ``hyperparams.yaml`` is read as text: nothing of it is built. Of a run
+    with folds, the final model is loaded.
     """
+    folder = folder_of_model(folder)
     blueprint, metrics = read_run(folder)
     model = build(blueprint, metrics)
     # Not an encoder.ckpt in the folder itself, which has no head.
@@ -233,11 +237,22 @@ def load_run(folder: Path) -> SavedModel:
             f"{path.parent} has no {HEAD_FILE}; let that run finish, or train "
             "again"
         )
+    if "final" in metrics:
+        # The priors of the blueprint are recalibrated already.
+        with torch.no_grad():
+            for value in model.posterior.head.linear.parameters():
+                value.mul_(metrics["final"]["slope"])
     valid = Predictions.read(Path(folder) / "predictions_valid.csv")
     model.threshold = between_scores(
         metrics["test"]["recording"]["threshold"], valid.scores[:, -1]
     )
     return model
+
+
+def folder_of_model(folder: Path) -> Path:
+    """Folder of the final model of a run with folds; of others, the same."""
+    final = Path(folder) / FINAL
+    return final if (final / METRICS_FILE).is_file() else Path(folder)
 
 
 def read_run(folder: Path) -> Tuple[Blueprint, Dict]:
@@ -267,12 +282,16 @@ def _blueprint(folder, settings) -> Tuple[Blueprint, Dict]:
     metrics = read_metrics(folder, _OF_RUN)
     if "folds" in metrics:
         raise InputError(
-            f"{folder} holds one model a fold; pass one of them, such as "
-            f"{folder}/{metrics['folds'][0]}"
+            f"{folder} holds one model a fold; run the same train_cls.py "
+            "command again with --final True for a model of all recordings, or "
+            f"pass one of them, such as {folder}/{metrics['folds'][0]}"
         )
     prior = [0.0] * len(metrics["classes"])
     if metrics["balance"] != "none":
         prior = [math.log(share) for share in metrics["prevalence"]]
+    if "final" in metrics:
+        slope, shift = (metrics["final"][name] for name in ("slope", "shift"))
+        prior = [slope * p + s for p, s in zip(prior, shift, strict=True)]
     blueprint = Blueprint(
         **encoder,
         readout=metrics["readout"],

@@ -138,7 +138,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "cache_mb": Number(0, 1e9),
     **dict.fromkeys(("control", "predictor", "two_passes"), _boolean),
     **dict.fromkeys(("tensorboard", "checkpoint_activations"), _boolean),
-    **dict.fromkeys(("controls", "figures"), _boolean),
+    **dict.fromkeys(("controls", "figures", "final"), _boolean),
     # SpeechBrain's options
     "precision": _one_of("fp32", "fp16", "bf16"),
     "eval_precision": _one_of("fp32", "fp16", "bf16"),

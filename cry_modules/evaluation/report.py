@@ -2,8 +2,10 @@
 
 from typing import Dict, List
 
+from cry_modules.evaluation import final
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import in_words, sorted_by_auc, unbeaten
+from cry_modules.evaluation.file_facts import report_lines
 from cry_modules.evaluation.subgroups import subgroup_table
 from cry_modules.metrics.bootstrap import NO_PAIR
 from cry_modules.metrics.figures import METRICS, shown_in
@@ -165,6 +167,7 @@ def page(metrics: Dict) -> str:
         "Results": metrics_table(metrics),
         _title_of_folds(metrics): metrics.get("folds")
         and _folds_table(metrics),
+        "Final model": metrics.get("folds") and final.report_lines(metrics),
         "Controls on the same split": metrics.get("controls")
         and [*controls_table(metrics), *_number_of_tests(metrics["controls"])],
         "Decisions, and other prevalences": metrics.get("clinical")
@@ -175,6 +178,8 @@ def page(metrics: Dict) -> str:
         and _nuisance_lines(metrics["nuisance"]),
         "Subgroups": metrics.get("subgroups")
         and subgroup_table(metrics["subgroups"]),
+        "Files": metrics.get("files")
+        and report_lines(metrics["files"], metrics["label_column"]),
         "Pictures": pictures or ["None were requested."],
         "How to read this": [
             _READING.format(**metrics) + _OF_FOLDS * bool(metrics.get("folds"))

@@ -8,6 +8,7 @@ from markupsafe import Markup
 
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.evaluation.controls import in_words, unbeaten
+from cry_modules.evaluation.final import card_sentence
 from cry_modules.evaluation.report import (
     controls_table,
     is_above_chance,
@@ -42,7 +43,10 @@ def model_card(
     public = map(public_encoder, description["origin"])
     controls = controls_table(metrics) if metrics.get("controls") else []
     unknown = licence == "unknown"
+    final = metrics.get("final")
     results = {
+        "final_sentence": Markup(card_sentence(final)) if final else "",
+        "tested": "In cross-validation" if final else "On the test split",
         "figures": Markup("\n".join(metrics_table(metrics))),
         "controls": Markup("\n".join(controls)),
         "limits": [Markup(limit) for limit in limits(description, metrics)],
@@ -92,12 +96,17 @@ def limits(description: Dict, metrics: Dict) -> List[str]:
             "the intervals are wide, and no value inside them is excluded."
         )
     slope = test.get("calibration_slope_ci95")
-    if slope is not None and not slope[0] <= 1 <= slope[1]:
+    is_final = bool(metrics.get("final"))  # recalibrated
+    if slope is not None and not (is_final or slope[0] <= 1 <= slope[1]):
         kind = "overconfident" if slope[1] < 1 else "underconfident"
         caveats.append(
             f"Its probabilities are {kind} on the test split (calibration "
             f"slope {with_interval(test, 'calibration_slope')})."
         )
+    for name in ("class_warning", "split_warning"):
+        warning = (metrics.get("files") or {}).get(name)
+        if warning:
+            caveats.append(f"{warning[0].upper()}{plain(warning[1:])}.")
     return [
         *caveats,
         "It was trained, chosen and tested on recordings of one corpus; its "

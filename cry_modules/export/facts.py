@@ -47,7 +47,9 @@ def corpus_facts(run: Path) -> Dict:
             "results folder of train_cls.py"
         )
     splits = {}
-    for split in manifest.SPLITS:
+    # A final model has been trained on all recordings.
+    is_final = not (folder / "valid.csv").exists()
+    for split in ["train"] if is_final else manifest.SPLITS:
         recordings = manifest.read(folder / f"{split}.csv")
         seconds = sum(recording.seconds for recording in recordings)
         splits[split] = {
@@ -84,10 +86,11 @@ def operating_point(
     """A threshold and the validation results that it was chosen by."""
     if threshold is None:
         return None
+    where = "out-of-fold scores" if metrics.get("final") else "validation"
     return {
         "class": metrics["classes"][-1],
         "threshold": threshold,
-        "rule": "lowest score with 80 % specificity on validation",
+        "rule": f"lowest score with 80 % specificity on {where}",
         "valid": _shareable(metrics["valid"]["recording"], _ON_VALIDATION),
     }
 

@@ -24,6 +24,7 @@ from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
     SavedModel,
+    folder_of_model,
     load_run,
     run_settings,
 )
@@ -88,13 +89,14 @@ def export(
         f"--licence is {licence!r}",
         f"pass one of {', '.join(LICENCES)}",
     )
-    model = load_run(Path(results))
+    run = folder_of_model(Path(results))
+    model = load_run(run)
     if model.posterior is None:
         raise InputError(
             f"{results} holds an encoder without a classifier; pass it to "
             "train_cls.py as --encoder_source, and export that run"
         )
-    description = describe(Path(results), model, name, corpus_name)
+    description = describe(run, model, name, corpus_name)
     named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
     description["subgroups"] = subgroup_facts(model.facts, named)
     # Beside the folder, which appears when it is complete.
@@ -164,6 +166,7 @@ def describe(
         "corpus": corpus,
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
         "operating_point": operating_point(metrics, model.threshold),
+        "final": metrics.get("final"),
         "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),
         "versions": {

@@ -76,6 +76,21 @@ _ENTRIES = {
     "controls": ({str: dict.fromkeys(UNITS, _CONTROL)}, None),
     "subgroups": ({str: {"groups": _GROUPS, str: object}}, None),
     "nuisance": ({str: {str: {**_VALUES, str: object}}}, None),
+    "files": (
+        {
+            **dict.fromkeys(("class_warning", "split_warning"), (str, None)),
+            **dict.fromkeys(("by_class", "by_split"), {str: [str]}),
+        },
+        None,
+    ),
+    "chosen": ({"epoch?": whole(0), "c?": number(0)}, None),
+    "final": (
+        {
+            **{"epochs?": whole(1), "c?": number(0), "n_folds?": whole(1)},
+            **{"slope?": number(0), "shift?": [float]},
+        },
+        None,
+    ),
     "folds": [FILE_NAME],
     "fold_column": str,
 }

@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import Counter
-from typing import List, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 import speechbrain as sb
@@ -23,7 +23,7 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.batches import EmbeddingSet
 from cry_modules.training.brain import ResumableBrain
-from cry_modules.training.logistic import fit_logistic
+from cry_modules.training.logistic import STRENGTHS, fit_logistic
 from cry_modules.training.state import Snapshot
 
 logger = logging.getLogger(__name__)
@@ -37,10 +37,13 @@ class ClassificationBrain(ResumableBrain):
 
     Set ``history``, ``schedule``, ``classes``, ``prevalence`` and ``cached``
     (train on embeddings) before ``fit``; ``predictions`` are those of the last
-    evaluation.
+    evaluation. Without ``validates`` the last epoch counts as the best.
     """
 
     best_by = {"max_key": "score"}
+    validates = True
+    #: Inverse penalty of ``solve``.
+    c = None
 
     def compute_forward(self, batch, stage):
         """Logits ``[batch, n_classes]``."""
@@ -86,7 +89,9 @@ class ClassificationBrain(ResumableBrain):
             return torch.tensor(0.0)
         return torch.tensor(np.log(self.prevalence))
 
-    def solve(self, train: EmbeddingSet, valid: EmbeddingSet):
+    def solve(
+        self, train: EmbeddingSet, valid: EmbeddingSet, strengths=STRENGTHS
+    ):
         """Set the head to the optimum of a logistic regression and save it, in
         place of ``fit``. ``balance`` weights the classes, however it says."""
         weights, log_prior = None, 0.0
@@ -94,10 +99,19 @@ class ClassificationBrain(ResumableBrain):
             weights = 1 / (self.prevalence * len(self.prevalence))
             log_prior = np.log(self.prevalence)
         head = unwrapped(self.modules.head)
-        best = fit_logistic(head, train, valid, weights, log_prior)
-        logger.info("Penalty that is best on validation: C = %.2g", best.c)
+        best = fit_logistic(head, train, valid, weights, log_prior, strengths)
+        if self.validates:
+            logger.info("Penalty that is best on validation: C = %.2g", best.c)
+        self.c = best.c
         meta = {"epoch": 0, "score": best.score}
         self.checkpointer.save_and_keep(meta, **self.best_by)
+
+    def chosen(self) -> Dict[str, float]:
+        """Return what validation has chosen: the epoch, or the penalty."""
+        if self.c is not None:
+            return {"c": float(self.c)}
+        best = max(self.history.rows, key=lambda r: (r["score"], r["epoch"]))
+        return {"epoch": best["epoch"]}
 
     def on_fit_start(self):
         """Resume, and recall the best score so far."""
@@ -133,12 +147,10 @@ class ClassificationBrain(ResumableBrain):
         )
         if stage == sb.Stage.TEST:
             return
-        loss = self.loss_sum / len(ids)
-        valid_auc = auc(self.predictions.labels, self.predictions.scores)
-        # With one class there is no AUC, but the loss is defined.
-        score = -loss if valid_auc is None else valid_auc
-        score = ddp_broadcast(score)  # else ranks could differ in stopping
-        self.row.update(valid_loss=loss, valid_auc=valid_auc, score=score)
+        score = float(epoch)
+        if self.validates:
+            score = self._validated(self.loss_sum / len(ids))
+        self.row["score"] = score
         self.hparams.train_logger.log_stats(
             {k: v for k, v in self.row.items() if k != "score" and v is not None},
             verbose=not self.cached,
@@ -146,6 +158,14 @@ class ClassificationBrain(ResumableBrain):
         run_on_main(self.history.add, args=[self.row])
         self.hparams.epoch_counter.update(score)
         self._save(epoch, score)
+
+    def _validated(self, loss: float) -> float:
+        """Add loss and AUC to the epoch's row; return its score."""
+        valid_auc = auc(self.predictions.labels, self.predictions.scores)
+        self.row.update(valid_loss=loss, valid_auc=valid_auc)
+        # With one class there is no AUC, but the loss is defined. Broadcast,
+        # else ranks could differ in stopping.
+        return ddp_broadcast(-loss if valid_auc is None else valid_auc)
 
     def _save(self, epoch, score):
         """Save each epoch, to resume from, and the best one, to test.

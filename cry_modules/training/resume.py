@@ -34,7 +34,7 @@ _CURE = "pass another --output_folder, or delete it"
 _FREE_TO_CHANGE = {
     *("num_workers", "cache_mb", "checkpoint_activations", "tensorboard"),
     *("patient_score", "bootstrap_draws", "controls", "nuisance"),
-    *("subgroups", "figures"),
+    *("subgroups", "figures", "final"),
 }
 #: Settings that are paths: what is there is compared, by ``check_data`` and
 #: ``check_encoder``.

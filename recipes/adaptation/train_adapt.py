@@ -186,6 +186,16 @@ def warn_of_pretrained_on(hparams, manifests):
         )
 
 
+def warn_of_band(hparams, manifests):
+    """Warn of cries at a lower sample rate than the encoder reads."""
+    # Imported here: scikit-learn takes a third of a second.
+    from cry_modules.evaluation.file_facts import warn_of_narrow_band
+
+    generic = [manifests / "replay"] * bool(hparams["replay_folder"])
+    rate = hparams["logmel"].sample_rate
+    warn_of_narrow_band(manifests, rate, "cries", generic)
+
+
 def make_brain(hparams, run_opts):
     """Brain with the layers that adapt and, if requested, an anchor."""
     try:
@@ -307,6 +317,7 @@ def main(argv=None):
             prepare(hparams, manifests)
             check_data(hparams, manifests)
             warn_of_pretrained_on(hparams, manifests)
+            warn_of_band(hparams, manifests)
             datasets = dataio_prep(hparams, manifests)
             brain = make_brain(hparams, run_opts)
             brain.probes = probes_of(hparams, datasets["train"])

@@ -12,7 +12,7 @@ import torch
 from speechbrain.utils.distributed import run_on_main
 
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.evaluation import controls, report
+from cry_modules.evaluation import controls, file_facts, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed
 from cry_modules.evaluation.nuisance import mean_over_folds
@@ -28,10 +28,12 @@ from cry_modules.training.batches import EmbeddingSet, keep_batch
 from cry_modules.training.dataset import seconds_of
 from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep.files.tables import write_text
+from recipes.classification.folds import chosen_by_folds
 
 #: Keys of ``metrics.json`` that differ between folds.
 _OF_A_FOLD = (
     "valid", "test", "clinical", "controls", "subgroups", "nuisance", "figures",
+    "chosen",
 )  # fmt: skip
 
 
@@ -52,6 +54,15 @@ def evaluation_options(hparams):
         hparams["bootstrap_draws"],
         subgroup_columns(hparams),
     )
+
+
+def look_at_files(hparams, manifests):
+    """Warn before training where the files alone reveal the classes."""
+    if not EncoderSource(hparams["encoder_source"]).is_random:
+        rate = hparams["sample_rate"]
+        file_facts.warn_of_narrow_band(manifests, rate, "recordings")
+    label = hparams.get("label_column", hparams["task"])
+    return file_facts.look_at_files(manifests, label, hparams)
 
 
 def batch_options(brain, hparams):
@@ -136,7 +147,7 @@ def classical_controls(hparams, logmel, brain):
     return outcomes
 
 
-def model_metrics(hparams, brain, done, options, corpus):
+def model_metrics(hparams, brain, done, options, corpus, files):
     """``metrics.json`` of one model, without nuisance probes."""
     names = ("task", "label_column", "finetune_mode", "seed", "label_fraction")
     names += ("readout", "trained_on", "tested_on", "balance")
@@ -149,8 +160,10 @@ def model_metrics(hparams, brain, done, options, corpus):
         "patient_score": hparams["patient_score"],
         "corpus": corpus["name"],
         "synthetic": bool(corpus.get("synthetic")),
+        "files": files,
         "classes": brain.classes,
         "prevalence": brain.prevalence.tolist(),
+        "chosen": brain.chosen(),
         "n_trainable": sum(p.numel() for p in parameters if p.requires_grad),
         "n_parameters": sum(p.numel() for p in parameters),
         **evaluate_outcomes(done.outcomes, done.controls, options),
@@ -202,8 +215,13 @@ def pool(hparams, column, values, runs, options):
         "prevalence": np.mean(
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),
+        "files": first.get("files")
+        and {**first["files"], "split_warning": None, "by_split": {}},
         "folds": list(runs),
         "fold_column": column,
+        "final": hparams["final"]
+        and chosen_by_folds([run.metrics for run in every])
+        or None,
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
     for value, block in zip(values, done.metrics["by_fold"]["each"]):

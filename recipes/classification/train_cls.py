@@ -9,7 +9,8 @@ Trains on random chunks or whole recordings, tests on whole recordings or
 averaged chunks (recordings above two minutes: always chunks), and chooses the
 model on the validation split by AUC. A ``linear`` encoder does not change, so
 it embeds each recording once.
-``--folds all`` trains and tests one model per fold and pools the predictions.
+``--folds all`` trains and tests one model per fold and pools the predictions;
+``--final True`` adds one model of all recordings, to share.
 The Brain is in cry_modules/training/classification.py, the metrics are in
 cry_modules/metrics/figures.py; after.py evaluates and reports.
 """
@@ -19,31 +20,24 @@ import data_prep  # noqa: F401 (explains a broken environment)
 # isort: split
 import gc
 import logging
-import re
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from speechbrain.utils.data_pipeline import DynamicItem
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
 from cry_modules.architectures import draw_again
 from cry_modules.audio import repeat_to, shortest_input
-from cry_modules.checkpoints.checkpointer import whole
-from cry_modules.checkpoints.encoders import (
-    CALIBRATED,
-    ENCODER_FILE,
-    EncoderSource,
-)
+from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
+from cry_modules.checkpoints.saved_model import FINAL
 from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
 from cry_modules.evaluation import controls, report
-from cry_modules.evaluation.columns import nuisance_columns, refuse_personal
+from cry_modules.evaluation.columns import nuisance_columns
 from cry_modules.evaluation.embed import joined_arrays
 from cry_modules.evaluation.nuisance import nuisance_probes
-from cry_modules.finetune import calibrate_batch_norms
 from cry_modules.lengths import LONGEST_S
 from cry_modules.training.batches import (
     EmbeddingSet,
@@ -71,22 +65,20 @@ from cry_modules.training.forecast import forecast_classification
 from cry_modules.training.history import History
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.recompute import recompute_blocks
-from cry_modules.training.resume import check_data, check_encoder
+from cry_modules.training.resume import check_data
 from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
-from data_prep.corpora.folds import rounds
-from data_prep.corpora.labelled import fold_values
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import InputError, one_line_errors
-from recipes.classification import after
+from recipes.classification import after, folds
+from recipes.classification.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
 
-#: Batches of chunks that set a random encoder's BatchNorm statistics.
-_CALIBRATION_BATCHES = 6
 
-
-def dataio_prepare(hparams, manifests, classes, trained_on=None):
+def dataio_prepare(
+    hparams, manifests, classes, trained_on=None, splits=manifest.SPLITS
+):
     """Dataset of each split, with signals ``[samples]``, or what reads the
     windows of long ones. To train on, training recordings are random chunks
     if `trained_on` is ``chunks``, or if they are long."""
@@ -100,7 +92,7 @@ def dataio_prepare(hparams, manifests, classes, trained_on=None):
     part = SharedPartial(trained_part, reader, chunks, shortest, trained_on)
     trained = DynamicItem(["id", "wav", "start", "stop"], part, ["sig"])
     class_index = DynamicItem(["label"], classes.index, ["class_index"])
-    signals = dict.fromkeys(manifest.SPLITS, recording)
+    signals = dict.fromkeys(splits, recording)
     if trained_on is not None:
         signals["train"] = trained
     return {
@@ -186,43 +178,6 @@ def make_brain(hparams, run_opts, train_labels, classes):
     return brain
 
 
-def load_pretrained(hparams, train_set, device):
-    """Load the encoder that the run starts from, or resumes with."""
-    check_encoder(hparams)
-    source = EncoderSource(hparams["encoder_source"])
-    encoder, front_end = hparams["encoder"], hparams["logmel"].name
-    saved = hparams["checkpointer"].find_checkpoints()
-    last = whole(checkpoint.path for checkpoint in saved)
-    if last is not None:
-        # A run resumes even if the source has changed since.
-        EncoderSource(last).load_file(last / ENCODER_FILE, encoder, front_end)
-    elif source.kind == "random":
-        logger.warning("encoder_source is null: a random encoder")
-    elif source.kind == CALIBRATED:
-        logger.warning("A random encoder with BatchNorm statistics of the data")
-        calibrate(hparams, train_set, device)
-    else:
-        path = source.load(encoder, front_end)
-        logger.info("Encoder from %s", path)
-
-
-def calibrate(hparams, dataset, device):
-    """Set a random encoder's BatchNorm statistics from training chunks."""
-    chunks, features = hparams["chunks"], hparams["features"]
-    features.to(device).eval()
-    size = hparams["batch_size"]
-    rng = np.random.default_rng(hparams["seed"])
-    order = rng.permutation(len(dataset))[: size * _CALIBRATION_BATCHES]
-
-    def batches():
-        for first in range(0, len(order), size):
-            items = [dataset[int(i)] for i in order[first : first + size]]
-            sigs = [chunks(item["sig"], item["id"], 1)[0] for item in items]
-            yield features(torch.stack(sigs).to(device))[0]
-
-    calibrate_batch_norms(hparams["encoder"].to(device), batches())
-
-
 def train_batches(hparams, train_set):
     """Batches of training recordings of similar length."""
     labels = [row["label"] for row in rows_of(train_set)]
@@ -293,6 +248,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     environment.join()
     check_data(hparams, manifests)
     train_labels, classes = read_labels(manifests, hparams["classes"])
+    files = after.look_at_files(hparams, manifests)
     if hparams["controls"]:
         controls.check_training_size(len(train_labels))
     recordings = dataio_prepare(hparams, manifests, classes)
@@ -325,7 +281,9 @@ def run(hparams, hparams_file, overrides, run_opts):
                 hparams, hparams_file, overrides, run_opts, brain.cached
             )
     corpus = manifest.read_corpus(manifests)
-    done.metrics = after.model_metrics(hparams, brain, done, options, corpus)
+    done.metrics = after.model_metrics(
+        hparams, brain, done, options, corpus, files
+    )
     if nuisance:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
         features = {"embedding": embs, "log-mel": logmel}
@@ -349,6 +307,7 @@ def random_encoders(hparams, hparams_file, overrides, run_opts, several):
         "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},
         **{"nuisance": None, "subgroups": None, "folds": None},
+        "final": False,
     }
     outcomes = {}
     for draw in range(controls.N_RANDOM_ENCODERS if several else 1):
@@ -360,9 +319,12 @@ def random_encoders(hparams, hparams_file, overrides, run_opts, several):
     return outcomes
 
 
-def run_variant(hparams_file, overrides, run_opts, folder, changes, draw=0):
+def run_variant(
+    hparams_file, overrides, run_opts, folder, changes, draw=0, how=None
+):
     """Run the same recipe in another folder with some settings changed;
-    `draw` above 0 is another draw of the random encoder."""
+    `draw` above 0 is another draw of the random encoder, `how` runs it in
+    place of ``run``."""
     with only_process_in(folder):
         arguments = [hparams_file, overrides, folder, changes]
         run_on_main(write_variant, args=arguments)
@@ -371,47 +333,69 @@ def run_variant(hparams_file, overrides, run_opts, folder, changes, draw=0):
         if draw:
             parts = changed["encoder"], changed["logmel"].n_mels
             draw_again(*parts, changed["seed"] + draw)
-        done = run(changed, variant, {}, run_opts)
+        done = (how or run)(changed, variant, {}, run_opts)
     gc.collect()  # its recordings and weights, which are in reference cycles
     return done
 
 
 def run_folds(hparams, hparams_file, overrides, run_opts):
-    """Train a model per fold, each tested on its fold, and pool them."""
+    """Train a model per fold, each tested on its fold, and pool them; with
+    ``--final True``, then one of all recordings."""
     check_options(hparams)
     options = after.evaluation_options(hparams)
-    if hparams["test_fold"] is not None or hparams["valid_fold"] is not None:
-        raise InputError(
-            f"folds is {hparams['folds']}, which tests on every fold; leave "
-            "out --test_fold and --valid_fold, or --folds"
-        )
-    column = hparams["folds"]
-    column = hparams["fold_column"] if column == "all" else str(column)
-    refuse_personal(column, "folds", ())
-    names = ("data_folder", "recordings_csv", "label_column", "classes")
-    values = fold_values(
-        *(hparams[name] for name in (*names, "other_labels")), column
-    )
-    refuse_personal(column, "folds", values)
+    column, values, changes = folds.changes_of_folds(hparams)
     begin(hparams, hparams_file, overrides, __file__).join()
-    runs = {}
-    for i, fold in enumerate(rounds(column, values)):
-        name = f"fold_{i}_" + re.sub(r"[^\w.-]+", "_", fold.test)
-        logger.info("Fold %d of %d: %s", i + 1, len(values), fold.test)
-        folder = Path(hparams["output_folder"]) / name
-        chosen = {
-            "fold_column": fold.column,
-            "test_fold": fold.test,
-            "valid_fold": fold.valid,
-        }
-        changes = {**chosen, "folds": None, "prepare": chosen}
-        source = hparams["encoder_source"] or ""
-        if "{fold}" in source:
-            changes["encoder_source"] = source.replace("{fold}", fold.test)
+    output, runs = Path(hparams["output_folder"]), {}
+    for i, (name, change) in enumerate(changes.items()):
+        logger.info("Fold %d of %d: %s", i + 1, len(values), values[i])
         runs[name] = run_variant(
-            hparams_file, overrides, run_opts, folder, changes
+            hparams_file, overrides, run_opts, output / name, change
         )
-    return after.pool(hparams, column, values, runs, options)
+    done = after.pool(hparams, column, values, runs, options)
+    if hparams["final"]:
+        folder, change = output / FINAL, {"folds": None, "final": False}
+        how = partial(run_final, done=done, fold_folder=output)
+        run_variant(hparams_file, overrides, run_opts, folder, change, how=how)
+    return done
+
+
+def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
+    """Train one model on the recordings of all folds, for as long, or with the
+    penalty, that the folds have chosen. No recording validates it."""
+    begin(hparams, hparams_file, overrides, __file__).join()
+    manifests = f"{hparams['output_folder']}/manifest"
+    each = [fold_folder / name for name in done.metrics["folds"]]
+    classes = done.metrics["classes"]
+    run_on_main(
+        folds.write_manifest_of_all,
+        args=[each, Path(manifests), hparams["data_folder"], classes],
+    )
+    check_data(hparams, manifests)
+    labels = [rec.label for rec in manifest.read(f"{manifests}/train.csv")]
+    every = dataio_prepare(hparams, manifests, classes, None, ["train"])
+    datasets = dataio_prepare(
+        *(hparams, manifests, classes, hparams["trained_on"], ["train"])
+    )
+    brain = make_brain(hparams, run_opts, labels, classes)
+    brain.validates = False
+    load_pretrained(hparams, datasets["train"], brain.device)
+    batches = train_batches(hparams, every["train"])
+    if brain.cached:
+        parts = brain, hparams, every, hparams["embedder"], "embedding"
+        datasets = {"train": EmbeddingSet(after.embed_all(*parts)["train"])}
+    chosen, train = done.metrics["final"], datasets["train"]
+    if "c" in chosen:
+        brain.solve(train, train, [chosen["c"]])
+    else:
+        # A validation ends each epoch: let it be short.
+        least = every["train"].filtered_sorted(select_n=1)
+        datasets["valid"] = train if brain.cached else least
+        counter = hparams["epoch_counter"]
+        counter.limit = counter.patience = chosen["epochs"]
+        fit(brain, hparams, datasets, batches)
+    options = after.evaluation_options(hparams)
+    arguments = [hparams, done, brain.prevalence, options]
+    run_on_main(folds.finish_final, args=arguments)
 
 
 def main(argv=None):
@@ -424,6 +408,7 @@ def main(argv=None):
         needs = ("task", "prepare", "finetune_mode")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")
+        folds.check_final(hparams)
         how = run_folds if hparams.get("folds") else run
         with only_process_in(hparams["output_folder"]):
             done = how(hparams, hparams_file, overrides, run_opts)
@@ -431,6 +416,8 @@ def main(argv=None):
             for row in report.fold_rows(done.metrics):
                 print(row)
             print(report.summary(done.metrics, hparams["output_folder"]))
+            if done.metrics.get("final"):
+                print(folds.final_line(hparams["output_folder"], done.metrics))
 
 
 if __name__ == "__main__":
