@@ -165,14 +165,24 @@ def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path, help="folder of the tables")
-    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument(
-        "--tasks", nargs="+", choices=TASKS, default=list(TASKS)
+        "--out", type=Path, required=True, help="folder to write"
     )
     parser.add_argument(
-        "--modes", nargs="+", choices=MODES, default=list(MODES)
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        default=list(TASKS),
+        help="default: all",
     )
-    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument(
+        "--modes",
+        nargs="+",
+        choices=MODES,
+        default=list(MODES),
+        help="default: all",
+    )
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument(
         "--epochs", type=int, default=10, help="of linear+BN and end to end"
     )

@@ -139,7 +139,7 @@ def main():
     parser = argparse.ArgumentParser(
         description=__doc__.split("\n")[0], allow_abbrev=False
     )
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("folder", type=Path, help="folder of audio")
     folder = parser.parse_args().folder
     torch.set_num_threads(1)
     with one_line_errors():

@@ -126,8 +126,10 @@ def main(argv=None):
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", help="JSON file to write")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--sizes", type=json.loads, default=SIZES)
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions")
+    parser.add_argument(
+        "--sizes", type=json.loads, default=SIZES, help="JSON: sizes to measure"
+    )
     parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.case:

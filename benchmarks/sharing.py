@@ -151,7 +151,9 @@ def main() -> None:
     parser.add_argument(
         "exported", type=Path, help="exported with --onnx --int8"
     )
-    parser.add_argument("--data_folder", required=True)
+    parser.add_argument(
+        "--data_folder", required=True, help="audio of the test recordings"
+    )
     args = parser.parse_args()
     with one_line_errors():
         expected = Predictions.read(args.run / "predictions_test.csv")

@@ -165,9 +165,17 @@ def measure(names: List[str], rounds: int, threads: int, results: Dict):
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--rows", nargs="*", choices=ROWS, default=list(ROWS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--rows",
+        nargs="*",
+        choices=ROWS,
+        default=list(ROWS),
+        help="default: all",
+    )
+    parser.add_argument("--rounds", type=int, default=7, help="repetitions")
+    parser.add_argument(
+        "--threads", type=int, default=2, help="threads of torch"
+    )
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     results = machine(args.threads)

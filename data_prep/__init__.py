@@ -1,14 +1,17 @@
 """From a corpus as it was published to manifests that training can trust."""
 
+import sys
 import time
 
 import tqdm.std
 
+from data_prep.files.commands import refuse_other_modules
 from data_prep.files.environment import install_hook
 from data_prep.files.standard_streams import replace_closed_streams
 
 # Here, because every command imports this package before torch.
 replace_closed_streams()
 install_hook()
+refuse_other_modules(sys.orig_argv)
 # Progress bars measure time by a clock that cannot be set.
 tqdm.std.time = time.monotonic

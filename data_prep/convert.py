@@ -292,7 +292,12 @@ def main() -> None:
     parser.add_argument("source", metavar="SRC", help="a folder or one file")
     parser.add_argument("out", metavar="OUT", help="a folder outside SRC")
     parser.add_argument("--rate", type=int, default=16000, help="Hz")
-    parser.add_argument("--format", choices=sorted(ENCODERS), default="flac")
+    parser.add_argument(
+        "--format",
+        choices=sorted(ENCODERS),
+        default="flac",
+        help="of the files to write (default: flac)",
+    )
     parser.add_argument(
         "--channel", type=int, help="use this channel (from 0), do not mix"
     )

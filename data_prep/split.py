@@ -224,7 +224,7 @@ def main() -> None:
         default=[],
         help="label fractions of the training patients to list",
     )
-    parser.add_argument("--seed", default=0)
+    parser.add_argument("--seed", default=0, help="seed of the splits")
     add_columns(parser)
     args = take_columns(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")

@@ -64,8 +64,8 @@ def differences(before: Path, after: Path) -> List[str]:
 def main() -> None:
     """Print the differences; exit with 1 if there are any."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
-    parser.add_argument("before", type=Path)
-    parser.add_argument("after", type=Path)
+    parser.add_argument("before", type=Path, help="folder of results")
+    parser.add_argument("after", type=Path, help="folder of newer results")
     args = parser.parse_args()
     for folder in (args.before, args.after):
         if not folder.is_dir():

@@ -111,7 +111,9 @@ def read(xml: Path, seconds: float) -> Outcome:
 def main() -> None:
     """Print a row for each setting; exit with 1 if any test failed."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS)
+    parser.add_argument(
+        "--settings", nargs="+", choices=SETTINGS, help="default: all"
+    )
     args, arguments = parser.parse_known_args()
     failures = 0
     print("| setting | variables | passed | skipped | failed | seconds |")

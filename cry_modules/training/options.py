@@ -25,11 +25,14 @@ from cry_modules.checkpoints.settings import (
 )
 from cry_modules.training import experiment
 from cry_modules.training.devices import check_device
+from cry_modules.training.option_help import option_help
 from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.option_values import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
 
+_HELP = {"-h", "--help"}
+_HPARAMS = Path(__file__).parents[2] / "hparams"
 #: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
 
@@ -44,15 +47,18 @@ _DESCRIPTIONS = {
 Typed = List[Tuple[str, str]]  # names and values of options
 
 
-def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
+def parse_arguments(
+    argv: Optional[Sequence[str]] = None, usual: str = ""
+) -> Tuple:
     """Parse like SpeechBrain's ``parse_arguments``, with one-line errors.
 
     Values keep the kind of the setting: what is typed for a text stays that
-    text. ``--exclude`` and ``--probe`` may be given several times.
+    text. ``--exclude`` and ``--probe`` may be given several times. ``--help``
+    without a yaml file shows the options of ``usual``, one of ``hparams/``.
     """
     argv = list(sys.argv[1:] if argv is None else argv)
-    if not argv or argv[0] in ("-h", "--help"):
-        sb.parse_arguments(argv)  # prints and exits
+    if not argv or argv[0] in _HELP:
+        _print_help(os.path.relpath(_HPARAMS / usual) if usual else "")
     hparams_file, *rest = argv
     require(
         not hparams_file.startswith("-"),
@@ -64,6 +70,8 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
         not_a_file(hparams_file or "an empty name"),
         "the first argument must be a yaml file, such as one of hparams/",
     )
+    if set(rest) & _HELP:
+        _print_help(hparams_file)
     options = _options(hparams_file)
     own, others = _divide(rest, options)
     run_opts = _speechbrain_options(hparams_file, others, options)
@@ -72,6 +80,20 @@ def parse_arguments(argv: Optional[Sequence[str]] = None) -> Tuple:
     if overrides and Path(hparams_file).read_text("utf-8").startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
+
+
+def _print_help(hparams_file: str):
+    """Print the options of a yaml file, then SpeechBrain's, and exit."""
+    script = Path(sys.argv[0]).name
+    print(f"usage: python {script} hparams/FILE.yaml [--OPTION VALUE ...]\n")
+    if Path(hparams_file).is_file():
+        print(option_help(hparams_file, _options(hparams_file)))
+        print(
+            "\nAnother yaml file has other defaults: python "
+            f"{script} hparams/FILE.yaml --help\n"
+        )
+    print("Options of SpeechBrain:\n", flush=True)
+    sb.parse_arguments(["--help"])  # prints and exits
 
 
 def _options(hparams_file) -> Dict[str, Node]:

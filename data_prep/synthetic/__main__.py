@@ -17,9 +17,19 @@ def main(arguments: Optional[Sequence[str]] = None) -> int:
         prog="python -m data_prep.synthetic", description=__doc__
     )
     parser.add_argument("out", help="folder of vggsound/ and cry/")
-    parser.add_argument("--scale", choices=sorted(SCALES), default="demo")
-    parser.add_argument("--part", choices=("all", *PARTS), default="all")
-    parser.add_argument("--seed", default=1234)
+    parser.add_argument(
+        "--scale",
+        choices=sorted(SCALES),
+        default="demo",
+        help="size of the corpora (default: demo)",
+    )
+    parser.add_argument(
+        "--part",
+        choices=("all", *PARTS),
+        default="all",
+        help="corpus to write (default: all)",
+    )
+    parser.add_argument("--seed", default=1234, help="seed of all sounds")
     parser.add_argument("--workers", type=int, help="default: all cores")
     args = parser.parse_args(arguments)
     with one_line_errors():

@@ -312,7 +312,9 @@ def finish(hparams, rows, corpus):
 def main(argv=None):
     """Adapt an encoder as the command line says."""
     with one_line_errors():
-        hparams_file, run_opts, overrides = parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(
+            argv, "cry_adapt_replay.yaml"
+        )
         join_ranks(run_opts)
         overrides = with_encoder_settings(hparams_file, overrides)
         needs = ("cry_folder", "replay_ratio", "negatives")

@@ -405,7 +405,9 @@ def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
 def main(argv=None):
     """Train, test and report from the command line."""
     with one_line_errors():
-        hparams_file, run_opts, overrides = parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(
+            argv, "neuro_linear.yaml"
+        )
         join_ranks(run_opts)
         if "label_column" in overrides:
             overrides.setdefault("task", overrides["label_column"])

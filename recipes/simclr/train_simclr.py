@@ -68,7 +68,9 @@ def finish(hparams, rows, corpus):
 def main(argv=None):
     """Pre-train an encoder as the command line says."""
     with one_line_errors():
-        hparams_file, run_opts, overrides = parse_arguments(argv)
+        hparams_file, run_opts, overrides = parse_arguments(
+            argv, "vggsound.yaml"
+        )
         join_ranks(run_opts)
         needs = ("data_folder", "min_clips", "noise_snr", "group_by")
         needs += ("patient_column", "path_column")

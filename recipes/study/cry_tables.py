@@ -134,17 +134,21 @@ def main() -> None:
     parser = Arguments(
         description="Write the tables of cries that a study's runs read."
     )
-    parser.add_argument("cries", metavar="CRIES")
-    parser.add_argument("recordings", metavar="RECORDINGS")
-    parser.add_argument("--out", required=True)
+    parser.add_argument("cries", metavar="CRIES", help="folder of the cries")
+    parser.add_argument(
+        "recordings", metavar="RECORDINGS", help="table of the cries"
+    )
+    parser.add_argument("--out", required=True, help="folder to write")
     parser.add_argument(
         "--labels", required=True, help="columns, separated by commas"
     )
     parser.add_argument(
         "--more", help="table of further cries, for adaptation only"
     )
-    parser.add_argument("--folds", nargs="+", default=[])
-    parser.add_argument("--seed", default=0)
+    parser.add_argument(
+        "--folds", nargs="+", default=[], help="columns of further folds"
+    )
+    parser.add_argument("--seed", default=0, help="seed of the folds")
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():

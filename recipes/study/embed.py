@@ -104,9 +104,18 @@ def main() -> None:
         description="Embed cries and generic sounds by a linear probe's "
         "encoder."
     )
-    parser.add_argument("run", metavar="RUN")
-    for option in ("cries", "sounds", "sound_folder", "out"):
-        parser.add_argument(f"--{option}", required=option != "cries")
+    parser.add_argument(
+        "run", metavar="RUN", help="results folder of the probe"
+    )
+    for option, text in (
+        ("cries", "table of the cries; default: those of the probe"),
+        ("sounds", "table of the generic sounds"),
+        ("sound_folder", "audio of the generic sounds"),
+        ("out", "file to write"),
+    ):
+        parser.add_argument(
+            f"--{option}", required=option != "cries", help=text
+        )
     args = vars(parser.parse_args())
     with one_line_errors():
         embed_run(**args)

@@ -123,7 +123,7 @@ def at_fractions(claims: Sequence[Claim], settings: Settings) -> List[Claim]:
     fewer = [
         Claim(
             f"{claim.number}, {percent(fraction)} of the labels",
-            claim.text,
+            f"{claim.text.rstrip('.')}, with {percent(fraction)} of the labels.",
             claim.poster,
             [
                 part._replace(fraction=fraction)

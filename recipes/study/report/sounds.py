@@ -79,8 +79,8 @@ def recorded_views(folder: Path) -> Dict[str, Any]:
         augment = SpecAugment(*masks, int(width))
         chunks = RandomChunks(float(settings["chunk_s"]), rate, seed)
         mixed_in = {
-            # Runs from before these settings have none.
-            name: RANGES[name](settings.get(name, off))
+            # Empty is null; runs from before these settings have none.
+            name: RANGES[name](settings.get(name) or off)
             for name, off in _OFF.items()
         }
     except (KeyError, TypeError, ValueError, AttributeError) as error:
