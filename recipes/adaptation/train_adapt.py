@@ -34,6 +34,7 @@ from cry_modules.training.derived_settings import (
     with_encoder_settings,
 )
 from cry_modules.training.experiment import begin, load, only_process_in
+from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
@@ -303,6 +304,7 @@ def finish(hparams, rows, corpus):
         for key in last
         if key.startswith(f"valid_{name}_")
     )
+    print(*judgement(before, rows[1:], hparams["loss"].figures), sep="\n")
     print(
         f"done: {last['epoch']} epochs on {corpus}; {words} {changes}; encoder "
         f"and curves.png in {output}"
