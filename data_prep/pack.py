@@ -57,7 +57,7 @@ from data_prep.audio.packs import (
     write_index,
 )
 from data_prep.audio.shards import SAMPLE_BYTES, digest_of, plan, write_shard
-from data_prep.corpora.database import OURS, TABLE
+from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.atomic import complete_or_absent, make_folder
@@ -115,7 +115,7 @@ def pack(
     rate: int = 16000,
     shard_mb: float = 512,
     part: str = "1/1",
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> Summary:
     """Pack recordings, or one part of them.
 

@@ -17,7 +17,6 @@ from data_prep.corpora import preparation
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.counts import as_markdown, counts, write_counts
 from data_prep.corpora.database import (
-    OURS,
     TABLE,
     Row,
     check_labels,
@@ -52,7 +51,7 @@ def split_database(
     shares: Sequence[float] = tuple(SHARES.values()),
     fractions: Sequence[float] = (),
     seed: int = 0,
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> None:
     """Write ``recordings.csv`` with a column ``split`` or ``fold``.
 

@@ -2,12 +2,11 @@
 
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Sequence
+from typing import Dict, Iterable, Optional, Sequence
 
 from cry_modules.evaluation.subgroups import assign_groups
 from data_prep.corpora.database import (
     OPTIONS,
-    OURS,
     locate,
     named_columns,
     read_cells,
@@ -42,7 +41,7 @@ def read_columns(
     table_path: Path,
     columns: Sequence[str],
     option: str = "--subgroups",
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> Columns:
     """Read columns of recordings.csv; `option` is for messages."""
     rows = read_cells(table_path, [], named)

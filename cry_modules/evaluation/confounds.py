@@ -43,7 +43,6 @@ from cry_modules.evaluation.verdict import (
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.words import count
 from data_prep.corpora.database import (
-    OURS,
     database_name,
     locate_table,
     read_database,
@@ -206,7 +205,7 @@ def confounds(
     settings: Settings,
     data_folder: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> List[str]:
     """Write a confound report of a database: ``confounds.md``, ``.json`` and
     ``.png``; return the lines to print."""

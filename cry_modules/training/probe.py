@@ -38,7 +38,7 @@ from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
 from data_prep.audio.folder import find_file, holds
-from data_prep.corpora.database import OURS, read_database
+from data_prep.corpora.database import read_database
 from data_prep.files.errors import require
 from data_prep.files.identifiers import identity
 from data_prep.files.missing import is_missing
@@ -68,7 +68,7 @@ class Probe:
         reader: RecordingReader,
         shortest: int,
         seed: int,
-        named: Named = OURS,
+        named: Optional[Named] = None,
     ):
         table, _, self.name = spec.rpartition(":")
         require(

@@ -23,9 +23,9 @@ from data_prep.manifest import Recording
 logger = logging.getLogger(__name__)
 
 TABLE = "recordings.csv"
-REQUIRED = ("recording_id", "patient_id", "path")
+REQUIRED = ("patient_id", "path")
 #: Columns of a database that hold no labels.
-_NOT_LABELS = ("site", "recorded_at", "split", "fold")
+_NOT_LABELS = ("recording_id", "site", "recorded_at", "split", "fold")
 #: So many values may be classes even of few patients.
 _FEW_CLASSES = 10
 
@@ -89,12 +89,8 @@ def named_columns(
     return {"patient_id": patient_column, "path": path_column}
 
 
-#: The names that a table of this project has.
-OURS = named_columns()
-
-
 def read_cells(
-    table: Path, columns: Sequence[str], named: Named = OURS
+    table: Path, columns: Sequence[str], named: Optional[Named] = None
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read the cells of a table of recordings, each row with its source. A
     recording without an id has its path for one."""
@@ -110,7 +106,7 @@ def read_cells(
 
 
 def read_database(
-    table: Path, label_columns: Sequence[str], named: Named = OURS
+    table: Path, label_columns: Sequence[str], named: Optional[Named] = None
 ) -> List[Row]:
     """Read the rows of a database: recordings without labels, and cells.
 
@@ -120,7 +116,7 @@ def read_database(
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
-    columns = ("patient_id", "path", *label_columns)
+    columns = [*REQUIRED, *label_columns]
     for source, raw in read_cells(table, columns, named):
         _check_cells(source, raw)
         cells = without_marks(raw)
@@ -158,7 +154,7 @@ def read_database(
 
 def _check_cells(source, cells):
     """Raise ``InputError`` for an empty, damaged or absolute cell."""
-    for name in ("path", "patient_id", "recording_id"):
+    for name in (*REQUIRED, "recording_id"):
         if name != "path" and is_missing(cells[name]) or not cells[name]:
             state = f"{cells[name]!r}, a missing value"
             state = state if cells[name] else "empty"

@@ -14,7 +14,7 @@ from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from data_prep.audio.audits import MOST_COMPARED, audit_files
 from data_prep.audio.folder import find_file
-from data_prep.corpora.database import OURS, Row
+from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import identity
@@ -76,7 +76,7 @@ def read_held_out(
     root: Path,
     save_folder: Path,
     folder: Optional[str] = None,
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> HeldOut:
     """Read the held-out patients of tables, and the samples of the audio files
     listed in them.

@@ -8,7 +8,6 @@ from typing import Dict, List, Optional, Sequence, Union
 from data_prep.audio.folder import name_of
 from data_prep.corpora import preparation
 from data_prep.corpora.database import (
-    OURS,
     Row,
     check_labels,
     database_name,
@@ -299,7 +298,7 @@ def fold_values(
     classes: Sequence[str],
     other_labels: str,
     fold_column: str,
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> List[str]:
     """Check that each value of a column can be the test set; return them."""
     _, table = locate(data_folder, recordings_csv, "--data_folder")

@@ -5,7 +5,6 @@ from typing import Dict, List, Optional, Tuple
 
 from data_prep import manifest
 from data_prep.audio.folder import AUDIO, audio_files, find_file
-from data_prep.corpora.database import OURS
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.missing import without_marks
@@ -17,7 +16,7 @@ def read_recordings(
     source: Path,
     data_folder: Optional[Path] = None,
     label_column: Optional[str] = None,
-    named: Named = OURS,
+    named: Optional[Named] = None,
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
     """Read a list of recordings: data folder and recordings by split.
 

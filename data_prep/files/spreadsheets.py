@@ -2,11 +2,11 @@
 
 import codecs
 import csv
+import datetime
 import io
 import logging
 import re
 from collections import Counter
-from datetime import date, datetime, time
 from pathlib import Path
 from typing import List, Set, Tuple
 
@@ -134,9 +134,10 @@ def _workbook_text(path, content: bytes) -> str:
 
 def _cell_text(value) -> str:
     """Text of a cell, as a spreadsheet shows it or as ISO 8601."""
-    if isinstance(value, datetime) and value.time() == time():
+    midnight = datetime.time()
+    if isinstance(value, datetime.datetime) and value.time() == midnight:
         value = value.date()
-    if isinstance(value, (date, time)):
+    if isinstance(value, (datetime.date, datetime.time)):
         return value.isoformat()
     if isinstance(value, float) and value.is_integer():
         value = int(value)
