@@ -26,6 +26,7 @@ from cry_modules.metrics.curves import PRECISION_RECALL, ROC
 from cry_modules.metrics.predictions import UNITS, Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.metrics.words import count
+from cry_modules.training.history import taken_epoch
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
 
@@ -124,7 +125,8 @@ def draw_results(run: Results, folder: Path) -> List[Path]:
         size = COLUMN, 0.7 + 1.8 * len(shown)
         with sheet(figures, "training", size, run.caption) as figure:
             figure.suptitle("Training")
-            draw_panels(figure, shown, {"": run.history}, 1)
+            taken = taken_epoch(run.history)
+            draw_panels(figure, shown, {"": run.history}, 1, taken)
         names.append("training")
     return [figures / f"{name}.png" for name in names]
 

@@ -8,13 +8,19 @@ step (``before.json``) are a hollow point at epoch 0.
 import os
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from matplotlib.figure import FigureBase
 
 from cry_modules.checkpoints.encoders import run_name
 from cry_modules.figures import style
-from cry_modules.training.history import BEFORE, BEFORE_FILE, HISTORY_FILE, ROW
+from cry_modules.training.history import (
+    BEFORE,
+    BEFORE_FILE,
+    HISTORY_FILE,
+    ROW,
+    taken_epoch,
+)
 from data_prep.files.errors import require
 from data_prep.files.shapes import read_json
 
@@ -44,6 +50,7 @@ _PROBE_MEASURES = {
     "map": "mean average precision",
     "auc": "AUC",
 }
+_TAKEN = {"color": style.INK, "linestyle": "-", "linewidth": 0.8, "zorder": 0}
 _BEFORE = {"linestyle": ":", "markersize": 7, "markerfacecolor": style.PAGE}
 
 
@@ -124,7 +131,9 @@ def shown_panels(
 def draw_curves(
     histories: Dict[str, List[dict]], path: Path, title: str
 ) -> None:
-    """Write a picture of all measures, a panel each, with one legend."""
+    """Write a picture of all measures, a panel each, with one legend; of one
+    run, the epoch whose checkpoint is used is marked."""
+    given = histories
     histories, shown, n_columns = shown_panels(histories)
     require(
         bool(shown),
@@ -132,9 +141,12 @@ def draw_curves(
         "pass the output_folder of a training",
     )
     n_rows = -(-len(shown) // n_columns)
+    taken = None
+    if len(given) == 1:
+        taken = taken_epoch(*given.values())
     with style.picture(path, (4.2 * n_columns, 2.9 * n_rows + 1)) as figure:
         figure.suptitle(title)
-        draw_panels(figure, shown, histories, n_columns)
+        draw_panels(figure, shown, histories, n_columns, taken)
 
 
 def draw_panels(
@@ -142,14 +154,20 @@ def draw_panels(
     shown: Sequence[Panel],
     histories: Dict[str, List[dict]],
     n_columns: int,
+    taken: Optional[int] = None,
 ) -> None:
-    """Fill a figure with panels, and a legend below them."""
+    """Fill a figure with panels, and a legend below them; mark the epoch that
+    was taken, if it is given."""
     n_rows = -(-len(shown) // n_columns)
     # Of all panels, so that a corpus looks the same in each.
     corpora = sorted({c.corpus for p in shown for c in p.curves} - {""})
     for i, panel in enumerate(shown, start=1):
         axes = figure.add_subplot(n_rows, n_columns, i)
         _draw_panel(axes, panel, histories, corpora)
+        if taken is not None:
+            whole = axes.get_xaxis_transform()
+            axes.vlines(taken, 0, 1, transform=whole, **_TAKEN)
+            axes.set_xlabel(f"epoch (line: {taken} is used)")
     entries = _entries(shown, histories, corpora)
     if entries:
         style.add_legend(figure, entries)

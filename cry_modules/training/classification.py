@@ -23,6 +23,7 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from cry_modules.training.batches import EmbeddingSet
 from cry_modules.training.brain import ResumableBrain
+from cry_modules.training.history import History, taken_epoch
 from cry_modules.training.logistic import STRENGTHS, fit_logistic
 from cry_modules.training.state import Snapshot
 
@@ -110,8 +111,8 @@ class ClassificationBrain(ResumableBrain):
         """Return what validation has chosen: the epoch, or the penalty."""
         if self.c is not None:
             return {"c": float(self.c)}
-        best = max(self.history.rows, key=lambda r: (r["score"], r["epoch"]))
-        return {"epoch": best["epoch"]}
+        rows = History(self.hparams.output_folder).rows  # on every rank
+        return {"epoch": taken_epoch(rows)}
 
     def on_fit_start(self):
         """Resume, and recall the best score so far."""

@@ -5,7 +5,7 @@ import json
 import math
 import os
 from pathlib import Path
-from typing import Dict
+from typing import Dict, Optional, Sequence
 
 from data_prep.files.errors import require
 from data_prep.files.shapes import ANY_NUMBER, read_json, whole
@@ -21,6 +21,27 @@ _RESTORE = "restore it, or pass another --output_folder"
 def read_before(output_folder: str) -> Dict:
     """Read the metrics before the first step, which a resume needs."""
     return read_json(Path(output_folder) / BEFORE_FILE, BEFORE, _RESTORE)
+
+
+def taken_epoch(rows: Sequence[Dict]) -> Optional[int]:
+    """Epoch whose checkpoint is used: the best on validation, of equal ones the
+    newest; None if the rows do not tell.
+
+    Example
+    -------
+    >>> scores = [0.5, 0.8, 0.8, 0.7]
+    >>> taken_epoch([{"epoch": i, "score": s} for i, s in enumerate(scores, 1)])
+    3
+    >>> taken_epoch([{"epoch": 1, "valid_loss": 2.0}, {"epoch": 2}])
+    1
+    """
+    worth = []
+    for row in rows:
+        loss = row.get("valid_loss")
+        score = row.get("score", None if loss is None else -loss)
+        if row["epoch"] and score is not None:
+            worth.append((score, row["epoch"]))
+    return max(worth)[1] if worth else None
 
 
 class History:

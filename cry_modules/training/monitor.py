@@ -4,17 +4,27 @@ and signs of collapse.
 
 import math
 from dataclasses import dataclass
-from typing import Dict, Optional
+from typing import Dict, List, Optional, Sequence
 
 import torch
 import torch.nn.functional as F
 
 from cry_modules.lengths import float64
+from cry_modules.training.history import taken_epoch
 
 #: An effective rank below this means that the embedding has collapsed.
 LEAST_RANK = 2.0
 #: A loss above this share of the loss of guessing has not begun to fall.
 AT_CHANCE = 0.98
+#: A held-out loss that changes by a smaller share has not changed.
+LEAST_CHANGE = 0.02
+#: Held-out recordings by the end of their keys, and what a loss that falls,
+#: stays or rises means.
+_HELD_OUT = {
+    "": ("recordings", "learned", "almost nothing learned", "worse"),
+    "_cry": ("cries", "learned", "almost nothing learned", "worse"),
+    "_generic": ("generic audio", "improved", "kept", "partly forgotten"),
+}
 
 
 def alignment_sum(z1: torch.Tensor, z2: torch.Tensor) -> float:
@@ -99,3 +109,59 @@ def collapse(
             f"({chance_loss:.3f})"
         )
     return None
+
+
+def judgement(
+    before: Dict[str, float],
+    rows: Sequence[Dict[str, float]],
+    figures: Dict[str, str],
+) -> List[str]:
+    """Lines on what a pre-training or an adaptation has changed: held-out loss,
+    figures of the objective and probes, before and at the epoch that is used.
+
+    Example
+    -------
+    >>> before = {"valid_loss_cry": 2.0, "valid_accuracy_cry": 0.1}
+    >>> row = {"epoch": 1, "valid_loss": 1.0, "valid_loss_cry": 1.0}
+    >>> row["valid_accuracy_cry"] = 0.6
+    >>> print(*judgement(before, [row], {"accuracy": "retrieval"}), sep="\\n")
+    epoch 1 of 1 is used, that of the lowest validation loss
+    held-out cries: learned (loss 2.000 before, 1.000 after; retrieval 0.100
+    before, 0.600 after)
+    """
+    taken = taken_epoch(rows)
+    if taken is None:  # every loss was NaN
+        return []
+    (after,) = [row for row in rows if row["epoch"] == taken]
+    lines = [
+        f"epoch {taken} of {rows[-1]['epoch']} is used, that of the lowest "
+        "validation loss"
+    ]
+    ends = [end for end in _HELD_OUT if end and f"valid_loss{end}" in before]
+    for end in ends or [""]:
+        where, *verdicts = _HELD_OUT[end]
+        old, new = (row[f"valid_loss{end}"] for row in (before, after))
+        change = (new - old) / max(abs(old), 1e-12)
+        kind = 0 if change < -LEAST_CHANGE else 1 + (change > LEAST_CHANGE)
+        values = "; ".join(
+            f"{words} {before[f'valid_{name}{end}']:.3f} before, "
+            f"{after[f'valid_{name}{end}']:.3f} after"
+            for name, words in {"loss": "loss", **figures}.items()
+        )
+        cure = ""
+        if kind and end != "_generic":
+            cure = (
+                "; "
+                + ("", "raise --number_of_epochs or --lr", "lower --lr")[kind]
+            )
+        if kind == 2 and end == "_generic":
+            cure = "; replay helps: --replay_ratio 0.5"
+        lines.append(f"held-out {where}: {verdicts[kind]} ({values}){cure}")
+    last = rows[-1]
+    for key in sorted(before):
+        if key.startswith("probe_") and last.get(key) is not None:
+            lines.append(
+                f"{key.replace('_', ' ')}: {before[key]:.3f} before, "
+                f"{last[key]:.3f} after the last epoch"
+            )
+    return lines

@@ -30,6 +30,7 @@ from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
 from cry_modules.training.experiment import begin, load, only_process_in
+from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
@@ -289,6 +290,7 @@ def finish(hparams, rows, corpus):
         for key in last
         if key.startswith(f"valid_{name}_")
     )
+    print(*judgement(before, rows[1:], hparams["loss"].figures), sep="\n")
     print(
         f"done: {last['epoch']} epochs on {corpus}; {words} {changes}; encoder "
         f"and curves.png in {output}"

@@ -235,6 +235,17 @@ def fit(brain, hparams, datasets, batches):
             hparams, datasets["valid"], **options
         ),
     )
+    counter = hparams["epoch_counter"]
+    if brain.validates:
+        early = counter.current < counter.limit
+        logger.info(
+            "Stopped after epoch %d of %d%s; epoch %d, the best on validation, "
+            "is used",
+            counter.current,
+            counter.limit,
+            f", {counter.patience} without a better AUC" if early else "",
+            brain.chosen()["epoch"],
+        )
 
 
 def run(hparams, hparams_file, overrides, run_opts):

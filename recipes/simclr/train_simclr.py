@@ -18,6 +18,7 @@ from speechbrain.utils.distributed import run_on_main
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.training.batches import FullBatches
 from cry_modules.training.experiment import begin, load, only_process_in
+from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data
 from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
@@ -59,6 +60,7 @@ def finish(hparams, rows, corpus):
         f"{words} {last[f'valid_{name}']:.3f}"
         for name, words in figures.items()
     )
+    print(*judgement(rows[0], rows[1:], hparams["loss"].figures), sep="\n")
     print(
         f"done: {last['epoch']} epochs on {corpus}, {results}; encoder and "
         f"curves.png in {output}"

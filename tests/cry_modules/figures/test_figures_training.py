@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from matplotlib.axes import Axes
 
 from cry_modules.figures.__main__ import main
 from cry_modules.figures.style import SUFFIXES, picture
@@ -198,3 +199,21 @@ def test_the_same_picture_is_the_same_file(tmp_path, suffix):
 def test_names_of_users_may_hold_a_dollar_or_begin_with_an_underscore(drawn):
     names = drawn({"_a": rows(), "$x^$": rows()})["legend"]
     assert names[:2] == ["_a", "$x^$"]
+
+
+def test_the_epoch_that_is_used_is_marked(tmp_path, monkeypatch):
+    """Of one run alone, and wherever the averages are not drawn."""
+    marked = []
+    monkeypatch.setattr(
+        Axes, "vlines", lambda self, x, *_, **__: marked.append(x)
+    )
+    losses = [3.0, 1.0, 2.0]
+    history = [
+        {"epoch": i, "train_loss": 1.0, "valid_loss": x, "valid_loss_cry": x}
+        for i, x in enumerate(losses, start=1)
+    ]
+    draw_curves({"run": history}, tmp_path / "a.png", "one")
+    assert set(marked) == {2}
+    marked.clear()
+    draw_curves({"a": history, "b": history}, tmp_path / "b.png", "two")
+    assert not marked

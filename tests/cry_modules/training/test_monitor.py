@@ -10,6 +10,7 @@ from cry_modules.training.monitor import (
     Moments,
     alignment_sum,
     collapse,
+    judgement,
     potential_sum,
 )
 
@@ -80,3 +81,41 @@ def test_collapse_is_described(changes, says):
     row.update(changes)
     reason = collapse(row, chance_loss=math.log(63), warmup_epochs=2)
     assert reason is None if says is None else says in reason
+
+
+FIGURES = {"accuracy": "contrastive accuracy"}
+
+
+def row(epoch, cry, generic=None):
+    entry = {"epoch": epoch, "valid_loss": cry, "valid_loss_cry": cry}
+    entry["valid_accuracy_cry"] = 0.5
+    if generic is not None:
+        entry.update(valid_loss_generic=generic, valid_accuracy_generic=0.5)
+    return entry
+
+
+@pytest.mark.parametrize(
+    "cry, generic, words",
+    [
+        (1.5, 1.0, ["cries: learned (loss 2.000 before, 1.500", "audio: kept"]),
+        (1.99, 0.9, ["almost nothing learned", "audio: improved"]),
+        (1.99, 1.2, ["raise --number_of_epochs or --lr", "partly forgotten"]),
+        (2.5, 1.2, ["worse", "lower --lr", "--replay_ratio 0.5"]),
+    ],
+)
+def test_the_judgement_says_whether_it_did_anything(cry, generic, words):
+    rows = [row(1, cry, generic), row(2, cry + 1, generic + 1)]
+    text = "\n".join(judgement(row(0, 2.0, 1.0), rows, FIGURES))
+    assert text.startswith("epoch 1 of 2 is used")
+    for word in words:
+        assert word in text
+
+
+def test_the_judgement_without_corpora_and_with_a_probe():
+    before = {"epoch": 0, "valid_loss": 2.0, "probe_kind_map": 0.25}
+    rows = [{"epoch": 1, "valid_loss": 1.0, "probe_kind_map": 0.75}]
+    lines = judgement(before, rows, {})
+    assert lines[1:] == [
+        "held-out recordings: learned (loss 2.000 before, 1.000 after)",
+        "probe kind map: 0.250 before, 0.750 after the last epoch",
+    ]
