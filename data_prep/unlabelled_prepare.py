@@ -24,7 +24,7 @@ if __name__ == "__main__":
         group_by=(
             "file",
             "or folder, or a regular expression with the patient in "
-            "parentheses: who is held out together where there is no table",
+            "parentheses: what is held out together without a table",
         ),
         patient_column=("patient_id", "column of the patients"),
         path_column=("path", "column of the files"),

@@ -159,7 +159,7 @@ def _files_by_stem(root: Path) -> Dict[str, str]:
 
 
 def _class_folders(root: Path) -> List[Clip]:
-    """Clips of ``{train,test}/<class>/``; none if there are no such folders."""
+    """Clips of ``{train,test}/<class>/``; empty without such folders."""
     clips = []
     for split in ("train", "test"):
         for name in matching(root, f"{split}/*/*"):

@@ -78,10 +78,10 @@ def with_classes(hparams_file: str, overrides: Settings) -> Settings:
         "--data_folder",
     )
     named = named_columns(*(settings[name] for name in OPTIONS))
-    found = classes_of(
+    classes = classes_of(
         table, settings["label_column"], named, classes, positive
     )
-    return {**overrides, "classes": found}
+    return {**overrides, "classes": classes}
 
 
 def _settings(hparams_file, overrides) -> Optional[Dict[str, str]]:
