@@ -17,7 +17,7 @@ from data_prep.audio.audits import Audits, audit_corpus, write_rejected
 from data_prep.audio.packs import pack_at
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.listing import read_recordings
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
 
@@ -86,20 +86,21 @@ def main() -> None:
         action="store_true",
         help="do not search for near-duplicates",
     )
-    args = parser.parse_args()
+    add_columns(parser)
+    args = take_columns(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        _audit(Path(args.source), args)
+        _audit(Path(args.pop("source")), **args)
 
 
-def _audit(source: Path, args) -> None:
+def _audit(source, out, data_folder, label_column, exact_only, named) -> None:
     require(source.exists(), f"{source} does not exist", "correct the path")
-    root, splits = read_recordings(source, args.data_folder, args.label_column)
+    root, splits = read_recordings(source, data_folder, label_column, named)
     recordings = [rec for recs in splits.values() for rec in recs]
     paths = list(dict.fromkeys(rec.wav for rec in recordings))
-    out = Path(args.out)
+    out = Path(out)
     with locked(out):
-        audits = audit_corpus(paths, root, out, compare=not args.exact_only)
+        audits = audit_corpus(paths, root, out, compare=not exact_only)
         patient_of = {rec.wav: rec.patient_id for rec in recordings}
         write_rejected(audits, patient_of, [], out / "rejected.csv")
         copies = report_copies(audits.copies, splits, out / "duplicates.csv")

@@ -14,8 +14,11 @@ if __name__ == "__main__":
     command_line(
         prepare_clinical,
         recordings_csv=(None, "default: recordings.csv in the folder"),
+        patient_column=("patient_id", "column of the patients"),
+        path_column=("path", "column of the files"),
         label_column=("neuro_injury", "column of the task"),
-        classes=(["healthy", "injury"], "labels, the positive class last"),
+        classes=((), "labels, the positive one last; default: all, sorted"),
+        positive=(None, "label that is the positive class; default: the last"),
         other_labels=("error", "or drop: treatment of rows with another label"),
         fold_column=(FOLD, "fold, or any other column"),
         test_fold=(None, "value of the test set"),

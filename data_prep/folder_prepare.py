@@ -5,22 +5,18 @@ of a regular expression in the path. Without one, every file counts as a
 separate patient, which is right only if every file is of another patient.
 """
 
-import logging
-import re
 from typing import Dict, Optional
 
-from data_prep.audio.folder import audio_files, name_of
+from data_prep.audio.folder import name_of
 from data_prep.corpora import preparation
+from data_prep.corpora.plain_folder import FILE, list_folder
 from data_prep.corpora.published import (
     command_line,
     prepare_published,
     write_recordings,
 )
 from data_prep.corpora.unlabelled import prepare_unlabelled
-from data_prep.files.errors import InputError, require
-from data_prep.files.identifiers import identity
-
-logger = logging.getLogger(__name__)
+from data_prep.files.errors import require
 
 
 def prepare_folder(
@@ -38,11 +34,10 @@ def prepare_folder(
     root = preparation.require_folder(
         data_folder, "SRC", "a folder that holds audio"
     )
-    pattern = _compiled(patient)
-    rows = [
-        _row(path, labels_from_folders, pattern) for path in audio_files(root)
-    ]
-    _check_patients(rows, pattern)
+    recordings = list_folder(
+        root, FILE if patient is None else patient, "--patient"
+    )
+    rows = [_row(rec, labels_from_folders) for rec in recordings]
     if labels_from_folders:
         labels = sorted({row["label"] for row in rows})
         options = {"corpus_name": name_of(root), "seed": seed}
@@ -57,28 +52,11 @@ def prepare_folder(
     )
 
 
-def _compiled(patient: Optional[str]) -> Optional["re.Pattern"]:
-    if patient is None:
-        return None
-    try:
-        pattern = re.compile(patient)
-    except re.error as error:
-        raise InputError(
-            f"--patient {patient!r} is not a regular expression: {error}"
-        )
-    require(
-        pattern.groups > 0,
-        f"--patient {patient!r} has no group",
-        "put the part that is the patient in parentheses",
-    )
-    return pattern
-
-
-def _row(path, labels_from_folders, pattern) -> Dict[str, str]:
-    _check_name(path)
+def _row(recording, labels_from_folders) -> Dict[str, str]:
+    path = recording.wav
     row = {
         "recording_id": path,
-        "patient_id": _patient(path, pattern),
+        "patient_id": recording.patient_id,
         "path": path,
     }
     if labels_from_folders:
@@ -92,49 +70,6 @@ def _row(path, labels_from_folders, pattern) -> Dict[str, str]:
     return row
 
 
-def _check_name(path: str) -> None:
-    """Refuse names that a csv file cannot hold unchanged."""
-    try:
-        path.encode()
-    except UnicodeEncodeError:
-        raise InputError(f"{path!r}: the name is not UTF-8; rename it")
-    require(
-        path == path.strip() and "\r" not in path,
-        f"{path!r}: the name begins with a space or holds a carriage return",
-        "rename it",
-    )
-
-
-def _patient(path: str, pattern) -> str:
-    if pattern is None:
-        return path
-    match = pattern.search(path)
-    group = "patient" if "patient" in pattern.groupindex else 1
-    patient = ((match and match[group]) or "").strip()
-    require(
-        bool(patient),
-        f"{path}: --patient {pattern.pattern!r} finds no patient in it",
-        "correct the expression, or move the file away",
-    )
-    return patient
-
-
-def _check_patients(rows, pattern) -> None:
-    if pattern is None:
-        logger.warning(
-            "Every file counts as a separate patient: if several are of one "
-            "patient, the splits share that patient and metrics are too "
-            "optimistic; identify patients with --patient"
-        )
-        return
-    require(
-        len({identity(row["patient_id"]) for row in rows}) > 1,
-        f"--patient {pattern.pattern!r} finds {rows[0]['patient_id']!r} in all "
-        f"{len(rows)} files, so no patient can be held out",
-        "correct the expression",
-    )
-
-
 if __name__ == "__main__":
     command_line(
         prepare_folder,
@@ -142,7 +77,7 @@ if __name__ == "__main__":
         patient=(
             None,
             "regular expression, whose group (patient, or the first) in the "
-            "path is the patient",
+            "path is the patient; or folder",
         ),
         seed=(0, "seed of the split"),
     )

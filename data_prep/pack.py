@@ -59,7 +59,7 @@ from data_prep.audio.packs import (
 from data_prep.audio.shards import SAMPLE_BYTES, digest_of, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.fingerprint import fingerprint
@@ -67,7 +67,7 @@ from data_prep.files.folders import require_apart
 from data_prep.files.journal import Journal
 from data_prep.files.lock import locked
 from data_prep.files.shapes import number, whole
-from data_prep.files.tables import read_table, write_text
+from data_prep.files.tables import Named, read_table, write_text
 from data_prep.manifest import CORPUS_FILE
 from data_prep.vggsound_prepare import CSV_FILE
 
@@ -115,6 +115,7 @@ def pack(
     rate: int = 16000,
     shard_mb: float = 512,
     part: str = "1/1",
+    named: Optional[Named] = None,
 ) -> Summary:
     """Pack recordings, or one part of them.
 
@@ -123,7 +124,7 @@ def pack(
     """
     number, n_parts = _check_options(rate, shard_mb, part)
     source, out = Path(source), Path(out)
-    root, paths = _recordings(source, data_folder)
+    root, paths = _recordings(source, data_folder, named)
     _check_folders(root, out)
     require(
         n_parts <= len(paths),
@@ -168,11 +169,11 @@ def _check_options(rate, shard_mb, part) -> Tuple[int, int]:
 
 
 def _recordings(
-    source: Path, data_folder: Optional[str]
+    source: Path, data_folder: Optional[str], named: Named
 ) -> Tuple[Path, List[str]]:
     """Data folder, and the paths to pack without repeats."""
     require(source.exists(), f"{source} does not exist", "correct the path")
-    root, splits = read_recordings(source, data_folder)
+    root, splits = read_recordings(source, data_folder, named=named)
     require(
         pack_at(root) is None,
         f"{root} is itself a pack",
@@ -429,7 +430,8 @@ def main() -> None:
     parser.add_argument(
         "--verify", metavar="OUT", help="check a pack instead of making one"
     )
-    args = vars(parser.parse_intermixed_args())
+    add_columns(parser)
+    args = take_columns(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # One thread per recording: the order of sums is the same on all machines.
     torch.set_num_threads(1)

@@ -22,6 +22,7 @@ from data_prep.corpora.database import (
     check_labels,
     locate_table,
     read_database,
+    report_unlisted,
     usable_rows,
 )
 from data_prep.corpora.stratify import (
@@ -32,10 +33,10 @@ from data_prep.corpora.stratify import (
     split_patients,
     strata,
 )
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
-from data_prep.files.tables import read_table, write_table
+from data_prep.files.tables import Named, read_table, write_table
 from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ def split_database(
     shares: Sequence[float] = tuple(SHARES.values()),
     fractions: Sequence[float] = (),
     seed: int = 0,
+    named: Optional[Named] = None,
 ) -> None:
     """Write ``recordings.csv`` with a column ``split`` or ``fold``.
 
@@ -60,13 +62,14 @@ def split_database(
     shares = _shares(shares)
     _check_fractions(fractions, folds)
     root, table = locate_table(recordings, data_folder)
-    rows = read_database(table, [label_column])
+    rows = read_database(table, [label_column], named)
     require(
         column not in rows[0][1],
         f"{table} has a column {column!r} already",
         "use it, or remove it for a new one",
     )
     check_labels(rows, label_column, table)
+    report_unlisted(rows, root, table)
     save_folder = preparation.require_out(save_folder, table.parent)
     preparation.require_out(save_folder, root)
     with locked(save_folder):
@@ -74,10 +77,8 @@ def split_database(
         labelled = _labelled(rows, label_column, table)
         stratum_of = strata(labelled)
         if folds:
-            names, part_of = (
-                range(folds),
-                fold_patients(stratum_of, folds, seed),
-            )
+            names = range(folds)
+            part_of = fold_patients(stratum_of, folds, seed)
         else:
             names, part_of = SPLITS, split_patients(stratum_of, shares, seed)
         parts = {str(name): [] for name in names}
@@ -223,7 +224,8 @@ def main() -> None:
         help="label fractions of the training patients to list",
     )
     parser.add_argument("--seed", default=0, help="seed of the splits")
-    args = vars(parser.parse_args())
+    add_columns(parser)
+    args = take_columns(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
         split_database(save_folder=args.pop("out"), **args)

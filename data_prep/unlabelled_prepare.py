@@ -21,6 +21,13 @@ if __name__ == "__main__":
             None,
             "folder that paths in these tables are relative to",
         ),
+        group_by=(
+            "file",
+            "or folder, or a regular expression with the patient in "
+            "parentheses: who is held out together where there is no table",
+        ),
+        patient_column=("patient_id", "column of the patients"),
+        path_column=("path", "column of the files"),
         valid_share=(0.1, "share of the patients"),
         seed=(0, "seed of the split"),
     )

@@ -4,7 +4,8 @@
 id, start second, label, split) and ``audio/<id>_<start:06d>.wav|flac|ogg``, or
 class folders ``{train,test}/<class>/<id>_<start:06d>.*``. Other corpora in
 these layouts work too. Missing videos are normal: they are counted and listed
-by class in ``missing.csv``.
+by class in ``missing.csv``. Where no labels are needed, any other folder of
+audio is taken as it is.
 """
 
 import hashlib
@@ -14,9 +15,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, Tuple
 
-from data_prep.audio.folder import matching, name_of
+from data_prep.audio.folder import audio_files, matching, name_of
 from data_prep.audio.packs import PACK_FILE, pack_at
 from data_prep.corpora import preparation
+from data_prep.corpora.plain_folder import (
+    FILE,
+    folders_of,
+    list_folder,
+    refuse_grouping,
+)
 from data_prep.corpora.published import command_line, compare_with_published
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings, cleaned
@@ -45,6 +52,7 @@ def prepare_vggsound(
     valid_share: float = 0.1,
     min_clips: int = 1,
     require_all_classes: bool = False,
+    group_by: str = FILE,
 ) -> None:
     """Write train, valid and test manifests; no video is in two splits.
 
@@ -55,10 +63,12 @@ def prepare_vggsound(
     the paper's code keeps those with more than ten. With 1 and without labels,
     classes that are only in test are kept. `require_all_classes` is for
     training with labels: a class without any clip is an error instead of a
-    warning, and a class without a training clip is left out.
+    warning, and a class without a training clip is left out. In a folder
+    without a form, `group_by` is what plays the part of the video (see
+    ``plain_folder``).
     """
     root = preparation.require_folder(
-        data_folder, "--data_folder", f"{CSV_FILE} and audio/"
+        data_folder, "--data_folder", "a folder of audio"
     )
     pack_at(root)  # checks all shards now, not in the middle of a run
     save_folder = preparation.require_out(save_folder, root, is_listed=True)
@@ -68,8 +78,9 @@ def prepare_vggsound(
         "valid_share": valid_share,
         "min_clips": min_clips,
         "require_all_classes": require_all_classes,
+        "group_by": group_by,
     }
-    sources = [root, *sorted(p for p in root.glob("*/*") if p.is_dir())]
+    sources = folders_of(root)
     if (root / CSV_FILE).is_file():
         sources = [root / CSV_FILE, *root.glob("audio"), *root.glob(PACK_FILE)]
     preparation.prepare_once(
@@ -148,6 +159,7 @@ def _files_by_stem(root: Path) -> Dict[str, str]:
 
 
 def _class_folders(root: Path) -> List[Clip]:
+    """Clips of ``{train,test}/<class>/``; none if there are no such folders."""
     clips = []
     for split in ("train", "test"):
         for name in matching(root, f"{split}/*/*"):
@@ -160,18 +172,40 @@ def _class_folders(root: Path) -> List[Clip]:
             label = path.parent.name
             clip = Recording(name, 0.0, name, 0.0, 0.0, label, video, "", name)
             clips.append((split, clip))
-    if not clips:
-        raise InputError(
-            f"{root} holds neither {CSV_FILE} nor train/<class>/ with "
-            f"{', '.join(EXTENSIONS)} files; pass the folder that does"
-        )
     return clips
 
 
-def _prepare(root, save_folder, options):
-    is_official = (root / CSV_FILE).is_file()
-    clips = _official(root) if is_official else _class_folders(root)
+def _clips(root: Path, options: Dict) -> Tuple[str, List[Clip]]:
+    """Name of the corpus and its clips, in VGGSound's form or in none."""
     name = f"{name_of(root)} (in VGGSound's form)"
+    if (root / CSV_FILE).is_file():
+        refuse_grouping(options["group_by"], CSV_FILE)
+        return name, _official(root)
+    clips = _class_folders(root)
+    if clips:
+        refuse_grouping(options["group_by"], "VGGSound's form")
+        everything = audio_files(root, EXTENSIONS)
+        if len(everything) > len(clips):
+            logger.warning(
+                "%s is in VGGSound's form, train/<class>/ and test/<class>/: "
+                "%d audio files elsewhere in it are left out; rename train/ to "
+                "use all files without labels",
+                root,
+                len(everything) - len(clips),
+            )
+        return name, clips
+    require(
+        not options["require_all_classes"],
+        f"{root} holds neither {CSV_FILE} nor train/<class>/ with "
+        f"{', '.join(EXTENSIONS)} files, which give the labels",
+        "pass the folder that does",
+    )
+    recordings = list_folder(root, options["group_by"])
+    return name_of(root), [("train", rec) for rec in recordings]
+
+
+def _prepare(root, save_folder, options):
+    name, clips = _clips(root, options)
     if len(clips) >= OFFICIAL_ROWS:
         name = "VGGSound"
         counts = Counter(split for split, _ in clips)
@@ -198,6 +232,8 @@ def _prepare(root, save_folder, options):
             f"{split}",
             "change --min_clips or --valid_share, or add clips",
         )
+    if not any(clip.label for _, clip in clips):
+        del splits["test"]  # a folder without a form
     preparation.write_prepared(
         splits, audits, root, save_folder, name, is_named=name == "VGGSound"
     )
@@ -300,4 +336,9 @@ if __name__ == "__main__":
         prepare_vggsound,
         valid_share=(0.1, "share of the training videos"),
         min_clips=(1, "leave out classes with fewer training clips"),
+        group_by=(
+            FILE,
+            "or folder, or a regular expression with the individual in "
+            "parentheses: what is held out together in a folder of any form",
+        ),
     )

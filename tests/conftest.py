@@ -13,6 +13,7 @@
 
 import csv
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -45,6 +46,15 @@ def pytest_runtest_makereport():
         (name, text.encode("utf-8", "backslashreplace").decode())
         for name, text in report.sections
     ]
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """Undo what a test's experiment sets: SpeechBrain logs from DEBUG on."""
+    root = logging.getLogger()
+    before = root.level
+    yield
+    root.setLevel(before)
 
 
 @pytest.fixture(scope="session")

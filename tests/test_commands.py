@@ -175,7 +175,10 @@ def test_wrong_usage(arguments, error, refused):
 @pytest.mark.parametrize(
     "options, error",
     [
-        ("--encoder_source={source}", "it has width 1: pass --width 1"),
+        (
+            "--encoder_source={source} --width=2",
+            "has 1; leave out --width, or pass another encoder",
+        ),
         (
             "--width=1 --encoder_source={source} --replay_ratio=0.5",
             "pass --replay_folder",

@@ -45,13 +45,14 @@ def brain_and_batches(noise, tmp_path, request):
     """A tiny SimCLR with two or three views, and its batches."""
     rows = [[f"noise{i}", "0", "hum", "train"] for i in range(12)]
     for row in rows:
-        noise(f"audio/{row[0]}_000000.wav", seconds=1.5)
-    with open(tmp_path / "vggsound.csv", "w", newline="") as file:
+        noise(f"sounds/audio/{row[0]}_000000.wav", seconds=1.5)
+    sounds = str(tmp_path / "sounds")
+    with open(f"{sounds}/vggsound.csv", "w", newline="") as file:
         csv.writer(file).writerows(rows)
     hparams = load(
         "hparams/small_simclr.yaml",
         {
-            "data_folder": str(tmp_path),
+            "data_folder": sounds,
             "output_folder": str(tmp_path / "out"),
             "width": 1,
             "batch_size": 4,
@@ -63,7 +64,7 @@ def brain_and_batches(noise, tmp_path, request):
         },
     )
     manifests = tmp_path / "out/manifest"
-    prepare_vggsound(str(tmp_path), str(manifests), 0.2)
+    prepare_vggsound(sounds, str(manifests), 0.2)
     brain = SimCLRBrain(
         modules=hparams["modules"],
         opt_class=hparams["opt_class"],
@@ -73,7 +74,7 @@ def brain_and_batches(noise, tmp_path, request):
     )
     brain.history = History(str(tmp_path / "out"))
     brain.two_passes, brain.probes = False, []
-    train, valid = read_views(hparams, manifests, str(tmp_path))
+    train, valid = read_views(hparams, manifests, sounds)
     loader, _ = make_loaders(brain, hparams, train, valid)
     brain.schedule = step_schedule(hparams, len(loader), 1)
     brain.init_optimizers()

@@ -8,7 +8,7 @@ import logging
 import os
 import re
 from pathlib import Path
-from typing import Dict, Optional, Union
+from typing import Dict, Optional, Tuple, Union
 
 import torch
 from torch import nn
@@ -189,15 +189,8 @@ class EncoderSource:
 
     def load_file(self, path: Path, encoder: nn.Module, front_end: str) -> None:
         """Load the weights of a file of this source, as ``load`` does."""
-        # For a run: checkpointer.py, front_end.py, state_dict.py, in turn.
-        meta, title = read_meta(path.parent) or {}, self._title(path)
-        known = recorded_front_end(self.source, path, meta)
-        if self.kind == "folder":
-            file_inside(path.parent, path.name)
-        state = read_state_dict(path, title)
-        if panns.MARKER in state:
-            known = Known("panns", "its names are PANNs'")
-            state = panns.converted(state, title)
+        title = self._title(path)
+        state, known, meta = self._read(path)
         if known is not None:
             _check_front_end(known, front_end, title)
         version = _version_hint(meta)
@@ -209,6 +202,32 @@ class EncoderSource:
         encoder.load_state_dict(state, strict=True)
         if known is None:
             check_statistics(encoder, front_end, title)
+
+    def _read(self, path: Path) -> Tuple[Dict, Optional[Known], Dict]:
+        """State dict of a file, its front end, and the meta of its checkpoint."""
+        # For a run: checkpointer.py, front_end.py, state_dict.py, in turn.
+        meta, title = read_meta(path.parent) or {}, self._title(path)
+        known = recorded_front_end(self.source, path, meta)
+        if self.kind == "folder":
+            file_inside(path.parent, path.name)
+        state = read_state_dict(path, title)
+        if panns.MARKER in state:
+            known = Known("panns", "its names are PANNs'")
+            state = panns.converted(state, title)
+        return state, known, meta
+
+    def settings(self) -> Dict[str, Union[str, int]]:
+        """Settings that the weights and the files beside them tell, by name."""
+        settings: Dict[str, Union[str, int]] = {}
+        state, known, _ = self._read(self.file())
+        if known is not None and known.front_end in FRONT_ENDS:
+            settings["front_end"] = known.front_end
+        name = name_of_state(state)
+        if name is not None:
+            width = _length(state, ARCHITECTURES[name].marker)
+            pooling = pooling_of_state(name, state)
+            settings.update(architecture=name, width=width, pooling=pooling)
+        return settings
 
     def checksum(self) -> str:
         """Identity of the weights, wherever their file is; the kind of source

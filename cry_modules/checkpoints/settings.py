@@ -47,6 +47,7 @@ COLUMNS = {"nuisance", "subgroups"}
 NULLABLE = {
     *("recordings_csv", "exclude_folder", "replay_folder", "probe_folder"),
     *("encoder_source", "folds", "test_fold", "valid_fold", "classes"),
+    "positive",
     *COLUMNS,
 }
 #: Settings that are texts, whatever they look like to yaml: 2022, no, 01.
@@ -54,7 +55,8 @@ TEXTS = PATHS | LISTS | NULLABLE
 TEXTS |= {"task", "label_column", "other_labels", "fold_column", "excluded"}
 TEXTS |= {"replay", "adapt_layers", "architecture", "front_end"}
 TEXTS |= {"finetune_mode", "trained_on", "tested_on", "readout", "balance"}
-TEXTS |= {"patient_score", "solver"}
+TEXTS |= {"patient_score", "solver", "patient_column", "path_column"}
+TEXTS |= {"group_by", "replay_group_by"}
 
 
 def _one_of(*names: str) -> Callable[[str], str]:
@@ -233,7 +235,12 @@ def setting(name: str, value: Union[str, List[str], None]) -> Any:
                 "lose one; rename it"
             )
         if name in LISTS:
-            raise Unfit(f"is {value}; it must be a list: '[{value}, ...]'")
+            if "," not in value:
+                raise Unfit(
+                    f"is {value}; it must be a list: '[{value}, ...]' or "
+                    f"{value},..."
+                )
+            return setting(name, [part.strip() for part in value.split(",")])
         reference = _REFERENCE.search(value)
         if reference is not None:  # yaml would look it up
             raise Unfit(f"is {value}; type a value in place of {reference[0]}")

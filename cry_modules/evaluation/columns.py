@@ -2,14 +2,20 @@
 
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Sequence
+from typing import Dict, Iterable, Optional, Sequence
 
 from cry_modules.evaluation.subgroups import assign_groups
-from data_prep.corpora.database import locate, read_database
+from data_prep.corpora.database import (
+    OPTIONS,
+    locate,
+    named_columns,
+    read_cells,
+    read_database,
+)
 from data_prep.files.errors import InputError
 from data_prep.files.identifiers import Spellings
 from data_prep.files.missing import is_missing, refuse_damaged
-from data_prep.files.tables import read_table
+from data_prep.files.tables import Named
 
 #: By column, the cell of each recording.
 Columns = Dict[str, Dict[str, str]]
@@ -32,10 +38,13 @@ _DATE = re.compile(
 
 
 def read_columns(
-    table_path: Path, columns: Sequence[str], option: str = "--subgroups"
+    table_path: Path,
+    columns: Sequence[str],
+    option: str = "--subgroups",
+    named: Optional[Named] = None,
 ) -> Columns:
     """Read columns of recordings.csv; `option` is for messages."""
-    rows = read_table(table_path, [_ID])
+    rows = read_cells(table_path, [], named)
     cells_of = {}
     for source, cells in rows:
         first, _ = cells_of.setdefault(cells[_ID], (source, cells))
@@ -76,7 +85,9 @@ def subgroup_columns(hparams: Dict) -> Columns:
     """
     columns = _option_columns(hparams, "subgroups")
     if columns:
-        patient_of = read_columns(_table(hparams), ["patient_id"])["patient_id"]
+        patient_of = read_columns(
+            _table(hparams), ["patient_id"], named=named_in(hparams)
+        )["patient_id"]
         for name, cell_of in columns.items():
             assign_groups(
                 list(cell_of.values()), list(patient_of.values()), name
@@ -105,10 +116,18 @@ def _option_columns(hparams: Dict, option: str) -> Columns:
             f"--{option} is {', '.join(names)} and this corpus has no "
             f"recordings.csv; pass --{option} null"
         )
-    columns = read_columns(_table(hparams), names, f"--{option}")
+    columns = read_columns(
+        _table(hparams), names, f"--{option}", named_in(hparams)
+    )
     for name, cell_of in columns.items():
         refuse_personal(name, option, cell_of.values())
     return columns
+
+
+def named_in(hparams: Dict) -> Named:
+    """The user's names of columns of an experiment."""
+    given = {name: hparams[name] for name in OPTIONS if name in hparams}
+    return named_columns(**given)
 
 
 def _table(hparams: Dict) -> Path:
@@ -155,5 +174,7 @@ def nuisance_columns(hparams: Dict) -> Columns:
     """
     if hparams["nuisance"] != "site" or "recordings_csv" not in hparams:
         return _option_columns(hparams, "nuisance")
-    rows = read_database(_table(hparams), [hparams["label_column"]])
+    rows = read_database(
+        _table(hparams), [hparams["label_column"]], named_in(hparams)
+    )
     return {"site": {rec.ID: rec.site for rec, _ in rows}}

@@ -49,12 +49,17 @@ from data_prep.corpora.database import (
     usable_rows,
 )
 from data_prep.corpora.preparation import corpus_of, require_out
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import (
+    Arguments,
+    add_columns,
+    take_columns,
+    texts,
+)
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.identifiers import cleaned
 from data_prep.files.lock import locked
-from data_prep.files.tables import write_text
+from data_prep.files.tables import Named, write_text
 
 #: A column of more labels holds ids, dates or ages.
 MOST_CLASSES = 20
@@ -200,12 +205,13 @@ def confounds(
     settings: Settings,
     data_folder: Optional[str] = None,
     classes: Optional[Sequence[str]] = None,
+    named: Optional[Named] = None,
 ) -> List[str]:
     """Write a confound report of a database: ``confounds.md``, ``.json`` and
     ``.png``; return the lines to print."""
     _check(settings)
     root, csv = locate_table(recordings, data_folder)
-    rows = read_database(csv, [label_column])
+    rows = read_database(csv, [label_column], named)
     _keep_classes(rows, classes, label_column, csv)
     _check_patients(rows, settings, csv)
     folder = require_out(Path(out), root)
@@ -384,7 +390,9 @@ def main() -> None:
         parser.add_argument(
             f"--{name}", type=int, default=getattr(default, name), help=text
         )
-    args = vars(parser.parse_args())
+    add_columns(parser)
+    args = take_columns(parser.parse_args())
+    args["classes"] = texts(args["classes"])
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})
     with one_line_errors():

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence
+from typing import Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
@@ -32,9 +32,12 @@ class Predictions:
     #: without; None if one model scored all.
     folds: Optional[List[str]] = None
 
-    def write(self, path: Path) -> None:
+    def write(
+        self, path: Path, path_of: Optional[Dict[str, str]] = None
+    ) -> None:
         """Write a csv of ``ID, patient_id, label`` and one column per class;
-        with folds, ``fold`` is before ``label``."""
+        with folds, ``fold`` is before ``label``. The last column is the audio
+        file, if known by ID."""
         columns = {"ID": self.ids, "patient_id": self.patients}
         if self.folds is not None:
             columns["fold"] = self.folds
@@ -43,7 +46,11 @@ class Predictions:
         rows = [
             (*cells, *row) for *cells, row in zip(*columns.values(), scores)
         ]
-        write_table(path, (*columns, *self.classes), rows)
+        header = (*columns, *self.classes)
+        if path_of is not None:
+            header += ("path",)
+            rows = [(*row, path_of[ID]) for row, ID in zip(rows, self.ids)]
+        write_table(path, header, rows)
 
     @classmethod
     def read(cls, path: Path) -> "Predictions":
@@ -54,7 +61,9 @@ class Predictions:
             (str(Path(path).parent / source), row)
             for source, row in read_table(path, required)
         ]
-        classes = [c for c in rows[0][1] if c not in (*required, "fold")]
+        classes = [
+            c for c in rows[0][1] if c not in (*required, "fold", "path")
+        ]
         if len(classes) < 2:
             raise InputError(
                 f"{path} has {len(classes)} columns of scores; a classifier "

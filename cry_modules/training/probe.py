@@ -22,6 +22,7 @@ from torch import nn
 from cry_modules.audio import RecordingReader, shortest_input
 from cry_modules.distributed import gather_objects, own_share, unwrapped
 from cry_modules.embeddings import Embedder
+from cry_modules.evaluation.columns import named_in
 from cry_modules.evaluation.embed import embed
 from cry_modules.evaluation.linear_model import indices
 from cry_modules.evaluation.separability import (
@@ -41,7 +42,7 @@ from data_prep.corpora.database import read_database
 from data_prep.files.errors import require
 from data_prep.files.identifiers import identity
 from data_prep.files.missing import is_missing
-from data_prep.files.tables import read_table
+from data_prep.files.tables import Named, read_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
@@ -67,18 +68,19 @@ class Probe:
         reader: RecordingReader,
         shortest: int,
         seed: int,
+        named: Optional[Named] = None,
     ):
         table, _, self.name = spec.rpartition(":")
         require(
             # A colon before ".csv" is part of the path.
-            table and self.name and not self.name.endswith(".csv"),
+            table and self.name and not self.name.endswith((".csv", ".xlsx")),
             f"--probe {spec} names no column",
             "pass the column of the labels too, as in --probe "
             "recordings.csv:column",
         )
         table = Path(table)
         root = Path(folder) if folder else table.parent
-        recordings = _read(table, self.name)
+        recordings = _read(table, self.name, named)
         require(
             root.is_dir(),
             f"{root} is not a folder",
@@ -184,14 +186,14 @@ class Probe:
         return np.stack([emb for _, emb in sorted(pairs, key=itemgetter(0))])
 
 
-def _read(table: Path, column: str) -> List[Recording]:
+def _read(table: Path, column: str, named: Named) -> List[Recording]:
     """Recordings of a manifest or a recordings.csv with a label in a column;
     those of the latter stop at infinity until their audio is read."""
-    rows = read_table(table, [column])
+    rows = read_table(table, [column], named)
     if {"ID", "wav"} <= set(rows[0][1]):
         rows = zip(manifest.read(table), [cells for _, cells in rows])
     else:
-        rows = read_database(table, [column])
+        rows = read_database(table, [column], named)
         for rec, _ in rows:
             rec.stop = math.inf
     recordings = []
@@ -292,7 +294,7 @@ def make_probes(
     options = hparams["probe_folder"], hparams["reader"], shortest
     probes = {}
     for spec in hparams["probe"]:
-        probe = Probe(spec, *options, hparams["seed"])
+        probe = Probe(spec, *options, hparams["seed"], named_in(hparams))
         require(
             probe.name not in probes,
             f"two --probe options name a column {probe.name!r}",

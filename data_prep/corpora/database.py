@@ -1,7 +1,7 @@
 """Database of recordings as a hospital keeps it: ``recordings.csv`` and audio.
 
-Columns: ``recording_id, patient_id, path``, any labels, ``site``,
-``recorded_at``, optionally ``split`` (train, valid, test) or ``fold``.
+Columns: ``patient_id, path``, any labels, optionally ``recording_id`` (default:
+the path), ``site``, ``recorded_at``, ``split`` (train, valid, test) or ``fold``.
 """
 
 import logging
@@ -10,22 +10,22 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.audio.audits import Audits
-from data_prep.audio.folder import find_file, name_of
+from data_prep.audio.folder import audio_files, files_below, find_file, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
-from data_prep.files.identifiers import Spellings, identity
+from data_prep.files.identifiers import Spellings, cleaned, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
-from data_prep.files.tables import read_lines, read_table, write_table
+from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
 
 logger = logging.getLogger(__name__)
 
 TABLE = "recordings.csv"
-REQUIRED = ("recording_id", "patient_id", "path")
+REQUIRED = ("patient_id", "path")
 #: Columns of a database that hold no labels.
-_NOT_LABELS = ("site", "recorded_at", "split", "fold")
+_NOT_LABELS = ("recording_id", "site", "recorded_at", "split", "fold")
 #: So many values may be classes even of few patients.
 _FEW_CLASSES = 10
 
@@ -39,11 +39,14 @@ def locate(
     root = preparation.require_folder(folder, option, f"{TABLE} and its audio")
     pack_at(root)  # checks all shards now, not in the middle of a run
     table = Path(recordings_csv) if recordings_csv else root / TABLE
-    require(
-        table.is_file(),
-        not_a_file(table),
-        "pass the csv file of the database with --recordings_csv",
-    )
+    if not table.is_file() and (root / table).is_file():
+        table = root / table
+    cure = "pass the csv file of the database with --recordings_csv"
+    others = sorted(root.glob("*.csv")) + sorted(root.glob("*.xlsx"))
+    if not table.is_file() and len(others) == 1:
+        cure = f"if the table is {others[0].name}, pass --recordings_csv "
+        cure += f"{others[0]}"
+    require(table.is_file(), not_a_file(table), cure)
     return root, table
 
 
@@ -75,7 +78,36 @@ def database_name(root: Path, table: Path) -> str:
     return table.stem
 
 
-def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
+#: Options that name columns of a user's table.
+OPTIONS = ("patient_column", "path_column")
+
+
+def named_columns(
+    patient_column: str = "patient_id", path_column: str = "path"
+) -> Named:
+    """A user's names of columns, by ours."""
+    return {"patient_id": patient_column, "path": path_column}
+
+
+def read_cells(
+    table: Path, columns: Sequence[str], named: Optional[Named] = None
+) -> List[Tuple[str, Dict[str, str]]]:
+    """Read the cells of a table of recordings, each row with its source. A
+    recording without an id has its path for one."""
+    rows = read_table(table, columns, named)
+    if "recording_id" in rows[0][1]:
+        return rows
+    if "path" not in rows[0][1]:
+        read_table(table, ["recording_id", "path"], named)  # is refused
+    return [
+        (source, {"recording_id": cells["path"], **cells})
+        for source, cells in rows
+    ]
+
+
+def read_database(
+    table: Path, label_columns: Sequence[str], named: Optional[Named] = None
+) -> List[Row]:
     """Read the rows of a database: recordings without labels, and cells.
 
     Raises ``InputError`` for a missing column, an empty cell, an absolute path,
@@ -84,7 +116,8 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
     rows, n_missing = [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
-    for source, raw in read_table(table, [*REQUIRED, *label_columns]):
+    columns = [*REQUIRED, *label_columns]
+    for source, raw in read_cells(table, columns, named):
         _check_cells(source, raw)
         cells = without_marks(raw)
         n_missing.update(c for c in label_columns if raw[c] != cells[c])
@@ -96,8 +129,9 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
             start=0.0,
             stop=0.0,
             label="",
-            # Some phones write ids in upper case, others in lower case.
-            patient_id=patients(source, cells["patient_id"]).lower(),
+            # The first spelling: some phones write ids in upper case, others
+            # in lower case.
+            patient_id=patients(source, cells["patient_id"]),
             site=sites(source, cells["site"]) if cells.get("site") else "",
             source=source,
         )
@@ -120,7 +154,7 @@ def read_database(table: Path, label_columns: Sequence[str]) -> List[Row]:
 
 def _check_cells(source, cells):
     """Raise ``InputError`` for an empty, damaged or absolute cell."""
-    for name in REQUIRED:
+    for name in (*REQUIRED, "recording_id"):
         if name != "path" and is_missing(cells[name]) or not cells[name]:
             state = f"{cells[name]!r}, a missing value"
             state = state if cells[name] else "empty"
@@ -189,6 +223,22 @@ def check_labels(rows: List[Row], column: str, table: Path) -> None:
     )
 
 
+def report_unlisted(rows: List[Row], root: Path, table: Path) -> None:
+    """Say how many audio files of the data folder are in no row."""
+    listed = {find_file(root, rec.wav) for rec, _ in rows}
+    if None in listed:  # refused by usable_rows, where its row is labelled
+        return
+    others = [path for path in audio_files(root) if path not in listed]
+    if others:
+        logger.info(
+            "%d audio files of %s are in no row of %s and are not used",
+            len(others),
+            root,
+            table.name,
+        )
+        logger.debug("in no row: %s", ", ".join(others))
+
+
 def usable_rows(
     rows: List[Row],
     root: Path,
@@ -201,7 +251,7 @@ def usable_rows(
     for rec, _ in rows:
         path = find_file(root, rec.wav)
         if path is None:
-            cure = "add the file, correct the path, or remove the row"
+            cure = _elsewhere(root, rec.wav)
             if "\\" in rec.wav:
                 cure = "write paths with /"
             raise InputError(
@@ -218,6 +268,24 @@ def usable_rows(
     audits = preparation.audit(recordings, root, save_folder, left_out)
     kept = [row for row in rows if audits.files[row[0].wav].usable]
     return kept, audits
+
+
+def _elsewhere(root: Path, path: str) -> str:
+    """Cure for a path without a file: where a file of this name is."""
+    name = cleaned(PurePosixPath(path).name).lower()
+    files = files_below(root) if pack_at(root) is None else pack_at(root).paths
+    names = (
+        (file, cleaned(PurePosixPath(file).name).lower()) for file in files
+    )
+    near = [
+        file
+        for file, other in names
+        if name in (other, other.rpartition(".")[0])
+    ]
+    if not near:
+        return "add the file, correct the path, or remove the row"
+    others = " or ".join(sorted(near)[:2])
+    return f"write its path, which may be {others}, or remove the row"
 
 
 def write_database(rows: List[Dict[str, str]], table: Path) -> None:

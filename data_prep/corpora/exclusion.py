@@ -19,7 +19,7 @@ from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import identity
 from data_prep.files.missing import is_missing, refuse_damaged
-from data_prep.files.tables import read_table
+from data_prep.files.tables import Named, read_table
 from data_prep.manifest import DATA_ROOT, Recording
 
 logger = logging.getLogger(__name__)
@@ -76,6 +76,7 @@ def read_held_out(
     root: Path,
     save_folder: Path,
     folder: Optional[str] = None,
+    named: Optional[Named] = None,
 ) -> HeldOut:
     """Read the held-out patients of tables, and the samples of the audio files
     listed in them.
@@ -86,7 +87,7 @@ def read_held_out(
     held_out = HeldOut()
     here = {identity(rec.patient_id) for rec, _ in rows_here}
     for table in tables:
-        rows = read_table(table, ["patient_id"])
+        rows = read_table(table, ["patient_id"], named)
         listed = _listed_patients(table, rows)
         held_out.patients = {**listed, **held_out.patients}
         has_audio = False

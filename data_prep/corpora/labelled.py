@@ -1,5 +1,6 @@
 """Manifests of a labelled task, from a database (``database.py``)."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
@@ -8,9 +9,12 @@ from data_prep.audio.folder import name_of
 from data_prep.corpora import preparation
 from data_prep.corpora.database import (
     Row,
+    check_labels,
     database_name,
     locate,
+    named_columns,
     read_database,
+    report_unlisted,
     usable_rows,
 )
 from data_prep.corpora.folds import (
@@ -33,9 +37,12 @@ from data_prep.corpora.stratify import (
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, identity
 from data_prep.files.missing import is_missing
+from data_prep.files.tables import Named
 from data_prep.manifest import SPLITS
 
-_COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "fold", "label")
+logger = logging.getLogger(__name__)
+
+_COLUMNS_OF_PREDICTIONS = ("ID", "patient_id", "fold", "label", "path")
 
 
 @dataclass
@@ -43,7 +50,7 @@ class Task:
     """Labels, folds and label fraction of a classification task."""
 
     label_column: str
-    classes: Sequence[str]  #: the positive class last
+    classes: Sequence[str]  #: the positive class last; see ``classes_of``
     other_labels: str = "error"  #: or ``drop``: labels outside ``classes``
     fold_column: str = FOLD  #: or any column, such as ``site``
     test_fold: Union[str, int, None] = None  #: value of the test set
@@ -91,9 +98,12 @@ def prepare_clinical(
     data_folder: str,
     save_folder: str,
     label_column: str,
-    classes: Sequence[str],
+    classes: Optional[Sequence[str]] = None,
     recordings_csv: Optional[str] = None,
     corpus_name: Optional[str] = None,
+    positive: Optional[str] = None,
+    patient_column: str = "patient_id",
+    path_column: str = "path",
     **options,
 ) -> None:
     """Write the manifests of one labelled task.
@@ -106,12 +116,16 @@ def prepare_clinical(
     """
     root, table = locate(data_folder, recordings_csv, "--data_folder")
     save_folder = preparation.require_out(save_folder, root)
+    named = named_columns(patient_column, path_column)
+    if not classes or positive is not None:
+        classes = classes_of(table, label_column, named, classes, positive)
     task = Task(label_column, classes, **options)
     folds = task.folds
     state = {
         "data_folder": str(root.resolve()),
         "folds": folds and [folds.test, folds.valid],
         "corpus": corpus_name,
+        "named": named,
     }
     for name in ("label_column", "classes", "other_labels", "fold_column"):
         state[name] = getattr(task, name)
@@ -120,12 +134,51 @@ def prepare_clinical(
         save_folder,
         state,
         [table],
-        lambda folder: _prepare(root, table, folder, task, corpus_name),
+        lambda folder: _prepare(root, table, folder, task, corpus_name, named),
     )
 
 
-def _prepare(root, table, save_folder, task, corpus_name):
-    rows = _rows(table, task)
+def classes_of(
+    table: Path,
+    label_column: str,
+    named: Named,
+    classes: Optional[Sequence[str]] = None,
+    positive: Optional[str] = None,
+) -> List[str]:
+    """Classes of a task: those given, else the values of the label column in
+    alphabetical order; the positive one last."""
+    if not classes:
+        rows = read_database(table, [label_column], named)
+        check_labels(rows, label_column, table)
+        labels = {cells[label_column] for _, cells in rows} - {""}
+        classes = sorted(labels, key=lambda label: (identity(label), label))
+        require(
+            len(classes) > 1,
+            f"{table}: all labels in {label_column} are {classes[0]!r}",
+            "two classes or more are needed: add recordings of another, or "
+            "correct --label_column",
+        )
+    classes = [cleaned(str(name)) for name in classes]
+    if positive is None:
+        return classes
+    last = [name for name in classes if identity(name) == identity(positive)]
+    require(
+        bool(last),
+        f"--positive is {positive!r}, which is not one of the classes "
+        f"{', '.join(classes)}",
+        "correct it",
+    )
+    return [name for name in classes if name not in last] + last
+
+
+def _prepare(root, table, save_folder, task, corpus_name, named):
+    logger.info(
+        "%s: the classes are %s; the last is the positive one (another: "
+        "--positive)",
+        task.label_column,
+        ", ".join(task.classes),
+    )
+    rows = _rows(table, task, named, root)
     left_out, folds = [], task.folds
     if folds is not None:
         rows, left_out = leave_out_other_folds(
@@ -147,9 +200,13 @@ def _prepare(root, table, save_folder, task, corpus_name):
     )  # fmt: skip
 
 
-def _rows(table: Path, task: Task) -> List[Row]:
+def _rows(
+    table: Path, task: Task, named: Named, root: Optional[Path] = None
+) -> List[Row]:
     """Labelled rows of a database."""
-    rows = read_database(table, [task.label_column])
+    rows = read_database(table, [task.label_column], named)
+    if root is not None:
+        report_unlisted(rows, root, table)
     return _labelled(rows, task.label_column, task.classes, task.other_labels)
 
 
@@ -241,11 +298,12 @@ def fold_values(
     classes: Sequence[str],
     other_labels: str,
     fold_column: str,
+    named: Optional[Named] = None,
 ) -> List[str]:
     """Check that each value of a column can be the test set; return them."""
     _, table = locate(data_folder, recordings_csv, "--data_folder")
     task = Task(label_column, classes, other_labels)
-    rows = _rows(table, task)
+    rows = _rows(table, task, named)
     values = values_of(rows, table, fold_column)
     check_rounds(rows, table, fold_column, values, task.classes)
     return values

@@ -8,7 +8,7 @@ from data_prep.audio.folder import AUDIO, audio_files, find_file
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.missing import without_marks
-from data_prep.files.tables import read_table
+from data_prep.files.tables import Named, read_table
 from data_prep.manifest import Recording
 
 
@@ -16,6 +16,7 @@ def read_recordings(
     source: Path,
     data_folder: Optional[Path] = None,
     label_column: Optional[str] = None,
+    named: Optional[Named] = None,
 ) -> Tuple[Path, Dict[str, List[Recording]]]:
     """Read a list of recordings: data folder and recordings by split.
 
@@ -36,7 +37,7 @@ def read_recordings(
     require(root.is_dir(), f"{root} is not a folder", "correct --data_folder")
     splits, listed = {}, {}
     for table in tables:
-        for split, recording in _rows(table, label_column):
+        for split, recording in _rows(table, label_column, named):
             path = recording.wav
             recording.wav = find_file(root, path) or path
             other = listed.setdefault(recording.wav, recording.source)
@@ -59,7 +60,7 @@ def _file(path: str) -> Recording:
     return Recording(path, 0.0, path, 0.0, 0.0, "", "", "")
 
 
-def _rows(table: Path, label_column: Optional[str]):
+def _rows(table: Path, label_column: Optional[str], named: Named):
     """Yield (split, recording) of a manifest or of a database."""
     rows = read_table(table, [])
     if set(manifest.COLUMNS) <= set(rows[0][1]):
@@ -68,10 +69,10 @@ def _rows(table: Path, label_column: Optional[str]):
         return
     columns = ["path", "patient_id", *([label_column] if label_column else [])]
     patients = Spellings("patient_id", refuse_zeros=True)
-    for source, cells in read_table(table, columns):
+    for source, cells in read_table(table, columns, named):
         cells = without_marks(cells)
         recording = _file(PurePosixPath(cells["path"]).as_posix())
-        recording.patient_id = patients(source, cells["patient_id"]).lower()
+        recording.patient_id = patients(source, cells["patient_id"])
         recording.label = cells[label_column] if label_column else ""
         recording.source = source
         yield cells.get("split") or cells.get("fold") or "", recording

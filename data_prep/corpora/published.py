@@ -14,7 +14,7 @@ from data_prep.audio.folder import audio_files, find_file
 from data_prep.corpora.database import TABLE, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import Arguments, texts
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.identifiers import identity
 
@@ -165,6 +165,8 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
             kind["action"] = "store_true"
         elif default == []:
             kind["action"], words = "append", f"{words}; repeatable"
+        elif default == ():
+            kind["nargs"] = "+"
         elif isinstance(default, list):
             kind["nargs"], words = "+", f"{words}; default: {' '.join(default)}"
         elif default is not None:
@@ -172,5 +174,8 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
         parser.add_argument(f"--{name}", help=words, **kind)
     args = vars(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    for name, (default, _) in options.items():
+        if default == ():
+            args[name] = texts(args[name])
     with one_line_errors():
         prepare(args.pop("data_folder"), args.pop("out"), **args)

@@ -92,7 +92,7 @@ def _due(given: Counter, shares: Dict[str, float], split: str) -> float:
 
 def _by_label(stratum_of, rng) -> Dict[Hashable, List[str]]:
     """Patients by label, sorted by site, shuffled within each site."""
-    patients = sorted(stratum_of)
+    patients = sorted(stratum_of, key=str.lower)
     rng.shuffle(patients)
     patients.sort(key=lambda p: stratum_of[p])  # stable
     groups = defaultdict(list)

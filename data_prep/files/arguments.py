@@ -4,10 +4,11 @@ import argparse
 import difflib
 import re
 import sys
-from typing import Callable, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 from data_prep.files.option_values import Number, path, seed, text
 from data_prep.files.processors import fit_processors
+from data_prep.files.tables import NAMED_BY
 
 #: Names of arguments that are paths: ~ is the home folder.
 PATHS = {
@@ -83,6 +84,34 @@ def _type_of(name: str, given: Optional[Callable]) -> Callable:
     if given in (None, str):
         return path if name in PATHS else text
     return given
+
+
+def add_columns(parser: Arguments) -> None:
+    """Add the options that name columns of a user's table of recordings."""
+    for ours, option in NAMED_BY.items():
+        words = f"column of the table; default: {ours}"
+        parser.add_argument(option, default=ours, metavar="NAME", help=words)
+
+
+def take_columns(args: argparse.Namespace) -> Dict[str, Any]:
+    """Arguments, with those of ``add_columns`` as one, ``named``."""
+    values = vars(args)
+    options = {ours: name.lstrip("-") for ours, name in NAMED_BY.items()}
+    named = {ours: values.pop(name) for ours, name in options.items()}
+    return {**values, "named": named}
+
+
+def texts(values: Optional[Sequence[str]]) -> Optional[List[str]]:
+    """Texts typed as words, or as one word with commas.
+
+    Example
+    -------
+    >>> texts(["a,b"]), texts(["a, b", "c"])
+    (['a', 'b'], ['a, b', 'c'])
+    """
+    if values and len(values) == 1:
+        return [value.strip() for value in values[0].split(",")]
+    return list(values) if values else None
 
 
 def refuse_repeated(parser: Arguments, args: Sequence[str]) -> None:

@@ -24,10 +24,10 @@ from data_prep.files.tables import checked_header
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 #: Bytes scanned at a time, to bound the memory.
 _BLOCK = 1 << 18
-#: Tables that a spreadsheet has exported: UTF-16, a declared separator, an
-#: empty first row, a column without a name at the end.
+#: Tables that a spreadsheet has exported: UTF-16, a declared or another
+#: separator, an empty first row, a column without a name at the end.
 _EXPORTED = re.compile(
-    rb'\0|\A\s*"?sep=|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]'
+    rb'\0|\A\s*"?sep=|\A[^\r\n,]*[;\t|]|\A[\r\n]*[ \t]+[\r\n]|\A\s*[^\r\n]*,[ \t]*[\r\n]'
     rb'|\A\s*[^\r\n]*, "',
     re.IGNORECASE,
 )

@@ -1,12 +1,14 @@
-"""Text of csv files as spreadsheets export them: encodings and separators."""
+"""Text of tables as spreadsheets save them: encodings, separators, workbooks."""
 
 import codecs
 import csv
+import datetime
 import io
 import logging
 import re
+from collections import Counter
 from pathlib import Path
-from typing import List, Tuple
+from typing import List, Set, Tuple
 
 from data_prep.files.errors import InputError, not_a_file
 
@@ -33,17 +35,24 @@ _DECLARED = re.compile(
     r'\s*"?sep=([,;|\t])"?[ ,;\t]*(\r\n|\r|\n|$)', re.IGNORECASE
 )
 _SAVE = "save it as 'CSV UTF-8'"
+_NAMES = {";": "semicolons", "\t": "tabs", "|": "bars"}
+_said: Set[str] = set()
+#: Text in quotes, where a separator is part of a cell.
+_IN_QUOTES = re.compile('"[^"]*"')
 #: Appended as a last row: it is swallowed if a quote is open.
 _END = "\N{END OF TEXT}"
 
 
 def csv_text(path: Path) -> Tuple[str, str]:
-    """Decode a csv file: its text without marks and declarations, and the
-    separator, which is a comma unless the first line is ``sep=``.
+    """Decode a table: its text without marks and declarations, and the
+    separator, which the first line declares (``sep=;``) or the first lines
+    show. The first sheet of a workbook (.xlsx) becomes the text of a csv file.
 
     Raises ``InputError`` for a file that is empty, not text or not Unicode.
     """
     content = _content(path)
+    if Path(path).suffix.lower() in (".xlsx", ".xlsm"):
+        return _workbook_text(path, content), ","
     for first, kind in _NOT_TEXT.items():
         if content.startswith(first):
             raise InputError(f"{path} is {kind}, not a csv file; {_SAVE}")
@@ -54,13 +63,85 @@ def csv_text(path: Path) -> Tuple[str, str]:
             f"{path} row {row} holds a NUL character, so the file is damaged; "
             f"copy it again, or {_SAVE}"
         )
-    separator, declared = ",", _DECLARED.match(text)
+    declared = _DECLARED.match(text)
     if declared:
         separator, text = declared[1], text[declared.end() :]
         logger.info("%s declares its separator: %r", path, separator)
+    else:
+        separator = _separator(text)
+        if separator in _NAMES:
+            say_once(f"{path} is separated by {_NAMES[separator]}")
     if not text.strip():
         raise InputError(f"{path} is empty; expected a header and rows")
     return text, separator
+
+
+def say_once(words: str) -> None:
+    """Log how a table is read; a command may read it several times."""
+    # Before an experiment begins, nothing is shown.
+    if logger.isEnabledFor(logging.INFO) and words not in _said:
+        _said.add(words)
+        logger.info("%s", words)
+
+
+def _separator(text: str) -> str:
+    """The sign that divides most of the first lines into as many cells; the
+    one of more cells where two do. A comma if none does."""
+    head = _IN_QUOTES.sub("", text[:20_000])
+    lines = [line for line in head.splitlines()[:20] if line.strip()]
+
+    def agreement(sign):
+        counts = Counter(line.count(sign) for line in lines if sign in line)
+        return counts.most_common(1)[0][::-1] if counts else (0, 0)
+
+    return max((",", *_NAMES), key=agreement)
+
+
+def _workbook_text(path, content: bytes) -> str:
+    """The first sheet of a workbook as the text of a csv file."""
+    try:
+        from openpyxl import load_workbook  # an extra, which few need
+    except ImportError:
+        raise InputError(
+            f"{path} is a workbook, which openpyxl reads; {_SAVE}, or install "
+            "that (pip install openpyxl)"
+        )
+    try:
+        # The values that the spreadsheet has computed, not its formulas.
+        book = load_workbook(
+            io.BytesIO(content), read_only=True, data_only=True
+        )
+        names, rows = book.sheetnames, book.worksheets[0].values
+        text = io.StringIO(newline="")
+        lines = [[_cell_text(value) for value in row] for row in rows]
+        width = max(map(len, lines), default=0)
+        csv.writer(text, lineterminator="\n").writerows(
+            line + [""] * (width - len(line)) for line in lines
+        )
+    except Exception as error:  # of zip, xml or openpyxl: many kinds
+        raise InputError(
+            f"{path} is not a workbook that can be read ({error}); {_SAVE}"
+        )
+    others = f"; its other {len(names) - 1} are not read" if names[1:] else ""
+    say_once(f"{path}: the sheet {names[0]!r} is read{others}")
+    if not text.getvalue().strip(", \n"):
+        raise InputError(
+            f"{path}: the first sheet, {names[0]!r}, is empty; expected a "
+            "header and rows"
+        )
+    return text.getvalue()
+
+
+def _cell_text(value) -> str:
+    """Text of a cell, as a spreadsheet shows it or as ISO 8601."""
+    midnight = datetime.time()
+    if isinstance(value, datetime.datetime) and value.time() == midnight:
+        value = value.date()
+    if isinstance(value, (datetime.date, datetime.time)):
+        return value.isoformat()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value)
 
 
 def _content(path) -> bytes:

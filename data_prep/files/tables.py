@@ -1,33 +1,46 @@
 """Read csv tables with the faults of users' files; write them atomically."""
 
 import csv
+import difflib
 import logging
+import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
 from data_prep.files.identifiers import cleaned
-from data_prep.files.missing import PATHS, refuse_damaged
-from data_prep.files.spreadsheets import csv_text, parsed_lines
+from data_prep.files.missing import PATHS, is_missing, refuse_damaged
+from data_prep.files.spreadsheets import csv_text, parsed_lines, say_once
 
 logger = logging.getLogger(__name__)
+
+#: A user's names of columns, by ours: ``{"patient_id": "Baby"}``.
+Named = Mapping[str, str]
+#: Options that give them.
+NAMED_BY = {"patient_id": "--patient_column", "path": "--path_column"}
+#: Columns of texts, in which a decimal comma is left as it is.
+_TEXTS = {"recording_id", "patient_id", "ID", "label", *PATHS}
+_DECIMAL = re.compile(r"[+-]?\d+(,\d+)?", re.ASCII)
 
 
 def read_lines(path: Path) -> List[List[str]]:
     """Read the cells of a csv file by line, header included.
 
-    The file is comma-separated, or has a first line like ``sep=;``, in UTF-8
-    or UTF-16.
+    The file is separated by commas, semicolons, tabs or bars, in UTF-8 or
+    UTF-16, or a workbook.
     """
     text, separator = csv_text(path)
     return parsed_lines(text, separator, path)
 
 
 def read_table(
-    path: Path, required: Sequence[str]
+    path: Path, required: Sequence[str], named: Optional[Named] = None
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read a user's csv file with a header, checking for common faults.
+
+    Columns that the user calls otherwise (`named`) get our names. Decimal
+    commas become points, but not in a comma-separated file.
 
     Returns "<file name> row <n>" and the cells by column, for each row.
     Cells are cleaned (``identifiers.cleaned``), paths stripped of surrounding
@@ -37,18 +50,20 @@ def read_table(
     ragged rows, or if a spreadsheet's error is in a required column.
     """
     path = Path(path)
+    text, separator = csv_text(path)
     lines = [
         (f"{path.name} row {n}", line)
-        for n, line in enumerate(read_lines(path), start=1)
+        for n, line in enumerate(parsed_lines(text, separator, path), start=1)
         if any(map(cleaned, line))
     ]
     if not lines:  # as ",,,"
         raise InputError(f"{path} is empty; expected a header and rows")
-    _refuse_title(lines, required)
-    header = checked_header(path, lines[0][1], required)
+    first = [cleaned(cell) for cell in lines[0][1]]
+    _refuse_title(lines, [(named or {}).get(name, name) for name in required])
+    header = checked_header(path, first, required, named)
     rows, changed = [], []
     for source, line in lines[1:]:
-        if list(map(cleaned, line))[: len(header)] == header:
+        if list(map(cleaned, line))[: len(header)] == first[: len(header)]:
             raise InputError(f"{source} repeats the header; remove that row")
         raw = _cells(path, source, header, line)
         cells = {
@@ -67,19 +82,46 @@ def read_table(
     if not rows:
         raise InputError(f"{path} has a header and no rows")
     _report_cleaned(changed, required)
+    if separator != ",":
+        _replace_decimal_commas(path, [cells for _, cells in rows])
     return rows
+
+
+def _replace_decimal_commas(path, rows: List[Dict[str, str]]) -> None:
+    """Write points in columns of numbers with decimal commas."""
+    replaced = []
+    for name in rows[0].keys() - _TEXTS:
+        cells = [row[name] for row in rows if not is_missing(row[name])]
+        commas = [cell for cell in cells if "," in cell]
+        if commas and all(map(_DECIMAL.fullmatch, cells)):
+            replaced.append(name)
+            for row in rows:
+                if not is_missing(row[name]):
+                    row[name] = row[name].replace(",", ".")
+    if replaced:
+        say_once(f"{path}: decimal commas in {', '.join(sorted(replaced))}")
 
 
 def _refuse_title(lines: List[Tuple[str, List[str]]], required) -> None:
     """Refuse rows above the header, such as a title of the sheet."""
     names = set(required)
-    for number, (source, line) in enumerate(lines[:20]):
-        if names and names <= set(map(cleaned, line)):
+    filled = [{*map(cleaned, line)} - {""} for _, line in lines[:20]]
+    for number, cells in enumerate(filled):
+        if names and names <= cells:
             if number:
                 raise InputError(
-                    f"{source} is the header; remove the rows above it"
+                    f"{lines[number][0]} is the header; remove the rows above "
+                    "it"
                 )
             return
+    if len(names) > 1 and len(filled[0]) == 1 and not filled[0] & names:
+        for number, cells in enumerate(filled):
+            if len(cells) > 1:
+                raise InputError(
+                    f"{lines[0][0]} looks like a title, and row "
+                    f"{lines[number][0].rpartition(' ')[2]} like the header; "
+                    "remove the rows above it"
+                )
 
 
 def _cells(path, source, header, line) -> Dict[str, str]:
@@ -119,17 +161,13 @@ def _report_cleaned(changed: List[Tuple[str, str, str]], required) -> None:
 
 
 def checked_header(
-    path: Path, line: Sequence[str], required: Sequence[str]
+    path: Path,
+    line: Sequence[str],
+    required: Sequence[str],
+    named: Optional[Named] = None,
 ) -> List[str]:
     """Column names of a header line, without empty ones at its end."""
     header = [cleaned(name) for name in line]
-    for mark, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        if len(line) == 1 and mark in line[0]:
-            raise InputError(
-                f"{path} is separated by {name}; save it with commas (a "
-                "spreadsheet takes them from the list separator of its "
-                "region), or put a line before the header: sep= and the sign"
-            )
     while header and not header[-1]:
         header.pop()
     repeated = sorted({n for n in header if n and header.count(n) > 1})
@@ -137,13 +175,43 @@ def checked_header(
         raise InputError(
             f"{path} has the column {repeated[0]!r} twice; rename one"
         )
-    for name in required:
-        if name not in header:
-            raise InputError(
-                f"{path} has no column {name!r}, only {', '.join(header)}; "
-                "add or rename it, or correct the option that names it"
-            )
-    return header
+    renamed = _renamed(header, named or {})
+    missing = [name for name in required if name not in renamed]
+    if missing:
+        _refuse_missing(path, header, missing, named)
+    return renamed
+
+
+def _renamed(header: List[str], named: Named) -> List[str]:
+    """Header with our names in place of the user's."""
+    ours_of = {
+        theirs: ours
+        for ours, theirs in named.items()
+        if theirs in header and theirs != ours
+    }
+    unused = {name: f"{name} (not used)" for name in ours_of.values()}
+    return [ours_of.get(name, unused.get(name, name)) for name in header]
+
+
+def _refuse_missing(path, header, missing, named) -> None:
+    """Name all columns that a table lacks, and the nearest that it has."""
+    names, cures = [], []
+    lower = {name.lower(): name for name in header if name}
+    for ours in missing:
+        name = (named or {}).get(ours, ours)
+        near = difflib.get_close_matches(name.lower(), lower, 1)
+        names.append(f"{name!r}" + (f" ({lower[near[0]]}?)" if near else ""))
+        if named is not None and ours in NAMED_BY:
+            cures.append(f"{NAMED_BY[ours]} NAME")
+    cure = "add or rename it, or correct the option that names it"
+    if cures:
+        cure = f"pass {' and '.join(cures)}, or rename"
+        if len(cures) < len(missing):
+            cure += "; correct the options that name the others"
+    raise InputError(
+        f"{path} has no column {', no column '.join(names)}, only "
+        f"{', '.join(filter(None, header))}; {cure}"
+    )
 
 
 def write_table(

@@ -29,6 +29,10 @@ from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import join_ranks, own_share
 from cry_modules.finetune import AdaptedEncoder
 from cry_modules.replay import ReplayBatchSampler
+from cry_modules.training.derived_settings import (
+    encoder_in_words,
+    with_encoder_settings,
+)
 from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
@@ -56,7 +60,8 @@ def prepare(hparams, manifests):
     """Write the manifests of the cries and, if --replay_folder is given, of
     the generic audio."""
     names = ("cry_folder", "recordings_csv", "exclude", "excluded")
-    names += ("exclude_folder", "valid_share", "seed")
+    names += ("exclude_folder", "valid_share", "seed", "group_by")
+    names += ("patient_column", "path_column")
     options = {name: hparams[name] for name in names}
     options["save_folder"] = str(manifests)
     run_on_main(prepare_unlabelled, kwargs=options)
@@ -67,6 +72,7 @@ def prepare(hparams, manifests):
                 "data_folder": hparams["replay_folder"],
                 "save_folder": f"{manifests}/replay",
                 "valid_share": hparams["valid_share"],
+                "group_by": hparams["replay_group_by"],
             },
         )
 
@@ -110,7 +116,7 @@ def check_options(hparams):
     if hparams["replay_folder"] is None:
         _require_off({**off, **of_generic}, hparams, "pass --replay_folder")
         return
-    require_folder(hparams["replay_folder"], "--replay_folder", "VGGSound")
+    require_folder(hparams["replay_folder"], "--replay_folder", "sounds")
     if all(hparams[name] == value for name, value in off.items()):
         _require_off(of_generic, hparams, "pass --replay_ratio 0.5")
 
@@ -157,7 +163,11 @@ def load_pretrained(hparams):
         return
     path = source.load(hparams["encoder"], front_end)
     if load_companion(path, "projector.ckpt", hparams["projector"]):
-        logger.info("Encoder and projector from %s", path.parent)
+        logger.info(
+            "Encoder and projector from %s: %s",
+            path.parent,
+            encoder_in_words(hparams),
+        )
     else:
         require(
             not hparams["anchor_projection"],
@@ -165,7 +175,11 @@ def load_pretrained(hparams):
             f"{path.parent} has no projector.ckpt",
             "adapt from a run of train_simclr.py, or pass 0",
         )
-        logger.warning("Encoder from %s; a new, random projector", path)
+        logger.warning(
+            "Encoder from %s: %s; a new, random projector",
+            path,
+            encoder_in_words(hparams),
+        )
 
 
 def warn_of_pretrained_on(hparams, manifests):
@@ -304,6 +318,7 @@ def main(argv=None):
             argv, "cry_adapt_replay.yaml"
         )
         join_ranks(run_opts)
+        overrides = with_encoder_settings(hparams_file, overrides)
         needs = ("cry_folder", "replay_ratio", "negatives")
         hparams = load(hparams_file, overrides, needs)
         check_options(hparams)

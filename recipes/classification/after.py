@@ -27,6 +27,7 @@ from cry_modules.lengths import batches_in_order
 from cry_modules.training.batches import EmbeddingSet, keep_batch
 from cry_modules.training.dataset import seconds_of
 from cry_modules.training.loader_workers import worker_errors, worker_options
+from data_prep import manifest
 from data_prep.files.tables import write_text
 from recipes.classification.folds import chosen_by_folds
 
@@ -118,9 +119,22 @@ def predict(brain, hparams, datasets):
             ),
         )
         predictions[split] = brain.predictions
-        path = f"{hparams['output_folder']}/predictions_{split}.csv"
-        run_on_main(brain.predictions.write, args=[path])
+        folder = Path(hparams["output_folder"])
+        run_on_main(
+            write_predictions, args=[brain.predictions, split, folder, [folder]]
+        )
     return Outcome(**predictions, prevalence=brain.prevalence)
+
+
+def write_predictions(predictions, split, folder, runs):
+    """Write the predictions of a split of one or more runs, with the paths of
+    their manifests."""
+    path_of = {
+        rec.ID: rec.wav
+        for run in runs
+        for rec in manifest.read(run / f"manifest/{split}.csv")
+    }
+    predictions.write(folder / f"predictions_{split}.csv", path_of)
 
 
 def classical_controls(hparams, logmel, brain):
@@ -139,8 +153,10 @@ def classical_controls(hparams, logmel, brain):
         folder = Path(hparams["output_folder"]) / "controls" / name
         folder.mkdir(parents=True, exist_ok=True)
         for split, predictions in predicted.items():
-            path = folder / f"predictions_{split}.csv"
-            run_on_main(predictions.write, args=[path])
+            run = Path(hparams["output_folder"])
+            run_on_main(
+                write_predictions, args=[predictions, split, folder, [run]]
+            )
         outcomes[name] = [
             Outcome(predicted["valid"], predicted["test"], prevalence)
         ]
@@ -241,7 +257,8 @@ def pool(hparams, column, values, runs, options):
     pooled, _ = pooled_predictions(
         done.outcomes, "recording", hparams["patient_score"]
     )
-    path = f"{hparams['output_folder']}/predictions_test.csv"
-    run_on_main(pooled.write, args=[path])
+    folder = Path(hparams["output_folder"])
+    folds = [folder / name for name in runs]
+    run_on_main(write_predictions, args=[pooled, "test", folder, folds])
     run_on_main(finish, args=[hparams, done, []])
     return done

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 from cry_modules.checkpoints.saved_model import FINAL
-from cry_modules.evaluation.columns import refuse_personal
+from cry_modules.evaluation.columns import named_in, refuse_personal
 from cry_modules.evaluation.final import chosen_in_words
 from cry_modules.evaluation.outcome import pooled_predictions
 from cry_modules.metrics.choices import choose
@@ -65,7 +65,9 @@ def changes_of_folds(hparams: Dict) -> Tuple[str, List[str], Dict[str, Dict]]:
     refuse_personal(column, "folds", ())
     names = ("data_folder", "recordings_csv", "label_column", "classes")
     values = fold_values(
-        *(hparams[name] for name in (*names, "other_labels")), column
+        *(hparams[name] for name in (*names, "other_labels")),
+        column,
+        named_in(hparams),
     )
     refuse_personal(column, "folds", values)
     changes = {}
@@ -195,7 +197,9 @@ def finish_final(hparams: Dict, done, prevalence, options) -> None:
     """Write the results of the final model, ``metrics.json`` last."""
     folder = Path(hparams["output_folder"])
     metrics, pooled = final_metrics(done, prevalence, options)
-    pooled.write(folder / "predictions_valid.csv")
+    everything = manifest.read(folder / "manifest/train.csv")
+    path_of = {rec.ID: rec.wav for rec in everything}
+    pooled.write(folder / "predictions_valid.csv", path_of)
     text = json.dumps(metrics, indent=1, allow_nan=False) + "\n"
     write_text(folder / "metrics.json", text)
 

@@ -12,6 +12,7 @@ from cry_modules.checkpoints.encoders import (
     EncoderSource,
 )
 from cry_modules.finetune import calibrate_batch_norms
+from cry_modules.training.derived_settings import encoder_in_words
 from cry_modules.training.resume import check_encoder
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ def load_pretrained(hparams, train_set, device):
         calibrate(hparams, train_set, device)
     else:
         path = source.load(encoder, front_end)
-        logger.info("Encoder from %s", path)
+        logger.info("Encoder from %s: %s", path, encoder_in_words(hparams))
 
 
 def calibrate(hparams, dataset, device):

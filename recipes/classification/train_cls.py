@@ -55,6 +55,10 @@ from cry_modules.training.dataset import (
     seconds_of,
     whole_recording,
 )
+from cry_modules.training.derived_settings import (
+    with_classes,
+    with_encoder_settings,
+)
 from cry_modules.training.experiment import (
     begin,
     load,
@@ -418,6 +422,8 @@ def main(argv=None):
         join_ranks(run_opts)
         if "label_column" in overrides:
             overrides.setdefault("task", overrides["label_column"])
+        overrides = with_encoder_settings(hparams_file, overrides)
+        overrides = with_classes(hparams_file, overrides)
         needs = ("task", "prepare", "finetune_mode")
         hparams = load(hparams_file, overrides, needs)
         require_folder(hparams["data_folder"], "--data_folder", "the corpus")

@@ -74,9 +74,10 @@ def main(argv=None):
             argv, "vggsound.yaml"
         )
         join_ranks(run_opts)
-        needs = ("data_folder", "min_clips", "noise_snr")
+        needs = ("data_folder", "min_clips", "noise_snr", "group_by")
+        needs += ("patient_column", "path_column")
         hparams = load(hparams_file, overrides, needs)
-        require_folder(hparams["data_folder"], "--data_folder", "VGGSound")
+        require_folder(hparams["data_folder"], "--data_folder", "sounds")
         with only_process_in(hparams["output_folder"]):
             environment = begin(hparams, hparams_file, overrides, __file__)
             manifests = f"{hparams['output_folder']}/manifest"
@@ -87,6 +88,7 @@ def main(argv=None):
                     "save_folder": manifests,
                     "valid_share": hparams["valid_share"],
                     "min_clips": hparams["min_clips"],
+                    "group_by": hparams["group_by"],
                 },
             )
             check_data(hparams, manifests)

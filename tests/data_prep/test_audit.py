@@ -144,10 +144,10 @@ def test_command_reports_copies_across_splits(tmp_path, run):
         for r in cells(tmp_path / "out/duplicates.csv")
     }
     assert copies == {
-        ("exact", "0.wav", "4.wav", "different: p0 and p4",
+        ("exact", "0.wav", "4.wav", "different: P0 and P4",
          "different: train and test"),
         ("near", "0.wav", "5.wav", "same", "same"),
-        ("near", "5.wav", "4.wav", "different: p0 and p4",
+        ("near", "5.wav", "4.wav", "different: P0 and P4",
          "different: train and test"),
     }  # fmt: skip
     assert (

@@ -28,7 +28,7 @@ def test_labels_from_folders_and_patients_from_names(
     assert patients(splits) == 6
     for rec in sum(splits.values(), []):
         assert rec.label == rec.wav.split("/")[0]
-        assert rec.patient_id == rec.wav.split("/")[2][:5].lower()
+        assert rec.patient_id == rec.wav.split("/")[2][:5]
         assert rec.ID == rec.wav
     assert "separate patient" not in caplog.text
 

@@ -226,5 +226,7 @@ def test_other_folders(prepare, tmp_path):
     with pytest.raises(InputError, match="vgg does not exist.*make demo-data"):
         prepare()
     (tmp_path / "vgg").mkdir()
-    with pytest.raises(InputError, match="neither vggsound.csv nor train/"):
+    with pytest.raises(InputError, match="vgg holds no audio file"):
         prepare()
+    with pytest.raises(InputError, match="neither vggsound.csv nor train/"):
+        prepare(require_all_classes=True)

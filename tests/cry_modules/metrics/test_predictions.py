@@ -117,6 +117,16 @@ def test_the_file_keeps_every_digit(tmp_path):
     assert np.array_equal(q.scores, p.scores)
 
 
+def test_paths_are_the_last_column(tmp_path):
+    """So that a table of recordings can be joined (issue 30)."""
+    path, p = tmp_path / "p.csv", random_predictions()
+    p.write(path, {ID: f"audio/{ID}.wav" for ID in p.ids})
+    header, first = path.read_text().splitlines()[:2]
+    assert header.split(",")[-2:] == [p.classes[-1], "path"]
+    assert first.endswith(f",audio/{p.ids[0]}.wav")
+    assert Predictions.read(path).classes == p.classes
+
+
 def test_folds_are_a_column_before_the_label(tmp_path):
     path = tmp_path / "p.csv"
     p = random_predictions()

@@ -259,6 +259,12 @@ def test_a_number_is_read_as_before():
     assert yaml.safe_load(yaml.safe_dump(overrides)) == overrides
 
 
+@pytest.mark.parametrize("value", ["a,b c", "a, b c", "[a, b c]"])
+def test_a_list_needs_no_brackets(value, tmp_path):
+    overrides = typed(CLS, f"--output_folder={tmp_path}", "--classes", value)
+    assert overrides["classes"] == ["a", "b c"]
+
+
 def test_settings_without_a_strange_text_are_written_as_they_are(tmp_path):
     """A run folder's yaml file does not change."""
     overrides = typed(CLS, f"--output_folder={tmp_path}/o", "--width=1")

@@ -24,13 +24,15 @@ def table_of(tmp_path, content, encoding="utf-8"):
         (HEADER + "r1,P1,a.wav,pain\n", "utf-8-sig"),  # byte-order mark
         (HEADER.replace("\n", "\r\n") + "r1,P1,a.wav,pain\r\n", "utf-8"),
         (HEADER + "r1 , P1,a.wav,pain  \n\n,,,\n", "utf-8"),
+        (HEADER.replace(",", ";") + "r1;P1;a.wav;pain\n", "utf-8"),
+        (HEADER.replace(",", "\t") + "r1\tP1\ta.wav\tpain\n", "utf-8"),
     ],
 )
 def test_accepted_tables(tmp_path, content, encoding):
     [(rec, cells)] = read_database(
         table_of(tmp_path, content, encoding), ["trigger"]
     )
-    assert (rec.ID, rec.patient_id, rec.wav) == ("r1", "p1", "a.wav")
+    assert (rec.ID, rec.patient_id, rec.wav) == ("r1", "P1", "a.wav")
     assert cells["trigger"] == "pain"
 
 
@@ -39,8 +41,6 @@ def test_accepted_tables(tmp_path, content, encoding):
     [
         ("", "recordings.csv is empty"),
         (HEADER, "has a header and no rows"),
-        (HEADER.replace(",", ";") + "r1;P1;a.wav;pain\n", "semicolons"),
-        (HEADER.replace(",", "\t") + "r1\tP1\ta.wav\tpain\n", "by tabs"),
         ("recording_id,patient_id,path,path\n", "'path' twice; rename one"),
         ("recording_id,path,trigger\nr1,a.wav,\n", "no column 'patient_id'"),
         (HEADER + "r1,P1,a.wav\n", "row 2 has 3 cells, the header 4"),
@@ -81,14 +81,14 @@ def test_latin_1_is_refused(tmp_path):
 def test_ids_that_only_look_mangled(tmp_path):
     content = HEADER + "1e5a,E+05,a.wav,\n100000,12e10,b.wav,\n"
     rows = read_database(table_of(tmp_path, content), [])
-    assert [rec.patient_id for rec, _ in rows] == ["e+05", "12e10"]
+    assert [rec.patient_id for rec, _ in rows] == ["E+05", "12e10"]
 
 
 def test_ids_in_both_cases_are_one_patient_with_a_warning(tmp_path, caplog):
     content = HEADER + "r1,Ab-1,a.wav,\nr2,AB-1,b.wav,\n"
     caplog.set_level(logging.INFO)
     rows = read_database(table_of(tmp_path, content), [])
-    assert {rec.patient_id for rec, _ in rows} == {"ab-1"}
+    assert {rec.patient_id for rec, _ in rows} == {"Ab-1"}
     assert "1 rows spell patient_id differently" in caplog.text
     assert "recordings.csv row 3 and recordings.csv row 2" in caplog.text
     assert "ab-1" not in caplog.text.lower()  # ids at DEBUG only

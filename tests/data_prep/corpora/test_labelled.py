@@ -28,11 +28,11 @@ def labels(recordings):
 
 def test_the_columns_split_and_fold(database):
     splits = prepare(database(",split", lambda i: "," + SPLITS[i // 2 % 3]))
-    assert patients(splits["valid"]) == {f"p{i}" for i in range(1, 20, 3)}
+    assert patients(splits["valid"]) == {f"P{i}" for i in range(1, 20, 3)}
     folder = database(",fold", lambda i: f",{i // 2 % 5}")
     splits = prepare(folder, test_fold=2, valid_fold=4)
-    assert patients(splits["test"]) == {"p2", "p7", "p12", "p17"}
-    assert patients(splits["valid"]) == {"p4", "p9", "p14", "p19"}
+    assert patients(splits["test"]) == {"P2", "P7", "P12", "P17"}
+    assert patients(splits["valid"]) == {"P4", "P9", "P14", "P19"}
 
 
 def test_a_name_that_is_only_a_folders_is_marked(database):
@@ -152,7 +152,7 @@ def test_a_test_split_may_lack_one_of_three_classes(database):
 def test_a_site_as_test_set(database, caplog):
     folder = database(",ward", lambda i: f",{('w0', 'w1')[i // 2 % 2]}")
     splits = prepare(folder, fold_column="ward", test_fold="w1")
-    assert patients(splits["test"]) == {f"p{i}" for i in range(1, 20, 2)}
+    assert patients(splits["test"]) == {f"P{i}" for i in range(1, 20, 2)}
     # 3 of the other 10 patients are injured: one or two to validate.
     assert len(patients(splits["valid"])) == 2
     assert labels(splits["valid"]) == set(CLASSES)
@@ -168,7 +168,7 @@ def test_a_patient_of_two_sites_is_in_one_split(database, caplog):
     # every patient was recorded at two of them.
     folder = database()
     splits = prepare(folder, fold_column="site", test_fold="s1")
-    tested = {f"p{i}" for i in range(0, 20, 2)}
+    tested = {f"P{i}" for i in range(0, 20, 2)}
     assert patients(splits["test"]) == tested
     assert {r.site for r in splits["test"]} == {"s1"}
     assert not tested & patients(splits["train"] + splits["valid"])
@@ -187,7 +187,7 @@ def test_a_patient_of_two_sites_is_in_one_split(database, caplog):
 def test_patients_without_a_site_are_in_training(database, caplog):
     folder = database(",ward", lambda i: f",{['w0', 'w1', ''][i // 2 % 3]}")
     splits = prepare(folder, fold_column="ward", test_fold="w0")
-    unknown = {f"p{i}" for i in range(2, 20, 3)}
+    unknown = {f"P{i}" for i in range(2, 20, 3)}
     assert not unknown & patients(splits["test"])
     assert unknown <= patients(splits["train"] + splits["valid"])
     assert (
@@ -256,7 +256,7 @@ def test_bad_rows(database, old, new, message):
 @pytest.mark.parametrize(
     "column, cell, options, message",
     [
-        ("split", lambda i: SPLITS[i % 3], {}, "'p0' is in valid and in"),
+        ("split", lambda i: SPLITS[i % 3], {}, "'P0' is in valid and in"),
         ("split", lambda i: "train", {}, "valid is empty: .*column 'split' of"),
         ("split", lambda i: "valid", {}, "train is empty: .*column 'split' of"),
         (
@@ -266,7 +266,7 @@ def test_bad_rows(database, old, new, message):
             "class 'injury' has no recording in train; splits are those",
         ),
         ("fold", lambda i: i // 2 % 5, {"test_fold": 9}, "9.*0, 1, 2, 3, 4"),
-        ("fold", lambda i: i % 3, {"test_fold": 0}, "'p.*in.* keep each pat"),
+        ("fold", lambda i: i % 3, {"test_fold": 0}, "'P.*in.* keep each pat"),
         ("fold", lambda i: i // 2 % 5 or "", {"test_fold": 2}, "row 2: fold"),
     ],
 )
@@ -297,7 +297,7 @@ def test_values_of_folds(database):
     "column, cell, message",
     [
         ("fold", lambda i: i // 2 % 2, "2 values of 'fold' .*0, 1.* 3 or more"),
-        ("fold", lambda i: i % 3, "row 3: patient_id 'p0' is in fold 1 and in"),
+        ("fold", lambda i: i % 3, "row 3: patient_id 'P0' is in fold 1 and in"),
         ("fold", lambda i: i // 2 % 3 or "", "row 2: fold is empty"),
         ("ward", lambda i: "w", r"1 values of 'ward' .*\(w\).* 2 or more"),
         ("ward", lambda i: "", r"0 values of 'ward' .*\(none\)"),

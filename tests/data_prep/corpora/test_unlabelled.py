@@ -13,7 +13,7 @@ from data_prep.files.tables import read_lines
 from data_prep.manifest import read
 from data_prep.pack import pack
 
-EVERYONE = {f"p{i}" for i in range(20)}
+EVERYONE = {f"P{i}" for i in range(20)}
 
 
 def prepare(folder, tmp_path, *tables, **options):
@@ -68,7 +68,7 @@ def test_held_out_patients_are_left_out(database, table, tmp_path):
     )
     exclude = table("patient_id", "p0", "P1")
     kept, rejected = prepare(folder, tmp_path, exclude, excluded="drop")
-    held_out = {"p0", "p1"} | {f"p{i}" for i in range(2, 20, 3)}
+    held_out = {"P0", "P1"} | {f"P{i}" for i in range(2, 20, 3)}
     assert kept == EVERYONE - held_out
     assert {r.label for r in read(tmp_path / "out/train.csv")} == {""}
     reasons = [reason for _, _, reason in rejected]
@@ -111,7 +111,7 @@ def test_a_recording_under_another_id_and_format(
     assert "zoe" not in message.lower() and "\n" not in message
     caplog.set_level(logging.INFO)
     kept, rejected = prepare(folder, tmp_path, exclude, excluded="drop")
-    assert kept == EVERYONE - {"p4"}
+    assert kept == EVERYONE - {"P4"}
     reason = (
         "patient held out under another id: recordings.csv row 11 has the "
         f"same samples as {exclude} row 2"
@@ -137,7 +137,7 @@ def test_the_databases_test_split_is_left_out_not_refused(
     folder = database(",split", lambda i: ",test" if i < 4 else ",")
     exclude = table("patient_id", "P0", "P1")
     kept, rejected = prepare(folder, tmp_path, exclude, as_flac(0))
-    assert kept == EVERYONE - {"p0", "p1"}
+    assert kept == EVERYONE - {"P0", "P1"}
     assert {reason for _, _, reason in rejected} == {
         "patient of the test split"
     }
@@ -163,7 +163,7 @@ def test_tables_without_readable_audio_are_reported(
     folder = database()
     exclude = table("patient_id", "nobody", "p7")
     assert prepare(folder, tmp_path, exclude, excluded="drop")[0] == (
-        EVERYONE - {"p7"}
+        EVERYONE - {"P7"}
     )
     assert f"{exclude} has neither path nor wav: compared by" in caplog.text
     exclude = table("patient_id,path", "P7,zoe.wav", folder="test")
@@ -218,7 +218,7 @@ def test_files_of_one_name_in_two_folders(database, table, tmp_path):
         )
         os.utime(copy, (1, 1))
     kept, _ = prepare(folder, tmp_path, *tables, excluded="drop")
-    assert kept == EVERYONE - {"p1", "p4"}
+    assert kept == EVERYONE - {"P1", "P4"}
 
 
 def test_held_out_audio_in_a_pack(database, as_flac, tmp_path):
@@ -227,7 +227,7 @@ def test_held_out_audio_in_a_pack(database, as_flac, tmp_path):
     moved = exclude.rename(tmp_path / "test.csv")
     options = {"exclude_folder": str(tmp_path / "pack"), "excluded": "drop"}
     kept, _ = prepare(folder, tmp_path, moved, **options)
-    assert kept == EVERYONE - {"p4"}
+    assert kept == EVERYONE - {"P4"}
 
 
 @pytest.mark.parametrize(
@@ -240,7 +240,7 @@ def test_held_out_audio_in_a_pack(database, as_flac, tmp_path):
         (["patient_id,x", ",1"], {}, "held_out.csv row 2: patient_id is empty"),
         (["patient_id", *EVERYONE], {"excluded": "drop"}, "no rec.* is left"),
         (
-            ["patient_id", *(EVERYONE - {"p3"})],
+            ["patient_id", *(EVERYONE - {"P3"})],
             {"excluded": "drop"},
             "only one patient to adapt to",
         ),

@@ -21,6 +21,9 @@ EXPORTS = {
     "declared semicolon": "sep=;\r\n"
     + PLAIN.replace(",", ";").replace("\n", "\r\n"),
     "declared tab": "sep=\t\n" + PLAIN.replace(",", "\t"),
+    "semicolons": PLAIN.replace(",", ";"),
+    "tabs": PLAIN.replace(",", "\t"),
+    "bars": PLAIN.replace(",", "|"),
     "quoted declaration": '"sep=,"\n' + PLAIN,
     "quotes after spaces": PLAIN.replace("ID,label", '"ID", "label"').replace(
         ",pain", ', "pain"'
@@ -108,9 +111,6 @@ def test_cells_of_ids_are_not_said(tmp_path, caplog):
         (b"\xd0\xcf\x11\xe0...", "is a workbook, not a csv file"),
         (b'x,y\n1,2\n3,"4\n5,6\n', "row 3: unexpected end.*unclosed quote"),
         (b'x,y\n1,2\n3,"4', "row 3: unexpected end.*unclosed quote"),
-        (b"x;y\n1;2\n", "is separated by semicolons; save .* sep="),
-        (b"x\ty\n1\t2\n", "is separated by tabs; save it with commas"),
-        (b"x|y\n1|2\n", "is separated by bars; save it with commas"),
         (b"<!DOCTYPE html>\n<html>", "is a web page, not a csv file"),
     ],
 )

@@ -1,0 +1,106 @@
+"""Settings that need not be typed: an encoder knows its size and front end, a
+table its classes."""
+
+import glob
+from pathlib import Path
+from typing import Any, Dict, Optional
+
+from cry_modules.checkpoints.allow_list import RESOLVED, resolved
+from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.settings import RANGES, plain_settings
+from cry_modules.training.experiment import as_typed
+from cry_modules.training.resume import YAML_FILE, has_begun
+from data_prep.corpora.database import OPTIONS, locate, named_columns
+from data_prep.corpora.labelled import classes_of
+from data_prep.files.errors import InputError, require
+from data_prep.files.yaml_text import text_or_texts
+
+#: Settings of an encoder, by the names that its checkpoint and yaml file use.
+_OF_ENCODER = ("architecture", "front_end", "width", "pooling")
+
+Settings = Dict[str, Any]
+
+
+def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
+    """Add the settings of the encoder that a run starts from to what is typed.
+
+    They replace those of the yaml file; one that is typed and differs is
+    refused. A run that has begun keeps its own.
+    """
+    settings = _settings(hparams_file, overrides)
+    if settings is None:
+        return overrides
+    saved = Path(settings["output_folder"]) / YAML_FILE
+    if has_begun(saved.parent) and saved.is_file():
+        before = plain_settings(saved.read_text("utf-8"))
+        kept = {name: before[name] for name in _OF_ENCODER if name in before}
+        if "width" in kept:
+            kept["width"] = RANGES["width"](kept["width"])
+        return {**kept, **overrides}
+    text = _text(settings, "encoder_source")
+    source = EncoderSource(_of_first_fold(text))
+    try:
+        known = {} if source.is_random else source.settings()
+    except InputError:  # raised again where the weights are loaded
+        return overrides
+    for name, value in known.items():
+        require(
+            overrides.get(name, value) == value,
+            f"--{name} is {overrides.get(name)}, and --encoder_source {text} "
+            f"has {value}",
+            f"leave out --{name}, or pass another encoder",
+        )
+    return {**known, **overrides}
+
+
+def encoder_in_words(hparams: Settings) -> str:
+    """Describe the encoder of an experiment in a log line."""
+    return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
+
+
+def with_classes(hparams_file: str, overrides: Settings) -> Settings:
+    """Add the classes of a table to what is typed, the positive one last.
+
+    The classes of the yaml file are those of its own label column.
+    """
+    settings = _settings(hparams_file, overrides)
+    if settings is None or "recordings_csv" not in settings:
+        return overrides
+    classes = text_or_texts(_text(settings, "classes") or "null")
+    if "label_column" in overrides and "classes" not in overrides:
+        classes = None
+    positive = _text(settings, "positive")
+    if classes and positive is None:
+        return overrides
+    _, table = locate(
+        settings["data_folder"],
+        _text(settings, "recordings_csv"),
+        "--data_folder",
+    )
+    named = named_columns(*(settings[name] for name in OPTIONS))
+    found = classes_of(
+        table, settings["label_column"], named, classes, positive
+    )
+    return {**overrides, "classes": found}
+
+
+def _settings(hparams_file, overrides) -> Optional[Dict[str, str]]:
+    """Settings as text; None for the file of a run, which is complete."""
+    if Path(hparams_file).read_text("utf-8").startswith(RESOLVED):
+        return None
+    return plain_settings(
+        resolved(hparams_file, as_typed(hparams_file, overrides))
+    )
+
+
+def _text(settings, name) -> Optional[str]:
+    text = settings.get(name)
+    return None if text in ("", "null", "~", None) else text
+
+
+def _of_first_fold(source: Optional[str]) -> Optional[str]:
+    """The encoder of one fold, where each fold has its own."""
+    if source is None or "{fold}" not in source:
+        return source
+    parts = map(glob.escape, source.split("{fold}"))
+    return next(iter(sorted(glob.glob("*".join(parts)))), source)

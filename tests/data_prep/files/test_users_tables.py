@@ -1,0 +1,147 @@
+"""Tables as people keep them (issue 30): separators, decimal commas, names of
+columns, titles, workbooks."""
+
+import logging
+
+import pytest
+
+from data_prep.files.errors import InputError
+from data_prep.files.keyed_rows import KeyedRows
+from data_prep.files.tables import read_table
+
+ROWS = [
+    {"Baby": "AMJ", "File": "a.wav", "Weight": "3.5"},
+    {"Baby": "BOZ", "File": "b, c.wav", "Weight": "4"},
+]
+GERMAN = '\ufeffBaby;File;Weight\nAMJ;a.wav;3,5\nBOZ;"b, c.wav";4\n'
+NAMED = {"patient_id": "Baby", "path": "File"}
+
+
+def table(tmp_path, text, name="babies.csv"):
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path / name
+
+
+@pytest.mark.parametrize("sign, words", [(";", "semicolons"), ("\t", "tabs")])
+def test_separator_and_decimal_commas_are_found_and_said(
+    tmp_path, caplog, sign, words
+):
+    caplog.set_level(logging.INFO)
+    path = table(tmp_path, GERMAN.replace(";", sign))
+    for _ in range(2):
+        assert [cells for _, cells in read_table(path, ["Baby"])] == ROWS
+    assert [m for m in caplog.messages if str(path) in m] == [
+        f"{path} is separated by {words}",
+        f"{path}: decimal commas in Weight",
+    ]
+    assert list(KeyedRows(path, "Baby"))[1] == ["BOZ", "b, c.wav", "4"]
+
+
+@pytest.mark.parametrize(
+    "text, cells",
+    [
+        ("a,note\n1,x;y\n2,z\n", ["1", "x;y"]),  # a comma in every line
+        ("a;b;note\n1;2;x, y\n3;4;z, y\n", ["1", "2", "x, y"]),
+        ('a;"b, c";d\n1;2,5;3,5\n', ["1", "2.5", "3.5"]),
+        ("patient_id\nP1\nP2\n", ["P1"]),  # one column
+        # An id, a path or a version is not a number.
+        ("patient_id;v\n1,5;1,5,2\n", ["1,5", "1,5,2"]),
+        ('a,b\n"1,5",2\n', ["1,5", "2"]),  # 1,5 may be thousands
+        ("a;b\n1,5;NA\nNA;2\n", ["1.5", "NA"]),
+    ],
+)
+def test_signs_within_cells_do_not_count(tmp_path, text, cells):
+    [(_, row), *_] = read_table(table(tmp_path, text), [])
+    assert list(row.values()) == cells
+
+
+def test_the_users_names_of_columns(tmp_path):
+    path = table(tmp_path, GERMAN)
+    rows = read_table(path, ["patient_id", "path"], NAMED)
+    assert [row["patient_id"] for _, row in rows] == ["AMJ", "BOZ"]
+    ours = table(tmp_path, "patient_id,path\nP1,a.wav\n", "ours.csv")
+    assert read_table(ours, ["patient_id"], NAMED)[0][1]["path"] == "a.wav"
+    both = table(tmp_path, "path,Baby,File\nx.wav,P1,a.wav\n", "both.csv")
+    assert read_table(both, ["path"], NAMED)[0][1]["path"] == "a.wav"
+
+
+@pytest.mark.parametrize(
+    "named, required, message",
+    [
+        (
+            {"patient_id": "patient_id", "path": "path"},
+            ["patient_id", "path", "pain"],
+            "has no column 'patient_id', no column 'path', no column 'pain', "
+            "only Baby, File, Weight; pass --patient_column NAME and "
+            "--path_column NAME, or rename",
+        ),
+        (
+            {"patient_id": "Babys", "path": "file"},
+            ["patient_id", "path"],
+            r"no column 'Babys' \(Baby\?\), no column 'file' \(File\?\)",
+        ),
+        (None, ["Wieght"], r"no column 'Wieght' \(Weight\?\), only Baby"),
+    ],
+)
+def test_all_missing_columns_are_named_with_the_nearest(
+    tmp_path, named, required, message
+):
+    with pytest.raises(InputError, match=message) as error:
+        read_table(table(tmp_path, GERMAN), required, named)
+    assert "\n" not in str(error.value)
+
+
+TITLE = "Aufnahmen der Klinik, 2023;;\n;;\n"
+
+
+@pytest.mark.parametrize(
+    "named, message",
+    [
+        (NAMED, "row 3 is the header; remove the rows above it"),
+        ({}, "row 1 looks like a title, and row 3 like the header; remove"),
+    ],
+)
+def test_a_merged_title_is_refused_with_its_row(tmp_path, named, message):
+    path = table(tmp_path, TITLE + GERMAN[1:])
+    with pytest.raises(InputError, match=f"babies.csv {message}"):
+        read_table(path, ["patient_id", "path"], named)
+
+
+def test_a_workbook(tmp_path, caplog):
+    openpyxl = pytest.importorskip("openpyxl")
+    from datetime import datetime
+
+    caplog.set_level(logging.INFO)
+    book = openpyxl.Workbook()
+    book.active.title = "Babys"
+    book.create_sheet("Notes")
+    for row in (
+        ["Baby", "File", "Weight", "Date", "Age"],
+        ["AMJ", "a, b.wav", 3.5, datetime(2023, 3, 14), 4.0],
+        ["Ärger", "c.wav", None, datetime(2023, 3, 14, 10, 30), 5],
+    ):
+        book.active.append(row)
+    book.save(tmp_path / "babies.xlsx")
+    rows = read_table(tmp_path / "babies.xlsx", ["patient_id", "path"], NAMED)
+    assert [list(cells.values()) for _, cells in rows] == [
+        ["AMJ", "a, b.wav", "3.5", "2023-03-14", "4"],
+        ["Ärger", "c.wav", "", "2023-03-14T10:30:00", "5"],
+    ]
+    assert rows[1][0] == "babies.xlsx row 3"
+    assert "the sheet 'Babys' is read; its other 1 are not read" in caplog.text
+    assert KeyedRows(tmp_path / "babies.xlsx", "Baby").find("AMJ") == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04...", b"a,b\n1,2\n"])
+def test_a_workbook_that_is_none(tmp_path, content):
+    pytest.importorskip("openpyxl")
+    (tmp_path / "a.xlsx").write_bytes(content)
+    with pytest.raises(InputError, match="cannot? be read|not a workbook"):
+        read_table(tmp_path / "a.xlsx", [])
+
+
+def test_a_workbook_without_openpyxl(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04...")
+    with pytest.raises(InputError, match="CSV UTF-8.*pip install openpyxl"):
+        read_table(tmp_path / "a.xlsx", [])
