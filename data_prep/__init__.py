@@ -7,6 +7,7 @@ import tqdm.std
 
 from data_prep.files.commands import refuse_other_modules
 from data_prep.files.environment import install_hook
+from data_prep.files.quiet import quiet_bars, quiet_libraries
 from data_prep.files.standard_streams import replace_closed_streams
 
 # Here, because every command imports this package before torch.
@@ -15,3 +16,5 @@ install_hook()
 refuse_other_modules(sys.orig_argv)
 # Progress bars measure time by a clock that cannot be set.
 tqdm.std.time = time.monotonic
+quiet_bars()
+quiet_libraries()

@@ -99,7 +99,7 @@ def test_what_a_run_shares_names_nobody(run, hospital):
     report = (run / "report.md").read_text()
     assert "linear on pretraining/2022" in report
     picture = (run / "figures/roc.svg").read_text()
-    assert "Encoder pretraining/2022" in picture
+    assert "Encoder pretraining (2022)" in picture
     # Requested by name, and for the user.
     assert EXAMINERS[0] in report and EXAMINERS[0] in str(metrics["subgroups"])
 

@@ -16,18 +16,18 @@ MOST_NAMES = 50
 
 
 def draw_confusion(run, folder) -> None:
-    """Write a classifier's confusion matrices as png and svg: at equal
-    prevalence and, for two classes, also at the threshold."""
+    """Write a classifier's confusion matrices as png and svg: with
+    balanced class priors and, for two classes, also at the threshold."""
     test, choices = run.test, run.choices["recording"]
     n_classes, balanced = (
         len(run.classes),
         choices.balanced_predictions(test.scores),
     )
-    panels = {"predicted at equal prevalence": balanced}
+    panels = {"balanced class priors": balanced}
     if n_classes == 2:
         panels = {
-            "predicted at\nequal prevalence": balanced,
-            "predicted at\nthe threshold": at_threshold(test, choices),
+            "balanced\nclass priors": balanced,
+            "at the\nthreshold": at_threshold(test, choices),
         }
     width = sheet.COLUMN if n_classes <= 5 else sheet.TWO_COLUMNS
     letters = int((width - 1.1) / n_classes / len(panels) * 72 / 4.4)
@@ -106,7 +106,7 @@ def _caption(run) -> str:
     accuracy = sheet.with_ci95(run.blocks["recording"], "balanced_accuracy")
     text = " Recordings, and per cent of the row." if _has_numbers(run) else ""
     text += (
-        " Equal prevalence: the class whose probability exceeds its share in "
+        " Balanced class priors: the class whose probability exceeds its share in "
         f"training most; balanced accuracy {accuracy}."
     )
     # Only of two classes.

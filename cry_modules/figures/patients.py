@@ -1,6 +1,7 @@
 """Scores of patients and of their recordings, a strip for each class."""
 
 import textwrap
+from typing import Dict
 
 import numpy as np
 from matplotlib.ticker import NullLocator
@@ -12,7 +13,14 @@ from cry_modules.figures.ranking import (
     MOST_CURVES,
     operating_point,
 )
-from cry_modules.figures.style import GREY, INK, PAGE, add_legend, look
+from cry_modules.figures.style import (
+    GREY,
+    INK,
+    PAGE,
+    add_legend,
+    look,
+    shortened,
+)
 from cry_modules.metrics.curves import ROC
 
 #: Scores nearer to 0 or 1 are drawn at this distance.
@@ -22,23 +30,27 @@ _TICKS_OF_A_WIDE_RANGE = (0.0001, 0.01, 0.5, 0.99, 0.9999)
 _RECORDING = {
     "marker": "|", "linestyle": "", "color": GREY, "markeredgewidth": 0.6,
 }  # fmt: skip
+#: Height of a patient's name, inches.
+_NAME = 0.12
 _DOT = {"color": INK, "marker": "o", "markersize": 4, "linestyle": ""}
 _ENTRIES = [
-    ("patient, rightly predicted", _DOT),
-    ("wrongly predicted", {**_DOT, "markerfacecolor": PAGE}),
+    ("patient, correctly classified", _DOT),
+    ("misclassified", {**_DOT, "markerfacecolor": PAGE}),
     ("recording", {**_RECORDING, "markersize": 5}),
 ]
 _THRESHOLD = {"color": INK, "linestyle": "--", "linewidth": 0.9}
 
 
-def draw_patients(run, folder) -> None:
+def draw_patients(run, folder, names: bool = False) -> None:
     """Write a classifier's scores of patients and their recordings as png and
-    svg."""
+    svg; with the names of the patients on request."""
     threshold = run.choices["patient"].at_specificity
     shown = np.unique(run.patients.labels).tolist()  # from below
     if len(run.classes) > 2:
         shown = shown[::-1]
     height = float(np.clip(0.17 * len(shown), 3.2, 9))
+    if names:
+        height = max(height, _NAME * len(run.patients.labels) + 0.2)
     strip = 72 * 0.9 * height / len(shown)  # pt
     size = sheet.COLUMN, height + 1.1
     caption, entries = f"{run.caption} {_caption(run)}", list(_ENTRIES)
@@ -48,7 +60,9 @@ def draw_patients(run, folder) -> None:
         auc = sheet.with_ci95(run.blocks["patient"], "auc")
         figure.suptitle(f"Scores by patient\n{macro}AUC {auc}")
         for place, k in enumerate(shown):
-            _draw_strip(axes, run, k, place, strip)
+            rows = _draw_strip(axes, run, k, place, strip)
+            for patient, y in rows.items() if names else ():
+                _write_name(axes, patient, y)
         if isinstance(threshold, float):  # not one of each fold
             axes.axvline(_clipped(threshold), **_THRESHOLD)
             entries.append(("threshold", _THRESHOLD))
@@ -57,8 +71,9 @@ def draw_patients(run, folder) -> None:
         add_legend(figure, entries, ncols=2)
 
 
-def _draw_strip(axes, run, k, place, strip) -> None:
-    """Draw the patients of a class, a row each from the lowest score on."""
+def _draw_strip(axes, run, k, place, strip) -> Dict[str, float]:
+    """Draw the patients of a class, a row each from the lowest score on; return
+    their places."""
     units, x = run.patients, _clipped(_scores(run.patients))
     rows = np.flatnonzero(units.labels == k)
     rows = rows[np.argsort(x[rows], kind="stable")]
@@ -83,6 +98,14 @@ def _draw_strip(axes, run, k, place, strip) -> None:
         )  # fmt: skip
     if strip > 5:
         axes.axhline(place, color=GREY, linewidth=0.5)
+    return row_of
+
+
+def _write_name(axes, patient, y) -> None:
+    axes.text(
+        1.01, y, shortened(patient, 20), transform=axes.get_yaxis_transform(),
+        fontsize=sheet.SMALLEST, va="center",
+    )  # fmt: skip
 
 
 def _scores(units) -> np.ndarray:
@@ -130,10 +153,10 @@ def _scale(axes, run) -> None:
 
 def _caption(run) -> str:
     choices = run.choices["patient"]
-    how = "Predicted at equal prevalence"
+    how = "Classified with balanced class priors"
     if choices.at_specificity is not None:
         how = (
-            f"Predicted at {sheet.threshold_in_words(choices)}, chosen on "
+            f"Classified at {sheet.threshold_in_words(choices)}, chosen on "
             f"validation {AT_SPECIFICITY}"
         )
         block, classes = run.blocks["patient"], run.test.classes

@@ -2,7 +2,8 @@
 
 They are written to ``figures/`` of the run folder, each as png and svg:
 ``roc``, ``precision_recall``, ``calibration``, ``confusion``, ``patients``,
-``decision_curve`` (of two classes), ``abstention`` and ``training``. No picture names a patient, and the same results give the same
+``decision_curve`` (of two classes), ``abstention`` and ``training``. No picture
+names a patient unless that is requested, and the same results give the same
 files.
 """
 
@@ -97,25 +98,43 @@ def caption_of(metrics: Dict, n_folds: int = 1) -> str:
     folds = f", pooled over {n_folds} folds" if n_folds > 1 else ""
     return (
         f"{metrics['corpus']}, {metrics['label_column']}. "
-        f"{f'Encoder {encoder}' if encoder else 'Random encoder'}, "
+        f"{f'Encoder {_short(encoder)}' if encoder else 'Random encoder'}, "
         f"{metrics['finetune_mode']}. {count(block['n'], 'test recording')} "
         f"of {count(block['n_patients'], 'patient')}{folds}."
     )
 
 
-def draw_results(run: Results, folder: Path) -> List[Path]:
-    """Write all pictures of a run; return their png files."""
+def _short(encoder: str) -> str:
+    """Name of an encoder that does not look like a path: seed or settings in
+    parentheses, without the account on a hub, or folds.
+
+    Example
+    -------
+    >>> _short("vggsound/2022"), _short("simclr/1-0a1b2c3d/{fold}")
+    ('vggsound (2022)', 'simclr (1-0a1b2c3d)')
+    >>> _short("someone/cry-encoder")
+    'cry-encoder'
+    """
+    parts = [part for part in encoder.split("/") if part != "{fold}"]
+    name, last = ["", *parts][-2:]
+    return f"{name} ({last})" if name and last[:1].isdigit() else last
+
+
+def draw_results(run: Results, folder: Path, names: bool = False) -> List[Path]:
+    """Write all pictures of a run; return their png files. ``names`` shows
+    those of patients, which must not be shared."""
     figures = make_folder(Path(folder) / "figures")
     for kind in (ROC, PRECISION_RECALL):
         draw_ranking(run, kind, figures)
-    for draw in (draw_calibration, draw_confusion, draw_patients):
-        draw(run, figures)
-    names = ["roc", "precision_recall", "calibration", "confusion", "patients"]
+    draw_calibration(run, figures)
+    draw_confusion(run, figures)
+    draw_patients(run, figures, names)
+    drawn = ["roc", "precision_recall", "calibration", "confusion", "patients"]
     if len(run.classes) == 2:
         draw_decision_curve(run, figures)
-        names.insert(1, "decision_curve")
+        drawn.insert(1, "decision_curve")
     draw_abstention(run, figures)
-    names.append("abstention")
+    drawn.append("abstention")
     shown = [
         panel
         for panel in panels({key for row in run.history for key in row})
@@ -127,8 +146,8 @@ def draw_results(run: Results, folder: Path) -> List[Path]:
             figure.suptitle("Training")
             taken = taken_epoch(run.history)
             draw_panels(figure, shown, {"": run.history}, 1, taken)
-        names.append("training")
-    return [figures / f"{name}.png" for name in names]
+        drawn.append("training")
+    return [figures / f"{name}.png" for name in drawn]
 
 
 def read_results(folder: Path) -> Results:

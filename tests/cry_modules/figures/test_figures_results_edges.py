@@ -209,6 +209,17 @@ def test_the_command_draws_the_same_files_without_any_patient(
         assert not [ID for ID in usual.test.ids if ID in text]
 
 
+def test_patients_are_named_on_request(usual, tmp_path, capsys):
+    write_run(tmp_path / "run", run_of(USUAL)[0], USUAL)
+    main([str(tmp_path / "run"), "--names"])
+    assert "do not share it" in capsys.readouterr().out
+    text = (tmp_path / "run/figures/patients.svg").read_text()
+    names = set(usual.test.patients)
+    assert [name for name in names if f">{name}<" not in text] == []
+    with pytest.raises(SystemExit):
+        main([str(tmp_path / "run"), "--names", "--out", "a.png"])
+
+
 def test_folds_are_read_and_pooled(tmp_path):
     metrics, expected = run_of(*FOLDS)
     names = ["fold_0", "fold_1", "fold_2"]

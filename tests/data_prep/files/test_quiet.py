@@ -1,0 +1,57 @@
+"""Messages of libraries and progress bars that nobody watches."""
+
+import io
+import logging
+
+import pytest
+from tqdm import tqdm
+
+import data_prep  # noqa: F401 (makes them quiet)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    "name, message, level",
+    [
+        ("speechbrain.utils.quirks", "Applied quirks", logging.DEBUG),
+        ("speechbrain.core", "Gradscaler enabled: `False`", logging.DEBUG),
+        ("speechbrain.core", "Using training precision: x", logging.DEBUG),
+        ("speechbrain.core", "Experiment folder: a", logging.INFO),
+        ("speechbrain.utils.train_logger", "Epoch 1", logging.INFO),
+        (
+            "speechbrain.utils.train_logger",
+            "torchvision is not available - cannot save figures",
+            logging.DEBUG,
+        ),
+    ],
+)
+def test_what_tells_a_user_nothing_is_for_the_file(
+    name, message, level, caplog
+):
+    with caplog.at_level(logging.DEBUG):
+        logging.getLogger(name).info(message)
+    assert [r.levelno for r in caplog.records] == [level]
+
+
+def test_a_bar_is_one_line_where_nobody_watches():
+    file = io.StringIO()
+    bar = tqdm(range(50), desc="epochs", file=file, mininterval=0)
+    for i in bar:
+        bar.set_postfix(loss=i)
+    text = file.getvalue()
+    assert text.count("epochs") == 1 and text.count("\n") == 1
+    assert "50/50" in text and "loss=49" in text
+    file = io.StringIO()
+    tqdm(range(3), file=file, disable=True).close()
+    assert not file.getvalue()
+
+
+def test_a_bar_moves_on_a_terminal():
+    file = Terminal()
+    for _ in tqdm(range(50), desc="epochs", file=file, mininterval=0):
+        pass
+    assert file.getvalue().count("epochs") > 10
