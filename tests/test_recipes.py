@@ -78,7 +78,7 @@ def check_metrics(folder, row):
         assert stem == f"{metrics['task']}_{metrics['finetune_mode']}"
     for split in ("valid", "test"):
         lines = (folder / f"predictions_{split}.csv").read_text().split("\n")
-        expected = ["ID", "patient_id", "label", *metrics["classes"]]
+        expected = ["ID", "patient_id", "label", *metrics["classes"], "path"]
         assert next(csv.reader(lines)) == expected
         for unit in ("recording", "patient"):
             block = metrics[split][unit]
