@@ -214,7 +214,7 @@ def test_command_makes_folds_for_training(database, tmp_path, run):
         (["--shares", "1", "1"], "three numbers above 0"),
         (["--label_column", "no"], "has no column 'no'"),
         (["--label_column", "no"], "or correct the option that names it"),
-        (["--label_column", "recording_id"], "40 values for 20 patients; thos"),
+        (["--label_column", "recording_id"], "40 values for 20 patients; "),
         (["--data_folder", "/no"], "/no does not exist"),
         (["--folds", "2", "--fractions", ".1"], "leave out --folds"),
         (["--fractions", "2"], "label_fraction is 2"),

@@ -52,7 +52,7 @@ def parser(monkeypatch):
         (["r", "--out=o", "--jobs=1000000"], "it must be 1000 or less"),
         (
             ["r", "--out=o", "--jobs=9"],
-            "--jobs is 9; it must be 8 or less, 4 fo",
+            "--jobs is 9; it must be 8 or less, 4 ",
         ),
         (["r", "--out=o", "--rat=3"], "--rat is not an option (did you mean"),
         (["r", "--out=o", "-rate=3"], "-rate is not an option; options begin"),

@@ -80,7 +80,7 @@ def test_the_users_names_of_columns(tmp_path):
             ["patient_id", "path"],
             r"no column 'Babys' \(Baby\?\), no column 'file' \(File\?\)",
         ),
-        (None, ["Wieght"], r"no column 'Wieght' \(Weight\?\), only Baby"),
+        (None, ["Weigh"], r"no column 'Weigh' \(Weight\?\), only Baby"),
     ],
 )
 def test_all_missing_columns_are_named_with_the_nearest(
