@@ -33,7 +33,7 @@ from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.saved_model import FINAL
 from cry_modules.distributed import join_ranks, rank, unwrapped
-from cry_modules.embeddings import EMBEDDING, LOGMEL, LogMelStatistics
+from cry_modules.embeddings import EMBEDDING, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns
 from cry_modules.evaluation.embed import joined_arrays
@@ -73,8 +73,9 @@ from cry_modules.training.resume import check_data
 from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import one_line_errors
 from recipes.classification import after, folds
+from recipes.classification.checks import check_options, read_labels
 from recipes.classification.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
@@ -121,44 +122,6 @@ def trained_part(
     is_longer = len(sound) > chunks.n_samples
     sig = chunks(sound, recording_id, 1)[0] if is_longer else sound[:]
     return repeat_to(sig * sound.gain, shortest)
-
-
-def read_labels(manifests, classes):
-    """Labels of the training recordings, and the classes."""
-    labels = {
-        split: [rec.label for rec in manifest.read(f"{manifests}/{split}.csv")]
-        for split in manifest.SPLITS
-    }
-    classes = [str(c) for c in classes or sorted(set(labels["train"]))]
-    for split in manifest.SPLITS:
-        unknown = set(labels[split]) - set(classes)
-        if unknown:
-            raise InputError(
-                f"{manifests}/{split}.csv holds the label {min(unknown)!r}, "
-                f"not one of {', '.join(classes)}; correct --classes"
-            )
-    return labels["train"], classes
-
-
-def check_options(hparams):
-    """Refuse options that do not go together."""
-    trains_all = hparams["finetuned"].trained == "all"
-    readout = hparams["readout"]
-    if LOGMEL in hparams["embedder"].parts and trains_all:
-        raise InputError(
-            f"readout is {readout} and finetune_mode is "
-            f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
-            f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
-        )
-    if hparams.get("solver") == "lbfgs" and not (
-        hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
-    ):
-        raise InputError(
-            f"solver is lbfgs, finetune_mode is {hparams['finetune_mode']} and "
-            f"trained_on is {hparams['trained_on']}; the optimum is that of "
-            "embeddings which do not change: pass --solver adamw, or a linear "
-            "mode and --trained_on recordings"
-        )
 
 
 def make_brain(hparams, run_opts, train_labels, classes):
