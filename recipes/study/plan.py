@@ -208,6 +208,11 @@ class Plan:
         """Folds with an adaptation of their own: none if one serves all."""
         return [] if self._hears_others(encoder) else self.folds
 
+    def cry_folder(self, encoder: str) -> Path:
+        """Folder of the cries that an encoder is adapted to."""
+        s = self.settings
+        return s.unlabelled if self._hears_others(encoder) else s.cries
+
     def _hears_others(self, encoder: str) -> bool:
         """True if no adaptation of this encoder hears an infant with a label."""
         given = self.settings.unlabelled is not None

@@ -35,6 +35,18 @@ def test_paths_have_placeholders(tmp_path, database):
     )
 
 
+def test_a_folder_of_other_infants_is_not_named(tmp_path, database):
+    others = os.path.relpath(tmp_path / "dr_anna")
+    os.makedirs(others)
+    settings = real(tmp_path, database(), unlabelled=others)
+    (tmp_path / "dr_anna/recordings.csv").write_text("a table")
+    commands = dict(reproduce.commands(studies.plan_of(settings)))
+    assert not [name for name in commands if "anna" in commands[name]]
+    parts = shlex.split(commands["encoders/adapt_all/1"])
+    assert "--cry_folder=UNLABELLED" in parts
+    assert "--recordings_csv=UNLABELLED_CSV" in parts
+
+
 @pytest.mark.parametrize(
     "part, expected",
     [

@@ -57,9 +57,7 @@ def cry_corpora(results: Results) -> List[Corpus]:
     for name, cries in CRIES.items():
         run = adaptation(results, name)
         if run is not None:
-            root = settings.cries
-            if cries == "all" and settings.unlabelled is not None:
-                root = settings.unlabelled
+            root = results.plan.cry_folder(name)
             use = (run.folder, adapted_to(cries), ("train", "valid"), root)
             uses.append(use)
     cries = [

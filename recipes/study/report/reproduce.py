@@ -87,6 +87,9 @@ def commands(plan: Plan) -> List[Tuple[str, str]]:
         str(settings.cries): "CRIES",
         str(settings.generic): "GENERIC",
     }
+    if settings.unlabelled is not None:
+        # The same folder as that of the labelled cries, perhaps.
+        placeholders.setdefault(str(settings.unlabelled), "UNLABELLED")
     if settings.unlabelled_csv is not None:
         placeholders[str(settings.unlabelled_csv)] = "UNLABELLED_CSV"
     named = []

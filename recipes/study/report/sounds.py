@@ -59,7 +59,8 @@ def examples(
             if adapted[-1].purpose == corpora.adapted_to(which)
         )
         run = corpora.adaptation(results, name)
-        chosen += _examples(run, settings.cries, "cry", adapted[-1])
+        folder = results.plan.cry_folder(name)
+        chosen += _examples(run, folder, "cry", adapted[-1])
     return chosen
 
 
