@@ -52,10 +52,10 @@ def test_the_groups_and_comments_are_those_of_the_file(tmp_path):
 @pytest.mark.parametrize(
     "arguments, shown",
     [
-        (["--help"], "hparams/neuro_linear.yaml"),
-        (["-h"], "hparams/neuro_linear.yaml"),
-        (["hparams/trigger_linear.yaml", "--help"], "hparams/trigger_linear"),
-        (["hparams/vggsound.yaml", "--lr", "1", "-h"], "hparams/vggsound.yaml"),
+        (["--help"], "neuro_linear.yaml"),
+        (["-h"], "neuro_linear.yaml"),
+        (["hparams/trigger_linear.yaml", "--help"], "trigger_linear.yaml"),
+        (["hparams/vggsound.yaml", "--lr", "1", "-h"], "vggsound.yaml"),
     ],
 )
 def test_help_lists_the_options_and_then_speechbrains(

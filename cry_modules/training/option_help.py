@@ -101,8 +101,9 @@ SENTENCES = {
 
 def option_help(hparams_file: str, options: Dict[str, Node]) -> str:
     """Describe the options of a yaml file."""
-    text = Path(hparams_file).read_text("utf-8")
-    lines = [f"Options of {hparams_file}, with their defaults:"]
+    path = Path(hparams_file)
+    text = path.read_text("utf-8")
+    lines = [f"Options of {path.name}, with their defaults:"]
     for title, entries in _paragraphs(text, options):
         lines += ["", f"{title}:"]
         for name, comment in entries:
