@@ -290,7 +290,7 @@ def test_the_paragraphs_say_what_was_done(study):
         "Encoders were adapted without the patients of validation and test",
         "epoch of linear 4.5 (4 to 5)",
         "Encoders were trained with 2 seeds and classifiers with 2",
-        "100 bootstrap draws",
+        "that of 100 bootstrap draws",
         "For Condition, 88 recordings of 22 patients, 44 patient-class pairs "
         "were tested (Bath: 44 of 22 patients; Vaccination: 44 of 22 patients)",
         "Of 6 combinations of encoder and read-out",

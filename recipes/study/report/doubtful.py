@@ -92,9 +92,9 @@ def _margins(p: Predictions, prevalence) -> np.ndarray:
 
 
 def _cells_of(file: Path) -> Dict[str, Tuple[str, str]]:
-    """Path, if known, and patient of each recording as the user spells them,
-    by ID."""
+    """Path (ID if unknown) and patient of each recording as the user spells
+    them, by ID."""
     return {
-        row["ID"]: (row.get("path", ""), row["patient_id"])
+        row["ID"]: (row.get("path") or row["ID"], row["patient_id"])
         for _, row in read_table(file, ("ID", "patient_id"))
     }

@@ -63,9 +63,9 @@ def _pairs(results, task, mode) -> List[Dict]:
     ranked = sorted(known, key=known.get, reverse=True)
     rows = [
         {
+            **results.difference(task, mode, b, a),  # with names of its own
             "a": ENCODERS[a].label,
             "b": ENCODERS[b].label,
-            **results.difference(task, mode, b, a),
         }
         for a, b in combinations(ranked, 2)
     ]

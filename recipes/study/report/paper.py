@@ -9,7 +9,6 @@ from collections import Counter
 from statistics import mean, median
 from typing import Any, Dict, List, NamedTuple, Optional
 
-from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.paired import ALPHA
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import (
@@ -22,8 +21,9 @@ from cry_modules.metrics.words import (
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.doubtful import best_method
-from recipes.study.report.facts import and_, excluded, predictors
+from recipes.study.report.facts import and_
 from recipes.study.report.limits import not_to_say
+from recipes.study.report.methods import methods
 from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES, Task
 
@@ -64,14 +64,14 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
             t.task.label_column: _calibration(results, t) for t in tested
         },
     }
-    methods = _methods(results, context, tested, numbers)
+    done = methods(results, context, tested, numbers)
     found = [
         sentence
         for t in tested
         for sentence in _results(results, context, t, numbers)
     ]
     return Paper(
-        " ".join(filter(None, methods)),
+        " ".join(filter(None, done)),
         " ".join(filter(None, found)),
         not_to_say(results, context, tested),
         numbers,
@@ -81,7 +81,14 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
 def as_markdown(written: Paper, title: str) -> str:
     """Contents of ``paper.md``."""
     return "\n".join(
-        [f"# {title}", "", "## Methods", "", written.methods, ""]
+        [
+            f"# {' '.join(title.split())}",
+            "",
+            "## Methods",
+            "",
+            written.methods,
+            "",
+        ]
         + ["## Results", "", written.results, ""]
         + ["## What may not be said", ""]
         + [f"- {line}" for line in written.not_said]
@@ -100,17 +107,21 @@ def _counts(results: Results, task: str, encoder: str, mode: str) -> Dict:
     rows = list(zip(p.labels.tolist(), p.patients))
     folds = p.folds or [""] * len(rows)
     folds_of = Counter(who for who, _ in {*zip(p.patients, folds)})
-    names = ("n", "n_patients", "n_draws", "n_folds", "n_without_pair")
+    names = ("n", "n_patients", "n_folds", "n_without_pair")
+    every = [
+        other
+        for e in results.settings.encoders
+        for m in results.settings.modes
+        if (other := results.compared(task, e, m))
+    ]
+    n_draws = [other["n_draws"] for other in every]
     return {
         **{name: compared[name] for name in names if name in compared},
         "n_units": by_patient["n"],
         "n_of_several_folds": sum(n > 1 for n in folds_of.values()),
         "no_interval": compared["no_interval"],
-        "n_methods": sum(
-            results.cell(task, e, m) is not None
-            for e in results.settings.encoders
-            for m in results.settings.modes
-        ),
+        "n_methods": len(every),
+        "n_draws": [min(n_draws), max(n_draws)],
         "classes": {
             name: {
                 "n": sum(label == k for label, _ in rows),
@@ -162,181 +173,6 @@ def _calibration(results: Results, tested: Tested) -> Dict[str, float]:
         for name in ("calibration_slope", "calibration_intercept", "brier")
     }
     return {k: mean(v) for k, v in values.items() if None not in v}
-
-
-# Methods.
-
-
-def _methods(results, context, tested, numbers) -> List[Optional[str]]:
-    settings = results.settings
-    return [
-        *(_data(context, t) for t in tested),
-        _split(results, tested),
-        _input(settings),
-        _encoders(settings, numbers["epochs"]),
-        *_heard(results, context),
-        f"Classifiers were {and_(context['modes_in_words'])}.",
-        _chosen_in_words(numbers["chosen"]),
-        _seeds(settings),
-        _controls(context),
-        *(_measure(t) for t in tested[:1]),
-        _test(context["pairs"]),
-        _software(context),
-    ]
-
-
-def _data(context, tested) -> str:
-    """Source, outcome, size and exclusions."""
-    task = tested.task
-    purpose = corpora.classified(task)
-    corpus = next((c for c in context["cries"] if c.purpose == purpose), None)
-    text = f"Recordings of cries were classified as {_or(task.classes)}"
-    if corpus is None:
-        return f"{text} ({task.label_column})."
-    sites = f", {count(corpus.sites, 'site')}" if corpus.sites else ""
-    kind = "synthetic recordings" if corpus.synthetic else "recordings"
-    name = "" if corpus.name == corpora.UNNAMED_CRIES else f"{corpus.name}: "
-    return (
-        f"{text} ({task.label_column}; {name}{corpus.recordings} "
-        f"{kind} of {count(corpus.patients, 'patient')}, {corpus.hours:.2f} "
-        f"hours{sites}). Every file was decoded before training; "
-        f"{excluded(corpus)}."
-    )
-
-
-def _split(results, tested) -> Optional[str]:
-    if not tested:
-        return None
-    n_folds = tested[0].counts.get("n_folds")
-    text = "Patients were split into training, validation and test set"
-    if n_folds:
-        text = (
-            f"Each of {n_folds} folds was the test set once, with the next one "
-            "for validation and the others for training"
-        )
-    text += "; no patient was in two of these sets."
-    if any(ENCODERS[name].cries for name in results.settings.encoders):
-        text += (
-            " Encoders were adapted without the patients of validation and "
-            "test set, compared by id and by samples."
-        )
-    return text
-
-
-def _input(settings) -> Optional[str]:
-    known = predictors(settings)
-    return known and f"Predictors were {known}."
-
-
-def _encoders(settings, epochs) -> str:
-    parts = []
-    for name in settings.encoders:
-        how = "not trained" if ENCODERS[name].stage is None else ""
-        if name in epochs:
-            least, most = epochs[name]
-            how = f"{least} to " * (least < most) + count(most, "epoch")
-        parts.append(ENCODERS[name].label + (f" ({how})" if how else ""))
-    return (
-        f"Encoders ({settings.architecture}, width {settings.width}) were: "
-        f"{'; '.join(parts)}."
-    )
-
-
-def _heard(results, context) -> List[str]:
-    """What encoders were trained on."""
-    generic, encoders = context["generic"], results.settings.encoders
-    sentences = []
-    if generic is not None:
-        named = generic.name != corpora.UNNAMED_SOUNDS
-        sentences.append(
-            f"Generic sounds were {generic.recordings} recordings"
-            + (f" of {generic.name}." if named else ".")
-        )
-    for name, cries in corpora.CRIES.items():
-        purpose = corpora.adapted_to(cries)
-        for corpus in context["cries"]:
-            if corpus.purpose == purpose and name in encoders:
-                fold = bool(results.plan.adapted_folds(name))
-                sentences.append(
-                    f"{cries.capitalize()} cries"
-                    + " of the first fold" * fold
-                    + f" were {corpus.recordings} recordings of "
-                    f"{count(corpus.patients, 'patient')}, without their labels."
-                )
-    return sentences
-
-
-def _chosen_in_words(chosen) -> Optional[str]:
-    parts = []
-    for mode, values in chosen.items():
-        for name, (middle, low, high) in values.items():
-            words = "epoch" if name == "epoch" else "penalty C"
-            parts.append(
-                f"{words} of {MODE_NAMES[mode]} {middle:g} ({low:g} to {high:g})"
-            )
-    if not parts:
-        return None
-    return (
-        "Chosen on validation patients were, median and range over encoders, "
-        f"seeds and folds: {', '.join(parts)}."
-    )
-
-
-def _seeds(settings) -> str:
-    return (
-        f"Encoders were trained with {count(len(settings.pretraining_seeds), 'seed')}"
-        f" and classifiers with {len(settings.seeds)}; values are means over "
-        "seeds."
-    )
-
-
-def _controls(context) -> Optional[str]:
-    labels = [row.label for row in context["encoders"][0].rows if row.control]
-    return f"Controls were: {'; '.join(labels)}." if labels else None
-
-
-def _measure(tested) -> str:
-    counts = tested.counts
-    macro = "macro average over classes of " * (len(counts["classes"]) > 2)
-    within = " and compares recordings within folds" * ("n_folds" in counts)
-    text = (
-        f"The measure is the {macro}area under the ROC curve (AUC); it is by "
-        f"recording{within}."
-    )
-    if counts["no_interval"]:
-        return text
-    return (
-        f"{text} Intervals are 95 % intervals over patients (Student's t on "
-        f"log-odds; the standard error is that of {counts['n_draws']} bootstrap "
-        "draws of whole patients)."
-    )
-
-
-def _test(pairs) -> Optional[str]:
-    rows = [row for entry in pairs for row in entry.rows]
-    if not rows:
-        return None
-    if any(row["no_interval"] == ONE_SEED for row in rows):
-        return (
-            "Encoders of one pre-training seed were not tested against each "
-            "other."
-        )
-    return (
-        "Differences between encoders were tested over patients, paired, and "
-        "pre-training seeds; p values are corrected by Holm's procedure for "
-        "the number of pairs."
-    )
-
-
-def _software(context) -> str:
-    shown = ("cry-ssl", "torch", "speechbrain")
-    versions = [
-        f"{name} {version}"
-        for name, version in context["versions"].items()
-        if name in shown
-    ]
-    at = f", commit {context['commit']}" if context["commit"] else ""
-    return f"Software: {', '.join(versions)}{at}."
 
 
 # Results.
@@ -456,8 +292,3 @@ def _calibrated(calibration) -> Optional[str]:
         f"{calibration['calibration_intercept']:.3f}, Brier score "
         f"{calibration['brier']:.3f}."
     )
-
-
-def _or(words) -> str:
-    *others, last = words
-    return f"{', '.join(others)} or {last}"

@@ -1,7 +1,7 @@
 """Results of a study's runs, read from their folders."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -51,6 +51,7 @@ class Results:
         self.settings = plan.settings
         self._predictions = functools.cache(Predictions.read)
         self._metrics = functools.cache(read_metrics)
+        self.set_of = functools.cache(self._set_of)
         self._compared: Dict[Tuple, Optional[Dict]] = {}
         self._differences: Dict[Tuple, Optional[Dict]] = {}
 
@@ -80,7 +81,7 @@ class Results:
             if (run.folder / name / METRICS_FILE).is_file()
         ]
 
-    def set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
+    def _set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of the seeds that are done, or None."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
         runs = [run for run in runs if run.done]
@@ -157,12 +158,13 @@ class Results:
         ]
         if None in sets:
             return None
-        first = sets[0]
-        sets[1].predictions = [
+        first, second = sets
+        predictions = [
             aligned(first.predictions[0], first.files[0], p, file)
-            for p, file in zip(sets[1].predictions, sets[1].files)
+            for p, file in zip(second.predictions, second.files)
         ]
-        difference = compare(sets)["differences"][0]
+        second = replace(second, predictions=predictions)
+        difference = compare([first, second])["differences"][0]
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
             methods = {"p": None, "no_interval": ONE_SEED}
