@@ -1,4 +1,4 @@
-"""What a study does not show: statements that a paper may not make."""
+"""Statements that a study does not support and a paper may not make."""
 
 from typing import Dict, List
 
@@ -109,7 +109,7 @@ def _on_pairs(pairs, task) -> List[str]:
 
 
 def not_the_cry(results: Results, task: Task) -> List[str]:
-    """What predicts the label besides the cry, as clauses."""
+    """Clauses on what predicts the label besides the cry."""
     warning = results.file_warning(task)
     clauses = [warning] if warning else []
     cells = corpora.confound_cells(results, task)

@@ -92,7 +92,7 @@ def _encoders(settings, epochs) -> str:
 
 
 def _heard(results, context) -> List[str]:
-    """What encoders were trained on."""
+    """Describe the corpora that encoders were trained on."""
     generic, encoders = context["generic"], results.settings.encoders
     sentences = []
     if generic is not None:
@@ -195,7 +195,9 @@ def _software(context) -> str:
         for name, version in context["versions"].items()
         if name in shown
     ]
-    at = f", commit {context['commit']}" if context["commit"] else ""
+    at = ""
+    if context["commit"]:
+        at = f"; this was written at commit {context['commit']}"
     return f"Software: {', '.join(versions)}{at}."
 
 
