@@ -70,7 +70,7 @@ def _write_all(rows, further, labels, folds, table, out, seed) -> None:
         _write_folds(rows, further, labels, folds, table, out)
         return
     if "split" not in rows[0][1]:
-        _make_split(rows, labels, table, seed)
+        add_split(rows, labels, table, seed)
     for rec, cells in rows:
         problem = f"{rec.source}: split is {cells['split']!r}"
         cure = "expected train, valid, test, or empty"
@@ -82,8 +82,9 @@ def _write_all(rows, further, labels, folds, table, out, seed) -> None:
     _write_round(rows, further, labels, part_of, out, "")
 
 
-def _make_split(rows: List[Row], labels, table, seed) -> None:
-    """Split whole patients, 70 / 15 / 15, stratified by label and site."""
+def add_split(rows: List[Row], labels, table, seed: int = 0) -> None:
+    """Add a column ``split`` of whole patients, 70 / 15 / 15, stratified by
+    label and site."""
     part_of = split_patients(_strata(rows, labels, table), SHARES, seed)
     for rec, cells in rows:
         cells["split"] = part_of.get(rec.patient_id, "")

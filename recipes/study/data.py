@@ -7,12 +7,13 @@ from typing import List, Optional
 from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import Row, locate_audio, read_database
 from data_prep.corpora.folds import FOLD, check_rounds
-from data_prep.corpora.labelled import fold_values
+from data_prep.corpora.labelled import fold_values, split_by_column
+from data_prep.corpora.preparation import require_classes
 from data_prep.files.errors import InputError, require
 from data_prep.files.fingerprint import sha256
 from data_prep.files.identifiers import cleaned
 from data_prep.vggsound_prepare import CSV_FILE, label_splits
-from recipes.study.cry_tables import add_folds
+from recipes.study.cry_tables import add_folds, add_split
 from recipes.study.encoders import ENCODERS
 from recipes.study.settings import Settings, Task
 
@@ -86,8 +87,22 @@ def check_data(settings: Settings) -> None:
         f"{table} has no column {column!r}",
         "correct nuisance, or set it to null",
     )
+    if not settings.folds:
+        _check_split(settings, rows)
     _check_labels_of_sounds(settings)
     _check_audio(settings, rows)
+
+
+def _check_split(settings: Settings, rows: List[Row]) -> None:
+    """Check the splits of the table, or those that ``cry_tables`` makes."""
+    table, cure = settings.recordings_csv, "correct the column 'split' of "
+    if "split" not in rows[0][1]:
+        columns = [task.label_column for task in settings.tasks]
+        add_split(rows, columns, table)
+        cure = "add patients, or set folds to a number, in the study of "
+    for task in settings.tasks:
+        splits = split_by_column(_labelled(rows, task))
+        require_classes(splits, list(task.classes), f"{cure}{table}")
 
 
 def _check_labels_of_sounds(settings: Settings) -> None:
@@ -107,19 +122,41 @@ def _check_labels_of_sounds(settings: Settings) -> None:
 
 
 def _check_audio(settings: Settings, rows: List[Row]) -> None:
-    """Check that the audio of all rows that a run reads exists."""
-    if generic_table(settings.generic) is None:
-        audio_files(settings.generic)
-    adapts = any(ENCODERS[name].cries for name in settings.encoders)
-    if settings.unlabelled is not None or not adapts:
-        columns = [task.label_column for task in settings.tasks]
+    """Check that the audio of all rows that a run reads exists, and that
+    folders without a table hold enough."""
+    columns = [task.label_column for task in settings.tasks]
+    stages = {ENCODERS[e].stage for e in settings.encoders if ENCODERS[e].cries}
+    if settings.unlabelled is not None or not stages:
         rows = [row for row in rows if any(row[1][c] for c in columns)]
-    if settings.unlabelled_csv is not None and adapts:
+    locate_audio(rows, settings.cries)
+    if settings.unlabelled_csv is not None and stages:
         more = read_database(settings.unlabelled_csv, [], settings.named)
         locate_audio(more, settings.unlabelled or settings.cries)
-    locate_audio(rows, settings.cries)
-    if settings.unlabelled is not None:
-        audio_files(_folder("unlabelled", settings.unlabelled))
+    elif settings.unlabelled is not None:
+        for stage in sorted(stages):
+            _check_number(settings, "unlabelled", settings.unlabelled, stage)
+    if not label_splits(settings.generic):
+        _check_number(settings, "generic", settings.generic, "simclr")
+
+
+def _check_number(
+    settings: Settings, name: str, folder: Path, stage: str
+) -> None:
+    """Refuse a folder with fewer recordings to train with than a batch of the
+    stage holds."""
+    n = len(audio_files(_folder(name, folder)))
+    share = float(settings.option(stage, "valid_share"))
+    batch_size = int(settings.option(stage, "batch_size"))
+    n_train, n_needed = n - max(1, round(share * n)), batch_size
+    if name == "unlabelled":
+        replayed = float(settings.option(stage, "replay_ratio"))
+        n_needed = batch_size - round(replayed * batch_size)
+    require(
+        n_train >= n_needed,
+        f"{name} {folder} has {n} audio files, {n_train} to train with, and a "
+        f"batch of stages: {stage} holds {n_needed} of them",
+        f"add some, or lower its batch_size of {batch_size}",
+    )
 
 
 def has_labels(folder: Path) -> bool:

@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 from data_prep.corpora.folds import FOLD
+from data_prep.corpora.stratify import split_patients, strata
 from data_prep.files.errors import require
 from data_prep.files.yaml_text import BOOLEANS
 from recipes.study.encoders import PROPOSED
@@ -30,7 +31,7 @@ _TRAINED = 0.9  # share of the recordings that encoders are trained on
 
 
 class Request(NamedTuple):
-    """What the user asks for beside the data."""
+    """Requests of the user: width, seeds, and the place of the results."""
 
     width: int
     n_seeds: int
@@ -56,19 +57,34 @@ def choose_folds(cries: Cries) -> Choice:
         return Choice(True, n * share, f"the table's own column {FOLD!r}")
     if "split" in cries.columns:
         return Choice(False, 0.0, "the table's own column 'split'")
-    least = _FEWEST_FOLDS * _IN_A_FOLD
+    numbers = range(_MOST_FOLDS, _FEWEST_FOLDS - 1, -1)
+    fewest = {folds: _fewest(cries, folds) for folds in numbers}
+    enough = [k for k in numbers if fewest[k] > _IN_A_FOLD]
+    folds = enough[0] if enough else _FEWEST_FOLDS
     require(
-        n >= least,
-        f"{cries.table}: {n} patient{'s' * (n != 1)} of {cries.named['patient_id']} "
-        f"with {cries.label_column} {rarest!r}, and folds need {least} or more "
-        "of each class, two to train, two to validate and two to test",
+        fewest[folds] >= _IN_A_FOLD,
+        f"{cries.table}: {n} patient{'s' * (n != 1)} of "
+        f"{cries.named['patient_id']} with {cries.label_column} {rarest!r}, and "
+        f"folds need {_FEWEST_FOLDS * _IN_A_FOLD} or more of each class, two "
+        "to train, two to validate and two to test",
         "add patients, or empty the labels of that class",
     )
-    folds = min(_MOST_FOLDS, max(_FEWEST_FOLDS, n // 3))
-    why = f"{n} patients of {rarest}, the rarest class, {n // folds} or more in each fold"
+    whose = f"{rarest}, the rarest class"
     if len({len(p) for p in cries.patients.values()}) == 1:
-        why = f"{n} patients of each class, {n // folds} or more in each fold"
+        whose = "each class"
+    why = f"{n} patients of {whose}; {fewest[folds]} or more of each class in a fold"
     return Choice(folds, n * (1 - 2 / folds), why)
+
+
+def _fewest(cries: Cries, folds: int) -> int:
+    """Fewest patients of a class in a fold, as ``cry_tables`` makes them."""
+    shares = {str(fold): 1 / folds for fold in range(folds)}
+    fold_of = split_patients(strata(cries.listed), shares, seed=0)
+    return min(
+        sum(fold_of[patient] == fold for patient in patients)
+        for patients in cries.patients.values()
+        for fold in shares
+    )
 
 
 def choose_fractions(n_to_train: float) -> List[float]:
@@ -105,7 +121,7 @@ def _stages(sounds: Folder, n_cries: float, cries_s: float) -> Proposal:
 
     def training(yaml, number, median_s):
         options = {"yaml": yaml, "number_of_epochs": number}
-        options["warmup_epochs"] = max(1, number // 10)
+        options["warmup_epochs"] = number // 10
         chunk = choose_chunk(median_s)
         shorter = {} if chunk == _CHUNK_S else {"chunk_s": chunk}
         return {**options, **shorter, **common}
@@ -116,7 +132,8 @@ def _stages(sounds: Folder, n_cries: float, cries_s: float) -> Proposal:
     shortest_s = min(sounds.median_s, cries_s)
     fewer = {"bootstrap_draws": 500}
     supervised = training("small_supervised", epochs, sounds.median_s)
-    del supervised["warmup_epochs"]
+    for name in ("warmup_epochs", "n_masks"):
+        supervised.pop(name, None)
     return {
         "simclr": (
             training("small_simclr", epochs, sounds.median_s),

@@ -107,9 +107,13 @@ class Settings:
     @property
     def architecture(self) -> str:
         """Name of the encoder that the stage ``simclr`` trains."""
-        options = self.stages["simclr"]
+        return self.option("simclr", "architecture")
+
+    def option(self, stage: str, name: str) -> Any:
+        """Value of an option of a training stage: given, or its yaml file's."""
+        options = self.stages[stage]
         file = HPARAMS / f"{options['yaml']}.yaml"
-        return {**plain_settings(file), **options}["architecture"]
+        return {**plain_settings(file), **options}[name]
 
 
 def read_study(path: Path) -> Dict:
@@ -203,7 +207,7 @@ def _folds(value):
     if isinstance(value, bool):
         return value
     valid = type(value) is int and 3 <= value <= MOST_FOLDS
-    cure = "it must be true, false, or a number of folds, from 3 to "
+    cure = "it must be true or false, or a number of folds, from 3 to "
     return _require(valid, "folds", value, f"{cure}{MOST_FOLDS}")
 
 

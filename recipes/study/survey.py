@@ -55,7 +55,8 @@ class Cries:
     label_column: str
     classes: List[str]  #: the positive one last
     columns: Set[str]
-    rows: List[Row]  #: labelled and usable
+    listed: List[Recording]  #: with a label
+    rows: List[Row]  #: of those, the usable ones
     digests: Dict[str, str]  #: source of a row by the digest of its samples
     patients: Dict[str, Set[str]]  #: by class
 
@@ -105,10 +106,12 @@ def survey_cries(
     columns = {*rows[0][1]}
     report_unlisted(rows, root, path)
     rows = [row for row in rows if row[1][label_column]]
-    rows, audits = usable_rows(rows, root, out)
-    patients = defaultdict(set)
     for rec, cells in rows:
         rec.label = cells[label_column]
+    listed = [rec for rec, _ in rows]
+    rows, audits = usable_rows(rows, root, out)
+    patients = defaultdict(set)
+    for rec, _ in rows:
         patients[rec.label].add(rec.patient_id)
     recordings = {"": [rec for rec, _ in rows]}
     copies = report_copies(audits.copies, recordings, out / "duplicates.csv")
@@ -121,8 +124,8 @@ def survey_cries(
         )
     digests = {audits.files[rec.wav].digest: rec.source for rec, _ in rows}
     return Cries(
-        path, root, named, label_column, classes, columns, rows, digests,
-        patients,
+        path, root, named, label_column, classes, columns, listed, rows,
+        digests, patients,
     )  # fmt: skip
 
 
@@ -130,14 +133,14 @@ def _columns(table, root, label_column, patient_column, path_column) -> Named:
     """Columns of patients and files: those given, ours, or those that can be
     told by their names or by what they hold."""
     lines = [[*map(cleaned, line)] for line in read_lines(table)]
-    start = next((i for i, ln in enumerate(lines) if label_column in ln), None)
-    header = [] if start is None else lines[start]
+    start = next((i for i, ln in enumerate(lines) if label_column in ln), 0)
+    header = lines[start] if lines else []
     others = [name for name in header if name != label_column]
     if patient_column is None and "patient_id" not in header:
         near = [name for name in others if _PATIENT.fullmatch(name)]
         patient_column = near[0] if len(near) == 1 else None
     if path_column is None and "path" not in header:
-        rows = lines[start + 1 :][:50] if header else []
+        rows = lines[start + 1 :][:50]
         near = [
             name
             for name, cells in zip(header, zip_longest(*rows, fillvalue=""))

@@ -4,8 +4,11 @@ out and refused, and that the study can then be planned."""
 import subprocess
 
 import pytest
+import studies
 import yaml
 
+from data_prep.corpora.stratify import fold_patients, strata
+from data_prep.manifest import Recording
 from recipes.study import cost, new, proposal, survey
 from recipes.study.plan import Plan
 from recipes.study.run import ROOT
@@ -169,17 +172,41 @@ def test_sounds_with_labels_have_a_supervised_encoder(evening):
     [(6, 3), (8, 3), (9, 3), (11, 3), (12, 4), (15, 5), (22, 5), (200, 5)],
 )
 def test_few_patients_have_fewer_folds(n, folds):
-    patients = {"a": {f"p{i}" for i in range(300)}}
-    patients["b"] = {f"p{i}" for i in range(n)}
-    cries = survey.Cries(
-        "t.csv", ".", {"patient_id": "Baby"}, "L", ["a", "b"], set(), [], {},
-        patients,
-    )  # fmt: skip
-    choice = proposal.choose_folds(cries)
+    choice = proposal.choose_folds(cries_of(300, n))
     assert choice.folds == folds
     # Two or more in each, and the reason is given.
-    assert n // folds >= 2
-    assert f"{n} patients of b, the rarest class" in choice.why
+    assert f"{n} patients of b, the rarest class; {n // folds} or" in choice.why
+
+
+def cries_of(n_a, n_b, n_both=0):
+    """Labelled cries of so many patients of class a, b and both."""
+    patients = {"a": {f"a{i}" for i in range(n_a)}}
+    patients["b"] = {f"b{i}" for i in range(n_b)}
+    for name in ("a", "b"):
+        patients[name] |= {f"both{i}" for i in range(n_both)}
+    listed = [
+        Recording(f"{p}{name}", 1.0, "", 0.0, 1.0, name, p, "")
+        for name, ids in patients.items()
+        for p in sorted(ids)
+    ]
+    return survey.Cries(
+        "t.csv", ".", {"patient_id": "Baby"}, "L", ["a", "b"], set(), listed,
+        [], {}, patients,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("sizes", [(0, 0, 22), (3, 2, 17), (40, 2, 7)])
+def test_patients_of_both_classes_count_for_both(sizes):
+    cries = cries_of(*sizes)
+    choice = proposal.choose_folds(cries)
+    fold_of = fold_patients(strata(cries.listed), choice.folds, seed=0)
+    counts = [
+        sum(fold_of[p] == fold for p in ids)
+        for ids in cries.patients.values()
+        for fold in {*fold_of.values()}
+    ]
+    assert min(counts) >= 2
+    assert f"{min(counts)} or more of each class in a fold" in choice.why
 
 
 def test_a_column_of_folds_is_used(evening):
@@ -221,6 +248,18 @@ def test_epochs_follow_the_number_of_steps():
     assert proposal.choose_epochs(6000) == 20
 
 
+def test_stages_of_many_sounds_with_labels_are_options_of_their_files():
+    """Fewer epochs need no masks, which supervised pre-training has not."""
+    sounds = survey.Folder(ROOT, 20_000, 0.5, [], "")
+    for n_cries in (0, 40, 100_000):
+        stages = proposal._stages(sounds, n_cries, 7.0)
+        options = {name: value for name, (value, _) in stages.items()}
+        values = {**studies.settings("out"), "stages": options}
+        read_stages = check_settings(values, "study.yaml").stages
+        assert read_stages["simclr"]["n_masks"] == 0
+        assert read_stages["simclr"]["chunk_s"] == 0.32
+
+
 @pytest.mark.parametrize("label", ["no", "1", "a, b", "x: y", "Grün #2", "-"])
 def test_any_label_is_read_back(label):
     text = f"value: {proposal._flow([label, 'other'])}\n"
@@ -258,6 +297,7 @@ def test_a_mistyped_column_is_named_with_the_nearest(evening):
     evening.table()
     line = evening("--label_column=Conditon", status=2)
     assert "no column 'Conditon' (Condition?)" in line
+    assert "patient_id" not in line  # which is told by its name
 
 
 def _three_babies(evening):

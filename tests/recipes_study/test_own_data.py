@@ -95,7 +95,8 @@ def test_folds_are_made_of_whole_patients(tmp_path, own):
 
 def test_other_infants_need_no_table(tmp_path, own, noise):
     noise("others/2021/a.wav")
-    noise("others/b.flac")
+    for cry in range(15):
+        noise(f"others/b{cry}.flac")
     settings = studies.real(
         tmp_path, own, unlabelled=str(tmp_path / "others"), **COLUMNS
     )
@@ -104,7 +105,7 @@ def test_other_infants_need_no_table(tmp_path, own, noise):
     assert option(adapt, "cry_folder") == str(tmp_path / "others")
     named = [p for p in adapt.command if p.startswith("--recordings_csv")]
     assert named == []
-    assert cost.size_of(plan.settings, 0).everything == 2
+    assert cost.size_of(plan.settings, 0).everything == 16
     # What they hold is part of what the adaptation depends on.
     noise("others/c.wav")
     changed = studies.plan_of(settings)
@@ -134,6 +135,17 @@ def test_a_table_of_other_infants_may_have_the_same_columns(tmp_path, own):
             "texts holds no audio file (.wav, .flac, .ogg and the like)",
         ),
         (
+            {"unlabelled": "{tmp}/plain"},
+            "unlabelled {tmp}/plain has 1 audio files, 0 to train with, and a "
+            "batch of stages: adapt",
+        ),
+        (
+            {"generic": "{tmp}/plain", "encoders": ["simclr"]},
+            "generic {tmp}/plain has 1 audio files, 0 to train with, and a "
+            "batch of stages: simclr holds 8 of them; add some, or lower its "
+            "batch_size of 8",
+        ),
+        (
             {"generic": "{tmp}/plain"},
             "encoders has 'supervised', and the sounds of {tmp}/plain have no "
             "labels to train and test with (vggsound.csv, or train/<class>/ "
@@ -153,8 +165,8 @@ def test_a_table_of_other_infants_may_have_the_same_columns(tmp_path, own):
             "is inside {tmp}/plain, whose files are read",
         ),
         ({"patient_column": "Babby"}, "no column 'Babby' (Baby?)"),
-        ({"folds": 2}, "folds is 2; it must be true, false, or a number"),
-        ({"folds": 3.5}, "folds is 3.5; it must be true, false, or a number"),
+        ({"folds": 2}, "folds is 2; it must be true or false, or a number"),
+        ({"folds": 3.5}, "folds is 3.5; it must be true or false, or a number"),
         ({"folds": 30}, "20 patients cannot be put into 30 folds"),
         (
             {"stages": {"simclr": {"path_column": "File"}}},
@@ -178,6 +190,25 @@ def test_what_stops_a_run_is_refused_before(
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    "split, words",
+    [
+        (lambda i: "Test", "row 2: split is 'Test'; expected one of train"),
+        (lambda i: "train", "valid is empty"),
+        (
+            lambda i: "train" if i > 20 else ("valid", "test")[i // 2 % 2],
+            "class 'injury' has no recording in train; correct the column",
+        ),
+    ],
+)
+def test_a_split_that_no_run_could_use_is_refused(
+    tmp_path, database, split, words
+):
+    folder = database(",split", cells=lambda i: f",{split(i)}")
+    with pytest.raises(InputError, match=words):
+        studies.plan_of(studies.real(tmp_path, folder))
+
+
 def test_a_row_without_its_audio_is_refused(tmp_path, own):
     moved = own / "audio/r7.wav"
     (own / "later").mkdir()
@@ -190,7 +221,9 @@ def test_a_row_without_its_audio_is_refused(tmp_path, own):
 
 def test_a_row_that_no_run_reads_may_lack_its_audio(tmp_path, own, noise):
     """One without a label, where adaptation hears other infants."""
-    table, noise = own / "recordings.csv", noise("others/a.wav")
+    table = own / "recordings.csv"
+    for cry in range(15):
+        noise(f"others/{cry}.wav")
     text = table.read_text(encoding="utf-8")
     text = text.replace("r7.wav;injury", "gone.wav;")
     table.write_text(text, encoding="utf-8")
