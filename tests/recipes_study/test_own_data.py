@@ -9,7 +9,7 @@ import pytest
 import studies
 
 from data_prep.files.errors import InputError
-from recipes.study import cost
+from recipes.study import cost, run
 from recipes.study.cry_tables import write_tables
 from recipes.study.settings import check_settings
 
@@ -47,9 +47,9 @@ def test_a_table_is_read_by_its_own_columns(tmp_path, own):
     assert option(tables, "patient_column") == "Baby"
     assert option(tables, "path_column") == "File"
     # All other runs read the tables that are made of it.
-    for run in plan.runs.values():
-        if run is not tables:
-            assert "Baby" not in " ".join(run.command)
+    for other in plan.runs.values():
+        if other is not tables:
+            assert "Baby" not in " ".join(other.command)
     estimate = cost.size_of(plan.settings, 0)
     assert estimate.labelled == 28  # of 40, 70 %
     write_tables(
@@ -87,8 +87,8 @@ def test_folds_are_made_of_whole_patients(tmp_path, own):
     assert all(len(values) == 1 for values in folds.values())
     injured = [fold for p, (fold,) in folds.items() if int(p[1:]) < 6]
     assert sorted(injured) == ["0", "0", "1", "1", "2", "2"]
-    run = plan.classifier("neuro", "adapt_all", "linear", 1.0, 1)
-    assert "--folds=all" in run.command
+    classifier = plan.classifier("neuro", "adapt_all", "linear", 1.0, 1)
+    assert "--folds=all" in classifier.command
     # As many of each as the plan expects.
     assert (out / tables.result.name).is_file()
 
@@ -246,8 +246,26 @@ def test_a_short_run_does_not_correct_the_hours_of_trainings(tmp_path):
     path = cost.file_of(tables.folder, plan.settings)
     path.parent.mkdir(parents=True)
     path.write_text("s\tmax_rss\tcpu_time\n99\t1\t1\n")
-    left = [run for run in runs if run is not tables]
+    left = [one for one in runs if one is not tables]
     assert estimate.of(left, [tables]) == estimate.of(left, [])
+
+
+def test_a_study_with_folds_ends_with_the_command_of_the_final_model(
+    tmp_path, own, noise
+):
+    for cry in range(15):
+        noise(f"others/{cry}.wav")
+    settings = studies.real(tmp_path, own, folds=3, **COLUMNS)
+    others = {"unlabelled": str(tmp_path / "others")}
+    for changes, encoder in (({}, "simclr"), (others, "adapt_replay")):
+        plan = studies.plan_of({**settings, **changes})
+        command = run.final_model(plan)
+        # One encoder for all folds, which the folds have not seen.
+        assert f"--encoder_source={plan.encoder(encoder, 1).folder} " in command
+        assert "--folds=all --final=True" in command
+        assert f"--output_folder={plan.settings.output_folder}/final" in command
+    plan = studies.plan_of({**settings, "folds": False})
+    assert run.final_model(plan) == ""
 
 
 def test_settings_of_own_data_are_read(tmp_path):
