@@ -53,6 +53,8 @@ def write_database(folder):
         writer.writerow(head)
         for ID, patient, path, k, fold in recordings():
             writer.writerow([ID, patient, path, CLASSES[k], f"SECRET{fold}"])
+            (folder / path).parent.mkdir(exist_ok=True)
+            (folder / path).touch()  # not read
 
 
 def write_run(run, encoder_seed):
