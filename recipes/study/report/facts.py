@@ -6,7 +6,7 @@ from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.settings import HPARAMS, MODE_NAMES, Settings, plain_settings
+from recipes.study.settings import MODE_NAMES, Settings
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
@@ -103,9 +103,7 @@ def _result_facts(results, context) -> Dict[str, Any]:
 
 def predictors(settings: Settings) -> Optional[str]:
     """Input of the encoders; None if it is not the usual front end."""
-    options = settings.stages["simclr"]
-    file = HPARAMS / f"{options['yaml']}.yaml"
-    if {**plain_settings(file), **options}["front_end"] != "fbank":
+    if settings.option("simclr", "front_end") != "fbank":
         return None
     return (
         "log-mel features (16 kHz, 80 bands, 25 ms windows every 10 ms, in dB, "
