@@ -67,7 +67,7 @@ def test_the_call_in_words(classifier, upload, threshold, call, reason):
     scored.scores = np.array([0.5, 0.5])
     classifier.hparams.threshold = threshold
     text = text_of(page.result(scored, classifier.hparams))
-    assert f"Called {call}" in text and f"{call} (called)" in text
+    assert f"Predicted: {call}" in text and f"{call} (predicted)" in text
     assert reason in text
     if threshold is None:
         assert "threshold" not in text and "dashed" not in text

@@ -403,4 +403,4 @@ def test_an_operating_point_above_every_score(run, tmp_path):
     (copy / "metrics.json").write_text(json.dumps(metrics))
     export(str(copy), str(tmp_path / "out"))
     assert load_model(str(tmp_path / "out")).threshold == threshold
-    assert "No score is called `injury`" in card_of(tmp_path / "out")
+    assert "`injury` is\nnever predicted" in card_of(tmp_path / "out")
