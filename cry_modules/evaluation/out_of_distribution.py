@@ -74,10 +74,9 @@ def training_of(
     {'length_s': [2.0, 7.3], 'bandwidth_hz': [7750.0, 7750.0], \
 'level_dbfs': None, 'distance': [1.25, 1.495]}
     """
-    digit = 10.0 ** (math.floor(math.log10(max(lengths))) - 1)
     known = len(distances) and float(np.median(distances)) > 0
     return Training(
-        _middle(lengths, digit),
+        _middle(lengths),
         _middle(bandwidths, _BAND_HZ),
         _middle(levels, 1),
         [float(f"{np.quantile(distances, q):.4g}") for q in (0.5, 0.99)]
@@ -86,13 +85,21 @@ def training_of(
     )._asdict()
 
 
-def _middle(values: Sequence[float], digit: float) -> Optional[List[float]]:
-    """1st and 99th percentile, rounded outwards."""
+def _middle(
+    values: Sequence[float], digit: Optional[float] = None
+) -> Optional[List[float]]:
+    """1st and 99th percentile, rounded outwards to a digit; by default, to two
+    figures."""
     if not len(values):
         return None
-    low, high = np.quantile(values, [0.01, 0.99]) / digit
-    ends = math.floor(low + 1e-9), math.ceil(high - 1e-9)
-    return [float(f"{end * digit:.6g}") for end in ends]
+    ends = []
+    for share, outwards in ((0.01, math.floor), (0.99, math.ceil)):
+        end = np.quantile(values, share)
+        step = digit or 10.0 ** (math.floor(math.log10(end)) - 1)
+        # A rounding error is no reason to go further.
+        steps = outwards(round(end / step, 9))
+        ends.append(float(f"{steps * step:.6g}"))
+    return ends
 
 
 def band_powers(sig: np.ndarray, rate: int) -> np.ndarray:

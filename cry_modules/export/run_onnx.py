@@ -267,6 +267,7 @@ def run(args: argparse.Namespace) -> int:
     scores = []
 
     def kept():
+        """Scores one by one, kept for the summary."""
         for score in score_all(classifier, paths, args.longest_s):
             scores.append(score)
             yield score

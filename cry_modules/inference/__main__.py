@@ -203,6 +203,7 @@ def _write_over_time(
     from cry_modules.inference.picture import SIZE, draw_scores, spectrogram
 
     hparams = classifier.hparams
+    unscored = f"no {detector.detected}, or silence" if detector else "silence"
     make_folder(folder)
     failed = {}
     for path, name in tqdm(
@@ -222,7 +223,8 @@ def _write_over_time(
         write_track(track, hparams.classes, folder / f"{name}.csv")
         shown = (track, hparams.classes, hparams.threshold, levels)
         with picture(folder / f"{name}.png", SIZE) as figure:
-            draw_scores(figure, *shown, shortened(Path(path).name, 60))
+            title = shortened(Path(path).name, 60)
+            draw_scores(figure, *shown, title, unscored=unscored)
     return failed
 
 

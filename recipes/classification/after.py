@@ -261,6 +261,7 @@ def pool(hparams, column, values, runs, options):
     every = list(runs.values())
 
     def of_folds(outcomes):
+        """The single outcome of each run, with the name of its fold."""
         pairs = zip(outcomes, values)
         return [replace(first, fold=str(value)) for (first,), value in pairs]
 

@@ -134,7 +134,7 @@ def test_a_recording_without_detection_is_no_failure(
     monkeypatch.setattr(
         Detector, "finds", lambda _, a, spans: [False] * len(spans)
     )
-    rows, _ = score(*sounds, "--detector", "D")
+    rows, _ = score(*sounds, "--detector", "D", "--plot")
     for row in rows:
         assert (
             row["call"] == row["yes"] == row["n_windows"] == row["error"] == ""
