@@ -6,11 +6,6 @@ from typing import Dict
 
 from data_prep.files.errors import InputError
 
-logger = logging.getLogger(__name__)
-
-#: Share of the epochs that a warm-up takes that would last for all of them.
-_WARMUP_SHARE = 0.1
-
 
 def warmup_cosine(
     step: int, n_steps: int, n_warmup: int, lr: float, final_lr: float
@@ -94,8 +89,8 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
         )
     warmup, n_epochs = hparams["warmup_epochs"], hparams["number_of_epochs"]
     if warmup >= n_epochs:
-        warmup = _WARMUP_SHARE * n_epochs
-        logger.warning(
+        warmup = n_epochs / 10
+        logging.getLogger(__name__).warning(
             "--warmup_epochs is %g of %d epoch%s: shortened to %g",
             *(hparams["warmup_epochs"], n_epochs, "s" * (n_epochs != 1)),
             warmup,
