@@ -187,6 +187,14 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
         if isinstance(value, float):
             assert metrics["test"]["recording"][name] == pytest.approx(value)
     folds = [evaluate(*part, n_draws=0)["auc"] for part in parts]
+    valid = [
+        metrics_of(run / name)["valid"]["recording"]["auc"]
+        for name in metrics["folds"]
+    ]
+    each = metrics["by_fold"]["each"]
+    assert [block["valid_auc"] for block in each] == pytest.approx(valid)
+    report = (run / "report.md").read_text("utf-8")
+    assert f"on average: {np.mean(valid):.3f}. Epoch, penalty" in report
     by_fold = metrics["by_fold"]["auc"]
     assert by_fold["folds"] == pytest.approx(folds)
     assert by_fold["mean"] == pytest.approx(np.mean(folds))
