@@ -79,7 +79,7 @@ def variance_sentence(entry: Dict) -> Optional[str]:
     total = sum(sources.values())
     if len(sources) < 2 or not total:
         return None
-    heads = entry["n_encoders"] < entry["n_seeds"]
+    heads = entry.get("n_encoders", np.inf) < entry["n_seeds"]
     names = {"seeds": "seeds of the head"} if heads else {}
     parts = ", ".join(
         f"{names.get(source, source)} {np.sqrt(value):.3f} ({100 * value / total:.0f} %)"
