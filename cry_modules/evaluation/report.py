@@ -17,6 +17,7 @@ from cry_modules.metrics.words import (
     folds_in_words,
     markdown_table,
     p_in_words,
+    units_in_words,
     with_interval,
 )
 from data_prep.corpora.folds import FOLD
@@ -104,7 +105,7 @@ def sentence(metrics: Dict) -> str:
     intervals = f"no interval: {why_not}" if why_not else "95 % intervals"
     sentences = [
         f"On {recording['n']} {where} of "
-        f"{recording['n_patients']} patients "
+        f"{units_in_words('patient', patient['n'], recording['n_patients'])} "
         f"({classes}), {metrics['label_column']} was classified with "
         f"{macro} {with_interval(recording)} by recording and "
         f"{with_interval(patient)} by patient ({intervals}{pairs})."
