@@ -47,7 +47,7 @@ _MOST_READ = 2000
 
 @dataclass
 class Cries:
-    """Labelled cries of which a table is kept."""
+    """Labelled cries and their table."""
 
     table: Path
     root: Path  #: paths in the table are relative to it
@@ -130,8 +130,8 @@ def survey_cries(
 
 
 def _columns(table, root, label_column, patient_column, path_column) -> Named:
-    """Columns of patients and files: those given, ours, or those that can be
-    told by their names or by what they hold."""
+    """Columns of patients and files: those given, ours, or those that are
+    recognised by their names or by what they hold."""
     lines = [[*map(cleaned, line)] for line in read_lines(table)]
     start = next((i for i, ln in enumerate(lines) if label_column in ln), 0)
     header = lines[start] if lines else []

@@ -1,10 +1,12 @@
 """The yaml file of a study of one's own recordings: what is read, chosen, left
 out and refused, and that the study can then be planned."""
 
+import logging
 import subprocess
 
 import pytest
 import studies
+import torch
 import yaml
 
 from data_prep.corpora.stratify import fold_patients, strata
@@ -411,6 +413,18 @@ def test_few_sounds_are_refused(evening):
     assert "has 8 sounds, which leaves 7 to train with, and" in evening(
         status=2
     )
+
+
+def test_the_speed_is_that_of_training_steps():
+    """Threads, random states and the log level are as before."""
+    torch.manual_seed(1)
+    before = torch.get_num_threads(), torch.random.get_rng_state()
+    stages = {"simclr": {"chunk_s": 0.32, "batch_size": 8}}
+    # A step of the smallest encoder takes between a millisecond and a minute.
+    assert 0.01 <= new._speed({"width": 1, "stages": stages}) < 1000
+    assert torch.get_num_threads() == before[0]
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+    assert logging.root.manager.disable == logging.NOTSET
 
 
 def test_a_study_of_ones_own_needs_no_profile():

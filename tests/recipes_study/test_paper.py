@@ -15,6 +15,7 @@ import pytest
 import studies
 import yaml
 
+from cry_modules.evaluation import report
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import limits, rows
@@ -351,3 +352,13 @@ def test_a_control_is_drawn_in_a_row_of_its_own():
     )  # fmt: skip
     assert "Highest: SimCLR, linear, 0.600" in picture.alt
     assert "Lowest: SimCLR, linear" in picture.alt  # equal: the first
+
+
+def test_report_md_does_not_call_pairs_patients(study):
+    """22 babies with both kinds of cry are not 44: issue 30, item 11."""
+    run = study[0].classifier("pain", "simclr", "linear", 1.0, 1)
+    metrics = json.loads((run.folder / "metrics.json").read_text())
+    metrics.update(label_column="Condition", classes=CLASSES, controls=None)
+    text = report.sentence(metrics)
+    assert "recordings, each classified by the model trained without" in text
+    assert "of 22 patients, 44 patient-class pairs (Bath: 44 of 22" in text

@@ -29,13 +29,13 @@ class Pairs(NamedTuple):
 def pairs(results) -> List[Pairs]:
     """All pairwise differences of encoders, for each task: in the best mode
     that all of them have, and in the paper's linear probe."""
-    found = []
+    entries = []
     for task in results.settings.tasks:
         for mode, why in _compared_modes(results, task.name).items():
             title = f"{task.label_column}, {MODE_NAMES[mode]}: {why}"
             rows = _pairs(results, task.name, mode)
-            found.append(Pairs(task.name, mode, title, rows))
-    return [entry for entry in found if entry.rows]
+            entries.append(Pairs(task.name, mode, title, rows))
+    return [entry for entry in entries if entry.rows]
 
 
 def _compared_modes(results, task) -> Dict[str, str]:

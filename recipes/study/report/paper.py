@@ -32,7 +32,7 @@ FILE = "paper.md"
 
 class Paper(NamedTuple):
     """Paragraphs, what may not be said, and the numbers that the sentences
-    have beside those of the tables."""
+    have in addition to those of the tables."""
 
     methods: str
     results: str
@@ -65,14 +65,14 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
         },
     }
     done = methods(results, context, tested, numbers)
-    found = [
+    sentences = [
         sentence
         for t in tested
         for sentence in _results(results, context, t, numbers)
     ]
     return Paper(
         " ".join(filter(None, done)),
-        " ".join(filter(None, found)),
+        " ".join(filter(None, sentences)),
         not_to_say(results, context, tested),
         numbers,
     )
