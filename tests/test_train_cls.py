@@ -2,7 +2,6 @@
 
 import csv
 import json
-import re
 import signal
 import subprocess
 import sys
@@ -14,14 +13,12 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.state_dict import read_state_dict
-from cry_modules.metrics import compare_report
 from cry_modules.metrics.choices import choose, pooled
-from cry_modules.metrics.compare import compare, read_sets
 from cry_modules.metrics.evaluate import evaluate
-from cry_modules.metrics.predictions import UNITS, Predictions
-from cry_modules.metrics.words import with_interval
+from cry_modules.metrics.predictions import Predictions
 from cry_modules.training.experiment import load
 from recipes.classification import train_cls
+from tests.runs import assert_one_interval_for_one_figure
 
 N_PATIENTS = 18
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
@@ -209,23 +206,6 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     text = (run / "report.md").read_text()
     assert "recordings are compared within 3 folds" in text
     assert_one_interval_for_one_figure(run)
-
-
-def assert_one_interval_for_one_figure(run):
-    """``metrics.json``, and so ``report.md``, and the metrics command agree."""
-    metrics = metrics_of(run)
-    for unit in UNITS:
-        for metric in ("auc", "average_precision"):
-            result = compare(read_sets([str(run)]), unit, metric=metric)
-            (alone,), block = result["sets"], metrics["test"][unit]
-            assert alone["mean"] == pytest.approx(block[metric], rel=1e-12)
-            expected = block[f"{metric}_ci95"]
-            expected = expected and pytest.approx(expected, rel=1e-9)
-            assert alone["ci95"] == expected
-            printed = compare_report.report(result).splitlines()[4]
-            shown = with_interval(block, metric)  # in report.md
-            assert all(n in printed for n in re.findall(r"\d\.\d{3}", shown))
-            assert shown in (run / "report.md").read_text()
 
 
 def read_column(path, name="patient_id"):
