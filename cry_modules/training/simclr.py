@@ -313,8 +313,10 @@ def train_simclr(
         brain.schedule["n_steps"],
         hparams["number_of_epochs"],
     )
-    add_networks(brain, hparams)
     forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
+    # After the forecast, whose trial pass keeps the state of `modules` alone;
+    # the first steps correct it for what these networks take.
+    add_networks(brain, hparams)
     if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)
