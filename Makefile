@@ -9,7 +9,8 @@ PYTEST := -m pytest -n 2 --dist worksteal -m
 INSTALL ?= $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-PROFILE ?= demo
+# A study of one's own is real.
+PROFILE ?= $(if $(STUDY),real,demo)
 .PHONY: help setup lock test-latest demo study demo-data test test-slow test-representative test-all test-matrix bench lint format upstream
 
 help:

@@ -13,7 +13,7 @@ import logging
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List, Tuple
+from typing import Dict, List, Set, Tuple
 
 from data_prep.audio.folder import audio_files, matching, name_of
 from data_prep.audio.packs import PACK_FILE, pack_at
@@ -173,6 +173,13 @@ def _class_folders(root: Path) -> List[Clip]:
             clip = Recording(name, 0.0, name, 0.0, 0.0, label, video, "", name)
             clips.append((split, clip))
     return clips
+
+
+def label_splits(root: Path) -> Set[str]:
+    """Splits of the clips that have a label; none in a folder without a form."""
+    has_csv = (root / CSV_FILE).is_file()
+    clips = _official(root) if has_csv else _class_folders(root)
+    return {split for split, clip in clips if clip.wav}
 
 
 def _clips(root: Path, options: Dict) -> Tuple[str, List[Clip]]:

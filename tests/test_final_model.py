@@ -81,6 +81,10 @@ def test_one_model_of_everybody(mode, options, train, clinic, tmp_path):
         for row, other in zip(history, first):
             assert row["lr"] == pytest.approx(other["lr"], rel=0.2)
             assert "valid_auc" not in row
+    known = metrics["training_recordings"]
+    assert known["length_s"] == [0.6, 1.7] and known["level_dbfs"]
+    assert known["distance"][0] < known["distance"][1]
+    assert "training_recordings" not in metrics_of(run)
     pooled, of_folds = metrics["test"], metrics_of(run)["test"]
     assert pooled["recording"]["auc"] == of_folds["recording"]["auc"]
     line = output.strip().split("\n")[-1]

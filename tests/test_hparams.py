@@ -22,6 +22,8 @@ OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}
 OF_A_MODE |= {"patience", "solver", "trained_on"}
 #: What the yaml files of one mode may differ in.
 OF_A_TASK = {"task", "label_column", "classes", "output_folder"}
+#: What a probe of one's own labels may differ in from the paper's.
+OF_OWN_LABELS = OF_A_TASK | {"width", "readout", "solver"}
 #: What adaptation with replay may differ in from adaptation without.
 OF_REPLAY = {"output_folder", "replay_folder", "replay_ratio"}
 
@@ -114,6 +116,7 @@ def test_one_include_called_base_and_only_placeholders_are_passed(path):
         *[("neuro_linear", f"neuro_{mode}", OF_A_MODE) for mode in MODES],
         *[("trigger_linear", f"trigger_{mode}", OF_A_MODE) for mode in MODES],
         *[(f"neuro_{mode}", f"trigger_{mode}", OF_A_TASK) for mode in MODES],
+        ("neuro_linear", "small_linear", OF_OWN_LABELS),
         ("cry_adapt", "cry_adapt_replay", OF_REPLAY),
         ("small_adapt", "small_adapt_replay", OF_REPLAY),
     ],

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +14,12 @@ from speechbrain.dataio.dataset import DynamicItemDataset
 
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.state_dict import read_state_dict
+from cry_modules.metrics import compare_report
 from cry_modules.metrics.choices import choose, pooled
 from cry_modules.metrics.compare import compare, read_sets
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import UNITS, Predictions
+from cry_modules.metrics.words import with_interval
 from cry_modules.training.experiment import load
 from recipes.classification import train_cls
 
@@ -184,6 +187,14 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
         if isinstance(value, float):
             assert metrics["test"]["recording"][name] == pytest.approx(value)
     folds = [evaluate(*part, n_draws=0)["auc"] for part in parts]
+    valid = [
+        metrics_of(run / name)["valid"]["recording"]["auc"]
+        for name in metrics["folds"]
+    ]
+    each = metrics["by_fold"]["each"]
+    assert [block["valid_auc"] for block in each] == pytest.approx(valid)
+    report = (run / "report.md").read_text("utf-8")
+    assert f"on average: {np.mean(valid):.3f}. Epoch, penalty" in report
     by_fold = metrics["by_fold"]["auc"]
     assert by_fold["folds"] == pytest.approx(folds)
     assert by_fold["mean"] == pytest.approx(np.mean(folds))
@@ -211,6 +222,10 @@ def assert_one_interval_for_one_figure(run):
             expected = block[f"{metric}_ci95"]
             expected = expected and pytest.approx(expected, rel=1e-9)
             assert alone["ci95"] == expected
+            printed = compare_report.report(result).splitlines()[4]
+            shown = with_interval(block, metric)  # in report.md
+            assert all(n in printed for n in re.findall(r"\d\.\d{3}", shown))
+            assert shown in (run / "report.md").read_text()
 
 
 def read_column(path, name="patient_id"):

@@ -130,7 +130,7 @@ def threshold_of(description: Dict, n_classes: int) -> Optional[float]:
     if point is None:
         return None
     threshold = point.get("threshold") if isinstance(point, dict) else None
-    # Slightly above 1 where no recording is to be called.
+    # Slightly above 1 where no recording is predicted to be positive.
     in_bounds = _is_number(threshold) and 0 <= threshold < 1.001
     if not in_bounds or n_classes != 2:
         raise ValueError(

@@ -35,10 +35,11 @@ from cry_modules.embeddings import Embedder, readout_dim
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.metrics.saved import METRICS_FILE, read_metrics
+from cry_modules.metrics.saved import METRICS_FILE, TRAINING, read_metrics
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import file_inside
+from data_prep.files.shapes import mismatch
 
 WEIGHTS_FILE = "model.safetensors"
 HEAD_FILE = "head.ckpt"
@@ -174,6 +175,9 @@ def _build_described(facts: Dict, weights: Path) -> SavedModel:
     settings = facts.get("model")
     if not isinstance(settings, dict):
         raise ValueError("it describes no model")
+    key = "training_recordings"
+    if problem := mismatch(facts.get(key), TRAINING, key):
+        raise ValueError(problem)
     blueprint = Blueprint(**settings)
     n_mels = make_front_end(blueprint.front_end).n_mels
     # Before any memory is taken for weights that are not there.

@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import List, Optional, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import jinja2
 import numpy as np
@@ -41,6 +41,7 @@ class Scored:
     track: ScoreTrack
     levels: np.ndarray  #: see ``spectrogram``
     sound: bytes  #: the model's input as a FLAC file
+    unlike: Sequence[str] = ()  #: see ``FileScore``
 
 
 def score(
@@ -74,6 +75,7 @@ def score(
         classifier.score_over_time(path, hop_s=float(hop_s)),
         spectrogram(path, seconds),
         sound.getvalue(),
+        file_score.unlike,
     )
 
 

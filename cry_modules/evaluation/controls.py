@@ -199,7 +199,7 @@ def in_words(name: str, entry: Dict) -> str:
     """Name of a control for a report; of random encoders with their number, as
     they differ."""
     if name != "random_encoder":
-        return NAMES[name]
+        return NAMES.get(name, name)
     if "auc_range" not in entry:
         return f"{NAMES[name]} (one; others differ)"
     low, high = entry["auc_range"]

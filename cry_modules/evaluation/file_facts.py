@@ -99,8 +99,10 @@ class Files(NamedTuple):
         return Files(values, *(part[rows] for part in self[1:]))
 
 
-def read_files(manifests: Path) -> Optional[Files]:
-    """Read what the audit has measured of the recordings of all splits, sorted
+def read_files(
+    manifests: Path, splits: Sequence[str] = manifest.SPLITS
+) -> Optional[Files]:
+    """Read what the audit has measured of the recordings of the splits, sorted
     by their IDs; None if the manifests were made without an audit."""
     table = Path(manifests) / "audit.csv"
     if not table.is_file():
@@ -108,7 +110,7 @@ def read_files(manifests: Path) -> Optional[Files]:
     columns = [fact.column for fact in FACTS.values()]
     audits = {row["path"]: row for _, row in read_table(table, columns)}
     rows = []
-    for split in manifest.SPLITS:
+    for split in splits:
         path = Path(manifests) / f"{split}.csv"
         recordings = manifest.read(path) if path.is_file() else []
         rows += [(rec.ID, split, rec) for rec in recordings]
@@ -283,6 +285,31 @@ def report_lines(entry: Dict, label_column: str) -> List[str]:
         "Numbers are medians. Site, background and patient are examined by "
         f"`{_CONFOUNDS} RECORDINGS --label_column {label_column} --out DIR`.",
     ]
+
+
+def warn_of_mixed_rates(
+    manifests: Path, sample_rate: int, recordings: str
+) -> None:
+    """Warn of recordings of several sample rates below that of the encoder's
+    input, by which views of one recording can be recognised."""
+    files = read_files(manifests)
+    rates = Counter(
+        min(int(rate), sample_rate)
+        for rate in ([] if files is None else files.values["rate"])
+    )
+    if len(rates) < 2:
+        return
+    parts = [
+        f"{n} of {rate} Hz{' or more' if rate == sample_rate else ''}"
+        for rate, n in sorted(rates.items())
+    ]
+    lowest = min(rates)
+    warn_once(
+        f"the {recordings} have several sample rates ({', '.join(parts)}): "
+        f"those of {lowest} Hz are empty above {lowest // 2} Hz, by which an "
+        "encoder can tell them apart instead of by their sound; resample all "
+        f"to the lowest: {_CONVERT} --rate {lowest}"
+    )
 
 
 def warn_of_narrow_band(

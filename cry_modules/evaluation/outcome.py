@@ -14,6 +14,7 @@ from cry_modules.metrics.choices import Choices, choose, pooled
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, UNITS, Predictions
+from cry_modules.metrics.ranking import auc
 
 
 @dataclass
@@ -142,6 +143,8 @@ def _by_fold(model, how) -> Dict:
             *pooled_predictions([outcome], "recording", MEAN_LOG_ODDS), *how
         )
         del block["per_class"], block["confusion_matrix"]
+        # Epoch or penalty were chosen by it, which flatters it.
+        block["valid_auc"] = auc(outcome.valid.labels, outcome.valid.scores)
         each.append(block)
     result = {"each": each}
     for name in shown_in("controls"):

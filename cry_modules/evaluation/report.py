@@ -17,6 +17,7 @@ from cry_modules.metrics.words import (
     folds_in_words,
     markdown_table,
     p_in_words,
+    units_in_words,
     with_interval,
 )
 from data_prep.corpora.folds import FOLD
@@ -104,7 +105,7 @@ def sentence(metrics: Dict) -> str:
     intervals = f"no interval: {why_not}" if why_not else "95 % intervals"
     sentences = [
         f"On {recording['n']} {where} of "
-        f"{recording['n_patients']} patients "
+        f"{units_in_words('patient', patient['n'], recording['n_patients'])} "
         f"({classes}), {metrics['label_column']} was classified with "
         f"{macro} {with_interval(recording)} by recording and "
         f"{with_interval(patient)} by patient ({intervals}{pairs})."
@@ -164,7 +165,7 @@ def page(metrics: Dict) -> str:
         f"![{name}](figures/{name}.png)" for name in metrics.get("figures", [])
     ]
     sections = {
-        "Results": metrics_table(metrics),
+        "Results": [*metrics_table(metrics), *_validation(metrics)],
         _title_of_folds(metrics): metrics.get("folds")
         and _folds_table(metrics),
         "Final model": metrics.get("folds") and final.report_lines(metrics),
@@ -198,9 +199,9 @@ percentiles); they are those of this test set for this model, and another seed \
 or another training set changes the results further. A class of fewer than \
 five patients has none. A patient's score is `{patient_score}` of its \
 recordings; if a patient has recordings of several classes, of those of one \
-class. Thresholds and the epoch were chosen on validation. Accuracy is that of \
-the most probable class; balanced accuracy, recalls and confusion matrix are \
-those of the class whose probability exceeds its share in training most."""
+class. Accuracy is that of the most probable class; balanced accuracy, recalls \
+and confusion matrix are those of the class whose probability exceeds its \
+share in training most."""
 _OF_FOLDS = """ AUC compares each positive recording with the negative ones of \
 its own fold, because models of different folds have no common scale; average \
 precision is of scores standardised by the negative ones of their fold; a fold \
@@ -227,6 +228,26 @@ def metrics_table(metrics: Dict) -> List[str]:
             ]
         rows.append([METRICS[name].label, *cells])
     return markdown_table(["test", "by recording", "by patient"], rows)
+
+
+def _validation(metrics: Dict) -> List[str]:
+    """Name the AUC on validation, which the choices made there flatter, beside
+    that of the test set, which they have not seen."""
+    if metrics.get("folds"):
+        each = [block.get("valid_auc") for block in metrics["by_fold"]["each"]]
+        where = "on the validation parts of the folds, on average"
+    else:
+        each = [metrics["valid"]["recording"]["auc"]]
+        where = "on validation"
+    known = [value for value in each if value is not None]
+    if not known:
+        return []
+    return [
+        "",
+        f"AUC {where}: {sum(known) / len(known):.3f}. Epoch, penalty and "
+        "thresholds were chosen there, which flatters it; the table is of "
+        "patients that no choice has seen.",
+    ]
 
 
 def _title_of_folds(metrics) -> str:

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.evaluation.controls import in_words, unbeaten
 from cry_modules.evaluation.final import card_sentence
+from cry_modules.evaluation.out_of_distribution import Training
 from cry_modules.evaluation.report import (
     controls_table,
     is_above_chance,
@@ -107,6 +108,14 @@ def limits(description: Dict, metrics: Dict) -> List[str]:
         warning = (metrics.get("files") or {}).get(name)
         if warning:
             caveats.append(f"{warning[0].upper()}{plain(warning[1:])}.")
+    known = description["training_recordings"]
+    if known:
+        ranges = [f"{k} {v}" for k, v in Training(**known).in_words().items()]
+        caveats.append(
+            f"98 % of its training recordings have {', '.join(ranges)}; the "
+            "column `unlike_training` of the command says which recordings lie "
+            "outside, or are far from all of them."
+        )
     return [
         *caveats,
         "It was trained, chosen and tested on recordings of one corpus; its "

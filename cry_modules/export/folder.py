@@ -167,6 +167,7 @@ def describe(
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
         "operating_point": operating_point(metrics, model.threshold),
         "final": metrics.get("final"),
+        "training_recordings": metrics.get("training_recordings"),
         "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),
         "versions": {
@@ -211,6 +212,7 @@ def _write_onnx(folder, model, description, int8) -> List[str]:
     facts["synthetic"] = description["corpus"]["synthetic"]
     facts["classes"] = model.blueprint.classes
     facts["threshold"], facts["caution"] = model.threshold, CAUTION
+    facts["training_recordings"] = description["training_recordings"]
     path = folder / ONNX_FILE
     onnx.write_onnx(model.embedder, model.posterior, facts, path)
     write_text(folder / RUNNER_FILE, standalone(run_onnx))

@@ -186,6 +186,10 @@ def write_onnx(
         "chunk_s": embedder.n_samples / front_end.sample_rate,
         "shortest": shortest_input(front_end.hop),
     }
+    if facts.get("training_recordings"):
+        norm = posterior.head.norm
+        described["embedding_mean"] = norm.running_mean.tolist()
+        described["embedding_variance"] = norm.running_var.tolist()
     graph = OnnxGraph(embedder, posterior).eval()
     n_bytes = 4 * sum(w.numel() for w in graph.state_dict().values())
     if n_bytes > _MOST_BYTES:

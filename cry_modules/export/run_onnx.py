@@ -14,23 +14,29 @@ import argparse
 import json
 import os
 import sys
-from typing import Dict, Iterator, Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
 
 from cry_modules.audio import PEAK
+from cry_modules.evaluation.out_of_distribution import (
+    Reference,
+    Training,
+    band_powers,
+)
 from cry_modules.export.onnx_audio import read_whole, read_windows
 from cry_modules.inference.command import (
     check_arguments,
     print_summary,
     scoring_parser,
+    warn_of_comparison,
     write_scores,
 )
 from cry_modules.inference.recordings import Unusable, reading
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches
 from cry_modules.lengths import LONGEST_S, covering
-from cry_modules.metrics.saved import CLASSES
+from cry_modules.metrics.saved import CLASSES, TRAINING
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import (
     InputError,
@@ -44,6 +50,7 @@ from data_prep.files.shapes import checked, number, one_of, whole
 METADATA_KEY = "cry-ssl onnx 1"
 #: Audio in one batch, seconds; more is not faster on a CPU.
 BATCH_S = 10.0
+_STATISTICS = ("mean", "variance")  # of embeddings, in the description
 #: Shape of the description.
 FACTS = {
     "classes": CLASSES,
@@ -53,6 +60,9 @@ FACTS = {
     "tested_on": one_of("recordings", "chunks"),
     "chunk_s": number(0.3, 3600),
     "shortest": whole(1, 1 << 20),
+    "training_recordings?": TRAINING,
+    "embedding_mean?": [float],
+    "embedding_variance?": [number(0)],
     str: object,
 }
 
@@ -66,10 +76,16 @@ class OnnxClassifier:
         self.facts = description(self.session, path)
         self.classes = self.facts["classes"]
         self.rate = self.facts["sample_rate"]
+        self.reference = None
+        if self.facts.get("training_recordings"):
+            training = Training(**self.facts["training_recordings"])
+            statistics = (self.facts[f"embedding_{k}"] for k in _STATISTICS)
+            self.reference = Reference(training, *map(np.array, statistics))
 
-    def logits(self, sigs: Sequence[np.ndarray], peak: float) -> np.ndarray:
-        """Logits ``[parts, n_classes]`` of parts ``[samples]`` of a recording
-        with this peak."""
+    def outputs(self, sigs: Sequence[np.ndarray], peak: float) -> np.ndarray:
+        """Logits and then the embedding ``[parts, n_classes + dimensions]`` of
+        parts ``[samples]`` of a recording with this peak; without embedding if
+        the training recordings are unknown."""
         sigs = [self._long_enough(sig) for sig in sigs]
         n_samples = np.array([len(sig) for sig in sigs], np.int64)
         waveform = np.zeros((len(sigs), n_samples.max()), np.float32)
@@ -81,19 +97,25 @@ class OnnxClassifier:
             "peak": np.array([peak], np.float32),
         }
         try:
-            logits = self.session.run(["logits"], inputs)[0]
+            names = ["logits", "embedding"][: 1 + bool(self.reference)]
+            outputs = self.session.run(names, inputs)
         except Exception as error:  # onnxruntime's have no common class
             reason = " ".join(str(error).split())[:200]
             raise InputError(
                 f"{self.path} cannot be run ({reason}); get it again"
             )
-        shape = (len(sigs), len(self.classes))
-        require(
-            np.shape(logits) == shape,
-            f"{self.path} gives scores of shape {np.shape(logits)}, not {shape}",
-            "get it again",
-        )
-        return logits.astype(np.float64)
+        widths = [len(self.classes)]
+        if self.reference is not None:
+            widths.append(len(self.reference.mean))
+        for output, width in zip(outputs, widths):
+            shape = (len(sigs), width)
+            require(
+                np.shape(output) == shape,
+                f"{self.path} gives scores of shape {np.shape(output)}, not "
+                f"{shape}",
+                "get it again",
+            )
+        return np.concatenate(outputs, axis=1).astype(np.float64)
 
     def score(self, path: str, longest_s: Optional[float] = None) -> FileScore:
         """Score a file; longer ones than ``longest_s`` in windows."""
@@ -105,18 +127,23 @@ class OnnxClassifier:
         try:
             with reading(path):
                 if audit.duration > (longest_s or LONGEST_S):
-                    logits = self._windows(audit)
+                    outputs, powers = self._windows(audit)
                 else:
-                    logits = self.whole(read_whole(audit, self.rate))
+                    sig = self._long_enough(read_whole(audit, self.rate))
+                    outputs = self.whole(sig)
+                    powers = band_powers(sig, self.rate)
         except Unusable as error:
             score.error = error.reason
         else:
-            score.set_logits(logits.mean(axis=0), len(logits))
+            n, mean = len(self.classes), outputs.mean(axis=0)
+            score.set_logits(mean[:n], len(outputs))
+            level = audit.level_dbfs
+            score.compare(self.reference, level, powers, mean[n:])
         return score
 
     def whole(self, sig: np.ndarray) -> np.ndarray:
-        """Logits ``[1, n_classes]`` of a recording ``[samples]``: whole, or
-        averaged over chunks, as the model was tested."""
+        """Outputs ``[1, n_classes + dimensions]`` of a recording ``[samples]``:
+        whole, or averaged over chunks, as the model was tested."""
         sig, parts = self._long_enough(sig), []
         size = len(sig)
         if self.facts["tested_on"] == "chunks":
@@ -124,21 +151,23 @@ class OnnxClassifier:
         peak = float(np.abs(sig).max())
         chunks = (sig[at : at + size] for at in covering(len(sig), size))
         for batch in batches(chunks, self._batch_size()):
-            parts.append(self.logits(batch, peak))
+            parts.append(self.outputs(batch, peak))
         return np.concatenate(parts).mean(axis=0, keepdims=True)
 
-    def _windows(self, audit: Audit) -> np.ndarray:
-        """Logits of the windows that are not silent."""
+    def _windows(self, audit: Audit) -> Tuple[np.ndarray, np.ndarray]:
+        """Outputs of the windows that are not silent, and the sum of their
+        ``band_powers``."""
         windows = read_windows(audit, self.facts["chunk_s"], self.rate)
         gain, least = PEAK / audit.peak, 10 ** (SILENT_DBFS / 10)
-        logits = []
+        outputs, powers = [], 0.0
         for batch in batches(windows, self._batch_size()):
             loud = [s for s in batch if np.mean((s * gain) ** 2.0) >= least]
             if loud:
-                logits.append(self.logits(loud, audit.peak))
-        if not logits:
+                outputs.append(self.outputs(loud, audit.peak))
+                powers += sum(band_powers(sig, self.rate) for sig in loud)
+        if not outputs:
             raise Unusable(audit.path, "silent: in every window")
-        return np.concatenate(logits)
+        return np.concatenate(outputs), powers
 
     def _long_enough(self, sig: np.ndarray) -> np.ndarray:
         """Repeat a recording that is too short for the model."""
@@ -193,7 +222,15 @@ def description(session, path: str) -> Dict:
         facts = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is damaged ({error}); get it again")
-    return checked(facts, FACTS, f"{path}: its description", "get it again")
+    checked(facts, FACTS, f"{path}: its description", "get it again")
+    sizes = {len(facts.get(f"embedding_{name}", "")) for name in _STATISTICS}
+    require(
+        not facts.get("training_recordings")
+        or (len(sizes) == 1 and "embedding" in {node.name for node in nodes}),
+        f"{path}: its description does not fit its embedding",
+        "get it again",
+    )
+    return facts
 
 
 def score_all(
@@ -230,12 +267,17 @@ def run(args: argparse.Namespace) -> int:
     scores = []
 
     def kept():
+        """Scores one by one, kept for the summary."""
         for score in score_all(classifier, paths, args.longest_s):
             scores.append(score)
             yield score
 
     threshold = classifier.facts["threshold"]
     write_scores(kept(), classifier.classes, threshold, args.csv)
+    known, cure = classifier.reference, "run a detector of cries first"
+    warn_of_comparison(
+        scores, classifier.classes, known and known.training, None, cure
+    )
     print_summary(scores, args.csv)
     return 1 if any(score.error for score in scores) else 0
 

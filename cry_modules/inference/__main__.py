@@ -24,9 +24,17 @@ from cry_modules.inference.command import (
     check_arguments,
     print_summary,
     scoring_parser,
+    warn_of_comparison,
     write_scores,
 )
-from cry_modules.inference.scores import write_track
+from cry_modules.inference.detector import Detector
+from cry_modules.inference.scores import (
+    COLUMNS,
+    LEFT_OUT,
+    FileScore,
+    write_track,
+)
+from cry_modules.lengths import LONGEST_S
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 
@@ -37,6 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         "MODEL",
         "exported folder, results folder of train_cls.py, or Hugging Face id",
         "python -m cry_modules.inference",
+        f"{LONGEST_S:g}, with --detector the chunk length of training",
     )
     parser.add_argument(
         "--plot",
@@ -54,6 +63,18 @@ def make_parser() -> argparse.ArgumentParser:
         "--hop_s",
         type=float,
         help="seconds from one window to the next (default: half a window)",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="MODEL2",
+        help="model of cries and other sounds that is asked first: windows in "
+        "which it finds no cry get no score, and do not count",
+    )
+    parser.add_argument(
+        "--detected",
+        metavar="CLASS",
+        help="with --detector: its class whose windows are scored (default: "
+        "its last, positive one)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
@@ -99,31 +120,66 @@ def _score(args) -> int:
         else:
             make_folder(folder.parent)
             require_writable(folder)
-    classifier = CryClassifier.from_hparams(
-        args.model,
-        trust=args.trust,
-        run_opts={"device": args.device, "precision": args.precision},
-    )
+    classifier, detector = _load(args.model, args), None
+    if args.detector is not None:
+        detector = Detector(_load(args.detector, args), args.detected)
     if args.plot:
         classifier.window_sizes(args.window_s, args.hop_s)  # refuses bad ones
     print(CAUTION, file=sys.stderr)
-    scores = classifier.classify_files(paths, args.longest_s, progressbar=True)
-    hparams = classifier.hparams
-    write_scores(scores, hparams.classes, hparams.threshold, out)
+    if detector is not None:
+        print(detector.in_words(), file=sys.stderr)
+    scores = classifier.classify_files(paths, args.longest_s, True, detector)
+    hparams, columns = classifier.hparams, COLUMNS
+    if detector is not None:
+        columns = (*COLUMNS, LEFT_OUT)
+    write_scores(scores, hparams.classes, hparams.threshold, out, columns)
+    _warn(classifier, scores, args)
     failed, more = {}, ""
+    if detector is not None:
+        n_empty = sum(not s.error and s.scores is None for s in scores)
+        more = f", {n_empty} without {detector.detected}" * (n_empty > 0)
     if folder is not None:
         state = f"{out or 'the table'} is complete, {folder} is not"
         with _if_interrupted(state):
             paths = [score.path for score in scores if not score.error]
-            failed = _write_over_time(classifier, paths, folder, args)
+            failed = _write_over_time(classifier, paths, folder, args, detector)
     if failed:
         reason = next(iter(failed.values()))
-        more = f", {len(failed)} have no scores over time, such as {reason}"
+        more += f", {len(failed)} have no scores over time, such as {reason}"
     print_summary(scores, out, more)
     return sum(bool(score.error) for score in scores) + len(failed)
 
 
+def _load(model: str, args) -> CryClassifier:
+    """A model on the device and in the precision of the options."""
+    run_opts = {"device": args.device, "precision": args.precision}
+    return CryClassifier.from_hparams(
+        model, trust=args.trust, run_opts=run_opts
+    )
+
+
+def _warn(classifier: CryClassifier, scores: List[FileScore], args) -> None:
+    """Warn of recordings and windows that are unlike those of training."""
+    cure = (
+        "pass --detector MODEL2, a model of cries and other sounds, to score "
+        "only the windows in which it finds cries"
+    )
+    known = classifier.reference
+    warn_of_comparison(
+        scores,
+        classifier.hparams.classes,
+        known and known.training,
+        args.window_s,
+        None if args.detector else cure,
+    )
+
+
 def _check_options(args):
+    require(
+        args.detected is None or args.detector is not None,
+        f"--detected {args.detected} is a class of a detector",
+        "pass --detector MODEL2 too, or leave out --detected",
+    )
     for name in ("window_s", "hop_s"):
         value = getattr(args, name)
         require(
@@ -134,7 +190,11 @@ def _check_options(args):
 
 
 def _write_over_time(
-    classifier: CryClassifier, paths: List[str], folder: Path, args
+    classifier: CryClassifier,
+    paths: List[str],
+    folder: Path,
+    args,
+    detector: Optional[Detector],
 ) -> Dict[str, str]:
     """Write a table and a picture per recording; return the reason why some
     have none, by path."""
@@ -143,6 +203,7 @@ def _write_over_time(
     from cry_modules.inference.picture import SIZE, draw_scores, spectrogram
 
     hparams = classifier.hparams
+    unscored = f"no {detector.detected}, or silence" if detector else "silence"
     make_folder(folder)
     failed = {}
     for path, name in tqdm(
@@ -152,7 +213,9 @@ def _write_over_time(
         dynamic_ncols=True,
     ):
         try:
-            track = classifier.score_over_time(path, args.window_s, args.hop_s)
+            track = classifier.score_over_time(
+                path, args.window_s, args.hop_s, detector
+            )
             levels = spectrogram(path, float(track.stops[-1]))
         except (InputError, soundfile.LibsndfileError, OSError) as error:
             failed[path] = " ".join(str(error).split())
@@ -160,7 +223,8 @@ def _write_over_time(
         write_track(track, hparams.classes, folder / f"{name}.csv")
         shown = (track, hparams.classes, hparams.threshold, levels)
         with picture(folder / f"{name}.png", SIZE) as figure:
-            draw_scores(figure, *shown, shortened(Path(path).name, 60))
+            title = shortened(Path(path).name, 60)
+            draw_scores(figure, *shown, title, unscored=unscored)
     return failed
 
 

@@ -18,12 +18,15 @@ from torch.nn.utils.rnn import pad_sequence
 from cry_modules.audio import AudioNormalizer, shortest_input
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
+from cry_modules.evaluation.out_of_distribution import Reference, Training
+from cry_modules.inference.detector import Detector
 from cry_modules.inference.recordings import (
     Unusable,
     audit_usable,
     read_whole,
     score_files,
-    window_logits,
+    spans_of,
+    window_outputs,
 )
 from cry_modules.inference.scores import (
     NOT_FINITE,
@@ -32,6 +35,7 @@ from cry_modules.inference.scores import (
     call_of,
     softmax,
 )
+from cry_modules.inference.windows import sliding
 from cry_modules.lengths import LONGEST_S, float64
 from cry_modules.training.devices import check_device
 from data_prep.files.errors import InputError, require
@@ -89,6 +93,8 @@ class CryClassifier(EncoderClassifier):
     ):
         _check_run_opts(run_opts or {})
         super().__init__(modules, hparams, run_opts, freeze_params)
+        #: Training recordings that others are compared with; None if unknown.
+        self.reference: Optional[Reference] = None
         self.audio_normalizer = AudioNormalizer(
             self.hparams.sample_rate, shortest_input(self.hparams.hop)
         )
@@ -174,7 +180,16 @@ class CryClassifier(EncoderClassifier):
             "embedding_model": model.embedder,
             "classifier": model.posterior,
         }
-        return cls(modules, hparams, run_opts)
+        classifier = cls(modules, hparams, run_opts)
+        known = model.facts.get("training_recordings")
+        if known and model.posterior is not None:
+            norm = model.posterior.head.norm
+            statistics = norm.running_mean, norm.running_var
+            classifier.reference = Reference(
+                Training(**known),
+                *(float64(s).cpu().numpy() for s in statistics),
+            )
+        return classifier
 
     @torch.inference_mode()
     def encode_batch(self, wavs, wav_lens=None, normalize=False):
@@ -219,10 +234,10 @@ class CryClassifier(EncoderClassifier):
         labels : list of str
             Name of that class.
         """
-        logits = self._logits(wavs, wav_lens)
+        logits, _ = self._outputs(wavs, wav_lens)
         return self._decide(torch.log_softmax(logits, dim=1))
 
-    def classify_file(self, path, savedir=None, longest_s=LONGEST_S):
+    def classify_file(self, path, savedir=None, longest_s=None):
         """Classify one recording of any length (WAV, FLAC, OGG or MP3 at any
         rate), and return what ``classify_batch`` returns, for a batch of one.
 
@@ -257,22 +272,27 @@ class CryClassifier(EncoderClassifier):
     def classify_files(
         self,
         paths: Sequence[Union[str, os.PathLike]],
-        longest_s: float = LONGEST_S,
+        longest_s: Optional[float] = None,
         progressbar: bool = False,
+        detector: Optional[Detector] = None,
     ) -> List[FileScore]:
-        """Score many recordings in batches; a file that cannot be used has an
-        error instead of scores.
+        """Score many recordings in batches, and compare them with those of
+        training; a file that cannot be used has an error instead of scores.
 
         Arguments
         ---------
         paths : sequence of str or os.PathLike
             Audio files.
-        longest_s : float
+        longest_s : float or None
             Longer recordings are split into windows of the model's chunk
             length, as few as cover them, whose log-odds are averaged; silent
-            windows are left out.
+            windows are left out. Default: ``LONGEST_S``, with a detector the
+            chunk length.
         progressbar : bool
             Show how many files were read, then scored.
+        detector : Detector or None
+            Leaves out the recordings and windows in which it finds nothing;
+            without any window left, a file has neither scores nor an error.
 
         Returns
         -------
@@ -285,25 +305,40 @@ class CryClassifier(EncoderClassifier):
             "put it in a list",
         )
         self.require_classes()
-        return score_files(self, paths, longest_s, progressbar)
+        if longest_s is None:
+            longest_s = self.hparams.chunk_s if detector else LONGEST_S
+        return score_files(self, paths, longest_s, progressbar, detector)
 
     def score_over_time(
         self,
         path: Union[str, os.PathLike],
         window_s: Optional[float] = None,
         hop_s: Optional[float] = None,
+        detector: Optional[Detector] = None,
     ) -> ScoreTrack:
         """Score overlapping windows of a recording, in bounded memory; an
         ``InputError`` says why it cannot be used. For the windows, see
-        ``window_sizes``.
+        ``window_sizes``; those in which a detector finds nothing have no
+        scores (NaN), as silent ones.
         """
         self.require_classes()
-        sizes = self.window_sizes(window_s, hop_s)
-        size, hop = (round(s * self.hparams.sample_rate) for s in sizes)
+        sizes, rate = (
+            self.window_sizes(window_s, hop_s),
+            self.hparams.sample_rate,
+        )
+        size, hop = (round(s * rate) for s in sizes)
         audit = audit_usable(path)
-        spans, logits, is_loud = window_logits(self, audit, size, hop)
-        if not np.isfinite(logits[is_loud]).all():
-            raise Unusable(path, NOT_FINITE)
+        length = round(audit.duration * rate)
+        spans = spans_of(sliding(length, size, hop), size, length, rate)
+        logits = np.full((len(spans), len(self.hparams.classes)), np.nan)
+        kept = np.arange(len(spans))
+        if detector is not None:
+            kept = np.flatnonzero(detector.finds(audit, spans))
+        if len(kept):
+            windows = window_outputs(self, audit, [spans[i] for i in kept])
+            logits[kept] = windows.logits
+            if not np.isfinite(windows.logits[windows.is_loud]).all():
+                raise Unusable(path, NOT_FINITE)
         starts, stops = np.array(spans).T
         return ScoreTrack(starts, stops, softmax(logits))
 
@@ -338,17 +373,22 @@ class CryClassifier(EncoderClassifier):
             "train_cls.py trains a classifier on top of it",
         )
 
-    def _logits(self, wavs, wav_lens=None) -> torch.Tensor:
+    def _outputs(
+        self, wavs, wav_lens=None
+    ) -> Tuple[torch.Tensor, torch.Tensor]:
+        """Logits and embeddings."""
         self.require_classes()
-        emb = self.encode_batch(wavs, wav_lens)
-        return self.mods.classifier.logits(emb.float())
+        emb = self.encode_batch(wavs, wav_lens).float()
+        return self.mods.classifier.logits(emb), emb
 
-    def padded_logits(self, sigs: List[torch.Tensor]) -> np.ndarray:
-        """Logits ``[n, n_classes]`` of waveforms of different lengths."""
+    def outputs(self, sigs: List[torch.Tensor]) -> List[np.ndarray]:
+        """Logits ``[n, n_classes]`` and embeddings ``[n, dimensions]`` of
+        waveforms of different lengths."""
         wavs = pad_sequence(sigs, batch_first=True)
         lengths = torch.tensor([len(sig) for sig in sigs]) / wavs.shape[1]
         with torch.inference_mode():
-            return float64(self._logits(wavs, lengths)).cpu().numpy()
+            pair = self._outputs(wavs, lengths)
+            return [float64(output).cpu().numpy() for output in pair]
 
     def _decide(self, log_posteriors):
         score, index = log_posteriors.max(dim=1)

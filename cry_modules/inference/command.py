@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Iterable, List, Optional, Sequence
 
 from cry_modules.checkpoints.description import CAUTION
-from cry_modules.inference.scores import FileScore, header_of, rows_of
+from cry_modules.evaluation.out_of_distribution import Training
+from cry_modules.inference.scores import COLUMNS, FileScore, header_of, rows_of
 from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
+from data_prep.audio.measure import UNCUT_S
 from data_prep.audio.packs import PACK_FILE
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, make_folder, require_writable
@@ -23,7 +25,10 @@ from data_prep.files.tables import write_table
 
 
 def scoring_parser(
-    model: str, model_help: str, prog: Optional[str] = None
+    model: str,
+    model_help: str,
+    prog: Optional[str] = None,
+    longest: str = f"{LONGEST_S:g}",
 ) -> Arguments:
     """Parser of the shared arguments; parse them intermixed, since recordings
     may follow options."""
@@ -47,16 +52,15 @@ def scoring_parser(
     parser.add_argument(
         "--longest_s",
         type=float,
-        default=LONGEST_S,
         help="split longer recordings into windows and average their "
-        f"log-odds, seconds (default: {LONGEST_S:g})",
+        f"log-odds, seconds (default: {longest})",
     )
     return parser
 
 
 def check_arguments(args: argparse.Namespace) -> List[str]:
     """Check the shared arguments; return the paths of the recordings."""
-    if not args.longest_s > 0:
+    if args.longest_s is not None and not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
     paths = list_recordings(args.audio)
     if args.csv is not None:
@@ -101,11 +105,14 @@ def write_scores(
     classes: Sequence[str],
     threshold: Optional[float],
     out: Optional[str],
+    columns: Sequence[str] = COLUMNS,
 ) -> None:
     """Write the table of scores to a file, or print it."""
-    header = header_of(classes)
+    header = header_of(classes, columns)
     rows = (
-        row for score in scores for row in rows_of([score], classes, threshold)
+        row
+        for score in scores
+        for row in rows_of([score], classes, threshold, columns)
     )
     if out is not None:
         write_table(Path(out), header, rows)
@@ -121,7 +128,7 @@ def print_summary(
     scores: Sequence[FileScore], out: Optional[str], more: str = ""
 ) -> None:
     """Print the summary line, next to the table if that is printed."""
-    scored = [score for score in scores if not score.error]
+    scored = [score for score in scores if score.scores is not None]
     unusable = [score for score in scores if score.error]
     minutes = sum(score.seconds for score in scored) / 60
     line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
@@ -133,3 +140,50 @@ def print_summary(
         print(line, file=sys.stderr)
     else:
         print(f"{line}; table in {out}")
+
+
+def warn_of_comparison(
+    scores: Sequence[FileScore],
+    classes: Sequence[str],
+    training: Optional[Training],
+    window_s: Optional[float] = None,
+    cure: Optional[str] = None,
+) -> None:
+    """Warn where recordings, or windows of scores over time, are unlike those
+    of training, and of tapes unless a detector (`cure` is None) leaves out
+    what is no cry."""
+    if training is None:
+        line = (
+            "the model keeps no numbers of its training recordings, so that "
+            "recordings are not compared with them; train or export it again"
+        )
+        print(f"warning: {line}", file=sys.stderr)
+    unlike = [score for score in scores if score.unlike]
+    if unlike:
+        words = training.in_words()
+        words["sound"] = "far from all of them"
+        parts = []
+        for name, usual in words.items():
+            n = sum(name in score.unlike for score in unlike)
+            parts += [f"{n} in {name} ({usual})"] * (n > 0)
+        print(
+            f"warning: {len(unlike)} of {len(scores)} recordings are unlike "
+            f"those of training, {', '.join(parts)}: their scores may mean "
+            "nothing; see the column unlike_training",
+            file=sys.stderr,
+        )
+    tape_s = UNCUT_S if training is None else training.tape_s
+    tapes = [s for s in scores if not s.error and s.seconds > tape_s]
+    if cure is None or not (tapes or window_s):
+        return
+    reason = f"windows of {window_s or 0:g} s are scored"
+    if tapes:
+        longest = max(tapes, key=lambda score: score.seconds)
+        reason = f"{longest.path} has {longest.seconds:.0f} s"
+    if training is not None:
+        reason += f", recordings of training {training.in_words()['length']}"
+    print(
+        f"warning: {reason}: the model knows only {', '.join(classes)}, and "
+        f"any other sound gets a score too; {cure}",
+        file=sys.stderr,
+    )

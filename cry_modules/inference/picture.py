@@ -65,9 +65,11 @@ def draw_scores(
     levels: np.ndarray,
     title: str = "",
     is_narrow: bool = False,
+    unscored: str = "silence",
 ) -> None:
     """Draw a spectrogram ``[bins, columns]`` in dB from 0 to 8 kHz and, below
-    it, the scores on the same time axis. The last class is the positive one.
+    it, the scores on the same time axis. The last class is the positive one;
+    ``unscored`` is the legend of windows without scores.
     """
     sound, scores = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"hspace": 0.12}
@@ -84,7 +86,8 @@ def draw_scores(
     sound.set_ylabel("kHz")
     sound.set_title(title, loc="left")
     _draw_lines(scores, middles, track.scores, classes, threshold)
-    _draw_silence(scores, middles, np.isnan(track.scores).any(axis=1), end)
+    is_empty = np.isnan(track.scores).any(axis=1)
+    _draw_unscored(scores, middles, is_empty, end, unscored)
     # Log-odds: a threshold may be far below a half.
     scores.set_yscale("logit", nonpositive="clip")
     scores.set_ylim(_SMALLEST / 2, 1 - _SMALLEST / 2)
@@ -125,13 +128,13 @@ def _draw_lines(axes, middles, scores, classes, threshold) -> None:
         )  # fmt: skip
 
 
-def _draw_silence(axes, middles, is_silent, end) -> None:
-    """Shade silent windows, which have no score, around their middles."""
-    if not is_silent.any():
+def _draw_unscored(axes, middles, is_empty, end, label) -> None:
+    """Shade windows without scores around their middles."""
+    if not is_empty.any():
         return
     edges = np.array([0, *(middles[1:] + middles[:-1]) / 2, end])
-    spans = zip(edges[:-1][is_silent], np.diff(edges)[is_silent])
+    spans = zip(edges[:-1][is_empty], np.diff(edges)[is_empty])
     axes.broken_barh(
-        list(spans), (0, 1), facecolors="0.85", label="silence",
+        list(spans), (0, 1), facecolors="0.85", label=label,
         transform=axes.get_xaxis_transform(), zorder=0,
     )  # fmt: skip

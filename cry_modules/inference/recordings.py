@@ -4,7 +4,7 @@ import os
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from functools import partial
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import soundfile
@@ -12,8 +12,9 @@ import torch
 from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, level_dbfs, repeat_to
+from cry_modules.evaluation.out_of_distribution import band_powers
 from cry_modules.inference.scores import FileScore
-from cry_modules.inference.windows import batches, read_windows, sliding
+from cry_modules.inference.windows import batches, read_windows
 from cry_modules.lengths import covering
 from cry_modules.training.batches import batches_by_length
 from data_prep.audio.decode import mixed_windows
@@ -62,9 +63,14 @@ def read_whole(audit: Audit, normalizer: AudioNormalizer) -> torch.Tensor:
 
 
 def score_files(
-    model, paths: Sequence, longest_s: float, progressbar: bool
+    model,
+    paths: Sequence,
+    longest_s: float,
+    progressbar: bool,
+    detector=None,
 ) -> List[FileScore]:
-    """Score files with a ``CryClassifier``, short ones in padded batches."""
+    """Score files with a ``CryClassifier``, short ones in padded batches, of
+    all of them only what a ``Detector`` finds."""
     progress = partial(
         tqdm, unit="file", dynamic_ncols=True, disable=not progressbar
     )
@@ -80,16 +86,35 @@ def score_files(
     ]
     usable = [i for i, score in enumerate(scores) if not score.error]
     short = [i for i in usable if scores[i].seconds <= longest_s]
+    long = sorted(set(usable) - set(short))
+    if detector is not None:
+        short = _detected(
+            detector, scores, audits, progress(short, "detecting")
+        )
     seconds = [scores[i].seconds for i in short]
-    with progress(total=len(usable), desc="scoring") as bar:
+    with progress(total=len(short) + len(long), desc="scoring") as bar:
         for batch in batches_by_length(seconds, BATCH_S):
             files = [short[j] for j in batch]
             _score_whole(model, [(scores[i], audits[i]) for i in files])
             bar.update(len(files))
-        for i in sorted(set(usable) - set(short)):
-            _score_in_windows(model, scores[i], audits[i])
+        for i in long:
+            _score_in_windows(model, scores[i], audits[i], detector)
             bar.update()
     return scores
+
+
+def _detected(detector, scores, audits, files) -> List[int]:
+    """Indices of the recordings in which, as a whole, something is found."""
+    kept = []
+    for i in files:
+        try:
+            (is_kept,) = detector.finds(audits[i], [(0.0, audits[i].duration)])
+        except Unusable as error:
+            scores[i].error = error.reason
+            continue
+        scores[i].n_left_out = int(not is_kept)
+        kept += [i] * is_kept
+    return kept
 
 
 def _score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
@@ -98,47 +123,76 @@ def _score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
     for score, audit in files:
         try:
             sigs.append(read_whole(audit, model.audio_normalizer))
-            read.append(score)
+            read.append((score, audit))
         except Unusable as error:
             score.error = error.reason
-    if read:
-        for score, logits in zip(read, model.padded_logits(sigs)):
-            score.set_logits(logits, n_windows=1)
+    if not read:
+        return
+    rate = model.hparams.sample_rate
+    for (score, audit), sig, *output in zip(read, sigs, *model.outputs(sigs)):
+        score.set_logits(output[0], n_windows=1)
+        powers = band_powers(sig.numpy(), rate)
+        score.compare(model.reference, audit.level_dbfs, powers, output[1])
 
 
-def _score_in_windows(model, score: FileScore, audit: Audit) -> None:
-    """Average the logits of the windows that are not silent."""
-    size = round(model.hparams.chunk_s * model.hparams.sample_rate)
+def _score_in_windows(model, score: FileScore, audit: Audit, detector) -> None:
+    """Average the logits of the windows that are not silent, and in which the
+    detector, if there is one, finds something."""
     try:
-        _, logits, is_loud = window_logits(model, audit, size)
+        spans = covering_spans(audit.duration, model.hparams)
+        if detector is not None:
+            kept = detector.finds(audit, spans)
+            score.n_left_out = len(spans) - sum(kept)
+            spans = [span for span, is_kept in zip(spans, kept) if is_kept]
+            if not spans:
+                return
+        windows = window_outputs(model, audit, spans)
     except Unusable as error:
         score.error = error.reason
         return
-    if is_loud.any():
-        score.set_logits(logits[is_loud].mean(axis=0), int(is_loud.sum()))
+    logits = windows.logits[windows.is_loud]
+    if len(logits):
+        score.set_logits(logits.mean(axis=0), len(logits))
+        score.compare(model.reference, audit.level_dbfs, *windows[2:])
     else:
         score.error = "silent: in every window"
 
 
-def window_logits(
-    model, audit: Audit, size: int, hop: Optional[int] = None
-) -> Tuple[List[Tuple[float, float]], np.ndarray, np.ndarray]:
-    """Logits of the windows of a recording, in bounded memory.
+class Windows(NamedTuple):
+    """Outputs of a model for windows of a recording."""
 
-    Windows have ``size`` samples and are ``hop`` samples apart, or as few as
-    cover the recording. All have the gain that scales the whole recording to
-    one peak.
+    logits: np.ndarray  #: ``[n, n_classes]``, NaN in silent windows
+    is_loud: np.ndarray  #: ``[n]``, False in silent windows
+    powers: np.ndarray  #: sum of ``band_powers`` of the loud ones
+    emb: np.ndarray  #: mean embedding of the loud ones ``[dimensions]``
 
-    Returns the windows' start and end in seconds, their logits ``[n,
-    n_classes]``, NaN if silent, and a mask ``[n]``: False if silent.
+
+def covering_spans(seconds: float, hparams) -> List[Tuple[float, float]]:
+    """Start and end in seconds of as few windows of the model's chunk length
+    as cover a recording."""
+    rate = hparams.sample_rate
+    size, length = round(hparams.chunk_s * rate), round(seconds * rate)
+    return spans_of(covering(length, size), size, length, rate)
+
+
+def spans_of(
+    starts: Sequence[int], size: int, length: int, rate: int
+) -> List[Tuple[float, float]]:
+    """Start and end in seconds of windows of ``size`` samples."""
+    return [(at / rate, min(at + size, length) / rate) for at in starts]
+
+
+def window_outputs(
+    model, audit: Audit, spans: Sequence[Tuple[float, float]]
+) -> Windows:
+    """Outputs for windows of a recording, in bounded memory.
+
+    All have the gain that scales the whole recording to one peak.
     """
     rate = model.hparams.sample_rate
-    length = round(audit.duration * rate)
-    starts = sliding(length, size, hop) if hop else covering(length, size)
-    spans = [(at / rate, min(at + size, length) / rate) for at in starts]
     windows = read_windows(audit.path, spans, rate, PEAK / audit.peak)
     longest = max(stop - start for start, stop in spans)
-    logits, is_loud = [], []
+    logits, is_loud, powers, total = [], [], 0.0, 0.0
     with reading(audit.path):
         for batch in batches(windows, max(1, int(BATCH_S / longest))):
             mask = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
@@ -148,7 +202,11 @@ def window_logits(
             ]
             rows = np.full((len(batch), len(model.hparams.classes)), np.nan)
             if sigs:
-                rows[mask] = model.padded_logits(sigs)
+                rows[mask], embs = model.outputs(sigs)
+                total = total + embs.sum(axis=0)
+                powers += sum(band_powers(sig.numpy(), rate) for sig in sigs)
             logits.append(rows)
             is_loud.append(mask)
-    return spans, np.concatenate(logits), np.concatenate(is_loud)
+    is_loud = np.concatenate(is_loud)
+    emb = total / max(1, is_loud.sum())
+    return Windows(np.concatenate(logits), is_loud, powers, emb)

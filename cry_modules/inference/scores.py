@@ -6,11 +6,17 @@ from typing import List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
+from cry_modules.evaluation.out_of_distribution import Reference
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_table
 
 #: Columns of the table of scores, before one column per class.
-COLUMNS = ("path", "seconds", "call", "n_windows", "error")
+COLUMNS = (
+    "path", "seconds", "call", "n_windows", "error", "unlike_training",
+    "training_distance",
+)  # fmt: skip
+#: Column before those of the classes where a detector has left out windows.
+LEFT_OUT = "windows_left_out"
 NOT_FINITE = (
     "scores are not finite: the weights are damaged, or the precision is too "
     "low for them; pass precision fp32, or download the model again"
@@ -35,6 +41,11 @@ class FileScore:
     scores: Optional[np.ndarray] = None  #: class probabilities ``[n_classes]``
     n_windows: int = 0  #: that were averaged; 1 for a whole recording
     error: str = ""  #: reason for missing scores
+    #: what lies outside the training recordings, see ``out_of_distribution``
+    unlike: Sequence[str] = ()
+    #: distance to them, over its 99th percentile there; None if unknown
+    distance: Optional[float] = None
+    n_left_out: int = 0  #: windows in which a detector found nothing
 
     def set_logits(self, logits: np.ndarray, n_windows: int) -> None:
         """Set the scores from logits ``[n_classes]``, or the error if these
@@ -44,6 +55,21 @@ class FileScore:
             self.scores, self.n_windows = scores, n_windows
         else:
             self.error = NOT_FINITE
+
+    def compare(
+        self,
+        reference: Optional[Reference],
+        level: float,
+        powers: np.ndarray,
+        emb: np.ndarray,
+    ) -> None:
+        """Compare a scored recording with those of training: its level in dB,
+        its ``band_powers`` and its embedding ``[dimensions]``."""
+        if reference is not None and not self.error:
+            self.distance = reference.ratio(emb)
+            self.unlike = reference.unlike(
+                self.seconds, powers, level, self.distance
+            )
 
 
 class ScoreTrack(NamedTuple):
@@ -78,17 +104,23 @@ def rows_of(
     scores: Sequence[FileScore],
     classes: Sequence[str],
     threshold: Optional[float],
+    columns: Sequence[str] = COLUMNS,
 ) -> List[List]:
-    """Rows of the table: ``COLUMNS`` and the probability of each class."""
+    """Rows of the table: ``COLUMNS``, with or without ``LEFT_OUT``, and the
+    probability of each class."""
     rows = []
     for score in scores:
-        call, cells = "", [""] * len(classes)
-        if not score.error:
+        call, cells, ratio = "", [""] * len(classes), ""
+        if score.scores is not None:
             call = call_of(score.scores, classes, threshold)
             cells = [repr(value) for value in score.scores.tolist()]
+        if score.distance is not None:
+            ratio = f"{score.distance:.3f}"
         rows.append(
             [score.path, f"{score.seconds:.3f}", call, score.n_windows or ""]
-            + [score.error, *cells]
+            + [score.error, "; ".join(score.unlike), ratio]
+            + [score.n_left_out] * (LEFT_OUT in columns)
+            + cells
         )
     return rows
 

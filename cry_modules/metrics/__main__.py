@@ -4,8 +4,9 @@
 
 Each argument is a set of predictions: a predictions csv, a run folder, a
 folder of runs of several seeds, or a quoted pattern of these; each file is a
-seed. Each later set is compared to the first on the same recordings, with the
-same draws of patients for all files.
+seed. Each set is compared to each earlier one on the same recordings, with the
+same draws of patients for all files. Runs on one pre-trained encoder count as
+one pre-training seed.
 
 > python -m cry_modules.metrics results/neuro_linear --prevalence 0.01 0.05
 > python -m cry_modules.metrics --plan results/neuro_linear --half_width 0.05
@@ -47,7 +48,7 @@ def make_parser() -> Arguments:
     parser = Arguments(
         prog="python -m cry_modules.metrics",
         description="Compare runs: a metric of each set of predictions, and "
-        "the difference of each later set to the first.",
+        "the difference of each set to each earlier one.",
     )
     parser.add_argument(
         "sets",

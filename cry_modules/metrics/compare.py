@@ -1,14 +1,15 @@
 """Comparison of runs: differences between sets of test predictions, and their
 uncertainty from patients and seeds.
 
-A set is one model trained with several seeds. Each later set is compared to
-the first on the same recordings, with the same draws of patients for all.
+A set is one model trained with several seeds. Each set is compared to each
+earlier one on the same recordings, with the same draws of patients for all.
 """
 
 import glob
 import os
 from dataclasses import dataclass
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
@@ -177,11 +178,15 @@ def facts_of(files: Sequence[Path]) -> Dict[str, List]:
 
 
 def encoder_of(file: Path) -> str:
-    """Name of the pre-trained encoder of a run, from the ``metrics.json`` beside
-    its predictions; the predictions file if the encoder is random or unknown.
+    """Identity of the pre-trained encoder of a run, from the ``metrics.json``
+    beside its predictions: the checksum of its weights, in older runs its name;
+    the predictions file if the encoder is random or unknown.
     """
-    source = _metrics_beside(file).get("encoder_source")
-    return str(file) if source in RANDOM_ENCODERS else source
+    metrics = _metrics_beside(file)
+    source = metrics.get("encoder_source")
+    if source in RANDOM_ENCODERS:
+        return str(file)
+    return metrics.get("encoder_checksum") or source
 
 
 def report_of(file: Path) -> Optional[Report]:
@@ -218,8 +223,8 @@ def compare(
     n_draws: Optional[int] = None,
     metric: str = "auc",
 ) -> Dict:
-    """Compute a metric of each set and each later set's difference to the
-    first: the numbers of ``--out``.
+    """Compute a metric of each set and each set's difference to each earlier
+    one, those to the first set first: the numbers of ``--out``.
 
     By default scores of patients, seed and number of draws are those that all
     runs have in common, and the interval of a single run is that of its report.
@@ -279,10 +284,10 @@ def _draws_of_report(run_set, unit, draws, metric, drawn_with) -> np.ndarray:
 
 
 def _differences(parts, computed, n_draws) -> List[Dict]:
-    """Difference of each later set to the first, p corrected by Holm too."""
+    """Difference of each set to each earlier one, p corrected by Holm too."""
     differences = [
-        _difference(*zip(*(parts[i] for i in (0, j))), computed, n_draws)
-        for j in range(1, len(parts))
+        _difference(*zip(*pair), computed, n_draws)
+        for pair in combinations(parts, 2)
     ]
     corrected = holm([d["p"] for d in differences])
     of_methods = holm([d["methods"]["p"] for d in differences])
@@ -324,7 +329,8 @@ def _summary_of(run_set, values, draws, first, metric, why) -> Dict:
         mean = draws.mean(axis=0)
         if interval:
             result["ci95"] = interval(values.mean(), mean, first)
-        result["ci95_new_seed"] = new_seed_interval(values, mean, first)
+        seeds = run_set.by_encoder(values)
+        result["ci95_new_seed"] = new_seed_interval(seeds, mean, first)
     return result
 
 
@@ -335,7 +341,12 @@ def _variance_of(run_set, values, draws, why) -> Dict:
     seeds = seeds if len(seeds) > 1 else values
     known = why is None and draws.shape[1] > 1
     variance = components(draws, seeds) if known else None
-    return {"variance": variance, "n_seeds": len(seeds)}
+    n_encoders = len(run_set.by_encoder(values))
+    return {
+        "variance": variance,
+        "n_seeds": len(seeds),
+        "n_encoders": n_encoders,
+    }
 
 
 def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:

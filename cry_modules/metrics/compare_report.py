@@ -1,6 +1,6 @@
 """Comparison of runs in words: Markdown tables, and a sentence for a paper."""
 
-from typing import Dict, Iterable, List
+from typing import Dict, Iterable, List, Optional
 
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.figures import METRICS
@@ -32,13 +32,15 @@ def report(result: Dict) -> str:
             "sd between seeds": _number(entry["sd_between_seeds"]),
             "95 % interval over patients": _range(entry["ci95"]),
             "of a run with another seed": _range(entry["ci95_new_seed"])
-            if len(entry["by_seed"]) >= LEAST_SEEDS
+            if entry["n_encoders"] >= LEAST_SEEDS
             else f"needs {LEAST_SEEDS} seeds",
         }
         for entry in result["sets"]
     )
     spreads = filter(None, map(variance_sentence, result["sets"]))
     lines += [line for text in spreads for line in ("", text)]
+    shared = filter(None, map(heads_sentence, result["sets"]))
+    lines += [line for text in shared for line in ("", text)]
     if result["no_interval"]:
         lines += ["", f"No intervals: {result['no_interval']}."]
     if result["differences"]:
@@ -54,6 +56,30 @@ def report(result: Dict) -> str:
             "corrected for their number; those of Holm are."
         )
     return "\n".join(lines)
+
+
+def heads_sentence(entry: Dict) -> Optional[str]:
+    """Say where the runs of a set of ``compare`` share encoders: their seeds
+    are not those of pre-training. None where each has its own.
+
+    Example
+    -------
+    >>> heads_sentence({"name": "a", "by_seed": [0.7] * 4, "n_encoders": 1})
+    'a: its 4 runs have one pre-trained encoder, so that their seeds are those of the head, not of pre-training; there is no p about methods.'
+    """
+    n_runs, n = len(entry["by_seed"]), entry["n_encoders"]
+    if n == n_runs:
+        return None
+    runs = f"{entry['name']}: its {n_runs} runs have"
+    if n > 1:
+        return (
+            f"{runs} {n} pre-trained encoders; heads on one encoder are "
+            "averaged, and count as one pre-training seed."
+        )
+    return (
+        f"{runs} one pre-trained encoder, so that their seeds are those of the "
+        "head, not of pre-training; there is no p about methods."
+    )
 
 
 def _table(rows: Iterable[Dict]) -> List[str]:

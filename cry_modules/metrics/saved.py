@@ -54,6 +54,18 @@ def _is_classes(value) -> bool:
 CLASSES = Rule(_is_classes, "a list of two or more class names")
 
 
+_RANGE = ([float, float], None)
+#: Shape of the numbers of a model's training recordings, see ``Training`` of
+#: ``cry_modules/evaluation/out_of_distribution.py``.
+TRAINING = (
+    {
+        "length_s": [number(1e-3), number(1e-3)],
+        "bandwidth_hz": _RANGE,
+        "level_dbfs": _RANGE,
+        "distance": ([number(1e-12), number(1e-12)], None),
+    },
+    None,
+)
 #: Shapes of the entries of ``metrics.json``.
 _ENTRIES = {
     "task": str,
@@ -62,6 +74,7 @@ _ENTRIES = {
     "seed": whole(0),
     "label_fraction": number(0, 1),
     "encoder_source": (str, None),
+    "encoder_checksum": (str, None),
     "readout": str,
     "tested_on": str,
     "balance": str,
@@ -83,6 +96,7 @@ _ENTRIES = {
         },
         None,
     ),
+    "training_recordings": TRAINING,
     "chosen": ({"epoch?": whole(0), "c?": number(0)}, None),
     "final": (
         {

@@ -79,8 +79,10 @@ def variance_sentence(entry: Dict) -> Optional[str]:
     total = sum(sources.values())
     if len(sources) < 2 or not total:
         return None
+    heads = entry.get("n_encoders", np.inf) < entry["n_seeds"]
+    names = {"seeds": "seeds of the head"} if heads else {}
     parts = ", ".join(
-        f"{source} {np.sqrt(value):.3f} ({100 * value / total:.0f} %)"
+        f"{names.get(source, source)} {np.sqrt(value):.3f} ({100 * value / total:.0f} %)"
         for source, value in sources.items()
     )
     text = f"{entry['name']}, sd of one run by source (share of its variance): "
@@ -88,5 +90,5 @@ def variance_sentence(entry: Dict) -> Optional[str]:
     if "seeds" in sources:
         n = entry["n_seeds"]
         error = np.sqrt(sources["patients"] + sources["seeds"] / n)
-        text += f"; standard error of the mean of {n} seeds {error:.3f}"
+        text += f"; standard error of the mean of {n} {names.get('seeds', 'seeds')} {error:.3f}"
     return f"{text}."

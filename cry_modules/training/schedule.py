@@ -1,5 +1,6 @@
 """Learning rate: linear warm-up, then half a cosine, over the real steps."""
 
+import logging
 import math
 from typing import Dict
 
@@ -45,6 +46,9 @@ def warmup_cosine(
 def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     """Arguments of ``warmup_cosine`` from the real number of steps.
 
+    A warm-up that would last until the end or longer, as where only
+    ``number_of_epochs`` is lowered, is shortened to a tenth of the epochs.
+
     Arguments
     ---------
     hparams : dict
@@ -62,7 +66,7 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
     Raises
     ------
     InputError
-        An epoch has no batch or no step, or no step follows the warm-up.
+        An epoch has no batch or no step.
 
     Example
     -------
@@ -83,14 +87,17 @@ def step_schedule(hparams: Dict, n_batches: int, accumulation: int) -> Dict:
             f"--grad_accumulation_factor is {accumulation} and an epoch has "
             f"{n_batches} batches, so no step would be made; lower it"
         )
-    if hparams["warmup_epochs"] >= hparams["number_of_epochs"]:
-        raise InputError(
-            f"--warmup_epochs is {hparams['warmup_epochs']} of "
-            f"{hparams['number_of_epochs']} epochs; lower it"
+    warmup, n_epochs = hparams["warmup_epochs"], hparams["number_of_epochs"]
+    if warmup >= n_epochs:
+        warmup = n_epochs / 10
+        logging.getLogger(__name__).warning(
+            "--warmup_epochs is %g of %d epoch%s: shortened to %g",
+            *(hparams["warmup_epochs"], n_epochs, "s" * (n_epochs != 1)),
+            warmup,
         )
     return {
-        "n_steps": steps_per_epoch * hparams["number_of_epochs"],
-        "n_warmup": round(steps_per_epoch * hparams["warmup_epochs"]),
+        "n_steps": steps_per_epoch * n_epochs,
+        "n_warmup": round(steps_per_epoch * warmup),
         "lr": hparams["lr"],
         "final_lr": hparams["final_lr"],
     }

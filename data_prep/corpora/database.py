@@ -247,6 +247,18 @@ def usable_rows(
 ) -> Tuple[List[Row], Audits]:
     """Audit the rows of a database; return the usable ones, with durations of
     the decoded audio, and the audits."""
+    locate_audio(rows, root)
+    recordings = [rec for rec, _ in rows]
+    audits = preparation.audit(recordings, root, save_folder, left_out)
+    kept = [row for row in rows if audits.files[row[0].wav].usable]
+    return kept, audits
+
+
+def locate_audio(rows: List[Row], root: Path) -> None:
+    """Set the path of each row's audio file as the data folder spells it.
+
+    Raises ``InputError`` for a row without a file, and for a file of two rows.
+    """
     row_of = {}
     for rec, _ in rows:
         path = find_file(root, rec.wav)
@@ -264,10 +276,6 @@ def usable_rows(
                 "another spelling; remove one of the rows"
             )
         rec.wav = path
-    recordings = [rec for rec, _ in rows]
-    audits = preparation.audit(recordings, root, save_folder, left_out)
-    kept = [row for row in rows if audits.files[row[0].wav].usable]
-    return kept, audits
 
 
 def _elsewhere(root: Path, path: str) -> str:

@@ -38,7 +38,7 @@ from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, identity
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import Named
-from data_prep.manifest import SPLITS
+from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ def _prepare(root, table, save_folder, task, corpus_name, named):
     if folds is not None:
         splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
     elif "split" in rows[0][1]:
-        splits = _split_by_column(rows)
+        splits = split_by_column(rows)
     else:
         splits = split_by_patient([r for r, _ in rows], SHARES, task.seed)
     preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
@@ -240,7 +240,7 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
     return kept
 
 
-def _split_by_column(rows):
+def split_by_column(rows: List[Row]) -> Dict[str, List[Recording]]:
     """Recordings by the value of the column ``split``."""
     splits = {split: [] for split in SPLITS}
     for rec, cells in rows:

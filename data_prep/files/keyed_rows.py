@@ -19,7 +19,7 @@ import numpy as np
 from data_prep.files.errors import InputError
 from data_prep.files.identifiers import cleaned
 from data_prep.files.spreadsheets import csv_text, parsed_lines
-from data_prep.files.tables import checked_header
+from data_prep.files.tables import checked_header, replace_decimal_commas
 
 _COMMA, _QUOTE, _NEWLINE, _RETURN = b',"\n\r'
 #: Bytes scanned at a time, to bound the memory.
@@ -99,13 +99,27 @@ class KeyedRows(Sequence):
         lines = [line for line in lines if any(map(cleaned, line))]
         if not lines:
             return b""
-        n_columns = len(checked_header(self.path, lines[0], []))
+        header = checked_header(self.path, lines[0], [])
+        if separator != ",":
+            self._replace_decimal_commas(header, lines[1:])
+        n_columns = len(header)
         file = io.StringIO(newline="")
         writer = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
         for line in lines:
             beyond = any(map(cleaned, line[n_columns:]))
             writer.writerow(line if beyond else line[:n_columns])
         return file.getvalue().encode("utf-8", self._errors)
+
+    def _replace_decimal_commas(self, header, lines) -> None:
+        """Write points in columns of numbers, as ``read_table`` does."""
+        rows = [dict(zip(header, map(cleaned, line))) for line in lines]
+        if not rows or any(len(row) < len(header) for row in rows):
+            return  # refused later
+        replace_decimal_commas(self.path, rows)
+        for line, row in zip(lines, rows):
+            for i, name in enumerate(header):
+                if row[name] != cleaned(line[i]):
+                    line[i] = row[name]
 
     def _lines(self) -> Tuple[np.ndarray, np.ndarray]:
         """Offsets of the first byte and of the end of each line, header first.

@@ -83,12 +83,13 @@ def read_table(
         raise InputError(f"{path} has a header and no rows")
     _report_cleaned(changed, required)
     if separator != ",":
-        _replace_decimal_commas(path, [cells for _, cells in rows])
+        replace_decimal_commas(path, [cells for _, cells in rows])
     return rows
 
 
-def _replace_decimal_commas(path, rows: List[Dict[str, str]]) -> None:
-    """Write points in columns of numbers with decimal commas."""
+def replace_decimal_commas(path: Path, rows: List[Dict[str, str]]) -> None:
+    """Write points in columns of numbers with decimal commas; `rows` are the
+    cleaned cells by column of a table that is not separated by commas."""
     replaced = []
     for name in rows[0].keys() - _TEXTS:
         cells = [row[name] for row in rows if not is_missing(row[name])]

@@ -208,13 +208,19 @@ def warn_of_pretrained_on(hparams, manifests):
 
 
 def warn_of_band(hparams, manifests):
-    """Warn of cries at a lower sample rate than the encoder reads."""
+    """Warn of cries at a lower sample rate than the encoder reads, and of
+    generic recordings of several."""
     # Imported here: scikit-learn takes a third of a second.
-    from cry_modules.evaluation.file_facts import warn_of_narrow_band
+    from cry_modules.evaluation.file_facts import (
+        warn_of_mixed_rates,
+        warn_of_narrow_band,
+    )
 
     generic = [manifests / "replay"] * bool(hparams["replay_folder"])
     rate = hparams["logmel"].sample_rate
     warn_of_narrow_band(manifests, rate, "cries", generic)
+    for folder in generic:
+        warn_of_mixed_rates(folder, rate, "generic recordings")
 
 
 def make_brain(hparams, run_opts):

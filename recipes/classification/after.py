@@ -9,13 +9,23 @@ from typing import Dict, List
 
 import numpy as np
 import torch
+from speechbrain.dataio.dataset import FilteredSortedDynamicItemDataset
 from speechbrain.utils.distributed import run_on_main
 
+from cry_modules.audio import LongRecording
 from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.distributed import unwrapped
 from cry_modules.evaluation import controls, file_facts, report
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed
 from cry_modules.evaluation.nuisance import mean_over_folds
+from cry_modules.evaluation.out_of_distribution import (
+    MOST_RECORDINGS,
+    band_powers,
+    bandwidth,
+    left_out_distances,
+    training_of,
+)
 from cry_modules.evaluation.outcome import (
     EvaluationOptions,
     Outcome,
@@ -23,9 +33,9 @@ from cry_modules.evaluation.outcome import (
     pooled_predictions,
 )
 from cry_modules.figures.results import draw_results, results_of
-from cry_modules.lengths import batches_in_order
+from cry_modules.lengths import batches_in_order, float64
 from cry_modules.training.batches import EmbeddingSet, keep_batch
-from cry_modules.training.dataset import seconds_of
+from cry_modules.training.dataset import rows_of, seconds_of
 from cry_modules.training.loader_workers import worker_errors, worker_options
 from data_prep import manifest
 from data_prep.files.tables import write_text
@@ -34,7 +44,7 @@ from recipes.classification.folds import chosen_by_folds
 #: Keys of ``metrics.json`` that differ between folds.
 _OF_A_FOLD = (
     "valid", "test", "clinical", "controls", "subgroups", "nuisance", "figures",
-    "chosen",
+    "chosen", "training_recordings",
 )  # fmt: skip
 
 
@@ -173,6 +183,7 @@ def model_metrics(hparams, brain, done, options, corpus, files):
     return {
         **{name: hparams.get(name, defaults.get(name)) for name in names},
         "encoder_source": EncoderSource(hparams["encoder_source"]).name,
+        "encoder_checksum": hparams["checkpointer"].recorded("encoder"),
         "patient_score": hparams["patient_score"],
         "corpus": corpus["name"],
         "synthetic": bool(corpus.get("synthetic")),
@@ -184,6 +195,42 @@ def model_metrics(hparams, brain, done, options, corpus, files):
         "n_parameters": sum(p.numel() for p in parameters),
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
+
+
+def training_recordings(brain, hparams, dataset, embs, audited=None):
+    """Numbers of the training recordings that inference compares others with.
+
+    `dataset` and `embs` hold the training recordings and, where they are known,
+    their embeddings. All recordings of the manifests in the folder `audited`
+    are training recordings; by default, those of the run's training split are.
+    """
+    n, rng = len(dataset), np.random.default_rng(0)
+    chosen = np.sort(rng.permutation(n)[:MOST_RECORDINGS])
+    ids = [dataset.data_ids[i] for i in chosen]
+    part = FilteredSortedDynamicItemDataset(dataset, ids)
+    if embs is None:
+        embedder = unwrapped(brain.modules.embedder)
+        parts = brain, hparams, {"train": part}, embedder, "training"
+        embs = embed_all(*parts)["train"]
+    norm = unwrapped(brain.modules.head).norm
+    embs = torch.stack([embs.data[ID]["emb"] for ID in ids])
+    tensors = embs, norm.running_mean, norm.running_var
+    embs, mean, variance = (float64(x).cpu().numpy() for x in tensors)
+    patients = [row["patient_id"] for row in rows_of(part)]
+    distances = left_out_distances(embs, patients, mean, variance, n)
+    rate, widths = hparams["sample_rate"], []
+    size = round(hparams["chunk_s"] * rate)
+    for i in range(len(part)):
+        sig = part[i]["sig"]
+        windows = sig.windows(size) if isinstance(sig, LongRecording) else [sig]
+        powers = sum(band_powers(window.numpy(), rate) for window in windows)
+        widths.append(bandwidth(powers))
+    own, splits = Path(hparams["output_folder"]) / "manifest", manifest.SPLITS
+    files = file_facts.read_files(
+        audited or own, splits if audited else ["train"]
+    )
+    levels = [] if files is None else files.values["level_dbfs"]
+    return training_of(seconds_of(dataset), widths, levels, distances)
 
 
 def finish(hparams, done, history):
@@ -214,9 +261,11 @@ def pool(hparams, column, values, runs, options):
     every = list(runs.values())
 
     def of_folds(outcomes):
+        """The single outcome of each run, with the name of its fold."""
         pairs = zip(outcomes, values)
         return [replace(first, fold=str(value)) for (first,), value in pairs]
 
+    encoders = dict.fromkeys(run.metrics["encoder_checksum"] for run in every)
     done = Run(
         of_folds(run.outcomes for run in every),
         {
@@ -228,6 +277,7 @@ def pool(hparams, column, values, runs, options):
     done.metrics = {
         **{name: first[name] for name in first if name not in _OF_A_FOLD},
         "encoder_source": EncoderSource(hparams["encoder_source"]).name,
+        "encoder_checksum": None if None in encoders else " ".join(encoders),
         "prevalence": np.mean(
             [outcome.prevalence for outcome in done.outcomes], axis=0
         ).tolist(),

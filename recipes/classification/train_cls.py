@@ -271,6 +271,8 @@ def run(hparams, hparams_file, overrides, run_opts):
             hparams["seed"],
             hparams["bootstrap_draws"],
         )
+    known = brain, hparams, recordings["train"], embs and embs["train"]
+    done.metrics["training_recordings"] = after.training_recordings(*known)
     run_on_main(after.finish, args=[hparams, done, brain.history.rows])
     return done
 
@@ -357,10 +359,11 @@ def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
     brain = make_brain(hparams, run_opts, labels, classes)
     brain.validates = False
     load_pretrained(hparams, datasets["train"], brain.device)
-    batches = train_batches(hparams, every["train"])
+    batches, embs = train_batches(hparams, every["train"]), None
     if brain.cached:
         parts = brain, hparams, every, hparams["embedder"], "embedding"
-        datasets = {"train": EmbeddingSet(after.embed_all(*parts)["train"])}
+        embs = after.embed_all(*parts)["train"]
+        datasets = {"train": EmbeddingSet(embs)}
     chosen, train = done.metrics["final"], datasets["train"]
     if "c" in chosen:
         brain.solve(train, train, [chosen["c"]])
@@ -372,6 +375,9 @@ def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
         counter.limit = counter.patience = chosen["epochs"]
         fit(brain, hparams, datasets, batches)
     options = after.evaluation_options(hparams)
+    done.metrics["training_recordings"] = after.training_recordings(
+        brain, hparams, every["train"], embs, each[0] / "manifest"
+    )
     arguments = [hparams, done, brain.prevalence, options]
     run_on_main(folds.finish_final, args=arguments)
 

@@ -48,6 +48,15 @@ def make_loaders(brain, hparams, train, valid):
     )
 
 
+def warn_of_rates(hparams, manifests):
+    """Warn of recordings of several sample rates."""
+    # Imported here: scikit-learn takes a third of a second.
+    from cry_modules.evaluation.file_facts import warn_of_mixed_rates
+
+    rate = hparams["logmel"].sample_rate
+    warn_of_mixed_rates(manifests, rate, "recordings")
+
+
 def finish(hparams, rows, corpus):
     """Draw the curves of training and print one line."""
     # Imported here: takes 1 s, and is only needed after training.
@@ -92,6 +101,7 @@ def main(argv=None):
                 },
             )
             check_data(hparams, manifests)
+            warn_of_rates(hparams, Path(manifests))
             train, valid = read_views(
                 hparams, manifests, hparams["data_folder"]
             )

@@ -10,6 +10,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, Iterable, List, NamedTuple, Optional
 
+from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import read_database
 from data_prep.files.tables import read_lines
 from data_prep.synthetic.plan import SCALES
@@ -52,17 +53,20 @@ def size_of(settings: Settings, n_folds: int) -> Size:
         labelled = sum(cell.recordings for cell in train)
         more = sum(c.recordings for c in scale.cells if not c.split)
         return Size(scale.clips, labelled, labelled + more, 1)
-    rows = read_database(settings.recordings_csv, [])
+    rows = read_database(settings.recordings_csv, [], settings.named)
     column = settings.tasks[0].label_column
     labelled = sum(bool(cells.get(column)) for _, cells in rows)
     more = 0
     if settings.unlabelled_csv is not None:
-        more = len(read_database(settings.unlabelled_csv, []))
+        table = settings.unlabelled_csv
+        more = len(read_database(table, [], settings.named))
+    elif settings.unlabelled is not None:
+        more = len(audio_files(settings.unlabelled))
     table = generic_table(settings.generic)
-    if table is not None:
-        n_generic = len(read_lines(table))
-    else:
-        n_generic = sum(p.is_file() for p in settings.generic.rglob("*"))
+    listed = (
+        audio_files(settings.generic) if table is None else read_lines(table)
+    )
+    n_generic = len(listed)
     share = 1 - 2 / n_folds if n_folds > 2 else 0.7
     heard = 0 if settings.unlabelled is not None else round(share * len(rows))
     return Size(
@@ -78,7 +82,8 @@ def seconds_of(run: Run, size: Size, width: int, speed: float) -> float:
     if run.rule == "corpus":
         return _CORPUS * (size.generic + size.everything)
     n_models = size.folds if run.rule == "train_cls" else 1
-    overhead = _OVERHEAD[run.rule] * n_models
+    # A GPU is faster in training only.
+    overhead = _OVERHEAD[run.rule] * n_models / min(1.0, speed)
     if run.rule not in _RATE or run.facts.get("mode") in PROBES:
         return overhead
     options = dict(plain_settings(Path(run.command[1])))
@@ -87,6 +92,19 @@ def seconds_of(run: Run, size: Size, width: int, speed: float) -> float:
     audio *= _recordings(run, size) * n_models
     rate = _RATE[run.rule] * (_WIDTH / width) ** 2
     return overhead + audio / rate / speed
+
+
+def relative_speed(audio_per_second: float, width: int) -> float:
+    """Speed of a machine on which SimCLR trains on so many seconds of audio in
+    a second: the setting ``speed`` of a study.
+
+    Example
+    -------
+    >>> relative_speed(200.0, 8), relative_speed(100.0, 16)
+    (0.5, 1.0)
+    """
+    rate = _RATE["train_simclr"] * (_WIDTH / width) ** 2
+    return max(0.01, float(f"{audio_per_second / rate:.2g}"))
 
 
 def _recordings(run: Run, size: Size) -> float:
@@ -159,7 +177,8 @@ class Estimate:
             cost = timed(run, self.settings)
             if cost is None:
                 continue
-            for kind in (_kind(run), ""):
+            # Short runs, such as the tables, say nothing of trainings.
+            for kind in (_kind(run), *([""] if run.rule in _RATE else [])):
                 measured[kind] += cost["seconds"]
                 estimated[kind] += self.seconds[run.name]
         return {kind: measured[kind] / estimated[kind] for kind in measured}

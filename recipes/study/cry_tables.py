@@ -3,10 +3,11 @@
 > python -m recipes.study.cry_tables CRIES RECORDINGS --out DIR \\
 >     --labels neuro_injury,trigger [--more TABLE] [--folds 0 1 2]
 
-``recordings.csv`` has the split of every recording; ``labelled.csv`` and
+``recordings.csv`` has the split of every recording, and our names of columns; ``labelled.csv`` and
 ``all.csv`` are the cries for adaptation, labelled ones only or all;
 ``held_out.csv`` has the patients of validation and test set. With ``--folds``
-there is one of the last three for each fold, such as ``all_0.csv``.
+there is one of the last three for each fold, such as ``all_0.csv``; with
+``--make_folds`` that many folds are made.
 """
 
 import logging
@@ -21,11 +22,17 @@ from data_prep.corpora.database import (
     write_database,
 )
 from data_prep.corpora.folds import FOLD, rounds
-from data_prep.corpora.stratify import SHARES, split_patients, strata
-from data_prep.files.arguments import Arguments
+from data_prep.corpora.stratify import (
+    SHARES,
+    fold_patients,
+    split_patients,
+    strata,
+)
+from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.lock import locked
+from data_prep.files.tables import Named
 
 #: Columns of the tables for adaptation: without labels.
 _COLUMNS = ("recording_id", "patient_id", "path", "site", "split")
@@ -40,16 +47,16 @@ def write_tables(
     labels: Sequence[str],
     more: Optional[str] = None,
     folds: Sequence[str] = (),
+    make_folds: int = 0,
     seed: int = 0,
+    named: Optional[Named] = None,
 ) -> None:
     """Write all tables into ``out``."""
     _, table = locate(cries, recordings, "cries")
-    rows = read_database(table, [labels[0]])
-    for name in labels:
-        problem = f"{table} has no column {name!r}, only "
-        problem += ", ".join(rows[0][1])
-        require(name in rows[0][1], problem, "correct label_column")
-    further = read_database(Path(more), []) if more else []
+    rows = read_database(table, labels, named)
+    further = read_database(Path(more), [], named) if more else []
+    if make_folds:
+        folds = add_folds(rows, labels, table, make_folds, seed)
     patients = Spellings("patient_id", refuse_zeros=True)
     for rec, _ in [*rows, *further]:  # of both tables
         rec.patient_id = patients(rec.source, rec.patient_id)
@@ -63,7 +70,7 @@ def _write_all(rows, further, labels, folds, table, out, seed) -> None:
         _write_folds(rows, further, labels, folds, table, out)
         return
     if "split" not in rows[0][1]:
-        _make_split(rows, labels, table, seed)
+        add_split(rows, labels, table, seed)
     for rec, cells in rows:
         problem = f"{rec.source}: split is {cells['split']!r}"
         cure = "expected train, valid, test, or empty"
@@ -75,8 +82,30 @@ def _write_all(rows, further, labels, folds, table, out, seed) -> None:
     _write_round(rows, further, labels, part_of, out, "")
 
 
-def _make_split(rows: List[Row], labels, table, seed) -> None:
-    """Split whole patients, 70 / 15 / 15, stratified by label and site."""
+def add_split(rows: List[Row], labels, table, seed: int = 0) -> None:
+    """Add a column ``split`` of whole patients, 70 / 15 / 15, stratified by
+    label and site."""
+    part_of = split_patients(_strata(rows, labels, table), SHARES, seed)
+    for rec, cells in rows:
+        cells["split"] = part_of.get(rec.patient_id, "")
+
+
+def add_folds(
+    rows: List[Row], labels: Sequence[str], table: Path, n: int, seed: int = 0
+) -> List[str]:
+    """Add a column ``fold`` of whole patients, stratified by label and site;
+    return the names of the folds."""
+    problem = f"{table} has a column {FOLD!r} already"
+    cure = "use it, by folds: True, or rename it"
+    require(FOLD not in rows[0][1], problem, cure)
+    fold_of = fold_patients(_strata(rows, labels, table), n, seed)
+    for rec, cells in rows:
+        cells[FOLD] = fold_of.get(rec.patient_id, "")
+    return [str(fold) for fold in range(n)]
+
+
+def _strata(rows: List[Row], labels, table) -> Dict[str, tuple]:
+    """Label and site of each patient who has a label."""
     labelled = []
     for rec, cells in rows:
         rec.label = next((cells[name] for name in labels if cells[name]), "")
@@ -84,9 +113,7 @@ def _make_split(rows: List[Row], labels, table, seed) -> None:
             labelled.append(rec)
     problem = f"no row of {table} has a label in {', '.join(labels)}"
     require(labelled, problem, "correct label_column")
-    part_of = split_patients(strata(labelled), SHARES, seed)
-    for rec, cells in rows:
-        cells["split"] = part_of.get(rec.patient_id, "")
+    return strata(labelled)
 
 
 def _most_held_out(splits) -> Dict[str, str]:
@@ -148,8 +175,12 @@ def main() -> None:
     parser.add_argument(
         "--folds", nargs="+", default=[], help="columns of further folds"
     )
+    parser.add_argument(
+        "--make_folds", type=int, default=0, help="number of folds to make"
+    )
     parser.add_argument("--seed", default=0, help="seed of the folds")
-    args = vars(parser.parse_args())
+    add_columns(parser)
+    args = take_columns(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
         write_tables(**{**args, "labels": args["labels"].split(",")})

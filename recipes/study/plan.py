@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
-from data_prep.files.errors import InputError
-from recipes.study.data import check_database, checksum, folds_of, generic_table
+from data_prep.files.tables import NAMED_BY
+from recipes.study.data import check_data, checksum, folds_of, identity_of
 from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, table_rows
 from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
 
@@ -156,23 +156,9 @@ class Plan:
         return [checksum(table) for table in tables if table is not None]
 
     def _identity_of_generic(self) -> List[str]:
-        """Checksum of its table, or its files and their sizes."""
-        folder = self.settings.generic
         if self.settings.synthetic is not None:
-            return [str(folder)]
-        if not folder.is_dir():
-            raise InputError(
-                f"{folder} does not exist; correct `generic` in the study's "
-                "yaml file (or --set generic=FOLDER), or try `make demo-data`"
-            )
-        table = generic_table(folder)
-        if table is not None:
-            return [checksum(table)]
-        return sorted(
-            f"{path.relative_to(folder)} {path.stat().st_size}"
-            for path in folder.rglob("*")
-            if path.is_file()
-        )
+            return [str(self.settings.generic)]
+        return identity_of("generic", self.settings.generic)
 
     def _plan_tables(self) -> Path:
         s = self.settings
@@ -183,15 +169,28 @@ class Plan:
             command.append(f"--more={s.unlabelled_csv}")
         if s.folds:
             self.folds = folds_of(s)
-            command += ["--folds", *self.folds]
+            made = [f"--make_folds={s.folds}"]
+            command += ["--folds", *self.folds] if s.folds is True else made
+        command += self._columns()
         if s.synthetic is None:
-            check_database(s)
+            check_data(s)
         data = self._data(s.recordings_csv, s.unlabelled_csv)
+        if s.unlabelled is not None and s.unlabelled_csv is None:
+            data += identity_of("unlabelled", s.unlabelled)
         folder = self._folder("tables", "cries", [*command, *data])
         command.append(f"--out={folder}")
         last = f"held_out_{self.folds[-1]}.csv" if s.folds else "held_out.csv"
         self._add("tables", "tables", command, folder, last, self._corpus)
         return folder
+
+    def _columns(self) -> List[str]:
+        """Options that name the columns of the user's tables; those of
+        ``cry_tables`` have our names."""
+        return [
+            f"{NAMED_BY[ours]}={theirs}"
+            for ours, theirs in self.settings.named.items()
+            if theirs != ours
+        ]
 
     def _plan_pretraining(self, seed: int) -> None:
         generic = [f"--data_folder={self.settings.generic}"]
@@ -227,9 +226,10 @@ class Plan:
             f"--exclude={self._tables}/held_out{suffix}.csv",
         ]
         if self._hears_others(encoder):
+            table = [f"--recordings_csv={s.unlabelled_csv}", *self._columns()]
             options = [
                 f"--cry_folder={s.unlabelled}",
-                f"--recordings_csv={s.unlabelled_csv}",
+                *(table if s.unlabelled_csv is not None else []),
                 f"--exclude={self._tables}/recordings.csv",
                 f"--exclude_folder={s.cries}",
             ]

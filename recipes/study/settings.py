@@ -4,13 +4,17 @@ import math
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 from ruamel.yaml import YAML
 
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
+from data_prep.corpora.database import OPTIONS, TABLE, named_columns
+from data_prep.corpora.folds import MOST_FOLDS
 from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
+from data_prep.files.folders import require_outside
+from data_prep.files.tables import Named
 from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import ENCODERS
@@ -44,7 +48,8 @@ _STUDY_OPTIONS = {
     "output_folder", "encoder_source", "recordings_csv", "label_column",
     "label_fraction", "other_labels", "folds", "fold_column", "test_fold",
     "valid_fold", "nuisance", "controls", "figures", "exclude", "excluded",
-    "exclude_folder", "control", "finetune_mode",
+    "exclude_folder", "control", "finetune_mode", "patient_column",
+    "path_column",
 }  # fmt: skip
 #: Settings of a study that are texts, and options of its stages that are.
 STUDY_TEXTS = {"title", "generic", "cries", "hparams", "yaml"}
@@ -71,12 +76,16 @@ class Settings:
     title: str
     output_folder: Path  # runs, logs and report
     synthetic: Optional[Dict[str, Any]]  # scale and seed; None for real audio
-    generic: Path  # in VGGSound's form
+    generic: Path  # in VGGSound's form, or any folder of audio
     cries: Path  # paths in the tables of cries are relative to it
     recordings_csv: Path
+    patient_column: str  # names of columns in the tables of cries
+    path_column: str
     unlabelled: Optional[Path]  # cries of other infants, for adaptation alone
     unlabelled_csv: Optional[Path]  # table of those, or of further cries
-    folds: bool  # whether to test each value of the column `fold` once
+    #: True: each value of the column `fold` is tested once; a number: so many
+    #: folds of whole patients are made.
+    folds: Union[bool, int]
     nuisance: Optional[str]  # column that embeddings should not predict
     tasks: Tuple[Task, ...]  # the second one is for table 3
     encoders: Tuple[str, ...]  # keys of ENCODERS
@@ -91,11 +100,20 @@ class Settings:
     stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
 
     @property
+    def named(self) -> Named:
+        """The user's names of columns, by ours."""
+        return named_columns(self.patient_column, self.path_column)
+
+    @property
     def architecture(self) -> str:
         """Name of the encoder that the stage ``simclr`` trains."""
-        options = self.stages["simclr"]
+        return self.option("simclr", "architecture")
+
+    def option(self, stage: str, name: str) -> Any:
+        """Value of an option of a training stage: given, or its yaml file's."""
+        options = self.stages[stage]
         file = HPARAMS / f"{options['yaml']}.yaml"
-        return {**plain_settings(file), **options}["architecture"]
+        return {**plain_settings(file), **options}[name]
 
 
 def read_study(path: Path) -> Dict:
@@ -134,7 +152,8 @@ def _checked(values: Dict) -> Settings:
         title=_text("title", values["title"]),
         output_folder=Path(out),
         **_places(values, Path(out)),
-        folds=_flag("folds", values["folds"]),
+        **{name: _text(name, values[name]) for name in OPTIONS},
+        folds=_folds(values["folds"]),
         nuisance=_text_or_none("nuisance", values["nuisance"]),
         tasks=_tasks(values["tasks"]),
         encoders=_ordered("encoders", values["encoders"], ENCODERS, "simclr"),
@@ -153,6 +172,8 @@ _PLACES = ("generic", "cries", "recordings_csv", "unlabelled", "unlabelled_csv")
 _DEFAULTS = {
     "synthetic": None,
     **dict.fromkeys(_PLACES),
+    "patient_column": "patient_id",
+    "path_column": "path",
     "folds": False,
     "nuisance": "site",
     "encoders": list(ENCODERS),
@@ -180,6 +201,14 @@ def _text_or_none(name, value):
 def _flag(name, value):
     valid = isinstance(value, bool)
     return _require(valid, name, value, "it must be true or false")
+
+
+def _folds(value):
+    if isinstance(value, bool):
+        return value
+    valid = type(value) is int and 3 <= value <= MOST_FOLDS
+    cure = "it must be true or false, or a number of folds, from 3 to "
+    return _require(valid, "folds", value, f"{cure}{MOST_FOLDS}")
 
 
 def _path(name, value):
@@ -234,13 +263,18 @@ def _places(values, out) -> Dict:
     table = _path_or_none("recordings_csv", values["recordings_csv"])
     unlabelled = _path_or_none("unlabelled", values["unlabelled"])
     more = _path_or_none("unlabelled_csv", values["unlabelled_csv"])
-    if unlabelled is not None:
-        more = more or unlabelled / "recordings.csv"
+    if unlabelled is not None and more is None:
+        # Without a table, any folder of audio.
+        more = unlabelled / TABLE if (unlabelled / TABLE).is_file() else None
+    generic = _path("generic", values["generic"])
+    for folder in (generic, unlabelled if more is None else None):
+        if folder is not None:  # its files are listed
+            require_outside(out / "encoders", folder)
     return {
         "synthetic": None,
-        "generic": _path("generic", values["generic"]),
+        "generic": generic,
         "cries": cries,
-        "recordings_csv": table or cries / "recordings.csv",
+        "recordings_csv": table or cries / TABLE,
         "unlabelled": unlabelled,
         "unlabelled_csv": more,
     }

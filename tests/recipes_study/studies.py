@@ -77,8 +77,12 @@ def plan_of(values):
 
 
 def real(folder, cries, **changes):
-    """Settings of a small study of a cry database."""
-    (folder / "sounds").mkdir(exist_ok=True)
+    """Settings of a small study of a cry database, and sounds with labels,
+    whose files are not read."""
+    for split in ("train", "test"):
+        sound = folder / f"sounds/{split}/dog/a.wav"
+        sound.parent.mkdir(parents=True, exist_ok=True)
+        sound.touch()
     return settings(
         folder / "out", synthetic=None, cries=str(cries),
         generic=str(folder / "sounds"), **changes,

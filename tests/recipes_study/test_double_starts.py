@@ -31,6 +31,12 @@ COMMANDS = {
         "{run} {out}",
         "{out}/../.out.lock",
     ),
+    "new": (
+        "recipes.study.new",
+        "--cries={db} --label_column=neuro_injury --sounds={db} "
+        "--out={out}/new.yaml --output_folder={out}",
+        "{out}/.lock",
+    ),
     "report": ("recipes.study.report.__main__", "{out}", "{out}/.report.lock"),
 }
 

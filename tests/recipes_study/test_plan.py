@@ -4,6 +4,7 @@ runs that depend on a change."""
 import collections
 import os
 import re
+import shutil
 import subprocess
 import sys
 
@@ -85,9 +86,8 @@ def test_the_probe_on_blocks_is_a_linear_probe_read_elsewhere(tmp_path):
 
 def test_one_adaptation_to_other_infants_serves_all_folds(tmp_path, database):
     cries = database(",fold", cells=lambda i: f",{i // 2 % 3}")
-    (tmp_path / "others").mkdir()
     others = tmp_path / "others/recordings.csv"
-    others.write_text((cries / "recordings.csv").read_text())
+    shutil.copytree(cries, others.parent)
     settings = studies.real(
         tmp_path, cries, folds=True, unlabelled=str(others.parent)
     )
@@ -103,7 +103,8 @@ def test_one_adaptation_to_other_infants_serves_all_folds(tmp_path, database):
     assert option(adapt, "exclude_folder") == str(cries)
     run = plan.classifier("neuro", "adapt_replay", "linear", 1.0, 1)
     assert option(run, "encoder_source") == str(adapt.folder)
-    others.write_text(others.read_text() + "x,y,z.wav,,0\n")
+    (others.parent / "z.wav").touch()
+    others.write_text(others.read_text() + "x,y,z.wav,,0,0\n")
     changed = studies.plan_of(settings).encoder("adapt_replay", 1)
     assert changed.folder != adapt.folder
 
@@ -270,8 +271,7 @@ def test_sounds_without_a_table_are_identified_by_their_files(
 ):
     settings = studies.real(tmp_path, database())
     before = folders(settings)
-    (tmp_path / "sounds/train").mkdir()
-    (tmp_path / "sounds/train/a.wav").write_bytes(b"RIFF")
+    (tmp_path / "sounds/train/dog/b.wav").write_bytes(b"RIFF")
     after = folders(settings)
     assert after["encoders/simclr/1"] != before["encoders/simclr/1"]
     assert after["tables"] == before["tables"]

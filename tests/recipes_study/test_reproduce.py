@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import time
 
 import pytest
@@ -13,7 +14,7 @@ from recipes.study.report import reproduce
 def real(tmp_path, cries, **changes):
     settings = studies.real(tmp_path, cries, **changes)
     sounds = tmp_path / "sounds of O'Brien"
-    sounds.mkdir()
+    (tmp_path / "sounds").rename(sounds)
     return {**settings, "generic": str(sounds)}
 
 
@@ -37,9 +38,8 @@ def test_paths_have_placeholders(tmp_path, database):
 
 def test_a_folder_of_other_infants_is_not_named(tmp_path, database):
     others = os.path.relpath(tmp_path / "dr_anna")
-    os.makedirs(others)
-    settings = real(tmp_path, database(), unlabelled=others)
-    (tmp_path / "dr_anna/recordings.csv").write_text("a table")
+    shutil.copytree(database(), others)
+    settings = real(tmp_path, tmp_path / "db", unlabelled=others)
     commands = dict(reproduce.commands(studies.plan_of(settings)))
     assert not [name for name in commands if "anna" in commands[name]]
     parts = shlex.split(commands["encoders/adapt_all/1"])

@@ -9,12 +9,27 @@ from data_prep.files.errors import require
 from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import SPLITS, read, read_corpus
 from recipes.study.plan import Run
-from recipes.study.report.results import Results, read_if_there
+from recipes.study.report.results import Cell, Results, read_if_there
 from recipes.study.settings import Task
 
 #: Cries of the adaptations without replay, whose manifests have no generic
 #: sounds, by encoder.
 CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
+
+#: Names of corpora that have none.
+UNNAMED_SOUNDS, UNNAMED_CRIES = "generic sounds", "cries"
+#: Probes of ``data_prep.confounds`` that are controls of all encoders.
+NOT_THE_CRY = {
+    "label_background": "background alone (quietest frames)",
+    "label_file": "file facts alone (length, level, rate, format)",
+}
+_EVIDENCE = {"auc": float, "ci95": ([float, float], None), str: object}
+_CONFOUNDS = {
+    "verdict": [str],
+    "notes": [str],
+    "probes?": {str: {"evidence?": (_EVIDENCE, None), str: object}},
+    str: object,
+}
 
 
 class Corpus(NamedTuple):
@@ -42,7 +57,7 @@ def generic_corpus(results: Results) -> Optional[Corpus]:
         "pre-training and replay",
         ("train", "valid"),
         results.settings.generic,
-        "generic sounds",
+        UNNAMED_SOUNDS,
     )
 
 
@@ -52,8 +67,8 @@ def cry_corpora(results: Results) -> List[Corpus]:
     for task in settings.tasks:
         run = results.main_run(task)
         if run is not None:
-            purpose = f"{task.label_column}: training and test"
-            uses.append((folder_of(run), purpose, SPLITS, settings.cries))
+            use = (folder_of(run), classified(task), SPLITS, settings.cries)
+            uses.append(use)
     for name, cries in CRIES.items():
         run = adaptation(results, name)
         if run is not None:
@@ -61,10 +76,15 @@ def cry_corpora(results: Results) -> List[Corpus]:
             use = (run.folder, adapted_to(cries), ("train", "valid"), root)
             uses.append(use)
     cries = [
-        _corpus(folder / "manifest", purpose, splits, root, "cries")
+        _corpus(folder / "manifest", purpose, splits, root, UNNAMED_CRIES)
         for folder, purpose, splits, root in uses
     ]
     return [corpus for corpus in cries if corpus is not None]
+
+
+def classified(task: Task) -> str:
+    """Describe the purpose of a corpus for classification."""
+    return f"{task.label_column}: training and test"
 
 
 def adapted_to(cries: str) -> str:
@@ -153,6 +173,21 @@ def confounds(results: Results, task: Task) -> Optional[Dict]:
     if not results.settings.confounds:
         return None
     run = results.plan[f"confounds/{task.name}"]
-    return read_if_there(
-        run.result, {"verdict": [str], "notes": [str], str: object}
-    )
+    return read_if_there(run.result, _CONFOUNDS)
+
+
+def confound_cells(results: Results, task: Task) -> Dict[str, Cell]:
+    """AUC of what is not the cry: background and file facts alone."""
+    probes = (confounds(results, task) or {}).get("probes", {})
+    cells = {}
+    for name, label in NOT_THE_CRY.items():
+        evidence = probes.get(name, {}).get("evidence")
+        if evidence:
+            auc = evidence["auc"]
+            cells[label] = Cell(auc, [auc], None, evidence["ci95"])
+    return cells
+
+
+def controls(results: Results, task: Task) -> Dict[str, Cell]:
+    """AUC of everything that is no encoder of the study, by label."""
+    return {**results.controls(task.name), **confound_cells(results, task)}

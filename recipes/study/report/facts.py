@@ -1,12 +1,12 @@
 """Facts about a study, as text for the reporting checklist."""
 
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, Iterable, List, Optional
 
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.corpora import Corpus
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.settings import MODE_NAMES
+from recipes.study.settings import MODE_NAMES, Settings
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
@@ -25,9 +25,9 @@ def _data_facts(results, context) -> Dict[str, Any]:
     column = settings.tasks[0].label_column
     n_sites = cries.sites if cries else 0
     return {
-        "corpus": _and(sorted({c.name for c in corpora})),
+        "corpus": and_(sorted({c.name for c in corpora})),
         "synthetic": "yes" if context["synthetic"] else "no",
-        "licence": _and(sorted({c.licence for c in corpora} - {""})),
+        "licence": and_(sorted({c.licence for c in corpora} - {""})),
         "sites": f"{n_sites} site" + "s" * (n_sites > 1) if n_sites else None,
         "split": "whole patients in folds; each fold is the test set once, "
         "the next one is for validation"
@@ -40,11 +40,9 @@ def _data_facts(results, context) -> Dict[str, Any]:
         "n_patients": cries and cries.patients,
         "n_recordings": cries and cries.recordings,
         "hours": cries and f"{cries.hours:.1f}",
-        "label_columns": _and([t.label_column for t in settings.tasks]),
-        "predictors": "log-mel features (16 kHz, 80 bands, 25 ms windows every "
-        "10 ms, in dB, peak of each recording at 0.9, minus the mean over time "
-        "of each band), no other variable",
-        "excluded": _excluded(cries),
+        "label_columns": and_([t.label_column for t in settings.tasks]),
+        "predictors": predictors(settings),
+        "excluded": excluded(cries),
         "confounds": _confounds(context["confounds"][column]),
         "checksums": f"SHA-256 of {len(context['checksums'])} manifests in "
         "this report",
@@ -69,11 +67,11 @@ def _model_facts(results) -> Dict[str, Any]:
         f"{balance} (rare classes have a higher weight, which is reversed in "
         "the probabilities); the epoch with the best validation AUC is kept; "
         "all settings are in the commands of this report",
-        "comparators": _and([*comparators, *results.classical(task)]),
+        "comparators": and_([*comparators, *results.controls(task)]),
         "intervals": "95 % intervals from a bootstrap over test patients; "
         "the spread between seeds is given separately",
-        "seeds": f"{_and(map(str, settings.seeds))} (encoders: "
-        f"{_and(map(str, settings.pretraining_seeds))})",
+        "seeds": f"{and_(map(str, settings.seeds))} (encoders: "
+        f"{and_(map(str, settings.pretraining_seeds))})",
     }
 
 
@@ -103,7 +101,19 @@ def _result_facts(results, context) -> Dict[str, Any]:
     }
 
 
-def _and(words) -> Optional[str]:
+def predictors(settings: Settings) -> Optional[str]:
+    """Input of the encoders; None if it is not the usual front end."""
+    if settings.option("simclr", "front_end") != "fbank":
+        return None
+    return (
+        "log-mel features (16 kHz, 80 bands, 25 ms windows every 10 ms, in dB, "
+        "peak of each recording at 0.9, minus the mean over time of each band), "
+        "no other variable"
+    )
+
+
+def and_(words: Iterable[str]) -> Optional[str]:
+    """List as text, or None if it is empty."""
     words = list(words)
     if len(words) < 2:
         return words[0] if words else None
@@ -121,7 +131,8 @@ def _participants(table: Optional[List[List[str]]]) -> Optional[str]:
     return "; ".join(lines) + " (recordings / patients / hours)"
 
 
-def _excluded(cries: Optional[Corpus]) -> Optional[str]:
+def excluded(cries: Optional[Corpus]) -> Optional[str]:
+    """Number of files that are excluded, by reason, and of copies."""
     if cries is None:
         return None
     counts = {k: n for k, n in cries.rejected.items() if k != "flagged"}

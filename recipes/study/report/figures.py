@@ -5,7 +5,7 @@ from typing import Dict, List, Optional
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
-from recipes.study.encoders import ENCODERS, adapted, table_rows, trained_by
+from recipes.study.encoders import ENCODERS, adapted, trained_by
 from recipes.study.report import (
     corpora,
     findings,
@@ -22,11 +22,10 @@ _CURVES = ("random", "supervised", "simclr", "adapt_replay")
 
 
 def auc_pictures(results) -> List[Picture]:
-    """Pictures of the test AUC, one for each task, by encoder and mode."""
-    controls = {e.label for e in ENCODERS.values() if e.control}
-    modes, drawn = results.settings.modes, []
-    for i, task in enumerate(results.settings.tasks):
-        shown = {*table_rows(2), *(() if i else table_rows(1))}
+    """Pictures of the test AUC, one for each task: by encoder and mode, then
+    the controls, each with the best first."""
+    drawn, modes = [], results.settings.modes
+    for task in results.settings.tasks:
         cells = {
             ENCODERS[encoder].label: {
                 MODE_NAMES[mode]: cell
@@ -34,22 +33,26 @@ def auc_pictures(results) -> List[Picture]:
                 if (cell := results.cell(task.name, encoder, mode))
             }
             for encoder in results.settings.encoders
-            if encoder in shown
         }
-        classical = results.classical(task.name)
-        for label, cell in classical.items():
-            cells[label] = {MODE_NAMES["linear"]: cell}
-        if any(cells.values()):
-            drawn.append(
-                rows.auc_by_encoder(
-                    f"auc_{task.name}",
-                    f"Test AUC: {task.label_column}",
-                    cells,
-                    [MODE_NAMES[mode] for mode in modes],
-                    controls | set(classical),
-                )
+        cells = {label: of_mode for label, of_mode in cells.items() if of_mode}
+        if not cells:
+            continue
+        controls = corpora.controls(results, task)
+        cells.update({label: {"": cell} for label, cell in controls.items()})
+        drawn.append(
+            rows.auc_by_encoder(
+                f"auc_{task.name}",
+                f"Test AUC of all encoders and controls: {task.label_column}",
+                dict(sorted(cells.items(), key=_lowest_last)),
+                [MODE_NAMES[mode] for mode in modes],
+                {e.label for e in ENCODERS.values() if e.control} | {*controls},
             )
+        )
     return drawn
+
+
+def _lowest_last(entry) -> float:
+    return -max(cell.mean or 0 for cell in entry[1].values())
 
 
 def claims_forest(verdicts, results) -> Optional[Picture]:

@@ -1,11 +1,11 @@
-"""Further results of a study: gains over controls, nuisance probes, forgetting
-and costs.
+"""Further results of a study: differences between encoders, gains over controls,
+nuisance probes, forgetting and costs.
 """
 
 import math
-from itertools import product
+from itertools import combinations, product
 from statistics import median_high
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from cry_modules.metrics.multiplicity import holm
 from cry_modules.training.history import BEFORE, BEFORE_FILE
@@ -14,6 +14,64 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import read_if_there
 from recipes.study.report.tables import at_share
 from recipes.study.settings import MODE_NAMES, PROBES
+
+
+class Pairs(NamedTuple):
+    """Differences of all pairs of encoders in a mode; each has ``a``, ``b`` and
+    the entry of ``Results.difference`` of a minus b, with ``p_holm``."""
+
+    task: str
+    mode: str
+    title: str
+    rows: List[Dict]
+
+
+def pairs(results) -> List[Pairs]:
+    """All pairwise differences of encoders, for each task: in the best mode
+    that all of them have, and in the paper's linear probe."""
+    entries = []
+    for task in results.settings.tasks:
+        for mode, why in _compared_modes(results, task.name).items():
+            title = f"{task.label_column}, {MODE_NAMES[mode]}: {why}"
+            rows = _pairs(results, task.name, mode)
+            entries.append(Pairs(task.name, mode, title, rows))
+    return [entry for entry in entries if entry.rows]
+
+
+def _compared_modes(results, task) -> Dict[str, str]:
+    """Modes in which all encoders are compared, and why."""
+    means = {}
+    for mode in results.settings.modes:
+        cells = [
+            results.cell(task, encoder, mode)
+            for encoder in results.settings.encoders
+        ]
+        values = [cell.mean for cell in cells if cell]
+        if len(values) > 1 and None not in values:
+            means[mode] = (len(values), sum(values) / len(values))
+    best = max(means, key=means.get, default="linear")
+    why = {best: "the read-out of the highest mean AUC"}
+    why["linear"] = " and ".join(
+        [*filter(None, [why.get("linear")]), "the paper's linear probe"]
+    )
+    return why
+
+
+def _pairs(results, task, mode) -> List[Dict]:
+    cells = {e: results.cell(task, e, mode) for e in results.settings.encoders}
+    known = {e: cell.mean or 0 for e, cell in cells.items() if cell}
+    ranked = sorted(known, key=known.get, reverse=True)
+    rows = [
+        {
+            **results.difference(task, mode, b, a),  # with names of its own
+            "a": ENCODERS[a].label,
+            "b": ENCODERS[b].label,
+        }
+        for a, b in combinations(ranked, 2)
+    ]
+    for row, p in zip(rows, holm([row["p"] for row in rows])):
+        row["p_holm"] = p
+    return rows
 
 
 def controls(results) -> List[Dict]:

@@ -1,9 +1,10 @@
 """The report of a study: one page that needs no network, and the same tables as
 Markdown, LaTeX and csv.
 
-``report.html``, ``tables.md``, ``tables.tex``, a csv for each table,
-``figures/*.svg`` and ``results.json`` in the study's folder contain no patient
-id, no path and no date. The page names missing runs.
+``report.html``, ``paper.md``, ``tables.md``, ``tables.tex``, a csv for each
+table, ``figures/*.svg`` and ``results.json`` in the study's folder contain no
+patient id, no path and no date. The page names missing runs. ``doubtful.csv``
+does name recordings and patients.
 """
 
 import json
@@ -15,6 +16,7 @@ import jinja2
 from markupsafe import Markup
 
 from cry_modules.figures.page import style_sheet
+from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
@@ -28,11 +30,14 @@ from recipes.study.report import (
     figures,
     findings,
     hypotheses,
+    limits,
     maps,
+    paper,
     pictures,
     reproduce,
     tables,
 )
+from recipes.study.report.doubtful import write_doubtful
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
 from recipes.study.report.sounds import examples
@@ -59,14 +64,18 @@ def make_report(folder: Path) -> Path:
     context = contents(results)
     # A lock of its own: a study, which holds that of the folder, runs this.
     with locked(folder, ".report.lock"):
+        write_doubtful(results, Path(folder))
         return _write_report(Path(folder), context)
 
 
 def _write_report(out: Path, context: Dict[str, Any]) -> Path:
-    for old in [*out.glob("table_*.csv"), *out.glob("few_labels*.csv")]:
-        old.unlink()
-    all_tables = [*context["tables"], *context["more_tables"]]
+    for pattern in ("encoders_*.csv", "table_*.csv", "few_labels*.csv"):
+        for old in out.glob(pattern):
+            old.unlink()
+    all_tables = [*context["encoders"], *context["paper_tables"]]
     tables.write_tables(all_tables, HOW_TO_READ, out)
+    text = paper.as_markdown(context["paper"], context["title"])
+    write_text(out / paper.FILE, text)
     _write_figures(context, out / "figures")
     numbers = json.dumps(_numbers(context), indent=1)
     write_text(out / "results.json", f"{numbers}\n")
@@ -93,6 +102,7 @@ def render(context: Dict[str, Any]) -> str:
     return environment.get_template("report.html.j2").render(
         MODE_NAMES=MODE_NAMES,
         ENCODERS=ENCODERS,
+        ONE_SEED=ONE_SEED,
         light=style_sheet(0),
         dark=style_sheet(1),
         **context,
@@ -118,6 +128,7 @@ def contents(results: Results) -> Dict[str, Any]:
     ]
     context["checklist"] = checklist.rows(facts_of(results, context))
     context["guidelines"] = checklist.LINKS
+    context["paper"] = paper.paragraphs(results, context)
     return context
 
 
@@ -150,11 +161,25 @@ def _corpora(results) -> Dict[str, Any]:
 
 
 def _results(results) -> Dict[str, Any]:
-    all_tables = tables.study_tables(results)
-    verdicts = hypotheses.judge(results)
+    encoders, verdicts = (
+        tables.encoder_tables(results),
+        hypotheses.judge(results),
+    )
+    n_tasks = len(results.settings.tasks)
+    paper_tables = tables.study_tables(results)
     return {
-        "tables": [t for t in all_tables if t.main],
-        "more_tables": [t for t in all_tables if not t.main],
+        "encoders": encoders,
+        "main_tables": encoders[:n_tasks],
+        "fewer_labels": [
+            *encoders[n_tasks:],
+            *(t for t in paper_tables if t.name.startswith("few_labels")),
+        ],
+        "paper_tables": paper_tables,
+        "pairs": findings.pairs(results),
+        "warnings": {
+            task.label_column: limits.not_the_cry(results, task)
+            for task in results.settings.tasks
+        },
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
         "claims_p": hypotheses.corrected_claims(verdicts),
@@ -223,8 +248,9 @@ def _numbers(context) -> Dict:
                 }
                 for row in table.rows
             ]
-            for table in [*context["tables"], *context["more_tables"]]
+            for table in [*context["encoders"], *context["paper_tables"]]
         },
+        "pairs": [entry._asdict() for entry in context["pairs"]],
         "claims": [
             {
                 "claim": verdict.claim.number,
@@ -248,4 +274,5 @@ def _numbers(context) -> Dict:
         ],
         "forgetting": context["forgetting"],
         "generic_sounds": context["generic_sounds"],
+        "paper": context["paper"]._asdict(),
     }

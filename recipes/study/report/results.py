@@ -1,10 +1,13 @@
 """Results of a study's runs, read from their folders."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
+import numpy as np
+
+from cry_modules.evaluation.controls import in_words
 from cry_modules.metrics.bootstrap import why_no_interval
 from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, facts_of
 from cry_modules.metrics.paired import aligned
@@ -14,14 +17,7 @@ from cry_modules.training.history import HISTORY_FILE, ROW
 from data_prep.files.shapes import read_json
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
-from recipes.study.settings import Task
-
-#: Classical models that the networks are compared with.
-CLASSICAL = {
-    "logmel_logistic": "log-mel statistics, logistic regression",
-    "logmel_svm": "log-mel statistics, SVM",
-    "logmel_spread": "log-mel statistics without means, logistic regression",
-}
+from recipes.study.settings import MODE_NAMES, Task
 
 
 @dataclass
@@ -54,7 +50,10 @@ class Results:
         self.plan = plan
         self.settings = plan.settings
         self._predictions = functools.cache(Predictions.read)
-        self._cells: Dict[Tuple, Cell] = {}
+        self._metrics = functools.cache(read_metrics)
+        self.set_of = functools.cache(self._set_of)
+        self._compared: Dict[Tuple, Optional[Dict]] = {}
+        self._differences: Dict[Tuple, Optional[Dict]] = {}
 
     @property
     def missing(self) -> List[Run]:
@@ -66,12 +65,23 @@ class Results:
         runs = self.plan.classifiers(task, encoder, mode, fraction)
         folders = [run.folder for run in runs]
         return [
-            read_metrics(folder)
+            self._metrics(folder)
             for folder in folders
             if (folder / METRICS_FILE).is_file()
         ]
 
-    def set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
+    def of_folds(self, task, encoder, mode) -> List[Dict]:
+        """Read ``metrics.json`` of each fold of each seed that is done."""
+        runs = self.plan.classifiers(task, encoder, mode)
+        return [
+            read_metrics(run.folder / name, required=())
+            for run in runs
+            if run.done
+            for name in self._metrics(run.folder).get("folds", ["."])
+            if (run.folder / name / METRICS_FILE).is_file()
+        ]
+
+    def _set_of(self, task, encoder, mode, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of the seeds that are done, or None."""
         runs = self.plan.classifiers(task, encoder, mode, fraction)
         runs = [run for run in runs if run.done]
@@ -88,31 +98,48 @@ class Results:
         facts = facts_of(files)
         return SeedSet(label, files, aligned_sets, **facts, seed_names=seeds)
 
-    def classical(self, task: str, fraction: float = 1.0) -> Dict[str, Cell]:
-        """Test AUC of the classical controls by name; they have no seed."""
-        cells = {}
-        for metrics in self.of(task, "simclr", "linear", fraction)[:1]:
-            for name, block in metrics.get("controls", {}).items():
-                auc = block["recording"]["auc"]
-                ci95 = block["recording"]["auc_ci95"]
-                if name in CLASSICAL:
-                    cells[CLASSICAL[name]] = Cell(auc, [auc], None, ci95)
+    def controls(
+        self, task: str, fraction=1.0, metric="auc", unit="recording"
+    ) -> Dict[str, Cell]:
+        """A metric of the controls that the runs of SimCLR hold, by label;
+        random encoders only if the study has none of its own."""
+        known = [ENCODERS[name].source for name in self.settings.encoders]
+        cells: Dict[str, Cell] = {}
+        for mode in self.settings.modes:
+            for metrics in self.of(task, "simclr", mode, fraction)[:1]:
+                for name, units in (metrics.get("controls") or {}).items():
+                    label = in_words(name, units["recording"])
+                    if name == "random_encoder":
+                        if "random_calibrated" in known:
+                            continue
+                        label += f", {MODE_NAMES[mode]}"
+                    value = units[unit].get(metric)
+                    ci95 = units[unit].get(f"{metric}_ci95")
+                    cells.setdefault(label, Cell(value, [value], None, ci95))
         return cells
+
+    def compared(
+        self, task, encoder, mode, fraction=1.0, metric="auc", unit="recording"
+    ) -> Optional[Dict]:
+        """``compare`` of one method, whose entry in ``sets`` has ``sd_encoders``
+        too, the standard deviation between pre-trained encoders; or None."""
+        key = (task, encoder, mode, fraction, metric, unit)
+        if key not in self._compared:
+            runs, result = self.set_of(task, encoder, mode, fraction), None
+            if runs is not None:
+                result = compare([runs], unit=unit, metric=metric)
+                (entry,) = result["sets"]
+                entry["sd_encoders"] = _sd_encoders(runs, entry["by_seed"])
+            self._compared[key] = result
+        return self._compared[key]
 
     def cell(
         self, task, encoder, mode, fraction=1.0, metric="auc", unit="recording"
     ) -> Optional[Cell]:
         """A metric of a method on the test set, or None."""
-        key = (task, encoder, mode, fraction, metric, unit)
-        if key not in self._cells:
-            runs = self.set_of(task, encoder, mode, fraction)
-            cell = None
-            if runs is not None:
-                summary = compare([runs], unit=unit, metric=metric)["sets"][0]
-                names = ("mean", "by_seed", "sd_between_seeds", "ci95")
-                cell = Cell(*(summary[name] for name in names))
-            self._cells[key] = cell
-        return self._cells[key]
+        result = self.compared(task, encoder, mode, fraction, metric, unit)
+        names = ("mean", "by_seed", "sd_between_seeds", "ci95")
+        return result and Cell(*(result["sets"][0][name] for name in names))
 
     def difference(
         self, task, mode, lower, higher, fraction=1.0
@@ -120,17 +147,24 @@ class Results:
         """Difference in AUC of two methods in one mode, over patients and
         pre-training seeds; see ``cry_modules.metrics.compare``. With one seed
         the interval is over patients alone, and there is no p."""
+        key = (task, mode, lower, higher, fraction)
+        if key not in self._differences:
+            self._differences[key] = self._difference(*key)
+        return self._differences[key]
+
+    def _difference(self, task, mode, lower, higher, fraction):
         sets = [
             self.set_of(task, name, mode, fraction) for name in (lower, higher)
         ]
         if None in sets:
             return None
-        first = sets[0]
-        sets[1].predictions = [
+        first, second = sets
+        predictions = [
             aligned(first.predictions[0], first.files[0], p, file)
-            for p, file in zip(sets[1].predictions, sets[1].files)
+            for p, file in zip(second.predictions, second.files)
         ]
-        difference = compare(sets)["differences"][0]
+        second = replace(second, predictions=predictions)
+        difference = compare([first, second])["differences"][0]
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
             methods = {"p": None, "no_interval": ONE_SEED}
@@ -150,6 +184,12 @@ class Results:
         """Rows of ``history.json``, if there is one."""
         return read_if_there(run.folder / HISTORY_FILE, [ROW]) or []
 
+    def file_warning(self, task: Task) -> Optional[str]:
+        """Sentence of a run whose files alone reveal the classes, or None."""
+        run = self.main_run(task)
+        files = run and self._metrics(run.folder).get("files")
+        return files and files.get("class_warning")
+
     def main_run(self, task: Task) -> Optional[Run]:
         """A finished run with all recordings of a task, or None."""
         runs = (
@@ -160,6 +200,15 @@ class Results:
             and run.done
         )
         return next(runs, None)
+
+
+def _sd_encoders(runs: RunSet, by_seed) -> Optional[float]:
+    """Standard deviation between pre-trained encoders, each the mean of its
+    seeds of fine-tuning; None for one encoder."""
+    values = runs.by_encoder(np.array(by_seed, dtype=float))
+    if len(values) < 2 or not np.isfinite(values).all():
+        return None
+    return float(values.std(ddof=1))
 
 
 def read_if_there(path: Path, shape: Any = object) -> Any:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cry_modules.figures import style
 from cry_modules.figures.page import WIDTH, Picture, drawing
-from cry_modules.metrics.words import count, interval_in_words
+from cry_modules.metrics.words import interval_in_words
 from recipes.study.report.hypotheses import Tested
 from recipes.study.report.results import Cell
 
@@ -70,7 +70,7 @@ def auc_by_encoder(
     controls: Collection[str],
 ) -> Picture:
     """Picture of AUC with a row for each encoder and a mark for each
-    fine-tuning mode."""
+    fine-tuning mode; a control that has no encoder is of the mode ``""``."""
     looks = [{**_DOT, **style.look(j)} for j in range(len(modes))]
     entries = list(zip(modes, looks))
     if set(controls) & set(rows):
@@ -80,17 +80,18 @@ def auc_by_encoder(
         (name, title, _describe_encoders(rows)),
         13 + 15 * len(modes),
     )
-    place = _rows(frame, rows, height, "test AUC", entries)
+    place = _rows(frame, rows, height, "test AUC", entries, width=30)
     with place as (axes, picture):
         axes.axvline(0.5, **style.CHANCE)
         for i, (encoder, cells) in enumerate(rows.items()):
             grey = {"color": style.GREY} if encoder in controls else {}
-            for j, mode in enumerate(modes):
-                if mode in cells:
-                    y = i + 0.7 * ((j + 0.5) / len(modes) - 0.5)
-                    mean, by_seed, _, ci95 = cells[mode]
-                    properties = {**looks[j], **grey}
-                    _draw_mark(axes, y, properties, mean, by_seed, ci95)
+            for mode, (mean, by_seed, _, ci95) in cells.items():
+                look, y = _DOT, float(i)
+                if mode in modes:
+                    j = list(modes).index(mode)
+                    look = looks[j]
+                    y += 0.7 * ((j + 0.5) / len(modes) - 0.5)
+                _draw_mark(axes, y, {**look, **grey}, mean, by_seed, ci95)
     return picture
 
 
@@ -122,12 +123,12 @@ def defined(values: Iterable[Optional[float]]) -> List[float]:
 
 def _describe_encoders(rows) -> str:
     cells = {
-        f"{encoder}, {mode}": cell
+        f"{encoder}, {mode}".rstrip(", "): cell
         for encoder, cells in rows.items()
         for mode, cell in cells.items()
     }
     known = [n for n, cell in cells.items() if cell.mean is not None]
-    text = f"Test AUC of {count(len(rows), 'encoder')} by mode."
+    text = f"Test AUC by encoder or control, {len(rows)} of them, and by mode."
     for word, choose in (("Highest", max), ("Lowest", min)):
         if known:
             label = choose(known, key=lambda name: cells[name].mean)

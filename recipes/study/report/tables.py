@@ -1,17 +1,20 @@
-"""A study's tables: as numbers, and as Markdown, LaTeX, csv and cells of the
-page.
+"""A study's tables: all encoders together, and in the paper's layout; as
+numbers, and as Markdown, LaTeX, csv and cells of the page.
 """
 
 import re
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
-from typing import List, Optional, Sequence
+from typing import List, Optional, Sequence, Tuple
 
 from cry_modules.metrics.figures import METRICS, shown_in
 from cry_modules.metrics.predictions import UNITS
+from cry_modules.metrics.words import units_in_words
 from data_prep.files.tables import write_table, write_text
 from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.plan import few_labels_rows
+from recipes.study.report.corpora import confound_cells
 from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES, PROBES
 
@@ -42,6 +45,7 @@ class Table:
     foot: List[List[str]] = field(default_factory=list)
     note: str = ""
     main: bool = False  # by AUC of recordings
+    between: str = "seeds"  # what the standard deviations are between
 
 
 def study_tables(results: Results) -> List[Table]:
@@ -50,10 +54,87 @@ def study_tables(results: Results) -> List[Table]:
     """
     return [
         table
-        for metric in shown_in("study")
-        for unit in (UNITS if metric == "auc" else UNITS[:1])
+        for metric, unit in _measures()
         for table in _by_measure(results, metric, unit)
     ]
+
+
+def _measures() -> List[Tuple[str, str]]:
+    """Metrics of a study's tables, each with a unit."""
+    return [
+        (metric, unit)
+        for metric in shown_in("study")
+        for unit in (UNITS if metric == "auc" else UNITS[:1])
+    ]
+
+
+def encoder_tables(results: Results) -> List[Table]:
+    """One table of all encoders and their controls for each task, and for
+    each fraction at which all are compared."""
+    settings = results.settings
+    wanted = [(task, 1.0) for task in settings.tasks]
+    wanted += [(settings.tasks[0], share) for share in settings.compared_at]
+    return [_all_encoders(results, task, share) for task, share in wanted]
+
+
+def _all_encoders(results: Results, task, share: float) -> Table:
+    """A row for each encoder and mode, and for each control, by falling AUC."""
+    settings, rows = results.settings, []
+    for encoder, mode in product(settings.encoders, settings.modes):
+        where = (task.name, encoder, mode, share)
+        cells = [_over_encoders(results, *where, *m) for m in _measures()]
+        label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+        if any(cells):
+            rows.append(Row(label, cells, ENCODERS[encoder].control))
+    controls = [results.controls(task.name, share, *m) for m in _measures()]
+    rows += [
+        Row(label, [cells[label] for cells in controls], control=True)
+        for label in controls[0]
+    ]
+    if share == 1.0:
+        rows += [
+            Row(label, [cell] + [None] * (len(controls) - 1), control=True)
+            for label, cell in confound_cells(results, task).items()
+        ]
+    rows.sort(key=lambda row: -(row.cells[0].mean or 0))
+    name = f"encoders_{task.name}" + (f"_{100 * share:g}" if share < 1 else "")
+    title = at_share(f"All encoders: {task.label_column}", share)
+    columns = [f"{METRICS[m].words} by {unit}" for m, unit in _measures()]
+    trained = ", ".join(
+        f"{MODE_NAMES[mode]} {_n_trained(results, task.name, mode, share)}"
+        for mode in _modes_at(settings, share)
+    )
+    notes = [f"Trained parameters: {trained}.", _note(results, task.name)]
+    notes.append(_units(results, task.name))
+    return Table(
+        name, title, "encoder and mode", columns, rows, [],
+        " ".join(filter(None, notes)), main=True, between="pretraining_seeds",
+    )  # fmt: skip
+
+
+def _over_encoders(results, *where) -> Optional[Cell]:
+    """A cell whose standard deviation is between pre-trained encoders."""
+    compared, cell = results.compared(*where), results.cell(*where)
+    return cell and cell._replace(sd=compared["sets"][0]["sd_encoders"])
+
+
+def _n_trained(results, task, mode, share) -> str:
+    runs = results.of(task, "simclr", mode, share)
+    return f"{runs[0]['n_trainable']:,}" if runs else "not run"
+
+
+def _note(results, task) -> str:
+    why = results.no_interval(task)
+    return f"No intervals over patients: {why}." if why else ""
+
+
+def _units(results, task) -> str:
+    """Number of units by patient, if a patient has several classes."""
+    mode = results.settings.modes[0]
+    block = results.compared(task, "simclr", mode, unit="patient")
+    if block is None or block["n"] == block["n_patients"]:
+        return ""
+    return f"By patient: {units_in_words('patient', block['n'], block['n_patients'])}."
 
 
 def _by_measure(results, metric, unit) -> List[Table]:
@@ -86,7 +167,11 @@ def _by_measure(results, metric, unit) -> List[Table]:
             which, share, metric, unit,
         )  # fmt: skip
         if main:
-            _complete(table, results, task.name, share)
+            trained = [
+                _n_trained(results, task.name, mode, share)
+                for mode in _modes_at(settings, share)
+            ]
+            table.foot.append(["trained parameters", *trained])
         tables.append(table)
     if few_labels_rows(settings):
         name = f"few_labels{suffix}"
@@ -109,9 +194,9 @@ def _encoders_by_mode(results, name, title, task, table, share, metric, unit):
         if encoder in results.settings.encoders
     ]
     columns = [MODE_NAMES[mode] for mode in modes]
-    why = results.no_interval(task)
-    note = f"No intervals over patients: {why}." if why else ""
-    return Table(name, title, "encoder", columns, rows, [], note)
+    return Table(
+        name, title, "encoder", columns, rows, [], _note(results, task)
+    )
 
 
 def _modes_at(settings, share) -> List[str]:
@@ -139,19 +224,6 @@ def _few_labels(results, name, measure, metric, unit) -> Table:
         [percent(fraction) for fraction in fractions],
         rows,
     )
-
-
-def _complete(table: Table, results: Results, task: str, share) -> None:
-    """Add the row of trained parameters, and the classical controls in the
-    column of the linear probe."""
-    cells = ["trained parameters"]
-    for mode in _modes_at(results.settings, share):
-        runs = results.of(task, "simclr", mode, share)
-        cells.append(f"{runs[0]['n_trainable']:,}" if runs else "not run")
-    table.foot.append(cells)
-    empty = [None] * (len(table.columns) - 1)
-    for label, cell in results.classical(task, share).items():
-        table.rows.append(Row(label, [cell, *empty], control=True))
 
 
 def at_share(text: str, fraction: float) -> str:
@@ -269,7 +341,7 @@ def write_csv(table: Table, path: Path) -> None:
             cells = ["" if value is None else value for value in numbers]
             seeds = " ".join(map(repr, cell.by_seed))
             rows.append([row.label, column, *cells, seeds])
-    header = [table.head, "column", "mean", "sd_between_seeds"]
+    header = [table.head, "column", "mean", f"sd_between_{table.between}"]
     header += ["patients_low95", "patients_high95", "by_seed"]
     write_table(path, header, rows)
 

@@ -113,6 +113,21 @@ def test_an_invalid_threshold_is_refused(tmp_path, threshold):
     assert "operating point" in refusal(folder)
 
 
+@pytest.mark.parametrize(
+    "numbers, message",
+    [
+        ([1, 2], "training_recordings is"),
+        ({"length_s": [1.0, 2.0]}, "training_recordings"),
+        ({"length_s": [0, "x"]}, "training_recordings"),
+    ],
+)
+def test_damaged_numbers_of_training_are_refused(tmp_path, numbers, message):
+    folder = write_folder(
+        tmp_path / "a", change=lambda d: d.update(training_recordings=numbers)
+    )
+    assert message in refusal(folder)
+
+
 def test_a_threshold_is_for_two_classes(tmp_path):
     three = Blueprint(1, classes=["a", "b", "c"], log_prior=[0.0] * 3)
     folder = write_folder(tmp_path / "a", build(three))

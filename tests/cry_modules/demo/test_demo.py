@@ -67,13 +67,22 @@ def test_the_call_in_words(classifier, upload, threshold, call, reason):
     scored.scores = np.array([0.5, 0.5])
     classifier.hparams.threshold = threshold
     text = text_of(page.result(scored, classifier.hparams))
-    assert f"Called {call}" in text and f"{call} (called)" in text
+    assert f"Predicted: {call}" in text and f"{call} (predicted)" in text
     assert reason in text
     if threshold is None:
         assert "threshold" not in text and "dashed" not in text
     else:
         chosen = f"threshold of {threshold:.4f} that was chosen for 80 %"
         assert chosen in text and "dashed" in text
+
+
+def test_a_recording_unlike_those_of_training_is_said(classifier, upload):
+    scored = page.score(classifier, upload())
+    text = text_of(page.result(scored, classifier.hparams))
+    assert "Unlike" not in text
+    scored.unlike = ["length", "sound"]
+    text = text_of(page.result(scored, classifier.hparams))
+    assert "Unlike the recordings of training in length, sound" in text
 
 
 def test_all_of_many_classes_are_shown(upload):

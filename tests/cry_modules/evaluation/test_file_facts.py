@@ -191,3 +191,18 @@ def test_a_narrow_band_is_named_with_both_rates(tmp_path, caplog):
     assert "--rate 8000" in record.message
     file_facts.warn_of_narrow_band(manifests, 8000, "cries")
     assert len(caplog.records) == 1
+
+
+def test_a_mix_of_sample_rates_is_said_in_one_line(tmp_path, caplog):
+    """Views of one recording can be recognised by an empty upper band."""
+    manifests = clinic(
+        tmp_path / "data",
+        lambda i, label: {"rate": (8000, 16000, 44100)[i % 3]},
+    )
+    caplog.clear()
+    file_facts.warn_of_mixed_rates(manifests, 16000, "sounds")
+    (record,) = caplog.records
+    assert "(16 of 8000 Hz, 32 of 16000 Hz or more)" in record.message
+    assert "those of 8000 Hz are empty above 4000 Hz" in record.message
+    file_facts.warn_of_mixed_rates(manifests, 8000, "sounds")
+    assert len(caplog.records) == 1

@@ -29,11 +29,21 @@ pytest.importorskip("onnxruntime", reason="the extra `export`")
 CLASSES = ["healthy", "hurt"]
 ABOUT = {"name": "x", "classes": CLASSES, "threshold": 0.3, "caution": "Beware"}
 
+#: Numbers of training recordings, beyond which some of the sounds are.
+KNOWN = {
+    "length_s": [2.0, 4.0],
+    "bandwidth_hz": [7000.0, 8000.0],
+    "level_dbfs": [-30.0, -10.0],
+    "distance": [1.0, 1.5],
+}
+
 
 def make_pair(path, **settings):
     """A model in torch, and its ONNX file."""
     model = random_model(**{"chunk_s": 4.0, "classes": CLASSES, **settings})
-    write_onnx(model.embedder, model.posterior, ABOUT, path)
+    model.facts = {"training_recordings": KNOWN}
+    facts = {**ABOUT, **model.facts}
+    write_onnx(model.embedder, model.posterior, facts, path)
     return CryClassifier.from_model(model), path
 
 
@@ -88,6 +98,10 @@ def test_scores_equal_torchs(options, longest_s, sounds, tmp_path, monkeypatch):
         assert score.seconds == pytest.approx(other.seconds)
         assert score.n_windows == other.n_windows
         np.testing.assert_allclose(score.scores, other.scores, atol=1e-4)
+        assert score.unlike == other.unlike
+        assert score.distance == pytest.approx(other.distance, rel=1e-3)
+    found = {name for score in scores for name in score.unlike}
+    assert found >= {"length", "bandwidth", "level"}
     assert np.ptp([score.scores[0] for score in scores]) > 0.01
     assert max(score.n_windows for score in scores) == (
         1 if longest_s == 120 else 6

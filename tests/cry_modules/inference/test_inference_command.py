@@ -55,6 +55,10 @@ def test_a_folder_gives_a_table(run, clinic, tmp_path, capsys):
     for path, scores in zip(paths_of(expected, clinic), expected.scores):
         assert abs(float(rows[path]["injury"]) - scores[1]) < 1e-5
     assert len(rows) == 36
+    # They are like the recordings of training, most of which they are.
+    unlike = [row for row in rows.values() if row["unlike_training"]]
+    assert len(unlike) <= 4
+    assert all(float(row["training_distance"]) > 0 for row in rows.values())
     captured = capsys.readouterr()
     assert "done: 36 recordings" in captured.out
     assert "Not a medical device" in captured.err

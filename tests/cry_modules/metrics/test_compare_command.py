@@ -121,6 +121,35 @@ def test_the_encoder_of_a_run_is_the_one_it_names(tmp_path):
         (tmp_path / "metrics.json").write_text(text)
         assert encoder_of(file) == expected
         assert EncoderSource(source).is_random == (expected == str(file))
+    # Encoders of one name, in the studies of two tasks, say, differ.
+    metrics = {"encoder_source": "simclr/1", "encoder_checksum": "0a1b"}
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    assert encoder_of(file) == "0a1b"
+
+
+def test_runs_on_one_encoder_are_heads_and_the_command_says_so(
+    tmp_path, capsys
+):
+    """Seeds of the head say nothing about another pre-training: no p about
+    methods, and no interval of a run with another seed."""
+    a, b = models(np.random.default_rng(0), 40, 80, (0.7, 0.9))
+    for name, predictions in (("a", a), ("b", b)):
+        for seed in "1234":
+            folder = tmp_path / name / seed
+            write(folder, predictions)
+            own = seed if name == "a" else "1"
+            metrics = {"encoder_source": f"{name}/{own}"}
+            metrics["encoder_checksum"] = f"{name}{own}"
+            (folder / "metrics.json").write_text(json.dumps(metrics))
+    main([str(tmp_path / "a"), str(tmp_path / "b"), "--n_draws", "200"])
+    printed = capsys.readouterr().out
+    assert "b: its 4 runs have one pre-trained encoder" in printed
+    assert "a: its" not in printed
+    (row,) = [x for x in printed.splitlines() if x.startswith("| b | 4 |")]
+    assert row.endswith("| needs 3 seeds |")
+    (row,) = [x for x in printed.splitlines() if x.startswith("| b - a |")]
+    assert "| undecided |" in row
+    assert "about these models, not the methods" in printed
 
 
 @pytest.mark.parametrize(
@@ -241,8 +270,9 @@ def test_several_comparisons_are_not_corrected_and_say_so(tmp_path, capsys):
     c = a.with_scores(np.random.default_rng(9).permutation(a.scores))
     main([write(tmp_path / n, p) for n, p in zip("abc", (a, b, c))])
     printed = capsys.readouterr().out
-    assert "p of these 2 comparisons are not corrected" in printed
-    assert "| b - a |" in printed and "| c - a |" in printed
+    assert "p of these 3 comparisons are not corrected" in printed
+    for difference in ("b - a", "c - a", "c - b"):
+        assert f"| {difference} |" in printed
 
 
 @pytest.mark.parametrize(

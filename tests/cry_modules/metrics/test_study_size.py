@@ -250,7 +250,7 @@ def test_holm_stands_beside_each_of_several_comparisons():
     differences = compare(sets)["differences"]
     ps = sorted(entry["p"] for entry in differences)
     smallest_p = min(differences, key=lambda entry: entry["p"])
-    assert smallest_p["p_holm"] == pytest.approx(min(1, 3 * ps[0]))
+    assert smallest_p["p_holm"] == pytest.approx(min(1, 6 * ps[0]))
     assert all(entry["p_holm"] >= entry["p"] for entry in differences)
     assert compare(sets[:2])["differences"][0]["p_holm"] == pytest.approx(
         compare(sets[:2])["differences"][0]["p"]

@@ -1,0 +1,206 @@
+"""Sentences on the methods of a study, in the order of TRIPOD+AI: data, split,
+input, encoders, classifiers, seeds, controls, measure, test, software.
+"""
+
+from typing import Dict, List, Optional
+
+from cry_modules.metrics.compare import ONE_SEED
+from cry_modules.metrics.words import count
+from recipes.study.encoders import ENCODERS
+from recipes.study.report import corpora
+from recipes.study.report.facts import and_, excluded, predictors
+from recipes.study.report.results import Results
+from recipes.study.settings import MODE_NAMES
+
+
+def methods(
+    results: Results, context: Dict, tested: List, numbers: Dict
+) -> List[Optional[str]]:
+    """Sentences of the methods; None for one whose figure is missing."""
+    settings = results.settings
+    return [
+        *(_data(context, t) for t in tested),
+        _split(results, tested),
+        _input(settings),
+        _encoders(settings, numbers["epochs"]),
+        *_heard(results, context),
+        f"Classifiers were {and_(context['modes_in_words'])}.",
+        _chosen_in_words(numbers["chosen"]),
+        _seeds(settings),
+        _controls(context),
+        *(_measure(t) for t in tested[:1]),
+        _test(context["pairs"]),
+        _software(context),
+    ]
+
+
+def _data(context, tested) -> str:
+    """Source, outcome, size and exclusions."""
+    task = tested.task
+    purpose = corpora.classified(task)
+    corpus = next((c for c in context["cries"] if c.purpose == purpose), None)
+    text = f"Recordings of cries were classified as {_or(task.classes)}"
+    if corpus is None:
+        return f"{text} ({task.label_column})."
+    sites = f", {count(corpus.sites, 'site')}" if corpus.sites else ""
+    kind = "synthetic recordings" if corpus.synthetic else "recordings"
+    name = "" if corpus.name == corpora.UNNAMED_CRIES else f"{corpus.name}: "
+    return (
+        f"{text} ({task.label_column}; {name}{corpus.recordings} "
+        f"{kind} of {count(corpus.patients, 'patient')}, {corpus.hours:.2f} "
+        f"hours{sites}). Every file was decoded before training; "
+        f"{excluded(corpus)}."
+    )
+
+
+def _split(results, tested) -> Optional[str]:
+    if not tested:
+        return None
+    n_folds = tested[0].counts.get("n_folds")
+    text = "Patients were split into training, validation and test set"
+    if n_folds:
+        text = (
+            f"Each of {n_folds} folds was the test set once, with the next one "
+            "for validation and the others for training"
+        )
+    text += "; no patient was in two of these sets."
+    if any(ENCODERS[name].cries for name in results.settings.encoders):
+        text += (
+            " Encoders were adapted without the patients of validation and "
+            "test set, compared by id and by samples."
+        )
+    return text
+
+
+def _input(settings) -> Optional[str]:
+    known = predictors(settings)
+    return known and f"Predictors were {known}."
+
+
+def _encoders(settings, epochs) -> str:
+    parts = []
+    for name in settings.encoders:
+        how = "not trained" if ENCODERS[name].stage is None else ""
+        if name in epochs:
+            least, most = epochs[name]
+            how = f"{least} to " * (least < most) + count(most, "epoch")
+        parts.append(ENCODERS[name].label + (f" ({how})" if how else ""))
+    return (
+        f"Encoders ({settings.architecture}, width {settings.width}) were: "
+        f"{'; '.join(parts)}."
+    )
+
+
+def _heard(results, context) -> List[str]:
+    """Describe the corpora that encoders were trained on."""
+    generic, encoders = context["generic"], results.settings.encoders
+    sentences = []
+    if generic is not None:
+        named = generic.name != corpora.UNNAMED_SOUNDS
+        sentences.append(
+            f"Generic sounds were {generic.recordings} recordings"
+            + (f" of {generic.name}." if named else ".")
+        )
+    for name, cries in corpora.CRIES.items():
+        purpose = corpora.adapted_to(cries)
+        for corpus in context["cries"]:
+            if corpus.purpose == purpose and name in encoders:
+                fold = bool(results.plan.adapted_folds(name))
+                sentences.append(
+                    f"{cries.capitalize()} cries"
+                    + " of the first fold" * fold
+                    + f" were {corpus.recordings} recordings of "
+                    f"{count(corpus.patients, 'patient')}, without their labels."
+                )
+    return sentences
+
+
+def _chosen_in_words(chosen) -> Optional[str]:
+    parts = []
+    for mode, values in chosen.items():
+        for name, (middle, low, high) in values.items():
+            words = "epoch" if name == "epoch" else "penalty C"
+            parts.append(
+                f"{words} of {MODE_NAMES[mode]} {middle:g} ({low:g} to {high:g})"
+            )
+    if not parts:
+        return None
+    return (
+        "Chosen on validation patients were, median and range over encoders, "
+        f"seeds and folds: {', '.join(parts)}."
+    )
+
+
+def _seeds(settings) -> str:
+    return (
+        f"Encoders were trained with {count(len(settings.pretraining_seeds), 'seed')}"
+        f" and classifiers with {len(settings.seeds)}; their values are means "
+        "over seeds."
+    )
+
+
+def _controls(context) -> Optional[str]:
+    labels = [row.label for row in context["encoders"][0].rows if row.control]
+    if not labels:
+        return None
+    text = f"Controls were: {'; '.join(labels)}."
+    if {*labels} & {*corpora.NOT_THE_CRY.values()}:
+        text += (
+            " Background and file facts were cross-validated on all labelled "
+            "recordings, patients kept apart; their intervals are percentiles "
+            "of draws of patients."
+        )
+    return text
+
+
+def _measure(tested) -> str:
+    counts = tested.counts
+    macro = "macro average over classes of " * (len(counts["classes"]) > 2)
+    within = " and compares recordings within folds" * ("n_folds" in counts)
+    text = (
+        f"The measure is the {macro}area under the ROC curve (AUC); it is by "
+        f"recording{within}."
+    )
+    if counts["no_interval"]:
+        return text
+    least, most = counts["n_draws"]
+    draws = f"{least} to " * (least < most) + str(most)
+    return (
+        f"{text} Intervals are 95 % intervals over patients (Student's t on "
+        f"log-odds; the standard error is that of {draws} bootstrap draws of "
+        "whole patients)."
+    )
+
+
+def _test(pairs) -> Optional[str]:
+    rows = [row for entry in pairs for row in entry.rows]
+    if any(row["no_interval"] == ONE_SEED for row in rows):
+        return (
+            "Encoders of one pre-training seed were not tested against each "
+            "other."
+        )
+    if all(row["p"] is None for row in rows):
+        return None
+    return (
+        "Differences between encoders were tested over patients, paired, and "
+        "pre-training seeds; p values are corrected by Holm's procedure for "
+        "the number of pairs."
+    )
+
+
+def _software(context) -> str:
+    shown = ("cry-ssl", "torch", "speechbrain")
+    versions = [
+        f"{name} {version}"
+        for name, version in context["versions"].items()
+        if name in shown
+    ]
+    at = ""
+    if context["commit"]:
+        at = f"; this was written at commit {context['commit']}"
+    return f"Software: {', '.join(versions)}{at}."
+
+
+def _or(words) -> str:
+    *others, last = words
+    return f"{', '.join(others)} or {last}"
