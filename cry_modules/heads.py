@@ -24,6 +24,9 @@ class ProjectionHead(nn.Module):
         Dimension of a projection.
     predictor : bool
         Whether to add the predictor.
+    last_norm : bool
+        Whether the projector ends in a BatchNorm, which fixes the variance of
+        each dimension: VICReg and BYOL have none there.
 
     Example
     -------
@@ -37,16 +40,18 @@ class ProjectionHead(nn.Module):
         hidden_dim: int,
         out_dim: int,
         predictor: bool = False,
+        last_norm: bool = True,
     ):
         super().__init__()
         layers = [
-            # No bias: BatchNorm subtracts the mean.
+            # No bias before a BatchNorm, which subtracts the mean.
             nn.Linear(emb_dim, hidden_dim, bias=False),
             nn.BatchNorm1d(hidden_dim),
             nn.ReLU(inplace=True),
-            nn.Linear(hidden_dim, out_dim, bias=False),
-            nn.BatchNorm1d(out_dim),
+            nn.Linear(hidden_dim, out_dim, bias=not last_norm),
         ]
+        if last_norm:
+            layers.append(nn.BatchNorm1d(out_dim))
         if predictor:
             layers += [
                 nn.Linear(out_dim, out_dim // 4, bias=False),

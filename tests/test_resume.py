@@ -18,7 +18,7 @@ from tests.runs import checkpoints, history
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
 OFTEN = "--ckpt_interval_steps=1"
-RECIPES = ["simclr", "adaptation", "linear", "linear_bn", "end_to_end"]
+RECIPES = ["simclr", "byol", "adaptation", "linear", "linear_bn", "end_to_end"]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,9 @@ def command(corpus, tmp_path_factory):
         output = output or folder / str(next(number))
         cries, sounds = f"{corpus}/cry", f"{corpus}/vggsound"
         run = ["train_cls.py", f"hparams/neuro_{recipe}.yaml", *TINY]
-        if recipe == "simclr":
+        if recipe in ("simclr", "byol"):
+            objective = "byol" if recipe == "byol" else "nt_xent"
+            run += [f"--objective={objective}"]
             run[:2] = "train_simclr.py", "hparams/small_simclr.yaml"
             run += [f"--data_folder={sounds}"]
         elif recipe == "adaptation":

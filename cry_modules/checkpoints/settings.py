@@ -56,7 +56,7 @@ TEXTS |= {"task", "label_column", "other_labels", "fold_column", "excluded"}
 TEXTS |= {"replay", "adapt_layers", "architecture", "front_end"}
 TEXTS |= {"finetune_mode", "trained_on", "tested_on", "readout", "balance"}
 TEXTS |= {"patient_score", "solver", "patient_column", "path_column"}
-TEXTS |= {"group_by", "replay_group_by"}
+TEXTS |= {"group_by", "replay_group_by", "objective"}
 
 
 def _one_of(*names: str) -> Callable[[str], str]:

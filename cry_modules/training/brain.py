@@ -195,15 +195,17 @@ class ResumableBrain(sb.Brain):
         for name, module in self.modules.items():
             if not any(p.requires_grad for p in module.parameters()):
                 continue
-            if on_gpu:
-                module = SyncBatchNorm.convert_sync_batchnorm(module)
-            else:
-                module = convert_batch_norms(module)
             self.modules[name] = DistributedDataParallel(
-                module,
+                self.over_all_ranks(module),
                 device_ids=[self.device] if on_gpu else None,
                 find_unused_parameters=self.find_unused_parameters,
             )
+
+    def over_all_ranks(self, module: torch.nn.Module) -> torch.nn.Module:
+        """Give a module BatchNorms over the batches of all ranks."""
+        if self.device_type == "cuda":
+            return SyncBatchNorm.convert_sync_batchnorm(module)
+        return convert_batch_norms(module)
 
     def on_stage_start(self, stage, epoch=None):
         """Start the sums of an epoch, or resume those of an unfinished one."""

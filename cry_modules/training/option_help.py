@@ -65,6 +65,7 @@ SENTENCES = {
     "chunk_s": "Length of a chunk, seconds",
     "n_views": "Views of a recording in a batch",
     "n_masks": "Masks of SpecAugment in time and in frequency",
+    "objective": "Comparison of the views",
     "temperature": "Temperature of the contrastive loss",
     "background_snr": "Background mixed into a view",
     "noise_snr": "Noise mixed into a view",

@@ -10,14 +10,16 @@ import json
 import logging
 import math
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import speechbrain as sb
 import torch
 from speechbrain.dataio.dataset import DynamicItemDataset
 from speechbrain.utils.distributed import if_main_process, run_on_main
 
+from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
+from cry_modules.objectives.byol import TargetNetwork, momentum_at
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.forecast import forecast_simclr
 from cry_modules.training.history import BEFORE_FILE, History, read_before
@@ -36,19 +38,24 @@ from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
 
-#: Validation before the first step.
+#: Module, and checkpoint file, of the objective's own predictor.
+PREDICTOR = "objective_predictor"
 
 
 class Views(NamedTuple):
     """Outputs of the model: all first views of a batch, then all second ones.
 
     ``feats`` ``[n_views * batch, frames, n_mels]``, ``embs`` ``[n_views *
-    batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``.
+    batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``; where the
+    objective has them, predictions from ``z`` and projections by the target
+    network, shaped like ``z``.
     """
 
     feats: torch.Tensor
     embs: torch.Tensor
     z: torch.Tensor
+    predicted: Optional[torch.Tensor] = None
+    targets: Optional[torch.Tensor] = None
 
 
 class SimCLRBrain(ResumableBrain):
@@ -59,7 +66,7 @@ class SimCLRBrain(ResumableBrain):
     """
 
     best_by = {"min_key": "valid_loss"}
-    anchor = projection_anchor = None
+    anchor = projection_anchor = target = None
     negatives = "all"
 
     def compute_forward(self, batch, stage):
@@ -76,8 +83,16 @@ class SimCLRBrain(ResumableBrain):
             encoder, projector = unwrapped(encoder), unwrapped(projector)
         passes = feats.chunk(n_views) if self.two_passes else [feats]
         embs = [encoder(view) for view in passes]
-        z = [projector(emb) for emb in embs]
-        return Views(feats, torch.cat(embs), torch.cat(z))
+        z = torch.cat([projector(emb) for emb in embs])
+        views = Views(feats, torch.cat(embs), z)
+        if PREDICTOR in self.modules:
+            predictor = self.modules[PREDICTOR]
+            if stage != sb.Stage.TRAIN:
+                predictor = unwrapped(predictor)
+            views = views._replace(predicted=predictor(z))
+        if self.target is not None:
+            views = views._replace(targets=self.target(feats))
+        return views
 
     def _is_generic(self, batch):
         """True for a recording of a corpus other than the cries, ``[batch]``."""
@@ -86,11 +101,15 @@ class SimCLRBrain(ResumableBrain):
 
     def compute_objectives(self, predictions, batch, stage):
         """Compute the loss; add loss and metrics to the sums of each corpus."""
-        views = predictions.z.chunk(len(predictions.z) // len(batch.id))
-        apart = {}
+        n_views, more = len(predictions.z) // len(batch.id), {}
         if self.negatives == "corpus":
-            apart["corpora"] = self._is_generic(batch)
-        rows = self.hparams.loss.rows(*views, **apart)
+            more["corpora"] = self._is_generic(batch)
+        if predictions.targets is not None:
+            more["targets"] = predictions.targets.chunk(n_views)
+        views = predictions.z
+        if predictions.predicted is not None:
+            views = predictions.predicted
+        rows = self.hparams.loss.rows(*views.chunk(n_views), **more)
         training = stage == sb.Stage.TRAIN
         totals = self.totals if training else self.valid_totals
         figures = {"loss": rows.losses.detach(), **rows.figures}
@@ -112,7 +131,7 @@ class SimCLRBrain(ResumableBrain):
         return loss
 
     def _anchor_loss(self, predictions):
-        feats, embs, z = predictions
+        feats, embs, z = predictions[:3]
         n_views, loss = sum_of_ranks(len(embs), self.device), 0.0
         if self.anchor is not None:
             encoder = unwrapped(self.modules.encoder)
@@ -156,6 +175,28 @@ class SimCLRBrain(ResumableBrain):
         self.hparams.chunks.epoch = epoch if stage == sb.Stage.TRAIN else 0
         # Ranks validate on different batches: nothing may be gathered.
         self.hparams.loss.train(stage == sb.Stage.TRAIN)
+        if self.target is not None:
+            self.target.train(stage == sb.Stage.TRAIN)
+
+    def optimizers_step(self):
+        """Step, then move the target network towards the trained one."""
+        super().optimizers_step()
+        if self.target is None:
+            return
+        modules = (self.modules[name] for name in ("encoder", "projector"))
+        n_steps = self.schedule["n_steps"]
+        self.target.follow(
+            *map(unwrapped, modules),
+            momentum_at(
+                self.hparams.loss.momentum, self.optimizer_step, n_steps
+            ),
+        )
+
+    def _wrap_distributed(self):
+        """The target network's BatchNorms are over all ranks, too."""
+        super()._wrap_distributed()
+        if self.target is not None and self.distributed_launch:
+            self.over_all_ranks(self.target)
 
     def on_stage_end(self, stage, stage_loss, epoch=None):
         """Probe the encoder, write the epoch's row, warn of collapse, save."""
@@ -226,6 +267,23 @@ def averages(
     return row
 
 
+def add_networks(brain: SimCLRBrain, hparams: Dict) -> None:
+    """Add the networks that the objective has besides encoder and projector,
+    to be trained or kept, and saved."""
+    loss = hparams["loss"]
+    predictor = loss.predictor(hparams["projection_dim"])
+    if predictor is not None:
+        source = EncoderSource(hparams.get("encoder_source"))
+        if not source.is_random:
+            load_companion(source.file(), f"{PREDICTOR}.ckpt", predictor)
+        brain.modules[PREDICTOR] = predictor.to(brain.device)
+        brain.checkpointer.add_recoverable(PREDICTOR, predictor)
+    if loss.has_target:
+        networks = brain.modules["encoder"], brain.modules["projector"]
+        brain.target = TargetNetwork(*networks).to(brain.device)
+        brain.checkpointer.add_recoverable("target", brain.target)
+
+
 def probes_of(hparams: Dict, train_sets: Sequence[DynamicItemDataset]) -> List:
     """Build the probes; return an empty list without the option ``probe``."""
     if not (hparams["probe"] or hparams["probe_folder"]):
@@ -256,6 +314,9 @@ def train_simclr(
         hparams["number_of_epochs"],
     )
     forecast_simclr(brain, hparams, len(train_loader), len(valid_loader))
+    # After the forecast, whose trial pass keeps the state of `modules` alone;
+    # the first steps correct it for what these networks take.
+    add_networks(brain, hparams)
     if hparams["checkpoint_activations"]:
         recompute_blocks(hparams["encoder"])
     brain.fit(hparams["epoch_counter"], train_loader, valid_loader)

@@ -111,6 +111,12 @@ def check_options(hparams):
         "pass --exclude with the manifests that you evaluate on",
     )
     require_folder(hparams["cry_folder"], "--cry_folder", "cries")
+    require(
+        hparams["negatives"] == "all" or hparams["loss"].has_negatives,
+        f"--negatives is {hparams['negatives']} and the objective "
+        f"{hparams['objective']} has none",
+        "leave it out, or pass --objective nt_xent",
+    )
     of_generic = {"background_snr": None, "negatives": "all"}
     off = {"replay_ratio": 0.0, "replay": "fixed", "control": False}
     if hparams["replay_folder"] is None:

@@ -1,6 +1,6 @@
 """The contract of a self-supervised objective."""
 
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Sequence
 
 import torch
 from torch import nn
@@ -45,13 +45,19 @@ class Objective(nn.Module):
     figures : dict
         Figures besides the loss: name in ``history.json`` (after ``train_`` or
         ``valid_``) and description in messages.
+    has_negatives : bool
+        Whether recordings of a batch repel each other: the setting
+        ``negatives`` is for such objectives.
+    has_target : bool
+        Whether ``rows`` needs the projections of a target network, which
+        follows the trained one by ``momentum`` (``objectives.byol``).
 
     Example
     -------
     >>> class Distance(Objective):
     ...     figures = {"close": "share of close views"}
     ...
-    ...     def rows(self, *views):
+    ...     def rows(self, *views, corpora=None, targets=()):
     ...         losses = (views[0] - views[1]).square().mean(dim=1)
     ...         close = (losses.detach() < 0.1).float()
     ...         return Rows(losses, {"close": close}, torch.arange(len(losses)))
@@ -60,9 +66,13 @@ class Objective(nn.Module):
     """
 
     figures: Dict[str, str] = {}
+    has_negatives = has_target = False
 
     def rows(
-        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
+        self,
+        *views: torch.Tensor,
+        corpora: Optional[torch.Tensor] = None,
+        targets: Sequence[torch.Tensor] = (),
     ) -> Rows:
         """Compute the loss and recorded values of each row of a batch.
 
@@ -76,12 +86,20 @@ class Objective(nn.Module):
             Number of each recording's corpus, ``[batch]``, if recordings of
             other corpora must not be negatives; passed only with the setting
             ``negatives: corpus``.
+        targets : sequence of torch.Tensor
+            Projections by the target network in the order of ``views``, if
+            ``has_target``.
 
         Returns
         -------
         Rows
         """
         raise NotImplementedError
+
+    def predictor(self, dim: int) -> Optional[nn.Module]:
+        """Network that is trained with the encoder, and through which
+        projections ``[batch, dim]`` pass before ``rows``; None: as they are."""
+        return None
 
     def chance_loss(self, n_recordings: int, n_views: int) -> Optional[float]:
         """Loss of guessing in a batch of ``n_recordings``, for the warning that
