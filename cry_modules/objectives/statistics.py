@@ -1,4 +1,4 @@
-"""What objectives without negatives compute from the projections of a batch."""
+"""Statistics of a batch of projections, for objectives without negatives."""
 
 from itertools import combinations
 from typing import Iterator, List, Sequence, Tuple
