@@ -1,7 +1,7 @@
 """NT-Xent, the loss of SimCLR (https://arxiv.org/abs/2002.05709, section 2.1)."""
 
 import math
-from typing import Optional, Sequence, Tuple
+from typing import Optional, Tuple
 
 import torch
 import torch.distributed as dist
@@ -73,7 +73,6 @@ class NTXentLoss(Objective):
     """
 
     figures = {"accuracy": "contrastive accuracy"}
-    has_negatives = True
 
     def __init__(self, temperature: float = 0.5):
         super().__init__()
@@ -105,10 +104,7 @@ class NTXentLoss(Objective):
         return part_of_mean(losses, logits.shape[1] * (len(views) - 1))
 
     def rows(
-        self,
-        *views: torch.Tensor,
-        corpora: Optional[torch.Tensor] = None,
-        targets: Sequence[torch.Tensor] = (),
+        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
     ) -> Rows:
         """Cross entropy and accuracy of each row of ``logits``; ``corpora``
         ``[batch]``: among views of the recording's own corpus."""

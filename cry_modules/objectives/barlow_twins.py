@@ -1,6 +1,6 @@
 """Barlow Twins (https://arxiv.org/abs/2103.03230): no negatives."""
 
-from typing import Optional, Sequence
+from typing import Optional
 
 import torch
 
@@ -40,16 +40,14 @@ class BarlowTwins(Objective):
     """
 
     figures = {"accuracy": "contrastive accuracy"}
+    has_negatives = False
 
     def __init__(self, redundancy: float = 0.005, scale: float = 1.0):
         super().__init__()
         self.redundancy, self.scale = redundancy, scale
 
     def rows(
-        self,
-        *views: torch.Tensor,
-        corpora: Optional[torch.Tensor] = None,
-        targets: Sequence[torch.Tensor] = (),
+        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
     ) -> Rows:
         """The loss of the batch for each recording."""
         with torch.autocast(views[0].device.type, enabled=False):

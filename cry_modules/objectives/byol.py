@@ -37,7 +37,7 @@ class BYOL(Objective):
     """
 
     figures = {"accuracy": "contrastive accuracy"}
-    has_target = True
+    has_negatives, has_target = False, True
 
     def __init__(self, momentum: float = 0.99, hidden_dim: int = 256):
         super().__init__()

@@ -57,7 +57,7 @@ class Objective(nn.Module):
     >>> class Distance(Objective):
     ...     figures = {"close": "share of close views"}
     ...
-    ...     def rows(self, *views, corpora=None, targets=()):
+    ...     def rows(self, *views, corpora=None):
     ...         losses = (views[0] - views[1]).square().mean(dim=1)
     ...         close = (losses.detach() < 0.1).float()
     ...         return Rows(losses, {"close": close}, torch.arange(len(losses)))
@@ -66,7 +66,7 @@ class Objective(nn.Module):
     """
 
     figures: Dict[str, str] = {}
-    has_negatives = has_target = False
+    has_negatives, has_target = True, False
 
     def rows(
         self,
@@ -87,8 +87,8 @@ class Objective(nn.Module):
             other corpora must not be negatives; passed only with the setting
             ``negatives: corpus``.
         targets : sequence of torch.Tensor
-            Projections by the target network in the order of ``views``, if
-            ``has_target``.
+            Projections by the target network in the order of ``views``; passed
+            only if ``has_target``.
 
         Returns
         -------

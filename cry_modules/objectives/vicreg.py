@@ -1,6 +1,6 @@
 """VICReg (https://arxiv.org/abs/2105.04906): no negatives, small batches."""
 
-from typing import Optional, Sequence
+from typing import Optional
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ class VICReg(Objective):
         "variance": "lack of variance",
         "covariance": "covariance",
     }
+    has_negatives = False
 
     def __init__(
         self,
@@ -56,10 +57,7 @@ class VICReg(Objective):
         self.factors = invariance, variance, covariance
 
     def rows(
-        self,
-        *views: torch.Tensor,
-        corpora: Optional[torch.Tensor] = None,
-        targets: Sequence[torch.Tensor] = (),
+        self, *views: torch.Tensor, corpora: Optional[torch.Tensor] = None
     ) -> Rows:
         """Loss of each recording: its own invariance, and the variance and
         covariance of the batch."""

@@ -26,7 +26,7 @@ def views(batch=5, dim=3, n_views=2, seed=0):
 
 
 def column(z, j):
-    return [float(row[j]) for row in z]
+    return z.detach()[:, j].tolist()
 
 
 def mean(values):
