@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from cry_modules.distributed import part_of_mean
-from cry_modules.losses import gather_ranks
+from cry_modules.distributed import gather_ranks, part_of_mean
 
 
 class Anchor(nn.Module):

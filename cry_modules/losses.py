@@ -4,48 +4,11 @@ import math
 from typing import Optional, Tuple
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
-from cry_modules.distributed import n_ranks, part_of_mean, rank
+from cry_modules.distributed import gather_ranks, n_ranks, part_of_mean
 from cry_modules.objectives import Objective, Rows
-
-
-def gather_ranks(x: torch.Tensor) -> Tuple[torch.Tensor, int]:
-    """Gather the rows of all ranks with their gradient.
-
-    Arguments
-    ---------
-    x : torch.Tensor
-        ``[batch, dim]``; the batch size may differ between ranks.
-
-    Returns
-    -------
-    rows : torch.Tensor
-        ``[sum of batches, dim]``, in rank order.
-    offset : int
-        First row of this rank.
-
-    Example
-    -------
-    >>> gather_ranks(torch.ones(2, 3))[0].shape
-    torch.Size([2, 3])
-    """
-    if n_ranks() == 1:
-        return x, 0
-    # Imported here: a torch built without distributed lacks it.
-    from torch.distributed.nn.functional import all_gather
-
-    size = torch.tensor([len(x)], device=x.device)
-    sizes = [torch.empty_like(size) for _ in range(n_ranks())]
-    dist.all_gather(sizes, size)
-    sizes = [int(size) for size in sizes]
-    padded = F.pad(x, (0, 0, 0, max(sizes) - len(x)))
-    # Unlike dist.all_gather, this one carries the gradient to every rank.
-    parts = all_gather(padded)
-    rows = torch.cat([part[:size] for part, size in zip(parts, sizes)])
-    return rows, sum(sizes[: rank()])
 
 
 class NTXentLoss(Objective):

@@ -37,7 +37,7 @@ class Objective(nn.Module):
         loss: !new:my_package.my_module.MyObjective
 
     Rows of an objective may depend on other recordings, and in train mode on
-    those of other ranks (``cry_modules.losses.gather_ranks``). In evaluation
+    those of other ranks (``cry_modules.distributed.gather_ranks``). In evaluation
     mode ranks have different numbers of batches: nothing may be gathered.
 
     Attributes

@@ -6,7 +6,7 @@ from typing import Iterator, List, Sequence, Tuple
 import torch
 import torch.nn.functional as F
 
-from cry_modules.losses import gather_ranks
+from cry_modules.distributed import gather_ranks
 
 
 def in_float(views: Sequence[torch.Tensor]) -> List[torch.Tensor]:

@@ -67,6 +67,7 @@ class SimCLRBrain(ResumableBrain):
 
     best_by = {"min_key": "valid_loss"}
     anchor = projection_anchor = target = None
+    predicts = False
     negatives = "all"
 
     def compute_forward(self, batch, stage):
@@ -85,7 +86,7 @@ class SimCLRBrain(ResumableBrain):
         embs = [encoder(view) for view in passes]
         z = torch.cat([projector(emb) for emb in embs])
         views = Views(feats, torch.cat(embs), z)
-        if PREDICTOR in self.modules:
+        if self.predicts:
             predictor = self.modules[PREDICTOR]
             if stage != sb.Stage.TRAIN:
                 predictor = unwrapped(predictor)
@@ -276,6 +277,7 @@ def add_networks(brain: SimCLRBrain, hparams: Dict) -> None:
         source = EncoderSource(hparams.get("encoder_source"))
         if not source.is_random:
             load_companion(source.file(), f"{PREDICTOR}.ckpt", predictor)
+        brain.predicts = True
         brain.modules[PREDICTOR] = predictor.to(brain.device)
         brain.checkpointer.add_recoverable(PREDICTOR, predictor)
     if loss.has_target:

@@ -297,8 +297,8 @@ def test_columns_with_other_names_are_named(evening):
 def test_a_mistyped_column_is_named_with_the_nearest(evening):
     evening.babies(6)
     evening.table()
-    line = evening("--label_column=Conditon", status=2)
-    assert "no column 'Conditon' (Condition?)" in line
+    line = evening("--label_column=Conditions", status=2)
+    assert "no column 'Conditions' (Condition?)" in line
     assert "patient_id" not in line  # which is told by its name
 
 

@@ -153,7 +153,7 @@ def test_a_detector_of_lengths_is_warned_of(script, tmp_path):
     report = (out / "report.md").read_text()
     assert words in report and "python -m data_prep.confounds" in report
     metrics = json.loads((out / "metrics.json").read_text())
-    facts = {"classes": ["other", "cry"]}
+    facts = {"classes": ["other", "cry"], "training_recordings": None}
     assert any("Label can be pred" in text for text in limits(facts, metrics))
     del metrics["files"]  # of a run before
     assert words not in page(metrics)
