@@ -49,13 +49,18 @@ def test_recipe_trains_and_leaves_its_files(row, corpus, tmp_path, capfd):
 
     header = (tmp_path / "manifest/train.csv").read_text().split("\n")[0]
     assert tuple(header.split(",")) == COLUMNS
-    history = json.loads((tmp_path / "history.json").read_text())
-    assert [epoch["epoch"] for epoch in history] == [1, 2]
-    for epoch in history:
-        assert {"train_loss", "lr", "seconds", "clips_per_s"} <= set(epoch)
+    if "history.json" in names:  # else it is solved without epochs
+        check_history(tmp_path, row)
     yaml.compose((tmp_path / "hyperparams.yaml").read_text())
     if "metrics.json" in names:
         check_metrics(tmp_path, row)
+
+
+def check_history(folder, row):
+    history = json.loads((folder / "history.json").read_text())
+    assert [epoch["epoch"] for epoch in history] == [1, 2]
+    for epoch in history:
+        assert {"train_loss", "lr", "seconds", "clips_per_s"} <= set(epoch)
     if row["Hparam_file"].endswith("adapt_replay.yaml"):
         check_both_corpora(history)
 
