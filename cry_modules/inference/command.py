@@ -151,7 +151,7 @@ def warn_of_comparison(
 ) -> None:
     """Warn where recordings, or windows of scores over time, are unlike those
     of training, and of tapes unless a detector (`cure` is None) leaves out
-    what is no cry."""
+    other sounds than cries."""
     if training is None:
         line = (
             "the model keeps no numbers of its training recordings, so that "

@@ -30,6 +30,7 @@ from cry_modules.training.monitor import (
     potential_sum,
 )
 from cry_modules.training.recompute import recompute_blocks
+from cry_modules.training.resume import has_begun
 from cry_modules.training.schedule import step_schedule
 from cry_modules.training.state import EpochTotals
 from cry_modules.training.views_data import CRY
@@ -275,7 +276,8 @@ def add_networks(brain: SimCLRBrain, hparams: Dict) -> None:
     predictor = loss.predictor(hparams["projection_dim"])
     if predictor is not None:
         source = EncoderSource(hparams.get("encoder_source"))
-        if not source.is_random:
+        # A resumed run takes it from its checkpoint: the source may be gone.
+        if not (source.is_random or has_begun(hparams["output_folder"])):
             load_companion(source.file(), f"{PREDICTOR}.ckpt", predictor)
         brain.predicts = True
         brain.modules[PREDICTOR] = predictor.to(brain.device)

@@ -3,9 +3,9 @@
 > python -m recipes.study.cry_tables CRIES RECORDINGS --out DIR \\
 >     --labels neuro_injury,trigger [--more TABLE] [--folds 0 1 2]
 
-``recordings.csv`` has the split of every recording, and our names of columns; ``labelled.csv`` and
-``all.csv`` are the cries for adaptation, labelled ones only or all;
-``held_out.csv`` has the patients of validation and test set. With ``--folds``
+``recordings.csv`` has the split of every recording, and the names of columns
+that all commands know; ``labelled.csv`` and ``all.csv`` are the cries for
+adaptation, labelled ones only or all; ``held_out.csv`` has the patients of validation and test set. With ``--folds``
 there is one of the last three for each fold, such as ``all_0.csv``; with
 ``--make_folds`` that many folds are made.
 """

@@ -189,5 +189,5 @@ def confound_cells(results: Results, task: Task) -> Dict[str, Cell]:
 
 
 def controls(results: Results, task: Task) -> Dict[str, Cell]:
-    """AUC of everything that is no encoder of the study, by label."""
+    """AUC of the controls that are not encoders of the study, by label."""
     return {**results.controls(task.name), **confound_cells(results, task)}
