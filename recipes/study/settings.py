@@ -16,7 +16,15 @@ from data_prep.files.folders import require_outside
 from data_prep.files.tables import Named
 from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
-from recipes.study.encoders import ENCODERS
+from recipes.study.encoders import (
+    ENCODERS,
+    NT_XENT,
+    OBJECTIVES,
+    WITHOUT_OBJECTIVE,
+    parts_of,
+    pretraining_of,
+    with_objective,
+)
 from recipes.study.values import (
     check,
     check_flag,
@@ -96,7 +104,8 @@ class Settings:
     folds: Union[bool, int]
     nuisance: Optional[str]  # column that embeddings should not predict
     tasks: Tuple[Task, ...]  # the second one is for table 3
-    encoders: Tuple[str, ...]  # keys of ENCODERS
+    encoders: Tuple[str, ...]  # keys of ENCODERS, with each objective
+    objectives: Tuple[str, ...]  # of the encoders that have no labels
     modes: Tuple[str, ...]
     width: int  # of the encoder
     seeds: Tuple[int, ...]  # of fine-tuning
@@ -164,7 +173,8 @@ def _checked(values: Dict) -> Settings:
         folds=_folds(values["folds"]),
         nuisance=check_text_or_none("nuisance", values["nuisance"]),
         tasks=_tasks(values["tasks"]),
-        encoders=_ordered("encoders", values["encoders"], ENCODERS, "simclr"),
+        encoders=_encoders(values),
+        objectives=_objectives(values),
         modes=_ordered("modes", values["modes"], MODES, "linear"),
         width=check_numbers("width", [values["width"]], int, 1, 1024)[0],
         **_seeds(values),
@@ -185,6 +195,7 @@ _DEFAULTS = {
     "folds": False,
     "nuisance": "site",
     "encoders": list(ENCODERS),
+    "objectives": [NT_XENT],
     "modes": list(MODES),
     "confounds": True,
     "speed": 1.0,
@@ -302,6 +313,33 @@ def _ordered(name, values, allowed, needed) -> Tuple[str, ...]:
     return tuple(value for value in allowed if value in values)
 
 
+def _objectives(values) -> Tuple[str, ...]:
+    return _ordered("objectives", values["objectives"], OBJECTIVES, NT_XENT)
+
+
+def _encoders(values) -> Tuple[str, ...]:
+    """Encoders with each of the objectives, or with the one that a name ends
+    in, in the order of the tables."""
+    name, given, chosen = "encoders", values["encoders"], set()
+    valid = isinstance(given, list) and "simclr" in given
+    check(valid, name, given, "it must be a list with simclr in it")
+    for encoder in map(str, given):
+        base, objective = parts_of(encoder)
+        check_known(name, [base], ENCODERS)
+        objectives = [objective] if encoder != base else _objectives(values)
+        has_one = ENCODERS[base].stage not in WITHOUT_OBJECTIVE
+        cure = f"no objective trains it; use {base}"
+        check(has_one or encoder == base, name, encoder, cure)
+        chosen |= {with_objective(base, each) for each in objectives}
+    for encoder in sorted(chosen):
+        parent = pretraining_of(encoder)
+        cure = f"add {parent}, which it starts from"
+        adapts = ENCODERS[encoder].cries
+        check(not adapts or parent in chosen, name, encoder, cure)
+    names = [with_objective(b, each) for b in ENCODERS for each in OBJECTIVES]
+    return tuple(name for name in dict.fromkeys(names) if name in chosen)
+
+
 def _fractions(values) -> Tuple[float, ...]:
     fractions = check_numbers("fractions", values, float, 0)
     valid = list(fractions) == sorted(fractions) and fractions[-1] == 1.0
@@ -324,7 +362,9 @@ def _compared_at(values) -> Tuple[float, ...]:
 
 def _stages(values) -> Dict[str, Dict]:
     """Options of all stages; those that the study runs must be complete."""
-    needed = {ENCODERS[name].stage for name in values["encoders"]}
+    encoders = [ENCODERS[name] for name in _encoders(values)]
+    needed = {encoder.stage for encoder in encoders}
+    several = {encoder.objective for encoder in encoders} != {NT_XENT}
     needed |= {"simclr", *values["modes"]}
     given = check_mapping("stages", values["stages"])
     check_known("stages", given, STAGES)
@@ -338,6 +378,8 @@ def _stages(values) -> Dict[str, Dict]:
         for option in options:
             free = option not in _STUDY_OPTIONS
             check(free, key, option, "the study sets it; remove it")
+            free = option != "objective" or not several
+            check(free, key, option, "objectives sets it; remove it")
         if name in needed or options:
             _check_options(name, key, options)
         stages[name] = options
