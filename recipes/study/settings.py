@@ -314,7 +314,9 @@ def _ordered(name, values, allowed, needed) -> Tuple[str, ...]:
 
 
 def _objectives(values) -> Tuple[str, ...]:
-    return _ordered("objectives", values["objectives"], OBJECTIVES, NT_XENT)
+    return _ordered(
+        "objectives", values["objectives"], tuple(OBJECTIVES), NT_XENT
+    )
 
 
 def _encoders(values) -> Tuple[str, ...]:
