@@ -5,6 +5,7 @@ import glob
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from cry_modules.architectures import is_pretrained, name_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.settings import RANGES, plain_settings
@@ -27,6 +28,9 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     They replace those of the yaml file; one that is typed and differs is
     refused. A run that has begun keeps its own.
     """
+    typed = str(overrides.get("encoder_source"))
+    if is_pretrained(typed):
+        name_pretrained(typed)
     settings = _settings(hparams_file, overrides)
     if settings is None:
         return overrides
@@ -55,7 +59,8 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
 
 def encoder_in_words(hparams: Settings) -> str:
     """Describe the encoder of an experiment in a log line."""
-    return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
+    names = _OF_ENCODER[: 2 if is_pretrained(hparams["architecture"]) else None]
+    return ", ".join(f"{name} {hparams[name]}" for name in names)
 
 
 def with_classes(hparams_file: str, overrides: Settings) -> Settings:
