@@ -107,9 +107,6 @@ ARCHITECTURES = {
     ),
 }
 
-#: Weights of the pretrained encoders that the user has named.
-_NAMED: Dict[str, str] = {}
-
 _YAML_FOLDER = Path(__file__).resolve().parents[1] / "hparams/models"
 
 
@@ -141,18 +138,6 @@ def architecture_of(source: str) -> str:
     'hear:hearbaseline.naive'
     """
     return ":".join(str(source).split(":")[:2])
-
-
-def name_pretrained(source: str) -> None:
-    """Remember a pretrained encoder that the user has named on the command line:
-    a module that is not remembered is not imported."""
-    _NAMED[architecture_of(source)] = ":".join(source.split(":")[2:])
-
-
-def named_weights(name: str) -> Optional[str]:
-    """Weights that the user has named with an architecture, empty if none; None
-    if the user has not named the architecture."""
-    return _NAMED.get(name)
 
 
 def architecture(name: str) -> Architecture:

@@ -24,6 +24,7 @@ from cry_modules.architectures import (
 )
 from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
@@ -109,6 +110,9 @@ def export(
     description = describe(run, model, name, corpus_name)
     named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
     description["subgroups"] = subgroup_facts(model.facts, named)
+    if is_pretrained(encoder):
+        checksum = EncoderSource(run, "").checksum()
+        description["encoder_weights"] = checksum
     # Beside the folder, which appears when it is complete.
     with locked(target.parent, f".{target.name}.lock"):
         _check_out(target)

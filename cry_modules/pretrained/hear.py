@@ -19,9 +19,9 @@ from typing import Dict, NamedTuple, Sequence
 import torch
 from torch import nn
 
-from cry_modules.architectures import named_weights
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.pretrained.frozen import FrozenEncoder, mean_and_spread
+from cry_modules.pretrained.named import named_weights
 from data_prep.audio.read import resampled
 from data_prep.files.errors import InputError, require
 from data_prep.files.fingerprint import sha256
@@ -52,6 +52,8 @@ class Loaded(NamedTuple):
     sample_rate: int
     sizes: Dict[str, int]  # dimension of scene and timestamp embeddings
     sha256: bytes
+    #: Fewest samples at 16 kHz that it can embed.
+    shortest: int = 0
 
 
 class HearEncoder(FrozenEncoder):
@@ -77,12 +79,11 @@ class HearEncoder(FrozenEncoder):
     def __init__(self, source: str):
         source = str(source or "")
         self._loaded = hear = load(source, _weights(source))
-        shortest = shortest_recording(hear)
         places = {
             "embedding": hear.sizes["scene"],
             "timestamps": 2 * hear.sizes["timestamp"],
         }
-        super().__init__(places, hear.sha256, shortest)
+        super().__init__(places, hear.sha256, hear.shortest)
 
     def read(self, wav: torch.Tensor, places: Sequence[str]) -> torch.Tensor:
         """Embed one recording ``[samples]`` as ``[dimensions]``."""
@@ -179,8 +180,8 @@ def _weights(source: str) -> str:
 
 @functools.cache
 def load(name: str, weights: str) -> Loaded:
-    """Import a module and load its model; ``weights`` is the path of a file, or
-    empty.
+    """Import a module, load its model and try it; ``weights`` is the path of a
+    file, or empty.
 
     Raises
     ------
@@ -217,7 +218,7 @@ def load(name: str, weights: str) -> Loaded:
             title,
             rate,
         )
-    return hear
+    return hear._replace(shortest=shortest_recording(hear))
 
 
 def _imported(name, title) -> ModuleType:
@@ -258,7 +259,6 @@ def _identity(name, model, weights) -> bytes:
     return digest.digest()
 
 
-@functools.cache
 def shortest_recording(hear: Loaded) -> int:
     """Try a module on noise; return the fewest samples at 16 kHz that it can
     embed, to which shorter recordings are repeated.

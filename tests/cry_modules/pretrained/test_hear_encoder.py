@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from cry_modules import architectures
-from cry_modules.architectures import make_encoder, name_pretrained
+from cry_modules.architectures import architecture_of, make_encoder
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.embeddings import Embedder
 from cry_modules.export.folder import export
 from cry_modules.front_ends import make_features, make_front_end
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.pretrained import hear
+from cry_modules.pretrained import hear, named
+from cry_modules.pretrained.named import name_pretrained
 from cry_modules.views import SpecAugment
 from data_prep.audio.read import resampled
 from data_prep.files.errors import InputError
@@ -33,9 +33,8 @@ LINEAR = "hparams/neuro_linear.yaml"
 @pytest.fixture(autouse=True)
 def nothing_named(monkeypatch):
     """Each test is a process in which the user has named nothing."""
-    monkeypatch.setattr(architectures, "_NAMED", {})
+    monkeypatch.setattr(named, "_NAMED", {})
     hear.load.cache_clear()
-    hear.shortest_recording.cache_clear()
 
 
 def module_with(monkeypatch, **changes):
@@ -56,7 +55,7 @@ def module_with(monkeypatch, **changes):
 
 def build(source):
     name_pretrained(source)
-    return make_encoder(architectures.architecture_of(source), 0, 0)
+    return make_encoder(architecture_of(source), 0, 0)
 
 
 def test_embeddings_are_those_of_the_module_whatever_the_batch():
@@ -96,11 +95,14 @@ def test_trained_resumed_exported_and_loaded_by_name(
     description = export(str(run), str(out))
     assert description["origin"] == [TOY]
     assert str(tmp_path) not in (out / "model.json").read_text()
-    with pytest.raises(InputError, match="hear_module has.*leave it out"):
+    assert (
+        f"`--encoder_source {TOY}[:WEIGHTS]`" in (out / "README.md").read_text()
+    )
+    with pytest.raises(InputError, match="hear_module; leave it out"):
         export(str(run), str(tmp_path / "onnx"), onnx=True)
 
     # Another process: a stranger's model names a module of a stranger.
-    architectures._NAMED.clear()
+    named._NAMED.clear()
     for path in (out, run):
         with pytest.raises(InputError, match="only imported when you name it"):
             CryClassifier.from_hparams(source=str(path))
@@ -193,7 +195,7 @@ def test_a_run_of_a_module_is_not_its_source(clinic, tmp_path, capsys):
     """The settings of a run, which a stranger may have sent, import nothing."""
     run, other = tmp_path / "run", tmp_path / "other"
     train_cls.main([LINEAR, *options(clinic, run, f"--encoder_source={TOY}")])
-    architectures._NAMED.clear()
+    named._NAMED.clear()
     for command in (
         [LINEAR, *options(clinic, other, f"--encoder_source={run}")],
         [str(run / "hyperparams.yaml"), *options(clinic, run)],

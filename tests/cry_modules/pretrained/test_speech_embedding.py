@@ -123,6 +123,11 @@ def test_it_is_trained_on_resumed_exported_and_loaded(clinic, tmp_path):
         ("neuro_linear", ["--readout=block3"], "readout is 'block3'"),
         ("neuro_linear", ["--front_end=fbank"], "--front_end is fbank"),
         ("neuro_linear", ["--architecture=cnn14"], "is cnn14, and"),
+        (
+            "neuro_linear_bn",
+            ["--front_end=waveform"],
+            "finetune_mode is linear_bn; pass a yaml",
+        ),
     ],
 )
 def test_training_that_it_has_not_is_refused(
@@ -140,15 +145,20 @@ def test_training_that_it_has_not_is_refused(
 @pytest.mark.parametrize(
     "script, arguments",
     [
-        (train_simclr, ["hparams/small_simclr.yaml", "--architecture"]),
+        (
+            train_simclr,
+            ["hparams/small_simclr.yaml", "--front_end=waveform"]
+            + ["--architecture"],
+        ),
         (train_adapt, ["hparams/small_adapt.yaml", "--encoder_source"]),
     ],
 )
 def test_simclr_refuses_it(script, arguments, tmp_path, capsys):
-    more = ["--front_end=waveform", f"--output_folder={tmp_path}/run"]
-    *yaml, option = arguments
+    *first, option = arguments
     with pytest.raises(SystemExit):
-        script.main([*yaml, f"{option}={SOURCE}", *more])
+        script.main(
+            [*first, f"{option}={SOURCE}", f"--output_folder={tmp_path}"]
+        )
     assert "SimCLR trains encoders of mel frames" in capsys.readouterr().err
 
 
