@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from cry_modules.audio import repeat_to
+from data_prep.files.errors import InputError
 
 
 class FrozenEncoder(nn.Module):
@@ -87,8 +88,9 @@ class FrozenEncoder(nn.Module):
         written = state_dict.get(prefix + self._identity)
         ours = getattr(self, self._identity)
         if written is not None and not torch.equal(written.cpu(), ours.cpu()):
-            args[-1].append(  # PyTorch's list of errors
-                f"these are other weights of {self.kind} than it was made with"
+            raise InputError(
+                f"these are other weights of {self.kind} than the checkpoint or "
+                "model was made with; install or name those that it had"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
 
