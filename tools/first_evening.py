@@ -193,14 +193,14 @@ def walk(folder: Path, small: bool) -> Tuple[str, List[str]]:
         print(f"$ {command.text}", flush=True)
         printed = run(typed(command.text, folder), folder)
         print("\n".join(printed), flush=True)
+        if small and "recipes.study.new" in command.text:
+            make_small(folder / "my_study.yaml")
         try:
             new = renewed(command.lines, printed)
         except ValueError as error:
             problems.append(f"{command.text}: {error}")
             continue
         lines[command.first : command.first + len(new)] = new
-        if small and "recipes.study.new" in command.text:
-            make_small(folder / "my_study.yaml")
     return "\n".join(lines), problems
 
 
@@ -216,8 +216,9 @@ def main() -> int:
     )  # fmt: skip
     args = parser.parse_args()
     folder = args.folder.absolute()
-    if not (folder / "recordings/home_night.wav").is_file():
-        write_recordings(folder / "recordings")
+    if any(folder.glob("*")):
+        parser.error(f"{folder} is not empty; pass a new folder")
+    write_recordings(folder / "recordings")
     page, problems = walk(folder, args.check)
     for problem in problems:
         print(f"error: docs/first_evening.md: {problem}", file=sys.stderr)
