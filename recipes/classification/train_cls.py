@@ -159,13 +159,12 @@ def train_batches(hparams, train_set):
 def forecast(brain, hparams, recordings, n_batches):
     """Log the expected time and memory of training, and turn on activation
     checkpointing if requested."""
-    logger.info(
-        "%s on %d recordings: %d batches in at most %d epochs",
-        hparams["finetune_mode"],
-        len(recordings["train"]),
-        n_batches * hparams["number_of_epochs"],
-        hparams["number_of_epochs"],
-    )
+    epochs, n_train = hparams["number_of_epochs"], len(recordings["train"])
+    steps = f"{n_batches * epochs} batches in at most {epochs} epochs"
+    if hparams.get("solver") == "lbfgs":
+        steps = "logistic regression at its optimum"
+    mode = hparams["finetune_mode"]
+    logger.info("%s on %d recordings: %s", mode, n_train, steps)
     seconds = {split: seconds_of(part) for split, part in recordings.items()}
     forecast_classification(brain, hparams, seconds, n_batches)
     if hparams["checkpoint_activations"]:

@@ -294,6 +294,16 @@ def test_columns_with_other_names_are_named(evening):
     assert "(column Case; files: File)" in evening("--patient_column=Case")[0]
 
 
+def test_names_alone_are_found_in_sub_folders(evening):
+    evening.babies(6)
+    for row in evening.rows:
+        file = evening.tmp / "labelled" / row["File"]
+        (file.parent / row["Baby"]).mkdir(exist_ok=True)
+        row["File"] = file.rename(file.parent / row["Baby"] / file.name).stem
+    evening.table()
+    assert "files: File" in evening()[0]
+
+
 def test_a_mistyped_column_is_named_with_the_nearest(evening):
     evening.babies(6)
     evening.table()
