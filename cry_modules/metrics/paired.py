@@ -15,7 +15,8 @@ divided by their number, is then added to that over patients, with degrees of
 freedom by Satterthwaite.
 """
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from dataclasses import replace
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.special import expit, logit
@@ -106,10 +107,14 @@ def aligned(
 
 
 def metric_draws(
-    predictions: Sequence[Predictions], metric: str, seed: int, n_draws: int
+    predictions: Sequence[Predictions],
+    metric: str,
+    seed: int,
+    n_draws: int,
+    leave_out: bool = True,
 ) -> MetricDraws:
     """Compute a metric of each model: on all recordings, in each draw of
-    patients, and without each patient."""
+    patients, and without each patient if that is wanted."""
     first, function = predictions[0], METRICS[metric].function
 
     def under(blocks):
@@ -124,8 +129,39 @@ def metric_draws(
     return MetricDraws(
         under([np.ones((1, len(first.labels)))])[:, 0],
         under(patient_weights(first.patients, seed, n_draws)),
-        under(_without_each(first.patients)),
+        under(_without_each(first.patients) if leave_out else []),
     )
+
+
+class KeptDraws:
+    """``metric_draws`` that computes each model once: for all pairs of models
+    on the same recordings."""
+
+    def __init__(self):
+        self._known: Dict[Tuple, Tuple] = {}
+
+    def __call__(
+        self, predictions, metric, seed, n_draws, leave_out=True
+    ) -> MetricDraws:
+        """Compute what ``metric_draws`` computes, of new models only."""
+        patients = predictions[0].patients
+        rows = []
+        for p in predictions:
+            p = p if p.patients == patients else replace(p, patients=patients)
+            value, draws, _ = self._row(p, metric, seed, n_draws, False)
+            without = np.empty(0)
+            if leave_out:  # which no seed changes
+                without = self._row(p, metric, 0, 0, True)[2]
+            rows.append((value, draws, without))
+        return MetricDraws(*map(np.array, zip(*rows)))
+
+    def _row(self, p, *how) -> Tuple:
+        """Entry of one model; it is kept with it, which keeps its id."""
+        key = (id(p), *how)
+        if key not in self._known:
+            row = [part[0] for part in metric_draws([p], *how)]
+            self._known[key] = (p, row)
+        return self._known[key][1]
 
 
 def _without_each(patients) -> Iterator[np.ndarray]:

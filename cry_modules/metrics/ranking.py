@@ -129,6 +129,11 @@ def weighted_auc(
     >>> weighted_auc(positive, scores, np.array([[1, 1, 1, 1], [1, 1, 2, 0]]))
     array([0.375     , 0.83333333])
     """
+    if _is_fast(scores, weights):
+        pos, below, negatives, _ = _positives_by_score(
+            positive, scores, weights
+        )
+        return ratio((pos * below).sum(axis=0), pos.sum(axis=0) * negatives)
     pos, neg = _by_score(positive, scores, weights)
     won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
     pairs = pos.sum(axis=1) * neg.sum(axis=1)
@@ -161,6 +166,19 @@ def weighted_average_precision(
     >>> weighted_average_precision(positive, scores, np.ones((1, 4)))
     array([0.5])
     """
+    if _is_fast(scores, weights):
+        pos, below, negatives, rows = _positives_by_score(
+            positive, scores, weights
+        )
+        found = np.cumsum(pos[::-1], axis=0)[::-1]
+        share = np.divide(
+            found, found + (negatives - below), out=np.zeros_like(found),
+            where=found > 0,
+        )  # fmt: skip
+        # Zeros between them: a sum depends on its order in the last digit.
+        terms = np.zeros(weights.shape)
+        terms[:, len(scores) - 1 - rows] = (pos * share).T
+        return ratio(terms.sum(axis=1), pos.sum(axis=0))
     pos, neg = (part[:, ::-1] for part in _by_score(positive, scores, weights))
     true_positives = np.cumsum(pos, axis=1)
     predicted = np.cumsum(pos + neg, axis=1)
@@ -177,6 +195,30 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     """Quotient ``[draws]``; NaN where `whole` is 0."""
     undefined = np.full(len(whole), np.nan)
     return np.divide(part, whole, out=undefined, where=whole > 0)
+
+
+def _is_fast(scores, weights) -> bool:
+    """True for several rows of weights that count recordings, without equal
+    scores: sums are then exact in any order."""
+    return (
+        len(weights) > 1
+        and len(np.unique(scores)) == len(scores)
+        and bool((weights == np.rint(weights)).all())
+    )
+
+
+def _positives_by_score(positive, scores, weights):
+    """Weights of the positives in ascending order of different scores, and of
+    the negatives below each, ``[positives, draws]``; the weight of all
+    negatives ``[draws]``, and the ranks of the positives ``[positives]``."""
+    order = np.argsort(scores, kind="stable")
+    rows = np.flatnonzero(positive[order])
+    by_recording = np.ascontiguousarray(weights.T)
+    pos = by_recording[order[rows]]
+    neg = np.zeros((1 + len(scores) - len(rows), len(weights)))
+    negatives = order[~positive[order]]
+    np.cumsum(by_recording[negatives], axis=0, out=neg[1:])
+    return pos, neg[rows - np.arange(len(rows))], neg[-1], rows
 
 
 def _by_score(positive, scores, weights):
