@@ -4,7 +4,7 @@ Each function takes a weight for each recording, so that it computes the
 metric itself (all ones) and all draws of a bootstrap at once.
 """
 
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 from sklearn.metrics import roc_curve
@@ -221,9 +221,43 @@ def _positives_by_score(positive, scores, weights):
     return pos, neg[rows - np.arange(len(rows))], neg[-1], rows
 
 
+def pairs_without_each(
+    positive: np.ndarray, scores: np.ndarray, owner: np.ndarray, n: int
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs in the right order, positives, and negatives, without the
+    recordings of each of ``n`` owners, ``[n]``; ``owner`` is ``[recordings]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> pairs_without_each(positive, scores, np.array([0, 0, 1, 2]), 3)
+    (array([0. , 0.5, 1.5]), array([1, 1, 2]), array([1, 2, 1]))
+    """
+    rank = np.unique(scores, return_inverse=True)[1]
+    first = owner * (rank.max(initial=0) + 1)  # below all ranks of an owner
+    pos, neg = np.flatnonzero(positive), np.flatnonzero(~positive)
+    below = _mean_place(rank[neg], rank[pos])
+    above = len(pos) - _mean_place(rank[pos], rank[neg])
+    keys = first + rank
+    own = _mean_place(keys[neg], keys[pos])
+    own -= np.searchsorted(np.sort(keys[neg]), first[pos])
+    lost = np.zeros(n) + np.bincount(owner[pos], below - own, n)
+    lost += np.bincount(owner[neg], above, n)
+    counts = (len(k) - np.bincount(owner[k], minlength=n) for k in (pos, neg))
+    return below.sum() - lost, *counts
+
+
+def _mean_place(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Number of values below each of others, equal ones counted half."""
+    values = np.sort(values)
+    left, right = (np.searchsorted(values, among, s) for s in ("left", "right"))
+    return 0.5 * (left + right)
+
+
 def _by_score(positive, scores, weights):
     """Weight of the positives and of the negatives at each distinct score, in
     ascending order, each [draws, distinct scores]."""
+    weights = np.ascontiguousarray(weights)  # a sum depends on the order
     order = np.argsort(scores, kind="stable")
     weights, positive = weights[:, order], positive[order]
     starts = np.unique(scores[order], return_index=True)[1]

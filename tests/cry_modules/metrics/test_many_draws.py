@@ -4,8 +4,11 @@ the slow way (issue 30: the page of 14 methods)."""
 import numpy as np
 import pytest
 
+from cry_modules.metrics import paired
 from cry_modules.metrics.compare import compare
-from cry_modules.metrics.paired import KeptDraws
+from cry_modules.metrics.figures import METRICS
+from cry_modules.metrics.paired import KeptDraws, metric_draws
+from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import weighted_auc, weighted_average_precision
 from tests.cry_modules.metrics.compared import models, run_set
 
@@ -23,6 +26,28 @@ def test_draws_together_are_those_one_by_one(n, tied, figure):
         alone = [figure(positive, scores, row[None])[0] for row in counts]
         together = figure(positive, scores, counts)
         np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("n_folds", [0, 3])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_auc_without_each_patient_is_that_of_weights(tied, n_folds, n_classes):
+    """To the bit, for patients of several classes and folds, too."""
+    rng = np.random.default_rng(n_classes)
+    for n, n_patients in ((6, 3), (30, 9), (90, 20)):
+        scores = rng.dirichlet(np.ones(n_classes), n)
+        scores = scores.round(1) if tied else scores
+        folds = rng.integers(n_folds, size=n).astype(str) if n_folds else None
+        patients = rng.integers(n_patients, size=n).astype(str).tolist()
+        labels = rng.integers(n_classes, size=n)
+        p = Predictions(
+            [str(i) for i in range(n)], patients, labels, scores,
+            list("abc"[:n_classes]), folds if folds is None else folds.tolist(),
+        )  # fmt: skip
+        weights = np.concatenate(list(paired._without_each(patients)))
+        slow = METRICS["auc"].function(p, None, weights)
+        fast = metric_draws([p], "auc", 0, 0).without[0]
+        np.testing.assert_array_equal(fast, slow)
 
 
 @pytest.mark.parametrize("figure", [weighted_auc, weighted_average_precision])
@@ -52,8 +77,6 @@ def test_kept_draws_give_every_pair_its_digits(metric, with_folds):
 
 def test_kept_draws_are_computed_once(monkeypatch):
     """But those of other patients, seeds or numbers anew."""
-    from cry_modules.metrics import paired
-
     (run,) = models(np.random.default_rng(0), 8, 20, (0.8,))
     calls, kept = [], KeptDraws()
     compute = paired.metric_draws
