@@ -61,6 +61,18 @@ def recorded_front_end(source: str, path: Path, meta: Dict) -> Optional[Known]:
     return _of_yaml(_run_folder(path.parent) / YAML_FILE)
 
 
+def recorded_architecture(path: Path) -> Optional[str]:
+    """Architecture in the description of an exported model, or in the settings
+    of a run, that an encoder's file is in; None if unknown."""
+    if os.path.lexists(path.parent / MODEL_FILE):
+        return read_description(path.parent)["model"].get("architecture")
+    settings = _run_folder(path.parent) / YAML_FILE
+    if not settings.is_file():
+        return None
+    node = yaml_nodes(settings.read_text("utf-8")).get("architecture")
+    return None if node is None else str(node.value)
+
+
 def _of_exported(path) -> Known:
     check_unchanged(path)
     described = path.with_name(MODEL_FILE)

@@ -29,6 +29,7 @@ from cry_modules.inference.command import (
 )
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.scores import write_track
+from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 
@@ -65,6 +66,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="build the model from its hyperparams.yaml, which can run any "
         "code",
     )
+    add_encoder_source(parser)
     return parser
 
 

@@ -5,9 +5,11 @@ import glob
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from cry_modules.architectures import is_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.settings import RANGES, plain_settings
+from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.experiment import as_typed
 from cry_modules.training.resume import YAML_FILE, has_begun
 from data_prep.corpora.database import OPTIONS, locate, named_columns
@@ -27,7 +29,11 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     They replace those of the yaml file; one that is typed and differs is
     refused. A run that has begun keeps its own.
     """
-    settings = _settings(hparams_file, overrides)
+    typed, known = str(overrides.get("encoder_source")), {}
+    if is_pretrained(typed):
+        name_pretrained(typed)
+        known = EncoderSource(typed).settings()
+    settings = _settings(hparams_file, {**overrides, **known})
     if settings is None:
         return overrides
     saved = Path(settings["output_folder"]) / YAML_FILE
@@ -55,7 +61,8 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
 
 def encoder_in_words(hparams: Settings) -> str:
     """Describe the encoder of an experiment in a log line."""
-    return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
+    names = _OF_ENCODER[: 2 if is_pretrained(hparams["architecture"]) else None]
+    return ", ".join(f"{name} {hparams[name]}" for name in names)
 
 
 def with_classes(hparams_file: str, overrides: Settings) -> Settings:
