@@ -98,7 +98,7 @@ def aligned(
             ("label", *(p.classes[p.labels[i]] for p in (first, other))),
             ("patient_id", first.patients[i], other.patients[i]),
         ):
-            if identity(a) != identity(b):
+            if a != b and identity(a) != identity(b):
                 raise InputError(
                     f"{column} of ID {ID!r} is {a!r} in {first_name} and "
                     f"{b!r} in {other_name}; correct the manifest and run "
