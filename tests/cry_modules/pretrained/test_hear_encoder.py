@@ -90,7 +90,7 @@ def test_trained_resumed_exported_and_loaded_by_name(
     train_cls.main(command)
     train_cls.main(command)  # resumes, and is done
     metrics = json.loads((run / "metrics.json").read_text())
-    assert metrics["encoder_source"] == f"{TOY}:{tmp_path.name}/w.pt"
+    assert metrics["encoder_source"] == f"{TOY}:w.pt"
 
     description = export(str(run), str(out))
     assert description["origin"] == [TOY]
