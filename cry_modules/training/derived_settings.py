@@ -8,6 +8,7 @@ from typing import Any, Dict, Optional
 from cry_modules.architectures import is_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.front_end import recorded_objective
 from cry_modules.checkpoints.settings import RANGES, plain_settings
 from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.experiment import as_typed
@@ -19,6 +20,8 @@ from data_prep.files.yaml_text import text_or_texts
 
 #: Settings of an encoder, by the names that its checkpoint and yaml file use.
 _OF_ENCODER = ("architecture", "front_end", "width", "pooling")
+#: Setting of its projector, which adaptation goes on training.
+_OBJECTIVE = "objective"
 
 Settings = Dict[str, Any]
 
@@ -39,7 +42,8 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     saved = Path(settings["output_folder"]) / YAML_FILE
     if has_begun(saved.parent) and saved.is_file():
         before = plain_settings(saved.read_text("utf-8"))
-        kept = {name: before[name] for name in _OF_ENCODER if name in before}
+        names = (*_OF_ENCODER, _OBJECTIVE)
+        kept = {name: before[name] for name in names if name in before}
         if "width" in kept:
             kept["width"] = RANGES["width"](kept["width"])
         return {**kept, **overrides}
@@ -47,6 +51,7 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     source = EncoderSource(_of_first_fold(text))
     try:
         known = {} if source.is_random else source.settings()
+        known.update(_objective(settings, source))
     except InputError:  # raised again where the weights are loaded
         return overrides
     for name, value in known.items():
@@ -57,6 +62,14 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
             f"leave out --{name}, or pass another encoder",
         )
     return {**known, **overrides}
+
+
+def _objective(settings: Settings, source: EncoderSource) -> Settings:
+    """The objective of a source, if it is not that of the settings."""
+    if source.is_random or _OBJECTIVE not in settings:
+        return {}
+    known = recorded_objective(source.file())
+    return {} if known in (None, settings[_OBJECTIVE]) else {_OBJECTIVE: known}
 
 
 def encoder_in_words(hparams: Settings) -> str:
