@@ -60,18 +60,25 @@ class Facts(NamedTuple):
 _VGGSOUND = "550 (VGGSound)"
 #: By the name that ``encoder_source`` or the study has for it.
 FACTS = {
-    "Ubenwa/sb-cssl-vgg-sclr": Facts(75_477_472, _VGGSOUND, "see its page", None),
-    "Ubenwa/sb-cssl-vgg-sup": Facts(75_477_472, _VGGSOUND, "see its page", None),
-    "speechbrain/cnn14-esc50": Facts(75_477_472, _VGGSOUND, "see its page", None),
-    PANNS.name: Facts(75_477_408, "5,800 (AudioSet)", "see its page", None),
-    "speech_embedding": Facts(328_137, "thousands (speech)", "Apache-2.0", 1.2),
+    "Ubenwa/sb-cssl-vgg-sclr": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    "Ubenwa/sb-cssl-vgg-sup": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    "speechbrain/cnn14-esc50": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    PANNS.name: Facts(75_477_440, "5,800 (AudioSet)", "see its page", None),
+    "speech_embedding": Facts(328_128, "thousands (speech)", "Apache-2.0", 1.2),
 }
 
 
 def facts_of(source: str) -> Facts:
     """What is known of an encoder by its source; unknown facts say so."""
     unknown = Facts(None, "unknown", "unknown: ask its author", None)
-    return FACTS.get(Path(source).name, FACTS.get(source, unknown))
+    is_file = Path(source).name == PANNS.name
+    return FACTS.get(PANNS.name if is_file else source, unknown)
 
 
 def public_encoder(name: str) -> Optional[PublicEncoder]:

@@ -71,9 +71,12 @@ class FrozenEncoder(nn.Module):
     ----------
     kind : str
         Key of ``ARCHITECTURES``.
+    n_parameters : int
+        Its parameters; 0 if they are not PyTorch's.
     """
 
     kind: str
+    n_parameters = 0
 
     def __init__(self, places: Dict[str, int], sha256: bytes, shortest: int):
         super().__init__()

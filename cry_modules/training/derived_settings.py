@@ -66,7 +66,8 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
 
 def _objective(settings: Settings, source: EncoderSource) -> Settings:
     """The objective of a source, if it is not that of the settings."""
-    if source.is_random or _OBJECTIVE not in settings:
+    has_none = source.is_random or source.kind == "pretrained"
+    if has_none or _OBJECTIVE not in settings:
         return {}
     known = recorded_objective(source.file())
     return {} if known in (None, settings[_OBJECTIVE]) else {_OBJECTIVE: known}
