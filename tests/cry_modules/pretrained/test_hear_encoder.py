@@ -198,9 +198,10 @@ def test_a_run_of_a_module_is_not_its_source(clinic, tmp_path, capsys):
     named._NAMED.clear()
     for command in (
         [LINEAR, *options(clinic, other, f"--encoder_source={run}")],
-        [str(run / "hyperparams.yaml"), *options(clinic, run)],
+        [str(run / "hyperparams.yaml")],
     ):
         with pytest.raises(SystemExit):
             train_cls.main(command)
         assert "only imported when you name it" in capsys.readouterr().err
+    train_cls.main([str(run / "hyperparams.yaml"), f"--encoder_source={TOY}"])
     assert EncoderSource(TOY).name == TOY
