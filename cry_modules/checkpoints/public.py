@@ -45,7 +45,7 @@ PUBLIC_ENCODERS = (
 
 
 class Facts(NamedTuple):
-    """What is known of an encoder that others have trained.
+    """Facts of an encoder that others have trained.
 
     ``parameters``; ``hours`` of audio that it was trained on; the ``licence`` of
     its weights; ``seconds`` for a minute of audio on one core.
@@ -75,7 +75,7 @@ FACTS = {
 
 
 def facts_of(source: str) -> Facts:
-    """What is known of an encoder by its source; unknown facts say so."""
+    """Facts of an encoder by its source; unknown ones say so."""
     unknown = Facts(None, "unknown", "unknown: ask its author", None)
     is_file = Path(source).name == PANNS.name
     return FACTS.get(PANNS.name if is_file else source, unknown)

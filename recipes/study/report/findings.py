@@ -127,7 +127,7 @@ def nuisance(results) -> List[Dict]:
 
 
 def outside(results) -> List[Dict]:
-    """What the encoders of others are: parameters, hours, licence, and seconds
+    """Facts of the encoders of others: parameters, hours, licence, and seconds
     for a minute of audio on one core, measured where the study ran."""
     rows = []
     for name in results.settings.encoders:
