@@ -118,11 +118,12 @@ def recorded_objective(path: Path) -> Optional[str]:
     path = run_folder(path.parent) / YAML_FILE
     if not path.is_file():
         return None
-    _, nodes = _nodes(path)
+    text, nodes = _nodes(path)
     if "objective" in nodes:
         return str(nodes["objective"].value)
     # Runs without this setting are older than the other objectives.
-    return "nt_xent" if "temperature" in nodes else None
+    is_older = "temperature" in nodes and "cry_modules." in text
+    return "nt_xent" if is_older else None
 
 
 def _nodes(path) -> Tuple[str, Dict[str, Node]]:

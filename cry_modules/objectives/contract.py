@@ -103,8 +103,9 @@ class Objective(nn.Module):
         ---------
         *views : torch.Tensor
             Projections of the first views, of the second ones, ..., each
-            ``[batch, dim]`` in the order of the recordings. Two in validation,
-            ``n_views`` in training.
+            ``[batch, dim]`` in the order of the recordings, or the outputs of
+            the objective's own ``head``. Two in validation, ``n_views`` in
+            training.
         corpora : torch.Tensor or None
             Number of each recording's corpus, ``[batch]``, if recordings of
             other corpora must not be negatives; passed only with the setting
