@@ -200,7 +200,7 @@ def load(name: str, weights: str) -> Loaded:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         module = _imported(name, title)
         arguments = [str(path)] if weights else []
-        cure = "pass its file as hear:MODULE:WEIGHTS"
+        cure = f"{_CURE}, or its weights as hear:MODULE:WEIGHTS"
         with _in_one_line(
             f"{title}: load_model", cure if not weights else _CURE
         ):
