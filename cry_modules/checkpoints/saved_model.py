@@ -31,8 +31,8 @@ from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
-from cry_modules.embeddings import Embedder, readout_dim
-from cry_modules.front_ends import make_features, make_front_end
+from cry_modules.embeddings import Embedder, make_features, readout_dim
+from cry_modules.front_ends import make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, TRAINING, read_metrics

@@ -12,9 +12,9 @@ import torch
 
 from cry_modules.architectures import architecture_of, make_encoder
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.embeddings import Embedder
+from cry_modules.embeddings import Embedder, make_features
 from cry_modules.export.folder import export
-from cry_modules.front_ends import make_features, make_front_end
+from cry_modules.front_ends import make_front_end
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.pretrained import hear, named

