@@ -210,6 +210,7 @@ def _results(results) -> Dict[str, Any]:
         "forgetting_picture": figures.forgetting_picture(results),
         "costs": findings.costs(results),
         "objectives": objectives.by_objective(results),
+        "outside": findings.outside(results),
         "objective_columns": objectives.columns(results),
     }
 
