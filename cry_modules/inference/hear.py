@@ -2,7 +2,7 @@
 Representations (https://hearbenchmark.com/hear-api.html): embeddings of whole
 sounds and of moments, for its validator and its benchmark of 19 tasks.
 
-The commands are in cry_modules/README.md. ``MODEL`` is an exported folder, the
+The commands are in docs/models.md. ``MODEL`` is an exported folder, the
 results folder of any train script, or a file in one of them (``model.json``,
 ``encoder.ckpt``). HEAR's tools require a path that exists: pass a Hugging Face
 id as ``CRY_HEAR_MODEL``.

@@ -103,7 +103,7 @@ def _check_before_building(hparams_file, text, needs):
         require(
             key in keys,
             f"{hparams_file} has no {key!r}, so it is not for this script",
-            "the READMEs of recipes/ list the yaml files of each script",
+            "docs/ lists the yaml files of each script",
         )
     settings = plain_settings(text)
     check_settings_version(hparams_file, text)
