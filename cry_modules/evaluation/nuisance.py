@@ -10,9 +10,9 @@ from cry_modules.evaluation.linear_model import grouped_scores, indices
 from cry_modules.evaluation.questions import blank_rare
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
-    fewest_patients,
     logit_interval,
     patient_weights,
+    rarest_and_others,
 )
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.within_folds import auc_of_folds, macro_auc
@@ -55,8 +55,7 @@ def nuisance_probe(
         "auc_ci95": logit_interval(
             value,
             np.concatenate(draws),
-            fewest_patients(labels, owners),
-            len(set(owners)),
+            *rarest_and_others(labels, owners),
         ),
         "values": names.tolist(),
         "n": int(known.sum()),

@@ -4,7 +4,7 @@ Recordings of one patient are alike, so an interval over recordings is too
 narrow: patients are what was sampled.
 """
 
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.stats import t as student
@@ -89,7 +89,7 @@ def interval(draws: np.ndarray) -> Optional[List[float]]:
 
 
 def logit_interval(
-    value: float, draws: np.ndarray, few: int, n_patients: int
+    value: float, draws: np.ndarray, few: int, others: int
 ) -> Optional[List[float]]:
     """95 % interval of an AUC or another share from the spread of its draws.
 
@@ -108,26 +108,27 @@ def logit_interval(
         Values; NaN where the metric is not defined.
     few : int
         Patients of that class, for an AUC the rarest one; two or more.
-    n_patients : int
-        All patients. A share of 0 or 1 counts as half a pair of patients, of
-        that class and of the others, away from it.
+    others : int
+        Patients of the other classes, who may be the same: each infant may
+        have cries of both. A share of 0 or 1 counts as half a pair of
+        patients, of that class and of the others, away from it.
 
     Returns
     -------
     list of float or None
-        None where ``interval`` gives None.
+        None where ``interval`` gives None. It holds the value.
 
     Example
     -------
     >>> draws = 0.8 + np.linspace(-0.1, 0.1, 99)
-    >>> np.round(logit_interval(0.8, draws, 200, 400), 2)
+    >>> np.round(logit_interval(0.8, draws, 200, 200), 2)
     array([0.65, 0.9 ])
-    >>> np.round(logit_interval(0.8, draws, 5, 400), 2)
+    >>> np.round(logit_interval(0.8, draws, 5, 395), 2)
     array([0.58, 0.92])
     """
     if interval(draws) is None:
         return None
-    least = 1 / (2 * few * max(1, n_patients - few))
+    least = least_share(few, others)
 
     def log_odds(share):
         """Log-odds, finite at 0 and 1."""
@@ -137,7 +138,19 @@ def logit_interval(
     spread = log_odds(draws[np.isfinite(draws)]).std()
     reach = student.ppf(0.975, few - 1) * spread
     ends = log_odds(value) + reach * np.array([-1, 1])
-    return (1 / (1 + np.exp(-ends))).tolist()
+    low, high = 1 / (1 + np.exp(-ends))
+    return [min(float(low), value), max(float(high), value)]
+
+
+def least_share(few: int, others: int) -> float:
+    """Half a pair of patients, as a share of all pairs of two classes.
+
+    Example
+    -------
+    >>> least_share(5, 10)
+    0.01
+    """
+    return 1 / (2 * few * max(1, others))
 
 
 def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
@@ -164,8 +177,24 @@ def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
 
 def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
     """Number of patients of the rarest class among the recordings."""
+    return rarest_and_others(labels, patients)[0]
+
+
+def rarest_and_others(
+    labels: np.ndarray, patients: Sequence[str]
+) -> Tuple[int, int]:
+    """Number of patients of the rarest class among the recordings, and of
+    those with a recording of another class; a patient may be among both.
+
+    Example
+    -------
+    >>> rarest_and_others(np.array([0, 1, 0, 1]), ["a", "a", "b", "b"])
+    (2, 2)
+    """
     n_of = patients_per_class(labels, patients)
-    return int(n_of[n_of > 0].min())
+    rarest = int(np.where(n_of > 0, n_of, n_of.max() + 1).argmin())
+    others = set(np.asarray(patients)[np.asarray(labels) != rarest])
+    return int(n_of[rarest]), len(others)
 
 
 def too_few_patients(n_of: Dict[str, int], needed_by: str) -> Optional[str]:

@@ -16,6 +16,7 @@ from cry_modules.metrics.bootstrap import (
     interval,
     interval_of_all_or_none,
     logit_interval,
+    rarest_and_others,
 )
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.predictions import Predictions
@@ -87,8 +88,9 @@ def shown_in(place: str) -> List[str]:
 
 def rarest_class_interval(value, draws, p) -> Optional[List[float]]:
     """95 % interval of a metric whose precision depends on the rarest class."""
-    few = fewest_patients(p.labels, p.patients)
-    return logit_interval(value, draws, few, len(set(p.patients)))
+    return logit_interval(
+        value, draws, *rarest_and_others(p.labels, p.patients)
+    )
 
 
 def interval_of_pairs(value, draws, p) -> Optional[List[float]]:
@@ -104,10 +106,12 @@ def class_interval(k: int) -> Callable:
     """Make the interval function of a share of the recordings of class `k`."""
 
     def of_class_k(value, draws, p):
-        n = len(set(np.array(p.patients)[p.labels == k]))
+        patients, is_class_k = np.array(p.patients), p.labels == k
+        n = len(set(patients[is_class_k]))
         if value in (0, 1):
             return interval_of_all_or_none(value, n)
-        return logit_interval(value, draws, n, len(set(p.patients)))
+        others = len(set(patients[~is_class_k]))
+        return logit_interval(value, draws, n, others)
 
     return of_class_k
 

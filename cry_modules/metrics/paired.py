@@ -24,8 +24,9 @@ from scipy.stats import t as student
 
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
-    fewest_patients,
+    least_share,
     patient_weights,
+    rarest_and_others,
     why_no_interval,
 )
 from cry_modules.metrics.choices import Choices
@@ -319,8 +320,7 @@ def new_seed_interval(
     if over_patients is None:
         return None
     compared = recordings.with_pairs()
-    few = fewest_patients(compared.labels, compared.patients)
-    least = 1 / (2 * few * max(1, len(set(compared.patients)) - few))
+    least = least_share(*rarest_and_others(compared.labels, compared.patients))
     low, high = logit(over_patients)
     sd = logit(np.clip(values, least, 1 - least)).std(ddof=1)
     between = student.ppf(0.975, n - 1) * sd * np.sqrt(1 + 1 / n)

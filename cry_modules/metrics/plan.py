@@ -23,6 +23,7 @@ from cry_modules.metrics.bootstrap import (
     interval,
     logit_interval,
     patients_per_class,
+    rarest_and_others,
     why_no_interval,
 )
 from cry_modules.metrics.choices import Choices
@@ -74,6 +75,12 @@ class Design(NamedTuple):
         """Patients of the rarest class among n."""
         return max(2, round(n * self.share))
 
+    def others(self, n: int) -> int:
+        """Patients with a recording of another class among n."""
+        first = self.first
+        few, others = rarest_and_others(first.labels, first.patients)
+        return round(self.few(n) * others / few)
+
     def draws(self, n: int) -> np.ndarray:
         """Metric of each model in simulated studies of n patients,
         ``[models, draws]``."""
@@ -117,7 +124,8 @@ class Design(NamedTuple):
 def half_width(design: Design, n: int) -> float:
     """Half the width of the metric's interval in a study of n patients."""
     draws = design.draws(n)[0]
-    ends = logit_interval(design.values()[0], draws, design.few(n), n)
+    few, others = design.few(n), design.others(n)
+    ends = logit_interval(design.values()[0], draws, few, others)
     return math.inf if ends is None else (ends[1] - ends[0]) / 2
 
 

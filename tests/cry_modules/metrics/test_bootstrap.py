@@ -7,8 +7,10 @@ from scipy.stats import norm
 
 from cry_modules.metrics.bootstrap import (
     interval,
+    least_share,
     logit_interval,
     patient_weights,
+    rarest_and_others,
     why_no_interval,
 )
 from cry_modules.metrics.ranking import weighted_auc
@@ -132,10 +134,34 @@ def coverage(n_data_sets, unit, n_positive=40, auc=TRUE_AUC, method="logit"):
         low, high = interval(draws)
         if method == "logit":
             value = weighted_auc(positive, scores, np.ones((1, len(scores))))
-            few = len(set(units[positive]))
-            low, high = logit_interval(value[0], draws, few, len(set(units)))
+            few, others = len(set(units[positive])), len(set(units[~positive]))
+            low, high = logit_interval(value[0], draws, few, others)
         inside.append(low <= auc <= high)
     return np.mean(inside)
+
+
+def test_patients_of_both_classes_count_for_both():
+    """22 infants with cries of both kinds, AUC .985: half a pair of infants is
+    one in 968, not one in 44, which left the AUC outside its interval."""
+    patients = np.repeat([f"p{i}" for i in range(22)], 4)
+    positive = np.tile([True, False], 44)
+    assert rarest_and_others(positive.astype(int), patients) == (22, 22)
+    assert least_share(22, 22) == 1 / 968
+    rng, reach = np.random.default_rng(0), 2.0796  # Student's t, 21
+    draws = 1 / (1 + np.exp(-rng.normal(4.18, 0.4, 2000)))
+    spread = np.log(draws / (1 - draws)).std()
+    low, high = logit_interval(0.985, draws, 22, 22)
+    expected = np.log(0.985 / 0.015) + reach * spread * np.array([-1, 1])
+    assert np.log([low / (1 - low), high / (1 - high)]) == pytest.approx(
+        expected, abs=1e-3
+    )
+
+
+@pytest.mark.parametrize("value", [0.9999, 1.0, 0.0001, 0.0])
+def test_an_interval_holds_its_value(value):
+    draws = np.clip(value + np.linspace(-1e-4, 1e-4, 99), 0, 1)
+    low, high = logit_interval(value, draws, 5, 5)
+    assert low <= value <= high
 
 
 @pytest.mark.parametrize(

@@ -237,8 +237,8 @@ def test_intervals_of_seeds_equal_the_loop():
     (result,) = compare([run_set("a", seeds)], n_draws=100, seed=7)["sets"]
     draws = np.array([auc_draws(p, seed=7) for p in seeds]).mean(axis=0)
     few = fewest_patients(seeds[0].labels, seeds[0].patients)
-    n = len(set(seeds[0].patients))
-    expected = logit_interval(result["mean"], draws, few, n)
+    others = len(set(seeds[0].patients)) - few  # nobody has both classes
+    expected = logit_interval(result["mean"], draws, few, others)
     assert result["ci95"] == pytest.approx(expected)
     # One more seed: Student's t of the mean seed and of the new one.
     sd = logit(result["by_seed"]).std(ddof=1) * np.sqrt(1 + 1 / 3)

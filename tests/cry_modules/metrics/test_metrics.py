@@ -196,8 +196,11 @@ def on_log_odds(value, draws, p, k=None):
         c: len({q for q, label in zip(p.patients, p.labels) if label == c})
         for c in set(p.labels.tolist())
     }
-    few = min(n_of.values()) if k is None else n_of[k]
-    least = 0.5 / (few * (len(set(p.patients)) - few))
+    k = min(n_of, key=n_of.get) if k is None else k
+    few = n_of[k]
+    # A patient of several classes has pairs of its own, too.
+    others = {q for q, label in zip(p.patients, p.labels) if label != k}
+    least = 0.5 / (few * len(others))
     spread = np.std(logit(np.clip(draws, least, 1 - least)))
     t = student.isf(0.025, df=few - 1)
     centre = logit(np.clip(value, least, 1 - least))
