@@ -146,6 +146,7 @@ class Forecast:
         may_narrow = width > 8 and source.is_random
         # Refused under several processes (recompute.py).
         recompute = self.trains and not self.recompute and n_ranks() == 1
+        recompute = recompute and hasattr(self.hparams["encoder"], "run_block")
         cast = self.precision == "fp32"
         checkpointing = "--checkpoint_activations True"
         alone = {checkpointing, "--precision bf16"}

@@ -124,7 +124,10 @@ def trained_part(
 
 def make_brain(hparams, run_opts, train_labels, classes):
     """Brain and head for these classes."""
-    head = hparams["head"](hparams["embedder"].dimension(), len(classes))
+    embedder = hparams["embedder"]
+    head = hparams["head"](
+        embedder.dimension(), len(classes), embedder.n_layers
+    )
     hparams["checkpointer"].add_recoverable("head", head)
     brain = ClassificationBrain(
         modules={**hparams["modules"], "head": head},
