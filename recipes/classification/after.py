@@ -147,16 +147,15 @@ def write_predictions(predictions, split, folder, runs):
     predictions.write(folder / f"predictions_{split}.csv", path_of)
 
 
-def classical_controls(hparams, logmel, brain):
-    """Train the classical models on log-mel statistics; write and return
-    their predictions."""
-    arrays = {
-        split: as_arrays(data, brain.classes) for split, data in logmel.items()
-    }
+def classical_controls(hparams, logmel, measures, brain):
+    """Train the classical models on log-mel statistics and acoustic measures;
+    write and return their predictions."""
+    features, recordings, measured = {}, {}, {}
+    for split, data in logmel.items():
+        features[split], recordings[split] = as_arrays(data, brain.classes)
+        measured[split], _ = as_arrays(measures[split], brain.classes)
     fitted = controls.train_classical(
-        {split: features for split, (features, _) in arrays.items()},
-        {split: recordings for split, (_, recordings) in arrays.items()},
-        brain.prevalence,
+        features, recordings, brain.prevalence, measured
     )
     outcomes = {}
     for name, (predicted, prevalence) in fitted.items():
