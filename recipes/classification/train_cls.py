@@ -35,7 +35,6 @@ from cry_modules.checkpoints.saved_model import FINAL
 from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LogMelStatistics
 from cry_modules.evaluation import controls, report
-from cry_modules.evaluation.acoustics import AcousticMeasures
 from cry_modules.evaluation.columns import nuisance_columns
 from cry_modules.evaluation.embed import joined_arrays
 from cry_modules.evaluation.nuisance import nuisance_probes
@@ -252,10 +251,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     if hparams["controls"] or nuisance:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
-        measures = AcousticMeasures(hparams["logmel"].sample_rate)
-        measured = embedded(measures, "acoustic measures")
-        parts = hparams, logmel, measured, brain
-        done.controls = after.classical_controls(*parts)
+        done.controls = after.train_controls(hparams, brain, logmel, embedded)
         if hparams["readout"] != EMBEDDING and (
             EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
         ):
