@@ -2,12 +2,16 @@
 """Measure the quality that faster settings cost, and the time to a quality.
 
 > python benchmarks/quality.py ../shared/data --out results/quality
+> python benchmarks/quality.py ../shared/data --out results/quality \
+    --objective nt_xent vicreg barlow_twins byol masked_spectrogram
 
 Encoders of width 8 are trained on two thirds of the generic sounds, each on
 one core, and evaluated frozen on the other third (see ``sounds.py``). The
 reference is the plain recipe of ``reference.py`` with the settings for small
 corpora and 15 minutes of processor time; the others are the public command
-with other options.
+with other options. With ``--objective`` they are each objective at some shares
+of the reference's steps, and the last table has the minutes of the first of
+these that is as good as the reference.
 An interrupted study resumes when the same command is run again.
 """
 
@@ -20,7 +24,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional
 
 import numpy as np
 import torch
@@ -34,26 +38,39 @@ import sounds  # noqa: E402
 
 from cry_modules.checkpoints.encoders import EncoderSource  # noqa: E402
 from cry_modules.cnn14 import Cnn14  # noqa: E402
+from cry_modules.objectives import OBJECTIVES  # noqa: E402
 from cry_modules.training.schedule import warmup_cosine  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
 WIDTH, BATCH_SIZE = 8, 32
 MINUTES = 15.0
-#: Epochs (None: as many steps as the reference makes) and other options of
-#: ``train_simclr.py hparams/small_simclr.yaml`` by way.
+
+
+class Way(NamedTuple):
+    """Epochs (None: ``share`` of the steps that the reference makes) and other
+    options of ``train_simclr.py hparams/small_simclr.yaml``."""
+
+    epochs: Optional[int]
+    options: List[str]
+    share: float = 1.0
+
+
 BF16 = ["--precision=bf16"]
 FOUR_VIEWS = [*BF16, "--n_views=4", "--batch_size=16"]
-WAYS: Dict[str, Tuple[Optional[int], List[str]]] = {
-    "same steps": (None, BF16),
-    "same steps, fp32": (None, []),
-    "a fifth, as it is": (100, BF16),
-    "a fifth, no masks": (100, [*BF16, "--n_masks=0"]),
-    "a fifth, no dropout": (100, [*BF16, "--dropout=0"]),
-    "a fifth, 4 views": (53, FOUR_VIEWS),
-    "a fifth, 4 views, no masks": (53, [*FOUR_VIEWS, "--n_masks=0"]),
-    "a fifth, all three": (58, [*FOUR_VIEWS, "--n_masks=0", "--dropout=0"]),
+WAYS = {
+    "same steps": Way(None, BF16),
+    "same steps, fp32": Way(None, []),
+    "a fifth, as it is": Way(100, BF16),
+    "a fifth, no masks": Way(100, [*BF16, "--n_masks=0"]),
+    "a fifth, no dropout": Way(100, [*BF16, "--dropout=0"]),
+    "a fifth, 4 views": Way(53, FOUR_VIEWS),
+    "a fifth, 4 views, no masks": Way(53, [*FOUR_VIEWS, "--n_masks=0"]),
+    "a fifth, all three": Way(58, [*FOUR_VIEWS, "--n_masks=0", "--dropout=0"]),
 }
+#: Shares of the reference's steps at which an objective is compared with it,
+#: each a run of its own, with its own schedule.
+SHARES = (0.1, 0.2, 0.5, 1.0)
 FIGURES = {
     "super_class": "sound group, accuracy",
     "category_map": "category, mAP",
@@ -112,29 +129,45 @@ def folder_of(way: str, out: Path, seed: int) -> Path:
     return out / f"{seed}" / way.replace(",", "").replace(" ", "_")
 
 
-def train(way: str, out: Path, seed: int) -> None:
-    """Train one encoder, unless it is done."""
+def ways_of(objective: str) -> Dict[str, Way]:
+    """An objective at each of the shares.
+
+    Example
+    -------
+    >>> [*ways_of("byol")][:2]
+    ['byol, 0.1 of the steps', 'byol, 0.2 of the steps']
+    """
+    options = [*BF16, f"--objective={objective}"]
+    return {
+        f"{objective}, {share} of the steps": Way(None, options, share)
+        for share in SHARES
+    }
+
+
+def train(name: str, way: Optional[Way], out: Path, seed: int) -> None:
+    """Train one encoder, unless it is done; without a way, the reference."""
     place = out / f"{seed}"
-    folder = folder_of(way, out, seed)
+    folder = folder_of(name, out, seed)
     if (folder / "seconds.json").is_file():
         return
     folder.mkdir(parents=True, exist_ok=True)
-    if way == "reference":
+    if way is None:
         command = ["benchmarks/quality.py", str(place / "generic")]
         command += ["--out", str(folder), "--reference", str(seed)]
     else:
         command = ["train_simclr.py", "hparams/small_simclr.yaml"]
         command += [f"--data_folder={place / 'generic'}", f"--seed={seed}"]
         command += [f"--output_folder={folder}", "--valid_share=0.02"]
-        epochs, options = WAYS[way]
-        if epochs is None:  # as many steps as the reference made
+        epochs = way.epochs
+        if epochs is None:
             steps = json.loads((place / "reference/steps.json").read_text())
             n_clips = len(list((place / "generic/audio").iterdir()))
-            epochs = round(steps / (n_clips // BATCH_SIZE))
+            epochs = way.share * steps / (n_clips // BATCH_SIZE)
+            epochs = max(1, round(epochs))
         command += [f"--number_of_epochs={epochs}", "--noprogressbar"]
         command += [f"--warmup_epochs={max(1, epochs // 10)}"]
-        command += options
-    print(f"seed {seed}, {way}: python {' '.join(command)}", flush=True)
+        command += way.options
+    print(f"seed {seed}, {name}: python {' '.join(command)}", flush=True)
     seconds = run(command, folder.with_suffix(".log"))
     write_text(folder / "seconds.json", json.dumps(seconds))
 
@@ -179,6 +212,37 @@ def table(results: Dict[str, List[Dict[str, float]]]) -> str:
     return "\n".join(lines)
 
 
+def minutes_to_quality(
+    results: Dict[str, List[Dict[str, float]]], objectives: List[str]
+) -> str:
+    """Markdown, a row for each objective: for each metric the processor minutes
+    of its shortest run that is as good as the reference of the seed, the mean
+    over the seeds that reach it, and their number."""
+    lines = [
+        "| minutes to the reference's quality | "
+        + " | ".join(FIGURES.values())
+        + " |",
+        "|---" * (1 + len(FIGURES)) + "|",
+    ]
+    for objective in objectives:
+        runs = [results[name] for name in ways_of(objective)]
+        cells = []
+        for name in FIGURES:
+            reached = []
+            for seed, wanted in enumerate(results["reference"]):
+                good = [
+                    by_seed[seed]["minutes"]
+                    for by_seed in runs
+                    if by_seed[seed][name] >= wanted[name]
+                ]
+                reached += [min(good)] if good else []
+            n = f"{len(reached)} of {len(results['reference'])} seeds"
+            minutes = f"{np.mean(reached):.1f}, " if reached else ""
+            cells.append(f"{minutes}{n}")
+        lines.append(f"| {objective} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -194,6 +258,13 @@ def main() -> None:
         default=list(WAYS),
         help="default: all",
     )
+    parser.add_argument(
+        "--objective",
+        nargs="+",
+        choices=OBJECTIVES,
+        default=[],
+        help="minutes to the reference's quality of these, instead of --ways",
+    )
     # Used by this script to train a reference in a separate process.
     parser.add_argument("--reference", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -203,15 +274,24 @@ def main() -> None:
         train_reference(data, out, args.reference)
         return
     rows = sounds.read_sounds(data)
-    results = {way: [] for way in ("reference", *args.ways)}
+    ways = {name: WAYS[name] for name in args.ways}
+    if args.objective:
+        ways = {
+            name: way
+            for objective in args.objective
+            for name, way in ways_of(objective).items()
+        }
+    results = {name: [] for name in ("reference", *ways)}
     for seed in range(args.seeds):
         held = sounds.hold_out(rows, seed, 0)
         training = sounds.pre_training(rows, held)
         sounds.build_generic(training, out / f"{seed}/generic")
         for way, by_seed in results.items():
-            train(way, out, seed)
+            train(way, ways.get(way), out, seed)
             by_seed.append(evaluate(way, out, seed, rows))
     text = table(results)
+    if args.objective:
+        text += f"\n\n{minutes_to_quality(results, args.objective)}"
     write_text(out / "quality.md", text + "\n")
     print(
         f"\n{text}\n\nmean ± sd over {args.seeds} seeds; after the semicolon "

@@ -19,8 +19,11 @@ An encoder is a ``torch.nn.Module`` with
 * children in the order of computation: ``adapt_layers`` freezes those before
   a layer.
 
-Frames are those of the front end. An encoder of waveforms comes with a front
-end that passes samples through, and has any frame rate inside.
+Frames are those of the front end. An encoder of samples has ``front_end:
+waveform`` in its line, which passes them through, ``[batch, samples, 1]``. It
+is built from ``source`` alone, the text after the colon in the name of its
+architecture (``hear:MODULE``), and ``--encoder_source`` names it in place of
+``--architecture``; one that has no source ignores it.
 
 Optional are ``pooling`` in the constructor, as in ``cnn14.Cnn14``, whose
 choices the state dict tells apart (``Architecture.frequency_marker``);
@@ -28,18 +31,21 @@ choices the state dict tells apart (``Architecture.frequency_marker``);
 that this leaves out; ``embed_frames(feats, n_frames)``, the forward pass
 without checks that depend on values, which the ONNX exporter traces; and
 ``run_block`` with blocks like ``cnn14.Cnn14``'s, which
-``checkpoint_activations`` needs.
+``checkpoint_activations`` needs; and ``map_dim`` with the place ``map``, which
+the objective ``masked_spectrogram`` needs.
 """
 
 import importlib
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple, Union
 
 import torch
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 from torch import nn
 
+from cry_modules.finetune import FINETUNE_MODES
+from cry_modules.front_ends import WAVEFORM
 from data_prep.files.errors import InputError, require
 
 
@@ -61,6 +67,10 @@ class Architecture(NamedTuple):
         the architecture has no choice of pooling.
     yaml : str
         The yaml file that builds it; default: ``hparams/models/<name>.yaml``.
+    front_end : str
+        The only front end that it reads, ``waveform``; empty: any mel frames.
+    frozen : bool
+        Whether it is only used as it is, in frozen modes.
     """
 
     class_path: str
@@ -68,6 +78,13 @@ class Architecture(NamedTuple):
     first_norm: str = ""
     frequency_marker: str = ""
     yaml: str = ""
+    front_end: str = ""
+    frozen: bool = False
+
+    @property
+    def reads_samples(self) -> bool:
+        """True for an encoder of samples, which has no width and no pooling."""
+        return self.front_end == WAVEFORM
 
 
 ARCHITECTURES = {
@@ -77,9 +94,51 @@ ARCHITECTURES = {
         first_norm="norm0",
         frequency_marker="frequency_bins",
     ),
+    "hear": Architecture(
+        "cry_modules.pretrained.hear.HearEncoder",
+        "hear_sha256",
+        front_end=WAVEFORM,
+        frozen=True,
+    ),
+    "speech_embedding": Architecture(
+        "cry_modules.pretrained.speech_embedding.SpeechEmbedding",
+        "speech_embedding_sha256",
+        front_end=WAVEFORM,
+        frozen=True,
+    ),
 }
 
 _YAML_FOLDER = Path(__file__).resolve().parents[1] / "hparams/models"
+
+
+def kind_and_source(name: str) -> Tuple[str, str]:
+    """Registered name of an architecture, and what it is built from.
+
+    Example
+    -------
+    >>> kind_and_source("hear:hearbaseline.naive"), kind_and_source("cnn14")
+    (('hear', 'hearbaseline.naive'), ('cnn14', ''))
+    """
+    kind, _, source = str(name).partition(":")
+    return kind, source
+
+
+def is_pretrained(name: str) -> bool:
+    """Check whether a name is of an encoder of samples, which is built with the
+    weights that somebody else trained."""
+    kind = ARCHITECTURES.get(kind_and_source(name)[0])
+    return kind is not None and kind.reads_samples
+
+
+def architecture_of(source: str) -> str:
+    """Architecture of a pretrained encoder's source, without its weights.
+
+    Example
+    -------
+    >>> architecture_of("hear:hearbaseline.naive:/data/naive.pt")
+    'hear:hearbaseline.naive'
+    """
+    return ":".join(str(source).split(":")[:2])
 
 
 def architecture(name: str) -> Architecture:
@@ -92,24 +151,41 @@ def architecture(name: str) -> Architecture:
     ...
     data_prep.files.errors.InputError: --architecture is 'cnn15'; expected one of cnn14
     """
+    known = isinstance(name, str) and (
+        name in ARCHITECTURES or is_pretrained(name)
+    )
     require(
-        isinstance(name, str) and name in ARCHITECTURES,
+        known,
         f"--architecture is {name!r}",
         f"expected one of {', '.join(ARCHITECTURES)}",
     )
-    return ARCHITECTURES[name]
+    return ARCHITECTURES[kind_and_source(name)[0]]
 
 
 def make_encoder(
     name: str, mel_bins: int, width: int, pooling: str = "mean"
 ) -> nn.Module:
-    """Build an encoder with random weights."""
-    check_pooling(name, pooling)
+    """Build an encoder with random weights; one of samples with its own."""
     module, _, cls = architecture(name).class_path.rpartition(".")
-    options = {} if pooling == "mean" else {"pooling": pooling}
-    return getattr(importlib.import_module(module), cls)(
-        mel_bins=mel_bins, width=width, **options
-    )
+    options = encoder_options(name, mel_bins, width, pooling)
+    return getattr(importlib.import_module(module), cls)(**options)
+
+
+def encoder_options(
+    name: str, mel_bins: int, width: int, pooling: str = "mean"
+) -> Dict[str, Union[int, str]]:
+    """Arguments of the constructor of an encoder.
+
+    Example
+    -------
+    >>> encoder_options("cnn14", 80, 8)
+    {'mel_bins': 80, 'width': 8}
+    """
+    check_pooling(name, pooling)
+    if is_pretrained(name):
+        return {"source": kind_and_source(name)[1]}
+    options = {"mel_bins": mel_bins, "width": width}
+    return options if pooling == "mean" else {**options, "pooling": pooling}
 
 
 def draw_again(encoder: nn.Module, mel_bins: int, seed: int) -> None:
@@ -130,6 +206,52 @@ def check_pooling(name: str, pooling: str) -> None:
         f"pooling is {pooling}, and the architecture {name} has only its own",
         "pass --pooling mean",
     )
+
+
+def check_front_end(name: str, front_end: str) -> None:
+    """Refuse a front end that an architecture does not read."""
+    reads, cure = "mel frames", "pass another front end"
+    if architecture(name).reads_samples:
+        reads, cure = "samples", f"pass --encoder_source {name} in their place"
+    require(
+        (front_end == WAVEFORM) == (reads == "samples"),
+        f"--front_end is {front_end}, and the architecture {name} reads {reads}",
+        cure,
+    )
+
+
+def check_training(settings: Dict[str, str]) -> None:
+    """Refuse training that the architecture of an experiment has not.
+
+    ``settings`` are those of its yaml file, as text.
+    """
+    name, mode = settings.get("architecture"), settings.get("finetune_mode")
+    if name is None or not is_pretrained(name):
+        return
+    require(
+        mode is not None,
+        f"{name} reads samples, and SimCLR trains encoders of mel frames",
+        "pass it to train_cls.py as --encoder_source",
+    )
+    source = settings.get("encoder_source")
+    require(
+        source not in (None, "", "null", "random_calibrated"),
+        f"--architecture is {name}, an encoder with weights, and "
+        f"--encoder_source is {source or 'null'}",
+        f"pass --encoder_source {name} in its place",
+    )
+    require(
+        not is_pretrained(source) or architecture_of(source) == name,
+        f"--encoder_source is {source}, and this run has the architecture "
+        f"{name}",
+        "leave out --architecture, or pass another --output_folder",
+    )
+    if architecture(name).frozen:
+        require(
+            mode in FINETUNE_MODES and FINETUNE_MODES[mode] == ("none", False),
+            f"{source} is only used as it is, and finetune_mode is {mode}",
+            "pass a yaml file of a linear mode, as hparams/neuro_linear.yaml",
+        )
 
 
 def pooling_of_state(name: str, state: Dict[str, torch.Tensor]) -> str:
@@ -159,8 +281,12 @@ def include(architecture_name: str, **settings):
     ``!applyref:``.
     """
     path = architecture(architecture_name).yaml
+    kind, source = kind_and_source(architecture_name)
     check_pooling(architecture_name, settings.get("pooling", "mean"))
-    path = Path(path or _YAML_FOLDER / f"{architecture_name}.yaml")
+    check_front_end(architecture_name, settings["front_end"])
+    if is_pretrained(architecture_name):
+        settings["source"] = source
+    path = Path(path or _YAML_FOLDER / f"{kind}.yaml")
     if not path.is_file():
         raise InputError(
             f"{path} does not exist; write it, as hparams/models/cnn14.yaml"

@@ -7,7 +7,7 @@ padding. At width 64 and without padding, state dict and outputs equal
 SpeechBrain's ``Cnn14(mel_bins, 2048)``.
 """
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
@@ -328,6 +328,12 @@ class Cnn14(nn.Module):
             dims[f"block{i + 1}"] = 2 * bands * self.width * 2**i
         return {**dims, "embedding": self.emb_dim}
 
+    @property
+    def map_dim(self) -> Tuple[int, int, int]:
+        """Channels and bins of a column of the last block's feature map, and
+        the frames of the input that a column is of."""
+        return 32 * self.width, self.mel_bins // 2**5, 2**5
+
     def unread(self, places: Sequence[str]) -> List[nn.Module]:
         """Blocks after the last of these places, which are not computed."""
         read = [i for i, place in enumerate(self.places) if place in places]
@@ -351,7 +357,8 @@ class Cnn14(nn.Module):
             (faster) without padding.
         places : sequence of str
             Where to read, see ``places``; blocks after the last one are not
-            computed.
+            computed. ``map`` is the last block's output itself, ``[batch,
+            channels * columns * bins]`` (see ``map_dim``), without padding.
 
         Returns
         -------
@@ -394,6 +401,8 @@ class Cnn14(nn.Module):
                 read[f"block{i + 1}"] = mean_and_spread(x, n_frames)
         if "embedding" in places:
             read["embedding"] = self._pool(self._dropped(x), n_frames)
+        if "map" in places:
+            read["map"] = x.flatten(1)
         return torch.cat([read[place] for place in places], dim=1)
 
     def run_block(self, i, x, n_frames):

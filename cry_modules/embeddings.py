@@ -108,9 +108,10 @@ class Embedder(nn.Module):
 
     @torch.no_grad()
     def dimension(self) -> int:
-        """Dimension of the embedding, measured on a chunk of silence."""
+        """Dimension of the embedding, measured on a chunk of a ramp: silence has
+        no logarithm, in encoders that take it."""
         was_training = self.training
-        emb = self.eval()(torch.zeros(1, self.n_samples))
+        emb = self.eval()(torch.linspace(-1, 1, self.n_samples)[None])
         self.train(was_training)
         return emb.shape[1]
 

@@ -129,10 +129,13 @@ class AdaptedEncoder(nn.Module):
         return self
 
     def forward(
-        self, feats: torch.Tensor, lengths: Optional[torch.Tensor] = None
+        self,
+        feats: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        **where: Sequence[str],
     ) -> torch.Tensor:
-        """``[batch, frames, n_mels]`` to ``[batch, emb_dim]``."""
-        return self.encoder(feats, lengths)
+        """``[batch, frames, n_mels]`` to ``[batch, emb_dim]``, or ``places``."""
+        return self.encoder(feats, lengths, **where)
 
 
 def batch_norms(module: nn.Module) -> Iterable[nn.Module]:

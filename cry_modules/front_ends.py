@@ -282,8 +282,33 @@ class PannsMel(MelFrames):
         return 10 * mel.clamp(min=LEAST_POWER).log10()
 
 
-#: Front ends by the value of the option ``front_end``.
+#: Name of the front end that passes samples through.
+WAVEFORM = "waveform"
+
+
+class Waveform(LogMel):
+    """Front end of encoders that read samples, which ``Samples`` passes through.
+
+    It computes the log-mel of ``fbank``, for the statistics of the read-out
+    ``logmel`` and for the controls.
+
+    Example
+    -------
+    >>> Waveform()(torch.zeros(2, 16000))[0].shape
+    torch.Size([2, 101, 80])
+    """
+
+    name = WAVEFORM
+    mean_norm = False
+
+
+#: Front ends of mel frames by the value of the option ``front_end``.
 FRONT_ENDS = {kind.name: kind for kind in (LogMel, Log1pMel, PannsMel)}
+
+
+def is_front_end(name: str) -> bool:
+    """Check whether a text is the name of a front end."""
+    return name in FRONT_ENDS or name == WAVEFORM
 
 
 def make_front_end(name: str) -> MelFrames:
@@ -292,7 +317,8 @@ def make_front_end(name: str) -> MelFrames:
     Arguments
     ---------
     name : str
-        Key of ``FRONT_ENDS``; another one raises ``ValueError``.
+        Key of ``FRONT_ENDS``, or ``waveform``; another one raises
+        ``ValueError``.
 
     Returns
     -------
@@ -304,11 +330,11 @@ def make_front_end(name: str) -> MelFrames:
     >>> front_end.n_mels, front_end.win, front_end.hop, front_end.mean_norm
     (80, 372, 186, False)
     """
-    if name not in FRONT_ENDS:
+    if not is_front_end(name):
         raise ValueError(
             f"front_end is {name!r}; expected one of {', '.join(FRONT_ENDS)}"
         )
-    return FRONT_ENDS[name]()
+    return Waveform() if name == WAVEFORM else FRONT_ENDS[name]()
 
 
 def triangular_filters(
@@ -441,3 +467,39 @@ class AugmentedFeatures(nn.Module):
             return self.augment(feats)
         normalised = sentence_mean_norm(feats, lengths)
         return self.augment(normalised) + (feats - normalised)
+
+
+class Samples(nn.Module):
+    """Waveforms as the features of encoders that read samples: at one peak, as
+    every front end gets them, and not augmented.
+
+    Arguments
+    ---------
+    logmel : Waveform
+        Used by the read-out ``logmel`` alone.
+
+    Example
+    -------
+    >>> Samples(Waveform())(torch.zeros(2, 16000))[0].shape
+    torch.Size([2, 16000, 1])
+    """
+
+    def __init__(self, logmel: Waveform):
+        super().__init__()
+        self.logmel = logmel
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Pass ``[batch, samples]`` on as ``[batch, samples, 1]``."""
+        return wavs.unsqueeze(2), lengths
+
+
+def make_features(
+    logmel: MelFrames, augment: nn.Module, augment_before_norm: bool
+) -> nn.Module:
+    """Build what computes an encoder's input from waveforms: ``Samples`` for the
+    front end ``waveform``, else ``AugmentedFeatures`` of these arguments."""
+    if logmel.name == WAVEFORM:
+        return Samples(logmel)
+    return AugmentedFeatures(logmel, augment, augment_before_norm)

@@ -1,6 +1,8 @@
 """Adaptation from the command line: corpora, layers, anchors, refusals."""
 
 import json
+import re
+import shutil
 
 import pytest
 import torch
@@ -142,6 +144,49 @@ def test_projections_of_an_encoder_without_projector(
     torch.save(weights(pretrained), alone)
     _, output = adapt("--anchor_projection=1.0", source=alone, status=2)
     assert "has no projector.ckpt; adapt from a run of" in output
+
+
+def test_adaptation_goes_on_with_the_objective(adapt, corpus, script, tmp_path):
+    """Of the pre-training; another one that is typed is refused by name."""
+    source = tmp_path / "masked"
+    script(
+        *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],
+        *[f"--data_folder={corpus}/vggsound", f"--output_folder={source}"],
+        "--objective=masked_spectrogram",
+    )
+    options = ["--anchor_weights=0.1", "--anchor_distillation=0.1"]
+    options += ["--two_passes=True", "--checkpoint_activations=True"]
+    folder, _ = adapt(generic(corpus), *options, source=source)
+    last = history(folder)[-1]
+    assert {"valid_explained_cry", "valid_explained_generic"} <= {*last}
+    assert last["train_anchor"] > 0
+    # The decoder is that of the pre-training, trained on.
+    old, new = (weights(f, "projector") for f in (source, folder))
+    assert old.keys() == new.keys() and "linear.weight" in new
+    assert not torch.equal(old["linear.weight"], new["linear.weight"])
+    for option, message in (
+        ("--objective=byol", "--objective is byol, and --encoder_source .* has "
+         "masked_spectrogram; leave out --objective"),
+        ("--anchor_projection=1", "the objective masked_spectrogram has no "
+         "projections; leave it out"),
+    ):  # fmt: skip
+        _, output = adapt(option, source=source, name="other", status=2)
+        assert re.search(message, output)
+    # The same command resumes.
+    adapt(generic(corpus), *options, source=source)
+
+
+def test_an_older_run_is_one_of_nt_xent(adapt, pretrained, tmp_path):
+    """Runs from before the setting; Barlow Twins has as large a projector."""
+    source = tmp_path / "older"
+    shutil.copytree(pretrained, source)
+    path = source / "hyperparams.yaml"
+    lines = path.read_text().splitlines(keepends=True)
+    lines = [line for line in lines if not line.startswith("objective:")]
+    path.write_text("".join(lines))
+    option = "--objective=barlow_twins"
+    _, output = adapt(option, source=source, status=2)
+    assert "has nt_xent; leave out --objective" in output
 
 
 def test_interpolated_weights_can_be_used(adapt, pretrained):

@@ -1,5 +1,8 @@
 """Held-out sounds and metrics of quality.py and classification.py."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
@@ -15,6 +18,11 @@ from benchmarks.sounds import (
 from data_prep.files.errors import InputError
 from data_prep.files.tables import read_lines
 from data_prep.vggsound_prepare import prepare_vggsound
+
+# Where scripts find each other.
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+
+from quality import FIGURES, minutes_to_quality, ways_of  # noqa: E402
 
 
 def sounds(n=60):
@@ -118,3 +126,18 @@ def test_missing_audio_and_category_are_refused(tmp_path, noise):
     noise("audio/a.wav")
     with pytest.raises(InputError, match="no recording a_000000"):
         read_sounds(tmp_path)
+
+
+def test_minutes_to_the_references_quality():
+    """Of the shortest run as good as the reference, by seed."""
+    quality = dict.fromkeys(FIGURES, 0.5)
+    results = {"reference": [{**quality, "minutes": 15}] * 2}
+    for name, minutes in zip(ways_of("byol"), (1.0, 3.0, 7.0, 16.0)):
+        enough = 0.5 if minutes > 2 else 0.4
+        seeds = [dict.fromkeys(FIGURES, enough), dict.fromkeys(FIGURES, 0.4)]
+        seeds[1]["sound_auc"] = 0.6 if minutes > 6 else 0.4
+        results[name] = [{**seed, "minutes": minutes} for seed in seeds]
+    *_, row = minutes_to_quality(results, ["byol"]).splitlines()
+    cells = dict(zip(FIGURES, row.split(" | ")[1:]))
+    assert cells["super_class"] == "3.0, 1 of 2 seeds"
+    assert cells["sound_auc"] == "5.0, 2 of 2 seeds"

@@ -18,7 +18,9 @@ from tests.runs import checkpoints, history
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
 OFTEN = "--ckpt_interval_steps=1"
-RECIPES = ["simclr", "byol", "adaptation", "linear", "linear_bn", "end_to_end"]
+OBJECTIVES = {"simclr": "nt_xent"}
+OBJECTIVES |= {name: name for name in ("byol", "masked_spectrogram")}
+RECIPES = [*OBJECTIVES, "adaptation", "linear", "linear_bn", "end_to_end"]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +33,8 @@ def command(corpus, tmp_path_factory):
         output = output or folder / str(next(number))
         cries, sounds = f"{corpus}/cry", f"{corpus}/vggsound"
         run = ["train_cls.py", f"hparams/neuro_{recipe}.yaml", *TINY]
-        if recipe in ("simclr", "byol"):
-            objective = "byol" if recipe == "byol" else "nt_xent"
-            run += [f"--objective={objective}"]
+        if recipe in OBJECTIVES:
+            run += [f"--objective={OBJECTIVES[recipe]}"]
             run[:2] = "train_simclr.py", "hparams/small_simclr.yaml"
             run += [f"--data_folder={sounds}"]
         elif recipe == "adaptation":

@@ -6,11 +6,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Dict, List, Optional
 
-from cry_modules.architectures import ARCHITECTURES
+from cry_modules.architectures import (
+    ARCHITECTURES,
+    check_front_end,
+    is_pretrained,
+)
 from cry_modules.checkpoints.versions import written_before
 from cry_modules.cnn14 import POOLINGS
 from cry_modules.embeddings import INPUTS
-from cry_modules.front_ends import FRONT_ENDS
+from cry_modules.front_ends import FRONT_ENDS, is_front_end
 from data_prep.files.errors import InputError
 from data_prep.files.fingerprint import sha256
 from data_prep.files.folders import file_inside
@@ -54,10 +58,15 @@ class Blueprint:
             ("tested_on", INPUTS),
         ):
             value = getattr(self, name)
-            if not isinstance(value, str) or value not in known:
+            if not isinstance(value, str) or not (
+                value in known
+                or (name == "architecture" and is_pretrained(value))
+                or (name == "front_end" and is_front_end(value))
+            ):
                 raise ValueError(
                     f"{name} is {value!r}; one of {', '.join(known)}"
                 )
+        check_front_end(self.architecture, self.front_end)
         if not isinstance(self.readout, str):
             raise ValueError(f"readout is {self.readout!r}; it must be a text")
         if not _is_number(self.chunk_s) or not 0.3 <= self.chunk_s <= 3600:

@@ -16,6 +16,10 @@ from torch import nn
 from cry_modules import __version__
 from cry_modules.architectures import (
     ARCHITECTURES,
+    architecture_of,
+    is_pretrained,
+    kind_and_source,
+    make_encoder,
     name_of,
     name_of_state,
     pooling_of_state,
@@ -32,6 +36,7 @@ from cry_modules.checkpoints.front_end import (
     YAML_FILE,
     Known,
     check_statistics,
+    recorded_architecture,
     recorded_front_end,
 )
 from cry_modules.checkpoints.public import download, is_hub_id, public_encoder
@@ -40,7 +45,12 @@ from cry_modules.checkpoints.state_dict import (
     checksum_of,
     read_state_dict,
 )
-from cry_modules.front_ends import FRONT_ENDS, make_front_end
+from cry_modules.front_ends import (
+    FRONT_ENDS,
+    WAVEFORM,
+    is_front_end,
+    make_front_end,
+)
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.folders import file_inside
 
@@ -101,6 +111,8 @@ class EncoderSource:
       where the run chose by that, else the newest;
     * ``file``: weights of ours, of SpeechBrain's CNN14, or of PANNs' CNN14;
     * ``hub``: a Hugging Face id;
+    * ``pretrained``: an architecture that comes with its weights, such as
+      ``hear:MODULE:WEIGHTS``;
     * ``missing``: none of these.
 
     Arguments
@@ -132,6 +144,8 @@ class EncoderSource:
             return "random"
         if self.source == CALIBRATED:
             return CALIBRATED
+        if is_pretrained(self.source):
+            return "pretrained"
         path = Path(self.source)
         if path.is_file():
             return "file"
@@ -149,6 +163,10 @@ class EncoderSource:
         """Name for what is shared, without the folders that it is in."""
         if self.kind in ("random", CALIBRATED, "hub"):
             return self.source
+        if self.kind == "pretrained":
+            name = architecture_of(self.source)
+            weights = self.source[len(name) + 1 :]
+            return f"{name}:{run_name(weights)}" if weights else name
         return run_name(self.source)
 
     def file(self) -> Path:
@@ -165,6 +183,11 @@ class EncoderSource:
             return self._in_folder()
         if self.kind == "hub":
             return self._on_the_hub()
+        require(
+            self.kind != "pretrained",
+            f"{self._title(self.source)} is not a file with weights",
+            "pass it to train_cls.py",
+        )
         raise self._missing()
 
     def load(self, encoder: nn.Module, front_end: str) -> Path:
@@ -173,7 +196,8 @@ class EncoderSource:
         Returns
         -------
         Path
-            The file they were read from.
+            The file they were read from; the source of a pretrained encoder,
+            which is built with its weights.
 
         Raises
         ------
@@ -182,6 +206,9 @@ class EncoderSource:
             missing, unexpected or misshapen; or the weights were trained with
             another front end.
         """
+        if self.kind == "pretrained":
+            _check_built(encoder, self.source, front_end)
+            return Path(self.source)
         path = self.file()
         self._warn_if_unfinished(path)
         self.load_file(path, encoder, front_end)
@@ -219,11 +246,17 @@ class EncoderSource:
     def settings(self) -> Dict[str, Union[str, int]]:
         """Settings that the weights and the files beside them tell, by name."""
         settings: Dict[str, Union[str, int]] = {}
-        state, known, _ = self._read(self.file())
-        if known is not None and known.front_end in FRONT_ENDS:
+        if self.kind == "pretrained":
+            name = architecture_of(self.source)
+            return {"architecture": name, "front_end": WAVEFORM}
+        path = self.file()
+        state, known, _ = self._read(path)
+        if known is not None and is_front_end(known.front_end):
             settings["front_end"] = known.front_end
         name = name_of_state(state)
-        if name is not None:
+        if name is not None and is_pretrained(name):
+            settings["architecture"] = recorded_architecture(path) or name
+        elif name is not None:
             width = _length(state, ARCHITECTURES[name].marker)
             pooling = pooling_of_state(name, state)
             settings.update(architecture=name, width=width, pooling=pooling)
@@ -234,6 +267,9 @@ class EncoderSource:
         if they are random."""
         if self.is_random:
             return self.kind
+        if self.kind == "pretrained":
+            encoder = make_encoder(architecture_of(self.source), 0, 0)
+            return checksum_of(encoder.state_dict())
         path = self.file()
         return checksum_of(read_state_dict(path, self._title(path)))
 
@@ -335,11 +371,22 @@ def load_companion(path: Path, name: str, module: nn.Module) -> bool:
     return True
 
 
+def _check_built(encoder: nn.Module, source: str, front_end: str) -> None:
+    """Refuse another encoder or front end than a pretrained source has."""
+    name, kind = name_of(encoder), kind_and_source(source)[0]
+    require(
+        name == kind and front_end == WAVEFORM,
+        f"{source} is an encoder of samples, and this is "
+        f"{name or type(encoder).__name__} behind the front end {front_end}",
+        f"pass --architecture {architecture_of(source)} --front_end {WAVEFORM}",
+    )
+
+
 def _check_front_end(known: Known, front_end: str, title: str) -> None:
     """Refuse an encoder that was trained with another front end."""
     trained = f"{title} was trained with the front end"
     require(
-        known.front_end in FRONT_ENDS,
+        is_front_end(known.front_end),
         f"{trained} {known.front_end!r:.80} ({known.evidence}); this version "
         f"has {', '.join(FRONT_ENDS)}",
         "pass another encoder",

@@ -7,9 +7,10 @@ silence behind another than their own.
 import math
 import os
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.nodes import Node
 from torch import nn
 
 from cry_modules.architectures import ARCHITECTURES, name_of
@@ -58,7 +59,19 @@ def recorded_front_end(source: str, path: Path, meta: Dict) -> Optional[Known]:
         # Checkpoints without this entry are older than the other front ends.
         name = meta.get("front_end", "fbank")
         return Known(name, "its CKPT.yaml says so")
-    return _of_yaml(_run_folder(path.parent) / YAML_FILE)
+    return _of_yaml(run_folder(path.parent) / YAML_FILE)
+
+
+def recorded_architecture(path: Path) -> Optional[str]:
+    """Architecture in the description of an exported model, or in the settings
+    of a run, that an encoder's file is in; None if unknown."""
+    if os.path.lexists(path.parent / MODEL_FILE):
+        return read_description(path.parent)["model"].get("architecture")
+    settings = run_folder(path.parent) / YAML_FILE
+    if not settings.is_file():
+        return None
+    node = yaml_nodes(settings.read_text("utf-8")).get("architecture")
+    return None if node is None else str(node.value)
 
 
 def _of_exported(path) -> Known:
@@ -73,7 +86,7 @@ def _of_exported(path) -> Known:
     return Known(str(model["front_end"]), f"{described} says so")
 
 
-def _run_folder(folder) -> Path:
+def run_folder(folder) -> Path:
     """Folder of the run that an encoder in this folder belongs to."""
     if folder.name.startswith("CKPT"):
         return folder.parent.parent
@@ -89,14 +102,7 @@ def _of_yaml(path) -> Optional[Known]:
     """
     if not path.is_file():
         return None
-    try:
-        text = path.read_text(encoding="utf-8")
-        nodes = yaml_nodes(text)
-    except (YAMLError, ValueError, TypeError, AttributeError, RecursionError):
-        raise InputError(
-            f"{path} is not a yaml file of settings; correct it, or move the "
-            "encoder to a folder of its own"
-        )
+    text, nodes = _nodes(path)
     if "front_end" in nodes:
         return Known(str(nodes["front_end"].value), f"{path} says so")
     if "compute_stft" in nodes:  # SpeechBrain's ESC50/classification
@@ -104,6 +110,32 @@ def _of_yaml(path) -> Optional[Known]:
     # SpeechBrain's models of cries; ours name their front end.
     is_fbank = "mean_var_norm" in nodes and "cry_modules." not in text
     return Known("fbank", f"{path} says so") if is_fbank else None
+
+
+def recorded_objective(path: Path) -> Optional[str]:
+    """Self-supervised objective that an encoder's file was trained with, from
+    the yaml file of its run; None if that does not say so."""
+    path = run_folder(path.parent) / YAML_FILE
+    if not path.is_file():
+        return None
+    text, nodes = _nodes(path)
+    if "objective" in nodes:
+        return str(nodes["objective"].value)
+    # Runs without this setting are older than the other objectives.
+    is_older = "temperature" in nodes and "cry_modules." in text
+    return "nt_xent" if is_older else None
+
+
+def _nodes(path) -> Tuple[str, Dict[str, Node]]:
+    """Text and top-level nodes of a yaml file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return text, yaml_nodes(text)
+    except (YAMLError, ValueError, TypeError, AttributeError, RecursionError):
+        raise InputError(
+            f"{path} is not a yaml file of settings; correct it, or move the "
+            "encoder to a folder of its own"
+        )
 
 
 def check_statistics(encoder: nn.Module, front_end: str, title: str) -> None:

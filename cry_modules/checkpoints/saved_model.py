@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from cry_modules.architectures import make_encoder
+from cry_modules.architectures import is_pretrained, make_encoder
 from cry_modules.checkpoints.checkpointer import damaged, read_meta
 from cry_modules.checkpoints.description import (
     MODEL_FILE,
@@ -32,7 +32,7 @@ from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
 from cry_modules.embeddings import Embedder, readout_dim
-from cry_modules.front_ends import AugmentedFeatures, make_front_end
+from cry_modules.front_ends import make_features, make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, TRAINING, read_metrics
@@ -97,7 +97,7 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     """Build a model with random weights; ``facts`` is its metadata."""
     logmel = make_front_end(blueprint.front_end)
     check_chunk(blueprint.chunk_s, logmel)
-    features = AugmentedFeatures(logmel, SpecAugment(0, 0), False)
+    features = make_features(logmel, SpecAugment(0, 0), False)
     encoder = _encoder(blueprint, logmel.n_mels)
     embedder = Embedder(
         features,
@@ -179,8 +179,16 @@ def _build_described(facts: Dict, weights: Path) -> SavedModel:
     if problem := mismatch(facts.get(key), TRAINING, key):
         raise ValueError(problem)
     blueprint = Blueprint(**settings)
+    if not is_pretrained(blueprint.architecture):
+        _check_width(blueprint, weights)
+    model = build(blueprint, facts)
+    model.threshold = threshold_of(facts, len(blueprint.classes))
+    return model
+
+
+def _check_width(blueprint: Blueprint, weights: Path) -> None:
+    """Refuse a width before memory is taken for weights that are not there."""
     n_mels = make_front_end(blueprint.front_end).n_mels
-    # Before any memory is taken for weights that are not there.
     with torch.device("meta"):
         encoder = _encoder(blueprint, n_mels)
     n_bytes = sum(value.nbytes for value in encoder.state_dict().values())
@@ -188,9 +196,6 @@ def _build_described(facts: Dict, weights: Path) -> SavedModel:
         raise ValueError(
             f"width is {blueprint.width}, which {WEIGHTS_FILE} is too small for"
         )
-    model = build(blueprint, facts)
-    model.threshold = threshold_of(facts, len(blueprint.classes))
-    return model
 
 
 def _load_weights(model, path):

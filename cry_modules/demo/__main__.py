@@ -17,6 +17,7 @@ from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, listen, run, until_signal
 from cry_modules.demo.uploads import Uploads, private_folder
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.option_values import whole_number
@@ -44,6 +45,7 @@ def make_parser() -> Arguments:
     parser.add_argument(
         "--open", action="store_true", help="open the page in a browser"
     )
+    add_encoder_source(parser)
     return parser
 
 

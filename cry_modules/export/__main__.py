@@ -9,6 +9,7 @@ from typing import Optional, Sequence
 
 from cry_modules.export.facts import SHAREABLE_COLUMNS
 from cry_modules.export.folder import export
+from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
 
@@ -47,14 +48,16 @@ def make_parser() -> Arguments:
     parser.add_argument(
         "--int8", action="store_true", help="also write model_int8.onnx"
     )
+    add_encoder_source(parser)
     return parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Run the command."""
     args = make_parser().parse_args(argv)
+    options = {k: v for k, v in vars(args).items() if k != "encoder_source"}
     with one_line_errors():
-        description = export(**vars(args))
+        description = export(**options)
     if args.licence == "unknown":
         print(
             "warning: without --licence, the card says that nobody may use "

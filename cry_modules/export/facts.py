@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Union
 
+from cry_modules.architectures import architecture_of
 from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.public import public_encoder
@@ -159,6 +160,8 @@ def origin(source: Optional[str], steps: int = 0) -> List[str]:
         return ["random weights"]
     if kind == CALIBRATED:
         return ["random weights with BatchNorm statistics of the corpus"]
+    if kind == "pretrained":
+        return [architecture_of(source)]
     folder = _folder_of(Path(source))
     if folder is not None and steps < _MOST_STEPS:
         if (folder / MODEL_FILE).is_file():

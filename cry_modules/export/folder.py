@@ -17,9 +17,14 @@ from jinja2 import StrictUndefined, Template
 from safetensors.torch import save
 
 from cry_modules import __version__
-from cry_modules.architectures import architecture
+from cry_modules.architectures import (
+    architecture,
+    encoder_options,
+    is_pretrained,
+)
 from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
@@ -96,9 +101,18 @@ def export(
             f"{results} holds an encoder without a classifier; pass it to "
             "train_cls.py as --encoder_source, and export that run"
         )
+    encoder = model.blueprint.architecture
+    require(
+        not (onnx or int8) or not is_pretrained(encoder),
+        f"--onnx writes encoders of mel frames, and {results} has {encoder}",
+        "leave it out: the exported model runs with this package",
+    )
     description = describe(run, model, name, corpus_name)
     named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
     description["subgroups"] = subgroup_facts(model.facts, named)
+    if is_pretrained(encoder):
+        checksum = EncoderSource(run, "").checksum()
+        description["encoder_weights"] = checksum
     # Beside the folder, which appears when it is complete.
     with locked(target.parent, f".{target.name}.lock"):
         _check_out(target)
@@ -225,6 +239,10 @@ def _write_onnx(folder, model, description, int8) -> List[str]:
 def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
     """``hyperparams.yaml`` for SpeechBrain."""
     blueprint, logmel = model.blueprint, model.embedder.features.logmel
+    options = encoder_options(
+        *(blueprint.architecture, logmel.n_mels),
+        *(blueprint.width, blueprint.pooling),
+    )
     template = (
         Path(__file__).with_name("hyperparams.yaml.j2").read_text("utf-8")
     )
@@ -237,10 +255,10 @@ def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
             "classes": json.dumps(blueprint.classes, ensure_ascii=False),
         },
         encoder_class=architecture(blueprint.architecture).class_path,
+        encoder_options={k: json.dumps(v) for k, v in options.items()},
         name=description["name"],
         sample_rate=logmel.sample_rate,
         hop=logmel.hop,
-        n_mels=logmel.n_mels,
         shortest=shortest_input(logmel.hop),
         emb_dim=model.posterior.head.norm.num_features,
         n_classes=len(blueprint.classes),

@@ -34,6 +34,11 @@ _PANELS = (
         "contrastive accuracy",
         "share of views matched",
     ),
+    (
+        ("train_explained", "valid_explained"),
+        "hidden variance explained",
+        "0: means of the bands, 1: all",
+    ),
     (("valid_auc",), "validation AUC", "0.5: guessing, 1: all right"),
     (("valid_alignment",), "alignment", "lower: views of a recording closer"),
     (("valid_uniformity",), "uniformity", "lower: recordings more spread out"),

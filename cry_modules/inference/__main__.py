@@ -35,6 +35,7 @@ from cry_modules.inference.scores import (
     write_track,
 )
 from cry_modules.lengths import LONGEST_S
+from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 
@@ -84,6 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="build the model from its hyperparams.yaml, which can run any "
         "code",
     )
+    add_encoder_source(parser)
     return parser
 
 

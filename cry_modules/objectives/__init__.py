@@ -17,7 +17,7 @@ from data_prep.files.errors import require
 __all__ = ["OBJECTIVES", "Objective", "Rows", "include"]
 
 #: Names of the yaml files in ``hparams/models``.
-OBJECTIVES = ("nt_xent", "vicreg", "barlow_twins", "byol")
+OBJECTIVES = ("nt_xent", "vicreg", "barlow_twins", "byol", "masked_spectrogram")
 _YAML_FOLDER = Path(__file__).resolve().parents[2] / "hparams/models"
 
 

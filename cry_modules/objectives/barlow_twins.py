@@ -41,6 +41,7 @@ class BarlowTwins(Objective):
 
     figures = {"accuracy": "contrastive accuracy"}
     has_negatives = False
+    unused = ("temperature",)
 
     def __init__(self, redundancy: float = 0.005, scale: float = 1.0):
         super().__init__()

@@ -38,6 +38,7 @@ class BYOL(Objective):
 
     figures = {"accuracy": "contrastive accuracy"}
     has_negatives, has_target = False, True
+    unused = ("temperature",)
 
     def __init__(self, momentum: float = 0.99, hidden_dim: int = 256):
         super().__init__()

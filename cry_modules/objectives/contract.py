@@ -1,6 +1,6 @@
 """The contract of a self-supervised objective."""
 
-from typing import Dict, NamedTuple, Optional, Sequence
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
 from torch import nn
@@ -51,6 +51,14 @@ class Objective(nn.Module):
     has_target : bool
         Whether ``rows`` needs the projections of a target network, which
         follows the trained one by ``momentum`` (``objectives.byol``).
+    has_projections : bool
+        Whether the head's outputs are projections, by which views can be
+        compared.
+    reads : tuple of str
+        Where the encoder is read for the head (``cnn14.Cnn14.forward``), the
+        embedding first.
+    unused : tuple of str
+        Settings that have no effect on this objective.
 
     Example
     -------
@@ -66,7 +74,22 @@ class Objective(nn.Module):
     """
 
     figures: Dict[str, str] = {}
-    has_negatives, has_target = True, False
+    has_negatives, has_target, has_projections = True, False, True
+    reads: Tuple[str, ...] = ("embedding",)
+    unused: Tuple[str, ...] = ()
+
+    def head(self, encoder: nn.Module, n_mels: int) -> Optional[nn.Module]:
+        """Network from what is read of the encoder to what ``rows`` compares;
+        None: the projector of the yaml file."""
+        return None
+
+    def hide(
+        self, feats: torch.Tensor
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Features ``[n_views * batch, frames, n_mels]`` as the encoder shall
+        see them, and targets for ``rows`` (first dimension as ``feats``), if
+        the objective has some."""
+        return feats, None
 
     def rows(
         self,
@@ -80,15 +103,16 @@ class Objective(nn.Module):
         ---------
         *views : torch.Tensor
             Projections of the first views, of the second ones, ..., each
-            ``[batch, dim]`` in the order of the recordings. Two in validation,
-            ``n_views`` in training.
+            ``[batch, dim]`` in the order of the recordings, or the outputs of
+            the objective's own ``head``. Two in validation, ``n_views`` in
+            training.
         corpora : torch.Tensor or None
             Number of each recording's corpus, ``[batch]``, if recordings of
             other corpora must not be negatives; passed only with the setting
             ``negatives: corpus``.
         targets : sequence of torch.Tensor
-            Projections by the target network in the order of ``views``; passed
-            only if ``has_target``.
+            Projections by the target network, or the targets that ``hide``
+            returned, in the order of ``views``; passed only if there are some.
 
         Returns
         -------

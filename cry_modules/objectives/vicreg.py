@@ -46,6 +46,7 @@ class VICReg(Objective):
         "covariance": "covariance",
     }
     has_negatives = False
+    unused = ("temperature",)
 
     def __init__(
         self,

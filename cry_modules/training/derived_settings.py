@@ -5,9 +5,12 @@ import glob
 from pathlib import Path
 from typing import Any, Dict, Optional
 
+from cry_modules.architectures import is_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
+from cry_modules.checkpoints.front_end import recorded_objective
 from cry_modules.checkpoints.settings import RANGES, plain_settings
+from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.experiment import as_typed
 from cry_modules.training.resume import YAML_FILE, has_begun
 from data_prep.corpora.database import OPTIONS, locate, named_columns
@@ -17,6 +20,8 @@ from data_prep.files.yaml_text import text_or_texts
 
 #: Settings of an encoder, by the names that its checkpoint and yaml file use.
 _OF_ENCODER = ("architecture", "front_end", "width", "pooling")
+#: Setting of its projector, which adaptation goes on training.
+_OBJECTIVE = "objective"
 
 Settings = Dict[str, Any]
 
@@ -27,13 +32,18 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     They replace those of the yaml file; one that is typed and differs is
     refused. A run that has begun keeps its own.
     """
-    settings = _settings(hparams_file, overrides)
+    typed, known = str(overrides.get("encoder_source")), {}
+    if is_pretrained(typed):
+        name_pretrained(typed)
+        known = EncoderSource(typed).settings()
+    settings = _settings(hparams_file, {**overrides, **known})
     if settings is None:
         return overrides
     saved = Path(settings["output_folder"]) / YAML_FILE
     if has_begun(saved.parent) and saved.is_file():
         before = plain_settings(saved.read_text("utf-8"))
-        kept = {name: before[name] for name in _OF_ENCODER if name in before}
+        names = (*_OF_ENCODER, _OBJECTIVE)
+        kept = {name: before[name] for name in names if name in before}
         if "width" in kept:
             kept["width"] = RANGES["width"](kept["width"])
         return {**kept, **overrides}
@@ -41,6 +51,7 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     source = EncoderSource(_of_first_fold(text))
     try:
         known = {} if source.is_random else source.settings()
+        known.update(_objective(settings, source))
     except InputError:  # raised again where the weights are loaded
         return overrides
     for name, value in known.items():
@@ -53,9 +64,18 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     return {**known, **overrides}
 
 
+def _objective(settings: Settings, source: EncoderSource) -> Settings:
+    """The objective of a source, if it is not that of the settings."""
+    if source.is_random or _OBJECTIVE not in settings:
+        return {}
+    known = recorded_objective(source.file())
+    return {} if known in (None, settings[_OBJECTIVE]) else {_OBJECTIVE: known}
+
+
 def encoder_in_words(hparams: Settings) -> str:
     """Describe the encoder of an experiment in a log line."""
-    return ", ".join(f"{name} {hparams[name]}" for name in _OF_ENCODER)
+    names = _OF_ENCODER[: 2 if is_pretrained(hparams["architecture"]) else None]
+    return ", ".join(f"{name} {hparams[name]}" for name in names)
 
 
 def with_classes(hparams_file: str, overrides: Settings) -> Settings:

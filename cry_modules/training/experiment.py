@@ -18,6 +18,7 @@ from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 from speechbrain.utils.logger import get_environment_description
 
+from cry_modules.architectures import check_training
 from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
     check_chunk,
@@ -107,6 +108,7 @@ def _check_before_building(hparams_file, text, needs):
     settings = plain_settings(text)
     check_settings_version(hparams_file, text)
     check_ranges(settings)
+    check_training(settings)
     output = Path(settings["output_folder"])
     for folder in (output, *output.parents):
         require(

@@ -37,7 +37,7 @@ from cry_modules.training.dataset import whole_recording
 from cry_modules.training.recompute import modes_kept
 from data_prep import manifest
 from data_prep.audio.audits import audit_files
-from data_prep.audio.folder import find_file, holds
+from data_prep.audio.folder import find_files, holds
 from data_prep.corpora.database import read_database
 from data_prep.files.errors import require
 from data_prep.files.identifiers import identity
@@ -212,8 +212,9 @@ def _usable(
     recordings: List[Recording], root: Path, table: Path
 ) -> List[Recording]:
     """Recordings whose audio can be used, with its durations."""
+    found = find_files(root, [rec.wav for rec in recordings])
     for rec in recordings:
-        rec.wav = find_file(root, rec.wav) or rec.wav
+        rec.wav = found[rec.wav] or rec.wav
         require(
             holds(root, rec.wav),
             f"{rec.source}: {rec.wav} is not in {root}",

@@ -19,6 +19,7 @@ from speechbrain.utils.distributed import if_main_process, run_on_main
 
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
 from cry_modules.distributed import part_of_mean, sum_of_ranks, unwrapped
+from cry_modules.embeddings import EMBEDDING
 from cry_modules.objectives.byol import TargetNetwork, momentum_at
 from cry_modules.training.brain import ResumableBrain
 from cry_modules.training.forecast import forecast_simclr
@@ -47,9 +48,10 @@ class Views(NamedTuple):
     """Outputs of the model: all first views of a batch, then all second ones.
 
     ``feats`` ``[n_views * batch, frames, n_mels]``, ``embs`` ``[n_views *
-    batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]``; where the
-    objective has them, predictions from ``z`` and projections by the target
-    network, shaped like ``z``.
+    batch, emb_dim]``, ``z`` ``[n_views * batch, projection_dim]`` or another
+    output of the objective's head; where the objective has them, predictions
+    from ``z`` and targets: projections by the target network, or what the
+    encoder does not see.
     """
 
     feats: torch.Tensor
@@ -79,14 +81,17 @@ class SimCLRBrain(ResumableBrain):
         n_views = len(chunks)
         wavs = chunks.flatten(0, 1) * batch.gain.data.repeat(n_views, 1)
         wavs = self.modules.waveform_augment(wavs, self._is_generic(batch))
-        feats, _ = self.modules.views(wavs)
+        feats, targets = self.hparams.loss.hide(self.modules.views(wavs)[0])
         encoder, projector = self.modules.encoder, self.modules.projector
         if stage != sb.Stage.TRAIN:
             encoder, projector = unwrapped(encoder), unwrapped(projector)
         passes = feats.chunk(n_views) if self.two_passes else [feats]
-        embs = [encoder(view) for view in passes]
+        reads = self.hparams.loss.reads
+        where = {} if reads == (EMBEDDING,) else {"places": reads}
+        embs = [encoder(view, **where) for view in passes]
         z = torch.cat([projector(emb) for emb in embs])
-        views = Views(feats, torch.cat(embs), z)
+        embs = torch.cat(embs)[:, : self.hparams.emb_dim]
+        views = Views(feats, embs, z, targets=targets)
         if self.predicts:
             predictor = self.modules[PREDICTOR]
             if stage != sb.Stage.TRAIN:
@@ -146,7 +151,10 @@ class SimCLRBrain(ResumableBrain):
 
     def _monitor(self, corpus, predictions):
         """Add a validation batch, which holds one corpus, to the sums."""
-        z1, z2 = predictions.z.chunk(2)
+        compared = predictions.z
+        if not self.hparams.loss.has_projections:
+            compared = predictions.embs
+        z1, z2 = compared.chunk(2)
         n = len(z1)
         self.valid_totals.add(
             corpus,
@@ -176,6 +184,7 @@ class SimCLRBrain(ResumableBrain):
         self.valid_totals = EpochTotals()
         self.hparams.chunks.epoch = epoch if stage == sb.Stage.TRAIN else 0
         # Ranks validate on different batches: nothing may be gathered.
+        # What is hidden from the encoder is always the same, too.
         self.hparams.loss.train(stage == sb.Stage.TRAIN)
         if self.target is not None:
             self.target.train(stage == sb.Stage.TRAIN)
@@ -267,6 +276,24 @@ def averages(
             figures["effective_rank"] = sums["moments"].effective_rank()
         row.update({f"{stage}_{n}{suffix}": v for n, v in figures.items()})
     return row
+
+
+def use_own_head(hparams: Dict) -> None:
+    """Replace the projector where the objective has a head of its own. The
+    masks of SpecAugment are then off if it hides bins itself."""
+    loss = hparams["loss"]
+    head = loss.head(hparams["encoder"], hparams["logmel"].n_mels)
+    if head is not None:
+        hparams["projector"] = hparams["modules"]["projector"] = head
+        hparams["checkpointer"].add_recoverable("projector", head)
+    if "n_masks" in loss.unused:
+        hparams["augment"].n_masks = 0
+    if loss.unused:
+        logger.info(
+            "%s is not used by the objective %s",
+            ", ".join(loss.unused),
+            hparams["objective"],
+        )
 
 
 def add_networks(brain: SimCLRBrain, hparams: Dict) -> None:

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path, PurePosixPath
-from typing import Iterable, Iterator, List, Optional
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from data_prep.audio.packs import pack_at
 from data_prep.files.errors import InputError, other_locale, require
@@ -119,6 +119,46 @@ def find_file(root: Path, path: str) -> Optional[str]:
         place /= names[0]
     spelt = place.relative_to(root).as_posix()
     return spelt if holds(root, spelt) else None
+
+
+def find_files(root: Path, paths: Sequence[str]) -> Dict[str, Optional[str]]:
+    """Paths of a table's recordings as the data folder spells them, None for
+    those that are absent.
+
+    Where a table has names alone and no file at its top, each is found in any
+    sub-folder, with or without its suffix, if one audio file only has it.
+    """
+    found = {path: find_file(root, path) for path in paths}
+    if any(found.values()) or any("/" in path for path in paths):
+        return found
+    named = FilesByName(root)
+    return {
+        path: near[0] if len(near := named[path]) == 1 else None
+        for path in paths
+    }
+
+
+class FilesByName:
+    """Audio files of a data folder or pack by their names, with or without
+    their suffixes."""
+
+    def __init__(self, root: Path):
+        pack = pack_at(root)
+        files = files_below(root) if pack is None else pack.paths
+        self._paths: Dict[str, List[str]] = {}
+        for file in sorted(files):
+            if file.lower().endswith(AUDIO):
+                name = _bare(file)
+                for key in (name, name.rpartition(".")[0]):
+                    self._paths.setdefault(key, []).append(file)
+
+    def __getitem__(self, path: str) -> List[str]:
+        return self._paths.get(_bare(path), [])
+
+
+def _bare(path: str) -> str:
+    """Name of a file as names are compared, without its folder."""
+    return cleaned(PurePosixPath(path).name).lower()
 
 
 def matching(root: Path, pattern: str) -> List[str]:

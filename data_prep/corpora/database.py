@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.audio.audits import Audits
-from data_prep.audio.folder import audio_files, files_below, find_file, name_of
+from data_prep.audio.folder import FilesByName, audio_files, find_files, name_of
 from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
@@ -225,7 +225,7 @@ def check_labels(rows: List[Row], column: str, table: Path) -> None:
 
 def report_unlisted(rows: List[Row], root: Path, table: Path) -> None:
     """Say how many audio files of the data folder are in no row."""
-    listed = {find_file(root, rec.wav) for rec, _ in rows}
+    listed = {*find_files(root, [rec.wav for rec, _ in rows]).values()}
     if None in listed:  # refused by usable_rows, where its row is labelled
         return
     others = [path for path in audio_files(root) if path not in listed]
@@ -247,8 +247,19 @@ def usable_rows(
 ) -> Tuple[List[Row], Audits]:
     """Audit the rows of a database; return the usable ones, with durations of
     the decoded audio, and the audits."""
+    named = [rec.wav for rec, _ in rows]
     locate_audio(rows, root)
     recordings = [rec for rec, _ in rows]
+    for name, rec in zip(named, recordings):
+        if cleaned(name) != cleaned(rec.wav):
+            logger.info(
+                "%s: the files of the table are found by their names, such as "
+                "%s for %s",
+                root,
+                rec.wav,
+                name,
+            )
+            break
     audits = preparation.audit(recordings, root, save_folder, left_out)
     kept = [row for row in rows if audits.files[row[0].wav].usable]
     return kept, audits
@@ -259,9 +270,9 @@ def locate_audio(rows: List[Row], root: Path) -> None:
 
     Raises ``InputError`` for a row without a file, and for a file of two rows.
     """
-    row_of = {}
+    row_of, found = {}, find_files(root, [rec.wav for rec, _ in rows])
     for rec, _ in rows:
-        path = find_file(root, rec.wav)
+        path = found[rec.wav]
         if path is None:
             cure = _elsewhere(root, rec.wav)
             if "\\" in rec.wav:
@@ -279,20 +290,11 @@ def locate_audio(rows: List[Row], root: Path) -> None:
 
 
 def _elsewhere(root: Path, path: str) -> str:
-    """Cure for a path without a file: where a file of this name is."""
-    name = cleaned(PurePosixPath(path).name).lower()
-    files = files_below(root) if pack_at(root) is None else pack_at(root).paths
-    names = (
-        (file, cleaned(PurePosixPath(file).name).lower()) for file in files
-    )
-    near = [
-        file
-        for file, other in names
-        if name in (other, other.rpartition(".")[0])
-    ]
+    """Cure for a path without a file: where files of this name are."""
+    near = FilesByName(root)[path]
     if not near:
         return "add the file, correct the path, or remove the row"
-    others = " or ".join(sorted(near)[:2])
+    others = " or ".join(near[:2])
     return f"write its path, which may be {others}, or remove the row"
 
 

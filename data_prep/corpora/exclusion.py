@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, NamedTuple, Optional, Sequence
 
 from data_prep.audio.audits import MOST_COMPARED, audit_files
-from data_prep.audio.folder import find_file
+from data_prep.audio.folder import find_file, find_files
 from data_prep.corpora.database import Row
 from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import InputError, not_a_file, require
@@ -148,12 +148,17 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
     places = [folder, prepared_from(table.parent), table.parent, root]
     places = list(dict.fromkeys(Path(p) for p in places if p is not None))
     rows_in: Dict[Path, Dict[str, str]] = {}
-    for source, cells in rows:
-        path = cells.get("wav") or cells.get("path", "")
-        path = path.replace(f"{DATA_ROOT}/", "", 1)
-        path = PurePosixPath(path).as_posix()
+    paths = [_path(cells) for _, cells in rows]
+    # By name only where the table belongs: elsewhere a file of the same name
+    # may be another recording.
+    own = {Path(folder) if folder else None, table.parent}
+    by_name = {p: find_files(p, paths) for p in places if p in own}
+    for (source, _), path in zip(rows, paths):
         row = str(table.parent / source)
-        spelt = ((place, find_file(place, path)) for place in places)
+        spelt = (
+            (p, by_name[p][path] if p in own else find_file(p, path))
+            for p in places
+        )
         place, path = next((pair for pair in spelt if pair[1]), (None, path))
         if place is None:
             raise InputError(
@@ -165,6 +170,12 @@ def _files(table, rows, root, folder) -> Dict[Path, Dict[str, str]]:
         # recording are of the same patient.
         rows_in.setdefault(place, {}).setdefault(path, row)
     return rows_in
+
+
+def _path(cells: Dict[str, str]) -> str:
+    """Path of a row of a manifest or of a database, below its data folder."""
+    path = cells.get("wav") or cells.get("path", "")
+    return PurePosixPath(path.replace(f"{DATA_ROOT}/", "", 1)).as_posix()
 
 
 def _add_samples(held_out, row_of, place, save_folder, table) -> bool:

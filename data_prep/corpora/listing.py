@@ -4,7 +4,7 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, List, Optional, Tuple
 
 from data_prep import manifest
-from data_prep.audio.folder import AUDIO, audio_files, find_file
+from data_prep.audio.folder import AUDIO, audio_files, find_files
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import Spellings
 from data_prep.files.missing import without_marks
@@ -37,9 +37,10 @@ def read_recordings(
     require(root.is_dir(), f"{root} is not a folder", "correct --data_folder")
     splits, listed = {}, {}
     for table in tables:
-        for split, recording in _rows(table, label_column, named):
-            path = recording.wav
-            recording.wav = find_file(root, path) or path
+        rows = [*_rows(table, label_column, named)]
+        found = find_files(root, [recording.wav for _, recording in rows])
+        for split, recording in rows:
+            recording.wav = found[recording.wav] or recording.wav
             other = listed.setdefault(recording.wav, recording.source)
             if other != recording.source:
                 raise InputError(

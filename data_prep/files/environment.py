@@ -9,6 +9,7 @@ which ``data_prep/__init__.py`` sets: every command imports that package first.
 import atexit
 import sys
 from importlib import metadata
+from pathlib import Path
 from traceback import walk_tb
 from types import TracebackType
 from typing import Optional
@@ -18,6 +19,22 @@ from data_prep.files.standard_streams import close_broken_streams
 #: Packages whose versions must match for the others to load.
 _REPORTED = ("torch", "torchaudio", "speechbrain", "numpy")
 _PROJECT = ("cry_modules", "data_prep", "recipes", "tools", "benchmarks")
+_OLDEST = (3, 11)
+#: Environment that `make setup` makes.
+_OURS = Path(__file__).parents[2] / ".venv"
+
+
+def require_python() -> None:
+    """Exit with one line where Python is older than this project's."""
+    if sys.version_info < _OLDEST:
+        found = ".".join(map(str, sys.version_info[:3]))
+        oldest = ".".join(map(str, _OLDEST))
+        print(
+            f"error: this is Python {found}, and the project needs {oldest} or "
+            f"newer; {_cure()}",
+            file=sys.stderr,
+        )
+        raise SystemExit(1)
 
 
 def install_hook() -> None:
@@ -73,9 +90,22 @@ def explanation(package: str, error: BaseException) -> str:
     versions = ", ".join(f"{name} {_version(name)}" for name in _REPORTED)
     return (
         f"the Python environment is broken: importing {package} failed "
-        f"({reason}); installed: {versions}. Reinstall the locked versions: "
-        "rm -r .venv && make setup, or in your own environment "
-        "pip install -c constraints.txt -e ."
+        f"({reason}); installed: {versions}; {_cure()}"
+    )
+
+
+def _cure() -> str:
+    """How to get the locked versions: by the project's own environment where
+    another one was started."""
+    if _OURS.is_dir() and _OURS.resolve() != Path(sys.prefix).resolve():
+        return (
+            f"{sys.executable} is not the project's Python: type source "
+            ".venv/bin/activate first, or pip install -c constraints.txt -e . "
+            "into your own environment"
+        )
+    return (
+        "reinstall the locked versions: rm -r .venv && make setup, or in your "
+        "own environment pip install -c constraints.txt -e ."
     )
 
 

@@ -37,7 +37,12 @@ from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data, check_encoder
-from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
+from cry_modules.training.simclr import (
+    SimCLRBrain,
+    probes_of,
+    train_simclr,
+    use_own_head,
+)
 from cry_modules.training.views_data import (
     CRY,
     GENERIC,
@@ -116,6 +121,12 @@ def check_options(hparams):
         f"--negatives is {hparams['negatives']} and the objective "
         f"{hparams['objective']} has none",
         "leave it out, or pass --objective nt_xent",
+    )
+    require(
+        not hparams["anchor_projection"] or hparams["loss"].has_projections,
+        f"--anchor_projection is {hparams['anchor_projection']} and the "
+        f"objective {hparams['objective']} has no projections",
+        "leave it out, or pass --anchor_distillation",
     )
     of_generic = {"background_snr": None, "negatives": "all"}
     off = {"replay_ratio": 0.0, "replay": "fixed", "control": False}
@@ -336,6 +347,7 @@ def main(argv=None):
         check_options(hparams)
         with only_process_in(hparams["output_folder"]):
             environment = begin(hparams, hparams_file, overrides, __file__)
+            use_own_head(hparams)
             load_pretrained(hparams)
             pretrained = {
                 name: copy.deepcopy(hparams[name].state_dict())

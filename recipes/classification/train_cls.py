@@ -28,7 +28,7 @@ from speechbrain.utils.data_pipeline import DynamicItem
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
-from cry_modules.architectures import draw_again
+from cry_modules.architectures import draw_again, is_pretrained
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.saved_model import FINAL
@@ -252,8 +252,10 @@ def run(hparams, hparams_file, overrides, run_opts):
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.train_controls(hparams, brain, logmel, embedded)
-        if hparams["readout"] != EMBEDDING and (
-            EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
+        if (
+            hparams["readout"] != EMBEDDING
+            and EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
+            and not is_pretrained(hparams["architecture"])
         ):
             done.controls |= random_encoders(
                 hparams, hparams_file, overrides, run_opts, brain.cached

@@ -21,7 +21,12 @@ from cry_modules.training.experiment import begin, load, only_process_in
 from cry_modules.training.monitor import judgement
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.resume import check_data
-from cry_modules.training.simclr import SimCLRBrain, probes_of, train_simclr
+from cry_modules.training.simclr import (
+    SimCLRBrain,
+    probes_of,
+    train_simclr,
+    use_own_head,
+)
 from cry_modules.training.views_data import read_views, valid_batches
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import InputError, one_line_errors
@@ -89,6 +94,7 @@ def main(argv=None):
         require_folder(hparams["data_folder"], "--data_folder", "sounds")
         with only_process_in(hparams["output_folder"]):
             environment = begin(hparams, hparams_file, overrides, __file__)
+            use_own_head(hparams)
             manifests = f"{hparams['output_folder']}/manifest"
             run_on_main(
                 prepare_vggsound,

@@ -21,6 +21,7 @@ from cry_modules.checkpoints.saved_model import load_run, run_settings
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.lengths import batches_in_order
+from cry_modules.pretrained.named import add_encoder_source
 from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
 from data_prep.files.arguments import Arguments
@@ -116,7 +117,9 @@ def main() -> None:
         parser.add_argument(
             f"--{option}", required=option != "cries", help=text
         )
+    add_encoder_source(parser)
     args = vars(parser.parse_args())
+    del args["encoder_source"]  # named, which was its use
     with one_line_errors():
         embed_run(**args)
         print(f"done: embeddings in {args['out']}")

@@ -1,6 +1,24 @@
-"""Encoders that a study compares: a new one is one row of ``ENCODERS``."""
+"""Encoders that a study compares: a new one is one row of ``ENCODERS``.
 
-from typing import List, NamedTuple, Optional, Tuple
+Self-supervised ones exist with each objective: ``simclr_byol`` is ``simclr``
+trained with BYOL instead of NT-Xent.
+"""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+#: Self-supervised objectives and their names in labels. Not read from
+#: cry_modules.objectives: that imports torch, for seconds. A test compares.
+OBJECTIVES = {
+    "nt_xent": "SimCLR",
+    "vicreg": "VICReg",
+    "barlow_twins": "Barlow Twins",
+    "byol": "BYOL",
+    "masked_spectrogram": "masked spectrogram",
+}
+#: The paper's, with which encoders need no ending.
+NT_XENT = "nt_xent"
+#: Stages of encoders that no self-supervised objective trains.
+WITHOUT_OBJECTIVE = (None, "supervised")
 
 
 class Encoder(NamedTuple):
@@ -18,10 +36,28 @@ class Encoder(NamedTuple):
     control_of: Tuple[str, ...] = ()  # encoders that it is compared with
     few_labels: bool = False  # whether fewer labels are studied, too
     mapped: bool = False  # whether its embeddings of cries are drawn
+    objective: str = NT_XENT  # of the stages that have no labels
+
+
+class Encoders(dict):
+    """Encoders by name; ``NAME_OBJECTIVE`` is ``NAME`` with that objective."""
+
+    def __missing__(self, name: str) -> Encoder:
+        base, objective = parts_of(name)
+        row, title = self.get(base), OBJECTIVES[objective]
+        known = row is not None and row.stage not in WITHOUT_OBJECTIVE
+        if not known or objective == NT_XENT:
+            raise KeyError(name)
+        label = row.label.replace(OBJECTIVES[NT_XENT], title)
+        return row._replace(
+            label=label[0].upper() + label[1:],
+            options=(*row.options, f"--objective={objective}"),
+            objective=objective, control_of=(), mapped=False,
+        )  # fmt: skip
 
 
 #: Encoders by the name that settings and folders have for them.
-ENCODERS = {
+ENCODERS = Encoders({
     "random": Encoder("from scratch", tables=(1,)),
     "random_calibrated": Encoder(
         "random, BatchNorm calibrated", source="random_calibrated",
@@ -47,25 +83,45 @@ ENCODERS = {
         "SimCLR + all cries + replay", "adapt_replay", cries="all",
         few_labels=True, mapped=True,
     ),
-}  # fmt: skip
+})  # fmt: skip
 #: The encoder that the paper proposes.
 PROPOSED = "adapt_replay"
 #: Modes of fine-tuning that are also trained with fewer labels.
 FEW_LABELS_MODES = ("linear_blocks", "linear_bn", "end_to_end")
 
 
-def table_rows(table: int) -> List[str]:
-    """Names of the encoders of a table of the report, controls last."""
-    names = [n for n, encoder in ENCODERS.items() if table in encoder.tables]
+def parts_of(name: str) -> Tuple[str, str]:
+    """Encoder and objective of a name.
+
+    Example
+    -------
+    >>> parts_of("adapt_all_vicreg"), parts_of("simclr"), parts_of("supervised")
+    (('adapt_all', 'vicreg'), ('simclr', 'nt_xent'), ('supervised', 'nt_xent'))
+    """
+    for objective in OBJECTIVES:
+        if name.endswith(f"_{objective}") and name not in ENCODERS:
+            return name.removesuffix(f"_{objective}"), objective
+    return name, NT_XENT
+
+
+def with_objective(encoder: str, objective: str) -> str:
+    """Name of an encoder with an objective, if one trains it."""
+    none = ENCODERS[encoder].stage in WITHOUT_OBJECTIVE or objective == NT_XENT
+    return encoder if none else f"{encoder}_{objective}"
+
+
+def pretraining_of(encoder: str) -> str:
+    """Name of the encoder that an adaptation starts from."""
+    return with_objective("simclr", ENCODERS[encoder].objective)
+
+
+def table_rows(table: int, among: Sequence[str] = ()) -> List[str]:
+    """Names of the encoders of a table of the report, controls last: of all
+    encoders that need no ending, or of these."""
+    among = among or [*ENCODERS]
+    names = [name for name in among if table in ENCODERS[name].tables]
     controls = [name for name in names if ENCODERS[name].control]
     return [n for n in names if n not in controls] + controls[::-1]
-
-
-def trained_by(stage: str) -> List[str]:
-    """Names of the encoders that a stage of the study trains."""
-    return [
-        name for name, encoder in ENCODERS.items() if encoder.stage == stage
-    ]
 
 
 def adapted() -> List[str]:

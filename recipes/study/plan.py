@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Tuple
 
 from data_prep.files.tables import NAMED_BY
 from recipes.study.data import check_data, checksum, folds_of, identity_of
-from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, table_rows
+from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, pretraining_of
 from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
 
 #: Placeholder of the study's folder, which does not change a result.
@@ -219,6 +219,7 @@ class Plan:
 
     def _plan_adaptation(self, encoder: str, seed: int, fold: str) -> None:
         s, suffix = self.settings, f"_{fold}" if fold else ""
+        pretrained = self.encoder(pretraining_of(encoder), seed)
         cries = f"{ENCODERS[encoder].cries}{suffix}.csv"
         options = [
             f"--cry_folder={s.cries}",
@@ -236,9 +237,9 @@ class Plan:
         options += [
             "--excluded=drop",
             f"--replay_folder={s.generic}",
-            f"--encoder_source={self.encoder('simclr', seed).folder}",
+            f"--encoder_source={pretrained.folder}",
         ]
-        parents = ["tables", _encoder_name("simclr", seed)]
+        parents = ["tables", pretrained.name]
         self._plan_encoder(encoder, seed, options, parents, fold)
 
     def _plan_encoder(self, encoder, seed, options, parents, fold="") -> None:
@@ -379,7 +380,7 @@ def classifications(
         (task, encoder, mode, 1.0)
         for task in settings.tasks
         for encoder in settings.encoders
-        if task is first or encoder in table_rows(2)
+        if task is first or 2 in ENCODERS[encoder].tables
         for mode in settings.modes
     ]
     cells += [

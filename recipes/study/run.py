@@ -30,7 +30,6 @@ from data_prep.files.option_values import whole_number
 from data_prep.files.tables import write_text
 from data_prep.files.yaml_text import read_settings, text_or_texts
 from recipes.study import cost, spent
-from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.engine import (
     report_so_far,
     snakemake_command,
@@ -261,7 +260,7 @@ def farewell(plan: Plan) -> str:
     page = (plan.settings.output_folder / "report.html").absolute()
     text = f"done: {len(plan.runs)} runs; report in {page.as_uri()}"
     if plan.settings.synthetic is None:
-        return f"{text}{final_model(plan)}"
+        return f"{text}{_final_model(plan)}"
     return f"""{text}
 your own audio, its study and then its hours:
   {_python()} -m recipes.study.new --cries TABLE.csv --label_column COLUMN --sounds FOLDER --out my_study.yaml
@@ -269,28 +268,24 @@ your own audio, its study and then its hours:
   make study STUDY=my_study.yaml"""
 
 
-def final_model(plan: Plan) -> str:
-    """Command of a model of all patients, where folds have tested one; empty
-    without folds."""
-    s = plan.settings
-    encoder = PROPOSED if PROPOSED in s.encoders else "simclr"
-    if not s.folds:
+def _final_model(plan: Plan) -> str:
+    """How to get a model of all patients, where folds have tested one."""
+    if not plan.settings.folds:
         return ""
-    if ENCODERS[encoder].cries and plan.adapted_folds(encoder):
-        encoder = "simclr"  # the other is another one for each fold
-    mode = "linear_blocks" if "linear_blocks" in s.modes else "linear"
-    run = plan.classifier(s.tasks[0].name, encoder, mode, 1.0, s.seeds[0])
-    command = [p for p in run.command if not p.startswith("--output_folder=")]
-    command += ["--final=True", f"--output_folder={s.output_folder}/final"]
+    folder = shlex.quote(_shown(plan.settings.output_folder))
     return (
-        "\na model of all patients, to share (nobody has tested this very one; "
-        f"the folds test its settings):\n  {_python()} {shlex.join(command)}"
+        "\na model of all patients, to use and to share:\n  "
+        f"{_python()} -m recipes.study.final {folder}"
     )
 
 
 def _python() -> str:
     """This interpreter, as it is typed in the root."""
-    path = Path(sys.executable)
+    return _shown(Path(sys.executable))
+
+
+def _shown(path: Path) -> str:
+    """A path as it is typed in the root."""
     return str(path.relative_to(ROOT) if ROOT in path.parents else path)
 
 

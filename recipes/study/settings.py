@@ -1,6 +1,5 @@
 """Settings of a study: the comparison, its data, and options of the commands."""
 
-import math
 from dataclasses import dataclass, fields
 from functools import cache, partial
 from pathlib import Path
@@ -17,7 +16,26 @@ from data_prep.files.folders import require_outside
 from data_prep.files.tables import Named
 from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
-from recipes.study.encoders import ENCODERS
+from recipes.study.encoders import (
+    ENCODERS,
+    NT_XENT,
+    OBJECTIVES,
+    WITHOUT_OBJECTIVE,
+    parts_of,
+    pretraining_of,
+    with_objective,
+)
+from recipes.study.values import (
+    check,
+    check_flag,
+    check_known,
+    check_mapping,
+    check_numbers,
+    check_path,
+    check_path_or_none,
+    check_text,
+    check_text_or_none,
+)
 
 #: Modes of fine-tuning, with their names in tables and figures: the paper's,
 #: and the linear probe on the output of blocks, with frequency kept. Not read
@@ -55,8 +73,6 @@ _STUDY_OPTIONS = {
 STUDY_TEXTS = {"title", "generic", "cries", "hparams", "yaml"}
 STUDY_TEXTS |= {"unlabelled", "unlabelled_csv"}
 STUDY_TEXTS |= TEXTS - {"folds"}
-#: Upper limit of its numbers without one of their own.
-_MOST = 10**6
 
 
 @dataclass(frozen=True)
@@ -88,7 +104,8 @@ class Settings:
     folds: Union[bool, int]
     nuisance: Optional[str]  # column that embeddings should not predict
     tasks: Tuple[Task, ...]  # the second one is for table 3
-    encoders: Tuple[str, ...]  # keys of ENCODERS
+    encoders: Tuple[str, ...]  # keys of ENCODERS, with each objective
+    objectives: Tuple[str, ...]  # of the encoders that have no labels
     modes: Tuple[str, ...]
     width: int  # of the encoder
     seeds: Tuple[int, ...]  # of fine-tuning
@@ -144,26 +161,27 @@ def _checked(values: Dict) -> Settings:
     values = {**_DEFAULTS, **values}
     for name in names:
         require(name in values, f"{name} is missing", "add it")
-    out = _text("output_folder", values["output_folder"])
+    out = check_text("output_folder", values["output_folder"])
     cure = "Snakemake interprets braces; rename it"
-    _require(not {*"{}"} & {*out}, "output_folder", out, cure)
+    check(not {*"{}"} & {*out}, "output_folder", out, cure)
     out = option_values.convert("output_folder", option_values.path, out)
     return Settings(
-        title=_text("title", values["title"]),
+        title=check_text("title", values["title"]),
         output_folder=Path(out),
         **_places(values, Path(out)),
-        **{name: _text(name, values[name]) for name in OPTIONS},
+        **{name: check_text(name, values[name]) for name in OPTIONS},
         folds=_folds(values["folds"]),
-        nuisance=_text_or_none("nuisance", values["nuisance"]),
+        nuisance=check_text_or_none("nuisance", values["nuisance"]),
         tasks=_tasks(values["tasks"]),
-        encoders=_ordered("encoders", values["encoders"], ENCODERS, "simclr"),
+        encoders=_encoders(values),
+        objectives=_objectives(values),
         modes=_ordered("modes", values["modes"], MODES, "linear"),
-        width=_numbers("width", [values["width"]], int, 1, 1024)[0],
+        width=check_numbers("width", [values["width"]], int, 1, 1024)[0],
         **_seeds(values),
         fractions=_fractions(values["fractions"]),
         compared_at=_compared_at(values),
-        speed=_numbers("speed", [values["speed"]], float, 0.01)[0],
-        confounds=_flag("confounds", values["confounds"]),
+        speed=check_numbers("speed", [values["speed"]], float, 0.01)[0],
+        confounds=check_flag("confounds", values["confounds"]),
         stages=_stages(values),
     )
 
@@ -177,6 +195,7 @@ _DEFAULTS = {
     "folds": False,
     "nuisance": "site",
     "encoders": list(ENCODERS),
+    "objectives": [NT_XENT],
     "modes": list(MODES),
     "confounds": True,
     "speed": 1.0,
@@ -184,74 +203,24 @@ _DEFAULTS = {
 }
 
 
-def _require(condition, name, value, cure):
-    require(condition, f"{name} is {value!r}", cure)
-    return value
-
-
-def _text(name, value):
-    valid = isinstance(value, str) and value.strip()
-    return _require(valid, name, value, "it must be a text")
-
-
-def _text_or_none(name, value):
-    return None if value is None else _text(name, value)
-
-
-def _flag(name, value):
-    valid = isinstance(value, bool)
-    return _require(valid, name, value, "it must be true or false")
-
-
 def _folds(value):
     if isinstance(value, bool):
         return value
     valid = type(value) is int and 3 <= value <= MOST_FOLDS
     cure = "it must be true or false, or a number of folds, from 3 to "
-    return _require(valid, "folds", value, f"{cure}{MOST_FOLDS}")
-
-
-def _path(name, value):
-    return Path(
-        option_values.convert(name, option_values.path, _text(name, value))
-    )
-
-
-def _path_or_none(name, value):
-    return None if value is None else _path(name, value)
-
-
-def _numbers(name, values, kind, least, most=_MOST) -> Tuple:
-    valid = isinstance(values, list) and values
-    _require(valid, name, values, "it must be a list of numbers")
-    kinds = (int,) if kind is int else (int, float)
-    noun = "a whole number" if kind is int else "a number"
-    for value in values:
-        # By type: a bool is an int, too.
-        valid = type(value) in kinds and least <= value < math.inf
-        _require(valid, name, value, f"it must be {noun}, {least} or more")
-        _require(value <= most, name, value, f"it must be {most} or less")
-        unique = values.count(value) == 1
-        _require(unique, name, values, f"{value} is repeated; remove one")
-    return tuple(map(kind, values))
-
-
-def _mapping(name, value):
-    valid = isinstance(value, dict) and value
-    return _require(valid, name, value, "it must hold settings by name")
-
-
-def _known(name, keys, allowed):
-    for key in keys:
-        _require(key in allowed, name, key, f"use {', '.join(allowed)}")
+    return check(valid, "folds", value, f"{cure}{MOST_FOLDS}")
 
 
 def _seeds(values) -> Dict:
-    seeds = _numbers("seeds", values["seeds"], int, 0, option_values.MOST_SEED)
+    seeds = check_numbers(
+        "seeds", values["seeds"], int, 0, option_values.MOST_SEED
+    )
     name = "pretraining_seeds"
-    pretraining = _numbers(name, values[name], int, 0, option_values.MOST_SEED)
+    pretraining = check_numbers(
+        name, values[name], int, 0, option_values.MOST_SEED
+    )
     cure = "pass at most as many as seeds; the rest would not be used"
-    _require(len(pretraining) <= len(seeds), name, list(pretraining), cure)
+    check(len(pretraining) <= len(seeds), name, list(pretraining), cure)
     return {"seeds": seeds, name: pretraining}
 
 
@@ -259,14 +228,14 @@ def _places(values, out) -> Dict:
     """Paths of the corpora: given, or those of the synthetic corpus."""
     if values["synthetic"] is not None:
         return _synthetic_places(values, out)
-    cries = _path("cries", values["cries"])
-    table = _path_or_none("recordings_csv", values["recordings_csv"])
-    unlabelled = _path_or_none("unlabelled", values["unlabelled"])
-    more = _path_or_none("unlabelled_csv", values["unlabelled_csv"])
+    cries = check_path("cries", values["cries"])
+    table = check_path_or_none("recordings_csv", values["recordings_csv"])
+    unlabelled = check_path_or_none("unlabelled", values["unlabelled"])
+    more = check_path_or_none("unlabelled_csv", values["unlabelled_csv"])
     if unlabelled is not None and more is None:
         # Without a table, any folder of audio.
         more = unlabelled / TABLE if (unlabelled / TABLE).is_file() else None
-    generic = _path("generic", values["generic"])
+    generic = check_path("generic", values["generic"])
     for folder in (generic, unlabelled if more is None else None):
         if folder is not None:  # its files are listed
             require_outside(out / "encoders", folder)
@@ -281,10 +250,10 @@ def _places(values, out) -> Dict:
 
 
 def _synthetic_places(values, out) -> Dict:
-    synthetic = _mapping("synthetic", values["synthetic"])
-    _known("synthetic", synthetic, ("scale", "seed"))
-    _known("synthetic scale", [synthetic.get("scale")], SCALES)
-    seed = _numbers(
+    synthetic = check_mapping("synthetic", values["synthetic"])
+    check_known("synthetic", synthetic, ("scale", "seed"))
+    check_known("synthetic scale", [synthetic.get("scale")], SCALES)
+    seed = check_numbers(
         "synthetic seed",
         [synthetic.get("seed")],
         int,
@@ -294,7 +263,7 @@ def _synthetic_places(values, out) -> Dict:
     cure = "the synthetic corpus has its own place; remove this setting, or "
     for name in _PLACES:
         value = values[name]
-        _require(value is None, name, value, cure + "'synthetic'")
+        check(value is None, name, value, cure + "'synthetic'")
     corpus = out / "corpus" / f"{synthetic['scale']}_{seed[0]}"
     return {
         "synthetic": synthetic,
@@ -308,47 +277,76 @@ def _synthetic_places(values, out) -> Dict:
 
 def _tasks(values) -> Tuple[Task, ...]:
     tasks = []
-    for name, task in _mapping("tasks", values).items():
+    for name, task in check_mapping("tasks", values).items():
         key = f"tasks: {name}"
         valid = str(name).replace("_", "").isalnum()
-        _require(valid, "tasks", name, "use letters, digits and _")
-        _mapping(key, task)
-        _known(key, task, ("label_column", "classes", "hparams"))
+        check(valid, "tasks", name, "use letters, digits and _")
+        check_mapping(key, task)
+        check_known(key, task, ("label_column", "classes", "hparams"))
         classes = task.get("classes")
         valid = isinstance(classes, list) and len(classes) >= 2
-        _require(valid, f"{key}: classes", classes, "it must be two or more")
+        check(valid, f"{key}: classes", classes, "it must be two or more")
         hparams = task.get("hparams", "neuro")
-        _known(f"{key}: hparams", [hparams], ("neuro", "trigger"))
-        column = _text(f"{key}: label_column", task.get("label_column"))
+        check_known(f"{key}: hparams", [hparams], ("neuro", "trigger"))
+        column = check_text(f"{key}: label_column", task.get("label_column"))
         for text in (column, *classes):
             # Not if another program than ours has read the file.
             valid = isinstance(text, str) and text.strip()
-            _require(valid, key, text, "it is not plain text in yaml; quote it")
+            check(valid, key, text, "it is not plain text in yaml; quote it")
         cure = "rename it: no comma"
-        _require("," not in column, f"{key}: label_column", column, cure)
+        check("," not in column, f"{key}: label_column", column, cure)
         dashes = [name for name in classes if str(name).startswith("-")]
         cure = "rename it: a command would take it for an option"
-        _require(not dashes, f"{key}: classes", dashes, cure)
+        check(not dashes, f"{key}: classes", dashes, cure)
         tasks.append(Task(str(name), column, tuple(classes), hparams))
     unique = len({task.name for task in tasks}) == len(tasks)
-    _require(unique, "tasks", list(values), "a name is repeated; rename one")
-    _require(len(tasks) <= 2, "tasks", list(values), "pass one or two")
+    check(unique, "tasks", list(values), "a name is repeated; rename one")
+    check(len(tasks) <= 2, "tasks", list(values), "pass one or two")
     return tuple(tasks)
 
 
 def _ordered(name, values, allowed, needed) -> Tuple[str, ...]:
     """Values in the order of the tables, whatever that of the file."""
     valid = isinstance(values, list) and needed in values
-    _require(valid, name, values, f"it must be a list with {needed} in it")
-    _known(name, values, allowed)
+    check(valid, name, values, f"it must be a list with {needed} in it")
+    check_known(name, values, allowed)
     return tuple(value for value in allowed if value in values)
 
 
+def _objectives(values) -> Tuple[str, ...]:
+    return _ordered(
+        "objectives", values["objectives"], tuple(OBJECTIVES), NT_XENT
+    )
+
+
+def _encoders(values) -> Tuple[str, ...]:
+    """Encoders with each of the objectives, or with the one that a name ends
+    in, in the order of the tables."""
+    name, given, chosen = "encoders", values["encoders"], set()
+    valid = isinstance(given, list) and "simclr" in given
+    check(valid, name, given, "it must be a list with simclr in it")
+    for encoder in map(str, given):
+        base, objective = parts_of(encoder)
+        check_known(name, [base], ENCODERS)
+        objectives = [objective] if encoder != base else _objectives(values)
+        has_one = ENCODERS[base].stage not in WITHOUT_OBJECTIVE
+        cure = f"no objective trains it; use {base}"
+        check(has_one or encoder == base, name, encoder, cure)
+        chosen |= {with_objective(base, each) for each in objectives}
+    for encoder in sorted(chosen):
+        parent = pretraining_of(encoder)
+        cure = f"add {parent}, which it starts from"
+        adapts = ENCODERS[encoder].cries
+        check(not adapts or parent in chosen, name, encoder, cure)
+    names = [with_objective(b, each) for b in ENCODERS for each in OBJECTIVES]
+    return tuple(name for name in dict.fromkeys(names) if name in chosen)
+
+
 def _fractions(values) -> Tuple[float, ...]:
-    fractions = _numbers("fractions", values, float, 0)
+    fractions = check_numbers("fractions", values, float, 0)
     valid = list(fractions) == sorted(fractions) and fractions[-1] == 1.0
-    _require(valid, "fractions", values, "it must ascend and end with 1.0")
-    _require(fractions[0] > 0, "fractions", values, "each must be above 0")
+    check(valid, "fractions", values, "it must ascend and end with 1.0")
+    check(fractions[0] > 0, "fractions", values, "each must be above 0")
     return fractions
 
 
@@ -356,30 +354,34 @@ def _compared_at(values) -> Tuple[float, ...]:
     name, given = "compared_at", values["compared_at"]
     if given == []:
         return ()
-    _numbers(name, given, float, 0)
+    check_numbers(name, given, float, 0)
     known = values["fractions"][:-1]
     cure = f"use fractions below 1: {', '.join(map(str, known)) or 'add some'}"
     for value in given:
-        _require(value in known, name, value, cure)
+        check(value in known, name, value, cure)
     return tuple(sorted(given))
 
 
 def _stages(values) -> Dict[str, Dict]:
     """Options of all stages; those that the study runs must be complete."""
-    needed = {ENCODERS[name].stage for name in values["encoders"]}
+    encoders = [ENCODERS[name] for name in _encoders(values)]
+    needed = {encoder.stage for encoder in encoders}
+    several = {encoder.objective for encoder in encoders} != {NT_XENT}
     needed |= {"simclr", *values["modes"]}
-    given = _mapping("stages", values["stages"])
-    _known("stages", given, STAGES)
+    given = check_mapping("stages", values["stages"])
+    check_known("stages", given, STAGES)
     stages: Dict[str, Dict] = {}
     for name in STAGES:
         key = f"stages: {name}"
         options = given.get(name) or {}
         valid = isinstance(options, dict)
-        _require(valid, key, options, "it must hold options by name")
+        check(valid, key, options, "it must hold options by name")
         options = {**STAGE_DEFAULTS.get(name, {}), **options}
         for option in options:
             free = option not in _STUDY_OPTIONS
-            _require(free, key, option, "the study sets it; remove it")
+            check(free, key, option, "the study sets it; remove it")
+            free = option != "objective" or not several
+            check(free, key, option, "objectives sets it; remove it")
         if name in needed or options:
             _check_options(name, key, options)
         stages[name] = options
@@ -393,17 +395,17 @@ def _check_options(name, key, options) -> None:
         file = hparams_of("neuro", name)
     path = HPARAMS / f"{file}.yaml"
     own_yaml = name not in MODES or "yaml" not in options
-    _require(own_yaml, key, "yaml", "task and mode decide it; remove it")
+    check(own_yaml, key, "yaml", "task and mode decide it; remove it")
     # By name: a recipe elsewhere could run any code.
     files = sorted(p.stem for p in HPARAMS.glob("*.yaml"))
     cure = f"use one of {', '.join(files)}"
-    _require(file in files, f"{key}: yaml", file, cure)
+    check(file in files, f"{key}: yaml", file, cure)
     known = {*plain_settings(path), *_SPEECHBRAIN_OPTIONS, "yaml"}
     for option, value in options.items():
         cure = f"{path.name} has no such option"
-        _require(option in known, key, option, cure)
+        check(option in known, key, option, cure)
         if option in ("number_of_epochs", "chunk_s"):
-            _numbers(f"{key}: {option}", [value], float, 0)
+            check_numbers(f"{key}: {option}", [value], float, 0)
         if option in RANGES:
             option_values.convert(
                 f"{key}: {option}", RANGES[option], _as_text(value)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from statistics import median
-from typing import Dict, List, Optional, Set
+from typing import Dict, List, Optional, Sequence, Set
 
-from data_prep.audio.folder import AUDIO, audio_files, find_file
+from data_prep.audio.folder import AUDIO, audio_files, find_files
 from data_prep.corpora import preparation
 from data_prep.corpora.copies import report_copies
 from data_prep.corpora.database import (
@@ -144,19 +144,17 @@ def _columns(table, root, label_column, patient_column, path_column) -> Named:
         near = [
             name
             for name, cells in zip(header, zip_longest(*rows, fillvalue=""))
-            if name in others
-            and any(cells)
-            and all(_is_file(root, c) for c in cells)
+            if name in others and any(cells) and _are_files(root, cells)
         ]
         path_column = near[0] if len(near) == 1 else None
     return named_columns(patient_column or "patient_id", path_column or "path")
 
 
-def _is_file(root: Path, cell: str) -> bool:
-    """Check for the name of an audio file; empty cells, as of an empty row at
-    the end, tell nothing."""
-    has_suffix = cell.lower().endswith(AUDIO)
-    return not cell or has_suffix or find_file(root, cell) is not None
+def _are_files(root: Path, cells: Sequence[str]) -> bool:
+    """Check for names of audio files; empty cells, as of an empty row at the
+    end, tell nothing."""
+    others = [c for c in cells if c and not c.lower().endswith(AUDIO)]
+    return all(find_files(root, others).values())
 
 
 def survey_folder(option: str, folder: str, cries: Cries, out: Path) -> Folder:

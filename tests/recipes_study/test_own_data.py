@@ -7,11 +7,14 @@ import shutil
 
 import pytest
 import studies
+import yaml
 
 from data_prep.files.errors import InputError
-from recipes.study import cost, run
+from data_prep.files.tables import write_text
+from recipes.study import cost, final, run
 from recipes.study.cry_tables import write_tables
 from recipes.study.settings import check_settings
+from tests.planted import one_line
 
 COLUMNS = {"patient_column": "Baby", "path_column": "File"}
 
@@ -250,22 +253,37 @@ def test_a_short_run_does_not_correct_the_hours_of_trainings(tmp_path):
     assert estimate.of(left, [tables]) == estimate.of(left, [])
 
 
-def test_a_study_with_folds_ends_with_the_command_of_the_final_model(
-    tmp_path, own, noise
+def test_the_final_model_has_an_encoder_that_no_fold_has_heard(
+    tmp_path, own, noise, monkeypatch, capsys
 ):
     for cry in range(15):
         noise(f"others/{cry}.wav")
     settings = studies.real(tmp_path, own, folds=3, **COLUMNS)
     others = {"unlabelled": str(tmp_path / "others")}
+    started = []
+    monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
     for changes, encoder in (({}, "simclr"), (others, "adapt_replay")):
         plan = studies.plan_of({**settings, **changes})
-        command = run.final_model(plan)
-        # One encoder for all folds, which the folds have not seen.
-        assert f"--encoder_source={plan.encoder(encoder, 1).folder} " in command
-        assert "--folds=all --final=True" in command
-        assert f"--output_folder={plan.settings.output_folder}/final" in command
+        folder = plan.settings.output_folder
+        folder.mkdir(exist_ok=True)
+        text = yaml.safe_dump({**settings, **changes})
+        write_text(folder / "study.yaml", text)
+        assert f"encoder {encoder} is not trained" in one_line(
+            final.final_command, plan
+        )
+        done = plan.encoder(encoder, 1).result
+        done.parent.mkdir(parents=True)
+        done.touch()
+        assert f"-m recipes.study.final {folder}" in run.farewell(plan)
+        final.main([str(folder)])
+        command = started.pop()
+        assert f"--encoder_source={plan.encoder(encoder, 1).folder}" in command
+        assert {"--folds=all", "--final=True"} < set(command)
+        assert f"--output_folder={folder}/final" in command
+        assert "python train_cls.py" in capsys.readouterr().out
     plan = studies.plan_of({**settings, "folds": False})
-    assert run.final_model(plan) == ""
+    assert "needs a study with folds" in one_line(final.final_command, plan)
+    assert "recipes.study.final" not in run.farewell(plan)
 
 
 def test_settings_of_own_data_are_read(tmp_path):

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
-from recipes.study.encoders import ENCODERS, adapted, trained_by
+from recipes.study.encoders import ENCODERS, NT_XENT, OBJECTIVES
 from recipes.study.report import (
     corpora,
     findings,
@@ -116,17 +116,29 @@ def few_labels(results) -> Optional[Picture]:
 def training_curves(results) -> List[Picture]:
     """Pictures of training curves: of pre-training, and of the adaptations."""
     seed = results.settings.pretraining_seeds[0]
+    known = {name: ENCODERS[name] for name in results.settings.encoders}
+    adapted = [name for name, row in known.items() if row.cries]
+
+    def of(stage, objective):
+        wanted = stage, objective
+        return [
+            name
+            for name, row in known.items()
+            if (row.stage, row.objective) == wanted
+        ]
+
     groups = {
-        "pretraining": ("Pre-training with SimCLR", trained_by("simclr")),
-        "supervised": ("Supervised pre-training", trained_by("supervised")),
-        "adaptation": ("Adaptation", adapted()),
+        "pretraining": ("Pre-training with SimCLR", of("simclr", NT_XENT)),
+        "supervised": ("Supervised pre-training", of("supervised", NT_XENT)),
+        "adaptation": ("Adaptation", adapted),
     }
+    for objective in [o for o in OBJECTIVES if o != NT_XENT]:
+        title = f"Pre-training with {OBJECTIVES[objective]}"
+        groups[f"pretraining_{objective}"] = title, of("simclr", objective)
     drawn = []
     for name, (title, encoders) in groups.items():
         histories = {}
         for encoder in encoders:
-            if encoder not in results.settings.encoders:
-                continue
             run = (
                 corpora.adaptation(results, encoder)
                 if ENCODERS[encoder].cries

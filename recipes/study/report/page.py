@@ -32,6 +32,7 @@ from recipes.study.report import (
     hypotheses,
     limits,
     maps,
+    objectives,
     paper,
     pictures,
     reproduce,
@@ -194,6 +195,8 @@ def _results(results) -> Dict[str, Any]:
         "forgetting": findings.forgetting(results),
         "forgetting_picture": figures.forgetting_picture(results),
         "costs": findings.costs(results),
+        "objectives": objectives.by_objective(results),
+        "objective_columns": objectives.columns(results),
     }
 
 
@@ -273,6 +276,16 @@ def _numbers(context) -> Dict:
             for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
         "forgetting": context["forgetting"],
+        "objectives": [
+            {
+                **group,
+                "rows": [
+                    {**row, "cells": [c and c._asdict() for c in row["cells"]]}
+                    for row in group["rows"]
+                ],
+            }
+            for group in context["objectives"]
+        ],
         "generic_sounds": context["generic_sounds"],
         "paper": context["paper"]._asdict(),
     }

@@ -12,7 +12,7 @@ from cry_modules.metrics.figures import METRICS, shown_in
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import units_in_words
 from data_prep.files.tables import write_table, write_text
-from recipes.study.encoders import ENCODERS, adapted, table_rows
+from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.plan import few_labels_rows
 from recipes.study.report.corpora import confound_cells
 from recipes.study.report.results import Cell, Results
@@ -143,12 +143,12 @@ def _by_measure(results, metric, unit) -> List[Table]:
     measure = f"{METRICS[metric].words} by {unit}"
     suffix = "" if main else f"_{metric}_{unit}"
     first, *others = settings.tasks
-    encoders, adaptations = {*settings.encoders}, {*adapted()}
+    encoders = {*settings.encoders}
+    adaptations = {name for name in encoders if ENCODERS[name].cries}
     wanted = []
     # In a study of adaptation only, table 2 has all rows of table 1.
-    if encoders & {*table_rows(1)} - {*table_rows(2)} or not (
-        encoders & adaptations
-    ):
+    only_1 = {n for n in encoders if 2 not in ENCODERS[n].tables}
+    if only_1 or not (encoders & adaptations):
         wanted.append(("table_1", "Pre-training", first, 1))
     if encoders & adaptations:
         wanted.append(("table_2", "Adaptation", first, 2))
@@ -190,8 +190,7 @@ def _encoders_by_mode(results, name, title, task, table, share, metric, unit):
             ],
             ENCODERS[encoder].control,
         )
-        for encoder in table_rows(table)
-        if encoder in results.settings.encoders
+        for encoder in table_rows(table, results.settings.encoders)
     ]
     columns = [MODE_NAMES[mode] for mode in modes]
     return Table(

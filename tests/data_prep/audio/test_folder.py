@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from data_prep.audio.folder import audio_files, kind_of
+from data_prep.audio.folder import audio_files, find_files, kind_of
 from data_prep.files.errors import InputError
 
 
@@ -71,3 +71,28 @@ def test_names_that_the_locale_does_not_have(tmp_path):
         assert done.returncode == 2
         assert len(done.stderr.splitlines()) == 1
         assert "set PYTHONUTF8=1" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "files, names, expected",
+    [
+        # By name in sub-folders, with any suffix, however it is spelt.
+        (["S1/a 1.flac", "S2/b.WAV"], ["a 1", "B.wav"], ["S1/a 1.flac", "S2/b.WAV"]),
+        (["a.wav", "b.wav"], ["a", "b"], ["a.wav", "b.wav"]),
+        # Two files of a name: nobody knows which.
+        (["S1/a.wav", "S2/a.wav", "b.wav"], ["a"], [None]),
+        (["S1/a.wav", "S1/a.flac"], ["a"], [None]),
+        (["S1/a.wav", "S1/a.flac"], ["a.wav"], ["S1/a.wav"]),
+        # One file is where the table says: the other was moved by somebody.
+        (["a.wav", "excluded/b.wav"], ["a.wav", "b.wav"], ["a.wav", None]),
+        (["S1/a.wav"], ["S2/a.wav"], [None]),  # its folder is another
+        (["S1/a.txt", ".S1/a.wav"], ["a"], [None]),
+        (["S1/a.wav"], ["a", "c"], ["S1/a.wav", None]),
+    ],
+)  # fmt: skip
+def test_names_without_folders(tmp_path, files, names, expected):
+    for name in files:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    assert find_files(tmp_path, names) == dict(zip(names, expected))

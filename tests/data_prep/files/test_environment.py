@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from data_prep.files import environment
 from data_prep.files.environment import broken_package
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -52,8 +53,44 @@ def test_one_line_names_the_package_and_the_cure(tmp_path, package, command):
     (line,) = done.stderr.splitlines()
     assert line.startswith("error: the Python environment is broken: ")
     assert f"importing {package} failed" in line
-    assert "make setup" in line and "constraints.txt" in line
+    assert "make setup" in line or "bin/activate" in line
+    assert "constraints.txt" in line
     assert done.returncode == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_python_without_our_packages_gives_one_line(command):
+    """The environment was not activated; -S hides its packages."""
+    done = subprocess.run(
+        [sys.executable, "-S", *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": "."},
+    )
+    (line,) = done.stderr.splitlines()
+    assert "importing tqdm failed" in line and "torch missing" in line
+    assert done.returncode == 1
+
+
+def test_the_cure_for_another_python_is_to_activate_ours(tmp_path, monkeypatch):
+    error = ModuleNotFoundError("No module named 'tqdm'", name="tqdm")
+    for ours, cure in (
+        (tmp_path, "source .venv/bin/activate"),
+        (Path(sys.prefix), "make setup"),
+        (tmp_path / "missing", "make setup"),
+    ):
+        monkeypatch.setattr(environment, "_OURS", ours)
+        assert cure in environment.explanation("tqdm", error)
+
+
+def test_an_older_python_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "version_info", (3, 9, 18, "final", 0))
+    with pytest.raises(SystemExit) as stop:
+        environment.require_python()
+    assert stop.value.code == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "this is Python 3.9.18" in line and "3.11 or newer" in line
 
 
 @pytest.mark.parametrize(

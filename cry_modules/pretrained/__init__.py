@@ -1,0 +1,1 @@
+"""Encoders of samples that others have trained, built with their weights."""

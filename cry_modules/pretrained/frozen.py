@@ -1,0 +1,106 @@
+"""Base class of encoders that are used as they are."""
+
+from typing import Dict, List, Optional, Sequence
+
+import torch
+from torch import nn
+
+from cry_modules.audio import repeat_to
+from data_prep.files.errors import InputError
+
+
+class FrozenEncoder(nn.Module):
+    """Encoder of samples whose weights somebody else has trained.
+
+    It embeds each recording by itself, so that no embedding depends on padding
+    or on the other recordings of a batch. Its state dict holds the identity of
+    the weights in place of the weights: a checkpoint is read only beside the
+    weights that it was made with.
+
+    Arguments
+    ---------
+    places : dict
+        Read-outs and their dimensions; ``embedding`` is one of them.
+    sha256 : bytes
+        Identity of the weights.
+    shortest : int
+        Fewest samples that it can embed; shorter recordings are repeated.
+
+    Attributes
+    ----------
+    kind : str
+        Key of ``ARCHITECTURES``.
+    """
+
+    kind: str
+
+    def __init__(self, places: Dict[str, int], sha256: bytes, shortest: int):
+        super().__init__()
+        self.places, self.emb_dim = places, places["embedding"]
+        self.shortest = shortest
+        self._identity = f"{self.kind}_sha256"
+        digest = torch.tensor([*sha256], dtype=torch.uint8, device="cpu")
+        self.register_buffer(self._identity, digest)
+
+    def read(self, wav: torch.Tensor, places: Sequence[str]) -> torch.Tensor:
+        """Embed one recording ``[samples]`` as ``[dimensions]``."""
+        raise NotImplementedError
+
+    def unread(self, places: Sequence[str]) -> List[nn.Module]:
+        """Layers that these places leave out: none."""
+        return []
+
+    @torch.no_grad()
+    def forward(
+        self,
+        feats: torch.Tensor,
+        lengths: Optional[torch.Tensor] = None,
+        places: Sequence[str] = ("embedding",),
+    ) -> torch.Tensor:
+        """Embed the valid samples of each recording.
+
+        Arguments
+        ---------
+        feats : torch.Tensor
+            ``[batch, samples, 1]``.
+        lengths : torch.Tensor or None
+            Valid share of each item's samples, ``[batch]``.
+        places : sequence of str
+            Read-outs, keys of ``places``.
+
+        Returns
+        -------
+        torch.Tensor
+            ``[batch, dimensions]``.
+        """
+        ends = [feats.shape[1]] * len(feats)
+        if lengths is not None:
+            shares = lengths.cpu().double() * feats.shape[1]
+            ends = torch.round(shares).long().tolist()
+        with torch.autocast(feats.device.type, enabled=False):
+            embs = [
+                self.read(repeat_to(wav[:end].float(), self.shortest), places)
+                for wav, end in zip(feats.squeeze(2), ends)
+            ]
+        return torch.stack(embs)
+
+    def _load_from_state_dict(self, state_dict, prefix, *args):
+        written = state_dict.get(prefix + self._identity)
+        ours = getattr(self, self._identity)
+        if written is not None and not torch.equal(written.cpu(), ours.cpu()):
+            raise InputError(
+                f"these are other weights of {self.kind} than the checkpoint or "
+                "model was made with; install or name those that it had"
+            )
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def mean_and_spread(frames: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over time: ``[time, n]`` to ``[2 * n]``.
+
+    Example
+    -------
+    >>> mean_and_spread(torch.tensor([[1.0], [3.0]]))
+    tensor([2., 1.])
+    """
+    return torch.cat([frames.mean(dim=0), frames.std(dim=0, correction=0)])
