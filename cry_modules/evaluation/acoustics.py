@@ -156,9 +156,12 @@ class AcousticMeasures(nn.Module):
 
 
 def _levels(wave: np.ndarray) -> np.ndarray:
-    """Level of each hop, dB."""
+    """Level of each hop without its direct current, dB."""
     hops = wave[: len(wave) // HOP * HOP].reshape(-1, HOP)
     power = np.einsum("ij,ij->i", hops, hops, dtype=np.float64) / HOP
+    rounding = 1e-9 * power
+    power -= hops.mean(axis=1, dtype=np.float64) ** 2
+    power[power <= rounding] = 0
     return 10 * np.log10(np.maximum(power, np.finfo(np.float64).tiny))
 
 

@@ -4,9 +4,13 @@ The autocorrelation method of Boersma (1993, "Accurate short-term analysis of
 the fundamental frequency and the harmonics-to-noise ratio of a sampled sound",
 IFA Proceedings 17: 97-110): the autocorrelation of a windowed frame divided by
 that of the window, interpolated between samples, and the path through its
-peaks of least cost. ``speechbrain.processing.vocal_features`` has the same
-division without interpolation (one sample of 16 kHz is 54 cents at 500 Hz) and
-a median in place of the path. ``benchmarks/f0.py`` compares this module with it
+peaks of least cost. The peaks are those of the autocorrelation whose spectrum is
+the magnitude in place of the power (Tolonen and Karjalainen 2000, "A
+computationally efficient multipitch analysis model"), because the resonance of
+an infant's vocal tract near 1 kHz makes the second harmonic much stronger than
+the first. ``speechbrain.processing.vocal_features`` divides by the window too,
+but does not interpolate (one sample of 16 kHz is 54 cents at 500 Hz) and has a
+median in place of the path. ``benchmarks/f0.py`` compares this module with it
 and with swift-f0 on synthetic cries of known F0.
 """
 
@@ -24,11 +28,11 @@ _FFT = 1024
 _FINER = 4  # lags a sample: zero-padding the spectrum is sinc interpolation
 _N_CANDIDATES = 8
 _FRAMES_AT_ONCE = 2000
-# Costs of a path, terms of Boersma's section 4. Octave cost and voicing
-# threshold are higher than his, 0.01 and 0.45, which find hyperphonation an
-# octave or more too low; chosen on synthetic cries.
+# Costs of a path, terms of Boersma's section 4. Octave cost and voicing threshold
+# (his: 0.01 and 0.45 of the power's autocorrelation) are chosen on synthetic
+# cries, where a lower octave cost finds hyperphonation an octave too low.
 _OCTAVE_COST = 0.08
-_VOICING_THRESHOLD = 0.55
+_VOICING_THRESHOLD = 0.4
 _OCTAVE_JUMP_COST = 0.35
 _VOICING_COST = 0.14
 
@@ -49,18 +53,19 @@ def pitch_contour(wave: np.ndarray) -> PitchContour:
     -------
     >>> tone = np.sin(2 * np.pi * 440 * np.arange(8000) / RATE)
     >>> f0, harmonicity = pitch_contour(tone)
-    >>> len(f0), round(float(f0[25]), 1), round(float(harmonicity[25]), 2)
-    (50, 440.0, 1.0)
+    >>> len(f0), round(float(f0[25])), round(float(harmonicity[25]), 2)
+    (50, 440, 1.0)
     """
     pieces = [_candidates(frames) for frames in _frames(wave)]
-    hz, strength = (np.concatenate(column) for column in zip(*pieces))
+    hz, strength, harmonicity = map(np.concatenate, zip(*pieces))
     best = np.arange(len(hz)), _best_path(hz, strength)
-    return PitchContour(hz[best], strength[best])
+    return PitchContour(hz[best], harmonicity[best])
 
 
 def _frames(wave: np.ndarray) -> Iterator[np.ndarray]:
     """Yield frames ``[frames, _WINDOW]`` centred in their hops, some at once;
-    zeros surround the recording."""
+    its first and last samples go on around the recording."""
+    wave = wave if len(wave) else np.zeros(1)
     n_frames = max(1, len(wave) // HOP)
     for at in range(0, n_frames, _FRAMES_AT_ONCE):
         n = min(_FRAMES_AT_ONCE, n_frames - at)
@@ -68,31 +73,37 @@ def _frames(wave: np.ndarray) -> Iterator[np.ndarray]:
         last = first + (n - 1) * HOP + _WINDOW
         part = wave[max(first, 0) : last].astype(np.float64)
         before = max(-first, 0)
-        part = np.pad(part, (before, last - first - before - len(part)))
+        around = before, last - first - before - len(part)
+        part = np.pad(part, around, mode="edge")
         views = np.lib.stride_tricks.sliding_window_view(part, _WINDOW)
         yield views[::HOP]
 
 
-def _autocorrelation(frames: np.ndarray) -> np.ndarray:
+def _autocorrelation(frames: np.ndarray, exponent: float) -> np.ndarray:
     """Autocorrelation of frames at lags of ``1 / _FINER`` samples up to the
-    period of the lowest F0, 1 at lag 0."""
-    power = np.abs(np.fft.rfft(frames, _FFT)) ** 2
-    longest = round(_FINER * RATE / LOWEST_HZ) + 2
-    r = np.fft.irfft(power, _FINER * _FFT)[..., :longest]
+    period of the lowest F0, 1 at lag 0; that of the power for exponent 2."""
+    spectrum = np.abs(np.fft.rfft(frames, _FFT)) ** exponent
+    longest = round(_FINER * RATE / LOWEST_HZ) + 4
+    r = np.fft.irfft(spectrum, _FINER * _FFT)[..., :longest]
     return r / np.maximum(r[..., :1], np.finfo(np.float64).tiny)
 
 
 _HANN = np.hanning(_WINDOW + 2)[1:-1]
-_OF_WINDOW = _autocorrelation(_HANN)
+_OF_WINDOW = {n: _autocorrelation(_HANN, n) for n in (1, 2)}
 
 
-def _candidates(frames: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """F0 in Hz and strength of the best peaks ``[frames, 1 + _N_CANDIDATES]``;
-    the first, of 0 Hz, is "unvoiced"."""
+def _candidates(
+    frames: np.ndarray,
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """F0 in Hz, strength and harmonicity of the best peaks ``[frames, 1 +
+    _N_CANDIDATES]``; the first, of 0 Hz, is "unvoiced"."""
+    largest = np.abs(frames).max(axis=1, keepdims=True)
     frames = frames - frames.mean(axis=1, keepdims=True)
-    r = _autocorrelation(frames * _HANN) / _OF_WINDOW
-    left, peak, right = r[:, :-2], r[:, 1:-1], r[:, 2:]
-    lags = np.arange(1, r.shape[1] - 1)
+    # Rounding errors of a constant are not a sound.
+    frames = frames * _HANN * (np.abs(frames) > 1e-6 * largest)
+    r = _autocorrelation(frames, 1) / _OF_WINDOW[1]
+    left, peak, right = r[:, 1:-3], r[:, 2:-2], r[:, 3:-1]
+    lags = np.arange(2, r.shape[1] - 2)
     hz = _FINER * RATE / lags
     is_peak = (peak > left) & (peak >= right) & (hz <= HIGHEST_HZ)
     rank = np.where(is_peak, peak + _OCTAVE_COST * np.log2(hz), -np.inf)
@@ -106,9 +117,13 @@ def _candidates(frames: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
     shift = np.where(known, 0.5 * (a - c) / bend, 0.0)
     hz = np.where(known, _FINER * RATE / (lags[best] + shift), 0.0)
     strength = np.where(known, b - 0.25 * (a - c) * shift, -np.inf)
+    of_power = _autocorrelation(frames, 2) / _OF_WINDOW[2]
+    near = lags[best][..., None] + np.arange(-2, 3)
+    near = np.take_along_axis(of_power[:, None], near, axis=2).max(axis=2)
     unvoiced = np.zeros((len(frames), 1))
-    strength = np.minimum(strength, 1.0)
-    return np.hstack([unvoiced, hz]), np.hstack([unvoiced, strength])
+    columns = hz, np.minimum(strength, 1.0), np.clip(near, 0.0, 1.0)
+    hz, strength, near = (np.hstack([unvoiced, x]) for x in columns)
+    return hz, strength, near
 
 
 def _best_path(hz: np.ndarray, strength: np.ndarray) -> np.ndarray:
