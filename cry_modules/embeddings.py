@@ -10,6 +10,12 @@ from torch.nn.utils.rnn import pad_sequence
 
 from cry_modules.audio import LongRecording
 from cry_modules.distributed import unwrapped
+from cry_modules.front_ends import (
+    WAVEFORM,
+    AugmentedFeatures,
+    MelFrames,
+    Waveform,
+)
 from cry_modules.lengths import LONGEST_S, covering, frame_mask
 
 #: The paper's read-out.
@@ -172,6 +178,42 @@ def readout_dim(readout: str, encoder: nn.Module, n_mels: int) -> int:
     dims = {EMBEDDING: encoder.emb_dim, LOGMEL: 2 * n_mels}
     dims.update(getattr(encoder, "places", {}))
     return sum(dims[part] for part in parts_of(readout, encoder))
+
+
+class Samples(nn.Module):
+    """Waveforms as the features of encoders that read samples: at one peak, as
+    every front end gets them, and not augmented.
+
+    Arguments
+    ---------
+    logmel : Waveform
+        Used by the read-out ``logmel`` alone.
+
+    Example
+    -------
+    >>> Samples(Waveform())(torch.zeros(2, 16000))[0].shape
+    torch.Size([2, 16000, 1])
+    """
+
+    def __init__(self, logmel: Waveform):
+        super().__init__()
+        self.logmel = logmel
+
+    def forward(
+        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
+    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
+        """Pass ``[batch, samples]`` on as ``[batch, samples, 1]``."""
+        return wavs.unsqueeze(2), lengths
+
+
+def make_features(
+    logmel: MelFrames, augment: nn.Module, augment_before_norm: bool
+) -> nn.Module:
+    """Build what computes an encoder's input from waveforms: ``Samples`` for the
+    front end ``waveform``, else ``AugmentedFeatures`` of these arguments."""
+    if logmel.name == WAVEFORM:
+        return Samples(logmel)
+    return AugmentedFeatures(logmel, augment, augment_before_norm)
 
 
 class Unchanged(nn.Module):

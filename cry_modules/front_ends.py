@@ -282,21 +282,11 @@ class PannsMel(MelFrames):
         return 10 * mel.clamp(min=LEAST_POWER).log10()
 
 
-#: Name of the front end that passes samples through.
-WAVEFORM = "waveform"
+WAVEFORM = "waveform"  #: name of the front end of samples
 
 
 class Waveform(LogMel):
-    """Front end of encoders that read samples, which ``Samples`` passes through.
-
-    It computes the log-mel of ``fbank``, for the statistics of the read-out
-    ``logmel`` and for the controls.
-
-    Example
-    -------
-    >>> Waveform()(torch.zeros(2, 16000))[0].shape
-    torch.Size([2, 101, 80])
-    """
+    """Front end of samples; called, it computes the log-mel of ``fbank``."""
 
     name = WAVEFORM
     mean_norm = False
@@ -312,17 +302,8 @@ def is_front_end(name: str) -> bool:
 
 
 def make_front_end(name: str) -> MelFrames:
-    """Build a front end by its name, such as ``fbank``.
-
-    Arguments
-    ---------
-    name : str
-        Key of ``FRONT_ENDS``, or ``waveform``; another one raises
-        ``ValueError``.
-
-    Returns
-    -------
-    MelFrames
+    """Build a front end by its name, a key of ``FRONT_ENDS`` or ``waveform``;
+    another one raises ``ValueError``.
 
     Example
     -------
@@ -467,39 +448,3 @@ class AugmentedFeatures(nn.Module):
             return self.augment(feats)
         normalised = sentence_mean_norm(feats, lengths)
         return self.augment(normalised) + (feats - normalised)
-
-
-class Samples(nn.Module):
-    """Waveforms as the features of encoders that read samples: at one peak, as
-    every front end gets them, and not augmented.
-
-    Arguments
-    ---------
-    logmel : Waveform
-        Used by the read-out ``logmel`` alone.
-
-    Example
-    -------
-    >>> Samples(Waveform())(torch.zeros(2, 16000))[0].shape
-    torch.Size([2, 16000, 1])
-    """
-
-    def __init__(self, logmel: Waveform):
-        super().__init__()
-        self.logmel = logmel
-
-    def forward(
-        self, wavs: torch.Tensor, lengths: Optional[torch.Tensor] = None
-    ) -> Tuple[torch.Tensor, Optional[torch.Tensor]]:
-        """Pass ``[batch, samples]`` on as ``[batch, samples, 1]``."""
-        return wavs.unsqueeze(2), lengths
-
-
-def make_features(
-    logmel: MelFrames, augment: nn.Module, augment_before_norm: bool
-) -> nn.Module:
-    """Build what computes an encoder's input from waveforms: ``Samples`` for the
-    front end ``waveform``, else ``AugmentedFeatures`` of these arguments."""
-    if logmel.name == WAVEFORM:
-        return Samples(logmel)
-    return AugmentedFeatures(logmel, augment, augment_before_norm)

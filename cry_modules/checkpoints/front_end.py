@@ -68,9 +68,9 @@ def recorded_architecture(path: Path) -> Optional[str]:
     if os.path.lexists(path.parent / MODEL_FILE):
         return read_description(path.parent)["model"].get("architecture")
     settings = run_folder(path.parent) / YAML_FILE
-    if not settings.is_file():
-        return None
-    node = yaml_nodes(settings.read_text("utf-8")).get("architecture")
+    node = (
+        _nodes(settings)[1].get("architecture") if settings.is_file() else None
+    )
     return None if node is None else str(node.value)
 
 

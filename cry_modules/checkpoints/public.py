@@ -1,4 +1,5 @@
-"""Published CNN14 encoders, and files of the Hugging Face hub."""
+"""Published encoders: where they are, what is known of them, and files of the
+Hugging Face hub."""
 
 import re
 from pathlib import Path
@@ -41,6 +42,43 @@ PUBLIC_ENCODERS = (
     _on_the_hub("speechbrain/cnn14-esc50", "log1p"),
     PANNS,
 )
+
+
+class Facts(NamedTuple):
+    """Facts of an encoder that others have trained.
+
+    ``parameters``; ``hours`` of audio that it was trained on; the ``licence`` of
+    its weights; ``seconds`` for a minute of audio on one core.
+    """
+
+    parameters: Optional[int]
+    hours: str
+    licence: str
+    seconds: Optional[float]
+
+
+_VGGSOUND = "550 (VGGSound)"
+#: By the name that ``encoder_source`` or the study has for it.
+FACTS = {
+    "Ubenwa/sb-cssl-vgg-sclr": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    "Ubenwa/sb-cssl-vgg-sup": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    "speechbrain/cnn14-esc50": Facts(
+        75_477_472, _VGGSOUND, "see its page", None
+    ),
+    PANNS.name: Facts(75_477_440, "5,800 (AudioSet)", "see its page", None),
+    "speech_embedding": Facts(328_128, "thousands (speech)", "Apache-2.0", 1.2),
+}
+
+
+def facts_of(source: str) -> Facts:
+    """Facts of an encoder by its source; unknown ones say so."""
+    unknown = Facts(None, "unknown", "unknown: ask its author", None)
+    is_file = Path(source).name == PANNS.name
+    return FACTS.get(PANNS.name if is_file else source, unknown)
 
 
 def public_encoder(name: str) -> Optional[PublicEncoder]:

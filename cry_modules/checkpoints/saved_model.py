@@ -31,11 +31,12 @@ from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
-from cry_modules.embeddings import Embedder, readout_dim
-from cry_modules.front_ends import make_features, make_front_end
+from cry_modules.embeddings import Embedder, make_features, readout_dim
+from cry_modules.front_ends import make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, TRAINING, read_metrics
+from cry_modules.pretrained.named import NotNamed
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import file_inside
@@ -162,6 +163,8 @@ def load_exported(folder: Path) -> SavedModel:
     check_unchanged(weights)
     try:
         model = _build_described(facts, weights)
+    except NotNamed:
+        raise
     except (TypeError, ValueError) as error:
         raise InputError(
             f"{folder}/{MODEL_FILE} cannot be used ({error}); get or export "

@@ -180,7 +180,8 @@ def _prepared(audio: torch.Tensor, model: HearModel) -> torch.Tensor:
         )
     if not audio.isfinite().all():
         raise ValueError("audio holds values that are not finite")
-    device = next(model.parameters()).device
+    # Not that of a parameter: encoders of others may have none.
+    device = model.embedder.features.logmel.window.device
     wavs = audio.detach().to(device, torch.float32)
     peak = wavs.abs().amax(dim=1, keepdim=True)
     wavs = wavs / torch.where(peak > 0, peak, 1.0) * PEAK

@@ -1,12 +1,53 @@
 """Base class of encoders that are used as they are."""
 
-from typing import Dict, List, Optional, Sequence
+import hashlib
+from typing import Callable, Dict, Hashable, List, Optional, Sequence
 
 import torch
 from torch import nn
 
 from cry_modules.audio import repeat_to
 from data_prep.files.errors import InputError
+
+#: Embeddings that are kept, as numbers: 200 MB of float32.
+_MOST_NUMBERS = 50_000_000
+
+
+class Memory:
+    """Embeddings of the recordings that this process has embedded: the models of
+    folds share them.
+
+    Example
+    -------
+    >>> memory, wav = Memory(), torch.ones(3)
+    >>> memory.get("sum", wav, torch.sum), memory.get("sum", wav, None)
+    (tensor(3.), tensor(3.))
+    """
+
+    def __init__(self):
+        self._known: Dict[Hashable, torch.Tensor] = {}
+        self._free = _MOST_NUMBERS
+
+    def get(
+        self,
+        key: Hashable,
+        wav: torch.Tensor,
+        embed: Callable[[torch.Tensor], torch.Tensor],
+    ) -> torch.Tensor:
+        """Embed ``[samples]``, or recall its embedding with the same ``key``."""
+        content = hashlib.sha256(wav.cpu().numpy().tobytes()).digest()
+        known = self._known.get((key, content))
+        if known is not None:
+            return known.to(wav.device)
+        emb = embed(wav)
+        if emb.numel() <= self._free:
+            self._free -= emb.numel()
+            self._known[key, content] = emb.cpu()
+        return emb
+
+
+#: Memory of all frozen encoders.
+MEMORY = Memory()
 
 
 class FrozenEncoder(nn.Module):
@@ -30,9 +71,12 @@ class FrozenEncoder(nn.Module):
     ----------
     kind : str
         Key of ``ARCHITECTURES``.
+    n_parameters : int
+        Its parameters; 0 if they are not PyTorch's.
     """
 
     kind: str
+    n_parameters = 0
 
     def __init__(self, places: Dict[str, int], sha256: bytes, shortest: int):
         super().__init__()
@@ -73,14 +117,15 @@ class FrozenEncoder(nn.Module):
         torch.Tensor
             ``[batch, dimensions]``.
         """
-        ends = [feats.shape[1]] * len(feats)
-        if lengths is not None:
-            shares = lengths.cpu().double() * feats.shape[1]
-            ends = torch.round(shares).long().tolist()
+        state = getattr(self, self._identity).cpu().numpy().tobytes()
+
+        def embed(wav):
+            return self.read(repeat_to(wav, self.shortest), places)
+
         with torch.autocast(feats.device.type, enabled=False):
             embs = [
-                self.read(repeat_to(wav[:end].float(), self.shortest), places)
-                for wav, end in zip(feats.squeeze(2), ends)
+                MEMORY.get((state, *places), wav, embed)
+                for wav in items_of(feats.squeeze(2).float(), lengths)
             ]
         return torch.stack(embs)
 
@@ -93,6 +138,22 @@ class FrozenEncoder(nn.Module):
                 "model was made with; install or name those that it had"
             )
         super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def items_of(
+    wavs: torch.Tensor, lengths: Optional[torch.Tensor]
+) -> List[torch.Tensor]:
+    """Recordings of a padded batch ``[batch, samples]``, each ``[samples]``.
+
+    Example
+    -------
+    >>> items_of(torch.eye(2), torch.tensor([1.0, 0.5]))
+    [tensor([1., 0.]), tensor([0.])]
+    """
+    if lengths is None:
+        return [*wavs]
+    ends = torch.round(lengths.cpu().double() * wavs.shape[1]).long().tolist()
+    return [wav[:end] for wav, end in zip(wavs, ends)]
 
 
 def mean_and_spread(frames: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,7 @@ from torch import nn
 
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.pretrained.frozen import FrozenEncoder, mean_and_spread
-from cry_modules.pretrained.named import named_weights
+from cry_modules.pretrained.named import NotNamed, named_weights
 from data_prep.audio.read import resampled
 from data_prep.files.errors import InputError, require
 from data_prep.files.fingerprint import sha256
@@ -84,6 +84,9 @@ class HearEncoder(FrozenEncoder):
             "timestamps": 2 * hear.sizes["timestamp"],
         }
         super().__init__(places, hear.sha256, hear.shortest)
+        if isinstance(hear.model, nn.Module):
+            weights = hear.model.parameters()
+            self.n_parameters = sum(weight.numel() for weight in weights)
 
     def read(self, wav: torch.Tensor, places: Sequence[str]) -> torch.Tensor:
         """Embed one recording ``[samples]`` as ``[dimensions]``."""
@@ -168,13 +171,12 @@ def _weights(source: str) -> str:
         "hear:hearbaseline.naive, with its folder in PYTHONPATH",
     )
     weights = named_weights(f"hear:{source}")
-    require(
-        weights is not None,
-        f"the encoder is hear:{source}, a module that somebody else wrote and "
-        "that is only imported when you name it",
-        f"pass --encoder_source hear:{source}, with :WEIGHTS if it had any, if "
-        "you trust its author",
-    )
+    if weights is None:
+        raise NotNamed(
+            f"the encoder is hear:{source}, a module that somebody else wrote "
+            "and that is only imported when you name it; pass --encoder_source "
+            f"hear:{source}, with :WEIGHTS if it had any, if you trust its author"
+        )
     return weights
 
 
@@ -198,7 +200,7 @@ def load(name: str, weights: str) -> Loaded:
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         module = _imported(name, title)
         arguments = [str(path)] if weights else []
-        cure = "pass its file as hear:MODULE:WEIGHTS"
+        cure = f"{_CURE}, or its weights as hear:MODULE:WEIGHTS"
         with _in_one_line(
             f"{title}: load_model", cure if not weights else _CURE
         ):

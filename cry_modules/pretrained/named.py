@@ -5,10 +5,15 @@ from argparse import ArgumentParser
 from typing import Dict, Optional
 
 from cry_modules.architectures import architecture_of, is_pretrained
+from data_prep.files.errors import InputError
 from data_prep.files.option_values import Unfit
 
 #: Weights of the encoders that the user has named, by architecture.
 _NAMED: Dict[str, str] = {}
+
+
+class NotNamed(InputError):
+    """A file holds the name of a module, which the user has not typed."""
 
 
 def name_pretrained(source: str) -> None:

@@ -10,6 +10,7 @@ from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.front_end import recorded_objective
 from cry_modules.checkpoints.settings import RANGES, plain_settings
+from cry_modules.embeddings import EMBEDDING, LOGMEL
 from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.experiment import as_typed
 from cry_modules.training.resume import YAML_FILE, has_begun
@@ -39,6 +40,8 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     settings = _settings(hparams_file, {**overrides, **known})
     if settings is None:
         return overrides
+    if known and "readout" in settings and "readout" not in overrides:
+        overrides = {**overrides, "readout": _readout(settings["readout"])}
     saved = Path(settings["output_folder"]) / YAML_FILE
     if has_begun(saved.parent) and saved.is_file():
         before = plain_settings(saved.read_text("utf-8"))
@@ -64,9 +67,16 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
     return {**known, **overrides}
 
 
+def _readout(readout: str) -> str:
+    """Read-out of an encoder that has no blocks, in place of a yaml file's."""
+    logmel = f"+{LOGMEL}" * readout.endswith(f"+{LOGMEL}")
+    return EMBEDDING + logmel
+
+
 def _objective(settings: Settings, source: EncoderSource) -> Settings:
     """The objective of a source, if it is not that of the settings."""
-    if source.is_random or _OBJECTIVE not in settings:
+    has_none = source.is_random or source.kind == "pretrained"
+    if has_none or _OBJECTIVE not in settings:
         return {}
     known = recorded_objective(source.file())
     return {} if known in (None, settings[_OBJECTIVE]) else {_OBJECTIVE: known}

@@ -14,15 +14,18 @@ import torch
 from ruamel.yaml.nodes import Node
 from speechbrain.utils.run_opts import RunOptions
 
+from cry_modules.architectures import is_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.settings import (
     RANGES,
     TEXTS,
     as_text,
     check_ranges,
+    plain_settings,
     setting,
     yaml_nodes,
 )
+from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training import experiment
 from cry_modules.training.devices import check_device
 from cry_modules.training.option_help import option_help
@@ -77,7 +80,10 @@ def parse_arguments(
     run_opts = _speechbrain_options(hparams_file, others, options)
     overrides = _overrides(own, options)
     _check_run_options(run_opts)
-    if overrides and Path(hparams_file).read_text("utf-8").startswith(RESOLVED):
+    saved = Path(hparams_file).read_text("utf-8") if overrides else ""
+    if saved.startswith(RESOLVED):
+        overrides = _without_named(overrides, plain_settings(saved))
+    if overrides and saved.startswith(RESOLVED):
         hparams_file, overrides = _move(hparams_file, overrides)
     return hparams_file, run_opts, overrides
 
@@ -255,6 +261,16 @@ def _check_run_options(run_opts):
     on_cpu = device == "cpu" or not torch.cuda.is_available()
     if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
         raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
+
+
+def _without_named(overrides, saved):
+    """Take a module that the user names again as the run has it."""
+    source = overrides.get("encoder_source")
+    if source is None or source != saved.get("encoder_source"):
+        return overrides
+    if is_pretrained(source):
+        name_pretrained(source)
+    return {k: v for k, v in overrides.items() if k != "encoder_source"}
 
 
 def _move(hparams_file, overrides):

@@ -18,8 +18,9 @@ from cry_modules.distributed import unwrapped
 from cry_modules.evaluation import controls, file_facts, report
 from cry_modules.evaluation.acoustics import AcousticMeasures
 from cry_modules.evaluation.columns import subgroup_columns
-from cry_modules.evaluation.embed import as_arrays, embed
-from cry_modules.evaluation.nuisance import mean_over_folds
+from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
+from cry_modules.evaluation.identity import identity_probe
+from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_probes
 from cry_modules.evaluation.out_of_distribution import (
     MOST_RECORDINGS,
     band_powers,
@@ -33,6 +34,7 @@ from cry_modules.evaluation.outcome import (
     evaluate_outcomes,
     pooled_predictions,
 )
+from cry_modules.evaluation.speaker import CURE, SpeakerEncoder, weights_file
 from cry_modules.figures.results import draw_results, results_of
 from cry_modules.lengths import batches_in_order, float64
 from cry_modules.training.batches import EmbeddingSet, keep_batch
@@ -197,6 +199,29 @@ def model_metrics(hparams, brain, done, options, corpus, files):
         "n_parameters": sum(p.numel() for p in parameters),
         **evaluate_outcomes(done.outcomes, done.controls, options),
     }
+
+
+def nuisances(brain, hparams, recordings, embs, logmel, columns):
+    """Probes of what an embedding should not tell: columns of the table, and
+    who cries, for which a speaker encoder is the comparison."""
+    features = {
+        name: joined_arrays(parts, brain.classes)
+        for name, parts in (("embedding", embs), ("log-mel", logmel))
+    }
+    options = hparams["seed"], hparams["bootstrap_draws"]
+    probes = nuisance_probes(features, columns, *options)
+    weights = weights_file()
+    if weights is not None:
+        voice = SpeakerEncoder(weights)
+        voices = embed_all(brain, hparams, recordings, voice, "voice")
+        features["speaker encoder"] = joined_arrays(voices, brain.classes)
+    infant = {
+        name: identity_probe(values, each.patients, *options)
+        for name, (values, each) in features.items()
+    }
+    if weights is None:
+        infant["speaker encoder"] = {"not_asked": CURE}
+    return {**probes, "infant": infant}
 
 
 def training_recordings(brain, hparams, dataset, embs, audited=None):

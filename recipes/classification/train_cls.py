@@ -36,8 +36,6 @@ from cry_modules.distributed import join_ranks, rank, unwrapped
 from cry_modules.embeddings import EMBEDDING, LogMelStatistics
 from cry_modules.evaluation import controls, report
 from cry_modules.evaluation.columns import nuisance_columns
-from cry_modules.evaluation.embed import joined_arrays
-from cry_modules.evaluation.nuisance import nuisance_probes
 from cry_modules.lengths import LONGEST_S
 from cry_modules.training.batches import (
     EmbeddingSet,
@@ -261,13 +259,8 @@ def run(hparams, hparams_file, overrides, run_opts):
     )
     if nuisance:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
-        features = {"embedding": embs, "log-mel": logmel}
-        done.metrics["nuisance"] = nuisance_probes(
-            {k: joined_arrays(v, classes) for k, v in features.items()},
-            nuisance,
-            hparams["seed"],
-            hparams["bootstrap_draws"],
-        )
+        parts = brain, hparams, recordings, embs, logmel, nuisance
+        done.metrics["nuisance"] = after.nuisances(*parts)
     known = brain, hparams, recordings["train"], embs and embs["train"]
     done.metrics["training_recordings"] = after.training_recordings(*known)
     run_on_main(after.finish, args=[hparams, done, brain.history.rows])

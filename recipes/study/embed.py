@@ -8,6 +8,7 @@ Embeddings can identify infants: they are personal data and stay in the study's
 folder.
 """
 
+import time
 from itertools import chain
 from pathlib import Path
 from typing import List, Optional
@@ -21,6 +22,7 @@ from cry_modules.checkpoints.saved_model import load_run, run_settings
 from cry_modules.embeddings import Embedder
 from cry_modules.evaluation.embed import embed
 from cry_modules.lengths import batches_in_order
+from cry_modules.pretrained.frozen import FrozenEncoder
 from cry_modules.pretrained.named import add_encoder_source
 from cry_modules.training.dataset import whole_recording
 from data_prep import manifest
@@ -56,9 +58,21 @@ def embed_run(
         for column in ("label", "patient_id", "site"):
             key = f"{name}_{column.removesuffix('_id')}s"
             arrays[key] = np.array([getattr(rec, column) for rec in rows])
+        start = time.process_time()
         arrays[f"{name}_embs"] = _embed(embedder, rows, root, name)
+        minutes = sum(rec.stop - rec.start for rec in rows) / 60
+        # On all cores together, reading included: seconds of one core.
+        arrays["seconds"] = (time.process_time() - start) / minutes
+    arrays["n_parameters"] = n_parameters_of(embedder.encoder)
     with complete_or_absent(Path(out)) as partial, open(partial, "wb") as file:
         np.savez_compressed(file, **arrays)
+
+
+def n_parameters_of(encoder: torch.nn.Module) -> int:
+    """Parameters of an encoder; 0 where they are not PyTorch's."""
+    if isinstance(encoder, FrozenEncoder):
+        return encoder.n_parameters
+    return sum(parameter.numel() for parameter in encoder.parameters())
 
 
 def _folder_of(run: Path) -> Path:

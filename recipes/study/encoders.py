@@ -1,9 +1,14 @@
 """Encoders that a study compares: a new one is one row of ``ENCODERS``.
 
 Self-supervised ones exist with each objective: ``simclr_byol`` is ``simclr``
-trained with BYOL instead of NT-Xent.
+trained with BYOL instead of NT-Xent. What others have trained is named as
+``--encoder_source`` names it: ``speech_embedding``, ``hear:MODULE``, a Hugging
+Face id or a path.
 """
 
+import hashlib
+import re
+from pathlib import Path
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 #: Self-supervised objectives and their names in labels. Not read from
@@ -37,12 +42,22 @@ class Encoder(NamedTuple):
     few_labels: bool = False  # whether fewer labels are studied, too
     mapped: bool = False  # whether its embeddings of cries are drawn
     objective: str = NT_XENT  # of the stages that have no labels
+    outside: bool = False  # trained by others: only read, by the linear probe
 
 
 class Encoders(dict):
-    """Encoders by name; ``NAME_OBJECTIVE`` is ``NAME`` with that objective."""
+    """Encoders by name; ``NAME_OBJECTIVE`` is ``NAME`` with that objective, and
+    a source that others have trained is its own name."""
 
     def __missing__(self, name: str) -> Encoder:
+        if is_outside(name):
+            label = Path(name).name if Path(name).exists() else name
+            module, _, weights = name.removeprefix("hear:").partition(":")
+            if name.startswith("hear:"):  # without the folder of its weights
+                label = (
+                    "hear:" + module + f":{Path(weights).name}" * bool(weights)
+                )
+            return Encoder(label, None, name, tables=(1, 2), outside=True)
         base, objective = parts_of(name)
         row, title = self.get(base), OBJECTIVES[objective]
         known = row is not None and row.stage not in WITHOUT_OBJECTIVE
@@ -88,6 +103,33 @@ ENCODERS = Encoders({
 PROPOSED = "adapt_replay"
 #: Modes of fine-tuning that are also trained with fewer labels.
 FEW_LABELS_MODES = ("linear_blocks", "linear_bn", "end_to_end")
+
+
+def is_outside(name: str) -> bool:
+    """Check whether a name is the source of an encoder that others have trained.
+
+    Example
+    -------
+    >>> [
+    ...     is_outside(n)
+    ...     for n in ("simclr", "hear:a.b", "speechbrain/cnn14-esc50")
+    ... ]
+    [False, True, True]
+    """
+    return re.fullmatch(r"speech_embedding|hear:.+|.*/.+", name) is not None
+
+
+def folder_name(encoder: str) -> str:
+    """Name of an encoder in the paths of its runs.
+
+    Example
+    -------
+    >>> folder_name("adapt_all"), folder_name("hear:a.b:/c/d.pt")
+    ('adapt_all', 'hear_a.b__c_d.pt-3c9f6f9e')
+    """
+    plain = re.sub(r"[^\w.-]", "_", encoder)
+    digest = hashlib.sha256(encoder.encode()).hexdigest()[:8]
+    return plain if plain == encoder else f"{plain}-{digest}"
 
 
 def parts_of(name: str) -> Tuple[str, str]:

@@ -12,9 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
+from data_prep.files.fingerprint import sha256
 from data_prep.files.tables import NAMED_BY
 from recipes.study.data import check_data, checksum, folds_of, identity_of
-from recipes.study.encoders import ENCODERS, FEW_LABELS_MODES, pretraining_of
+from recipes.study.encoders import (
+    ENCODERS,
+    FEW_LABELS_MODES,
+    folder_name,
+    pretraining_of,
+)
 from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
 
 #: Placeholder of the study's folder, which does not change a result.
@@ -312,7 +318,11 @@ class Plan:
         if s.folds:
             command.append("--folds=all")
         name = _classifier_name(task.name, encoder, mode, fraction, seed)
-        folder = self._folder("classifiers", name, command)
+        place = name.replace(encoder, folder_name(encoder))
+        if ENCODERS[encoder].outside:  # it knows its size
+            command.remove(f"--width={s.width}")
+        identity = [*command, *_weights_of(encoder)]
+        folder = self._folder("classifiers", place, identity)
         command.append(f"--output_folder={folder}")
         self._add(
             name, "train_cls", command, folder, "metrics.json",
@@ -346,7 +356,10 @@ class Plan:
             command += [f"--cries={self.settings.cries}"]
         command += [f"--sounds={generic.folder}/manifest/valid.csv"]
         command += [f"--sound_folder={self.settings.generic}"]
-        folder = self._folder("embeddings", f"{encoder}/{seed}", command)
+        if encoder.startswith("hear:"):
+            command.append(f"--encoder_source={encoder}")
+        place = f"{folder_name(encoder)}/{seed}"
+        folder = self._folder("embeddings", place, command)
         command.append(f"--out={folder}/embeddings.npz")
         self._add(
             f"embeddings/{encoder}", "embed", command, folder,
@@ -361,6 +374,13 @@ def _encoder_name(encoder, seed, fold="") -> str:
 
 def _classifier_name(task, encoder, mode, fraction, seed) -> str:
     return f"{task}/{mode}/{encoder}/{100 * fraction:g}%/{seed}"
+
+
+def _weights_of(encoder: str) -> List[str]:
+    """Checksum of the weights that a HEAR module is given, if any."""
+    weights = Path(encoder.partition(":")[2].partition(":")[2]).expanduser()
+    given = encoder.startswith("hear:") and weights.is_file()
+    return [sha256(weights)] if given else []
 
 
 def _as_option(value) -> str:
@@ -395,7 +415,12 @@ def classifications(
         for fraction in settings.fractions[:-1]
         for encoder, mode in few_labels_rows(settings)
     ]
-    return cells
+    # Encoders of others are read as they are.
+    return [
+        (task, encoder, mode, fraction)
+        for task, encoder, mode, fraction in cells
+        if mode == "linear" or not ENCODERS[encoder].outside
+    ]
 
 
 def few_labels_rows(settings: Settings) -> List[Tuple[str, str]]:

@@ -21,6 +21,7 @@ from recipes.study.encoders import (
     NT_XENT,
     OBJECTIVES,
     WITHOUT_OBJECTIVE,
+    is_outside,
     parts_of,
     pretraining_of,
     with_objective,
@@ -325,7 +326,8 @@ def _encoders(values) -> Tuple[str, ...]:
     name, given, chosen = "encoders", values["encoders"], set()
     valid = isinstance(given, list) and "simclr" in given
     check(valid, name, given, "it must be a list with simclr in it")
-    for encoder in map(str, given):
+    outside = [*dict.fromkeys(filter(is_outside, map(str, given)))]
+    for encoder in (each for each in map(str, given) if each not in outside):
         base, objective = parts_of(encoder)
         check_known(name, [base], ENCODERS)
         objectives = [objective] if encoder != base else _objectives(values)
@@ -339,7 +341,8 @@ def _encoders(values) -> Tuple[str, ...]:
         adapts = ENCODERS[encoder].cries
         check(not adapts or parent in chosen, name, encoder, cure)
     names = [with_objective(b, each) for b in ENCODERS for each in OBJECTIVES]
-    return tuple(name for name in dict.fromkeys(names) if name in chosen)
+    ours = [name for name in dict.fromkeys(names) if name in chosen]
+    return (*ours, *outside)
 
 
 def _fractions(values) -> Tuple[float, ...]:

@@ -7,10 +7,12 @@ from itertools import combinations, product
 from statistics import median_high
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
+from cry_modules.checkpoints.public import facts_of
 from cry_modules.metrics.multiplicity import holm
 from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
 from recipes.study.encoders import ENCODERS
+from recipes.study.report import maps
 from recipes.study.report.results import read_if_there
 from recipes.study.report.tables import at_share
 from recipes.study.settings import MODE_NAMES, PROBES
@@ -118,8 +120,30 @@ def nuisance(results) -> List[Dict]:
                     "embedding": embedding.get("auc"),
                     "ci95": embedding.get("auc_ci95"),
                     "logmel": probe.get("log-mel", {}).get("auc"),
+                    "voice": probe.get("speaker encoder", {}).get("auc"),
                 }
             )
+    return rows
+
+
+def outside(results) -> List[Dict]:
+    """Facts of the encoders of others: parameters, hours, licence, and seconds
+    for a minute of audio on one core, measured where the study ran."""
+    rows = []
+    for name in results.settings.encoders:
+        row = ENCODERS[name]
+        if not row.outside:
+            continue
+        known, measured = facts_of(row.source), maps.costs_of(results, name)
+        rows.append(
+            {
+                "encoder": row.label,
+                "parameters": measured.get("n_parameters") or known.parameters,
+                "hours": known.hours,
+                "licence": known.licence,
+                "seconds": measured.get("seconds", known.seconds),
+            }
+        )
     return rows
 
 

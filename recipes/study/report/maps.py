@@ -55,6 +55,19 @@ def of_encoder(
         )
 
 
+def costs_of(results: Results, encoder: str) -> Dict[str, float]:
+    """Parameters of an encoder, and processor seconds for a minute of audio."""
+    run = results.plan.runs.get(f"embeddings/{encoder}")
+    if run is None or not run.done:
+        return {}
+    with np.load(run.result, allow_pickle=False) as arrays:
+        return {
+            name: arrays[name].item()
+            for name in ("n_parameters", "seconds")
+            if name in arrays
+        }
+
+
 def maps(embs: np.ndarray) -> Dict[str, np.ndarray]:
     """Points ``[n, 2]`` of embeddings ``[n, emb_dim]`` by method."""
     standard = scaled(embs)

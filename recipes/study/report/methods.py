@@ -81,6 +81,7 @@ def _encoders(settings, epochs) -> str:
     parts = []
     for name in settings.encoders:
         how = "not trained" if ENCODERS[name].stage is None else ""
+        how = "trained by others" if ENCODERS[name].outside else how
         if name in epochs:
             least, most = epochs[name]
             how = f"{least} to " * (least < most) + count(most, "epoch")

