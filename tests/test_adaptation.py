@@ -147,7 +147,7 @@ def test_projections_of_an_encoder_without_projector(
 
 
 def test_adaptation_goes_on_with_the_objective(adapt, corpus, script, tmp_path):
-    """Of the pre-training; another one that is typed is refused by name."""
+    """Keep that of the pre-training; refuse another one by name."""
     source = tmp_path / "masked"
     script(
         *["train_simclr.py", "hparams/small_simclr.yaml", *TINY],

@@ -129,7 +129,7 @@ def test_missing_audio_and_category_are_refused(tmp_path, noise):
 
 
 def test_minutes_to_the_references_quality():
-    """Of the shortest run as good as the reference, by seed."""
+    """The shortest run as good as the reference counts, by seed."""
     quality = dict.fromkeys(FIGURES, 0.5)
     results = {"reference": [{**quality, "minutes": 15}] * 2}
     for name, minutes in zip(ways_of("byol"), (1.0, 3.0, 7.0, 16.0)):

@@ -1,10 +1,9 @@
 """Read and resample recordings with numpy and soundfile only."""
 
-from typing import Iterator
+from typing import Iterator, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.lengths import covering
 from data_prep.audio.decode import mixed_windows
 from data_prep.audio.measure import Audit
 from data_prep.audio.resample import resample
@@ -19,13 +18,8 @@ def read_whole(audit: Audit, new_rate: int) -> np.ndarray:
 
 
 def read_windows(
-    audit: Audit, seconds: float, new_rate: int
+    audit: Audit, spans: Sequence[Tuple[float, float]], new_rate: int
 ) -> Iterator[np.ndarray]:
-    """Yield windows ``[samples]`` that cover a recording, in order."""
-    size, length = round(seconds * new_rate), round(audit.duration * new_rate)
-    spans = [
-        (at / new_rate, min(at + size, length) / new_rate)
-        for at in covering(length, size)
-    ]
+    """Yield windows ``[samples]`` of a recording: start and end in seconds."""
     for sig, rate in mixed_windows(audit.path, spans):
         yield resample(sig, rate, new_rate)

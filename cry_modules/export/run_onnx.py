@@ -1,6 +1,7 @@
 """Score recordings with a classifier that is one ONNX file, without torch.
 
     python run_onnx.py MODEL.onnx AUDIO... [--csv scores.csv]
+        [--detector MODEL2.onnx]
 
 This file needs numpy, soundfile and onnxruntime. Table and scores are those of
 ``python -m cry_modules.inference``, except for rounding.
@@ -14,6 +15,7 @@ import argparse
 import json
 import os
 import sys
+from types import SimpleNamespace
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
 import numpy as np
@@ -32,10 +34,18 @@ from cry_modules.inference.command import (
     warn_of_comparison,
     write_scores,
 )
-from cry_modules.inference.recordings import Unusable, reading
+from cry_modules.inference.detector import Detector
+from cry_modules.inference.recordings import (
+    Unusable,
+    Windows,
+    is_kept,
+    longest_whole_s,
+    reading,
+    score_windows,
+)
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches
-from cry_modules.lengths import LONGEST_S, covering
+from cry_modules.lengths import covering
 from cry_modules.metrics.saved import CLASSES, TRAINING
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
 from data_prep.files.errors import (
@@ -68,14 +78,15 @@ FACTS = {
 
 
 class OnnxClassifier:
-    """A classifier from its ONNX file."""
+    """A classifier from its ONNX file, which offers ``hparams`` and ``windows``
+    as a ``CryClassifier`` does."""
 
     def __init__(self, path: str, threads: int = 1):
         self.path = path
         self.session = open_session(path, threads)
         self.facts = description(self.session, path)
-        self.classes = self.facts["classes"]
-        self.rate = self.facts["sample_rate"]
+        self.hparams = SimpleNamespace(**self.facts)
+        self.classes, self.rate = self.hparams.classes, self.hparams.sample_rate
         self.reference = None
         if self.facts.get("training_recordings"):
             training = Training(**self.facts["training_recordings"])
@@ -117,57 +128,89 @@ class OnnxClassifier:
             )
         return np.concatenate(outputs, axis=1).astype(np.float64)
 
-    def score(self, path: str, longest_s: Optional[float] = None) -> FileScore:
-        """Score a file; longer ones than ``longest_s`` in windows."""
+    def score(
+        self,
+        path: str,
+        longest_s: Optional[float] = None,
+        detector: Optional[Detector] = None,
+    ) -> FileScore:
+        """Score a file, or what a detector finds in it; a longer one than
+        ``longest_s`` in windows."""
         audit = audit_file(path)
         score = FileScore(path, audit.duration)
         if not audit.usable:
             score.error = audit.reason
-            return score
-        try:
-            with reading(path):
-                if audit.duration > (longest_s or LONGEST_S):
-                    outputs, powers = self._windows(audit)
-                else:
-                    sig = self._long_enough(read_whole(audit, self.rate))
-                    outputs = self.whole(sig)
-                    powers = band_powers(sig, self.rate)
-        except Unusable as error:
-            score.error = error.reason
-        else:
-            n, mean = len(self.classes), outputs.mean(axis=0)
-            score.set_logits(mean[:n], len(outputs))
-            level = audit.level_dbfs
-            score.compare(self.reference, level, powers, mean[n:])
+        elif audit.duration > (
+            longest_s or longest_whole_s(self.hparams, detector)
+        ):
+            score_windows(self, score, audit, detector)
+        elif is_kept(detector, score, audit):
+            self._score_whole(score, audit)
         return score
 
-    def whole(self, sig: np.ndarray) -> np.ndarray:
-        """Outputs ``[1, n_classes + dimensions]`` of a recording ``[samples]``:
-        whole, or averaged over chunks, as the model was tested."""
+    def _score_whole(self, score: FileScore, audit: Audit) -> None:
+        """Score a whole recording."""
+        try:
+            with reading(audit.path):
+                sig = self._long_enough(read_whole(audit, self.rate))
+        except Unusable as error:
+            score.error = error.reason
+            return
+        n, outputs = len(self.classes), self.whole(sig)[0]
+        score.set_logits(outputs[:n], n_windows=1)
+        powers = band_powers(sig, self.rate)
+        score.compare(self.reference, audit.level_dbfs, powers, outputs[n:])
+
+    def whole(
+        self, sig: np.ndarray, peak: Optional[float] = None
+    ) -> np.ndarray:
+        """Outputs ``[1, n_classes + dimensions]`` of a recording ``[samples]``,
+        or of a part of one with this peak: whole, or averaged over chunks, as
+        the model was tested."""
         sig, parts = self._long_enough(sig), []
-        size = len(sig)
-        if self.facts["tested_on"] == "chunks":
-            size = round(self.facts["chunk_s"] * self.rate)
-        peak = float(np.abs(sig).max())
+        size = self._longest_input(len(sig))
+        peak = float(np.abs(sig).max()) if peak is None else peak
         chunks = (sig[at : at + size] for at in covering(len(sig), size))
         for batch in batches(chunks, self._batch_size()):
             parts.append(self.outputs(batch, peak))
         return np.concatenate(parts).mean(axis=0, keepdims=True)
 
-    def _windows(self, audit: Audit) -> Tuple[np.ndarray, np.ndarray]:
-        """Outputs of the windows that are not silent, and the sum of their
-        ``band_powers``."""
-        windows = read_windows(audit, self.facts["chunk_s"], self.rate)
-        gain, least = PEAK / audit.peak, 10 ** (SILENT_DBFS / 10)
-        outputs, powers = [], 0.0
-        for batch in batches(windows, self._batch_size()):
-            loud = [s for s in batch if np.mean((s * gain) ** 2.0) >= least]
-            if loud:
-                outputs.append(self.outputs(loud, audit.peak))
-                powers += sum(band_powers(sig, self.rate) for sig in loud)
-        if not outputs:
-            raise Unusable(audit.path, "silent: in every window")
-        return np.concatenate(outputs), powers
+    def windows(
+        self, audit: Audit, spans: Sequence[Tuple[float, float]]
+    ) -> Windows:
+        """Outputs for windows of a recording, start and end in seconds, in
+        bounded memory."""
+        n, gain = len(self.classes), PEAK / audit.peak
+        rows, is_loud, powers = [], [], 0.0
+        sigs = read_windows(audit, spans, self.rate)
+        with reading(audit.path):
+            for batch in batches(sigs, self._batch_size()):
+                least = 10 ** (SILENT_DBFS / 10)
+                mask = [np.mean((s * gain) ** 2.0) >= least for s in batch]
+                loud = [sig for sig, is_one in zip(batch, mask) if is_one]
+                if loud:
+                    rows.append(self._of_windows(loud, audit.peak))
+                    powers += sum(band_powers(s, self.rate) for s in loud)
+                is_loud += mask
+        is_loud = np.array(is_loud, dtype=bool)
+        logits, emb = np.full((len(is_loud), n), np.nan), np.zeros(0)
+        if rows:
+            outputs = np.concatenate(rows)
+            logits[is_loud], emb = outputs[:, :n], outputs[:, n:].mean(axis=0)
+        return Windows(logits, is_loud, powers, emb)
+
+    def _of_windows(self, sigs: Sequence[np.ndarray], peak) -> np.ndarray:
+        """Outputs of windows, a row each."""
+        longest = max(map(len, sigs))
+        if longest <= self._longest_input(longest):
+            return self.outputs(sigs, peak)
+        return np.concatenate([self.whole(sig, peak) for sig in sigs])
+
+    def _longest_input(self, length: int) -> int:
+        """Samples of a part of this length that the model takes at once."""
+        if self.facts["tested_on"] == "chunks":
+            return round(self.facts["chunk_s"] * self.rate)
+        return length
 
     def _long_enough(self, sig: np.ndarray) -> np.ndarray:
         """Repeat a recording that is too short for the model."""
@@ -234,12 +277,12 @@ def description(session, path: str) -> Dict:
 
 
 def score_all(
-    classifier: OnnxClassifier, paths: Sequence[str], longest_s: float
+    classifier: OnnxClassifier, paths: Sequence[str], *how
 ) -> Iterator[FileScore]:
-    """Score files, showing the progress."""
+    """Score files, showing the progress; `how` as in ``score``."""
     for done, path in enumerate(paths):
         _progress(done, len(paths))
-        yield classifier.score(path, longest_s)
+        yield classifier.score(path, *how)
     _progress(len(paths), len(paths))
 
 
@@ -263,22 +306,27 @@ def run(args: argparse.Namespace) -> int:
     require(args.threads > 0, f"--threads is {args.threads}", "pass 1 or more")
     paths = check_arguments(args)
     classifier = OnnxClassifier(args.model, args.threads)
+    detector, scores = None, []
+    if args.detector is not None:
+        model = OnnxClassifier(args.detector, args.threads)
+        detector = Detector(model, args.detected)
     print(classifier.facts["caution"], file=sys.stderr)
-    scores = []
+    if detector is not None:
+        print(detector.in_words(), file=sys.stderr)
 
     def kept():
         """Scores one by one, kept for the summary."""
-        for score in score_all(classifier, paths, args.longest_s):
+        for score in score_all(classifier, paths, args.longest_s, detector):
             scores.append(score)
             yield score
 
     threshold = classifier.facts["threshold"]
-    write_scores(kept(), classifier.classes, threshold, args.csv)
-    known, cure = classifier.reference, "run a detector of cries first"
+    write_scores(kept(), classifier.classes, threshold, args.csv, detector)
+    known = classifier.reference
     warn_of_comparison(
-        scores, classifier.classes, known and known.training, None, cure
+        scores, classifier.classes, known and known.training, detector
     )
-    print_summary(scores, args.csv)
+    print_summary(scores, args.csv, detector)
     return 1 if any(score.error for score in scores) else 0
 
 

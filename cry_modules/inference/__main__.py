@@ -28,13 +28,7 @@ from cry_modules.inference.command import (
     write_scores,
 )
 from cry_modules.inference.detector import Detector
-from cry_modules.inference.scores import (
-    COLUMNS,
-    LEFT_OUT,
-    FileScore,
-    write_track,
-)
-from cry_modules.lengths import LONGEST_S
+from cry_modules.inference.scores import write_track
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
@@ -46,7 +40,6 @@ def make_parser() -> argparse.ArgumentParser:
         "MODEL",
         "exported folder, results folder of train_cls.py, or Hugging Face id",
         "python -m cry_modules.inference",
-        f"{LONGEST_S:g}, with --detector the chunk length of training",
     )
     parser.add_argument(
         "--plot",
@@ -64,18 +57,6 @@ def make_parser() -> argparse.ArgumentParser:
         "--hop_s",
         type=float,
         help="seconds from one window to the next (default: half a window)",
-    )
-    parser.add_argument(
-        "--detector",
-        metavar="MODEL2",
-        help="model of cries and other sounds that is asked first: windows in "
-        "which it finds no cry get no score, and do not count",
-    )
-    parser.add_argument(
-        "--detected",
-        metavar="CLASS",
-        help="with --detector: its class whose windows are scored (default: "
-        "its last, positive one)",
     )
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:1")
     parser.add_argument("--precision", default="fp32", help="fp32 or bf16")
@@ -131,15 +112,16 @@ def _score(args) -> int:
     if detector is not None:
         print(detector.in_words(), file=sys.stderr)
     scores = classifier.classify_files(paths, args.longest_s, True, detector)
-    hparams, columns = classifier.hparams, COLUMNS
-    if detector is not None:
-        columns = (*COLUMNS, LEFT_OUT)
-    write_scores(scores, hparams.classes, hparams.threshold, out, columns)
-    _warn(classifier, scores, args)
+    hparams, known = classifier.hparams, classifier.reference
+    write_scores(scores, hparams.classes, hparams.threshold, out, detector)
+    warn_of_comparison(
+        scores,
+        hparams.classes,
+        known and known.training,
+        detector,
+        args.window_s,
+    )
     failed, more = {}, ""
-    if detector is not None:
-        n_empty = sum(not s.error and s.scores is None for s in scores)
-        more = f", {n_empty} without {detector.detected}" * (n_empty > 0)
     if folder is not None:
         state = f"{out or 'the table'} is complete, {folder} is not"
         with _if_interrupted(state):
@@ -147,8 +129,8 @@ def _score(args) -> int:
             failed = _write_over_time(classifier, paths, folder, args, detector)
     if failed:
         reason = next(iter(failed.values()))
-        more += f", {len(failed)} have no scores over time, such as {reason}"
-    print_summary(scores, out, more)
+        more = f", {len(failed)} have no scores over time, such as {reason}"
+    print_summary(scores, out, detector, more)
     return sum(bool(score.error) for score in scores) + len(failed)
 
 
@@ -160,28 +142,7 @@ def _load(model: str, args) -> CryClassifier:
     )
 
 
-def _warn(classifier: CryClassifier, scores: List[FileScore], args) -> None:
-    """Warn of recordings and windows that are unlike those of training."""
-    cure = (
-        "pass --detector MODEL2, a model of cries and other sounds, to score "
-        "only the windows in which it finds cries"
-    )
-    known = classifier.reference
-    warn_of_comparison(
-        scores,
-        classifier.hparams.classes,
-        known and known.training,
-        args.window_s,
-        None if args.detector else cure,
-    )
-
-
 def _check_options(args):
-    require(
-        args.detected is None or args.detector is not None,
-        f"--detected {args.detected} is a class of a detector",
-        "pass --detector MODEL2 too, or leave out --detected",
-    )
     for name in ("window_s", "hop_s"):
         value = getattr(args, name)
         require(

@@ -22,7 +22,9 @@ from cry_modules.evaluation.out_of_distribution import Reference, Training
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.recordings import (
     Unusable,
+    Windows,
     audit_usable,
+    longest_whole_s,
     read_whole,
     score_files,
     spans_of,
@@ -36,8 +38,9 @@ from cry_modules.inference.scores import (
     softmax,
 )
 from cry_modules.inference.windows import sliding
-from cry_modules.lengths import LONGEST_S, float64
+from cry_modules.lengths import float64
 from cry_modules.training.devices import check_device
+from data_prep.audio.measure import Audit
 from data_prep.files.errors import InputError, require
 
 
@@ -306,7 +309,7 @@ class CryClassifier(EncoderClassifier):
         )
         self.require_classes()
         if longest_s is None:
-            longest_s = self.hparams.chunk_s if detector else LONGEST_S
+            longest_s = longest_whole_s(self.hparams, detector)
         return score_files(self, paths, longest_s, progressbar, detector)
 
     def score_over_time(
@@ -335,7 +338,7 @@ class CryClassifier(EncoderClassifier):
         if detector is not None:
             kept = np.flatnonzero(detector.finds(audit, spans))
         if len(kept):
-            windows = window_outputs(self, audit, [spans[i] for i in kept])
+            windows = self.windows(audit, [spans[i] for i in kept])
             logits[kept] = windows.logits
             if not np.isfinite(windows.logits[windows.is_loud]).all():
                 raise Unusable(path, NOT_FINITE)
@@ -389,6 +392,12 @@ class CryClassifier(EncoderClassifier):
         with torch.inference_mode():
             pair = self._outputs(wavs, lengths)
             return [float64(output).cpu().numpy() for output in pair]
+
+    def windows(
+        self, audit: Audit, spans: Sequence[Tuple[float, float]]
+    ) -> Windows:
+        """Outputs for windows of a recording, start and end in seconds."""
+        return window_outputs(self, audit, spans)
 
     def _decide(self, log_posteriors):
         score, index = log_posteriors.max(dim=1)

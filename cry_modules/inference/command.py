@@ -13,7 +13,14 @@ from typing import Iterable, List, Optional, Sequence
 
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.evaluation.out_of_distribution import Training
-from cry_modules.inference.scores import COLUMNS, FileScore, header_of, rows_of
+from cry_modules.inference.detector import Detector
+from cry_modules.inference.scores import (
+    COLUMNS,
+    LEFT_OUT,
+    FileScore,
+    header_of,
+    rows_of,
+)
 from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.measure import UNCUT_S
@@ -28,7 +35,6 @@ def scoring_parser(
     model: str,
     model_help: str,
     prog: Optional[str] = None,
-    longest: str = f"{LONGEST_S:g}",
 ) -> Arguments:
     """Parser of the shared arguments; parse them intermixed, since recordings
     may follow options."""
@@ -53,7 +59,20 @@ def scoring_parser(
         "--longest_s",
         type=float,
         help="split longer recordings into windows and average their "
-        f"log-odds, seconds (default: {longest})",
+        f"log-odds, seconds (default: {LONGEST_S:g}, with --detector the "
+        "chunk length of training)",
+    )
+    parser.add_argument(
+        "--detector",
+        metavar="MODEL2",
+        help="model of cries and other sounds that is asked first: windows in "
+        "which it finds no cry get no score, and do not count",
+    )
+    parser.add_argument(
+        "--detected",
+        metavar="CLASS",
+        help="with --detector: its class whose windows are scored (default: "
+        "its last, positive one)",
     )
     return parser
 
@@ -62,6 +81,11 @@ def check_arguments(args: argparse.Namespace) -> List[str]:
     """Check the shared arguments; return the paths of the recordings."""
     if args.longest_s is not None and not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
+    require(
+        args.detected is None or args.detector is not None,
+        f"--detected {args.detected} is a class of a detector",
+        "pass --detector MODEL2 too, or leave out --detected",
+    )
     paths = list_recordings(args.audio)
     if args.csv is not None:
         _check_table(Path(args.csv), paths)
@@ -105,9 +129,11 @@ def write_scores(
     classes: Sequence[str],
     threshold: Optional[float],
     out: Optional[str],
-    columns: Sequence[str] = COLUMNS,
+    detector: Optional[Detector] = None,
 ) -> None:
-    """Write the table of scores to a file, or print it."""
+    """Write the table of scores to a file, or print it; with a detector, it
+    has the column ``LEFT_OUT``."""
+    columns = COLUMNS if detector is None else (*COLUMNS, LEFT_OUT)
     header = header_of(classes, columns)
     rows = (
         row
@@ -125,7 +151,10 @@ def write_scores(
 
 
 def print_summary(
-    scores: Sequence[FileScore], out: Optional[str], more: str = ""
+    scores: Sequence[FileScore],
+    out: Optional[str],
+    detector: Optional[Detector] = None,
+    more: str = "",
 ) -> None:
     """Print the summary line, next to the table if that is printed."""
     scored = [score for score in scores if score.scores is not None]
@@ -135,6 +164,9 @@ def print_summary(
     if unusable:
         example = f"{unusable[0].path} ({unusable[0].error})"
         line += f", {len(unusable)} could not be used, such as {example}"
+    n_empty = len(scores) - len(scored) - len(unusable)
+    if detector is not None and n_empty:
+        line += f", {n_empty} without {detector.detected}"
     line += more
     if out is None or is_stream(Path(out)):
         print(line, file=sys.stderr)
@@ -146,12 +178,12 @@ def warn_of_comparison(
     scores: Sequence[FileScore],
     classes: Sequence[str],
     training: Optional[Training],
+    detector: Optional[Detector] = None,
     window_s: Optional[float] = None,
-    cure: Optional[str] = None,
 ) -> None:
     """Warn where recordings, or windows of scores over time, are unlike those
-    of training, and of tapes unless a detector (`cure` is None) leaves out
-    other sounds than cries."""
+    of training, and of tapes unless a detector leaves out other sounds than
+    cries."""
     if training is None:
         line = (
             "the model keeps no numbers of its training recordings, so that "
@@ -174,7 +206,7 @@ def warn_of_comparison(
         )
     tape_s = UNCUT_S if training is None else training.tape_s
     tapes = [s for s in scores if not s.error and s.seconds > tape_s]
-    if cure is None or not (tapes or window_s):
+    if detector is not None or not (tapes or window_s):
         return
     reason = f"windows of {window_s or 0:g} s are scored"
     if tapes:
@@ -184,6 +216,8 @@ def warn_of_comparison(
         reason += f", recordings of training {training.in_words()['length']}"
     print(
         f"warning: {reason}: the model knows only {', '.join(classes)}, and "
-        f"any other sound gets a score too; {cure}",
+        "any other sound gets a score too; pass --detector MODEL2, a model of "
+        "cries and other sounds, to score only the windows in which it finds "
+        "cries",
         file=sys.stderr,
     )

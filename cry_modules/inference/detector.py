@@ -1,9 +1,11 @@
 """A detector before a classifier: a second model that says in which windows of
-a recording there is something to classify, such as a cry."""
+a recording there is something to classify, such as a cry.
+
+``run_onnx.py`` has a copy: both kinds of models offer the same methods.
+"""
 
 from typing import List, Optional, Sequence, Tuple
 
-from cry_modules.inference.recordings import window_outputs
 from cry_modules.inference.scores import call_of, softmax
 from data_prep.audio.measure import Audit
 from data_prep.files.errors import require
@@ -14,16 +16,18 @@ class Detector:
 
     Arguments
     ---------
-    classifier : CryClassifier
+    classifier : CryClassifier or OnnxClassifier
         Trained on cries and on other sounds.
     detected : str or None
         Class of the windows that are kept; by default the last, positive one.
     """
 
     def __init__(self, classifier, detected: Optional[str] = None):
-        classifier.require_classes()
         self.classifier = classifier
         self.classes = classifier.hparams.classes
+        problem = "--detector is an encoder without classes"
+        cure = "train_cls.py trains a classifier on top of it"
+        require(self.classes, problem, cure)
         require(
             detected is None or detected in self.classes,
             f"--detected is {detected}, and the detector's classes are "
@@ -37,7 +41,7 @@ class Detector:
     ) -> List[bool]:
         """Say for each window, given as start and end in seconds, whether the
         detector predicts the class that is kept; never where it is silent."""
-        windows = window_outputs(self.classifier, audit, spans)
+        windows = self.classifier.windows(audit, spans)
         threshold = self.classifier.hparams.threshold
         return [
             bool(loud)

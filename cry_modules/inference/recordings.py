@@ -1,4 +1,7 @@
-"""Read and score recordings, whole or in windows, in bounded memory."""
+"""Read and score recordings, whole or in windows, in bounded memory.
+
+What does not depend on torch is copied to ``run_onnx.py``, too.
+"""
 
 import os
 from concurrent.futures import as_completed
@@ -15,7 +18,7 @@ from cry_modules.audio import PEAK, AudioNormalizer, level_dbfs, repeat_to
 from cry_modules.evaluation.out_of_distribution import band_powers
 from cry_modules.inference.scores import FileScore
 from cry_modules.inference.windows import batches, read_windows
-from cry_modules.lengths import covering
+from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.batches import batches_by_length
 from data_prep.audio.decode import mixed_windows
 from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
@@ -88,9 +91,8 @@ def score_files(
     short = [i for i in usable if scores[i].seconds <= longest_s]
     long = sorted(set(usable) - set(short))
     if detector is not None:
-        short = _detected(
-            detector, scores, audits, progress(short, "detecting")
-        )
+        asked = progress(short, desc="detecting")
+        short = [i for i in asked if is_kept(detector, scores[i], audits[i])]
     seconds = [scores[i].seconds for i in short]
     with progress(total=len(short) + len(long), desc="scoring") as bar:
         for batch in batches_by_length(seconds, BATCH_S):
@@ -98,23 +100,29 @@ def score_files(
             _score_whole(model, [(scores[i], audits[i]) for i in files])
             bar.update(len(files))
         for i in long:
-            _score_in_windows(model, scores[i], audits[i], detector)
+            score_windows(model, scores[i], audits[i], detector)
             bar.update()
     return scores
 
 
-def _detected(detector, scores, audits, files) -> List[int]:
-    """Indices of the recordings in which, as a whole, something is found."""
-    kept = []
-    for i in files:
-        try:
-            (is_kept,) = detector.finds(audits[i], [(0.0, audits[i].duration)])
-        except Unusable as error:
-            scores[i].error = error.reason
-            continue
-        scores[i].n_left_out = int(not is_kept)
-        kept += [i] * is_kept
-    return kept
+def longest_whole_s(hparams, detector=None) -> float:
+    """Seconds up to which a recording is scored as a whole; with a detector,
+    the chunk length of training."""
+    return LONGEST_S if detector is None else hparams.chunk_s
+
+
+def is_kept(detector, score: FileScore, audit: Audit) -> bool:
+    """Ask a detector, if there is one, about a recording as a whole; without a
+    find, its score says why it has none."""
+    if detector is None:
+        return True
+    try:
+        (found,) = detector.finds(audit, [(0.0, audit.duration)])
+    except Unusable as error:
+        score.error = error.reason
+        return False
+    score.n_left_out = int(not found)
+    return found
 
 
 def _score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
@@ -135,25 +143,25 @@ def _score_whole(model, files: List[Tuple[FileScore, Audit]]) -> None:
         score.compare(model.reference, audit.level_dbfs, powers, output[1])
 
 
-def _score_in_windows(model, score: FileScore, audit: Audit, detector) -> None:
+def score_windows(classifier, score: FileScore, audit: Audit, detector) -> None:
     """Average the logits of the windows that are not silent, and in which the
     detector, if there is one, finds something."""
     try:
-        spans = covering_spans(audit.duration, model.hparams)
+        spans = covering_spans(audit.duration, classifier.hparams)
         if detector is not None:
             kept = detector.finds(audit, spans)
             score.n_left_out = len(spans) - sum(kept)
-            spans = [span for span, is_kept in zip(spans, kept) if is_kept]
+            spans = [span for span, found in zip(spans, kept) if found]
             if not spans:
                 return
-        windows = window_outputs(model, audit, spans)
+        windows = classifier.windows(audit, spans)
     except Unusable as error:
         score.error = error.reason
         return
     logits = windows.logits[windows.is_loud]
     if len(logits):
         score.set_logits(logits.mean(axis=0), len(logits))
-        score.compare(model.reference, audit.level_dbfs, *windows[2:])
+        score.compare(classifier.reference, audit.level_dbfs, *windows[2:])
     else:
         score.error = "silent: in every window"
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from cry_modules.metrics.multiplicity import holm
 from cry_modules.metrics.paired import (
     DIGITS,
     LEAST_DRAWS,
+    MetricDraws,
     aligned,
     mean_difference,
     metric_draws,
@@ -222,12 +223,14 @@ def compare(
     seed: Optional[int] = None,
     n_draws: Optional[int] = None,
     metric: str = "auc",
+    draws_of: Callable[..., MetricDraws] = metric_draws,
 ) -> Dict:
     """Compute a metric of each set and each set's difference to each earlier
     one, those to the first set first: the numbers of ``--out``.
 
     By default scores of patients, seed and number of draws are those that all
     runs have in common, and the interval of a single run is that of its report.
+    `draws_of` may be a ``KeptDraws``.
     """
     common, as_reported = _common_report(sets), seed is None and n_draws is None
     patient_score = patient_score or common.patient_score
@@ -238,14 +241,15 @@ def compare(
         for run_set in sets
     ]
     first = units[0][0]
-    computed = metric_draws(sum(units, []), metric, seed, n_draws)
+    several = len(sets) > 1
+    computed = draws_of(sum(units, []), metric, seed, n_draws, several)
     ends = np.cumsum([len(files) for files in units])
     rows = [list(range(end - len(u), end)) for end, u in zip(ends, units)]
     values = [computed.values[r] for r in rows]
     draws = [computed.draws[r] for r in rows]
     if as_reported:
         draws = [
-            _draws_of_report(*x, metric, (seed, n_draws))
+            _draws_of_report(*x, metric, (seed, n_draws), draws_of)
             for x in zip(sets, units, draws)
         ]
     parts = list(zip(sets, units, values, rows))
@@ -274,13 +278,15 @@ def compare(
     return result
 
 
-def _draws_of_report(run_set, unit, draws, metric, drawn_with) -> np.ndarray:
+def _draws_of_report(
+    run_set, unit, draws, metric, drawn_with, draws_of
+) -> np.ndarray:
     """Draws of the report of a single run; the given ones of several runs."""
     own = run_set.reports[0] if len(run_set.reports) == 1 else None
     if own is None or own[:2] == drawn_with:
         return draws
     n_draws = max(own.n_draws, LEAST_DRAWS)
-    return metric_draws(unit, metric, own.seed, n_draws).draws
+    return draws_of(unit, metric, own.seed, n_draws, False).draws
 
 
 def _differences(parts, computed, n_draws) -> List[Dict]:

@@ -15,7 +15,8 @@ divided by their number, is then added to that over patients, with degrees of
 freedom by Satterthwaite.
 """
 
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
+from dataclasses import replace
+from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 from scipy.special import expit, logit
@@ -30,6 +31,7 @@ from cry_modules.metrics.bootstrap import (
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import METRICS, interval_of_pairs
 from cry_modules.metrics.predictions import Predictions
+from cry_modules.metrics.within_folds import auc_without_each, ranked_in_folds
 from data_prep.files.errors import InputError
 from data_prep.files.identifiers import identity
 
@@ -96,7 +98,7 @@ def aligned(
             ("label", *(p.classes[p.labels[i]] for p in (first, other))),
             ("patient_id", first.patients[i], other.patients[i]),
         ):
-            if identity(a) != identity(b):
+            if a != b and identity(a) != identity(b):
                 raise InputError(
                     f"{column} of ID {ID!r} is {a!r} in {first_name} and "
                     f"{b!r} in {other_name}; correct the manifest and run "
@@ -106,26 +108,98 @@ def aligned(
 
 
 def metric_draws(
-    predictions: Sequence[Predictions], metric: str, seed: int, n_draws: int
+    predictions: Sequence[Predictions],
+    metric: str,
+    seed: int,
+    n_draws: int,
+    leave_out: bool = True,
+    draws: Optional[Sequence[np.ndarray]] = None,
 ) -> MetricDraws:
     """Compute a metric of each model: on all recordings, in each draw of
-    patients, and without each patient."""
-    first, function = predictions[0], METRICS[metric].function
-
-    def under(blocks):
-        return np.concatenate(
-            [np.empty((len(predictions), 0))]
-            + [
-                [function(p, Choices(), w) for p in predictions] for w in blocks
-            ],
-            axis=1,
-        )
-
+    patients (`draws` are their weights, if known), and without each patient if
+    that is wanted."""
+    first = predictions[0]
+    if draws is None:
+        draws = patient_weights(first.patients, seed, n_draws)
     return MetricDraws(
-        under([np.ones((1, len(first.labels)))])[:, 0],
-        under(patient_weights(first.patients, seed, n_draws)),
-        under(_without_each(first.patients)),
+        _under([np.ones((1, len(first.labels)))], predictions, metric)[:, 0],
+        _under(draws, predictions, metric),
+        _without(predictions, metric)
+        if leave_out
+        else np.empty((len(predictions), 0)),
     )
+
+
+def _under(blocks, predictions, metric) -> np.ndarray:
+    """A metric of each model under blocks of weights, ``[models, rows]``."""
+    function = METRICS[metric].function
+    values = [
+        [function(p, Choices(), weights) for p in predictions]
+        for weights in blocks
+    ]
+    nothing = np.empty((len(predictions), 0))
+    return np.concatenate([nothing, *map(np.array, values)], axis=1)
+
+
+def _without(predictions, metric) -> np.ndarray:
+    """A metric of each model without each patient, ``[models, patients]``."""
+    patients = predictions[0].patients
+    if METRICS[metric].function is not METRICS["auc"].function:
+        return _under(_without_each(patients), predictions, metric)
+    owner = np.unique(np.asarray(patients), return_inverse=True)[1]
+    return np.array([_auc_without(p, owner) for p in predictions])
+
+
+def _auc_without(p: Predictions, owner: np.ndarray) -> np.ndarray:
+    """AUC without each owner of recordings: counted once, not for each."""
+    ranked = ranked_in_folds(p.labels, len(p.classes), p.folds)
+    if not ranked:
+        return np.full(owner.max(initial=-1) + 1, np.nan)
+    values = [
+        auc_without_each(p.labels == k, p.scores[:, k], owner, p.folds)
+        for k in ranked
+    ]
+    return np.mean(values, axis=0)
+
+
+class KeptDraws:
+    """``metric_draws`` that computes each model once: for all pairs of models
+    on the same recordings."""
+
+    def __init__(self):
+        self._rows: Dict[Tuple, Tuple] = {}
+        self._weights: Dict[Tuple, List[np.ndarray]] = {}
+
+    def __call__(
+        self, predictions, metric, seed, n_draws, leave_out=True
+    ) -> MetricDraws:
+        """Compute what ``metric_draws`` computes, of new models only."""
+        patients = predictions[0].patients
+        rows = []
+        for p in predictions:
+            p = p if p.patients == patients else replace(p, patients=patients)
+            value, draws, _ = self._row(p, metric, seed, n_draws, False)
+            without = np.empty(0)
+            if leave_out:  # which no seed changes
+                without = self._row(p, metric, 0, 0, True)[2]
+            rows.append((value, draws, without))
+        return MetricDraws(*map(np.array, zip(*rows)))
+
+    def _row(self, p, metric, *how) -> Tuple:
+        """Entry of one model; it is kept with it, which keeps its id."""
+        key = (id(p), metric, *how)
+        if key not in self._rows:
+            weights = self._draws(tuple(p.patients), *how[:2])
+            row = [x[0] for x in metric_draws([p], metric, *how, weights)]
+            self._rows[key] = (p, row)
+        return self._rows[key][1]
+
+    def _draws(self, *key) -> List[np.ndarray]:
+        """Weights of patients, in the order of memory that rankings take."""
+        if key not in self._weights:
+            blocks = patient_weights(*key)
+            self._weights[key] = [np.asfortranarray(w) for w in blocks]
+        return self._weights[key]
 
 
 def _without_each(patients) -> Iterator[np.ndarray]:

@@ -17,6 +17,7 @@ UNITS = ("recording", "patient")
 MEAN_LOG_ODDS = "mean_log_odds"
 
 _SMALLEST = 1e-12  # probability, before a logarithm
+_ROUNDING = 1e-6  # of float32, in a sum of scores
 
 
 @dataclass
@@ -57,8 +58,9 @@ class Predictions:
         """Read a csv that ``write`` wrote; raise InputError if it is faulty."""
         required = ("ID", "patient_id", "label")
         # With the folder, because many runs have files of this name.
+        folder = str(Path(path).parent / "_")[:-1]
         rows = [
-            (str(Path(path).parent / source), row)
+            (f"{folder}{source}", row)
             for source, row in read_table(path, required)
         ]
         classes = [
@@ -210,9 +212,11 @@ def _probability(source, row, name):
 def _check_sums(rows, classes, scores: np.ndarray) -> None:
     """Refuse scores of a recording that do not add up to one, except for the
     rounding of float32 and of the digits in the file, two or more."""
-    for (source, row), total in zip(rows, scores.sum(axis=1)):
+    totals = scores.sum(axis=1)
+    for i in np.flatnonzero(np.abs(totals - 1) > _ROUNDING):
+        (source, row), total = rows[i], totals[i]
         rounding = sum(_half_digit(row[name]) for name in classes)
-        allowed = min(rounding, 0.005 * len(classes)) + 1e-6
+        allowed = min(rounding, 0.005 * len(classes)) + _ROUNDING
         if abs(total - 1) > allowed:
             raise InputError(
                 f"{source}: the scores of {', '.join(classes)} add up to "

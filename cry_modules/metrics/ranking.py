@@ -4,7 +4,7 @@ Each function takes a weight for each recording, so that it computes the
 metric itself (all ones) and all draws of a bootstrap at once.
 """
 
-from typing import Callable, List, Optional
+from typing import Callable, List, Optional, Tuple
 
 import numpy as np
 from sklearn.metrics import roc_curve
@@ -129,6 +129,11 @@ def weighted_auc(
     >>> weighted_auc(positive, scores, np.array([[1, 1, 1, 1], [1, 1, 2, 0]]))
     array([0.375     , 0.83333333])
     """
+    if _is_fast(scores, weights):
+        pos, below, negatives, _ = _positives_by_score(
+            positive, scores, weights
+        )
+        return ratio((pos * below).sum(axis=0), pos.sum(axis=0) * negatives)
     pos, neg = _by_score(positive, scores, weights)
     won = (pos * (np.cumsum(neg, axis=1) - 0.5 * neg)).sum(axis=1)
     pairs = pos.sum(axis=1) * neg.sum(axis=1)
@@ -161,6 +166,19 @@ def weighted_average_precision(
     >>> weighted_average_precision(positive, scores, np.ones((1, 4)))
     array([0.5])
     """
+    if _is_fast(scores, weights):
+        pos, below, negatives, rows = _positives_by_score(
+            positive, scores, weights
+        )
+        found = np.cumsum(pos[::-1], axis=0)[::-1]
+        share = np.divide(
+            found, found + (negatives - below), out=np.zeros_like(found),
+            where=found > 0,
+        )  # fmt: skip
+        # Zeros between them: a sum depends on its order in the last digit.
+        terms = np.zeros(weights.shape)
+        terms[:, len(scores) - 1 - rows] = (pos * share).T
+        return ratio(terms.sum(axis=1), pos.sum(axis=0))
     pos, neg = (part[:, ::-1] for part in _by_score(positive, scores, weights))
     true_positives = np.cumsum(pos, axis=1)
     predicted = np.cumsum(pos + neg, axis=1)
@@ -179,9 +197,67 @@ def ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
     return np.divide(part, whole, out=undefined, where=whole > 0)
 
 
+def _is_fast(scores, weights) -> bool:
+    """True for several rows of weights that count recordings, without equal
+    scores: sums are then exact in any order."""
+    return (
+        len(weights) > 1
+        and len(np.unique(scores)) == len(scores)
+        and bool((weights == np.rint(weights)).all())
+    )
+
+
+def _positives_by_score(positive, scores, weights):
+    """Weights of the positives in ascending order of different scores, and of
+    the negatives below each, ``[positives, draws]``; the weight of all
+    negatives ``[draws]``, and the ranks of the positives ``[positives]``."""
+    order = np.argsort(scores, kind="stable")
+    rows = np.flatnonzero(positive[order])
+    by_recording = np.ascontiguousarray(weights.T)
+    pos = by_recording[order[rows]]
+    neg = np.zeros((1 + len(scores) - len(rows), len(weights)))
+    negatives = order[~positive[order]]
+    np.cumsum(by_recording[negatives], axis=0, out=neg[1:])
+    return pos, neg[rows - np.arange(len(rows))], neg[-1], rows
+
+
+def pairs_without_each(
+    positive: np.ndarray, scores: np.ndarray, owner: np.ndarray, n: int
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs in the right order, positives, and negatives, without the
+    recordings of each of ``n`` owners, ``[n]``; ``owner`` is ``[recordings]``.
+
+    Example
+    -------
+    >>> positive, scores = np.array([0, 1, 1, 0]) > 0, np.array([1, 1, 2, 3])
+    >>> pairs_without_each(positive, scores, np.array([0, 0, 1, 2]), 3)
+    (array([0. , 0.5, 1.5]), array([1, 1, 2]), array([1, 2, 1]))
+    """
+    rank = np.unique(scores, return_inverse=True)[1]
+    first = owner * (rank.max(initial=0) + 1)  # below all ranks of an owner
+    pos, neg = np.flatnonzero(positive), np.flatnonzero(~positive)
+    below = _mean_place(rank[neg], rank[pos])
+    above = len(pos) - _mean_place(rank[pos], rank[neg])
+    keys = first + rank
+    own = _mean_place(keys[neg], keys[pos])
+    own -= np.searchsorted(np.sort(keys[neg]), first[pos])
+    lost = np.zeros(n) + np.bincount(owner[pos], below - own, n)
+    lost += np.bincount(owner[neg], above, n)
+    counts = (len(k) - np.bincount(owner[k], minlength=n) for k in (pos, neg))
+    return below.sum() - lost, *counts
+
+
+def _mean_place(values: np.ndarray, among: np.ndarray) -> np.ndarray:
+    """Number of values below each of others, equal ones counted half."""
+    values = np.sort(values)
+    left, right = (np.searchsorted(values, among, s) for s in ("left", "right"))
+    return 0.5 * (left + right)
+
+
 def _by_score(positive, scores, weights):
     """Weight of the positives and of the negatives at each distinct score, in
     ascending order, each [draws, distinct scores]."""
+    weights = np.ascontiguousarray(weights)  # a sum depends on the order
     order = np.argsort(scores, kind="stable")
     weights, positive = weights[:, order], positive[order]
     starts = np.unique(scores[order], return_index=True)[1]

@@ -19,6 +19,7 @@ from typing import List, Optional, Sequence, Tuple
 import numpy as np
 
 from cry_modules.metrics.ranking import (
+    pairs_without_each,
     ranked_classes,
     ratio,
     weighted_auc,
@@ -66,14 +67,42 @@ def auc_within(
     """
     if folds is None:
         return weighted_auc(positive, scores, weights)
-    total, n_positives = np.zeros((2, len(weights)))
-    for rows in rows_of(folds):
-        part = weights[:, rows]
-        value = weighted_auc(positive[rows], scores[rows], part)
-        share = np.where(np.isnan(value), 0.0, part @ positive[rows])
-        total += np.nan_to_num(value) * share
-        n_positives += share
+    return _over_folds(
+        (
+            weighted_auc(positive[rows], scores[rows], weights[:, rows]),
+            weights[:, rows] @ positive[rows],
+        )
+        for rows in rows_of(folds)
+    )
+
+
+def _over_folds(parts) -> np.ndarray:
+    """Mean of the AUC of each fold by its weight of positives."""
+    total, n_positives = 0.0, 0.0
+    for value, weight in parts:
+        share = np.where(np.isnan(value), 0.0, weight)
+        total = total + np.nan_to_num(value) * share
+        n_positives = n_positives + share
     return ratio(total, n_positives)
+
+
+def auc_without_each(
+    positive: np.ndarray,
+    scores: np.ndarray,
+    owner: np.ndarray,
+    folds: Optional[Sequence] = None,
+) -> np.ndarray:
+    """``auc_within`` without the recordings of each owner, 0 to the last."""
+    n = owner.max(initial=-1) + 1
+
+    def part(rows):
+        how = positive[rows], scores[rows], owner[rows], n
+        won, n_positives, n_negatives = pairs_without_each(*how)
+        return ratio(won, n_positives * n_negatives), n_positives
+
+    if folds is None:
+        return part(np.arange(len(scores)))[0]
+    return _over_folds(map(part, rows_of(folds)))
 
 
 def standardised(
@@ -116,6 +145,7 @@ def average_precision_within(
     standardised within folds: pass log-odds."""
     if folds is None:
         return weighted_average_precision(positive, scores, weights)
+    weights = np.ascontiguousarray(weights)  # a sum depends on the order
     rows = zip(*standardised(positive, scores, weights, folds))
     values = [
         weighted_average_precision(positive, row, weight[None])

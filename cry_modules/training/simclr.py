@@ -290,9 +290,9 @@ def use_own_head(hparams: Dict) -> None:
         hparams["augment"].n_masks = 0
     if loss.unused:
         logger.info(
-            "%s is not used by the objective %s",
-            ", ".join(loss.unused),
+            "The objective %s does not use %s",
             hparams["objective"],
+            ", ".join(loss.unused),
         )
 
 

@@ -24,6 +24,7 @@ from data_prep.files.errors import (
     is_of_disk,
     require,
 )
+from data_prep.files.made_folders import remember_made
 
 #: Words in the RuntimeError of torch's writer.
 _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
@@ -74,6 +75,7 @@ def make_folder(folder: Path) -> Path:
             "exist",
             "create that folder, or pass another",
         )
+    remember_made(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

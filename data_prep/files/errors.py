@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from data_prep.files.made_folders import forget_made, remove_empty_made
 from data_prep.files.signals import INTERRUPTED, second_signal_ends
 from data_prep.files.standard_streams import (
     close_broken_streams,
@@ -126,13 +127,15 @@ def cannot_access(error: OSError) -> InputError:
 def one_line_errors():
     """Turn an ``InputError`` into one line on stderr and exit status 2.
 
-    So are errors of files and disks. The command ends quietly, with status 1,
+    So are errors of files and disks. Folders that the command made and left
+    empty are removed. The command ends quietly, with status 1,
     once nobody reads what it prints. Any other exception stays a traceback: it
     is a fault of the program. The second Ctrl-C or SIGTERM ends the command,
     whatever it waits for.
     """
     replace_closed_streams()
     escape_unprintable()
+    forget_made()
     try:
         with second_signal_ends():
             yield
@@ -174,6 +177,7 @@ def one_line_errors():
 
 
 def _fail(error: InputError) -> None:
+    remove_empty_made()
     # Most errors are those of all processes of torchrun, which ends the others
     # after the first: let the first one speak.
     if _local_rank() > 0:

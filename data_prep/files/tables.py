@@ -63,7 +63,10 @@ def read_table(
     header = checked_header(path, first, required, named)
     rows, changed = [], []
     for source, line in lines[1:]:
-        if list(map(cleaned, line))[: len(header)] == first[: len(header)]:
+        repeated = cleaned(line[0]) == first[0]  # most rows do not begin so
+        if repeated and (
+            list(map(cleaned, line))[: len(header)] == first[: len(header)]
+        ):
             raise InputError(f"{source} repeats the header; remove that row")
         raw = _cells(path, source, header, line)
         cells = {
@@ -123,6 +126,15 @@ def _refuse_title(lines: List[Tuple[str, List[str]]], required) -> None:
                     f"{lines[number][0].rpartition(' ')[2]} like the header; "
                     "remove the rows above it"
                 )
+    missing = names - filled[0]
+    for number, cells in enumerate(filled[1:4], 1):
+        if missing & cells:
+            there = ", ".join(map(repr, sorted(missing & cells)))
+            raise InputError(
+                f"{lines[number][0]} holds {there}, names of columns that the "
+                "row above lacks; write all names in one row, without rows "
+                "above it"
+            )
 
 
 def _cells(path, source, header, line) -> Dict[str, str]:

@@ -22,6 +22,12 @@ def folds_of(settings: Settings) -> List[str]:
     """Names of the folds, in the order of ``train_cls.py``."""
     if settings.folds is not True:
         return _made_folds(settings)
+    table = settings.recordings_csv
+    require(
+        FOLD in read_database(table, [], settings.named)[0][1],
+        f"{table} has no column {FOLD!r}, and folds is True",
+        "set folds to a number, which makes them, or add the column",
+    )
     folds, *others = (
         fold_values(
             str(settings.cries), str(settings.recordings_csv),

@@ -13,6 +13,7 @@ from typing import Dict, Iterator, List, Optional, Sequence
 from data_prep.files.atomic import make_folder
 from data_prep.files.signals import Requests
 from recipes.study.command import SOCKET, THREADS
+from recipes.study.so_far import SoFar, forget_page
 from recipes.study.watch import Watch, failure
 
 SNAKEFILE = "recipes/study/Snakefile"
@@ -114,6 +115,7 @@ def work(watch: Watch, command: Sequence[str], lock: int, local: bool) -> int:
             env=environment, pass_fds=[lock], start_new_session=True,
         )  # fmt: skip
         guard(server, process.pid)
+        watch.so_far = SoFar(watch.plan, environment, watch.jobs)
         _follow(process, watch)
         guard(server, 0)
     if process.returncode and not watch.failed:
@@ -158,8 +160,9 @@ def _stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
-def report_so_far(out: Path) -> None:
-    """Write the report of an incomplete study."""
+def report_so_far(out: Path) -> bool:
+    """Write the report of the finished runs; return False if that fails."""
+    forget_page(out)
     log = out / "logs" / "report.log"
     with open(log, "w", encoding="utf-8") as file:
         made = subprocess.run(
@@ -170,3 +173,4 @@ def report_so_far(out: Path) -> None:
         print(f"no report, see {log}", file=sys.stderr)
     else:
         print(f"report of the finished runs in {out / 'report.html'}")
+    return made.returncode == 0

@@ -11,11 +11,13 @@ are, and measures the speed of this machine. Nothing is written among them.
 import logging
 import os
 import shlex
+import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from data_prep.files.arguments import Arguments
-from data_prep.files.errors import one_line_errors, require
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.folders import require_outside
 from data_prep.files.lock import locked
 from data_prep.files.option_values import whole_number
@@ -83,8 +85,8 @@ def new_study(args) -> List[str]:
     """Write the yaml file; return what to print."""
     out = _output(args)
     named = (args.patient_column, args.path_column, args.positive)
-    with locked(out):
-        audit = out / "audit"
+    audit = out / "audit"
+    with _removed_if_refused(audit if out.exists() else out), locked(out):
         cries = survey_cries(
             args.cries, args.label_column, args.data_folder, *named,
             audit / "cries",
@@ -105,6 +107,19 @@ def new_study(args) -> List[str]:
         *_of_choices(proposal, supervised),
         *words,
     ]
+
+
+@contextmanager
+def _removed_if_refused(folder: Path):
+    """Remove a folder that was not there before if the data are refused, unless
+    the refusal names a file in it."""
+    existed = folder.exists()
+    try:
+        yield
+    except InputError as error:
+        if not existed and str(folder) not in str(error):
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _output(args) -> Path:

@@ -36,6 +36,7 @@ from recipes.study.engine import (
     with_cache,
     work,
 )
+from recipes.study.keys import options_as_keys
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import STUDY_TEXTS, check_settings, read_study
 from recipes.study.watch import Watch
@@ -221,9 +222,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         source = source or profile["configfile"]
         changes = read_changes(args.set)
         settings = apply_changes(read_study(source), changes, source)
-        plan = Plan(check_settings(settings, source))
+        with options_as_keys(args.study or source):
+            plan = Plan(check_settings(settings, source))
+            estimate = cost.Estimate(plan)
         jobs = args.cores or profile.get("cores") or profile["jobs"]
-        estimate = cost.Estimate(plan)
         out = plan.settings.output_folder
         print(f"{plan.settings.title}\nto {out}\n")
         print(describe(plan, estimate, jobs), flush=True)
@@ -247,6 +249,10 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     file=sys.stderr,
                 )
                 return 1
+            mark = out / "reports" / plan.digest
+            # A page of a part may have replaced it.
+            if not mark.is_file() and report_so_far(out):
+                write_text(mark, "")
         if todo:
             kinds = spent.by_kind(todo, plan.settings)
             wall_s = time.monotonic() - began

@@ -8,12 +8,14 @@ import re
 import sys
 import time
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import Dict, List, Optional, Set
 
 from tqdm import tqdm
 
 from recipes.study import cost
+from recipes.study.keys import as_keys, stage_of
 from recipes.study.plan import Plan, Run
+from recipes.study.so_far import SoFar
 
 _BAR = "{percentage:3.0f}%|{bar}| {postfix}"
 
@@ -28,6 +30,7 @@ class Watch:
         self.done: Set[str] = {r.name for r in plan.runs.values() if r.done}
         self.failed: Dict[str, Path] = {}
         self.interrupted = False  # runs then end because they are stopped
+        self.so_far: Optional[SoFar] = None  # makes the first tables
         self.began = self.changed = time.monotonic()
         self.left_s = self._estimate_left()
         self.last = "starting"
@@ -52,9 +55,23 @@ class Watch:
                 line = failure(run, self.failed[run.name])
                 if self.interrupted:
                     line = line.replace("FAILED", "stopped", 1)
-                self.bar.write(line, file=sys.stdout)
-                sys.stdout.flush()  # somebody may follow the file
+                self._write(line)
+        self._look_so_far(ended)
         self._draw()
+
+    def _look_so_far(self, ended: bool) -> None:
+        """Print the table of the encoders when one is new."""
+        if self.so_far is None:
+            return
+        if ended or len(self.done) == len(self.plan.runs):
+            self.so_far.stop()
+            self.so_far = None
+        elif text := self.so_far.look(self.done, self.left_s):
+            self._write(text)
+
+    def _write(self, text: str) -> None:
+        self.bar.write(text, file=sys.stdout)
+        sys.stdout.flush()  # somebody may follow the file
 
     def _say_done(self, run: Run) -> None:
         measured = cost.timed(run, self.plan.settings)
@@ -121,4 +138,4 @@ def failure(run: Run, log: Path) -> str:
     lines = [line for line in re.split(r"[\r\n]+", text) if line.strip()]
     errors = re.findall("error: .*", "\n".join(lines))
     last = (errors or lines or ["its log is empty"])[-1].strip()
-    return f"FAILED {run.name}, see {log}: {last}"
+    return f"FAILED {run.name}, see {log}: {as_keys(last, stage=stage_of(run))}"

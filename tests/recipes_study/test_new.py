@@ -353,6 +353,7 @@ def test_what_no_study_can_be_made_of_is_one_line(evening, case):
     evening.table()
     assert words in evening(status=2)
     assert not evening.study.exists()
+    assert not (evening.tmp / "study").exists()
 
 
 def test_a_title_above_the_header_is_one_line(evening):
@@ -394,6 +395,7 @@ def test_a_mistake_is_one_line(evening, options, words):
     line = evening(*filter(None, more), **folders, status=2)
     assert words.format(tmp=evening.tmp) in line
     assert not evening.study.exists()
+    assert not (evening.tmp / "study").exists()
 
 
 def test_copies_of_labelled_cries_are_counted(evening):

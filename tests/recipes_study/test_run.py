@@ -244,6 +244,7 @@ def test_a_study_from_its_command_to_its_page(tmp_path):
     n = 1 + 2 + 1 + 2 + len(adapted()) + len(ENCODERS) + len(ENCODERS)
     assert f"done: {n} runs; report in" in output
     assert re.search(rf"^{n}/{n} ", output, re.M)
+    assert f" of {n} runs are finished; test AUC so far" in output
     page = (tmp_path / "out/report.html").read_text()
     assert "Not complete" not in page and ">not run<" not in page
     assert "not part of this study" in page  # other modes

@@ -23,6 +23,7 @@ from data_prep.files.errors import require
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS
+from recipes.study.keys import options_as_keys
 from recipes.study.plan import Plan
 from recipes.study.report import (
     checklist,
@@ -53,20 +54,32 @@ HOW_TO_READ = (
 
 def make_report(folder: Path) -> Path:
     """Write the report of a study, as far as its runs are done."""
+    results = read_results(folder)
+    return write_report(results, contents(results))
+
+
+def read_results(folder: Path) -> Results:
+    """Read the plan of a study that has a finished classifier."""
     source = Path(folder) / "study.yaml"
     cure = "pass the output_folder of a study"
     require(source.is_file(), f"{folder} holds no study.yaml", cure)
     settings = read_study(source)
     settings["output_folder"] = str(folder)  # it may have been moved
-    results = Results(Plan(check_settings(settings, str(source))))
+    with options_as_keys(str(source)):
+        results = Results(Plan(check_settings(settings, str(source))))
     done = any(run.done for run in results.plan.of_rule("train_cls"))
     cure = "run the study first, or read its logs"
     require(done, f"no classifier of {folder} is done", cure)
-    context = contents(results)
+    return results
+
+
+def write_report(results: Results, context: Dict[str, Any]) -> Path:
+    """Write the page with these contents, and all files beside it."""
+    folder = Path(results.settings.output_folder)
     # A lock of its own: a study, which holds that of the folder, runs this.
     with locked(folder, ".report.lock"):
-        write_doubtful(results, Path(folder))
-        return _write_report(Path(folder), context)
+        write_doubtful(results, folder)
+        return _write_report(folder, context)
 
 
 def _write_report(out: Path, context: Dict[str, Any]) -> Path:
@@ -148,6 +161,7 @@ def _corpora(results) -> Dict[str, Any]:
             reproduce.without_fold(run, run.name) for run in results.missing
         ],
         "n_runs": len(results.plan.runs),
+        "to_come": tables.rows_to_come(results),
         "generic": corpora.generic_corpus(results),
         "cries": cries,
         "splits": {

@@ -1,7 +1,7 @@
 """Results of a study's runs, read from their folders."""
 
 import functools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -10,7 +10,7 @@ import numpy as np
 from cry_modules.evaluation.controls import in_words
 from cry_modules.metrics.bootstrap import why_no_interval
 from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, facts_of
-from cry_modules.metrics.paired import aligned
+from cry_modules.metrics.paired import KeptDraws, aligned
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from cry_modules.training.history import HISTORY_FILE, ROW
@@ -52,6 +52,7 @@ class Results:
         self._predictions = functools.cache(Predictions.read)
         self._metrics = functools.cache(read_metrics)
         self.set_of = functools.cache(self._set_of)
+        self._draws = KeptDraws()  # all pairs of encoders share them
         self._compared: Dict[Tuple, Optional[Dict]] = {}
         self._differences: Dict[Tuple, Optional[Dict]] = {}
 
@@ -87,11 +88,14 @@ class Results:
         runs = [run for run in runs if run.done]
         if not runs:
             return None
-        files = [run.folder / "predictions_test.csv" for run in runs]
+        # All sets of a task are in one order.
+        first, *files = (
+            run.folder / "predictions_test.csv"
+            for run in (self._first_run(task), *runs)
+        )
         read = self._predictions
         aligned_sets = [
-            aligned(read(files[0]), files[0], read(file), file)
-            for file in files
+            aligned(read(first), first, read(file), file) for file in files
         ]
         seeds = [str(run.facts["seed"]) for run in runs]
         label = ENCODERS[encoder].label
@@ -127,7 +131,9 @@ class Results:
         if key not in self._compared:
             runs, result = self.set_of(task, encoder, mode, fraction), None
             if runs is not None:
-                result = compare([runs], unit=unit, metric=metric)
+                result = compare(
+                    [runs], unit=unit, metric=metric, draws_of=self._draws
+                )
                 (entry,) = result["sets"]
                 entry["sd_encoders"] = _sd_encoders(runs, entry["by_seed"])
             self._compared[key] = result
@@ -158,13 +164,8 @@ class Results:
         ]
         if None in sets:
             return None
-        first, second = sets
-        predictions = [
-            aligned(first.predictions[0], first.files[0], p, file)
-            for p, file in zip(second.predictions, second.files)
-        ]
-        second = replace(second, predictions=predictions)
-        difference = compare([first, second])["differences"][0]
+        compared = compare(sets, draws_of=self._draws)
+        difference = compared["differences"][0]
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
             methods = {"p": None, "no_interval": ONE_SEED}
@@ -174,11 +175,17 @@ class Results:
 
     def no_interval(self, task: str) -> Optional[str]:
         """Reason why a task's metrics have no interval, or None."""
-        for run in self.plan.of_rule("train_cls"):
-            if run.facts["task"] == task and run.done:
-                p = self._predictions(run.folder / "predictions_test.csv")
-                return why_no_interval(p.labels, p.patients, p.classes)
-        return None
+        run = self._first_run(task)
+        if run is None:
+            return None
+        p = self._predictions(run.folder / "predictions_test.csv")
+        return why_no_interval(p.labels, p.patients, p.classes)
+
+    def _first_run(self, task: str) -> Optional[Run]:
+        """The first finished classifier of a task, or None."""
+        runs = self.plan.of_rule("train_cls")
+        done = (run for run in runs if run.facts["task"] == task and run.done)
+        return next(done, None)
 
     def history(self, run: Run) -> List[Dict]:
         """Rows of ``history.json``, if there is one."""

@@ -112,6 +112,20 @@ def _all_encoders(results: Results, task, share: float) -> Table:
     )  # fmt: skip
 
 
+def rows_to_come(results: Results) -> List[str]:
+    """Rows of the tables of all encoders that no finished run fills yet."""
+    settings, rows = results.settings, []
+    for task, encoder, mode in product(
+        settings.tasks, settings.encoders, settings.modes
+    ):
+        runs = results.plan.classifiers(task.name, encoder, mode)
+        if runs and not any(run.done for run in runs):
+            row = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
+            several = len(settings.tasks) > 1
+            rows.append(row + f" ({task.label_column})" * several)
+    return rows
+
+
 def _over_encoders(results, *where) -> Optional[Cell]:
     """A cell whose standard deviation is between pre-trained encoders."""
     compared, cell = results.compared(*where), results.cell(*where)

@@ -19,6 +19,7 @@ from cry_modules.export.onnx import write_onnx
 from cry_modules.export.run_onnx import OnnxClassifier
 from cry_modules.export.standalone import standalone
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.detector import Detector
 from data_prep.audio import decode
 from data_prep.audio.resample import resample
 from tests.classifiers import random_model
@@ -86,13 +87,12 @@ def main(*arguments, capsys):
         ({"front_end": "log1p", "tested_on": "chunks", "chunk_s": 1.0}, 2.2),
     ],
 )
-def test_scores_equal_torchs(options, longest_s, sounds, tmp_path, monkeypatch):
+def test_scores_equal_torchs(options, longest_s, sounds, tmp_path):
     """Of whole recordings, chunks and windows."""
     theirs, path = make_pair(tmp_path / "model.onnx", **options)
     expected = theirs.classify_files(sounds, longest_s)
-    monkeypatch.setattr(onnx_run, "LONGEST_S", longest_s)
     ours = OnnxClassifier(str(path))
-    scores = [ours.score(sound) for sound in sounds]
+    scores = [ours.score(sound, longest_s) for sound in sounds]
     for score, other in zip(scores, expected):
         assert (score.error, other.error) == ("", "")
         assert score.seconds == pytest.approx(other.seconds)
@@ -108,16 +108,46 @@ def test_scores_equal_torchs(options, longest_s, sounds, tmp_path, monkeypatch):
     )
 
 
-def test_silent_windows_are_left_out(tmp_path, monkeypatch):
+def test_silent_windows_are_left_out(tmp_path):
     theirs, path = make_pair(tmp_path / "model.onnx", chunk_s=1.0)
     sig = np.zeros(16000 * 6)
     sig[20000:60000] = np.random.default_rng(0).normal(0, 0.1, 40000)
     soundfile.write(tmp_path / "a.wav", sig, 16000)
     expected = theirs.classify_files([str(tmp_path / "a.wav")], 2.0)[0]
-    monkeypatch.setattr(onnx_run, "LONGEST_S", 2.0)
-    score = OnnxClassifier(str(path)).score(str(tmp_path / "a.wav"))
+    score = OnnxClassifier(str(path)).score(str(tmp_path / "a.wav"), 2.0)
     assert score.n_windows == expected.n_windows == 3
     np.testing.assert_allclose(score.scores, expected.scores, atol=1e-4)
+
+
+@pytest.mark.parametrize("tested_on", ["recordings", "chunks"])
+def test_a_detector_leaves_out_what_torchs_does(tested_on, sounds, tmp_path):
+    """Of the windows, and of recordings as a whole, which the detector takes in
+    chunks of its own length."""
+    theirs, path = make_pair(tmp_path / "model.onnx", chunk_s=0.5)
+    asked = {"chunk_s": 0.35, "tested_on": tested_on}
+    (tmp_path / "asked").mkdir()
+    detector, asked_path = make_pair(tmp_path / "asked/model.onnx", **asked)
+    detector.hparams.threshold = ABOUT["threshold"]
+    ours = OnnxClassifier(str(path))
+    scores = []
+    for kept in CLASSES:
+        found = Detector(OnnxClassifier(str(asked_path)), kept)
+        expected = theirs.classify_files(
+            sounds, detector=Detector(detector, kept)
+        )
+        for sound, other in zip(sounds, expected):
+            score = ours.score(sound, detector=found)
+            assert (score.n_windows, score.n_left_out, score.error) == (
+                other.n_windows, other.n_left_out, other.error,
+            )  # fmt: skip
+            assert (score.scores is None) == (other.scores is None)
+            if score.scores is not None:
+                np.testing.assert_allclose(
+                    score.scores, other.scores, atol=1e-4
+                )
+            scores.append(score)
+    assert any(score.n_left_out for score in scores)
+    assert any(score.n_windows for score in scores)
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])

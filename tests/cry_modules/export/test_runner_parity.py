@@ -95,7 +95,7 @@ def typed(main, arguments, capsys):
     messages = [
         line.rsplit("error: ", 1)[-1].replace("MODEL.onnx", "MODEL")
         for line in (out + err).splitlines()
-        if line.startswith("done: ") or "error: " in line
+        if line.startswith(("done: ", "detector: ")) or "error: " in line
     ]
     return status, rows, messages
 
@@ -138,6 +138,12 @@ RECORDINGS = [
         (["M", "good.wav", "--longest_s", "nan"], 2),
         (["M", "good.wav", "--longest_s", "x"], 2),
         (["M", "good.wav", "--long", "1"], 2),
+        (["M", *RECORDINGS, "--detector", "M"], 1),
+        (["M", *RECORDINGS, "--detector", "M", "--detected", "healthy"], 1),
+        (["M", "long.wav", "--detector", "M", "--longest_s", "1"], 0),
+        (["M", "good.wav", "--detector", "M", "--csv", "out.csv"], 0),
+        (["M", "good.wav", "--detector", "M", "--detected", "cry"], 2),
+        (["M", "good.wav", "--detected", "healthy"], 2),
     ],
 )
 def test_both_commands_agree(arguments, status, model, folder, capsys):

@@ -147,3 +147,11 @@ def test_a_workbook_without_openpyxl(tmp_path, monkeypatch):
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04...")
     with pytest.raises(InputError, match="CSV UTF-8.*pip install openpyxl"):
         read_table(tmp_path / "a.xlsx", [])
+
+
+def test_a_header_in_two_rows_is_refused_with_its_row(tmp_path):
+    """As merged cells of a workbook leave it."""
+    path = table(tmp_path, "Baby;Aufnahme;\n;File;Condition\n" + GERMAN[1:])
+    named = {"patient_id": "Baby", "path": "File"}
+    with pytest.raises(InputError, match="row 2 holds 'Condition', 'File', na"):
+        read_table(path, ["patient_id", "path", "Condition"], named)
