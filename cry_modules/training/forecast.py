@@ -2,6 +2,7 @@
 
 import logging
 import os
+from itertools import count
 from statistics import median
 from typing import Dict, List, NamedTuple
 
@@ -226,9 +227,13 @@ def forecast_classification(
     """
     row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
 
+    levels = count(1)
+
     def forward(n):
-        item = {"sig": tone(round(row_s * rate))}
-        batch = PaddedBatch([item] * n).to(brain.device)
+        # Different ones: a frozen encoder recalls what it has embedded.
+        sound = tone(round(row_s * rate))
+        items = [{"sig": sound / next(levels)} for _ in range(n)]
+        batch = PaddedBatch(items).to(brain.device)
         with brain.training_ctx:
             return brain.modules.head(brain.modules.embedder(*batch.sig))
 

@@ -252,15 +252,10 @@ def run(hparams, hparams_file, overrides, run_opts):
     if hparams["controls"] or nuisance:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
-        done.controls = after.classical_controls(hparams, logmel, brain)
-        if (
-            hparams["readout"] != EMBEDDING
-            and EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
-            and not is_pretrained(hparams["architecture"])
-        ):
-            done.controls |= random_encoders(
-                hparams, hparams_file, overrides, run_opts, brain.cached
-            )
+        done.controls = after.train_controls(hparams, brain, logmel, embedded)
+        done.controls |= random_encoders(
+            hparams, hparams_file, overrides, run_opts, brain.cached
+        )
     corpus = manifest.read_corpus(manifests)
     done.metrics = after.model_metrics(
         hparams, brain, done, options, corpus, files
@@ -279,8 +274,15 @@ def random_encoders(hparams, hparams_file, overrides, run_opts, several):
     """Run the same recipe with random encoders: the control for a head that
     also reads blocks or log-mel statistics, from which any encoder gains.
 
-    One random encoder, or `several`, since they differ; outcomes by name.
+    One random encoder, or `several`, since they differ; outcomes by name. None
+    for other heads, and for encoders that are random or always pre-trained.
     """
+    if (
+        hparams["readout"] == EMBEDDING
+        or EncoderSource(hparams["encoder_source"]).kind == CALIBRATED
+        or is_pretrained(hparams["architecture"])
+    ):
+        return {}
     changes = {
         "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},
