@@ -23,7 +23,9 @@ Frames are those of the front end. An encoder of samples has ``front_end:
 waveform`` in its line, which passes them through, ``[batch, samples, 1]``. It
 is built from ``source`` alone, the text after the colon in the name of its
 architecture (``hear:MODULE``), and ``--encoder_source`` names it in place of
-``--architecture``; one that has no source ignores it.
+``--architecture``; one that has no source ignores it. An encoder that is
+``configured`` is built from its configuration, JSON after the colon, with random
+weights (attribute ``source``); ``--encoder_source`` holds both.
 
 Optional are ``pooling`` in the constructor, as in ``cnn14.Cnn14``, whose
 choices the state dict tells apart (``Architecture.frequency_marker``);
@@ -37,7 +39,7 @@ the objective ``masked_spectrogram`` needs.
 
 import importlib
 from pathlib import Path
-from typing import Dict, NamedTuple, Optional, Tuple, Union
+from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
 
 import torch
 from hyperpyyaml import resolve_references
@@ -71,6 +73,8 @@ class Architecture(NamedTuple):
         The only front end that it reads, ``waveform``; empty: any mel frames.
     frozen : bool
         Whether it is only used as it is, in frozen modes.
+    configured : bool
+        Whether a configuration tells its sizes, in place of a width.
     """
 
     class_path: str
@@ -80,11 +84,18 @@ class Architecture(NamedTuple):
     yaml: str = ""
     front_end: str = ""
     frozen: bool = False
+    configured: bool = False
 
     @property
     def reads_samples(self) -> bool:
         """True for an encoder of samples, which has no width and no pooling."""
         return self.front_end == WAVEFORM
+
+
+def _configured(path, marker, front_end=WAVEFORM):
+    """An encoder that SpeechBrain wraps."""
+    path = f"cry_modules.pretrained.{path}"
+    return Architecture(path, marker, front_end=front_end, configured=True)
 
 
 ARCHITECTURES = {
@@ -105,6 +116,25 @@ ARCHITECTURES = {
         "speech_embedding_sha256",
         front_end=WAVEFORM,
         frozen=True,
+    ),
+    "wav2vec2": _configured(
+        "transformer.Wav2Vec2Encoder",
+        "wav2vec2.model.feature_projection.projection.weight",
+    ),
+    "hubert": _configured(
+        "transformer.HubertEncoder",
+        "hubert.model.feature_projection.projection.weight",
+    ),
+    "wavlm": _configured(
+        "transformer.WavLMEncoder",
+        "wavlm.model.feature_projection.projection.weight",
+    ),
+    "whisper": _configured(
+        "transformer.WhisperEncoder", "whisper.model.encoder.conv1.weight"
+    ),
+    "beats": _configured("beats.BeatsEncoder", "beats.patch_embedding.weight"),
+    "ecapa": _configured(
+        "ecapa.EcapaEncoder", "ecapa.asp.conv.conv.weight", front_end=""
     ),
 }
 
@@ -127,7 +157,19 @@ def is_pretrained(name: str) -> bool:
     """Check whether a name is of an encoder of samples, which is built with the
     weights that somebody else trained."""
     kind = ARCHITECTURES.get(kind_and_source(name)[0])
-    return kind is not None and kind.reads_samples
+    return kind is not None and kind.reads_samples and not kind.configured
+
+
+def is_configured(name: str) -> bool:
+    """Check whether a name is of an encoder that is built from a configuration.
+
+    Example
+    -------
+    >>> is_configured('ecapa:{"input_size":80}'), is_configured("cnn14")
+    (True, False)
+    """
+    kind = ARCHITECTURES.get(kind_and_source(name)[0])
+    return kind is not None and kind.configured
 
 
 def architecture_of(source: str) -> str:
@@ -141,6 +183,24 @@ def architecture_of(source: str) -> str:
     return ":".join(str(source).split(":")[:2])
 
 
+def short_name(name: str) -> str:
+    """Name of an architecture for people, without its configuration.
+
+    Example
+    -------
+    >>> short_name('ecapa:{"input_size":80}'), short_name("hear:naive")
+    ('ecapa', 'hear:naive')
+    """
+    return kind_and_source(name)[0] if is_configured(name) else name
+
+
+def is_architecture(name: str) -> bool:
+    """Check whether a text is the name of an architecture."""
+    return isinstance(name, str) and (
+        name in ARCHITECTURES or is_pretrained(name) or is_configured(name)
+    )
+
+
 def architecture(name: str) -> Architecture:
     """Look up an architecture by name; refuse an unknown name.
 
@@ -149,26 +209,47 @@ def architecture(name: str) -> Architecture:
     >>> architecture("cnn15")
     Traceback (most recent call last):
     ...
-    data_prep.files.errors.InputError: --architecture is 'cnn15'; expected one of cnn14
+    data_prep.files.errors.InputError: --architecture is 'cnn15'; expected one of cnn14, ...
     """
-    known = isinstance(name, str) and (
-        name in ARCHITECTURES or is_pretrained(name)
-    )
     require(
-        known,
+        is_architecture(name),
         f"--architecture is {name!r}",
         f"expected one of {', '.join(ARCHITECTURES)}",
     )
     return ARCHITECTURES[kind_and_source(name)[0]]
 
 
+def encoder_class(name: str) -> Callable[..., nn.Module]:
+    """Import the class of an architecture; refuse one whose package is not
+    installed."""
+    module, _, cls = architecture(name).class_path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), cls)
+    except ImportError as error:
+        if (error.name or "").partition(".")[0] != "transformers":
+            raise
+        raise InputError(
+            f"{short_name(name)} needs the package transformers; install the "
+            "extra: pip install 'cry-ssl[ssl]'"
+        )
+
+
 def make_encoder(
     name: str, mel_bins: int, width: int, pooling: str = "mean"
 ) -> nn.Module:
     """Build an encoder with random weights; one of samples with its own."""
-    module, _, cls = architecture(name).class_path.rpartition(".")
+    make = encoder_class(name)
     options = encoder_options(name, mel_bins, width, pooling)
-    return getattr(importlib.import_module(module), cls)(**options)
+    if not is_configured(name):
+        return make(**options)
+    try:
+        return make(**options)
+    except Exception as error:  # any, by what the configuration holds
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"the configuration of this {short_name(name)} cannot be built "
+            f"({reason}); get its files again, or pass another encoder"
+        )
 
 
 def encoder_options(
@@ -182,7 +263,7 @@ def encoder_options(
     {'mel_bins': 80, 'width': 8}
     """
     check_pooling(name, pooling)
-    if is_pretrained(name):
+    if is_pretrained(name) or is_configured(name):
         return {"source": kind_and_source(name)[1]}
     options = {"mel_bins": mel_bins, "width": width}
     return options if pooling == "mean" else {**options, "pooling": pooling}
@@ -192,6 +273,8 @@ def draw_again(encoder: nn.Module, mel_bins: int, seed: int) -> None:
     """Replace the weights of an encoder by random ones of this seed."""
     name, state = name_of(encoder), encoder.state_dict()
     width = len(state[architecture(name).marker])
+    if is_configured(name):
+        name = f"{name}:{encoder.source}"
     with torch.random.fork_rng():  # other draws stay as they are
         torch.manual_seed(seed)
         pooling = pooling_of_state(name, state)
@@ -226,13 +309,16 @@ def check_training(settings: Dict[str, str]) -> None:
     ``settings`` are those of its yaml file, as text.
     """
     name, mode = settings.get("architecture"), settings.get("finetune_mode")
-    if name is None or not is_pretrained(name):
+    if name is None or not (is_pretrained(name) or is_configured(name)):
         return
+    kind = kind_and_source(name)[0]
     require(
-        mode is not None,
-        f"{name} reads samples, and SimCLR trains encoders of mel frames",
+        mode is not None or not ARCHITECTURES[kind].reads_samples,
+        f"{kind} reads samples, and SimCLR trains encoders of mel frames",
         "pass it to train_cls.py as --encoder_source",
     )
+    if is_configured(name):
+        return
     source = settings.get("encoder_source")
     require(
         source not in (None, "", "null", "random_calibrated"),
@@ -282,10 +368,17 @@ def include(architecture_name: str, **settings):
     """
     path = architecture(architecture_name).yaml
     kind, source = kind_and_source(architecture_name)
+    require(
+        bool(source) or not is_configured(kind),
+        f"--architecture is {kind}, which is built as its weights say",
+        "leave it out, and pass --encoder_source: a Hugging Face id or a folder",
+    )
     check_pooling(architecture_name, settings.get("pooling", "mean"))
     check_front_end(architecture_name, settings["front_end"])
     if is_pretrained(architecture_name):
         settings["source"] = source
+    if is_configured(architecture_name):
+        kind, settings["architecture"] = "configured", architecture_name
     path = Path(path or _YAML_FOLDER / f"{kind}.yaml")
     if not path.is_file():
         raise InputError(

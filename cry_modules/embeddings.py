@@ -22,6 +22,8 @@ from cry_modules.lengths import LONGEST_S, covering, frame_mask
 EMBEDDING = "embedding"
 #: Part of a read-out that is not a place of the encoder.
 LOGMEL = "logmel"
+#: All layers of an encoder side by side, which the head weights.
+LAYERS = "layers"
 #: Input of the model: a whole recording at once, or chunks of it.
 INPUTS = ("recordings", "chunks")
 
@@ -83,6 +85,7 @@ class Embedder(nn.Module):
         self.features = features
         self.encoder = encoder
         self.parts = parts_of(readout, encoder)
+        self.n_layers = layers_of(readout, encoder)
         for layer in unread_layers(encoder, self.parts):
             layer.requires_grad_(False)
         self.statistics = None
@@ -170,7 +173,18 @@ def parts_of(readout: str, encoder: nn.Module) -> List[str]:
             f"{', '.join(places)}, joined by + and followed by +{LOGMEL} or "
             "not"
         )
+    if LAYERS in parts and len(parts) > 1:
+        raise ValueError(
+            f"readout is {readout!r}; the head weights {LAYERS} alone: pass "
+            f"--readout {LAYERS}, or some layers by name"
+        )
     return parts
+
+
+def layers_of(readout: str, encoder: nn.Module) -> int:
+    """Layers that the head of a read-out weights; 1 without weights."""
+    inner = getattr(encoder, "encoder", encoder)
+    return inner.n_layers if parts_of(readout, encoder) == [LAYERS] else 1
 
 
 def readout_dim(readout: str, encoder: nn.Module, n_mels: int) -> int:

@@ -6,12 +6,15 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-#: mode: (which parameters train: none, batchnorm or all; whether the encoder
+#: Layers that normalise: those of CNN14, and of encoders of waveforms.
+_NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
+#: mode: (which parameters train: none, norms or all; whether the encoder
 #: is put in train mode, which moves BatchNorm's running statistics and enables
 #: dropout). A new mode is a line here and a yaml file.
 FINETUNE_MODES = {
     "linear": ("none", False),
-    "linear_bn": ("batchnorm", True),
+    "linear_bn": ("norms", True),
     "end_to_end": ("all", True),
 }
 
@@ -21,7 +24,8 @@ class FinetunedEncoder(nn.Module):
 
     ``linear``: nothing changes, not even running statistics. ``linear_bn``:
     the affine parameters of the BatchNorm layers train (16,288 in CNN14 with 80
-    mels) and their running statistics move. ``end_to_end``: everything trains.
+    mels) and their running statistics move; in an encoder with LayerNorm or
+    GroupNorm, those train alike. ``end_to_end``: everything trains.
 
     The mode lives in a module that overrides ``train()`` because SpeechBrain
     calls ``modules.train()`` *after* ``on_stage_start``: an
@@ -56,8 +60,8 @@ class FinetunedEncoder(nn.Module):
         self.mode = mode
         self.trained, self.train_mode = FINETUNE_MODES[mode]
         encoder.requires_grad_(self.trained == "all")
-        if self.trained == "batchnorm":
-            for module in batch_norms(encoder):
+        if self.trained == "norms":
+            for module in norms(encoder):
                 module.requires_grad_(True)
 
     @property
@@ -138,6 +142,17 @@ class AdaptedEncoder(nn.Module):
         return self.encoder(feats, lengths, **where)
 
 
+def norms(module: nn.Module) -> Iterable[nn.Module]:
+    """Layers inside a module that normalise: BatchNorm, LayerNorm, GroupNorm.
+
+    Example
+    -------
+    >>> len(list(norms(nn.Sequential(nn.LayerNorm(2), nn.GroupNorm(1, 2)))))
+    2
+    """
+    return (m for m in module.modules() if isinstance(m, _NORMS))
+
+
 def batch_norms(module: nn.Module) -> Iterable[nn.Module]:
     """BatchNorm layers of any dimension inside a module, SyncBatchNorm too.
 
@@ -175,6 +190,8 @@ def calibrate_batch_norms(
     tensor([3.])
     """
     norms = list(batch_norms(encoder))
+    if not norms:
+        return
     momenta = [norm.momentum for norm in norms]
     was_training = encoder.training
     encoder.eval()

@@ -76,6 +76,11 @@ class ClassificationHead(nn.Module):
         Dimension of the embedding.
     n_classes : int
         Number of classes, at least two.
+    n_layers : int
+        Layers whose embeddings stand side by side in ``emb_dim``. With more
+        than one, the head learns their weights, a softmax as in SUPERB
+        (https://arxiv.org/abs/2105.01051), and sums them after the BatchNorm,
+        which brings layers to one scale.
 
     Example
     -------
@@ -84,18 +89,28 @@ class ClassificationHead(nn.Module):
     torch.Size([4, 2])
     >>> sum(p.numel() for p in head.parameters())
     8194
+    >>> head = ClassificationHead(13 * 768, 2, n_layers=13)
+    >>> head.linear.in_features, head.layer_weights.shape
+    (768, torch.Size([13]))
     """
 
-    def __init__(self, emb_dim: int, n_classes: int):
+    def __init__(self, emb_dim: int, n_classes: int, n_layers: int = 1):
         super().__init__()
         if n_classes < 2:
             raise ValueError(f"n_classes is {n_classes}; it must be at least 2")
         self.norm = nn.BatchNorm1d(emb_dim)
-        self.linear = nn.Linear(emb_dim, n_classes)
+        if n_layers > 1:  # equal at first
+            self.layer_weights = nn.Parameter(torch.zeros(n_layers))
+        self.n_layers = n_layers
+        self.linear = nn.Linear(emb_dim // n_layers, n_classes)
 
     def forward(self, emb: torch.Tensor) -> torch.Tensor:
         """``[batch, emb_dim]`` to logits ``[batch, n_classes]``."""
-        return self.linear(self.norm(emb))
+        emb = self.norm(emb)
+        if self.n_layers > 1:
+            layers = emb.unflatten(1, (self.n_layers, -1))
+            emb = torch.softmax(self.layer_weights, dim=0) @ layers
+        return self.linear(emb)
 
 
 class Posterior(nn.Module):

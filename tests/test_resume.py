@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from tests.runs import checkpoints, history
+from tests.speech_models import save, tiny
 
 TINY = ["--width=1", "--batch_size=4", "--device=cpu", "--noprogressbar"]
 TINY += ["--number_of_epochs=3"]
@@ -21,6 +22,7 @@ OFTEN = "--ckpt_interval_steps=1"
 OBJECTIVES = {"simclr": "nt_xent"}
 OBJECTIVES |= {name: name for name in ("byol", "masked_spectrogram")}
 RECIPES = [*OBJECTIVES, "adaptation", "linear", "linear_bn", "end_to_end"]
+RECIPES.append("wav2vec2")  # end to end
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +50,12 @@ def command(corpus, tmp_path_factory):
             if "--encoder_source" not in str(options):
                 run += ["--encoder_source=null"]
         else:
+            if recipe == "wav2vec2":
+                run[1] = "hparams/neuro_end_to_end.yaml"
+                model = folder / "wav2vec2"
+                if not model.is_dir():
+                    save(tiny("wav2vec2"), model)
+                run += [f"--encoder_source={model}"]
             run += [f"--data_folder={cries}", "--bootstrap_draws=100"]
             run += ["--controls=False", "--figures=False", "--nuisance=null"]
         if run[0] != "train_cls.py":

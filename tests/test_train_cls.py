@@ -197,7 +197,7 @@ def test_folds_pool_predictions_on_what_each_model_did_not_see(train, clinic):
     assert by_fold["mean"] == pytest.approx(np.mean(folds))
     assert by_fold["sd"] == pytest.approx(np.std(folds, ddof=1))
     assert set(metrics["controls"]) == {
-        "logmel_logistic", "logmel_svm", "logmel_spread",
+        "logmel_logistic", "logmel_svm", "logmel_spread", "acoustic_logistic",
     }  # fmt: skip
     assert set(metrics["subgroups"]) == {"site"}
     last = train.output.strip().split("\n")[-1]

@@ -9,7 +9,7 @@ from typing import Dict, List, Optional
 from cry_modules.architectures import (
     ARCHITECTURES,
     check_front_end,
-    is_pretrained,
+    is_architecture,
 )
 from cry_modules.checkpoints.versions import written_before
 from cry_modules.cnn14 import POOLINGS
@@ -60,7 +60,7 @@ class Blueprint:
             value = getattr(self, name)
             if not isinstance(value, str) or not (
                 value in known
-                or (name == "architecture" and is_pretrained(value))
+                or (name == "architecture" and is_architecture(value))
                 or (name == "front_end" and is_front_end(value))
             ):
                 raise ValueError(

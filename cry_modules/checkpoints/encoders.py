@@ -10,13 +10,13 @@ import re
 from pathlib import Path
 from typing import Dict, Optional, Tuple, Union
 
-import torch
 from torch import nn
 
 from cry_modules import __version__
 from cry_modules.architectures import (
     ARCHITECTURES,
     architecture_of,
+    is_configured,
     is_pretrained,
     kind_and_source,
     make_encoder,
@@ -24,7 +24,7 @@ from cry_modules.architectures import (
     name_of_state,
     pooling_of_state,
 )
-from cry_modules.checkpoints import panns
+from cry_modules.checkpoints import hub_models
 from cry_modules.checkpoints.checkpointer import (
     best_checkpoint,
     damaged,
@@ -32,6 +32,8 @@ from cry_modules.checkpoints.checkpointer import (
     read_meta,
 )
 from cry_modules.checkpoints.description import MODEL_FILE, check_unchanged
+from cry_modules.checkpoints.fitting import fitting_option, length
+from cry_modules.checkpoints.foreign import configured_name, read_weights
 from cry_modules.checkpoints.front_end import (
     YAML_FILE,
     Known,
@@ -45,12 +47,7 @@ from cry_modules.checkpoints.state_dict import (
     checksum_of,
     read_state_dict,
 )
-from cry_modules.front_ends import (
-    FRONT_ENDS,
-    WAVEFORM,
-    is_front_end,
-    make_front_end,
-)
+from cry_modules.front_ends import FRONT_ENDS, WAVEFORM, is_front_end
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.folders import file_inside
 
@@ -222,7 +219,10 @@ class EncoderSource:
             _check_front_end(known, front_end, title)
         version = _version_hint(meta)
         check_fit(
-            encoder, state, title, lambda: _hint(state, encoder) + version
+            encoder,
+            state,
+            title,
+            lambda: fitting_option(state, encoder) + version,
         )
         if version:
             logger.warning("%s fits%s", title, version)
@@ -237,11 +237,8 @@ class EncoderSource:
         known = recorded_front_end(self.source, path, meta)
         if self.kind == "folder":
             file_inside(path.parent, path.name)
-        state = read_state_dict(path, title)
-        if panns.MARKER in state:
-            known = Known("panns", "its names are PANNs'")
-            state = panns.converted(state, title)
-        return state, known, meta
+        state, told = read_weights(path, title)
+        return state, told or known, meta
 
     def settings(self) -> Dict[str, Union[str, int]]:
         """Settings that the weights and the files beside them tell, by name."""
@@ -256,8 +253,13 @@ class EncoderSource:
         name = name_of_state(state)
         if name is not None and is_pretrained(name):
             settings["architecture"] = recorded_architecture(path) or name
+        elif name is not None and is_configured(name):
+            arguments = name, path, state, self._title(path)
+            settings["architecture"] = recorded_architecture(
+                path
+            ) or configured_name(*arguments)
         elif name is not None:
-            width = _length(state, ARCHITECTURES[name].marker)
+            width = length(state, ARCHITECTURES[name].marker)
             pooling = pooling_of_state(name, state)
             settings.update(architecture=name, width=width, pooling=pooling)
         return settings
@@ -271,6 +273,8 @@ class EncoderSource:
             encoder = make_encoder(architecture_of(self.source), 0, 0)
             return checksum_of(encoder.state_dict())
         path = self.file()
+        if hub_models.is_weights(path):
+            return checksum_of(self._read(path)[0])
         return checksum_of(read_state_dict(path, self._title(path)))
 
     def _warn_if_unfinished(self, path):
@@ -295,8 +299,11 @@ class EncoderSource:
 
     def _in_folder(self) -> Path:
         folder = Path(self.source)
-        if (folder / ENCODER_FILE).is_file():
-            return folder / ENCODER_FILE
+        for name in (ENCODER_FILE, SPEECHBRAIN_FILE):
+            if (folder / name).is_file():
+                return folder / name
+        if hub_models.is_model(folder):
+            return hub_models.weights_file(folder, self._title(folder))
         save = folder / "save" if (folder / "save").is_dir() else folder
         checkpoint = best_checkpoint(save)
         if checkpoint is not None and (checkpoint / ENCODER_FILE).is_file():
@@ -318,7 +325,8 @@ class EncoderSource:
         names = (ENCODER_FILE, SPEECHBRAIN_FILE)
         cure = (
             f"download {SPEECHBRAIN_FILE} and {YAML_FILE} of {source} into a "
-            "folder, and pass the first"
+            "folder, and pass the first; or, of a model of transformers, "
+            f"{hub_models.FILES}, and pass the folder"
         )
         if public is not None:
             names = (public.file,)
@@ -334,10 +342,13 @@ class EncoderSource:
             for settings in () if public else (MODEL_FILE, YAML_FILE):
                 download(source, settings, title, cure)
             return path
-        raise InputError(
-            f"{title} on the Hugging Face hub holds no {' or '.join(names)}; "
-            "pass another id"
+        path = None if public else hub_models.fetch(source, title, cure)
+        require(
+            path is not None,
+            f"{title} on the Hugging Face hub holds no {' or '.join(names)}",
+            "pass another id",
         )
+        return path
 
     def _missing(self) -> InputError:
         cure = (
@@ -397,42 +408,6 @@ def _check_front_end(known: Known, front_end: str, title: str) -> None:
         f"{front_end}",
         f"pass --front_end {known.front_end}",
     )
-
-
-def _hint(state: Dict[str, torch.Tensor], encoder: nn.Module) -> str:
-    """The option to pass where architecture, width, mel bands or pooling
-    differ."""
-    name = name_of_state(state)
-    if name is None or name_of(encoder) is None:
-        return ""
-    if name != name_of(encoder):
-        return f"; it is a {name}: pass --architecture {name}"
-    expected, kind = encoder.state_dict(), ARCHITECTURES[name]
-    width, n_mels = (
-        (_length(state, weight), _length(expected, weight))
-        for weight in (kind.marker, f"{kind.first_norm}.weight")
-    )
-    if width[0] is not None and width[0] != width[1]:
-        return f"; it has width {width[0]}: pass --width {width[0]}"
-    if n_mels[0] is not None and n_mels[0] != n_mels[1]:
-        names = [
-            name
-            for name in FRONT_ENDS
-            if make_front_end(name).n_mels == n_mels[0]
-        ]
-        cure = f": pass --front_end {' or '.join(names)}" if names else ""
-        return f"; it takes {n_mels[0]} mel bands, here {n_mels[1]}{cure}"
-    pooling = pooling_of_state(name, state)
-    if pooling != pooling_of_state(name, expected):
-        return f"; it has the pooling {pooling}: pass --pooling {pooling}"
-    return ""
-
-
-def _length(state, name) -> Optional[int]:
-    """First dimension of a weight; None where it is missing or a scalar."""
-    weight = state.get(name)
-    has_length = weight is not None and weight.dim() and len(weight)
-    return len(weight) if has_length else None
 
 
 def _version_hint(meta: Dict) -> str:

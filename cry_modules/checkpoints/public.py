@@ -71,14 +71,32 @@ FACTS = {
     ),
     PANNS.name: Facts(75_477_440, "5,800 (AudioSet)", "see its page", None),
     "speech_embedding": Facts(328_128, "thousands (speech)", "Apache-2.0", 1.2),
+    "facebook/wav2vec2-base": Facts(
+        94_370_944, "960 (read English)", "Apache-2.0", None
+    ),
+    "facebook/hubert-base-ls960": Facts(
+        94_370_944, "960 (read English)", "Apache-2.0", None
+    ),
+    "microsoft/wavlm-base-plus": Facts(
+        94_381_168, "94,000 (English)", "its page names none", None
+    ),
+    "openai/whisper-base": Facts(
+        20_590_592, "680,000 (speech with transcripts)", "Apache-2.0", None
+    ),
+    "BEATs_iter3_plus_AS2M.pt": Facts(
+        90_311_792, "5,800 (AudioSet)", "MIT", None
+    ),
+    "Ubenwa/sb-ecapa-vggsound-simclr": Facts(
+        21_160_832, _VGGSOUND, "its page names none", None
+    ),
 }
 
 
 def facts_of(source: str) -> Facts:
     """Facts of an encoder by its source; unknown ones say so."""
     unknown = Facts(None, "unknown", "unknown: ask its author", None)
-    is_file = Path(source).name == PANNS.name
-    return FACTS.get(PANNS.name if is_file else source, unknown)
+    name = Path(source).name  # of a file, wherever it is
+    return FACTS.get(name if name in FACTS else source, unknown)
 
 
 def public_encoder(name: str) -> Optional[PublicEncoder]:

@@ -16,7 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
-from cry_modules.architectures import is_pretrained, make_encoder
+from cry_modules.architectures import (
+    is_configured,
+    is_pretrained,
+    make_encoder,
+    short_name,
+)
 from cry_modules.checkpoints.checkpointer import damaged, read_meta
 from cry_modules.checkpoints.description import (
     MODEL_FILE,
@@ -31,7 +36,12 @@ from cry_modules.checkpoints.public import download, is_hub_id
 from cry_modules.checkpoints.settings import check_chunk, plain_settings
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
-from cry_modules.embeddings import Embedder, make_features, readout_dim
+from cry_modules.embeddings import (
+    Embedder,
+    layers_of,
+    make_features,
+    readout_dim,
+)
 from cry_modules.front_ends import make_front_end
 from cry_modules.heads import ClassificationHead, Posterior
 from cry_modules.metrics.predictions import Predictions
@@ -112,7 +122,8 @@ def build(blueprint: Blueprint, facts: Optional[Dict] = None) -> SavedModel:
     if blueprint.classes:
         # Computed rather than tried: a chunk may have any length.
         dimension = readout_dim(blueprint.readout, encoder, logmel.n_mels)
-        head = ClassificationHead(dimension, len(blueprint.classes))
+        n_layers = layers_of(blueprint.readout, encoder)
+        head = ClassificationHead(dimension, len(blueprint.classes), n_layers)
         posterior = Posterior(head, blueprint.log_prior).eval()
     return SavedModel(blueprint, embedder, posterior, facts or {})
 
@@ -182,15 +193,17 @@ def _build_described(facts: Dict, weights: Path) -> SavedModel:
     if problem := mismatch(facts.get(key), TRAINING, key):
         raise ValueError(problem)
     blueprint = Blueprint(**settings)
-    if not is_pretrained(blueprint.architecture):
-        _check_width(blueprint, weights)
+    name = blueprint.architecture
+    # SpeechBrain's BEATs is always built in memory.
+    if not (is_pretrained(name) or short_name(name) == "beats"):
+        _check_size(blueprint, weights)
     model = build(blueprint, facts)
     model.threshold = threshold_of(facts, len(blueprint.classes))
     return model
 
 
-def _check_width(blueprint: Blueprint, weights: Path) -> None:
-    """Refuse a width before memory is taken for weights that are not there."""
+def _check_size(blueprint: Blueprint, weights: Path) -> None:
+    """Refuse a size before memory is taken for weights that are not there."""
     n_mels = make_front_end(blueprint.front_end).n_mels
     with torch.device("meta"):
         encoder = _encoder(blueprint, n_mels)
@@ -198,6 +211,8 @@ def _check_width(blueprint: Blueprint, weights: Path) -> None:
     if weights.stat().st_size < n_bytes:
         raise ValueError(
             f"width is {blueprint.width}, which {WEIGHTS_FILE} is too small for"
+            if not is_configured(blueprint.architecture)
+            else f"{WEIGHTS_FILE} is too small for its architecture"
         )
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Callable, Dict, List, Optional
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from data_prep.files.errors import InputError
@@ -65,6 +67,8 @@ def read_state_dict(
     ``title`` names the file in errors.
     """
     title = title or str(path)
+    if Path(path).suffix == ".safetensors":
+        return _checked(_safetensors(path, title), title)
     try:
         with open(path, "rb") as file:
             start = file.read(len(_ZIP))
@@ -84,7 +88,17 @@ def read_state_dict(
     if not isinstance(state, dict):
         raise _not_a_state_dict(title, "it is not a dict")
     # A plain dict: a pickle may set any attribute of its own, methods too.
-    state = dict(dict.items(state))
+    return _checked(dict(dict.items(state)), title)
+
+
+def _safetensors(path, title):
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{title} holds no tensors ({error}); get it again")
+
+
+def _checked(state, title):
     for name, value in state.items():
         _check_entry(name, value, title)
     return state
@@ -155,6 +169,30 @@ def _is_dense(value) -> bool:
     )
     # A stride of 0 makes a few bytes look like many numbers.
     return is_plain and value.nbytes <= value.untyped_storage().nbytes()
+
+
+def below(
+    state: Dict[str, torch.Tensor], anchor: str
+) -> Dict[str, torch.Tensor]:
+    """Weights of the module that holds ``anchor``, without its prefix; empty
+    if there is none.
+
+    Heads, decoders and projectors beside it are left out.
+
+    Example
+    -------
+    >>> below({"model.encoder.a.b": 1, "model.encoder.c": 2, "head": 3}, "a.b")
+    {'a.b': 1, 'c': 2}
+    """
+    ends = [n for n in state if n == anchor or n.endswith(f".{anchor}")]
+    if not ends:
+        return {}
+    prefix = min(ends, key=len)[: -len(anchor)]
+    return {
+        name[len(prefix) :]: value
+        for name, value in state.items()
+        if name.startswith(prefix)
+    }
 
 
 def differences(

@@ -1,13 +1,13 @@
 """Controls that a classifier must beat: classical models on the same split.
 
-Their features are mean and spread over time of the log-mel bands of whole
-recordings. The means hold the microphone and the room, which encoders do not
-see since ``fbank`` takes them off; so one model has the spread alone. The one
-setting of each is chosen on the validation split, as the epoch of the network
-is.
+Their features are acoustic measures of cries, or mean and spread over time of
+the log-mel bands of whole recordings. The means hold the microphone and the
+room, which encoders do not see since ``fbank`` takes them off; so one model has
+the spread alone. The one setting of each is chosen on the validation split, as
+the epoch of the network is.
 """
 
-from typing import Dict, List, Sequence, Tuple, TypeVar
+from typing import Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -37,6 +37,7 @@ NAMES = {
     "logmel_logistic": "log-mel statistics, logistic regression",
     "logmel_svm": "log-mel statistics, support vector machine",
     "logmel_spread": "log-mel statistics without means, logistic regression",
+    "acoustic_logistic": "acoustic measures, logistic regression",
     "random_encoder": "random encoder, calibrated BatchNorm, same read-out",
 }
 #: Random encoders in the control of that name where a run is cheap: one seed
@@ -50,26 +51,25 @@ def train_classical(
     features: Dict[str, np.ndarray],
     recordings: Dict[str, Predictions],
     prevalence: np.ndarray,
+    measures: Optional[Dict[str, np.ndarray]] = None,
 ) -> Dict[str, Tuple[Dict[str, Predictions], np.ndarray]]:
-    """Train the classical models on means and spreads, ``[n, 2 * bands]``, by
-    split.
+    """Train the classical models on means and spreads, ``[n, 2 * bands]``, and
+    on acoustic measures, ``[n, measures]``, by split.
 
     Returns by name the predictions of validation and test, and the class
     frequencies that the scores assume.
     """
     uniform = np.full(len(prevalence), 1 / len(prevalence))
     spread = {s: f[:, f.shape[1] // 2 :] for s, f in features.items()}
-    return {
-        "logmel_logistic": (
-            _best(features, recordings, *_logistic(prevalence)),
-            prevalence,
-        ),
-        "logmel_svm": (_best(features, recordings, *_svm()), uniform),
-        "logmel_spread": (
-            _best(spread, recordings, *_logistic(prevalence)),
-            prevalence,
-        ),
+    of_logistic = {"logmel_logistic": features, "logmel_spread": spread}
+    if measures is not None:
+        of_logistic["acoustic_logistic"] = measures
+    trained = {
+        name: (_best(each, recordings, *_logistic(prevalence)), prevalence)
+        for name, each in of_logistic.items()
     }
+    trained["logmel_svm"] = _best(features, recordings, *_svm()), uniform
+    return {name: trained[name] for name in NAMES if name in trained}
 
 
 def _logistic(prevalence):

@@ -20,7 +20,9 @@ from cry_modules import __version__
 from cry_modules.architectures import (
     architecture,
     encoder_options,
+    is_configured,
     is_pretrained,
+    short_name,
 )
 from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
@@ -102,11 +104,8 @@ def export(
             "train_cls.py as --encoder_source, and export that run"
         )
     encoder = model.blueprint.architecture
-    require(
-        not (onnx or int8) or not is_pretrained(encoder),
-        f"--onnx writes encoders of mel frames, and {results} has {encoder}",
-        "leave it out: the exported model runs with this package",
-    )
+    if onnx or int8:
+        _check_onnx(results, encoder)
     description = describe(run, model, name, corpus_name)
     named = [c.strip() for c in (subgroups or "").split(",") if c.strip()]
     description["subgroups"] = subgroup_facts(model.facts, named)
@@ -144,6 +143,16 @@ def _check_out(out: Path):
             f"{out} is the current folder; pass the name of a new one"
         )
     make_folder(out.parent)
+
+
+def _check_onnx(results, encoder):
+    """Refuse an encoder that an ONNX file cannot hold."""
+    require(
+        not (is_pretrained(encoder) or is_configured(encoder)),
+        "--onnx writes encoders that embed a padded batch, not each length by "
+        f"itself, and {results} has {short_name(encoder)}",
+        "leave it out: the exported model runs with this package",
+    )
 
 
 def describe(
@@ -262,5 +271,6 @@ def speechbrain_yaml(model: SavedModel, description: Dict) -> str:
         shortest=shortest_input(logmel.hop),
         emb_dim=model.posterior.head.norm.num_features,
         n_classes=len(blueprint.classes),
+        n_layers=model.embedder.n_layers,
         threshold=json.dumps(model.threshold),
     )

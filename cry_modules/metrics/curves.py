@@ -65,13 +65,14 @@ def _cumulated(positive, scores, weights):
     """Weight of positives and negatives at or above each distinct score."""
     order = np.argsort(-scores, kind="stable")
     weights, positive = weights[:, order], positive[order]
-    is_last = np.append(np.diff(scores[order]) != 0, True)  # of equal scores
-    pos, neg = (
-        np.cumsum(weights * mask, axis=1)[:, is_last]
-        for mask in (positive, ~positive)
-    )
-    known = has_both(weights, positive)
-    return tuple(np.pad(x[known], ((0, 0), (1, 0))) for x in (pos, neg))
+    # The first point, and the last of equal scores.
+    kept = np.append(True, np.diff(scores[order]) != 0)
+    kept = np.append(kept, True)
+    weights = weights[has_both(weights, positive)]
+    both = np.zeros((2, len(weights), len(kept)))
+    for sums, mask in zip(both, (positive, ~positive)):
+        np.cumsum(weights * mask, axis=1, out=sums[:, 1:])
+    return tuple(both if kept.all() else both[:, :, kept])
 
 
 def mean_roc(

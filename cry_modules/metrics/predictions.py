@@ -58,8 +58,9 @@ class Predictions:
         """Read a csv that ``write`` wrote; raise InputError if it is faulty."""
         required = ("ID", "patient_id", "label")
         # With the folder, because many runs have files of this name.
+        folder = str(Path(path).parent / "_")[:-1]
         rows = [
-            (str(Path(path).parent / source), row)
+            (f"{folder}{source}", row)
             for source, row in read_table(path, required)
         ]
         classes = [

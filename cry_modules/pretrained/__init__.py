@@ -1,1 +1,2 @@
-"""Encoders of samples that others have trained, built with their weights."""
+"""Encoders that others have trained: built with their weights, or, from SpeechBrain,
+from a configuration alone."""

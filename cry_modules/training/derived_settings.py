@@ -5,7 +5,7 @@ import glob
 from pathlib import Path
 from typing import Any, Dict, Optional
 
-from cry_modules.architectures import is_pretrained
+from cry_modules.architectures import is_configured, is_pretrained, short_name
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.front_end import recorded_objective
@@ -49,22 +49,45 @@ def with_encoder_settings(hparams_file: str, overrides: Settings) -> Settings:
         kept = {name: before[name] for name in names if name in before}
         if "width" in kept:
             kept["width"] = RANGES["width"](kept["width"])
-        return {**kept, **overrides}
+        return _joined(overrides, kept, settings)
     text = _text(settings, "encoder_source")
     source = EncoderSource(_of_first_fold(text))
     try:
         known = {} if source.is_random else source.settings()
         known.update(_objective(settings, source))
     except InputError:  # raised again where the weights are loaded
+        if source.kind == "hub":  # which takes half a minute to be unreachable
+            raise
         return overrides
+    joined = _joined(overrides, known, settings)
     for name, value in known.items():
         require(
-            overrides.get(name, value) == value,
-            f"--{name} is {overrides.get(name)}, and --encoder_source {text} "
-            f"has {value}",
+            joined[name] == value,
+            f"--{name} is {joined[name]}, and --encoder_source {text} has "
+            f"{short_name(value)}",
             f"leave out --{name}, or pass another encoder",
         )
-    return {**known, **overrides}
+    require(
+        "dropout" not in overrides
+        or not is_configured(known.get("architecture")),
+        f"--dropout is {overrides.get('dropout')}, and --encoder_source {text} "
+        "has its own",
+        "leave out --dropout",
+    )
+    return joined
+
+
+def _joined(typed: Settings, known: Settings, settings: Settings) -> Settings:
+    """Settings of an encoder and what is typed; nobody types the configuration
+    in the name of an architecture. ``settings`` are those of the yaml file."""
+    joined, name = {**known, **typed}, known.get("architecture")
+    if not is_configured(name):
+        return joined
+    if joined["architecture"] == short_name(name):
+        joined["architecture"] = name
+    if settings.get("readout", "").startswith("block"):
+        joined.setdefault("readout", _readout(settings["readout"]))
+    return joined
 
 
 def _readout(readout: str) -> str:
@@ -84,8 +107,11 @@ def _objective(settings: Settings, source: EncoderSource) -> Settings:
 
 def encoder_in_words(hparams: Settings) -> str:
     """Describe the encoder of an experiment in a log line."""
-    names = _OF_ENCODER[: 2 if is_pretrained(hparams["architecture"]) else None]
-    return ", ".join(f"{name} {hparams[name]}" for name in names)
+    name = hparams["architecture"]
+    names = _OF_ENCODER
+    if is_pretrained(name) or is_configured(name):
+        names = ("architecture", "front_end")
+    return ", ".join(f"{name} {short_name(hparams[name])}" for name in names)
 
 
 def with_classes(hparams_file: str, overrides: Settings) -> Settings:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+from itertools import count
 from statistics import median
 from typing import Dict, List, NamedTuple
 
@@ -146,6 +147,7 @@ class Forecast:
         may_narrow = width > 8 and source.is_random
         # Refused under several processes (recompute.py).
         recompute = self.trains and not self.recompute and n_ranks() == 1
+        recompute = recompute and hasattr(self.hparams["encoder"], "run_block")
         cast = self.precision == "fp32"
         checkpointing = "--checkpoint_activations True"
         alone = {checkpointing, "--precision bf16"}
@@ -225,9 +227,13 @@ def forecast_classification(
     """
     row_s, rate = hparams["chunk_s"], hparams["sample_rate"]
 
+    levels = count(1)
+
     def forward(n):
-        item = {"sig": tone(round(row_s * rate))}
-        batch = PaddedBatch([item] * n).to(brain.device)
+        # Different ones: a frozen encoder recalls what it has embedded.
+        sound = tone(round(row_s * rate))
+        items = [{"sig": sound / next(levels)} for _ in range(n)]
+        batch = PaddedBatch(items).to(brain.device)
         with brain.training_ctx:
             return brain.modules.head(brain.modules.embedder(*batch.sig))
 

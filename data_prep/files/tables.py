@@ -63,7 +63,10 @@ def read_table(
     header = checked_header(path, first, required, named)
     rows, changed = [], []
     for source, line in lines[1:]:
-        if list(map(cleaned, line))[: len(header)] == first[: len(header)]:
+        repeated = cleaned(line[0]) == first[0]  # most rows do not begin so
+        if repeated and (
+            list(map(cleaned, line))[: len(header)] == first[: len(header)]
+        ):
             raise InputError(f"{source} repeats the header; remove that row")
         raw = _cells(path, source, header, line)
         cells = {

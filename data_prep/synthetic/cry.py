@@ -65,7 +65,7 @@ def _melody(rng: np.random.Generator, kind: str, frames: int) -> np.ndarray:
     return span * (0.6 * np.abs(np.sin(2 * np.pi * (t + 0.1))) - 0.3 * t)
 
 
-def _burst_times(
+def burst_times(
     rng: np.random.Generator, voice: Voice, style: Style, seconds: float
 ) -> List[Tuple[float, float]]:
     """(start, length) of each burst, seconds."""
@@ -223,7 +223,7 @@ def make_cry(
     style = draw_style(rng, trigger)
     dry = np.zeros(round(seconds * RATE))
     breathes_loud = rng.uniform() < 0.6
-    for start, length in _burst_times(rng, voice, style, seconds):
+    for start, length in burst_times(rng, voice, style, seconds):
         burst = draw_burst(rng, voice, style, length)
         wave = sound_burst(rng, burst, voice, style, length)
         wave *= np.exp(style.level_spread * rng.normal())

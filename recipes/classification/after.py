@@ -16,6 +16,7 @@ from cry_modules.audio import LongRecording
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import unwrapped
 from cry_modules.evaluation import controls, file_facts, report
+from cry_modules.evaluation.acoustics import AcousticMeasures
 from cry_modules.evaluation.columns import subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
 from cry_modules.evaluation.identity import identity_probe
@@ -149,16 +150,17 @@ def write_predictions(predictions, split, folder, runs):
     predictions.write(folder / f"predictions_{split}.csv", path_of)
 
 
-def classical_controls(hparams, logmel, brain):
-    """Train the classical models on log-mel statistics; write and return
-    their predictions."""
-    arrays = {
-        split: as_arrays(data, brain.classes) for split, data in logmel.items()
-    }
+def train_controls(hparams, brain, logmel, embedded):
+    """Train the classical models on log-mel statistics and acoustic measures,
+    which ``embedded`` computes; write and return their predictions."""
+    measures = AcousticMeasures(hparams["logmel"].sample_rate)
+    features, recordings, measured = {}, {}, {}
+    for split, data in embedded(measures, "acoustic measures").items():
+        measured[split], _ = as_arrays(data, brain.classes)
+    for split, data in logmel.items():
+        features[split], recordings[split] = as_arrays(data, brain.classes)
     fitted = controls.train_classical(
-        {split: features for split, (features, _) in arrays.items()},
-        {split: recordings for split, (_, recordings) in arrays.items()},
-        brain.prevalence,
+        features, recordings, brain.prevalence, measured
     )
     outcomes = {}
     for name, (predicted, prevalence) in fitted.items():

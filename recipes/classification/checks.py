@@ -1,8 +1,8 @@
 """Checks of options and labels before a classifier is made."""
 
-from cry_modules.embeddings import LOGMEL
+from cry_modules.embeddings import LAYERS, LOGMEL
 from data_prep import manifest
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 
 
 def read_labels(manifests, classes):
@@ -32,7 +32,13 @@ def check_options(hparams):
             f"{hparams['finetune_mode']}; log-mel statistics are for frozen "
             f"modes: pass --readout {readout[: -len(LOGMEL) - 1]}"
         )
-    if hparams.get("solver") == "lbfgs" and not (
+    solves = hparams.get("solver") == "lbfgs"
+    require(
+        not (solves and readout == LAYERS),
+        f"solver is lbfgs and readout is {readout}, whose weights are learned",
+        "pass --solver adamw, or one layer, such as --readout layer6",
+    )
+    if solves and not (
         hparams["finetuned"].frozen and hparams["trained_on"] == "recordings"
     ):
         raise InputError(

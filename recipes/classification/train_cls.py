@@ -124,7 +124,10 @@ def trained_part(
 
 def make_brain(hparams, run_opts, train_labels, classes):
     """Brain and head for these classes."""
-    head = hparams["head"](hparams["embedder"].dimension(), len(classes))
+    embedder = hparams["embedder"]
+    head = hparams["head"](
+        embedder.dimension(), len(classes), embedder.n_layers
+    )
     hparams["checkpointer"].add_recoverable("head", head)
     brain = ClassificationBrain(
         modules={**hparams["modules"], "head": head},
@@ -248,15 +251,10 @@ def run(hparams, hparams_file, overrides, run_opts):
     if hparams["controls"] or nuisance:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
-        done.controls = after.classical_controls(hparams, logmel, brain)
-        if (
-            hparams["readout"] != EMBEDDING
-            and EncoderSource(hparams["encoder_source"]).kind != CALIBRATED
-            and not is_pretrained(hparams["architecture"])
-        ):
-            done.controls |= random_encoders(
-                hparams, hparams_file, overrides, run_opts, brain.cached
-            )
+        done.controls = after.train_controls(hparams, brain, logmel, embedded)
+        done.controls |= random_encoders(
+            hparams, hparams_file, overrides, run_opts, brain.cached
+        )
     corpus = manifest.read_corpus(manifests)
     done.metrics = after.model_metrics(
         hparams, brain, done, options, corpus, files
@@ -275,8 +273,15 @@ def random_encoders(hparams, hparams_file, overrides, run_opts, several):
     """Run the same recipe with random encoders: the control for a head that
     also reads blocks or log-mel statistics, from which any encoder gains.
 
-    One random encoder, or `several`, since they differ; outcomes by name.
+    One random encoder, or `several`, since they differ; outcomes by name. None
+    for other heads, and for encoders that are random or always pre-trained.
     """
+    if (
+        hparams["readout"] == EMBEDDING
+        or EncoderSource(hparams["encoder_source"]).kind == CALIBRATED
+        or is_pretrained(hparams["architecture"])
+    ):
+        return {}
     changes = {
         "encoder_source": CALIBRATED,
         **{"controls": False, "figures": False},

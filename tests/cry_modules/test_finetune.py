@@ -218,3 +218,14 @@ def test_frozen_layers_stay_frozen_under_data_parallelism(convert):
     assert not adapted.encoder.norm0.training
     assert not adapted.encoder.conv_block4.norm2.training
     assert adapted.encoder.conv_block5.norm1.training
+
+
+def test_linear_bn_trains_layer_norms_and_group_norms():
+    """The counterpart of linear+BN in an encoder without BatchNorm."""
+    encoder = nn.Sequential(
+        nn.Conv1d(1, 4, 3), nn.GroupNorm(2, 4), nn.LayerNorm(6), nn.Linear(6, 2)
+    )
+    tuned = FinetunedEncoder(encoder, "linear_bn").train()
+    trained = [n for n, p in encoder.named_parameters() if p.requires_grad]
+    assert trained == ["1.weight", "1.bias", "2.weight", "2.bias"]
+    assert tuned.encoder.training

@@ -84,6 +84,25 @@ def test_the_control_without_means_does_not_see_them():
     assert same == 0 and other > 0.1
 
 
+def test_acoustic_measures_are_a_control_of_their_own():
+    """The logistic regression of log-mel statistics, on other features."""
+    features, recordings, prevalence = make_data()
+    measures, *_ = make_data(seed=1)
+    without = controls.train_classical(features, recordings, prevalence)
+    computed = controls.train_classical(
+        features, recordings, prevalence, measures
+    )
+    assert list(computed) == [*without, "acoustic_logistic"]
+    expected, _ = controls.train_classical(measures, recordings, prevalence)[
+        "logmel_logistic"
+    ]
+    for split, predictions in computed["acoustic_logistic"][0].items():
+        np.testing.assert_array_equal(
+            predictions.scores, expected[split].scores
+        )
+    assert computed["acoustic_logistic"][1] is prevalence
+
+
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_controls_find_a_signal_and_scores_sum_to_one(n_classes):
     data = make_data(n_classes, signal=3.0)

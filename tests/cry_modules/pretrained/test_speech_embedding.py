@@ -23,7 +23,7 @@ from cry_modules.export.folder import export
 from cry_modules.front_ends import make_front_end
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.metrics.predictions import Predictions
-from cry_modules.pretrained import speech_embedding
+from cry_modules.pretrained import frozen, speech_embedding
 from cry_modules.training.derived_settings import with_encoder_settings
 from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError
@@ -93,10 +93,22 @@ def options(clinic, run, *more):
     ]
 
 
-def test_it_is_trained_on_resumed_exported_and_loaded(clinic, tmp_path):
-    run, out = tmp_path / "run", tmp_path / "model"
+def test_it_is_trained_on_resumed_exported_and_loaded(
+    clinic, tmp_path, monkeypatch
+):
+    run, out, n_read = tmp_path / "run", tmp_path / "model", []
+    read = speech_embedding.SpeechEmbedding.read
+
+    def counted(self, wav, places):
+        n_read.append(len(wav))
+        return read(self, wav, places)
+
+    monkeypatch.setattr(speech_embedding.SpeechEmbedding, "read", counted)
+    monkeypatch.setattr(frozen, "MEMORY", frozen.Memory())
     command = [LINEAR, *options(clinic, run, f"--encoder_source={SOURCE}")]
     train_cls.main(command)
+    # Each recording once, the dimension, and a forecast that recalls nothing.
+    assert len(n_read) > len([*clinic.glob("*.wav")]) + 1 + 2
     metrics = json.loads((run / "metrics.json").read_text())
     assert metrics["encoder_source"] == SOURCE
     assert metrics["n_trainable"] == 4 * 192 + 2
