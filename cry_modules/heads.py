@@ -77,7 +77,7 @@ class ClassificationHead(nn.Module):
     n_classes : int
         Number of classes, at least two.
     n_layers : int
-        Layers whose embeddings stand side by side in ``emb_dim``. With more
+        Layers whose embeddings are side by side in ``emb_dim``. With more
         than one, the head learns their weights, a softmax as in SUPERB
         (https://arxiv.org/abs/2105.01051), and sums them after the BatchNorm,
         which brings layers to one scale.

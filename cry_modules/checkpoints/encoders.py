@@ -237,8 +237,8 @@ class EncoderSource:
         known = recorded_front_end(self.source, path, meta)
         if self.kind == "folder":
             file_inside(path.parent, path.name)
-        state, told = read_weights(path, title)
-        return state, told or known, meta
+        state, by_names = read_weights(path, title)
+        return state, by_names or known, meta
 
     def settings(self) -> Dict[str, Union[str, int]]:
         """Settings that the weights and the files beside them tell, by name."""

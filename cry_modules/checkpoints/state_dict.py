@@ -175,9 +175,9 @@ def below(
     state: Dict[str, torch.Tensor], anchor: str
 ) -> Dict[str, torch.Tensor]:
     """Weights of the module that holds ``anchor``, without its prefix; empty
-    if there is none.
+    if no module holds it.
 
-    Heads, decoders and projectors beside it are left out.
+    Heads, decoders and projectors of the same file are left out.
 
     Example
     -------

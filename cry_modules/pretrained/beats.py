@@ -26,7 +26,7 @@ class _Unloaded(BEATs):
             super().__init__(path, freeze=False)
 
     def load_state_dict(self, state_dict, *args, **options):
-        """Load weights, of which the configuration alone has none."""
+        """Load weights, or nothing while it is built."""
         return state_dict and super().load_state_dict(
             state_dict, *args, **options
         )
