@@ -9,7 +9,9 @@ import sys
 from importlib import import_module, metadata
 from pathlib import Path
 
-import data_prep  # noqa: F401 (explains a broken environment)
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+import data_prep  # noqa: E402, F401 (explains a broken environment)
 
 COMMANDS = (
     "recipes.simclr.train_simclr",
@@ -26,7 +28,6 @@ COMMANDS = (
 
 def main() -> None:
     """Import every command, then print the versions that were imported."""
-    sys.path.insert(0, str(Path(__file__).parents[1]))
     for command in COMMANDS:
         import_module(command)
     versions = ", ".join(

@@ -3,6 +3,7 @@ be recognised by the length, rate, level, format or clipping of its files, a
 model may learn that instead of the cry."""
 
 import logging
+import shlex
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path
@@ -283,7 +284,8 @@ def report_lines(entry: Dict, label_column: str) -> List[str]:
     return [
         *lines,
         "Numbers are medians. Site, background and patient are examined by "
-        f"`{_CONFOUNDS} RECORDINGS --label_column {label_column} --out DIR`.",
+        f"`{_CONFOUNDS} RECORDINGS --label_column {shlex.quote(label_column)} "
+        "--out DIR`.",
     ]
 
 
