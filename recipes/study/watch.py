@@ -12,11 +12,14 @@ from typing import Dict, List, Optional, Set
 
 from tqdm import tqdm
 
+from cry_modules.training.history import HISTORY_FILE
 from recipes.study import cost
 from recipes.study.keys import as_keys, stage_of
 from recipes.study.plan import Plan, Run
 from recipes.study.so_far import SoFar
 
+#: Longest silence of a study whose output is a file.
+_SILENT_S = 180.0
 _BAR = "{percentage:3.0f}%|{bar}| {postfix}"
 
 
@@ -31,7 +34,8 @@ class Watch:
         self.failed: Dict[str, Path] = {}
         self.interrupted = False  # runs then end because they are stopped
         self.so_far: Optional[SoFar] = None  # makes the first tables
-        self.began = self.changed = time.monotonic()
+        self.began = self.changed = self.said = time.monotonic()
+        self.logs = self._changes_of_logs()
         self.left_s = self._estimate_left()
         self.last = "starting"
         self.bar = tqdm(
@@ -57,6 +61,8 @@ class Watch:
                     line = line.replace("FAILED", "stopped", 1)
                 self._write(line)
         self._look_so_far(ended)
+        if not ended:
+            self._say_running()
         self._draw()
 
     def _look_so_far(self, ended: bool) -> None:
@@ -80,6 +86,34 @@ class Watch:
         self.last = f"{run.name}{took}"
         if self.bar.disable:
             print(f"{self._count()} {self.last}{self._ahead()}", flush=True)
+
+    def _say_running(self) -> None:
+        """Say what runs, in a file or pipe, where nothing else was said for
+        minutes."""
+        now = time.monotonic()
+        if (
+            not self.bar.disable
+            or now - max(self.said, self.changed) < _SILENT_S
+        ):
+            return
+        self.said, before = now, self.logs
+        self.logs = self._changes_of_logs()
+        names = [
+            f"{name}{_epoch(self.plan[name])}"
+            for name, change in self.logs.items()
+            if change != before.get(name) and name not in self.done
+        ]
+        if names:
+            print(f"running: {', '.join(names)}", flush=True)
+
+    def _changes_of_logs(self) -> Dict[str, int]:
+        """Time of the last change of each run's log."""
+        logs = {r.name: log_of(r, self.plan) for r in self.plan.runs.values()}
+        return {
+            name: log.stat().st_mtime_ns
+            for name, log in logs.items()
+            if log.is_file()
+        }
 
     def _count(self) -> str:
         return f"{len(self.done)}/{len(self.plan.runs)}"
@@ -120,6 +154,15 @@ class Watch:
         self.bar.n = self.bar.total
         self.bar.set_postfix_str(f"{self._count()} runs")
         self.bar.close()
+
+
+def _epoch(run: Run) -> str:
+    """Finished epochs of a training, as text; nothing of other runs."""
+    history = run.folder / HISTORY_FILE
+    if not history.is_file():
+        return ""
+    n = history.read_text("utf-8", "replace").count('"epoch":')
+    return f" (epoch {n})"
 
 
 def log_of(run: Run, plan: Plan) -> Path:

@@ -150,6 +150,27 @@ def finish(done, plan, seconds=2.0):
     path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100\t{seconds}\n")
 
 
+def test_a_long_silence_is_broken_by_what_runs(tmp_path, monkeypatch, capsys):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    first, second, *_ = plan.of_rule("train_simclr") + plan.of_rule("train_cls")
+    log = tmp_path / "log"
+    log.write_text("")
+    progress = watch.Watch(plan, cost.Estimate(plan), 1, log)
+    for one in (first, second):
+        watch.log_of(one, plan).parent.mkdir(parents=True, exist_ok=True)
+        watch.log_of(one, plan).write_text("...")
+    first.folder.mkdir(parents=True)
+    (first.folder / "history.json").write_text('[{"epoch": 1}, {"epoch": 2}]')
+    finish(second, plan)
+    progress.look()
+    assert "running" not in capsys.readouterr().out
+    monkeypatch.setattr(watch, "_SILENT_S", 0.0)
+    progress.look()
+    assert capsys.readouterr().out == f"running: {first.name} (epoch 2)\n"
+    progress.look()  # its log has not changed since
+    assert capsys.readouterr().out == ""
+
+
 class Terminal(io.StringIO):
     def isatty(self):
         return True
