@@ -122,7 +122,8 @@ def run(arguments: Sequence[str], folder: Path) -> List[str]:
         arguments, cwd=ROOT, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
-    lines = done.stdout.replace(f"{folder}/", "").splitlines()
+    printed = done.stdout.replace(f"{folder}/", "")
+    lines = printed.replace(sys.executable, "python").splitlines()
     if done.returncode:
         raise ValueError("\n".join([shlex.join(arguments), *lines]))
     return lines

@@ -1,13 +1,17 @@
 """Recordings of a data folder of files or a pack; formats by first bytes."""
 
+import logging
 import os
 import sys
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, Iterator, List, Optional, Sequence
 
 from data_prep.audio.packs import pack_at
 from data_prep.files.errors import InputError, other_locale, require
 from data_prep.files.identifiers import cleaned
+
+logger = logging.getLogger(__name__)
 
 #: Suffixes that soundfile reads.
 READABLE = (
@@ -132,10 +136,20 @@ def find_files(root: Path, paths: Sequence[str]) -> Dict[str, Optional[str]]:
     if any(found.values()) or any("/" in path for path in paths):
         return found
     named = FilesByName(root)
-    return {
+    found = {
         path: near[0] if len(near := named[path]) == 1 else None
         for path in paths
     }
+    name, path = next((pair for pair in found.items() if pair[1]), ("", ""))
+    if path:
+        _say_found(str(root), name, path)
+    return found
+
+
+@lru_cache(maxsize=None)  # a table is read several times
+def _say_found(root: str, name: str, path: str) -> None:
+    words = "%s: files are found by their names, such as %s for %s"
+    logger.info(words, root, path, name)
 
 
 class FilesByName:

@@ -15,7 +15,7 @@ from data_prep.audio.packs import pack_at
 from data_prep.corpora import preparation
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
-from data_prep.files.identifiers import Spellings, cleaned, identity
+from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
@@ -247,19 +247,8 @@ def usable_rows(
 ) -> Tuple[List[Row], Audits]:
     """Audit the rows of a database; return the usable ones, with durations of
     the decoded audio, and the audits."""
-    named = [rec.wav for rec, _ in rows]
     locate_audio(rows, root)
     recordings = [rec for rec, _ in rows]
-    for name, rec in zip(named, recordings):
-        if cleaned(name) != cleaned(rec.wav):
-            logger.info(
-                "%s: the files of the table are found by their names, such as "
-                "%s for %s",
-                root,
-                rec.wav,
-                name,
-            )
-            break
     audits = preparation.audit(recordings, root, save_folder, left_out)
     kept = [row for row in rows if audits.files[row[0].wav].usable]
     return kept, audits

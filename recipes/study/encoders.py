@@ -125,7 +125,7 @@ def folder_name(encoder: str) -> str:
     Example
     -------
     >>> folder_name("adapt_all"), folder_name("hear:a.b:/c/d.pt")
-    ('adapt_all', 'hear_a.b__c_d.pt-3c9f6f9e')
+    ('adapt_all', 'hear_a.b__c_d.pt-abc044f3')
     """
     plain = re.sub(r"[^\w.-]", "_", encoder)
     digest = hashlib.sha256(encoder.encode()).hexdigest()[:8]

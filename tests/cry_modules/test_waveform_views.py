@@ -10,6 +10,7 @@ import speechbrain as sb
 import torch
 
 from cry_modules.front_ends import LogMel, sentence_mean_norm
+from cry_modules.losses import NTXentLoss
 from cry_modules.training.simclr import SimCLRBrain
 from cry_modules.views.background import Background, add_at_snr
 from cry_modules.views.frequency_response import FrequencyResponse
@@ -235,6 +236,8 @@ def test_backgrounds_of_cries_are_generic_sounds():
     corpora = ["cry", "generic", "cry", "generic"]
     brain = object.__new__(SimCLRBrain)
     brain.device, brain.two_passes = "cpu", False
+    brain.predicts, brain.target = False, None
+    brain.hparams = SimpleNamespace(loss=NTXentLoss(), emb_dim=4)
     brain.modules = SimpleNamespace(
         waveform_augment=WaveformAugment(RATE, [0, 0]),
         views=lambda wavs: (wavs, None),

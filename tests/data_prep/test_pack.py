@@ -165,7 +165,7 @@ def test_parts_are_put_together(sounds, tmp_path):
         ("in", "other", {}, "other holds other files"),
         ("no", "out", {}, "no does not exist"),
         ("pack", "out", {}, "pack is itself a pack"),
-        ("r.csv", "out", {}, "00.wav, listed .*--data_folder"),
+        ("r.csv", "out", {}, "zz.wav, listed .*--data_folder"),
         ("in", "out", {"part": "1/20"}, "--part 1/20 asks for more parts than"),
         ("in", "out", {"part": "3/2"}, "--part 3/2 is not a part"),
         ("in", "out", {"part": "half"}, "--part half is not a part"),
@@ -176,7 +176,7 @@ def test_parts_are_put_together(sounds, tmp_path):
 def test_refusals(sounds, tmp_path, source, target, options, message):
     (tmp_path / "other").mkdir()
     (tmp_path / "other/x").touch()
-    (tmp_path / "r.csv").write_text("path,patient_id\n00.wav,p\n")
+    (tmp_path / "r.csv").write_text("path,patient_id\nzz.wav,p\n")
     pack(sounds, tmp_path / "pack")
     with pytest.raises(InputError, match=message):
         pack(tmp_path / source, tmp_path / target, **options)

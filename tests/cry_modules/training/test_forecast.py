@@ -128,6 +128,7 @@ def forecast_of(batch_size=64, **hparams):
         "width": 64,
         "checkpoint_activations": False,
         "opt_class": partial(torch.optim.AdamW),
+        "encoder": Cnn14(80, width=1),
         **hparams,
     }
     size = forecast.Size(batch_size, 1, 10 * batch_size, 5)
