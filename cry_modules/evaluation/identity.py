@@ -53,7 +53,10 @@ def identity_probe(
     return {
         "auc": value,
         "auc_ci95": logit_interval(
-            value, np.concatenate(draws), n_patients, n_patients - 1
+            value,
+            np.concatenate(draws),
+            n_patients,
+            n_patients * (n_patients - 1),
         ),
         "values": ["the same patient against another"],
         "n": len(values),

@@ -12,7 +12,7 @@ from cry_modules.metrics.bootstrap import (
     N_DRAWS,
     logit_interval,
     patient_weights,
-    rarest_and_others,
+    rarest_and_pairs,
 )
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.within_folds import auc_of_folds, macro_auc
@@ -55,7 +55,7 @@ def nuisance_probe(
         "auc_ci95": logit_interval(
             value,
             np.concatenate(draws),
-            *rarest_and_others(labels, owners),
+            *rarest_and_pairs(labels, owners, fold),
         ),
         "values": names.tolist(),
         "n": int(known.sum()),

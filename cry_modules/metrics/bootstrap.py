@@ -89,7 +89,7 @@ def interval(draws: np.ndarray) -> Optional[List[float]]:
 
 
 def logit_interval(
-    value: float, draws: np.ndarray, few: int, others: int
+    value: float, draws: np.ndarray, few: int, n_pairs: int
 ) -> Optional[List[float]]:
     """95 % interval of an AUC or another share from the spread of its draws.
 
@@ -108,10 +108,12 @@ def logit_interval(
         Values; NaN where the metric is not defined.
     few : int
         Patients of that class, for an AUC the rarest one; two or more.
-    others : int
-        Patients of the other classes, who may be the same: each infant may
-        have cries of both. A share of 0 or 1 counts as half a pair of
-        patients, of that class and of the others, away from it.
+    n_pairs : int
+        Pairs of a patient of that class and one of the others that are
+        compared (``rarest_and_pairs``). A share of 0 or 1 counts as half a
+        pair away from it. With 22 patients of both classes and an AUC of 0.95
+        the interval covers it in 95 %, in five folds in 97 % (half of the
+        22 by 22 pairs in 99 %, at nearly twice the width).
 
     Returns
     -------
@@ -121,14 +123,14 @@ def logit_interval(
     Example
     -------
     >>> draws = 0.8 + np.linspace(-0.1, 0.1, 99)
-    >>> np.round(logit_interval(0.8, draws, 200, 200), 2)
+    >>> np.round(logit_interval(0.8, draws, 200, 40000), 2)
     array([0.65, 0.9 ])
-    >>> np.round(logit_interval(0.8, draws, 5, 395), 2)
+    >>> np.round(logit_interval(0.8, draws, 5, 1975), 2)
     array([0.58, 0.92])
     """
     if interval(draws) is None:
         return None
-    least = least_share(few, others)
+    least = 1 / (2 * max(1, n_pairs))
 
     def log_odds(share):
         """Log-odds, finite at 0 and 1."""
@@ -140,17 +142,6 @@ def logit_interval(
     ends = log_odds(value) + reach * np.array([-1, 1])
     low, high = 1 / (1 + np.exp(-ends))
     return [min(float(low), value), max(float(high), value)]
-
-
-def least_share(few: int, others: int) -> float:
-    """Half a pair of patients, as a share of all pairs of two classes.
-
-    Example
-    -------
-    >>> least_share(5, 10)
-    0.01
-    """
-    return 1 / (2 * few * max(1, others))
 
 
 def interval_of_all_or_none(value: float, n_patients: int) -> List[float]:
@@ -177,24 +168,36 @@ def patients_per_class(labels: np.ndarray, patients: np.ndarray) -> np.ndarray:
 
 def fewest_patients(labels: np.ndarray, patients: Sequence[str]) -> int:
     """Number of patients of the rarest class among the recordings."""
-    return rarest_and_others(labels, patients)[0]
+    return rarest_and_pairs(labels, patients)[0]
 
 
-def rarest_and_others(
-    labels: np.ndarray, patients: Sequence[str]
+def rarest_and_pairs(
+    labels: np.ndarray,
+    patients: Sequence[str],
+    folds: Optional[Sequence[str]] = None,
 ) -> Tuple[int, int]:
     """Number of patients of the rarest class among the recordings, and of
-    those with a recording of another class; a patient may be among both.
+    their pairs with patients of another class, in the same fold if there are
+    folds. A patient with recordings of several classes counts in each.
 
     Example
     -------
-    >>> rarest_and_others(np.array([0, 1, 0, 1]), ["a", "a", "b", "b"])
+    >>> labels, patients = np.array([0, 1, 0, 1]), ["a", "a", "b", "b"]
+    >>> rarest_and_pairs(labels, patients)
+    (2, 4)
+    >>> rarest_and_pairs(labels, patients, ["1", "1", "2", "2"])
     (2, 2)
     """
+    labels, patients = np.asarray(labels), np.asarray(patients)
     n_of = patients_per_class(labels, patients)
     rarest = int(np.where(n_of > 0, n_of, n_of.max() + 1).argmin())
-    others = set(np.asarray(patients)[np.asarray(labels) != rarest])
-    return int(n_of[rarest]), len(others)
+    folds = np.zeros(len(labels)) if folds is None else np.asarray(folds)
+    n_pairs = 0
+    for fold in np.unique(folds):
+        own = patients[(folds == fold) & (labels == rarest)]
+        others = patients[(folds == fold) & (labels != rarest)]
+        n_pairs += len(set(own)) * len(set(others))
+    return int(n_of[rarest]), n_pairs
 
 
 def too_few_patients(n_of: Dict[str, int], needed_by: str) -> Optional[str]:

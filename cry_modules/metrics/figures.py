@@ -16,7 +16,7 @@ from cry_modules.metrics.bootstrap import (
     interval,
     interval_of_all_or_none,
     logit_interval,
-    rarest_and_others,
+    rarest_and_pairs,
 )
 from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.predictions import Predictions
@@ -88,9 +88,8 @@ def shown_in(place: str) -> List[str]:
 
 def rarest_class_interval(value, draws, p) -> Optional[List[float]]:
     """95 % interval of a metric whose precision depends on the rarest class."""
-    return logit_interval(
-        value, draws, *rarest_and_others(p.labels, p.patients)
-    )
+    counts = rarest_and_pairs(p.labels, p.patients, p.folds)
+    return logit_interval(value, draws, *counts)
 
 
 def interval_of_pairs(value, draws, p) -> Optional[List[float]]:
@@ -111,7 +110,7 @@ def class_interval(k: int) -> Callable:
         if value in (0, 1):
             return interval_of_all_or_none(value, n)
         others = len(set(patients[~is_class_k]))
-        return logit_interval(value, draws, n, others)
+        return logit_interval(value, draws, n, n * others)
 
     return of_class_k
 

@@ -24,9 +24,8 @@ from scipy.stats import t as student
 
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
-    least_share,
     patient_weights,
-    rarest_and_others,
+    rarest_and_pairs,
     why_no_interval,
 )
 from cry_modules.metrics.choices import Choices
@@ -320,7 +319,10 @@ def new_seed_interval(
     if over_patients is None:
         return None
     compared = recordings.with_pairs()
-    least = least_share(*rarest_and_others(compared.labels, compared.patients))
+    _, n_pairs = rarest_and_pairs(
+        compared.labels, compared.patients, compared.folds
+    )
+    least = 1 / (2 * max(1, n_pairs))
     low, high = logit(over_patients)
     sd = logit(np.clip(values, least, 1 - least)).std(ddof=1)
     between = student.ppf(0.975, n - 1) * sd * np.sqrt(1 + 1 / n)

@@ -23,7 +23,7 @@ from cry_modules.metrics.bootstrap import (
     interval,
     logit_interval,
     patients_per_class,
-    rarest_and_others,
+    rarest_and_pairs,
     why_no_interval,
 )
 from cry_modules.metrics.choices import Choices
@@ -75,11 +75,11 @@ class Design(NamedTuple):
         """Patients of the rarest class among n."""
         return max(2, round(n * self.share))
 
-    def others(self, n: int) -> int:
-        """Patients with a recording of another class among n."""
-        first = self.first
-        few, others = rarest_and_others(first.labels, first.patients)
-        return round(self.few(n) * others / few)
+    def n_pairs(self, n: int) -> int:
+        """Pairs of patients of two classes among n."""
+        p = self.first
+        few, n_pairs = rarest_and_pairs(p.labels, p.patients, p.folds)
+        return round(n_pairs * (self.few(n) / few) ** 2)
 
     def draws(self, n: int) -> np.ndarray:
         """Metric of each model in simulated studies of n patients,
@@ -124,8 +124,8 @@ class Design(NamedTuple):
 def half_width(design: Design, n: int) -> float:
     """Half the width of the metric's interval in a study of n patients."""
     draws = design.draws(n)[0]
-    few, others = design.few(n), design.others(n)
-    ends = logit_interval(design.values()[0], draws, few, others)
+    few, n_pairs = design.few(n), design.n_pairs(n)
+    ends = logit_interval(design.values()[0], draws, few, n_pairs)
     return math.inf if ends is None else (ends[1] - ends[0]) / 2
 
 

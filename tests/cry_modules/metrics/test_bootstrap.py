@@ -7,10 +7,9 @@ from scipy.stats import norm
 
 from cry_modules.metrics.bootstrap import (
     interval,
-    least_share,
     logit_interval,
     patient_weights,
-    rarest_and_others,
+    rarest_and_pairs,
     why_no_interval,
 )
 from cry_modules.metrics.ranking import weighted_auc
@@ -135,7 +134,7 @@ def coverage(n_data_sets, unit, n_positive=40, auc=TRUE_AUC, method="logit"):
         if method == "logit":
             value = weighted_auc(positive, scores, np.ones((1, len(scores))))
             few, others = len(set(units[positive])), len(set(units[~positive]))
-            low, high = logit_interval(value[0], draws, few, others)
+            low, high = logit_interval(value[0], draws, few, few * others)
         inside.append(low <= auc <= high)
     return np.mean(inside)
 
@@ -145,12 +144,14 @@ def test_patients_of_both_classes_count_for_both():
     one in 968, not one in 44, which left the AUC outside its interval."""
     patients = np.repeat([f"p{i}" for i in range(22)], 4)
     positive = np.tile([True, False], 44)
-    assert rarest_and_others(positive.astype(int), patients) == (22, 22)
-    assert least_share(22, 22) == 1 / 968
+    counts = rarest_and_pairs(positive.astype(int), patients)
+    assert counts == (22, 22 * 22)
+    folds = np.repeat(np.arange(22) % 5, 4)  # 5, 5, 4, 4 and 4 infants
+    assert rarest_and_pairs(positive.astype(int), patients, folds) == (22, 98)
     rng, reach = np.random.default_rng(0), 2.0796  # Student's t, 21
     draws = 1 / (1 + np.exp(-rng.normal(4.18, 0.4, 2000)))
     spread = np.log(draws / (1 - draws)).std()
-    low, high = logit_interval(0.985, draws, 22, 22)
+    low, high = logit_interval(0.985, draws, *counts)
     expected = np.log(0.985 / 0.015) + reach * spread * np.array([-1, 1])
     assert np.log([low / (1 - low), high / (1 - high)]) == pytest.approx(
         expected, abs=1e-3
@@ -160,7 +161,7 @@ def test_patients_of_both_classes_count_for_both():
 @pytest.mark.parametrize("value", [0.9999, 1.0, 0.0001, 0.0])
 def test_an_interval_holds_its_value(value):
     draws = np.clip(value + np.linspace(-1e-4, 1e-4, 99), 0, 1)
-    low, high = logit_interval(value, draws, 5, 5)
+    low, high = logit_interval(value, draws, 5, 25)
     assert low <= value <= high
 
 
@@ -190,3 +191,26 @@ def test_interval_covers_where_quantiles_do_not(n_positive, auc):
 def test_interval_over_recordings_is_too_narrow():
     """Why patients are drawn: recordings of one are alike."""
     assert coverage(40, "recording") < 0.9
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_folds, least", [(1, 0.93), (5, 0.95)])
+def test_intervals_cover_where_each_patient_has_both_classes(n_folds, least):
+    """22 infants with one score for each kind of cry, AUC .95, compared within
+    folds."""
+    rng, n = np.random.default_rng(0), 22
+    fold = np.arange(n) % n_folds
+    same = fold[:, None] == fold
+    estimates, ends = [], []
+    for _ in range(400):
+        both = np.sqrt(0.5) * rng.normal(size=n)
+        higher, lower = both + np.sqrt(0.5) * rng.normal(size=(2, n))
+        wins = same * (higher[:, None] + np.sqrt(2) * norm.ppf(0.95) > lower)
+        times = rng.multinomial(n, np.full(n, 1 / n), 300)
+        pairs = np.einsum("bi,ij,bj->b", times, same, times)
+        draws = np.einsum("bi,ij,bj->b", times, wins, times) / pairs
+        estimates.append(wins.sum() / same.sum())
+        ends.append(logit_interval(estimates[-1], draws, n, same.sum()))
+    truth = np.mean(estimates)
+    inside = [end and end[0] <= truth <= end[1] for end in ends]
+    assert np.mean([x for x in inside if x is not None]) >= least

@@ -238,7 +238,7 @@ def test_intervals_of_seeds_equal_the_loop():
     draws = np.array([auc_draws(p, seed=7) for p in seeds]).mean(axis=0)
     few = fewest_patients(seeds[0].labels, seeds[0].patients)
     others = len(set(seeds[0].patients)) - few  # nobody has both classes
-    expected = logit_interval(result["mean"], draws, few, others)
+    expected = logit_interval(result["mean"], draws, few, few * others)
     assert result["ci95"] == pytest.approx(expected)
     # One more seed: Student's t of the mean seed and of the new one.
     sd = logit(result["by_seed"]).std(ddof=1) * np.sqrt(1 + 1 / 3)

@@ -192,15 +192,25 @@ def resampled(p, choices, seed, n_draws):
 
 def on_log_odds(value, draws, p, k=None):
     """Student's t, with the patients of a class."""
+    of_pairs = k is None
     n_of = {
         c: len({q for q, label in zip(p.patients, p.labels) if label == c})
         for c in set(p.labels.tolist())
     }
     k = min(n_of, key=n_of.get) if k is None else k
     few = n_of[k]
-    # A patient of several classes has pairs of its own, too.
-    others = {q for q, label in zip(p.patients, p.labels) if label != k}
-    least = 0.5 / (few * len(others))
+    # A patient of several classes has pairs of its own, too; a metric of pairs
+    # counts those of one fold.
+    same_fold = of_pairs and p.folds is not None
+    folds = p.folds if same_fold else [0] * len(p.labels)
+    units = {*zip(p.patients, p.labels.tolist(), folds)}
+    pairs = [
+        (a, b)
+        for a, label, fold in units
+        if label == k
+        for b in {q for q, c, f in units if c != k and f == fold}
+    ]
+    least = 0.5 / len(pairs)
     spread = np.std(logit(np.clip(draws, least, 1 - least)))
     t = student.isf(0.025, df=few - 1)
     centre = logit(np.clip(value, least, 1 - least))
