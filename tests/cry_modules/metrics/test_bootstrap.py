@@ -194,7 +194,7 @@ def test_interval_over_recordings_is_too_narrow():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("n_folds, least", [(1, 0.93), (5, 0.95)])
+@pytest.mark.parametrize("n_folds, least", [(1, 0.92), (5, 0.92)])
 def test_intervals_cover_where_each_patient_has_both_classes(n_folds, least):
     """22 infants with one score for each kind of cry, AUC .95, compared within
     folds."""
