@@ -226,7 +226,7 @@ def test_the_end_of_a_study_ends_its_group(load, tmp_path):
         server.stdin.close()  # as the kernel does for a killed process
         assert process.communicate(timeout=60)[0] == "saved\n"
         assert server.wait(30) == 0
-    until(lambda: not is_alive(pid))  # an ended process waits to be reaped
+    until(lambda: not is_alive(pid))  # it prints before it ends
 
 
 def test_the_folder_of_the_socket_is_private(tmp_path):
