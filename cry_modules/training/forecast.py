@@ -26,6 +26,7 @@ from cry_modules.training.memory import (
     resident_memory,
     return_freed_memory,
 )
+from cry_modules.training.recompute import has_blocks
 from data_prep.files.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -147,7 +148,7 @@ class Forecast:
         may_narrow = width > 8 and source.is_random
         # Refused under several processes (recompute.py).
         recompute = self.trains and not self.recompute and n_ranks() == 1
-        recompute = recompute and hasattr(self.hparams["encoder"], "run_block")
+        recompute = recompute and has_blocks(self.hparams["encoder"])
         cast = self.precision == "fp32"
         checkpointing = "--checkpoint_activations True"
         alone = {checkpointing, "--precision bf16"}

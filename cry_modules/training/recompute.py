@@ -29,12 +29,18 @@ def recompute_blocks(encoder: nn.Module) -> None:
             "one process, or leave the option out"
         )
     require(
-        hasattr(encoder, "run_block"),
+        has_blocks(encoder),
         f"--checkpoint_activations is True and {type(encoder).__name__} has no "
         "blocks to recompute",
         "leave the option out",
     )
     encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
+
+
+def has_blocks(encoder: nn.Module) -> bool:
+    """True for an encoder with the optional ``run_block`` of
+    ``architectures.py``."""
+    return hasattr(encoder, "run_block")
 
 
 def _recomputed(encoder, run_block, i, x, n_frames):

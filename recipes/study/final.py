@@ -60,7 +60,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         settings["output_folder"] = os.path.abspath(args.study)
         plan = Plan(check_settings(settings, str(source)))
         command = final_command(plan)
-        print(f"cd {ROOT} && python {shlex.join(command)}", flush=True)
+        print(
+            f"cd {shlex.quote(str(ROOT))} && python {shlex.join(command)}",
+            flush=True,
+        )
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, *command])
 

@@ -113,7 +113,7 @@ class SoFar:
         if self.has_page:
             self.page_s = cpu_s
         if status:
-            return f"no table so far, see {self.log}; the study goes on"
+            return f"the table could not be made, see {self.log}; the study goes on"
         return self.log.read_text("utf-8", "replace").rstrip()
 
     def stop(self) -> None:

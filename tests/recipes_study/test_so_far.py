@@ -136,7 +136,10 @@ def test_each_new_encoder_starts_one(tmp_path, started):
     assert "--page" in started[1].command
     started[1].returncode = 1
     text = look.look(known(plan), 3600)
-    assert "no table so far, see" in text and "the study goes on" in text
+    assert (
+        "the table could not be made, see" in text
+        and "the study goes on" in text
+    )
     look.look(known(plan), 3600)
     assert len(started) == 2  # no new encoder
     finish(plan, ["adapt_all"])

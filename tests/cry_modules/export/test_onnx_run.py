@@ -88,7 +88,7 @@ def main(*arguments, capsys):
     ],
 )
 def test_scores_equal_torchs(options, longest_s, sounds, tmp_path):
-    """Of whole recordings, chunks and windows."""
+    """Whole recordings, chunks and windows are scored as torch scores them."""
     theirs, path = make_pair(tmp_path / "model.onnx", **options)
     expected = theirs.classify_files(sounds, longest_s)
     ours = OnnxClassifier(str(path))
@@ -121,8 +121,8 @@ def test_silent_windows_are_left_out(tmp_path):
 
 @pytest.mark.parametrize("tested_on", ["recordings", "chunks"])
 def test_a_detector_leaves_out_what_torchs_does(tested_on, sounds, tmp_path):
-    """Of the windows, and of recordings as a whole, which the detector takes in
-    chunks of its own length."""
+    """Windows are left out, and recordings scored as a whole, which the
+    detector reads in chunks of its own length."""
     theirs, path = make_pair(tmp_path / "model.onnx", chunk_s=0.5)
     asked = {"chunk_s": 0.35, "tested_on": tested_on}
     (tmp_path / "asked").mkdir()

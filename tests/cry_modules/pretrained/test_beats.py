@@ -12,8 +12,10 @@ from tests.speech_models import BEATS, check_unread, published_beats
 @torch.no_grad()
 def test_each_layer_equals_speechbrain(tmp_path):
     path, theirs = published_beats(tmp_path)
-    ours = BeatsEncoder(config_of(torch.load(path)["cfg"])).eval()
-    state = torch.load(path)["model"]
+    ours = BeatsEncoder(
+        config_of(torch.load(path, weights_only=True)["cfg"])
+    ).eval()
+    state = torch.load(path, weights_only=True)["model"]
     del state["encoder.layers.1.self_attn.relative_attention_bias.weight"]
     ours.beats.load_state_dict(state)
     wavs = [0.1 * torch.randn(round(16000 * s)) for s in (0.5, 0.3, 0.5, 0.2)]

@@ -46,7 +46,7 @@ def test_each_recording_is_embedded_as_if_alone(theirs):
 
 
 def test_a_published_file_has_prefixes_and_a_projector(theirs):
-    """As Ubenwa/sb-ecapa-vggsound-simclr: the weights of a container."""
+    """Ubenwa/sb-ecapa-vggsound-simclr holds the weights of a container."""
     state = theirs.state_dict()
     published = {f"embedding.{name}": value for name, value in state.items()}
     published["projector.layers.0.weight"] = torch.zeros(2)

@@ -150,7 +150,7 @@ def test_a_workbook_without_openpyxl(tmp_path, monkeypatch):
 
 
 def test_a_header_in_two_rows_is_refused_with_its_row(tmp_path):
-    """As merged cells of a workbook leave it."""
+    """Merged cells of a workbook leave such a header."""
     path = table(tmp_path, "Baby;Aufnahme;\n;File;Condition\n" + GERMAN[1:])
     named = {"patient_id": "Baby", "path": "File"}
     with pytest.raises(InputError, match="row 2 holds 'Condition', 'File', na"):
