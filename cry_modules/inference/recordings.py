@@ -198,7 +198,8 @@ def window_outputs(
     All have the gain that scales the whole recording to one peak.
     """
     rate = model.hparams.sample_rate
-    windows = read_windows(audit.path, spans, rate, PEAK / audit.peak)
+    how = rate, PEAK / audit.peak, audit.channel
+    windows = read_windows(audit.path, spans, *how)
     longest = max(stop - start for start, stop in spans)
     logits, is_loud, powers, total = [], [], 0.0, 0.0
     with reading(audit.path):
