@@ -7,7 +7,6 @@ import soundfile
 from cry_modules.detect import scoring
 from cry_modules.detect.scoring import Scorer
 from cry_modules.inference.classifier import CryClassifier
-
 from tests.classifiers import changing, random_model
 
 RATE = 16000
