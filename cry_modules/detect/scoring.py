@@ -97,9 +97,10 @@ class Scorer:
     folder: Path  #: of the journals
 
     def __post_init__(self):
+        self.model = fingerprint(self.classifier)
         self._header = {
             "detect": _VERSION,
-            "model": fingerprint(self.classifier),
+            "model": self.model,
             "windows": [float(self.window_s), float(self.hop_s)],
         }
 

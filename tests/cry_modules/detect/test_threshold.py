@@ -65,7 +65,9 @@ def test_the_lowest_threshold_that_keeps_the_target(target):
     assert low <= facts["threshold"] <= high and low < high
     low, high = facts["false_alarms_per_hour_ci95"]
     assert low <= facts["false_alarms_per_hour"] <= high
-    assert facts["annotated_events"] == 18 and facts["hours"] == pytest.approx(hours)
+    assert facts["annotated_events"] == 18 and facts["hours"] == pytest.approx(
+        hours
+    )
     assert "6 annotated recordings of 4.00 hours" in in_words(facts)
 
 
