@@ -66,7 +66,7 @@ def _options(args: argparse.Namespace) -> Options:
     )
     require(
         args.hard_negatives is None or args.negatives > 0,
-        "--hard_negatives are part of the --negatives, of which there are 0",
+        "--hard_negatives are counted as --negatives, and --negatives is 0",
         "pass --negatives 1",
     )
     labels = parsed_labels(args.labels)

@@ -119,7 +119,7 @@ def _require_channels(path: str, events: Sequence[Event], n: int) -> None:
 
 
 def _require_inside(events_of, facts_of, tally: Tally) -> None:
-    """Refuse annotations of which most are past the end of their audio."""
+    """Refuse annotations that are mostly past the end of their audio."""
     n_events = sum(map(len, events_of.values()))
     if tally.counts[PAST_END] <= MOST_PAST_END * n_events:
         return
@@ -139,7 +139,7 @@ def _add_negatives(events_of, marks_of, facts_of, options, result) -> None:
     usual = round(options.negatives * median(numbers))
     for path, segments in result.of.items():
         n = round(options.negatives * len(segments)) if segments else usual
-        own = [segment.seconds for segment in segments] or lengths
+        similar = [segment.seconds for segment in segments] or lengths
         spans = _free(events_of[path], facts_of[path], options)
         channels = sorted({s.channel for s in segments}, key=str) or [None]
         added = hard_negatives(
@@ -154,7 +154,12 @@ def _add_negatives(events_of, marks_of, facts_of, options, result) -> None:
             spans = without(spans, segment.start, segment.stop)
         rng = np.random.default_rng([options.seed, zlib.crc32(path.encode())])
         added += drawn_negatives(
-            own, n - len(added), spans, options.negative_label, channels, rng
+            similar,
+            n - len(added),
+            spans,
+            options.negative_label,
+            channels,
+            rng,
         )
         result.n_missing += n - len(added)
         segments += sorted(added, key=lambda segment: segment.start)
@@ -171,8 +176,8 @@ def _free(events: Sequence[Event], facts: Facts, options: Options) -> Spans:
 def _each_once(
     path: str, segments: List[Segment], options: Options, tally: Tally
 ) -> List[Segment]:
-    """Segments of which those with the same times and channel are one: a sound
-    cannot have two labels. The label that --labels names first is kept."""
+    """Keep one of the segments with the same times and channel: a sound cannot
+    have two labels. The label that --labels names first is kept."""
     order = list(dict.fromkeys(options.choice.labels.values()))
     rank = {label: i for i, label in enumerate(order)}
     kept: Dict[Tuple, Segment] = {}

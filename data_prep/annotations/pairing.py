@@ -1,6 +1,7 @@
 """Which annotation belongs to which recording."""
 
 import logging
+from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Dict, Iterable, List, Optional, Sequence, Tuple
 
@@ -67,38 +68,36 @@ class Recordings:
 
     def find(self, name: str, folder: str, source: Path) -> Optional[str]:
         """Path of the recording of a name, with or without its suffix or
-        folder; None if there is none.
+        folder; None if it is absent.
 
         Of several, the one in the same folder as the annotation is meant.
         """
         name = PureWindowsPath(name).as_posix() if "\\" in name else name
         key = _key(PurePosixPath(name).name)
-        found = self._by_key.get(key, [])
-        if not found and key.endswith(AUDIO):  # converted since
-            found = self._by_key.get(key.rpartition(".")[0], [])
-        if len(found) > 1:
-            parents = [PurePosixPath(name).parent, PurePosixPath(folder)]
-            for parent in map(_parts, parents):
-                near = [p for p in found if _ends(p, parent)]
-                if len(near) == 1:
-                    return near[0]
-        if len(found) > 1:
-            raise InputError(
-                f"{source} may be of {found[0]} or of {found[1]}, which have "
-                "one name; put it in a folder of the same name as the audio's, "
-                "or write the path in a column 'recording'"
-            )
-        return found[0] if found else None
+        paths = self._by_key.get(key, [])
+        if not paths and key.endswith(AUDIO):  # converted since
+            paths = self._by_key.get(key.rpartition(".")[0], [])
+        if len(paths) < 2:
+            return paths[0] if paths else None
+        for parent in (PurePosixPath(name).parent, PurePosixPath(folder)):
+            agree = [_agreement(path, _parts(parent)) for path in paths]
+            if agree.count(max(agree)) == 1:
+                return paths[agree.index(max(agree))]
+        raise InputError(
+            f"{source} may be of {paths[0]} or of {paths[1]}, which have one "
+            "name; put it in a folder of the same name as the audio's, or "
+            "write the path in a column 'recording'"
+        )
 
     def of_file(self, path: Path, folder: str) -> Optional[str]:
-        """Recording of an annotation file by its name, of which programs add
-        to the recording's: ``night.Table.1.selections.txt``."""
+        """Recording of an annotation file by its name, which may be longer than
+        the recording's: ``night.Table.1.selections.txt``."""
         name = path.name
         while "." in name:
             name = name.rpartition(".")[0]
-            found = self.find(name, folder, path)
-            if found is not None:
-                return found
+            recording = self.find(name, folder, path)
+            if recording is not None:
+                return recording
         return None
 
     def nearest(self, name: str) -> str:
@@ -114,10 +113,14 @@ def _parts(folder: PurePosixPath) -> Tuple[str, ...]:
     return tuple(_key(part) for part in folder.parts if part not in "/.")
 
 
-def _ends(path: str, parts: Tuple[str, ...]) -> bool:
-    """Check that the folders of a path end with these; none: the top."""
-    folders = tuple(map(_key, PurePosixPath(path).parent.parts))
-    return folders[-len(parts) :] == parts if parts else not folders
+def _agreement(path: str, parts: Tuple[str, ...]) -> int:
+    """Number of folders, from the last one on, that a path has in common with
+    these; without any, 1 for a path at the top."""
+    folders = _parts(PurePosixPath(path).parent)
+    if not parts:
+        return int(not folders)
+    pairs = zip(reversed(folders), reversed(parts))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def by_recording(
@@ -140,12 +143,12 @@ def by_recording(
         for event in events:
             by_name.setdefault(event.recording, []).append(event)
         for name, part in by_name.items():
-            found = name and recordings.find(name, parent, path)
+            recording = name and recordings.find(name, parent, path)
             # A program may have seen the recording under another name.
-            if not found and len(by_name) == 1:
-                found = recordings.of_file(path, parent)
-            if found:
-                events_of.setdefault(found, []).extend(part)
+            if not recording and len(by_name) == 1:
+                recording = recordings.of_file(path, parent)
+            if recording:
+                events_of.setdefault(recording, []).extend(part)
             else:
                 absent.append((path, name or path.name))
     return events_of, absent

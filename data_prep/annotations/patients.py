@@ -22,12 +22,12 @@ def by_table(
     """Cells of the rows of a table of recordings, by the path of the audio as
     its folder spells it: the patient, and all other columns."""
     rows = read_database(table, [], named)
-    found = find_files(root, [rec.wav for rec, _ in rows])
+    path_of = find_files(root, [rec.wav for rec, _ in rows])
     cells_of = {}
     for rec, cells in rows:
         kept = {n: c for n, c in cells.items() if n not in _REPLACED}
-        if found[rec.wav] is not None:
-            cells_of[found[rec.wav]] = {**kept, "patient_id": rec.patient_id}
+        if path_of[rec.wav] is not None:
+            cells_of[path_of[rec.wav]] = {**kept, "patient_id": rec.patient_id}
     times = [
         cells["recorded_at"] for _, cells in rows if "recorded_at" in cells
     ]

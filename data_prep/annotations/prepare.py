@@ -46,7 +46,7 @@ Events = Dict[str, List[Event]]
 
 @dataclass
 class Sources:
-    """What a database of annotations is made of."""
+    """Recordings, annotations and tables that make a database."""
 
     audio_folder: str
     annotations: str  #: a folder, or a file

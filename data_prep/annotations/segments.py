@@ -95,8 +95,8 @@ def segments_of(
 def _merged(
     segments: Sequence[Segment], merge: bool, tally: Tally
 ) -> List[Segment]:
-    """Segments of which those that overlap with the same label and channel are
-    one; other overlaps are counted."""
+    """Merge segments that overlap with the same label and channel; count other
+    overlaps."""
     last: Dict[Tuple, int] = {}
     kept: List[Segment] = []
     reach = -1.0

@@ -14,6 +14,7 @@ from data_prep.annotations import __main__ as command
 from data_prep.annotations.event import Event
 from data_prep.annotations.formats import write_events
 from data_prep.annotations.negatives import drawn_negatives, free_spans
+from data_prep.annotations.pairing import Recordings
 from data_prep.files.tables import read_table
 from data_prep.manifest import read
 
@@ -404,3 +405,20 @@ def test_output_inside_the_input_is_refused(run, places):
         status, _, err = run("--out", places / inside)
         assert status == 2
     assert "--out is given twice" in err
+
+
+@pytest.mark.parametrize(
+    "name, folder, expected",
+    [
+        ("C:\\rec\\p2\\night.wav", ".", "p2/night.wav"),
+        ("/home/anna/p1/night.wav", ".", "p1/night.wav"),
+        ("night", "p2", "p2/night.wav"),
+        ("night.wav", "anna/p1", "p1/night.wav"),
+        ("NIGHT.mp3", "p1", "p1/night.wav"),
+        ("day.flac", ".", "day.flac"),
+        ("other", ".", None),
+    ],
+)
+def test_recordings_by_the_names_in_annotations(name, folder, expected):
+    recordings = Recordings(["p1/night.wav", "p2/night.wav", "day.flac"])
+    assert recordings.find(name, folder, "a.csv") == expected
