@@ -83,6 +83,7 @@ def _options(args: argparse.Namespace) -> Options:
         negative,
         args.margin_s,
         args.seed,
+        args.positive,
     )
 
 
@@ -142,6 +143,7 @@ def _parser() -> Arguments:
         default=0.5,
         help="least score of a detection; default: 0.5",
     )
+    add("--positive", help="label that is the positive class; default: last")
     add("--seed", default=0, help="seed of the negatives and of the split")
     return parser
 

@@ -5,12 +5,12 @@ import zlib
 from collections import Counter
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from data_prep.annotations.event import Event
-from data_prep.annotations.labels import Choice
+from data_prep.annotations.labels import Choice, in_tiers
 from data_prep.annotations.negatives import (
     Spans,
     drawn_negatives,
@@ -56,6 +56,7 @@ class Options:
     negative_label: str = "other"
     margin_s: float = 1.0  #: between an event and a negative
     seed: int = 0
+    positive: Optional[str] = None  #: class of the manifests; None: the last
 
 
 @dataclass
@@ -168,8 +169,7 @@ def _add_negatives(events_of, marks_of, facts_of, options, result) -> None:
 def _free(events: Sequence[Event], facts: Facts, options: Options) -> Spans:
     """Parts of a recording that are away from all events of the chosen tiers,
     whatever their label."""
-    tiers = {identity(name) for name in options.choice.tiers}
-    near = [e for e in events if not tiers or identity(e.tier) in tiers]
+    near = [event for event in events if in_tiers(event, options.choice)]
     return free_spans(near, facts.seconds, options.margin_s)
 
 

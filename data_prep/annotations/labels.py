@@ -1,11 +1,11 @@
 """Choice of labels and tiers of events, and the names they get."""
 
+import difflib
 from collections import Counter
 from dataclasses import replace
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from data_prep.annotations.event import Event
-from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, identity
 
@@ -70,15 +70,30 @@ def _require_known(
         some = ", ".join(repr(n) for n, _ in counts.most_common(8) if n)
         raise InputError(
             f"{option}: no event has the {noun} {name!r}"
-            f"{nearest(identity(name), list(known))}; the annotations have "
+            f"{_near(name, known)}; the annotations have "
             f"{some or f'no {noun} at all'}"
         )
 
 
+def _near(name: str, known: Dict[str, str]) -> str:
+    close = difflib.get_close_matches(identity(name), known, n=1)
+    return f" (did you mean {known[close[0]]!r}?)" if close else ""
+
+
+def in_tiers(event: Event, choice: Choice) -> bool:
+    """Check that an event is in one of the chosen tiers."""
+    tiers = {identity(name) for name in choice.tiers}
+    return not tiers or identity(event.tier) in tiers
+
+
+def has_tiers(events: Sequence[Event], choice: Choice) -> bool:
+    """Check that a recording has events in the chosen tiers, or no event."""
+    return not events or any(in_tiers(event, choice) for event in events)
+
+
 def chosen(event: Event, choice: Choice) -> Optional[Event]:
     """The event with its new label, None if it is not chosen."""
-    tiers = {identity(name) for name in choice.tiers}
-    if tiers and identity(event.tier) not in tiers:
+    if not in_tiers(event, choice):
         return None
     label = cleaned(event.label)
     if not label:

@@ -14,7 +14,11 @@ from data_prep.annotations.database import (
     summary,
 )
 from data_prep.annotations.event import Event, time_text
-from data_prep.annotations.labels import one_spelling, require_present
+from data_prep.annotations.labels import (
+    has_tiers,
+    one_spelling,
+    require_present,
+)
 from data_prep.annotations.marks import read_marks
 from data_prep.annotations.pairing import (
     Recordings,
@@ -30,6 +34,7 @@ from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_folder, require_out
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
+from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
 from data_prep.files.tables import Named, write_table
 from data_prep.manifest import SPLITS
@@ -82,7 +87,7 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
         for path in paths:
             if path not in events_of:
                 tally.leave_out_file(path, "recordings without annotations")
-        facts_of = _usable(events_of, cells_of, root, tally)
+        facts_of = _usable(events_of, cells_of, root, options, tally)
         marks_of = _marks(sources, options, recordings, events_of)
         result = all_segments(events_of, marks_of, facts_of, options, tally)
         for path, reason in cut_all(result.of, root, save_folder).items():
@@ -155,15 +160,22 @@ def _annotated(
 
 
 def _usable(
-    events_of: Events, cells_of: Dict, root: Path, tally: Tally
+    events_of: Events,
+    cells_of: Dict,
+    root: Path,
+    options: Options,
+    tally: Tally,
 ) -> Dict[str, Facts]:
-    """Facts of the recordings; those without a patient, or that cannot be
-    opened, are left out."""
+    """Facts of the recordings; those without a patient, without the chosen
+    tiers, or that cannot be opened, are left out."""
     facts_of: Dict[str, Facts] = {}
     for path in list(events_of):
         facts = recording_facts(root / path)
         if path not in cells_of:
             tally.leave_out_file(path, "recordings in no row of the table")
+        elif not has_tiers(events_of[path], options.choice):
+            # Not a night without events: others may have marked some.
+            tally.leave_out_file(path, "recordings without those --tiers")
         elif facts is None:
             tally.leave_out_file(path, _UNREADABLE)
         else:
@@ -230,7 +242,13 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
     labels = {row["label"] for row in rows}
     negative = options.negative_label  # the first: the last is the positive
     classes = sorted(labels, key=lambda label: (label != negative, label))
+    patients = {identity(row["patient_id"]) for row in rows}
     try:
+        require(
+            len(patients) >= len(SPLITS),
+            f"{len(patients)} patients are too few for {len(SPLITS)} splits",
+            "add recordings of others",
+        )
         require(
             len(classes) > 1,
             f"all labels are {classes[0]!r}",
@@ -241,6 +259,7 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
             str(save_folder / MANIFEST),
             "label",
             classes,
+            positive=options.positive,
             seed=options.seed,
         )
     except InputError as error:

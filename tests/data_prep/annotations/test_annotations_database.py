@@ -334,6 +334,24 @@ def test_one_name_in_two_folders(run, places):
     assert starts == {"p0/night0.wav": "5.0", "p1/night0.wav": "6.0"}
 
 
+def test_a_tier_that_some_recordings_lack(run, places):
+    """Where Anna has marked nothing, and Ben a cry, is not an empty night."""
+    for i, tier in enumerate(("Anna", "Anna", "Anna", "Ben")):
+        events = [Event(5, 7, "cry", tier=tier), Event(9, 11, "cry", tier="C")]
+        (places / f"labels/night{i}.txt").unlink()
+        write_events(places / f"labels/night{i}.csv", events)
+    out = run("--tiers", "Anna", "--patient", "folder")[1]
+    assert "3 recordings of 3 patients" in out
+    assert "recordings without those --tiers: 3" in out
+    assert {row["recording"][:2] for row in rows(places)} == {"p0", "p1", "p2"}
+
+
+def test_few_patients_are_not_split(run, places, caplog):
+    run("--patient", "(night)", "--labels", "cry")
+    assert "1 patients are too few for 3 splits" in caplog.text
+    assert rows(places) and not (places / "out/manifest").exists()
+
+
 @pytest.mark.parametrize(
     "name",
     ["night0.Table.1.selections.txt", "Night0.WAV.txt", "night0.labels.txt"],
@@ -352,8 +370,11 @@ def test_annotations_beside_the_audio(run, places):
 @pytest.mark.parametrize(
     "options, words",
     [
-        (["--labels", "cri"], "no event has the label 'cri' (did you mean cry"),
-        (["--labels", "cry=cry,fus"], "(did you mean fuss?)"),
+        (
+            ["--labels", "cri"],
+            "no event has the label 'cri' (did you mean 'cry'",
+        ),
+        (["--labels", "cry=cry,fus"], "(did you mean 'fuss'?)"),
         (["--labels", "cry="], "--labels holds 'cry='; write NEW=OLD"),
         (["--labels", "a=cry", "b=cry"], "makes 'cry' both 'a' and 'b'"),
         (["--tiers", "Anna"], "no event has the tier 'Anna'"),
