@@ -3,7 +3,7 @@
 import logging
 import zlib
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -79,9 +79,10 @@ def all_segments(
     result = Segments(tally)
     for path, events in events_of.items():
         facts = facts_of[path]
-        if options.mix:
-            events = [e if e.channel is None else _mixed(e) for e in events]
-        _require_channels(path, events, facts.channels)
+        if not options.mix:
+            _require_channels(path, events, facts.channels)
+        if options.mix or facts.channels == 1:
+            events = [replace(event, channel=None) for event in events]
         result.of[path] = segments_of(
             path,
             events,
@@ -102,10 +103,6 @@ def all_segments(
     for path, segments in result.of.items():
         result.of[path] = _each_once(path, segments, options, tally)
     return result
-
-
-def _mixed(event: Event) -> Event:
-    return Event(event.onset_s, event.offset_s, event.label, tier=event.tier)
 
 
 def _require_channels(path: str, events: Sequence[Event], n: int) -> None:
