@@ -125,7 +125,7 @@ def _say_next(corpus: Corpus, root: Path, out: Path) -> None:
             f"--recordings_csv {table} --label_column {corpus.label} "
             "--encoder_source null"
         )
-    print(f"done: {corpus.title} is prepared in {out}; next, for example: ")
+    print(f"done: {corpus.title} is prepared in {out}; next, for example:")
     print(f"    {command}")
 
 

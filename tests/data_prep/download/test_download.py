@@ -203,7 +203,7 @@ def test_a_server_that_says_nothing(server, served, out, refused, monkeypatch):
     monkeypatch.setattr(transfer, "TIMEOUT_S", 0.2)
     line = refused(download, "esc50", out)
     server.waits.set()
-    assert "127.0.0.1 cannot be reached (ReadTimeout)" in line
+    assert "127.0.0.1 cannot be reached (" in line
 
 
 def test_a_full_disk(server, served, out, refused, monkeypatch):
