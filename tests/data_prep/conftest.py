@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import types
 
 import pytest
 
@@ -98,3 +100,13 @@ def esc50(write, tmp_path):
     (tmp_path / "src/meta").mkdir()
     (tmp_path / "src/meta/esc50.csv").write_text("\n".join(lines) + "\n")
     return tmp_path / "src"
+
+
+@pytest.fixture
+def dcase_util(monkeypatch):
+    """dcase_util, which imports pkg_resources for no use; setuptools no longer
+    brings that."""
+    if "pkg_resources" not in sys.modules:
+        stub = types.ModuleType("pkg_resources")
+        monkeypatch.setitem(sys.modules, "pkg_resources", stub)
+    return pytest.importorskip("dcase_util")
