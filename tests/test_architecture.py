@@ -65,6 +65,7 @@ def test_files_are_named_by_their_concept():
     [
         *("cry_modules/demo", "cry_modules/export", "cry_modules/figures"),
         *("cry_modules/inference", "cry_modules/metrics"),
+        "cry_modules/metrics/sound_events",
         *("data_prep/synthetic", "recipes/study/report"),
     ],
 )
