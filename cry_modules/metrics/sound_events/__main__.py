@@ -4,7 +4,7 @@
 >     --audio recordings/ --out judged
 
 Both are files or folders of events in any format of data_prep.annotations.
-Writes metrics.json, bins.csv and events.png: event-based, segment-based and
+Writes metrics.json, recordings.csv, bins.csv and events.png: event-based, segment-based and
 intersection-based figures, PSDS, false alarms an hour, and agreement on the
 amount of each label, with intervals over recordings or over infants.
 """
@@ -168,47 +168,47 @@ def _check(args) -> None:
 def judge(args) -> str:
     """Compare the events as the options say; return the report."""
     annotated, detected = _read(args)
-    sources, unit = _sources(args), "recording"
-    if sources.groups is not None:
-        unit = "infant"
-    of_tiers = by_tier(annotated, args.tier)
+    sources, of_tiers = _sources(args), by_tier(annotated, args.tier)
     if len(of_tiers) > 1:
         print(
             f"tiers {', '.join(of_tiers)} are taken as annotators; --tier "
             "NAME judges against one"
         )
-    pairs = [
-        (
-            name or "annotation",
-            "detector",
-            lists,
-            within(detected, annotated, lists),
-        )
-        for name, lists in of_tiers.items()
-    ]
-    for a, b in combinations(of_tiers, 2):
-        names = common(of_tiers[a], of_tiers[b])
+    done = []
+    for name, lists in of_tiers.items():
+        listed = dict.fromkeys(sources.listed, [])
+        own = sources._replace(listed=tuple(within(listed, annotated, lists)))
+        both = lists, within(detected, annotated, lists)
+        done.append(_judge(args, (name or "annotation", "detector"), both, own))
+    for pair in combinations(of_tiers, 2):
+        a, b = (of_tiers[name] for name in pair)
+        names = common(a, b)
         if names:
-            both = ({n: of_tiers[t][n] for n in names} for t in (a, b))
-            pairs.append((a, b, *both))
-    comparisons, reports, rows = [], [], []
-    for a, b, *lists in pairs:
-        own = sources if b == "detector" else sources._replace(listed=())
-        recordings, notes = paired(*lists, own, args.annotated)
-        settings = _settings(args, *lists)
-        groups = [recording.group for recording in recordings]
-        resampling = Resampling(groups, unit, args.seed, args.n_draws)
-        figures = compare(recordings, settings, resampling)
-        for note in notes:
-            print(f"{b}: {note}")
-        comparisons.append(
-            {"annotated": a, "detected": b, "notes": notes, **figures}
-        )
-        reports.append(report(comparisons[-1], settings))
-        rows += [[a, b, *row] for row in _bin_rows(recordings, settings.labels)]
-    _write(args, comparisons, rows)
-    done = f"done: {len(pairs)} comparisons; figures in {args.out}"
-    return "\n\n".join([*reports, done])
+            both = ({n: lists[n] for n in names} for lists in (a, b))
+            own = sources._replace(listed=())
+            done.append(_judge(args, pair, tuple(both), own))
+    comparisons, reports, rows = zip(*done)
+    _write(args, comparisons, sum(rows, []))
+    last = f"done: {len(done)} comparisons; figures in {args.out}"
+    return "\n\n".join([*reports, last])
+
+
+def _judge(args, pair, both, sources) -> Tuple[Dict, str, List[List]]:
+    """Compare one pair of lists: figures, report, and rows of bins.csv."""
+    recordings, notes = paired(*both, sources, args.annotated)
+    for note in notes:
+        print(f"{pair[1]} against {pair[0]}: {note}")
+    settings = _settings(args, *both)
+    resampling = Resampling(
+        [recording.group for recording in recordings],
+        "recording" if sources.groups is None else "infant",
+        args.seed,
+        args.n_draws,
+    )
+    named = dict(zip(("annotated", "detected"), pair), notes=notes)
+    comparison = {**named, **compare(recordings, settings, resampling)}
+    rows = [[*pair, *row] for row in _bin_rows(recordings, settings.labels)]
+    return comparison, report(comparison, settings), rows
 
 
 def _read(args) -> Tuple[Dict, Dict]:
@@ -223,6 +223,13 @@ def _read(args) -> Tuple[Dict, Dict]:
     args.written = written
     annotated, detected = lists
     if args.threshold is not None:
+        scores = [e.score for events in detected.values() for e in events]
+        require(
+            None not in scores,
+            f"--threshold needs scores, and {args.detected} has "
+            f"{scores.count(None)} events without one",
+            "leave it out",
+        )
         detected = {
             name: at_threshold(events, args.threshold)
             for name, events in detected.items()
@@ -274,7 +281,7 @@ def _bin_rows(recordings: Sequence[Recording], labels) -> List[List]:
     ]
 
 
-def _write(args, comparisons: List[Dict], rows: List[List]) -> None:
+def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
     out = Path(args.out)
     result = {
         "options": {
@@ -290,6 +297,14 @@ def _write(args, comparisons: List[Dict], rows: List[List]) -> None:
         *("annotated_minutes_per_hour", "detected_minutes_per_hour"),
     )
     write_table(out / "bins.csv", columns, rows)
+    of_each = [
+        [comparison["annotated"], comparison["detected"], *row.values()]
+        for comparison in comparisons
+        for row in comparison["by_recording"]
+    ]
+    names = list(comparisons[0]["by_recording"][0])
+    head = ["annotated", "detected", *names]
+    write_table(out / "recordings.csv", head, of_each)
     draw(comparisons, rows, out / "events.png")
     text = json.dumps(result, indent=1, allow_nan=False)
     write_text(out / "metrics.json", text)

@@ -77,6 +77,7 @@ def compare(
         "alarms": _alarms(*what),
         "agreement": _agreement(*what),
         "thresholds": curve(recordings, settings),
+        "by_recording": by_recording(recordings, settings),
     }
 
 
@@ -128,6 +129,38 @@ def _by_class(labels, columns: np.ndarray) -> Figures:
         np.where(is_annotated, f1, 0).sum(axis=0), is_annotated.sum(axis=0)
     )
     return figures | of_labels
+
+
+def by_recording(
+    recordings: Sequence[Recording], settings: Settings
+) -> List[Dict]:
+    """Figures of all labels in each recording by itself."""
+    rows = []
+    for recording in recordings:
+        what = [recording], settings, Resampling([recording.group])
+        micro = {
+            "event_f1": _event_based(*what)["micro"]["f1"],
+            "segment_f1": _segment_based(*what)["micro"]["f1"],
+            "intersection_f1": _intersection_based(*what)["micro"]["f1"],
+        }
+        alarms = _alarms(*what)["micro"]
+        names = ("false_alarms_per_hour", "missed_per_hour", "missed_share")
+        rows.append(
+            {
+                "recording": recording.name,
+                "group": recording.group,
+                "duration_s": recording.duration_s,
+                "n_annotated": len(_judged(recording.annotated, settings)),
+                "n_detected": len(_judged(recording.detected, settings)),
+                **micro,
+                **{name: alarms[name] for name in names},
+            }
+        )
+    return rows
+
+
+def _judged(events: Sequence[Event], settings: Settings) -> List[Event]:
+    return [event for event in events if event.label in settings.labels]
 
 
 def _event_based(recordings, settings, resampling) -> Dict:
@@ -189,10 +222,14 @@ def _intersection_based(recordings, settings, resampling) -> Dict:
     )
 
 
-def thresholds_of(recordings: Sequence[Recording]) -> List[Optional[float]]:
+def thresholds_of(
+    recordings: Sequence[Recording], labels: Sequence[str]
+) -> List[Optional[float]]:
     """Thresholds at which detections are judged, highest first: their scores,
     or 50 quantiles of them; None alone if any has no score."""
-    scores = [e.score for r in recordings for e in r.detected]
+    scores = [
+        e.score for r in recordings for e in r.detected if e.label in labels
+    ]
     if not scores or any(score is None for score in scores):
         return [None]
     distinct = np.unique(scores)
@@ -214,7 +251,7 @@ def _psds(recordings, settings, resampling) -> Dict:
     labels = settings.labels
     shape = (
         len(SCENARIOS),
-        len(thresholds := thresholds_of(recordings)),
+        len(thresholds := thresholds_of(recordings, labels)),
         len(labels),
         2 + len(labels),
     )
@@ -344,7 +381,7 @@ def curve(recordings: Sequence[Recording], settings: Settings) -> List[Dict]:
     rows, labels = [], settings.labels
     hours = sum(r.duration_s for r in recordings) / HOUR_S
     annotated = [[spans(r.annotated, k) for k in labels] for r in recordings]
-    for threshold in thresholds_of(recordings):
+    for threshold in thresholds_of(recordings, labels):
         if threshold is None:
             return []
         n_right, alarms = 0, np.zeros(4, dtype=int)

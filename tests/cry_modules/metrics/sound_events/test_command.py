@@ -54,7 +54,10 @@ def test_a_detector_is_judged(judge, tmp_path, capsys):
     assert "| false alarms an hour | 12.000 |" in out
     assert "No intervals: 2 recordings, and an interval needs 5." in out
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"metrics.json", "bins.csv", "events.png"}
+    tables = {"recordings.csv", "bins.csv"}
+    assert names == {"metrics.json", "events.png", *tables}
+    of_b = result["by_recording"][1]
+    assert of_b["false_alarms_per_hour"] == 18 and of_b["missed_share"] == 1
     with open(tmp_path / "out" / "bins.csv") as file:
         rows = list(csv.DictReader(file))
     amounts = [float(row["annotated_minutes_per_hour"]) for row in rows]
@@ -136,6 +139,7 @@ def test_what_ends_past_the_recording_is_cut(judge):
             "pass --labels cry to count it as a confuser, or --labels all",
         ),
         (TWO, TWO, ["--labels", "cri"], "neither annotated nor detected (did"),
+        (TWO, TWO, ["--threshold", "0.5"], "has 2 events without one; leave"),
         (TWO, TWO, ["--rename", "cry"], "write OLD=NEW"),
         (TWO, TWO, ["--tier", "Ann"], "--tier is Ann; pass one of none"),
         (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; pass a number from"),

@@ -84,7 +84,7 @@ def assert_event_based(sed_eval, pairs, collar):
         assert_shares(ours["per_class"][label], of_label)
 
 
-@settings(max_examples=60, **SAME)
+@settings(max_examples=40, **SAME)
 @given(st.lists(any_lists(), min_size=1, max_size=3))
 def test_event_based_of_any_lists(sed_eval, pairs):
     collar = Collar(0.25, 0.25, 0.5)  # exact in binary, as sed_eval needs
@@ -152,11 +152,11 @@ def tables(psds_eval, pairs):
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("seed, n_labels", [(0, 3), (1, 3), (2, 2)])
+@pytest.mark.parametrize("seed, n_labels", [(0, 3), (1, 2)])
 def test_psds_and_intersection_based(psds_eval, seed, n_labels):
     labels = LABELS[:n_labels]
     pairs = [
-        tuple(map(apart, numpy_lists([seed, i], labels, n=4))) for i in range(2)
+        tuple(map(apart, numpy_lists([seed, i], labels, n=3))) for i in range(2)
     ]
     recordings = recordings_of(pairs)
     ours = figures(recordings, labels, criteria=Criteria(0.5, 0.5, 0.3))
@@ -168,7 +168,7 @@ def test_psds_and_intersection_based(psds_eval, seed, n_labels):
             ground_truth=table(0),
             metadata=durations,
         )
-        for threshold in thresholds_of(recordings):
+        for threshold in thresholds_of(recordings, labels):
             theirs.add_operating_point(table(1, threshold))
         value = theirs.psds(
             scenario.alpha_ct, scenario.alpha_st, scenario.max_efpr
@@ -178,6 +178,8 @@ def test_psds_and_intersection_based(psds_eval, seed, n_labels):
             _, by_label = theirs.compute_macro_f_score(table(1))
             for label, f1 in by_label.items():
                 of_label = ours["intersection_based"]["per_class"][label]
+                if math.isnan(f1):  # psds_eval's of no true positive
+                    f1 = 0.0
                 assert of_label["f1"] == pytest.approx(f1, abs=1e-9)
 
 
