@@ -111,7 +111,9 @@ def psds(
 
     Example
     -------
-    >>> counts = np.array([[[3, 10]], [[4, 50]]])  # two thresholds, one label
+    >>> counts = np.array(
+    ...     [[[3, 10, 0]], [[4, 50, 0]]]
+    ... )  # two thresholds, one label
     >>> hours = np.array([0.1, 1.0])
     >>> value = psds(counts, np.array([4]), hours, SCENARIOS["paper"])
     >>> value == (0.75 * 40 + 1.0 * 50) / 100

@@ -114,10 +114,10 @@ def test_intersection_criteria_by_hand():
     # Two short detections find one event together; exactly half of it.
     halves = spans((0, 2), (4, 7))
     counts = intersection_counts([cry], [halves], Criteria(0.5, 0.5))
-    assert counts.tolist() == [[1, 0]]
+    assert counts.tolist() == [[1, 0, 0]]
     # One passes DTC, its event fails GTC: neither true nor false.
     counts = intersection_counts([cry], [spans((0, 4))], Criteria(0.5, 0.5))
-    assert counts.tolist() == [[0, 0]]
+    assert counts.tolist() == [[0, 0, 0]]
 
 
 def test_alarms_by_hand():
