@@ -239,11 +239,11 @@ def test_a_table_of_clips_and_silent_ones(make, sounds):
 @pytest.mark.parametrize(
     "options, line",
     [
-        (["--per_hour", "crie=3"], "--per_hour names crie (did you mean cry?)"),
+        (["--per_hour", "crys=3"], "--per_hour names crys (did you mean cry?)"),
         (["--per_hour", "cry"], "--per_hour has 'cry'; write LABEL=NUMBER"),
         (["--per_hour", "cry=0"], "--per_hour is 0; it must be above 0"),
         (["--per_hour", "cry=1,cry=2"], "names cry twice"),
-        (["--snr_db", "0,x"], "--snr_db is x; it must be a number"),
+        (["--snr_db", "0,x"], "--snr_db is x; it must be -40 or more"),
         (["--snr_db", "0,0"], "--snr_db has one twice"),
         (["--hours", "0"], "--hours is 0; pass a number from 0.001 to 1000"),
         (["--hours", "0.03", "--per_hour", "cry=900"], "lower --per_hour or"),

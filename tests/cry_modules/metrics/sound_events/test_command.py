@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from cry_modules.metrics.sound_events import __main__ as command
 from cry_modules.metrics.sound_events.__main__ import main
 from cry_modules.metrics.sound_events.lists import Lookup, Names, name_of
 
@@ -14,21 +15,24 @@ TWO = HEAD + "a.wav,10,12,cry,,\nb.wav,20,25,cry,,\n"
 
 
 @pytest.fixture
-def judge(tmp_path, capsys):
+def judge(tmp_path, capsys, monkeypatch):
     """``judge(annotated, detected, *options)`` writes two tables, runs the
-    command and returns its result; a refusal is its line."""
+    command and returns its result; a refusal is its line. It draws nothing
+    unless `picture` is in the options."""
 
     def run(annotated, detected, *options, durations="a.wav,100\nb.wav,200\n"):
         (tmp_path / "annotated.csv").write_text(annotated)
         (tmp_path / "detected.csv").write_text(detected)
         (tmp_path / "len.csv").write_text(f"recording,duration_s\n{durations}")
-        words = [str(tmp_path / name) for name in ("annotated.csv",)]
-        words += [str(tmp_path / "detected.csv")]
+        words = [str(tmp_path / f"{s}.csv") for s in ("annotated", "detected")]
         words += ["--out", str(tmp_path / "out"), "--n_draws", "100"]
         if durations and "--audio" not in options:
             words += ["--durations", str(tmp_path / "len.csv")]
+        if "picture" not in options:
+            monkeypatch.setattr(command, "draw", lambda *_: None)
+        options = [str(option) for option in options if option != "picture"]
         try:
-            main([*words, *map(str, options)])
+            main([*words, *options])
         except SystemExit as stop:
             assert stop.code == 2
             (line,) = capsys.readouterr().err.splitlines()
@@ -43,7 +47,7 @@ def test_a_detector_is_judged(judge, tmp_path, capsys):
     # Another spelling of the name and of the label; one of two cries found.
     detected = HEAD + "nights/A.flac,10.1,12,Cry,0.9,\n"
     detected += "nights/B.flac,50,51,cry,0.4,\n"
-    (result,) = judge(TWO, detected)
+    (result,) = judge(TWO, detected, "picture")
     assert result["event_based"]["micro"]["recall"] == 0.5
     assert result["event_based"]["micro"]["precision"] == 0.5
     assert result["alarms"]["micro"]["false_alarms_per_hour"] == 12  # in 300 s
@@ -145,7 +149,7 @@ def test_what_ends_past_the_recording_is_cut(judge):
         (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; pass a number from"),
         (TWO, TWO, ["--dtc", "1.5"], "--dtc is 1.5; pass a number from 0 to 1"),
         (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be a number"),
-        (TWO, TWO, ["--n_draws", "2"], "--n_draws is 2; pass 100 or more"),
+        (TWO, TWO, ["--n_draws", "2"], "--n_draws is given twice; keep one"),
         (TWO, HEAD + "a.wav,300,301,cry,,\n", [], "a.wav is 100.0 s long (0.03"),
         (TWO, HEAD + "a.wav,nan,301,cry,,\n", [], "onset is 'nan'"),
         (HEAD, TWO, [], "annotated.csv does not have"),
@@ -162,7 +166,7 @@ def test_what_cannot_be_judged_is_one_line(
 @pytest.mark.parametrize(
     "lengths, line",
     [
-        ("a.wav,100\n", "len.csv does not have b.wav (did you mean a?)"),
+        ("a.wav,100\n", "len.csv does not have b.wav; add it, or correct the"),
         (
             "a.wav,100\nb.wav,-1\n",
             "len.csv row 3: duration_s is -1; it must be",
@@ -190,7 +194,8 @@ def test_intervals_are_over_infants(judge, tmp_path):
     assert 0 <= low < 0.6 < high <= 1
 
 
-def test_a_folder_of_one_format_is_read(tmp_path, capsys):
+def test_a_folder_of_one_format_is_read(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "draw", lambda *_: None)
     for side in ("annotated", "detected"):
         for name in ("x/n", "y/n"):
             path = tmp_path / side / f"{name}.csv"
