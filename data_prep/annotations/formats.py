@@ -3,10 +3,29 @@
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
+from data_prep.annotations.audacity import (
+    is_audacity,
+    read_audacity,
+    write_audacity,
+)
+from data_prep.annotations.elan import (
+    SUFFIX as EAF,
+    read_elan,
+    write_elan,
+)
+from data_prep.annotations.elan_text import is_elan_text
 from data_prep.annotations.event import Event
 from data_prep.annotations.event_table import (
     read_event_table,
     write_event_table,
+)
+from data_prep.annotations.raven import is_raven, read_raven, write_raven
+from data_prep.annotations.rttm import is_rttm, read_rttm, write_rttm
+from data_prep.annotations.text import read_rows
+from data_prep.annotations.textgrid import (
+    is_textgrid,
+    read_textgrid,
+    write_textgrid,
 )
 from data_prep.files.errors import require
 
@@ -25,8 +44,20 @@ class Format(NamedTuple):
 
 
 FORMATS: Dict[str, Format] = {
+    "audacity": Format(".txt", read_audacity, write_audacity),
+    "raven": Format(".selections.txt", read_raven, write_raven),
+    "textgrid": Format(".TextGrid", read_textgrid, write_textgrid),
+    "rttm": Format(".rttm", read_rttm, write_rttm),
+    "elan": Format(EAF, read_elan, write_elan),
     "csv": Format(".csv", read_event_table, write_event_table),
 }
+#: Suffixes of one format, in lower case.
+_BY_SUFFIX = {
+    **{".textgrid": "textgrid", ".rttm": "rttm", EAF: "elan"},
+    **{".xlsx": "csv", ".xlsm": "csv"},
+}
+#: Suffixes of annotation files, in lower case.
+SUFFIXES = (*_BY_SUFFIX, ".txt", ".csv", ".tsv")
 
 
 def require_format(format: str, option: str = "--format") -> Format:
@@ -86,10 +117,37 @@ def write_events(
         File name of the audio, for events that name none.
     duration_s : float, optional
         Length of the recording in seconds, which some formats state.
+
+    Example
+    -------
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     path = Path(folder, "night.TextGrid")
+    ...     write_events(path, [Event(1.5, 2.0, "cry")], duration_s=60.0)
+    ...     read_events(path)
+    [Event(onset_s=1.5, offset_s=2.0, label='cry', score=None, recording='',
+    tier='events', channel=None)]
     """
     path = Path(path)
-    writer = require_format(format or format_of(path)).writer
+    format = format or _written_format(path)
+    writer = require_format(format).writer
     writer(path, sorted(events, key=_in_time), recording, duration_s)
+
+
+def _written_format(path: Path) -> str:
+    """Format of a file to write by its suffix; the longest one counts."""
+    name = path.name.lower()
+    fits = [
+        (len(kind.suffix), format)
+        for format, kind in FORMATS.items()
+        if name.endswith(kind.suffix.lower())
+    ]
+    require(
+        bool(fits),
+        f"{path} has no suffix of a format of annotations",
+        f"name it {', '.join(kind.suffix for kind in FORMATS.values())}",
+    )
+    return max(fits)[1]
 
 
 def _in_time(event: Event):
@@ -97,5 +155,24 @@ def _in_time(event: Event):
 
 
 def format_of(path: Path, encoding: Optional[str] = None) -> str:
-    """Name of a file's format, by its suffix and its content."""
+    """Name of the format of an existing file, by its suffix and content."""
+    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
+    if by_suffix is not None:
+        return by_suffix
+    lines = [line for line in read_rows(path, encoding) if line.strip()][:20]
+    if not lines:
+        # The export of a label track without labels.
+        return "csv" if Path(path).suffix.lower() == ".csv" else "audacity"
+    if is_textgrid(lines[0]):
+        return "textgrid"
+    if lines[0].lstrip().startswith("<"):
+        return "elan"
+    for name, fits in (
+        ("raven", is_raven),
+        ("rttm", is_rttm),
+        ("elan", is_elan_text),
+        ("audacity", is_audacity),
+    ):
+        if fits(lines):
+            return name
     return "csv"
