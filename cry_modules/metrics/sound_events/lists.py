@@ -14,7 +14,12 @@ from typing import (
 )
 
 from data_prep.annotations.event import Event
-from data_prep.annotations.formats import FORMATS, read_events
+from data_prep.annotations.formats import (
+    FORMATS,
+    SUFFIXES,
+    format_of,
+    read_events,
+)
 from data_prep.audio.folder import AUDIO, files_below
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, not_a_file, require
@@ -45,9 +50,9 @@ def name_of(text: str) -> Name:
     """
     path = PurePosixPath(text.replace("\\", "/"))
     name = path.name
-    suffixes = (*AUDIO, *(format.suffix.lower() for format in FORMATS.values()))
-    # The longest first: .selections.txt of Raven before .txt.
-    for suffix in sorted({*suffixes, *_OTHERS}, key=len, reverse=True):
+    kinds = (kind.suffix.lower() for kind in FORMATS.values())
+    suffixes = {*AUDIO, *SUFFIXES, *kinds, _RAVEN}
+    for suffix in sorted(suffixes, key=len, reverse=True):
         if name.lower().endswith(suffix) and len(name) > len(suffix):
             name = name[: -len(suffix)]
             break
@@ -55,7 +60,8 @@ def name_of(text: str) -> Name:
     return Name(text, tuple(map(spelling, [*folders, name])))
 
 
-_OTHERS = (".table.1.selections.txt", ".selections.txt", ".txt", ".tsv")
+#: Raven's own names of selection tables; the longest suffix counts.
+_RAVEN = ".table.1.selections.txt"
 
 
 def read_lists(
@@ -71,14 +77,14 @@ def read_lists(
     require(
         source.exists(), not_a_file(source), "pass a file or folder of events"
     )
-    files = [source]
+    files = {source: format or format_of(source)}
     if source.is_dir():
         files = _files(source, format, option)
     lists: Dict[str, List[Event]] = {}
-    for file in files:
-        events = read_events(file, format)
+    for file, kind in files.items():
+        events = read_events(file, kind)
         relative = file.relative_to(source) if source.is_dir() else file
-        if not events and (format or _format_of(file)) not in _NAMING:
+        if not events and kind not in _NAMING:
             lists.setdefault(relative.as_posix(), [])
         for event in events:
             name = event.recording or relative.as_posix()
@@ -86,38 +92,30 @@ def read_lists(
     return lists
 
 
-def _files(folder: Path, format: Optional[str], option: str) -> List[Path]:
+def _files(folder: Path, format: Optional[str], option: str) -> Dict[Path, str]:
     """Files of events in a folder, which must be of one format."""
-    if format is None and (folder / TABLE).is_file():
-        return [folder / TABLE]
-    formats = [FORMATS[format]] if format else [*FORMATS.values()]
-    endings = tuple(
-        {"." + f.suffix.lower().rpartition(".")[2] for f in formats}
-    )
-    files = [
-        folder / name
+    if format in (None, "csv") and (folder / TABLE).is_file():
+        return {folder / TABLE: "csv"}
+    files = {
+        folder / name: format_of(folder / name)
         for name in sorted(files_below(folder))
-        if name.lower().endswith(endings)
-    ]
-    suffixes = sorted({file.suffix.lower() for file in files})
+        if name.lower().endswith(SUFFIXES)
+    }
+    formats = sorted({*files.values()})
+    if format is not None:
+        files = {file: kind for file, kind in files.items() if kind == format}
     require(
         bool(files),
-        f"{folder} holds no file of events ({', '.join(sorted(endings))})",
+        f"{folder} holds no file of events ({', '.join(formats) or 'none'})",
         "pass the folder or file that does",
     )
     require(
-        len(suffixes) == 1,
-        f"{folder} holds files of several formats ({', '.join(suffixes)}), "
+        len({*files.values()}) == 1,
+        f"{folder} holds files of several formats ({', '.join(formats)}), "
         "perhaps of the same events",
         f"name one with {option}, or pass one file",
     )
     return files
-
-
-def _format_of(file: Path) -> str:
-    suffix = file.suffix.lower()
-    names = [n for n, f in FORMATS.items() if f.suffix.lower() == suffix]
-    return names[0] if names else ""
 
 
 class Names:

@@ -1,5 +1,6 @@
 """Annotators of one recording: each tier of an annotation is one."""
 
+import re
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from cry_modules.metrics.sound_events.lists import Names
@@ -7,16 +8,27 @@ from data_prep.annotations.event import Event
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import require
 
+#: What tells further tiers of one annotator apart.
+_NUMBERED = re.compile(r" \d+$")
+
 Lists = Mapping[str, List[Event]]
 
 
 def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
     """Event lists of each tier, or of a requested one.
 
+    Writers of tiers without overlaps put an event that overlaps another one of
+    Anna's into a tier "Anna 2": it is Anna's.
+
     A tier has the recordings in which it has an event, and those that have no
     event at all: who did not annotate a recording did not find it silent.
     """
-    tiers = sorted({e.tier for events in annotated.values() for e in events})
+    names = {e.tier for events in annotated.values() for e in events}
+    owner = {name: _NUMBERED.sub("", name) for name in names}
+    owner = {
+        name: base if base in names else name for name, base in owner.items()
+    }
+    tiers = sorted(set(owner.values()))
     if tier:
         require(
             tier in tiers,
@@ -28,7 +40,7 @@ def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
     for name in tiers or [""]:
         result[name] = lists = {}
         for recording, events in annotated.items():
-            own = [event for event in events if event.tier == name]
+            own = [event for event in events if owner[event.tier] == name]
             if own or not events:
                 lists[recording] = own
     return result

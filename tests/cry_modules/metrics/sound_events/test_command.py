@@ -8,7 +8,14 @@ import pytest
 
 from cry_modules.metrics.sound_events import __main__ as command
 from cry_modules.metrics.sound_events.__main__ import main
-from cry_modules.metrics.sound_events.lists import Lookup, Names, name_of
+from cry_modules.metrics.sound_events.lists import (
+    Lookup,
+    Names,
+    name_of,
+    read_lists,
+)
+from cry_modules.metrics.sound_events.tiers import by_tier
+from data_prep.annotations.event import Event
 
 HEAD = "recording,onset,offset,label,score,tier\n"
 TWO = HEAD + "a.wav,10,12,cry,,\nb.wav,20,25,cry,,\n"
@@ -216,3 +223,32 @@ def test_names_are_compared_without_folder_suffix_and_case():
     lookup = Lookup({"x/night.wav": 1, "y/night.wav": 2}, "len.csv", "add it")
     assert lookup("/data/y/night.txt") == {"y/night.wav": 2}
     assert lookup("night") == {"x/night.wav": 1, "y/night.wav": 2}
+
+
+def test_a_folder_of_several_formats_is_refused(tmp_path, capsys):
+    folder = tmp_path / "both"
+    folder.mkdir()
+    (folder / "n.csv").write_text("onset,offset,label\n1,2,cry\n")
+    (folder / "n.txt").write_text("1\t2\tcry\n")
+    words = [str(folder), str(folder), "--out", str(tmp_path / "out")]
+    with pytest.raises(SystemExit):
+        main(words)
+    line = capsys.readouterr().err
+    assert "several formats (audacity, csv), perhaps of the same" in line
+    assert "name one with --annotated_format" in line
+    lists = read_lists(folder, "audacity", "--annotated_format")
+    assert [e.label for e in lists["n.txt"]] == ["cry"]
+    # An empty label track is a recording without events, one table wins.
+    (folder / "n.txt").write_text("")
+    assert read_lists(folder, "audacity", "") == {"n.txt": []}
+    (folder / "events.csv").write_text(HEAD + "x.wav,1,2,cry,,\n")
+    assert list(read_lists(folder, None, "")) == ["x.wav"]
+
+
+def test_further_tiers_of_one_annotator_are_one():
+    events = [Event(0, 1, "cry", tier=t) for t in ("Ann", "Ann 2", "Coder 1")]
+    tiers = by_tier({"a": events})
+    assert {name: len(lists["a"]) for name, lists in tiers.items()} == {
+        "Ann": 2,
+        "Coder 1": 1,
+    }
