@@ -18,7 +18,7 @@ from cry_modules.metrics.sound_events.intervals import (
 
 
 def touches(events: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Whether each event shares time with any of the others, ``[n]``."""
+    """Flag the events that share time with any of the others, ``[n]``."""
     return covered_s(merged(others), events) > ROUNDING_S
 
 

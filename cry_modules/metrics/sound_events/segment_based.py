@@ -14,7 +14,7 @@ from cry_modules.metrics.sound_events.intervals import ROUNDING_S
 def activity(
     intervals: np.ndarray, duration_s: float, segment_s: float
 ) -> np.ndarray:
-    """Whether each segment of a recording holds a part of an event, ``[n]``.
+    """Flag the segments of a recording that hold a part of an event, ``[n]``.
 
     Segments begin at 0; the last one may reach past the end.
 
