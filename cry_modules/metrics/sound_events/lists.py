@@ -77,9 +77,10 @@ def read_lists(
     require(
         source.exists(), not_a_file(source), "pass a file or folder of events"
     )
-    files = {source: format or format_of(source)}
     if source.is_dir():
         files = _files(source, format, option)
+    else:
+        files = {source: format or format_of(source)}
     lists: Dict[str, List[Event]] = {}
     for file, kind in files.items():
         events = read_events(file, kind)

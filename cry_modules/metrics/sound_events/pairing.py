@@ -91,7 +91,7 @@ def audio_durations(folder: str) -> Dict[str, float]:
 
 
 class Sources(NamedTuple):
-    """Where lengths and infants of recordings are looked up."""
+    """Tables in which lengths and infants of recordings are looked up."""
 
     durations: Optional[Lookup] = None  #: None: end of the last event
     groups: Optional[Lookup] = None  #: None: each recording by itself

@@ -21,7 +21,7 @@ Figures = Dict[Tuple[str, ...], np.ndarray]
 
 
 class Resampling(NamedTuple):
-    """What is drawn: recordings, or the infants that they are of."""
+    """Units that are drawn: recordings, or the infants that they are of."""
 
     groups: Sequence[str]  #: of each recording
     unit: str = "recording"
