@@ -28,6 +28,12 @@ from data_prep.files.identifiers import spelling
 T = TypeVar("T")
 #: What a folder of detections holds if one table has them all.
 TABLE = "events.csv"
+#: Suffixes of annotation files; Raven's own names of tables among them.
+_ANNOTATION = {
+    *SUFFIXES,
+    *(kind.suffix.lower() for kind in FORMATS.values()),
+    ".table.1.selections.txt",
+}
 #: Formats whose events name their recording: no events, no recording.
 _NAMING = ("csv", "rttm")
 
@@ -50,18 +56,13 @@ def name_of(text: str) -> Name:
     """
     path = PurePosixPath(text.replace("\\", "/"))
     name = path.name
-    kinds = (kind.suffix.lower() for kind in FORMATS.values())
-    suffixes = {*AUDIO, *SUFFIXES, *kinds, _RAVEN}
-    for suffix in sorted(suffixes, key=len, reverse=True):
-        if name.lower().endswith(suffix) and len(name) > len(suffix):
-            name = name[: -len(suffix)]
-            break
+    for suffixes in (_ANNOTATION, AUDIO):  # night.wav.txt is of night.wav
+        for suffix in sorted(suffixes, key=len, reverse=True):
+            if name.lower().endswith(suffix) and len(name) > len(suffix):
+                name = name[: -len(suffix)]
+                break
     folders = [part for part in path.parent.parts if part not in ("/", ".")]
     return Name(text, tuple(map(spelling, [*folders, name])))
-
-
-#: Raven's own names of selection tables; the longest suffix counts.
-_RAVEN = ".table.1.selections.txt"
 
 
 def read_lists(
