@@ -47,7 +47,8 @@ class Name(NamedTuple):
 
 
 def name_of(text: str) -> Name:
-    """Parts by which the name of a recording is compared.
+    """Parts by which the name of a recording is compared; a space is as good
+    as the underscore that stands for it in RTTM.
 
     Example
     -------
@@ -62,7 +63,8 @@ def name_of(text: str) -> Name:
                 name = name[: -len(suffix)]
                 break
     folders = [part for part in path.parent.parts if part not in ("/", ".")]
-    return Name(text, tuple(map(spelling, [*folders, name])))
+    parts = (part.replace("_", " ") for part in [*folders, name])
+    return Name(text, tuple(map(spelling, parts)))
 
 
 def read_lists(

@@ -217,6 +217,7 @@ def test_a_folder_of_one_format_is_read(tmp_path, monkeypatch):
 def test_names_are_compared_without_folder_suffix_and_case():
     assert name_of("C:\\n\\Night 1.WAV").parts[-2:] == ("n", "night 1")
     assert name_of("n.wav.txt").parts == ("n",)
+    assert name_of("night_1") == ("night_1", ("night 1",))  # of RTTM
     names = Names(["x/night.wav", "y/night.wav"], ["/data/x/NIGHT.csv"])
     assert names.key("/data/x/NIGHT.csv") == names.key("x/night.wav")
     assert names.key("y/night.wav") != names.key("x/night.wav")
