@@ -29,7 +29,11 @@ from cry_modules.metrics.sound_events.comparison import (
 from cry_modules.metrics.sound_events.event_based import Collar
 from cry_modules.metrics.sound_events.intersection import Criteria
 from cry_modules.metrics.sound_events.labels import judged, relabelled, renames
-from cry_modules.metrics.sound_events.lists import Lookup, read_lists
+from cry_modules.metrics.sound_events.lists import (
+    Lookup,
+    of_channel,
+    read_lists,
+)
 from cry_modules.metrics.sound_events.pairing import (
     DURATION,
     Sources,
@@ -89,6 +93,10 @@ def make_parser() -> Arguments:
             choices=tuple(FORMATS),
             help="default: by suffix and content",
         )
+    add(
+        "--channel", type=int,
+        help="channel of recordings with several, the first is 1",
+    )  # fmt: skip
     add("--threshold", type=float, help="leave out detections of lower score")
     _add_tolerances(parser)
     add("--seed", default=0, help="seed of the draws of recordings")
@@ -157,6 +165,11 @@ def _check(args) -> None:
         f"--n_draws is {args.n_draws}",
         f"pass {LEAST_DRAWS} or more",
     )
+    require(
+        args.channel is None or args.channel >= 1,
+        f"--channel is {args.channel}",
+        "the first is 1",
+    )
     given = [x for x in (args.audio, args.durations) if x is not None]
     require(
         len(given) < 2,
@@ -218,7 +231,9 @@ def _read(args) -> Tuple[Dict, Dict]:
     for side in ("annotated", "detected"):
         option = f"--{side}_format"
         format = getattr(args, option.lstrip("-"))
-        events = read_lists(getattr(args, side), format, option)
+        source = getattr(args, side)
+        events = read_lists(source, format, option)
+        events = of_channel(events, args.channel, source)
         lists.append(relabelled(events, new_labels, written))
     args.written = written
     annotated, detected = lists

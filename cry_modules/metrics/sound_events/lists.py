@@ -26,6 +26,7 @@ from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import spelling
 
 T = TypeVar("T")
+Lists = Mapping[str, List[Event]]
 #: What a folder of detections holds if one table has them all.
 TABLE = "events.csv"
 #: Suffixes of annotation files; Raven's own names of tables among them.
@@ -120,6 +121,24 @@ def _files(folder: Path, format: Optional[str], option: str) -> Dict[Path, str]:
         f"name one with {option}, or pass one file",
     )
     return files
+
+
+def of_channel(lists: Lists, channel: Optional[int], source: str) -> Lists:
+    """Events of one channel, and those that name none. Without a channel,
+    events of several in one recording are refused: each sound would count
+    twice."""
+    result = {}
+    for name, events in lists.items():
+        channels = sorted({e.channel for e in events} - {None})
+        require(
+            channel is not None or len(channels) < 2,
+            f"{source} has events of channels {', '.join(map(str, channels))} "
+            f"of {name}",
+            "judge one at a time with --channel",
+        )
+        kept = (None, channel) if channel else (None, *channels)
+        result[name] = [event for event in events if event.channel in kept]
+    return result
 
 
 class Names:

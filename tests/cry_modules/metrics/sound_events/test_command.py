@@ -120,6 +120,15 @@ def test_annotators_are_compared(judge):
     assert only["annotated"] == "Bob"
 
 
+def test_channels_are_judged_one_at_a_time(judge):
+    head = "recording,onset,offset,label,channel\n"
+    twice = head + "a.wav,10,12,cry,1\na.wav,10,12,cry,2\nb.wav,20,25,cry,\n"
+    line = judge(TWO, twice)
+    assert "events of channels 1, 2 of a.wav; judge one at a time" in line
+    (result,) = judge(TWO, twice, "--channel", "2")
+    assert result["event_based"]["micro"]["f1"] == 1
+
+
 def test_false_alarms_on_confusers(judge):
     annotated = TWO + "a.wav,40,50,music,,\nb.wav,90,91,music,,\n"
     detected = TWO + "a.wav,44,45,cry,,\n"
