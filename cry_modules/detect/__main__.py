@@ -94,17 +94,17 @@ def _say_rules(options: Plan) -> None:
     window_s, hop_s = options.scorer.window_s, options.scorer.hop_s
     for label, rule in options.rules.items():
         print(
-            f"{label}: an event opens at {rule.high:.3g} and lasts while scores "
-            f"are {rule.low:.3g} or more ({options.origin}); gaps up to "
+            f"{label}: an event opens at {rule.high:.3g} and lasts while "
+            f"scores are {rule.low:.3g} or more ({options.origin}); gaps up to "
             f"{rule.bridge_s:g} s are bridged"
             + f", events under {rule.least_s:g} s dropped"
             * (rule.least_s > 0),
             file=sys.stderr,
         )
     print(
-        f"windows of {window_s:g} s every {hop_s:g} s: onset and offset lie on a "
-        f"grid of {hop_s:g} s, and each may be off by {(window_s + hop_s) / 2:g} "
-        "s; --hop_s makes it finer",
+        f"windows of {window_s:g} s every {hop_s:g} s: onset and offset lie on "
+        f"a grid of {hop_s:g} s, and each may be off by "
+        f"{(window_s + hop_s) / 2:g} s; --hop_s makes it finer",
         file=sys.stderr,
     )
 

@@ -24,8 +24,57 @@ from data_prep.files.option_values import (
     path as a_path,
 )
 
-_SHARE = Number(0, 1)
-_SECONDS = Number(0, 86_400)
+_SHARE = {"type": Number(0, 1), "metavar": "X"}
+_SECONDS = {"type": Number(0, 86_400), "metavar": "S"}
+_PATH = {"type": a_path}
+_FORMATS = ", ".join(FORMATS)
+#: Options, how their values are read, and their help.
+_OPTIONS = (
+    ("--out", {"required": True, "metavar": "DIR"}, "folder for the results"),
+    ("--detected", {"metavar": "CLASS"},
+     "class whose events are found, or several, joined by commas (default: the "
+     "last, positive one)"),
+    ("--threshold", {"metavar": "X"},
+     "score that opens an event, 0 to 1, or a threshold.json that this command "
+     "wrote (default: that of the model's validation)"),
+    ("--low_threshold", _SHARE,
+     "score that keeps it open (default: half the odds of --threshold)"),
+    ("--least_s", _SECONDS, "shortest event, seconds (default: 0)"),
+    ("--bridge_s", _SECONDS,
+     "longest gap within an event, seconds (default: one hop)"),
+    ("--window_s", _SECONDS,
+     "window of a score, seconds (default: chunk length of training)"),
+    ("--hop_s", _SECONDS,
+     "seconds from one window to the next (default: a window): edges of events "
+     "lie on this grid, and the command takes longer as it shrinks"),
+    ("--target_false_alarms_per_hour",
+     {"type": Number(0, 3600), "metavar": "N"},
+     "choose the lowest threshold that keeps this on --annotations"),
+    ("--annotations", {**_PATH, "metavar": "DIR"},
+     "with that: annotations of some of the recordings, a file or a folder, in "
+     "any format of data_prep.annotations"),
+    ("--annotated_label", {"metavar": "LABEL"},
+     "label there of what is detected, or several, joined by commas (default: "
+     "the class)"),
+    ("--channels", {"choices": CHANNELS, "default": "mix"},
+     "mix them, or search each: two microphones"),
+    ("--formats", {"metavar": "NAMES"},
+     f"also write annotation files, joined by commas: {_FORMATS}"),
+    ("--starts", {**_PATH, "metavar": "TABLE"},
+     "table of starts: columns recording and start (default: from names such "
+     "as 20260312_231500)"),
+    ("--time_zone", {"metavar": "ZONE"},
+     "zone of those starts, such as Europe/Oslo: where summer time begins or "
+     "ends, hours are counted as they elapse"),
+    ("--recorder_time_zone", {"metavar": "ZONE"},
+     "zone of the recorder's clock, if that is another (AudioMoth: UTC)"),
+    ("--no_pictures", {"action": "store_true"},
+     "draw no picture of each recording"),
+    ("--device", {"default": "cpu"}, "cpu, cuda, cuda:1"),
+    ("--precision", {"default": "fp32"}, "fp32 or bf16"),
+    ("--trust", {"action": "store_true"},
+     "build the model from its hyperparams.yaml, which can run any code"),
+)  # fmt: skip
 
 
 def make_parser() -> Arguments:
@@ -39,115 +88,20 @@ def make_parser() -> Arguments:
         "not be used (failures.csv says why) or the command was interrupted "
         "(run it again to resume), 2 for wrong usage or an unusable model.",
     )
-    add, path = parser.add_argument, {"type": a_path}
-    add(
+    parser.add_argument(
         "model",
         metavar="MODEL",
-        help="exported folder, results folder of train_cls.py, or Hugging Face id",
+        help="exported folder, results folder of train_cls.py, or Hugging Face "
+        "id",
     )
-    add(
+    parser.add_argument(
         "audio",
         metavar="AUDIO",
         nargs="+",
-        help="recordings (WAV, FLAC, OGG, MP3), or folders of them",
+        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
     )
-    add("--out", required=True, metavar="DIR", help="folder for the results")
-    add(
-        "--detected",
-        metavar="CLASS",
-        help="class whose events are found, or several, joined by commas (default: the last, positive one)",
-    )
-    add(
-        "--threshold",
-        metavar="X",
-        help="score that opens an event, 0 to 1, or a threshold.json that this command wrote (default: that of the model's validation)",
-    )
-    add(
-        "--low_threshold",
-        metavar="X",
-        type=_SHARE,
-        help="score that keeps it open (default: half the odds of --threshold)",
-    )
-    add(
-        "--least_s",
-        metavar="S",
-        type=_SECONDS,
-        help="shortest event, seconds (default: 0)",
-    )
-    add(
-        "--bridge_s",
-        metavar="S",
-        type=_SECONDS,
-        help="longest gap within an event, seconds (default: one hop)",
-    )
-    add(
-        "--window_s",
-        metavar="S",
-        type=_SECONDS,
-        help="window of a score, seconds (default: chunk length of training)",
-    )
-    add(
-        "--hop_s",
-        metavar="S",
-        type=_SECONDS,
-        help="seconds from one window to the next (default: a window): edges of events lie on this grid, and time grows as it shrinks",
-    )
-    add(
-        "--target_false_alarms_per_hour",
-        metavar="N",
-        type=Number(0, 3600),
-        help="choose the lowest threshold that keeps this on --annotations",
-    )
-    add(
-        "--annotations",
-        metavar="DIR",
-        help="with that: annotations of some of the recordings, a file or a folder, in any format of data_prep.annotations",
-        **path,
-    )
-    add(
-        "--annotated_label",
-        metavar="LABEL",
-        help="label there of what is detected, or several, joined by commas (default: the class)",
-    )
-    add(
-        "--channels",
-        choices=CHANNELS,
-        default="mix",
-        help="mix them, or search each: two microphones",
-    )
-    add(
-        "--formats",
-        metavar="NAMES",
-        help=f"also write annotation files, joined by commas: {', '.join(FORMATS)}",
-    )
-    add(
-        "--starts",
-        metavar="TABLE",
-        help="table of starts: columns recording and start (default: from names such as 20260312_231500)",
-        **path,
-    )
-    add(
-        "--time_zone",
-        metavar="ZONE",
-        help="zone of those starts, such as Europe/Oslo: where summer time begins or ends, hours are counted as they elapse",
-    )
-    add(
-        "--recorder_time_zone",
-        metavar="ZONE",
-        help="zone of the recorder's clock, if that is another (AudioMoth: UTC)",
-    )
-    add(
-        "--no_pictures",
-        action="store_true",
-        help="draw no picture of each recording",
-    )
-    add("--device", default="cpu", help="cpu, cuda, cuda:1")
-    add("--precision", default="fp32", help="fp32 or bf16")
-    add(
-        "--trust",
-        action="store_true",
-        help="build the model from its hyperparams.yaml, which can run any code",
-    )
+    for name, how, words in _OPTIONS:
+        parser.add_argument(name, help=words, **how)
     add_encoder_source(parser)
     return parser
 
@@ -257,13 +211,13 @@ def _labels(args, classes: List[str], saved: Optional[Dict]) -> List[str]:
     alone = saved is not None or args.annotations is not None
     require(
         len(labels) == 1 or not alone,
-        f"--detected names {', '.join(labels)}, and a threshold is of one class",
+        f"--detected names {', '.join(labels)}, a threshold is of one class",
         "pass one class",
     )
     require(
         saved is None or saved["label"] == labels[0],
-        f"{args.threshold} is a threshold of {saved and saved['label']}, not of "
-        f"{labels[0]}",
+        f"{args.threshold} is a threshold of {saved and saved['label']}, not "
+        f"of {labels[0]}",
         "choose another, or pass --detected",
     )
     return labels

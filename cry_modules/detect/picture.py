@@ -93,11 +93,10 @@ def draw_events(
     if n_rows == 1:
         rows[0].set_ylabel("score")
     rows[0].set_title(title, loc="left")
-    rows[-1].set_xlabel("minutes" if in_minutes else "seconds")
+    unit = "minutes" if in_minutes else "seconds"
     if start is not None and n_rows == 1:
-        rows[-1].set_xlabel(
-            f"{'minutes' if in_minutes else 'seconds'} from {start:%Y-%m-%d %H:%M:%S}"
-        )
+        unit += f" from {start:%Y-%m-%d %H:%M:%S}"
+    rows[-1].set_xlabel(unit)
     _add_legend(figure, shown, bool(np.isnan(shown[0].scores).any()))
 
 

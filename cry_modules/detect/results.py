@@ -30,6 +30,7 @@ from data_prep.files.atomic import make_folder
 from data_prep.files.journal import Journal
 from data_prep.files.tables import write_table
 
+HOURS_PICTURE = "hours.png"
 _PICTURE = 1  # increment when pictures change
 
 
@@ -134,6 +135,8 @@ class Results:
         write_table(self.out / EVENTS, EVENT_COLUMNS, self._events)
         write_table(self.out / SUMMARY, SUMMARY_COLUMNS, self._summary)
         write_failures(self.failures, self.out / FAILURES)
+        for name in (HOURS, HOURS_PICTURE):  # of an earlier run
+            (self.out / name).unlink(missing_ok=True)
         if self._n_dated:
             self._write_hours()
         self._warn()
@@ -146,7 +149,7 @@ class Results:
         hours.write(self.out / HOURS)
         recorded = hours.of_day(hours.recorded)
         found = {k: hours.of_day(part) for k, part in hours.found.items()}
-        with picture(self.out / "hours.png", HOURS_SIZE) as figure:
+        with picture(self.out / HOURS_PICTURE, HOURS_SIZE) as figure:
             draw_hours(figure, recorded, found)
 
     def _warn(self) -> None:
@@ -155,9 +158,10 @@ class Results:
         if starts.from_names:
             path, time = starts.from_names[0]
             zone = starts.clock.recorder
+            n = len(starts.from_names)
             lines.append(
-                f"starts: {len(starts.from_names)} of {self._n_recordings} from "
-                f"names, such as {Path(path).name}: {time} "
+                f"starts: {n} of {self._n_recordings} from names, such as "
+                f"{Path(path).name}: {time} "
                 + (f"in {zone}" if zone else "in a zone that is not stated")
             )
         if self._n_dated < self._n_recordings and self._n_dated:

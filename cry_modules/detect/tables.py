@@ -1,4 +1,4 @@
-"""Tables of detection: events, a row a recording, hours of the day, failures."""
+"""Tables of detection: events, recordings, hours of the day, failures."""
 
 from collections import defaultdict
 from datetime import datetime
