@@ -140,17 +140,18 @@ def _add_negatives(events_of, marks_of, facts_of, options, result) -> None:
         similar = [segment.seconds for segment in segments] or lengths
         spans = _free(events_of[path], facts_of[path], options)
         channels = sorted({s.channel for s in segments}, key=str) or [None]
+        rng = np.random.default_rng([options.seed, zlib.crc32(path.encode())])
         added = hard_negatives(
             marks_of.get(path, []),
-            spans,
+            similar,
             n,
-            options.least_s,
+            spans,
             options.negative_label,
             channels,
+            rng,
         )
         for segment in added:
             spans = without(spans, segment.start, segment.stop)
-        rng = np.random.default_rng([options.seed, zlib.crc32(path.encode())])
         added += drawn_negatives(
             similar,
             n - len(added),
