@@ -27,6 +27,7 @@ from data_prep.annotations.segments import (
     Tally,
     segments_of,
 )
+from data_prep.corpora.preparation import shortened_list
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import identity
 
@@ -215,7 +216,7 @@ def summary(
     line = (
         f"{len(result.of)} recordings of {len(patients)} patients, "
         f"{hours:.2f} hours; {seconds / 3600:.2f} hours are cut: "
-        + ", ".join(f"{n} {label}" for label, n in labels.items())
+        + shortened_list([f"{n} {label}" for label, n in labels.items()])
     )
     n_hard = sum(segment.kind == HARD for segment in segments)
     if n_hard:

@@ -21,9 +21,9 @@ def read_marks(
 ) -> List[Event]:
     """Detections of the annotated classes (given by ``identity``), else of all.
 
-    A file holds events in any format, of which None takes all, or is a table of
-    scores over time, whose windows with a score of 0.5 are joined where they
-    overlap; a threshold takes those with at least that score.
+    A file holds events in any format, or is a table of scores over time, whose
+    windows are joined where they overlap. The threshold is the least score;
+    None: all events, and ``THRESHOLD`` in scores over time.
     """
     track = _track(path, classes) if path.suffix.lower() == ".csv" else None
     events = read_events(path) if track is None else track

@@ -1,6 +1,7 @@
 """From a folder of recordings and one of annotations to a database."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
@@ -86,6 +87,11 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
     )
     if Path(sources.annotations).is_dir():
         require_outside(Path(out), Path(sources.annotations))
+        require(
+            os.path.realpath(out) != os.path.realpath(sources.annotations),
+            f"--out {out} holds the annotations themselves",
+            "pass another folder",
+        )
     save_folder = require_out(Path(out), root, is_listed=True)
     with locked(save_folder):
         require(

@@ -4,10 +4,13 @@ import csv
 
 import pytest
 
+from data_prep.annotations.database import Options
 from data_prep.annotations.event import Event
 from data_prep.annotations.formats import write_events
 from data_prep.annotations.pairing import Recordings
 from data_prep.annotations.patients import _is_local
+from data_prep.annotations.prepare import Sources, prepare_annotations
+from data_prep.files.errors import InputError
 from tests.data_prep.annotations.annotated import CRIES, rows, tone
 
 
@@ -70,7 +73,7 @@ def test_one_name_in_two_folders(annotate, nights):
 
 
 def test_a_tier_that_some_recordings_lack(annotate, nights):
-    """Where Anna has marked nothing, and Ben a cry, is not an empty night."""
+    """A night in which Ben, not Anna, has marked a cry is not an empty night."""
     for i, tier in enumerate(("Anna", "Anna", "Anna", "Ben")):
         events = [Event(5, 7, "cry", tier=tier), Event(9, 11, "cry", tier="C")]
         (nights / f"labels/night{i}.txt").unlink()
@@ -158,11 +161,19 @@ def test_other_files_of_the_folder(annotate, nights, caplog):
     assert "README.txt is in none of the formats" in err
 
 
-def test_output_inside_the_input_is_refused(annotate, nights):
-    for inside in ("audio/x", "labels/x"):
-        status, _, err = annotate("--out", nights / inside)
-        assert status == 2
-    assert "--out is given twice" in err
+@pytest.mark.parametrize(
+    "out, words",
+    [
+        ("labels", "holds the annotations themselves"),
+        ("labels/x", "is inside"),
+        ("audio", "is the data folder itself"),
+        ("audio/x", "is inside"),
+    ],
+)
+def test_output_beside_the_input(nights, out, words):
+    sources = Sources(str(nights / "audio"), str(nights / "labels"))
+    with pytest.raises(InputError, match=words):
+        prepare_annotations(sources, Options(), str(nights / out))
 
 
 @pytest.mark.parametrize(
