@@ -16,7 +16,7 @@ PATHS = {
     *("recordings_csv", "recordings", "exclude", "exclude_folder", "raw"),
     *("manifest", "hparams", "csv", "audio", "verify", "more", "exported"),
     *("cries", "sounds", "study", "profile", "run", "runs", "sets"),
-    *("results", "model", "data", "folder", "before", "after"),
+    *("results", "model", "data", "folder", "before", "after", "scores"),
 }
 #: Upper limits of numbers. The commands know the lower ones.
 _PROCESSES = ("jobs", "workers", "threads")
