@@ -30,7 +30,7 @@ _QUESTIONS = {
 _SOURCES = {
     "audio": "audio",
     "site": "site alone",
-    "file": "file facts alone",
+    "file": "all file facts together",
     "background": "quietest frames alone",
 }
 

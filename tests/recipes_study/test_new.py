@@ -384,6 +384,17 @@ def test_copies_of_labelled_cries_are_counted(evening):
     assert "(1 labelled ones are left out)" in said
 
 
+def test_copies_among_the_sounds_are_said(evening, caplog):
+    evening.babies(6)
+    evening.table()
+    path = sorted((evening.tmp / "sounds").rglob("*.wav"))[0]
+    path.with_name("again.wav").write_bytes(path.read_bytes())
+    caplog.set_level("WARNING")
+    evening()
+    (line,) = [m for m in caplog.messages if m.startswith("--sounds: ")]
+    assert line.startswith("--sounds: 1 exact and 0 near copies")
+
+
 def test_few_sounds_are_refused(evening):
     evening.babies(6)
     evening.table()

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import studies
@@ -14,6 +15,7 @@ import yaml
 
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, adapted, table_rows
+from recipes.study.report.corpora import adaptations
 from recipes.study.run import PROFILES, ROOT, apply_changes
 from recipes.study.settings import MODES, PROBES, read_study
 
@@ -353,3 +355,21 @@ def test_a_clock_that_jumps_repeats_and_skips_nothing(ahead_s, tmp_path):
 def test_encoders_have_different_names():
     labels = [encoder.label for encoder in ENCODERS.values()]
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize(
+    "encoders, expected",
+    [
+        (("simclr",), {}),
+        (("simclr", "adapt_control"), {}),
+        (("simclr", "adapt_replay"), {"adapt_replay": "all"}),
+        (("adapt_all", "adapt_replay"), {"adapt_all": "all"}),
+        (
+            ("adapt_replay_byol", "adapt_labelled"),
+            {"adapt_labelled": "labelled", "adapt_replay_byol": "all"},
+        ),
+    ],
+)
+def test_the_page_names_the_cries_of_one_adaptation_each(encoders, expected):
+    named = adaptations(SimpleNamespace(encoders=encoders))
+    assert [*named.items()] == [*expected.items()]

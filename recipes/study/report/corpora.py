@@ -8,20 +8,17 @@ from typing import Dict, List, NamedTuple, Optional
 from data_prep.files.errors import require
 from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import SPLITS, read, read_corpus
+from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Run
 from recipes.study.report.results import Cell, Results, read_if_there
-from recipes.study.settings import Task
-
-#: Cries of the adaptations without replay, whose manifests have no generic
-#: sounds, by encoder.
-CRIES = {"adapt_labelled": "labelled", "adapt_all": "all"}
+from recipes.study.settings import Settings, Task
 
 #: Names of corpora that have none.
 UNNAMED_SOUNDS, UNNAMED_CRIES = "generic sounds", "cries"
 #: Probes of ``data_prep.confounds`` that are controls of all encoders.
 NOT_THE_CRY = {
     "label_background": "background alone (quietest frames)",
-    "label_file": "file facts alone (length, level, rate, format)",
+    "label_file": "all file facts together (length, level, rate, format)",
 }
 _EVIDENCE = {"auc": float, "ci95": ([float, float], None), str: object}
 _CONFOUNDS = {
@@ -63,18 +60,15 @@ def generic_corpus(results: Results) -> Optional[Corpus]:
 
 def cry_corpora(results: Results) -> List[Corpus]:
     """Corpora of each classification task, then of adaptation."""
-    settings, uses = results.settings, []
+    settings, plan, uses = results.settings, results.plan, []
     for task in settings.tasks:
         run = results.main_run(task)
         if run is not None:
             use = (folder_of(run), classified(task), SPLITS, settings.cries)
             uses.append(use)
-    for name, cries in CRIES.items():
-        run = adaptation(results, name)
-        if run is not None:
-            root = results.plan.cry_folder(name)
-            use = (run.folder, adapted_to(cries), ("train", "valid"), root)
-            uses.append(use)
+    for name, cries in adaptations(settings).items():
+        folder, root = adaptation(results, name).folder, plan.cry_folder(name)
+        uses.append((folder, adapted_to(cries), ("train", "valid"), root))
     cries = [
         _corpus(folder / "manifest", purpose, splits, root, UNNAMED_CRIES)
         for folder, purpose, splits, root in uses
@@ -92,10 +86,19 @@ def adapted_to(cries: str) -> str:
     return f"adaptation, {cries} cries"
 
 
-def adaptation(results: Results, name: str) -> Optional[Run]:
-    """First run of an adaptation; None if the study does not have it."""
-    if name not in results.settings.encoders:
-        return None
+def adaptations(settings: Settings) -> Dict[str, str]:
+    """Name one adaptation of the study to labelled cries and one to all cries,
+    as far as there are any; the values are ``labelled`` and ``all``."""
+    names = {
+        ENCODERS[name].cries: name
+        for name in reversed(settings.encoders)
+        if ENCODERS[name].cries and not ENCODERS[name].control
+    }
+    return {name: cries for cries, name in sorted(names.items())[::-1]}
+
+
+def adaptation(results: Results, name: str) -> Run:
+    """First run of an adaptation."""
     seed = results.settings.pretraining_seeds[0]
     folds = results.plan.adapted_folds(name)
     return results.plan.encoder(name, seed, folds[0] if folds else "")

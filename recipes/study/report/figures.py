@@ -68,7 +68,7 @@ def claims_forest(verdicts, results) -> Optional[Picture]:
         if compared:
             claim = f"claim {verdict.claim.number}: {verdict.verdict}"
             groups[claim] = compared
-    title = "Each inequality of the paper's claims"
+    title = "Each inequality of the claims"
     return rows.forest("claims", title, groups) if groups else None
 
 

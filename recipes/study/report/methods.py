@@ -94,7 +94,7 @@ def _encoders(settings, epochs) -> str:
 
 def _heard(results, context) -> List[str]:
     """Describe the corpora that encoders were trained on."""
-    generic, encoders = context["generic"], results.settings.encoders
+    generic = context["generic"]
     sentences = []
     if generic is not None:
         named = generic.name != corpora.UNNAMED_SOUNDS
@@ -102,10 +102,10 @@ def _heard(results, context) -> List[str]:
             f"Generic sounds were {generic.recordings} recordings"
             + (f" of {generic.name}." if named else ".")
         )
-    for name, cries in corpora.CRIES.items():
+    for name, cries in corpora.adaptations(results.settings).items():
         purpose = corpora.adapted_to(cries)
         for corpus in context["cries"]:
-            if corpus.purpose == purpose and name in encoders:
+            if corpus.purpose == purpose:
                 fold = bool(results.plan.adapted_folds(name))
                 sentences.append(
                     f"{cries.capitalize()} cries"

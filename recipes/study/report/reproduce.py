@@ -132,10 +132,9 @@ def checksums(results: Results) -> List[Tuple[str, str]]:
         if run is not None:
             folder = corpora.folder_of(run) / "manifest"
             places.append((task.name, folder, ("train", "valid", "test")))
-    for name in corpora.CRIES:
-        run = corpora.adaptation(results, name)
-        if run is not None:
-            places.append((name, run.folder / "manifest", ("train", "valid")))
+    for name in corpora.adaptations(results.settings):
+        folder = corpora.adaptation(results, name).folder / "manifest"
+        places.append((name, folder, ("train", "valid")))
     return [
         (f"{name}/{split}.csv", checksum(folder / f"{split}.csv"))
         for name, folder, splits in places

@@ -55,7 +55,7 @@ def examples(
     if adapted and adapted[-1].shareable:
         name = next(
             name
-            for name, which in corpora.CRIES.items()
+            for name, which in corpora.adaptations(settings).items()
             if adapted[-1].purpose == corpora.adapted_to(which)
         )
         run = corpora.adaptation(results, name)
