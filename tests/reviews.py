@@ -6,6 +6,7 @@ import json
 import threading
 from contextlib import contextmanager
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import numpy as np
 import soundfile
@@ -119,7 +120,8 @@ def serving(session):
             body = json.dumps(body) if isinstance(body, dict) else body
             method = method or ("GET" if body is None else "POST")
             names = {k.replace("_", "-"): v for k, v in headers.items()}
-            client.request(method, f"/{token}/{path}", body, names)
+            address = quote(f"/{token}/{path}", safe="/%?")
+            client.request(method, address, body, names)
             answer = client.getresponse()
             content = answer.read()
             client.close()

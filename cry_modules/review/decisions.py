@@ -135,7 +135,9 @@ class Decisions:
 
     def _open(self) -> None:
         # Unbuffered: on a full disk, closing would fail a second time.
-        self._file = open(self.path, "ab" if self._exists else "wb", 0)
+        self._file = open(self.path, "ab", 0)
+        if not self._exists:
+            os.ftruncate(self._file.fileno(), 0)
         # The newline ends a last line that a kill may have cut short.
         self._write("" if self._exists else self._header)
         self._exists = True

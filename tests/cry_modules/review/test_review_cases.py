@@ -131,7 +131,11 @@ EVENTS = "recording,onset_s,offset_s,label,score"
         (EVENTS, "n.flac,3,4,cry,high", "row 2: the score of cry is 'high'"),
         ("path,label,score", "a,b,?", "the score of b is '?'"),
         ("path,label", "a.wav,b", "has the columns path, label, which are not"),
-        ("path,label,score,decision", "a,b,1,kept", "is the result of a review"),
+        (
+            "path,label,score,decision",
+            "a,b,1,kept",
+            "is the result of a review",
+        ),
     ],
 )
 def test_faults_of_tables(tmp_path, header, row, words):
