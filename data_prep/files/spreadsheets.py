@@ -8,7 +8,7 @@ import logging
 import re
 from collections import Counter
 from pathlib import Path
-from typing import List, Set, Tuple
+from typing import List, Optional, Set, Tuple
 
 from data_prep.files.errors import InputError, not_a_file
 
@@ -43,20 +43,23 @@ _IN_QUOTES = re.compile('"[^"]*"')
 _END = "\N{END OF TEXT}"
 
 
-def csv_text(path: Path) -> Tuple[str, str]:
+def csv_text(
+    path: Path, encoding: Optional[str] = None, otherwise: Optional[str] = None
+) -> Tuple[str, str]:
     """Decode a table: its text without marks and declarations, and the
     separator, which the first line declares (``sep=;``) or the first lines
     show. The first sheet of a workbook (.xlsx) becomes the text of a csv file.
+    The encodings are those of ``decoded``.
 
     Raises ``InputError`` for a file that is empty, not text or not Unicode.
     """
-    content = _content(path)
+    content = content_of(path)
     if Path(path).suffix.lower() in (".xlsx", ".xlsm"):
         return _workbook_text(path, content), ","
     for first, kind in _NOT_TEXT.items():
         if content.startswith(first):
             raise InputError(f"{path} is {kind}, not a csv file; {_SAVE}")
-    text = _decoded(path, content)
+    text = decoded(path, content, encoding, otherwise)
     if "\0" in text:
         row = text[: text.index("\0")].count("\n") + 1
         raise InputError(
@@ -144,7 +147,8 @@ def _cell_text(value) -> str:
     return "" if value is None else str(value)
 
 
-def _content(path) -> bytes:
+def content_of(path: Path) -> bytes:
+    """Read the bytes of a file; raise ``InputError`` if there is none."""
     path = Path(path)
     if path.is_dir():
         raise InputError(f"{path} is a folder; pass the csv file in it")
@@ -156,24 +160,54 @@ def _content(path) -> bytes:
         raise InputError(f"{path} cannot be read ({error.strerror})")
 
 
-def _decoded(path, content) -> str:
-    mark, encoding = b"", _encoding_without_mark(content)
-    for mark, encoding_of_mark in _BYTE_ORDER_MARKS:
-        if content.startswith(mark):
-            encoding = encoding_of_mark
-            content = content[len(mark) :]
-            break
-    if encoding != "utf-8":
-        logger.info("%s is read as %s", path, encoding.upper())
+def decoded(
+    path: Path,
+    content: bytes,
+    encoding: Optional[str] = None,
+    otherwise: Optional[str] = None,
+) -> str:
+    """Text of bytes: in Unicode as a mark shows, else in the encoding that the
+    user names, else in Unicode, else in `otherwise`."""
+    mark, unicode = _byte_order_mark(content)
+    content = content[len(mark) :]
+    name = unicode if mark or encoding is None else checked_encoding(encoding)
+    if name != "utf-8" and encoding is None:
+        logger.info("%s is read as %s", path, name.upper())
     try:
-        return content.decode(encoding)
+        return content.decode(name)
     except UnicodeDecodeError as error:
+        if otherwise and not mark and encoding is None:
+            say_once(
+                f"{Path(path).parent}: texts that are not UTF-8 are read as "
+                f"{otherwise.upper()} (another: --encoding)"
+            )
+            return decoded(path, content, otherwise)
         before = content[: error.start]
         row = max(before.count(b"\n"), before.count(b"\r")) + 1
         raise InputError(
-            f"{path} is not {encoding.upper()}; {_SAVE} (the first fault is in "
+            f"{path} is not {name.upper()}; {_SAVE} (the first fault is in "
             f"row {row})"
         )
+
+
+def _byte_order_mark(content: bytes) -> Tuple[bytes, str]:
+    """Byte order mark of a content, empty without one, and its encoding."""
+    for mark, name in _BYTE_ORDER_MARKS:
+        if content.startswith(mark):
+            return mark, name
+    return b"", _encoding_without_mark(content)
+
+
+def checked_encoding(name: str) -> str:
+    """Check that an encoding exists."""
+    try:
+        "".encode(name)
+    except (LookupError, ValueError):
+        raise InputError(
+            f"--encoding is {name!r}, which does not exist; pass one such as "
+            "utf-8, utf-16, cp1252 or mac-roman"
+        )
+    return name
 
 
 def _encoding_without_mark(content: bytes) -> str:

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sys
+import types
 
 import pytest
 
@@ -71,3 +73,13 @@ def fake_ffmpeg(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", path)
 
     return fake
+
+
+@pytest.fixture
+def dcase_util(monkeypatch):
+    """dcase_util, which imports pkg_resources for no use; setuptools no longer
+    brings that."""
+    if "pkg_resources" not in sys.modules:
+        stub = types.ModuleType("pkg_resources")
+        monkeypatch.setitem(sys.modules, "pkg_resources", stub)
+    return pytest.importorskip("dcase_util")

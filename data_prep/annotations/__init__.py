@@ -1,0 +1,1 @@
+"""Events in long recordings, as annotation programs and detectors write them."""

@@ -1,0 +1,244 @@
+"""Annotations of ELAN: its documents (.eaf) and its tab-delimited export.
+
+A document is XML. Its annotations refer to time slots, in milliseconds of the
+first medium; a medium that begins elsewhere has a ``TIME_ORIGIN``, the time of
+the medium at which the annotations begin. Slots between two annotations of a
+subdivided tier may have no time: they divide the time between their neighbours
+evenly. An annotation that refers to another one has its times.
+"""
+
+import logging
+from pathlib import Path, PurePath
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from urllib.parse import quote, unquote
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
+from xml.parsers import expat
+
+from data_prep.annotations.elan_text import read_elan_text, write_elan_text
+from data_prep.annotations.event import Event, checked_event
+from data_prep.annotations.tiers import tiers_of
+from data_prep.files.errors import InputError, require
+from data_prep.files.spreadsheets import content_of
+from data_prep.files.tables import write_text
+
+logger = logging.getLogger(__name__)
+
+SUFFIX = ".eaf"
+_ALIGNED, _REFERRING = "ALIGNABLE_ANNOTATION", "REF_ANNOTATION"
+_SLOTS = ("TIME_SLOT_REF1", "TIME_SLOT_REF2")
+_SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
+_XSI = "http://www.w3.org/2001/XMLSchema-instance"
+
+Times = Dict[str, Tuple[float, float]]
+
+
+def read_elan(path: Path, encoding: Optional[str] = None) -> List[Event]:
+    """Read a document of ELAN, or its tab-delimited export."""
+    if Path(path).suffix.lower() != SUFFIX:
+        return read_elan_text(path, encoding)
+    root = parsed(path, content_of(path), encoding)
+    require(
+        root.tag == "ANNOTATION_DOCUMENT",
+        f"{path} is XML, but not a document of ELAN ({root.tag})",
+        "pass the .eaf file",
+    )
+    header = root.find("HEADER")
+    units = "milliseconds" if header is None else header.get("TIME_UNITS")
+    require(
+        units in (None, "milliseconds"),
+        f"{path}: the unit of time is {units}",
+        "open it in ELAN and save it again",
+    )
+    recording, origin = _medium(header)
+    times = _times(path, root)
+    events, n_without = [], 0
+    for tier, annotation in _annotations(root):
+        name = annotation.get("ANNOTATION_ID", "")
+        if name not in times:
+            n_without += 1
+            continue
+        begin, end = (t + origin for t in times[name])
+        label = annotation.findtext("ANNOTATION_VALUE") or ""
+        source = f"{path} annotation {name} of tier {tier!r}"
+        events.append(
+            checked_event(
+                source, begin, end, label, recording=recording, tier=tier
+            )
+        )
+    if n_without:
+        logger.warning(
+            "%s: %d annotations have no time and are left out; align them in "
+            "ELAN",
+            path,
+            n_without,
+        )
+    return events
+
+
+def parsed(path: Path, content: bytes, encoding: Optional[str]) -> Element:
+    """Parse XML that may be a stranger's: one that declares a document type,
+    and so entities, is refused."""
+    builder = TreeBuilder()
+
+    def refuse(*_):
+        raise InputError(
+            f"{path} declares a document type, which ELAN does not write; save "
+            "it again in ELAN"
+        )
+
+    try:
+        parser = expat.ParserCreate(encoding)
+        parser.StartDoctypeDeclHandler = refuse
+        parser.StartElementHandler = builder.start
+        parser.EndElementHandler = builder.end
+        parser.CharacterDataHandler = builder.data
+        parser.Parse(content, True)
+        return builder.close()
+    except (expat.ExpatError, LookupError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        row = getattr(error, "lineno", 1)
+        raise InputError(
+            f"{path} row {row} is not XML ({error}); save it again in ELAN"
+        )
+
+
+def _medium(header: Optional[Element]) -> Tuple[str, float]:
+    """File name of the audio of a document, and its time origin, seconds."""
+    media = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
+    media.sort(key=lambda medium: "audio" not in medium.get("MIME_TYPE", ""))
+    for medium in media:
+        url = medium.get("RELATIVE_MEDIA_URL") or medium.get("MEDIA_URL") or ""
+        name = PurePath(unquote(url).replace("\\", "/")).name
+        if name:
+            return name, float(medium.get("TIME_ORIGIN", 0)) / 1000
+    return "", 0.0
+
+
+def _annotations(root: Element) -> Iterator[Tuple[str, Element]]:
+    """Yield (tier, annotation) in the order of the document."""
+    for tier in root.iter("TIER"):
+        for annotation in tier.findall("ANNOTATION/*"):
+            yield tier.get("TIER_ID", ""), annotation
+
+
+def _times(path: Path, root: Element) -> Times:
+    """Begin and end of the annotations with a time, in seconds, by their id."""
+    slots = {}
+    for slot in root.iter("TIME_SLOT"):
+        value = slot.get("TIME_VALUE")
+        require(
+            value is None or value.strip().lstrip("-").isdecimal(),
+            f"{path}: time slot {slot.get('TIME_SLOT_ID')} is {value!r}",
+            "expected milliseconds; save it again in ELAN",
+        )
+        slots[slot.get("TIME_SLOT_ID")] = value and int(value) / 1000
+    times: Times = {}
+    for tier in root.iter("TIER"):
+        aligned = tier.findall(f"ANNOTATION/{_ALIGNED}")
+        _fill(slots, [slot for a in aligned for slot in map(a.get, _SLOTS)])
+        for annotation in aligned:
+            begin, end = (slots.get(annotation.get(name)) for name in _SLOTS)
+            if begin is not None and end is not None:
+                times[annotation.get("ANNOTATION_ID", "")] = begin, end
+    parents = {
+        a.get("ANNOTATION_ID", ""): a.get("ANNOTATION_REF", "")
+        for a in root.iter(_REFERRING)
+    }
+    for name, parent in parents.items():
+        seen = {name}
+        while parent in parents and parent not in seen:
+            seen.add(parent)
+            parent = parents[parent]
+        if parent in times:
+            times[name] = times[parent]
+    return times
+
+
+def _fill(slots: Dict, chain: Sequence[Optional[str]]) -> None:
+    """Divide the time between slots with times among those without."""
+    chain = list(dict.fromkeys(chain))
+    known = [i for i, name in enumerate(chain) if slots.get(name) is not None]
+    for first, last in zip(known, known[1:]):
+        begin, end = slots[chain[first]], slots[chain[last]]
+        for i in range(first + 1, last):
+            share = (i - first) / (last - first)
+            slots[chain[i]] = begin + share * (end - begin)
+
+
+def write_elan(
+    path: Path,
+    events: Sequence[Event],
+    recording: str = "",
+    duration_s: Optional[float] = None,
+) -> None:
+    """Write a document of ELAN; for another suffix than .eaf, its
+    tab-delimited export. Times are rounded to milliseconds, and an event lasts
+    at least one."""
+    if Path(path).suffix.lower() != SUFFIX:
+        write_elan_text(path, events)
+        return
+    names = [event.recording for event in events if event.recording]
+    root = Element("ANNOTATION_DOCUMENT")
+    root.attrib.update(
+        {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"},
+        FORMAT="3.0",
+        VERSION="3.0",
+    )
+    root.set("xmlns:xsi", _XSI)
+    root.set("xsi:noNamespaceSchemaLocation", _SCHEMA)
+    header = SubElement(
+        root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds"
+    )
+    name = PurePath(recording or (names or [""])[0]).name
+    if name:
+        url = f"./{quote(name)}"
+        kind = "audio/x-wav" if name.lower().endswith(".wav") else "audio/*"
+        SubElement(
+            header,
+            "MEDIA_DESCRIPTOR",
+            MEDIA_URL=url,
+            MIME_TYPE=kind,
+            RELATIVE_MEDIA_URL=url,
+        )
+    _add_tiers(root, events)
+    SubElement(
+        root,
+        "LINGUISTIC_TYPE",
+        GRAPHIC_REFERENCES="false",
+        LINGUISTIC_TYPE_ID="default-lt",
+        TIME_ALIGNABLE="true",
+    )
+    text = tostring(root, encoding="unicode")
+    write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
+
+
+def _add_tiers(root: Element, events: Sequence[Event]) -> None:
+    """Add the time slots and the tiers of events to a document."""
+    order, n = SubElement(root, "TIME_ORDER"), 0
+    for name, part in tiers_of(events).items():
+        tier = SubElement(
+            root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name
+        )
+        for event in part:
+            n += 1
+            begin = round(1000 * event.onset_s)
+            end = max(begin + 1, round(1000 * event.offset_s))
+            ids = f"ts{2 * n - 1}", f"ts{2 * n}"
+            for slot, value in zip(ids, (begin, end)):
+                SubElement(
+                    order,
+                    "TIME_SLOT",
+                    TIME_SLOT_ID=slot,
+                    TIME_VALUE=str(value),
+                )
+            annotation = SubElement(
+                SubElement(tier, "ANNOTATION"),
+                _ALIGNED,
+                dict(zip(_SLOTS, ids)),
+                ANNOTATION_ID=f"a{n}",
+            )
+            value = SubElement(annotation, "ANNOTATION_VALUE")
+            value.text = "".join(
+                c for c in event.label if c >= " " or c in "\t\n"
+            )
