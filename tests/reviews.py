@@ -20,11 +20,13 @@ from cry_modules.review.order import make_queue, ordered
 from cry_modules.review.session import Session, Settings
 
 TOKEN = "token-of-a-test-0123456789"
-#: Label and score of injury of six recordings of three patients.
+#: Label and score of injury of six recordings, and their patients and that of
+#: a seventh, which has no scores.
 SCORED = [
     *(("healthy", 0.1), ("injury", 0.45), ("healthy", 0.9)),
     *(("injury", 0.52), ("healthy", 0.3), ("injury", 0.02)),
 ]
+PATIENTS = ["P0", "P1", "P0", "P2", "P2", "P3", "P1"]
 
 
 def write_csv(path, header, rows):
@@ -54,9 +56,9 @@ def make_clinic(folder):
         path = folder / "db" / name_of(i)
         path.parent.mkdir(parents=True, exist_ok=True)
         soundfile.write(path, rng.normal(0, 0.05, 2000 + 1000 * i), 8000)
-        rows.append([f"r{i}", f"P{i // 2}", name_of(i), label, "north"])
+        rows.append([f"r{i}", PATIENTS[i], name_of(i), label, "north"])
         if p is not None:
-            cells = [f"r{i}", f"P{i // 2}", label, 1 - p, p, name_of(i)]
+            cells = [f"r{i}", PATIENTS[i], label, 1 - p, p, name_of(i)]
             scores.append(cells)
     columns = "recording_id,patient_id,path,neuro_injury,site"
     write_csv(folder / "db/recordings.csv", columns, rows)

@@ -79,7 +79,7 @@ def make_parser() -> Arguments:
         metavar="LABEL",
         help="more labels that a case can get, next to those in the table",
     )
-    add("--reviewer", default="", help="name or initials for the new table")
+    add("--reviewer", help="name or initials for the new table")
     add(
         "--blind",
         action="store_true",
@@ -141,7 +141,9 @@ def _review(args) -> None:
             if len(decisions):
                 write_results(out, table, recordings, decisions)
             queue = make_queue(cases, args.again, args.seed)
-            settings = Settings(classes, args.blind, args.around, args.reviewer)
+            settings = Settings(
+                classes, args.blind, args.around, args.reviewer or ""
+            )
             _serve(args, Session(table.cases, queue, decisions, settings))
             if not len(decisions):
                 print("nothing was decided, and no table is written")

@@ -136,10 +136,11 @@ def training_command(
     lacks."""
     columns = table.rows[0][1]
     if table.is_events:
-        return (
-            f"to train on them: python -m data_prep.annotations {_quoted(out)} "
-            f"{_quoted(recordings.root)} --out DIR"
-        )
+        command = ["python", "-m", "data_prep.annotations"]
+        command += [recordings.root, out, "--out", "DIR"]
+        if recordings.table is not None:
+            command += ["--recordings_csv", recordings.table]
+        return "to train on them: " + _shown(command)
     options = []
     if recordings.rows:
         out = recordings_file(out)
@@ -154,11 +155,11 @@ def training_command(
     labels = _labels(table, recordings, decisions)
     command = [
         *("python", "train_cls.py", "hparams/small_linear.yaml"),
-        *("--data_folder", str(recordings.root), "--recordings_csv", str(out)),
+        *("--data_folder", recordings.root, "--recordings_csv", out),
         *("--label_column", "reviewed_label"),
         *("--classes", ",".join(labels), *options),
     ]
-    line = "to train on it: " + " ".join(map(_quoted, command))
+    line = "to train on it: " + _shown(command)
     if not recordings.rows:
         line += (
             f"\n{out} has the rows of {table.path} only; with the "
@@ -181,5 +182,5 @@ def _labels(table, recordings, decisions) -> List[str]:
     return [name for name in table.classes if name in used]
 
 
-def _quoted(word) -> str:
-    return shlex.quote(str(word))
+def _shown(command: Sequence) -> str:
+    return shlex.join(map(str, command))

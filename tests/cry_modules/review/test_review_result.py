@@ -12,6 +12,7 @@ from cry_modules.review.result import (
     training_command,
     write_results,
 )
+from data_prep.annotations.formats import read_events
 from data_prep.corpora.labelled import prepare_clinical
 from tests.reviews import (
     make_clinic,
@@ -73,15 +74,12 @@ def prepared(folder, table, root, **options):
 
 def with_split(clinic):
     """Add splits to the table of recordings: there are too few patients."""
-    for name in ("db/recordings.csv", "predictions_test.csv"):
-        rows = read_csv(clinic / name)
-        splits = {"P0": "train", "P1": "train", "P2": "valid", "P3": "test"}
-        for row in rows:
-            row["split"] = splits[row["patient_id"]]
-        if name.startswith("db"):
-            write_csv(
-                clinic / name, ",".join(rows[0]), [r.values() for r in rows]
-            )
+    rows = read_csv(clinic / "db/recordings.csv")
+    splits = {"P0": "train", "P1": "valid", "P2": "train", "P3": "test"}
+    for row in rows:
+        row["split"] = splits[row["patient_id"]]
+    cells = [row.values() for row in rows]
+    write_csv(clinic / "db/recordings.csv", ",".join(rows[0]), cells)
 
 
 def test_the_new_table(clinic):
@@ -142,7 +140,8 @@ def test_a_table_of_predictions_is_trained_on_directly(clinic):
     for row in rows:
         row["fold"] = row["patient_id"]
     write_csv(out, ",".join(rows[0]), [row.values() for row in rows])
-    kept = prepared(clinic, out, clinic / "db", test_fold="P2", valid_fold="P1")
+    folds = {"test_fold": "P3", "valid_fold": "P1"}
+    kept = prepared(clinic, out, clinic / "db", **folds)
     paths = {row["path"]: EXPECTED[row["ID"]] for row in rows}
     assert kept == {path: label for path, label in paths.items() if label}
 
@@ -181,12 +180,18 @@ def test_calls_of_a_model_are_not_trained_on_unless_reviewed(clinic):
 
 def test_events(tmp_path):
     folder = make_night(tmp_path)
-    out, lines, command = review(folder, "events.csv", "night", ["excluded"])
+    decisions = ["cry", "excluded"]
+    out, lines, command = review(folder, "events.csv", "night", decisions)
     rows = read_csv(out)
-    assert [r["reviewed_label"] for r in rows] == ["", "", ""]
-    assert [r["decision"] for r in rows] == ["excluded", "", ""]
-    assert "1 of 3 cases are reviewed: 0 kept, 0 relabelled, 1 excl" in lines[0]
-    assert "data_prep.annotations" in command
+    assert [r["label"] for r in rows] == ["cry"] * 3
+    assert [r["reviewed_label"] for r in rows] == ["cry", "", ""]
+    assert [r["decision"] for r in rows] == ["kept", "excluded", ""]
+    assert "2 of 3 cases are reviewed: 1 kept, 0 relabelled, 1 excl" in lines[0]
+    assert f"data_prep.annotations {folder / 'night'} {out}" in command
+    # What is without a label is no example of one, nor of what is between.
+    events = read_events(out)
+    assert [event.label for event in events] == ["cry", "", ""]
+    assert [event.onset_s for event in events] == [2, 8, 14]
 
 
 def test_agreement_of_cases_judged_twice(clinic):
@@ -211,7 +216,7 @@ def test_agreement_of_cases_judged_twice(clinic):
 
 def test_kappa_is_that_of_scikit_learn():
     rng = random.Random(0)
-    for _ in range(50):
+    for _ in range(20):
         pairs = [(rng.choice("abc"), rng.choice("abc")) for _ in range(20)]
         expected = cohen_kappa_score(*zip(*pairs))
         assert kappa(pairs) == pytest.approx(expected, abs=1e-12)
