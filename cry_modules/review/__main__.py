@@ -148,9 +148,10 @@ def _review(args) -> None:
             if not len(decisions):
                 print("nothing was decided, and no table is written")
                 return
-            write_results(out, table, recordings, decisions)
+            written = write_results(out, table, recordings, decisions)
             print("\n".join(summary(table, decisions, classes)))
-            print(f"decisions in {journal}, new table in {out}")
+            names = " and ".join(map(str, written))
+            print(f"new table in {names}, all decisions in {journal}")
             print(training_command(out, table, recordings, decisions))
 
 

@@ -19,9 +19,10 @@ def recordings_file(out: Path) -> Path:
 
 def write_results(
     out: Path, table: ScoreTable, recordings: Recordings, decisions: Decisions
-) -> None:
+) -> List[Path]:
     """Write the table of scores with the columns ``ADDED`` and, if its
     recordings are described by a table, all of that with the same columns.
+    Return their files.
 
     ``reviewed_label`` is the label to train on: empty for excluded and unsure
     cases, and for those not reviewed the old label, unless a model called it.
@@ -37,8 +38,10 @@ def write_results(
         for i, (_, cells) in enumerate(table.rows)
     ]
     write_table(out, (*table.rows[0][1], *ADDED), rows)
-    if recordings.rows and not table.is_events:
-        _write_recordings(recordings_file(out), table, recordings, added)
+    if not recordings.rows or table.is_events:
+        return [out]
+    _write_recordings(recordings_file(out), table, recordings, added)
+    return [out, recordings_file(out)]
 
 
 def _write_recordings(path, table, recordings, added) -> None:

@@ -45,7 +45,7 @@ def test_the_same_command_resumes(clinic, review):
     first = review(f"{PREDICTIONS} --reviewer AB", "injury", "injury", "undo")
     assert first[0].startswith("1 of 6 cases are reviewed: 1 kept")
     second = review(f"{PREDICTIONS} --reviewer CD", "unsure", "healthy")
-    assert second[0].startswith("3 of 6 cases are reviewed: 1 kept")
+    assert second[0].startswith("3 of 6 cases are reviewed: 2 kept")
     rows = read_csv(clinic / "reviewed.csv")
     reviewers = {r["ID"]: r["reviewer"] for r in rows}
     assert [reviewers[f"r{i}"] for i in (3, 1, 4)] == ["AB", "CD", "CD"]
