@@ -75,7 +75,13 @@ def checked(data: Any, shape: Any, where: str, cure: str) -> Any:
     return data
 
 
-def read_json(path: Path, shape: Any, cure: str, title: str = "") -> Any:
+def read_json(
+    path: Path,
+    shape: Any,
+    cure: str,
+    title: str = "",
+    most_bytes: int = MOST_BYTES,
+) -> Any:
     """Read a JSON file of a shape; refuse any other in one line.
 
     ``title`` begins the message, instead of the path.
@@ -85,13 +91,13 @@ def read_json(path: Path, shape: Any, cure: str, title: str = "") -> Any:
     require(os.path.isfile(path), f"{title}: the file is missing", cure)
     try:
         with open(path, "rb") as file:
-            content = file.read(MOST_BYTES + 1)
+            content = file.read(most_bytes + 1)
     except OSError as error:
         raise InputError(
             f"{title}: it cannot be read ({error.strerror}); {cure}"
         )
-    is_short = len(content) <= MOST_BYTES
-    require(is_short, f"{title}: more than {MOST_BYTES >> 20} MiB", cure)
+    is_short = len(content) <= most_bytes
+    require(is_short, f"{title}: more than {most_bytes >> 20} MiB", cure)
     try:
         data = json.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:

@@ -10,6 +10,10 @@ import pytest
 from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read
 
+_ESC50 = "filename,fold,target,category,esc10,src_file,take"
+#: Targets as in the original table.
+_TARGETS = {"crying_baby": 20, "clock_tick": 38, "rooster": 1}
+
 
 @pytest.fixture
 def prepared(tmp_path):
@@ -73,6 +77,29 @@ def fake_ffmpeg(tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", path)
 
     return fake
+
+
+@pytest.fixture
+def esc50(write, tmp_path):
+    """Five folds of three categories, two sources each with two takes; one
+    source in two folds, as in the original."""
+    lines = [_ESC50]
+
+    def add(fold, category, clip, take):
+        target = _TARGETS[category]
+        name = f"{fold}-{clip}-{take}-{target}.wav"
+        lines.append(f"{name},{fold},{target},{category},True,{clip},{take}")
+        write(f"audio/{name}")
+
+    for fold in range(1, 6):
+        for n, category in enumerate(_TARGETS):
+            for source in range(2):
+                for take in "AB":
+                    add(fold, category, 1000 * fold + 10 * n + source, take)
+    add(5, "rooster", 3000, "C")  # source of a baby in fold 3
+    (tmp_path / "src/meta").mkdir()
+    (tmp_path / "src/meta/esc50.csv").write_text("\n".join(lines) + "\n")
+    return tmp_path / "src"
 
 
 @pytest.fixture

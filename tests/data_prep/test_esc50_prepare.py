@@ -8,33 +8,6 @@ from data_prep.esc50_prepare import prepare_esc50
 from data_prep.files.errors import InputError
 from data_prep.manifest import SPLITS, read_corpus
 
-HEADER = "filename,fold,target,category,esc10,src_file,take"
-#: Targets as in the original table.
-TARGETS = {"crying_baby": 20, "clock_tick": 38, "rooster": 1}
-
-
-@pytest.fixture
-def esc50(write, tmp_path):
-    """Five folds of three categories, two sources each with two takes; one
-    source in two folds, as in the original."""
-    lines = [HEADER]
-
-    def add(fold, category, clip, take):
-        target = TARGETS[category]
-        name = f"{fold}-{clip}-{take}-{target}.wav"
-        lines.append(f"{name},{fold},{target},{category},True,{clip},{take}")
-        write(f"audio/{name}")
-
-    for fold in range(1, 6):
-        for n, category in enumerate(TARGETS):
-            for source in range(2):
-                for take in "AB":
-                    add(fold, category, 1000 * fold + 10 * n + source, take)
-    add(5, "rooster", 3000, "C")  # source of a baby in fold 3
-    (tmp_path / "src/meta").mkdir()
-    (tmp_path / "src/meta/esc50.csv").write_text("\n".join(lines) + "\n")
-    return tmp_path / "src"
-
 
 def test_official_folds_sources_and_categories(
     esc50, prepared, patients, output, tmp_path, caplog

@@ -15,7 +15,17 @@ from recipes.study.report import page
 
 #: Module of each command, its arguments, and the lock of its output.
 COMMANDS = {
+    "download": (
+        "data_prep.download.__main__",
+        "corvin --out={out}",
+        "{out}/.lock",
+    ),
     "pack": ("data_prep.pack", "{db} {out}", "{out}/.pack-1of1.lock"),
+    "annotations": (
+        "data_prep.annotations.__main__",
+        "{db} {db} --out={out}",
+        "{out}/.lock",
+    ),
     "split": (
         "data_prep.split",
         "{db} --label_column=neuro_injury --out={out}",
@@ -48,7 +58,9 @@ def places(request, tmp_path, monkeypatch):
     def places(name):
         folders = {"db": "", "run": "", "out": tmp_path / "out"}
         folders["out"].mkdir()
-        if name == "export":
+        if name == "download":
+            pytest.importorskip("pooch")
+        elif name == "export":
             folders["run"] = request.getfixturevalue("trained")()
         elif name != "report":
             folders["db"] = request.getfixturevalue("database")()

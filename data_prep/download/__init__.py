@@ -1,0 +1,1 @@
+"""From nothing to ``recordings.csv``: download, unpack and prepare a corpus."""
