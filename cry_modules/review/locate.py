@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
 from cry_modules.review.cases import Case, ScoreTable
-from data_prep.audio.folder import find_file, find_files
+from data_prep.audio.folder import AUDIO, find_file, find_files
 from data_prep.audio.packs import PACK_FILE
 from data_prep.corpora.database import (
     NOT_LABELS,
@@ -45,6 +45,11 @@ def read_recordings(
     source: str, data_folder: Optional[str], named: Named
 ) -> Recordings:
     """Read a folder of recordings, or a table of them."""
+    require(
+        not source.lower().endswith(AUDIO),
+        f"{source} is an audio file",
+        "as RECORDINGS, pass its folder",
+    )
     if Path(source).is_dir():
         require(
             data_folder is None,
@@ -87,7 +92,8 @@ def place(table: ScoreTable, recordings: Recordings) -> None:
         replace(c, path=str(recordings.root / found[wanted[c.recording]]))
         for c in table.cases
     ]
-    _refuse_twice(table)
+    if not table.is_events:
+        _refuse_twice(table)
 
 
 def _find(root: Path, names: Sequence[str]) -> Dict[str, str]:
@@ -137,10 +143,10 @@ def _below(root: Path, name: str) -> Optional[str]:
 
 
 def _refuse_twice(table: ScoreTable) -> None:
-    """Refuse a recording in two rows, unless these are events."""
+    """Refuse a recording in two rows."""
     first = {}
     for case in table.cases:
-        other = first.setdefault((case.path, case.span), case)
+        other = first.setdefault(case.path, case)
         require(
             other is case,
             f"{case.source}: {case.recording} is in {other.source} already",

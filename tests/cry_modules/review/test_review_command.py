@@ -86,6 +86,8 @@ def test_more_labels(clinic, review):
     [
         ("none.csv db", "none.csv does not exist"),
         ("predictions_test.csv none", "none does not exist; pass a recordings"),
+        ("db db", "db is a folder"),
+        ("events.csv night/n.flac", "n.flac is an audio file; as RECORDINGS"),
         ("predictions_test.csv night", "row 2: audio/Säugling's 0.wav is not"),
         ("db/recordings.csv db", "not those of doubtful.csv"),
         (
