@@ -213,7 +213,7 @@ def doubt(case: Case, threshold: Optional[float] = None) -> float:
         return abs(values[0] - 0.5)
     if len(values) == 2:
         limit = 0.5 if threshold is None else threshold
-        return abs(_log(values[1], 1) - _log(limit, 1))
+        return abs(_log_odds(values[1]) - _log_odds(limit))
     first, second = sorted(map(_log, values))[:-3:-1]
     return first - second
 
@@ -230,16 +230,16 @@ def surprise(case: Case) -> float:
     """
     if len(case.scores) == 1:
         (score,) = case.scores.values()
-        return _log(score, 1)
+        return _log_odds(score)
     others = [p for name, p in case.scores.items() if name != case.label]
     if not others:
         return np.inf
     return _log(case.scores.get(case.label, 0.0)) - max(map(_log, others))
 
 
-def _log(p: float, whole: float = 0) -> float:
-    """Logarithm of a probability, or with a whole of 1 its log-odds."""
-    odds = max(p, _SMALLEST)
-    if whole:
-        odds /= max(whole - p, _SMALLEST)
-    return float(np.log(odds))
+def _log(p: float) -> float:
+    return float(np.log(max(p, _SMALLEST)))
+
+
+def _log_odds(p: float) -> float:
+    return _log(p) - _log(1 - p)
