@@ -9,7 +9,7 @@ writes the new table, and the same command resumes.
 
 import secrets
 from pathlib import Path
-from typing import List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 from cry_modules.demo.server import HOST, announce, listen, until_signal
 from cry_modules.demo.uploads import private_folder
@@ -71,6 +71,22 @@ def make_parser() -> Arguments:
         "the scores speak most against the label; default: doubtful, or given "
         "if the table is sorted already, as doubtful.csv",
     )
+    _add_cases(add)
+    add("--label_column", help="labels in a table of recordings")
+    add("--data_folder", help="audio of a table (default: its folder)")
+    add_columns(parser)
+    add(
+        "--port",
+        type=whole_number(0, 65_535),
+        default=7861,
+        help="port to listen on; 0: any free one (default: 7861)",
+    )
+    add("--open", action="store_true", help="open the page in a browser")
+    return parser
+
+
+def _add_cases(add: Callable) -> None:
+    """Add the options on cases and on how they are shown."""
     add("--class", dest="only", help="play only cases of this label")
     add("--limit", type=whole_number(1, 10**9), help="play so many cases")
     add(
@@ -100,17 +116,6 @@ def make_parser() -> Arguments:
         help="seconds to play before and after an event (default: 3)",
     )
     add("--seed", default=0, help="of --order random and --again")
-    add("--label_column", help="labels in a table of recordings")
-    add("--data_folder", help="audio of a table (default: its folder)")
-    add_columns(parser)
-    add(
-        "--port",
-        type=whole_number(0, 65_535),
-        default=7861,
-        help="port to listen on; 0: any free one (default: 7861)",
-    )
-    add("--open", action="store_true", help="open the page in a browser")
-    return parser
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:

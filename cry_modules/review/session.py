@@ -60,7 +60,7 @@ class Session:
         return self._cases[self._queue[n].row]
 
     def clip(self, n: int) -> Clip:
-        """What is played of a case."""
+        """Window of its recording that is played of a case."""
         case = self.case(n)
         return make_clip(case.path, case.span, self.settings.around_s)
 

@@ -86,7 +86,7 @@ def test_a_killed_command_loses_nothing(tmp_path, stop):
 
 def until(session, script, value=True):
     """Wait until a script returns a value."""
-    for _ in range(600):
+    for _ in range(1200):
         if (result := session.execute_script(f"return {script}")) == value:
             return
         time.sleep(0.05)
@@ -97,6 +97,20 @@ def press(session, key, position):
     """Press a key; wait for the case that is shown afterwards."""
     session.find_element("tag name", "body").send_keys(key)
     until(session, "by('position').textContent", f"Case {position} of 3")
+
+
+def watch_and_listen(session):
+    """Spectrogram, sound, the key of both, and a range request."""
+    until(session, "isLoaded()")
+    until(session, "by('figure').classList.contains('loading')", False)
+    until(session, "audio.readyState >= 2 && audio.duration", 7)
+    session.execute_script("audio.pause()")
+    press(session, " ", 1)
+    until(session, "audio.currentTime > 0.2")
+    press(session, " ", 1)
+    until(session, "audio.paused")
+    session.execute_script("audio.currentTime = 5")  # a range request
+    until(session, "!audio.seeking && audio.currentTime == 5")
 
 
 @pytest.mark.slow
@@ -113,17 +127,7 @@ def test_a_reviewer_at_a_browser(tmp_path):
         until(session, "by('position').textContent", "Case 1 of 3")
         facts = "label: cry · score of cry: 0.9000 · event: 2.00 s to 4.00 s"
         assert facts in session.find_element("id", "facts").text
-        # Spectrogram, sound and keys.
-        until(session, "isLoaded()")
-        until(session, "by('figure').classList.contains('loading')", False)
-        until(session, "audio.readyState >= 2 && audio.duration", 7)
-        session.execute_script("audio.pause()")
-        press(session, " ", 1)
-        until(session, "audio.currentTime > 0.2")
-        press(session, " ", 1)
-        until(session, "audio.paused")
-        session.execute_script("audio.currentTime = 5")  # a range request
-        until(session, "!audio.seeking && audio.currentTime == 5")
+        watch_and_listen(session)
         # Decide, go back and forth, change, undo.
         press(session, "2", 2)  # cat
         press(session, "x", 3)
