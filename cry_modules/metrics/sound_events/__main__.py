@@ -190,16 +190,20 @@ def judge(args) -> str:
     done = []
     for name, lists in of_tiers.items():
         listed = dict.fromkeys(sources.listed, [])
-        own = sources._replace(listed=tuple(within(listed, annotated, lists)))
+        narrowed = sources._replace(
+            listed=tuple(within(listed, annotated, lists))
+        )
         both = lists, within(detected, annotated, lists)
-        done.append(_judge(args, (name or "annotation", "detector"), both, own))
+        done.append(
+            _judge(args, (name or "annotation", "detector"), both, narrowed)
+        )
     for pair in combinations(of_tiers, 2):
         a, b = (of_tiers[name] for name in pair)
         names = common(a, b)
         if names:
             both = ({n: lists[n] for n in names} for lists in (a, b))
-            own = sources._replace(listed=())
-            done.append(_judge(args, pair, tuple(both), own))
+            narrowed = sources._replace(listed=())
+            done.append(_judge(args, pair, tuple(both), narrowed))
     comparisons, reports, rows = zip(*done)
     _write(args, comparisons, sum(rows, []))
     last = f"done: {len(done)} comparisons; figures in {args.out}"

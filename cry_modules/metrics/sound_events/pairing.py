@@ -94,7 +94,7 @@ class Sources(NamedTuple):
     """Tables in which lengths and infants of recordings are looked up."""
 
     durations: Optional[Lookup] = None  #: None: end of the last event
-    groups: Optional[Lookup] = None  #: None: each recording by itself
+    groups: Optional[Lookup] = None  #: None: each recording alone
     listed: Sequence[str] = ()  #: recordings that were annotated
 
 

@@ -30,7 +30,7 @@ class Resampling(NamedTuple):
 
     @property
     def no_interval(self) -> Optional[str]:
-        """Reason why there is no interval, or None."""
+        """Reason why intervals are missing, or None."""
         n = len(set(self.groups))
         if n >= LEAST_PATIENTS:
             return None
