@@ -326,7 +326,21 @@ def _alarms(recordings, settings, resampling) -> Dict:
     result = with_intervals(figures, counts, resampling)
     for block in result.get("confusers", {}).values():
         del block["n_events_ci95"], block["false_alarms_ci95"]
+    if resampling.no_interval is None:
+        hours = counts[:, len(labels) * (4 + 2 * len(confusers))].sum() / HOUR_S
+        for block in (result["micro"], *result["per_class"].values()):
+            _add_limit(block, hours)
     return result
+
+
+def _add_limit(block: Dict, hours: float) -> None:
+    """Add an interval where no false alarm occurred, which no draw changes: up
+    to the rate at which none would have a probability of 2.5 %, if they come
+    independently of each other (Poisson)."""
+    if block["false_alarms_per_hour"] == 0:
+        limit = -float(np.log(0.025)) / hours
+        block["false_alarms_per_hour_ci95"] = [0.0, limit]
+        block["false_alarms_per_night_ci95"] = [0.0, NIGHT_HOURS * limit]
 
 
 def _alarm_rates(place, counts: np.ndarray, hours: np.ndarray) -> Figures:

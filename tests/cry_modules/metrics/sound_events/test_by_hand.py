@@ -251,3 +251,21 @@ def test_intervals_are_the_loop_over_groups():
     computed = result["event_based"]["micro"]["recall_ci95"]
     assert computed == pytest.approx([low, high])
     assert result["n_infants_drawn"] == 6
+
+
+def test_no_false_alarm_has_an_upper_limit():
+    """None in 10 hours: 2.5 % of such nights have none at 3.69 / 10 an hour."""
+    cry = [Event(0, 10, "cry")]
+    nights = [Recording(str(i), 3600.0, cry, cry, str(i)) for i in range(10)]
+    names = [night.name for night in nights]
+    result = compare(nights, Settings(["cry"]), Resampling(names, n_draws=100))
+    micro = result["alarms"]["micro"]
+    assert micro["false_alarms_per_hour_ci95"] == pytest.approx(
+        [0, 0.3689], 1e-3
+    )
+    assert micro["false_alarms_per_night_ci95"][1] == pytest.approx(2.951, 1e-3)
+    # All ten are found: Clopper and Pearson's interval of ten of ten.
+    expected = [0.025 ** (1 / 10), 1.0]
+    recall = result["event_based"]["micro"]["recall_ci95"]
+    assert recall == pytest.approx(expected)
+    assert micro["missed_share_ci95"] == pytest.approx([0, 1 - expected[0]])
