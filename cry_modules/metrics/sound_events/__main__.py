@@ -154,7 +154,7 @@ def _check(args) -> None:
     for name in (*_SHARES, *_SECONDS):
         value = getattr(args, name)
         limit = 1 if name in _SHARES else 3600
-        least = 0.001 if name == "segment_s" else 0
+        least = 0.01 if name == "segment_s" else 0
         require(
             least <= value <= limit,
             f"--{name} is {value:g}",
