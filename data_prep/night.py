@@ -112,14 +112,14 @@ def _listed(source: str, data_folder, columns) -> Tuple[Path, List]:
         return place.parent, [(source, place.name, {})]
     root = Path(data_folder or place.parent)
     rows = read_table(place, columns)
-    found = find_files(root, [cells["path"] for _, cells in rows])
+    paths = find_files(root, [cells["path"] for _, cells in rows])
     for where, cells in rows:
         require(
-            found[cells["path"]] is not None,
+            paths[cells["path"]] is not None,
             f"{where}: {cells['path']} is not in {root}",
             "correct the path, or pass the folder with --data_folder",
         )
-    return root, [(w, found[cells["path"]], cells) for w, cells in rows]
+    return root, [(w, paths[cells["path"]], cells) for w, cells in rows]
 
 
 def rates_per_hour(
@@ -261,8 +261,8 @@ def _write_lists(args, lines: List[List], silent: List[str]) -> None:
     ]
     write_events(out / "annotations.csv", events, "csv")
     write_table(out / "mix.csv", COLUMNS, lines)
-    what = {"options": vars(args), "silent_clips": silent}
-    write_text(out / "night.json", json.dumps(what, indent=1) + "\n")
+    record = {"options": vars(args), "silent_clips": silent}
+    write_text(out / "night.json", json.dumps(record, indent=1) + "\n")
 
 
 def make_parser() -> Arguments:

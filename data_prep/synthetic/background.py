@@ -1,8 +1,8 @@
 """A background of any length from recordings of backgrounds.
 
 Each stretch of it is one recording, repeated where it is shorter; joints are
-faded with equal power. Any part can be computed by itself, in bounded memory,
-and is the same whatever the other parts are.
+faded with equal power. Any part can be computed alone, in bounded memory, and
+is the same whatever the other parts are.
 """
 
 from functools import lru_cache
@@ -153,7 +153,7 @@ class Background:
 
     def _samples(self, sound: MonoFile, begin: int, end: int) -> np.ndarray:
         """Samples of a recording, read page by page: the same arithmetic for
-        whatever part is asked for."""
+        whichever part is requested."""
         pages = range(begin // self._page, -(-end // self._page))
         parts = [self._read(sound, n) for n in pages]
         first = begin - pages[0] * self._page

@@ -154,7 +154,7 @@ def _check(args) -> None:
     for name in (*_SHARES, *_SECONDS):
         value = getattr(args, name)
         limit = 1 if name in _SHARES else 3600
-        least = 0.001 if name == "segment_s" else 0
+        least = 0.01 if name == "segment_s" else 0
         require(
             least <= value <= limit,
             f"--{name} is {value:g}",
@@ -190,16 +190,20 @@ def judge(args) -> str:
     done = []
     for name, lists in of_tiers.items():
         listed = dict.fromkeys(sources.listed, [])
-        own = sources._replace(listed=tuple(within(listed, annotated, lists)))
+        narrowed = sources._replace(
+            listed=tuple(within(listed, annotated, lists))
+        )
         both = lists, within(detected, annotated, lists)
-        done.append(_judge(args, (name or "annotation", "detector"), both, own))
+        done.append(
+            _judge(args, (name or "annotation", "detector"), both, narrowed)
+        )
     for pair in combinations(of_tiers, 2):
         a, b = (of_tiers[name] for name in pair)
         names = common(a, b)
         if names:
             both = ({n: lists[n] for n in names} for lists in (a, b))
-            own = sources._replace(listed=())
-            done.append(_judge(args, pair, tuple(both), own))
+            narrowed = sources._replace(listed=())
+            done.append(_judge(args, pair, tuple(both), narrowed))
     comparisons, reports, rows = zip(*done)
     _write(args, comparisons, sum(rows, []))
     last = f"done: {len(done)} comparisons; figures in {args.out}"

@@ -61,7 +61,7 @@ def compare(
     n_points = [_drop_points(recordings, side) for side in _SIDES]
     hours = sum(r.duration_s for r in recordings) / HOUR_S
     labels = settings.labels
-    what = recordings, settings, resampling
+    arguments = recordings, settings, resampling
     return {
         "n_recordings": len(recordings),
         "hours": hours,
@@ -70,12 +70,12 @@ def compare(
         "left_out_of_zero_length": dict(zip(_SIDES, n_points)),
         "n_annotated": _numbers(recordings, "annotated", labels),
         "n_detected": _numbers(recordings, "detected", labels),
-        "event_based": _event_based(*what),
-        "segment_based": _segment_based(*what),
-        "intersection_based": _intersection_based(*what),
-        "psds": _psds(*what),
-        "alarms": _alarms(*what),
-        "agreement": _agreement(*what),
+        "event_based": _event_based(*arguments),
+        "segment_based": _segment_based(*arguments),
+        "intersection_based": _intersection_based(*arguments),
+        "psds": _psds(*arguments),
+        "alarms": _alarms(*arguments),
+        "agreement": _agreement(*arguments),
         "thresholds": curve(recordings, settings),
         "by_recording": by_recording(recordings, settings),
     }
@@ -134,16 +134,16 @@ def _by_class(labels, columns: np.ndarray) -> Figures:
 def by_recording(
     recordings: Sequence[Recording], settings: Settings
 ) -> List[Dict]:
-    """Figures of all labels in each recording by itself."""
+    """Figures of all labels of each recording alone."""
     rows = []
     for recording in recordings:
-        what = [recording], settings, Resampling([recording.group])
+        arguments = [recording], settings, Resampling([recording.group])
         micro = {
-            "event_f1": _event_based(*what)["micro"]["f1"],
-            "segment_f1": _segment_based(*what)["micro"]["f1"],
-            "intersection_f1": _intersection_based(*what)["micro"]["f1"],
+            "event_f1": _event_based(*arguments)["micro"]["f1"],
+            "segment_f1": _segment_based(*arguments)["micro"]["f1"],
+            "intersection_f1": _intersection_based(*arguments)["micro"]["f1"],
         }
-        alarms = _alarms(*what)["micro"]
+        alarms = _alarms(*arguments)["micro"]
         names = ("false_alarms_per_hour", "missed_per_hour", "missed_share")
         rows.append(
             {
@@ -326,7 +326,21 @@ def _alarms(recordings, settings, resampling) -> Dict:
     result = with_intervals(figures, counts, resampling)
     for block in result.get("confusers", {}).values():
         del block["n_events_ci95"], block["false_alarms_ci95"]
+    if resampling.no_interval is None:
+        hours = counts[:, len(labels) * (4 + 2 * len(confusers))].sum() / HOUR_S
+        for block in (result["micro"], *result["per_class"].values()):
+            _add_limit(block, hours)
     return result
+
+
+def _add_limit(block: Dict, hours: float) -> None:
+    """Add an interval where no false alarm occurred, which no draw changes: up
+    to the rate at which none would have a probability of 2.5 %, if they come
+    independently of each other (Poisson)."""
+    if block["false_alarms_per_hour"] == 0:
+        limit = -float(np.log(0.025)) / hours
+        block["false_alarms_per_hour_ci95"] = [0.0, limit]
+        block["false_alarms_per_night_ci95"] = [0.0, NIGHT_HOURS * limit]
 
 
 def _alarm_rates(place, counts: np.ndarray, hours: np.ndarray) -> Figures:

@@ -18,9 +18,10 @@ def renames(pairs: Sequence[str]) -> Dict[str, str]:
     for pair in pairs:
         old, equals, new = pair.partition("=")
         require(
-            bool(equals and old.strip() and new.strip()),
+            bool(equals and new.strip()),
             f"--rename has {pair!r}",
-            "write OLD=NEW, such as crying_baby=cry",
+            "write OLD=NEW, such as crying_baby=cry, or =cry for events without "
+            "a label",
         )
         result[spelling(old)] = cleaned(new)
     return result
@@ -75,7 +76,7 @@ def judged(
     for label in of_detector:
         if label not in of_annotation:
             raise InputError(
-                f"the label {label} is detected and never annotated, which has "
+                f"the label {label!r} is detected and never annotated, which has "
                 f"{', '.join(of_annotation) or 'none'}"
                 f"{nearest(label, of_annotation)}; pass --rename {label}=NEW, "
                 f"or --labels {ALL}"
@@ -83,7 +84,7 @@ def judged(
     never = [name for name in of_annotation if name not in of_detector]
     if of_detector and never:
         raise InputError(
-            f"the label {never[0]} is annotated and never detected; pass "
+            f"the label {never[0]!r} is annotated and never detected; pass "
             f"--labels {','.join(of_detector)} to count it as a confuser, or "
             f"--labels {ALL} to count it as missed"
         )

@@ -49,7 +49,7 @@ class Name(NamedTuple):
 
 def name_of(text: str) -> Name:
     """Parts by which the name of a recording is compared; a space is as good
-    as the underscore that stands for it in RTTM.
+    as the underscore that RTTM has in its place.
 
     Example
     -------

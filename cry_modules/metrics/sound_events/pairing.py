@@ -26,6 +26,7 @@ _GROUPS = ("patient", "patient_id", "infant")
 DURATION = "duration_s"
 #: An event may end so much past its recording: programs round.
 _PAST_S = 0.1
+_LONGEST_S = 8.64e6
 _MOST_FRAMES = 1 << 40
 
 
@@ -94,7 +95,7 @@ class Sources(NamedTuple):
     """Tables in which lengths and infants of recordings are looked up."""
 
     durations: Optional[Lookup] = None  #: None: end of the last event
-    groups: Optional[Lookup] = None  #: None: each recording by itself
+    groups: Optional[Lookup] = None  #: None: each recording alone
     listed: Sequence[str] = ()  #: recordings that were annotated
 
 
@@ -177,6 +178,12 @@ def _add_lengths(recordings, durations: Optional[Lookup]) -> List[str]:
             f"{recording.name} has no event with a duration, so its length is "
             "unknown",
             "pass --audio or --durations",
+        )
+        require(
+            recording.duration_s <= _LONGEST_S,
+            f"{recording.name} is {recording.duration_s:.0f} s long, more than "
+            "100 days",
+            "check that times are in seconds",
         )
     if n_cut:
         notes.append(f"{n_cut} events end past their recording, and are cut")

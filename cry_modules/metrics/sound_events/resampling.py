@@ -12,12 +12,14 @@ from cry_modules.metrics.bootstrap import (
     LEAST_PATIENTS,
     N_DRAWS,
     interval,
+    interval_of_all_or_none,
     patient_weights,
 )
 from cry_modules.metrics.words import count
 
 #: Figures by their place in the result, such as ("micro", "f1").
 Figures = Dict[Tuple[str, ...], np.ndarray]
+_SHARES = ("precision", "recall", "f1", "missed_share", "false_share")
 
 
 class Resampling(NamedTuple):
@@ -30,7 +32,7 @@ class Resampling(NamedTuple):
 
     @property
     def no_interval(self) -> Optional[str]:
-        """Reason why there is no interval, or None."""
+        """Reason why intervals are missing, or None."""
         n = len(set(self.groups))
         if n >= LEAST_PATIENTS:
             return None
@@ -58,8 +60,9 @@ def with_intervals(
     -------
     dict
         Nested by place: value and ``<figure>_ci95``, the 2.5 and 97.5 %
-        quantiles of the draws. None where a figure is not defined, or where
-        fewer than five groups, or draws that are all equal, give no interval.
+        quantiles of the draws; Clopper and Pearson's for a share that is 0 or
+        1 in all groups. None where a figure is not defined, or where fewer than
+        five groups, or draws that are all equal, give no interval.
     """
     values = figures(counts.sum(axis=0)[None])
     draws: Dict[Tuple, List] = {place: [] for place in values}
@@ -79,7 +82,11 @@ def with_intervals(
         columns = draws[place]
         block[f"{name}_ci95"] = None
         if columns and block[name] is not None:
-            block[f"{name}_ci95"] = interval(np.concatenate(columns))
+            ends = interval(np.concatenate(columns))
+            if ends is None and name in _SHARES and block[name] in (0, 1):
+                n_groups = len(set(resampling.groups))
+                ends = interval_of_all_or_none(block[name], n_groups)
+            block[f"{name}_ci95"] = ends
     return result
 
 

@@ -35,9 +35,9 @@ def activity(
 def segment_counts(annotated: np.ndarray, detected: np.ndarray) -> np.ndarray:
     """Count the active segments of a recording.
 
-    In a segment with ``N`` annotated and ``M`` detected labels, of which ``T``
-    agree, ``min(N, M) - T`` are substitutions S, ``max(0, N - M)`` deletions D
-    and ``max(0, M - N)`` insertions I. The error rate of all labels is
+    In a segment with ``N`` annotated and ``M`` detected labels, ``T`` of them
+    in agreement, ``min(N, M) - T`` are substitutions S, ``max(0, N - M)``
+    deletions D and ``max(0, M - N)`` insertions I. The error rate of all labels is
     ``(S + D + I) / N``, with sums over all segments; that of one label has no
     substitutions. As ``sed_eval``, except where nothing is detected: precision
     is not defined there, and F1 is 0, since ``F1 = 2 TP / (N + M)``; sed_eval

@@ -40,17 +40,17 @@ def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
     for name in tiers or [""]:
         result[name] = lists = {}
         for recording, events in annotated.items():
-            own = [event for event in events if owner[event.tier] == name]
-            if own or not events:
-                lists[recording] = own
+            marked = [event for event in events if owner[event.tier] == name]
+            if marked or not events:
+                lists[recording] = marked
     return result
 
 
 def within(lists: Lists, annotated: Lists, of_tier: Lists) -> Lists:
     """Event lists without recordings that only other tiers annotated."""
     key = Names(annotated, lists).key
-    own = {key(text) for text in of_tier}
-    others = {key(text) for text in annotated} - own
+    marked = {key(text) for text in of_tier}
+    others = {key(text) for text in annotated} - marked
     return {text: e for text, e in lists.items() if key(text) not in others}
 
 

@@ -86,8 +86,8 @@ def test_clips_are_where_they_are_said_to_be(parts):
         end = event.onset + event.n_samples
         sig, start = read(event.clip)
         assert start == event.start and len(sig) == event.n_samples
-        found = rest[event.onset : end]
-        assert found == pytest.approx(gain * sig, abs=1e-12)
+        measured = rest[event.onset : end]
+        assert measured == pytest.approx(gain * sig, abs=1e-12)
         assert sig[0] != 0 and sig[-1] != 0
         rest[event.onset : end] = 0
     assert np.abs(rest).max() == 0

@@ -61,7 +61,7 @@ def rows(events, name="a"):
 
 
 def apart(events):
-    """Events of which none overlaps an earlier one of its label: psds_eval
+    """Events without overlaps of one label: psds_eval
     refuses others."""
     kept = []
     for event in sorted(events, key=lambda e: e.onset_s):

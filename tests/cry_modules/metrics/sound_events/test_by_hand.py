@@ -98,18 +98,18 @@ def test_union_and_cover_against_a_loop_over_milliseconds():
         grid[low:high] = True
     windows = np.sort(rng.integers(0, 3000, (20, 2)), axis=1)
     expected = [grid[low:high].sum() / 1000 for low, high in windows]
-    found = covered_s(merged(events), windows / 1000)
-    assert found == pytest.approx(expected, abs=1e-9)
+    computed = covered_s(merged(events), windows / 1000)
+    assert computed == pytest.approx(expected, abs=1e-9)
 
 
 def test_intersection_criteria_by_hand():
     cry, speech = spans((0, 10), (20, 30)), spans((40, 50))
-    found = spans(
+    detected = spans(
         (0, 6),  # all of it within cry: 6 of 10 s covered
         (28, 36),  # a quarter of it within cry: false
         (45, 60),  # a third of it within speech: a cross-trigger, false
     )
-    counts = intersection_counts([cry, speech], [found, spans()], Criteria())
+    counts = intersection_counts([cry, speech], [detected, spans()], Criteria())
     assert counts.tolist() == [[1, 2, 0, 1], [0, 0, 0, 0]]
     # Two short detections find one event together; exactly half of it.
     halves = spans((0, 2), (4, 7))
@@ -122,9 +122,9 @@ def test_intersection_criteria_by_hand():
 
 def test_alarms_by_hand():
     cry, music = spans((0, 10), (20, 30)), spans((40, 50), (60, 70))
-    found = spans((9, 12), (30, 31), (41, 42), (43, 44))
+    detected = spans((9, 12), (30, 31), (41, 42), (43, 44))
     # The detection from 30 s on only touches the second cry: it is missed.
-    (counts,) = alarm_counts([cry], [found], [music])
+    (counts,) = alarm_counts([cry], [detected], [music])
     assert counts.tolist() == [2, 1, 4, 3, 2, 1]
 
 
@@ -221,7 +221,7 @@ def test_amounts_count_overlaps_once():
 
 def test_intervals_are_the_loop_over_groups():
     """The bootstrap of summed counts equals repeating recordings of the drawn
-    infants and computing the figure anew."""
+    infants and computing the figure again."""
     rng = np.random.default_rng(1)
     recordings = []
     for i in range(12):
@@ -241,13 +241,31 @@ def test_intervals_are_the_loop_over_groups():
     )
     recalls = []
     for draw in weights:
-        n = found = 0
+        n = n_right = 0
         for group, times in enumerate(draw):
             for recording in recordings[2 * group : 2 * group + 2]:
                 n += times * len(recording.annotated)
-                found += times * len(recording.detected)
-        recalls.append(found / n)
+                n_right += times * len(recording.detected)
+        recalls.append(n_right / n)
     low, high = np.quantile(recalls, [0.025, 0.975])
-    found = result["event_based"]["micro"]["recall_ci95"]
-    assert found == pytest.approx([low, high])
+    computed = result["event_based"]["micro"]["recall_ci95"]
+    assert computed == pytest.approx([low, high])
     assert result["n_infants_drawn"] == 6
+
+
+def test_no_false_alarm_has_an_upper_limit():
+    """None in 10 hours: 2.5 % of such nights have none at 3.69 / 10 an hour."""
+    cry = [Event(0, 10, "cry")]
+    nights = [Recording(str(i), 3600.0, cry, cry, str(i)) for i in range(10)]
+    names = [night.name for night in nights]
+    result = compare(nights, Settings(["cry"]), Resampling(names, n_draws=100))
+    micro = result["alarms"]["micro"]
+    assert micro["false_alarms_per_hour_ci95"] == pytest.approx(
+        [0, 0.3689], 1e-3
+    )
+    assert micro["false_alarms_per_night_ci95"][1] == pytest.approx(2.951, 1e-3)
+    # All ten are found: Clopper and Pearson's interval of ten of ten.
+    expected = [0.025 ** (1 / 10), 1.0]
+    recall = result["event_based"]["micro"]["recall_ci95"]
+    assert recall == pytest.approx(expected)
+    assert micro["missed_share_ci95"] == pytest.approx([0, 1 - expected[0]])

@@ -140,6 +140,15 @@ def test_false_alarms_on_confusers(judge):
     assert all_["n_annotated"] == {"cry": 2, "music": 2}
 
 
+def test_events_without_a_label_can_be_named(judge):
+    unnamed = TWO.replace("cry", "")
+    line = judge(TWO, unnamed)
+    assert line.startswith("the label '' is detected and never annotated")
+    assert "pass --rename =NEW" in line
+    (result,) = judge(TWO, unnamed, "--rename", "=cry")
+    assert result["event_based"]["micro"]["f1"] == 1
+
+
 def test_what_ends_past_the_recording_is_cut(judge):
     (result,) = judge(TWO, HEAD + "b.wav,190,230,cry,,\n")
     assert result["notes"][0].startswith("1 events end past their recording")
@@ -153,7 +162,7 @@ def test_what_ends_past_the_recording_is_cut(judge):
     "annotated, detected, options, line",
     [
         (TWO, HEAD + "a1.wav,1,2,cry,,\n", [], "does not have a1.wav (did"),
-        (TWO, TWO.replace("cry", "crying"), [], "label crying is detected and"),
+        (TWO, TWO.replace("cry", "crying"), [], "label 'crying' is detected and"),
         (
             TWO + "a.wav,1,2,music,,\n", TWO, [],
             "pass --labels cry to count it as a confuser, or --labels all",
@@ -167,6 +176,10 @@ def test_what_ends_past_the_recording_is_cut(judge):
         (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be a number"),
         (TWO, TWO, ["--n_draws", "2"], "--n_draws is given twice; keep one"),
         (TWO, HEAD + "a.wav,300,301,cry,,\n", [], "a.wav is 100.0 s long (0.03"),
+        (
+            TWO, HEAD + "a.wav,9e6,9.1e6,cry,,\n", [],
+            "a.wav is 100.0 s long (0.03 h), and an event of it is detected",
+        ),
         (TWO, HEAD + "a.wav,nan,301,cry,,\n", [], "onset is 'nan'"),
         (HEAD, TWO, [], "annotated.csv does not have"),
         (TWO, TWO, ["--audio", "nowhere"], "nowhere does not exist; pass a fol"),
@@ -263,3 +276,9 @@ def test_further_tiers_of_one_annotator_are_one():
         "Ann": 2,
         "Coder 1": 1,
     }
+
+
+def test_times_in_milliseconds_are_refused(judge):
+    late = HEAD + "a.wav,1,9e9,cry,,\n"
+    line = judge(late, late, durations="")
+    assert line.startswith("a.wav is 9000000000 s long, more than 100 days")
