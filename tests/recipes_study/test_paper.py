@@ -8,6 +8,7 @@ Issue 30, item 7.
 import csv
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -27,6 +28,7 @@ N_PATIENTS = 22
 CLASSES = ["Bath", "Vaccination"]
 NAMES = ["random_calibrated", "simclr", "adapt_all"]
 MODES = ["linear", "linear_blocks"]
+FOLDS = ["fold_0_0", "fold_1_1", "fold_2_2"]
 WARNING = "Condition can be predicted from the files alone"
 
 
@@ -78,7 +80,7 @@ def write_run(run, encoder_seed):
     metrics = json.loads(path.read_text())
     encoder = run.facts["encoder"]
     metrics.update(
-        folds=["fold_0"],
+        folds=FOLDS,
         prevalence=[0.5, 0.5],
         encoder_source=f"{encoder}/{encoder_seed}",
         files={"class_warning": WARNING, "split_warning": None,
@@ -92,9 +94,16 @@ def write_run(run, encoder_seed):
             "logmel_spread": control(0.41),
         }
     path.write_text(json.dumps(metrics))
-    (run.folder / "fold_0").mkdir()
+    p = 1 / (1 + np.exp(-rng.normal(labels - 0.5, 2.0)))
+    weaker = predictions.with_scores(np.stack([1 - p, p], axis=1))
     chosen = {"chosen": {"epoch": 3 + run.facts["seed"]}}
-    (run.folder / "fold_0/metrics.json").write_text(json.dumps(chosen))
+    for i, name in enumerate(FOLDS):
+        folder = run.folder / name / "controls/logmel_logistic"
+        folder.mkdir(parents=True)
+        (run.folder / name / "metrics.json").write_text(json.dumps(chosen))
+        rows_of = [k for k, row in enumerate(rows) if row[4] == i]
+        part = replace(weaker.take(rows_of[::-1]), folds=None)
+        part.write(folder / "predictions_test.csv")
 
 
 def control(auc):
@@ -199,22 +208,58 @@ def test_all_pairs_are_compared_in_two_modes(study):
              for p in combinations(NAMES, 2)}  # fmt: skip
     name_of = {ENCODERS[name].label: name for name in NAMES}
     for entry in entries:
-        assert {frozenset((r["a"], r["b"])) for r in entry["rows"]} == pairs
-        for row in entry["rows"]:
+        of_encoders = entry["rows"][:-3]
+        assert {frozenset((r["a"], r["b"])) for r in of_encoders} == pairs
+        for row in of_encoders:
             a, b = (results.cell("pain", name_of[row[x]], entry["mode"]).mean
                     for x in "ab")  # fmt: skip
             assert row["difference"] == pytest.approx(a - b)
             assert row["p"] <= row["p_holm"] <= 1
     page = (out / "report.html").read_text()
     (details,) = re.findall('<details id="pairs">.*?</details>', page, re.S)
-    assert details.count("<tr>") == 2 * (1 + len(pairs))
+    assert details.count("<tr>") == 2 * (1 + len(pairs) + len(NAMES))
     assert "undecided" not in details
+
+
+def slow_auc(scores, rows):
+    """Pairs of a positive and a negative of one fold; a positive counts once."""
+    shares = []
+    for ID, _, _, label, fold in rows:
+        if label == 1:
+            others = [scores[r[0]] for r in rows if (r[3], r[4]) == (0, fold)]
+            shares.append(np.mean([scores[ID] > other for other in others]))
+    return np.mean(shares)
+
+
+def test_each_encoder_is_compared_with_log_mel_statistics(study):
+    plan, out, results = study
+    run = plan.classifiers("pain", "simclr", "linear")[0]
+    scores = {}
+    for name in FOLDS:
+        table = run.folder / name / "controls/logmel_logistic"
+        with (table / "predictions_test.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                scores[row["ID"]] = float(row["Vaccination"])
+    control = slow_auc(scores, recordings())
+    for entry in numbers_of(out)["pairs"]:
+        above = entry["rows"][-3:]
+        assert {row["a"] for row in above} == {
+            ENCODERS[name].label for name in NAMES
+        }
+        for row in above:
+            assert row["b"] == "log-mel statistics, logistic regression"
+            (name,) = (n for n in NAMES if ENCODERS[n].label == row["a"])
+            cell = results.cell("pain", name, entry["mode"])
+            assert row["difference"] == pytest.approx(cell.mean - control)
+            # Over the seeds of the encoder alone: the control has none.
+            assert row["n_encoders"] == [2] and row["p"] <= row["p_holm"]
 
 
 def test_pairs_of_one_pretraining_seed_are_undecided(one_seed):
     page = (one_seed / "report.html").read_text()
     (details,) = re.findall('<details id="pairs">.*?</details>', page, re.S)
-    assert details.count(">undecided</td>") == 2 * 3
+    # The random encoder has two seeds, which log-mel statistics do not need.
+    assert details.count(">undecided</td>") == 2 * (3 + 2)
 
 
 def test_doubtful_recordings_are_named_in_their_file_alone(study):
