@@ -19,7 +19,7 @@ import yaml
 from cry_modules.evaluation import report
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
-from recipes.study.report import limits, rows
+from recipes.study.report import doubtful, limits, rows
 from recipes.study.report.findings import Pairs
 from recipes.study.report.page import make_report
 from recipes.study.report.results import Cell, Results
@@ -255,6 +255,14 @@ def test_each_encoder_is_compared_with_log_mel_statistics(study):
             assert row["n_encoders"] == [2] and row["p"] <= row["p_holm"]
 
 
+def test_a_doubtful_score_is_that_of_equally_frequent_classes():
+    scores = np.array([[0.7, 0.3], [0.7, 0.3]])
+    p = Predictions(["a", "b"], ["p", "q"], np.array([1, 0]), scores, CLASSES)
+    rare = (0.3 / 0.2) / (0.3 / 0.2 + 0.7 / 0.8)
+    assert doubtful._scores(p, [0.8, 0.2]) == pytest.approx([rare, 1 - rare])
+    assert doubtful._scores(p, None) == pytest.approx([0.3, 0.7])
+
+
 def test_pairs_of_one_pretraining_seed_are_undecided(one_seed):
     page = (one_seed / "report.html").read_text()
     (details,) = re.findall('<details id="pairs">.*?</details>', page, re.S)
@@ -278,7 +286,7 @@ def test_doubtful_recordings_are_named_in_their_file_alone(study):
         for run in runs
     ]
     of_path = {rows[0]["path"]: rows for rows in zip(*files)}
-    odds = []
+    means = []
     for row in found:
         same = of_path[row["path"]]
         assert row["patient"] == same[0]["patient_id"]
@@ -286,12 +294,13 @@ def test_doubtful_recordings_are_named_in_their_file_alone(study):
         scores = [float(cells[row["label"]]) for cells in same]
         assert float(row["score"]) == pytest.approx(np.mean(scores), abs=1e-4)
         assert int(row["times_wrong"]) == sum(s < 0.5 for s in scores)
-        odds.append(np.mean([np.log(s / (1 - s)) for s in scores]))
+        means.append(np.mean(scores))
     kinds = [row["kind"] for row in found]
     n = kinds.count("most wrong")
     assert kinds == ["most wrong"] * n + ["most unsure"] * 20
-    assert odds[:n] == sorted(odds[:n]) and odds[n - 1] < 0
-    assert [abs(x) for x in odds[n:]] == sorted(abs(x) for x in odds[n:])
+    assert means[:n] == sorted(means[:n]) and means[n - 1] < 0.5
+    unsure = [abs(mean - 0.5) for mean in means[n:]]
+    assert unsure == sorted(unsure)
     assert len({row["path"] for row in found}) == len(found)
     page = (out / "report.html").read_text()
     assert "doubtful.csv" in page
