@@ -198,7 +198,7 @@ class Handler(BaseHTTPRequestHandler):
 
 def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
     """Begin and end of the bytes that a header ``Range`` asks for; all of them
-    if there is none or it is not understood; None if they do not exist.
+    without one that is understood; None if they do not exist.
 
     Example
     -------

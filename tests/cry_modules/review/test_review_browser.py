@@ -45,7 +45,7 @@ def reviewing(folder, *arguments):
 
 
 def ended(process, stop=signal.SIGINT):
-    """What the command prints when it is ended."""
+    """Printed lines of the command, which is ended."""
     process.send_signal(stop)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), err
