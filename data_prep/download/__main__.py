@@ -64,21 +64,21 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     marker = {s: unpacked / f".{s.file_name}.unpacked" for s in sources}
     # A part is unpacked with the archive that it belongs to.
     todo = [s for s in sources if not marker[s].is_file()]
-    there = [s for s in todo if (archives / s.file_name).is_file()]
+    present = [s for s in todo if (archives / s.file_name).is_file()]
     waiting = [
         str(archives / s.file_name)
         for s in todo
-        if s.by_hand and s not in there
+        if s.by_hand and s not in present
     ]
     if waiting:
         return waiting
-    coming = sum(s.gigabytes for s in todo if s not in there)
+    coming = sum(s.gigabytes for s in todo if s not in present)
     unpacking = _UNPACKED * sum(s.gigabytes for s in todo)
-    what = (
+    title = (
         f"{corpus.title} ({coming:.1f} GB to download, about {unpacking:.1f} "
         "GB unpacked)"
     )
-    require_space(out, 1e9 * (coming + unpacking), what)
+    require_space(out, 1e9 * (coming + unpacking), title)
     for source in todo:
         if not source.by_hand:
             fetch(source, archives)
@@ -110,7 +110,7 @@ def _root(corpus: Corpus, unpacked: Path) -> Path:
 def _ask(corpus: Corpus, waiting: Sequence[str]) -> None:
     """Print what the user must do by hand."""
     page = f" ({corpus.sources[0].address})" * corpus.sources[0].by_hand
-    print(f"{corpus.title}{page} is to be had by hand: {corpus.how}.")
+    print(f"{corpus.title}{page} needs your hand: {corpus.how}.")
     print(f"Put there: {', '.join(waiting)}")
     print("Then run the same command again.", flush=True)
 
