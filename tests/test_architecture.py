@@ -65,7 +65,8 @@ def test_files_are_named_by_their_concept():
     [
         *("cry_modules/demo", "cry_modules/export", "cry_modules/figures"),
         *("cry_modules/inference", "cry_modules/metrics"),
-        *("data_prep/synthetic", "recipes/study/report"),
+        *("data_prep/annotations", "data_prep/synthetic"),
+        "recipes/study/report",
     ],
 )
 def test_a_command_is_where_it_is_typed(package):

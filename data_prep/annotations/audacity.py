@@ -3,8 +3,8 @@
 A line holds the start and the end in seconds and the text, between tabs; start
 and end of a point label are equal, and the text may be absent. With the
 extended style of export, a line that begins with a backslash follows with the
-lowest and highest frequency, which are not used here. There is no header, and
-the file does not name its recording.
+lowest and highest frequency, which are not used here. The file has no
+header and does not name its recording.
 """
 
 import re

@@ -6,6 +6,7 @@ commas. A table without a header has the columns of DCASE: onset, offset, label,
 with the recording in front of them if there are four.
 """
 
+import re
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
@@ -39,6 +40,15 @@ _NAMES = {
 _HEADERLESS = {3: COLUMNS[1:4], 4: COLUMNS[:4], 5: COLUMNS[:5]}
 
 
+def is_event_table(lines: Sequence[str]) -> bool:
+    """Check for a column of onsets, or three to five cells with times."""
+    cells = re.split("[,;\t|]", lines[0])
+    names = {*_NAMES["onset"], "onset"}
+    return any(_plain(cell) in names for cell in cells) or (
+        len(cells) in _HEADERLESS and _is_headerless(cells)
+    )
+
+
 def read_event_table(path: Path, encoding: Optional[str] = None) -> List[Event]:
     """Read the events of a csv table; a header alone means no events."""
     text, separator = csv_text(path, encoding, NOT_UNICODE)
@@ -58,15 +68,8 @@ def read_event_table(path: Path, encoding: Optional[str] = None) -> List[Event]:
 
 def _header(path: Path, line: Sequence[str]) -> Optional[List[str]]:
     """Our names of a header's columns; None if the line is of an event."""
-    if len(line) in _HEADERLESS:
-        names = _HEADERLESS[len(line)]
-        cells = dict(zip(names, line))
-        try:
-            as_seconds("", "", cells["onset"])
-            as_seconds("", "", cells["offset"])
-            return None
-        except InputError:
-            pass
+    if len(line) in _HEADERLESS and _is_headerless(line):
+        return None
     ours_of = {n: ours for ours, names in _NAMES.items() for n in names}
     theirs = [_plain(name) for name in line]
     named: Dict[str, str] = {}
@@ -76,6 +79,17 @@ def _header(path: Path, line: Sequence[str]) -> Optional[List[str]]:
             named.setdefault(ours, cleaned(name))
     end = "duration" if "duration" in named else "offset"
     return checked_header(path, line, ("onset", end, "label"), named)
+
+
+def _is_headerless(line: Sequence[str]) -> bool:
+    """Check for times in the places of a table without a header."""
+    cells = dict(zip(_HEADERLESS[len(line)], line))
+    try:
+        as_seconds("", "onset", cells["onset"])
+        as_seconds("", "offset", cells["offset"])
+    except InputError:
+        return False
+    return True
 
 
 def _plain(name: str) -> str:

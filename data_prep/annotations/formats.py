@@ -16,6 +16,7 @@ from data_prep.annotations.elan import (
 from data_prep.annotations.elan_text import is_elan_text
 from data_prep.annotations.event import Event
 from data_prep.annotations.event_table import (
+    is_event_table,
     read_event_table,
     write_event_table,
 )
@@ -56,8 +57,9 @@ _BY_SUFFIX = {
     **{".textgrid": "textgrid", ".rttm": "rttm", EAF: "elan"},
     **{".xlsx": "csv", ".xlsm": "csv"},
 }
+_TABLES = (".csv", ".tsv")
 #: Suffixes of annotation files, in lower case.
-SUFFIXES = (*_BY_SUFFIX, ".txt", ".csv", ".tsv")
+SUFFIXES = (*_BY_SUFFIX, ".txt", *_TABLES)
 
 
 def require_format(format: str, option: str = "--format") -> Format:
@@ -162,7 +164,7 @@ def format_of(path: Path, encoding: Optional[str] = None) -> str:
     lines = [line for line in read_rows(path, encoding) if line.strip()][:20]
     if not lines:
         # The export of a label track without labels.
-        return "csv" if Path(path).suffix.lower() == ".csv" else "audacity"
+        return "csv" if Path(path).suffix.lower() in _TABLES else "audacity"
     if is_textgrid(lines[0]):
         return "textgrid"
     if lines[0].lstrip().startswith("<"):
@@ -175,4 +177,10 @@ def format_of(path: Path, encoding: Optional[str] = None) -> str:
     ):
         if fits(lines):
             return name
+    is_table = Path(path).suffix.lower() in _TABLES or is_event_table(lines)
+    require(
+        is_table,
+        f"{path} is in none of the formats {', '.join(FORMATS)}",
+        "export the annotations again, pass --format, or move it away",
+    )
     return "csv"

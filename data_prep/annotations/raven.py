@@ -1,7 +1,7 @@
 """Selection tables of Raven: a tab-separated text file with a header.
 
 A selection has a row a view (waveform, spectrogram) and channel, all with its
-number and times, of which one is read. ``Begin Time (s)`` counts from the
+number and times; one is read. ``Begin Time (s)`` counts from the
 beginning of all files that were opened together; where a table names its files
 (``Begin File``, ``Begin Path``), ``File Offset (s)`` is the time within that
 file. The column of the labels has the name that its user gave it.

@@ -22,7 +22,7 @@ from data_prep.files.tables import write_text
 
 INTERVALS, POINTS = "IntervalTier", "TextTier"
 _ABSENT = "<absent>"  #: in place of the tiers
-#: Label of an event without one: an empty interval is no event.
+#: Label of an event without one: empty intervals are not events.
 UNNAMED = "unnamed"
 _TOKEN = re.compile(
     r'"(?P<text>(?:[^"]|"")*)"|![^\r\n]*|(?P<flag><\w+>)|(?P<word>[^\s"]+)'

@@ -27,7 +27,7 @@ def list_folder(
     folder, or the match of a regular expression in its path, such as that of
     the individual. Other files are counted.
     """
-    unit = _unit_of(group_by, option)
+    unit = unit_of(group_by, option)
     recordings = [
         Recording(path, 0.0, path, 0.0, 0.0, "", unit(path), "", path)
         for path in map(_checked, audio_files(root))
@@ -103,7 +103,7 @@ def _report_others(root: Path) -> None:
         )
 
 
-def _unit_of(group_by: str, option: str) -> Callable[[str], str]:
+def unit_of(group_by: str, option: str) -> Callable[[str], str]:
     """Function from a path to the unit that is not divided."""
     if group_by == FILE:
         return str

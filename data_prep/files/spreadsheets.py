@@ -172,7 +172,7 @@ def decoded(
     content = content[len(mark) :]
     name = unicode if mark or encoding is None else checked_encoding(encoding)
     if name != "utf-8" and encoding is None:
-        logger.info("%s is read as %s", path, name.upper())
+        say_once(f"{path} is read as {name.upper()}")
     try:
         return content.decode(name)
     except UnicodeDecodeError as error:

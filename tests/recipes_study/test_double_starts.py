@@ -21,6 +21,11 @@ COMMANDS = {
         "{out}/.lock",
     ),
     "pack": ("data_prep.pack", "{db} {out}", "{out}/.pack-1of1.lock"),
+    "annotations": (
+        "data_prep.annotations.__main__",
+        "{db} {db} --out={out}",
+        "{out}/.lock",
+    ),
     "split": (
         "data_prep.split",
         "{db} --label_column=neuro_injury --out={out}",

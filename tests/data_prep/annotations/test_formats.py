@@ -302,7 +302,7 @@ def test_rttm_comments_and_other_types(tmp_path, caplog):
         ("a.txt", "2\t1\tcry\n", "row 1: the event ends at 1 s, before"),
         ("a.txt", "1\t2\ta\nx\t2\tcry\n", "row 2: the start is 'x'"),
         ("a.txt", "1\t2\ta\ncry\n", "row 2 is 'cry'; expected start, end"),
-        ("a.txt", "hello\n", "no column 'onset'"),
+        ("a.txt", "hello\n", "is in none of the formats audacity, raven"),
         ("a.rttm", "SPEAKER a 1 2\n", "row 1 has 4 fields"),
         ("a.rttm", "SPEAKER a 1 2 -1 x x x 1 x\n", "row 1: the event ends"),
         ("a.rttm", "SPEAKER a L 2 1 x x x 1 x\n", "row 1: the channel is 'L'"),

@@ -1,0 +1,61 @@
+"""Detections of a model, as candidates for hard negatives."""
+
+from pathlib import Path
+from typing import List, Optional, Sequence, Tuple
+
+from data_prep.annotations.event import Event, as_number, as_seconds
+from data_prep.annotations.formats import read_events
+from data_prep.annotations.text import NOT_UNICODE
+from data_prep.files.missing import is_missing
+from data_prep.files.spreadsheets import csv_text, parsed_lines
+
+#: First columns of a table of scores over time.
+_TRACK = ["start", "stop"]
+
+
+def read_marks(
+    path: Path, threshold: float, classes: Sequence[str]
+) -> List[Event]:
+    """Detections whose score reaches a threshold, or is not known: of a file of
+    events in any format, or a table of scores over time, whose windows are
+    joined where they overlap."""
+    track = _track(path, classes) if path.suffix.lower() == ".csv" else None
+    events = read_events(path) if track is None else track
+    kept = [e for e in events if e.score is None or e.score >= threshold]
+    return kept if track is None else _joined(kept)
+
+
+def _track(path: Path, classes: Sequence[str]) -> Optional[List[Event]]:
+    """Windows of a table of scores over time, with the highest score of the
+    annotated classes, else of the last; None for other tables."""
+    text, separator = csv_text(path, None, NOT_UNICODE)
+    header, *lines = parsed_lines(text, separator, path)
+    if header[:2] != _TRACK or "label" in header or len(header) < 3:
+        return None
+    columns = [i for i, name in enumerate(header) if name in classes]
+    columns = columns or [len(header) - 1]
+    events = []
+    for n, line in enumerate(lines, start=2):
+        source = f"{path} row {n}"
+        cells = [line[i] for i in columns if i < len(line)]
+        scores = [
+            as_number(source, "score", c) for c in cells if not is_missing(c)
+        ]
+        if scores:  # none in silent windows
+            times = [as_seconds(source, *pair) for pair in zip(_TRACK, line)]
+            events.append(Event(*times, "", max(scores)))
+    return events
+
+
+def _joined(windows: Sequence[Event]) -> List[Event]:
+    """Windows that overlap, or touch, as one, with the highest score."""
+    spans: List[Tuple[float, float, float]] = []
+    for window in sorted(windows, key=lambda window: window.onset_s):
+        score = window.score or 0.0
+        if spans and window.onset_s <= spans[-1][1]:
+            begin, end, before = spans[-1]
+            stop = max(end, window.offset_s)
+            spans[-1] = begin, stop, max(before, score)
+        else:
+            spans.append((window.onset_s, window.offset_s, score))
+    return [Event(begin, end, "", score) for begin, end, score in spans]

@@ -1,0 +1,63 @@
+"""Patients of long recordings, by a table or by the names of the files."""
+
+import datetime
+import logging
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+from data_prep.audio.folder import find_files
+from data_prep.corpora.database import read_database
+from data_prep.corpora.plain_folder import FILE, unit_of
+from data_prep.files.tables import Named
+
+logger = logging.getLogger(__name__)
+
+#: Columns of a table of recordings that are not those of its segments.
+_REPLACED = ("recording_id", "path", "label", "recording", "channel", "kind")
+
+
+def by_table(
+    table: Path, root: Path, named: Named
+) -> Dict[str, Dict[str, str]]:
+    """Cells of the rows of a table of recordings, by the path of the audio as
+    its folder spells it: the patient, and all other columns."""
+    rows = read_database(table, [], named)
+    path_of = find_files(root, [rec.wav for rec, _ in rows])
+    cells_of = {}
+    for rec, cells in rows:
+        kept = {n: c for n, c in cells.items() if n not in _REPLACED}
+        if path_of[rec.wav] is not None:
+            cells_of[path_of[rec.wav]] = {**kept, "patient_id": rec.patient_id}
+    times = [
+        cells["recorded_at"] for _, cells in rows if "recorded_at" in cells
+    ]
+    if any(times) and not all(map(_has_zone, filter(None, times))):
+        logger.info(
+            "%s: recorded_at has no time zone. It is kept as it is, the local "
+            "time at which a recording began; start_s and stop_s count seconds "
+            "from there, also over a change to or from summer time",
+            table,
+        )
+    return cells_of
+
+
+def _has_zone(text: str) -> bool:
+    try:
+        return datetime.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def by_name(
+    paths: Sequence[str], pattern: Optional[str]
+) -> Dict[str, Dict[str, str]]:
+    """Patient of each recording: the match of a regular expression, the folder,
+    or, with a warning, the file itself."""
+    if pattern in (None, FILE):
+        logger.warning(
+            "Every recording counts as a separate patient: if several are of "
+            "one patient, the splits share that patient and metrics are too "
+            "optimistic; identify patients with --recordings_csv or --patient"
+        )
+    unit = unit_of(pattern or FILE, "--patient")
+    return {path: {"patient_id": unit(path)} for path in paths}
