@@ -16,7 +16,12 @@ from data_prep.audio.folder import files_below
 from data_prep.corpora.database import TABLE
 from data_prep.download.archives import is_rest_of_split, unpack
 from data_prep.download.registry import CORPORA, Corpus, Source
-from data_prep.download.transfer import fetch, import_pooch, require_space
+from data_prep.download.transfer import (
+    fetch,
+    import_pooch,
+    keep_checksum,
+    require_space,
+)
 from data_prep.files.arguments import Arguments, nearest
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
@@ -61,8 +66,7 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
 def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     """Download and unpack what is not there; return what the user must get."""
     archives, unpacked = (make_folder(out / n) for n in ("archives", "corpus"))
-    marker = {s: unpacked / f".{s.file_name}.unpacked" for s in sources}
-    # A part is unpacked with the archive that it belongs to.
+    marker = {s: _marker(unpacked, s.file_name) for s in sources}
     todo = [s for s in sources if not marker[s].is_file()]
     present = [s for s in todo if (archives / s.file_name).is_file()]
     waiting = [
@@ -85,13 +89,18 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     for source in todo:
         if is_rest_of_split(source.file_name):
             continue
-        stem = Path(source.file_name).stem
-        unpack(archives / source.file_name, unpacked, marker[source])
-        for other in todo:
-            if is_rest_of_split(other.file_name):
-                if Path(other.file_name).stem == stem:
-                    marker[other].touch()
+        path = archives / source.file_name
+        unpack(path, unpacked, marker[source])
+        if not source.checksum and not source.by_hand:
+            keep_checksum(path)
     return []
+
+
+def _marker(unpacked: Path, name: str) -> Path:
+    """Empty file that says that an archive is unpacked; its parts share it."""
+    if is_rest_of_split(name):
+        name = str(Path(name).with_suffix(".zip"))
+    return unpacked / f".{name}.unpacked"
 
 
 def _root(corpus: Corpus, unpacked: Path) -> Path:

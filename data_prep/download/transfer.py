@@ -30,7 +30,7 @@ def fetch(source: Source, folder: Path) -> Path:
     """Path of a source's file in a folder, downloaded unless it is there.
 
     Without a published checksum, a file is compared with that of its first
-    download, which is saved next to it.
+    download (see ``keep_checksum``).
     """
     pooch = import_pooch()
     path = folder / source.file_name
@@ -55,17 +55,22 @@ def fetch(source: Source, folder: Path) -> Path:
             "it was damaged on its way or is another one, and was removed; "
             f"{cure}"
         )
-    if not known:
-        write_text(
-            _checksum_file(path), f"sha256:{pooch.file_hash(str(path))}\n"
-        )
-        logger.info(
-            "%s: no checksum is published; that of this download is kept in "
-            "%s, and another file is refused from now on",
-            path.name,
-            _checksum_file(path).name,
-        )
     return path
+
+
+def keep_checksum(path: Path) -> None:
+    """Keep the checksum of a download of which none is published, once its
+    content was found to be whole."""
+    if _checksum_file(path).is_file():
+        return
+    digest = import_pooch().file_hash(str(path))
+    write_text(_checksum_file(path), f"sha256:{digest}\n")
+    logger.info(
+        "%s: no checksum is published; that of this download is kept in %s, "
+        "and another file is refused from now on",
+        path.name,
+        _checksum_file(path).name,
+    )
 
 
 def import_pooch():
@@ -188,6 +193,10 @@ class _Resumed:
             is_rest = answer.status_code == 206 and answer.headers.get(
                 "Content-Range", ""
             ).startswith(f"bytes {start}-")
+            if start and answer.status_code == 206 and not is_rest:
+                self.part.unlink()  # which part it is, it does not say
+                self._transfer(url)
+                return
             if start and not is_rest:
                 logger.warning(
                     "%s: the server cannot resume in the middle of this "
