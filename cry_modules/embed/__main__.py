@@ -91,6 +91,11 @@ def _write(path, items, kept, names, with_pseudonyms) -> int:
     labels = [(item.ID, item.patient) for item in items]
     if with_pseudonyms:
         labels = pseudonyms(items)
+    # File names that are not Unicode are escaped.
+    labels = [
+        tuple(n.encode("utf-8", "backslashreplace").decode() for n in pair)
+        for pair in labels
+    ]
     facts = [
         (*labels[row.item], row.start, row.stop, row.error) for row in kept.rows
     ]
@@ -165,7 +170,10 @@ def main(arguments: Optional[Sequence[str]] = None) -> None:
         type=float,
         help="seconds from one window to the next (default: half a window)",
     )
-    add("--readout", help="place of the encoder, as in training")
+    add(
+        "--readout",
+        help="place of the encoder, as in training (default: embedding)",
+    )
     add("--front_end", help="of weights that do not say it")
     add(
         "--acoustics",

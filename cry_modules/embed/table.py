@@ -21,7 +21,9 @@ from data_prep.files.tables import write_text
 
 #: Rows written to a parquet file at once.
 _GROUP = 1000
-_LINE = [int, float, float, str, bool]
+#: Shape of a line: numbers of row and recording, start, stop, error, and whether
+#: it is the last of those appended at once.
+_LINE = [int, int, float, float, str, bool]
 
 #: Id, patient, start, stop and error of a row.
 Facts = Tuple[str, str, float, float, str]
@@ -40,7 +42,7 @@ class KeptRows:
         self._lines, self._numbers = folder / "rows.jsonl", folder / "numbers"
         self._n, text = n_numbers, json.dumps(key, sort_keys=True)
         header = folder / "key.json"
-        if not header.is_file() or header.read_text("utf-8") != text:
+        if not header.is_file() or header.read_text("utf-8", "replace") != text:
             for path in (self._lines, self._numbers):
                 path.unlink(missing_ok=True)
             write_text(header, text)
@@ -54,8 +56,11 @@ class KeptRows:
         n_most = self._numbers.stat().st_size // (4 * self._n)
         with open(self._lines, "rb") as file:
             for line in file:
-                row, is_last = _row_of(line)
-                if row is None or len(rows) == n_most:
+                row, is_last = _row_of(line, len(rows))
+                item = rows[-1].item if rows else -1
+                if row is None or row.item - item not in (0, 1):
+                    break
+                if len(rows) == n_most or row.item < 0:
                     break
                 rows.append(row)
                 at += len(line)
@@ -82,7 +87,8 @@ class KeptRows:
         with open(self._lines, "a", encoding="utf-8") as file:
             for i, row in enumerate(rows, start=1):
                 is_last = i == len(rows)
-                line = [row.item, row.start, row.stop, row.error, is_last]
+                n = len(self.rows) + i - 1
+                line = [n, row.item, row.start, row.stop, row.error, is_last]
                 file.write(json.dumps(line) + "\n")
         self.rows += [row._replace(numbers=None) for row in rows]
 
@@ -96,17 +102,18 @@ class KeptRows:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _row_of(line: bytes) -> Tuple[Optional[Row], bool]:
-    """Row of a line, None for one that was cut or changed; whether it is the
-    last of those appended at once."""
+def _row_of(line: bytes, number: int) -> Tuple[Optional[Row], bool]:
+    """Row of a line, None for one that was cut or changed or has another
+    number; whether it is the last of those appended at once."""
     try:
         values = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, False
     if not line.endswith(b"\n") or mismatch(values, _LINE) is not None:
         return None, False
-    item, start, stop, error, is_last = values
-    return Row(item, start, stop, None, error), is_last
+    n, item, start, stop, error, is_last = values
+    row = Row(item, start, stop, None, error) if n == number else None
+    return row, is_last
 
 
 def write_csv(

@@ -45,6 +45,7 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
     corpus, out = CORPORA[name], Path(out)
     sources = corpus.chosen(parts)
     with locked(make_folder(out)):
+        _require_own(corpus, out)
         print(
             f"{corpus.title}. Licence: {corpus.licence}. Cite: "
             f"{corpus.citation}.",
@@ -76,7 +77,9 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     ]
     if waiting:
         return waiting
+    halves = [archives / f"{s.file_name}.part" for s in todo]
     coming = sum(s.gigabytes for s in todo if s not in present)
+    coming -= sum(p.stat().st_size for p in halves if p.is_file()) / 1e9
     unpacking = _UNPACKED * sum(s.gigabytes for s in todo)
     title = (
         f"{corpus.title} ({coming:.1f} GB to download, about {unpacking:.1f} "
@@ -94,6 +97,25 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
         if not source.checksum and not source.by_hand:
             keep_checksum(path)
     return []
+
+
+def _require_own(corpus: Corpus, out: Path) -> None:
+    """Refuse a folder of another corpus, whose tables would be replaced."""
+    own = {s.file_name for s in corpus.sources}
+    others = [s.file_name for c in CORPORA.values() for s in c.sources]
+    places = [
+        path
+        for name in set(others) - own
+        for path in (_marker(out / "corpus", name), out / "archives" / name)
+    ]
+    if not any((out / name).is_dir() for name in ("corpus", "archives")):
+        places.append(out / TABLE)
+    taken = [path for path in places if path.exists()]
+    require(
+        not taken,
+        f"{out} holds other recordings ({min(taken, default='')})",
+        f"pass another --out for {corpus.title}",
+    )
 
 
 def _marker(unpacked: Path, name: str) -> Path:

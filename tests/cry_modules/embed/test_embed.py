@@ -270,7 +270,7 @@ def test_changed_recordings_are_embedded_again(
     folder = tmp_path / "table.csv.partial"
     folder.mkdir()
     (folder / "key.json").write_text(json.dumps({"version": 0}))
-    (folder / "rows.jsonl").write_text('[0, 0.0, 9.0, "", true]\n')
+    (folder / "rows.jsonl").write_text('[0, 0, 0.0, 9.0, "", true]\n')
     (folder / "numbers").write_bytes(bytes(4 * 32))
     table(tmp_path / "a")
     assert (tmp_path / "table.csv").read_bytes() == before

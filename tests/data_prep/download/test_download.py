@@ -311,6 +311,19 @@ def test_parts_of_a_split_archive(server, out, tmp_path, monkeypatch):
         assert (out / "corpus" / name).read_bytes() == content
 
 
+def test_a_folder_of_other_recordings(server, served, out, refused):
+    served()
+    out.mkdir()
+    (out / "recordings.csv").write_text("mine")
+    line = refused(download, "esc50", out)
+    assert f"holds other recordings ({out}/recordings.csv); pass anot" in line
+    (out / "recordings.csv").unlink()
+    assert download("esc50", out)
+    assert not download("cryceleb", out.with_name("other"))
+    line = refused(download, "cryceleb", out)
+    assert "/ESC-50.zip); pass another --out for CryCeleb2023" in line
+
+
 def test_files_that_are_got_by_hand(write, tmp_path, out, capsys):
     """CryCeleb: a form; VGGSound: a table, and a folder to fill."""
     with pytest.raises(SystemExit) as stop:
