@@ -79,16 +79,16 @@ def _of_table(
         f"{root} is a pack, which only training reads",
         "pass the folder that was packed with --data_folder",
     )
-    found = find_files(Path(root), [rec.wav for rec in recordings])
+    spelt = find_files(Path(root), [rec.wav for rec in recordings])
     require(
-        any(found.values()),
-        f"none of the {len(found)} files in {table} is in {root}",
+        any(spelt.values()),
+        f"none of the {len(spelt)} files in {table} is in {root}",
         "pass the folder that their paths begin at with --data_folder",
     )
     return [
         Item(
             rec.ID,
-            os.path.join(root, found[rec.wav]) if found[rec.wav] else "",
+            os.path.join(root, spelt[rec.wav]) if spelt[rec.wav] else "",
             rec.start,
             rec.stop if is_manifest else None,
             rec.patient_id,

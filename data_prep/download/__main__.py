@@ -101,11 +101,11 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
 
 def _require_own(corpus: Corpus, out: Path) -> None:
     """Refuse a folder of another corpus, whose tables would be replaced."""
-    own = {s.file_name for s in corpus.sources}
+    names = {s.file_name for s in corpus.sources}
     others = [s.file_name for c in CORPORA.values() for s in c.sources]
     places = [
         path
-        for name in set(others) - own
+        for name in set(others) - names
         for path in (_marker(out / "corpus", name), out / "archives" / name)
     ]
     if not any((out / name).is_dir() for name in ("corpus", "archives")):

@@ -59,8 +59,8 @@ def fetch(source: Source, folder: Path) -> Path:
 
 
 def keep_checksum(path: Path) -> None:
-    """Keep the checksum of a download of which none is published, once its
-    content was found to be whole."""
+    """Keep the checksum of a download without a published one, once its content
+    was found to be whole."""
     if _checksum_file(path).is_file():
         return
     digest = import_pooch().file_hash(str(path))

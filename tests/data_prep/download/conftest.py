@@ -20,7 +20,7 @@ class Server(ThreadingHTTPServer):
     """Files by path, and how they are answered.
 
     ``cut`` is after how many bytes an answer breaks off, once an entry;
-    ``asked`` are the paths and Range headers of all requests.
+    ``asked`` lists the paths and Range headers of all requests.
     """
 
     daemon_threads = True
