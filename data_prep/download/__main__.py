@@ -150,10 +150,10 @@ def _say_next(corpus: Corpus, root: Path, out: Path) -> None:
     folders = f"--data_folder {shlex.quote(str(root))}"
     table = shlex.quote(str(out / TABLE))
     command = f"python train_simclr.py hparams/small_simclr.yaml {folders}"
-    if corpus.label:
+    if corpus.task:
         command = (
             f"python train_cls.py hparams/neuro_linear_bn.yaml {folders} "
-            f"--recordings_csv {table} --label_column {corpus.label} "
+            f"--recordings_csv {table} {corpus.task} "
             "--encoder_source null"
         )
     print(f"done: {corpus.title} is prepared in {out}; next, for example:")
