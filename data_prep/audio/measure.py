@@ -45,7 +45,8 @@ MOST_CLIPPED = 0.01
 MOST_DC = 0.02
 #: A larger share of 20 ms frames below ``SILENT_DBFS`` is flagged.
 MOST_SILENCE = 0.9
-_MOST_FRAMES = 1 << 40  # libsndfile reports more if the length is unknown
+#: libsndfile reports more if the length is unknown.
+MOST_FRAMES = 1 << 40
 _LARGEST_PAGE = 65536  # bytes of an Ogg page
 _FRAME_S = 0.02
 _FRAMES_AT_ONCE = 1000  # bounds the memory ...
@@ -85,6 +86,8 @@ class Audit:
     digest: str = ""  #: hash of the decoded samples, equal in lossless copies
     landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
     checksum: str = ""  #: of the file, see ``data_prep/files/fingerprint.py``
+    #: the one that was measured, the first is 0; None: the mono mix
+    channel: Optional[int] = None
 
     @property
     def usable(self) -> bool:
@@ -95,7 +98,7 @@ class Audit:
 COLUMNS = tuple(
     f.name
     for f in fields(Audit)
-    if f.name not in ("digest", "landmarks", "checksum")
+    if f.name not in ("digest", "landmarks", "checksum", "channel")
 )
 
 
@@ -149,8 +152,11 @@ class _Meter:
         return self._landmarks.result() if self._landmarks else None
 
 
-def audit_file(path: str, with_landmarks: bool = False) -> Audit:
-    """Decode and measure a file, and decide whether it can be used."""
+def audit_file(
+    path: str, with_landmarks: bool = False, channel: Optional[int] = None
+) -> Audit:
+    """Decode and measure a file, or one of its channels, and decide whether it
+    can be used."""
     if not is_unicode(path):
         return Audit(path, reason=NOT_UNICODE)
     if os.path.exists(path) and not os.path.isfile(path):
@@ -165,7 +171,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
         return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
     if not head:
         return Audit(path, reason="empty: the file has no bytes")
-    audit, meter = Audit(path), None
+    audit, meter = Audit(path, channel=channel), None
     try:
         with open_audio(path) as file:
             _describe(audit, file, lengths)
@@ -179,7 +185,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
             # block with leftovers from memory.
             block = file.read(size, dtype="float32", always_2d=True)
             while len(block):
-                meter(block)
+                meter(block if channel is None else block[:, [channel]])
                 block = file.read(size, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         audit.reason = _decoding_failed(head, meter, audit, error)
@@ -217,7 +223,7 @@ def _describe(audit, file, lengths: Optional[SampleBytes]):
     elif not RATES[0] <= audit.rate <= RATES[1]:
         audit.reason = f"implausible: a sample rate of {audit.rate} Hz"
     frames = file.frames
-    if frames > _MOST_FRAMES or (lengths and lengths.is_unknown):
+    if frames > MOST_FRAMES or (lengths and lengths.is_unknown):
         return
     if lengths is not None:
         # libsndfile limits the header's length to the samples in the file.

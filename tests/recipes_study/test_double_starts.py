@@ -52,6 +52,12 @@ COMMANDS = {
         "--out={out}/new.yaml --output_folder={out}",
         "{out}/.lock",
     ),
+    "judge": (
+        "cry_modules.metrics.sound_events.__main__",
+        "{db} {db} --out={out}",
+        "{out}/.lock",
+    ),
+    "night": ("data_prep.night", "{db} {db} --out={out}", "{out}/.lock"),
     "report": ("recipes.study.report.__main__", "{out}", "{out}/.report.lock"),
 }
 

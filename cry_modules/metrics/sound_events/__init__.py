@@ -1,0 +1,1 @@
+"""Judge detected sound events against annotations, as the field does."""

@@ -1,0 +1,91 @@
+"""Labels that are judged, and those that are annotated as confusers."""
+
+from dataclasses import replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from data_prep.annotations.event import Event
+from data_prep.files.arguments import nearest
+from data_prep.files.errors import InputError, require
+from data_prep.files.identifiers import cleaned, spelling
+
+Lists = Mapping[str, List[Event]]
+ALL = "all"
+
+
+def renames(pairs: Sequence[str]) -> Dict[str, str]:
+    """New labels by the spelling of old ones, from texts such as CHI=cry."""
+    result = {}
+    for pair in pairs:
+        old, equals, new = pair.partition("=")
+        require(
+            bool(equals and new.strip()),
+            f"--rename has {pair!r}",
+            "write OLD=NEW, such as crying_baby=cry, or =cry for events without "
+            "a label",
+        )
+        result[spelling(old)] = cleaned(new)
+    return result
+
+
+def relabelled(
+    lists: Lists, new_labels: Mapping[str, str], written: Dict[str, str]
+) -> Dict[str, List[Event]]:
+    """Events with renamed labels, each in the spelling of its first mention in
+    `written` (by spelling), which grows."""
+
+    def label(event: Event) -> str:
+        text = new_labels.get(spelling(event.label), cleaned(event.label))
+        return written.setdefault(spelling(text), text)
+
+    return {
+        name: [replace(event, label=label(event)) for event in events]
+        for name, events in lists.items()
+    }
+
+
+def labels_in(lists: Lists) -> List[str]:
+    """Labels of events, sorted."""
+    return sorted({e.label for events in lists.values() for e in events})
+
+
+def judged(
+    annotated: Lists,
+    detected: Lists,
+    requested: Optional[Sequence[str]],
+    written: Mapping[str, str],
+) -> Tuple[List[str], List[str]]:
+    """Labels that are judged, and annotated ones that are not.
+
+    Without a request all annotated labels are judged, if the detector has them
+    all; otherwise nobody knows whether it should.
+    """
+    of_annotation, of_detector = labels_in(annotated), labels_in(detected)
+    every = sorted({*of_annotation, *of_detector})
+    if requested == [ALL]:
+        return every, []
+    if requested:
+        labels = [written.get(spelling(text), text) for text in requested]
+        for label in labels:
+            require(
+                label in every,
+                f"--labels names {label}, which is neither annotated nor "
+                f"detected{nearest(label, every)}",
+                f"pass some of {', '.join(every)}",
+            )
+        return labels, [name for name in of_annotation if name not in labels]
+    for label in of_detector:
+        if label not in of_annotation:
+            raise InputError(
+                f"the label {label!r} is detected and never annotated, which has "
+                f"{', '.join(of_annotation) or 'none'}"
+                f"{nearest(label, of_annotation)}; pass --rename {label}=NEW, "
+                f"or --labels {ALL}"
+            )
+    never = [name for name in of_annotation if name not in of_detector]
+    if of_detector and never:
+        raise InputError(
+            f"the label {never[0]!r} is annotated and never detected; pass "
+            f"--labels {','.join(of_detector)} to count it as a confuser, or "
+            f"--labels {ALL} to count it as missed"
+        )
+    return of_annotation, []
