@@ -106,7 +106,7 @@ def _read_events(path, rows, onset) -> ScoreTable:
         )
         score = cells.get("score", "")
         scores = {} if is_missing(score) else {event.label: score}
-        case = _case(i, source, cells, event.label, scores)
+        case = _case(i, source, cells, event.label, scores, is_event=True)
         span = event.onset_s, event.offset_s
         cases.append(replace(case, span=span, channel=event.channel))
     return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
@@ -183,7 +183,7 @@ def _read_doubtful(path, rows) -> ScoreTable:
     return ScoreTable(path, rows, cases, _labels(cases), False, is_sorted)
 
 
-def _case(row, source, cells, label, scores) -> Case:
+def _case(row, source, cells, label, scores, is_event=False) -> Case:
     """Make the case of a row, whose scores are texts."""
     names = (cells.get(name, "") for name in _RECORDING)
     recording = next(filter(None, names), "")
@@ -193,6 +193,12 @@ def _case(row, source, cells, label, scores) -> Case:
         name: as_number(source, f"the score of {name}", cell)
         for name, cell in scores.items()
     }
+    for name, p in numbers.items():
+        require(
+            is_event or 0 <= p <= 1,
+            f"{source}: the score of {name} is {p:g}",
+            "a probability is between 0 and 1; correct it",
+        )
     return Case(row, source, recording, label, numbers)
 
 

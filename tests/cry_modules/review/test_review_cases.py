@@ -130,6 +130,7 @@ EVENTS = "recording,onset_s,offset_s,label,score"
         (EVENTS, "n.flac,3,4,,0.5", "row 2: the label is empty"),
         (EVENTS, "n.flac,3,4,cry,high", "row 2: the score of cry is 'high'"),
         ("path,label,score", "a,b,?", "the score of b is '?'"),
+        ("path,label,score", "a,b,1.5", "row 2: the score of b is 1.5; a pro"),
         ("path,label", "a.wav,b", "has the columns path, label, which are not"),
         (
             "path,label,score,decision",
