@@ -271,8 +271,18 @@ def make_parser() -> Arguments:
         prog="python -m data_prep.night", description=__doc__.split("\n")[0]
     )
     add = parser.add_argument
-    add("clips", type=path, metavar="CLIPS", help="table or folder of clips")
-    add("background", type=path, metavar="BACKGROUND", help="of background")
+    add(
+        "clips",
+        type=path,
+        metavar="CLIPS",
+        help="table, or folder of a folder a label",
+    )
+    add(
+        "background",
+        type=path,
+        metavar="BACKGROUND",
+        help="audio file, folder, or table",
+    )
     add("--out", required=True, help="folder to write to")
     add("--hours", type=float, default=8.0, help="length (default: 8)")
     add(
