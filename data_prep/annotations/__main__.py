@@ -8,7 +8,7 @@ import logging
 
 from data_prep.annotations.database import Options
 from data_prep.annotations.formats import FORMATS
-from data_prep.annotations.labels import Choice, parsed_labels
+from data_prep.annotations.labels import Choice, check_label, parsed_labels
 from data_prep.annotations.prepare import Sources, prepare_annotations
 from data_prep.files.arguments import (
     Arguments,
@@ -55,8 +55,8 @@ def _options(args: argparse.Namespace) -> Options:
     ):
         value = getattr(args, name)
         require(
-            value >= least,
-            f"--{name} is {value:g}",
+            value is None or value >= least,
+            f"--{name} is {value}",
             f"it must be {least:g} or more",
         )
     require(
@@ -71,9 +71,11 @@ def _options(args: argparse.Namespace) -> Options:
     )
     labels = parsed_labels(args.labels)
     negative = cleaned(args.negative_label)
-    choice = Choice(
-        labels, texts(args.tiers) or [], cleaned(args.empty_label or "")
-    )
+    empty = cleaned(args.empty_label or "")
+    for name, label in ("negative", negative), ("empty", empty):
+        if label or name == "negative":
+            check_label(f"--{name}_label", label)
+    choice = Choice(labels, texts(args.tiers) or [], empty)
     return Options(
         choice,
         args.least_s,
@@ -140,8 +142,8 @@ def _parser() -> Arguments:
     add(
         "--hard_threshold",
         type=float,
-        default=0.5,
-        help="least score of a detection; default: 0.5",
+        help="least score of a detection; default: all, and 0.5 in scores over "
+        "time",
     )
     add("--positive", help="label that is the positive class; default: last")
     add("--seed", default=0, help="seed of the negatives and of the split")

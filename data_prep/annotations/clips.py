@@ -12,6 +12,7 @@ from tqdm import tqdm
 from data_prep.annotations.segments import Segment
 from data_prep.audio.decode import open_audio
 from data_prep.audio.folder import files_below
+from data_prep.audio.measure import MOST_FRAMES
 from data_prep.files.atomic import complete_or_absent, make_folder
 from data_prep.files.journal import Journal
 from data_prep.files.shapes import Rule
@@ -31,6 +32,7 @@ _CODINGS = {
     **{"PCM_24": "PCM_24", "PCM_32": "FLOAT"},
     **{"FLOAT": "FLOAT", "DOUBLE": "FLOAT"},
 }
+_ROUNDED_S = 0.01  #: a clip may be so much shorter, seconds
 _BLOCK = 1 << 18  # samples of all channels, read at once
 
 
@@ -70,10 +72,9 @@ def cut_all(
             done = set(journal.get(path, root / path) or [])
             done = {name for name in done if (out / name).is_file()}
             todo = [s for s, n in zip(segments, names) if n not in done]
-            try:
-                _cut(root / path, path, todo, out)
-            except soundfile.LibsndfileError as error:
-                failed[path] = str(error.error_string).rstrip(".")
+            reason = _cut(root / path, path, todo, out)
+            if reason:
+                failed[path] = reason
                 continue
             if todo:
                 journal.add(path, root / path, sorted(done.union(names)))
@@ -84,20 +85,27 @@ def cut_all(
 
 def _cut(
     path: Path, recording: str, segments: Sequence[Segment], out: Path
-) -> None:
-    """Cut clips of one recording."""
+) -> Optional[str]:
+    """Cut clips of one recording; return why it cannot be decoded, else None."""
     if not segments:
-        return
-    with open_audio(str(path)) as file:
-        for segment in segments:
-            target = out / clip_name(recording, segment)
-            make_folder(target.parent)
-            with complete_or_absent(target) as partial:
-                _write(file, segment, partial)
+        return None
+    try:
+        with open_audio(str(path)) as file:
+            for segment in segments:
+                target = out / clip_name(recording, segment)
+                make_folder(target.parent)
+                with complete_or_absent(target) as partial:
+                    is_whole = _write(file, segment, partial)
+                if not is_whole:
+                    return "shorter than its header states"
+    except soundfile.LibsndfileError as error:
+        return str(error.error_string).rstrip(".")
+    return None
 
 
-def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> None:
-    """Write a segment of an open recording, in blocks: an event may be long."""
+def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> bool:
+    """Write a segment of an open recording, in blocks, since an event may be
+    long; False if the recording ends before its header says."""
     coding = _CODINGS.get(file.subtype, "PCM_16")
     options = {"samplerate": file.samplerate, "channels": 1}
     with soundfile.SoundFile(
@@ -105,6 +113,7 @@ def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> None:
     ) as clip:
         for block in _blocks(file, segment):
             clip.write(block)
+        return clip.frames >= (segment.seconds - _ROUNDED_S) * file.samplerate
 
 
 def _blocks(
@@ -142,6 +151,8 @@ def recording_facts(path: Path) -> Optional[tuple]:
     """Length in seconds, channels and rate of a recording by its header."""
     try:
         with open_audio(str(path)) as file:
+            if file.frames > MOST_FRAMES:  # the length is unknown
+                return None
             return file.frames / file.samplerate, file.channels, file.samplerate
     except (soundfile.LibsndfileError, TypeError, OSError):
         return None

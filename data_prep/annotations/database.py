@@ -27,6 +27,7 @@ from data_prep.annotations.segments import (
     Tally,
     segments_of,
 )
+from data_prep.corpora.preparation import shortened_list
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import identity
 
@@ -140,17 +141,18 @@ def _add_negatives(events_of, marks_of, facts_of, options, result) -> None:
         similar = [segment.seconds for segment in segments] or lengths
         spans = _free(events_of[path], facts_of[path], options)
         channels = sorted({s.channel for s in segments}, key=str) or [None]
+        rng = np.random.default_rng([options.seed, zlib.crc32(path.encode())])
         added = hard_negatives(
             marks_of.get(path, []),
-            spans,
+            similar,
             n,
-            options.least_s,
+            spans,
             options.negative_label,
             channels,
+            rng,
         )
         for segment in added:
             spans = without(spans, segment.start, segment.stop)
-        rng = np.random.default_rng([options.seed, zlib.crc32(path.encode())])
         added += drawn_negatives(
             similar,
             n - len(added),
@@ -214,7 +216,7 @@ def summary(
     line = (
         f"{len(result.of)} recordings of {len(patients)} patients, "
         f"{hours:.2f} hours; {seconds / 3600:.2f} hours are cut: "
-        + ", ".join(f"{n} {label}" for label, n in labels.items())
+        + shortened_list([f"{n} {label}" for label, n in labels.items()])
     )
     n_hard = sum(segment.kind == HARD for segment in segments)
     if n_hard:

@@ -8,6 +8,7 @@ evenly. An annotation that refers to another one has its times.
 """
 
 import logging
+import re
 from pathlib import Path, PurePath
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
@@ -29,6 +30,9 @@ _SLOTS = ("TIME_SLOT_REF1", "TIME_SLOT_REF2")
 _SCHEMA = "http://www.mpi.nl/tools/elan/EAFv3.0.xsd"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 
+#: Characters that XML cannot hold.
+_NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
 Times = Dict[str, Tuple[float, float]]
 
 
@@ -36,7 +40,7 @@ def read_elan(path: Path, encoding: Optional[str] = None) -> List[Event]:
     """Read a document of ELAN, or its tab-delimited export."""
     if Path(path).suffix.lower() != SUFFIX:
         return read_elan_text(path, encoding)
-    root = parsed(path, content_of(path), encoding)
+    root = parsed(path, content_of(path))
     require(
         root.tag == "ANNOTATION_DOCUMENT",
         f"{path} is XML, but not a document of ELAN ({root.tag})",
@@ -75,7 +79,7 @@ def read_elan(path: Path, encoding: Optional[str] = None) -> List[Event]:
     return events
 
 
-def parsed(path: Path, content: bytes, encoding: Optional[str]) -> Element:
+def parsed(path: Path, content: bytes) -> Element:
     """Parse XML that may be a stranger's: one that declares a document type,
     and so entities, is refused."""
     builder = TreeBuilder()
@@ -87,7 +91,7 @@ def parsed(path: Path, content: bytes, encoding: Optional[str]) -> Element:
         )
 
     try:
-        parser = expat.ParserCreate(encoding)
+        parser = expat.ParserCreate()
         parser.StartDoctypeDeclHandler = refuse
         parser.StartElementHandler = builder.start
         parser.EndElementHandler = builder.end
@@ -239,6 +243,4 @@ def _add_tiers(root: Element, events: Sequence[Event]) -> None:
                 ANNOTATION_ID=f"a{n}",
             )
             value = SubElement(annotation, "ANNOTATION_VALUE")
-            value.text = "".join(
-                c for c in event.label if c >= " " or c in "\t\n"
-            )
+            value.text = _NOT_XML.sub("", event.label)

@@ -101,7 +101,7 @@ def _plain(name: str) -> str:
     ('start_time', 'onset')
     """
     name = "_".join(cleaned(name).lower().replace("_", " ").split())
-    for unit in ("_(s)", "_[s]", "_(sec)", "_seconds", "_sec", "_s"):
+    for unit in ("_(s)", "(s)", "_[s]", "_(sec)", "_seconds", "_sec", "_s"):
         name = name.removesuffix(unit)
     return name
 

@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence
 
 from data_prep.annotations.event import Event
+from data_prep.annotations.text import in_one_line
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, identity
+from data_prep.files.missing import is_missing
 
 
 class Choice(NamedTuple):
@@ -34,8 +36,9 @@ def parsed_labels(typed: Optional[Sequence[str]]) -> Dict[str, str]:
         new, names = cleaned(new), [cleaned(o) for o in olds.split(",")]
         if "=" not in word:
             names = [new]
+        check_label("--labels", new)
         require(
-            bool(new) and all(names),
+            all(names),
             f"--labels holds {word!r}",
             "write NEW=OLD,OLD, such as cry=cry,fuss",
         )
@@ -47,6 +50,15 @@ def parsed_labels(typed: Optional[Sequence[str]]) -> Dict[str, str]:
                 "name it once",
             )
     return new_of
+
+
+def check_label(option: str, name: str) -> None:
+    """Refuse a new label that a table would take for a missing value."""
+    require(
+        not is_missing(name),
+        f"{option} makes a label {name!r}, a mark of a missing value",
+        "name it otherwise",
+    )
 
 
 def require_present(events: Sequence[Event], choice: Choice) -> None:
@@ -95,11 +107,13 @@ def chosen(event: Event, choice: Choice) -> Optional[Event]:
     """The event with its new label, None if it is not chosen."""
     if not in_tiers(event, choice):
         return None
-    label = cleaned(event.label)
-    if not label:
+    label = cleaned(in_one_line(event.label))
+    if identity(label) in choice.labels:
+        label = choice.labels[identity(label)]
+    elif is_missing(label):
         label = choice.unlabelled
     elif choice.labels:
-        label = choice.labels.get(identity(label), "")
+        label = ""
     return replace(event, label=label) if label else None
 
 

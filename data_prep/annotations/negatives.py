@@ -40,22 +40,32 @@ def without(spans: Spans, start: float, stop: float) -> Spans:
 
 def hard_negatives(
     marks: Sequence[Event],
-    spans: Spans,
+    lengths: Sequence[float],
     most: int,
-    least_s: float,
+    spans: Spans,
     label: str,
     channels: Sequence,
+    rng: np.random.Generator,
 ) -> List[Segment]:
     """Detections that no annotated event is near, those of the highest scores
-    first; they do not overlap."""
+    first. Each has its detection in the middle, as far as there is room, and a
+    length drawn from those of the events, which else would tell the classes
+    apart; they do not overlap."""
     segments: List[Segment] = []
     for mark in sorted(marks, key=lambda m: (-(m.score or 0.0), m.onset_s)):
         start, stop = mark.onset_s, mark.offset_s
-        inside = any(b <= start and stop <= end for b, end in spans)
-        if len(segments) < most and inside and stop - start >= least_s:
-            channel = mark.channel if mark.channel in channels else channels[0]
-            segments.append(Segment(start, stop, label, channel, HARD))
-            spans = without(spans, start, stop)
+        span = next((s for s in spans if s[0] <= start and stop <= s[1]), None)
+        if span is None or len(segments) == most:
+            continue
+        fitting = [x for x in lengths if x <= span[1] - span[0]]
+        if not fitting:
+            continue
+        length = float(rng.choice(fitting))
+        begin = (start + stop - length) / 2
+        begin = min(max(begin, span[0]), span[1] - length)
+        channel = mark.channel if mark.channel in channels else channels[0]
+        segments.append(Segment(begin, begin + length, label, channel, HARD))
+        spans = without(spans, begin, begin + length)
     return segments
 
 

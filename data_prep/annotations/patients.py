@@ -1,7 +1,7 @@
 """Patients of long recordings, by a table or by the names of the files."""
 
-import datetime
 import logging
+from datetime import datetime
 from pathlib import Path
 from typing import Dict, Optional, Sequence
 
@@ -28,10 +28,7 @@ def by_table(
         kept = {n: c for n, c in cells.items() if n not in _REPLACED}
         if path_of[rec.wav] is not None:
             cells_of[path_of[rec.wav]] = {**kept, "patient_id": rec.patient_id}
-    times = [
-        cells["recorded_at"] for _, cells in rows if "recorded_at" in cells
-    ]
-    if any(times) and not all(map(_has_zone, filter(None, times))):
+    if any(_is_local(cells.get("recorded_at", "")) for _, cells in rows):
         logger.info(
             "%s: recorded_at has no time zone. It is kept as it is, the local "
             "time at which a recording began; start_s and stop_s count seconds "
@@ -41,11 +38,12 @@ def by_table(
     return cells_of
 
 
-def _has_zone(text: str) -> bool:
+def _is_local(text: str) -> bool:
+    """Check for a time of day without its difference from UTC."""
     try:
-        return datetime.datetime.fromisoformat(text).tzinfo is not None
+        return ":" in text and datetime.fromisoformat(text).tzinfo is None
     except ValueError:
-        return False
+        return True
 
 
 def by_name(

@@ -1,11 +1,17 @@
 """From a folder of recordings and one of annotations to a database."""
 
 import logging
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from data_prep.annotations.clips import clip_name, cut_all, recording_facts
+from data_prep.annotations.clips import (
+    JOURNAL,
+    clip_name,
+    cut_all,
+    recording_facts,
+)
 from data_prep.annotations.database import (
     Facts,
     Options,
@@ -31,6 +37,7 @@ from data_prep.annotations.segments import Tally
 from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import TABLE, locate, write_database
 from data_prep.corpora.labelled import prepare_clinical
+from data_prep.corpora.plain_folder import check_name
 from data_prep.corpora.preparation import require_folder, require_out
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
@@ -43,6 +50,8 @@ logger = logging.getLogger(__name__)
 
 LEFT_OUT = "left_out.csv"
 MANIFEST = "manifest"
+#: All events in the output of a detector, whose other tables are not events.
+DETECTED = "events.csv"
 
 _UNREADABLE = "recordings that cannot be opened (try data_prep.convert)"
 
@@ -61,7 +70,7 @@ class Sources:
     named: Optional[Named] = None  #: columns of the table
     patient: Optional[str] = None  #: regular expression, or ``folder``
     hard_negatives: Optional[str] = None  #: detections: a folder, or a file
-    hard_threshold: float = 0.5
+    hard_threshold: Optional[float] = None  #: see ``read_marks``
 
 
 def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
@@ -78,8 +87,19 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
     )
     if Path(sources.annotations).is_dir():
         require_outside(Path(out), Path(sources.annotations))
+        require(
+            os.path.realpath(out) != os.path.realpath(sources.annotations),
+            f"--out {out} holds the annotations themselves",
+            "pass another folder",
+        )
     save_folder = require_out(Path(out), root, is_listed=True)
     with locked(save_folder):
+        require(
+            not (save_folder / TABLE).exists()
+            or (save_folder / JOURNAL).exists(),
+            f"{save_folder / TABLE} is a table of other recordings",
+            "pass another --out",
+        )
         tally, paths = Tally(), audio_files(root)
         recordings = Recordings(paths)
         cells_of, table = _patients(sources, root, paths)
@@ -170,6 +190,7 @@ def _usable(
     tiers, or that cannot be opened, are left out."""
     facts_of: Dict[str, Facts] = {}
     for path in list(events_of):
+        check_name(path)
         facts = recording_facts(root / path)
         if path not in cells_of:
             tally.leave_out_file(path, "recordings in no row of the table")
@@ -202,11 +223,14 @@ def _marks(
     if sources.hard_negatives is None:
         return {}
     folder = Path(sources.hard_negatives)
-    classes = {*options.choice.labels.values()} or {
-        event.label for part in events_of.values() for event in part
+    if (folder / DETECTED).is_file():
+        folder = folder / DETECTED
+    labels = options.choice.labels
+    classes = {*labels, *map(identity, labels.values())} or {
+        identity(event.label) for part in events_of.values() for event in part
     }
     read = [
-        (path, read_marks(path, sources.hard_threshold, sorted(classes)))
+        (path, read_marks(path, sources.hard_threshold, classes))
         for path in annotation_files(folder, option="--hard_negatives")
     ]
     marks_of, absent = by_recording(read, folder, recordings)

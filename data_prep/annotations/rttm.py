@@ -23,6 +23,7 @@ from data_prep.annotations.event import (
 )
 from data_prep.annotations.text import read_rows
 from data_prep.files.errors import require
+from data_prep.files.missing import is_missing
 from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def read_rttm(path: Path, encoding: Optional[str] = None) -> List[Event]:
             "<NA> name <NA> <NA>",
         )
         kind, file, channel, onset, duration, _, subtype, name = cells[:8]
-        if kind in _WITHOUT_TIMES or ABSENT in (onset, duration):
+        if kind in _WITHOUT_TIMES or is_missing(onset) or is_missing(duration):
             left_out[kind] += 1
             continue
         begin = as_number(source, "the onset", onset)
@@ -67,10 +68,12 @@ def read_rttm(path: Path, encoding: Optional[str] = None) -> List[Event]:
             begin + length,
             _present(name if kind == "SPEAKER" else subtype),
             score=None
-            if score == ABSENT
+            if is_missing(score)
             else as_number(source, "the confidence", score),
             recording=_present(file),
-            channel=as_channel(source, _present(channel)),
+            channel=None
+            if is_missing(channel)
+            else as_channel(source, channel),
         )
         events.append(event)
     for kind, count in left_out.items():

@@ -6,6 +6,8 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 from data_prep.annotations.event import TOLERANCE_S, Event
 from data_prep.annotations.labels import Choice, chosen
+from data_prep.files.identifiers import cleaned
+from data_prep.files.missing import is_missing
 
 #: Origins of segments.
 ANNOTATED, NEGATIVE, HARD = "annotated", "negative", "hard negative"
@@ -73,7 +75,8 @@ def segments_of(
         if event.onset_s >= duration_s - TOLERANCE_S:
             tally.leave_out(recording, event, PAST_END)
         elif kept is None:
-            reason = NOT_CHOSEN if event.label.strip() else UNLABELLED
+            is_empty = is_missing(cleaned(event.label))
+            reason = UNLABELLED if is_empty else NOT_CHOSEN
             tally.leave_out(recording, event, reason)
         else:
             stop = min(event.offset_s, duration_s)

@@ -67,16 +67,23 @@ class _Reader:
     """Values of a text file of Praat, in their order."""
 
     def __init__(self, path: Path, text: str):
+        # One sign at the end of a line, by which rows are counted.
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
         self.path, self.text = path, text
         self._tokens = _tokens(text)
+        self._row, self._counted = 1, 0
         self._ahead = next(self._tokens, None)
 
     def has_more(self) -> bool:
+        """Check for further values."""
         return self._ahead is not None
 
     def row(self) -> str:
+        """File and row of the next value."""
         place = len(self.text) if self._ahead is None else self._ahead.begin
-        return f"{self.path} row {self.text.count(chr(10), 0, place) + 1}"
+        self._row += self.text.count("\n", self._counted, place)
+        self._counted = place
+        return f"{self.path} row {self._row}"
 
     def next(self, kind: type, name: str):
         """The next value, which must be of a kind."""

@@ -45,7 +45,8 @@ MOST_CLIPPED = 0.01
 MOST_DC = 0.02
 #: A larger share of 20 ms frames below ``SILENT_DBFS`` is flagged.
 MOST_SILENCE = 0.9
-_MOST_FRAMES = 1 << 40  # libsndfile reports more if the length is unknown
+#: libsndfile reports more if the length is unknown.
+MOST_FRAMES = 1 << 40
 _LARGEST_PAGE = 65536  # bytes of an Ogg page
 _FRAME_S = 0.02
 _FRAMES_AT_ONCE = 1000  # bounds the memory ...
@@ -217,7 +218,7 @@ def _describe(audit, file, lengths: Optional[SampleBytes]):
     elif not RATES[0] <= audit.rate <= RATES[1]:
         audit.reason = f"implausible: a sample rate of {audit.rate} Hz"
     frames = file.frames
-    if frames > _MOST_FRAMES or (lengths and lengths.is_unknown):
+    if frames > MOST_FRAMES or (lengths and lengths.is_unknown):
         return
     if lengths is not None:
         # libsndfile limits the header's length to the samples in the file.

@@ -30,7 +30,7 @@ def list_folder(
     unit = unit_of(group_by, option)
     recordings = [
         Recording(path, 0.0, path, 0.0, 0.0, "", unit(path), "", path)
-        for path in map(_checked, audio_files(root))
+        for path in map(check_name, audio_files(root))
     ]
     _refuse_alike(recordings)
     if group_by == FILE:
@@ -135,7 +135,7 @@ def unit_of(group_by: str, option: str) -> Callable[[str], str]:
     return matched
 
 
-def _checked(path: str) -> str:
+def check_name(path: str) -> str:
     """Refuse names that a csv file cannot hold unchanged."""
     try:
         path.encode()

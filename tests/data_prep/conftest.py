@@ -7,8 +7,12 @@ import types
 
 import pytest
 
+from data_prep.annotations import __main__ as annotations
+from data_prep.annotations.event import Event
+from data_prep.annotations.formats import write_events
 from data_prep.files.tables import read_table
 from data_prep.manifest import SPLITS, read
+from tests.data_prep.annotations.annotated import tone
 
 _ESC50 = "filename,fold,target,category,esc10,src_file,take"
 #: Targets as in the original table.
@@ -110,3 +114,37 @@ def dcase_util(monkeypatch):
         stub = types.ModuleType("pkg_resources")
         monkeypatch.setitem(sys.modules, "pkg_resources", stub)
     return pytest.importorskip("dcase_util")
+
+
+@pytest.fixture
+def nights(tmp_path):
+    """Six babies with a recording each, annotated with two cries and a word."""
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "found").mkdir()
+    for i in range(6):
+        tone(tmp_path / f"audio/p{i}/night{i}.wav")
+        write_events(
+            tmp_path / f"labels/night{i}.txt",
+            [Event(5, 7, "cry"), Event(20, 21, "fuss"), Event(40, 44, "talk")],
+            "audacity",
+        )
+    return tmp_path
+
+
+@pytest.fixture
+def annotate(nights, monkeypatch, capsys):
+    """Run the command; the exit status, and what it prints and logs."""
+
+    def annotate(*options, audio="audio", labels="labels"):
+        words = [str(nights / audio), str(nights / labels), "--out"]
+        words += [str(nights / "out"), *map(str, options)]
+        monkeypatch.setattr(sys, "argv", ["annotations", *words])
+        status = 0
+        try:
+            annotations.main()
+        except SystemExit as stop:
+            status = stop.code
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return annotate

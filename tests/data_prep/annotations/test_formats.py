@@ -286,7 +286,7 @@ def test_rttm_comments_and_other_types(tmp_path, caplog):
     (tmp_path / "a.rttm").write_text(
         ";; a comment\n"
         "SPKR-INFO a 1 <NA> <NA> <NA> unknown KCHI <NA>\n"
-        "SPEAKER a 1 1.5 0.5 <NA> <NA> KCHI <NA> <NA>\n"
+        "SPEAKER a 1 1.5 0.5 <NA> <NA> KCHI NA NA\n"
         "NON-LEX a 1 3 1 <NA> laugh <NA> <NA>\n"
     )
     assert seen(read_events(tmp_path / "a.rttm")) == [
@@ -326,6 +326,17 @@ def test_refusals_name_file_and_row(tmp_path, name, text, words):
     with pytest.raises(InputError, match=words) as error:
         read_events(tmp_path / name)
     assert name in str(error.value)
+
+
+def test_a_long_textgrid_is_read_in_seconds(tmp_path):
+    events = [Event(k, k + 0.5, "cry") for k in range(20_000)]
+    write_events(tmp_path / "a.TextGrid", events)
+    assert seen(read_events(tmp_path / "a.TextGrid")) == seen(events)
+
+
+def test_characters_that_xml_cannot_hold(tmp_path):
+    write_events(tmp_path / "a.eaf", [Event(0, 1, "a\0b\uffff <&\t\x1fc")])
+    assert seen(read_events(tmp_path / "a.eaf")) == [(0.0, 1.0, "ab <&\tc")]
 
 
 @pytest.mark.parametrize("name", FORMATS)
