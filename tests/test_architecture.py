@@ -64,7 +64,8 @@ def test_files_are_named_by_their_concept():
     "package",
     [
         *("cry_modules/demo", "cry_modules/export", "cry_modules/figures"),
-        *("cry_modules/inference", "cry_modules/metrics"),
+        *("cry_modules/inference", "cry_modules/metrics", "cry_modules/review"),
+        "cry_modules/detect",
         *("data_prep/annotations", "data_prep/synthetic"),
         *("cry_modules/metrics/sound_events", "recipes/study/report"),
     ],

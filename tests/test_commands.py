@@ -244,6 +244,7 @@ HEAVY = [
     *("train_simclr.py", "train_adapt.py", "train_cls.py"),
     *("data_prep.confounds", "data_prep.pack", "data_prep.synthetic"),
     *("cry_modules.figures", "cry_modules.demo", "cry_modules.export"),
+    "cry_modules.detect",
     *("cry_modules.inference", "cry_modules.metrics", "cry_modules.views"),
     "recipes.study.run",
 ]

@@ -9,19 +9,17 @@ research: not a medical device.
 
 import importlib.util
 import secrets
-import webbrowser
 from typing import Optional, Sequence
 
 from cry_modules.checkpoints.saved_model import load_model
 from cry_modules.demo.app import make_app, restrict_gradio
-from cry_modules.demo.server import HOST, listen, run, until_signal
+from cry_modules.demo.server import HOST, announce, listen, run, until_signal
 from cry_modules.demo.uploads import Uploads, private_folder
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.option_values import whole_number
-from data_prep.files.tables import write_text
 
 
 def make_parser() -> Arguments:
@@ -69,20 +67,8 @@ def _serve(args):
         uploads, token = Uploads(folder / "uploads"), secrets.token_urlsafe(24)
         restrict_gradio(str(uploads.folder))
         app = make_app(model, classifier, args.model, uploads, token)
-        url = f"http://{HOST}:{server.getsockname()[1]}"
-        print(
-            f"listening for this machine only; open {url}/{token}/ "
-            "(Ctrl-C ends it)",
-            flush=True,
-        )
-        if args.open:
-            # Others see the address in the list of processes, if it is passed.
-            start = folder / "open.html"
-            refresh = f"0; url={url}/{token}/"
-            write_text(
-                start, f'<meta http-equiv="refresh" content="{refresh}">'
-            )
-            webbrowser.open(start.as_uri())
+        url = f"http://{HOST}:{server.getsockname()[1]}/{token}/"
+        announce(url, folder, args.open)
         run(app, server)
 
 

@@ -7,7 +7,7 @@ from typing import Optional
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.checkpoints.saved_model import SavedModel
 from cry_modules.demo.page import describe, render, result, score
-from cry_modules.demo.server import HOST, LocalOnly
+from cry_modules.demo.server import HOST, NO_TOKEN, LocalOnly
 from cry_modules.demo.uploads import LARGEST, Uploads
 from cry_modules.inference.classifier import CryClassifier
 from data_prep.files.errors import InputError
@@ -76,8 +76,7 @@ def make_app(
         return PlainTextResponse(done, media_type="text/event-stream")
 
     async def elsewhere(_):
-        words = "open the address that the command printed, with its token"
-        return PlainTextResponse(words, 403)
+        return PlainTextResponse(NO_TOKEN, 403)
 
     # Before Gradio's own, which keeps the files' names.
     app.add_route(f"/{token}/gradio_api/upload", receive, ["POST"])

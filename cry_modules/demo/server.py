@@ -2,10 +2,13 @@
 
 import signal
 import socket
+import webbrowser
 from contextlib import contextmanager, suppress
-from typing import Iterator
+from pathlib import Path
+from typing import Iterator, Optional
 
 from data_prep.files.errors import InputError, require
+from data_prep.files.tables import write_text
 
 HOST = "127.0.0.1"
 #: Sources that a browser may load the page's parts from: this server, and the
@@ -18,6 +21,11 @@ _POLICY = (
 #: Hosts in requests from this machine. Another name that resolves to this
 #: address may belong to a web site (DNS rebinding).
 _NAMES = (HOST, "localhost")
+#: Headers of every answer: browsers store nothing, and tell no other site.
+PRIVATE = {"cache-control": "no-store", "referrer-policy": "no-referrer"}
+#: Answers, with status 403, to requests of other sites and without the token.
+NOT_OURS = "only for the page itself"
+NO_TOKEN = "open the address that the command printed, with its token"
 
 
 def listen(port: int) -> socket.socket:
@@ -35,6 +43,28 @@ def listen(port: int) -> socket.socket:
             "or 0 for any free one"
         )
     return server
+
+
+def announce(url: str, folder: Path, is_opened: bool) -> None:
+    """Print the address of a page and, if wished, open it in a browser by a
+    file in a private folder."""
+    print(
+        f"listening for this machine only; open {url} (Ctrl-C ends it)",
+        flush=True,
+    )
+    if is_opened:
+        # Others see the address in the list of processes, if it is passed.
+        start = folder / "open.html"
+        refresh = f'<meta http-equiv="refresh" content="0; url={url}">'
+        write_text(start, refresh)
+        webbrowser.open(start.as_uri())
+
+
+def is_of_this_page(host: str, origin: Optional[str]) -> bool:
+    """Check that a request with these headers comes from this machine's page,
+    not from another site's."""
+    is_named = host.rsplit(":", 1)[0] in _NAMES
+    return is_named and origin in (None, f"http://{host}")
 
 
 @contextmanager
@@ -74,18 +104,16 @@ class LocalOnly:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 headers["content-security-policy"] = _POLICY
-                headers["cache-control"] = "no-store"
-                headers["referrer-policy"] = "no-referrer"
+                for name, value in PRIVATE.items():
+                    headers[name] = value
             await send(message)
 
         app = self.app
         if scope["type"] == "http":
             headers = Headers(scope=scope)
-            host = headers.get("host", "")
-            is_named = host.rsplit(":", 1)[0] in _NAMES
-            origin = headers.get("origin", f"http://{host}")
-            if not is_named or origin != f"http://{host}":
-                app = PlainTextResponse("only for the page itself", 403)
+            host, origin = headers.get("host", ""), headers.get("origin")
+            if not is_of_this_page(host, origin):
+                app = PlainTextResponse(NOT_OURS, 403)
         await app(scope, receive, send_with_headers)
 
 

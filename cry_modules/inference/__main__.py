@@ -9,7 +9,6 @@ or an unusable model.
 
 import argparse
 import logging
-import re
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +27,7 @@ from cry_modules.inference.command import (
     write_scores,
 )
 from cry_modules.inference.detector import Detector
-from cry_modules.inference.scores import write_track
+from cry_modules.inference.scores import file_names, write_track
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
@@ -170,7 +169,7 @@ def _write_over_time(
     make_folder(folder)
     failed = {}
     for path, name in tqdm(
-        plot_names(paths).items(),
+        file_names(paths).items(),
         desc="over time",
         unit="file",
         dynamic_ncols=True,
@@ -189,26 +188,6 @@ def _write_over_time(
             title = shortened(Path(path).name, 60)
             draw_scores(figure, *shown, title, unscored=unscored)
     return failed
-
-
-def plot_names(paths: Sequence[str]) -> Dict[str, str]:
-    """File name for each recording's scores over time, all different.
-
-    Example
-    -------
-    >>> plot_names(["a/x.wav", "b/x.wav"])
-    {'a/x.wav': 'x', 'b/x.wav': 'x_2'}
-    """
-    names, taken = {}, set()
-    for path in paths:
-        stem = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:100] or "recording"
-        name, n = stem, 1
-        while name.lower() in taken:
-            n += 1
-            name = f"{stem}_{n}"
-        taken.add(name.lower())
-        names[path] = name
-    return names
 
 
 if __name__ == "__main__":

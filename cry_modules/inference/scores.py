@@ -1,8 +1,9 @@
 """Scores of recordings, and the tables that hold them."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import List, NamedTuple, Optional, Sequence
+from typing import Dict, List, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -149,3 +150,23 @@ def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
         for start, stop, row in zip(*track)
     ]
     write_table(path, header_of(classes, ("start", "stop")), rows)
+
+
+def file_names(paths: Sequence[str]) -> Dict[str, str]:
+    """Name of the files of each recording, without a suffix; all different.
+
+    Example
+    -------
+    >>> file_names(["a/x.wav", "b/x.wav"])
+    {'a/x.wav': 'x', 'b/x.wav': 'x_2'}
+    """
+    names, taken = {}, set()
+    for path in paths:
+        stem = re.sub(r"[^\w.-]+", "_", Path(path).stem)[:100] or "recording"
+        name, n = stem, 1
+        while name.lower() in taken:
+            n += 1
+            name = f"{stem}_{n}"
+        taken.add(name.lower())
+        names[path] = name
+    return names

@@ -1,7 +1,7 @@
 """Windows of a recording, read in bounded memory."""
 
 from itertools import islice
-from typing import Iterable, Iterator, List, Tuple
+from typing import Iterable, Iterator, List, Optional, Tuple
 
 import torch
 
@@ -21,13 +21,14 @@ def read_windows(
     spans: Iterable[Tuple[float, float]],
     sample_rate: int,
     gain: float = 1.0,
+    channel: Optional[int] = None,
 ) -> Iterator[torch.Tensor]:
-    """Yield windows of a file as ``[samples]``: mono, resampled, amplified,
-    shorter where the file ends.
+    """Yield windows of a file as ``[samples]``: mono (see ``read_mixed``),
+    resampled, amplified, shorter where the file ends.
 
     ``spans`` are start and end in seconds, in the order of time.
     """
-    for sig, rate in mixed_windows(path, spans):
+    for sig, rate in mixed_windows(path, spans, channel):
         yield resampled(torch.from_numpy(sig) * gain, rate, sample_rate)
 
 

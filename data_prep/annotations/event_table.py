@@ -3,7 +3,8 @@
 Columns are found by their usual names (those of DCASE and `sed_eval` too), in
 any order, separated by commas, semicolons or tabs, with decimal points or
 commas. A table without a header has the columns of DCASE: onset, offset, label,
-with the recording in front of them if there are four.
+with the recording in front of them if there are four. In a table of
+`cry_modules.review`, the reviewer's labels count, which may be empty.
 """
 
 import re
@@ -77,6 +78,8 @@ def _header(path: Path, line: Sequence[str]) -> Optional[List[str]]:
         ours = ours_of.get(plain, plain)
         if ours in _NAMES and (ours == plain or ours not in theirs):
             named.setdefault(ours, cleaned(name))
+    if "reviewed_label" in theirs:  # of cry_modules.review
+        named["label"] = cleaned(line[theirs.index("reviewed_label")])
     end = "duration" if "duration" in named else "offset"
     return checked_header(path, line, ("onset", end, "label"), named)
 

@@ -52,7 +52,7 @@ def _is_landmarks(value) -> bool:
 #: Shape of an entry of the journal: a usable file, or a rejected one.
 _REJECTED = fields_of(
     Audit,
-    without=["path", "checksum"],
+    without=["path", "checksum", "channel"],
     verdict=one_of("rejected"),
     landmarks=(None, Rule(_is_landmarks, "landmarks in base64")),
 )
@@ -222,7 +222,7 @@ def write_journal(audits: Iterable[Audit], root: Path, path: Path) -> None:
 
 def _to_json(audit: Audit) -> Dict:
     entry = asdict(audit)
-    del entry["path"], entry["checksum"]
+    del entry["path"], entry["checksum"], entry["channel"]
     if audit.landmarks is not None:
         packed = audit.landmarks.astype("<u4").tobytes()
         entry["landmarks"] = base64.b64encode(packed).decode("ascii")

@@ -3,7 +3,7 @@
 import os
 from contextlib import contextmanager
 from io import FileIO
-from typing import Iterable, Iterator, Tuple
+from typing import Iterable, Iterator, Optional, Tuple
 
 import numpy as np
 import soundfile
@@ -51,8 +51,11 @@ class _Patched(FileIO):
         return n_read
 
 
-def read_mixed(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
-    """Read the next samples of an open file as mono ``[samples]``.
+def read_mixed(
+    file: soundfile.SoundFile, n_frames: int, channel: Optional[int] = None
+) -> np.ndarray:
+    """Read the next samples of an open file as mono ``[samples]``: all channels
+    mixed, or one of them, the first is 0.
 
     Channels are mixed block by block: a file with many of them is never in
     memory as a whole.
@@ -64,7 +67,8 @@ def read_mixed(file: soundfile.SoundFile, n_frames: int) -> np.ndarray:
         block = file.read(size, "float32", always_2d=True)
         if not len(block):
             break
-        sig[n_read : n_read + len(block)] = _mean(block)
+        mono = _mean(block) if channel is None else block[:, channel]
+        sig[n_read : n_read + len(block)] = mono
         n_read += len(block)
     return sig[:n_read]
 
@@ -82,20 +86,30 @@ def _mean(block: np.ndarray) -> np.ndarray:
 
 
 def mixed_windows(
-    path: str, spans: Iterable[Tuple[float, float]]
+    path: str,
+    spans: Iterable[Tuple[float, float]],
+    channel: Optional[int] = None,
 ) -> Iterator[Tuple[np.ndarray, int]]:
-    """Yield windows of a file as mono ``[samples]``, shorter where the file
-    ends, and its rate.
+    """Yield windows of a file as mono ``[samples]`` (see ``read_mixed``),
+    shorter where the file ends, and its rate.
 
-    ``spans`` are start and end in seconds, in the order of time.
+    ``spans`` are start and end in seconds, in the order of time. Samples that
+    two successive windows share are decoded once.
     """
     with open_audio(path) as file:
         rate = file.samplerate
+        sig, begin = np.empty(0, np.float32), 0
         for start, stop in spans:
             first = min(round(start * rate), file.frames)
-            if first != file.tell():
-                file.seek(first)
-            yield read_mixed(file, round(stop * rate) - first), rate
+            end = round(stop * rate)
+            is_shared = begin <= first < begin + len(sig) <= end
+            sig = sig[first - begin :] if is_shared else sig[:0]
+            if first + len(sig) != file.tell():
+                file.seek(first + len(sig))
+            n_frames = end - first - len(sig)
+            new = read_mixed(file, n_frames, channel)
+            sig, begin = np.concatenate([sig, new]) if len(sig) else new, first
+            yield sig, rate
 
 
 def read_frames(path: str, first: int, n_frames: int) -> np.ndarray:

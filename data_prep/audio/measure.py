@@ -86,6 +86,8 @@ class Audit:
     digest: str = ""  #: hash of the decoded samples, equal in lossless copies
     landmarks: Optional[np.ndarray] = None  #: see ``landmarks.py``
     checksum: str = ""  #: of the file, see ``data_prep/files/fingerprint.py``
+    #: the one that was measured, the first is 0; None: the mono mix
+    channel: Optional[int] = None
 
     @property
     def usable(self) -> bool:
@@ -96,7 +98,7 @@ class Audit:
 COLUMNS = tuple(
     f.name
     for f in fields(Audit)
-    if f.name not in ("digest", "landmarks", "checksum")
+    if f.name not in ("digest", "landmarks", "checksum", "channel")
 )
 
 
@@ -150,8 +152,11 @@ class _Meter:
         return self._landmarks.result() if self._landmarks else None
 
 
-def audit_file(path: str, with_landmarks: bool = False) -> Audit:
-    """Decode and measure a file, and decide whether it can be used."""
+def audit_file(
+    path: str, with_landmarks: bool = False, channel: Optional[int] = None
+) -> Audit:
+    """Decode and measure a file, or one of its channels, and decide whether it
+    can be used."""
     if not is_unicode(path):
         return Audit(path, reason=NOT_UNICODE)
     if os.path.exists(path) and not os.path.isfile(path):
@@ -166,7 +171,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
         return Audit(path, reason=f"unreadable: {error.strerror.lower()}")
     if not head:
         return Audit(path, reason="empty: the file has no bytes")
-    audit, meter = Audit(path), None
+    audit, meter = Audit(path, channel=channel), None
     try:
         with open_audio(path) as file:
             _describe(audit, file, lengths)
@@ -180,7 +185,7 @@ def audit_file(path: str, with_landmarks: bool = False) -> Audit:
             # block with leftovers from memory.
             block = file.read(size, dtype="float32", always_2d=True)
             while len(block):
-                meter(block)
+                meter(block if channel is None else block[:, [channel]])
                 block = file.read(size, dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
         audit.reason = _decoding_failed(head, meter, audit, error)

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 TABLE = "recordings.csv"
 REQUIRED = ("patient_id", "path")
 #: Columns of a database that hold no labels.
-_NOT_LABELS = ("recording_id", "site", "recorded_at", "split", "fold")
+NOT_LABELS = ("recording_id", "site", "recorded_at", "split", "fold")
 #: So many values may be classes even of few patients.
 _FEW_CLASSES = 10
 
@@ -209,11 +209,11 @@ def check_labels(rows: List[Row], column: str, table: Path) -> None:
     a date, an id."""
     patients = {r.patient_id for r, cells in rows if cells[column]}
     values = sorted({cells[column] for _, cells in rows} - {""})
-    others = sorted({*rows[0][1]} - {column, *REQUIRED, *_NOT_LABELS})
+    others = sorted({*rows[0][1]} - {column, *REQUIRED, *NOT_LABELS})
     cure = f"correct --label_column; {table} also has {', '.join(others) or 'no other'}"
     require(bool(values), f"no row of {table} has a label in {column}", cure)
     shown = f", {preparation.shortened_list(values, 5)}"
-    if column in (*REQUIRED, *_NOT_LABELS):
+    if column in (*REQUIRED, *NOT_LABELS):
         shown = ""  # may identify patients
     require(
         len(values) <= _FEW_CLASSES or 2 * len(values) <= len(patients),

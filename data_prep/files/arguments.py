@@ -17,7 +17,7 @@ PATHS = {
     *("manifest", "hparams", "csv", "audio", "verify", "more", "exported"),
     *("cries", "sounds", "study", "profile", "run", "runs", "sets"),
     *("results", "model", "data", "folder", "before", "after"),
-    *("audio_folder", "annotations", "hard_negatives"),
+    *("audio_folder", "annotations", "hard_negatives", "scores"),
 }
 #: Upper limits of numbers. The commands know the lower ones.
 _PROCESSES = ("jobs", "workers", "threads")

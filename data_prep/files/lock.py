@@ -7,7 +7,7 @@ import socket
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Dict, Iterator
+from typing import Dict, Iterator, Optional
 
 from data_prep.files.atomic import cannot_write, make_folder, names, try_lock
 from data_prep.files.errors import InputError
@@ -19,8 +19,11 @@ _held: Dict[str, int] = {}
 
 
 @contextmanager
-def locked(folder: Path, name: str = ".lock") -> Iterator[int]:
-    """Hold the lock of an output folder; yield its descriptor.
+def locked(
+    folder: Path, name: str = ".lock", file: Optional[Path] = None
+) -> Iterator[int]:
+    """Hold the lock of an output folder, or of one `file` in it; yield its
+    descriptor.
 
     The system frees the lock when this process ends, however it ends. Within
     one process the same folder can be locked again. Raises ``InputError``,
@@ -30,7 +33,7 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[int]:
     if path in _held:
         yield _held[path]
         return
-    _held[path] = descriptor = _acquire(Path(path), folder)
+    _held[path] = descriptor = _acquire(Path(path), folder, file)
     try:
         yield descriptor
     finally:
@@ -41,7 +44,7 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[int]:
             os.close(descriptor)
 
 
-def _acquire(path: Path, folder: Path) -> int:
+def _acquire(path: Path, folder: Path, file: Optional[Path]) -> int:
     """Open and lock a file that names this process."""
     while True:
         try:
@@ -61,8 +64,8 @@ def _acquire(path: Path, folder: Path) -> int:
             holder = _holder(descriptor)
             os.close(descriptor)
             raise InputError(
-                f"{folder} is in use by {holder}; wait for it or stop it, or "
-                "pass another folder"
+                f"{file or folder} is in use by {holder}; wait for it or stop "
+                f"it, or pass another {'file' if file else 'folder'}"
             )
         if names(path, descriptor):
             break

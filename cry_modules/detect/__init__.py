@@ -1,0 +1,1 @@
+"""Find the events of a class, such as crying, in long recordings."""

@@ -1,0 +1,113 @@
+"""Find the events of a class, such as crying, in recordings of any length.
+
+    python -m cry_modules.detect MODEL AUDIO... --out DIR
+
+Exit status: 0 if every recording was scored, 1 if some could not be used
+(``failures.csv`` says why) or the command was interrupted, 2 for wrong usage or
+an unusable model.
+"""
+
+import logging
+import sys
+from pathlib import Path
+from typing import Dict, Optional, Sequence
+
+from tqdm import tqdm
+
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.detect.annotated import annotated_recordings
+from cry_modules.detect.command import Plan, check_usage, make_parser, plan
+from cry_modules.detect.results import Results
+from cry_modules.detect.threshold import THRESHOLD_FILE, chosen, in_words, save
+from cry_modules.inference.command import list_recordings
+from cry_modules.inference.scores import file_names
+from data_prep.files.arguments import texts
+from data_prep.files.errors import one_line_errors
+from data_prep.files.lock import locked
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Run the command."""
+    # Intermixed: recordings may follow options.
+    args = make_parser().parse_intermixed_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    with one_line_errors():
+        n_failed = _detect(args)
+    if n_failed:
+        raise SystemExit(1)
+
+
+def _detect(args) -> int:
+    """Detect events; return the number of recordings that failed."""
+    check_usage(args)
+    names = file_names(list_recordings(args.audio))
+    options = plan(args)
+    print(CAUTION, file=sys.stderr)
+    with locked(Path(args.out)):
+        options = _with_chosen_threshold(options, names, args)
+        _say_rules(options)
+        results = Results(options, Path(args.out), not args.no_pictures)
+        bar = tqdm(
+            names.items(), desc="detecting", unit="file", dynamic_ncols=True
+        )
+        for path, name in bar:
+            results.add(path, name)
+        results.write()
+    print(results.summary_line())
+    return len(results.failures)
+
+
+def _with_chosen_threshold(options: Plan, names: Dict[str, str], args) -> Plan:
+    """Choose the threshold on annotated recordings, if it is to be chosen."""
+    target = args.target_false_alarms_per_hour
+    if target is None:
+        return options
+    ((label, rule),) = options.rules.items()
+    scored = annotated_recordings(
+        options.scorer,
+        names,
+        args.annotations,
+        label,
+        texts([args.annotated_label]) if args.annotated_label else None,
+    )
+    facts = chosen(scored, rule, target)
+    path = Path(args.out) / THRESHOLD_FILE
+    scorer = options.scorer
+    settings = {
+        "label": label,
+        "model": scorer.model,
+        "channels": scorer.channels,
+        "window_s": scorer.window_s,
+        "hop_s": scorer.hop_s,
+        "least_s": rule.least_s,
+        "bridge_s": rule.bridge_s,
+    }
+    save({**settings, **facts}, path)
+    print(f"{in_words(facts)}; saved in {path}", file=sys.stderr)
+    high, low = facts["threshold"], facts["low_threshold"]
+    rules = {label: rule._replace(high=high, low=low)}
+    return options._replace(rules=rules, origin=f"of {path}")
+
+
+def _say_rules(options: Plan) -> None:
+    """Print what an event is, and how exact its edges are."""
+    window_s, hop_s = options.scorer.window_s, options.scorer.hop_s
+    for label, rule in options.rules.items():
+        print(
+            f"{label}: an event opens at {rule.high:.3g} and lasts while "
+            f"scores are {rule.low:.3g} or more ({options.origin}); gaps up to "
+            f"{rule.bridge_s:g} s are bridged"
+            + f", events under {rule.least_s:g} s dropped"
+            * (rule.least_s > 0),
+            file=sys.stderr,
+        )
+    print(
+        f"windows of {window_s:g} s every {hop_s:g} s: onset and offset lie on "
+        f"a grid of {hop_s:g} s, and each may be off by "
+        f"{(window_s + hop_s) / 2:g} s; --hop_s makes it finer",
+        file=sys.stderr,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,104 @@
+"""Annotated recordings with their scores, to choose a threshold on."""
+
+import sys
+from pathlib import Path
+from typing import Dict, List, Mapping, Optional, Sequence
+
+import numpy as np
+from tqdm import tqdm
+
+from cry_modules.detect.events import cell_edges
+from cry_modules.detect.recording_names import ByRecording
+from cry_modules.detect.scoring import Scorer
+from cry_modules.detect.threshold import Scored
+from cry_modules.metrics.sound_events.intervals import merged
+from cry_modules.metrics.sound_events.lists import read_lists
+from data_prep.annotations.event import Event
+from data_prep.files.errors import require
+from data_prep.files.identifiers import spelling
+
+#: An event may begin so much past the end: programs round; seconds.
+_PAST_S = 0.1
+
+
+def annotated_recordings(
+    scorer: Scorer,
+    names: Mapping[str, str],
+    annotations: str,
+    label: str,
+    annotated_labels: Optional[Sequence[str]],
+) -> List[Scored]:
+    """Score the recordings that are annotated, by channel; `names` are those of
+    their files, `label` is the class that is detected."""
+    lists = read_lists(Path(annotations), None, "--annotations")
+    _check_labels(lists, annotated_labels or [label], annotations)
+    of_recording = ByRecording(lists, f"--annotations {annotations}")
+    pairs = [(path, of_recording(path)) for path in names]
+    pairs = [(path, events) for path, events in pairs if events is not None]
+    require(
+        bool(pairs),
+        f"--annotations {annotations} has none of the recordings, but "
+        f"{', '.join(list(lists)[:3]) or 'nothing'}",
+        "let an annotation have the name of its recording",
+    )
+    print(
+        f"annotations: {len(pairs)} of {len(names)} recordings have some",
+        file=sys.stderr,
+    )
+    wanted = {spelling(name) for name in annotated_labels or [label]}
+    k = scorer.classifier.hparams.classes.index(label)
+    result = []
+    for path, events in tqdm(
+        pairs, desc="annotated", unit="file", dynamic_ncols=True
+    ):
+        events = [e for e in events if spelling(e.label) in wanted]
+        with scorer.journal(names[path]) as journal:
+            tracks, _ = scorer.tracks(path, journal)
+        for track in tracks:
+            end = track.audit.duration
+            spans = _spans(events, track.channel, path, end)
+            edges = cell_edges(track.starts, track.stops, end)
+            result.append(Scored(path, edges, track.scores[:, k], spans))
+    require(
+        bool(result),
+        f"none of the {len(pairs)} annotated recordings can be read",
+        "pass others, or see failures.csv of a run without --annotations",
+    )
+    return result
+
+
+def _check_labels(
+    lists: Dict[str, List[Event]], wanted: Sequence[str], annotations: str
+) -> None:
+    """Refuse labels that nobody has annotated: a misspelt one would make every
+    event a false alarm."""
+    known = {
+        spelling(e.label): e.label for events in lists.values() for e in events
+    }
+    for name in wanted:
+        require(
+            not known or spelling(name) in known,
+            f"--annotations {annotations} has no label {name}, but "
+            f"{', '.join(sorted(known.values())[:10])}",
+            "name those of what is detected by --annotated_label",
+        )
+
+
+def _spans(
+    events: Sequence[Event], channel: Optional[int], path: str, end: float
+) -> np.ndarray:
+    """Onset and offset of the events of a channel, ``[m, 2]``, none of which
+    overlap; cut off at the end of the recording."""
+    rows = []
+    for event in events:
+        if None not in (channel, event.channel) and channel != event.channel:
+            continue
+        require(
+            event.onset_s <= end + _PAST_S,
+            f"{path} has {end:.1f} s, and an event of its annotation begins at "
+            f"{event.onset_s:.1f} s",
+            "check that both are of one recording",
+        )
+        if event.onset_s < min(event.offset_s, end):
+            rows.append((event.onset_s, min(event.offset_s, end)))
+    return merged(np.array(sorted(rows)).reshape(-1, 2))

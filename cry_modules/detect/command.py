@@ -1,0 +1,269 @@
+"""Options of the command that detects events, and their checks."""
+
+import argparse
+from pathlib import Path
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+from cry_modules.checkpoints.description import CAUTION
+from cry_modules.detect.clock import Clock, Starts, zone
+from cry_modules.detect.events import Rule, low_of
+from cry_modules.detect.scoring import CHANNELS, Scorer, fingerprint
+from cry_modules.detect.threshold import (
+    SETTINGS,
+    number_or_file,
+    threshold_of_model,
+)
+from cry_modules.inference.classifier import CryClassifier
+from cry_modules.pretrained.named import add_encoder_source
+from data_prep.annotations.formats import FORMATS, require_format
+from data_prep.files.arguments import Arguments, nearest, texts
+from data_prep.files.atomic import make_folder, require_writable
+from data_prep.files.errors import not_a_file, require
+from data_prep.files.option_values import (
+    Number,
+    path as a_path,
+)
+
+_SHARE = {"type": Number(0, 1), "metavar": "X"}
+_SECONDS = {"type": Number(0, 86_400), "metavar": "S"}
+_PATH = {"type": a_path}
+_FORMATS = ", ".join(FORMATS)
+#: Options, how their values are read, and their help.
+_OPTIONS = (
+    ("--out", {"required": True, "metavar": "DIR"}, "folder for the results"),
+    ("--detected", {"metavar": "CLASS"},
+     "class whose events are found, or several, joined by commas (default: the "
+     "last, positive one)"),
+    ("--threshold", {"metavar": "X"},
+     "score that opens an event, 0 to 1, or a threshold.json that this command "
+     "wrote (default: that of the model's validation)"),
+    ("--low_threshold", _SHARE,
+     "score that keeps it open (default: half the odds of --threshold)"),
+    ("--least_s", _SECONDS, "shortest event, seconds (default: 0)"),
+    ("--bridge_s", _SECONDS,
+     "longest gap within an event, seconds (default: one hop)"),
+    ("--window_s", _SECONDS,
+     "window of a score, seconds (default: chunk length of training)"),
+    ("--hop_s", _SECONDS,
+     "seconds from one window to the next (default: a window): edges of events "
+     "lie on this grid, and the command takes longer as it shrinks"),
+    ("--target_false_alarms_per_hour",
+     {"type": Number(0, 3600), "metavar": "N"},
+     "choose the lowest threshold that keeps this on --annotations"),
+    ("--annotations", {**_PATH, "metavar": "DIR"},
+     "with that: annotations of some of the recordings, a file or a folder, in "
+     "any format of data_prep.annotations"),
+    ("--annotated_label", {"metavar": "LABEL"},
+     "label there of what is detected, or several, joined by commas (default: "
+     "the class)"),
+    ("--channels", {"choices": CHANNELS, "default": "mix"},
+     "mix them, or search each: two microphones"),
+    ("--formats", {"metavar": "NAMES"},
+     f"also write annotation files, joined by commas: {_FORMATS}"),
+    ("--starts", {**_PATH, "metavar": "TABLE"},
+     "table of starts: columns recording and start (default: from names such "
+     "as 20260312_231500)"),
+    ("--time_zone", {"metavar": "ZONE"},
+     "zone of those starts, such as Europe/Oslo: where summer time begins or "
+     "ends, hours are counted as they elapse"),
+    ("--recorder_time_zone", {"metavar": "ZONE"},
+     "zone of the recorder's clock, if that is another (AudioMoth: UTC)"),
+    ("--no_pictures", {"action": "store_true"},
+     "draw no picture of each recording"),
+    ("--device", {"default": "cpu"}, "cpu, cuda, cuda:1"),
+    ("--precision", {"default": "fp32"}, "fp32 or bf16"),
+    ("--trust", {"action": "store_true"},
+     "build the model from its hyperparams.yaml, which can run any code"),
+)  # fmt: skip
+
+
+def make_parser() -> Arguments:
+    """Parser of the command; parse intermixed, as recordings may follow
+    options."""
+    parser = Arguments(
+        prog="python -m cry_modules.detect",
+        description="Find the events of a class, such as crying, in recordings "
+        f"of any length. {CAUTION}",
+        epilog="Exit status: 0 if every recording was scored, 1 if some could "
+        "not be used (failures.csv says why) or the command was interrupted "
+        "(run it again to resume), 2 for wrong usage or an unusable model.",
+    )
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        help="exported folder, results folder of train_cls.py, or Hugging Face "
+        "id",
+    )
+    parser.add_argument(
+        "audio",
+        metavar="AUDIO",
+        nargs="+",
+        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
+    )
+    for name, how, words in _OPTIONS:
+        parser.add_argument(name, help=words, **how)
+    add_encoder_source(parser)
+    return parser
+
+
+class Plan(NamedTuple):
+    """Checked options."""
+
+    scorer: Scorer
+    labels: List[str]
+    rules: Dict[str, Rule]  #: by label
+    origin: str  #: of the thresholds, in words
+    starts: Starts
+    formats: List[str]
+
+
+def check_usage(args: argparse.Namespace) -> None:
+    """Refuse options that do not go together, before the model is loaded."""
+    has_target = args.target_false_alarms_per_hour is not None
+    require(
+        has_target == (args.annotations is not None),
+        "--target_false_alarms_per_hour and --annotations need each other",
+        "pass both, or neither",
+    )
+    require(
+        not (has_target and (args.threshold or args.low_threshold is not None)),
+        "a threshold is passed and is to be chosen too",
+        "leave out --threshold and --low_threshold, or "
+        "--target_false_alarms_per_hour",
+    )
+    require(
+        args.annotated_label is None or has_target,
+        f"--annotated_label {args.annotated_label} applies to --annotations",
+        "pass them too, or leave it out",
+    )
+    for option in ("annotations", "starts"):
+        value = getattr(args, option)
+        require(
+            value is None or Path(value).exists(),
+            f"--{option}: {not_a_file(str(value))}",
+            "correct it",
+        )
+    require(
+        args.recorder_time_zone is None or args.time_zone is not None,
+        f"--recorder_time_zone {args.recorder_time_zone} is that of the "
+        "recorder alone",
+        "pass --time_zone too, that of the times to write",
+    )
+    out = Path(args.out)
+    if out.exists():
+        require_writable(make_folder(out) / "a.csv")
+
+
+def plan(args: argparse.Namespace) -> Plan:
+    """Load the model and check the options that depend on it."""
+    formats = texts([args.formats]) if args.formats else []
+    for name in formats:
+        require_format(name, "--formats")
+    shown = zone(args.time_zone, "--time_zone")
+    recorder = zone(args.recorder_time_zone, "--recorder_time_zone") or shown
+    starts = Starts(Clock(recorder, shown), args.starts)
+    given, saved = None, None
+    if args.threshold is not None:
+        given, saved = number_or_file(args.threshold)
+    run_opts = {"device": args.device, "precision": args.precision}
+    classifier = CryClassifier.from_hparams(
+        args.model, trust=args.trust, run_opts=run_opts
+    )
+    classifier.require_classes()
+    labels = _labels(args, classifier.hparams.classes, saved)
+    if saved is not None:
+        _take_settings(args, saved, classifier)
+    window_s = args.window_s
+    if window_s is None:
+        window_s = classifier.hparams.chunk_s
+    hop_s = window_s if args.hop_s is None else args.hop_s
+    classifier.window_sizes(window_s, hop_s)  # refuses bad ones
+    require(
+        hop_s <= window_s,
+        f"--hop_s is {hop_s:g} and a window has {window_s:g} s, so that what "
+        "lies between two windows would not be scored",
+        f"pass {window_s:g} or less",
+    )
+    scorer = Scorer(
+        classifier, window_s, hop_s, args.channels, Path(args.out) / "scores"
+    )
+    rules, origin = _rules(args, scorer, labels, given, saved)
+    return Plan(scorer, labels, rules, origin, starts, formats)
+
+
+def _labels(args, classes: List[str], saved: Optional[Dict]) -> List[str]:
+    """Classes whose events are found."""
+    labels = texts([args.detected]) if args.detected else [classes[-1]]
+    if args.detected is None and saved is not None:
+        labels = [saved["label"]]
+    for label in labels:
+        require(
+            label in classes,
+            f"--detected is {label}, which the model does not have"
+            f"{nearest(label, classes)}",
+            f"its classes are {', '.join(classes)}",
+        )
+    require(
+        len(set(labels)) == len(labels),
+        f"--detected names {', '.join(labels)}",
+        "name each once",
+    )
+    alone = saved is not None or args.annotations is not None
+    require(
+        len(labels) == 1 or not alone,
+        f"--detected names {', '.join(labels)}, a threshold is of one class",
+        "pass one class",
+    )
+    require(
+        saved is None or saved["label"] == labels[0],
+        f"{args.threshold} is a threshold of {saved and saved['label']}, not "
+        f"of {labels[0]}",
+        "choose another, or pass --detected",
+    )
+    return labels
+
+
+def _take_settings(args, saved: Dict, classifier: CryClassifier) -> None:
+    """Take the settings that a threshold was chosen with."""
+    require(
+        saved["model"] == fingerprint(classifier),
+        f"{args.threshold} was chosen with another model, or with another "
+        "--precision",
+        "choose one with this model, by --target_false_alarms_per_hour",
+    )
+    for name in (*SETTINGS, "channels"):
+        value = getattr(args, name)
+        is_default = value is None or (name == "channels" and value == "mix")
+        require(
+            is_default or value == saved[name],
+            f"--{name} is {value}, and {args.threshold} was chosen with "
+            f"{saved[name]}",
+            "leave one of them out",
+        )
+        setattr(args, name, saved[name])
+
+
+def _rules(
+    args, scorer: Scorer, labels, given: Optional[float], saved: Optional[Dict]
+) -> Tuple[Dict[str, Rule], str]:
+    hparams = scorer.classifier.hparams
+    bridge_s = scorer.hop_s if args.bridge_s is None else float(args.bridge_s)
+    times = float(args.least_s or 0), bridge_s
+    rules, origin = {}, "as passed"
+    for label in labels:
+        high, low = given, args.low_threshold
+        if saved is not None:
+            high, origin = saved["threshold"], f"of {args.threshold}"
+            low = saved["low_threshold"] if low is None else low
+        elif high is None:
+            high, origin = threshold_of_model(
+                hparams.threshold, hparams.classes, label
+            )
+        require(
+            low is None or low <= high,
+            f"--low_threshold is {low} and --threshold is {high:.3g}",
+            "pass a lower one",
+        )
+        low = low_of(high) if low is None else float(low)
+        rules[label] = Rule(float(high), low, *times)
+    return rules, origin

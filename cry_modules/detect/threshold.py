@@ -1,0 +1,233 @@
+"""Thresholds of events: the model's own, a saved one, or the lowest one that
+keeps a number of false alarms an hour on annotated recordings."""
+
+import json
+import os
+from pathlib import Path
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cry_modules.detect.events import Rule, find_events, low_of
+from cry_modules.metrics.bootstrap import (
+    LEAST_PATIENTS,
+    N_DRAWS,
+    interval,
+    patient_weights,
+)
+from cry_modules.metrics.sound_events.alarms import touches
+from cry_modules.metrics.words import count
+from data_prep.files.errors import InputError, require
+from data_prep.files.option_values import Number, Unfit
+from data_prep.files.shapes import number, read_json
+from data_prep.files.tables import write_text
+
+THRESHOLD_FILE = "threshold.json"
+_FORMAT = "cry-ssl threshold 1"
+#: Scores that are tried: so many of the highest, and so many of the others.
+_HIGHEST, _OTHERS = 600, 400
+#: Settings of events that a threshold was chosen with.
+SETTINGS = ("window_s", "hop_s", "least_s", "bridge_s")
+_SHAPE = {
+    "format": str,
+    "model": str,
+    "label": str,
+    "threshold": number(0, 1.001),
+    "low_threshold": number(0, 1.001),
+    "channels": str,
+    **dict.fromkeys(SETTINGS, number(0, 1e9)),
+    str: object,
+}
+
+
+class Scored(NamedTuple):
+    """An annotated recording, or one channel of it, with its scores."""
+
+    recording: str
+    edges: np.ndarray  #: of the cells ``[n + 1]``, seconds
+    scores: np.ndarray  #: ``[n]``
+    annotated: np.ndarray  #: onset and offset in seconds ``[m, 2]``
+
+    @property
+    def hours(self) -> float:
+        """Length of the recording."""
+        return float(self.edges[-1]) / 3600
+
+
+def threshold_of_model(
+    threshold: Optional[float], classes: Sequence[str], label: str
+) -> Tuple[float, str]:
+    """Threshold of a class without annotated recordings, and its origin."""
+    if threshold is None:
+        return 0.5, "a probability of one half; the model has no other"
+    if label != classes[-1]:
+        threshold = 1 - threshold
+    return threshold, (
+        "of the model's validation, where a fifth of the clips of the other "
+        "class pass too: choose one on annotated recordings of your own by "
+        "--target_false_alarms_per_hour"
+    )
+
+
+def candidates(recordings: Sequence[Scored]) -> np.ndarray:
+    """Thresholds that differ in what they detect, the highest first: one above
+    all scores, then half-way between neighbouring ones.
+
+    Example
+    -------
+    >>> scored = Scored("a", np.arange(4.0), np.array([0.2, 0.6, 0.4]), [])
+    >>> candidates([scored]).round(2).tolist()
+    [0.8, 0.5, 0.3, 0.1]
+    """
+    scores = np.concatenate([recording.scores for recording in recordings])
+    scores = np.unique(scores[np.isfinite(scores)])[::-1]
+    middles = (np.append(1.0, scores) + np.append(scores, 0.0)) / 2
+    if len(scores) and scores[0] >= 1:
+        middles[0] = 1.0005  # no score is above it
+    rest = np.arange(_HIGHEST, len(middles))
+    rest = rest[:: max(1, len(rest) // _OTHERS)]
+    return middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
+
+
+def false_alarms(scored: Scored, rule: Rule) -> int:
+    """Events that share no time with an annotated one."""
+    events = find_events(scored.edges, scored.scores, rule)
+    return int((~touches(events[:, :2], scored.annotated)).sum())
+
+
+def choose(n_false: np.ndarray, hours: np.ndarray, target: float) -> np.ndarray:
+    """Index of the lowest threshold up to which, from the highest on, the
+    false alarms an hour do not exceed `target`, ``[draws]``.
+
+    `n_false` ``[draws, n]`` are at thresholds from the highest to the lowest.
+    Not the lowest of all that do: at a very low one the whole night is one
+    event, which is not false if anything is annotated.
+
+    Example
+    -------
+    >>> choose(np.array([[0, 1, 3, 1]]), np.array([2.0]), target=1.0)
+    array([1])
+    """
+    exceeds = n_false > target * hours[:, None] * (1 + 1e-9)
+    return np.argmax(np.c_[exceeds, np.ones(len(exceeds), bool)], axis=1) - 1
+
+
+def chosen(
+    recordings: Sequence[Scored], rule: Rule, target: float, seed: int = 0
+) -> Dict:
+    """Threshold for so many false alarms an hour, and how sure it is: 95 %
+    intervals over recordings, drawn with replacement."""
+    tried = candidates(recordings)
+    require(
+        len(tried) > 1,
+        "the annotated recordings are silent in every window",
+        "pass others",
+    )
+    rules = [rule._replace(high=high, low=low_of(high)) for high in tried]
+    table = np.array(
+        [[false_alarms(scored, at) for at in rules] for scored in recordings]
+    )
+    hours = np.array([scored.hours for scored in recordings])
+    rates = table.sum(axis=0) / hours.sum()
+    place = int(choose(rates[None], np.ones(1), target)[0])
+    require(
+        place > 0,
+        f"at the highest score alone there are {rates[1]:.2f} false alarms an "
+        f"hour, more than the {target:g} of --target_false_alarms_per_hour",
+        "allow more, or annotate what these are",
+    )
+    if place == len(tried) - 1:  # no limit: everything would be an event
+        n_found = [_found(recordings, at) for at in rules]
+        place = int(np.argmax(n_found))
+    names = [scored.recording for scored in recordings]
+    how_sure = _intervals(names, table, hours, tried, place, target, seed)
+    return {
+        "threshold": float(tried[place]),
+        "low_threshold": float(rules[place].low),
+        "target_false_alarms_per_hour": target,
+        "false_alarms_per_hour": float(rates[place]),
+        **how_sure,
+        "recordings": len(set(names)),
+        "hours": float(hours.sum()),
+        "annotated_events": sum(len(s.annotated) for s in recordings),
+        "found_events": _found(recordings, rules[place]),
+    }
+
+
+def _intervals(names, table, hours, tried, place, target, seed) -> Dict:
+    """Intervals of the threshold and of the false alarms an hour."""
+    keys = "threshold_ci95", "false_alarms_per_hour_ci95", "no_interval"
+    n_names = len(set(names))
+    if n_names < LEAST_PATIENTS:
+        reason = f"an interval needs {LEAST_PATIENTS} recordings"
+        return dict(zip(keys, (None, None, reason)))
+    thresholds, rates = [], []
+    for weights in patient_weights(names, seed, N_DRAWS):
+        n_false, n_hours = weights @ table, weights @ hours
+        thresholds.append(tried[choose(n_false, n_hours, target)])
+        rates.append(n_false[:, place] / n_hours)
+    pair = interval(np.concatenate(thresholds)), interval(np.concatenate(rates))
+    reason = None if all(pair) else "all draws of recordings agree"
+    return dict(zip(keys, (*pair, reason)))
+
+
+def _found(recordings: Sequence[Scored], rule: Rule) -> int:
+    """Annotated events that share time with a detected one."""
+    n_found = 0
+    for scored in recordings:
+        events = find_events(scored.edges, scored.scores, rule)
+        n_found += int(touches(scored.annotated, events[:, :2]).sum())
+    return n_found
+
+
+def in_words(facts: Dict) -> str:
+    """Line about a chosen threshold."""
+
+    def value(key: str, digits: str) -> str:
+        ends = facts[f"{key}_ci95"]
+        text = f"{facts[key]:{digits}}"
+        if ends is None:
+            return text
+        return f"{text} ({ends[0]:{digits}} to {ends[1]:{digits}})"
+
+    line = (
+        f"threshold {value('threshold', '.3g')}: "
+        f"{value('false_alarms_per_hour', '.2f')} false alarms an hour on "
+        f"{count(facts['recordings'], 'annotated recording')} of "
+        f"{facts['hours']:.2f} hours, {facts['found_events']} of "
+        f"{facts['annotated_events']} annotated events found"
+    )
+    if facts["no_interval"]:
+        return f"{line}; how sure is unknown, {facts['no_interval']}"
+    return f"{line}; 95 % intervals over recordings"
+
+
+def save(facts: Dict, path: Path) -> None:
+    """Write a threshold file."""
+    text = json.dumps({"format": _FORMAT, **facts}, indent=2)
+    write_text(path, text + "\n")
+
+
+def read_threshold(path: str) -> Dict:
+    """Read a threshold file; refuse another file."""
+    cure = f"pass a number, or a {THRESHOLD_FILE} that this command wrote"
+    facts = read_json(Path(path), _SHAPE, cure)
+    require(
+        facts["format"] == _FORMAT,
+        f"{path} has the format {facts['format']!r}",
+        cure,
+    )
+    return facts
+
+
+def number_or_file(text: str) -> Tuple[Optional[float], Optional[Dict]]:
+    """Value of ``--threshold``: a number, or the content of a file."""
+    try:
+        return float(Number(0, 1)(text)), None
+    except Unfit as error:
+        is_file = os.path.lexists(text) or text.lower().endswith(".json")
+        if not is_file:
+            raise InputError(f"--threshold {error}, or a {THRESHOLD_FILE}")
+    path = Path(text)
+    path = path / THRESHOLD_FILE if path.is_dir() else path
+    return None, read_threshold(str(path))

@@ -1,0 +1,228 @@
+"""Listen to the most doubtful cases on a local page, and correct their labels.
+
+    python -m cry_modules.review SCORES RECORDINGS --out reviewed.csv --open
+
+Only who has the printed address, on this machine, can open the page. Each
+decision is on disk at once; the tables themselves are never changed. Ctrl-C
+writes the new table, and the same command resumes.
+"""
+
+import secrets
+from pathlib import Path
+from typing import Callable, List, Optional, Sequence, Tuple
+
+from cry_modules.demo.server import HOST, announce, listen, until_signal
+from cry_modules.demo.uploads import private_folder
+from cry_modules.review.cases import Case, ScoreTable, read_scores
+from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions
+from cry_modules.review.locate import (
+    Recordings,
+    add_labels,
+    place,
+    read_recordings,
+)
+from cry_modules.review.order import ORDERS, make_queue, ordered
+from cry_modules.review.result import (
+    recordings_file,
+    summary,
+    training_command,
+    write_results,
+)
+from cry_modules.review.session import Session, Settings
+from data_prep.files.arguments import (
+    Arguments,
+    add_columns,
+    take_columns,
+    texts,
+)
+from data_prep.files.atomic import is_stream, make_folder, require_writable
+from data_prep.files.errors import one_line_errors, require
+from data_prep.files.fingerprint import sha256
+from data_prep.files.lock import locked
+from data_prep.files.option_values import Number, whole_number
+
+
+def make_parser() -> Arguments:
+    """Options of the command."""
+    parser = Arguments(
+        prog="python -m cry_modules.review", description=__doc__.split("\n")[0]
+    )
+    add = parser.add_argument
+    add(
+        "scores",
+        metavar="SCORES",
+        help="doubtful.csv of a study, predictions_*.csv of a run, a table of "
+        "inference --csv, or events of detect",
+    )
+    add(
+        "recordings",
+        metavar="RECORDINGS",
+        help="folder of the recordings, or their table (recordings.csv)",
+    )
+    add(
+        "--out",
+        default="reviewed.csv",
+        help="new table; decisions are beside it (default: reviewed.csv)",
+    )
+    add(
+        "--order",
+        choices=ORDERS,
+        help="doubtful: nearest to another decision first; surprising: where "
+        "the scores speak most against the label; default: doubtful, or given "
+        "if the table is sorted already, as doubtful.csv",
+    )
+    _add_cases(add)
+    add("--label_column", help="labels in a table of recordings")
+    add("--data_folder", help="audio of a table (default: its folder)")
+    add_columns(parser)
+    add(
+        "--port",
+        type=whole_number(0, 65_535),
+        default=7861,
+        help="port to listen on; 0: any free one (default: 7861)",
+    )
+    add("--open", action="store_true", help="open the page in a browser")
+    return parser
+
+
+def _add_cases(add: Callable) -> None:
+    """Add the options on cases and on how they are shown."""
+    add("--class", dest="only", help="play only cases of this label")
+    add("--limit", type=whole_number(1, 10**9), help="play so many cases")
+    add(
+        "--classes",
+        nargs="+",
+        metavar="LABEL",
+        help="more labels that a case can get, next to those in the table",
+    )
+    add("--reviewer", help="name or initials for the new table")
+    add(
+        "--blind",
+        action="store_true",
+        help="hide names, labels and scores until a case is decided",
+    )
+    add(
+        "--again",
+        type=Number(0, 1),
+        default=0.0,
+        metavar="SHARE",
+        help="play this share of the cases a second time, unannounced",
+    )
+    add(
+        "--around",
+        type=Number(0, 300),
+        default=3.0,
+        metavar="S",
+        help="seconds to play before and after an event (default: 3)",
+    )
+    add("--seed", default=0, help="of --order random and --again")
+
+
+def main(argv: Optional[Sequence[str]] = None) -> None:
+    """Serve the page until Ctrl-C or SIGTERM; then write the new table."""
+    args = make_parser().parse_args(argv)
+    with one_line_errors():
+        _review(args)
+
+
+def _review(args) -> None:
+    table, recordings = _read(args)
+    cases, classes = _choose(args, table)
+    out = Path(args.out)
+    _check_out(out, [args.scores, args.recordings])
+    folder = make_folder(out.parent)
+    journal = out.with_suffix(".decisions.jsonl")
+    with locked(folder, f".{out.name}.lock", out):
+        for path in (out, recordings_file(out)):
+            require(
+                journal.exists() or not path.exists(),
+                f"{path} exists, and {journal} does not",
+                "pass another --out; nothing is overwritten but the results of "
+                "the same review",
+            )
+        require_writable(out)
+        header = {"version": 1, "scores": sha256(Path(args.scores))}
+        with Decisions(journal, header) as decisions:
+            if len(decisions):
+                write_results(out, table, recordings, decisions)
+            queue = make_queue(cases, args.again, args.seed)
+            settings = Settings(
+                classes, args.blind, args.around, args.reviewer or ""
+            )
+            _serve(args, Session(table.cases, queue, decisions, settings))
+            if not len(decisions):
+                print("nothing was decided, and no table is written")
+                return
+            written = write_results(out, table, recordings, decisions)
+            print("\n".join(summary(table, decisions, classes)))
+            names = " and ".join(map(str, written))
+            print(f"new table in {names}, all decisions in {journal}")
+            print(training_command(out, table, recordings, decisions))
+
+
+def _read(args) -> Tuple[ScoreTable, Recordings]:
+    """Read both arguments, and find the audio and the label of each case."""
+    named = take_columns(args)["named"]
+    table = read_scores(Path(args.scores))
+    recordings = read_recordings(args.recordings, args.data_folder, named)
+    place(table, recordings)
+    add_labels(table, recordings, args.label_column)
+    return table, recordings
+
+
+def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
+    """Cases to play, in their order, and the labels that they can get."""
+    classes = list(
+        dict.fromkeys([*table.classes, *(texts(args.classes) or ())])
+    )
+    for name in (EXCLUDED, UNSURE):
+        require(
+            name not in classes,
+            f"{name} is a label, and a decision of this command",
+            "give the label another name",
+        )
+    table.classes = classes
+    cases = ordered(table, args.order, args.seed)
+    if args.only is not None:
+        cases = [case for case in cases if case.label == args.only]
+        labels = sorted({case.label for case in table.cases})
+        require(
+            bool(cases),
+            f"--class {args.only} is the label of no case",
+            f"pass one of {', '.join(labels)}",
+        )
+    return cases[: args.limit], classes
+
+
+def _check_out(out: Path, inputs: Sequence[str]) -> None:
+    require(
+        out.suffix.lower() == ".csv" and not is_stream(out),
+        f"--out {out} is not a csv file",
+        "pass a name such as reviewed.csv",
+    )
+    for path in map(Path, inputs):
+        for written in (out, recordings_file(out)):
+            require(
+                not (path.exists() and written.exists())
+                or not path.samefile(written),
+                f"--out {out} would replace {path}",
+                "pass another name: the old table is never changed",
+            )
+
+
+def _serve(args, session: Session) -> None:
+    """Serve the page until a signal."""
+    # Imported here: mistakes of input are said before matplotlib is loaded.
+    from cry_modules.review.handler import Server
+
+    token = secrets.token_urlsafe(24)
+    with until_signal(), listen(args.port) as listening:
+        with private_folder() as folder:
+            port = listening.getsockname()[1]
+            print(f"{len(session)} cases to listen to")
+            announce(f"http://{HOST}:{port}/{token}/", folder, args.open)
+            Server(listening, session, token).serve_forever()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,245 @@
+"""Cases to review: the rows of a table of scores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cry_modules.inference.scores import COLUMNS, LEFT_OUT
+from cry_modules.metrics.saved import METRICS_FILE, read_metrics
+from data_prep.annotations.event import as_number, as_seconds, checked_event
+from data_prep.files.errors import InputError, require
+from data_prep.files.missing import is_missing
+from data_prep.files.tables import read_table
+
+#: Columns that a review adds.
+ADDED = ("reviewed_label", "decision", "reviewer", "seconds", "note")
+#: Columns that name a recording, in the order of preference.
+_RECORDING = ("recording", "path", "ID")
+_OF_PREDICTIONS = ("ID", "patient_id", "fold", "label", "path")
+_SMALLEST = 1e-12  # probability, before a logarithm
+
+Rows = List[Tuple[str, Dict[str, str]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recording, or an event in one, with its label and scores."""
+
+    row: int  #: number of its row in the table, from 0
+    source: str  #: file and row, for messages
+    recording: str  #: as the table names it
+    label: str  #: annotated, or predicted if the table has no other
+    scores: Dict[str, float]  #: by class; one score is that of the label
+    span: Optional[Tuple[float, float]] = None  #: of an event, seconds
+    path: str = ""  #: audio file
+
+
+@dataclass
+class ScoreTable:
+    """A table of scores and the cases in it."""
+
+    path: Path
+    rows: Rows
+    cases: List[Case]
+    classes: List[str]
+    is_predicted: bool  #: labels are the model's, not a person's
+    is_sorted: bool = False  #: the most doubtful first, as in doubtful.csv
+    #: score of the last of two classes from which on it is called; None if
+    #: unknown
+    threshold: Optional[float] = None
+
+    @property
+    def is_events(self) -> bool:
+        """True if the cases are events in recordings."""
+        return self.cases[0].span is not None
+
+
+def read_scores(path: Path) -> ScoreTable:
+    """Read a table that this project writes: ``doubtful.csv``, predictions,
+    scores of ``inference --csv`` or events of ``detect``.
+
+    Rows without a score, such as those of unusable recordings, are no cases.
+    """
+    rows = read_table(path, ())
+    columns = set(rows[0][1])
+    require(
+        not columns & {"reviewed_label", "decision"},
+        f"{path} is the result of a review",
+        "pass the table that it was made from; with the same --out that "
+        "review is resumed",
+    )
+    onset = next((c for c in ("onset_s", "onset") if c in columns), None)
+    if onset and {"recording", "label"} <= columns:
+        return _read_events(path, rows, onset)
+    if {"path", "call", "n_windows"} <= columns:
+        return _read_inference(path, rows)
+    if {"ID", "patient_id", "label"} <= columns:
+        return _read_predictions(path, rows)
+    if {"path", "label", "score"} <= columns:
+        return _read_doubtful(path, rows)
+    raise InputError(
+        f"{path} has the columns {', '.join(rows[0][1])}, which are not those "
+        "of doubtful.csv, predictions_*.csv, a table of inference --csv or "
+        "events of detect; pass one of these"
+    )
+
+
+def _read_events(path, rows, onset) -> ScoreTable:
+    offset = onset.replace("onset", "offset")
+    require(offset in rows[0][1], f"{path} has no column {offset}", "add it")
+    cases = []
+    for i, (source, cells) in enumerate(rows):
+        event = checked_event(
+            source,
+            as_seconds(source, onset, cells[onset]),
+            as_seconds(source, offset, cells[offset]),
+            cells["label"],
+        )
+        score = cells.get("score", "")
+        scores = {} if is_missing(score) else {event.label: score}
+        span = event.onset_s, event.offset_s
+        cases.append(_case(i, source, cells, event.label, scores, span))
+    return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
+
+
+def _read_inference(path, rows) -> ScoreTable:
+    class_of = {
+        name: _class_of(name)
+        for name in rows[0][1]
+        if name not in (*COLUMNS, LEFT_OUT)
+    }
+    cases = []
+    for i, (source, cells) in enumerate(rows):
+        if cells["call"]:  # else it has an error, or a detector found nothing
+            scores = {ours: cells[name] for name, ours in class_of.items()}
+            cases.append(_case(i, source, cells, cells["call"], scores))
+    require(
+        bool(cases),
+        f"no recording of {path} has scores",
+        "its column error says why",
+    )
+    table = ScoreTable(path, rows, cases, [*class_of.values()], True)
+    if len(class_of) == 2:
+        table.threshold = _threshold_of_calls(cases, table.classes)
+    return table
+
+
+def _class_of(column: str) -> str:
+    """Class of a column of scores, see ``header_of``.
+
+    Example
+    -------
+    >>> _class_of("class error"), _class_of("class a"), _class_of("cry")
+    ('error', 'class a', 'cry')
+    """
+    name = column
+    while name.startswith("class "):
+        name = name[len("class ") :]
+    return name if name in (*COLUMNS, LEFT_OUT) else column
+
+
+def _threshold_of_calls(cases: Sequence[Case], classes) -> Optional[float]:
+    """Score of the last class between the cases that are called so and the
+    others; None if all are called the same."""
+    last = classes[-1]
+    called = [c.scores[last] for c in cases if c.label == last]
+    others = [c.scores[last] for c in cases if c.label != last]
+    if not called or not others:
+        return None
+    return (min(called) + max(others)) / 2
+
+
+def _read_predictions(path, rows) -> ScoreTable:
+    classes = [name for name in rows[0][1] if name not in _OF_PREDICTIONS]
+    cases = [
+        _case(i, source, cells, cells["label"], {c: cells[c] for c in classes})
+        for i, (source, cells) in enumerate(rows)
+    ]
+    names = list(dict.fromkeys([*classes, *_labels(cases)]))
+    table = ScoreTable(path, rows, cases, names, is_predicted=False)
+    if len(classes) == 2 and (path.parent / METRICS_FILE).is_file():
+        test = read_metrics(path.parent)["test"]["recording"]
+        table.threshold = test["threshold"]
+    return table
+
+
+def _read_doubtful(path, rows) -> ScoreTable:
+    cases = [
+        _case(i, source, cells, label, {label: cells["score"]})
+        for i, (source, cells) in enumerate(rows)
+        for label in (cells["label"],)
+    ]
+    is_sorted = "kind" in rows[0][1]
+    return ScoreTable(path, rows, cases, _labels(cases), False, is_sorted)
+
+
+def _case(row, source, cells, label, scores, span=None) -> Case:
+    """Make the case of a row, whose scores are texts."""
+    names = (cells.get(name, "") for name in _RECORDING)
+    recording = next(filter(None, names), "")
+    require(bool(recording), f"{source} names no recording", "fill it in")
+    require(bool(label), f"{source}: the label is empty", "fill it in")
+    numbers = {
+        name: as_number(source, f"the score of {name}", cell)
+        for name, cell in scores.items()
+    }
+    return Case(row, source, recording, label, numbers, span)
+
+
+def _labels(cases: Sequence[Case]) -> List[str]:
+    return sorted({case.label for case in cases})
+
+
+def doubt(case: Case, threshold: Optional[float] = None) -> float:
+    """Distance of a case from another decision: the lower, the more doubtful.
+
+    Of two classes, the distance of the last one's log-odds from those of the
+    threshold (0.5 if unknown); of more, the difference between the log
+    probabilities of the two most probable ones; of an event, its score.
+
+    Example
+    -------
+    >>> doubt(Case(0, "", "a.wav", "cry", {"other": 0.8, "cry": 0.2}), 0.2)
+    0.0
+    """
+    values = [*case.scores.values()]
+    if not values:
+        return np.inf
+    if case.span is not None:
+        return values[0]
+    if len(values) == 1:
+        return abs(values[0] - 0.5)
+    if len(values) == 2:
+        limit = 0.5 if threshold is None else threshold
+        return abs(_log_odds(values[1]) - _log_odds(limit))
+    first, second = sorted(map(_log, values))[:-3:-1]
+    return first - second
+
+
+def surprise(case: Case) -> float:
+    """Log probability of the label minus that of the best other class: the
+    lower, the more surprising is the label.
+
+    Example
+    -------
+    >>> scores = {"other": 0.5, "cry": 0.5}
+    >>> surprise(Case(0, "", "a.wav", "cry", scores))
+    0.0
+    """
+    if len(case.scores) == 1:
+        (score,) = case.scores.values()
+        return _log_odds(score)
+    others = [p for name, p in case.scores.items() if name != case.label]
+    if not others:
+        return np.inf
+    return _log(case.scores.get(case.label, 0.0)) - max(map(_log, others))
+
+
+def _log(p: float) -> float:
+    return float(np.log(max(p, _SMALLEST)))
+
+
+def _log_odds(p: float) -> float:
+    return _log(p) - _log(1 - p)

@@ -1,0 +1,196 @@
+"""Decisions of reviewers, on disk as soon as they are made."""
+
+import json
+import logging
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Collection, Dict, List, Optional, Tuple
+
+from cry_modules.review.order import Item
+from data_prep.files.atomic import cannot_write
+from data_prep.files.errors import InputError, not_a_file, require
+from data_prep.files.shapes import mismatch, number, one_of, whole
+
+logger = logging.getLogger(__name__)
+
+#: What a reviewer can decide of a case: its label, or one of these.
+EXCLUDED, UNSURE = "excluded", "unsure"
+#: Longest time on one case, seconds.
+MOST_S = 86_400.0
+DECISION = {
+    "row": whole(0),
+    "again": bool,
+    "decision": one_of("label", EXCLUDED, UNSURE),
+    "label": str,
+    "reviewer": str,
+    "seconds": number(0, MOST_S),
+    "note": str,
+}
+#: An undone decision, by its number among all entries.
+_UNDO = {"undo": whole(0), "reviewer": str}
+
+
+class Decisions:
+    """Journal of decisions: a line of JSON each, appended and never changed.
+
+    An undone decision keeps its line; another line says that it is undone.
+    The first line is a header, which must be that of the same table of scores.
+    A line cut short by a kill is ignored.
+    """
+
+    def __init__(self, path: Path, header: Dict):
+        self.path = Path(path)
+        self._header = json.dumps(header, sort_keys=True)
+        self._entries: List[Dict] = []
+        #: Numbers of the decisions of each case that are not undone.
+        self._standing: Dict[Item, List[int]] = {}
+        self._n_entries = Counter()  # of each case, undone ones included
+        self._file = None
+        require(
+            self.path.is_file() or not os.path.lexists(self.path),
+            not_a_file(str(self.path)),
+            "remove it, or pass another --out",
+        )
+        self._exists = self.path.is_file() and self._read()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        if self._file is not None:
+            self._file.close()
+
+    def __len__(self) -> int:
+        """Number of entries."""
+        return len(self._entries)
+
+    def _read(self) -> bool:
+        """Read the entries of earlier sessions; False if there is no line."""
+        try:
+            lines = self.path.read_bytes().decode("ascii", "replace")
+        except OSError as error:
+            raise InputError(
+                f"{self.path} cannot be read ({error.strerror}); change its "
+                "permissions, or pass another --out"
+            )
+        header, end, rest = lines.partition("\n")
+        if not end:  # killed before the first decision
+            return False
+        require(
+            header == self._header,
+            f"{self.path} holds decisions on another table of scores, or on "
+            "this one before it was changed",
+            "pass another --out, or bring that table back",
+        )
+        faults = [n for n, line in enumerate(rest.split("\n"), 2)
+                  if line and not self._take(line)]  # fmt: skip
+        if faults:
+            logger.warning(
+                "%s: %d lines were cut short or changed, the first is line "
+                "%d; they are ignored",
+                self.path,
+                len(faults),
+                faults[0],
+            )
+        return True
+
+    def _take(self, line: str) -> bool:
+        """Take an entry from a line; False if it is damaged."""
+        try:
+            entry = json.loads(line)
+        except (ValueError, RecursionError):
+            return False
+        if mismatch(entry, (DECISION, _UNDO)) is not None:
+            return False
+        if "undo" in entry and not self._is_standing(entry["undo"]):
+            return False
+        self._apply(entry)
+        return True
+
+    def _is_standing(self, number: int) -> bool:
+        if number >= len(self._entries) or "undo" in self._entries[number]:
+            return False
+        return number in self._standing.get(_item(self._entries[number]), ())
+
+    def _apply(self, entry: Dict) -> None:
+        undone = entry.get("undo")
+        item = _item(entry if undone is None else self._entries[undone])
+        if undone is None:
+            self._standing.setdefault(item, []).append(len(self._entries))
+        else:
+            self._standing[item].remove(undone)
+        self._n_entries[item] += 1
+        self._entries.append(entry)
+
+    def add(self, entry: Dict) -> None:
+        """Append a decision; it is on disk when this returns, or refused."""
+        try:
+            if self._file is None:
+                self._open()
+            self._write(json.dumps(entry))
+        except OSError as error:
+            raise cannot_write(self.path, error)
+        self._apply(entry)
+
+    def _open(self) -> None:
+        # Unbuffered: on a full disk, closing would fail a second time.
+        self._file = open(self.path, "ab", 0)
+        if not self._exists:
+            os.ftruncate(self._file.fileno(), 0)
+        # The newline ends a last line that a kill may have cut short.
+        self._write("" if self._exists else self._header)
+        self._exists = True
+
+    def _write(self, line: str) -> None:
+        size = os.fstat(self._file.fileno()).st_size
+        try:
+            data = (line + "\n").encode("ascii")
+            while data:  # a disk may take a part
+                data = data[self._file.write(data) :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            os.ftruncate(self._file.fileno(), size)
+            raise
+
+    def undo(self, items: Collection[Item], reviewer: str) -> Optional[Item]:
+        """Undo the last decision on one of some cases that stands; return its
+        case, None if there is none."""
+        last = [
+            numbers[-1]
+            for item, numbers in self._standing.items()
+            if numbers and item in items
+        ]
+        if not last:
+            return None
+        self.add({"undo": max(last), "reviewer": reviewer})
+        return _item(self._entries[max(last)])
+
+    def of(self, item: Item) -> Optional[Dict]:
+        """Decision on a case that stands, None without one."""
+        numbers = self._standing.get(item)
+        return self._entries[numbers[-1]] if numbers else None
+
+    def n_entries(self, item: Item) -> int:
+        """Number of entries of a case, undone ones included."""
+        return self._n_entries[item]
+
+    def twice(self) -> List[Tuple[Dict, Dict]]:
+        """Both decisions on the cases that were played twice."""
+        pairs = [
+            (self.of(item._replace(again=False)), self.of(item))
+            for item in self._standing
+            if item.again
+        ]
+        return [pair for pair in pairs if all(pair)]
+
+
+def _item(entry: Dict) -> Item:
+    return Item(entry["row"], entry["again"])
+
+
+def answer(decision: Dict) -> str:
+    """The label of a decision, or the word for its absence."""
+    if decision["decision"] == "label":
+        return decision["label"]
+    return decision["decision"]

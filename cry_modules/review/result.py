@@ -1,0 +1,189 @@
+"""New tables with the decisions of a review, and what they change."""
+
+import shlex
+from collections import Counter
+from pathlib import Path
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from cry_modules.review.cases import ADDED, ScoreTable
+from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions, answer
+from cry_modules.review.locate import Recordings
+from cry_modules.review.order import Item
+from data_prep.files.tables import write_table
+
+
+def recordings_file(out: Path) -> Path:
+    """File of all recordings of a table with the decisions on some."""
+    return out.with_name(f"{out.stem}_recordings.csv")
+
+
+def write_results(
+    out: Path, table: ScoreTable, recordings: Recordings, decisions: Decisions
+) -> List[Path]:
+    """Write the table of scores with the columns ``ADDED`` and, if its
+    recordings are described by a table, all of that with the same columns.
+    Return their files.
+
+    ``reviewed_label`` is the label to train on: empty for excluded and unsure
+    cases, and for those not reviewed the old label, unless a model called it.
+    """
+    added = {}
+    for case in table.cases:
+        label = "" if table.is_predicted else case.label
+        decision = decisions.of(Item(case.row))
+        added[case.row] = _cells(case.label, label, decision)
+    none = _cells("", "", None)
+    rows = [
+        (*cells.values(), *added.get(i, none))
+        for i, (_, cells) in enumerate(table.rows)
+    ]
+    write_table(out, (*table.rows[0][1], *ADDED), rows)
+    if not recordings.rows or table.is_events:
+        return [out]
+    _write_recordings(recordings_file(out), table, recordings, added)
+    return [out, recordings_file(out)]
+
+
+def _write_recordings(path, table, recordings, added) -> None:
+    row_of = {recordings.index(case): case.row for case in table.cases}
+    rows = []
+    for i, (_, cells) in enumerate(recordings.rows):
+        label = cells.get(recordings.label_column, "")
+        new = _cells("", label, None)
+        rows.append((*cells.values(), *added.get(row_of.get(i), new)))
+    write_table(path, (*recordings.rows[0][1], *ADDED), rows)
+
+
+def _cells(old: str, default: str, decision: Optional[Dict]) -> Tuple:
+    """Cells of ``ADDED``; without a decision only the default label."""
+    if decision is None:
+        return default, "", "", "", ""
+    outcome, label = decision["decision"], decision["label"]
+    if outcome == "label":
+        outcome = "kept" if label == old else "relabelled"
+    cells = (decision[name] for name in ("reviewer", "seconds", "note"))
+    return label, outcome, *cells
+
+
+def summary(table: ScoreTable, decisions: Decisions, classes) -> List[str]:
+    """Lines on what a review has changed: old labels by new ones, and how far
+    a reviewer who heard a case twice agrees with himself."""
+    pairs = Counter()
+    for case in table.cases:
+        decision = decisions.of(Item(case.row))
+        if decision is not None:
+            pairs[case.label, answer(decision)] += 1
+    lines = [f"{pairs.total()} of {len(table.cases)} cases are reviewed"]
+    if pairs:
+        same = sum(n for (old, new), n in pairs.items() if old == new)
+        none = sum(
+            n for (_, new), n in pairs.items() if new in (EXCLUDED, UNSURE)
+        )
+        lines[0] += f": {same} kept, {pairs.total() - same - none} relabelled, "
+        words = (EXCLUDED, UNSURE)
+        lines[0] += ", ".join(
+            f"{sum(n for (_, new), n in pairs.items() if new == word)} {word}"
+            for word in words
+        )
+        lines += _grid(pairs, [*classes, *words])
+    twice = [(answer(a), answer(b)) for a, b in decisions.twice()]
+    if twice:
+        same = sum(a == b for a, b in twice)
+        value = kappa(twice)
+        words = "cannot be computed, all have one label"
+        words = words if value is None else f"{value:.2f}"
+        lines.append(
+            f"{len(twice)} cases were judged twice, {same} of them alike; "
+            f"Cohen's kappa {words}"
+        )
+    return lines
+
+
+def _grid(pairs: Counter, answers: Sequence[str]) -> List[str]:
+    """Lines of a table of old labels by new ones, without empty ones."""
+    olds = [name for name in answers if any(old == name for old, _ in pairs)]
+    news = [name for name in answers if any(new == name for _, new in pairs)]
+    cells = [["old \\ new", *news]]
+    for old in olds:
+        cells.append([old, *(str(pairs[old, new]) for new in news)])
+    widths = [max(map(len, column)) for column in zip(*cells)]
+    return [
+        "  ".join(
+            [row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]
+        )
+        for row in cells
+    ]
+
+
+def kappa(pairs: Sequence[Tuple[str, str]]) -> Optional[float]:
+    """Cohen's kappa of pairs of answers; None if only one answer was given.
+
+    Example
+    -------
+    >>> kappa([("a", "a"), ("a", "b"), ("b", "b"), ("b", "b")])
+    0.5
+    """
+    n = len(pairs)
+    first, second = (Counter(answers) for answers in zip(*pairs))
+    observed = sum(a == b for a, b in pairs) / n
+    expected = sum(first[name] * second[name] for name in first) / n**2
+    if expected == 1:
+        return None
+    return (observed - expected) / (1 - expected)
+
+
+def training_command(
+    out: Path, table: ScoreTable, recordings: Recordings, decisions: Decisions
+) -> str:
+    """Line with the command that trains on the new table, or with what it
+    lacks."""
+    columns = table.rows[0][1]
+    if table.is_events:
+        command = ["python", "-m", "data_prep.annotations"]
+        command += [recordings.root, out, "--out", "DIR"]
+        if recordings.table is not None:
+            command += ["--recordings_csv", recordings.table]
+        return "to train on them: " + _shown(command)
+    options = []
+    if recordings.rows:
+        out = recordings_file(out)
+        columns = recordings.rows[0][1]
+    elif "patient" in columns and "patient_id" not in columns:
+        options += ["--patient_column", "patient"]
+    if not {"patient_id", "patient"} & set(columns) or "path" not in columns:
+        return (
+            f"{out} names no patients: to train on it, resume with the "
+            "recordings.csv of these recordings as RECORDINGS"
+        )
+    labels = _labels(table, recordings, decisions)
+    command = [
+        *("python", "train_cls.py", "hparams/small_linear.yaml"),
+        *("--data_folder", recordings.root, "--recordings_csv", out),
+        *("--label_column", "reviewed_label"),
+        *("--classes", ",".join(labels), *options),
+    ]
+    line = "to train on it: " + _shown(command)
+    if not recordings.rows:
+        line += (
+            f"\n{out} has the rows of {table.path} only; with the "
+            "recordings.csv as RECORDINGS, a table of all recordings is "
+            "written, too"
+        )
+    return line
+
+
+def _labels(table, recordings, decisions) -> List[str]:
+    """Labels that the new table has, in the order of the classes."""
+    column = recordings.label_column
+    used = {cells.get(column) for _, cells in recordings.rows}
+    for case in table.cases:
+        decision = decisions.of(Item(case.row))
+        if decision is not None:
+            used.add(decision["label"])
+        elif not table.is_predicted:
+            used.add(case.label)
+    return [name for name in table.classes if name in used]
+
+
+def _shown(command: Sequence) -> str:
+    return shlex.join(map(str, command))

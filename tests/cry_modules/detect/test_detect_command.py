@@ -1,0 +1,231 @@
+"""The command: tables, pictures and annotation files, resumed and refused."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from cry_modules.detect import scoring
+from cry_modules.detect.__main__ import main
+from cry_modules.detect.events import Rule, cell_edges, find_events
+from cry_modules.detect.tables import EVENT_COLUMNS, SUMMARY_COLUMNS
+from cry_modules.inference.classifier import CryClassifier
+from data_prep.annotations.formats import read_events
+from tests.classifiers import changing, random_model, write_model
+
+RATE = 16000
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    """Scores of changing sounds are on both sides of a half."""
+    folder = tmp_path_factory.mktemp("models") / "model"
+    return write_model(folder, random_model(log_prior=[0.0, 0.0]))
+
+
+@pytest.fixture
+def audio(tmp_path):
+    folder = tmp_path / "audio"
+    folder.mkdir()
+    for i, rate in enumerate([16000, 8000, 44100]):
+        sound = changing(6.0, seed=i)[:: RATE // rate or 1]
+        name = f"2026032{7 + i}_22150{i}.wav"
+        soundfile.write(folder / name, sound, rate)
+    return folder
+
+
+def command(*arguments):
+    """Run the command in this process; return its exit status."""
+    try:
+        main([str(a) for a in arguments])
+    except SystemExit as stop:
+        return stop.code
+    return 0
+
+
+def rows(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+HOW = ("--threshold=0.5", "--low_threshold=0.4", "--hop_s=0.25")
+
+
+def test_a_folder_gives_events(model, audio, tmp_path, capsys):
+    (audio / "bad.wav").write_bytes(b"")
+    out = tmp_path / "out"
+    options = ("--formats=csv", "--time_zone=Europe/Oslo", "--bridge_s=0")
+    assert command(model, audio, "--out", out, *HOW, *options) == 1
+    classifier = CryClassifier.from_hparams(str(model))
+    events = rows(out / "events.csv")
+    assert tuple(events[0]) == EVENT_COLUMNS
+    summary = rows(out / "summary.csv")
+    assert tuple(summary[0]) == SUMMARY_COLUMNS and len(summary) == 3
+    for row in summary:
+        track = classifier.score_over_time(row["recording"], 0.5, 0.25)
+        edges = cell_edges(track.starts, track.stops, track.stops[-1])
+        expected = find_events(edges, track.scores[:, 1], Rule(0.5, 0.4))
+        found = [e for e in events if e["recording"] == row["recording"]]
+        numbers = [[float(e["onset_s"]), float(e["offset_s"])] for e in found]
+        np.testing.assert_allclose(numbers, expected[:, :2], atol=1e-3)
+        seconds = (expected[:, 1] - expected[:, 0]).sum()
+        assert float(row["minutes"]) == pytest.approx(seconds / 60, abs=1e-3)
+        assert int(row["events"]) == len(expected)
+        name = row["recording"].rpartition("/")[2][:-4]
+        assert (out / f"pictures/{name}.png").read_bytes()[:4] == b"\x89PNG"
+        annotated = read_events(out / f"csv/{name}.csv")
+        assert len(annotated) == len(expected)
+    assert len(events) >= 3
+    assert events[0]["onset_time"].startswith("2026-03-27T22:15:0")
+    assert events[0]["onset_time"].endswith("+01:00")
+    assert [row["recording"] for row in rows(out / "failures.csv")] == [
+        str(audio / "bad.wav")
+    ]
+    minutes = [float(r["recorded_minutes"]) for r in rows(out / "hours.csv")]
+    expected = 60 * sum(float(row["hours"]) for row in summary)
+    assert sum(minutes) == pytest.approx(expected, abs=0.02)
+    assert (out / "hours.png").is_file()
+    said = capsys.readouterr()
+    assert "done: 3 recordings" in said.out and "bad.wav (empty" in said.out
+    assert "Not a medical device" in said.err
+    assert "off by 0.375 s" in said.err
+    assert "3 of 3 from names" in said.err
+
+
+def test_an_interrupted_run_resumes_to_the_same_files(
+    model, audio, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(scoring, "PART_S", 1.0)
+    whole, n_calls = CryClassifier.windows, []
+    assert command(model, audio, "--out", tmp_path / "a", *HOW) == 0
+
+    def windows(self, audit, spans):
+        n_calls.append(audit.path)
+        if len(n_calls) == 9:
+            raise KeyboardInterrupt
+        return whole(self, audit, spans)
+
+    monkeypatch.setattr(CryClassifier, "windows", windows)
+    again = (model, audio, "--out", tmp_path / "b", *HOW)
+    capsys.readouterr()
+    assert command(*again) == 1
+    assert "Run the same command again to resume" in capsys.readouterr().err
+    assert not (tmp_path / "b/events.csv").exists()
+    assert command(*again) == 0
+    assert len(n_calls) == 9 + 14 - 8  # of 14 parts, 8 were kept
+    for name in ("events.csv", "summary.csv", "hours.csv", "hours.png"):
+        expected = (tmp_path / "a" / name).read_bytes()
+        assert (tmp_path / "b" / name).read_bytes() == expected
+    monkeypatch.setattr(
+        CryClassifier, "windows", lambda *_: pytest.fail("scored again")
+    )
+    assert command(*again[:-3], "--threshold=0.7", "--hop_s=0.25") == 0
+
+
+def test_each_channel_is_searched(model, tmp_path):
+    sound = np.stack([changing(4.0), changing(4.0, seed=3)], axis=1)
+    path = tmp_path / "two.wav"
+    soundfile.write(path, sound, RATE)
+    options = ("--channels=each", "--formats=csv")
+    assert command(model, path, "--out", tmp_path / "o", *HOW, *options) == 0
+    events = rows(tmp_path / "o/events.csv")
+    assert {event["channel"] for event in events} == {"1", "2"}
+    assert len(rows(tmp_path / "o/summary.csv")) == 2
+    annotated = read_events(tmp_path / "o/csv/two.csv")
+    assert {event.channel for event in annotated} == {1, 2}
+    assert (tmp_path / "o/pictures/two.channel2.png").is_file()
+
+
+def test_a_threshold_is_chosen_and_taken_again(model, audio, tmp_path, capsys):
+    annotations = tmp_path / "annotations"
+    annotations.mkdir()
+    for path in audio.iterdir():
+        (annotations / f"{path.stem}.csv").write_text(
+            f"recording,onset,offset,label\n{path.name},1.0,2.0,Crying\n"
+        )
+    out = tmp_path / "out"
+    chosen = ("--target_false_alarms_per_hour=900", "--hop_s=0.25")
+    how = (f"--annotations={annotations}", "--no_pictures")
+    assert command(model, audio, "--out", out, *how, *chosen) == 2
+    assert "has no label yes, but Crying" in capsys.readouterr().err
+    how = (*how, "--annotated_label=crying")
+    assert command(model, audio, "--out", out, *how, *chosen) == 0
+    facts = json.loads((out / "threshold.json").read_text())
+    assert facts["false_alarms_per_hour"] <= 900
+    assert facts["annotated_events"] == 3 and facts["recordings"] == 3
+    assert "how sure is unknown" in capsys.readouterr().err
+    events = (out / "events.csv").read_text()
+    next_run = (model, audio, "--out", tmp_path / "next", "--no_pictures")
+    threshold = f"--threshold={out / 'threshold.json'}"
+    assert command(*next_run, threshold) == 0
+    assert (tmp_path / "next/events.csv").read_text() == events
+    assert not (tmp_path / "next/pictures").exists()
+    for option, words in (
+        ("--hop_s=0.5", "--hop_s is 0.5, and"),
+        ("--detected=no", "is a threshold of yes, not of no"),
+    ):
+        assert command(*next_run, threshold, option) == 2
+        assert words in capsys.readouterr().err
+    other = write_model(tmp_path / "other", random_model())
+    assert command(other, *next_run[1:], threshold) == 2
+    assert "chosen with another model" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "options, words",
+    [
+        (["--threshold=2"], "--threshold is 2; it must be 0 to 1"),
+        (["--threshold=no.json"], "the file is missing"),
+        (["--low_threshold=0.9", "--threshold=0.5"], "pass a lower one"),
+        (["--detected=crying"], "its classes are no, yes"),
+        (["--detected=yes,yes"], "name each once"),
+        (["--hop_s=9"], "would not be scored; pass 0.5 or less"),
+        (["--hop_s=0"], "hop_s is 0"),
+        (["--window_s=0.01"], "window_s is 0.01"),
+        (["--least_s=-1"], "--least_s is -1"),
+        (["--channels=left"], "invalid choice: 'left'"),
+        (["--formats=csv,midi"], "--formats is 'midi'"),
+        (["--time_zone=Oslo"], "--time_zone is Oslo"),
+        (["--recorder_time_zone=UTC"], "pass --time_zone too"),
+        (["--starts=no.csv"], "--starts: no.csv does not exist"),
+        (["--annotations=no"], "need each other"),
+        (
+            ["--annotations=no", "--target_false_alarms_per_hour=1"],
+            "--annotations: no does not exist",
+        ),
+        (
+            ["--annotations=.", "--target_false_alarms_per_hour=1"]
+            + ["--threshold=0.5"],
+            "a threshold is passed and is to be chosen too",
+        ),
+        (["--annotated_label=cry"], "applies to --annotations"),
+    ],
+)
+def test_wrong_usage_is_one_line(model, tmp_path, capsys, options, words):
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, changing(1.0), RATE)
+    out = tmp_path / "out"
+    assert command(model, sound, "--out", out, *options) == 2
+    said = capsys.readouterr().err
+    assert words in said and said.count("\n") == 1
+    assert not out.exists()
+
+
+def test_unlike_training_is_said(trained, clinic, tmp_path, capsys):
+    """As by inference, of windows: the length of a night is not unlike."""
+    run = trained(lr=0.05, readout="block3")
+    path = tmp_path / "night.wav"
+    rng = np.random.default_rng(0)
+    soundfile.write(path, 1e-3 * rng.normal(size=30 * RATE), RATE)
+    files = sorted(clinic.glob("*.wav"))[:3]
+    out = tmp_path / "out"
+    assert command(run, path, *files, "--out", out, "--no_pictures") == 0
+    summary = rows(out / "summary.csv")
+    assert "sound" in summary[0]["unlike_training"]
+    assert "length" not in summary[1]["unlike_training"]
+    assert float(summary[0]["training_distance"]) > 1
+    said = capsys.readouterr().err
+    assert "recordings are unlike those of training" in said
+    assert "of the model's validation" in said
