@@ -49,7 +49,7 @@ def test_the_threshold_of_a_run_is_where_doubt_is_greatest(clinic, monkeypatch):
 
 def test_scores_of_inference(clinic, tmp_path):
     """Doubt is greatest between the lowest score that is called and the highest
-    that is not; rows without scores are no cases."""
+    that is not; rows without scores are left out."""
     calls = [(0.05, "healthy"), (0.19, "healthy"), (0.2, "injury"),
              (0.9, "injury")]  # fmt: skip
     rows = [
