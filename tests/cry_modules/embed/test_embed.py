@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from cry_modules.audio import RecordingReader, level_dbfs, shortest_input
+from cry_modules.checkpoints.saved_model import load_run
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embed import numbers as embed_numbers
 from cry_modules.embed.__main__ import main
@@ -164,6 +165,15 @@ def test_an_exported_model_and_its_readout(table, tmp_path):
     _, embs = table(tmp_path / "a.wav", source=folder)
     assert embs.shape[1] == 32
     assert load_embedder(str(folder)).n_samples == 8000  # chunks of 0.5 s
+
+
+def test_a_run_says_its_front_end_and_width(pretrained, clinic, table):
+    rows, embs = table(clinic / "recordings.csv", source=pretrained)
+    path = clinic / f"{rows[7]['id']}.wav"
+    sig = RecordingReader(RATE)(str(path), 0.0, float(rows[7]["stop_s"]))
+    with torch.no_grad():
+        expected = load_run(pretrained).embedder(sig[None])[0].numpy()
+    assert np.abs(embs[7] - expected).max() < 1e-5 * np.abs(expected).max()
 
 
 def test_an_array_file_holds_the_same(clinic, table, encoder, tmp_path):
