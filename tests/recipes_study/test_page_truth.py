@@ -135,6 +135,10 @@ def test_what_is_chosen_at_the_end_of_its_range_is_said(tmp_path):
     chosen = {"linear": {"epoch": [1, 1, 2]}, "linear_blocks": {}}
     assert "epoch of linear (2 at most)" in methods._at_limits(s, chosen)
     assert methods._at_limits(s, {"linear": {"epoch": [1, 1, 1]}}) is None
+    del s.stages["linear"]["number_of_epochs"]  # then the recipe's
+    assert "epoch of linear (" in methods._at_limits(
+        s, {"linear": {"epoch": [1, 1, 9999]}}
+    )
     ends = {"linear_blocks": {"c": [0.01, 0.0001, 1.0]}}
     assert "linear on blocks (0.0001 to 100)" in methods._at_limits(s, ends)
 

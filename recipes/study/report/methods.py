@@ -164,7 +164,7 @@ def _at_limits(settings, chosen) -> Optional[str]:
     for mode, values in chosen.items():
         for name, (_, low, high) in values.items():
             if name == "epoch":
-                last = option_of(settings, mode, "number_of_epochs")
+                last = int(option_of(settings, mode, "number_of_epochs"))
                 if high >= last:
                     parts.append(
                         f"epoch of {MODE_NAMES[mode]} ({last} at most)"
