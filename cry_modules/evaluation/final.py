@@ -63,7 +63,7 @@ def study_sentence(study: Dict, seed: int) -> str:
     n = study["n_seeds"]
     mean = f"the mean over {n} seeds" if n > 1 else "that of one seed"
     text = (
-        f"They are those of seed {seed}; the page of the study has {mean} of "
+        f"The results are those of seed {seed}; the page of the study has {mean} of "
         f"the same settings, AUC {with_interval(study)} by recording"
     )
     if study["is_best"] and study["n_methods"] > 1:
