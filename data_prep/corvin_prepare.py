@@ -6,8 +6,8 @@ in the authors' repository
 (https://github.com/theunissenlab/BabyCriesDiscomfortPain), folder
 ``OpenData/cry_sequences_22babies``. File names: ``<baby>_<B|D><number>.wav``.
 
-The patient is the baby, three letters. There are no official splits: with 22
-babies a test split has three, so use folds over all (``python -m
+The patient is the baby, three letters. Without official splits and with 22
+babies, a test split has three: use folds over all (``python -m
 data_prep.split RECORDINGS --label_column pain --folds 11 --out DIR``) and give
 intervals over babies.
 

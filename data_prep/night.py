@@ -220,13 +220,20 @@ def _write_audio(path, kind, rate, n_samples, parts, gain) -> None:
         dynamic_ncols=True,
     )  # fmt: skip
     with complete_or_absent(path) as partial, bar:
-        with soundfile.SoundFile(
-            partial, "w", rate, 1, "PCM_16", format=kind.format
-        ) as file:
-            for sig in parts:
-                scaled = np.rint(sig * (gain * _FULL_SCALE))
-                file.write(scaled.astype(np.int16))
-                bar.update(len(sig))
+        try:
+            with soundfile.SoundFile(
+                partial, "w", rate, 1, "PCM_16", format=kind.format
+            ) as file:
+                for sig in parts:
+                    scaled = np.rint(sig * (gain * _FULL_SCALE))
+                    file.write(scaled.astype(np.int16))
+                    bar.update(len(sig))
+        except (soundfile.LibsndfileError, AssertionError) as error:
+            # soundfile asserts that all samples are written.
+            raise InputError(
+                f"{path} could not be written ({error or 'is the disk full?'}); "
+                "free some space, then run the same command again"
+            )
 
 
 def _rows(
@@ -271,8 +278,18 @@ def make_parser() -> Arguments:
         prog="python -m data_prep.night", description=__doc__.split("\n")[0]
     )
     add = parser.add_argument
-    add("clips", type=path, metavar="CLIPS", help="table or folder of clips")
-    add("background", type=path, metavar="BACKGROUND", help="of background")
+    add(
+        "clips",
+        type=path,
+        metavar="CLIPS",
+        help="table, or folder of a folder a label",
+    )
+    add(
+        "background",
+        type=path,
+        metavar="BACKGROUND",
+        help="audio file, folder, or table",
+    )
     add("--out", required=True, help="folder to write to")
     add("--hours", type=float, default=8.0, help="length (default: 8)")
     add(

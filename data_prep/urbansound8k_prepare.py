@@ -7,8 +7,7 @@ CC BY-NC 3.0; ``FREESOUNDCREDITS.txt`` has the attributions.
 The patient is the source recording, ``fs<fsID>``. Splits are the ten official
 folds; by default fold 10 is the test set and fold 9 the validation set. Never
 reshuffle them: excerpts of one recording would be in training and in test, and
-published accuracies rise by more than ten points for that reason alone. Report
-the mean over all ten.
+the accuracy rises for that reason alone. Report the mean over all ten.
 
 Use it for pre-training, and as other sounds than cries: children playing, dogs,
 sirens, street music. It has no class of cries.

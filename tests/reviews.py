@@ -82,7 +82,7 @@ def make_night(folder, seconds=20):
 
 @contextmanager
 def session_of(scores, recordings, share=0.0, order=None, **settings):
-    """A session on a table of scores, with its journal beside it."""
+    """A session on a table of scores, and its journal."""
     table = read_scores(scores)
     place(table, read_recordings(str(recordings), None, {}))
     cases = ordered(table, order)

@@ -30,16 +30,24 @@ _SMALLEST, _TICKS = 5e-4, (0.001, 0.01, 0.1, 0.5, 0.9, 0.99, 0.999)
 _MINUTES_FROM = 600.0  # seconds; longer recordings have an axis in minutes
 
 
-def spectrogram(path: str, seconds: float, start: float = 0.0) -> np.ndarray:
+def spectrogram(
+    path: str,
+    seconds: float,
+    start: float = 0.0,
+    channel: Optional[int] = None,
+) -> np.ndarray:
     """Power in dB over time and frequency, ``[257, columns]``, of so many
-    seconds of a file from a start on, in bounded memory.
+    seconds of a file from a start on, in bounded memory. Of several channels,
+    the mean or one is drawn; the first is 1.
     """
     n_columns = max(1, min(_MOST_COLUMNS, round(seconds * _RATE / _HOP)))
     edges = np.linspace(start, start + seconds, n_columns + 1)
     n_at_once = max(1, int(_BLOCK_S * n_columns / seconds))
     parts = list(batches(range(n_columns), n_at_once))
     spans = [(edges[part[0]], edges[part[-1] + 1]) for part in parts]
-    sounds = zip(read_windows(path, spans, _RATE), parts)
+    number = None if channel is None else channel - 1
+    windows = read_windows(path, spans, _RATE, channel=number)
+    sounds = zip(windows, parts)
     columns = [_columns(sig, len(part)) for sig, part in sounds]
     power = np.concatenate(columns, axis=1)
     loudest = max(power.max(), _SMALLEST_POWER)

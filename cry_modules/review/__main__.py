@@ -62,7 +62,7 @@ def make_parser() -> Arguments:
     add(
         "--out",
         default="reviewed.csv",
-        help="new table; decisions are beside it (default: reviewed.csv)",
+        help="new table; decisions are in its folder (default: reviewed.csv)",
     )
     add(
         "--order",

@@ -1,6 +1,6 @@
 """Cases to review: the rows of a table of scores."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -8,7 +8,12 @@ import numpy as np
 
 from cry_modules.inference.scores import COLUMNS, LEFT_OUT
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
-from data_prep.annotations.event import as_number, as_seconds, checked_event
+from data_prep.annotations.event import (
+    as_channel,
+    as_number,
+    as_seconds,
+    checked_event,
+)
 from data_prep.files.errors import InputError, require
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import read_table
@@ -34,6 +39,7 @@ class Case:
     scores: Dict[str, float]  #: by class; one score is that of the label
     span: Optional[Tuple[float, float]] = None  #: of an event, seconds
     path: str = ""  #: audio file
+    channel: Optional[int] = None  #: the first is 1; None: all, mixed
 
 
 @dataclass
@@ -60,7 +66,7 @@ def read_scores(path: Path) -> ScoreTable:
     """Read a table that this project writes: ``doubtful.csv``, predictions,
     scores of ``inference --csv`` or events of ``detect``.
 
-    Rows without a score, such as those of unusable recordings, are no cases.
+    Rows without a score, such as those of unusable recordings, are left out.
     """
     rows = read_table(path, ())
     columns = set(rows[0][1])
@@ -96,11 +102,13 @@ def _read_events(path, rows, onset) -> ScoreTable:
             as_seconds(source, onset, cells[onset]),
             as_seconds(source, offset, cells[offset]),
             cells["label"],
+            channel=as_channel(source, cells.get("channel", "")),
         )
         score = cells.get("score", "")
         scores = {} if is_missing(score) else {event.label: score}
+        case = _case(i, source, cells, event.label, scores, is_event=True)
         span = event.onset_s, event.offset_s
-        cases.append(_case(i, source, cells, event.label, scores, span))
+        cases.append(replace(case, span=span, channel=event.channel))
     return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
 
 
@@ -175,7 +183,7 @@ def _read_doubtful(path, rows) -> ScoreTable:
     return ScoreTable(path, rows, cases, _labels(cases), False, is_sorted)
 
 
-def _case(row, source, cells, label, scores, span=None) -> Case:
+def _case(row, source, cells, label, scores, is_event=False) -> Case:
     """Make the case of a row, whose scores are texts."""
     names = (cells.get(name, "") for name in _RECORDING)
     recording = next(filter(None, names), "")
@@ -185,7 +193,13 @@ def _case(row, source, cells, label, scores, span=None) -> Case:
         name: as_number(source, f"the score of {name}", cell)
         for name, cell in scores.items()
     }
-    return Case(row, source, recording, label, numbers, span)
+    for name, p in numbers.items():
+        require(
+            is_event or 0 <= p <= 1,
+            f"{source}: the score of {name} is {p:g}",
+            "a probability is between 0 and 1; correct it",
+        )
+    return Case(row, source, recording, label, numbers)
 
 
 def _labels(cases: Sequence[Case]) -> List[str]:

@@ -25,6 +25,7 @@ class Clip:
     first: int  #: sample
     n_frames: int
     seconds: float  #: length of the whole file
+    channel: Optional[int] = None  #: the first is 1; None: all, mixed
 
     @property
     def start_s(self) -> float:
@@ -61,11 +62,12 @@ class Clip:
         header says."""
         if first >= last:
             return
+        channel = None if self.channel is None else self.channel - 1
         with open_audio(self.path) as file:
             file.seek(self.first + first)
             for begin in range(first, last, _BLOCK):
                 n_frames = min(_BLOCK, last - begin)
-                sig = np.nan_to_num(read_mixed(file, n_frames))
+                sig = np.nan_to_num(read_mixed(file, n_frames, channel))
                 yield np.pad(sig, (0, n_frames - len(sig)))
 
     def _header(self) -> bytes:
@@ -87,17 +89,27 @@ def _gain(clip: Clip) -> float:
 
 @lru_cache(maxsize=256)
 def make_clip(
-    path: str, span: Optional[Tuple[float, float]], around_s: float
+    path: str,
+    span: Optional[Tuple[float, float]],
+    around_s: float,
+    channel: Optional[int] = None,
 ) -> Clip:
     """The window of a recording, or of an event with some seconds around it;
     the first ten minutes of a longer one."""
     try:
         with open_audio(path) as file:
             rate, n_frames = file.samplerate, file.frames
+            n_channels = file.channels
     except TypeError:  # soundfile needs a sample rate for x.raw
         raise InputError("the file has samples without a header; exclude it")
     seconds = n_frames / rate
     require(n_frames > 0, "the file holds no samples", "exclude it")
+    require(
+        channel is None or channel <= n_channels,
+        f"the event is of channel {channel}, and the recording has "
+        f"{n_channels}",
+        "exclude it",
+    )
     start, stop = 0.0, seconds
     if span is not None:
         require(
@@ -110,4 +122,5 @@ def make_clip(
         stop = min(seconds, span[1] + around_s)
     stop = min(stop, start + UNCUT_S)
     first = min(int(start * rate), n_frames - 1)
-    return Clip(path, rate, first, max(1, round(stop * rate) - first), seconds)
+    n_frames = max(1, round(stop * rate) - first)
+    return Clip(path, rate, first, n_frames, seconds, channel)

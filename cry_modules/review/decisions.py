@@ -66,7 +66,7 @@ class Decisions:
         return len(self._entries)
 
     def _read(self) -> bool:
-        """Read the entries of earlier sessions; False if there is no line."""
+        """Read the entries of earlier sessions; False if it has none."""
         try:
             lines = self.path.read_bytes().decode("ascii", "replace")
         except OSError as error:
@@ -154,8 +154,8 @@ class Decisions:
             raise
 
     def undo(self, items: Collection[Item], reviewer: str) -> Optional[Item]:
-        """Undo the last decision on one of some cases that stands; return its
-        case, None if there is none."""
+        """Undo the last valid decision on one of some cases; return its case,
+        None without one."""
         last = [
             numbers[-1]
             for item, numbers in self._standing.items()
@@ -167,7 +167,7 @@ class Decisions:
         return _item(self._entries[max(last)])
 
     def of(self, item: Item) -> Optional[Dict]:
-        """Decision on a case that stands, None without one."""
+        """Valid decision on a case, None without one."""
         numbers = self._standing.get(item)
         return self._entries[numbers[-1]] if numbers else None
 

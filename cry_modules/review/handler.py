@@ -28,7 +28,7 @@ _PARTS = {
     "page.css": ("page.css.j2", "text/css; charset=utf-8"),
 }
 _LONGEST_BODY = 1 << 16  # bytes
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=(?=\d|-\d)(\d{0,18})-(\d{0,18})")
 _CASE = re.compile(
     r"(case|audio)/(\d{1,9})|picture/(\d{1,9})/(light|dark)-(wide|narrow)"
 )
@@ -147,23 +147,20 @@ class Handler(BaseHTTPRequestHandler):
 
     def _audio(self, clip) -> None:
         """Answer with the requested bytes, so that a browser can seek."""
-        span = byte_range(self.headers.get("range"), clip.n_bytes)
+        wanted = self.headers.get("range", "")
+        span = byte_range(wanted, clip.n_bytes)
         if span is None:
             headers = {"content-range": f"bytes */{clip.n_bytes}"}
             self._send(416, b"", "text/plain", headers)
             return
         begin, end = span
-        headers = {"accept-ranges": "bytes"}
-        if self.headers.get("range") and span != (0, clip.n_bytes):
+        status, headers = 200, {"accept-ranges": "bytes"}
+        if _RANGE.fullmatch(wanted):
+            status = 206
             headers["content-range"] = f"bytes {begin}-{end - 1}/{clip.n_bytes}"
         parts = clip.read(begin, end)
         first = next(parts, b"")  # an error before the headers are sent
-        self._start(
-            206 if "content-range" in headers else 200,
-            "audio/wav",
-            end - begin,
-            headers,
-        )
+        self._start(status, "audio/wav", end - begin, headers)
         self._write([first])
         self._write(parts)
 
@@ -196,17 +193,17 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(part)
 
 
-def byte_range(header: Optional[str], size: int) -> Optional[Tuple[int, int]]:
+def byte_range(header: str, size: int) -> Optional[Tuple[int, int]]:
     """Begin and end of the bytes that a header ``Range`` asks for; all of them
-    if there is none or it is not understood; None if they do not exist.
+    without one that is understood; None if they do not exist.
 
     Example
     -------
     >>> byte_range("bytes=2-3", 10), byte_range("bytes=-4", 10)
     ((2, 4), (6, 10))
     """
-    match = _RANGE.fullmatch((header or "").strip())
-    if match is None or not (match[1] or match[2]):
+    match = _RANGE.fullmatch(header)
+    if match is None:
         return 0, size
     if not match[1]:
         begin, end = max(0, size - int(match[2])), size

@@ -61,10 +61,10 @@ def read_recordings(
     else:
         root, table = locate_table(source, data_folder)
         recordings = Recordings(root, table, read_database(table, [], named))
-        found = find_files(root, [rec.wav for rec, _ in recordings.rows])
+        paths = find_files(root, [rec.wav for rec, _ in recordings.rows])
         for i, (rec, _) in enumerate(recordings.rows):
-            if found[rec.wav] is not None:
-                recordings.row_of[found[rec.wav]] = i
+            if paths[rec.wav] is not None:
+                recordings.row_of[paths[rec.wav]] = i
     require(
         not (recordings.root / PACK_FILE).exists(),
         f"{recordings.root} is a pack, which only training reads",
@@ -80,16 +80,16 @@ def place(table: ScoreTable, recordings: Recordings) -> None:
     # In the order of the table: errors name the first row.
     names = {c.recording: of_id.get(c.recording, "") for c in table.cases}
     wanted = {name: path or name for name, path in names.items()}
-    found = _find(recordings.root, list(wanted.values()))
+    paths = _find(recordings.root, list(wanted.values()))
     for case in table.cases:
         require(
-            wanted[case.recording] in found,
+            wanted[case.recording] in paths,
             f"{case.source}: {case.recording} is not in {recordings.root}",
             "as RECORDINGS, pass the folder in which the paths of the table "
             "begin, or the recordings.csv with its ids",
         )
     table.cases = [
-        replace(c, path=str(recordings.root / found[wanted[c.recording]]))
+        replace(c, path=str(recordings.root / paths[wanted[c.recording]]))
         for c in table.cases
     ]
     if not table.is_events:
@@ -105,29 +105,29 @@ def _find(root: Path, names: Sequence[str]) -> Dict[str, str]:
     if len(at_first) == len(names):
         return at_first
     if not any("/" in name for name in names):
-        found = find_files(root, names)
-        return {name: path for name, path in found.items() if path}
+        paths = find_files(root, names)
+        return {name: path for name, path in paths.items() if path}
     for n_left_out in range(1, max(len(Path(name).parts) for name in names)):
-        found = _all_below(root, names, n_left_out)
-        if len(found) == len(names):
+        paths = _all_below(root, names, n_left_out)
+        if len(paths) == len(names):
             print(
                 f"{root}: the recordings were moved; {names[0]} is taken to "
-                f"be {found[names[0]]}"
+                f"be {paths[names[0]]}"
             )
-            return found
+            return paths
     return at_first
 
 
 def _all_below(root, names, n_left_out) -> Dict[str, str]:
     """Paths of names without some first parts, up to the first absent one."""
-    found = {}
+    paths = {}
     for name in names:
         parts = Path(name).parts[n_left_out:]
         path = _below(root, str(Path(*parts))) if parts else None
         if path is None:
             break
-        found[name] = path
-    return found
+        paths[name] = path
+    return paths
 
 
 def _below(root: Path, name: str) -> Optional[str]:
@@ -136,9 +136,9 @@ def _below(root: Path, name: str) -> Optional[str]:
         for real in (os.path.abspath, os.path.realpath):
             folder, path = real(root), real(base / name)
             if Path(path).is_relative_to(folder):
-                found = find_file(root, os.path.relpath(path, folder))
-                if found is not None:
-                    return found
+                spelt = find_file(root, os.path.relpath(path, folder))
+                if spelt is not None:
+                    return spelt
     return None
 
 

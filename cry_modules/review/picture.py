@@ -70,4 +70,4 @@ def draw(
 
 @lru_cache(maxsize=16)
 def _levels(clip: Clip) -> np.ndarray:
-    return spectrogram(clip.path, clip.duration_s, clip.start_s)
+    return spectrogram(clip.path, clip.duration_s, clip.start_s, clip.channel)

@@ -67,7 +67,7 @@ def _cells(old: str, default: str, decision: Optional[Dict]) -> Tuple:
 
 def summary(table: ScoreTable, decisions: Decisions, classes) -> List[str]:
     """Lines on what a review has changed: old labels by new ones, and how far
-    a reviewer who heard a case twice agrees with himself."""
+    a reviewer agrees with himself on cases played twice."""
     pairs = Counter()
     for case in table.cases:
         decision = decisions.of(Item(case.row))

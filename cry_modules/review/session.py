@@ -62,7 +62,8 @@ class Session:
     def clip(self, n: int) -> Clip:
         """Window of its recording that is played of a case."""
         case = self.case(n)
-        return make_clip(case.path, case.span, self.settings.around_s)
+        around_s = self.settings.around_s
+        return make_clip(case.path, case.span, around_s, case.channel)
 
     def show(self, n: Optional[int] = None) -> Dict:
         """Everything that a page shows of a case, by default of the first that
@@ -85,6 +86,7 @@ class Session:
                 name: decision[name] for name in ("decision", "label", "note")
             },
             "span": case.span,
+            "channel": case.channel,
         }  # fmt: skip
         shown.update(self._window(n))
         is_hidden = self.settings.is_blind and decision is None
@@ -157,7 +159,7 @@ class Session:
             return self._shown(n if after is None else after)
 
     def undo(self) -> Dict:
-        """Undo the last decision that stands; return its case to show."""
+        """Undo the last decision; return its case to show."""
         with self._lock:
             reviewer = self.settings.reviewer
             item = self._decisions.undo(self._place.keys(), reviewer)

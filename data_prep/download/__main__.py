@@ -16,7 +16,12 @@ from data_prep.audio.folder import files_below
 from data_prep.corpora.database import TABLE
 from data_prep.download.archives import is_rest_of_split, unpack
 from data_prep.download.registry import CORPORA, Corpus, Source
-from data_prep.download.transfer import fetch, import_pooch, require_space
+from data_prep.download.transfer import (
+    fetch,
+    import_pooch,
+    keep_checksum,
+    require_space,
+)
 from data_prep.files.arguments import Arguments, nearest
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
@@ -40,6 +45,7 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
     corpus, out = CORPORA[name], Path(out)
     sources = corpus.chosen(parts)
     with locked(make_folder(out)):
+        _require_own(corpus, out)
         print(
             f"{corpus.title}. Licence: {corpus.licence}. Cite: "
             f"{corpus.citation}.",
@@ -61,37 +67,62 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
 def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     """Download and unpack what is not there; return what the user must get."""
     archives, unpacked = (make_folder(out / n) for n in ("archives", "corpus"))
-    marker = {s: unpacked / f".{s.file_name}.unpacked" for s in sources}
-    # A part is unpacked with the archive that it belongs to.
+    marker = {s: _marker(unpacked, s.file_name) for s in sources}
     todo = [s for s in sources if not marker[s].is_file()]
-    there = [s for s in todo if (archives / s.file_name).is_file()]
+    present = [s for s in todo if (archives / s.file_name).is_file()]
     waiting = [
         str(archives / s.file_name)
         for s in todo
-        if s.by_hand and s not in there
+        if s.by_hand and s not in present
     ]
     if waiting:
         return waiting
-    coming = sum(s.gigabytes for s in todo if s not in there)
+    halves = [archives / f"{s.file_name}.part" for s in todo]
+    coming = sum(s.gigabytes for s in todo if s not in present)
+    coming -= sum(p.stat().st_size for p in halves if p.is_file()) / 1e9
     unpacking = _UNPACKED * sum(s.gigabytes for s in todo)
-    what = (
+    title = (
         f"{corpus.title} ({coming:.1f} GB to download, about {unpacking:.1f} "
         "GB unpacked)"
     )
-    require_space(out, 1e9 * (coming + unpacking), what)
+    require_space(out, 1e9 * (coming + unpacking), title)
     for source in todo:
         if not source.by_hand:
             fetch(source, archives)
     for source in todo:
         if is_rest_of_split(source.file_name):
             continue
-        stem = Path(source.file_name).stem
-        unpack(archives / source.file_name, unpacked, marker[source])
-        for other in todo:
-            if is_rest_of_split(other.file_name):
-                if Path(other.file_name).stem == stem:
-                    marker[other].touch()
+        path = archives / source.file_name
+        unpack(path, unpacked, marker[source])
+        if not source.checksum and not source.by_hand:
+            keep_checksum(path)
     return []
+
+
+def _require_own(corpus: Corpus, out: Path) -> None:
+    """Refuse a folder of another corpus, whose tables would be replaced."""
+    names = {s.file_name for s in corpus.sources}
+    others = [s.file_name for c in CORPORA.values() for s in c.sources]
+    places = [
+        path
+        for name in set(others) - names
+        for path in (_marker(out / "corpus", name), out / "archives" / name)
+    ]
+    if not any((out / name).is_dir() for name in ("corpus", "archives")):
+        places.append(out / TABLE)
+    taken = [path for path in places if path.exists()]
+    require(
+        not taken,
+        f"{out} holds other recordings ({min(taken, default='')})",
+        f"pass another --out for {corpus.title}",
+    )
+
+
+def _marker(unpacked: Path, name: str) -> Path:
+    """Empty file that says that an archive is unpacked; its parts share it."""
+    if is_rest_of_split(name):
+        name = str(Path(name).with_suffix(".zip"))
+    return unpacked / f".{name}.unpacked"
 
 
 def _root(corpus: Corpus, unpacked: Path) -> Path:
@@ -110,7 +141,7 @@ def _root(corpus: Corpus, unpacked: Path) -> Path:
 def _ask(corpus: Corpus, waiting: Sequence[str]) -> None:
     """Print what the user must do by hand."""
     page = f" ({corpus.sources[0].address})" * corpus.sources[0].by_hand
-    print(f"{corpus.title}{page} is to be had by hand: {corpus.how}.")
+    print(f"{corpus.title}{page} needs your hand: {corpus.how}.")
     print(f"Put there: {', '.join(waiting)}")
     print("Then run the same command again.", flush=True)
 
@@ -119,10 +150,10 @@ def _say_next(corpus: Corpus, root: Path, out: Path) -> None:
     folders = f"--data_folder {shlex.quote(str(root))}"
     table = shlex.quote(str(out / TABLE))
     command = f"python train_simclr.py hparams/small_simclr.yaml {folders}"
-    if corpus.label:
+    if corpus.task:
         command = (
             f"python train_cls.py hparams/neuro_linear_bn.yaml {folders} "
-            f"--recordings_csv {table} --label_column {corpus.label} "
+            f"--recordings_csv {table} {corpus.task} "
             "--encoder_source null"
         )
     print(f"done: {corpus.title} is prepared in {out}; next, for example:")

@@ -1,5 +1,5 @@
 """Unpack archives that came from elsewhere: nothing is written outside the
-folder, links and devices are refused, an interrupted one goes on."""
+folder, links and devices are refused, an interrupted one resumes."""
 
 import bisect
 import gzip

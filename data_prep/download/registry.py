@@ -49,7 +49,7 @@ class Corpus:
     citation: str
     sources: Sequence[Source]
     prepare: Callable[..., None]  #: ``prepare(SRC, OUT, **options)``
-    label: str  #: column of recordings.csv to begin with
+    task: str  #: options of train_cls.py to begin with; empty without labels
     root: str = "."  #: SRC in the unpacked files, a pattern
     options: Dict[str, Any] = field(default_factory=dict)
     #: Folder in SRC that the user fills by hand, and how.
@@ -100,7 +100,7 @@ CORPORA: Dict[str, Corpus] = {
             )
         ],
         prepare_esc50,
-        "sound",
+        "--label_column sound --positive crying_baby",
         root="ESC-50-*",
     ),
     "donateacry": Corpus(
@@ -119,7 +119,7 @@ CORPORA: Dict[str, Corpus] = {
             )
         ],
         prepare_donateacry,
-        "age",
+        "--label_column age",
         root="donateacry-corpus-*",
     ),
     "corvin": Corpus(
@@ -139,7 +139,7 @@ CORPORA: Dict[str, Corpus] = {
             )
         ],
         prepare_corvin,
-        "pain",
+        "--label_column pain",
         root="BabyCriesDiscomfortPain-*/OpenData/cry_sequences_22babies",
     ),
     "urbansound8k": Corpus(
@@ -157,7 +157,7 @@ CORPORA: Dict[str, Corpus] = {
             )
         ],
         prepare_urbansound8k,
-        "category",
+        "--label_column category",
         root="UrbanSound8K",
     ),
     "fsd50k": Corpus(
@@ -203,7 +203,7 @@ CORPORA: Dict[str, Corpus] = {
             ),
         ],
         prepare_fsd50k,
-        "sound",
+        "--label_column sound",
     ),
     "speech_commands": Corpus(
         "Speech Commands v0.02",
@@ -223,7 +223,7 @@ CORPORA: Dict[str, Corpus] = {
             )
         ],
         prepare_speech_commands,
-        "word",
+        "--label_column word",
     ),
     "cryceleb": Corpus(
         "CryCeleb2023",
@@ -241,7 +241,7 @@ CORPORA: Dict[str, Corpus] = {
             for name, size in (("metadata.csv", 0), ("audio.zip", 0.7))
         ],
         prepare_cryceleb,
-        "period",
+        "--label_column period",
         how="accept the conditions on its page with a free account of Hugging "
         "Face, then download metadata.csv and audio.zip there",
     ),

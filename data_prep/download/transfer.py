@@ -29,8 +29,8 @@ _CHECKSUM = re.compile("sha256:[0-9a-f]{64}")
 def fetch(source: Source, folder: Path) -> Path:
     """Path of a source's file in a folder, downloaded unless it is there.
 
-    A file of which no checksum is published is compared with that of its first
-    download, which is kept beside it.
+    Without a published checksum, a file is compared with that of its first
+    download (see ``keep_checksum``).
     """
     pooch = import_pooch()
     path = folder / source.file_name
@@ -49,21 +49,28 @@ def fetch(source: Source, folder: Path) -> Path:
         logger.debug("pooch: %s", error)
         cure = "run the same command again"
         if not source.checksum:
-            cure += f"; if the corpus has a new version, delete {_beside(path)}"
+            cure += f"; if the corpus has a new version, delete {_checksum_file(path)}"
         raise InputError(
             f"{source.address} is not the file with the checksum {known}, so "
             "it was damaged on its way or is another one, and was removed; "
             f"{cure}"
         )
-    if not known:
-        write_text(_beside(path), f"sha256:{pooch.file_hash(str(path))}\n")
-        logger.info(
-            "%s: no checksum is published; that of this download is kept in "
-            "%s, and another file is refused from now on",
-            path.name,
-            _beside(path).name,
-        )
     return path
+
+
+def keep_checksum(path: Path) -> None:
+    """Keep the checksum of a download without a published one, once its content
+    was found to be whole."""
+    if _checksum_file(path).is_file():
+        return
+    digest = import_pooch().file_hash(str(path))
+    write_text(_checksum_file(path), f"sha256:{digest}\n")
+    logger.info(
+        "%s: no checksum is published; that of this download is kept in %s, "
+        "and another file is refused from now on",
+        path.name,
+        _checksum_file(path).name,
+    )
 
 
 def import_pooch():
@@ -79,12 +86,12 @@ def import_pooch():
     return pooch
 
 
-def require_space(folder: Path, n_bytes: float, what: str) -> None:
+def require_space(folder: Path, n_bytes: float, title: str) -> None:
     """Refuse a disk that has less room than so many bytes."""
     free = shutil.disk_usage(folder).free
     require(
         n_bytes <= free,
-        f"{folder} has {free / 1e9:.1f} GB free, and {what} needs "
+        f"{folder} has {free / 1e9:.1f} GB free, and {title} needs "
         f"{n_bytes / 1e9:.1f} GB",
         "free some space, or choose another --out",
     )
@@ -98,26 +105,26 @@ def by_hand(path: Path, address: str) -> str:
     )
 
 
-def _beside(path: Path) -> Path:
+def _checksum_file(path: Path) -> Path:
     """File with the checksum of the first download."""
     return path.with_name(f"{path.name}.checksum")
 
 
 def _first_checksum(path: Path) -> str:
-    beside = _beside(path)
-    if not beside.is_file():
+    file = _checksum_file(path)
+    if not file.is_file():
         return ""
-    text = beside.read_text("ascii", "replace").strip()
+    text = file.read_text("ascii", "replace").strip()
     require(
         bool(_CHECKSUM.fullmatch(text)),
-        f"{beside} holds no checksum",
+        f"{file} holds no checksum",
         f"delete it, and {path.name} too unless you trust it",
     )
     return text
 
 
 class _Resumed:
-    """Downloader for pooch that goes on with a half file.
+    """Downloader for pooch that resumes a half file.
 
     Without a published checksum only where the server says that the file is
     the same as before (``If-Range``): else halves of two versions would be one
@@ -186,10 +193,14 @@ class _Resumed:
             is_rest = answer.status_code == 206 and answer.headers.get(
                 "Content-Range", ""
             ).startswith(f"bytes {start}-")
+            if start and answer.status_code == 206 and not is_rest:
+                self.part.unlink()  # which part it is, it does not say
+                self._transfer(url)
+                return
             if start and not is_rest:
                 logger.warning(
-                    "%s: the server cannot go on in the middle of this file; "
-                    "it begins again",
+                    "%s: the server cannot resume in the middle of this "
+                    "file; the download begins again",
                     self.path.name,
                 )
                 start = 0
@@ -202,8 +213,8 @@ class _Resumed:
         total = answer.headers.get("Content-Length", "")
         total = int(total) + start if total.isdecimal() else None
         if total is not None:
-            what = f"the rest of {self.path.name}"
-            require_space(self.part.parent, total - start, what)
+            title = f"the rest of {self.path.name}"
+            require_space(self.part.parent, total - start, title)
         if not start:
             version = answer.headers.get("ETag", "")
             if not version.startswith('"'):  # a weak one allows no Range

@@ -20,6 +20,11 @@ COMMANDS = {
         "corvin --out={out}",
         "{out}/.lock",
     ),
+    "embed": (
+        "cry_modules.embed.__main__",
+        "none {db}/recordings.csv --acoustics --out={out}/a.csv",
+        "{out}/a.csv.partial/.lock",
+    ),
     "pack": ("data_prep.pack", "{db} {out}", "{out}/.pack-1of1.lock"),
     "annotations": (
         "data_prep.annotations.__main__",
@@ -64,6 +69,8 @@ def places(request, tmp_path, monkeypatch):
     def places(name):
         folders = {"db": "", "run": "", "out": tmp_path / "out"}
         folders["out"].mkdir()
+        if name == "embed":
+            (folders["out"] / "a.csv.partial").mkdir()
         if name == "download":
             pytest.importorskip("pooch")
         elif name == "export":

@@ -64,8 +64,18 @@ def make_parser() -> Arguments:
         description=__doc__.split("\n")[0],
     )
     add = parser.add_argument
-    add("annotated", type=path, metavar="ANNOTATED", help="file or folder")
-    add("detected", type=path, metavar="DETECTED", help="file or folder")
+    add(
+        "annotated",
+        type=path,
+        metavar="ANNOTATED",
+        help="file or folder of events",
+    )
+    add(
+        "detected",
+        type=path,
+        metavar="DETECTED",
+        help="file or folder of events",
+    )
     add("--out", required=True, help="folder for the figures")
     add("--audio", help="folder of the recordings, for their lengths")
     add(
@@ -83,7 +93,7 @@ def make_parser() -> Arguments:
         "--labels",
         metavar="LABEL,LABEL",
         help="labels that are judged, or all; false alarms in other annotated "
-        "sounds are counted by sound (default: those that both have)",
+        "sounds are counted by sound (default: all, if both have them)",
     )
     add("--rename", metavar="OLD=NEW,OLD=NEW", help="new names of labels")
     add("--tier", help="tier of the annotation (default: each)")

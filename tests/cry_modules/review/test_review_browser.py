@@ -45,7 +45,7 @@ def reviewing(folder, *arguments):
 
 
 def ended(process, stop=signal.SIGINT):
-    """What the command prints when it is ended."""
+    """Printed lines of the command, which is ended."""
     process.send_signal(stop)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (0, ""), err
@@ -147,7 +147,7 @@ def test_a_reviewer_at_a_browser(tmp_path):
             "all cases are decided"
             in session.find_element("id", "decided").text
         )
-        # After a reload, and in a second window, everything is there.
+        # After a reload, everything is there, and the first case is shown.
         session.refresh()
         until(session, "by('count').textContent", "3 of 3")
         assert session.execute_script(
@@ -159,7 +159,7 @@ def test_a_reviewer_at_a_browser(tmp_path):
         assert len(urls) > 10 and hosts == {"127.0.0.1"}
         assert session.get_log("browser") == []
         out = ended(process)
-        press(session, "1", 3)
+        press(session, "1", 1)
         until(session, "by('message').textContent.includes('has ended')")
     assert out.startswith("3 of 3 cases are reviewed: 0 kept, 2 relabelled, 1")
     rows = read_csv(tmp_path / "reviewed.csv")

@@ -49,7 +49,7 @@ def test_the_threshold_of_a_run_is_where_doubt_is_greatest(clinic, monkeypatch):
 
 def test_scores_of_inference(clinic, tmp_path):
     """Doubt is greatest between the lowest score that is called and the highest
-    that is not; rows without scores are no cases."""
+    that is not; rows without scores are left out."""
     calls = [(0.05, "healthy"), (0.19, "healthy"), (0.2, "injury"),
              (0.9, "injury")]  # fmt: skip
     rows = [
@@ -130,6 +130,7 @@ EVENTS = "recording,onset_s,offset_s,label,score"
         (EVENTS, "n.flac,3,4,,0.5", "row 2: the label is empty"),
         (EVENTS, "n.flac,3,4,cry,high", "row 2: the score of cry is 'high'"),
         ("path,label,score", "a,b,?", "the score of b is '?'"),
+        ("path,label,score", "a,b,1.5", "row 2: the score of b is 1.5; a pro"),
         ("path,label", "a.wav,b", "has the columns path, label, which are not"),
         (
             "path,label,score,decision",

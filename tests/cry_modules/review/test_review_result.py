@@ -188,7 +188,7 @@ def test_events(tmp_path):
     assert [r["decision"] for r in rows] == ["kept", "excluded", ""]
     assert "2 of 3 cases are reviewed: 1 kept, 0 relabelled, 1 excl" in lines[0]
     assert f"data_prep.annotations {folder / 'night'} {out}" in command
-    # What is without a label is no example of one, nor of what is between.
+    # An event without a label is not used, and nothing near it.
     events = read_events(out)
     assert [event.label for event in events] == ["cry", "", ""]
     assert [event.onset_s for event in events] == [2, 8, 14]

@@ -1,4 +1,4 @@
-"""What a page is shown and may decide: blind, in two windows, a second time."""
+"""The state that a page shows and changes: blind, in two windows, again."""
 
 import numpy as np
 import pytest
@@ -65,11 +65,11 @@ def test_undo_shows_the_case_again(session):
 
 
 def test_two_windows(session):
-    """What one window has decided, the other does not change unseen."""
-    one, other = session.show(0), session.show(0)
-    session.decide(sent(one, "injury"))
+    """A decision of one window is not changed unseen by the other."""
+    first, second = session.show(0), session.show(0)
+    session.decide(sent(first, "injury"))
     with pytest.raises(Changed, match="decided in another window"):
-        session.decide(sent(other, "healthy"))
+        session.decide(sent(second, "healthy"))
     assert answer(session.decisions.of(Item(0))) == "injury"
     session.undo()
     with pytest.raises(Changed):

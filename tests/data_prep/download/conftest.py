@@ -20,7 +20,7 @@ class Server(ThreadingHTTPServer):
     """Files by path, and how they are answered.
 
     ``cut`` is after how many bytes an answer breaks off, once an entry;
-    ``asked`` are the paths and Range headers of all requests.
+    ``asked`` lists the paths and Range headers of all requests.
     """
 
     daemon_threads = True
@@ -29,6 +29,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files, self.asked, self.cut = {}, [], []
         self.has_range, self.has_version = True, True
+        self.says_range = True
         self.status, self.kind, self.waits = 200, "application/zip", None
 
     def address(self, name):
@@ -59,8 +60,9 @@ class Handler(BaseHTTPRequestHandler):
             return
         self.send_response(206 if start else 200)
         if start:
+            begin = start if server.says_range else 0
             end = f"{len(content) - 1}/{len(content)}"
-            self.send_header("Content-Range", f"bytes {start}-{end}")
+            self.send_header("Content-Range", f"bytes {begin}-{end}")
         if server.has_version:
             self.send_header("ETag", version)
         self.send_header("Content-Type", server.kind)

@@ -1,6 +1,7 @@
 """From nothing to recordings.csv, from a server on loopback."""
 
 import csv
+import hashlib
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ import pytest
 from data_prep.download import transfer
 from data_prep.download.__main__ import download, main, table
 from data_prep.download.registry import CORPORA, Source
+from tests.data_prep.download.test_archives import FILES, split, write_zip
 
 pytest.importorskip("pooch")
 
@@ -97,9 +99,30 @@ def test_a_server_that_cannot_resume_begins_again(
     server.has_range, server.cut = False, [5120, 4096]
     line = refused(download, "esc50", out)  # no further than before
     assert "the connection to 127.0.0.1 was lost" in line
-    assert "cannot go on in the middle of this file; it begins" in caplog.text
+    assert "cannot resume in the middle of this file; the" in caplog.text
     assert download("esc50", out)
     assert (out / "archives/ESC-50.zip").read_bytes() == content
+
+
+def test_a_server_that_sends_another_part(server, served, out, refused):
+    content = served(has_checksum=False)
+    server.says_range, server.cut = False, [5120]
+    assert download("esc50", out)
+    assert [r for _, r in server.asked] == [None, "bytes=5120-", None]
+    assert (out / "archives/ESC-50.zip").read_bytes() == content
+
+
+def test_the_checksum_of_what_is_no_archive_is_not_kept(
+    server, served, out, refused
+):
+    served(has_checksum=False)
+    server.files["ESC-50.zip"] = b"oops"
+    line = refused(download, "esc50", out)
+    assert "cannot be unpacked (File is not a zip file); delete it" in line
+    assert os.listdir(out / "archives") == ["ESC-50.zip"]
+    (out / "archives/ESC-50.zip").unlink()
+    served(has_checksum=False)
+    assert download("esc50", out)
 
 
 @pytest.mark.parametrize("has_version", [True, False])
@@ -263,6 +286,42 @@ def test_ctrl_c_is_one_line_and_resumes(
     assert "Traceback" not in err
     main(["esc50", "--out", str(out)])
     assert server.asked[-1] == ("ESC-50.zip", "bytes=1024-")
+
+
+def test_parts_of_a_split_archive(server, out, tmp_path, monkeypatch):
+    path = tmp_path / "x.zip"
+    write_zip(path)
+    split(path, [300])
+    sources = []
+    for name in ("x.z01", "x.zip"):
+        content = server.files[name] = (tmp_path / name).read_bytes()
+        md5 = f"md5:{hashlib.md5(content).hexdigest()}"
+        sources.append(Source(server.address(name), 0.0, md5, part=name))
+
+    def prepare(root, save_folder):
+        (out / "recordings.csv").write_text("done")
+
+    corpus = replace(
+        CORPORA["esc50"], sources=sources, root=".", prepare=prepare
+    )
+    monkeypatch.setitem(CORPORA, "esc50", corpus)
+    assert download("esc50", out) and download("esc50", out)
+    assert len(server.asked) == 2
+    for name, content in FILES.items():
+        assert (out / "corpus" / name).read_bytes() == content
+
+
+def test_a_folder_of_other_recordings(server, served, out, refused):
+    served()
+    out.mkdir()
+    (out / "recordings.csv").write_text("mine")
+    line = refused(download, "esc50", out)
+    assert f"holds other recordings ({out}/recordings.csv); pass anot" in line
+    (out / "recordings.csv").unlink()
+    assert download("esc50", out)
+    assert not download("cryceleb", out.with_name("other"))
+    line = refused(download, "cryceleb", out)
+    assert "/ESC-50.zip); pass another --out for CryCeleb2023" in line
 
 
 def test_files_that_are_got_by_hand(write, tmp_path, out, capsys):

@@ -255,6 +255,16 @@ def test_what_cannot_be_mixed_is_one_line(make, options, line):
     assert line in make(*options)
 
 
+def test_a_full_disk_is_one_line_and_leaves_no_file(make, sounds, monkeypatch):
+    def write(self, samples):
+        raise soundfile.LibsndfileError(2, "Error : ")
+
+    monkeypatch.setattr(soundfile.SoundFile, "write", write)
+    line = make(*SHORT, "--snr_db", "0")
+    assert "night_snr0.flac could not be written (" in line
+    assert not list((sounds / "out").glob("*night*"))
+
+
 def test_sounds_that_cannot_be_used_are_named(make, sounds):
     assert "nowhere does not exist" in make(*SHORT, clips="nowhere")
     soundfile.write(sounds / "rooms/0.wav", np.zeros(RATE), RATE)

@@ -1,0 +1,1 @@
+"""Embeddings and acoustic measures of recordings as a table for other programs."""

@@ -1,0 +1,197 @@
+"""Rows that are kept as soon as they are computed, and the table made of them.
+
+Until the table is whole, ``OUT.partial`` holds the rows so far: the same command
+resumes. Neither computing nor writing keeps them in memory.
+"""
+
+import csv
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+
+import numpy as np
+
+from cry_modules.embed.numbers import Row
+from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.errors import InputError, require
+from data_prep.files.shapes import mismatch
+from data_prep.files.tables import write_text
+
+#: Rows written to a parquet file at once.
+_GROUP = 1000
+#: Shape of a line: numbers of row and recording, start, stop, error, and whether
+#: it is the last of those appended at once.
+_LINE = [int, int, float, float, str, bool]
+
+#: Id, patient, start, stop and error of a row.
+Facts = Tuple[str, str, float, float, str]
+
+
+class KeptRows:
+    """Rows of numbers in a folder, appended and resumed.
+
+    ``key`` is what they depend on: rows of another key are made again. What was
+    appended at once is kept whole or not at all: batches are then those of a
+    run that was never interrupted, and so is every digit.
+    """
+
+    def __init__(self, folder: Path, key: Dict, n_numbers: int):
+        self.folder = make_folder(folder)
+        self._lines, self._numbers = folder / "rows.jsonl", folder / "numbers"
+        self._n, text = n_numbers, json.dumps(key, sort_keys=True)
+        header = folder / "key.json"
+        if not header.is_file() or header.read_text("utf-8", "replace") != text:
+            for path in (self._lines, self._numbers):
+                path.unlink(missing_ok=True)
+            write_text(header, text)
+        self.rows = self._whole_rows()
+
+    def _whole_rows(self) -> List[Row]:
+        """Rows that are whole, without their numbers; cut off what is not."""
+        for path in (self._lines, self._numbers):
+            path.touch()
+        rows, n_kept, at, end = [], 0, 0, 0
+        n_most = self._numbers.stat().st_size // (4 * self._n)
+        with open(self._lines, "rb") as file:
+            for line in file:
+                row, is_last = _row_of(line, len(rows))
+                item = rows[-1].item if rows else -1
+                if row is None or row.item - item not in (0, 1):
+                    break
+                if len(rows) == n_most or row.item < 0:
+                    break
+                rows.append(row)
+                at += len(line)
+                if is_last:
+                    n_kept, end = len(rows), at
+        os.truncate(self._lines, end)
+        os.truncate(self._numbers, 4 * self._n * n_kept)
+        return rows[:n_kept]
+
+    def done(self) -> Dict[int, int]:
+        """Number of rows of each recording that has some."""
+        counts: Dict[int, int] = {}
+        for row in self.rows:
+            counts[row.item] = counts.get(row.item, 0) + 1
+        return counts
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Keep rows, numbers first: a line says that they are complete."""
+        nothing = np.full(self._n, np.nan, dtype=np.float32)
+        with open(self._numbers, "ab") as file:
+            for row in rows:
+                values = nothing if row.numbers is None else row.numbers
+                file.write(values.astype("<f4").tobytes())
+        with open(self._lines, "a", encoding="utf-8") as file:
+            for i, row in enumerate(rows, start=1):
+                is_last = i == len(rows)
+                n = len(self.rows) + i - 1
+                line = [n, row.item, row.start, row.stop, row.error, is_last]
+                file.write(json.dumps(line) + "\n")
+        self.rows += [row._replace(numbers=None) for row in rows]
+
+    def numbers(self) -> np.ndarray:
+        """All numbers ``[rows, n]``, on disk; NaN where a row has an error."""
+        shape = len(self.rows), self._n
+        return np.memmap(self._numbers, "<f4", "r", shape=shape)
+
+    def remove(self) -> None:
+        """Remove the folder, once the table is written."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _row_of(line: bytes, number: int) -> Tuple[Optional[Row], bool]:
+    """Row of a line, None for one that was cut or changed or has another
+    number; whether it is the last of those appended at once."""
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None, False
+    if not line.endswith(b"\n") or mismatch(values, _LINE) is not None:
+        return None, False
+    n, item, start, stop, error, is_last = values
+    row = Row(item, start, stop, None, error) if n == number else None
+    return row, is_last
+
+
+def write_csv(
+    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
+) -> None:
+    """Write a line a row; cells of a row with an error are empty."""
+    with open(out, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_columns(), *names])
+        for (ID, patient, start, stop, error), values in zip(facts, numbers):
+            cells = [""] * len(names) if error else map(str, values)
+            times = f"{start:.3f}", f"{stop:.3f}"
+            writer.writerow([ID, patient, *times, error, *cells])
+
+
+def write_npz(
+    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
+) -> None:
+    """Write an array a column, and ``numbers`` ``[rows, names]``."""
+    columns = dict(zip(_columns(), map(np.array, zip(*facts))))
+    with open(out, "wb") as file:
+        np.savez(file, **columns, names=np.array(names), numbers=numbers)
+
+
+def write_parquet(
+    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
+) -> None:
+    """Write a column a number, in groups of rows."""
+    import pyarrow
+    from pyarrow.parquet import ParquetWriter
+
+    kinds = [
+        pyarrow.float64() if c.endswith("_s") else pyarrow.string()
+        for c in _columns()
+    ]
+    fields = [*zip(_columns(), kinds)]
+    fields += [(name, pyarrow.float32()) for name in names]
+    schema = pyarrow.schema(fields)
+    with ParquetWriter(str(out), schema) as writer:
+        for first in range(0, len(facts), _GROUP):
+            some = numbers[first : first + _GROUP]
+            columns = [*map(list, zip(*facts[first : first + _GROUP]))]
+            columns += [np.ascontiguousarray(column) for column in some.T]
+            arrays = map(pyarrow.array, columns, schema.types)
+            writer.write_table(pyarrow.table([*arrays], schema=schema))
+
+
+WRITERS: Dict[str, Callable] = {
+    ".csv": write_csv,
+    ".npz": write_npz,
+    ".parquet": write_parquet,
+}
+
+
+def _columns() -> Iterator[str]:
+    return iter(("id", "patient_id", "start_s", "stop_s", "error"))
+
+
+def check_format(out: Path) -> None:
+    """Refuse a table of a format that cannot be written."""
+    require(
+        out.suffix in WRITERS,
+        f"--out {out} is not the name of a table",
+        f"end it in {', '.join(WRITERS)}",
+    )
+    if out.suffix == ".parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError:
+            raise InputError(
+                f"--out {out} needs the package pyarrow, which is not "
+                "installed; pip install pyarrow, or write .csv or .npz"
+            )
+
+
+def write_whole(
+    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
+) -> None:
+    """Write the table in the format of its name, whole or not at all."""
+    with complete_or_absent(out) as partial:
+        WRITERS[out.suffix](partial, facts, names, numbers)
