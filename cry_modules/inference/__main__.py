@@ -126,7 +126,7 @@ def _score(args) -> int:
             failed = _write_over_time(classifier, paths, folder, args, detector)
         size, hop = classifier.window_sizes(args.window_s, args.hop_s)
         print(
-            f"over time: windows of {size:g} s every {hop:g} s in {folder}; "
+            f"scores over time: windows of {size:g} s every {hop:g} s in {folder}; "
             "n_windows of the table counts those that its scores average, "
             "which do not overlap",
             file=sys.stderr,

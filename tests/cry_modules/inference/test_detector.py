@@ -101,7 +101,9 @@ def test_a_tape_without_a_detector_says_so_in_its_row(score, sounds):
 def test_windows_of_scores_over_time_are_said_too(score, sounds):
     _, err = score(sounds[0], "--plot", "--window_s", "0.5")
     assert "windows of 0.5 s are scored" in err and "knows only" in err
-    (line,) = [row for row in err.splitlines() if row.startswith("over time")]
+    (line,) = [
+        row for row in err.splitlines() if row.startswith("scores over time")
+    ]
     assert "windows of 0.5 s every 0.25 s" in line
     assert "n_windows" in line and "do not overlap" in line
 
