@@ -286,7 +286,8 @@ def test_the_origin_of_an_encoder(tmp_path, run, exported, monkeypatch):
     # With manifests, how many recordings.
     counted = shutil.copytree(clinic_manifest, tmp_path / "counted/manifest")
     n = len(manifest.read(counted / "train.csv"))
-    (tmp_path / "counted/hyperparams.yaml").write_text("width: 8\n")
+    settings = "width: 8\nchunk_s: 1.0\n"
+    (tmp_path / "counted/hyperparams.yaml").write_text(settings)
     (step,) = origin(str(tmp_path / "counted"))
     assert step.endswith(f", {n} recordings")
     # The run, and paths in it.
