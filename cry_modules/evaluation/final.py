@@ -59,7 +59,7 @@ def read_study(run: Path, mode: str) -> Optional[Dict]:
 
 
 def study_sentence(study: Dict, seed: int) -> str:
-    """How the results of a final model relate to the page of its study."""
+    """Relate the results of a final model to the page of its study."""
     n = study["n_seeds"]
     mean = f"the mean over {n} seeds" if n > 1 else "that of one seed"
     text = (

@@ -188,7 +188,7 @@ class Reference(NamedTuple):
         return float(distance(emb, self.mean, self.variance)) / far
 
     def is_far(self, embs: np.ndarray) -> np.ndarray:
-        """Whether each embedding ``[n, dimensions]`` is farther than the 99th
+        """Tell which embeddings ``[n, dimensions]`` are farther than the 99th
         percentile of training, ``[n]``; False if that is unknown."""
         if not self.training.distance:
             return np.zeros(len(embs), dtype=bool)
