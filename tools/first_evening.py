@@ -39,7 +39,7 @@ CONDITIONS = {"Vaccination": ("pain", 4), "Bath": ("discomfort", 8)}
 FOLDERS = ("", "street/", "kitchen/morning/")
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*(?:e-?\d+)?|\b(?:nan|inf)\b")
 #: What the folds choose for the final model: its mode has one of the two.
-_CHOSEN = re.compile(r"\((?:penalty C = #|# epochs?)(?=, the median)")
+_CHOSEN = re.compile(r"\((?:penalty C = #,?|# epochs?,)(?= the median)")
 
 
 class Command(NamedTuple):
