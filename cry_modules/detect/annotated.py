@@ -87,8 +87,8 @@ def _check_labels(
 def _spans(
     events: Sequence[Event], channel: Optional[int], path: str, end: float
 ) -> np.ndarray:
-    """Onset and offset of the events of a channel, ``[m, 2]``, none of which
-    overlap; cut off at the end of the recording."""
+    """Onset and offset of the events of a channel, ``[m, 2]``, merged where
+    they overlap and cut off at the end of the recording."""
     rows = []
     for event in events:
         if None not in (channel, event.channel) and channel != event.channel:

@@ -7,6 +7,7 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.detect.clock import Clock, Starts, zone
 from cry_modules.detect.events import Rule, low_of
+from cry_modules.detect.folded import fold_batch_norm
 from cry_modules.detect.scoring import CHANNELS, Scorer, fingerprint
 from cry_modules.detect.threshold import (
     SETTINGS,
@@ -187,6 +188,8 @@ def plan(args: argparse.Namespace) -> Plan:
     scorer = Scorer(
         classifier, window_s, hop_s, args.channels, Path(args.out) / "scores"
     )
+    if classifier.precision == "fp32":  # others round what is folded
+        fold_batch_norm(classifier.mods)
     rules, origin = _rules(args, scorer, labels, given, saved)
     return Plan(scorer, labels, rules, origin, starts, formats)
 

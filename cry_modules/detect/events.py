@@ -60,7 +60,7 @@ def runs(mask: np.ndarray) -> np.ndarray:
 
 
 def hysteresis(scores: np.ndarray, high: float, low: float) -> np.ndarray:
-    """Runs ``[m, 2]`` of scores of at least `low`, of which one is at least
+    """Runs ``[m, 2]`` of scores of at least `low`, one of them at least
     `high`; silent windows (NaN) end a run.
 
     Example

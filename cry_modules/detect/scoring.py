@@ -112,8 +112,7 @@ class Scorer:
     def tracks(
         self, path: str, journal: Journal
     ) -> Tuple[List[Track], List[Failure]]:
-        """Scores of a recording, by channel if each is asked for, and what has
-        none."""
+        """Scores of a recording, or of each of its channels, and failures."""
         if self.channels == "mix":
             return self._tracks(path, [None], journal)
         (tracks, failures), n_channels = self._tracks(path, [0], journal), 1
@@ -212,7 +211,7 @@ class _Kept:
     def part(
         self, classifier: CryClassifier, audit: Audit, spans, first: int
     ) -> Part:
-        """Outputs for windows of which the first has this number."""
+        """Outputs for windows, the first of which has this number."""
         name = f"windows {first}"
         shape = len(spans), len(classifier.hparams.classes)
         entry = self._get(name, _PART)
@@ -264,7 +263,7 @@ def _rejection(audit: Audit) -> str:
     """Reason why nothing of a file can be scored, or an empty text.
 
     A night is not a clip: its mean level may be low, and what a recorder wrote
-    before it lost its power is worth scoring.
+    before it lost its power can be scored.
     """
     if audit.usable or audit.peak == 0 < audit.duration:
         return "" if audit.usable else "silent: only zeros"

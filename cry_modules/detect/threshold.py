@@ -16,6 +16,7 @@ from cry_modules.metrics.bootstrap import (
     patient_weights,
 )
 from cry_modules.metrics.sound_events.alarms import touches
+from cry_modules.metrics.sound_events.intervals import covered_s
 from cry_modules.metrics.words import count
 from data_prep.files.errors import InputError, require
 from data_prep.files.option_values import Number, Unfit
@@ -26,6 +27,8 @@ THRESHOLD_FILE = "threshold.json"
 _FORMAT = "cry-ssl threshold 1"
 #: Scores that are tried: so many of the highest, and so many of the others.
 _HIGHEST, _OTHERS = 600, 400
+#: Events that cover more of the time without annotated ones detect nothing.
+_MOST_FALSE = 0.5
 #: Settings of events that a threshold was chosen with.
 SETTINGS = ("window_s", "hop_s", "least_s", "bridge_s")
 _SHAPE = {
@@ -89,27 +92,35 @@ def candidates(recordings: Sequence[Scored]) -> np.ndarray:
     return middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
 
 
-def false_alarms(scored: Scored, rule: Rule) -> int:
-    """Events that share no time with an annotated one."""
-    events = find_events(scored.edges, scored.scores, rule)
-    return int((~touches(events[:, :2], scored.annotated)).sum())
+def false_alarms(scored: Scored, rule: Rule) -> Tuple[int, float]:
+    """Events that share no time with an annotated one, and the share of the
+    time without annotated events that all events cover."""
+    events = find_events(scored.edges, scored.scores, rule)[:, :2]
+    n_false = int((~touches(events, scored.annotated)).sum())
+    begin_end = scored.edges[None, [0, -1]]
+    free = _seconds(begin_end) - _seconds(scored.annotated)
+    inside = float(covered_s(scored.annotated, events).sum())
+    return n_false, (_seconds(events) - inside) / max(free, 1e-9)
 
 
-def choose(n_false: np.ndarray, hours: np.ndarray, target: float) -> np.ndarray:
-    """Index of the lowest threshold up to which, from the highest on, the
-    false alarms an hour do not exceed `target`, ``[draws]``.
+def _seconds(spans: np.ndarray) -> float:
+    return float((spans[:, 1] - spans[:, 0]).sum())
 
-    `n_false` ``[draws, n]`` are at thresholds from the highest to the lowest.
-    Not the lowest of all that do: at a very low one the whole night is one
-    event, which is not false if anything is annotated.
+
+def choose(exceeds: np.ndarray) -> np.ndarray:
+    """Index of the last threshold before the first one, from the highest on,
+    that `exceeds` ``[draws, n]`` a limit: ``[draws]``.
+
+    Not the lowest of all that do not: at a very low threshold the whole night
+    is one event, which is not false if anything is annotated.
 
     Example
     -------
-    >>> choose(np.array([[0, 1, 3, 1]]), np.array([2.0]), target=1.0)
+    >>> choose(np.array([[False, False, True, False]]))
     array([1])
     """
-    exceeds = n_false > target * hours[:, None] * (1 + 1e-9)
-    return np.argmax(np.c_[exceeds, np.ones(len(exceeds), bool)], axis=1) - 1
+    always = np.ones((len(exceeds), 1), bool)
+    return np.argmax(np.hstack([exceeds, always]), axis=1) - 1
 
 
 def chosen(
@@ -126,18 +137,22 @@ def chosen(
     rules = [rule._replace(high=high, low=low_of(high)) for high in tried]
     table = np.array(
         [[false_alarms(scored, at) for at in rules] for scored in recordings]
-    )
+    )  # [recordings, thresholds, 2]
     hours = np.array([scored.hours for scored in recordings])
-    rates = table.sum(axis=0) / hours.sum()
-    place = int(choose(rates[None], np.ones(1), target)[0])
+    rates = table[:, :, 0].sum(axis=0) / hours.sum()
+    shares = hours @ table[:, :, 1] / hours.sum()
+    is_much = shares > _MOST_FALSE
+    place = int(choose((_too_many(rates, target) | is_much)[None])[0])
     require(
         place > 0,
         f"at the highest score alone there are {rates[1]:.2f} false alarms an "
-        f"hour, more than the {target:g} of --target_false_alarms_per_hour",
-        "allow more, or annotate what these are",
+        f"hour, and events cover {shares[1]:.0%} of the time without annotated "
+        "ones: the model does not tell them apart",
+        "allow more, annotate what these are, or train another model",
     )
-    if place == len(tried) - 1:  # no limit: everything would be an event
-        n_found = [_found(recordings, at) for at in rules]
+    if not _too_many(rates, target)[place + 1 : place + 2].any():
+        # No limit but that of time: the highest threshold that finds as many.
+        n_found = [_found(recordings, at) for at in rules[: place + 1]]
         place = int(np.argmax(n_found))
     names = [scored.recording for scored in recordings]
     how_sure = _intervals(names, table, hours, tried, place, target, seed)
@@ -154,6 +169,11 @@ def chosen(
     }
 
 
+def _too_many(rates: np.ndarray, target: float) -> np.ndarray:
+    """Check for more false alarms an hour than wanted, but for rounding."""
+    return rates > target * (1 + 1e-9) + 1e-12
+
+
 def _intervals(names, table, hours, tried, place, target, seed) -> Dict:
     """Intervals of the threshold and of the false alarms an hour."""
     keys = "threshold_ci95", "false_alarms_per_hour_ci95", "no_interval"
@@ -163,11 +183,14 @@ def _intervals(names, table, hours, tried, place, target, seed) -> Dict:
         return dict(zip(keys, (None, None, reason)))
     thresholds, rates = [], []
     for weights in patient_weights(names, seed, N_DRAWS):
-        n_false, n_hours = weights @ table, weights @ hours
-        thresholds.append(tried[choose(n_false, n_hours, target)])
-        rates.append(n_false[:, place] / n_hours)
+        n_hours = (weights @ hours)[:, None]
+        of_draws = weights @ table[:, :, 0] / n_hours
+        shares = weights @ (hours[:, None] * table[:, :, 1]) / n_hours
+        exceeds = _too_many(of_draws, target) | (shares > _MOST_FALSE)
+        thresholds.append(tried[choose(exceeds).clip(0)])
+        rates.append(of_draws[:, place])
     pair = interval(np.concatenate(thresholds)), interval(np.concatenate(rates))
-    reason = None if all(pair) else "all draws of recordings agree"
+    reason = None if any(pair) else "all draws of recordings agree"
     return dict(zip(keys, (*pair, reason)))
 
 

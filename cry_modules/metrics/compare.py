@@ -62,6 +62,8 @@ class RunSet:
     encoders: Sequence[str] = ()
     #: Report of each file, None if unknown.
     reports: Sequence[Optional[Report]] = ()
+    #: False for a model without an encoder, which no pre-training seed varies.
+    is_pretrained: bool = True
 
     @property
     def seeds(self) -> List[str]:
@@ -377,11 +379,12 @@ def _between_seeds(a: RunSet, values_a, b: RunSet, values_b) -> Dict:
 def _of_methods(a, values_a, b, values_b, difference, no_test) -> Dict:
     """Interval and p of the difference between the methods: over patients and
     pre-training seeds."""
-    varied = [a.by_encoder(values_a), b.by_encoder(values_b)]
+    sets = (a, values_a), (b, values_b)
+    varied = [s.by_encoder(v) for s, v in sets if s.is_pretrained]
     n_encoders = [len(values) for values in varied]
     if a.seeds == b.seeds and n_encoders == [len(a.files)] * 2:
         varied = [np.round(values_b - values_a, DIGITS)]
-    if no_test is None and min(n_encoders) < 2:
+    if no_test is None and min(n_encoders, default=2) < 2:
         no_test = ONE_SEED
     result = difference(no_test, varied)
     keys = ("ci95", "p", "no_interval")

@@ -98,6 +98,7 @@ def mixed_windows(
     """
     with open_audio(path) as file:
         rate = file.samplerate
+        which = () if channel is None else (channel,)
         sig, begin = np.empty(0, np.float32), 0
         for start, stop in spans:
             first = min(round(start * rate), file.frames)
@@ -107,7 +108,7 @@ def mixed_windows(
             if first + len(sig) != file.tell():
                 file.seek(first + len(sig))
             n_frames = end - first - len(sig)
-            new = read_mixed(file, n_frames, channel)
+            new = read_mixed(file, n_frames, *which)
             sig, begin = np.concatenate([sig, new]) if len(sig) else new, first
             yield sig, rate
 

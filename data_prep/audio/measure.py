@@ -128,10 +128,12 @@ class _Meter:
             block = np.where(finite, block, 0)
         mono = block[:, 0]
         if block.shape[1] > 1:
-            mono = block.mean(axis=1, dtype=np.float64).astype(np.float32)
+            mono = _channel_mean(block).astype(np.float32)
         self.n_samples += block.size
         self.n_clipped += int((np.abs(block) >= FULL_SCALE).sum())
-        self.energy += float(np.square(block, dtype=np.float64).mean(1).sum())
+        self.energy += float(
+            _channel_mean(np.square(block, dtype=np.float64)).sum()
+        )
         self.mono_energy += float(np.square(mono, dtype=np.float64).sum())
         self.total += float(mono.sum(dtype=np.float64))
         self.peak = max(self.peak, float(np.abs(mono).max()))
@@ -150,6 +152,18 @@ class _Meter:
     def landmarks(self) -> Optional[np.ndarray]:
         """Landmarks of the first ``UNCUT_S`` seconds, None if not wanted."""
         return self._landmarks.result() if self._landmarks else None
+
+
+def _channel_mean(block: np.ndarray) -> np.ndarray:
+    """Mean of the channels ``[frames, channels]`` in double precision."""
+    n_channels = block.shape[1]
+    if n_channels > 7:
+        return block.mean(axis=1, dtype=np.float64)
+    # The same sums; numpy takes five times as long for a few columns.
+    total = block[:, 0].astype(np.float64)
+    for channel in range(1, n_channels):
+        total += block[:, channel]
+    return total / n_channels
 
 
 def audit_file(

@@ -254,6 +254,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             if not mark.is_file() and report_so_far(out):
                 write_text(mark, "")
         if todo:
+            print((out / "encoders.txt").read_text("utf-8"))
             kinds = spent.by_kind(todo, plan.settings)
             wall_s = time.monotonic() - began
             print(spent.summary(kinds, spent.used(), wall_s))

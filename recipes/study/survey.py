@@ -167,9 +167,8 @@ def survey_folder(option: str, folder: str, cries: Cries, out: Path) -> Folder:
         for path in paths[::step]
     ]
     audits = preparation.audit(recordings, root, out)
-    twice = report_copies(
-        audits.copies, {"": recordings}, out / "duplicates.csv"
-    )
+    # Without patients, which a folder does not tell.
+    twice = report_copies(audits.copies, {}, out / "duplicates.csv")
     if twice:
         logger.warning("%s: %s", option, twice)
     usable = [audit for audit in audits.files.values() if audit.usable]

@@ -56,10 +56,11 @@ class Watch:
         for run in self._failures():
             if run.name not in self.failed:
                 self.failed[run.name] = log_of(run, self.plan)
-                line = failure(run, self.failed[run.name])
-                if self.interrupted:
-                    line = line.replace("FAILED", "stopped", 1)
-                self._write(line)
+                self._write(
+                    f"stopped {run.name}"
+                    if self.interrupted
+                    else failure(run, self.failed[run.name])
+                )
         self._look_so_far(ended)
         if not ended:
             self._say_running()

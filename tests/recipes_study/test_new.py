@@ -2,6 +2,7 @@
 out and refused, and that the study can then be planned."""
 
 import logging
+import re
 import subprocess
 
 import pytest
@@ -392,7 +393,9 @@ def test_copies_among_the_sounds_are_said(evening, caplog):
     caplog.set_level("WARNING")
     evening()
     (line,) = [m for m in caplog.messages if m.startswith("--sounds: ")]
-    assert line.startswith("--sounds: 1 exact and 0 near copies")
+    assert re.fullmatch(
+        r"--sounds: 1 exact and 0 near copies: see \S+/duplicates.csv", line
+    )
 
 
 def test_few_sounds_are_refused(evening):

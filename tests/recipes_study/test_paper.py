@@ -8,6 +8,7 @@ Issue 30, item 7.
 import csv
 import json
 import re
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -18,7 +19,7 @@ import yaml
 from cry_modules.evaluation import report
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
-from recipes.study.report import limits, rows
+from recipes.study.report import doubtful, limits, rows
 from recipes.study.report.findings import Pairs
 from recipes.study.report.page import make_report
 from recipes.study.report.results import Cell, Results
@@ -27,6 +28,7 @@ N_PATIENTS = 22
 CLASSES = ["Bath", "Vaccination"]
 NAMES = ["random_calibrated", "simclr", "adapt_all"]
 MODES = ["linear", "linear_blocks"]
+FOLDS = ["fold_0_0", "fold_1_1", "fold_2_2"]
 WARNING = "Condition can be predicted from the files alone"
 
 
@@ -78,7 +80,7 @@ def write_run(run, encoder_seed):
     metrics = json.loads(path.read_text())
     encoder = run.facts["encoder"]
     metrics.update(
-        folds=["fold_0"],
+        folds=FOLDS,
         prevalence=[0.5, 0.5],
         encoder_source=f"{encoder}/{encoder_seed}",
         files={"class_warning": WARNING, "split_warning": None,
@@ -92,9 +94,16 @@ def write_run(run, encoder_seed):
             "logmel_spread": control(0.41),
         }
     path.write_text(json.dumps(metrics))
-    (run.folder / "fold_0").mkdir()
+    p = 1 / (1 + np.exp(-rng.normal(labels - 0.5, 2.0)))
+    weaker = predictions.with_scores(np.stack([1 - p, p], axis=1))
     chosen = {"chosen": {"epoch": 3 + run.facts["seed"]}}
-    (run.folder / "fold_0/metrics.json").write_text(json.dumps(chosen))
+    for i, name in enumerate(FOLDS):
+        folder = run.folder / name / "controls/logmel_logistic"
+        folder.mkdir(parents=True)
+        (run.folder / name / "metrics.json").write_text(json.dumps(chosen))
+        rows_of = [k for k, row in enumerate(rows) if row[4] == i]
+        part = replace(weaker.take(rows_of[::-1]), folds=None)
+        part.write(folder / "predictions_test.csv")
 
 
 def control(auc):
@@ -199,22 +208,66 @@ def test_all_pairs_are_compared_in_two_modes(study):
              for p in combinations(NAMES, 2)}  # fmt: skip
     name_of = {ENCODERS[name].label: name for name in NAMES}
     for entry in entries:
-        assert {frozenset((r["a"], r["b"])) for r in entry["rows"]} == pairs
-        for row in entry["rows"]:
+        of_encoders = entry["rows"][:-3]
+        assert {frozenset((r["a"], r["b"])) for r in of_encoders} == pairs
+        for row in of_encoders:
             a, b = (results.cell("pain", name_of[row[x]], entry["mode"]).mean
                     for x in "ab")  # fmt: skip
             assert row["difference"] == pytest.approx(a - b)
             assert row["p"] <= row["p_holm"] <= 1
     page = (out / "report.html").read_text()
     (details,) = re.findall('<details id="pairs">.*?</details>', page, re.S)
-    assert details.count("<tr>") == 2 * (1 + len(pairs))
+    assert details.count("<tr>") == 2 * (1 + len(pairs) + len(NAMES))
     assert "undecided" not in details
+
+
+def slow_auc(scores, rows):
+    """Pairs of a positive and a negative of one fold; a positive counts once."""
+    shares = []
+    for ID, _, _, label, fold in rows:
+        if label == 1:
+            others = [scores[r[0]] for r in rows if (r[3], r[4]) == (0, fold)]
+            shares.append(np.mean([scores[ID] > other for other in others]))
+    return np.mean(shares)
+
+
+def test_each_encoder_is_compared_with_log_mel_statistics(study):
+    plan, out, results = study
+    run = plan.classifiers("pain", "simclr", "linear")[0]
+    scores = {}
+    for name in FOLDS:
+        table = run.folder / name / "controls/logmel_logistic"
+        with (table / "predictions_test.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                scores[row["ID"]] = float(row["Vaccination"])
+    control = slow_auc(scores, recordings())
+    for entry in numbers_of(out)["pairs"]:
+        above = entry["rows"][-3:]
+        assert {row["a"] for row in above} == {
+            ENCODERS[name].label for name in NAMES
+        }
+        for row in above:
+            assert row["b"] == "log-mel statistics, logistic regression"
+            (name,) = (n for n in NAMES if ENCODERS[n].label == row["a"])
+            cell = results.cell("pain", name, entry["mode"])
+            assert row["difference"] == pytest.approx(cell.mean - control)
+            # Over the seeds of the encoder alone: the control has none.
+            assert row["n_encoders"] == [2] and row["p"] <= row["p_holm"]
+
+
+def test_a_doubtful_score_is_that_of_equally_frequent_classes():
+    scores = np.array([[0.7, 0.3], [0.7, 0.3]])
+    p = Predictions(["a", "b"], ["p", "q"], np.array([1, 0]), scores, CLASSES)
+    rare = (0.3 / 0.2) / (0.3 / 0.2 + 0.7 / 0.8)
+    assert doubtful._scores(p, [0.8, 0.2]) == pytest.approx([rare, 1 - rare])
+    assert doubtful._scores(p, None) == pytest.approx([0.3, 0.7])
 
 
 def test_pairs_of_one_pretraining_seed_are_undecided(one_seed):
     page = (one_seed / "report.html").read_text()
     (details,) = re.findall('<details id="pairs">.*?</details>', page, re.S)
-    assert details.count(">undecided</td>") == 2 * 3
+    # The random encoder has two seeds, which log-mel statistics do not need.
+    assert details.count(">undecided</td>") == 2 * (3 + 2)
 
 
 def test_doubtful_recordings_are_named_in_their_file_alone(study):
@@ -233,7 +286,7 @@ def test_doubtful_recordings_are_named_in_their_file_alone(study):
         for run in runs
     ]
     of_path = {rows[0]["path"]: rows for rows in zip(*files)}
-    odds = []
+    means = []
     for row in found:
         same = of_path[row["path"]]
         assert row["patient"] == same[0]["patient_id"]
@@ -241,12 +294,13 @@ def test_doubtful_recordings_are_named_in_their_file_alone(study):
         scores = [float(cells[row["label"]]) for cells in same]
         assert float(row["score"]) == pytest.approx(np.mean(scores), abs=1e-4)
         assert int(row["times_wrong"]) == sum(s < 0.5 for s in scores)
-        odds.append(np.mean([np.log(s / (1 - s)) for s in scores]))
+        means.append(np.mean(scores))
     kinds = [row["kind"] for row in found]
     n = kinds.count("most wrong")
     assert kinds == ["most wrong"] * n + ["most unsure"] * 20
-    assert odds[:n] == sorted(odds[:n]) and odds[n - 1] < 0
-    assert [abs(x) for x in odds[n:]] == sorted(abs(x) for x in odds[n:])
+    assert means[:n] == sorted(means[:n]) and means[n - 1] < 0.5
+    unsure = [abs(mean - 0.5) for mean in means[n:]]
+    assert unsure == sorted(unsure)
     assert len({row["path"] for row in found}) == len(found)
     page = (out / "report.html").read_text()
     assert "doubtful.csv" in page

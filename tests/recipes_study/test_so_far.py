@@ -11,7 +11,9 @@ from recipes.study import so_far, watch
 from recipes.study.encoders import ENCODERS
 from recipes.study.engine import report_so_far
 from recipes.study.report import so_far as table
+from recipes.study.report.console import table_lines
 from recipes.study.report.page import make_report
+from recipes.study.report.results import Results
 
 
 def begun(folder, *encoders):
@@ -34,6 +36,25 @@ def finish(plan, encoders):
 def known(plan):
     """Names of the finished runs, as the progress of a study has them."""
     return {run.name for run in plan.runs.values() if run.done}
+
+
+def test_a_row_of_fewer_seeds_says_so(tmp_path):
+    """Else the order of the rows may change without a reason to be seen."""
+    settings = studies.settings(tmp_path, seeds=[1, 2])
+    plan = studies.plan_of(settings)
+    runs = plan.of_rule("train_cls")
+    wanted = [
+        run
+        for run in runs
+        if (run.facts["encoder"], run.facts["seed"]) != ("simclr", 2)
+    ]
+    part = SimpleNamespace(settings=plan.settings, of_rule=lambda _: wanted)
+    studies.pretend(part)
+    with studies.fewer_draws():
+        _, *rows = table_lines(Results(plan))
+    of_part = [row for row in rows if row.endswith(", 1 of 2 seeds")]
+    (row,) = of_part
+    assert ENCODERS["simclr"].label in row and len(rows) > 2
 
 
 @pytest.fixture(autouse=True)

@@ -53,16 +53,14 @@ def _rows(results: Results, task: Task, encoder: str, mode: str) -> List[List]:
         for metrics in results.of(task.name, encoder, mode)
     ]
     first = runs.predictions[0]
-    margins = np.array(
-        [_margins(p, share) for p, share in zip(runs.predictions, prevalence)]
+    by_seed = np.array(
+        [_scores(p, share) for p, share in zip(runs.predictions, prevalence)]
     )
-    of_label = np.arange(len(first.labels)), first.labels
-    scores = np.mean([p.scores[of_label] for p in runs.predictions], axis=0)
-    margin, times_wrong = margins.mean(axis=0), (margins < 0).sum(axis=0)
-    by_margin = np.argsort(margin, kind="stable")
-    wrong = [i for i in by_margin if margin[i] < 0][:_MOST]
-    others = set(range(len(margin))) - {*wrong}
-    unsure = sorted(others, key=lambda i: abs(margin[i]))[:_MOST]
+    scores, times_wrong = by_seed.mean(axis=0), (by_seed < 0.5).sum(axis=0)
+    by_score = np.argsort(scores, kind="stable")
+    wrong = [i for i in by_score if scores[i] < 0.5][:_MOST]
+    others = set(range(len(scores))) - {*wrong}
+    unsure = sorted(others, key=lambda i: abs(scores[i] - 0.5))[:_MOST]
     cells = _cells_of(runs.files[0])
     return [
         [
@@ -77,18 +75,18 @@ def _rows(results: Results, task: Task, encoder: str, mode: str) -> List[List]:
     ]
 
 
-def _margins(p: Predictions, prevalence) -> np.ndarray:
-    """By how much the label's probability exceeds its share in training more
-    than that of the best other class does, on a log scale; ``[n]``."""
+def _scores(p: Predictions, prevalence) -> np.ndarray:
+    """Probability of each recording's label rather than of the best other
+    class, if classes were equally frequent in training, ``[n]``."""
     if len(prevalence or ()) == len(p.classes):
         shares = prevalence
     else:
         shares = np.ones(len(p.classes))
-    odds = np.log(np.clip(p.scores, 1e-12, 1)) - np.log(shares)
+    odds = np.clip(p.scores, 1e-12, 1) / shares
     rows = np.arange(len(odds))
     of_label = odds[rows, p.labels].copy()
-    odds[rows, p.labels] = -np.inf
-    return of_label - odds.max(axis=1)
+    odds[rows, p.labels] = 0
+    return of_label / (of_label + odds.max(axis=1))
 
 
 def _cells_of(file: Path) -> Dict[str, Tuple[str, str]]:

@@ -8,6 +8,7 @@ from statistics import median_high
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from cry_modules.checkpoints.public import facts_of
+from cry_modules.evaluation.controls import NAMES
 from cry_modules.metrics.multiplicity import holm
 from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
@@ -16,6 +17,9 @@ from recipes.study.report import maps
 from recipes.study.report.results import read_if_there
 from recipes.study.report.tables import at_share
 from recipes.study.settings import MODE_NAMES, PROBES
+
+#: Control that pre-training must beat to be worth anything for a task.
+BASELINE = "logmel_logistic"
 
 
 class Pairs(NamedTuple):
@@ -29,8 +33,9 @@ class Pairs(NamedTuple):
 
 
 def pairs(results) -> List[Pairs]:
-    """All pairwise differences of encoders, for each task: in the best mode
-    that all of them have, and in the paper's linear probe."""
+    """All pairwise differences of encoders, and those to log-mel statistics, for
+    each task: in the best mode that all of them have, and in the paper's
+    linear probe."""
     entries = []
     for task in results.settings.tasks:
         for mode, why in _compared_modes(results, task.name).items():
@@ -71,6 +76,10 @@ def _pairs(results, task, mode) -> List[Dict]:
         }
         for a, b in combinations(ranked, 2)
     ]
+    for a in ranked:
+        above = results.above_control(task, mode, a, BASELINE)
+        if above is not None:
+            rows.append({**above, "a": ENCODERS[a].label, "b": NAMES[BASELINE]})
     for row, p in zip(rows, holm([row["p"] for row in rows])):
         row["p_holm"] = p
     return rows

@@ -39,6 +39,10 @@ from recipes.study.report import (
     reproduce,
     tables,
 )
+from recipes.study.report.console import (
+    FILE as CONSOLE,
+    table_lines,
+)
 from recipes.study.report.doubtful import write_doubtful
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
@@ -79,6 +83,7 @@ def write_report(results: Results, context: Dict[str, Any]) -> Path:
     # A lock of its own: a study, which holds that of the folder, runs this.
     with locked(folder, ".report.lock"):
         write_doubtful(results, folder)
+        write_text(folder / CONSOLE, "\n".join(table_lines(results)))
         return _write_report(folder, context)
 
 

@@ -7,9 +7,15 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.evaluation.controls import in_words
+from cry_modules.evaluation.controls import NAMES, in_words
 from cry_modules.metrics.bootstrap import why_no_interval
-from cry_modules.metrics.compare import ONE_SEED, RunSet, compare, facts_of
+from cry_modules.metrics.compare import (
+    FILE as _PREDICTIONS,
+    ONE_SEED,
+    RunSet,
+    compare,
+    facts_of,
+)
 from cry_modules.metrics.paired import KeptDraws, aligned
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
@@ -52,6 +58,7 @@ class Results:
         self._predictions = functools.cache(Predictions.read)
         self._metrics = functools.cache(read_metrics)
         self.set_of = functools.cache(self._set_of)
+        self.control_set = functools.cache(self._control_set)
         self._draws = KeptDraws()  # all pairs of encoders share them
         self._compared: Dict[Tuple, Optional[Dict]] = {}
         self._differences: Dict[Tuple, Optional[Dict]] = {}
@@ -90,8 +97,7 @@ class Results:
             return None
         # All sets of a task are in one order.
         first, *files = (
-            run.folder / "predictions_test.csv"
-            for run in (self._first_run(task), *runs)
+            run.folder / _PREDICTIONS for run in (self._first_run(task), *runs)
         )
         read = self._predictions
         aligned_sets = [
@@ -101,6 +107,36 @@ class Results:
         label = ENCODERS[encoder].label
         facts = facts_of(files)
         return SeedSet(label, files, aligned_sets, **facts, seed_names=seeds)
+
+    def _control_set(self, task, name) -> Optional[RunSet]:
+        """Test predictions of a control by its name, such as
+        ``logmel_logistic``, which the first run of SimCLR holds, or None."""
+        runs = (
+            run
+            for mode in self.settings.modes
+            for run in self.plan.classifiers(task, "simclr", mode)[:1]
+            if run.done
+            and name in (self._metrics(run.folder).get("controls") or {})
+        )
+        run = next(runs, None)
+        if run is None:
+            return None
+        folds = self._metrics(run.folder).get("folds", ["."])
+        parts = [
+            self._predictions(
+                run.folder / fold / "controls" / name / _PREDICTIONS
+            )
+            for fold in folds
+        ]
+        first, file = (
+            r.folder / _PREDICTIONS for r in (self._first_run(task), run)
+        )
+        whole = self._predictions(file)
+        fold_of = dict(zip(whole.ids, whole.folds or []))
+        names = [fold_of[part.ids[0]] for part in parts if fold_of] or None
+        control = Predictions.joined(parts, names)
+        control = aligned(self._predictions(first), first, control, file)
+        return RunSet(NAMES[name], [file], [control], is_pretrained=False)
 
     def controls(
         self, task: str, fraction=1.0, metric="auc", unit="recording"
@@ -155,13 +191,19 @@ class Results:
         the interval is over patients alone, and there is no p."""
         key = (task, mode, lower, higher, fraction)
         if key not in self._differences:
-            self._differences[key] = self._difference(*key)
+            self._differences[key] = self._difference(
+                self.set_of(task, lower, mode, fraction),
+                self.set_of(task, higher, mode, fraction),
+            )
         return self._differences[key]
 
-    def _difference(self, task, mode, lower, higher, fraction):
-        sets = [
-            self.set_of(task, name, mode, fraction) for name in (lower, higher)
-        ]
+    def above_control(self, task, mode, encoder, control) -> Optional[Dict]:
+        """``difference`` of an encoder to a control, see ``control_set``."""
+        return self._difference(
+            self.control_set(task, control), self.set_of(task, encoder, mode)
+        )
+
+    def _difference(self, *sets: Optional[RunSet]) -> Optional[Dict]:
         if None in sets:
             return None
         compared = compare(sets, draws_of=self._draws)
