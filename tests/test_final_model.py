@@ -87,6 +87,12 @@ def test_one_model_of_everybody(mode, options, train, clinic, tmp_path):
     assert "training_recordings" not in metrics_of(run)
     pooled, of_folds = metrics["test"], metrics_of(run)["test"]
     assert pooled["recording"]["auc"] == of_folds["recording"]["auc"]
+    # Each thing once, with a line a fold; the files are whole.
+    assert output.count("Fold ") == len(folds) == 3
+    for words in ("Prepared:", "Number of Trainable", " on 12 recordings:"):
+        assert output.count(words) <= 1, words
+    for folder in [*folds, FINAL]:
+        assert "Number of Trainable" in (run / folder / "log.txt").read_text()
     line = output.strip().split("\n")[-1]
     assert line.startswith("final model of all 18 patients")
     assert "tested by nobody" in line and "cry_modules.export" in line

@@ -38,6 +38,8 @@ N_BABIES, N_UNLABELLED, N_SOUNDS = 22, 200, 300
 CONDITIONS = {"Vaccination": ("pain", 4), "Bath": ("discomfort", 8)}
 FOLDERS = ("", "street/", "kitchen/morning/")
 _NUMBER = re.compile(r"[-+]?\d[\d.,:]*(?:e-?\d+)?|\b(?:nan|inf)\b")
+#: What the folds choose for the final model: its mode has one of the two.
+_CHOSEN = re.compile(r"\((?:penalty C = #,?|# epochs?,)(?= the median)")
 
 
 class Command(NamedTuple):
@@ -67,14 +69,17 @@ def commands(page: str) -> Iterator[Command]:
 
 
 def shape(line: str) -> str:
-    """A line without its numbers and with single spaces.
+    """A line without its numbers and choices, and with single spaces.
 
     Example
     -------
     >>> shape("simclr   0.812 (0.777 to 0.842), 3 seeds")
     'simclr # (# to #), # seeds'
+    >>> shape("(12 epochs, the median)") == shape("(penalty C = 1, the median)")
+    True
     """
-    return " ".join(_NUMBER.sub("#", line).split())
+    line = _CHOSEN.sub("(#", _NUMBER.sub("#", line))
+    return " ".join(line.split())
 
 
 def renewed(shown: Sequence[str], printed: Sequence[str]) -> List[str]:

@@ -190,7 +190,7 @@ def _intervals(names, table, hours, tried, place, target, seed) -> Dict:
         thresholds.append(tried[choose(exceeds).clip(0)])
         rates.append(of_draws[:, place])
     pair = interval(np.concatenate(thresholds)), interval(np.concatenate(rates))
-    reason = None if all(pair) else "all draws of recordings agree"
+    reason = None if any(pair) else "all draws of recordings agree"
     return dict(zip(keys, (*pair, reason)))
 
 

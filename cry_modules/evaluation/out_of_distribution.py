@@ -187,6 +187,14 @@ class Reference(NamedTuple):
         far = self.training.distance[1]
         return float(distance(emb, self.mean, self.variance)) / far
 
+    def is_far(self, embs: np.ndarray) -> np.ndarray:
+        """Tell which embeddings ``[n, dimensions]`` are farther than the 99th
+        percentile of training, ``[n]``; False if that is unknown."""
+        if not self.training.distance:
+            return np.zeros(len(embs), dtype=bool)
+        far = self.training.distance[1]
+        return distance(embs, self.mean, self.variance) > far
+
     def unlike(
         self,
         seconds: float,

@@ -81,8 +81,11 @@ def _leakage(gap: Gap, grouped: Question, random: Evidence, label: str) -> str:
         )
     if gap.ci95 is not None and gap.ci95[0] > 0:
         return (
-            f"unclear. A random split adds {size}, but nothing to labels "
-            "shuffled between patients. Keep patients apart."
+            f"unclear. For {label} a random split, which puts recordings of "
+            f"one baby on both sides, adds {size}; to labels shuffled between "
+            "patients, where only recognising the baby could help, it adds "
+            "nothing. So the gain may come from more babies in training as "
+            "well as from recognising them. Keep patients apart."
         )
     return (
         f"no evidence. A random split adds {size}, and nothing to labels "
@@ -170,7 +173,10 @@ def _answer(question: Question, finding: str, advice: str) -> str:
     if known == "proven":
         return f"{finding} ({numbers}). {advice}"
     if known == "unproven":
-        return f"not proven that {finding} ({numbers}); check again."
+        return (
+            f"not proven that {finding} ({numbers}): the interval and the test "
+            "by shuffled labels disagree, so only more patients can decide."
+        )
     return f"no evidence that {finding} ({numbers})."
 
 

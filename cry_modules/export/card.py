@@ -8,14 +8,18 @@ from markupsafe import Markup
 
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.evaluation.controls import in_words, unbeaten
-from cry_modules.evaluation.final import card_sentence
+from cry_modules.evaluation.final import (
+    card_sentence,
+    study_limits,
+    study_sentence,
+)
 from cry_modules.evaluation.out_of_distribution import Training
 from cry_modules.evaluation.report import (
     controls_table,
     is_above_chance,
     metrics_table,
 )
-from cry_modules.export.facts import FEWEST
+from cry_modules.export.facts import FEWEST, few, mode_in_words
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import with_interval
 
@@ -44,9 +48,11 @@ def model_card(
     public = map(public_encoder, description["origin"])
     controls = controls_table(metrics) if metrics.get("controls") else []
     unknown = licence == "unknown"
-    final = metrics.get("final")
+    final, study = metrics.get("final"), description.get("study")
     results = {
         "final_sentence": Markup(card_sentence(final)) if final else "",
+        "study_sentence": study and study_sentence(study, metrics["seed"]),
+        "mode": mode_in_words(metrics),
         "tested": "In cross-validation" if final else "On the test split",
         "figures": Markup("\n".join(metrics_table(metrics))),
         "controls": Markup("\n".join(controls)),
@@ -88,16 +94,24 @@ def limits(description: Dict, metrics: Dict) -> List[str]:
             "We found no evidence that it is better, on the same recordings, "
             f"than {names}."
         )
-    label, rarest = min(
-        test["per_class"].items(), key=lambda item: item[1]["n_patients"]
-    )
-    if rarest["n_patients"] < _FEW_PATIENTS:
+    study, is_final = description.get("study"), bool(metrics.get("final"))
+    if study:
+        caveats += map(plain, study_limits(study))
+    rare = {
+        label: entry["n_patients"]
+        for label, entry in test["per_class"].items()
+        if entry["n_patients"] < _FEW_PATIENTS
+    }
+    if rare:
+        where = "All folds together have" if is_final else "The test split has"
+        names = ", ".join(
+            f"`{plain(label)}` {few(n)}" for label, n in rare.items()
+        )
         caveats.append(
-            f"The test split has few patients of a class (`{plain(label)}`): "
+            f"{where} fewer than {_FEW_PATIENTS} patients of a class ({names}): "
             "the intervals are wide, and no value inside them is excluded."
         )
-    slope = test.get("calibration_slope_ci95")
-    is_final = bool(metrics.get("final"))  # recalibrated
+    slope = test.get("calibration_slope_ci95")  # a final one is recalibrated
     if slope is not None and not (is_final or slope[0] <= 1 <= slope[1]):
         kind = "overconfident" if slope[1] < 1 else "underconfident"
         caveats.append(

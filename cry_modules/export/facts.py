@@ -13,6 +13,7 @@ from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.saved_model import run_settings
 from cry_modules.evaluation.columns import is_date
 from cry_modules.metrics.figures import shown_in
+from cry_modules.metrics.words import count
 from data_prep import manifest
 from data_prep.files.errors import InputError, require
 
@@ -62,6 +63,22 @@ def corpus_facts(run: Path) -> Dict:
         "synthetic": bool(corpus.get("synthetic")),
         "splits": splits,
     }
+
+
+def mode_in_words(facts: Dict) -> str:
+    """Fine-tuning mode and read-out as on the page of a study.
+
+    Example
+    -------
+    >>> mode_in_words({"finetune_mode": "linear", "readout": "block3"})
+    'linear on blocks'
+    """
+    mode = facts["finetune_mode"]
+    name = {"linear_bn": "linear+BN", "end_to_end": "end to end"}.get(
+        mode, mode
+    )
+    blocks = str(facts.get("readout")).startswith("block")
+    return f"{name} on blocks" if blocks else name
 
 
 def shared_name(corpus: Dict) -> str:
@@ -188,18 +205,26 @@ def _is_run(folder: Path) -> bool:
 
 def _of_exported(folder: Path) -> List[str]:
     description = read_description(folder)
-    how = f"{description['finetune_mode']} training on {_corpus(description['corpus'])}"
+    how = f"{description['finetune_mode']} training on {_in_words(description['corpus'])}"
     return [*description["origin"], how]
 
 
-def _corpus(corpus: Dict) -> str:
+def _in_words(corpus: Dict) -> str:
     name = shared_name(corpus)
     return f"{name} (synthetic)" if corpus.get("synthetic") else name
 
 
+def _corpus(folder: Path) -> str:
+    """Name and number of training recordings of the corpus of a manifest."""
+    name, table = _in_words(manifest.read_corpus(folder) or {}), "train.csv"
+    if not (folder / table).is_file():
+        return name
+    return f"{name}, {count(len(manifest.read(folder / table)), 'recording')}"
+
+
 def _of_run(folder: Path, steps: int) -> List[str]:
     settings = run_settings(folder)
-    name = _corpus(manifest.read_corpus(folder / "manifest") or {})
+    name = _corpus(folder / "manifest")
     source = settings.get("encoder_source")
     is_random = EncoderSource(source or None).kind == "random"
     before = [] if is_random else origin(source, steps)
@@ -209,7 +234,7 @@ def _of_run(folder: Path, steps: int) -> List[str]:
     if "cry_folder" not in settings:
         return [*before, f"SimCLR pre-training on {name}"]
     step = f"SimCLR adaptation on {name}"
-    replayed = manifest.read_corpus(folder / "manifest/replay")
-    if replayed is not None:
+    replayed = folder / "manifest/replay"
+    if manifest.read_corpus(replayed) is not None:
         step += f", with replay of {_corpus(replayed)}"
     return [*before, step]

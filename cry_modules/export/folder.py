@@ -35,11 +35,13 @@ from cry_modules.checkpoints.saved_model import (
     load_run,
     run_settings,
 )
+from cry_modules.evaluation.final import read_study
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (
     UNNAMED,
     corpus_facts,
     figures_of_test,
+    mode_in_words,
     operating_point,
     origin,
     subgroup_facts,
@@ -190,6 +192,8 @@ def describe(
         "prevalence": dict(zip(metrics["classes"], metrics["prevalence"])),
         "operating_point": operating_point(metrics, model.threshold),
         "final": metrics.get("final"),
+        "study": metrics.get("final")
+        and read_study(run, mode_in_words(metrics)),
         "training_recordings": metrics.get("training_recordings"),
         "figures": figures_of_test(metrics),
         "subgroups": subgroup_facts(metrics),

@@ -321,11 +321,11 @@ def run(args: argparse.Namespace) -> int:
             yield score
 
     threshold = classifier.facts["threshold"]
-    write_scores(kept(), classifier.classes, threshold, args.csv, detector)
     known = classifier.reference
-    warn_of_comparison(
-        scores, classifier.classes, known and known.training, detector
-    )
+    training = known and known.training
+    how = classifier.classes, threshold, args.csv, detector, training
+    write_scores(kept(), *how)
+    warn_of_comparison(scores, classifier.classes, training, detector)
     print_summary(scores, args.csv, detector)
     return 1 if any(score.error for score in scores) else 0
 

@@ -112,13 +112,11 @@ def _score(args) -> int:
         print(detector.in_words(), file=sys.stderr)
     scores = classifier.classify_files(paths, args.longest_s, True, detector)
     hparams, known = classifier.hparams, classifier.reference
-    write_scores(scores, hparams.classes, hparams.threshold, out, detector)
+    training = known and known.training
+    how = hparams.classes, hparams.threshold, out, detector, training
+    write_scores(scores, *how)
     warn_of_comparison(
-        scores,
-        hparams.classes,
-        known and known.training,
-        detector,
-        args.window_s,
+        scores, hparams.classes, training, detector, args.window_s
     )
     failed, more = {}, ""
     if folder is not None:
@@ -126,6 +124,13 @@ def _score(args) -> int:
         with _if_interrupted(state):
             paths = [score.path for score in scores if not score.error]
             failed = _write_over_time(classifier, paths, folder, args, detector)
+        size, hop = classifier.window_sizes(args.window_s, args.hop_s)
+        print(
+            f"scores over time: windows of {size:g} s every {hop:g} s in {folder}; "
+            "n_windows of the table counts those that its scores average, "
+            "which do not overlap",
+            file=sys.stderr,
+        )
     if failed:
         reason = next(iter(failed.values()))
         more = f", {len(failed)} have no scores over time, such as {reason}"
@@ -162,7 +167,12 @@ def _write_over_time(
     have none, by path."""
     # Imported here: a table alone does not need matplotlib.
     from cry_modules.figures.style import picture, shortened
-    from cry_modules.inference.picture import SIZE, draw_scores, spectrogram
+    from cry_modules.inference.picture import (
+        SIZE,
+        THRESHOLD_FROM,
+        draw_scores,
+        spectrogram,
+    )
 
     hparams = classifier.hparams
     unscored = f"no {detector.detected}, or silence" if detector else "silence"
@@ -186,7 +196,10 @@ def _write_over_time(
         shown = (track, hparams.classes, hparams.threshold, levels)
         with picture(folder / f"{name}.png", SIZE) as figure:
             title = shortened(Path(path).name, 60)
-            draw_scores(figure, *shown, title, unscored=unscored)
+            draw_scores(
+                figure, *shown, title, unscored=unscored,
+                threshold_from=THRESHOLD_FROM,
+            )  # fmt: skip
     return failed
 
 

@@ -334,16 +334,16 @@ class CryClassifier(EncoderClassifier):
         length = round(audit.duration * rate)
         spans = spans_of(sliding(length, size, hop), size, length, rate)
         logits = np.full((len(spans), len(self.hparams.classes)), np.nan)
-        kept = np.arange(len(spans))
+        kept, is_far = np.arange(len(spans)), np.zeros(len(spans), dtype=bool)
         if detector is not None:
             kept = np.flatnonzero(detector.finds(audit, spans))
         if len(kept):
             windows = self.windows(audit, [spans[i] for i in kept])
-            logits[kept] = windows.logits
+            logits[kept], is_far[kept] = windows.logits, windows.is_far
             if not np.isfinite(windows.logits[windows.is_loud]).all():
                 raise Unusable(path, NOT_FINITE)
         starts, stops = np.array(spans).T
-        return ScoreTrack(starts, stops, softmax(logits))
+        return ScoreTrack(starts, stops, softmax(logits), is_far)
 
     def window_sizes(
         self, window_s: Optional[float] = None, hop_s: Optional[float] = None

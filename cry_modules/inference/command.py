@@ -130,15 +130,17 @@ def write_scores(
     threshold: Optional[float],
     out: Optional[str],
     detector: Optional[Detector] = None,
+    training: Optional[Training] = None,
 ) -> None:
     """Write the table of scores to a file, or print it; with a detector, it
-    has the column ``LEFT_OUT``."""
+    has the column ``LEFT_OUT``, without one, tapes are marked."""
     columns = COLUMNS if detector is None else (*COLUMNS, LEFT_OUT)
+    tape_s = _tape_s(training) if detector is None else float("inf")
     header = header_of(classes, columns)
     rows = (
         row
         for score in scores
-        for row in rows_of([score], classes, threshold, columns)
+        for row in rows_of([score], classes, threshold, columns, tape_s)
     )
     if out is not None:
         write_table(Path(out), header, rows)
@@ -174,6 +176,11 @@ def print_summary(
         print(f"{line}; table in {out}")
 
 
+def _tape_s(training: Optional[Training]) -> float:
+    """Length from which a recording is a tape, seconds."""
+    return UNCUT_S if training is None else training.tape_s
+
+
 def warn_of_comparison(
     scores: Sequence[FileScore],
     classes: Sequence[str],
@@ -204,7 +211,7 @@ def warn_of_comparison(
             "nothing; see the column unlike_training",
             file=sys.stderr,
         )
-    tape_s = UNCUT_S if training is None else training.tape_s
+    tape_s = _tape_s(training)
     tapes = [s for s in scores if not s.error and s.seconds > tape_s]
     if detector is not None or not (tapes or window_s):
         return

@@ -8,15 +8,18 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cry_modules.figures.style import INK, SERIES, add_legend
+from cry_modules.figures.style import INK, SERIES, add_legend, shortened
 from cry_modules.inference.scores import ScoreTrack
 from cry_modules.inference.windows import batches, read_windows
 
 #: Inches.
 SIZE = (8.0, 4.4)
+#: Where the threshold of a model comes from, for the legend.
+THRESHOLD_FROM = "of whole recordings:\n80 % specificity on validation"
 #: Of more classes, only the most probable are drawn.
 MOST_LINES = 8
 
+_UNLIKE = "#f3dcc0"  # shade of windows unlike training
 _RATE, _N_FFT, _HOP = 16000, 512, 160
 _RANGE_DB = 80.0
 _SMALLEST_POWER = 1e-12  # of silence
@@ -74,10 +77,12 @@ def draw_scores(
     title: str = "",
     is_narrow: bool = False,
     unscored: str = "silence",
+    threshold_from: str = "",
 ) -> None:
     """Draw a spectrogram ``[bins, columns]`` in dB from 0 to 8 kHz and, below
     it, the scores on the same time axis. The last class is the positive one;
-    ``unscored`` is the legend of windows without scores.
+    ``unscored`` is the legend of windows without scores. Windows whose sound
+    is far from those of training are shaded.
     """
     sound, scores = figure.subplots(
         2, 1, sharex=True, gridspec_kw={"hspace": 0.12}
@@ -93,20 +98,26 @@ def draw_scores(
     sound.grid(False)
     sound.set_ylabel("kHz")
     sound.set_title(title, loc="left")
-    _draw_lines(scores, middles, track.scores, classes, threshold)
+    _draw_lines(scores, middles, track.scores, classes)
+    if threshold is not None:
+        label = f"threshold {threshold:.3g} {threshold_from}".strip()
+        _draw_threshold(scores, threshold, label)
     is_empty = np.isnan(track.scores).any(axis=1)
-    _draw_unscored(scores, middles, is_empty, end, unscored)
+    is_far = is_empty & False if track.is_far is None else track.is_far
+    _shade(scores, middles, is_empty, end, unscored, "0.85")
+    label = "sound unlike training:\nscores may mean nothing"
+    _shade(scores, middles, is_far & ~is_empty, end, label, _UNLIKE)
     # Log-odds: a threshold may be far below a half.
     scores.set_yscale("logit", nonpositive="clip")
     scores.set_ylim(_SMALLEST / 2, 1 - _SMALLEST / 2)
     scores.set_yticks(_TICKS, [f"{p:g}" for p in _TICKS])
     scores.yaxis.set_minor_locator(NullLocator())
-    scores.set_ylabel("score")
+    scores.set_ylabel(_in_words(track, classes))
     scores.set_xlim(0, end)
     scores.set_xlabel("minutes" if is_long else "seconds")
     artists = [*scores.get_lines(), *scores.collections]
     entries = [(artist.get_label(), artist) for artist in artists]
-    if len(classes) == 2 and threshold is None:
+    if len(classes) == 2 and threshold is None and not is_far.any():
         return
     if is_narrow:  # below, as there is no room next to the lines
         n_rows = -(-len(entries) // 2)
@@ -116,7 +127,14 @@ def draw_scores(
         add_legend(scores, entries, loc="upper left", bbox_to_anchor=(1.01, 1))
 
 
-def _draw_lines(axes, middles, scores, classes, threshold) -> None:
+def _in_words(track: ScoreTrack, classes: List[str]) -> str:
+    """Name of the axis of scores."""
+    of = f" of\n{shortened(classes[1], 28)}" if len(classes) == 2 else ""
+    size = np.median(track.stops - track.starts)
+    return f"predicted probability{of},\n{size:.3g} s windows, log-odds scale"
+
+
+def _draw_lines(axes, middles, scores, classes) -> None:
     """Draw a line for each class; of two, only for the positive one."""
     lines = np.argsort(np.nan_to_num(scores).sum(axis=0))[::-1][:MOST_LINES]
     if len(classes) == 2:
@@ -128,21 +146,22 @@ def _draw_lines(axes, middles, scores, classes, threshold) -> None:
             marker="o" if len(middles) <= 100 else None, markersize=3,
             linewidth=1.5, linestyle="-" if i < len(SERIES) else "--",
         )  # fmt: skip
-    if threshold is not None:
-        axes.axhline(
-            np.clip(threshold, _SMALLEST, 1 - _SMALLEST), color=INK,
-            linestyle=(0, (4, 3)), linewidth=1,
-            label=f"threshold {threshold:.3g}",
-        )  # fmt: skip
 
 
-def _draw_unscored(axes, middles, is_empty, end, label) -> None:
-    """Shade windows without scores around their middles."""
-    if not is_empty.any():
+def _draw_threshold(axes, threshold, label) -> None:
+    axes.axhline(
+        np.clip(threshold, _SMALLEST, 1 - _SMALLEST), color=INK,
+        linestyle=(0, (4, 3)), linewidth=1, label=label,
+    )  # fmt: skip
+
+
+def _shade(axes, middles, chosen, end, label, color) -> None:
+    """Shade some windows around their middles."""
+    if not chosen.any():
         return
     edges = np.array([0, *(middles[1:] + middles[:-1]) / 2, end])
-    spans = zip(edges[:-1][is_empty], np.diff(edges)[is_empty])
+    spans = zip(edges[:-1][chosen], np.diff(edges)[chosen])
     axes.broken_barh(
-        list(spans), (0, 1), facecolors="0.85", label=label,
+        list(spans), (0, 1), facecolors=color, label=label,
         transform=axes.get_xaxis_transform(), zorder=0,
     )  # fmt: skip

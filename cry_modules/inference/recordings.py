@@ -7,7 +7,7 @@ import os
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from functools import partial
-from typing import Iterator, List, NamedTuple, Sequence, Tuple
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import soundfile
@@ -164,7 +164,8 @@ def score_windows(classifier, score: FileScore, audit: Audit, detector) -> None:
     logits = windows.logits[windows.is_loud]
     if len(logits):
         score.set_logits(logits.mean(axis=0), len(logits))
-        score.compare(classifier.reference, audit.level_dbfs, *windows[2:])
+        compared = audit.level_dbfs, windows.powers, windows.emb
+        score.compare(classifier.reference, *compared)
     else:
         score.error = "silent: in every window"
 
@@ -176,6 +177,8 @@ class Windows(NamedTuple):
     is_loud: np.ndarray  #: ``[n]``, False in silent windows
     powers: np.ndarray  #: sum of ``band_powers`` of the loud ones
     emb: np.ndarray  #: mean embedding of the loud ones ``[dimensions]``
+    #: ``[n]``, True where the embedding is far from those of training
+    is_far: Optional[np.ndarray] = None
 
 
 def covering_spans(seconds: float, hparams) -> List[Tuple[float, float]]:
@@ -204,7 +207,7 @@ def window_outputs(
     how = rate, PEAK / audit.peak, audit.channel
     windows = read_windows(audit.path, spans, *how)
     longest = max(stop - start for start, stop in spans)
-    logits, is_loud, powers, total = [], [], 0.0, 0.0
+    logits, is_loud, is_far, powers, total = [], [], [], 0.0, 0.0
     with reading(audit.path):
         for batch in batches(windows, max(1, int(WINDOWS_S / longest))):
             mask = np.array([level_dbfs(sig) >= SILENT_DBFS for sig in batch])
@@ -213,12 +216,16 @@ def window_outputs(
                 for i in np.flatnonzero(mask)
             ]
             rows = np.full((len(batch), len(model.hparams.classes)), np.nan)
+            is_far.append(np.zeros(len(batch), dtype=bool))
             if sigs:
                 rows[mask], embs = model.outputs(sigs)
+                if model.reference is not None:
+                    is_far[-1][mask] = model.reference.is_far(embs)
                 total = total + embs.sum(axis=0)
                 powers += sum(band_powers(sig.numpy(), rate) for sig in sigs)
             logits.append(rows)
             is_loud.append(mask)
     is_loud = np.concatenate(is_loud)
     emb = total / max(1, is_loud.sum())
-    return Windows(np.concatenate(logits), is_loud, powers, emb)
+    far = np.concatenate(is_far)
+    return Windows(np.concatenate(logits), is_loud, powers, emb, far)

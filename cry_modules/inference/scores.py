@@ -18,6 +18,8 @@ COLUMNS = (
 )  # fmt: skip
 #: Column before those of the classes where a detector has left out windows.
 LEFT_OUT = "windows_left_out"
+#: In ``unlike_training`` of a tape that is scored as if all of it were cries.
+NO_DETECTOR = "no detector"
 NOT_FINITE = (
     "scores are not finite: the weights are damaged, or the precision is too "
     "low for them; pass precision fp32, or download the model again"
@@ -79,6 +81,8 @@ class ScoreTrack(NamedTuple):
     starts: np.ndarray  #: of the windows, seconds ``[n]``
     stops: np.ndarray  #: seconds ``[n]``
     scores: np.ndarray  #: ``[n, n_classes]``; NaN in silent windows
+    #: True where the sound is far from those of training, ``[n]``
+    is_far: Optional[np.ndarray] = None
 
 
 def call_of(
@@ -106,20 +110,25 @@ def rows_of(
     classes: Sequence[str],
     threshold: Optional[float],
     columns: Sequence[str] = COLUMNS,
+    tape_s: float = float("inf"),
 ) -> List[List]:
     """Rows of the table: ``COLUMNS``, with or without ``LEFT_OUT``, and the
-    probability of each class."""
+    probability of each class. Recordings longer than ``tape_s`` are unlike
+    those of training in having no detector."""
     rows = []
     for score in scores:
         call, cells, ratio = "", [""] * len(classes), ""
         if score.scores is not None:
             call = call_of(score.scores, classes, threshold)
             cells = [repr(value) for value in score.scores.tolist()]
+        unlike = [*score.unlike]
+        if score.scores is not None and score.seconds > tape_s:
+            unlike.append(NO_DETECTOR)
         if score.distance is not None:
             ratio = f"{score.distance:.3f}"
         rows.append(
             [score.path, f"{score.seconds:.3f}", call, score.n_windows or ""]
-            + [score.error, "; ".join(score.unlike), ratio]
+            + [score.error, "; ".join(unlike), ratio]
             + [score.n_left_out] * (LEFT_OUT in columns)
             + cells
         )
@@ -147,7 +156,7 @@ def write_track(track: ScoreTrack, classes: Sequence[str], path: Path) -> None:
     rows = [
         [f"{start:.3f}", f"{stop:.3f}"]
         + ["" if np.isnan(value) else repr(value) for value in row.tolist()]
-        for start, stop, row in zip(*track)
+        for start, stop, row in zip(*track[:3])
     ]
     write_table(path, header_of(classes, ("start", "stop")), rows)
 

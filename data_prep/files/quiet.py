@@ -3,6 +3,8 @@ progress bars where nobody watches them."""
 
 import logging
 import sys
+from contextlib import contextmanager
+from typing import Iterator, Set
 
 import tqdm.std
 
@@ -30,6 +32,30 @@ def _demote(record: logging.LogRecord) -> bool:
     if record.getMessage().startswith(_UNIMPORTANT[record.name]):
         record.levelno, record.levelname = logging.DEBUG, "DEBUG"
     return True
+
+
+@contextmanager
+def shown_once(shown: Set[str], hides_news: bool = False) -> Iterator[None]:
+    """Context manager in which messages that are ``shown`` already are logged
+    as ``DEBUG``, which the console does not show and its file does; others are
+    added. ``hides_news`` does so with all but warnings and errors."""
+    make = logging.getLogRecordFactory()
+
+    def demoted(*args, **kwargs):
+        record = make(*args, **kwargs)
+        if record.levelno not in (logging.INFO, logging.WARNING):
+            return record
+        text, is_news = record.getMessage(), record.levelno == logging.INFO
+        if text in shown or (hides_news and is_news):
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        shown.add(text)
+        return record
+
+    logging.setLogRecordFactory(demoted)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make)
 
 
 def quiet_bars() -> None:

@@ -3,6 +3,7 @@ of all recordings, whose epochs or penalty the folds have chosen."""
 
 import json
 import re
+import sys
 from pathlib import Path
 from statistics import median, median_low
 from typing import Dict, List, Tuple
@@ -27,6 +28,13 @@ from data_prep.files.tables import read_table, write_text
 
 #: Entries of the folds' ``metrics.json`` that are not those of a model.
 _OF_FOLDS = ("folds", "fold_column", "by_fold", "nuisance", "figures")
+
+
+def without_bars(run_opts: Dict) -> Dict:
+    """Options of the runs after the first fold: no progress bars in a log, of
+    which each would be a line."""
+    is_watched = getattr(sys.stderr, "isatty", lambda: False)()
+    return run_opts if is_watched else {**run_opts, "noprogressbar": True}
 
 
 def check_final(hparams: Dict) -> None:

@@ -72,6 +72,7 @@ from cry_modules.training.schedule import step_schedule
 from data_prep import manifest
 from data_prep.corpora.preparation import require_folder
 from data_prep.files.errors import one_line_errors
+from data_prep.files.quiet import shown_once
 from recipes.classification import after, folds
 from recipes.classification.checks import check_options, read_labels
 from recipes.classification.pretrained import load_pretrained
@@ -324,17 +325,23 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
     options = after.evaluation_options(hparams)
     column, values, changes = folds.changes_of_folds(hparams)
     begin(hparams, hparams_file, overrides, __file__).join()
-    output, runs = Path(hparams["output_folder"]), {}
+    output, runs, shown = Path(hparams["output_folder"]), {}, set()
     for i, (name, change) in enumerate(changes.items()):
         logger.info("Fold %d of %d: %s", i + 1, len(values), values[i])
-        runs[name] = run_variant(
-            hparams_file, overrides, run_opts, output / name, change
-        )
+        if i == 1:
+            run_opts = folds.without_bars(run_opts)
+        with shown_once(shown, hides_news=i > 0):
+            runs[name] = run_variant(
+                hparams_file, overrides, run_opts, output / name, change
+            )
     done = after.pool(hparams, column, values, runs, options)
     if hparams["final"]:
         folder, change = output / FINAL, {"folds": None, "final": False}
         how = partial(run_final, done=done, fold_folder=output)
-        run_variant(hparams_file, overrides, run_opts, folder, change, how=how)
+        parts = hparams_file, overrides, run_opts, folder, change
+        logger.info("The final model, of all recordings")
+        with shown_once(shown, hides_news=True):
+            run_variant(*parts, how=how)
     return done
 
 

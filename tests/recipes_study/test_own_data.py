@@ -2,6 +2,7 @@
 folders without a table, and what is refused before any run starts."""
 
 import csv
+import json
 import re
 import shutil
 
@@ -9,10 +10,13 @@ import pytest
 import studies
 import yaml
 
+from cry_modules.evaluation.final import STUDY_FILE
 from data_prep.files.errors import InputError
 from data_prep.files.tables import write_text
 from recipes.study import cost, final, run
 from recipes.study.cry_tables import write_tables
+from recipes.study.report.doubtful import best_method
+from recipes.study.report.results import Results
 from recipes.study.settings import check_settings
 from tests.planted import one_line
 
@@ -253,12 +257,16 @@ def test_a_short_run_does_not_correct_the_hours_of_trainings(tmp_path):
     assert estimate.of(left, [tables]) == estimate.of(left, [])
 
 
-def test_the_final_model_has_an_encoder_that_no_fold_has_heard(
+def test_the_final_model_is_the_best_of_an_encoder_that_no_fold_has_heard(
     tmp_path, own, noise, monkeypatch, capsys
 ):
+    """The rule is that of the page's best method (a stranger's first finding:
+    the shared model was not the best one, and nothing said so)."""
     for cry in range(15):
         noise(f"others/{cry}.wav")
-    settings = studies.real(tmp_path, own, folds=3, **COLUMNS)
+    encoders = ["random_calibrated", "simclr", "adapt_replay"]
+    changes = {"encoders": encoders, "modes": ["linear", "linear_blocks"]}
+    settings = studies.real(tmp_path, own, folds=3, **COLUMNS, **changes)
     others = {"unlabelled": str(tmp_path / "others")}
     started = []
     monkeypatch.setattr("os.execv", lambda _, command: started.append(command))
@@ -268,22 +276,58 @@ def test_the_final_model_has_an_encoder_that_no_fold_has_heard(
         folder.mkdir(exist_ok=True)
         text = yaml.safe_dump({**settings, **changes})
         write_text(folder / "study.yaml", text)
+        nothing = one_line(final.choose, Results(plan))
+        assert "no classifier that could be the final model" in nothing
+        shutil.rmtree(folder / "classifiers", ignore_errors=True)
+        studies.pretend(plan)
+        with studies.fewer_draws():
+            choice = final.choose(Results(plan))
         assert f"encoder {encoder} is not trained" in one_line(
-            final.final_command, plan
+            final.final_command, plan, choice, folder
         )
         done = plan.encoder(encoder, 1).result
         done.parent.mkdir(parents=True)
         done.touch()
         assert f"-m recipes.study.final {folder}" in run.farewell(plan)
-        final.main([str(folder)])
+        with studies.fewer_draws():
+            final.main([str(folder)])
         command = started.pop()
         assert f"--encoder_source={plan.encoder(encoder, 1).folder}" in command
         assert {"--folds=all", "--final=True"} < set(command)
         assert f"--output_folder={folder}/final" in command
-        assert "python train_cls.py" in capsys.readouterr().out
+        line, typed = capsys.readouterr().out.strip().split("\n")
+        assert "python train_cls.py" in typed
+        check_choice(plan, line, command)
+        study = json.loads((folder / "final" / STUDY_FILE).read_text())
+        assert study["is_best"] == (encoder == "adapt_replay")
+        assert str(tmp_path) not in json.dumps(study)
+    unknown = one_line(final.choose, Results(plan), "supervised")
+    assert "--encoder supervised is not in this study" in unknown
+    with studies.fewer_draws():
+        final.main([str(folder), "--encoder", "simclr", "--mode", "linear"])
+    (command,) = started
+    assert f"--output_folder={folder}/final_simclr_linear" in command
+    assert "on the page, where" in capsys.readouterr().out
     plan = studies.plan_of({**settings, "folds": False})
-    assert "needs a study with folds" in one_line(final.final_command, plan)
+    assert "needs a study with folds" in one_line(final.choose, Results(plan))
     assert "recipes.study.final" not in run.farewell(plan)
+
+
+def check_choice(plan, line, command):
+    """The line names the page's best method, or why it cannot be final."""
+    with studies.fewer_draws():
+        results = Results(plan)
+        encoder, mode = best_method(results, "neuro")
+        mean = results.cell("neuro", encoder, mode).mean
+    label = final.in_words(encoder, mode)
+    assert f"{mean:.3f}" in line and line.endswith("--encoder, --mode)")
+    if plan.adapted_folds(encoder):
+        assert f"where {label} has the highest" in line
+        assert "another encoder in each fold" in line
+    else:
+        assert line.startswith(f"final model: {label} (AUC {mean:.3f} on the ")
+        assert "the highest of 6: a choice that flatters it" in line
+        assert ("--readout=block3" in command) == (mode == "linear_blocks")
 
 
 def test_settings_of_own_data_are_read(tmp_path):

@@ -43,14 +43,14 @@ _ITEMS = (
     ),
     (
         "missing data", "11", "20",
-        "recordings without a label are not classified; they are used, "
-        "unlabelled, for adaptation; {excluded}",
+        "recordings without a label are not classified, and {unlabelled}; "
+        "{excluded}",
     ),
     ("use of the data", "12a", "15b", "{split}; leakage: {leakage}"),
     (
         "model, training and tuning", "12c", "15a, 15b",
-        "model: {model}; training: {training}; tuning: only the epoch and the "
-        "thresholds are chosen, on validation patients",
+        "model: {model}; training: {training}; tuning: only {tuned} are "
+        "chosen, on validation patients",
     ),
     ("differences between sites", "12d, 23b", "21", "{subgroups}"),
     (
@@ -58,12 +58,12 @@ _ITEMS = (
         "AUC by recording (primary) and by patient, average precision, "
         "calibration curves; {intervals}; compared with: {comparators}",
     ),
-    ("model updating", "12f, 24", "", "none after evaluation; {leakage}"),
+    ("model updating", "12f, 24", "", "none after evaluation"),
     ("calculation of predictions", "12g", "", "{code}, at commit {commit}"),
     (
         "class imbalance", "13", "",
-        "classes: {participants}; training: {training}; calibration: "
-        "{calibration}",
+        "classes: see flow of participants; training: {training}; "
+        "calibration: {calibration}",
     ),
     (
         "output and thresholds", "15", "15c",
@@ -72,7 +72,8 @@ _ITEMS = (
     ),
     (
         "development and evaluation data", "16, 20c", "",
-        "{participants}; recording factors related to the label: {confounds}",
+        "see flow of participants; recording factors related to the label: "
+        "{confounds}",
     ),
     (
         "availability of data", "18e", "40a",
@@ -85,7 +86,8 @@ _ITEMS = (
     ("flow of participants", "20a", "24", "{participants}; {excluded}"),
     (
         "characteristics of the data", "20b", "25",
-        "{participants}; {n_recordings} recordings, {hours} hours",
+        "{n_recordings} recordings, {hours} hours; by class, see flow of "
+        "participants",
     ),
     (
         "participants and events", "21", "",
@@ -105,7 +107,7 @@ _ITEMS = (
     ("software and hardware", "", "13", "{software}; {hardware}"),
     (
         "information available to the model", "", "17a",
-        "the sound alone; {leakage}",
+        "the sound alone; what encoders have heard: see use of the data",
     ),
     (
         "indeterminate results", "", "19",

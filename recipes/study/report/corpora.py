@@ -5,6 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
+from cry_modules.metrics.words import count
 from data_prep.files.errors import require
 from data_prep.files.tables import read_lines, read_table
 from data_prep.manifest import SPLITS, read, read_corpus
@@ -20,6 +21,9 @@ NOT_THE_CRY = {
     "label_background": "background alone (quietest frames)",
     "label_file": "all file facts together (length, level, rate, format)",
 }
+_ADAPTATION = "adaptation"
+#: Kind of a reason of the audit, such as "DC offset" or "near copy".
+_KIND = re.compile(r"(near|exact) copy|[A-Za-z ]+(?=: )|channels out of phase")
 _EVIDENCE = {"auc": float, "ci95": ([float, float], None), str: object}
 _CONFOUNDS = {
     "verdict": [str],
@@ -38,10 +42,11 @@ class Corpus(NamedTuple):
     licence: str  # empty if unknown
     shareable: bool  # whether its audio may be shared
     recordings: int
-    patients: int  # or sources
+    patients: int  # or sources; 0 if each file counts as one: unknown
     hours: float
     sites: int  # 0 if unknown
-    rejected: Dict[str, int]  # excluded files by reason
+    rejected: Dict[str, int]  # files by verdict: flagged ones are kept
+    reasons: Dict[str, int]  # files by what is wrong with them
     duplicates: int  # pairs of copies
 
 
@@ -83,7 +88,7 @@ def classified(task: Task) -> str:
 
 def adapted_to(cries: str) -> str:
     """Describe the purpose of a corpus for adaptation."""
-    return f"adaptation, {cries} cries"
+    return f"{_ADAPTATION}, {cries} cries"
 
 
 def adaptations(settings: Settings) -> Dict[str, str]:
@@ -117,6 +122,8 @@ def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
     description = read_corpus(manifests) or {}
     rows = [rec for split in splits for rec in read(manifests / f"{split}.csv")]
     named = read_corpus(Path(root)) or {}
+    columns = ("verdict", "reason")
+    rejected = _rows(manifests / "rejected.csv", *columns)
     return Corpus(
         str(named.get("name") or name),
         purpose,
@@ -124,18 +131,52 @@ def _corpus(manifests: Path, purpose, splits, root, name) -> Optional[Corpus]:
         str(description.get("licence") or ""),
         bool(description.get("shareable_audio")),
         len(rows),
-        len({rec.patient_id for rec in rows}),
+        0 if _has_no_ids(rows) else len({rec.patient_id for rec in rows}),
         sum(rec.duration for rec in rows) / 3600,
         len({rec.site for rec in rows} - {""}),
-        # Verdicts only: the reasons may name patients.
-        dict(
-            Counter(
-                r["verdict"]
-                for r in _rows(manifests / "rejected.csv", "verdict")
-            )
-        ),
+        dict(Counter(row["verdict"] for row in rejected)),
+        dict(Counter(filter(None, map(_kind_of, rejected)))),
         len(_rows(manifests / "duplicates.csv")),
     )
+
+
+def _has_no_ids(rows) -> bool:
+    """True for files of a folder without a table: each counts as a patient."""
+    return all(rec.patient_id == rec.wav for rec in rows)
+
+
+def _kind_of(row: Dict[str, str]) -> str:
+    """What is wrong with a file, without what may name patients."""
+    kind = _KIND.match(row["reason"])
+    return kind[0] if kind and row["verdict"] in ("flagged", "rejected") else ""
+
+
+def whose(corpus: Corpus) -> str:
+    """Say of how many patients the recordings of cries are."""
+    if not corpus.patients:
+        return "of unknown infants"
+    return f"of {count(corpus.patients, 'patient')}"
+
+
+def adapted_without(context: Dict) -> Optional[str]:
+    """Say how adaptation and held-out patients were kept apart, and what only
+    the authors can know; None if nothing is adapted."""
+    if not context["adapted"]:
+        return None
+    heard = [c for c in context["cries"] if c.purpose.startswith(_ADAPTATION)]
+    parts = []
+    if any(corpus.patients for corpus in heard) or not heard:
+        parts.append(
+            "encoders were adapted without the patients of validation and test "
+            "set, compared by id and by samples"
+        )
+    if not all(corpus.patients for corpus in heard):
+        parts.append(
+            "the cries of adaptation that have no patient ids were compared "
+            "with the labelled ones by samples; that they are of other infants "
+            "is for the authors to state"
+        )
+    return "; ".join(parts)
 
 
 def _rows(path: Path, *columns: str) -> List[Dict[str, str]]:

@@ -2,18 +2,27 @@
 
 from typing import Any, Dict, Iterable, List, Optional
 
-from recipes.study.encoders import ENCODERS, PROPOSED
+from cry_modules.metrics.predictions import UNITS
+from recipes.study.encoders import ENCODERS
 from recipes.study.report.corpora import Corpus
+from recipes.study.report.doubtful import best_method
+from recipes.study.report.limits import in_words
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.settings import MODE_NAMES, Settings
+from recipes.study.settings import (
+    HPARAMS,
+    MODE_NAMES,
+    Settings,
+    hparams_of,
+    plain_settings,
+)
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:
     """Facts for ``checklist.rows``; None if the study does not know."""
     return {
         **_data_facts(results, context),
-        **_model_facts(results),
+        **_model_facts(results, context),
         **_result_facts(results, context),
     }
 
@@ -33,11 +42,12 @@ def _data_facts(results, context) -> Dict[str, Any]:
         "the next one is for validation"
         if settings.folds
         else "whole patients in training, validation and test set",
-        "leakage": "no patient is in two splits; encoders are adapted without "
-        "the patients of validation and test set, compared by id and by "
-        "samples",
+        "leakage": "; ".join(
+            filter(None, ["no patient is in two splits", context["apart"]])
+        ),
+        "unlabelled": _unlabelled(settings),
         "participants": _participants(context["splits"][column]),
-        "n_patients": cries and cries.patients,
+        "n_patients": (cries and cries.patients) or None,
         "n_recordings": cries and cries.recordings,
         "hours": cries and f"{cries.hours:.1f}",
         "label_columns": and_([t.label_column for t in settings.tasks]),
@@ -49,10 +59,19 @@ def _data_facts(results, context) -> Dict[str, Any]:
     }
 
 
-def _model_facts(results) -> Dict[str, Any]:
+def _unlabelled(settings) -> str:
+    """What became of recordings without a label."""
+    if not any(ENCODERS[name].cries == "all" for name in settings.encoders):
+        return "not used"
+    if settings.unlabelled is not None:
+        return "not used; the unlabelled cries of adaptation are other ones"
+    return "used for adaptation, if no patient of validation or test made them"
+
+
+def _model_facts(results, context) -> Dict[str, Any]:
     settings = results.settings
     task = settings.tasks[0].name
-    runs = results.of(task, "simclr", "linear")
+    runs = _of_best(results, task)
     encoders = [ENCODERS[name] for name in settings.encoders]
     comparators = [encoder.label for encoder in encoders if encoder.control]
     n_parameters = runs[0]["n_parameters"] if runs else 0
@@ -63,10 +82,10 @@ def _model_facts(results) -> Dict[str, Any]:
         f"BatchNorm and a linear layer, {n_parameters:,} parameters"
         if runs
         else None,
-        "training": "AdamW or SGD with warm-up and cosine decay; balance: "
-        f"{balance} (rare classes have a higher weight, which is reversed in "
-        "the probabilities); the epoch with the best validation AUC is kept; "
-        "all settings are in the commands of this report",
+        "training": f"{_trained(settings)}; balance: {balance} (loss: rare "
+        "classes have a higher weight, which is reversed in the probabilities)"
+        "; all settings are in the commands of this report",
+        "tuned": _tuned(settings, context),
         "comparators": and_([*comparators, *results.controls(task)]),
         "intervals": "95 % intervals from a bootstrap over test patients; "
         "the spread between seeds is given separately",
@@ -77,7 +96,7 @@ def _model_facts(results) -> Dict[str, Any]:
 
 def _result_facts(results, context) -> Dict[str, Any]:
     task = results.settings.tasks[0].name
-    runs = results.of(task, "simclr", "linear")
+    runs = _of_best(results, task)
     block = runs[0]["test"]["recording"] if runs else {}
     classes = block.get("per_class") or {}
     events = [entry["n_patients"] for entry in classes.values()]
@@ -89,7 +108,7 @@ def _result_facts(results, context) -> Dict[str, Any]:
         "n_patients_test": block.get("n_patients"),
         "n_recordings_test": block.get("n"),
         "n_events_test": min(events) if events else None,
-        "calibration": _calibration(block),
+        "calibration": _calibration(results, context),
         "subgroups": _nuisance(context["nuisance"]),
         "results": _results(results, task),
         "hypotheses": "; ".join(verdicts),
@@ -99,6 +118,55 @@ def _result_facts(results, context) -> Dict[str, Any]:
         "code": "the commands in this report, or the study's yaml file with "
         "python -m recipes.study.run",
     }
+
+
+def _of_best(results, task) -> List[Dict]:
+    """Metrics of the method that the page reports as the best, by seed."""
+    best = best_method(results, task)
+    return results.of(task, *best) if best else []
+
+
+def _trained(settings) -> str:
+    """Training of the encoders and of each kind of classifier."""
+    solved = [m for m in settings.modes if _is_solved(settings, m)]
+    others = [MODE_NAMES[m] for m in settings.modes if m not in solved]
+    parts = []
+    if any(ENCODERS[name].stage for name in settings.encoders):
+        how = "AdamW or SGD with warm-up and cosine decay"
+        parts.append(f"encoders: {how}")
+    if solved:
+        names = and_([MODE_NAMES[m] for m in solved])
+        parts.append(f"{names}: logistic regression, solved by L-BFGS")
+    if others:
+        parts.append(f"{and_(others)}: AdamW or SGD by epochs")
+    return "; ".join(parts)
+
+
+def option_of(settings: Settings, mode: str, name: str) -> Any:
+    """Value of an option of the first task's classifiers in a mode."""
+    file = HPARAMS / f"{hparams_of(settings.tasks[0].hparams, mode)}.yaml"
+    return {**plain_settings(file), **settings.stages.get(mode, {})}[name]
+
+
+def _is_solved(settings, mode) -> bool:
+    """True if a mode has a penalty in place of epochs."""
+    try:
+        return option_of(settings, mode, "solver") == "lbfgs"
+    except KeyError:
+        return False
+
+
+def _tuned(settings, context) -> str:
+    """What validation chooses."""
+    chosen = context["paper"].numbers["chosen"]
+    names = {name for values in chosen.values() for name in values}
+    solved = {_is_solved(settings, mode) for mode in settings.modes}
+    words = ["the thresholds"]
+    if "c" in names or True in solved:
+        words.insert(0, "the penalty C")
+    if "epoch" in names or False in solved:
+        words.insert(0, "the epoch")
+    return and_(words)
 
 
 def predictors(settings: Settings) -> Optional[str]:
@@ -140,20 +208,16 @@ def excluded(cries: Optional[Corpus]) -> Optional[str]:
     return (
         f"{sum(counts.values())} files excluded"
         + (f" ({reasons})" if reasons else "")
-        + f", {cries.duplicates} pairs of copies"
+        + f", {cries.duplicates} pairs of copies among these cries"
     )
 
 
-def _calibration(block) -> Optional[str]:
-    slope = block.get("calibration_slope")
-    intercept = block.get("calibration_intercept")
-    if slope is None or intercept is None:
+def _calibration(results, context) -> Optional[str]:
+    task = results.settings.tasks[0]
+    known = context["paper"].numbers["calibration"].get(task.label_column, {})
+    if not {"calibration_slope", "calibration_intercept", "brier"} <= {*known}:
         return None
-    return (
-        f"linear probe on SimCLR: slope {slope:.2f}, intercept "
-        f"{intercept:.2f} (1 and 0 are right), Brier score "
-        f"{block['brier']:.3f}"
-    )
+    return f"{_best_in_words(results, task.name)}: {in_words(known)}"
 
 
 def _nuisance(probes) -> Optional[str]:
@@ -167,14 +231,23 @@ def _nuisance(probes) -> Optional[str]:
 
 
 def _results(results, task) -> Optional[str]:
-    lines = [
-        f"{MODE_NAMES[mode]} {value_of(cell)} ({interval_of(cell)})"
-        for mode in results.settings.modes
-        if (cell := results.cell(task, PROPOSED, mode))
-    ]
-    if not lines:
+    best = best_method(results, task)
+    if best is None:
         return None
-    return f"{ENCODERS[PROPOSED].label}, AUC by recording: {', '.join(lines)}"
+    cells = {unit: results.cell(task, *best, unit=unit) for unit in UNITS}
+    lines = [
+        f"{value_of(cell)} ({interval_of(cell)}) by {unit}"
+        for unit, cell in cells.items()
+    ]
+    return f"{_best_in_words(results, task)}: AUC {' and '.join(lines)}"
+
+
+def _best_in_words(results, task) -> str:
+    encoder, mode = best_method(results, task)
+    return (
+        f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]} (the highest AUC, mean "
+        "over seeds)"
+    )
 
 
 def _confounds(confounds) -> Optional[str]:

@@ -176,6 +176,8 @@ def embedding_maps(results) -> List[Dict]:
                 "encoder": label,
                 "n": len(embeddings.labels),
                 "n_drawn": len(chosen.labels),
+                "n_infants": len(set(chosen.patients)),
+                "n_coloured": len({*infants} - {pictures.OTHERS}),
                 "neighbours": maps.neighbours(embeddings),
                 "picture": pictures.embedding_maps(
                     f"maps_{encoder}",

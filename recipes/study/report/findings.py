@@ -85,9 +85,10 @@ def _pairs(results, task, mode) -> List[Dict]:
     return rows
 
 
-def controls(results) -> List[Dict]:
-    """Differences between encoders and their controls; ``p_holm`` is corrected
-    for their number."""
+def controls(results, all_pairs: List[Pairs]) -> List[Dict]:
+    """Differences between encoders and their controls. One that is among the
+    pairs has their ``p_holm``, as ``in_pairs`` says; that of the others is
+    corrected for the number of those."""
     rows: List[Dict] = [
         {
             "task": task.label_column,
@@ -95,6 +96,7 @@ def controls(results) -> List[Dict]:
             "method": ENCODERS[method].label,
             "control": row.label,
             **difference,
+            **_as_pair(all_pairs, task.name, mode, fraction, method, control),
         }
         for task in results.settings.tasks
         for control, row in ENCODERS.items()
@@ -107,9 +109,22 @@ def controls(results) -> List[Dict]:
             )
         )
     ]
-    for row, p in zip(rows, holm([row["p"] for row in rows])):
+    others = [row for row in rows if not row["in_pairs"]]
+    for row, p in zip(others, holm([row["p"] for row in others])):
         row["p_holm"] = p
     return rows
+
+
+def _as_pair(all_pairs, task, mode, fraction, *encoders) -> Dict:
+    """The p of a difference in the table of all pairs, if it is there."""
+    labels = {ENCODERS[name].label for name in encoders}
+    for entry in all_pairs:
+        for row in entry.rows:
+            where = entry.task, entry.mode, 1.0, {row["a"], row["b"]}
+            if where == (task, mode, fraction, labels):
+                found = {name: row[name] for name in ("p", "p_holm")}
+                return {**found, "in_pairs": True}
+    return {"in_pairs": False}
 
 
 def nuisance(results) -> List[Dict]:
@@ -226,6 +241,8 @@ def costs(results) -> List[Dict]:
 def _kind(run) -> str:
     if run.rule == "train_cls":
         return f"{MODE_NAMES[run.facts['mode']]} classifier"
+    if run.rule == "embed":
+        return "embeddings for this page"
     if "encoder" in run.facts:
         return ENCODERS[run.facts["encoder"]].label
     return run.rule

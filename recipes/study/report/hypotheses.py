@@ -71,6 +71,11 @@ class Verdict(NamedTuple):
     verdict: str
     left_out: int
 
+    @property
+    def is_the_papers(self) -> bool:
+        """True if the paper makes the claim and the study tests most of it."""
+        return bool(self.claim.poster) and len(self.parts) >= self.left_out
+
 
 _ADAPTED = ("adapt_labelled", "adapt_all", PROPOSED)
 
@@ -153,7 +158,8 @@ def _claim_on_replay(two_tasks: bool) -> Claim:
 
 
 def judge(results: Results) -> List[Verdict]:
-    """Test the claims; those without a part in the study are left out."""
+    """Test the claims; those without a part in the study, or with only parts
+    that an earlier claim has, are left out: a difference counts once."""
     settings, verdicts = results.settings, []
     tasks, encoders = settings.tasks, {*settings.encoders}
     for claim in at_fractions(claims(len(tasks)), settings):
@@ -163,7 +169,8 @@ def judge(results: Results) -> List[Verdict]:
             if part.mode in settings.modes
             and {part.lower, part.higher} <= encoders
         ]
-        if not parts:
+        earlier = {t.part for v in verdicts for t in v.parts}
+        if {*parts} <= earlier:
             continue
         differences = [
             results.difference(
@@ -222,6 +229,14 @@ def _p_of_claim(verdict) -> Optional[float]:
     if any(part["difference"] <= 0 for part in parts):
         return 1.0
     return max(part["p"] for part in parts)
+
+
+def claim_in_words(verdict: Verdict, results: Results) -> str:
+    """The claim's text; the inequalities if the study has few of them."""
+    if len(verdict.parts) >= verdict.left_out:
+        return verdict.claim.text
+    parts = [in_words(tested.part, results) for tested in verdict.parts]
+    return f"{'; '.join(parts)}."
 
 
 def in_words(part: Part, results: Results) -> str:

@@ -10,8 +10,13 @@ from recipes.study.report import corpora
 from recipes.study.report.results import Results
 from recipes.study.settings import MODE_NAMES, Task
 
+#: Slopes of calibration that are near enough to 1.
+_SLOPES = 0.8, 1.25
 
-def not_to_say(results: Results, context: Dict, tested: List) -> List[str]:
+
+def not_to_say(
+    results: Results, context: Dict, tested: List, calibration: Dict
+) -> List[str]:
     """Statements that the study does not support, each with its reason."""
     lines = []
     if context["synthetic"]:
@@ -22,6 +27,7 @@ def not_to_say(results: Results, context: Dict, tested: List) -> List[str]:
     for each in tested:
         lines += _on_best(results, each)
         lines += _on_chance(results, each)
+        lines += _on_probabilities(each, calibration[each.task.label_column])
         lines += _on_pairs(context["pairs"], each.task.name)
         lines += [
             f"That {each.task.label_column} is recognised by the cry: {clause}."
@@ -86,6 +92,36 @@ def _on_chance(results, tested) -> List[str]:
     ]
 
 
+def _on_probabilities(tested, calibration) -> List[str]:
+    """Probabilities that are too extreme or too near the prevalence."""
+    slope = calibration.get("calibration_slope")
+    if slope is None or _SLOPES[0] <= slope <= _SLOPES[1]:
+        return []
+    fault = "too extreme" if slope < 1 else "too near the share of the class"
+    return [
+        f"That the probabilities of {ENCODERS[tested.encoder].label}, "
+        f"{MODE_NAMES[tested.mode]}, are those of {tested.task.label_column}: "
+        f"they are {fault} ({_slope_in_words(calibration)}); calibrate them on "
+        "other patients before one is shown to anybody."
+    ]
+
+
+def in_words(calibration: Dict) -> str:
+    """Calibration of a method, as text."""
+    return (
+        f"{_slope_in_words(calibration)}, intercept "
+        f"{calibration['calibration_intercept']:.3f} (0 is right), Brier score "
+        f"{calibration['brier']:.3f}"
+    )
+
+
+def _slope_in_words(calibration) -> str:
+    ends, of = calibration["slope_ends"], calibration["slope_ends_of"]
+    between = f"{interval_in_words(ends)} {of}; " if ends else ""
+    slope = calibration["calibration_slope"]
+    return f"slope {slope:.3f} ({between}1 is right)"
+
+
 def _on_pairs(pairs, task) -> List[str]:
     """Differences between encoders that are not significant."""
     lines = []
@@ -137,7 +173,7 @@ def _on_patients(results, context) -> List[str]:
             "That no encoder has met a test patient: the generic sounds are "
             "not compared with the cries"
             + (
-                ", and other cries only by patient id and by samples."
+                f"; {corpora.adapted_without(context)}."
                 if context["adapted"]
                 else "."
             )

@@ -133,9 +133,14 @@ def by_chance(values: List[str], patients: List[str]) -> Optional[float]:
     return float((n_same[n_others > 0] / n_others[n_others > 0]).mean())
 
 
-def sound_retrieval(embeddings: Embeddings) -> Dict[str, Optional[float]]:
-    """How well held-out generic sounds retrieve those of their class."""
+def sound_retrieval(
+    embeddings: Embeddings,
+) -> Optional[Dict[str, Optional[float]]]:
+    """How well held-out generic sounds retrieve those of their class; None if
+    they have no two classes."""
     embs, labels, patients, _ = embeddings
+    if len({*labels} - {""}) < 2:
+        return None
     return {
         "retrieval": retrieval_map(embs, labels, patients),
         "nearest": knn_accuracy(embs, labels, patients),

@@ -2,15 +2,17 @@
 input, encoders, classifiers, seeds, controls, measure, test, software.
 """
 
-from typing import Dict, List, Optional
+from itertools import product
+from typing import Dict, List, Optional, Tuple
 
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.words import count
+from cry_modules.training.logistic import STRENGTHS
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
-from recipes.study.report.facts import and_, excluded, predictors
+from recipes.study.report.facts import and_, excluded, option_of, predictors
 from recipes.study.report.results import Results
-from recipes.study.settings import MODE_NAMES
+from recipes.study.settings import MODE_NAMES, seeds_of
 
 
 def methods(
@@ -18,20 +20,48 @@ def methods(
 ) -> List[Optional[str]]:
     """Sentences of the methods; None for one whose figure is missing."""
     settings = results.settings
+    encoders, modes = _finished(results)
+    read_outs = dict(zip(settings.modes, context["modes_in_words"]))
     return [
+        _so_far(context),
         *(_data(context, t) for t in tested),
-        _split(results, tested),
+        _split(context, tested),
         _input(settings),
-        _encoders(settings, numbers["epochs"]),
+        _encoders(settings, encoders, numbers["epochs"]),
         *_heard(results, context),
-        f"Classifiers were {and_(context['modes_in_words'])}.",
+        f"Classifiers were {and_([read_outs[mode] for mode in modes])}.",
         _chosen_in_words(numbers["chosen"]),
-        _seeds(settings),
+        _at_limits(settings, numbers["chosen"]),
+        _seeds(results, encoders, modes),
         _controls(context),
         *(_measure(t) for t in tested[:1]),
         _test(context["pairs"]),
         _software(context),
     ]
+
+
+def _finished(results) -> Tuple[List[str], List[str]]:
+    """Encoders and modes of which a classifier is finished."""
+    done = [
+        (run.facts["encoder"], run.facts["mode"])
+        for run in results.plan.of_rule("train_cls")
+        if run.done
+    ]
+    settings = results.settings
+    return (
+        [e for e in settings.encoders if any(e == name for name, _ in done)],
+        [m for m in settings.modes if any(m == mode for _, mode in done)],
+    )
+
+
+def _so_far(context) -> Optional[str]:
+    n_missing, n_runs = len(context["missing"]), context["n_runs"]
+    if not n_missing:
+        return None
+    return (
+        f"Not complete: this is about the {n_runs - n_missing} of {n_runs} runs "
+        "that are finished."
+    )
 
 
 def _data(context, tested) -> str:
@@ -47,13 +77,13 @@ def _data(context, tested) -> str:
     name = "" if corpus.name == corpora.UNNAMED_CRIES else f"{corpus.name}: "
     return (
         f"{text} ({task.label_column}; {name}{corpus.recordings} "
-        f"{kind} of {count(corpus.patients, 'patient')}, {corpus.hours:.2f} "
+        f"{kind} {corpora.whose(corpus)}, {corpus.hours:.2f} "
         f"hours{sites}). Every file was decoded before training; "
         f"{excluded(corpus)}."
     )
 
 
-def _split(results, tested) -> Optional[str]:
+def _split(context, tested) -> Optional[str]:
     if not tested:
         return None
     n_folds = tested[0].counts.get("n_folds")
@@ -64,12 +94,8 @@ def _split(results, tested) -> Optional[str]:
             "for validation and the others for training"
         )
     text += "; no patient was in two of these sets."
-    if any(ENCODERS[name].cries for name in results.settings.encoders):
-        text += (
-            " Encoders were adapted without the patients of validation and "
-            "test set, compared by id and by samples."
-        )
-    return text
+    apart = corpora.adapted_without(context)
+    return f"{text} {apart[0].upper()}{apart[1:]}." if apart else text
 
 
 def _input(settings) -> Optional[str]:
@@ -77,9 +103,9 @@ def _input(settings) -> Optional[str]:
     return known and f"Predictors were {known}."
 
 
-def _encoders(settings, epochs) -> str:
+def _encoders(settings, encoders, epochs) -> str:
     parts = []
-    for name in settings.encoders:
+    for name in encoders:
         how = "not trained" if ENCODERS[name].stage is None else ""
         how = "trained by others" if ENCODERS[name].outside else how
         if name in epochs:
@@ -110,8 +136,8 @@ def _heard(results, context) -> List[str]:
                 sentences.append(
                     f"{cries.capitalize()} cries"
                     + " of the first fold" * fold
-                    + f" were {corpus.recordings} recordings of "
-                    f"{count(corpus.patients, 'patient')}, without their labels."
+                    + f" were {corpus.recordings} recordings "
+                    f"{corpora.whose(corpus)}, without labels."
                 )
     return sentences
 
@@ -132,12 +158,49 @@ def _chosen_in_words(chosen) -> Optional[str]:
     )
 
 
-def _seeds(settings) -> str:
+def _at_limits(settings, chosen) -> Optional[str]:
+    """Name what was chosen at the end of what was tried."""
+    parts = []
+    for mode, values in chosen.items():
+        for name, (_, low, high) in values.items():
+            if name == "epoch":
+                last = int(option_of(settings, mode, "number_of_epochs"))
+                if high >= last:
+                    parts.append(
+                        f"epoch of {MODE_NAMES[mode]} ({last} at most)"
+                    )
+            elif low <= STRENGTHS[0] or high >= STRENGTHS[-1]:
+                ends = f"{STRENGTHS[0]:g} to {STRENGTHS[-1]:g}"
+                parts.append(f"penalty C of {MODE_NAMES[mode]} ({ends})")
+    if not parts:
+        return None
     return (
-        f"Encoders were trained with {count(len(settings.pretraining_seeds), 'seed')}"
-        f" and classifiers with {len(settings.seeds)}; their values are means "
-        "over seeds."
+        "At an end of what was tried, in some folds or seeds, were: "
+        f"{', '.join(parts)}; a wider range may give other results."
     )
+
+
+def _seeds(results, encoders, modes) -> str:
+    """Number of seeds, each of which is an encoder with a classifier on it."""
+    encoder_of = {str(a): b for a, b in seeds_of(results.settings)}
+    pretrained = [name for name in encoders if ENCODERS[name].stage]
+    seeds, trained = set(), set()
+    for task, name, mode in product(results.settings.tasks, encoders, modes):
+        runs = results.set_of(task.name, name, mode)
+        seeds |= {*(runs.seeds if runs else ())}
+        if runs and name in pretrained:
+            trained |= {encoder_of[seed] for seed in runs.seeds}
+    n = len(seeds)
+    text = f"Classifiers were trained with {count(n, 'seed')}"
+    if trained:
+        text = (
+            f"Encoders were trained with {count(len(trained), 'seed')} and "
+            f"classifiers with {n}, each on the encoder of one seed"
+        )
+    rows = [ENCODERS[name] for name in encoders]
+    if any(row.stage is None and not row.outside for row in rows):
+        text += "; untrained encoders were drawn anew for each seed"
+    return f"{text}; their values are means over seeds."
 
 
 def _controls(context) -> Optional[str]:

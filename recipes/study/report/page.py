@@ -10,7 +10,7 @@ does name recordings and patients.
 import json
 import shutil
 from pathlib import Path
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 import jinja2
 from markupsafe import Markup
@@ -145,9 +145,10 @@ def contents(results: Results) -> Dict[str, Any]:
         pictures.views(f"views_{i}", view.title, view.pair, view.hparams)
         for i, view in enumerate(context["views"])
     ]
+    context["apart"] = corpora.adapted_without(context)
+    context["paper"] = paper.paragraphs(results, context)
     context["checklist"] = checklist.rows(facts_of(results, context))
     context["guidelines"] = checklist.LINKS
-    context["paper"] = paper.paragraphs(results, context)
     return context
 
 
@@ -167,6 +168,9 @@ def _corpora(results) -> Dict[str, Any]:
         ],
         "n_runs": len(results.plan.runs),
         "to_come": tables.rows_to_come(results),
+        "heard_by_fold": any(
+            map(results.plan.adapted_folds, _mapped(settings))
+        ),
         "generic": corpora.generic_corpus(results),
         "cries": cries,
         "splits": {
@@ -187,15 +191,26 @@ def _results(results) -> Dict[str, Any]:
     )
     n_tasks = len(results.settings.tasks)
     paper_tables = tables.study_tables(results)
+    all_pairs = findings.pairs(results)
     return {
         "encoders": encoders,
         "main_tables": encoders[:n_tasks],
+        "has_spread": any(
+            cell and cell.sd is not None
+            for table in encoders[:n_tasks]
+            for row in table.rows
+            for cell in row.cells
+        ),
         "fewer_labels": [
-            *encoders[n_tasks:],
-            *(t for t in paper_tables if t.name.startswith("few_labels")),
+            table
+            for table in (
+                *encoders[n_tasks:],
+                *(t for t in paper_tables if t.name.startswith("few_labels")),
+            )
+            if any(any(row.cells) for row in table.rows)
         ],
         "paper_tables": paper_tables,
-        "pairs": findings.pairs(results),
+        "pairs": all_pairs,
         "warnings": {
             task.label_column: limits.not_the_cry(results, task)
             for task in results.settings.tasks
@@ -203,12 +218,13 @@ def _results(results) -> Dict[str, Any]:
         "auc_pictures": figures.auc_pictures(results),
         "verdicts": verdicts,
         "claims_p": hypotheses.corrected_claims(verdicts),
+        "claim_in_words": lambda v: hypotheses.claim_in_words(v, results),
         "part_in_words": lambda part: hypotheses.in_words(part, results),
         "forest": figures.claims_forest(verdicts, results),
         "curves": figures.ranking_curves(results),
         "few_labels": figures.few_labels(results),
         "training": figures.training_curves(results),
-        "controls": findings.controls(results),
+        "controls": findings.controls(results, all_pairs),
         "nuisance": findings.nuisance(results),
         "maps": figures.embedding_maps(results),
         "forgetting": findings.forgetting(results),
@@ -220,13 +236,20 @@ def _results(results) -> Dict[str, Any]:
     }
 
 
+def _mapped(settings) -> List[str]:
+    """Encoders that are adapted and whose embeddings are drawn."""
+    rows = {name: ENCODERS[name] for name in settings.encoders}
+    return [name for name, row in rows.items() if row.mapped and row.cries]
+
+
 def _sounds(results) -> Dict[str, Any]:
     """How well held-out generic sounds retrieve their class, by encoder."""
     retrieval, n_sounds = {}, 0
     for name in results.settings.encoders:
         embeddings = maps.of_encoder(results, name, "sound")
-        if embeddings is not None:
-            retrieval[name] = maps.sound_retrieval(embeddings)
+        found = embeddings and maps.sound_retrieval(embeddings)
+        if found:
+            retrieval[name] = found
             n_sounds = max(n_sounds, len(embeddings.labels))
     return {"generic_sounds": retrieval, "n_sounds": n_sounds}
 
@@ -277,7 +300,7 @@ def _numbers(context) -> Dict:
         "claims": [
             {
                 "claim": verdict.claim.number,
-                "text": verdict.claim.text,
+                "text": context["claim_in_words"](verdict),
                 "verdict": verdict.verdict,
                 "p_holm": p,
                 "left_out": verdict.left_out,

@@ -22,7 +22,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.doubtful import best_method
 from recipes.study.report.facts import and_
-from recipes.study.report.limits import not_to_say
+from recipes.study.report.limits import in_words, not_to_say
 from recipes.study.report.methods import methods
 from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES, Task
@@ -73,7 +73,7 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
     return Paper(
         " ".join(filter(None, done)),
         " ".join(filter(None, sentences)),
-        not_to_say(results, context, tested),
+        not_to_say(results, context, tested, numbers["calibration"]),
         numbers,
     )
 
@@ -133,13 +133,13 @@ def _counts(results: Results, task: str, encoder: str, mode: str) -> Dict:
 
 
 def _epochs(results: Results) -> Dict[str, List[int]]:
-    """Fewest and most epochs of each encoder's trainings, those that ran."""
+    """Fewest and most epochs of each encoder's finished trainings."""
     epochs = {}
     for name in results.settings.encoders:
         histories = [
             results.history(run)
             for run in results.plan.runs.values()
-            if run.name.startswith(f"encoders/{name}/")
+            if run.done and run.name.startswith(f"encoders/{name}/")
         ]
         ends = [int(rows[-1]["epoch"]) for rows in histories if rows]
         if ends:
@@ -164,15 +164,24 @@ def _chosen(results: Results) -> Dict[str, Dict[str, List[float]]]:
     return chosen
 
 
-def _calibration(results: Results, tested: Tested) -> Dict[str, float]:
-    """Calibration of the best method, means over seeds."""
+def _calibration(results: Results, tested: Tested) -> Dict[str, Any]:
+    """Calibration of the best method: means over seeds, and the least and the
+    largest slope; of one seed the slope's 95 % interval."""
     runs = results.of(tested.task.name, tested.encoder, tested.mode)
     blocks = [metrics["test"]["recording"] for metrics in runs]
     values = {
         name: [block.get(name) for block in blocks]
         for name in ("calibration_slope", "calibration_intercept", "brier")
     }
-    return {k: mean(v) for k, v in values.items() if None not in v}
+    known = {k: mean(v) for k, v in values.items() if None not in v}
+    if "calibration_slope" in known:
+        slopes = values["calibration_slope"]
+        known["slope_ends"] = [min(slopes), max(slopes)]
+        known["slope_ends_of"] = "between seeds"
+        if len(slopes) == 1:
+            known["slope_ends"] = blocks[0].get("calibration_slope_ci95")
+            known["slope_ends_of"] = "95 %"
+    return known
 
 
 # Results.
@@ -186,7 +195,7 @@ def _results(results, context, tested, numbers) -> List[Optional[str]]:
         *_by_mode(results, context, name),
         _of_controls(results, tested.task),
         *(_differences(e) for e in context["pairs"] if e.task == name),
-        _calibrated(numbers["calibration"][tested.task.label_column]),
+        _calibrated(tested, numbers["calibration"][tested.task.label_column]),
     ]
 
 
@@ -283,12 +292,11 @@ def _differences(pairs) -> Optional[str]:
     )
 
 
-def _calibrated(calibration) -> Optional[str]:
-    if len(calibration) < 3:
+def _calibrated(tested, calibration) -> Optional[str]:
+    values = ("calibration_slope", "calibration_intercept", "brier")
+    if not {*values} <= {*calibration}:
         return None
     return (
-        "Calibration of the best, means over seeds: slope "
-        f"{calibration['calibration_slope']:.3f}, intercept "
-        f"{calibration['calibration_intercept']:.3f}, Brier score "
-        f"{calibration['brier']:.3f}."
+        f"Calibration of {ENCODERS[tested.encoder].label}, "
+        f"{MODE_NAMES[tested.mode]}, means over seeds: {in_words(calibration)}."
     )

@@ -316,7 +316,10 @@ def _look(i, value) -> Dict:
 def _name_values(above, below, column, values) -> None:
     """Title of a column of maps, and its legend, or the number of values."""
     if len(values) > _MOST_NAMES:
-        above.set_title(f"{column}: {len(values)} values")
+        text = f"{column}: {len(values)} values"
+        if OTHERS in values:
+            text = f"{column}: {len(values) - 1}, others grey"
+        above.set_title(text)
         return
     above.set_title(column)
     style.add_legend(

@@ -241,7 +241,15 @@ def test_limits_follow_the_results(run, exported):
     many = limits(description, metrics)
     assert len(many) == len(few) + 2
     assert any("overconfident" in limit for limit in many)
-    assert any("`injury`" in limit for limit in many)
+    assert any("`injury` 10)" in limit for limit in many)
+    few_patients = [limit for limit in many if "fewer than 40" in limit]
+    assert len(few_patients) == 1 and "`healthy`" not in few_patients[0]
+    for entry in test["per_class"].values():
+        entry["n_patients"] = 22
+    metrics["final"] = {"c": 0.01, "n_folds": 5}
+    (both,) = [x for x in limits(description, metrics) if "fewer than 40" in x]
+    assert both.startswith("All folds together have")
+    assert "(`healthy` 22, `injury` 22)" in both
 
 
 def test_facts_of_subgroups_and_points():
@@ -252,7 +260,9 @@ def test_facts_of_subgroups_and_points():
     assert operating_point({}, None) is None
 
 
-def test_the_origin_of_an_encoder(tmp_path, exported, monkeypatch):
+def test_the_origin_of_an_encoder(tmp_path, run, exported, monkeypatch):
+    clinic_manifest = run / "manifest"
+
     def write(name, text, corpus, **more):
         folder = tmp_path / name
         for place, content in {"manifest": corpus, **more}.items():
@@ -273,6 +283,13 @@ def test_the_origin_of_an_encoder(tmp_path, exported, monkeypatch):
         "SimCLR pre-training on Sounds",
         "SimCLR adaptation on Cries (synthetic), with replay of Sounds",
     ]
+    # With manifests, how many recordings.
+    counted = shutil.copytree(clinic_manifest, tmp_path / "counted/manifest")
+    n = len(manifest.read(counted / "train.csv"))
+    settings = "width: 8\nchunk_s: 1.0\n"
+    (tmp_path / "counted/hyperparams.yaml").write_text(settings)
+    (step,) = origin(str(tmp_path / "counted"))
+    assert step.endswith(f", {n} recordings")
     # The run, and paths in it.
     (tmp_path / "adapted/save/CKPT+1").mkdir(parents=True)
     for inside in ("", "/save", "/save/CKPT+1", "/save/CKPT+1/encoder.ckpt"):

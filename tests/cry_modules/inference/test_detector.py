@@ -89,9 +89,34 @@ def test_the_command_warns_and_fills_two_columns(score, sounds):
     assert "knows only no, yes" in line and "--detector MODEL2" in line
 
 
+def test_a_tape_without_a_detector_says_so_in_its_row(score, sounds):
+    """Its call is that of its score: a script sees in the same row that other
+    sounds than cries were scored, too."""
+    rows, _ = score(*sounds)
+    (tape,) = [row for row in rows if row["path"].endswith("long.wav")]
+    assert tape["call"] and tape["unlike_training"].endswith("; no detector")
+    assert "no detector" not in rows[0]["unlike_training"]
+
+
 def test_windows_of_scores_over_time_are_said_too(score, sounds):
     _, err = score(sounds[0], "--plot", "--window_s", "0.5")
     assert "windows of 0.5 s are scored" in err and "knows only" in err
+    (line,) = [
+        row for row in err.splitlines() if row.startswith("scores over time")
+    ]
+    assert "windows of 0.5 s every 0.25 s" in line
+    assert "n_windows" in line and "do not overlap" in line
+
+
+def test_windows_far_from_training_are_marked(classifier, sounds, monkeypatch):
+    path, reference = sounds[-1], classifier.reference
+    for far, expected in ((1e-9, True), (1e9, False)):
+        training = reference.training._replace(distance=[far / 2, far])
+        changed = reference._replace(training=training)
+        monkeypatch.setattr(classifier, "reference", changed)
+        track = classifier.score_over_time(path)
+        loud = ~np.isnan(track.scores).any(axis=1)
+        assert (track.is_far[loud] == expected).all() and loud.any()
 
 
 def test_a_model_without_numbers_is_said_in_one_line(

@@ -6,17 +6,24 @@ import soundfile
 from matplotlib.figure import Figure
 
 from cry_modules.figures.style import style
-from cry_modules.inference.picture import MOST_LINES, draw_scores, spectrogram
+from cry_modules.inference.picture import (
+    MOST_LINES,
+    THRESHOLD_FROM,
+    draw_scores,
+    spectrogram,
+)
 from cry_modules.inference.scores import ScoreTrack
 
 
-def drawn(scores, classes, threshold=None, title="t", hop=1.0):
+def drawn(scores, classes, threshold=None, title="t", hop=1.0, far=None, **how):
     levels = np.zeros((257, 10))
     starts = hop * np.arange(len(scores))
-    track = ScoreTrack(starts, starts + 2 * hop, np.array(scores, dtype=float))
+    far = None if far is None else np.array(far)
+    values = np.array(scores, dtype=float)
+    track = ScoreTrack(starts, starts + 2 * hop, values, far)
     with style():
         figure = Figure()
-        draw_scores(figure, track, classes, threshold, levels, title)
+        draw_scores(figure, track, classes, threshold, levels, title, **how)
         figure.draw_without_rendering()  # mathtext of a name would fail here
     return figure.axes[1]
 
@@ -61,6 +68,31 @@ def test_silence_is_grey_without_a_point():
     # From half-way to the middle before to half-way to the one after.
     assert path.get_extents().x0 == 1.5 and path.get_extents().x1 == 2.5
     drawn([nothing] * 3, ["no", "yes"], 0.5)  # all of it: no warning
+
+
+@pytest.mark.parametrize("threshold", [0.5, None])
+def test_windows_unlike_training_are_shaded_and_named(threshold):
+    """A stranger read the night of a door as one of vaccinations."""
+    scores, far = [[0.5, 0.5]] * 3, [False, True, False]
+    axes = drawn(scores, ["no", "yes"], threshold, far=far)
+    (bars,) = axes.collections
+    (path,) = bars.get_paths()
+    assert path.get_extents().x0 == 1.5 and path.get_extents().x1 == 2.5
+    assert any("unlike training" in name for name in names(axes))
+    axes = drawn(scores, ["no", "yes"], threshold, far=[False] * 3)
+    assert not axes.collections
+
+
+def test_axis_and_threshold_say_what_they_are():
+    how = {"hop": 2.0, "threshold_from": THRESHOLD_FROM}
+    axes = drawn([[0.8, 0.2]], ["no", "Vaccination"], 0.326, **how)
+    words = " ".join(axes.get_ylabel().split())
+    assert words == (
+        "predicted probability of Vaccination, 4 s windows, log-odds scale"
+    )
+    (line,) = [name for name in names(axes) if "threshold" in name]
+    assert "threshold 0.326 of whole recordings" in line
+    assert "80 % specificity on validation" in line
 
 
 def test_a_spectrogram_of_any_length_has_few_columns(tmp_path):

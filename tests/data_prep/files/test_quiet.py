@@ -7,6 +7,7 @@ import pytest
 from tqdm import tqdm
 
 import data_prep  # noqa: F401 (makes them quiet)
+from data_prep.files.quiet import shown_once
 
 
 class Terminal(io.StringIO):
@@ -35,6 +36,26 @@ def test_what_tells_a_user_nothing_is_for_the_file(
     with caplog.at_level(logging.DEBUG):
         logging.getLogger(name).info(message)
     assert [r.levelno for r in caplog.records] == [level]
+
+
+def test_what_is_shown_once_stays_in_the_file(caplog):
+    """Folds repeat their facts: the console (INFO) shows them once."""
+    logger, shown = logging.getLogger("folds"), set()
+    with caplog.at_level(logging.DEBUG):
+        for fold in range(2):
+            with shown_once(shown, hides_news=fold > 0):
+                logger.info("2 parameters")
+                logger.info("C = %.1f", fold)
+                logger.warning("few patients")
+                logger.warning("fold %d is odd", fold)
+        logger.info("2 parameters")
+    texts = [r.getMessage() for r in caplog.records]
+    on_console = [r.getMessage() for r in caplog.records if r.levelno > 10]
+    assert texts.count("2 parameters") == 3 and len(texts) == 9
+    assert on_console == [
+        "2 parameters", "C = 0.0", "few patients", "fold 0 is odd",
+        "fold 1 is odd", "2 parameters",
+    ]  # fmt: skip
 
 
 def test_a_bar_is_one_line_where_nobody_watches():
