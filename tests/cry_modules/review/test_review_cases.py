@@ -109,7 +109,7 @@ def test_events(tmp_path):
     assert rows_in(table, None) == [1, 2, 0]  # the lowest score first
     assert table.cases[0].span == (2, 4)
     # Decimal commas of a spreadsheet.
-    path = tmp_path / "komma.csv"
+    path = tmp_path / "comma.csv"
     path.write_text(
         "recording;onset_s;offset_s;label;score\nn.flac;1,5;2,5;cry;0,7\n"
     )

@@ -71,7 +71,7 @@ def test_another_encoding_is_recognised_or_named(tmp_path):
         ("onset,offset,label,score\n0,1,cry,high\n", "score is 'high'"),
         ("onset,offset,label,channel\n0,1,cry,L\n", "the channel is 'L'"),
         ("onset,offset,label,channel\n0,1,cry,0\n", "the channel is 0; ch"),
-        ("onset,offset,lable\n0,1,cry\n", r"no column 'label' \(lable\?\)"),
+        ("onset,offset,labl\n0,1,cry\n", r"no column 'label' \(labl\?\)"),
         ("onset,onset,offset,label\n0,0,1,cry\n", "column 'onset' twice"),
         ("", "is empty"),
         ("PK\x03\x04", "is a workbook or an archive"),
