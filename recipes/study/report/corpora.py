@@ -146,7 +146,7 @@ def _has_no_ids(rows) -> bool:
 
 
 def _kind_of(row: Dict[str, str]) -> str:
-    """What is wrong with a file, without what may name patients."""
+    """Kind of fault of a file, without names of patients."""
     kind = _KIND.match(row["reason"])
     return kind[0] if kind and row["verdict"] in ("flagged", "rejected") else ""
 

@@ -60,7 +60,7 @@ def _data_facts(results, context) -> Dict[str, Any]:
 
 
 def _unlabelled(settings) -> str:
-    """What became of recordings without a label."""
+    """Use of the recordings without a label."""
     if not any(ENCODERS[name].cries == "all" for name in settings.encoders):
         return "not used"
     if settings.unlabelled is not None:
@@ -157,7 +157,7 @@ def _is_solved(settings, mode) -> bool:
 
 
 def _tuned(settings, context) -> str:
-    """What validation chooses."""
+    """Quantities that validation chooses."""
     chosen = context["paper"].numbers["chosen"]
     names = {name for values in chosen.values() for name in values}
     solved = {_is_solved(settings, mode) for mode in settings.modes}
