@@ -133,7 +133,7 @@ def _on_pairs(pairs, task) -> List[str]:
         ]
         if entry.task != task or not names:
             continue
-        text = "That an encoder is better than another with "
+        text = "That one of two methods is better than the other with "
         text += MODE_NAMES[entry.mode]
         if len(names) < len(entry.rows):
             text += f", in these pairs: {'; '.join(names)}"

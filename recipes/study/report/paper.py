@@ -283,8 +283,8 @@ def _differences(pairs) -> Optional[str]:
     if not proven:
         least = min(row["p_holm"] for row in known)
         return (
-            f"No difference between two encoders {of} was significant (smallest "
-            f"corrected {p_in_words(least)}, {count(n, 'pair')})."
+            f"No difference {of}, between encoders or from log-mel statistics, "
+            f"was significant (smallest corrected {p_in_words(least)}, {count(n, 'pair')})."
         )
     return (
         f"Significant differences in AUC {of} ({len(proven)} of "
