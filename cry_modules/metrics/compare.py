@@ -62,7 +62,7 @@ class RunSet:
     encoders: Sequence[str] = ()
     #: Report of each file, None if unknown.
     reports: Sequence[Optional[Report]] = ()
-    #: False for a model without an encoder, which no pre-training seed varies.
+    #: False for a model that no pre-training seed of ours varies.
     is_pretrained: bool = True
 
     @property

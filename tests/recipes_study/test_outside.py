@@ -9,6 +9,7 @@ from cry_modules.checkpoints.public import FACTS, PANNS, facts_of
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, folder_name
 from recipes.study.report.page import make_report
+from recipes.study.report.results import Results
 from recipes.study.settings import check_settings
 from tests.recipes_study import studies
 
@@ -107,6 +108,20 @@ def test_the_page_says_what_they_are(tmp_path):
     for words in ("1,234,567", "unknown: ask its author", "2.5"):
         assert words in table
     assert text.count("speech_embedding, linear") > 0
+
+
+def test_a_published_encoder_has_no_pretraining_seed(tmp_path):
+    """It is one encoder: SimCLR as a method is compared with it, over
+    SimCLR's seeds."""
+    changes = {"seeds": [1, 2], "pretraining_seeds": [1, 2]}
+    plan = plan_of(tmp_path, "speech_embedding", **changes)
+    studies.pretend(plan)
+    task = plan.settings.tasks[0].name
+    with studies.fewer_draws():
+        entry = Results(plan).difference(
+            task, "linear", "speech_embedding", "simclr"
+        )
+    assert entry["n_encoders"] == [2] and 0 <= entry["p"] <= 1
 
 
 def test_facts_are_documented():

@@ -105,8 +105,11 @@ class Results:
         ]
         seeds = [str(run.facts["seed"]) for run in runs]
         label = ENCODERS[encoder].label
-        facts = facts_of(files)
-        return SeedSet(label, files, aligned_sets, **facts, seed_names=seeds)
+        return SeedSet(
+            label, files, aligned_sets, **facts_of(files),
+            # What others have published is one encoder, whatever its seed.
+            is_pretrained=not ENCODERS[encoder].outside, seed_names=seeds,
+        )  # fmt: skip
 
     def _control_set(self, task, name) -> Optional[RunSet]:
         """Test predictions of a control by its name, such as
