@@ -13,6 +13,7 @@ from typing import Dict, List, Optional, Set
 from tqdm import tqdm
 
 from cry_modules.training.history import HISTORY_FILE
+from data_prep.files.shapes import read_json
 from recipes.study import cost
 from recipes.study.keys import as_keys, stage_of
 from recipes.study.plan import Plan, Run
@@ -20,6 +21,8 @@ from recipes.study.so_far import SoFar
 
 #: Longest silence of a study whose output is a file.
 _SILENT_S = 180.0
+#: Of ``confounds.json``.
+_VERDICT = {"verdict": [str], str: object}
 _BAR = "{percentage:3.0f}%|{bar}| {postfix}"
 
 
@@ -87,6 +90,9 @@ class Watch:
         self.last = f"{run.name}{took}"
         if self.bar.disable:
             print(f"{self._count()} {self.last}{self._ahead()}", flush=True)
+        if run.rule == "confounds":
+            found = read_json(run.result, _VERDICT, "delete its folder")
+            self._write("\n".join(found["verdict"]))
 
     def _say_running(self) -> None:
         """Say what runs, in a file or pipe, where nothing else was said for

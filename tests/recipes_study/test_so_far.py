@@ -1,5 +1,6 @@
 """The first table and page of a study, while it runs (issue 30)."""
 
+import json
 import os
 from types import SimpleNamespace
 
@@ -220,3 +221,20 @@ def test_runs_of_the_first_table_come_first(tmp_path):
         plan["embeddings/simclr"],
     ):
         assert priority(other) == 0
+
+
+def test_what_else_tells_the_label_is_printed(tmp_path, capsys):
+    """Before hours of training: it may be a reason to stop the study."""
+    settings = studies.settings(tmp_path, confounds=True)
+    plan = studies.plan_of(settings)
+    log = tmp_path / "snakemake.log"
+    log.write_text("")
+    estimate = SimpleNamespace(of=lambda *_: 60.0)
+    progress = watch.Watch(plan, estimate, 1, log)
+    (run,) = plan.of_rule("confounds")
+    run.folder.mkdir(parents=True)
+    lines = ["Label: it can be predicted", "Background: it can, too"]
+    run.result.write_text(json.dumps({"verdict": lines, "notes": []}))
+    progress.close()
+    printed = capsys.readouterr().out.splitlines()
+    assert [line for line in printed if line in lines] == lines
