@@ -1,4 +1,4 @@
-"""Which annotation belongs to which recording."""
+"""Match annotation files with the recordings that they belong to."""
 
 import logging
 from itertools import takewhile

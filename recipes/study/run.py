@@ -39,6 +39,7 @@ from recipes.study.engine import (
 from recipes.study.keys import options_as_keys
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import STUDY_TEXTS, check_settings, read_study
+from recipes.study.so_far import TABLE
 from recipes.study.watch import Watch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -254,7 +255,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             if not mark.is_file() and report_so_far(out):
                 write_text(mark, "")
         if todo:
-            print((out / "encoders.txt").read_text("utf-8"))
+            print((out / TABLE).read_text("utf-8"))
             kinds = spent.by_kind(todo, plan.settings)
             wall_s = time.monotonic() - began
             print(spent.summary(kinds, spent.used(), wall_s))

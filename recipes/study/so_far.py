@@ -14,6 +14,8 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
 from recipes.study.settings import Settings
 
+#: In a study's folder: the table that its last page was made with.
+TABLE = "encoders.txt"
 #: Most processor time of these pages, as a share of the study's.
 _SHARE = 0.03
 _PAGE_S = 15.0  # of a first page, before one was measured

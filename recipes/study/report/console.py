@@ -8,9 +8,6 @@ from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
 from recipes.study.settings import MODE_NAMES
 
-#: In a study's folder: the table that its last page was made with.
-FILE = "encoders.txt"
-
 
 def table_lines(results: Results) -> List[str]:
     """A line for each encoder and control by falling AUC, under a heading."""

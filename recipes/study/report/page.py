@@ -39,15 +39,13 @@ from recipes.study.report import (
     reproduce,
     tables,
 )
-from recipes.study.report.console import (
-    FILE as CONSOLE,
-    table_lines,
-)
+from recipes.study.report.console import table_lines
 from recipes.study.report.doubtful import write_doubtful
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
 from recipes.study.report.sounds import examples
 from recipes.study.settings import MODE_NAMES, check_settings, read_study
+from recipes.study.so_far import TABLE
 
 HOW_TO_READ = (
     "Mean over seeds ± standard deviation between seeds; in brackets or below, "
@@ -83,7 +81,7 @@ def write_report(results: Results, context: Dict[str, Any]) -> Path:
     # A lock of its own: a study, which holds that of the folder, runs this.
     with locked(folder, ".report.lock"):
         write_doubtful(results, folder)
-        write_text(folder / CONSOLE, "\n".join(table_lines(results)))
+        write_text(folder / TABLE, "\n".join(table_lines(results)))
         return _write_report(folder, context)
 
 
