@@ -113,11 +113,14 @@ def read_database(
     Raises ``InputError`` for a missing column, an empty cell, an absolute path,
     an id changed by a spreadsheet, or a recording that is listed twice.
     """
-    rows, n_missing = [], Counter()
+    rows, nothing, n_missing = [], [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
     columns = [*REQUIRED, *label_columns]
     for source, raw in read_cells(table, columns, named):
+        if not any(raw[column] for column in ("recording_id", *columns)):
+            nothing.append(source.rpartition(" ")[2])
+            continue
         _check_cells(source, raw)
         cells = without_marks(raw)
         n_missing.update(c for c in label_columns if raw[c] != cells[c])
@@ -136,6 +139,13 @@ def read_database(
             source=source,
         )
         rows.append((rec, cells))
+    require(bool(rows), f"{table} names no recording", "fill it in")
+    if nothing:
+        logger.warning(
+            "%s: rows without patient, file and label are left out (%s)",
+            table,
+            preparation.shortened_list(nothing, 5),
+        )
     for column, n in n_missing.items():
         logger.warning(
             "%s: %d cells of %s are marks of a missing value, such as NA or "
