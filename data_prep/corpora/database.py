@@ -17,6 +17,7 @@ from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
+from data_prep.files.spreadsheets import say_once
 from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
 
@@ -141,10 +142,9 @@ def read_database(
         rows.append((rec, cells))
     require(bool(rows), f"{table} names no recording", "fill it in")
     if nothing:
-        logger.warning(
-            "%s: rows without patient, file and label are left out (%s)",
-            table,
-            preparation.shortened_list(nothing, 5),
+        say_once(
+            f"{table}: rows without patient, file and label are left out "
+            f"({preparation.shortened_list(nothing, 5)})"
         )
     for column, n in n_missing.items():
         logger.warning(

@@ -74,6 +74,7 @@ def test_refused_tables(tmp_path, content, message):
 
 def test_a_row_of_remarks_is_no_recording(tmp_path, caplog):
     """Such as a total below the table (a stranger's list)."""
+    caplog.set_level(logging.INFO)
     header = "patient_id,path,trigger,note\n"
     content = header + "P1,a.wav,pain,loud\n,,,sum: 1\n"
     [(rec, _)] = read_database(table_of(tmp_path, content), ["trigger"])
