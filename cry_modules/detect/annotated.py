@@ -8,12 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from cry_modules.detect.events import cell_edges
-from cry_modules.detect.recording_names import ByRecording
 from cry_modules.detect.scoring import Scorer
 from cry_modules.detect.threshold import Scored
 from cry_modules.metrics.sound_events.intervals import merged
 from cry_modules.metrics.sound_events.lists import read_lists
 from data_prep.annotations.event import Event
+from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import require
 from data_prep.files.identifiers import spelling
 
@@ -32,9 +32,12 @@ def annotated_recordings(
     their files, `label` is the class that is detected."""
     lists = read_lists(Path(annotations), None, "--annotations")
     _check_labels(lists, annotated_labels or [label], annotations)
-    of_recording = ByRecording(lists, f"--annotations {annotations}")
-    pairs = [(path, of_recording(path)) for path in names]
-    pairs = [(path, events) for path, events in pairs if events is not None]
+    entries, where = (
+        RecordingNames(lists, names),
+        f"--annotations {annotations}",
+    )
+    pairs = [(path, entries.one(path, where)) for path in names]
+    pairs = [(path, lists[name]) for path, name in pairs if name is not None]
     require(
         bool(pairs),
         f"--annotations {annotations} has none of the recordings, but "
