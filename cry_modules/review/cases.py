@@ -1,5 +1,6 @@
 """Cases to review: the rows of a table of scores."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -8,12 +9,7 @@ import numpy as np
 
 from cry_modules.inference.scores import COLUMNS, LEFT_OUT
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
-from data_prep.annotations.event import (
-    as_channel,
-    as_number,
-    as_seconds,
-    checked_event,
-)
+from data_prep.annotations.event import as_number, event_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import read_table
@@ -95,29 +91,21 @@ def read_scores(path: Path) -> ScoreTable:
 def _read_events(path, rows, onset) -> ScoreTable:
     offset = onset.replace("onset", "offset")
     require(offset in rows[0][1], f"{path} has no column {offset}", "add it")
-    cases = []
+    names, cases = {"onset": onset, "offset": offset}, []
     for i, (source, cells) in enumerate(rows):
-        event = checked_event(
-            source,
-            as_seconds(source, onset, cells[onset]),
-            as_seconds(source, offset, cells[offset]),
-            cells["label"],
-            channel=as_channel(source, cells.get("channel", "")),
-        )
-        score = cells.get("score", "")
-        scores = {} if is_missing(score) else {event.label: score}
-        case = _case(i, source, cells, event.label, scores, is_event=True)
+        times = {"onset": cells[onset], "offset": cells[offset]}
+        channel = cells.get("channel", "")
+        event = event_of(source, {**times, "channel": channel}, names)
+        scores = {cells["label"]: cells.get("score", "")}
+        case = _case(i, source, cells, cells["label"], scores, is_event=True)
         span = event.onset_s, event.offset_s
         cases.append(replace(case, span=span, channel=event.channel))
     return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
 
 
 def _read_inference(path, rows) -> ScoreTable:
-    class_of = {
-        name: _class_of(name)
-        for name in rows[0][1]
-        if name not in (*COLUMNS, LEFT_OUT)
-    }
+    others = (*COLUMNS, LEFT_OUT)
+    class_of = {n: _class_of(n) for n in rows[0][1] if n not in others}
     cases = []
     for i, (source, cells) in enumerate(rows):
         if cells["call"]:  # else it has an error, or a detector found nothing
@@ -142,9 +130,7 @@ def _class_of(column: str) -> str:
     >>> _class_of("class error"), _class_of("class a"), _class_of("cry")
     ('error', 'class a', 'cry')
     """
-    name = column
-    while name.startswith("class "):
-        name = name[len("class ") :]
+    name = re.sub("^(class )+", "", column)
     return name if name in (*COLUMNS, LEFT_OUT) else column
 
 
@@ -184,7 +170,8 @@ def _read_doubtful(path, rows) -> ScoreTable:
 
 
 def _case(row, source, cells, label, scores, is_event=False) -> Case:
-    """Make the case of a row, whose scores are texts."""
+    """Make the case of a row, whose scores are texts; an event may have
+    none."""
     names = (cells.get(name, "") for name in _RECORDING)
     recording = next(filter(None, names), "")
     require(bool(recording), f"{source} names no recording", "fill it in")
@@ -192,6 +179,7 @@ def _case(row, source, cells, label, scores, is_event=False) -> Case:
     numbers = {
         name: as_number(source, f"the score of {name}", cell)
         for name, cell in scores.items()
+        if not (is_event and is_missing(cell))
     }
     for name, p in numbers.items():
         require(
