@@ -84,6 +84,21 @@ def _fsd50k(name: str, gigabytes: float, md5: str, part: str = "") -> Source:
     return Source(address, gigabytes, f"md5:{md5}", part=part)
 
 
+#: Files, gigabytes, md5 and part.
+_FSD50K = (
+    ("ground_truth.zip", 0, "ca27382c195e37d2269c4c866dd73485"),
+    ("metadata.zip", 0, "b9ea0c829a411c1d42adb9da539ed237"),
+    ("dev_audio.z01", 3.2, "faa7cf4cc076fc34a44a479a5ed862a3", "dev"),
+    ("dev_audio.z02", 3.2, "8f9b66153e68571164fb1315d00bc7bc", "dev"),
+    ("dev_audio.z03", 3.2, "1196ef47d267a993d30fa98af54b7159", "dev"),
+    ("dev_audio.z04", 3.2, "d088ac4e11ba53daf9f7574c11cccac9", "dev"),
+    ("dev_audio.z05", 3.2, "81356521aa159accd3c35de22da28c7f", "dev"),
+    ("dev_audio.zip", 2.3, "c480d119b8f7a7e32fdb58f3ea4d6c5a", "dev"),
+    ("eval_audio.z01", 3.2, "3090670eaeecc013ca1ff84fe4442aeb", "eval"),
+    ("eval_audio.zip", 3.1, "6fa47636c3a3ad5c7dfeba99f2637982", "eval"),
+)
+
+
 CORPORA: Dict[str, Corpus] = {
     "esc50": Corpus(
         "ESC-50",
@@ -168,40 +183,7 @@ CORPORA: Dict[str, Corpus] = {
         "Human-Labeled Sound Events",
         # Zenodo's record and its md5, as soundata (fsd50k.py) has them; 24.7 GB
         # of audio in two archives, in parts of 3 GiB.
-        [
-            _fsd50k("ground_truth.zip", 0, "ca27382c195e37d2269c4c866dd73485"),
-            _fsd50k("metadata.zip", 0, "b9ea0c829a411c1d42adb9da539ed237"),
-            _fsd50k(
-                "dev_audio.z01", 3.2, "faa7cf4cc076fc34a44a479a5ed862a3", "dev"
-            ),
-            _fsd50k(
-                "dev_audio.z02", 3.2, "8f9b66153e68571164fb1315d00bc7bc", "dev"
-            ),
-            _fsd50k(
-                "dev_audio.z03", 3.2, "1196ef47d267a993d30fa98af54b7159", "dev"
-            ),
-            _fsd50k(
-                "dev_audio.z04", 3.2, "d088ac4e11ba53daf9f7574c11cccac9", "dev"
-            ),
-            _fsd50k(
-                "dev_audio.z05", 3.2, "81356521aa159accd3c35de22da28c7f", "dev"
-            ),
-            _fsd50k(
-                "dev_audio.zip", 2.3, "c480d119b8f7a7e32fdb58f3ea4d6c5a", "dev"
-            ),
-            _fsd50k(
-                "eval_audio.z01",
-                3.2,
-                "3090670eaeecc013ca1ff84fe4442aeb",
-                "eval",
-            ),
-            _fsd50k(
-                "eval_audio.zip",
-                3.1,
-                "6fa47636c3a3ad5c7dfeba99f2637982",
-                "eval",
-            ),
-        ],
+        [_fsd50k(*file) for file in _FSD50K],
         prepare_fsd50k,
         "--label_column sound",
     ),
