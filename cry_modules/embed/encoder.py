@@ -28,9 +28,7 @@ CHUNK_S = 4.0
 
 
 def load_embedder(
-    source: str,
-    readout: Optional[str] = None,
-    front_end: Optional[str] = None,
+    source: str, readout: Optional[str] = None, front_end: Optional[str] = None
 ) -> Embedder:
     """Build an encoder with its weights and front end, read where ``readout``
     says; by default at its embedding."""

@@ -23,9 +23,7 @@ def annotation_files(folder: Path, option: str = "ANNOTATIONS") -> List[Path]:
     if folder.is_file():
         return [folder]
     require(
-        folder.is_dir(),
-        f"{option} {folder} does not exist",
-        "correct the path",
+        folder.is_dir(), f"{option} {folder} does not exist", "correct the path"
     )
     names = sorted(files_below(folder))
     paths = [folder / name for name in names if name.lower().endswith(SUFFIXES)]

@@ -236,8 +236,7 @@ CORPORA: Dict[str, Corpus] = {
         # robots.ox.ac.uk/~vgg/data/vggsound.
         [
             Source(
-                "https://www.robots.ox.ac.uk/~vgg/data/vggsound/vggsound.csv",
-                0,
+                "https://www.robots.ox.ac.uk/~vgg/data/vggsound/vggsound.csv", 0
             )
         ],
         prepare_vggsound,
