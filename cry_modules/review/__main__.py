@@ -8,6 +8,7 @@ writes the new table, and the same command resumes.
 """
 
 import secrets
+from itertools import product
 from pathlib import Path
 from typing import List, Optional, Sequence, Tuple
 
@@ -15,12 +16,7 @@ from cry_modules.demo.server import HOST, announce, listen, until_signal
 from cry_modules.demo.uploads import private_folder
 from cry_modules.review.cases import Case, ScoreTable, read_scores
 from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions
-from cry_modules.review.locate import (
-    Recordings,
-    add_labels,
-    place,
-    read_recordings,
-)
+from cry_modules.review.locate import add_labels, place, read_recordings
 from cry_modules.review.order import ORDERS, make_queue, ordered
 from cry_modules.review.result import (
     recordings_file,
@@ -94,13 +90,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _review(args) -> None:
-    table, recordings = _read(args)
+    table = read_scores(Path(args.scores))
+    named = take_columns(args)["named"]
+    recordings = read_recordings(args.recordings, args.data_folder, named)
+    place(table, recordings)
+    add_labels(table, recordings, args.label_column)
     cases, classes = _choose(args, table)
-    out = Path(args.out)
-    _check_out(out, [args.scores, args.recordings])
-    folder = make_folder(out.parent)
+    out, inputs = Path(args.out), (args.scores, args.recordings)
     journal = out.with_suffix(".decisions.jsonl")
-    with locked(folder, f".{out.name}.lock", out):
+    _check_out(out, [Path(name) for name in inputs])
+    with locked(make_folder(out.parent), f".{out.name}.lock", out):
         for path in (out, recordings_file(out)):
             require(
                 journal.exists() or not path.exists(),
@@ -111,8 +110,9 @@ def _review(args) -> None:
         require_writable(out)
         header = {"version": 1, "scores": sha256(Path(args.scores))}
         with Decisions(journal, header) as decisions:
+            results = table, recordings, decisions
             if len(decisions):
-                write_results(out, table, recordings, decisions)
+                write_results(out, *results)
             queue = make_queue(cases, args.again, args.seed)
             how = args.blind, args.around, args.reviewer or ""
             settings = Settings(classes, *how)
@@ -120,21 +120,10 @@ def _review(args) -> None:
             if not len(decisions):
                 print("nothing was decided, and no table is written")
                 return
-            written = write_results(out, table, recordings, decisions)
+            names = " and ".join(map(str, write_results(out, *results)))
             print("\n".join(summary(table, decisions, classes)))
-            names = " and ".join(map(str, written))
             print(f"new table in {names}, all decisions in {journal}")
-            print(training_command(out, table, recordings, decisions))
-
-
-def _read(args) -> Tuple[ScoreTable, Recordings]:
-    """Read both arguments, and find the audio and the label of each case."""
-    named = take_columns(args)["named"]
-    table = read_scores(Path(args.scores))
-    recordings = read_recordings(args.recordings, args.data_folder, named)
-    place(table, recordings)
-    add_labels(table, recordings, args.label_column)
-    return table, recordings
+            print(training_command(out, *results))
 
 
 def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
@@ -161,20 +150,19 @@ def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
     return cases[: args.limit], classes
 
 
-def _check_out(out: Path, inputs: Sequence[str]) -> None:
+def _check_out(out: Path, inputs: Sequence[Path]) -> None:
     require(
         out.suffix.lower() == ".csv" and not is_stream(out),
         f"--out {out} is not a csv file",
         "pass a name such as reviewed.csv",
     )
-    for path in map(Path, inputs):
-        for written in (out, recordings_file(out)):
-            require(
-                not (path.exists() and written.exists())
-                or not path.samefile(written),
-                f"--out {out} would replace {path}",
-                "pass another name: the old table is never changed",
-            )
+    for path, written in product(inputs, (out, recordings_file(out))):
+        is_same = path.exists() and written.exists() and path.samefile(written)
+        require(
+            not is_same,
+            f"--out {out} would replace {path}",
+            "pass another name: the old table is never changed",
+        )
 
 
 def _serve(args, session: Session) -> None:

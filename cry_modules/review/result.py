@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from cry_modules.review.cases import ADDED, ScoreTable
 from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions, answer
@@ -32,26 +32,22 @@ def write_results(
         label = "" if table.is_predicted else case.label
         decision = decisions.of(Item(case.row))
         added[case.row] = _cells(case.label, label, decision)
-    none = _cells("", "", None)
-    rows = [
-        (*cells.values(), *added.get(i, none))
-        for i, (_, cells) in enumerate(table.rows)
-    ]
-    write_table(out, (*table.rows[0][1], *ADDED), rows)
+    _write(out, table.rows, added, lambda _: "")
     if not recordings.rows or table.is_events:
         return [out]
-    _write_recordings(recordings_file(out), table, recordings, added)
-    return [out, recordings_file(out)]
+    column, path = recordings.label_column, recordings_file(out)
+    added = {recordings.index(c): added[c.row] for c in table.cases}
+    _write(path, recordings.rows, added, lambda cells: cells.get(column, ""))
+    return [out, path]
 
 
-def _write_recordings(path, table, recordings, added) -> None:
-    row_of = {recordings.index(case): case.row for case in table.cases}
-    rows = []
-    for i, (_, cells) in enumerate(recordings.rows):
-        label = cells.get(recordings.label_column, "")
-        new = _cells("", label, None)
-        rows.append((*cells.values(), *added.get(row_of.get(i), new)))
-    write_table(path, (*recordings.rows[0][1], *ADDED), rows)
+def _write(path: Path, rows, added: Dict, label_of: Callable) -> None:
+    """Write rows with the cells that are added to some; others keep a label."""
+    cells_of = [
+        (*cells.values(), *added.get(i, (label_of(cells), "", "", "", "")))
+        for i, (_, cells) in enumerate(rows)
+    ]
+    write_table(path, (*rows[0][1], *ADDED), cells_of)
 
 
 def _cells(old: str, default: str, decision: Optional[Dict]) -> Tuple:

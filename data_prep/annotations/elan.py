@@ -12,8 +12,15 @@ import re
 from pathlib import Path, PurePath
 from typing import Dict, List, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
-from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
-from xml.parsers import expat
+from xml.etree.ElementTree import (
+    Element,
+    ParseError,
+    SubElement,
+    TreeBuilder,
+    XMLParser,
+    fromstring,
+    tostring,
+)
 
 from data_prep.annotations import elan_text
 from data_prep.annotations.event import Event, checked_event
@@ -74,32 +81,29 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
     return events
 
 
+class _Doctype(Exception):
+    """A document type is declared."""
+
+
+class _Builder(TreeBuilder):
+    """Builder of XML that may be a stranger's: a document type, and so
+    entities, is not accepted."""
+
+    def doctype(self, *_):
+        """Take a declaration of a document type."""
+        raise _Doctype
+
+
 def _parsed(path: Path, content: bytes) -> Element:
-    """Parse XML that may be a stranger's: one that declares a document type,
-    and so entities, is refused."""
-    builder = TreeBuilder()
-
-    def refuse(*_):
-        raise InputError(
-            f"{path} declares a document type, which ELAN does not write; save "
-            "it again in ELAN"
-        )
-
+    cure = "save it again in ELAN"
     try:
-        parser = expat.ParserCreate()
-        parser.StartDoctypeDeclHandler = refuse
-        parser.StartElementHandler = builder.start
-        parser.EndElementHandler = builder.end
-        parser.CharacterDataHandler = builder.data
-        parser.Parse(content, True)
-        return builder.close()
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        row = getattr(error, "lineno", 1)
-        raise InputError(
-            f"{path} row {row} is not XML ({error}); save it again in ELAN"
-        )
+        return fromstring(content, XMLParser(target=_Builder()))
+    except _Doctype:
+        problem = "declares a document type, which ELAN does not write"
+        raise InputError(f"{path} {problem}; {cure}")
+    except (ParseError, LookupError, ValueError) as error:
+        row, _ = getattr(error, "position", (1, 0))
+        raise InputError(f"{path} row {row} is not XML ({error}); {cure}")
 
 
 def _medium(header: Element) -> Tuple[str, float]:

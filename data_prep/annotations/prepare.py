@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
-import soundfile
-
 from data_prep.annotations.clips import JOURNAL, clip_name, cut_all
 from data_prep.annotations.database import add_segments, summary
 from data_prep.annotations.event import Event, time_text
@@ -21,9 +19,8 @@ from data_prep.annotations.pairing import (
 )
 from data_prep.annotations.patients import by_name, by_table
 from data_prep.annotations.segments import Recording, Tally
-from data_prep.audio.decode import open_audio
 from data_prep.audio.folder import audio_files
-from data_prep.audio.measure import MOST_FRAMES
+from data_prep.audio.measure import header_facts
 from data_prep.corpora.database import TABLE, locate, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.plain_folder import check_name
@@ -165,7 +162,7 @@ def _usable(
     recordings = []
     for path, events in events_of.items():
         check_name(path)
-        facts = _facts(root / path)
+        facts = header_facts(root / path)
         if path not in cells_of:
             reason = "recordings in no row of the table"
         elif events and not any(in_tiers(event, options) for event in events):
@@ -185,17 +182,6 @@ def _usable(
         "data_prep.convert",
     )
     return recordings
-
-
-def _facts(path: Path) -> Optional[Tuple[float, int, int]]:
-    """Length in seconds, channels and rate of a recording by its header."""
-    try:
-        with open_audio(str(path)) as file:
-            if file.frames > MOST_FRAMES:  # the length is unknown
-                return None
-            return file.frames / file.samplerate, file.channels, file.samplerate
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return None
 
 
 def _add_marks(

@@ -8,9 +8,8 @@ from typing import Dict, Generic, List, Mapping, Optional, Tuple, TypeVar
 from cry_modules.metrics.sound_events.comparison import HOUR_S, Recording
 from cry_modules.metrics.sound_events.lists import Lists
 from data_prep.annotations.recording_names import RecordingNames, parts_of
-from data_prep.audio.decode import open_audio
 from data_prep.audio.folder import audio_files
-from data_prep.audio.measure import MOST_FRAMES
+from data_prep.audio.measure import header_facts
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings
@@ -115,12 +114,9 @@ def audio_durations(folder: str) -> Table[float]:
     require(Path(folder).is_dir(), not_a_file(folder), "pass a folder of audio")
     lengths = Table(folder, tolerance=_PAST_S)
     for name in audio_files(Path(folder)):
-        try:
-            with open_audio(str(Path(folder, name))) as file:
-                if 0 < file.frames <= MOST_FRAMES:
-                    lengths.entries[name] = file.frames / file.samplerate
-        except RuntimeError:  # soundfile's: said if an annotation needs it
-            continue
+        facts = header_facts(Path(folder, name))
+        if facts is not None and facts[0] > 0:  # else said if it is needed
+            lengths.entries[name] = facts[0]
     return lengths
 
 
