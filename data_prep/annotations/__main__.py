@@ -37,8 +37,6 @@ _OPTIONS = (
     ("--tiers", {"nargs": "+"}, "tiers or annotators; default: all"),
     ("--overlaps", {"choices": ("merge", "keep"), "default": "merge"},
      "of events of one label; default: merge"),
-    ("--channels", {"choices": ("annotated", "mix"), "default": "annotated"},
-     "the channel that an event names, or the mean of all"),
     ("--least_s", {"type": Number(0.1, 86_400), "default": 0.2},
      "least length of an event"),
     ("--negatives", {"type": Number(0, 100), "default": 1.0},
@@ -50,7 +48,6 @@ _OPTIONS = (
      "are the first negatives"),
     ("--hard_threshold", {"type": Number(0)},
      "least score of a detection; default: all, and 0.5 in scores over time"),
-    ("--positive", {}, "label that is the positive class; default: last"),
     ("--seed", {"default": 0}, "seed of the negatives and of the split"),
 )  # fmt: skip
 

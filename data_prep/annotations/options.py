@@ -32,9 +32,7 @@ class Options:
     empty_label: str = ""  #: of events without one; empty: left out
     least_s: float = 0.2  #: shorter events are left out
     overlaps: str = "merge"  #: events of one label and channel; or "keep"
-    channels: str = "annotated"  #: those that events name; or "mix": all
     negatives: float = 1.0  #: number for each annotated event
     negative_label: str = "other"
     margin_s: float = 1.0  #: between an event and a negative
     seed: int = 0
-    positive: Optional[str] = None  #: class of the manifests; None: the last

@@ -253,7 +253,6 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
             str(save_folder / MANIFEST),
             "label",
             classes,
-            positive=options.positive,
             seed=options.seed,
         )
     except InputError as error:

@@ -88,11 +88,14 @@ def annotated_segments(
     recording: Recording, options: Options, tally: Tally
 ) -> List[Segment]:
     """Segments of the chosen events of a recording, in order of time."""
-    mixed = options.channels == "mix" or recording.n_channels == 1
     segments = []
     for event in recording.events:
-        if options.channels != "mix":
-            _require_channel(recording, event)
+        require(
+            event.channel is None or event.channel <= recording.n_channels,
+            f"{recording.path} has {recording.n_channels} channels, and the "
+            f"event at {event.onset_s:g} s names channel {event.channel}",
+            "correct it",
+        )
         kept = chosen(event, options)
         times, reason = (event.onset_s, event.offset_s), None
         if event.onset_s >= recording.seconds - TOLERANCE_S:
@@ -105,7 +108,7 @@ def annotated_segments(
             continue
         stop = min(event.offset_s, recording.seconds)
         tally.counts[CUT_OFF] += stop < event.offset_s - TOLERANCE_S
-        channel = None if mixed else event.channel
+        channel = event.channel if recording.n_channels > 1 else None
         segments.append(Segment(event.onset_s, stop, kept.label, channel))
     segments.sort(key=lambda s: (s.start, s.stop, s.label))
     segments = _merged(segments, options.overlaps == "merge", tally)
@@ -114,15 +117,6 @@ def annotated_segments(
             times = segment.start, segment.stop
             tally.leave_out(recording.path, times, segment.label, TOO_SHORT)
     return [s for s in segments if s.seconds >= options.least_s]
-
-
-def _require_channel(recording: Recording, event: Event) -> None:
-    require(
-        event.channel is None or event.channel <= recording.n_channels,
-        f"{recording.path} has {recording.n_channels} channels, and the event "
-        f"at {event.onset_s:g} s names channel {event.channel}",
-        "correct it, or pass --channels mix",
-    )
 
 
 def _merged(

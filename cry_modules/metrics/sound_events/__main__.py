@@ -11,10 +11,9 @@ amount of each label, with intervals over recordings or over infants.
 
 import json
 import logging
-from dataclasses import replace
 from itertools import combinations
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from cry_modules.figures.sound_events import draw
 from cry_modules.metrics.bootstrap import N_DRAWS
@@ -23,7 +22,6 @@ from cry_modules.metrics.sound_events.agreement import BINS_S, bins
 from cry_modules.metrics.sound_events.comparison import (
     Recording,
     Settings,
-    at_threshold,
     bin_amounts,
     compare,
 )
@@ -40,16 +38,18 @@ from cry_modules.metrics.sound_events.pairing import (
 )
 from cry_modules.metrics.sound_events.report import report
 from cry_modules.metrics.sound_events.resampling import Resampling
-from cry_modules.metrics.sound_events.tiers import by_tier, within
+from cry_modules.metrics.sound_events.tiers import by_tier, of_both
 from data_prep.annotations.formats import FORMATS
 from data_prep.files.arguments import Arguments, texts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
-from data_prep.files.option_values import path, whole_number
+from data_prep.files.option_values import Number, path, whole_number
 from data_prep.files.tables import write_table, write_text
 
 _FORMAT = {"choices": tuple(FORMATS)}
+_SECONDS, _SHARE = Number(0, 3600), Number(0, 1)
+_DRAWS = whole_number(LEAST_DRAWS, 1_000_000)
 #: Arguments, how their values are read, and their help.
 _ARGUMENTS = (
     ("annotated", {"type": path, "metavar": "ANNOTATED"},
@@ -73,24 +73,21 @@ _ARGUMENTS = (
     ("--detected_format", _FORMAT, "default: by suffix and content"),
     ("--channel", {"type": whole_number(1, 1000)},
      "channel of recordings with several, the first is 1"),
-    ("--threshold", {"type": float}, "leave out detections of lower score"),
     ("--seed", {"default": 0}, "seed of the draws of recordings"),
-    ("--n_draws", {"type": int, "default": N_DRAWS}, "draws of recordings"),
-)  # fmt: skip
-#: When a detection is right: option, default, least and most value, help.
-_TOLERANCES = (
-    ("onset_collar_s", Collar().onset_s, 0, 3600,
-     "seconds by which an onset may differ, event-based"),
-    ("offset_collar_s", Collar().offset_s, 0, 3600,
-     "seconds by which an offset may differ, event-based"),
-    ("offset_share", Collar().offset_share, 0, 1,
+    ("--n_draws", {"type": _DRAWS, "default": N_DRAWS}, "draws of recordings"),
+    ("--onset_collar_s", {"type": _SECONDS, "default": Collar().onset_s},
+     "by which an onset may differ, event-based (default: %(default)s)"),
+    ("--offset_collar_s", {"type": _SECONDS, "default": Collar().offset_s},
+     "by which an offset may differ, event-based (default: %(default)s)"),
+    ("--offset_share", {"type": _SHARE, "default": Collar().offset_share},
      "share of the event's duration by which an offset may differ, if that is "
-     "longer"),
-    ("segment_s", 1.0, 0.01, 3600, "length of segments, segment-based"),
-    ("dtc", Criteria().dtc, 0, 1, "least share of a detection in its label"),
-    ("gtc", Criteria().gtc, 0, 1, "least share of an event that is detected"),
-    ("cttc", Criteria().cttc, 0, 1,
-     "least share of a detection in another label"),
+     "longer (default: %(default)s)"),
+    ("--segment_s", {"type": Number(0.01, 3600), "default": 1.0},
+     "length of segments, segment-based (default: %(default)s)"),
+    ("--dtc", {"type": _SHARE, "default": Criteria().dtc},
+     "least share of a detection in its label (default: %(default)s)"),
+    ("--gtc", {"type": _SHARE, "default": Criteria().gtc},
+     "least share of an event that is detected (default: %(default)s)"),
 )  # fmt: skip
 
 
@@ -102,10 +99,6 @@ def make_parser() -> Arguments:
     )
     for name, how, words in _ARGUMENTS:
         parser.add_argument(name, help=words, **how)
-    for name, default, _, _, words in _TOLERANCES:
-        words += f" (default: {default:g})"
-        how = {"type": float, "default": default}
-        parser.add_argument(f"--{name}", help=words, **how)
     return parser
 
 
@@ -114,18 +107,6 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        for name, _, least, most, _ in _TOLERANCES:
-            value = getattr(args, name)
-            require(
-                least <= value <= most,
-                f"--{name} is {value:g}",
-                f"pass a number from {least:g} to {most}",
-            )
-        require(
-            args.n_draws >= LEAST_DRAWS,
-            f"--n_draws is {args.n_draws}",
-            f"pass {LEAST_DRAWS} or more",
-        )
         require(
             args.audio is None or args.durations is None,
             "--audio and --durations both give the lengths of recordings",
@@ -142,33 +123,69 @@ def _listed(text: Optional[str]) -> List[str]:
 def judge(args) -> str:
     """Compare the events as the options say; return the report."""
     written: Dict[str, str] = {}
-    annotated, detected = _read(args, written)
-    sources, of_tiers = _sources(args), by_tier(annotated, args.tier)
+    sources = _sources(args)
+    recordings, notes = paired(*_read(args, written), sources, args.annotated)
+    of_tiers = by_tier(recordings, args.tier)
     if len(of_tiers) > 1:
-        print(
+        notes.append(
             f"tiers {', '.join(of_tiers)} are taken as annotators; --tier "
             "NAME judges against one"
         )
-    pairs = []
-    for name, lists in of_tiers.items():
-        listed = within(sources.listed, annotated, lists)
-        both = lists, within(detected, annotated, lists)
-        names = name or "annotation", "detector"
-        pairs.append((names, both, replace(sources, listed=listed)))
-    for names in combinations(of_tiers, 2):
-        a, b = (of_tiers[name] for name in names)
-        shared = [name for name in a if name in b and (a[name] or b[name])]
-        both = [{name: lists[name] for name in shared} for lists in (a, b)]
-        if shared:
-            pairs.append((names, both, replace(sources, listed={})))
-    done = [_judge(args, *pair, written) for pair in pairs]
-    comparisons, reports, rows = zip(*done)
-    _write(args, comparisons, sum(rows, []))
-    last = f"done: {len(done)} comparisons; figures in {args.out}"
+    for note in notes:
+        print(note)
+    pairs = {
+        (name or "annotation", "detector"): part
+        for name, part in of_tiers.items()
+    }
+    for a, b in combinations(of_tiers, 2):
+        pairs[a, b] = of_both(of_tiers[a], of_tiers[b])
+    unit = "recording" if sources.infants is None else "infant"
+    comparisons, reports, rows = [], [], []
+    for pair, part in pairs.items():
+        if not part:
+            continue
+        settings = _settings(args, part, written)
+        groups = [recording.group for recording in part]
+        resampling = Resampling(groups, unit, args.seed, args.n_draws)
+        words = _silent(part)
+        for note in words:
+            print(f"{pair[1]} against {pair[0]}: {note}")
+        named = {"annotated": pair[0], "detected": pair[1]}
+        named["notes"] = [*notes, *words]
+        comparison = {**named, **compare(part, settings, resampling)}
+        comparisons.append(comparison)
+        reports.append(report(comparison, settings))
+        rows += [[*pair, *row] for row in _bin_rows(part, settings.labels)]
+    _write(args, comparisons, rows)
+    last = f"done: {len(comparisons)} comparisons; figures in {args.out}"
     return "\n\n".join([*reports, last])
 
 
-def _read(args, written: Dict[str, str]) -> Tuple[Lists, Lists]:
+def _silent(recordings: Sequence[Recording]) -> List[str]:
+    """Words on recordings without detections, if there are any."""
+    silent = [r.name for r in recordings if not r.detected]
+    if not silent:
+        return []
+    return [
+        f"{len(silent)} of {len(recordings)} recordings have no detections, "
+        f"such as {silent[0]}: all their events count as missed"
+    ]
+
+
+def _settings(args, recordings, written: Dict[str, str]) -> Settings:
+    events = (
+        [event for r in recordings for event in getattr(r, side)]
+        for side in ("annotated", "detected")
+    )
+    return Settings(
+        *judged(*events, _listed(args.labels), written),
+        Collar(args.onset_collar_s, args.offset_collar_s, args.offset_share),
+        args.segment_s,
+        Criteria(args.dtc, args.gtc),
+    )
+
+
+def _read(args, written: Dict[str, str]) -> List[Lists]:
     """Annotated and detected events, with the labels renamed; `written` gets
     all labels."""
     new_labels = renames(_listed(args.rename))
@@ -184,20 +201,7 @@ def _read(args, written: Dict[str, str]) -> Tuple[Lists, Lists]:
                 "--rename =NEW names them"
             )
         result.append(events)
-    annotated, detected = result
-    if args.threshold is not None:
-        scores = [e.score for events in detected.values() for e in events]
-        require(
-            None not in scores,
-            f"--threshold needs scores, and {args.detected} has "
-            f"{scores.count(None)} events without one",
-            "leave it out",
-        )
-        detected = {
-            name: at_threshold(events, args.threshold)
-            for name, events in detected.items()
-        }
-    return annotated, detected
+    return result
 
 
 def _sources(args) -> Sources:
@@ -218,29 +222,6 @@ def _sources(args) -> Sources:
             if lengths.entries and sources.lengths is None:
                 sources.lengths = lengths
     return sources
-
-
-def _judge(args, pair, both, sources, written) -> Tuple[Dict, str, List[List]]:
-    """Compare one pair of lists: figures, report, and rows of bins.csv."""
-    recordings, notes = paired(*both, sources, args.annotated)
-    for note in notes:
-        print(f"{pair[1]} against {pair[0]}: {note}")
-    settings = Settings(
-        *judged(*both, _listed(args.labels), written),
-        Collar(args.onset_collar_s, args.offset_collar_s, args.offset_share),
-        args.segment_s,
-        Criteria(args.dtc, args.gtc, args.cttc),
-    )
-    resampling = Resampling(
-        [recording.group for recording in recordings],
-        "recording" if sources.infants is None else "infant",
-        args.seed,
-        args.n_draws,
-    )
-    named = {"annotated": pair[0], "detected": pair[1], "notes": notes}
-    comparison = {**named, **compare(recordings, settings, resampling)}
-    rows = [[*pair, *row] for row in _bin_rows(recordings, settings.labels)]
-    return comparison, report(comparison, settings), rows
 
 
 def _bin_rows(recordings: Sequence[Recording], labels) -> List[List]:

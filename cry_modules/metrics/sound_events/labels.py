@@ -1,9 +1,10 @@
 """Labels that are judged, and those that are annotated as confusers."""
 
 from dataclasses import replace
-from typing import Dict, List, Mapping, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from cry_modules.metrics.sound_events.lists import Lists
+from data_prep.annotations.event import Event
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, spelling
@@ -43,14 +44,9 @@ def relabelled(
     return result, n_of[0] - n_of[1]
 
 
-def labels_in(lists: Lists) -> List[str]:
-    """Labels of events, sorted."""
-    return sorted({e.label for events in lists.values() for e in events})
-
-
 def judged(
-    annotated: Lists,
-    detected: Lists,
+    annotated: Iterable[Event],
+    detected: Iterable[Event],
     requested: Sequence[str],
     written: Mapping[str, str],
 ) -> Tuple[List[str], List[str]]:
@@ -59,7 +55,8 @@ def judged(
     Without a request all annotated labels are judged, if the detector has them
     all; otherwise nobody knows whether it should.
     """
-    of_annotation, of_detector = labels_in(annotated), labels_in(detected)
+    of_annotation = sorted({event.label for event in annotated})
+    of_detector = sorted({event.label for event in detected})
     every = sorted({*of_annotation, *of_detector})
     if requested == [ALL]:
         return every, []

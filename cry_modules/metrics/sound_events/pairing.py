@@ -161,14 +161,7 @@ def paired(
     if sources.infants is not None:
         for k, infant in sources.infants.lookup(by_key).items():
             by_key[k].group = infant
-    recordings = [*by_key.values()]
-    silent = [r.name for r in recordings if not r.detected]
-    if silent:
-        notes.append(
-            f"{len(silent)} of {len(recordings)} recordings have no "
-            f"detections, such as {silent[0]}: all their events count as missed"
-        )
-    return recordings, notes
+    return [*by_key.values()], notes
 
 
 def _add_lengths(

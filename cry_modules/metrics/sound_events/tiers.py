@@ -1,10 +1,10 @@
 """Annotators of one recording: each tier of an annotation is one."""
 
 import re
-from typing import Dict, Mapping, Optional
+from dataclasses import replace
+from typing import Dict, List, Optional, Sequence
 
-from cry_modules.metrics.sound_events.lists import Lists
-from data_prep.annotations.recording_names import RecordingNames
+from cry_modules.metrics.sound_events.comparison import Recording
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import require
 
@@ -12,8 +12,10 @@ from data_prep.files.errors import require
 _NUMBERED = re.compile(r" \d+$")
 
 
-def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
-    """Event lists of each tier, or of a requested one.
+def by_tier(
+    recordings: Sequence[Recording], tier: Optional[str] = None
+) -> Dict[str, List[Recording]]:
+    """Recordings with the annotation of each tier, or of a requested one.
 
     Writers of tiers without overlaps put an event that overlaps another one of
     Anna's into a tier "Anna 2": it is Anna's.
@@ -21,7 +23,7 @@ def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
     A tier has the recordings in which it has an event, and those that have no
     event at all: who did not annotate a recording did not find it silent.
     """
-    names = {e.tier for events in annotated.values() for e in events}
+    names = {event.tier for r in recordings for event in r.annotated}
     owner = {}
     for name in names:
         base = _NUMBERED.sub("", name)
@@ -34,21 +36,25 @@ def by_tier(annotated: Lists, tier: Optional[str] = None) -> Dict[str, Lists]:
             f"pass one of {', '.join(filter(None, tiers)) or 'none: no tiers'}",
         )
         tiers = [tier]
-    return {
-        name: {
-            recording: [e for e in events if owner[e.tier] == name]
-            for recording, events in annotated.items()
-            if not events or any(owner[e.tier] == name for e in events)
-        }
-        for name in tiers
-    }
+    result: Dict[str, List[Recording]] = {name: [] for name in tiers}
+    for recording in recordings:
+        for name in tiers:
+            events = recording.annotated
+            part = [event for event in events if owner[event.tier] == name]
+            if part or not events:
+                result[name].append(replace(recording, annotated=part))
+    return result
 
 
-def within(lists: Mapping, annotated: Lists, of_tier: Lists) -> Dict:
-    """Entries by recording without those that only other tiers annotated."""
-    names = RecordingNames(annotated, lists)
-    marked = {names.key(text) for text in of_tier}
-    others = {names.key(text) for text in annotated} - marked
-    return {
-        k: entry for k, entry in lists.items() if names.key(k) not in others
-    }
+def of_both(
+    first: Sequence[Recording], second: Sequence[Recording]
+) -> List[Recording]:
+    """Recordings of two annotators, with the events of the second in place of
+    detections; without those in which neither has any."""
+    others = {recording.name: recording.annotated for recording in second}
+    return [
+        replace(recording, detected=others[recording.name])
+        for recording in first
+        if recording.name in others
+        and (recording.annotated or others[recording.name])
+    ]

@@ -8,6 +8,7 @@ import pytest
 
 from cry_modules.metrics.sound_events import __main__ as command
 from cry_modules.metrics.sound_events.__main__ import main
+from cry_modules.metrics.sound_events.comparison import Recording
 from cry_modules.metrics.sound_events.lists import read_lists
 from cry_modules.metrics.sound_events.tiers import by_tier
 from data_prep.annotations.event import Event
@@ -175,12 +176,11 @@ def test_what_ends_past_the_recording_is_cut(judge):
             "pass --labels cry to count it as a confuser, or --labels all",
         ),
         (TWO, TWO, ["--labels", "cri"], "neither annotated nor detected (did"),
-        (TWO, TWO, ["--threshold", "0.5"], "has 2 events without one; leave"),
         (TWO, TWO, ["--rename", "cry"], "write OLD=NEW"),
         (TWO, TWO, ["--tier", "Ann"], "--tier is Ann; pass one of none"),
-        (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; pass a number from"),
-        (TWO, TWO, ["--dtc", "1.5"], "--dtc is 1.5; pass a number from 0 to 1"),
-        (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be a number"),
+        (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; it must be 0.01 or"),
+        (TWO, TWO, ["--dtc", "1.5"], "--dtc is 1.5; it must be 0 to 1"),
+        (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be 0 to 1"),
         (TWO, TWO, ["--n_draws", "2"], "--n_draws is given twice; keep one"),
         (TWO, HEAD + "a.wav,300,301,cry,,\n", [], "a.wav is 100.0 s long (0.03"),
         (
@@ -265,8 +265,8 @@ def test_a_folder_of_several_formats_is_refused(tmp_path, capsys):
 
 def test_further_tiers_of_one_annotator_are_one():
     events = [Event(0, 1, "cry", tier=t) for t in ("Ann", "Ann 2", "Coder 1")]
-    tiers = by_tier({"a": events})
-    assert {name: len(lists["a"]) for name, lists in tiers.items()} == {
+    tiers = by_tier([Recording("a", 9.0, events)])
+    assert {name: len(part[0].annotated) for name, part in tiers.items()} == {
         "Ann": 2,
         "Coder 1": 1,
     }
