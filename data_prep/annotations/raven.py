@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path, PurePath
 from typing import Dict, List, Optional, Sequence
 
+from data_prep.annotations.columns import columns_of, plain
 from data_prep.annotations.event import Event, as_seconds, event_of, time_text
 from data_prep.annotations.text import Annotation, cells_of, read_rows, tab_line
 from data_prep.files.errors import InputError, require
@@ -19,16 +20,11 @@ from data_prep.files.tables import checked_header, write_text
 BEGIN, END = "Begin Time (s)", "End Time (s)"
 FILE, PATH, OFFSET = "Begin File", "Begin Path", "File Offset (s)"
 LABEL = "Annotation"
-#: Usual names of columns, in lower case; the first wins.
-_LABELS = (
-    "annotation annotations label labels class species tags type event "
-    "call_type common_name sound_type call code notes comment"
-).split()
-_SCORES = ("score", "confidence", "probability")
 #: Columns of Raven, in lower case, that hold no labels.
 _OWN = (
     "selection view channel begin_file end_file begin_path end_path "
-    "begin_date begin_date_time begin_hour end_date tier"
+    "begin_date begin_date_time begin_hour end_date tier score confidence "
+    "probability"
 ).split()
 #: A box needs frequencies; these are those that the models hear.
 _BOX_HZ = (0, 8000)
@@ -55,18 +51,12 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         cells += [""] * (len(header) - len(cells))  # spreadsheets cut the end
         rows.append((source, cells_of(source, header, cells)))
     _require_file_offsets(path, [cells for _, cells in rows])
-    names = {
-        "onset": BEGIN,
-        "offset": END,
-        "channel": "Channel",
-        "tier": "Tier",
-    }
-    plain = {_plain(name): name for name in reversed(header)}
-    names["score"] = next((plain[n] for n in _SCORES if n in plain), None)
-    names["label"] = _label_column(path, plain, [cells for _, cells in rows])
+    names = columns_of(header) | {"onset": BEGIN, "offset": END}
+    if "label" not in names:
+        names |= _label_column(path, header, [cells for _, cells in rows])
     events: Dict[tuple, Event] = {}
     for source, cells in rows:
-        ours = {k: cells[name] for k, name in names.items() if name in cells}
+        ours = {name: cells[column] for name, column in names.items()}
         ours["recording"] = cells.get(PATH) or cells.get(FILE) or ""
         event = event_of(source, ours, names)
         if cells.get(OFFSET):
@@ -76,10 +66,6 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         times = event.onset_s, event.offset_s, event.channel, event.recording
         events.setdefault((cells.get("Selection") or source, *times), event)
     return list(events.values())
-
-
-def _plain(name: str) -> str:
-    return "_".join(name.lower().replace("_", " ").split())
 
 
 def _require_file_offsets(path: Path, rows: Sequence[Dict]) -> None:
@@ -93,24 +79,21 @@ def _require_file_offsets(path: Path, rows: Sequence[Dict]) -> None:
     )
 
 
-def _label_column(path: Path, plain: Dict, rows) -> Optional[str]:
-    """Column of the labels: a usual name, else the only one with texts."""
-    for name in _LABELS:
-        if name in plain:
-            return plain[name]
-    others = [
-        column
-        for name, column in plain.items()
-        if name not in (*_OWN, *_SCORES)
+def _label_column(path: Path, header: List[str], rows) -> Dict[str, str]:
+    """The only column with texts, as that of the labels."""
+    texts = [
+        name
+        for name in header
+        if plain(name) not in _OWN
         and not name.endswith(")")  # a unit
-        and any(_is_text(cells[column]) for cells in rows)
-    ][::-1]
+        and any(_is_text(cells[name]) for cells in rows)
+    ]
     require(
-        len(others) < 2,
-        f"{path}: the labels may be in {', '.join(map(repr, others[:4]))}",
+        len(texts) < 2,
+        f"{path}: the labels may be in {', '.join(map(repr, texts[:4]))}",
         f"rename that column {LABEL}",
     )
-    return others[0] if others else None
+    return {"label": texts[0]} if texts else {}
 
 
 def _is_text(cell: str) -> bool:
