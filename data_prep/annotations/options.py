@@ -1,4 +1,4 @@
-"""What makes a database out of annotations, and how."""
+"""Sources and options of a database made of annotations."""
 
 from dataclasses import dataclass, field
 from typing import Dict, Optional, Sequence
