@@ -1,7 +1,7 @@
 """The encoder of a table of embeddings, from any source that training takes."""
 
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Optional
 
 from cry_modules.architectures import is_pretrained, make_encoder
 from cry_modules.checkpoints.description import MODEL_FILE
@@ -42,9 +42,8 @@ def load_embedder(
     folder, chunk_s = folder_of_model(Path(source)), CHUNK_S
     if (folder / MODEL_FILE).is_file():
         model = load_exported(folder)
-        known, encoder = model.blueprint.front_end, model.embedder.encoder
-        chunk_s = model.blueprint.chunk_s
-        _refuse_another(front_end, known, source)
+        chunk_s, encoder = model.blueprint.chunk_s, model.embedder.encoder
+        known = _front_end(model.blueprint.front_end, front_end, source)
     else:
         if folder.is_dir():
             source = str(folder)
@@ -58,7 +57,12 @@ def load_embedder(
             "measures alone",
         )
         settings = weights.settings()
-        known = _front_end(settings, front_end, source)
+        require(
+            "architecture" in settings,
+            f"ENCODER {source} holds weights of an unknown architecture",
+            "pass an encoder of these train scripts, of SpeechBrain or of PANNs",
+        )
+        known = _front_end(settings.get("front_end"), front_end, source)
         encoder = make_encoder(
             settings["architecture"],
             make_front_end(known).n_mels,
@@ -87,29 +91,19 @@ def load_embedder(
     return embedder.eval()
 
 
-def _front_end(settings: Dict, typed: Optional[str], source: str) -> str:
+def _front_end(known: Optional[str], typed: Optional[str], source: str) -> str:
     """Front end of an encoder, as its files say or the user does."""
-    require(
-        "architecture" in settings,
-        f"ENCODER {source} holds weights of an unknown architecture",
-        "pass an encoder of these train scripts, of SpeechBrain or of PANNs",
-    )
-    known = settings.get("front_end")
     require(
         known is not None or typed is not None,
         f"ENCODER {source} does not say which front end it was trained with",
         f"pass --front_end: {', '.join(FRONT_ENDS)}",
     )
-    _refuse_another(typed, known or typed, source)
-    return known or typed
-
-
-def _refuse_another(typed: Optional[str], known: str, source: str) -> None:
     require(
-        typed in (None, known),
+        known is None or typed in (None, known),
         f"--front_end is {typed}, and {source} was trained with {known}",
         "leave out --front_end",
     )
+    return known or typed
 
 
 def identity_of(embedder: Optional[Embedder]) -> str:
