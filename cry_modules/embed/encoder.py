@@ -1,7 +1,9 @@
 """The encoder of a table of embeddings, from any source that training takes."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Optional, Tuple
+
+from torch import nn
 
 from cry_modules.architectures import is_pretrained, make_encoder
 from cry_modules.checkpoints.description import MODEL_FILE
@@ -49,27 +51,7 @@ def load_embedder(
             source = str(folder)
         if (folder / YAML_FILE).is_file():
             chunk_s = float(run_settings(folder)["chunk_s"])
-        weights = EncoderSource(source, option="ENCODER")
-        require(
-            not weights.is_random,
-            f"ENCODER {source} has random weights",
-            "pass a run, a file or a model with weights, or none for acoustic "
-            "measures alone",
-        )
-        settings = weights.settings()
-        require(
-            "architecture" in settings,
-            f"ENCODER {source} holds weights of an unknown architecture",
-            "pass an encoder of these train scripts, of SpeechBrain or of PANNs",
-        )
-        known = _front_end(settings.get("front_end"), front_end, source)
-        encoder = make_encoder(
-            settings["architecture"],
-            make_front_end(known).n_mels,
-            settings.get("width", 1),
-            settings.get("pooling", "mean"),
-        )
-        weights.load(encoder, known)
+        encoder, known = _from_weights(source, front_end)
     logmel = make_front_end(known)
     features = make_features(logmel, SpecAugment(0, 0), False)
     readout = readout or EMBEDDING
@@ -89,6 +71,34 @@ def load_embedder(
         "name layers one by one, joined by +",
     )
     return embedder.eval()
+
+
+def _from_weights(
+    source: str, front_end: Optional[str]
+) -> Tuple[nn.Module, str]:
+    """Encoder of a run or a file of weights, and its front end."""
+    weights = EncoderSource(source, option="ENCODER")
+    require(
+        not weights.is_random,
+        f"ENCODER {source} has random weights",
+        "pass a run, a file or a model with weights, or none for acoustic "
+        "measures alone",
+    )
+    settings = weights.settings()
+    require(
+        "architecture" in settings,
+        f"ENCODER {source} holds weights of an unknown architecture",
+        "pass an encoder of these train scripts, of SpeechBrain or of PANNs",
+    )
+    known = _front_end(settings.get("front_end"), front_end, source)
+    encoder = make_encoder(
+        settings["architecture"],
+        make_front_end(known).n_mels,
+        settings.get("width", 1),
+        settings.get("pooling", "mean"),
+    )
+    weights.load(encoder, known)
+    return encoder, known
 
 
 def _front_end(known: Optional[str], typed: Optional[str], source: str) -> str:
