@@ -36,7 +36,7 @@ class Clip:
         return self.n_frames / self.rate
 
 
-@lru_cache(maxsize=4)  # browsers ask for parts of a sound
+@lru_cache(maxsize=2)  # browsers ask for parts of a sound
 def wav(clip: Clip) -> bytes:
     """WAV file of a window: mono, 16 bits, scaled to one peak, with zeros where
     the file ends before its header says."""
