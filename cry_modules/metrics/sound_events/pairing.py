@@ -37,8 +37,8 @@ class Table(Generic[T]):
     def lookup(self, recordings: Mapping[str, Recording]) -> Dict[str, T]:
         """Entry of each recording, by its key; refuse a recording without one
         or with several that differ."""
-        names = RecordingNames(self.entries, recordings)
-        result = {}
+        theirs = [recording.name for recording in recordings.values()]
+        names, result = RecordingNames(self.entries, theirs), {}
         for key, recording in recordings.items():
             found = names.find(recording.name)
             if not found:
@@ -48,12 +48,11 @@ class Table(Generic[T]):
                 )  # fmt: skip
             result[key], *others = (self.entries[name] for name in found)
             for name, other in zip(found[1:], others):
-                is_same = other == result[key] or (
-                    self.tolerance
-                    and abs(other - result[key]) <= self.tolerance
-                )
+                is_same = other == result[key]
+                if self.tolerance:
+                    is_same = abs(other - result[key]) <= self.tolerance
                 require(
-                    bool(is_same),
+                    is_same,
                     f"{self.where} has {found[0]} ({result[key]}) and {name} "
                     f"({other}) for {recording.name}",
                     "name recordings with their folder, or remove one",
