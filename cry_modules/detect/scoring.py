@@ -217,7 +217,7 @@ class _Kept:
         entry, path = self._get("measured", _MEASURED), str(self._path)
         if entry is not None:
             return Audit(path, channel=self._channel, **entry)
-        audit = audit_file(path, channel=self._channel)
+        audit = audit_file(path, channel=self._channel, with_digest=False)
         reason = _rejection(audit)
         if reason:
             raise Unusable(path, reason)

@@ -14,7 +14,7 @@ SIZE = RATE // 2  # of a window
 
 
 def write_corpus(folder, kinds, seconds, n_patients=6):
-    """A recordings.csv of tones, two clips a patient and kind."""
+    """A recordings.csv of tones, two clips a patient and kind on average."""
     rng = np.random.default_rng(len(folder.name))
     folder.mkdir()
     lines = ["recording_id,patient_id,path,kind,licence,uploader"]
@@ -35,7 +35,7 @@ def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     return {
         "cries": write_corpus(folder / "cries", ["pain"], 0.9),
-        "sounds": write_corpus(folder / "sounds", ["cat", "cry", "rain"], 0.3),
+        "sounds": write_corpus(folder / "sounds", ["cat", "cry", "rain"], 0.3, 10),
     }
 
 
