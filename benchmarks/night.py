@@ -4,7 +4,9 @@
 
 A yardstick for ``python -m cry_modules.detect``, whose options it has: the same
 windows, thresholds and tables, with a machine that is trained on the windows of
-``data_prep.detection_windows`` (split train) in place of a model.
+``data_prep.detection_windows`` (split train) in place of a model. With a model
+in place of WINDOWS it scores each window at one peak, as the clips of training:
+for encoders that hear a level, such as speech_embedding.
 """
 
 import logging
@@ -21,7 +23,7 @@ from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, RecordingReader
 from cry_modules.detect.__main__ import detect
-from cry_modules.detect.command import make_parser
+from cry_modules.detect.command import load, make_parser
 from cry_modules.embeddings import LogMelStatistics
 from cry_modules.front_ends import LogMel
 from cry_modules.inference.classifier import CryClassifier
@@ -77,9 +79,7 @@ class LogMelSvm:
 
     @torch.no_grad()
     def _features(self, sigs: List[torch.Tensor]) -> np.ndarray:
-        """Statistics of windows at one peak: they are not those of a level."""
-        sigs = [sig * (PEAK / sig.abs().max().clamp(min=1e-9)) for sig in sigs]
-        wavs = pad_sequence(sigs, batch_first=True)
+        wavs = pad_sequence(at_one_peak(sigs), batch_first=True)
         lengths = torch.tensor([len(s) for s in sigs]) / wavs.shape[1]
         return self.statistics(wavs, lengths).double().numpy()
 
@@ -94,12 +94,27 @@ class LogMelSvm:
         return window_outputs(self, audit, spans)
 
 
+def at_one_peak(sigs: List[torch.Tensor]) -> List[torch.Tensor]:
+    """Windows scaled to the peak of recordings of training."""
+    return [sig * (PEAK / sig.abs().max().clamp(min=1e-9)) for sig in sigs]
+
+
+def detector(args):
+    """The machine, or a model that gets windows at one peak."""
+    if Path(args.model, TABLE).is_file():
+        return LogMelSvm(args.model)
+    classifier = load(args)
+    outputs = classifier.outputs
+    classifier.outputs = lambda sigs: outputs(at_one_peak(sigs))
+    return classifier
+
+
 def main(argv: Optional[Sequence[str]] = None) -> None:
     """Train the machine and detect."""
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with one_line_errors():
-        detect(args, lambda args: LogMelSvm(args.model))
+        detect(args, detector)
 
 
 if __name__ == "__main__":

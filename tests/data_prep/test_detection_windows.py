@@ -35,7 +35,9 @@ def tables(tmp_path_factory):
     folder = tmp_path_factory.mktemp("corpora")
     return {
         "cries": write_corpus(folder / "cries", ["pain"], 0.9),
-        "sounds": write_corpus(folder / "sounds", ["cat", "cry", "rain"], 0.3, 10),
+        "sounds": write_corpus(
+            folder / "sounds", ["cat", "cry", "rain"], 0.3, 10
+        ),
     }
 
 
