@@ -38,7 +38,7 @@ AT_ONCE = 64
 
 
 class LogMelSvm:
-    """What detection takes of a ``CryClassifier``, with a machine inside."""
+    """A machine with the interface of ``CryClassifier`` that detection uses."""
 
     precision, reference = "fp32", None
     window_sizes = CryClassifier.window_sizes

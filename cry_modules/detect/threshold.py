@@ -84,9 +84,10 @@ def threshold_of_model(
     )
 
 
-def candidates(recordings: Sequence[Scored]) -> np.ndarray:
+def candidates(recordings: Sequence[Scored], floor: float = 0.0) -> np.ndarray:
     """Thresholds that differ in what they detect, the highest first: one above
-    all scores, then half-way between neighbouring ones.
+    all scores, then half-way between neighbouring ones, as long as the lower
+    threshold is at least `floor`.
 
     Example
     -------
@@ -101,7 +102,8 @@ def candidates(recordings: Sequence[Scored]) -> np.ndarray:
         middles[0] = 1.0005  # no score is above it
     rest = np.arange(_HIGHEST, len(middles))
     rest = rest[:: max(1, len(rest) // _OTHERS)]
-    return middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
+    tried = middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
+    return tried[: sum(low_of(high) >= floor for high in tried)]
 
 
 def false_alarms(scored: Scored, rule: Rule) -> Tuple[int, float]:
@@ -148,11 +150,9 @@ def chosen(
     None if lower thresholds than `floor`, down to which gaps are scored, are
     needed for that.
     """
-    tried = candidates(recordings)
-    n_tried = sum(low_of(high) >= floor for high in tried)  # highest first
-    if floor and n_tried < 2:
+    tried = candidates(recordings, floor)
+    if floor and len(tried) < 2:
         return None
-    tried = tried[:n_tried]
     require(
         len(tried) > 1,
         "the annotated recordings are silent in every window",
