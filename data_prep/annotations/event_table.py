@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from data_prep.annotations.columns import columns_of, plain
-from data_prep.annotations.event import Event, as_seconds, event_of, time_text
-from data_prep.annotations.text import NOT_UNICODE, Annotation, cells_of
+from data_prep.annotations.event import (
+    Annotation,
+    Event,
+    as_seconds,
+    event_of,
+    time_text,
+)
+from data_prep.annotations.text import NOT_UNICODE, cells_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.spreadsheets import csv_text, parsed_lines

@@ -14,8 +14,13 @@ import re
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-from data_prep.annotations.event import Event, checked_event, time_text
-from data_prep.annotations.text import Annotation, read_text
+from data_prep.annotations.event import (
+    Annotation,
+    Event,
+    checked_event,
+    time_text,
+)
+from data_prep.annotations.text import read_text
 from data_prep.annotations.tiers import TIER, tiers_of
 from data_prep.files.errors import require
 from data_prep.files.tables import write_text
