@@ -14,6 +14,7 @@ from data_prep.files.errors import InputError
 
 BACKGROUND = "background alone (quietest frames)"
 STUDY = {
+    "encoder": "SimCLR on generic sounds",
     "mode": "linear on blocks",
     "n_seeds": 3,
     "n_methods": 7,

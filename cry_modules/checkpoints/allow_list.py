@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Set
 
 from hyperpyyaml import resolve_references
-from ruamel.yaml import YAML, SafeLoader
+from ruamel.yaml import SafeLoader
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
@@ -19,6 +19,7 @@ from cry_modules.architectures import ARCHITECTURES
 from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.versions import check_settings_version
 from data_prep.files.errors import InputError, require
+from data_prep.files.yaml_text import composed
 
 _HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 #: First words of the file that SpeechBrain writes for a run.
@@ -155,7 +156,7 @@ def _check_places(path, text) -> None:
 
 def _nodes(text: str) -> Iterator[Node]:
     """Nodes of a yaml file, each once."""
-    root = YAML().compose(text)
+    root = composed(text)
     if not isinstance(root, MappingNode):
         raise ValueError("it has no settings by name")
     seen, nodes = set(), [root]

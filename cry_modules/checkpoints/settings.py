@@ -26,7 +26,7 @@ from ruamel.yaml.scalarstring import SingleQuotedScalarString
 from data_prep.files import option_values
 from data_prep.files.errors import require
 from data_prep.files.option_values import Number, Unfit, whole_number
-from data_prep.files.yaml_text import BOOLEANS, text_of
+from data_prep.files.yaml_text import BOOLEANS, composed, text_of
 
 if TYPE_CHECKING:
     from cry_modules.front_ends import MelFrames
@@ -159,7 +159,7 @@ RANGES: Dict[str, Callable[[str], Any]] = {
 
 def yaml_nodes(text: str) -> Dict[str, Node]:
     """Top-level nodes of a yaml file, by key."""
-    return {key.value: node for key, node in YAML().compose(text).value}
+    return {key.value: node for key, node in composed(text).value}
 
 
 def plain_settings(text: str) -> Dict[str, str]:
@@ -167,7 +167,7 @@ def plain_settings(text: str) -> Dict[str, str]:
 
     Also those of the yaml file that it includes as ``base``.
     """
-    return _plain(YAML().compose(text))
+    return _plain(composed(text))
 
 
 def _plain(mapping):
@@ -190,7 +190,7 @@ def nested_setting(text: str, *keys: str) -> str:
     ... )
     '10'
     """
-    node = YAML().compose(text)
+    node = composed(text)
     for key in keys:
         node = {k.value: value for k, value in node.value}[key]
     return as_text(node)

@@ -7,10 +7,11 @@ from typing import Dict, List, Optional
 from cry_modules.metrics.words import with_interval
 from data_prep.files.shapes import read_json, whole
 
-#: Figures of a study's page, in the folder of its final model.
+#: Figures of a study's page, in the folder of its final model, and their shape.
 STUDY_FILE = "study.json"
 _FIGURE = {"auc": (float, None), "auc_ci95": ([float, float], None)}
-_STUDY = {
+STUDY = {
+    "encoder": str,
     "mode": str,
     "n_seeds": whole(1),
     "n_methods": whole(1),
@@ -54,7 +55,7 @@ def read_study(run: Path, mode: str) -> Optional[Dict]:
     if not path.is_file():
         return None
     cure = "train the final model again with python -m recipes.study.final"
-    study = read_json(path, _STUDY, cure)
+    study = read_json(path, STUDY, cure)
     return study if study["mode"] == mode else None
 
 

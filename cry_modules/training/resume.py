@@ -9,7 +9,6 @@ import logging
 from pathlib import Path
 from typing import Dict, Optional, Set
 
-from ruamel.yaml import YAML
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from cry_modules.checkpoints.checkpointer import (
@@ -23,6 +22,7 @@ from cry_modules.checkpoints.versions import check_settings_version
 from data_prep import manifest
 from data_prep.audio.checksums import CHECKSUM_FILE
 from data_prep.files.errors import InputError, require
+from data_prep.files.yaml_text import composed
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def comparable_settings(text: str) -> Dict[str, str]:
     {'lr': '0.001', 'o': '!name:torch.optim.SGD', 'o.lr': '0.001'}
     """
     settings: Dict[str, str] = {}
-    _collect(YAML().compose(text), "", settings, set())
+    _collect(composed(text), "", settings, set())
     return settings
 
 

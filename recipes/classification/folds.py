@@ -20,9 +20,11 @@ from cry_modules.metrics.choices import choose
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.predictions import UNITS, Predictions
 from data_prep import manifest
+from data_prep.audio.audits import JOURNAL
 from data_prep.audio.checksums import CHECKSUM_FILE, write_checksums
 from data_prep.corpora.folds import rounds
 from data_prep.corpora.labelled import fold_values
+from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_table, write_text
 
@@ -94,6 +96,16 @@ def changes_of_folds(hparams: Dict) -> Tuple[str, List[str], Dict[str, Dict]]:
                 "{fold}", fold.test
             )
     return column, values, changes
+
+
+def share_audit(finished: List[str], output: Path, name: str) -> None:
+    """Give a fold the audit of the first one, whose recordings it has too."""
+    audit = output / name / "manifest" / JOURNAL
+    first = output / "".join(finished[:1]) / "manifest" / JOURNAL
+    if first.is_file() and not audit.exists():
+        write_text(
+            make_folder(audit.parent) / JOURNAL, first.read_text("utf-8")
+        )
 
 
 def chosen_by_folds(metrics: List[Dict]) -> Dict:

@@ -75,6 +75,7 @@ from data_prep.files.errors import one_line_errors
 from data_prep.files.quiet import shown_once
 from recipes.classification import after, folds
 from recipes.classification.checks import check_options, read_labels
+from recipes.classification.embedding_cache import EmbeddingCache
 from recipes.classification.pretrained import load_pretrained
 
 logger = logging.getLogger(__name__)
@@ -216,7 +217,7 @@ def fit(brain, hparams, datasets, batches):
         )
 
 
-def run(hparams, hparams_file, overrides, run_opts):
+def run(hparams, hparams_file, overrides, run_opts, embed_all=after.embed_all):
     """Prepare, train, test and report one model."""
     check_options(hparams)
     options = after.evaluation_options(hparams)
@@ -239,7 +240,7 @@ def run(hparams, hparams_file, overrides, run_opts):
     batches = train_batches(hparams, recordings["train"])
     forecast(brain, hparams, recordings, len(batches))
     embs = None
-    embedded = partial(after.embed_all, brain, hparams, recordings)
+    embedded = partial(embed_all, brain, hparams, recordings)
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
@@ -326,30 +327,31 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
     column, values, changes = folds.changes_of_folds(hparams)
     begin(hparams, hparams_file, overrides, __file__).join()
     output, runs, shown = Path(hparams["output_folder"]), {}, set()
+    cache = EmbeddingCache(hparams["encoder_source"])
+    how, parts = partial(run, embed_all=cache), (hparams_file, overrides)
     for i, (name, change) in enumerate(changes.items()):
         logger.info("Fold %d of %d: %s", i + 1, len(values), values[i])
-        if i == 1:
-            run_opts = folds.without_bars(run_opts)
+        run_opts = folds.without_bars(run_opts) if i else run_opts
         with shown_once(shown, hides_news=i > 0):
-            runs[name] = run_variant(
-                hparams_file, overrides, run_opts, output / name, change
-            )
+            run_on_main(folds.share_audit, args=[[*runs], output, name])
+            arguments = *parts, run_opts, output / name, change
+            runs[name] = run_variant(*arguments, how=how)
     done = after.pool(hparams, column, values, runs, options)
     if hparams["final"]:
-        folder, change = output / FINAL, {"folds": None, "final": False}
-        how = partial(run_final, done=done, fold_folder=output)
-        parts = hparams_file, overrides, run_opts, folder, change
+        how = partial(run_final, done=done, embed_all=cache)
+        change = {"folds": None, "final": False}
         logger.info("The final model, of all recordings")
         with shown_once(shown, hides_news=True):
-            run_variant(*parts, how=how)
+            run_variant(*parts, run_opts, output / FINAL, change, how=how)
     return done
 
 
-def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
+def run_final(hparams, hparams_file, overrides, run_opts, done, embed_all):
     """Train one model on the recordings of all folds, for as long, or with the
     penalty, that the folds have chosen. No recording validates it."""
     begin(hparams, hparams_file, overrides, __file__).join()
     manifests = f"{hparams['output_folder']}/manifest"
+    fold_folder = Path(hparams["output_folder"]).parent
     each = [fold_folder / name for name in done.metrics["folds"]]
     classes = done.metrics["classes"]
     run_on_main(
@@ -368,7 +370,7 @@ def run_final(hparams, hparams_file, overrides, run_opts, done, fold_folder):
     batches, embs = train_batches(hparams, every["train"]), None
     if brain.cached:
         parts = brain, hparams, every, hparams["embedder"], "embedding"
-        embs = after.embed_all(*parts)["train"]
+        embs = embed_all(*parts)["train"]
         datasets = {"train": EmbeddingSet(embs)}
     chosen, train = done.metrics["final"], datasets["train"]
     if "c" in chosen:

@@ -8,8 +8,9 @@ been timed.
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Dict, Iterable, List, NamedTuple, Optional
+from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
+from cry_modules.training.history import HISTORY_FILE
 from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import read_database
 from data_prep.files.tables import read_lines
@@ -88,11 +89,26 @@ def seconds_of(run: Run, size: Size, width: int, speed: float) -> float:
     overhead = _OVERHEAD[run.rule] * n_models / min(1.0, speed)
     if run.rule not in _RATE or run.facts.get("mode") in PROBES:
         return overhead
-    options = dict(plain_settings(Path(run.command[1])))
-    options.update(part[2:].split("=", 1) for part in run.command[2:])
+    options = _options(run)
     audio = float(options["number_of_epochs"]) * float(options["chunk_s"])
     audio *= _recordings(run, size) * n_models
     return overhead + audio / _RATE[run.rule] * _relative_cost(width) / speed
+
+
+def _options(run: Run) -> Dict[str, str]:
+    """Values of a training's yaml file and command."""
+    options = dict(plain_settings(Path(run.command[1])))
+    options.update(part[2:].split("=", 1) for part in run.command[2:])
+    return options
+
+
+def epochs(run: Run) -> Tuple[int, int]:
+    """Finished and all epochs of a training that has begun, else (0, 0)."""
+    history = run.folder / HISTORY_FILE
+    if run.rule not in _RATE or not history.is_file():
+        return 0, 0
+    finished = history.read_text("utf-8", "replace").count('"epoch":')
+    return finished, int(_options(run)["number_of_epochs"])
 
 
 def _relative_cost(width: int) -> float:
@@ -173,12 +189,14 @@ class Estimate:
         }
 
     def of(self, runs: Iterable[Run], done: Iterable[Run]) -> float:
-        """Estimated total seconds of some runs, if they run one after the
-        other."""
+        """Estimated seconds that some runs still take, if they run one after
+        the other."""
         ratios = self._ratios(list(done))
         overall = ratios.get("", 1.0)
         return sum(
-            self.seconds[run.name] * ratios.get(_kind(run), overall)
+            self.seconds[run.name]
+            * ratios.get(_kind(run), overall)
+            * _share_left(run)
             for run in runs
         )
 
@@ -194,6 +212,12 @@ class Estimate:
                 measured[kind] += cost["seconds"]
                 estimated[kind] += self.seconds[run.name]
         return {kind: measured[kind] / estimated[kind] for kind in measured}
+
+
+def _share_left(run: Run) -> float:
+    """Share of a training's epochs that are not finished; 1 of other runs."""
+    finished, of = epochs(run)
+    return 1 - min(finished / of, 1.0) if of else 1.0
 
 
 def _kind(run: Run) -> str:

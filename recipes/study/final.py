@@ -17,10 +17,11 @@ import sys
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from cry_modules.evaluation.final import STUDY_FILE
+from cry_modules.evaluation.final import STUDY, STUDY_FILE
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.shapes import read_json
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS, folder_name
 from recipes.study.plan import Plan
@@ -162,6 +163,7 @@ def study_facts(results: Results, choice: Choice) -> Dict:
             others.setdefault(in_words(encoder, mode), cell)
     cell = choice.cells[choice.encoder, choice.mode]
     return {
+        "encoder": ENCODERS[choice.encoder].label,
         "mode": MODE_NAMES[choice.mode],
         "n_seeds": len(cell.by_seed),
         "n_methods": len(choice.cells),
@@ -176,6 +178,20 @@ def _block(cell: Cell) -> Dict:
     ci95 = None if cell.ci95 is None else [*map(float, cell.ci95)]
     mean = None if cell.mean is None else float(cell.mean)
     return {"auc": mean, "auc_ci95": ci95}
+
+
+def _require_same(path: Path, facts: Dict) -> None:
+    """Refuse a folder in which another encoder or mode is the final model."""
+    if not path.is_file():
+        return
+    found = read_json(path, STUDY, f"delete {path.parent}")
+    old, new = (f"{x['encoder']}, {x['mode']}" for x in (found, facts))
+    require(
+        old == new,
+        f"{path.parent} holds the final model of {old}, and that of {new} would "
+        "take its place",
+        "move it or delete it",
+    )
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -210,9 +226,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             f"cd {shlex.quote(str(ROOT))} && python {shlex.join(command)}",
             flush=True,
         )
+        facts = study_facts(results, choice)
+        _require_same(folder / STUDY_FILE, facts)
         make_folder(folder)
-        text = json.dumps(study_facts(results, choice), indent=1) + "\n"
-        write_text(folder / STUDY_FILE, text)
+        write_text(folder / STUDY_FILE, json.dumps(facts, indent=1) + "\n")
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, *command])
 

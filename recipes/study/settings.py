@@ -5,8 +5,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from ruamel.yaml import YAML
-
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
 from data_prep.corpora.database import OPTIONS, TABLE, named_columns
 from data_prep.corpora.folds import MOST_FOLDS
@@ -14,7 +12,7 @@ from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
 from data_prep.files.tables import Named
-from data_prep.files.yaml_text import read_settings
+from data_prep.files.yaml_text import composed, read_settings
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import (
     ENCODERS,
@@ -434,7 +432,7 @@ def _as_text(value) -> str:
 @cache
 def plain_settings(path: Path) -> Dict[str, Any]:
     """Values of a yaml file as text, by key, without building objects."""
-    nodes = YAML().compose(Path(path).read_text("utf-8")).value
+    nodes = composed(Path(path).read_text("utf-8")).value
     return {key.value: node.value for key, node in nodes}
 
 

@@ -12,7 +12,6 @@ from typing import Dict, List, Optional, Set
 
 from tqdm import tqdm
 
-from cry_modules.training.history import HISTORY_FILE
 from data_prep.files.shapes import read_json
 from recipes.study import cost
 from recipes.study.keys import as_keys, stage_of
@@ -165,11 +164,8 @@ class Watch:
 
 def _epoch(run: Run) -> str:
     """Finished epochs of a training, as text; nothing of other runs."""
-    history = run.folder / HISTORY_FILE
-    if not history.is_file():
-        return ""
-    n = history.read_text("utf-8", "replace").count('"epoch":')
-    return f" (epoch {n})"
+    finished, of = cost.epochs(run)
+    return f" (epoch {finished} of {of})" if of else ""
 
 
 def log_of(run: Run, plan: Plan) -> Path:

@@ -289,6 +289,12 @@ def test_the_final_model_is_the_best_of_an_encoder_that_no_fold_has_heard(
         done.parent.mkdir(parents=True)
         done.touch()
         assert f"-m recipes.study.final {folder}" in run.farewell(plan)
+        if (folder / "final").exists():
+            with studies.fewer_draws(), pytest.raises(SystemExit):
+                final.main([str(folder)])
+            refusal = capsys.readouterr().err
+            assert f"{folder}/final holds the final model of SimCLR" in refusal
+            shutil.rmtree(folder / "final")
         with studies.fewer_draws():
             final.main([str(folder)])
         command = started.pop()

@@ -151,6 +151,21 @@ def finish(done, plan, seconds=2.0):
     path.write_text(f"s\tmax_rss\tcpu_time\n{seconds}\t100\t{seconds}\n")
 
 
+def test_finished_epochs_of_a_stopped_training_are_not_estimated_again(
+    tmp_path,
+):
+    plan = studies.plan_of(studies.settings(tmp_path))
+    run = plan.of_rule("train_simclr")[0]
+    of = int(cost._options(run)["number_of_epochs"])
+    estimate = cost.Estimate(plan)
+    whole = estimate.of([run], [])
+    run.folder.mkdir(parents=True)
+    rows = [{"epoch": epoch + 1} for epoch in range(of // 2)]
+    (run.folder / "history.json").write_text(json.dumps(rows))
+    left = 1 - (of // 2) / of
+    assert estimate.of([run], []) == pytest.approx(left * whole)
+
+
 def test_a_long_silence_is_broken_by_what_runs(tmp_path, monkeypatch, capsys):
     plan = studies.plan_of(studies.settings(tmp_path))
     first, second, *_ = plan.of_rule("train_simclr") + plan.of_rule("train_cls")
@@ -167,7 +182,9 @@ def test_a_long_silence_is_broken_by_what_runs(tmp_path, monkeypatch, capsys):
     assert "running" not in capsys.readouterr().out
     monkeypatch.setattr(watch, "_SILENT_S", 0.0)
     progress.look()
-    assert capsys.readouterr().out == f"running: {first.name} (epoch 2)\n"
+    of = cost._options(first)["number_of_epochs"]
+    shown = f"running: {first.name} (epoch 2 of {of})\n"
+    assert capsys.readouterr().out == shown
     progress.look()  # its log has not changed since
     assert capsys.readouterr().out == ""
 

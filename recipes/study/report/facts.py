@@ -6,7 +6,7 @@ from cry_modules.metrics.predictions import UNITS
 from recipes.study.encoders import ENCODERS
 from recipes.study.report.corpora import Corpus
 from recipes.study.report.doubtful import best_method
-from recipes.study.report.limits import in_words
+from recipes.study.report.limits import CALIBRATION, in_words
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
 from recipes.study.settings import (
@@ -214,8 +214,8 @@ def excluded(cries: Optional[Corpus]) -> Optional[str]:
 
 def _calibration(results, context) -> Optional[str]:
     task = results.settings.tasks[0]
-    known = context["paper"].numbers["calibration"].get(task.label_column, {})
-    if not {"calibration_slope", "calibration_intercept", "brier"} <= {*known}:
+    known = context["paper"].numbers["best"].get(task.label_column, {})
+    if not {*CALIBRATION} <= {*known}:
         return None
     return f"{_best_in_words(results, task.name)}: {in_words(known)}"
 

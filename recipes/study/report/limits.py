@@ -12,10 +12,11 @@ from recipes.study.settings import MODE_NAMES, Task
 
 #: Slopes of calibration that are near enough to 1.
 _SLOPES = 0.8, 1.25
+CALIBRATION = "calibration_slope", "calibration_intercept", "brier"
 
 
 def not_to_say(
-    results: Results, context: Dict, tested: List, calibration: Dict
+    results: Results, context: Dict, tested: List, best: Dict
 ) -> List[str]:
     """Statements that the study does not support, each with its reason."""
     lines = []
@@ -27,7 +28,7 @@ def not_to_say(
     for each in tested:
         lines += _on_best(results, each)
         lines += _on_chance(results, each)
-        lines += _on_probabilities(each, calibration[each.task.label_column])
+        lines += _on_probabilities(each, best[each.task.label_column])
         lines += _on_pairs(context["pairs"], each.task.name)
         lines += [
             f"That {each.task.label_column} is recognised by the cry: {clause}."
@@ -92,34 +93,41 @@ def _on_chance(results, tested) -> List[str]:
     ]
 
 
-def _on_probabilities(tested, calibration) -> List[str]:
+def _on_probabilities(tested, known) -> List[str]:
     """Probabilities that are too extreme or too near the prevalence."""
-    slope = calibration.get("calibration_slope")
-    if slope is None or _SLOPES[0] <= slope <= _SLOPES[1]:
+    if "calibration_slope" not in known:
+        return []
+    slope = known["calibration_slope"]["mean"]
+    if _SLOPES[0] <= slope <= _SLOPES[1]:
         return []
     fault = "too extreme" if slope < 1 else "too near the share of the class"
     return [
         f"That the probabilities of {ENCODERS[tested.encoder].label}, "
         f"{MODE_NAMES[tested.mode]}, are those of {tested.task.label_column}: "
-        f"they are {fault} ({_slope_in_words(calibration)}); calibrate them on "
+        f"they are {fault} ({_slope_in_words(known)}); calibrate them on "
         "other patients before one is shown to anybody."
     ]
 
 
-def in_words(calibration: Dict) -> str:
+def in_words(known: Dict) -> str:
     """Calibration of a method, as text."""
+    _, intercept, brier = (known[name]["mean"] for name in CALIBRATION)
     return (
-        f"{_slope_in_words(calibration)}, intercept "
-        f"{calibration['calibration_intercept']:.3f} (0 is right), Brier score "
-        f"{calibration['brier']:.3f}"
+        f"{_slope_in_words(known)}, intercept {intercept:.3f} (0 is right), "
+        f"Brier score {brier:.3f}"
     )
 
 
-def _slope_in_words(calibration) -> str:
-    ends, of = calibration["slope_ends"], calibration["slope_ends_of"]
-    between = f"{interval_in_words(ends)} {of}; " if ends else ""
-    slope = calibration["calibration_slope"]
-    return f"slope {slope:.3f} ({between}1 is right)"
+def _slope_in_words(known) -> str:
+    return f"slope {over_seeds(known['calibration_slope'], '1 is right')}"
+
+
+def over_seeds(value: Dict, note: str = "") -> str:
+    """Mean over seeds of a metric, with what it ranges over and a note."""
+    ends = value["ends"]
+    between = f"{interval_in_words(ends)} {value['ends_of']}" if ends else ""
+    notes = "; ".join(filter(None, [between, note]))
+    return f"{value['mean']:.3f}" + (f" ({notes})" if notes else "")
 
 
 def _on_pairs(pairs, task) -> List[str]:

@@ -22,12 +22,19 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.doubtful import best_method
 from recipes.study.report.facts import and_
-from recipes.study.report.limits import in_words, not_to_say
+from recipes.study.report.limits import (
+    CALIBRATION,
+    in_words,
+    not_to_say,
+    over_seeds,
+)
 from recipes.study.report.methods import methods
 from recipes.study.report.results import Cell, Results
 from recipes.study.settings import MODE_NAMES, Task
 
 FILE = "paper.md"
+AT_THRESHOLD = "sensitivity_at_spec80", "specificity_at_threshold"
+OF_BEST = (*AT_THRESHOLD, *CALIBRATION)
 
 
 class Paper(NamedTuple):
@@ -60,9 +67,7 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
         "tasks": {t.task.label_column: t.counts for t in tested},
         "epochs": _epochs(results),
         "chosen": _chosen(results),
-        "calibration": {
-            t.task.label_column: _calibration(results, t) for t in tested
-        },
+        "best": {t.task.label_column: _over_seeds(results, t) for t in tested},
     }
     done = methods(results, context, tested, numbers)
     sentences = [
@@ -73,7 +78,7 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
     return Paper(
         " ".join(filter(None, done)),
         " ".join(filter(None, sentences)),
-        not_to_say(results, context, tested, numbers["calibration"]),
+        not_to_say(results, context, tested, numbers["best"]),
         numbers,
     )
 
@@ -164,23 +169,20 @@ def _chosen(results: Results) -> Dict[str, Dict[str, List[float]]]:
     return chosen
 
 
-def _calibration(results: Results, tested: Tested) -> Dict[str, Any]:
-    """Calibration of the best method: means over seeds, and the least and the
-    largest slope; of one seed the slope's 95 % interval."""
+def _over_seeds(results: Results, tested: Tested) -> Dict[str, Dict[str, Any]]:
+    """Metrics of the best method that the page's tables lack: mean over seeds,
+    and the least and the largest; of one seed the 95 % interval."""
     runs = results.of(tested.task.name, tested.encoder, tested.mode)
     blocks = [metrics["test"]["recording"] for metrics in runs]
-    values = {
-        name: [block.get(name) for block in blocks]
-        for name in ("calibration_slope", "calibration_intercept", "brier")
-    }
-    known = {k: mean(v) for k, v in values.items() if None not in v}
-    if "calibration_slope" in known:
-        slopes = values["calibration_slope"]
-        known["slope_ends"] = [min(slopes), max(slopes)]
-        known["slope_ends_of"] = "between seeds"
-        if len(slopes) == 1:
-            known["slope_ends"] = blocks[0].get("calibration_slope_ci95")
-            known["slope_ends_of"] = "95 %"
+    known = {}
+    for name in OF_BEST:
+        values = [block.get(name) for block in blocks]
+        if None in values:
+            continue
+        ends, ends_of = [min(values), max(values)], "between seeds"
+        if len(values) == 1:
+            ends, ends_of = blocks[0].get(f"{name}_ci95"), "95 %"
+        known[name] = {"mean": mean(values), "ends": ends, "ends_of": ends_of}
     return known
 
 
@@ -195,7 +197,8 @@ def _results(results, context, tested, numbers) -> List[Optional[str]]:
         *_by_mode(results, context, name),
         _of_controls(results, tested.task),
         *(_differences(e) for e in context["pairs"] if e.task == name),
-        _calibrated(tested, numbers["calibration"][tested.task.label_column]),
+        _at_threshold(tested, numbers["best"][tested.task.label_column]),
+        _calibrated(tested, numbers["best"][tested.task.label_column]),
     ]
 
 
@@ -292,11 +295,22 @@ def _differences(pairs) -> Optional[str]:
     )
 
 
-def _calibrated(tested, calibration) -> Optional[str]:
-    values = ("calibration_slope", "calibration_intercept", "brier")
-    if not {*values} <= {*calibration}:
+def _at_threshold(tested, known) -> Optional[str]:
+    if not {*AT_THRESHOLD} <= {*known}:
+        return None
+    sensitivity, specificity = (over_seeds(known[n]) for n in AT_THRESHOLD)
+    return (
+        "At thresholds that have 80 % specificity on validation patients, the "
+        f"sensitivity of {ENCODERS[tested.encoder].label}, "
+        f"{MODE_NAMES[tested.mode]}, for {[*tested.counts['classes']][-1]} was "
+        f"{sensitivity} and its specificity {specificity}."
+    )
+
+
+def _calibrated(tested, known) -> Optional[str]:
+    if not {*CALIBRATION} <= {*known}:
         return None
     return (
         f"Calibration of {ENCODERS[tested.encoder].label}, "
-        f"{MODE_NAMES[tested.mode]}, means over seeds: {in_words(calibration)}."
+        f"{MODE_NAMES[tested.mode]}, means over seeds: {in_words(known)}."
     )
