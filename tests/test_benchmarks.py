@@ -5,7 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
+
+from benchmarks.night import main as log_mel_machine
+from data_prep.files.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -43,3 +48,26 @@ def test_memory_of_activation_checkpointing(tmp_path):
         for precision in ("fp32", "bf16")
     }
     assert all(r["peak_gb"] > 0.1 and r["seconds"] > 0 for r in rows)
+
+
+def test_a_machine_on_log_mel_detects(tmp_path):
+    """A tone among noises, by the options and tables of a detection."""
+    rng = np.random.default_rng(0)
+    tone = 0.3 * np.sin(0.3 * np.arange(8000))
+    lines = ["recording_id,path,label,split"]
+    for i in range(40):
+        is_cry = i % 2 == 0
+        sig = rng.normal(0, 0.01, 8000) + tone * is_cry * rng.uniform(0.1, 1)
+        soundfile.write(tmp_path / f"{i}.wav", sig, 16000)
+        split = "train" if i < 36 else "test"
+        lines.append(f"{i},{i}.wav,{'cry' if is_cry else 'other'},{split}")
+    (tmp_path / "recordings.csv").write_text("\n".join(lines) + "\n")
+    night = rng.normal(0, 0.01, 160000)
+    night[48000:56000] += tone
+    soundfile.write(tmp_path / "night.wav", night, 16000)
+    out = tmp_path / "out"
+    run = [str(tmp_path), str(tmp_path / "night.wav"), "--out", str(out)]
+    log_mel_machine([*run, "--no_pictures", "--threshold=0.5"])
+    ((_, event),) = read_table(out / "events.csv", ["onset_s", "offset_s"])
+    assert float(event["onset_s"]) == pytest.approx(3.0, abs=0.3)
+    assert float(event["offset_s"]) == pytest.approx(3.5, abs=0.3)

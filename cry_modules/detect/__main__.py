@@ -10,15 +10,27 @@ an unusable model.
 import logging
 import sys
 from pathlib import Path
-from typing import Dict, Optional, Sequence
+from typing import Callable, Dict, Optional, Sequence
 
 from tqdm import tqdm
 
 from cry_modules.checkpoints.description import CAUTION
-from cry_modules.detect.annotated import annotated_recordings
-from cry_modules.detect.command import Plan, check_usage, make_parser, plan
+from cry_modules.detect.annotated import annotated_recordings, score_annotated
+from cry_modules.detect.command import (
+    Plan,
+    check_usage,
+    load,
+    make_parser,
+    plan,
+)
 from cry_modules.detect.results import Results
-from cry_modules.detect.threshold import THRESHOLD_FILE, chosen, in_words, save
+from cry_modules.detect.threshold import (
+    FLOORS,
+    THRESHOLD_FILE,
+    chosen,
+    in_words,
+    save,
+)
 from cry_modules.inference.command import list_recordings
 from cry_modules.inference.scores import file_names
 from data_prep.files.arguments import texts
@@ -32,16 +44,17 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with one_line_errors():
-        n_failed = _detect(args)
+        n_failed = detect(args)
     if n_failed:
         raise SystemExit(1)
 
 
-def _detect(args) -> int:
-    """Detect events; return the number of recordings that failed."""
+def detect(args, load: Callable = load) -> int:
+    """Detect events with the model that `load` returns for the arguments;
+    return the number of recordings that failed."""
     check_usage(args)
     names = file_names(list_recordings(args.audio))
-    options = plan(args)
+    options = plan(args, load)
     print(CAUTION, file=sys.stderr)
     with locked(Path(args.out)):
         options = _with_chosen_threshold(options, names, args)
@@ -63,22 +76,22 @@ def _with_chosen_threshold(options: Plan, names: Dict[str, str], args) -> Plan:
     if target is None:
         return options
     ((label, rule),) = options.rules.items()
-    scored = annotated_recordings(
-        options.scorer,
-        names,
-        args.annotations,
-        label,
-        texts([args.annotated_label]) if args.annotated_label else None,
-    )
-    facts = chosen(scored, rule, target)
-    path = Path(args.out) / THRESHOLD_FILE
+    wanted = texts([args.annotated_label]) if args.annotated_label else [label]
+    annotated = annotated_recordings(names, args.annotations, wanted)
     scorer = options.scorer
+    for floor in FLOORS:
+        scored = score_annotated(scorer, names, annotated, label, floor)
+        facts = chosen(scored, rule, target, floor=floor)
+        if facts is not None:
+            break
+    path = Path(args.out) / THRESHOLD_FILE
     settings = {
         "label": label,
         "model": scorer.model,
         "channels": scorer.channels,
         "window_s": scorer.window_s,
         "hop_s": scorer.hop_s,
+        "edge_s": scorer.edge_s,
         "least_s": rule.least_s,
         "bridge_s": rule.bridge_s,
     }
@@ -91,7 +104,8 @@ def _with_chosen_threshold(options: Plan, names: Dict[str, str], args) -> Plan:
 
 def _say_rules(options: Plan) -> None:
     """Print what an event is, and how exact its edges are."""
-    window_s, hop_s = options.scorer.window_s, options.scorer.hop_s
+    scorer = options.scorer
+    window_s, hop_s, edge_s = scorer.window_s, scorer.hop_s, scorer.edge_s
     for label, rule in options.rules.items():
         print(
             f"{label}: an event opens at {rule.high:.3g} and lasts while "
@@ -102,9 +116,9 @@ def _say_rules(options: Plan) -> None:
             file=sys.stderr,
         )
     print(
-        f"windows of {window_s:g} s every {hop_s:g} s: onset and offset lie on "
-        f"a grid of {hop_s:g} s, and each may be off by "
-        f"{(window_s + hop_s) / 2:g} s; --hop_s makes it finer",
+        f"windows of {window_s:g} s every {hop_s:g} s, around those that reach "
+        f"the lower score every {edge_s:g} s: onset and offset lie on that "
+        f"grid, and each may be off by {(window_s + edge_s) / 2:g} s",
         file=sys.stderr,
     )
 

@@ -8,12 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from cry_modules.detect.events import cell_edges
-from cry_modules.detect.recording_names import ByRecording
 from cry_modules.detect.scoring import Scorer
 from cry_modules.detect.threshold import Scored
 from cry_modules.metrics.sound_events.intervals import merged
 from cry_modules.metrics.sound_events.lists import read_lists
 from data_prep.annotations.event import Event
+from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import require
 from data_prep.files.identifiers import spelling
 
@@ -22,46 +22,58 @@ _PAST_S = 0.1
 
 
 def annotated_recordings(
-    scorer: Scorer,
-    names: Mapping[str, str],
-    annotations: str,
-    label: str,
-    annotated_labels: Optional[Sequence[str]],
-) -> List[Scored]:
-    """Score the recordings that are annotated, by channel; `names` are those of
-    their files, `label` is the class that is detected."""
+    names: Mapping[str, str], annotations: str, wanted: Sequence[str]
+) -> Dict[str, List[Event]]:
+    """Events with one of the labels `wanted`, by recording, of the recordings
+    that are annotated; `names` are those of their files."""
     lists = read_lists(Path(annotations), None, "--annotations")
-    _check_labels(lists, annotated_labels or [label], annotations)
-    of_recording = ByRecording(lists, f"--annotations {annotations}")
-    pairs = [(path, of_recording(path)) for path in names]
-    pairs = [(path, events) for path, events in pairs if events is not None]
+    _check_labels(lists, wanted, annotations)
+    where = f"--annotations {annotations}"
+    entries = RecordingNames(lists, names)
+    pairs = [(path, entries.unique(path, where)) for path in names]
+    found = {path: lists[name] for path, name in pairs if name is not None}
     require(
-        bool(pairs),
+        bool(found),
         f"--annotations {annotations} has none of the recordings, but "
         f"{', '.join(list(lists)[:3]) or 'nothing'}",
         "let an annotation have the name of its recording",
     )
     print(
-        f"annotations: {len(pairs)} of {len(names)} recordings have some",
+        f"annotations: {len(found)} of {len(names)} recordings have some",
         file=sys.stderr,
     )
-    wanted = {spelling(name) for name in annotated_labels or [label]}
+    labels = {spelling(name) for name in wanted}
+    return {
+        path: [e for e in events if spelling(e.label) in labels]
+        for path, events in found.items()
+    }
+
+
+def score_annotated(
+    scorer: Scorer,
+    names: Mapping[str, str],
+    annotated: Mapping[str, List[Event]],
+    label: str,
+    floor: float,
+) -> List[Scored]:
+    """Score annotated recordings, by channel, finely around windows in which
+    the class `label` reaches `floor`."""
     k = scorer.classifier.hparams.classes.index(label)
     result = []
     for path, events in tqdm(
-        pairs, desc="annotated", unit="file", dynamic_ncols=True
+        annotated.items(), desc="annotated", unit="file", dynamic_ncols=True
     ):
-        events = [e for e in events if spelling(e.label) in wanted]
         with scorer.journal(names[path]) as journal:
-            tracks, _ = scorer.tracks(path, journal)
+            tracks, _ = scorer.tracks(path, journal, {k: floor})
         for track in tracks:
             end = track.audit.duration
             spans = _spans(events, track.channel, path, end)
             edges = cell_edges(track.starts, track.stops, end)
-            result.append(Scored(path, edges, track.scores[:, k], spans))
+            scores = track.scores[:, k]
+            result.append(Scored(path, edges, scores, spans, track.first_pass))
     require(
         bool(result),
-        f"none of the {len(pairs)} annotated recordings can be read",
+        f"none of the {len(annotated)} annotated recordings can be read",
         "pass others, or see failures.csv of a run without --annotations",
     )
     return result

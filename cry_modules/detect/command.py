@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 from cry_modules.checkpoints.description import CAUTION
 from cry_modules.detect.clock import Clock, Starts, zone
@@ -15,6 +15,7 @@ from cry_modules.detect.threshold import (
     threshold_of_model,
 )
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.command import list_recordings
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.annotations.formats import FORMATS, require_format
 from data_prep.files.arguments import Arguments, nearest, texts
@@ -42,12 +43,16 @@ _OPTIONS = (
      "score that keeps it open (default: half the odds of --threshold)"),
     ("--least_s", _SECONDS, "shortest event, seconds (default: 0)"),
     ("--bridge_s", _SECONDS,
-     "longest gap within an event, seconds (default: one hop)"),
+     "longest gap within an event, seconds (default: --edge_s)"),
     ("--window_s", _SECONDS,
      "window of a score, seconds (default: chunk length of training)"),
     ("--hop_s", _SECONDS,
-     "seconds from one window to the next (default: a window): edges of events "
-     "lie on this grid, and the command takes longer as it shrinks"),
+     "seconds from one window to the next (default: a window): sounds shorter "
+     "than it may be missed, and the command takes longer as it shrinks"),
+    ("--edge_s", {"type": Number(0.01, 86_400), "metavar": "S"},
+     "grid of onsets and offsets, seconds: windows so far apart are scored "
+     "around those that reach the lower threshold (default: an eighth of a "
+     "window, at most --hop_s)"),
     ("--target_false_alarms_per_hour",
      {"type": Number(0, 3600), "metavar": "N"},
      "choose the lowest threshold that keeps this on --annotations"),
@@ -155,22 +160,32 @@ def check_usage(args: argparse.Namespace) -> None:
         require_writable(make_folder(out) / "a.csv")
 
 
-def plan(args: argparse.Namespace) -> Plan:
+def load(args: argparse.Namespace) -> CryClassifier:
+    """Load the model."""
+    run_opts = {"device": args.device, "precision": args.precision}
+    classifier = CryClassifier.from_hparams(
+        args.model, trust=args.trust, run_opts=run_opts
+    )
+    classifier.require_classes()
+    return classifier
+
+
+def plan(
+    args: argparse.Namespace,
+    load: Callable[[argparse.Namespace], CryClassifier] = load,
+) -> Plan:
     """Load the model and check the options that depend on it."""
     formats = texts([args.formats]) if args.formats else []
     for name in formats:
         require_format(name, "--formats")
     shown = zone(args.time_zone, "--time_zone")
     recorder = zone(args.recorder_time_zone, "--recorder_time_zone") or shown
-    starts = Starts(Clock(recorder, shown), args.starts)
+    recordings = list_recordings(args.audio)
+    starts = Starts(Clock(recorder, shown), args.starts, recordings)
     given, saved = None, None
     if args.threshold is not None:
         given, saved = number_or_file(args.threshold)
-    run_opts = {"device": args.device, "precision": args.precision}
-    classifier = CryClassifier.from_hparams(
-        args.model, trust=args.trust, run_opts=run_opts
-    )
-    classifier.require_classes()
+    classifier = load(args)
     labels = _labels(args, classifier.hparams.classes, saved)
     if saved is not None:
         _take_settings(args, saved, classifier)
@@ -185,9 +200,16 @@ def plan(args: argparse.Namespace) -> Plan:
         "lies between two windows would not be scored",
         f"pass {window_s:g} or less",
     )
-    scorer = Scorer(
-        classifier, window_s, hop_s, args.channels, Path(args.out) / "scores"
+    edge_s = args.edge_s
+    if edge_s is None:
+        edge_s = min(window_s / 8, hop_s)
+    require(
+        edge_s <= hop_s,
+        f"--edge_s is {edge_s:g} and --hop_s {hop_s:g}",
+        f"pass {hop_s:g} or less",
     )
+    folder = Path(args.out) / "scores"
+    scorer = Scorer(classifier, window_s, hop_s, edge_s, args.channels, folder)
     if classifier.precision == "fp32":  # others round what is folded
         fold_batch_norm(classifier.mods)
     rules, origin = _rules(args, scorer, labels, given, saved)
@@ -250,7 +272,7 @@ def _rules(
     args, scorer: Scorer, labels, given: Optional[float], saved: Optional[Dict]
 ) -> Tuple[Dict[str, Rule], str]:
     hparams = scorer.classifier.hparams
-    bridge_s = scorer.hop_s if args.bridge_s is None else float(args.bridge_s)
+    bridge_s = scorer.edge_s if args.bridge_s is None else float(args.bridge_s)
     times = float(args.least_s or 0), bridge_s
     rules, origin = {}, "as passed"
     for label in labels:

@@ -2,11 +2,13 @@
 
 A window says that a sound is in it, not where. Its score stands for the time
 around its middle, half-way to the middles of its neighbours (``cell_edges``):
-edges of events lie on a grid of one hop, and each can be off by half a window,
-since a window reaches so far beyond its middle.
+edges of events lie on this grid, and each can be off by half a window, since a
+window reaches so far beyond its middle. A first pass scores windows that are
+far apart; the windows between them are scored where an event may begin or end
+(``open_gaps``).
 """
 
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -111,6 +113,34 @@ def long_enough(events: np.ndarray, least_s: float) -> np.ndarray:
     return events[events[:, 1] - events[:, 0] >= least_s - ROUNDING_S]
 
 
+def open_gaps(scores: np.ndarray, low: float) -> np.ndarray:
+    """Mask ``[n]`` of the gaps after each of `n` windows of the first pass in
+    which an event may begin or end: one of the two windows has at least `low`.
+
+    Example
+    -------
+    >>> open_gaps(np.array([0.1, 0.1, 0.6, 0.1, np.nan]), 0.5).tolist()
+    [False, True, True, False, False]
+    """
+    is_hit = scores >= low
+    return is_hit | np.append(is_hit[1:], False)
+
+
+def searched(
+    scores: np.ndarray, first_pass: np.ndarray, low: float
+) -> np.ndarray:
+    """Scores ``[n]`` of the fine grid, in whose other gaps the score of the
+    window before is held; `first_pass` are the indices of that pass's windows.
+
+    An event with a window of the first pass lies between two of them that are
+    below `low`, so that its edges are those of the whole fine grid.
+    """
+    sizes = np.diff(np.append(first_pass, len(scores)))
+    held = np.repeat(scores[first_pass], sizes)
+    is_open = np.repeat(open_gaps(scores[first_pass], low), sizes)
+    return np.where(is_open, scores, held)
+
+
 def find_events(
     edges: np.ndarray, scores: np.ndarray, rule: Rule
 ) -> np.ndarray:
@@ -119,55 +149,7 @@ def find_events(
     `scores` ``[n]`` are of the cells between `edges` ``[n + 1]``. Hysteresis,
     then bridging, then the least duration.
     """
-    return long_enough(_open_events(edges, scores, rule), rule.least_s)
-
-
-def _open_events(edges, scores, rule: Rule) -> np.ndarray:
-    """Events of any duration."""
     found = hysteresis(scores, rule.high, rule.low)
     times = edges[found].reshape(-1, 2)
     events = np.column_stack([times, _largest(scores, found)])
-    return bridged(events, rule.bridge_s)
-
-
-class EventStream:
-    """Find the events of scores that come in blocks of any size.
-
-    Only the scores since the last event that later ones can change are kept.
-
-    Example
-    -------
-    >>> stream = EventStream(Rule(0.5, 0.5))
-    >>> stream.add(np.array([0.0, 1.0, 2.0]), np.array([0.9, 0.8])).tolist()
-    []
-    >>> stream.add(np.array([2.0, 3.0]), np.array([0.1])).tolist()
-    [[0.0, 2.0, 0.9]]
-    """
-
-    def __init__(self, rule: Rule):
-        self._rule = rule
-        self._edges = np.empty(0)
-        self._scores = np.empty(0)
-
-    def add(self, edges: np.ndarray, scores: np.ndarray) -> np.ndarray:
-        """Add cells that begin where the last ones ended; return the events
-        that are complete, ``[m, 3]``."""
-        self._edges = np.concatenate([self._edges[:-1], edges])
-        self._scores = np.concatenate([self._scores, scores])
-        rule, n = self._rule, len(self._scores)
-        events = _open_events(self._edges, self._scores, rule)
-        # A run of lower scores up to the end may become part of an event.
-        candidates: List = runs(self._scores >= rule.low).tolist()
-        is_open = bool(candidates) and candidates[-1][1] == n
-        begin = self._edges[candidates[-1][0] if is_open else n]
-        done = events[:, 1] + rule.bridge_s + ROUNDING_S < begin
-        begin = min([begin, *events[~done, 0]])
-        keep = np.searchsorted(self._edges, begin)
-        self._edges, self._scores = self._edges[keep:], self._scores[keep:]
-        return long_enough(events[done], rule.least_s)
-
-    def end(self) -> np.ndarray:
-        """Return the last events, ``[m, 3]``."""
-        if not len(self._scores):
-            return np.empty((0, 3))
-        return find_events(self._edges, self._scores, self._rule)
+    return long_enough(bridged(events, rule.bridge_s), rule.least_s)

@@ -2,6 +2,7 @@
 day."""
 
 from datetime import datetime
+from itertools import cycle
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
@@ -71,16 +72,15 @@ def draw_events(
     unit_s = 60.0 if in_minutes else 1.0
     for i, axes in enumerate(rows):
         first = i * row_s
-        for k, part in enumerate(shown):
-            _draw_row(
-                axes, edges, part, first, row_s, unit_s, SERIES[k % len(SERIES)]
-            )
+        for part, colour in zip(shown, cycle(SERIES)):
+            line = colour if len(shown) > 1 else INK
+            _draw_row(axes, edges, part, first, row_s, unit_s, colour, line)
         _shade_silence(axes, edges, shown[0].scores, first, row_s, unit_s)
         axes.set_xlim(0, row_s / unit_s)
         axes.set_ylim(-7.2, 7.2)
-        ticks = (
-            [shown[0].rule.high] if n_rows > 1 else [0.01, 0.1, 0.5, 0.9, 0.99]
-        )
+        ticks = [0.01, 0.1, 0.5, 0.9, 0.99]
+        if n_rows > 1:
+            ticks = sorted({part.rule.high for part in shown})
         axes.yaxis.set_major_locator(FixedLocator(_log_odds(np.array(ticks))))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.set_yticklabels([f"{tick:.2g}" for tick in ticks])
@@ -106,8 +106,10 @@ def _row_name(first: float, start: Optional[datetime]) -> str:
     return f"{moment(start, first):%H:%M}"
 
 
-def _draw_row(axes: Axes, edges, part: Shown, first, row_s, unit_s, colour):
-    """Draw a part of the scores and of the events."""
+def _draw_row(
+    axes: Axes, edges, part: Shown, first, row_s, unit_s, colour, line
+):
+    """Draw a part of the scores and of the events, and lines at thresholds."""
     last = first + row_s
     inside = (edges[1:] > first) & (edges[:-1] < last)
     middles = (edges[1:] + edges[:-1])[inside] / 2
@@ -119,7 +121,7 @@ def _draw_row(axes: Axes, edges, part: Shown, first, row_s, unit_s, colour):
     )  # fmt: skip
     for limit, dashes in ((part.rule.high, (4, 3)), (part.rule.low, (1, 2))):
         axes.axhline(
-            _log_odds(np.array(limit)), color=INK, linewidth=0.7,
+            _log_odds(np.array(limit)), color=line, linewidth=0.7,
             linestyle=(0, dashes),
         )  # fmt: skip
     spans = part.events[
@@ -165,19 +167,20 @@ def _log_odds(scores: np.ndarray) -> np.ndarray:
 
 def _add_legend(figure: Figure, shown: Sequence[Shown], is_silent: bool):
     entries: List = []
-    for part, colour in zip(shown, SERIES):
+    for part, colour in zip(shown, cycle(SERIES)):
         n = len(part.events)
         minutes = float((part.events[:, 1] - part.events[:, 0]).sum()) / 60
         text = f"{part.label}: {count(n, 'event')}, {minutes:.1f} min"
         entries.append((text, {"color": colour, "linewidth": 4, "alpha": 0.5}))
-    rule = shown[0].rule
-    line = {"color": INK, "linewidth": 0.9}
-    entries.append(
-        (f"opens at {rule.high:.3g}", {**line, "linestyle": (0, (4, 3))})
-    )
-    entries.append(
-        (f"ends below {rule.low:.3g}", {**line, "linestyle": (0, (1, 2))})
-    )
+    for part, colour in zip(shown, cycle(SERIES)):
+        several = len(shown) > 1
+        line = {"color": colour if several else INK, "linewidth": 0.9}
+        for words, limit, dashes in (
+            ("opens at", part.rule.high, (4, 3)),
+            ("ends below", part.rule.low, (1, 2)),
+        ):
+            text = f"{part.label} " * several + f"{words} {limit:.3g}"
+            entries.append((text, {**line, "linestyle": (0, dashes)}))
     if is_silent:
         entries.append(("silence", {"color": "0.88", "linewidth": 6}))
     add_legend(figure, entries)

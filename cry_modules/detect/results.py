@@ -4,10 +4,8 @@ import sys
 from pathlib import Path
 from typing import List
 
-import numpy as np
-
 from cry_modules.detect.command import Plan
-from cry_modules.detect.events import EventStream, cell_edges
+from cry_modules.detect.events import cell_edges, find_events, searched
 from cry_modules.detect.scoring import Failure, Track
 from cry_modules.detect.tables import (
     EVENT_COLUMNS,
@@ -31,7 +29,7 @@ from data_prep.files.journal import Journal
 from data_prep.files.tables import write_table
 
 HOURS_PICTURE = "hours.png"
-_PICTURE = 1  # increment when pictures change
+_PICTURE = 2  # increment when pictures change
 
 
 class Results:
@@ -51,7 +49,9 @@ class Results:
     def add(self, path: str, name: str) -> None:
         """Score a recording and write its files; `name` is that of these."""
         with self.plan.scorer.journal(name) as journal:
-            tracks, failures = self.plan.scorer.tracks(path, journal)
+            rules = self.plan.rules.items()
+            lows = {self.classes.index(name): rule.low for name, rule in rules}
+            tracks, failures = self.plan.scorer.tracks(path, journal, lows)
             self.failures += failures
             if not tracks:
                 return
@@ -77,9 +77,9 @@ class Results:
         edges = cell_edges(track.starts, track.stops, track.audit.duration)
         found = []
         for label, rule in self.plan.rules.items():
-            stream = EventStream(rule)
             scores = track.scores[:, self.classes.index(label)]
-            events = np.concatenate([stream.add(edges, scores), stream.end()])
+            scores = searched(scores, track.first_pass, rule.low)
+            events = find_events(edges, scores, rule)
             path, channel = track.audit.path, track.channel
             found.append(Found(path, channel, label, events, start))
         return found

@@ -9,12 +9,13 @@ import base64
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
+from cry_modules.detect.events import open_gaps
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.recordings import Unusable, Windows, spans_of
 from cry_modules.inference.scores import NOT_FINITE, FileScore, softmax
@@ -34,7 +35,7 @@ from data_prep.files.shapes import Rule, number, whole
 PART_S = 1800.0
 CHANNELS = ("mix", "each")
 
-_VERSION = 1  # increment when the scores of a window change
+_VERSION = 2  # increment when the scores of a window change
 _MEASURED = {
     "rate": whole(*RATES),
     "channels": whole(1),
@@ -50,6 +51,7 @@ _PART = {
     "powers": [float],
     "n_loud": whole(0),
 }
+_EDGES = {"edges": {str: _NUMBERS}}
 
 
 class Track(NamedTuple):
@@ -58,7 +60,10 @@ class Track(NamedTuple):
     audit: Audit
     starts: np.ndarray  #: of the windows, seconds ``[n]``
     stops: np.ndarray  #: seconds ``[n]``
-    scores: np.ndarray  #: ``[n, n_classes]``; NaN in silent windows
+    #: ``[n, n_classes]``; NaN in silent windows, those of the first pass before
+    #: them in windows that are not scored
+    scores: np.ndarray
+    first_pass: np.ndarray  #: indices of the windows that are always scored
     #: comparison with the recordings of training, by window
     compared: FileScore
     note: str  #: what is doubtful about the file, or empty
@@ -92,7 +97,8 @@ class Scorer:
 
     classifier: CryClassifier
     window_s: float
-    hop_s: float
+    hop_s: float  #: from one window of the first pass to the next
+    edge_s: float  #: from one window to the next near an event
     channels: str  #: one of ``CHANNELS``
     folder: Path  #: of the journals
 
@@ -101,71 +107,84 @@ class Scorer:
         self._header = {
             "detect": _VERSION,
             "model": self.model,
-            "windows": [float(self.window_s), float(self.hop_s)],
+            "windows": [*map(float, (self.window_s, self.hop_s, self.edge_s))],
         }
 
     def journal(self, name: str) -> Journal:
         """Journal of a recording, by the name of its files."""
         path = self.folder / f"{name}.jsonl"
-        return Journal(path, self._header, (_MEASURED, _PART, {"drawn": str}))
+        shapes = _MEASURED, _PART, _EDGES, {"drawn": str}
+        return Journal(path, self._header, shapes)
 
     def tracks(
-        self, path: str, journal: Journal
+        self, path: str, journal: Journal, lows: Mapping[int, float]
     ) -> Tuple[List[Track], List[Failure]]:
-        """Scores of a recording, or of each of its channels, and failures."""
+        """Scores of a recording, or of each of its channels, and failures.
+
+        Finely around windows that reach the lower threshold of a class; `lows`
+        has those by the index of the class.
+        """
         if self.channels == "mix":
-            return self._tracks(path, [None], journal)
-        (tracks, failures), n_channels = self._tracks(path, [0], journal), 1
+            return self._tracks(path, [None], journal, lows)
+        tracks, failures = self._tracks(path, [0], journal, lows)
+        n_channels = 1
         if tracks:
             n_channels = tracks[0].audit.channels
         elif failures:
             n_channels = audit_file(path).channels
-        others = self._tracks(path, range(1, n_channels), journal)
+        others = self._tracks(path, range(1, n_channels), journal, lows)
         return tracks + others[0], failures + others[1]
 
-    def _tracks(self, path, channels: Sequence[Optional[int]], journal):
+    def _tracks(self, path, channels: Sequence[Optional[int]], journal, lows):
         tracks, failures = [], []
         for channel in channels:
+            kept = _Kept(journal, path, channel)
             try:
-                tracks.append(self._track(path, channel, journal))
+                tracks.append(self._track(kept, lows))
             except Unusable as error:
                 shown = None if channel is None else channel + 1
                 failures.append(Failure(path, shown, error.reason))
         return tracks, failures
 
-    def _track(
-        self, path: str, channel: Optional[int], journal: Journal
-    ) -> Track:
-        kept = _Kept(journal, path, channel)
+    def _track(self, kept: "_Kept", lows: Mapping[int, float]) -> Track:
         audit = kept.audit()
-        hparams = self.classifier.hparams
-        rate = hparams.sample_rate
-        size, hop = (round(s * rate) for s in (self.window_s, self.hop_s))
+        rate = self.classifier.hparams.sample_rate
+        size, edge = (round(s * rate) for s in (self.window_s, self.edge_s))
         length = round(audit.duration * rate)
-        spans = spans_of(sliding(length, size, hop), size, length, rate)
+        spans = spans_of(sliding(length, size, edge), size, length, rate)
+        step = max(1, int(self.hop_s / self.edge_s + 1e-9))
+        first_pass = np.array([*range(0, len(spans) - 1, step), len(spans) - 1])
         at_once = max(1, round(PART_S / self.hop_s))
-        firsts = range(0, len(spans), at_once)
-        parts = [
-            kept.part(self.classifier, audit, spans[i : i + at_once], i)
-            for i in tqdm(
-                firsts,
-                desc=Path(path).name[:20],
-                unit="part",
-                leave=False,
-                dynamic_ncols=True,
-                disable=len(firsts) < 3,
-            )  # fmt: skip
-        ]
+        firsts = range(0, len(first_pass), at_once)
+        parts = []
+        for i in _shown(firsts, audit):
+            chosen = [spans[k] for k in first_pass[i : i + at_once]]
+            parts.append(kept.part(self.classifier, audit, chosen, i))
+        scores = softmax(np.concatenate([part.logits for part in parts]))
+        sizes = np.diff(np.append(first_pass, len(spans)))
+        is_open = np.zeros(len(first_pass), dtype=bool)
+        for k, low in lows.items():
+            is_open |= open_gaps(scores[:, k], low)
+        scores = np.repeat(scores, sizes, axis=0)
+        is_open &= sizes > 1
+        for i in _shown(firsts, audit) if is_open.any() else ():
+            places = i + np.flatnonzero(is_open[i : i + at_once])
+            gaps = {
+                g: spans[first_pass[g] + 1 : first_pass[g] + sizes[g]]
+                for g in places.tolist()
+            }
+            for g, logits in kept.gaps(self.classifier, audit, gaps, i).items():
+                begin = first_pass[g] + 1
+                scores[begin : begin + len(logits)] = softmax(logits)
         notes = [_doubt(audit)] if audit.reason else []
         if not kept.is_unchanged():
             notes.append(
                 f"changed while it was read; {audit.duration:.0f} s are scored"
             )
         starts, stops = np.array(spans).T
-        scores = softmax(np.concatenate([part.logits for part in parts]))
         compared = self._compared(audit, parts)
         note = "; ".join(filter(None, notes))
-        return Track(audit, starts, stops, scores, compared, note)
+        return Track(audit, starts, stops, scores, first_pass, compared, note)
 
     def _compared(self, audit: Audit, parts: List[Part]) -> FileScore:
         """Comparison of the windows with the recordings of training."""
@@ -198,7 +217,7 @@ class _Kept:
         entry, path = self._get("measured", _MEASURED), str(self._path)
         if entry is not None:
             return Audit(path, channel=self._channel, **entry)
-        audit = audit_file(path, channel=self._channel)
+        audit = audit_file(path, channel=self._channel, with_digest=False)
         reason = _rejection(audit)
         if reason:
             raise Unusable(path, reason)
@@ -216,14 +235,36 @@ class _Kept:
         shape = len(spans), len(classifier.hparams.classes)
         entry = self._get(name, _PART)
         if entry is None or _numbers(entry["logits"]).size != np.prod(shape):
-            windows = classifier.windows(audit, spans)
-            if not np.isfinite(windows.logits[windows.is_loud]).all():
-                raise Unusable(audit.path, NOT_FINITE)
-            entry = _entry(windows)
+            entry = _entry(_finite_windows(classifier, audit, spans))
             self._add(name, entry)
         logits, emb = _numbers(entry["logits"]), _numbers(entry["emb"])
         powers = np.array(entry["powers"])
         return Part(logits.reshape(shape), emb, powers, entry["n_loud"])
+
+    def gaps(
+        self, classifier: CryClassifier, audit: Audit, spans: Dict, first: int
+    ) -> Dict[int, np.ndarray]:
+        """Logits of the windows in some gaps of a part, by number of the gap;
+        those that are known of other gaps are kept, too."""
+        name, n_classes = f"edges {first}", len(classifier.hparams.classes)
+        texts = (self._get(name, _EDGES) or {"edges": {}})["edges"]
+        missing = [
+            gap
+            for gap in spans
+            if _numbers(texts.get(str(gap), "")).size
+            != len(spans[gap]) * n_classes
+        ]
+        if missing:
+            wanted = [span for gap in missing for span in spans[gap]]
+            logits = _finite_windows(classifier, audit, wanted).logits
+            ends = np.cumsum([len(spans[gap]) for gap in missing])
+            for gap, rows in zip(missing, np.split(logits, ends[:-1])):
+                texts[str(gap)] = _text(rows)
+            self._add(name, {"edges": texts})
+        return {
+            gap: _numbers(texts[str(gap)]).reshape(-1, n_classes)
+            for gap in spans
+        }
 
     def _get(self, name: str, shape: Dict) -> Optional[Dict]:
         name = f"{name} {self._channel}"
@@ -233,6 +274,24 @@ class _Kept:
     def _add(self, name: str, entry: Dict) -> None:
         if self.is_unchanged():
             self._journal.add(f"{name} {self._channel}", self._path, entry)
+
+
+def _shown(firsts: range, audit: Audit):
+    """First windows of the parts of a recording, with a bar if they are many."""
+    return tqdm(
+        firsts, desc=Path(audit.path).name[:20], unit="part", leave=False,
+        dynamic_ncols=True, disable=len(firsts) < 3,
+    )  # fmt: skip
+
+
+def _finite_windows(
+    classifier: CryClassifier, audit: Audit, spans: Sequence
+) -> Windows:
+    """Outputs of the model for windows, if they are finite."""
+    windows = classifier.windows(audit, spans)
+    if not np.isfinite(windows.logits[windows.is_loud]).all():
+        raise Unusable(audit.path, NOT_FINITE)
+    return windows
 
 
 def _entry(windows: Windows) -> Dict:

@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.detect.events import Rule, find_events, low_of
+from cry_modules.detect.events import Rule, find_events, low_of, searched
 from cry_modules.metrics.bootstrap import (
     LEAST_PATIENTS,
     N_DRAWS,
@@ -30,7 +30,10 @@ _HIGHEST, _OTHERS = 600, 400
 #: Events that cover more of the time without annotated ones detect nothing.
 _MOST_FALSE = 0.5
 #: Settings of events that a threshold was chosen with.
-SETTINGS = ("window_s", "hop_s", "least_s", "bridge_s")
+SETTINGS = ("window_s", "hop_s", "edge_s", "least_s", "bridge_s")
+#: Lower thresholds down to which annotated recordings are scored finely, one
+#: after the other until the false alarms are too many.
+FLOORS = (0.3, 0.1, 0.02, 0.0)
 _SHAPE = {
     "format": str,
     "model": str,
@@ -50,6 +53,15 @@ class Scored(NamedTuple):
     edges: np.ndarray  #: of the cells ``[n + 1]``, seconds
     scores: np.ndarray  #: ``[n]``
     annotated: np.ndarray  #: onset and offset in seconds ``[m, 2]``
+    #: indices of the windows of the first pass; None: all
+    first_pass: Optional[np.ndarray] = None
+
+    def events(self, rule: Rule) -> np.ndarray:
+        """Events ``[m, 3]`` by a rule."""
+        scores = self.scores
+        if self.first_pass is not None:
+            scores = searched(scores, self.first_pass, rule.low)
+        return find_events(self.edges, scores, rule)
 
     @property
     def hours(self) -> float:
@@ -72,9 +84,10 @@ def threshold_of_model(
     )
 
 
-def candidates(recordings: Sequence[Scored]) -> np.ndarray:
+def candidates(recordings: Sequence[Scored], floor: float = 0.0) -> np.ndarray:
     """Thresholds that differ in what they detect, the highest first: one above
-    all scores, then half-way between neighbouring ones.
+    all scores, then half-way between neighbouring ones, as long as the lower
+    threshold is at least `floor`.
 
     Example
     -------
@@ -89,13 +102,14 @@ def candidates(recordings: Sequence[Scored]) -> np.ndarray:
         middles[0] = 1.0005  # no score is above it
     rest = np.arange(_HIGHEST, len(middles))
     rest = rest[:: max(1, len(rest) // _OTHERS)]
-    return middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
+    tried = middles[np.append(np.arange(min(_HIGHEST, len(middles))), rest)]
+    return tried[: sum(low_of(high) >= floor for high in tried)]
 
 
 def false_alarms(scored: Scored, rule: Rule) -> Tuple[int, float]:
     """Events that share no time with an annotated one, and the share of the
     time without annotated events that all events cover."""
-    events = find_events(scored.edges, scored.scores, rule)[:, :2]
+    events = scored.events(rule)[:, :2]
     n_false = int((~touches(events, scored.annotated)).sum())
     begin_end = scored.edges[None, [0, -1]]
     free = _seconds(begin_end) - _seconds(scored.annotated)
@@ -124,11 +138,21 @@ def choose(exceeds: np.ndarray) -> np.ndarray:
 
 
 def chosen(
-    recordings: Sequence[Scored], rule: Rule, target: float, seed: int = 0
-) -> Dict:
+    recordings: Sequence[Scored],
+    rule: Rule,
+    target: float,
+    seed: int = 0,
+    floor: float = 0.0,
+) -> Optional[Dict]:
     """Threshold for so many false alarms an hour, and how sure it is: 95 %
-    intervals over recordings, drawn with replacement."""
-    tried = candidates(recordings)
+    intervals over recordings, drawn with replacement.
+
+    None if lower thresholds than `floor`, down to which gaps are scored, are
+    needed for that.
+    """
+    tried = candidates(recordings, floor)
+    if floor and len(tried) < 2:
+        return None
     require(
         len(tried) > 1,
         "the annotated recordings are silent in every window",
@@ -141,8 +165,10 @@ def chosen(
     hours = np.array([scored.hours for scored in recordings])
     rates = table[:, :, 0].sum(axis=0) / hours.sum()
     shares = hours @ table[:, :, 1] / hours.sum()
-    is_much = shares > _MOST_FALSE
-    place = int(choose((_too_many(rates, target) | is_much)[None])[0])
+    exceeds = _too_many(rates, target) | (shares > _MOST_FALSE)
+    if floor and not exceeds.any():
+        return None
+    place = int(choose(exceeds[None])[0])
     require(
         place > 0,
         f"at the highest score alone there are {rates[1]:.2f} false alarms an "
@@ -156,6 +182,9 @@ def chosen(
         place = int(np.argmax(n_found))
     names = [scored.recording for scored in recordings]
     how_sure = _intervals(names, table, hours, tried, place, target, seed)
+    lowest = (how_sure["threshold_ci95"] or [1.0])[0]
+    if floor and lowest <= tried[-1]:
+        return None
     return {
         "threshold": float(tried[place]),
         "low_threshold": float(rules[place].low),
@@ -198,7 +227,7 @@ def _found(recordings: Sequence[Scored], rule: Rule) -> int:
     """Annotated events that share time with a detected one."""
     n_found = 0
     for scored in recordings:
-        events = find_events(scored.edges, scored.scores, rule)
+        events = scored.events(rule)
         n_found += int(touches(scored.annotated, events[:, :2]).sum())
     return n_found
 

@@ -105,12 +105,12 @@ COLUMNS = tuple(
 class _Meter:
     """Measurements of the samples, accumulated over blocks."""
 
-    def __init__(self, rate: int, with_landmarks: bool):
+    def __init__(self, rate: int, with_landmarks: bool, with_digest: bool):
         self.rate = rate
         self.frames = self.loud_frames = self.n_short = 0
         self.mono_energy = self.energy = self.total = self.peak = 0.0
         self.n_clipped = self.n_samples = self.non_finite = 0
-        self.hash = blake2b(digest_size=16)
+        self.hash = blake2b(digest_size=16) if with_digest else None
         self.cut_short = False
         self._landmarks = None
         if with_landmarks:
@@ -121,37 +121,53 @@ class _Meter:
 
     def __call__(self, block: np.ndarray) -> None:
         """Add a block ``[frames, channels]``, float32."""
-        self.hash.update(block.tobytes())
-        finite = np.isfinite(block)
-        if not finite.all():
+        if self.hash is not None:
+            self.hash.update(np.ascontiguousarray(block))
+        largest = _largest(block)
+        if not np.isfinite(largest):
+            finite = np.isfinite(block)
             self.non_finite += int((~finite).sum())
             block = np.where(finite, block, 0)
+            largest = _largest(block)
         mono = block[:, 0]
         if block.shape[1] > 1:
             mono = _channel_mean(block).astype(np.float32)
+        squares = np.square(mono, dtype=np.float64)
+        mono_energy = float(squares.sum())
         self.n_samples += block.size
-        self.n_clipped += int((np.abs(block) >= FULL_SCALE).sum())
-        self.energy += float(
-            _channel_mean(np.square(block, dtype=np.float64)).sum()
-        )
-        self.mono_energy += float(np.square(mono, dtype=np.float64).sum())
+        if largest >= FULL_SCALE:
+            self.n_clipped += int((np.abs(block) >= FULL_SCALE).sum())
+        self.energy += mono_energy if block.shape[1] == 1 else _energy(block)
+        self.mono_energy += mono_energy
         self.total += float(mono.sum(dtype=np.float64))
-        self.peak = max(self.peak, float(np.abs(mono).max()))
-        self._count_silence(mono)
+        self.peak = max(self.peak, _largest(mono))
+        self._count_silence(squares)
         if self._landmarks and self.frames < UNCUT_S * self.rate:
             self._landmarks.add(mono)
         self.frames += len(mono)
 
-    def _count_silence(self, mono):
+    def _count_silence(self, squares):
         size = max(1, round(_FRAME_S * self.rate))
-        whole = mono[: len(mono) // size * size].reshape(-1, size)
-        levels = np.square(whole, dtype=np.float64).mean(axis=1)
+        whole = squares[: len(squares) // size * size].reshape(-1, size)
+        levels = whole.mean(axis=1)
         self.n_short += len(whole)
         self.loud_frames += int((levels >= 10 ** (SILENT_DBFS / 10)).sum())
 
     def landmarks(self) -> Optional[np.ndarray]:
         """Landmarks of the first ``UNCUT_S`` seconds, None if not wanted."""
         return self._landmarks.result() if self._landmarks else None
+
+
+def _largest(block: np.ndarray) -> float:
+    """Largest magnitude; not finite if a sample is not."""
+    return max(float(block.max()), -float(block.min()))
+
+
+def _energy(block: np.ndarray) -> float:
+    """Sum of the squares of ``[frames, channels]``, mean over the channels."""
+    samples = block.ravel().astype(np.float64)
+    # Not a matrix product, which would start threads of its own.
+    return float(np.einsum("i,i->", samples, samples)) / block.shape[1]
 
 
 def _channel_mean(block: np.ndarray) -> np.ndarray:
@@ -167,7 +183,10 @@ def _channel_mean(block: np.ndarray) -> np.ndarray:
 
 
 def audit_file(
-    path: str, with_landmarks: bool = False, channel: Optional[int] = None
+    path: str,
+    with_landmarks: bool = False,
+    channel: Optional[int] = None,
+    with_digest: bool = True,
 ) -> Audit:
     """Decode and measure a file, or one of its channels, and decide whether it
     can be used."""
@@ -191,7 +210,7 @@ def audit_file(
             _describe(audit, file, lengths)
             if audit.reason:
                 return audit
-            meter = _Meter(file.samplerate, with_landmarks)
+            meter = _Meter(file.samplerate, with_landmarks, with_digest)
             frame = max(1, round(_FRAME_S * file.samplerate))
             n_frames = _SAMPLES_AT_ONCE // (frame * file.channels)
             size = frame * max(1, min(_FRAMES_AT_ONCE, n_frames))
@@ -216,6 +235,18 @@ def audit_file(
     if audit.usable:
         audit.landmarks = meter.landmarks()
     return audit
+
+
+def header_facts(path: Path) -> Optional[Tuple[float, int, int]]:
+    """Length in seconds, number of channels and rate of a recording by its
+    header; None for a file that cannot be opened or states no length."""
+    try:
+        with open_audio(str(path)) as file:
+            if file.frames > MOST_FRAMES:
+                return None
+            return file.frames / file.samplerate, file.channels, file.samplerate
+    except (soundfile.LibsndfileError, TypeError, OSError):
+        return None
 
 
 def _ogg_ends(path: str) -> bool:
@@ -269,7 +300,7 @@ def _decoding_failed(head, meter, audit, error) -> str:
 
 def _measure(audit, meter):
     audit.duration = meter.frames / meter.rate
-    audit.digest = meter.hash.hexdigest()
+    audit.digest = meter.hash.hexdigest() if meter.hash else ""
     audit.non_finite = meter.non_finite
     if not meter.frames:
         return

@@ -50,7 +50,8 @@ def rows(path):
         return list(csv.DictReader(file))
 
 
-HOW = ("--threshold=0.5", "--low_threshold=0.4", "--hop_s=0.25")
+COARSE = ("--threshold=0.5", "--low_threshold=0.4")
+HOW = (*COARSE, "--hop_s=0.25", "--edge_s=0.25")
 
 
 def test_a_folder_gives_events(model, audio, tmp_path, capsys):
@@ -121,7 +122,31 @@ def test_an_interrupted_run_resumes_to_the_same_files(
     monkeypatch.setattr(
         CryClassifier, "windows", lambda *_: pytest.fail("scored again")
     )
-    assert command(*again[:-3], "--threshold=0.7", "--hop_s=0.25") == 0
+    assert command(*again[:4], "--threshold=0.7", *HOW[2:]) == 0
+
+
+def test_edges_are_those_of_the_fine_grid(model, audio, tmp_path, capsys):
+    """By default: windows side by side, then around what may be an event."""
+    out = tmp_path / "out"
+    assert command(model, audio, "--out", out, *COARSE, "--bridge_s=0") == 0
+    assert "each may be off by 0.28125 s" in capsys.readouterr().err
+    classifier = CryClassifier.from_hparams(str(model))
+    events, n_events = rows(out / "events.csv"), 0
+    for row in rows(out / "summary.csv"):
+        track = classifier.score_over_time(row["recording"], 0.5, 0.0625)
+        edges = cell_edges(track.starts, track.stops, track.stops[-1])
+        expected = find_events(edges, track.scores[:, 1], Rule(0.5, 0.4))
+        found = [
+            [float(e["onset_s"]), float(e["offset_s"])]
+            for e in events
+            if e["recording"] == row["recording"]
+        ]
+        hits = edges[:-1][::8][track.scores[::8, 1] >= 0.4]
+        for onset, offset, _ in expected:
+            if ((onset <= hits) & (hits < offset)).any():
+                n_events += 1
+                assert [round(onset, 3), round(offset, 3)] in found
+    assert 3 <= n_events <= len(events)
 
 
 def test_each_channel_is_searched(model, tmp_path):
@@ -183,6 +208,8 @@ def test_a_threshold_is_chosen_and_taken_again(model, audio, tmp_path, capsys):
         (["--detected=yes,yes"], "name each once"),
         (["--hop_s=9"], "would not be scored; pass 0.5 or less"),
         (["--hop_s=0"], "hop_s is 0"),
+        (["--edge_s=0"], "--edge_s is 0; it must be 0.01 or more"),
+        (["--edge_s=0.4", "--hop_s=0.3"], "pass 0.3 or less"),
         (["--window_s=0.01"], "window_s is 0.01"),
         (["--least_s=-1"], "--least_s is -1"),
         (["--channels=left"], "invalid choice: 'left'"),

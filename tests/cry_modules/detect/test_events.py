@@ -8,7 +8,6 @@ from hypothesis import (
 )
 
 from cry_modules.detect.events import (
-    EventStream,
     Rule,
     bridged,
     cell_edges,
@@ -16,6 +15,8 @@ from cry_modules.detect.events import (
     hysteresis,
     long_enough,
     low_of,
+    open_gaps,
+    searched,
 )
 
 SCORE = st.one_of(
@@ -104,29 +105,30 @@ def test_events_are_ordered_disjoint_and_inside(cells, rule):
     assert again.tolist() == events.tolist()
 
 
-@given(cells(), RULES, st.lists(st.integers(1, 9), max_size=40))
-def test_blocks_of_any_size_give_the_same_events(cells, rule, sizes):
+@given(cells(), RULES, st.integers(1, 9))
+def test_events_of_two_passes_are_those_of_the_fine_grid(cells, rule, step):
+    """All of those that the first pass finds, and nothing that is not there."""
     edges, scores = cells
-    stream, parts, at = EventStream(rule), [], 0
-    for size in [*sizes, 50]:
-        part = scores[at : at + size]
-        if len(part):
-            parts.append(stream.add(edges[at : at + size + 1], part))
-        at += size
-    parts.append(stream.end())
-    expected = find_events(edges, scores, rule)
-    assert np.concatenate(parts).tolist() == expected.tolist()
-
-
-def test_a_stream_forgets_what_is_over():
-    stream = EventStream(Rule(0.5, 0.3, bridge_s=0.5))
-    rng = np.random.default_rng(0)
-    for i in range(200):
-        stream.add(np.arange(10.0 * i, 10.0 * i + 11), rng.uniform(0, 1, 10))
-        assert len(stream._scores) < 100
-    many = EventStream(Rule(0.5, 0.3))
-    many.add(np.arange(1001.0), np.zeros(1000))
-    assert len(many._scores) == 0
+    if not len(scores):
+        return
+    first_pass = np.array([*range(0, len(scores) - 1, step), len(scores) - 1])
+    rule = rule._replace(least_s=0.0, bridge_s=0.0)
+    kept = searched(scores, first_pass, rule.low)
+    # Whatever the windows of closed gaps hold, if anything.
+    is_open = np.repeat(
+        open_gaps(scores[first_pass], rule.low),
+        np.diff(np.append(first_pass, len(scores))),
+    )
+    unknown = np.where(is_open, scores, np.nan)
+    unknown[first_pass] = scores[first_pass]
+    np.testing.assert_array_equal(searched(unknown, first_pass, rule.low), kept)
+    found = find_events(edges, kept, rule).tolist()
+    whole = find_events(edges, scores, rule).tolist()
+    hits = edges[first_pass[scores[first_pass] >= rule.low]]
+    for event in whole:
+        if ((event[0] <= hits) & (hits < event[1])).any():
+            assert event in found
+    assert all(event in whole for event in found)
 
 
 def test_cells_share_the_recording_among_windows():

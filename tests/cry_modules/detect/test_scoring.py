@@ -5,6 +5,7 @@ import pytest
 import soundfile
 
 from cry_modules.detect import scoring
+from cry_modules.detect.events import searched
 from cry_modules.detect.scoring import Scorer
 from cry_modules.inference.classifier import CryClassifier
 from tests.classifiers import changing, random_model
@@ -19,7 +20,7 @@ def classifier():
 
 @pytest.fixture
 def scorer(classifier, tmp_path):
-    return Scorer(classifier, 0.5, 0.25, "mix", tmp_path / "scores")
+    return Scorer(classifier, 0.5, 0.25, 0.25, "mix", tmp_path / "scores")
 
 
 @pytest.fixture
@@ -29,9 +30,9 @@ def path(tmp_path):
     return str(path)
 
 
-def tracks(scorer, path):
+def tracks(scorer, path, lows={}):
     with scorer.journal("night") as journal:
-        return scorer.tracks(path, journal)
+        return scorer.tracks(path, journal, lows)
 
 
 def test_scores_are_those_of_the_model(scorer, path, classifier, monkeypatch):
@@ -78,9 +79,76 @@ def test_an_interrupted_file_is_not_scored_twice(
     assert (resumed.scores == track.scores).all()
 
 
+def finely(classifier, folder):
+    """A first pass every window, and a grid of an eighth of it."""
+    return Scorer(classifier, 0.5, 0.5, 0.0625, "mix", folder / "fine")
+
+
+def low_of_some(scores):
+    """Lower threshold that a few windows of the first pass reach."""
+    return float(np.sort(scores)[-3])
+
+
+def test_edges_are_scored_as_on_the_whole_fine_grid(classifier, path, tmp_path):
+    """The windows around those that reach the lower threshold, and no others."""
+    scorer = finely(classifier, tmp_path)
+    expected = classifier.score_over_time(path, 0.5, 0.0625)
+    low = low_of_some(expected.scores[::8, 1])
+    (track,), _ = tracks(scorer, path, {1: low})
+    assert track.starts.tolist() == expected.starts.tolist()
+    assert track.first_pass.tolist() == list(range(0, 89, 8))
+    near = {n for k in track.first_pass if expected.scores[k, 1] >= low
+            for n in range(k - 7, k + 8)} | {*track.first_pass}  # fmt: skip
+    n_equal = 0
+    for n, (score, whole) in enumerate(zip(track.scores, expected.scores)):
+        if n in near:
+            np.testing.assert_allclose(score, whole, atol=1e-6)
+        else:
+            assert (score == track.scores[n // 8 * 8]).all()
+            n_equal += np.allclose(score, whole, atol=1e-6)
+    assert n_equal < 3 and 20 < len(near) < 60
+
+
+def test_interrupted_edges_are_resumed(classifier, path, tmp_path, monkeypatch):
+    """Also with another threshold: known windows are not scored again."""
+    monkeypatch.setattr(scoring, "PART_S", 1.0)
+    expected = classifier.score_over_time(path, 0.5, 0.0625)
+    low = low_of_some(expected.scores[::8, 1])
+    whole, spans_of_call = CryClassifier.windows, []
+
+    def windows(self, audit, spans):
+        spans_of_call.append(spans)
+        if len(spans_of_call) == 8:  # six parts of the first pass, and one
+            raise KeyboardInterrupt
+        return whole(self, audit, spans)
+
+    monkeypatch.setattr(CryClassifier, "windows", windows)
+    scorer = finely(classifier, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        tracks(scorer, path, {1: low})
+    first = [*spans_of_call[-2]]
+    spans_of_call[7:] = [None] * 2  # does not stop again
+    (track,), _ = tracks(scorer, path, {1: low})
+    assert not {*first} & {s for spans in spans_of_call[9:] for s in spans}
+    n_calls = len(spans_of_call)
+    (again,), _ = tracks(scorer, path, {1: low})
+    assert len(spans_of_call) == n_calls
+    assert (again.scores == track.scores).all()
+    (lower,), _ = tracks(scorer, path, {1: 0.0})
+    scored = [s for spans in spans_of_call if spans for s in spans]
+    assert len({*scored}) == len(lower.starts)
+    np.testing.assert_allclose(lower.scores, expected.scores, atol=1e-6)
+    (again,), _ = tracks(scorer, path, {1: low})  # knows more, says the same
+    for k in range(2):
+        assert (
+            searched(again.scores[:, k], again.first_pass, low)
+            == searched(track.scores[:, k], track.first_pass, low)
+        ).all()
+
+
 def test_another_file_or_window_is_scored_again(scorer, path):
     (before,), _ = tracks(scorer, path)
-    scorer = Scorer(scorer.classifier, 0.5, 0.5, "mix", scorer.folder)
+    scorer = Scorer(scorer.classifier, 0.5, 0.5, 0.5, "mix", scorer.folder)
     (other,), _ = tracks(scorer, path)
     assert len(other.starts) < len(before.starts)
     soundfile.write(path, changing(3.0, seed=1), RATE)

@@ -7,8 +7,9 @@ from hypothesis import (
     strategies as st,
 )
 
-from cry_modules.detect.events import Rule, find_events, low_of
+from cry_modules.detect.events import Rule, find_events, low_of, searched
 from cry_modules.detect.threshold import (
+    FLOORS,
     Scored,
     candidates,
     choose,
@@ -68,6 +69,38 @@ def test_the_lowest_threshold_that_keeps_the_target(target):
         hours
     )
     assert "6 annotated recordings of 4.00 hours" in in_words(facts)
+
+
+def known_to(scored, floor, step=8):
+    """A night of which only the gaps near scores of `floor` are scored."""
+    first_pass = np.array([*range(0, len(scored.scores) - 1, step), 599])
+    kept = searched(scored.scores, first_pass, floor)
+    return scored._replace(scores=kept, first_pass=first_pass)
+
+
+@pytest.mark.parametrize("target", [0.5, 2.0, 20.0])
+def test_a_threshold_needs_few_gaps(target):
+    """Scoring finely down to a floor is as good as everywhere."""
+    nights = [night(seed) for seed in range(6)]
+    floors = []
+    for floor in FLOORS:
+        floors.append(floor)
+        facts = chosen([known_to(n, floor) for n in nights], RULE, target,
+                       floor=floor)  # fmt: skip
+        if facts is not None:
+            break
+    everywhere = [known_to(n, 0.0) for n in nights]
+    whole = chosen(everywhere, RULE, target)
+    for name in ("false_alarms_per_hour", "found_events"):
+        assert facts[name] == whole[name]
+    assert facts["threshold"] == pytest.approx(whole["threshold"], abs=0.01)
+    assert facts["low_threshold"] >= floors[-1]
+    assert target > 2 or floors[-1] > 0
+    rule = RULE._replace(
+        high=facts["threshold"], low=low_of(facts["threshold"])
+    )
+    n_false = sum(false_alarms(n, rule)[0] for n in everywhere)
+    assert n_false <= target * facts["hours"] + 1e-9
 
 
 @given(st.lists(st.lists(st.booleans(), min_size=4, max_size=4), min_size=1))
@@ -141,7 +174,7 @@ def test_many_scores_are_tried_where_it_matters():
 def test_a_threshold_file_is_read_back(tmp_path):
     facts = chosen([night(seed) for seed in range(5)], RULE, 2.0)
     extra = {"label": "cry", "model": "x", "channels": "mix", "window_s": 4.0}
-    extra |= {"hop_s": 4.0, "least_s": 0.0, "bridge_s": 4.0}
+    extra |= {"hop_s": 4.0, "edge_s": 0.5, "least_s": 0.0, "bridge_s": 4.0}
     path = tmp_path / "threshold.json"
     save({**extra, **facts}, path)
     assert read_threshold(str(path))["threshold"] == facts["threshold"]
