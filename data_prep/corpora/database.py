@@ -140,11 +140,12 @@ def read_database(
             source=source,
         )
         rows.append((rec, cells))
-    require(bool(rows), f"{table} names no recording", "fill it in")
+    if not rows:
+        raise InputError(f"{table} names no recording; fill it in")
     if nothing:
         say_once(
             f"{table}: rows without patient, file and label are left out "
-            f"({preparation.shortened_list(nothing, 5)})"
+            f"({', '.join(nothing[:5])})"
         )
     for column, n in n_missing.items():
         logger.warning(
