@@ -134,12 +134,18 @@ def run(arguments: Sequence[str], folder: Path) -> List[str]:
     return lines
 
 
-def write_recordings(folder: Path, seed: int = 1234) -> None:
+def write_recordings(
+    folder: Path,
+    seed: int = 1234,
+    n_babies: int = N_BABIES,
+    n_unlabelled: int = N_UNLABELLED,
+    n_sounds: int = N_SOUNDS,
+) -> None:
     """Write recordings as a newcomer keeps them: a German table, folders that
-    nobody planned, and six minutes of a night."""
+    nobody planned, and up to six minutes of a night."""
     rng = np.random.default_rng(seed)
     rows = [["Baby", "File", "Condition", "Date"]]
-    for baby in range(N_BABIES):
+    for baby in range(n_babies):
         voice = draw_voice(rng, 0.0)
         for condition, (trigger, number) in CONDITIONS.items():
             for i in range(number):
@@ -150,15 +156,15 @@ def write_recordings(folder: Path, seed: int = 1234) -> None:
     table = folder / "labelled/babies.csv"
     with open(table, "w", newline="", encoding="utf-8-sig") as file:
         csv.writer(file, delimiter=";").writerows(rows)
-    for i in range(N_UNLABELLED):
+    for i in range(n_unlabelled):
         wave = _cry(rng, draw_voice(rng, 0.0), "hunger")
         _write(folder / f"unlabelled/rec_{i:03d}.wav", wave)
-    sounds = [render_sound(p) for p in plan_sounds("demo")[:N_SOUNDS]]
+    sounds = [render_sound(p) for p in plan_sounds("demo")[:n_sounds]]
     for i, wave in enumerate(sounds):
         name = f"{FOLDERS[i % len(FOLDERS)]}{i:03d}.wav"
         _write(folder / "sounds" / name, wave[: 3 * RATE])
     night = np.concatenate(sounds[:72])
-    for start in range(20, 340, 40):
+    for start in range(20, len(night) // RATE - 20, 40):
         wave = _cry(rng, draw_voice(rng, 0.0), "pain")
         night[start * RATE :][: len(wave)] = wave
     _write(folder / "home_night.wav", night)

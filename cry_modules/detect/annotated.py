@@ -8,12 +8,12 @@ import numpy as np
 from tqdm import tqdm
 
 from cry_modules.detect.events import cell_edges
-from cry_modules.detect.recording_names import ByRecording
 from cry_modules.detect.scoring import Scorer
 from cry_modules.detect.threshold import Scored
 from cry_modules.metrics.sound_events.intervals import merged
 from cry_modules.metrics.sound_events.lists import read_lists
 from data_prep.annotations.event import Event
+from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import require
 from data_prep.files.identifiers import spelling
 
@@ -28,9 +28,10 @@ def annotated_recordings(
     that are annotated; `names` are those of their files."""
     lists = read_lists(Path(annotations), None, "--annotations")
     _check_labels(lists, wanted, annotations)
-    of_recording = ByRecording(lists, f"--annotations {annotations}")
-    pairs = [(path, of_recording(path)) for path in names]
-    found = {path: events for path, events in pairs if events is not None}
+    where = f"--annotations {annotations}"
+    entries = RecordingNames(lists, names)
+    pairs = [(path, entries.unique(path, where)) for path in names]
+    found = {path: lists[name] for path, name in pairs if name is not None}
     require(
         bool(found),
         f"--annotations {annotations} has none of the recordings, but "

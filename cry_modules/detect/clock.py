@@ -8,11 +8,11 @@ at all.
 import re
 from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from zoneinfo import ZoneInfo
 
-from cry_modules.detect.recording_names import ByRecording
+from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import read_table
 
@@ -118,16 +118,23 @@ def start_in_name(path: str) -> Optional[datetime]:
 class Starts:
     """Starts of recordings, from a user's table or from their names."""
 
-    def __init__(self, clock: Clock, table: Optional[str] = None):
+    def __init__(
+        self,
+        clock: Clock,
+        table: Optional[str] = None,
+        recordings: Sequence[str] = (),
+    ):
         self.clock = clock
-        self._table = ByRecording(_read_starts(table), f"--starts {table}")
+        self._starts, self._where = _read_starts(table), f"--starts {table}"
+        self._names = RecordingNames(self._starts, recordings)
         #: Recordings and starts from names, and doubtful ones.
         self.from_names: List[Tuple[str, datetime]] = []
         self.doubtful: List[str] = []
 
     def __call__(self, path: str) -> Optional[datetime]:
         """Start of a recording; None if it is unknown."""
-        local = self._table(path)
+        name = self._names.unique(path, self._where)
+        local = self._starts.get(name)
         if local is None:
             local = start_in_name(path)
             if local is None:

@@ -15,6 +15,7 @@ from cry_modules.detect.threshold import (
     threshold_of_model,
 )
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.command import list_recordings
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.annotations.formats import FORMATS, require_format
 from data_prep.files.arguments import Arguments, nearest, texts
@@ -179,7 +180,8 @@ def plan(
         require_format(name, "--formats")
     shown = zone(args.time_zone, "--time_zone")
     recorder = zone(args.recorder_time_zone, "--recorder_time_zone") or shown
-    starts = Starts(Clock(recorder, shown), args.starts)
+    recordings = list_recordings(args.audio)
+    starts = Starts(Clock(recorder, shown), args.starts, recordings)
     given, saved = None, None
     if args.threshold is not None:
         given, saved = number_or_file(args.threshold)

@@ -7,6 +7,7 @@ in seconds, the reason of a failure, numbers. ENCODER is any source that
 train_cls.py takes, an exported model, or none for --acoustics alone.
 """
 
+import argparse
 import logging
 import os
 import sys
@@ -26,36 +27,68 @@ from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
 
 _VERSION = 1  # of the numbers: rows of another are made again
+#: Arguments, how their values are read, and their help.
+_ARGUMENTS = (
+    ("encoder", {"metavar": "ENCODER"}, "run, file, model, hub id, or none"),
+    ("audio", {"metavar": "AUDIO_OR_MANIFEST", "nargs": "+"},
+     "recordings, folders of them, a manifest or a recordings.csv"),
+    ("--out", {"required": True}, "table: .csv, .npz or .parquet"),
+    ("--window_s", {"type": float}, "a row a window of so many seconds"),
+    ("--hop_s", {"type": float},
+     "seconds from one window to the next (default: half a window)"),
+    ("--readout", {},
+     "place of the encoder, as in training (default: embedding)"),
+    ("--front_end", {}, "of weights that do not say it"),
+    ("--acoustics", {"action": "store_true"},
+     "add F0, voice quality, durations: names end in their units"),
+    ("--pseudonyms", {"action": "store_true"},
+     "recording 1, infant 1 in place of ids"),
+    ("--data_folder", {}, "folder that paths in the table begin at"),
+    ("--device", {"default": "cpu"}, "cpu, cuda, cuda:1"),
+)  # fmt: skip
 
 
-def embed_table(
-    encoder: str,
-    audio: Sequence[str],
-    out: str,
-    window_s: Optional[float] = None,
-    hop_s: Optional[float] = None,
-    readout: Optional[str] = None,
-    front_end: Optional[str] = None,
-    acoustics: bool = False,
-    with_pseudonyms: bool = False,
-    data_folder: Optional[str] = None,
-    device: str = "cpu",
-    named=None,
-) -> int:
+def main(arguments: Optional[Sequence[str]] = None) -> None:
+    """Parse the command line and write the table."""
+    parser = Arguments(
+        prog="python -m cry_modules.embed",
+        description=__doc__.split("\n")[0],
+        epilog="Exit status: 0 if every recording has numbers, 1 if some have "
+        "none (the column error says why) or the command was interrupted, 2 "
+        "for wrong usage.",
+    )
+    for name, how, words in _ARGUMENTS:
+        parser.add_argument(name, help=words, **how)
+    add_columns(parser)
+    args = parser.parse_intermixed_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    with one_line_errors():
+        n_failed = _embed(argparse.Namespace(**take_columns(args)))
+    if n_failed:
+        raise SystemExit(1)
+
+
+def _embed(args: argparse.Namespace) -> int:
     """Write the table; return the number of recordings without numbers."""
-    path = Path(out)
+    path = Path(args.out)
     check_format(path)
-    check_device(device)
-    _check_options(encoder, acoustics, readout, front_end, window_s, hop_s)
-    items = list_items(audio, data_folder, named)
-    _check_apart(path, items, audio)
+    check_device(args.device)
+    _check_options(args)
+    items = list_items(args.audio, args.data_folder, args.named)
+    inputs = (*args.audio, *(item.path for item in items))
+    require(
+        os.path.realpath(path) not in map(os.path.realpath, inputs),
+        f"--out {path} is one of the inputs",
+        "name another file",
+    )
     make_folder(path.parent)
     require_writable(path)
     embedder = None
-    if encoder != NONE:
-        embedder = load_embedder(encoder, readout, front_end)
-        print(f"warning: {caution(encoder)}", file=sys.stderr)
-    numbers = Numbers(embedder, acoustics, window_s, hop_s, device)
+    if args.encoder != NONE:
+        embedder = load_embedder(args.encoder, args.readout, args.front_end)
+        print(f"warning: {caution(args.encoder)}", file=sys.stderr)
+    windows = args.window_s, args.hop_s
+    numbers = Numbers(embedder, args.acoustics, *windows, args.device)
     key = {
         "version": _VERSION,
         "encoder": identity_of(embedder),
@@ -67,20 +100,39 @@ def embed_table(
     with locked(folder):
         kept = KeptRows(folder, key, len(numbers.names))
         _compute(numbers, items, kept)
-        return _write(path, items, kept, numbers.names, with_pseudonyms)
+        return _write(path, items, kept, numbers.names, args.pseudonyms)
+
+
+def _check_options(args: argparse.Namespace) -> None:
+    require(
+        args.encoder != NONE or args.acoustics,
+        f"ENCODER is {NONE}, and no measures are requested",
+        "pass --acoustics, or an encoder",
+    )
+    for name in ("readout", "front_end"):
+        value = getattr(args, name)
+        require(
+            args.encoder != NONE or value is None,
+            f"--{name} {value} is of an encoder, and ENCODER is {NONE}",
+            f"leave out --{name}, or pass an encoder",
+        )
+    require(
+        args.hop_s is None or args.window_s is not None,
+        f"--hop_s {args.hop_s} is of windows",
+        "pass --window_s too, or leave it out",
+    )
 
 
 def _compute(numbers: Numbers, items: List[Item], kept: KeptRows) -> None:
     """Compute the rows that are not kept yet, with a progress bar."""
     has_windows = numbers.sizes is not None
-    bar = tqdm(
+    with tqdm(
         desc="embedding",
         total=None if has_windows else len(items),
         initial=len(kept.rows),
         unit="window" if has_windows else "recording",
         dynamic_ncols=True,
-    )
-    with bar:
+    ) as bar:
         for rows in numbers.rows(items, kept.done()):
             kept.append(rows)
             bar.update(len(rows))
@@ -101,10 +153,8 @@ def _write(path, items, kept, names, with_pseudonyms) -> int:
     ]
     write_whole(path, facts, names, kept.numbers())
     kept.remove()
-    with_numbers = {row.item for row in kept.rows if not row.error}
-    failed = {
-        row.item: row.error for row in kept.rows if row.item not in with_numbers
-    }
+    usable = {row.item for row in kept.rows if not row.error}
+    failed = {r.item: r.error for r in kept.rows if r.item not in usable}
     line = f"done: {len(facts)} rows of {len(names)} numbers in {path}"
     if failed:
         first, reason = next(iter(failed.items()))
@@ -114,87 +164,6 @@ def _write(path, items, kept, names, with_pseudonyms) -> int:
         )
     print(line)
     return len(failed)
-
-
-def _check_options(encoder, acoustics, readout, front_end, window_s, hop_s):
-    require(
-        encoder != NONE or acoustics,
-        f"ENCODER is {NONE}, and no measures are requested",
-        "pass --acoustics, or an encoder",
-    )
-    for name, value in (("readout", readout), ("front_end", front_end)):
-        require(
-            encoder != NONE or value is None,
-            f"--{name} {value} is of an encoder, and ENCODER is {NONE}",
-            f"leave out --{name}, or pass an encoder",
-        )
-    require(
-        hop_s is None or window_s is not None,
-        f"--hop_s {hop_s} is of windows",
-        "pass --window_s too, or leave it out",
-    )
-
-
-def _check_apart(path: Path, items: List[Item], audio: Sequence[str]) -> None:
-    """Refuse to replace what is read."""
-    real = os.path.realpath(path)
-    inputs = {os.path.realpath(p) for p in (*audio, *(i.path for i in items))}
-    require(
-        real not in inputs,
-        f"--out {path} is one of the inputs",
-        "name another file",
-    )
-
-
-def main(arguments: Optional[Sequence[str]] = None) -> None:
-    """Parse the command line and write the table."""
-    parser = Arguments(
-        prog="python -m cry_modules.embed",
-        description=__doc__.split("\n")[0],
-        epilog="Exit status: 0 if every recording has numbers, 1 if some have "
-        "none (the column error says why) or the command was interrupted, 2 "
-        "for wrong usage.",
-    )
-    add = parser.add_argument
-    add("encoder", metavar="ENCODER", help="run, file, model, hub id, or none")
-    add(
-        "audio",
-        metavar="AUDIO_OR_MANIFEST",
-        nargs="+",
-        help="recordings, folders of them, a manifest or a recordings.csv",
-    )
-    add("--out", required=True, help="table: .csv, .npz or .parquet")
-    add("--window_s", type=float, help="a row a window of so many seconds")
-    add(
-        "--hop_s",
-        type=float,
-        help="seconds from one window to the next (default: half a window)",
-    )
-    add(
-        "--readout",
-        help="place of the encoder, as in training (default: embedding)",
-    )
-    add("--front_end", help="of weights that do not say it")
-    add(
-        "--acoustics",
-        action="store_true",
-        help="add F0, voice quality, durations: names end in their units",
-    )
-    add(
-        "--pseudonyms",
-        dest="with_pseudonyms",
-        action="store_true",
-        help="recording 1, infant 1 in place of ids",
-    )
-    add("--data_folder", help="folder that paths in the table begin at")
-    add("--device", default="cpu", help="cpu, cuda, cuda:1")
-    add_columns(parser)
-    args = parser.parse_intermixed_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    with one_line_errors():
-        n_failed = embed_table(**take_columns(args))
-    if n_failed:
-        raise SystemExit(1)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """The encoder of a table of embeddings, from any source that training takes."""
 
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Optional, Tuple
+
+from torch import nn
 
 from cry_modules.architectures import is_pretrained, make_encoder
 from cry_modules.checkpoints.description import MODEL_FILE
@@ -28,9 +30,7 @@ CHUNK_S = 4.0
 
 
 def load_embedder(
-    source: str,
-    readout: Optional[str] = None,
-    front_end: Optional[str] = None,
+    source: str, readout: Optional[str] = None, front_end: Optional[str] = None
 ) -> Embedder:
     """Build an encoder with its weights and front end, read where ``readout``
     says; by default at its embedding."""
@@ -44,30 +44,14 @@ def load_embedder(
     folder, chunk_s = folder_of_model(Path(source)), CHUNK_S
     if (folder / MODEL_FILE).is_file():
         model = load_exported(folder)
-        known, encoder = model.blueprint.front_end, model.embedder.encoder
-        chunk_s = model.blueprint.chunk_s
-        _refuse_another(front_end, known, source)
+        chunk_s, encoder = model.blueprint.chunk_s, model.embedder.encoder
+        known = _front_end(model.blueprint.front_end, front_end, source)
     else:
         if folder.is_dir():
             source = str(folder)
         if (folder / YAML_FILE).is_file():
             chunk_s = float(run_settings(folder)["chunk_s"])
-        weights = EncoderSource(source, option="ENCODER")
-        require(
-            not weights.is_random,
-            f"ENCODER {source} has random weights",
-            "pass a run, a file or a model with weights, or none for acoustic "
-            "measures alone",
-        )
-        settings = weights.settings()
-        known = _front_end(settings, front_end, source)
-        encoder = make_encoder(
-            settings["architecture"],
-            make_front_end(known).n_mels,
-            settings.get("width", 1),
-            settings.get("pooling", "mean"),
-        )
-        weights.load(encoder, known)
+        encoder, known = _from_weights(source, front_end)
     logmel = make_front_end(known)
     features = make_features(logmel, SpecAugment(0, 0), False)
     readout = readout or EMBEDDING
@@ -89,29 +73,47 @@ def load_embedder(
     return embedder.eval()
 
 
-def _front_end(settings: Dict, typed: Optional[str], source: str) -> str:
-    """Front end of an encoder, as its files say or the user does."""
+def _from_weights(
+    source: str, front_end: Optional[str]
+) -> Tuple[nn.Module, str]:
+    """Encoder of a run or a file of weights, and its front end."""
+    weights = EncoderSource(source, option="ENCODER")
+    require(
+        not weights.is_random,
+        f"ENCODER {source} has random weights",
+        "pass a run, a file or a model with weights, or none for acoustic "
+        "measures alone",
+    )
+    settings = weights.settings()
     require(
         "architecture" in settings,
         f"ENCODER {source} holds weights of an unknown architecture",
         "pass an encoder of these train scripts, of SpeechBrain or of PANNs",
     )
-    known = settings.get("front_end")
+    known = _front_end(settings.get("front_end"), front_end, source)
+    encoder = make_encoder(
+        settings["architecture"],
+        make_front_end(known).n_mels,
+        settings.get("width", 1),
+        settings.get("pooling", "mean"),
+    )
+    weights.load(encoder, known)
+    return encoder, known
+
+
+def _front_end(known: Optional[str], typed: Optional[str], source: str) -> str:
+    """Front end of an encoder, as its files say or the user does."""
     require(
         known is not None or typed is not None,
         f"ENCODER {source} does not say which front end it was trained with",
         f"pass --front_end: {', '.join(FRONT_ENDS)}",
     )
-    _refuse_another(typed, known or typed, source)
-    return known or typed
-
-
-def _refuse_another(typed: Optional[str], known: str, source: str) -> None:
     require(
-        typed in (None, known),
+        known is None or typed in (None, known),
         f"--front_end is {typed}, and {source} was trained with {known}",
         "leave out --front_end",
     )
+    return known or typed
 
 
 def identity_of(embedder: Optional[Embedder]) -> str:

@@ -8,8 +8,9 @@ import csv
 import json
 import os
 import shutil
+from collections import Counter
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -25,7 +26,8 @@ _GROUP = 1000
 #: it is the last of those appended at once.
 _LINE = [int, int, float, float, str, bool]
 
-#: Id, patient, start, stop and error of a row.
+_COLUMNS = ("id", "patient_id", "start_s", "stop_s", "error")
+#: Values of these columns.
 Facts = Tuple[str, str, float, float, str]
 
 
@@ -56,13 +58,18 @@ class KeptRows:
         n_most = self._numbers.stat().st_size // (4 * self._n)
         with open(self._lines, "rb") as file:
             for line in file:
-                row, is_last = _row_of(line, len(rows))
+                values = _values_of(line)
                 item = rows[-1].item if rows else -1
-                if row is None or row.item - item not in (0, 1):
+                if (
+                    values is None
+                    or values[0] != len(rows)
+                    or values[1] - item not in (0, 1)
+                    or values[1] < 0
+                    or len(rows) == n_most
+                ):
                     break
-                if len(rows) == n_most or row.item < 0:
-                    break
-                rows.append(row)
+                _, item, start, stop, error, is_last = values
+                rows.append(Row(item, start, stop, None, error))
                 at += len(line)
                 if is_last:
                     n_kept, end = len(rows), at
@@ -72,10 +79,7 @@ class KeptRows:
 
     def done(self) -> Dict[int, int]:
         """Number of rows of each recording that has some."""
-        counts: Dict[int, int] = {}
-        for row in self.rows:
-            counts[row.item] = counts.get(row.item, 0) + 1
-        return counts
+        return Counter(row.item for row in self.rows)
 
     def append(self, rows: Sequence[Row]) -> None:
         """Keep rows, numbers first: a line says that they are complete."""
@@ -102,74 +106,57 @@ class KeptRows:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def _row_of(line: bytes, number: int) -> Tuple[Optional[Row], bool]:
-    """Row of a line, None for one that was cut or changed or has another
-    number; whether it is the last of those appended at once."""
+def _values_of(line: bytes) -> Optional[List]:
+    """Values of a line, None for one that was cut or changed."""
     try:
         values = json.loads(line)
     except (ValueError, RecursionError):
-        return None, False
-    if not line.endswith(b"\n") or mismatch(values, _LINE) is not None:
-        return None, False
-    n, item, start, stop, error, is_last = values
-    row = Row(item, start, stop, None, error) if n == number else None
-    return row, is_last
+        return None
+    is_whole = line.endswith(b"\n") and mismatch(values, _LINE) is None
+    return values if is_whole else None
 
 
-def write_csv(
-    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
-) -> None:
+def _write_csv(out: Path, facts: List[Facts], names, numbers) -> None:
     """Write a line a row; cells of a row with an error are empty."""
     with open(out, "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_columns(), *names])
+        writer.writerow([*_COLUMNS, *names])
         for (ID, patient, start, stop, error), values in zip(facts, numbers):
             cells = [""] * len(names) if error else map(str, values)
             times = f"{start:.3f}", f"{stop:.3f}"
             writer.writerow([ID, patient, *times, error, *cells])
 
 
-def write_npz(
-    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
-) -> None:
+def _write_npz(out: Path, facts: List[Facts], names, numbers) -> None:
     """Write an array a column, and ``numbers`` ``[rows, names]``."""
-    columns = dict(zip(_columns(), map(np.array, zip(*facts))))
+    columns = dict(zip(_COLUMNS, map(np.array, zip(*facts))))
     with open(out, "wb") as file:
         np.savez(file, **columns, names=np.array(names), numbers=numbers)
 
 
-def write_parquet(
-    out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
-) -> None:
+def _write_parquet(out: Path, facts: List[Facts], names, numbers) -> None:
     """Write a column a number, in groups of rows."""
     import pyarrow
     from pyarrow.parquet import ParquetWriter
 
-    kinds = [
-        pyarrow.float64() if c.endswith("_s") else pyarrow.string()
-        for c in _columns()
-    ]
-    fields = [*zip(_columns(), kinds)]
+    kinds = pyarrow.string(), pyarrow.float64()
+    fields = [(name, kinds[name.endswith("_s")]) for name in _COLUMNS]
     fields += [(name, pyarrow.float32()) for name in names]
     schema = pyarrow.schema(fields)
     with ParquetWriter(str(out), schema) as writer:
         for first in range(0, len(facts), _GROUP):
-            some = numbers[first : first + _GROUP]
-            columns = [*map(list, zip(*facts[first : first + _GROUP]))]
-            columns += [np.ascontiguousarray(column) for column in some.T]
+            some = slice(first, first + _GROUP)
+            columns = [*map(list, zip(*facts[some]))]
+            columns += [*map(np.ascontiguousarray, numbers[some].T)]
             arrays = map(pyarrow.array, columns, schema.types)
             writer.write_table(pyarrow.table([*arrays], schema=schema))
 
 
 WRITERS: Dict[str, Callable] = {
-    ".csv": write_csv,
-    ".npz": write_npz,
-    ".parquet": write_parquet,
+    ".csv": _write_csv,
+    ".npz": _write_npz,
+    ".parquet": _write_parquet,
 }
-
-
-def _columns() -> Iterator[str]:
-    return iter(("id", "patient_id", "start_s", "stop_s", "error"))
 
 
 def check_format(out: Path) -> None:
@@ -192,6 +179,7 @@ def check_format(out: Path) -> None:
 def write_whole(
     out: Path, facts: List[Facts], names: List[str], numbers: np.ndarray
 ) -> None:
-    """Write the table in the format of its name, whole or not at all."""
+    """Write the table of rows and their numbers ``[rows, names]`` in the format
+    of its file name, whole or not at all."""
     with complete_or_absent(out) as partial:
         WRITERS[out.suffix](partial, facts, names, numbers)

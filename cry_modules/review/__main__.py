@@ -8,19 +8,15 @@ writes the new table, and the same command resumes.
 """
 
 import secrets
+from itertools import product
 from pathlib import Path
-from typing import Callable, List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 from cry_modules.demo.server import HOST, announce, listen, until_signal
 from cry_modules.demo.uploads import private_folder
 from cry_modules.review.cases import Case, ScoreTable, read_scores
 from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions
-from cry_modules.review.locate import (
-    Recordings,
-    add_labels,
-    place,
-    read_recordings,
-)
+from cry_modules.review.locate import add_labels, place, read_recordings
 from cry_modules.review.order import ORDERS, make_queue, ordered
 from cry_modules.review.result import (
     recordings_file,
@@ -41,81 +37,49 @@ from data_prep.files.fingerprint import sha256
 from data_prep.files.lock import locked
 from data_prep.files.option_values import Number, whole_number
 
+_SECONDS, _SHARE = Number(0, 300), Number(0, 1)
+#: Arguments, how their values are read, and their help.
+_ARGUMENTS = (
+    ("scores", {"metavar": "SCORES"},
+     "doubtful.csv of a study, predictions_*.csv of a run, a table of "
+     "inference --csv, or events of detect"),
+    ("recordings", {"metavar": "RECORDINGS"},
+     "folder of the recordings, or their table (recordings.csv)"),
+    ("--out", {"default": "reviewed.csv"},
+     "new table; decisions are in its folder (default: reviewed.csv)"),
+    ("--order", {"choices": ORDERS},
+     "doubtful: nearest to another decision first; surprising: where the "
+     "scores speak most against the label; default: doubtful, or given if the "
+     "table is sorted already, as doubtful.csv"),
+    ("--class", {"dest": "only"}, "play only cases of this label"),
+    ("--limit", {"type": whole_number(1, 10**9)}, "play so many cases"),
+    ("--classes", {"nargs": "+", "metavar": "LABEL"},
+     "more labels that a case can get, next to those in the table"),
+    ("--reviewer", {}, "name or initials for the new table"),
+    ("--blind", {"action": "store_true"},
+     "hide names, labels and scores until a case is decided"),
+    ("--again", {"type": _SHARE, "default": 0.0, "metavar": "SHARE"},
+     "play this share of the cases a second time, unannounced"),
+    ("--around", {"type": _SECONDS, "default": 3.0, "metavar": "S"},
+     "seconds to play before and after an event (default: 3)"),
+    ("--seed", {"default": 0}, "of --order random and --again"),
+    ("--label_column", {}, "labels in a table of recordings"),
+    ("--data_folder", {}, "audio of a table (default: its folder)"),
+    ("--port", {"type": whole_number(0, 65_535), "default": 7861},
+     "port to listen on; 0: any free one (default: 7861)"),
+    ("--open", {"action": "store_true"}, "open the page in a browser"),
+)  # fmt: skip
+
 
 def make_parser() -> Arguments:
     """Options of the command."""
     parser = Arguments(
         prog="python -m cry_modules.review", description=__doc__.split("\n")[0]
     )
-    add = parser.add_argument
-    add(
-        "scores",
-        metavar="SCORES",
-        help="doubtful.csv of a study, predictions_*.csv of a run, a table of "
-        "inference --csv, or events of detect",
-    )
-    add(
-        "recordings",
-        metavar="RECORDINGS",
-        help="folder of the recordings, or their table (recordings.csv)",
-    )
-    add(
-        "--out",
-        default="reviewed.csv",
-        help="new table; decisions are in its folder (default: reviewed.csv)",
-    )
-    add(
-        "--order",
-        choices=ORDERS,
-        help="doubtful: nearest to another decision first; surprising: where "
-        "the scores speak most against the label; default: doubtful, or given "
-        "if the table is sorted already, as doubtful.csv",
-    )
-    _add_cases(add)
-    add("--label_column", help="labels in a table of recordings")
-    add("--data_folder", help="audio of a table (default: its folder)")
+    for name, how, words in _ARGUMENTS:
+        parser.add_argument(name, help=words, **how)
     add_columns(parser)
-    add(
-        "--port",
-        type=whole_number(0, 65_535),
-        default=7861,
-        help="port to listen on; 0: any free one (default: 7861)",
-    )
-    add("--open", action="store_true", help="open the page in a browser")
     return parser
-
-
-def _add_cases(add: Callable) -> None:
-    """Add the options on cases and on how they are shown."""
-    add("--class", dest="only", help="play only cases of this label")
-    add("--limit", type=whole_number(1, 10**9), help="play so many cases")
-    add(
-        "--classes",
-        nargs="+",
-        metavar="LABEL",
-        help="more labels that a case can get, next to those in the table",
-    )
-    add("--reviewer", help="name or initials for the new table")
-    add(
-        "--blind",
-        action="store_true",
-        help="hide names, labels and scores until a case is decided",
-    )
-    add(
-        "--again",
-        type=Number(0, 1),
-        default=0.0,
-        metavar="SHARE",
-        help="play this share of the cases a second time, unannounced",
-    )
-    add(
-        "--around",
-        type=Number(0, 300),
-        default=3.0,
-        metavar="S",
-        help="seconds to play before and after an event (default: 3)",
-    )
-    add("--seed", default=0, help="of --order random and --again")
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -126,13 +90,16 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _review(args) -> None:
-    table, recordings = _read(args)
+    table = read_scores(Path(args.scores))
+    named = take_columns(args)["named"]
+    recordings = read_recordings(args.recordings, args.data_folder, named)
+    place(table, recordings)
+    add_labels(table, recordings, args.label_column)
     cases, classes = _choose(args, table)
-    out = Path(args.out)
-    _check_out(out, [args.scores, args.recordings])
-    folder = make_folder(out.parent)
+    out, inputs = Path(args.out), (args.scores, args.recordings)
     journal = out.with_suffix(".decisions.jsonl")
-    with locked(folder, f".{out.name}.lock", out):
+    _check_out(out, [Path(name) for name in inputs])
+    with locked(make_folder(out.parent), f".{out.name}.lock", out):
         for path in (out, recordings_file(out)):
             require(
                 journal.exists() or not path.exists(),
@@ -143,31 +110,20 @@ def _review(args) -> None:
         require_writable(out)
         header = {"version": 1, "scores": sha256(Path(args.scores))}
         with Decisions(journal, header) as decisions:
+            results = table, recordings, decisions
             if len(decisions):
-                write_results(out, table, recordings, decisions)
+                write_results(out, *results)
             queue = make_queue(cases, args.again, args.seed)
-            settings = Settings(
-                classes, args.blind, args.around, args.reviewer or ""
-            )
+            how = args.blind, args.around, args.reviewer or ""
+            settings = Settings(classes, *how)
             _serve(args, Session(table.cases, queue, decisions, settings))
             if not len(decisions):
                 print("nothing was decided, and no table is written")
                 return
-            written = write_results(out, table, recordings, decisions)
+            names = " and ".join(map(str, write_results(out, *results)))
             print("\n".join(summary(table, decisions, classes)))
-            names = " and ".join(map(str, written))
             print(f"new table in {names}, all decisions in {journal}")
-            print(training_command(out, table, recordings, decisions))
-
-
-def _read(args) -> Tuple[ScoreTable, Recordings]:
-    """Read both arguments, and find the audio and the label of each case."""
-    named = take_columns(args)["named"]
-    table = read_scores(Path(args.scores))
-    recordings = read_recordings(args.recordings, args.data_folder, named)
-    place(table, recordings)
-    add_labels(table, recordings, args.label_column)
-    return table, recordings
+            print(training_command(out, *results))
 
 
 def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
@@ -194,20 +150,19 @@ def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
     return cases[: args.limit], classes
 
 
-def _check_out(out: Path, inputs: Sequence[str]) -> None:
+def _check_out(out: Path, inputs: Sequence[Path]) -> None:
     require(
         out.suffix.lower() == ".csv" and not is_stream(out),
         f"--out {out} is not a csv file",
         "pass a name such as reviewed.csv",
     )
-    for path in map(Path, inputs):
-        for written in (out, recordings_file(out)):
-            require(
-                not (path.exists() and written.exists())
-                or not path.samefile(written),
-                f"--out {out} would replace {path}",
-                "pass another name: the old table is never changed",
-            )
+    for path, written in product(inputs, (out, recordings_file(out))):
+        is_same = path.exists() and written.exists() and path.samefile(written)
+        require(
+            not is_same,
+            f"--out {out} would replace {path}",
+            "pass another name: the old table is never changed",
+        )
 
 
 def _serve(args, session: Session) -> None:

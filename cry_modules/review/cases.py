@@ -1,5 +1,6 @@
 """Cases to review: the rows of a table of scores."""
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
@@ -8,13 +9,8 @@ import numpy as np
 
 from cry_modules.inference.scores import COLUMNS, LEFT_OUT
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
-from data_prep.annotations.event import (
-    as_channel,
-    as_number,
-    as_seconds,
-    checked_event,
-)
-from data_prep.files.errors import InputError, require
+from data_prep.annotations.event import as_number, event_of
+from data_prep.files.errors import require
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import read_table
 
@@ -69,7 +65,7 @@ def read_scores(path: Path) -> ScoreTable:
     Rows without a score, such as those of unusable recordings, are left out.
     """
     rows = read_table(path, ())
-    columns = set(rows[0][1])
+    columns = rows[0][1].keys()
     require(
         not columns & {"reviewed_label", "decision"},
         f"{path} is the result of a review",
@@ -78,51 +74,45 @@ def read_scores(path: Path) -> ScoreTable:
     )
     onset = next((c for c in ("onset_s", "onset") if c in columns), None)
     if onset and {"recording", "label"} <= columns:
-        return _read_events(path, rows, onset)
+        return _of_events(path, rows, onset)
     if {"path", "call", "n_windows"} <= columns:
-        return _read_inference(path, rows)
+        return _of_inference(path, rows)
     if {"ID", "patient_id", "label"} <= columns:
-        return _read_predictions(path, rows)
-    if {"path", "label", "score"} <= columns:
-        return _read_doubtful(path, rows)
-    raise InputError(
-        f"{path} has the columns {', '.join(rows[0][1])}, which are not those "
-        "of doubtful.csv, predictions_*.csv, a table of inference --csv or "
-        "events of detect; pass one of these"
+        return _of_predictions(path, rows)
+    require(
+        {"path", "label", "score"} <= columns,
+        f"{path} has the columns {', '.join(columns)}, which are not those of "
+        "doubtful.csv, predictions_*.csv, a table of inference --csv or events "
+        "of detect",
+        "pass one of these",
     )
+    cases = [_case(i, *row, "label") for i, row in enumerate(rows)]
+    is_sorted = "kind" in columns
+    return ScoreTable(path, rows, cases, _labels(cases), False, is_sorted)
 
 
-def _read_events(path, rows, onset) -> ScoreTable:
+def _of_events(path: Path, rows: Rows, onset: str) -> ScoreTable:
     offset = onset.replace("onset", "offset")
     require(offset in rows[0][1], f"{path} has no column {offset}", "add it")
-    cases = []
+    names, cases = {"onset": onset, "offset": offset}, []
     for i, (source, cells) in enumerate(rows):
-        event = checked_event(
-            source,
-            as_seconds(source, onset, cells[onset]),
-            as_seconds(source, offset, cells[offset]),
-            cells["label"],
-            channel=as_channel(source, cells.get("channel", "")),
-        )
-        score = cells.get("score", "")
-        scores = {} if is_missing(score) else {event.label: score}
-        case = _case(i, source, cells, event.label, scores, is_event=True)
+        times = {"onset": cells[onset], "offset": cells[offset]}
+        channel = cells.get("channel", "")
+        event = event_of(source, {**times, "channel": channel}, names)
+        case = _case(i, source, cells, "label", is_event=True)
         span = event.onset_s, event.offset_s
         cases.append(replace(case, span=span, channel=event.channel))
     return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
 
 
-def _read_inference(path, rows) -> ScoreTable:
-    class_of = {
-        name: _class_of(name)
-        for name in rows[0][1]
-        if name not in (*COLUMNS, LEFT_OUT)
-    }
-    cases = []
-    for i, (source, cells) in enumerate(rows):
-        if cells["call"]:  # else it has an error, or a detector found nothing
-            scores = {ours: cells[name] for name, ours in class_of.items()}
-            cases.append(_case(i, source, cells, cells["call"], scores))
+def _of_inference(path: Path, rows: Rows) -> ScoreTable:
+    others = (*COLUMNS, LEFT_OUT)
+    class_of = {n: _class_of(n) for n in rows[0][1] if n not in others}
+    cases = [
+        _case(i, *row, "call", class_of)
+        for i, row in enumerate(rows)
+        if row[1]["call"]  # else it has an error, or a detector found nothing
+    ]
     require(
         bool(cases),
         f"no recording of {path} has scores",
@@ -130,7 +120,11 @@ def _read_inference(path, rows) -> ScoreTable:
     )
     table = ScoreTable(path, rows, cases, [*class_of.values()], True)
     if len(class_of) == 2:
-        table.threshold = _threshold_of_calls(cases, table.classes)
+        last = table.classes[-1]
+        called = [c.scores[last] for c in cases if c.label == last]
+        others = [c.scores[last] for c in cases if c.label != last]
+        if called and others:
+            table.threshold = (min(called) + max(others)) / 2
     return table
 
 
@@ -142,29 +136,14 @@ def _class_of(column: str) -> str:
     >>> _class_of("class error"), _class_of("class a"), _class_of("cry")
     ('error', 'class a', 'cry')
     """
-    name = column
-    while name.startswith("class "):
-        name = name[len("class ") :]
+    name = re.sub("^(class )+", "", column)
     return name if name in (*COLUMNS, LEFT_OUT) else column
 
 
-def _threshold_of_calls(cases: Sequence[Case], classes) -> Optional[float]:
-    """Score of the last class between the cases that are called so and the
-    others; None if all are called the same."""
-    last = classes[-1]
-    called = [c.scores[last] for c in cases if c.label == last]
-    others = [c.scores[last] for c in cases if c.label != last]
-    if not called or not others:
-        return None
-    return (min(called) + max(others)) / 2
-
-
-def _read_predictions(path, rows) -> ScoreTable:
+def _of_predictions(path: Path, rows: Rows) -> ScoreTable:
     classes = [name for name in rows[0][1] if name not in _OF_PREDICTIONS]
-    cases = [
-        _case(i, source, cells, cells["label"], {c: cells[c] for c in classes})
-        for i, (source, cells) in enumerate(rows)
-    ]
+    class_of = dict(zip(classes, classes))
+    cases = [_case(i, *row, "label", class_of) for i, row in enumerate(rows)]
     names = list(dict.fromkeys([*classes, *_labels(cases)]))
     table = ScoreTable(path, rows, cases, names, is_predicted=False)
     if len(classes) == 2 and (path.parent / METRICS_FILE).is_file():
@@ -173,33 +152,34 @@ def _read_predictions(path, rows) -> ScoreTable:
     return table
 
 
-def _read_doubtful(path, rows) -> ScoreTable:
-    cases = [
-        _case(i, source, cells, label, {label: cells["score"]})
-        for i, (source, cells) in enumerate(rows)
-        for label in (cells["label"],)
-    ]
-    is_sorted = "kind" in rows[0][1]
-    return ScoreTable(path, rows, cases, _labels(cases), False, is_sorted)
-
-
-def _case(row, source, cells, label, scores, is_event=False) -> Case:
-    """Make the case of a row, whose scores are texts."""
+def _case(
+    row: int,
+    source: str,
+    cells: Dict[str, str],
+    label_column: str,
+    class_of: Optional[Dict[str, str]] = None,
+    is_event: bool = False,
+) -> Case:
+    """Make the case of a row. `class_of` are the classes of columns of scores;
+    without them the column score is that of the label, which an event may
+    lack."""
     names = (cells.get(name, "") for name in _RECORDING)
-    recording = next(filter(None, names), "")
+    recording, label = next(filter(None, names), ""), cells[label_column]
     require(bool(recording), f"{source} names no recording", "fill it in")
     require(bool(label), f"{source}: the label is empty", "fill it in")
-    numbers = {
-        name: as_number(source, f"the score of {name}", cell)
-        for name, cell in scores.items()
-    }
-    for name, p in numbers.items():
+    scores = {}
+    for column, name in (class_of or {"score": label}).items():
+        cell = cells.get(column, "")
+        if is_event and is_missing(cell):
+            continue
+        p = as_number(source, f"the score of {name}", cell)
         require(
             is_event or 0 <= p <= 1,
             f"{source}: the score of {name} is {p:g}",
             "a probability is between 0 and 1; correct it",
         )
-    return Case(row, source, recording, label, numbers)
+        scores[name] = p
+    return Case(row, source, recording, label, scores)
 
 
 def _labels(cases: Sequence[Case]) -> List[str]:

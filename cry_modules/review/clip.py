@@ -1,19 +1,17 @@
-"""The part of a recording that is played, as a WAV file read in parts."""
+"""The part of a recording that is played, as a WAV file."""
 
-import struct
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Iterator, Optional, Tuple
+from io import BytesIO
+from typing import Optional, Tuple
 
 import numpy as np
+import soundfile
 
 from cry_modules.audio import PEAK
 from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.measure import UNCUT_S
 from data_prep.files.errors import InputError, require
-
-_HEADER = 44  # bytes
-_BLOCK = 1 << 16  # samples, decoded at once
 
 
 @dataclass(frozen=True)
@@ -37,54 +35,21 @@ class Clip:
         """Length of the window, seconds."""
         return self.n_frames / self.rate
 
-    @property
-    def n_bytes(self) -> int:
-        """Size of the WAV file."""
-        return _HEADER + 2 * self.n_frames
 
-    def read(self, begin: int, end: int) -> Iterator[bytes]:
-        """Yield the bytes of the WAV file from `begin` to `end`, in bounded
-        memory: mono, 16 bits, scaled to one peak."""
-        if begin < _HEADER:
-            yield self._header()[begin:end]
-        first = max(0, (begin - _HEADER) // 2)
-        last = -(-max(0, end - _HEADER) // 2)
-        offset = _HEADER + 2 * first
-        gain = _gain(self)
-        for sig in self._blocks(first, last):
-            sig = np.clip(np.rint(sig * (32767 * gain)), -32768, 32767)
-            data = sig.astype("<i2").tobytes()
-            yield data[max(0, begin - offset) : max(0, end - offset)]
-            offset += len(data)
-
-    def _blocks(self, first: int, last: int) -> Iterator[np.ndarray]:
-        """Yield samples of the window; zeros where the file ends before its
-        header says."""
-        if first >= last:
-            return
-        channel = None if self.channel is None else self.channel - 1
-        with open_audio(self.path) as file:
-            file.seek(self.first + first)
-            for begin in range(first, last, _BLOCK):
-                n_frames = min(_BLOCK, last - begin)
-                sig = np.nan_to_num(read_mixed(file, n_frames, channel))
-                yield np.pad(sig, (0, n_frames - len(sig)))
-
-    def _header(self) -> bytes:
-        size = 2 * self.n_frames
-        kind = struct.pack("<HHIIHH", 1, 1, self.rate, 2 * self.rate, 2, 16)
-        return (
-            b"RIFF" + struct.pack("<I", 36 + size) + b"WAVEfmt "
-            + struct.pack("<I", 16) + kind + b"data" + struct.pack("<I", size)
-        )  # fmt: skip
-
-
-@lru_cache(maxsize=64)
-def _gain(clip: Clip) -> float:
-    """Factor that brings the loudest sample of a window to ``PEAK``."""
-    blocks = clip._blocks(0, clip.n_frames)
-    peak = max((float(np.abs(sig).max()) for sig in blocks), default=0.0)
-    return PEAK / peak if peak > 0 else 1.0
+@lru_cache(maxsize=2)  # browsers ask for parts of a sound
+def wav(clip: Clip) -> bytes:
+    """WAV file of a window: mono, 16 bits, scaled to one peak, with zeros where
+    the file ends before its header says."""
+    channel = None if clip.channel is None else clip.channel - 1
+    with open_audio(clip.path) as file:
+        file.seek(clip.first)
+        sig = np.nan_to_num(read_mixed(file, clip.n_frames, channel))
+    sig = np.pad(sig, (0, clip.n_frames - len(sig)))
+    peak = np.abs(sig).max()
+    content = BytesIO()
+    sig = sig * np.float32(PEAK / peak if peak > 0 else 1)
+    soundfile.write(content, sig, clip.rate, "PCM_16", format="WAV")
+    return content.getvalue()
 
 
 @lru_cache(maxsize=256)

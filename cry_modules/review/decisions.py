@@ -1,15 +1,14 @@
 """Decisions of reviewers, on disk as soon as they are made."""
 
-import json
 import logging
 import os
 from collections import Counter
 from pathlib import Path
-from typing import Collection, Dict, List, Optional, Tuple
+from typing import Any, Collection, Dict, List, Optional, Tuple
 
 from cry_modules.review.order import Item
-from data_prep.files.atomic import cannot_write
-from data_prep.files.errors import InputError, not_a_file, require
+from data_prep.files.errors import not_a_file, require
+from data_prep.files.json_lines import JsonLines
 from data_prep.files.shapes import mismatch, number, one_of, whole
 
 logger = logging.getLogger(__name__)
@@ -31,7 +30,7 @@ DECISION = {
 _UNDO = {"undo": whole(0), "reviewer": str}
 
 
-class Decisions:
+class Decisions(JsonLines):
     """Journal of decisions: a line of JSON each, appended and never changed.
 
     An undone decision keeps its line; another line says that it is undone.
@@ -40,51 +39,17 @@ class Decisions:
     """
 
     def __init__(self, path: Path, header: Dict):
-        self.path = Path(path)
-        self._header = json.dumps(header, sort_keys=True)
+        super().__init__(path, header)
         self._entries: List[Dict] = []
         #: Numbers of the decisions of each case that are not undone.
         self._standing: Dict[Item, List[int]] = {}
         self._n_entries = Counter()  # of each case, undone ones included
-        self._file = None
         require(
             self.path.is_file() or not os.path.lexists(self.path),
             not_a_file(str(self.path)),
             "remove it, or pass another --out",
         )
-        self._exists = self.path.is_file() and self._read()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        if self._file is not None:
-            self._file.close()
-
-    def __len__(self) -> int:
-        """Number of entries."""
-        return len(self._entries)
-
-    def _read(self) -> bool:
-        """Read the entries of earlier sessions; False if it has none."""
-        try:
-            lines = self.path.read_bytes().decode("ascii", "replace")
-        except OSError as error:
-            raise InputError(
-                f"{self.path} cannot be read ({error.strerror}); change its "
-                "permissions, or pass another --out"
-            )
-        header, end, rest = lines.partition("\n")
-        if not end:  # killed before the first decision
-            return False
-        require(
-            header == self._header,
-            f"{self.path} holds decisions on another table of scores, or on "
-            "this one before it was changed",
-            "pass another --out, or bring that table back",
-        )
-        faults = [n for n, line in enumerate(rest.split("\n"), 2)
-                  if line and not self._take(line)]  # fmt: skip
+        faults = [n for n, line in self._earlier() if not self._take(line)]
         if faults:
             logger.warning(
                 "%s: %d lines were cut short or changed, the first is line "
@@ -93,14 +58,23 @@ class Decisions:
                 len(faults),
                 faults[0],
             )
-        return True
 
-    def _take(self, line: str) -> bool:
-        """Take an entry from a line; False if it is damaged."""
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError):
-            return False
+    def __len__(self) -> int:
+        """Number of entries."""
+        return len(self._entries)
+
+    def _refuse(self, header: str) -> None:
+        """Refuse the header of another table; one that a kill has cut short is
+        replaced."""
+        require(
+            not header.endswith("\n"),
+            f"{self.path} holds decisions on another table of scores, or on "
+            "this one before it was changed",
+            "pass another --out, or bring that table back",
+        )
+
+    def _take(self, entry: Any) -> bool:
+        """Take an entry of an earlier session; False if it is damaged."""
         if mismatch(entry, (DECISION, _UNDO)) is not None:
             return False
         if "undo" in entry and not self._is_standing(entry["undo"]):
@@ -125,33 +99,8 @@ class Decisions:
 
     def add(self, entry: Dict) -> None:
         """Append a decision; it is on disk when this returns, or refused."""
-        try:
-            if self._file is None:
-                self._open()
-            self._write(json.dumps(entry))
-        except OSError as error:
-            raise cannot_write(self.path, error)
+        self.append(entry, to_disk=True)
         self._apply(entry)
-
-    def _open(self) -> None:
-        # Unbuffered: on a full disk, closing would fail a second time.
-        self._file = open(self.path, "ab", 0)
-        if not self._exists:
-            os.ftruncate(self._file.fileno(), 0)
-        # The newline ends a last line that a kill may have cut short.
-        self._write("" if self._exists else self._header)
-        self._exists = True
-
-    def _write(self, line: str) -> None:
-        size = os.fstat(self._file.fileno()).st_size
-        try:
-            data = (line + "\n").encode("ascii")
-            while data:  # a disk may take a part
-                data = data[self._file.write(data) :]
-            os.fsync(self._file.fileno())
-        except OSError:
-            os.ftruncate(self._file.fileno(), size)
-            raise
 
     def undo(self, items: Collection[Item], reviewer: str) -> Optional[Item]:
         """Undo the last valid decision on one of some cases; return its case,

@@ -7,11 +7,12 @@ import socket
 import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 import jinja2
 
 from cry_modules.demo.server import NO_TOKEN, NOT_OURS, PRIVATE, is_of_this_page
+from cry_modules.review.clip import Clip, wav
 from cry_modules.review.picture import axes_of, draw
 from cry_modules.review.session import Changed, Session, unusable
 from data_prep.files.errors import InputError
@@ -145,24 +146,20 @@ class Handler(BaseHTTPRequestHandler):
                 raise
             self._error(404, reason)
 
-    def _audio(self, clip) -> None:
+    def _audio(self, clip: Clip) -> None:
         """Answer with the requested bytes, so that a browser can seek."""
-        wanted = self.headers.get("range", "")
-        span = byte_range(wanted, clip.n_bytes)
+        content, wanted = wav(clip), self.headers.get("range", "")
+        span = byte_range(wanted, len(content))
         if span is None:
-            headers = {"content-range": f"bytes */{clip.n_bytes}"}
+            headers = {"content-range": f"bytes */{len(content)}"}
             self._send(416, b"", "text/plain", headers)
             return
         begin, end = span
         status, headers = 200, {"accept-ranges": "bytes"}
         if _RANGE.fullmatch(wanted):
-            status = 206
-            headers["content-range"] = f"bytes {begin}-{end - 1}/{clip.n_bytes}"
-        parts = clip.read(begin, end)
-        first = next(parts, b"")  # an error before the headers are sent
-        self._start(status, "audio/wav", end - begin, headers)
-        self._write([first])
-        self._write(parts)
+            place = f"bytes {begin}-{end - 1}/{len(content)}"
+            status, headers["content-range"] = 206, place
+        self._send(status, content[begin:end], "audio/wav", headers)
 
     def _error(self, status: int, words: str) -> None:
         self._send(status, words.encode(), "text/plain; charset=utf-8")
@@ -170,27 +167,20 @@ class Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, content: Dict) -> None:
         self._send(status, json.dumps(content).encode(), "application/json")
 
-    def _send(self, status, content, kind, headers=None) -> None:
-        self._start(status, kind, len(content), headers or {})
-        self._write([content])
-
-    def _start(self, status: int, kind: str, size: int, headers: Dict) -> None:
+    def _send(self, status, content: bytes, kind: str, headers=None) -> None:
         self.send_response_only(status)
         always = {
             "content-type": kind,
-            "content-length": str(size),
+            "content-length": str(len(content)),
             "content-security-policy": _POLICY,
             "x-content-type-options": "nosniff",
         }
         if self.close_connection:
             always["connection"] = "close"
-        for name, value in {**always, **PRIVATE, **headers}.items():
+        for name, value in {**always, **PRIVATE, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
-
-    def _write(self, parts: Iterable[bytes]) -> None:
-        for part in parts:
-            self.wfile.write(part)
+        self.wfile.write(content)
 
 
 def byte_range(header: str, size: int) -> Optional[Tuple[int, int]]:

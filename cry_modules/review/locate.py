@@ -3,10 +3,11 @@
 import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional
 
 from cry_modules.review.cases import Case, ScoreTable
-from data_prep.audio.folder import AUDIO, find_file, find_files
+from data_prep.annotations.recording_names import RecordingNames
+from data_prep.audio.folder import AUDIO, files_below, find_files
 from data_prep.audio.packs import PACK_FILE
 from data_prep.corpora.database import (
     NOT_LABELS,
@@ -76,82 +77,38 @@ def read_recordings(
 def place(table: ScoreTable, recordings: Recordings) -> None:
     """Set the audio file of each case; raise ``InputError`` for a recording
     that is not below the folder."""
+    root, placed, first, moved = recordings.root, [], {}, []
+    wanted = {Path(case.recording).name for case in table.cases}
+    files = RecordingNames(
+        name
+        for name in files_below(root)
+        if name.lower().endswith(AUDIO) or Path(name).name in wanted
+    )
     of_id = {cells["recording_id"]: rec.wav for rec, cells in recordings.rows}
     # In the order of the table: errors name the first row.
-    names = {c.recording: of_id.get(c.recording, "") for c in table.cases}
-    wanted = {name: path or name for name, path in names.items()}
-    paths = _find(recordings.root, list(wanted.values()))
     for case in table.cases:
+        name = of_id.get(case.recording) or case.recording
+        path = files.unique(name, str(root))
         require(
-            wanted[case.recording] in paths,
-            f"{case.source}: {case.recording} is not in {recordings.root}",
+            path is not None,
+            f"{case.source}: {case.recording} is not in {root}",
             "as RECORDINGS, pass the folder in which the paths of the table "
             "begin, or the recordings.csv with its ids",
         )
-    table.cases = [
-        replace(c, path=str(recordings.root / paths[wanted[c.recording]]))
-        for c in table.cases
-    ]
-    if not table.is_events:
-        _refuse_twice(table)
-
-
-def _find(root: Path, names: Sequence[str]) -> Dict[str, str]:
-    """Paths relative to a folder, of names that are relative to it or to the
-    working folder, or absolute; up to the first that is not below the folder.
-    Where the folder was moved, as many first parts are left out as all names
-    need."""
-    at_first = _all_below(root, names, 0)
-    if len(at_first) == len(names):
-        return at_first
-    if not any("/" in name for name in names):
-        paths = find_files(root, names)
-        return {name: path for name, path in paths.items() if path}
-    for n_left_out in range(1, max(len(Path(name).parts) for name in names)):
-        paths = _all_below(root, names, n_left_out)
-        if len(paths) == len(names):
-            print(
-                f"{root}: the recordings were moved; {names[0]} is taken to "
-                f"be {paths[names[0]]}"
-            )
-            return paths
-    return at_first
-
-
-def _all_below(root, names, n_left_out) -> Dict[str, str]:
-    """Paths of names without some first parts, up to the first absent one."""
-    paths = {}
-    for name in names:
-        parts = Path(name).parts[n_left_out:]
-        path = _below(root, str(Path(*parts))) if parts else None
-        if path is None:
-            break
-        paths[name] = path
-    return paths
-
-
-def _below(root: Path, name: str) -> Optional[str]:
-    """Path of a file relative to a folder that it is in, else None."""
-    for base in (root, Path()):
-        for real in (os.path.abspath, os.path.realpath):
-            folder, path = real(root), real(base / name)
-            if Path(path).is_relative_to(folder):
-                spelt = find_file(root, os.path.relpath(path, folder))
-                if spelt is not None:
-                    return spelt
-    return None
-
-
-def _refuse_twice(table: ScoreTable) -> None:
-    """Refuse a recording in two rows."""
-    first = {}
-    for case in table.cases:
+        if not any(os.path.lexists(p) for p in (root / name, name)):
+            moved.append((name, path))
+        case = replace(case, path=str(root / path))
         other = first.setdefault(case.path, case)
         require(
-            other is case,
+            other is case or table.is_events,
             f"{case.source}: {case.recording} is in {other.source} already",
             "remove one of the rows",
         )
+        placed.append(case)
+    table.cases = placed
+    if moved:
+        name, path = moved[0]
+        print(f"{root}: recordings are found by their names: {name} is {path}")
 
 
 def add_labels(
@@ -189,21 +146,19 @@ def add_labels(
         )
         label_column = same[0]
     recordings.label_column = label_column
-    if label_column is None:
-        return
     require(
-        label_column in columns,
+        label_column in (None, *columns),
         f"--label_column {label_column} is not a column of labels of "
         f"{recordings.table}",
         f"pass one of {', '.join(columns)}",
     )
-    if table.is_predicted:
+    if table.is_predicted and label_column is not None:
         _take_labels(table, rows, label_column)
 
 
-def _take_labels(table, rows, column) -> None:
+def _take_labels(table: ScoreTable, rows: Dict, column: str) -> None:
     """Replace what the model calls by the labels of a column; cases without a
-    label stay as they are called."""
+    label are left out."""
     labelled = [c for c in table.cases if rows[c.row][column]]
     require(
         bool(labelled),

@@ -3,7 +3,7 @@
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from cry_modules.review.cases import ADDED, ScoreTable
 from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions, answer
@@ -32,26 +32,22 @@ def write_results(
         label = "" if table.is_predicted else case.label
         decision = decisions.of(Item(case.row))
         added[case.row] = _cells(case.label, label, decision)
-    none = _cells("", "", None)
-    rows = [
-        (*cells.values(), *added.get(i, none))
-        for i, (_, cells) in enumerate(table.rows)
-    ]
-    write_table(out, (*table.rows[0][1], *ADDED), rows)
+    _write(out, table.rows, added, lambda _: "")
     if not recordings.rows or table.is_events:
         return [out]
-    _write_recordings(recordings_file(out), table, recordings, added)
-    return [out, recordings_file(out)]
+    column, path = recordings.label_column, recordings_file(out)
+    added = {recordings.index(c): added[c.row] for c in table.cases}
+    _write(path, recordings.rows, added, lambda cells: cells.get(column, ""))
+    return [out, path]
 
 
-def _write_recordings(path, table, recordings, added) -> None:
-    row_of = {recordings.index(case): case.row for case in table.cases}
-    rows = []
-    for i, (_, cells) in enumerate(recordings.rows):
-        label = cells.get(recordings.label_column, "")
-        new = _cells("", label, None)
-        rows.append((*cells.values(), *added.get(row_of.get(i), new)))
-    write_table(path, (*recordings.rows[0][1], *ADDED), rows)
+def _write(path: Path, rows, added: Dict, label_of: Callable) -> None:
+    """Write rows with the cells that are added to some; others keep a label."""
+    cells_of = [
+        (*cells.values(), *added.get(i, (label_of(cells), "", "", "", "")))
+        for i, (_, cells) in enumerate(rows)
+    ]
+    write_table(path, (*rows[0][1], *ADDED), cells_of)
 
 
 def _cells(old: str, default: str, decision: Optional[Dict]) -> Tuple:
@@ -68,30 +64,27 @@ def _cells(old: str, default: str, decision: Optional[Dict]) -> Tuple:
 def summary(table: ScoreTable, decisions: Decisions, classes) -> List[str]:
     """Lines on what a review has changed: old labels by new ones, and how far
     a reviewer agrees with himself on cases played twice."""
-    pairs = Counter()
-    for case in table.cases:
-        decision = decisions.of(Item(case.row))
-        if decision is not None:
-            pairs[case.label, answer(decision)] += 1
+    decided = [(c.label, decisions.of(Item(c.row))) for c in table.cases]
+    pairs = Counter((old, answer(new)) for old, new in decided if new)
     lines = [f"{pairs.total()} of {len(table.cases)} cases are reviewed"]
     if pairs:
-        same = sum(n for (old, new), n in pairs.items() if old == new)
-        none = sum(
-            n for (_, new), n in pairs.items() if new in (EXCLUDED, UNSURE)
-        )
-        lines[0] += f": {same} kept, {pairs.total() - same - none} relabelled, "
-        words = (EXCLUDED, UNSURE)
-        lines[0] += ", ".join(
-            f"{sum(n for (_, new), n in pairs.items() if new == word)} {word}"
-            for word in words
-        )
-        lines += _grid(pairs, [*classes, *words])
+        n_of: Counter = Counter()
+        for (old, new), n in pairs.items():
+            is_label = new not in (EXCLUDED, UNSURE)
+            word = "kept" if new == old else "relabelled" if is_label else new
+            n_of[word] += n
+        words = ("kept", "relabelled", EXCLUDED, UNSURE)
+        lines[0] += ": " + ", ".join(f"{n_of[word]} {word}" for word in words)
+        lines += _grid(pairs, [*classes, EXCLUDED, UNSURE])
     twice = [(answer(a), answer(b)) for a, b in decisions.twice()]
     if twice:
+        # Imported here: it takes a second, and few reviews need it.
+        from sklearn.metrics import cohen_kappa_score
+
         same = sum(a == b for a, b in twice)
-        value = kappa(twice)
         words = "cannot be computed, all have one label"
-        words = words if value is None else f"{value:.2f}"
+        if len({*sum(twice, ())}) > 1:
+            words = f"{cohen_kappa_score(*zip(*twice)):.2f}"
         lines.append(
             f"{len(twice)} cases were judged twice, {same} of them alike; "
             f"Cohen's kappa {words}"
@@ -115,54 +108,35 @@ def _grid(pairs: Counter, answers: Sequence[str]) -> List[str]:
     ]
 
 
-def kappa(pairs: Sequence[Tuple[str, str]]) -> Optional[float]:
-    """Cohen's kappa of pairs of answers; None if only one answer was given.
-
-    Example
-    -------
-    >>> kappa([("a", "a"), ("a", "b"), ("b", "b"), ("b", "b")])
-    0.5
-    """
-    n = len(pairs)
-    first, second = (Counter(answers) for answers in zip(*pairs))
-    observed = sum(a == b for a, b in pairs) / n
-    expected = sum(first[name] * second[name] for name in first) / n**2
-    if expected == 1:
-        return None
-    return (observed - expected) / (1 - expected)
-
-
 def training_command(
     out: Path, table: ScoreTable, recordings: Recordings, decisions: Decisions
 ) -> str:
     """Line with the command that trains on the new table, or with what it
     lacks."""
-    columns = table.rows[0][1]
+    columns, options = table.rows[0][1], []
     if table.is_events:
         command = ["python", "-m", "data_prep.annotations"]
         command += [recordings.root, out, "--out", "DIR"]
         if recordings.table is not None:
             command += ["--recordings_csv", recordings.table]
-        return "to train on them: " + _shown(command)
-    options = []
+        return "to train on them: " + shlex.join(map(str, command))
     if recordings.rows:
         out = recordings_file(out)
         columns = recordings.rows[0][1]
     elif "patient" in columns and "patient_id" not in columns:
-        options += ["--patient_column", "patient"]
+        options = ["--patient_column", "patient"]
     if not {"patient_id", "patient"} & set(columns) or "path" not in columns:
         return (
             f"{out} names no patients: to train on it, resume with the "
             "recordings.csv of these recordings as RECORDINGS"
         )
-    labels = _labels(table, recordings, decisions)
     command = [
         *("python", "train_cls.py", "hparams/small_linear.yaml"),
         *("--data_folder", recordings.root, "--recordings_csv", out),
-        *("--label_column", "reviewed_label"),
-        *("--classes", ",".join(labels), *options),
+        *("--label_column", "reviewed_label", "--classes"),
+        *(",".join(_labels(table, recordings, decisions)), *options),
     ]
-    line = "to train on it: " + _shown(command)
+    line = "to train on it: " + shlex.join(map(str, command))
     if not recordings.rows:
         line += (
             f"\n{out} has the rows of {table.path} only; with the "
@@ -183,7 +157,3 @@ def _labels(table, recordings, decisions) -> List[str]:
         elif not table.is_predicted:
             used.add(case.label)
     return [name for name in table.classes if name in used]
-
-
-def _shown(command: Sequence) -> str:
-    return shlex.join(map(str, command))

@@ -76,50 +76,43 @@ class Session:
     def _shown(self, n: int) -> Dict:
         case, item = self.case(n), self._queue[n]
         decision = self._decisions.of(item)
+        names = ("decision", "label", "note")
         shown = {
             "n": n,
             "total": len(self),
             "done": len(self) - len(self._open()),
             "next": self._next(n),
             "version": self._decisions.n_entries(item),
-            "decision": decision and {
-                name: decision[name] for name in ("decision", "label", "note")
-            },
+            "decision": decision and {name: decision[name] for name in names},
             "span": case.span,
             "channel": case.channel,
-        }  # fmt: skip
-        shown.update(self._window(n))
-        is_hidden = self.settings.is_blind and decision is None
-        # A name of a file may tell its label.
-        shown["name"] = None if is_hidden else case.recording
-        shown["label"] = None if is_hidden else case.label
-        shown["scores"] = None if is_hidden else list(case.scores.items())
-        return shown
-
-    def _window(self, n: int) -> Dict:
+            "fault": None,
+            # A name of a file may tell its label.
+            **dict.fromkeys(("name", "label", "scores")),
+        }
+        if decision is not None or not self.settings.is_blind:
+            shown |= {"name": case.recording, "label": case.label}
+            shown["scores"] = list(case.scores.items())
         try:
             clip = self.clip(n)
+            stop_s = clip.start_s + clip.duration_s
+            shown["window"] = [clip.start_s, stop_s, clip.seconds]
         except Exception as error:
-            reason = unusable(error)
-            if reason is None:
+            shown["fault"] = unusable(error)
+            if shown["fault"] is None:
                 raise
-            return {"fault": reason}
-        window = [clip.start_s, clip.start_s + clip.duration_s, clip.seconds]
-        return {"fault": None, "window": window}
+        return shown
 
     def _open(self) -> List[int]:
         """Places of the cases that are not decided."""
-        return [
-            n
-            for n, item in enumerate(self._queue)
-            if self._decisions.of(item) is None
-        ]
+        decided = map(self._decisions.of, self._queue)
+        return [n for n, decision in enumerate(decided) if decision is None]
 
     def _next(self, n: int) -> Optional[int]:
         """The next case that is not decided, from the first one after the
         last; None if all are."""
         places = [m for m in self._open() if m != n]
-        return next((m for m in places if m > n), places[0] if places else None)
+        return next((m for m in places if m > n), next(iter(places), None))
 
     def decide(self, sent: Dict) -> Dict:
         """Store a decision that a page has sent; return what to show next.

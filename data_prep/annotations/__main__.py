@@ -3,13 +3,13 @@
 python -m data_prep.annotations AUDIO_FOLDER ANNOTATIONS --out DIR
 """
 
-import argparse
 import logging
+from dataclasses import fields
 
-from data_prep.annotations.database import Options
 from data_prep.annotations.formats import FORMATS
-from data_prep.annotations.labels import Choice, check_label, parsed_labels
-from data_prep.annotations.prepare import Sources, prepare_annotations
+from data_prep.annotations.labels import check_label, parsed_labels
+from data_prep.annotations.options import Options, Sources
+from data_prep.annotations.prepare import prepare_annotations
 from data_prep.files.arguments import (
     Arguments,
     add_columns,
@@ -18,136 +18,73 @@ from data_prep.files.arguments import (
 )
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.identifiers import cleaned
+from data_prep.files.option_values import Number
 from data_prep.files.spreadsheets import checked_encoding
 
-#: Largest number of negatives for an event.
-MOST_NEGATIVES = 100
+_SECONDS = Number(0, 86_400)
+#: Options, how their values are read, and their help.
+_OPTIONS = (
+    ("--out", {"required": True}, "folder of the database"),
+    ("--format", {"choices": sorted(FORMATS)}, "default: recognised"),
+    ("--encoding", {}, "of texts; default: Unicode, else cp1252"),
+    ("--recordings_csv", {}, "table of the recordings: patient_id, path"),
+    ("--patient", {},
+     "regular expression, whose group (patient, or the first) in the path is "
+     "the patient; or folder"),
+    ("--labels", {"nargs": "+", "metavar": "NEW=OLD,OLD"},
+     "labels to use, and their new names, as cry=cry,fuss; default: all"),
+    ("--empty_label", {}, "label of events without a text"),
+    ("--tiers", {"nargs": "+"}, "tiers or annotators; default: all"),
+    ("--overlaps", {"choices": ("merge", "keep"), "default": "merge"},
+     "of events of one label; default: merge"),
+    ("--least_s", {"type": Number(0.1, 86_400), "default": 0.2},
+     "least length of an event"),
+    ("--negatives", {"type": Number(0, 100), "default": 1.0},
+     "parts between the events, for each event; 0: none; default: 1"),
+    ("--negative_label", {"default": "other"}, "default: other"),
+    ("--margin_s", {"type": _SECONDS, "default": 1.0}, "from events; default: 1"),
+    ("--hard_negatives", {"metavar": "DETECTIONS"},
+     "events or scores of a detector: those that no annotated event is near "
+     "are the first negatives"),
+    ("--hard_threshold", {"type": Number(0)},
+     "least score of a detection; default: all, and 0.5 in scores over time"),
+    ("--seed", {"default": 0}, "seed of the negatives and of the split"),
+)  # fmt: skip
 
 
 def main() -> None:
     """Parse the command line, make the database, print a line on it."""
-    args = argparse.Namespace(**take_columns(_parser().parse_args()))
+    parser = Arguments(description=__doc__.split("\n")[0])
+    parser.add_argument(
+        "audio_folder", metavar="AUDIO_FOLDER", help="long recordings"
+    )
+    parser.add_argument(
+        "annotations", metavar="ANNOTATIONS", help="a folder, or a file"
+    )
+    for name, how, words in _OPTIONS:
+        parser.add_argument(name, help=words, **how)
+    add_columns(parser)
+    args = take_columns(parser.parse_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        options = _options(args)
-        if args.encoding is not None:
-            checked_encoding(args.encoding)
-        sources = Sources(
-            args.audio_folder,
-            args.annotations,
-            args.format,
-            args.encoding,
-            args.recordings_csv,
-            args.named,
-            args.patient,
-            args.hard_negatives,
-            args.hard_threshold,
-        )
-        print(prepare_annotations(sources, options, args.out))
-
-
-def _options(args: argparse.Namespace) -> Options:
-    for name, least in (
-        ("negatives", 0.0),
-        ("margin_s", 0.0),
-        ("least_s", 0.1),
-        ("hard_threshold", 0.0),
-    ):
-        value = getattr(args, name)
+        if args["encoding"] is not None:
+            checked_encoding(args["encoding"])
         require(
-            value is None or value >= least,
-            f"--{name} is {value}",
-            f"it must be {least:g} or more",
+            args["hard_negatives"] is None or args["negatives"] > 0,
+            "--hard_negatives are counted as --negatives, and --negatives is 0",
+            "pass --negatives 1",
         )
-    require(
-        args.negatives <= MOST_NEGATIVES,
-        f"--negatives is {args.negatives:g}",
-        f"it is a number for each event; it must be {MOST_NEGATIVES} or less",
-    )
-    require(
-        args.hard_negatives is None or args.negatives > 0,
-        "--hard_negatives are counted as --negatives, and --negatives is 0",
-        "pass --negatives 1",
-    )
-    labels = parsed_labels(args.labels)
-    negative = cleaned(args.negative_label)
-    empty = cleaned(args.empty_label or "")
-    for name, label in ("negative", negative), ("empty", empty):
-        if label or name == "negative":
-            check_label(f"--{name}_label", label)
-    choice = Choice(labels, texts(args.tiers) or [], empty)
-    return Options(
-        choice,
-        args.least_s,
-        args.overlaps == "merge",
-        args.channels == "mix",
-        args.negatives,
-        negative,
-        args.margin_s,
-        args.seed,
-        args.positive,
-    )
-
-
-def _parser() -> Arguments:
-    parser = Arguments(description=__doc__.split("\n")[0])
-    add = parser.add_argument
-    add("audio_folder", metavar="AUDIO_FOLDER", help="long recordings")
-    add("annotations", metavar="ANNOTATIONS", help="a folder, or a file")
-    add("--out", required=True, help="folder of the database")
-    add("--format", choices=sorted(FORMATS), help="default: recognised")
-    add("--encoding", help="of texts; default: Unicode, else cp1252")
-    add("--recordings_csv", help="table of the recordings: patient_id, path")
-    add_columns(parser)
-    add(
-        "--patient",
-        help="regular expression, whose group (patient, or the first) in the "
-        "path is the patient; or folder",
-    )
-    add(
-        "--labels",
-        nargs="+",
-        metavar="NEW=OLD,OLD",
-        help="labels to use, and their new names, as cry=cry,fuss; default: all",
-    )
-    add("--empty_label", help="label of events without a text")
-    add("--tiers", nargs="+", help="tiers or annotators; default: all")
-    add(
-        "--overlaps",
-        choices=("merge", "keep"),
-        default="merge",
-        help="of events of one label; default: merge",
-    )
-    add(
-        "--channels",
-        choices=("annotated", "mix"),
-        default="annotated",
-        help="the channel that an event names, or the mean of all",
-    )
-    add("--least_s", type=float, default=0.2, help="least length of an event")
-    add(
-        "--negatives",
-        type=float,
-        default=1.0,
-        help="parts between the events, for each event; 0: none; default: 1",
-    )
-    add("--negative_label", default="other", help="default: other")
-    add("--margin_s", type=float, default=1.0, help="from events; default: 1")
-    add(
-        "--hard_negatives",
-        metavar="DETECTIONS",
-        help="events or scores of a detector: those that no annotated event "
-        "is near are the first negatives",
-    )
-    add(
-        "--hard_threshold",
-        type=float,
-        help="least score of a detection; default: all, and 0.5 in scores over "
-        "time",
-    )
-    add("--positive", help="label that is the positive class; default: last")
-    add("--seed", default=0, help="seed of the negatives and of the split")
-    return parser
+        args["labels"] = parsed_labels(args["labels"])
+        args["tiers"] = texts(args["tiers"]) or []
+        for name in ("negative_label", "empty_label"):
+            args[name] = cleaned(args[name] or "")
+            if args[name] or name == "negative_label":
+                check_label(f"--{name}", args[name])
+        sources, options = (
+            kind(**{field.name: args[field.name] for field in fields(kind)})
+            for kind in (Sources, Options)
+        )
+        print(prepare_annotations(sources, options, args["out"]))
 
 
 if __name__ == "__main__":

@@ -2,30 +2,22 @@
 
 import logging
 import re
-from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence, Set
+from pathlib import Path, PurePosixPath
+from typing import Dict, Optional, Sequence, Set
 
-import numpy as np
 import soundfile
 from tqdm import tqdm
 
-from data_prep.annotations.segments import Segment
-from data_prep.audio.decode import open_audio
+from data_prep.annotations.segments import Recording, Segment
+from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.folder import files_below
-from data_prep.audio.measure import MOST_FRAMES
 from data_prep.files.atomic import complete_or_absent, make_folder
-from data_prep.files.journal import Journal
-from data_prep.files.shapes import Rule
+from data_prep.files.journal import FILE, Journal
 
 logger = logging.getLogger(__name__)
 
 FOLDER, JOURNAL = "clips", "clips.jsonl"
 _HEADER = {"clips": 1}  # increment when clips are cut otherwise
-_NAMES = Rule(
-    lambda value: isinstance(value, list)
-    and all(isinstance(name, str) for name in value),
-    "names of clips",
-)
 _NAME = re.compile(r"\d+\.\d{3}-\d+\.\d{3}(\.ch\d+)?\.wav")
 #: Codings of clips, by those of recordings; others are cut as 16 bits.
 _CODINGS = {
@@ -33,7 +25,7 @@ _CODINGS = {
     **{"FLOAT": "FLOAT", "DOUBLE": "FLOAT"},
 }
 _ROUNDED_S = 0.01  #: a clip may be so much shorter, seconds
-_BLOCK = 1 << 18  # samples of all channels, read at once
+_BLOCK = 1 << 20  # samples, written at once
 
 
 def clip_name(recording: str, segment: Segment) -> str:
@@ -50,7 +42,7 @@ def clip_name(recording: str, segment: Segment) -> str:
 
 
 def cut_all(
-    segments_of: Dict[str, List[Segment]], root: Path, out: Path
+    recordings: Sequence[Recording], root: Path, out: Path
 ) -> Dict[str, str]:
     """Cut the clips of all recordings into the output folder; return why a
     recording could not be decoded, by its path.
@@ -60,41 +52,42 @@ def cut_all(
     """
     needed: Set[str] = set()
     failed: Dict[str, str] = {}
-    with Journal(out / JOURNAL, _HEADER, _NAMES) as journal:
-        for path, segments in tqdm(
-            segments_of.items(),
+    with Journal(out / JOURNAL, _HEADER, [FILE]) as journal:
+        for recording in tqdm(
+            recordings,
             desc="cutting clips",
             unit="recording",
             dynamic_ncols=True,
-            disable=len(segments_of) < 20 or None,  # None: not in a log file
+            disable=len(recordings) < 20 or None,  # None: not in a log file
         ):
-            names = [clip_name(path, segment) for segment in segments]
-            done = set(journal.get(path, root / path) or [])
-            done = {name for name in done if (out / name).is_file()}
-            todo = [s for s, n in zip(segments, names) if n not in done]
-            reason = _cut(root / path, path, todo, out)
+            path, source = recording.path, root / recording.path
+            done = {
+                name
+                for name in journal.get(path, source) or []
+                if (out / name).is_file()
+            }
+            part_of = {clip_name(path, s): s for s in recording.segments}
+            todo = {n: s for n, s in part_of.items() if n not in done}
+            reason = _cut(source, todo, out)
             if reason:
                 failed[path] = reason
                 continue
             if todo:
-                journal.add(path, root / path, sorted(done.union(names)))
-            needed.update(names)
+                journal.add(path, source, sorted(done.union(part_of)))
+            needed.update(part_of)
     _remove_others(out, needed)
     return failed
 
 
-def _cut(
-    path: Path, recording: str, segments: Sequence[Segment], out: Path
-) -> Optional[str]:
+def _cut(path: Path, todo: Dict[str, Segment], out: Path) -> Optional[str]:
     """Cut clips of one recording; return why it cannot be decoded, else None."""
-    if not segments:
+    if not todo:
         return None
     try:
         with open_audio(str(path)) as file:
-            for segment in segments:
-                target = out / clip_name(recording, segment)
-                make_folder(target.parent)
-                with complete_or_absent(target) as partial:
+            for name, segment in todo.items():
+                make_folder((out / name).parent)
+                with complete_or_absent(out / name) as partial:
                     is_whole = _write(file, segment, partial)
                 if not is_whole:
                     return "shorter than its header states"
@@ -107,52 +100,32 @@ def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> bool:
     """Write a segment of an open recording, in blocks, since an event may be
     long; False if the recording ends before its header says."""
     coding = _CODINGS.get(file.subtype, "PCM_16")
-    options = {"samplerate": file.samplerate, "channels": 1}
-    with soundfile.SoundFile(
-        str(target), "w", subtype=coding, format="WAV", **options
-    ) as clip:
-        for block in _blocks(file, segment):
-            clip.write(block)
-        return clip.frames >= (segment.seconds - _ROUNDED_S) * file.samplerate
-
-
-def _blocks(
-    file: soundfile.SoundFile, segment: Segment
-) -> Iterator[np.ndarray]:
+    channel = None if segment.channel is None else segment.channel - 1
     first = round(segment.start * file.samplerate)
     left = min(round(segment.stop * file.samplerate), file.frames) - first
     file.seek(first)
-    while left > 0:
-        size = min(left, max(1, _BLOCK // file.channels))
-        block = file.read(size, "float64", always_2d=True)
-        if not len(block):
-            return
-        left -= len(block)
-        yield (
-            block.mean(axis=1)
-            if segment.channel is None
-            else block[:, segment.channel - 1]
-        )
+    with soundfile.SoundFile(
+        str(target), "w", file.samplerate, 1, coding, format="WAV"
+    ) as clip:
+        while left > 0 and len(
+            sig := read_mixed(file, min(left, _BLOCK), channel)
+        ):
+            clip.write(sig)
+            left -= len(sig)
+        return clip.frames >= (segment.seconds - _ROUNDED_S) * file.samplerate
 
 
 def _remove_others(out: Path, needed: Set[str]) -> None:
     """Remove clips that are not needed any more."""
-    folder, n_removed = out / FOLDER, 0
-    for name in list(files_below(folder)) if folder.is_dir() else []:
-        path = folder / name
-        if f"{FOLDER}/{name}" not in needed and _NAME.fullmatch(path.name):
-            path.unlink()
-            n_removed += 1
-    if n_removed:
-        logger.info("%d clips of earlier options are removed", n_removed)
-
-
-def recording_facts(path: Path) -> Optional[tuple]:
-    """Length in seconds, channels and rate of a recording by its header."""
-    try:
-        with open_audio(str(path)) as file:
-            if file.frames > MOST_FRAMES:  # the length is unknown
-                return None
-            return file.frames / file.samplerate, file.channels, file.samplerate
-    except (soundfile.LibsndfileError, TypeError, OSError):
-        return None
+    folder = out / FOLDER
+    names = list(files_below(folder)) if folder.is_dir() else []
+    unneeded = [
+        name
+        for name in names
+        if f"{FOLDER}/{name}" not in needed
+        and _NAME.fullmatch(PurePosixPath(name).name)
+    ]
+    for name in unneeded:
+        (folder / name).unlink()
+    if unneeded:
+        logger.info("%d clips of earlier options are removed", len(unneeded))

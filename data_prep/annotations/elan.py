@@ -10,13 +10,20 @@ evenly. An annotation that refers to another one has its times.
 import logging
 import re
 from pathlib import Path, PurePath
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 from urllib.parse import quote, unquote
-from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
-from xml.parsers import expat
+from xml.etree.ElementTree import (
+    Element,
+    ParseError,
+    SubElement,
+    TreeBuilder,
+    XMLParser,
+    fromstring,
+    tostring,
+)
 
-from data_prep.annotations.elan_text import read_elan_text, write_elan_text
-from data_prep.annotations.event import Event, checked_event
+from data_prep.annotations import elan_text
+from data_prep.annotations.event import Annotation, Event, checked_event
 from data_prep.annotations.tiers import tiers_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.spreadsheets import content_of
@@ -33,83 +40,74 @@ _XSI = "http://www.w3.org/2001/XMLSchema-instance"
 #: Characters that XML cannot hold.
 _NOT_XML = re.compile("[^\t\n\r -\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
-Times = Dict[str, Tuple[float, float]]
 
-
-def read_elan(path: Path, encoding: Optional[str] = None) -> List[Event]:
+def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
     """Read a document of ELAN, or its tab-delimited export."""
     if Path(path).suffix.lower() != SUFFIX:
-        return read_elan_text(path, encoding)
-    root = parsed(path, content_of(path))
+        return elan_text.read(path, encoding)
+    root = _parsed(path, content_of(path))
     require(
         root.tag == "ANNOTATION_DOCUMENT",
         f"{path} is XML, but not a document of ELAN ({root.tag})",
         "pass the .eaf file",
     )
     header = root.find("HEADER")
-    units = "milliseconds" if header is None else header.get("TIME_UNITS")
+    header = Element("HEADER") if header is None else header
+    units = header.get("TIME_UNITS", "milliseconds")
     require(
-        units in (None, "milliseconds"),
+        units == "milliseconds",
         f"{path}: the unit of time is {units}",
         "open it in ELAN and save it again",
     )
     recording, origin = _medium(header)
     times = _times(path, root)
     events, n_without = [], 0
-    for tier, annotation in _annotations(root):
-        name = annotation.get("ANNOTATION_ID", "")
-        if name not in times:
-            n_without += 1
-            continue
-        begin, end = (t + origin for t in times[name])
-        label = annotation.findtext("ANNOTATION_VALUE") or ""
-        source = f"{path} annotation {name} of tier {tier!r}"
-        events.append(
-            checked_event(
-                source, begin, end, label, recording=recording, tier=tier
-            )
-        )
+    for tier in root.iter("TIER"):
+        for annotation in tier.findall("ANNOTATION/*"):
+            name = annotation.get("ANNOTATION_ID", "")
+            if name not in times:
+                n_without += 1
+                continue
+            label = annotation.findtext("ANNOTATION_VALUE") or ""
+            onset, offset = (time + origin for time in times[name])
+            names = {"recording": recording, "tier": tier.get("TIER_ID", "")}
+            source = f"{path} annotation {name} of tier {names['tier']!r}"
+            event = checked_event(source, onset, offset, label, **names)
+            events.append(event)
     if n_without:
-        logger.warning(
-            "%s: %d annotations have no time and are left out; align them in "
-            "ELAN",
-            path,
-            n_without,
-        )
+        words = "%s: %d annotations have no time and are left out; align them"
+        logger.warning(f"{words} in ELAN", path, n_without)
     return events
 
 
-def parsed(path: Path, content: bytes) -> Element:
-    """Parse XML that may be a stranger's: one that declares a document type,
-    and so entities, is refused."""
-    builder = TreeBuilder()
+class _Doctype(Exception):
+    """A document type is declared."""
 
-    def refuse(*_):
-        raise InputError(
-            f"{path} declares a document type, which ELAN does not write; save "
-            "it again in ELAN"
-        )
 
+class _Builder(TreeBuilder):
+    """Builder of XML that may be a stranger's: a document type, and so
+    entities, is not accepted."""
+
+    def doctype(self, *_):
+        """Take a declaration of a document type."""
+        raise _Doctype
+
+
+def _parsed(path: Path, content: bytes) -> Element:
+    cure = "save it again in ELAN"
     try:
-        parser = expat.ParserCreate()
-        parser.StartDoctypeDeclHandler = refuse
-        parser.StartElementHandler = builder.start
-        parser.EndElementHandler = builder.end
-        parser.CharacterDataHandler = builder.data
-        parser.Parse(content, True)
-        return builder.close()
-    except (expat.ExpatError, LookupError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        row = getattr(error, "lineno", 1)
-        raise InputError(
-            f"{path} row {row} is not XML ({error}); save it again in ELAN"
-        )
+        return fromstring(content, XMLParser(target=_Builder()))
+    except _Doctype:
+        problem = "declares a document type, which ELAN does not write"
+        raise InputError(f"{path} {problem}; {cure}")
+    except (ParseError, LookupError, ValueError) as error:
+        row, _ = getattr(error, "position", (1, 0))
+        raise InputError(f"{path} row {row} is not XML ({error}); {cure}")
 
 
-def _medium(header: Optional[Element]) -> Tuple[str, float]:
+def _medium(header: Element) -> Tuple[str, float]:
     """File name of the audio of a document, and its time origin, seconds."""
-    media = [] if header is None else header.findall("MEDIA_DESCRIPTOR")
+    media = header.findall("MEDIA_DESCRIPTOR")
     media.sort(key=lambda medium: "audio" not in medium.get("MIME_TYPE", ""))
     for medium in media:
         url = medium.get("RELATIVE_MEDIA_URL") or medium.get("MEDIA_URL") or ""
@@ -119,14 +117,7 @@ def _medium(header: Optional[Element]) -> Tuple[str, float]:
     return "", 0.0
 
 
-def _annotations(root: Element) -> Iterator[Tuple[str, Element]]:
-    """Yield (tier, annotation) in the order of the document."""
-    for tier in root.iter("TIER"):
-        for annotation in tier.findall("ANNOTATION/*"):
-            yield tier.get("TIER_ID", ""), annotation
-
-
-def _times(path: Path, root: Element) -> Times:
+def _times(path: Path, root: Element) -> Dict[str, Tuple[float, float]]:
     """Begin and end of the annotations with a time, in seconds, by their id."""
     slots = {}
     for slot in root.iter("TIME_SLOT"):
@@ -137,7 +128,7 @@ def _times(path: Path, root: Element) -> Times:
             "expected milliseconds; save it again in ELAN",
         )
         slots[slot.get("TIME_SLOT_ID")] = value and int(value) / 1000
-    times: Times = {}
+    times = {}
     for tier in root.iter("TIER"):
         aligned = tier.findall(f"ANNOTATION/{_ALIGNED}")
         _fill(slots, [slot for a in aligned for slot in map(a.get, _SLOTS)])
@@ -170,49 +161,31 @@ def _fill(slots: Dict, chain: Sequence[Optional[str]]) -> None:
             slots[chain[i]] = begin + share * (end - begin)
 
 
-def write_elan(
-    path: Path,
-    events: Sequence[Event],
-    recording: str = "",
-    duration_s: Optional[float] = None,
-) -> None:
+def write(path: Path, annotation: Annotation) -> None:
     """Write a document of ELAN; for another suffix than .eaf, its
     tab-delimited export. Times are rounded to milliseconds, and an event lasts
     at least one."""
     if Path(path).suffix.lower() != SUFFIX:
-        write_elan_text(path, events)
+        elan_text.write(path, annotation)
         return
-    names = [event.recording for event in events if event.recording]
-    root = Element("ANNOTATION_DOCUMENT")
-    root.attrib.update(
-        {"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"},
-        FORMAT="3.0",
-        VERSION="3.0",
+    root = Element(
+        "ANNOTATION_DOCUMENT",
+        {"xmlns:xsi": _XSI, "xsi:noNamespaceSchemaLocation": _SCHEMA},
+        **{"AUTHOR": "", "DATE": "1970-01-01T00:00:00+00:00"},
+        **{"FORMAT": "3.0", "VERSION": "3.0"},
     )
-    root.set("xmlns:xsi", _XSI)
-    root.set("xsi:noNamespaceSchemaLocation", _SCHEMA)
-    header = SubElement(
-        root, "HEADER", MEDIA_FILE="", TIME_UNITS="milliseconds"
-    )
-    name = PurePath(recording or (names or [""])[0]).name
-    if name:
+    units = {"MEDIA_FILE": "", "TIME_UNITS": "milliseconds"}
+    header = SubElement(root, "HEADER", units)
+    names = [event.recording for event in annotation.events]
+    name = annotation.recording or next(filter(None, names), "")
+    if name := PurePath(name).name:
         url = f"./{quote(name)}"
         kind = "audio/x-wav" if name.lower().endswith(".wav") else "audio/*"
-        SubElement(
-            header,
-            "MEDIA_DESCRIPTOR",
-            MEDIA_URL=url,
-            MIME_TYPE=kind,
-            RELATIVE_MEDIA_URL=url,
-        )
-    _add_tiers(root, events)
-    SubElement(
-        root,
-        "LINGUISTIC_TYPE",
-        GRAPHIC_REFERENCES="false",
-        LINGUISTIC_TYPE_ID="default-lt",
-        TIME_ALIGNABLE="true",
-    )
+        medium = {"MEDIA_URL": url, "RELATIVE_MEDIA_URL": url}
+        SubElement(header, "MEDIA_DESCRIPTOR", medium, MIME_TYPE=kind)
+    _add_tiers(root, annotation.events)
+    kind = {"LINGUISTIC_TYPE_ID": "default-lt", "TIME_ALIGNABLE": "true"}
+    SubElement(root, "LINGUISTIC_TYPE", kind, GRAPHIC_REFERENCES="false")
     text = tostring(root, encoding="unicode")
     write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
 
@@ -221,26 +194,18 @@ def _add_tiers(root: Element, events: Sequence[Event]) -> None:
     """Add the time slots and the tiers of events to a document."""
     order, n = SubElement(root, "TIME_ORDER"), 0
     for name, part in tiers_of(events).items():
-        tier = SubElement(
-            root, "TIER", LINGUISTIC_TYPE_REF="default-lt", TIER_ID=name
-        )
+        names = {"TIER_ID": name, "LINGUISTIC_TYPE_REF": "default-lt"}
+        tier = SubElement(root, "TIER", names)
         for event in part:
             n += 1
             begin = round(1000 * event.onset_s)
             end = max(begin + 1, round(1000 * event.offset_s))
             ids = f"ts{2 * n - 1}", f"ts{2 * n}"
             for slot, value in zip(ids, (begin, end)):
-                SubElement(
-                    order,
-                    "TIME_SLOT",
-                    TIME_SLOT_ID=slot,
-                    TIME_VALUE=str(value),
-                )
-            annotation = SubElement(
-                SubElement(tier, "ANNOTATION"),
-                _ALIGNED,
-                dict(zip(_SLOTS, ids)),
-                ANNOTATION_ID=f"a{n}",
-            )
-            value = SubElement(annotation, "ANNOTATION_VALUE")
-            value.text = _NOT_XML.sub("", event.label)
+                names = {"TIME_SLOT_ID": slot, "TIME_VALUE": str(value)}
+                SubElement(order, "TIME_SLOT", names)
+            names = {**dict(zip(_SLOTS, ids)), "ANNOTATION_ID": f"a{n}"}
+            parent = SubElement(tier, "ANNOTATION")
+            annotation = SubElement(parent, _ALIGNED, names)
+            label = _NOT_XML.sub("", event.label)
+            SubElement(annotation, "ANNOTATION_VALUE").text = label

@@ -9,104 +9,89 @@ with ``"#`` name the media.
 
 import re
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional, Sequence
+from typing import Iterator, List, Optional, Sequence
 
 from data_prep.annotations.event import (
+    Annotation,
     Event,
     as_seconds,
     checked_event,
     time_text,
 )
-from data_prep.annotations.text import in_one_line, read_rows
+from data_prep.annotations.text import read_rows, tab_line
 from data_prep.annotations.tiers import tiers_of
 from data_prep.files.errors import require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.tables import write_text
 
+_COMMENTS = ('"#', "#")
 #: Forms of times, the one that is read first.
 _FORMS = ("ss.msec", "hh:mm:ss.ms", "msec")
-_TIME = re.compile(r"(Begin|End) Time - (.+)")
+_BEGIN, _END = (f"{name} Time - " for name in ("Begin", "End"))
+#: Columns that hold no texts of annotations.
 _OTHERS = re.compile(
-    r"(Begin|End) Time\b.*|Duration\b.*|Participant|File( Path| Name)?|Media.*"
+    r"(Begin|End) Time\b.*|Duration\b.*|Tier|Participant|File( Path| Name)?"
+    r"|Media.*"
 )
-_CLOCK = re.compile(r"\d+:\d\d:\d\d[.,]\d+")
-_SECONDS, _MILLISECONDS = re.compile(r"\d+[.,]\d+"), re.compile(r"\d+")
-_PATTERNS = (_CLOCK, _SECONDS, _MILLISECONDS)
+_CLOCK, _MILLISECONDS = re.compile(r"\d+:\d\d:\d\d[.,]\d+"), re.compile(r"\d+")
+_PATTERNS = (_CLOCK, re.compile(r"\d+[.,]\d+"), _MILLISECONDS)
 
 
-def is_elan_text(lines: Sequence[str]) -> bool:
+def fits(lines: Sequence[str]) -> bool:
     """Check for the columns, or the times, of an export."""
-    lines = [line for line in lines if not _is_comment(line) and line.strip()]
-    if not lines or "\t" not in lines[0]:
-        return False
-    cells = [cleaned(cell) for cell in lines[0].split("\t")]
-    if any(map(_TIME.fullmatch, cells)):
+    first = next((x for x in lines if not x.lstrip().startswith(_COMMENTS)), "")
+    cells = [cleaned(cell) for cell in first.split("\t")]
+    if len(cells) > 1 and any(cell.startswith(_BEGIN) for cell in cells):
         return True
     # A number as the second cell: a table of DCASE, with a file in front.
-    is_export = len(cells) > 3 and (
-        _CLOCK.fullmatch(cells[1]) or not _is_time(cells[1])
+    return (
+        len(cells) > 3
+        and (_CLOCK.fullmatch(cells[1]) or not _is_time(cells[1]))
+        and len(_times(cells[1:])) > 1
     )
-    return bool(is_export) and len(_times(cells[1:])) > 1
 
 
-def _is_comment(line: str) -> bool:
-    return line.lstrip().startswith(('"#', "#"))
-
-
-def read_elan_text(path: Path, encoding: Optional[str] = None) -> List[Event]:
+def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
     """Read the annotations of an export."""
     lines = [
-        (f"{path} row {n}", [cell.strip() for cell in line.split("\t")])
-        for n, line in enumerate(read_rows(path, encoding), start=1)
-        if line.strip() and not _is_comment(line)
+        (source, [cell.strip() for cell in line.split("\t")])
+        for source, line in read_rows(path, encoding)
+        if not line.lstrip().startswith(_COMMENTS)
     ]
-    if not lines:
-        return []
-    header = [cleaned(cell) for cell in lines[0][1]]
-    if not any(map(_TIME.fullmatch, header)):
+    header = [cleaned(cell) for cell in lines[0][1]] if lines else []
+    if not any(name.startswith(_BEGIN) for name in header):
         return [_plain_event(source, cells) for source, cells in lines]
+    columns = {*header}
+    form = next((f for f in _FORMS if {_BEGIN + f, _END + f} <= columns), None)
+    require(
+        form is not None,
+        f"{path} has no columns {_BEGIN}{_FORMS[0]} and {_END}{_FORMS[0]}",
+        "export it again with begin and end times",
+    )
     return [
         event
         for source, cells in lines[1:]
-        for event in _named_events(path, source, header, cells)
+        for event in _named_events(source, header, cells, form)
     ]
 
 
-def _named_events(path, source, header, cells) -> Iterator[Event]:
+def _named_events(source, header, cells, form: str) -> Iterator[Event]:
     """Events of a line by the names of its columns."""
-    cells = [*cells, *[""] * (len(header) - len(cells))]
-    begin, end = (
-        _by_form(path, source, header, cells, name) for name in ("Begin", "End")
-    )
-    texts = [
-        (name, cell)
-        for name, cell in zip(header, cells)
-        if name != "Tier" and not _OTHERS.fullmatch(name)
+    cells = dict(zip(header, [*cells, *[""] * (len(header) - len(cells))]))
+    unit = 1000 if form == "msec" else 1
+    times = [
+        as_seconds(source, name, cells[name]) / unit
+        for name in (_BEGIN + form, _END + form)
     ]
-    tier = cells[header.index("Tier")] if "Tier" in header else None
-    if tier is not None:
-        written = [cell for name, cell in texts if cell and name]
-        texts = [(tier, written[0] if written else "")]
-    for name, label in texts:
-        if label or tier is not None:
-            yield checked_event(source, begin, end, label, tier=name)
-
-
-def _by_form(path, source, header, cells, name: str) -> float:
-    """Begin or end of a line, in the first form that it has."""
-    forms: Dict[str, str] = {}
-    for column, cell in zip(header, cells):
-        match = _TIME.fullmatch(column)
-        if match and match[1] == name:
-            forms[match[2]] = cell
-    form = next((form for form in _FORMS if forms.get(form)), None)
-    require(
-        form is not None,
-        f"{source} has no column '{name} Time - {_FORMS[0]}'",
-        "export it again with begin and end times",
-    )
-    seconds = as_seconds(source, f"{name} Time", forms[form])
-    return seconds / 1000 if form == "msec" else seconds
+    texts = {
+        name: cell
+        for name, cell in cells.items()
+        if cell and name and not _OTHERS.fullmatch(name)
+    }
+    if "Tier" in cells:
+        texts = {cells["Tier"]: next(iter(texts.values()), "")}
+    for tier, label in texts.items():
+        yield checked_event(source, *times, label, tier=tier)
 
 
 def _plain_event(source: str, cells: Sequence[str]) -> Event:
@@ -118,11 +103,9 @@ def _plain_event(source: str, cells: Sequence[str]) -> Event:
         f"{source} has no begin and end time",
         "export it again with them, or pass another --format",
     )
-    begin, end = times[:2]
     first = next(i for i, c in enumerate(cells[1:], 1) if _is_time(c))
-    after = (i for i, c in enumerate(cells) if i > first and not _is_time(c))
-    label = cells[next(after, len(cells) - 1)]
-    return checked_event(source, begin, end, label, tier=cells[0])
+    label = next((c for c in cells[first:] if not _is_time(c)), cells[-1])
+    return checked_event(source, *times[:2], label, tier=cells[0])
 
 
 def _is_time(cell: str) -> bool:
@@ -139,13 +122,12 @@ def _times(cells: Sequence[str]) -> List[float]:
     return []
 
 
-def write_elan_text(path: Path, events: Sequence[Event]) -> None:
+def write(path: Path, annotation: Annotation) -> None:
     """Write a tab-delimited text, which ELAN imports."""
-    columns = [f"{name} - {_FORMS[0]}" for name in ("Begin Time", "End Time")]
-    lines = ["\t".join(["Tier", "Participant", *columns, "Annotation"])]
-    for name, part in tiers_of(events).items():
+    times = _BEGIN + _FORMS[0], _END + _FORMS[0]
+    lines = [tab_line(["Tier", "Participant", *times, "Annotation"])]
+    for name, part in tiers_of(annotation.events).items():
         for event in part:
             times = time_text(event.onset_s), time_text(event.offset_s)
-            cells = [name, "", *times, event.label]
-            lines.append("\t".join(map(in_one_line, cells)))
-    write_text(path, "\n".join(lines) + "\n")
+            lines.append(tab_line([name, "", *times, event.label]))
+    write_text(path, "".join(lines))

@@ -1,11 +1,12 @@
-"""A sound event in a recording, and checks of events read from a file."""
+"""A sound event in a recording, and events from the cells of a file."""
 
 import math
 import re
 from dataclasses import dataclass
-from typing import Optional
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 from data_prep.files.errors import InputError, require
+from data_prep.files.missing import is_missing
 
 #: Times are rounded by the programs that write them; seconds.
 TOLERANCE_S = 1e-3
@@ -27,9 +28,7 @@ class Event:
     offset_s: float  #: equal to the onset for a point in time
     label: str
     score: Optional[float] = None  #: of a detector
-    recording: str = (
-        ""  #: the audio file's path or name, as the format gives it
-    )
+    recording: str = ""  #: path or name of the audio, as the format gives it
     tier: str = ""  #: annotator or tier
     channel: Optional[int] = None  #: the first is 1
 
@@ -37,6 +36,49 @@ class Event:
     def duration_s(self) -> float:
         """Length of the event."""
         return self.offset_s - self.onset_s
+
+
+class Annotation(NamedTuple):
+    """Events of a recording, to be written to a file."""
+
+    events: Sequence[Event]  #: in the order of time
+    recording: str = ""  #: file name of the audio, for events that name none
+    duration_s: Optional[float] = None  #: length of the recording, if known
+
+
+def event_of(
+    source: str, cells: Mapping[str, str], names: Mapping[str, str] = {}
+) -> Event:
+    """Make an event of cells by our names: onset, offset or duration, and
+    perhaps the other fields; `names` are those of the file, for messages.
+
+    Example
+    -------
+    >>> event_of("row 2", {"onset": "1:02,5", "duration": "1", "label": "cry"})
+    Event(onset_s=62.5, offset_s=63.5, label='cry', score=None, recording='',
+    tier='', channel=None)
+    """
+
+    def number(name, read=as_seconds):
+        return read(source, names.get(name, name), cells[name])
+
+    onset = number("onset")
+    if cells.get("offset") or "duration" not in cells:
+        offset = number("offset")
+    else:
+        offset = onset + number("duration")
+    is_scored = not is_missing(cells.get("score", ""))
+    channel = cells.get("channel", "")
+    return checked_event(
+        source,
+        onset,
+        offset,
+        cells.get("label", ""),
+        score=number("score", as_number) if is_scored else None,
+        recording=cells.get("recording", ""),
+        tier=cells.get("tier", ""),
+        channel=None if is_missing(channel) else as_channel(source, channel),
+    )
 
 
 def checked_event(
@@ -64,8 +106,7 @@ before it begins at 3 s; correct the times
         "correct the times",
     )
     onset_s = max(0.0, onset_s)
-    offset_s = max(onset_s, offset_s)
-    return Event(onset_s, offset_s, label.strip(), **others)
+    return Event(onset_s, max(onset_s, offset_s), label.strip(), **others)
 
 
 def as_number(source: str, name: str, cell: str) -> float:
@@ -97,10 +138,8 @@ def as_seconds(source: str, name: str, cell: str) -> float:
     return 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + seconds
 
 
-def as_channel(source: str, cell: str) -> Optional[int]:
-    """Channel in a cell, the first is 1; None if the cell is empty."""
-    if not cell.strip():
-        return None
+def as_channel(source: str, cell: str) -> int:
+    """Channel in a cell; the first is 1."""
     number = as_number(source, "the channel", cell)
     require(
         number.is_integer() and 1 <= number <= 1000,

@@ -3,58 +3,45 @@
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence
 
-from data_prep.annotations.audacity import (
-    is_audacity,
-    read_audacity,
-    write_audacity,
+from data_prep.annotations import (
+    audacity,
+    elan,
+    elan_text,
+    event_table,
+    raven,
+    rttm,
+    textgrid,
 )
-from data_prep.annotations.elan import (
-    SUFFIX as EAF,
-    read_elan,
-    write_elan,
-)
-from data_prep.annotations.elan_text import is_elan_text
-from data_prep.annotations.event import Event
-from data_prep.annotations.event_table import (
-    is_event_table,
-    read_event_table,
-    write_event_table,
-)
-from data_prep.annotations.raven import is_raven, read_raven, write_raven
-from data_prep.annotations.rttm import is_rttm, read_rttm, write_rttm
+from data_prep.annotations.event import Annotation, Event
 from data_prep.annotations.text import read_rows
-from data_prep.annotations.textgrid import (
-    is_textgrid,
-    read_textgrid,
-    write_textgrid,
-)
 from data_prep.files.errors import require
 
 
 class Format(NamedTuple):
-    """A format of annotations.
-
-    The reader takes a path and an encoding (None: recognised) and returns
-    events. The writer takes a path, events, the name of their recording and
-    its length in seconds (None: unknown).
-    """
+    """A format of annotations."""
 
     suffix: str  #: of files that are written, with its point
-    reader: Callable[[Path, Optional[str]], List[Event]]
-    writer: Callable[[Path, Sequence[Event], str, Optional[float]], None]
+    fits: Callable[[Sequence[str]], bool]  #: by lines that are not empty
+    read: Callable[[Path, Optional[str]], List[Event]]  #: path and encoding
+    write: Callable[[Path, Annotation], None]
 
 
 FORMATS: Dict[str, Format] = {
-    "audacity": Format(".txt", read_audacity, write_audacity),
-    "raven": Format(".selections.txt", read_raven, write_raven),
-    "textgrid": Format(".TextGrid", read_textgrid, write_textgrid),
-    "rttm": Format(".rttm", read_rttm, write_rttm),
-    "elan": Format(EAF, read_elan, write_elan),
-    "csv": Format(".csv", read_event_table, write_event_table),
+    "audacity": Format(".txt", audacity.fits, audacity.read, audacity.write),
+    "raven": Format(".selections.txt", raven.fits, raven.read, raven.write),
+    "textgrid": Format(
+        ".TextGrid", textgrid.fits, textgrid.read, textgrid.write
+    ),
+    "rttm": Format(".rttm", rttm.fits, rttm.read, rttm.write),
+    "elan": Format(elan.SUFFIX, elan_text.fits, elan.read, elan.write),
+    # The last: a label track is a table without a header, too.
+    "csv": Format(
+        ".csv", event_table.fits, event_table.read, event_table.write
+    ),
 }
-#: Suffixes of one format, in lower case.
+#: Formats of suffixes that only they have, in lower case.
 _BY_SUFFIX = {
-    **{".textgrid": "textgrid", ".rttm": "rttm", EAF: "elan"},
+    **{".textgrid": "textgrid", ".rttm": "rttm", elan.SUFFIX: "elan"},
     **{".xlsx": "csv", ".xlsm": "csv"},
 }
 _TABLES = (".csv", ".tsv")
@@ -94,8 +81,8 @@ def read_events(
         cannot be right, with file and row.
     """
     path = Path(path)
-    reader = require_format(format or format_of(path, encoding)).reader
-    return sorted(reader(path, encoding), key=_in_time)
+    kind = require_format(format or format_of(path, encoding))
+    return sorted(kind.read(path, encoding), key=_in_time)
 
 
 def write_events(
@@ -131,9 +118,9 @@ def write_events(
     tier='events', channel=None)]
     """
     path = Path(path)
-    format = format or _written_format(path)
-    writer = require_format(format).writer
-    writer(path, sorted(events, key=_in_time), recording, duration_s)
+    events = sorted(events, key=_in_time)
+    kind = require_format(format or _written_format(path))
+    kind.write(path, Annotation(events, recording, duration_s))
 
 
 def _written_format(path: Path) -> str:
@@ -158,29 +145,19 @@ def _in_time(event: Event):
 
 def format_of(path: Path, encoding: Optional[str] = None) -> str:
     """Name of the format of an existing file, by its suffix and content."""
-    by_suffix = _BY_SUFFIX.get(Path(path).suffix.lower())
-    if by_suffix is not None:
-        return by_suffix
-    lines = [line for line in read_rows(path, encoding) if line.strip()][:20]
-    if not lines:
-        # The export of a label track without labels.
-        return "csv" if Path(path).suffix.lower() in _TABLES else "audacity"
-    if is_textgrid(lines[0]):
-        return "textgrid"
-    if lines[0].lstrip().startswith("<"):
-        return "elan"
-    for name, fits in (
-        ("raven", is_raven),
-        ("rttm", is_rttm),
-        ("elan", is_elan_text),
-        ("audacity", is_audacity),
-    ):
-        if fits(lines):
-            return name
-    is_table = Path(path).suffix.lower() in _TABLES or is_event_table(lines)
+    suffix = Path(path).suffix.lower()
+    if suffix in _BY_SUFFIX:
+        return _BY_SUFFIX[suffix]
+    lines = [line for _, line in read_rows(path, encoding)][:20]
+    # A label track without labels is exported as an empty file.
+    otherwise = "csv" if suffix in _TABLES else "" if lines else "audacity"
+    fitting = (
+        name for name, kind in FORMATS.items() if lines and kind.fits(lines)
+    )
+    format = next(fitting, otherwise)
     require(
-        is_table,
+        bool(format),
         f"{path} is in none of the formats {', '.join(FORMATS)}",
         "export the annotations again, pass --format, or move it away",
     )
-    return "csv"
+    return format

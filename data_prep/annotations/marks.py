@@ -1,8 +1,9 @@
 """Detections of a model, as candidates for hard negatives."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Container, List, Optional, Sequence, Tuple
+from typing import Container, List, Optional, Sequence
 
 from data_prep.annotations.event import Event, as_number, as_seconds
 from data_prep.annotations.formats import read_events
@@ -44,11 +45,10 @@ def _track(path: Path, classes: Container[str]) -> Optional[List[Event]]:
     if header[:2] != _TRACK or "label" in header or len(header) < 3:
         return None
     columns = [i for i, name in enumerate(header) if identity(name) in classes]
-    columns = columns or [len(header) - 1]
     events = []
     for n, line in enumerate(lines, start=2):
         source = f"{path} row {n}"
-        cells = [line[i] for i in columns if i < len(line)]
+        cells = [line[i] for i in columns or [len(header) - 1] if i < len(line)]
         scores = [
             as_number(source, "score", c) for c in cells if not is_missing(c)
         ]
@@ -60,13 +60,13 @@ def _track(path: Path, classes: Container[str]) -> Optional[List[Event]]:
 
 def _joined(windows: Sequence[Event]) -> List[Event]:
     """Windows that overlap, or touch, as one, with the highest score."""
-    spans: List[Tuple[float, float, float]] = []
+    joined: List[Event] = []
     for window in sorted(windows, key=lambda window: window.onset_s):
-        score = window.score or 0.0
-        if spans and window.onset_s <= spans[-1][1]:
-            begin, end, before = spans[-1]
-            stop = max(end, window.offset_s)
-            spans[-1] = begin, stop, max(before, score)
+        last = joined[-1] if joined else None
+        if last and window.onset_s <= last.offset_s:
+            offset = max(last.offset_s, window.offset_s)
+            score = max(last.score, window.score)
+            joined[-1] = replace(last, offset_s=offset, score=score)
         else:
-            spans.append((window.onset_s, window.offset_s, score))
-    return [Event(begin, end, "", score) for begin, end, score in spans]
+            joined.append(window)
+    return joined

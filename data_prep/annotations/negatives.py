@@ -1,6 +1,6 @@
 """Negatives: parts of recordings between the annotated events."""
 
-from typing import List, Sequence, Tuple
+from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -22,78 +22,75 @@ def free_spans(
     """
     spans, done = [], 0.0
     for event in sorted(events, key=lambda event: event.onset_s):
-        if event.onset_s - margin_s > done:
-            spans.append((done, min(event.onset_s - margin_s, duration_s)))
+        spans.append((done, min(event.onset_s - margin_s, duration_s)))
         done = max(done, event.offset_s + margin_s)
-    if done < duration_s:
-        spans.append((done, duration_s))
+    spans.append((done, duration_s))
     return [(begin, end) for begin, end in spans if end > begin]
 
 
-def without(spans: Spans, start: float, stop: float) -> Spans:
-    """Spans without what is between start and stop."""
+def _without(spans: Spans, start: float, stop: float) -> Spans:
     parts = []
     for begin, end in spans:
         parts += [(begin, min(end, start)), (max(begin, stop), end)]
     return [(begin, end) for begin, end in parts if end > begin]
 
 
-def hard_negatives(
-    marks: Sequence[Event],
-    lengths: Sequence[float],
-    most: int,
-    spans: Spans,
-    label: str,
-    channels: Sequence,
-    rng: np.random.Generator,
-) -> List[Segment]:
-    """Detections that no annotated event is near, those of the highest scores
-    first. Each has its detection in the middle, as far as there is room, and a
-    length drawn from those of the events, which else would tell the classes
-    apart; they do not overlap."""
-    segments: List[Segment] = []
-    for mark in sorted(marks, key=lambda m: (-(m.score or 0.0), m.onset_s)):
-        start, stop = mark.onset_s, mark.offset_s
-        span = next((s for s in spans if s[0] <= start and stop <= s[1]), None)
-        if span is None or len(segments) == most:
-            continue
-        fitting = [x for x in lengths if x <= span[1] - span[0]]
-        if not fitting:
-            continue
-        length = float(rng.choice(fitting))
-        begin = (start + stop - length) / 2
-        begin = min(max(begin, span[0]), span[1] - length)
-        channel = mark.channel if mark.channel in channels else channels[0]
-        segments.append(Segment(begin, begin + length, label, channel, HARD))
-        spans = without(spans, begin, begin + length)
-    return segments
+class Negatives:
+    """Segments in the free spans of a recording, which do not overlap.
 
+    Their lengths are drawn from those of events, which else would tell the
+    classes apart, and their channels from those of events.
+    """
 
-def drawn_negatives(
-    lengths: Sequence[float],
-    n: int,
-    spans: Spans,
-    label: str,
-    channels: Sequence,
-    rng: np.random.Generator,
-) -> List[Segment]:
-    """Up to `n` parts of the spans, whose lengths are drawn from those of the
-    events, and whose places are equally likely; they do not overlap."""
-    segments: List[Segment] = []
-    # The longest first: afterwards, they would find no place.
-    for length in sorted(rng.choice(lengths, n), reverse=True):
-        room = np.array(
-            [max(0.0, end - begin - length) for begin, end in spans]
-        )
-        total = room.sum()
-        draw, channel = rng.random(), channels[rng.integers(len(channels))]
-        if total <= 0:
-            continue
-        edges = np.cumsum(room)
-        i = min(int(np.searchsorted(edges, draw * total)), len(spans) - 1)
-        start = spans[i][0] + draw * total - (edges[i] - room[i])
-        start = float(np.clip(start, spans[i][0], spans[i][1] - length))
-        stop = start + float(length)
-        segments.append(Segment(start, stop, label, channel, NEGATIVE))
-        spans = without(spans, start, stop)
-    return segments
+    def __init__(
+        self,
+        spans: Spans,
+        lengths: Sequence[float],
+        channels: Sequence[Optional[int]],
+        label: str,
+        rng: np.random.Generator,
+    ):
+        self.segments: List[Segment] = []
+        self._spans, self._lengths, self._channels = spans, lengths, channels
+        self._label, self._rng = label, rng
+
+    def _add(self, start: float, length: float, *channel_and_kind) -> None:
+        start, stop = float(start), float(start + length)
+        segment = Segment(start, stop, self._label, *channel_and_kind)
+        self.segments.append(segment)
+        self._spans = _without(self._spans, start, stop)
+
+    def add_hard(self, marks: Sequence[Event], most: int) -> None:
+        """Add detections that no annotated event is near, those of the highest
+        scores first, each in the middle of its segment as far as there is
+        room."""
+        for mark in sorted(marks, key=lambda m: (-(m.score or 0.0), m.onset_s)):
+            start, stop = mark.onset_s, mark.offset_s
+            around = [s for s in self._spans if s[0] <= start and stop <= s[1]]
+            if not around or len(self.segments) == most:
+                continue
+            begin, end = around[0]
+            fitting = [x for x in self._lengths if x <= end - begin]
+            if not fitting:
+                continue
+            length = float(self._rng.choice(fitting))
+            at = min(max((start + stop - length) / 2, begin), end - length)
+            is_known = mark.channel in self._channels
+            channel = mark.channel if is_known else self._channels[0]
+            self._add(at, length, channel, HARD)
+
+    def add_drawn(self, n: int) -> None:
+        """Add up to `n` parts of the spans, whose places are equally likely."""
+        # The longest first: afterwards, they would find no place.
+        for length in sorted(self._rng.choice(self._lengths, n), reverse=True):
+            room = np.array([max(0.0, b - a - length) for a, b in self._spans])
+            draw = self._rng.random() * room.sum()
+            channel = self._channels[self._rng.integers(len(self._channels))]
+            if room.sum() <= 0:
+                continue
+            edges = np.cumsum(room)
+            i = min(int(np.searchsorted(edges, draw)), len(room) - 1)
+            begin, end = self._spans[i]
+            start = begin + draw - (edges[i] - room[i])
+            start = np.clip(start, begin, end - length)
+            self._add(start, length, channel, NEGATIVE)

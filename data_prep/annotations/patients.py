@@ -30,9 +30,8 @@ def by_table(
             cells_of[path_of[rec.wav]] = {**kept, "patient_id": rec.patient_id}
     if any(_is_local(cells.get("recorded_at", "")) for _, cells in rows):
         logger.info(
-            "%s: recorded_at has no time zone. It is kept as it is, the local "
-            "time at which a recording began; start_s and stop_s count seconds "
-            "from there, also over a change to or from summer time",
+            "%s: recorded_at has no time zone and is kept as it is: start_s "
+            "counts seconds from there, also where the clocks changed",
             table,
         )
     return cells_of

@@ -2,30 +2,15 @@
 
 import logging
 import os
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Optional, Sequence, Tuple
 
-from data_prep.annotations.clips import (
-    JOURNAL,
-    clip_name,
-    cut_all,
-    recording_facts,
-)
-from data_prep.annotations.database import (
-    Facts,
-    Options,
-    Segments,
-    all_segments,
-    summary,
-)
+from data_prep.annotations.clips import JOURNAL, clip_name, cut_all
+from data_prep.annotations.database import add_segments, summary
 from data_prep.annotations.event import Event, time_text
-from data_prep.annotations.labels import (
-    has_tiers,
-    one_spelling,
-    require_present,
-)
+from data_prep.annotations.labels import in_tiers, one_spelling, require_present
 from data_prep.annotations.marks import read_marks
+from data_prep.annotations.options import Options, Sources
 from data_prep.annotations.pairing import (
     Recordings,
     annotation_files,
@@ -33,8 +18,9 @@ from data_prep.annotations.pairing import (
     read_all,
 )
 from data_prep.annotations.patients import by_name, by_table
-from data_prep.annotations.segments import Tally
+from data_prep.annotations.segments import Recording, Tally
 from data_prep.audio.folder import audio_files
+from data_prep.audio.measure import header_facts
 from data_prep.corpora.database import TABLE, locate, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.plain_folder import check_name
@@ -43,34 +29,14 @@ from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
 from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
-from data_prep.files.tables import Named, write_table
+from data_prep.files.tables import write_table
 from data_prep.manifest import SPLITS
 
 logger = logging.getLogger(__name__)
 
-LEFT_OUT = "left_out.csv"
-MANIFEST = "manifest"
+LEFT_OUT, MANIFEST = "left_out.csv", "manifest"
 #: All events in the output of a detector, whose other tables are not events.
 DETECTED = "events.csv"
-
-_UNREADABLE = "recordings that cannot be opened (try data_prep.convert)"
-
-Events = Dict[str, List[Event]]
-
-
-@dataclass
-class Sources:
-    """Recordings, annotations and tables that make a database."""
-
-    audio_folder: str
-    annotations: str  #: a folder, or a file
-    format: Optional[str] = None
-    encoding: Optional[str] = None
-    recordings_csv: Optional[str] = None
-    named: Optional[Named] = None  #: columns of the table
-    patient: Optional[str] = None  #: regular expression, or ``folder``
-    hard_negatives: Optional[str] = None  #: detections: a folder, or a file
-    hard_threshold: Optional[float] = None  #: see ``read_marks``
 
 
 def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
@@ -85,14 +51,7 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
     root = require_folder(
         sources.audio_folder, "AUDIO_FOLDER", "the folder of the recordings"
     )
-    if Path(sources.annotations).is_dir():
-        require_outside(Path(out), Path(sources.annotations))
-        require(
-            os.path.realpath(out) != os.path.realpath(sources.annotations),
-            f"--out {out} holds the annotations themselves",
-            "pass another folder",
-        )
-    save_folder = require_out(Path(out), root, is_listed=True)
+    save_folder = _checked_out(Path(out), root, Path(sources.annotations))
     with locked(save_folder):
         require(
             not (save_folder / TABLE).exists()
@@ -101,32 +60,43 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
             "pass another --out",
         )
         tally, paths = Tally(), audio_files(root)
-        recordings = Recordings(paths)
         cells_of, table = _patients(sources, root, paths)
-        events_of = _annotated(sources, table, root, recordings, options, tally)
+        names = Recordings(paths)
+        events_of = _annotated(sources, table, names, options, tally)
         for path in paths:
             if path not in events_of:
                 tally.leave_out_file(path, "recordings without annotations")
-        facts_of = _usable(events_of, cells_of, root, options, tally)
-        marks_of = _marks(sources, options, recordings, events_of)
-        result = all_segments(events_of, marks_of, facts_of, options, tally)
-        for path, reason in cut_all(result.of, root, save_folder).items():
-            del result.of[path]
+        recordings = _usable(events_of, cells_of, root, options, tally)
+        _add_marks(recordings, sources, names, options)
+        add_segments(recordings, options, tally)
+        failed = cut_all(recordings, root, save_folder)
+        for path, reason in failed.items():
             tally.leave_out_file(path, f"recordings damaged ({reason})")
-        rows = _rows(result, cells_of)
+        recordings = [r for r in recordings if r.path not in failed]
+        rows = _rows(recordings)
         require(bool(rows), f"no recording of {root} is left", "replace them")
-        write_table(
-            save_folder / LEFT_OUT,
-            ("recording", "onset", "offset", "label", "reason"),
-            tally.rows,
-        )
+        columns = ("recording", "onset", "offset", "label", "reason")
+        write_table(save_folder / LEFT_OUT, columns, tally.rows)
         write_database(rows, save_folder / TABLE)
         _split(rows, save_folder, options)
-        patient_of = {path: cells_of[path]["patient_id"] for path in result.of}
-        return summary(result, facts_of, patient_of)
+        return summary(recordings, tally)
 
 
-def _patients(sources: Sources, root: Path, paths: Sequence[str]):
+def _checked_out(out: Path, root: Path, annotations: Path) -> Path:
+    """Create the output folder, apart from the input."""
+    if annotations.is_dir():
+        require_outside(out, annotations)
+        require(
+            os.path.realpath(out) != os.path.realpath(annotations),
+            f"--out {out} holds the annotations themselves",
+            "pass another folder",
+        )
+    return require_out(out, root, is_listed=True)
+
+
+def _patients(
+    sources: Sources, root: Path, paths: Sequence[str]
+) -> Tuple[Dict[str, Dict[str, str]], Optional[Path]]:
     """Cells of the recordings by path, and the table that they are from."""
     if sources.recordings_csv is None:
         return by_name(paths, sources.patient), None
@@ -142,11 +112,10 @@ def _patients(sources: Sources, root: Path, paths: Sequence[str]):
 def _annotated(
     sources: Sources,
     table: Optional[Path],
-    root: Path,
-    recordings: Recordings,
+    names: Recordings,
     options: Options,
     tally: Tally,
-) -> Events:
+) -> Dict[str, List[Event]]:
     """Events by the path of their recording."""
     folder = Path(sources.annotations)
     files = annotation_files(folder)
@@ -157,107 +126,107 @@ def _annotated(
             "and their patients, pass it with --recordings_csv",
             tables[0],
         )
-    files = annotation_files(folder, [*tables, *([table] if table else [])])
+    others = {path.resolve() for path in (*tables, table) if path}
+    files = [path for path in files if path.resolve() not in others]
+    require(bool(files), f"{folder} holds no annotations", "pass others")
     read = read_all(files, sources.format, sources.encoding)
-    events = [event for _, part in read for event in part]
-    require_present(events, options.choice)
-    spelt = iter(one_spelling(events))
-    read = [(path, [next(spelt) for _ in part]) for path, part in read]
-    events_of, absent = by_recording(read, folder, recordings)
+    spelt: Dict[str, str] = {}
+    read = [(path, one_spelling(events, spelt)) for path, events in read]
+    require_present([e for _, events in read for e in events], options)
+    events_of, absent = by_recording(read, folder, names)
     if not events_of:
         path, name = absent[0]
         raise InputError(
-            f"{path}: {name} is not in {root}{recordings.nearest(name)}, and "
-            f"so for all {len(files)} annotation files; name them as the "
-            "recordings, or write the recording in a column 'recording'"
+            f"{path}: {name} is not in {sources.audio_folder}"
+            f"{names.nearest(name)}, and so for all {len(files)} annotation "
+            "files; name them as the recordings, or write the recording in a "
+            "column 'recording'"
         )
     for path, name in absent:
-        logger.debug("%s: %s is not in %s", path, name, root)
-        tally.leave_out_file(
-            str(path), "recordings of annotations that are not there"
-        )
+        logger.debug("%s: %s is not in the folder of audio", path, name)
+        reason = "recordings of annotations that are not there"
+        tally.leave_out_file(str(path), reason)
     return events_of
 
 
 def _usable(
-    events_of: Events,
-    cells_of: Dict,
+    events_of: Dict[str, List[Event]],
+    cells_of: Dict[str, Dict[str, str]],
     root: Path,
     options: Options,
     tally: Tally,
-) -> Dict[str, Facts]:
-    """Facts of the recordings; those without a patient, without the chosen
-    tiers, or that cannot be opened, are left out."""
-    facts_of: Dict[str, Facts] = {}
-    for path in list(events_of):
+) -> List[Recording]:
+    """Annotated recordings; those without a patient, without the chosen tiers,
+    or that cannot be opened, are left out."""
+    recordings = []
+    for path, events in events_of.items():
         check_name(path)
-        facts = recording_facts(root / path)
+        facts = header_facts(root / path)
         if path not in cells_of:
-            tally.leave_out_file(path, "recordings in no row of the table")
-        elif not has_tiers(events_of[path], options.choice):
+            reason = "recordings in no row of the table"
+        elif events and not any(in_tiers(event, options) for event in events):
             # Not a night without events: others may have marked some.
-            tally.leave_out_file(path, "recordings without those --tiers")
+            reason = "recordings without those --tiers"
         elif facts is None:
-            tally.leave_out_file(path, _UNREADABLE)
+            reason = "recordings that cannot be opened (try data_prep.convert)"
         else:
-            facts_of[path] = Facts(*facts)
+            recordings.append(Recording(path, cells_of[path], *facts, events))
             continue
-        del events_of[path]
+        tally.leave_out_file(path, reason)
     require(
-        bool(events_of),
+        bool(recordings),
         "no annotated recording can be used: "
         + ", ".join(f"{n} {reason}" for reason, n in tally.files.items()),
         "add them to the table; convert what cannot be opened with "
         "data_prep.convert",
     )
-    return facts_of
+    return recordings
 
 
-def _marks(
+def _add_marks(
+    recordings: List[Recording],
     sources: Sources,
+    names: Recordings,
     options: Options,
-    recordings: Recordings,
-    events_of: Events,
-) -> Events:
-    """Detections by the path of their recording."""
+) -> None:
+    """Add detections to their recordings."""
     if sources.hard_negatives is None:
-        return {}
+        return
     folder = Path(sources.hard_negatives)
     if (folder / DETECTED).is_file():
         folder = folder / DETECTED
-    labels = options.choice.labels
+    labels = options.labels
     classes = {*labels, *map(identity, labels.values())} or {
-        identity(event.label) for part in events_of.values() for event in part
+        identity(event.label) for r in recordings for event in r.events
     }
-    read = [
-        (path, read_marks(path, sources.hard_threshold, classes))
-        for path in annotation_files(folder, option="--hard_negatives")
-    ]
-    marks_of, absent = by_recording(read, folder, recordings)
+    files = annotation_files(folder, "--hard_negatives")
+    read = [(p, read_marks(p, sources.hard_threshold, classes)) for p in files]
+    marks_of, absent = by_recording(read, folder, names)
     require(
         bool(marks_of),
         f"--hard_negatives {folder} names no recording of "
         f"{sources.audio_folder} ({len(absent)} others)",
         "pass detections in these recordings",
     )
-    return marks_of
+    for recording in recordings:
+        recording.marks = marks_of.get(recording.path, [])
 
 
-def _rows(result: Segments, cells_of: Dict) -> List[Dict[str, str]]:
+def _rows(recordings: Sequence[Recording]) -> List[Dict[str, str]]:
     """Rows of the database, one a segment."""
     return [
         {
-            **cells_of[path],
-            "path": clip_name(path, segment),
+            **recording.cells,
+            "path": clip_name(recording.path, segment),
             "label": segment.label,
-            "recording": path,
+            "recording": recording.path,
             "start_s": time_text(segment.start),
             "stop_s": time_text(segment.stop),
             "channel": str(segment.channel or ""),
             "kind": segment.kind,
         }
-        for path, segments in sorted(result.of.items())
-        for segment in segments
+        for recording in sorted(recordings, key=lambda r: r.path)
+        for segment in recording.segments
     ]
 
 
@@ -266,11 +235,11 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
     labels = {row["label"] for row in rows}
     negative = options.negative_label  # the first: the last is the positive
     classes = sorted(labels, key=lambda label: (label != negative, label))
-    patients = {identity(row["patient_id"]) for row in rows}
+    n_patients = len({identity(row["patient_id"]) for row in rows})
     try:
         require(
-            len(patients) >= len(SPLITS),
-            f"{len(patients)} patients are too few for {len(SPLITS)} splits",
+            n_patients >= len(SPLITS),
+            f"{n_patients} patients are too few for {len(SPLITS)} splits",
             "add recordings of others",
         )
         require(
@@ -283,7 +252,6 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
             str(save_folder / MANIFEST),
             "label",
             classes,
-            positive=options.positive,
             seed=options.seed,
         )
     except InputError as error:

@@ -14,13 +14,7 @@ from collections import Counter
 from pathlib import Path, PurePath
 from typing import List, Optional, Sequence
 
-from data_prep.annotations.event import (
-    Event,
-    as_channel,
-    as_number,
-    checked_event,
-    time_text,
-)
+from data_prep.annotations.event import Annotation, Event, event_of, time_text
 from data_prep.annotations.text import read_rows
 from data_prep.files.errors import require
 from data_prep.files.missing import is_missing
@@ -29,73 +23,58 @@ from data_prep.files.tables import write_text
 logger = logging.getLogger(__name__)
 
 ABSENT = "<NA>"
+_COMMENTS = (";;", "#")
 _LINE = re.compile(
     r"(SPEAKER|SPKR-INFO|NON-LEX|NON-SPEECH|LEXEME|SEGMENT|NOSCORE)(\s+\S+){3}"
 )
-#: Types without a time of their own.
-_WITHOUT_TIMES = ("SPKR-INFO",)
+_FIELDS = (
+    "kind recording channel onset duration text subtype name score".split()
+)
+_NAMES = {
+    "onset": "the onset",
+    "duration": "the duration",
+    "score": "the confidence",
+}
 
 
-def is_rttm(lines: Sequence[str]) -> bool:
+def fits(lines: Sequence[str]) -> bool:
     """Check for the types of lines that RTTM has."""
     lines = [line for line in lines if not line.lstrip().startswith(";;")]
     return bool(lines) and _LINE.match(lines[0]) is not None
 
 
-def read_rttm(path: Path, encoding: Optional[str] = None) -> List[Event]:
+def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
     """Read the events of an RTTM file."""
     events, left_out = [], Counter()
-    for n, line in enumerate(read_rows(path, encoding), start=1):
-        if not line.strip() or line.lstrip().startswith((";;", "#")):
+    for source, line in read_rows(path, encoding):
+        if line.lstrip().startswith(_COMMENTS):
             continue
-        cells, source = line.split(), f"{path} row {n}"
+        values = line.split()
         require(
-            len(cells) >= 8,
-            f"{source} has {len(cells)} fields",
+            len(values) >= 8,
+            f"{source} has {len(values)} fields",
             "expected those of RTTM: SPEAKER file channel onset duration <NA> "
             "<NA> name <NA> <NA>",
         )
-        kind, file, channel, onset, duration, _, subtype, name = cells[:8]
-        if kind in _WITHOUT_TIMES or is_missing(onset) or is_missing(duration):
+        values = ["" if value == ABSENT else value for value in values]
+        cells = dict(zip(_FIELDS, values))
+        kind = cells["kind"]
+        if is_missing(cells["onset"]) or is_missing(cells["duration"]):
             left_out[kind] += 1
             continue
-        begin = as_number(source, "the onset", onset)
-        length = as_number(source, "the duration", duration)
-        score = cells[8] if len(cells) > 8 else ABSENT
-        event = checked_event(
-            source,
-            begin,
-            begin + length,
-            _present(name if kind == "SPEAKER" else subtype),
-            score=None
-            if is_missing(score)
-            else as_number(source, "the confidence", score),
-            recording=_present(file),
-            channel=None
-            if is_missing(channel)
-            else as_channel(source, channel),
-        )
-        events.append(event)
+        cells["label"] = cells["name" if kind == "SPEAKER" else "subtype"]
+        events.append(event_of(source, cells, _NAMES))
     for kind, count in left_out.items():
         logger.info("%s: %d lines %s have no time", path, count, kind)
     return events
 
 
-def _present(cell: str) -> str:
-    return "" if cell == ABSENT else cell
-
-
-def write_rttm(
-    path: Path,
-    events: Sequence[Event],
-    recording: str = "",
-    duration_s: Optional[float] = None,
-) -> None:
+def write(path: Path, annotation: Annotation) -> None:
     """Write events as lines of the type SPEAKER; spaces in names become
     underscores."""
     lines = []
-    for event in events:
-        name = PurePath(event.recording or recording).name
+    for event in annotation.events:
+        name = PurePath(event.recording or annotation.recording).name
         stem = name.rpartition(".")[0] or name
         score = ABSENT if event.score is None else repr(float(event.score))
         lines.append(

@@ -2,15 +2,24 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from data_prep.annotations.event import TOLERANCE_S, Event
-from data_prep.annotations.labels import Choice, chosen
+from data_prep.annotations.labels import chosen
+from data_prep.annotations.options import Options
+from data_prep.files.errors import require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.missing import is_missing
 
 #: Origins of segments.
 ANNOTATED, NEGATIVE, HARD = "annotated", "negative", "hard negative"
+#: Reasons, in the words of the report.
+PAST_END = "past the end of the audio"
+TOO_SHORT = "shorter than --least_s"
+NOT_CHOSEN = "of other labels or tiers"
+UNLABELLED = "without a label"
+CUT_OFF, MERGED = "cut off at the end of the audio", "merged with another"
+OVERLAP, TWICE = "kept that overlap another", "with the times of another"
 
 
 @dataclass(frozen=True)
@@ -30,6 +39,20 @@ class Segment:
 
 
 @dataclass
+class Recording:
+    """A long recording, its annotation, and what becomes of it."""
+
+    path: str  #: below the folder of the audio
+    cells: Dict[str, str]  #: of its row: the patient, and the user's columns
+    seconds: float
+    n_channels: int
+    rate: int  #: Hz
+    events: List[Event]
+    marks: List[Event] = field(default_factory=list)  #: detections
+    segments: List[Segment] = field(default_factory=list)
+
+
+@dataclass
 class Tally:
     """Numbers of events and files that were changed or left out."""
 
@@ -37,66 +60,67 @@ class Tally:
     files: Counter = field(default_factory=Counter)  #: of whole files
     #: recording, onset, offset, label, reason
     rows: List[Tuple] = field(default_factory=list)
+    n_without_place: int = 0  #: negatives
 
     def leave_out_file(self, name: str, reason: str) -> None:
         """Count a recording, or an annotation file, that is left out."""
         self.files[reason] += 1
         self.rows.append((name, "", "", "", reason))
 
-    def leave_out(self, recording: str, event: Event, reason: str) -> None:
-        """Count an event that is left out."""
+    def leave_out(self, name: str, times: Tuple, label, reason: str) -> None:
+        """Count an event of a recording that is left out."""
         self.counts[reason] += 1
-        times = event.onset_s, event.offset_s
-        self.rows.append((recording, *times, event.label, reason))
+        self.rows.append((name, *times, label, reason))
+
+    def words(self) -> str:
+        """Numbers of events by what became of them."""
+        words = []
+        for reason, n in self.counts.most_common():
+            labels = Counter(row[3] for row in self.rows if row[-1] == reason)
+            some = ", ".join(label for label, _ in labels.most_common(3))
+            is_shown = reason == NOT_CHOSEN and some
+            if n:
+                words.append(f"{n} {reason}" + f" ({some})" * bool(is_shown))
+        return ", ".join(words) or "none left out"
 
 
-#: Reasons, in the words of the report.
-PAST_END = "past the end of the audio"
-TOO_SHORT = "shorter than --least_s"
-NOT_CHOSEN = "of other labels or tiers"
-UNLABELLED = "without a label"
-CUT_OFF, MERGED = "cut off at the end of the audio", "merged with another"
-OVERLAP = "kept that overlap another"
-
-
-def segments_of(
-    recording: str,
-    events: Sequence[Event],
-    duration_s: float,
-    choice: Choice,
-    least_s: float,
-    merge: bool,
-    tally: Tally,
+def annotated_segments(
+    recording: Recording, options: Options, tally: Tally
 ) -> List[Segment]:
     """Segments of the chosen events of a recording, in order of time."""
     segments = []
-    for event in events:
-        kept = chosen(event, choice)
-        if event.onset_s >= duration_s - TOLERANCE_S:
-            tally.leave_out(recording, event, PAST_END)
+    for event in recording.events:
+        require(
+            event.channel is None or event.channel <= recording.n_channels,
+            f"{recording.path} has {recording.n_channels} channels, and the "
+            f"event at {event.onset_s:g} s names channel {event.channel}",
+            "correct it",
+        )
+        kept = chosen(event, options)
+        times, reason = (event.onset_s, event.offset_s), None
+        if event.onset_s >= recording.seconds - TOLERANCE_S:
+            reason = PAST_END
         elif kept is None:
             is_empty = is_missing(cleaned(event.label))
             reason = UNLABELLED if is_empty else NOT_CHOSEN
-            tally.leave_out(recording, event, reason)
-        else:
-            stop = min(event.offset_s, duration_s)
-            tally.counts[CUT_OFF] += stop < event.offset_s - TOLERANCE_S
-            segment = Segment(event.onset_s, stop, kept.label, event.channel)
-            segments.append(segment)
+        if reason:
+            tally.leave_out(recording.path, times, event.label, reason)
+            continue
+        stop = min(event.offset_s, recording.seconds)
+        tally.counts[CUT_OFF] += stop < event.offset_s - TOLERANCE_S
+        channel = event.channel if recording.n_channels > 1 else None
+        segments.append(Segment(event.onset_s, stop, kept.label, channel))
     segments.sort(key=lambda s: (s.start, s.stop, s.label))
-    segments = _merged(segments, merge, tally)
-    long_enough = []
+    segments = _merged(segments, options.overlaps == "merge", tally)
     for segment in segments:
-        if segment.seconds >= least_s:
-            long_enough.append(segment)
-        else:
-            event = Event(segment.start, segment.stop, segment.label)
-            tally.leave_out(recording, event, TOO_SHORT)
-    return long_enough
+        if segment.seconds < options.least_s:
+            times = segment.start, segment.stop
+            tally.leave_out(recording.path, times, segment.label, TOO_SHORT)
+    return [s for s in segments if s.seconds >= options.least_s]
 
 
 def _merged(
-    segments: Sequence[Segment], merge: bool, tally: Tally
+    segments: List[Segment], merge: bool, tally: Tally
 ) -> List[Segment]:
     """Merge segments that overlap with the same label and channel; count other
     overlaps."""
@@ -116,3 +140,21 @@ def _merged(
             kept.append(segment)
         reach = max(reach, segment.stop)
     return kept
+
+
+def each_once(
+    recording: Recording, options: Options, tally: Tally
+) -> List[Segment]:
+    """Keep one of the segments with the same times and channel: a sound cannot
+    have two labels. The label that --labels names first is kept."""
+    order = [*dict.fromkeys(options.labels.values())]
+    rank = {label: i for i, label in enumerate(order)}
+    kept: Dict[Tuple, Segment] = {}
+    for segment in sorted(
+        recording.segments, key=lambda s: rank.get(s.label, 0)
+    ):
+        times = segment.start, segment.stop
+        key = round(times[0], 3), round(times[1], 3), segment.channel
+        if kept.setdefault(key, segment) is not segment:
+            tally.leave_out(recording.path, times, segment.label, TWICE)
+    return sorted(kept.values(), key=lambda s: (s.start, s.stop))

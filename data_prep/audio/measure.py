@@ -237,6 +237,18 @@ def audit_file(
     return audit
 
 
+def header_facts(path: Path) -> Optional[Tuple[float, int, int]]:
+    """Length in seconds, number of channels and rate of a recording by its
+    header; None for a file that cannot be opened or states no length."""
+    try:
+        with open_audio(str(path)) as file:
+            if file.frames > MOST_FRAMES:
+                return None
+            return file.frames / file.samplerate, file.channels, file.samplerate
+    except (soundfile.LibsndfileError, TypeError, OSError):
+        return None
+
+
 def _ogg_ends(path: str) -> bool:
     """Check that the last page of an Ogg file is marked as the last."""
     with open(path, "rb") as file:

@@ -59,7 +59,7 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
         if waiting:
             _ask(corpus, waiting)
             return False
-        corpus.prepare(str(root), str(out), **corpus.options)
+        corpus.prepare(str(root), str(out))
     _say_next(corpus, root, out)
     return True
 
@@ -67,18 +67,15 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
 def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
     """Download and unpack what is not there; return what the user must get."""
     archives, unpacked = (make_folder(out / n) for n in ("archives", "corpus"))
+    place = {s: archives / s.file_name for s in sources}
     marker = {s: _marker(unpacked, s.file_name) for s in sources}
     todo = [s for s in sources if not marker[s].is_file()]
-    present = [s for s in todo if (archives / s.file_name).is_file()]
-    waiting = [
-        str(archives / s.file_name)
-        for s in todo
-        if s.by_hand and s not in present
-    ]
+    absent = [s for s in todo if not place[s].is_file()]
+    waiting = [str(place[s]) for s in absent if s.by_hand]
     if waiting:
         return waiting
-    halves = [archives / f"{s.file_name}.part" for s in todo]
-    coming = sum(s.gigabytes for s in todo if s not in present)
+    halves = [place[s].with_name(f"{s.file_name}.part") for s in absent]
+    coming = sum(s.gigabytes for s in absent)
     coming -= sum(p.stat().st_size for p in halves if p.is_file()) / 1e9
     unpacking = _UNPACKED * sum(s.gigabytes for s in todo)
     title = (
@@ -90,12 +87,10 @@ def _get(corpus: Corpus, sources: List[Source], out: Path) -> List[str]:
         if not source.by_hand:
             fetch(source, archives)
     for source in todo:
-        if is_rest_of_split(source.file_name):
-            continue
-        path = archives / source.file_name
-        unpack(path, unpacked, marker[source])
-        if not source.checksum and not source.by_hand:
-            keep_checksum(path)
+        if not is_rest_of_split(source.file_name):
+            unpack(place[source], unpacked, marker[source])
+            if not source.checksum and not source.by_hand:
+                keep_checksum(place[source])
     return []
 
 

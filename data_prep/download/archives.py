@@ -14,6 +14,7 @@ import zlib
 from contextlib import ExitStack
 from functools import partial
 from glob import escape
+from itertools import accumulate
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Sequence
 
@@ -107,32 +108,43 @@ def _in_tar(path: Path) -> Iterator[Member]:
 
 def _in_zip(path: Path) -> Iterator[Member]:
     names = f"{escape(path.stem)}.z[0-9][0-9]"
-    parts = sorted(path.parent.glob(names))
+    parts = [*sorted(path.parent.glob(names)), path]
     with ExitStack() as stack:
-        files = [stack.enter_context(open(p, "rb")) for p in (*parts, path)]
+        files = [stack.enter_context(open(part, "rb")) for part in parts]
         joined = Joined(files)
         archive = stack.enter_context(zipfile.ZipFile(joined))
         for info in archive.infolist():
             if info.is_dir():
                 continue
-            opened = partial(archive.open, info)
-            if parts:
-                opened = partial(_in_split, joined, info)
+            if len(parts) > 1:
+                info = _in_the_whole(info, joined.starts)
             kind = stat.S_IFMT(info.external_attr >> 16)
             is_plain = kind in (0, stat.S_IFREG)
+            opened = partial(archive.open, info)
             yield Member(info.filename, info.file_size, is_plain, opened)
+
+
+def _in_the_whole(info: zipfile.ZipInfo, starts: List[int]) -> zipfile.ZipInfo:
+    """Member of a split archive, at its place in the joined parts: its offset
+    counts from its part, and zipfile takes it to count from the last one."""
+    whole = zipfile.ZipInfo(info.filename, info.date_time)
+    for name in (
+        *("orig_filename", "compress_type", "compress_size", "file_size"),
+        *("CRC", "flag_bits", "external_attr"),
+    ):
+        setattr(whole, name, getattr(info, name))
+    whole.header_offset = info.header_offset + starts[info.volume] - starts[-1]
+    return whole
 
 
 class Joined(io.RawIOBase):
     """Open files, one after the other, as one."""
 
     def __init__(self, files: Sequence[BinaryIO]):
-        self._files, self._at = files, 0
-        self.starts: List[int] = []  #: of each file in the whole
-        self._size = 0
-        for file in files:
-            self.starts.append(self._size)
-            self._size += file.seek(0, os.SEEK_END)
+        sizes = [file.seek(0, os.SEEK_END) for file in files]
+        ends = [*accumulate(sizes)]
+        self._files, self._at, self._size = files, 0, ends[-1]
+        self.starts = [0, *ends[:-1]]  #: of each file in the whole
 
     def readable(self) -> bool:
         """Say that it can be read."""
@@ -148,49 +160,20 @@ class Joined(io.RawIOBase):
         self._at = max(0, begin[whence] + offset)
         return self._at
 
+    def read(self, n_bytes: int = -1) -> bytes:
+        """Read so many bytes across the ends of files, or up to the last."""
+        left = self._size - self._at if n_bytes < 0 else n_bytes
+        blocks = []
+        while left > 0 and self._at < self._size:
+            i = bisect.bisect_right(self.starts, self._at) - 1
+            self._files[i].seek(self._at - self.starts[i])
+            blocks.append(self._files[i].read(left))
+            if not blocks[-1]:
+                raise EOFError("a part is cut short")
+            self._at += len(blocks[-1])
+            left -= len(blocks[-1])
+        return b"".join(blocks)
+
     def tell(self) -> int:
         """Byte of the whole that is read next."""
         return self._at
-
-    def readinto(self, buffer) -> int:
-        """Read from the file that holds the next byte."""
-        i = bisect.bisect_right(self.starts, self._at) - 1
-        self._files[i].seek(self._at - self.starts[i])
-        n_read = self._files[i].readinto(buffer)
-        if not n_read and i + 1 < len(self._files) and self._at < self._size:
-            raise EOFError("a part is cut short")
-        self._at += n_read
-        return n_read
-
-
-def _in_split(joined: Joined, info: zipfile.ZipInfo) -> BinaryIO:
-    """Content of a member of a split archive, of a few megabytes.
-
-    zipfile counts its offset from the last part, and it is from the member's.
-    """
-    begin = info.header_offset - joined.starts[-1] + joined.starts[info.volume]
-    joined.seek(begin)
-    header = _exactly(joined, 30)
-    if header[:4] != b"PK\3\4":
-        raise zipfile.BadZipFile(f"{info.filename} is not where it should be")
-    joined.seek(begin + 30 + sum(struct.unpack("<HH", header[26:])))
-    data = _exactly(joined, info.compress_size)
-    if info.compress_type == zipfile.ZIP_DEFLATED:
-        data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(data)
-    elif info.compress_type != zipfile.ZIP_STORED:
-        raise NotImplementedError(f"compression {info.compress_type}")
-    if zlib.crc32(data) != info.CRC:
-        raise zipfile.BadZipFile(f"{info.filename} has another checksum")
-    return io.BytesIO(data)
-
-
-def _exactly(file: BinaryIO, n_bytes: int) -> bytes:
-    """Read so many bytes, across the ends of parts."""
-    blocks = []
-    while n_bytes:
-        block = file.read(n_bytes)
-        if not block:
-            raise EOFError("it is cut short")
-        blocks.append(block)
-        n_bytes -= len(block)
-    return b"".join(blocks)

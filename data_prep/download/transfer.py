@@ -168,13 +168,11 @@ class _Resumed:
 
     def _headers(self, start: int) -> Dict[str, str]:
         headers = {"User-Agent": _AGENT, "Accept-Encoding": "identity"}
-        if not start:
-            return headers
-        if not self.has_checksum:
-            if not self.version.is_file():
-                return headers
+        if start and not self.has_checksum and self.version.is_file():
             headers["If-Range"] = self.version.read_text("latin-1").strip()
-        return {**headers, "Range": f"bytes={start}-"}
+        if start and (self.has_checksum or "If-Range" in headers):
+            headers["Range"] = f"bytes={start}-"
+        return headers
 
     def _transfer(self, url: str) -> None:
         import requests
@@ -183,21 +181,17 @@ class _Resumed:
         with requests.get(
             url, headers=self._headers(start), stream=True, timeout=TIMEOUT_S
         ) as answer:
-            if start and answer.status_code == 416:
-                total = answer.headers.get("Content-Range", "").rpartition("/")
-                if total[2] != str(start):  # another file, which begins again
-                    self.part.unlink()
-                    self._transfer(url)
-                return
-            self._check(url, answer)
-            is_rest = answer.status_code == 206 and answer.headers.get(
-                "Content-Range", ""
-            ).startswith(f"bytes {start}-")
-            if start and answer.status_code == 206 and not is_rest:
-                self.part.unlink()  # which part it is, it does not say
+            status = answer.status_code
+            place = answer.headers.get("Content-Range", "")
+            if start and status == 416 and place.endswith(f"/{start}"):
+                return  # the half file is whole
+            is_rest = place.startswith(f"bytes {start}-")
+            if start and (status == 416 or status == 206 and not is_rest):
+                self.part.unlink()  # of another file, or another part
                 self._transfer(url)
                 return
-            if start and not is_rest:
+            self._check(url, answer)
+            if start and status == 200:
                 logger.warning(
                     "%s: the server cannot resume in the middle of this "
                     "file; the download begins again",
@@ -262,13 +256,12 @@ class _Resumed:
     def _unreachable(self, url: str, error: Exception) -> InputError:
         logger.debug("requests: %s", error)
         host, kept = urlsplit(url).hostname, self._size()
-        state = f"{host} cannot be reached ({type(error).__name__})"
+        reason = type(error).__name__
+        state = f"{host} cannot be reached ({reason})"
         if kept:
-            state = (
-                f"the connection to {host} was lost ({type(error).__name__}); "
-                f"{kept / 1e6:.1f} MB are kept"
-            )
+            state = f"the connection to {host} was lost ({reason}); "
+            state += f"{kept / 1e6:.1f} MB are kept"
         return InputError(
-            f"{state}; check the network and run the "
-            f"same command again, or {by_hand(self.path, url)}"
+            f"{state}; check the network and run the same command again, or "
+            f"{by_hand(self.path, url)}"
         )

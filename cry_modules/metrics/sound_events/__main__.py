@@ -13,7 +13,7 @@ import json
 import logging
 from itertools import combinations
 from pathlib import Path
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence
 
 from cry_modules.figures.sound_events import draw
 from cry_modules.metrics.bootstrap import N_DRAWS
@@ -22,18 +22,13 @@ from cry_modules.metrics.sound_events.agreement import BINS_S, bins
 from cry_modules.metrics.sound_events.comparison import (
     Recording,
     Settings,
-    at_threshold,
     bin_amounts,
     compare,
 )
 from cry_modules.metrics.sound_events.event_based import Collar
 from cry_modules.metrics.sound_events.intersection import Criteria
 from cry_modules.metrics.sound_events.labels import judged, relabelled, renames
-from cry_modules.metrics.sound_events.lists import (
-    Lookup,
-    of_channel,
-    read_lists,
-)
+from cry_modules.metrics.sound_events.lists import Lists, of_channel, read_lists
 from cry_modules.metrics.sound_events.pairing import (
     DURATION,
     Sources,
@@ -43,18 +38,57 @@ from cry_modules.metrics.sound_events.pairing import (
 )
 from cry_modules.metrics.sound_events.report import report
 from cry_modules.metrics.sound_events.resampling import Resampling
-from cry_modules.metrics.sound_events.tiers import by_tier, common, within
+from cry_modules.metrics.sound_events.tiers import by_tier, of_both
 from data_prep.annotations.formats import FORMATS
-from data_prep.files.arguments import Arguments
+from data_prep.files.arguments import Arguments, texts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
-from data_prep.files.option_values import path
+from data_prep.files.option_values import Number, path, whole_number
 from data_prep.files.tables import write_table, write_text
 
-_SHARES = ("offset_share", "dtc", "gtc", "cttc")
-_SECONDS = ("onset_collar_s", "offset_collar_s", "segment_s")
-_ADD = "add it, or correct the name of the recording"
+_FORMAT = {"choices": tuple(FORMATS)}
+_SECONDS, _SHARE = Number(0, 3600), Number(0, 1)
+_DRAWS = whole_number(LEAST_DRAWS, 1_000_000)
+#: Arguments, how their values are read, and their help.
+_ARGUMENTS = (
+    ("annotated", {"type": path, "metavar": "ANNOTATED"},
+     "file or folder of events"),
+    ("detected", {"type": path, "metavar": "DETECTED"},
+     "file or folder of events"),
+    ("--out", {"required": True}, "folder for the figures"),
+    ("--audio", {}, "folder of the recordings, for their lengths"),
+    ("--durations", {"type": path},
+     "instead: table of the recordings that were annotated, with the columns "
+     "recording and duration_s"),
+    ("--recordings", {},
+     "table with the columns recording and patient, and perhaps duration_s: "
+     "intervals are over infants"),
+    ("--labels", {"metavar": "LABEL,LABEL"},
+     "labels that are judged, or all; false alarms in other annotated sounds "
+     "are counted by sound (default: all, if both have them)"),
+    ("--rename", {"metavar": "OLD=NEW,OLD=NEW"}, "new names of labels"),
+    ("--tier", {}, "tier of the annotation (default: each)"),
+    ("--annotated_format", _FORMAT, "default: by suffix and content"),
+    ("--detected_format", _FORMAT, "default: by suffix and content"),
+    ("--channel", {"type": whole_number(1, 1000)},
+     "channel of recordings with several, the first is 1"),
+    ("--seed", {"default": 0}, "seed of the draws of recordings"),
+    ("--n_draws", {"type": _DRAWS, "default": N_DRAWS}, "draws of recordings"),
+    ("--onset_collar_s", {"type": _SECONDS, "default": Collar().onset_s},
+     "by which an onset may differ, event-based (default: %(default)s)"),
+    ("--offset_collar_s", {"type": _SECONDS, "default": Collar().offset_s},
+     "by which an offset may differ, event-based (default: %(default)s)"),
+    ("--offset_share", {"type": _SHARE, "default": Collar().offset_share},
+     "share of the event's duration by which an offset may differ, if that is "
+     "longer (default: %(default)s)"),
+    ("--segment_s", {"type": Number(0.01, 3600), "default": 1.0},
+     "length of segments, segment-based (default: %(default)s)"),
+    ("--dtc", {"type": _SHARE, "default": Criteria().dtc},
+     "least share of a detection in its label (default: %(default)s)"),
+    ("--gtc", {"type": _SHARE, "default": Criteria().gtc},
+     "least share of an event that is detected (default: %(default)s)"),
+)  # fmt: skip
 
 
 def make_parser() -> Arguments:
@@ -63,80 +97,9 @@ def make_parser() -> Arguments:
         prog="python -m cry_modules.metrics.sound_events",
         description=__doc__.split("\n")[0],
     )
-    add = parser.add_argument
-    add(
-        "annotated",
-        type=path,
-        metavar="ANNOTATED",
-        help="file or folder of events",
-    )
-    add(
-        "detected",
-        type=path,
-        metavar="DETECTED",
-        help="file or folder of events",
-    )
-    add("--out", required=True, help="folder for the figures")
-    add("--audio", help="folder of the recordings, for their lengths")
-    add(
-        "--durations",
-        type=path,
-        help="instead: table of the recordings that were annotated, with the "
-        "columns recording and duration_s",
-    )
-    add(
-        "--recordings",
-        help="table with the columns recording and patient, and perhaps "
-        "duration_s: intervals are over infants",
-    )
-    add(
-        "--labels",
-        metavar="LABEL,LABEL",
-        help="labels that are judged, or all; false alarms in other annotated "
-        "sounds are counted by sound (default: all, if both have them)",
-    )
-    add("--rename", metavar="OLD=NEW,OLD=NEW", help="new names of labels")
-    add("--tier", help="tier of the annotation (default: each)")
-    for side in ("annotated", "detected"):
-        add(
-            f"--{side}_format",
-            choices=tuple(FORMATS),
-            help="default: by suffix and content",
-        )
-    add(
-        "--channel", type=int,
-        help="channel of recordings with several, the first is 1",
-    )  # fmt: skip
-    add("--threshold", type=float, help="leave out detections of lower score")
-    _add_tolerances(parser)
-    add("--seed", default=0, help="seed of the draws of recordings")
-    add("--n_draws", type=int, default=N_DRAWS, help="draws of recordings")
+    for name, how, words in _ARGUMENTS:
+        parser.add_argument(name, help=words, **how)
     return parser
-
-
-def _add_tolerances(parser: Arguments) -> None:
-    """Add the options on when a detection is right."""
-    words = "seconds by which an onset may differ, event-based"
-    collar, criteria = Collar(), Criteria()
-    numbers = (
-        ("onset_collar_s", collar.onset_s, words),
-        ("offset_collar_s", collar.offset_s, words.replace("onset", "offset")),
-        (
-            "offset_share",
-            collar.offset_share,
-            "share of the event's duration by which an offset may differ, if "
-            "that is longer",
-        ),
-        ("segment_s", 1.0, "length of segments, segment-based"),
-        ("dtc", criteria.dtc, "least share of a detection in its label"),
-        ("gtc", criteria.gtc, "least share of an event that is detected"),
-        ("cttc", criteria.cttc, "least share of a detection in another label"),
-    )
-    for name, default, words in numbers:
-        words += f" (default: {default:g})"
-        parser.add_argument(
-            f"--{name}", type=float, default=default, help=words
-        )
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -144,183 +107,139 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     with one_line_errors():
-        _check(args)
+        require(
+            args.audio is None or args.durations is None,
+            "--audio and --durations both give the lengths of recordings",
+            "leave out one of them",
+        )
         with locked(make_folder(args.out)):
             print(judge(args))
 
 
-def listed(text: Optional[str]) -> List[str]:
-    """Parts of a text that is separated by commas.
-
-    Example
-    -------
-    >>> listed("cry, speech"), listed(None)
-    (['cry', 'speech'], [])
-    """
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
-def _check(args) -> None:
-    for name in (*_SHARES, *_SECONDS):
-        value = getattr(args, name)
-        limit = 1 if name in _SHARES else 3600
-        least = 0.01 if name == "segment_s" else 0
-        require(
-            least <= value <= limit,
-            f"--{name} is {value:g}",
-            f"pass a number from {least:g} to {limit}",
-        )
-    require(
-        args.n_draws >= LEAST_DRAWS,
-        f"--n_draws is {args.n_draws}",
-        f"pass {LEAST_DRAWS} or more",
-    )
-    require(
-        args.channel is None or args.channel >= 1,
-        f"--channel is {args.channel}",
-        "the first is 1",
-    )
-    given = [x for x in (args.audio, args.durations) if x is not None]
-    require(
-        len(given) < 2,
-        "--audio and --durations both give the lengths of recordings",
-        "leave out one of them",
-    )
+def _listed(text: Optional[str]) -> List[str]:
+    return [*filter(None, texts([text]))] if text else []
 
 
 def judge(args) -> str:
     """Compare the events as the options say; return the report."""
-    annotated, detected = _read(args)
-    sources, of_tiers = _sources(args), by_tier(annotated, args.tier)
+    written: Dict[str, str] = {}
+    sources = _sources(args)
+    recordings, notes = paired(*_read(args, written), sources, args.annotated)
+    of_tiers = by_tier(recordings, args.tier)
     if len(of_tiers) > 1:
-        print(
+        notes.append(
             f"tiers {', '.join(of_tiers)} are taken as annotators; --tier "
             "NAME judges against one"
         )
-    done = []
-    for name, lists in of_tiers.items():
-        listed = dict.fromkeys(sources.listed, [])
-        narrowed = sources._replace(
-            listed=tuple(within(listed, annotated, lists))
-        )
-        both = lists, within(detected, annotated, lists)
-        done.append(
-            _judge(args, (name or "annotation", "detector"), both, narrowed)
-        )
-    for pair in combinations(of_tiers, 2):
-        a, b = (of_tiers[name] for name in pair)
-        names = common(a, b)
-        if names:
-            both = ({n: lists[n] for n in names} for lists in (a, b))
-            narrowed = sources._replace(listed=())
-            done.append(_judge(args, pair, tuple(both), narrowed))
-    comparisons, reports, rows = zip(*done)
-    _write(args, comparisons, sum(rows, []))
-    last = f"done: {len(done)} comparisons; figures in {args.out}"
+    for note in notes:
+        print(note)
+    pairs = {
+        (name or "annotation", "detector"): part
+        for name, part in of_tiers.items()
+    }
+    for a, b in combinations(of_tiers, 2):
+        pairs[a, b] = of_both(of_tiers[a], of_tiers[b])
+    unit = "recording" if sources.infants is None else "infant"
+    comparisons, reports, rows = [], [], []
+    for pair, part in pairs.items():
+        if not part:
+            continue
+        settings = _settings(args, part, written)
+        groups = [recording.group for recording in part]
+        resampling = Resampling(groups, unit, args.seed, args.n_draws)
+        words = _silent(part)
+        for note in words:
+            print(f"{pair[1]} against {pair[0]}: {note}")
+        named = {"annotated": pair[0], "detected": pair[1]}
+        named["notes"] = [*notes, *words]
+        comparison = {**named, **compare(part, settings, resampling)}
+        comparisons.append(comparison)
+        reports.append(report(comparison, settings))
+        rows += [[*pair, *row] for row in _bin_rows(part, settings.labels)]
+    _write(args, comparisons, rows)
+    last = f"done: {len(comparisons)} comparisons; figures in {args.out}"
     return "\n\n".join([*reports, last])
 
 
-def _judge(args, pair, both, sources) -> Tuple[Dict, str, List[List]]:
-    """Compare one pair of lists: figures, report, and rows of bins.csv."""
-    recordings, notes = paired(*both, sources, args.annotated)
-    for note in notes:
-        print(f"{pair[1]} against {pair[0]}: {note}")
-    settings = _settings(args, *both)
-    resampling = Resampling(
-        [recording.group for recording in recordings],
-        "recording" if sources.groups is None else "infant",
-        args.seed,
-        args.n_draws,
+def _silent(recordings: Sequence[Recording]) -> List[str]:
+    """Words on recordings without detections, if there are any."""
+    silent = [r.name for r in recordings if not r.detected]
+    if not silent:
+        return []
+    return [
+        f"{len(silent)} of {len(recordings)} recordings have no detections, "
+        f"such as {silent[0]}: all their events count as missed"
+    ]
+
+
+def _settings(args, recordings, written: Dict[str, str]) -> Settings:
+    events = (
+        [event for r in recordings for event in getattr(r, side)]
+        for side in ("annotated", "detected")
     )
-    named = dict(zip(("annotated", "detected"), pair), notes=notes)
-    comparison = {**named, **compare(recordings, settings, resampling)}
-    rows = [[*pair, *row] for row in _bin_rows(recordings, settings.labels)]
-    return comparison, report(comparison, settings), rows
-
-
-def _read(args) -> Tuple[Dict, Dict]:
-    """Annotated and detected events, with the labels renamed."""
-    new_labels, written = renames(listed(args.rename)), {}
-    lists = []
-    for side in ("annotated", "detected"):
-        option = f"--{side}_format"
-        format = getattr(args, option.lstrip("-"))
-        source = getattr(args, side)
-        events = read_lists(source, format, option)
-        events = of_channel(events, args.channel, source)
-        lists.append(relabelled(events, new_labels, written))
-    args.written = written
-    annotated, detected = lists
-    if args.threshold is not None:
-        scores = [e.score for events in detected.values() for e in events]
-        require(
-            None not in scores,
-            f"--threshold needs scores, and {args.detected} has "
-            f"{scores.count(None)} events without one",
-            "leave it out",
-        )
-        detected = {
-            name: at_threshold(events, args.threshold)
-            for name, events in detected.items()
-        }
-    return annotated, detected
-
-
-def _settings(args, annotated, detected) -> Settings:
-    labels = judged(annotated, detected, listed(args.labels), args.written)
     return Settings(
-        *labels,
+        *judged(*events, _listed(args.labels), written),
         Collar(args.onset_collar_s, args.offset_collar_s, args.offset_share),
         args.segment_s,
-        Criteria(args.dtc, args.gtc, args.cttc),
+        Criteria(args.dtc, args.gtc),
     )
+
+
+def _read(args, written: Dict[str, str]) -> List[Lists]:
+    """Annotated and detected events, with the labels renamed; `written` gets
+    all labels."""
+    new_labels = renames(_listed(args.rename))
+    result = []
+    for side in ("annotated", "detected"):
+        option, source = f"{side}_format", getattr(args, side)
+        events = read_lists(source, getattr(args, option), f"--{option}")
+        events = of_channel(events, args.channel, source)
+        events, n_unnamed = relabelled(events, new_labels, written)
+        if n_unnamed:
+            print(
+                f"{source}: {n_unnamed} events without a label are left out; "
+                "--rename =NEW names them"
+            )
+        result.append(events)
+    return result
 
 
 def _sources(args) -> Sources:
     """Tables and folders in which lengths and infants are looked up."""
-    annotated: List[str] = []
-    durations = groups = None
+    sources = Sources()
     if args.audio:
-        durations = Lookup(audio_durations(args.audio), args.audio, _ADD)
-    if args.durations:
-        table = read_recordings(args.durations, DURATION)
-        durations = Lookup(table.durations, args.durations, _ADD)
-        annotated += table.durations
-    if args.recordings:
-        table = read_recordings(args.recordings, "patient")
-        annotated += table.groups or table.durations
-        if table.groups:
-            groups = Lookup(table.groups, args.recordings, _ADD)
-        if durations is None and table.durations:
-            durations = Lookup(table.durations, args.recordings, _ADD)
-    return Sources(durations, groups, tuple(dict.fromkeys(annotated)))
+        sources.lengths = audio_durations(args.audio)
+    for table, required in (
+        (args.durations, DURATION),
+        (args.recordings, "patient"),
+    ):
+        if table:
+            lengths, infants = read_recordings(table, required)
+            names = {**lengths.entries, **infants.entries}
+            sources.listed |= dict.fromkeys(names)
+            if infants.entries and required == "patient":
+                sources.infants = infants
+            if lengths.entries and sources.lengths is None:
+                sources.lengths = lengths
+    return sources
 
 
 def _bin_rows(recordings: Sequence[Recording], labels) -> List[List]:
     """Amounts of each label in the shortest bins."""
     bin_s = min(BINS_S.values())
     return [
-        [recording.name, label, *window, *pair]
+        [recording.name, label, *window, *amounts]
         for recording in recordings
         for label in labels
-        for window, pair in zip(
+        for window, *amounts in zip(
             bins(recording.duration_s, bin_s).tolist(),
-            zip(*(x.tolist() for x in bin_amounts(recording, label, bin_s))),
+            *(x.tolist() for x in bin_amounts(recording, label, bin_s)),
         )
     ]
 
 
 def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
     out = Path(args.out)
-    result = {
-        "options": {
-            name: value
-            for name, value in vars(args).items()
-            if name != "written"
-        },
-        "durations": args.audio or args.durations or "end of the last event",
-        "comparisons": comparisons,
-    }
     columns = (
         *("annotated", "detected", "recording", "label", "begin_s", "end_s"),
         *("annotated_minutes_per_hour", "detected_minutes_per_hour"),
@@ -331,10 +250,14 @@ def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
         for comparison in comparisons
         for row in comparison["by_recording"]
     ]
-    names = list(comparisons[0]["by_recording"][0])
-    head = ["annotated", "detected", *names]
-    write_table(out / "recordings.csv", head, of_each)
+    names = ["annotated", "detected", *comparisons[0]["by_recording"][0]]
+    write_table(out / "recordings.csv", names, of_each)
     draw(comparisons, rows, out / "events.png")
+    result = {
+        "options": vars(args),
+        "durations": args.audio or args.durations or "end of the last event",
+        "comparisons": comparisons,
+    }
     text = json.dumps(result, indent=1, allow_nan=False)
     write_text(out / "metrics.json", text)
 

@@ -62,18 +62,10 @@ def agreement(sums: np.ndarray) -> Dict[str, np.ndarray]:
     correlation from the mean squares of bins, of the two raters and of the
     rest, ``(MSR - MSE) / (MSR + MSE + 2 / n (MSC - MSE))``.
 
-    Parameters
-    ----------
-    sums : numpy.ndarray
-        ``[..., 7]`` of ``moments``, summed over recordings.
-
-    Returns
-    -------
-    dict of numpy.ndarray
-        ``pearson``, ``concordance``, ``icc``, ``mean_absolute_difference`` (in
-        the unit of the amounts) and ``mean_difference`` (detected less
-        annotated), each ``[...]``. Pearson's is NaN where either amount is the
-        same in all bins, the other two where both are.
+    `sums` ``[..., 7]`` are those of ``moments``, summed over recordings. The
+    mean difference is that of detected less annotated. Pearson's correlation is
+    NaN where either amount is the same in all bins, the other two where both
+    are.
 
     Example
     -------

@@ -33,19 +33,11 @@ def alarm_counts(
     its label; an annotated event is missed if no detection of its label shares
     time with it.
 
-    Parameters
-    ----------
-    annotated, detected : sequence of numpy.ndarray
-        For each label onset and offset in seconds, ``[n, 2]``.
-    confusers : sequence of numpy.ndarray
-        The same of annotated sounds that are not to be detected.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n_labels, 4 + 2 * n_confusers]``: annotated, missed, detected, false
-        alarms; for each confuser the false alarms that share time with it, and
-        its events that set off a false alarm.
+    Events are onsets and offsets in seconds ``[n, 2]`` by label; confusers are
+    annotated sounds that are not to be detected. Returns ``[n_labels, 4 + 2 *
+    n_confusers]``: annotated, missed, detected, false alarms; for each confuser
+    the false alarms that share time with it, and its events that set off a
+    false alarm.
 
     Example
     -------
@@ -57,11 +49,10 @@ def alarm_counts(
     rows = []
     for events, detections in zip(annotated, detected):
         false = detections[~touches(detections, events)]
-        row = [len(events), (~touches(events, detections)).sum()]
-        row += [len(detections), len(false)]
+        missed = (~touches(events, detections)).sum()
+        row = [len(events), missed, len(detections), len(false)]
         for confuser in confusers:
-            row += [touches(false, confuser).sum()]
-            row += [touches(confuser, false).sum()]
+            row.append(touches(false, confuser).sum())
+            row.append(touches(confuser, false).sum())
         rows.append(row)
-    width = 4 + 2 * len(confusers)
-    return np.array(rows, dtype=int).reshape(-1, width)
+    return np.array(rows, dtype=int).reshape(-1, 4 + 2 * len(confusers))

@@ -33,18 +33,9 @@ def matched(
     by default (``event_matching_type="optimal"``). Its older "greedy" matching
     takes the first event that fits and depends on the order of the list.
 
-    Parameters
-    ----------
-    annotated, detected : numpy.ndarray
-        Onset and offset in seconds, ``[n, 2]``, sorted by onset.
-    collar : Collar
-        Tolerances.
-
-    Returns
-    -------
-    int
-        True positives TP. Precision is TP / n_detected, recall TP / n_annotated
-        and F1 ``2 TP / (n_detected + n_annotated)``.
+    Events are onsets and offsets in seconds ``[n, 2]``, sorted by onset. Of
+    true positives TP, precision is TP / n_detected, recall TP / n_annotated and
+    F1 ``2 TP / (n_detected + n_annotated)``.
 
     Example
     -------

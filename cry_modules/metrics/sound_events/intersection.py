@@ -4,7 +4,7 @@ Bilen, Ferroni, Tuveri, Azcarreta and Krstulovic, "A framework for the robust
 evaluation of sound event detection", ICASSP 2020, arXiv:1910.08440.
 """
 
-from typing import List, NamedTuple, Sequence
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -38,20 +38,11 @@ def intersection_counts(
     As ``psds_eval``: a detection that passes DTC, but whose annotated event
     fails GTC, is neither a true nor a false positive.
 
-    Parameters
-    ----------
-    annotated, detected : sequence of numpy.ndarray
-        For each label onset and offset in seconds, ``[n, 2]``; events of a
-        label do not overlap (see ``intervals.merged``) and have a duration.
-    criteria : Criteria
-        DTC, GTC and CTTC.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n_labels, 2 + n_labels]``: true positives, false positives, and
-        cross-triggers of each label. The intersection-based F1 of a label is
-        ``2 TP / (2 TP + FP + FN)`` with ``FN = n_annotated - TP``.
+    Events are onsets and offsets in seconds ``[n, 2]`` by label; those of a
+    label have a duration and do not overlap (see ``intervals.merged``). Returns
+    ``[n_labels, 2 + n_labels]``: true positives, false positives, and
+    cross-triggers of each label. The intersection-based F1 of a label is ``2 TP
+    / (2 TP + FP + FN)`` with ``FN = n_annotated - TP``.
 
     Example
     -------
@@ -64,20 +55,20 @@ def intersection_counts(
     counts = np.zeros((n_labels, 2 + n_labels), dtype=int)
     for k, events in enumerate(detected):
         durations = events[:, 1] - events[:, 0]
-        shares: List[np.ndarray] = [
-            covered_s(others, events) / durations for others in annotated
-        ]
-        passes = shares[k] >= criteria.dtc - _ROUNDING
-        # As psds_eval: without any shared time it is false, even at DTC 0.
-        passes &= shares[k] > 0
+        shares = [covered_s(others, events) / durations for others in annotated]
+        passes = _reaches(shares[k], criteria.dtc)
         covered = covered_s(events[passes], annotated[k])
         share = covered / (annotated[k][:, 1] - annotated[k][:, 0])
-        is_found = (share >= criteria.gtc - _ROUNDING) & (covered > 0)
-        counts[k, 0] = is_found.sum()
+        counts[k, 0] = _reaches(share, criteria.gtc).sum()
         counts[k, 1] = (~passes).sum()
         for j in range(n_labels):
             if j != k:
-                triggers = shares[j] >= criteria.cttc - _ROUNDING
-                triggers &= (shares[j] > 0) & ~passes
+                triggers = _reaches(shares[j], criteria.cttc) & ~passes
                 counts[k, 2 + j] = triggers.sum()
     return counts
+
+
+def _reaches(shares: np.ndarray, least: float) -> np.ndarray:
+    """Flag shares from a least one on. As psds_eval: not without any shared
+    time, even if that is 0."""
+    return (shares >= least - _ROUNDING) & (shares > 0)

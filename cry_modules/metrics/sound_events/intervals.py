@@ -54,3 +54,8 @@ def covered_s(disjoint: np.ndarray, windows: np.ndarray) -> np.ndarray:
     return np.interp(windows[:, 1], times, until) - np.interp(
         windows[:, 0], times, until
     )
+
+
+def seconds(disjoint: np.ndarray) -> float:
+    """Seconds that disjoint intervals cover."""
+    return float((disjoint[:, 1] - disjoint[:, 0]).sum())

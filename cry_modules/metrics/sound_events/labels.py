@@ -1,14 +1,14 @@
 """Labels that are judged, and those that are annotated as confusers."""
 
 from dataclasses import replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
+from cry_modules.metrics.sound_events.lists import Lists
 from data_prep.annotations.event import Event
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, spelling
 
-Lists = Mapping[str, List[Event]]
 ALL = "all"
 
 
@@ -29,29 +29,25 @@ def renames(pairs: Sequence[str]) -> Dict[str, str]:
 
 def relabelled(
     lists: Lists, new_labels: Mapping[str, str], written: Dict[str, str]
-) -> Dict[str, List[Event]]:
+) -> Tuple[Lists, int]:
     """Events with renamed labels, each in the spelling of its first mention in
-    `written` (by spelling), which grows."""
-
-    def label(event: Event) -> str:
-        text = new_labels.get(spelling(event.label), cleaned(event.label))
-        return written.setdefault(spelling(text), text)
-
-    return {
-        name: [replace(event, label=label(event)) for event in events]
-        for name, events in lists.items()
-    }
-
-
-def labels_in(lists: Lists) -> List[str]:
-    """Labels of events, sorted."""
-    return sorted({e.label for events in lists.values() for e in events})
+    `written` (by spelling), which grows; and the number of those without a
+    label, which are not events, as in a table of ``cry_modules.review``."""
+    result: Dict[str, List] = {name: [] for name in lists}
+    for name, events in lists.items():
+        for event in events:
+            text = new_labels.get(spelling(event.label), cleaned(event.label))
+            if text:
+                label = written.setdefault(spelling(text), text)
+                result[name].append(replace(event, label=label))
+    n_of = [sum(map(len, each.values())) for each in (lists, result)]
+    return result, n_of[0] - n_of[1]
 
 
 def judged(
-    annotated: Lists,
-    detected: Lists,
-    requested: Optional[Sequence[str]],
+    annotated: Iterable[Event],
+    detected: Iterable[Event],
+    requested: Sequence[str],
     written: Mapping[str, str],
 ) -> Tuple[List[str], List[str]]:
     """Labels that are judged, and annotated ones that are not.
@@ -59,7 +55,8 @@ def judged(
     Without a request all annotated labels are judged, if the detector has them
     all; otherwise nobody knows whether it should.
     """
-    of_annotation, of_detector = labels_in(annotated), labels_in(detected)
+    of_annotation = sorted({event.label for event in annotated})
+    of_detector = sorted({event.label for event in detected})
     every = sorted({*of_annotation, *of_detector})
     if requested == [ALL]:
         return every, []

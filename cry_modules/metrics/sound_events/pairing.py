@@ -1,102 +1,132 @@
 """Recordings of an annotation, each with its length, group and detections."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Generic, List, Mapping, Optional, Tuple, TypeVar
 
 from cry_modules.metrics.sound_events.comparison import HOUR_S, Recording
-from cry_modules.metrics.sound_events.lists import (
-    Lookup,
-    Names,
-    unknown_recording,
-)
-from data_prep.annotations.event import Event
-from data_prep.audio.decode import open_audio
+from cry_modules.metrics.sound_events.lists import Lists
+from data_prep.annotations.recording_names import RecordingNames, parts_of
 from data_prep.audio.folder import audio_files
+from data_prep.audio.measure import header_facts
+from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings
-from data_prep.files.option_values import Number, Unfit
+from data_prep.files.option_values import Number, convert
 from data_prep.files.tables import read_table
 
-Lists = Mapping[str, List[Event]]
-#: Columns that name a recording, the first one found is taken.
-_NAMED = ("recording", "path", "recording_id", "file")
-_GROUPS = ("patient", "patient_id", "infant")
+T = TypeVar("T", float, str)
+#: Columns that name a recording or an infant, the first one found is taken.
+_RECORDINGS = ("recording", "path", "recording_id", "file")
+_INFANTS = ("patient", "patient_id", "infant")
 DURATION = "duration_s"
 #: An event may end so much past its recording: programs round.
 _PAST_S = 0.1
 _LONGEST_S = 8.64e6
-_MOST_FRAMES = 1 << 40
 
 
-class Table(NamedTuple):
-    """A user's table of the recordings that were annotated."""
+@dataclass
+class Table(Generic[T]):
+    """Lengths of recordings, or their infants, by name."""
 
-    path: Path
-    durations: Dict[str, float]  #: by name, empty without the column
-    groups: Dict[str, str]  #: the same of infants
+    where: str  #: file or folder
+    entries: Dict[str, T] = field(default_factory=dict)
+    tolerance: float = 0.0  #: of differences
+
+    def lookup(self, recordings: Mapping[str, Recording]) -> Dict[str, T]:
+        """Entry of each recording, by its key; refuse a recording without one
+        or with several that differ."""
+        theirs = [recording.name for recording in recordings.values()]
+        names, result = RecordingNames(self.entries, theirs), {}
+        for key, recording in recordings.items():
+            matching = names.find(recording.name)
+            if not matching:
+                raise unknown_recording(
+                    recording.name, self.where, names.keys(),
+                    "add it, or correct the name of the recording",
+                )  # fmt: skip
+            result[key], *others = (self.entries[n] for n in matching)
+            for name, other in zip(matching[1:], others):
+                is_same = other == result[key]
+                if self.tolerance:
+                    is_same = abs(other - result[key]) <= self.tolerance
+                require(
+                    is_same,
+                    f"{self.where} has {matching[0]} ({result[key]}) and {name} "
+                    f"({other}) for {recording.name}",
+                    "name recordings with their folder, or remove one",
+                )
+        return result
 
 
-def read_recordings(path: str, required: str = "") -> Table:
-    """Read a table of recordings; `required` names a column it must have."""
+def unknown_recording(
+    text: str, where: str, keys: List[str], cure: str
+) -> InputError:
+    """Make the ``InputError`` for a recording that a list does not have."""
+    near = nearest("/".join(parts_of(text)), keys)
+    return InputError(f"{where} does not have {text}{near}; {cure}")
+
+
+def read_recordings(
+    path: str, required: str
+) -> Tuple[Table[float], Table[str]]:
+    """Lengths and infants of a user's table of the recordings that were
+    annotated, empty without the column; `required` is the one it must have."""
     rows = read_table(Path(path), [DURATION] if required == DURATION else [])
-    columns = rows[0][1].keys()
-    named = next((name for name in _NAMED if name in columns), None)
-    require(
-        named is not None,
-        f"{path} has no column recording, only {', '.join(columns)}",
-        "add or rename it",
-    )
-    group = next((name for name in _GROUPS if name in columns), None)
-    require(
-        required != "patient" or group is not None or DURATION in columns,
-        f"{path} has no column patient, only {', '.join(columns)}",
-        "add or rename it",
-    )
-    table = Table(Path(path), {}, {})
-    number, spell = Number(0, 1e9, above=True), Spellings("patient")
+    columns = rows[0][1]
+    named = next((name for name in _RECORDINGS if name in columns), None)
+    infant = next((name for name in _INFANTS if name in columns), None)
+    for name, is_there in (
+        ("recording", named),
+        (required, infant or DURATION in columns),
+    ):
+        require(
+            bool(is_there),
+            f"{path} has no column {name}, only {', '.join(columns)}",
+            "add or rename it",
+        )
+    lengths, infants = Table(path, tolerance=_PAST_S), Table(path)
+    spell, seen = Spellings("patient"), set()
     for source, cells in rows:
         name = cells[named]
-        require(
-            name not in table.durations and name not in table.groups,
-            f"{source}: {name} is listed twice",
-            "keep the correct row",
-        )
+        is_new = name not in seen
+        require(is_new, f"{source}: {name} is listed twice", "keep one row")
+        seen.add(name)
         if DURATION in columns:
-            try:
-                table.durations[name] = float(number(cells[DURATION]))
-            except Unfit as error:
-                raise InputError(f"{source}: {DURATION} {error}")
-        if group:
+            number = Number(0, 1e9, above=True)
+            seconds = convert(f"{source}: {DURATION}", number, cells[DURATION])
+            lengths.entries[name] = float(seconds)
+        if infant:
             require(
-                bool(cells[group]), f"{source}: {group} is empty", "fill it in"
+                bool(cells[infant]),
+                f"{source}: {infant} is empty",
+                "fill it in",
             )
-            table.groups[name] = spell(source, cells[group])
+            infants.entries[name] = spell(source, cells[infant])
     spell.report()
-    return table
+    return lengths, infants
 
 
-def audio_durations(folder: str) -> Dict[str, float]:
+def audio_durations(folder: str) -> Table[float]:
     """Length in seconds of each audio file of a folder, by its header."""
     require(Path(folder).is_dir(), not_a_file(folder), "pass a folder of audio")
-    durations = {}
+    lengths = Table(folder, tolerance=_PAST_S)
     for name in audio_files(Path(folder)):
-        try:
-            with open_audio(str(Path(folder, name))) as file:
-                if 0 < file.frames < _MOST_FRAMES:
-                    durations[name] = file.frames / file.samplerate
-        except RuntimeError:  # soundfile's: said if an annotation needs it
-            continue
-    return durations
+        facts = header_facts(Path(folder, name))
+        if facts is not None and facts[0] > 0:  # else said if it is needed
+            lengths.entries[name] = facts[0]
+    return lengths
 
 
-class Sources(NamedTuple):
+@dataclass
+class Sources:
     """Tables in which lengths and infants of recordings are looked up."""
 
-    durations: Optional[Lookup] = None  #: None: end of the last event
-    groups: Optional[Lookup] = None  #: None: each recording alone
-    listed: Sequence[str] = ()  #: recordings that were annotated
+    lengths: Optional[Table[float]] = None  #: None: end of the last event
+    infants: Optional[Table[str]] = None  #: None: each recording alone
+    #: recordings that were annotated, with or without events
+    listed: Dict[str, None] = field(default_factory=dict)
 
 
 def paired(
@@ -109,70 +139,46 @@ def paired(
     missed. Detections in another recording are refused: nobody can say whether
     they are false.
     """
-    key = Names([*annotated, *sources.listed], detected).key
+    judged = {**annotated, **sources.listed}
+    key = RecordingNames(judged, detected).key
     by_key: Dict[str, Recording] = {}
-    for text in [*annotated, *sources.listed]:
-        by_key.setdefault(key(text), Recording(text, math.nan))
-    for text, events in annotated.items():
-        by_key[key(text)].annotated += events
+    for text in judged:
+        recording = Recording(text, math.nan, group=key(text))
+        by_key.setdefault(key(text), recording)
+        by_key[key(text)].annotated += annotated.get(text, [])
     for text, events in detected.items():
         if events and key(text) not in by_key:
             raise unknown_recording(
-                text, where, by_key,
+                text, where, list(by_key),
                 "rename it, or, if it was annotated and has no event, list it "
                 "in a table with --durations or --recordings",
             )  # fmt: skip
         if events:
             by_key[key(text)].detected += events
     require(bool(by_key), f"{where} has no events", "pass annotations")
-    recordings = list(by_key.values())
-    notes = _add_lengths(recordings, sources.durations)
-    for k, recording in by_key.items():
-        recording.group = k
-        if sources.groups is not None:
-            recording.group = _agreed(sources.groups, recording.name)
-    silent = [r.name for r in recordings if not r.detected]
-    if silent:
-        notes.append(
-            f"{len(silent)} of {len(recordings)} recordings have no "
-            f"detections, such as {silent[0]}: all their events count as missed"
-        )
-    return recordings, notes
+    notes = _add_lengths(by_key, sources.lengths)
+    if sources.infants is not None:
+        for k, infant in sources.infants.lookup(by_key).items():
+            by_key[k].group = infant
+    return [*by_key.values()], notes
 
 
-def _agreed(lookup: Lookup, name: str, tolerance: float = 0):
-    """The value of a recording, on which all its entries must agree."""
-    (text, value), *others = lookup(name).items()
-    for other, another in others:
-        same = another == value
-        if tolerance:
-            same = abs(another - value) <= tolerance
-        require(
-            same,
-            f"{lookup.where} has {text} ({value}) and {other} ({another}) for "
-            f"{name}",
-            "name recordings with their folder, or remove one",
-        )
-    return value
-
-
-def _add_lengths(recordings, durations: Optional[Lookup]) -> List[str]:
+def _add_lengths(
+    by_key: Dict[str, Recording], lengths: Optional[Table[float]]
+) -> List[str]:
     """Add the length of each recording; cut off what ends past it."""
     notes, n_cut = [], 0
-    if durations is None:
+    if lengths is None:
         notes.append(
             "the end of the last event is taken as the length of each "
             "recording, which overstates false alarms an hour; pass --audio or "
             "--durations"
         )
-    for recording in recordings:
-        if durations is None:
-            events = recording.annotated + recording.detected
-            ends = [event.offset_s for event in events]
-            recording.duration_s = max(ends, default=0.0)
-        else:
-            recording.duration_s = _agreed(durations, recording.name, _PAST_S)
-            n_cut += _cut(recording)
+    seconds_of = lengths.lookup(by_key) if lengths is not None else {}
+    for k, recording in by_key.items():
+        events = recording.annotated + recording.detected
+        end = max((event.offset_s for event in events), default=0.0)
+        recording.duration_s = seconds_of.get(k, end)
         require(
             recording.duration_s > 0,
             f"{recording.name} has no event with a duration, so its length is "
@@ -185,6 +191,7 @@ def _add_lengths(recordings, durations: Optional[Lookup]) -> List[str]:
             "100 days",
             "check that times are in seconds",
         )
+        n_cut += _cut(recording)
     if n_cut:
         notes.append(f"{n_cut} events end past their recording, and are cut")
     return notes
@@ -195,8 +202,8 @@ def _cut(recording: Recording) -> int:
     events that begin there."""
     n_cut, end = 0, recording.duration_s
     for side in ("annotated", "detected"):
-        kept = []
-        for event in getattr(recording, side):
+        events = getattr(recording, side)
+        for i, event in enumerate(events):
             require(
                 event.onset_s <= end + _PAST_S,
                 f"{recording.name} is {end:.1f} s long ({end / HOUR_S:.2f} h), "
@@ -205,6 +212,5 @@ def _cut(recording: Recording) -> int:
             )
             n_cut += event.offset_s > end + _PAST_S
             onset, offset = min(event.onset_s, end), min(event.offset_s, end)
-            kept.append(replace(event, onset_s=onset, offset_s=offset))
-        setattr(recording, side, kept)
+            events[i] = replace(event, onset_s=onset, offset_s=offset)
     return n_cut

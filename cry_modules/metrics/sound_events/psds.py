@@ -33,23 +33,12 @@ def rates(
 ) -> Tuple[np.ndarray, np.ndarray, np.ndarray]:
     """True positive ratio, false positives and mean cross-triggers an hour.
 
-    Parameters
-    ----------
-    counts : numpy.ndarray
-        ``[n_thresholds, n_labels, 2 + n_labels]`` of ``intersection_counts``,
-        summed over recordings.
-    n_annotated : numpy.ndarray
-        Annotated events of each label, ``[n_labels]``.
-    hours : numpy.ndarray
-        Of annotated events of each label, then of all recordings,
-        ``[n_labels + 1]``.
-
-    Returns
-    -------
-    tuple of numpy.ndarray
-        Three times ``[n_thresholds, n_labels]``. The ratio is NaN for a label
-        without events. Cross-triggers of a label count by hour of that label;
-        their mean is over the other labels, 0 without any.
+    `counts` ``[n_thresholds, n_labels, 2 + n_labels]`` are those of
+    ``intersection_counts``, summed over recordings; `n_annotated`
+    ``[n_labels]``; `hours` those of annotated events of each label, then of all
+    recordings. Returns three times ``[n_thresholds, n_labels]``. The ratio is
+    NaN for a label without events. Cross-triggers of a label count by hour of
+    that label; their mean is over the other labels, 0 without any.
     """
     n_labels = len(n_annotated)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -97,17 +86,8 @@ def psds(
     ``eFPR = FPR + alpha_ct * mean cross-trigger rate``. After the last
     threshold the curve stays at its height, as in ``psds_eval``.
 
-    Parameters
-    ----------
-    counts, n_annotated, hours : numpy.ndarray
-        As for ``rates``.
-    scenario : Scenario
-        Weights; its criteria are those of the counts.
-
-    Returns
-    -------
-    float
-        0 to 1; NaN without any annotated event.
+    The arguments are those of ``rates``, and a scenario whose criteria are those
+    of the counts. NaN without any annotated event.
 
     Example
     -------

@@ -43,16 +43,9 @@ def segment_counts(annotated: np.ndarray, detected: np.ndarray) -> np.ndarray:
     is not defined there, and F1 is 0, since ``F1 = 2 TP / (N + M)``; sed_eval
     gives NaN.
 
-    Parameters
-    ----------
-    annotated, detected : numpy.ndarray
-        Activity by label and segment, ``[n_labels, n_segments]``.
-
-    Returns
-    -------
-    numpy.ndarray
-        ``[n_labels + 1, 3]``: for each label the segments in which both,
-        the annotation, and the detection are active; then S, D and I.
+    `annotated` and `detected` are activity by label and segment, ``[n_labels,
+    n_segments]``. Returns ``[n_labels + 1, 3]``: for each label the segments in
+    which both, the annotation, and the detection are active; then S, D and I.
 
     Example
     -------

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from cry_modules.review import decisions as module
 from cry_modules.review.decisions import Decisions, answer
 from cry_modules.review.order import Item
+from data_prep.files import json_lines as module
 from data_prep.files.errors import InputError
 
 HEADER = {"version": 1, "scores": "abc"}

@@ -9,7 +9,7 @@ import soundfile
 
 from data_prep.annotations.event import Event
 from data_prep.annotations.formats import write_events
-from data_prep.annotations.negatives import drawn_negatives, free_spans
+from data_prep.annotations.negatives import Negatives, free_spans
 from data_prep.manifest import read
 from tests.data_prep.annotations.annotated import CRIES, RATE, rows, tone
 
@@ -67,13 +67,12 @@ def test_the_same_seed_draws_the_same_negatives(annotate, nights):
 def test_places_of_negatives_are_equally_likely():
     spans = free_spans([Event(10, 12, "cry")], 40.0, 1.0)
     assert spans == [(0.0, 9.0), (13.0, 40.0)]
-    starts = [
-        part.start
-        for seed in range(2000)
-        for part in drawn_negatives(
-            [1.0], 1, spans, "other", [None], np.random.default_rng(seed)
-        )
-    ]
+    starts = []
+    for seed in range(2000):
+        rng = np.random.default_rng(seed)
+        negatives = Negatives(spans, [1.0], [None], "other", rng)
+        negatives.add_drawn(1)
+        starts += [part.start for part in negatives.segments]
     assert len(starts) == 2000
     # 8 of 34 s at which one can start are in front of the event.
     before = np.mean(np.array(starts) < 9)
@@ -170,20 +169,19 @@ def test_a_table_gives_patients_and_its_columns(annotate, nights, caplog):
 def test_channels_of_two_microphones(annotate, nights):
     tone(nights / "audio/p0/night0.wav", channels=2)
     events = [Event(5, 7, "cry", channel=2), Event(20, 21, "cry", channel=1)]
+    events.append(Event(30, 31, "cry"))  # of no channel: the mean of all
     (nights / "labels/night0.txt").unlink()
     write_events(nights / "labels/night0.csv", events)
     levels = {}
-    for mode in ("annotated", "mix"):
-        annotate(*CRIES, "--channels", mode, "--negatives", "0")
-        for row in rows(nights):
-            if row["recording"] == "p0/night0.wav":
-                clip = soundfile.read(nights / "out" / row["path"])[0]
-                levels[mode, row["start_s"]] = clip.mean()
+    annotate(*CRIES, "--negatives", "0")
+    for row in rows(nights):
+        if row["recording"] == "p0/night0.wav":
+            clip = soundfile.read(nights / "out" / row["path"])[0]
+            levels[row["start_s"]] = clip.mean()
     assert levels == {
-        ("annotated", "5.0"): pytest.approx(0.2, abs=0.005),
-        ("annotated", "20.0"): pytest.approx(0.1, abs=0.005),
-        ("mix", "5.0"): pytest.approx(0.15, abs=0.005),
-        ("mix", "20.0"): pytest.approx(0.15, abs=0.005),
+        "5.0": pytest.approx(0.2, abs=0.005),
+        "20.0": pytest.approx(0.1, abs=0.005),
+        "30.0": pytest.approx(0.15, abs=0.005),
     }
 
 
@@ -279,3 +277,23 @@ def test_clips_of_other_options_are_removed(annotate, nights):
         row["path"] for row in rows(nights)
     }
     assert len(clips) == 6
+
+
+def test_events_of_the_label_of_the_negatives(annotate, nights):
+    """What is annotated as other is a negative, for which none is drawn."""
+    options = ("--labels", "cry=cry,fuss", "other=talk", "--patient", "folder")
+    assert annotate(*options)[0] == 0
+    kinds = Counter((row["label"], row["kind"]) for row in rows(nights))
+    assert kinds == {
+        ("cry", "annotated"): 12,
+        ("other", "annotated"): 6,
+        ("other", "negative"): 12,
+    }
+    lengths = {
+        round(float(row["stop_s"]) - float(row["start_s"]), 3)
+        for row in rows(nights)
+        if row["kind"] == "negative"
+    }
+    assert lengths <= {1.0, 2.0}  # of cries, not of the 4 s of talk
+    err = annotate("--labels", "other=talk")[2]
+    assert "all events have the label of the negatives, 'other'" in err

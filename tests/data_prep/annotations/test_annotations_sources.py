@@ -4,12 +4,12 @@ import csv
 
 import pytest
 
-from data_prep.annotations.database import Options
 from data_prep.annotations.event import Event
 from data_prep.annotations.formats import write_events
+from data_prep.annotations.options import Options, Sources
 from data_prep.annotations.pairing import Recordings
 from data_prep.annotations.patients import _is_local
-from data_prep.annotations.prepare import Sources, prepare_annotations
+from data_prep.annotations.prepare import prepare_annotations
 from data_prep.files.errors import InputError
 from tests.data_prep.annotations.annotated import CRIES, rows, tone
 

@@ -8,12 +8,8 @@ import pytest
 
 from cry_modules.metrics.sound_events import __main__ as command
 from cry_modules.metrics.sound_events.__main__ import main
-from cry_modules.metrics.sound_events.lists import (
-    Lookup,
-    Names,
-    name_of,
-    read_lists,
-)
+from cry_modules.metrics.sound_events.comparison import Recording
+from cry_modules.metrics.sound_events.lists import read_lists
 from cry_modules.metrics.sound_events.tiers import by_tier
 from data_prep.annotations.event import Event
 
@@ -140,13 +136,25 @@ def test_false_alarms_on_confusers(judge):
     assert all_["n_annotated"] == {"cry": 2, "music": 2}
 
 
-def test_events_without_a_label_can_be_named(judge):
+def test_events_without_a_label_are_none_unless_named(judge, capsys):
     unnamed = TWO.replace("cry", "")
-    line = judge(TWO, unnamed)
-    assert line.startswith("the label '' is detected and never annotated")
-    assert "pass --rename =NEW" in line
+    (result,) = judge(TWO, unnamed)
+    assert result["event_based"]["micro"]["recall"] == 0
+    line = "2 events without a label are left out; --rename =NEW names them"
+    assert line in capsys.readouterr().out
     (result,) = judge(TWO, unnamed, "--rename", "=cry")
     assert result["event_based"]["micro"]["f1"] == 1
+
+
+def test_a_reviewed_table(judge, capsys):
+    """Only what a reviewer has named is an event."""
+    columns = "recording,onset_s,offset_s,label,score,reviewed_label,decision\n"
+    reviewed = columns + "a.wav,10,12,cry,0.9,cry,kept\n"
+    reviewed += "a.wav,30,32,cry,0.8,,excluded\nb.wav,20,25,cry,0.7,,\n"
+    (result,) = judge(reviewed, TWO)
+    assert result["n_annotated"] == {"cry": 1}
+    assert result["event_based"]["micro"]["precision"] == 0.5
+    assert "2 events without a label are left out" in capsys.readouterr().out
 
 
 def test_what_ends_past_the_recording_is_cut(judge):
@@ -168,12 +176,11 @@ def test_what_ends_past_the_recording_is_cut(judge):
             "pass --labels cry to count it as a confuser, or --labels all",
         ),
         (TWO, TWO, ["--labels", "cri"], "neither annotated nor detected (did"),
-        (TWO, TWO, ["--threshold", "0.5"], "has 2 events without one; leave"),
         (TWO, TWO, ["--rename", "cry"], "write OLD=NEW"),
         (TWO, TWO, ["--tier", "Ann"], "--tier is Ann; pass one of none"),
-        (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; pass a number from"),
-        (TWO, TWO, ["--dtc", "1.5"], "--dtc is 1.5; pass a number from 0 to 1"),
-        (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be a number"),
+        (TWO, TWO, ["--segment_s", "0"], "--segment_s is 0; it must be 0.01 or"),
+        (TWO, TWO, ["--dtc", "1.5"], "--dtc is 1.5; it must be 0 to 1"),
+        (TWO, TWO, ["--dtc", "nan"], "--dtc is nan; it must be 0 to 1"),
         (TWO, TWO, ["--n_draws", "2"], "--n_draws is given twice; keep one"),
         (TWO, HEAD + "a.wav,300,301,cry,,\n", [], "a.wav is 100.0 s long (0.03"),
         (
@@ -202,7 +209,7 @@ def test_what_cannot_be_judged_is_one_line(
         ),
         ("a.wav,100\nb.wav,\n", "row 3: duration_s is empty"),
         ("a.wav,9\na.wav,9\n", "row 3: a.wav is listed twice"),
-        ("a.wav,100\nb.wav,200\nb.mp3,90\n", "b.wav (200.0) and b.mp3 (90.0)"),
+        ("a.wav,100\nb.ogg,200\nb.mp3,90\n", "b.ogg (200.0) and b.mp3 (90.0)"),
     ],
 )
 def test_lengths_that_cannot_be_right(judge, lengths, line):
@@ -236,19 +243,6 @@ def test_a_folder_of_one_format_is_read(tmp_path, monkeypatch):
     assert json.loads(text)["comparisons"][0]["n_recordings"] == 2
 
 
-def test_names_are_compared_without_folder_suffix_and_case():
-    assert name_of("C:\\n\\Night 1.WAV").parts[-2:] == ("n", "night 1")
-    assert name_of("n.wav.txt").parts == ("n",)
-    assert name_of("night_1") == ("night_1", ("night 1",))  # of RTTM
-    names = Names(["x/night.wav", "y/night.wav"], ["/data/x/NIGHT.csv"])
-    assert names.key("/data/x/NIGHT.csv") == names.key("x/night.wav")
-    assert names.key("y/night.wav") != names.key("x/night.wav")
-    assert Names(["x/night.wav"], ["night"]).key("x/night.wav") == "night"
-    lookup = Lookup({"x/night.wav": 1, "y/night.wav": 2}, "len.csv", "add it")
-    assert lookup("/data/y/night.txt") == {"y/night.wav": 2}
-    assert lookup("night") == {"x/night.wav": 1, "y/night.wav": 2}
-
-
 def test_a_folder_of_several_formats_is_refused(tmp_path, capsys):
     folder = tmp_path / "both"
     folder.mkdir()
@@ -271,8 +265,8 @@ def test_a_folder_of_several_formats_is_refused(tmp_path, capsys):
 
 def test_further_tiers_of_one_annotator_are_one():
     events = [Event(0, 1, "cry", tier=t) for t in ("Ann", "Ann 2", "Coder 1")]
-    tiers = by_tier({"a": events})
-    assert {name: len(lists["a"]) for name, lists in tiers.items()} == {
+    tiers = by_tier([Recording("a", 9.0, events)])
+    assert {name: len(part[0].annotated) for name, part in tiers.items()} == {
         "Ann": 2,
         "Coder 1": 1,
     }
