@@ -30,7 +30,7 @@ def annotated_recordings(
     _check_labels(lists, wanted, annotations)
     where = f"--annotations {annotations}"
     entries = RecordingNames(lists, names)
-    pairs = [(path, entries.one(path, where)) for path in names]
+    pairs = [(path, entries.unique(path, where)) for path in names]
     found = {path: lists[name] for path, name in pairs if name is not None}
     require(
         bool(found),

@@ -133,7 +133,7 @@ class Starts:
 
     def __call__(self, path: str) -> Optional[datetime]:
         """Start of a recording; None if it is unknown."""
-        name = self._names.one(path, self._where)
+        name = self._names.unique(path, self._where)
         local = self._starts.get(name)
         if local is None:
             local = start_in_name(path)

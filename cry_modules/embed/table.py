@@ -147,9 +147,7 @@ def _write_parquet(out: Path, facts: List[Facts], names, numbers) -> None:
         for first in range(0, len(facts), _GROUP):
             some = slice(first, first + _GROUP)
             columns = [*map(list, zip(*facts[some]))]
-            columns += [
-                np.ascontiguousarray(column) for column in numbers[some].T
-            ]
+            columns += [*map(np.ascontiguousarray, numbers[some].T)]
             arrays = map(pyarrow.array, columns, schema.types)
             writer.write_table(pyarrow.table([*arrays], schema=schema))
 

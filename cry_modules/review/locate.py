@@ -88,7 +88,7 @@ def place(table: ScoreTable, recordings: Recordings) -> None:
     # In the order of the table: errors name the first row.
     for case in table.cases:
         name = of_id.get(case.recording) or case.recording
-        path = files.one(name, str(root))
+        path = files.unique(name, str(root))
         require(
             path is not None,
             f"{case.source}: {case.recording} is not in {root}",

@@ -78,9 +78,13 @@ def summary(table: ScoreTable, decisions: Decisions, classes) -> List[str]:
         lines += _grid(pairs, [*classes, EXCLUDED, UNSURE])
     twice = [(answer(a), answer(b)) for a, b in decisions.twice()]
     if twice:
-        same, value = sum(a == b for a, b in twice), kappa(twice)
+        # Imported here: it takes a second, and few reviews need it.
+        from sklearn.metrics import cohen_kappa_score
+
+        same = sum(a == b for a, b in twice)
         words = "cannot be computed, all have one label"
-        words = words if value is None else f"{value:.2f}"
+        if len({*sum(twice, ())}) > 1:
+            words = f"{cohen_kappa_score(*zip(*twice)):.2f}"
         lines.append(
             f"{len(twice)} cases were judged twice, {same} of them alike; "
             f"Cohen's kappa {words}"
@@ -102,23 +106,6 @@ def _grid(pairs: Counter, answers: Sequence[str]) -> List[str]:
         )
         for row in cells
     ]
-
-
-def kappa(pairs: Sequence[Tuple[str, str]]) -> Optional[float]:
-    """Cohen's kappa of pairs of answers; None if only one answer was given.
-
-    Example
-    -------
-    >>> kappa([("a", "a"), ("a", "b"), ("b", "b"), ("b", "b")])
-    0.5
-    """
-    n = len(pairs)
-    first, second = (Counter(answers) for answers in zip(*pairs))
-    observed = sum(a == b for a, b in pairs) / n
-    expected = sum(first[name] * second[name] for name in first) / n**2
-    if expected == 1:
-        return None
-    return (observed - expected) / (1 - expected)
 
 
 def training_command(

@@ -11,8 +11,8 @@ import re
 from pathlib import Path
 from typing import List, Optional, Sequence
 
-from data_prep.annotations.event import Event, event_of
-from data_prep.annotations.text import Annotation, read_rows, tab_line
+from data_prep.annotations.event import Annotation, Event, event_of
+from data_prep.annotations.text import read_rows, tab_line
 from data_prep.files.errors import require
 from data_prep.files.tables import write_text
 

@@ -12,18 +12,12 @@ from data_prep.annotations.segments import Recording, Segment
 from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.folder import files_below
 from data_prep.files.atomic import complete_or_absent, make_folder
-from data_prep.files.journal import Journal
-from data_prep.files.shapes import Rule
+from data_prep.files.journal import FILE, Journal
 
 logger = logging.getLogger(__name__)
 
 FOLDER, JOURNAL = "clips", "clips.jsonl"
 _HEADER = {"clips": 1}  # increment when clips are cut otherwise
-_NAMES = Rule(
-    lambda value: isinstance(value, list)
-    and all(isinstance(name, str) for name in value),
-    "names of clips",
-)
 _NAME = re.compile(r"\d+\.\d{3}-\d+\.\d{3}(\.ch\d+)?\.wav")
 #: Codings of clips, by those of recordings; others are cut as 16 bits.
 _CODINGS = {
@@ -58,7 +52,7 @@ def cut_all(
     """
     needed: Set[str] = set()
     failed: Dict[str, str] = {}
-    with Journal(out / JOURNAL, _HEADER, _NAMES) as journal:
+    with Journal(out / JOURNAL, _HEADER, [FILE]) as journal:
         for recording in tqdm(
             recordings,
             desc="cutting clips",

@@ -23,8 +23,7 @@ from xml.etree.ElementTree import (
 )
 
 from data_prep.annotations import elan_text
-from data_prep.annotations.event import Event, checked_event
-from data_prep.annotations.text import Annotation
+from data_prep.annotations.event import Annotation, Event, checked_event
 from data_prep.annotations.tiers import tiers_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.spreadsheets import content_of

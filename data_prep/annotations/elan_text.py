@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Iterator, List, Optional, Sequence
 
 from data_prep.annotations.event import (
+    Annotation,
     Event,
     as_seconds,
     checked_event,
     time_text,
 )
-from data_prep.annotations.text import Annotation, read_rows, tab_line
+from data_prep.annotations.text import read_rows, tab_line
 from data_prep.annotations.tiers import tiers_of
 from data_prep.files.errors import require
 from data_prep.files.identifiers import cleaned

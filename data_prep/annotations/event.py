@@ -3,7 +3,7 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Mapping, Optional
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 from data_prep.files.errors import InputError, require
 from data_prep.files.missing import is_missing
@@ -36,6 +36,14 @@ class Event:
     def duration_s(self) -> float:
         """Length of the event."""
         return self.offset_s - self.onset_s
+
+
+class Annotation(NamedTuple):
+    """Events of a recording, to be written to a file."""
+
+    events: Sequence[Event]  #: in the order of time
+    recording: str = ""  #: file name of the audio, for events that name none
+    duration_s: Optional[float] = None  #: length of the recording, if known
 
 
 def event_of(

@@ -12,8 +12,14 @@ from pathlib import Path
 from typing import List, Optional, Sequence
 
 from data_prep.annotations.columns import columns_of, plain
-from data_prep.annotations.event import Event, as_seconds, event_of, time_text
-from data_prep.annotations.text import NOT_UNICODE, Annotation, cells_of
+from data_prep.annotations.event import (
+    Annotation,
+    Event,
+    as_seconds,
+    event_of,
+    time_text,
+)
+from data_prep.annotations.text import NOT_UNICODE, cells_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.spreadsheets import csv_text, parsed_lines
@@ -45,7 +51,8 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         header = _HEADERLESS[len(first)]
     else:
         named = columns_of(first)
-        reviewed = (name for name in first if plain(name) == _REVIEWED)
+        names = map(cleaned, first)
+        reviewed = (name for name in names if plain(name) == _REVIEWED)
         named["label"] = next(reviewed, named.get("label", "label"))
         end = "duration" if "duration" in named else "offset"
         header = checked_header(path, first, ("onset", end, "label"), named)

@@ -12,8 +12,8 @@ from data_prep.annotations import (
     rttm,
     textgrid,
 )
-from data_prep.annotations.event import Event
-from data_prep.annotations.text import Annotation, read_rows
+from data_prep.annotations.event import Annotation, Event
+from data_prep.annotations.text import read_rows
 from data_prep.files.errors import require
 
 

@@ -93,11 +93,10 @@ def chosen(event: Event, options: Options) -> Optional[Event]:
     return replace(event, label=label) if label else None
 
 
-def one_spelling(events: Sequence[Event]) -> List[Event]:
-    """Events whose labels that differ in case or spaces alone are one, in
-    their most frequent spelling."""
-    spelt: Dict[str, Counter] = {}
-    for event in events:
-        spelt.setdefault(identity(event.label), Counter())[event.label] += 1
-    first = {key: names.most_common(1)[0][0] for key, names in spelt.items()}
-    return [replace(e, label=first[identity(e.label)]) for e in events]
+def one_spelling(events: Sequence[Event], first: Dict[str, str]) -> List[Event]:
+    """Events whose labels that differ in case or spaces alone are one, in the
+    spelling of the first mention in `first` (by ``identity``), which grows."""
+    return [
+        replace(e, label=first.setdefault(identity(e.label), e.label))
+        for e in events
+    ]

@@ -130,10 +130,9 @@ def _annotated(
     files = [path for path in files if path.resolve() not in others]
     require(bool(files), f"{folder} holds no annotations", "pass others")
     read = read_all(files, sources.format, sources.encoding)
-    events = [event for _, part in read for event in part]
-    require_present(events, options)
-    spelt = iter(one_spelling(events))
-    read = [(path, [next(spelt) for _ in part]) for path, part in read]
+    spelt: Dict[str, str] = {}
+    read = [(path, one_spelling(events, spelt)) for path, events in read]
+    require_present([e for _, events in read for e in events], options)
     events_of, absent = by_recording(read, folder, names)
     if not events_of:
         path, name = absent[0]

@@ -12,8 +12,14 @@ from pathlib import Path, PurePath
 from typing import Dict, List, Optional, Sequence
 
 from data_prep.annotations.columns import columns_of, plain
-from data_prep.annotations.event import Event, as_seconds, event_of, time_text
-from data_prep.annotations.text import Annotation, cells_of, read_rows, tab_line
+from data_prep.annotations.event import (
+    Annotation,
+    Event,
+    as_seconds,
+    event_of,
+    time_text,
+)
+from data_prep.annotations.text import cells_of, read_rows, tab_line
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import checked_header, write_text
 

@@ -6,24 +6,30 @@ apart: ``night.wav`` is ``x/Night.TextGrid``, and of ``baby1/night.wav`` and
 ``baby2/night.wav`` the first is ``/data/baby1/night``.
 """
 
+from functools import lru_cache
 from pathlib import PurePosixPath
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from data_prep.annotations.formats import FORMATS, SUFFIXES
 from data_prep.audio.folder import AUDIO
 from data_prep.files.errors import require
 from data_prep.files.identifiers import spelling
 
-#: Suffixes of annotation files; Raven's own names of tables among them.
-_ANNOTATION = {
-    *SUFFIXES,
-    *(kind.suffix.lower() for kind in FORMATS.values()),
-    ".table.1.selections.txt",
-}
+#: Suffixes of annotation files, Raven's own names of tables among them, then of
+#: audio, the longest first: night.wav.txt is of night.wav.
+_SUFFIXES = [
+    sorted(suffixes, key=len, reverse=True)
+    for suffixes in (
+        {*SUFFIXES, *(kind.suffix.lower() for kind in FORMATS.values())}
+        | {".table.1.selections.txt"},
+        AUDIO,
+    )
+]
 
 Parts = Tuple[str, ...]
 
 
+@lru_cache(maxsize=1 << 16)
 def parts_of(text: str) -> Parts:
     """Folders and file name without suffix, in one spelling; a space is as
     good as the underscore that RTTM has in its place.
@@ -35,8 +41,8 @@ def parts_of(text: str) -> Parts:
     """
     path = PurePosixPath(text.replace("\\", "/"))
     name = path.name
-    for suffixes in (_ANNOTATION, AUDIO):  # night.wav.txt is of night.wav
-        for suffix in sorted(suffixes, key=len, reverse=True):
+    for suffixes in _SUFFIXES:
+        for suffix in suffixes:
             if name.lower().endswith(suffix) and len(name) > len(suffix):
                 name = name[: -len(suffix)]
                 break
@@ -67,73 +73,70 @@ class RecordingNames:
     def __init__(self, names: Iterable[str], others: Iterable[str] = ()):
         self._texts = dict.fromkeys(names)
         self._names = _by_file_name(self._texts)
-        elsewhere = _by_file_name(others)
-        places = self._names, elsewhere
+        places = self._names, _by_file_name(others)
         self._depths = {
-            name: max(_depth(place.get(name, [])) for place in places)
-            for name in {*self._names, *elsewhere}
+            name: max(_depth(place.get(name, ())) for place in places)
+            for name in {*places[0], *places[1]}
         }
+        self._by_key: Dict[Parts, List[str]] = {}
+        for text in self._texts:
+            self._by_key.setdefault(self._key(text), []).append(text)
 
     def find(self, text: str) -> List[str]:
         """Names of the recording of a name: none, one, or several between
         which it does not decide."""
         if text in self._texts:
             return [text]
-        parts = parts_of(text)
-        ranks = [
-            (_agreement(parts, other, self._depths[parts[-1]]), name)
-            for other, name in self._names.get(parts[-1], ())
-        ]
-        best = max((rank for rank, _ in ranks), default=0)
-        found = [name for rank, name in ranks if rank == best > 0]
-        same = [name for name in found if _file_name(name) == _file_name(text)]
-        return same if len(same) == 1 else found
+        parts, matching = parts_of(text), []
+        for n in range(len(self._key(text)), 0, -1):  # or one without folders
+            matching = matching or self._by_key.get(parts[-n:], [])
+        if len(parts) < self._depths.get(parts[-1], 1):  # or without its own
+            names = self._names.get(parts[-1], ())
+            matching = [x for x in names if parts_of(x)[-len(parts) :] == parts]
+        for alike in (parts_of, _file_name):
+            same = [x for x in matching if alike(x) == alike(text)]
+            matching = same or matching
+        return matching
 
-    def one(self, text: str, where: str) -> Optional[str]:
+    def unique(self, text: str, where: str) -> Optional[str]:
         """Name of the recording of a name, None without one; refuse several,
         which are entries of a file or folder `where`."""
-        found = self.find(text)
+        matching = self.find(text)
         require(
-            len(found) < 2,
-            f"{where} has {len(found)} entries for {text}, such as "
-            f"{', '.join(found[:2])}",
+            len(matching) < 2,
+            f"{where} has {len(matching)} entries for {text}, such as "
+            f"{', '.join(matching[:2])}",
             "keep one, or name the recording with its folder",
         )
-        return found[0] if found else None
+        return matching[0] if matching else None
+
+    def _key(self, text: str) -> Parts:
+        parts = parts_of(text)
+        return parts[-self._depths.get(parts[-1], 1) :]
 
     def key(self, text: str) -> str:
         """Text that is the same for all names of a recording."""
-        parts = parts_of(text)
-        return "/".join(parts[-self._depths.get(parts[-1], 1) :])
+        return "/".join(self._key(text))
 
     def keys(self) -> List[str]:
-        """File names without suffixes of all recordings."""
-        return list(self._names)
+        """Texts by which the names are compared."""
+        return ["/".join(parts) for parts in self._by_key]
 
 
-def _by_file_name(texts: Iterable[str]) -> Dict[str, List[Tuple[Parts, str]]]:
-    """Parts and texts of names, by file name."""
-    result: Dict[str, List[Tuple[Parts, str]]] = {}
+def _by_file_name(texts: Iterable[str]) -> Dict[str, List[str]]:
+    result: Dict[str, List[str]] = {}
     for text in texts:
-        parts = parts_of(text)
-        result.setdefault(parts[-1], []).append((parts, text))
+        result.setdefault(parts_of(text)[-1], []).append(text)
     return result
 
 
-def _depth(pairs: Sequence[Tuple[Parts, str]]) -> int:
+def _depth(texts: Iterable[str]) -> int:
     """Number of last parts that tell names apart."""
-    names = {parts for parts, _ in pairs}
+    names = set(map(parts_of, texts))
     depth, longest = 1, max(map(len, names), default=1)
     while depth < longest and len({n[-depth:] for n in names}) < len(names):
         depth += 1
     return depth
-
-
-def _agreement(name: Parts, other: Parts, depth: int) -> float:
-    """Number of last parts that are alike, somewhat more for all; 0 if any of
-    those that must be alike is not."""
-    n = min(depth, len(name), len(other))
-    return (n + (name == other) / 2) * (name[-n:] == other[-n:])
 
 
 def _file_name(text: str) -> str:

@@ -14,8 +14,8 @@ from collections import Counter
 from pathlib import Path, PurePath
 from typing import List, Optional, Sequence
 
-from data_prep.annotations.event import Event, event_of, time_text
-from data_prep.annotations.text import Annotation, read_rows
+from data_prep.annotations.event import Annotation, Event, event_of, time_text
+from data_prep.annotations.text import read_rows
 from data_prep.files.errors import require
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import write_text

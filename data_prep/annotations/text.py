@@ -2,9 +2,8 @@
 
 import re
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
-from data_prep.annotations.event import Event
 from data_prep.files.errors import require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.spreadsheets import content_of, decoded
@@ -12,14 +11,6 @@ from data_prep.files.spreadsheets import content_of, decoded
 #: Encoding of files that are not Unicode: Windows in western Europe.
 NOT_UNICODE = "cp1252"
 _LINE_END = re.compile("\r\n|\r|\n")
-
-
-class Annotation(NamedTuple):
-    """Events of a recording, to be written to a file."""
-
-    events: Sequence[Event]  #: in the order of time
-    recording: str = ""  #: file name of the audio, for events that name none
-    duration_s: Optional[float] = None  #: length of the recording, if known
 
 
 def read_text(path: Path, encoding: Optional[str] = None) -> str:

@@ -1,6 +1,6 @@
 """TextGrids of Praat: interval tiers and point tiers, in text files.
 
-Praat reads such a file as a sequence of numbers that stand alone, texts in
+Praat reads such a file as a sequence of numbers between spaces, texts in
 double quotes (a quote within is doubled) and flags such as ``<exists>``; all
 else, and what follows an exclamation mark in a line, is a comment for people.
 So the long and the short form are one format: begin, end, ``<exists>``, the
@@ -14,8 +14,13 @@ import re
 from pathlib import Path
 from typing import Iterator, List, Optional, Sequence, Tuple, Union
 
-from data_prep.annotations.event import Event, checked_event, time_text
-from data_prep.annotations.text import Annotation, read_text
+from data_prep.annotations.event import (
+    Annotation,
+    Event,
+    checked_event,
+    time_text,
+)
+from data_prep.annotations.text import read_text
 from data_prep.annotations.tiers import TIER, tiers_of
 from data_prep.files.errors import require
 from data_prep.files.tables import write_text
@@ -91,7 +96,7 @@ class _Values:
 
 
 def _values(text: str) -> Iterator[Tuple[Value, int]]:
-    """Yield texts and numbers with their rows; ``<absent>`` is no tier."""
+    """Yield texts and numbers with their rows; ``<absent>`` is 0 tiers."""
     row, done = 1, 0
     for match in _TOKEN.finditer(text):
         row += text.count("\n", done, match.start())

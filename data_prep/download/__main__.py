@@ -59,7 +59,7 @@ def download(name: str, out: Path, parts: Sequence[str] = ()) -> bool:
         if waiting:
             _ask(corpus, waiting)
             return False
-        corpus.prepare(str(root), str(out), **corpus.options)
+        corpus.prepare(str(root), str(out))
     _say_next(corpus, root, out)
     return True
 

@@ -6,9 +6,9 @@ reader of the corpus, publish; each entry names its source. A checksum that
 nobody publishes is empty here: that of the first download is kept then.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Callable, Dict, List, Sequence
+from typing import Callable, Dict, List, Sequence
 from urllib.parse import urlsplit
 
 from data_prep.corvin_prepare import prepare_corvin
@@ -48,10 +48,9 @@ class Corpus:
     licence: str
     citation: str
     sources: Sequence[Source]
-    prepare: Callable[..., None]  #: ``prepare(SRC, OUT, **options)``
+    prepare: Callable[..., None]  #: ``prepare(SRC, OUT)``
     task: str  #: options of train_cls.py to begin with; empty without labels
     root: str = "."  #: SRC in the unpacked files, a pattern
-    options: Dict[str, Any] = field(default_factory=dict)
     #: Folder in SRC that the user fills by hand, and how.
     fill: str = ""
     how: str = ""

@@ -32,7 +32,7 @@ class Table(Generic[T]):
 
     where: str  #: file or folder
     entries: Dict[str, T] = field(default_factory=dict)
-    tolerance: float = 0.0  #: differences up to this are none
+    tolerance: float = 0.0  #: of differences
 
     def lookup(self, recordings: Mapping[str, Recording]) -> Dict[str, T]:
         """Entry of each recording, by its key; refuse a recording without one
@@ -40,20 +40,20 @@ class Table(Generic[T]):
         theirs = [recording.name for recording in recordings.values()]
         names, result = RecordingNames(self.entries, theirs), {}
         for key, recording in recordings.items():
-            found = names.find(recording.name)
-            if not found:
+            matching = names.find(recording.name)
+            if not matching:
                 raise unknown_recording(
                     recording.name, self.where, names.keys(),
                     "add it, or correct the name of the recording",
                 )  # fmt: skip
-            result[key], *others = (self.entries[name] for name in found)
-            for name, other in zip(found[1:], others):
+            result[key], *others = (self.entries[n] for n in matching)
+            for name, other in zip(matching[1:], others):
                 is_same = other == result[key]
                 if self.tolerance:
                     is_same = abs(other - result[key]) <= self.tolerance
                 require(
                     is_same,
-                    f"{self.where} has {found[0]} ({result[key]}) and {name} "
+                    f"{self.where} has {matching[0]} ({result[key]}) and {name} "
                     f"({other}) for {recording.name}",
                     "name recordings with their folder, or remove one",
                 )

@@ -1,17 +1,10 @@
 """The new tables, what they change, and that the preparers read them."""
 
-import random
-
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
 from cry_modules.review.locate import add_labels, place, read_recordings
-from cry_modules.review.result import (
-    kappa,
-    summary,
-    training_command,
-    write_results,
-)
+from cry_modules.review.result import summary, training_command, write_results
 from data_prep.annotations.formats import read_events
 from data_prep.corpora.labelled import prepare_clinical
 from tests.reviews import (
@@ -212,12 +205,3 @@ def test_agreement_of_cases_judged_twice(clinic):
         f"{expected:.2f}"
     )
     assert "6 of 6 cases are reviewed" in lines[0]  # the first judgement counts
-
-
-def test_kappa_is_that_of_scikit_learn():
-    rng = random.Random(0)
-    for _ in range(20):
-        pairs = [(rng.choice("abc"), rng.choice("abc")) for _ in range(20)]
-        expected = cohen_kappa_score(*zip(*pairs))
-        assert kappa(pairs) == pytest.approx(expected, abs=1e-12)
-    assert kappa([("a", "a")] * 5) is None

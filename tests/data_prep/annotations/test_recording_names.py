@@ -53,7 +53,7 @@ def test_the_nearest_of_several(text, found):
 
 def test_several_are_refused():
     names = RecordingNames(["x/night", "y/night"])
-    assert names.one("x/night.wav", "starts.csv") == "x/night"
-    assert names.one("day.wav", "starts.csv") is None
+    assert names.unique("x/night.wav", "starts.csv") == "x/night"
+    assert names.unique("day.wav", "starts.csv") is None
     with pytest.raises(InputError, match="starts.csv has 2 entries for night"):
-        names.one("night.wav", "starts.csv")
+        names.unique("night.wav", "starts.csv")
