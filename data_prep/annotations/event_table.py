@@ -51,7 +51,8 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         header = _HEADERLESS[len(first)]
     else:
         named = columns_of(first)
-        reviewed = (name for name in first if plain(name) == _REVIEWED)
+        names = map(cleaned, first)
+        reviewed = (name for name in names if plain(name) == _REVIEWED)
         named["label"] = next(reviewed, named.get("label", "label"))
         end = "duration" if "duration" in named else "offset"
         header = checked_header(path, first, ("onset", end, "label"), named)

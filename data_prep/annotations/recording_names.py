@@ -119,8 +119,8 @@ class RecordingNames:
         return "/".join(self._key(text))
 
     def keys(self) -> List[str]:
-        """File names without suffixes of all recordings."""
-        return list(self._names)
+        """Texts by which the names are compared."""
+        return ["/".join(parts) for parts in self._by_key]
 
 
 def _by_file_name(texts: Iterable[str]) -> Dict[str, List[str]]:
