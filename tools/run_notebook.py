@@ -162,7 +162,7 @@ class Session:
             self._parts.append(in_html() if in_html else text)
 
     def _display_module(self) -> types.ModuleType:
-        """What notebooks use of IPython.display."""
+        """Make the part of IPython.display that notebooks use."""
         module = types.ModuleType("IPython.display")
         module.display = self._show
         module.HTML = lambda data: Shown(data)

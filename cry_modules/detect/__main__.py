@@ -105,7 +105,7 @@ def _with_chosen_threshold(options: Plan, names: Dict[str, str], args) -> Plan:
 def _say_rules(options: Plan) -> None:
     """Print what an event is, and how exact its edges are."""
     scorer = options.scorer
-    window_s, hop_s, edge_s = scorer.window_s, scorer.hop_s, scorer.edge_s
+    window_s, edge_s = scorer.window_s, scorer.edge_s
     for label, rule in options.rules.items():
         print(
             f"{label}: an event opens at {rule.high:.3g} and lasts while "
@@ -116,9 +116,11 @@ def _say_rules(options: Plan) -> None:
             file=sys.stderr,
         )
     print(
-        f"windows of {window_s:g} s every {hop_s:g} s, around those that reach "
-        f"the lower score every {edge_s:g} s: onset and offset lie on that "
-        f"grid, and each may be off by {(window_s + edge_s) / 2:g} s",
+        f"windows of {window_s:g} s every {scorer.step * edge_s:g} s"
+        + f", every {edge_s:g} s around those that reach the lower score"
+        * (scorer.step > 1)
+        + f": onset and offset lie on a grid of {edge_s:g} s, and each may be "
+        f"off by {(window_s + edge_s) / 2:g} s",
         file=sys.stderr,
     )
 

@@ -110,6 +110,12 @@ class Scorer:
             "windows": [*map(float, (self.window_s, self.hop_s, self.edge_s))],
         }
 
+    @property
+    def step(self) -> int:
+        """Steps of the fine grid from one window of the first pass to the
+        next."""
+        return max(1, int(self.hop_s / self.edge_s + 1e-9))
+
     def journal(self, name: str) -> Journal:
         """Journal of a recording, by the name of its files."""
         path = self.folder / f"{name}.jsonl"
@@ -152,8 +158,8 @@ class Scorer:
         size, edge = (round(s * rate) for s in (self.window_s, self.edge_s))
         length = round(audit.duration * rate)
         spans = spans_of(sliding(length, size, edge), size, length, rate)
-        step = max(1, int(self.hop_s / self.edge_s + 1e-9))
-        first_pass = np.array([*range(0, len(spans) - 1, step), len(spans) - 1])
+        last = len(spans) - 1
+        first_pass = np.array([*range(0, last, self.step), last])
         at_once = max(1, round(PART_S / self.hop_s))
         firsts = range(0, len(first_pass), at_once)
         parts = []
