@@ -130,7 +130,9 @@ def write_rejected(
     ]
     for copy in audits.copies:
         if patient_of.get(copy.path) != patient_of.get(copy.copy):
-            reason = f"{copy.kind} copy of {copy.path}, of another patient"
+            reason = (
+                f"{copy.kind} copy of {copy.path}, of another patient or source"
+            )
             rows.append((copy.copy, "flagged", reason))
     write_table(path, ("path", "verdict", "reason"), [*rows, *left_out])
 

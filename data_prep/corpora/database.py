@@ -17,6 +17,7 @@ from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings, identity
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
+from data_prep.files.spreadsheets import say_once
 from data_prep.files.tables import Named, read_lines, read_table, write_table
 from data_prep.manifest import Recording
 
@@ -113,11 +114,14 @@ def read_database(
     Raises ``InputError`` for a missing column, an empty cell, an absolute path,
     an id changed by a spreadsheet, or a recording that is listed twice.
     """
-    rows, n_missing = [], Counter()
+    rows, nothing, n_missing = [], [], Counter()
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
     columns = [*REQUIRED, *label_columns]
     for source, raw in read_cells(table, columns, named):
+        if not any(raw[column] for column in ("recording_id", *columns)):
+            nothing.append(source.rpartition(" ")[2])
+            continue
         _check_cells(source, raw)
         cells = without_marks(raw)
         n_missing.update(c for c in label_columns if raw[c] != cells[c])
@@ -136,6 +140,13 @@ def read_database(
             source=source,
         )
         rows.append((rec, cells))
+    if not rows:
+        raise InputError(f"{table} names no recording; fill it in")
+    if nothing:
+        say_once(
+            f"{table}: rows without patient, file and label are left out "
+            f"({', '.join(nothing[:5])})"
+        )
     for column, n in n_missing.items():
         logger.warning(
             "%s: %d cells of %s are marks of a missing value, such as NA or "

@@ -5,7 +5,7 @@ import difflib
 import logging
 import re
 from pathlib import Path
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
@@ -44,7 +44,8 @@ def read_table(
 
     Returns "<file name> row <n>" and the cells by column, for each row.
     Cells are cleaned (``identifiers.cleaned``), paths stripped of surrounding
-    space. Empty rows and empty columns without a name are skipped. Rows are
+    space. Empty rows, titles above the header and empty columns without a name
+    are skipped. Rows are
     numbered as in a spreadsheet: the first line is row 1. Raises ``InputError``
     if the file is missing, empty or not Unicode, lacks or repeats a column, has
     ragged rows, or if a spreadsheet's error is in a required column.
@@ -58,8 +59,9 @@ def read_table(
     ]
     if not lines:  # as ",,,"
         raise InputError(f"{path} is empty; expected a header and rows")
+    names = {(named or {}).get(name, name) for name in required}
+    lines = _from_header(path, lines, names)
     first = [cleaned(cell) for cell in lines[0][1]]
-    _refuse_title(lines, [(named or {}).get(name, name) for name in required])
     header = checked_header(path, first, required, named)
     rows, changed = [], []
     for source, line in lines[1:]:
@@ -106,35 +108,35 @@ def replace_decimal_commas(path: Path, rows: List[Dict[str, str]]) -> None:
         say_once(f"{path}: decimal commas in {', '.join(sorted(replaced))}")
 
 
-def _refuse_title(lines: List[Tuple[str, List[str]]], required) -> None:
-    """Refuse rows above the header, such as a title of the sheet."""
-    names = set(required)
-    filled = [{*map(cleaned, line)} - {""} for _, line in lines[:20]]
-    for number, cells in enumerate(filled):
-        if names and names <= cells:
-            if number:
-                raise InputError(
-                    f"{lines[number][0]} is the header; remove the rows above "
-                    "it"
-                )
-            return
-    if len(names) > 1 and len(filled[0]) == 1 and not filled[0] & names:
-        for number, cells in enumerate(filled):
-            if len(cells) > 1:
-                raise InputError(
-                    f"{lines[0][0]} looks like a title, and row "
-                    f"{lines[number][0].rpartition(' ')[2]} like the header; "
-                    "remove the rows above it"
-                )
-    missing = names - filled[0]
-    for number, cells in enumerate(filled[1:4], 1):
-        if missing & cells:
-            there = ", ".join(map(repr, sorted(missing & cells)))
+def _from_header(
+    path: Path, lines: List[Tuple[str, List[str]]], names: Set[str]
+) -> List[Tuple[str, List[str]]]:
+    """Lines from the header on. Rows of one cell above it, such as a title of
+    the sheet, are left out, which is said; others are refused."""
+    filled = [[*filter(None, map(cleaned, line))] for _, line in lines[:20]]
+    fits = (n for n, cells in enumerate(filled) if names and names <= {*cells})
+    first = next(fits, None)
+    if first is None and len(names) > 1 and not names & {*filled[0]}:
+        # The user has not named all columns yet.
+        first = next((n for n, cells in enumerate(filled) if cells[1:]), 0)
+    first = first or 0
+    if any(cells[1:] for cells in filled[:first]):
+        raise InputError(
+            f"{lines[first][0]} is the header; remove the rows above it"
+        )
+    if first:
+        row = lines[first][0].rpartition(" ")[2]
+        say_once(f"{path}: row {row} is the header; what is above is left out")
+    missing = names - {*filled[first]}
+    for number, cells in enumerate(filled[first + 1 : first + 4], first + 1):
+        if missing & {*cells}:
+            there = ", ".join(map(repr, sorted(missing & {*cells})))
             raise InputError(
                 f"{lines[number][0]} holds {there}, names of columns that the "
                 "row above lacks; write all names in one row, without rows "
                 "above it"
             )
+    return lines[first:]
 
 
 def _cells(path, source, header, line) -> Dict[str, str]:

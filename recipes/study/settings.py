@@ -52,7 +52,9 @@ PROBES = ("linear", "linear_blocks")
 #: of that command.
 STAGES = ("simclr", "supervised", "adapt", "adapt_replay", *MODES)
 #: Options of stages that a study need not give.
-STAGE_DEFAULTS = {"linear_blocks": {"readout": "block3", "solver": "lbfgs"}}
+STAGE_DEFAULTS = {
+    "linear_blocks": {"readout": "block2+block3", "solver": "lbfgs"}
+}
 HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
 #: Options of SpeechBrain that a stage may set.
 _SPEECHBRAIN_OPTIONS = {

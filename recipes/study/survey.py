@@ -36,8 +36,8 @@ logger = logging.getLogger(__name__)
 
 #: Names that a column of patients may have, with ``id`` and the like after them.
 _PATIENT = re.compile(
-    r"(patients?|bab(y|ies)|infants?|subjects?|child(ren)?|newborns?|"
-    r"participants?|säuglinge?|proband(en)?)"
+    r"(patient(s|en)?|bab(y|ies)|infants?|subjects?|child(ren)?|newborns?|"
+    r"participants?|säuglinge?|proband(en)?|kind(er)?|enfants?|bébés?|niñ[oa]s?)"
     r"([ _.-]?(id|no|nr|nummer|number|code|name)\.?)?",
     re.IGNORECASE,
 )

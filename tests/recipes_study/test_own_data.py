@@ -333,7 +333,9 @@ def check_choice(plan, line, command):
     else:
         assert line.startswith(f"final model: {label} (AUC {mean:.3f} on the ")
         assert "the highest of 6: a choice that flatters it" in line
-        assert ("--readout=block3" in command) == (mode == "linear_blocks")
+        assert ("--readout=block2+block3" in command) == (
+            mode == "linear_blocks"
+        )
 
 
 def test_settings_of_own_data_are_read(tmp_path):

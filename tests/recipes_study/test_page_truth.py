@@ -97,13 +97,13 @@ def test_a_difference_has_one_p(tmp_path):
 def test_probabilities_that_are_too_extreme_may_not_be_shown():
     task = SimpleNamespace(label_column="Condition")
     tested = SimpleNamespace(task=task, encoder="simclr", mode="linear")
-    ends = {"slope_ends": [0.1, 0.4], "slope_ends_of": "between seeds"}
+    ends = {"ends": [0.1, 0.4], "ends_of": "between seeds"}
     (line,) = limits._on_probabilities(
-        tested, {"calibration_slope": 0.255, **ends}
+        tested, {"calibration_slope": {"mean": 0.255, **ends}}
     )
     assert "too extreme (slope 0.255 (0.100 to 0.400 between seeds; " in line
     assert limits._on_probabilities(tested, {}) == []
-    near = {"calibration_slope": 0.9, **ends}
+    near = {"calibration_slope": {"mean": 0.9, **ends}}
     assert limits._on_probabilities(tested, near) == []
 
 

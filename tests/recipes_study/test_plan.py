@@ -80,7 +80,7 @@ def test_the_probe_on_blocks_is_a_linear_probe_read_elsewhere(tmp_path):
     plan = studies.plan_of(studies.whole(tmp_path))
     run = plan.classifier("neuro", "simclr", "linear_blocks", 1.0, 1)
     assert "hparams/neuro_linear.yaml" in run.command
-    assert option(run, "readout") == "block3"
+    assert option(run, "readout") == "block2+block3"
     assert option(run, "solver") == "lbfgs"
     run = plan.classifier("neuro", "simclr", "linear", 1.0, 1)
     assert not any("readout" in part for part in run.command)

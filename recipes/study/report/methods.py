@@ -8,6 +8,7 @@ from typing import Dict, List, Optional, Tuple
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.words import count
 from cry_modules.training.logistic import STRENGTHS
+from data_prep import manifest
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.facts import and_, excluded, option_of, predictors
@@ -118,6 +119,17 @@ def _encoders(settings, encoders, epochs) -> str:
     )
 
 
+def _held_out(results) -> str:
+    """How many of the generic sounds validated SimCLR, as the end of a
+    sentence."""
+    for run in results.plan.of_rule("train_simclr"):
+        table = run.folder / "manifest/valid.csv"
+        if table.is_file():
+            n = len(manifest.read(table))
+            return f"; {n} of them were held out of training for validation."
+    return "."
+
+
 def _heard(results, context) -> List[str]:
     """Describe the corpora that encoders were trained on."""
     generic = context["generic"]
@@ -126,7 +138,8 @@ def _heard(results, context) -> List[str]:
         named = generic.name != corpora.UNNAMED_SOUNDS
         sentences.append(
             f"Generic sounds were {generic.recordings} recordings"
-            + (f" of {generic.name}." if named else ".")
+            + (f" of {generic.name}" if named else "")
+            + _held_out(results)
         )
     for name, cries in corpora.adaptations(results.settings).items():
         purpose = corpora.adapted_to(cries)
@@ -220,7 +233,13 @@ def _controls(context) -> Optional[str]:
 def _measure(tested) -> str:
     counts = tested.counts
     macro = "macro average over classes of " * (len(counts["classes"]) > 2)
-    within = " and compares recordings within folds" * ("n_folds" in counts)
+    within = ""
+    if "n_folds" in counts:
+        within = (
+            " and compares recordings within folds: the mean of the folds' AUC, "
+            "weighted by their recordings of the class (Janes and Pepe 2009, "
+            "doi 10.1093/biomet/asp002)"
+        )
     text = (
         f"The measure is the {macro}area under the ROC curve (AUC); it is by "
         f"recording{within}."

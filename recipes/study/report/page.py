@@ -39,6 +39,7 @@ from recipes.study.report import (
     reproduce,
     tables,
 )
+from recipes.study.report.answers import answers
 from recipes.study.report.console import table_lines
 from recipes.study.report.doubtful import write_doubtful
 from recipes.study.report.facts import facts_of
@@ -81,7 +82,10 @@ def write_report(results: Results, context: Dict[str, Any]) -> Path:
     # A lock of its own: a study, which holds that of the folder, runs this.
     with locked(folder, ".report.lock"):
         write_doubtful(results, folder)
-        write_text(folder / TABLE, "\n".join(table_lines(results)))
+        lines = table_lines(results)
+        for label, answer in context["answers"].items():
+            lines.append(f"{label}: {answer}")
+        write_text(folder / TABLE, "\n".join(lines))
         return _write_report(folder, context)
 
 
@@ -209,6 +213,7 @@ def _results(results) -> Dict[str, Any]:
         ],
         "paper_tables": paper_tables,
         "pairs": all_pairs,
+        "answers": answers(results.settings, all_pairs),
         "warnings": {
             task.label_column: limits.not_the_cry(results, task)
             for task in results.settings.tasks
@@ -295,6 +300,7 @@ def _numbers(context) -> Dict:
             for table in [*context["encoders"], *context["paper_tables"]]
         },
         "pairs": [entry._asdict() for entry in context["pairs"]],
+        "answers": context["answers"],
         "claims": [
             {
                 "claim": verdict.claim.number,

@@ -72,6 +72,26 @@ def test_refused_tables(tmp_path, content, message):
     assert "\n" not in str(error.value)
 
 
+def test_a_row_of_remarks_is_no_recording(tmp_path, caplog):
+    """Such as a total below the table (a stranger's list)."""
+    caplog.set_level(logging.INFO)
+    header = "patient_id,path,trigger,note\n"
+    content = header + "P1,a.wav,pain,loud\n,,,sum: 1\n"
+    [(rec, _)] = read_database(table_of(tmp_path, content), ["trigger"])
+    assert rec.wav == "a.wav"
+    words = "rows without patient, file and label are left out (3)"
+    assert words in caplog.text
+    with pytest.raises(InputError, match="recordings.csv names no recording"):
+        read_database(table_of(tmp_path, header + ",,,sum: 0\n"), ["trigger"])
+    # Part of a recording is a mistake.
+    for row in (",b.wav,,", "P2,,,", ",,pain,"):
+        with pytest.raises(InputError, match="row 3: .* is empty; fill it in"):
+            read_database(
+                table_of(tmp_path, f"{header}P1,a.wav,pain,\n{row}\n"),
+                ["trigger"],
+            )
+
+
 def test_latin_1_is_refused(tmp_path):
     path = table_of(tmp_path, HEADER + "r1,Jérôme,a.wav,pain\n", "latin-1")
     with pytest.raises(InputError, match="is not UTF-8; save it as"):

@@ -123,9 +123,23 @@ def test_faults_are_refused_in_one_line(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("title", ["Cries of 2023\n", "Cries,\n\n", "a\nb,,\n"])
-def test_rows_above_the_header_are_named(tmp_path, title):
+def test_titles_above_the_header_are_left_out(tmp_path, caplog, title):
+    """Issue 30: handled and said."""
+    caplog.set_level("INFO")
     path = tmp_path / "a.csv"
     path.write_text(f"{title}x,y\n1,2\n")
     row = title.count("\n") + 1
+    expected = [(f"a.csv row {row + 1}", {"x": "1", "y": "2"})]
+    assert read_table(path, ["x", "y"]) == expected
+    said = f"{path}: row {row} is the header; what is above is left out"
+    assert said in caplog.text
+
+
+@pytest.mark.parametrize("above", ["a,b\n", "Cries\na,b\n1,2\n"])
+def test_other_rows_above_the_header_are_refused(tmp_path, above):
+    """Another table may stand there."""
+    path = tmp_path / "a.csv"
+    path.write_text(f"{above}x,y\n1,2\n")
+    row = above.count("\n") + 1
     with pytest.raises(InputError, match=f"row {row} is the header; remove"):
         read_table(path, ["x", "y"])

@@ -96,17 +96,17 @@ def test_all_missing_columns_are_named_with_the_nearest(
 TITLE = "Aufnahmen der Klinik, 2023;;\n;;\n"
 
 
-@pytest.mark.parametrize(
-    "named, message",
-    [
-        (NAMED, "row 3 is the header; remove the rows above it"),
-        ({}, "row 1 looks like a title, and row 3 like the header; remove"),
-    ],
-)
-def test_a_merged_title_is_refused_with_its_row(tmp_path, named, message):
+def test_a_merged_title_is_left_out(tmp_path, caplog):
+    """Issue 30: handled and said."""
+    caplog.set_level(logging.INFO)
+    plain = read_table(table(tmp_path, GERMAN), ["patient_id", "path"], NAMED)
     path = table(tmp_path, TITLE + GERMAN[1:])
-    with pytest.raises(InputError, match=f"babies.csv {message}"):
-        read_table(path, ["patient_id", "path"], named)
+    rows = read_table(path, ["patient_id", "path"], NAMED)
+    assert [cells for _, cells in rows] == [cells for _, cells in plain]
+    assert "row 3 is the header; what is above is left out" in caplog.text
+    # Columns are sought below the title, too.
+    with pytest.raises(InputError, match="has no column 'patient_id'.*Baby"):
+        read_table(path, ["patient_id", "path"], {})
 
 
 def test_a_workbook(tmp_path, caplog):
