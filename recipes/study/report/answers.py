@@ -1,4 +1,4 @@
-"""Whether training an encoder was worth it, in one sentence a task."""
+"""The sentence that says whether training an encoder was worth it, by task."""
 
 from typing import Dict, List, Optional
 
