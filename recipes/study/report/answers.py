@@ -42,7 +42,7 @@ def _sentence(settings: Settings, entry: Pairs) -> Optional[str]:
 
 
 def _clause(rows: List[Dict], trained, yardstick: str) -> Optional[str]:
-    """Which encoders are separable from a yardstick."""
+    """Name the encoders that are separable from a yardstick."""
     better, worse, reasons = [], [], []
     for row in rows:
         pair = {row["a"], row["b"]}
