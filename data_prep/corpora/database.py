@@ -145,7 +145,7 @@ def read_database(
     if nothing:
         say_once(
             f"{table}: rows without patient, file and label are left out "
-            f"({', '.join(nothing[:5])})"
+            f"({len(nothing)}, such as row {nothing[0]})"
         )
     for column, n in n_missing.items():
         logger.warning(
