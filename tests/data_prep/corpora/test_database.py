@@ -79,7 +79,9 @@ def test_a_row_of_remarks_is_no_recording(tmp_path, caplog):
     content = header + "P1,a.wav,pain,loud\n,,,sum: 1\n"
     [(rec, _)] = read_database(table_of(tmp_path, content), ["trigger"])
     assert rec.wav == "a.wav"
-    words = "rows without patient, file and label are left out (1, such as row 3)"
+    words = (
+        "rows without patient, file and label are left out (1, such as row 3)"
+    )
     assert words in caplog.text
     with pytest.raises(InputError, match="recordings.csv names no recording"):
         read_database(table_of(tmp_path, header + ",,,sum: 0\n"), ["trigger"])
