@@ -45,10 +45,10 @@ def read_table(
     Returns "<file name> row <n>" and the cells by column, for each row.
     Cells are cleaned (``identifiers.cleaned``), paths stripped of surrounding
     space. Empty rows, titles above the header and empty columns without a name
-    are skipped. Rows are
-    numbered as in a spreadsheet: the first line is row 1. Raises ``InputError``
-    if the file is missing, empty or not Unicode, lacks or repeats a column, has
-    ragged rows, or if a spreadsheet's error is in a required column.
+    are skipped. Rows are numbered as in a spreadsheet: the first line is row 1.
+    Raises ``InputError`` if the file is missing, empty or not Unicode, lacks or
+    repeats a column, has ragged rows, or if a spreadsheet's error is in a
+    required column.
     """
     path = Path(path)
     text, separator = csv_text(path)

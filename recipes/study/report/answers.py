@@ -1,6 +1,6 @@
 """The sentence that says whether training an encoder was worth it, by task."""
 
-from typing import Dict, List, Optional
+from typing import Dict, List, Optional, Set
 
 from cry_modules.evaluation.controls import NAMES
 from cry_modules.metrics.compare import ONE_SEED
@@ -33,15 +33,20 @@ def _sentence(settings: Settings, entry: Pairs) -> Optional[str]:
         for name, row in rows.items()
         if name not in _UNTRAINED and not row.control
     }
-    yardsticks = [NAMES[BASELINE]]
-    yardsticks += [rows[name].label for name in _UNTRAINED if name in rows]
-    clauses = [_clause(entry.rows, trained, name) for name in yardsticks]
+    yardsticks = {NAMES[BASELINE]: NAMES[BASELINE]}
+    for name in _UNTRAINED:
+        if name in rows:
+            label = rows[name].label
+            yardsticks[label] = f"an untrained encoder ({label})"
+    clauses = [_clause(entry.rows, trained, *y) for y in yardsticks.items()]
     text = "; ".join(filter(None, clauses))
     text = text[:1].upper() + text[1:]
     return f"{text} ({MODE_NAMES[entry.mode]}).".strip() if text else None
 
 
-def _clause(rows: List[Dict], trained, yardstick: str) -> Optional[str]:
+def _clause(
+    rows: List[Dict], trained: Set[str], yardstick: str, words: str
+) -> Optional[str]:
     """Name the encoders that are separable from a yardstick."""
     better, worse, reasons = [], [], []
     for row in rows:
@@ -57,12 +62,12 @@ def _clause(rows: List[Dict], trained, yardstick: str) -> Optional[str]:
     if not reasons:
         return None
     if ONE_SEED in reasons:
-        return f"undecided against {yardstick}: {ONE_SEED}"
+        return f"undecided against {words}: {ONE_SEED}"
     subject = f"{and_(better)} {_is(better)}"
     if not better:
         subject = "no trained encoder is shown to be"
     rest = f", and {and_(worse)} {_is(worse)} worse" if worse else ""
-    return f"{subject} better than {yardstick}{rest}"
+    return f"{subject} better than {words}{rest}"
 
 
 def _is(names: List[str]) -> str:
