@@ -80,6 +80,19 @@ def require_outside(out: Path, source: Path) -> None:
     )
 
 
+def require_other(out: Path, option: str, source: Path) -> None:
+    """Refuse an output folder that is a folder of input, or inside one: the
+    next command that lists the input would read the output, too."""
+    if not Path(source).is_dir():
+        return
+    require(
+        os.path.realpath(out) != os.path.realpath(source),
+        f"--out {out} is the folder {option}, whose files are read",
+        "pass another folder",
+    )
+    require_outside(out, source)
+
+
 def require_apart(out: Path, source: Path) -> None:
     """Refuse an output folder inside the input folder, and one that the input
     is in: an original could be overwritten."""
