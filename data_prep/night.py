@@ -34,7 +34,7 @@ from data_prep.files.errors import (
     one_line_errors,
     require,
 )
-from data_prep.files.folders import require_other
+from data_prep.files.folders import named_only, require_other
 from data_prep.files.lock import locked
 from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.option_values import Number, convert, path
@@ -57,6 +57,7 @@ from data_prep.synthetic.night import (
 )
 
 EVENTS, MIX = "annotations.csv", "mix.csv"
+_PATHS = ("clips", "background", "out", "data_folder")
 BLOCK_S = 30.0
 PER_HOUR = 6.0
 #: Largest file of a plain WAV header, with room for the header.
@@ -268,7 +269,8 @@ def _write_lists(args, lines: List[List], silent: List[str]) -> None:
     ]
     write_events(out / EVENTS, events, "csv")
     write_table(out / MIX, COLUMNS, lines)
-    record = {"options": vars(args), "silent_clips": silent}
+    options = named_only(vars(args), _PATHS)
+    record = {"options": options, "silent_clips": silent}
     write_text(out / "night.json", json.dumps(record, indent=1) + "\n")
 
 

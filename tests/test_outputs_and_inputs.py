@@ -232,3 +232,21 @@ def test_a_recording_without_a_length(kind, command, data):
     assert "1.wav cannot be opened, so its length is unknown; try" in line
     done = command("annotations", "--out", data / "a")
     assert done.status == 0 and "that cannot be opened" in done.text
+
+
+@pytest.mark.parametrize(
+    "name, file", [("judge", "metrics.json"), ("night", "night.json")]
+)
+def test_what_is_written_about_the_options_names_no_folder(
+    name, file, command, data
+):
+    hospital = data.rename(data.with_name("anna.smith"))
+    module, arguments = COMMANDS[name]
+    try:
+        COMMANDS[name] = module, arguments.format(hospital)
+        assert command(name, "--out", hospital / "out").status == 0
+    finally:
+        COMMANDS[name] = module, arguments
+    text = (hospital / "out" / file).read_text()
+    assert "anna.smith" not in text and str(hospital.parent) not in text
+    assert '"nights"' in text and '"out"' in text

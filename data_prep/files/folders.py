@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Collection, Dict, Iterator, Mapping
 
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import Rule
@@ -67,6 +67,15 @@ def _irregular(folder: Path, depth: int) -> Iterator[str]:
                 yield from _irregular(entry.path, depth - 1) if depth else ()
             elif not entry.is_file() and os.path.exists(entry.path):
                 yield entry.path
+
+
+def named_only(options: Mapping[str, Any], paths: Collection[str]) -> Dict:
+    """Options of a command for a file that may be shared: `paths` among them
+    as names of files and folders, since where they are may name people."""
+    return {
+        name: Path(value).name if name in paths and value else value
+        for name, value in options.items()
+    }
 
 
 def require_outside(out: Path, source: Path) -> None:

@@ -48,7 +48,7 @@ from data_prep.annotations.formats import FORMATS
 from data_prep.files.arguments import Arguments, texts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
-from data_prep.files.folders import require_other
+from data_prep.files.folders import named_only, require_other
 from data_prep.files.lock import locked
 from data_prep.files.option_values import Number, path, whole_number
 from data_prep.files.tables import require_own, write_table, write_text
@@ -58,6 +58,7 @@ _COLUMNS = (
     *("annotated", "detected", "recording", "label", "begin_s", "end_s"),
     *("annotated_minutes_per_hour", "detected_minutes_per_hour"),
 )
+_PATHS = "annotated", "detected", "out", "audio", "durations", "recordings"
 _FORMAT = {"choices": tuple(FORMATS)}
 _SECONDS, _SHARE = Number(0, 3600), Number(0, 1)
 _DRAWS = whole_number(LEAST_DRAWS, 1_000_000)
@@ -266,9 +267,12 @@ def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
     names = ["annotated", "detected", *comparisons[0]["by_recording"][0]]
     write_table(out / RECORDINGS, names, of_each)
     draw(comparisons, rows, out / "events.png")
+    options = named_only(vars(args), _PATHS)
     result = {
-        "options": vars(args),
-        "durations": args.audio or args.durations or "end of the last event",
+        "options": options,
+        "durations": options["audio"]
+        or options["durations"]
+        or "end of the last event",
         "comparisons": comparisons,
     }
     text = json.dumps(result, indent=1, allow_nan=False)
