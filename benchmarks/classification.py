@@ -105,7 +105,7 @@ def run(command: List[str]) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
     )
     if log.returncode:
         print("\n".join(log.stdout.split("\n")[-15:]), file=sys.stderr)

@@ -111,7 +111,7 @@ def measure_all(sizes, rounds) -> list:
         for key, rows in measured.items():
             command = [sys.executable, __file__, "--case", *map(str, key)]
             done = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, check=True
+                command, stdout=subprocess.PIPE, encoding="utf-8", check=True
             )
             rows.append(json.loads(done.stdout.splitlines()[-1]))
     names = ("width", "batch_size", "chunk_s", "recompute", "precision")

@@ -160,7 +160,9 @@ def train(name: str, way: Optional[Way], out: Path, seed: int) -> None:
         command += [f"--output_folder={folder}", "--valid_share=0.02"]
         epochs = way.epochs
         if epochs is None:
-            steps = json.loads((place / "reference/steps.json").read_text())
+            steps = json.loads(
+                (place / "reference/steps.json").read_text("utf-8")
+            )
             n_clips = len(list((place / "generic/audio").iterdir()))
             epochs = way.share * steps / (n_clips // BATCH_SIZE)
             epochs = max(1, round(epochs))

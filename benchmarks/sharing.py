@@ -134,7 +134,7 @@ def _cost(code, *arguments):
     done = subprocess.run(
         [sys.executable, "-c", code + _TIMING, *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
         env={"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
     )

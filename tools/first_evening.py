@@ -124,7 +124,7 @@ def typed(text: str, folder: Path) -> List[str]:
 def run(arguments: Sequence[str], folder: Path) -> List[str]:
     """Lines that a command prints, with the places of the page."""
     done = subprocess.run(
-        arguments, cwd=ROOT, text=True,
+        arguments, cwd=ROOT, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
     printed = done.stdout.replace(f"{folder}/", "")

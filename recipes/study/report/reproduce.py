@@ -57,7 +57,8 @@ def commit() -> Optional[str]:
                 ["git", "-C", str(_ROOT), *arguments],
                 stdin=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=_GIT_S,
             ).strip()
             for arguments in (
