@@ -41,6 +41,7 @@ from cry_modules.cnn14 import Cnn14  # noqa: E402
 from cry_modules.objectives import OBJECTIVES  # noqa: E402
 from cry_modules.training.schedule import warmup_cosine  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.parent import program_ends_with_parent  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
 WIDTH, BATCH_SIZE = 8, 32
@@ -114,6 +115,7 @@ def run(command: List[str], log: Path) -> float:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=subprocess.STDOUT,
+            preexec_fn=program_ends_with_parent(),
         )
     if done.returncode:
         print(log.read_text("utf-8")[-2000:], file=sys.stderr)

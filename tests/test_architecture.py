@@ -6,6 +6,7 @@ pyproject.toml).
 """
 
 import ast
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -89,6 +90,28 @@ def test_docstrings_say_something():
                 where = getattr(node, "name", "module")
                 bad.append(f"{name(path)}:{where}")
     assert bad == []
+
+
+#: Programs that end with this process in another way: the fork server reads
+#: the end of its input, and ends Snakemake (recipes/study/engine.py).
+GUARDED = {"recipes/study/engine.py": 2}
+
+
+def test_programs_end_with_the_process_that_started_them():
+    """See data_prep/files/parent.py; those of others have a limit of time, too
+    (data_prep/files/programs.py, data_prep/audio/ffmpeg.py)."""
+    starts = ("Popen", "run", "call", "check_call", "check_output")
+    unbound = [
+        name(path)
+        for path in sources()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and getattr(node.func.value, "id", "") == "subprocess"
+        and node.func.attr in starts
+        and "preexec_fn" not in [k.arg for k in node.keywords]
+    ]
+    assert Counter(unbound) == GUARDED
 
 
 def test_text_files_are_read_and_written_in_a_named_encoding():
