@@ -9,24 +9,32 @@ import threading
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterator, Sequence, Set
 
 import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import Node
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
 
-from cry_modules.architectures import check_training
+from cry_modules.architectures import (
+    ARCHITECTURES,
+    architecture,
+    architecture_of,
+    is_configured,
+    is_pretrained,
+    kind_and_source,
+)
 from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
+    YAML_FILE,
     check_chunk,
     check_ranges,
     check_response,
     misread,
     plain_settings,
     quoted,
+    read_pairs,
     yaml_nodes,
 )
 from cry_modules.checkpoints.versions import (
@@ -34,8 +42,8 @@ from cry_modules.checkpoints.versions import (
     missing_class,
 )
 from cry_modules.distributed import gather_objects, rank
+from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.training.resume import (
-    YAML_FILE,
     check_same_experiment,
     comparable_settings,
     has_begun,
@@ -46,7 +54,6 @@ from data_prep.files.folders import require_regular_files
 from data_prep.files.lock import locked
 from data_prep.files.programs import commit
 from data_prep.files.tables import write_text
-from data_prep.files.yaml_text import pairs_of
 
 logger = logging.getLogger(__name__)
 
@@ -85,18 +92,6 @@ def as_typed(hparams_file: str, overrides: Dict) -> Dict:
     return quoted({**misread(content, text, overrides), **overrides})
 
 
-def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
-    """Keys of a yaml file and their nodes, read as text."""
-    try:
-        content = Path(hparams_file).read_text("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{hparams_file} cannot be read as text ({error}); pass one of "
-            "hparams/"
-        )
-    return pairs_of(content, hparams_file, "pass one of hparams/")
-
-
 def _check_before_building(hparams_file, text, needs):
     """Check keys, ranges and output folder; building makes that folder."""
     keys = yaml_nodes(text)
@@ -118,6 +113,43 @@ def _check_before_building(hparams_file, text, needs):
             "pass a folder",
         )
     require_regular_files(output)
+
+
+def check_training(settings: Dict[str, str]) -> None:
+    """Refuse training that the architecture of an experiment has not.
+
+    ``settings`` are those of its yaml file, as text.
+    """
+    name, mode = settings.get("architecture"), settings.get("finetune_mode")
+    if name is None or not (is_pretrained(name) or is_configured(name)):
+        return
+    kind = kind_and_source(name)[0]
+    require(
+        mode is not None or not ARCHITECTURES[kind].reads_samples,
+        f"{kind} reads samples, and SimCLR trains encoders of mel frames",
+        "pass it to train_cls.py as --encoder_source",
+    )
+    if is_configured(name):
+        return
+    source = settings.get("encoder_source")
+    require(
+        source not in (None, "", "null", "random_calibrated"),
+        f"--architecture is {name}, an encoder with weights, and "
+        f"--encoder_source is {source or 'null'}",
+        f"pass --encoder_source {name} in its place",
+    )
+    require(
+        not is_pretrained(source) or architecture_of(source) == name,
+        f"--encoder_source is {source}, and this run has the architecture "
+        f"{name}",
+        "leave out --architecture, or pass another --output_folder",
+    )
+    if architecture(name).frozen:
+        require(
+            mode in FINETUNE_MODES and FINETUNE_MODES[mode] == ("none", False),
+            f"{source} is only used as it is, and finetune_mode is {mode}",
+            "pass a yaml file of a linear mode, as hparams/neuro_linear.yaml",
+        )
 
 
 @contextmanager
