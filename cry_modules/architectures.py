@@ -39,16 +39,27 @@ the objective ``masked_spectrogram`` needs.
 
 import importlib
 from pathlib import Path
-from typing import Callable, Dict, NamedTuple, Optional, Tuple, Union
+from typing import (
+    TYPE_CHECKING,
+    Callable,
+    Dict,
+    NamedTuple,
+    Optional,
+    Tuple,
+    Union,
+)
 
-import torch
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
-from torch import nn
 
-from cry_modules.finetune import FINETUNE_MODES
-from cry_modules.front_ends import WAVEFORM
 from data_prep.files.errors import InputError, require
+
+if TYPE_CHECKING:  # importing torch takes seconds
+    import torch
+    from torch import nn
+
+#: The front end that passes samples through.
+WAVEFORM = "waveform"
 
 
 class Architecture(NamedTuple):
@@ -219,7 +230,7 @@ def architecture(name: str) -> Architecture:
     return ARCHITECTURES[kind_and_source(name)[0]]
 
 
-def encoder_class(name: str) -> Callable[..., nn.Module]:
+def encoder_class(name: str) -> Callable[..., "nn.Module"]:
     """Import the class of an architecture; refuse one whose package is not
     installed."""
     module, _, cls = architecture(name).class_path.rpartition(".")
@@ -236,7 +247,7 @@ def encoder_class(name: str) -> Callable[..., nn.Module]:
 
 def make_encoder(
     name: str, mel_bins: int, width: int, pooling: str = "mean"
-) -> nn.Module:
+) -> "nn.Module":
     """Build an encoder with random weights; one of samples with its own."""
     make = encoder_class(name)
     options = encoder_options(name, mel_bins, width, pooling)
@@ -269,19 +280,6 @@ def encoder_options(
     return options if pooling == "mean" else {**options, "pooling": pooling}
 
 
-def draw_again(encoder: nn.Module, mel_bins: int, seed: int) -> None:
-    """Replace the weights of an encoder by random ones of this seed."""
-    name, state = name_of(encoder), encoder.state_dict()
-    width = len(state[architecture(name).marker])
-    if is_configured(name):
-        name = f"{name}:{encoder.source}"
-    with torch.random.fork_rng():  # other draws stay as they are
-        torch.manual_seed(seed)
-        pooling = pooling_of_state(name, state)
-        drawn = make_encoder(name, mel_bins, width, pooling)
-    encoder.load_state_dict(drawn.state_dict())
-
-
 def check_pooling(name: str, pooling: str) -> None:
     """Refuse a pooling that an architecture does not have."""
     require(
@@ -303,50 +301,13 @@ def check_front_end(name: str, front_end: str) -> None:
     )
 
 
-def check_training(settings: Dict[str, str]) -> None:
-    """Refuse training that the architecture of an experiment has not.
-
-    ``settings`` are those of its yaml file, as text.
-    """
-    name, mode = settings.get("architecture"), settings.get("finetune_mode")
-    if name is None or not (is_pretrained(name) or is_configured(name)):
-        return
-    kind = kind_and_source(name)[0]
-    require(
-        mode is not None or not ARCHITECTURES[kind].reads_samples,
-        f"{kind} reads samples, and SimCLR trains encoders of mel frames",
-        "pass it to train_cls.py as --encoder_source",
-    )
-    if is_configured(name):
-        return
-    source = settings.get("encoder_source")
-    require(
-        source not in (None, "", "null", "random_calibrated"),
-        f"--architecture is {name}, an encoder with weights, and "
-        f"--encoder_source is {source or 'null'}",
-        f"pass --encoder_source {name} in its place",
-    )
-    require(
-        not is_pretrained(source) or architecture_of(source) == name,
-        f"--encoder_source is {source}, and this run has the architecture "
-        f"{name}",
-        "leave out --architecture, or pass another --output_folder",
-    )
-    if architecture(name).frozen:
-        require(
-            mode in FINETUNE_MODES and FINETUNE_MODES[mode] == ("none", False),
-            f"{source} is only used as it is, and finetune_mode is {mode}",
-            "pass a yaml file of a linear mode, as hparams/neuro_linear.yaml",
-        )
-
-
-def pooling_of_state(name: str, state: Dict[str, torch.Tensor]) -> str:
+def pooling_of_state(name: str, state: Dict[str, "torch.Tensor"]) -> str:
     """Pooling of the encoder that a state dict of this architecture is of."""
     marker = architecture(name).frequency_marker
     return "frequency" if marker and marker in state else "mean"
 
 
-def name_of(encoder: nn.Module) -> Optional[str]:
+def name_of(encoder: "nn.Module") -> Optional[str]:
     """Name of an encoder's architecture; None if it is not registered."""
     cls = type(encoder)
     path = f"{cls.__module__}.{cls.__qualname__}"
@@ -354,7 +315,7 @@ def name_of(encoder: nn.Module) -> Optional[str]:
     return paths.get(path)
 
 
-def name_of_state(state: Dict[str, torch.Tensor]) -> Optional[str]:
+def name_of_state(state: Dict[str, "torch.Tensor"]) -> Optional[str]:
     """Name of the architecture that a state dict belongs to, if registered."""
     names = (n for n, a in ARCHITECTURES.items() if a.marker in state)
     return next(names, None)

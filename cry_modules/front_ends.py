@@ -13,6 +13,7 @@ from speechbrain.processing.features import STFT, Filterbank
 from torch import nn
 from torchaudio.functional import melscale_fbanks
 
+from cry_modules.architectures import WAVEFORM
 from cry_modules.lengths import float64, frame_mask
 
 #: Floor of the power before the logarithm, and dynamic range of a recording
@@ -280,9 +281,6 @@ class PannsMel(MelFrames):
         """Mel bands in dB."""
         mel = power @ self.filters
         return 10 * mel.clamp(min=LEAST_POWER).log10()
-
-
-WAVEFORM = "waveform"  #: name of the front end of samples
 
 
 class Waveform(LogMel):

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch.autograd.function import once_differentiable
 
 from cry_modules.distributed import gather_ranks, n_ranks, part_of_mean
-from cry_modules.objectives import Objective, Rows
+from cry_modules.objectives.contract import Objective, Rows
 
 
 class NTXentLoss(Objective):

@@ -31,6 +31,7 @@ from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import require_writable
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.option_values import path as a_path
+from data_prep.files.parent import program_ends_with_parent
 from data_prep.files.shapes import read_json
 from data_prep.files.tables import write_text
 
@@ -135,8 +136,9 @@ class Session:
             lambda match: str(eval(match[1], self.names)), command
         )
         done = subprocess.run(
-            command, shell=True, text=True, encoding="utf-8", errors="replace",
+            command, shell=True, encoding="utf-8", errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=program_ends_with_parent(),
         )  # fmt: skip
         for line in done.stdout.rstrip().split("\n"):
             print(line.rstrip("\r").rpartition("\r")[2])

@@ -16,7 +16,7 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node
 
 from cry_modules.architectures import ARCHITECTURES
-from cry_modules.checkpoints.front_end import YAML_FILE
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.checkpoints.versions import check_settings_version
 from data_prep.files.errors import InputError, require
 from data_prep.files.yaml_text import composed

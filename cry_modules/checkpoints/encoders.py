@@ -35,13 +35,13 @@ from cry_modules.checkpoints.description import MODEL_FILE, check_unchanged
 from cry_modules.checkpoints.fitting import fitting_option, length
 from cry_modules.checkpoints.foreign import configured_name, read_weights
 from cry_modules.checkpoints.front_end import (
-    YAML_FILE,
     Known,
     check_statistics,
     recorded_architecture,
     recorded_front_end,
 )
 from cry_modules.checkpoints.public import download, is_hub_id, public_encoder
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.checkpoints.state_dict import (
     check_fit,
     checksum_of,

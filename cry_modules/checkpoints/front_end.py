@@ -20,12 +20,9 @@ from cry_modules.checkpoints.description import (
     read_description,
 )
 from cry_modules.checkpoints.public import public_encoder
-from cry_modules.checkpoints.settings import yaml_nodes
+from cry_modules.checkpoints.settings import YAML_FILE, yaml_nodes
 from cry_modules.front_ends import FRONT_ENDS, make_front_end
 from data_prep.files.errors import InputError
-
-#: Settings of a run, and of SpeechBrain's models on Hugging Face.
-YAML_FILE = "hyperparams.yaml"
 
 #: Mean over deviation of a band, median over the bands: below this the
 #: features were mean-normalised. Measured on 36 cries, 23 sounds, noise,

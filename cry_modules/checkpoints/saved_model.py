@@ -31,9 +31,12 @@ from cry_modules.checkpoints.description import (
     threshold_of,
 )
 from cry_modules.checkpoints.encoders import EncoderSource, load_companion
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.public import download, is_hub_id
-from cry_modules.checkpoints.settings import check_chunk, plain_settings
+from cry_modules.checkpoints.settings import (
+    YAML_FILE,
+    check_chunk,
+    plain_settings,
+)
 from cry_modules.checkpoints.state_dict import check_fit
 from cry_modules.checkpoints.versions import check_settings_version
 from cry_modules.embeddings import (

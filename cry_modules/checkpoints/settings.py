@@ -5,6 +5,7 @@ A yaml file is read as text: nothing that it names is built or executed.
 
 import re
 from functools import partial
+from pathlib import Path
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -13,6 +14,7 @@ from typing import (
     Dict,
     List,
     Optional,
+    Tuple,
     Union,
 )
 
@@ -24,13 +26,15 @@ from ruamel.yaml.nodes import MappingNode, Node, SequenceNode
 from ruamel.yaml.scalarstring import SingleQuotedScalarString
 
 from data_prep.files import option_values
-from data_prep.files.errors import require
+from data_prep.files.errors import InputError, require
 from data_prep.files.option_values import Number, Unfit, whole_number
-from data_prep.files.yaml_text import BOOLEANS, composed, text_of
+from data_prep.files.yaml_text import BOOLEANS, composed, pairs_of, text_of
 
 if TYPE_CHECKING:
     from cry_modules.front_ends import MelFrames
 
+#: Settings of a run, and of SpeechBrain's models on Hugging Face.
+YAML_FILE = "hyperparams.yaml"
 #: Settings that are paths, or sources that may be: ~ is the home folder.
 PATHS = {
     *("data_folder", "cry_folder", "output_folder", "encoder_source"),
@@ -155,6 +159,18 @@ RANGES: Dict[str, Callable[[str], Any]] = {
     "profile_warmup": whole_number(0, 10**6),
     "profile_steps": whole_number(1, 10**6),
 }
+
+
+def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
+    """Keys of a yaml file and their nodes, read as text."""
+    try:
+        content = Path(hparams_file).read_text("utf-8")
+    except (OSError, UnicodeError) as error:
+        raise InputError(
+            f"{hparams_file} cannot be read as text ({error}); pass one of "
+            "hparams/"
+        )
+    return pairs_of(content, hparams_file, "pass one of hparams/")
 
 
 def yaml_nodes(text: str) -> Dict[str, Node]:

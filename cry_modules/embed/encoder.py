@@ -8,12 +8,12 @@ from torch import nn
 from cry_modules.architectures import is_pretrained, make_encoder
 from cry_modules.checkpoints.description import MODEL_FILE
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import (
     folder_of_model,
     load_exported,
     run_settings,
 )
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.checkpoints.state_dict import checksum_of
 from cry_modules.embeddings import EMBEDDING, LAYERS, Embedder, make_features
 from cry_modules.front_ends import FRONT_ENDS, is_front_end, make_front_end

@@ -27,7 +27,6 @@ from cry_modules.architectures import (
 from cry_modules.audio import shortest_input
 from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
     SavedModel,
@@ -35,6 +34,7 @@ from cry_modules.checkpoints.saved_model import (
     load_run,
     run_settings,
 )
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.evaluation.final import read_study
 from cry_modules.export.card import model_card
 from cry_modules.export.facts import (

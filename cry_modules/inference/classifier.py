@@ -16,8 +16,8 @@ from speechbrain.utils.fetching import FetchConfig
 from torch.nn.utils.rnn import pad_sequence
 
 from cry_modules.audio import AudioNormalizer, shortest_input
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import SavedModel, load_model
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.evaluation.out_of_distribution import Reference, Training
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.recordings import (

@@ -23,8 +23,8 @@ from cry_modules.audio import PEAK, level_dbfs, repeat_to, shortest_input
 from cry_modules.checkpoints import saved_model
 from cry_modules.checkpoints.description import MODEL_FILE
 from cry_modules.checkpoints.encoders import ENCODER_FILE, EncoderSource
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import WEIGHTS_FILE
+from cry_modules.checkpoints.settings import YAML_FILE
 from cry_modules.embeddings import Embedder
 from cry_modules.lengths import LONGEST_S, covering
 from data_prep.audio.measure import SILENT_DBFS

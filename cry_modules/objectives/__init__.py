@@ -11,10 +11,7 @@ from pathlib import Path
 from hyperpyyaml import resolve_references
 from ruamel.yaml import YAML
 
-from cry_modules.objectives.contract import Objective, Rows
 from data_prep.files.errors import require
-
-__all__ = ["OBJECTIVES", "Objective", "Rows", "include"]
 
 #: Names of the yaml files in ``hparams/models``.
 OBJECTIVES = ("nt_xent", "vicreg", "barlow_twins", "byol", "masked_spectrogram")

@@ -9,11 +9,11 @@ from cry_modules.architectures import is_configured, is_pretrained, short_name
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.front_end import recorded_objective
-from cry_modules.checkpoints.settings import RANGES, plain_settings
+from cry_modules.checkpoints.settings import RANGES, YAML_FILE, plain_settings
 from cry_modules.embeddings import EMBEDDING, LOGMEL
 from cry_modules.pretrained.named import name_pretrained
 from cry_modules.training.experiment import as_typed
-from cry_modules.training.resume import YAML_FILE, has_begun
+from cry_modules.training.resume import has_begun
 from data_prep.corpora.database import OPTIONS, locate, named_columns
 from data_prep.corpora.labelled import classes_of
 from data_prep.files.errors import InputError, require

@@ -3,30 +3,38 @@
 import functools
 import io
 import logging
-import queue
-import re
 import shutil
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
-from typing import Dict, Iterator, List, Sequence, Set, Tuple
+from typing import Dict, Iterator, Sequence, Set
 
+import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
-from ruamel.yaml.nodes import Node
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
-from speechbrain.utils.logger import get_environment_description
 
-from cry_modules.architectures import check_training
+from cry_modules.architectures import (
+    ARCHITECTURES,
+    architecture,
+    architecture_of,
+    is_configured,
+    is_pretrained,
+    kind_and_source,
+)
 from cry_modules.checkpoints.allow_list import TextLoader, resolved
 from cry_modules.checkpoints.settings import (
+    YAML_FILE,
     check_chunk,
     check_ranges,
     check_response,
     misread,
     plain_settings,
     quoted,
+    read_pairs,
     yaml_nodes,
 )
 from cry_modules.checkpoints.versions import (
@@ -34,8 +42,8 @@ from cry_modules.checkpoints.versions import (
     missing_class,
 )
 from cry_modules.distributed import gather_objects, rank
+from cry_modules.finetune import FINETUNE_MODES
 from cry_modules.training.resume import (
-    YAML_FILE,
     check_same_experiment,
     comparable_settings,
     has_begun,
@@ -44,8 +52,8 @@ from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_regular_files
 from data_prep.files.lock import locked
+from data_prep.files.programs import commit
 from data_prep.files.tables import write_text
-from data_prep.files.yaml_text import pairs_of
 
 logger = logging.getLogger(__name__)
 
@@ -84,18 +92,6 @@ def as_typed(hparams_file: str, overrides: Dict) -> Dict:
     return quoted({**misread(content, text, overrides), **overrides})
 
 
-def read_pairs(hparams_file: str) -> List[Tuple[str, Node]]:
-    """Keys of a yaml file and their nodes, read as text."""
-    try:
-        content = Path(hparams_file).read_text("utf-8")
-    except (OSError, UnicodeError) as error:
-        raise InputError(
-            f"{hparams_file} cannot be read as text ({error}); pass one of "
-            "hparams/"
-        )
-    return pairs_of(content, hparams_file, "pass one of hparams/")
-
-
 def _check_before_building(hparams_file, text, needs):
     """Check keys, ranges and output folder; building makes that folder."""
     keys = yaml_nodes(text)
@@ -117,6 +113,43 @@ def _check_before_building(hparams_file, text, needs):
             "pass a folder",
         )
     require_regular_files(output)
+
+
+def check_training(settings: Dict[str, str]) -> None:
+    """Refuse training that the architecture of an experiment has not.
+
+    ``settings`` are those of its yaml file, as text.
+    """
+    name, mode = settings.get("architecture"), settings.get("finetune_mode")
+    if name is None or not (is_pretrained(name) or is_configured(name)):
+        return
+    kind = kind_and_source(name)[0]
+    require(
+        mode is not None or not ARCHITECTURES[kind].reads_samples,
+        f"{kind} reads samples, and SimCLR trains encoders of mel frames",
+        "pass it to train_cls.py as --encoder_source",
+    )
+    if is_configured(name):
+        return
+    source = settings.get("encoder_source")
+    require(
+        source not in (None, "", "null", "random_calibrated"),
+        f"--architecture is {name}, an encoder with weights, and "
+        f"--encoder_source is {source or 'null'}",
+        f"pass --encoder_source {name} in its place",
+    )
+    require(
+        not is_pretrained(source) or architecture_of(source) == name,
+        f"--encoder_source is {source}, and this run has the architecture "
+        f"{name}",
+        "leave out --architecture, or pass another --output_folder",
+    )
+    if architecture(name).frozen:
+        require(
+            mode in FINETUNE_MODES and FINETUNE_MODES[mode] == ("none", False),
+            f"{source} is only used as it is, and finetune_mode is {mode}",
+            "pass a yaml file of a linear mode, as hparams/neuro_linear.yaml",
+        )
 
 
 @contextmanager
@@ -161,32 +194,28 @@ def begin(
     return log_environment(folder)
 
 
-#: Seconds in which pip and git must describe the environment.
-_ENVIRONMENT_S = 60.0
-
-
 @functools.cache
 def environment() -> str:
-    """Versions of Python, its packages and the code, as SpeechBrain describes
-    them; pip takes more than a second to list them."""
-    described = queue.SimpleQueue()
-    threading.Thread(
-        target=lambda: described.put(get_environment_description()),
-        daemon=True,  # else this process could not end before it
-    ).start()
-    try:
-        return described.get(timeout=_ENVIRONMENT_S)
-    except queue.Empty:
-        reason = f"pip or git gave no answer within {_ENVIRONMENT_S:g} s"
-        logger.warning(
-            "env.log lists no packages: %s; try `pip freeze` and `git status`",
-            reason,
-        )
-        return f"SpeechBrain system description\nunknown: {reason}\n"
+    """Versions of Python, its packages, the code and CUDA, in the form of
+    SpeechBrain, which starts pip: that takes more than a second, and names the
+    folders that packages were installed from."""
+    packages = {f"{d.name}=={d.version}" for d in metadata.distributions()}
+    rule = "=" * 30
+    return "\n".join(
+        [
+            *("SpeechBrain system description", rule),
+            *("Python version:", sys.version, rule),
+            *("Installed Python packages:", *sorted(packages, key=str.lower)),
+            *(rule, "Git revision:", commit() or "unknown", rule),
+            f"CUDA version: {torch.version.cuda or torch.version.hip}"
+            if torch.cuda.is_available()
+            else "CUDA not available",
+        ]
+    )
 
 
 def log_environment(folder: Path) -> threading.Thread:
-    """Write ``env.log`` in a thread: the list of packages takes a second.
+    """Write ``env.log`` in a thread: git can be slow on a network drive.
 
     It replaces ``save_env_desc`` of ``create_experiment_directory``.
 
@@ -201,10 +230,8 @@ def log_environment(folder: Path) -> threading.Thread:
     def write():
         if not if_main_process():
             return
-        # Without the folders that packages were installed from.
-        text = re.sub(r" @ file:\S*|(?<=-e )/\S*", " (local)", environment())
         try:
-            write_text(Path(folder) / "env.log", text)
+            write_text(Path(folder) / "env.log", f"{environment()}\n")
         except InputError as error:  # nobody would handle it in a thread
             logger.warning("%s", error)
 

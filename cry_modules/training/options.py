@@ -1,18 +1,16 @@
 """The command line of a train script, with one-line errors."""
 
+import functools
+import importlib.util
 import io
 import os
 import re
 import sys
 from contextlib import redirect_stderr
-from functools import partial
 from pathlib import Path
 from typing import Any, Container, Dict, List, Optional, Sequence, Tuple
 
-import speechbrain as sb
-import torch
 from ruamel.yaml.nodes import Node
-from speechbrain.utils.run_opts import RunOptions
 
 from cry_modules.architectures import is_pretrained
 from cry_modules.checkpoints.allow_list import RESOLVED, resolved
@@ -22,12 +20,11 @@ from cry_modules.checkpoints.settings import (
     as_text,
     check_ranges,
     plain_settings,
+    read_pairs,
     setting,
     yaml_nodes,
 )
 from cry_modules.pretrained.named import name_pretrained
-from cry_modules.training import experiment
-from cry_modules.training.devices import check_device
 from cry_modules.training.option_help import option_help
 from data_prep.files.arguments import nearest, unknown
 from data_prep.files.errors import InputError, not_a_file, require
@@ -35,6 +32,7 @@ from data_prep.files.option_values import Unfit, convert, path, text
 from data_prep.files.yaml_text import plain, text_or_texts
 
 _HELP = {"-h", "--help"}
+_RUN_OPTIONS = "speechbrain.utils.run_opts"
 _HPARAMS = Path(__file__).parents[2] / "hparams"
 #: Options that may be given several times; their values make a list.
 _REPEATABLE = ("exclude", "probe")
@@ -79,7 +77,12 @@ def parse_arguments(
     own, others = _divide(rest, options)
     run_opts = _speechbrain_options(hparams_file, others, options)
     overrides = _overrides(own, options)
-    _check_run_options(run_opts)
+    ranged = {k: run_opts[k] for k in RANGES.keys() & run_opts.keys()}
+    check_ranges({k: str(v) for k, v in ranged.items() if v is not None})
+    # What needs no torch is checked: importing it takes seconds.
+    from cry_modules.training.devices import check_run_options
+
+    check_run_options(run_opts)
     saved = Path(hparams_file).read_text("utf-8") if overrides else ""
     if saved.startswith(RESOLVED):
         overrides = _without_named(overrides, plain_settings(saved))
@@ -99,13 +102,13 @@ def _print_help(hparams_file: str):
             f"{script} hparams/FILE.yaml --help\n"
         )
     print("Options of SpeechBrain:\n", flush=True)
-    sb.parse_arguments(["--help"])  # prints and exits
+    _run_options().from_command_line_args(["--help"])  # prints and exits
 
 
 def _options(hparams_file) -> Dict[str, Node]:
     """Settings of a yaml file that are options: scalars and lists, no objects,
     with the nodes of their defaults."""
-    nodes = dict(experiment.read_pairs(hparams_file))
+    nodes = dict(read_pairs(hparams_file))
     # Not if a value is missing, which the command line may give.
     if not any(str(node.tag) == "!PLACEHOLDER" for node in nodes.values()):
         nodes.update(yaml_nodes(resolved(hparams_file, {})))
@@ -116,6 +119,24 @@ def _options(hparams_file) -> Dict[str, Node]:
         and not str(node.tag).startswith(("!new", "!name", "!include"))
         and not str(node.tag).endswith(":map")
     }
+
+
+@functools.cache
+def _run_options() -> type:
+    """SpeechBrain's class of options, read from its file: importing the package
+    imports torch."""
+    if "speechbrain" in sys.modules:
+        return importlib.import_module(_RUN_OPTIONS).RunOptions
+    (package,) = importlib.util.find_spec(
+        "speechbrain"
+    ).submodule_search_locations
+    path = Path(package, *_RUN_OPTIONS.split(".")[1:]).with_suffix(".py")
+    spec = importlib.util.spec_from_file_location(_RUN_OPTIONS, path)
+    module = importlib.util.module_from_spec(spec)
+    # So that SpeechBrain takes this class, too, and for its dataclass.
+    sys.modules[_RUN_OPTIONS] = module
+    spec.loader.exec_module(module)
+    return module.RunOptions
 
 
 def _divide(
@@ -153,7 +174,8 @@ def _divide(
 
 def _speechbrain_options(hparams_file, argv, options):
     """Parse SpeechBrain's own options; refuse what is no option at all."""
-    known = [*RunOptions().keys()]
+    options_of_speechbrain = _run_options()
+    known = [*options_of_speechbrain().keys()]
     for arg in argv:
         name, _, value = arg[2:].partition("=")
         if arg.startswith("--") and name not in known and name != "help":
@@ -163,7 +185,9 @@ def _speechbrain_options(hparams_file, argv, options):
     usage = io.StringIO()
     try:
         with redirect_stderr(usage):
-            _, run_opts, left = sb.parse_arguments([hparams_file, *argv])
+            _, run_opts, left = options_of_speechbrain.from_command_line_args(
+                [hparams_file, *argv]
+            )
     except SystemExit as stop:
         if not stop.code:
             raise
@@ -206,7 +230,9 @@ def _overrides(own: Typed, options: Dict[str, Node]) -> Dict[str, Any]:
             overrides.setdefault(name, []).append(value)
             continue
         is_known = name in RANGES or name in TEXTS
-        kind = partial(_known if is_known else _as_default, name, options[name])
+        kind = functools.partial(
+            _known if is_known else _as_default, name, options[name]
+        )
         overrides[name] = convert(f"--{name}", kind, value)
     return overrides
 
@@ -242,27 +268,6 @@ def _as_default(name, default, value):
     return result
 
 
-def _check_run_options(run_opts):
-    """Check SpeechBrain's own options."""
-    ranged = {k: run_opts[k] for k in RANGES.keys() & run_opts.keys()}
-    check_ranges({k: str(v) for k, v in ranged.items() if v is not None})
-    device = run_opts["device"]
-    if device is not None:
-        check_device(device)
-    local_rank = os.environ.get("LOCAL_RANK")  # set by torchrun
-    if local_rank is not None and run_opts["distributed_backend"] != "gloo":
-        n_gpus = torch.cuda.device_count()
-        require(
-            local_rank.isdecimal() and int(local_rank) < n_gpus,
-            f"{os.environ.get('LOCAL_WORLD_SIZE')} processes and {n_gpus} GPUs",
-            "start fewer, or use CPUs with --distributed_backend gloo --device "
-            "cpu",
-        )
-    on_cpu = device == "cpu" or not torch.cuda.is_available()
-    if on_cpu and "fp16" in (run_opts["precision"], run_opts["eval_precision"]):
-        raise InputError("fp16 needs a GPU; use --precision bf16 or fp32")
-
-
 def _without_named(overrides, saved):
     """Take a module that the user names again as the run has it."""
     source = overrides.get("encoder_source")
@@ -285,6 +290,8 @@ def _move(hparams_file, overrides):
             f"--{name} cannot change {hparams_file}, which a run has left",
             "use the yaml file of hparams/ that it came from",
         )
+    from cry_modules.training.experiment import write_variant  # needs torch
+
     folder = Path(overrides["output_folder"])
-    experiment.write_variant(hparams_file, {}, folder, {})
+    write_variant(hparams_file, {}, folder, {})
     return str(folder / "hyperparams.yaml"), {}

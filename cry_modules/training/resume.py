@@ -17,7 +17,7 @@ from cry_modules.checkpoints.checkpointer import (
     newest_meta,
 )
 from cry_modules.checkpoints.encoders import EncoderSource
-from cry_modules.checkpoints.settings import plain_settings
+from cry_modules.checkpoints.settings import YAML_FILE, plain_settings
 from cry_modules.checkpoints.versions import check_settings_version
 from data_prep import manifest
 from data_prep.audio.checksums import CHECKSUM_FILE
@@ -26,7 +26,6 @@ from data_prep.files.yaml_text import composed
 
 logger = logging.getLogger(__name__)
 
-YAML_FILE = "hyperparams.yaml"
 _CURE = "pass another --output_folder, or delete it"
 
 #: Settings that may change when a run resumes: they decide how fast it is, or

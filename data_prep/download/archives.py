@@ -41,7 +41,7 @@ class Member(NamedTuple):
     name: str
     size: int
     is_plain: bool  #: neither a link nor a device
-    open: Callable[[], BinaryIO]
+    opened: Callable[[], BinaryIO]
 
 
 def unpack(path: Path, out: Path, marker: Path) -> None:
@@ -87,7 +87,7 @@ def _write_all(path: Path, members: Iterator[Member], out: Path) -> None:
         half = target.with_name(f".{target.name}.partial")
         try:
             with named_in_errors(half), open(half, "wb") as file:
-                with member.open() as source:
+                with member.opened() as source:
                     shutil.copyfileobj(source, file, 1 << 20)
         except BaseException:
             half.unlink(missing_ok=True)

@@ -4,7 +4,15 @@ import logging
 
 import numpy as np
 import torch
+from torch import nn
 
+from cry_modules.architectures import (
+    architecture,
+    is_configured,
+    make_encoder,
+    name_of,
+    pooling_of_state,
+)
 from cry_modules.checkpoints.checkpointer import whole
 from cry_modules.checkpoints.encoders import (
     CALIBRATED,
@@ -56,3 +64,16 @@ def calibrate(hparams, dataset, device):
             yield features(torch.stack(sigs).to(device))[0]
 
     calibrate_batch_norms(hparams["encoder"].to(device), batches())
+
+
+def draw_again(encoder: nn.Module, mel_bins: int, seed: int) -> None:
+    """Replace the weights of an encoder by random ones of this seed."""
+    name, state = name_of(encoder), encoder.state_dict()
+    width = len(state[architecture(name).marker])
+    if is_configured(name):
+        name = f"{name}:{encoder.source}"
+    with torch.random.fork_rng():  # other draws stay as they are
+        torch.manual_seed(seed)
+        pooling = pooling_of_state(name, state)
+        drawn = make_encoder(name, mel_bins, width, pooling)
+    encoder.load_state_dict(drawn.state_dict())

@@ -28,7 +28,7 @@ from speechbrain.utils.data_pipeline import DynamicItem
 from speechbrain.utils.distributed import run_on_main
 from tqdm import tqdm
 
-from cry_modules.architectures import draw_again, is_pretrained
+from cry_modules.architectures import is_pretrained
 from cry_modules.audio import repeat_to, shortest_input
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.saved_model import FINAL
@@ -76,7 +76,7 @@ from data_prep.files.quiet import shown_once
 from recipes.classification import after, folds
 from recipes.classification.checks import check_options, read_labels
 from recipes.classification.embedding_cache import EmbeddingCache
-from recipes.classification.pretrained import load_pretrained
+from recipes.classification.pretrained import draw_again, load_pretrained
 
 logger = logging.getLogger(__name__)
 

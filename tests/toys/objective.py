@@ -3,7 +3,7 @@
 import torch
 import torch.nn.functional as F
 
-from cry_modules.objectives import Objective, Rows
+from cry_modules.objectives.contract import Objective, Rows
 
 
 class Agreement(Objective):

@@ -10,9 +10,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 import soundfile
 
 from cry_modules.audio import RecordingReader, repeat_to
-from cry_modules.checkpoints.front_end import YAML_FILE
 from cry_modules.checkpoints.saved_model import run_settings
-from cry_modules.checkpoints.settings import RANGES, nested_setting
+from cry_modules.checkpoints.settings import RANGES, YAML_FILE, nested_setting
 from cry_modules.figures.views import Pair, make_pairs
 from cry_modules.front_ends import AugmentedFeatures, make_front_end
 from cry_modules.views import RandomChunks, SpecAugment

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from cry_modules.architectures import draw_again, make_encoder
+from cry_modules.architectures import make_encoder
 from cry_modules.evaluation.controls import in_words, unbeaten
 from cry_modules.evaluation.outcome import (
     EvaluationOptions,
@@ -12,6 +12,7 @@ from cry_modules.evaluation.outcome import (
     evaluate_outcomes,
 )
 from cry_modules.metrics.predictions import Predictions
+from recipes.classification.pretrained import draw_again
 
 EVEN = np.array([0.5, 0.5])
 
