@@ -160,10 +160,17 @@ except SystemExit as stop:
         (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--help"], 0),
         (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--lrr", "1"], 2),
         (["train_simclr.py", "hparams/vggsound.yaml", "--seed", "-1"], 2),
-        (["cry_modules.metrics", "--help"], 0),
-        (["cry_modules.metrics.sound_events", "--help"], 0),
-        (["data_prep.synthetic", "--help"], 0),
-        (["recipes.study.run", "--help"], 0),
+        *(
+            ([name, "--help"], 0)
+            for name in (
+                *("cry_modules.demo", "cry_modules.export"),
+                *("cry_modules.figures", "cry_modules.inference"),
+                *("cry_modules.metrics", "cry_modules.metrics.sound_events"),
+                *("data_prep.clinical_prepare", "data_prep.synthetic"),
+                *("recipes.study.new", "recipes.study.report"),
+                *("recipes.study.run",),
+            )
+        ),
     ],
     ids=str,
 )
