@@ -28,6 +28,7 @@ from cry_modules.metrics.compare_report import sentence  # noqa: E402
 from cry_modules.metrics.predictions import UNITS  # noqa: E402
 from cry_modules.metrics.words import with_interval  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.parent import program_ends_with_parent  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 from recipes.study.settings import MODE_NAMES as MODES  # noqa: E402
 
@@ -105,7 +106,8 @@ def run(command: List[str]) -> None:
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
+        encoding="utf-8",
+        preexec_fn=program_ends_with_parent(),
     )
     if log.returncode:
         print("\n".join(log.stdout.split("\n")[-15:]), file=sys.stderr)

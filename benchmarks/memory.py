@@ -32,6 +32,7 @@ from cry_modules.training.recompute import recompute_blocks  # noqa: E402
 from cry_modules.training.schedule import step_schedule  # noqa: E402
 from cry_modules.training.simclr import SimCLRBrain  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.parent import program_ends_with_parent  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
 #: Width, batch size, chunk in seconds.
@@ -111,7 +112,11 @@ def measure_all(sizes, rounds) -> list:
         for key, rows in measured.items():
             command = [sys.executable, __file__, "--case", *map(str, key)]
             done = subprocess.run(
-                command, stdout=subprocess.PIPE, text=True, check=True
+                command,
+                stdout=subprocess.PIPE,
+                encoding="utf-8",
+                check=True,
+                preexec_fn=program_ends_with_parent(),
             )
             rows.append(json.loads(done.stdout.splitlines()[-1]))
     names = ("width", "batch_size", "chunk_s", "recompute", "precision")

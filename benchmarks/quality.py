@@ -41,6 +41,7 @@ from cry_modules.cnn14 import Cnn14  # noqa: E402
 from cry_modules.objectives import OBJECTIVES  # noqa: E402
 from cry_modules.training.schedule import warmup_cosine  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
+from data_prep.files.parent import program_ends_with_parent  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
 
 WIDTH, BATCH_SIZE = 8, 32
@@ -114,6 +115,7 @@ def run(command: List[str], log: Path) -> float:
             env={**os.environ, "OMP_NUM_THREADS": "1"},
             stdout=file,
             stderr=subprocess.STDOUT,
+            preexec_fn=program_ends_with_parent(),
         )
     if done.returncode:
         print(log.read_text("utf-8")[-2000:], file=sys.stderr)
@@ -160,7 +162,9 @@ def train(name: str, way: Optional[Way], out: Path, seed: int) -> None:
         command += [f"--output_folder={folder}", "--valid_share=0.02"]
         epochs = way.epochs
         if epochs is None:
-            steps = json.loads((place / "reference/steps.json").read_text())
+            steps = json.loads(
+                (place / "reference/steps.json").read_text("utf-8")
+            )
             n_clips = len(list((place / "generic/audio").iterdir()))
             epochs = way.share * steps / (n_clips // BATCH_SIZE)
             epochs = max(1, round(epochs))

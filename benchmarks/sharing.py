@@ -24,6 +24,7 @@ from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.ranking import auc
 from data_prep import manifest
 from data_prep.files.errors import one_line_errors
+from data_prep.files.parent import program_ends_with_parent
 
 SECONDS = 10
 ROUNDS = 5
@@ -134,8 +135,9 @@ def _cost(code, *arguments):
     done = subprocess.run(
         [sys.executable, "-c", code + _TIMING, *arguments],
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         check=True,
+        preexec_fn=program_ends_with_parent(),
         env={"OMP_NUM_THREADS": "1", "PYTHONPATH": "."},
     )
     ms, memory = done.stdout.split()[-2:]

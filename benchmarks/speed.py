@@ -49,7 +49,9 @@ def make_corpus(folder: Path, rate: int, n_files: int = N_FILES) -> None:
         soundfile.write(folder / f"audio/{name}_000000.wav", sig, rate)
         part = "test" if i % 10 == 0 else "train"
         rows.append([name, 0, f"class {i % 2}", part])
-    with open(folder / "vggsound.csv", "w", newline="") as file:
+    with open(
+        folder / "vggsound.csv", "w", newline="", encoding="utf-8"
+    ) as file:
         csv.writer(file).writerows(rows)
 
 

@@ -22,6 +22,7 @@ from typing import Iterator, List, NamedTuple, Sequence, Tuple
 import numpy as np
 import soundfile
 
+from data_prep.files.parent import program_ends_with_parent
 from data_prep.synthetic.corpora import render_sound
 from data_prep.synthetic.cry import make_cry
 from data_prep.synthetic.plan import plan_sounds
@@ -124,8 +125,9 @@ def typed(text: str, folder: Path) -> List[str]:
 def run(arguments: Sequence[str], folder: Path) -> List[str]:
     """Lines that a command prints, with the places of the page."""
     done = subprocess.run(
-        arguments, cwd=ROOT, text=True,
+        arguments, cwd=ROOT, encoding="utf-8",
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        preexec_fn=program_ends_with_parent(),
     )  # fmt: skip
     printed = done.stdout.replace(f"{folder}/", "")
     lines = printed.replace(sys.executable, "python").splitlines()

@@ -20,6 +20,8 @@ from xml.etree import ElementTree
 
 import numpy as np
 
+from data_prep.files.parent import program_ends_with_parent
+
 ROOT = Path(__file__).resolve().parents[1]
 SELECTION = ["cry_modules", "data_prep", "tests/cry_modules"]
 SELECTION += ["tests/data_prep"]
@@ -83,9 +85,9 @@ def run(setting: str, arguments: List[str], xml: Path) -> Outcome:
         env=environment(setting, os.environ),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        text=True,
         encoding="utf-8",
         errors="replace",
+        preexec_fn=program_ends_with_parent(),
     )
     seconds = time.monotonic() - began
     if done.returncode not in (0, 1):

@@ -29,6 +29,8 @@ import markdown
 import matplotlib.pyplot as plt
 import soundfile
 
+from data_prep.files.parent import program_ends_with_parent
+
 #: A line for the shell, and those that it is continued in.
 _SHELL = re.compile(r"^([ \t]*)!((?:.*\\\n)*.*)$", re.MULTILINE)
 _EXPRESSION = re.compile(r"\{(.+?)\}")
@@ -128,8 +130,9 @@ class Session:
             lambda match: str(eval(match[1], self.names)), command
         )
         done = subprocess.run(
-            command, shell=True, text=True, encoding="utf-8", errors="replace",
+            command, shell=True, encoding="utf-8", errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            preexec_fn=program_ends_with_parent(),
         )  # fmt: skip
         for line in done.stdout.rstrip().split("\n"):
             print(line.rstrip("\r").rpartition("\r")[2])

@@ -3,19 +3,19 @@
 import functools
 import io
 import logging
-import queue
-import re
 import shutil
+import sys
 import threading
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Dict, Iterator, Sequence, Set
 
+import torch
 from hyperpyyaml import load_hyperpyyaml, resolve_references
 from ruamel.yaml import YAML
 from speechbrain.core import create_experiment_directory
 from speechbrain.utils.distributed import if_main_process
-from speechbrain.utils.logger import get_environment_description
 
 from cry_modules.architectures import (
     ARCHITECTURES,
@@ -52,6 +52,7 @@ from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_regular_files
 from data_prep.files.lock import locked
+from data_prep.files.programs import commit
 from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
@@ -193,32 +194,28 @@ def begin(
     return log_environment(folder)
 
 
-#: Seconds in which pip and git must describe the environment.
-_ENVIRONMENT_S = 60.0
-
-
 @functools.cache
 def environment() -> str:
-    """Versions of Python, its packages and the code, as SpeechBrain describes
-    them; pip takes more than a second to list them."""
-    described = queue.SimpleQueue()
-    threading.Thread(
-        target=lambda: described.put(get_environment_description()),
-        daemon=True,  # else this process could not end before it
-    ).start()
-    try:
-        return described.get(timeout=_ENVIRONMENT_S)
-    except queue.Empty:
-        reason = f"pip or git gave no answer within {_ENVIRONMENT_S:g} s"
-        logger.warning(
-            "env.log lists no packages: %s; try `pip freeze` and `git status`",
-            reason,
-        )
-        return f"SpeechBrain system description\nunknown: {reason}\n"
+    """Versions of Python, its packages, the code and CUDA, in the form of
+    SpeechBrain, which starts pip: that takes more than a second, and names the
+    folders that packages were installed from."""
+    packages = {f"{d.name}=={d.version}" for d in metadata.distributions()}
+    rule = "=" * 30
+    return "\n".join(
+        [
+            *("SpeechBrain system description", rule),
+            *("Python version:", sys.version, rule),
+            *("Installed Python packages:", *sorted(packages, key=str.lower)),
+            *(rule, "Git revision:", commit() or "unknown", rule),
+            f"CUDA version: {torch.version.cuda or torch.version.hip}"
+            if torch.cuda.is_available()
+            else "CUDA not available",
+        ]
+    )
 
 
 def log_environment(folder: Path) -> threading.Thread:
-    """Write ``env.log`` in a thread: the list of packages takes a second.
+    """Write ``env.log`` in a thread: git can be slow on a network drive.
 
     It replaces ``save_env_desc`` of ``create_experiment_directory``.
 
@@ -233,10 +230,8 @@ def log_environment(folder: Path) -> threading.Thread:
     def write():
         if not if_main_process():
             return
-        # Without the folders that packages were installed from.
-        text = re.sub(r" @ file:\S*|(?<=-e )/\S*", " (local)", environment())
         try:
-            write_text(Path(folder) / "env.log", text)
+            write_text(Path(folder) / "env.log", f"{environment()}\n")
         except InputError as error:  # nobody would handle it in a thread
             logger.warning("%s", error)
 

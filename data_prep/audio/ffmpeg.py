@@ -23,6 +23,7 @@ from data_prep.audio.folder import foreign
 from data_prep.audio.measure import RATES
 from data_prep.files.errors import InputError
 from data_prep.files.parent import program_ends_with_parent
+from data_prep.files.programs import KILLED_S
 
 #: ffmpeg encoder of each output format; the muxer has the format's name.
 ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
@@ -49,8 +50,6 @@ _RMS_LINE = re.compile(
 #: progress: a large file on a slow disk takes long, but does not stand still.
 STALLED_S = 120
 _STEP_S = 0.5
-#: A killed program that a broken drive holds does not end.
-_KILLED_S = 5.0
 # ffmpeg's messages are English in every locale.
 _DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
 
@@ -161,7 +160,7 @@ def _kill(process: subprocess.Popen) -> None:
     """Kill a program, and wait for its end as long as it can end."""
     process.kill()
     with suppress(subprocess.TimeoutExpired):
-        process.wait(_KILLED_S)
+        process.wait(KILLED_S)
     process.stdout.close()
     process.stderr.close()
 

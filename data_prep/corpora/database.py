@@ -211,7 +211,7 @@ def check_one_spelling(rows: List[Row], column: str) -> None:
         if other != label:
             raise InputError(
                 f"{rec.source}: {column} is {label!r}, and {other!r} in "
-                f"{source}; use one spelling"
+                f"{source}; use one spelling and alphabet"
             )
 
 

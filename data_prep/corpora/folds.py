@@ -102,7 +102,7 @@ def values_of(rows: List[Row], table: Path, column: str) -> List[str]:
         if other != value:
             raise InputError(
                 f"{rec.source}: {column} is {value!r}, and {other!r} in "
-                f"{source}; use one spelling, or one fold becomes two"
+                f"{source}; use one spelling and alphabet, or one fold becomes two"
             )
     values = {value for value, _ in spelt.values()} - {""}
     return sorted(values, key=natural_order)

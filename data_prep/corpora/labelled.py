@@ -224,7 +224,7 @@ def _labelled(rows, label_column, classes, other_labels) -> List[Row]:
         elif identity(rec.label) in spelt:
             raise InputError(
                 f"{rec.source}: {label_column} is {rec.label!r}, and the class "
-                f"{spelt[identity(rec.label)]!r}; use one spelling"
+                f"{spelt[identity(rec.label)]!r}; use one spelling and alphabet"
             )
         elif rec.label and other_labels == "error":
             raise InputError(

@@ -8,7 +8,12 @@ from typing import Callable, Dict, List
 
 from data_prep.audio.folder import AUDIO, audio_files, files_below
 from data_prep.audio.packs import pack_at
-from data_prep.files.errors import InputError, require
+from data_prep.files.errors import (
+    InputError,
+    is_of_other_locale,
+    other_locale,
+    require,
+)
 from data_prep.files.identifiers import identity
 from data_prep.manifest import Recording
 
@@ -137,6 +142,8 @@ def unit_of(group_by: str, option: str) -> Callable[[str], str]:
 
 def check_name(path: str) -> str:
     """Refuse names that a csv file cannot hold unchanged."""
+    if is_of_other_locale(path):
+        raise other_locale(path)
     try:
         path.encode()
     except UnicodeEncodeError:

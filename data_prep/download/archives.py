@@ -36,7 +36,7 @@ class Member(NamedTuple):
     name: str
     size: int
     is_plain: bool  #: neither a link nor a device
-    open: Callable[[], BinaryIO]
+    opened: Callable[[], BinaryIO]
 
 
 def unpack(path: Path, out: Path, marker: Path) -> None:
@@ -75,7 +75,7 @@ def _write_all(path: Path, members: Iterator[Member], out: Path) -> None:
             continue  # written before an interruption
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_name(f".{target.name}.partial")
-        with member.open() as source, open(half, "wb") as file:
+        with member.opened() as source, open(half, "wb") as file:
             shutil.copyfileobj(source, file, 1 << 20)
         os.replace(half, target)
 

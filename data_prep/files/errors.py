@@ -25,6 +25,8 @@ _GONE = (errno.EIO, errno.ENODEV, errno.ENXIO, errno.ESTALE, errno.ENOTCONN)
 
 #: Errors of torch.distributed where another process has ended.
 _LOST_RANK = re.compile("gloo|NCCL|TCPStore|[Cc]onnection closed by peer")
+#: Bytes of a name that are not text in the locale.
+_BYTES = re.compile("[\udc80-\udcff]")
 #: Seconds within which torchrun ends the other processes, and that each waits
 #: longer than the one before it.
 _TORCHRUN_S, _RANK_S = 4.0, 1.0
@@ -99,6 +101,11 @@ def other_locale(name: str) -> InputError:
         f"{sys.getfilesystemencoding().upper()} in this locale; set "
         "PYTHONUTF8=1, or LC_ALL=C.UTF-8"
     )
+
+
+def is_of_other_locale(name: str) -> bool:
+    """Check for a name that this locale has taken apart into bytes."""
+    return sys.getfilesystemencoding() != "utf-8" and bool(_BYTES.search(name))
 
 
 def is_of_disk(error: OSError) -> bool:

@@ -2,8 +2,8 @@
 
 Spellings that look alike must not become two patients, one to train on and one
 to test on: accents in one or two code points, invisible characters, any kind of
-space or dash, upper and lower case, and 007, 7 and 7.0 as a spreadsheet writes
-them.
+space or dash, upper and lower case, letters of another alphabet, and 007, 7 and
+7.0 as a spreadsheet writes them.
 """
 
 import logging
@@ -37,9 +37,12 @@ _ALIKE = str.maketrans(
         **dict.fromkeys("\u2018\u2019\u201b\u02bc\u2032\u00b4`", "'"),
     }
 )
-#: Cyrillic and Greek letters whose small or capital form looks Latin.
+#: Letters whose small or capital form looks like that of another alphabet. Two
+#: of one alphabet never become one, so that ids in it alone stay apart.
 _LATIN = str.maketrans(
-    "авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx"
+    # Cyrillic, Greek, Armenian and phonetic letters; then Cyrillic and Greek.
+    "авекмнорстухіјѕԁԛԝӏαβεζηικμνορτυχϳօսհոյɑɡгпф",
+    "abekmhopctyxijsdqwlabezhikmnoptyxjouhnjagγπφ",
 )
 _NUMBER = re.compile(r"\+?(\d+)(?:[.,](\d*))?", re.ASCII)
 
@@ -64,10 +67,12 @@ def _is_visible(sign: str) -> bool:
 
 
 def spelling(text: str) -> str:
-    """Form of a text in which case, width, dashes and spaces do not count."""
+    """Form of a text in which case, width, dashes, spaces and the alphabet of
+    letters that look alike do not count."""
     text = unicodedata.normalize("NFKC", cleaned(text)).translate(_ALIKE)
-    text = _TURKISH.sub("i", text.casefold())
-    text = unicodedata.normalize("NFKC", text)
+    # Letters apart from their accents, which are alike in all alphabets.
+    text = unicodedata.normalize("NFD", text.casefold()).translate(_LATIN)
+    text = unicodedata.normalize("NFKC", _TURKISH.sub("i", text))
     return " ".join(text.split())
 
 
@@ -104,24 +109,17 @@ class Spellings:
     says in one line how many rows had another. The lines name rows and no
     cells, which may identify patients. With ``refuse_zeros``, identifiers that
     differ only in zeros (007 and 7) are refused: a spreadsheet may have changed
-    one, or they may be two patients. Those that differ only in letters of
-    another alphabet that look alike stay two; ``report`` warns of them.
+    one, or they may be two patients.
     """
 
     def __init__(self, column: str, refuse_zeros: bool = False):
         self.column, self.refuse_zeros = column, refuse_zeros
         self._first: Dict[str, Tuple[str, str]] = {}
         self._others: List[Tuple[str, str]] = []
-        self._looks: Dict[str, Tuple[str, str]] = {}
-        self._alike: List[Tuple[str, str]] = []
 
     def __call__(self, source: str, text: str) -> str:
         text = cleaned(text)
         key = identity(text)
-        if key not in self._first:
-            look = self._looks.setdefault(key.translate(_LATIN), (key, source))
-            if look[0] != key:
-                self._alike.append((source, look[1]))
         first, row = self._first.setdefault(key, (text, source))
         if text == first:
             return first
@@ -138,22 +136,12 @@ class Spellings:
         return first
 
     def report(self) -> None:
-        """Warn once about all rows with another spelling, and once about
-        identifiers that look alike."""
-        if self._alike:
-            logger.warning(
-                "%s in %s looks like that in %s, with letters of another "
-                "alphabet, and so in %d more; they count as two: if they are "
-                "one, write them in one alphabet",
-                self.column,
-                *self._alike[0],
-                len(self._alike) - 1,
-            )
+        """Warn once about all rows with another spelling."""
         if self._others:
             logger.warning(
                 "%d rows spell %s differently from an earlier row, such as %s "
-                "and %s (case, dashes, zeros, forms of a letter); they count "
-                "as one",
+                "and %s (case, dashes, zeros, forms of a letter, alphabets); "
+                "they count as one",
                 len(self._others),
                 self.column,
                 *self._others[0],

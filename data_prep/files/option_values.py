@@ -10,7 +10,7 @@ import re
 from argparse import ArgumentTypeError
 from typing import Callable, NamedTuple, Union
 
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, is_of_other_locale, other_locale
 
 #: Largest seed of NumPy.
 MOST_SEED = 2**32 - 1
@@ -44,6 +44,8 @@ def text(value: str) -> str:
             "is empty; pass a value, or leave the option out (a variable of "
             "the shell that is not set is empty)"
         )
+    if is_of_other_locale(value):
+        raise Unfit(f"is {other_locale(value)}")
     if not value.isprintable():
         raise Unfit(
             f"is {value!r}, with a line break or another character that "

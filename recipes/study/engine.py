@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence
 
 from data_prep.files.atomic import make_folder
+from data_prep.files.parent import program_ends_with_parent
 from data_prep.files.signals import Requests
 from recipes.study.command import SOCKET, THREADS
 from recipes.study.so_far import SoFar, forget_page
@@ -168,6 +169,7 @@ def report_so_far(out: Path) -> bool:
         made = subprocess.run(
             [sys.executable, "-m", "recipes.study.report", str(out)],
             stdout=file, stderr=subprocess.STDOUT,
+            preexec_fn=program_ends_with_parent(),
         )  # fmt: skip
     if made.returncode:
         print(f"no report, see {log}", file=sys.stderr)

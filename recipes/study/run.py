@@ -27,6 +27,7 @@ from data_prep.files.arguments import Arguments
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.lock import locked
 from data_prep.files.option_values import whole_number
+from data_prep.files.parent import program_ends_with_parent
 from data_prep.files.tables import write_text
 from data_prep.files.yaml_text import read_settings, text_or_texts
 from recipes.study import cost, spent
@@ -204,7 +205,9 @@ def dry_run(profile: Path, settings: Dict, more: Sequence[str]) -> int:
         quiet = ["--dry-run", "--quiet", "rules", "host", "reason"]
         command = snakemake_command(profile, config, [*more, *quiet])
         environment = with_cache(dict(os.environ), Path(folder) / "cache")
-        return subprocess.run(command, env=environment).returncode
+        return subprocess.run(
+            command, env=environment, preexec_fn=program_ends_with_parent()
+        ).returncode
 
 
 def main(argv: Optional[Sequence[str]] = None) -> int:

@@ -3,7 +3,6 @@
 import os
 import shlex
 import shutil
-import time
 
 import pytest
 import studies
@@ -76,15 +75,3 @@ def test_folds_are_not_named(tmp_path, database):
     for name, text in reproduce.commands(plan):
         for fold in names:
             assert fold not in name and fold not in text, text
-
-
-def test_a_git_that_hangs_leaves_the_commit_out(tmp_path, monkeypatch, caplog):
-    git = tmp_path / "git"
-    git.write_text("#!/bin/sh\nsleep 60\n")
-    git.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    monkeypatch.setattr(reproduce, "_GIT_S", 0.3)
-    begin = time.monotonic()
-    assert reproduce.commit() is None
-    assert time.monotonic() - begin < 5
-    assert "git status" in caplog.text

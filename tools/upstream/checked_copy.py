@@ -209,7 +209,8 @@ def make_python(work: Path, root: Path) -> Path:
     python.write_text(
         "#!/bin/sh\n"
         f"PYTHONPATH={first}:${{PYTHONPATH:+$PYTHONPATH:}}{last}"
-        f' exec {real} "$@"\n'
+        f' exec {real} "$@"\n',
+        encoding="utf-8",
     )
     python.chmod(0o755)
     return python.parent

@@ -3,9 +3,10 @@
 import os
 import signal
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import Tuple
+
+from data_prep.files.programs import run_limited
 
 #: Time limit of each process; debug runs take far less.
 LIMIT_SECONDS = 600
@@ -24,26 +25,13 @@ def run(folder: Path, *command: str, **more: str) -> Tuple[int, str]:
     others = ("PYTHON", "PYTEST", "GIT_")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     offline = {"HF_HUB_OFFLINE": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    # A file, not a pipe: a pipe stays open as long as a child process runs.
-    with tempfile.TemporaryFile(
-        "w+", encoding="utf-8", errors="replace"
-    ) as output:
-        child = subprocess.Popen(
-            command,
-            cwd=folder,
-            env={**kept, **offline, **more},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            child.wait(LIMIT_SECONDS)
-        except subprocess.TimeoutExpired:
-            print(f"stopped after {LIMIT_SECONDS} s", file=output, flush=True)
-        finally:
-            if child.poll() is None:
-                os.killpg(child.pid, signal.SIGKILL)  # with its children
-                child.wait()
-        output.seek(0)
-        return child.returncode, output.read()
+    status, output = run_limited(
+        command,
+        LIMIT_SECONDS,
+        cwd=folder,
+        env={**kept, **offline, **more},
+        stderr=subprocess.STDOUT,
+    )
+    if status is None:
+        return -signal.SIGKILL, f"{output}stopped after {LIMIT_SECONDS} s\n"
+    return status, output

@@ -21,6 +21,7 @@ from cry_modules.metrics.words import p_in_words
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
 from data_prep.files.lock import locked
+from data_prep.files.programs import commit
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS
 from recipes.study.keys import options_as_keys
@@ -137,7 +138,7 @@ def contents(results: Results) -> Dict[str, Any]:
         **_results(results),
         **_sounds(results),
         "versions": reproduce.versions(),
-        "commit": reproduce.commit(),
+        "commit": commit(),
         "hardware": reproduce.hardware(),
         "commands": reproduce.commands(results.plan),
         "checksums": reproduce.checksums(results),

@@ -1,15 +1,12 @@
 """Everything needed to reproduce a study: commands, versions, checksums."""
 
-import logging
 import os
 import platform
 import re
 import shlex
-import subprocess
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Tuple
 
 import torch
 
@@ -19,15 +16,10 @@ from recipes.study.plan import Plan, Run
 from recipes.study.report import corpora
 from recipes.study.report.results import Results
 
-logger = logging.getLogger(__name__)
-
-#: Seconds in which git must answer.
-_GIT_S = 30.0
 _PACKAGES = (
     "torch", "torchaudio", "speechbrain", "hyperpyyaml", "scikit-learn",
     "numpy", "scipy", "soundfile", "snakemake", "matplotlib",
 )  # fmt: skip
-_ROOT = Path(__file__).resolve().parents[3]
 
 
 def versions() -> Dict[str, str]:
@@ -47,35 +39,6 @@ def hardware() -> str:
     if torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return f"{platform.machine()} CPU, no GPU"
-
-
-def commit() -> Optional[str]:
-    """Commit of git, marked if tracked files differ; None without git."""
-    try:
-        head, changed = (
-            subprocess.check_output(
-                ["git", "-C", str(_ROOT), *arguments],
-                stdin=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                timeout=_GIT_S,
-            ).strip()
-            for arguments in (
-                ("rev-parse", "HEAD"),
-                ("status", "--porcelain", "--untracked-files=no"),
-            )
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    except subprocess.TimeoutExpired:
-        logger.warning(
-            "git gave no answer on %s within %g s, so the report names no "
-            "commit; try `git status` there",
-            _ROOT,
-            _GIT_S,
-        )
-        return None
-    return head + (" + changes that are in no commit" if changed else "")
 
 
 def commands(plan: Plan) -> List[Tuple[str, str]]:

@@ -74,6 +74,32 @@ def test_names_that_the_locale_does_not_have(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        "data_prep.files.option_values.convert('--x', data_prep.files.option_values.text, sys.argv[1])",
+        "data_prep.corpora.plain_folder.check_name(sys.argv[1])",
+    ],
+)
+def test_a_name_that_the_locale_takes_apart(call):
+    """Neither its characters nor the file are to blame."""
+    module = call.partition("(")[0].rpartition(".")[0]
+    code = (
+        f"import sys, {module}\n"
+        "from data_prep.files.errors import one_line_errors\n"
+        f"with one_line_errors(): {call}"
+    )
+    for utf8 in (0, 1):
+        done = subprocess.run(
+            [sys.executable, "-c", code, "b\xe9b\xe9"],
+            text=True, capture_output=True,
+            env={**os.environ, "LC_ALL": "C", "PYTHONUTF8": str(utf8)},
+        )  # fmt: skip
+        assert done.returncode == (0 if utf8 else 2), done.stderr
+        assert len(done.stderr.splitlines()) == 1 - utf8
+        assert ("set PYTHONUTF8=1" in done.stderr) == (not utf8)
+
+
+@pytest.mark.parametrize(
     "files, names, expected",
     [
         # By name in sub-folders, with any suffix, however it is spelt.

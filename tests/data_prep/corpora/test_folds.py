@@ -109,11 +109,12 @@ def test_validation_is_15_percent_of_the_patients_who_are_left(rows, seed):
 
 
 @pytest.mark.parametrize(
-    "other", ["NORD 1", "nord\u20091", "nord 01", "\uff4eord 1"]
+    "other",
+    ["NORD 1", "nord\u20091", "nord 01", "\uff4eord 1", "n\u043erd 1"],
 )
 def test_a_fold_in_two_spellings_is_refused(other):
     rows = as_rows([(0, "a", "nord 1"), (1, "a", other)])
-    with pytest.raises(InputError, match="use one spelling, or one fold"):
+    with pytest.raises(InputError, match="use one spelling and alphabet, or"):
         values_of(rows, TABLE, "site")
     assert as_spelt(Folds("site", other), rows[:1]).test == "nord 1"
     with pytest.raises(InputError, match="are both the value 'nord 1' of site"):

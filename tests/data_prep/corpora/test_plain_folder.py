@@ -182,7 +182,7 @@ def test_the_positive_class(babies):
         (["B0;0.wav;Bath", "B0;0.wav;Vaccination"], "row 3: 0.wav has Condition "
          "'Vaccination' here and 'Bath' in babies.csv row 2"),
         (["B0;0.wav;Bath", "B1;1.wav;bath"], "row 3: Condition is 'bath', and "
-         "'Bath' in babies.csv row 2; use one spelling"),
+         "'Bath' in babies.csv row 2; use one spelling and alphabet"),
         # Three babies: no class can be in all splits.
         (["B0;0.wav;Bath", "B1;1.wav;Vaccination", "B2;2.wav;Vaccination"],
          "valid is empty: .* the 3 patients of .* were split .*: add patients"),

@@ -26,6 +26,9 @@ ODD = (
     lambda name: name.replace(" ", "\u00a0"),
     lambda name: name.upper(),
     lambda name: f"\ufeff{name}",
+    lambda name: name.replace("m", "\u043c"),  # Cyrillic
+    lambda name: name.replace("\u00e9", "\u0435\u0301"),
+    lambda name: name.replace("n", "\u039d"),  # Greek
 )
 
 
@@ -188,6 +191,7 @@ def test_marks_of_missing_labels_are_one_rule(
         ),
         (("#N/A",), "row 41: neuro_injury is '#N/A', which a spreadsheet has"),
         (("Healthy",), "row 41: neuro_injury is 'Healthy', and 'healthy' in"),
+        (("h\u0435althy",), "row 41: .* 'h\u0435althy', and .* and alphabet"),
     ],
 )
 def test_labels_that_are_refused_at_each_entry(

@@ -1,6 +1,8 @@
 """Spellings of one identifier are one; texts that look different are two."""
 
+import itertools
 import logging
+import unicodedata
 
 import pytest
 from hypothesis import (
@@ -53,25 +55,56 @@ def test_numbers_dashes_and_cases(texts):
     assert len(set(map(identity, texts))) == 1
 
 
-@pytest.mark.parametrize("other", ["\u0420a7", "P\u04307", "\u03a1\u03b17"])
-def test_letters_of_another_alphabet_stay_two_and_are_said(other, caplog):
-    patients = Spellings("patient_id")
-    assert [patients(f"row {n}", t) for n, t in enumerate(("Pa7", other))] == [
-        *("Pa7", other)
-    ]
-    patients("row 2", "Pb7"), patients("row 3", other)
+@pytest.mark.parametrize(
+    "text, other",
+    [
+        ("Pa7", "\u0420a7"),  # Cyrillic
+        ("Pa7", "P\u04307"),
+        ("Pa7", "\u03a1\u03b17"),  # Greek
+        ("Pa7", "\u0420\u03b1\uff17"),
+        ("No 1", "N\u043e 1"),
+        ("No 1", "\u039d\u03bf 1"),
+        ("OX", "\u0555\u0425"),  # Armenian and Cyrillic
+        ("CABE", "\u0421\u0410\u0412\u0415"),
+        ("Zo\u00eb", "Zo\u0451"),
+        ("\u00e1", "\u03ac"),
+        ("g", "\u0261"),
+        ("i", "\u0131"),
+        ("\u0413\u041f", "\u0393\u03a0"),  # Cyrillic and Greek
+    ],
+)
+def test_letters_of_another_alphabet_are_joined_and_said(text, other, caplog):
+    assert identity(text) == identity(other)
+    patients = Spellings("patient_id", refuse_zeros=True)
+    assert [patients("row 0", text), patients("row 1", other)] == [text] * 2
     patients.report()
-    assert (
-        caplog.text.count("alphabet, and so in 0 more; they count as two") == 1
-    )
-    assert "patient_id in row 1 looks like that in row 0" in caplog.text
+    assert "1 rows spell patient_id differently" in caplog.text
+    assert "such as row 1 and row 0 (" in caplog.text
+    assert "alphabets); they count as one" in caplog.text
     assert other not in caplog.text
 
 
-def test_an_id_in_one_other_alphabet_is_no_mistake(caplog):
-    patients = Spellings("patient_id")
-    for n, text in enumerate(("\u0430\u043d\u043d\u0430", "Anna", "\u0430")):
-        patients(f"row {n}", text)
+@pytest.mark.parametrize("alphabet", ["LATIN", "CYRILLIC", "GREEK", "ARMENIAN"])
+def test_ids_of_one_alphabet_stay_apart(alphabet):
+    """Each of its letters is its own, with and without an accent."""
+    letters = {
+        sign
+        for sign in map(chr, range(0x61, 0x590))
+        if unicodedata.name(sign, "").startswith(f"{alphabet} SMALL LETTER")
+        and sign == unicodedata.normalize("NFKC", sign.casefold())
+    } - set("\u0131\u0251\u0261")  # Latin letters that look like others
+    assert len(letters) > 30
+    keys = {identity(letter) for letter in letters}
+    assert len(keys) == len(letters)
+    words = ["".join(p) for p in itertools.permutations(sorted(letters)[:5])]
+    assert len(set(map(identity, words))) == len(words) == 120
+
+
+def test_ids_in_another_alphabet_are_no_mistake(caplog):
+    texts = ("\u0430\u043d\u043d\u0430", "Anna", "\u0430", "\u0413 7", "G 7")
+    patients = Spellings("patient_id", refuse_zeros=True)
+    for n, text in enumerate(texts):
+        assert patients(f"row {n}", text) == text
     patients.report()
     assert not caplog.text
 
@@ -107,8 +140,8 @@ def test_other_spellings_are_said_by_row(caplog):
     first.report()
     assert caplog.messages == [
         "2 rows spell patient_id differently from an earlier row, such as "
-        "a.csv row 3 and a.csv row 2 (case, dashes, zeros, forms of a letter); "
-        "they count as one"
+        "a.csv row 3 and a.csv row 2 (case, dashes, zeros, forms of a letter, "
+        "alphabets); they count as one"
     ]
     caplog.set_level(logging.DEBUG)
     with pytest.raises(InputError, match="b.csv row 2.*that of a.csv row 7"):

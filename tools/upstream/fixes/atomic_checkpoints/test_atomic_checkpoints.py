@@ -106,7 +106,7 @@ def save_part(obj, path):
     """Write a file on each process, in the order of ranks."""
     rank = os.environ["RANK"]
     time.sleep(0.5 * int(rank))
-    path.with_name("part" + rank).write_text(rank)
+    path.with_name("part" + rank).write_text(rank, encoding="utf-8")
 
 
 def save_in_parallel(rank, world_size, folder, sync_file):
