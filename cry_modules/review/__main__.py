@@ -97,8 +97,8 @@ def _review(args) -> None:
     add_labels(table, recordings, args.label_column)
     cases, classes = _choose(args, table)
     out, inputs = Path(args.out), (args.scores, args.recordings)
-    journal = out.with_suffix(".decisions.jsonl")
     _check_out(out, [Path(name) for name in inputs])
+    journal = out.with_suffix(".decisions.jsonl")
     with locked(make_folder(out.parent), f".{out.name}.lock", out):
         for path in (out, recordings_file(out)):
             require(

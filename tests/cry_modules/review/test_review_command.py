@@ -95,6 +95,7 @@ def test_more_labels(clinic, review):
             "is the label of no case; pass one of",
         ),
         (f"{PREDICTIONS} --out new.txt", "new.txt is not a csv file"),
+        (f"{PREDICTIONS} --out .", "--out . is not a csv file"),
         (f"{PREDICTIONS} --out /dev/stdout", "is not a csv file"),
         (f"{PREDICTIONS} --out predictions_test.csv", "would replace pred"),
         (f"{PREDICTIONS} --out link.csv", "would replace predictions"),

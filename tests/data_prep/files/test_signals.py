@@ -129,10 +129,12 @@ def test_a_page_ends_by_the_second_signal_if_the_first_is_lost(number):
         "from data_prep.files import errors, signals\n"
         "signals.TOGETHER_S, signals._GRACE_S = 0.3, 0.1\n"
         "with errors.one_line_errors(), until_signal():\n"
-        "    print('begun', flush=True)\n"
+        "    line = 'begun'\n"
         "    while True:\n"
-        "        try: time.sleep(60)\n"
-        "        except BaseException: pass"
+        "        try:\n"
+        "            print(line, flush=True)\n"
+        "            time.sleep(60)\n"
+        "        except BaseException: line = 'lost'"
     )
     try:
         process.send_signal(number)
