@@ -31,6 +31,8 @@ from cry_modules.inference.scores import file_names, write_track
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.folders import require_regular_files
+from data_prep.files.lock import locked_beside
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -74,8 +76,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     # Intermixed: recordings may follow options.
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    out = Path(args.csv or ("scores.csv" if args.plot else "-"))
     with one_line_errors(), _if_interrupted("nothing was written"):
-        n_failed = _score(args)
+        with locked_beside(out):
+            n_failed = _score(args)
     if n_failed:
         raise SystemExit(1)
 
@@ -98,6 +102,7 @@ def _score(args) -> int:
     folder = table.with_name(f"{table.name}_over_time") if args.plot else None
     if folder is not None:
         if folder.exists():
+            require_regular_files(folder)
             require_writable(make_folder(folder) / "a.csv")
         else:
             make_folder(folder.parent)
