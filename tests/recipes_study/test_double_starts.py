@@ -5,7 +5,9 @@ or a test here fails."""
 import fcntl
 import importlib
 import json
+import os
 import runpy
+import signal
 import sys
 from pathlib import Path
 
@@ -178,6 +180,49 @@ def places(request, tmp_path, monkeypatch):
 def contents(folder):
     """Every file below a folder, with its bytes."""
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+@pytest.fixture
+def limited():
+    """Fail where a call waits for ever."""
+
+    def stop(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(100)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*COMMANDS} - {"export", "upstream", "pack"})
+)
+def test_a_pipe_in_the_output_folder_is_one_line(
+    name, places, limited, monkeypatch, capsys
+):
+    module, arguments, lock = COMMANDS[name]
+    folders = places(name)
+    lock = Path(lock.format(**folders))
+    pipe = lock.parent / "logs/train.csv"
+    if name == "inference":  # one table, which may be a pipe
+        arguments += " --plot"
+        pipe = lock.parent / "a_over_time/r0.csv"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    words = [word.format(**folders) for word in arguments.split()]
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    with pytest.raises(SystemExit) as stop:
+        start(module)
+    assert stop.value.code == 2
+    (line,) = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith("error: ")
+    ]
+    assert f"{pipe} is a pipe, a socket or a device; remove it" in line
 
 
 def start(module):
