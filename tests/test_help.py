@@ -133,3 +133,54 @@ def test_the_process_ends_before_the_module_runs():
     assert done.returncode == 2 and not done.stdout
     assert "data_prep.audit" in done.stderr and "\n" not in done.stderr[:-1]
     assert "data_prep.audit" in commands("data_prep")
+
+
+#: Packages that take a second or more to import.
+SLOW = ("torch", "speechbrain", "sklearn", "matplotlib", "scipy.stats")
+RUN = f"""
+import runpy, sys
+script, *sys.argv[1:] = sys.argv[1:]
+try:
+    sys.argv[0] = script
+    if script.endswith(".py"):
+        runpy.run_path(script, run_name="__main__")
+    else:
+        runpy.run_module(script, run_name="__main__", alter_sys=True)
+except SystemExit as stop:
+    slow = [name for name in {SLOW} if name in sys.modules]
+    sys.exit(f"{{slow}} imported" if slow else int(stop.code or 0))
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments, status",
+    [
+        (["train_simclr.py", "--help"], 0),
+        (["train_adapt.py", "-h"], 0),
+        (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--help"], 0),
+        (["train_cls.py", "hparams/neuro_linear_bn.yaml", "--lrr", "1"], 2),
+        (["train_simclr.py", "hparams/vggsound.yaml", "--seed", "-1"], 2),
+        *(
+            ([name, "--help"], 0)
+            for name in (
+                *("cry_modules.demo", "cry_modules.export"),
+                *("cry_modules.figures", "cry_modules.inference"),
+                *("cry_modules.metrics", "cry_modules.metrics.sound_events"),
+                *("data_prep.clinical_prepare", "data_prep.synthetic"),
+                *("recipes.study.new", "recipes.study.report"),
+                *("recipes.study.run",),
+            )
+        ),
+    ],
+    ids=str,
+)
+def test_options_are_read_before_slow_packages_are_imported(arguments, status):
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    assert (done.returncode, "Traceback" in done.stderr) == (status, False), (
+        done.stderr
+    )

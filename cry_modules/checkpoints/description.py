@@ -21,11 +21,6 @@ from data_prep.files.folders import file_inside
 
 MODEL_FILE = "model.json"
 FORMAT, _FORMAT_BEFORE = "cry-ssl model 2", "cry-ssl model 1"
-#: Accompanies every score.
-CAUTION = (
-    "For research only. Not a medical device: a score is not a finding about "
-    "an infant, and must not decide on an infant's care."
-)
 
 #: Largest size of a description, bytes.
 _LONGEST = 1 << 20

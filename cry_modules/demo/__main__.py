@@ -11,11 +11,8 @@ import importlib.util
 import secrets
 from typing import Optional, Sequence
 
-from cry_modules.checkpoints.saved_model import load_model
-from cry_modules.demo.app import make_app, restrict_gradio
 from cry_modules.demo.server import HOST, announce, listen, run, until_signal
 from cry_modules.demo.uploads import Uploads, private_folder
-from cry_modules.inference.classifier import CryClassifier
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors, require
@@ -60,6 +57,11 @@ def _serve(args):
         "the page needs Gradio, which is not installed",
         "pip install 'cry-ssl[demo]'",
     )
+    # These import torch and Gradio, which take seconds.
+    from cry_modules.checkpoints.saved_model import load_model
+    from cry_modules.demo.app import make_app, restrict_gradio
+    from cry_modules.inference.classifier import CryClassifier
+
     model = load_model(args.model)
     classifier = CryClassifier.from_model(model, {"device": args.device})
     classifier.require_classes()

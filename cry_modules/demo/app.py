@@ -4,12 +4,12 @@ import os
 from contextlib import suppress
 from typing import Optional
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.checkpoints.saved_model import SavedModel
 from cry_modules.demo.page import describe, render, result, score
 from cry_modules.demo.server import HOST, NO_TOKEN, LocalOnly
 from cry_modules.demo.uploads import LARGEST, Uploads
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import CAUTION
 from data_prep.files.errors import InputError
 
 #: Age at which an upload that was not scored is deleted, as the page was

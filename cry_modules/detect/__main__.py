@@ -14,7 +14,6 @@ from typing import Callable, Dict, Optional, Sequence
 
 from tqdm import tqdm
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.detect.annotated import annotated_recordings, score_annotated
 from cry_modules.detect.command import (
     Plan,
@@ -32,6 +31,7 @@ from cry_modules.detect.threshold import (
     save,
 )
 from cry_modules.inference.command import list_recordings
+from cry_modules.inference.options import CAUTION
 from cry_modules.inference.scores import file_names
 from data_prep.files.arguments import texts
 from data_prep.files.errors import one_line_errors

@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.detect.clock import Clock, Starts, zone
 from cry_modules.detect.events import Rule, low_of
 from cry_modules.detect.folded import fold_batch_norm
@@ -16,6 +15,7 @@ from cry_modules.detect.threshold import (
 )
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.command import list_recordings
+from cry_modules.inference.options import CAUTION
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.annotations.formats import FORMATS, require_format
 from data_prep.files.arguments import Arguments, nearest, texts

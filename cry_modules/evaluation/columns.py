@@ -36,6 +36,9 @@ _DATE = re.compile(
     re.I | re.X,
 )
 
+#: Columns whose groups are on the card without being asked for.
+SHAREABLE_COLUMNS = ("site", "sex", "gender", "age", "language", "device")
+
 
 def read_columns(
     table_path: Path,

@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 from typing import Optional, Sequence
 
-from cry_modules.export.facts import SHAREABLE_COLUMNS
-from cry_modules.export.folder import export
+from cry_modules.evaluation.columns import SHAREABLE_COLUMNS
 from cry_modules.pretrained.named import add_encoder_source
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
@@ -57,6 +56,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_args(argv)
     options = {k: v for k, v in vars(args).items() if k != "encoder_source"}
     with one_line_errors():
+        from cry_modules.export.folder import export  # imports torch
+
         description = export(**options)
     if args.licence == "unknown":
         print(

@@ -11,7 +11,7 @@ from cry_modules.checkpoints.description import MODEL_FILE, read_description
 from cry_modules.checkpoints.encoders import CALIBRATED, EncoderSource
 from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.saved_model import run_settings
-from cry_modules.evaluation.columns import is_date
+from cry_modules.evaluation.columns import SHAREABLE_COLUMNS, is_date
 from cry_modules.metrics.figures import shown_in
 from cry_modules.metrics.words import count
 from data_prep import manifest
@@ -20,8 +20,6 @@ from data_prep.files.errors import InputError, require
 #: Smaller numbers of patients are withheld, so that nobody can be identified.
 FEWEST = 5
 
-#: Columns whose groups are on the card without being asked for.
-SHAREABLE_COLUMNS = ("site", "sex", "gender", "age", "language", "device")
 
 #: Entries of ``metrics.json`` that describe an operating point.
 _ON_VALIDATION = (

@@ -25,7 +25,7 @@ from cry_modules.architectures import (
     short_name,
 )
 from cry_modules.audio import shortest_input
-from cry_modules.checkpoints.description import CAUTION, FORMAT, MODEL_FILE
+from cry_modules.checkpoints.description import FORMAT, MODEL_FILE
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.checkpoints.saved_model import (
     WEIGHTS_FILE,
@@ -47,6 +47,7 @@ from cry_modules.export.facts import (
     subgroup_facts,
 )
 from cry_modules.export.standalone import standalone
+from cry_modules.inference.options import CAUTION
 from data_prep.files.atomic import make_folder, to_disk, write_error
 from data_prep.files.errors import InputError, require
 from data_prep.files.fingerprint import sha256

@@ -30,11 +30,11 @@ from cry_modules.export.onnx_audio import read_whole, read_windows
 from cry_modules.inference.command import (
     check_arguments,
     print_summary,
-    scoring_parser,
     warn_of_comparison,
     write_scores,
 )
 from cry_modules.inference.detector import Detector
+from cry_modules.inference.options import scoring_parser
 from cry_modules.inference.recordings import (
     Unusable,
     Windows,

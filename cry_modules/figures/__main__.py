@@ -11,8 +11,6 @@ other runs, and wherever ``--out`` is given, training curves are drawn.
 from pathlib import Path
 from typing import Optional, Sequence
 
-from cry_modules.figures.results import draw_results, read_results
-from cry_modules.figures.training import draw_curves, names_of, read_run
 from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import messages_to
 from data_prep.files.errors import one_line_errors, require
@@ -40,6 +38,10 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     )
     args = parser.parse_intermixed_args(argv)
     with one_line_errors():
+        # These import torch and matplotlib, which take seconds.
+        from cry_modules.figures.results import draw_results, read_results
+        from cry_modules.figures.training import draw_curves, names_of, read_run
+
         first = Path(args.runs[0])
         is_classifier = (first / "metrics.json").is_file()
         if args.out is None and is_classifier and len(args.runs) == 1:

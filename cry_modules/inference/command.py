@@ -1,4 +1,4 @@
-"""Arguments, table and messages of the commands that score recordings.
+"""Checks, table and messages of the commands that score recordings.
 
 ``python -m cry_modules.inference`` and the ``run_onnx.py`` of an exported
 model share them. That file has a copy: only numpy and soundfile are used here.
@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 from typing import Iterable, List, Optional, Sequence
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.evaluation.out_of_distribution import Training
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.scores import (
@@ -21,60 +20,12 @@ from cry_modules.inference.scores import (
     header_of,
     rows_of,
 )
-from cry_modules.lengths import LONGEST_S
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.measure import UNCUT_S
 from data_prep.audio.packs import PACK_FILE
-from data_prep.files.arguments import Arguments
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_table
-
-
-def scoring_parser(
-    model: str,
-    model_help: str,
-    prog: Optional[str] = None,
-) -> Arguments:
-    """Parser of the shared arguments; parse them intermixed, since recordings
-    may follow options."""
-    parser = Arguments(
-        prog=prog,
-        description=f"Score recordings with a trained classifier. {CAUTION}",
-        epilog="Exit status: 0 if every recording has scores, 1 if some could "
-        "not be used (the column error says why) or the command was "
-        "interrupted, 2 for wrong usage or an unusable model.",
-    )
-    parser.add_argument("model", metavar=model, help=model_help)
-    parser.add_argument(
-        "audio",
-        metavar="AUDIO",
-        nargs="+",
-        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
-    )
-    parser.add_argument(
-        "--csv", help="file for the table (default: print the table)"
-    )
-    parser.add_argument(
-        "--longest_s",
-        type=float,
-        help="split longer recordings into windows and average their "
-        f"log-odds, seconds (default: {LONGEST_S:g}, with --detector the "
-        "chunk length of training)",
-    )
-    parser.add_argument(
-        "--detector",
-        metavar="MODEL2",
-        help="model of cries and other sounds that is asked first: windows in "
-        "which it finds no cry get no score, and do not count",
-    )
-    parser.add_argument(
-        "--detected",
-        metavar="CLASS",
-        help="with --detector: its class whose windows are scored (default: "
-        "its last, positive one)",
-    )
-    return parser
 
 
 def check_arguments(args: argparse.Namespace) -> List[str]:

@@ -7,7 +7,7 @@ narrow: patients are what was sampled.
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from cry_modules.metrics.words import count
 
@@ -138,7 +138,7 @@ def logit_interval(
         return np.log(share) - np.log1p(-share)
 
     spread = log_odds(draws[np.isfinite(draws)]).std()
-    reach = student.ppf(0.975, few - 1) * spread
+    reach = stdtrit(few - 1, 0.975) * spread
     ends = log_odds(value) + reach * np.array([-1, 1])
     low, high = 1 / (1 + np.exp(-ends))
     return [min(float(low), value), max(float(high), value)]

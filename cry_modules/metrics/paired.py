@@ -19,8 +19,7 @@ from dataclasses import replace
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-from scipy.special import expit, logit
-from scipy.stats import t as student
+from scipy.special import expit, logit, stdtr, stdtrit
 
 from cry_modules.metrics.bootstrap import (
     N_DRAWS,
@@ -280,9 +279,9 @@ def mean_difference(
     freedom = _degrees_of_freedom(without, recordings)
     if len(between_seeds):
         spread, freedom = _with_seeds(spread, freedom, between_seeds)
-    reach = student.ppf(1 - ALPHA / 2, freedom) * spread
+    reach = stdtrit(freedom, 1 - ALPHA / 2) * spread
     low, high = np.clip([value - reach, value + reach], -1, 1)
-    p = 2 * student.sf(abs(value) / spread, freedom)
+    p = 2 * stdtr(freedom, -abs(value) / spread)
     result.update(ci95=[float(low), float(high)], p=float(max(p, _LEAST_P)))
     return result
 
@@ -325,7 +324,7 @@ def new_seed_interval(
     least = 1 / (2 * max(1, n_pairs))
     low, high = logit(over_patients)
     sd = logit(np.clip(values, least, 1 - least)).std(ddof=1)
-    between = student.ppf(0.975, n - 1) * sd * np.sqrt(1 + 1 / n)
+    between = stdtrit(n - 1, 0.975) * sd * np.sqrt(1 + 1 / n)
     reach = np.hypot((high - low) / 2, between)
     return expit((low + high) / 2 + reach * np.array([-1, 1])).tolist()
 

@@ -14,7 +14,7 @@ import math
 from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence
 
 import numpy as np
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from tqdm import tqdm
 
 from cry_modules.metrics.bootstrap import (
@@ -137,7 +137,7 @@ def detectable(design: Design, n: int) -> float:
     if interval(difference) is None:
         return math.inf
     freedom = design.few(n) - 1
-    limit = student.ppf(1 - ALPHA / 2, freedom) * spread
+    limit = stdtrit(freedom, 1 - ALPHA / 2) * spread
     # The study's error is drawn, not taken to be normal.
     error = difference - np.nanmean(difference)
     return float(limit - np.nanquantile(error, 1 - POWER))

@@ -7,7 +7,6 @@ metric itself (all ones) and all draws of a bootstrap at once.
 from typing import Callable, List, Optional, Tuple
 
 import numpy as np
-from sklearn.metrics import roc_curve
 
 #: Specificity, or sensitivity, of an operating point on validation.
 OPERATING_SHARE = 0.8
@@ -266,6 +265,13 @@ def _by_score(positive, scores, weights):
     return pos, neg
 
 
+def _roc_curve(labels, scores):
+    """False and true positive rates at every threshold, highest first."""
+    from sklearn.metrics import roc_curve  # takes a second to import
+
+    return roc_curve(labels, scores, drop_intermediate=False)
+
+
 def threshold_at_specificity(
     labels: np.ndarray, scores: np.ndarray, specificity: float = OPERATING_SHARE
 ) -> float:
@@ -274,7 +280,7 @@ def threshold_at_specificity(
     If validation is classified without error, several thresholds have the
     highest sensitivity; the higher ones would lower that of the test split.
     """
-    false, _, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    false, _, thresholds = _roc_curve(labels, scores)
     allowed = np.flatnonzero(false <= 1 - specificity + _ROUNDING)
     # The first is infinite: nothing is positive, not even a score of 1.
     return float(min(thresholds[allowed[-1]], np.nextafter(1.0, 2.0)))
@@ -282,7 +288,7 @@ def threshold_at_specificity(
 
 def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float:
     """Threshold of the highest balanced accuracy, within (0, 1)."""
-    false, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    false, true, thresholds = _roc_curve(labels, scores)
     best = thresholds[np.argmax(true - false)]
     return float(np.clip(best * (1 - 1e-9), _ROUNDING, 1 - _ROUNDING))
 
@@ -291,6 +297,6 @@ def threshold_at_sensitivity(
     labels: np.ndarray, scores: np.ndarray, sensitivity: float = OPERATING_SHARE
 ) -> float:
     """Highest threshold at which sensitivity is at least the given share."""
-    _, true, thresholds = roc_curve(labels, scores, drop_intermediate=False)
+    _, true, thresholds = _roc_curve(labels, scores)
     allowed = np.flatnonzero(true >= sensitivity - _ROUNDING)
     return float(thresholds[allowed[0]])

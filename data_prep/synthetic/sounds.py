@@ -7,7 +7,7 @@ this project's choice.
 from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
-from scipy.signal import lfilter
+import scipy
 
 from data_prep.synthetic.signal import (
     HOP,
@@ -201,7 +201,9 @@ def _strings(rng, n, low=110.0, notes=1, rate=2.0):
         feedback[[0, delay, delay + 1]] = 1.0, -0.5 * loss, -0.5 * loss
         burst = np.zeros(RATE)
         burst[:delay] = rng.uniform(-1, 1, delay)
-        return lfilter([1.0], feedback, burst) * np.linspace(1, 0, RATE)
+        return scipy.signal.lfilter([1.0], feedback, burst) * np.linspace(
+            1, 0, RATE
+        )
 
     def event():
         return sum(pluck(p) for p in rng.choice(scale, notes, replace=False))

@@ -51,7 +51,7 @@ def test_a_clock_set_back_while_a_study_runs_is_said(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_study_that_began_a_day_ahead_ends(tmp_path):
     """Snakemake removed each new result, at every start."""
-    few = {"encoders": ["random_calibrated"], "modes": ["linear"]}
+    few = {"encoders": ["random_calibrated", "simclr"], "modes": ["linear"]}
     study(tmp_path, **few)
     out = tmp_path / "out"
     removed, *others = sorted((out / "classifiers").rglob("metrics.json"))

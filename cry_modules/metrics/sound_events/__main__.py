@@ -15,7 +15,6 @@ from itertools import combinations
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence
 
-from cry_modules.figures.sound_events import draw
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.paired import LEAST_DRAWS
 from cry_modules.metrics.sound_events.agreement import BINS_S, bins
@@ -252,6 +251,8 @@ def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
     ]
     names = ["annotated", "detected", *comparisons[0]["by_recording"][0]]
     write_table(out / "recordings.csv", names, of_each)
+    from cry_modules.figures.sound_events import draw  # imports matplotlib
+
     draw(comparisons, rows, out / "events.png")
     result = {
         "options": vars(args),

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from data_prep.files.arguments import Arguments
 from data_prep.files.errors import one_line_errors
-from recipes.study.report.page import make_report
 
 
 def main() -> None:
@@ -17,6 +16,8 @@ def main() -> None:
     parser.add_argument("study", metavar="STUDY", help="its output_folder")
     args = parser.parse_args()
     with one_line_errors():
+        from recipes.study.report.page import make_report  # imports torch
+
         page = make_report(Path(os.path.normpath(args.study)))
         size = page.stat().st_size / 1e6
         print(f"done: {page} ({size:.1f} MB), tables and figures in its folder")

@@ -11,11 +11,11 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.demo import app, page
 from cry_modules.demo.__main__ import main
 from cry_modules.demo.server import listen
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import CAUTION
 from tests.classifiers import new_model, write_model
 
 CLASSES = ["other", "crying_baby"]

@@ -13,6 +13,7 @@ from cry_modules.export import run_onnx
 from cry_modules.export.onnx import write_onnx
 from cry_modules.inference import __main__ as inference
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import CAUTION
 from tests.classifiers import random_model
 
 pytest.importorskip("onnx", reason="the extra `export`")
@@ -28,7 +29,7 @@ def model(tmp_path_factory):
     model.threshold = 0.3
     path = tmp_path_factory.mktemp("model") / "model.onnx"
     facts = {"name": "x", "classes": CLASSES, "threshold": 0.3}
-    facts["caution"] = inference.CAUTION
+    facts["caution"] = CAUTION
     write_onnx(model.embedder, model.posterior, facts, path)
     classifier = CryClassifier.from_model(model)
     with pytest.MonkeyPatch.context() as patch:

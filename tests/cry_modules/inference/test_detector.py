@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from cry_modules.inference import __main__ as command
+from cry_modules.inference import score as command
+from cry_modules.inference.__main__ import main
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.recordings import covering_spans, window_outputs
@@ -61,7 +62,7 @@ def score(classifier, monkeypatch, capsys, tmp_path):
 
     def score(*arguments):
         out = tmp_path / "scores.csv"
-        command.main(["M", *arguments, "--csv", str(out)])
+        main(["M", *arguments, "--csv", str(out)])
         with open(out, newline="") as file:
             return list(csv.DictReader(file)), capsys.readouterr().err
 

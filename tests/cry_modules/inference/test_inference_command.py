@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cry_modules.checkpoints.description import CAUTION
 from cry_modules.inference import recordings
 from cry_modules.inference.__main__ import main
 from cry_modules.inference.classifier import CryClassifier
+from cry_modules.inference.options import CAUTION
 from cry_modules.inference.scores import COLUMNS, header_of
 from cry_modules.metrics.predictions import Predictions
 from data_prep.audio.measure import Audit
