@@ -18,6 +18,7 @@ from data_prep.files.arguments import Arguments, texts
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.folders import RELATIVE
 from data_prep.files.identifiers import identity
+from data_prep.files.lock import locked
 
 logger = logging.getLogger(__name__)
 
@@ -178,5 +179,5 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     for name, (default, _) in options.items():
         if default == ():
             args[name] = texts(args[name])
-    with one_line_errors():
+    with one_line_errors(), locked(args["out"]):
         prepare(args.pop("data_folder"), args.pop("out"), **args)

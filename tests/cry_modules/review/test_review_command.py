@@ -137,7 +137,7 @@ def test_two_reviewers_of_one_table(clinic, review, capsys):
             review(PREDICTIONS, "healthy")
         assert capsys.readouterr().err == (
             "error: reviewed.csv is in use by process 7 on ward since 9:00; "
-            "wait for it or stop it, or pass another file\n"
+            "wait for it or stop it, or pass another name\n"
         )
         review(f"{PREDICTIONS} --out mine.csv", "healthy")
     assert review(PREDICTIONS)[0].startswith("1 of 6 cases")
