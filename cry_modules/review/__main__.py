@@ -25,6 +25,7 @@ from cry_modules.review.result import (
     write_results,
 )
 from cry_modules.review.session import Session, Settings
+from data_prep.annotations.labels import check_label
 from data_prep.files.arguments import (
     Arguments,
     add_columns,
@@ -97,8 +98,8 @@ def _review(args) -> None:
     add_labels(table, recordings, args.label_column)
     cases, classes = _choose(args, table)
     out, inputs = Path(args.out), (args.scores, args.recordings)
-    journal = out.with_suffix(".decisions.jsonl")
     _check_out(out, [Path(name) for name in inputs])
+    journal = out.with_suffix(".decisions.jsonl")
     with locked_beside(out):
         for path in (out, recordings_file(out)):
             require(
@@ -128,9 +129,10 @@ def _review(args) -> None:
 
 def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
     """Cases to play, in their order, and the labels that they can get."""
-    classes = list(
-        dict.fromkeys([*table.classes, *(texts(args.classes) or ())])
-    )
+    more = texts(args.classes) or ()
+    for name in more:
+        check_label("--classes", name)
+    classes = list(dict.fromkeys([*table.classes, *more]))
     for name in (EXCLUDED, UNSURE):
         require(
             name not in classes,

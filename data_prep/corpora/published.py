@@ -16,6 +16,7 @@ from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
 from data_prep.files.arguments import Arguments, texts
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.folders import RELATIVE
 from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
 
@@ -66,8 +67,8 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 
 
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
-    """Path listed in a table of the corpus, which must exist."""
-    spelt = find_file(root, path)
+    """Path listed in a table of the corpus, which must exist in its folder."""
+    spelt = find_file(root, path) if RELATIVE.holds(path) else None
     require(spelt is not None, f"{source}: {path} is not in {root}", cure)
     return spelt
 

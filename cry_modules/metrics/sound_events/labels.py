@@ -5,9 +5,11 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from cry_modules.metrics.sound_events.lists import Lists
 from data_prep.annotations.event import Event
+from data_prep.annotations.labels import check_label
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, spelling
+from data_prep.files.missing import is_missing
 
 ALL = "all"
 
@@ -23,6 +25,7 @@ def renames(pairs: Sequence[str]) -> Dict[str, str]:
             "write OLD=NEW, such as crying_baby=cry, or =cry for events without "
             "a label",
         )
+        check_label("--rename", new)
         result[spelling(old)] = cleaned(new)
     return result
 
@@ -36,8 +39,11 @@ def relabelled(
     result: Dict[str, List] = {name: [] for name in lists}
     for name, events in lists.items():
         for event in events:
-            text = new_labels.get(spelling(event.label), cleaned(event.label))
-            if text:
+            text = cleaned(event.label)
+            text = new_labels.get(
+                "" if is_missing(text) else spelling(text), text
+            )
+            if not is_missing(text):
                 label = written.setdefault(spelling(text), text)
                 result[name].append(replace(event, label=label))
     n_of = [sum(map(len, each.values())) for each in (lists, result)]

@@ -95,6 +95,7 @@ def test_more_labels(clinic, review):
             "is the label of no case; pass one of",
         ),
         (f"{PREDICTIONS} --out new.txt", "new.txt is not a csv file"),
+        (f"{PREDICTIONS} --out .", "--out . is not a csv file"),
         (f"{PREDICTIONS} --out /dev/stdout", "is not a csv file"),
         (f"{PREDICTIONS} --out predictions_test.csv", "would replace pred"),
         (f"{PREDICTIONS} --out link.csv", "would replace predictions"),
@@ -104,6 +105,7 @@ def test_more_labels(clinic, review):
         (f"{PREDICTIONS} --limit 0", "--limit is 0; it must be 1 or more"),
         (f"{PREDICTIONS} --label_column x", "of a table of recordings; pass"),
         (f"{PREDICTIONS} --data_folder db", "is the folder of a table"),
+        (f"{PREDICTIONS} --classes NA", "--classes makes a label 'NA', a mar"),
         (
             f"{PREDICTIONS} --classes unsure",
             "unsure is a label, and a decision",
