@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
-from typing import Optional, Tuple
+from typing import Iterator, Optional, Tuple
 
 import numpy as np
 import soundfile
@@ -12,6 +12,8 @@ from cry_modules.audio import PEAK
 from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.measure import UNCUT_S
 from data_prep.files.errors import InputError, require
+
+_BLOCK = 1 << 20  # samples
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,27 @@ class Clip:
 def wav(clip: Clip) -> bytes:
     """WAV file of a window: mono, 16 bits, scaled to one peak, with zeros where
     the file ends before its header says."""
+    peak = max(float(np.abs(sig).max()) for sig in _blocks(clip))
+    gain = np.float32(PEAK / peak if peak > 0 else 1)
+    content = BytesIO()
+    with soundfile.SoundFile(
+        content, "w", clip.rate, 1, "PCM_16", format="WAV"
+    ) as file:
+        for sig in _blocks(clip):
+            file.write(sig * gain)
+    return content.getvalue()
+
+
+def _blocks(clip: Clip) -> Iterator[np.ndarray]:
+    """Yield the samples of a window: ten minutes at a high rate take gigabytes
+    as a whole."""
     channel = None if clip.channel is None else clip.channel - 1
     with open_audio(clip.path) as file:
         file.seek(clip.first)
-        sig = np.nan_to_num(read_mixed(file, clip.n_frames, channel))
-    sig = np.pad(sig, (0, clip.n_frames - len(sig)))
-    peak = np.abs(sig).max()
-    content = BytesIO()
-    sig = sig * np.float32(PEAK / peak if peak > 0 else 1)
-    soundfile.write(content, sig, clip.rate, "PCM_16", format="WAV")
-    return content.getvalue()
+        for begin in range(0, clip.n_frames, _BLOCK):
+            size = min(_BLOCK, clip.n_frames - begin)
+            sig = np.nan_to_num(read_mixed(file, size, channel))
+            yield np.pad(sig, (0, size - len(sig)))
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
+from cry_modules.review import clip
 from cry_modules.review.handler import byte_range
 from tests.reviews import (
     make_clinic,
@@ -216,3 +217,21 @@ def test_decisions_and_faults_of_requests(ask):
         answer = ask("decide", body, method="POST")
         assert answer.status == 400 and json.loads(answer.content)["error"]
     assert ask("case", method="PUT").status == 501
+
+
+def test_a_window_is_read_in_blocks(tmp_path, monkeypatch):
+    """The same samples, however many blocks: one peak, and zeros where the
+    file ends before its header says."""
+    sig = np.random.default_rng(0).normal(0, 0.05, 1000).astype(np.float32)
+    sig[7] = np.nan
+    soundfile.write(tmp_path / "a.wav", sig, 8000, "FLOAT")
+    window = clip.Clip(str(tmp_path / "a.wav"), 8000, 100, 950, 1.0)
+    expected = np.nan_to_num(sig)[100:] * (clip.PEAK / np.abs(sig[100:]).max())
+    for size in (1 << 20, 64, 7):
+        monkeypatch.setattr(clip, "_BLOCK", size)
+        clip.wav.cache_clear()
+        heard, rate = soundfile.read(BytesIO(clip.wav(window)))
+        assert rate == 8000 and len(heard) == 950
+        np.testing.assert_allclose(heard[:900], expected, atol=1 / 32768)
+        assert not heard[900:].any()
+    clip.wav.cache_clear()
