@@ -17,22 +17,32 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Dict,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
+from data_prep.audio.write import audio_output
 from data_prep.corpora.database import TABLE
+from data_prep.corpora.exclusion import listed_patients
 from data_prep.corpora.listing import prepared_from
 from data_prep.corpora.stratify import SHARES, split_patients
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.atomic import make_folder
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
 from data_prep.files.option_values import Number
-from data_prep.files.tables import read_table, write_table
+from data_prep.files.tables import read_table, require_own, write_table
 from data_prep.night import ratios, read_clips
 from data_prep.synthetic.background import Background, open_source
 from data_prep.synthetic.levels import active_power, frame_powers
@@ -118,13 +128,20 @@ def _parsed(text: str, option: str) -> Tuple[str, str, List[str], bool]:
     return table, column, values.split(",") if values else [], is_left_out
 
 
-def held_out(tables: Sequence[str]) -> set:
-    """Patients of tables, as ``identity`` compares them."""
-    return {
-        identity(cells["patient_id"])
-        for table in tables
-        for _, cells in read_table(Path(table), ["patient_id"])
-    }
+def held_out(tables: Sequence[str], here: Set[str]) -> Set[str]:
+    """Patients of tables, as ``identity`` compares them; refuse a table that
+    has none of those here."""
+    patients: Set[str] = set()
+    for table in map(Path, tables):
+        listed = listed_patients(table, read_table(table, ["patient_id"]))
+        require(
+            not here.isdisjoint(listed),
+            f"--exclude {table}: no listed id exists here (the tables have "
+            f"{len(here)} other patients)",
+            "correct the ids, or leave out --exclude if all patients are others",
+        )
+        patients |= listed.keys()
+    return patients
 
 
 class Draw:
@@ -246,7 +263,8 @@ def read_rows(args) -> Rows:
 def make_windows(args) -> str:
     """Write the windows and the tables; return a summary."""
     rows = read_rows(args)
-    out, left_out = Path(args.out), held_out(args.exclude or [])
+    here = {identity(row.clip.source) for row in rows.every()}
+    out, left_out = Path(args.out), held_out(args.exclude or [], here)
     kept = rows.kept(lambda patient: patient not in left_out)
     stratum_of = {
         identity(row.clip.source): (row.clip.label, "")
@@ -311,8 +329,8 @@ def _write_split(args, split: str, here: Rows, n: int, rng) -> List[List]:
 def _write(path: Path, sig: np.ndarray) -> None:
     """Write 16 bit samples, quieter where they would be clipped."""
     sig = sig / max(1.0, np.abs(sig).max() / 0.99)
-    with complete_or_absent(path) as partial:
-        soundfile.write(partial, sig, RATE, "PCM_16", format="FLAC")
+    with audio_output(path, RATE, "FLAC") as write:
+        write(sig)
 
 
 def _write_night_lists(out: Path, split: str, here: Rows, label: str) -> None:
@@ -386,6 +404,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             "pass another",
         )
         with locked(make_folder(args.out)):
+            require_own(Path(args.out, TABLE), COLUMNS)
             make_folder(Path(args.out, CLIPS))
             print(f"done: {make_windows(args)}")
     return 0

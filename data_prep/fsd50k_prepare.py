@@ -31,6 +31,7 @@ from data_prep.corpora.published import (
 )
 from data_prep.files.errors import require
 from data_prep.files.identifiers import identity
+from data_prep.files.missing import is_missing
 from data_prep.files.shapes import read_json
 from data_prep.files.tables import read_table
 
@@ -112,16 +113,22 @@ def _clips(root: Path, part: str, labels) -> Iterator[Dict[str, str]]:
             f"{source}: {clip} is not in {name}",
             "restore the published tables",
         )
+        uploader = info[clip]["uploader"]
+        require(
+            not is_missing(uploader),
+            f"{name}: {clip} has no uploader",
+            "unpack FSD50K.metadata.zip again",
+        )
         path = f"FSD50K.{part}_audio/{clip}.wav"
         all_labels = cells["labels"].split(",")
         yield {
             "recording_id": f"fs{clip}",
-            "patient_id": f"fs_{info[clip]['uploader']}",
+            "patient_id": f"fs_{uploader}",
             "path": require_audio(path, root, source, "unpack all parts"),
             "sound": next((n for n in labels if n in all_labels), OTHER),
             "labels": " ".join(all_labels),
             "licence": licence_of(info[clip]["license"]),
-            "uploader": info[clip]["uploader"],
+            "uploader": uploader,
             "split": "test" if part == "eval" else SPLITS[split],
         }
 

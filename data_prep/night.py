@@ -18,24 +18,32 @@ from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import soundfile
 from tqdm import tqdm
 
 from data_prep.annotations.event import Event
+from data_prep.annotations.event_table import COLUMNS as EVENT_COLUMNS
 from data_prep.annotations.formats import write_events
 from data_prep.audio.folder import AUDIO, audio_files, find_files
 from data_prep.audio.measure import check_rate
+from data_prep.audio.write import audio_output
 from data_prep.files.arguments import Arguments, nearest
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.atomic import make_folder
 from data_prep.files.errors import (
     InputError,
     not_a_file,
     one_line_errors,
     require,
 )
+from data_prep.files.folders import named_only, require_other
 from data_prep.files.lock import locked
+from data_prep.files.missing import is_missing, refuse_damaged, without_marks
 from data_prep.files.option_values import Number, convert, path
-from data_prep.files.tables import read_table, write_table, write_text
+from data_prep.files.tables import (
+    read_table,
+    require_own,
+    write_table,
+    write_text,
+)
 from data_prep.synthetic.background import Background, open_source
 from data_prep.synthetic.night import (
     Clip,
@@ -48,6 +56,8 @@ from data_prep.synthetic.night import (
     plan,
 )
 
+EVENTS, MIX = "annotations.csv", "mix.csv"
+_PATHS = ("clips", "background", "out", "data_folder")
 BLOCK_S = 30.0
 PER_HOUR = 6.0
 #: Largest file of a plain WAV header, with room for the header.
@@ -91,11 +101,12 @@ def read_clips(
     for where, file, cells in rows:
         label = cells.get(label_column, Path(file).parent.name)
         require(
-            bool(label),
+            not is_missing(label),
             f"{where} has no label",
             "fill in the label, or put the file in a folder named by it",
         )
-        origin = cells.get("patient_id", "")
+        origin = without_marks(cells).get("patient_id", "")
+        refuse_damaged(where, "patient_id", origin, is_id=True)
         clip = Clip(str(root / file), file, label, origin)
         clips.setdefault(label, []).append(clip)
     return clips
@@ -219,21 +230,11 @@ def _write_audio(path, kind, rate, n_samples, parts, gain) -> None:
         total=n_samples, desc=path.name, unit="sample", unit_scale=True,
         dynamic_ncols=True,
     )  # fmt: skip
-    with complete_or_absent(path) as partial, bar:
-        try:
-            with soundfile.SoundFile(
-                partial, "w", rate, 1, "PCM_16", format=kind.format
-            ) as file:
-                for sig in parts:
-                    scaled = np.rint(sig * (gain * _FULL_SCALE))
-                    file.write(scaled.astype(np.int16))
-                    bar.update(len(sig))
-        except (soundfile.LibsndfileError, AssertionError) as error:
-            # soundfile asserts that all samples are written.
-            raise InputError(
-                f"{path} could not be written ({error or 'is the disk full?'}); "
-                "free some space, then run the same command again"
-            )
+    with bar, audio_output(path, rate, kind.format) as write:
+        for sig in parts:
+            scaled = np.rint(sig * (gain * _FULL_SCALE))
+            write(scaled.astype(np.int16))
+            bar.update(len(sig))
 
 
 def _rows(
@@ -266,9 +267,10 @@ def _write_lists(args, lines: List[List], silent: List[str]) -> None:
         Event(float(row[4]), float(row[5]), row[3], recording=row[0])
         for row in lines
     ]
-    write_events(out / "annotations.csv", events, "csv")
-    write_table(out / "mix.csv", COLUMNS, lines)
-    record = {"options": vars(args), "silent_clips": silent}
+    write_events(out / EVENTS, events, "csv")
+    write_table(out / MIX, COLUMNS, lines)
+    options = named_only(vars(args), _PATHS)
+    record = {"options": options, "silent_clips": silent}
     write_text(out / "night.json", json.dumps(record, indent=1) + "\n")
 
 
@@ -350,7 +352,11 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     f"{most:g}"
                 )
         check_rate(args.rate)
+        require_other(args.out, "CLIPS", args.clips)
+        require_other(args.out, "BACKGROUND", args.background)
         with locked(make_folder(args.out)):
+            require_own(Path(args.out, EVENTS), EVENT_COLUMNS)
+            require_own(Path(args.out, MIX), COLUMNS)
             print(f"done: {make_nights(args)}")
     return 0
 

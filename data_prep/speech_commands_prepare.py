@@ -26,6 +26,7 @@ from data_prep.corpora.published import (
     require_table,
 )
 from data_prep.files.errors import require
+from data_prep.files.spreadsheets import content_of, decoded
 
 LISTS = {"valid": "validation_list.txt", "test": "testing_list.txt"}
 NOISES = "_background_noise_"
@@ -43,12 +44,12 @@ def prepare_speech_commands(
     root = preparation.require_folder(
         data_folder, "SRC", "the folder of Speech Commands"
     )
-    split_of = _official_splits(root)
     paths = [
         path
         for path in audio_files(root, READABLE)
         if not path.startswith(f"{NOISES}/")
     ]
+    split_of = _official_splits(root, paths)
     rows = [_row(path, split_of) for path in paths]
     everything = sorted({row["word"] for row in rows})
     if not words:
@@ -72,12 +73,19 @@ def prepare_speech_commands(
     )
 
 
-def _official_splits(root: Path) -> Dict[str, str]:
-    """Split by path of the recordings in the official lists."""
+def _official_splits(root: Path, paths: Sequence[str]) -> Dict[str, str]:
+    """Split by path of the recordings in the official lists, in the encoding
+    and with the separators of whatever system has saved them."""
     split_of = {}
     for split, name in LISTS.items():
         table = require_table(root, name, "Speech Commands")
-        lines = table.read_text("utf-8", "replace").split()
+        text = decoded(table, content_of(table)).replace("\\", "/")
+        lines = text.split()
+        require(
+            not {*paths}.isdisjoint(lines),
+            f"{table} lists no recording of {root}",
+            "restore the published list",
+        )
         split_of.update(dict.fromkeys(lines, split))
     return split_of
 

@@ -6,6 +6,7 @@
 
 import argparse
 import sys
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from textwrap import indent
@@ -14,6 +15,7 @@ from typing import Dict, Optional, Sequence
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from data_prep.files.errors import InputError, one_line_errors  # noqa: E402
+from data_prep.files.lock import locked_beside  # noqa: E402
 from tools.upstream.checks import check, show  # noqa: E402
 from tools.upstream.fixes import check_fix, fixes  # noqa: E402
 from tools.upstream.layout import export, rendered, up_to  # noqa: E402
@@ -95,13 +97,23 @@ def _run(args: argparse.Namespace):
         )
     if args.check and not args.out:
         raise InputError("--check needs a tree; pass --out")
-    checkout, good = Path(args.sb), True
+    checkout = Path(args.sb)
     if not (checkout / "tests/recipes").is_dir():
         raise InputError(
             f"{checkout} is not a SpeechBrain checkout; pass the folder that "
             "`git clone https://github.com/speechbrain/speechbrain` made"
         )
-    series = up_to(args.upto) if args.upto else SERIES
+    with ExitStack() as stack:
+        for path in filter(None, outputs):
+            stack.enter_context(locked_beside(Path(path).absolute()))
+        good = write_and_check(args, checkout)
+    if not good:
+        raise SystemExit(1)
+
+
+def write_and_check(args: argparse.Namespace, checkout: Path) -> bool:
+    """Write the requested outputs, and run the checks on it."""
+    good, series = True, up_to(args.upto) if args.upto else SERIES
     if args.out:
         export(Path(args.out), checkout, series, args.results)
         print(f"{len(series)} pull requests written to {args.out}")
@@ -120,8 +132,7 @@ def _run(args: argparse.Namespace):
         good &= check_each(checkout, Path(args.check_each), args.results)
     if args.check_fixes:
         good &= check_fixes(checkout, Path(args.check_fixes))
-    if not good:
-        raise SystemExit(1)
+    return good
 
 
 def listing(checkout: Path) -> str:

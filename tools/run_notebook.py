@@ -9,13 +9,11 @@ what they print, the value of the last line, pictures and sounds. The first cell
 or command that fails ends it.
 """
 
-import argparse
 import ast
 import base64
 import contextlib
 import html
 import io
-import json
 import os
 import re
 import subprocess
@@ -29,11 +27,19 @@ import markdown
 import matplotlib.pyplot as plt
 import soundfile
 
+from data_prep.files.arguments import Arguments
+from data_prep.files.atomic import require_writable
+from data_prep.files.errors import one_line_errors, require
+from data_prep.files.option_values import path as a_path
 from data_prep.files.parent import program_ends_with_parent
+from data_prep.files.shapes import read_json
+from data_prep.files.tables import write_text
 
 #: A line for the shell, and those that it is continued in.
 _SHELL = re.compile(r"^([ \t]*)!((?:.*\\\n)*.*)$", re.MULTILINE)
 _EXPRESSION = re.compile(r"\{(.+?)\}")
+_CELL = {"cell_type": str, "source": (str, [str]), str: object}
+_NOTEBOOK = {"cells": [_CELL], str: object}
 _LOOK = """
 body { font: 16px/1.5 sans-serif; max-width: 62rem; margin: 2rem auto; }
 pre { overflow-x: auto; padding: .6rem; margin: .4rem 0; font-size: .85rem; }
@@ -63,7 +69,7 @@ class Shown:
 
 def read_cells(path: Path) -> List[Cell]:
     """Cells of a notebook file."""
-    notebook = json.loads(Path(path).read_text(encoding="utf-8"))
+    notebook = read_json(path, _NOTEBOOK, "pass a notebook (.ipynb)")
     return [
         Cell(cell["cell_type"], "".join(cell["source"]))
         for cell in notebook["cells"]
@@ -220,17 +226,22 @@ def run_notebook(path: Path) -> str:
 
 def main() -> None:
     """Parse the command line, run the notebook and write the page."""
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         description="Run a notebook without Jupyter, and write it as a page."
     )
-    parser.add_argument("notebook", type=Path, help="file (.ipynb)")
-    parser.add_argument("page", type=Path, help="page to write (.html)")
+    parser.add_argument("notebook", type=a_path, help="file (.ipynb)")
+    parser.add_argument("page", type=a_path, help="page to write (.html)")
     args = parser.parse_args()
-    if not args.notebook.is_file():
-        parser.error(f"{args.notebook} is not a file; pass a notebook")
-    page = args.page.absolute()
-    page.write_text(run_notebook(args.notebook.absolute()), encoding="utf-8")
-    print(f"page in {args.page}")
+    with one_line_errors():
+        page = Path(args.page).absolute()
+        require_writable(page)
+        require(
+            page.suffix.lower() != ".ipynb",
+            f"{args.page} is a notebook",
+            "pass the page to write (.html)",
+        )
+        write_text(page, run_notebook(Path(args.notebook).absolute()))
+        print(f"page in {args.page}")
 
 
 if __name__ == "__main__":

@@ -74,8 +74,10 @@ def until_signal() -> Iterator[None]:
     names = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def stop(*_):
-        for name in names:
-            signal.signal(name, signal.SIG_IGN)  # during the clean-up
+        for name in names:  # during the clean-up
+            # Not SIG_IGN: if the exception is lost in a library that catches
+            # it, the second signal still ends the process (files.signals).
+            signal.signal(name, lambda *_: None)
         raise KeyboardInterrupt
 
     before = {name: signal.signal(name, stop) for name in names}

@@ -23,6 +23,7 @@ from cry_modules.detect.command import (
     plan,
 )
 from cry_modules.detect.results import Results
+from cry_modules.detect.tables import require_own_tables
 from cry_modules.detect.threshold import (
     FLOORS,
     THRESHOLD_FILE,
@@ -57,6 +58,7 @@ def detect(args, load: Callable = load) -> int:
     options = plan(args, load)
     print(CAUTION, file=sys.stderr)
     with locked(Path(args.out)):
+        require_own_tables(Path(args.out))
         options = _with_chosen_threshold(options, names, args)
         _say_rules(options)
         results = Results(options, Path(args.out), not args.no_pictures)

@@ -12,6 +12,7 @@ from cry_modules.detect.scoring import Scorer
 from cry_modules.detect.threshold import Scored
 from cry_modules.metrics.sound_events.intervals import merged
 from cry_modules.metrics.sound_events.lists import read_lists
+from cry_modules.metrics.words import count
 from data_prep.annotations.event import Event
 from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import require
@@ -38,8 +39,11 @@ def annotated_recordings(
         f"{', '.join(list(lists)[:3]) or 'nothing'}",
         "let an annotation have the name of its recording",
     )
+    others = [*lists.keys() - {name for _, name in pairs}]
     print(
-        f"annotations: {len(found)} of {len(names)} recordings have some",
+        f"annotations: {len(found)} of {len(names)} recordings have some"
+        + f"; not used: those of {count(len(others), 'recording')} that are not "
+        f"among them, such as {min(others, default='')!r}" * bool(others),
         file=sys.stderr,
     )
     labels = {spelling(name) for name in wanted}

@@ -21,6 +21,7 @@ from data_prep.annotations.formats import FORMATS, require_format
 from data_prep.files.arguments import Arguments, nearest, texts
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import not_a_file, require
+from data_prep.files.folders import require_other
 from data_prep.files.option_values import (
     Number,
     path as a_path,
@@ -28,6 +29,7 @@ from data_prep.files.option_values import (
 
 _SHARE = {"type": Number(0, 1), "metavar": "X"}
 _SECONDS = {"type": Number(0, 86_400), "metavar": "S"}
+_STEP = {"type": Number(0.01, 86_400), "metavar": "S"}
 _PATH = {"type": a_path}
 _FORMATS = ", ".join(FORMATS)
 #: Options, how their values are read, and their help.
@@ -46,10 +48,10 @@ _OPTIONS = (
      "longest gap within an event, seconds (default: --edge_s)"),
     ("--window_s", _SECONDS,
      "window of a score, seconds (default: chunk length of training)"),
-    ("--hop_s", _SECONDS,
+    ("--hop_s", _STEP,
      "seconds from one window to the next (default: a window): sounds shorter "
      "than it may be missed, and the command takes longer as it shrinks"),
-    ("--edge_s", {"type": Number(0.01, 86_400), "metavar": "S"},
+    ("--edge_s", _STEP,
      "grid of onsets and offsets, seconds: windows so far apart are scored "
      "around those that reach the lower threshold (default: an eighth of a "
      "window, at most --hop_s)"),
@@ -155,6 +157,8 @@ def check_usage(args: argparse.Namespace) -> None:
         "recorder alone",
         "pass --time_zone too, that of the times to write",
     )
+    if args.annotations is not None:
+        require_other(args.out, "--annotations", args.annotations)
     out = Path(args.out)
     if out.exists():
         require_writable(make_folder(out) / "a.csv")

@@ -330,8 +330,10 @@ def _rejection(audit: Audit) -> str:
     A night is not a clip: its mean level may be low, and what a recorder wrote
     before it lost its power can be scored.
     """
-    if audit.usable or audit.peak == 0 < audit.duration:
-        return "" if audit.usable else "silent: only zeros"
+    if audit.usable:
+        return ""
+    if audit.peak == 0 < audit.duration and not audit.non_finite:
+        return "silent: only zeros"
     is_part = audit.reason.startswith(("truncated: ", "silent: "))
     is_sound = audit.peak <= LOUDEST and not audit.non_finite
     if is_part and is_sound and audit.duration >= SHORTEST_S:

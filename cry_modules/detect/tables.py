@@ -10,7 +10,7 @@ import numpy as np
 from cry_modules.detect.clock import hours_of_day, moment, written
 from cry_modules.detect.scoring import Failure, Track
 from data_prep.annotations.event import Event
-from data_prep.files.tables import write_table
+from data_prep.files.tables import require_own, write_table
 
 EVENTS, SUMMARY, FAILURES, HOURS = (
     "events.csv", "summary.csv", "failures.csv", "hours.csv",
@@ -24,6 +24,10 @@ SUMMARY_COLUMNS = (
     "events_per_hour", "longest_s", "silent_hours", "start_time",
     "unlike_training", "training_distance", "note",
 )  # fmt: skip
+
+
+FAILURE_COLUMNS = "recording", "channel", "reason"
+HOUR_COLUMNS = "date", "hour", "recorded_minutes"
 
 
 class Found(NamedTuple):
@@ -115,13 +119,21 @@ class Hours:
             for (date, hour), seconds in sorted(self.recorded.items())
         ]
         names = [f"{label}_minutes" for label in self.labels]
-        write_table(path, ("date", "hour", "recorded_minutes", *names), rows)
+        write_table(path, (*HOUR_COLUMNS, *names), rows)
+
+
+def require_own_tables(out: Path) -> None:
+    """Refuse to replace tables of a user."""
+    require_own(out / EVENTS, EVENT_COLUMNS)
+    require_own(out / SUMMARY, SUMMARY_COLUMNS)
+    require_own(out / FAILURES, FAILURE_COLUMNS)
+    require_own(out / HOURS, HOUR_COLUMNS)
 
 
 def write_failures(failures: List[Failure], path: Path) -> None:
     """Write what could not be scored, and why; a header alone if all was."""
     rows = [[f.path, _cell(f.channel), f.reason] for f in failures]
-    write_table(path, ("recording", "channel", "reason"), rows)
+    write_table(path, FAILURE_COLUMNS, rows)
 
 
 def _cell(channel: Optional[int]):

@@ -19,7 +19,12 @@ from cry_modules.metrics.sound_events.alarms import touches
 from cry_modules.metrics.sound_events.intervals import covered_s
 from cry_modules.metrics.words import count
 from data_prep.files.errors import InputError, require
-from data_prep.files.option_values import Number, Unfit
+from data_prep.files.option_values import (
+    Number,
+    Unfit,
+    convert,
+    path as a_path,
+)
 from data_prep.files.shapes import number, read_json
 from data_prep.files.tables import write_text
 
@@ -41,7 +46,8 @@ _SHAPE = {
     "threshold": number(0, 1.001),
     "low_threshold": number(0, 1.001),
     "channels": str,
-    **dict.fromkeys(SETTINGS, number(0, 1e9)),
+    **dict.fromkeys(SETTINGS, number(0, 86_400)),
+    **dict.fromkeys(("window_s", "hop_s", "edge_s"), number(0.01, 86_400)),
     str: object,
 }
 
@@ -277,9 +283,11 @@ def number_or_file(text: str) -> Tuple[Optional[float], Optional[Dict]]:
     try:
         return float(Number(0, 1)(text)), None
     except Unfit as error:
-        is_file = os.path.lexists(text) or text.lower().endswith(".json")
+        is_file = os.path.lexists(
+            os.path.expanduser(text)
+        ) or text.lower().endswith(".json")
         if not is_file:
             raise InputError(f"--threshold {error}, or a {THRESHOLD_FILE}")
-    path = Path(text)
+    path = Path(convert("--threshold", a_path, text))
     path = path / THRESHOLD_FILE if path.is_dir() else path
     return None, read_threshold(str(path))

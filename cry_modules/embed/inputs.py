@@ -14,7 +14,7 @@ from data_prep.corpora.database import TABLE, read_database
 from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import not_a_file, require
 from data_prep.files.identifiers import identity
-from data_prep.files.tables import Named, read_table
+from data_prep.files.tables import Named, read_lines
 
 TABLES = (".csv", ".tsv", ".xlsx")
 
@@ -62,8 +62,9 @@ def list_items(
 def _of_table(
     table: Path, data_folder: Optional[str], named: Optional[Named]
 ) -> List[Item]:
-    columns = set(read_table(table, [], named)[0][1])
-    is_manifest = {"ID", "wav", "start", "stop"} <= columns
+    # The header may stand below a title.
+    lines = map(set, read_lines(table)[:20])
+    is_manifest = any({"ID", "wav", "start", "stop"} <= line for line in lines)
     if is_manifest:
         recordings = manifest.read(table)
     else:

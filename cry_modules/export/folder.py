@@ -51,7 +51,7 @@ from cry_modules.inference.options import CAUTION
 from data_prep.files.atomic import make_folder, to_disk, write_error
 from data_prep.files.errors import InputError, require
 from data_prep.files.fingerprint import sha256
-from data_prep.files.lock import locked
+from data_prep.files.lock import locked_beside
 from data_prep.files.tables import write_text
 
 logger = logging.getLogger(__name__)
@@ -116,7 +116,7 @@ def export(
         checksum = EncoderSource(run, "").checksum()
         description["encoder_weights"] = checksum
     # Beside the folder, which appears when it is complete.
-    with locked(target.parent, f".{target.name}.lock"):
+    with locked_beside(target):
         _check_out(target)
         scratch = target.with_name(f".{target.name}.export")
         shutil.rmtree(scratch, ignore_errors=True)  # of a killed export

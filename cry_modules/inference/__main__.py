@@ -8,10 +8,12 @@ or an unusable model.
 """
 
 import logging
+from pathlib import Path
 from typing import Optional, Sequence
 
 from cry_modules.inference.options import make_parser
 from data_prep.files.errors import one_line_errors
+from data_prep.files.lock import locked_beside
 
 
 def main(argv: Optional[Sequence[str]] = None) -> None:
@@ -19,7 +21,8 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     # Intermixed: recordings may follow options.
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    with one_line_errors():
+    out = Path(args.csv or ("scores.csv" if args.plot else "-"))
+    with one_line_errors(), locked_beside(out):
         from cry_modules.inference.score import score  # imports torch
 
         n_failed = score(args)

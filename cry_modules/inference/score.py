@@ -21,6 +21,7 @@ from cry_modules.inference.options import CAUTION
 from cry_modules.inference.scores import file_names, write_track
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, require
+from data_prep.files.folders import require_regular_files
 
 
 @contextmanager
@@ -47,6 +48,7 @@ def _score(args) -> int:
     folder = table.with_name(f"{table.name}_over_time") if args.plot else None
     if folder is not None:
         if folder.exists():
+            require_regular_files(folder)
             require_writable(make_folder(folder) / "a.csv")
         else:
             make_folder(folder.parent)

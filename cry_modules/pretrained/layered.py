@@ -46,6 +46,11 @@ class LayeredEncoder(nn.Module):
         longest: int = WINDOW_S * 16000,
     ):
         super().__init__()
+        if shortest > longest:
+            raise ValueError(
+                f"it needs recordings of {shortest} samples, and windows have "
+                f"{longest}"
+            )
         self.source = source
         self.emb_dim = emb_dim
         self.n_layers = n_layers + 1

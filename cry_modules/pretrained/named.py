@@ -5,7 +5,7 @@ from argparse import ArgumentParser
 from typing import Dict, Optional
 
 from cry_modules.architectures import architecture_of, is_pretrained
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.option_values import Unfit
 
 #: Weights of the encoders that the user has named, by architecture.
@@ -19,6 +19,12 @@ class NotNamed(InputError):
 def name_pretrained(source: str) -> None:
     """Remember a pretrained encoder that the user has named on the command line:
     a module that is not remembered is not imported."""
+    require(
+        source.count(":") < 2 or not source.endswith(":"),
+        f"the encoder {source} ends in a colon",
+        "write its weights there, or leave the colon out (a variable of the "
+        "shell that is not set is empty)",
+    )
     _NAMED[architecture_of(source)] = ":".join(source.split(":")[2:])
 
 
@@ -28,7 +34,10 @@ def add_encoder_source(parser: ArgumentParser) -> None:
     def named(source: str) -> str:
         if not is_pretrained(source):
             raise Unfit(f"is {source}; expected hear:MODULE[:WEIGHTS]")
-        name_pretrained(source)
+        try:
+            name_pretrained(source)
+        except InputError as error:
+            raise Unfit(f"is {source}: {error}")
         return source
 
     parser.add_argument(

@@ -31,10 +31,10 @@ from data_prep.files.arguments import (
     take_columns,
     texts,
 )
-from data_prep.files.atomic import is_stream, make_folder, require_writable
+from data_prep.files.atomic import is_stream, require_writable
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.fingerprint import sha256
-from data_prep.files.lock import locked
+from data_prep.files.lock import locked_beside
 from data_prep.files.option_values import Number, whole_number
 
 _SECONDS, _SHARE = Number(0, 300), Number(0, 1)
@@ -97,9 +97,9 @@ def _review(args) -> None:
     add_labels(table, recordings, args.label_column)
     cases, classes = _choose(args, table)
     out, inputs = Path(args.out), (args.scores, args.recordings)
-    journal = out.with_suffix(".decisions.jsonl")
     _check_out(out, [Path(name) for name in inputs])
-    with locked(make_folder(out.parent), f".{out.name}.lock", out):
+    journal = out.with_suffix(".decisions.jsonl")
+    with locked_beside(out):
         for path in (out, recordings_file(out)):
             require(
                 journal.exists() or not path.exists(),

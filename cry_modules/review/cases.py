@@ -11,7 +11,7 @@ from cry_modules.inference.scores import COLUMNS, LEFT_OUT
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
 from data_prep.annotations.event import as_number, event_of
 from data_prep.files.errors import require
-from data_prep.files.missing import is_missing
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
 
 #: Columns that a review adds.
@@ -166,7 +166,9 @@ def _case(
     names = (cells.get(name, "") for name in _RECORDING)
     recording, label = next(filter(None, names), ""), cells[label_column]
     require(bool(recording), f"{source} names no recording", "fill it in")
-    require(bool(label), f"{source}: the label is empty", "fill it in")
+    state = f"is {label!r}" if label else "is empty"
+    require(not is_missing(label), f"{source}: the label {state}", "fill it in")
+    refuse_damaged(source, "the label", label)
     scores = {}
     for column, name in (class_of or {"score": label}).items():
         cell = cells.get(column, "")

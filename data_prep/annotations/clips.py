@@ -11,7 +11,8 @@ from tqdm import tqdm
 from data_prep.annotations.segments import Recording, Segment
 from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.folder import files_below
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.audio.write import audio_output
+from data_prep.files.atomic import make_folder
 from data_prep.files.journal import FILE, Journal
 
 logger = logging.getLogger(__name__)
@@ -87,9 +88,7 @@ def _cut(path: Path, todo: Dict[str, Segment], out: Path) -> Optional[str]:
         with open_audio(str(path)) as file:
             for name, segment in todo.items():
                 make_folder((out / name).parent)
-                with complete_or_absent(out / name) as partial:
-                    is_whole = _write(file, segment, partial)
-                if not is_whole:
+                if not _write(file, segment, out / name):
                     return "shorter than its header states"
     except soundfile.LibsndfileError as error:
         return str(error.error_string).rstrip(".")
@@ -104,15 +103,15 @@ def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> bool:
     first = round(segment.start * file.samplerate)
     left = min(round(segment.stop * file.samplerate), file.frames) - first
     file.seek(first)
-    with soundfile.SoundFile(
-        str(target), "w", file.samplerate, 1, coding, format="WAV"
-    ) as clip:
+    n_written = 0
+    with audio_output(target, file.samplerate, "WAV", coding) as write:
         while left > 0 and len(
             sig := read_mixed(file, min(left, _BLOCK), channel)
         ):
-            clip.write(sig)
+            write(sig)
             left -= len(sig)
-        return clip.frames >= (segment.seconds - _ROUNDED_S) * file.samplerate
+            n_written += len(sig)
+    return n_written >= (segment.seconds - _ROUNDED_S) * file.samplerate
 
 
 def _remove_others(out: Path, needed: Set[str]) -> None:

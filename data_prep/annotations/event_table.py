@@ -22,8 +22,9 @@ from data_prep.annotations.event import (
 from data_prep.annotations.text import NOT_UNICODE, cells_of
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.spreadsheets import csv_text, parsed_lines
-from data_prep.files.tables import checked_header, write_table
+from data_prep.files.tables import checked_header, from_header, write_table
 
 COLUMNS = ("recording", "onset", "offset", "label", "score", "tier", "channel")
 #: Names of the reviewer's labels, and of the columns without a header.
@@ -46,6 +47,10 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         if any(map(cleaned, line))
     ]
     require(bool(lines), f"{path} is empty", "expected onset,offset,label")
+    for _, line in lines[:20] if not _is_headerless(lines[0][1]) else ():
+        if onset := columns_of(line).get("onset"):
+            lines = from_header(path, lines, {onset})
+            break
     first = lines[0][1]
     if _is_headerless(first):
         header = _HEADERLESS[len(first)]
@@ -57,10 +62,15 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         end = "duration" if "duration" in named else "offset"
         header = checked_header(path, first, ("onset", end, "label"), named)
         lines = lines[1:]
-    return [
-        event_of(source, cells_of(source, header, line))
-        for source, line in lines
-    ]
+    events = []
+    for source, line in lines:
+        cells = cells_of(source, header, line)
+        for name in ("recording", "label"):
+            refuse_damaged(source, name, cleaned(cells.get(name, "")))
+        if is_missing(cells.get("recording", "")):
+            cells["recording"] = ""
+        events.append(event_of(source, cells))
+    return events
 
 
 def _is_headerless(line: Sequence[str]) -> bool:

@@ -1,7 +1,6 @@
 """From a folder of recordings and one of annotations to a database."""
 
 import logging
-import os
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -25,8 +24,8 @@ from data_prep.corpora.database import TABLE, locate, write_database
 from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.plain_folder import check_name
 from data_prep.corpora.preparation import require_folder, require_out
-from data_prep.files.errors import InputError, require
-from data_prep.files.folders import require_outside
+from data_prep.files.errors import AccessError, InputError, require
+from data_prep.files.folders import require_other
 from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_table
@@ -84,13 +83,7 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
 
 def _checked_out(out: Path, root: Path, annotations: Path) -> Path:
     """Create the output folder, apart from the input."""
-    if annotations.is_dir():
-        require_outside(out, annotations)
-        require(
-            os.path.realpath(out) != os.path.realpath(annotations),
-            f"--out {out} holds the annotations themselves",
-            "pass another folder",
-        )
+    require_other(out, "ANNOTATIONS", annotations)
     return require_out(out, root, is_listed=True)
 
 
@@ -254,6 +247,8 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
             classes,
             seed=options.seed,
         )
+    except AccessError:
+        raise
     except InputError as error:
         for split in SPLITS:  # of an earlier run
             (save_folder / MANIFEST / f"{split}.csv").unlink(missing_ok=True)

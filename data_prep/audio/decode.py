@@ -12,6 +12,8 @@ from data_prep.audio.headers import TO_THE_END, sample_bytes
 
 #: Longer recordings are read in parts, so that memory is bounded; seconds.
 LONGEST_S = 120.0
+#: Plausible sample rates of recordings, Hz.
+RATES = (4000, 192000)
 _BLOCK = 1 << 18  # samples of all channels, decoded at once
 
 
@@ -31,6 +33,13 @@ def open_audio(path: str) -> Iterator[soundfile.SoundFile]:
     with _Patched(path, lengths.field, length) as patched:
         with soundfile.SoundFile(patched) as file:
             yield file
+
+
+def require_plausible(file: soundfile.SoundFile) -> None:
+    """Raise ``RuntimeError`` for a rate that no recording has: resampling, and
+    the length in seconds, would follow a damaged header."""
+    if not RATES[0] <= file.samplerate <= RATES[1]:
+        raise RuntimeError(f"a sample rate of {file.samplerate} Hz")
 
 
 class _Patched(FileIO):
@@ -97,6 +106,7 @@ def mixed_windows(
     two successive windows share are decoded once.
     """
     with open_audio(path) as file:
+        require_plausible(file)
         rate = file.samplerate
         which = () if channel is None else (channel,)
         sig, begin = np.empty(0, np.float32), 0

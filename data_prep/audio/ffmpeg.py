@@ -21,9 +21,9 @@ from typing import Dict, List, Optional, Tuple
 
 from data_prep.audio.folder import foreign
 from data_prep.audio.measure import RATES
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.parent import program_ends_with_parent
-from data_prep.files.programs import KILLED_S
+from data_prep.files.programs import KILLED_S, run_limited
 
 #: ffmpeg encoder of each output format; the muxer has the format's name.
 ENCODERS = {"flac": "flac", "wav": "pcm_s16le"}
@@ -50,6 +50,8 @@ _RMS_LINE = re.compile(
 #: progress: a large file on a slow disk takes long, but does not stand still.
 STALLED_S = 120
 _STEP_S = 0.5
+#: Seconds in which ffmpeg must say its version.
+_ANSWER_S = 60.0
 # ffmpeg's messages are English in every locale.
 _DISK_FULL = ("No space left on device", "File too large", "quota exceeded")
 
@@ -73,9 +75,23 @@ class Source:
 
 
 def require_ffmpeg() -> None:
-    """Raise ``InputError`` if ffmpeg or ffprobe is missing."""
-    if not (shutil.which("ffmpeg") and shutil.which("ffprobe")):
-        raise InputError(NOT_INSTALLED)
+    """Raise ``InputError`` if ffmpeg or ffprobe is missing, or cannot run at
+    all: each file would wait for it."""
+    for name in ("ffmpeg", "ffprobe"):
+        path = shutil.which(name)
+        if path is None:
+            raise InputError(NOT_INSTALLED)
+        status, _ = run_limited(
+            [path, "-version"], _ANSWER_S, stderr=subprocess.DEVNULL
+        )
+        problem = f"gave no answer within {_ANSWER_S:g} s"
+        if status is not None:
+            problem = f"ends with status {status}"
+        require(
+            status == 0,
+            f"{path} -version {problem}",
+            "install ffmpeg anew, or correct PATH",
+        )
 
 
 class Processes:

@@ -10,14 +10,12 @@ from typing import List, Optional, Tuple
 import numpy as np
 import soundfile
 
-from data_prep.audio.decode import open_audio
+from data_prep.audio.decode import RATES, open_audio, require_plausible
 from data_prep.audio.folder import foreign, kind_of
 from data_prep.audio.headers import SampleBytes, after_tags, sample_bytes
 from data_prep.files.errors import require
 from data_prep.files.shapes import is_unicode
 
-#: Plausible sample rates of recordings, Hz.
-RATES = (4000, 192000)
 #: Recordings below this length are rejected, seconds.
 SHORTEST_S = 0.1
 #: Recordings above this length are flagged as uncut tapes, seconds.
@@ -239,13 +237,15 @@ def audit_file(
 
 def header_facts(path: Path) -> Optional[Tuple[float, int, int]]:
     """Length in seconds, number of channels and rate of a recording by its
-    header; None for a file that cannot be opened or states no length."""
+    header; None for a file that cannot be opened, or states no length or no
+    plausible rate."""
     try:
         with open_audio(str(path)) as file:
+            require_plausible(file)
             if file.frames > MOST_FRAMES:
                 return None
             return file.frames / file.samplerate, file.channels, file.samplerate
-    except (soundfile.LibsndfileError, TypeError, OSError):
+    except (RuntimeError, TypeError, OSError):
         return None
 
 

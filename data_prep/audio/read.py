@@ -7,7 +7,12 @@ import numpy as np
 import torch
 from torchaudio.transforms import Resample
 
-from data_prep.audio.decode import mixed_windows, open_audio, read_frames
+from data_prep.audio.decode import (
+    mixed_windows,
+    open_audio,
+    read_frames,
+    require_plausible,
+)
 from data_prep.audio.resample import is_odd, reach, reduced, resample
 
 
@@ -43,6 +48,7 @@ class MonoFile:
 
     def __init__(self, path: str, start: float, stop: float, sample_rate: int):
         with open_audio(path) as file:
+            require_plausible(file)
             rate, end = file.samplerate, file.frames
         self.path, self.rate, self.sample_rate = path, rate, sample_rate
         self.first = min(round(start * rate), end)

@@ -88,7 +88,7 @@ def read_held_out(
     here = {identity(rec.patient_id) for rec, _ in rows_here}
     for table in tables:
         rows = read_table(table, ["patient_id"], named)
-        listed = _listed_patients(table, rows)
+        listed = listed_patients(table, rows)
         held_out.patients = {**listed, **held_out.patients}
         has_audio = False
         if {"wav", "path"} & set(rows[0][1]):
@@ -106,8 +106,8 @@ def read_held_out(
     return held_out
 
 
-def _listed_patients(table, rows) -> Dict[str, str]:
-    """First row of each patient of a table."""
+def listed_patients(table: Path, rows) -> Dict[str, str]:
+    """First row of each patient of a table, as ``identity`` compares them."""
     listed: Dict[str, str] = {}
     for source, cells in rows:
         # With its folder: several tables may be called test.csv.

@@ -16,7 +16,9 @@ from data_prep.corpora.labelled import prepare_clinical
 from data_prep.corpora.preparation import require_out
 from data_prep.files.arguments import Arguments, texts
 from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.folders import RELATIVE
 from data_prep.files.identifiers import identity
+from data_prep.files.lock import locked
 
 logger = logging.getLogger(__name__)
 
@@ -65,8 +67,8 @@ def require_table(root: Path, name: str, corpus: str) -> Path:
 
 
 def require_audio(path: str, root: Path, source: str, cure: str) -> str:
-    """Path listed in a table of the corpus, which must exist."""
-    spelt = find_file(root, path)
+    """Path listed in a table of the corpus, which must exist in its folder."""
+    spelt = find_file(root, path) if RELATIVE.holds(path) else None
     require(spelt is not None, f"{source}: {path} is not in {root}", cure)
     return spelt
 
@@ -177,5 +179,5 @@ def command_line(prepare: Callable, **options: Tuple[object, str]) -> None:
     for name, (default, _) in options.items():
         if default == ():
             args[name] = texts(args[name])
-    with one_line_errors():
+    with one_line_errors(), locked(args["out"]):
         prepare(args.pop("data_folder"), args.pop("out"), **args)

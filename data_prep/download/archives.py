@@ -20,14 +20,19 @@ from typing import BinaryIO, Callable, Iterator, List, NamedTuple, Sequence
 
 from tqdm import tqdm
 
-from data_prep.files.atomic import make_folder
+from data_prep.files.atomic import make_folder, named_in_errors
 from data_prep.files.errors import InputError, require
 
 TAR = (".tar.gz", ".tgz", ".tar")
+#: Bytes that an archive may unpack to: so many, and a multiple of its own.
+_MOST_BYTES, _MOST_RATIO = 10**9, 50
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error),
     *(EOFError, RuntimeError, NotImplementedError, struct.error),
 )
+
+
+_CURE = "do not use this archive, and tell those who made it"
 
 
 class Member(NamedTuple):
@@ -58,6 +63,8 @@ def unpack(path: Path, out: Path, marker: Path) -> None:
                 f"the empty file {marker}"
             )
         raise InputError(f"{path} cannot be unpacked ({error}); {cure}")
+    if hasattr(os, "sync"):
+        os.sync()  # a marker after a power cut must not be all that is left
     marker.touch()
 
 
@@ -69,14 +76,22 @@ def is_rest_of_split(name: str) -> bool:
 
 def _write_all(path: Path, members: Iterator[Member], out: Path) -> None:
     bar = tqdm(members, desc=f"unpacking {path.name}", unit="file")
+    left = _MOST_BYTES + _MOST_RATIO * path.stat().st_size
     for member in bar:
+        left -= member.size
+        require(left >= 0, f"{path} unpacks to more than any audio does", _CURE)
         target = out / _checked(path, member)
         if target.is_file() and target.stat().st_size == member.size:
             continue  # written before an interruption
         target.parent.mkdir(parents=True, exist_ok=True)
         half = target.with_name(f".{target.name}.partial")
-        with member.opened() as source, open(half, "wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)
+        try:
+            with named_in_errors(half), open(half, "wb") as file:
+                with member.opened() as source:
+                    shutil.copyfileobj(source, file, 1 << 20)
+        except BaseException:
+            half.unlink(missing_ok=True)
+            raise
         os.replace(half, target)
 
 
@@ -88,12 +103,17 @@ def _checked(path: Path, member: Member) -> PurePosixPath:
         and ".." not in name.parts
         and not PureWindowsPath(member.name).drive,
         f"{path} holds {member.name}, which leads out of the folder",
-        "do not use this archive, and tell those who made it",
+        _CURE,
+    )
+    require(
+        bool(name.name) and member.name.isprintable(),
+        f"{path} holds {member.name!r}, which is not the name of a file",
+        _CURE,
     )
     require(
         member.is_plain,
         f"{path} holds {member.name}, which is a link or a device",
-        "do not use this archive, and tell those who made it",
+        _CURE,
     )
     return name
 
@@ -114,7 +134,7 @@ def _in_zip(path: Path) -> Iterator[Member]:
         joined = Joined(files)
         archive = stack.enter_context(zipfile.ZipFile(joined))
         for info in archive.infolist():
-            if info.is_dir():
+            if info.filename.endswith("/"):
                 continue
             if len(parts) > 1:
                 info = _in_the_whole(info, joined.starts)

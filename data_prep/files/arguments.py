@@ -18,6 +18,7 @@ PATHS = {
     *("cries", "sounds", "study", "profile", "run", "runs", "sets"),
     *("results", "model", "data", "folder", "before", "after"),
     *("audio_folder", "annotations", "hard_negatives", "scores"),
+    *("others", "backgrounds"),
 }
 #: Upper limits of numbers. The commands know the lower ones.
 _PROCESSES = ("jobs", "workers", "threads")
@@ -46,6 +47,12 @@ class Arguments(argparse.ArgumentParser):
         if action.nargs != 0:
             action.type = _type_of(action.dest, action.type)
         return action
+
+    def _get_values(self, action, arg_strings):
+        # argparse removes it, also where it is a value, as in --out=--.
+        if action.option_strings and "--" in arg_strings:
+            self.error(f"{action.option_strings[-1]} is --; pass a value")
+        return super()._get_values(action, arg_strings)
 
     def parse_known_args(self, args=None, namespace=None):
         """Parse, unless an option is given twice."""

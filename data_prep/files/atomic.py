@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Iterator, Optional, TextIO
 
 from data_prep.files.errors import (
-    InputError,
+    AccessError,
     cannot_access,
     cure_of,
     is_of_disk,
@@ -31,11 +31,11 @@ _TORCH_WRITER = ("PytorchStreamWriter", "inline_container", "iostream")
 _STANDARD_STREAMS = {"-": 1, "/dev/stdout": 1, "/dev/stderr": 2}
 
 
-def cannot_write(path: Path, error: OSError) -> InputError:
-    """Make the ``InputError`` for a file or folder that cannot be written."""
+def cannot_write(path: Path, error: OSError) -> AccessError:
+    """Make the ``AccessError`` for a file or folder that cannot be written."""
     reason = error.strerror or error
     name = "standard output" if str(path) == "-" else path
-    return InputError(
+    return AccessError(
         f"{name} could not be written ({reason}); {cure_of(error)}"
     )
 

@@ -52,6 +52,11 @@ class InputError(ValueError):
         )
 
 
+class AccessError(InputError):
+    """A file or folder that cannot be written or read: the same command may
+    succeed later."""
+
+
 def require(condition: bool, problem: str, cure: str) -> None:
     """Raise an ``InputError`` of problem and cure unless the condition holds.
 
@@ -113,8 +118,8 @@ def is_of_disk(error: OSError) -> bool:
     return error.errno in (*_NO_SPACE, *_GONE)
 
 
-def cannot_access(error: OSError) -> InputError:
-    """Make the ``InputError`` for the file or folder that an error names."""
+def cannot_access(error: OSError) -> AccessError:
+    """Make the ``AccessError`` for the file or folder that an error names."""
     # A copy names its source first, and fails at its target if that is full.
     name = is_of_disk(error) and error.filename2 or error.filename
     cure = cure_of(error)
@@ -127,7 +132,7 @@ def cannot_access(error: OSError) -> InputError:
         cure = (
             "change its permissions or place, then run the same command again"
         )
-    return InputError(f"{name or 'the output'}: {error.strerror}; {cure}")
+    return AccessError(f"{name or 'the output'}: {error.strerror}; {cure}")
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Collection, Dict, Iterator, Mapping
 
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import Rule
@@ -69,6 +69,15 @@ def _irregular(folder: Path, depth: int) -> Iterator[str]:
                 yield entry.path
 
 
+def named_only(options: Mapping[str, Any], paths: Collection[str]) -> Dict:
+    """Options of a command for a file that may be shared: `paths` among them
+    as names of files and folders, since where they are may name people."""
+    return {
+        name: Path(value).name if name in paths and value else value
+        for name, value in options.items()
+    }
+
+
 def require_outside(out: Path, source: Path) -> None:
     """Refuse an output folder inside the input folder: the next command that
     lists the input would read the output, too."""
@@ -78,6 +87,19 @@ def require_outside(out: Path, source: Path) -> None:
         f"{out} is inside {source}, whose files are read",
         "choose an output folder outside it",
     )
+
+
+def require_other(out: Path, option: str, source: Path) -> None:
+    """Refuse an output folder that is a folder of input, or inside one: the
+    next command that lists the input would read the output, too."""
+    if not Path(source).is_dir():
+        return
+    require(
+        os.path.realpath(out) != os.path.realpath(source),
+        f"--out {out} is the folder {option}, whose files are read",
+        "pass another folder",
+    )
+    require_outside(out, source)
 
 
 def require_apart(out: Path, source: Path) -> None:

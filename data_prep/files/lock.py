@@ -5,12 +5,19 @@ import logging
 import os
 import socket
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Dict, Iterator, Optional
+from typing import ContextManager, Dict, Iterator, Optional
 
-from data_prep.files.atomic import cannot_write, make_folder, names, try_lock
+from data_prep.files.atomic import (
+    cannot_write,
+    is_stream,
+    make_folder,
+    names,
+    try_lock,
+)
 from data_prep.files.errors import InputError
+from data_prep.files.folders import require_regular_files
 
 logger = logging.getLogger(__name__)
 
@@ -22,10 +29,10 @@ _held: Dict[str, int] = {}
 def locked(
     folder: Path, name: str = ".lock", file: Optional[Path] = None
 ) -> Iterator[int]:
-    """Hold the lock of an output folder, or of one `file` in it; yield its
-    descriptor.
+    """Hold the lock of an output folder; yield its descriptor.
 
-    The system frees the lock when this process ends, however it ends. Within
+    A folder that holds a pipe is refused: a write to it could wait for ever.
+    With `file`, what is written is that file or folder in it. The system frees the lock when this process ends, however it ends. Within
     one process the same folder can be locked again. Raises ``InputError``,
     which names the other process, if there is one.
     """
@@ -33,6 +40,8 @@ def locked(
     if path in _held:
         yield _held[path]
         return
+    if file is None:
+        require_regular_files(folder)
     _held[path] = descriptor = _acquire(Path(path), folder, file)
     try:
         yield descriptor
@@ -42,6 +51,15 @@ def locked(
                 with suppress(OSError):
                     os.unlink(path)
             os.close(descriptor)
+
+
+def locked_beside(path: Path) -> ContextManager[int]:
+    """Hold the lock of an output file, or of a folder that is replaced as a
+    whole; a device or a pipe has none."""
+    path = Path(path)
+    if is_stream(path) and not path.is_dir():
+        return nullcontext(-1)
+    return locked(path.parent, f".{path.name}.lock", path)
 
 
 def _acquire(path: Path, folder: Path, file: Optional[Path]) -> int:
@@ -65,7 +83,7 @@ def _acquire(path: Path, folder: Path, file: Optional[Path]) -> int:
             os.close(descriptor)
             raise InputError(
                 f"{file or folder} is in use by {holder}; wait for it or stop "
-                f"it, or pass another {'file' if file else 'folder'}"
+                f"it, or pass another {'name' if file else 'folder'}"
             )
         if names(path, descriptor):
             break

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Set, Tuple
 
 from data_prep.files.atomic import complete_or_absent
-from data_prep.files.errors import InputError
+from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned
 from data_prep.files.missing import PATHS, is_missing, refuse_damaged
 from data_prep.files.spreadsheets import csv_text, parsed_lines, say_once
@@ -60,7 +60,7 @@ def read_table(
     if not lines:  # as ",,,"
         raise InputError(f"{path} is empty; expected a header and rows")
     names = {(named or {}).get(name, name) for name in required}
-    lines = _from_header(path, lines, names)
+    lines = from_header(path, lines, names)
     first = [cleaned(cell) for cell in lines[0][1]]
     header = checked_header(path, first, required, named)
     rows, changed = [], []
@@ -108,7 +108,7 @@ def replace_decimal_commas(path: Path, rows: List[Dict[str, str]]) -> None:
         say_once(f"{path}: decimal commas in {', '.join(sorted(replaced))}")
 
 
-def _from_header(
+def from_header(
     path: Path, lines: List[Tuple[str, List[str]]], names: Set[str]
 ) -> List[Tuple[str, List[str]]]:
     """Lines from the header on. Rows of one cell above it, such as a title of
@@ -226,6 +226,20 @@ def _refuse_missing(path, header, missing, named) -> None:
     raise InputError(
         f"{path} has no column {', no column '.join(names)}, only "
         f"{', '.join(filter(None, header))}; {cure}"
+    )
+
+
+def require_own(path: Path, columns: Sequence[str]) -> None:
+    """Refuse to replace a table that does not begin with these columns, so
+    that another command, or the user, has written it."""
+    if not Path(path).is_file():
+        return
+    with open(path, encoding="utf-8", errors="replace") as file:
+        names = file.readline(1 << 16).rstrip("\n").split(",")
+    require(
+        names[: len(columns)] == [*columns],
+        f"{path} is a table of another kind, which would be replaced",
+        "pass another --out",
     )
 
 

@@ -41,10 +41,7 @@ def _write(args) -> int:
     began = time.monotonic()
     try:
         made = make_corpus(**vars(args))
-    except (OSError, RuntimeError) as error:
-        if getattr(error, "errno", None):
-            raise  # one_line_errors names the cure
-        # A killed worker, or a full disk as soundfile reports it.
+    except RuntimeError as error:  # a killed worker
         print(f"error: {error}; run again to resume", file=sys.stderr)
         return 1
     total = Counter()

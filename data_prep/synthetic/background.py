@@ -6,7 +6,7 @@ is the same whatever the other parts are.
 """
 
 from functools import lru_cache
-from typing import List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence, Union
 
 import numpy as np
 
@@ -36,6 +36,16 @@ class Stretch(NamedTuple):
     offset: int
 
 
+def require_finite(listed: str, samples: Union[float, np.ndarray]) -> None:
+    """Refuse a recording with samples that are not numbers: what it is mixed
+    with would not be numbers either."""
+    require(
+        bool(np.isfinite(samples).all()),
+        f"{listed} holds samples that are NaN or infinite",
+        "leave it out",
+    )
+
+
 def open_source(path: str, listed: str, rate: int, level_db: float) -> Source:
     """Open a recording of background and find the gain to a level, dB of full
     scale (root mean square)."""
@@ -49,6 +59,7 @@ def open_source(path: str, listed: str, rate: int, level_db: float) -> Source:
         raise InputError(
             f"{listed} cannot be decoded ({error}); leave it out, or convert it"
         )
+    require_finite(listed, energy)
     least = 2 * round(FADE_S * rate)
     require(
         len(sound) > least,

@@ -47,11 +47,10 @@ from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import soundfile as sf
 from tqdm import tqdm
 
 from data_prep.audio.folder import AUDIO
-from data_prep.files.atomic import renamed
+from data_prep.audio.write import audio_output
 from data_prep.files.errors import InputError
 from data_prep.files.lock import locked
 from data_prep.files.parent import end_with_parent
@@ -100,8 +99,8 @@ def _write_audio(task: Tuple[Path, object], seed: int) -> float:
     render = render_cry if isinstance(plan, CryPlan) else render_sound
     wave = np.round(render(plan, seed) * 32767).astype(np.int16)
     kind = "FLAC" if path.suffix == ".flac" else "WAV"
-    with renamed(path) as partial:
-        sf.write(partial, wave, RATE, "PCM_16", format=kind)
+    with audio_output(path, RATE, kind) as write:
+        write(wave)
     return len(wave) / RATE
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from data_prep.audio.read import read_mono
 from data_prep.files.errors import InputError, require
-from data_prep.synthetic.background import Background, Source
+from data_prep.synthetic.background import Background, Source, require_finite
 from data_prep.synthetic.levels import active_part, active_power, frame_powers
 
 #: Background is measured from so much before a clip to so much after it.
@@ -71,6 +71,7 @@ class Clips:
                 f"{path} cannot be decoded ({error}); leave it out, or convert "
                 "it"
             )
+        require_finite(path, sig)
         begin, end = active_part(sig, self.rate)
         sig = sig[begin:end].astype(np.float64)
         n = min(round(_EDGE_S * self.rate), len(sig) // 2)

@@ -19,8 +19,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from cry_modules.evaluation.final import STUDY, STUDY_FILE
 from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.lock import locked
 from data_prep.files.shapes import read_json
 from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS, folder_name
@@ -227,9 +227,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             flush=True,
         )
         facts = study_facts(results, choice)
-        _require_same(folder / STUDY_FILE, facts)
-        make_folder(folder)
-        write_text(folder / STUDY_FILE, json.dumps(facts, indent=1) + "\n")
+        with locked(folder):  # the training locks it again
+            _require_same(folder / STUDY_FILE, facts)
+            write_text(folder / STUDY_FILE, json.dumps(facts, indent=1) + "\n")
         os.chdir(ROOT)
         os.execv(sys.executable, [sys.executable, *command])
 

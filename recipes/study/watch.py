@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from data_prep.files.shapes import read_json
 from recipes.study import cost
+from recipes.study.clock import bring_back
 from recipes.study.keys import as_keys, stage_of
 from recipes.study.plan import Plan, Run
 from recipes.study.so_far import SoFar
@@ -48,6 +49,12 @@ class Watch:
     def look(self, ended: bool = False) -> None:
         """Report new events. While the study runs, a run counts as done once
         its costs exist, which it writes last."""
+        n_ahead = bring_back(run.result for run in self.plan.runs.values())
+        if n_ahead:
+            self._write(
+                f"{n_ahead} results are ahead of the clock, which was set back: "
+                "their times are now"
+            )
         for run in self.plan.runs.values():
             if run.name in self.done or not run.done:
                 continue

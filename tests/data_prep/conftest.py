@@ -71,11 +71,14 @@ def out(tmp_path):
 
 @pytest.fixture
 def fake_ffmpeg(tmp_path, monkeypatch):
-    """Replace ffmpeg by a shell script: ``fake_ffmpeg("exit 1")``."""
+    """Replace ffmpeg by a shell script, which is installed well:
+    ``fake_ffmpeg("exit 1")``."""
+
+    answers = '#!/bin/sh\n[ "$1" = -version ] && exit 0\n'
 
     def fake(script):
         (tmp_path / "bin").mkdir()
-        (tmp_path / "bin/ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin/ffmpeg").write_text(f"{answers}{script}\n")
         (tmp_path / "bin/ffmpeg").chmod(0o755)
         path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
         monkeypatch.setenv("PATH", path)

@@ -79,6 +79,7 @@ def test_splits_uploaders_labels_and_licences(
         ("ground_truth/dev.csv", "100,", "99,", "row 2: 99 is not in FSD50K.m"),
         ("metadata/dev_clips_info_FSD50K.json", '"uploader"', '"u"', "100.upl"),
         ("metadata/dev_clips_info_FSD50K.json", "{", "", "damaged, not JSON"),
+        ("metadata/dev_clips_info_FSD50K.json", "user0", "", "has no uploader"),
     ],
 )
 def test_bad_tables(fsd50k, prepared, path, old, new, message):

@@ -47,6 +47,25 @@ def test_official_lists_speakers_and_words(
     assert "words: 3 in total here, 35 as published" in caplog.messages
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-16-le"])
+def test_lists_that_another_system_has_saved(
+    speech_commands, prepared, encoding
+):
+    for name in ("validation", "testing"):
+        path = speech_commands / f"{name}_list.txt"
+        text = path.read_text().replace("/", "\\").replace("\n", "\r\n")
+        path.write_bytes(text.encode(encoding))
+    splits = prepared(prepare_speech_commands, speech_commands)
+    assert [len(splits[s]) for s in SPLITS] == [32, 8, 8]
+
+
+@pytest.mark.parametrize("text", ["", "../../etc/passwd\n", "BED/X.wav\n"])
+def test_a_list_of_other_recordings(speech_commands, prepared, text):
+    (speech_commands / "testing_list.txt").write_text(text)
+    with pytest.raises(InputError, match="testing_list.txt lists no recording"):
+        prepared(prepare_speech_commands, speech_commands)
+
+
 def test_some_words(speech_commands, prepared, caplog):
     splits = prepared(
         prepare_speech_commands, speech_commands, words=["happy", "cat"]

@@ -62,6 +62,7 @@ def test_another_fold(urbansound8k, prepared):
         (",1,3,dog_bark", ",x,3,dog_bark", "row 2: fold is 'x'; expected a"),
         (",dog_bark", ",cow", "row 2: class is 'cow'; expected one of air_co"),
         ("1003-3-0-0", "9", "row 2: audio/fold1/9.wav is not in .*add the f"),
+        ("1003-3-0-0", "../fold1/1003-3-0-0", "is not in .*add the f"),
         ("fsID", "fs", "UrbanSound8K.csv has no column 'fsID'"),
         # A slice that somebody moved to the fold of another source.
         (",1003,", ",10003,", "fs10003"),

@@ -1,10 +1,15 @@
 """The second start of each command that writes a folder is one line, and what
-the first one has written stays. See also test_lock.py and test_commands.py."""
+the first one has written stays. A new command has a row in one of three tables,
+or a test here fails."""
 
 import fcntl
 import importlib
 import json
+import os
+import runpy
+import signal
 import sys
+from pathlib import Path
 
 import pytest
 import studies
@@ -59,7 +64,84 @@ COMMANDS = {
     ),
     "night": ("data_prep.night", "{db} {db} --out={out}", "{out}/.lock"),
     "report": ("recipes.study.report.__main__", "{out}", "{out}/.report.lock"),
+    "prepare": (
+        "data_prep.clinical_prepare",
+        "{db} --label_column=neuro_injury --out={out}",
+        "{out}/.lock",
+    ),
+    "windows": (
+        "data_prep.detection_windows",
+        "--sounds {table} --others {table} --backgrounds {table} --out={out}",
+        "{out}/.lock",
+    ),
+    "detect": (
+        "cry_modules.detect.__main__",
+        "{run} {clinic} --out={out}",
+        "{out}/.lock",
+    ),
+    "inference": (
+        "cry_modules.inference.__main__",
+        "{db} {db} --csv={out}/a.csv",
+        "{out}/.a.csv.lock",
+    ),
+    "tables": (
+        "recipes.study.cry_tables",
+        "{db} {table} --labels=neuro_injury --out={out}",
+        "{out}/.lock",
+    ),
+    "upstream": (
+        "tools.export_upstream",
+        "--sb={db} --out={out}",
+        "{out}/../.out.lock",
+    ),
 }
+#: Commands that hold a lock, and where that is tested.
+ELSEWHERE = {
+    "data_prep.convert": "data_prep/files/test_lock.py",
+    "data_prep.audit": "data_prep/files/test_lock.py",
+    "data_prep.synthetic.__main__": "data_prep/files/test_lock.py",
+    "cry_modules.review.__main__": "cry_modules/review/test_review_command.py",
+    "recipes.simclr.train_simclr": "test_commands.py",
+    "recipes.adaptation.train_adapt": "test_commands.py",
+    "recipes.classification.train_cls": "test_commands.py",
+    "recipes.study.run": "recipes_study/test_run.py",
+    "recipes.study.final": "recipes_study/test_own_data.py",
+}
+#: Commands that write nothing, or single files that are complete or absent, in
+#: a moment at their end; and those that others start.
+NO_LOCK = {
+    *("cry_modules.metrics.__main__", "cry_modules.figures.__main__"),
+    *("cry_modules.figures.views", "cry_modules.export.run_onnx"),
+    "cry_modules.demo.__main__",  # its uploads: cry_modules/demo/uploads.py
+    *("recipes.study.embed", "recipes.study.report.so_far"),
+    *("recipes.study.command", "recipes.study.forkserver"),
+    *("tools.numeric_matrix", "tools.first_evening", "tools.run_notebook"),
+    *("tools.compare_results", "tools.check_environment"),
+}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def commands():
+    """Modules with a ``main`` that is run as a command."""
+    for package in ("cry_modules", "data_prep", "recipes", "tools"):
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if "\ndef main(" in path.read_text(encoding="utf-8"):
+                name = path.relative_to(ROOT).with_suffix("")
+                yield ".".join(name.parts)
+
+
+def test_every_command_is_in_a_table():
+    tested = {module for module, _, _ in COMMANDS.values()}
+    tested.remove("data_prep.clinical_prepare")  # stands for the preparations
+    tables = [tested, set(ELSEWHERE), NO_LOCK]
+    assert sorted(commands()) == sorted(set().union(*tables))
+    assert sum(map(len, tables)) == len(set().union(*tables))
+    for module, file in ELSEWHERE.items():
+        text = (ROOT / "tests" / file).read_text(encoding="utf-8")
+        words = module.replace(".__main__", "").split(".")
+        assert "lock" in text and words[-1] in text, module
+    for path in (ROOT / "data_prep").glob("*_prepare.py"):
+        assert "\n    command_line(" in path.read_text(encoding="utf-8")
 
 
 @pytest.fixture
@@ -68,12 +150,17 @@ def places(request, tmp_path, monkeypatch):
 
     def places(name):
         folders = {"db": "", "run": "", "out": tmp_path / "out"}
+        folders["table"] = tmp_path / "db/recordings.csv"
+        folders["clinic"] = request.getfixturevalue("clinic")
         folders["out"].mkdir()
         if name == "embed":
             (folders["out"] / "a.csv.partial").mkdir()
         if name == "download":
             pytest.importorskip("pooch")
-        elif name == "export":
+        elif name == "upstream":
+            folders["db"] = tmp_path / "speechbrain"
+            (folders["db"] / "tests/recipes").mkdir(parents=True)
+        elif name in ("export", "detect"):
             folders["run"] = request.getfixturevalue("trained")()
         elif name != "report":
             folders["db"] = request.getfixturevalue("database")()
@@ -95,6 +182,57 @@ def contents(folder):
     return {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
+@pytest.fixture
+def limited():
+    """Fail where a call waits for ever."""
+
+    def stop(*_):
+        raise TimeoutError
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(100)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({*COMMANDS} - {"export", "upstream", "pack"})
+)
+def test_a_pipe_in_the_output_folder_is_one_line(
+    name, places, limited, monkeypatch, capsys
+):
+    module, arguments, lock = COMMANDS[name]
+    folders = places(name)
+    lock = Path(lock.format(**folders))
+    pipe = lock.parent / "logs/train.csv"
+    if name == "inference":  # one table, which may be a pipe
+        arguments += " --plot"
+        pipe = lock.parent / "a_over_time/r0.csv"
+    pipe.parent.mkdir()
+    os.mkfifo(pipe)
+    words = [word.format(**folders) for word in arguments.split()]
+    monkeypatch.setattr(sys, "argv", [name, *words])
+    monkeypatch.setattr(torch, "set_num_threads", lambda n: None)
+    with pytest.raises(SystemExit) as stop:
+        start(module)
+    assert stop.value.code == 2
+    (line,) = [
+        line
+        for line in capsys.readouterr().err.splitlines()
+        if line.startswith("error: ")
+    ]
+    assert f"{pipe} is a pipe, a socket or a device; remove it" in line
+
+
+def start(module):
+    """Run a command in this process."""
+    if module.endswith("_prepare"):
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    else:
+        importlib.import_module(module).main()
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_second_start_is_one_line(
     name, places, tmp_path, monkeypatch, capsys
@@ -111,7 +249,7 @@ def test_a_second_start_is_one_line(
         fcntl.flock(file, fcntl.LOCK_EX)
         before = contents(folders["out"])
         with pytest.raises(SystemExit) as stop:
-            importlib.import_module(module).main()
+            start(module)
     assert stop.value.code == 2
     (line,) = [
         line

@@ -2,6 +2,7 @@
 folders without a table, and what is refused before any run starts."""
 
 import csv
+import fcntl
 import json
 import re
 import shutil
@@ -310,13 +311,29 @@ def test_the_final_model_is_the_best_of_an_encoder_that_no_fold_has_heard(
     unknown = one_line(final.choose, Results(plan), "supervised")
     assert "--encoder supervised is not in this study" in unknown
     with studies.fewer_draws():
-        final.main([str(folder), "--encoder", "simclr", "--mode", "linear"])
+        check_double_start(folder, capsys)
     (command,) = started
     assert f"--output_folder={folder}/final_simclr_linear" in command
     assert "on the page, where" in capsys.readouterr().out
     plan = studies.plan_of({**settings, "folds": False})
     assert "needs a study with folds" in one_line(final.choose, Results(plan))
     assert "recipes.study.final" not in run.farewell(plan)
+
+
+def check_double_start(folder, capsys):
+    """While the training of a final model holds its lock, nothing changes."""
+    arguments = [str(folder), "--encoder", "simclr", "--mode", "linear"]
+    final.main(arguments)
+    printed = capsys.readouterr().out
+    made = folder / "final_simclr_linear"
+    before = (made / STUDY_FILE).stat().st_mtime_ns
+    with open(made / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with pytest.raises(SystemExit):
+            final.main(arguments)
+    assert f"{made} is in use by" in capsys.readouterr().err
+    assert (made / STUDY_FILE).stat().st_mtime_ns == before
+    print(printed, end="")
 
 
 def check_choice(plan, line, command):

@@ -13,6 +13,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from data_prep.files.errors import InputError
 from tools.run_notebook import as_python, read_cells, shell_commands
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -128,6 +129,31 @@ def test_a_cell_that_fails_ends_it(cell, last, tmp_path):
     done = run(notebook, tmp_path / "a.html")
     assert done.returncode == 1 and done.stderr.rstrip().endswith(last)
     assert not (tmp_path / "a.html").exists()
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["null", "[]", "{}", "[" * 100_000, '{"cells": 1}', '{"cells": [{}]}',
+     '{"cells": [{"cell_type": "code", "source": 1}]}', "", "NaN"],
+)  # fmt: skip
+def test_what_is_not_a_notebook(content, tmp_path):
+    path = tmp_path / "a.ipynb"
+    path.write_text(content)
+    with pytest.raises(InputError, match="pass a notebook"):
+        read_cells(path)
+
+
+def test_what_cannot_be_written_is_said_before_the_cells_run(tmp_path):
+    notebook = write_notebook(tmp_path / "a.ipynb", "open('it_ran', 'w')")
+    before = notebook.read_bytes()
+    for page in (tmp_path / "no/a.html", tmp_path, notebook, "--"):
+        done = run(notebook, Path(page))
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert done.stderr.count("error: ") == 1
+    done = run(tmp_path / "absent.ipynb", tmp_path / "a.html")
+    assert done.returncode == 2 and "the file is missing" in done.stderr
+    assert not (tmp_path / "it_ran").exists()
+    assert notebook.read_bytes() == before
 
 
 @pytest.mark.slow

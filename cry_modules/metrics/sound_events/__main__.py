@@ -27,7 +27,12 @@ from cry_modules.metrics.sound_events.comparison import (
 from cry_modules.metrics.sound_events.event_based import Collar
 from cry_modules.metrics.sound_events.intersection import Criteria
 from cry_modules.metrics.sound_events.labels import judged, relabelled, renames
-from cry_modules.metrics.sound_events.lists import Lists, of_channel, read_lists
+from cry_modules.metrics.sound_events.lists import (
+    TABLE,
+    Lists,
+    of_channel,
+    read_lists,
+)
 from cry_modules.metrics.sound_events.pairing import (
     DURATION,
     Sources,
@@ -42,10 +47,17 @@ from data_prep.annotations.formats import FORMATS
 from data_prep.files.arguments import Arguments, texts
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import one_line_errors, require
+from data_prep.files.folders import named_only, require_other
 from data_prep.files.lock import locked
 from data_prep.files.option_values import Number, path, whole_number
-from data_prep.files.tables import write_table, write_text
+from data_prep.files.tables import require_own, write_table, write_text
 
+BINS, RECORDINGS = "bins.csv", "recordings.csv"
+_COLUMNS = (
+    *("annotated", "detected", "recording", "label", "begin_s", "end_s"),
+    *("annotated_minutes_per_hour", "detected_minutes_per_hour"),
+)
+_PATHS = "annotated", "detected", "out", "audio", "durations", "recordings"
 _FORMAT = {"choices": tuple(FORMATS)}
 _SECONDS, _SHARE = Number(0, 3600), Number(0, 1)
 _DRAWS = whole_number(LEAST_DRAWS, 1_000_000)
@@ -111,7 +123,13 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
             "--audio and --durations both give the lengths of recordings",
             "leave out one of them",
         )
+        for side in ("annotated", "detected"):
+            folder = Path(getattr(args, side))
+            if not (folder / TABLE).is_file():  # else nothing else is read
+                require_other(args.out, side.upper(), folder)
         with locked(make_folder(args.out)):
+            for table in (BINS, RECORDINGS):
+                require_own(Path(args.out, table), _COLUMNS[:3])
             print(judge(args))
 
 
@@ -239,24 +257,23 @@ def _bin_rows(recordings: Sequence[Recording], labels) -> List[List]:
 
 def _write(args, comparisons: Sequence[Dict], rows: List[List]) -> None:
     out = Path(args.out)
-    columns = (
-        *("annotated", "detected", "recording", "label", "begin_s", "end_s"),
-        *("annotated_minutes_per_hour", "detected_minutes_per_hour"),
-    )
-    write_table(out / "bins.csv", columns, rows)
+    write_table(out / BINS, _COLUMNS, rows)
     of_each = [
         [comparison["annotated"], comparison["detected"], *row.values()]
         for comparison in comparisons
         for row in comparison["by_recording"]
     ]
     names = ["annotated", "detected", *comparisons[0]["by_recording"][0]]
-    write_table(out / "recordings.csv", names, of_each)
+    write_table(out / RECORDINGS, names, of_each)
     from cry_modules.figures.sound_events import draw  # imports matplotlib
 
     draw(comparisons, rows, out / "events.png")
+    options = named_only(vars(args), _PATHS)
     result = {
-        "options": vars(args),
-        "durations": args.audio or args.durations or "end of the last event",
+        "options": options,
+        "durations": options["audio"]
+        or options["durations"]
+        or "end of the last event",
         "comparisons": comparisons,
     }
     text = json.dumps(result, indent=1, allow_nan=False)

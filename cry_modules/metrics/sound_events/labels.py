@@ -8,6 +8,7 @@ from data_prep.annotations.event import Event
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, spelling
+from data_prep.files.missing import is_missing
 
 ALL = "all"
 
@@ -36,8 +37,11 @@ def relabelled(
     result: Dict[str, List] = {name: [] for name in lists}
     for name, events in lists.items():
         for event in events:
-            text = new_labels.get(spelling(event.label), cleaned(event.label))
-            if text:
+            text = cleaned(event.label)
+            text = new_labels.get(
+                "" if is_missing(text) else spelling(text), text
+            )
+            if not is_missing(text):
                 label = written.setdefault(spelling(text), text)
                 result[name].append(replace(event, label=label))
     n_of = [sum(map(len, each.values())) for each in (lists, result)]

@@ -13,6 +13,7 @@ from data_prep.audio.measure import header_facts
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, not_a_file, require
 from data_prep.files.identifiers import Spellings
+from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.option_values import Number, convert
 from data_prep.files.tables import read_table
 
@@ -47,6 +48,12 @@ class Table(Generic[T]):
                     "add it, or correct the name of the recording",
                 )  # fmt: skip
             result[key], *others = (self.entries[n] for n in matching)
+            require(
+                result[key] != 0,
+                f"{self.where}: {matching[0]} cannot be opened, so its length "
+                "is unknown",
+                "try data_prep.convert, or pass --durations",
+            )
             for name, other in zip(matching[1:], others):
                 is_same = other == result[key]
                 if self.tolerance:
@@ -98,11 +105,10 @@ def read_recordings(
             seconds = convert(f"{source}: {DURATION}", number, cells[DURATION])
             lengths.entries[name] = float(seconds)
         if infant:
-            require(
-                bool(cells[infant]),
-                f"{source}: {infant} is empty",
-                "fill it in",
-            )
+            state = f"is {cells[infant]!r}" if cells[infant] else "is empty"
+            is_there = not is_missing(cells[infant])
+            require(is_there, f"{source}: {infant} {state}", "fill it in")
+            refuse_damaged(source, infant, cells[infant], is_id=True)
             infants.entries[name] = spell(source, cells[infant])
     spell.report()
     return lengths, infants
@@ -114,8 +120,7 @@ def audio_durations(folder: str) -> Table[float]:
     lengths = Table(folder, tolerance=_PAST_S)
     for name in audio_files(Path(folder)):
         facts = header_facts(Path(folder, name))
-        if facts is not None and facts[0] > 0:  # else said if it is needed
-            lengths.entries[name] = facts[0]
+        lengths.entries[name] = 0.0 if facts is None else facts[0]
     return lengths
 
 

@@ -171,6 +171,18 @@ def no_preprocessor(folder):
             "the configuration of this wav2vec2 cannot be built",
         ),
         (
+            lambda f: change(f, "config.json", num_hidden_layers=10**6),
+            "(num_hidden_layers is 1000000; it must be 200 or less)",
+        ),
+        (
+            lambda f: change(f, "config.json", intermediate_size=10**7),
+            "(intermediate_size is 10000000; it must be 20000 or less)",
+        ),
+        (
+            lambda f: change(f, "config.json", conv_stride=[9999] * 3),
+            "(it needs recordings of",
+        ),
+        (
             lambda f: change(f, "config.json", hidden_size="a"),
             "the configuration of this wav2vec2 cannot be built",
         ),

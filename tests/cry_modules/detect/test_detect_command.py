@@ -181,11 +181,16 @@ def test_a_threshold_is_chosen_and_taken_again(model, audio, tmp_path, capsys):
     assert facts["false_alarms_per_hour"] <= 900
     assert facts["annotated_events"] == 3 and facts["recordings"] == 3
     assert "how sure is unknown" in capsys.readouterr().err
-    events = (out / "events.csv").read_text()
+    events = rows(out / "events.csv")
     next_run = (model, audio, "--out", tmp_path / "next", "--no_pictures")
     threshold = f"--threshold={out / 'threshold.json'}"
     assert command(*next_run, threshold) == 0
-    assert (tmp_path / "next/events.csv").read_text() == events
+    # Other batches of windows: the last digits of a score may differ.
+    for row, other in zip(rows(tmp_path / "next/events.csv"), events):
+        score = float(row.pop("score"))
+        assert score == pytest.approx(float(other.pop("score")), abs=1e-6)
+        assert row == other
+    assert len(rows(tmp_path / "next/events.csv")) == len(events)
     assert not (tmp_path / "next/pictures").exists()
     for option, words in (
         ("--hop_s=0.5", "--hop_s is 0.5, and"),

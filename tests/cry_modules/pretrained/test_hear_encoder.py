@@ -174,6 +174,7 @@ def test_a_wrong_module_is_refused_in_one_line(monkeypatch, changes, words):
         ("hear:no_such_module", r"import fails \(ModuleNotFoundError"),
         (f"{TOY}:/no/weights.pt", "the weights /no/weights.pt do not exist"),
         (f"{TOY}:{__file__}", "load_model fails"),
+        (f"{TOY}:", "ends in a colon; write its weights there, or leave"),
         ("hear:os", "no function load_model"),
     ],
 )

@@ -95,6 +95,7 @@ def test_more_labels(clinic, review):
             "is the label of no case; pass one of",
         ),
         (f"{PREDICTIONS} --out new.txt", "new.txt is not a csv file"),
+        (f"{PREDICTIONS} --out .", "--out . is not a csv file"),
         (f"{PREDICTIONS} --out /dev/stdout", "is not a csv file"),
         (f"{PREDICTIONS} --out predictions_test.csv", "would replace pred"),
         (f"{PREDICTIONS} --out link.csv", "would replace predictions"),
@@ -136,7 +137,7 @@ def test_two_reviewers_of_one_table(clinic, review, capsys):
             review(PREDICTIONS, "healthy")
         assert capsys.readouterr().err == (
             "error: reviewed.csv is in use by process 7 on ward since 9:00; "
-            "wait for it or stop it, or pass another file\n"
+            "wait for it or stop it, or pass another name\n"
         )
         review(f"{PREDICTIONS} --out mine.csv", "healthy")
     assert review(PREDICTIONS)[0].startswith("1 of 6 cases")

@@ -164,7 +164,7 @@ def test_other_files_of_the_folder(annotate, nights, caplog):
 @pytest.mark.parametrize(
     "out, words",
     [
-        ("labels", "holds the annotations themselves"),
+        ("labels", "is the folder ANNOTATIONS, whose files"),
         ("labels/x", "is inside"),
         ("audio", "is the data folder itself"),
         ("audio/x", "is inside"),

@@ -9,6 +9,7 @@ import pytest
 from data_prep import convert as command
 from data_prep.audio import ffmpeg as calls
 from data_prep.convert import convert
+from data_prep.files.errors import InputError
 from tests.data_prep.convert.converted import refused, rows
 
 
@@ -16,7 +17,7 @@ from tests.data_prep.convert.converted import refused, rows
 def impatient(monkeypatch):
     monkeypatch.setattr(calls, "STALLED_S", 1.0)
     monkeypatch.setattr(calls, "_STEP_S", 0.1)
-    monkeypatch.setattr(calls, "_KILLED_S", 0.5)
+    monkeypatch.setattr(calls, "KILLED_S", 0.5)
 
 
 @pytest.mark.parametrize("script", ["exec sleep 60", "sleep 60"])
@@ -28,6 +29,26 @@ def test_a_program_that_hangs(noise, src, out, fake_ffmpeg, impatient, script):
     refused("a.wav", "ffmpeg made no progress", "disk", source=src, out=out)
     assert time.monotonic() - begin < 15
     assert not list(out.glob("*.flac"))
+
+
+@pytest.mark.parametrize(
+    "script, words",
+    [
+        ("sleep 60", "-version gave no answer within 0.3 s; install ffmpeg"),
+        ("exit 127", "-version ends with status 127; install ffmpeg anew"),
+    ],
+)
+def test_an_ffmpeg_that_never_works(
+    noise, src, out, fake_ffmpeg, monkeypatch, tmp_path, script, words
+):
+    """Said once, before each file waits for it in turn."""
+    noise("src/a.wav")
+    fake_ffmpeg("")
+    (tmp_path / "bin/ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+    monkeypatch.setattr(calls, "_ANSWER_S", 0.3)
+    with pytest.raises(InputError, match=f"{tmp_path}/bin/ffmpeg {words}"):
+        convert(src, out)
+    assert not out.exists()
 
 
 def test_ffprobe_that_hangs(noise, src, out, fake_ffmpeg, impatient, tmp_path):

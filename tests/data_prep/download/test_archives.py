@@ -1,5 +1,6 @@
 """Unpacking of archives that came from elsewhere."""
 
+import errno
 import io
 import stat
 import struct
@@ -8,6 +9,7 @@ import zipfile
 
 import pytest
 
+from data_prep.download import archives
 from data_prep.download.archives import is_rest_of_split, unpack
 
 FILES = {"a/one.wav": b"one" * 100, "a/b/two.wav": bytes(range(256)) * 40}
@@ -109,6 +111,40 @@ def test_links_are_refused(place, refused):
         line = refused(unpack, path, out, marker)
         assert "holds a, which is a link or a device" in line
         assert not contents(out) and not marker.exists()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_bomb_is_refused_before_it_fills_the_disk(
+    name, place, refused, monkeypatch
+):
+    monkeypatch.setattr(archives, "_MOST_BYTES", 10**6)
+    path, out, marker = place(name)
+    WRITERS[name](path, {f"{i}.wav": bytes(10**6) for i in range(3)})
+    line = refused(unpack, path, out, marker)
+    assert "unpacks to more than any audio does; do not use" in line
+    assert not marker.exists()
+    assert sum(map(len, contents(out).values())) <= 2 * 10**6
+
+
+@pytest.mark.parametrize("member", ["", ".", "a\nb.wav", "a\x1b[2J.wav"])
+def test_names_that_no_file_has(member, place, refused):
+    path, out, marker = place("x.zip")
+    write_zip(path, {member: b"x"})
+    assert "is not the name of a file" in refused(unpack, path, out, marker)
+    assert not contents(out) and not marker.exists()
+
+
+def test_a_disk_that_fills_up_keeps_no_half_file(place, refused, monkeypatch):
+    def full(source, file, *_):
+        file.write(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(archives.shutil, "copyfileobj", full)
+    path, out, marker = place("x.zip")
+    write_zip(path)
+    line = refused(unpack, path, out, marker)
+    assert ".one.wav.partial could not be written (No space left" in line
+    assert not contents(out)
 
 
 @pytest.mark.parametrize("name", WRITERS)

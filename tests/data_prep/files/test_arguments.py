@@ -35,6 +35,8 @@ def parser(monkeypatch):
         (["r", "--out=$OUT/x"], "type a value in place of $OUT"),
         (["r", "--out=~no_one/x"], "~no_one is not a user of this machine"),
         (["r", "--out=o", "--label_column="], "--label_column is empty"),
+        (["r", "--out=--"], "--out is --; pass a value"),
+        (["r", "--out=o", "--classes=--"], "--classes is --; pass a value"),
         (["r", "--out=o", "--out=p"], "--out is given twice; keep one of them"),
         (["r", "--out=o", "--out", "o"], "--out is given twice"),
         (["r", "--out=o", "--seed=-1"], "--seed is -1; it must be 0 or more"),

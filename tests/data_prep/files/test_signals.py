@@ -118,3 +118,30 @@ def test_children_end_with_a_killed_parent(kind):
     process.kill()
     process.communicate()
     assert ended(int(child))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_page_ends_by_the_second_signal_if_the_first_is_lost(number):
+    """Some libraries catch every exception, also that of Ctrl-C."""
+    process, _ = start(
+        "import time\n"
+        "from cry_modules.demo.server import until_signal\n"
+        "from data_prep.files import errors, signals\n"
+        "signals.TOGETHER_S, signals._GRACE_S = 0.3, 0.1\n"
+        "with errors.one_line_errors(), until_signal():\n"
+        "    line = 'begun'\n"
+        "    while True:\n"
+        "        try:\n"
+        "            print(line, flush=True)\n"
+        "            time.sleep(60)\n"
+        "        except BaseException: line = 'lost'"
+    )
+    try:
+        process.send_signal(number)
+        time.sleep(0.6)
+        assert process.poll() is None
+        process.send_signal(number)
+        assert process.wait(20) == 1
+    finally:
+        process.kill()
+        process.communicate()

@@ -136,21 +136,24 @@ def test_bytes_do_not_depend_on_workers_but_on_the_seed(
 def test_interrupted_run_resumes_to_the_same_bytes(
     tiny, tmp_path, monkeypatch, capsys
 ):
-    written, write = [], sf.write
+    written, write = [], sf.SoundFile.write
 
-    def full_disk(path, *args, **kwargs):
-        written.append(path)
+    def full_disk(file, samples):
+        written.append(file.name)
         if len(written) == 9:
-            path.write_bytes(b"half a file")
-            raise OSError("No space left on device")
-        write(path, *args, **kwargs)
+            write(file, samples[:100])
+            raise sf.LibsndfileError(2)
+        write(file, samples)
 
     command = [str(tmp_path), "--scale", "tiny", "--workers", "1"]
-    monkeypatch.setattr(sf, "write", full_disk)
-    assert main(command) == 1
-    assert "No space left" in capsys.readouterr().err
+    monkeypatch.setattr(sf.SoundFile, "write", full_disk)
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == 2
+    error = capsys.readouterr().err
+    assert "could not be written (libsndfile could not write; is the" in error
     assert not (tmp_path / "vggsound/corpus.json").exists()
-    monkeypatch.setattr(sf, "write", write)
+    monkeypatch.setattr(sf.SoundFile, "write", write)
     assert main(command) == 0
     assert contents(tmp_path) == contents(tiny)
 

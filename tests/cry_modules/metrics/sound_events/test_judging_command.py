@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cry_modules.metrics.sound_events import __main__ as command
+from cry_modules.figures import sound_events as pictures
 from cry_modules.metrics.sound_events.__main__ import main
 from cry_modules.metrics.sound_events.comparison import Recording
 from cry_modules.metrics.sound_events.lists import read_lists
@@ -32,7 +32,7 @@ def judge(tmp_path, capsys, monkeypatch):
         if durations and "--audio" not in options:
             words += ["--durations", str(tmp_path / "len.csv")]
         if "picture" not in options:
-            monkeypatch.setattr(command, "draw", lambda *_: None)
+            monkeypatch.setattr(pictures, "draw", lambda *_: None)
         options = [str(option) for option in options if option != "picture"]
         try:
             main([*words, *options])
@@ -231,7 +231,7 @@ def test_intervals_are_over_infants(judge, tmp_path):
 
 
 def test_a_folder_of_one_format_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(command, "draw", lambda *_: None)
+    monkeypatch.setattr(pictures, "draw", lambda *_: None)
     for side in ("annotated", "detected"):
         for name in ("x/n", "y/n"):
             path = tmp_path / side / f"{name}.csv"
