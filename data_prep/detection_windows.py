@@ -31,6 +31,7 @@ from typing import (
 import numpy as np
 from tqdm import tqdm
 
+from data_prep.annotations.labels import check_label
 from data_prep.audio.write import audio_output
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.exclusion import listed_patients
@@ -398,6 +399,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
             f"--snr_db has {len(args.snr_db)} numbers",
             "write the lowest and the highest, as in 0,25",
         )
+        check_label("--label", args.label)
         require(
             args.label not in (OTHER, BACKGROUND),
             f"--label is {args.label}, the name of what is not detected",

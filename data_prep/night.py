@@ -56,6 +56,7 @@ from data_prep.synthetic.night import (
     plan,
 )
 
+LABEL = "label"  #: column of a table of clips
 EVENTS, MIX = "annotations.csv", "mix.csv"
 _PATHS = ("clips", "background", "out", "data_folder")
 BLOCK_S = 30.0
@@ -303,7 +304,7 @@ def make_parser() -> Arguments:
         help="events an hour of each label that is used (default: "
         f"{PER_HOUR:g} of every label)",
     )  # fmt: skip
-    add("--label_column", default="label", help="of the table CLIPS")
+    add("--label_column", default=LABEL, help="of the table CLIPS")
     add("--data_folder", help="folder that paths in tables are relative to")
     add(
         "--least_gap_s", type=float, default=5.0,
@@ -339,6 +340,31 @@ _RANGES = {
 }
 
 
+def _check_of_tables(args) -> None:
+    """Refuse options of tables where there is none: they would do nothing."""
+    places = Path(args.clips), Path(args.background)
+    tables = [
+        p for p in places if p.is_file() and not p.name.lower().endswith(AUDIO)
+    ]
+    folder, column = args.data_folder, args.label_column
+    require(
+        folder is None or bool(tables) or not all(p.exists() for p in places),
+        f"--data_folder {folder} is for the paths in a table",
+        "pass a table as CLIPS or BACKGROUND, or leave it out",
+    )
+    require(
+        folder is None or Path(folder).is_dir(),
+        f"--data_folder {folder} is not a folder",
+        "pass the folder that paths in tables are relative to",
+    )
+    require(
+        column == LABEL or places[0] in tables or not places[0].exists(),
+        f"--label_column {column} is of a table, and CLIPS {args.clips} is not "
+        "one",
+        "pass a table, or leave it out: a folder names its label",
+    )
+
+
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Parse the command line and write the recordings."""
     args = make_parser().parse_intermixed_args(argv)
@@ -352,6 +378,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     f"{most:g}"
                 )
         check_rate(args.rate)
+        _check_of_tables(args)
         require_other(args.out, "CLIPS", args.clips)
         require_other(args.out, "BACKGROUND", args.background)
         with locked(make_folder(args.out)):

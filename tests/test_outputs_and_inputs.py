@@ -1,6 +1,7 @@
 """Commands around long recordings replace no table of a user, and never write
 where they read; odd files have one reason everywhere."""
 
+import csv
 import importlib
 import shutil
 import sys
@@ -250,3 +251,45 @@ def test_what_is_written_about_the_options_names_no_folder(
     text = (hospital / "out" / file).read_text()
     assert "anna.smith" not in text and str(hospital.parent) not in text
     assert '"nights"' in text and '"out"' in text
+
+
+@pytest.mark.parametrize(
+    "option, words",
+    [
+        ("--data_folder={0}/nights", "--data_folder {0}/nights is for the pat"),
+        ("--label_column=kind", "--label_column kind is of a table, and CLIPS"),
+    ],
+)
+def test_options_of_tables_where_there_is_none(option, words, command, data):
+    done = command("night", option.format(data), "--out", data / "out")
+    assert words.format(data) in done.error
+    assert not (data / "out").exists()
+
+
+@pytest.mark.parametrize("label", ["NA", "-", "nan", "."])
+def test_a_label_that_a_table_takes_for_missing(label, command, data):
+    done = command("windows", f"--label={label}", "--out", data / "out")
+    assert f"--label makes a label {label!r}, a mark of a missi" in done.error
+    done = command("judge", f"--rename=cry={label}", "--out", data / "out")
+    assert f"--rename makes a label {label!r}, a mark" in done.error
+
+
+def test_events_without_a_label_are_none_however_they_are_marked(command, data):
+    """R writes NA, which is not another class of sound."""
+    with open(data / "detected.csv", "a") as file:
+        file.write("0.wav,3,3.5,NA\n")
+    done = command("judge", "--out", data / "out")
+    assert "1 events without a label are left out" in done.text
+    assert done.status == 0
+    with open(data / "detected.csv", "a") as file:
+        file.write("0.wav,3,3.5,#NAME?\n")
+    line = command("judge", "--out", data / "out").error
+    assert "row 5: label is '#NAME?', which a spreadsheet has chang" in line
+
+
+def test_the_row_of_a_name_with_a_carriage_return(command, data):
+    shutil.move(data / "nights/0.wav", data / "nights/a\rb.wav")
+    assert command("embed", "--out", data / "a.csv").status == 0
+    with open(data / "a.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"][-7:] for row in rows] == ["s/1.wav", "a\rb.wav"]

@@ -14,7 +14,11 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from data_prep.files.atomic import complete_or_absent, make_folder
+from data_prep.files.atomic import (
+    complete_or_absent,
+    make_folder,
+    named_in_errors,
+)
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import mismatch
 from data_prep.files.tables import write_text
@@ -93,16 +97,17 @@ class KeptRows:
     def append(self, rows: Sequence[Row]) -> None:
         """Keep rows, numbers first: a line says that they are complete."""
         nothing = np.full(self._n, np.nan, dtype=np.float32)
-        with open(self._numbers, "ab") as file:
-            for row in rows:
-                values = nothing if row.numbers is None else row.numbers
-                file.write(values.astype("<f4").tobytes())
-        with open(self._lines, "a", encoding="utf-8") as file:
-            for i, row in enumerate(rows, start=1):
-                is_last = i == len(rows)
-                n = len(self.rows) + i - 1
-                line = [n, row.item, row.start, row.stop, row.error, is_last]
-                file.write(json.dumps(line) + "\n")
+        with named_in_errors(self.folder):
+            with open(self._numbers, "ab") as file:
+                for row in rows:
+                    values = nothing if row.numbers is None else row.numbers
+                    file.write(values.astype("<f4").tobytes())
+            with open(self._lines, "a", encoding="utf-8") as file:
+                for n, row in enumerate(rows, start=len(self.rows)):
+                    is_last = n == len(self.rows) + len(rows) - 1
+                    line = [n, row.item, row.start, row.stop]
+                    line += [row.error, is_last]
+                    file.write(json.dumps(line) + "\n")
         self.rows += [row._replace(numbers=None) for row in rows]
 
     def numbers(self) -> np.ndarray:
@@ -128,11 +133,16 @@ def _values_of(line: bytes) -> Optional[List]:
 def _write_csv(out: Path, facts: List[Facts], names, numbers) -> None:
     """Write a line a row; cells of a row with an error are empty."""
     with open(out, "w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_COLUMNS, *names])
+        plain = csv.writer(file, lineterminator="\n")
+        # csv does not quote a lone carriage return, which ends a row.
+        quoted = csv.writer(
+            file, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC
+        )
+        plain.writerow([*_COLUMNS, *names])
         for (ID, patient, start, stop, error), values in zip(facts, numbers):
             cells = [""] * len(names) if error else map(str, values)
             times = f"{start:.3f}", f"{stop:.3f}"
+            writer = quoted if "\r" in ID + patient + error else plain
             writer.writerow([ID, patient, *times, error, *cells])
 
 

@@ -15,6 +15,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Dict, Iterator, Optional, Sequence, Tuple
 
@@ -235,8 +236,13 @@ def open_session(path: str, threads: int):
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
     try:
+        path.encode()
+        model = path
+    except UnicodeEncodeError:  # onnxruntime takes paths of text only
+        model = Path(path).read_bytes()
+    try:
         return onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"]
+            model, options, providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # onnxruntime's have no common class
         reason = " ".join(str(error).split())[:200]

@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
 from data_prep.files.atomic import (
@@ -108,6 +109,8 @@ def picture(
     with style(font_size):
         figure = Figure(size, layout="constrained")
         yield figure
+        for text in figure.findobj(Text):
+            _escape_bytes(text)
         fix_layout(figure)
         for path in paths:
             with complete_or_absent(path) as partial:
@@ -116,6 +119,15 @@ def picture(
                 figure.savefig(
                     partial, dpi=dpi, metadata=undated, format=kind[1:]
                 )
+
+
+def _escape_bytes(text: Text) -> None:
+    """Show escapes of bytes in a name of a file that are not text, which cannot
+    be drawn."""
+    name = text.get_text()
+    shown = name.encode("utf-8", "backslashreplace").decode()
+    if shown != name:
+        text.set_text(shown)
 
 
 def fix_layout(figure: Figure) -> None:

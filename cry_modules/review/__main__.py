@@ -24,6 +24,7 @@ from cry_modules.review.result import (
     training_command,
     write_results,
 )
+from data_prep.annotations.labels import check_label
 from data_prep.files.arguments import (
     Arguments,
     add_columns,
@@ -130,9 +131,10 @@ def _review(args) -> None:
 
 def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:
     """Cases to play, in their order, and the labels that they can get."""
-    classes = list(
-        dict.fromkeys([*table.classes, *(texts(args.classes) or ())])
-    )
+    more = texts(args.classes) or ()
+    for name in more:
+        check_label("--classes", name)
+    classes = list(dict.fromkeys([*table.classes, *more]))
     for name in (EXCLUDED, UNSURE):
         require(
             name not in classes,

@@ -5,6 +5,7 @@ from typing import Dict, Iterable, List, Mapping, Sequence, Tuple
 
 from cry_modules.metrics.sound_events.lists import Lists
 from data_prep.annotations.event import Event
+from data_prep.annotations.labels import check_label
 from data_prep.files.arguments import nearest
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, spelling
@@ -24,6 +25,7 @@ def renames(pairs: Sequence[str]) -> Dict[str, str]:
             "write OLD=NEW, such as crying_baby=cry, or =cry for events without "
             "a label",
         )
+        check_label("--rename", new)
         result[spelling(old)] = cleaned(new)
     return result
 

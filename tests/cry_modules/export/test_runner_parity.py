@@ -3,6 +3,7 @@ lines, and give the same rows, messages and exit statuses."""
 
 import csv
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,12 @@ def test_what_is_scored_and_why_not(model, folder, capsys):
     assert {"missing.wav", "pipe.wav", "phone.m4a", "short.wav"} <= bad
     assert not bad & {"good.wav", "a, b.wav", "stereo.flac", "rate.wav"}
     assert all("\n" not in reason for reason in reasons.values())
+
+
+def test_a_model_in_a_folder_whose_name_is_not_text(model, tmp_path):
+    """onnxruntime takes paths of text only."""
+    folder = tmp_path / "caf\udce9"
+    folder.mkdir()
+    shutil.copy(model, folder)
+    session = run_onnx.open_session(str(folder / model.name), 1)
+    assert run_onnx.description(session, "x")["classes"] == CLASSES

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.text import Text
 
 from cry_modules.figures.__main__ import main
 from cry_modules.figures.style import SUFFIXES, picture
@@ -217,3 +218,15 @@ def test_the_epoch_that_is_used_is_marked(tmp_path, monkeypatch):
     marked.clear()
     draw_curves({"a": history, "b": history}, tmp_path / "b.png", "two")
     assert not marked
+
+
+def test_names_that_are_not_text_are_escaped(tmp_path):
+    """A folder of another system, or of a locale without its letters."""
+    with picture(tmp_path / "a.svg", (3, 3)) as figure:
+        figure.suptitle("caf\udce9 \u00e9")
+        axes = figure.add_subplot()
+        axes.plot([1, 2], label="\udcff.wav")
+        axes.legend()
+    texts = [text.get_text() for text in figure.findobj(Text)]
+    assert {"caf\\udce9 \u00e9", "\\udcff.wav"} < set(texts)
+    assert (tmp_path / "a.svg").stat().st_size > 1000

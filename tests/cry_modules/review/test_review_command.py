@@ -105,6 +105,7 @@ def test_more_labels(clinic, review):
         (f"{PREDICTIONS} --limit 0", "--limit is 0; it must be 1 or more"),
         (f"{PREDICTIONS} --label_column x", "of a table of recordings; pass"),
         (f"{PREDICTIONS} --data_folder db", "is the folder of a table"),
+        (f"{PREDICTIONS} --classes NA", "--classes makes a label 'NA', a mar"),
         (
             f"{PREDICTIONS} --classes unsure",
             "unsure is a label, and a decision",
