@@ -1,4 +1,4 @@
-"""What a command line of detection asks for, checked: model, rules, starts."""
+"""Model, rules and starts that a command line of detection asks for, checked."""
 
 import argparse
 from pathlib import Path
