@@ -293,3 +293,17 @@ def test_the_row_of_a_name_with_a_carriage_return(command, data):
     with open(data / "a.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [row["id"][-7:] for row in rows] == ["s/1.wav", "a\rb.wav"]
+
+
+@pytest.mark.parametrize("option", ["--patient_column", "--path_column"])
+def test_a_column_that_the_table_lacks_is_not_another(option, command, data):
+    """A misspelt --patient_column Baby must not fall back to patient_id."""
+    table = data / "corpus/recordings.csv"
+    options = f"{option}=Baby", "--out", data / "a.csv"
+    module, _ = COMMANDS["embed"]
+    COMMANDS["misspelt"] = module, f"none {table} --acoustics"
+    try:
+        line = command("misspelt", *options).error
+    finally:
+        del COMMANDS["misspelt"]
+    assert "recordings.csv has no column 'Baby'" in line and option in line

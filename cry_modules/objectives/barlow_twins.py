@@ -4,7 +4,7 @@ from typing import Optional
 
 import torch
 
-from cry_modules.objectives.contract import Objective, Rows
+from cry_modules.objectives.contract import Objective, Rows, check_factors
 from cry_modules.objectives.statistics import (
     found_share,
     in_float,
@@ -45,6 +45,7 @@ class BarlowTwins(Objective):
 
     def __init__(self, redundancy: float = 0.005, scale: float = 1.0):
         super().__init__()
+        check_factors(redundancy=redundancy, scale=scale)
         self.redundancy, self.scale = redundancy, scale
 
     def rows(

@@ -44,6 +44,11 @@ class BYOL(Objective):
         super().__init__()
         if not 0 <= momentum < 1:
             raise ValueError(f"momentum is {momentum}; it must be below 1")
+        if not (isinstance(hidden_dim, int) and 1 <= hidden_dim <= 65_536):
+            raise ValueError(
+                f"hidden_dim is {hidden_dim}; it must be a whole number from 1 "
+                "to 65536"
+            )
         self.momentum, self.hidden_dim = momentum, hidden_dim
 
     def predictor(self, dim: int) -> nn.Module:

@@ -1,5 +1,6 @@
 """The contract of a self-supervised objective."""
 
+import math
 from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import torch
@@ -22,6 +23,14 @@ class Rows(NamedTuple):
     losses: torch.Tensor
     figures: Dict[str, torch.Tensor]
     recordings: torch.Tensor
+
+
+def check_factors(**factors: float) -> None:
+    """Refuse a factor of a loss that is not a finite number of 0 or more, with
+    which training would go on to nothing."""
+    for name, value in factors.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name} is {value}; it must be 0 or more")
 
 
 class Objective(nn.Module):

@@ -50,7 +50,7 @@ class MaskedSpectrogram(Objective):
 
     def __init__(self, share: float = 0.6, block: int = 16):
         super().__init__()
-        if not 0 < share < 1 or block < 1:
+        if not (0 < share < 1 and isinstance(block, int) and block >= 1):
             raise ValueError(
                 f"share is {share} and block {block}; expected a share between "
                 "0 and 1 and a block of 1 or more"

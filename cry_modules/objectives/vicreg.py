@@ -5,7 +5,7 @@ from typing import Optional
 import torch
 import torch.nn.functional as F
 
-from cry_modules.objectives.contract import Objective, Rows
+from cry_modules.objectives.contract import Objective, Rows, check_factors
 from cry_modules.objectives.statistics import (
     found_share,
     in_float,
@@ -55,6 +55,9 @@ class VICReg(Objective):
         covariance: float = 1.0,
     ):
         super().__init__()
+        check_factors(
+            invariance=invariance, variance=variance, covariance=covariance
+        )
         self.factors = invariance, variance, covariance
 
     def rows(

@@ -193,7 +193,7 @@ def _read(table: Path, column: str, named: Named) -> List[Recording]:
     if {"ID", "wav"} <= set(rows[0][1]):
         rows = zip(manifest.read(table), [cells for _, cells in rows])
     else:
-        rows = read_database(table, [column], named)
+        rows = read_database(table, [column], named, has_named=False)
         for rec, _ in rows:
             rec.stop = math.inf
     recordings = []

@@ -91,11 +91,14 @@ def named_columns(
 
 
 def read_cells(
-    table: Path, columns: Sequence[str], named: Optional[Named] = None
+    table: Path,
+    columns: Sequence[str],
+    named: Optional[Named] = None,
+    has_named: bool = False,
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read the cells of a table of recordings, each row with its source. A
     recording without an id has its path for one."""
-    rows = read_table(table, columns, named)
+    rows = read_table(table, columns, named, has_named)
     if "recording_id" in rows[0][1]:
         return rows
     if "path" not in rows[0][1]:
@@ -107,9 +110,13 @@ def read_cells(
 
 
 def read_database(
-    table: Path, label_columns: Sequence[str], named: Optional[Named] = None
+    table: Path,
+    label_columns: Sequence[str],
+    named: Optional[Named] = None,
+    has_named: bool = True,
 ) -> List[Row]:
-    """Read the rows of a database: recordings without labels, and cells.
+    """Read the rows of a database: recordings without labels, and cells. It has
+    the user's columns of patients and paths, unless `has_named` is False.
 
     Raises ``InputError`` for a missing column, an empty cell, an absolute path,
     an id changed by a spreadsheet, or a recording that is listed twice.
@@ -118,7 +125,7 @@ def read_database(
     patients = Spellings("patient_id", refuse_zeros=True)
     sites = Spellings("site")
     columns = [*REQUIRED, *label_columns]
-    for source, raw in read_cells(table, columns, named):
+    for source, raw in read_cells(table, columns, named, has_named):
         if not any(raw[column] for column in ("recording_id", *columns)):
             nothing.append(source.rpartition(" ")[2])
             continue

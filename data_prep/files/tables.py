@@ -35,11 +35,15 @@ def read_lines(path: Path) -> List[List[str]]:
 
 
 def read_table(
-    path: Path, required: Sequence[str], named: Optional[Named] = None
+    path: Path,
+    required: Sequence[str],
+    named: Optional[Named] = None,
+    has_named: bool = False,
 ) -> List[Tuple[str, Dict[str, str]]]:
     """Read a user's csv file with a header, checking for common faults.
 
-    Columns that the user calls otherwise (`named`) get our names. Decimal
+    Columns that the user calls otherwise (`named`) get our names; with
+    `has_named` a table that has our name in place of theirs is refused. Decimal
     commas become points, but not in a comma-separated file.
 
     Returns "<file name> row <n>" and the cells by column, for each row.
@@ -62,7 +66,7 @@ def read_table(
     names = {(named or {}).get(name, name) for name in required}
     lines = from_header(path, lines, names)
     first = [cleaned(cell) for cell in lines[0][1]]
-    header = checked_header(path, first, required, named)
+    header = checked_header(path, first, required, named, has_named)
     rows, changed = [], []
     for source, line in lines[1:]:
         repeated = cleaned(line[0]) == first[0]  # most rows do not begin so
@@ -180,6 +184,7 @@ def checked_header(
     line: Sequence[str],
     required: Sequence[str],
     named: Optional[Named] = None,
+    has_named: bool = False,
 ) -> List[str]:
     """Column names of a header line, without empty ones at its end."""
     header = [cleaned(name) for name in line]
@@ -191,7 +196,12 @@ def checked_header(
             f"{path} has the column {repeated[0]!r} twice; rename one"
         )
     renamed = _renamed(header, named or {})
-    missing = [name for name in required if name not in renamed]
+    missing = [
+        name
+        for name in required
+        if name not in renamed
+        or (has_named and (named or {}).get(name, name) not in header)
+    ]
     if missing:
         _refuse_missing(path, header, missing, named)
     return renamed

@@ -62,7 +62,7 @@ def size_of(settings: Settings, n_folds: int) -> Size:
     more = 0
     if settings.unlabelled_csv is not None:
         table = settings.unlabelled_csv
-        more = len(read_database(table, [], settings.named))
+        more = len(read_database(table, [], settings.named, False))
     elif settings.unlabelled is not None:
         more = len(audio_files(settings.unlabelled))
     table = generic_table(settings.generic)

@@ -54,7 +54,7 @@ def write_tables(
     """Write all tables into ``out``."""
     _, table = locate(cries, recordings, "cries")
     rows = read_database(table, labels, named)
-    further = read_database(Path(more), [], named) if more else []
+    further = read_database(Path(more), [], named, False) if more else []
     if make_folds:
         folds = add_folds(rows, labels, table, make_folds, seed)
     patients = Spellings("patient_id", refuse_zeros=True)

@@ -136,7 +136,8 @@ def _check_audio(settings: Settings, rows: List[Row]) -> None:
         rows = [row for row in rows if any(row[1][c] for c in columns)]
     locate_audio(rows, settings.cries)
     if settings.unlabelled_csv is not None and stages:
-        more = read_database(settings.unlabelled_csv, [], settings.named)
+        table = settings.unlabelled_csv
+        more = read_database(table, [], settings.named, has_named=False)
         locate_audio(more, settings.unlabelled or settings.cries)
     elif settings.unlabelled is not None:
         for stage in sorted(stages):

@@ -9,6 +9,7 @@ from cry_modules.losses import NTXentLoss
 from cry_modules.objectives import OBJECTIVES
 from cry_modules.objectives.barlow_twins import BarlowTwins
 from cry_modules.objectives.byol import BYOL, TargetNetwork, momentum_at
+from cry_modules.objectives.masked_spectrogram import MaskedSpectrogram
 from cry_modules.objectives.statistics import found_share
 from cry_modules.objectives.vicreg import VICReg
 from cry_modules.training.experiment import load
@@ -213,3 +214,22 @@ def test_an_unknown_objective_is_refused(tmp_path):
     overrides = {"output_folder": str(tmp_path), "objective": "moco"}
     with pytest.raises(InputError, match="objective is 'moco'; expected one"):
         load(SMALL, overrides)
+
+
+@pytest.mark.parametrize(
+    "make, name, value",
+    [
+        *((VICReg, "invariance", v) for v in (math.nan, -1.0, math.inf)),
+        *((VICReg, "variance", math.nan), (VICReg, "covariance", -0.1)),
+        *((BarlowTwins, "redundancy", math.nan), (BarlowTwins, "scale", -1)),
+        *((BYOL, "momentum", v) for v in (math.nan, -0.1, 1.0)),
+        *((BYOL, "hidden_dim", v) for v in (0, -1, 1.5, 10**9)),
+        *((MaskedSpectrogram, "share", v) for v in (math.nan, 0.0, 1.0)),
+        *((MaskedSpectrogram, "block", v) for v in (0, 1.5, math.nan)),
+        *((VICReg, "invariance", "x"), (BYOL, "momentum", None)),
+    ],
+)
+def test_what_an_objective_cannot_be_built_with(make, name, value):
+    """A yaml file with it is one line (experiment.py), not a long training."""
+    with pytest.raises((ValueError, TypeError)):
+        make(**{name: value})
