@@ -22,8 +22,9 @@ from torch.nn.utils.rnn import pad_sequence
 from tqdm import tqdm
 
 from cry_modules.audio import PEAK, AudioNormalizer, RecordingReader
-from cry_modules.detect.__main__ import detect
-from cry_modules.detect.command import load, make_parser
+from cry_modules.detect.command import load
+from cry_modules.detect.options import make_parser
+from cry_modules.detect.run import detect
 from cry_modules.embeddings import LogMelStatistics
 from cry_modules.front_ends import LogMel
 from cry_modules.inference.classifier import CryClassifier

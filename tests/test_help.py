@@ -163,10 +163,12 @@ except SystemExit as stop:
         *(
             ([name, "--help"], 0)
             for name in (
-                *("cry_modules.demo", "cry_modules.export"),
+                *("cry_modules.demo", "cry_modules.detect"),
+                *("cry_modules.embed", "cry_modules.export"),
                 *("cry_modules.figures", "cry_modules.inference"),
                 *("cry_modules.metrics", "cry_modules.metrics.sound_events"),
-                *("data_prep.clinical_prepare", "data_prep.synthetic"),
+                *("cry_modules.review", "data_prep.clinical_prepare"),
+                *("data_prep.annotations", "data_prep.synthetic"),
                 *("recipes.study.new", "recipes.study.report"),
                 *("recipes.study.run",),
             )

@@ -1,4 +1,4 @@
-"""Options of the command that detects events, and their checks."""
+"""Model, rules and starts that a command line of detection asks for, checked."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 from cry_modules.detect.clock import Clock, Starts, zone
 from cry_modules.detect.events import Rule, low_of
 from cry_modules.detect.folded import fold_batch_norm
-from cry_modules.detect.scoring import CHANNELS, Scorer, fingerprint
+from cry_modules.detect.scoring import Scorer, fingerprint
 from cry_modules.detect.threshold import (
     SETTINGS,
     number_or_file,
@@ -15,103 +15,11 @@ from cry_modules.detect.threshold import (
 )
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.command import list_recordings
-from cry_modules.inference.options import CAUTION
-from cry_modules.pretrained.named import add_encoder_source
-from data_prep.annotations.formats import FORMATS, require_format
-from data_prep.files.arguments import Arguments, nearest, texts
+from data_prep.annotations.formats import require_format
+from data_prep.files.arguments import nearest, texts
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import not_a_file, require
 from data_prep.files.folders import require_other
-from data_prep.files.option_values import (
-    Number,
-    path as a_path,
-)
-
-_SHARE = {"type": Number(0, 1), "metavar": "X"}
-_SECONDS = {"type": Number(0, 86_400), "metavar": "S"}
-_STEP = {"type": Number(0.01, 86_400), "metavar": "S"}
-_PATH = {"type": a_path}
-_FORMATS = ", ".join(FORMATS)
-#: Options, how their values are read, and their help.
-_OPTIONS = (
-    ("--out", {"required": True, "metavar": "DIR"}, "folder for the results"),
-    ("--detected", {"metavar": "CLASS"},
-     "class whose events are found, or several, joined by commas (default: the "
-     "last, positive one)"),
-    ("--threshold", {"metavar": "X"},
-     "score that opens an event, 0 to 1, or a threshold.json that this command "
-     "wrote (default: that of the model's validation)"),
-    ("--low_threshold", _SHARE,
-     "score that keeps it open (default: half the odds of --threshold)"),
-    ("--least_s", _SECONDS, "shortest event, seconds (default: 0)"),
-    ("--bridge_s", _SECONDS,
-     "longest gap within an event, seconds (default: --edge_s)"),
-    ("--window_s", _SECONDS,
-     "window of a score, seconds (default: chunk length of training)"),
-    ("--hop_s", _STEP,
-     "seconds from one window to the next (default: a window): sounds shorter "
-     "than it may be missed, and the command takes longer as it shrinks"),
-    ("--edge_s", _STEP,
-     "grid of onsets and offsets, seconds: windows so far apart are scored "
-     "around those that reach the lower threshold (default: an eighth of a "
-     "window, at most --hop_s)"),
-    ("--target_false_alarms_per_hour",
-     {"type": Number(0, 3600), "metavar": "N"},
-     "choose the lowest threshold that keeps this on --annotations"),
-    ("--annotations", {**_PATH, "metavar": "DIR"},
-     "with that: annotations of some of the recordings, a file or a folder, in "
-     "any format of data_prep.annotations"),
-    ("--annotated_label", {"metavar": "LABEL"},
-     "label there of what is detected, or several, joined by commas (default: "
-     "the class)"),
-    ("--channels", {"choices": CHANNELS, "default": "mix"},
-     "mix them, or search each: two microphones"),
-    ("--formats", {"metavar": "NAMES"},
-     f"also write annotation files, joined by commas: {_FORMATS}"),
-    ("--starts", {**_PATH, "metavar": "TABLE"},
-     "table of starts: columns recording and start (default: from names such "
-     "as 20260312_231500)"),
-    ("--time_zone", {"metavar": "ZONE"},
-     "zone of those starts, such as Europe/Oslo: where summer time begins or "
-     "ends, hours are counted as they elapse"),
-    ("--recorder_time_zone", {"metavar": "ZONE"},
-     "zone of the recorder's clock, if that is another (AudioMoth: UTC)"),
-    ("--no_pictures", {"action": "store_true"},
-     "draw no picture of each recording"),
-    ("--device", {"default": "cpu"}, "cpu, cuda, cuda:1"),
-    ("--precision", {"default": "fp32"}, "fp32 or bf16"),
-    ("--trust", {"action": "store_true"},
-     "build the model from its hyperparams.yaml, which can run any code"),
-)  # fmt: skip
-
-
-def make_parser() -> Arguments:
-    """Parser of the command; parse intermixed, as recordings may follow
-    options."""
-    parser = Arguments(
-        prog="python -m cry_modules.detect",
-        description="Find the events of a class, such as crying, in recordings "
-        f"of any length. {CAUTION}",
-        epilog="Exit status: 0 if every recording was scored, 1 if some could "
-        "not be used (failures.csv says why) or the command was interrupted "
-        "(run it again to resume), 2 for wrong usage or an unusable model.",
-    )
-    parser.add_argument(
-        "model",
-        metavar="MODEL",
-        help="exported folder, results folder of train_cls.py, or Hugging Face "
-        "id",
-    )
-    parser.add_argument(
-        "audio",
-        metavar="AUDIO",
-        nargs="+",
-        help="recordings (WAV, FLAC, OGG, MP3), or folders of recordings",
-    )
-    for name, how, words in _OPTIONS:
-        parser.add_argument(name, help=words, **how)
-    add_encoder_source(parser)
-    return parser
 
 
 class Plan(NamedTuple):

@@ -33,7 +33,6 @@ from data_prep.files.shapes import Rule, number, whole
 
 #: Audio between two entries of a journal, seconds.
 PART_S = 1800.0
-CHANNELS = ("mix", "each")
 
 _VERSION = 2  # increment when the scores of a window change
 _MEASURED = {

@@ -16,16 +16,15 @@ from typing import List, Optional, Sequence
 
 from tqdm import tqdm
 
-from cry_modules.embed.encoder import NONE, caution, identity_of, load_embedder
 from cry_modules.embed.inputs import Item, fingerprint, list_items, pseudonyms
-from cry_modules.embed.numbers import Numbers
 from cry_modules.embed.table import KeptRows, check_format, write_whole
-from cry_modules.training.devices import check_device
 from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
 
+#: ENCODER of a table of acoustic measures alone.
+NONE = "none"
 _VERSION = 1  # of the numbers: rows of another are made again
 #: Arguments, how their values are read, and their help.
 _ARGUMENTS = (
@@ -72,7 +71,6 @@ def _embed(args: argparse.Namespace) -> int:
     """Write the table; return the number of recordings without numbers."""
     path = Path(args.out)
     check_format(path)
-    check_device(args.device)
     _check_options(args)
     items = list_items(args.audio, args.data_folder, args.named)
     inputs = (*args.audio, *(item.path for item in items))
@@ -83,6 +81,12 @@ def _embed(args: argparse.Namespace) -> int:
     )
     make_folder(path.parent)
     require_writable(path)
+    # These import torch, which takes seconds.
+    from cry_modules.embed.encoder import caution, identity_of, load_embedder
+    from cry_modules.embed.numbers import Numbers
+    from cry_modules.training.devices import check_device
+
+    check_device(args.device)
     embedder = None
     if args.encoder != NONE:
         embedder = load_embedder(args.encoder, args.readout, args.front_end)
@@ -123,7 +127,7 @@ def _check_options(args: argparse.Namespace) -> None:
     )
 
 
-def _compute(numbers: Numbers, items: List[Item], kept: KeptRows) -> None:
+def _compute(numbers, items: List[Item], kept: KeptRows) -> None:
     """Compute the rows that are not kept yet, with a progress bar."""
     has_windows = numbers.sizes is not None
     with tqdm(

@@ -23,8 +23,6 @@ from cry_modules.views import SpecAugment
 from data_prep.files.errors import InputError, require
 from data_prep.files.shapes import number, read_json
 
-#: ENCODER of a table of acoustic measures alone.
-NONE = "none"
 #: Windows of long recordings where a model does not say its own, as in training.
 CHUNK_S = 4.0
 

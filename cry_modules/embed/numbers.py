@@ -2,7 +2,7 @@
 of the sound, in bounded memory."""
 
 from itertools import islice
-from typing import Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
 import soundfile
@@ -17,6 +17,7 @@ from cry_modules.audio import (
     shortest_input,
 )
 from cry_modules.embed.inputs import Item
+from cry_modules.embed.table import Row
 from cry_modules.embeddings import Embedder, embedded
 from cry_modules.evaluation.acoustics import acoustic_measures
 from cry_modules.evaluation.pitch import RATE
@@ -31,16 +32,6 @@ from data_prep.files.errors import InputError, require
 #: Recordings that are read before they share batches of similar length.
 _AT_ONCE = 32
 _UNREADABLE = (soundfile.LibsndfileError, OSError, InputError)
-
-
-class Row(NamedTuple):
-    """Numbers of a recording or window, or the reason why it has none."""
-
-    item: int  #: number of the recording
-    start: float  #: seconds
-    stop: float  #: seconds
-    numbers: Optional[np.ndarray]  #: ``[n]``, float32
-    error: str = ""
 
 
 class Numbers:

@@ -10,11 +10,10 @@ import os
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Callable, Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from cry_modules.embed.numbers import Row
 from data_prep.files.atomic import (
     complete_or_absent,
     make_folder,
@@ -33,6 +32,16 @@ _LINE = [int, int, float, float, str, bool]
 _COLUMNS = ("id", "patient_id", "start_s", "stop_s", "error")
 #: Values of these columns.
 Facts = Tuple[str, str, float, float, str]
+
+
+class Row(NamedTuple):
+    """Numbers of a recording or window, or the reason why it has none."""
+
+    item: int  #: number of the recording
+    start: float  #: seconds
+    stop: float  #: seconds
+    numbers: Optional[np.ndarray]  #: ``[n]``, float32
+    error: str = ""
 
 
 class KeptRows:

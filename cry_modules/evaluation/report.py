@@ -2,6 +2,7 @@
 
 from typing import Dict, List
 
+from cry_modules.embeddings import EMBEDDING
 from cry_modules.evaluation import final
 from cry_modules.evaluation.clinical import abstention_lines, decision_lines
 from cry_modules.evaluation.controls import in_words, sorted_by_auc, unbeaten
@@ -33,10 +34,13 @@ def summary(metrics: Dict, output_folder: str) -> str:
         if folds["sd"] is not None:
             auc += f", mean of folds {folds['mean']:.3f} sd {folds['sd']:.3f}"
     why = f": {test['no_interval']}" if test["no_interval"] else ""
+    mode, readout = metrics["finetune_mode"], metrics.get("readout")
+    if readout not in (None, EMBEDDING):
+        mode += f" at {readout}"
+    n = units_in_words("recording", test["n"], test["n_patients"])
     return (
-        f"done: {metrics['label_column']} {metrics['finetune_mode']} on "
-        f"{_encoder(metrics)} and {metrics['corpus']}, {auc}{why}, "
-        f"{test['n']} recordings of {test['n_patients']} patients, accuracy "
+        f"done: {metrics['label_column']} {mode} on {_encoder(metrics)} and "
+        f"{metrics['corpus']}, {auc}{why}, {n}, accuracy "
         f"{test['accuracy']:.3f} (majority {test['majority_accuracy']:.3f})"
         f"{_controls_in_short(metrics)}; report in {output_folder}/report.md"
     )

@@ -20,6 +20,7 @@ from cry_modules.inference.scores import (
     header_of,
     rows_of,
 )
+from cry_modules.metrics.words import count
 from data_prep.audio.folder import AUDIO, audio_among, files_below
 from data_prep.audio.measure import UNCUT_S
 from data_prep.audio.packs import PACK_FILE
@@ -113,7 +114,7 @@ def print_summary(
     scored = [score for score in scores if score.scores is not None]
     unusable = [score for score in scores if score.error]
     minutes = sum(score.seconds for score in scored) / 60
-    line = f"done: {len(scored)} recordings of {minutes:.1f} minutes scored"
+    line = f"done: {count(len(scored), 'recording')} of {minutes:.1f} minutes scored"
     if unusable:
         example = f"{unusable[0].path} ({unusable[0].error})"
         line += f", {len(unusable)} could not be used, such as {example}"

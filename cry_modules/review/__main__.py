@@ -24,7 +24,6 @@ from cry_modules.review.result import (
     training_command,
     write_results,
 )
-from cry_modules.review.session import Session, Settings
 from data_prep.annotations.labels import check_label
 from data_prep.files.arguments import (
     Arguments,
@@ -115,6 +114,9 @@ def _review(args) -> None:
             if len(decisions):
                 write_results(out, *results)
             queue = make_queue(cases, args.again, args.seed)
+            # Mistakes of input are said before torch and matplotlib are imported.
+            from cry_modules.review.session import Session, Settings
+
             how = args.blind, args.around, args.reviewer or ""
             settings = Settings(classes, *how)
             _serve(args, Session(table.cases, queue, decisions, settings))
@@ -167,9 +169,8 @@ def _check_out(out: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-def _serve(args, session: Session) -> None:
+def _serve(args, session) -> None:
     """Serve the page until a signal."""
-    # Imported here: mistakes of input are said before matplotlib is loaded.
     from cry_modules.review.handler import Server
 
     token = secrets.token_urlsafe(24)

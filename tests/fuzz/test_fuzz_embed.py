@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from cry_modules.embed.numbers import Row
-from cry_modules.embed.table import KeptRows
+from cry_modules.embed.table import KeptRows, Row
 from tests.fuzz import mutations
 
 

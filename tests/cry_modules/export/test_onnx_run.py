@@ -218,7 +218,7 @@ def test_an_unusable_recording_is_a_row_with_the_reason(
     status, rows, err = main(path, *files, good, capsys=capsys)
     assert status == 1
     assert rows[4]["seconds"] == "1.000"  # silent, but decoded
-    assert "done: 1 recordings of 0.0 minutes scored, 9 could not be" in err
+    assert "done: 1 recording of 0.0 minutes scored, 9 could not be" in err
     assert rows[-1]["error"] == "" and rows[-1]["call"]
     for row, reason in zip(rows, reasons.values()):
         assert row["error"].startswith(reason) and row["error"]
