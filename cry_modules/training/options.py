@@ -125,12 +125,11 @@ def _options(hparams_file) -> Dict[str, Node]:
 def _run_options() -> type:
     """SpeechBrain's class of options, read from its file: importing the package
     imports torch."""
-    if "speechbrain" in sys.modules:
+    found = importlib.util.find_spec("speechbrain")
+    folder = found and Path(*found.submodule_search_locations)
+    path = folder and folder / "utils/run_opts.py"
+    if "speechbrain" in sys.modules or not (path and path.is_file()):
         return importlib.import_module(_RUN_OPTIONS).RunOptions
-    (package,) = importlib.util.find_spec(
-        "speechbrain"
-    ).submodule_search_locations
-    path = Path(package, *_RUN_OPTIONS.split(".")[1:]).with_suffix(".py")
     spec = importlib.util.spec_from_file_location(_RUN_OPTIONS, path)
     module = importlib.util.module_from_spec(spec)
     # So that SpeechBrain takes this class, too, and for its dataclass.

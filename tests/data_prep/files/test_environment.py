@@ -25,7 +25,7 @@ COMMANDS = (
     ["recipes/simclr/train_simclr.py", "hparams/vggsound.yaml"],
     ["train_adapt.py", "hparams/cry_adapt.yaml"],
     ["train_cls.py", "hparams/neuro_linear_bn.yaml"],
-    ["-m", "cry_modules.inference", "--help"],
+    ["-m", "cry_modules.inference", "model", "a.wav"],
 )
 
 
