@@ -3,6 +3,7 @@ where they read; odd files have one reason everywhere."""
 
 import csv
 import importlib
+import os
 import shutil
 import sys
 from types import SimpleNamespace
@@ -201,6 +202,9 @@ def mark_of(kind, path):
         soundfile.write(path, np.full(RATE, np.nan), RATE, "FLOAT")
     elif kind == "one Hz":
         soundfile.write(path, sound, 1)
+    elif kind == "pipe":
+        path.unlink()
+        os.mkfifo(path)
     else:
         path.write_bytes(b"")
 
@@ -212,6 +216,7 @@ def mark_of(kind, path):
         ("only NaN", "not finite: 16000 samples", "NaN or infinite; leave"),
         ("one Hz", "implausible: a sample rate of 1 Hz", "sample rate of 1 Hz"),
         ("empty", "empty: the file has no bytes", "cannot be decoded ("),
+        ("pipe", "unreadable: no regular file", "(it is a pipe, a device"),
     ],
 )
 def test_odd_files_have_a_true_reason(kind, of_detect, of_night, command, data):
@@ -226,7 +231,7 @@ def test_odd_files_have_a_true_reason(kind, of_detect, of_night, command, data):
     assert "1.wav " in line and of_night in line
 
 
-@pytest.mark.parametrize("kind", ["one Hz", "empty"])
+@pytest.mark.parametrize("kind", ["one Hz", "empty", "pipe"])
 def test_a_recording_without_a_length(kind, command, data):
     mark_of(kind, data / "nights/1.wav")
     line = command("judge", "--out", data / "j").error

@@ -17,11 +17,19 @@ RATES = (4000, 192000)
 _BLOCK = 1 << 18  # samples of all channels, decoded at once
 
 
+class NotAFile(soundfile.LibsndfileError):
+    """A pipe or a device, which libsndfile would wait for; or a folder."""
+
+    error_string = "it is a pipe, a device or a folder, not a file"
+
+
 @contextmanager
 def open_audio(path: str) -> Iterator[soundfile.SoundFile]:
     """Open an audio file; where a recorder that lost its power left a length
     of zero in the header, up to the end of the file."""
     path = os.path.abspath(path)  # a file called "-" is not standard input
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise NotAFile(1)
     with soundfile.SoundFile(path) as file:
         lengths = None if file.frames else sample_bytes(path)
         if lengths is None or not lengths.is_unknown:
