@@ -9,7 +9,7 @@ import torch
 from speechbrain.lobes.models.beats import BEATs, BEATsConfig
 from torch import nn
 
-from cry_modules.pretrained.layered import LayeredEncoder
+from cry_modules.pretrained.layered import LayeredEncoder, configuration
 
 #: Bands of the log-mel.
 _BANDS = 128
@@ -45,7 +45,7 @@ class BeatsEncoder(LayeredEncoder):
     """
 
     def __init__(self, source: str):
-        beats = _Unloaded({**json.loads(source), "encoder_layerdrop": 0.0})
+        beats = _Unloaded({**configuration(source), "encoder_layerdrop": 0.0})
         settings, patch = beats.cfg, beats.cfg.input_patch_size
         # Of frames of 25 ms every 10 ms.
         shortest = 400 + (patch - 1) * 160

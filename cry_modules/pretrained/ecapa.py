@@ -7,7 +7,7 @@ import torch
 from speechbrain.lobes.models.ECAPA_TDNN import ECAPA_TDNN
 from torch import nn
 
-from cry_modules.pretrained.layered import by_length
+from cry_modules.pretrained.layered import by_length, configuration
 
 #: Of SpeechBrain's recipes; weights do not tell them.
 _DILATIONS = [1, 2, 3, 4]
@@ -35,7 +35,7 @@ class EcapaEncoder(nn.Module):
 
     def __init__(self, source: str):
         super().__init__()
-        self.source, settings = source, json.loads(source)
+        self.source, settings = source, configuration(source)
         self.emb_dim = settings["lin_neurons"]
         self.ecapa = ECAPA_TDNN(**settings)
 

@@ -1,6 +1,7 @@
 """Encoders of waveforms with layers of frames, read at one layer or at all."""
 
-from typing import Callable, Dict, List, Optional, Sequence
+import json
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import torch
 from torch import nn
@@ -10,6 +11,33 @@ from cry_modules.embeddings import EMBEDDING, LAYERS, cut
 #: Longest input in seconds. Longer recordings are read in windows: the encoders
 #: were trained on 10 to 30 s, and memory would grow with the square.
 WINDOW_S = 30
+#: Largest sizes in a configuration, which others may have changed: published
+#: models have below 50 layers, and sizes below 10,000.
+_MOST_LAYERS, _MOST_SIZE = 200, 20_000
+_SIZES = ("layers", "size", "sizes", "dim", "d_model", "heads", "kernel")
+_SIZES += ("stride", "embeddings", "groups", "positions", "bins", "buckets")
+_SIZES += ("channels", "neurons", "dilations", "scale", "pos", "distance")
+
+
+def configuration(source: str) -> Dict[str, Any]:
+    """Settings of an encoder; refuse sizes that no published model has, before
+    they are allocated.
+
+    Example
+    -------
+    >>> configuration('{"channels": [512, 1000000]}')
+    Traceback (most recent call last):
+    ...
+    ValueError: channels is [512, 1000000]; it must be 20000 or less
+    """
+    settings = json.loads(source)
+    for name, value in settings.items():
+        most = _MOST_LAYERS if name.endswith("layers") else _MOST_SIZE
+        numbers = value if isinstance(value, list) else [value]
+        is_size = name != "vocab_size" and name.endswith(_SIZES)
+        if is_size and any(type(n) is int and n > most for n in numbers):
+            raise ValueError(f"{name} is {value}; it must be {most} or less")
+    return settings
 
 
 class LayeredEncoder(nn.Module):

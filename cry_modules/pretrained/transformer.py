@@ -4,7 +4,7 @@ import json
 import tempfile
 import warnings
 from pathlib import Path
-from typing import Dict, List, Set
+from typing import List, Set
 
 import torch
 from speechbrain.integrations.huggingface.hubert import HuBERT
@@ -14,15 +14,10 @@ from speechbrain.integrations.huggingface.whisper import Whisper
 from torch import nn
 from transformers import AutoConfig, AutoModel, WhisperFeatureExtractor
 
-from cry_modules.pretrained.layered import LayeredEncoder
+from cry_modules.pretrained.layered import LayeredEncoder, configuration
 
 #: Added to the variance of a recording, as by transformers (SpeechBrain: 1e-5).
 _LEAST_VARIANCE = 1e-7
-#: Largest sizes in ``config.json``, which others may have changed: published
-#: models have below 50 layers, and sizes below 10,000.
-_MOST_LAYERS, _MOST_SIZE = 200, 20_000
-_SIZES = ("layers", "size", "dim", "d_model", "heads", "kernel", "stride")
-_SIZES += ("embeddings", "groups", "positions", "bins", "buckets")
 #: Where the model was, and what its heads predict; weights are in 32 bits.
 _NOT_OF_ENCODER = {"_name_or_path", "architectures", "transformers_version"}
 _NOT_OF_ENCODER |= {"id2label", "label2id", "problem_type", "dtype"}
@@ -182,20 +177,10 @@ def known_settings(kind: str) -> Set[str]:
     return {*AutoConfig.for_model(kind).to_dict()} - _NOT_OF_ENCODER
 
 
-def _check_sizes(config: Dict) -> None:
-    """Refuse sizes that no published model has, before they are allocated."""
-    for name, value in config.items():
-        most = _MOST_LAYERS if name.endswith("layers") else _MOST_SIZE
-        numbers = value if isinstance(value, list) else [value]
-        is_size = name != "vocab_size" and name.endswith(_SIZES)
-        if is_size and any(type(n) is int and n > most for n in numbers):
-            raise ValueError(f"{name} is {value}; it must be {most} or less")
-
-
 def _unloaded(cls, config: str, **options) -> nn.Module:
     """Build SpeechBrain's class from a configuration, which it reads from a
     folder."""
-    _check_sizes(json.loads(config))
+    configuration(config)
     kind = type(cls.__name__, (_Unloaded, cls), {})
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # SpeechBrain calls what transformers has renamed.
