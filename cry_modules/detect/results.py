@@ -29,6 +29,8 @@ from data_prep.files.journal import Journal
 from data_prep.files.tables import write_table
 
 HOURS_PICTURE = "hours.png"
+#: Events that cover more of the audio than this are doubtful.
+_MOST_SHARE = 0.5
 _PICTURE = 2  # increment when pictures change
 
 
@@ -43,7 +45,7 @@ class Results:
         self._summary: List[List] = []
         self._compared: List[FileScore] = []
         self._hours = Hours(plan.labels)
-        self._seconds = self._found_s = 0.0
+        self._seconds = 0.0
         self._n_recordings = self._n_dated = 0
 
     def add(self, path: str, name: str) -> None:
@@ -170,6 +172,14 @@ class Results:
         if starts.doubtful:
             n = count(len(starts.doubtful), "start")
             lines.append(f"warning: {n} in doubt: {starts.doubtful[0]}")
+        lines += [
+            f"warning: events of {label} cover {share:.0%} of the audio; if that "
+            "is too much, pass a higher --threshold, or choose it by "
+            "--target_false_alarms_per_hour"
+            for label in self.plan.labels
+            if self._seconds
+            and (share := self._seconds_of(label) / self._seconds) > _MOST_SHARE
+        ]
         for line in lines:
             print(line, file=sys.stderr)
         classifier = self.plan.scorer.classifier
@@ -181,14 +191,19 @@ class Results:
             Detector(classifier, self.plan.labels[0]),
         )
 
+    def _seconds_of(self, label: str) -> float:
+        """Length of all events of a class."""
+        rows = [row for row in self._events if row[4] == label]
+        return sum(float(row[3]) - float(row[2]) for row in rows)
+
     def summary_line(self) -> str:
         """Line on what was done."""
         parts = []
         for label in self.plan.labels:
-            rows = [row for row in self._events if row[4] == label]
-            minutes = sum(float(row[3]) - float(row[2]) for row in rows) / 60
+            n = sum(row[4] == label for row in self._events)
+            minutes = self._seconds_of(label) / 60
             parts.append(
-                f"{len(rows)} events of {label}, {minutes:.1f} minutes"
+                f"{count(n, 'event')} of {label}, {minutes:.1f} minutes"
             )
         line = (
             f"done: {count(self._n_recordings, 'recording')} of "

@@ -95,6 +95,18 @@ def test_a_folder_gives_events(model, audio, tmp_path, capsys):
     assert "3 of 3 from names" in said.err
 
 
+@pytest.mark.parametrize("threshold, is_doubtful", [("0", True), ("1", False)])
+def test_events_that_cover_most_of_the_audio_are_doubtful(
+    model, audio, tmp_path, capsys, threshold, is_doubtful
+):
+    options = (f"--threshold={threshold}", f"--low_threshold={threshold}")
+    options += ("--no_pictures", "--window_s=0.5", "--hop_s=0.5")
+    command(model, audio, "--out", tmp_path / "out", *options)
+    said = capsys.readouterr().err
+    assert ("cover 100% of the audio" in said) == is_doubtful
+    assert ("warning: events of" in said) == is_doubtful
+
+
 def test_an_interrupted_run_resumes_to_the_same_files(
     model, audio, tmp_path, capsys, monkeypatch
 ):
