@@ -1,10 +1,11 @@
 """Read recordings as mono samples at one rate, whole or in parts."""
 
 from functools import lru_cache
-from typing import Iterator
+from typing import Iterator, Tuple
 
 import numpy as np
 import torch
+from torch.nn.functional import pad
 from torchaudio.transforms import Resample
 
 from data_prep.audio.decode import (
@@ -15,20 +16,41 @@ from data_prep.audio.decode import (
 )
 from data_prep.audio.resample import is_odd, reach, reduced, resample
 
+#: Output samples that a row of a matrix product has at least: with 16 to 64 it
+#: was fastest from 48 to 16 kHz.
+_AT_ONCE = 32
+
 
 def resampled(sig: torch.Tensor, rate: int, new_rate: int) -> torch.Tensor:
-    """Resample ``[samples]`` to ``[samples * new_rate / rate]``."""
+    """Resample ``[samples]`` to ``[samples * new_rate / rate]``, as torchaudio
+    does, in a half to a third of its time: as a matrix product in place of a
+    convolution with few channels."""
     if rate == new_rate:
         return sig
-    if is_odd(*reduced(rate, new_rate)):
+    old, new = reduced(rate, new_rate)
+    if is_odd(old, new):
         return torch.from_numpy(resample(sig.numpy(), rate, new_rate))
-    return _resampler(rate, new_rate)(sig)
+    weights, step, n_before = _filters(rate, new_rate)
+    n_taps, at_once = weights.shape
+    length = -(-len(sig) * new // old)
+    n_rows = -(-length // at_once)
+    n_after = (n_rows - 1) * step + n_taps - n_before - len(sig)
+    padded = pad(sig, (n_before, max(0, n_after)))
+    rows = padded.as_strided((n_rows, n_taps), (step, 1))
+    return (rows @ weights).flatten()[:length]
 
 
 @lru_cache(maxsize=16)
-def _resampler(rate: int, new_rate: int) -> Resample:
-    """Resampler of a pair of rates; making one takes longer than using it."""
-    return Resample(rate, new_rate)
+def _filters(rate: int, new_rate: int) -> Tuple[torch.Tensor, int, int]:
+    """Weights ``[taps, output samples]`` of torchaudio's filter for some periods
+    at once; input samples of these, and of the filter before the first."""
+    made = Resample(rate, new_rate)  # takes longer than using it
+    old, new = reduced(rate, new_rate)
+    n_taps, n_periods = made.kernel.shape[-1], -(-_AT_ONCE // new)
+    weights = torch.zeros(n_periods, new, (n_periods - 1) * old + n_taps)
+    for i in range(n_periods):
+        weights[i, :, i * old : i * old + n_taps] = made.kernel[:, 0]
+    return weights.flatten(0, 1).T.contiguous(), n_periods * old, made.width
 
 
 def read_mono(
