@@ -47,8 +47,8 @@ MOST_SILENCE = 0.9
 MOST_FRAMES = 1 << 40
 _LARGEST_PAGE = 65536  # bytes of an Ogg page
 _FRAME_S = 0.02
-_FRAMES_AT_ONCE = 1000  # bounds the memory ...
-_SAMPLES_AT_ONCE = 1 << 23  # ... at high rates and with many channels
+_FRAMES_AT_ONCE = 50  # a second: it stays in the cache of a processor ...
+_SAMPLES_AT_ONCE = 1 << 23  # ... and bounds the memory with many channels
 #: Formats whose header length is an estimate, accepted to within 2 %.
 _ESTIMATED = ("MP3", "OGG")
 
