@@ -1,5 +1,4 @@
-"""Detection of events in recordings as a command line says, with the results in a
-folder."""
+"""Detection of events in recordings as a command line says, into a folder."""
 
 import sys
 from pathlib import Path

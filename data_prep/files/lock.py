@@ -32,9 +32,10 @@ def locked(
     """Hold the lock of an output folder; yield its descriptor.
 
     A folder that holds a pipe is refused: a write to it could wait for ever.
-    With `file`, what is written is that file or folder in it. The system frees the lock when this process ends, however it ends. Within
-    one process the same folder can be locked again. Raises ``InputError``,
-    which names the other process, if there is one.
+    With `file`, what is written is that file or folder in it. The system frees
+    the lock when this process ends, however it ends. Within one process the
+    same folder can be locked again. Raises ``InputError``, which names the
+    other process, if there is one.
     """
     path = os.path.join(os.path.realpath(make_folder(folder)), name)
     if path in _held:
