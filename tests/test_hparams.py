@@ -19,7 +19,7 @@ MODES = tuple(FINETUNE_MODES)
 
 #: What the yaml files of one task may differ in.
 OF_A_MODE = {"finetune_mode", "output_folder", "lr", "number_of_epochs"}
-OF_A_MODE |= {"patience", "solver", "trained_on"}
+OF_A_MODE |= {"patience", "solver", "trained_on", "embedding_cache"}
 #: What the yaml files of one mode may differ in.
 OF_A_TASK = {"task", "label_column", "classes", "output_folder"}
 #: What a probe of one's own labels may differ in from the paper's.

@@ -39,7 +39,7 @@ YAML_FILE = "hyperparams.yaml"
 PATHS = {
     *("data_folder", "cry_folder", "output_folder", "encoder_source"),
     *("recordings_csv", "exclude", "exclude_folder", "replay_folder"),
-    *("probe", "probe_folder"),
+    *("probe", "probe_folder", "embedding_cache"),
 }
 #: A reference of HyperPyYAML.
 _REFERENCE = re.compile(r"<[^>]*>")
@@ -51,7 +51,7 @@ COLUMNS = {"nuisance", "subgroups"}
 NULLABLE = {
     *("recordings_csv", "exclude_folder", "replay_folder", "probe_folder"),
     *("encoder_source", "folds", "test_fold", "valid_fold", "classes"),
-    "positive",
+    *("positive", "embedding_cache"),
     *COLUMNS,
 }
 #: Settings that are texts, whatever they look like to yaml: 2022, no, 01.

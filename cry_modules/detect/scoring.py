@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
 from cry_modules.detect.events import open_gaps
@@ -20,6 +19,7 @@ from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.recordings import Unusable, Windows, spans_of
 from cry_modules.inference.scores import NOT_FINITE, FileScore, softmax
 from cry_modules.inference.windows import sliding
+from cry_modules.module_identity import add_weights
 from data_prep.audio.measure import (
     LOUDEST,
     RATES,
@@ -350,11 +350,7 @@ def fingerprint(classifier: CryClassifier) -> str:
     """Hash of what the scores of a window depend on: weights and front end,
     classes, rate and precision."""
     digest = hashlib.blake2b(digest_size=16)
-    modules = classifier.mods
-    for name, value in (*modules.named_parameters(), *modules.named_buffers()):
-        content = value.detach().cpu().contiguous().flatten()
-        digest.update(name.encode())
-        digest.update(content.view(torch.uint8).numpy().tobytes())
+    add_weights(digest, classifier.mods)
     hparams = classifier.hparams
     settings = hparams.classes, hparams.sample_rate, classifier.precision
     digest.update(repr(settings).encode())

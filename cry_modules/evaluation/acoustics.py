@@ -24,7 +24,6 @@ shimmer and harmonics-to-noise ratio of an unvoiced recording, which
 ``voiced_share`` tells, or all measures of silence.
 """
 
-import hashlib
 from typing import Dict, List, Optional, Tuple, Union
 
 import numpy as np
@@ -49,8 +48,6 @@ _DIGITAL_SILENCE_DB = 60  # below the loudest frame: padding, not a background
 
 #: Numbers that grow with the length of a recording are not in the control.
 _COUNTS = "expiration_count", "pause_count"
-#: Measures by checksum of the samples: folds read the same recordings again.
-_KNOWN: Dict[bytes, torch.Tensor] = {}
 
 #: First and last frame (not included) of stretches of a recording.
 Spans = List[Tuple[int, int]]
@@ -114,7 +111,7 @@ def acoustic_measures(
 
 class AcousticMeasures(nn.Module):
     """Acoustic measures of recordings, without their counts, in the order of
-    ``acoustic_measures``; measured once a process.
+    ``acoustic_measures``.
 
     Long recordings are measured in windows of ``n_samples``.
 
@@ -145,14 +142,9 @@ class AcousticMeasures(nn.Module):
         return torch.stack(rows).to(wavs.device)
 
     def _measured(self, wav: torch.Tensor) -> torch.Tensor:
-        samples = wav.contiguous().numpy()
-        key = hashlib.blake2b(samples, digest_size=16).digest()
-        key += str(self.sample_rate).encode()
-        if key not in _KNOWN:
-            measures = acoustic_measures(wav, self.sample_rate)
-            kept = [v for k, v in measures.items() if k not in _COUNTS]
-            _KNOWN[key] = torch.tensor(kept, dtype=torch.float32)
-        return _KNOWN[key]
+        measures = acoustic_measures(wav, self.sample_rate)
+        kept = [v for k, v in measures.items() if k not in _COUNTS]
+        return torch.tensor(kept, dtype=torch.float32)
 
 
 def _levels(wave: np.ndarray) -> np.ndarray:

@@ -89,6 +89,7 @@ SENTENCES = {
     "readout": "Where the encoder is read",
     "num_workers": "Processes that read audio",
     "cache_mb": "Memory for decoded recordings, MB",
+    "embedding_cache": "Embeddings of a frozen encoder",
     "checkpoint_activations": "Whether to recompute activations",
     "tensorboard": "Whether to write logs for TensorBoard",
     "patient_score": "Score of a patient: mean_log_odds, max or noisy_or",

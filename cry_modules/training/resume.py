@@ -32,6 +32,7 @@ _CURE = "pass another --output_folder, or delete it"
 #: how its result is evaluated, not what is trained.
 _FREE_TO_CHANGE = {
     *("num_workers", "cache_mb", "checkpoint_activations", "tensorboard"),
+    "embedding_cache",
     *("patient_score", "bootstrap_draws", "controls", "nuisance"),
     *("subgroups", "figures", "final"),
 }

@@ -30,9 +30,7 @@ class Checksums:
 
     def check(self, path: str) -> None:
         """Refuse a recording of the data folder whose content has changed."""
-        if not path.startswith(self._root):
-            return
-        number = self._rows.find(path[len(self._root) :])
+        number = self._find(path)
         require(
             number is None or self._is_same(number),
             f"{path} is not the file that it was when {self._rows.path} was "
@@ -40,12 +38,21 @@ class Checksums:
             "restore it, or start a new run, with another --output_folder",
         )
 
+    def of(self, path: str) -> str:
+        """Checksum of a recording, empty if there is none."""
+        number = self._find(path)
+        return "" if number is None else self._rows[number][1]
+
     def changed(self) -> Optional[str]:
         """Find the first changed file of a small corpus; None if all are the
         same, or if there are too many to read now."""
         numbers = range(len(self._rows) if len(self._rows) <= FEW else 0)
         paths = (self._rows.key(n) for n in numbers if not self._is_same(n))
         return next(paths, None)
+
+    def _find(self, path: str) -> Optional[int]:
+        is_inside = path.startswith(self._root)
+        return self._rows.find(path[len(self._root) :]) if is_inside else None
 
     def _is_same(self, number) -> bool:
         path, expected = self._rows[number]

@@ -8,7 +8,7 @@ probe, a probe with the encoder's BatchNorm, or end to end.
 Trains on random chunks or whole recordings, tests on whole recordings or
 averaged chunks (recordings above two minutes: always chunks), and chooses the
 model on the validation split by AUC. A ``linear`` encoder does not change, so
-it embeds each recording once.
+it embeds each recording once, for all runs with the same ``--embedding_cache``.
 ``--folds all`` trains and tests one model per fold and pools the predictions;
 ``--final True`` adds one model of all recordings, to share.
 The Brain is in cry_modules/training/classification.py, the metrics are in
@@ -217,9 +217,10 @@ def fit(brain, hparams, datasets, batches):
         )
 
 
-def run(hparams, hparams_file, overrides, run_opts, embed_all=after.embed_all):
+def run(hparams, hparams_file, overrides, run_opts, embed_all=None):
     """Prepare, train, test and report one model."""
     check_options(hparams)
+    embed_all = embed_all or EmbeddingCache(hparams.get("embedding_cache"))
     options = after.evaluation_options(hparams)
     nuisance = nuisance_columns(hparams)
     environment = begin(hparams, hparams_file, overrides, __file__)
@@ -239,8 +240,7 @@ def run(hparams, hparams_file, overrides, run_opts, embed_all=after.embed_all):
     load_pretrained(hparams, datasets["train"], brain.device)
     batches = train_batches(hparams, recordings["train"])
     forecast(brain, hparams, recordings, len(batches))
-    embs = None
-    embedded = partial(embed_all, brain, hparams, recordings)
+    embs, embedded = None, partial(embed_all, brain, hparams, recordings)
     if brain.cached:
         embs = embedded(hparams["embedder"], "embedding")
         datasets = {split: EmbeddingSet(part) for split, part in embs.items()}
@@ -327,8 +327,8 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
     column, values, changes = folds.changes_of_folds(hparams)
     begin(hparams, hparams_file, overrides, __file__).join()
     output, runs, shown = Path(hparams["output_folder"]), {}, set()
-    cache = EmbeddingCache(hparams["encoder_source"])
-    how, parts = partial(run, embed_all=cache), (hparams_file, overrides)
+    cached = {"embed_all": EmbeddingCache(hparams.get("embedding_cache"))}
+    how, parts = partial(run, **cached), (hparams_file, overrides)
     for i, (name, change) in enumerate(changes.items()):
         logger.info("Fold %d of %d: %s", i + 1, len(values), values[i])
         run_opts = folds.without_bars(run_opts) if i else run_opts
@@ -338,7 +338,7 @@ def run_folds(hparams, hparams_file, overrides, run_opts):
             runs[name] = run_variant(*arguments, how=how)
     done = after.pool(hparams, column, values, runs, options)
     if hparams["final"]:
-        how = partial(run_final, done=done, embed_all=cache)
+        how = partial(run_final, done=done, **cached)
         change = {"folds": None, "final": False}
         logger.info("The final model, of all recordings")
         with shown_once(shown, hides_news=True):

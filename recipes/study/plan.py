@@ -23,6 +23,8 @@ from recipes.study.encoders import (
 )
 from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
 
+#: Embeddings that classifiers on the same encoder share while a study runs.
+SHARED = "embedding_cache"
 #: Placeholder of the study's folder, which does not change a result.
 _STUDY = "STUDY"
 #: Script, rule and result of the stages that train encoders.
@@ -323,6 +325,8 @@ class Plan:
             command.remove(f"--width={s.width}")
         identity = [*command, *_weights_of(encoder)]
         folder = self._folder("classifiers", place, identity)
+        if mode in PROBES:
+            command.append(f"--embedding_cache={s.output_folder}/{SHARED}")
         command.append(f"--output_folder={folder}")
         self._add(
             name, "train_cls", command, folder, "metrics.json",

@@ -13,6 +13,7 @@ import importlib.util
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -38,7 +39,7 @@ from recipes.study.engine import (
     work,
 )
 from recipes.study.keys import options_as_keys
-from recipes.study.plan import Plan, Run
+from recipes.study.plan import SHARED, Plan, Run
 from recipes.study.settings import STUDY_TEXTS, check_settings, read_study
 from recipes.study.so_far import TABLE
 from recipes.study.watch import Watch
@@ -253,6 +254,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
                     file=sys.stderr,
                 )
                 return 1
+            shutil.rmtree(out / SHARED, ignore_errors=True)
             mark = out / "reports" / plan.digest
             # A page of a part may have replaced it.
             if not mark.is_file() and report_so_far(out):

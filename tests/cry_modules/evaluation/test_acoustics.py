@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 import torch
 
-from cry_modules.evaluation import acoustics
 from cry_modules.evaluation.acoustics import (
     AcousticMeasures,
     acoustic_measures,
@@ -216,8 +215,7 @@ def test_what_cannot_be_measured_is_refused_in_one_line(wav, rate):
     assert "; " in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_batch_is_measured_without_its_padding(monkeypatch):
-    monkeypatch.setattr(acoustics, "_KNOWN", {})
+def test_a_batch_is_measured_without_its_padding():
     waves = [torch.tensor(cry(*c)).float() for c in ((0.4,), (0.5, 0.2, 0.4))]
     batch = torch.nn.utils.rnn.pad_sequence(waves, batch_first=True)
     lengths = torch.tensor([len(w) / batch.shape[1] for w in waves])
@@ -228,11 +226,3 @@ def test_a_batch_is_measured_without_its_padding(monkeypatch):
         kept = [v for k, v in expected.items() if not k.endswith("_count")]
         np.testing.assert_allclose(row.numpy(), kept, rtol=1e-6)
     assert torch.equal(model(batch[1:]), rows[1:])
-
-
-def test_a_recording_is_measured_once_a_process(monkeypatch):
-    monkeypatch.setattr(acoustics, "_KNOWN", {})
-    wav = torch.tensor(cry(0.3)).float()[None]
-    first = AcousticMeasures(RATE)(wav)
-    monkeypatch.setattr(acoustics, "acoustic_measures", None)
-    assert torch.equal(AcousticMeasures(RATE)(wav), first)
