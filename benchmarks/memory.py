@@ -6,7 +6,9 @@ checkpointing.
 
 Each case runs in a new process, in turns: peak memory (VmHWM), processor time
 and wall time of the second of two steps, and the estimate that a run would
-print. Needs Linux.
+print. Needs Linux. ``--largest_batch 8 24`` computes instead, from the same
+estimate, the largest batches of ``hparams/vggsound.yaml`` in so many GB of a
+GPU's memory.
 """
 
 import argparse
@@ -27,7 +29,11 @@ sys.path.append(str(ROOT))  # the recipes are not installed
 
 from cry_modules.training import memory as process_memory  # noqa: E402
 from cry_modules.training.experiment import load  # noqa: E402
-from cry_modules.training.forecast import forecast_simclr, tone  # noqa: E402
+from cry_modules.training.forecast import (  # noqa: E402
+    MARGIN,
+    forecast_simclr,
+    tone,
+)
 from cry_modules.training.recompute import recompute_blocks  # noqa: E402
 from cry_modules.training.schedule import step_schedule  # noqa: E402
 from cry_modules.training.simclr import SimCLRBrain  # noqa: E402
@@ -38,6 +44,9 @@ from data_prep.files.tables import write_text  # noqa: E402
 #: Width, batch size, chunk in seconds.
 SIZES = ((8, 32, 4.0), (64, 8, 4.0))
 PRECISIONS = ("fp32", "bf16")
+CASES = [(p, recompute) for p in PRECISIONS for recompute in (False, True)]
+#: Width and chunk of the paper, seconds.
+_PAPERS = (64, 4.0)
 
 
 def make_brain(width, batch_size, chunk_s, recompute, precision, folder):
@@ -99,14 +108,32 @@ def measure_one(width, batch_size, chunk_s, recompute, precision) -> dict:
     }
 
 
+def largest_batches(gigabytes) -> str:
+    """Table of the largest batch in each memory, of which a tenth stays free."""
+    head = ["", *(f"{gb:g} GB" for gb in gigabytes)]
+    rows = [head, ["---"] * len(head)]
+    for precision, recompute in CASES:
+        with tempfile.TemporaryDirectory() as folder:
+            brain, hparams = make_brain(
+                *(_PAPERS[0], 2, _PAPERS[1]), recompute, precision, folder
+            )
+            forecast_simclr(brain, hparams, 10, 0)
+        brain.forecast.device = torch.device("cuda")  # its formula
+        need = brain.forecast.need(recompute=recompute)
+        each = need.activations / hparams["batch_size"]
+        free = [1e9 * gb / MARGIN - need.state for gb in gigabytes]
+        name = precision + ", checkpointing" * recompute
+        rows.append([name, *(str(max(0, int(f / each))) for f in free)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
 def measure_all(sizes, rounds) -> list:
     """Measure all cases in turns, each time in a new process; return
     medians."""
     measured = {
         (*size, recompute, precision): []
         for size in sizes
-        for precision in PRECISIONS
-        for recompute in (False, True)
+        for precision, recompute in CASES
     }
     for _ in range(rounds):
         for key, rows in measured.items():
@@ -135,6 +162,10 @@ def main(argv=None):
     parser.add_argument(
         "--sizes", type=json.loads, default=SIZES, help="JSON: sizes to measure"
     )
+    parser.add_argument(
+        "--largest_batch", nargs="+", type=float, metavar="GB",
+        help="print the largest batches in so much memory",
+    )  # fmt: skip
     parser.add_argument("--case", nargs=5, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.case:
@@ -144,6 +175,9 @@ def main(argv=None):
             *(recompute == "True", precision),
         )
         print(json.dumps(row))
+        return
+    if args.largest_batch:
+        print(largest_batches(args.largest_batch))
         return
     rows = measure_all(args.sizes, args.rounds)
     for row in rows:

@@ -8,8 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 
+from benchmarks import memory
 from benchmarks.night import main as log_mel_machine
+from cry_modules.training.forecast import forecast_simclr
 from data_prep.files.tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +51,23 @@ def test_memory_of_activation_checkpointing(tmp_path):
         for precision in ("fp32", "bf16")
     }
     assert all(r["peak_gb"] > 0.1 and r["seconds"] > 0 for r in rows)
+
+
+def test_the_largest_batch_fits_and_the_next_does_not(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "_PAPERS", (1, 0.5))
+    lines = memory.largest_batches([0.5, 1]).splitlines()
+    assert lines[0] == "|  | 0.5 GB | 1 GB |"
+    for (precision, recompute), line in zip(memory.CASES, lines[2:]):
+        name, *sizes = (cell.strip() for cell in line.strip("|").split("|"))
+        assert name.startswith(precision) and ("check" in name) == recompute
+        for gigabytes, size in zip((0.5, 1), map(int, sizes)):
+            for n, fits in ((size, True), (size + 1, False)):
+                case = 1, n, 0.5, recompute, precision, str(tmp_path)
+                brain, hparams = memory.make_brain(*case)
+                forecast_simclr(brain, hparams, 10, 0)
+                brain.forecast.device = torch.device("cuda")
+                need = brain.forecast.need(recompute=recompute).total()
+                assert (1.1 * need <= 1e9 * gigabytes) == fits
 
 
 def test_a_machine_on_log_mel_detects(tmp_path):
