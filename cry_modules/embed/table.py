@@ -167,8 +167,12 @@ def _write_parquet(out: Path, facts: List[Facts], names, numbers) -> None:
             some = slice(first, first + _GROUP)
             columns = [*map(list, zip(*facts[some]))]
             columns += [*map(np.ascontiguousarray, numbers[some].T)]
-            arrays = map(pyarrow.array, columns, schema.types)
-            writer.write_table(pyarrow.table([*arrays], schema=schema))
+            # Numbers of a row with an error are missing, not NaN.
+            arrays = [
+                pyarrow.array(column, kind, from_pandas=True)
+                for column, kind in zip(columns, schema.types)
+            ]
+            writer.write_table(pyarrow.table(arrays, schema=schema))
 
 
 WRITERS: Dict[str, Callable] = {
@@ -191,7 +195,7 @@ def check_format(out: Path) -> None:
         except ImportError:
             raise InputError(
                 f"--out {out} needs the package pyarrow, which is not "
-                "installed; pip install pyarrow, or write .csv or .npz"
+                "installed; pip install 'cry-ssl[parquet]', or write .csv or .npz"
             )
 
 

@@ -57,7 +57,7 @@ class History:
             not tensorboard or importlib.util.find_spec("tensorboard"),
             "--tensorboard is True and the package tensorboard is not "
             "installed",
-            "pip install tensorboard, or pass --tensorboard False",
+            "pip install 'cry-ssl[logging]', or pass --tensorboard False",
         )
         self.tensorboard = tensorboard
         self._writer = None

@@ -107,7 +107,7 @@ def _workbook_text(path, content: bytes) -> str:
     except ImportError:
         raise InputError(
             f"{path} is a workbook, which openpyxl reads; {_SAVE}, or install "
-            "that (pip install openpyxl)"
+            "that (pip install 'cry-ssl[xlsx]')"
         )
     try:
         # The values that the spreadsheet has computed, not its formulas.

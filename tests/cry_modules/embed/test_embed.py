@@ -2,12 +2,14 @@
 
 import csv
 import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from pyarrow import parquet
 
 from cry_modules.audio import RecordingReader, level_dbfs, shortest_input
 from cry_modules.checkpoints.saved_model import load_run
@@ -193,14 +195,24 @@ def test_an_array_file_holds_the_same(clinic, table, encoder, tmp_path):
 
 
 def test_parquet_holds_the_same(clinic, table, encoder, tmp_path):
-    parquet = pytest.importorskip("pyarrow.parquet")
-    rows, embs = table(clinic / "recordings.csv")
+    """A recording that failed has missing numbers, in each of its columns."""
+    copy = shutil.copytree(clinic, tmp_path / "clinic") / "recordings.csv"
+    soundfile.write(copy.parent / "cry_p1_0.wav", np.zeros(8000), RATE)
+    rows, embs = table(copy, status=1)
     out = tmp_path / "table.parquet"
-    main([str(encoder), str(clinic / "recordings.csv"), "--out", str(out)]
-         + ["--front_end", "fbank"])  # fmt: skip
+    with pytest.raises(SystemExit) as stop:
+        main(f"{encoder} {copy} --out {out} --front_end fbank".split())
+    assert stop.value.code == 1
     read = parquet.read_table(out)
-    assert read["id"].to_pylist() == [row["id"] for row in rows]
-    assert read["emb_3"].to_pylist() == embs[:, 3].tolist()
+    assert read.column_names == [*rows[0]]
+    for name in ("id", "patient_id", "error"):
+        assert read[name].to_pylist() == [row[name] for row in rows]
+    for i in range(embs.shape[1]):
+        column = read[f"emb_{i}"].to_pylist()
+        has_failed = [bool(row["error"]) for row in rows]
+        assert [number is None for number in column] == has_failed
+        kept = [number for number in column if number is not None]
+        assert np.array_equal(kept, embs[:, i].astype(np.float32))
 
 
 def test_pseudonyms_say_nothing(clinic, table, tmp_path):
@@ -352,7 +364,7 @@ def test_parquet_needs_a_package(clinic, tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         main(["none", str(clinic / "recordings.csv"), "--acoustics"]
              + ["--out", str(out)])  # fmt: skip
-    assert "pip install pyarrow, or write .csv or .npz" in (
+    assert "'cry-ssl[parquet]', or write .csv or .npz" in (
         capsys.readouterr().err
     )
 

@@ -50,7 +50,7 @@ def test_tensorboard_has_each_number_once_and_at_once(tmp_path):
 
 def test_a_missing_package_is_refused_before_training(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(InputError, match="pip install tensorboard"):
+    with pytest.raises(InputError, match="pip install 'cry-ssl.logging"):
         History(tmp_path, tensorboard=True)
     History(tmp_path).add({"epoch": 1})
     assert [path.name for path in tmp_path.iterdir()] == ["history.json"]

@@ -145,7 +145,9 @@ def test_a_workbook_that_is_none(tmp_path, content):
 def test_a_workbook_without_openpyxl(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "openpyxl", None)
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04...")
-    with pytest.raises(InputError, match="CSV UTF-8.*pip install openpyxl"):
+    with pytest.raises(
+        InputError, match="CSV UTF-8.*pip install .cry-ssl.xlsx"
+    ):
         read_table(tmp_path / "a.xlsx", [])
 
 
