@@ -7,12 +7,13 @@ padding. At width 64 and without padding, state dict and outputs equal
 SpeechBrain's ``Cnn14(mel_bins, 2048)``.
 """
 
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from cry_modules.cpu_layers import Conv3x3, dropout
 from cry_modules.lengths import MIN_FRAMES, frame_mask
 
 #: What an embedding is over frequency: the mean of the bins, or all of them.
@@ -61,87 +62,6 @@ def masked_batch_norm(
     return out.transpose(1, 2)
 
 
-class Conv3x3(nn.Conv2d):
-    """3x3 convolution with padding and without bias, equal to ``nn.Conv2d``.
-
-    On a CPU, maps of two bins and many channels (the last block) are computed
-    by one matrix product: forward and backward take 0.4 to 0.6 of the time of
-    torch's convolution at width 32 and above, and the same at width 8.
-
-    Arguments
-    ---------
-    in_channels : int
-        Input channels.
-    out_channels : int
-        Output channels.
-
-    Example
-    -------
-    >>> Conv3x3(4, 8)(torch.rand(2, 4, 12, 2)).shape
-    torch.Size([2, 8, 12, 2])
-    """
-
-    def __init__(self, in_channels: int, out_channels: int):
-        super().__init__(in_channels, out_channels, 3, padding=1, bias=False)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """``[batch, in_channels, frames, bins]`` to ``out_channels``."""
-        if torch.jit.is_tracing():  # the export target has fast convolutions
-            return super().forward(x)
-        narrow = x.shape[3] <= 2 and self.in_channels >= 256
-        if narrow and x.device.type == "cpu":
-            return self.as_product(x)
-        return super().forward(x)
-
-    def as_product(self, x: torch.Tensor) -> torch.Tensor:
-        """Multiply the 3x3 neighbourhoods, as rows, by the weights."""
-        n_frames, n_bins = x.shape[2:]
-        padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
-        neighbours = [
-            padded[:, i : i + n_frames, j : j + n_bins]
-            for i in range(3)
-            for j in range(3)
-        ]
-        # No copy if the weights are channels_last.
-        weight = self.weight.permute(0, 2, 3, 1).flatten(1)
-        return F.linear(torch.cat(neighbours, 3), weight).permute(0, 3, 1, 2)
-
-
-def dropout(x: torch.Tensor, p: float) -> torch.Tensor:
-    """Dropout in train mode; ``p`` is rounded to the nearest 1/65536.
-
-    ``torch.dropout`` draws 64 random bits per value of a CPU tensor, one after
-    the other: a tenth of a step at width 8. This function uses 16 bits.
-
-    Arguments
-    ---------
-    x : torch.Tensor
-        Any shape.
-    p : float
-        Share of values set to zero; the others are multiplied by 1 / (1 - p).
-
-    Returns
-    -------
-    torch.Tensor
-        Same shape as ``x``.
-
-    Example
-    -------
-    >>> dropout(torch.ones(10000), 0.2).unique()
-    tensor([0.0000, 1.2500])
-    """
-    if x.device.type != "cpu" or p == 0:
-        return F.dropout(x, p)
-    draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64)
-    draws = draws.random_(-(2**63), None).view(torch.int16)[: x.numel()]
-    keep = draws >= round(p * 2**16) - 2**15
-    # In the memory order of x, which is fastest.
-    noise = torch.empty_like(x, requires_grad=False)
-    flat = noise.as_strided((x.numel(),), (1,))
-    torch.mul(keep, 1 / (1 - p), out=flat)
-    return x * noise
-
-
 def mean_and_spread(
     x: torch.Tensor, n_frames: Optional[torch.Tensor] = None
 ) -> torch.Tensor:
@@ -179,8 +99,15 @@ def mean_and_spread(
     return torch.cat([mean.squeeze(2).flatten(1), spread.flatten(1)], dim=1)
 
 
+def call(part: Callable, *inputs):
+    """Compute a part of a block: its ``run``, unless it is recomputed."""
+    return part(*inputs)
+
+
 class ConvBlock(nn.Module):
     """Two 3x3 convolutions with BatchNorm and ReLU, then average pooling.
+
+    ``run`` calls each half; ``training/recompute.py`` puts another there.
 
     Arguments
     ---------
@@ -199,7 +126,7 @@ class ConvBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, pool: int = 2):
         super().__init__()
-        self.pool = pool
+        self.pool, self.run = pool, call
         self.conv1 = Conv3x3(in_channels, out_channels)
         self.conv2 = Conv3x3(out_channels, out_channels)
         self.norm1 = nn.BatchNorm2d(out_channels)
@@ -207,8 +134,8 @@ class ConvBlock(nn.Module):
         nn.init.xavier_uniform_(self.conv1.weight)
         nn.init.xavier_uniform_(self.conv2.weight)
 
-    def forward(self, x, n_frames=None):
-        """Convolve, normalise and pool; padding stays zero.
+    def forward(self, x, n_frames=None, p=0.0):
+        """Drop out, convolve, normalise and pool; padding stays zero.
 
         Arguments
         ---------
@@ -216,6 +143,8 @@ class ConvBlock(nn.Module):
             ``[batch, in_channels, frames, bins]``, zero beyond ``n_frames``.
         n_frames : torch.Tensor or None
             Valid frames of each item, ``[batch]``; None without padding.
+        p : float
+            Dropout of the input.
 
         Returns
         -------
@@ -226,14 +155,22 @@ class ConvBlock(nn.Module):
             dropped, like the odd last frame of an unpadded recording.
         """
         mask = frame_mask(n_frames, x.shape[2])
-        x = F.relu_(masked_batch_norm(self.norm1, self.conv1(x), mask))
-        x = F.relu_(masked_batch_norm(self.norm2, self.conv2(x), mask))
-        if self.pool > 1:
-            x = F.avg_pool2d(x, self.pool)
+        x = self.run(self.first_half, x, mask, p)
+        x = self.run(self.second_half, x, mask)
         if n_frames is not None:
             n_frames = n_frames // self.pool
             x = x * frame_mask(n_frames, x.shape[2])[:, None, :, None]
         return x, n_frames
+
+    def first_half(self, x, mask, p):
+        """Dropout and the first convolution."""
+        x = dropout(x, p) if p else x
+        return F.relu_(masked_batch_norm(self.norm1, self.conv1(x), mask))
+
+    def second_half(self, x, mask):
+        """The second convolution and the pooling."""
+        x = F.relu_(masked_batch_norm(self.norm2, self.conv2(x), mask))
+        return F.avg_pool2d(x, self.pool) if self.pool > 1 else x
 
 
 class Cnn14(nn.Module):
@@ -329,6 +266,11 @@ class Cnn14(nn.Module):
         return {**dims, "embedding": self.emb_dim}
 
     @property
+    def blocks(self) -> List[nn.Module]:
+        """The six blocks."""
+        return [self.get_submodule(f"conv_block{i + 1}") for i in range(6)]
+
+    @property
     def map_dim(self) -> Tuple[int, int, int]:
         """Channels and bins of a column of the last block's feature map, and
         the frames of the input that a column is of."""
@@ -337,8 +279,7 @@ class Cnn14(nn.Module):
     def unread(self, places: Sequence[str]) -> List[nn.Module]:
         """Blocks after the last of these places, which are not computed."""
         read = [i for i, place in enumerate(self.places) if place in places]
-        names = [f"conv_block{i + 1}" for i in range(max(read) + 1, 6)]
-        return [self.get_submodule(name) for name in names]
+        return self.blocks[max(read) + 1 :]
 
     def forward(
         self,
@@ -407,8 +348,8 @@ class Cnn14(nn.Module):
 
     def run_block(self, i, x, n_frames):
         """Block ``i``, counted from 0, and the dropout before it."""
-        x = self._dropped(x) if i else x
-        return self.get_submodule(f"conv_block{i + 1}")(x, n_frames)
+        p = self.dropout if self.training and i else 0.0
+        return self.blocks[i](x, n_frames, p)
 
     def _dropped(self, x):
         return dropout(x, self.dropout) if self.training else x

@@ -14,12 +14,12 @@ from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 from tqdm import tqdm
 
+from cry_modules.checkpoints.module_identity import add_weights
 from cry_modules.detect.events import open_gaps
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.recordings import Unusable, Windows, spans_of
 from cry_modules.inference.scores import NOT_FINITE, FileScore, softmax
 from cry_modules.inference.windows import sliding
-from cry_modules.module_identity import add_weights
 from data_prep.audio.measure import (
     LOUDEST,
     RATES,

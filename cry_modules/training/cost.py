@@ -17,7 +17,7 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from cry_modules.architectures import name_of
 from cry_modules.distributed import n_ranks
-from cry_modules.training.recompute import modes_kept, untracked
+from cry_modules.training.recompute import has_blocks, modes_kept, untracked
 
 #: Seconds; a shorter pass is dominated by overhead and repeated with more rows.
 _LONG_ENOUGH = 0.15
@@ -25,11 +25,13 @@ _LONG_ENOUGH = 0.15
 
 @dataclass
 class Block:
-    """Memory of an encoder block and of the layers up to the next, in bytes:
-    its input, the tensors saved for backward, the largest activation."""
+    """Memory of an encoder block, or of half of one, and of the layers up to the
+    next, in bytes: its input, the tensors saved for backward, how much of these
+    is the input, the largest activation."""
 
     entry: float
     saved: float = 0
+    saved_entry: float = 0
     largest: float = 0
 
 
@@ -55,10 +57,17 @@ class _Ledger:
         self.weights = 0
         self.numels = {p.numel() for p in parameters}
         self.seen = {p.untyped_storage().data_ptr() for p in parameters}
+        self.entry = 0  # address of the block's input
 
     def enter(self, block, inputs):
         """Begin a block (forward pre-hook)."""
         self.blocks.append(Block(inputs[0].nbytes))
+        self.entry = inputs[0].untyped_storage().data_ptr()
+
+    def run(self, run, half, *inputs):
+        """Begin half a block and compute it."""
+        self.enter(None, inputs)
+        return run(half, *inputs)
 
     def compute(self, layer, inputs, output):
         """Count a layer's output (forward hook)."""
@@ -69,6 +78,8 @@ class _Ledger:
     def save(self, tensor):
         """Count a tensor saved for backward, each storage once."""
         storage = tensor.untyped_storage()
+        if storage.data_ptr() == self.entry:
+            self.blocks[-1].saved_entry = storage.nbytes()
         if storage.data_ptr() in self.seen:
             return tensor
         self.seen.add(storage.data_ptr())
@@ -81,21 +92,28 @@ class _Ledger:
     @contextmanager
     def record(self, modules: nn.Module) -> Iterator[None]:
         """Count tensors computed and saved within this context."""
-        # Blocks of encoders: their children that have layers of their own.
-        children = [c for e in _encoders(modules) for c in e.children()]
-        blocks = {child for child in children if list(child.children())}
+        encoders = _encoders(modules)
+        halved = [b for e in encoders if has_blocks(e) for b in e.blocks]
+        # Blocks of others: their children that have layers of their own.
+        children = [c for e in encoders for c in e.children()]
+        blocks = {c for c in children if list(c.children())} - {*halved}
         hooks = []
         for module in modules.modules():
             if module in blocks:
                 hooks.append(module.register_forward_pre_hook(self.enter))
             elif not list(module.children()):
                 hooks.append(module.register_forward_hook(self.compute))
+        runs = [block.run for block in halved]
+        for block, run in zip(halved, runs):
+            block.run = partial(self.run, run)
         try:
             with saved_tensors_hooks(self.save, lambda tensor: tensor):
                 yield
         finally:
             for hook in hooks:
                 hook.remove()
+            for block, run in zip(halved, runs):
+                block.run = run
 
 
 def measure(
@@ -145,7 +163,8 @@ def activation_bytes(blocks: List[Block], rows: float, recompute: bool):
     """
     if recompute:
         inputs = blocks[0].saved + sum(block.entry for block in blocks)
-        return rows * (inputs + max(b.saved + 2 * b.largest for b in blocks))
+        own = max(b.saved - b.saved_entry + 2 * b.largest for b in blocks)
+        return rows * (inputs + own)
     peak, saved = 0, 0
     for block in blocks:
         saved += block.saved

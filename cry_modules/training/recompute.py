@@ -1,7 +1,8 @@
-"""Activation checkpointing: keep a block's input, recompute it in backward.
+"""Activation checkpointing: keep the inputs of half a block, recompute the rest
+in backward.
 
-A block's activations take at least sixteen times the memory of its output;
-recomputing them takes a third more time (https://arxiv.org/abs/1604.06174).
+Half a block is a convolution with BatchNorm and ReLU. Recomputing takes a third
+more time (https://arxiv.org/abs/1604.06174).
 """
 
 from contextlib import contextmanager, nullcontext
@@ -18,7 +19,8 @@ from data_prep.files.errors import InputError, require
 
 
 def recompute_blocks(encoder: nn.Module) -> None:
-    """Change an encoder to keep only the input of each block for backward.
+    """Change an encoder to keep only the inputs of its blocks' halves for
+    backward.
 
     Loss, gradients, running statistics, random states and evaluation stay the
     same.
@@ -34,25 +36,23 @@ def recompute_blocks(encoder: nn.Module) -> None:
         "blocks to recompute",
         "leave the option out",
     )
-    encoder.run_block = partial(_recomputed, encoder, encoder.run_block)
+    for block in encoder.blocks:
+        block.run = partial(_recomputed, block)
 
 
 def has_blocks(encoder: nn.Module) -> bool:
-    """True for an encoder with the optional ``run_block`` of
+    """True for an encoder with the optional ``blocks`` of
     ``architectures.py``."""
-    return hasattr(encoder, "run_block")
+    return hasattr(encoder, "blocks")
 
 
-def _recomputed(encoder, run_block, i, x, n_frames):
-    """Run a block, under checkpointing if backward may follow."""
-    if not (encoder.training and torch.is_grad_enabled()):
-        return run_block(i, x, n_frames)
-    block = encoder.get_submodule(f"conv_block{i + 1}")
+def _recomputed(block, half, *inputs):
+    """Run half a block, under checkpointing if backward may follow."""
+    if not (block.training and torch.is_grad_enabled()):
+        return half(*inputs)
     return checkpoint(
-        run_block,
-        i,
-        x,
-        n_frames,
+        half,
+        *inputs,
         use_reentrant=False,
         context_fn=lambda: (nullcontext(), untracked(block)),
     )

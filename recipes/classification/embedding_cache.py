@@ -13,8 +13,8 @@ from speechbrain.dataio.dataset import (
 )
 from torch import nn
 
+from cry_modules.checkpoints.module_identity import module_identity
 from cry_modules.distributed import rank, unwrapped
-from cry_modules.module_identity import module_identity
 from cry_modules.training.dataset import rows_of
 from cry_modules.training.state import PlatformRecord
 from data_prep.audio.checksums import Checksums

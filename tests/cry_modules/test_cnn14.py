@@ -8,7 +8,8 @@ import torch
 from speechbrain.lobes.models import Cnn14 as speechbrain_cnn14
 
 from cry_modules import cnn14
-from cry_modules.cnn14 import Cnn14, Conv3x3, dropout, mean_and_spread
+from cry_modules.cnn14 import Cnn14, mean_and_spread
+from cry_modules.cpu_layers import Conv3x3, dropout
 from cry_modules.finetune import batch_norms
 
 

@@ -14,7 +14,8 @@ import torch
 from cry_modules.audio import PEAK
 from cry_modules.checkpoints.description import Blueprint
 from cry_modules.checkpoints.saved_model import build
-from cry_modules.cnn14 import Conv3x3, ConvBlock
+from cry_modules.cnn14 import ConvBlock
+from cry_modules.cpu_layers import Conv3x3
 from cry_modules.export import onnx as onnx_model
 from cry_modules.export.onnx import (
     OPSET,

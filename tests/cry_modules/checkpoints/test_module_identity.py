@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
+from cry_modules.checkpoints.module_identity import module_identity
 from cry_modules.cnn14 import Cnn14
 from cry_modules.embeddings import Embedder, LogMelStatistics
 from cry_modules.front_ends import AugmentedFeatures, LogMel
-from cry_modules.module_identity import module_identity
 from cry_modules.views import SpecAugment
 
 
