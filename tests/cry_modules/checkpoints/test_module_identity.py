@@ -75,4 +75,6 @@ def test_all_settings_of_our_modules_are_told_by_their_values(module):
     plain = (str, int, float, bool, type(None), dict, list, tuple)
     for layer in module.modules():
         for name, value in vars(layer).items():
-            assert name.startswith("_") or isinstance(value, plain), name
+            # `run` decides what is kept in memory, not what is computed.
+            is_left_out = name.startswith("_") or name == "run"
+            assert is_left_out or isinstance(value, plain), name
