@@ -41,7 +41,6 @@ from cry_modules.evaluation.verdict import (
     verdict,
 )
 from cry_modules.metrics.bootstrap import N_DRAWS
-from cry_modules.metrics.words import count
 from data_prep.corpora.database import (
     database_name,
     locate_table,
@@ -60,6 +59,7 @@ from data_prep.files.errors import InputError, one_line_errors
 from data_prep.files.identifiers import cleaned
 from data_prep.files.lock import locked
 from data_prep.files.tables import Named, write_text
+from data_prep.files.words import count
 
 #: A column of more labels holds ids, dates or ages.
 MOST_CLASSES = 20

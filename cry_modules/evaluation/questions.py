@@ -15,7 +15,7 @@ from cry_modules.evaluation.cross_validation import (
 )
 from cry_modules.evaluation.linear_model import indices
 from cry_modules.metrics.bootstrap import LEAST_PATIENTS, patients_per_class
-from cry_modules.metrics.words import count
+from data_prep.files.words import count
 
 #: Target, source of the features, and whether patients are kept apart.
 _QUESTIONS = {

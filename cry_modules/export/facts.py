@@ -13,9 +13,9 @@ from cry_modules.checkpoints.public import public_encoder
 from cry_modules.checkpoints.saved_model import run_settings
 from cry_modules.evaluation.columns import SHAREABLE_COLUMNS, is_date
 from cry_modules.metrics.figures import shown_in
-from cry_modules.metrics.words import count
 from data_prep import manifest
 from data_prep.files.errors import InputError, require
+from data_prep.files.words import count
 
 #: Smaller numbers of patients are withheld, so that nobody can be identified.
 FEWEST = 5

@@ -26,10 +26,10 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
 from cry_modules.metrics.predictions import UNITS, Predictions
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
-from cry_modules.metrics.words import count
 from cry_modules.training.history import taken_epoch
 from data_prep.files.atomic import make_folder
 from data_prep.files.errors import require
+from data_prep.files.words import count
 
 #: Keys of metrics.json that pictures need.
 _KEYS = (

@@ -9,7 +9,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 import numpy as np
 from scipy.special import stdtrit
 
-from cry_modules.metrics.words import count
+from data_prep.files.words import count
 
 N_DRAWS = 2000
 #: With fewer patients of a class a bootstrap cannot estimate their spread.

@@ -31,8 +31,9 @@ from cry_modules.metrics.compare import RunSet
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.paired import ALPHA
 from cry_modules.metrics.predictions import MEAN_LOG_ODDS, Predictions
-from cry_modules.metrics.words import count, markdown_table
+from cry_modules.metrics.words import markdown_table
 from data_prep.files.errors import InputError, require
+from data_prep.files.words import count
 
 POWER = 0.8
 HALF_WIDTH = 0.05

@@ -2,10 +2,7 @@
 
 from typing import Dict, Iterable, List, Optional, Sequence
 
-
-def count(n: int, thing: str) -> str:
-    """Number with a noun in the singular or plural."""
-    return f"{n} {thing}" + "s" * (n != 1)
+from data_prep.files.words import count
 
 
 def units_in_words(unit: str, n: int, n_patients: int) -> str:

@@ -28,6 +28,7 @@ from cry_modules.training.memory import (
 )
 from cry_modules.training.recompute import has_blocks
 from data_prep.files.errors import InputError
+from data_prep.files.words import duration_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -123,10 +124,10 @@ class Forecast:
         how = "to embed each recording once (from a forward pass here)"
         if self.step_s:
             how = (
-                f"{in_words(self.step_s)} a step (from a forward pass on this "
+                f"{duration_in_words(self.step_s)} a step (from a forward pass on this "
                 "machine; corrected after the first steps)"
             )
-        logger.info("time: about %s, %s", in_words(self.total_s), how)
+        logger.info("time: about %s, %s", duration_in_words(self.total_s), how)
         in_use = resident_memory() if self.device.type == "cpu" else 0
         logger.info(
             "memory: about %s at the peak, %s of them activations (from the "
@@ -189,8 +190,8 @@ class Forecast:
         if left > _SOON and if_main_process():
             logger.info(
                 "time: %s a step, about %s to go",
-                in_words(step_s),
-                in_words(left),
+                duration_in_words(step_s),
+                duration_in_words(left),
             )
 
 
@@ -275,23 +276,3 @@ def tone(n_samples: int) -> torch.Tensor:
 def gigabytes(n_bytes: float) -> str:
     """Format bytes, such as ``20.4 GB``."""
     return f"{n_bytes / 1e9:.1f} GB"
-
-
-def in_words(seconds: float) -> str:
-    """Format seconds with two digits.
-
-    Example
-    -------
-    >>> [in_words(s) for s in (0.142, 5.06, 300, 7800, 400000)]
-    ['0.14 s', '5.1 s', '5 min', '2.2 h', '4.6 days']
-    """
-    unit, name = 86400, "days"
-    for limit, *shorter in (
-        (172800, 3600, "h"),
-        (5400, 60, "min"),
-        (120, 1, "s"),
-    ):
-        if seconds < limit:
-            unit, name = shorter
-    number = seconds / unit
-    return f"{number:.2g} {name}" if number < 10 else f"{number:.0f} {name}"

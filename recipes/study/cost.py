@@ -14,6 +14,7 @@ from cry_modules.training.history import HISTORY_FILE
 from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import read_database
 from data_prep.files.tables import read_lines
+from data_prep.files.words import duration_in_words
 from data_prep.synthetic.plan import SCALES
 from recipes.study.data import generic_table
 from recipes.study.encoders import ENCODERS
@@ -226,15 +227,11 @@ def _kind(run: Run) -> str:
 
 
 def in_words(seconds: float) -> str:
-    """Format a duration in minutes or hours.
+    """Format the estimate of a duration, which is rough: a minute at least.
 
     Example
     -------
-    >>> in_words(40), in_words(700), in_words(9000), in_words(400000)
-    ('1 minute', '12 minutes', '2.5 hours', '111 hours')
+    >>> in_words(40), in_words(700), in_words(9000)
+    ('1 minute', '12 minutes', '2.5 hours')
     """
-    minutes = max(1, round(seconds / 60))
-    if minutes < 90:
-        return f"{minutes} minute" + "s" * (minutes > 1)
-    hours = seconds / 3600
-    return f"{hours:.1f} hours" if hours < 10 else f"{hours:.0f} hours"
+    return duration_in_words(60 * max(1, round(seconds / 60)))

@@ -3,7 +3,8 @@
 from typing import Dict, Iterator, List, Sequence, Tuple
 
 from cry_modules.metrics.sound_events.comparison import NIGHT_HOURS, Settings
-from cry_modules.metrics.words import count, markdown_table, with_interval
+from cry_modules.metrics.words import markdown_table, with_interval
+from data_prep.files.words import count
 
 #: Figures by their place in a comparison, and their words.
 _SHARES = {"precision": "precision", "recall": "recall", "f1": "F1"}

@@ -15,7 +15,7 @@ from cry_modules.metrics.bootstrap import (
     interval_of_all_or_none,
     patient_weights,
 )
-from cry_modules.metrics.words import count
+from data_prep.files.words import count
 
 #: Figures by their place in the result, such as ("micro", "f1").
 Figures = Dict[Tuple[str, ...], np.ndarray]

@@ -5,9 +5,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Dict, List, NamedTuple, Optional
 
-from cry_modules.metrics.words import count
 from data_prep.files.errors import require
 from data_prep.files.tables import read_lines, read_table
+from data_prep.files.words import count
 from data_prep.manifest import SPLITS, read, read_corpus
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Run

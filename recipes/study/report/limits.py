@@ -4,7 +4,8 @@ from typing import Dict, List
 
 from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.paired import ALPHA
-from cry_modules.metrics.words import count, interval_in_words
+from cry_modules.metrics.words import interval_in_words
+from data_prep.files.words import count
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.results import Results

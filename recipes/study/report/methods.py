@@ -6,9 +6,9 @@ from itertools import product
 from typing import Dict, List, Optional, Tuple
 
 from cry_modules.metrics.compare import ONE_SEED
-from cry_modules.metrics.words import count
 from cry_modules.training.logistic import STRENGTHS
 from data_prep import manifest
+from data_prep.files.words import count
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.facts import and_, excluded, option_of, predictors

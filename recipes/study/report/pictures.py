@@ -28,7 +28,7 @@ from cry_modules.metrics.curves import (
     mean_and_band,
     reliability,
 )
-from cry_modules.metrics.words import count
+from data_prep.files.words import count
 from recipes.study.report.results import Cell
 from recipes.study.report.rows import (
     SEED,

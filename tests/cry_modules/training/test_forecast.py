@@ -189,7 +189,7 @@ def test_the_first_steps_correct_the_estimate(caplog):
     # The first is left out; the median of the others is 30 s.
     for n_done, seconds in enumerate((500.0, 30.0, 29.0, 31.0), start=1):
         estimate.add_step(seconds, n_done)
-    assert caplog.messages == ["time: 30 s a step, about 8 min to go"]
+    assert caplog.messages == ["time: 30 seconds a step, about 8 minutes to go"]
 
 
 def test_a_run_may_resume_with_the_option_changed(tmp_path):
