@@ -124,8 +124,8 @@ class Forecast:
         how = "to embed each recording once (from a forward pass here)"
         if self.step_s:
             how = (
-                f"{duration_in_words(self.step_s)} a step (from a forward pass on this "
-                "machine; corrected after the first steps)"
+                f"{duration_in_words(self.step_s)} a step (from a forward pass on "
+                "this machine; corrected after the first steps)"
             )
         logger.info("time: about %s, %s", duration_in_words(self.total_s), how)
         in_use = resident_memory() if self.device.type == "cpu" else 0

@@ -22,6 +22,7 @@ from data_prep.annotations.segments import (
 from data_prep.corpora.preparation import shortened_list
 from data_prep.files.errors import require
 from data_prep.files.identifiers import identity
+from data_prep.files.words import count, duration_in_words
 
 #: A larger share of events past the end is a mistake of the user.
 MOST_PAST_END = 0.5
@@ -101,24 +102,25 @@ def _add_negatives(
 
 
 def summary(recordings: List[Recording], tally: Tally) -> str:
-    """One line on a database: recordings, hours, segments by label, and what
-    was left out."""
-    hours = sum(recording.seconds for recording in recordings) / 3600
+    """One line on a database: recordings, their length, segments by label, and
+    what was left out."""
+    total = sum(recording.seconds for recording in recordings)
     patients = {identity(r.cells["patient_id"]) for r in recordings}
     segments = [s for recording in recordings for s in recording.segments]
     segments.sort(key=lambda segment: segment.kind != ANNOTATED)
     labels = Counter(segment.label for segment in segments)
     seconds = sum(segment.seconds for segment in segments)
     line = (
-        f"{len(recordings)} recordings of {len(patients)} patients, "
-        f"{hours:.2f} hours; {seconds / 3600:.2f} hours are cut: "
+        f"{count(len(recordings), 'recording')} of "
+        f"{count(len(patients), 'patient')}, {duration_in_words(total)}; "
+        f"{duration_in_words(seconds)} of clips: "
         + shortened_list([f"{n} {label}" for label, n in labels.items()])
     )
     n_hard = sum(segment.kind == HARD for segment in segments)
     if n_hard:
-        line += f" ({n_hard} hard negatives)"
+        line += f" ({count(n_hard, 'hard negative')})"
     if tally.n_without_place:
-        line += f", {tally.n_without_place} negatives found no place"
+        line += f", {count(tally.n_without_place, 'negative')} found no place"
     line += f"; events: {tally.words()}"
     n_rates = len({recording.rate for recording in recordings})
     if n_rates > 1:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Mapping, NamedTuple, Optional, Sequence
 
 from data_prep.files.errors import InputError, require
@@ -31,6 +31,8 @@ class Event:
     recording: str = ""  #: path or name of the audio, as the format gives it
     tier: str = ""  #: annotator or tier
     channel: Optional[int] = None  #: the first is 1
+    #: why a review gives no label; empty: it is not the reason
+    unreviewed: str = field(default="", repr=False)
 
     @property
     def duration_s(self) -> float:

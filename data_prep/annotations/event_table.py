@@ -8,6 +8,7 @@ with the recording in front of them if there are four. In a table of
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import List, Optional, Sequence
 
@@ -29,6 +30,12 @@ from data_prep.files.tables import checked_header, from_header, write_table
 COLUMNS = ("recording", "onset", "offset", "label", "score", "tier", "channel")
 #: Names of the reviewer's labels, and of the columns without a header.
 _REVIEWED = "reviewed_label"
+#: Reasons of an event without a label, by the decision of the reviewer.
+_UNREVIEWED = {
+    "": "not reviewed",
+    "excluded": "excluded in the review",
+    "unsure": "unsure in the review",
+}
 _HEADERLESS = {3: COLUMNS[1:4], 4: COLUMNS[:4], 5: COLUMNS[:5]}
 
 
@@ -51,14 +58,15 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
         if onset := columns_of(line).get("onset"):
             lines = from_header(path, lines, {onset})
             break
-    first = lines[0][1]
+    first, is_review = lines[0][1], False
     if _is_headerless(first):
         header = _HEADERLESS[len(first)]
     else:
         named = columns_of(first)
         names = map(cleaned, first)
-        reviewed = (name for name in names if plain(name) == _REVIEWED)
-        named["label"] = next(reviewed, named.get("label", "label"))
+        reviewed = [name for name in names if plain(name) == _REVIEWED]
+        is_review = bool(reviewed)
+        named["label"] = next(iter(reviewed), named.get("label", "label"))
         end = "duration" if "duration" in named else "offset"
         header = checked_header(path, first, ("onset", end, "label"), named)
         lines = lines[1:]
@@ -69,7 +77,11 @@ def read(path: Path, encoding: Optional[str] = None) -> List[Event]:
             refuse_damaged(source, name, cleaned(cells.get(name, "")))
         if is_missing(cells.get("recording", "")):
             cells["recording"] = ""
-        events.append(event_of(source, cells))
+        event = event_of(source, cells)
+        if is_review and is_missing(event.label):
+            reason = _UNREVIEWED.get(cells.get("decision", ""), "")
+            event = replace(event, unreviewed=reason)
+        events.append(event)
     return events
 
 

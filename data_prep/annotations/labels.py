@@ -85,7 +85,8 @@ def chosen(event: Event, options: Options) -> Optional[Event]:
     if identity(label) in options.labels:
         label = options.labels[identity(label)]
     elif is_missing(label):
-        label = options.empty_label
+        # A reviewer has not named it, and so --empty_label does not either.
+        label = "" if event.unreviewed else options.empty_label
     elif options.labels:
         label = ""
     if identity(label) == identity(options.negative_label):

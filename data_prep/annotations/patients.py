@@ -50,7 +50,7 @@ def by_name(
 ) -> Dict[str, Dict[str, str]]:
     """Patient of each recording: the match of a regular expression, the folder,
     or, with a warning, the file itself."""
-    if pattern in (None, FILE):
+    if pattern in (None, FILE) and len(paths) > 1:
         logger.warning(
             "Every recording counts as a separate patient: if several are of "
             "one patient, the splits share that patient and metrics are too "

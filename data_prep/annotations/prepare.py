@@ -1,6 +1,7 @@
 """From a folder of recordings and one of annotations to a database."""
 
 import logging
+import shlex
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -17,7 +18,7 @@ from data_prep.annotations.pairing import (
     read_all,
 )
 from data_prep.annotations.patients import by_name, by_table
-from data_prep.annotations.segments import Recording, Tally
+from data_prep.annotations.segments import ANNOTATED, Recording, Tally
 from data_prep.audio.folder import audio_files
 from data_prep.audio.measure import header_facts
 from data_prep.corpora.database import TABLE, locate, write_database
@@ -29,20 +30,24 @@ from data_prep.files.folders import require_other
 from data_prep.files.identifiers import identity
 from data_prep.files.lock import locked
 from data_prep.files.tables import write_table
+from data_prep.files.words import count
 from data_prep.manifest import SPLITS
 
 logger = logging.getLogger(__name__)
 
 LEFT_OUT, MANIFEST = "left_out.csv", "manifest"
+#: Negatives as a table of events, to listen to with cry_modules.review.
+DRAWN = "negatives.csv"
 #: All events in the output of a detector, whose other tables are not events.
 DETECTED = "events.csv"
 
 
 def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
-    """Write a database of segments of annotated recordings; return a summary.
+    """Write a database of segments of annotated recordings; return a summary,
+    whose last line says how to train on it, or what it lacks.
 
-    OUT gets ``recordings.csv``, ``clips/``, ``left_out.csv`` and, if there are
-    patients enough for a split, ``manifest/``. Segments are cut into files:
+    OUT gets ``recordings.csv``, ``clips/``, ``left_out.csv``, ``negatives.csv``
+    and, if there are patients enough for a split, ``manifest/``. Segments are cut into files:
     all commands read a database as one row a file, audit whole files, and know
     no channels. The columns ``recording``, ``start_s`` and ``stop_s`` say where
     each was cut. The same command resumes an interrupted run.
@@ -76,9 +81,13 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
         require(bool(rows), f"no recording of {root} is left", "replace them")
         columns = ("recording", "onset", "offset", "label", "reason")
         write_table(save_folder / LEFT_OUT, columns, tally.rows)
+        negatives = _write_negatives(recordings, save_folder)
         write_database(rows, save_folder / TABLE)
-        _split(rows, save_folder, options)
-        return summary(recordings, tally)
+        lines = [summary(recordings, tally)]
+        events = [event for r in recordings for event in r.events]
+        if negatives and any(event.score is not None for event in events):
+            lines.append(_caution(negatives, root, save_folder))
+        return "\n".join([*lines, _split(rows, save_folder, options)])
 
 
 def _checked_out(out: Path, root: Path, annotations: Path) -> Path:
@@ -223,22 +232,51 @@ def _rows(recordings: Sequence[Recording]) -> List[Dict[str, str]]:
     ]
 
 
-def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
-    """Write manifests, split by patient, if there are patients enough."""
+def _write_negatives(
+    recordings: Sequence[Recording], save_folder: Path
+) -> List[Tuple]:
+    """Write the negatives between events as a table; return its rows."""
+    negatives = [
+        (
+            r.path,
+            s.channel or "",
+            time_text(s.start),
+            time_text(s.stop),
+            s.label,
+        )
+        for r in recordings
+        for s in r.segments
+        if s.kind != ANNOTATED
+    ]
+    columns = ("recording", "channel", "onset_s", "offset_s", "label")
+    write_table(save_folder / DRAWN, columns, negatives)
+    return negatives
+
+
+def _caution(negatives: List[Tuple], root: Path, save_folder: Path) -> str:
+    """Line on events that a detector may have missed."""
+    listen = ["python", "-m", "cry_modules.review", save_folder / DRAWN, root]
+    listen += ["--out", "reviewed_negatives.csv"]
+    return (
+        "warning: the events have scores, so a detector found them, and what "
+        f"it missed can be among the {count(len(negatives), 'negative')}, "
+        f"labelled {negatives[0][-1]}: listen to them ("
+        f"{shlex.join(map(str, listen))}), then pass a folder of both reviewed "
+        "tables as ANNOTATIONS, with --negatives 0"
+    )
+
+
+def _split(rows: List[Dict], save_folder: Path, options: Options) -> str:
+    """Write manifests, split by patient, if there are patients enough; return
+    the command that trains, or what it lacks."""
     labels = {row["label"] for row in rows}
     negative = options.negative_label  # the first: the last is the positive
     classes = sorted(labels, key=lambda label: (label != negative, label))
-    n_patients = len({identity(row["patient_id"]) for row in rows})
     try:
         require(
-            n_patients >= len(SPLITS),
-            f"{n_patients} patients are too few for {len(SPLITS)} splits",
-            "add recordings of others",
-        )
-        require(
             len(classes) > 1,
-            f"all labels are {classes[0]!r}",
-            "two classes or more are needed",
+            f"all labels are {classes[0]!r}, and two or more are needed",
+            "add events of another, or pass --negatives 1",
         )
         prepare_clinical(
             str(save_folder),
@@ -252,4 +290,8 @@ def _split(rows: List[Dict], save_folder: Path, options: Options) -> None:
     except InputError as error:
         for split in SPLITS:  # of an earlier run
             (save_folder / MANIFEST / f"{split}.csv").unlink(missing_ok=True)
-        logger.warning("Not split into train, valid and test: %s", error)
+        return f"train_cls.py cannot train on it yet: {error}"
+    command = ["python", "train_cls.py", "hparams/small_linear.yaml"]
+    command += ["--data_folder", str(save_folder), "--label_column", "label"]
+    command += ["--classes", ",".join(classes), "--encoder_source", "ENCODER"]
+    return f"to train on it: {shlex.join(command)}"

@@ -103,6 +103,7 @@ def annotated_segments(
         elif kept is None:
             is_empty = is_missing(cleaned(event.label))
             reason = UNLABELLED if is_empty else NOT_CHOSEN
+            reason = event.unreviewed or reason
         if reason:
             tally.leave_out(recording.path, times, event.label, reason)
             continue

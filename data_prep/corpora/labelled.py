@@ -38,6 +38,7 @@ from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned, identity
 from data_prep.files.missing import is_missing
 from data_prep.files.tables import Named
+from data_prep.files.words import count
 from data_prep.manifest import SPLITS, Recording
 
 logger = logging.getLogger(__name__)
@@ -180,17 +181,21 @@ def _prepare(root, table, save_folder, task, corpus_name, named):
     )
     rows = _rows(table, task, named, root)
     left_out, folds = [], task.folds
+    is_automatic = folds is None and "split" not in rows[0][1]
+    if is_automatic:
+        _require_patients(rows, table, "with a label")  # before the audit
     if folds is not None:
         rows, left_out = leave_out_other_folds(
             rows, table, as_spelt(folds, rows)
         )
     rows, audits = usable_rows(rows, root, save_folder, left_out)
-    if folds is not None:
-        splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
-    elif "split" in rows[0][1]:
-        splits = split_by_column(rows)
-    else:
+    if is_automatic:
+        _require_patients(rows, table, "with usable recordings")
         splits = split_by_patient([r for r, _ in rows], SHARES, task.seed)
+    elif folds is not None:
+        splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
+    else:
+        splits = split_by_column(rows)
     preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
     _keep_fraction(splits, task)
     name = corpus_name or database_name(root, table)
@@ -198,6 +203,17 @@ def _prepare(root, table, save_folder, task, corpus_name, named):
         splits, audits, root, save_folder, name, task.classes,
         is_named=corpus_name not in (None, name_of(root)),
     )  # fmt: skip
+
+
+def _require_patients(rows: List[Row], table: Path, which: str) -> None:
+    """Refuse fewer patients than there are splits."""
+    n_patients = len({rec.patient_id for rec, _ in rows})
+    require(
+        n_patients >= len(SPLITS),
+        f"{table} has {count(n_patients, 'patient')} {which}, and training, "
+        "validation and test need different ones",
+        "add recordings of other patients",
+    )
 
 
 def _rows(

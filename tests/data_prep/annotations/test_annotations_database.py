@@ -17,10 +17,14 @@ from tests.data_prep.annotations.annotated import CRIES, RATE, rows, tone
 def test_a_database_and_its_manifests(annotate, nights):
     status, out, _ = annotate(*CRIES)
     assert status == 0
-    assert out.splitlines()[-1] == (
-        "6 recordings of 6 patients, 0.10 hours; 0.01 hours are cut: 12 cry, "
-        "12 other; events: 6 of other labels or tiers (talk)"
-    )
+    cut = sum(float(r["stop_s"]) - float(r["start_s"]) for r in rows(nights))
+    assert out.splitlines() == [
+        f"6 recordings of 6 patients, 6 minutes; {cut:.0f} seconds of clips: "
+        "12 cry, 12 other; events: 6 of other labels or tiers (talk)",
+        "to train on it: python train_cls.py hparams/small_linear.yaml "
+        f"--data_folder {nights / 'out'} --label_column label "
+        "--classes other,cry --encoder_source ENCODER",
+    ]
     table = rows(nights)
     assert Counter(row["label"] for row in table) == {"cry": 12, "other": 12}
     assert {row["patient_id"] for row in table} == {f"p{i}" for i in range(6)}
@@ -79,7 +83,7 @@ def test_places_of_negatives_are_equally_likely():
     assert before == pytest.approx(8 / 34, abs=4 * np.sqrt(0.18 / 2000))
 
 
-def test_no_room_for_negatives_is_said(annotate, nights, caplog):
+def test_no_room_for_negatives_is_said(annotate, nights):
     for i in range(6):
         write_events(
             nights / f"labels/night{i}.txt", [Event(0, 58, "cry")], "audacity"
@@ -87,7 +91,9 @@ def test_no_room_for_negatives_is_said(annotate, nights, caplog):
     status, out, _ = annotate("--patient", "folder")
     assert status == 0
     assert "6 cry, 6 negatives found no place" in out
-    assert "Not split into train, valid and test: all labels" in caplog.text
+    assert out.splitlines()[-1].startswith(
+        "train_cls.py cannot train on it yet: all labels are 'cry'"
+    )
     assert not list(nights.glob("out/manifest/*.csv"))
 
 
@@ -120,7 +126,7 @@ def test_hard_negatives_of_the_output_of_a_detector(annotate, nights):
     (nights / "found/events.csv").write_text("\n".join(lines))
     (nights / "found/summary.csv").write_text("recording,hours\na,1\n")
     out = annotate(*CRIES, "--hard_negatives", nights / "found")[1]
-    assert "(1 hard negatives)" in out
+    assert "(1 hard negative)" in out
     hard = [row for row in rows(nights) if row["kind"] == "hard negative"]
     assert [row["recording"] for row in hard] == ["p1/night1.wav"]
     assert_around(hard, 30.5)

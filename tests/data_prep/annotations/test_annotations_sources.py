@@ -84,10 +84,24 @@ def test_a_tier_that_some_recordings_lack(annotate, nights):
     assert {row["recording"][:2] for row in rows(nights)} == {"p0", "p1", "p2"}
 
 
-def test_few_patients_are_not_split(annotate, nights, caplog):
-    annotate("--patient", "(night)", "--labels", "cry")
-    assert "1 patients are too few for 3 splits" in caplog.text
-    assert rows(nights) and not (nights / "out/manifest").exists()
+def test_one_patient_is_not_split(annotate, nights):
+    out = annotate("--patient", "(night)", "--labels", "cry")[1]
+    assert out.startswith("6 recordings of 1 patient, 6 minutes; ")
+    assert out.splitlines()[-1] == (
+        f"train_cls.py cannot train on it yet: {nights / 'out/recordings.csv'} "
+        "has 1 patient with a label, and training, validation and test need "
+        "different ones; add recordings of other patients"
+    )
+    assert rows(nights) and not list(nights.glob("out/manifest/*.csv"))
+
+
+def test_one_recording_is_of_one_patient(annotate, nights, caplog):
+    for i in range(1, 6):
+        (nights / f"audio/p{i}/night{i}.wav").unlink()
+        (nights / f"labels/night{i}.txt").unlink()
+    out = annotate()[1]
+    assert out.startswith("1 recording of 1 patient, 1 minute; ")
+    assert "separate patient" not in caplog.text
 
 
 @pytest.mark.parametrize(
