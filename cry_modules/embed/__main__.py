@@ -2,8 +2,9 @@
 
     python -m cry_modules.embed ENCODER AUDIO_OR_MANIFEST --out embeddings.csv
 
-A row a recording, or with --window_s a row a window: id, patient, start and stop
-in seconds, the reason of a failure, numbers. ENCODER is any source that
+A row a recording, or of a table of events a row an event, or with --window_s a
+row a window: id, patient, start and stop in seconds, the reason of a failure,
+numbers. ENCODER is any source that
 train_cls.py takes, an exported model, or none for --acoustics alone.
 """
 
@@ -22,15 +23,16 @@ from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import one_line_errors, require
 from data_prep.files.lock import locked
+from data_prep.files.words import count
 
 #: ENCODER of a table of acoustic measures alone.
 NONE = "none"
-_VERSION = 1  # of the numbers: rows of another are made again
+_VERSION = 2  # of the numbers: rows of another are made again
 #: Arguments, how their values are read, and their help.
 _ARGUMENTS = (
     ("encoder", {"metavar": "ENCODER"}, "run, file, model, hub id, or none"),
     ("audio", {"metavar": "AUDIO_OR_MANIFEST", "nargs": "+"},
-     "recordings, folders of them, a manifest or a recordings.csv"),
+     "recordings, folders of them, a manifest, a recordings.csv, or events"),
     ("--out", {"required": True}, "table: .csv, .npz or .parquet"),
     ("--window_s", {"type": float}, "a row a window of so many seconds"),
     ("--hop_s", {"type": float},
@@ -132,14 +134,15 @@ def _compute(numbers, items: List[Item], kept: KeptRows) -> None:
     has_windows = numbers.sizes is not None
     with tqdm(
         desc="embedding",
-        total=None if has_windows else len(items),
+        total=numbers.n_windows(items) if has_windows else len(items),
         initial=len(kept.rows),
-        unit="window" if has_windows else "recording",
+        unit="window" if has_windows else items[0].kind,
         dynamic_ncols=True,
     ) as bar:
         for rows in numbers.rows(items, kept.done()):
             kept.append(rows)
             bar.update(len(rows))
+        bar.total = bar.n  # a recording that cannot be used has one row
 
 
 def _write(path, items, kept, names, with_pseudonyms) -> int:
@@ -159,12 +162,13 @@ def _write(path, items, kept, names, with_pseudonyms) -> int:
     kept.remove()
     usable = {row.item for row in kept.rows if not row.error}
     failed = {r.item: r.error for r in kept.rows if r.item not in usable}
-    line = f"done: {len(facts)} rows of {len(names)} numbers in {path}"
+    line = f"done: {count(len(facts), 'row')} of "
+    line += f"{count(len(names), 'number')} in {path}"
     if failed:
         first, reason = next(iter(failed.items()))
         line += (
-            f"; {len(failed)} of {len(items)} recordings could not be used, "
-            f"such as {labels[first][0]} ({reason}): see the column error"
+            f"; {len(failed)} of {count(len(items), items[0].kind)} could not "
+            f"be used, such as {labels[first][0]} ({reason}): see the column error"
         )
     print(line)
     return len(failed)

@@ -1,14 +1,19 @@
-"""Recordings to embed: files, folders, a manifest or a table of recordings."""
+"""Recordings to embed: files, folders, a manifest, a table of recordings, or
+the events in them."""
 
 import hashlib
 import json
 import os
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
 from cry_modules.inference.command import list_recordings
 from data_prep import manifest
-from data_prep.audio.folder import find_files
+from data_prep.annotations.columns import columns_of, plain
+from data_prep.annotations.event_table import read as read_events
+from data_prep.annotations.recording_names import RecordingNames
+from data_prep.audio.folder import AUDIO, files_below, find_files
+from data_prep.audio.measure import header_facts
 from data_prep.audio.packs import pack_at
 from data_prep.corpora.database import TABLE, read_database
 from data_prep.corpora.listing import prepared_from
@@ -27,6 +32,7 @@ class Item(NamedTuple):
     start: float = 0.0  #: seconds
     stop: Optional[float] = None  #: seconds; None: its end
     patient: str = ""
+    kind: str = "recording"  #: or event
 
 
 def list_items(
@@ -63,7 +69,9 @@ def _of_table(
     table: Path, data_folder: Optional[str], named: Optional[Named]
 ) -> List[Item]:
     # The header may stand below a title.
-    lines = map(set, read_lines(table)[:20])
+    lines = list(map(set, read_lines(table)[:20]))
+    if any(map(_is_of_events, lines)):
+        return _of_events(table, data_folder)
     is_manifest = any({"ID", "wav", "start", "stop"} <= line for line in lines)
     if is_manifest:
         recordings = manifest.read(table)
@@ -98,6 +106,55 @@ def _of_table(
     ]
 
 
+def _is_of_events(line: Iterable[str]) -> bool:
+    """Check for the header of a table of events in recordings, as
+    ``cry_modules.detect`` and ``cry_modules.review`` write it."""
+    named = {"onset", "offset"} <= set(map(plain, line))
+    return named and "recording" in columns_of(list(line))
+
+
+def _of_events(table: Path, data_folder: Optional[str]) -> List[Item]:
+    """Events of a table, in the recordings of a folder, which are found by
+    their names, as in a review."""
+    root = Path(data_folder or table.parent)
+    cure = "pass the folder of the recordings with --data_folder"
+    require(root.is_dir(), f"{root} is not a folder", cure)
+    names = [name for name in files_below(root) if name.lower().endswith(AUDIO)]
+    files, events = RecordingNames(names), read_events(table)
+    require(bool(events), f"{table} has no events", "pass another table")
+    path_of = {
+        name: files.unique(name, str(root)) if name else None
+        for name in {event.recording for event in events}
+    }
+    require(
+        any(path_of.values()),
+        f"{table} is a table of events, and none of its recordings, such as "
+        f"{events[0].recording}, is in {root}",
+        cure,
+    )
+    for event in events:
+        path = path_of[event.recording]
+        facts = path and event.channel and header_facts(root / path)
+        require(
+            not facts or facts[1] == 1,
+            f"{table} has an event of channel {event.channel} of "
+            f"{event.recording}, and channels are mixed here",
+            "cut the events with data_prep.annotations, and pass its "
+            "recordings.csv",
+        )
+    return [
+        Item(
+            event.recording,
+            os.path.join(root, path) if path else "",
+            event.onset_s,
+            event.offset_s,
+            kind="event",
+        )
+        for event in events
+        for path in [path_of[event.recording]]
+    ]
+
+
 def pseudonyms(items: Sequence[Item]) -> List[Tuple[str, str]]:
     """Names of recordings and infants that say nothing: ``recording 1``,
     ``infant 1``, in the order of the table.
@@ -109,8 +166,10 @@ def pseudonyms(items: Sequence[Item]) -> List[Tuple[str, str]]:
     [('recording 1', 'infant 1'), ('recording 2', 'infant 1')]
     """
     infants: Dict[str, str] = {}
+    recordings: Dict[str, int] = {}  # several events are of one
     names = []
-    for i, item in enumerate(items, start=1):
+    for item in items:
+        i = recordings.setdefault(item.ID, len(recordings) + 1)
         key, infant = identity(item.patient), ""
         if item.patient:
             infant = infants.setdefault(key, f"infant {len(infants) + 1}")

@@ -1,7 +1,7 @@
 """Numbers of recordings and windows: what an encoder gives, and what is measured
 of the sound, in bounded memory."""
 
-from itertools import islice
+from pathlib import Path
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy as np
@@ -25,12 +25,13 @@ from cry_modules.inference.recordings import BATCH_S
 from cry_modules.inference.windows import batches, sliding
 from cry_modules.lengths import LONGEST_S
 from cry_modules.training.batches import batches_by_length
-from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file
+from data_prep.audio.measure import SILENT_DBFS, Audit, audit_file, header_facts
 from data_prep.audio.threads import in_threads
 from data_prep.files.errors import InputError, require
 
-#: Recordings that are read before they share batches of similar length.
-_AT_ONCE = 32
+#: Recordings that are read before they share batches of similar length, and
+#: seconds of sound after which no more are: what is lost at an interruption.
+_AT_ONCE, _AT_ONCE_S = 32, 30.0
 _UNREADABLE = (soundfile.LibsndfileError, OSError, InputError)
 
 
@@ -85,21 +86,34 @@ class Numbers:
     ) -> Iterator[List[Row]]:
         """Yield rows in the order of the recordings, a few at a time; ``done``
         is the number of rows that each of the first recordings has already."""
-        waiting = iter(enumerate(items))
-        if self.sizes is None:
-            waiting = (pair for pair in waiting if pair[0] not in done)
-        while some := list(islice(waiting, _AT_ONCE)):
-            last = max(done, default=-1)
-            some = [pair for pair in some if pair[0] >= last]
-            paths = [item.path for _, item in some]
-            with in_threads(audit_file, paths) as futures:
-                audits = [future.result() for future in futures]
-            pairs = [(*pair, audit) for pair, audit in zip(some, audits)]
-            if self.sizes is None:
-                yield self._whole(pairs)
-                continue
-            for i, item, audit in pairs:
+        last = max(done, default=-1)
+        if self.sizes is not None:
+            for i, item, audit in _audited(items, max(0, last)):
                 yield from self._windows(i, item, audit, done.get(i, 0))
+            return
+        some, seconds = [], 0.0
+        for i, item, audit in _audited(items, last + 1):
+            some.append((i, item, audit))
+            seconds += (item.stop or audit.duration or 0.0) - item.start
+            if len(some) == _AT_ONCE or seconds >= _AT_ONCE_S:
+                yield self._whole(some)
+                some, seconds = [], 0.0
+        if some:
+            yield self._whole(some)
+
+    def n_windows(self, items: Sequence[Item]) -> int:
+        """Number of windows of all recordings, by their headers."""
+        size, hop = self.sizes
+        paths = {item.path for item in items}
+        facts_of = {path: header_facts(Path(path)) for path in paths}
+        n = 0
+        for item in items:
+            facts, n_samples = facts_of[item.path], 0  # a row that says why
+            if facts is not None:
+                stop = facts[0] if item.stop is None else item.stop
+                n_samples = round((stop - item.start) * self.rate)
+            n += len(sliding(n_samples, size, hop))
+        return n
 
     def _whole(self, pairs: List[Tuple[int, Item, Audit]]) -> List[Row]:
         """Rows of whole recordings; short ones share batches."""
@@ -140,7 +154,7 @@ class Numbers:
         try:
             sound = self._reader.open(item.path, item.start, stop)
             starts = sliding(len(sound), size, hop)[n_done:]
-            at_once = max(1, int(BATCH_S * self.rate / size))
+            at_once = max(1, int(_AT_ONCE_S * self.rate / size))
             for some in batches(starts, at_once):
                 sigs = [sound[at : at + size] * sound.gain for at in some]
                 yield self._of_windows(failed, some, sigs)
@@ -193,6 +207,25 @@ class Numbers:
             measured = [acoustic_measures(w, self.rate) for w in windows]
             parts.append([_joined(n, measured) for n in measured[0]])
         return np.concatenate(parts).astype(np.float32)
+
+
+def _audited(
+    items: Sequence[Item], first: int
+) -> Iterator[Tuple[int, Item, Audit]]:
+    """Number, recording and audit of each recording from the first that is
+    missing. The next ones are audited meanwhile, and a file that follows
+    itself, as of several events, once."""
+    audits: Dict[str, Audit] = {}
+    for at in range(first, len(items), _AT_ONCE):
+        some = items[at : at + _AT_ONCE]
+        audits = {i.path: audits[i.path] for i in some if i.path in audits}
+        paths = [*dict.fromkeys(i.path for i in some if i.path not in audits)]
+        with in_threads(audit_file, paths) as futures:
+            future_of = dict(zip(paths, futures))
+            for i, item in enumerate(some, start=at):
+                if item.path in future_of:
+                    audits[item.path] = future_of[item.path].result()
+                yield i, item, audits[item.path]
 
 
 def _joined(name: str, measured: List[Dict[str, float]]) -> float:

@@ -86,7 +86,8 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
         lines = [summary(recordings, tally)]
         events = [event for r in recordings for event in r.events]
         if negatives and any(event.score is not None for event in events):
-            lines.append(_caution(negatives, root, save_folder))
+            labels = sorted({row["label"] for row in rows})
+            lines.append(_caution(negatives, labels, root, save_folder))
         return "\n".join([*lines, _split(rows, save_folder, options)])
 
 
@@ -253,10 +254,12 @@ def _write_negatives(
     return negatives
 
 
-def _caution(negatives: List[Tuple], root: Path, save_folder: Path) -> str:
+def _caution(
+    negatives: List[Tuple], labels: List[str], root: Path, save_folder: Path
+) -> str:
     """Line on events that a detector may have missed."""
     listen = ["python", "-m", "cry_modules.review", save_folder / DRAWN, root]
-    listen += ["--out", "reviewed_negatives.csv"]
+    listen += ["--classes", *labels, "--out", "reviewed_negatives.csv"]
     return (
         "warning: the events have scores, so a detector found them, and what "
         f"it missed can be among the {count(len(negatives), 'negative')}, "

@@ -181,21 +181,19 @@ def _prepare(root, table, save_folder, task, corpus_name, named):
     )
     rows = _rows(table, task, named, root)
     left_out, folds = [], task.folds
-    is_automatic = folds is None and "split" not in rows[0][1]
-    if is_automatic:
-        _require_patients(rows, table, "with a label")  # before the audit
+    if folds is None and "split" not in rows[0][1]:
+        _require_patients(rows, table)
     if folds is not None:
         rows, left_out = leave_out_other_folds(
             rows, table, as_spelt(folds, rows)
         )
     rows, audits = usable_rows(rows, root, save_folder, left_out)
-    if is_automatic:
-        _require_patients(rows, table, "with usable recordings")
-        splits = split_by_patient([r for r, _ in rows], SHARES, task.seed)
-    elif folds is not None:
+    if folds is not None:
         splits = split_by_fold(rows, as_spelt(folds, rows), task.seed)
-    else:
+    elif "split" in rows[0][1]:
         splits = split_by_column(rows)
+    else:
+        splits = split_by_patient([r for r, _ in rows], SHARES, task.seed)
     preparation.require_classes(splits, task.classes, _cure(rows, table, folds))
     _keep_fraction(splits, task)
     name = corpus_name or database_name(root, table)
@@ -205,13 +203,13 @@ def _prepare(root, table, save_folder, task, corpus_name, named):
     )  # fmt: skip
 
 
-def _require_patients(rows: List[Row], table: Path, which: str) -> None:
+def _require_patients(rows: List[Row], table: Path) -> None:
     """Refuse fewer patients than there are splits."""
     n_patients = len({rec.patient_id for rec, _ in rows})
     require(
         n_patients >= len(SPLITS),
-        f"{table} has {count(n_patients, 'patient')} {which}, and training, "
-        "validation and test need different ones",
+        f"{table} has {count(n_patients, 'patient')} with a label, and "
+        "training, validation and test need different ones",
         "add recordings of other patients",
     )
 

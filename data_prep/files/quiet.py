@@ -21,7 +21,8 @@ _UNIMPORTANT = {
 
 def quiet_libraries() -> None:
     """Log unimportant messages of SpeechBrain as ``DEBUG``, which its console
-    does not show and its file does."""
+    does not show and its file does; not at all where ``DEBUG`` is not logged,
+    as in the commands that have no such file."""
     for name in _UNIMPORTANT:
         logger = logging.getLogger(name)
         if _demote not in logger.filters:
@@ -31,6 +32,7 @@ def quiet_libraries() -> None:
 def _demote(record: logging.LogRecord) -> bool:
     if record.getMessage().startswith(_UNIMPORTANT[record.name]):
         record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        return logging.getLogger().isEnabledFor(logging.DEBUG)
     return True
 
 

@@ -1,5 +1,6 @@
 """Embeddings and acoustic measures as a table."""
 
+import contextlib
 import csv
 import json
 import shutil
@@ -21,6 +22,7 @@ from cry_modules.embed.inputs import list_items
 from cry_modules.embed.table import KeptRows
 from cry_modules.evaluation.acoustics import acoustic_measures
 from cry_modules.training.probe import Probe
+from data_prep.files.errors import InputError
 from tests.classifiers import changing, random_model, write_model
 
 RATE = 16000
@@ -251,7 +253,7 @@ def test_an_interrupted_table_resumes(
     windows, cut, noise, table, encoder, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(embed_numbers, "_AT_ONCE", 2)
-    monkeypatch.setattr(embed_numbers, "BATCH_S", 0.8)
+    monkeypatch.setattr(embed_numbers, "_AT_ONCE_S", 0.8)
     for i in range(5):
         noise(f"a/{i}.wav", seconds=0.5 + i / 4)
     expected, _ = table(tmp_path / "a", *windows)
@@ -281,6 +283,104 @@ def test_an_interrupted_table_resumes(
     assert rows == expected
     assert sum(appended[2:]) == len(rows) - n_kept
     assert out.is_file() and not folder.exists()
+
+
+@pytest.mark.parametrize("windows", [[], ["--window_s", "1"]])
+def test_a_table_that_is_often_interrupted_makes_progress(
+    windows, noise, table, encoder, tmp_path, monkeypatch
+):
+    """Sixty seconds of sound before each interruption."""
+    if windows:
+        noise("a/night.wav", seconds=125.0)
+    else:
+        for i in range(12):
+            noise(f"a/{i}.wav", seconds=11.0)
+    expected, _ = table(tmp_path / "a", *windows)
+    compute, heard = embed_numbers.Numbers.__call__, []
+
+    def interrupted(self, sigs):
+        heard.append(sum(map(len, sigs)) / RATE)
+        if sum(heard) > 60:
+            raise KeyboardInterrupt
+        return compute(self, sigs)
+
+    monkeypatch.setattr(embed_numbers.Numbers, "__call__", interrupted)
+    words = [encoder, tmp_path / "a", *windows, "--out", tmp_path / "b.csv"]
+    runs = 0
+    while not (tmp_path / "b.csv").exists() and runs < 12:
+        heard.clear()
+        runs += 1
+        with contextlib.suppress(SystemExit):
+            main([*map(str, words), "--front_end", "fbank"])
+    assert runs > 1
+    monkeypatch.undo()
+    rows, _ = table(tmp_path / "a", *windows, name="b.csv")
+    assert rows == expected
+
+
+def test_a_bar_over_windows_has_a_total(noise, table, tmp_path, capsys):
+    noise("a/0.wav", seconds=2.3)
+    noise("a/1.wav", seconds=1.0)
+    numbers = embed_numbers.Numbers(None, True, 0.5, 0.25)
+    items = list_items([str(tmp_path / "a")])
+    rows = [row for some in numbers.rows(items, {}) for row in some]
+    assert numbers.n_windows(items) == len(rows) == 9 + 3
+    (tmp_path / "a/2.wav").write_bytes(b"")
+    items = list_items([str(tmp_path / "a")])
+    assert numbers.n_windows(items) == 9 + 3 + 1  # says that it has no bytes
+    table(tmp_path / "a", "--window_s", "0.5", status=1)
+    assert "13/13 [" in capsys.readouterr().err
+
+
+def test_events_of_a_detector_or_review_are_embedded(
+    noise, table, tmp_path, capsys
+):
+    """An event is what a file with its samples alone is."""
+    path = noise("nights/b1/night.wav", seconds=5.0, subtype="FLOAT")
+    noise("nights/b1/day.wav", seconds=5.0)
+    sound, _ = soundfile.read(path, dtype="float32")
+    spans = [(0.5, 1.25), (2.0, 4.0)]
+    for i, (onset, offset) in enumerate(spans):
+        part = sound[round(onset * RATE) : round(offset * RATE)]
+        (tmp_path / "parts").mkdir(exist_ok=True)
+        soundfile.write(tmp_path / f"parts/{i}.wav", part, RATE, "FLOAT")
+    events = tmp_path / "events.csv"
+    lines = ["recording,channel,onset_s,offset_s,label,score,reviewed_label"]
+    for onset, offset in spans:
+        lines.append(f"b1/night.wav,,{onset},{offset},cry,0.9,")
+    lines += ["gone.wav,,0,1,cry,0.9,cry"]
+    events.write_text("\n".join(lines))
+    folder = ("--data_folder", tmp_path / "nights")
+    rows, embs = table(events, *folder, status=1)
+    _, expected = table(tmp_path / "parts")
+    assert np.abs(embs - expected).max() < 1e-5 * np.abs(expected).max()
+    cells = [[row[n] for n in ("id", "start_s", "stop_s", "error")]
+             for row in rows]  # fmt: skip
+    assert cells == [
+        ["b1/night.wav", "0.500", "1.250", ""],
+        ["b1/night.wav", "2.000", "4.000", ""],
+        ["gone.wav", "0.000", "1.000", "missing"],
+    ]
+    assert "1 of 3 events could not be used" in capsys.readouterr().out
+    rows, _ = table(events, *folder, "--pseudonyms", status=1)
+    names = [row["id"] for row in rows]
+    assert names == ["recording 1", "recording 1", "recording 2"]
+
+
+def test_events_name_recordings_of_a_folder(noise, tmp_path):
+    noise("nights/two.wav", channels=2)
+    (tmp_path / "other").mkdir()
+    events = tmp_path / "events.csv"
+    events.write_text("recording,channel,onset_s,offset_s,label\ntwo,2,0,1,a\n")
+    with pytest.raises(InputError, match="channels are mixed here; cut the"):
+        list_items([str(events)], str(tmp_path / "nights"))
+    with pytest.raises(InputError) as refused:
+        list_items([str(events)], str(tmp_path / "other"))
+    assert str(refused.value) == (
+        f"{events} is a table of events, and none of its recordings, such "
+        f"as two, is in {tmp_path / 'other'}; pass the folder of the recordings with "
+        "--data_folder"
+    )
 
 
 def test_changed_recordings_are_embedded_again(

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 
+from cry_modules.review.cases import read_scores
 from data_prep.files.tables import read_table
 from tests.data_prep.annotations.annotated import rows
 
@@ -61,6 +62,9 @@ def test_what_a_detector_missed_can_be_a_negative(annotate, nights, reviewed):
     assert len(lines) == 3 and lines[1].startswith("warning: the events have")
     assert "can be among the 12 negatives, labelled other: listen" in lines[1]
     assert f"cry_modules.review {nights / 'out/negatives.csv'} " in lines[1]
+    assert " --classes cry fuss other --out " in lines[1]
+    table = read_scores(nights / "out/negatives.csv")
+    assert table.is_events and len(table.cases) == 12
     negatives = [c for _, c in read_table(nights / "out/negatives.csv", [])]
     assert len(negatives) == 12
     assert {row["label"] for row in negatives} == {"other"}

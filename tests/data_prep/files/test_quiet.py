@@ -38,6 +38,15 @@ def test_what_tells_a_user_nothing_is_for_the_file(
     assert [r.levelno for r in caplog.records] == [level]
 
 
+def test_a_command_without_a_file_does_not_show_it(caplog):
+    """Its handler has no level of its own, and would show a DEBUG record."""
+    with caplog.at_level(logging.INFO):
+        logging.getLogger("speechbrain.utils.quirks").info("Applied quirks")
+        logging.getLogger("speechbrain.core").info("Experiment folder: a")
+    texts = [record.getMessage() for record in caplog.records]
+    assert texts == ["Experiment folder: a"]
+
+
 def test_what_is_shown_once_stays_in_the_file(caplog):
     """Folds repeat their facts: the console (INFO) shows them once."""
     logger, shown = logging.getLogger("folds"), set()
