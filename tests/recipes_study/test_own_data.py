@@ -302,6 +302,8 @@ def test_the_final_model_is_the_best_of_an_encoder_that_no_fold_has_heard(
         assert f"--encoder_source={plan.encoder(encoder, 1).folder}" in command
         assert {"--folds=all", "--final=True"} < set(command)
         assert f"--output_folder={folder}/final" in command
+        # The study has deleted the embeddings that its runs shared.
+        assert not any("embedding_cache" in part for part in command)
         line, typed = capsys.readouterr().out.strip().split("\n")
         assert "python train_cls.py" in typed
         check_choice(plan, line, command)
