@@ -16,7 +16,6 @@ from cry_modules.detect.threshold import (
 from cry_modules.inference.classifier import CryClassifier
 from cry_modules.inference.command import list_recordings
 from data_prep.annotations.formats import require_format
-from data_prep.audio.folder import refuse_recordings
 from data_prep.files.arguments import nearest, texts
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import not_a_file, require
@@ -36,7 +35,6 @@ class Plan(NamedTuple):
 
 def check_usage(args: argparse.Namespace) -> None:
     """Refuse options that do not go together, before the model is loaded."""
-    refuse_recordings(args.model, "MODEL AUDIO")
     has_target = args.target_false_alarms_per_hour is not None
     require(
         has_target == (args.annotations is not None),
