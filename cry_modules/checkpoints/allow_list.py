@@ -71,15 +71,13 @@ def resolved(path: Path, overrides: Dict) -> str:
         what no recipe does.
     """
     try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-            file.seek(0)
-            is_of_run = Path(path).resolve().name == YAML_FILE
-            is_of_run = is_of_run or text.startswith(RESOLVED)
-            if is_of_run:
-                check_objects(path, text)
-            text = resolve_references(file, overrides).read()
-            objects = objects_of(text)
+        text = Path(path).read_text("utf-8")
+        is_of_run = Path(path).resolve().name == YAML_FILE
+        is_of_run = is_of_run or text.startswith(RESOLVED)
+        if is_of_run:
+            check_objects(path, text)
+        text = _without_references(str(path), text, _Overrides(overrides))
+        objects = objects_of(text)
     except InputError:
         raise
     except (YAMLError, *_WRONG_SHAPES) as error:
@@ -91,6 +89,21 @@ def resolved(path: Path, overrides: Dict) -> str:
     if not is_of_run:
         _STARTED_WITH.update(objects)
     return text
+
+
+class _Overrides(dict):
+    """Settings to replace, as a key of a cache: equal if written alike."""
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
+
+
+@functools.lru_cache(maxsize=8)
+def _without_references(path: str, text: str, overrides: _Overrides) -> str:
+    """Resolve the references of a file with this text, which takes a fifth of a
+    second, and a run reads its file often."""
+    with open(path, encoding="utf-8") as file:
+        return resolve_references(file, overrides).read()
 
 
 def check_objects(path: Path, text: str) -> None:

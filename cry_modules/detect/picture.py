@@ -91,7 +91,7 @@ def draw_events(
                 labelpad=4,
             )  # fmt: skip
     if n_rows == 1:
-        rows[0].set_ylabel("score")
+        rows[0].set_ylabel("score (log odds)")
     rows[0].set_title(title, loc="left")
     unit = "minutes" if in_minutes else "seconds"
     if start is not None and n_rows == 1:
@@ -206,7 +206,7 @@ def draw_hours(
         above.bar(
             place, share, width, color=SERIES[k % len(SERIES)], label=label
         )
-    above.set_ylabel("minutes an hour")
+    above.set_ylabel("minutes in an\nhour of recording")
     above.set_title(f"{', '.join(events)} by hour of the day", loc="left")
     below.bar(hours + 0.5, seconds / 3600, 0.8, color=GREY)
     below.set_ylabel("hours\nrecorded")

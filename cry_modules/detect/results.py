@@ -2,7 +2,9 @@
 
 import sys
 from pathlib import Path
-from typing import List
+from typing import Dict, List
+
+import numpy as np
 
 from cry_modules.detect.command import Plan
 from cry_modules.detect.events import cell_edges, find_events, searched
@@ -46,6 +48,7 @@ class Results:
         self._compared: List[FileScore] = []
         self._hours = Hours(plan.labels)
         self._seconds = 0.0
+        self._highest: Dict[str, float] = {}  # score of each class
         self._n_recordings = self._n_dated = 0
 
     def add(self, path: str, name: str) -> None:
@@ -91,6 +94,11 @@ class Results:
         self._seconds += track.audit.duration
         self._compared.append(track.compared)
         for part in found:
+            scores = track.scores[:, self.classes.index(part.label)]
+            highest = np.nanmax(scores, initial=0.0)
+            self._highest[part.label] = max(
+                float(highest), self._highest.get(part.label, 0.0)
+            )
             self._events += part.rows()
             self._summary.append(part.summary(track))
         start = found[0].start
@@ -179,6 +187,14 @@ class Results:
             for label in self.plan.labels
             if self._seconds
             and (share := self._seconds_of(label) / self._seconds) > _MOST_SHARE
+        ]
+        lines += [
+            f"no event of {label}: the highest score is {highest:.3g}, and an "
+            f"event opens at {self.plan.rules[label].high:.3g}; look at the "
+            "scores in pictures/, and pass a lower --threshold if they rise "
+            "where you hear one"
+            for label, highest in self._highest.items()
+            if not any(row[4] == label for row in self._events)
         ]
         for line in lines:
             print(line, file=sys.stderr)

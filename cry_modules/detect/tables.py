@@ -54,13 +54,12 @@ class Found(NamedTuple):
         rows = []
         for onset, offset, score in self.events.tolist():
             times = ["", ""]
+            seconds = [f"{onset:.3f}", f"{offset:.3f}"]
             if self.start is not None:
-                times = [
-                    written(moment(self.start, t)) for t in (onset, offset)
-                ]
+                times = [written(moment(self.start, s)) for s in seconds]
             rows.append(
-                [self.recording, _cell(self.channel), f"{onset:.3f}"]
-                + [f"{offset:.3f}", self.label, repr(score), *times]
+                [self.recording, _cell(self.channel), *seconds, self.label]
+                + [f"{score:.7f}", *times]
             )
         return rows
 

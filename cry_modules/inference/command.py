@@ -21,7 +21,12 @@ from cry_modules.inference.scores import (
     rows_of,
 )
 from cry_modules.metrics.words import count
-from data_prep.audio.folder import AUDIO, audio_among, files_below
+from data_prep.audio.folder import (
+    AUDIO,
+    audio_among,
+    files_below,
+    refuse_recordings,
+)
 from data_prep.audio.measure import UNCUT_S
 from data_prep.audio.packs import PACK_FILE
 from data_prep.files.atomic import is_stream, make_folder, require_writable
@@ -31,6 +36,7 @@ from data_prep.files.tables import write_table
 
 def check_arguments(args: argparse.Namespace) -> List[str]:
     """Check the shared arguments; return the paths of the recordings."""
+    refuse_recordings(args.model, "MODEL AUDIO")
     if args.longest_s is not None and not args.longest_s > 0:
         raise InputError(f"--longest_s is {args.longest_s}; pass more than 0")
     require(

@@ -16,6 +16,7 @@ from cry_modules.demo.server import HOST, announce, listen, until_signal
 from cry_modules.demo.uploads import private_folder
 from cry_modules.review.cases import Case, ScoreTable, read_scores
 from cry_modules.review.decisions import EXCLUDED, UNSURE, Decisions
+from cry_modules.review.inputs import table_in
 from cry_modules.review.locate import add_labels, place, read_recordings
 from cry_modules.review.order import ORDERS, make_queue, ordered
 from cry_modules.review.result import (
@@ -25,6 +26,7 @@ from cry_modules.review.result import (
     write_results,
 )
 from data_prep.annotations.labels import check_label
+from data_prep.audio.folder import AUDIO
 from data_prep.files.arguments import (
     Arguments,
     add_columns,
@@ -32,7 +34,7 @@ from data_prep.files.arguments import (
     texts,
 )
 from data_prep.files.atomic import is_stream, require_writable
-from data_prep.files.errors import one_line_errors, require
+from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.fingerprint import sha256
 from data_prep.files.lock import locked_beside
 from data_prep.files.option_values import Number, whole_number
@@ -54,7 +56,8 @@ _ARGUMENTS = (
     ("--class", {"dest": "only"}, "play only cases of this label"),
     ("--limit", {"type": whole_number(1, 10**9)}, "play so many cases"),
     ("--classes", {"nargs": "+", "metavar": "LABEL"},
-     "more labels that a case can get, next to those in the table"),
+     "more labels that a case can get, next to those in the table (an event "
+     "can always be other, a false alarm)"),
     ("--reviewer", {}, "name or initials for the new table"),
     ("--blind", {"action": "store_true"},
      "hide names, labels and scores until a case is decided"),
@@ -90,6 +93,11 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
 
 
 def _review(args) -> None:
+    require(
+        not _is_swapped(args),
+        f"{args.scores} is a folder, and {args.recordings} a table of scores",
+        f"the order is SCORES RECORDINGS: pass {args.recordings} {args.scores}",
+    )
     table = read_scores(Path(args.scores))
     named = take_columns(args)["named"]
     recordings = read_recordings(args.recordings, args.data_folder, named)
@@ -118,7 +126,7 @@ def _review(args) -> None:
             from cry_modules.review.session import Session, Settings
 
             how = args.blind, args.around, args.reviewer or ""
-            settings = Settings(classes, *how)
+            settings = Settings(classes, *how, str(journal), str(out))
             _serve(args, Session(table.cases, queue, decisions, settings))
             if not len(decisions):
                 print("nothing was decided, and no table is written")
@@ -127,6 +135,20 @@ def _review(args) -> None:
             print("\n".join(summary(table, decisions, classes)))
             print(f"new table in {names}, all decisions in {journal}")
             print(training_command(out, *results))
+
+
+def _is_swapped(args) -> bool:
+    """True if SCORES is a folder, and RECORDINGS a table of scores."""
+    scores, recordings = Path(args.scores), args.recordings
+    if not scores.is_dir() or table_in(scores):
+        return False
+    if recordings.lower().endswith(AUDIO):
+        return False
+    try:
+        read_scores(Path(recordings))
+    except InputError:
+        return False
+    return True
 
 
 def _choose(args, table: ScoreTable) -> Tuple[List[Case], List[str]]:

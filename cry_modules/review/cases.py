@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -9,8 +10,11 @@ import numpy as np
 
 from cry_modules.inference.scores import COLUMNS, LEFT_OUT
 from cry_modules.metrics.saved import METRICS_FILE, read_metrics
+from cry_modules.review.inputs import refuse_other_inputs, table_in
 from data_prep.annotations.event import as_number, event_of
+from data_prep.annotations.options import Options
 from data_prep.files.errors import require
+from data_prep.files.identifiers import identity
 from data_prep.files.missing import is_missing, refuse_damaged
 from data_prep.files.tables import read_table
 
@@ -34,6 +38,7 @@ class Case:
     label: str  #: annotated, or predicted if the table has no other
     scores: Dict[str, float]  #: by class; one score is that of the label
     span: Optional[Tuple[float, float]] = None  #: of an event, seconds
+    time: str = ""  #: date and time of its onset, if known
     path: str = ""  #: audio file
     channel: Optional[int] = None  #: the first is 1; None: all, mixed
 
@@ -64,6 +69,7 @@ def read_scores(path: Path) -> ScoreTable:
 
     Rows without a score, such as those of unusable recordings, are left out.
     """
+    refuse_other_inputs(path)
     rows = read_table(path, ())
     columns = rows[0][1].keys()
     require(
@@ -79,12 +85,13 @@ def read_scores(path: Path) -> ScoreTable:
         return _of_inference(path, rows)
     if {"ID", "patient_id", "label"} <= columns:
         return _of_predictions(path, rows)
+    other = table_in(path.parent)
     require(
         {"path", "label", "score"} <= columns,
         f"{path} has the columns {', '.join(columns)}, which are not those of "
         "doubtful.csv, predictions_*.csv, a table of inference --csv or events "
         "of detect",
-        "pass one of these",
+        f"pass {other}" if other and other != path else "pass one of these",
     )
     cases = [_case(i, *row, "label") for i, row in enumerate(rows)]
     is_sorted = "kind" in columns
@@ -101,8 +108,30 @@ def _of_events(path: Path, rows: Rows, onset: str) -> ScoreTable:
         event = event_of(source, {**times, "channel": channel}, names)
         case = _case(i, source, cells, "label", is_event=True)
         span = event.onset_s, event.offset_s
-        cases.append(replace(case, span=span, channel=event.channel))
-    return ScoreTable(path, rows, cases, _labels(cases), is_predicted=True)
+        time = _time(cells.get("onset_time", ""))
+        case = replace(case, span=span, time=time, channel=event.channel)
+        cases.append(case)
+    classes = _labels(cases)
+    # For false alarms, which are negatives in training.
+    if identity(Options.negative_label) not in map(identity, classes):
+        classes.append(Options.negative_label)
+    return ScoreTable(path, rows, cases, classes, is_predicted=True)
+
+
+def _time(cell: str) -> str:
+    """Words for a time that ``detect`` writes; of another, the cell itself.
+
+    Example
+    -------
+    >>> _time("2026-03-12T23:15:20.500+01:00"), _time("half past nine")
+    ('2026-03-12 23:15:20+01:00', 'half past nine')
+    """
+    if is_missing(cell):
+        return ""
+    try:
+        return datetime.fromisoformat(cell).isoformat(" ", "seconds")
+    except ValueError:
+        return cell
 
 
 def _of_inference(path: Path, rows: Rows) -> ScoreTable:

@@ -85,11 +85,11 @@ class Decisions(JsonLines):
     def _is_standing(self, number: int) -> bool:
         if number >= len(self._entries) or "undo" in self._entries[number]:
             return False
-        return number in self._standing.get(_item(self._entries[number]), ())
+        return number in self._standing.get(item_of(self._entries[number]), ())
 
     def _apply(self, entry: Dict) -> None:
         undone = entry.get("undo")
-        item = _item(entry if undone is None else self._entries[undone])
+        item = item_of(entry if undone is None else self._entries[undone])
         if undone is None:
             self._standing.setdefault(item, []).append(len(self._entries))
         else:
@@ -102,9 +102,9 @@ class Decisions(JsonLines):
         self.append(entry, to_disk=True)
         self._apply(entry)
 
-    def undo(self, items: Collection[Item], reviewer: str) -> Optional[Item]:
-        """Undo the last valid decision on one of some cases; return its case,
-        None without one."""
+    def undo(self, items: Collection[Item], reviewer: str) -> Optional[Dict]:
+        """Undo the last valid decision on one of some cases; return it, None
+        without one."""
         last = [
             numbers[-1]
             for item, numbers in self._standing.items()
@@ -113,7 +113,7 @@ class Decisions(JsonLines):
         if not last:
             return None
         self.add({"undo": max(last), "reviewer": reviewer})
-        return _item(self._entries[max(last)])
+        return self._entries[max(last)]
 
     def of(self, item: Item) -> Optional[Dict]:
         """Valid decision on a case, None without one."""
@@ -134,7 +134,8 @@ class Decisions(JsonLines):
         return [pair for pair in pairs if all(pair)]
 
 
-def _item(entry: Dict) -> Item:
+def item_of(entry: Dict) -> Item:
+    """Item of the queue that a decision is on."""
     return Item(entry["row"], entry["again"])
 
 

@@ -15,6 +15,7 @@ from cry_modules.demo.server import NO_TOKEN, NOT_OURS, PRIVATE, is_of_this_page
 from cry_modules.review.clip import Clip, wav
 from cry_modules.review.picture import axes_of, draw
 from cry_modules.review.session import Changed, Session, unusable
+from data_prep.annotations.options import Options
 from data_prep.files.errors import InputError
 
 #: What the page may load: its own parts from this server.
@@ -209,9 +210,10 @@ def _page(session: Session) -> bytes:
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined
     )
     page = environment.get_template("page.html.j2").render(
-        classes=session.settings.classes,
-        is_blind=session.settings.is_blind,
+        **session.settings._asdict(),
+        is_events=session.is_events,
+        negative=Options.negative_label,
         wide=axes_of(False),
         narrow=axes_of(True),
     )
-    return page.encode()
+    return page.encode(errors="backslashreplace")  # names of files

@@ -7,7 +7,7 @@ from soundfile import LibsndfileError
 
 from cry_modules.review.cases import Case
 from cry_modules.review.clip import Clip, make_clip
-from cry_modules.review.decisions import DECISION, Decisions
+from cry_modules.review.decisions import DECISION, Decisions, answer, item_of
 from cry_modules.review.order import Item
 from data_prep.files.errors import InputError, require
 from data_prep.files.identifiers import cleaned
@@ -32,6 +32,8 @@ class Settings(NamedTuple):
     is_blind: bool = False  #: labels and scores are hidden until decided
     around_s: float = 3.0  #: audio around an event
     reviewer: str = ""
+    journal: str = ""  #: file of the decisions, for the page
+    out: str = ""  #: new table, for the page
 
 
 class Session:
@@ -53,6 +55,11 @@ class Session:
     def __len__(self) -> int:
         """Number of cases to play."""
         return len(self._queue)
+
+    @property
+    def is_events(self) -> bool:
+        """True if the cases are events in recordings."""
+        return self.case(0).span is not None
 
     def case(self, n: int) -> Case:
         """Case at a place of the queue."""
@@ -88,11 +95,11 @@ class Session:
             "channel": case.channel,
             "fault": None,
             # A name of a file may tell its label.
-            **dict.fromkeys(("name", "label", "scores")),
+            **dict.fromkeys(("name", "label", "scores", "time")),
         }
         if decision is not None or not self.settings.is_blind:
             shown |= {"name": case.recording, "label": case.label}
-            shown["scores"] = list(case.scores.items())
+            shown |= {"scores": list(case.scores.items()), "time": case.time}
         try:
             clip = self.clip(n)
             stop_s = clip.start_s + clip.duration_s
@@ -152,12 +159,14 @@ class Session:
             return self._shown(n if after is None else after)
 
     def undo(self) -> Dict:
-        """Undo the last decision; return its case to show."""
+        """Undo the last decision; return its case to show, and the answer
+        that is undone."""
         with self._lock:
             reviewer = self.settings.reviewer
-            item = self._decisions.undo(self._place.keys(), reviewer)
-            require(item is not None, "nothing to undo", "decide first")
-            return self._shown(self._place[item])
+            undone = self._decisions.undo(self._place.keys(), reviewer)
+            require(undone is not None, "nothing to undo", "decide first")
+            shown = self._shown(self._place[item_of(undone)])
+            return {**shown, "undone": answer(undone)}
 
 
 def unusable(error: Exception) -> Optional[str]:

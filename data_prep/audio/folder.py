@@ -27,6 +27,8 @@ CONVERTIBLE = (
 )  # fmt: skip
 AUDIO = READABLE + CONVERTIBLE
 
+#: Files and folders of a model or of a run that trains one.
+_OF_MODELS = "model.json", "hyperparams.yaml", "metrics.json", "save"
 #: Offset and bytes of formats that occur under other suffixes.
 _SIGNATURES = (
     (0, b"RIFF", "WAV"),
@@ -234,6 +236,25 @@ def files_below(root: Path) -> Iterator[str]:
         for name in names:
             if not name.startswith("."):
                 yield (Path(folder) / name).relative_to(root).as_posix()
+
+
+def refuse_recordings(name: str, order: str) -> None:
+    """Refuse a recording, or a folder of recordings, where a model belongs;
+    ``order`` are the arguments in theirs."""
+    is_folder = os.path.isdir(name)
+    files = files_below(name) if is_folder else [os.path.basename(name)]
+    first = next((f for f in files if f.lower().endswith(AUDIO)), None)
+    require(
+        first is None or not os.path.exists(name) or _is_of_model(name),
+        f"{name} {'holds recordings' if is_folder else 'is a recording'}, not "
+        "a model",
+        f"the order is {order}",
+    )
+
+
+def _is_of_model(name: str) -> bool:
+    """Check for a model's folder, which may hold examples."""
+    return any(os.path.exists(os.path.join(name, f)) for f in _OF_MODELS)
 
 
 def unreadable(error: OSError):

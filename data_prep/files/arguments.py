@@ -75,10 +75,19 @@ class Arguments(argparse.ArgumentParser):
 
     def error(self, message: str) -> None:
         """Print one line on stderr and exit."""
+        missing = message.partition("arguments are required: ")[2].split(", ")
+        message += self._order(missing)
         # argparse: "argument --rate: is 3", "argument -h/--help: ..."
         message = re.sub(r"^argument (\S+): is ", r"\1 is ", message)
         message = re.sub(r"^argument (\S+: )", r"\1", message)
         self.exit(2, f"error: {' '.join(message.split())}\n")
+
+    def _order(self, missing: Sequence[str]) -> str:
+        """Order of the arguments without names, where one of several lacks."""
+        actions = self._get_positional_actions()
+        names = [str(action.metavar or action.dest) for action in actions]
+        is_one_of_several = len(names) > 1 and set(missing) & set(names)
+        return f"; the order is {' '.join(names)}" if is_one_of_several else ""
 
 
 def _type_of(name: str, given: Optional[Callable]) -> Callable:

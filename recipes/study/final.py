@@ -147,7 +147,8 @@ def final_command(plan: Plan, choice: Choice, folder: Path) -> List[str]:
     )
     task, seed = s.tasks[0].name, s.seeds[0]
     run = plan.classifier(task, encoder, choice.mode, 1.0, seed)
-    kept = [p for p in run.command if not p.startswith("--output_folder=")]
+    places = "--output_folder=", "--embedding_cache="
+    kept = [p for p in run.command if not p.startswith(places)]
     return [*kept, "--final=True", f"--output_folder={folder}"]
 
 

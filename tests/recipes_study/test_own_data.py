@@ -337,7 +337,9 @@ def check_double_start(folder, capsys):
 
 
 def check_choice(plan, line, command):
-    """The line names the page's best method, or why it cannot be final."""
+    """The line names the page's best method, or why it cannot be final; the
+    command has no embeddings of runs, which the study has deleted."""
+    assert not any("embedding_cache" in part for part in command)
     with studies.fewer_draws():
         results = Results(plan)
         encoder, mode = best_method(results, "neuro")

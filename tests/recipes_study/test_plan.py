@@ -15,6 +15,7 @@ import yaml
 
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS, adapted, table_rows
+from recipes.study.plan import SHARED
 from recipes.study.report.corpora import adaptations
 from recipes.study.run import PROFILES, ROOT, apply_changes
 from recipes.study.settings import MODES, PROBES, read_study
@@ -373,3 +374,16 @@ def test_encoders_have_different_names():
 def test_the_page_names_the_cries_of_one_adaptation_each(encoders, expected):
     named = adaptations(SimpleNamespace(encoders=encoders))
     assert [*named.items()] == [*expected.items()]
+
+
+def test_probes_share_embeddings_and_no_folder_depends_on_it(
+    tmp_path, monkeypatch
+):
+    settings = studies.whole(tmp_path)
+    plan = studies.plan_of(settings)
+    for run in plan.of_rule("train_cls"):
+        shared = f"--embedding_cache={plan.settings.output_folder}/{SHARED}"
+        assert (shared in run.command) == (run.facts["mode"] in PROBES)
+    before = folders(settings)
+    monkeypatch.setattr("recipes.study.plan.SHARED", "elsewhere")
+    assert folders(settings) == before

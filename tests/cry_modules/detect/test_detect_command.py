@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from datetime import datetime
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import soundfile
 from cry_modules.detect import scoring
 from cry_modules.detect.__main__ import main
 from cry_modules.detect.events import Rule, cell_edges, find_events
-from cry_modules.detect.tables import EVENT_COLUMNS, SUMMARY_COLUMNS
+from cry_modules.detect.tables import EVENT_COLUMNS, SUMMARY_COLUMNS, Found
 from cry_modules.inference.classifier import CryClassifier
 from data_prep.annotations.formats import read_events
 from tests.classifiers import changing, random_model, write_model
@@ -105,6 +107,47 @@ def test_events_that_cover_most_of_the_audio_are_doubtful(
     said = capsys.readouterr().err
     assert ("cover 100% of the audio" in said) == is_doubtful
     assert ("warning: events of" in said) == is_doubtful
+    assert ("an event opens at 1; look at the scores" in said) != is_doubtful
+
+
+def test_without_an_event_the_highest_score_is_said(
+    model, audio, tmp_path, capsys
+):
+    """A stranger saw "0 events" and nothing that helped."""
+    classifier = CryClassifier.from_hparams(str(model))
+    tracks = [classifier.score_over_time(p, 0.5) for p in audio.iterdir()]
+    highest = max(np.nanmax(track.scores[:, 1]) for track in tracks)
+    options = (f"--threshold={highest + 1e-4}", "--edge_s=0.5")
+    command(model, audio, "--out", tmp_path / "out", *options)
+    said = capsys.readouterr().err
+    assert f"no event of yes: the highest score is {highest:.3g}, and" in said
+
+
+def test_the_time_of_an_event_is_that_of_its_seconds():
+    """One was rounded to milliseconds, the other cut."""
+    start, events = datetime(2026, 3, 27, 22, 15), np.array([[0.1875, 2, 0.5]])
+    (row,) = Found("a.wav", None, "cry", events, start).rows()
+    cells = dict(zip(EVENT_COLUMNS, row))
+    assert cells["onset_s"] == "0.188"
+    assert cells["onset_time"] == "2026-03-27T22:15:00.188"
+    assert cells["offset_time"] == "2026-03-27T22:15:02.000"
+    assert cells["score"] == "0.5000000"
+
+
+def test_swapped_arguments_are_told_from_others(model, audio, tmp_path, capsys):
+    options = ("--out", tmp_path / "out")
+    sound = sorted(audio.iterdir())[0]
+    for first, what in ((audio, "holds recordings"), (sound, "is a recording")):
+        assert command(first, model, *options) == 2
+        words = f"{first} {what}, not a model; the order is MODEL AUDIO"
+        assert words in capsys.readouterr().err
+    assert command(audio, *options) == 2
+    assert "required: AUDIO; the order is MODEL AUDIO" in (
+        capsys.readouterr().err
+    )
+    shutil.copy(sound, shutil.copytree(model, tmp_path / "with_examples"))
+    coarse = (*HOW, "--no_pictures")
+    assert command(tmp_path / "with_examples", sound, *options, *coarse) == 0
 
 
 def test_an_interrupted_run_resumes_to_the_same_files(

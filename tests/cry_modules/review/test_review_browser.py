@@ -93,6 +93,13 @@ def until(session, script, value=True):
     pytest.fail(f"{script} is {result!r}, not {value!r}")
 
 
+def explained_in(session, size):
+    """Check that a window of a size shows the first case and the keys."""
+    session.set_window_size(*size)
+    script = "document.getElementById('keys').getBoundingClientRect().bottom"
+    until(session, f"{script} < innerHeight && innerHeight <= {size[1]}")
+
+
 def press(session, key, position):
     """Press a key; wait for the case that is shown afterwards."""
     session.find_element("tag name", "body").send_keys(key)
@@ -125,17 +132,24 @@ def test_a_reviewer_at_a_browser(tmp_path):
         process, url = started
         session.get(url)
         until(session, "by('position').textContent", "Case 1 of 3")
+        explained_in(session, (1200, 900))
+        session.set_window_size(400, 700)
         facts = "label: cry · score of cry: 0.9000 · event: 2.00 s to 4.00 s"
         assert facts in session.find_element("id", "facts").text
         watch_and_listen(session)
         # Decide, go back and forth, change, undo.
-        press(session, "2", 2)  # cat
+        press(session, "9", 1)
+        words = "The key 9 does nothing here. Keys: 1 = cry, 2 = other, 3 = cat"
+        assert session.find_element("id", "message").text.startswith(words)
+        press(session, "3", 2)  # cat
+        assert not session.find_element("id", "message").is_displayed()
         press(session, "x", 3)
         press(session, Keys.ARROW_LEFT, 2)
         assert session.find_element("id", "decided").text.endswith("excluded")
         press(session, "u", 3)
         press(session, "z", 2)
-        assert session.find_element("id", "decided").text.endswith("excluded")
+        text = session.find_element("id", "decided").text
+        assert text == "undone: unsure · decided: excluded"
         assert session.find_element("id", "count").text == "2 of 3"
         # Keys are letters in a note, which is stored with the decision.
         press(session, Keys.ARROW_RIGHT, 3)
@@ -153,7 +167,7 @@ def test_a_reviewer_at_a_browser(tmp_path):
         assert session.execute_script(
             "return document.documentElement.scrollWidth <= innerWidth"
         )
-        assert "Keys" in session.find_element("id", "help").text
+        assert "Keys" in session.find_element("id", "keys").text
         urls = [urlparse(address) for address in fetched(session)]
         hosts = {u.hostname for u in urls if u.scheme not in ("data", "blob")}
         assert len(urls) > 10 and hosts == {"127.0.0.1"}

@@ -7,6 +7,7 @@ import soundfile
 from cry_modules.review.cases import read_scores
 from cry_modules.review.locate import add_labels, place, read_recordings
 from cry_modules.review.order import make_queue, ordered
+from data_prep.annotations.options import Options
 from data_prep.files.errors import InputError
 from tests.reviews import make_clinic, make_night, name_of, write_csv
 
@@ -105,7 +106,7 @@ def test_doubtful_csv_keeps_its_order(tmp_path):
 
 def test_events(tmp_path):
     table = read_scores(make_night(tmp_path) / "events.csv")
-    assert table.is_events and table.classes == ["cry"]
+    assert table.is_events and table.classes == ["cry", "other"]
     assert rows_in(table, None) == [1, 2, 0]  # the lowest score first
     assert table.cases[0].span == (2, 4)
     # Decimal commas of a spreadsheet.
@@ -115,6 +116,35 @@ def test_events(tmp_path):
     )
     (case,) = read_scores(path).cases
     assert case.span == (1.5, 2.5) and case.scores == {"cry": 0.7}
+
+
+def test_false_alarms_have_the_label_of_negatives(tmp_path):
+    """It is offered once, also if the table has it in another spelling."""
+    assert Options.negative_label == "other"
+    for labels, expected in (
+        (["fuss", "cry"], ["cry", "fuss", "other"]),
+        (["cry", "Other"], ["Other", "cry"]),
+    ):
+        rows = [["n.flac", 3, 4, label, 0.5] for label in labels]
+        table = read_scores(write_csv(tmp_path / "e.csv", EVENTS, rows))
+        assert table.classes == expected
+
+
+@pytest.mark.parametrize(
+    "cell, time",
+    [
+        ("2026-03-12T23:15:20.000+01:00", "2026-03-12 23:15:20+01:00"),
+        ("2026-10-25T02:30:00.750", "2026-10-25 02:30:00"),
+        ("23:15", "23:15"),  # of another program
+        ("", ""),
+        ("NA", ""),
+    ],
+)
+def test_the_time_of_an_event(tmp_path, cell, time):
+    row = ["n.flac", 3, 4, "cry", 0.5, cell]
+    path = write_csv(tmp_path / "e.csv", f"{EVENTS},onset_time", [row])
+    (case,) = read_scores(path).cases
+    assert case.time == time
 
 
 EVENTS = "recording,onset_s,offset_s,label,score"

@@ -2,11 +2,14 @@
 
 import fcntl
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
 from cry_modules.demo.server import listen
 from cry_modules.review import __main__ as command
+from data_prep.annotations.formats import read_events
 from tests.reviews import make_clinic, make_night, read_csv, sent
 
 
@@ -79,6 +82,63 @@ def test_more_labels(clinic, review):
     assert "1 relabelled" in lines[0]
     rows = read_csv(clinic / "reviewed.csv")
     assert [r["reviewed_label"] for r in rows] == ["", "cat", ""]
+
+
+def test_a_false_alarm_is_a_negative(clinic, review):
+    """Its label needs no option, and another command reads it."""
+    lines = review("events.csv night", "other", "cry", "excluded")
+    assert "1 kept, 1 relabelled, 1 excluded" in lines[0]
+    events = read_events(clinic / "reviewed.csv")
+    assert [e.label for e in events] == ["", "other", "cry"]
+
+
+def make_detected():
+    """Output of detect, with label tracks."""
+    detected = Path("detected")
+    (detected / "audacity/B01").mkdir(parents=True)
+    shutil.copy("events.csv", detected)
+    (detected / "summary.csv").write_text("recording,hours\nn.flac,0.01\n")
+    (detected / "few.txt").write_text("recording\thours\nn.flac\t0.01\n")
+    (detected / "more").mkdir()
+    for name in ("n.txt", "B01/n.txt"):
+        track = detected / "audacity" / name
+        track.write_text("2.0\t4.0\tcry\n8.0\t10.0\tcry\n")
+    shutil.copy(track, "track.txt")
+    raven = "Selection\tBegin Time (s)\tEnd Time (s)\n1\t2\t4\n"
+    (detected / "n.selections.txt").write_text(raven)
+
+
+TRACK = "is a label track of Audacity, not a table of scores; pass "
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ("detected night", "detected is a folder; pass detected/events.csv"),
+        ("detected/summary.csv night", "pass detected/events.csv"),
+        ("detected/few.txt night", "pass detected/events.csv"),
+        ("detected/audacity/n.txt night", f"{TRACK}detected/events.csv"),
+        ("detected/audacity/B01/n.txt night", f"{TRACK}detected/events.csv"),
+        ("track.txt night", f"{TRACK}events.csv"),
+        ("detected/n.selections.txt night", "is a selection table of Raven"),
+        (
+            "night events.csv",
+            "night is a folder, and events.csv a table of scores; the order is "
+            "SCORES RECORDINGS: pass events.csv night",
+        ),
+        ("night db/recordings.csv", "night is a folder; pass the csv file"),
+        ("night night/n.flac", "night is a folder; pass the csv file"),
+        ("detected/more night", "more is a folder; pass the csv file in it"),
+    ],
+)
+def test_other_files_are_refused_with_the_right_one(
+    clinic, capsys, arguments, words
+):
+    make_detected()
+    with pytest.raises(SystemExit):
+        command.main(arguments.split())
+    err = capsys.readouterr().err
+    assert words in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,26 @@ def test_names_of_labels_are_escaped(clinic):
     assert 'data-label="&#34;&#39;"' in page
 
 
+def test_the_page_names_keys_and_files(tmp_path, clinic):
+    files = {"journal": "a<b>.decisions.jsonl", "out": "a<b>\udcff.csv"}
+    pages = {}
+    for scores, folder in (
+        (make_night(tmp_path) / "events.csv", tmp_path / "night"),
+        (clinic / "predictions_test.csv", clinic / "db"),
+    ):
+        with session_of(scores, folder, **files) as session:
+            with serving(session) as ask:
+                page = ask("").content.decode()
+        assert "at once, in a&lt;b&gt;.decisions.jsonl." in page
+        assert "new table,\na&lt;b&gt;\\udcff.csv" in page
+        pages[scores.name] = page
+    events, predictions = pages.values()
+    assert "<kbd>1</kbd> = cry, <kbd>2</kbd> = other:" in events
+    assert "<kbd>1</kbd> = healthy, <kbd>2</kbd> = injury:" in predictions
+    for words in ("<b>other</b> marks a false alarm", "cannot be moved here"):
+        assert words in events and words not in predictions
+
+
 def test_the_sound_is_the_recording_at_one_peak(ask, clinic):
     for i in range(2):
         answer = ask(f"audio/{i}")

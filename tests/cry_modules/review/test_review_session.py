@@ -14,6 +14,7 @@ from tests.reviews import (
     make_clinic,
     make_night,
     name_of,
+    read_csv,
     sent,
     session_of,
     write_csv,
@@ -60,9 +61,13 @@ def test_undo_shows_the_case_again(session):
         session.undo()
     session.decide(sent(session.show(2), "excluded"))
     session.decide(sent(session.show(4), "unsure"))
-    assert session.undo()["n"] == 4
+    shown = session.undo()
+    assert (shown["n"], shown["undone"]) == (4, "unsure")
     shown = session.undo()
     assert (shown["n"], shown["done"], shown["decision"]) == (2, 0, None)
+    assert shown["undone"] == "excluded"
+    session.decide(sent(session.show(2), "injury"))
+    assert session.undo()["undone"] == "injury"
 
 
 def test_two_windows(session):
@@ -114,6 +119,19 @@ def test_blind(clinic):
         session.decide(sent(session.show(0), "injury"))
         assert session.show(0)["label"] == SCORED[3][0]
         assert session.undo()["label"] is None
+
+
+def test_the_time_of_an_event_is_part_of_many_names(tmp_path):
+    folder = make_night(tmp_path)
+    rows = read_csv(folder / "events.csv")
+    rows = [[*row.values(), "2026-03-12T23:15:02.000+01:00"] for row in rows]
+    header = "recording,onset_s,offset_s,label,score,onset_time"
+    write_csv(folder / "events.csv", header, rows)
+    for is_blind, time in (False, "2026-03-12 23:15:02+01:00"), (True, None):
+        with session_of(
+            folder / "events.csv", folder / "night", is_blind=is_blind
+        ) as session:
+            assert session.show()["time"] == time
 
 
 def test_a_second_time_does_not_show_the_first_decision(clinic):
