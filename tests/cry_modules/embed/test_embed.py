@@ -1,7 +1,6 @@
 """Embeddings and acoustic measures as a table."""
 
 import contextlib
-import csv
 import json
 import shutil
 import sys
@@ -14,7 +13,6 @@ from pyarrow import parquet
 
 from cry_modules.audio import RecordingReader, level_dbfs, shortest_input
 from cry_modules.checkpoints.saved_model import load_run
-from cry_modules.cnn14 import Cnn14
 from cry_modules.embed import numbers as embed_numbers
 from cry_modules.embed.__main__ import main
 from cry_modules.embed.encoder import caution, load_embedder
@@ -22,46 +20,9 @@ from cry_modules.embed.inputs import list_items
 from cry_modules.embed.table import KeptRows
 from cry_modules.evaluation.acoustics import acoustic_measures
 from cry_modules.training.probe import Probe
-from data_prep.files.errors import InputError
 from tests.classifiers import changing, random_model, write_model
 
 RATE = 16000
-
-
-@pytest.fixture(scope="module")
-def encoder(tmp_path_factory):
-    """File of a small encoder whose BatchNorm has seen noise."""
-    torch.manual_seed(0)
-    net = Cnn14(80, width=1).train()
-    with torch.no_grad():
-        for _ in range(20):
-            net(torch.randn(4, 64, 80))
-    path = tmp_path_factory.mktemp("encoder") / "encoder.ckpt"
-    torch.save(net.state_dict(), path)
-    return path
-
-
-@pytest.fixture
-def table(encoder, tmp_path):
-    """Rows of a table that the command writes, and their numbers."""
-
-    def table(*arguments, status=0, name="table.csv", source=encoder):
-        out = tmp_path / name
-        words = [source, *arguments, "--out", out]
-        words += ["--front_end", "fbank"] * (source == encoder)
-        try:
-            main([str(word) for word in words])
-            assert status == 0
-        except SystemExit as stop:
-            assert stop.code == status
-        with open(out, newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-        names = [n for n in rows[0] if n.startswith("emb_")]
-        used = [row for row in rows if not row["error"]]
-        values = [[float(row[n]) for n in names] for row in used]
-        return rows, np.array(values)
-
-    return table
 
 
 @pytest.fixture
@@ -330,57 +291,6 @@ def test_a_bar_over_windows_has_a_total(noise, table, tmp_path, capsys):
     assert numbers.n_windows(items) == 9 + 3 + 1  # says that it has no bytes
     table(tmp_path / "a", "--window_s", "0.5", status=1)
     assert "13/13 [" in capsys.readouterr().err
-
-
-def test_events_of_a_detector_or_review_are_embedded(
-    noise, table, tmp_path, capsys
-):
-    """An event is what a file with its samples alone is."""
-    path = noise("nights/b1/night.wav", seconds=5.0, subtype="FLOAT")
-    noise("nights/b1/day.wav", seconds=5.0)
-    sound, _ = soundfile.read(path, dtype="float32")
-    spans = [(0.5, 1.25), (2.0, 4.0)]
-    for i, (onset, offset) in enumerate(spans):
-        part = sound[round(onset * RATE) : round(offset * RATE)]
-        (tmp_path / "parts").mkdir(exist_ok=True)
-        soundfile.write(tmp_path / f"parts/{i}.wav", part, RATE, "FLOAT")
-    events = tmp_path / "events.csv"
-    lines = ["recording,channel,onset_s,offset_s,label,score,reviewed_label"]
-    for onset, offset in spans:
-        lines.append(f"b1/night.wav,,{onset},{offset},cry,0.9,")
-    lines += ["gone.wav,,0,1,cry,0.9,cry"]
-    events.write_text("\n".join(lines))
-    folder = ("--data_folder", tmp_path / "nights")
-    rows, embs = table(events, *folder, status=1)
-    _, expected = table(tmp_path / "parts")
-    assert np.abs(embs - expected).max() < 1e-5 * np.abs(expected).max()
-    cells = [[row[n] for n in ("id", "start_s", "stop_s", "error")]
-             for row in rows]  # fmt: skip
-    assert cells == [
-        ["b1/night.wav", "0.500", "1.250", ""],
-        ["b1/night.wav", "2.000", "4.000", ""],
-        ["gone.wav", "0.000", "1.000", "missing"],
-    ]
-    assert "1 of 3 events could not be used" in capsys.readouterr().out
-    rows, _ = table(events, *folder, "--pseudonyms", status=1)
-    names = [row["id"] for row in rows]
-    assert names == ["recording 1", "recording 1", "recording 2"]
-
-
-def test_events_name_recordings_of_a_folder(noise, tmp_path):
-    noise("nights/two.wav", channels=2)
-    (tmp_path / "other").mkdir()
-    events = tmp_path / "events.csv"
-    events.write_text("recording,channel,onset_s,offset_s,label\ntwo,2,0,1,a\n")
-    with pytest.raises(InputError, match="channels are mixed here; cut the"):
-        list_items([str(events)], str(tmp_path / "nights"))
-    with pytest.raises(InputError) as refused:
-        list_items([str(events)], str(tmp_path / "other"))
-    assert str(refused.value) == (
-        f"{events} is a table of events, and none of its recordings, such "
-        f"as two, is in {tmp_path / 'other'}; pass the folder of the recordings with "
-        "--data_folder"
-    )
 
 
 def test_changed_recordings_are_embedded_again(
