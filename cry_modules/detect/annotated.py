@@ -12,11 +12,11 @@ from cry_modules.detect.scoring import Scorer
 from cry_modules.detect.threshold import Scored
 from cry_modules.metrics.sound_events.intervals import merged
 from cry_modules.metrics.sound_events.lists import read_lists
-from cry_modules.metrics.words import count
 from data_prep.annotations.event import Event
 from data_prep.annotations.recording_names import RecordingNames
 from data_prep.files.errors import require
 from data_prep.files.identifiers import spelling
+from data_prep.files.words import count
 
 #: An event may begin so much past the end: programs round; seconds.
 _PAST_S = 0.1

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, NullLocator
 from cry_modules.detect.clock import moment
 from cry_modules.detect.events import Rule, runs
 from cry_modules.figures.style import GREY, INK, SERIES, add_legend
-from cry_modules.metrics.words import count
+from data_prep.files.words import count
 
 #: Inches.
 WIDTH, _ROW, _MARGIN = 8.0, 0.55, 1.3

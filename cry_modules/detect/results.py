@@ -23,12 +23,12 @@ from cry_modules.detect.tables import (
 from cry_modules.inference.command import warn_of_comparison
 from cry_modules.inference.detector import Detector
 from cry_modules.inference.scores import FileScore
-from cry_modules.metrics.words import count
 from data_prep.annotations.event import Event
 from data_prep.annotations.formats import FORMATS, write_events
 from data_prep.files.atomic import make_folder
 from data_prep.files.journal import Journal
 from data_prep.files.tables import write_table
+from data_prep.files.words import count
 
 HOURS_PICTURE = "hours.png"
 #: Events that cover more of the audio than this are doubtful.

@@ -17,7 +17,6 @@ from cry_modules.metrics.bootstrap import (
 )
 from cry_modules.metrics.sound_events.alarms import touches
 from cry_modules.metrics.sound_events.intervals import covered_s
-from cry_modules.metrics.words import count
 from data_prep.files.errors import InputError, require
 from data_prep.files.option_values import (
     Number,
@@ -27,6 +26,7 @@ from data_prep.files.option_values import (
 )
 from data_prep.files.shapes import number, read_json
 from data_prep.files.tables import write_text
+from data_prep.files.words import count
 
 THRESHOLD_FILE = "threshold.json"
 _FORMAT = "cry-ssl threshold 1"

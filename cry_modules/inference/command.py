@@ -20,7 +20,6 @@ from cry_modules.inference.scores import (
     header_of,
     rows_of,
 )
-from cry_modules.metrics.words import count
 from data_prep.audio.folder import (
     AUDIO,
     audio_among,
@@ -32,6 +31,7 @@ from data_prep.audio.packs import PACK_FILE
 from data_prep.files.atomic import is_stream, make_folder, require_writable
 from data_prep.files.errors import InputError, require
 from data_prep.files.tables import write_table
+from data_prep.files.words import count
 
 
 def check_arguments(args: argparse.Namespace) -> List[str]:
