@@ -11,6 +11,7 @@ import logging
 from typing import Optional, Sequence
 
 from cry_modules.detect.options import make_parser
+from data_prep.audio.folder import refuse_recordings
 from data_prep.files.errors import one_line_errors
 
 
@@ -20,6 +21,7 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
     args = make_parser().parse_intermixed_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     with one_line_errors():
+        refuse_recordings(args.model, "MODEL AUDIO")
         from cry_modules.detect.run import detect  # imports torch
 
         n_failed = detect(args)

@@ -20,7 +20,6 @@ from cry_modules.detect.threshold import (
 from cry_modules.inference.command import list_recordings
 from cry_modules.inference.options import CAUTION
 from cry_modules.inference.scores import file_names
-from data_prep.audio.folder import refuse_recordings
 from data_prep.files.arguments import texts
 from data_prep.files.lock import locked
 
@@ -28,7 +27,6 @@ from data_prep.files.lock import locked
 def detect(args, load: Callable = load) -> int:
     """Detect events with the model that `load` returns for the arguments;
     return the number of recordings that failed."""
-    refuse_recordings(args.model, "MODEL AUDIO")
     check_usage(args)
     names = file_names(list_recordings(args.audio))
     options = plan(args, load)
