@@ -32,7 +32,7 @@ choices the state dict tells apart (``Architecture.frequency_marker``);
 ``places`` and ``unread(places)``, where the encoder can be read and the layers
 that this leaves out; ``embed_frames(feats, n_frames)``, the forward pass
 without checks that depend on values, which the ONNX exporter traces; and
-``blocks`` like ``cnn14.Cnn14``'s, which
+``conv_blocks`` like ``cnn14.Cnn14``'s, which
 ``checkpoint_activations`` needs; and ``map_dim`` with the place ``map``, which
 the objective ``masked_spectrogram`` needs.
 """

@@ -266,7 +266,7 @@ class Cnn14(nn.Module):
         return {**dims, "embedding": self.emb_dim}
 
     @property
-    def blocks(self) -> List[nn.Module]:
+    def conv_blocks(self) -> List[nn.Module]:
         """The six blocks."""
         return [self.get_submodule(f"conv_block{i + 1}") for i in range(6)]
 
@@ -279,7 +279,7 @@ class Cnn14(nn.Module):
     def unread(self, places: Sequence[str]) -> List[nn.Module]:
         """Blocks after the last of these places, which are not computed."""
         read = [i for i, place in enumerate(self.places) if place in places]
-        return self.blocks[max(read) + 1 :]
+        return self.conv_blocks[max(read) + 1 :]
 
     def forward(
         self,
@@ -349,7 +349,7 @@ class Cnn14(nn.Module):
     def run_block(self, i, x, n_frames):
         """Block ``i``, counted from 0, and the dropout before it."""
         p = self.dropout if self.training and i else 0.0
-        return self.blocks[i](x, n_frames, p)
+        return self.conv_blocks[i](x, n_frames, p)
 
     def _dropped(self, x):
         return dropout(x, self.dropout) if self.training else x

@@ -93,7 +93,7 @@ class _Ledger:
     def record(self, modules: nn.Module) -> Iterator[None]:
         """Count tensors computed and saved within this context."""
         encoders = _encoders(modules)
-        halved = [b for e in encoders if has_blocks(e) for b in e.blocks]
+        halved = [b for e in encoders if has_blocks(e) for b in e.conv_blocks]
         # Blocks of others: their children that have layers of their own.
         children = [c for e in encoders for c in e.children()]
         blocks = {c for c in children if list(c.children())} - {*halved}

@@ -36,14 +36,14 @@ def recompute_blocks(encoder: nn.Module) -> None:
         "blocks to recompute",
         "leave the option out",
     )
-    for block in encoder.blocks:
+    for block in encoder.conv_blocks:
         block.run = partial(_recomputed, block)
 
 
 def has_blocks(encoder: nn.Module) -> bool:
-    """True for an encoder with the optional ``blocks`` of
+    """True for an encoder with the optional ``conv_blocks`` of
     ``architectures.py``."""
-    return hasattr(encoder, "blocks")
+    return hasattr(encoder, "conv_blocks")
 
 
 def _recomputed(block, half, *inputs):

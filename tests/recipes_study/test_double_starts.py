@@ -81,7 +81,7 @@ COMMANDS = {
     ),
     "inference": (
         "cry_modules.inference.__main__",
-        "{db} {db} --csv={out}/a.csv",
+        "{out} {db} --csv={out}/a.csv",
         "{out}/.a.csv.lock",
     ),
     "tables": (

@@ -167,15 +167,18 @@ def test_the_positive_class(babies):
         classes_of(table, "Condition", named, positive="x")
 
 
+TWO = "B1;1.wav;x", "B2;2.wav;x"  # rows of other patients
+
+
 @pytest.mark.parametrize(
     "rows, message",
     [
         (["B0;0.wav;Bath", "B1;9/1.wav;Bath", "B2;2.wav;x"], "row 3: 9/1.wav is"
          " not in .*; write its path, which may be 1.wav, or remove the row"),
-        (["B0;0;Bath", "B1;1.wav;x"], "row 2: 0 is not .* may be 0.wav, or rem"),
+        (["B0;0;Bath", *TWO], "row 2: 0 is not .* may be 0.wav, or rem"),
         (["B0;/x/0.wav;Bath", "B1;1.wav;x"], "row 2: path /x/0.wav is absolute"),
-        (["B0;x\\0.wav;Bath", "B1;1.wav;x"], "row 2: .*write paths with /"),
-        (["B0;zz.wav;Bath", "B1;1.wav;x"], "row 2: zz.wav is not in .*; add the"),
+        (["B0;x\\0.wav;Bath", *TWO], "row 2: .*write paths with /"),
+        (["B0;zz.wav;Bath", *TWO], "row 2: zz.wav is not in .*; add the"),
         (["B0;0.wav;Bath", "B1;1.wav;Bath"], "all labels in Condition are 'Bath'"
          "; two classes or more"),
         (["B0;0.wav;", "B1;1.wav;"], "no row of .* has a label in Condition"),
