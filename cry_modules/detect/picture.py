@@ -91,7 +91,7 @@ def draw_events(
                 labelpad=4,
             )  # fmt: skip
     if n_rows == 1:
-        rows[0].set_ylabel("score (log odds)")
+        rows[0].set_ylabel("score (log-odds scale)")
     rows[0].set_title(title, loc="left")
     unit = "minutes" if in_minutes else "seconds"
     if start is not None and n_rows == 1:

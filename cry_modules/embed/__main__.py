@@ -2,10 +2,10 @@
 
     python -m cry_modules.embed ENCODER AUDIO_OR_MANIFEST --out embeddings.csv
 
-A row a recording, or of a table of events a row an event, or with --window_s a
-row a window: id, patient, start and stop in seconds, the reason of a failure,
-numbers. ENCODER is any source that
-train_cls.py takes, an exported model, or none for --acoustics alone.
+The table has a row for each recording, or for each event of a table of events,
+or with --window_s for each window: id, patient, start and stop in seconds, the
+reason of a failure, numbers. ENCODER is any source that train_cls.py takes, an
+exported model, or none for --acoustics alone.
 """
 
 import argparse

@@ -47,10 +47,11 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
     whose last line says how to train on it, or what it lacks.
 
     OUT gets ``recordings.csv``, ``clips/``, ``left_out.csv``, ``negatives.csv``
-    and, if there are patients enough for a split, ``manifest/``. Segments are cut into files:
-    all commands read a database as one row a file, audit whole files, and know
-    no channels. The columns ``recording``, ``start_s`` and ``stop_s`` say where
-    each was cut. The same command resumes an interrupted run.
+    and, if there are patients enough for a split, ``manifest/``. Segments are
+    cut into files: all commands read a database as one row a file, audit whole
+    files, and know no channels. The columns ``recording``, ``start_s`` and
+    ``stop_s`` say where each was cut. The same command resumes an interrupted
+    run.
     """
     root = require_folder(
         sources.audio_folder, "AUDIO_FOLDER", "the folder of the recordings"

@@ -39,7 +39,7 @@ class Checksums:
         )
 
     def of(self, path: str) -> str:
-        """Checksum of a recording, empty if there is none."""
+        """Look up the checksum of a recording; empty if it has none."""
         number = self._find(path)
         return "" if number is None else self._rows[number][1]
 

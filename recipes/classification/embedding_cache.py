@@ -29,7 +29,7 @@ class Known(NamedTuple):
     """Embeddings that one embedder has made."""
 
     embedder: str  # see ``module_identity``
-    embeddings: Dict[str, torch.Tensor]  # by recording
+    embeddings: Dict[str, torch.Tensor]  # ``[dimensions]``, by recording
 
 
 class EmbeddingCache:
@@ -130,7 +130,8 @@ def _embedded(dataset, names, known) -> DynamicItemDataset:
 
 
 def _read(folder: Path) -> Dict[str, torch.Tensor]:
-    """Read what runs have written to a folder."""
+    """Read the embeddings ``[dimensions]`` that runs have written to a folder;
+    ``InputError`` names a damaged file."""
     known = {}
     for path in sorted(folder.glob("*.npz")):
         try:
