@@ -1,12 +1,12 @@
 """Pictures of events: the numbers that are drawn."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from zoneinfo import ZoneInfo
 
 from cry_modules.detect.events import Rule
 from cry_modules.detect.picture import Shown, draw_events
