@@ -44,6 +44,7 @@ from data_prep.files.tables import (
     write_table,
     write_text,
 )
+from data_prep.files.words import count
 from data_prep.synthetic.background import Background, open_source
 from data_prep.synthetic.night import (
     Clip,
@@ -207,10 +208,12 @@ def make_nights(args) -> str:
         _write_audio(Path(args.out, name), kind, rate, n_samples, parts, gain)
         lines += _rows(name, events, background, rate, snr, gain)
     _write_lists(args, lines, silent)
-    left_out = f"; {len(silent)} silent clips left out" if silent else ""
+    left_out = f"; {count(len(silent), 'silent clip')} left out"
     return (
-        f"{len(snrs)} recordings of {args.hours:g} h with {len(placed)} events "
-        f"each in {args.out}{left_out}"
+        f"{count(len(snrs), 'recording')} of {args.hours:g} h with "
+        f"{count(len(placed), 'event')} each in {args.out}"
+        + left_out
+        * bool(silent)
     )
 
 

@@ -34,7 +34,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Dict, Iterable, List, Optional, Tuple
 
-import torch
 from tqdm import tqdm
 
 from data_prep.audio.audits import (
@@ -49,14 +48,15 @@ from data_prep.audio.packs import (
     PACK_FILE,
     PART,
     ROW,
+    SAMPLE_BYTES,
     VERSION,
     Packed,
+    digest_of,
     pack_at,
     part_name,
     read_description,
     write_index,
 )
-from data_prep.audio.shards import SAMPLE_BYTES, digest_of, plan, write_shard
 from data_prep.corpora.database import TABLE
 from data_prep.corpora.listing import read_recordings
 from data_prep.files.arguments import Arguments, add_columns, take_columns
@@ -316,6 +316,8 @@ class _Part:
 
     def _write_shards(self, audits, journal) -> Dict[str, Dict]:
         """Index rows, size and checksum of each shard by name."""
+        from data_prep.audio.shards import plan, write_shard  # imports torch
+
         shards = {
             f"{self.name}-{n:05d}.i16": content
             for n, content in enumerate(
@@ -433,8 +435,6 @@ def main() -> None:
     add_columns(parser)
     args = take_columns(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    # One thread per recording: the order of sums is the same on all machines.
-    torch.set_num_threads(1)
     with one_line_errors():
         folder = args.pop("verify")
         if folder is not None:
@@ -442,6 +442,10 @@ def main() -> None:
         elif args["out"] is None:
             raise InputError("MANIFEST or OUT is missing; pass both")
         else:
+            import torch  # takes seconds
+
+            # One thread per recording: sums have one order on all machines.
+            torch.set_num_threads(1)
             print(f"Packed {pack(**args)}; in {args['out']}")
 
 

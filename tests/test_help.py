@@ -137,6 +137,20 @@ def test_the_process_ends_before_the_module_runs():
 
 #: Packages that take a second or more to import.
 SLOW = ("torch", "speechbrain", "sklearn", "matplotlib", "scipy.stats")
+#: Commands that are part of what they import (the package of the views, the
+#: recipes, whose options the scripts of the root check first), the script of an
+#: exported model, and steps that only a study starts.
+HEAVY = (
+    "cry_modules.export.run_onnx",
+    "cry_modules.views",
+    "recipes.adaptation.train_adapt",
+    "recipes.classification.train_cls",
+    "recipes.simclr.train_simclr",
+    "recipes.study.command",
+    "recipes.study.embed",
+    "recipes.study.forkserver",
+    "recipes.study.report.so_far",
+)
 RUN = f"""
 import runpy, sys
 script, *sys.argv[1:] = sys.argv[1:]
@@ -162,16 +176,9 @@ except SystemExit as stop:
         (["train_simclr.py", "hparams/vggsound.yaml", "--seed", "-1"], 2),
         *(
             ([name, "--help"], 0)
-            for name in (
-                *("cry_modules.demo", "cry_modules.detect"),
-                *("cry_modules.embed", "cry_modules.export"),
-                *("cry_modules.figures", "cry_modules.inference"),
-                *("cry_modules.metrics", "cry_modules.metrics.sound_events"),
-                *("cry_modules.review", "data_prep.clinical_prepare"),
-                *("data_prep.annotations", "data_prep.synthetic"),
-                *("recipes.study.new", "recipes.study.report"),
-                *("recipes.study.run",),
-            )
+            for package in ("cry_modules", "data_prep", "recipes")
+            for name in commands(package)
+            if name not in HEAVY
         ),
     ],
     ids=str,

@@ -13,8 +13,7 @@ picture, and all numbers.
 """
 
 import json
-import logging
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Dict, List, Optional, Sequence, Tuple
 
@@ -48,14 +47,8 @@ from data_prep.corpora.database import (
     usable_rows,
 )
 from data_prep.corpora.preparation import corpus_of, require_out
-from data_prep.files.arguments import (
-    Arguments,
-    add_columns,
-    take_columns,
-    texts,
-)
 from data_prep.files.atomic import complete_or_absent
-from data_prep.files.errors import InputError, one_line_errors
+from data_prep.files.errors import InputError
 from data_prep.files.identifiers import cleaned
 from data_prep.files.lock import locked
 from data_prep.files.tables import Named, write_text
@@ -353,52 +346,3 @@ def _as_json(question: Question) -> Dict:
     if entry["evidence"] is not None:
         del entry["evidence"]["draws"]
     return entry
-
-
-def main() -> None:
-    """Parse the command line and write a confound report."""
-    default = Settings()
-    parser = Arguments(
-        description="Examine what besides the cry predicts a label: the "
-        "patient, the site, the file or the background."
-    )
-    parser.add_argument(
-        "recordings",
-        metavar="RECORDINGS",
-        help="recordings.csv, or the folder that holds it",
-    )
-    parser.add_argument("--out", required=True, help="folder of the report")
-    parser.add_argument(
-        "--label_column", required=True, help="column of the labels"
-    )
-    parser.add_argument(
-        "--data_folder",
-        help="folder that paths are relative to; default: that of the csv",
-    )
-    parser.add_argument(
-        "--classes", nargs="+", metavar="LABEL", help="default: all labels"
-    )
-    parser.add_argument(
-        "--model", choices=MODELS, default=default.model, help="the baseline"
-    )
-    for name, text in (
-        ("folds", "folds of a cross-validation"),
-        ("repeats", "cross-validations with other folds"),
-        ("permutations", "shuffles of the labels between patients"),
-        ("seed", "seed of all draws"),
-    ):
-        parser.add_argument(
-            f"--{name}", type=int, default=getattr(default, name), help=text
-        )
-    add_columns(parser)
-    args = take_columns(parser.parse_args())
-    args["classes"] = texts(args["classes"])
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    settings = Settings(**{f.name: args.pop(f.name) for f in fields(Settings)})
-    with one_line_errors():
-        print("\n".join(confounds(settings=settings, **args)))
-        print(f"\nReport in {args['out']}/confounds.md, .json and .png")
-
-
-if __name__ == "__main__":
-    main()

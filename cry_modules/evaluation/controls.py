@@ -10,10 +10,6 @@ the epoch of the network is.
 from typing import Dict, List, Optional, Sequence, Tuple, TypeVar
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
 
 from cry_modules.evaluation.linear_model import decision_per_class
 from cry_modules.metrics.choices import Choices
@@ -75,6 +71,8 @@ def train_classical(
 def _logistic(prevalence):
     """Candidates, and scores that are probabilities: the effect of balanced
     classes is removed."""
+    from sklearn.linear_model import LogisticRegression
+
     models = [
         LogisticRegression(C=c, class_weight="balanced", max_iter=2000)
         for c in (1e-3, 1e-2, 1e-1, 1.0)
@@ -89,6 +87,8 @@ def _logistic(prevalence):
 
 def _svm():
     """Candidates, and scores that rank but are not probabilities."""
+    from sklearn.svm import SVC
+
     models = [SVC(C=c, class_weight="balanced") for c in (0.1, 1.0, 10.0)]
 
     def scores(model, features):
@@ -102,6 +102,9 @@ def _svm():
 def _best(features, recordings, models, scores) -> Dict[str, Predictions]:
     """Predictions of the candidate with the best AUC on validation; of equal
     ones, or if validation has one class, the most regular candidate."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     candidates = []
     for model in models:
         fitted = make_pipeline(StandardScaler(), model)

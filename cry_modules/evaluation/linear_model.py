@@ -5,9 +5,9 @@ import warnings
 from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
-from sklearn.svm import SVC
+
+# scikit-learn is imported where it is used: it takes a second, and what a user
+# types is checked before.
 
 #: A feature that spreads less, relative to its largest value, is constant:
 #: dividing by its spread would turn rounding errors into a feature.
@@ -47,6 +47,8 @@ def folds(
 ) -> List:
     """Train and test rows of folds stratified by label, with each group in one
     fold; without groups, recordings are split."""
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     splitter = kind(n_folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
@@ -96,6 +98,9 @@ def grouped_scores(
 def _model(name: str):
     """Ten times scikit-learn's default penalty for the logistic regression,
     because there are often more features than patients."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.svm import SVC
+
     if name == "logistic":
         return LogisticRegression(
             C=0.1, class_weight="balanced", tol=1e-3, max_iter=200

@@ -9,10 +9,9 @@ changed as in training (``--chunk_s 2.0 --n_masks 0``).
 """
 
 import os
-import sys
 import tempfile
 from pathlib import Path
-from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 import torch
@@ -28,18 +27,11 @@ from cry_modules.lengths import LONGEST_S, covering
 from cry_modules.training.experiment import load
 from cry_modules.training.options import parse_arguments
 from data_prep.audio.folder import holds
-from data_prep.files.arguments import Arguments
-from data_prep.files.atomic import messages_to
-from data_prep.files.errors import InputError, one_line_errors, require
+from data_prep.files.errors import InputError, require
 from data_prep.manifest import Recording, read
 
 #: More rows than this cannot be read.
 MOST_ROWS = 20
-#: Options of this command; others are settings of the yaml file.
-_OPTIONS = (
-    "--help", "--data_folder", "--hparams", "--n", "--epoch", "--out", "--",
-)  # fmt: skip
-
 _KILOHERTZ = (0.25, 0.5, 1, 2, 4, 8, 16)  # ticks
 _RANGE_DB = 60  # of a whole recording
 _N_COLOURS = 25  # of an image: files stay small, and the mean is white
@@ -348,7 +340,7 @@ def _mixed_in(augment) -> str:
     return f"Each view: {'; '.join(parts)}.\n" if parts else ""
 
 
-def _draw_manifest(args, settings) -> None:
+def draw_manifest(args, settings) -> None:
     """Write the picture of recordings that are evenly spread over a
     manifest."""
     n, epoch, root = args.n, args.epoch, args.data_folder
@@ -382,47 +374,3 @@ def settings_of(arguments: Sequence[str]) -> Dict:
         )
         # Only yaml files of SimCLR, whose recordings have two views, have it.
         return load(hparams_file, overrides, needs=("temperature",))
-
-
-def _split(argv: Sequence[str]) -> Tuple[List[str], List[str]]:
-    """Separate the arguments of the command from settings of the yaml file and
-    their values."""
-    own, settings, words = [], [], iter(argv)
-    for word in words:
-        is_own = word.partition("=")[0] in _OPTIONS or not word.startswith("--")
-        (own if is_own else settings).append(word)
-        if not is_own and "=" not in word:
-            settings += [value for value in [next(words, None)] if value]
-    return own, settings
-
-
-def main(argv: Optional[Sequence[str]] = None) -> None:
-    """Run the command ``python -m cry_modules.views``."""
-    parser = Arguments(
-        prog="python -m cry_modules.views",
-        description=__doc__.split("\n")[0],
-        epilog="Other options are settings of the yaml file.",
-    )
-    parser.add_argument(
-        "manifest", metavar="MANIFEST", help="such as <run>/manifest/train.csv"
-    )
-    parser.add_argument(
-        "--data_folder",
-        default=".",
-        help="folder that the manifest's paths start from",
-    )
-    parser.add_argument(
-        "--hparams",
-        default="hparams/small_simclr.yaml",
-        help="yaml file of a SimCLR training",
-    )
-    parser.add_argument("--n", type=int, default=4, help="recordings")
-    parser.add_argument(
-        "--epoch", type=int, default=1, help="0: chunks of validation"
-    )
-    parser.add_argument("--out", default="views.png", help="the picture")
-    own, settings = _split(sys.argv[1:] if argv is None else argv)
-    args = parser.parse_args(own)
-    with one_line_errors():
-        _draw_manifest(args, [args.hparams, *settings])
-        print(f"picture in {args.out}", file=messages_to(args.out))

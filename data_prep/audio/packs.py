@@ -15,9 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
+from tqdm import tqdm
 
 from data_prep.files import shapes
 from data_prep.files.errors import InputError, require
+from data_prep.files.fingerprint import sha256
 from data_prep.files.folders import FILE_NAME, file_inside
 from data_prep.files.keyed_rows import KeyedRows
 from data_prep.files.shapes import mismatch, number, one_of, whole
@@ -26,7 +28,7 @@ from data_prep.files.tables import write_table
 PACK_FILE = "pack.json"
 VERSION = 1
 #: Little-endian on every machine.
-DTYPE = "<i2"
+DTYPE, SAMPLE_BYTES = "<i2", 2
 
 
 class Packed(NamedTuple):
@@ -299,3 +301,9 @@ def _plain(path: str) -> str:
     # Parsing is slow, and most paths are plain already.
     odd = "//" in path or "./" in path
     return PurePosixPath(path).as_posix() if odd else path
+
+
+def digest_of(path: Path, bar: Optional[tqdm] = None) -> Dict:
+    """Size and sha256 of a file."""
+    digest = sha256(path) if bar is None else sha256(path, bar.update)
+    return {"bytes": os.path.getsize(path), "sha256": digest}

@@ -1,11 +1,10 @@
 """Shards of a pack: recordings as 16 bit samples in a few large files."""
 
 import hashlib
-import os
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Dict, Iterable, Iterator, List, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Tuple
 
 import numpy as np
 import torch
@@ -13,14 +12,12 @@ from tqdm import tqdm
 
 from data_prep.audio.decode import LONGEST_S
 from data_prep.audio.measure import Audit
-from data_prep.audio.packs import DTYPE, Packed
+from data_prep.audio.packs import DTYPE, SAMPLE_BYTES, Packed
 from data_prep.audio.read import MonoFile, read_mono
 from data_prep.audio.threads import in_threads
 from data_prep.files.atomic import complete_or_absent
 from data_prep.files.errors import InputError
-from data_prep.files.fingerprint import sha256
 
-SAMPLE_BYTES = 2
 #: One step of a 16 bit file, of full scale: a power of two, so multiplying by
 #: it is exact.
 STEP = 2.0**-15
@@ -143,9 +140,3 @@ def rounded(sig: np.ndarray, step: float) -> np.ndarray:
     # In 64 bits: else the peak could be rounded beyond the largest integer.
     steps = np.rint(sig / np.float64(step))
     return steps.clip(-_LARGEST - 1, _LARGEST).astype(DTYPE)
-
-
-def digest_of(path: Path, bar: Optional[tqdm] = None) -> Dict:
-    """Size and sha256 of a file."""
-    digest = sha256(path) if bar is None else sha256(path, bar.update)
-    return {"bytes": os.path.getsize(path), "sha256": digest}

@@ -6,12 +6,14 @@ is the same whatever the other parts are.
 """
 
 from functools import lru_cache
-from typing import List, NamedTuple, Sequence, Union
+from typing import TYPE_CHECKING, List, NamedTuple, Sequence, Union
 
 import numpy as np
 
-from data_prep.audio.read import MonoFile
 from data_prep.files.errors import InputError, require
+
+if TYPE_CHECKING:
+    from data_prep.audio.read import MonoFile
 
 FADE_S = 0.1
 LONGEST_S = 1e6  # of a recording
@@ -23,7 +25,7 @@ class Source(NamedTuple):
     """A recording of background, scaled to one level."""
 
     path: str  #: as it is listed
-    sound: MonoFile
+    sound: "MonoFile"
     gain: float
     peak: float  #: largest sample after the gain
 
@@ -49,6 +51,8 @@ def require_finite(listed: str, samples: Union[float, np.ndarray]) -> None:
 def open_source(path: str, listed: str, rate: int, level_db: float) -> Source:
     """Open a recording of background and find the gain to a level, dB of full
     scale (root mean square)."""
+    from data_prep.audio.read import MonoFile  # imports torch
+
     try:
         sound = MonoFile(path, 0.0, LONGEST_S, rate)
         energy = peak = 0.0
@@ -162,7 +166,7 @@ class Background:
             done, position = done + size, position + size
         return result
 
-    def _samples(self, sound: MonoFile, begin: int, end: int) -> np.ndarray:
+    def _samples(self, sound: "MonoFile", begin: int, end: int) -> np.ndarray:
         """Samples of a recording, read page by page: the same arithmetic for
         whichever part is requested."""
         pages = range(begin // self._page, -(-end // self._page))
@@ -170,7 +174,7 @@ class Background:
         first = begin - pages[0] * self._page
         return np.concatenate(parts)[first : first + end - begin]
 
-    def _read_page(self, sound: MonoFile, n: int) -> np.ndarray:
+    def _read_page(self, sound: "MonoFile", n: int) -> np.ndarray:
         page = sound[n * self._page : (n + 1) * self._page]
         return page.astype(np.float64)
 

@@ -11,7 +11,6 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from data_prep.audio.read import read_mono
 from data_prep.files.errors import InputError, require
 from data_prep.synthetic.background import Background, Source, require_finite
 from data_prep.synthetic.levels import active_part, active_power, frame_powers
@@ -64,6 +63,8 @@ class Clips:
         return self._load(clip.path)
 
     def _decode(self, path: str) -> Tuple[np.ndarray, int]:
+        from data_prep.audio.read import read_mono  # imports torch
+
         try:
             sig = read_mono(path, 0.0, self.longest_s, self.rate).numpy()
         except RuntimeError as error:

@@ -34,6 +34,10 @@ MODULES = (
     "recipes.study.report.page",
     "data_prep.audit",
     "data_prep.confounds",
+    "cry_modules.evaluation.confounds",
+    "sklearn.linear_model",
+    "sklearn.model_selection",
+    "sklearn.svm",
     "torch._dynamo",
 )
 #: Seconds that runs have to save their state after the study was killed.

@@ -42,7 +42,7 @@ COMMANDS = {
         "{out}/.lock",
     ),
     "confounds": (
-        "cry_modules.evaluation.confounds",
+        "data_prep.confounds",
         "{db} --label_column=neuro_injury --out={out}",
         "{out}/.lock",
     ),
@@ -111,7 +111,7 @@ ELSEWHERE = {
 #: a moment at their end; and those that others start.
 NO_LOCK = {
     *("cry_modules.metrics.__main__", "cry_modules.figures.__main__"),
-    *("cry_modules.figures.views", "cry_modules.export.run_onnx"),
+    *("cry_modules.views.__main__", "cry_modules.export.run_onnx"),
     "cry_modules.demo.__main__",  # its uploads: cry_modules/demo/uploads.py
     *("recipes.study.embed", "recipes.study.report.so_far"),
     *("recipes.study.command", "recipes.study.forkserver"),

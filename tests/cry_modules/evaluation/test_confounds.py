@@ -9,10 +9,10 @@ import sys
 import numpy as np
 import pytest
 
-from cry_modules.evaluation.confounds import main
 from cry_modules.evaluation.cross_validation import Settings
 from cry_modules.evaluation.questions import ConfoundData, answer_questions
 from cry_modules.evaluation.verdict import verdict
+from data_prep.confounds import main
 
 QUICK = Settings(folds=2, repeats=4, permutations=19)
 

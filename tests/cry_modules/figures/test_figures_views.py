@@ -6,7 +6,8 @@ import pytest
 import torch
 from hyperpyyaml import resolve_references
 
-from cry_modules.figures.views import main, make_pairs, settings_of
+from cry_modules.figures.views import make_pairs, settings_of
+from cry_modules.views.__main__ import main
 from data_prep.manifest import Recording, read, write
 
 YAML = "hparams/small_simclr.yaml"
