@@ -19,6 +19,8 @@ from data_prep.files.words import count
 WIDTH, _ROW, _MARGIN = 8.0, 0.55, 1.3
 HOURS_SIZE = (8.0, 4.0)
 _MOST_ROWS = 24
+#: Seconds from one tick of a row of at most an hour to the next.
+_STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900)
 #: Scores nearer to 0 or 1 are drawn at this distance.
 _SMALLEST = 1e-3
 #: More points of a row are drawn as the largest of those at one place.
@@ -90,13 +92,14 @@ def draw_events(
                 _row_name(first, start), rotation=0, ha="right", va="center",
                 labelpad=4,
             )  # fmt: skip
+    rows[0].set_title(title, loc="left")
+    rows[-1].set_xlabel("minutes" if in_minutes else "seconds")
     if n_rows == 1:
         rows[0].set_ylabel("score (log-odds scale)")
-    rows[0].set_title(title, loc="left")
-    unit = "minutes" if in_minutes else "seconds"
-    if start is not None and n_rows == 1:
-        unit += f" from {start:%Y-%m-%d %H:%M:%S}"
-    rows[-1].set_xlabel(unit)
+        if start is not None:
+            places, texts = clock_ticks(start, end)
+            rows[0].set_xticks(places / unit_s, texts)
+            rows[0].set_xlabel(f"time of day, {start:%Y-%m-%d}")
     _add_legend(figure, shown, bool(np.isnan(shown[0].scores).any()))
 
 
@@ -104,6 +107,22 @@ def _row_name(first: float, start: Optional[datetime]) -> str:
     if start is None:
         return f"{first / 3600:.0f} h"
     return f"{moment(start, first):%H:%M}"
+
+
+def clock_ticks(start: datetime, end: float) -> Tuple[np.ndarray, List[str]]:
+    """Seconds of at most six round times of day after the start, and these
+    times.
+
+    Example
+    -------
+    >>> clock_ticks(datetime(2026, 3, 12, 23, 59, 50), 95.0)
+    (array([10., 40., 70.]), ['00:00:00', '00:00:30', '00:01:00'])
+    """
+    step = next(step for step in _STEPS if end < 6 * step)
+    into = start.minute * 60 + start.second + start.microsecond / 1e6
+    places = np.arange(-into % step, end + 1e-9, step)
+    form = "%H:%M" if step >= 60 else "%H:%M:%S"
+    return places, [f"{moment(start, place):{form}}" for place in places]
 
 
 def _draw_row(

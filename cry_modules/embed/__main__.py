@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from cry_modules.embed.inputs import Item, fingerprint, list_items, pseudonyms
 from cry_modules.embed.table import KeptRows, check_format, write_whole
+from data_prep.audio.folder import refuse_recordings
 from data_prep.files.arguments import Arguments, add_columns, take_columns
 from data_prep.files.atomic import make_folder, require_writable
 from data_prep.files.errors import one_line_errors, require
@@ -73,6 +74,7 @@ def _embed(args: argparse.Namespace) -> int:
     """Write the table; return the number of recordings without numbers."""
     path = Path(args.out)
     check_format(path)
+    refuse_recordings(args.encoder, "ENCODER AUDIO_OR_MANIFEST")
     _check_options(args)
     items = list_items(args.audio, args.data_folder, args.named)
     inputs = (*args.audio, *(item.path for item in items))

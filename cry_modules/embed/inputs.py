@@ -12,7 +12,7 @@ from data_prep import manifest
 from data_prep.annotations.columns import columns_of, plain
 from data_prep.annotations.event_table import read as read_events
 from data_prep.annotations.recording_names import RecordingNames
-from data_prep.audio.folder import AUDIO, files_below, find_files
+from data_prep.audio.folder import AUDIO, TABLES, files_below, find_files
 from data_prep.audio.measure import header_facts
 from data_prep.audio.packs import pack_at
 from data_prep.corpora.database import TABLE, read_database
@@ -20,8 +20,6 @@ from data_prep.corpora.listing import prepared_from
 from data_prep.files.errors import not_a_file, require
 from data_prep.files.identifiers import identity
 from data_prep.files.tables import Named, read_lines
-
-TABLES = (".csv", ".tsv", ".xlsx")
 
 
 class Item(NamedTuple):

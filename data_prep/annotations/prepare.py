@@ -19,7 +19,7 @@ from data_prep.annotations.pairing import (
 )
 from data_prep.annotations.patients import by_name, by_table
 from data_prep.annotations.segments import ANNOTATED, Recording, Tally
-from data_prep.audio.folder import audio_files
+from data_prep.audio.folder import audio_files, first_audio
 from data_prep.audio.measure import header_facts
 from data_prep.corpora.database import TABLE, locate, write_database
 from data_prep.corpora.labelled import prepare_clinical
@@ -55,6 +55,12 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
     """
     root = require_folder(
         sources.audio_folder, "AUDIO_FOLDER", "the folder of the recordings"
+    )
+    require(
+        first_audio(str(root)) or not first_audio(sources.annotations),
+        f"AUDIO_FOLDER {root} holds no audio file, and ANNOTATIONS "
+        f"{sources.annotations} does",
+        "the order is AUDIO_FOLDER ANNOTATIONS",
     )
     save_folder = _checked_out(Path(out), root, Path(sources.annotations))
     with locked(save_folder):

@@ -26,9 +26,13 @@ CONVERTIBLE = (
     ".snd", ".webm", ".wma", ".wmv", ".wv",
 )  # fmt: skip
 AUDIO = READABLE + CONVERTIBLE
+#: Suffixes of tables that name recordings.
+TABLES = (".csv", ".tsv", ".xlsx")
 
 #: Files and folders of a model or of a run that trains one.
-_OF_MODELS = "model.json", "hyperparams.yaml", "metrics.json", "save"
+_OF_MODELS = (
+    "model.json", "hyperparams.yaml", "config.json", "metrics.json", "save",
+)  # fmt: skip
 #: Offset and bytes of formats that occur under other suffixes.
 _SIGNATURES = (
     (0, b"RIFF", "WAV"),
@@ -238,16 +242,22 @@ def files_below(root: Path) -> Iterator[str]:
                 yield (Path(folder) / name).relative_to(root).as_posix()
 
 
-def refuse_recordings(name: str, order: str) -> None:
-    """Refuse a recording, or a folder of recordings, where a model belongs;
-    ``order`` are the arguments in theirs."""
+def first_audio(name: str) -> Optional[str]:
+    """An audio file of a folder, or the file itself if it is one."""
     is_folder = os.path.isdir(name)
-    files = files_below(name) if is_folder else [os.path.basename(name)]
-    first = next((f for f in files if f.lower().endswith(AUDIO)), None)
+    files = files_below(name) if is_folder else filter(os.path.exists, [name])
+    return next((f for f in files if f.lower().endswith(AUDIO)), None)
+
+
+def refuse_recordings(name: str, order: str) -> None:
+    """Refuse a recording, a folder of recordings or a table where a model
+    belongs; ``order`` are the arguments in theirs."""
+    is_table = name.lower().endswith(TABLES) and os.path.isfile(name)
+    what = "is a table" if is_table else "is a recording"
     require(
-        first is None or not os.path.exists(name) or _is_of_model(name),
-        f"{name} {'holds recordings' if is_folder else 'is a recording'}, not "
-        "a model",
+        not is_table and (first_audio(name) is None or _is_of_model(name)),
+        f"{name} {'holds recordings' if os.path.isdir(name) else what}, not a "
+        "model",
         f"the order is {order}",
     )
 

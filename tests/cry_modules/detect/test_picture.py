@@ -1,9 +1,12 @@
 """Pictures of events: the numbers that are drawn."""
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from zoneinfo import ZoneInfo
 
 from cry_modules.detect.events import Rule
 from cry_modules.detect.picture import Shown, draw_events
@@ -37,3 +40,15 @@ def test_one_class_is_not_named_again():
     draw_events(figure, np.arange(7.0), [shown("cry", 0.6)], "a")
     texts = [text.get_text() for text in figure.legends[0].get_texts()]
     assert texts[1:] == ["opens at 0.6", "ends below 0.3"]
+
+
+def test_time_of_day_where_summer_time_begins():
+    start = datetime(2026, 3, 29, 1, 50, 20, tzinfo=ZoneInfo("Europe/Oslo"))
+    figure = Figure()
+    draw_events(figure, np.linspace(0, 900, 7), [shown("cry", 0.6)], "a", start)
+    (axes,) = figure.axes
+    texts = [text.get_text() for text in axes.get_xticklabels()]
+    assert texts == ["01:55", "03:00", "03:05"]
+    assert np.allclose(axes.get_xticks(), [280 / 60, 580 / 60, 880 / 60])
+    assert axes.get_xlabel() == "time of day, 2026-03-29"
+    assert axes.get_xlim() == (0.0, 15.0)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from cry_modules.embed.__main__ import main
 from cry_modules.embed.inputs import list_items
 from data_prep.files.errors import InputError
 
@@ -59,3 +60,19 @@ def test_events_name_recordings_of_a_folder(noise, tmp_path):
         f"as two, is in {tmp_path / 'other'}; pass the folder of the recordings with "
         "--data_folder"
     )
+
+
+def test_a_table_or_recordings_in_place_of_an_encoder(noise, tmp_path, capsys):
+    sound = noise("nights/a.wav")
+    events = tmp_path / "events.csv"
+    events.write_text("recording,onset_s,offset_s,label\na,0,1,cry\n")
+    for first, what in (
+        (events, "is a table"),
+        (sound, "is a recording"),
+        (tmp_path / "nights", "holds recordings"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main([str(first), "none", "--out", str(tmp_path / "o.csv")])
+        assert stopped.value.code == 2
+        words = f"{first} {what}, not a model; the order is ENCODER AUDIO"
+        assert words in capsys.readouterr().err

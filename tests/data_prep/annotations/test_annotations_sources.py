@@ -219,3 +219,16 @@ def test_recordings_by_the_names_in_annotations(name, folder, expected):
 )
 def test_times_without_a_zone(text, local):
     assert _is_local(text) is local
+
+
+def test_swapped_arguments_are_told(nights):
+    audio, labels = str(nights / "audio"), str(nights / "labels")
+    with pytest.raises(InputError) as refused:
+        prepare_annotations(
+            Sources(labels, audio), Options(), str(nights / "o")
+        )
+    assert str(refused.value) == (
+        f"AUDIO_FOLDER {labels} holds no audio file, and ANNOTATIONS {audio} "
+        "does; the order is AUDIO_FOLDER ANNOTATIONS"
+    )
+    assert not (nights / "o").exists()
