@@ -9,7 +9,8 @@ CC BY for what you share, with the attribution in ``uploader``.
 
 The patient is the uploader, ``fs_<name>``. Splits are the official ones; clips of
 an uploader who is also in a split that is held out are left out of the other
-one. Either folder of audio is enough to write ``recordings.csv``.
+one. Either folder of audio is enough; its uploaders are then split anew, since
+train, val and test are not all in it.
 
 A clip has several labels. ``sound`` is the first of ``--labels`` among them, else
 other: by default ``Crying_and_sobbing`` and what is mistaken for it. Crying is of
@@ -80,8 +81,16 @@ def prepare_fsd50k(
             f"--labels {label} is not a label of any clip in {root}",
             "correct it; FSD50K.ground_truth/vocabulary.csv lists the labels",
         )
+    rows = _uploaders_in_one_split(rows)
+    if len(clips) < len(PUBLISHED):
+        logger.warning(
+            "%s holds the official %s alone: uploaders are split anew",
+            root,
+            " and ".join(clips),
+        )
+        rows = [{k: v for k, v in r.items() if k != "split"} for r in rows]
     prepare_published(
-        _uploaders_in_one_split(rows),
+        rows,
         root,
         save_folder,
         "sound",

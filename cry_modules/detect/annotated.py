@@ -47,10 +47,24 @@ def annotated_recordings(
         file=sys.stderr,
     )
     labels = {spelling(name) for name in wanted}
-    return {
+    chosen = {
         path: [e for e in events if spelling(e.label) in labels]
         for path, events in found.items()
     }
+    points = [
+        (path, event.onset_s)
+        for path, events in chosen.items()
+        for event in events
+        if not event.duration_s
+    ]
+    if points:
+        print(
+            f"warning: {count(len(points), 'annotated event')} of zero length "
+            f"cannot be found (the first: {points[0][0]} at {points[0][1]:g} s), "
+            "so that detections there are false alarms; annotate its end",
+            file=sys.stderr,
+        )
+    return chosen
 
 
 def score_annotated(

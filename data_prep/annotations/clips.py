@@ -3,14 +3,16 @@
 import logging
 import re
 from pathlib import Path, PurePosixPath
-from typing import Dict, Optional, Sequence, Set
+from typing import Dict, Iterator, Optional, Sequence, Set
 
+import numpy as np
 import soundfile
 from tqdm import tqdm
 
 from data_prep.annotations.segments import Recording, Segment
 from data_prep.audio.decode import open_audio, read_mixed
 from data_prep.audio.folder import files_below
+from data_prep.audio.measure import SILENT_DBFS
 from data_prep.audio.write import audio_output
 from data_prep.files.atomic import make_folder
 from data_prep.files.journal import FILE, Journal
@@ -40,6 +42,20 @@ def clip_name(recording: str, segment: Segment) -> str:
     channel = f".ch{segment.channel}" if segment.channel else ""
     times = f"{segment.start:09.3f}-{segment.stop:09.3f}"
     return f"{FOLDER}/{recording}/{times}{channel}.wav"
+
+
+def is_audible(path: Path, segment: Segment) -> bool:
+    """Check that a segment of a recording is not silent, as the audit of its
+    clip would say; True if it cannot be read, which cutting reports."""
+    try:
+        with open_audio(str(path)) as file:
+            energy, n_read = 0.0, 0
+            for sig in _blocks(file, segment):
+                energy += float(np.square(sig, dtype=np.float64).sum())
+                n_read += len(sig)
+    except soundfile.LibsndfileError:
+        return True
+    return not n_read or energy >= n_read * 10 ** (SILENT_DBFS / 10)
 
 
 def cut_all(
@@ -99,19 +115,25 @@ def _write(file: soundfile.SoundFile, segment: Segment, target: Path) -> bool:
     """Write a segment of an open recording, in blocks, since an event may be
     long; False if the recording ends before its header says."""
     coding = _CODINGS.get(file.subtype, "PCM_16")
+    n_written = 0
+    with audio_output(target, file.samplerate, "WAV", coding) as write:
+        for sig in _blocks(file, segment):
+            write(sig)
+            n_written += len(sig)
+    return n_written >= (segment.seconds - _ROUNDED_S) * file.samplerate
+
+
+def _blocks(
+    file: soundfile.SoundFile, segment: Segment
+) -> Iterator[np.ndarray]:
+    """Yield the samples of a segment, in blocks."""
     channel = None if segment.channel is None else segment.channel - 1
     first = round(segment.start * file.samplerate)
     left = min(round(segment.stop * file.samplerate), file.frames) - first
     file.seek(first)
-    n_written = 0
-    with audio_output(target, file.samplerate, "WAV", coding) as write:
-        while left > 0 and len(
-            sig := read_mixed(file, min(left, _BLOCK), channel)
-        ):
-            write(sig)
-            left -= len(sig)
-            n_written += len(sig)
-    return n_written >= (segment.seconds - _ROUNDED_S) * file.samplerate
+    while left > 0 and len(sig := read_mixed(file, min(left, _BLOCK), channel)):
+        yield sig
+        left -= len(sig)
 
 
 def _remove_others(out: Path, needed: Set[str]) -> None:

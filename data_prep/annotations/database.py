@@ -2,11 +2,14 @@
 
 import zlib
 from collections import Counter
+from functools import partial
+from pathlib import Path
 from statistics import median
 from typing import List
 
 import numpy as np
 
+from data_prep.annotations.clips import is_audible
 from data_prep.annotations.labels import in_tiers
 from data_prep.annotations.negatives import Negatives, free_spans
 from data_prep.annotations.options import Options
@@ -29,10 +32,10 @@ MOST_PAST_END = 0.5
 
 
 def add_segments(
-    recordings: List[Recording], options: Options, tally: Tally
+    recordings: List[Recording], root: Path, options: Options, tally: Tally
 ) -> None:
     """Add segments of the annotated events and of the negatives between them to
-    the recordings."""
+    the recordings below `root`."""
     for recording in recordings:
         recording.segments = annotated_segments(recording, options, tally)
     _require_inside(recordings, tally)
@@ -42,7 +45,7 @@ def add_segments(
         "correct --labels, --tiers or --least_s",
     )
     if options.negatives:
-        _add_negatives(recordings, options, tally)
+        _add_negatives(recordings, root, options, tally)
     for recording in recordings:
         recording.segments = each_once(recording, options, tally)
 
@@ -65,7 +68,7 @@ def _require_inside(recordings: List[Recording], tally: Tally) -> None:
 
 
 def _add_negatives(
-    recordings: List[Recording], options: Options, tally: Tally
+    recordings: List[Recording], root: Path, options: Options, tally: Tally
 ) -> None:
     """Add hard negatives and drawn ones to the segments of each recording, by
     its events that are not negatives themselves."""
@@ -93,10 +96,13 @@ def _add_negatives(
             np.random.default_rng(
                 [options.seed, zlib.crc32(recording.path.encode())]
             ),
+            partial(is_audible, root / recording.path),
         )
         negatives.add_hard(recording.marks, n)
         negatives.add_drawn(n - len(negatives.segments))
-        tally.n_without_place += n - len(negatives.segments)
+        n_missing = n - len(negatives.segments)
+        tally.n_without_place += n_missing
+        tally.is_rest_silent |= n_missing > 0 and negatives.found_silence
         drawn = sorted(negatives.segments, key=lambda s: s.start)
         recording.segments += drawn
 
@@ -121,6 +127,7 @@ def summary(recordings: List[Recording], tally: Tally) -> str:
         line += f" ({count(n_hard, 'hard negative')})"
     if tally.n_without_place:
         line += f", {count(tally.n_without_place, 'negative')} found no place"
+        line += " (the rest is silent)" * tally.is_rest_silent
     line += f"; events: {tally.words()}"
     n_rates = len({recording.rate for recording in recordings})
     if n_rates > 1:

@@ -1,6 +1,6 @@
 """Negatives: parts of recordings between the annotated events."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Callable, List, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -8,6 +8,7 @@ from data_prep.annotations.event import Event
 from data_prep.annotations.segments import HARD, NEGATIVE, Segment
 
 Spans = List[Tuple[float, float]]
+_TRIES = 20  # places that are drawn for a negative, where they are silent
 
 
 def free_spans(
@@ -39,7 +40,8 @@ class Negatives:
     """Segments in the free spans of a recording, which do not overlap.
 
     Their lengths are drawn from those of events, which else would tell the
-    classes apart, and their channels from those of events.
+    classes apart, and their channels from those of events. Silent ones, which
+    no one can train on, are drawn again.
     """
 
     def __init__(
@@ -49,16 +51,24 @@ class Negatives:
         channels: Sequence[Optional[int]],
         label: str,
         rng: np.random.Generator,
+        is_audible: Callable[[Segment], bool] = lambda _: True,
     ):
         self.segments: List[Segment] = []
+        self.found_silence = False
+        self._is_audible = is_audible
         self._spans, self._lengths, self._channels = spans, lengths, channels
         self._label, self._rng = label, rng
 
-    def _add(self, start: float, length: float, *channel_and_kind) -> None:
+    def _add(self, start: float, length: float, *channel_and_kind) -> bool:
+        """Add a segment unless it is silent; its place is taken in any case."""
         start, stop = float(start), float(start + length)
         segment = Segment(start, stop, self._label, *channel_and_kind)
-        self.segments.append(segment)
         self._spans = _without(self._spans, start, stop)
+        is_audible = self._is_audible(segment)
+        if is_audible:
+            self.segments.append(segment)
+        self.found_silence |= not is_audible
+        return is_audible
 
     def add_hard(self, marks: Sequence[Event], most: int) -> None:
         """Add detections that no annotated event is near, those of the highest
@@ -83,14 +93,21 @@ class Negatives:
         """Add up to `n` parts of the spans, whose places are equally likely."""
         # The longest first: afterwards, they would find no place.
         for length in sorted(self._rng.choice(self._lengths, n), reverse=True):
-            room = np.array([max(0.0, b - a - length) for a, b in self._spans])
-            draw = self._rng.random() * room.sum()
-            channel = self._channels[self._rng.integers(len(self._channels))]
-            if room.sum() <= 0:
-                continue
-            edges = np.cumsum(room)
-            i = min(int(np.searchsorted(edges, draw)), len(room) - 1)
-            begin, end = self._spans[i]
-            start = begin + draw - (edges[i] - room[i])
-            start = np.clip(start, begin, end - length)
-            self._add(start, length, channel, NEGATIVE)
+            for _ in range(_TRIES):
+                if self._draw(length):
+                    break
+
+    def _draw(self, length: float) -> bool:
+        """Draw a place and add it; return False where it is silent, True where
+        none is left too."""
+        room = np.array([max(0.0, b - a - length) for a, b in self._spans])
+        draw = self._rng.random() * room.sum()
+        channel = self._channels[self._rng.integers(len(self._channels))]
+        if room.sum() <= 0:
+            return True
+        edges = np.cumsum(room)
+        i = min(int(np.searchsorted(edges, draw)), len(room) - 1)
+        begin, end = self._spans[i]
+        start = begin + draw - (edges[i] - room[i])
+        start = np.clip(start, begin, end - length)
+        return self._add(start, length, channel, NEGATIVE)

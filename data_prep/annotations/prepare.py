@@ -79,7 +79,7 @@ def prepare_annotations(sources: Sources, options: Options, out: str) -> str:
                 tally.leave_out_file(path, "recordings without annotations")
         recordings = _usable(events_of, cells_of, root, options, tally)
         _add_marks(recordings, sources, names, options)
-        add_segments(recordings, options, tally)
+        add_segments(recordings, root, options, tally)
         failed = cut_all(recordings, root, save_folder)
         for path, reason in failed.items():
             tally.leave_out_file(path, f"recordings damaged ({reason})")

@@ -61,6 +61,7 @@ class Tally:
     #: recording, onset, offset, label, reason
     rows: List[Tuple] = field(default_factory=list)
     n_without_place: int = 0  #: negatives
+    is_rest_silent: bool = False  #: why some have none
 
     def leave_out_file(self, name: str, reason: str) -> None:
         """Count a recording, or an annotation file, that is left out."""

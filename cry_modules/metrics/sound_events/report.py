@@ -56,6 +56,10 @@ def report(comparison: Dict, settings: Settings) -> str:
         lines += ["", *_by_class(comparison, settings.labels)]
     if settings.confusers:
         lines += ["", *_of_confusers(comparison)]
+    n_points = comparison["left_out_of_zero_length"]
+    if any(n_points.values()):
+        words = ", ".join(f"{n} {side}" for side, n in n_points.items())
+        lines += ["", f"Left out as events of zero length: {words}."]
     return "\n".join([*lines, "", *_of_amounts(comparison)])
 
 
@@ -119,4 +123,14 @@ def _of_amounts(comparison: Dict) -> List[str]:
         for bins, block in of_label.items()
     ]
     head = ("amount of", "bins of", "number", *_AGREEMENT.values())
-    return markdown_table(head, rows)
+    lines = markdown_table(head, rows)
+    of_label = next(iter(comparison["agreement"].values()))
+    for bins, block in of_label.items():
+        n = block["n_recordings_shorter_than_a_bin"]
+        if n:
+            lines += [
+                "",
+                f"Shorter than {bins.replace('_', ' ')}, one bin each: "
+                f"{n} of {count(comparison['n_recordings'], 'recording')}.",
+            ]
+    return lines

@@ -7,6 +7,7 @@ from hypothesis import (
     strategies as st,
 )
 
+from cry_modules.detect.annotated import annotated_recordings
 from cry_modules.detect.events import Rule, find_events, low_of, searched
 from cry_modules.detect.threshold import (
     FLOORS,
@@ -207,3 +208,19 @@ def test_the_models_own_threshold_is_of_clips():
     assert threshold_of_model(0.3, ["other", "cry"], "cry")[0] == 0.3
     assert threshold_of_model(0.3, ["other", "cry"], "other")[0] == 0.7
     assert threshold_of_model(None, ["a", "b", "c"], "b")[0] == 0.5
+
+
+def test_annotated_points_are_said(tmp_path, capsys):
+    """A point has no time that a detection could share."""
+    (tmp_path / "a.txt").write_text("3\t3\tcry\n5\t6\tcry\n7\t7\tspeech\n")
+    names = {"nights/a.wav": "a"}
+    found = annotated_recordings(names, str(tmp_path), ["cry"])
+    assert len(found["nights/a.wav"]) == 2
+    err = capsys.readouterr().err
+    assert (
+        "1 annotated event of zero length cannot be found (the first: nights/a.wav at 3 s)"
+        in err
+    )
+    (tmp_path / "a.txt").write_text("5\t6\tcry\n")
+    annotated_recordings(names, str(tmp_path), ["cry"])
+    assert "zero length" not in capsys.readouterr().err

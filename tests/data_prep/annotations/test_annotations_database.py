@@ -83,6 +83,37 @@ def test_places_of_negatives_are_equally_likely():
     assert before == pytest.approx(8 / 34, abs=4 * np.sqrt(0.18 / 2000))
 
 
+def silence(nights, begin, end):
+    for path in nights.glob("audio/*/*.wav"):
+        sound, rate = soundfile.read(path)
+        sound[begin * rate : end * rate] = 0
+        soundfile.write(path, sound, rate)
+
+
+def test_negatives_are_not_silent(annotate, nights):
+    """The audit would reject them: a gap of the recorder, a quiet room."""
+    silence(nights, 12, 55)
+    status, out, _ = annotate("--patient", "folder", "--labels", "cry")
+    assert status == 0 and "found no place" not in out
+    assert "to train on it: " in out
+    drawn = [row for row in rows(nights) if row["kind"] == "negative"]
+    assert len(drawn) == 6
+    for row in drawn:
+        sound, _ = soundfile.read(nights / "out" / row["path"])
+        assert np.sqrt(np.mean(sound**2)) > 1e-3
+
+
+def test_silence_between_events_is_said(annotate, nights):
+    for i in range(6):
+        path = nights / f"labels/night{i}.txt"
+        write_events(path, [Event(10, 11, "cry")], "audacity")
+    silence(nights, 0, 9)
+    silence(nights, 12, 60)
+    status, out, _ = annotate("--patient", "folder")
+    assert status == 0
+    assert "6 cry, 6 negatives found no place (the rest is silent)" in out
+
+
 def test_no_room_for_negatives_is_said(annotate, nights):
     for i in range(6):
         write_events(

@@ -71,6 +71,19 @@ def test_a_detector_is_judged(judge, tmp_path, capsys):
     assert amounts == pytest.approx([60 * 2 / 100, 60 * 5 / 200])
 
 
+def test_points_and_short_recordings_are_said(judge, capsys):
+    """Bins of 24 hours are not days where recordings are minutes."""
+    points = "a.wav,50,50,cry,,\nb.wav,60,60,cry,,\n"
+    day = "a.wav,86400\nb.wav,7200\n"
+    judge(TWO + points, TWO + "a.wav,50,50,cry,,\n", durations=day)
+    out = capsys.readouterr().out
+    assert "Left out as events of zero length: 2 annotated, 1 detected." in out
+    assert "Shorter than 24 hours, one bin each: 1 of 2 recordings." in out
+    assert "Shorter than 1 hour" not in out
+    judge(TWO, TWO, durations=day)
+    assert "zero length" not in capsys.readouterr().out
+
+
 def test_a_recording_without_detections_is_missed(judge):
     (result,) = judge(TWO, HEAD + "a.wav,10,12,cry,,\n")
     assert result["event_based"]["micro"]["recall"] == 0.5
