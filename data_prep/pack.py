@@ -427,11 +427,9 @@ def main() -> None:
         "--shard_mb", type=float, default=512, help="size of a shard"
     )
     parser.add_argument(
-        "--part", default="1/1", help="2/4 packs the second quarter only"
+        "--part", default="1/1", help="2/4: second quarter only"
     )
-    parser.add_argument(
-        "--verify", metavar="OUT", help="check a pack instead of making one"
-    )
+    parser.add_argument("--verify", metavar="OUT", help="only check this pack")
     add_columns(parser)
     args = take_columns(parser.parse_intermixed_args())
     logging.basicConfig(level=logging.INFO, format="%(message)s")
@@ -442,9 +440,9 @@ def main() -> None:
         elif args["out"] is None:
             raise InputError("MANIFEST or OUT is missing; pass both")
         else:
+            # One thread per recording: sums have one order on all machines.
             import torch  # takes seconds
 
-            # One thread per recording: sums have one order on all machines.
             torch.set_num_threads(1)
             print(f"Packed {pack(**args)}; in {args['out']}")
 
