@@ -426,9 +426,7 @@ def main() -> None:
     parser.add_argument(
         "--shard_mb", type=float, default=512, help="size of a shard"
     )
-    parser.add_argument(
-        "--part", default="1/1", help="2/4: second quarter only"
-    )
+    parser.add_argument("--part", default="1/1", help="2/4: second quarter")
     parser.add_argument("--verify", metavar="OUT", help="only check this pack")
     add_columns(parser)
     args = take_columns(parser.parse_intermixed_args())
