@@ -33,7 +33,7 @@ _OWN = (
     "probability"
 ).split()
 #: A box needs frequencies; these are those that the models hear.
-_BOX_HZ = (0, 8000)
+_BOX_HZ = (0.0, 8000.0)
 _COLUMNS = [
     *("Selection", "View", "Channel", BEGIN, END),
     *("Low Freq (Hz)", "High Freq (Hz)", PATH, FILE, OFFSET),

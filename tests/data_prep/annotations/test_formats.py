@@ -350,3 +350,14 @@ def test_any_bytes_are_read_or_refused(tmp_path, name):
             assert "\n" not in str(error)
     with pytest.raises(InputError, match="does not exist"):
         read_events(tmp_path / "absent", name)
+
+
+def test_frequencies_of_a_selection_are_decimals(tmp_path):
+    """Crowsetta and other readers refuse a column of whole numbers."""
+    path = tmp_path / "a.selections.txt"
+    write_events(path, [Event(1.0, 2.0, "cry", recording="a.wav")])
+    names, cells = (
+        line.split("\t") for line in path.read_text("utf-8").splitlines()
+    )
+    row = dict(zip(names, cells))
+    assert (row["Low Freq (Hz)"], row["High Freq (Hz)"]) == ("0.0", "8000.0")
