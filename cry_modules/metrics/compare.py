@@ -7,6 +7,7 @@ earlier one on the same recordings, with the same draws of patients for all.
 
 import glob
 import os
+import re
 from dataclasses import dataclass
 from functools import partial
 from itertools import combinations
@@ -67,8 +68,10 @@ class RunSet:
 
     @property
     def seeds(self) -> List[str]:
-        """Names of the runs' folders, which tell seeds apart."""
-        return [file.absolute().parent.name for file in self.files]
+        """Names of the runs' folders, which tell seeds apart; those of a study
+        end in a digest of their settings."""
+        names = [file.absolute().parent.name for file in self.files]
+        return [re.sub(r"^(\d+)-[0-9a-f]{8}$", r"\1", name) for name in names]
 
     def by_encoder(self, values: np.ndarray) -> np.ndarray:
         """Mean over the files of each encoder, ``[encoders]``: seeds of heads
