@@ -3,6 +3,7 @@
 import json
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.metrics.__main__ import main
 from cry_modules.metrics.compare import (
+    RunSet,
     compare,
     encoder_of,
     find_files,
@@ -220,6 +222,12 @@ def test_missing_and_repeated_files_are_refused(tmp_path):
         (["[al]*"], "one file twice"),
     ):
         assert words in refusal(*(tmp_path / name for name in arguments))
+
+
+def test_seeds_of_a_study_are_the_numbers_of_its_folders():
+    files = [Path(f"{seed}-41924bbc", "f.csv") for seed in (1, 2)]
+    files.append(Path("3-of-mine", "f.csv"))
+    assert RunSet("a", files, []).seeds == ["1", "2", "3-of-mine"]
 
 
 # The command.
