@@ -9,6 +9,7 @@ from cry_modules.figures import (
     views,
 )
 from cry_modules.metrics import __main__ as metrics
+from cry_modules.views.__main__ import main as draw_views
 from data_prep import pack
 from recipes.study import run as study
 
@@ -96,8 +97,8 @@ def test_folders_of_a_pack(argv, monkeypatch, capsys):
 def test_settings_of_views(argv, monkeypatch):
     """The value of a setting is not taken for the manifest."""
     drawn = []
-    monkeypatch.setattr(views, "_draw_manifest", lambda *a: drawn.append(a))
-    views.main(argv)
+    monkeypatch.setattr(views, "draw_manifest", lambda *a: drawn.append(a))
+    draw_views(argv)
     ((args, settings),) = drawn
     assert (args.manifest, args.n) == ("a.csv", 2)
     assert "=".join(settings[1:]) == "--temperature=0.5"
