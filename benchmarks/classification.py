@@ -30,7 +30,7 @@ from cry_modules.metrics.words import with_interval  # noqa: E402
 from data_prep.files.errors import one_line_errors  # noqa: E402
 from data_prep.files.parent import program_ends_with_parent  # noqa: E402
 from data_prep.files.tables import write_text  # noqa: E402
-from recipes.study.settings import MODE_NAMES as MODES  # noqa: E402
+from recipes.study.stages import MODE_NAMES as MODES  # noqa: E402
 
 N_FOLDS = 5
 

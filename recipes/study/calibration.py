@@ -12,7 +12,7 @@ from cry_modules.training.experiment import load
 from cry_modules.training.forecast import tone
 from cry_modules.training.options import parse_arguments
 from cry_modules.training.simclr import SimCLRBrain
-from recipes.study.settings import HPARAMS
+from recipes.study.stages import HPARAMS
 
 #: Steps that are timed, after a first one, which loads libraries.
 _STEPS = 5

@@ -19,7 +19,8 @@ from data_prep.synthetic.plan import SCALES
 from recipes.study.data import generic_table
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
-from recipes.study.settings import PROBES, Settings, plain_settings
+from recipes.study.settings import Settings
+from recipes.study.stages import PROBES, plain_settings
 
 #: Seconds of a run without its training: start, audit, embeddings, bootstrap.
 _OVERHEAD = {

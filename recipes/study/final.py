@@ -29,7 +29,8 @@ from recipes.study.report import corpora
 from recipes.study.report.doubtful import best_method
 from recipes.study.report.results import Cell, Results
 from recipes.study.run import ROOT
-from recipes.study.settings import MODE_NAMES, check_settings, read_study
+from recipes.study.settings import check_settings, read_study
+from recipes.study.stages import MODE_NAMES
 
 
 class Choice(NamedTuple):

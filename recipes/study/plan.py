@@ -21,7 +21,8 @@ from recipes.study.encoders import (
     folder_name,
     pretraining_of,
 )
-from recipes.study.settings import PROBES, Settings, Task, hparams_of, seeds_of
+from recipes.study.settings import Settings, Task, seeds_of
+from recipes.study.stages import PROBES, hparams_of
 
 #: Embeddings that classifiers on the same encoder share while a study runs.
 SHARED = "embedding_cache"

@@ -1,18 +1,17 @@
 """Settings of a study: the comparison, its data, and options of the commands."""
 
 from dataclasses import dataclass, fields
-from functools import cache, partial
 from pathlib import Path
 from typing import Any, Dict, List, Optional, Tuple, Union
 
-from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
+from cry_modules.checkpoints.settings import TEXTS
 from data_prep.corpora.database import OPTIONS, TABLE, named_columns
 from data_prep.corpora.folds import MOST_FOLDS
 from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
 from data_prep.files.tables import Named
-from data_prep.files.yaml_text import composed, read_settings
+from data_prep.files.yaml_text import read_settings
 from data_prep.synthetic.plan import SCALES
 from recipes.study.encoders import (
     ENCODERS,
@@ -24,6 +23,7 @@ from recipes.study.encoders import (
     pretraining_of,
     with_objective,
 )
+from recipes.study.stages import HPARAMS, MODES, check_stages, plain_settings
 from recipes.study.values import (
     check,
     check_flag,
@@ -36,40 +36,6 @@ from recipes.study.values import (
     check_text_or_none,
 )
 
-#: Modes of fine-tuning, with their names in tables and figures: the paper's,
-#: and the linear probe on the output of blocks, with frequency kept. Not read
-#: from finetune.FINETUNE_MODES: that imports torch, for seconds. A test compares.
-MODE_NAMES = {
-    "linear": "linear",
-    "linear_blocks": "linear on blocks",
-    "linear_bn": "linear+BN",
-    "end_to_end": "end to end",
-}
-MODES = tuple(MODE_NAMES)
-#: Modes that leave the encoder as it is: they differ in where it is read.
-PROBES = ("linear", "linear_blocks")
-#: Keys of ``stages``. Each stage is a public command; its settings are options
-#: of that command.
-STAGES = ("simclr", "supervised", "adapt", "adapt_replay", *MODES)
-#: Options of stages that a study need not give.
-STAGE_DEFAULTS = {
-    "linear_blocks": {"readout": "block2+block3", "solver": "lbfgs"}
-}
-HPARAMS = Path(__file__).resolve().parents[2] / "hparams"
-#: Options of SpeechBrain that a stage may set.
-_SPEECHBRAIN_OPTIONS = {
-    "precision", "eval_precision", "device", "compile", "num_workers",
-    "grad_accumulation_factor", "max_grad_norm", "noprogressbar",
-}  # fmt: skip
-#: Options that the study itself sets.
-_STUDY_OPTIONS = {
-    "seed", "width", "data_folder", "cry_folder", "replay_folder", "classes",
-    "output_folder", "encoder_source", "recordings_csv", "label_column",
-    "label_fraction", "other_labels", "folds", "fold_column", "test_fold",
-    "valid_fold", "nuisance", "controls", "figures", "exclude", "excluded",
-    "exclude_folder", "control", "finetune_mode", "patient_column",
-    "path_column",
-}  # fmt: skip
 #: Settings of a study that are texts, and options of its stages that are.
 STUDY_TEXTS = {"title", "generic", "cries", "hparams", "yaml"}
 STUDY_TEXTS |= {"unlabelled", "unlabelled_csv"}
@@ -183,7 +149,11 @@ def _checked(values: Dict) -> Settings:
         compared_at=_compared_at(values),
         speed=check_numbers("speed", [values["speed"]], float, 0.01)[0],
         confounds=check_flag("confounds", values["confounds"]),
-        stages=_stages(values),
+        stages=check_stages(
+            values["stages"],
+            [ENCODERS[name] for name in _encoders(values)],
+            values["modes"],
+        ),
     )
 
 
@@ -363,79 +333,6 @@ def _compared_at(values) -> Tuple[float, ...]:
     for value in given:
         check(value in known, name, value, cure)
     return tuple(sorted(given))
-
-
-def _stages(values) -> Dict[str, Dict]:
-    """Options of all stages; those that the study runs must be complete."""
-    encoders = [ENCODERS[name] for name in _encoders(values)]
-    needed = {encoder.stage for encoder in encoders}
-    several = {encoder.objective for encoder in encoders} != {NT_XENT}
-    needed |= {"simclr", *values["modes"]}
-    given = check_mapping("stages", values["stages"])
-    check_known("stages", given, STAGES)
-    stages: Dict[str, Dict] = {}
-    for name in STAGES:
-        key = f"stages: {name}"
-        options = given.get(name) or {}
-        valid = isinstance(options, dict)
-        check(valid, key, options, "it must hold options by name")
-        options = {**STAGE_DEFAULTS.get(name, {}), **options}
-        for option in options:
-            free = option not in _STUDY_OPTIONS
-            check(free, key, option, "the study sets it; remove it")
-            free = option != "objective" or not several
-            check(free, key, option, "objectives sets it; remove it")
-        if name in needed or options:
-            _check_options(name, key, options)
-        stages[name] = options
-    return stages
-
-
-def _check_options(name, key, options) -> None:
-    """Each must be a key of the stage's yaml file or a SpeechBrain option."""
-    file = options.get("yaml")
-    if name in MODES:
-        file = hparams_of("neuro", name)
-    path = HPARAMS / f"{file}.yaml"
-    own_yaml = name not in MODES or "yaml" not in options
-    check(own_yaml, key, "yaml", "task and mode decide it; remove it")
-    # By name: a recipe elsewhere could run any code.
-    files = sorted(p.stem for p in HPARAMS.glob("*.yaml"))
-    cure = f"use one of {', '.join(files)}"
-    check(file in files, f"{key}: yaml", file, cure)
-    known = {*plain_settings(path), *_SPEECHBRAIN_OPTIONS, "yaml"}
-    for option, value in options.items():
-        cure = f"{path.name} has no such option"
-        check(option in known, key, option, cure)
-        if option in ("number_of_epochs", "chunk_s"):
-            check_numbers(f"{key}: {option}", [value], float, 0)
-        if option in RANGES:
-            option_values.convert(
-                f"{key}: {option}", RANGES[option], _as_text(value)
-            )
-        elif option in TEXTS:
-            if option in LISTS and isinstance(value, str):
-                value = [value]  # as an option that is typed once
-            option_values.convert(
-                f"{key}: {option}", partial(setting, option), value
-            )
-
-
-def hparams_of(task: str, mode: str) -> str:
-    """Name of the yaml file of a mode: all probes have that of ``linear``."""
-    return f"{task}_{'linear' if mode in PROBES else mode}"
-
-
-def _as_text(value) -> str:
-    """A value of a stage as it is typed."""
-    return "null" if value is None else str(value)
-
-
-@cache
-def plain_settings(path: Path) -> Dict[str, Any]:
-    """Values of a yaml file as text, by key, without building objects."""
-    nodes = composed(Path(path).read_text("utf-8")).value
-    return {key.value: node.value for key, node in nodes}
 
 
 def seeds_of(settings: Settings) -> List[Tuple[int, int]]:

@@ -7,7 +7,8 @@ from typing import Dict, Iterable
 
 from recipes.study import cost
 from recipes.study.plan import Run
-from recipes.study.settings import MODE_NAMES, Settings
+from recipes.study.settings import Settings
+from recipes.study.stages import MODE_NAMES
 
 
 def by_kind(runs: Iterable[Run], settings: Settings) -> Dict[str, float]:

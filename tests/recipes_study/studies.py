@@ -14,7 +14,8 @@ from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS, OBJECTIVES, is_outside, parts_of
 from recipes.study.plan import Plan
 from recipes.study.report import pictures, results
-from recipes.study.settings import MODES, check_settings
+from recipes.study.settings import check_settings
+from recipes.study.stages import MODES
 
 
 def signal(encoder):

@@ -13,7 +13,7 @@ from cry_modules.metrics.paired import paired_difference
 from recipes.study.encoders import table_rows
 from recipes.study.report.hypotheses import claims, holm, judge, verdict_on
 from recipes.study.report.results import Results
-from recipes.study.settings import PROBES
+from recipes.study.stages import PROBES
 
 
 def part(difference, p):

@@ -18,7 +18,8 @@ from recipes.study.encoders import ENCODERS, adapted, table_rows
 from recipes.study.plan import SHARED
 from recipes.study.report.corpora import adaptations
 from recipes.study.run import PROFILES, ROOT, apply_changes
-from recipes.study.settings import MODES, PROBES, read_study
+from recipes.study.settings import read_study
+from recipes.study.stages import MODES, PROBES
 
 
 def folders(settings):

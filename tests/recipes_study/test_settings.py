@@ -8,7 +8,8 @@ from cry_modules.finetune import FINETUNE_MODES
 from data_prep.files.errors import InputError
 from recipes.study.encoders import ENCODERS
 from recipes.study.run import PROFILES, ROOT, apply_changes, parse, read_changes
-from recipes.study.settings import MODES, check_settings, read_study, seeds_of
+from recipes.study.settings import check_settings, read_study, seeds_of
+from recipes.study.stages import MODES
 
 STUDIES = sorted((ROOT / "recipes/study/studies").glob("*.yaml"))
 

@@ -10,7 +10,7 @@ import studies
 from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.report import tables
 from recipes.study.report.results import Cell, Results
-from recipes.study.settings import MODE_NAMES
+from recipes.study.stages import MODE_NAMES
 
 
 @pytest.fixture(scope="module")

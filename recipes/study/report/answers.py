@@ -8,7 +8,8 @@ from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS
 from recipes.study.report.facts import and_
 from recipes.study.report.findings import BASELINE, Pairs
-from recipes.study.settings import MODE_NAMES, Settings
+from recipes.study.settings import Settings
+from recipes.study.stages import MODE_NAMES
 
 _UNTRAINED = "random", "random_calibrated"
 

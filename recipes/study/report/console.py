@@ -6,7 +6,7 @@ from typing import List
 from recipes.study.encoders import ENCODERS
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.settings import MODE_NAMES
+from recipes.study.stages import MODE_NAMES
 
 
 def table_lines(results: Results) -> List[str]:

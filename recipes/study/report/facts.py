@@ -9,13 +9,8 @@ from recipes.study.report.doubtful import best_method
 from recipes.study.report.limits import CALIBRATION, in_words
 from recipes.study.report.results import Results
 from recipes.study.report.tables import interval_of, value_of
-from recipes.study.settings import (
-    HPARAMS,
-    MODE_NAMES,
-    Settings,
-    hparams_of,
-    plain_settings,
-)
+from recipes.study.settings import Settings
+from recipes.study.stages import HPARAMS, MODE_NAMES, hparams_of, plain_settings
 
 
 def facts_of(results: Results, context: Dict[str, Any]) -> Dict[str, Any]:

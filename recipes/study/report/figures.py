@@ -15,7 +15,7 @@ from recipes.study.report import (
     rows,
     tables,
 )
-from recipes.study.settings import MODE_NAMES
+from recipes.study.stages import MODE_NAMES
 
 #: Encoders of the ROC curves: the study's subject.
 _CURVES = ("random", "supervised", "simclr", "adapt_replay")

@@ -16,7 +16,7 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import maps
 from recipes.study.report.results import read_if_there
 from recipes.study.report.tables import at_share
-from recipes.study.settings import MODE_NAMES, PROBES
+from recipes.study.stages import MODE_NAMES, PROBES
 
 #: Control that pre-training must beat to be worth anything for a task.
 BASELINE = "logmel_logistic"

@@ -21,7 +21,8 @@ from cry_modules.metrics.paired import ALPHA
 from recipes.study.encoders import ENCODERS, PROPOSED
 from recipes.study.report.results import Results
 from recipes.study.report.tables import at_share, percent
-from recipes.study.settings import MODE_NAMES, PROBES, Settings
+from recipes.study.settings import Settings
+from recipes.study.stages import MODE_NAMES, PROBES
 
 SUPPORTED = "supported"
 CONTRADICTED = "contradicted"

@@ -9,7 +9,8 @@ from data_prep.files.words import count
 from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.results import Results
-from recipes.study.settings import MODE_NAMES, Task
+from recipes.study.settings import Task
+from recipes.study.stages import MODE_NAMES
 
 #: Slopes of calibration that are near enough to 1.
 _SLOPES = 0.8, 1.25

@@ -13,7 +13,8 @@ from recipes.study.encoders import ENCODERS
 from recipes.study.report import corpora
 from recipes.study.report.facts import and_, excluded, option_of, predictors
 from recipes.study.report.results import Results
-from recipes.study.settings import MODE_NAMES, seeds_of
+from recipes.study.settings import seeds_of
+from recipes.study.stages import MODE_NAMES
 
 
 def methods(

@@ -13,7 +13,8 @@ from recipes.study.encoders import (
 )
 from recipes.study.report.results import Cell, Results
 from recipes.study.report.tables import at_share
-from recipes.study.settings import MODE_NAMES, PROBES, Task
+from recipes.study.settings import Task
+from recipes.study.stages import MODE_NAMES, PROBES
 
 
 def by_objective(results: Results) -> List[Dict]:

@@ -46,8 +46,9 @@ from recipes.study.report.doubtful import write_doubtful
 from recipes.study.report.facts import facts_of
 from recipes.study.report.results import Results
 from recipes.study.report.sounds import examples
-from recipes.study.settings import MODE_NAMES, check_settings, read_study
+from recipes.study.settings import check_settings, read_study
 from recipes.study.so_far import TABLE
+from recipes.study.stages import MODE_NAMES
 
 HOW_TO_READ = (
     "Mean over seeds ± standard deviation between seeds; in brackets or below, "

@@ -30,7 +30,8 @@ from recipes.study.report.limits import (
 )
 from recipes.study.report.methods import methods
 from recipes.study.report.results import Cell, Results
-from recipes.study.settings import MODE_NAMES, Task
+from recipes.study.settings import Task
+from recipes.study.stages import MODE_NAMES
 
 FILE = "paper.md"
 AT_THRESHOLD = "sensitivity_at_spec80", "specificity_at_threshold"

@@ -23,7 +23,8 @@ from cry_modules.training.history import HISTORY_FILE, ROW
 from data_prep.files.shapes import read_json
 from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Plan, Run
-from recipes.study.settings import MODE_NAMES, Task
+from recipes.study.settings import Task
+from recipes.study.stages import MODE_NAMES
 
 
 @dataclass

@@ -16,7 +16,7 @@ from recipes.study.encoders import ENCODERS, table_rows
 from recipes.study.plan import few_labels_rows
 from recipes.study.report.corpora import confound_cells
 from recipes.study.report.results import Cell, Results
-from recipes.study.settings import MODE_NAMES, PROBES
+from recipes.study.stages import MODE_NAMES, PROBES
 
 #: Metric and unit of the main tables.
 MAIN = ("auc", "recording")
