@@ -131,7 +131,8 @@ def _check_audio(settings: Settings, rows: List[Row]) -> None:
     """Check that the audio of all rows that a run reads exists, and that
     folders without a table hold enough."""
     columns = [task.label_column for task in settings.tasks]
-    stages = {ENCODERS[e].stage for e in settings.encoders if ENCODERS[e].cries}
+    encoders, stage_of = settings.encoders, settings.stage_of
+    stages = {stage_of(name) for name in encoders if ENCODERS[name].cries}
     if settings.unlabelled is not None or not stages:
         rows = [row for row in rows if any(row[1][c] for c in columns)]
     locate_audio(rows, settings.cries)
@@ -143,7 +144,9 @@ def _check_audio(settings: Settings, rows: List[Row]) -> None:
         for stage in sorted(stages):
             _check_number(settings, "unlabelled", settings.unlabelled, stage)
     if not label_splits(settings.generic):
-        _check_number(settings, "generic", settings.generic, "simclr")
+        pretrained = [e for e in encoders if ENCODERS[e].stage == "simclr"]
+        for stage in sorted({*map(stage_of, pretrained)}):
+            _check_number(settings, "generic", settings.generic, stage)
 
 
 def _check_number(

@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Iterator
 
 from data_prep.files.errors import InputError
-from recipes.study.encoders import ENCODERS
 from recipes.study.plan import Run
 
 #: Keys of a study for options of other names.
@@ -79,5 +78,5 @@ def stage_of(run: Run) -> str:
     if run.rule == "train_cls":
         return run.facts["mode"]
     if run.rule.startswith("train_"):
-        return ENCODERS[run.facts["encoder"]].stage
+        return run.facts["stage"]
     return ""

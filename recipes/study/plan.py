@@ -254,8 +254,9 @@ class Plan:
     def _plan_encoder(self, encoder, seed, options, parents, fold="") -> None:
         row = ENCODERS[encoder]
         script, rule, result = _TRAINING[row.stage]
-        file = self.settings.stages[row.stage]["yaml"]
-        command = self._command(script, row.stage, file, seed)
+        stage = self.settings.stage_of(encoder)
+        file = self.settings.stages[stage]["yaml"]
+        command = self._command(script, stage, file, seed)
         command += [*options, *row.options]
         # One folder for all folds, so that one option names them all.
         suffix = f"_{fold}.csv"
@@ -266,7 +267,7 @@ class Plan:
         command.append(f"--output_folder={folder}")
         self._add(
             _encoder_name(encoder, seed, fold), rule, command, folder, result,
-            parents, encoder=encoder, seed=seed, fold=fold,
+            parents, encoder=encoder, seed=seed, fold=fold, stage=stage,
         )  # fmt: skip
 
     def _command(self, script, stage, hparams, seed) -> List[str]:

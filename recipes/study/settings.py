@@ -81,7 +81,8 @@ class Settings:
     compared_at: Tuple[float, ...]  # fractions at which all encoders are probed
     speed: float  # relative to one CPU core, for the estimate of hours
     confounds: bool  # whether to search for confounders of the labels
-    stages: Dict[str, Dict[str, Any]]  # options, and `yaml`, by stage
+    #: Options, and `yaml`, by stage, and by stage and objective.
+    stages: Dict[str, Dict[str, Any]]
 
     @property
     def named(self) -> Named:
@@ -92,6 +93,12 @@ class Settings:
     def architecture(self) -> str:
         """Name of the encoder that the stage ``simclr`` trains."""
         return self.option("simclr", "architecture")
+
+    def stage_of(self, encoder: str) -> str:
+        """Key of ``stages`` whose options train an encoder."""
+        row = ENCODERS[encoder]
+        own = f"{row.stage}_{row.objective}"
+        return own if own in self.stages else row.stage
 
     def option(self, stage: str, name: str) -> Any:
         """Value of an option of a training stage: given, or its yaml file's."""

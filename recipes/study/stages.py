@@ -8,7 +8,7 @@ from typing import Any, Dict, Sequence
 from cry_modules.checkpoints.settings import LISTS, RANGES, TEXTS, setting
 from data_prep.files import option_values
 from data_prep.files.yaml_text import composed
-from recipes.study.encoders import NT_XENT, Encoder
+from recipes.study.encoders import NT_XENT, OBJECTIVES, Encoder
 from recipes.study.values import (
     check,
     check_known,
@@ -31,6 +31,13 @@ PROBES = ("linear", "linear_blocks")
 #: Keys of ``stages``. Each stage is a public command; its settings are options
 #: of that command.
 STAGES = ("simclr", "supervised", "adapt", "adapt_replay", *MODES)
+#: Stages by the key of what one objective changes in their options.
+OF_OBJECTIVES = {
+    f"{stage}_{objective}": stage
+    for stage in ("simclr", "adapt", "adapt_replay")
+    for objective in OBJECTIVES
+    if objective != NT_XENT
+}
 #: Options of stages that a study need not give.
 STAGE_DEFAULTS = {
     "linear_blocks": {"readout": "block2+block3", "solver": "lbfgs"}
@@ -55,24 +62,31 @@ _STUDY_OPTIONS = {
 def check_stages(
     given: Any, encoders: Sequence[Encoder], modes: Sequence[str]
 ) -> Dict[str, Dict]:
-    """Options of all stages; those that the study runs must be complete."""
+    """Options of all stages; those that the study runs must be complete.
+
+    ``simclr_byol`` has those of ``simclr`` and its own, which win.
+    """
     needed = {encoder.stage for encoder in encoders}
     several = {encoder.objective for encoder in encoders} != {NT_XENT}
     needed |= {"simclr", *modes}
     given = check_mapping("stages", given)
-    check_known("stages", given, STAGES)
+    check_known("stages", given, [*STAGES, *OF_OBJECTIVES])
     stages: Dict[str, Dict] = {}
-    for name in STAGES:
-        key = f"stages: {name}"
-        options = given.get(name) or {}
-        valid = isinstance(options, dict)
-        check(valid, key, options, "it must hold options by name")
-        options = {**STAGE_DEFAULTS.get(name, {}), **options}
+    for name in (*STAGES, *(key for key in OF_OBJECTIVES if key in given)):
+        key, stage = f"stages: {name}", OF_OBJECTIVES.get(name)
+        own = given.get(name) or {}
+        valid = isinstance(own, dict)
+        check(valid, key, own, "it must hold options by name")
+        options = {**STAGE_DEFAULTS.get(name, {}), **own}
         for option in options:
             free = option not in _STUDY_OPTIONS
             check(free, key, option, "the study sets it; remove it")
-            free = option != "objective" or not several
+            free = option != "objective" or not (several or stage)
             check(free, key, option, "objectives sets it; remove it")
+            free = option != "yaml" or not stage
+            check(free, key, option, f"{stage} sets it; remove it")
+        if stage:
+            options = {**stages[stage], **options}
         if name in needed or options:
             _check_options(name, key, options)
         stages[name] = options

@@ -10,6 +10,7 @@ from cry_modules import objectives
 from data_prep.files.errors import InputError
 from recipes.study.cost import Estimate, file_of
 from recipes.study.encoders import ENCODERS, OBJECTIVES
+from recipes.study.keys import stage_of
 from recipes.study.report.page import make_report
 from recipes.study.settings import check_settings
 
@@ -94,6 +95,47 @@ def test_a_stage_sets_an_objective_only_without_the_list(tmp_path):
     settings["objectives"] = ["nt_xent", "vicreg"]
     with pytest.raises(InputError, match="'objective'; objectives sets it"):
         check_settings(settings, "study.yaml")
+
+
+def test_an_objective_may_change_options_of_a_stage(tmp_path):
+    settings = made(tmp_path, objectives=["nt_xent", "byol", "vicreg"])
+    plain = studies.plan_of(settings).runs
+    settings["stages"]["simclr_byol"] = {"lr": 0.0003, "dropout": 0.0}
+    plan = studies.plan_of(settings)
+    run = plan.encoder("simclr_byol", 1)
+    assert {"--lr=0.0003", "--dropout=0.0", "--batch_size=8"} <= {*run.command}
+    assert stage_of(run) == "simclr_byol"
+    # What does not start from that encoder stays as it is.
+    moved = {name for name in plain if plain[name] != plan.runs[name]}
+    assert moved and all("byol" in name for name in moved - {"report"})
+    adapted = plan.encoder("adapt_replay_byol", 1)
+    assert not any(o.startswith("--lr=") for o in adapted.command)
+    assert stage_of(adapted) == "adapt_replay"
+    # A study without the objective keeps the options for another time.
+    settings["objectives"] = ["nt_xent"]
+    assert not any("byol" in name for name in studies.plan_of(settings).runs)
+
+
+@pytest.mark.parametrize(
+    "key, options, words",
+    [
+        ("simclr_byol", {"yaml": "vggsound"}, "'yaml'; simclr sets it"),
+        ("simclr_byol", {"objective": "byol"}, "'objective'; objectives sets"),
+        ("simclr_byol", {"lrate": 1}, "simclr_byol is 'lrate'; small_simclr"),
+        ("simclr_byol", {"lr": "fast"}, "stages: simclr_byol: lr is fast"),
+        ("simclr_byol", 3, "stages: simclr_byol is 3; it must hold options"),
+        ("simclr_nt_xent", {"lr": 0.1}, "stages is 'simclr_nt_xent'; use"),
+        ("supervised_byol", {"lr": 0.1}, "stages is 'supervised_byol'; use"),
+    ],
+)
+def test_wrong_options_of_an_objective_are_one_line(
+    tmp_path, key, options, words
+):
+    settings = made(tmp_path)
+    settings["stages"][key] = options
+    with pytest.raises(InputError) as error:
+        check_settings(settings, "study.yaml")
+    assert words in str(error.value) and "\n" not in str(error.value)
 
 
 def test_the_page_groups_objectives_with_their_costs(tmp_path):
