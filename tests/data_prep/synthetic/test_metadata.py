@@ -11,7 +11,10 @@ from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from data_prep.synthetic import corpora, plan as synthetic_plan
+from data_prep.synthetic import (
+    corpora,
+    plan as synthetic_plan,
+)
 from data_prep.synthetic.voices import SITES
 
 SPLITS = ("train", "valid", "test")
