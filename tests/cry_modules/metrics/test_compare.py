@@ -8,6 +8,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.special import expit, logit
 from scipy.stats import (
+    nct,
     norm,
     t as student,
 )
@@ -25,6 +26,8 @@ from cry_modules.metrics.compare_report import report
 from cry_modules.metrics.evaluate import evaluate
 from cry_modules.metrics.paired import (
     LEAST_DRAWS,
+    MetricDraws,
+    mean_difference,
     metric_draws,
     paired_difference,
 )
@@ -128,7 +131,8 @@ def test_a_constant_difference_has_no_p():
         predictions(EVEN, EVEN), predictions(EVEN, -EVEN)
     )
     assert "no draw" in result.pop("no_interval")
-    assert result == {"difference": -1, "p": None, "ci95": None}
+    nothing = dict.fromkeys(("p", "ci95", "detectable"))
+    assert result == {"difference": -1, **nothing}
 
 
 @pytest.mark.parametrize("n_draws", [0, LEAST_DRAWS - 1])
@@ -139,6 +143,27 @@ def test_few_draws_give_the_difference_alone(n_draws):
     assert (
         result["ci95"] is None and f"{n_draws} draws" in result["no_interval"]
     )
+
+
+@pytest.mark.parametrize("n", [6, 12, 40])
+def test_a_difference_of_the_stated_size_is_proven_in_80_percent(n):
+    """Power by the noncentral t: ``n`` patients of each class move the
+    difference alike, so that Welch's degrees of freedom are 2 (n - 1)."""
+    i, freedom, spread = np.arange(2 * n), 2 * (n - 1), 0.03
+    draws = np.tile([-1.0, 1.0], 500)
+    draws *= spread / draws.std(ddof=1)
+    without = 0.01 * (-1.0) ** (i // 2)
+    computed = MetricDraws(
+        np.array([0.5, 0.5]),
+        *(np.stack([0 * x, x]) for x in (draws, without)),
+    )
+    recordings = predictions(i % 2, i)
+    result = mean_difference(computed, [0], [1], recordings, None)
+    limit = student.ppf(0.975, freedom)
+    power = nct.sf(limit, freedom, result["detectable"] / spread)
+    # The sum of two quantiles is that of the noncentral t to 0.002 from
+    # 8 degrees of freedom.
+    assert power == pytest.approx(0.8, abs=0.002)
 
 
 def test_a_sure_difference_has_a_p_above_zero():
@@ -400,6 +425,10 @@ def test_methods_differ_by_patients_and_seeds():
         assert np.diff(methods["ci95"])[0] / 2 == pytest.approx(
             student.ppf(0.975, freedom) * np.sqrt(variance), rel=1e-6
         )
+        quantiles = student.ppf([0.975, 0.8], freedom).sum()
+        assert methods["detectable"] == pytest.approx(
+            quantiles * np.sqrt(variance), rel=1e-6
+        )
         assert methods["p"] > result["p"]
 
 
@@ -412,6 +441,7 @@ def test_heads_on_one_encoder_decide_nothing_about_methods():
     assert result["methods"] == {
         "ci95": None,
         "p": None,
+        "detectable": None,
         "no_interval": ONE_SEED,
         "n_encoders": [4, 1],
     }
