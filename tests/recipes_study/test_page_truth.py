@@ -12,7 +12,15 @@ from sklearn.metrics import roc_auc_score
 from cry_modules.evaluation.controls import NAMES
 from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
-from recipes.study.report import corpora, facts, findings, limits, maps, methods
+from recipes.study.report import (
+    corpora,
+    facts,
+    figures,
+    findings,
+    limits,
+    maps,
+    methods,
+)
 from recipes.study.report.hypotheses import claim_in_words, judge
 from recipes.study.report.results import Results
 
@@ -154,6 +162,10 @@ def test_with_fewer_labels_log_mel_has_the_labels_of_each_seed(tmp_path):
     results = Results(plan)
     with studies.fewer_draws():
         rows = findings.controls(results, [])
+        picture = figures.few_labels(results)  # of all of them
+    for name in names:
+        assert f"{ENCODERS[name].label}, linear: " in picture.alt
+    assert picture.alt.count(" at 20 %, ") == len(names)
     shown = {
         row["method"]: row
         for row in rows

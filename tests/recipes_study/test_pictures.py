@@ -212,7 +212,7 @@ CURVES = {
 
 
 def test_label_fractions(drawn):
-    picture = pictures.label_fractions("a", "A", CURVES)
+    picture = pictures.label_fractions("a", "A", {"linear": CURVES})
     axes = drawn[-1].axes[0]
     assert axes.get_xscale() == "log"
     assert lines(axes) == [
@@ -229,8 +229,36 @@ def test_label_fractions(drawn):
     np.testing.assert_allclose(bars, ends)
     assert not any(len(segment) for segments in none for segment in segments)
     assert {"1 %", "5 %", "10 %", "100 %"} < set(texts(picture))
-    assert "SimCLR: 0.600 at 1 %, 0.800 at 100 %." in picture.alt
-    assert picture.alt.endswith("Not defined: SimCLR at 10 %.")
+    assert "SimCLR, linear: 0.600 at 1 %, 0.800 at 100 %." in picture.alt
+    assert picture.alt.endswith("Not defined: SimCLR, linear at 10 %.")
+
+
+def test_many_encoders_at_several_fractions_are_readable(drawn):
+    names = [f"encoder {i}" for i in range(8)]
+    curves = {
+        name: {x: cell(0.6 + x / 9, (0.5, 0.8), [0.6]) for x in (0.1, 1)}
+        for name in names
+    }
+    few = {name: curves[name] for name in names[6:]}
+    panels = {"linear": curves, "linear on blocks": few}
+    picture = pictures.label_fractions("a", "A", panels)
+    many, two = drawn[-1].axes
+    # Intervals stand side by side, none in the bands of others.
+    for share, place in ((0.1, 0), (1, 1)):
+        x = [line.get_xdata()[place] for line in many.lines]
+        assert len({*np.round(x, 6)}) == 8 and x == sorted(x)
+        assert share / 1.15 < x[0] < share < x[-1] < 1.15 * share
+    bands = [
+        sum(isinstance(c, PolyCollection) for c in axes.collections)
+        for axes in (many, two)
+    ]
+    assert bands == [0, 2]
+    # One look for one encoder, and one entry of the legend.
+    looks = [(x.get_color(), x.get_marker()) for x in many.lines]
+    assert len({*looks}) == 8
+    assert [(x.get_color(), x.get_marker()) for x in two.lines] == looks[6:]
+    assert all(texts(picture).count(name) == 1 for name in names)
+    assert two.get_ylim() == many.get_ylim()
 
 
 HISTORY = [
@@ -393,7 +421,9 @@ def every_picture(prefix, pair):
         pictures.ranking(f"{prefix}roc", HOSTILE, ROC, panels),
         pictures.ranking(f"{prefix}pr", "PR", PRECISION_RECALL, panels),
         pictures.calibration(f"{prefix}calibration", HOSTILE, panels),
-        pictures.label_fractions(f"{prefix}fractions", HOSTILE, CURVES),
+        pictures.label_fractions(
+            f"{prefix}fractions", HOSTILE, {HOSTILE: CURVES}
+        ),
         pictures.training(f"{prefix}training", HOSTILE, {HOSTILE: HISTORY}),
         pictures.views(f"{prefix}views", HOSTILE, *pair),
         pictures.embedding_maps(f"{prefix}maps", HOSTILE, maps, colourings),
