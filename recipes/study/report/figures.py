@@ -94,6 +94,14 @@ def ranking_curves(results) -> List[Picture]:
     ]
 
 
+def decision_pictures(entry: Optional[Dict]) -> List[Picture]:
+    """Picture of the decisions of the best method, if its runs have them."""
+    if not entry or not entry["abstention"]:
+        return []
+    title = f"Decisions of {entry['method']}: {entry['task']}"
+    return [pictures.decisions("decisions", title, entry)]
+
+
 def few_labels(results) -> Optional[Picture]:
     """Picture of test AUC by the share of labels, of all encoders and modes
     with runs at several shares."""

@@ -29,6 +29,7 @@ from recipes.study.plan import Plan
 from recipes.study.report import (
     checklist,
     corpora,
+    decisions,
     figures,
     findings,
     hypotheses,
@@ -145,6 +146,9 @@ def contents(results: Results) -> Dict[str, Any]:
         "commands": reproduce.commands(results.plan),
         "checksums": reproduce.checksums(results),
     }
+    context["decision_pictures"] = figures.decision_pictures(
+        context["decisions"]
+    )
     context["views"] = examples(results, context["generic"], context["cries"])
     context["view_pictures"] = [
         pictures.views(f"views_{i}", view.title, view.pair, view.hparams)
@@ -228,6 +232,7 @@ def _results(results) -> Dict[str, Any]:
         "part_in_words": lambda part: hypotheses.in_words(part, results),
         "forest": figures.claims_forest(verdicts, results),
         "curves": figures.ranking_curves(results),
+        "decisions": decisions.decisions(results),
         "few_labels": figures.few_labels(results),
         "training": figures.training_curves(results),
         "controls": findings.controls(results, all_pairs),
@@ -277,6 +282,7 @@ def _write_figures(context, folder) -> None:
         *context["auc_pictures"],
         context["forest"],
         *context["curves"],
+        *context["decision_pictures"],
         context["few_labels"],
         *context["training"],
         *context["view_pictures"],
@@ -329,6 +335,7 @@ def _numbers(context) -> Dict:
             }
             for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
+        "decisions": context["decisions"],
         "forgetting": context["forgetting"],
         "objectives": [
             {

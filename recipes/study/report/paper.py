@@ -200,7 +200,13 @@ def _results(results, context, tested, numbers) -> List[Optional[str]]:
         *(_differences(e) for e in context["pairs"] if e.task == name),
         _at_threshold(tested, numbers["best"][tested.task.label_column]),
         _calibrated(tested, numbers["best"][tested.task.label_column]),
+        *_decisions(context["decisions"], tested.task),
     ]
+
+
+def _decisions(entry, task) -> List[str]:
+    of_task = entry and entry["task"] == task.label_column
+    return entry["sentences"] if of_task else []
 
 
 def _participants(tested) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from cry_modules.figures import (
     calibration as reliability_diagrams,
+    decision,
     ranking as curves_of_scores,
     style,
 )
@@ -166,6 +167,29 @@ def _grid(name, title, alt, panels):
         yield figure, picture, cells
         for axes in cells[1:]:
             axes.set_ylabel("")
+
+
+def decisions(name: str, title: str, entry: Dict) -> Picture:
+    """Decision curve, if there is one, and metrics of the most certain
+    recordings, of one model."""
+    curve, rows = entry["curve"], entry["abstention"]
+    alt = " ".join(entry["sentences"])
+    alt += " Bands are 95 % intervals over patients, pointwise."
+    panels = (
+        {"Net benefit": (decision.draw_net_benefit, curve)} if curve else {}
+    )
+    panels["The most certain recordings"] = decision.draw_coverages, rows
+    size = max(420, 360 * len(panels)), 340
+    with drawing(name, size, title, alt) as (figure, picture):
+        cells = figure.subplots(1, len(panels), squeeze=False)[0]
+        for axes, (of, (draw, data)) in zip(cells, panels.items()):
+            axes.set_title(of)
+            entries = draw(axes, data)
+            style.add_legend(
+                axes, entries, loc="upper center", ncols=2,
+                bbox_to_anchor=(0.5, -0.17),
+            )  # fmt: skip
+    return picture
 
 
 # Fractions of the labels.
