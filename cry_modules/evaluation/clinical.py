@@ -57,7 +57,11 @@ def decision_lines(entry: Dict) -> List[str]:
 
 def abstention_lines(entry: Dict) -> List[str]:
     """Lines of ``report.md`` on abstention."""
-    return coverage_table(entry["abstention"])
+    return [
+        *coverage_table(entry["abstention"]),
+        "",
+        "`python -m cry_modules.metrics RUN --coverage ...` for other shares.",
+    ]
 
 
 def net_benefit_sentence(curve: Dict) -> str:

@@ -9,15 +9,21 @@ same draws of patients for all files. Runs on one pre-trained encoder count as
 one pre-training seed.
 
 > python -m cry_modules.metrics results/neuro_linear --prevalence 0.01 0.05
+> python -m cry_modules.metrics results/neuro_linear --coverage 0.8
 > python -m cry_modules.metrics --plan results/neuro_linear --half_width 0.05
 
-add predictive values where the positive class is rarer, or compute how many
-patients a study needs.
+add predictive values where the positive class is rarer or metrics of the most
+certain recordings, or compute how many patients a study needs.
 """
 
 import json
 from typing import Dict, Optional, Sequence, Tuple
 
+from cry_modules.metrics.abstention import (
+    check_coverages,
+    coverage_table,
+    risk_coverage,
+)
 from cry_modules.metrics.bootstrap import N_DRAWS
 from cry_modules.metrics.compare import FILE, compare, read_sets
 from cry_modules.metrics.compare_report import report
@@ -41,6 +47,12 @@ from data_prep.files.atomic import is_stream, messages_to, require_writable
 from data_prep.files.errors import InputError, one_line_errors, require
 from data_prep.files.option_values import path
 from data_prep.files.tables import write_text
+
+#: Heads of the tables of a set, by their key in the json file.
+_WHERE = {
+    "prevalences": "the positive class has another share",
+    "coverages": "the most certain are decided and the others are left out",
+}
 
 
 def make_parser() -> Arguments:
@@ -95,7 +107,7 @@ def make_parser() -> Arguments:
 
 
 def _add_studies(parser) -> None:
-    """Add the options on other prevalences and on the size of a study."""
+    """Add the options on other prevalences, abstention and study size."""
     parser.add_argument(
         "--prevalence",
         type=float,
@@ -103,6 +115,14 @@ def _add_studies(parser) -> None:
         metavar="SHARE",
         help="also: predictive values, net benefit and calibration where this "
         "share is of the positive class, as 0.01 0.05; after the sets",
+    )
+    parser.add_argument(
+        "--coverage",
+        type=float,
+        nargs="+",
+        metavar="SHARE",
+        help="also: accuracy and AUC where the model decides this share of the "
+        "recordings, the most certain, as 0.8; after the sets",
     )
     parser.add_argument(
         "--plan",
@@ -159,22 +179,22 @@ def compare_sets(args, names) -> Tuple[Dict, str]:
     if unit == "recording":
         add_folds(result)
     lines = [report(result), ""]
-    for run_set in sets if args.prevalence else []:
-        entries = result.setdefault("prevalences", [])
+    for run_set in sets:
         for file, p in zip(run_set.files, run_set.predictions):
             p = p.by_unit(unit, patient_score)
-            how = args.prevalence, unit, result["seed"], result["n_draws"]
-            rows = of_run(p, file, *how)
-            entries.append(
-                {"set": run_set.name, "file": str(file), "rows": rows}
-            )
-            lines += [
-                f"{run_set.name}, {file}, where the positive class has "
-                "another share:",
-                "",
-                *prevalence_table(rows),
-                "",
-            ]
+            how = result["seed"], result["n_draws"]
+            tables = {}
+            if args.prevalence:
+                rows = of_run(p, file, args.prevalence, unit, *how)
+                tables["prevalences"] = rows, prevalence_table(rows)
+            if args.coverage:
+                rows = risk_coverage(p, *how, args.coverage)
+                tables["coverages"] = rows, coverage_table(rows)
+            for key, (rows, table) in tables.items():
+                entry = {"set": run_set.name, "file": str(file), "rows": rows}
+                result.setdefault(key, []).append(entry)
+                head = f"{run_set.name}, {file}, where {_WHERE[key]}:"
+                lines += [head, "", *table, ""]
     return result, "\n".join([*lines, _summary(result, args.out)])
 
 
@@ -198,8 +218,9 @@ def plan_study(args, names) -> Tuple[Dict, str]:
 
 
 def _check_studies(args) -> None:
-    """Check the options on prevalences and on the size of a study."""
+    """Check the options on prevalences, abstention and study size."""
     check_prevalences(args.prevalence or [])
+    check_coverages(args.coverage or [])
     options = ("half_width", "difference", "with")
     values = (args.half_width, args.difference, args.other)
     given = [name for name, value in zip(options, values) if value is not None]
@@ -215,11 +236,12 @@ def _check_studies(args) -> None:
         f"{(args.sets or [None])[0]} is one set too many with --plan",
         "pass the run to be compared with as --with RUN",
     )
-    require(
-        args.prevalence is None,
-        "--prevalence has no effect with --plan",
-        "leave out one of them",
-    )
+    for name in ("prevalence", "coverage"):
+        require(
+            getattr(args, name) is None,
+            f"--{name} has no effect with --plan",
+            "leave out one of them",
+        )
     require(
         args.difference is None or args.other is not None,
         "--difference needs the run that differs",

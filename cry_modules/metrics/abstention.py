@@ -20,11 +20,22 @@ from cry_modules.metrics.choices import Choices
 from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.predictions import Predictions
 from cry_modules.metrics.words import markdown_table, with_interval
+from data_prep.files.errors import require
 
 #: Shares of the recordings that are decided.
 COVERAGES = (1.0, 0.9, 0.8, 0.7, 0.6, 0.5)
 #: Metrics of the recordings that are decided.
 SHOWN = ("accuracy", "auc")
+
+
+def check_coverages(coverages: Sequence[float]) -> None:
+    """Refuse a share of the recordings that is not one."""
+    for value in coverages:
+        require(
+            0 < value <= 1,
+            f"--coverage is {value:g}",
+            "pass shares of the recordings above 0 and up to 1, as 0.8",
+        )
 
 
 def kept_weights(
@@ -116,5 +127,5 @@ def coverage_table(rows: Sequence[Dict]) -> List[str]:
     for row in rows:
         kept = " / ".join(f"{100 * x:.0f} %" for x in row["kept"].values())
         metrics = [with_interval(row, name) for name in SHOWN]
-        cells.append([f"{100 * row['coverage']:.0f} %", *metrics, kept])
+        cells.append([f"{100 * row['coverage']:g} %", *metrics, kept])
     return markdown_table(head, cells)

@@ -40,8 +40,17 @@ AT = [0.05, 0.1, 0.2, 0.35, 0.5, 0.8]
     ],
 )  # fmt: skip
 def test_net_benefit_is_that_of_dcurves(prevalence, model, treat_all):
-    """What dcurves 1.1.7 computes, also for a case-control sample. (It needs
-    lifelines and statsmodels, and does not install on Python 3.14.)"""
+    """What dcurves computes, also for a case-control sample.
+
+    It is not installed here, since it needs lifelines and statsmodels, and does
+    not install on Python 3.14. With Python 3.11, after ``pip install
+    dcurves==1.1.7``, the column ``net_benefit`` (models ``p`` and ``all``) of
+
+        dcurves.dca(
+            data=pandas.DataFrame({"y": POSITIVE.astype(int), "p": PROBABILITY}),
+            outcome="y", modelnames=["p"], thresholds=AT, prevalence=prevalence
+        )
+    """
     ids = [f"r{i}" for i in range(len(POSITIVE))]
     scores = np.stack([1 - PROBABILITY, PROBABILITY], axis=1)
     p = Predictions(ids, ids, POSITIVE.astype(int), scores, ["no", "yes"])
