@@ -169,7 +169,7 @@ def as_markdown(all_pairs: List[Pairs], of_controls: List[Dict]) -> str:
     ]
     entries.append(("Differences to controls", rows))
     head = ["first", "second", "first minus second, AUC", "95 % interval"]
-    head += ["p, Holm", "found with 80 % power"]
+    head += ["p, corrected", "found with 80 % power"]
     parts = []
     for title, rows in filter(lambda entry: entry[1], entries):
         cells = [[row["a"], row["b"], *_in_cells(row)] for row in rows]

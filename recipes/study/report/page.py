@@ -35,6 +35,7 @@ from recipes.study.report import (
     hypotheses,
     limits,
     maps,
+    nested,
     objectives,
     paper,
     pictures,
@@ -226,6 +227,11 @@ def _results(results) -> Dict[str, Any]:
             for task in results.settings.tasks
         },
         "auc_pictures": figures.auc_pictures(results),
+        "nested": {
+            task.label_column: entry
+            for task in results.settings.tasks
+            if (entry := nested.nested(results, task.name))
+        },
         "verdicts": verdicts,
         "claims_p": hypotheses.corrected_claims(verdicts),
         "claim_in_words": lambda v: hypotheses.claim_in_words(v, results),
@@ -336,6 +342,7 @@ def _numbers(context) -> Dict:
             for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
         "decisions": context["decisions"],
+        "nested": context["nested"],
         "forgetting": context["forgetting"],
         "objectives": [
             {

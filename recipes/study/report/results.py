@@ -194,8 +194,11 @@ class Results:
     ) -> Optional[Cell]:
         """A metric of a method on the test set, or None."""
         result = self.compared(task, encoder, mode, fraction, metric, unit)
-        names = ("mean", "by_seed", "sd_between_seeds", "ci95")
-        return result and Cell(*(result["sets"][0][name] for name in names))
+        return result and _cell(result)
+
+    def cell_of(self, runs: RunSet) -> Cell:
+        """Test AUC by recording of such a set of runs."""
+        return _cell(compare([runs], draws_of=self._draws))
 
     def difference(
         self, task, mode, lower, higher, fraction=1.0
@@ -267,6 +270,12 @@ class Results:
             and run.done
         )
         return next(runs, None)
+
+
+def _cell(compared: Dict) -> Cell:
+    """Cell of the first set of ``compare``."""
+    names = ("mean", "by_seed", "sd_between_seeds", "ci95")
+    return Cell(*(compared["sets"][0][name] for name in names))
 
 
 def _sd_encoders(runs: RunSet, by_seed) -> Optional[float]:
