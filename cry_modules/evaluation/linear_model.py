@@ -47,9 +47,11 @@ def folds(
 ) -> List:
     """Train and test rows of folds stratified by label, with each group in one
     fold; without groups, recordings are split."""
-    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+    from sklearn.model_selection import StratifiedKFold
 
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    from cry_modules.evaluation.group_folds import StratifiedGroupFolds
+
+    kind = StratifiedKFold if groups is None else StratifiedGroupFolds
     splitter = kind(n_folds, shuffle=True, random_state=seed % 2**32)
     with warnings.catch_warnings():
         # Shuffled labels may leave a class fewer patients than folds.

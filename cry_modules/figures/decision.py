@@ -1,5 +1,7 @@
 """Decision curves, and metrics of the most certain recordings."""
 
+from typing import Dict, List, Sequence, Tuple
+
 import numpy as np
 
 from cry_modules.figures import style
@@ -29,19 +31,22 @@ def draw_decision_curve(run, folder) -> None:
     with sheet(folder, "decision_curve", (COLUMN, 3.6), caption) as figure:
         axes = figure.subplots()
         axes.set_title(f"Decision curve of {run.classes[1]}")
-        axes.set(xlabel="threshold probability", ylabel="net benefit")
-        entries = [("model", _line(axes, _THRESHOLDS, curve, "model", 0))]
-        others = {
-            "treat all": curve["treat_all"],
-            "treat none": 0 * _THRESHOLDS,
-        }
-        for i, (name, values) in enumerate(others.items()):
-            properties = {**style.line(i + 1), "linewidth": 1.1}
-            axes.plot(_THRESHOLDS, values, **properties)
-            entries.append((name, properties))
-        top = max(0.01, curve["prevalence"], *curve["model"])
-        axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.1 * top))
-        style.add_legend(figure, entries)
+        style.add_legend(figure, draw_net_benefit(axes, curve))
+
+
+def draw_net_benefit(axes, curve: Dict) -> List[Tuple]:
+    """Draw the lines of a ``decision_curve``; give the legend's entries."""
+    axes.set(xlabel="threshold probability", ylabel="net benefit")
+    x = np.array(curve["thresholds"])
+    entries = [("model", _line(axes, x, curve, "model", 0))]
+    others = {"treat all": curve["treat_all"], "treat none": 0 * x}
+    for i, (name, values) in enumerate(others.items()):
+        properties = {**style.line(i + 1), "linewidth": 1.1}
+        axes.plot(x, values, **properties)
+        entries.append((name, properties))
+    top = max(0.01, curve["prevalence"], *curve["model"])
+    axes.set(xlim=(0, 1), ylim=(-0.35 * top, 1.1 * top))
+    return entries
 
 
 def draw_abstention(run, folder) -> None:
@@ -49,24 +54,25 @@ def draw_abstention(run, folder) -> None:
     png and svg."""
     n_draws = run.blocks["recording"]["bootstrap_draws"]
     rows = risk_coverage(run.test, run.seed, n_draws, _COVERAGES.tolist())
-    figures = {
-        key: [row[key] for row in rows]
-        for name in SHOWN
-        for key in (name, f"{name}_ci95")
-    }
     caption = f"{run.caption} {_words_of(run.test)}"
-    if any(any(figures[f"{name}_ci95"]) for name in SHOWN):
+    if any(row[f"{name}_ci95"] for row in rows for name in SHOWN):
         caption += f" {_band_in_words(n_draws)}"
     with sheet(folder, "abstention", (COLUMN, 3.4), caption) as figure:
         axes = figure.subplots()
         axes.set_title("The most certain recordings")
-        axes.set(xlabel="share of recordings that are decided", ylabel="metric")
-        entries = [
-            (METRICS[name].words, _line(axes, _COVERAGES, figures, name, i))
-            for i, name in enumerate(SHOWN)
-        ]
-        axes.set(xlim=(1.01, _COVERAGES[-1] - 0.01))
-        style.add_legend(figure, entries)
+        style.add_legend(figure, draw_coverages(axes, rows))
+
+
+def draw_coverages(axes, rows: Sequence[Dict]) -> List[Tuple]:
+    """Draw the rows of ``risk_coverage``; give the legend's entries."""
+    axes.set(xlabel="share of recordings that are decided", ylabel="metric")
+    x = np.array([row["coverage"] for row in rows])
+    figures = {key: [row[key] for row in rows] for key in rows[0]}
+    axes.set(xlim=(1.01, x[-1] - 0.01))
+    return [
+        (METRICS[name].words, _line(axes, x, figures, name, i))
+        for i, name in enumerate(SHOWN)
+    ]
 
 
 def _words_of(test: Predictions) -> str:

@@ -40,6 +40,31 @@ _CONTROL = {
     "difference": {"ci95": _INTERVAL, str: object},
     str: object,
 }
+_NUMBER = (float, None)
+#: Shape of the value of a model's decisions, see ``evaluation/clinical.py``.
+_CLINICAL = {
+    "abstention": [{**_VALUES, "coverage": number(0, 1), "kept": {str: float}}],
+    "decision_curve?": {
+        "prevalence": number(0, 1),
+        **dict.fromkeys(("thresholds", "model", "treat_all", "gain"), [float]),
+        **dict.fromkeys(("model_ci95", "gain_ci95"), ([_INTERVAL], None)),
+    },
+    "prevalences?": [
+        {
+            "prevalence": number(0, 1),
+            **dict.fromkeys(("threshold", "intercept"), _NUMBER),
+            "intercept_corrected": _NUMBER,
+            **dict.fromkeys(("ppv?", "npv?", "net_benefit_gain?"), _NUMBER),
+            str: object,
+        }
+    ],
+}
+_BY_FOLD = {
+    "each": [
+        {**_VALUES, **_COUNTS, "valid_auc?": _NUMBER, "fold?": str, str: object}
+    ],
+    str: object,
+}
 _GROUPS = {str: {**_COUNTS, **_VALUES, str: object}}
 
 
@@ -86,6 +111,8 @@ _ENTRIES = {
     "n_parameters": whole(0),
     "valid": dict.fromkeys(UNITS, _BLOCK),
     "test": dict.fromkeys(UNITS, _BLOCK),
+    "clinical": (_CLINICAL, None),
+    "by_fold": (_BY_FOLD, None),
     "controls": ({str: dict.fromkeys(UNITS, _CONTROL)}, None),
     "subgroups": ({str: {"groups": _GROUPS, str: object}}, None),
     "nuisance": ({str: {str: {**_VALUES, str: object}}}, None),
