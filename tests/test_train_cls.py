@@ -371,11 +371,15 @@ def test_each_epoch_trains_on_other_chunks(clinic, tmp_path):
 
 def test_a_probe_at_its_optimum_read_at_a_block(train):
     options = ["--solver=lbfgs", "--readout=block3", "--figures=False"]
+    options += ["--nuisance=infant"]
     run = train("linear", *TINY, *FOLD, *options)
     metrics = metrics_of(run)
     # Mean and deviation of 4 channels in 10 bands.
     assert metrics["n_trainable"] == 2 * 4 * 10 * 4 + 2
     assert "random_encoder" in metrics["controls"]
+    assert [*metrics["nuisance"]] == ["infant"]
+    assert 0 <= metrics["nuisance"]["infant"]["embedding"]["auc"] <= 1
+    assert "infant from the embedding: AUC" in (run / "report.md").read_text()
     assert not (run / "history.json").exists()  # no epochs
     again = train("linear", *TINY, *FOLD, *options, output=run)
     assert metrics_of(again) == metrics
