@@ -390,7 +390,7 @@ def _of_methods(a, values_a, b, values_b, difference, no_test) -> Dict:
     if no_test is None and min(n_encoders, default=2) < 2:
         no_test = ONE_SEED
     result = difference(no_test, varied)
-    keys = ("ci95", "p", "no_interval")
+    keys = ("ci95", "p", "detectable", "no_interval")
     return {**{key: result[key] for key in keys}, "n_encoders": n_encoders}
 
 

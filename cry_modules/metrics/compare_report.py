@@ -97,6 +97,7 @@ def _difference_cells(d, metric, several) -> Dict[str, str]:
         metric.words: _number(d["difference"], "+.3f"),
         "95 % interval over paired patients": _range(d["ci95"]),
         **p,
+        "found with 80 % power": _number(d["detectable"]),
         "of the methods": _methods_in_words(d, several),
         "sd between seeds": "none"
         if spread is None
@@ -114,7 +115,8 @@ def _methods_in_words(d, several) -> str:
     if methods["p"] is None:
         return "undecided" if methods["no_interval"] == ONE_SEED else "none"
     text = f"{_range(methods['ci95'])}, {p_in_words(methods['p'])}"
-    return text + f" (Holm: {_p(d['methods_p_holm'])})" * several
+    text += f" (Holm: {_p(d['methods_p_holm'])})" * several
+    return f"{text}; 80 % power at {_number(methods['detectable'])}"
 
 
 def sentence(difference: Dict, result: Dict) -> str:
@@ -150,11 +152,12 @@ def sentence(difference: Dict, result: Dict) -> str:
     if d["p"] is None:
         return f"{text} (no interval and no p: {d['no_interval']}; {seeds})."
     if d["p"] >= ALPHA:
-        up_to = max(map(abs, d["ci95"]))
+        up_to, least = max(map(abs, d["ci95"])), d["detectable"]
+        which = "none" if least is None else f"one of {least:.3f}"
         return (
             f"{text}, a difference that {over} cannot prove "
             f"({p_in_words(d['p'])}; a difference up to {up_to:.3f} is not "
-            f"ruled out; {seeds})."
+            f"ruled out, and {which} is found with 80 % power; {seeds})."
         )
     ends = sorted(map(abs, d["ci95"]))  # both on one side of 0
     return (

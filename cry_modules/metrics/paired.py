@@ -40,6 +40,8 @@ LEAST_DRAWS = 100
 LEAST_SEEDS = 3
 #: A difference is reported as one below this p.
 ALPHA = 0.05
+#: Share of studies that find a difference as large as ``detectable``.
+POWER = 0.8
 #: A difference that is 0 after rounding to these digits is 0.
 DIGITS = 12
 
@@ -217,7 +219,8 @@ def paired_difference(
     metric: str = "auc",
 ) -> Dict:
     """Difference in a metric between two models, `b` minus `a`, with interval
-    and p: ``difference``, ``ci95``, ``p`` and ``no_interval`` (the reason)."""
+    and p: ``difference``, ``ci95``, ``p``, ``detectable`` and ``no_interval`` (the
+    reason)."""
     names = "the first model", "the second model"
     pair = [a, aligned(a, names[0], b, names[1])]
     why = why_no_test(pair[:1], pair[1:], names, n_draws)
@@ -254,8 +257,9 @@ def mean_difference(
 ) -> Dict:
     """Difference between the means of two sets of models (rows of `computed`).
 
-    With interval and p, unless `why` gives a reason against them: over
-    patients for these models, or for methods if `between_seeds` has values by
+    With interval, p and ``detectable``, the smallest true difference that this
+    test finds with 80 % power (None if that would be above 1), unless `why`
+    gives a reason against them: over patients for these models, or for methods if `between_seeds` has values by
     seed, whose differences between seeds are the methods' (differences seed by
     seed, or the values of each set).
     """
@@ -267,6 +271,7 @@ def mean_difference(
         "difference": float(value) if np.isfinite(value) else None,
         "ci95": None,
         "p": None,
+        "detectable": None,
         "no_interval": why,
     }
     if why:
@@ -279,10 +284,13 @@ def mean_difference(
     freedom = _degrees_of_freedom(without, recordings)
     if len(between_seeds):
         spread, freedom = _with_seeds(spread, freedom, between_seeds)
-    reach = stdtrit(freedom, 1 - ALPHA / 2) * spread
+    limit = stdtrit(freedom, 1 - ALPHA / 2)
+    reach = limit * spread
     low, high = np.clip([value - reach, value + reach], -1, 1)
     p = 2 * stdtr(freedom, -abs(value) / spread)
     result.update(ci95=[float(low), float(high)], p=float(max(p, _LEAST_P)))
+    detectable = float((limit + stdtrit(freedom, POWER)) * spread)
+    result["detectable"] = detectable if detectable <= 1 else None
     return result
 
 

@@ -26,7 +26,8 @@ from data_prep.files.tables import write_text
 from recipes.study.encoders import ENCODERS, folder_name
 from recipes.study.plan import Plan
 from recipes.study.report import corpora
-from recipes.study.report.doubtful import best_method
+from recipes.study.report.doubtful import best_method, in_words
+from recipes.study.report.nested import nested
 from recipes.study.report.results import Cell, Results
 from recipes.study.run import ROOT
 from recipes.study.settings import check_settings, read_study
@@ -50,11 +51,6 @@ class Choice(NamedTuple):
     def is_best(self) -> bool:
         """True if the page calls it the best."""
         return (self.encoder, self.mode) == self.best
-
-
-def in_words(encoder: str, mode: str) -> str:
-    """An encoder and its mode as on the page."""
-    return f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
 
 
 def choose(
@@ -224,6 +220,9 @@ def main(argv: Optional[Sequence[str]] = None) -> None:
         folder = plan.settings.output_folder / name
         command = final_command(plan, choice, folder)
         print(choice_line(plan, choice))
+        honest = nested(results, plan.settings.tasks[0].name)
+        if honest:
+            print(honest["sentence"])
         print(
             f"cd {shlex.quote(str(ROOT))} && python {shlex.join(command)}",
             flush=True,

@@ -14,13 +14,9 @@ from typing import Any, Dict, List, Tuple
 
 from data_prep.files.fingerprint import sha256
 from data_prep.files.tables import NAMED_BY
+from recipes.study.classifications import classifications
 from recipes.study.data import check_data, checksum, folds_of, identity_of
-from recipes.study.encoders import (
-    ENCODERS,
-    FEW_LABELS_MODES,
-    folder_name,
-    pretraining_of,
-)
+from recipes.study.encoders import ENCODERS, folder_name, pretraining_of
 from recipes.study.settings import Settings, Task, seeds_of
 from recipes.study.stages import PROBES, hparams_of
 
@@ -81,7 +77,8 @@ class Plan:
             for task in settings.tasks:
                 self._plan_confounds(task)
         for encoder in settings.encoders:
-            self._plan_embeddings(encoder, *seeds_of(settings)[0])
+            for seeds in self._embedded_seeds(encoder):
+                self._plan_embeddings(encoder, *seeds)
 
     def __getitem__(self, name: str) -> Run:
         return self.runs[name]
@@ -350,15 +347,26 @@ class Plan:
             "confounds.json", ["tables"], task=task.name,
         )  # fmt: skip
 
+    def _embedded_seeds(self, encoder: str) -> List[Tuple[int, int]]:
+        """Seeds whose generic sounds are embedded: those of pre-training."""
+        n = len(self.settings.pretraining_seeds)
+        return seeds_of(self.settings)[: 1 if ENCODERS[encoder].outside else n]
+
+    def embeddings(self, encoder: str) -> List[Run]:
+        """Runs that embed, the first of which embeds cries, too."""
+        seeds = self._embedded_seeds(encoder)
+        names = [f"embeddings/{encoder}/{seed}" for seed, _ in seeds]
+        return [self.runs[name] for name in names if name in self.runs]
+
     def _plan_embeddings(
         self, encoder: str, seed: int, encoder_seed: int
     ) -> None:
-        """Embed cries and generic sounds for the report."""
+        """Embed generic sounds, and cries by the first seed, for the report."""
         task = self.settings.tasks[0]
         classifier = self.classifier(task.name, encoder, "linear", 1.0, seed)
         generic = self.encoder("simclr", encoder_seed)
         command = ["-m", "recipes.study.embed", classifier.folder]
-        if ENCODERS[encoder].mapped:
+        if ENCODERS[encoder].mapped and seed == self.settings.seeds[0]:
             command += [f"--cries={self.settings.cries}"]
         command += [f"--sounds={generic.folder}/manifest/valid.csv"]
         command += [f"--sound_folder={self.settings.generic}"]
@@ -368,7 +376,7 @@ class Plan:
         folder = self._folder("embeddings", place, command)
         command.append(f"--out={folder}/embeddings.npz")
         self._add(
-            f"embeddings/{encoder}", "embed", command, folder,
+            f"embeddings/{encoder}/{seed}", "embed", command, folder,
             "embeddings.npz", [classifier.name, generic.name],
             encoder=encoder, seed=seed,
         )  # fmt: skip
@@ -395,48 +403,3 @@ def _as_option(value) -> str:
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(map(str, value)) + "]"
     return str(value)
-
-
-def classifications(
-    settings: Settings,
-) -> List[Tuple[Task, str, str, float]]:
-    """Task, encoder, mode and label fraction of all classifiers."""
-    first = settings.tasks[0]
-    cells = [
-        (task, encoder, mode, 1.0)
-        for task in settings.tasks
-        for encoder in settings.encoders
-        if task is first or 2 in ENCODERS[encoder].tables
-        for mode in settings.modes
-    ]
-    cells += [
-        (first, encoder, mode, fraction)
-        for fraction in settings.compared_at
-        for encoder in settings.encoders
-        for mode in settings.modes
-        if mode in PROBES and (encoder, mode) not in few_labels_rows(settings)
-    ]
-    cells += [
-        (first, encoder, mode, fraction)
-        for fraction in settings.fractions[:-1]
-        for encoder, mode in few_labels_rows(settings)
-    ]
-    # Encoders of others are read as they are.
-    return [
-        (task, encoder, mode, fraction)
-        for task, encoder, mode, fraction in cells
-        if mode == "linear" or not ENCODERS[encoder].outside
-    ]
-
-
-def few_labels_rows(settings: Settings) -> List[Tuple[str, str]]:
-    """Encoders and modes that are also trained with fewer labels."""
-    if len(settings.fractions) == 1:
-        return []
-    return [
-        (encoder, mode)
-        for encoder in settings.encoders
-        if ENCODERS[encoder].few_labels
-        for mode in FEW_LABELS_MODES
-        if mode in settings.modes
-    ]

@@ -50,7 +50,7 @@ def test_they_are_read_by_the_linear_probe_alone(tmp_path, weights):
             assert "encoders/simclr/1" not in run.parents
             place = str(run.folder.relative_to(plan.settings.output_folder))
             assert ":" not in place and "private" not in place.split("/")
-        embed = plan[f"embeddings/{source}"].command
+        embed = plan.embeddings(source)[0].command
         named = f"--encoder_source={source}" in embed
         assert named == source.startswith("hear:")
 
@@ -88,7 +88,7 @@ def test_the_page_says_what_they_are(tmp_path):
     settings = settings_of(tmp_path, "speech_embedding", "hear:stranger")
     plan = studies.plan_of(settings)
     studies.pretend(plan)
-    run = plan["embeddings/hear:stranger"]
+    run = plan.embeddings("hear:stranger")[0]
     run.folder.mkdir(parents=True)
     embs, names = np.eye(4), np.array(list("abab"))
     np.savez(

@@ -1,14 +1,26 @@
 """The page and the paper say of a study what it did: no patients where there
 are no ids, no class where there are no labels, one p for one difference."""
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import studies
+from sklearn.metrics import roc_auc_score
 
+from cry_modules.evaluation.controls import NAMES
+from cry_modules.metrics.predictions import Predictions
 from recipes.study.encoders import ENCODERS
-from recipes.study.report import corpora, facts, findings, limits, maps, methods
+from recipes.study.report import (
+    corpora,
+    facts,
+    figures,
+    findings,
+    limits,
+    maps,
+    methods,
+)
 from recipes.study.report.hypotheses import claim_in_words, judge
 from recipes.study.report.results import Results
 
@@ -55,6 +67,25 @@ def test_sounds_without_labels_have_no_classes_to_retrieve():
     assert maps.sound_retrieval(named)["retrieval"] is not None
 
 
+def test_forgetting_is_the_mean_over_pretraining_seeds():
+    names = ["dog", "dog", "cat", "cat"]
+    near, far = np.array([0, 1, 9, 10.0]), np.array([0, 9, 1, 10.0])
+    rows = [
+        maps.Embeddings(np.stack([x, 1 + 0 * x], 1), names, list("pqrs"), names)
+        for x in (near, far)
+    ]
+    each = [maps.sound_retrieval(row) for row in rows]
+    cells = maps.retrieval_over_seeds(rows)
+    assert {*cells} == {"retrieval", "nearest"}
+    for name, cell in cells.items():
+        values = [of_seed[name] for of_seed in each]
+        assert cell.by_seed == values and values[0] != values[1]
+        assert cell.mean == pytest.approx(np.mean(values))
+        assert cell.sd == pytest.approx(abs(np.diff(values)[0]) / np.sqrt(2))
+    assert maps.retrieval_over_seeds(rows[:1])["nearest"].sd is None
+    assert maps.retrieval_over_seeds([]) is None
+
+
 def test_a_difference_has_one_p(tmp_path):
     names = ["random_calibrated", "simclr", "adapt_replay"]
     modes, seeds = ["linear", "linear_bn", "linear_blocks"], [1, 2]
@@ -92,6 +123,77 @@ def test_a_difference_has_one_p(tmp_path):
         "neuro_injury, linear: SimCLR + all cries + replay above SimCLR on "
         "generic sounds."
     )
+
+
+def write_log_mel(plan):
+    """Write a log-mel model for each share and seed, as runs of SimCLR have."""
+    for share, shift in ((0.2, 0.0), (1.0, 0.5)):
+        for run in plan.classifiers("neuro", "simclr", "linear", share):
+            p = Predictions.read(run.folder / "predictions_test.csv")
+            rng = np.random.default_rng([run.facts["seed"], int(10 * share)])
+            odds = rng.normal(shift * p.labels, 1.0)
+            scores = 1 / (1 + np.exp(-np.stack([-odds, odds], axis=1)))
+            folder = run.folder / "controls/logmel_logistic"
+            folder.mkdir(parents=True)
+            p.with_scores(scores).write(folder / "predictions_test.csv")
+            file = run.folder / "metrics.json"
+            metrics = json.loads(file.read_text())
+            block = {"auc": 0.5, "average_precision": 0.5, "auc_ci95": None}
+            block["difference"] = dict.fromkeys(("difference", "ci95", "p"))
+            metrics["controls"] = {
+                "logmel_logistic": {"recording": block, "patient": block}
+            }
+            file.write_text(json.dumps(metrics))
+
+
+def test_with_fewer_labels_log_mel_has_the_labels_of_each_seed(tmp_path):
+    """Issue 29: points above log-mel statistics at few labels, with an interval
+    over patients and seeds, each paired with the model of its own labels."""
+    names, seeds = ["random_calibrated", "simclr"], [1, 2, 3]
+    names.append("speech_embedding")  # one encoder, whose probe has seeds
+    plan = studies.plan_of(
+        studies.settings(
+            tmp_path, encoders=names, seeds=seeds, pretraining_seeds=seeds,
+            fractions=[0.2, 1.0], compared_at=[0.2],
+        )
+    )  # fmt: skip
+    studies.pretend(plan, 40)
+    write_log_mel(plan)
+
+    def auc(folder):
+        p = Predictions.read(folder / "predictions_test.csv")
+        return roc_auc_score(p.labels, p.scores[:, 1])
+
+    results = Results(plan)
+    with studies.fewer_draws():
+        rows = findings.controls(results, [])
+        picture = figures.few_labels(results)  # of all of them
+    for name in names:
+        assert f"{ENCODERS[name].label}, linear: " in picture.alt
+    assert picture.alt.count(" at 20 %, ") == len(names)
+    shown = {
+        row["method"]: row
+        for row in rows
+        if row["control"] == NAMES["logmel_logistic"]
+    }
+    assert [*shown] == [ENCODERS[name].label for name in names]
+    for name, row in zip(names, shown.values()):
+        assert row["mode"] == "linear, 20 % of labels"
+        controls, runs = (
+            plan.classifiers("neuro", encoder, "linear", 0.2)
+            for encoder in ("simclr", name)
+        )
+        by_seed = [
+            auc(run.folder) - auc(control.folder / "controls/logmel_logistic")
+            for control, run in zip(controls, runs, strict=True)
+        ]
+        assert row["by_seed"] == pytest.approx(by_seed)
+        assert row["difference"] == pytest.approx(np.mean(by_seed))
+        assert row["paired_by_seed"] and row["n_encoders"] == [3, 3]
+        low, high = row["ci95"]
+        # At least the spread between seeds, by Student's t of two or more.
+        assert high - low > 2 * 1.96 * np.std(by_seed, ddof=1) / np.sqrt(3)
+        assert row["p"] <= row["p_holm"] and row["detectable"] > 0
 
 
 def test_probabilities_that_are_too_extreme_may_not_be_shown():

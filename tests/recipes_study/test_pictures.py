@@ -212,7 +212,7 @@ CURVES = {
 
 
 def test_label_fractions(drawn):
-    picture = pictures.label_fractions("a", "A", CURVES)
+    picture = pictures.label_fractions("a", "A", {"linear": CURVES})
     axes = drawn[-1].axes[0]
     assert axes.get_xscale() == "log"
     assert lines(axes) == [
@@ -229,8 +229,8 @@ def test_label_fractions(drawn):
     np.testing.assert_allclose(bars, ends)
     assert not any(len(segment) for segments in none for segment in segments)
     assert {"1 %", "5 %", "10 %", "100 %"} < set(texts(picture))
-    assert "SimCLR: 0.600 at 1 %, 0.800 at 100 %." in picture.alt
-    assert picture.alt.endswith("Not defined: SimCLR at 10 %.")
+    assert "SimCLR, linear: 0.600 at 1 %, 0.800 at 100 %." in picture.alt
+    assert picture.alt.endswith("Not defined: SimCLR, linear at 10 %.")
 
 
 HISTORY = [
@@ -393,7 +393,9 @@ def every_picture(prefix, pair):
         pictures.ranking(f"{prefix}roc", HOSTILE, ROC, panels),
         pictures.ranking(f"{prefix}pr", "PR", PRECISION_RECALL, panels),
         pictures.calibration(f"{prefix}calibration", HOSTILE, panels),
-        pictures.label_fractions(f"{prefix}fractions", HOSTILE, CURVES),
+        pictures.label_fractions(
+            f"{prefix}fractions", HOSTILE, {HOSTILE: CURVES}
+        ),
         pictures.training(f"{prefix}training", HOSTILE, {HOSTILE: HISTORY}),
         pictures.views(f"{prefix}views", HOSTILE, *pair),
         pictures.embedding_maps(f"{prefix}maps", HOSTILE, maps, colourings),

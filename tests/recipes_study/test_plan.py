@@ -354,6 +354,34 @@ def test_a_clock_that_jumps_repeats_and_skips_nothing(ahead_s, tmp_path):
     assert jobs(tmp_path, settings) == {**left, "report": 1, "all": 1}
 
 
+def test_every_pretraining_seed_embeds_generic_sounds(tmp_path):
+    """Forgetting has a spread; the folders of the first seed do not change,
+    nor those of any other run."""
+    names = ["random", "simclr", "adapt_replay", "speech_embedding"]
+    several, one = (
+        studies.plan_of(
+            studies.settings(
+                tmp_path, encoders=names, seeds=[3, 4, 5],
+                pretraining_seeds=seeds,
+            )
+        )
+        for seeds in ([3, 4], [3])
+    )  # fmt: skip
+    for name in names:
+        first, *others = several.embeddings(name)
+        assert [run.folder for run in one.embeddings(name)] == [first.folder]
+        seeds = [run.facts["seed"] for run in others]
+        assert seeds == ([] if name == "speech_embedding" else [4])
+        for run in others:
+            assert not any("--cries" in part for part in run.command)
+            encoder = several.encoder("simclr", 4).folder
+            assert f"--sounds={encoder}/manifest/valid.csv" in run.command
+            probe = several.classifier("neuro", name, "linear", 1.0, 4)
+            assert run.parents[0] == probe.name
+    mapped = several.embeddings("simclr")[0].command
+    assert f"--cries={several.settings.cries}" in mapped
+
+
 def test_encoders_have_different_names():
     labels = [encoder.label for encoder in ENCODERS.values()]
     assert len(set(labels)) == len(labels)

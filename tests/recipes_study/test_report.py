@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 
+import numpy as np
 import pytest
 import studies
 import yaml
@@ -104,6 +105,33 @@ def test_files_have_the_same_numbers(study):
     assert len(numbers["claims"]) == 6  # the paper's four, two of ours
     for claim in numbers["claims"]:
         assert f">{claim['verdict']}</span>" in text
+
+
+def test_every_difference_has_the_one_that_80_percent_of_studies_find(study):
+    _, page, text = study
+    numbers = json.loads((page.parent / "results.json").read_text())
+    markdown = (page.parent / "tables.md").read_text()
+    shown = tables_of(text)
+    for entry in numbers["pairs"]:
+        rows = shown[f"pairs_{entry['task']}_{entry['mode']}"]
+        place = rows[0].index("found with 80 % power")
+        for row, cells in zip(entry["rows"], rows[1:], strict=True):
+            text_of = "none"  # of two seeds: no AUC differs by more than 1
+            if row["detectable"] is not None:
+                text_of = f"{row['detectable']:.3f}"
+                assert row["detectable"] > np.diff(row["ci95"])[0] / 2
+            assert cells[place] == text_of
+            line = f"| {cells[place - 1]} | {cells[place]} |"
+            assert f"| {row['a']} | {row['b']} | " in markdown
+            assert line.replace("&lt;", "<") in markdown
+    rows = shown["control-differences"]
+    place = rows[0].index("found with 80 % power")
+    numbered = [float(c[place]) for c in rows[1:] if c[place] != "none"]
+    assert numbered and all(0 < number <= 1 for number in numbered)
+    for claim in numbers["claims"]:
+        for part in claim["parts"]:
+            if part["detectable"] is not None:
+                assert f">{part['detectable']:.3f}</td>" in text
 
 
 def test_names_are_escaped(study):

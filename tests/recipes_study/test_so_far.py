@@ -218,7 +218,7 @@ def test_runs_of_the_first_table_come_first(tmp_path):
         plan.classifier("neuro", "simclr", "end_to_end", 1.0, 1),
         plan.classifier("neuro", "simclr", "linear", 1.0, 2),
         plan.classifier("trigger", "simclr", "linear", 1.0, 1),
-        plan["embeddings/simclr"],
+        plan.embeddings("simclr")[0],
     ):
         assert priority(other) == 0
 

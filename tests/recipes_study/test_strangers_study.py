@@ -49,7 +49,7 @@ def test_a_studys_report_runs_no_code(study, marker):
                 assert "\n" not in str(error)
         assert not marker.exists(), code
     path.write_text(text)
-    embeddings = plan["embeddings/simclr"].result
+    embeddings = plan.embeddings("simclr")[0].result
     embeddings.parent.mkdir(parents=True)
     arrays = {"sound_embs": np.array([Evil(marker)], dtype=object)}
     for bomb in (

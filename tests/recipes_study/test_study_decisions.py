@@ -3,6 +3,7 @@ method nested where it is made: issue 29, section 4."""
 
 import csv
 import json
+import re
 
 import numpy as np
 import pytest
@@ -16,8 +17,9 @@ from cry_modules.evaluation.outcome import (
 )
 from cry_modules.metrics.net_benefit import decision_curve
 from cry_modules.metrics.predictions import Predictions
-from recipes.study.report import decisions
-from recipes.study.report.doubtful import best_method
+from cry_modules.metrics.words import p_in_words
+from recipes.study.report import decisions, nested
+from recipes.study.report.doubtful import best_method, in_words
 from recipes.study.report.page import make_report
 from recipes.study.report.results import Results
 
@@ -152,8 +154,9 @@ def test_decisions_are_those_of_the_first_seed_with_all_seeds_ends(split):
     page = (out / "report.html").read_text()
     for name in ("net-benefit", "abstention", "prevalences"):
         assert f'<table id="{name}">' in page
-    assert 'id="figure-decisions"' in page
-    assert (out / "figures/decisions.svg").is_file()
+    for name in ("decisions_curve", "decisions_abstention"):
+        assert f'id="figure-{name}"' in page
+        assert (out / f"figures/{name}.svg").is_file()
     assert entry["variance"].startswith("Variance of the AUC. SimCLR")
     assert {*entry["components"]} == {"patients", "seeds", "folds"}
     assert entry["components"]["folds"] is None
@@ -209,3 +212,105 @@ def test_what_a_study_cannot_have_is_said(tmp_path):
     assert entry["abstention"] and not entry["net_benefit"]
     text = " ".join(entry["missing"])
     assert "for two classes; trigger has 3" in text and "older" not in text
+
+
+def auc_of(p):
+    """Share of pairs in the right order, slowly."""
+    score = p.scores[:, 1]
+    pairs = [
+        1.0 if high > low else 0.5 * (high == low)
+        for high in score[p.labels == 1]
+        for low in score[p.labels == 0]
+    ]
+    return np.mean(pairs)
+
+
+def test_the_choice_of_the_method_is_nested_in_the_folds(by_place):
+    plan, out, results = by_place
+    methods = [(e, m) for e in NAMES for m in MODES]
+    valid = {
+        method: np.mean(
+            [
+                [fold["valid_auc"] for fold in metrics["by_fold"]["each"]]
+                for metrics in results.of("pain", *method)
+            ],
+            axis=0,
+        )
+        for method in methods
+    }
+    chosen = [max(methods, key=lambda m: valid[m][i]) for i in range(3)]
+    assert len({*chosen}) > 1, "the test needs folds that choose differently"
+    by_seed = []
+    for seed in range(2):
+        folds, weights = [], []
+        for i, method in enumerate(chosen):
+            run = plan.classifiers("pain", *method)[seed]
+            file = run.folder / f"fold_{i}/predictions_test.csv"
+            part = Predictions.read(file)
+            folds.append(auc_of(part))
+            weights.append((part.labels == 1).sum())
+        by_seed.append(np.average(folds, weights=weights))
+    entry = numbers_of(out)["nested"]["Condition"]
+    assert entry["auc"] == pytest.approx(np.mean(by_seed))
+    low, high = entry["auc_ci95"]
+    assert low < entry["auc"] < high
+    best = results.cell("pain", *best_method(results, "pain"))
+    assert entry["highest"] == pytest.approx(best.mean)
+    assert entry["n_methods"] == 4
+    assert sum(each["n"] for each in entry["chosen"]) == 3
+    for name in ("report.html", "paper.md"):
+        assert entry["sentence"] in (out / name).read_text()
+    not_said = "\n".join(numbers_of(out)["paper"]["not_said"])
+    said = f"in each fold by validation AUC reaches {entry['auc']:.3f}."
+    assert said in not_said
+
+
+def test_without_folds_the_method_is_chosen_by_validation_auc(split):
+    _, out, results = split
+    valid = {
+        (e, m): np.mean(
+            [
+                metrics["valid"]["recording"]["auc"]
+                for metrics in results.of("pain", e, m)
+            ]
+        )
+        for e in NAMES
+        for m in MODES
+    }
+    method = max(valid, key=valid.get)
+    entry = numbers_of(out)["nested"]["Condition"]
+    assert entry["auc"] == results.cell("pain", *method).mean
+    assert entry["n_choices"] == 1 and entry["highest"] >= entry["auc"]
+    assert in_words(*method) in entry["sentence"]
+    same = method == best_method(results, "pain")
+    assert ("chooses the same of 4 methods" in entry["sentence"]) == same
+
+
+def test_a_method_is_not_chosen_without_its_validation_auc(tmp_path):
+    """Runs of before, and a fold whose validation has one class."""
+    plan = studies.plan_of(studies.settings(tmp_path))
+    studies.pretend(plan, 10)
+    with studies.fewer_draws():
+        assert nested.nested(Results(plan), "neuro") is None
+    fold = {"fold": "a", "valid_auc": None}
+    runs = [{"folds": ["fold_0"], "by_fold": {"each": [fold]}}]
+    assert nested._validation(runs) is None
+    fold["valid_auc"] = 0.6
+    assert nested._validation(runs) == {"a": 0.6}
+
+
+def test_tests_are_counted_and_their_correction_is_said_once(split):
+    _, out, _ = split
+    data = numbers_of(out)
+    page = (out / "report.html").read_text()
+    (paragraph,) = re.findall('<p id="tests">(.*?)</p>', page, re.S)
+    for text in (page, (out / "paper.md").read_text()):
+        assert text.count("Holm") == 1
+    assert "Holm" in paragraph
+    families = [len(entry["rows"]) for entry in data["pairs"]]
+    families += [1, len(data["claims"])]  # a control in the other mode
+    assert f"of which there are {len(families)}:" in paragraph
+    numbers = re.findall(r"(\d+) (?:difference|claim)s?\b", paragraph)
+    assert [int(n) for n in numbers] == families
+    claim = data["claims"][0]
+    assert f"{claim['claim']}: {p_in_words(claim['p_holm'])}" in paragraph

@@ -15,9 +15,7 @@ from cry_modules.metrics.figures import METRICS
 from cry_modules.metrics.variance import add_folds, variance_sentence
 from cry_modules.metrics.words import interval_in_words, with_interval
 from data_prep.files.words import count
-from recipes.study.encoders import ENCODERS
-from recipes.study.report.doubtful import best_method
-from recipes.study.stages import MODE_NAMES
+from recipes.study.report.doubtful import best_method, in_words
 
 #: Thresholds of the page's table: those at which a rare condition is treated.
 _THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.5)
@@ -37,7 +35,7 @@ def decisions(results) -> Optional[Dict[str, Any]]:
     add_folds(compared)
     entry = {
         "task": task.label_column,
-        "method": f"{ENCODERS[method[0]].label}, {MODE_NAMES[method[1]]}",
+        "method": in_words(*method),
         "event": task.classes[-1],
         "seed": runs[0].get("seed"),
         "n_seeds": len(runs),

@@ -1,7 +1,9 @@
 """Pictures of a study's page from its results."""
 
+from itertools import product
 from typing import Dict, List, Optional
 
+from cry_modules.figures import decision
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
@@ -13,7 +15,6 @@ from recipes.study.report import (
     maps,
     pictures,
     rows,
-    tables,
 )
 from recipes.study.stages import MODE_NAMES
 
@@ -95,30 +96,45 @@ def ranking_curves(results) -> List[Picture]:
 
 
 def decision_pictures(entry: Optional[Dict]) -> List[Picture]:
-    """Picture of the decisions of the best method, if its runs have them."""
-    if not entry or not entry["abstention"]:
-        return []
-    title = f"Decisions of {entry['method']}: {entry['task']}"
-    return [pictures.decisions("decisions", title, entry)]
+    """Pictures of the decisions of the best method: net benefit, if there are
+    two classes, and abstention."""
+    entry = entry or {"curve": None, "abstention": None}
+    shown = {
+        "curve": ("Decision curve", decision.draw_net_benefit),
+        "abstention": ("Abstention", decision.draw_coverages),
+    }
+    return [
+        pictures.decisions(
+            f"decisions_{name}",
+            f"{title}: {entry['task']}, {entry['method']}",
+            f"{title} of one model. Bands are 95 % intervals over patients, "
+            "pointwise. The numbers are in the tables below.",
+            draw,
+            entry[name],
+        )
+        for name, (title, draw) in shown.items()
+        if entry[name]
+    ]
 
 
 def few_labels(results) -> Optional[Picture]:
-    """Picture of test AUC by the share of labels, if the study has several."""
-    settings, curves = results.settings, {}
+    """Picture of test AUC by the share of labels, of all encoders and modes
+    with runs at several shares."""
+    settings, panels = results.settings, {}
     task = settings.tasks[0]
-    for encoder, mode in tables.few_labels_rows(settings):
+    for mode, encoder in product(settings.modes, settings.encoders):
         cells = {
             fraction: cell
             for fraction in settings.fractions
             if (cell := results.cell(task.name, encoder, mode, fraction))
         }
-        if cells:
-            label = f"{ENCODERS[encoder].label}, {MODE_NAMES[mode]}"
-            curves[label] = cells
-    if not curves:
+        if len(cells) > 1:
+            curves = panels.setdefault(MODE_NAMES[mode], {})
+            curves[ENCODERS[encoder].label] = cells
+    if not panels:
         return None
     title = f"Few labels: {task.label_column}"
-    return pictures.label_fractions("label_fractions", title, curves)
+    return pictures.label_fractions("label_fractions", title, panels)
 
 
 def training_curves(results) -> List[Picture]:

@@ -9,7 +9,9 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 
 from cry_modules.checkpoints.public import facts_of
 from cry_modules.evaluation.controls import NAMES
+from cry_modules.metrics.compare import ONE_SEED
 from cry_modules.metrics.multiplicity import holm
+from cry_modules.metrics.words import markdown_table, p_in_words
 from cry_modules.training.history import BEFORE, BEFORE_FILE
 from recipes.study import cost
 from recipes.study.encoders import ENCODERS
@@ -109,10 +111,35 @@ def controls(results, all_pairs: List[Pairs]) -> List[Dict]:
             )
         )
     ]
+    rows += _above_logmel(results)
     others = [row for row in rows if not row["in_pairs"]]
     for row, p in zip(others, holm([row["p"] for row in others])):
         row["p_holm"] = p
     return rows
+
+
+def _above_logmel(results) -> List[Dict]:
+    """Differences of encoders to log-mel statistics with fewer labels."""
+    settings = results.settings
+    task = settings.tasks[0]
+    return [
+        {
+            "task": task.label_column,
+            "mode": at_share(MODE_NAMES[mode], fraction),
+            "method": ENCODERS[encoder].label,
+            "control": NAMES[BASELINE],
+            **difference,
+            "in_pairs": False,
+        }
+        for fraction in settings.compared_at
+        for mode in settings.modes
+        for encoder in settings.encoders
+        if (
+            difference := results.above_control(
+                task.name, mode, encoder, BASELINE, fraction
+            )
+        )
+    ]
 
 
 def _as_pair(all_pairs, task, mode, fraction, *encoders) -> Dict:
@@ -125,6 +152,44 @@ def _as_pair(all_pairs, task, mode, fraction, *encoders) -> Dict:
                 found = {name: row[name] for name in ("p", "p_holm")}
                 return {**found, "in_pairs": True}
     return {"in_pairs": False}
+
+
+def as_markdown(all_pairs: List[Pairs], of_controls: List[Dict]) -> str:
+    """Tables of the differences of all pairs, and of those to controls."""
+    entries = [
+        (f"Differences: {entry.title}", entry.rows) for entry in all_pairs
+    ]
+    rows = [
+        {
+            **row,
+            "a": f"{row['task']}, {row['mode']}: {row['method']}",
+            "b": row["control"],
+        }
+        for row in of_controls
+    ]
+    entries.append(("Differences to controls", rows))
+    head = ["first", "second", "first minus second, AUC", "95 % interval"]
+    head += ["p, corrected", "found with 80 % power"]
+    parts = []
+    for title, rows in filter(lambda entry: entry[1], entries):
+        cells = [[row["a"], row["b"], *_in_cells(row)] for row in rows]
+        parts += [f"## {title}", "", *markdown_table(head, cells), ""]
+    return "\n".join(parts)
+
+
+def _in_cells(row) -> List[str]:
+    """Difference, interval, p and detectable difference as text."""
+    texts = [
+        "none" if row[name] is None else form.format(row[name])
+        for name, form in (("difference", "{:+.3f}"), ("detectable", "{:.3f}"))
+    ]
+    ends = "none"
+    if row["ci95"]:
+        ends = "{:+.3f} to {:+.3f}".format(*row["ci95"])
+    p = "undecided"
+    if row["no_interval"] != ONE_SEED:
+        p = p_in_words(row["p_holm"]).replace("p = ", "").replace("p ", "")
+    return [texts[0], ends, p, texts[1]]
 
 
 def nuisance(results) -> List[Dict]:

@@ -28,7 +28,7 @@ def not_to_say(
         n = len(context["missing"])
         lines.append(f"Anything about the {count(n, 'run')} that are missing.")
     for each in tested:
-        lines += _on_best(results, each)
+        lines += _on_best(results, each, context["nested"])
         lines += _on_chance(results, each)
         lines += _on_probabilities(each, best[each.task.label_column])
         lines += _on_pairs(context["pairs"], each.task.name)
@@ -46,7 +46,7 @@ def not_to_say(
     return [*lines, *_on_patients(results, context)]
 
 
-def _on_best(results, tested) -> List[str]:
+def _on_best(results, tested, nested) -> List[str]:
     """Selection of the best method, and controls that reach it."""
     task, counts = tested.task, tested.counts
     best = results.cell(task.name, tested.encoder, tested.mode)
@@ -60,7 +60,8 @@ def _on_best(results, tested) -> List[str]:
     if counts["n_methods"] > 1:
         lines.append(
             f"That {label}, reaches {best.mean:.3f} on other patients: it is "
-            f"the highest of {counts['n_methods']}, chosen on these patients."
+            f"the highest of {counts['n_methods']}, chosen on these patients"
+            f"{_of_choice(nested.get(task.label_column))}."
         )
     low = best.ci95[0] if best.ci95 else 0.0
     reached = [
@@ -74,6 +75,15 @@ def _on_best(results, tested) -> List[str]:
             f"or above its interval: {'; '.join(reached)}."
         )
     return lines
+
+
+def _of_choice(entry) -> str:
+    if not entry:
+        return ""
+    folds = " in each fold" * (entry["n_choices"] > 1)
+    return (
+        f"; a method chosen{folds} by validation AUC reaches {entry['auc']:.3f}"
+    )
 
 
 def _on_chance(results, tested) -> List[str]:
@@ -147,7 +157,7 @@ def _on_pairs(pairs, task) -> List[str]:
         text += MODE_NAMES[entry.mode]
         if len(names) < len(entry.rows):
             text += f", in these pairs: {'; '.join(names)}"
-        why = "not significant after Holm's correction"
+        why = "not significant"
         if any(row["no_interval"] == ONE_SEED for row in entry.rows):
             why = ONE_SEED
         lines.append(f"{text} ({why}).")

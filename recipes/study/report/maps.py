@@ -12,8 +12,9 @@ from sklearn.manifold import TSNE
 from cry_modules.evaluation.linear_model import scaled
 from cry_modules.evaluation.separability import knn_accuracy, retrieval_map
 from data_prep.files.errors import InputError
+from recipes.study.plan import Run
 from recipes.study.report.pictures import OTHERS
-from recipes.study.report.results import Results
+from recipes.study.report.results import Cell, Results
 
 #: Patients with so many recordings have a colour of their own.
 _FEWEST_RECORDINGS = 3
@@ -36,11 +37,20 @@ class Embeddings(NamedTuple):
 def of_encoder(
     results: Results, encoder: str, corpus: str
 ) -> Optional[Embeddings]:
-    """Read an encoder's embeddings of ``cry`` or ``sound`` from the file of
-    ``recipes.study.embed``, if its run is complete."""
-    run = results.plan.runs.get(f"embeddings/{encoder}")
-    if run is None or not run.done:
-        return None
+    """Embeddings of ``cry`` or ``sound`` by an encoder of the first seed, if
+    its run is complete."""
+    run = next(iter(results.plan.embeddings(encoder)), None)
+    return _read(run, corpus) if run and run.done else None
+
+
+def of_seeds(results: Results, encoder: str, corpus: str) -> List[Embeddings]:
+    """Embeddings by an encoder of each seed whose run is complete."""
+    runs = results.plan.embeddings(encoder)
+    return [_read(run, corpus) for run in runs if run.done]
+
+
+def _read(run: Run, corpus: str) -> Embeddings:
+    """Read embeddings from the file of ``recipes.study.embed``."""
     columns = ("labels", "patients", "sites")
     try:
         with np.load(run.result, allow_pickle=False) as arrays:
@@ -57,7 +67,7 @@ def of_encoder(
 
 def costs_of(results: Results, encoder: str) -> Dict[str, float]:
     """Parameters of an encoder, and processor seconds for a minute of audio."""
-    run = results.plan.runs.get(f"embeddings/{encoder}")
+    run = next(iter(results.plan.embeddings(encoder)), None)
     if run is None or not run.done:
         return {}
     with np.load(run.result, allow_pickle=False) as arrays:
@@ -145,3 +155,19 @@ def sound_retrieval(
         "retrieval": retrieval_map(embs, labels, patients),
         "nearest": knn_accuracy(embs, labels, patients),
     }
+
+
+def retrieval_over_seeds(
+    of_seeds: List[Embeddings],
+) -> Optional[Dict[str, Cell]]:
+    """``sound_retrieval`` by the encoders of several seeds, or None."""
+    each = [*filter(None, map(sound_retrieval, of_seeds))]
+    if not each:
+        return None
+    cells = {}
+    for name in each[0]:
+        by_seed = [values[name] for values in each if values[name] is not None]
+        sd = float(np.std(by_seed, ddof=1)) if len(by_seed) > 1 else None
+        mean = float(np.mean(by_seed)) if by_seed else None
+        cells[name] = Cell(mean, by_seed, sd, None)
+    return cells

@@ -267,8 +267,7 @@ def _test(pairs) -> Optional[str]:
         return None
     return (
         "Differences between encoders were tested over patients, paired, and "
-        "pre-training seeds; p values are corrected by Holm's procedure for "
-        "the number of pairs."
+        "pre-training seeds."
     )
 
 

@@ -35,6 +35,7 @@ from recipes.study.report import (
     hypotheses,
     limits,
     maps,
+    nested,
     objectives,
     paper,
     pictures,
@@ -97,7 +98,8 @@ def _write_report(out: Path, context: Dict[str, Any]) -> Path:
         for old in out.glob(pattern):
             old.unlink()
     all_tables = [*context["encoders"], *context["paper_tables"]]
-    tables.write_tables(all_tables, HOW_TO_READ, out)
+    differences = findings.as_markdown(context["pairs"], context["controls"])
+    tables.write_tables(all_tables, HOW_TO_READ, out, differences)
     text = paper.as_markdown(context["paper"], context["title"])
     write_text(out / paper.FILE, text)
     _write_figures(context, out / "figures")
@@ -225,6 +227,11 @@ def _results(results) -> Dict[str, Any]:
             for task in results.settings.tasks
         },
         "auc_pictures": figures.auc_pictures(results),
+        "nested": {
+            task.label_column: entry
+            for task in results.settings.tasks
+            if (entry := nested.nested(results, task.name))
+        },
         "verdicts": verdicts,
         "claims_p": hypotheses.corrected_claims(verdicts),
         "claim_in_words": lambda v: hypotheses.claim_in_words(v, results),
@@ -253,14 +260,15 @@ def _mapped(settings) -> List[str]:
 
 
 def _sounds(results) -> Dict[str, Any]:
-    """How well held-out generic sounds retrieve their class, by encoder."""
+    """How well held-out generic sounds retrieve their class, by encoder: mean
+    over pre-training seeds."""
     retrieval, n_sounds = {}, 0
     for name in results.settings.encoders:
-        embeddings = maps.of_encoder(results, name, "sound")
-        found = embeddings and maps.sound_retrieval(embeddings)
-        if found:
-            retrieval[name] = found
-            n_sounds = max(n_sounds, len(embeddings.labels))
+        embeddings = maps.of_seeds(results, name, "sound")
+        cells = maps.retrieval_over_seeds(embeddings)
+        if cells:
+            retrieval[name] = cells
+            n_sounds = max(n_sounds, *(len(e.labels) for e in embeddings))
     return {"generic_sounds": retrieval, "n_sounds": n_sounds}
 
 
@@ -289,6 +297,9 @@ def _write_figures(context, folder) -> None:
     ]
     for picture in filter(None, pictures):
         picture.write(make_folder(folder))
+
+
+_OF_PARTS = ("difference", "ci95", "p", "detectable", "by_seed")
 
 
 def _numbers(context) -> Dict:
@@ -322,7 +333,7 @@ def _numbers(context) -> Dict:
                         "verdict": tested.verdict,
                         **{
                             key: (tested.result or {}).get(key)
-                            for key in ("difference", "ci95", "p", "by_seed")
+                            for key in _OF_PARTS
                         },
                     }
                     for tested in verdict.parts
@@ -331,6 +342,7 @@ def _numbers(context) -> Dict:
             for verdict, p in zip(context["verdicts"], context["claims_p"])
         ],
         "decisions": context["decisions"],
+        "nested": context["nested"],
         "forgetting": context["forgetting"],
         "objectives": [
             {
@@ -342,6 +354,9 @@ def _numbers(context) -> Dict:
             }
             for group in context["objectives"]
         ],
-        "generic_sounds": context["generic_sounds"],
+        "generic_sounds": {
+            encoder: {name: cell._asdict() for name, cell in cells.items()}
+            for encoder, cells in context["generic_sounds"].items()
+        },
         "paper": context["paper"]._asdict(),
     }

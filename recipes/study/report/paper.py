@@ -19,7 +19,7 @@ from cry_modules.metrics.words import (
     units_in_words,
 )
 from recipes.study.encoders import ENCODERS
-from recipes.study.report import corpora
+from recipes.study.report import corpora, multiplicity
 from recipes.study.report.doubtful import best_method
 from recipes.study.report.facts import and_
 from recipes.study.report.limits import (
@@ -43,6 +43,7 @@ class Paper(NamedTuple):
     have in addition to those of the tables."""
 
     methods: str
+    tests: str  # families of tests, and their correction
     results: str
     not_said: List[str]
     numbers: Dict[str, Any]
@@ -78,6 +79,7 @@ def paragraphs(results: Results, context: Dict[str, Any]) -> Paper:
     ]
     return Paper(
         " ".join(filter(None, done)),
+        multiplicity.paragraph(context),
         " ".join(filter(None, sentences)),
         not_to_say(results, context, tested, numbers["best"]),
         numbers,
@@ -93,6 +95,8 @@ def as_markdown(written: Paper, title: str) -> str:
             "## Methods",
             "",
             written.methods,
+            "",
+            written.tests,
             "",
         ]
         + ["## Results", "", written.results, ""]
@@ -195,6 +199,7 @@ def _results(results, context, tested, numbers) -> List[Optional[str]]:
     return [
         _participants(tested),
         _best(results, tested),
+        _nested(context, tested.task),
         *_by_mode(results, context, name),
         _of_controls(results, tested.task),
         *(_differences(e) for e in context["pairs"] if e.task == name),
@@ -202,6 +207,11 @@ def _results(results, context, tested, numbers) -> List[Optional[str]]:
         _calibrated(tested, numbers["best"][tested.task.label_column]),
         *_decisions(context["decisions"], tested.task),
     ]
+
+
+def _nested(context, task) -> Optional[str]:
+    entry = context["nested"].get(task.label_column)
+    return entry and entry["sentence"]
 
 
 def _decisions(entry, task) -> List[str]:

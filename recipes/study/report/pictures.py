@@ -4,13 +4,12 @@ Undefined values are left out, and the descriptions name them.
 """
 
 from contextlib import contextmanager
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import numpy as np
 
 from cry_modules.figures import (
     calibration as reliability_diagrams,
-    decision,
     ranking as curves_of_scores,
     style,
 )
@@ -49,6 +48,8 @@ OTHERS = "others"
 _NOT_GIVEN = "not given"
 _MOST_NAMES = 8  # values in a legend
 _CELL = 255, 240  # px, of a map
+#: More lines than this have no bands; factor between neighbours' shares.
+_BANDS, _APART = 2, 1.03
 _POINTS = {"markersize": 4, "linewidth": 1.2}
 
 
@@ -167,26 +168,11 @@ def _grid(name, title, alt, panels):
             axes.set_ylabel("")
 
 
-def decisions(name: str, title: str, entry: Dict) -> Picture:
-    """Decision curve, if there is one, and metrics of the most certain
-    recordings, of one model."""
-    curve, rows = entry["curve"], entry["abstention"]
-    alt = " ".join(entry["sentences"])
-    alt += " Bands are 95 % intervals over patients, pointwise."
-    panels = (
-        {"Net benefit": (decision.draw_net_benefit, curve)} if curve else {}
-    )
-    panels["The most certain recordings"] = decision.draw_coverages, rows
-    size = max(420, 360 * len(panels)), 340
-    with drawing(name, size, title, alt) as (figure, picture):
-        cells = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (of, (draw, data)) in zip(cells, panels.items()):
-            axes.set_title(of)
-            entries = draw(axes, data)
-            style.add_legend(
-                axes, entries, loc="upper center", ncols=2,
-                bbox_to_anchor=(0.5, -0.17),
-            )  # fmt: skip
+def decisions(name: str, title: str, alt: str, draw: Callable, data) -> Picture:
+    """A picture of one model's decisions, drawn by `draw`, which takes axes and
+    data and gives the legend's entries."""
+    with drawing(name, (420, 340), title, alt) as (figure, picture):
+        style.add_legend(figure, draw(figure.subplots(), data))
     return picture
 
 
@@ -194,35 +180,52 @@ def decisions(name: str, title: str, entry: Dict) -> Picture:
 
 
 def label_fractions(
-    name: str, title: str, curves: Dict[str, Dict[float, Cell]]
+    name: str, title: str, panels: Dict[str, Dict[str, Dict[float, Cell]]]
 ) -> Picture:
-    """Test AUC over the share of the labels, with patient bands and seeds."""
+    """Test AUC over the share of the labels: a panel for each mode, a line for
+    each encoder with its interval over patients and its seeds. Of many lines,
+    bands would hide each other: intervals stand side by side."""
+    labels = dict.fromkeys(
+        label for curves in panels.values() for label in curves
+    )
     looks = {
         label: {**style.look(i), "markersize": 5}
-        for i, label in enumerate(curves)
+        for i, label in enumerate(labels)
     }
-    alt = _describe_fractions(curves)
-    with drawing(name, (620, 400), title, alt) as (figure, picture):
-        axes = figure.subplots()
-        axes.set_xscale("log")
-        for label, cells in curves.items():
-            _draw_fractions(axes, cells, looks[label])
-        ticks = sorted({x for cells in curves.values() for x in cells})
-        axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
-        axes.minorticks_off()
-        axes.set(xlabel="share of the training labels", ylabel="test AUC")
+    alt = _describe_fractions(panels)
+    n_columns = min(2, len(panels))
+    n_rows = -(-len(panels) // n_columns)
+    size = max(620, 400 * n_columns), 300 * n_rows + 60 + 9 * len(looks)
+    with drawing(name, size, title, alt) as (figure, picture):
+        cells = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
+        for axes in cells.ravel()[len(panels) :]:
+            axes.set_visible(False)
+        for axes, (mode, curves) in zip(cells.ravel(), panels.items()):
+            axes.set_xscale("log")
+            axes.set_title(style.shortened(mode))
+            band = len(curves) <= _BANDS
+            for i, (label, points) in enumerate(curves.items()):
+                shift = 1 if band else _APART ** (i - (len(curves) - 1) / 2)
+                _draw_fractions(axes, points, looks[label], shift, band)
+            ticks = sorted({x for points in curves.values() for x in points})
+            axes.set_xticks(ticks, [f"{100 * x:g} %" for x in ticks])
+            axes.minorticks_off()
+            axes.set(xlabel="share of the training labels", ylabel="test AUC")
         style.add_legend(figure, [*looks.items(), *SEEDS_AND_PATIENTS])
     return picture
 
 
-def _draw_fractions(axes, cells, properties) -> None:
+def _draw_fractions(axes, cells, properties, shift, band) -> None:
     colour = properties["color"]
-    cells = {x: cell for x, cell in cells.items() if cell.mean is not None}
+    cells = {
+        x * shift: cell for x, cell in cells.items() if cell.mean is not None
+    }
     ends = [cell.ci95 or (np.nan, np.nan) for cell in cells.values()]
     x, (low, high) = list(cells), np.reshape(ends, (-1, 2)).T
     means = [cell.mean for cell in cells.values()]
     axes.plot(x, means, **properties, linewidth=1.5)
-    axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+    if band:
+        axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
     # A band alone would not show a point that has no neighbour.
     axes.vlines(x, low, high, colour, linewidth=1, alpha=0.7)
     for fraction, cell in cells.items():
@@ -231,9 +234,14 @@ def _draw_fractions(axes, cells, properties) -> None:
             axes.plot([fraction] * len(seeds), seeds, color=colour, **SEED)
 
 
-def _describe_fractions(curves) -> str:
+def _describe_fractions(panels) -> str:
     text, missing = "Test AUC over the share of the training labels.", []
-    for label, cells in curves.items():
+    rows = [
+        (f"{label}, {mode}", cells)
+        for mode, curves in panels.items()
+        for label, cells in curves.items()
+    ]
+    for label, cells in rows:
         parts = []
         for x, cell in cells.items():
             if cell.mean is None:

@@ -1,7 +1,7 @@
 """Results of a study's runs, read from their folders."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -112,19 +112,30 @@ class Results:
             is_pretrained=not ENCODERS[encoder].outside, seed_names=seeds,
         )  # fmt: skip
 
-    def _control_set(self, task, name) -> Optional[RunSet]:
+    def _control_set(self, task, name, fraction=1.0) -> Optional[SeedSet]:
         """Test predictions of a control by its name, such as
-        ``logmel_logistic``, which the first run of SimCLR holds, or None."""
-        runs = (
-            run
-            for mode in self.settings.modes
-            for run in self.plan.classifiers(task, "simclr", mode)[:1]
-            if run.done
-            and name in (self._metrics(run.folder).get("controls") or {})
-        )
-        run = next(runs, None)
-        if run is None:
+        ``logmel_logistic``, or None: of the first run of SimCLR that holds it,
+        or, with fewer labels, of each seed, which draws labels of its own."""
+        runs: Dict[str, Run] = {}
+        for mode in self.settings.modes:
+            for run in self.plan.classifiers(task, "simclr", mode, fraction):
+                if run.done and name in (
+                    self._metrics(run.folder).get("controls") or {}
+                ):
+                    runs.setdefault(str(run.facts["seed"]), run)
+        chosen = dict([*runs.items()][: None if fraction < 1 else 1])
+        if not chosen:
             return None
+        return SeedSet(
+            NAMES[name],
+            [run.folder / _PREDICTIONS for run in chosen.values()],
+            [self._of_control(task, run, name) for run in chosen.values()],
+            is_pretrained=fraction < 1,  # it has seeds, those of its labels
+            seed_names=[*chosen],
+        )
+
+    def _of_control(self, task, run: Run, name) -> Predictions:
+        """Test predictions of a control that a run holds."""
         folds = self._metrics(run.folder).get("folds", ["."])
         parts = [
             self._predictions(
@@ -139,8 +150,7 @@ class Results:
         fold_of = dict(zip(whole.ids, whole.folds or []))
         names = [fold_of[part.ids[0]] for part in parts if fold_of] or None
         control = Predictions.joined(parts, names)
-        control = aligned(self._predictions(first), first, control, file)
-        return RunSet(NAMES[name], [file], [control], is_pretrained=False)
+        return aligned(self._predictions(first), first, control, file)
 
     def controls(
         self, task: str, fraction=1.0, metric="auc", unit="recording"
@@ -184,8 +194,11 @@ class Results:
     ) -> Optional[Cell]:
         """A metric of a method on the test set, or None."""
         result = self.compared(task, encoder, mode, fraction, metric, unit)
-        names = ("mean", "by_seed", "sd_between_seeds", "ci95")
-        return result and Cell(*(result["sets"][0][name] for name in names))
+        return result and _cell(result)
+
+    def cell_of(self, runs: RunSet) -> Cell:
+        """Test AUC by recording of such a set of runs."""
+        return _cell(compare([runs], draws_of=self._draws))
 
     def difference(
         self, task, mode, lower, higher, fraction=1.0
@@ -201,11 +214,15 @@ class Results:
             )
         return self._differences[key]
 
-    def above_control(self, task, mode, encoder, control) -> Optional[Dict]:
-        """``difference`` of an encoder to a control, see ``control_set``."""
-        return self._difference(
-            self.control_set(task, control), self.set_of(task, encoder, mode)
-        )
+    def above_control(
+        self, task, mode, encoder, control, fraction=1.0
+    ) -> Optional[Dict]:
+        """``difference`` of an encoder to a control, see ``control_set``; with
+        fewer labels paired by seed, which both have the labels of."""
+        runs = self.set_of(task, encoder, mode, fraction)
+        if runs and fraction < 1 and not runs.is_pretrained:
+            runs = replace(runs, encoders=(), is_pretrained=True)
+        return self._difference(self.control_set(task, control, fraction), runs)
 
     def _difference(self, *sets: Optional[RunSet]) -> Optional[Dict]:
         if None in sets:
@@ -214,7 +231,7 @@ class Results:
         difference = compared["differences"][0]
         methods = difference.pop("methods")
         if methods["no_interval"] == ONE_SEED:
-            methods = {"p": None, "no_interval": ONE_SEED}
+            methods = {"p": None, "detectable": None, "no_interval": ONE_SEED}
         for name in ("p_holm", "methods_p_holm"):  # of one comparison
             del difference[name]
         return {**difference, **methods}
@@ -253,6 +270,12 @@ class Results:
             and run.done
         )
         return next(runs, None)
+
+
+def _cell(compared: Dict) -> Cell:
+    """Cell of the first set of ``compare``."""
+    names = ("mean", "by_seed", "sd_between_seeds", "ci95")
+    return Cell(*(compared["sets"][0][name] for name in names))
 
 
 def _sd_encoders(runs: RunSet, by_seed) -> Optional[float]:

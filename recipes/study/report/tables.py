@@ -12,8 +12,8 @@ from cry_modules.metrics.figures import METRICS, shown_in
 from cry_modules.metrics.predictions import UNITS
 from cry_modules.metrics.words import units_in_words
 from data_prep.files.tables import write_table, write_text
+from recipes.study.classifications import few_labels_rows
 from recipes.study.encoders import ENCODERS, table_rows
-from recipes.study.plan import few_labels_rows
 from recipes.study.report.corpora import confound_cells
 from recipes.study.report.results import Cell, Results
 from recipes.study.stages import MODE_NAMES, PROBES
@@ -359,10 +359,15 @@ def write_csv(table: Table, path: Path) -> None:
     write_table(path, header, rows)
 
 
-def write_tables(tables: Sequence[Table], note: str, folder: Path) -> None:
-    """Write all tables as Markdown, LaTeX and csv."""
+def write_tables(
+    tables: Sequence[Table], note: str, folder: Path, differences: str = ""
+) -> None:
+    """Write all tables as Markdown, LaTeX and csv; the differences of methods
+    as Markdown."""
     markdown = [f"## {t.title}\n\n{as_markdown(t)}\n" for t in tables]
-    write_text(folder / "tables.md", "\n".join([*markdown, note, ""]))
+    write_text(
+        folder / "tables.md", "\n".join([*markdown, differences, note, ""])
+    )
     latex = [
         as_latex(t, " ".join(filter(None, [f"{t.title}.", note, t.note])))
         for t in tables

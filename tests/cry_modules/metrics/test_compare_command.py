@@ -67,8 +67,9 @@ def test_an_unproven_difference_in_words():
     assert line == (
         f"SimCLR has an AUC {abs(d['difference']):.3f} {side} random, a "
         f"difference that 40 patients cannot prove (p = {d['p']:.2f}; a "
-        f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out; one "
-        "seed each; about these models, not the methods)."
+        f"difference up to {max(np.abs(d['ci95'])):.3f} is not ruled out, "
+        f"and one of {d['detectable']:.3f} is found with 80 % power; one seed "
+        "each; about these models, not the methods)."
     )
 
 
