@@ -154,8 +154,9 @@ def test_decisions_are_those_of_the_first_seed_with_all_seeds_ends(split):
     page = (out / "report.html").read_text()
     for name in ("net-benefit", "abstention", "prevalences"):
         assert f'<table id="{name}">' in page
-    assert 'id="figure-decisions"' in page
-    assert (out / "figures/decisions.svg").is_file()
+    for name in ("decisions_curve", "decisions_abstention"):
+        assert f'id="figure-{name}"' in page
+        assert (out / f"figures/{name}.svg").is_file()
     assert entry["variance"].startswith("Variance of the AUC. SimCLR")
     assert {*entry["components"]} == {"patients", "seeds", "folds"}
     assert entry["components"]["folds"] is None

@@ -3,6 +3,7 @@
 from itertools import product
 from typing import Dict, List, Optional
 
+from cry_modules.figures import decision
 from cry_modules.figures.page import Picture
 from cry_modules.figures.training import read_run
 from cry_modules.metrics.curves import PRECISION_RECALL, ROC
@@ -95,11 +96,25 @@ def ranking_curves(results) -> List[Picture]:
 
 
 def decision_pictures(entry: Optional[Dict]) -> List[Picture]:
-    """Picture of the decisions of the best method, if its runs have them."""
-    if not entry or not entry["abstention"]:
-        return []
-    title = f"Decisions of {entry['method']}: {entry['task']}"
-    return [pictures.decisions("decisions", title, entry)]
+    """Pictures of the decisions of the best method: net benefit, if there are
+    two classes, and abstention."""
+    entry = entry or {"curve": None, "abstention": None}
+    shown = {
+        "curve": ("Decision curve", decision.draw_net_benefit),
+        "abstention": ("Abstention", decision.draw_coverages),
+    }
+    return [
+        pictures.decisions(
+            f"decisions_{name}",
+            f"{title}: {entry['task']}, {entry['method']}",
+            f"{title} of one model. Bands are 95 % intervals over patients, "
+            "pointwise. The numbers are in the tables below.",
+            draw,
+            entry[name],
+        )
+        for name, (title, draw) in shown.items()
+        if entry[name]
+    ]
 
 
 def few_labels(results) -> Optional[Picture]:

@@ -57,12 +57,17 @@ def _of_claims(verdicts, claims_p) -> List[str]:
         if p is not None
     )
     return [
-        f"Corrected p of the claims: {values}. Their verdicts are not corrected "
+        f"Corrected p of the claims: {values}{_without(claims_p)}. Their verdicts are not corrected "
         "for the number of claims: supported needs the uncorrected p of every "
         f"inequality ({n} in all) below 5 %, which needs no correction, and "
         "contradicted one in the opposite direction, corrected for the "
         "inequalities of its claim."
     ]
+
+
+def _without(claims_p) -> str:
+    n = sum(p is None for p in claims_p)
+    return f" ({n} more without a p, which count)" if n else ""
 
 
 _NOT_CORRECTED = (

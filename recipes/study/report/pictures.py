@@ -4,13 +4,12 @@ Undefined values are left out, and the descriptions name them.
 """
 
 from contextlib import contextmanager
-from typing import Dict, List
+from typing import Callable, Dict, List
 
 import numpy as np
 
 from cry_modules.figures import (
     calibration as reliability_diagrams,
-    decision,
     ranking as curves_of_scores,
     style,
 )
@@ -169,26 +168,11 @@ def _grid(name, title, alt, panels):
             axes.set_ylabel("")
 
 
-def decisions(name: str, title: str, entry: Dict) -> Picture:
-    """Decision curve, if there is one, and metrics of the most certain
-    recordings, of one model."""
-    curve, rows = entry["curve"], entry["abstention"]
-    alt = " ".join(entry["sentences"])
-    alt += " Bands are 95 % intervals over patients, pointwise."
-    panels = (
-        {"Net benefit": (decision.draw_net_benefit, curve)} if curve else {}
-    )
-    panels["The most certain recordings"] = decision.draw_coverages, rows
-    size = max(420, 360 * len(panels)), 340
-    with drawing(name, size, title, alt) as (figure, picture):
-        cells = figure.subplots(1, len(panels), squeeze=False)[0]
-        for axes, (of, (draw, data)) in zip(cells, panels.items()):
-            axes.set_title(of)
-            entries = draw(axes, data)
-            style.add_legend(
-                axes, entries, loc="upper center", ncols=2,
-                bbox_to_anchor=(0.5, -0.17),
-            )  # fmt: skip
+def decisions(name: str, title: str, alt: str, draw: Callable, data) -> Picture:
+    """A picture of one model's decisions, drawn by `draw`, which takes axes and
+    data and gives the legend's entries."""
+    with drawing(name, (420, 340), title, alt) as (figure, picture):
+        style.add_legend(figure, draw(figure.subplots(), data))
     return picture
 
 
