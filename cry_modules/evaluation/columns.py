@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Dict, Iterable, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from cry_modules.evaluation.subgroups import assign_groups
 from data_prep.corpora.database import (
@@ -36,6 +36,8 @@ _DATE = re.compile(
     re.I | re.X,
 )
 
+#: Value of ``--nuisance`` that names no column: the probe of who cries.
+INFANT = "infant"
 #: Columns whose groups are on the card without being asked for.
 SHAREABLE_COLUMNS = ("site", "sex", "gender", "age", "language", "device")
 
@@ -98,11 +100,11 @@ def subgroup_columns(hparams: Dict) -> Columns:
     return columns
 
 
-def _option_columns(hparams: Dict, option: str) -> Columns:
-    """Cells by recording of the columns that an option names."""
+def _option_names(hparams: Dict, option: str) -> List[str]:
+    """Names of columns that an option lists."""
     names = hparams.get(option)
-    if names is None or names == []:
-        return {}
+    if names is None:
+        return []
     if isinstance(names, str):
         names = [name.strip() for name in names.split(",")]
     if not isinstance(names, list) or not all(
@@ -112,6 +114,14 @@ def _option_columns(hparams: Dict, option: str) -> Columns:
             f"--{option} is {names!r}; name columns separated by commas, as site "
             "or site,age"
         )
+    return names
+
+
+def _option_columns(hparams: Dict, option: str) -> Columns:
+    """Cells by recording of the columns that an option names."""
+    names = _option_names(hparams, option)
+    if not names:
+        return {}
     for name in names:
         refuse_personal(name, option, ())
     if "recordings_csv" not in hparams:
@@ -170,13 +180,18 @@ def is_date(text: str) -> bool:
     return _DATE.match(text.strip()) is not None
 
 
-def nuisance_columns(hparams: Dict) -> Columns:
-    """Read the columns of ``--nuisance``.
+def nuisance_columns(hparams: Dict) -> Optional[Columns]:
+    """Read the columns of ``--nuisance``; None if no probe is requested.
 
-    Its default, site, is empty where the table lacks the column.
+    ``infant`` is not a column: who cries is probed whatever else is. The
+    default, site, is empty where the table lacks the column.
     """
-    if hparams["nuisance"] != "site" or "recordings_csv" not in hparams:
-        return _option_columns(hparams, "nuisance")
+    names = _option_names(hparams, "nuisance")
+    if not names:
+        return None
+    if names != ["site"] or "recordings_csv" not in hparams:
+        columns = [name for name in names if name != INFANT]
+        return _option_columns({**hparams, "nuisance": columns}, "nuisance")
     rows = read_database(
         _table(hparams), [hparams["label_column"]], named_in(hparams)
     )

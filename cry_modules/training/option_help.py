@@ -95,7 +95,7 @@ SENTENCES = {
     "patient_score": "Score of a patient: mean_log_odds, max or noisy_or",
     "bootstrap_draws": "Draws of the intervals",
     "controls": "Whether to train controls",
-    "nuisance": "Columns to predict from the embedding",
+    "nuisance": "Columns to predict from the embedding, or infant alone",
     "subgroups": "Columns of subgroups",
     "figures": "Whether to draw figures",
 }

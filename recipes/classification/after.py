@@ -17,7 +17,7 @@ from cry_modules.checkpoints.encoders import EncoderSource
 from cry_modules.distributed import unwrapped
 from cry_modules.evaluation import controls, file_facts, report
 from cry_modules.evaluation.acoustics import AcousticMeasures
-from cry_modules.evaluation.columns import subgroup_columns
+from cry_modules.evaluation.columns import INFANT, subgroup_columns
 from cry_modules.evaluation.embed import as_arrays, embed, joined_arrays
 from cry_modules.evaluation.identity import identity_probe
 from cry_modules.evaluation.nuisance import mean_over_folds, nuisance_probes
@@ -226,7 +226,7 @@ def nuisances(brain, hparams, recordings, embs, logmel, columns):
     }
     if weights is None:
         infant["speaker encoder"] = {"not_asked": CURE}
-    return {**probes, "infant": infant}
+    return {**probes, INFANT: infant}
 
 
 def training_recordings(brain, hparams, dataset, embs, audited=None):

@@ -250,7 +250,7 @@ def run(hparams, hparams_file, overrides, run_opts, embed_all=None):
         fit(brain, hparams, datasets, batches)
     done = after.Run([after.predict(brain, hparams, datasets)])
 
-    if hparams["controls"] or nuisance:
+    if hparams["controls"] or nuisance is not None:
         logmel = embedded(LogMelStatistics(hparams["logmel"]), "log-mel")
     if hparams["controls"]:
         done.controls = after.train_controls(hparams, brain, logmel, embedded)
@@ -261,7 +261,7 @@ def run(hparams, hparams_file, overrides, run_opts, embed_all=None):
     done.metrics = after.model_metrics(
         hparams, brain, done, options, corpus, files
     )
-    if nuisance:
+    if nuisance is not None:
         embs = embs or embedded(unwrapped(brain.modules.embedder), "embedding")
         parts = brain, hparams, recordings, embs, logmel, nuisance
         done.metrics["nuisance"] = after.nuisances(*parts)

@@ -106,10 +106,12 @@ def test_a_pack_has_the_windows_of_the_file(tapes, tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("readout", ["embedding", "block2+block3"])
 @pytest.mark.parametrize("tested_on", ["recordings", "chunks"])
-def test_evaluation_agrees_with_inference(tapes, tested_on):
-    """The head is affine: averaged embeddings give averaged logits."""
-    model = random_model(chunk_s=4.0, tested_on=tested_on)
+def test_evaluation_agrees_with_inference(tapes, tested_on, readout):
+    """The head is affine: averaged embeddings, of blocks also the spreads, give
+    averaged logits."""
+    model = random_model(chunk_s=4.0, tested_on=tested_on, readout=readout)
     path = str(tapes / "a.wav")
     (score,) = CryClassifier.from_model(model).classify_files([path])
     assert score.n_windows == 28
