@@ -48,6 +48,7 @@ def write_tables(
     more: Optional[str] = None,
     folds: Sequence[str] = (),
     make_folds: int = 0,
+    fold_column: str = FOLD,
     seed: int = 0,
     named: Optional[Named] = None,
 ) -> None:
@@ -62,12 +63,14 @@ def write_tables(
         rec.patient_id = patients(rec.source, rec.patient_id)
     patients.report()
     with locked(Path(out)):
-        _write_all(rows, further, labels, folds, table, Path(out), seed)
+        _write_all(
+            rows, further, labels, folds, fold_column, table, Path(out), seed
+        )
 
 
-def _write_all(rows, further, labels, folds, table, out, seed) -> None:
+def _write_all(rows, further, labels, folds, column, table, out, seed) -> None:
     if folds:
-        _write_folds(rows, further, labels, folds, table, out)
+        _write_folds(rows, further, labels, folds, column, table, out)
         return
     if "split" not in rows[0][1]:
         add_split(rows, labels, table, seed)
@@ -122,15 +125,18 @@ def _most_held_out(splits) -> Dict[str, str]:
     return dict(sorted(splits, key=lambda row: _ORDER.index(row[1])))
 
 
-def _write_folds(rows, further, labels, folds, table, out) -> None:
-    """Write tables for each fold; the next fold is for validation."""
-    require(FOLD in rows[0][1], f"{table} has no column {FOLD!r}", "add it")
+def _write_folds(rows, further, labels, folds, column, table, out) -> None:
+    """Write tables for each fold; the next fold is for validation. Of another
+    column than ``fold`` a patient may have several values, and further cries
+    have one, too: whoever has the left-out value is held out."""
+    require(column in rows[0][1], f"{table} has no column {column!r}", "add it")
     write_database([cells for _, cells in rows], out / TABLE)
-    for fold in rounds(FOLD, folds):
-        split_of = {fold.test: "test", fold.valid: "valid"}
+    placed = rows if column == FOLD else [*rows, *further]
+    for fold in rounds(column, folds):
+        split_of = {value: split for split, value in fold.held_out.items()}
         part_of = _most_held_out(
-            (rec.patient_id, split_of.get(cells[FOLD], "train"))
-            for rec, cells in rows
+            (rec.patient_id, split_of.get(cells.get(column), "train"))
+            for rec, cells in placed
         )
         _write_round(rows, further, labels, part_of, out, f"_{fold.test}")
 
@@ -147,7 +153,7 @@ def _write_round(rows, further, labels, part_of, out, suffix) -> None:
     tables = {
         "labelled": [row for row, (_, cells) in pairs if cells[labels[0]]],
         "all": everything,
-        "held_out": [row for row, _ in pairs if row["split"] in _HELD_OUT],
+        "held_out": [r for r in everything if r["split"] in _HELD_OUT],
     }
     for name, table_rows in tables.items():
         problem = f"no recording is {name.replace('_', ' ')}"
@@ -173,10 +179,13 @@ def main() -> None:
         "--more", help="table of further cries, for adaptation only"
     )
     parser.add_argument(
-        "--folds", nargs="+", default=[], help="columns of further folds"
+        "--folds", nargs="+", default=[], help="names of the folds"
     )
     parser.add_argument(
         "--make_folds", type=int, default=0, help="number of folds to make"
+    )
+    parser.add_argument(
+        "--fold_column", default=FOLD, help="column that holds the folds"
     )
     parser.add_argument("--seed", default=0, help="seed of the folds")
     add_columns(parser)

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 from typing import List, Optional
 
+from cry_modules.evaluation.columns import refuse_personal
 from data_prep.audio.folder import audio_files
 from data_prep.corpora.database import Row, locate_audio, read_database
 from data_prep.corpora.folds import FOLD, check_rounds
@@ -20,18 +21,19 @@ from recipes.study.settings import Settings, Task
 
 def folds_of(settings: Settings) -> List[str]:
     """Names of the folds, in the order of ``train_cls.py``."""
-    if settings.folds is not True:
+    if type(settings.folds) is int:
         return _made_folds(settings)
-    table = settings.recordings_csv
+    table, column = settings.recordings_csv, settings.fold_column
     require(
-        FOLD in read_database(table, [], settings.named)[0][1],
-        f"{table} has no column {FOLD!r}, and folds is True",
-        "set folds to a number, which makes them, or add the column",
+        column in read_database(table, [], settings.named)[0][1],
+        f"{table} has no column {column!r}, and folds is {settings.folds!r}",
+        "set folds to a number, which makes them, or to the name of a column, "
+        "or add the column",
     )
     folds, *others = (
         fold_values(
             str(settings.cries), str(settings.recordings_csv),
-            task.label_column, task.classes, "drop", FOLD, settings.named,
+            task.label_column, task.classes, "drop", column, settings.named,
         )
         for task in settings.tasks
     )  # fmt: skip
@@ -44,8 +46,9 @@ def folds_of(settings: Settings) -> List[str]:
                 "encoder is adapted for both tasks, so make other folds, or "
                 "study one task"
             )
+    refuse_personal(column, "folds", folds)
     for value in folds:
-        problem = f"{settings.recordings_csv}: fold is {value!r}"
+        problem = f"{settings.recordings_csv}: {column} is {value!r}"
         cure = "name folds by letters, digits, - and _"
         require(re.fullmatch(r"\w[\w-]*", value), problem, cure)
     return folds

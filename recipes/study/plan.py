@@ -176,7 +176,10 @@ class Plan:
         if s.folds:
             self.folds = folds_of(s)
             made = [f"--make_folds={s.folds}"]
-            command += ["--folds", *self.folds] if s.folds is True else made
+            given = ["--folds", *self.folds]
+            command += made if type(s.folds) is int else given
+            if isinstance(s.folds, str):
+                command.append(f"--fold_column={s.folds}")
         command += self._columns()
         if s.synthetic is None:
             check_data(s)
@@ -317,7 +320,8 @@ class Plan:
         command.append(f"--nuisance={nuisance}")
         command.append(f"--controls={controls}")
         if s.folds:
-            command.append("--folds=all")
+            of = s.folds if isinstance(s.folds, str) else "all"
+            command.append(f"--folds={of}")
         name = _classifier_name(task.name, encoder, mode, fraction, seed)
         place = name.replace(encoder, folder_name(encoder))
         if ENCODERS[encoder].outside:  # it knows its size

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional, Tuple, Union
 
 from cry_modules.checkpoints.settings import TEXTS
 from data_prep.corpora.database import OPTIONS, TABLE, named_columns
-from data_prep.corpora.folds import MOST_FOLDS
+from data_prep.corpora.folds import FOLD, MOST_FOLDS
 from data_prep.files import option_values
 from data_prep.files.errors import InputError, require
 from data_prep.files.folders import require_outside
@@ -67,8 +67,9 @@ class Settings:
     unlabelled: Optional[Path]  # cries of other infants, for adaptation alone
     unlabelled_csv: Optional[Path]  # table of those, or of further cries
     #: True: each value of the column `fold` is tested once; a number: so many
-    #: folds of whole patients are made.
-    folds: Union[bool, int]
+    #: folds of whole patients are made; a text: the name of a column, such as
+    #: site, each value of which is left out once.
+    folds: Union[bool, int, str]
     nuisance: Optional[str]  # column that embeddings should not predict
     tasks: Tuple[Task, ...]  # the second one is for table 3
     encoders: Tuple[str, ...]  # keys of ENCODERS, with each objective
@@ -88,6 +89,16 @@ class Settings:
     def named(self) -> Named:
         """The user's names of columns, by ours."""
         return named_columns(self.patient_column, self.path_column)
+
+    @property
+    def fold_column(self) -> str:
+        """Column whose values are tested in turn."""
+        return self.folds if isinstance(self.folds, str) else FOLD
+
+    @property
+    def valid_in_words(self) -> str:
+        """Validation set of a fold, as a part of a sentence."""
+        return "the next one" if self.fold_column == FOLD else "other patients"
 
     @property
     def architecture(self) -> str:
@@ -181,12 +192,19 @@ _DEFAULTS = {
 }
 
 
+#: Words that mean true or false, and no column.
+_FLAGS = ("yes", "no", "on", "off", "true", "false", "none", "null", "all")
+
+
 def _folds(value):
-    if isinstance(value, bool):
-        return value
+    if isinstance(value, bool) or value == FOLD:
+        return bool(value)
     valid = type(value) is int and 3 <= value <= MOST_FOLDS
-    cure = "it must be true or false, or a number of folds, from 3 to "
-    return check(valid, "folds", value, f"{cure}{MOST_FOLDS}")
+    if isinstance(value, str):
+        valid = value.strip() and value.casefold() not in _FLAGS
+    cure = "it must be true or false, a number of folds, from 3 to "
+    cure += f"{MOST_FOLDS}, or the name of a column"
+    return check(valid, "folds", value, cure)
 
 
 def _seeds(values) -> Dict:

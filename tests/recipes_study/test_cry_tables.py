@@ -93,6 +93,30 @@ def test_missing_columns_are_refused(database, tmp_path):
         write(database(), tmp_path, folds=["0"])
 
 
+def test_a_left_out_site_is_held_out_with_all_its_patients(database, tmp_path):
+    """Those that have recordings elsewhere, and those of the further table."""
+    folder = database(",clinic", cells=lambda i: ",b" if i % 6 else ",a")
+    columns = "recording_id,patient_id,path,clinic"
+    more = tmp_path / "more.csv"
+    more.write_text(f"{columns}\nm1,new,m1.wav,a\nm2,other,m2.wav,b\n")
+    out = write(
+        folder, tmp_path / "out", folds=["a", "b"], fold_column="clinic",
+        more=more,
+    )  # fmt: skip
+    rows = [*read(folder / "recordings.csv"), *read(more)]
+    for site in "ab":
+        patients = {r["patient_id"] for r in rows if r["clinic"] == site}
+        held = read(out / f"held_out_{site}.csv")
+        assert {row["patient_id"] for row in held} == patients
+        of_them = {
+            r["recording_id"] for r in rows if r["patient_id"] in patients
+        }
+        assert {row["recording_id"] for row in held} == of_them
+        for row in read(out / f"all_{site}.csv"):
+            kept = row["patient_id"] not in patients
+            assert row["split"] == ("train" if kept else "test")
+
+
 def test_one_row_in_the_test_split_is_enough_to_be_held_out(database, tmp_path):
     """A held-out patient's later recordings have no label and no split."""
 

@@ -53,6 +53,7 @@ def changed(path, value):
         ("synthetic", None, "cries is None"),
         ("cries", "data/cry", "the synthetic corpus has its own place"),
         ("folds", "yes", "folds is 'yes'; it must be true or false"),
+        ("folds", " ", "or the name of a column"),
         ("stages.simclr", None, "stages: simclr: yaml is None; use one of"),
         ("stages.simclr.yaml", "typo", "yaml is 'typo'; use one of"),
         ("stages.linear.yaml", "neuro_linear_bn", "task and mode decide it"),

@@ -34,7 +34,7 @@ def _data_facts(results, context) -> Dict[str, Any]:
         "licence": and_(sorted({c.licence for c in corpora} - {""})),
         "sites": f"{n_sites} site" + "s" * (n_sites > 1) if n_sites else None,
         "split": "whole patients in folds; each fold is the test set once, "
-        "the next one is for validation"
+        f"with {settings.valid_in_words} for validation"
         if settings.folds
         else "whole patients in training, validation and test set",
         "leakage": "; ".join(

@@ -27,7 +27,7 @@ def methods(
     return [
         _so_far(context),
         *(_data(context, t) for t in tested),
-        _split(context, tested),
+        _split(context, tested, settings),
         _input(settings),
         _encoders(settings, encoders, numbers["epochs"]),
         *_heard(results, context),
@@ -85,15 +85,15 @@ def _data(context, tested) -> str:
     )
 
 
-def _split(context, tested) -> Optional[str]:
+def _split(context, tested, settings) -> Optional[str]:
     if not tested:
         return None
     n_folds = tested[0].counts.get("n_folds")
     text = "Patients were split into training, validation and test set"
     if n_folds:
         text = (
-            f"Each of {n_folds} folds was the test set once, with the next one "
-            "for validation and the others for training"
+            f"Each of {n_folds} folds was the test set once, with "
+            f"{settings.valid_in_words} for validation and the others for training"
         )
     text += "; no patient was in two of these sets."
     apart = corpora.adapted_without(context)
