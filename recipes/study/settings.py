@@ -96,6 +96,11 @@ class Settings:
         return self.folds if isinstance(self.folds, str) else FOLD
 
     @property
+    def folds_have_names(self) -> bool:
+        """Whether folds are the values of a column and not made of patients."""
+        return bool(self.folds) and type(self.folds) is not int
+
+    @property
     def valid_in_words(self) -> str:
         """Validation set of a fold, as a part of a sentence."""
         return "the next one" if self.fold_column == FOLD else "other patients"

@@ -1,9 +1,11 @@
 """Decisions of a study's best method, tests counted once, and the choice of the
-method nested where it is made: issue 29, section 4."""
+method nested where it is made."""
 
 import csv
 import json
 import re
+from copy import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -186,6 +188,15 @@ def test_each_left_out_place_is_a_row_without_its_name(by_place):
     assert '<table id="left-out">' in page and "SECRET" not in page
     assert "SECRET" not in (out / "results.json").read_text()
     assert not entry["missing"]
+
+
+@pytest.mark.parametrize("folds, has_rows", [("site", True), (3, False)])
+def test_rows_are_of_folds_that_a_column_names(by_place, folds, has_rows):
+    results = copy(by_place[2])
+    results.settings = replace(results.settings, folds=folds)
+    entry = decisions.decisions(results)
+    assert (entry["folds"] is not None) == has_rows
+    assert ("were made of patients" in str(entry["missing"])) != has_rows
 
 
 def test_what_a_study_cannot_have_is_said(tmp_path):

@@ -43,7 +43,7 @@ def decisions(results) -> Optional[Dict[str, Any]]:
         "curve": None,
         "abstention": None,
         "prevalences": None,
-        "folds": _folds(runs) if results.settings.folds is True else None,
+        "folds": _folds(runs) if results.settings.folds_have_names else None,
         "components": compared["sets"][0]["variance"],
         "variance": None,
     }
@@ -143,7 +143,7 @@ def _missing(results, entry, no_interval) -> List[str]:
         why = "the study has no folds by a column"
         if results.settings.folds:
             why = "its folds were made of patients, not of places"
-            if results.settings.folds is True:
+            if results.settings.folds_have_names:
                 why = "its runs do not have results by fold"
         lines.append(f"Left-out sites: none; {why}.")
     return lines
