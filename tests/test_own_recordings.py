@@ -1,4 +1,4 @@
-"""A first evening with one's own recordings (issue 30): folders and tables as
+"""A first evening with one's own recordings: folders and tables as
 they are go through all three train scripts."""
 
 import csv

@@ -35,7 +35,7 @@ def options(**settings):
 
 def test_a_classifier_on_panns(script, short, panns_file, tmp_path):
     """Only with PANNs' front end, which its file and checkpoints tell, so that
-    it need not be typed (issue 30, section 1, item 4)."""
+    it need not be typed."""
 
     def train(source, name, *more, status=0):
         settings = options(

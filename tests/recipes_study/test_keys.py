@@ -1,5 +1,5 @@
 """Refusals in a study name the keys of its yaml file, not options that nobody
-typed (issue 30)."""
+typed."""
 
 import pytest
 import studies

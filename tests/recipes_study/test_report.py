@@ -87,7 +87,7 @@ def study(tmp_path_factory):
 def test_files_have_the_same_numbers(study):
     _, page, text = study
     numbers = json.loads((page.parent / "results.json").read_text())
-    # One table of all encoders on the page, issue 30, item 7.
+    # One table of all encoders on the page.
     rows = {row[0]: row for row in tables_of(text)["encoders_neuro"]}
     assert "linear 8,194, linear on blocks 8,194" in text
     markdown = (page.parent / "tables.md").read_text()

@@ -1,4 +1,4 @@
-"""The first table and page of a study, while it runs (issue 30)."""
+"""The first table and page of a study, while it runs."""
 
 import json
 import os

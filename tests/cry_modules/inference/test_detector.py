@@ -1,5 +1,5 @@
 """Recordings that are unlike those of training, and a detector that comes
-first (issue 30, point 10)."""
+first."""
 
 import csv
 

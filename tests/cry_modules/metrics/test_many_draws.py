@@ -1,5 +1,5 @@
 """Many draws and many pairs at once give the digits of one at a time, which is
-the slow way (issue 30: the page of 14 methods)."""
+the slow way."""
 
 import numpy as np
 import pytest

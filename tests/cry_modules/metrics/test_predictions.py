@@ -118,7 +118,7 @@ def test_the_file_keeps_every_digit(tmp_path):
 
 
 def test_paths_are_the_last_column(tmp_path):
-    """So that a table of recordings can be joined (issue 30)."""
+    """So that a table of recordings can be joined."""
     path, p = tmp_path / "p.csv", random_predictions()
     p.write(path, {ID: f"audio/{ID}.wav" for ID in p.ids})
     header, first = path.read_text().splitlines()[:2]

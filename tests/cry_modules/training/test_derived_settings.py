@@ -1,4 +1,4 @@
-"""What an encoder or a table knows is not asked again (issue 30)."""
+"""What an encoder or a table knows is not asked again."""
 
 import pytest
 

@@ -12,7 +12,7 @@ from cry_modules.training.schedule import step_schedule, warmup_cosine
 def test_a_warmup_of_all_epochs_is_shortened(
     caplog, n_epochs, warmup, n_warmup
 ):
-    """Only --number_of_epochs is lowered (issue 30)."""
+    """Only --number_of_epochs is lowered."""
     hparams = {"number_of_epochs": n_epochs, "warmup_epochs": warmup}
     schedule = step_schedule({**hparams, "lr": 1.0, "final_lr": 0.0}, 100, 1)
     assert schedule["n_warmup"] == n_warmup

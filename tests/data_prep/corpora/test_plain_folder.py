@@ -1,4 +1,4 @@
-"""Folders of audio and tables as a newcomer keeps them (issue 30)."""
+"""Folders of audio and tables as a newcomer keeps them."""
 
 import logging
 import unicodedata

@@ -1,4 +1,4 @@
-"""A refused command leaves no empty folder (issue 30)."""
+"""A refused command leaves no empty folder."""
 
 import runpy
 import sys

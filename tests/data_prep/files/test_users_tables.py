@@ -1,4 +1,4 @@
-"""Tables as people keep them (issue 30): separators, decimal commas, names of
+"""Tables as people keep them: separators, decimal commas, names of
 columns, titles, workbooks."""
 
 import logging
