@@ -434,7 +434,7 @@ def test_a_control_is_drawn_in_a_row_of_its_own():
 
 
 def test_report_md_does_not_call_pairs_patients(study):
-    """22 babies with both kinds of cry are not 44: issue 30, item 11."""
+    """22 babies with both kinds of cry are not 44."""
     run = study[0].classifier("pain", "simclr", "linear", 1.0, 1)
     metrics = json.loads((run.folder / "metrics.json").read_text())
     metrics.update(label_column="Condition", classes=CLASSES, controls=None)

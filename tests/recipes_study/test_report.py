@@ -145,7 +145,7 @@ def test_names_are_escaped(study):
 def test_no_patient_path_or_date_is_named(study):
     plan, page, _ = study
     out = str(plan.settings.output_folder)
-    # These files are for this machine alone: issue 30, item 7.
+    # These files are for this machine alone.
     private = {"doubtful.csv", "doubtful_trigger.csv"}
     assert private <= {file.name for file in page.parent.iterdir()}
     for file in page.parent.iterdir():
