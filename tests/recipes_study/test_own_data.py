@@ -173,8 +173,8 @@ def test_a_table_of_other_infants_may_have_the_same_columns(tmp_path, own):
             "is inside {tmp}/plain, whose files are read",
         ),
         ({"patient_column": "Babby"}, "no column 'Babby' (Baby?)"),
-        ({"folds": 2}, "folds is 2; it must be true or false, or a number"),
-        ({"folds": 3.5}, "folds is 3.5; it must be true or false, or a number"),
+        ({"folds": 2}, "folds is 2; it must be true or false, a number"),
+        ({"folds": 3.5}, "folds is 3.5; it must be true or false, a number"),
         ({"folds": 30}, "20 patients cannot be put into 30 folds"),
         (
             {"stages": {"simclr": {"path_column": "File"}}},
