@@ -48,7 +48,9 @@ def test_other_words_are_refused(argv, capsys):
 )
 def test_sets_of_predictions(argv, monkeypatch):
     sets = []
-    monkeypatch.setattr(metrics, "read_sets", lambda *a: sets.append(a[0]) or [])
+    monkeypatch.setattr(
+        metrics, "read_sets", lambda *a: sets.append(a[0]) or []
+    )
     result = {"patient_score": None}
     monkeypatch.setattr(metrics, "compare", lambda *_: result)
     monkeypatch.setattr(metrics, "add_folds", lambda _: None)
