@@ -97,7 +97,8 @@ class Settings:
 
     @property
     def folds_have_names(self) -> bool:
-        """Whether folds are the values of a column and not made of patients."""
+        """True for folds that are the values of a column, and not for folds
+        that are made of patients."""
         return bool(self.folds) and type(self.folds) is not int
 
     @property
