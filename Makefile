@@ -15,7 +15,7 @@ PROFILE ?= $(if $(STUDY),real,demo)
 
 help:
 	@echo "make setup      .venv with the locked versions of everything (6 GB, two minutes)"
-	@echo "make demo       setup, then the shortest study on the embedded synthetic corpus (3 to 6 minutes)"
+	@echo "make demo       setup, then the shortest study on the embedded synthetic corpus (9 to 12 minutes)"
 	@echo "make study      setup, then a whole study: PROFILE=demo (68 runs, synthetic), poster or slurm; your own: STUDY=my_study.yaml (PROFILE is then real); OPTIONS=--dry_run"
 	@echo "make demo-data  setup, then the synthetic stand-in for both corpora in data/"
 	@echo "make test       setup, then the tests (6 to 10 minutes, two processes)"
