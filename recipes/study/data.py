@@ -21,6 +21,13 @@ from recipes.study.settings import Settings, Task
 
 def folds_of(settings: Settings) -> List[str]:
     """Names of the folds, in the order of ``train_cls.py``."""
+    require(
+        settings.synthetic is None or settings.recordings_csv.is_file(),
+        f"folds is {settings.folds!r}, and the synthetic corpus, whose patients "
+        "they are of, is not written yet",
+        "write it with python -m data_prep.synthetic, and set generic and "
+        "cries to its folders in place of synthetic",
+    )
     if type(settings.folds) is int:
         return _made_folds(settings)
     table, column = settings.recordings_csv, settings.fold_column

@@ -43,3 +43,9 @@ def test_a_column_that_cannot_be_folds_is_refused(
     folder = database(",clinic", cells=lambda i: f",{cell[i // 4 % len(cell)]}")
     with pytest.raises(InputError, match=re.escape(words)):
         studies.plan_of(studies.real(tmp_path, folder, folds=column))
+
+
+@pytest.mark.parametrize("folds", [True, 3, "site"])
+def test_folds_of_a_synthetic_corpus_that_is_not_written(tmp_path, folds):
+    with pytest.raises(InputError, match="is not written yet; write it with"):
+        studies.plan_of(studies.settings(tmp_path, folds=folds))
